@@ -1,0 +1,43 @@
+"""What the entry points ask of the stores, as Protocols; fakes and adapters stand behind the same tests."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey
+from inventory_service.domain.verdicts import Found, Granted, Refusal, Rejected, SaleFound
+
+
+class Stock(Protocol):
+    """The stock as one caller sees it."""
+
+    async def reserve(self, request: Reserve) -> Granted | Rejected | Refusal: ...
+
+    async def confirm(self, request: Confirm) -> Granted | Refusal: ...
+
+    async def release(self, request: Release) -> Granted | Refusal: ...
+
+    async def create_sale(self, request: CreateSale) -> SaleFound | Refusal: ...
+
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Refusal: ...
+
+    async def find_sale(self, sale: SaleKey) -> SaleFound | Refusal: ...
+
+
+class ShardStock(Protocol):
+    """The stock of one shard, many requests a call: what the batcher drives. Answers come in the order of the requests."""
+
+    async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[Granted | Rejected | Refusal]: ...
+
+    async def settle_many(self, shard: int, requests: Sequence[Confirm | Release]) -> Sequence[Granted | Refusal]: ...
+
+
+class Housekeeping(Protocol):
+    """What the relay and the compensator do to the stock."""
+
+    async def expire(self, shard: int) -> int | Refusal:
+        """Take back what is overdue, at most 100 holds; answers how many."""
+        ...
+
+    async def compensate(self, request: Compensate) -> bool | Refusal:
+        """Give a refused order's units back; False: there was nothing to give."""
+        ...

@@ -1,0 +1,105 @@
+"""What the rule can answer: an answer carries units or says why not, a refusal says why nothing could be judged."""
+
+from typing import NamedTuple
+
+from inventory_service.domain.requests import Line, Position, SaleKey
+
+
+class Reservation(NamedTuple):
+    """A reservation as it stands at the moment of reading."""
+
+    sale: SaleKey
+    reservation_id: str
+    buyer_id: str
+    lines: tuple[Line, ...]
+    state: int  # a ReservationState; an overdue hold is EXPIRED
+    revision: int
+    create_time_ms: int
+    update_time_ms: int
+    expire_time_ms: int  # 0: never held
+    created: Position  # where it was made: its identity for every later hop
+    position: Position  # where the latest change stands
+    ledger_state: int  # a LedgerState
+    compensation_reason: int  # a CompensationReason; 0 unless COMPENSATED
+    note: str
+
+
+class Granted(NamedTuple):
+    """The request was met, now or by the call that it repeats."""
+
+    reservation: Reservation
+    replayed: bool
+    read_time_ms: int
+
+
+class Shortage(NamedTuple):
+    """A line that could not be filled."""
+
+    sku: str
+    requested: int
+    available: int
+    held: int
+
+
+class Rejected(NamedTuple):
+    """An answer: no units, and why."""
+
+    reason: int  # a RejectionReason
+    as_of: Position  # index 0
+    read_time_ms: int
+    shortages: tuple[Shortage, ...] = ()
+    buyer_remaining: int = 0
+    retry_after_ms: int | None = None
+    ended: Reservation | None = None  # for RESERVATION_ENDED
+    replayed: bool = False  # for RESERVATION_ENDED, unless the id was spent
+
+
+class Refusal(NamedTuple):
+    """The request could not be judged; nothing was done, unless the reason is OUTCOME_UNKNOWN."""
+
+    reason: int  # an ErrorReason
+    metadata: dict[str, str] = {}  # noqa: RUF012  (never mutated)
+    reservation: Reservation | None = None  # for FAILED_PRECONDITION
+
+
+class Item(NamedTuple):
+    """The stock of one item; `total` is the sum of the others today."""
+
+    sku: str
+    total: int
+    available: int
+    held: int
+    sold: int
+
+
+class Sale(NamedTuple):
+    """A sale as it stands at the moment of reading."""
+
+    sale: SaleKey
+    title: str
+    start_time_ms: int
+    end_time_ms: int | None
+    hold_ttl_ms: int
+    max_hold_ttl_ms: int
+    buyer_limit: int
+    state: int  # a SaleState, by the shard's clock
+    items: tuple[Item, ...]  # sorted by SKU
+    etag: str
+    create_time_ms: int
+    update_time_ms: int
+
+
+class SaleFound(NamedTuple):
+    """A sale, read or made."""
+
+    sale: Sale
+    as_of: Position  # the last commit that is in it; index 0
+    read_time_ms: int
+    replayed: bool = False
+
+
+class Found(NamedTuple):
+    """A reservation, read."""
+
+    reservation: Reservation
+    read_time_ms: int
