@@ -1,0 +1,68 @@
+# The two commands of the README and the few that a contributor needs. Python 3.11 to 3.13 is all that must be installed.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first interpreter that runs, is of an age that the lock is made for, and can make a virtualenv.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
+	"$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		>/dev/null 2>&1 && { echo "$$python"; break; }; done)
+
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+
+.PHONY: help
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+.PHONY: demo
+demo: $(VENV)/ready ## Run a whole flash sale on an embedded stack, then the audit of its books
+	@$(BIN)/python -m holdfast_embedded.demo
+
+.PHONY: test
+test: $(VENV)/ready ## Run every check and every test
+	@$(BIN)/tox run
+
+.PHONY: lint
+lint: $(VENV)/ready ## Run the checks that start no server
+	@$(BIN)/tox run -e lint,types,arrows,protos,lua
+
+.PHONY: format
+format: $(VENV)/ready ## Put the code into its usual form
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+.PHONY: protos
+protos: $(VENV)/ready ## Make the Python stubs anew from protos/
+	@$(BIN)/python protos/compile.py stubs
+
+.PHONY: setup
+setup: $(VENV)/ready ## Lay .venv as requirements.lock says, and no more
+
+.PHONY: lock
+lock: ## Choose the versions in requirements.lock anew
+	@$(PYTHON) -m venv $(VENV)-lock
+	@$(VENV)-lock/bin/python -m pip --quiet install uv
+	@$(VENV)-lock/bin/uv pip compile pyproject.toml --extra embedded --group dev --upgrade --generate-hashes \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--no-header --no-emit-index-url --quiet --output-file requirements.lock
+	@rm -rf $(VENV)-lock
+
+.PHONY: clean
+clean: ## Remove what the other targets made
+	@rm -rf $(VENV) $(VENV)-lock .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Every package at its locked version and hash. A change of the lock starts from nothing, so that none lingers.
+$(VENV)/locked: requirements.lock
+	@test -n "$(PYTHON)" || { echo "Holdfast needs Python 3.11, 3.12 or 3.13 with its venv module; none was found." >&2; exit 1; }
+	@echo "Laying $(VENV) with $$($(PYTHON) --version) and $$(grep -c '^[a-z]' requirements.lock) locked packages; about half a minute ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --only-binary :all: --require-hashes --requirement requirements.lock
+	@touch $@
+
+# Holdfast itself, run from this folder.
+$(VENV)/ready: $(VENV)/locked pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "$(VENV) is ready."
