@@ -1,6 +1,6 @@
 """What the entry points ask of the stores, as Protocols; fakes and adapters stand behind the same tests."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey
@@ -8,13 +8,13 @@ from inventory_service.domain.verdicts import Found, Granted, Refusal, Rejected,
 
 
 class Stock(Protocol):
-    """The stock as one caller sees it."""
+    """The stock as one caller sees it. The busy three may answer with a Future, which is cheaper than a coroutine."""
 
-    async def reserve(self, request: Reserve) -> Granted | Rejected | Refusal: ...
+    def reserve(self, request: Reserve) -> Awaitable[Granted | Rejected | Refusal]: ...
 
-    async def confirm(self, request: Confirm) -> Granted | Refusal: ...
+    def confirm(self, request: Confirm) -> Awaitable[Granted | Refusal]: ...
 
-    async def release(self, request: Release) -> Granted | Refusal: ...
+    def release(self, request: Release) -> Awaitable[Granted | Refusal]: ...
 
     async def create_sale(self, request: CreateSale) -> SaleFound | Refusal: ...
 
@@ -29,6 +29,22 @@ class ShardStock(Protocol):
     async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[Granted | Rejected | Refusal]: ...
 
     async def settle_many(self, shard: int, requests: Sequence[Confirm | Release]) -> Sequence[Granted | Refusal]: ...
+
+
+class History(Protocol):
+    """The ledger as the server asks it: what Redis has forgotten. Away: LEDGER_UNREACHABLE, never a NOT_FOUND."""
+
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Refusal:
+        """A reservation that left Redis; RESERVATION_NOT_FOUND only if the ledger was asked and has none."""
+        ...
+
+    async def find_sale(self, sale: SaleKey) -> SaleFound | Refusal:
+        """A sale that left Redis, ARCHIVED; SALE_NOT_FOUND only if the ledger was asked and has none."""
+        ...
+
+    async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> Refusal | None:
+        """Refuse this buyer's orders from now on; a second time changes the reason alone."""
+        ...
 
 
 class Housekeeping(Protocol):
