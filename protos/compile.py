@@ -38,7 +38,7 @@ def write_stubs(folder: Path) -> None:
 
 
 def stale_stubs() -> list[str]:
-    """Name the committed stubs that the protos no longer yield, byte for byte, and those that they do not yield at all."""
+    """Name the committed stubs that differ from what the protos yield, or that only one side has."""
     with tempfile.TemporaryDirectory() as folder:
         write_stubs(Path(folder))
         fresh, committed = stubs_in(Path(folder)), stubs_in(STUBS)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class InventoryAdminServiceStub:
-    """Makes sales and mends them. Scope `inventory.admin`.
+    """Sets sales up and mends them. Needs the scope `inventory.admin`.
     """
 
     def __init__(self, channel):
@@ -103,18 +103,20 @@ class InventoryAdminServiceStub:
 
 
 class InventoryAdminServiceServicer:
-    """Makes sales and mends them. Scope `inventory.admin`.
+    """Sets sales up and mends them. Needs the scope `inventory.admin`.
     """
 
     def CreateSale(self, request, context):
-        """Makes a sale. Safe to repeat with the same body.
+        """Makes a sale with its items. Safe to repeat: the same body hears the sale as it stands. Fails with
+        ALREADY_EXISTS if the id was used with other settings or by a sale of the past.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSale(self, request, context):
-        """Changes settings and adds items. Never changes the stock of an item that is there.
+        """Changes a sale's settings and adds items to it. The stock of an item that is there already is left to
+        AdjustStock. Fails with NOT_FOUND if there is no such sale, and with ABORTED if its etag is another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,28 +130,32 @@ class InventoryAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PauseSale(self, request, context):
-        """Stops selling. Holds go on.
+        """Interrupts selling. What is held lives on. Fails with NOT_FOUND if there is no such sale, and with ABORTED if
+        its etag is another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeSale(self, request, context):
-        """Goes on selling.
+        """Takes an interrupted sale up again. Fails with NOT_FOUND if there is no such sale, and with ABORTED if its etag
+        is another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CloseSale(self, request, context):
-        """Stops selling for good.
+        """Ends selling for good. Fails with NOT_FOUND if there is no such sale, and with ABORTED if its etag is another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AdjustStock(self, request, context):
-        """Changes what is on sale of an item.
+        """Changes how many units of an item are on sale, never to fewer than are held and sold. Safe to repeat: the same
+        `adjustment_id` and body hear the change as it was made. Fails with NOT_FOUND if there is no such sale or item,
+        with FAILED_PRECONDITION if too few units would remain, and with ABORTED if the total is not the expected one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,35 +169,36 @@ class InventoryAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AuditSale(self, request, context):
-        """Compares Redis with the ledger at one position.
+        """Holds Redis against the ledger, both at the same commit, and lists what differs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDeadLetters(self, request, context):
-        """Lists what the ledger refused for good, newest first.
+        """Lists the orders that the ledger refused for good, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReplayDeadLetter(self, request, context):
-        """Reserves anew, under a new id, what a settled dead letter had asked for.
+        """Makes a refused order anew under a new id, once the units of the old one are back. Fails with NOT_FOUND if
+        there is no such dead letter, and with FAILED_PRECONDITION if it is not SETTLED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BlockBuyer(self, request, context):
-        """Lets the ledger refuse a buyer's orders from now on.
+        """Has the ledger refuse the orders of a buyer from now on; orders refused so are compensated. Safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnblockBuyer(self, request, context):
-        """Takes that back.
+        """Has the ledger take the orders of a buyer again. Safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -274,7 +281,7 @@ def add_InventoryAdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InventoryAdminService:
-    """Makes sales and mends them. Scope `inventory.admin`.
+    """Sets sales up and mends them. Needs the scope `inventory.admin`.
     """
 
     @staticmethod

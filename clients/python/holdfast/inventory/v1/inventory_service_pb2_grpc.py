@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class InventoryServiceStub:
-    """Reserves units and settles what is reserved. Scope `inventory.reserve`.
+    """Sells the units of sales. Needs the scope `inventory.reserve`.
+
+    Every method that changes something may be repeated with the same ids. A repeat changes nothing, hears how the
+    matter stands now, and says so in `replayed`.
     """
 
     def __init__(self, channel):
@@ -98,90 +101,105 @@ class InventoryServiceStub:
 
 
 class InventoryServiceServicer:
-    """Reserves units and settles what is reserved. Scope `inventory.reserve`.
+    """Sells the units of sales. Needs the scope `inventory.reserve`.
+
+    Every method that changes something may be repeated with the same ids. A repeat changes nothing, hears how the
+    matter stands now, and says so in `replayed`.
     """
 
     def Reserve(self, request, context):
-        """Holds units of one sale for one buyer, all lines or none.
+        """Holds units of one sale for one buyer, all lines or none; in a sale without holds it sells them at once. Safe
+        to repeat: the same `reservation_id` and body hear the reservation as it stands, while a rejection is judged
+        anew. Fails with NOT_FOUND if there is no such sale or item, and with ALREADY_EXISTS if the id was used with
+        another body.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchReserve(self, request, context):
-        """Judges independent requests, of any sales. Answers OK whenever it could be taken apart; look into each result.
+        """Judges many independent requests, of any sales, in one call. It succeeds whenever the batch itself is in
+        bounds; what came of each request stands in its own result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamReserve(self, request_iterator, context):
-        """Judges requests as they arrive, in any order. Ends OK after the caller has ended and all is answered; while the
-        server drains it ends UNAVAILABLE with SERVER_DRAINING, and what was not answered was not judged.
+        """Judges requests as they come and answers in any order. It ends OK once the caller has half-closed and
+        everything is answered. A server about to stop ends it with UNAVAILABLE and SERVER_DRAINING, and has then
+        judged nothing that it did not answer; after any other end, what was not answered is unknown.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmReservation(self, request, context):
-        """Sells what is held, or some of it.
+        """Sells what is held, or a part of it. Fails with NOT_FOUND if there is no such reservation, and with
+        FAILED_PRECONDITION if it has ended or was confirmed with other lines.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseReservation(self, request, context):
-        """Gives back what is held.
+        """Gives a hold back before its time. Fails with NOT_FOUND if there is no such reservation, unless `spend_id` is
+        set, and with FAILED_PRECONDITION once it is confirmed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExtendReservation(self, request, context):
-        """Lets a hold live longer.
+        """Lengthens the life of a hold. Fails with NOT_FOUND if there is no such reservation, and with
+        FAILED_PRECONDITION if it is no longer held.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReturnReservation(self, request, context):
-        """Takes sold units back.
+        """Takes sold units back into the stock. Fails with NOT_FOUND if there is no such reservation, and with
+        FAILED_PRECONDITION if it is not confirmed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReservation(self, request, context):
-        """Reads one reservation. NOT_FOUND is no proof that a Reserve under way will not be judged later.
+        """Reads one reservation, from Redis or, if it has left there, from the ledger. NOT_FOUND says that nothing was
+        judged so far; a Reserve still under way may be judged later. `ReleaseReservation` with `spend_id` closes the
+        matter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListReservations(self, request, context):
-        """Lists reservations as the ledger has them, newest first.
+        """Lists reservations as the ledger has them, newest first. What the ledger has not recorded yet is missing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchReservation(self, request, context):
-        """Follows one reservation. Ends OK once it is no longer HELD and the ledger has recorded it, or the units of a refused
-        one are back; a CONFIRMED that the ledger has not judged keeps the stream open.
+        """Sends a reservation now and after each change. It ends OK once the reservation is no longer held and is
+        recorded, or was refused and its units are back; while the ledger has not judged a confirmed one, it stays
+        open.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSale(self, request, context):
-        """Reads a sale.
+        """Reads one sale with the stock of its items. Fails with NOT_FOUND if there is no such sale.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchSale(self, request, context):
-        """Follows a sale until it is closed and nothing is held.
+        """Sends a sale now and as it changes, until it is closed and nothing in it is held.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -259,7 +277,10 @@ def add_InventoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InventoryService:
-    """Reserves units and settles what is reserved. Scope `inventory.reserve`.
+    """Sells the units of sales. Needs the scope `inventory.reserve`.
+
+    Every method that changes something may be repeated with the same ids. A repeat changes nothing, hears how the
+    matter stands now, and says so in `replayed`.
     """
 
     @staticmethod
