@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey
-from inventory_service.domain.verdicts import Found, Granted, Refusal, Rejected, SaleFound
+from inventory_service.domain.verdicts import Found, Granted, Refusal, Rejected, Reservation, SaleFound
 
 
 class Stock(Protocol):
@@ -32,18 +32,18 @@ class ShardStock(Protocol):
 
 
 class History(Protocol):
-    """The ledger as the server asks it: what Redis has forgotten. Away: LEDGER_UNREACHABLE, never a NOT_FOUND."""
+    """The ledger as the server asks it: what Redis has forgotten. `LedgerUnreachable` if it does not answer."""
 
-    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Refusal:
-        """A reservation that left Redis; RESERVATION_NOT_FOUND only if the ledger was asked and has none."""
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Reservation | None:
+        """A reservation as the ledger has it; None only if it was asked and has none."""
         ...
 
-    async def find_sale(self, sale: SaleKey) -> SaleFound | Refusal:
-        """A sale that left Redis, ARCHIVED; SALE_NOT_FOUND only if the ledger was asked and has none."""
+    async def sale_exists(self, sale: SaleKey) -> bool:
+        """Whether there ever was such a sale."""
         ...
 
-    async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> Refusal | None:
-        """Refuse this buyer's orders from now on; a second time changes the reason alone."""
+    async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> bool:
+        """Refuse this buyer's orders from now on; False: it was so already, and the first reason stays."""
         ...
 
 
