@@ -1,0 +1,85 @@
+"""Start the embedded Kafka-protocol broker as a process, and give it orders."""
+
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from holdfast_embedded.child import spawn
+from holdfast_embedded.server import Server, ServerFailed
+
+TOPICS = (
+    "holdfast.commits.v1",
+    "holdfast.ledger-progress.v1",
+    "holdfast.compensations.v1",
+    "holdfast.orders.v1",
+)
+COMMAND_DEADLINE_S = 10.0
+READ_S = 0.05
+
+
+class Broker(Server):
+    """One broker with our topics. It keeps nothing: a new start has a new address and empty topics."""
+
+    name = "broker"
+
+    def __init__(self, data_dir: Path, partitions: int = 16) -> None:
+        super().__init__(data_dir)
+        self.partitions = partitions
+        self._address: str | None = None
+
+    @property
+    def address(self) -> str:
+        """The bootstrap address of the present start, host:port."""
+        assert self._address is not None, "the broker was never started"
+        return self._address
+
+    def wipe(self) -> None:
+        """Empty every topic in place, offsets included."""
+        self._order("wipe")
+
+    def down(self) -> None:
+        """Cut every connection and refuse new ones, without losing a record."""
+        self._order("down")
+
+    def up(self) -> None:
+        """Serve again after `down`."""
+        self._order("up")
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        """Start the process; it says its address when it listens."""
+        self._address = None
+        command = [sys.executable, "-m", "holdfast_embedded.broker_process", str(self.partitions), *TOPICS]
+        with self.log_path.open("ab") as log:
+            return spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+
+    def _is_ready(self) -> bool:
+        """Say whether it has told its address."""
+        if self._address is None:
+            self._address = self._read_line(READ_S)
+        return self._address is not None
+
+    def _order(self, command: str) -> None:
+        """Give one order and wait until it is carried out."""
+        assert self._process is not None, "the broker was never started"
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command}\n".encode())
+        self._process.stdin.flush()
+        if self._read_line(COMMAND_DEADLINE_S) != "ok":
+            raise ServerFailed(f"the broker did not carry out {command!r}.\n{self.log_tail()}")
+
+    def _read_line(self, within_s: float) -> str | None:
+        """Read one line of the process; None if none comes in time or it has ended."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        line = b""
+        deadline = time.monotonic() + within_s
+        while not line.endswith(b"\n"):
+            readable, _, _ = select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+            byte = os.read(self._process.stdout.fileno(), 1) if readable else b""
+            if not byte:
+                return None
+            line += byte
+        return line.decode().strip()

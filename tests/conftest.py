@@ -1,0 +1,107 @@
+"""The fixtures of the three servers. Each test starts clean; it gets addresses, or a starter of servers to hurt.
+
+`valkey` (redis URL), `database` (DSN of a migrated database), `empty_database` (not migrated) and `broker` (bootstrap
+address) are for every test. `start_valkey`, `start_postgres` and `start_broker` give a test servers of its own.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from holdfast_embedded.broker import Broker
+from holdfast_embedded.postgres import Postgres
+from holdfast_embedded.valkey import Valkey
+
+from tests.servers import TEMPLATE, StartBroker, StartPostgres, StartValkey, flush, fresh_database, make_template
+
+PARTITIONS = 16
+
+
+@pytest.fixture(scope="session")
+def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Valkey for the whole run: its URL."""
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server.address
+    server.stop()
+
+
+@pytest.fixture
+async def valkey(shared_valkey: str) -> str:
+    """An empty Valkey: its URL."""
+    await flush(shared_valkey)
+    return shared_valkey
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One PostgreSQL for the whole run, with the template of a migrated database: its DSN, for administration."""
+    server = Postgres(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    asyncio.run(make_template(server.address))
+    yield server.address
+    server.stop()
+
+
+@pytest.fixture
+async def database(postgres: str) -> AsyncIterator[str]:
+    """A migrated database without a row, of this test alone: its DSN."""
+    async with fresh_database(postgres, "holdfast_test", TEMPLATE) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+async def empty_database(postgres: str) -> AsyncIterator[str]:
+    """A database without a table, of this test alone: its DSN."""
+    async with fresh_database(postgres, "holdfast_empty", "template0") as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def broker(start_broker: StartBroker) -> str:
+    """A broker with our topics, of this test alone, for groups outlive their members: its bootstrap address."""
+    return start_broker().address
+
+
+@pytest.fixture
+def start_valkey(tmp_path: Path) -> Iterator[StartValkey]:
+    """Start Valkeys of this test alone, which it may kill, restart and rob of their files."""
+    with ExitStack() as servers:
+
+        def start() -> Valkey:
+            server = Valkey(tmp_path / f"valkey-{len(list(tmp_path.iterdir()))}")
+            servers.callback(server.kill)
+            server.start()
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def start_postgres(tmp_path: Path) -> Iterator[StartPostgres]:
+    """Start PostgreSQLs of this test alone, which it may kill and restart; not migrated."""
+    with ExitStack() as servers:
+
+        def start() -> Postgres:
+            server = Postgres(tmp_path / f"postgres-{len(list(tmp_path.iterdir()))}")
+            servers.callback(server.kill)
+            server.start()
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
+    """Start brokers of this test alone, which it may kill, wipe and take down."""
+    with ExitStack() as servers:
+
+        def start(partitions: int = PARTITIONS) -> Broker:
+            server = Broker(tmp_path / f"broker-{len(list(tmp_path.iterdir()))}", partitions)
+            servers.callback(server.kill)
+            server.start()
+            return server
+
+        yield start

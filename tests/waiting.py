@@ -1,0 +1,36 @@
+"""Wait for a condition with a deadline; no test sleeps for luck."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+POLL_S = 0.02
+T = TypeVar("T")
+
+
+async def eventually(condition: Callable[[], T | Awaitable[T]], deadline_s: float = 10.0) -> T:
+    """Ask until the condition answers with something true, and return that; AssertionError after `deadline_s` seconds.
+
+    The condition may be a plain or an async function. An AssertionError of its own counts as "not yet", so it may
+    hold several asserts; the last one is told when time is over.
+    """
+    started = time.monotonic()
+    why: AssertionError | None = None
+    while True:
+        try:
+            answer = condition()
+            outcome = await answer if inspect.isawaitable(answer) else answer
+            if outcome:
+                return outcome
+        except AssertionError as not_yet:
+            why = not_yet
+        if time.monotonic() - started > deadline_s:
+            raise AssertionError(f"not within {deadline_s:g} s: {describe(condition)}") from why
+        await asyncio.sleep(POLL_S)
+
+
+def describe(condition: Callable[..., object]) -> str:
+    """Name a condition for the message of a failed wait: its docstring says it best."""
+    return inspect.getdoc(condition) or repr(condition)
