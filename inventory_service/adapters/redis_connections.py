@@ -1,0 +1,128 @@
+"""Connections to one Redis that know which process they speak to, and are never out of step with it.
+
+redis-py's client repeats a command that got no reply, up to ten times, and its pool lends a connection again whatever
+became of the last command on it. A script that changes stock bears neither, so this room uses redis-py's connections
+alone: nothing is ever sent twice, and whatever ends a call without its whole reply ends its connection.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from inventory_service.domain.shards import StoreUnreachable
+
+CONNECT_S = 2.0
+REPLY_S = 5.0  # a script call takes milliseconds; Redis that needs longer is stuck, and the caller will repeat
+
+Argument = str | bytes | int
+
+
+class OutcomeUnknown(StoreUnreachable):
+    """The command was sent and no reply came: it may have been carried out."""
+
+
+class RedisConnection:
+    """One connection. `run_id` names the Redis process at its other end."""
+
+    def __init__(self, connection: AbstractConnection, run_id: str) -> None:
+        self._connection = connection
+        self.run_id = run_id
+
+    async def ask(self, *command: Argument, timeout_s: float = REPLY_S) -> object:
+        """Send one command and return its reply; OutcomeUnknown if none came, ResponseError if it was an error."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._connection.send_command(*command)
+                return await self._connection.read_response()
+        except BusyLoadingError as error:  # a reply, though redis-py counts it among lost connections
+            raise StoreUnreachable(str(error)) from error
+        except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
+            raise OutcomeUnknown(str(error) or "no reply in time") from error
+
+    async def is_usable(self) -> bool:
+        """Tell whether the other end is still there and silent, as it must be between two calls."""
+        try:
+            return self._connection.is_connected and not await self._connection.can_read()
+        except RedisError:
+            return False
+
+    async def close(self) -> None:
+        """Drop it, without waiting for the other end."""
+        await self._connection.disconnect(nowait=True)
+
+
+async def connect(url: str) -> RedisConnection:
+    """Connect and ask for the `run_id`; StoreUnreachable if either fails."""
+    connection = _unconnected(url)
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            await connection.connect()
+            await connection.send_command("INFO", "server")
+            info = await connection.read_response()
+    except (RedisError, OSError, TimeoutError) as error:
+        await connection.disconnect(nowait=True)
+        raise StoreUnreachable(str(error) or "no connection in time") from error
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    return RedisConnection(connection, _run_id_from(info))
+
+
+def _unconnected(url: str) -> AbstractConnection:
+    options: dict[str, Any] = dict(parse_url(url))
+    kind: Callable[..., AbstractConnection] = options.pop("connection_class", Connection)
+    never = Retry(NoBackoff(), 0)
+    return kind(**options, protocol=2, driver_info=None, retry=never, socket_timeout=None)
+
+
+def _run_id_from(info: bytes) -> str:
+    for line in info.decode().splitlines():
+        name, _, value = line.partition(":")
+        if name in ("run_id", "server_run_id"):
+            return value
+    raise StoreUnreachable("INFO names no run_id")
+
+
+class RedisConnections:
+    """At most `size` connections, each lent to one call at a time, first come first served."""
+
+    def __init__(self, url: str, size: int = 16) -> None:
+        self._url = url
+        self._turns = asyncio.Semaphore(size)
+        self._idle: list[RedisConnection] = []
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[RedisConnection]:
+        """Lend a connection; it comes back only from a body that ended well or with an error that Redis replied."""
+        async with self._turns:
+            connection = await self._take()
+            try:
+                yield connection
+            except ResponseError:
+                self._idle.append(connection)
+                raise
+            except BaseException:
+                await connection.close()
+                raise
+            self._idle.append(connection)
+
+    async def _take(self) -> RedisConnection:
+        while self._idle:
+            connection = self._idle.pop()
+            if await connection.is_usable():
+                return connection
+            await connection.close()
+        return await connect(self._url)
+
+    async def close(self) -> None:
+        """Drop the idle connections; those that are lent end with their calls' bodies or with the process."""
+        while self._idle:
+            await self._idle.pop().close()

@@ -1,0 +1,117 @@
+"""Loads lua/ and runs it: the only way in which this service changes anything in Redis."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
+
+from inventory_service.adapters.redis_connections import Argument, RedisConnection, RedisConnections
+from inventory_service.domain.shards import StoreUnreachable
+
+# First words of the replies by which Redis says that it will not run the script at all.
+NOT_RUN = frozenset({"BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN"})
+
+
+class Script(NamedTuple):
+    """One script as Redis gets it; its sha names this very text."""
+
+    name: str
+    text: str
+    sha: str
+
+
+class ShardRefused(Exception):
+    """Redis would not serve this shard: nothing was done. `code` is the script's word for why."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code} {detail}".strip())
+        self.code = code
+        self.detail = detail
+
+
+class ScriptFailed(Exception):
+    """A script broke: our own bug. What it wrote before stays, so nobody goes on as if nothing had happened."""
+
+
+@cache
+def load_script(name: str) -> Script:
+    """Read `lua/<name>.lua` and put the prelude behind its first line, which must be the `#!lua` one."""
+    folder = files("inventory_service") / "lua"
+    first, _, rest = (folder / f"{name}.lua").read_text().partition("\n")
+    assert first.startswith("#!lua"), f"{name}.lua does not begin with #!lua"
+    return script_from_text(name, f"{first}\n{(folder / 'prelude.lua').read_text()}\n{rest}")
+
+
+def script_from_text(name: str, text: str) -> Script:
+    """Name a script by the sha that Redis will know it by."""
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+class Epochs:
+    """The highest epoch that was heard of, for each shard: none below it is ever served."""
+
+    def __init__(self) -> None:
+        self._highest: dict[int, int] = {}
+
+    def of(self, shard: int) -> int:
+        """Return it; 0 if none was heard of."""
+        return self._highest.get(shard, 0)
+
+    def heard(self, shard: int, epoch: int) -> None:
+        """Remember an epoch, whoever tells of it; an older one changes nothing."""
+        self._highest[shard] = max(epoch, self.of(shard))
+
+
+class RedisScripts:
+    """Runs scripts on one Redis, with the caller's epoch and the connection's run_id before their other arguments."""
+
+    def __init__(self, connections: RedisConnections, epochs: Epochs) -> None:
+        self._connections = connections
+        self._epochs = epochs
+
+    async def run(self, name: str, shard: int, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> list[Any]:
+        """Run a script on a shard that should serve, under the highest epoch heard of, and return its reply.
+
+        Redis that knows a higher epoch did nothing and says so; the call is then repeated under it. Raises
+        ShardRefused, StoreUnreachable (nothing was done) and its child OutcomeUnknown (it may have been).
+        """
+        while True:
+            epoch = self._epochs.of(shard)
+            try:
+                return await self.run_under(epoch, name, keys, arguments)
+            except ShardRefused as refused:
+                if refused.code != "EPOCH" or int(refused.detail) <= epoch:
+                    raise
+                self._epochs.heard(shard, int(refused.detail))
+
+    async def run_under(
+        self, epoch: int, name: str, keys: Sequence[str], arguments: Sequence[Argument] = ()
+    ) -> list[Any]:
+        """Run a script under this epoch and no other. Raises as `run` does."""
+        script = load_script(name)
+        async with self._connections.lend() as connection:
+            command = (len(keys), *keys, epoch, connection.run_id, *arguments)
+            reply = await _evaluate(connection, script, command)
+        if reply[0] == b"SHARD":
+            raise ShardRefused(reply[1].decode(), reply[2].decode())
+        return reply
+
+
+async def _evaluate(connection: RedisConnection, script: Script, command: Sequence[Argument]) -> list[Any]:
+    try:
+        try:
+            reply = await connection.ask("EVALSHA", script.sha, *command)
+        except NoScriptError:  # Redis is new, or was told to forget: nothing was done
+            await connection.ask("SCRIPT", "LOAD", script.text)
+            reply = await connection.ask("EVALSHA", script.sha, *command)
+    except OutOfMemoryError as error:
+        raise ShardRefused("LEDGER_BEHIND", str(error)) from error
+    except ResponseError as error:
+        if (error.status_code or str(error).partition(" ")[0]) in NOT_RUN:
+            raise StoreUnreachable(str(error)) from error
+        raise ScriptFailed(f"{script.name}.lua: {error}") from error
+    assert isinstance(reply, list), f"{script.name}.lua answered {reply!r}"
+    return reply
