@@ -9,7 +9,9 @@ LUA = Path(__file__).resolve().parents[2] / "lua"
 SCRIPTS = sorted(path for path in LUA.glob("*.lua") if path.name != "prelude.lua")
 
 # A flag line may come first; then one comment: the file's name, its job, and one paragraph for each of the four words.
-HEADER = re.compile(r"(?:#!lua[^\n]*\n)?--\[\[ (?P<name>[a-z_]+\.lua): (?P<job>\S.*?)\n(?P<rest>KEYS .*?)\]\]", re.DOTALL)
+HEADER = re.compile(
+    r"(?:#!lua[^\n]*\n)?--\[\[ (?P<name>[a-z_]+\.lua): (?P<job>\S.*?)\n(?P<rest>KEYS .*?)\]\]", re.DOTALL
+)
 WORDS = ["KEYS", "ARGV", "Reply", "Keeps"]
 
 
