@@ -1,0 +1,278 @@
+"""Speaks to Kafka: commits out, progress and compensations in, and how far the persisters have read.
+
+Everything may arrive twice: the ledger drops commits that it has, a report is a statement of state, and the compensate
+script gives back once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExistsError, for_code
+from google.protobuf.message import DecodeError
+from holdfast.inventory.v1 import events_pb2
+
+from inventory_service.adapters.commits import runs_from_commits
+from inventory_service.domain.requests import Compensate, Position, SaleKey
+from inventory_service.domain.shards import BrokerUnreachable, Commit, Report
+
+COMMITS = "holdfast.commits.v1"
+PROGRESS = "holdfast.ledger-progress.v1"
+COMPENSATIONS = "holdfast.compensations.v1"
+ORDERS = "holdfast.orders.v1"
+PERSISTER_GROUP = "holdfast-persister"
+COMPENSATOR_GROUP = "holdfast-compensator"
+
+REQUEST_MS = 10_000
+PUBLISH_S = 15.0
+LARGEST_RECORD = 8 * 1024 * 1024  # a run is 256 KiB, but a single commit is never cut
+
+
+@contextmanager
+def _reaching_broker() -> Iterator[None]:
+    """Turn every way of getting no answer into `BrokerUnreachable`; a record too large for Kafka stays a surprise."""
+    try:
+        yield
+    except MessageSizeTooLargeError:
+        raise
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokerUnreachable(f"{type(error).__name__}: {error}") from error
+
+
+class Commits:
+    """Publishes runs of commits; each is confirmed by every replica in sync before `publish` returns.
+
+    A producer that failed is thrown away, for an idempotent one may have lost its place for good.
+    """
+
+    def __init__(self, brokers: str, idempotent: bool = True) -> None:
+        self._brokers = brokers
+        self._idempotent = idempotent
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+
+    async def publish(self, shard: int, commits: Sequence[Commit]) -> None:
+        producer, key = await self._started(), str(shard).encode()
+        try:
+            with _reaching_broker():
+                async with asyncio.timeout(PUBLISH_S):
+                    sent = [
+                        await producer.send(COMMITS, run.value, key=key, partition=shard)
+                        for run in runs_from_commits(shard, commits)
+                    ]
+                    await asyncio.gather(*sent)
+        except BrokerUnreachable:
+            await self._discard(producer)
+            raise
+
+    async def close(self) -> None:
+        if self._producer is not None:
+            await self._discard(self._producer)
+
+    async def _started(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._brokers,
+                    acks="all",
+                    enable_idempotence=self._idempotent,
+                    linger_ms=0,
+                    max_request_size=LARGEST_RECORD,
+                    request_timeout_ms=REQUEST_MS,
+                )
+                await _start(producer)
+                self._producer = producer
+            return self._producer
+
+    async def _discard(self, producer: AIOKafkaProducer) -> None:
+        if self._producer is producer:
+            self._producer = None
+            await _stop(producer)
+
+
+class Progress:
+    """What persisters report from now on, of all shards. No consumer group, for every relay hears every report."""
+
+    def __init__(self, brokers: str, shards: int) -> None:
+        self._brokers = brokers
+        self._partitions = [TopicPartition(PROGRESS, shard) for shard in range(shards)]
+
+    async def reports(self) -> AsyncIterator[Report]:
+        """Never ends; one that cannot be read is skipped, for the next says the same."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._brokers, auto_offset_reset="latest", request_timeout_ms=REQUEST_MS
+        )
+        await _start(consumer)
+        try:
+            consumer.assign(self._partitions)
+            while True:
+                with _reaching_broker():
+                    record = await consumer.getone()
+                with suppress(DecodeError):
+                    yield report_from_record(record.value)
+        finally:
+            await _stop(consumer)
+
+
+class Compensations:
+    """Orders of the ledger, handled by one compensator of the group; acknowledged after they are handled."""
+
+    def __init__(self, brokers: str, session_timeout_s: float = 10) -> None:
+        self._brokers = brokers
+        self._session_timeout_s = session_timeout_s
+
+    async def orders(self) -> AsyncIterator[Compensate | None]:
+        """Never ends. Asking for the next acknowledges the last; None stands for an order that cannot be read."""
+        consumer = AIOKafkaConsumer(
+            COMPENSATIONS,
+            bootstrap_servers=self._brokers,
+            group_id=COMPENSATOR_GROUP,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=int(self._session_timeout_s * 1000),
+            heartbeat_interval_ms=int(self._session_timeout_s * 1000 / 3),
+            request_timeout_ms=REQUEST_MS,
+        )
+        await _start(consumer)
+        try:
+            while True:
+                with _reaching_broker():
+                    record = await consumer.getone()
+                yield order_from_record(record.value)
+                await _acknowledge(consumer, record)
+        finally:
+            await _stop(consumer)
+
+
+class Reading:
+    """How far the persisters have read the commits, by what their group has committed."""
+
+    def __init__(self, brokers: str) -> None:
+        self._brokers = brokers
+        self._consumer: AIOKafkaConsumer | None = None
+        self._starting = asyncio.Lock()
+
+    async def end(self, shard: int) -> int:
+        """The offset that the next record will get."""
+        consumer, partition = await self._started(), TopicPartition(COMMITS, shard)
+        with _reaching_broker():
+            ends: Mapping[TopicPartition, int] = await consumer.end_offsets([partition])
+        return ends[partition]
+
+    async def read_up_to(self, shard: int) -> int:
+        """The offset of the first record that the group has not acknowledged; 0 if it never acknowledged any."""
+        consumer = await self._started()
+        with _reaching_broker():
+            committed: int | None = await asyncio.wait_for(
+                consumer.committed(TopicPartition(COMMITS, shard)), REQUEST_MS / 1000
+            )
+        return committed or 0
+
+    async def close(self) -> None:
+        if self._consumer is not None:
+            await _stop(self._consumer)
+
+    async def _started(self) -> AIOKafkaConsumer:
+        """A consumer that names the group and subscribes to nothing, so that it asks and never takes part."""
+        async with self._starting:
+            if self._consumer is None:
+                consumer = AIOKafkaConsumer(
+                    bootstrap_servers=self._brokers,
+                    group_id=PERSISTER_GROUP,
+                    enable_auto_commit=False,
+                    request_timeout_ms=REQUEST_MS,
+                )
+                await _start(consumer)
+                self._consumer = consumer
+            return self._consumer
+
+
+class TopicPlan(NamedTuple):
+    """A topic as it is to be made."""
+
+    name: str
+    partitions: int
+    replication: int
+    settings: dict[str, str]
+
+
+class Topics:
+    """The topics themselves."""
+
+    def __init__(self, brokers: str) -> None:
+        self._brokers = brokers
+
+    async def partitions(self) -> Mapping[str, int]:
+        """Partitions of every topic there is. All topics are asked for, for asking for one by name may make it."""
+        client = AIOKafkaClient(bootstrap_servers=self._brokers, request_timeout_ms=REQUEST_MS)
+        try:
+            with _reaching_broker():
+                await client.bootstrap()
+                cluster = await client.fetch_all_metadata()
+            return {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in cluster.topics()}
+        finally:
+            await client.close()
+
+    async def create(self, plan: TopicPlan) -> None:
+        """Make one topic; that it exists already is fine, for somebody else may be making it too."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._brokers, request_timeout_ms=REQUEST_MS)
+        topic = NewTopic(plan.name, plan.partitions, plan.replication, topic_configs=plan.settings)
+        with _reaching_broker():
+            try:
+                await admin.start()
+                answer = await admin.create_topics([topic])
+                for _, code, *_ in answer.topic_errors:
+                    if code and for_code(code) is not TopicAlreadyExistsError:
+                        raise for_code(code)(f"while making {plan.name}")
+            finally:
+                await admin.close()
+
+
+def report_from_record(value: bytes) -> Report:
+    """Raises `DecodeError`."""
+    said = events_pb2.LedgerProgress.FromString(value)
+    return Report(
+        shard=said.shard,
+        epoch=said.epoch,
+        seq=said.seq,
+        hash=said.hash.decode(),
+        settled_epoch=said.settled_epoch,
+        settled_seq=said.settled_seq,
+        resend=said.resend_from_seq > 0,
+        frozen_reason=said.frozen_reason,
+    )
+
+
+def order_from_record(value: bytes) -> Compensate | None:
+    try:
+        order = events_pb2.Compensation.FromString(value)
+    except DecodeError:
+        return None
+    created = Position(order.created.shard, order.created.epoch, order.created.seq, order.created.index)
+    sale = SaleKey(order.tenant, order.sale_id)
+    return Compensate(sale, order.reservation_id, created, int(order.reason), order.detail)
+
+
+async def _acknowledge(consumer: AIOKafkaConsumer, record: ConsumerRecord) -> None:
+    """Failing is harmless: the order comes again, and the script gives back once."""
+    with suppress(KafkaError):
+        await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
+
+
+async def _start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    try:
+        with _reaching_broker():
+            await asyncio.wait_for(client.start(), 2 * REQUEST_MS / 1000)
+    except BaseException:
+        await _stop(client)
+        raise
+
+
+async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """A few seconds are enough for a live broker, and a dead one is not waited for."""
+    with suppress(KafkaError, OSError, TimeoutError):
+        await asyncio.wait_for(client.stop(), 5)

@@ -1,0 +1,54 @@
+"""Reads a shard's outbox: commits in order, from any position that is not trimmed yet."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast.inventory.v1.commit_pb2 import CommitBody
+from redis.exceptions import ResponseError
+
+from inventory_service.adapters.redis_connections import Argument, RedisConnections
+from inventory_service.adapters.redis_keys import shard_keys
+from inventory_service.domain.shards import Commit, Mark, StoreUnreachable
+
+COMMITS_AT_ONCE = 128  # some hundred KiB under load; Redis cannot be asked for bytes
+REPLY_S = 5.0  # beyond the time that a read may wait
+
+
+class RedisOutbox:
+    """Needs a connection for each shard that is read at the same time, for a read waits on its own."""
+
+    def __init__(self, connections: RedisConnections) -> None:
+        self._connections = connections
+
+    async def read_after(self, shard: int, mark: Mark, wait_ms: int) -> Sequence[Commit]:
+        """The next commits, in order; waits at most `wait_ms` (1 or more) for one, and answers with none then."""
+        wait = ("BLOCK", wait_ms, "STREAMS", shard_keys(shard).outbox, f"{mark.epoch}-{mark.seq}")
+        reply = await self._ask("XREAD", "COUNT", COMMITS_AT_ONCE, *wait, timeout_s=wait_ms / 1000 + REPLY_S)
+        return [commit_from_entry(entry) for _, entries in reply or () for entry in entries]
+
+    async def find(self, shard: int, mark: Mark) -> Commit | None:
+        """One commit, or None if it is trimmed or was never made."""
+        where = f"{mark.epoch}-{mark.seq}"
+        entries = await self._ask("XRANGE", shard_keys(shard).outbox, where, where)
+        return commit_from_entry(entries[0]) if entries else None
+
+    async def time_after(self, shard: int, mark: Mark) -> int | None:
+        """When the first commit after `mark` was made, in ms by the shard's clock."""
+        after = f"({mark.epoch}-{mark.seq}"
+        entries = await self._ask("XRANGE", shard_keys(shard).outbox, after, "+", "COUNT", 1)
+        return CommitBody.FromString(commit_from_entry(entries[0]).payload).time_ms if entries else None
+
+    async def _ask(self, *command: Argument, timeout_s: float = REPLY_S) -> Any:
+        async with self._connections.lend() as connection:
+            try:
+                return await connection.ask(*command, timeout_s=timeout_s)
+            except ResponseError as error:
+                raise StoreUnreachable(str(error)) from error
+
+
+def commit_from_entry(entry: Sequence[Any]) -> Commit:
+    """From an entry of the stream: its id is `<epoch>-<seq>`, its fields are `p`, the payload, and `h`, the hash."""
+    epoch, _, seq = entry[0].partition(b"-")
+    name_p, payload, name_h, digest = entry[1]
+    assert (name_p, name_h) == (b"p", b"h"), f"an outbox entry with the fields {name_p!r} and {name_h!r}"
+    return Commit(int(epoch), int(seq), payload, digest.decode())

@@ -1,0 +1,106 @@
+"""What a shard's keepers (relay, take-over, init, compensator) ask of Redis, Kafka and the ledger, as Protocols.
+
+Every method may raise the `Unreachable` of its server; nothing else is expected, so anything else ends the process.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from inventory_service.domain.requests import Compensate
+from inventory_service.domain.shards import Claimed, Commit, LedgerRow, Mark, Report, ShardStatus, Trimmed
+
+
+class Outbox(Protocol):
+    """The commits that the ledger is not yet known to hold."""
+
+    async def read_after(self, shard: int, mark: Mark, wait_ms: int) -> Sequence[Commit]:
+        """The next commits in order, a few hundred KiB; waits for one if there is none, and may answer with none."""
+        ...
+
+    async def find(self, shard: int, mark: Mark) -> Commit | None:
+        """One commit, while it is not trimmed."""
+        ...
+
+    async def time_after(self, shard: int, mark: Mark) -> int | None:
+        """When the first commit after `mark` was made, in ms by the shard's clock; None if there is none."""
+        ...
+
+
+class Shards(Protocol):
+    """Who serves a shard, and how far its outbox is trimmed."""
+
+    async def status(self, shard: int) -> ShardStatus: ...
+
+    async def trim(self, report: Report) -> Trimmed:
+        """Drop what the ledger holds; a report that contradicts Redis freezes the shard."""
+        ...
+
+    async def freeze(self, shard: int, epoch: int, reason: str, token: str = "") -> bool:
+        """Stop a shard; False if it is at another epoch or not claimed with `token`: late news harms nothing."""
+        ...
+
+    async def claim(self, shard: int, token: str, epoch: int, ledger_frozen: bool) -> Claimed | str:
+        """Stop serving for a take-over; or one word why not: NEWER_EPOCH, or SERVING unless the ledger is frozen."""
+        ...
+
+    async def adopt(self, claimed: Claimed, epoch: int, shards: int) -> bool:
+        """Serve again, under `epoch`; False if the claim or the Redis process is gone."""
+        ...
+
+
+class Upkeep(Protocol):
+    """What has to be done to a shard's stock from time to time; a shard that does not serve is left alone."""
+
+    async def expire(self, shard: int) -> int:
+        """Take back overdue holds, at most 100; answers how many."""
+        ...
+
+    async def forget(self, shard: int) -> int:
+        """Drop records that are final, settled and old; answers how many."""
+        ...
+
+
+class CommitTopic(Protocol):
+    """The topic of commits, one partition a shard."""
+
+    async def publish(self, shard: int, commits: Sequence[Commit]) -> None:
+        """Returns when Kafka has confirmed all of them, in order."""
+        ...
+
+
+class ProgressTopic(Protocol):
+    """What persisters report, of all shards, from now on."""
+
+    def reports(self) -> AsyncIterator[Report]: ...
+
+
+class PersisterReading(Protocol):
+    """How far the persisters have read the topic of commits."""
+
+    async def end(self, shard: int) -> int:
+        """The offset that the next record will get; 0 if nothing was ever sent, or Kafka lost it all."""
+        ...
+
+    async def read_up_to(self, shard: int) -> int:
+        """The offset of the first record that is not acknowledged; 0 if none is."""
+        ...
+
+
+class CompensationTopic(Protocol):
+    """Orders of the ledger to give units back."""
+
+    def orders(self) -> AsyncIterator[Compensate | None]:
+        """One at a time, None for one that cannot be read; asking for the next says that the last was handled."""
+        ...
+
+
+class LedgerRows(Protocol):
+    """The shards' rows in the ledger."""
+
+    async def row(self, shard: int) -> LedgerRow | None: ...
+
+    async def rows(self) -> Mapping[int, LedgerRow]: ...
+
+    async def fence(self, shard: int, shards: int, epoch: int, hash: str) -> int | None:
+        """Draw a new epoch, if the row still stands at `epoch` (0: is not there) and its hash is `hash`; else None."""
+        ...

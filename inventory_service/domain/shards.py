@@ -1,0 +1,146 @@
+"""What is said of a shard between Redis, Kafka and the ledger: plain values, and three ways of getting no answer."""
+
+import hashlib
+from typing import NamedTuple
+
+# The first words of a frozen reason; a colon and a sentence follow.
+LEDGER_WENT_BACK = "LEDGER_WENT_BACK"
+NEEDS_RESTORE = "NEEDS_RESTORE"
+
+
+class Unreachable(Exception):
+    """A server did not answer, or said that it cannot now. Waiting mends it: every loop waits, none dies of it."""
+
+    server = "a server"
+
+
+class StoreUnreachable(Unreachable):
+    """Redis."""
+
+    server = "Redis"
+
+
+class BrokerUnreachable(Unreachable):
+    """Kafka."""
+
+    server = "Kafka"
+
+
+class LedgerUnreachable(Unreachable):
+    """Postgres."""
+
+    server = "Postgres"
+
+
+class Disagreement(Exception):
+    """Settings and servers contradict each other; waiting mends nothing, so the process ends with this sentence."""
+
+
+class Mark(NamedTuple):
+    """A commit of one shard; marks of a shard compare in the order in which its commits were made."""
+
+    epoch: int
+    seq: int
+
+
+class Commit(NamedTuple):
+    """A commit as its script wrote it to the outbox; `hash` is 40 hex digits."""
+
+    epoch: int
+    seq: int
+    payload: bytes
+    hash: str
+
+    @property
+    def mark(self) -> Mark:
+        return Mark(self.epoch, self.seq)
+
+
+class LedgerRow(NamedTuple):
+    """A shard's row in the ledger: the last commit applied."""
+
+    shard: int
+    shards: int  # N
+    epoch: int
+    seq: int
+    hash: str
+    settled_epoch: int
+    settled_seq: int
+    frozen_reason: str  # '': not frozen
+
+    @property
+    def mark(self) -> Mark:
+        return Mark(self.epoch, self.seq)
+
+
+class Report(NamedTuple):
+    """What the persister says the ledger holds; said again and again, so any one may be lost, late or doubled."""
+
+    shard: int
+    epoch: int
+    seq: int
+    hash: str
+    settled_epoch: int
+    settled_seq: int
+    resend: bool
+    frozen_reason: str  # '': not frozen
+
+    @property
+    def mark(self) -> Mark:
+        return Mark(self.epoch, self.seq)
+
+
+class ShardStatus(NamedTuple):
+    """A shard as Redis has it. `epoch` 0: blank, nobody ever opened it or Redis lost it."""
+
+    shard: int
+    run_id: str  # of the Redis process that answered
+    shards: int  # N as `init` wrote it; 0 while blank
+    epoch: int
+    seq: int
+    hash: str  # of the head
+    trim_seq: int
+    owner: str  # the run_id for which it was opened
+    claim: str  # '': not claimed
+    frozen_reason: str  # '': not frozen
+    outbox_length: int  # commits
+
+    @property
+    def blank(self) -> bool:
+        return self.epoch == 0
+
+    @property
+    def serving(self) -> bool:
+        return not (self.blank or self.claim or self.frozen_reason) and self.owner == self.run_id
+
+    @property
+    def head(self) -> Mark:
+        return Mark(self.epoch, self.seq)
+
+    @property
+    def trimmed(self) -> Mark:
+        return Mark(self.epoch, self.trim_seq)
+
+
+class Claimed(NamedTuple):
+    """A shard as a take-over claimed it: it serves nobody until it is adopted, or claimed by another."""
+
+    shard: int
+    token: str
+    run_id: str
+    epoch: int  # 0: blank
+    seq: int
+    hash: str
+
+
+class Trimmed(NamedTuple):
+    """What Redis made of a report: `verdict` is TRIMMED, STALE, BLANK or FROZEN with its reason."""
+
+    verdict: str
+    reason: str
+    trimmed: Mark
+
+
+def hash_of(previous: str, payload: bytes) -> str:
+    """The hash of a commit that follows one whose hash is `previous` ('' for the shard's first)."""
+    return hashlib.sha1(previous.encode() + payload, usedforsecurity=False).hexdigest()

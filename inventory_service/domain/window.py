@@ -1,0 +1,114 @@
+"""How far a relay may run ahead of the ledger, and when it goes back: decides, and asks nobody."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from inventory_service.domain.shards import Commit, Mark
+
+WISH_PAUSE_S = 1.0  # several records behind one gap each bring the same wish
+LONGEST_PATIENCE_S = 60.0
+
+
+class _Sent(NamedTuple):
+    mark: Mark
+    size: int
+
+
+class Window:
+    """What of one shard Kafka has confirmed above the watermark, at most `limit` bytes (but one commit always).
+
+    The relay goes back to the watermark when the persister asks for it, and by itself when reports keep naming a
+    watermark below what Kafka has confirmed, for then Kafka lost the last record, which no gap shows. A persister that
+    is silent is away, not missing anything. Going back is never wrong, for the ledger drops what it has; patience grows
+    so that a ledger that is merely slow is not buried in repeats.
+    """
+
+    def __init__(self, limit: int, patience_s: float) -> None:
+        self._limit = limit
+        self._first_patience_s = patience_s
+        self.start(Mark(0, 0), now=0.0)
+
+    def start(self, trimmed: Mark, now: float) -> None:
+        """Begin at the first untrimmed commit: at the start, and whenever Redis may be another."""
+        self.watermark = trimmed
+        self._sent: deque[_Sent] = deque()
+        self._bytes = 0
+        self._stood_still(now)
+        self._patience_s = self._first_patience_s
+        self._last_wish: tuple[Mark, float] | None = None
+
+    @property
+    def cursor(self) -> Mark:
+        """The last commit that need not be sent now."""
+        return self._sent[-1].mark if self._sent else self.watermark
+
+    @property
+    def ahead(self) -> int:
+        """Commits that Kafka has confirmed and the ledger has not reported."""
+        return len(self._sent)
+
+    @property
+    def full(self) -> bool:
+        return self._bytes >= self._limit
+
+    def fitting(self, commits: Sequence[Commit]) -> Sequence[Commit]:
+        """The first of these commits, as many as there is room for; one always fits into an empty window."""
+        room, count = self._limit - self._bytes, 0
+        for commit in commits:
+            if room < len(commit.payload) and (count or self._sent):
+                break
+            room -= len(commit.payload)
+            count += 1
+        return commits[:count]
+
+    def confirmed(self, commits: Sequence[Commit], now: float) -> None:
+        """Kafka has these; what does not follow the cursor, after a rewind or the ledger overtook, is left out."""
+        for commit in commits:
+            if self._follows(commit.mark):
+                self._sent.append(_Sent(commit.mark, len(commit.payload)))
+                self._bytes += len(commit.payload)
+        self._stood_still(now)
+
+    def heard(self, watermark: Mark, resend: bool, now: float) -> bool:
+        """The ledger stands here, not below the trim point; True if the relay must go back."""
+        if watermark > self.watermark:
+            self._rise(watermark, now)
+        elif watermark == self.watermark:
+            self._reported = now
+        return resend and self._sent != deque() and self._may_wish(watermark, now) and self._rewind(now)
+
+    def overdue(self, now: float) -> bool:
+        """True if the relay must go back by itself: reports go on, patience is over and the watermark has not moved."""
+        waited_out = self._reported - self._since >= self._patience_s
+        if not (self._sent and waited_out):
+            return False
+        self._patience_s = min(2 * self._patience_s, LONGEST_PATIENCE_S)
+        return self._rewind(now)
+
+    def _follows(self, mark: Mark) -> bool:
+        cursor = self.cursor
+        return mark == Mark(cursor.epoch, cursor.seq + 1)
+
+    def _rise(self, watermark: Mark, now: float) -> None:
+        while self._sent and self._sent[0].mark <= watermark:
+            self._bytes -= self._sent.popleft().size
+        self.watermark = watermark
+        self._patience_s = self._first_patience_s
+        self._stood_still(now)
+
+    def _stood_still(self, now: float) -> None:
+        self._since = self._reported = now
+
+    def _may_wish(self, watermark: Mark, now: float) -> bool:
+        repeated = self._last_wish is not None and self._last_wish[0] == watermark
+        if repeated and self._last_wish is not None and now - self._last_wish[1] < WISH_PAUSE_S:
+            return False
+        self._last_wish = (watermark, now)
+        return True
+
+    def _rewind(self, now: float) -> bool:
+        self._sent.clear()
+        self._bytes = 0
+        self._stood_still(now)
+        return True

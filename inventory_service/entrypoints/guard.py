@@ -1,0 +1,112 @@
+"""See whether a shard serves, and take it over when it does not, again and again with growing delays."""
+
+import asyncio
+from collections.abc import Callable
+
+from structlog.typing import FilteringBoundLogger
+
+from inventory_service.domain.shard_ports import LedgerRows, Shards
+from inventory_service.domain.shards import LEDGER_WENT_BACK, NEEDS_RESTORE, Disagreement, ShardStatus
+from inventory_service.entrypoints.patience import GrowingDelay
+from inventory_service.entrypoints.takeover import Ending, TakeOver
+
+LOOK_S = 0.5
+LONGEST_RETRY_S = 30.0
+
+
+class Guard:
+    """One shard's guard. `look` is one look, with what it calls for; whoever owns the guard repeats it for ever."""
+
+    def __init__(
+        self,
+        shard: int,
+        shards: int,
+        store: Shards,
+        ledger: LedgerRows,
+        take_over: TakeOver,
+        log: FilteringBoundLogger,
+        monotonic: Callable[[], float],
+        claim_patience_s: float,
+    ) -> None:
+        self._shard = shard
+        self._shards = shards
+        self._store = store
+        self._ledger = ledger
+        self._take_over = take_over
+        self._log = log
+        self._monotonic = monotonic
+        self._claim_patience_s = claim_patience_s
+        self._foreign_claim = ("", 0.0)  # and when it was first seen
+        self._retry = GrowingDelay(first_s=0.2, longest_s=LONGEST_RETRY_S)
+        self._said = ""
+
+    async def look(self) -> None:
+        status = await self._store.status(self._shard)
+        self._check_shards(status)
+        self._say(status)
+        if status.serving or await self._mend(status):
+            self._retry.reset()
+            await asyncio.sleep(LOOK_S)
+        else:
+            await self._retry.wait()
+
+    async def look_for_a_restored_ledger(self) -> None:
+        """Freeze the shard if its row, read after the trim point was, stands below it: then Postgres was set back."""
+        status = await self._store.status(self._shard)
+        row = await self._ledger.row(self._shard)
+        if status.blank or (row is not None and row.mark >= status.trimmed):
+            return
+        stands = f"at commit {row.epoch}-{row.seq}" if row else "nowhere"
+        heard = f"{status.epoch}-{status.trim_seq}"
+        reason = f"{LEDGER_WENT_BACK}: the ledger stands {stands}, and had reported commit {heard}"
+        await self._store.freeze(self._shard, status.epoch, reason)
+
+    async def _mend(self, status: ShardStatus) -> bool:
+        if status.blank:
+            await self._mark_lost(status)
+            return False
+        if self._claimed_by_another(status):
+            return False
+        attempt = await self._take_over.attempt(self._shard)
+        self._log.info("take_over", ending=attempt.ending.value, epoch=attempt.epoch, detail=attempt.detail)
+        if attempt.ending is Ending.NEWER_EPOCH:
+            await self.look_for_a_restored_ledger()
+        return attempt.ending is Ending.ADOPTED
+
+    async def _mark_lost(self, status: ShardStatus) -> None:
+        """Only `init` opens a blank shard, and nobody does if the ledger has commits of it: Redis then says so too."""
+        row = await self._ledger.row(self._shard)
+        if row is not None and row.hash and not status.frozen_reason:
+            lost = f"the ledger ends at commit {row.epoch}-{row.seq} and Redis holds nothing"
+            await self._store.freeze(self._shard, 0, f"{NEEDS_RESTORE}: {lost}")
+
+    def _claimed_by_another(self, status: ShardStatus) -> bool:
+        """A fresh claim is left alone, lest two relays take it from each other; an old one was abandoned, or is slow."""
+        if not status.claim or self._take_over.made(self._shard, status.claim):
+            return False
+        if status.claim != self._foreign_claim[0]:
+            self._foreign_claim = (status.claim, self._monotonic())
+        return self._monotonic() - self._foreign_claim[1] < self._claim_patience_s
+
+    def _check_shards(self, status: ShardStatus) -> None:
+        if not status.blank and status.shards != self._shards:
+            raise Disagreement(
+                f"HOLDFAST_SHARDS is {self._shards}, and Redis was laid out for {status.shards}: they must be equal"
+            )
+
+    def _say(self, status: ShardStatus) -> None:
+        """Log what the shard does when it does something else than before."""
+        doing = _doing(status)
+        if doing != self._said:
+            self._said = doing
+            self._log.info("shard", doing=doing, epoch=status.epoch, seq=status.seq)
+
+
+def _doing(status: ShardStatus) -> str:
+    if status.frozen_reason:
+        return f"frozen: {status.frozen_reason}"
+    if status.blank:
+        return "blank: opened by `holdfast init`, if the ledger holds nothing of it"
+    if status.claim:
+        return "claimed by a take-over"
+    return "serving" if status.serving else "not owned: Redis is another process than it was opened for"

@@ -1,0 +1,218 @@
+"""Keep the shards' house: send each outbox to Kafka, trim what the ledger holds, expire holds, have it taken over.
+
+Two relays of one shard are only wasteful: each starts at the first untrimmed commit, the ledger drops what it has,
+Redis trims once, and a take-over is a compare-and-set.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards, Upkeep
+from inventory_service.domain.shards import Commit, Disagreement, Mark, Report, ShardStatus
+from inventory_service.domain.window import Window
+from inventory_service.entrypoints.guard import Guard
+from inventory_service.entrypoints.patience import repeat
+from inventory_service.entrypoints.takeover import TakeOver
+
+WAIT_FOR_COMMITS_MS = 500
+WAIT_FOR_ROOM_S = 1.0
+WATCH_S = 0.5
+UPKEEP_S = 0.5
+FORGET_S = 60.0
+EXPIRED_AT_ONCE = 100  # holds that one call takes back; so many mean that there may be more
+
+
+class Backlog(NamedTuple):
+    """What is under way of a shard, in commits and in the age of the oldest of them."""
+
+    serving: bool
+    outbox: int
+    unsent: int  # not confirmed by Kafka
+    unsent_s: float
+    unledgered_s: float  # not known to be in the ledger
+
+
+class RelayGauges(Protocol):
+    """Where a relay shows how far behind everything is."""
+
+    def show(self, shard: int, backlog: Backlog) -> None: ...
+
+
+class Parts(NamedTuple):
+    """Everything a relay works with."""
+
+    outbox: Outbox
+    shards: Shards
+    commits: CommitTopic
+    progress: ProgressTopic
+    ledger: LedgerRows
+    upkeep: Upkeep
+    take_over: TakeOver
+    gauges: RelayGauges
+    log: FilteringBoundLogger
+    monotonic: Callable[[], float]  # seconds, for waiting
+    time: Callable[[], float]  # seconds since 1970, for ages
+
+
+class Options(NamedTuple):
+    """How a relay behaves."""
+
+    shards: int
+    window_bytes: int
+    expiry: bool = True
+    patience_s: float = 3.0  # before it goes back by itself
+    claim_patience_s: float = 5.0  # before a claim of somebody else is believed to be abandoned
+
+
+async def run(parts: Parts, options: Options) -> None:
+    """Runs until cancelled; raises `Disagreement` if settings and servers contradict each other."""
+    relays = [ShardRelay(shard, parts, options) for shard in range(options.shards)]
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(repeat(partial(listen, parts.progress, relays), parts.log))
+            for relay in relays:
+                for step in relay.steps():
+                    group.create_task(repeat(step, relay.log))
+    except* Disagreement as disagreements:
+        raise disagreements.exceptions[0] from None
+
+
+async def listen(progress: ProgressTopic, relays: Sequence["ShardRelay"]) -> None:
+    """Hand every report to its shard's relay; where several wait, the latest says it all."""
+    async with aclosing(progress.reports()) as reports:
+        async for report in reports:
+            if report.shard < len(relays):
+                relays[report.shard].told(report)
+
+
+class ShardRelay:
+    """One shard's relay: steps that are each repeated for ever, beside each other."""
+
+    def __init__(self, shard: int, parts: Parts, options: Options) -> None:
+        self._shard = shard
+        self._parts = parts
+        self._options = options
+        self.log = parts.log.bind(shard=shard)
+        self._guard = Guard(
+            shard,
+            options.shards,
+            parts.shards,
+            parts.ledger,
+            parts.take_over,
+            self.log,
+            parts.monotonic,
+            options.claim_patience_s,
+        )
+        self._window = Window(options.window_bytes, options.patience_s)
+        self._believed: tuple[int, str] | None = None  # epoch and run_id that the window is of; None: begin anew
+        self._report: Report | None = None
+        self._reported = asyncio.Event()
+        self._moved = asyncio.Event()  # the window has room again, or went back
+        self._next_forget = parts.monotonic() + FORGET_S
+
+    def steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        return self.send, self.hear, self.watch, self.keep_up, self._guard.look
+
+    def told(self, report: Report) -> None:
+        self._report = report
+        self._reported.set()
+
+    async def send(self) -> None:
+        """Send the next commits of the outbox, whoever serves the shard: also a claimed or frozen one is drained."""
+        if self._believed is None and not await self._begin():
+            return
+        self._moved.clear()
+        cursor = self._window.cursor
+        commits = await self._parts.outbox.read_after(self._shard, cursor, WAIT_FOR_COMMITS_MS)
+        if not commits or self._believed is None or self._window.cursor != cursor:
+            return
+        if commits[0].mark != Mark(cursor.epoch, cursor.seq + 1):
+            await self._explain_gap(commits[0])
+        elif fitting := self._window.fitting(commits):
+            await self._parts.commits.publish(self._shard, fitting)
+            self._window.confirmed(fitting, self._parts.monotonic())
+        else:
+            await self._wait_for_room()
+
+    async def hear(self) -> None:
+        """Trim by the latest report, and go back if the ledger misses something."""
+        await self._reported.wait()
+        self._reported.clear()
+        report = self._report
+        assert report is not None, "the event is set after the report"
+        if report.frozen_reason:
+            await self._parts.shards.freeze(self._shard, report.epoch, report.frozen_reason)
+        trimmed = await self._parts.shards.trim(report)
+        if trimmed.verdict == "STALE":
+            await self._guard.look_for_a_restored_ledger()
+        elif trimmed.verdict == "TRIMMED":
+            if self._window.heard(trimmed.trimmed, report.resend, self._parts.monotonic()):
+                self.log.info("sending_again", after=str(report.mark), why="the persister asked for it")
+            self._moved.set()
+
+    async def watch(self) -> None:
+        """Begin anew when Redis or the epoch is another, go back by itself when it is time, and show the backlog."""
+        status = await self._parts.shards.status(self._shard)
+        if self._believed != (status.epoch, status.run_id):
+            self._believed = None
+        elif self._window.overdue(self._parts.monotonic()):
+            self.log.warning("sending_again", after=str(self._window.watermark), why="the ledger stands still below it")
+        self._moved.set()
+        await self._show_backlog(status)
+        await asyncio.sleep(WATCH_S)
+
+    async def keep_up(self) -> None:
+        """Take overdue holds back and forget what is long over."""
+        if self._options.expiry and await self._parts.upkeep.expire(self._shard) >= EXPIRED_AT_ONCE:
+            return
+        if self._parts.monotonic() >= self._next_forget:
+            self._next_forget = self._parts.monotonic() + FORGET_S
+            await self._parts.upkeep.forget(self._shard)
+        await asyncio.sleep(UPKEEP_S)
+
+    async def _begin(self) -> bool:
+        """Start at the first untrimmed commit."""
+        status = await self._parts.shards.status(self._shard)
+        if status.blank:
+            await asyncio.sleep(WATCH_S)
+            return False
+        self._window.start(status.trimmed, self._parts.monotonic())
+        self._believed = (status.epoch, status.run_id)
+        return True
+
+    async def _explain_gap(self, first: Commit) -> None:
+        """Commits before `first` are missing: trimmed by another relay, of an older epoch, or lost by Redis itself."""
+        status = await self._parts.shards.status(self._shard)
+        if status.epoch == first.epoch and status.trim_seq + 1 < first.seq:
+            lost = f"commit {status.epoch}-{first.seq - 1} is neither in the outbox nor in the ledger"
+            await self._parts.shards.freeze(self._shard, status.epoch, f"CHAIN_BROKEN: {lost}")
+            await asyncio.sleep(WATCH_S)
+        self._believed = None
+
+    async def _wait_for_room(self) -> None:
+        """The ledger's reports make room."""
+        try:
+            await asyncio.wait_for(self._moved.wait(), WAIT_FOR_ROOM_S)
+        except TimeoutError:
+            return
+
+    async def _show_backlog(self, status: ShardStatus) -> None:
+        cursor = max(self._window.cursor, status.trimmed)
+        backlog = Backlog(
+            serving=status.serving,
+            outbox=status.outbox_length,
+            unsent=max(status.seq - cursor.seq, 0) if cursor.epoch == status.epoch else 0,
+            unsent_s=await self._age(cursor),
+            unledgered_s=await self._age(status.trimmed),
+        )
+        self._parts.gauges.show(self._shard, backlog)
+
+    async def _age(self, mark: Mark) -> float:
+        """Seconds since the first commit after `mark` was made; 0 if there is none."""
+        made_ms = await self._parts.outbox.time_after(self._shard, mark)
+        return max(self._parts.time() - made_ms / 1000, 0.0) if made_ms is not None else 0.0

@@ -1,0 +1,39 @@
+#!lua
+--[[ audit.lua: read a part of a sale as it is kept, with the head of its shard, so that the reader sees whether it moved.
+KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 sale  5 reservations (hashes)  6 expiry (zset)  7 buyers (hash)
+ARGV   1 epoch  2 run_id  3 cursor of HSCAN, 0 to begin  4 reservations wanted, about
+Reply  {PART, epoch, seq, hash, next cursor, items, reservations}; items only with cursor 0
+       an item: {sku, available, held, sold}   a reservation: {id, state, revision, created epoch, seq, index, lines}
+       its lines: sku, quantity and so on; an overdue hold is HELD here, as in the ledger, until it is taken back
+Keeps  Writes nothing, and reads whoever may serve the shard. ]]
+
+local function item_replies()
+  local items = {}
+  local fields = redis.call('HGETALL', KEYS[4])
+  for at = 1, #fields, 2 do
+    local sku = string.match(fields[at], '^item:(.*)$')
+    if sku then
+      local item = item_from_text(fields[at + 1])
+      items[#items + 1] = {sku, item.available, item.held, item.sold}
+    end
+  end
+  return items
+end
+
+local function reservation_reply(id, record)
+  local lines = {}
+  for _, line in ipairs(body_of(record).lines) do
+    lines[#lines + 1] = line.sku
+    lines[#lines + 1] = line.quantity
+  end
+  return {id, record.state, record.revision, record.created_epoch, record.created_seq, record.created_index, lines}
+end
+
+local shard = read_meta()
+local found = redis.call('HSCAN', KEYS[5], ARGV[3], 'COUNT', ARGV[4])
+local reservations = {}
+for at = 1, #found[2], 2 do
+  reservations[#reservations + 1] = reservation_reply(found[2][at], record_from_bytes(found[2][at + 1]))
+end
+local items = ARGV[3] == '0' and item_replies() or {}
+return {'PART', shard.epoch or 0, shard.seq, shard.hash, found[1], items, reservations}

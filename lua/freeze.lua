@@ -1,0 +1,15 @@
+#!lua flags=allow-oom
+--[[ freeze.lua: stop a shard that contradicts the ledger; nothing changes state in it until a take-over.
+KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
+ARGV   1 epoch of the shard that the caller speaks of, 0 for a blank one  2 run_id  3 reason: WORD: a sentence
+       4 token of the claim under which the caller found this out, or '' if it holds none
+Reply  {FROZEN}  {NOT_FROZEN}: the shard is at another epoch, or the claim is gone, so the news is old
+Keeps  The first reason stays, for it is the cause; only a take-over, which knows more, writes another and ends its claim. ]]
+
+local shard = read_meta()
+local reason, token = ARGV[3], ARGV[4]
+if (shard.epoch or 0) ~= tonumber(ARGV[1]) then return {'NOT_FROZEN'} end
+if token ~= '' and shard.claim ~= token then return {'NOT_FROZEN'} end
+if token ~= '' or not shard.frozen then redis.call('HSET', KEYS[1], 'frozen', reason) end
+if token ~= '' then redis.call('HDEL', KEYS[1], 'claim') end
+return {'FROZEN'}
