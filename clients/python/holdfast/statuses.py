@@ -1,0 +1,115 @@
+"""From the status of a failed call to its typed error: by its reason or, where that is news, by its code."""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from holdfast import errors
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.reservation_pb2 import Reservation
+
+Detail = TypeVar("Detail", bound=Message)
+
+DOMAIN = "holdfast.inventory"
+STATUS_DETAILS = "grpc-status-details-bin"  # the trailer in which gRPC carries a google.rpc.Status
+
+BY_REASON: Mapping[int, type[errors.HoldfastError]] = {
+    ErrorReason.ERROR_REASON_FIELD_OUT_OF_BOUNDS: errors.InvalidRequest,
+    ErrorReason.ERROR_REASON_UNREADABLE: errors.InvalidRequest,
+    ErrorReason.ERROR_REASON_UNKNOWN_FIELD: errors.InvalidRequest,
+    ErrorReason.ERROR_REASON_NOT_BUILT: errors.NotBuilt,
+    ErrorReason.ERROR_REASON_SALE_NOT_FOUND: errors.SaleNotFound,
+    ErrorReason.ERROR_REASON_ITEM_NOT_FOUND: errors.ItemNotFound,
+    ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND: errors.ReservationNotFound,
+    ErrorReason.ERROR_REASON_DEAD_LETTER_NOT_FOUND: errors.DeadLetterNotFound,
+    ErrorReason.ERROR_REASON_RESERVATION_ID_REUSED: errors.ReservationIdReused,
+    ErrorReason.ERROR_REASON_SALE_ID_REUSED: errors.SaleIdReused,
+    ErrorReason.ERROR_REASON_ADJUSTMENT_ID_REUSED: errors.AdjustmentIdReused,
+    ErrorReason.ERROR_REASON_WRONG_RESERVATION_STATE: errors.WrongReservationState,
+    ErrorReason.ERROR_REASON_CONFIRMED_OTHERWISE: errors.ConfirmedOtherwise,
+    ErrorReason.ERROR_REASON_MORE_THAN_HELD: errors.MoreThanHeld,
+    ErrorReason.ERROR_REASON_SALE_WITHOUT_HOLDS: errors.SaleWithoutHolds,
+    ErrorReason.ERROR_REASON_WRONG_SALE_STATE: errors.WrongSaleState,
+    ErrorReason.ERROR_REASON_STOCK_IN_USE: errors.StockInUse,
+    ErrorReason.ERROR_REASON_WRONG_DEAD_LETTER_STATE: errors.WrongDeadLetterState,
+    ErrorReason.ERROR_REASON_ETAG_MISMATCH: errors.EtagMismatch,
+    ErrorReason.ERROR_REASON_TOTAL_MISMATCH: errors.TotalMismatch,
+    ErrorReason.ERROR_REASON_TOKEN_INVALID: errors.TokenInvalid,
+    ErrorReason.ERROR_REASON_TOKEN_REVOKED: errors.TokenRevoked,
+    ErrorReason.ERROR_REASON_SCOPE_MISSING: errors.ScopeMissing,
+    ErrorReason.ERROR_REASON_THROTTLED: errors.Throttled,
+    ErrorReason.ERROR_REASON_OVERLOADED: errors.Overloaded,
+    ErrorReason.ERROR_REASON_STORE_UNREACHABLE: errors.StoreUnreachable,
+    ErrorReason.ERROR_REASON_SHARD_NOT_SERVING: errors.ShardNotServing,
+    ErrorReason.ERROR_REASON_LEDGER_BEHIND: errors.LedgerBehind,
+    ErrorReason.ERROR_REASON_LEDGER_UNREACHABLE: errors.LedgerUnreachable,
+    ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN: errors.OutcomeUnknown,
+    ErrorReason.ERROR_REASON_SERVER_DRAINING: errors.ServerDraining,
+    ErrorReason.ERROR_REASON_DEADLINE_TOO_SHORT: errors.DeadlineTooShort,
+}
+
+# For a reason that this client is too old to know.
+BY_CODE: Mapping[grpc.StatusCode, type[errors.HoldfastError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequest,
+    grpc.StatusCode.UNIMPLEMENTED: errors.NotBuilt,
+    grpc.StatusCode.NOT_FOUND: errors.NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: errors.IdReused,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.WrongState,
+    grpc.StatusCode.ABORTED: errors.Outdated,
+    grpc.StatusCode.UNAUTHENTICATED: errors.NotAllowed,
+    grpc.StatusCode.PERMISSION_DENIED: errors.NotAllowed,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.TryLater,
+    grpc.StatusCode.UNAVAILABLE: errors.TryLater,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.TryLater,
+}
+
+# What gRPC itself says when nobody answered. Its own RESOURCE_EXHAUSTED is a message too large: no repeat helps.
+UNANSWERED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+def error_from_rpc(failure: grpc.aio.AioRpcError) -> errors.HoldfastError:
+    """The typed error of a failed call."""
+    details = _details_of(_status_of(failure.trailing_metadata()))
+    return _class_of(failure.code(), details.reason)(failure.code(), failure.details() or "", details)
+
+
+def _class_of(code: grpc.StatusCode, reason: str) -> type[errors.HoldfastError]:
+    """The class of a reason; of its code if the reason is news; of no answer if gRPC gave the status."""
+    if not reason:
+        return errors.NoAnswer if code in UNANSWERED else errors.HoldfastError
+    number = dict(ErrorReason.items()).get(reason, ErrorReason.ERROR_REASON_UNSPECIFIED)
+    return BY_REASON.get(number) or BY_CODE.get(code, errors.HoldfastError)
+
+
+def _status_of(trailers: Iterable[tuple[str, str | bytes]] | None) -> Status:
+    for key, value in trailers or ():
+        if key == STATUS_DETAILS and isinstance(value, bytes):
+            return Status.FromString(value)
+    return Status()
+
+
+def _details_of(status: Status) -> errors.Details:
+    info = _detail(status, ErrorInfo) or ErrorInfo()
+    retry = _detail(status, RetryInfo)
+    request = _detail(status, BadRequest) or BadRequest()
+    ours = info.domain == DOMAIN
+    return errors.Details(
+        reason=info.reason if ours else "",
+        metadata=dict(info.metadata) if ours else {},
+        retry_after_s=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
+        reservation=_detail(status, Reservation),
+        violations={violation.field: violation.description for violation in request.field_violations},
+    )
+
+
+def _detail(status: Status, kind: type[Detail]) -> Detail | None:
+    """The first detail of one kind."""
+    for packed in status.details:
+        detail = kind()
+        if packed.Unpack(detail):
+            return detail
+    return None
