@@ -45,8 +45,8 @@ end
 
 -- Says why the caller may not be served, or nil. A state that only a take-over mends comes before a caller's old epoch.
 local function shard_refusal(meta, epoch, run_id)
-  if not meta.epoch then return {'SHARD', 'BLANK', ''} end
   if meta.frozen then return {'SHARD', 'FROZEN', meta.frozen} end
+  if not meta.epoch then return {'SHARD', 'BLANK', ''} end
   if meta.claim then return {'SHARD', 'CLAIMED', ''} end
   if meta.owner ~= run_id then return {'SHARD', 'NOT_OWNED', ''} end
   if meta.epoch ~= epoch then return {'SHARD', 'EPOCH', string.format('%.0f', meta.epoch)} end
@@ -224,6 +224,23 @@ local function record_reply(shard, verdict, record)
   return {verdict, seen_state(shard, record), record.revision, record.create_ms, record.update_ms, record.expire_ms,
     record.created_epoch, record.created_seq, record.created_index, record.epoch, record.seq, record.index,
     record.reason, record.asked, record.note}
+end
+
+-- A sale as replies carry it: settings, then what each item has.
+local function sale_reply(verdict, sale)
+  load_settings(sale)
+  local settings, items = sale.settings, {}
+  local fields = redis.call('HGETALL', sale.key)
+  for at = 1, #fields, 2 do
+    local sku = string.match(fields[at], '^item:(.*)$')
+    if sku then
+      local item = item_from_text(fields[at + 1])
+      for _, value in ipairs({sku, item.available, item.held, item.sold}) do items[#items + 1] = value end
+    end
+  end
+  return {verdict, settings.title, settings.start_ms, settings.end_ms, settings.hold_ttl_ms, settings.max_hold_ttl_ms,
+    settings.buyer_limit, settings.paused, settings.closed, settings.epoch, settings.seq, settings.index,
+    settings.create_ms, settings.update_ms, items}
 end
 
 local function varint(number)

@@ -6,15 +6,15 @@ alone: nothing is ever sent twice, and whatever ends a call without its whole re
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from inventory_service.domain.shards import StoreUnreachable
@@ -64,7 +64,7 @@ async def connect(url: str) -> RedisConnection:
     connection = _unconnected(url)
     try:
         async with asyncio.timeout(CONNECT_S):
-            await connection.connect()
+            await connection.connect()  # type: ignore[no-untyped-call]
             await connection.send_command("INFO", "server")
             info = await connection.read_response()
     except (RedisError, OSError, TimeoutError) as error:

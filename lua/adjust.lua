@@ -1,0 +1,48 @@
+#!lua
+--[[ adjust.lua: make a sale.
+KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
+       then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
+ARGV   1 epoch  2 run_id  3 body, which tells a repeat from a reuse  4 title  5 start in ms, '' for now
+       6 end in ms, -1 for none  7 hold ttl in ms, 0 for no holds  8 longest hold ttl in ms  9 buyer limit
+       10 bytes of the SaleMade but its start  then per item  sku, total
+Reply  {now, epoch, seq, settled epoch, settled seq, verdict}
+       MADE / REPLAYED, sale  as `sale_reply` has it       ID_REUSED  this id, another body
+Keeps  available + held + sold = total for every item: all is available. ]]
+
+local FIRST_ITEM = 11
+
+local shard, refusal = open_shard()
+if refusal then return refusal end
+
+local function settings_from_arguments()
+  return {
+    body = ARGV[3], title = ARGV[4], start_ms = tonumber(ARGV[5]) or shard.now, end_ms = tonumber(ARGV[6]),
+    hold_ttl_ms = tonumber(ARGV[7]), max_hold_ttl_ms = tonumber(ARGV[8]), buyer_limit = tonumber(ARGV[9]),
+    paused = 0, closed = 0, epoch = shard.epoch, seq = shard.seq + 1, index = #shard.events,
+    create_ms = shard.now, update_ms = shard.now,
+  }
+end
+
+-- One `Event` of commit.proto, behind its tag in CommitBody: a SaleMade.
+local function sale_event(settings)
+  return field(0x12, field(0x12, ARGV[10] .. struct.pack('<BI8', 0x19, settings.start_ms)))
+end
+
+local function make(sale)
+  local settings = settings_from_arguments()
+  for at = FIRST_ITEM, #ARGV, 2 do
+    sale.items[ARGV[at]] = {available = tonumber(ARGV[at + 1]), held = 0, sold = 0}
+    sale.changed_items[ARGV[at]] = true
+  end
+  tell(shard, sale_event(settings))
+  commit(shard)
+  redis.call('HSET', sale.key, 'settings', bytes_from_settings(settings))
+  redis.call('ZADD', KEYS[3], '+inf', sale.name)
+  return sale_reply('MADE', sale)
+end
+
+local sale = open_sale(shard, 1)
+load_settings(sale)
+if not sale.settings then return reply_of(shard, make(sale)) end
+if sale.settings.body ~= ARGV[3] then return reply_of(shard, {'ID_REUSED'}) end
+return reply_of(shard, sale_reply('REPLAYED', sale))

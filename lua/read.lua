@@ -1,0 +1,24 @@
+#!lua flags=no-writes
+--[[ read.lua: read one reservation, or a sale.
+KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
+       then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
+ARGV   1 epoch  2 run_id  3 id of the reservation; '' for the sale
+Reply  {now, epoch, seq, settled epoch, settled seq, verdict}
+       FOUND, record or sale   a hold whose end has come is EXPIRED, swept or not
+       NO_SALE / NO_RECORD     there is none
+Keeps  everything as it is: reads only. ]]
+
+local shard, refusal = open_shard()
+if refusal then return refusal end
+
+local function read_reservation(sale, id)
+  load_records(sale, {id})
+  local record = sale.records[id]
+  return record and record_reply(shard, 'FOUND', record) or {'NO_RECORD'}
+end
+
+local sale = open_sale(shard, 1)
+load_settings(sale)
+if not sale.settings then return reply_of(shard, {'NO_SALE'}) end
+if ARGV[3] == '' then return reply_of(shard, sale_reply('FOUND', sale)) end
+return reply_of(shard, read_reservation(sale, ARGV[3]))

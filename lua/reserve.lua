@@ -1,0 +1,161 @@
+#!lua
+--[[ reserve.lua: judge up to 128 reservations of one shard, in order, and tell the outbox once.
+KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
+       then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
+ARGV   1 epoch  2 run_id  3 commits that the outbox may hold
+       then per request  number of the sale, id, body ("buyer ttl sku=quantity .."), bytes of the Claim
+Reply  {now, epoch, seq, settled epoch, settled seq, verdicts}, one verdict a request, the first that applies; only HELD
+       and the holds taken back on the way write. `seen` is the seq of the last commit that the answer has seen.
+       CALL_AGAIN         more holds of the sale are overdue than one call takes back; its later requests say so too
+       REPLAYED, record   this id and body were seen         ENDED, record      so they were, and the claim has ended
+       ID_REUSED          this id, another body              NO_SALE / NO_ITEM, sku
+       WITHOUT_HOLDS      a ttl asked of a sale without      SALE_ENDED / SALE_NOT_STARTED / SALE_PAUSED, seen, retry
+       SOLD_OUT / INSUFFICIENT_STOCK, seen, retry, then per short line  sku, asked, available, held
+       BUYER_LIMIT, seen, retry, units that the buyer may still take
+       HELD, index, expire   the units are the buyer's: set aside or, where expire is 0, sold
+Keeps  available + held + sold = total for every item, and none of them is ever below zero. ]]
+
+local FIRST, WIDTH = 4, 4 -- where requests begin in ARGV, and how many values each has
+
+local shard, refusal = open_shard()
+if refusal then return refusal end
+if shard.seq - shard.trim_seq >= tonumber(ARGV[3]) then return {'SHARD', 'LEDGER_BEHIND', ''} end
+
+local function read_requests()
+  local requests, lines = {}, 0
+  for at = FIRST, #ARGV, WIDTH do
+    local request = {
+      number = tonumber(ARGV[at]), id = ARGV[at + 1], asked = ARGV[at + 2], claim = ARGV[at + 3],
+      body = parse_asked(ARGV[at + 2]),
+    }
+    requests[#requests + 1] = request
+    lines = lines + #request.body.lines
+  end
+  assert(#requests <= 128 and lines <= 512, 'more than one call may carry')
+  return requests
+end
+
+-- Reads what the requests name, once a key; buyers are read when the first request of their sale gets that far.
+local function open_sales(requests)
+  local ids, skus = {}, {}
+  for _, request in ipairs(requests) do
+    local number = request.number
+    if not shard.sales[number] then
+      load_settings(open_sale(shard, number))
+      ids[number], skus[number], shard.sales[number].asking = {}, {}, {}
+    end
+    table.insert(ids[number], request.id)
+    table.insert(shard.sales[number].asking, request.body.buyer)
+    for _, line in ipairs(request.body.lines) do table.insert(skus[number], line.sku) end
+  end
+  for number, sale in ipairs(shard.sales) do
+    load_records(sale, ids[number])
+    load_items(sale, skus[number])
+  end
+end
+
+local function judge_known(record, request)
+  if record.asked ~= request.asked and record.asked ~= '' then return {'ID_REUSED'} end
+  local state = seen_state(shard, record)
+  local lives = state == HELD or state == CONFIRMED
+  return record_reply(shard, lives and 'REPLAYED' or 'ENDED', record)
+end
+
+local function judge_names(sale, request)
+  if not sale.settings then return {'NO_SALE'} end
+  for _, line in ipairs(request.body.lines) do
+    if not sale.items[line.sku] then return {'NO_ITEM', line.sku} end
+  end
+  if request.body.ttl ~= '-' and sale.settings.hold_ttl_ms == 0 then return {'WITHOUT_HOLDS'} end
+end
+
+local function judge_window(settings)
+  local ended = settings.closed == 1 or settings.end_ms >= 0 and shard.now >= settings.end_ms
+  if ended then return {'SALE_ENDED', seen_seq(shard), -1} end
+  if shard.now < settings.start_ms then
+    return {'SALE_NOT_STARTED', seen_seq(shard), settings.start_ms - shard.now}
+  end
+  if settings.paused == 1 then return {'SALE_PAUSED', seen_seq(shard), -1} end
+end
+
+-- How long until the sale's next hold can end: no answer that waits for units changes earlier. -1: never by itself.
+local function until_next_expiry(sale)
+  local first = redis.call('ZRANGEBYSCORE', sale.expiry_key, string.format('(%.0f', shard.now), '+inf',
+    'WITHSCORES', 'LIMIT', 0, 1)
+  local earliest = tonumber(first[2])
+  for _, expire_ms in pairs(sale.changed_expiry) do
+    if expire_ms and (not earliest or expire_ms < earliest) then earliest = expire_ms end
+  end
+  return earliest and earliest - shard.now or -1
+end
+
+local function is_short(sale, request)
+  for _, line in ipairs(request.body.lines) do
+    if sale.items[line.sku].available < line.quantity then return true end
+  end
+  return false
+end
+
+local function shortage(sale, request)
+  local reason, may_change, short = 'INSUFFICIENT_STOCK', false, {}
+  for _, line in ipairs(request.body.lines) do
+    local item = sale.items[line.sku]
+    if item.available < line.quantity then
+      if item.available == 0 then reason = 'SOLD_OUT' end
+      may_change = may_change or item.held > 0
+      for _, value in ipairs({line.sku, line.quantity, item.available, item.held}) do short[#short + 1] = value end
+    end
+  end
+  return {reason, seen_seq(shard), may_change and until_next_expiry(sale) or -1, unpack(short)}
+end
+
+local function judge_stock(sale, request)
+  if not is_short(sale, request) then return nil end
+  if not take_back(shard, sale) then return {'CALL_AGAIN'} end
+  if is_short(sale, request) then return shortage(sale, request) end
+end
+
+local function is_over_limit(sale, request)
+  local buyer = sale.buyers[request.body.buyer]
+  return buyer.held + buyer.sold + request.body.units > sale.settings.buyer_limit
+end
+
+local function judge_limit(sale, request)
+  load_buyers(sale, sale.asking)
+  if sale.settings.buyer_limit == 0 or not is_over_limit(sale, request) then return nil end
+  if not take_back(shard, sale) then return {'CALL_AGAIN'} end
+  if not is_over_limit(sale, request) then return nil end
+  local buyer = sale.buyers[request.body.buyer]
+  local remaining = math.max(0, sale.settings.buyer_limit - buyer.held - buyer.sold)
+  return {'BUYER_LIMIT', seen_seq(shard), buyer.held > 0 and until_next_expiry(sale) or -1, remaining}
+end
+
+local function grant(sale, request)
+  local settings = sale.settings
+  local ttl_ms = math.min(tonumber(request.body.ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
+  local buys = settings.hold_ttl_ms == 0
+  local record = unmade(shard, request.asked, request.claim, buys and 0 or shard.now + ttl_ms)
+  move(shard, sale, request.id, record, buys and CONFIRMED or HELD)
+  return {'HELD', record.index, record.expire_ms}
+end
+
+local function judge(sale, request)
+  local record = sale.records[request.id]
+  return record and judge_known(record, request)
+    or judge_names(sale, request)
+    or judge_window(sale.settings)
+    or judge_stock(sale, request)
+    or judge_limit(sale, request)
+    or grant(sale, request)
+end
+
+local requests = read_requests()
+open_sales(requests)
+local verdicts = {}
+for at, request in ipairs(requests) do
+  local sale = shard.sales[request.number]
+  -- Once a request has to come again, its sale's later ones must not overtake it.
+  verdicts[at] = sale.none_overdue == false and {'CALL_AGAIN'} or judge(sale, request)
+end
+commit(shard)
+return reply_of(shard, verdicts)
