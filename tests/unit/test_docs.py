@@ -1,0 +1,79 @@
+"""What the docs say of the code is there: files, tests, settings and the README's example."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from holdfast.blocking import BlockingClient
+
+from inventory_service import settings as inventory_settings
+from order_persister import settings as persister_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+README = (ROOT / "README.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path):
+    """A page that was moved takes its readers along."""
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+
+    missing = [target for target in targets if not (page.parent / target).exists()]
+
+    assert not missing
+
+
+def promises() -> list[str]:
+    """Return the rows of the README's table of promises."""
+    section = README.partition("## What it promises")[2].partition("\n## ")[0]
+    return [row for row in section.splitlines() if row.startswith("| ")][1:]
+
+
+def test_there_are_seven_promises():
+    """As many as Holdfast makes; a row that is lost is a promise that nobody keeps."""
+    assert len(promises()) == 7
+
+
+@pytest.mark.parametrize("promise", promises(), ids=lambda row: row.split("**")[1] if "**" in row else row)
+def test_a_promise_is_held_by_tests_that_exist(promise: str):
+    """Each promise names its tests, and each of these is where the link leads."""
+    holders = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", promise)
+
+    assert holders
+    for test, file in holders:
+        assert re.search(rf"def {test}\(", (ROOT / file).read_text()), f"{test} is not in {file}"
+
+
+def test_the_readmes_example_calls_what_the_client_has():
+    """The example is run for real in tests/e2e; here it is only held against the client's methods and signatures."""
+    example = ast.parse(re.search(r"```python\n(.*?)```", README, re.DOTALL)[1])
+
+    calls = {node.func.attr for node in ast.walk(example) if is_call_on(node, "shop")}
+
+    assert calls == {"create_sale", "reserve", "confirm"}
+    assert all(hasattr(BlockingClient, name) for name in calls)
+
+
+def is_call_on(node: ast.AST, name: str) -> bool:
+    """Tell whether a node calls a method of the variable `name`."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=found))):
+            return found == name
+    return False
+
+
+def test_the_settings_page_lists_every_setting():
+    """The table in docs/operations.md has the variables and defaults of both services, and no others."""
+    told = dict(re.findall(r"^\| `(HOLDFAST_\w+)` \| `?([^|`]*?)`? \|", OPERATIONS, re.MULTILINE))
+
+    known = {
+        f"HOLDFAST_{name}".upper(): str(field.default)
+        for settings in (inventory_settings.Settings, persister_settings.Settings)
+        for name, field in settings.model_fields.items()
+    }
+
+    assert {name: value for name, value in told.items() if name in known} == known
+    assert set(told) - set(known) == {"HOLDFAST_ADDRESS"}, "only the command's own variable is in no Settings"
