@@ -1,0 +1,147 @@
+"""What every call passes on its way to a servicer and back: unreadable bytes, too little time, draining, numbers, surprises.
+
+A servicer's methods are wrapped once, when they are registered, and not call by call as gRPC's own interceptors do.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
+from typing import Any, Protocol
+
+import grpc
+import structlog
+from grpc.aio import ServicerContext
+from holdfast.inventory.v1 import error_reason_pb2 as reasons
+
+from inventory_service.domain.verdicts import Refusal
+from inventory_service.entrypoints.status import Refused, row_of, status_of
+
+LEAST_TIME_S = 0.005  # a paced batch waits 4 ms for its turn
+
+Behaviour = Callable[[Any, ServicerContext[Any, Any]], Awaitable[Any]]
+Observe = Callable[[str, float], None]  # status code by name, seconds
+log = structlog.get_logger()
+
+
+class CallMeter(Protocol):
+    """Counts calls."""
+
+    def observer(self, service: str, method: str) -> Observe: ...
+
+
+class _Unreadable:
+    """Stands for bytes that are no message, so that a servicer's caller hears why instead of gRPC's UNKNOWN."""
+
+
+_UNREADABLE = _Unreadable()
+
+
+class Gate:
+    """Guards the methods of all services of one process and counts the calls in flight."""
+
+    def __init__(self, meter: CallMeter) -> None:
+        self._meter = meter
+        self._in_flight = 0
+        self._draining = False
+        self._idle = asyncio.Event()
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    async def drain(self, within_s: float) -> bool:
+        """Refuse what comes from now on and wait for what is under way; False if some of it takes longer than that."""
+        self._draining = True
+        if not self._in_flight:
+            return True
+        try:
+            await asyncio.wait_for(self._idle.wait(), within_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def guard(self, service: str, methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> grpc.GenericRpcHandler:
+        """The methods of one service, guarded."""
+        guarded = {name: self._guard_method(service, name, handler) for name, handler in methods.items()}
+        return grpc.method_handlers_generic_handler(service, guarded)
+
+    def _guard_method(
+        self, service: str, name: str, handler: grpc.RpcMethodHandler[Any, Any]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        observe = self._meter.observer(service, name)
+        if not inspect.iscoroutinefunction(handler.unary_unary):
+            return self._unbuilt(handler, observe)
+        return grpc.unary_unary_rpc_method_handler(
+            self._guarded(handler.unary_unary, observe),
+            request_deserializer=_forgiving(handler.request_deserializer),
+            response_serializer=_serialized,
+        )
+
+    def _guarded(self, behaviour: Behaviour, observe: Observe) -> Behaviour:
+        async def guarded(request: Any, context: ServicerContext[Any, Any]) -> Any:
+            self._in_flight += 1
+            code, started = "OK", perf_counter()
+            try:
+                self._admit(request, context)
+                return await behaviour(request, context)
+            except Refused as refused:
+                code = row_of(refused.refusal.reason).code.name
+                await context.abort_with_status(status_of(refused))
+            except asyncio.CancelledError:
+                code = "CANCELLED"  # by the caller, or by its deadline
+                raise
+            except Exception:  # noqa: BLE001  (a bug of ours: the caller must not take it for "nothing was done")
+                log.exception("surprise", call=behaviour.__name__)
+                code = "UNAVAILABLE"
+                await context.abort_with_status(status_of(Refused(Refusal(reasons.ERROR_REASON_OUTCOME_UNKNOWN))))
+            finally:
+                observe(code, perf_counter() - started)
+                self._leave()
+
+        return guarded
+
+    def _unbuilt(self, handler: grpc.RpcMethodHandler[Any, Any], observe: Observe) -> grpc.RpcMethodHandler[Any, Any]:
+        """A method that a servicer does not override is the generated one, which is no coroutine function: not built."""
+
+        async def unbuilt(_request: Any, context: ServicerContext[Any, Any]) -> Any:
+            observe("UNIMPLEMENTED", 0.0)
+            await context.abort_with_status(status_of(Refused(Refusal(reasons.ERROR_REASON_NOT_BUILT))))
+
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(unbuilt)
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(unbuilt)
+        return grpc.unary_unary_rpc_method_handler(unbuilt)
+
+    def _admit(self, request: Any, context: ServicerContext[Any, Any]) -> None:
+        if self._draining:
+            raise Refused(Refusal(reasons.ERROR_REASON_SERVER_DRAINING))
+        if request is _UNREADABLE:
+            raise Refused(Refusal(reasons.ERROR_REASON_UNREADABLE))
+        remaining_s = context.time_remaining()
+        if remaining_s is not None and remaining_s < LEAST_TIME_S:
+            raise Refused(Refusal(reasons.ERROR_REASON_DEADLINE_TOO_SHORT))
+
+    def _leave(self) -> None:
+        self._in_flight -= 1
+        if self._draining and not self._in_flight:
+            self._idle.set()
+
+
+def _forgiving(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """A deserializer that never raises."""
+    assert deserialize is not None
+
+    def forgiving(raw: bytes) -> Any:
+        try:
+            return deserialize(raw)
+        except Exception:  # noqa: BLE001  (protobuf's runtimes raise different things for the same bytes)
+            return _UNREADABLE
+
+    return forgiving
+
+
+def _serialized(response: Any) -> bytes:
+    """A response that a servicer made as bytes goes out as it is."""
+    return response if type(response) is bytes else response.SerializeToString()

@@ -1,0 +1,12 @@
+"""Say for which tenant a call is made; every key, row and label that needs one has it from here."""
+
+from typing import Any
+
+from grpc.aio import ServicerContext
+
+DEFAULT_TENANT = "default"
+
+
+def tenant_of(_context: ServicerContext[Any, Any]) -> str:
+    """The one tenant there is while authentication is off."""
+    return DEFAULT_TENANT
