@@ -1,0 +1,44 @@
+"""The `holdfast` command line: every command in one place."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from holdfast.cli import reservations, sales
+from holdfast.cli.asking import EXIT_CODES
+from holdfast.cli.processes import add_processes
+
+app = typer.Typer(
+    help="Holdfast sells every unit of a flash sale exactly once.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_show_locals=False,
+)
+app.add_typer(sales.app, name="sale")
+for command in (reservations.reserve, reservations.confirm, reservations.release, reservations.get, sales.block_buyer):
+    app.command(rich_help_panel="Ask a server")(command)
+add_processes(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"holdfast {version('holdfast')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Which.")] = False,
+) -> None:
+    """Holdfast sells every unit of a flash sale exactly once."""
+
+
+def main() -> None:
+    """What the `holdfast` script calls."""
+    app(prog_name="holdfast")
+
+
+if __name__ == "__main__":
+    main()

