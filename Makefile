@@ -18,7 +18,7 @@ help: ## Show this list
 
 .PHONY: demo
 demo: $(VENV)/ready ## Run a whole flash sale on an embedded stack, then the audit of its books
-	@$(BIN)/python -m holdfast_embedded.demo
+	@$(BIN)/holdfast demo
 
 .PHONY: test
 test: $(VENV)/ready ## Run every check and every test
