@@ -23,10 +23,8 @@ READ_S = 0.05
 class Broker(Server):
     """One broker with our topics. It keeps nothing: a new start has a new address and empty topics."""
 
-    name = "broker"
-
     def __init__(self, data_dir: Path, partitions: int = 16) -> None:
-        super().__init__(data_dir)
+        super().__init__("broker", data_dir)
         self.partitions = partitions
         self._address: str | None = None
 
@@ -63,22 +61,22 @@ class Broker(Server):
 
     def _order(self, command: str) -> None:
         """Give one order and wait until it is carried out."""
-        assert self._process is not None, "the broker was never started"
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{command}\n".encode())
-        self._process.stdin.flush()
+        orders = self._started.stdin
+        assert orders is not None
+        orders.write(f"{command}\n".encode())
+        orders.flush()
         if self._read_line(COMMAND_DEADLINE_S) != "ok":
             raise ServerFailed(f"the broker did not carry out {command!r}.\n{self.log_tail()}")
 
     def _read_line(self, within_s: float) -> str | None:
         """Read one line of the process; None if none comes in time or it has ended."""
-        assert self._process is not None
-        assert self._process.stdout is not None
+        answers = self._started.stdout
+        assert answers is not None
         line = b""
         deadline = time.monotonic() + within_s
         while not line.endswith(b"\n"):
-            readable, _, _ = select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))
-            byte = os.read(self._process.stdout.fileno(), 1) if readable else b""
+            readable, _, _ = select.select([answers], [], [], max(0.0, deadline - time.monotonic()))
+            byte = os.read(answers.fileno(), 1) if readable else b""
             if not byte:
                 return None
             line += byte

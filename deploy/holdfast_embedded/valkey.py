@@ -16,10 +16,8 @@ PROBE_TIMEOUT_S = 1.0
 class Valkey(Server):
     """One Valkey with its append-only file in `data_dir`; `address` is a redis:// URL."""
 
-    name = "valkey"
-
     def __init__(self, data_dir: Path, port: int | None = None) -> None:
-        super().__init__(data_dir)
+        super().__init__("valkey", data_dir)
         self.port = port or free_port()
 
     @property

@@ -1,0 +1,51 @@
+"""One process of ours under the supervisor, with its log passed on line by line."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import IO
+
+from holdfast_embedded.child import spawn
+from holdfast_embedded.console import Say
+from holdfast_embedded.process import Process
+
+Environment = Callable[[], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run under a name: the arguments after `python`, and what the supervisor must know of it."""
+
+    name: str
+    arguments: tuple[str, ...]
+    uses_broker: bool = False  # started anew when the embedded broker's address changes
+    grace_s: float = 10.0  # before SIGKILL; Faust hangs at times
+
+
+class Program(Process):
+    """A Python process whose environment is asked for at each start, for addresses change."""
+
+    def __init__(self, plan: Plan, environment: Environment, say: Say) -> None:
+        super().__init__(plan.name)
+        self.plan = plan
+        self._environment = environment
+        self._say = say
+
+    def start(self) -> None:
+        """Start it; what it then needs (servers, a take-over) it waits for itself."""
+        self._process = process = spawn(
+            [sys.executable, *self.plan.arguments],
+            env={**self._environment(), "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert process.stdout is not None
+        threading.Thread(target=self._pass_on, args=[process.stdout], daemon=True).start()
+
+    def _pass_on(self, output: IO[bytes]) -> None:
+        """Say every line until the process has closed its end."""
+        with output:
+            for line in output:
+                self._say(self.name, line.decode(errors="replace").rstrip())

@@ -1,0 +1,116 @@
+"""`holdfast up`: run the whole stack in a terminal until Ctrl-C."""
+
+import os
+import queue
+import signal
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from holdfast_embedded.console import Console, wants_colours
+from holdfast_embedded.data_dir import BadDataDir, DataDir, default_data_dir
+from holdfast_embedded.postgres_seat import NoSeat
+from holdfast_embedded.server import ServerFailed
+from holdfast_embedded.stack import DEFAULT_LISTEN, Stack, StackFailed
+
+POLL_S = 0.1
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+EXIT_FAILED, EXIT_INSISTED = 1, 130
+EXPECTED = (BadDataDir, NoSeat, ServerFailed, StackFailed)
+
+Asked = queue.SimpleQueue[int]
+
+
+def up(
+    data_dir: Annotated[Path | None, typer.Option(help="Where Valkey and PostgreSQL keep their data.")] = None,
+    listen: Annotated[
+        str, typer.Option(help="Where calls are taken, host:port; port 0: any.", envvar="HOLDFAST_LISTEN")
+    ] = DEFAULT_LISTEN,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what an earlier `up` kept there.")] = False,
+) -> None:
+    """Run Valkey, PostgreSQL, a broker and every Holdfast process on this machine, until Ctrl-C.
+
+    HOLDFAST_REDIS_URL, HOLDFAST_POSTGRES_DSN and HOLDFAST_KAFKA_BROKERS each put a server of yours in the place of
+    an embedded one. The data folder is your own by default; what is in it stays for the next time.
+    """
+    console = Console(sys.stdout, wants_colours(sys.stdout))
+    folder = data_dir or default_data_dir()
+    try:
+        if fresh:
+            begin_afresh(folder)
+        failure = run(Stack(folder, os.environ, console.say, listen), console)
+    except EXPECTED as error:
+        failure = str(error)
+    if failure is not None:
+        console.say("up", failure)
+        raise typer.Exit(EXIT_FAILED)
+
+
+def begin_afresh(folder: Path) -> None:
+    """Throw the data away, unless somebody uses it."""
+    data_dir = DataDir(folder)
+    with data_dir.held():
+        data_dir.empty()
+
+
+def run(stack: Stack, console: Console) -> str | None:
+    """Start, run until asked to end, and stop. Returns why it could not go on, if that is what ended it."""
+    asked = listen_for_endings()
+    with ThreadPoolExecutor() as helpers:
+        starting = helpers.submit(start, stack, console)
+        try:
+            failure = wait_for_the_end(stack, starting, asked)
+        finally:
+            console.say("up", "stopping; Ctrl-C again ends everything at once")
+            stop(stack, helpers.submit(stack.stop), asked)
+        return failure
+
+
+def start(stack: Stack, console: Console) -> None:
+    """Start everything, and say when it can be used and what to try."""
+    stack.start()
+    try:
+        stack.wait_ready()
+    except StackFailed as not_yet:  # a frozen shard, perhaps: the others serve, and the log says more
+        console.say("up", str(not_yet))
+        return
+    elsewhere = "" if stack.addresses.listen == DEFAULT_LISTEN else f"HOLDFAST_ADDRESS={stack.addresses.listen} "
+    console.say("up", f"ready: calls are taken at {stack.addresses.listen}, data is kept in {stack.data_dir.path}")
+    console.say("up", f"try, in another terminal: {elsewhere}holdfast sale create lamp-sale --item lamp=100")
+
+
+def wait_for_the_end(stack: Stack, starting: Future[None], asked: Asked) -> str | None:
+    """Wait until somebody asks us to end (None), or until it makes no sense to go on (the reason)."""
+    while True:
+        if stack.failure:
+            return stack.failure
+        if starting.done():
+            starting.result()
+        try:
+            asked.get(timeout=POLL_S)
+        except queue.Empty:
+            continue
+        return None
+
+
+def stop(stack: Stack, stopping: Future[None], asked: Asked) -> None:
+    """Wait until all is stopped in order; whoever asks once more has it at once."""
+    while not stopping.done():
+        try:
+            asked.get(timeout=POLL_S)
+        except queue.Empty:
+            continue
+        stack.kill_all()
+        os._exit(EXIT_INSISTED)
+    stopping.result()
+
+
+def listen_for_endings() -> Asked:
+    """Have each signal that asks us to end put into a queue of the one kind that a signal handler may touch."""
+    asked: Asked = queue.SimpleQueue()
+    for ending in ENDINGS:
+        signal.signal(ending, lambda number, _frame: asked.put(number))
+    return asked
