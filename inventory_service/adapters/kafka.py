@@ -5,9 +5,8 @@ script gives back once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -18,7 +17,7 @@ from holdfast.inventory.v1 import events_pb2
 
 from inventory_service.adapters.commits import runs_from_commits
 from inventory_service.domain.requests import Compensate, Position, SaleKey
-from inventory_service.domain.shards import BrokerUnreachable, Commit, Report
+from inventory_service.domain.shards import BrokerUnreachable, Commit, Report, TopicPlan
 
 COMMITS = "holdfast.commits.v1"
 PROGRESS = "holdfast.ledger-progress.v1"
@@ -101,7 +100,7 @@ class Progress:
         self._brokers = brokers
         self._partitions = [TopicPartition(PROGRESS, shard) for shard in range(shards)]
 
-    async def reports(self) -> AsyncIterator[Report]:
+    async def reports(self) -> AsyncGenerator[Report, None]:
         """Never ends; one that cannot be read is skipped, for the next says the same."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._brokers, auto_offset_reset="latest", request_timeout_ms=REQUEST_MS
@@ -125,7 +124,7 @@ class Compensations:
         self._brokers = brokers
         self._session_timeout_s = session_timeout_s
 
-    async def orders(self) -> AsyncIterator[Compensate | None]:
+    async def orders(self) -> AsyncGenerator[Compensate | None, None]:
         """Never ends. Asking for the next acknowledges the last; None stands for an order that cannot be read."""
         consumer = AIOKafkaConsumer(
             COMPENSATIONS,
@@ -191,15 +190,6 @@ class Reading:
             return self._consumer
 
 
-class TopicPlan(NamedTuple):
-    """A topic as it is to be made."""
-
-    name: str
-    partitions: int
-    replication: int
-    settings: dict[str, str]
-
-
 class Topics:
     """The topics themselves."""
 
@@ -220,7 +210,7 @@ class Topics:
     async def create(self, plan: TopicPlan) -> None:
         """Make one topic; that it exists already is fine, for somebody else may be making it too."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self._brokers, request_timeout_ms=REQUEST_MS)
-        topic = NewTopic(plan.name, plan.partitions, plan.replication, topic_configs=plan.settings)
+        topic = NewTopic(plan.name, plan.partitions, plan.replication, topic_configs=dict(plan.settings))
         with _reaching_broker():
             try:
                 await admin.start()

@@ -3,11 +3,11 @@
 Every method may raise the `Unreachable` of its server; nothing else is expected, so anything else ends the process.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
 from inventory_service.domain.requests import Compensate
-from inventory_service.domain.shards import Claimed, Commit, LedgerRow, Mark, Report, ShardStatus, Trimmed
+from inventory_service.domain.shards import Claimed, Commit, LedgerRow, Mark, Report, ShardStatus, TopicPlan, Trimmed
 
 
 class Outbox(Protocol):
@@ -48,18 +48,6 @@ class Shards(Protocol):
         ...
 
 
-class Upkeep(Protocol):
-    """What has to be done to a shard's stock from time to time; a shard that does not serve is left alone."""
-
-    async def expire(self, shard: int) -> int:
-        """Take back overdue holds, at most 100; answers how many."""
-        ...
-
-    async def forget(self, shard: int) -> int:
-        """Drop records that are final, settled and old; answers how many."""
-        ...
-
-
 class CommitTopic(Protocol):
     """The topic of commits, one partition a shard."""
 
@@ -71,7 +59,7 @@ class CommitTopic(Protocol):
 class ProgressTopic(Protocol):
     """What persisters report, of all shards, from now on."""
 
-    def reports(self) -> AsyncIterator[Report]: ...
+    def reports(self) -> AsyncGenerator[Report, None]: ...
 
 
 class PersisterReading(Protocol):
@@ -89,8 +77,20 @@ class PersisterReading(Protocol):
 class CompensationTopic(Protocol):
     """Orders of the ledger to give units back."""
 
-    def orders(self) -> AsyncIterator[Compensate | None]:
+    def orders(self) -> AsyncGenerator[Compensate | None, None]:
         """One at a time, None for one that cannot be read; asking for the next says that the last was handled."""
+        ...
+
+
+class TopicAdmin(Protocol):
+    """Kafka's list of topics."""
+
+    async def partitions(self) -> Mapping[str, int]:
+        """Partitions of every topic there is."""
+        ...
+
+    async def create(self, plan: TopicPlan) -> None:
+        """Make a topic; that somebody was faster is fine."""
         ...
 
 

@@ -1,6 +1,7 @@
 """What is said of a shard between Redis, Kafka and the ledger: plain values, and three ways of getting no answer."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 # The first words of a frozen reason; a colon and a sentence follow.
@@ -139,6 +140,15 @@ class Trimmed(NamedTuple):
     verdict: str
     reason: str
     trimmed: Mark
+
+
+class TopicPlan(NamedTuple):
+    """A topic as it is to be made."""
+
+    name: str
+    partitions: int
+    replication: int
+    settings: Mapping[str, str]
 
 
 def hash_of(previous: str, payload: bytes) -> str:

@@ -81,7 +81,7 @@ class Guard:
             await self._store.freeze(self._shard, 0, f"{NEEDS_RESTORE}: {lost}")
 
     def _claimed_by_another(self, status: ShardStatus) -> bool:
-        """A fresh claim is left alone, lest two relays take it from each other; an old one was abandoned, or is slow."""
+        """A fresh claim is left alone, lest two relays take it from each other; an old one was abandoned."""
         if not status.claim or self._take_over.made(self._shard, status.claim):
             return False
         if status.claim != self._foreign_claim[0]:

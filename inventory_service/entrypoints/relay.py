@@ -12,19 +12,18 @@ from typing import NamedTuple, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
-from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards, Upkeep
+from inventory_service.domain.ports import Housekeeping
+from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
 from inventory_service.domain.shards import Commit, Disagreement, Mark, Report, ShardStatus
 from inventory_service.domain.window import Window
 from inventory_service.entrypoints.guard import Guard
 from inventory_service.entrypoints.patience import repeat
 from inventory_service.entrypoints.takeover import TakeOver
+from inventory_service.entrypoints.upkeep import Upkeep
 
 WAIT_FOR_COMMITS_MS = 500
 WAIT_FOR_ROOM_S = 1.0
 WATCH_S = 0.5
-UPKEEP_S = 0.5
-FORGET_S = 60.0
-EXPIRED_AT_ONCE = 100  # holds that one call takes back; so many mean that there may be more
 
 
 class Backlog(NamedTuple):
@@ -51,7 +50,7 @@ class Parts(NamedTuple):
     commits: CommitTopic
     progress: ProgressTopic
     ledger: LedgerRows
-    upkeep: Upkeep
+    stock: Housekeeping
     take_over: TakeOver
     gauges: RelayGauges
     log: FilteringBoundLogger
@@ -65,6 +64,7 @@ class Options(NamedTuple):
     shards: int
     window_bytes: int
     expiry: bool = True
+    retention_ms: int = 86_400_000  # for which a record is kept after it is final
     patience_s: float = 3.0  # before it goes back by itself
     claim_patience_s: float = 5.0  # before a claim of somebody else is believed to be abandoned
 
@@ -113,10 +113,10 @@ class ShardRelay:
         self._report: Report | None = None
         self._reported = asyncio.Event()
         self._moved = asyncio.Event()  # the window has room again, or went back
-        self._next_forget = parts.monotonic() + FORGET_S
+        self._upkeep = Upkeep(shard, parts.stock, parts.monotonic, options.retention_ms, options.expiry)
 
     def steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
-        return self.send, self.hear, self.watch, self.keep_up, self._guard.look
+        return self.send, self.hear, self.watch, self._guard.look, self._upkeep.sweep
 
     def told(self, report: Report) -> None:
         self._report = report
@@ -165,15 +165,6 @@ class ShardRelay:
         self._moved.set()
         await self._show_backlog(status)
         await asyncio.sleep(WATCH_S)
-
-    async def keep_up(self) -> None:
-        """Take overdue holds back and forget what is long over."""
-        if self._options.expiry and await self._parts.upkeep.expire(self._shard) >= EXPIRED_AT_ONCE:
-            return
-        if self._parts.monotonic() >= self._next_forget:
-            self._next_forget = self._parts.monotonic() + FORGET_S
-            await self._parts.upkeep.forget(self._shard)
-        await asyncio.sleep(UPKEEP_S)
 
     async def _begin(self) -> bool:
         """Start at the first untrimmed commit."""

@@ -1,0 +1,228 @@
+"""Prove that the books agree: Redis against the ledger at one position of each shard, and the ledger against itself."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict, dataclass, field
+from typing import NamedTuple, Protocol
+
+from inventory_service.domain.agreement import (
+    HELD,
+    Difference,
+    ItemInLedger,
+    JournalReader,
+    Letter,
+    Part,
+    ReservationBooked,
+    hold_differences,
+    item_differences,
+    reservation_differences,
+    sum_differences,
+)
+from inventory_service.domain.requests import SaleKey
+from inventory_service.domain.shard_ports import Shards
+from inventory_service.domain.shards import Commit, Mark, ShardStatus, Unreachable
+from inventory_service.entrypoints.patience import GrowingDelay
+
+
+class RedisBooks(Protocol):
+    """What Redis keeps."""
+
+    async def sales(self, shard: int) -> Sequence[SaleKey]: ...
+
+    async def part(self, shard: int, sale: SaleKey, cursor: int) -> Part: ...
+
+
+class Picture(Protocol):
+    """What the ledger holds of one shard at one moment."""
+
+    mark: Mark | None
+    hash: str
+
+    async def sales(self) -> Sequence[SaleKey]: ...
+
+    async def items(self, sale: SaleKey) -> Sequence[ItemInLedger]: ...
+
+    async def reservations(self, sale: SaleKey, ids: Sequence[str]) -> Mapping[str, ReservationBooked]: ...
+
+    async def letters(self, sale: SaleKey, ids: Sequence[str]) -> Sequence[Letter]: ...
+
+    async def holds(self, sale: SaleKey) -> int: ...
+
+    def commits(self) -> AsyncIterator[Commit]: ...
+
+
+class LedgerBooks(Protocol):
+    """Opens pictures of the ledger."""
+
+    def picture(self, shard: int) -> AbstractAsyncContextManager[Picture]: ...
+
+
+class Parts(NamedTuple):
+    """Everything an audit works with."""
+
+    shards: Shards
+    redis: RedisBooks
+    ledger: LedgerBooks
+    say: Callable[[str], None]  # progress, for a person
+    tell: Callable[[str], None]  # the result
+
+
+@dataclass
+class Findings:
+    """What an audit found."""
+
+    shards: int = 0
+    sales: int = 0
+    reservations: int = 0
+    commits: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+
+class CannotCompare(Exception):
+    """Redis and the ledger cannot be brought to one position; the message says why and what to do."""
+
+
+class _Moved(Exception):
+    """The shard moved while it was read."""
+
+
+async def run(parts: Parts, shards: Sequence[int], only: SaleKey | None, deadline_s: float, as_json: bool) -> int:
+    """The exit code: 0 if the books agree, 1 if they differ, 2 if they could not be compared."""
+    findings = Findings()
+    try:
+        async with asyncio.timeout(deadline_s) as deadline:
+            for shard in shards:
+                parts.say(f"shard {shard}: comparing")
+                await _compare_when_equal(parts, shard, only, findings)
+            deadline.reschedule(None)
+    except Unreachable as error:
+        return _give_up(parts, f"{error.server} does not answer: {error}; start it and ask again", as_json)
+    except CannotCompare as error:
+        return _give_up(parts, str(error), as_json)
+    except TimeoutError:
+        waited = f"Redis and the ledger did not come to one position within {deadline_s:g} s"
+        todo = "see that relay and persister run and that the sale is quiet, then ask again"
+        return _give_up(parts, f"{waited}: {todo}", as_json)
+    parts.tell(_json(findings) if as_json else _text(findings))
+    return 1 if findings.differences else 0
+
+
+async def _compare_when_equal(parts: Parts, shard: int, only: SaleKey | None, findings: Findings) -> None:
+    """Wait for the ledger to catch up, then compare; again if the shard moved meanwhile. The caller sets the deadline."""
+    delay, said = GrowingDelay(first_s=0.05, longest_s=1.0), ""
+    while True:
+        status = await parts.shards.status(shard)
+        async with parts.ledger.picture(shard) as picture:
+            _check_comparable(status, picture)
+            if (picture.mark, picture.hash) == (status.head, status.hash):
+                try:
+                    found = await _compare(parts, shard, only, picture)
+                except _Moved:
+                    pass
+                else:
+                    _add(findings, found)
+                    return
+            elif status.frozen_reason:
+                findings.differences.append(Difference(f"shard {shard}", f"is frozen: {status.frozen_reason}"))
+                return
+        waiting = f"shard {shard}: waiting, the ledger stands at {_spelled(picture.mark)}"
+        if said != waiting:
+            said = waiting
+            parts.say(f"{waiting} and Redis at {_spelled(status.head)}")
+        await delay.wait()
+
+
+def _check_comparable(status: ShardStatus, picture: Picture) -> None:
+    if status.blank and picture.mark is None:
+        raise CannotCompare(f"shard {status.shard} is not open: run `holdfast init` first")
+    if picture.mark is None:
+        raise CannotCompare(f"the ledger has never heard of shard {status.shard}: is HOLDFAST_POSTGRES_DSN right?")
+    if status.blank and not status.frozen_reason:
+        raise CannotCompare(f"shard {status.shard} is blank in Redis; the ledger stands at {_spelled(picture.mark)}")
+
+
+async def _compare(parts: Parts, shard: int, only: SaleKey | None, picture: Picture) -> Findings:
+    found = Findings(shards=1)
+    in_ledger = await picture.sales()
+    for sale in [only] if only else sorted({*in_ledger, *await parts.redis.sales(shard)}):
+        await _compare_sale(parts, shard, sale, picture, found)
+        found.sales += 1
+    await _check_journal(shard, picture, in_ledger, found)
+    return found
+
+
+async def _compare_sale(parts: Parts, shard: int, sale: SaleKey, picture: Picture, found: Findings) -> None:
+    seen: set[str] = set()
+    held, cursor = 0, 0
+    while True:
+        part = await parts.redis.part(shard, sale, cursor)
+        if (part.head, part.hash) != (picture.mark, picture.hash):
+            raise _Moved
+        if cursor == 0:
+            items = await picture.items(sale)
+            found.differences += item_differences(sale, part.items, items)
+            found.differences += sum_differences(sale, items)
+        fresh = [kept for kept in part.reservations if kept.reservation_id not in seen]
+        seen.update(kept.reservation_id for kept in fresh)
+        held += await _compare_reservations(sale, fresh, picture, found)
+        parts.say(f"shard {shard}: sale {sale}, {len(seen)} reservations")
+        cursor = part.cursor
+        if cursor == 0:
+            break
+    found.reservations += len(seen)
+    found.differences += hold_differences(sale, held, await picture.holds(sale))
+
+
+async def _compare_reservations(
+    sale: SaleKey, kept: Sequence[ReservationBooked], picture: Picture, found: Findings
+) -> int:
+    """Compare some, and answer how many of them are holds that the ledger did not refuse."""
+    ids = [reservation.reservation_id for reservation in kept]
+    booked, letters = await picture.reservations(sale, ids), await picture.letters(sale, ids)
+    found.differences += reservation_differences(sale, kept, booked, letters)
+    refused = {letter.made for letter in letters}
+    return sum(reservation.state == HELD and reservation.made not in refused for reservation in kept)
+
+
+async def _check_journal(shard: int, picture: Picture, sales: Sequence[SaleKey], found: Findings) -> None:
+    assert picture.mark is not None, "compared only where the ledger has a row"
+    journal = JournalReader(shard)
+    async for commit in picture.commits():
+        found.differences += journal.read(commit)
+    found.differences += journal.finish(picture.mark, picture.hash, sales)
+    found.commits += journal.commits
+
+
+def _add(findings: Findings, found: Findings) -> None:
+    findings.shards += found.shards
+    findings.sales += found.sales
+    findings.reservations += found.reservations
+    findings.commits += found.commits
+    findings.differences += found.differences
+
+
+def _spelled(mark: Mark | None) -> str:
+    return f"commit {mark.epoch}-{mark.seq}" if mark else "nothing"
+
+
+def _give_up(parts: Parts, why: str, as_json: bool) -> int:
+    parts.tell(json.dumps({"error": why}) if as_json else f"The audit could not be made: {why}")
+    return 2
+
+
+def _json(findings: Findings) -> str:
+    differences = [difference._asdict() for difference in findings.differences]
+    return json.dumps({"consistent": not differences, **asdict(findings), "differences": differences})
+
+
+def _text(findings: Findings) -> str:
+    counted = (
+        f"{findings.shards} shards, {findings.sales} sales, {findings.reservations} reservations, "
+        f"{findings.commits} commits"
+    )
+    if not findings.differences:
+        return f"The books agree: {counted}."
+    told = "\n".join(f"  {difference}" for difference in findings.differences)
+    return f"The books differ in {len(findings.differences)} places: {counted}.\n{told}"

@@ -1,0 +1,76 @@
+"""Open empty shards: the take-over of a Redis that holds nothing by a ledger that holds nothing.
+
+Safe to run again and after a crash in the middle: a shard that is open is left alone, one that is half-open is opened
+under the next epoch. Nothing is touched unless every shard may be.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from structlog.typing import FilteringBoundLogger
+
+from inventory_service.domain.shard_ports import LedgerRows, Shards
+from inventory_service.domain.shards import NEEDS_RESTORE, LedgerRow, ShardStatus, Unreachable
+from inventory_service.entrypoints.patience import GrowingDelay
+from inventory_service.entrypoints.takeover import Ending, TakeOver
+
+SLOW_S = 5.0  # a shard that takes longer waits for the persister, and says so
+DEADLINE_S = 120.0
+
+
+async def run(shards: int, store: Shards, ledger: LedgerRows, take_over: TakeOver, log: FilteringBoundLogger) -> int:
+    """The exit code: 0 if every shard is open, 1 if one must not be opened, 2 if a server could not be asked."""
+    try:
+        statuses = [await store.status(shard) for shard in range(shards)]
+        rows = await ledger.rows()
+        objections = _objections(shards, statuses, rows)
+        for objection in objections:
+            log.error("refused", why=objection)
+        if objections:
+            return 1
+        blank = [status.shard for status in statuses if status.blank]
+        log.info("opening", shards=len(blank), open_already=shards - len(blank))
+        opened = [await _open(shard, take_over, log) for shard in blank]
+        log.info("done", opened=sum(opened), shards=shards)
+        return 0 if all(opened) else 2
+    except Unreachable as error:
+        log.error("cannot_ask", server=error.server, why=str(error), todo="start it, and run `holdfast init` again")
+        return 2
+
+
+def _objections(shards: int, statuses: Sequence[ShardStatus], rows: Mapping[int, LedgerRow]) -> list[str]:
+    """Why nothing may be opened, one sentence each; none if all is well."""
+    counts = {status.shards for status in statuses if not status.blank} | {row.shards for row in rows.values()}
+    others = sorted(counts - {shards})
+    found = [f"HOLDFAST_SHARDS is {shards}, and these servers were laid out for {other}" for other in others]
+    for status in statuses:
+        row = rows.get(status.shard)
+        if status.blank and row is not None and row.hash:
+            lost = f"the ledger ends at commit {row.epoch}-{row.seq} and Redis holds nothing"
+            found.append(f"shard {status.shard}: {NEEDS_RESTORE}: {lost}; opening it would sell again what is sold")
+        if not status.blank and row is None:
+            unknown = "open in Redis and unknown to the ledger: is HOLDFAST_POSTGRES_DSN right?"
+            found.append(f"shard {status.shard}: {unknown}")
+    return found
+
+
+async def _open(shard: int, take_over: TakeOver, log: FilteringBoundLogger) -> bool:
+    """Take over until it is done; several `init` at once overtake each other, and one comes through."""
+    delay = GrowingDelay(first_s=0.05, longest_s=1.0)
+    telling = asyncio.get_running_loop().call_later(
+        SLOW_S, lambda: log.info("waiting", shard=shard, why="the persister has not read the commits topic to its end")
+    )
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while (attempt := await take_over.attempt(shard)).ending in (Ending.OVERTAKEN, Ending.NEWER_EPOCH):
+                await delay.wait()
+    except TimeoutError:
+        log.error("not_opened", shard=shard, todo="start `holdfast persist`, and run `holdfast init` again")
+        return False
+    finally:
+        telling.cancel()
+    if attempt.ending is Ending.NEEDS_RESTORE:
+        log.error("not_opened", shard=shard, why=attempt.detail)
+        return False
+    log.info("opened", shard=shard, epoch=attempt.epoch)
+    return True
