@@ -12,7 +12,7 @@ from holdfast.client import Client
 from holdfast.retry import RetryPolicy
 
 DONE, NO, UNASKED, UNKNOWN = 0, 1, 2, 3
-EXIT_CODES = "\n\n".join(
+EXIT_CODES = "\n".join(
     [
         "Exit codes:",
         f"  {DONE}  done",

@@ -1,0 +1,100 @@
+"""A server that says what it is told to say: for tests of those who ask."""
+
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import NamedTuple
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from holdfast.inventory.v1 import inventory_admin_service_pb2, inventory_service_pb2
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+
+METHODS = {
+    f"/{service.full_name}/{method.name}": method
+    for file in (inventory_service_pb2.DESCRIPTOR, inventory_admin_service_pb2.DESCRIPTOR)
+    for service in file.services_by_name.values()
+    for method in service.methods
+}
+
+
+class Trouble(NamedTuple):
+    """A status instead of a response; without details it is one of gRPC's own."""
+
+    code: grpc.StatusCode
+    details: tuple[Message, ...] = ()
+
+
+def trouble(code: grpc.StatusCode, reason: int, *details: Message, **metadata: str) -> Trouble:
+    """A status as the service sends it."""
+    info = ErrorInfo(reason=ErrorReason.Name(reason), domain="holdfast.inventory", metadata=metadata)
+    return Trouble(code, (info, *details))
+
+
+def unavailable(reason: int, retry_after_s: float = 0.0, **metadata: str) -> Trouble:
+    """UNAVAILABLE for a reason, with the pause that the server asks for."""
+    pause = RetryInfo()
+    pause.retry_delay.FromTimedelta(timedelta(seconds=retry_after_s))
+    return trouble(grpc.StatusCode.UNAVAILABLE, reason, pause, **metadata)
+
+
+def bad_fields(**violations: str) -> Trouble:
+    """INVALID_ARGUMENT that names fields."""
+    found = [BadRequest.FieldViolation(field=field, description=why) for field, why in violations.items()]
+    reason = ErrorReason.ERROR_REASON_FIELD_OUT_OF_BOUNDS
+    return trouble(grpc.StatusCode.INVALID_ARGUMENT, reason, BadRequest(field_violations=found))
+
+
+class FakeInventory(grpc.GenericRpcHandler):
+    """Answers each method with what was laid in for it, in turn, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.asked: list[Message] = []
+        self._replies: defaultdict[str, deque[Message | Trouble]] = defaultdict(deque)
+
+    def will_answer(self, method: str, *replies: Message | Trouble) -> None:
+        """Lay in replies; to run out of them is UNIMPLEMENTED, which no client repeats."""
+        self._replies[method].extend(replies)
+
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        """The handler of one call, whichever method it names."""
+        method = METHODS[call.method]
+
+        def answer(request: Message, context: grpc.ServicerContext) -> Message:
+            self.asked.append(request)
+            waiting = self._replies[method.name]
+            reply = waiting.popleft() if waiting else Trouble(grpc.StatusCode.UNIMPLEMENTED)
+            if isinstance(reply, Message):
+                return reply
+            context.set_trailing_metadata(_trailers(reply))
+            context.abort(reply.code, "as told")
+
+        read = GetMessageClass(method.input_type).FromString
+        return grpc.unary_unary_rpc_method_handler(answer, read, lambda response: response.SerializeToString())
+
+
+def _trailers(reply: Trouble) -> tuple[tuple[str, bytes], ...]:
+    if not reply.details:
+        return ()
+    packed = [Any() for _ in reply.details]
+    for any_detail, detail in zip(packed, reply.details, strict=True):
+        any_detail.Pack(detail)
+    return (("grpc-status-details-bin", Status(code=reply.code.value[0], details=packed).SerializeToString()),)
+
+
+@contextmanager
+def running_fake() -> Iterator[FakeInventory]:
+    """A fake that listens on loopback, in threads, so that anyone in this process can call it."""
+    fake = FakeInventory()
+    server = grpc.server(ThreadPoolExecutor(4), handlers=[fake])
+    fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    yield fake
+    server.stop(grace=None).wait()
