@@ -8,7 +8,7 @@ from structlog.typing import Processor
 
 
 def configure_logging(process: str, level: str, form: str) -> None:
-    """Send structlog's events, and what libraries log in their own way, to standard error as `form` (console or json)."""
+    """Send structlog's events, and what libraries log in their own way, to standard error; `form`: console or json."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,4 +1,4 @@
-"""Gather concurrent requests of a shard into few script calls: one FIFO a shard, a lone request at once, busy ones paced.
+"""Gather concurrent requests into few script calls: one FIFO a shard, a lone request at once, busy ones paced.
 
 Harmless twice by the requests' own ids: the batcher sends each request once and never again.
 """
@@ -49,7 +49,7 @@ class Clock(Protocol):
 
 
 class Batcher:
-    """The domain's Stock in front of a ShardStock. Answers of the busy three are Futures; cancelling one cancels no call."""
+    """The Stock in front of a ShardStock. The busy three answer with Futures; cancelling one cancels no call."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Batcher:
         self._rest = rest
         self._shard_of = shard_of
         self._lanes: dict[int, _Lane] = {}
-        self._new_lane = lambda shard: _Lane(shard, shards, observe, limits or Limits(), clock)
+        self._new_lane: Callable[[int], _Lane] = lambda shard: _Lane(shard, shards, observe, limits or Limits(), clock)
 
     def reserve(self, request: Reserve) -> "asyncio.Future[Granted | Rejected | Refusal]":
         return self._lane(request.sale).ask(request)

@@ -116,9 +116,7 @@ def _sale(sale: Sale) -> sale_pb2.Sale:
 
 
 def _position(position: Position) -> reservation_pb2.Position:
-    return reservation_pb2.Position(
-        shard=position.shard, epoch=position.epoch, seq=position.seq, index=position.index
-    )
+    return reservation_pb2.Position(shard=position.shard, epoch=position.epoch, seq=position.seq, index=position.index)
 
 
 def _moment(milliseconds: int) -> Timestamp:

@@ -30,7 +30,7 @@ is_id = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
 def refuse_unknown_fields(request: Message) -> None:
     """Refuse a call that changes something if it asks for more than this server knows, at any depth."""
     size = request.ByteSize()
-    request.DiscardUnknownFields()  # type: ignore[no-untyped-call]
+    request.DiscardUnknownFields()
     if request.ByteSize() != size:
         raise Refused(Refusal(reasons.ERROR_REASON_UNKNOWN_FIELD))
 
@@ -74,7 +74,7 @@ class Fields:
             self.bad(field, f"must be {least} to {most}")
 
     def duration_ms(self, field: str, value: Duration, least_ms: int, zero_allowed: bool = False) -> int:
-        """Whole milliseconds, the rest cut off so that nothing lives longer than asked; zero allowed beside `least_ms`."""
+        """Whole milliseconds; the rest is cut off, so that nothing lives longer than asked."""
         if not (0 <= value.seconds <= LONGEST_DURATION_S and 0 <= value.nanos < NANOS):
             self.bad(field, "must be a duration that is not negative, with 0 to 999999999 nanos")
             return least_ms

@@ -1,4 +1,4 @@
-"""What every call passes on its way to a servicer and back: unreadable bytes, too little time, draining, numbers, surprises.
+"""What every call passes on its way to a servicer and back: bad bytes, too little time, draining, numbers, surprises.
 
 A servicer's methods are wrapped once, when they are registered, and not call by call as gRPC's own interceptors do.
 """
@@ -87,14 +87,14 @@ class Gate:
                 return await behaviour(request, context)
             except Refused as refused:
                 code = row_of(refused.refusal.reason).code.name
-                await context.abort_with_status(status_of(refused))
+                await context.abort(*status_of(refused))
             except asyncio.CancelledError:
                 code = "CANCELLED"  # by the caller, or by its deadline
                 raise
-            except Exception:  # noqa: BLE001  (a bug of ours: the caller must not take it for "nothing was done")
+            except Exception:
                 log.exception("surprise", call=behaviour.__name__)
                 code = "UNAVAILABLE"
-                await context.abort_with_status(status_of(Refused(Refusal(reasons.ERROR_REASON_OUTCOME_UNKNOWN))))
+                await context.abort(*status_of(Refused(Refusal(reasons.ERROR_REASON_OUTCOME_UNKNOWN))))
             finally:
                 observe(code, perf_counter() - started)
                 self._leave()
@@ -102,11 +102,11 @@ class Gate:
         return guarded
 
     def _unbuilt(self, handler: grpc.RpcMethodHandler[Any, Any], observe: Observe) -> grpc.RpcMethodHandler[Any, Any]:
-        """A method that a servicer does not override is the generated one, which is no coroutine function: not built."""
+        """A method that a servicer does not override is the generated one, no coroutine function: not built."""
 
         async def unbuilt(_request: Any, context: ServicerContext[Any, Any]) -> Any:
             observe("UNIMPLEMENTED", 0.0)
-            await context.abort_with_status(status_of(Refused(Refusal(reasons.ERROR_REASON_NOT_BUILT))))
+            await context.abort(*status_of(Refused(Refusal(reasons.ERROR_REASON_NOT_BUILT))))
 
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(unbuilt)

@@ -1,7 +1,7 @@
 """The commonest answer, one line newly held, as bytes: made in a tenth of the time that filling the messages takes.
 
-Fields 1 to 4 of a ReserveRequest and of a Reservation are alike on the wire, so the reservation is the request's own bytes with
-a tail. A test compares the result with the message that answers.py makes.
+Fields 1 to 4 of a ReserveRequest and of a Reservation are alike on the wire, so the reservation is the request's own
+bytes with a tail. A test compares the result with the message that answers.py makes.
 """
 
 from functools import lru_cache
@@ -43,9 +43,7 @@ def held_response(request: calls.ReserveRequest, verdict: Granted) -> bytes:
             position,
         )
     )
-    return b"".join(
-        (_RESERVATION_TAG, _varint(len(reservation)), reservation, _read_time(verdict.read_time_ms))
-    )
+    return b"".join((_RESERVATION_TAG, _varint(len(reservation)), reservation, _read_time(verdict.read_time_ms)))
 
 
 def _varint(value: int) -> bytes:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
@@ -30,7 +29,7 @@ class Refused(Exception):
     """Ends a call that could not be judged; whoever runs the call makes a status of it."""
 
     def __init__(self, refusal: Refusal, violations: Sequence[Violation] = ()) -> None:
-        super().__init__(ErrorReason.Name(refusal.reason))  # type: ignore[arg-type]  # the domain keeps plain ints
+        super().__init__(ErrorReason.Name(refusal.reason))
         self.refusal = refusal
         self.violations = violations
 
@@ -45,7 +44,9 @@ class Row(NamedTuple):
 
 _C = grpc.StatusCode
 _TABLE: Mapping[int, Row] = {
-    reasons.ERROR_REASON_FIELD_OUT_OF_BOUNDS: Row(_C.INVALID_ARGUMENT, "Fields are out of bounds; the details name them."),
+    reasons.ERROR_REASON_FIELD_OUT_OF_BOUNDS: Row(
+        _C.INVALID_ARGUMENT, "Fields are out of bounds; the details name them."
+    ),
     reasons.ERROR_REASON_UNREADABLE: Row(_C.INVALID_ARGUMENT, "These bytes are no message of this call's type."),
     reasons.ERROR_REASON_UNKNOWN_FIELD: Row(
         _C.INVALID_ARGUMENT, "The request has a field that this server does not know, so it would not do what you mean."
@@ -109,13 +110,21 @@ def row_of(reason: int) -> Row:
     return _TABLE[reason]
 
 
-def status_of(refused: Refused) -> grpc.Status:
-    """The rich status, as grpc wants it for `abort_with_status`."""
+class Ending(NamedTuple):
+    """The arguments of gRPC's `abort`."""
+
+    code: grpc.StatusCode
+    sentence: str
+    trailers: tuple[tuple[str, bytes], ...]
+
+
+def status_of(refused: Refused) -> Ending:
+    """The rich status: a code, a sentence, and the details in the trailer where every client library looks for them."""
     row = _TABLE[refused.refusal.reason]
     status = status_pb2.Status(code=row.code.value[0], message=row.sentence)
     for detail in _details(refused, row):
         status.details.add().Pack(detail)
-    return rpc_status.to_status(status)
+    return Ending(row.code, row.sentence, (("grpc-status-details-bin", status.SerializeToString()),))
 
 
 def _details(refused: Refused, row: Row) -> list[Message]:
@@ -137,8 +146,8 @@ def _error_info(refusal: Refusal, violations: int) -> error_details_pb2.ErrorInf
     if violations:
         metadata["violations"] = str(violations)
     if refusal.reservation is not None:
-        metadata["state"] = ReservationState.Name(refusal.reservation.state)  # type: ignore[arg-type]
-    reason = ErrorReason.Name(refusal.reason)  # type: ignore[arg-type]
+        metadata["state"] = ReservationState.Name(refusal.reservation.state)
+    reason = ErrorReason.Name(refusal.reason)
     return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
 
 

@@ -100,9 +100,7 @@ def create_sale_from_proto(request: admin.CreateSaleRequest, tenant: str) -> Cre
     if sale.attempts_per_minute:
         refuse_unbuilt("sale.attempts_per_minute")
     key = SaleKey(tenant, sale.sale_id)
-    return CreateSale(
-        key, sale.title, start_ms, end_ms, hold_ttl_ms, max_hold_ttl_ms, sale.buyer_limit, items
-    )
+    return CreateSale(key, sale.title, start_ms, end_ms, hold_ttl_ms, max_hold_ttl_ms, sale.buyer_limit, items)
 
 
 def _window(sale: Sale, fields: Fields) -> tuple[int | None, int | None]:

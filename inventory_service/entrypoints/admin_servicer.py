@@ -1,0 +1,57 @@
+"""What an operator calls: gRPC in, gRPC out; decides nothing."""
+
+from grpc.aio import ServicerContext
+from holdfast.inventory.v1 import error_reason_pb2 as reasons
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
+from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceServicer
+
+from inventory_service.domain import requests
+from inventory_service.domain.ports import History, Stock
+from inventory_service.domain.verdicts import Refusal, SaleFound
+from inventory_service.entrypoints.answers import create_sale_response
+from inventory_service.entrypoints.endings import answered, asked
+from inventory_service.entrypoints.tenant import tenant_of
+from inventory_service.entrypoints.translate import buyer_to_block, create_sale_from_proto
+
+
+class AdminServicer(InventoryAdminServiceServicer):
+    """The built calls of InventoryAdminService; the gate answers the others."""
+
+    def __init__(self, stock: Stock, history: History) -> None:
+        self._stock = stock
+        self._history = history
+
+    async def CreateSale(
+        self,
+        request: admin.CreateSaleRequest,
+        context: ServicerContext[admin.CreateSaleRequest, admin.CreateSaleResponse],
+    ) -> admin.CreateSaleResponse:
+        """Make a sale, unless its id belonged to one that has left Redis."""
+        command = create_sale_from_proto(request, tenant_of(context))
+        made = await self._create(command)
+        return create_sale_response(answered(made, command.sale))
+
+    async def BlockBuyer(
+        self,
+        request: admin.BlockBuyerRequest,
+        context: ServicerContext[admin.BlockBuyerRequest, admin.BlockBuyerResponse],
+    ) -> admin.BlockBuyerResponse:
+        """Let the ledger refuse this buyer's orders. Harmless twice: the first reason stays."""
+        buyer_id, reason = buyer_to_block(request)
+        await asked(self._history.block_buyer(tenant_of(context), buyer_id, reason))
+        return admin.BlockBuyerResponse()
+
+    async def _create(self, command: requests.CreateSale) -> SaleFound | Refusal:
+        """The ledger hears of a sale made a moment ago too, so an id that it knows is looked up in Redis once more."""
+        found = await self._stock.find_sale(command.sale)
+        if _is_unknown(found) and await asked(self._history.sale_exists(command.sale)):
+            found = await self._stock.find_sale(command.sale)
+            if _is_unknown(found):
+                return Refusal(reasons.ERROR_REASON_SALE_ID_REUSED)
+        if isinstance(found, Refusal) and not _is_unknown(found):
+            return found
+        return await self._stock.create_sale(command)
+
+
+def _is_unknown(found: SaleFound | Refusal) -> bool:
+    return isinstance(found, Refusal) and found.reason == reasons.ERROR_REASON_SALE_NOT_FOUND

@@ -1,0 +1,91 @@
+"""What a buyer's service calls: gRPC in, gRPC out; decides nothing."""
+
+from collections.abc import Callable
+from typing import Any
+
+from grpc.aio import ServicerContext
+from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceServicer
+
+from inventory_service.domain.ports import Stock
+from inventory_service.domain.verdicts import Granted, Refusal, Rejected
+from inventory_service.entrypoints.answers import (
+    confirm_response,
+    release_response,
+    reservation_response,
+    reserve_response,
+    sale_response,
+)
+from inventory_service.entrypoints.endings import answered
+from inventory_service.entrypoints.held_bytes import held_response, is_newly_held
+from inventory_service.entrypoints.past import Past
+from inventory_service.entrypoints.tenant import tenant_of
+from inventory_service.entrypoints.translate import (
+    confirm_from_proto,
+    release_from_proto,
+    reservation_named,
+    reserve_from_proto,
+    sale_named,
+)
+
+Context = ServicerContext[Any, Any]
+CountOutcome = Callable[[Granted | Rejected], None]
+
+
+class Servicer(InventoryServiceServicer):
+    """The built calls of InventoryService; the gate answers the others. Repeats are the store's business, not ours."""
+
+    def __init__(self, stock: Stock, past: Past, count: CountOutcome) -> None:
+        self._stock = stock
+        self._past = past
+        self._count = count
+
+    async def Reserve(self, request: calls.ReserveRequest, context: Context) -> calls.ReserveResponse | bytes:  # type: ignore[override]
+        """Answer one reservation; the gate sends bytes as they are."""
+        command = reserve_from_proto(request, tenant_of(context))
+        verdict = await self._stock.reserve(command)
+        if isinstance(verdict, Refusal):
+            refusal = await self._past.sale_refused(command.sale, verdict)
+            verdict = answered(refusal, command.sale, command.reservation_id)
+        self._count(verdict)
+        if isinstance(verdict, Granted) and is_newly_held(request, verdict):
+            return held_response(request, verdict)
+        return reserve_response(verdict)
+
+    async def ConfirmReservation(
+        self, request: calls.ConfirmReservationRequest, context: Context
+    ) -> calls.ConfirmReservationResponse:
+        """Sell what is held."""
+        command = confirm_from_proto(request, tenant_of(context))
+        verdict = await self._stock.confirm(command)
+        if isinstance(verdict, Refusal):
+            verdict = await self._past.settle(command, verdict)
+        return confirm_response(answered(verdict, command.sale, command.reservation_id))
+
+    async def ReleaseReservation(
+        self, request: calls.ReleaseReservationRequest, context: Context
+    ) -> calls.ReleaseReservationResponse:
+        """Give back what is held, or spend the id."""
+        command = release_from_proto(request, tenant_of(context))
+        verdict = await self._stock.release(command)
+        if isinstance(verdict, Refusal):
+            verdict = await self._past.settle(command, verdict)
+        return release_response(answered(verdict, command.sale, command.reservation_id))
+
+    async def GetReservation(
+        self, request: calls.GetReservationRequest, context: Context
+    ) -> calls.GetReservationResponse:
+        """Read a reservation, from the ledger if Redis has forgotten it."""
+        sale, reservation_id = reservation_named(request, tenant_of(context))
+        found = await self._stock.find_reservation(sale, reservation_id)
+        if isinstance(found, Refusal):
+            found = await self._past.find_reservation(sale, reservation_id, found)
+        return reservation_response(answered(found, sale, reservation_id))
+
+    async def GetSale(self, request: calls.GetSaleRequest, context: Context) -> calls.GetSaleResponse:
+        """Read a sale."""
+        sale = sale_named(request, tenant_of(context))
+        found = await self._stock.find_sale(sale)
+        if isinstance(found, Refusal):
+            found = await self._past.sale_refused(sale, found)
+        return sale_response(answered(found, sale))

@@ -1,0 +1,104 @@
+"""The numbers of the server process, and the page on which any process shows its own."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from holdfast.inventory.v1.reservation_pb2 import RejectionReason
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from inventory_service.domain.verdicts import Granted, Rejected
+
+LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Address(NamedTuple):
+    """Where a page is served."""
+
+    host: str
+    port: int
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry that knows the process itself; nothing registers globally, so that a test may build two."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def serve_page(listen: str, registry: CollectorRegistry) -> Address | None:
+    """Serve /metrics on a thread of its own; None if `listen` is empty. OSError if the port is taken."""
+    if not listen:
+        return None
+    host, _, port = listen.rpartition(":")
+    server, _thread = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
+    return Address(host, server.server_port)
+
+
+class CallMetrics:
+    """Calls by service, method and code, and their latency by method. Labels are looked up once, for that is slow."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._calls = Counter(
+            "holdfast_rpc_calls", "Calls that ended.", ["service", "method", "code"], registry=registry
+        )
+        self._seconds = Histogram(
+            "holdfast_rpc_seconds",
+            "How long a call was in the server.",
+            ["service", "method"],
+            buckets=LATENCY_S,
+            registry=registry,
+        )
+
+    def observer(self, service: str, method: str) -> Callable[[str, float], None]:
+        """What counts the calls of one method."""
+        took = self._seconds.labels(service, method).observe
+        ended: dict[str, Callable[[], None]] = {}
+
+        def observe(code: str, seconds: float) -> None:
+            count = ended.get(code)
+            if count is None:
+                count = ended[code] = self._calls.labels(service, method, code).inc
+            count()
+            took(seconds)
+
+        return observe
+
+
+class StockMetrics:
+    """What Reserve answered, and what the batcher did for it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        outcomes = Counter("holdfast_outcomes", "Reserve requests that were judged.", ["outcome"], registry=registry)
+        sizes = Histogram(
+            "holdfast_batch_requests", "Requests a script call.", ["kind"], buckets=BATCH, registry=registry
+        )
+        seconds = Histogram(
+            "holdfast_script_seconds", "How long a script call took.", ["kind"], buckets=LATENCY_S, registry=registry
+        )
+        self._granted = outcomes.labels("granted").inc
+        self._replayed = outcomes.labels("replayed").inc
+        self._rejected = {reason: outcomes.labels(_outcome(reason)).inc for reason in RejectionReason.values()}
+        self._sizes = {kind: sizes.labels(kind).observe for kind in ("reserve", "settle")}
+        self._seconds = {kind: seconds.labels(kind).observe for kind in ("reserve", "settle")}
+
+    def count_outcome(self, verdict: Granted | Rejected) -> None:
+        if verdict.replayed:
+            self._replayed()
+        elif isinstance(verdict, Granted):
+            self._granted()
+        else:
+            self._rejected[verdict.reason]()
+
+    def observe_call(self, kind: str, requests: int, seconds: float) -> None:
+        self._sizes[kind](requests)
+        self._seconds[kind](seconds)
+
+
+def _outcome(reason: int) -> str:
+    return RejectionReason.Name(RejectionReason.ValueType(reason)).removeprefix("REJECTION_REASON_").lower()
