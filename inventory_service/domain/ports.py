@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey
-from inventory_service.domain.verdicts import Found, Granted, Refusal, Rejected, Reservation, SaleFound
+from inventory_service.domain.verdicts import Forgotten, Found, Granted, Refusal, Rejected, Reservation, SaleFound
 
 
 class Stock(Protocol):
@@ -24,7 +24,7 @@ class Stock(Protocol):
 
 
 class ShardStock(Protocol):
-    """The stock of one shard, many requests a call: what the batcher drives. Answers come in the order of the requests."""
+    """The stock of one shard, many requests a call, answered in their order: what the batcher drives."""
 
     async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[Granted | Rejected | Refusal]: ...
 
@@ -56,4 +56,12 @@ class Housekeeping(Protocol):
 
     async def compensate(self, request: Compensate) -> bool | Refusal:
         """Give a refused order's units back; False: there was nothing to give."""
+        ...
+
+    async def sales(self, shard: int) -> Sequence[SaleKey] | Refusal:
+        """Name every sale of a shard."""
+        ...
+
+    async def forget(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> Forgotten | Refusal:
+        """Take a step of a walk over a sale: drop records that are final, settled and older than `retention_ms`."""
         ...

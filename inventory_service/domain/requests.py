@@ -1,5 +1,6 @@
 """What the rule can be asked: plain values, already checked and normalised by whoever made them."""
 
+import zlib
 from typing import NamedTuple
 
 
@@ -26,7 +27,7 @@ class Position(NamedTuple):
     shard: int
     epoch: int
     seq: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
 
 
 class Reserve(NamedTuple):
@@ -76,3 +77,8 @@ class CreateSale(NamedTuple):
     max_hold_ttl_ms: int
     buyer_limit: int  # 0: none
     items: tuple[Line, ...]  # sorted by SKU; quantity is the total, 0 allowed
+
+
+def shard_of(sale: SaleKey, shards: int) -> int:
+    """The shard in which a sale lives, for good; `shards` is N."""
+    return zlib.crc32(str(sale).encode()) % shards

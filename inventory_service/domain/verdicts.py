@@ -103,3 +103,10 @@ class Found(NamedTuple):
 
     reservation: Reservation
     read_time_ms: int
+
+
+class Forgotten(NamedTuple):
+    """One step of a walk over a sale's records."""
+
+    cursor: int  # where the next step begins; 0: the walk is over
+    dropped: int  # how many records

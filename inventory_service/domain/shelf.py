@@ -1,0 +1,158 @@
+"""The stock in memory: the rule's own body, by which the scripts are judged, and the fake for everyone's tests."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND
+
+from inventory_service.domain import stock
+from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey, shard_of
+from inventory_service.domain.shard_book import Call, CommitBody, ShardBook
+from inventory_service.domain.states import HELD, reservation_not_found
+from inventory_service.domain.verdicts import Forgotten, Found, Granted, Refusal, Rejected, SaleFound
+
+Answer = Granted | Rejected | Refusal
+Request = TypeVar("Request")
+Verdict = TypeVar("Verdict")
+
+
+async def until_judged(
+    requests: Sequence[Request], judge: Callable[[Sequence[Request]], Awaitable[Sequence[Verdict | None]]]
+) -> list[Verdict]:
+    """Ask until each request has its answer, those that must come again in their old order: CALL_AGAIN ends here.
+
+    Each call that leaves something over takes back a hundred overdue holds, so this ends.
+    """
+    answers: dict[int, Verdict] = {}
+    while len(answers) < len(requests):
+        waiting = [at for at in range(len(requests)) if at not in answers]
+        verdicts = await judge([requests[at] for at in waiting])
+        answers.update((at, verdict) for at, verdict in zip(waiting, verdicts, strict=True) if verdict is not None)
+    return [answers[at] for at in range(len(requests))]
+
+
+class Shelf:
+    """Every shard of a stock. `clock_ms` is the world's clock; each shard's own never goes back."""
+
+    def __init__(self, clock_ms: Callable[[], int], shards: int = 1, outbox_limit: int | None = None) -> None:
+        self._clock_ms = clock_ms
+        self._outbox_limit = outbox_limit
+        self._shards = [ShardBook(number) for number in range(shards)]
+
+    # ------------------------------------------------------------------------------------------------- Stock
+
+    async def reserve(self, request: Reserve) -> Answer:
+        """Judge one Reserve."""
+        return (await self.reserve_many(self._number(request.sale), [request]))[0]
+
+    async def confirm(self, request: Confirm) -> Granted | Refusal:
+        """Sell what is held."""
+        return (await self.settle_many(self._number(request.sale), [request]))[0]
+
+    async def release(self, request: Release) -> Granted | Refusal:
+        """Give back what is held."""
+        return (await self.settle_many(self._number(request.sale), [request]))[0]
+
+    async def create_sale(self, request: CreateSale) -> SaleFound | Refusal:
+        """Make a sale."""
+        call = self._call(self._number(request.sale))
+        answer = stock.create_sale(call, request)
+        call.commit()
+        return answer
+
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Refusal:
+        """Read one reservation."""
+        call = self._call(self._number(sale))
+        book = call.shard.sales.get(sale)
+        if book is None:
+            return stock.sale_not_found(sale)
+        record = book.records.get(reservation_id)
+        if record is None:
+            return reservation_not_found(sale, reservation_id)
+        return Found(call.seen(record.reservation), call.now_ms)
+
+    async def find_sale(self, sale: SaleKey) -> SaleFound | Refusal:
+        """Read a sale."""
+        call = self._call(self._number(sale))
+        book = call.shard.sales.get(sale)
+        return stock.found_sale(call, book) if book else stock.sale_not_found(sale)
+
+    # -------------------------------------------------------------------------------------------- ShardStock
+
+    async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[Answer]:
+        """Judge Reserves in order, each seeing the ones before it."""
+
+        async def judge(some: Sequence[Reserve]) -> Sequence[Answer | None]:
+            if self._is_behind(shard):
+                return [Refusal(ERROR_REASON_LEDGER_BEHIND)] * len(some)
+            call = self._call(shard)
+            answers = [stock.reserve(call, request) for request in some]
+            call.commit()
+            return answers
+
+        return await until_judged(requests, judge)
+
+    async def settle_many(self, shard: int, requests: Sequence[Confirm | Release]) -> Sequence[Granted | Refusal]:
+        """Confirm and release in order, each seeing the ones before it."""
+        call = self._call(shard)
+        answers = [stock.settle(call, request) for request in requests]
+        call.commit()
+        return answers
+
+    # ------------------------------------------------------------------------------------------ Housekeeping
+
+    async def expire(self, shard: int) -> int | Refusal:
+        """Take back what is overdue, at most 100 holds; answers how many."""
+        call = self._call(shard)
+        overdue = {key: sale.overdue(call.now_ms) for key, sale in call.shard.sales.items()}
+        for key in sorted(key for key in overdue if overdue[key]):
+            call.take_back(key)
+        call.commit()
+        return call.expired
+
+    async def compensate(self, request: Compensate) -> bool | Refusal:
+        """Give a refused order's units back; False: there was nothing to give."""
+        call = self._call(self._number(request.sale))
+        given = stock.compensate(call, request)
+        call.commit()
+        return given
+
+    async def sales(self, shard: int) -> Sequence[SaleKey] | Refusal:
+        """Name every sale of a shard."""
+        return list(self._shards[shard].sales)
+
+    async def forget(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> Forgotten | Refusal:
+        """Drop records that are final, settled and older than `retention_ms`; here a walk has one step."""
+        call = self._call(self._number(sale))
+        book = call.shard.sales[sale]
+        gone = [
+            reservation.reservation_id
+            for reservation, _ in book.records.values()
+            if reservation.state != HELD
+            and reservation.update_time_ms <= call.now_ms - retention_ms
+            and reservation.position[1:3] <= call.shard.settled
+        ]
+        for reservation_id in gone:
+            del book.records[reservation_id]
+        return Forgotten(cursor=0, dropped=len(gone))
+
+    # ------------------------------------------------------------------------------- what only tests may ask
+
+    def commits(self, shard: int = 0) -> list[CommitBody]:
+        """Everything that a shard has told."""
+        return self._shards[shard].commits
+
+    def settle_up_to(self, shard: int, epoch: int, seq: int) -> None:
+        """Let the ledger have judged everything up to here, and the outbox be trimmed so far."""
+        self._shards[shard].settled = (epoch, seq)
+        self._shards[shard].trim_seq = seq
+
+    def _number(self, sale: SaleKey) -> int:
+        return shard_of(sale, len(self._shards))
+
+    def _call(self, shard: int) -> Call:
+        return Call(self._shards[shard], self._clock_ms)
+
+    def _is_behind(self, shard: int) -> bool:
+        book = self._shards[shard]
+        return self._outbox_limit is not None and book.seq - book.trim_seq >= self._outbox_limit
