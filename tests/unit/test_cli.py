@@ -1,0 +1,290 @@
+"""The `holdfast` command against a server that says what the test tells it to: words, JSON, exit codes."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+import typer
+from holdfast.cli.__main__ import app
+from holdfast.cli.parsing import duration, moment, units
+from holdfast.cli.showing import spelled
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.inventory_admin_service_pb2 import BlockBuyerResponse, CreateSaleResponse
+from holdfast.inventory.v1.inventory_service_pb2 import (
+    GetReservationResponse,
+    GetSaleResponse,
+    ReserveResponse,
+)
+from holdfast.inventory.v1.reservation_pb2 import (
+    LedgerState,
+    Rejection,
+    RejectionReason,
+    Reservation,
+    ReservationLine,
+    ReservationState,
+    Shortage,
+)
+from holdfast.inventory.v1.sale_pb2 import Item, Sale, SaleState
+from typer.testing import CliRunner, Result
+
+from tests.unit.fake_inventory import FakeInventory, bad_fields, running_fake, trouble, unavailable
+
+NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
+HELD = Reservation(
+    sale_id="lamps",
+    reservation_id="r-1",
+    buyer_id="ada",
+    lines=[ReservationLine(sku="lamp", quantity=2)],
+    state=ReservationState.RESERVATION_STATE_HELD,
+    create_time=NOON,
+    update_time=NOON,
+    expire_time=NOON + timedelta(minutes=10),
+    ledger_state=LedgerState.LEDGER_STATE_PENDING,
+)
+SALE = Sale(
+    sale_id="lamps",
+    state=SaleState.SALE_STATE_OPEN,
+    hold_ttl=timedelta(minutes=10),
+    items=[Item(sku="lamp", total=5000, available=4998, held=2)],
+)
+SOLD_OUT = ReserveResponse(
+    rejection=Rejection(
+        reason=RejectionReason.REJECTION_REASON_SOLD_OUT, shortages=[Shortage(sku="lamp", requested=2, held=5)]
+    )
+)
+ASK = ["reserve", "lamps", "--buyer", "ada", "--line", "lamp=2", "--id", "r-1"]
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeInventory]:
+    with running_fake() as inventory:
+        yield inventory
+
+
+def run(fake: FakeInventory, *words: str) -> Result:
+    return CliRunner().invoke(app, words, env={"HOLDFAST_ADDRESS": fake.address})
+
+
+def test_a_hold_is_told_with_the_time_that_is_left(fake: FakeInventory):
+    """A person sees what is held, for whom, and until when by their own clock."""
+    fake.will_answer("Reserve", ReserveResponse(reservation=HELD, read_time=NOON))
+
+    done = run(fake, *ASK)
+
+    assert done.exit_code == 0
+    assert "held  r-1  sale lamps, buyer ada" in done.stdout
+    assert "2 lamp" in done.stdout
+    assert "10 min from now" in done.stdout
+
+
+def test_sold_out_is_exit_code_1_and_says_what_is_short(fake: FakeInventory):
+    """A script tells a no from a failure; a person learns that held units may come back."""
+    fake.will_answer("Reserve", SOLD_OUT)
+
+    done = run(fake, *ASK)
+
+    assert done.exit_code == 1
+    assert "sold out" in done.stdout
+    assert "lamp: 2 asked, 0 left, 5 held by others" in done.stdout
+
+
+def test_a_rejection_as_json_is_exit_code_1_too(fake: FakeInventory):
+    """The form of the output does not change what it means."""
+    fake.will_answer("Reserve", SOLD_OUT)
+
+    done = run(fake, *ASK, "--json")
+
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["rejection"]["shortages"] == [
+        {"sku": "lamp", "requested": 2, "available": 0, "held": 5}
+    ]
+
+
+def test_an_id_is_made_up_and_printed_before_the_call(fake: FakeInventory):
+    """Whatever happens to the call, its id is there to repeat it with; on standard error, so that JSON stays JSON."""
+    fake.will_answer("Reserve", ReserveResponse(reservation=HELD))
+
+    done = run(fake, *ASK[:-2], "--json")
+
+    [asked] = fake.asked
+    assert f"--id {asked.reservation_id}" in done.stderr
+    assert json.loads(done.stdout)["reservation"]["state"] == "RESERVATION_STATE_HELD"
+
+
+def test_an_unknown_outcome_is_exit_code_3(fake: FakeInventory):
+    """The one case in which a script must repeat rather than give up."""
+    fake.will_answer("Reserve", *[unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN)] * 20)
+
+    done = run(fake, *ASK, "--timeout", "0.2")
+
+    assert done.exit_code == 3
+    assert "repeat it with the same ids" in done.stderr
+
+
+def test_a_frozen_shard_is_exit_code_2_and_says_why(fake: FakeInventory):
+    """Nothing was done; whoever runs the service must act, and reads on what."""
+    frozen = unavailable(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING, frozen_reason="NEEDS_RESTORE: the hashes differ.")
+    fake.will_answer("Reserve", *[frozen] * 20)
+
+    done = run(fake, *ASK, "--timeout", "0.2")
+
+    assert done.exit_code == 2
+    assert "nothing was done" in done.stderr
+    assert "NEEDS_RESTORE" in done.stderr
+
+
+def test_not_found_is_exit_code_1(fake: FakeInventory):
+    """A clear answer: there is no such reservation."""
+    fake.will_answer(
+        "GetReservation", trouble(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND)
+    )
+
+    done = run(fake, "get", "lamps", "r-9")
+
+    assert done.exit_code == 1
+    assert "RESERVATION_NOT_FOUND" in done.stderr
+
+
+def test_fields_out_of_bounds_are_named_with_exit_code_2(fake: FakeInventory):
+    """What the server found wrong with the request is bad usage."""
+    fake.will_answer("Reserve", bad_fields(buyer_id="has a space in it"))
+
+    done = run(fake, *ASK)
+
+    assert done.exit_code == 2
+    assert "buyer_id: has a space in it" in done.stderr
+
+
+def test_no_server_says_what_to_do_next():
+    """The first thing that a newcomer meets."""
+    done = CliRunner().invoke(app, [*ASK, "--address", "127.0.0.1:1", "--timeout", "0.2"])
+
+    assert done.exit_code == 2
+    assert "no server answers at 127.0.0.1:1: start one with `holdfast up`, or set HOLDFAST_ADDRESS" in done.stderr
+
+
+def test_get_prints_numbers_as_numbers(fake: FakeInventory):
+    """The proto's own JSON puts 64-bit integers in quotes, where a script would compare text."""
+    fake.will_answer("GetReservation", GetReservationResponse(reservation=HELD, read_time=NOON))
+
+    facts = json.loads(run(fake, "get", "lamps", "r-1", "--json").stdout)
+
+    assert facts["reservation"]["lines"][0]["quantity"] == 2
+    assert facts["reservation"]["expire_time"] == "2026-11-27T12:10:00Z"
+
+
+def test_a_sale_is_made_as_it_was_typed(fake: FakeInventory):
+    """Every option arrives in its field."""
+    fake.will_answer("CreateSale", CreateSaleResponse(sale=SALE))
+
+    items = ["--item", "lamp=5000", "--item", "shade=20"]
+    done = run(fake, "sale", "create", "lamps", *items, "--hold", "1h30m", "--limit", "4", "--title", "Lamps")
+
+    assert done.exit_code == 0
+    assert fake.asked[0].sale == Sale(
+        sale_id="lamps",
+        title="Lamps",
+        hold_ttl=timedelta(minutes=90),
+        buyer_limit=4,
+        items=[Item(sku="lamp", total=5000), Item(sku="shade", total=20)],
+    )
+
+
+def test_a_sale_without_holds_says_so_in_so_many_words(fake: FakeInventory):
+    """`--hold 0` is a set field of zero, which is not the same as no field."""
+    fake.will_answer("CreateSale", CreateSaleResponse(sale=SALE))
+
+    run(fake, *["sale", "create", "lamps", "--item", "lamp=1", "--hold", "0"])
+
+    assert fake.asked[0].sale.HasField("hold_ttl")
+
+
+def test_a_sale_is_shown_with_its_stock(fake: FakeInventory):
+    """Available, held, sold and total, an item a row."""
+    fake.will_answer("GetSale", GetSaleResponse(sale=SALE))
+
+    shown = run(fake, "sale", "show", "lamps")
+
+    assert shown.stdout.splitlines()[-1].split() == ["lamp", "4,998", "2", "0", "5,000"]
+
+
+def test_a_buyer_is_blocked_for_a_reason(fake: FakeInventory):
+    """The reason is for the books and therefore required."""
+    fake.will_answer("BlockBuyer", BlockBuyerResponse())
+
+    assert run(fake, "block-buyer", "bot-7").exit_code == 2
+    assert run(fake, "block-buyer", "bot-7", "--reason", "a bot").exit_code == 0
+
+
+def test_a_process_is_started_as_a_process(monkeypatch: pytest.MonkeyPatch):
+    """Arguments, `--help` among them, are the process' own, and nothing of it is imported here."""
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda program, words: started.append([program, *words]))
+
+    CliRunner().invoke(app, ["persist", "--help"])
+    CliRunner().invoke(app, ["up", "--data-dir", "here"])
+
+    python = sys.executable
+    assert started == [
+        [python, python, "-m", "order_persister", "persist", "--help"],
+        [python, python, "-m", "holdfast_embedded", "up", "--data-dir", "here"],
+    ]
+
+
+def test_a_process_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    """The plain package is the client alone."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    refused = CliRunner().invoke(app, ["serve"])
+
+    assert refused.exit_code == 2
+    assert "pip install 'holdfast[server]'" in refused.stderr
+
+
+def test_version_is_one_line():
+    """A script reads it."""
+    assert CliRunner().invoke(app, ["--version"]).stdout.split()[0] == "holdfast"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("250ms", 0.25), ("1.5s", 1.5), ("0", 0)]
+)
+def test_durations_are_written_as_people_write_them(text: str, seconds: float):
+    """Units are always said, but for zero."""
+    assert duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["10", "m10", "10 m", "-5s", "", "5x", "1h-5m"])
+def test_what_is_no_duration_is_refused(text: str):
+    """Nothing is guessed at, least of all a unit."""
+    with pytest.raises(typer.BadParameter):
+        duration(text)
+
+
+def test_moments_are_local_unless_they_name_their_zone():
+    """A person means the clock on their wall."""
+    assert moment("2026-11-27T10:00+00:00") == datetime(2026, 11, 27, 10, tzinfo=UTC)
+    assert moment("2026-11-27T10:00") == datetime(2026, 11, 27, 10).astimezone()
+    with pytest.raises(typer.BadParameter):
+        moment("noon")
+
+
+def test_units_name_each_sku_once():
+    """Two amounts for one SKU are more likely a slip than a sum."""
+    assert units(["lamp=2", "shade=10"]) == {"lamp": 2, "shade": 10}
+    for wrong in (["lamp"], ["lamp="], ["=2"], ["lamp=-1"], ["lamp=1", "lamp=2"]):
+        with pytest.raises(typer.BadParameter):
+            units(wrong)
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [(timedelta(minutes=10), "10 min"), (timedelta(seconds=3725), "1 h 2 min"), (timedelta(seconds=-1), "0 s")],
+)
+def test_lengths_of_time_are_said_in_their_largest_units(length: timedelta, text: str):
+    """A person wants the size, not the digits."""
+    assert spelled(length) == text
