@@ -7,7 +7,7 @@ ARGV   1 epoch  2 run_id  3 commits that the outbox may hold
 Reply  {now, epoch, seq, settled epoch, settled seq, verdicts}, one verdict a request, the first that applies; only HELD
        and the holds taken back on the way write. `seen` is the seq of the last commit that the answer has seen.
        CALL_AGAIN         more holds of the sale are overdue than one call takes back; its later requests say so too
-       REPLAYED, record   this id and body were seen         ENDED, record      so they were, and the claim has ended
+       REPLAYED, record   this id and body were seen         ENDED, record, seen  so they were; the claim has ended
        ID_REUSED          this id, another body              NO_SALE / NO_ITEM, sku
        WITHOUT_HOLDS      a ttl asked of a sale without      SALE_ENDED / SALE_NOT_STARTED / SALE_PAUSED, seen, retry
        SOLD_OUT / INSUFFICIENT_STOCK, seen, retry, then per short line  sku, asked, available, held
@@ -57,8 +57,10 @@ end
 local function judge_known(record, request)
   if record.asked ~= request.asked and record.asked ~= '' then return {'ID_REUSED'} end
   local state = seen_state(shard, record)
-  local lives = state == HELD or state == CONFIRMED
-  return record_reply(shard, lives and 'REPLAYED' or 'ENDED', record)
+  if state == HELD or state == CONFIRMED then return record_reply(shard, 'REPLAYED', record) end
+  local ended = record_reply(shard, 'ENDED', record)
+  ended[#ended + 1] = seen_seq(shard)
+  return ended
 end
 
 local function judge_names(sale, request)

@@ -1,7 +1,7 @@
 """Loads lua/ and runs it: the only way in which this service changes anything in Redis."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -68,9 +68,12 @@ class Epochs:
 class RedisScripts:
     """Runs scripts on one Redis, with the caller's epoch and the connection's run_id before their other arguments."""
 
-    def __init__(self, connections: RedisConnections, epochs: Epochs) -> None:
+    def __init__(
+        self, connections: RedisConnections, epochs: Epochs, load: Callable[[str], Script] = load_script
+    ) -> None:
         self._connections = connections
         self._epochs = epochs
+        self._load = load
 
     async def run(self, name: str, shard: int, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> list[Any]:
         """Run a script on a shard that should serve, under the highest epoch heard of, and return its reply.
@@ -91,7 +94,7 @@ class RedisScripts:
         self, epoch: int, name: str, keys: Sequence[str], arguments: Sequence[Argument] = ()
     ) -> list[Any]:
         """Run a script under this epoch and no other. Raises as `run` does."""
-        script = load_script(name)
+        script = self._load(name)
         async with self._connections.lend() as connection:
             command = (len(keys), *keys, epoch, connection.run_id, *arguments)
             reply = await _evaluate(connection, script, command)
