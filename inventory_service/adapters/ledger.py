@@ -96,7 +96,7 @@ class Ledger:
             return (await db.execute(_BLOCK, tenant, buyer_id, reason)).endswith(" 1")
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]:
+    async def connection(self) -> "AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]":
         """A connection for one question; every way of not getting an answer is `LedgerUnreachable`."""
         try:
             pool = await self._ready_pool()

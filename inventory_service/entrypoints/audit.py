@@ -110,7 +110,7 @@ async def run(parts: Parts, shards: Sequence[int], only: SaleKey | None, deadlin
 
 
 async def _compare_when_equal(parts: Parts, shard: int, only: SaleKey | None, findings: Findings) -> None:
-    """Wait for the ledger to catch up, then compare; again if the shard moved meanwhile. The caller sets the deadline."""
+    """Wait for the ledger to catch up, then compare; again if it moved meanwhile. The caller sets the deadline."""
     delay, said = GrowingDelay(first_s=0.05, longest_s=1.0), ""
     while True:
         status = await parts.shards.status(shard)

@@ -1,0 +1,160 @@
+"""Everything that keeps a shard, on real servers: what the tests of relay, take-over, compensator and audit start from."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import structlog
+from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
+from holdfast.inventory.v1.sale_pb2 import Sale
+
+from inventory_service.adapters import kafka
+from inventory_service.adapters.ledger import Ledger
+from inventory_service.adapters.redis_connections import RedisConnections
+from inventory_service.adapters.redis_keys import shard_keys
+from inventory_service.adapters.redis_outbox import RedisOutbox
+from inventory_service.adapters.redis_scripts import Epochs, RedisScripts, load_script, script_from_text
+from inventory_service.adapters.redis_shards import RedisShards
+from inventory_service.domain.requests import SaleKey
+from inventory_service.domain.shards import Mark, ShardStatus
+from inventory_service.entrypoints import init, relay
+from inventory_service.entrypoints.takeover import TakeOver
+from tests.integration.persister_double import PersisterDouble
+
+SHARDS = 2
+COMMIT = """
+local shard, refusal = open_shard()
+if refusal then return refusal end
+tell(shard, ARGV[3])
+commit(shard)
+return {shard.epoch, shard.seq}
+"""
+
+
+class NoStock:
+    """A stock without holds: the relay's upkeep is tested elsewhere."""
+
+    async def expire(self, shard: int) -> int:
+        return 0
+
+    async def sales(self, shard: int) -> list[SaleKey]:
+        return []
+
+
+@dataclass
+class Gauges:
+    """Remembers what was last shown of each shard."""
+
+    shown: dict[int, relay.Backlog] = field(default_factory=dict)
+
+    def show(self, shard: int, backlog: relay.Backlog) -> None:
+        self.shown[shard] = backlog
+
+
+class House:
+    """Adapters to the three servers, and the processes as tasks."""
+
+    def __init__(self, redis_url: str, dsn: str, brokers: str) -> None:
+        self.dsn = dsn
+        self.brokers = brokers
+        self.gauges = Gauges()
+        self.connections = RedisConnections(redis_url)
+        self.shards = RedisShards(self.connections)
+        self.outbox = RedisOutbox(RedisConnections(redis_url))
+        self.scripts = RedisScripts(self.connections, Epochs())
+        self.ledger = Ledger(dsn)
+        self.reading = kafka.Reading(brokers)
+        self.persister = PersisterDouble(brokers, dsn, SHARDS)
+        self._tokens = itertools.count(1)
+        self._names = itertools.count(1)
+
+    def take_over(self) -> TakeOver:
+        """A take-over of its own claims, as another process would have."""
+        return TakeOver(SHARDS, self.shards, self.outbox, self.ledger, self.reading, lambda: f"t{next(self._tokens)}")
+
+    async def open(self) -> None:
+        assert await init.run(SHARDS, self.shards, self.ledger, self.take_over(), structlog.get_logger()) == 0
+
+    async def commit(self, shard: int = 0, count: int = 1) -> Mark:
+        """Make commits, one sale each, as a script of the service would; ShardRefused where the shard does not serve."""
+        script = load_script("claim")
+        prelude_end = script.text.index("--[[ claim.lua")
+        text = script.text[:prelude_end] + COMMIT
+        made = Mark(0, 0)
+        for _ in range(count):
+            made = Mark(*await self._run(script_from_text("commit", text).text, shard, self._event()))
+        return made
+
+    async def _run(self, text: str, shard: int, event: bytes) -> list[int]:
+        status = await self.shards.status(shard)
+        async with self.connections.lend() as connection:
+            keys = shard_keys(shard)
+            reply = await connection.ask("EVAL", text, 3, *keys, status.epoch, connection.run_id, event)
+        assert isinstance(reply, list)
+        assert reply[0] != b"SHARD", reply
+        return reply
+
+    def _event(self) -> bytes:
+        """An event behind its tag in CommitBody, as the scripts keep them."""
+        sale = SaleMade(tenant="default", sale=Sale(sale_id=f"sale-{next(self._names)}"))
+        return CommitBody(events=[Event(sale_made=sale)]).SerializeToString()
+
+    async def status(self, shard: int = 0) -> ShardStatus:
+        return await self.shards.status(shard)
+
+    async def serves(self, shard: int = 0) -> bool:
+        """The shard serves."""
+        return (await self.shards.status(shard)).serving
+
+    async def is_drained(self, shard: int = 0) -> bool:
+        """The ledger holds the head, and the outbox is empty."""
+        status, row = await self.shards.status(shard), await self.ledger.row(shard)
+        return row is not None and (row.mark, row.hash, status.outbox_length) == (status.head, status.hash, 0)
+
+    @asynccontextmanager
+    async def relaying(self, **options: float) -> AsyncIterator[relay.Parts]:
+        """A relay at work."""
+        commits = kafka.Commits(self.brokers)
+        parts = relay.Parts(
+            self.outbox,
+            self.shards,
+            commits,
+            kafka.Progress(self.brokers, SHARDS),
+            self.ledger,
+            NoStock(),  # type: ignore[arg-type]
+            self.take_over(),
+            self.gauges,
+            structlog.get_logger(),
+            time.monotonic,
+            time.time,
+        )
+        chosen = {"window_bytes": 100_000, "patience_s": 0.5, "claim_patience_s": 0.3, **options}
+        async with running(lambda: relay.run(parts, relay.Options(SHARDS, **chosen))):  # type: ignore[arg-type]
+            yield parts
+        await commits.close()
+
+    @asynccontextmanager
+    async def at_work(self, **options: float) -> AsyncIterator[PersisterDouble]:
+        """A relay and a persister at work."""
+        async with self.persister.running(), self.relaying(**options):
+            yield self.persister
+
+    async def close(self) -> None:
+        await self.reading.close()
+        await self.ledger.close()
+        await self.connections.close()
+
+
+@asynccontextmanager
+async def running(run: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """A process as a task: it must still run at the end, when it is cancelled."""
+    async with AsyncExitStack() as stack:
+        task = asyncio.ensure_future(run())
+        stack.callback(task.cancel)
+        yield
+        assert not task.done(), task.exception()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

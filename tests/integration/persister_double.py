@@ -1,0 +1,128 @@
+"""A stand-in for the persister that knows only the chain: it moves the watermark, keeps the journal, and reports.
+
+What it takes and refuses is what the ledger promises the relay; rows and refusals are the real persister's business.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from holdfast.inventory.v1.events_pb2 import LedgerProgress
+
+from inventory_service.adapters.commits import commits_from_record
+from inventory_service.adapters.kafka import COMMITS, PERSISTER_GROUP, PROGRESS
+from inventory_service.domain.shards import Commit, hash_of
+from tests.servers import connected
+
+BEAT_S = 0.2
+
+
+class PersisterDouble:
+    """Give it commits to lose or to alter on the way, by seq; each happens once."""
+
+    def __init__(self, brokers: str, dsn: str, shards: int) -> None:
+        self._brokers = brokers
+        self._dsn = dsn
+        self._shards = shards
+        self.lose: set[int] = set()
+        self.alter: set[int] = set()
+        self.wishes = True
+        self.records = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["PersisterDouble"]:
+        async with connected(self._dsn) as db, asyncio.TaskGroup() as group:
+            producer = AIOKafkaProducer(bootstrap_servers=self._brokers)
+            await producer.start()
+            tasks = [group.create_task(self._persist(db, producer)), group.create_task(self._beat(producer))]
+            try:
+                yield self
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await producer.stop()
+
+    async def _persist(self, db: asyncpg.Connection, producer: AIOKafkaProducer) -> None:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._brokers,
+            group_id=PERSISTER_GROUP,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        await consumer.start()
+        consumer.assign([TopicPartition(COMMITS, shard) for shard in range(self._shards)])
+        try:
+            async for record in consumer:
+                self.records += 1
+                await self._apply(db, producer, record)
+                await consumer.commit({TopicPartition(COMMITS, record.partition): record.offset + 1})
+        finally:
+            await consumer.stop()
+
+    async def _apply(self, db: asyncpg.Connection, producer: AIOKafkaProducer, record: ConsumerRecord) -> None:
+        shard, commits = commits_from_record(record.value)
+        missing = False
+        for commit in commits:
+            if commit.seq in self.lose:
+                self.lose.discard(commit.seq)
+                continue
+            if commit.seq in self.alter:
+                self.alter.discard(commit.seq)
+                commit = commit._replace(payload=commit.payload + b"\x12\x00")
+            missing = not await self._take(db, shard, commit)
+        await self._report(db, producer, shard, resend=missing and self.wishes)
+
+    async def _take(self, db: asyncpg.Connection, shard: int, commit: Commit) -> bool:
+        """Apply one commit; False if there is a gap before it."""
+        row = await db.fetchrow("select * from shard_watermark where shard = $1", shard)
+        if row is None or row["frozen_reason"] or (commit.epoch, commit.seq) <= (row["epoch"], row["seq"]):
+            return True
+        if commit.epoch == row["epoch"] and commit.seq > row["seq"] + 1:
+            return False
+        if commit.epoch > row["epoch"] or commit.hash != hash_of(row["hash"], commit.payload):
+            reason = "CHAIN_BROKEN: a commit does not follow"
+            await db.execute("update shard_watermark set frozen_reason = $2 where shard = $1", shard, reason)
+            return True
+        async with db.transaction():
+            await db.execute("insert into journal values ($1, $2, $3, $4, $5)", shard, *commit.mark, commit.hash, commit.payload)
+            await db.execute(
+                "update shard_watermark set seq = $2, hash = $3, settled_epoch = epoch, settled_seq = $2 where shard = $1",
+                shard,
+                commit.seq,
+                commit.hash,
+            )
+        return True
+
+    async def _beat(self, producer: AIOKafkaProducer) -> None:
+        async with connected(self._dsn) as db:
+            while True:
+                for shard in range(self._shards):
+                    await self._report(db, producer, shard)
+                await asyncio.sleep(BEAT_S)
+
+    async def _report(
+        self, db: asyncpg.Connection, producer: AIOKafkaProducer, shard: int, resend: bool = False
+    ) -> None:
+        row = await db.fetchrow("select * from shard_watermark where shard = $1", shard)
+        if row is not None:
+            await tell(producer, progress_from_row(row, resend))
+
+
+def progress_from_row(row: asyncpg.Record, resend: bool = False) -> LedgerProgress:
+    return LedgerProgress(
+        shard=row["shard"],
+        epoch=row["epoch"],
+        seq=row["seq"],
+        hash=row["hash"].encode(),
+        settled_epoch=row["settled_epoch"],
+        settled_seq=row["settled_seq"],
+        resend_from_seq=row["seq"] + 1 if resend else 0,
+        frozen_reason=row["frozen_reason"] or "",
+    )
+
+
+async def tell(producer: AIOKafkaProducer, progress: LedgerProgress) -> None:
+    await producer.send_and_wait(PROGRESS, progress.SerializeToString(), partition=progress.shard)

@@ -1,0 +1,220 @@
+"""The relay between real servers: what leaves the outbox, what comes back, and what stops a shard."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from holdfast.inventory.v1.events_pb2 import LedgerProgress
+
+from inventory_service.domain.shards import Mark, Report
+from tests.integration.house import House
+from tests.integration.persister_double import tell
+from tests.servers import StartBroker, StartPostgres, StartValkey, connected, migrate
+from tests.waiting import eventually
+
+
+@pytest.fixture
+async def house(valkey: str, database: str, broker: str) -> AsyncIterator[House]:
+    house = House(valkey, database, broker)
+    await house.open()
+    yield house
+    await house.close()
+
+
+def report(house_hash: str, seq: int, epoch: int = 1) -> Report:
+    return Report(0, epoch, seq, house_hash, epoch, seq, resend=False, frozen_reason="")
+
+
+async def test_the_ledger_gets_all_commits_in_order(house: House) -> None:
+    """The journey's first half: outbox, Kafka, ledger, and back to an empty outbox."""
+    async with house.at_work():
+        await house.commit(count=30)
+        await house.commit(shard=1, count=3)
+
+        await eventually(house.is_drained)
+        await eventually(lambda: house.is_drained(1))
+
+
+async def test_the_outbox_is_trimmed_to_the_watermark_exactly(house: House) -> None:
+    """What the ledger does not hold must stay, or a lost Kafka loses it."""
+    await house.commit(count=5)
+    third = await house.outbox.find(0, Mark(1, 3))
+    assert third is not None
+
+    trimmed = await house.shards.trim(report(third.hash, 3))
+
+    assert (trimmed.verdict, trimmed.trimmed) == ("TRIMMED", Mark(1, 3))
+    left = await house.outbox.read_after(0, Mark(1, 0), wait_ms=1)
+    assert [commit.seq for commit in left] == [4, 5]
+
+
+async def test_a_stale_report_is_ignored(house: House) -> None:
+    """Reports come late and twice; one below the trim point says nothing new, whatever its hash."""
+    last = await house.commit(count=5)
+    head = (await house.status()).hash
+    await house.shards.trim(report(head, last.seq))
+
+    trimmed = await house.shards.trim(report("0" * 40, 3))
+
+    assert (trimmed.verdict, trimmed.trimmed) == ("STALE", last)
+    assert await house.serves()
+
+
+@pytest.mark.parametrize(
+    ("epoch", "seq", "word"),
+    [(2, 0, "NEWER_EPOCH"), (1, 9, "HEAD_BEHIND_LEDGER"), (1, 2, "HASH_DIFFERS")],
+)
+async def test_a_report_that_contradicts_redis_freezes_the_shard(house: House, epoch: int, seq: int, word: str) -> None:
+    """Each says that the ledger knows what this Redis does not: it must not sell another unit."""
+    await house.commit(count=5)
+
+    trimmed = await house.shards.trim(report("0" * 40, seq, epoch))
+
+    assert trimmed.verdict == "FROZEN"
+    assert (await house.status()).frozen_reason.startswith(f"{word}: ")
+    assert not await house.serves()
+
+
+@pytest.mark.parametrize("wishes", [True, False], ids=["asked for", "by itself"])
+@pytest.mark.parametrize("lost", [4, 10], ids=["in the middle", "the last"])
+async def test_a_lost_commit_is_sent_again(house: House, lost: int, wishes: bool) -> None:
+    """A gap brings a wish, and the last record, which leaves none, brings a watermark that stands still."""
+    house.persister.lose = {lost}
+    house.persister.wishes = wishes
+    await house.commit(count=10)
+
+    async with house.at_work():
+        await eventually(house.is_drained)
+
+
+async def test_a_commit_that_was_altered_on_the_way_freezes_the_shard(house: House) -> None:
+    """The chain sees it; what the ledger refuses to follow, Redis must not go on from."""
+    await house.commit(count=3)
+    house.persister.alter = {2}
+
+    async with house.at_work():
+        await eventually(lambda: frozen(house, "NEEDS_RESTORE: "))
+
+    assert (await house.ledger.row(0)).frozen_reason.startswith("CHAIN_BROKEN: ")  # type: ignore[union-attr]
+
+
+async def test_the_window_holds_the_relay_back(house: House) -> None:
+    """A ledger that is away for hours must not fill Kafka."""
+    await house.commit(count=60)
+
+    async with house.relaying(window_bytes=500):
+        await eventually(lambda: house.gauges.shown[0].unsent > 30 if 0 in house.gauges.shown else None)
+        sent = await house.reading.end(0)
+
+        async with house.persister.running():
+            await eventually(house.is_drained)
+
+    assert sent < 60
+
+
+async def test_a_wiped_kafka_loses_nothing(house: House, start_broker: StartBroker) -> None:
+    """Until the ledger holds a commit the outbox does."""
+    async with house.relaying():
+        await house.commit(count=5)
+        await eventually(lambda: sent_all(house))
+
+    house.brokers = start_broker().address
+    house.persister._brokers = house.brokers
+    async with house.at_work():
+        await eventually(house.is_drained)
+
+
+async def test_a_broker_that_comes_back_is_sent_to(
+    valkey: str, database: str, start_broker: StartBroker
+) -> None:
+    """An outage of Kafka is waited out, and nobody has to restart anything."""
+    broker = start_broker()
+    house = House(valkey, database, broker.address)
+    await house.open()
+    async with house.at_work():
+        await house.commit()
+        await eventually(house.is_drained)
+
+        broker.down()
+        await house.commit(count=5)
+        broker.up()
+
+        await eventually(house.is_drained, deadline_s=30)
+    await house.close()
+
+
+async def test_postgres_set_back_freezes_the_shard(house: House) -> None:
+    """The ledger forgot what Redis has trimmed: going on would leave a hole in the books."""
+    async with house.at_work():
+        await house.commit(count=5)
+        await eventually(house.is_drained)
+
+        async with connected(house.dsn) as db:
+            await db.execute("delete from journal where shard = 0 and seq > 3")
+            await db.execute("""update shard_watermark set seq = 3,
+                hash = (select hash from journal where shard = 0 and seq = 3) where shard = 0""")
+
+        await eventually(lambda: frozen(house, "LEDGER_WENT_BACK: ", "NEEDS_RESTORE: "))
+
+
+async def test_a_late_report_does_not_freeze_with_ledger_went_back(house: House) -> None:
+    """Only the row itself, read after the trim point was, proves that the ledger went back."""
+    async with house.at_work():
+        await house.commit(count=5)
+        await eventually(house.is_drained)
+        first = Mark(1, 1)
+
+        producer = AIOKafkaProducer(bootstrap_servers=house.brokers)
+        await producer.start()
+        for _ in range(3):
+            await tell(producer, LedgerProgress(shard=0, epoch=first.epoch, seq=first.seq, hash=b"0" * 40))
+        await producer.stop()
+        await house.commit(count=2)
+
+        await eventually(house.is_drained)
+        assert await house.serves()
+
+
+async def test_an_outage_of_every_server_is_waited_out(
+    start_valkey: StartValkey, start_postgres: StartPostgres, broker: str
+) -> None:
+    """Relay waits for Redis and Postgres, and goes on where it was."""
+    valkey, postgres = start_valkey(), start_postgres()
+    await migrate(postgres.address)
+    house = House(valkey.address, postgres.address, broker)
+    await house.open()
+    async with house.relaying():
+        await house.commit(count=3)
+        await eventually(lambda: sent_all(house))
+
+        valkey.kill()
+        postgres.kill()
+        valkey.start()
+        postgres.start()
+
+        async with house.persister.running():
+            await eventually(house.serves, deadline_s=20)
+            await house.commit(count=3)
+            await eventually(house.is_drained)
+    assert (await house.status()).epoch >= 2
+    await house.close()
+
+
+async def test_it_shows_how_far_everything_is_behind(house: House) -> None:
+    """Outbox length and lags are what an operator looks at first."""
+    async with house.relaying():
+        await house.commit(count=4)
+
+        await eventually(lambda: house.gauges.shown[0].outbox == 4 and house.gauges.shown[0].unsent == 0)
+        assert house.gauges.shown[0].unledgered_s >= 0
+        assert house.gauges.shown[0].serving
+
+
+async def frozen(house: House, *words: str) -> bool:
+    return (await house.status()).frozen_reason.startswith(words)
+
+
+async def sent_all(house: House) -> bool:
+    """Kafka has confirmed the whole outbox."""
+    backlog = house.gauges.shown.get(0)
+    return backlog is not None and backlog.outbox > 0 and backlog.unsent == 0
