@@ -87,7 +87,9 @@ class PersisterDouble:
             await db.execute("update shard_watermark set frozen_reason = $2 where shard = $1", shard, reason)
             return True
         async with db.transaction():
-            await db.execute("insert into journal values ($1, $2, $3, $4, $5)", shard, *commit.mark, commit.hash, commit.payload)
+            await db.execute(
+                "insert into journal values ($1, $2, $3, $4, $5)", shard, *commit.mark, commit.hash, commit.payload
+            )
             await db.execute(
                 "update shard_watermark set seq = $2, hash = $3, settled_epoch = epoch, settled_seq = $2 where shard = $1",
                 shard,

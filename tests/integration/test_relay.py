@@ -124,9 +124,7 @@ async def test_a_wiped_kafka_loses_nothing(house: House, start_broker: StartBrok
         await eventually(house.is_drained)
 
 
-async def test_a_broker_that_comes_back_is_sent_to(
-    valkey: str, database: str, start_broker: StartBroker
-) -> None:
+async def test_a_broker_that_comes_back_is_sent_to(valkey: str, database: str, start_broker: StartBroker) -> None:
     """An outage of Kafka is waited out, and nobody has to restart anything."""
     broker = start_broker()
     house = House(valkey, database, broker.address)

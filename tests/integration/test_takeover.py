@@ -1,0 +1,344 @@
+"""The take-over: nothing serves that was not held against the ledger, whoever crashes, restarts or comes twice."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import structlog
+from holdfast_embedded.valkey import Valkey
+
+from inventory_service.domain.shards import Claimed, LedgerRow, StoreUnreachable
+from inventory_service.entrypoints import init
+from inventory_service.entrypoints.takeover import Ending, TakeOver
+from tests.integration.house import SHARDS, House
+from tests.servers import StartValkey, connected, flush
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def server(start_valkey: StartValkey) -> Valkey:
+    """A Valkey to kill, restart and rob of its files."""
+    return start_valkey()
+
+
+@pytest.fixture
+async def house(server: Valkey, database: str, broker: str) -> AsyncIterator[House]:
+    house = House(server.address, database, broker)
+    await house.open()
+    yield house
+    await house.close()
+
+
+async def test_a_restarted_redis_serves_again_under_the_next_epoch(house: House, server: Valkey) -> None:
+    """What its outbox still held reaches the ledger first: an acknowledged order is never lost."""
+    await house.commit(count=5)
+    await crash(house, server)
+    assert not await house.serves()
+
+    async with house.at_work():
+        await eventually(house.serves)
+
+    row = await house.ledger.row(0)
+    assert row is not None
+    assert (row.epoch, row.seq, row.hash) == (2, 0, (await house.status()).hash)
+    assert await journal_length(house) == 5
+
+
+async def test_commits_go_on_in_the_new_epoch(house: House, server: Valkey) -> None:
+    """The chain runs across epochs, so the ledger sees that nothing lies between."""
+    async with house.at_work():
+        await house.commit(count=2)
+        await crash(house, server)
+        await eventually(house.serves)
+
+        last = await house.commit(count=3)
+        await eventually(house.is_drained)
+
+    assert last == (2, 3)
+    assert await journal_length(house) == 5
+
+
+async def test_a_restarted_redis_waits_for_a_ledger_that_is_behind(house: House, server: Valkey) -> None:
+    """The fence drops whatever the ledger has not taken of the old epoch."""
+    await house.commit(count=5)
+    await crash(house, server)
+    async with house.relaying():
+        await eventually(lambda: claimed(house))
+        end = await eventually(lambda: house.reading.end(0))
+        assert end > 0
+        assert (await house.ledger.row(0)).epoch == 1  # type: ignore[union-attr]
+
+        async with house.persister.running():
+            await eventually(house.serves)
+
+    assert await journal_length(house) == 5
+
+
+async def test_a_blank_redis_is_never_believed(house: House, server: Valkey) -> None:
+    """Full stock would be sold a second time. It stays away and says what it needs."""
+    async with house.at_work():
+        await house.commit(count=5)
+        await eventually(house.is_drained)
+
+        await flush(server.address)
+
+        await eventually(lambda: frozen(house, "NEEDS_RESTORE: "))
+        assert (await house.status()).blank
+    assert await init_code(house) == 1
+    assert not await house.serves()
+
+
+@pytest.mark.parametrize("later_epoch", [False, True], ids=["of this epoch", "of an older epoch"])
+@pytest.mark.parametrize("behind", [False, True], ids=["the ledger has it all", "Kafka alone has it"])
+async def test_an_older_copy_of_its_files_is_never_believed(
+    house: House, server: Valkey, tmp_path: Path, behind: bool, later_epoch: bool
+) -> None:
+    """It would sell units again that later commits sold; those may still be on their way when it comes back."""
+    async with house.at_work():
+        await house.commit(count=3)
+        await eventually(house.is_drained)
+    shutil.copytree(server.data_dir, tmp_path / "copy")
+    if later_epoch:
+        await crash(house, server)
+        async with house.at_work():
+            await eventually(house.serves)
+    await only_send(house, behind)
+
+    await fall_back(house, server, tmp_path / "copy")
+
+    async with house.at_work():
+        await eventually(lambda: frozen(house, "NEEDS_RESTORE: "), deadline_s=20)
+        assert not await house.serves()
+    assert await journal_length(house) == 5
+
+
+async def only_send(house: House, behind: bool) -> None:
+    """Make commits that the copy does not have; they reach the ledger, or Kafka alone."""
+    async with house.relaying():
+        await house.commit(count=2)
+        if not behind:
+            async with house.persister.running():
+                await eventually(house.is_drained)
+        else:
+            await eventually(lambda: house.gauges.shown[0].outbox == 2 and house.gauges.shown[0].unsent == 0)
+
+
+async def test_a_redis_that_fell_back_within_an_epoch_waits_for_kafka(
+    house: House, server: Valkey, tmp_path: Path
+) -> None:
+    """It agrees with a ledger that is behind; what was acknowledged since lies in Kafka, and tells once it is read."""
+    async with house.at_work():
+        await house.commit(count=3)
+        await eventually(house.is_drained)
+    shutil.copytree(server.data_dir, tmp_path / "copy")
+    await only_send(house, behind=True)
+    await fall_back(house, server, tmp_path / "copy")
+
+    async with house.relaying():
+        await eventually(lambda: claimed(house))
+        assert not await house.serves()
+        async with house.persister.running():
+            await eventually(lambda: frozen(house, "HEAD_BEHIND_LEDGER: ", "NEEDS_RESTORE: "))
+            await eventually(lambda: frozen(house, "NEEDS_RESTORE: "), deadline_s=20)
+
+    assert await journal_length(house) == 5
+
+
+async def test_two_take_overs_at_once_are_harmless(house: House, server: Valkey) -> None:
+    """The fence is a compare-and-set and a claim has one owner, so one of them serves, under one epoch."""
+    await crash(house, server)
+
+    while not await house.serves():
+        await asyncio.gather(*(house.take_over().attempt(0) for _ in range(4)))
+
+    status, row = await house.status(), await house.ledger.row(0)
+    assert row is not None
+    assert (status.epoch, status.hash) == (row.epoch, row.hash)
+    assert await house.commit() == (row.epoch, 1)
+
+
+async def test_a_relay_that_dies_at_any_step_is_followed_by_another(house: House, server: Valkey) -> None:
+    """A claim, a fenced ledger or both are left behind; the next one begins at the first step."""
+    async with house.persister.running():
+        for steps in range(1, 5):
+            await crash(house, server)
+            await first_steps(house.take_over(), steps)
+            assert not await house.serves()
+
+            async with house.relaying():
+                await eventually(house.serves)
+                await house.commit()
+                await eventually(house.is_drained)
+
+
+async def test_a_take_over_that_wakes_up_late_does_nothing(house: House, server: Valkey) -> None:
+    """It was overtaken: neither its fence nor its adoption may touch what another serves."""
+    await crash(house, server)
+    late = house.take_over()
+    row, before = await first_steps(late, 2)
+    epoch_of_late = await first_fence(house)
+    assert (await house.take_over().attempt(0)).ending is Ending.ADOPTED
+    serving = await house.status()
+
+    assert await late.fence(before, row) is None
+    assert not await late.adopt(before, epoch_of_late)
+
+    assert await house.status() == serving
+
+
+async def test_a_redis_that_restarts_after_its_claim_is_not_adopted(house: House, server: Valkey) -> None:
+    """It may have come back from an older copy between the two."""
+    await crash(house, server)
+    take_over = house.take_over()
+    row, before = await first_steps(take_over, 2)
+    epoch = await take_over.fence(before, row)
+    assert epoch == 2
+
+    await crash(house, server)
+
+    assert not await take_over.adopt(before, epoch)
+    assert not await take_over.drain(before)
+
+
+async def test_an_epoch_is_never_granted_twice(house: House) -> None:
+    """Even at an epoch's start: the Redis that it was drawn for may live."""
+    epochs = [await house.ledger.fence(0, SHARDS, epoch, "") for epoch in (1, 2, 2, 1, 3)]
+
+    assert epochs == [2, 3, None, None, 4]
+
+
+async def test_a_redis_of_a_newer_epoch_is_not_claimed(house: House) -> None:
+    """The row that the claimer read is old, or the ledger went back; its fence would lead nowhere."""
+    assert await house.shards.claim(0, "t", 0, ledger_frozen=False) == "NEWER_EPOCH"
+
+
+async def test_a_serving_shard_is_claimed_only_if_the_ledger_is_frozen(house: House) -> None:
+    """Otherwise a take-over that comes late would stop a shard that another has just opened."""
+    assert await house.shards.claim(0, "t", 1, ledger_frozen=False) == "SERVING"
+    assert await house.serves()
+
+    assert isinstance(await house.shards.claim(0, "t", 1, ledger_frozen=True), Claimed)
+    assert not await house.serves()
+
+
+async def test_a_frozen_shard_that_agrees_is_opened_again(house: House) -> None:
+    """The contradiction is gone: the fence clears the ledger's reason, the adoption that of Redis."""
+    async with house.at_work():
+        await house.commit(count=2)
+        await eventually(house.is_drained)
+        async with connected(house.dsn) as db:
+            await db.execute("update shard_watermark set frozen_reason = 'UNREADABLE: a test' where shard = 0")
+
+        await eventually(lambda: serves_at(house, 2))
+
+    row = await house.ledger.row(0)
+    assert row is not None
+    assert not row.frozen_reason
+
+
+async def test_init_opens_every_shard_once(house: House) -> None:
+    """It ran in the fixture; again it touches nothing."""
+    before = [await house.status(shard) for shard in range(SHARDS)]
+
+    assert await init_code(house) == 0
+
+    assert [await house.status(shard) for shard in range(SHARDS)] == before
+    assert all(status.serving and status.shards == SHARDS for status in before)
+
+
+async def test_init_refuses_another_number_of_shards(house: House) -> None:
+    """Sales would be looked for in other shards than they live in."""
+    assert await init_code(house, shards=SHARDS + 1) == 1
+
+    assert (await house.status(SHARDS)).blank
+
+
+async def test_init_goes_on_after_a_crash_in_the_middle(server: Valkey, database: str, broker: str) -> None:
+    """A claim, and a row in the ledger, are all that the first left."""
+    house = House(server.address, database, broker)
+    await first_steps(house.take_over(), 4)
+
+    assert await init_code(house) == 0
+
+    assert await house.serves()
+    assert await house.serves(1)
+    assert (await house.status()).epoch == 2
+    await house.close()
+
+
+async def test_init_says_which_server_does_not_answer(house: House, server: Valkey) -> None:
+    """Exit code 2: nothing was found out."""
+    server.kill()
+
+    assert await init_code(house) == 2
+
+
+async def init_code(house: House, shards: int = SHARDS) -> int:
+    return await init.run(shards, house.shards, house.ledger, house.take_over(), structlog.get_logger())
+
+
+async def first_steps(take_over: TakeOver, count: int) -> tuple[LedgerRow, Claimed]:
+    """The first steps of an attempt on shard 0, as far as a crash lets it come."""
+    row = await take_over.read_row(0)
+    claimed = Claimed(0, "", "", 0, 0, "")
+    if count >= 2:
+        answer = await take_over.claim(0, row)
+        assert isinstance(answer, Claimed)
+        claimed = answer
+    if count >= 3:
+        assert await take_over.drain(claimed)
+    if count >= 4:
+        assert await take_over.fence(claimed, row)
+    return row, claimed
+
+
+async def first_fence(house: House) -> int:
+    row = await house.ledger.row(0)
+    assert row is not None
+    return row.epoch + 1
+
+
+async def claimed(house: House) -> bool:
+    """A take-over has claimed the shard."""
+    return bool((await house.status()).claim)
+
+
+async def frozen(house: House, *words: str) -> bool:
+    return (await house.status()).frozen_reason.startswith(words)
+
+
+async def serves_at(house: House, epoch: int) -> bool:
+    status = await house.status()
+    return status.serving and status.epoch == epoch
+
+
+async def journal_length(house: House) -> int:
+    async with connected(house.dsn) as db:
+        return int(await db.fetchval("select count(*) from journal where shard = 0"))
+
+
+async def crash(house: House, server: Valkey) -> None:
+    """Kill and restart Redis; returns when a connection to the new process answers."""
+    server.kill()
+    server.start()
+    await eventually(lambda: answers(house))
+
+
+async def fall_back(house: House, server: Valkey, copy: Path) -> None:
+    """Restart Redis from an older copy of its files."""
+    server.kill()
+    shutil.rmtree(server.data_dir)
+    shutil.copytree(copy, server.data_dir)
+    server.start()
+    await eventually(lambda: answers(house))
+
+
+async def answers(house: House) -> bool:
+    """Redis answers on every connection that was left idle."""
+    try:
+        await asyncio.gather(*(house.status() for _ in range(8)))
+    except StoreUnreachable:
+        return False
+    return True
