@@ -142,6 +142,10 @@ class Shelf:
         """Everything that a shard has told."""
         return self._shards[shard].commits
 
+    def book(self, shard: int = 0) -> ShardBook:
+        """Everything that a shard keeps."""
+        return self._shards[shard]
+
     def settle_up_to(self, shard: int, epoch: int, seq: int) -> None:
         """Let the ledger have judged everything up to here, and the outbox be trimmed so far."""
         self._shards[shard].settled = (epoch, seq)

@@ -1,0 +1,39 @@
+"""A ledger in twenty lines: what the commits come to, held against what the stock says."""
+
+from collections import Counter
+
+from inventory_service.domain.requests import SaleKey
+from inventory_service.domain.shard_book import CommitBody, SaleMade
+from inventory_service.domain.states import ACCOUNT
+from inventory_service.domain.verdicts import SaleFound
+from tests.contract.bodies import Body
+
+Balances = dict[tuple[SaleKey, str], Counter[str]]
+
+
+async def assert_books_add_up(body: Body) -> None:
+    """Promise 1, at every commit: no account below zero. Then the stock must stand where the commits lead."""
+    balances: Balances = {}
+    for commit in await body.commits():
+        apply(balances, commit)
+        assert all(units >= 0 for item in balances.values() for units in item.values()), commit
+    for sale in {sale for sale, _ in balances}:
+        found = await body.stock.find_sale(sale)
+        assert isinstance(found, SaleFound)
+        for item in found.sale.items:
+            told = balances[sale, item.sku]
+            assert (item.available, item.held, item.sold) == (told["available"], told["held"], told["sold"])
+            assert item.total == told["total"]
+
+
+def apply(balances: Balances, commit: CommitBody) -> None:
+    """Book one commit; nothing ever changes an item's total."""
+    for event in commit.events:
+        if isinstance(event, SaleMade):
+            for sku, total in event.request.items:
+                balances[event.request.sale, sku] = Counter(available=total, total=total)
+            continue
+        for sku, quantity in event.reservation.lines:
+            item = balances[event.reservation.sale, sku]
+            item[ACCOUNT[event.previous_state]] -= quantity
+            item[ACCOUNT[event.reservation.state]] += quantity

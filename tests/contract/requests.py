@@ -1,0 +1,48 @@
+"""Requests as tests write them: short, and spelled out where it matters."""
+
+from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Line, Position, Release, Reserve, SaleKey
+
+SALE = SaleKey("default", "lamp-sale")
+MINUTE_MS = 60_000
+
+
+def create(sale: SaleKey = SALE, hold_ttl_ms: int = 10 * MINUTE_MS, **rest: object) -> CreateSale:
+    """A sale of 10 lamps and 10 shades that is open, unless said otherwise."""
+    settings: dict[str, object] = {
+        "title": "Lamps",
+        "start_time_ms": None,
+        "end_time_ms": None,
+        "max_hold_ttl_ms": hold_ttl_ms,
+        "buyer_limit": 0,
+        "items": {"lamp": 10, "shade": 10},
+    }
+    settings |= rest
+    items = tuple(Line(sku, total) for sku, total in sorted(dict(settings.pop("items")).items()))  # type: ignore[call-overload]
+    return CreateSale(sale=sale, hold_ttl_ms=hold_ttl_ms, items=items, **settings)  # type: ignore[arg-type]
+
+
+def reserve(
+    reservation_id: str,
+    buyer: str = "b-1",
+    sale: SaleKey = SALE,
+    ttl_ms: int | None = None,
+    **lines: int,
+) -> Reserve:
+    """A Reserve of one lamp, unless lines are given."""
+    wanted = tuple(Line(sku, quantity) for sku, quantity in sorted((lines or {"lamp": 1}).items()))
+    return Reserve(sale, reservation_id, buyer, wanted, ttl_ms)
+
+
+def confirm(reservation_id: str, sale: SaleKey = SALE) -> Confirm:
+    """A whole confirm."""
+    return Confirm(sale, reservation_id)
+
+
+def release(reservation_id: str, sale: SaleKey = SALE, reason: str = "", spend_id: bool = False) -> Release:
+    """A release."""
+    return Release(sale, reservation_id, reason, spend_id)
+
+
+def compensate(reservation_id: str, created: Position, sale: SaleKey = SALE) -> Compensate:
+    """A compensation of a blocked buyer's order."""
+    return Compensate(sale, reservation_id, created, reason=1, detail="blocked")

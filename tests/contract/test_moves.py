@@ -1,0 +1,142 @@
+"""The table of states and moves, cell by cell, on both bodies."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.reservation_pb2 import RejectionReason, ReservationState
+
+from inventory_service.domain.requests import Position
+from inventory_service.domain.verdicts import Found, Granted, Refusal, Rejected
+from tests.contract.bodies import Body
+from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
+
+ID = "r-1"
+NOWHERE = Position(0, 1, 999, 0)
+
+# What a cell holds: the state that the move leads to, or else an answer, for which nothing is written. R: the same
+# again, replayed. END: RESERVATION_ENDED. FP, AE, NF: a refusal. `-`: nothing.
+TABLE = """
+             reserve  reserve-other  confirm    release   spend     expire   compensate
+none         HELD     HELD           NF         NF        RELEASED  -        -
+HELD         R        AE             CONFIRMED  RELEASED  RELEASED  -        COMPENSATED
+CONFIRMED    R        AE             R          FP        FP        -        COMPENSATED
+RELEASED     END      AE             FP         R         R         -        -
+SPENT        END      END            FP         R         R         -        -
+EXPIRED      END      AE             FP         R         R         -        -
+OVERDUE      END      AE             FP         R         R         EXPIRED  -
+COMPENSATED  END      AE             FP         R         R         -        -
+"""
+
+
+def cells() -> list[tuple[str, str, str]]:
+    header, *rows = [line.split() for line in TABLE.strip().splitlines()]
+    return [(row[0], move, cell) for row in rows for move, cell in zip(header, row[1:], strict=True)]
+
+
+async def bring_to(body: Body, state: str) -> Position:
+    """Bring the reservation to a state by the moves that lead there; answers with where it was created."""
+    await body.stock.create_sale(create())
+    if state in ("none", "SPENT"):
+        if state == "SPENT":
+            await body.stock.release(release(ID, spend_id=True))
+            return Position(0, 1, 2, 0)
+        return NOWHERE
+    held = await body.stock.reserve(reserve(ID))
+    assert isinstance(held, Granted)
+    if state in ("OVERDUE", "EXPIRED"):
+        await body.tick(10 * MINUTE_MS)
+    last_moves: dict[str, Callable[[], Awaitable[object]]] = {
+        "CONFIRMED": lambda: body.stock.confirm(confirm(ID)),
+        "RELEASED": lambda: body.stock.release(release(ID)),
+        "EXPIRED": lambda: body.stock.expire(0),
+        "COMPENSATED": lambda: body.stock.compensate(compensate(ID, held.reservation.created)),
+    }
+    if state in last_moves:
+        await last_moves[state]()
+    return held.reservation.created
+
+
+async def make(body: Body, move: str, created: Position) -> object:
+    moves: dict[str, Callable[[], Awaitable[object]]] = {
+        "reserve": lambda: body.stock.reserve(reserve(ID)),
+        "reserve-other": lambda: body.stock.reserve(reserve(ID, lamp=2)),
+        "confirm": lambda: body.stock.confirm(confirm(ID)),
+        "release": lambda: body.stock.release(release(ID)),
+        "spend": lambda: body.stock.release(release(ID, spend_id=True)),
+        "expire": lambda: body.stock.expire(0),
+        "compensate": lambda: body.stock.compensate(compensate(ID, created)),
+    }
+    return await moves[move]()
+
+
+async def state_of(body: Body) -> str:
+    found = await body.stock.find_reservation(SALE, ID)
+    return ReservationState.Name(found.reservation.state)[18:] if isinstance(found, Found) else "none"
+
+
+def word_for(answer: object) -> str:
+    """Say in the table's word what an answer is."""
+    match answer:
+        case Granted(replayed=True):
+            return "R"
+        case Granted(reservation=reservation) | Found(reservation=reservation):
+            return ReservationState.Name(reservation.state)[18:]
+        case Rejected(reason=reason):
+            return {RejectionReason.REJECTION_REASON_RESERVATION_ENDED: "END"}[reason]
+        case Refusal(reason=reason):
+            return {
+                ErrorReason.ERROR_REASON_RESERVATION_ID_REUSED: "AE",
+                ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND: "NF",
+                ErrorReason.ERROR_REASON_WRONG_RESERVATION_STATE: "FP",
+            }[reason]
+    raise AssertionError(f"no word for {answer}")
+
+
+@pytest.mark.parametrize(("state", "move", "cell"), cells())
+async def test_a_move_comes_to_what_the_table_says(body: Body, state: str, move: str, cell: str) -> None:
+    """Every reservation ends once; a move that changes nothing writes nothing."""
+    created = await bring_to(body, state)
+    state_before, kept_before, told_before = await state_of(body), await body.contents(), len(await body.commits())
+
+    answer = await make(body, move, created)
+
+    if cell == state_or_end(cell):
+        assert await state_of(body) == cell
+        assert len(await body.commits()) == told_before + 1
+    else:
+        assert await state_of(body) == state_before
+        assert await body.contents() == kept_before
+    if move in ("expire", "compensate"):
+        assert bool(answer) == (cell != "-")
+    else:
+        assert word_for(answer) == cell
+
+
+def state_or_end(cell: str) -> str | None:
+    """The state that a cell leads to, if it names one."""
+    return cell if cell in ("HELD", "CONFIRMED", "RELEASED", "EXPIRED", "COMPENSATED") else None
+
+
+@pytest.mark.parametrize("state", ["HELD", "CONFIRMED"])
+async def test_a_compensation_strikes_only_what_was_created_where_it_says(body: Body, state: str) -> None:
+    """A late repeat must not strike a newer reservation of the same id."""
+    created = await bring_to(body, state)
+    kept = await body.contents()
+
+    for wrong in (created._replace(seq=1), created._replace(index=7), created._replace(epoch=2)):
+        assert await body.stock.compensate(compensate(ID, wrong)) is False
+
+    assert await body.contents() == kept
+
+
+async def test_a_refusal_carries_the_reservation_as_it_stands(body: Body) -> None:
+    """The caller that was too late learns what became of its hold without asking again."""
+    await bring_to(body, "OVERDUE")
+
+    answer = await body.stock.confirm(confirm(ID))
+
+    assert isinstance(answer, Refusal)
+    assert answer.metadata == {"state": "RESERVATION_STATE_EXPIRED"}
+    assert answer.reservation is not None
+    assert ReservationState.Name(answer.reservation.state) == "RESERVATION_STATE_EXPIRED"
