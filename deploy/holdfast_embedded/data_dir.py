@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import platformdirs
 
@@ -22,14 +22,11 @@ class BadDataDir(RuntimeError):
 
 @dataclass(frozen=True)
 class Book:
-    """What is written into the folder for good.
-
-    `opened` tells how far `init` came, so that one that was interrupted is finished, and a finished one never repeated.
-    """
+    """What is written into the folder for good."""
 
     layout: int
     shards: int
-    opened: Literal["no", "begun", "done"]
+    opened: bool  # whether `init` has come to its end here; it is never repeated then
 
 
 def default_data_dir() -> Path:
@@ -60,7 +57,7 @@ class DataDir:
 
     def open_book(self, shards: int) -> Book:
         """Return what the folder was made for, after making it for `shards` if it is new; BadDataDir if it differs."""
-        book = self._read_book() or self.write_book(Book(LAYOUT, shards, "no"))
+        book = self._read_book() or self.write_book(Book(LAYOUT, shards, opened=False))
         if book.layout != LAYOUT:
             raise BadDataDir(
                 f"{self.path} was laid out by another version of Holdfast (layout {book.layout}, this one knows "
@@ -73,11 +70,11 @@ class DataDir:
             )
         return book
 
-    def note_opened(self, opened: Literal["begun", "done"]) -> None:
-        """Write down how far `init` has come."""
+    def note_opened(self) -> None:
+        """Write down that `init` has come to its end."""
         book = self._read_book()
         assert book is not None, "the book is opened first"
-        self.write_book(replace(book, opened=opened))
+        self.write_book(replace(book, opened=True))
 
     def write_book(self, book: Book) -> Book:
         """Write the book, and return it."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from holdfast_embedded.program import Plan
 
-
 SERVE = Plan("serve", ("-m", "inventory_service", "serve"), grace_s=20.0)  # it drains its calls
 COMPENSATE = Plan("compensate", ("-m", "inventory_service", "compensate"), uses_broker=True)
 RELAY = Plan("relay", ("-m", "inventory_service", "relay"), uses_broker=True)

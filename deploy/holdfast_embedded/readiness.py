@@ -1,33 +1,17 @@
-"""Ask the stores how they stand: whether they are blank, and what is missing until every sale can be served."""
+"""Ask what is missing until the calls of every sale can be answered."""
 
 import contextlib
 import socket
 from typing import Any, cast
 
-import asyncpg
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from inventory_service.adapters.redis_keys import shard_keys
-
 DEADLINE_S = 5.0
-
-
-def is_redis_blank(redis_url: str, shards: int) -> bool:
-    """Say whether none of our shards was ever opened there."""
-    with redis_client(redis_url) as redis:
-        return not redis.exists(*(shard_keys(shard).meta for shard in range(shards)))
-
-
-async def is_ledger_blank(dsn: str) -> bool:
-    """Say whether the ledger, which has its tables already, knows no shard."""
-    connection = await asyncpg.connect(dsn, timeout=DEADLINE_S)
-    try:
-        return not await connection.fetchval("select exists (select from shard_watermark)", timeout=DEADLINE_S)
-    finally:
-        await connection.close(timeout=DEADLINE_S)
+# The one key that the stack knows, for it shares no code with the services: who may serve a shard.
+META = "holdfast:{{{shard}}}:meta"
 
 
 def find_missing(redis_url: str, listen: str, shards: int) -> str | None:
@@ -50,7 +34,7 @@ def find_unserved(redis_url: str, shards: int) -> dict[int, str]:
         run_id = cast(dict[str, Any], redis.info("server"))["run_id"]
         unserved = {}
         for shard in range(shards):
-            owner, claim, frozen = cast(list[str], redis.hmget(shard_keys(shard).meta, ["owner", "claim", "frozen"]))
+            owner, claim, frozen = cast(list[str], redis.hmget(META.format(shard=shard), ["owner", "claim", "frozen"]))
             if frozen:
                 unserved[shard] = f"is frozen: {frozen}"
             elif owner != run_id or claim:

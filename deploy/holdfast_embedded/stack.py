@@ -1,6 +1,5 @@
 """The embedded stack as one object: three servers and every process of ours, to start, to stop and to hurt."""
 
-import asyncio
 import os
 import threading
 import time
@@ -18,12 +17,13 @@ from holdfast_embedded.ports import free_port
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.process import Process
 from holdfast_embedded.program import Plan, Program
-from holdfast_embedded.readiness import find_missing, is_ledger_blank, is_redis_blank
+from holdfast_embedded.readiness import find_missing
 from holdfast_embedded.server import Server
 from holdfast_embedded.supervisor import Supervisor, describe_end
 from holdfast_embedded.valkey import Valkey
 
 DEFAULT_SHARDS = 16
+EMBEDDED_SERVERS = 3
 DEFAULT_LISTEN = "127.0.0.1:50051"
 SERVER_GRACE_S = 15.0
 CLIENT_GRACE_S = 5.0  # for a program whose broker is gone; what it had in hand is sent again
@@ -105,6 +105,8 @@ class Stack:
     def stop(self) -> None:
         """End everything in order: who takes calls first, who holds data last. Again does no harm."""
         self._leaving.set()
+        if self._supervisor.is_closed:
+            return
         self._supervisor.do(self._stop).result()
         self._supervisor.close()
 
@@ -220,16 +222,11 @@ class Stack:
         self._run_once(self._plans.migrate)
         if "broker" not in self._servers:
             self._run_once(self._plans.topics)
-        opened = self.data_dir.open_book(self.shards).opened
-        if opened == "begun" or (opened == "no" and self._are_both_stores_blank()):
-            self.data_dir.note_opened("begun")
+        # `init` itself touches nothing unless every shard may be opened, and leaves open ones alone. On servers of
+        # our own it is run until it came to its end once: stores that lose their data later need a restore instead.
+        if len(self._servers) < EMBEDDED_SERVERS or not self.data_dir.open_book(self.shards).opened:
             self._run_once(self._plans.init)
-        self.data_dir.note_opened("done")
-
-    def _are_both_stores_blank(self) -> bool:
-        """Say whether there is neither stock nor ledger: what `init` is for. One without the other is a loss."""
-        where = self.addresses
-        return is_redis_blank(where.redis_url, self.shards) and asyncio.run(is_ledger_blank(where.postgres_dsn))
+            self.data_dir.note_opened()
 
     def _run_once(self, plan: Plan) -> None:
         """Run a program to its end; StackFailed if it does not succeed."""

@@ -92,6 +92,11 @@ class Supervisor:
         """Tell how often a process was started again."""
         return self._kept[name].restarts if name in self._kept else 0
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended its work."""
+        return self._over.is_set()
+
     def close(self) -> None:
         """End the thread; whatever still runs ends with it."""
         self._over.set()
@@ -133,7 +138,7 @@ class Supervisor:
         """Start it; a server that does not come up is tried again after the next delay."""
         try:
             self.start(kept.process)
-        except ServerFailed as failure:
+        except (ServerFailed, OSError) as failure:
             self._say("up", str(failure))
             return
         kept.restarts += 1
