@@ -1,0 +1,157 @@
+"""What is told of each change: commits on both bodies, and what the ledger has said of them."""
+
+from holdfast.inventory.v1.reservation_pb2 import LedgerState
+
+from inventory_service.domain.requests import Position
+from inventory_service.domain.shard_book import Change, SaleMade
+from inventory_service.domain.verdicts import Found, Granted, SaleFound
+from tests.contract.bodies import FIRST_MOMENT_MS, Body
+from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
+
+UNMADE, HELD, CONFIRMED, RELEASED, EXPIRED, COMPENSATED = range(6)
+
+
+async def last_change(body: Body) -> Change:
+    """The last event of the last commit."""
+    event = (await body.commits())[-1].events[-1]
+    assert isinstance(event, Change)
+    return event
+
+
+async def test_each_move_tells_the_whole_reservation(body: Body) -> None:
+    """Every change can be understood alone: claim, states, times and where it was created, again and again."""
+    await body.stock.create_sale(create())
+    held = await body.stock.reserve(reserve("r-1", lamp=2, shade=1))
+    assert isinstance(held, Granted)
+    assert await last_change(body) == Change(UNMADE, held.reservation)
+
+    await body.tick(MINUTE_MS)
+    confirmed = await body.stock.confirm(confirm("r-1"))
+
+    assert isinstance(confirmed, Granted)
+    assert await last_change(body) == Change(HELD, confirmed.reservation)
+    assert confirmed.reservation == held.reservation._replace(
+        state=CONFIRMED, revision=2, update_time_ms=FIRST_MOMENT_MS + MINUTE_MS, position=Position(0, 1, 3, 0)
+    )
+
+
+async def test_a_release_tells_its_reason(body: Body) -> None:
+    """For the books; words of any alphabet."""
+    await body.stock.create_sale(create())
+    await body.stock.reserve(reserve("r-1"))
+
+    await body.stock.release(release("r-1", reason="Größe passt nicht — 返品"))
+
+    change = await last_change(body)
+    assert (change.previous_state, change.reservation.state) == (HELD, RELEASED)
+    assert change.reservation.note == "Größe passt nicht — 返品"
+
+
+async def test_a_spent_id_tells_a_claim_of_nobody_on_nothing(body: Body) -> None:
+    """So that a Reserve that is still under way finds it ended, in the ledger too."""
+    await body.stock.create_sale(create())
+
+    await body.stock.release(release("r-1", reason="gave up", spend_id=True))
+
+    change = await last_change(body)
+    assert (change.previous_state, change.reservation.state, change.reservation.note) == (UNMADE, RELEASED, "gave up")
+    assert (change.reservation.buyer_id, change.reservation.lines, change.reservation.expire_time_ms) == ("", (), 0)
+    assert change.reservation.created == change.reservation.position == Position(0, 1, 2, 0)
+
+
+async def test_a_compensation_tells_why(body: Body) -> None:
+    """A longer detail than one length byte can say, and the position at which the order was created."""
+    await body.stock.create_sale(create())
+    held = await body.stock.reserve(reserve("r-1"))
+    assert isinstance(held, Granted)
+    await body.stock.confirm(confirm("r-1"))
+
+    order = compensate("r-1", held.reservation.created)._replace(detail="why " * 60)
+    assert await body.stock.compensate(order) is True
+
+    change = await last_change(body)
+    assert (change.previous_state, change.reservation.state) == (CONFIRMED, COMPENSATED)
+    assert (change.reservation.compensation_reason, change.reservation.note) == (1, "why " * 60)
+    assert change.reservation.created == held.reservation.created
+    found = await body.stock.find_reservation(SALE, "r-1")
+    assert isinstance(found, Found)
+    assert found.reservation.ledger_state == LedgerState.LEDGER_STATE_REFUSED
+    assert (found.reservation.compensation_reason, found.reservation.note) == (1, "why " * 60)
+
+
+async def test_events_of_one_call_are_counted_in_order(body: Body) -> None:
+    """Positions are dense: seq by call, index by event, and each record knows both."""
+    await body.stock.create_sale(create())
+
+    answers = await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(3)])
+    await body.stock.settle_many(0, [confirm("r-2"), confirm("r-2"), release("r-0"), release("r-9")])
+
+    assert [answer.reservation.created.index for answer in answers if isinstance(answer, Granted)] == [0, 1, 2]
+    told = (await body.commits())[-1]
+    assert [event.reservation.reservation_id for event in told.events if isinstance(event, Change)] == ["r-2", "r-0"]
+    assert [event.reservation.position for event in told.events if isinstance(event, Change)] == [
+        Position(0, 1, 3, 0),
+        Position(0, 1, 3, 1),
+    ]
+
+
+async def test_expiry_takes_back_the_longest_overdue_first_and_a_hundred_at_most(body: Body) -> None:
+    """No call blocks the shard for long; what is left is taken next time, and then there is nothing to write."""
+    await body.stock.create_sale(create(items={"lamp": 120}, hold_ttl_ms=60_000))
+    await body.stock.reserve_many(0, [reserve(f"r-{number:03}", ttl_ms=30_000 - 100 * number) for number in range(120)])
+    assert await body.stock.expire(0) == 0
+    await body.tick(60_000)
+
+    assert await body.stock.expire(0) == 100
+    assert await body.stock.expire(0) == 20
+    kept = await body.contents()
+    assert await body.stock.expire(0) == 0
+
+    assert await body.contents() == kept
+    first, second = (await body.commits())[-2:]
+    assert isinstance(first.events[0], Change)
+    assert first.events[0].reservation.reservation_id == "r-119"
+    assert isinstance(second.events[-1], Change)
+    assert second.events[-1].reservation.reservation_id == "r-000"
+
+
+async def test_expiry_looks_at_every_sale(body: Body) -> None:
+    """One call takes back what is due in several sales, as one commit."""
+    sales = [SALE._replace(sale_id=f"sale-{number}") for number in range(3)]
+    for sale in sales:
+        await body.stock.create_sale(create(sale=sale, hold_ttl_ms=1000))
+        await body.stock.reserve(reserve("r-1", sale=sale))
+    await body.tick(1000)
+
+    assert await body.stock.expire(0) == 3
+    assert len((await body.commits())[-1].events) == 3
+
+
+async def test_what_is_settled_is_recorded(body: Body) -> None:
+    """At or below the settled seq nothing refused waits for its compensation."""
+    await body.stock.create_sale(create())
+    await body.stock.reserve(reserve("r-1"))
+    await body.stock.reserve(reserve("r-2"))
+
+    await body.settle_up_to(2)
+
+    states = []
+    for reservation_id in ("r-1", "r-2"):
+        found = await body.stock.find_reservation(SALE, reservation_id)
+        assert isinstance(found, Found)
+        states.append(found.reservation.ledger_state)
+    assert states == [LedgerState.LEDGER_STATE_RECORDED, LedgerState.LEDGER_STATE_PENDING]
+    replay = await body.stock.reserve(reserve("r-1"))
+    assert isinstance(replay, Granted)
+    assert replay.reservation.ledger_state == LedgerState.LEDGER_STATE_RECORDED
+
+
+async def test_a_sale_tells_what_was_asked_for(body: Body) -> None:
+    """Settings and totals as asked, and the start that the shard's clock gave."""
+    request = create(title="Lámparas", end_time_ms=FIRST_MOMENT_MS + 1, buyer_limit=7, items={"b": 0, "a": 3})
+
+    made = await body.stock.create_sale(request)
+
+    assert isinstance(made, SaleFound)
+    assert (await body.commits())[0].events == (SaleMade(request, FIRST_MOMENT_MS),)
+    assert made.as_of == Position(0, 1, 1, 0)

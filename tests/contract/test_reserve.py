@@ -1,0 +1,451 @@
+"""Reserve on both bodies: order of judgement, repeats, limits, windows, and what is taken back on the way."""
+
+from dataclasses import dataclass
+
+import pytest
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.reservation_pb2 import RejectionReason, ReservationState
+
+from inventory_service.domain.requests import CreateSale, Line, Position, Reserve, SaleKey
+from inventory_service.domain.verdicts import Found, Granted, Refusal, Rejected, Shortage
+from tests.contract.bodies import FIRST_MOMENT_MS, Body
+from tests.contract.requests import MINUTE_MS, SALE, confirm, create, release, reserve
+
+HELD = ReservationState.RESERVATION_STATE_HELD
+CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
+
+
+async def granted(body: Body, request: Reserve) -> Granted:
+    """Reserve, and insist on the units."""
+    answer = await body.stock.reserve(request)
+    assert isinstance(answer, Granted), answer
+    return answer
+
+
+async def rejected(body: Body, request: Reserve) -> Rejected:
+    """Reserve, and insist on a rejection."""
+    answer = await body.stock.reserve(request)
+    assert isinstance(answer, Rejected), answer
+    return answer
+
+
+def reason_of(answer: object) -> str:
+    """Name an answer's reason without its prefix, or its state."""
+    match answer:
+        case Rejected(reason=reason):
+            return RejectionReason.Name(reason).removeprefix("REJECTION_REASON_")
+        case Refusal(reason=reason):
+            return ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
+        case Granted(replayed=replayed):
+            return "REPLAYED" if replayed else "GRANTED"
+    raise AssertionError(f"no reason in {answer}")
+
+
+# ----------------------------------------------------------------------------------------- order of judgement
+
+
+@dataclass
+class Trouble:
+    """A request that several reasons could refuse, and the one that must come first."""
+
+    sale: CreateSale | None
+    request: Reserve
+    first: str
+
+
+EARLY = FIRST_MOMENT_MS + MINUTE_MS
+OVER = FIRST_MOMENT_MS
+MANY = {"lamp": 99}
+TROUBLES = {
+    "no sale before all else": Trouble(None, reserve("r-2", ttl_ms=1000, vase=1), "SALE_NOT_FOUND"),
+    "no item before holds": Trouble(
+        create(hold_ttl_ms=0, end_time_ms=OVER), reserve("r-2", ttl_ms=1000, vase=1), "ITEM_NOT_FOUND"
+    ),
+    "no holds before the end": Trouble(
+        create(hold_ttl_ms=0, end_time_ms=OVER), reserve("r-2", ttl_ms=1000, **MANY), "SALE_WITHOUT_HOLDS"
+    ),
+    "the end before the start": Trouble(
+        create(start_time_ms=EARLY, end_time_ms=OVER), reserve("r-2", **MANY), "SALE_ENDED"
+    ),
+    "the start before stock": Trouble(create(start_time_ms=EARLY), reserve("r-2", **MANY), "SALE_NOT_STARTED"),
+    "sold out before insufficient": Trouble(
+        create(items={"lamp": 2, "shade": 0}), reserve("r-2", lamp=3, shade=1), "SOLD_OUT"
+    ),
+    "sold out before the limit": Trouble(create(items={"lamp": 0}, buyer_limit=1), reserve("r-2", lamp=2), "SOLD_OUT"),
+    "insufficient before the limit": Trouble(create(buyer_limit=1), reserve("r-2", **MANY), "INSUFFICIENT_STOCK"),
+    "the limit last": Trouble(create(buyer_limit=1), reserve("r-2", lamp=2), "BUYER_LIMIT"),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
+async def test_the_first_reason_that_applies_is_told(body: Body, trouble: Trouble) -> None:
+    """A caller can only act on one reason; which one must not depend on the server."""
+    if trouble.sale:
+        await body.stock.create_sale(trouble.sale)
+    kept = await body.contents()
+
+    answer = await body.stock.reserve(trouble.request)
+
+    assert reason_of(answer) == trouble.first
+    assert await body.contents() == kept
+
+
+async def test_a_repeat_is_answered_before_anything_is_judged(body: Body) -> None:
+    """What was granted stays granted when the sale has ended and everything is gone."""
+    await body.stock.create_sale(create(items={"lamp": 1}, end_time_ms=FIRST_MOMENT_MS + 1000, buyer_limit=1))
+    first = await granted(body, reserve("r-1"))
+
+    await body.tick(2000)
+    again = await granted(body, reserve("r-1"))
+
+    assert again == Granted(first.reservation, replayed=True, read_time_ms=first.read_time_ms + 2000)
+
+
+async def test_refusals_name_what_they_are_about(body: Body) -> None:
+    """The caller's log must say which sale, item or reservation."""
+    await body.stock.create_sale(create())
+    await granted(body, reserve("r-1"))
+
+    missing = await body.stock.reserve(reserve("r-2", lamp=1, vase=1))
+    reused = await body.stock.reserve(reserve("r-1", buyer="b-2"))
+    elsewhere = await body.stock.reserve(reserve("r-2", sale=SaleKey("default", "none")))
+
+    assert isinstance(missing, Refusal)
+    assert missing.metadata == {"sale_id": "lamp-sale", "sku": "vase"}
+    assert isinstance(reused, Refusal)
+    assert reused.metadata == {"sale_id": "lamp-sale", "reservation_id": "r-1"}
+    assert isinstance(elsewhere, Refusal)
+    assert elsewhere.metadata == {"sale_id": "none"}
+
+
+# --------------------------------------------------------------------------------------------------- repeats
+
+
+@pytest.mark.parametrize("other", [{"buyer": "b-2"}, {"ttl_ms": 600_000}, {"lamp": 2}, {"lamp": 1, "shade": 1}])
+async def test_another_body_under_the_same_id_is_refused(body: Body, other: dict[str, object]) -> None:
+    """Buyer, lines and the life that was asked for are the body; asking for the default in words is another one."""
+    await body.stock.create_sale(create())
+    await granted(body, reserve("r-1"))
+
+    answer = await body.stock.reserve(reserve("r-1", **other))  # type: ignore[arg-type]
+
+    assert reason_of(answer) == "RESERVATION_ID_REUSED"
+
+
+async def test_a_rejection_binds_one_attempt(body: Body) -> None:
+    """The same id may be asked again, and is judged anew, even with another body."""
+    await body.stock.create_sale(create(items={"lamp": 1}))
+    await granted(body, reserve("r-1"))
+    assert reason_of(await body.stock.reserve(reserve("r-2"))) == "SOLD_OUT"
+
+    await body.stock.release(release("r-1"))
+
+    assert reason_of(await body.stock.reserve(reserve("r-2", buyer="b-9"))) == "GRANTED"
+
+
+async def test_an_ended_id_answers_with_what_became_of_it(body: Body) -> None:
+    """RESERVATION_ENDED carries the reservation; a spent id was never judged, so that is no replay."""
+    await body.stock.create_sale(create())
+    await granted(body, reserve("r-1"))
+    await body.stock.release(release("r-1", reason="changed my mind"))
+    await body.stock.release(release("r-2", spend_id=True))
+
+    ended = await rejected(body, reserve("r-1"))
+    spent = await rejected(body, reserve("r-2"))
+
+    assert ended.ended is not None
+    assert ended.ended.note == "changed my mind"
+    assert ended.replayed
+    assert spent.ended is not None
+    assert spent.ended.lines == ()
+    assert not spent.replayed
+
+
+async def test_equal_ids_in_one_call_are_judged_in_order(body: Body) -> None:
+    """The batch must answer as if its requests had come one by one."""
+    await body.stock.create_sale(create(items={"lamp": 2}))
+
+    answers = await body.stock.reserve_many(
+        0, [reserve("r-1"), reserve("r-1"), reserve("r-1", lamp=2), reserve("r-2"), reserve("r-3"), reserve("r-3")]
+    )
+
+    assert [reason_of(answer) for answer in answers] == [
+        "GRANTED",
+        "REPLAYED",
+        "RESERVATION_ID_REUSED",
+        "GRANTED",
+        "SOLD_OUT",
+        "SOLD_OUT",
+    ]
+    assert len(await body.commits()) == 2
+
+
+async def test_one_call_serves_several_sales(body: Body) -> None:
+    """A shard has many sales; what is told of them is one commit."""
+    other = SaleKey("default", "vase-sale")
+    await body.stock.create_sale(create())
+    await body.stock.create_sale(create(sale=other, items={"vase": 1}))
+
+    answers = await body.stock.reserve_many(
+        0, [reserve("r-1"), reserve("r-1", sale=other, vase=1), reserve("r-2", sale=other, vase=1), reserve("r-2")]
+    )
+
+    assert [reason_of(answer) for answer in answers] == ["GRANTED", "GRANTED", "SOLD_OUT", "GRANTED"]
+    assert [len(commit.events) for commit in await body.commits()] == [1, 1, 3]
+
+
+# ---------------------------------------------------------------------------------------------- life of holds
+
+
+@pytest.mark.parametrize(("asked_ms", "lives_ms"), [(None, 10_000), (1000, 1000), (30_000, 30_000), (90_000, 60_000)])
+async def test_a_hold_lives_as_asked_but_no_longer_than_the_sale_allows(
+    body: Body, asked_ms: int | None, lives_ms: int
+) -> None:
+    """Counted from its creation."""
+    await body.stock.create_sale(create(hold_ttl_ms=10_000, max_hold_ttl_ms=60_000))
+    await body.tick(500)
+
+    answer = await granted(body, reserve("r-1", ttl_ms=asked_ms))
+
+    assert answer.reservation.create_time_ms == FIRST_MOMENT_MS + 500
+    assert answer.reservation.expire_time_ms == FIRST_MOMENT_MS + 500 + lives_ms
+
+
+async def test_a_hold_stands_strictly_before_its_end(body: Body) -> None:
+    """One millisecond decides, and every read sees the same."""
+    await body.stock.create_sale(create(hold_ttl_ms=1000))
+    await granted(body, reserve("r-1"))
+
+    await body.tick(999)
+    last = await body.stock.find_reservation(SALE, "r-1")
+    await body.tick(1)
+    over = await body.stock.find_reservation(SALE, "r-1")
+
+    assert isinstance(last, Found)
+    assert last.reservation.state == HELD
+    assert isinstance(over, Found)
+    assert over.reservation.state == ReservationState.RESERVATION_STATE_EXPIRED
+    assert over.reservation == last.reservation._replace(state=over.reservation.state)
+
+
+async def test_time_never_goes_back_below_what_was_told(body: Body) -> None:
+    """A clock that is set back must not revive a hold that a later commit saw expire."""
+    await body.stock.create_sale(create(hold_ttl_ms=1000))
+    await granted(body, reserve("r-1"))
+    await body.tick(1000)
+    await granted(body, reserve("r-2"))
+
+    await body.tick(-5000)
+
+    assert reason_of(await body.stock.confirm(confirm("r-1"))) == "WRONG_RESERVATION_STATE"
+
+
+async def test_a_sale_without_holds_sells_at_once(body: Body) -> None:
+    """Born CONFIRMED, never held, so it never expires."""
+    await body.stock.create_sale(create(hold_ttl_ms=0, buyer_limit=2))
+
+    bought = await granted(body, reserve("r-1", lamp=2))
+    over = await rejected(body, reserve("r-2"))
+
+    assert (bought.reservation.state, bought.reservation.expire_time_ms) == (CONFIRMED, 0)
+    assert (reason_of(over), over.buyer_remaining, over.retry_after_ms) == ("BUYER_LIMIT", 0, None)
+    assert await body.buyers(SALE) == {"b-1": {"held": 0, "sold": 2}}
+
+
+# ------------------------------------------------------------------------------------------------- the window
+
+
+async def test_the_window_is_closed_at_its_end_and_open_at_its_start(body: Body) -> None:
+    """start <= now < end; before it, the caller hears how long to wait."""
+    await body.stock.create_sale(create(start_time_ms=FIRST_MOMENT_MS + 5000, end_time_ms=FIRST_MOMENT_MS + 9000))
+
+    early = await rejected(body, reserve("r-1"))
+    await body.tick(5000)
+    first = await body.stock.reserve(reserve("r-1"))
+    await body.tick(3999)
+    last = await body.stock.reserve(reserve("r-2"))
+    await body.tick(1)
+    late = await rejected(body, reserve("r-3"))
+
+    assert (reason_of(early), early.retry_after_ms) == ("SALE_NOT_STARTED", 5000)
+    assert (reason_of(first), reason_of(last)) == ("GRANTED", "GRANTED")
+    assert (reason_of(late), late.retry_after_ms) == ("SALE_ENDED", None)
+
+
+async def test_the_end_of_a_sale_gates_reserve_alone(body: Body) -> None:
+    """Holds outlive it and can be settled."""
+    await body.stock.create_sale(create(end_time_ms=FIRST_MOMENT_MS + 1000))
+    await granted(body, reserve("r-1"))
+    await granted(body, reserve("r-2"))
+
+    await body.tick(2000)
+
+    assert reason_of(await body.stock.confirm(confirm("r-1"))) == "GRANTED"
+    assert reason_of(await body.stock.release(release("r-2"))) == "GRANTED"
+
+
+# ----------------------------------------------------------------------------------------------- several lines
+
+
+async def test_all_lines_or_none(body: Body) -> None:
+    """One short line leaves the other untouched, and only short lines are told."""
+    await body.stock.create_sale(create(items={"lamp": 5, "shade": 1, "vase": 2}))
+    await granted(body, reserve("r-1", shade=1, vase=1))
+
+    short = await rejected(body, reserve("r-2", lamp=1, shade=1, vase=3))
+    insufficient = await rejected(body, reserve("r-3", lamp=6, vase=2))
+    filled = await granted(body, reserve("r-4", lamp=5, vase=1))
+
+    assert reason_of(short) == "SOLD_OUT"
+    assert short.shortages == (Shortage("shade", 1, 0, 1), Shortage("vase", 3, 1, 1))
+    assert reason_of(insufficient) == "INSUFFICIENT_STOCK"
+    assert insufficient.shortages == (Shortage("lamp", 6, 5, 0), Shortage("vase", 2, 1, 1))
+    assert filled.reservation.lines == (Line("lamp", 5), Line("vase", 1))
+
+
+async def test_twenty_lines_of_the_largest_quantity(body: Body) -> None:
+    """The most that one request may ask for."""
+    lines = {f"item-{number:02}": 1000 for number in range(20)}
+    await body.stock.create_sale(create(items=dict.fromkeys(lines, 1000)))
+
+    assert reason_of(await body.stock.reserve(reserve("r-1", **lines))) == "GRANTED"
+    assert reason_of(await body.stock.reserve(reserve("r-2", **lines))) == "SOLD_OUT"
+    assert reason_of(await body.stock.confirm(confirm("r-1"))) == "GRANTED"
+
+
+async def test_numbers_stay_exact_at_the_largest_total(body: Body) -> None:
+    """Lua writes large numbers its own way unless told otherwise; nothing may be rounded."""
+    total = 10**12
+    await body.stock.create_sale(create(items={"lamp": total, "shade": total - 1}, buyer_limit=10**12))
+
+    await granted(body, reserve("r-1", lamp=1000, shade=1))
+    await body.stock.confirm(confirm("r-1"))
+    found = await body.stock.find_sale(SALE)
+
+    assert [item[1:] for item in found.sale.items] == [  # type: ignore[union-attr]
+        (total, total - 1000, 0, 1000),
+        (total - 1, total - 2, 0, 1),
+    ]
+
+
+# --------------------------------------------------------------------------------------------- limits of buyers
+
+
+async def test_the_limit_counts_what_is_held_and_sold_and_not_what_came_back(body: Body) -> None:
+    """Over all items; another buyer has a limit of its own."""
+    await body.stock.create_sale(create(buyer_limit=3))
+    await granted(body, reserve("r-1"))
+    await granted(body, reserve("r-2", shade=1))
+    await body.stock.confirm(confirm("r-2"))
+
+    over = await rejected(body, reserve("r-3", lamp=2))
+    await granted(body, reserve("r-4", lamp=1))
+    await granted(body, reserve("r-5", buyer="b-2", lamp=3))
+    full = await rejected(body, reserve("r-6"))
+    await body.stock.release(release("r-1"))
+    await granted(body, reserve("r-6"))
+
+    assert (reason_of(over), over.buyer_remaining) == ("BUYER_LIMIT", 1)
+    assert (full.buyer_remaining, full.retry_after_ms) == (0, 10 * MINUTE_MS)
+    assert await body.buyers(SALE) == {"b-1": {"held": 2, "sold": 1}, "b-2": {"held": 3, "sold": 0}}
+
+
+async def test_a_buyers_overdue_holds_do_not_count(body: Body) -> None:
+    """No false "limit": they are taken back in the same call."""
+    await body.stock.create_sale(create(buyer_limit=1, hold_ttl_ms=1000))
+    await granted(body, reserve("r-1"))
+
+    await body.tick(1000)
+
+    assert reason_of(await body.stock.reserve(reserve("r-2"))) == "GRANTED"
+    told = [event.reservation.state for event in (await body.commits())[-1].events]  # type: ignore[union-attr]
+    assert told == [ReservationState.RESERVATION_STATE_EXPIRED, HELD]
+
+
+# ------------------------------------------------------------------------------------------ before "sold out"
+
+
+async def test_overdue_holds_are_taken_back_before_sold_out(body: Body) -> None:
+    """No false "sold out"; the commit tells the expiry first."""
+    await body.stock.create_sale(create(items={"lamp": 1}, hold_ttl_ms=1000))
+    await granted(body, reserve("r-1"))
+
+    await body.tick(1000)
+    answer = await granted(body, reserve("r-2", buyer="b-2"))
+
+    assert answer.reservation.created == Position(0, 1, 3, 1)
+    assert await body.buyers(SALE) == {"b-2": {"held": 1, "sold": 0}}
+
+
+async def test_a_rejection_tells_when_to_come_again(body: Body) -> None:
+    """When the next hold of the sale may end, if any is held of what is short; else never by itself."""
+    await body.stock.create_sale(create(items={"lamp": 2, "shade": 1}, hold_ttl_ms=60_000))
+    await granted(body, reserve("r-1", ttl_ms=30_000))
+    await granted(body, reserve("r-2", ttl_ms=20_000))
+    await granted(body, reserve("r-3", shade=1))
+    await body.stock.confirm(confirm("r-3"))
+    await body.tick(5000)
+
+    lamps = await rejected(body, reserve("r-4"))
+    shades = await rejected(body, reserve("r-5", shade=1))
+
+    assert (lamps.retry_after_ms, shades.retry_after_ms) == (15_000, None)
+    assert lamps.as_of == shades.as_of == Position(0, 1, 5, 0)
+
+
+async def test_an_answer_names_the_commit_that_it_has_seen(body: Body) -> None:
+    """The rejected request of a batch that sold the last unit has seen that batch's own commit."""
+    await body.stock.create_sale(create(items={"lamp": 1, "shade": 0}))
+
+    before, _, after = await body.stock.reserve_many(0, [reserve("r-1", shade=1), reserve("r-2"), reserve("r-3")])
+
+    assert isinstance(before, Rejected)
+    assert before.as_of == Position(0, 1, 1, 0)
+    assert isinstance(after, Rejected)
+    assert after.as_of == Position(0, 1, 2, 0)
+
+
+async def test_more_overdue_holds_than_one_call_takes_back_are_never_sold_out(body: Body) -> None:
+    """250 lamps, all in overdue holds: a request for all of them takes three calls and gets them."""
+    await body.stock.create_sale(create(items={"lamp": 250}, hold_ttl_ms=1000))
+    for start in range(0, 250, 125):
+        await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(start, start + 125)])
+    await body.tick(1000)
+
+    answers = await body.stock.reserve_many(0, [reserve("all", buyer="b-2", lamp=250), reserve("one", buyer="b-3")])
+
+    assert [reason_of(answer) for answer in answers] == ["GRANTED", "SOLD_OUT"]
+    assert [len(commit.events) for commit in await body.commits()] == [1, 125, 125, 100, 100, 51]
+
+
+async def test_a_request_that_comes_again_is_not_overtaken(body: Body) -> None:
+    """Later requests for the same sale wait with it, those for other sales do not."""
+    other = SaleKey("default", "vase-sale")
+    await body.stock.create_sale(create(items={"lamp": 101}, hold_ttl_ms=1000))
+    await body.stock.create_sale(create(sale=other, items={"vase": 1}))
+    await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(101)])
+    await body.tick(1000)
+
+    answers = await body.stock.reserve_many(
+        0, [reserve("s-1", lamp=101), reserve("s-1", lamp=1), reserve("v", sale=other, vase=1), reserve("s-2")]
+    )
+
+    assert [reason_of(a) for a in answers] == ["GRANTED", "RESERVATION_ID_REUSED", "GRANTED", "SOLD_OUT"]
+
+
+# --------------------------------------------------------------------------------------------- the outbox's limit
+
+
+async def test_reserve_stops_and_settling_goes_on_when_the_ledger_is_far_behind(body: Body) -> None:
+    """Before Redis itself refuses, Reserve does; what is held can still be settled, and it mends by itself."""
+    await body.stock.create_sale(create(items={"lamp": 2000}))
+    await body.stock.reserve(reserve("r-0"))
+    for number in range(998):
+        await body.stock.release(release(f"spent-{number}", spend_id=True))
+
+    behind = await body.stock.reserve(reserve("r-1"))
+    settled = await body.stock.confirm(confirm("r-0"))
+    await body.settle_up_to(500)
+    mended = await body.stock.reserve(reserve("r-1"))
+
+    assert [reason_of(answer) for answer in (behind, settled, mended)] == ["LEDGER_BEHIND", "GRANTED", "GRANTED"]

@@ -1,0 +1,146 @@
+"""Making and reading sales, on both bodies."""
+
+import pytest
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.sale_pb2 import SaleState
+
+from inventory_service.domain.requests import CreateSale, Position, SaleKey
+from inventory_service.domain.verdicts import Item, Refusal, Sale, SaleFound
+from tests.contract.bodies import FIRST_MOMENT_MS, Body
+from tests.contract.requests import MINUTE_MS, SALE, confirm, create, reserve
+
+
+async def made(body: Body, request: CreateSale) -> SaleFound:
+    """Make a sale, and insist."""
+    answer = await body.stock.create_sale(request)
+    assert isinstance(answer, SaleFound), answer
+    return answer
+
+
+async def test_a_new_sale_has_all_of_its_stock_available(body: Body) -> None:
+    """As it stands is what is answered; items are sorted by SKU."""
+    answer = await made(body, create(buyer_limit=2, items={"shade": 0, "lamp": 3}))
+
+    assert answer.sale == Sale(
+        sale=SALE,
+        title="Lamps",
+        start_time_ms=FIRST_MOMENT_MS,
+        end_time_ms=None,
+        hold_ttl_ms=10 * MINUTE_MS,
+        max_hold_ttl_ms=10 * MINUTE_MS,
+        buyer_limit=2,
+        state=SaleState.SALE_STATE_OPEN,
+        items=(Item("lamp", 3, 3, 0, 0), Item("shade", 0, 0, 0, 0)),
+        etag="1-1-0",
+        create_time_ms=FIRST_MOMENT_MS,
+        update_time_ms=FIRST_MOMENT_MS,
+    )
+
+
+async def test_making_a_sale_again_hears_how_it_stands(body: Body) -> None:
+    """A repeat after selling began sets nothing back; its start was asked for as "now" both times."""
+    first = await made(body, create())
+    await body.stock.reserve(reserve("r-1", lamp=2))
+    await body.stock.confirm(confirm("r-1"))
+    await body.tick(1000)
+    kept = await body.contents()
+
+    again = await made(body, create())
+
+    assert again.replayed
+    assert again.as_of == Position(0, 1, 3, 0)
+    assert again.read_time_ms == FIRST_MOMENT_MS + 1000
+    assert again.sale.items == (Item("lamp", 10, 8, 0, 2), first.sale.items[1])
+    assert again.sale._replace(items=()) == first.sale._replace(items=())
+    assert await body.contents() == kept
+
+
+OTHERS = [
+    {"title": "Other"},
+    {"start_time_ms": FIRST_MOMENT_MS},
+    {"end_time_ms": FIRST_MOMENT_MS + 1},
+    {"hold_ttl_ms": 1000},
+    {"max_hold_ttl_ms": 20 * MINUTE_MS},
+    {"buyer_limit": 1},
+    {"items": {"lamp": 10}},
+    {"items": {"lamp": 11, "shade": 10}},
+]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda other: next(iter(other)))
+async def test_another_body_under_the_same_id_is_refused(body: Body, other: dict[str, object]) -> None:
+    """The operator must never believe to have made what is not there."""
+    await made(body, create())
+    kept = await body.contents()
+
+    answer = await body.stock.create_sale(create(**other))  # type: ignore[arg-type]
+
+    assert answer == Refusal(ErrorReason.ERROR_REASON_SALE_ID_REUSED, {"sale_id": SALE.sale_id})
+    assert await body.contents() == kept
+
+
+async def test_a_sales_state_follows_the_clock(body: Body) -> None:
+    """Nobody has to open or end it."""
+    await made(body, create(start_time_ms=FIRST_MOMENT_MS + 1, end_time_ms=FIRST_MOMENT_MS + 2))
+
+    states = []
+    for _ in range(3):
+        found = await body.stock.find_sale(SALE)
+        assert isinstance(found, SaleFound)
+        states.append(SaleState.Name(SaleState.ValueType(found.sale.state)))
+        await body.tick(1)
+
+    assert states == ["SALE_STATE_SCHEDULED", "SALE_STATE_OPEN", "SALE_STATE_ENDED"]
+
+
+async def test_an_overdue_hold_is_held_until_it_is_taken_back(body: Body) -> None:
+    """Reading a sale changes nothing, so its counts are those of the commits."""
+    await made(body, create(hold_ttl_ms=1000))
+    await body.stock.reserve(reserve("r-1"))
+    await body.tick(1000)
+
+    found = await body.stock.find_sale(SALE)
+
+    assert isinstance(found, SaleFound)
+    assert found.sale.items[0] == Item("lamp", 10, 9, 1, 0)
+
+
+async def test_a_sale_of_a_thousand_items(body: Body) -> None:
+    """The most that a sale may have, the longest names, the largest totals."""
+    items = {f"{'sku' * 20}-{number:03}": 10**12 for number in range(1000)}
+
+    answer = await made(body, create(items=items))
+
+    assert [item.sku for item in answer.sale.items] == sorted(items)
+    assert {item.available for item in answer.sale.items} == {10**12}
+
+
+async def test_ids_that_look_alike_are_different_sales(body: Body) -> None:
+    """No id can spell another's key, whatever separators it holds."""
+    keys = [SaleKey("default", name) for name in ("a", "a:b", "sale:a", "a.b", "a_b", "A", "-", "item:x")]
+    for at, key in enumerate(keys):
+        await made(body, create(sale=key, items={"item:lamp": at, "settings": 1}))
+
+    for at, key in enumerate(keys):
+        found = await body.stock.find_sale(key)
+        assert isinstance(found, SaleFound)
+        assert found.sale.items == (Item("item:lamp", at, at, 0, 0), Item("settings", 1, 1, 0, 0))
+    named = await body.stock.sales(0)
+    assert not isinstance(named, Refusal)
+    assert sorted(named) == sorted(keys)
+
+
+async def test_what_is_not_there_is_not_found(body: Body) -> None:
+    """And says what: the sale, or the reservation in it."""
+    nowhere = SaleKey("default", "none")
+    await made(body, create())
+
+    sale = await body.stock.find_sale(nowhere)
+    lost = await body.stock.find_reservation(nowhere, "r-1")
+    reservation = await body.stock.find_reservation(SALE, "r-1")
+    confirmed = await body.stock.confirm(confirm("r-1", sale=nowhere))
+
+    assert sale == lost == confirmed == Refusal(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": "none"})
+    assert reservation == Refusal(
+        ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND, {"sale_id": "lamp-sale", "reservation_id": "r-1"}
+    )
