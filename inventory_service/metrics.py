@@ -1,15 +1,16 @@
-"""The numbers of the server process, and the page on which any process shows its own."""
+"""The numbers of each process, and the page that shows them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from inventory_service.domain.verdicts import Granted, Rejected
+from inventory_service.entrypoints.relay import Backlog
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -102,3 +103,39 @@ class StockMetrics:
 
 def _outcome(reason: int) -> str:
     return RejectionReason.Name(RejectionReason.ValueType(reason)).removeprefix("REJECTION_REASON_").lower()
+
+
+class RelayMetrics:
+    """How far behind Kafka and the ledger are, by shard."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, meaning: str) -> Gauge:
+            return Gauge(f"holdfast_{name}", meaning, ["shard"], registry=registry)
+
+        self._serving = gauge("shard_serving", "1: the shard is served; 0: it waits for a take-over or is frozen.")
+        self._outbox = gauge("outbox_commits", "Commits that the outbox holds.")
+        self._unsent = gauge("relay_lag_commits", "Commits that Kafka has not confirmed.")
+        self._unsent_s = gauge("relay_lag_seconds", "Age of the oldest commit that Kafka has not confirmed.")
+        self._unledgered_s = gauge("ledger_lag_seconds", "Age of the oldest commit not known to be in the ledger.")
+
+    def show(self, shard: int, backlog: Backlog) -> None:
+        """Show where a shard stands."""
+        name = str(shard)
+        self._serving.labels(name).set(backlog.serving)
+        self._outbox.labels(name).set(backlog.outbox)
+        self._unsent.labels(name).set(backlog.unsent)
+        self._unsent_s.labels(name).set(backlog.unsent_s)
+        self._unledgered_s.labels(name).set(backlog.unledgered_s)
+
+
+class CompensationMetrics:
+    """What became of the ledger's orders to give units back."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._orders = Counter(
+            "holdfast_compensations", "Orders to give units back, by what came of them.", ["outcome"], registry=registry
+        )
+
+    def count(self, outcome: str) -> None:
+        """Count one."""
+        self._orders.labels(outcome).inc()

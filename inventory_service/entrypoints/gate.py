@@ -7,7 +7,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 import structlog
@@ -19,6 +19,7 @@ from inventory_service.entrypoints.status import Refused, row_of, status_of
 
 LEAST_TIME_S = 0.005  # a paced batch waits 4 ms for its turn
 
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behaviour = Callable[[Any, ServicerContext[Any, Any]], Awaitable[Any]]
 Observe = Callable[[str, float], None]  # status code by name, seconds
 log = structlog.get_logger()
@@ -61,14 +62,12 @@ class Gate:
             return False
         return True
 
-    def guard(self, service: str, methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> grpc.GenericRpcHandler:
+    def guard(self, service: str, methods: Mapping[str, Handler]) -> grpc.GenericRpcHandler:
         """The methods of one service, guarded."""
         guarded = {name: self._guard_method(service, name, handler) for name, handler in methods.items()}
         return grpc.method_handlers_generic_handler(service, guarded)
 
-    def _guard_method(
-        self, service: str, name: str, handler: grpc.RpcMethodHandler[Any, Any]
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    def _guard_method(self, service: str, name: str, handler: Handler) -> Handler:
         observe = self._meter.observer(service, name)
         if not inspect.iscoroutinefunction(handler.unary_unary):
             return self._unbuilt(handler, observe)
@@ -101,7 +100,7 @@ class Gate:
 
         return guarded
 
-    def _unbuilt(self, handler: grpc.RpcMethodHandler[Any, Any], observe: Observe) -> grpc.RpcMethodHandler[Any, Any]:
+    def _unbuilt(self, handler: Handler, observe: Observe) -> Handler:
         """A method that a servicer does not override is the generated one, no coroutine function: not built."""
 
         async def unbuilt(_request: Any, context: ServicerContext[Any, Any]) -> Any:

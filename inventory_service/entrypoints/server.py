@@ -15,7 +15,7 @@ from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import add_Inventory
 from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServiceServicer_to_server
 
 from inventory_service.entrypoints.admin_servicer import AdminServicer
-from inventory_service.entrypoints.gate import Gate
+from inventory_service.entrypoints.gate import Gate, Handler
 from inventory_service.entrypoints.servicer import Servicer
 
 LARGEST_MESSAGE = 4 * 1024 * 1024
@@ -56,7 +56,6 @@ class Server:
         self._servers = [grpc.aio.server(options=OPTIONS) for _ in range(listeners)]
         for server in self._servers:
             server.add_generic_rpc_handlers(handlers)
-        self._looking: asyncio.Task[None] | None = None
 
     async def start(self, listen: str) -> str:
         """Listen, and return where: the same address, its port filled in if it was 0."""
@@ -67,13 +66,16 @@ class Server:
         await self._say(ready=await self._is_ready())
         for server in self._servers:
             await server.start()
-        self._looking = asyncio.create_task(self._follow_the_store())
         return f"{host}:{port}"
+
+    async def follow_the_store(self) -> None:
+        """Tell callers' health checks whether the store answers; ends by cancellation alone."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self._say(ready=await self._is_ready())
 
     async def drain(self, within_s: float) -> None:
         """Say NOT_SERVING, refuse what is new, finish what is in flight, then stop."""
-        assert self._looking is not None, "never started"
-        self._looking.cancel()
         draining = asyncio.create_task(self._gate.drain(within_s))
         with contextlib.suppress(TimeoutError):  # a watcher that does not read must not hold the drain up
             await asyncio.wait_for(self._say(ready=False), LAST_WORDS_S)
@@ -85,11 +87,6 @@ class Server:
     async def stop(self, grace_s: float | None = None) -> None:
         """Stop listening, at once if no grace is given."""
         await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
-
-    async def _follow_the_store(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
-            await self._say(ready=await self._is_ready())
 
     async def _say(self, *, ready: bool) -> None:
         status = _SERVING if ready else _NOT_SERVING
@@ -104,12 +101,12 @@ class _Methods:
     """
 
     def __init__(self) -> None:
-        self.of_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
+        self.of_service: dict[str, dict[str, Handler]] = {}
 
     def add_generic_rpc_handlers(self, _handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Carries the same methods, but does not show them."""
 
-    def add_registered_method_handlers(self, service: str, methods: dict[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+    def add_registered_method_handlers(self, service: str, methods: dict[str, Handler]) -> None:
         self.of_service[service] = methods
 
 

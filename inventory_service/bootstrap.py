@@ -1,0 +1,218 @@
+"""Build each process from settings: the one place where adapters and entry points meet."""
+
+import asyncio
+import gc
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from inventory_service import metrics
+from inventory_service.adapters import kafka
+from inventory_service.adapters.batcher import Batcher, Limits
+from inventory_service.adapters.ledger import Ledger
+from inventory_service.adapters.ledger_books import LedgerBooks
+from inventory_service.adapters.redis_books import RedisBooks
+from inventory_service.adapters.redis_connections import RedisConnections
+from inventory_service.adapters.redis_outbox import RedisOutbox
+from inventory_service.adapters.redis_scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis_shards import RedisShards
+from inventory_service.adapters.redis_stock import RedisStock
+from inventory_service.domain.requests import SaleKey, shard_of
+from inventory_service.domain.shards import Disagreement, StoreUnreachable
+from inventory_service.entrypoints import audit, compensator, init, relay, topics
+from inventory_service.entrypoints.admin_servicer import AdminServicer
+from inventory_service.entrypoints.gate import Gate
+from inventory_service.entrypoints.past import Past
+from inventory_service.entrypoints.server import IsReady, Server
+from inventory_service.entrypoints.servicer import Servicer
+from inventory_service.entrypoints.takeover import TakeOver
+from inventory_service.entrypoints.tenant import DEFAULT_TENANT
+from inventory_service.settings import Settings
+
+INTERRUPTED = 130
+GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no cycles, so looking for them often only costs
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings) -> int:
+    """Take calls until told to stop; a second signal does not wait for the drain."""
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    server = build_server(settings, show_metrics(settings))
+    told = signals()
+    log.info("listening", address=await server.start(settings.listen), shards=settings.shards)
+    if not await either(server.follow_the_store(), told.get()):
+        draining = asyncio.create_task(server.drain(settings.drain_s))
+        await either(draining, told.get())
+    await server.stop()
+    log.info("stopped")
+    return 0
+
+
+def build_server(settings: Settings, registry: CollectorRegistry) -> Server:
+    """The server and all that is behind it; no connection is made yet."""
+    connections = RedisConnections(settings.redis_url, size=2 * settings.shards)
+    store = RedisStock(RedisScripts(connections, Epochs()), settings.shards, settings.outbox_limit)
+    numbers = metrics.StockMetrics(registry)
+    stock = Batcher(
+        store,
+        store,
+        lambda sale: shard_of(sale, settings.shards),
+        numbers.observe_call,
+        Limits(queue=settings.queue_limit),
+    )
+    ledger = Ledger(settings.postgres_dsn)
+    past = Past(stock, ledger, now_ms=lambda: time.time_ns() // 1_000_000)
+    gate = Gate(metrics.CallMetrics(registry))
+    return Server(
+        Servicer(stock, past, numbers.count_outcome),  # type: ignore[abstract]  # the gate answers what is not built
+        AdminServicer(stock, ledger),  # type: ignore[abstract]
+        gate,
+        readiness(RedisShards(RedisConnections(settings.redis_url, size=1)), settings.shards),
+        settings.listeners,
+    )
+
+
+def readiness(shards: RedisShards, count: int) -> IsReady:
+    """Whether Redis answers; Disagreement if it was laid out for another number of shards."""
+
+    async def is_ready() -> bool:
+        try:
+            status = await shards.status(0)
+        except StoreUnreachable:
+            return False
+        if status.shards not in (0, count):
+            raise Disagreement(f"HOLDFAST_SHARDS is {count}, and Redis was laid out for {status.shards}")
+        return True
+
+    return is_ready
+
+
+async def relay_commits(settings: Settings) -> int:
+    """Keep every shard's house until told to stop."""
+    shards = RedisShards(RedisConnections(settings.redis_url))
+    outbox = RedisOutbox(RedisConnections(settings.redis_url, size=2 * settings.shards))  # each shard's reader waits
+    scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
+    ledger = Ledger(settings.postgres_dsn)
+    parts = relay.Parts(
+        outbox=outbox,
+        shards=shards,
+        commits=kafka.Commits(settings.kafka_brokers),
+        progress=kafka.Progress(settings.kafka_brokers, settings.shards),
+        ledger=ledger,
+        stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
+        take_over=take_over(settings, shards, outbox, ledger),
+        gauges=metrics.RelayMetrics(show_metrics(settings)),
+        log=log,
+        monotonic=time.monotonic,
+        time=time.time,
+    )
+    options = relay.Options(
+        shards=settings.shards,
+        window_bytes=settings.relay_window_bytes,
+        expiry=settings.expiry == "on",
+        retention_ms=settings.record_retention_s * 1000,
+    )
+    return await until_told(relay.run(parts, options))
+
+
+async def compensate(settings: Settings) -> int:
+    """Carry out the ledger's orders until told to stop."""
+    scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
+    parts = compensator.Parts(
+        orders=kafka.Compensations(settings.kafka_brokers, settings.kafka_session_timeout_s),
+        stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
+        counter=metrics.CompensationMetrics(show_metrics(settings)),
+        log=log,
+    )
+    return await until_told(compensator.run(parts))
+
+
+async def open_shards(settings: Settings) -> int:
+    """Open the shards of empty stores."""
+    connections = RedisConnections(settings.redis_url)
+    shards, ledger = RedisShards(connections), Ledger(settings.postgres_dsn)
+    taking = take_over(settings, shards, RedisOutbox(connections), ledger)
+    return await unless_told(init.run(settings.shards, shards, ledger, taking, log))
+
+
+async def make_topics(settings: Settings, replication: int) -> int:
+    """Make Kafka's topics, or check them."""
+    names = (kafka.COMMITS, kafka.PROGRESS, kafka.COMPENSATIONS, kafka.ORDERS)
+    admin = kafka.Topics(settings.kafka_brokers)
+    return await unless_told(topics.run(admin, names, settings.shards, replication, log))
+
+
+async def compare_books(settings: Settings, sale_id: str | None, deadline_s: float, as_json: bool) -> int:
+    """Compare Redis with the ledger, of all sales or of one; the result goes to standard output."""
+    connections = RedisConnections(settings.redis_url)
+    parts = audit.Parts(
+        RedisShards(connections),
+        RedisBooks(connections),
+        LedgerBooks(Ledger(settings.postgres_dsn)),
+        say=lambda line: print(line, file=sys.stderr),
+        tell=print,
+    )
+    only = SaleKey(DEFAULT_TENANT, sale_id) if sale_id else None
+    shards: Sequence[int] = [shard_of(only, settings.shards)] if only else range(settings.shards)
+    return await unless_told(audit.run(parts, shards, only, deadline_s, as_json))
+
+
+def take_over(settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: Ledger) -> TakeOver:
+    """What verifies and opens a shard."""
+    reading = kafka.Reading(settings.kafka_brokers)
+    return TakeOver(settings.shards, shards, outbox, ledger, reading, lambda: uuid.uuid4().hex)
+
+
+def show_metrics(settings: Settings) -> CollectorRegistry:
+    """A registry, and the page that shows it, if one is wanted."""
+    registry = metrics.new_registry()
+    page = metrics.serve_page(settings.metrics_listen, registry)
+    if page is not None:
+        log.info("metrics", url=f"http://{page.host}:{page.port}/metrics")
+    return registry
+
+
+# ------------------------------------------------------------------------------------------------------- signals
+
+
+def signals() -> "asyncio.Queue[signal.Signals]":
+    """A queue of the polite signals, in the place of what they do by themselves."""
+    told: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.put_nowait, number)
+    return told
+
+
+async def until_told(work: Coroutine[Any, Any, None]) -> int:
+    """Work that has no end by itself: a signal ends it, and that is as it should be."""
+    if await either(work, signals().get()):
+        log.error("ended", why="nobody told it to")
+        return 1
+    log.info("stopped")
+    return 0
+
+
+async def unless_told(work: Coroutine[Any, Any, int]) -> int:
+    """Work that ends with an exit code; interrupted it has none, and must not look as if all were well."""
+    task = asyncio.create_task(work)
+    return task.result() if await either(task, signals().get()) else INTERRUPTED
+
+
+async def either(first: "Coroutine[Any, Any, Any] | asyncio.Task[Any]", second: Coroutine[Any, Any, Any]) -> bool:
+    """Wait for whichever ends first and cancel the other; True if it is `first`. What it raised is raised."""
+    tasks = [first if isinstance(first, asyncio.Task) else asyncio.create_task(first), asyncio.create_task(second)]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    for task in done:
+        task.result()
+    return tasks[0] in done
