@@ -122,7 +122,7 @@ create table dead_letter (
     epoch             bigint      not null,   -- with shard: where the refused change stands
     seq               bigint      not null,
     index             integer     not null,
-    create_time       timestamptz not null,
+    create_time       timestamptz not null default now(),
     state             text        not null,   -- a DeadLetterState without its prefix
     reservation_state text        not null,   -- what the claim has come to since: HELD, CONFIRMED, then what ended it
     replayed_as       text,
@@ -161,5 +161,7 @@ create table set_aside (
     record_offset bigint     not null,
     why          text        not null,
     payload      bytea       not null,
-    create_time  timestamptz not null default now()
+    digest       bytea       not null generated always as (sha256(payload)) stored,  -- bytes that come again are kept once
+    create_time  timestamptz not null default now(),
+    unique (shard, digest)
 );

@@ -1,0 +1,99 @@
+"""`python -m order_persister persist | migrate`: reads the settings, starts one of the two, and ends it cleanly."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+
+import faust
+import structlog
+import uvloop
+
+from order_persister.agent import build_app, reachable
+from order_persister.logs import configure_logging
+from order_persister.metrics import serve_metrics
+from order_persister.migrator import migrate
+from order_persister.patience import patiently
+from order_persister.settings import BadSettings, Settings, list_settings, read_settings
+
+BAD_SETTINGS = 2
+SURPRISE = 1
+# Faust has been seen to hang when it stops after an outage of Kafka. Nothing is lost by leaving it there.
+STOP_S = 6.0
+
+log = structlog.get_logger()
+
+
+def main() -> int:
+    """Run one command; its exit code."""
+    command = _parser().parse_args().command
+    try:
+        settings = read_settings()
+    except BadSettings as error:
+        print(error, file=sys.stderr)
+        return BAD_SETTINGS
+    configure_logging("persister" if command == "persist" else command, settings.log_level, settings.log_format)
+    return uvloop.run(_persist(settings) if command == "persist" else _migrate(settings))
+
+
+def _parser() -> argparse.ArgumentParser:
+    settings = "\n".join(f"  {one.variable:33} {one.meaning} [{one.default}]" for one in list_settings())
+    parser = argparse.ArgumentParser(
+        prog="python -m order_persister",
+        description="Writes every commit to the ledger once, and tells what came of it.",
+        epilog=f"settings, read from the environment:\n{settings}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands.add_parser("persist", help="apply commits until SIGTERM or SIGINT")
+    commands.add_parser("migrate", help="bring the ledger's tables up to date")
+    return parser
+
+
+async def _migrate(settings: Settings) -> int:
+    """Bring the tables up to date; many may do so at once."""
+    ran = await migrate(settings.postgres_dsn)
+    log.info("migrated", ran=ran)
+    return 0
+
+
+async def _persist(settings: Settings) -> int:
+    """Persist until a signal (exit code 0) or until Faust has crashed (1)."""
+    asked_to_end = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
+    if settings.metrics_listen:
+        log.info("metrics", port=serve_metrics(settings.metrics_listen))
+    app = build_app(settings)
+    running = asyncio.ensure_future(_run(app, settings))
+    ending = asyncio.ensure_future(asked_to_end.wait())
+    await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
+    if not asked_to_end.is_set():
+        log.error("surprise", why=repr(running.exception() or app.crash_reason))
+        os._exit(SURPRISE)
+    running.cancel()
+    await _stop(app)
+    return 0
+
+
+async def _run(app: faust.App, settings: Settings) -> None:
+    """Start the app once Kafka is there; returns when it has crashed."""
+    await patiently("kafka", lambda: reachable(settings.kafka_brokers))
+    await app.start()
+    log.info("persisting", brokers=settings.kafka_brokers)
+    await app.wait_until_stopped()
+
+
+async def _stop(app: faust.App) -> None:
+    """Stop in good order, or at once when that takes too long: whatever is under way is done again by the next one."""
+    try:
+        await asyncio.wait_for(app.stop(), STOP_S)
+    except TimeoutError:
+        log.warning("stopped_late", after_s=STOP_S)
+        os._exit(0)
+    log.info("stopped")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""The Faust app: persist, then tell. Faust's own acknowledgement is not trusted, the ledger's watermark is."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import faust
+import structlog
+from faust.exceptions import ConsumerNotStarted, ProducerSendError
+from faust.types import TP, EventT
+
+from order_persister.chain import Record
+from order_persister.ledger import Ledger
+from order_persister.patience import Passing, patiently
+from order_persister.postgres import Database
+from order_persister.settings import Settings
+from order_persister.tell import FACTS_BATCH_BYTES, Message, Teller
+from order_persister.untold import Untold
+
+COMMITS_TOPIC = "holdfast.commits.v1"
+GROUP = "holdfast-persister"
+
+# Records are up to 256 KiB each, so few of them are a batch, and few lie ready.
+RECORDS_AT_ONCE = 32
+RECORDS_WAIT_S = 0.05
+RECORDS_READY = 64
+KAFKA_ANSWER_S = 40.0
+CONNECT_S = 3.0
+
+log = structlog.get_logger()
+
+
+def build_app(settings: Settings) -> faust.App:
+    """The app, wired; nothing connects before it starts."""
+    app = faust.App(GROUP, **_faust_settings(settings))
+    database = Database(settings.postgres_dsn)
+    ledger = Ledger(database)
+    teller = Teller(Untold(database), lambda messages: _send(app, messages))
+    commits = app.topic(COMMITS_TOPIC, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+    @app.agent(commits, name="persist", concurrency=1)  # order within a shard is the ledger's business
+    async def persist(stream: Any) -> None:  # Faust types it as a stream of values, and it yields events
+        """Apply each commit once; on a surprise, stop the process before anything is acknowledged.
+
+        Faust acknowledges when a body raises and may commit past an event left behind, so no exception leaves
+        this loop, and what was acknowledged too early comes again from the relay.
+        """
+        async for events in stream.noack_take(RECORDS_AT_ONCE, within=RECORDS_WAIT_S):
+            async with crash_on_surprise():
+                outcomes = await ledger.apply(map(_record, events))  # waits out transient trouble
+                await teller.tell(outcomes)  # compensations, facts, progress: Kafka has confirmed each
+            for event in events:
+                await stream.ack(event)
+
+    @app.timer(1.0, name="tell_due")  # type: ignore[untyped-decorator]
+    async def tell_due() -> None:
+        """Progress, facts and compensations do not wait for the next record."""
+        async with crash_on_surprise():
+            await teller.tell_due(tp.partition for tp in _assigned(app))
+
+    @app.timer(2.0, name="rewind_where_wiped")  # type: ignore[untyped-decorator]
+    async def rewind_where_wiped() -> None:
+        async with crash_on_surprise():
+            await _rewind_where_wiped(app)
+
+    @app.on_before_shutdown.connect(weak=False)
+    async def close(*_: object, **__: object) -> None:
+        await database.close()
+
+    return app
+
+
+@asynccontextmanager
+async def crash_on_surprise() -> AsyncIterator[None]:
+    """End the process at once when something happens that nobody thought of: nothing of it gets acknowledged."""
+    try:
+        yield
+    except Exception:
+        log.exception("surprise")
+        os._exit(1)
+
+
+def _faust_settings(settings: Settings) -> dict[str, Any]:
+    """What was found to lose nothing when persisters are killed and brokers go away."""
+    return {
+        "broker": [f"kafka://{broker}" for broker in settings.kafka_brokers.split(",")],
+        "store": "memory://",
+        "web_enabled": False,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "topic_partitions": settings.shards,
+        "stream_wait_empty": True,
+        "stream_buffer_maxsize": RECORDS_READY,
+        "consumer_auto_offset_reset": "earliest",
+        "broker_commit_interval": 0.5,
+        "broker_session_timeout": settings.kafka_session_timeout_s,
+        "broker_heartbeat_interval": settings.kafka_session_timeout_s / 3,
+        "broker_request_timeout": max(KAFKA_ANSWER_S, settings.kafka_session_timeout_s + 5),
+        "producer_acks": -1,
+        "producer_request_timeout": KAFKA_ANSWER_S,
+        "producer_max_batch_size": FACTS_BATCH_BYTES + FACTS_BATCH_BYTES // 2,  # Kafka adds a little to each record
+    }
+
+
+def _record(event: EventT[bytes]) -> Record:
+    return Record(event.message.partition, event.message.offset, event.message.value or b"")
+
+
+def _assigned(app: faust.App) -> set[TP]:
+    """The partitions of commits that are ours; none while the consumer is not there yet."""
+    try:
+        return {tp for tp in app.consumer.assignment() if tp.topic == COMMITS_TOPIC}
+    except ConsumerNotStarted:
+        return set()
+
+
+async def reachable(brokers: str) -> None:
+    """Return if one of the brokers takes a connection; Faust itself gives up at once when none does."""
+    for broker in brokers.split(","):
+        host, _, port = broker.rpartition(":")
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(host.strip("[]"), int(port)), CONNECT_S)
+        except (OSError, TimeoutError):
+            continue
+        writer.close()
+        return
+    raise Passing(f"no broker answers at {brokers}")
+
+
+async def _send(app: faust.App, messages: Sequence[Message]) -> None:
+    """Send messages in order and return when Kafka has confirmed all; waits while Kafka is away."""
+
+    async def attempt() -> None:
+        try:
+            pending = [
+                await app.producer.send(message.topic, message.key, message.value, message.shard, None, None)
+                for message in messages
+            ]
+            await asyncio.gather(*pending)
+        except (ProducerSendError, RuntimeError) as error:  # aiokafka's errors are RuntimeErrors
+            raise Passing(f"{type(error).__name__}: {error}") from error
+
+    await patiently("kafka", attempt)
+
+
+async def _rewind_where_wiped(app: faust.App) -> None:
+    """Read a topic from its beginning that was wiped or made anew, for its offsets began again at 0.
+
+    Kafka's client does so by itself, but Faust silently drops every record below the offset that it last read or
+    committed. That offset has no public name; it lies beyond the partition's end only after a wipe.
+    """
+    assigned = _assigned(app)
+    if not assigned:
+        return
+    ends = await app.consumer.highwaters(*assigned)
+    for tp, end in ends.items():
+        read = app.consumer._read_offset[tp]  # type: ignore[attr-defined]
+        if read is not None and end is not None and read > end:
+            log.warning("topic_wiped", shard=tp.partition, read=read, end=end)
+            await app.consumer.seek_wait({tp: 0})

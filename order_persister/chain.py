@@ -1,0 +1,180 @@
+"""Decides, without I/O, which commits of a delivery the ledger may take: decoding, epochs, gaps and the chain."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha1
+from typing import NamedTuple
+
+from google.protobuf.message import DecodeError
+from holdfast.inventory.v1.commit_pb2 import CommitBody, Event
+from holdfast.inventory.v1.events_pb2 import CommitRun
+from holdfast.inventory.v1.reservation_pb2 import ReservationState
+
+
+class Record(NamedTuple):
+    """A Kafka record of a shard's partition, as it came."""
+
+    shard: int
+    offset: int
+    value: bytes
+
+
+class Sent(NamedTuple):
+    """A commit as a record brought it; nothing of it is believed yet."""
+
+    offset: int
+    epoch: int
+    seq: int
+    payload: bytes
+    hash: str
+
+
+class Junk(NamedTuple):
+    """Bytes to set aside, and why."""
+
+    offset: int
+    payload: bytes
+    why: str
+
+
+@dataclass
+class Delivery:
+    """What a batch brought for one shard, in order."""
+
+    sent: list[Sent] = field(default_factory=list)
+    junk: list[Junk] = field(default_factory=list)
+
+
+class Head(NamedTuple):
+    """The last commit that the ledger holds of a shard."""
+
+    epoch: int
+    seq: int
+    hash: str
+
+
+class Taken(NamedTuple):
+    """A commit that follows from the one before it, decoded."""
+
+    epoch: int
+    seq: int
+    payload: bytes
+    hash: str
+    body: CommitBody
+
+
+@dataclass
+class Plan:
+    """What to do with a delivery."""
+
+    head: Head  # after `take`
+    take: list[Taken] = field(default_factory=list)
+    orphans: list[Sent] = field(default_factory=list)  # of an older epoch, and the ledger lacks them
+    repeats: int = 0
+    unreadable: Sent | None = None  # does not decode; a gap, unless `unreadable_is_chained` and seen before
+    unreadable_is_chained: bool = False
+    newer_writer: Sent | None = None  # holds an event of a kind that this version does not know
+    frozen_reason: str | None = None
+
+
+def deliveries(records: Iterable[Record]) -> dict[int, Delivery]:
+    """Sort records by shard and unpack them; one that is no run of its own partition is junk."""
+    by_shard: dict[int, Delivery] = {}
+    for record in records:
+        delivery = by_shard.setdefault(record.shard, Delivery())
+        try:
+            run = CommitRun.FromString(record.value)
+        except DecodeError:
+            delivery.junk.append(Junk(record.offset, record.value, "the record does not decode"))
+            continue
+        if run.shard != record.shard or not run.commits:
+            delivery.junk.append(Junk(record.offset, record.value, "the record is no run of its partition's shard"))
+            continue
+        delivery.sent.extend(
+            Sent(record.offset, run.epoch, seq, commit.payload, commit.hash.decode("ascii", "replace"))
+            for seq, commit in enumerate(run.commits, start=run.first_seq)
+        )
+    return by_shard
+
+
+def behind(head: Head, sent: Sequence[Sent]) -> list[tuple[int, int]]:
+    """Positions at or below the head, whose hashes `plan` has to know."""
+    return [(commit.epoch, commit.seq) for commit in sent if (commit.epoch, commit.seq) <= (head.epoch, head.seq)]
+
+
+def plan(head: Head, sent: Sequence[Sent], journal: Mapping[tuple[int, int], str]) -> Plan:
+    """Judge every commit against what the ledger holds; `journal` has the hashes of those that it holds already.
+
+    What lies beyond a gap is passed over: it comes again.
+    """
+    plan = Plan(head)
+    known = dict(journal)
+    for commit in sent:
+        if commit.epoch < plan.head.epoch:
+            _judge_older_epoch(plan, commit, known)
+        elif commit.epoch > plan.head.epoch:
+            plan.frozen_reason = (
+                f"NEWER_EPOCH: commit {commit.seq} of epoch {commit.epoch} came, and the ledger is at {plan.head.epoch}"
+            )
+        elif commit.seq <= plan.head.seq:
+            _judge_repeat(plan, commit, known)
+        elif commit.seq == plan.head.seq + 1:
+            _judge_next(plan, commit)
+            known[commit.epoch, commit.seq] = commit.hash
+        if plan.frozen_reason is not None:
+            break
+    return plan
+
+
+def reaches_past(sent: Sequence[Sent], head: Head) -> bool:
+    """Whether something was sent that the ledger does not hold, even after it took what it could."""
+    return any(commit.epoch == head.epoch and commit.seq > head.seq for commit in sent)
+
+
+def _judge_older_epoch(plan: Plan, commit: Sent, known: Mapping[tuple[int, int], str]) -> None:
+    """An older epoch is over: what the ledger holds of it is a repeat, anything else belongs to nobody."""
+    if known.get((commit.epoch, commit.seq)) == commit.hash:
+        plan.repeats += 1
+    else:
+        plan.orphans.append(commit)
+
+
+def _judge_repeat(plan: Plan, commit: Sent, known: Mapping[tuple[int, int], str]) -> None:
+    """A repeat is dropped, but it must be the same commit."""
+    if known.get((commit.epoch, commit.seq)) == commit.hash:
+        plan.repeats += 1
+    else:
+        plan.frozen_reason = f"HASH_DIFFERS: commit {commit.seq} came again with another hash than the journal's"
+
+
+def _judge_next(plan: Plan, commit: Sent) -> None:
+    """Take the next commit if it follows, can be read, and says nothing unheard of."""
+    follows = sha1(plan.head.hash.encode() + commit.payload, usedforsecurity=False).hexdigest() == commit.hash
+    body = _decoded(commit.payload)
+    if body is None:
+        plan.unreadable, plan.unreadable_is_chained = commit, follows
+    elif not follows:
+        plan.frozen_reason = f"CHAIN_BROKEN: the hash of commit {commit.seq} does not follow from the one before it"
+    elif not all(map(_is_known, body.events)):
+        plan.newer_writer = commit
+    else:
+        plan.take.append(Taken(commit.epoch, commit.seq, commit.payload, commit.hash, body))
+        plan.head = Head(commit.epoch, commit.seq, commit.hash)
+
+
+def _decoded(payload: bytes) -> CommitBody | None:
+    try:
+        return CommitBody.FromString(payload)
+    except DecodeError:
+        return None
+
+
+_STATES = frozenset(ReservationState.values())
+
+
+def _is_known(event: Event) -> bool:
+    """Whether this version knows the kind of event, and the state that it speaks of."""
+    kind = event.WhichOneof("event")
+    if kind == "reservation":
+        return event.reservation.state in _STATES
+    return kind is not None

@@ -1,0 +1,223 @@
+"""Applies batches of commits, each commit once: rows and watermark in one transaction a shard.
+
+Everything may come twice, late, or to two persisters at once: the watermark row, locked and read inside the
+transaction, says what is a repeat.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import structlog
+
+from order_persister import metrics
+from order_persister.booking import Booking, Contradiction, queries
+from order_persister.chain import (
+    Delivery,
+    Head,
+    Junk,
+    Plan,
+    Record,
+    Sent,
+    Taken,
+    behind,
+    deliveries,
+    plan,
+    reaches_past,
+)
+from order_persister.fold import Letter
+from order_persister.patience import patiently
+from order_persister.postgres import Database, Transaction
+from order_persister.rows import columns
+
+# What one transaction takes: large enough that its fixed cost does not show, small enough to be done in a blink.
+TRANSACTION_BYTES = 512 * 1024
+
+log = structlog.get_logger()
+
+
+class ShardRow(NamedTuple):
+    """What the ledger holds of a shard; the fields are the columns of `lock_row`."""
+
+    epoch: int
+    seq: int
+    hash: str
+    settled_epoch: int
+    settled_seq: int
+    facts_epoch: int
+    facts_seq: int
+    frozen_reason: str  # empty: not frozen
+
+
+class Outcome(NamedTuple):
+    """Where a shard stands after a batch, and from where its relay is asked to send again (0: nowhere)."""
+
+    shard: int
+    row: ShardRow
+    resend_from_seq: int = 0
+
+
+class Applied(NamedTuple):
+    """What one transaction came to, told to logs and metrics once it is committed."""
+
+    row: ShardRow
+    plan: Plan
+    letters: Sequence[Letter] = ()
+
+
+class Ledger:
+    """The ledger as the persister writes it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def apply(self, records: Iterable[Record]) -> list[Outcome]:
+        """Apply a batch; one outcome for each of its shards that the ledger knows. Waits out whatever passes."""
+        found = await asyncio.gather(*(self._apply(shard, sent) for shard, sent in deliveries(records).items()))
+        return [outcome for outcome in found if outcome is not None]
+
+    async def _apply(self, shard: int, delivery: Delivery) -> Outcome | None:
+        """Apply one shard's part in transactions of bearable size."""
+        applied: Applied | None = None
+        newer_writer = False
+        for piece in pieces(delivery):
+            applied = await patiently("postgres", partial(self._apply_piece, shard, piece))
+            newer_writer |= applied is not None and applied.plan.newer_writer is not None
+        if applied is None:
+            return None
+        row = applied.row
+        missing = bool(delivery.junk) or reaches_past(delivery.sent, Head(row.epoch, row.seq, row.hash))
+        # What a newer writer wrote comes again by itself, and asking for it would not make us understand it.
+        wanted = missing and not newer_writer and not row.frozen_reason
+        if wanted:
+            metrics.GAPS.inc()
+        return Outcome(shard, row, row.seq + 1 if wanted else 0)
+
+    async def _apply_piece(self, shard: int, piece: Delivery) -> Applied | None:
+        """Apply commits at once or, where they contradict the ledger, one by one up to the one that does."""
+        started = time.monotonic()
+        try:
+            applied = await self._transact(shard, piece)
+        except Contradiction as contradiction:
+            if len(piece.sent) == 1:
+                return await self._freeze(shard, piece.sent[0], str(contradiction))
+            applied = None
+            for commit in piece.sent:
+                applied = await self._apply_piece(shard, Delivery([commit], piece.junk))
+            return applied
+        metrics.APPLY_SECONDS.observe(time.monotonic() - started)
+        if applied is not None:
+            _tell(shard, applied)
+        return applied
+
+    async def _transact(self, shard: int, piece: Delivery) -> Applied | None:
+        async with self._database.transaction() as db:
+            row = await _locked_row(db, shard)
+            if row is None:
+                log.warning("shard_unknown", shard=shard, why="the ledger has no row of it: run `holdfast init`")
+                return None
+            await self._set_aside(db, shard, piece.junk)
+            head = Head(row.epoch, row.seq, row.hash)
+            if row.frozen_reason or not piece.sent:
+                return Applied(row, Plan(head))
+            planned = plan(head, piece.sent, await _hashes(db, shard, behind(head, piece.sent)))
+            return await self._carry_out(db, shard, planned)
+
+    async def _carry_out(self, db: Transaction, shard: int, planned: Plan) -> Applied:
+        orphans = [Junk(commit.offset, commit.payload, "an orphan: its epoch is over") for commit in planned.orphans]
+        await self._set_aside(db, shard, orphans)
+        letters = await self._book(db, shard, planned) if planned.take else []
+        frozen_reason = planned.frozen_reason or await self._unreadable_again(db, shard, planned.unreadable, planned)
+        if frozen_reason:
+            await db.execute(queries.freeze, shard, planned.head.epoch, planned.head.seq, frozen_reason)
+        row = await _locked_row(db, shard)
+        assert row is not None, "it is locked"
+        return Applied(row, planned, letters)
+
+    async def _book(self, db: Transaction, shard: int, planned: Plan) -> list[Letter]:
+        """Write the run, the journal and the new head."""
+        await db.fetch(queries.index_lookups_only)
+        letters = await Booking(db, shard, planned.take).write()
+        await db.execute(queries.insert_journal, shard, *columns([_journal_row(commit) for commit in planned.take]))
+        await db.execute(queries.move_head, shard, *planned.head)
+        return letters
+
+    async def _unreadable_again(self, db: Transaction, shard: int, commit: Sent | None, planned: Plan) -> str | None:
+        """Set a commit that does not decode aside. If it comes again and its hash is right, it was written so."""
+        if commit is None:
+            return None
+        junk = Junk(commit.offset, commit.payload, "the commit does not decode")
+        is_new = bool(await self._set_aside(db, shard, [junk]))
+        if is_new or not planned.unreadable_is_chained:
+            return None
+        return f"UNREADABLE: commit {commit.seq} was written so that it cannot be read"
+
+    async def _set_aside(self, db: Transaction, shard: int, junk: Iterable[Junk]) -> int:
+        """Keep bytes for a person to look at; how many were not kept already."""
+        kept = 0
+        for one in junk:
+            if await db.fetch(queries.set_aside, shard, one.offset, one.why, one.payload):
+                kept += 1
+                metrics.SET_ASIDE.labels(one.why).inc()
+                log.error("set_aside", shard=shard, offset=one.offset, why=one.why, size=len(one.payload))
+        return kept
+
+    async def _freeze(self, shard: int, commit: Sent, reason: str) -> Applied | None:
+        """Freeze a shard just below the commit that contradicts it."""
+        async with self._database.transaction() as db:
+            await db.execute(queries.freeze, shard, commit.epoch, commit.seq - 1, reason)
+            row = await _locked_row(db, shard)
+        if row is None:
+            return None
+        applied = Applied(row, Plan(Head(row.epoch, row.seq, row.hash)))
+        _tell(shard, applied)
+        return applied
+
+
+def pieces(delivery: Delivery, limit: int = TRANSACTION_BYTES) -> Iterator[Delivery]:
+    """Cut a delivery into transactions of about `limit` bytes; what is to be set aside goes with the first."""
+    piece, size = Delivery(junk=delivery.junk), 0
+    for commit in delivery.sent:
+        if size >= limit:
+            yield piece
+            piece, size = Delivery(), 0
+        piece.sent.append(commit)
+        size += len(commit.payload)
+    yield piece
+
+
+async def _locked_row(db: Transaction, shard: int) -> ShardRow | None:
+    row = await db.fetch_one(queries.lock_row, shard)
+    return None if row is None else ShardRow(*row)
+
+
+async def _hashes(db: Transaction, shard: int, positions: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    if not positions:
+        return {}
+    return {(epoch, seq): hash for epoch, seq, hash in await db.fetch(queries.hashes, shard, *columns(positions))}
+
+
+def _journal_row(commit: Taken) -> tuple[int, int, str, bytes]:
+    return commit.epoch, commit.seq, commit.hash, commit.payload
+
+
+def _tell(shard: int, applied: Applied) -> None:
+    """Logs and metrics of one committed transaction."""
+    take, letters = applied.plan.take, applied.letters
+    metrics.APPLY_COMMITS.observe(len(take))
+    metrics.COMMITS.labels("applied").inc(len(take))
+    metrics.COMMITS.labels("repeated").inc(applied.plan.repeats)
+    metrics.COMMITS.labels("orphaned").inc(len(applied.plan.orphans))
+    metrics.CHANGES.inc(sum(len(commit.body.events) for commit in take))
+    metrics.FROZEN.labels(str(shard)).set(bool(applied.row.frozen_reason))
+    if take:
+        metrics.LAG_SECONDS.labels(str(shard)).set(max(0.0, time.time() - take[-1].body.time_ms / 1000))
+    if applied.row.frozen_reason:
+        log.error("shard_frozen", shard=shard, seq=applied.row.seq, why=applied.row.frozen_reason)
+    if applied.plan.newer_writer is not None:
+        log.error("event_unknown", shard=shard, seq=applied.plan.newer_writer.seq, why="a newer writer is at work")
+    for one in letters:
+        metrics.REFUSED.labels(one.reason).inc()
+        log.warning("order_refused", shard=shard, reservation=one.reservation_id, reason=one.reason, why=one.detail)

@@ -1,0 +1,102 @@
+"""The door to Postgres: a small pool, transactions, and what an error of theirs means."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeAlias
+
+import asyncpg
+
+from order_persister.patience import Passing
+from order_persister.refusals import Broken, Trouble, trouble
+
+POOL_SIZE = 8
+CONNECT_S = 5.0
+ANSWER_S = 60.0
+
+
+Row: TypeAlias = asyncpg.Record
+
+
+class Transaction:
+    """An open transaction. Its methods raise `Passing` or `Broken`."""
+
+    def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+        self._connection = connection
+
+    async def fetch(self, statement: str, *values: object) -> list[Row]:
+        with judged():
+            return await self._connection.fetch(statement, *values)
+
+    async def fetch_one(self, statement: str, *values: object) -> Row | None:
+        with judged():
+            return await self._connection.fetchrow(statement, *values)
+
+    async def execute(self, statement: str, *values: object) -> int:
+        """Answer how many rows were touched."""
+        with judged():
+            status = await self._connection.execute(statement, *values)
+        return int(status.rpartition(" ")[2])
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What breaks inside is undone, and the transaction goes on."""
+        with judged():
+            async with self._connection.transaction():
+                yield
+
+
+class Database:
+    """A pool that connects when first needed, so that the persister may start while Postgres is away."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._making = asyncio.Lock()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """One transaction on a connection of its own. Raises `Passing` or `Broken`, then nothing is known to be done.
+
+        A commit whose answer was lost may have happened; whoever repeats it reads the watermark first.
+        """
+        with judged():
+            pool = await self._ready_pool()
+            async with pool.acquire(timeout=CONNECT_S + 1) as connection, connection.transaction():
+                yield Transaction(connection)
+
+    async def close(self) -> None:
+        """Drop every connection at once: what they were doing is rolled back, and done again by the next persister."""
+        if self._pool is not None:
+            self._pool.terminate()
+
+    async def _ready_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        async with self._making:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._dsn,
+                    min_size=0,
+                    max_size=POOL_SIZE,
+                    timeout=CONNECT_S,
+                    command_timeout=ANSWER_S,
+                    statement_cache_size=0,  # a prepared statement would bind us to one session behind a PgBouncer
+                )
+            return self._pool
+
+
+@contextmanager
+def judged() -> Iterator[None]:
+    """Turn what asyncpg raises into `Passing` or `Broken`."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        if trouble(error.sqlstate) is Trouble.FOR_GOOD:
+            raise Broken(_told(error)) from error
+        raise Passing(f"{type(error).__name__}: {error}") from error
+    except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise Passing(f"{type(error).__name__}: {error}") from error
+
+
+def _told(error: asyncpg.PostgresError) -> str:
+    """What Postgres said, without the values: those are in its DETAIL, which stays in our log."""
+    return str(error.args[0]) if error.args else type(error).__name__

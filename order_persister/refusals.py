@@ -1,0 +1,97 @@
+"""Decides, without I/O, which orders are refused for good, at which step, and what a SQLSTATE means."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from typing import TypeVar
+
+from holdfast.inventory.v1.reservation_pb2 import CompensationReason
+
+from order_persister.fold import LIVE, Created, Order, Refusal, first_confirm
+
+BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
+REUSED = CompensationReason.COMPENSATION_REASON_ID_REUSED
+VIOLATED = CompensationReason.COMPENSATION_REASON_CONSTRAINT_VIOLATED
+
+DETAIL_LENGTH = 256  # of a reservation's note, which the detail becomes
+
+Row = TypeVar("Row")
+
+
+class Trouble(Enum):
+    """What an error of Postgres means for the rows that it met."""
+
+    PASSING = "wait and try again"
+    FOR_GOOD = "these rows will never be taken"
+
+
+class Broken(Exception):
+    """Postgres will never take what it was given; the message holds none of the values."""
+
+
+def trouble(sqlstate: str | None) -> Trouble:
+    """Only bad data (22) and broken constraints (23) are for good. Anything unheard of is an outage, no refusal."""
+    return Trouble.FOR_GOOD if (sqlstate or "")[:2] in ("22", "23") else Trouble.PASSING
+
+
+def refused_without_trying(
+    orders: Iterable[Order], earlier: Mapping[Created, Refusal], blocked: Mapping[tuple[str, str], str]
+) -> dict[Created, Refusal]:
+    """Orders that were refused before, whose buyer is blocked (buyer -> why), or whose id came twice in the run."""
+    refusals: dict[Created, Refusal] = {}
+    made: set[tuple[str, str, str]] = set()
+    for order in orders:
+        refusal = earlier.get(order.created) or _blocked(order, blocked)
+        if order.is_new:
+            refusal = refusal or (reused() if order.key in made else None)
+            made.add(order.key)
+        if refusal is not None:
+            refusals[order.created] = refusal
+    return refusals
+
+
+def blockable(orders: Iterable[Order]) -> set[tuple[str, str]]:
+    """The buyers of whom it matters whether they are blocked: those of orders that were made or confirmed here."""
+    judged = (order for order in orders if order.is_new or first_confirm(order.steps) is not None)
+    return {(order.tenant, order.buyer_id) for order in judged}
+
+
+def reused() -> Refusal:
+    """The refusal of an order whose id the ledger knows from another one."""
+    return Refusal(0, REUSED, "the id was used before", at_making=True)
+
+
+def blame(order: Order, broken: Broken) -> Refusal | None:
+    """Where an order is refused whose row breaks a constraint; None if nothing in it may be refused: a give-back."""
+    detail = str(broken)[:DETAIL_LENGTH]
+    if order.is_new:
+        return Refusal(0, VIOLATED, detail, at_making=True)
+    confirm = first_confirm(order.steps)
+    return None if confirm is None else Refusal(confirm, VIOLATED, detail, at_making=False)
+
+
+async def sift(rows: Sequence[Row], attempt: Callable[[Sequence[Row]], Awaitable[None]]) -> list[tuple[Row, Broken]]:
+    """Attempt all rows at once and, where that breaks, each half: the rows that cannot be taken, and why.
+
+    `attempt` writes all of its rows or, raising `Broken`, none.
+    """
+    try:
+        await attempt(rows)
+    except Broken as broken:
+        if len(rows) == 1:
+            return [(rows[0], broken)]
+        middle = len(rows) // 2
+        return await sift(rows[:middle], attempt) + await sift(rows[middle:], attempt)
+    return []
+
+
+def _blocked(order: Order, blocked: Mapping[tuple[str, str], str]) -> Refusal | None:
+    """A blocked buyer's order is refused at its making, or at the confirm of a hold that was made before the block."""
+    why = blocked.get((order.tenant, order.buyer_id))
+    if why is None:
+        return None
+    detail = f"the buyer is blocked: {why}"[:DETAIL_LENGTH]
+    if order.is_new:
+        first = order.steps[0].change
+        return Refusal(0, BLOCKED, detail, at_making=True) if first.state in LIVE else None
+    confirm = first_confirm(order.steps)
+    return None if confirm is None else Refusal(confirm, BLOCKED, detail, at_making=False)

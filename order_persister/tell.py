@@ -1,0 +1,124 @@
+"""Tells what the ledger holds: compensations, facts and progress, each confirmed by Kafka, each repeatable.
+
+It reads everything from the ledger and nothing from memory, so a persister that starts, or whose partition has come to
+it, tells what another one left untold. Compensations act once, facts carry their position, progress states how it is.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from holdfast.inventory.v1.events_pb2 import LedgerProgress
+
+from order_persister import metrics
+from order_persister.facts import Fact
+from order_persister.ledger import Outcome, ShardRow
+from order_persister.untold import Untold
+
+PROGRESS_TOPIC = "holdfast.ledger-progress.v1"
+COMPENSATIONS_TOPIC = "holdfast.compensations.v1"
+FACTS_TOPIC = "holdfast.orders.v1"
+
+# Facts that go out together are one batch of Kafka's, which arrives whole or not at all: a later fact must never arrive
+# while an earlier one fails, or readers, who drop what is below the last position they saw, would miss it.
+FACTS_BATCH_BYTES = 384 * 1024
+IDLE_S = 10.0
+
+
+class Message(NamedTuple):
+    """A record to send; its partition is the shard."""
+
+    topic: str
+    shard: int
+    key: bytes
+    value: bytes
+
+
+# Sends messages of one topic and shard in order, as one batch if they fit, and returns when Kafka has confirmed all.
+Send = Callable[[Sequence[Message]], Awaitable[None]]
+
+
+class Teller:
+    """Tells, for one process; a lock a shard keeps the timer and the batches from telling the same facts twice."""
+
+    def __init__(self, untold: Untold, send: Send) -> None:
+        self._untold = untold
+        self._send = send
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._last_told: dict[int, tuple[ShardRow, float]] = {}
+
+    async def tell(self, outcomes: Iterable[Outcome]) -> None:
+        """After a batch: progress at once, for the relay waits for it, then what the batch brought."""
+        outcomes = list(outcomes)
+        await asyncio.gather(*(self._tell_progress(*outcome) for outcome in outcomes))
+        await asyncio.gather(*(self._tell_rest(outcome.shard, outcome.row) for outcome in outcomes))
+
+    async def tell_due(self, shards: Iterable[int]) -> None:
+        """Each second, for the shards that are ours: whatever is due, batch or no batch."""
+        rows = await self._untold.rows(shards)
+        owed = await self._untold.open_compensations(rows)
+        for shard, row in rows.items():
+            metrics.OPEN_COMPENSATIONS.labels(str(shard)).set(owed.get(shard, 0))
+            if self._is_progress_due(shard, row):
+                await self._tell_progress(shard, row)
+            if shard in owed or (row.facts_epoch, row.facts_seq) != (row.epoch, row.seq):
+                await self._tell_rest(shard, row)
+
+    def _is_progress_due(self, shard: int, row: ShardRow) -> bool:
+        told, at = self._last_told.get(shard, (None, 0.0))
+        return told != row._replace(facts_epoch=0, facts_seq=0) or time.monotonic() - at >= IDLE_S
+
+    async def _tell_progress(self, shard: int, row: ShardRow, resend_from_seq: int = 0) -> None:
+        progress = LedgerProgress(
+            shard=shard,
+            epoch=row.epoch,
+            seq=row.seq,
+            settled_epoch=row.settled_epoch,
+            settled_seq=row.settled_seq,
+            resend_from_seq=resend_from_seq,
+            hash=row.hash.encode(),
+            frozen_reason=row.frozen_reason,
+        )
+        await self._send([Message(PROGRESS_TOPIC, shard, str(shard).encode(), progress.SerializeToString())])
+        self._last_told[shard] = row._replace(facts_epoch=0, facts_seq=0), time.monotonic()
+
+    async def _tell_rest(self, shard: int, row: ShardRow) -> None:
+        async with self._locks[shard]:
+            await self._tell_compensations(shard)
+            await self._tell_facts(shard, row)
+
+    async def _tell_compensations(self, shard: int) -> None:
+        while due := await self._untold.due_compensations(shard):
+            key = str(shard).encode()
+            await self._send([Message(COMPENSATIONS_TOPIC, shard, key, one.SerializeToString()) for one in due])
+            metrics.COMPENSATIONS.inc(len(due))
+
+    async def _tell_facts(self, shard: int, row: ShardRow) -> None:
+        """All facts between the mark, read anew, and the watermark."""
+        head = row.epoch, row.seq
+        rows = await self._untold.rows([shard])
+        mark = rows[shard].facts_epoch, rows[shard].facts_seq
+        while mark < head:
+            found = await self._untold.facts_after(shard, mark, head)
+            for batch in batches(found.facts if found else []):
+                await self._send([Message(FACTS_TOPIC, shard, fact.key, fact.value) for fact in batch])
+                metrics.FACTS.inc(len(batch))
+            # Nothing between mark and head: the head is the start of an epoch that a take-over has opened.
+            mark = (found.epoch, found.seq) if found else head
+            await self._untold.raise_mark(shard, *mark)
+
+
+def batches(facts: Iterable[Fact], limit: int = FACTS_BATCH_BYTES) -> list[list[Fact]]:
+    """Cut facts into batches of at most `limit` bytes of keys and values."""
+    cut: list[list[Fact]] = []
+    room = 0
+    for fact in facts:
+        size = len(fact.key) + len(fact.value)
+        if not cut or size > room:
+            cut.append([])
+            room = limit
+        cut[-1].append(fact)
+        room -= size
+    return cut
