@@ -124,16 +124,16 @@ class Shelf:
     async def forget(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> Forgotten | Refusal:
         """Drop records that are final, settled and older than `retention_ms`; here a walk has one step."""
         call = self._call(self._number(sale))
-        book = call.shard.sales[sale]
+        records = call.shard.sales[sale].records if sale in call.shard.sales else {}
         gone = [
             reservation.reservation_id
-            for reservation, _ in book.records.values()
+            for reservation, _ in records.values()
             if reservation.state != HELD
             and reservation.update_time_ms <= call.now_ms - retention_ms
             and reservation.position[1:3] <= call.shard.settled
         ]
         for reservation_id in gone:
-            del book.records[reservation_id]
+            del records[reservation_id]
         return Forgotten(cursor=0, dropped=len(gone))
 
     # ------------------------------------------------------------------------------- what only tests may ask

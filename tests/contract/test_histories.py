@@ -1,0 +1,161 @@
+"""Random histories on both bodies side by side: every answer and everything that is kept must be the same."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Line, Position, Release, Reserve, SaleKey
+from inventory_service.domain.states import HELD
+from tests.contract.bodies import FIRST_MOMENT_MS, ScriptsBody, ShelfBody, WholeStock
+from tests.contract.ledger import assert_books_add_up
+from tests.servers import flush
+
+SALES = [SaleKey("default", f"sale-{number}") for number in range(3)]
+OUTBOX_LIMIT = 30
+
+sales = st.sampled_from(SALES)
+names = st.sampled_from([f"r-{number}" for number in range(8)])
+skus = st.sampled_from(["lamp", "shade", "vase"])
+positions = st.builds(Position, st.just(0), st.integers(1, 2), st.integers(1, 40), st.integers(0, 2))
+
+
+def lines_of(quantities: st.SearchStrategy[int], at_least: int) -> st.SearchStrategy[tuple[Line, ...]]:
+    """Lines sorted by SKU, each SKU once."""
+    return st.dictionaries(skus, quantities, min_size=at_least).map(
+        lambda lines: tuple(Line(*pair) for pair in sorted(lines.items()))
+    )
+
+
+reserves = st.builds(
+    Reserve,
+    sale=sales,
+    reservation_id=names,
+    buyer_id=st.sampled_from(["b-1", "b-2"]),
+    lines=lines_of(st.integers(1, 3), at_least=1),
+    hold_ttl_ms=st.sampled_from([None, None, None, 1000, 5000]),
+)
+settles = st.one_of(
+    st.builds(Confirm, sales, names),
+    st.builds(Release, sales, names, reason=st.sampled_from(["", "why"]), spend_id=st.booleans()),
+)
+creates = st.builds(
+    CreateSale,
+    sale=sales,
+    title=st.sampled_from(["", "Lámparas"]),
+    start_time_ms=st.sampled_from([None, None, FIRST_MOMENT_MS + 1500]),
+    end_time_ms=st.sampled_from([None, None, FIRST_MOMENT_MS + 20_000]),
+    hold_ttl_ms=st.sampled_from([0, 1000, 3000]),
+    max_hold_ttl_ms=st.just(3000),
+    buyer_limit=st.sampled_from([0, 0, 4]),
+    items=lines_of(st.integers(0, 6), at_least=1),
+)
+
+
+class Histories(RuleBasedStateMachine):
+    """Does to a Shelf and to the scripts whatever it thinks of. One shard, which is opened anew for every history."""
+
+    runner: asyncio.Runner
+    url: str
+
+    @initialize(request=creates)
+    def open_shard(self, request: CreateSale) -> None:
+        self.runner.run(flush(self.url))
+        self.shelf = ShelfBody(OUTBOX_LIMIT)
+        self.scripts = ScriptsBody(self.url, OUTBOX_LIMIT)
+        self.runner.run(self.scripts.open_shard())
+        self.create_sale(request._replace(sale=SALES[0], start_time_ms=None, hold_ttl_ms=1000))
+
+    def ask_both(self, ask: Callable[[WholeStock], Awaitable[Any]]) -> Any:
+        """Ask both the same, and insist on the same answer."""
+
+        async def asked() -> tuple[Any, Any]:
+            return await ask(self.shelf.stock), await ask(self.scripts.stock)
+
+        expected, answer = self.runner.run(asked())
+        assert answer == expected
+        return answer
+
+    @rule(request=creates)
+    def create_sale(self, request: CreateSale) -> None:
+        self.ask_both(lambda stock: stock.create_sale(request))
+
+    @rule(requests=st.lists(reserves, min_size=1, max_size=4))
+    def reserve(self, requests: Sequence[Reserve]) -> None:
+        self.ask_both(lambda stock: stock.reserve_many(0, requests))
+
+    @rule(requests=st.lists(settles, min_size=1, max_size=4))
+    def settle(self, requests: Sequence[Confirm | Release]) -> None:
+        self.ask_both(lambda stock: stock.settle_many(0, requests))
+
+    @rule(sale=sales, name=names, data=st.data())
+    def compensate(self, sale: SaleKey, name: str, data: st.DataObject) -> None:
+        book = self.shelf.shelf.book().sales.get(sale)
+        record = book.records.get(name) if book else None
+        created = data.draw(st.one_of(positions, st.just(record.reservation.created)) if record else positions)
+        self.ask_both(lambda stock: stock.compensate(Compensate(sale, name, created, reason=1, detail="blocked")))
+
+    @rule()
+    def expire(self) -> None:
+        self.ask_both(lambda stock: stock.expire(0))
+
+    @rule(ms=st.sampled_from([1, 500, 1000, 1000, 3000, -2000]))
+    def tick(self, ms: int) -> None:
+        self.runner.run(self.shelf.tick(ms))
+        self.runner.run(self.scripts.tick(ms))
+
+    @rule(behind=st.integers(0, 3))
+    def settle_up_to(self, behind: int) -> None:
+        seq = max(0, len(self.shelf.shelf.commits()) - behind)
+        self.runner.run(self.shelf.settle_up_to(seq))
+        self.runner.run(self.scripts.settle_up_to(seq))
+
+    @rule(sale=sales, retention_ms=st.sampled_from([0, 2000]))
+    def forget(self, sale: SaleKey, retention_ms: int) -> None:
+        self.ask_both(lambda stock: stock.forget(sale, retention_ms))
+
+    @rule(sale=sales, name=names)
+    def find_reservation(self, sale: SaleKey, name: str) -> None:
+        self.ask_both(lambda stock: stock.find_reservation(sale, name))
+
+    @invariant()
+    def sales_stand_alike(self) -> None:
+        for sale in SALES:
+            self.ask_both(lambda stock, sale=sale: stock.find_sale(sale))  # type: ignore[misc]
+
+    def teardown(self) -> None:
+        if not hasattr(self, "scripts"):
+            return
+        self.runner.run(self.compare_all())
+        self.runner.run(self.scripts.connections.close())
+
+    async def compare_all(self) -> None:
+        """Compare what no answer shows: commits, buyers' units, and when holds end."""
+        assert await self.scripts.commits() == await self.shelf.commits()
+        await assert_books_add_up(self.scripts)
+        for key, book in self.shelf.shelf.book().sales.items():
+            assert await self.scripts.buyers(key) == book.buyers
+            reservations = [record.reservation for record in book.records.values()]
+            ends = {each.reservation_id: each.expire_time_ms for each in reservations if each.state == HELD}
+            assert await self.scripts.holds(key) == ends
+            assert await self.scripts.first_due(key) == min(ends.values(), default=float("inf"))
+
+
+@pytest.mark.timeout(120)
+def test_both_bodies_live_the_same_histories(shared_valkey: str) -> None:
+    """One rule, two bodies: whatever is asked, in whatever order, nobody could tell which one answered."""
+    with asyncio.Runner() as runner:
+        machine = type("Machine", (Histories,), {"runner": runner, "url": shared_valkey, "TestCase": None})
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=60,
+                stateful_step_count=40,
+                deadline=None,
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+            ),
+        )
