@@ -1,11 +1,13 @@
-"""`python -m holdfast_embedded up`: what the `holdfast up` command runs."""
+"""`python -m holdfast_embedded up | demo`: what the commands `holdfast up` and `holdfast demo` run."""
 
 import typer
 
+from holdfast_embedded.demo.command import demo
 from holdfast_embedded.up import up
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 app.command()(up)
+app.command()(demo)
 
 
 @app.callback()
