@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from google.protobuf.message import DecodeError
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 
 from inventory_service.domain.requests import Line, SaleKey
@@ -144,6 +145,12 @@ def hold_differences(sale: SaleKey, redis: int, ledger: int) -> Iterable[Differe
         yield Difference(f"sale {sale}", f"{redis} reservations are held in Redis, {ledger} in the ledger")
 
 
+def _sales_made(payload: bytes) -> Iterable[SaleKey]:
+    for event in CommitBody.FromString(payload).events:
+        if event.HasField("sale_made"):
+            yield SaleKey(event.sale_made.tenant, event.sale_made.sale.sale_id)
+
+
 def _told(booked: ReservationBooked) -> str:
     lines = ", ".join(f"{line.quantity} {line.sku}" for line in booked.lines)
     made = f"{booked.made.epoch}-{booked.made.seq}[{booked.made.nth}]"
@@ -169,9 +176,10 @@ class JournalReader:
             yield Difference(self._where, f"{at} has a hash that its payload does not give")
         self._last, self._hash = commit.mark, commit.hash
         self.commits += 1
-        for event in CommitBody.FromString(commit.payload).events:
-            if event.HasField("sale_made"):
-                self.sales.add(SaleKey(event.sale_made.tenant, event.sale_made.sale.sale_id))
+        try:
+            self.sales.update(_sales_made(commit.payload))
+        except DecodeError:
+            yield Difference(self._where, f"{at} has a payload that cannot be read")
 
     def finish(self, mark: Mark, hash: str, sales: Iterable[SaleKey]) -> Iterable[Difference]:
         """The ledger stands at the journal's last commit, or at the start of an epoch right after it."""

@@ -20,7 +20,7 @@ from inventory_service.domain.agreement import (
     reservation_differences,
     sum_differences,
 )
-from inventory_service.domain.requests import SaleKey
+from inventory_service.domain.requests import SaleKey, shard_of
 from inventory_service.domain.shard_ports import Shards
 from inventory_service.domain.shards import Commit, Mark, ShardStatus, Unreachable
 from inventory_service.entrypoints.patience import GrowingDelay
@@ -88,12 +88,12 @@ class _Moved(Exception):
     """The shard moved while it was read."""
 
 
-async def run(parts: Parts, shards: Sequence[int], only: SaleKey | None, deadline_s: float, as_json: bool) -> int:
-    """The exit code: 0 if the books agree, 1 if they differ, 2 if they could not be compared."""
+async def run(parts: Parts, shards: int, only: SaleKey | None, deadline_s: float, as_json: bool) -> int:
+    """The exit code: 0 if the books agree, 1 if they differ, 2 if they could not be compared. `shards` is N."""
     findings = Findings()
     try:
         async with asyncio.timeout(deadline_s) as deadline:
-            for shard in shards:
+            for shard in range(shards) if only is None else [shard_of(only, shards)]:
                 parts.say(f"shard {shard}: comparing")
                 await _compare_when_equal(parts, shard, only, findings)
             deadline.reschedule(None)
@@ -146,7 +146,10 @@ def _check_comparable(status: ShardStatus, picture: Picture) -> None:
 async def _compare(parts: Parts, shard: int, only: SaleKey | None, picture: Picture) -> Findings:
     found = Findings(shards=1)
     in_ledger = await picture.sales()
-    for sale in [only] if only else sorted({*in_ledger, *await parts.redis.sales(shard)}):
+    sales = {*in_ledger, *await parts.redis.sales(shard)}
+    if only is not None and only not in sales:
+        raise CannotCompare(f"there is no sale {only}, neither in Redis nor in the ledger")
+    for sale in sorted(sales) if only is None else [only]:
         await _compare_sale(parts, shard, sale, picture, found)
         found.sales += 1
     await _check_journal(shard, picture, in_ledger, found)

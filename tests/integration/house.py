@@ -1,4 +1,4 @@
-"""Everything that keeps a shard, on real servers: what the tests of relay, take-over, compensator and audit start from."""
+"""Everything that keeps a shard, on real servers: where the tests of relay, take-over, compensator and audit begin."""
 
 import asyncio
 import itertools
@@ -79,7 +79,7 @@ class House:
         assert await init.run(SHARDS, self.shards, self.ledger, self.take_over(), structlog.get_logger()) == 0
 
     async def commit(self, shard: int = 0, count: int = 1) -> Mark:
-        """Make commits, one sale each, as a script of the service would; ShardRefused where the shard does not serve."""
+        """Make commits, one sale each, as a script of the service would."""
         script = load_script("claim")
         prelude_end = script.text.index("--[[ claim.lua")
         text = script.text[:prelude_end] + COMMIT

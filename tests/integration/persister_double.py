@@ -17,6 +17,8 @@ from inventory_service.domain.shards import Commit, hash_of
 from tests.servers import connected
 
 BEAT_S = 0.2
+JOURNAL = "insert into journal (shard, epoch, seq, hash, payload) values ($1, $2, $3, $4, $5)"
+MOVE = "update shard_watermark set seq = $2, hash = $3, settled_epoch = epoch, settled_seq = $2 where shard = $1"
 
 
 class PersisterDouble:
@@ -87,15 +89,8 @@ class PersisterDouble:
             await db.execute("update shard_watermark set frozen_reason = $2 where shard = $1", shard, reason)
             return True
         async with db.transaction():
-            await db.execute(
-                "insert into journal values ($1, $2, $3, $4, $5)", shard, *commit.mark, commit.hash, commit.payload
-            )
-            await db.execute(
-                "update shard_watermark set seq = $2, hash = $3, settled_epoch = epoch, settled_seq = $2 where shard = $1",
-                shard,
-                commit.seq,
-                commit.hash,
-            )
+            await db.execute(JOURNAL, shard, commit.epoch, commit.seq, commit.hash, commit.payload)
+            await db.execute(MOVE, shard, commit.seq, commit.hash)
         return True
 
     async def _beat(self, producer: AIOKafkaProducer) -> None:

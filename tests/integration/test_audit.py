@@ -1,0 +1,199 @@
+"""The audit finds every way in which the books can differ, and says so when it could not look."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from inventory_service.adapters.commits import runs_from_commits
+from inventory_service.adapters.ledger_books import LedgerBooks
+from inventory_service.adapters.redis_books import RedisBooks
+from inventory_service.adapters.redis_keys import sale_keys
+from inventory_service.adapters.redis_stock import RedisStock
+from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey, shard_of
+from inventory_service.domain.shards import Mark
+from inventory_service.domain.verdicts import Granted
+from inventory_service.entrypoints import audit
+from order_persister.chain import Record
+from order_persister.ledger import Ledger as PersisterLedger
+from order_persister.postgres import Database
+from tests.integration.house import SHARDS, House
+from tests.servers import connected
+
+SALE = SaleKey("default", "lamp-sale")
+SHARD = shard_of(SALE, SHARDS)
+
+
+class Office:
+    """A shop that sold a little, and its audit."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.stock = RedisStock(house.scripts, SHARDS, outbox_limit=10_000)
+        self.told: list[str] = []
+
+    async def sell(self, first: int, last: int) -> None:
+        """Hold, and confirm or release two of three."""
+        for number in range(first, last + 1):
+            name = f"r-{number}"
+            lines = (Line("lamp", 1), Line("shade", 2))
+            granted = await self.stock.reserve(Reserve(SALE, name, f"buyer-{number % 7}", lines, None))
+            assert isinstance(granted, Granted)
+            if number % 3 == 0:
+                await self.stock.confirm(Confirm(SALE, name))
+            elif number % 3 == 1:
+                await self.stock.release(Release(SALE, name, "", spend_id=False))
+
+    async def book(self) -> None:
+        """Bring the outbox into the ledger, as relay and persister do."""
+        database = Database(self.house.dsn)
+        commits, after = [], Mark(0, 0)
+        while more := await self.house.outbox.read_after(SHARD, after, wait_ms=1):
+            commits += more
+            after = more[-1].mark
+        records = [Record(SHARD, at, run.value) for at, run in enumerate(runs_from_commits(SHARD, commits))]
+        await PersisterLedger(database).apply(records)
+        await database.close()
+
+    async def audit(self, deadline_s: float = 10, only: SaleKey | None = None) -> int:
+        self.told.clear()
+        parts = audit.Parts(
+            self.house.shards,
+            RedisBooks(self.house.connections),
+            LedgerBooks(self.house.ledger),
+            say=lambda progress: None,
+            tell=self.told.append,
+        )
+        return await audit.run(parts, SHARDS, only, deadline_s, as_json=True)
+
+    @property
+    def result(self) -> dict[str, object]:
+        return json.loads(self.told[0])  # type: ignore[no-any-return]
+
+    async def sql(self, statement: str) -> None:
+        async with connected(self.house.dsn) as db:
+            await db.execute(statement)
+
+
+@pytest.fixture
+async def office(valkey: str, database: str, broker: str) -> AsyncIterator[Office]:
+    house = House(valkey, database, broker)
+    await house.open()
+    office = Office(house)
+    items = (Line("lamp", 1000), Line("shade", 5000))
+    await office.stock.create_sale(CreateSale(SALE, "Lamps", None, None, 600_000, 600_000, 0, items))
+    await office.sell(1, 60)
+    yield office
+    await house.close()
+
+
+async def test_books_that_agree(office: Office) -> None:
+    """Held, sold and released orders, on both sides and in the ledger's own sums."""
+    await office.book()
+
+    assert await office.audit() == 0
+
+    assert office.result == {
+        "consistent": True,
+        "shards": SHARDS,
+        "sales": 1,
+        "reservations": 60,
+        "commits": 101,
+        "differences": [],
+    }
+
+
+async def test_refused_orders_that_are_open_agree_too(office: Office) -> None:
+    """Their units are refused in the ledger and held or sold in Redis until they come back."""
+    await office.house.ledger.block_buyer("default", "buyer-3", "a test")
+    await office.book()
+
+    assert await office.audit() == 0
+
+
+async def test_a_sale_of_many_reservations_is_read_in_parts(office: Office) -> None:
+    """No call blocks Redis for long."""
+    await office.sell(61, 1500)
+    await office.book()
+
+    assert await office.audit(deadline_s=30) == 0
+    assert office.result["reservations"] == 1500
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        ("update item set available = available - 1, held = held + 1 where sku = 'lamp'", "available"),
+        ("update item set held = held - 1, sold = sold + 1 where sku = 'lamp'", "entries add up to"),
+        ("update reservation set state = 'RELEASED' where reservation_id = 'r-2'", "reservation r-2"),
+        ("update reservation set revision = 9 where reservation_id = 'r-3'", "revision 9"),
+        ("update reservation_line set quantity = 3 where reservation_id = 'r-2' and sku = 'lamp'", "3 lamp"),
+        ("delete from reservation where reservation_id = 'r-5'", "not in the ledger"),
+        ("delete from ledger_entry where seq = 2", "add up to"),
+        ("delete from journal where seq = 9", "comes where"),
+        ("update journal set payload = payload || '\\x0900' where seq = 9", "hash"),
+        ("delete from journal where seq = 101", "ends at commit"),
+        ("delete from sale", "no row of it"),
+    ],
+)
+async def test_every_harm_is_found(office: Office, harm: str, told: str) -> None:
+    """An audit that misses one proves nothing."""
+    await office.book()
+    await office.sql(harm)
+
+    assert await office.audit() == 1
+
+    assert told in json.dumps(office.result["differences"])
+
+
+async def test_a_record_that_redis_lost_is_found(office: Office) -> None:
+    """A hold never leaves Redis by itself."""
+    await office.book()
+    async with office.house.connections.lend() as connection:
+        assert await connection.ask("HDEL", sale_keys(SHARD, SALE).reservations, "r-2") == 1
+
+    assert await office.audit() == 1
+
+    assert "are held in Redis" in json.dumps(office.result["differences"])
+
+
+async def test_a_ledger_that_is_behind_is_waited_for_and_then_given_up(office: Office) -> None:
+    """Two positions cannot be compared; that is no difference."""
+    assert await office.audit(deadline_s=0.5) == 2
+
+    assert "did not come to one position" in str(office.result["error"])
+
+
+async def test_one_sale_can_be_audited(office: Office) -> None:
+    """An operator asks for the sale that just ended."""
+    await office.book()
+
+    assert await office.audit(only=SALE) == 0
+    assert office.result["sales"] == 1
+
+    assert await office.audit(only=SaleKey("default", "no-such-sale")) == 2
+
+
+async def test_a_shard_that_was_never_opened_is_named(valkey: str, database: str, broker: str) -> None:
+    """Exit code 2 and what to do next."""
+    office = Office(House(valkey, database, broker))
+
+    assert await office.audit() == 2
+
+    assert "holdfast init" in str(office.result["error"])
+
+
+async def test_a_server_that_is_away_is_named(office: Office) -> None:
+    """Nothing was compared, so nothing is claimed."""
+    house = House("redis://127.0.0.1:1/0", office.house.dsn, office.house.brokers)
+
+    assert await Office(house).audit() == 2
+
+
+async def test_a_frozen_shard_that_differs_is_a_difference(office: Office) -> None:
+    """It will not come to one position by waiting."""
+    await office.house.shards.freeze(SHARD, 1, "CHAIN_BROKEN: a test")
+
+    assert await office.audit() == 1
+
+    assert "CHAIN_BROKEN" in json.dumps(office.result["differences"])
