@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 import structlog
@@ -160,8 +160,7 @@ async def compare_books(settings: Settings, sale_id: str | None, deadline_s: flo
         tell=print,
     )
     only = SaleKey(DEFAULT_TENANT, sale_id) if sale_id else None
-    shards: Sequence[int] = [shard_of(only, settings.shards)] if only else range(settings.shards)
-    return await unless_told(audit.run(parts, shards, only, deadline_s, as_json))
+    return await unless_told(audit.run(parts, settings.shards, only, deadline_s, as_json))
 
 
 def take_over(settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: Ledger) -> TakeOver:
