@@ -1,0 +1,104 @@
+"""Refusals to statuses: one row a reason, and no status too large for its trailers."""
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from holdfast.inventory.v1 import error_reason_pb2 as reasons
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.reservation_pb2 import Reservation as ReservationProto
+
+from inventory_service.domain.requests import Line, Position, SaleKey
+from inventory_service.domain.verdicts import Refusal, Reservation
+from inventory_service.entrypoints.status import Refused, Violation, row_of, status_of
+
+EVERY_REASON = [value for value in ErrorReason.values() if value != reasons.ERROR_REASON_UNSPECIFIED]
+MAY_HELP_LATER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+TRAILERS = 8192
+
+
+def details(refused: Refused) -> dict[str, Message]:
+    """The details of a status by the name of their type."""
+    ((key, raw),) = status_of(refused).trailers
+    assert key == "grpc-status-details-bin"
+    kinds: list[type[Message]] = [
+        error_details_pb2.ErrorInfo,
+        error_details_pb2.BadRequest,
+        error_details_pb2.RetryInfo,
+        ReservationProto,
+    ]
+    found: dict[str, Message] = {}
+    for packed in status_pb2.Status.FromString(raw).details:
+        for kind in kinds:
+            message = kind()
+            if packed.Unpack(message):
+                found[kind.__name__] = message
+    return found
+
+
+def reservation(**changed: object) -> Reservation:
+    position = Position(3, 1, 7, 0)
+    sound = Reservation(
+        SaleKey("default", "lamp-sale"),
+        "r-1",
+        "b-1",
+        (Line("lamp", 1),),
+        3,
+        2,
+        1000,
+        2000,
+        3000,
+        position,
+        position,
+        1,
+        0,
+        "",
+    )
+    return sound._replace(**changed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("reason", EVERY_REASON)
+def test_every_reason_has_its_row_and_tells_itself(reason: int) -> None:
+    """A status of ours without ErrorInfo would be taken for gRPC's own, and that means: outcome unknown."""
+    ending = status_of(Refused(Refusal(reason, {"sale_id": "s"})))
+    info = details(Refused(Refusal(reason, {"sale_id": "s"})))["ErrorInfo"]
+
+    assert ending.code is row_of(reason).code
+    assert ending.sentence.endswith(".")
+    assert info == error_details_pb2.ErrorInfo(
+        reason=ErrorReason.Name(reason), domain="holdfast.inventory", metadata={"sale_id": "s"}
+    )
+
+
+@pytest.mark.parametrize("reason", EVERY_REASON)
+def test_a_caller_hears_when_to_ask_again_wherever_that_may_help(reason: int) -> None:
+    """And only there: a client that repeats a mistake is no help to anybody."""
+    assert ("RetryInfo" in details(Refused(Refusal(reason)))) is (row_of(reason).code in MAY_HELP_LATER)
+
+
+def test_twenty_violations_are_named_and_all_are_counted() -> None:
+    """A status that passes 8 KiB of trailers turns into another one, at random."""
+    violations = [Violation(f"sale.items[{n}].sku", "x" * 90) for n in range(1500)]
+
+    refused = Refused(Refusal(reasons.ERROR_REASON_FIELD_OUT_OF_BOUNDS), violations)
+
+    assert len(details(refused)["BadRequest"].field_violations) == 20  # type: ignore[attr-defined]
+    assert details(refused)["ErrorInfo"].metadata["violations"] == "1500"  # type: ignore[attr-defined]
+    assert len(status_of(refused).trailers[0][1]) * 4 / 3 < TRAILERS
+
+
+def test_a_wrong_state_carries_the_reservation_as_it_stands() -> None:
+    """The caller need not read it to learn what to do."""
+    refused = Refused(Refusal(reasons.ERROR_REASON_WRONG_RESERVATION_STATE, reservation=reservation()))
+
+    assert details(refused)["Reservation"].reservation_id == "r-1"  # type: ignore[attr-defined]
+    assert details(refused)["ErrorInfo"].metadata["state"] == "RESERVATION_STATE_RELEASED"  # type: ignore[attr-defined]
+
+
+def test_the_largest_reservation_and_the_longest_reason_fit_the_trailers() -> None:
+    """Twenty lines, the longest ids and a note of 256 wide characters."""
+    lines = tuple(Line(f"{n:064}", 1000) for n in range(20))
+    large = reservation(lines=lines, note="🛒" * 256, reservation_id="r" * 64, buyer_id="b" * 64)
+    refusal = Refusal(reasons.ERROR_REASON_WRONG_RESERVATION_STATE, {"frozen_reason": "x" * 5000}, large)
+
+    assert len(status_of(Refused(refusal)).trailers[0][1]) * 4 / 3 < TRAILERS
