@@ -1,0 +1,168 @@
+"""A server on real stores for tests, in this process or in one of its own; shards are opened without a relay."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
+from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceStub
+from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from holdfast.inventory.v1.reservation_pb2 import Line, Reservation
+from holdfast.inventory.v1.sale_pb2 import Item
+
+from inventory_service import bootstrap, metrics
+from inventory_service.adapters.redis_connections import RedisConnections
+from inventory_service.adapters.redis_shards import RedisShards
+from inventory_service.settings import Settings
+
+Kind = TypeVar("Kind", bound=Message)
+SHARDS = 2
+START_S = 20.0
+STOP_S = 20.0
+NOWHERE = "postgresql://127.0.0.1:1/nowhere"
+
+
+class Caller(NamedTuple):
+    """Somebody who calls a server."""
+
+    channel: grpc.aio.Channel
+    stock: InventoryServiceStub
+    admin: InventoryAdminServiceStub
+
+    async def create_sale(self, sale_id: str = "lamp-sale", units: int = 10, **settings: Any) -> None:
+        sale: dict[str, Any] = {"sale_id": sale_id, "items": [Item(sku="lamp", total=units)], **settings}
+        await self.admin.CreateSale(admin.CreateSaleRequest(sale=sale))
+
+    async def reserve(self, name: str, quantity: int = 1, sale_id: str = "lamp-sale") -> calls.ReserveResponse:
+        return await self.stock.Reserve(reserve_request(name, quantity, sale_id))
+
+
+def reserve_request(name: str, quantity: int = 1, sale_id: str = "lamp-sale") -> calls.ReserveRequest:
+    line = Line(sku="lamp", quantity=quantity)
+    return calls.ReserveRequest(sale_id=sale_id, reservation_id=name, buyer_id=f"buyer-{name}", lines=[line])
+
+
+async def open_shards(redis_url: str, shards: int = SHARDS) -> None:
+    """Open blank shards as `init` would, were there a ledger."""
+    connections = RedisConnections(redis_url)
+    store = RedisShards(connections)
+    for shard in range(shards):
+        claimed = await store.claim(shard, "test", 0, False)
+        assert not isinstance(claimed, str), claimed
+        assert await store.adopt(claimed, 1, shards)
+    await connections.close()
+
+
+@asynccontextmanager
+async def calling(address: str) -> AsyncIterator[Caller]:
+    async with grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        yield Caller(channel, InventoryServiceStub(channel), InventoryAdminServiceStub(channel))
+
+
+@asynccontextmanager
+async def served_here(redis_url: str, dsn: str, **changed: Any) -> AsyncIterator[str]:
+    """A server in this process: its address."""
+    settings = Settings(redis_url=redis_url, postgres_dsn=dsn, shards=SHARDS, listeners=2, **changed)
+    server = bootstrap.build_server(settings, metrics.new_registry())
+    yield await server.start("127.0.0.1:0")
+    await server.stop()
+
+
+class ServerProcess(NamedTuple):
+    """A server in a process of its own."""
+
+    process: asyncio.subprocess.Process
+    address: str
+    metrics_url: str
+
+    def terminate(self) -> None:
+        self.process.terminate()
+
+    async def ended(self) -> int:
+        """Its exit code, once it has ended by itself."""
+        return await asyncio.wait_for(self.process.wait(), STOP_S)
+
+
+@asynccontextmanager
+async def served_apart(redis_url: str, dsn: str, **changed: str) -> AsyncIterator[ServerProcess]:
+    """`python -m inventory_service serve`; killed at the end if it has not ended."""
+    environment = {
+        **os.environ,
+        "HOLDFAST_REDIS_URL": redis_url,
+        "HOLDFAST_POSTGRES_DSN": dsn,
+        "HOLDFAST_SHARDS": str(SHARDS),
+        "HOLDFAST_LISTEN": "127.0.0.1:0",
+        "HOLDFAST_METRICS_LISTEN": "127.0.0.1:0",
+        **changed,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "inventory_service", "serve"), env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        told = await asyncio.wait_for(_told_until_listening(process.stderr), START_S)
+        address, url = (re.search(rf"{word}=(\S+)", told) for word in ("address", "url"))
+        assert address is not None, told
+        assert url is not None, told
+        drained = asyncio.create_task(process.stderr.read())  # so that it never waits for a reader
+        yield ServerProcess(process, address[1], url[1])
+        drained.cancel()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _told_until_listening(stream: asyncio.StreamReader) -> str:
+    told = ""
+    while "listening" not in told:
+        line = await stream.readline()
+        assert line, f"the server ended: {told}"
+        told += line.decode()
+    return told
+
+
+class Told(NamedTuple):
+    """What a status of ours says."""
+
+    code: grpc.StatusCode
+    reason: str
+    metadata: dict[str, str]
+    fields: list[str]
+    retries: bool
+    reservation: Reservation | None
+
+
+def told(error: grpc.aio.AioRpcError) -> Told:
+    """Take a status apart; AssertionError if it is not one of ours."""
+    trailers = dict(error.trailing_metadata() or ())
+    assert "grpc-status-details-bin" in trailers, f"not a status of ours: {error}"
+    raw = trailers["grpc-status-details-bin"]
+    assert isinstance(raw, bytes)
+    details = status_pb2.Status.FromString(raw).details
+    info = _detail(details, error_details_pb2.ErrorInfo)
+    assert info is not None, "a status of ours has an ErrorInfo"
+    assert info.domain == "holdfast.inventory"
+    bad = _detail(details, error_details_pb2.BadRequest) or error_details_pb2.BadRequest()
+    return Told(
+        code=error.code(),
+        reason=info.reason.removeprefix("ERROR_REASON_"),
+        metadata=dict(info.metadata),
+        fields=[violation.field for violation in bad.field_violations],
+        retries=_detail(details, error_details_pb2.RetryInfo) is not None,
+        reservation=_detail(details, Reservation),
+    )
+
+
+def _detail(details: Any, kind: type[Kind]) -> Kind | None:
+    """The detail of this type, if there is one."""
+    message = kind()
+    return message if any(packed.Unpack(message) for packed in details) else None
