@@ -110,13 +110,17 @@ class RelayMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, meaning: str) -> Gauge:
-            return Gauge(f"holdfast_{name}", meaning, ["shard"], registry=registry)
+            return Gauge(name, meaning, ["shard"], registry=registry)
 
-        self._serving = gauge("shard_serving", "1: the shard is served; 0: it waits for a take-over or is frozen.")
-        self._outbox = gauge("outbox_commits", "Commits that the outbox holds.")
-        self._unsent = gauge("relay_lag_commits", "Commits that Kafka has not confirmed.")
-        self._unsent_s = gauge("relay_lag_seconds", "Age of the oldest commit that Kafka has not confirmed.")
-        self._unledgered_s = gauge("ledger_lag_seconds", "Age of the oldest commit not known to be in the ledger.")
+        self._serving = gauge(
+            "holdfast_shard_serving", "1: the shard is served; 0: it waits for a take-over or is frozen."
+        )
+        self._outbox = gauge("holdfast_outbox_commits", "Commits that the outbox holds.")
+        self._unsent = gauge("holdfast_relay_lag_commits", "Commits that Kafka has not confirmed.")
+        self._unsent_s = gauge("holdfast_relay_lag_seconds", "Age of the oldest commit that Kafka has not confirmed.")
+        self._unledgered_s = gauge(
+            "holdfast_ledger_lag_seconds", "Age of the oldest commit not known to be in the ledger."
+        )
 
     def show(self, shard: int, backlog: Backlog) -> None:
         """Show where a shard stands."""

@@ -9,7 +9,9 @@ APPLY_SECONDS = Histogram("holdfast_ledger_apply_seconds", "Time that one transa
 APPLY_COMMITS = Histogram(
     "holdfast_ledger_apply_commits", "Commits in one transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
 )
-LAG_SECONDS = Gauge("holdfast_ledger_lag_seconds", "Age of the last commit of a shard when it was applied", ["shard"])
+LAG_SECONDS = Gauge(
+    "holdfast_ledger_applied_age_seconds", "Age of the last commit of a shard when it was applied", ["shard"]
+)
 FROZEN = Gauge("holdfast_ledger_frozen", "1 while the ledger takes nothing of the shard", ["shard"])
 GAPS = Counter("holdfast_ledger_gaps_total", "Deliveries that began beyond the watermark")
 SET_ASIDE = Counter("holdfast_ledger_set_aside_total", "Records and commits put aside with their bytes", ["why"])

@@ -12,8 +12,10 @@ from order_persister import settings as persister_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+PACKAGES = ["inventory_service", "order_persister"]
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+METRICS = OPERATIONS.partition("## Metrics")[2].partition("\n## ")[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -77,3 +79,13 @@ def test_the_settings_page_lists_every_setting():
 
     assert {name: value for name, value in told.items() if name in known} == known
     assert set(told) - set(known) == {"HOLDFAST_ADDRESS"}, "only the command's own variable is in no Settings"
+
+
+def test_the_metrics_table_lists_every_metric():
+    """Whoever sets an alarm up reads the table and not the code."""
+    table = {name.removesuffix("_total") for name in re.findall(r"`(holdfast_\w+)`", METRICS)}
+
+    sources = [path.read_text() for package in PACKAGES for path in (ROOT / package).glob("**/*.py")]
+    made = {name.removesuffix("_total") for text in sources for name in re.findall(r'"(holdfast_[a-z_]+)"', text)}
+
+    assert table == made
