@@ -1,0 +1,200 @@
+"""The server as a process: health, reflection, metrics, and how it ends."""
+
+import asyncio
+import signal
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast_embedded.valkey import Valkey
+
+from tests.integration.served import (
+    NOWHERE,
+    Caller,
+    ServerProcess,
+    calling,
+    open_shards,
+    served_apart,
+    told,
+)
+from tests.servers import StartValkey
+from tests.waiting import eventually
+
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+SERVICES = ("holdfast.inventory.v1.InventoryService", "holdfast.inventory.v1.InventoryAdminService")
+
+
+@pytest.fixture
+async def server(valkey: str, database: str) -> AsyncIterator[ServerProcess]:
+    """A server process with open shards."""
+    await open_shards(valkey)
+    async with served_apart(valkey, database) as server:
+        yield server
+
+
+async def health(caller: Caller, service: str = "") -> int:
+    """What the server says of itself."""
+    answer = await HealthStub(caller.channel).Check(HealthCheckRequest(service=service))
+    return int(answer.status)
+
+
+async def in_flight(caller: Caller, name: str) -> "asyncio.Task[calls.ReserveResponse]":
+    """A Reserve that the server has begun: a later call on the same connection was accepted after it."""
+    call = asyncio.create_task(caller.reserve(name))
+    await asyncio.sleep(0)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await caller.stock.Reserve(calls.ReserveRequest())
+    return call
+
+
+async def test_health_tells_overall_and_by_service(server: ServerProcess) -> None:
+    """Load balancers ask for either."""
+    async with calling(server.address) as caller:
+        assert [await health(caller, name) for name in ("", "liveness", *SERVICES)] == [SERVING] * 4
+        with pytest.raises(grpc.aio.AioRpcError) as unknown:
+            await health(caller, "no.such.Service")
+
+    assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_readiness_follows_the_store_and_liveness_does_not(start_valkey: StartValkey) -> None:
+    """A server without Redis gets no traffic, and is not restarted for it either."""
+    valkey = start_valkey()
+    await open_shards(valkey.address)
+    async with served_apart(valkey.address, NOWHERE) as server, calling(server.address) as caller:
+        valkey.stop()
+
+        async def turned_away() -> bool:
+            return await health(caller) == NOT_SERVING and await health(caller, SERVICES[0]) == NOT_SERVING
+
+        await eventually(turned_away)
+        assert await health(caller, "liveness") == SERVING
+        valkey.start()
+        await eventually(lambda: is_serving(caller))
+
+
+async def is_serving(caller: Caller) -> bool:
+    return await health(caller) == SERVING
+
+
+async def test_reflection_names_the_services(server: ServerProcess) -> None:
+    """A person with grpcurl finds them without the protos."""
+    async with calling(server.address) as caller:
+        asked = iter([ServerReflectionRequest(list_services="")])
+        answer = await ServerReflectionStub(caller.channel).ServerReflectionInfo(asked).read()
+
+    assert set(SERVICES) < {service.name for service in answer.list_services_response.service}
+
+
+async def test_the_metrics_page_counts_calls_batches_and_outcomes(server: ServerProcess) -> None:
+    """By method and code, and by what became of them."""
+    async with calling(server.address) as caller:
+        await caller.create_sale(units=1)
+        await caller.reserve("r-1")
+        await caller.reserve("r-2")
+
+    page = await asyncio.to_thread(lambda: urllib.request.urlopen(server.metrics_url, timeout=5).read().decode())
+
+    service = 'service="holdfast.inventory.v1.InventoryService"'
+    assert f'holdfast_rpc_calls_total{{code="OK",method="Reserve",{service}}} 2.0' in page
+    assert 'holdfast_outcomes_total{outcome="granted"} 1.0' in page
+    assert 'holdfast_outcomes_total{outcome="sold_out"} 1.0' in page
+    assert 'holdfast_batch_requests_count{kind="reserve"}' in page
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_idle_server_ends_at_a_signal(server: ServerProcess, number: signal.Signals) -> None:
+    """Cleanly, with exit code 0."""
+    server.process.send_signal(number)
+
+    assert await server.ended() == 0
+
+
+async def test_calls_in_flight_are_finished_and_new_ones_refused(start_valkey: StartValkey, database: str) -> None:
+    """A deploy must not cost a buyer the answer."""
+    valkey = start_valkey()
+    await open_shards(valkey.address)
+    async with served_apart(valkey.address, database) as server, calling(server.address) as caller:
+        await caller.create_sale()
+        valkey.signal(signal.SIGSTOP)
+        under_way = await in_flight(caller, "r-1")
+
+        server.terminate()
+        async with calling(server.address) as newcomer:
+            await eventually(lambda: is_draining(newcomer))
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await newcomer.reserve("r-2")
+        valkey.signal(signal.SIGCONT)
+
+        assert (await under_way).reservation.state == 1
+        heard = told(refused.value)
+        assert (heard.code, heard.reason, heard.retries) == (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING", True)
+        assert await server.ended() == 0
+
+
+async def is_draining(caller: Caller) -> bool:
+    return await health(caller) == NOT_SERVING
+
+
+async def test_a_second_signal_does_not_wait(start_valkey: StartValkey, database: str) -> None:
+    """Whoever is in a hurry says so twice."""
+    valkey = start_valkey()
+    async with stuck(valkey, database, HOLDFAST_DRAIN_S="60") as (server, caller):
+        await in_flight(caller, "r-1")
+
+        server.terminate()
+        await eventually(lambda: is_draining(caller))
+        server.terminate()
+
+        assert await asyncio.wait_for(server.ended(), 5) == 0
+
+
+async def test_a_drain_has_an_end(start_valkey: StartValkey, database: str) -> None:
+    """A store that hangs must not hold a deploy up."""
+    valkey = start_valkey()
+    async with stuck(valkey, database, HOLDFAST_DRAIN_S="0.2") as (server, caller):
+        under_way = await in_flight(caller, "r-1")
+
+        server.terminate()
+
+        assert await asyncio.wait_for(server.ended(), 5) == 0
+        with pytest.raises(grpc.aio.AioRpcError):
+            await under_way
+
+
+@asynccontextmanager
+async def stuck(valkey: Valkey, dsn: str, **settings: str) -> AsyncIterator[tuple[ServerProcess, Caller]]:
+    """A server whose store takes requests and never answers."""
+    await open_shards(valkey.address)
+    async with served_apart(valkey.address, dsn, **settings) as server, calling(server.address) as caller:
+        await caller.create_sale()
+        valkey.signal(signal.SIGSTOP)
+        yield server, caller
+
+
+async def test_a_server_for_another_number_of_shards_does_not_start(valkey: str) -> None:
+    """It would look for every sale in the wrong shard."""
+    await open_shards(valkey, shards=2)
+
+    with pytest.raises(AssertionError, match=r"HOLDFAST_SHARDS is 3, and Redis was laid out for 2"):
+        async with served_apart(valkey, NOWHERE, HOLDFAST_SHARDS="3"):
+            pass
+
+
+async def test_a_server_starts_while_everything_is_away() -> None:
+    """An outage is not a failure, and order of starting is nobody's business."""
+    async with served_apart("redis://127.0.0.1:1/0", NOWHERE) as server, calling(server.address) as caller:
+        assert await health(caller) == NOT_SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await caller.reserve("r-1")
+        server.terminate()
+
+        assert told(refused.value).reason == "STORE_UNREACHABLE"
+        assert await server.ended() == 0
