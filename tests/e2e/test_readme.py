@@ -1,0 +1,40 @@
+"""The README's example does what the README says, on the stack that the README starts."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from holdfast_embedded.stack import DEFAULT_LISTEN, Stack
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """A whole stack, as `holdfast up` runs it, at a port of its own: where calls are taken."""
+    with Stack(tmp_path / "data", {}, say=print, listen="127.0.0.1:0") as stack:
+        stack.wait_ready()
+        yield stack.addresses.listen
+
+
+def test_the_example_runs_as_written(address: str):
+    """It is the first thing that a newcomer tries, and he may well try it twice."""
+    example = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]
+    assert example.count(DEFAULT_LISTEN) == 1
+
+    runs = [run(example.replace(DEFAULT_LISTEN, address)) for _ in range(2)]
+
+    assert runs == ["reservation\n", "reservation\n"]
+
+
+def run(program: str) -> str:
+    """Run Python text in a process of its own and return what it printed."""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
