@@ -1,11 +1,10 @@
-"""What the fixtures of the three servers are made of: clean Valkeys, databases and migrations.
+"""What the fixtures of the three servers are made of: empty Valkeys and fresh databases.
 
 Everything here takes an address, so a real server may stand behind it as well as an embedded one.
 """
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -14,7 +13,8 @@ from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.valkey import Valkey
 from redis.asyncio import Redis
 
-MIGRATIONS = Path(__file__).parent.parent / "order_persister" / "migrations"
+from order_persister.migrator import migrate
+
 TEMPLATE = "holdfast_migrated"
 CONNECT_S = 10.0
 
@@ -36,13 +36,6 @@ async def make_template(dsn: str) -> None:
         await admin.execute(f"drop database if exists {TEMPLATE} with (force)")
         await admin.execute(f"create database {TEMPLATE}")
     await migrate(database_dsn(dsn, TEMPLATE))
-
-
-async def migrate(dsn: str) -> None:
-    """Run every migration, in the order of their numbers."""
-    async with connected(dsn) as connection:
-        for script in sorted(MIGRATIONS.glob("*.sql")):
-            await connection.execute(script.read_text())
 
 
 @asynccontextmanager

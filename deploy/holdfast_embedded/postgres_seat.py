@@ -53,21 +53,31 @@ def wheel_programs() -> Path:
 def seat_of_another_user(data_dir: Path, wheel: Path) -> Seat:
     """Give root up for an ordinary user, with a copy of the programs beside the data, for a venv is often private."""
     user = ordinary_user()
-    copy = data_dir / INSTALL
+    copy = data_dir / "programs"
     if not copy.exists():
-        unfinished = data_dir / f"{INSTALL}.new"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(wheel.parent, unfinished, symlinks=True)
-        unfinished.rename(copy)
+        copy_wheel(wheel, copy)
     os.chown(data_dir, user.pw_uid, user.pw_gid)
     identity = f"{user.pw_uid}:{user.pw_gid}"
-    if not runs(identity, [copy / "bin" / "postgres", "--version"]):
+    programs = copy / PACKAGE / INSTALL / "bin"
+    if not runs(identity, [programs / "postgres", "--version"]):
         raise NoSeat(
             f"PostgreSQL refuses to run as root, user namespaces are off here, and the user {user.pw_name!r} cannot "
             f"reach {data_dir}. Choose a --data-dir whose parents everybody may enter, run as an ordinary user, or "
             "set HOLDFAST_POSTGRES_DSN to a PostgreSQL of your own."
         )
-    return Seat(identity, copy / "bin")
+    return Seat(identity, programs)
+
+
+def copy_wheel(wheel: Path, target: Path) -> None:
+    """Copy the programs and the libraries that the wheel keeps beside its package, at the same distance."""
+    package = wheel.parent.parent
+    unfinished = target.with_suffix(".new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(wheel.parent, unfinished / PACKAGE / INSTALL, symlinks=True)
+    libraries = package.with_suffix(".libs")
+    if libraries.exists():  # on Linux; on a Mac they are inside
+        shutil.copytree(libraries, unfinished / libraries.name)
+    unfinished.rename(target)
 
 
 def ordinary_user() -> pwd.struct_passwd:

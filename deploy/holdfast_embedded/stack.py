@@ -17,7 +17,7 @@ from holdfast_embedded.ports import free_port
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.process import Process
 from holdfast_embedded.program import Plan, Program
-from holdfast_embedded.readiness import find_missing
+from holdfast_embedded.readiness import find_missing, is_listening
 from holdfast_embedded.server import Server
 from holdfast_embedded.supervisor import Supervisor, describe_end
 from holdfast_embedded.valkey import Valkey
@@ -26,7 +26,7 @@ DEFAULT_SHARDS = 16
 EMBEDDED_SERVERS = 3
 DEFAULT_LISTEN = "127.0.0.1:50051"
 SERVER_GRACE_S = 15.0
-CLIENT_GRACE_S = 5.0  # for a program whose broker is gone; what it had in hand is sent again
+CLIENT_GRACE_S = 2.0  # for a program whose broker is gone: it may hang, and what it had in hand is sent again
 READY_POLL_S = 0.1
 # What fits the embedded broker: it keeps 5 MiB a partition, and nobody should wait long for a killed consumer.
 EMBEDDED_BROKER_SETTINGS = {"HOLDFAST_RELAY_WINDOW_BYTES": "2097152", "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3"}
@@ -75,7 +75,11 @@ class Stack:
         self._ready = False
 
     def __enter__(self) -> "Stack":
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -206,7 +210,10 @@ class Stack:
 
     def _start(self) -> None:
         self._held.enter_context(self.data_dir.held())
+        self.data_dir.tell_nothing()
         self.data_dir.open_book(self.shards)
+        if is_listening(self._listen):  # a server of ours would share the port with it, and the calls
+            raise StackFailed(f"somebody listens on {self._listen} already; choose another address with --listen")
         for server in self._servers.values():
             self._go_on()
             self._supervisor.start(server)

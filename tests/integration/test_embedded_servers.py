@@ -3,13 +3,18 @@
 import os
 import signal
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
+import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from holdfast_embedded import postgres_seat
 from holdfast_embedded.broker import TOPICS, Broker
 from holdfast_embedded.postgres import Postgres
+from holdfast_embedded.postgres_seat import NoSeat, runs, wheel_programs
 from holdfast_embedded.server import ServerFailed
 from holdfast_embedded.valkey import Valkey
 from redis.asyncio import Redis
@@ -74,6 +79,37 @@ async def test_postgres_changes_no_permission_above_its_data(tmp_path: Path) -> 
 
     assert modes(watched) == before
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+async def test_postgres_runs_as_another_user_where_namespaces_are_refused(
+    monkeypatch: pytest.MonkeyPatch, reachable: Path
+) -> None:
+    """Not every kernel lets root make a user namespace; then a copy of the programs runs without root's rights."""
+    refuse_namespaces(monkeypatch)
+    server = Postgres(reachable / "postgres")
+    wheel_before = modes([wheel_programs()])
+
+    server.start()
+
+    async with connected(server.address) as connection:
+        assert await connection.fetchval("select 1") == 1
+    assert psutil.Process(server.pid).uids().real != 0
+    server.stop()
+    assert modes([wheel_programs()]) == wheel_before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+async def test_postgres_says_what_to_do_where_it_cannot_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No permission is changed to make it run; the person decides."""
+    refuse_namespaces(monkeypatch)
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+
+    with pytest.raises(NoSeat, match=r"cannot reach .*--data-dir.*HOLDFAST_POSTGRES_DSN"):
+        Postgres(private / "postgres").start()
+
+    assert modes([private]) == {private: 0o700}
 
 
 async def test_postgres_takes_no_half_made_cluster_for_whole(tmp_path: Path) -> None:
@@ -141,6 +177,21 @@ async def test_a_stopped_server_is_killed_after_the_grace_period(start_valkey: S
     server.stop(grace_s=0.1)
 
     assert not server.is_running
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that every user can enter; pytest's own ones are private."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def refuse_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every attempt to run as root's guest fail, as such a kernel does."""
+    monkeypatch.setattr(
+        postgres_seat, "runs", lambda identity, command: identity != "guest" and runs(identity, command)
+    )
 
 
 def modes(folders: list[Path]) -> dict[Path, int]:
