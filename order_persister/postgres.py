@@ -93,7 +93,8 @@ def judged() -> Iterator[None]:
         if trouble(error.sqlstate) is Trouble.FOR_GOOD:
             raise Broken(_told(error)) from error
         raise Passing(f"{type(error).__name__}: {error}") from error
-    except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
+        # InternalClientError: Postgres had said goodbye on a connection that lay idle, and asyncpg used it once more.
         raise Passing(f"{type(error).__name__}: {error}") from error
 
 

@@ -1,0 +1,282 @@
+"""What a run of commits comes to: transfers, final rows and dead letters."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+from holdfast.inventory.v1.commit_pb2 import CommitBody
+from holdfast.inventory.v1.events_pb2 import ReservationFact
+from holdfast.inventory.v1.reservation_pb2 import CompensationReason
+from hypothesis import given
+from hypothesis import strategies as st
+
+from order_persister.chain import Taken
+from order_persister.facts import JournalCommit, RefusedAt, facts_from
+from order_persister.fold import (
+    BEFORE,
+    Created,
+    Entry,
+    Letter,
+    Order,
+    Refusal,
+    deltas_from,
+    entries_of_orders,
+    entries_of_sales,
+    first_confirm,
+    letter_moves_from,
+    letters_from,
+    orders_from,
+    sales_from,
+)
+from order_persister.refusals import refused_without_trying, reused
+from order_persister.rows import ReservationRow, final_rows, lines_of
+from tests.commits import COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETURNED, SALE, TENANT, FakeShard, Made
+
+BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
+AT_MAKING = Refusal(0, BLOCKED, "blocked", at_making=True)
+AT_CONFIRM = Refusal(1, BLOCKED, "blocked", at_making=False)
+
+
+def taken(commits: list[Made]) -> list[Taken]:
+    return [Taken(c.epoch, c.seq, c.payload, c.hash, CommitBody.FromString(c.payload)) for c in commits]
+
+
+def transfers(shard: FakeShard, refusal: Refusal | None = None) -> list[tuple[str, str, int]]:
+    orders = orders_from(taken(shard.commits))
+    refusals = dict.fromkeys(orders, refusal) if refusal else {}
+    return [(e.from_account, e.to_account, e.quantity) for e in entries_of_orders(orders.values(), refusals)]
+
+
+MOVES = [
+    ([HELD], ["available>held"]),
+    ([CONFIRMED], ["available>sold"]),
+    ([RELEASED], []),
+    ([HELD, HELD], ["available>held"]),
+    ([HELD, CONFIRMED], ["available>held", "held>sold"]),
+    ([HELD, RELEASED], ["available>held", "held>available"]),
+    ([HELD, EXPIRED], ["available>held", "held>available"]),
+    ([HELD, CONFIRMED, RETURNED], ["available>held", "held>sold", "sold>available"]),
+    ([HELD, CONFIRMED, COMPENSATED], ["available>held", "held>sold", "sold>available"]),
+]
+REFUSED_AT_MAKING = [
+    ([HELD], ["available>refused"]),
+    ([CONFIRMED], ["available>refused"]),
+    ([HELD, CONFIRMED], ["available>refused"]),
+    ([HELD, CONFIRMED, COMPENSATED], ["available>refused", "refused>available"]),
+    ([HELD, RELEASED], ["available>refused", "refused>available"]),
+    ([HELD, EXPIRED], ["available>refused", "refused>available"]),
+    ([RELEASED], []),
+]
+REFUSED_AT_CONFIRM = [
+    ([HELD, CONFIRMED], ["available>held", "held>refused"]),
+    ([HELD, CONFIRMED, COMPENSATED], ["available>held", "held>refused", "refused>available"]),
+    ([HELD, CONFIRMED, RETURNED], ["available>held", "held>refused", "refused>available"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "states", "expected"),
+    [
+        *((None, *case) for case in MOVES),
+        *((AT_MAKING, *case) for case in REFUSED_AT_MAKING),
+        *((AT_CONFIRM, *case) for case in REFUSED_AT_CONFIRM),
+    ],
+)
+def test_an_order_moves_its_units_between_accounts(
+    refusal: Refusal | None, states: list[int], expected: list[str]
+) -> None:
+    """Each step is one transfer a line; nothing of a refused order moves but back to available."""
+    shard = FakeShard()
+    for state in states:
+        shard.moves(("r-1", state), lamp=2)
+
+    assert transfers(shard, refusal) == [(*move.split(">"), 2) for move in expected]
+
+
+def test_stock_comes_from_outside() -> None:
+    """An item without units moves none, for a transfer has a quantity."""
+    shard = FakeShard()
+    shard.open_sale(bulb=0, lamp=5)
+
+    [entry] = entries_of_sales(sales_from(taken(shard.commits)))
+
+    assert entry == Entry(1, 1, 0, 1, TENANT, SALE, "lamp", None, "external", "available", 5)
+
+
+def test_deltas_sum_what_the_transfers_of_an_item_come_to() -> None:
+    """One statement books a run, whatever went to and fro in it."""
+    shard = FakeShard()
+    shard.moves(("r-1", HELD), ("r-2", HELD), lamp=2)
+    shard.moves(("r-1", CONFIRMED), ("r-2", EXPIRED))
+
+    deltas = deltas_from(entries_of_orders(orders_from(taken(shard.commits)).values(), {}))
+
+    assert deltas == {(TENANT, SALE, "lamp"): {"available": -2, "held": 0, "sold": 2}}
+
+
+def test_the_final_row_says_where_the_order_was_made_and_where_it_stands() -> None:
+    """An order that a run makes and confirms is one row, made as confirmed."""
+    shard = FakeShard()
+    shard.moves(("r-0", HELD))
+    shard.moves(("r-1", HELD), ("r-2", HELD), bulb=1, lamp=2)
+    shard.moves(("r-2", CONFIRMED))
+    orders = orders_from(taken(shard.commits[1:]))
+
+    rows = final_rows(orders.values(), {})
+
+    assert [(row.reservation_id, row.state, row.revision) for row in rows.made] == [
+        ("r-1", "HELD", 1),
+        ("r-2", "CONFIRMED", 2),
+    ]
+    confirmed = rows.made[1]
+    assert (confirmed.created, (confirmed.epoch, confirmed.seq, confirmed.index)) == (Created(1, 2, 1), (1, 3, 0))
+    assert [line[3:] for line in lines_of([confirmed], orders)] == [("bulb", 1, 1, 0), ("lamp", 2, 2, 0)]
+
+
+def test_an_order_refused_at_its_making_has_no_row_until_it_ends() -> None:
+    """While the refusal is open the id is not the ledger's; afterwards the row tells what became of it."""
+    shard = FakeShard()
+    shard.moves(("r-1", HELD))
+    orders = orders_from(taken(shard.commits))
+    assert final_rows(orders.values(), dict.fromkeys(orders, AT_MAKING)) == final_rows([], {})
+
+    shard.moves(("r-1", COMPENSATED))
+    orders = orders_from(taken(shard.commits))
+    rows = final_rows(orders.values(), dict.fromkeys(orders, AT_MAKING))
+
+    assert rows.made == []
+    [row] = rows.closed
+    assert (row.state, row.ledger_state, row.compensation_reason) == ("COMPENSATED", "REFUSED", "BUYER_BLOCKED")
+
+
+def test_a_refused_spent_id_is_settled_at_birth() -> None:
+    """It holds nothing, so there is nothing to give back."""
+    shard = FakeShard()
+    shard.spend("r-1")
+    orders = orders_from(taken(shard.commits))
+
+    [letter] = letters_from(orders.values(), dict.fromkeys(orders, reused()))
+
+    assert (letter.is_open, letter.needs_compensation, letter.reservation_state) == (False, False, "RELEASED")
+
+
+def test_a_note_with_a_nul_refuses_no_order() -> None:
+    """Postgres takes no NUL in a text, and a caller's words must never freeze a shard."""
+    shard = FakeShard()
+    shard.moves(("r-1", HELD))
+    orders = orders_from(taken(shard.commits))
+    next(iter(orders.values())).steps[0].change.note = "a\0b"
+
+    assert final_rows(orders.values(), {}).made[0].note == "a\N{REPLACEMENT CHARACTER}b"
+
+
+def test_facts_say_refused_from_the_refused_change_on() -> None:
+    """What happened before it stays recorded."""
+    shard = FakeShard()
+    for state in (HELD, CONFIRMED, COMPENSATED):
+        shard.moves(("r-1", state))
+    commits = [JournalCommit(c.epoch, c.seq, c.body) for c in taken(shard.commits)]
+
+    facts = [fact_of(fact.value) for fact in facts_from(0, commits, {Created(1, 1, 0): RefusedAt(1, 2, 0, BLOCKED)})]
+
+    assert [fact.reservation.ledger_state for fact in facts] == [2, 3, 3]
+    assert [fact.reservation.compensation_reason for fact in facts] == [0, BLOCKED, BLOCKED]
+    assert [(fact.position.seq, fact.previous_state) for fact in facts] == [(1, 0), (2, HELD), (3, CONFIRMED)]
+    assert [fact.reservation.lines[0].confirmed_quantity for fact in facts] == [0, 1, 0]
+
+
+def fact_of(value: bytes) -> ReservationFact:
+    return ReservationFact.FromString(value)
+
+
+@dataclass
+class PaperLedger:
+    """Keeps what the pure functions say, as Postgres would. Some confirms are refused, and the buyer `blocked` is."""
+
+    bad_confirms: frozenset[str]
+    rows: dict[tuple[str, str, str], ReservationRow] = field(default_factory=dict)
+    entries: Counter[Entry] = field(default_factory=Counter)
+    letters: dict[Created, Letter] = field(default_factory=dict)
+
+    def apply(self, run: list[Taken]) -> None:
+        orders = orders_from(run)
+        refusals = self._refusals(orders)
+        rows = final_rows(orders.values(), refusals)
+        for row in [*rows.made, *rows.moved]:
+            self.rows[row[:3]] = row
+        for mark in rows.marked:
+            marked = self.rows[mark[:3]]._replace(ledger_state="REFUSED", compensation_reason=mark.compensation_reason)
+            self.rows[mark[:3]] = marked
+        for row in rows.closed:
+            self.rows.setdefault(row[:3], row)
+        self.entries.update(entries_of_orders(orders.values(), refusals))
+        for letter in letters_from(orders.values(), refusals):
+            self.letters[Created(*letter[:3])] = letter._replace(lines=[])
+        for move in letter_moves_from(orders.values(), refusals):
+            letter = self.letters[Created(*move[:3])]
+            self.letters[Created(*move[:3])] = letter._replace(
+                is_open=move.is_open, reservation_state=move.reservation_state
+            )
+
+    def _refusals(self, orders: dict[Created, Order]) -> dict[Created, Refusal]:
+        earlier = {
+            created: Refusal(BEFORE, BLOCKED, letter.detail, letter[10:13] == created)
+            for created, letter in self.letters.items()
+            if letter.is_open
+        }
+        refusals = refused_without_trying(orders.values(), earlier, {(TENANT, "blocked"): "fraud"})
+        for created, order in orders.items():
+            known = self.rows.get(order.key)
+            confirm = first_confirm(order.steps)
+            if created in refusals:
+                continue
+            if order.is_new and known is not None and known.created != created:
+                refusals[created] = reused()
+            elif not order.is_new and confirm is not None and order.reservation_id in self.bad_confirms:
+                refusals[created] = Refusal(confirm, BLOCKED, "broken", at_making=False)
+        return refusals
+
+
+IDS = ["r-0", "r-1", "r-2", "r-3", "new-0", "new-1"]
+NEXT_STATES = {
+    0: [HELD, CONFIRMED],
+    HELD: [CONFIRMED, RELEASED, EXPIRED, COMPENSATED],
+    CONFIRMED: [COMPENSATED, RETURNED],
+}
+
+
+@given(
+    moves=st.lists(st.tuples(st.sampled_from(IDS), st.integers(0, 3), st.booleans()), max_size=30),
+    bad_confirms=st.frozensets(st.sampled_from(IDS[:4])),
+    blocked=st.frozensets(st.sampled_from(IDS)),
+)
+def test_folding_a_run_at_once_equals_folding_it_commit_by_commit(
+    moves: list[tuple[str, int, bool]], bad_confirms: frozenset[str], blocked: frozenset[str]
+) -> None:
+    """How Kafka cuts a history into batches is chance, and must not show in the books."""
+    shard = FakeShard()
+    for reservation_id in IDS[:4]:
+        shard.moves((reservation_id, HELD), buyer="good")
+    at_once, one_by_one = PaperLedger(bad_confirms), PaperLedger(bad_confirms)
+    for ledger in (at_once, one_by_one):
+        ledger.apply(taken(shard.commits))
+    before = len(shard.commits)
+    for reservation_id, choice, forget in moves:
+        make_any_move(shard, reservation_id, choice, forget, "blocked" if reservation_id in blocked else "good")
+
+    run = taken(shard.commits[before:])
+    at_once.apply(run)
+    for commit in run:
+        one_by_one.apply([commit])
+
+    assert at_once == one_by_one
+
+
+def make_any_move(shard: FakeShard, reservation_id: str, choice: int, forget: bool, buyer: str) -> None:
+    """Move a reservation to one of the states that it may take, or let the record of an ended one leave."""
+    known = shard.known.get(reservation_id)
+    states = NEXT_STATES.get(known.state if known else 0, [])
+    if states:
+        shard.moves((reservation_id, states[choice % len(states)]), buyer=buyer)
+    elif forget:
+        shard.forget(reservation_id)
