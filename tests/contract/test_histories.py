@@ -15,11 +15,11 @@ from tests.contract.bodies import FIRST_MOMENT_MS, ScriptsBody, ShelfBody, Whole
 from tests.contract.ledger import assert_books_add_up
 from tests.servers import flush
 
-SALES = [SaleKey("default", f"sale-{number}") for number in range(3)]
+SALES = [SaleKey("default", f"sale-{number}") for number in range(2)]
 OUTBOX_LIMIT = 30
 
 sales = st.sampled_from(SALES)
-names = st.sampled_from([f"r-{number}" for number in range(8)])
+names = st.sampled_from([f"r-{number}" for number in range(5)])
 skus = st.sampled_from(["lamp", "shade", "vase"])
 positions = st.builds(Position, st.just(0), st.integers(1, 2), st.integers(1, 40), st.integers(0, 2))
 
@@ -145,7 +145,7 @@ class Histories(RuleBasedStateMachine):
             assert await self.scripts.first_due(key) == min(ends.values(), default=float("inf"))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)  # passing takes seconds; a failure is first made as short as it can be
 def test_both_bodies_live_the_same_histories(shared_valkey: str) -> None:
     """One rule, two bodies: whatever is asked, in whatever order, nobody could tell which one answered."""
     with asyncio.Runner() as runner:
@@ -153,7 +153,7 @@ def test_both_bodies_live_the_same_histories(shared_valkey: str) -> None:
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=60,
+                max_examples=80,
                 stateful_step_count=40,
                 deadline=None,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

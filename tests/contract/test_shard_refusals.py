@@ -1,0 +1,131 @@
+"""When the scripts serve nobody: a blank, foreign, claimed or frozen shard, an old epoch, a full Redis."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+
+from inventory_service.adapters.redis_keys import shard_keys
+from inventory_service.adapters.redis_scripts import load_script
+from inventory_service.domain.requests import Position
+from inventory_service.domain.verdicts import Granted, Refusal
+from tests.contract.bodies import ScriptsBody, WholeStock, load_script_on_test_clock
+from tests.contract.requests import SALE, compensate, confirm, create, release, reserve
+
+META = shard_keys(0).meta
+NOT_SERVING = ErrorReason.ERROR_REASON_SHARD_NOT_SERVING
+
+CALLS: dict[str, Callable[[WholeStock], Awaitable[object]]] = {
+    "reserve": lambda stock: stock.reserve(reserve("r-2")),
+    "replay": lambda stock: stock.reserve(reserve("r-1")),
+    "confirm": lambda stock: stock.confirm(confirm("r-1")),
+    "release": lambda stock: stock.release(release("r-1")),
+    "spend": lambda stock: stock.release(release("r-9", spend_id=True)),
+    "expire": lambda stock: stock.expire(0),
+    "compensate": lambda stock: stock.compensate(compensate("r-1", Position(0, 1, 2, 0))),
+    "create_sale": lambda stock: stock.create_sale(create(sale=SALE._replace(sale_id="other"))),
+    "forget": lambda stock: stock.forget(SALE, 0),
+    "find_reservation": lambda stock: stock.find_reservation(SALE, "r-1"),
+    "find_sale": lambda stock: stock.find_sale(SALE),
+    "sales": lambda stock: stock.sales(0),
+}
+
+STATES = {
+    "another process": ["HSET", META, "owner", "the-one-before-the-restart"],
+    "claimed": ["HSET", META, "claim", "token"],
+    "frozen": ["HSET", META, "frozen", "HASH_DIFFERS: why"],
+    "blank": ["DEL", META],
+    "an older epoch": ["HSET", META, "epoch", "0"],
+}
+
+
+async def a_hold_and_an_overdue_one(scripts: ScriptsBody) -> None:
+    """So that every call would have something to change."""
+    await scripts.stock.create_sale(create())
+    await scripts.stock.reserve(reserve("r-1"))
+    await scripts.stock.reserve(reserve("r-0", ttl_ms=1000))
+    await scripts.tick(1000)
+    await scripts.settle_up_to(3)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
+async def test_a_shard_that_may_not_serve_answers_and_changes_nothing(
+    scripts: ScriptsBody, state: list[str], call: Callable[[WholeStock], Awaitable[object]]
+) -> None:
+    """Promise 7: until a take-over has held it against the ledger, nothing in it is believed, not even a read."""
+    await a_hold_and_an_overdue_one(scripts)
+    await scripts.ask(*state)
+    kept = await scripts.contents()
+
+    answer = await call(scripts.stock)
+
+    frozen = {"frozen_reason": "HASH_DIFFERS: why"} if "frozen" in state else {}
+    assert answer == Refusal(NOT_SERVING, frozen)
+    assert await scripts.contents() == kept
+
+
+async def test_a_newer_epoch_is_adopted_and_the_call_repeated(scripts: ScriptsBody) -> None:
+    """The server learns of a take-over from Redis itself; nothing was done under the old epoch."""
+    await scripts.stock.create_sale(create())
+    await scripts.ask("HSET", META, "epoch", 7, "seq", 0)
+
+    answer = await scripts.stock.reserve(reserve("r-1"))
+
+    assert isinstance(answer, Granted)
+    assert answer.reservation.created == Position(0, 7, 1, 0)
+    assert scripts.epochs.of(0) == 7
+
+
+async def test_an_epoch_below_the_highest_heard_of_is_not_served(scripts: ScriptsBody) -> None:
+    """A Redis that fell back to an older copy of its files names an epoch that this server has outlived."""
+    await a_hold_and_an_overdue_one(scripts)
+    scripts.epochs.heard(0, 2)
+    kept = await scripts.contents()
+
+    answers = [await call(scripts.stock) for call in CALLS.values()]
+
+    assert answers == [Refusal(NOT_SERVING)] * len(CALLS)
+    assert await scripts.contents() == kept
+
+
+async def test_scripts_that_redis_forgot_are_loaded_again(scripts: ScriptsBody) -> None:
+    """A restart or SCRIPT FLUSH costs one round trip, not an answer."""
+    await scripts.stock.create_sale(create())
+    await scripts.ask("SCRIPT", "FLUSH")
+
+    answer = await scripts.stock.reserve(reserve("r-1"))
+
+    assert isinstance(answer, Granted)
+    sha = load_script_on_test_clock("reserve").sha
+    assert await scripts.ask("SCRIPT", "EXISTS", sha) == [1]
+
+
+async def test_a_full_redis_refuses_reserve_and_takes_give_backs(scripts: ScriptsBody) -> None:
+    """At maxmemory Reserve says LEDGER_BEHIND before anything is written; settling and compensating go on."""
+    await scripts.stock.create_sale(create())
+    held = [await scripts.stock.reserve(reserve(f"r-{number}")) for number in range(3)]
+    assert isinstance(held[2], Granted)
+    kept = await scripts.contents()
+    await scripts.ask("CONFIG", "SET", "maxmemory", 1)
+    try:
+        refused = await scripts.stock.reserve(reserve("r-3"))
+        kept_afterwards = await scripts.contents()
+        settled = await scripts.stock.settle_many(0, [confirm("r-0"), release("r-1")])
+        compensated = await scripts.stock.compensate(compensate("r-2", held[2].reservation.created))
+        read = await scripts.stock.find_sale(SALE)
+    finally:
+        await scripts.ask("CONFIG", "SET", "maxmemory", 0)
+
+    assert refused == Refusal(ErrorReason.ERROR_REASON_LEDGER_BEHIND)
+    assert kept_afterwards == kept
+    assert all(isinstance(answer, Granted) for answer in settled)
+    assert compensated is True
+    assert not isinstance(read, Refusal)
+
+
+async def test_each_script_runs_on_the_clock_of_redis(scripts: ScriptsBody) -> None:
+    """The swapped clock of this suite is the only difference: the real lines are there once in every script."""
+    for name in ("reserve", "settle", "expire", "compensate", "adjust", "read", "sales", "forget"):
+        assert load_script(name).text.count("redis.call('TIME')") == 1
+        assert load_script_on_test_clock(name).text.count("redis.call('TIME')") == 0

@@ -1,0 +1,224 @@
+"""Connections that know whom they speak to, never send twice and are never out of step; scripts on real time."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast_embedded.ports import free_port
+
+from inventory_service.adapters import redis_connections
+from inventory_service.adapters.redis_connections import OutcomeUnknown, RedisConnections, connect
+from inventory_service.adapters.redis_keys import shard_keys
+from inventory_service.adapters.redis_scripts import Epochs, RedisScripts, ScriptFailed, script_from_text
+from inventory_service.adapters.redis_stock import RedisStock
+from inventory_service.domain.requests import CreateSale, Line, Reserve, SaleKey
+from inventory_service.domain.shards import StoreUnreachable
+from inventory_service.domain.verdicts import Granted, Refusal
+from tests.servers import StartValkey
+
+SALE = SaleKey("default", "lamp-sale")
+LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),))
+RESERVE = Reserve(SALE, "r-1", "b-1", (Line("lamp", 1),), None)
+
+
+async def open_shard(url: str) -> None:
+    """Let shard 0 serve for the Redis process at `url`."""
+    connection = await connect(url)
+    await connection.ask("HSET", shard_keys(0).meta, "epoch", 1, "seq", 0, "owner", connection.run_id)
+    await connection.close()
+
+
+def stock_at(url: str) -> RedisStock:
+    """The stock of one shard."""
+    return RedisStock(RedisScripts(RedisConnections(url, size=2), Epochs()), shards=1, outbox_limit=1000)
+
+
+class Wire:
+    """A TCP relay between us and Redis that can swallow replies."""
+
+    def __init__(self) -> None:
+        self.swallows = False
+        self.requests = b""
+
+    @asynccontextmanager
+    async def to(self, url: str) -> AsyncIterator[str]:
+        """Listen on a port of its own and pass everything on; yields the URL to use instead."""
+        target = urlsplit(url)
+
+        async def serve(ours: asyncio.StreamReader, to_us: asyncio.StreamWriter) -> None:
+            theirs, to_them = await asyncio.open_connection(target.hostname, target.port)
+            await asyncio.gather(self._pump(ours, to_them, self._note), self._pump(theirs, to_us, self._reply))
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server:
+            yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+
+    async def _pump(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, see: Callable[[bytes], bytes | None]
+    ) -> None:
+        while (seen := see(await source.read(65536))) is not None and not source.at_eof():
+            target.write(seen)
+        target.close()
+
+    def _note(self, request: bytes) -> bytes:
+        self.requests += request
+        return request
+
+    def _reply(self, reply: bytes) -> bytes | None:
+        return None if self.swallows else reply
+
+
+async def test_a_reply_that_never_came_is_unknown_and_nothing_is_sent_twice(valkey: str) -> None:
+    """Redis has done it; the caller hears OUTCOME_UNKNOWN, repeats with the same id, and hears its first answer."""
+    await open_shard(valkey)
+    wire = Wire()
+    async with wire.to(valkey) as url:
+        stock = stock_at(url)
+        await stock.create_sale(LAMPS)
+        await stock.reserve(RESERVE._replace(reservation_id="r-0"))
+        wire.swallows, wire.requests = True, b""
+
+        lost = await stock.reserve(RESERVE)
+        wire.swallows, sent = False, wire.requests
+        again = await stock.reserve(RESERVE)
+
+    assert lost == Refusal(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN)
+    assert sent.count(b"EVALSHA") == 1
+    assert isinstance(again, Granted)
+    assert again.replayed
+
+
+async def test_a_read_that_got_no_reply_did_nothing(valkey: str) -> None:
+    """OUTCOME_UNKNOWN is for calls that may have changed something."""
+    await open_shard(valkey)
+    wire = Wire()
+    async with wire.to(valkey) as url:
+        stock = stock_at(url)
+        await stock.find_sale(SALE)
+        wire.swallows = True
+
+        assert await stock.find_sale(SALE) == Refusal(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
+
+
+async def test_where_nobody_listens_nothing_was_done(valkey: str) -> None:
+    """STORE_UNREACHABLE, for every kind of call."""
+    stock = stock_at(f"redis://127.0.0.1:{free_port()}/0")
+
+    unreachable = Refusal(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
+    assert await stock.reserve(RESERVE) == unreachable
+    assert await stock.find_sale(SALE) == unreachable
+    assert await stock.expire(0) == unreachable
+
+
+async def test_a_reply_that_is_late_ends_the_connection(valkey: str) -> None:
+    """The late reply must not be read as the answer to the next call."""
+    connections = RedisConnections(valkey, size=1)
+    async with connections.lend() as connection:
+        await connection.ask("SET", "answer", "ours")
+
+    with pytest.raises(OutcomeUnknown):
+        async with connections.lend() as connection:
+            await connection.ask("BLPOP", "never", "0.2", timeout_s=0.05)
+
+    async with connections.lend() as connection:
+        assert await connection.ask("GET", "answer") == b"ours"
+
+
+async def test_a_cancelled_call_leaves_no_connection_out_of_step(valkey: str) -> None:
+    """A caller may go at any moment; whoever comes next hears its own answer."""
+    connections = RedisConnections(valkey, size=1)
+
+    async def ask(*command: str) -> object:
+        async with connections.lend() as connection:
+            return await connection.ask(*command)
+
+    for pause in (0, 0, 0.001, 0.002):
+        slow = asyncio.create_task(ask("EVAL", "for i = 1, 1e6 do end return 'slow'", "0"))
+        await asyncio.sleep(pause)
+        slow.cancel()
+        assert await ask("ECHO", f"after {pause}") == f"after {pause}".encode()
+
+
+async def test_a_restarted_redis_is_another_process(start_valkey: StartValkey) -> None:
+    """Idle connections are found dead before they are used, and the new one knows the new run_id: NOT_SERVING."""
+    server = start_valkey()
+    await open_shard(server.address)
+    stock = stock_at(server.address)
+    await stock.create_sale(LAMPS)
+
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.start)
+
+    assert await stock.reserve(RESERVE) == Refusal(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
+
+
+async def test_a_script_that_breaks_is_a_surprise(valkey: str) -> None:
+    """Our own bug is no refusal; the connection stays good, for Redis replied."""
+    await open_shard(valkey)
+    broken = script_from_text("broken", "#!lua\nerror('no')")
+    connections = RedisConnections(valkey, size=1)
+    scripts = RedisScripts(connections, Epochs(), load=lambda name: broken)
+
+    with pytest.raises(ScriptFailed, match=r"broken\.lua"):
+        await scripts.run("broken", 0, shard_keys(0))
+
+
+async def test_a_busy_redis_did_nothing(valkey: str) -> None:
+    """A script that runs too long makes Redis refuse the others."""
+    await open_shard(valkey)
+    connections = RedisConnections(valkey, size=2)
+    async with connections.lend() as connection:
+        await connection.ask("CONFIG", "SET", "busy-reply-threshold", 1)
+    endless = asyncio.create_task(_run_endlessly(valkey))
+    try:
+        refusal = await _first_refusal(stock_at(valkey))
+    finally:
+        async with connections.lend() as connection:
+            await connection.ask("SCRIPT", "KILL")
+            await endless
+            await connection.ask("CONFIG", "SET", "busy-reply-threshold", 5000)
+
+    assert refusal == Refusal(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
+
+
+async def _run_endlessly(url: str) -> None:
+    connection = await connect(url)
+    with pytest.raises(Exception, match=r"(?i)killed"):
+        await connection.ask("EVAL", "while true do end", 0)
+    await connection.close()
+
+
+async def _first_refusal(stock: RedisStock) -> object:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        answer = await stock.find_sale(SALE)
+        if answer != Refusal(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": SALE.sale_id}):
+            return answer
+    raise AssertionError("Redis never became busy")
+
+
+async def test_connecting_in_vain_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that accepts and says nothing does not hold its caller for ever."""
+    monkeypatch.setattr(redis_connections, "CONNECT_S", 0.1)
+    silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(10), "127.0.0.1", 0)
+    async with silent:
+        with pytest.raises(StoreUnreachable):
+            await connect(f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}/0")
+
+
+async def test_the_scripts_take_the_time_from_redis(valkey: str) -> None:
+    """On the real clock, that of the shard is the wall's."""
+    await open_shard(valkey)
+    stock = stock_at(valkey)
+    await stock.create_sale(LAMPS)
+    before = time.time() * 1000
+
+    held = await stock.reserve(RESERVE)
+
+    assert isinstance(held, Granted)
+    assert before - 2 <= held.read_time_ms <= time.time() * 1000 + 2
+    assert held.reservation.expire_time_ms == held.read_time_ms + 60_000
