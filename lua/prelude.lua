@@ -244,6 +244,7 @@ local function sale_reply(verdict, sale)
 end
 
 local function varint(number)
+  if number < 128 then return string.char(number) end
   local bytes = ''
   while number >= 128 do
     bytes = bytes .. string.char(number % 128 + 128)
@@ -297,19 +298,18 @@ local function move(shard, sale, id, record, state)
   carry(sale, body_of(record), ACCOUNT[previous], ACCOUNT[state])
   record.state, record.revision, record.update_ms = state, record.revision + 1, shard.now
   record.epoch, record.seq, record.index = shard.epoch, shard.seq + 1, #shard.events
-  if previous == UNMADE then
-    record.created_epoch, record.created_seq, record.created_index = record.epoch, record.seq, record.index
-  end
   tell(shard, change_event(record, previous))
   sale.records[id], sale.changed_records[id] = record, true
   if state == HELD then sale.changed_expiry[id] = record.expire_ms
   elseif previous == HELD then sale.changed_expiry[id] = false end
 end
 
--- A reservation that is about to be made.
-local function unmade(shard, asked, claim, expire_ms)
-  return {state = UNMADE, revision = 0, create_ms = shard.now, expire_ms = expire_ms, reason = 0, note = '',
-    asked = asked, claim = claim}
+-- A reservation that is about to be made, by the next event. All fields at once, so that Lua sizes the table once.
+local function unmade(shard, asked, body, claim, expire_ms)
+  local epoch, seq, index = shard.epoch, shard.seq + 1, #shard.events
+  return {state = UNMADE, revision = 0, create_ms = shard.now, update_ms = shard.now, expire_ms = expire_ms,
+    created_epoch = epoch, created_seq = seq, created_index = index, epoch = epoch, seq = seq, index = index,
+    reason = 0, asked = asked, body = body, note = '', claim = claim}
 end
 
 -- Takes back the overdue holds of a sale, the longest overdue first. False if the call has no room for all of them.

@@ -123,7 +123,10 @@ local function is_over_limit(sale, request)
 end
 
 local function judge_limit(sale, request)
-  load_buyers(sale, sale.asking)
+  if sale.asking then
+    load_buyers(sale, sale.asking)
+    sale.asking = nil
+  end
   if sale.settings.buyer_limit == 0 or not is_over_limit(sale, request) then return nil end
   if not take_back(shard, sale) then return {'CALL_AGAIN'} end
   if not is_over_limit(sale, request) then return nil end
@@ -136,7 +139,7 @@ local function grant(sale, request)
   local settings = sale.settings
   local ttl_ms = math.min(tonumber(request.body.ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
   local buys = settings.hold_ttl_ms == 0
-  local record = unmade(shard, request.asked, request.claim, buys and 0 or shard.now + ttl_ms)
+  local record = unmade(shard, request.asked, request.body, request.claim, buys and 0 or shard.now + ttl_ms)
   move(shard, sale, request.id, record, buys and CONFIRMED or HELD)
   return {'HELD', record.index, record.expire_ms}
 end

@@ -60,7 +60,7 @@ local function judge(sale, request)
   local record = sale.records[request.id]
   if not record then
     if request.move ~= 'SPEND' then return {'NO_RECORD'} end
-    return settle(sale, request, unmade(shard, '', request.claim, 0), RELEASED)
+    return settle(sale, request, unmade(shard, '', parse_asked(''), request.claim, 0), RELEASED)
   end
   local outcome = MOVES[request.move][seen_state(shard, record)]
   if type(outcome) == 'number' then return settle(sale, request, record, outcome) end
