@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import hiredis
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -40,7 +41,9 @@ class RedisConnection:
         """Send one command and return its reply; OutcomeUnknown if none came, ResponseError if it was an error."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._connection.send_command(*command)
+                # redis-py's own packing costs a quarter of the whole call where a call carries many requests.
+                packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub wants exactly one word
+                await self._connection.send_packed_command([packed])
                 return await self._connection.read_response()
         except BusyLoadingError as error:  # a reply, though redis-py counts it among lost connections
             raise StoreUnreachable(str(error)) from error

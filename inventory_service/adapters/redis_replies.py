@@ -131,11 +131,11 @@ def _item_not_found(_: Head, request: Reserve, verdict: Values) -> Refusal:
 def _rejection(reason: int) -> Callable[[Head, Reserve, Values], Rejected]:
     def rejected(head: Head, _: Reserve, verdict: Values) -> Rejected:
         _, seen, retry_ms, *rest = verdict
-        answer = Rejected(reason, head.position(seen), head.now_ms, retry_after_ms=None if retry_ms < 0 else retry_ms)
+        as_of, retry_after_ms = head.position(seen), None if retry_ms < 0 else retry_ms
         if reason == REJECTION_REASON_BUYER_LIMIT:
-            return answer._replace(buyer_remaining=rest[0])
-        short = (Shortage(rest[at].decode(), *rest[at + 1 : at + 4]) for at in range(0, len(rest), 4))
-        return answer._replace(shortages=tuple(short))
+            return Rejected(reason, as_of, head.now_ms, (), rest[0], retry_after_ms)
+        short = [Shortage(rest[at].decode(), *rest[at + 1 : at + 4]) for at in range(0, len(rest), 4)]
+        return Rejected(reason, as_of, head.now_ms, tuple(short), 0, retry_after_ms)
 
     return rejected
 

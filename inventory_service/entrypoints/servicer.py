@@ -13,12 +13,11 @@ from inventory_service.entrypoints.answers import (
     confirm_response,
     release_response,
     reservation_response,
-    reserve_response,
     sale_response,
 )
 from inventory_service.entrypoints.endings import answered
-from inventory_service.entrypoints.held_bytes import held_response, is_newly_held
 from inventory_service.entrypoints.past import Past
+from inventory_service.entrypoints.quick_answers import quick_response
 from inventory_service.entrypoints.tenant import tenant_of
 from inventory_service.entrypoints.translate import (
     confirm_from_proto,
@@ -40,7 +39,7 @@ class Servicer(InventoryServiceServicer):
         self._past = past
         self._count = count
 
-    async def Reserve(self, request: calls.ReserveRequest, context: Context) -> calls.ReserveResponse | bytes:  # type: ignore[override]
+    async def Reserve(self, request: calls.ReserveRequest, context: Context) -> bytes:  # type: ignore[override]
         """Answer one reservation; the gate sends bytes as they are."""
         command = reserve_from_proto(request, tenant_of(context))
         verdict = await self._stock.reserve(command)
@@ -48,9 +47,7 @@ class Servicer(InventoryServiceServicer):
             refusal = await self._past.sale_refused(command.sale, verdict)
             verdict = answered(refusal, command.sale, command.reservation_id)
         self._count(verdict)
-        if isinstance(verdict, Granted) and is_newly_held(request, verdict):
-            return held_response(request, verdict)
-        return reserve_response(verdict)
+        return quick_response(request, verdict)
 
     async def ConfirmReservation(
         self, request: calls.ConfirmReservationRequest, context: Context

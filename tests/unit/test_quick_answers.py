@@ -1,4 +1,4 @@
-"""The answer that is made of bytes says what the message says."""
+"""Answers that are made of bytes say what the messages say."""
 
 import pytest
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
@@ -6,9 +6,9 @@ from holdfast.inventory.v1.reservation_pb2 import Line
 
 from inventory_service.domain.requests import Line as DomainLine
 from inventory_service.domain.requests import Position, SaleKey
-from inventory_service.domain.verdicts import Granted, Rejected, Reservation
+from inventory_service.domain.verdicts import Granted, Rejected, Reservation, Shortage
 from inventory_service.entrypoints.answers import reserve_response
-from inventory_service.entrypoints.held_bytes import held_response, is_newly_held
+from inventory_service.entrypoints.quick_answers import quick_response
 
 LONGEST = "x" * 64
 
@@ -49,20 +49,25 @@ def test_bytes_and_message_say_the_same(name: str, sku: str, quantity: int, posi
     asked = request(Line(sku=sku, quantity=quantity), name=name)
     verdict = granted(asked, position)
 
-    assert is_newly_held(asked, verdict)
-    assert calls.ReserveResponse.FromString(held_response(asked, verdict)) == reserve_response(verdict)
+    assert calls.ReserveResponse.FromString(quick_response(asked, verdict)) == reserve_response(verdict)
 
 
-def test_only_the_plain_case_is_made_of_bytes() -> None:
-    """Lines to sum or sort, a time that was asked for, repeats and rejections are left to the messages."""
-    plain = request(Line(sku="lamp", quantity=1))
-    verdict = granted(plain, Position(0, 1, 1, 0))
-    two = request(Line(sku="lamp", quantity=1), Line(sku="lamp", quantity=1))
-    timed = request(Line(sku="lamp", quantity=1))
+def test_what_is_not_plain_is_left_to_the_messages() -> None:
+    """Lines to sum or sort, a time that was asked for, repeats and purchases."""
+    line = Line(sku="lamp", quantity=1)
+    plain, two, timed = request(line), request(line, line), request(line)
     timed.hold_ttl.seconds = 5
+    new = granted(plain, Position(0, 1, 1, 0))
+    held_two = new._replace(reservation=new.reservation._replace(lines=(DomainLine("lamp", 2),)))
+    bought = new._replace(reservation=new.reservation._replace(state=2, expire_time_ms=0))
 
-    assert not is_newly_held(two, verdict)
-    assert not is_newly_held(timed, verdict)
-    assert not is_newly_held(plain, verdict._replace(replayed=True))
-    assert not is_newly_held(plain, verdict._replace(reservation=verdict.reservation._replace(state=2)))
-    assert not is_newly_held(plain, Rejected(1, Position(0, 1, 1, 0), 1))
+    for asked, verdict in ((two, held_two), (timed, new), (plain, new._replace(replayed=True)), (plain, bought)):
+        assert calls.ReserveResponse.FromString(quick_response(asked, verdict)) == reserve_response(verdict)
+
+
+def test_rejections_are_told_apart() -> None:
+    """What is remembered of one must not be said of another."""
+    first = Rejected(1, Position(0, 1, 9, 0), 1000, (Shortage("lamp", 1, 0, 3),), retry_after_ms=5)
+    for verdict in (first, first._replace(read_time_ms=1001), first._replace(retry_after_ms=None), first):
+        answer = calls.ReserveResponse.FromString(quick_response(request(), verdict))
+        assert answer == reserve_response(verdict)
