@@ -22,20 +22,18 @@ class RedisOutbox:
 
     async def read_after(self, shard: int, mark: Mark, wait_ms: int) -> Sequence[Commit]:
         """The next commits, in order; waits at most `wait_ms` (1 or more) for one, and answers with none then."""
-        wait = ("BLOCK", wait_ms, "STREAMS", shard_keys(shard).outbox, f"{mark.epoch}-{mark.seq}")
+        wait = ("BLOCK", wait_ms, "STREAMS", shard_keys(shard).outbox, str(mark))
         reply = await self._ask("XREAD", "COUNT", COMMITS_AT_ONCE, *wait, timeout_s=wait_ms / 1000 + REPLY_S)
         return [commit_from_entry(entry) for _, entries in reply or () for entry in entries]
 
     async def find(self, shard: int, mark: Mark) -> Commit | None:
         """One commit, or None if it is trimmed or was never made."""
-        where = f"{mark.epoch}-{mark.seq}"
-        entries = await self._ask("XRANGE", shard_keys(shard).outbox, where, where)
+        entries = await self._ask("XRANGE", shard_keys(shard).outbox, str(mark), str(mark))
         return commit_from_entry(entries[0]) if entries else None
 
     async def time_after(self, shard: int, mark: Mark) -> int | None:
         """When the first commit after `mark` was made, in ms by the shard's clock."""
-        after = f"({mark.epoch}-{mark.seq}"
-        entries = await self._ask("XRANGE", shard_keys(shard).outbox, after, "+", "COUNT", 1)
+        entries = await self._ask("XRANGE", shard_keys(shard).outbox, f"({mark}", "+", "COUNT", 1)
         return CommitBody.FromString(commit_from_entry(entries[0]).payload).time_ms if entries else None
 
     async def _ask(self, *command: Argument, timeout_s: float = REPLY_S) -> Any:

@@ -168,7 +168,7 @@ class JournalReader:
         self.sales: set[SaleKey] = set()
 
     def read(self, commit: Commit) -> Iterable[Difference]:
-        at = f"commit {commit.epoch}-{commit.seq}"
+        at = f"commit {commit.mark}"
         expected = self._last.seq + 1 if commit.epoch == self._last.epoch else 1
         if commit.seq != expected:
             yield Difference(self._where, f"{at} comes where {commit.epoch}-{expected} should")
@@ -184,8 +184,7 @@ class JournalReader:
     def finish(self, mark: Mark, hash: str, sales: Iterable[SaleKey]) -> Iterable[Difference]:
         """The ledger stands at the journal's last commit, or at the start of an epoch right after it."""
         if hash != self._hash or (mark != self._last and mark.seq != 0):
-            ends, stands = f"{self._last.epoch}-{self._last.seq}", f"{mark.epoch}-{mark.seq}"
-            yield Difference(self._where, f"ends at commit {ends}, and the ledger stands at {stands}")
+            yield Difference(self._where, f"ends at commit {self._last}, and the ledger stands at {mark}")
         for sale in sorted(self.sales ^ set(sales)):
             missing = "the ledger has no row of it" if sale in self.sales else "no commit made it"
             yield Difference(self._where, f"sale {sale}: {missing}")

@@ -43,6 +43,9 @@ class Mark(NamedTuple):
     epoch: int
     seq: int
 
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.seq}"
+
 
 class Commit(NamedTuple):
     """A commit as its script wrote it to the outbox; `hash` is 40 hex digits."""

@@ -207,7 +207,7 @@ def _add(findings: Findings, found: Findings) -> None:
 
 
 def _spelled(mark: Mark | None) -> str:
-    return f"commit {mark.epoch}-{mark.seq}" if mark else "nothing"
+    return f"commit {mark}" if mark else "nothing"
 
 
 def _give_up(parts: Parts, why: str, as_json: bool) -> int:

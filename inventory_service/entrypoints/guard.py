@@ -56,9 +56,8 @@ class Guard:
         row = await self._ledger.row(self._shard)
         if status.blank or (row is not None and row.mark >= status.trimmed):
             return
-        stands = f"at commit {row.epoch}-{row.seq}" if row else "nowhere"
-        heard = f"{status.epoch}-{status.trim_seq}"
-        reason = f"{LEDGER_WENT_BACK}: the ledger stands {stands}, and had reported commit {heard}"
+        stands = f"at commit {row.mark}" if row else "nowhere"
+        reason = f"{LEDGER_WENT_BACK}: the ledger stands {stands}, and had reported commit {status.trimmed}"
         await self._store.freeze(self._shard, status.epoch, reason)
 
     async def _mend(self, status: ShardStatus) -> bool:
@@ -77,7 +76,7 @@ class Guard:
         """Only `init` opens a blank shard, and nobody does if the ledger has commits of it: Redis then says so too."""
         row = await self._ledger.row(self._shard)
         if row is not None and row.hash and not status.frozen_reason:
-            lost = f"the ledger ends at commit {row.epoch}-{row.seq} and Redis holds nothing"
+            lost = f"the ledger ends at commit {row.mark} and Redis holds nothing"
             await self._store.freeze(self._shard, 0, f"{NEEDS_RESTORE}: {lost}")
 
     def _claimed_by_another(self, status: ShardStatus) -> bool:

@@ -119,6 +119,10 @@ class ShardRelay:
         return self.send, self.hear, self.watch, self._guard.look, self._upkeep.sweep
 
     def told(self, report: Report) -> None:
+        """Keep the latest report; a wish that was not heard yet stands while the ledger does not move."""
+        before = self._report
+        if self._reported.is_set() and before is not None and before.resend and before.mark == report.mark:
+            report = report._replace(resend=True)
         self._report = report
         self._reported.set()
 
@@ -180,7 +184,7 @@ class ShardRelay:
         """Commits before `first` are missing: trimmed by another relay, of an older epoch, or lost by Redis itself."""
         status = await self._parts.shards.status(self._shard)
         if status.epoch == first.epoch and status.trim_seq + 1 < first.seq:
-            lost = f"commit {status.epoch}-{first.seq - 1} is neither in the outbox nor in the ledger"
+            lost = f"commit {Mark(first.epoch, first.seq - 1)} is neither in the outbox nor in the ledger"
             await self._parts.shards.freeze(self._shard, status.epoch, f"CHAIN_BROKEN: {lost}")
             await asyncio.sleep(WATCH_S)
         self._believed = None

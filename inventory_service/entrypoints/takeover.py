@@ -146,4 +146,4 @@ def _no_row(shard: int, shards: int) -> LedgerRow:
 
 def _difference(claimed: Claimed, row: LedgerRow) -> str:
     redis = f"commit {claimed.epoch}-{claimed.seq} ({claimed.hash[:12] or 'none'})" if claimed.epoch else "nothing"
-    return f"the ledger ends at commit {row.epoch}-{row.seq} ({row.hash[:12] or 'none'}) and Redis holds {redis}"
+    return f"the ledger ends at commit {row.mark} ({row.hash[:12] or 'none'}) and Redis holds {redis}"

@@ -76,16 +76,23 @@ async def test_a_report_that_contradicts_redis_freezes_the_shard(house: House, e
     assert not await house.serves()
 
 
-@pytest.mark.parametrize("wishes", [True, False], ids=["asked for", "by itself"])
-@pytest.mark.parametrize("lost", [4, 10], ids=["in the middle", "the last"])
-async def test_a_lost_commit_is_sent_again(house: House, lost: int, wishes: bool) -> None:
-    """A gap brings a wish, and the last record, which leaves none, brings a watermark that stands still."""
-    house.persister.lose = {lost}
+@pytest.mark.parametrize(
+    ("lost", "wishes", "patience_s"),
+    [(4, True, 60.0), (4, False, 0.5), (11, True, 0.5)],
+    ids=["asked for", "not asked for", "the last"],
+)
+async def test_a_lost_commit_is_sent_again(house: House, lost: int, wishes: bool, patience_s: float) -> None:
+    """A gap brings a wish; a lost wish, and the last record, bring a watermark that stands still."""
     house.persister.wishes = wishes
-    await house.commit(count=10)
-
-    async with house.at_work():
+    async with house.at_work(patience_s=patience_s):
+        await house.commit()
         await eventually(house.is_drained)
+
+        house.persister.lose = {lost}
+        await house.commit(count=10)
+
+        await eventually(house.is_drained)
+    assert not house.persister.lose
 
 
 async def test_a_commit_that_was_altered_on_the_way_freezes_the_shard(house: House) -> None:

@@ -146,6 +146,22 @@ async def test_a_redis_that_fell_back_within_an_epoch_waits_for_kafka(
     assert await journal_length(house) == 5
 
 
+async def test_the_fence_waits_for_what_the_outbox_still_holds(house: House, server: Valkey) -> None:
+    """None of it may have been sent yet: the relay goes on sending from a claimed shard."""
+    await house.commit(count=5)
+    await crash(house, server)
+    take_over = house.take_over()
+    _, claim = await first_steps(take_over, 2)
+    draining = asyncio.ensure_future(take_over.drain(claim))
+
+    async with house.at_work(claim_patience_s=60):
+        assert await draining
+
+    row = await house.ledger.row(0)
+    assert row is not None
+    assert (row.epoch, row.seq) == (1, 5)
+
+
 async def test_two_take_overs_at_once_are_harmless(house: House, server: Valkey) -> None:
     """The fence is a compare-and-set and a claim has one owner, so one of them serves, under one epoch."""
     await crash(house, server)
