@@ -20,7 +20,7 @@ HELD = ReserveResponse(
     reservation=Reservation(reservation_id="r-1", state=ReservationState.RESERVATION_STATE_HELD), replayed=True
 )
 PATIENT = RetryPolicy(overall_s=5, attempt_s=2, first_delay_s=0.001)
-HASTY = RetryPolicy(overall_s=0.2, attempt_s=0.1, first_delay_s=0.3)
+HASTY = RetryPolicy(overall_s=0.2, attempt_s=0.1, first_delay_s=1.0)  # even the shortest delay ends its patience
 
 
 @pytest.fixture
