@@ -6,6 +6,9 @@ import sys
 import structlog
 from structlog.typing import Processor
 
+# They log every attempt to reach a server that is away; our own events say once that it is, and once that it is back.
+TALKATIVE = ("aiokafka",)
+
 
 def configure_logging(process: str, level: str, form: str) -> None:
     """Send structlog's events, and what libraries log in their own way, to standard error; `form`: console or json."""
@@ -23,6 +26,8 @@ def configure_logging(process: str, level: str, form: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(form)))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for library in TALKATIVE:
+        logging.getLogger(library).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
     structlog.contextvars.bind_contextvars(process=process)
 
 
