@@ -26,6 +26,8 @@ GROUP = "holdfast-persister"
 RECORDS_AT_ONCE = 32
 RECORDS_WAIT_S = 0.05
 RECORDS_READY = 64
+TELL_EVERY_S = 1.0
+WIPED_EVERY_S = 2.0
 KAFKA_ANSWER_S = 40.0
 CONNECT_S = 3.0
 
@@ -54,16 +56,20 @@ def build_app(settings: Settings) -> faust.App:
             for event in events:
                 await stream.ack(event)
 
-    @app.timer(1.0, name="tell_due")  # type: ignore[untyped-decorator]
+    @app.task  # type: ignore[untyped-decorator]
     async def tell_due() -> None:
         """Progress, facts and compensations do not wait for the next record."""
-        async with crash_on_surprise():
-            await teller.tell_due(tp.partition for tp in _assigned(app))
+        while not app.should_stop:
+            async with crash_on_surprise():
+                await teller.tell_due([tp.partition for tp in _assigned(app)])
+            await app.sleep(TELL_EVERY_S)
 
-    @app.timer(2.0, name="rewind_where_wiped")  # type: ignore[untyped-decorator]
+    @app.task  # type: ignore[untyped-decorator]
     async def rewind_where_wiped() -> None:
-        async with crash_on_surprise():
-            await _rewind_where_wiped(app)
+        while not app.should_stop:
+            async with crash_on_surprise():
+                await _rewind_where_wiped(app)
+            await app.sleep(WIPED_EVERY_S)
 
     @app.on_before_shutdown.connect(weak=False)
     async def close(*_: object, **__: object) -> None:

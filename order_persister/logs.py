@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 
 import structlog
 from structlog.typing import Processor
@@ -22,8 +23,29 @@ def configure_logging(process: str, level: str, form: str) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(form)))
+    handler.addFilter(Sparing())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for chatty in ("aiokafka", "faust", "mode"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
     structlog.contextvars.bind_contextvars(process=process)
+
+
+class Sparing(logging.Filter):
+    """Lets a library say a sentence once in five seconds: Kafka's client repeats itself while a broker is away."""
+
+    def __init__(self, pause_s: float = 5.0) -> None:
+        super().__init__()
+        self._pause_s = pause_s
+        self._said: dict[object, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not isinstance(record.msg, str):  # an event of ours, which is never spared
+            return True
+        sentence, now = (record.name, record.msg), time.monotonic()
+        if now - self._said.get(sentence, -self._pause_s) < self._pause_s:
+            return False
+        self._said[sentence] = now
+        return True
 
 
 def _rendering(form: str) -> list[Processor]:

@@ -63,6 +63,7 @@ class Teller:
             metrics.OPEN_COMPENSATIONS.labels(str(shard)).set(owed.get(shard, 0))
             if self._is_progress_due(shard, row):
                 await self._tell_progress(shard, row)
+        for shard, row in rows.items():
             if shard in owed or (row.facts_epoch, row.facts_seq) != (row.epoch, row.seq):
                 await self._tell_rest(shard, row)
 

@@ -1,0 +1,276 @@
+"""How many reservations a second a persister drains from Kafka into Postgres, facts included, on embedded servers.
+
+The commits lie in Kafka before the persister starts. The clock runs from the first commit that is seen applied (what
+was applied by then does not count) until every commit is in the ledger and every fact is confirmed by Kafka. Then the
+ledger is held against what was generated; a figure of a ledger that is wrong is not told.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha1
+from pathlib import Path
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, Event, ReservationChange, SaleMade
+from holdfast.inventory.v1.events_pb2 import Commit, CommitRun
+from holdfast.inventory.v1.reservation_pb2 import Line, ReservationState
+from holdfast.inventory.v1.sale_pb2 import Item, Sale
+from holdfast_embedded.broker import Broker
+from holdfast_embedded.postgres import Postgres
+
+from order_persister.agent import COMMITS_TOPIC
+from order_persister.migrator import migrate
+from order_persister.tell import FACTS_TOPIC
+
+HELD = ReservationState.RESERVATION_STATE_HELD
+CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
+RELEASED = ReservationState.RESERVATION_STATE_RELEASED
+
+RECORD_BYTES = 250_000
+PARTITION_BYTES = 4_500_000  # the embedded broker forgets what is older than its last 5 MiB of a partition
+START_MS = 1_700_000_000_000
+DEADLINE_S = 300
+OPEN_SHARD = """
+insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
+values ($1, $2, 1, 0, '', 1, 0, 1, 0)"""
+
+
+@dataclass
+class History:
+    """What one shard's Redis would have done: commits with a valid chain, and what they come to."""
+
+    shard: int
+    batch: int
+    hash: str = ""
+    commits: list[Commit] = field(default_factory=list)
+    changes: int = 0
+    held: int = 0
+    sold: int = 0
+
+    def make(self, reservations: int, confirmed: float, released: float) -> None:
+        """A sale, then batches of reserves, each followed by a batch that settles some of the one before."""
+        sale = Sale(sale_id=f"sale-{self.shard}", title="A sale", items=[Item(sku="lamp", total=reservations)])
+        sale.hold_ttl.FromSeconds(600)
+        self._commit([Event(sale_made=SaleMade(tenant="default", sale=sale, start_time_ms=START_MS))])
+        dice = random.Random(self.shard)
+        for first in range(0, reservations, self.batch):
+            made = self._reserve(range(first, min(first + self.batch, reservations)))
+            self._settle(made, dice, confirmed, released)
+
+    def records(self) -> list[bytes]:
+        """The commits as the relay would send them."""
+        cut: list[list[Commit]] = [[]]
+        size = 0
+        for commit in self.commits:
+            if size + len(commit.payload) > RECORD_BYTES:
+                cut.append([])
+                size = 0
+            cut[-1].append(commit)
+            size += len(commit.payload) + 60
+        firsts = [1 + sum(map(len, cut[:number])) for number in range(len(cut))]
+        return [
+            CommitRun(shard=self.shard, epoch=1, first_seq=first, commits=run).SerializeToString()
+            for first, run in zip(firsts, cut, strict=True)
+        ]
+
+    def _reserve(self, numbers: range) -> list[ReservationChange]:
+        seq = len(self.commits) + 1
+        made = [self._change(number, seq, index) for index, number in enumerate(numbers)]
+        self.held += len(made)
+        self._commit([Event(reservation=change) for change in made])
+        return made
+
+    def _settle(self, made: list[ReservationChange], dice: random.Random, confirmed: float, released: float) -> None:
+        settled = []
+        for change in made:
+            chance = dice.random()
+            if chance >= confirmed + released:
+                continue
+            after = ReservationChange()
+            after.CopyFrom(change)
+            after.previous_state, after.revision = HELD, 2
+            after.state = CONFIRMED if chance < confirmed else RELEASED
+            self.held -= 1
+            self.sold += after.state == CONFIRMED
+            settled.append(Event(reservation=after))
+        if settled:
+            self._commit(settled)
+
+    def _change(self, number: int, seq: int, index: int) -> ReservationChange:
+        time_ms = START_MS + seq
+        return ReservationChange(
+            claim=Claim(
+                tenant="default",
+                sale_id=f"sale-{self.shard}",
+                reservation_id=f"reservation-{number:08}",
+                buyer_id=f"buyer-{number % 5000:05}",
+                lines=[Line(sku="lamp", quantity=1)],
+            ),
+            state=HELD,
+            revision=1,
+            create_time_ms=time_ms,
+            expire_time_ms=time_ms + 600_000,
+            created_epoch=1,
+            created_seq=seq,
+            created_index=index,
+        )
+
+    def _commit(self, events: list[Event]) -> None:
+        payload = CommitBody(time_ms=START_MS + len(self.commits) + 1, events=events).SerializeToString()
+        self.hash = sha1(self.hash.encode() + payload, usedforsecurity=False).hexdigest()
+        self.commits.append(Commit(payload=payload, hash=self.hash.encode()))
+        self.changes += sum(event.HasField("reservation") for event in events)
+
+
+def main() -> int:
+    """Measure; exit code 1 if a ledger was wrong."""
+    arguments = parsed()
+    histories = [History(shard, arguments.batch) for shard in range(arguments.shards)]
+    for history in histories:
+        history.make(arguments.reservations // arguments.shards, arguments.confirmed, arguments.released)
+        size = sum(map(len, history.records()))
+        if size > PARTITION_BYTES:
+            print(f"shard {history.shard} has {size} bytes, more than the embedded broker keeps: lower --reservations")
+            return 2
+    rates = []
+    for number in range(1, arguments.runs + 1):
+        with tempfile.TemporaryDirectory(prefix="holdfast-drain-") as folder:
+            rate = asyncio.run(measure(Path(folder), histories))
+        if rate is None:
+            return 1
+        print(f"run {number}: {rate:,.0f} reservations/s", flush=True)
+        rates.append(rate)
+    changes = sum(history.changes for history in histories)
+    print(
+        f"median of {len(rates)}: {statistics.median(rates):,.0f} reservations/s"
+        f" ({arguments.reservations:,} reservations, {changes:,} changes and facts, {arguments.shards} shards)"
+    )
+    return 0
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reservations", type=int, default=100_000, help="in all (%(default)s)")
+    parser.add_argument("--shards", type=int, default=16, help="over which they are spread (%(default)s)")
+    parser.add_argument("--batch", type=int, default=32, help="reservations that one script call makes (%(default)s)")
+    parser.add_argument("--confirmed", type=float, default=0.5, help="share confirmed afterwards (%(default)s)")
+    parser.add_argument("--released", type=float, default=0.1, help="share released afterwards (%(default)s)")
+    parser.add_argument("--runs", type=int, default=5, help="each on new servers; the median is told (%(default)s)")
+    return parser.parse_args()
+
+
+async def measure(folder: Path, histories: list[History]) -> float | None:
+    """One drain on new servers: reservations/s, or None if the ledger is wrong."""
+    with servers(folder, len(histories)) as (postgres, broker):
+        await migrate(postgres.address)
+        db = await asyncpg.connect(postgres.address)
+        await db.executemany(OPEN_SHARD, [(history.shard, len(histories)) for history in histories])
+        await preload(broker.address, histories)
+        with persister(postgres.address, broker.address, len(histories)):
+            rate = await drain(db, histories)
+            wrong = await complaints(db, broker.address, histories)
+        await db.close()
+    for complaint in wrong:
+        print(f"WRONG: {complaint}")
+    return None if wrong else rate
+
+
+async def drain(db: "asyncpg.Connection[asyncpg.Record]", histories: list[History]) -> float:
+    """Reservations/s from the first that are seen applied to the last fact."""
+    ends = {history.shard: len(history.commits) for history in histories}
+    counted, started, deadline = 0, 0.0, time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        if not started and await db.fetchval("select count(*) from journal"):
+            started = time.monotonic()
+            counted = await db.fetchval("select count(*) from reservation")
+        marks = {
+            row["shard"]: row["facts_seq"] for row in await db.fetch("select shard, facts_seq from shard_watermark")
+        }
+        if marks == ends:
+            total = await db.fetchval("select count(*) from reservation")
+            return float((total - counted) / (time.monotonic() - started))
+        await asyncio.sleep(0.05)
+    raise TimeoutError(f"not drained within {DEADLINE_S} s")
+
+
+async def complaints(db: "asyncpg.Connection[asyncpg.Record]", brokers: str, histories: list[History]) -> list[str]:
+    """What differs from what was generated: balances by item, commits, refusals, facts."""
+    wrong = []
+    items = {row["sale_id"]: row for row in await db.fetch("select * from item")}
+    for history in histories:
+        item = items[f"sale-{history.shard}"]
+        expected = (item["total"] - history.held - history.sold, history.held, history.sold, 0)
+        found = (item["available"], item["held"], item["sold"], item["refused"])
+        if found != expected:
+            wrong.append(f"shard {history.shard} has available, held, sold, refused {found}, not {expected}")
+    commits = await db.fetchval("select count(*) from journal")
+    if commits != sum(len(history.commits) for history in histories):
+        wrong.append(f"the journal has {commits} commits")
+    if letters := await db.fetchval("select count(*) from dead_letter"):
+        wrong.append(f"{letters} orders were refused")
+    if told := await facts_told(brokers, histories):
+        wrong.append(told)
+    return wrong
+
+
+async def facts_told(brokers: str, histories: list[History]) -> str | None:
+    """Every change is one fact, and told once when nobody crashes."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=brokers)
+    await consumer.start()
+    ends = await consumer.end_offsets([TopicPartition(FACTS_TOPIC, history.shard) for history in histories])
+    await consumer.stop()
+    told, changes = sum(ends.values()), sum(history.changes for history in histories)
+    return None if told == changes else f"{told} facts were told of {changes} changes"
+
+
+async def preload(brokers: str, histories: list[History]) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all")
+    await producer.start()
+    for history in histories:
+        for value in history.records():
+            await producer.send(COMMITS_TOPIC, value, key=str(history.shard).encode(), partition=history.shard)
+    await producer.stop()
+
+
+@contextmanager
+def servers(folder: Path, shards: int) -> Iterator[tuple[Postgres, Broker]]:
+    postgres, broker = Postgres(folder / "postgres"), Broker(folder / "broker", shards)
+    try:
+        postgres.start()
+        broker.start()
+        yield postgres, broker
+    finally:
+        broker.stop()
+        postgres.stop()
+
+
+@contextmanager
+def persister(dsn: str, brokers: str, shards: int) -> Iterator[None]:
+    environment = os.environ | {
+        "HOLDFAST_POSTGRES_DSN": dsn,
+        "HOLDFAST_KAFKA_BROKERS": brokers,
+        "HOLDFAST_SHARDS": str(shards),
+        "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3",
+        "HOLDFAST_LOG_LEVEL": "warning",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "order_persister", "persist"], env=environment)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

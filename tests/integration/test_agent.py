@@ -1,0 +1,356 @@
+"""The persister as a process between the embedded broker and a real PostgreSQL: persists, tells, waits and dies."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress, ReservationFact
+from holdfast_embedded.child import end, spawn
+
+from order_persister.agent import COMMITS_TOPIC
+from order_persister.tell import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
+from tests.books import disagreements
+from tests.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
+from tests.servers import StartBroker, StartPostgres, connected, migrate
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(180)
+
+SHARDS = 16
+JOIN_S = 45.0
+OPEN_SHARD = """
+insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
+values ($1, 16, 1, 0, '', 1, 0, 1, 0)"""
+
+StartPersister = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
+    """Start persisters of this test alone; what they log is in the test's folder."""
+    with ExitStack() as processes:
+
+        def start(brokers: str, dsn: str, **more: str) -> subprocess.Popen[bytes]:
+            log = processes.enter_context((tmp_path / "persister.log").open("ab"))
+            environment = persister_environment(brokers, dsn) | more
+            process = spawn([sys.executable, "-m", "order_persister", "persist"], env=environment, stderr=log)
+            processes.callback(end, process, [], 0)
+            return process
+
+        yield start
+
+
+def persister_environment(brokers: str, dsn: str) -> Mapping[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+    return kept | {
+        "HOLDFAST_KAFKA_BROKERS": brokers,
+        "HOLDFAST_POSTGRES_DSN": dsn,
+        "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3",
+        "HOLDFAST_METRICS_LISTEN": "",
+    }
+
+
+@dataclass(repr=False)
+class World:
+    """A shard whose commits go into Kafka, and what comes out of the other topics."""
+
+    brokers: str
+    dsn: str
+    shard: FakeShard
+    db: "asyncpg.Connection[asyncpg.Record]"
+    producer: AIOKafkaProducer
+    heard: AIOKafkaConsumer
+    sent: int = 0
+
+    async def send(self, first: int | None = None) -> None:
+        """Send what the shard did since the last time (or from a commit on), a record for every ten commits."""
+        first = self.sent if first is None else first
+        for start in range(first, len(self.shard.commits), 10):
+            await self.send_value(self.shard.run(start, start + 10))
+        self.sent = len(self.shard.commits)
+
+    async def send_value(self, value: bytes) -> None:
+        await self.producer.send_and_wait(COMMITS_TOPIC, value, partition=self.shard.shard)
+
+    async def seq(self) -> int:
+        return int(await self.db.fetchval("select seq from shard_watermark where shard = $1", self.shard.shard))
+
+    async def is_applied(self) -> bool:
+        return await self.seq() == len(self.shard.commits)
+
+    async def is_told(self) -> bool:
+        query = "select facts_seq from shard_watermark where shard = $1"
+        return bool(await self.db.fetchval(query, self.shard.shard) == len(self.shard.commits))
+
+    async def hear(self, topic: str) -> list[bytes]:
+        """Everything on a topic that has come since the last time this was asked of any topic."""
+        found = await self.heard.getmany(timeout_ms=200)
+        return [record.value for tp, records in found.items() if tp.topic == topic for record in records]
+
+    async def facts(self) -> list[ReservationFact]:
+        """Every fact on the topic, repeats included, up to the last change of the shard."""
+        facts: list[ReservationFact] = []
+
+        async def are_all_there() -> bool:
+            facts.extend(map(ReservationFact.FromString, await self.hear(FACTS_TOPIC)))
+            return bool(facts) and facts[-1].position.seq == self.shard.seq
+
+        await eventually(are_all_there, JOIN_S)
+        return facts
+
+
+@pytest.fixture
+async def world(broker: str, database: str) -> AsyncIterator[World]:
+    """Sixteen shards, one of which does something; the books are held against each other at the end."""
+    async with connected(database) as db:
+        await db.executemany(OPEN_SHARD, [(shard,) for shard in range(SHARDS)])
+        producer = AIOKafkaProducer(bootstrap_servers=broker)
+        heard = AIOKafkaConsumer(
+            PROGRESS_TOPIC, COMPENSATIONS_TOPIC, FACTS_TOPIC, bootstrap_servers=broker, auto_offset_reset="earliest"
+        )
+        await producer.start()
+        await heard.start()
+        shard = FakeShard(shard=5)
+        shard.open_sale(lamp=5000)
+        yield World(broker, database, shard, db, producer, heard)
+        await heard.stop()
+        await producer.stop()
+        assert await disagreements(db) == []
+
+
+async def test_commits_become_rows_facts_and_progress(world: World, start_persister: StartPersister) -> None:
+    """The journey's last hop: what everyone else hears is what the ledger holds."""
+    start_persister(world.brokers, world.dsn)
+    for number in range(30):
+        world.shard.moves((f"r-{number}", HELD), (f"s-{number}", CONFIRMED))
+    await world.send()
+
+    await eventually(world.is_told, JOIN_S)
+
+    facts = await world.facts()
+    assert [(fact.position.seq, fact.position.index) for fact in facts] == [
+        (seq, index) for seq in range(2, 32) for index in (0, 1)
+    ]
+    assert {fact.reservation.ledger_state for fact in facts} == {2}
+
+
+async def test_progress_is_told_without_a_batch(world: World, start_persister: StartPersister) -> None:
+    """Every ten seconds when idle, and soon what a take-over has changed: a relay may have missed the last report."""
+    start_persister(world.brokers, world.dsn)
+    heard: Counter[tuple[int, int]] = Counter()
+
+    async def collect() -> None:
+        for value in await world.hear(PROGRESS_TOPIC):
+            progress = LedgerProgress.FromString(value)
+            heard[progress.shard, progress.epoch] += 1
+
+    async def all_shards() -> bool:
+        await collect()
+        return len(heard) == SHARDS
+
+    async def the_new_epoch() -> bool:
+        await collect()
+        return heard[3, 2] > 0
+
+    async def again() -> bool:
+        await collect()
+        return heard[4, 1] > 1
+
+    await eventually(all_shards, JOIN_S)
+    await world.db.execute("update shard_watermark set epoch = 2, settled_epoch = 2, facts_epoch = 2 where shard = 3")
+    await eventually(the_new_epoch, 5)
+    await eventually(again, 15)
+
+
+async def test_a_gap_is_asked_for(world: World, start_persister: StartPersister) -> None:
+    """The wish hastens what the relay would do by itself."""
+    start_persister(world.brokers, world.dsn)
+    world.shard.moves(("r-1", HELD))
+    await world.send_value(world.shard.run(1))
+    wishes: list[LedgerProgress] = []
+
+    async def a_wish() -> bool:
+        progress = map(LedgerProgress.FromString, await world.hear(PROGRESS_TOPIC))
+        wishes.extend(one for one in progress if one.resend_from_seq)
+        return bool(wishes)
+
+    await eventually(a_wish, JOIN_S)
+    await world.send()
+
+    assert (wishes[0].shard, wishes[0].seq, wishes[0].resend_from_seq) == (5, 0, 1)
+    await eventually(world.is_told, JOIN_S)
+
+
+async def test_a_compensation_is_sent_again_until_the_order_has_ended(
+    world: World, start_persister: StartPersister
+) -> None:
+    """Kafka's confirmation is not the compensator's; only the ledger knows that the units are back."""
+    await world.db.execute("insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'crook', 'fraud')", TENANT)
+    world.shard.moves(("r-1", HELD), buyer="crook")
+    await world.send()
+    start_persister(world.brokers, world.dsn)
+    heard: list[Compensation] = []
+
+    async def twice() -> bool:
+        heard.extend(map(Compensation.FromString, await world.hear(COMPENSATIONS_TOPIC)))
+        return len(heard) >= 2
+
+    await eventually(twice, JOIN_S)
+    world.shard.moves(("r-1", COMPENSATED))
+    await world.send()
+    await eventually(world.is_told, JOIN_S)
+
+    assert {(one.compensation_id, one.reservation_id, one.created.seq, one.reason, one.detail) for one in heard} == {
+        ("5-1-2-0", "r-1", 2, 1, "the buyer is blocked: fraud")
+    }
+    assert await world.db.fetchval("select count(*) from compensation where not done") == 0
+
+
+async def test_a_persister_killed_at_any_moment_loses_and_doubles_nothing(
+    world: World, start_persister: StartPersister
+) -> None:
+    """SIGKILL between the transaction and what follows it: the next one drops the repeat and tells what is untold."""
+    for number in range(1000):
+        world.shard.moves((f"r-{number}", HELD))
+    process = start_persister(world.brokers, world.dsn)
+    await world.send()
+    seen = 0
+    for _ in range(3):
+        seen = await eventually(partial(moved_past, world, seen), JOIN_S)
+        process.kill()
+        process.wait()
+        process = start_persister(world.brokers, world.dsn)
+        world.shard.moves((f"after-{seen}", HELD))
+        await world.send()
+
+    await eventually(world.is_told, JOIN_S)
+
+    last = (1, 0)  # the sale, of which there is no fact
+    for fact in await world.facts():
+        position = (fact.position.seq, fact.position.index)
+        assert position <= last or position == (last[0] + 1, 0), "a fact was left out"
+        last = max(last, position)
+    assert await world.db.fetchval("select count(*) from reservation") == 1003
+
+
+async def moved_past(world: World, seen: int) -> int:
+    """The watermark, once it is above what was seen."""
+    seq = await world.seq()
+    return seq if seq > seen else 0
+
+
+async def test_a_second_persister_takes_over_from_a_killed_one(world: World, start_persister: StartPersister) -> None:
+    """Kafka gives its partitions away after the session timeout."""
+    persisters = [start_persister(world.brokers, world.dsn) for _ in range(2)]
+    world.shard.moves(("r-1", HELD))
+    await world.send()
+    await eventually(world.is_told, JOIN_S)
+
+    persisters[0].kill()
+    for number in range(2, 20):
+        world.shard.moves((f"r-{number}", HELD))
+    await world.send()
+
+    await eventually(world.is_told, JOIN_S)
+
+
+async def test_a_wiped_topic_is_read_from_its_beginning(
+    start_broker: StartBroker, database: str, start_persister: StartPersister
+) -> None:
+    """Faust drops records below the offset that it last read; the outbox still has them all."""
+    server = start_broker()
+    async with connected(database) as db:
+        await db.executemany(OPEN_SHARD, [(shard,) for shard in range(SHARDS)])
+        producer = AIOKafkaProducer(bootstrap_servers=server.address)
+        await producer.start()
+        shard = FakeShard(shard=5)
+        shard.open_sale(lamp=100)
+        for number in range(20):
+            shard.moves((f"r-{number}", HELD))
+        start_persister(server.address, database)
+        for position in range(21):
+            await producer.send_and_wait(COMMITS_TOPIC, shard.run(position, position + 1), partition=5)
+        seq = "select seq from shard_watermark where shard = 5"
+        await eventually(lambda: is_value(db, seq, 21), JOIN_S)
+
+        server.wipe()
+        shard.moves(("last", HELD))
+
+        async def resent() -> bool:
+            await producer.send_and_wait(COMMITS_TOPIC, shard.run(21), partition=5)  # as the relay does on its timer
+            return await is_value(db, seq, 22)
+
+        await eventually(resent, JOIN_S)
+        await producer.stop()
+
+
+async def is_value(db: "asyncpg.Connection[asyncpg.Record]", query: str, value: object) -> bool:
+    return bool(await db.fetchval(query) == value)
+
+
+async def test_servers_that_are_away_at_the_start_are_waited_for(
+    start_broker: StartBroker, start_postgres: StartPostgres, start_persister: StartPersister
+) -> None:
+    """Processes of a deploy start in any order."""
+    server = start_postgres()
+    broker = start_broker()
+    await migrate(server.address)
+    async with connected(server.address) as db:
+        await db.execute(OPEN_SHARD, 5)
+    server.stop()
+    broker.down()
+    process = start_persister(broker.address, server.address)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)
+
+    broker.up()
+    server.start()
+    shard = FakeShard(shard=5)
+    shard.open_sale(lamp=1)
+    producer = AIOKafkaProducer(bootstrap_servers=broker.address)
+    await producer.start()
+    await producer.send_and_wait(COMMITS_TOPIC, shard.run(), partition=5)
+
+    async with connected(server.address) as db:
+        await eventually(lambda: is_value(db, "select facts_seq from shard_watermark", 1), 30)
+    await producer.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_ends_cleanly_when_asked(
+    world: World, start_persister: StartPersister, number: signal.Signals
+) -> None:
+    """Within seconds, with exit code 0, whether it was at work or not yet."""
+    process = start_persister(world.brokers, world.dsn)
+    await world.send()
+    await eventually(world.is_applied, JOIN_S)
+
+    process.send_signal(number)
+
+    assert process.wait(10) == 0
+
+
+def test_a_setting_that_makes_no_sense_ends_it_at_once() -> None:
+    """One line that says which and why."""
+    environment = persister_environment("127.0.0.1:99999", "postgresql://127.0.0.1/x")
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "order_persister", "persist"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 2
+    assert ended.stderr == "HOLDFAST_KAFKA_BROKERS: must be host:port with a port from 0 to 65535\n"
