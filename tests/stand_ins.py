@@ -1,6 +1,7 @@
 """Programs that stand in for Holdfast's own under the supervisor: `python -m tests.stand_ins NAME`.
 
-They do what the supervisor sees of a program and no more, so its tests are quick and fail for its faults only.
+They do what the supervisor sees of a program and no more, so its tests are quick and fail for its faults only. What
+takes long to import is imported by who needs it.
 `python -m tests.stand_ins up DATA_DIR` is `holdfast up` with them.
 """
 
@@ -11,12 +12,8 @@ import sys
 import threading
 from pathlib import Path
 
-from holdfast_embedded.console import Console
 from holdfast_embedded.plans import Plans
 from holdfast_embedded.program import Plan
-from holdfast_embedded.stack import Stack
-from holdfast_embedded.up import run
-from redis import Redis
 
 
 def plan(name: str, does: str, *, uses_broker: bool = False, grace_s: float = 5.0) -> Plan:
@@ -72,6 +69,8 @@ def serve() -> None:
 
 def open_shards() -> None:
     """Mark every shard as served by the Redis that runs now."""
+    from redis import Redis
+
     redis = Redis.from_url(os.environ["HOLDFAST_REDIS_URL"], decode_responses=True)
     for shard in range(int(os.environ["HOLDFAST_SHARDS"])):
         redis.hset(f"holdfast:{{{shard}}}:meta", "owner", redis.info("server")["run_id"])
@@ -80,6 +79,8 @@ def open_shards() -> None:
 
 def take_over() -> None:
     """Mark every shard that was opened before, and work."""
+    from redis import Redis
+
     redis = Redis.from_url(os.environ["HOLDFAST_REDIS_URL"], decode_responses=True)
     for key in redis.keys("holdfast:*:meta"):
         redis.hset(key, "owner", redis.info("server")["run_id"])
@@ -96,6 +97,10 @@ def wait_for_sigterm() -> None:
 
 def up() -> None:
     """Run `holdfast up` with stand-ins; the second argument is the data folder."""
+    from holdfast_embedded.console import Console
+    from holdfast_embedded.stack import Stack
+    from holdfast_embedded.up import run
+
     console = Console(sys.stdout, colours=False)
     sys.exit(run(Stack(Path(sys.argv[2]), os.environ, console.say, "127.0.0.1:0", plans()), console))
 

@@ -29,14 +29,17 @@ def find_missing(redis_url: str, listen: str, shards: int) -> str | None:
 
 
 def find_unserved(redis_url: str, shards: int) -> dict[int, str]:
-    """Return what is wrong with each shard that nobody may serve: not taken over from the run before, or frozen."""
+    """Return what is wrong with each shard that nobody may serve: blank, frozen, or of an earlier run of Redis."""
     with redis_client(redis_url) as redis:
         run_id = cast(dict[str, Any], redis.info("server"))["run_id"]
         unserved = {}
         for shard in range(shards):
-            owner, claim, frozen = cast(list[str], redis.hmget(META.format(shard=shard), ["owner", "claim", "frozen"]))
+            fields = redis.hmget(META.format(shard=shard), ["owner", "claim", "frozen"])
+            owner, claim, frozen = cast(list[str | None], fields)
             if frozen:
                 unserved[shard] = f"is frozen: {frozen}"
+            elif owner is None:
+                unserved[shard] = "is blank"
             elif owner != run_id or claim:
                 unserved[shard] = "waits to be taken over"
         return unserved

@@ -210,6 +210,7 @@ class Stack:
 
     def _start(self) -> None:
         self._held.enter_context(self.data_dir.held())
+        self._held.callback(self.data_dir.tell_nothing)  # before it is let go of, and only if it was ours
         self.data_dir.tell_nothing()
         self.data_dir.open_book(self.shards)
         if is_listening(self._listen):  # a server of ours would share the port with it, and the calls
@@ -265,7 +266,6 @@ class Stack:
         for program in self._programs:
             self._supervisor.stop([program], program.plan.grace_s)
         self._supervisor.stop(list(self._servers.values()), SERVER_GRACE_S)
-        self.data_dir.tell_nothing()
         self._held.close()
 
     def _tell(self) -> None:

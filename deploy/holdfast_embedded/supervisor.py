@@ -142,6 +142,7 @@ class Supervisor:
             self._say("up", str(failure))
             return
         kept.restarts += 1
+        self._say("up", f"{kept.process.name} runs again")
         self._on_restart(kept.process)
 
     def _stop_one(self, process: Process, grace_s: float) -> None:

@@ -4,6 +4,7 @@ import os
 import queue
 import signal
 import sys
+import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -41,12 +42,11 @@ def up(
     try:
         if fresh:
             begin_afresh(folder)
-        failure = run(Stack(folder, os.environ, console.say, listen), console)
+        stack = Stack(folder, os.environ, console.say, listen)
     except EXPECTED as error:
-        failure = str(error)
-    if failure is not None:
-        console.say("up", failure)
-        raise typer.Exit(EXIT_FAILED)
+        console.say("up", str(error))
+        raise typer.Exit(EXIT_FAILED) from None
+    raise typer.Exit(run(stack, console))
 
 
 def begin_afresh(folder: Path) -> None:
@@ -56,17 +56,16 @@ def begin_afresh(folder: Path) -> None:
         data_dir.empty()
 
 
-def run(stack: Stack, console: Console) -> str | None:
-    """Start, run until asked to end, and stop. Returns why it could not go on, if that is what ended it."""
+def run(stack: Stack, console: Console) -> int:
+    """Start, run until asked to end or unable to go on, and stop; the exit code."""
     asked = listen_for_endings()
     with ThreadPoolExecutor() as helpers:
-        starting = helpers.submit(start, stack, console)
-        try:
-            failure = wait_for_the_end(stack, starting, asked)
-        finally:
-            console.say("up", "stopping; Ctrl-C again ends everything at once")
-            stop(stack, helpers.submit(stack.stop), asked)
-        return failure
+        failure = wait_for_the_end(stack, helpers.submit(start, stack, console), asked)
+        if failure is not None:
+            console.say("up", failure)
+        console.say("up", "stopping; Ctrl-C again ends everything at once")
+        wait_for_the_stop(stack, helpers.submit(stack.stop), asked)
+    return 0 if failure is None else EXIT_FAILED
 
 
 def start(stack: Stack, console: Console) -> None:
@@ -84,28 +83,30 @@ def start(stack: Stack, console: Console) -> None:
 
 def wait_for_the_end(stack: Stack, starting: Future[None], asked: Asked) -> str | None:
     """Wait until somebody asks us to end (None), or until it makes no sense to go on (the reason)."""
-    while True:
+    while not was_asked(asked):
         if stack.failure:
             return stack.failure
-        if starting.done():
-            starting.result()
-        try:
-            asked.get(timeout=POLL_S)
-        except queue.Empty:
-            continue
-        return None
+        if starting.done() and (error := starting.exception()):
+            return str(error) if isinstance(error, EXPECTED) else "".join(traceback.format_exception(error))
+    return None
 
 
-def stop(stack: Stack, stopping: Future[None], asked: Asked) -> None:
+def wait_for_the_stop(stack: Stack, stopping: Future[None], asked: Asked) -> None:
     """Wait until all is stopped in order; whoever asks once more has it at once."""
     while not stopping.done():
-        try:
-            asked.get(timeout=POLL_S)
-        except queue.Empty:
-            continue
-        stack.kill_all()
-        os._exit(EXIT_INSISTED)
+        if was_asked(asked):
+            stack.kill_all()
+            os._exit(EXIT_INSISTED)
     stopping.result()
+
+
+def was_asked(asked: Asked) -> bool:
+    """Say whether somebody asks us to end, within a moment."""
+    try:
+        asked.get(timeout=POLL_S)
+    except queue.Empty:
+        return False
+    return True
 
 
 def listen_for_endings() -> Asked:

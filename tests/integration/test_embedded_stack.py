@@ -140,10 +140,11 @@ async def test_a_program_that_refuses_its_settings_is_not_started_again(make_sta
     assert stack.restarts("persist") == 0
 
 
-async def test_what_is_taken_down_stays_down(make_stack: MakeStack) -> None:
+async def test_what_is_taken_down_stays_down(make_stack: MakeStack, log: Log) -> None:
     """A test's outage lasts as long as the test wants, and files may be changed meanwhile."""
     stack = make_stack()
     await start(stack)
+    await eventually(lambda: ("relay", f"broker {stack.addresses.kafka_brokers}") in log)
     with Redis.from_url(stack.addresses.redis_url) as redis:
         redis.set("kept", "yes")
 
@@ -185,10 +186,16 @@ async def test_an_opening_that_failed_is_tried_again(make_stack: MakeStack) -> N
 
 async def test_two_stacks_never_share_a_folder(make_stack: MakeStack) -> None:
     """Two Valkeys on one append-only file would ruin it."""
-    await start(make_stack())
+    first = make_stack()
+    await start(first)
+    second = make_stack()
 
     with pytest.raises(BadDataDir, match=rf"another stack \(process {os.getpid()}\) uses .*--data-dir"):
-        await start(make_stack())
+        await start(second)
+
+    await asyncio.to_thread(second.stop)
+    assert first.find_missing() is None
+    assert told_by(first.data_dir.path)["ready"]
 
 
 async def test_an_address_that_is_taken_is_refused(make_stack: MakeStack, tmp_path: Path) -> None:
@@ -311,5 +318,13 @@ def ready_told_by(data_dir: Path, pid: int | None = None) -> dict[str, Any]:
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Return those that still run; one that ended and whom nobody has asked for yet does not."""
-    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    """Return those that still run."""
+    return [process for process in processes if is_alive(process)]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Say whether it still runs; one that ended and whom nobody has asked for yet does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
