@@ -43,7 +43,7 @@ class Screen:
 
     def tell(self, event: str) -> None:
         """Say that something happened; it stays above the picture."""
-        self._console.print(f"{self._elapsed_s():6.1f} s  {event}", highlight=False, markup=False)
+        self._console.print(f"{self._elapsed_s():6.1f} s  {event}", highlight=False, markup=False, soft_wrap=True)
 
     def show(self) -> None:
         """Draw the sale as it stands now."""

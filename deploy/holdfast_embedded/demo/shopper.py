@@ -48,12 +48,12 @@ class Shopper:
 
     async def _buy(self, wish: int) -> bool:
         """Have one wish fulfilled, or learn that it never will be: False."""
-        units = self.dice.randint(1, 3)
+        units, waited = self.dice.randint(1, 3), False
         reservation_id = f"{self.buyer_id}-{wish}"
         while True:
             answer = await self._reserve(reservation_id, units)
             if answer.HasField("reservation"):
-                await self._settle(self._note(answer.reservation))
+                await self._settle(self._note(answer.reservation), self._mood(waited))
                 return True
             if answer.rejection.HasField("ended"):  # the call whose reply was lost had made a hold, and it is over
                 self._note(answer.rejection.ended)
@@ -61,6 +61,7 @@ class Shopper:
             if not self._may_come_back(answer.rejection):
                 return False
             units = min(units, answer.rejection.shortages[0].available) or units
+            waited = True
             await self._pause(*WAIT_S)
 
     async def _reserve(self, reservation_id: str, units: int) -> ReserveResponse:
@@ -113,10 +114,13 @@ class Shopper:
         self.tally.claims[claim.reservation_id] = claim
         return claim
 
-    async def _settle(self, claim: Claim) -> None:
-        """Pay, change one's mind, or forget about it."""
+    def _mood(self, waited: bool) -> float:
+        """What to do with a hold, from 0 (pay) to 1 (forget about it); who had to wait for it pays."""
+        return 0.0 if waited else self.dice.random()
+
+    async def _settle(self, claim: Claim, mood: float) -> None:
+        """Pay, give back, or forget about it."""
         await self._pause(*CHECKOUT_S)
-        mood = self.dice.random()
         try:
             if mood < CONFIRMS:
                 with self.tally.timed():
