@@ -22,10 +22,11 @@ from order_persister.untold import Untold
 COMMITS_TOPIC = "holdfast.commits.v1"
 GROUP = "holdfast-persister"
 
-# Records are up to 256 KiB each, so few of them are a batch, and few lie ready.
+# Records are up to 256 KiB each, so few of them are a batch. The relays' windows bound how many lie ready. Small ones
+# must not fill the buffer, for Faust then looks at the other partitions alone, for up to a second each time.
 RECORDS_AT_ONCE = 32
 RECORDS_WAIT_S = 0.05
-RECORDS_READY = 64
+RECORDS_READY = 1024
 TELL_EVERY_S = 1.0
 WIPED_EVERY_S = 2.0
 KAFKA_ANSWER_S = 40.0
