@@ -1,0 +1,111 @@
+"""The `holdfast` command as a shell runs it, against a whole stack: one reservation's life, and the demo in small."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from holdfast_embedded.stack import Stack
+
+COMMAND_S = 30.0
+DEMO_S = 100.0
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a shell whose HOLDFAST_* variables point to a running stack."""
+    with Stack(tmp_path_factory.mktemp("stack") / "data", {}, say=print, listen="127.0.0.1:0") as stack:
+        stack.wait_ready()
+        where = stack.addresses
+        yield {
+            **os.environ,
+            "HOLDFAST_ADDRESS": where.listen,
+            "HOLDFAST_REDIS_URL": where.redis_url,
+            "HOLDFAST_POSTGRES_DSN": where.postgres_dsn,
+            "HOLDFAST_KAFKA_BROKERS": where.kafka_brokers,
+        }
+
+
+def holdfast(shell: dict[str, str], *words: str, within_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
+    """Run one command as a process of its own."""
+    command = [sys.executable, "-m", "holdfast.cli", *words]
+    return subprocess.run(command, env=shell, capture_output=True, text=True, timeout=within_s, check=False)
+
+
+def facts(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, object]]:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_sale_is_sold_out_and_on_the_books(shell: dict[str, str]):
+    """Made, reserved, confirmed, sold out, recorded, audited: each told by words and by exit code."""
+    assert holdfast(shell, "sale", "create", "cli-lamps", "--item", "lamp=2", "--hold", "5m").returncode == 0
+    ask = ["reserve", "cli-lamps", "--line", "lamp=2", "--buyer"]
+    held = facts(holdfast(shell, *ask, "ada", "--id", "cli-1", "--json"))
+    sold_out = holdfast(shell, *ask, "bob")
+    confirmed = holdfast(shell, "confirm", "cli-lamps", "cli-1")
+    too_late = holdfast(shell, "release", "cli-lamps", "cli-1")
+    shown = holdfast(shell, "sale", "show", "cli-lamps")
+
+    assert held["reservation"]["state"] == "RESERVATION_STATE_HELD"
+    assert (sold_out.returncode, "sold out" in sold_out.stdout) == (1, True)
+    assert (confirmed.returncode, "confirmed  cli-1" in confirmed.stdout) == (0, True)
+    assert (too_late.returncode, "WRONG_RESERVATION_STATE" in too_late.stderr) == (1, True)
+    assert shown.stdout.splitlines()[-1].split() == ["lamp", "0", "0", "2", "2"]
+    wait_until_recorded(shell, "cli-lamps", "cli-1")
+    assert holdfast(shell, "audit").returncode == 0
+
+
+def test_a_blocked_buyers_hold_is_compensated(shell: dict[str, str]):
+    """The person who blocks a buyer sees by `get` what became of the order, and why."""
+    holdfast(shell, "sale", "create", "cli-blocked", "--item", "lamp=1")
+    assert holdfast(shell, "block-buyer", "cli-bot", "--reason", "buys everything").returncode == 0
+    holdfast(shell, "reserve", "cli-blocked", "--line", "lamp=1", "--buyer", "cli-bot", "--id", "cli-2")
+
+    compensated = wait_until(shell, "cli-blocked", "cli-2", "state", "RESERVATION_STATE_COMPENSATED")
+
+    assert compensated["compensation_reason"] == "COMPENSATION_REASON_BUYER_BLOCKED"
+
+
+def test_what_nobody_knows_is_an_answer_of_no(shell: dict[str, str]):
+    """Exit code 1, not 2: the server was asked and has answered."""
+    assert holdfast(shell, "get", "cli-nowhere", "cli-9").returncode == 1
+    assert holdfast(shell, "sale", "show", "cli-nowhere").returncode == 1
+
+
+def test_the_help_of_a_process_is_its_own(shell: dict[str, str]):
+    """`holdfast audit --help` is answered by the audit."""
+    asked = holdfast(shell, "audit", "--help")
+
+    assert asked.returncode == 0
+    assert "--json" in asked.stdout
+
+
+@pytest.mark.timeout(DEMO_S + 20)
+def test_the_demo_ends_with_books_that_agree():
+    """In small, for the tests' sake: also this one has a crash, blocked buyers and holds that expire."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+
+    shown = holdfast(plain, "demo", "--units", "600", "--buyers", "100", "--blocked", "3", within_s=DEMO_S)
+
+    assert shown.returncode == 0, shown.stdout
+    assert "ended by SIGKILL" in shown.stdout
+    assert "nothing is oversold, lost or doubled" in shown.stdout
+
+
+def wait_until_recorded(shell: dict[str, str], sale_id: str, reservation_id: str) -> None:
+    """The ledger has it, moments later."""
+    wait_until(shell, sale_id, reservation_id, "ledger_state", "LEDGER_STATE_RECORDED")
+
+
+def wait_until(shell: dict[str, str], sale_id: str, reservation_id: str, field: str, wanted: str) -> dict[str, object]:
+    """Ask until a field of the reservation reads as wanted; each question takes half a second of its own."""
+    give_up_at = time.monotonic() + COMMAND_S
+    while True:
+        reservation = facts(holdfast(shell, "get", sale_id, reservation_id, "--json"))["reservation"]
+        if reservation[field] == wanted:
+            return reservation
+        assert time.monotonic() < give_up_at, reservation
