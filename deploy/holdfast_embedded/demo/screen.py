@@ -8,6 +8,7 @@ from typing import Self
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from holdfast_embedded.demo.tally import Tally
@@ -15,6 +16,7 @@ from holdfast_embedded.demo.watch import Watch
 
 PLAIN_EVERY_S = 1.0
 RATE_OVER_S = 2.0
+BAR_WIDTH = 60
 
 
 class Screen:
@@ -59,8 +61,11 @@ class Screen:
 
     def _picture(self) -> Group:
         item = self._watch.item
-        bar = ProgressBar(total=self._units, completed=item.sold, width=60)
-        return Group(Text(), bar, Text(self._stock(), style="bold"), Text(self._pace(), style="dim"))
+        grid = Table.grid()
+        grid.add_row(ProgressBar(total=self._units, completed=item.sold, width=BAR_WIDTH))
+        grid.add_row(Text(self._stock(), style="bold"))
+        grid.add_row(Text(self._pace(), style="dim"))
+        return Group(Text(), grid)
 
     def _stock(self) -> str:
         item = self._watch.item
