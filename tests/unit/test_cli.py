@@ -167,6 +167,13 @@ def test_no_server_says_what_to_do_next():
     assert "no server answers at 127.0.0.1:1: start one with `holdfast up`, or set HOLDFAST_ADDRESS" in done.stderr
 
 
+def test_a_state_of_a_newer_server_is_shown_by_its_number(fake: FakeInventory):
+    """Enum values may be added; whoever does not know them must not stumble."""
+    fake.will_answer("GetReservation", GetReservationResponse(reservation=Reservation(reservation_id="r-1", state=99)))
+
+    assert "unknown (99)  r-1" in run(fake, "get", "lamps", "r-1").stdout
+
+
 def test_get_prints_numbers_as_numbers(fake: FakeInventory):
     """The proto's own JSON puts 64-bit integers in quotes, where a script would compare text."""
     fake.will_answer("GetReservation", GetReservationResponse(reservation=HELD, read_time=NOON))

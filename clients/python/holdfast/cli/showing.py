@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 from rich.table import Table
@@ -28,7 +29,7 @@ STATE_STYLES = {
 
 def show_reservation(reservation: Reservation, read_time: Timestamp, *, replayed: bool = False) -> None:
     """One reservation, in a few lines."""
-    state = word(ReservationState.Name(reservation.state))
+    state = word(ReservationState, reservation.state)
     head = Text(state, style=STATE_STYLES.get(reservation.state, "bold red"))
     head.append(f"  {reservation.reservation_id}", style="bold")
     head.append(f"  sale {reservation.sale_id}")
@@ -47,9 +48,9 @@ def _remarks(reservation: Reservation, read_time: Timestamp, replayed: bool) -> 
         left = reservation.expire_time.ToDatetime() - read_time.ToDatetime()
         remarks.append(f"stands until {local(reservation.expire_time)}, {spelled(left)} from now")
     remarks.append(f"made {local(reservation.create_time)}, changed {local(reservation.update_time)}")
-    remarks.append(f"ledger: {word(LedgerState.Name(reservation.ledger_state))}")
+    remarks.append(f"ledger: {word(LedgerState, reservation.ledger_state)}")
     if reservation.compensation_reason:
-        remarks.append(f"refused by the ledger: {word(CompensationReason.Name(reservation.compensation_reason))}")
+        remarks.append(f"refused by the ledger: {word(CompensationReason, reservation.compensation_reason)}")
     if reservation.note:
         remarks.append(f"note: {reservation.note}")
     if replayed:
@@ -59,7 +60,7 @@ def _remarks(reservation: Reservation, read_time: Timestamp, replayed: bool) -> 
 
 def show_rejection(rejection: Rejection, read_time: Timestamp) -> None:
     """Why there are no units, and whether asking again may help."""
-    screen.print(word(RejectionReason.Name(rejection.reason)), style="bold red")
+    screen.print(word(RejectionReason, rejection.reason), style="bold red")
     for short in rejection.shortages:
         screen.print(f"  {short.sku}: {short.requested} asked, {short.available} left, {short.held} held by others")
     if rejection.reason == RejectionReason.REJECTION_REASON_BUYER_LIMIT:
@@ -72,7 +73,7 @@ def show_rejection(rejection: Rejection, read_time: Timestamp) -> None:
 
 def show_sale(sale: Sale, *, replayed: bool = False) -> None:
     """A sale's settings, and its stock as a table."""
-    head = Text(word(SaleState.Name(sale.state)), style="bold")
+    head = Text(word(SaleState, sale.state), style="bold")
     head.append(f"  {sale.sale_id}", style="bold")
     head.append(f"  {sale.title}" if sale.title else "")
     screen.print(head)
@@ -104,11 +105,11 @@ def _limit(sale: Sale) -> str:
     return f"at most {sale.buyer_limit} a buyer" if sale.buyer_limit else "no limit a buyer"
 
 
-def word(name: str) -> str:
-    """`RESERVATION_STATE_HELD` as `held`: an enum value without the enum's own name."""
-    for prefix in ("RESERVATION_STATE_", "LEDGER_STATE_", "COMPENSATION_REASON_", "REJECTION_REASON_", "SALE_STATE_"):
-        name = name.removeprefix(prefix)
-    return name.lower().replace("_", " ")
+def word(enum: EnumTypeWrapper, value: int) -> str:
+    """`RESERVATION_STATE_HELD` as `held`; a value that is newer than this client as its number."""
+    name = dict(zip(enum.values(), enum.keys(), strict=True)).get(value)
+    prefix = enum.keys()[0].removesuffix("UNSPECIFIED")
+    return f"unknown ({value})" if name is None else name.removeprefix(prefix).lower().replace("_", " ")
 
 
 def local(time: Timestamp) -> str:
