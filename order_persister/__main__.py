@@ -15,12 +15,15 @@ from order_persister.logs import configure_logging
 from order_persister.metrics import serve_metrics
 from order_persister.migrator import migrate
 from order_persister.patience import patiently
+from order_persister.postgres import Database
 from order_persister.settings import BadSettings, Settings, list_settings, read_settings
+from order_persister.untold import Untold
 
 BAD_SETTINGS = 2
 SURPRISE = 1
-# Faust has been seen to hang when it stops after an outage of Kafka. Nothing is lost by leaving it there.
-STOP_S = 6.0
+# Faust waits for the batch in hand, which may itself wait for Postgres, and has been seen to hang after an outage of
+# Kafka. Nothing is lost by leaving it there.
+STOP_S = 5.0
 
 log = structlog.get_logger()
 
@@ -69,6 +72,9 @@ async def _persist(settings: Settings) -> int:
     running = asyncio.ensure_future(_run(app, settings))
     ending = asyncio.ensure_future(asked_to_end.wait())
     await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
+    if isinstance(running.done() and running.exception(), BadSettings):
+        print(running.exception(), file=sys.stderr)
+        return BAD_SETTINGS
     if not asked_to_end.is_set():
         log.error("surprise", why=repr(running.exception() or app.crash_reason))
         os._exit(SURPRISE)
@@ -78,21 +84,29 @@ async def _persist(settings: Settings) -> int:
 
 
 async def _run(app: faust.App, settings: Settings) -> None:
-    """Start the app once Kafka is there; returns when it has crashed."""
+    """Start the app once the servers are there and agree with the settings; returns when it has crashed."""
+    await _check_shards(settings)
     await patiently("kafka", lambda: reachable(settings.kafka_brokers))
     await app.start()
     log.info("persisting", brokers=settings.kafka_brokers)
     await app.wait_until_stopped()
 
 
+async def _check_shards(settings: Settings) -> None:
+    """BadSettings if the ledger was made for another number of shards: facts and progress would go astray."""
+    database = Database(settings.postgres_dsn)
+    found = await Untold(database).shard_counts()
+    await database.close()
+    if found - {settings.shards}:
+        raise BadSettings(f"HOLDFAST_SHARDS: must be {min(found)}, as the ledger was made, and is {settings.shards}")
+
+
 async def _stop(app: faust.App) -> None:
     """Stop in good order, or at once when that takes too long: whatever is under way is done again by the next one."""
-    try:
-        await asyncio.wait_for(app.stop(), STOP_S)
-    except TimeoutError:
-        log.warning("stopped_late", after_s=STOP_S)
+    _, late = await asyncio.wait({asyncio.ensure_future(app.stop())}, timeout=STOP_S)
+    log.info("stopped", in_good_order=not late)
+    if late:
         os._exit(0)
-    log.info("stopped")
 
 
 if __name__ == "__main__":

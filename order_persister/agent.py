@@ -161,9 +161,12 @@ async def _rewind_where_wiped(app: faust.App) -> None:
     assigned = _assigned(app)
     if not assigned:
         return
-    ends = await app.consumer.highwaters(*assigned)
-    for tp, end in ends.items():
-        read = app.consumer._read_offset[tp]  # type: ignore[attr-defined]
-        if read is not None and end is not None and read > end:
-            log.warning("topic_wiped", shard=tp.partition, read=read, end=end)
-            await app.consumer.seek_wait({tp: 0})
+    try:
+        ends = await app.consumer.highwaters(*assigned)
+        for tp, end in ends.items():
+            read = app.consumer._read_offset[tp]  # type: ignore[attr-defined]
+            if read is not None and end is not None and read > end:
+                log.warning("topic_wiped", shard=tp.partition, read=read, end=end)
+                await app.consumer.seek_wait({tp: 0})
+    except (RuntimeError, TimeoutError) as error:  # aiokafka's errors are RuntimeErrors
+        log.warning("waiting", on="kafka", why=f"{type(error).__name__}: {error}", again_in_s=WIPED_EVERY_S)

@@ -11,6 +11,10 @@ select shard, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_s
        coalesce(frozen_reason, '') as frozen_reason
   from shard_watermark where shard = any ($1::integer[])
 
+-- name: shard_counts
+-- The number of shards that the ledger was made for.
+select distinct shards from shard_watermark
+
 -- name: index_lookups_only
 -- Keeps the planner, until the transaction ends, from reading whole tables because they have not been analysed yet.
 select set_config('enable_seqscan', 'off', true)

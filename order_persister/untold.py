@@ -38,6 +38,10 @@ class Untold:
         """The rows of some shards, those that there are."""
         return await patiently("postgres", partial(self._rows, sorted(shards)))
 
+    async def shard_counts(self) -> set[int]:
+        """The number of shards that the ledger was made for; empty before `holdfast init`."""
+        return await patiently("postgres", self._shard_counts)
+
     async def facts_after(self, shard: int, mark: tuple[int, int], head: tuple[int, int]) -> NextFacts | None:
         """The next facts above the mark, at most up to the head; None if there are none."""
         return await patiently("postgres", partial(self._facts_after, shard, mark, head))
@@ -57,6 +61,10 @@ class Untold:
     async def _rows(self, shards: Sequence[int]) -> dict[int, ShardRow]:
         async with self._database.transaction() as db:
             return {shard: ShardRow(*row) for shard, *row in await db.fetch(queries.rows, shards)}
+
+    async def _shard_counts(self) -> set[int]:
+        async with self._database.transaction() as db:
+            return {row["shards"] for row in await db.fetch(queries.shard_counts)}
 
     async def _facts_after(self, shard: int, mark: tuple[int, int], head: tuple[int, int]) -> NextFacts | None:
         async with self._database.transaction() as db:

@@ -338,6 +338,44 @@ async def test_it_ends_cleanly_when_asked(
     assert process.wait(10) == 0
 
 
+async def test_it_ends_while_postgres_is_away(
+    broker: str, start_postgres: StartPostgres, start_persister: StartPersister
+) -> None:
+    """A batch in hand waits for Postgres for ever; whoever ends the process does not."""
+    server = start_postgres()
+    await migrate(server.address)
+    shard = FakeShard()
+    shard.open_sale(lamp=1)
+    shard.moves(("r-1", HELD))
+    producer = AIOKafkaProducer(bootstrap_servers=broker)
+    await producer.start()
+    async with connected(server.address) as db:
+        await db.execute(OPEN_SHARD, 0)
+        process = start_persister(broker, server.address)
+        await producer.send_and_wait(COMMITS_TOPIC, shard.run(0, 1), partition=0)
+        await eventually(lambda: is_value(db, "select seq from shard_watermark", 1), JOIN_S)
+    server.stop()
+    await producer.send_and_wait(COMMITS_TOPIC, shard.run(1), partition=0)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(3)
+
+    process.terminate()
+
+    assert process.wait(10) == 0
+    await producer.stop()
+
+
+async def test_another_number_of_shards_than_the_ledgers_ends_it(
+    world: World, start_persister: StartPersister, tmp_path: Path
+) -> None:
+    """N is for ever; a persister that believes in another one would send facts astray."""
+    process = start_persister(world.brokers, world.dsn, HOLDFAST_SHARDS="8")
+
+    assert process.wait(JOIN_S) == 2
+    said = (tmp_path / "persister.log").read_text().splitlines()[-1]
+    assert said == "HOLDFAST_SHARDS: must be 16, as the ledger was made, and is 8"
+
+
 def test_a_setting_that_makes_no_sense_ends_it_at_once() -> None:
     """One line that says which and why."""
     environment = persister_environment("127.0.0.1:99999", "postgresql://127.0.0.1/x")
