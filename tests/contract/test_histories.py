@@ -107,6 +107,9 @@ class Histories(RuleBasedStateMachine):
     def tick(self, ms: int) -> None:
         self.runner.run(self.shelf.tick(ms))
         self.runner.run(self.scripts.tick(ms))
+        for sale, book in self.shelf.shelf.book().sales.items():
+            for name in list(book.records):
+                self.find_reservation(sale, name)
 
     @rule(behind=st.integers(0, 3))
     def settle_up_to(self, behind: int) -> None:

@@ -1,0 +1,34 @@
+"""Answers as tests read them: insisted upon, or named by one word."""
+
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.reservation_pb2 import RejectionReason
+
+from inventory_service.domain.requests import Reserve
+from inventory_service.domain.verdicts import Granted, Refusal, Rejected
+from tests.contract.bodies import Body
+
+
+async def granted(body: Body, request: Reserve) -> Granted:
+    """Reserve, and insist on the units."""
+    answer = await body.stock.reserve(request)
+    assert isinstance(answer, Granted), answer
+    return answer
+
+
+async def rejected(body: Body, request: Reserve) -> Rejected:
+    """Reserve, and insist on a rejection."""
+    answer = await body.stock.reserve(request)
+    assert isinstance(answer, Rejected), answer
+    return answer
+
+
+def reason_of(answer: object) -> str:
+    """Name an answer's reason without its prefix, or its state."""
+    match answer:
+        case Rejected(reason=reason):
+            return RejectionReason.Name(reason).removeprefix("REJECTION_REASON_")
+        case Refusal(reason=reason):
+            return ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
+        case Granted(replayed=replayed):
+            return "REPLAYED" if replayed else "GRANTED"
+    raise AssertionError(f"no reason in {answer}")

@@ -1,0 +1,134 @@
+"""What Reserve takes back before it says "limit" or "sold out", and where it stops; on both bodies."""
+
+from holdfast.inventory.v1.reservation_pb2 import ReservationState
+
+from inventory_service.domain.requests import Position, SaleKey
+from inventory_service.domain.verdicts import Rejected
+from tests.contract.answers import granted, reason_of, rejected
+from tests.contract.bodies import Body
+from tests.contract.requests import MINUTE_MS, SALE, confirm, create, release, reserve
+
+HELD = ReservationState.RESERVATION_STATE_HELD
+
+
+# --------------------------------------------------------------------------------------------- limits of buyers
+
+
+async def test_the_limit_counts_what_is_held_and_sold_and_not_what_came_back(body: Body) -> None:
+    """Over all items; another buyer has a limit of its own."""
+    await body.stock.create_sale(create(buyer_limit=3))
+    await granted(body, reserve("r-1"))
+    await granted(body, reserve("r-2", shade=1))
+    await body.stock.confirm(confirm("r-2"))
+
+    over = await rejected(body, reserve("r-3", lamp=2))
+    await granted(body, reserve("r-4", lamp=1))
+    await granted(body, reserve("r-5", buyer="b-2", lamp=3))
+    full = await rejected(body, reserve("r-6"))
+    await body.stock.release(release("r-1"))
+    await granted(body, reserve("r-6"))
+
+    assert (reason_of(over), over.buyer_remaining) == ("BUYER_LIMIT", 1)
+    assert (full.buyer_remaining, full.retry_after_ms) == (0, 10 * MINUTE_MS)
+    assert await body.buyers(SALE) == {"b-1": {"held": 2, "sold": 1}, "b-2": {"held": 3, "sold": 0}}
+
+
+async def test_a_buyers_overdue_holds_do_not_count(body: Body) -> None:
+    """No false "limit": they are taken back in the same call."""
+    await body.stock.create_sale(create(buyer_limit=1, hold_ttl_ms=1000))
+    await granted(body, reserve("r-1"))
+
+    await body.tick(1000)
+
+    assert reason_of(await body.stock.reserve(reserve("r-2"))) == "GRANTED"
+    told = [event.reservation.state for event in (await body.commits())[-1].events]  # type: ignore[union-attr]
+    assert told == [ReservationState.RESERVATION_STATE_EXPIRED, HELD]
+
+
+# ------------------------------------------------------------------------------------------ before "sold out"
+
+
+async def test_overdue_holds_are_taken_back_before_sold_out(body: Body) -> None:
+    """No false "sold out"; the commit tells the expiry first."""
+    await body.stock.create_sale(create(items={"lamp": 1}, hold_ttl_ms=1000))
+    await granted(body, reserve("r-1"))
+
+    await body.tick(1000)
+    answer = await granted(body, reserve("r-2", buyer="b-2"))
+
+    assert answer.reservation.created == Position(0, 1, 3, 1)
+    assert await body.buyers(SALE) == {"b-2": {"held": 1, "sold": 0}}
+
+
+async def test_a_rejection_tells_when_to_come_again(body: Body) -> None:
+    """When the next hold of the sale may end, if any is held of what is short; else never by itself."""
+    await body.stock.create_sale(create(items={"lamp": 2, "shade": 1}, hold_ttl_ms=60_000))
+    await granted(body, reserve("r-1", ttl_ms=30_000))
+    await granted(body, reserve("r-2", ttl_ms=20_000))
+    await granted(body, reserve("r-3", shade=1))
+    await body.stock.confirm(confirm("r-3"))
+    await body.tick(5000)
+
+    lamps = await rejected(body, reserve("r-4"))
+    shades = await rejected(body, reserve("r-5", shade=1))
+
+    assert (lamps.retry_after_ms, shades.retry_after_ms) == (15_000, None)
+    assert lamps.as_of == shades.as_of == Position(0, 1, 5, 0)
+
+
+async def test_an_answer_names_the_commit_that_it_has_seen(body: Body) -> None:
+    """The rejected request of a batch that sold the last unit has seen that batch's own commit."""
+    await body.stock.create_sale(create(items={"lamp": 1, "shade": 0}))
+
+    before, _, after = await body.stock.reserve_many(0, [reserve("r-1", shade=1), reserve("r-2"), reserve("r-3")])
+
+    assert isinstance(before, Rejected)
+    assert before.as_of == Position(0, 1, 1, 0)
+    assert isinstance(after, Rejected)
+    assert after.as_of == Position(0, 1, 2, 0)
+
+
+async def test_more_overdue_holds_than_one_call_takes_back_are_never_sold_out(body: Body) -> None:
+    """250 lamps, all in overdue holds: a request for all of them takes three calls and gets them."""
+    await body.stock.create_sale(create(items={"lamp": 250}, hold_ttl_ms=1000))
+    for start in range(0, 250, 125):
+        await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(start, start + 125)])
+    await body.tick(1000)
+
+    answers = await body.stock.reserve_many(0, [reserve("all", buyer="b-2", lamp=250), reserve("one", buyer="b-3")])
+
+    assert [reason_of(answer) for answer in answers] == ["GRANTED", "SOLD_OUT"]
+    assert [len(commit.events) for commit in await body.commits()] == [1, 125, 125, 100, 100, 51]
+
+
+async def test_a_request_that_comes_again_is_not_overtaken(body: Body) -> None:
+    """Later requests for the same sale wait with it, those for other sales do not."""
+    other = SaleKey("default", "vase-sale")
+    await body.stock.create_sale(create(items={"lamp": 101}, hold_ttl_ms=1000))
+    await body.stock.create_sale(create(sale=other, items={"vase": 1}))
+    await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(101)])
+    await body.tick(1000)
+
+    answers = await body.stock.reserve_many(
+        0, [reserve("s-1", lamp=101), reserve("s-1", lamp=1), reserve("v", sale=other, vase=1), reserve("s-2")]
+    )
+
+    assert [reason_of(a) for a in answers] == ["GRANTED", "RESERVATION_ID_REUSED", "GRANTED", "SOLD_OUT"]
+
+
+# --------------------------------------------------------------------------------------------- the outbox's limit
+
+
+async def test_reserve_stops_and_settling_goes_on_when_the_ledger_is_far_behind(body: Body) -> None:
+    """Before Redis itself refuses, Reserve does; what is held can still be settled, and it mends by itself."""
+    await body.stock.create_sale(create(items={"lamp": 2000}))
+    await body.stock.reserve(reserve("r-0"))
+    for number in range(998):
+        await body.stock.release(release(f"spent-{number}", spend_id=True))
+
+    behind = await body.stock.reserve(reserve("r-1"))
+    settled = await body.stock.confirm(confirm("r-0"))
+    await body.settle_up_to(500)
+    mended = await body.stock.reserve(reserve("r-1"))
+
+    assert [reason_of(answer) for answer in (behind, settled, mended)] == ["LEDGER_BEHIND", "GRANTED", "GRANTED"]
