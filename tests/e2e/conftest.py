@@ -1,0 +1,70 @@
+"""The stacks of these tests, as `holdfast up` runs them; each is shared by tests that do not spoil it for each other."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from holdfast_embedded.stack import Stack
+
+from tests.e2e.shop import Shop
+from tests.integration.served import calling
+
+# These tests stop servers and look into them, so they take none from the environment.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+
+
+class Running(NamedTuple):
+    """A stack that serves, and what its processes have said."""
+
+    stack: Stack
+    log: list[tuple[str, str]]
+
+
+@pytest.fixture(scope="package")
+def usual_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A stack as everybody has it."""
+    with running(tmp_path_factory.mktemp("usual")) as started:
+        yield started
+
+
+@pytest.fixture(scope="package")
+def forgetful_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A stack in which nobody sweeps overdue holds, and whose Redis forgets what has ended after a second."""
+    with running(
+        tmp_path_factory.mktemp("forgetful"),
+        HOLDFAST_SHARDS="4",
+        HOLDFAST_EXPIRY="off",
+        HOLDFAST_RECORD_RETENTION_S="1",
+    ) as started:
+        yield started
+
+
+@pytest.fixture
+async def shop(usual_stack: Running) -> AsyncIterator[Shop]:
+    """The usual stack, and a connection of this test's own."""
+    async with calling(usual_stack.stack.addresses.listen) as caller:
+        yield Shop(usual_stack.stack, caller, usual_stack.log)
+
+
+@pytest.fixture
+async def forgetful(forgetful_stack: Running) -> AsyncIterator[Shop]:
+    """The forgetful stack, and a connection of this test's own."""
+    async with calling(forgetful_stack.stack.addresses.listen) as caller:
+        yield Shop(forgetful_stack.stack, caller, forgetful_stack.log)
+
+
+@contextmanager
+def running(folder: Path, **settings: str) -> Iterator[Running]:
+    """A stack that serves; what its processes say is kept, and shown with a test that fails."""
+    log: list[tuple[str, str]] = []
+
+    def say(name: str, line: str) -> None:
+        log.append((name, line))
+        print(name, line)
+
+    with Stack(folder / "data", {**ENVIRONMENT, **settings}, say, "127.0.0.1:0") as stack:
+        stack.wait_ready()
+        yield Running(stack, log)

@@ -1,0 +1,112 @@
+"""Reads the ledger's tables with questions of its own, for a test must not rest on the code that it tests."""
+
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from tests.servers import connected
+
+_WATERMARK = """
+select epoch, seq, settled_epoch, settled_seq, facts_epoch, facts_seq, coalesce(frozen_reason, '') as frozen_reason
+  from shard_watermark where shard = $1"""
+_ROW = """
+select buyer_id, state, ledger_state, coalesce(compensation_reason, '') as reason,
+       coalesce((select string_agg(format('%s %s', quantity, sku), ', ' order by sku) from reservation_line l
+                  where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)), '') as lines
+  from reservation r where tenant = 'default' and sale_id = $1 and reservation_id = $2"""
+_ITEM = "select available, held, sold, refused from item where tenant = 'default' and sale_id = $1 and sku = $2"
+_MOVES = """
+select format('%s %s %s > %s', quantity, sku, from_account, to_account) as move from ledger_entry
+ where sale_id = $1 and reservation_id = $2 order by epoch, seq, index, line"""
+_LETTERS = """
+select reservation_id, reason, d.state, reservation_state, c.done from dead_letter d
+  left join compensation c using (shard, created_epoch, created_seq, created_index)
+ where sale_id = $1 order by created_epoch, created_seq, created_index"""
+_COUNT = """
+select count(*) from reservation where sale_id = $1 and state = $2 and ledger_state = 'RECORDED'"""
+_JOURNAL = "select count(*) from journal where shard = $1 and (epoch, seq) = ($2, $3) and length(payload) > 0"
+
+
+class Watermark(NamedTuple):
+    """How far the ledger is in one shard; each is an (epoch, seq)."""
+
+    head: tuple[int, int]
+    settled: tuple[int, int]
+    told: tuple[int, int]
+    frozen_reason: str  # empty: not frozen
+
+
+class Row(NamedTuple):
+    """A reservation as the ledger has it, names without their prefix."""
+
+    buyer_id: str
+    state: str
+    ledger_state: str
+    reason: str  # of its compensation; empty: none
+    lines: str
+
+
+class Balance(NamedTuple):
+    """An item as the ledger has it."""
+
+    available: int
+    held: int
+    sold: int
+    refused: int
+
+
+class Letter(NamedTuple):
+    """A dead letter, and whether its compensation is done; None: it has none."""
+
+    reservation_id: str
+    reason: str
+    state: str
+    reservation_state: str
+    compensation_done: bool | None
+
+
+class Ledger:
+    """One database."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
+    async def watermark(self, shard: int) -> Watermark:
+        """How far it is in a shard."""
+        [row] = await self._ask(_WATERMARK, shard)
+        return Watermark(tuple(row[:2]), tuple(row[2:4]), tuple(row[4:6]), row["frozen_reason"])
+
+    async def row(self, sale_id: str, reservation_id: str) -> Row | None:
+        """The row of a reservation, if there is one."""
+        rows = await self._ask(_ROW, sale_id, reservation_id)
+        return Row(*rows[0]) if rows else None
+
+    async def recorded(self, sale_id: str, state: str) -> int:
+        """How many reservations of a sale are recorded in a state."""
+        return int((await self._ask(_COUNT, sale_id, state))[0][0])
+
+    async def balance(self, sale_id: str, sku: str = "lamp") -> Balance:
+        """The balances of an item."""
+        [row] = await self._ask(_ITEM, sale_id, sku)
+        return Balance(*row)
+
+    async def moves(self, sale_id: str, reservation_id: str) -> list[str]:
+        """What a reservation moved from account to account, in order."""
+        return [row["move"] for row in await self._ask(_MOVES, sale_id, reservation_id)]
+
+    async def letters(self, sale_id: str) -> list[Letter]:
+        """The dead letters of a sale, in the order in which their reservations were made."""
+        return [Letter(*row) for row in await self._ask(_LETTERS, sale_id)]
+
+    async def has_commit(self, shard: int, epoch: int, seq: int) -> bool:
+        """Whether the journal keeps a commit."""
+        return bool((await self._ask(_JOURNAL, shard, epoch, seq))[0][0])
+
+    async def execute(self, statement: str) -> None:
+        """Change something behind everybody's back."""
+        async with connected(self._dsn) as db:
+            await db.execute(statement)
+
+    async def _ask(self, question: str, *subjects: Any) -> list[asyncpg.Record]:
+        async with connected(self._dsn) as db:
+            return list(await db.fetch(question, *subjects))

@@ -1,0 +1,233 @@
+"""A running stack as a test of the whole sees it: callers on one side, Redis, the ledger and Kafka on the other."""
+
+import asyncio
+import itertools
+import os
+import signal
+import sys
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import grpc
+import psutil
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
+from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast.inventory.v1.events_pb2 import Compensation, ReservationFact
+from holdfast.inventory.v1.reservation_pb2 import Line, Reservation
+from holdfast.inventory.v1.sale_pb2 import Item, Sale
+from holdfast_embedded.stack import Stack
+from redis.asyncio import Redis
+
+from tests.e2e.ledger import Ledger, Watermark
+from tests.integration.served import Caller, Told, told
+from tests.waiting import eventually
+
+FACTS, COMPENSATIONS = "holdfast.orders.v1", "holdfast.compensations.v1"
+NO_LINES: Mapping[str, int] = {}
+ONE_LAMP = {"lamp": 1}
+SETTLES_S, SERVES_S, PROGRAM_S = 30.0, 30.0, 60.0
+_sale_numbers = itertools.count(1)
+
+
+class Ended(NamedTuple):
+    """A program that was run to its end."""
+
+    code: int
+    said: str  # on standard output
+
+
+class Stock(NamedTuple):
+    """An item as GetSale tells it."""
+
+    available: int
+    held: int
+    sold: int
+
+
+class Shop:
+    """Asks a stack everything that a test wants to know, and sells in it through the generated stubs."""
+
+    def __init__(self, stack: Stack, caller: Caller, log: list[tuple[str, str]]) -> None:
+        self.stack = stack
+        self.caller = caller
+        self.ledger = Ledger(stack.addresses.postgres_dsn)
+        self._log = log
+
+    # What buyers and operators do
+
+    async def open_sale(self, units: int | Mapping[str, int] = 10, shard: int | None = None, **settings: Any) -> str:
+        """Make a sale of its own name, of lamps if nothing else is asked for, in one shard if that matters."""
+        items = {"lamp": units} if isinstance(units, int) else units
+        names = (f"sale-{number}" for number in _sale_numbers)
+        sale_id = next(name for name in names if shard in (None, self.shard_of(name)))
+        stock = [Item(sku=sku, total=total) for sku, total in items.items()]
+        await self.caller.admin.CreateSale(
+            admin.CreateSaleRequest(sale=Sale(sale_id=sale_id, items=stock, **settings)), timeout=SERVES_S
+        )
+        return sale_id
+
+    async def reserve(
+        self,
+        sale_id: str,
+        reservation_id: str,
+        lines: Mapping[str, int] = ONE_LAMP,
+        buyer_id: str = "ann",
+        hold_ttl: timedelta | None = None,
+    ) -> calls.ReserveResponse:
+        """Ask for units."""
+        request = calls.ReserveRequest(
+            sale_id=sale_id,
+            reservation_id=reservation_id,
+            buyer_id=buyer_id,
+            lines=[Line(sku=sku, quantity=quantity) for sku, quantity in lines.items()],
+            hold_ttl=hold_ttl,
+        )
+        return await self.caller.stock.Reserve(request, timeout=SERVES_S)
+
+    async def confirm(self, sale_id: str, reservation_id: str) -> calls.ConfirmReservationResponse:
+        """Buy what is held."""
+        request = calls.ConfirmReservationRequest(sale_id=sale_id, reservation_id=reservation_id)
+        return await self.caller.stock.ConfirmReservation(request, timeout=SERVES_S)
+
+    async def release(
+        self, sale_id: str, reservation_id: str, spend_id: bool = False
+    ) -> calls.ReleaseReservationResponse:
+        """Give back what is held, or spend the id."""
+        request = calls.ReleaseReservationRequest(sale_id=sale_id, reservation_id=reservation_id, spend_id=spend_id)
+        return await self.caller.stock.ReleaseReservation(request, timeout=SERVES_S)
+
+    async def get(self, sale_id: str, reservation_id: str) -> Reservation:
+        """Read a reservation."""
+        request = calls.GetReservationRequest(sale_id=sale_id, reservation_id=reservation_id)
+        return (await self.caller.stock.GetReservation(request, timeout=SERVES_S)).reservation
+
+    async def stock(self, sale_id: str, sku: str = "lamp") -> Stock:
+        """Read an item."""
+        sale = (await self.caller.stock.GetSale(calls.GetSaleRequest(sale_id=sale_id), timeout=SERVES_S)).sale
+        [item] = (item for item in sale.items if item.sku == sku)
+        return Stock(item.available, item.held, item.sold)
+
+    async def block(self, buyer_id: str) -> None:
+        """Let the ledger refuse a buyer's orders."""
+        request = admin.BlockBuyerRequest(buyer_id=buyer_id, reason="a test")
+        await self.caller.admin.BlockBuyer(request, timeout=SERVES_S)
+
+    # What came of it
+
+    def shard_of(self, sale_id: str) -> int:
+        """The shard of a sale, reckoned anew."""
+        return zlib.crc32(f"default/{sale_id}".encode()) % self.stack.shards
+
+    @asynccontextmanager
+    async def redis(self) -> AsyncIterator[Redis]:
+        """A connection of the test's own."""
+        async with Redis.from_url(self.stack.addresses.redis_url, decode_responses=True) as redis:
+            yield redis
+
+    async def in_redis(self, sale_id: str, reservation_id: str) -> bool:
+        """Redis still has a record of this id."""
+        async with self.redis() as redis:
+            key = f"holdfast:{{{self.shard_of(sale_id)}}}:reservations:default/{sale_id}"
+            return bool(await redis.hexists(key, reservation_id))  # type: ignore[misc]
+
+    async def settled(self, sale_id: str) -> None:
+        """Return when everything that was done in the sale's shard is booked, settled and told, as Redis knows."""
+        await eventually(lambda: self._is_settled(self.shard_of(sale_id)), SETTLES_S)
+
+    async def _is_settled(self, shard: int) -> bool:
+        async with self.redis() as redis:
+            meta = await redis.hgetall(f"holdfast:{{{shard}}}:meta")  # type: ignore[misc]
+            waiting = await redis.xlen(f"holdfast:{{{shard}}}:outbox")
+        head, settled = ((int(meta.get(f"{of}epoch", 0)), int(meta.get(f"{of}seq", 0))) for of in ("", "settled_"))
+        booked = await self.ledger.watermark(shard)
+        assert booked == Watermark(head, head, head, ""), f"Redis is at {head}, the ledger is at {booked}"
+        assert settled == head, f"Redis is at {head}, and has heard that the ledger has settled {settled}"
+        assert waiting == 0, f"{waiting} commits wait in the outbox"
+        return True
+
+    async def facts(self, sale_id: str) -> list[ReservationFact]:
+        """Everything that the world was told of a sale, in order."""
+        found = [ReservationFact.FromString(value) for value in await self._records(FACTS, sale_id)]
+        return [fact for fact in found if fact.reservation.sale_id == sale_id]
+
+    async def compensations(self, sale_id: str) -> list[Compensation]:
+        """Every order of the ledger to give units of a sale back, repeats included."""
+        found = [Compensation.FromString(value) for value in await self._records(COMPENSATIONS, sale_id)]
+        return [order for order in found if order.sale_id == sale_id]
+
+    async def publish(self, order: Compensation) -> None:
+        """Send an order of the ledger as the persister would."""
+        async with AIOKafkaProducer(bootstrap_servers=self.stack.addresses.kafka_brokers) as producer:
+            shard = self.shard_of(order.sale_id)
+            await producer.send_and_wait(COMPENSATIONS, order.SerializeToString(), partition=shard)
+
+    def compensated(self, sale_id: str, outcome: str) -> int:
+        """How many orders for a sale the compensator says it brought to this outcome."""
+        words = (f"sale=default/{sale_id} ", f"outcome={outcome} ")
+        return sum(name == "compensate" and all(word in f"{line} " for word in words) for name, line in self._log)
+
+    async def _records(self, topic: str, sale_id: str) -> list[bytes]:
+        """The values of a topic's partition, from its beginning to what is its end now."""
+        partition = TopicPartition(topic, self.shard_of(sale_id))
+        brokers = self.stack.addresses.kafka_brokers
+        async with AIOKafkaConsumer(bootstrap_servers=brokers, auto_offset_reset="earliest") as consumer:
+            consumer.assign([partition])
+            end = (await consumer.end_offsets([partition]))[partition]
+            values: list[bytes] = []
+            while await consumer.position(partition) < end:
+                for records in (await consumer.getmany(partition, timeout_ms=1000)).values():
+                    values += (record.value for record in records)
+            return values
+
+    # What happens to the stack
+
+    @asynccontextmanager
+    async def holding(self, name: str) -> AsyncIterator[None]:
+        """A process stands still inside the block, and goes on where it was after it."""
+        process = self.stack.process(name)
+        process.signal(signal.SIGSTOP)
+        try:
+            await eventually(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+            yield
+        finally:
+            process.signal(signal.SIGCONT)
+
+    @asynccontextmanager
+    async def without(self, name: str) -> AsyncIterator[None]:
+        """A process is down inside the block."""
+        await asyncio.to_thread(self.stack.take_down, name)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.stack.bring_up, name)
+
+    async def run(self, *arguments: str, **changed: str) -> Ended:
+        """Run one of the service's programs with the stack's settings: `audit`, `init`."""
+        where = self.stack.addresses
+        surroundings = {
+            "HOLDFAST_SHARDS": str(self.stack.shards),
+            "HOLDFAST_REDIS_URL": where.redis_url,
+            "HOLDFAST_POSTGRES_DSN": where.postgres_dsn,
+            "HOLDFAST_KAFKA_BROKERS": where.kafka_brokers,
+        }
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "inventory_service", *arguments),
+            env={**os.environ, **surroundings, **changed},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await asyncio.wait_for(process.communicate(), PROGRAM_S)
+        assert process.returncode is not None
+        return Ended(process.returncode, said.decode())
+
+
+async def refusal_of(call: Awaitable[Any]) -> Told:
+    """The status that a call ends with; AssertionError if it is answered, or by a status that is not ours."""
+    try:
+        answer = await call
+    except grpc.aio.AioRpcError as error:
+        return told(error)
+    raise AssertionError(f"it was answered: {answer}")
