@@ -1,0 +1,135 @@
+"""Buyers who come all at once, repeat what got no answer, and remember what each of them was told."""
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from holdfast.client import Client
+from holdfast.errors import WrongReservationState
+from holdfast.inventory.v1.inventory_service_pb2 import ReserveResponse
+from holdfast.inventory.v1.reservation_pb2 import RejectionReason, Reservation, ReservationState
+from holdfast.retry import RetryPolicy
+
+SKU = "lamp"
+BUYERS, BLOCKED = 30, 2
+BLOCKED_WISHES = 10  # what they take is given back, so they would go on for ever
+# A crash is waited out: each call is repeated with the same id until it is answered.
+PATIENCE = RetryPolicy(overall_s=40.0, attempt_s=2.0, longest_delay_s=0.5)
+CONFIRMS, RELEASES, REPEATS = 0.6, 0.2, 0.1  # shares of the holds; those neither confirmed nor released expire
+PACE_S = (0.01, 0.08)  # between a buyer's steps
+REFUSALS, AFTER_REFUSAL_S = 3, (0.1, 0.4)  # so often a buyer is turned away before it leaves, for units may come back
+SHORT = (RejectionReason.REJECTION_REASON_SOLD_OUT, RejectionReason.REJECTION_REASON_INSUFFICIENT_STOCK)
+
+
+@dataclass
+class Promise:
+    """What a buyer was told last of one claim."""
+
+    reservation_id: str
+    units: int
+    blocked: bool
+    state: int
+
+
+class Crowd:
+    """Buyers of one sale, the same again for the same seed; the ledger refuses `blocked` of them."""
+
+    def __init__(self, client: Client, sale_id: str, *, blocked: int = BLOCKED, seed: int = 1) -> None:
+        self.sale_id = sale_id
+        self.promises: dict[str, Promise] = {}
+        self.reserve_times_s: list[float] = []  # how long each Reserve took, repeats included
+        self._client = client
+        self._blocked = [f"blocked-{number}" for number in range(blocked)]
+        self._free = [f"buyer-{number}" for number in range(BUYERS - blocked)]
+        self._seed = seed
+        self._closing = asyncio.Event()
+
+    @asynccontextmanager
+    async def shopping(self) -> AsyncIterator[None]:
+        """Let them in; returns when all have left, turned away or because the doors were closed."""
+        for buyer in self._blocked:
+            await self._client.block_buyer(buyer, "a test")
+        async with asyncio.TaskGroup() as buyers:
+            for buyer in self._blocked + self._free:
+                buyers.create_task(self._shop(buyer, random.Random(f"{self._seed} {buyer}")))
+            yield
+
+    def close_doors(self) -> None:
+        """Let nobody begin another claim."""
+        self._closing.set()
+
+    def was_told(self, promises: int) -> bool:
+        """So many claims were acknowledged."""
+        return len(self.promises) >= promises
+
+    @property
+    def reservation_ids(self) -> Sequence[str]:
+        return list(self.promises)
+
+    async def _shop(self, buyer: str, dice: random.Random) -> None:
+        refusals = 0
+        for wish in range(BLOCKED_WISHES) if buyer in self._blocked else itertools.count():
+            if self._closing.is_set() or refusals == REFUSALS:
+                return
+            if await self._buy(buyer, f"{buyer}-{wish}", dice):
+                await asyncio.sleep(dice.uniform(*PACE_S))
+            else:
+                refusals += 1
+                await asyncio.sleep(dice.uniform(*AFTER_REFUSAL_S))
+
+    async def _buy(self, buyer: str, reservation_id: str, dice: random.Random) -> bool:
+        """Claim some units and see it through; False if there are too few."""
+        units = dice.randint(1, 3)
+        answer = await self._reserve(buyer, reservation_id, units)
+        if answer.HasField("reservation"):
+            await self._settle(self._note(answer.reservation), dice)
+            if dice.random() < REPEATS:
+                await self._repeat(buyer, reservation_id, units)
+        elif answer.rejection.HasField("ended"):  # held by a call whose answer was lost, and over since
+            self._note(answer.rejection.ended)
+        else:
+            assert answer.rejection.reason in SHORT, RejectionReason.Name(answer.rejection.reason)
+            return False
+        return True
+
+    async def _reserve(self, buyer: str, reservation_id: str, units: int) -> ReserveResponse:
+        started = time.monotonic()
+        answer = await self._client.reserve(self.sale_id, reservation_id, buyer, {SKU: units})
+        self.reserve_times_s.append(time.monotonic() - started)
+        return answer
+
+    async def _settle(self, promise: Promise, dice: random.Random) -> None:
+        """Buy it, give it back, or let it expire."""
+        await asyncio.sleep(dice.uniform(*PACE_S))
+        mood = dice.random()
+        try:
+            if mood < CONFIRMS:
+                promise.state = (await self._client.confirm(self.sale_id, promise.reservation_id)).reservation.state
+            elif mood < CONFIRMS + RELEASES:
+                promise.state = (await self._client.release(self.sale_id, promise.reservation_id)).reservation.state
+        except WrongReservationState as ended:  # it expired or was compensated meanwhile
+            assert ended.reservation is not None
+            promise.state = ended.reservation.state
+
+    async def _repeat(self, buyer: str, reservation_id: str, units: int) -> None:
+        """Ask once more for what was granted: nothing may be taken twice."""
+        again = await self._reserve(buyer, reservation_id, units)
+        heard = again.reservation if again.HasField("reservation") else again.rejection.ended
+        assert again.replayed, f"{reservation_id} was granted, and its repeat was judged anew: {again}"
+        assert heard.reservation_id == reservation_id, again
+
+    def _note(self, told: Reservation) -> Promise:
+        promise = Promise(
+            told.reservation_id, sum(line.quantity for line in told.lines), told.buyer_id in self._blocked, told.state
+        )
+        self.promises[told.reservation_id] = promise
+        return promise
+
+
+def word(state: int) -> str:
+    """A state as the ledger spells it."""
+    return ReservationState.Name(state).removeprefix("RESERVATION_STATE_")

@@ -1,0 +1,112 @@
+"""Holds what a crowd was told against Redis and the ledger, by sums of its own and none of the product's code.
+
+The product's audit is run as well: it must come to the same.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import asyncpg
+from holdfast.inventory.v1.reservation_pb2 import ReservationState
+from redis.asyncio import Redis
+
+from tests.books import disagreements
+from tests.crowd import SKU, Crowd, Promise, word
+from tests.faults.world import World, shard_of
+from tests.servers import connected
+from tests.waiting import eventually
+
+DRAIN_S = 45.0
+HELD = ReservationState.RESERVATION_STATE_HELD
+
+ENTRIES = """
+select sku, from_account, to_account, quantity, format('%s-%s/%s', epoch, seq, index) as position
+  from ledger_entry where sale_id = $1 order by epoch, seq, index, line"""
+ROWS = """
+select r.reservation_id, r.state, sum(l.quantity)::bigint as units
+  from reservation r join reservation_line l using (tenant, sale_id, reservation_id)
+ where r.sale_id = $1 group by r.reservation_id, r.state"""
+ITEM = "select total, available, held, sold, refused from item where sale_id = $1 and sku = $2"
+
+
+class Item(NamedTuple):
+    """A balance, in units."""
+
+    available: int
+    held: int
+    sold: int
+
+
+async def find_faults(world: World, crowd: Crowd) -> list[str]:
+    """Every broken promise in a sentence, once the dust has settled; none if nothing is oversold, lost or doubled."""
+    await eventually(lambda: is_settled(world, crowd.sale_id), DRAIN_S)
+    async with connected(world.stack.addresses.postgres_dsn) as db:
+        rows = {row["reservation_id"]: (row["state"], row["units"]) for row in await db.fetch(ROWS, crowd.sale_id)}
+        faults = [
+            *(fault for promise in crowd.promises.values() for fault in broken(promise, rows)),
+            *(f"{name} is on the books and nobody was told of it" for name in rows.keys() - crowd.promises.keys()),
+            *oversold(await db.fetch(ENTRIES, crowd.sale_id)),
+            *await disagreements(db),
+        ]
+    audit = await world.run("audit")
+    return faults if audit.code == 0 else [*faults, audit.told]
+
+
+async def is_settled(world: World, sale_id: str) -> bool:
+    """No hold is left, nothing waits for its compensation, and Redis and the ledger say the same."""
+    async with world.redis() as redis, connected(world.stack.addresses.postgres_dsn) as db:
+        here = await item_in_redis(redis, sale_id)
+        booked = await db.fetchrow(ITEM, sale_id, SKU)
+    assert booked is not None, "the ledger has not heard of the sale"
+    total, *there, refused = booked
+    assert here == tuple(there), f"Redis has {here}, the ledger {booked}"
+    assert here.held == refused == 0, f"{here.held} units are held, {refused} refused"
+    assert sum(here) == total, f"{here} does not come to {total}"
+    assert await world.outbox_length(shard_of(sale_id)) == 0, "commits wait in the outbox"
+    return True
+
+
+async def count_refusals(world: World, sale_id: str) -> int:
+    """How many orders of a sale the ledger refused, whatever became of them."""
+    async with connected(world.stack.addresses.postgres_dsn) as db:
+        return int(await db.fetchval("select count(*) from dead_letter where sale_id = $1", sale_id))
+
+
+async def item_in_redis(redis: Redis, sale_id: str) -> Item:
+    """The stock as Redis keeps it."""
+    text = await redis.hget(f"holdfast:{{{shard_of(sale_id)}}}:sale:default/{sale_id}", f"item:{SKU}")  # type: ignore[misc]
+    assert text, "Redis has not heard of the sale"
+    return Item(*map(int, text.split()))
+
+
+def broken(promise: Promise, rows: dict[str, tuple[str, int]]) -> Iterator[str]:
+    """Whether one acknowledged claim came to something else than it may."""
+    booked = rows.get(promise.reservation_id)
+    if booked is None:
+        yield f"{promise} is not on the books"
+    elif booked[1] != promise.units:
+        yield f"{promise} is on the books with {booked[1]} units"
+    elif booked[0] not in rightful_ends(promise):
+        yield f"{promise} is {booked[0]} on the books"
+
+
+def rightful_ends(promise: Promise) -> set[str]:
+    """What may become of a claim: a forgotten hold expires, and the ledger refuses a blocked buyer's."""
+    told = "EXPIRED" if promise.state == HELD else word(promise.state)
+    if not promise.blocked:
+        return {told}
+    return {"COMPENSATED"} if told in ("CONFIRMED", "COMPENSATED") else {told, "COMPENSATED"}
+
+
+def oversold(entries: Sequence[asyncpg.Record]) -> Iterator[str]:
+    """At each position of the ledger, in order: no account below zero, and no more claimed than was ever there."""
+    balances: dict[str, Counter[str]] = {}
+    for sku, giver, taker, quantity, position in entries:
+        balance = balances.setdefault(sku, Counter())
+        balance[giver] -= quantity
+        balance[taker] += quantity
+        if any(balance[account] < 0 for account in ("available", "held", "sold", "refused")):
+            yield f"{sku} is below zero at {position}: {dict(balance)}"
+        if balance["held"] + balance["sold"] + balance["refused"] > -balance["external"]:
+            yield f"{sku} is oversold at {position}: {dict(balance)}"

@@ -1,0 +1,126 @@
+"""A stack under test: what it is asked, from outside, and what is done to it. All waits are by condition."""
+
+import asyncio
+import itertools
+import os
+import sys
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import NamedTuple
+
+from holdfast.client import Client
+from holdfast_embedded.stack import Stack
+from redis.asyncio import Redis
+
+from tests.crowd import SKU
+from tests.servers import connected
+from tests.waiting import eventually
+
+SHARDS = 4
+HOLD_TTL = timedelta(seconds=2)
+SERVES_S, PROGRAM_S = 30.0, 60.0
+_sale_numbers = itertools.count(1)
+
+
+class Ended(NamedTuple):
+    """A program that was run to its end."""
+
+    code: int
+    told: str
+
+
+class Watermark(NamedTuple):
+    """How far the ledger is in one shard."""
+
+    epoch: int
+    seq: int
+    hash: str
+    frozen_reason: str  # empty: not frozen
+
+
+class World:
+    """A running stack and a client of it."""
+
+    def __init__(self, stack: Stack, client: Client) -> None:
+        self.stack = stack
+        self.client = client
+
+    async def open_sale(self, units: int, shard: int | None = None) -> str:
+        """Make a sale of its own name, in one shard if that matters; its holds are short."""
+        names = (f"sale-{number}" for number in _sale_numbers)
+        sale_id = next(name for name in names if shard in (None, shard_of(name)))
+        await self.client.create_sale(sale_id, {SKU: units}, hold_ttl=HOLD_TTL)
+        return sale_id
+
+    async def kill(self, name: str) -> None:
+        """End a process with SIGKILL; returns when the supervisor has started it again."""
+        restarts = self.stack.restarts(name)
+        self.stack.kill(name)
+        await eventually(lambda: self.stack.restarts(name) > restarts, SERVES_S)
+
+    async def take_down(self, name: str) -> None:
+        """End a process with SIGKILL and keep it down."""
+        await asyncio.to_thread(self.stack.take_down, name, "kill")
+
+    async def bring_up(self, name: str) -> None:
+        """Start what was taken down."""
+        await asyncio.to_thread(self.stack.bring_up, name)
+
+    async def serves(self) -> None:
+        """Return when every shard serves."""
+        await asyncio.to_thread(self.stack.wait_ready, SERVES_S)
+
+    async def run(self, *arguments: str) -> Ended:
+        """Run one of the service's programs in the stack's surroundings: `audit`, `init`."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "inventory_service", *arguments),
+            env=self.environment(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        told, _ = await asyncio.wait_for(process.communicate(), PROGRAM_S)
+        assert process.returncode is not None
+        return Ended(process.returncode, told.decode())
+
+    def environment(self) -> dict[str, str]:
+        """What the stack's own processes are told."""
+        where = self.stack.addresses
+        return {
+            **os.environ,
+            "HOLDFAST_SHARDS": str(SHARDS),
+            "HOLDFAST_REDIS_URL": where.redis_url,
+            "HOLDFAST_POSTGRES_DSN": where.postgres_dsn,
+            "HOLDFAST_KAFKA_BROKERS": where.kafka_brokers,
+        }
+
+    @asynccontextmanager
+    async def redis(self) -> AsyncIterator[Redis]:
+        """A connection of the test's own."""
+        async with Redis.from_url(self.stack.addresses.redis_url, decode_responses=True) as redis:
+            yield redis
+
+    async def meta(self, shard: int) -> dict[str, str]:
+        """What Redis says of a shard."""
+        async with self.redis() as redis:
+            return await redis.hgetall(f"holdfast:{{{shard}}}:meta")  # type: ignore[misc]
+
+    async def outbox_length(self, shard: int) -> int:
+        """How many commits Redis still keeps for the ledger."""
+        async with self.redis() as redis:
+            return int(await redis.xlen(f"holdfast:{{{shard}}}:outbox"))
+
+    async def watermark(self, shard: int) -> Watermark:
+        """The ledger's row of a shard."""
+        async with connected(self.stack.addresses.postgres_dsn) as db:
+            row = await db.fetchrow(
+                "select epoch, seq, hash, coalesce(frozen_reason, '') from shard_watermark where shard = $1", shard
+            )
+        assert row is not None
+        return Watermark(*row)
+
+
+def shard_of(sale_id: str) -> int:
+    """The shard of a sale, reckoned anew."""
+    return zlib.crc32(f"default/{sale_id}".encode()) % SHARDS
