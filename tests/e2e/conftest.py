@@ -1,4 +1,4 @@
-"""The stacks of these tests, as `holdfast up` runs them; each is shared by tests that do not spoil it for each other."""
+"""The stacks of these tests, as `holdfast up` runs them, each for all tests that leave it as they found it."""
 
 import os
 from collections.abc import AsyncIterator, Iterator

@@ -1,5 +1,7 @@
 """Reads the ledger's tables with questions of its own, for a test must not rest on the code that it tests."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -87,8 +89,9 @@ class Ledger:
 
     async def balance(self, sale_id: str, sku: str = "lamp") -> Balance:
         """The balances of an item."""
-        [row] = await self._ask(_ITEM, sale_id, sku)
-        return Balance(*row)
+        rows = await self._ask(_ITEM, sale_id, sku)
+        assert rows, f"the ledger has not heard of {sku} in {sale_id}"
+        return Balance(*rows[0])
 
     async def moves(self, sale_id: str, reservation_id: str) -> list[str]:
         """What a reservation moved from account to account, in order."""
@@ -101,6 +104,15 @@ class Ledger:
     async def has_commit(self, shard: int, epoch: int, seq: int) -> bool:
         """Whether the journal keeps a commit."""
         return bool((await self._ask(_JOURNAL, shard, epoch, seq))[0][0])
+
+    @asynccontextmanager
+    async def forbidding(self, condition: str) -> AsyncIterator[None]:
+        """It takes no reservation inside the block that does not meet the condition."""
+        await self.execute(f"alter table reservation add constraint of_a_test check ({condition}) not valid")
+        try:
+            yield
+        finally:
+            await self.execute("alter table reservation drop constraint of_a_test")
 
     async def execute(self, statement: str) -> None:
         """Change something behind everybody's back."""
