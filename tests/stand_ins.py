@@ -42,8 +42,11 @@ def pass_by() -> None:
 
 def work() -> None:
     """Say where the broker is, and wait for the end."""
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
     print(f"broker {os.environ['HOLDFAST_KAFKA_BROKERS']}", flush=True)
-    wait_for_sigterm()
+    while not asked.wait(timeout=0.05):
+        pass
     print("ended in order", flush=True)
 
 
@@ -85,14 +88,6 @@ def take_over() -> None:
     for key in redis.keys("holdfast:*:meta"):
         redis.hset(key, "owner", redis.info("server")["run_id"])
     work()
-
-
-def wait_for_sigterm() -> None:
-    """Return when somebody asks this process to end."""
-    asked = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    while not asked.wait(timeout=0.05):
-        pass
 
 
 def up() -> None:

@@ -11,6 +11,8 @@ from holdfast_embedded.child import spawn
 from holdfast_embedded.console import Say
 from holdfast_embedded.process import Process
 
+LAST_WORDS_S = 1.0
+
 Environment = Callable[[], Mapping[str, str]]
 
 
@@ -32,6 +34,7 @@ class Program(Process):
         self.plan = plan
         self._environment = environment
         self._say = say
+        self._passing_on: threading.Thread | None = None
 
     def start(self) -> None:
         """Start it; what it then needs (servers, a take-over) it waits for itself."""
@@ -42,7 +45,15 @@ class Program(Process):
             stderr=subprocess.STDOUT,
         )
         assert process.stdout is not None
-        threading.Thread(target=self._pass_on, args=[process.stdout], daemon=True).start()
+        self._passing_on = threading.Thread(target=self._pass_on, args=[process.stdout], daemon=True)
+        self._passing_on.start()
+
+    def stop(self, grace_s: float = 10.0) -> bool:
+        """End it, and return after its last words were said."""
+        in_order = super().stop(grace_s)
+        if self._passing_on is not None:
+            self._passing_on.join(LAST_WORDS_S)
+        return in_order
 
     def _pass_on(self, output: IO[bytes]) -> None:
         """Say every line until the process has closed its end."""

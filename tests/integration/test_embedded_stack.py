@@ -24,7 +24,8 @@ from redis import Redis
 from tests.stand_ins import plan, plans
 from tests.waiting import eventually
 
-NAMES = {"valkey", "postgres", "broker", "serve", "relay", "compensate", "persist"}
+NAMES_OF_OURS = {"serve", "relay", "compensate", "persist"}
+NAMES = {"valkey", "postgres", "broker"} | NAMES_OF_OURS
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
 UP_DEADLINE_S = 30.0
 
@@ -144,7 +145,7 @@ async def test_what_is_taken_down_stays_down(make_stack: MakeStack, log: Log) ->
     """A test's outage lasts as long as the test wants, and files may be changed meanwhile."""
     stack = make_stack()
     await start(stack)
-    await eventually(lambda: ("relay", f"broker {stack.addresses.kafka_brokers}") in log)
+    await eventually(lambda: at_work(log) == NAMES_OF_OURS)
     with Redis.from_url(stack.addresses.redis_url) as redis:
         redis.set("kept", "yes")
 
@@ -303,6 +304,11 @@ def up(data_dir: Path) -> Iterator["subprocess.Popen[bytes]"]:
     finally:
         process.kill()
         process.wait()
+
+
+def at_work(log: Log) -> set[str]:
+    """Return the names of the stand-ins that have begun to work."""
+    return {name for name, line in log if name in NAMES_OF_OURS and line.startswith("broker ")}
 
 
 def told_by(data_dir: Path) -> dict[str, Any]:
