@@ -1,0 +1,147 @@
+"""Reservations whose record has left Redis: the ledger answers for them, and their ids are never taken for new."""
+
+from grpc import StatusCode
+from holdfast.inventory.v1 import reservation_pb2 as states
+
+from tests.e2e.ledger import Balance, Letter, Row
+from tests.e2e.shop import Shop, Stock, refusal_of
+from tests.integration.served import Told
+from tests.waiting import eventually
+
+HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIRMED
+RELEASED, COMPENSATED = states.RESERVATION_STATE_RELEASED, states.RESERVATION_STATE_COMPENSATED
+RECORDED, REFUSED = states.LEDGER_STATE_RECORDED, states.LEDGER_STATE_REFUSED
+FORGETS_S = 20.0
+
+
+async def test_a_reservation_of_the_past_is_read_from_the_ledger(forgetful: Shop) -> None:
+    """Whoever asks a day later hears the same as before."""
+    sale = await sale_with_a_past(forgetful)
+
+    bought, left = await forgetful.get(sale, "bought"), await forgetful.get(sale, "left")
+
+    assert (bought.state, bought.ledger_state, bought.buyer_id) == (CONFIRMED, RECORDED, "ann")
+    assert [(line.sku, line.quantity, line.confirmed_quantity) for line in bought.lines] == [("lamp", 2, 2)]
+    assert (left.state, left.ledger_state, left.buyer_id) == (RELEASED, RECORDED, "bob")
+
+
+async def test_a_move_of_the_past_is_repeated_and_never_undone(forgetful: Shop) -> None:
+    """The table of moves holds for what Redis has forgotten, too."""
+    sale = await sale_with_a_past(forgetful)
+
+    confirmed = await forgetful.confirm(sale, "bought")
+    released = await forgetful.release(sale, "left")
+    too_late = await refusal_of(forgetful.confirm(sale, "left"))
+    sold = await refusal_of(forgetful.release(sale, "bought"))
+
+    assert (confirmed.replayed, confirmed.reservation.state) == (True, CONFIRMED)
+    assert (released.replayed, released.reservation.state) == (True, RELEASED)
+    assert in_words(too_late) == (StatusCode.FAILED_PRECONDITION, "WRONG_RESERVATION_STATE")
+    assert too_late.metadata["state"] == "RESERVATION_STATE_RELEASED"
+    assert sold.metadata["state"] == "RESERVATION_STATE_CONFIRMED"
+    assert await forgetful.stock(sale) == Stock(available=8, held=0, sold=2)
+
+
+async def test_an_id_of_the_past_that_is_used_anew_is_compensated(forgetful: Shop) -> None:
+    """Redis judges it anew, for it remembers nothing; the ledger remembers, and the units go back once."""
+    sale = await sale_with_a_past(forgetful)
+
+    again = await forgetful.reserve(sale, "bought", {"lamp": 3}, buyer_id="carl")
+    await forgetful.settled(sale)
+    seen = await forgetful.get(sale, "bought")
+    await eventually(lambda: is_forgotten(forgetful, sale, "bought"), FORGETS_S)
+    later = await forgetful.get(sale, "bought")
+
+    assert (again.replayed, again.reservation.state) == (False, HELD)
+    assert (seen.state, seen.ledger_state, seen.buyer_id) == (COMPENSATED, REFUSED, "carl")
+    assert seen.compensation_reason == states.COMPENSATION_REASON_ID_REUSED
+    assert (later.state, later.ledger_state, later.buyer_id) == (CONFIRMED, RECORDED, "ann")
+    assert await forgetful.ledger.letters(sale) == [Letter("bought", "ID_REUSED", "SETTLED", "COMPENSATED", True)]
+    assert (await forgetful.ledger.moves(sale, "bought"))[-2:] == [
+        "3 lamp available > refused",
+        "3 lamp refused > available",
+    ]
+    assert await forgetful.ledger.balance(sale) == Balance(available=8, held=0, sold=2, refused=0)
+    assert await forgetful.stock(sale) == Stock(available=8, held=0, sold=2)
+
+
+async def test_a_spent_id_stays_spent(forgetful: Shop) -> None:
+    """A caller in doubt closed the matter; a Reserve that comes later finds it ended, or has its units taken back."""
+    sale = await forgetful.open_sale()
+    spent = await forgetful.release(sale, "r-1", spend_id=True)
+    at_once = await forgetful.reserve(sale, "r-1")
+    await forgetful.settled(sale)
+    recorded = await forgetful.ledger.row(sale, "r-1")
+    await eventually(lambda: is_forgotten(forgetful, sale, "r-1"), FORGETS_S)
+
+    much_later = await forgetful.reserve(sale, "r-1")
+    await forgetful.settled(sale)
+
+    assert (spent.replayed, spent.reservation.state) == (False, RELEASED)
+    assert at_once.rejection.reason == states.REJECTION_REASON_RESERVATION_ENDED
+    assert at_once.rejection.ended.state == RELEASED
+    assert recorded == Row("", "RELEASED", "RECORDED", "", "")
+    assert much_later.reservation.state == HELD
+    assert (await forgetful.get(sale, "r-1")).compensation_reason == states.COMPENSATION_REASON_ID_REUSED
+    assert await forgetful.ledger.letters(sale) == [Letter("r-1", "ID_REUSED", "SETTLED", "COMPENSATED", True)]
+    assert await forgetful.stock(sale) == Stock(available=10, held=0, sold=0)
+
+
+async def test_spending_an_id_of_the_past_gives_nothing_back(forgetful: Shop) -> None:
+    """What was sold stays sold: the ledger refuses the spent id, which holds nothing that could come back."""
+    sale = await sale_with_a_past(forgetful)
+
+    await forgetful.release(sale, "bought", spend_id=True)
+    await forgetful.settled(sale)
+
+    assert await forgetful.ledger.letters(sale) == [Letter("bought", "ID_REUSED", "SETTLED", "RELEASED", None)]
+    assert await forgetful.compensations(sale) == []
+    assert await forgetful.ledger.row(sale, "bought") == Row("ann", "CONFIRMED", "RECORDED", "", "2 lamp")
+    assert await forgetful.ledger.balance(sale) == Balance(available=8, held=0, sold=2, refused=0)
+
+
+async def test_nothing_is_called_unknown_while_the_ledger_is_away(forgetful: Shop) -> None:
+    """Only the ledger could know better; "not found" would make a caller buy twice. Reserve answers as usual."""
+    sale = await sale_with_a_past(forgetful)
+
+    async with forgetful.without("postgres"):
+        asked = {
+            "get": forgetful.get(sale, "bought"),
+            "get what never was": forgetful.get(sale, "never-was"),
+            "confirm": forgetful.confirm(sale, "bought"),
+            "release": forgetful.release(sale, "left"),
+            "reserve in an unknown sale": forgetful.reserve("never-was", "r-1"),
+        }
+        told = {what: in_words(await refusal_of(call)) for what, call in asked.items()}
+        held = await forgetful.reserve(sale, "r-1")
+
+    assert told == dict.fromkeys(asked, (StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE"))
+    assert held.reservation.state == HELD
+    await forgetful.settled(sale)
+    assert await forgetful.ledger.row(sale, "r-1") == Row("ann", "HELD", "RECORDED", "", "1 lamp")
+    assert in_words(await refusal_of(forgetful.get(sale, "never-was"))) == (
+        StatusCode.NOT_FOUND,
+        "RESERVATION_NOT_FOUND",
+    )
+
+
+async def sale_with_a_past(shop: Shop) -> str:
+    """A sale of ten lamps: ann bought two, bob left one, and Redis has forgotten both."""
+    sale = await shop.open_sale()
+    await shop.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann")
+    await shop.confirm(sale, "bought")
+    await shop.reserve(sale, "left", buyer_id="bob")
+    await shop.release(sale, "left")
+    for reservation_id in ("bought", "left"):
+        await eventually(lambda name=reservation_id: is_forgotten(shop, sale, name), FORGETS_S)
+    return sale
+
+
+async def is_forgotten(shop: Shop, sale: str, reservation_id: str) -> bool:
+    """Redis has no record of it any more."""
+    return not await shop.in_redis(sale, reservation_id)
+
+
+def in_words(told: Told) -> tuple[StatusCode, str]:
+    """What a caller tells a refusal by."""
+    return told.code, told.reason
