@@ -2,21 +2,22 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import faust
 import structlog
-from faust.exceptions import ConsumerNotStarted, ProducerSendError
+from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, EventT
 
 from order_persister.chain import Record
+from order_persister.kafka import Sender
 from order_persister.ledger import Ledger
-from order_persister.patience import Passing, patiently
+from order_persister.patience import Passing
 from order_persister.postgres import Database
 from order_persister.settings import Settings
-from order_persister.tell import FACTS_BATCH_BYTES, Message, Teller
+from order_persister.tell import Teller
 from order_persister.untold import Untold
 
 COMMITS_TOPIC = "holdfast.commits.v1"
@@ -40,7 +41,10 @@ def build_app(settings: Settings) -> faust.App:
     app = faust.App(GROUP, **_faust_settings(settings))
     database = Database(settings.postgres_dsn)
     ledger = Ledger(database)
-    teller = Teller(Untold(database), lambda messages: _send(app, messages))
+    sender = Sender(settings.kafka_brokers)
+    teller = Teller(Untold(database), sender.send)
+    app.async_exit_stack.push_async_callback(database.close)
+    app.async_exit_stack.push_async_callback(sender.close)
     commits = app.topic(COMMITS_TOPIC, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     @app.agent(commits, name="persist", concurrency=1)  # order within a shard is the ledger's business
@@ -72,10 +76,6 @@ def build_app(settings: Settings) -> faust.App:
                 await _rewind_where_wiped(app)
             await app.sleep(WIPED_EVERY_S)
 
-    @app.on_before_shutdown.connect(weak=False)
-    async def close(*_: object, **__: object) -> None:
-        await database.close()
-
     return app
 
 
@@ -105,9 +105,6 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "broker_session_timeout": settings.kafka_session_timeout_s,
         "broker_heartbeat_interval": settings.kafka_session_timeout_s / 3,
         "broker_request_timeout": max(KAFKA_ANSWER_S, settings.kafka_session_timeout_s + 5),
-        "producer_acks": -1,
-        "producer_request_timeout": KAFKA_ANSWER_S,
-        "producer_max_batch_size": FACTS_BATCH_BYTES + FACTS_BATCH_BYTES // 2,  # Kafka adds a little to each record
     }
 
 
@@ -134,22 +131,6 @@ async def reachable(brokers: str) -> None:
         writer.close()
         return
     raise Passing(f"no broker answers at {brokers}")
-
-
-async def _send(app: faust.App, messages: Sequence[Message]) -> None:
-    """Send messages in order and return when Kafka has confirmed all; waits while Kafka is away."""
-
-    async def attempt() -> None:
-        try:
-            pending = [
-                await app.producer.send(message.topic, message.key, message.value, message.shard, None, None)
-                for message in messages
-            ]
-            await asyncio.gather(*pending)
-        except (ProducerSendError, RuntimeError) as error:  # aiokafka's errors are RuntimeErrors
-            raise Passing(f"{type(error).__name__}: {error}") from error
-
-    await patiently("kafka", attempt)
 
 
 async def _rewind_where_wiped(app: faust.App) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from google.protobuf.timestamp_pb2 import Timestamp
 from holdfast.inventory.v1.commit_pb2 import CommitBody, ReservationChange
 from holdfast.inventory.v1.events_pb2 import ReservationFact
-from holdfast.inventory.v1.reservation_pb2 import LedgerState, Position, Reservation, ReservationLine
+from holdfast.inventory.v1.reservation_pb2 import LedgerState, Position, Reservation
 
 from order_persister.fold import CONFIRMED, RETURNED, Created
 
@@ -61,38 +61,41 @@ def facts_from(shard: int, commits: Iterable[JournalCommit], refused: Mapping[Cr
 
 
 def _fact(shard: int, commit: JournalCommit, index: int, change: ReservationChange, at: RefusedAt | None) -> Fact:
+    """One fact, its parts filled in place: made apart and copied in, they would take twice the time."""
     claim = change.claim
-    position = Position(shard=shard, epoch=commit.epoch, seq=commit.seq, index=index)
-    time = _timestamp(commit.body.time_ms)
-    fact = ReservationFact(
-        tenant=claim.tenant,
-        position=position,
-        time=time,
-        previous_state=change.previous_state,
-        reservation=Reservation(
-            sale_id=claim.sale_id,
-            reservation_id=claim.reservation_id,
-            buyer_id=claim.buyer_id,
-            lines=[_line(line.sku, line.quantity, change.state) for line in claim.lines],
-            state=change.state,
-            revision=change.revision,
-            create_time=_timestamp(change.create_time_ms),
-            update_time=time,
-            expire_time=_timestamp(change.expire_time_ms) if change.expire_time_ms else None,
-            position=position,
-            ledger_state=RECORDED if at is None else REFUSED,
-            compensation_reason=change.compensation_reason if at is None else at.reason,  # type: ignore[arg-type]
-            note=change.note,
-        ),
-    )
+    fact = ReservationFact(tenant=claim.tenant, previous_state=change.previous_state)
+    fact.position.MergeFrom(Position(shard=shard, epoch=commit.epoch, seq=commit.seq, index=index))
+    _set_time(fact.time, commit.body.time_ms)
+    _fill_reservation(fact.reservation, change)
+    reservation = fact.reservation
+    reservation.update_time.CopyFrom(fact.time)
+    reservation.position.CopyFrom(fact.position)
+    reservation.ledger_state = RECORDED if at is None else REFUSED
+    if at is not None:
+        reservation.compensation_reason = at.reason  # type: ignore[assignment]
     return Fact(f"{claim.tenant}/{claim.sale_id}/{claim.reservation_id}".encode(), fact.SerializeToString())
 
 
-def _line(sku: str, quantity: int, state: int) -> ReservationLine:
-    sold = quantity if state in (CONFIRMED, RETURNED) else 0
-    back = quantity if state == RETURNED else 0
-    return ReservationLine(sku=sku, quantity=quantity, confirmed_quantity=sold, returned_quantity=back)
+def _fill_reservation(reservation: Reservation, change: ReservationChange) -> None:
+    claim, state = change.claim, change.state
+    reservation.sale_id = claim.sale_id
+    reservation.reservation_id = claim.reservation_id
+    reservation.buyer_id = claim.buyer_id
+    sold, returned = state in (CONFIRMED, RETURNED), state == RETURNED
+    for line in claim.lines:
+        units = line.quantity
+        reservation.lines.add(
+            sku=line.sku, quantity=units, confirmed_quantity=units * sold, returned_quantity=units * returned
+        )
+    reservation.state = state
+    reservation.revision = change.revision
+    _set_time(reservation.create_time, change.create_time_ms)
+    if change.expire_time_ms:
+        _set_time(reservation.expire_time, change.expire_time_ms)
+    reservation.compensation_reason = change.compensation_reason
+    reservation.note = change.note
 
 
-def _timestamp(time_ms: int) -> Timestamp:
-    return Timestamp(seconds=time_ms // 1000, nanos=time_ms % 1000 * 1_000_000)
+def _set_time(timestamp: Timestamp, time_ms: int) -> None:
+    timestamp.seconds, milliseconds = divmod(time_ms, 1000)
+    timestamp.nanos = milliseconds * 1_000_000

@@ -21,9 +21,9 @@ PROGRESS_TOPIC = "holdfast.ledger-progress.v1"
 COMPENSATIONS_TOPIC = "holdfast.compensations.v1"
 FACTS_TOPIC = "holdfast.orders.v1"
 
-# Facts that go out together are one batch of Kafka's, which arrives whole or not at all: a later fact must never arrive
-# while an earlier one fails, or readers, who drop what is below the last position they saw, would miss it.
-FACTS_BATCH_BYTES = 384 * 1024
+# What goes out together is one batch of Kafka's, which arrives whole or not at all: no later fact may arrive where
+# an earlier one failed, or readers, who drop what is below the last position they saw, would miss it.
+BATCH_BYTES = 384 * 1024
 IDLE_S = 10.0
 
 
@@ -36,7 +36,7 @@ class Message(NamedTuple):
     value: bytes
 
 
-# Sends messages of one topic and shard in order, as one batch if they fit, and returns when Kafka has confirmed all.
+# Sends messages of one topic and shard as one batch, in order, and returns when Kafka has confirmed it.
 Send = Callable[[Sequence[Message]], Awaitable[None]]
 
 
@@ -111,7 +111,7 @@ class Teller:
             await self._untold.raise_mark(shard, *mark)
 
 
-def batches(facts: Iterable[Fact], limit: int = FACTS_BATCH_BYTES) -> list[list[Fact]]:
+def batches(facts: Iterable[Fact], limit: int = BATCH_BYTES) -> list[list[Fact]]:
     """Cut facts into batches of at most `limit` bytes of keys and values."""
     cut: list[list[Fact]] = []
     room = 0

@@ -1,0 +1,68 @@
+"""Sends records to Kafka in batches that arrive whole or not at all, and says when Kafka has confirmed them."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from order_persister.patience import Passing, patiently
+from order_persister.tell import BATCH_BYTES, Message
+
+ANSWER_MS = 30_000
+
+
+class Sender:
+    """A producer that connects when first needed, so that the persister may start while Kafka is away.
+
+    Faust's own would do for a few records a second; it takes facts one by one, and they may then be split over batches.
+    """
+
+    def __init__(self, brokers: str) -> None:
+        self._brokers = brokers
+        self._producer: AIOKafkaProducer | None = None
+        self._making = asyncio.Lock()
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Send messages of one topic and shard, in order, and return when Kafka has confirmed all.
+
+        It waits while Kafka is away. Some may arrive twice: after a confirmation that got lost they are sent again.
+        """
+        await patiently("kafka", lambda: self._attempt(messages))
+
+    async def close(self) -> None:
+        """Stop, after what is under way."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def _attempt(self, messages: Sequence[Message]) -> None:
+        try:
+            producer = await self._ready_producer()
+            topic, shard = messages[0].topic, messages[0].shard
+            confirmed = await producer.send_batch(_batch(producer, messages), topic, partition=shard)
+            await confirmed
+        except KafkaError as error:
+            raise Passing(f"{type(error).__name__}: {error}") from error
+
+    async def _ready_producer(self) -> AIOKafkaProducer:
+        async with self._making:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._brokers,
+                    acks="all",
+                    max_batch_size=2 * BATCH_BYTES,  # Kafka adds a little to each record
+                    request_timeout_ms=ANSWER_MS,
+                )
+                await producer.start()
+                self._producer = producer
+        return self._producer
+
+
+def _batch(producer: AIOKafkaProducer, messages: Sequence[Message]) -> BatchBuilder:
+    batch = producer.create_batch()
+    for message in messages:
+        taken = batch.append(key=message.key, value=message.value, timestamp=None)
+        assert taken is not None, "the teller cuts its batches to fit"
+    batch.close()
+    return batch
