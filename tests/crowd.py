@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -65,10 +65,6 @@ class Crowd:
     def was_told(self, promises: int) -> bool:
         """So many claims were acknowledged."""
         return len(self.promises) >= promises
-
-    @property
-    def reservation_ids(self) -> Sequence[str]:
-        return list(self.promises)
 
     async def _shop(self, buyer: str, dice: random.Random) -> None:
         refusals = 0

@@ -1,10 +1,10 @@
-"""Holds what a crowd was told against Redis and the ledger, by sums of its own and none of the product's code.
+"""Holds what buyers were told against Redis and the ledger, by sums of its own and none of the product's code.
 
 The product's audit is run as well: it must come to the same.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -12,7 +12,7 @@ from holdfast.inventory.v1.reservation_pb2 import ReservationState
 from redis.asyncio import Redis
 
 from tests.books import disagreements
-from tests.crowd import SKU, Crowd, Promise, word
+from tests.crowd import SKU, Promise, word
 from tests.faults.world import World, shard_of
 from tests.servers import connected
 from tests.waiting import eventually
@@ -38,15 +38,15 @@ class Item(NamedTuple):
     sold: int
 
 
-async def find_faults(world: World, crowd: Crowd) -> list[str]:
+async def find_faults(world: World, sale_id: str, promises: Mapping[str, Promise]) -> list[str]:
     """Every broken promise in a sentence, once the dust has settled; none if nothing is oversold, lost or doubled."""
-    await eventually(lambda: is_settled(world, crowd.sale_id), DRAIN_S)
+    await eventually(lambda: is_settled(world, sale_id), DRAIN_S)
     async with connected(world.stack.addresses.postgres_dsn) as db:
-        rows = {row["reservation_id"]: (row["state"], row["units"]) for row in await db.fetch(ROWS, crowd.sale_id)}
+        rows = {row["reservation_id"]: (row["state"], row["units"]) for row in await db.fetch(ROWS, sale_id)}
         faults = [
-            *(fault for promise in crowd.promises.values() for fault in broken(promise, rows)),
-            *(f"{name} is on the books and nobody was told of it" for name in rows.keys() - crowd.promises.keys()),
-            *oversold(await db.fetch(ENTRIES, crowd.sale_id)),
+            *(fault for promise in promises.values() for fault in broken(promise, rows)),
+            *(f"{name} is on the books and nobody was told of it" for name in rows.keys() - promises.keys()),
+            *oversold(await db.fetch(ENTRIES, sale_id)),
             *await disagreements(db),
         ]
     audit = await world.run("audit")
@@ -80,7 +80,7 @@ async def item_in_redis(redis: Redis, sale_id: str) -> Item:
     return Item(*map(int, text.split()))
 
 
-def broken(promise: Promise, rows: dict[str, tuple[str, int]]) -> Iterator[str]:
+def broken(promise: Promise, rows: Mapping[str, tuple[str, int]]) -> Iterator[str]:
     """Whether one acknowledged claim came to something else than it may."""
     booked = rows.get(promise.reservation_id)
     if booked is None:

@@ -22,4 +22,4 @@ async def test_a_process_killed_in_mid_sale_costs_nothing(shared: World, victim:
         await eventually(lambda: crowd.was_told(60))
         await shared.kill(victim)
 
-    assert await find_faults(shared, crowd) == []
+    assert await find_faults(shared, crowd.sale_id, crowd.promises) == []

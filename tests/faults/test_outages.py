@@ -34,7 +34,7 @@ async def test_ten_seconds_without_postgres_cost_nobody_an_order(shared: World) 
     assert told > 100
     assert quantiles(times_s, n=100)[98] < SLOWEST_S
     assert backlog > BACKLOG
-    assert await find_faults(shared, crowd) == []
+    assert await find_faults(shared, crowd.sale_id, crowd.promises) == []
     assert await count_refusals(shared, crowd.sale_id) == 0
 
 
@@ -56,7 +56,7 @@ async def test_a_broker_wiped_in_mid_sale_loses_nothing(shared: World) -> None:
         await eventually(lambda: crowd.was_told(told + 100))
         crowd.close_doors()
 
-    assert await find_faults(shared, crowd) == []
+    assert await find_faults(shared, crowd.sale_id, crowd.promises) == []
 
 
 async def test_a_broker_killed_in_mid_sale_loses_nothing(shared: World) -> None:
@@ -75,7 +75,7 @@ async def test_a_broker_killed_in_mid_sale_loses_nothing(shared: World) -> None:
         await eventually(lambda: crowd.was_told(told + 100))
         crowd.close_doors()
 
-    assert await find_faults(shared, crowd) == []
+    assert await find_faults(shared, crowd.sale_id, crowd.promises) == []
 
 
 async def backlog_in_kafka(world: World, shard: int) -> None:

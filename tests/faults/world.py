@@ -11,10 +11,11 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from holdfast.client import Client
+from holdfast.retry import RetryPolicy
 from holdfast_embedded.stack import Stack
 from redis.asyncio import Redis
 
-from tests.crowd import SKU
+from tests.crowd import SKU, Promise
 from tests.servers import connected
 from tests.waiting import eventually
 
@@ -53,6 +54,16 @@ class World:
         sale_id = next(name for name in names if shard in (None, shard_of(name)))
         await self.client.create_sale(sale_id, {SKU: units}, hold_ttl=HOLD_TTL)
         return sale_id
+
+    async def sell(self, sale_id: str, orders: int, first: int = 0) -> dict[str, Promise]:
+        """Hold and confirm orders of one unit, one after the other, so that each call makes a commit of its own."""
+        promises = {}
+        for name in (f"order-{number}" for number in range(first, first + orders)):
+            held = await self.client.reserve(sale_id, name, f"buyer-of-{name}", {SKU: 1})
+            assert held.HasField("reservation"), held
+            sold = (await self.client.confirm(sale_id, name)).reservation
+            promises[name] = Promise(name, units=1, blocked=False, state=sold.state)
+        return promises
 
     async def kill(self, name: str) -> None:
         """End a process with SIGKILL; returns when the supervisor has started it again."""
@@ -119,6 +130,11 @@ class World:
             )
         assert row is not None
         return Watermark(*row)
+
+
+def impatient(stack: Stack) -> Client:
+    """A client that asks once."""
+    return Client(stack.addresses.listen, channels=1, retry=RetryPolicy(overall_s=5.0, attempt_s=5.0, first_delay_s=60))
 
 
 def shard_of(sale_id: str) -> int:

@@ -1,0 +1,183 @@
+"""The way from Redis to the ledger is cut, and what travels it is lost, doubled or altered: the ledger sees it.
+
+The relay is taken down and the test carries the commits itself, as it finds them in Redis.
+"""
+
+from collections.abc import Sequence
+
+import pytest
+from holdfast.errors import ShardNotServing
+from holdfast.inventory.v1.events_pb2 import Commit, CommitRun
+from holdfast.inventory.v1.inventory_service_pb2 import ReserveResponse
+from redis.asyncio import Redis
+
+from tests.books import disagreements
+from tests.crowd import SKU
+from tests.faults.proof import find_faults
+from tests.faults.topics import Topics
+from tests.faults.world import World, impatient, shard_of
+from tests.servers import connected
+from tests.waiting import eventually
+
+UNITS, ORDERS = 20, 4
+SEEN_S = 15.0
+
+
+async def test_a_commit_lost_on_the_way_is_asked_for_again(shared: World) -> None:
+    """Promise 2: nothing beyond the gap is applied, the ledger names what it misses, and gets it."""
+    await shared.take_down("relay")
+    sale_id = await shared.open_sale(UNITS)
+    promises, shard = await shared.sell(sale_id, ORDERS), shard_of(sale_id)
+    before, lost, *after = await commits_in_redis(shared, shard)
+
+    async with Topics.of(shared.stack.addresses.kafka_brokers) as topics:
+        for run in (before, *after):
+            await topics.send(shard, run)
+        await eventually(lambda: asked_for(topics, lost), SEEN_S)
+    assert (await shared.watermark(shard)).seq == before.first_seq
+
+    await shared.bring_up("relay")
+    assert await find_faults(shared, sale_id, promises) == []
+
+
+async def test_commits_that_come_twice_and_in_disorder_are_booked_once(shared: World) -> None:
+    """Promise 3: what the ledger holds it drops, so no unit is given, taken or given back twice."""
+    await shared.take_down("relay")
+    sale_id = await shared.open_sale(UNITS)
+    promises, shard = await shared.sell(sale_id, ORDERS), shard_of(sale_id)
+    runs = await commits_in_redis(shared, shard)
+
+    async with Topics.of(shared.stack.addresses.kafka_brokers) as topics:
+        for run in [*reversed(runs), *(run for run in runs for _ in range(2)), *reversed(runs)]:
+            await topics.send(shard, run)
+    await eventually(lambda: has_applied(shared, shard, runs[-1]), SEEN_S)
+
+    await shared.bring_up("relay")
+    assert await find_faults(shared, sale_id, promises) == []
+
+
+async def test_a_commit_that_cannot_be_read_is_set_aside_and_sent_again(shared: World) -> None:
+    """Promise 2: what was ruined on the way is kept for a person to look at, and the true commit takes its place."""
+    await shared.take_down("relay")
+    sale_id = await shared.open_sale(UNITS)
+    promises, shard = await shared.sell(sale_id, ORDERS), shard_of(sale_id)
+    before, lost, *_ = await commits_in_redis(shared, shard)
+    ruined = altered(lost, payload=lost.commits[0].payload[:-1])
+
+    async with Topics.of(shared.stack.addresses.kafka_brokers) as topics:
+        for run in (before, ruined):
+            await topics.send(shard, run)
+        await eventually(lambda: asked_for(topics, lost), SEEN_S)
+    async with connected(shared.stack.addresses.postgres_dsn) as db:
+        kept = await db.fetchval("select payload from set_aside where shard = $1", shard)
+    assert kept == ruined.commits[0].payload
+
+    await shared.bring_up("relay")
+    assert await find_faults(shared, sale_id, promises) == []
+
+
+async def test_a_repeat_that_differs_is_seen_and_the_books_are_compared(shared: World) -> None:
+    """Promise 4: the ledger freezes the shard; Redis and ledger are found equal after all, and it serves again."""
+    await shared.take_down("relay")
+    sale_id = await shared.open_sale(UNITS)
+    promises, shard = await shared.sell(sale_id, ORDERS), shard_of(sale_id)
+    runs = await commits_in_redis(shared, shard)
+
+    async with Topics.of(shared.stack.addresses.kafka_brokers) as topics:
+        for run in runs:
+            await topics.send(shard, run)
+        await eventually(lambda: has_applied(shared, shard, runs[-1]), SEEN_S)
+        await topics.send(shard, altered(runs[1], digest=flipped_digest(runs[1])))
+    await eventually(lambda: is_frozen(shared, shard, "HASH_DIFFERS: "), SEEN_S)
+
+    await shared.bring_up("relay")
+    await eventually(lambda: is_taken_over(shared, shard, runs[-1]), SEEN_S)
+    assert await find_faults(shared, sale_id, promises) == []
+
+
+@pytest.mark.parametrize("what", ["payload", "digest"])
+async def test_an_altered_commit_freezes_its_shard(own: World, what: str) -> None:
+    """Promise 4: one bit is enough. The ledger takes nothing from there on, and nobody is served who would trust it."""
+    await own.take_down("relay")
+    sale_id = await own.open_sale(UNITS)
+    shard = shard_of(sale_id)
+    await own.sell(sale_id, ORDERS)
+    before, true, *after = await commits_in_redis(own, shard)
+    changed = {"payload": flipped_time(true)} if what == "payload" else {"digest": flipped_digest(true)}
+
+    async with Topics.of(own.stack.addresses.kafka_brokers) as topics:
+        for run in (before, altered(true, **changed), *after):
+            await topics.send(shard, run)
+    await eventually(lambda: is_frozen(own, shard, "CHAIN_BROKEN: "), SEEN_S)
+    await own.bring_up("relay")
+
+    refusal = await eventually(lambda: refused(own, sale_id), SEEN_S)
+    assert refusal.metadata["frozen_reason"].startswith(("CHAIN_BROKEN: ", "NEEDS_RESTORE: "))
+    assert (await own.watermark(shard)).seq == before.first_seq
+    async with connected(own.stack.addresses.postgres_dsn) as db:
+        assert await disagreements(db) == []
+
+
+async def commits_in_redis(world: World, shard: int) -> Sequence[CommitRun]:
+    """The outbox as records of one commit each; its entries are `<epoch>-<seq>` with payload and hash."""
+    async with Redis.from_url(world.stack.addresses.redis_url) as redis:
+        entries = await redis.xrange(f"holdfast:{{{shard}}}:outbox")
+    runs = []
+    for position, fields in entries:
+        epoch, seq = map(int, position.split(b"-"))
+        commit = Commit(payload=fields[b"p"], hash=fields[b"h"])
+        runs.append(CommitRun(shard=shard, epoch=epoch, first_seq=seq, commits=[commit]))
+    return runs
+
+
+def altered(run: CommitRun, *, payload: bytes | None = None, digest: bytes | None = None) -> CommitRun:
+    """The same record with another payload or hash."""
+    commit = run.commits[0]
+    changed = Commit(payload=payload or commit.payload, hash=digest or commit.hash)
+    return CommitRun(shard=run.shard, epoch=run.epoch, first_seq=run.first_seq, commits=[changed])
+
+
+def flipped_time(run: CommitRun) -> bytes:
+    """The payload with one bit of its moment turned: it can still be read. Its second byte begins a fixed-width number."""
+    payload = bytearray(run.commits[0].payload)
+    payload[1] ^= 1
+    return bytes(payload)
+
+
+def flipped_digest(run: CommitRun) -> bytes:
+    """The hash with one digit changed."""
+    digest = run.commits[0].hash
+    return (b"1" if digest.startswith(b"0") else b"0") + digest[1:]
+
+
+async def asked_for(topics: Topics, run: CommitRun) -> bool:
+    """The ledger asks for this commit."""
+    reports = await topics.reports(run.shard)
+    return any((report.epoch, report.resend_from_seq) == (run.epoch, run.first_seq) for report in reports)
+
+
+async def has_applied(world: World, shard: int, run: CommitRun) -> bool:
+    """The ledger holds everything up to this commit."""
+    mark = await world.watermark(shard)
+    return (mark.epoch, mark.seq) >= (run.epoch, run.first_seq)
+
+
+async def is_frozen(world: World, shard: int, word: str) -> bool:
+    """The ledger's row is frozen for this reason."""
+    return (await world.watermark(shard)).frozen_reason.startswith(word)
+
+
+async def is_taken_over(world: World, shard: int, last: CommitRun) -> bool:
+    """The shard goes on in an epoch after that of this commit, in Redis and in the ledger."""
+    mark, meta = await world.watermark(shard), await world.meta(shard)
+    return not mark.frozen_reason and int(meta["epoch"]) == mark.epoch > last.epoch
+
+
+async def refused(world: World, sale_id: str) -> ShardNotServing | None:
+    """What a buyer hears, once the shard is known to be frozen."""
+    async with impatient(world.stack) as client:
+        try:
+            answer: ReserveResponse = await client.reserve(sale_id, "late", "late", {SKU: 1})
+        except ShardNotServing as refusal:
+            return refusal if "frozen_reason" in refusal.metadata else None
+    raise AssertionError(f"it was served: {answer}")
