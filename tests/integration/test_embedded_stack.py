@@ -81,6 +81,7 @@ async def test_stopping_ends_everything_in_order(make_stack: MakeStack, log: Log
     strangers = set(psutil.Process().children(recursive=True))  # the servers that all tests share
     stack = make_stack()
     await start(stack)
+    await eventually(lambda: at_work(log) == NAMES_OF_OURS)
     family = [process for process in psutil.Process().children(recursive=True) if process not in strangers]
 
     await asyncio.to_thread(stack.stop)
