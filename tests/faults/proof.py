@@ -42,7 +42,7 @@ async def find_faults(world: World, sale_id: str, promises: Mapping[str, Promise
     """Every broken promise in a sentence, once the dust has settled; none if nothing is oversold, lost or doubled."""
     await eventually(lambda: is_settled(world, sale_id), DRAIN_S)
     async with connected(world.stack.addresses.postgres_dsn) as db:
-        rows = {row["reservation_id"]: (row["state"], row["units"]) for row in await db.fetch(ROWS, sale_id)}
+        rows = await booked_orders(db, sale_id)
         faults = [
             *(fault for promise in promises.values() for fault in broken(promise, rows)),
             *(f"{name} is on the books and nobody was told of it" for name in rows.keys() - promises.keys()),
@@ -51,6 +51,19 @@ async def find_faults(world: World, sale_id: str, promises: Mapping[str, Promise
         ]
     audit = await world.run("audit")
     return faults if audit.code == 0 else [*faults, audit.told]
+
+
+async def lost_orders(world: World, sale_id: str, promises: Mapping[str, Promise]) -> list[str]:
+    """Every acknowledged claim that the ledger does not have as it was acknowledged, whatever Redis says."""
+    async with connected(world.stack.addresses.postgres_dsn) as db:
+        rows = await booked_orders(db, sale_id)
+        lost = [fault for promise in promises.values() for fault in broken(promise, rows)]
+        return [*lost, *oversold(await db.fetch(ENTRIES, sale_id)), *await disagreements(db)]
+
+
+async def booked_orders(db: "asyncpg.Connection[asyncpg.Record]", sale_id: str) -> dict[str, tuple[str, int]]:
+    """State and units of every reservation in the ledger."""
+    return {row["reservation_id"]: (row["state"], row["units"]) for row in await db.fetch(ROWS, sale_id)}
 
 
 async def is_settled(world: World, sale_id: str) -> bool:

@@ -1,0 +1,57 @@
+"""A buyer who knocks at a shop that must stay shut: each call is asked once, and any answer is a fault."""
+
+from collections.abc import Awaitable, Callable
+
+from holdfast.client import Client
+from holdfast.errors import OutcomeUnknown, ShardNotServing, StoreUnreachable
+from holdfast.retry import RetryPolicy
+
+from tests.crowd import SKU
+from tests.faults.world import World
+from tests.waiting import eventually
+
+ONCE = RetryPolicy(overall_s=10.0, attempt_s=10.0, first_delay_s=60.0)
+SHUT_S = 20.0
+
+Call = Callable[[Client], Awaitable[object]]
+
+
+def calls_of(sale_id: str, reservation_id: str) -> dict[str, Call]:
+    """Every call about a sale and about a reservation that it had, by name."""
+    return {
+        "reserve": lambda client: client.reserve(sale_id, "late", "late", {SKU: 1}),
+        "repeat": lambda client: client.reserve(sale_id, reservation_id, f"buyer-of-{reservation_id}", {SKU: 1}),
+        "confirm": lambda client: client.confirm(sale_id, reservation_id),
+        "release": lambda client: client.release(sale_id, reservation_id),
+        "get sale": lambda client: client.get_sale(sale_id),
+        "create sale": lambda client: client.create_sale(sale_id, {SKU: 1}),
+    }
+
+
+async def stays_shut(world: World, sale_id: str, reason: str) -> None:
+    """Ask for a unit again and again until the refusal names the reason; nobody may be served meanwhile."""
+    served: list[object] = []
+    async with Client(world.stack.addresses.listen, channels=1, retry=ONCE) as client:
+
+        async def says_why() -> bool:
+            """The refusal names the reason."""
+            try:
+                served.append(await client.reserve(sale_id, "late", "late", {SKU: 1}))
+            except (ShardNotServing, StoreUnreachable, OutcomeUnknown) as refusal:
+                return refusal.metadata.get("frozen_reason", "").startswith(reason)
+            return True
+
+        await eventually(says_why, SHUT_S)
+    assert served == []
+
+
+async def answers(world: World, calls: dict[str, Call]) -> dict[str, str]:
+    """What each call comes to: the class of its refusal, or SERVED."""
+    found = {}
+    async with Client(world.stack.addresses.listen, channels=1, retry=ONCE) as client:
+        for name, call in calls.items():
+            try:
+                found[name] = f"SERVED {await call(client)}"
+            except ShardNotServing as refusal:
+                found[name] = refusal.reason
+    return found

@@ -1,0 +1,110 @@
+"""Redis comes back empty, or from an older copy of its files: units that it believes to have are sold already."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.faults.knocking import answers, calls_of, stays_shut
+from tests.faults.proof import lost_orders
+from tests.faults.topics import Topics
+from tests.faults.world import World, shard_of
+from tests.waiting import eventually
+
+UNITS, EARLY, LATE = 10, 3, 5
+NOT_SERVING = "ERROR_REASON_SHARD_NOT_SERVING"
+
+
+@pytest.mark.parametrize("how", ["flushed", "started on an empty folder"])
+async def test_a_blank_redis_is_unavailable_and_not_full(own: World, how: str) -> None:
+    """Promise 7: every call is refused, the reason is told, and `init` does not open what was open before."""
+    sale_id = await own.open_sale(UNITS)
+    promises = await own.sell(sale_id, EARLY)
+    await eventually(lambda: is_drained(own, sale_id))
+
+    if how == "flushed":
+        async with own.redis() as redis:
+            await redis.flushall()
+    else:
+        await set_back(own, to=None)
+
+    await stays_shut(own, sale_id, "NEEDS_RESTORE: ")
+    calls = calls_of(sale_id, next(iter(promises)))
+    assert await answers(own, calls) == dict.fromkeys(calls, NOT_SERVING)
+    opening = await own.run("init")
+    assert (opening.code, "NEEDS_RESTORE" in opening.told) == (1, True), opening.told
+    assert await answers(own, calls) == dict.fromkeys(calls, NOT_SERVING)
+    assert await lost_orders(own, sale_id, promises) == []
+
+
+async def test_an_older_copy_never_sells_a_unit_again(own: World, tmp_path: Path) -> None:
+    """Promises 1 and 7: the ledger knows of orders that this Redis does not, so the shard is frozen and says why."""
+    sale_id = await own.open_sale(UNITS)
+    promises = await own.sell(sale_id, EARLY)
+    await eventually(lambda: is_drained(own, sale_id))
+    copy = copy_files(own, tmp_path)
+    promises |= await own.sell(sale_id, LATE, first=EARLY)
+    await eventually(lambda: is_drained(own, sale_id))
+
+    await set_back(own, to=copy)
+
+    await stays_shut(own, sale_id, "NEEDS_RESTORE: ")
+    assert await lost_orders(own, sale_id, promises) == []
+
+
+async def test_an_older_copy_waits_for_what_kafka_alone_knows(own: World, tmp_path: Path) -> None:
+    """Promises 2 and 7: this Redis agrees with the ledger, and what was acknowledged since is still on its way there."""
+    sale_id = await own.open_sale(UNITS)
+    shard = shard_of(sale_id)
+    promises = await own.sell(sale_id, EARLY)
+    await eventually(lambda: is_drained(own, sale_id))
+    copy = copy_files(own, tmp_path)
+    await own.take_down("persist")
+    promises |= await own.sell(sale_id, LATE, first=EARLY)
+    await eventually(lambda: is_in_kafka(own, shard))
+
+    await set_back(own, to=copy)
+    await eventually(lambda: is_claimed(own, shard))
+    assert (await answers(own, calls_of(sale_id, "order-0")))["reserve"] == NOT_SERVING
+    await own.bring_up("persist")
+
+    await stays_shut(own, sale_id, "NEEDS_RESTORE: ")
+    assert await lost_orders(own, sale_id, promises) == []
+
+
+def copy_files(world: World, folder: Path) -> Path:
+    """Keep Redis' files as they are now, while nothing writes to them."""
+    return Path(shutil.copytree(append_only_files(world), folder / "copy"))
+
+
+async def set_back(world: World, to: Path | None) -> None:
+    """Kill Redis and start it on other files, or on none."""
+    await world.take_down("valkey")
+    await asyncio.to_thread(shutil.rmtree, append_only_files(world))
+    if to is not None:
+        await asyncio.to_thread(shutil.copytree, to, append_only_files(world))
+    await world.bring_up("valkey")
+
+
+def append_only_files(world: World) -> Path:
+    return world.stack.server("valkey").data_dir / "appendonlydir"
+
+
+async def is_drained(world: World, sale_id: str) -> bool:
+    """The ledger holds every commit of the sale's shard."""
+    shard = shard_of(sale_id)
+    meta, mark = await world.meta(shard), await world.watermark(shard)
+    return (meta["hash"], await world.outbox_length(shard)) == (mark.hash, 0)
+
+
+async def is_in_kafka(world: World, shard: int) -> bool:
+    """Kafka holds every commit of the shard."""
+    head = (await world.meta(shard))["hash"].encode()
+    async with Topics.of(world.stack.addresses.kafka_brokers) as topics:
+        return any(commit.hash == head for run in await topics.runs(shard) for commit in run.commits)
+
+
+async def is_claimed(world: World, shard: int) -> bool:
+    """A take-over waits for the ledger."""
+    return "claim" in await world.meta(shard)
