@@ -1,32 +1,29 @@
 """The `holdfast` command as a shell runs it, against a whole stack: one reservation's life, and the demo in small."""
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
-from holdfast_embedded.stack import Stack
+
+from tests.e2e.conftest import ENVIRONMENT, Running
 
 COMMAND_S = 30.0
 DEMO_S = 100.0
 
 
-@pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+@pytest.fixture
+def shell(usual_stack: Running) -> dict[str, str]:
     """The environment of a shell whose HOLDFAST_* variables point to a running stack."""
-    with Stack(tmp_path_factory.mktemp("stack") / "data", {}, say=print, listen="127.0.0.1:0") as stack:
-        stack.wait_ready()
-        where = stack.addresses
-        yield {
-            **os.environ,
-            "HOLDFAST_ADDRESS": where.listen,
-            "HOLDFAST_REDIS_URL": where.redis_url,
-            "HOLDFAST_POSTGRES_DSN": where.postgres_dsn,
-            "HOLDFAST_KAFKA_BROKERS": where.kafka_brokers,
-        }
+    where = usual_stack.stack.addresses
+    return {
+        **ENVIRONMENT,
+        "HOLDFAST_ADDRESS": where.listen,
+        "HOLDFAST_REDIS_URL": where.redis_url,
+        "HOLDFAST_POSTGRES_DSN": where.postgres_dsn,
+        "HOLDFAST_KAFKA_BROKERS": where.kafka_brokers,
+    }
 
 
 def holdfast(shell: dict[str, str], *words: str, within_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
@@ -87,9 +84,7 @@ def test_the_help_of_a_process_is_its_own(shell: dict[str, str]):
 @pytest.mark.timeout(DEMO_S + 20)
 def test_the_demo_ends_with_books_that_agree():
     """In small, for the tests' sake: also this one has a crash, blocked buyers and holds that expire."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
-
-    shown = holdfast(plain, "demo", "--units", "600", "--buyers", "100", "--blocked", "3", within_s=DEMO_S)
+    shown = holdfast(ENVIRONMENT, "demo", "--units", "600", "--buyers", "100", "--blocked", "3", within_s=DEMO_S)
 
     assert shown.returncode == 0, shown.stdout
     assert "ended by SIGKILL" in shown.stdout

@@ -3,26 +3,19 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from holdfast_embedded.stack import DEFAULT_LISTEN, Stack
+from holdfast_embedded.stack import DEFAULT_LISTEN
+
+from tests.e2e.conftest import Running
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 PATIENCE_S = 30.0
 
 
-@pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """A whole stack, as `holdfast up` runs it, at a port of its own: where calls are taken."""
-    with Stack(tmp_path / "data", {}, say=print, listen="127.0.0.1:0") as stack:
-        stack.wait_ready()
-        yield stack.addresses.listen
-
-
-def test_the_example_runs_as_written(address: str):
+def test_the_example_runs_as_written(usual_stack: Running):
     """It is the first thing that a newcomer tries, and he may well try it twice."""
+    address = usual_stack.stack.addresses.listen
     example = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]
     assert example.count(DEFAULT_LISTEN) == 1
 
