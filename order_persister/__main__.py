@@ -15,8 +15,8 @@ from order_persister.agent import build_app, reachable
 from order_persister.logs import configure_logging
 from order_persister.metrics import serve_metrics
 from order_persister.migrator import migrate
-from order_persister.patience import patiently
-from order_persister.postgres import Database
+from order_persister.patience import Passing, patiently
+from order_persister.postgres import Database, judged
 from order_persister.settings import BadSettings, Settings, list_settings, read_settings
 from order_persister.untold import Untold
 
@@ -60,13 +60,18 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _migrate(settings: Settings) -> int:
     """Bring the tables up to date; many may do so at once."""
-    ran = await migrate(settings.postgres_dsn)
+    try:
+        with judged():
+            ran = await migrate(settings.postgres_dsn)
+    except Passing as passing:
+        print(f"Postgres cannot be used at HOLDFAST_POSTGRES_DSN: {passing}", file=sys.stderr)
+        return SURPRISE
     log.info("migrated", ran=ran)
     return 0
 
 
 async def _persist(settings: Settings) -> int:
-    """Persist until a signal (exit code 0) or until Faust has crashed (1)."""
+    """Persist until a signal (exit code 0), bad settings (2) or a crash of Faust (1)."""
     asked_to_end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
@@ -77,15 +82,16 @@ async def _persist(settings: Settings) -> int:
     running = asyncio.ensure_future(_run(app, settings))
     ending = asyncio.ensure_future(asked_to_end.wait())
     await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
-    if isinstance(running.done() and running.exception(), BadSettings):
-        print(running.exception(), file=sys.stderr)
+    if asked_to_end.is_set():
+        running.cancel()
+        await _stop(app)
+        return 0
+    problem = running.exception() or app.crash_reason
+    if isinstance(problem, BadSettings):
+        print(problem, file=sys.stderr)
         return BAD_SETTINGS
-    if not asked_to_end.is_set():
-        log.error("surprise", why=repr(running.exception() or app.crash_reason))
-        os._exit(SURPRISE)
-    running.cancel()
-    await _stop(app)
-    return 0
+    log.error("surprise", why=repr(problem))
+    os._exit(SURPRISE)
 
 
 async def _run(app: faust.App, settings: Settings) -> None:
