@@ -108,7 +108,8 @@ class Crowd:
             elif mood < CONFIRMS + RELEASES:
                 promise.state = (await self._client.release(self.sale_id, promise.reservation_id)).reservation.state
         except WrongReservationState as ended:  # it expired or was compensated meanwhile
-            assert ended.reservation is not None
+            if ended.reservation is None:
+                raise
             promise.state = ended.reservation.state
 
     async def _repeat(self, buyer: str, reservation_id: str, units: int) -> None:

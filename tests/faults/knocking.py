@@ -24,6 +24,7 @@ def calls_of(sale_id: str, reservation_id: str) -> dict[str, Call]:
         "confirm": lambda client: client.confirm(sale_id, reservation_id),
         "release": lambda client: client.release(sale_id, reservation_id),
         "get sale": lambda client: client.get_sale(sale_id),
+        "get reservation": lambda client: client.get_reservation(sale_id, reservation_id),
         "create sale": lambda client: client.create_sale(sale_id, {SKU: 1}),
     }
 

@@ -138,7 +138,7 @@ def altered(run: CommitRun, *, payload: bytes | None = None, digest: bytes | Non
 
 
 def flipped_time(run: CommitRun) -> bytes:
-    """The payload with one bit of its moment turned: it can still be read. Its second byte begins a fixed-width number."""
+    """The payload with one bit of its moment turned; it can still be read, for the second byte begins a number."""
     payload = bytearray(run.commits[0].payload)
     payload[1] ^= 1
     return bytes(payload)

@@ -54,7 +54,7 @@ async def test_an_older_copy_never_sells_a_unit_again(own: World, tmp_path: Path
 
 
 async def test_an_older_copy_waits_for_what_kafka_alone_knows(own: World, tmp_path: Path) -> None:
-    """Promises 2 and 7: this Redis agrees with the ledger, and what was acknowledged since is still on its way there."""
+    """Promises 2 and 7: this Redis agrees with the ledger, but what was acknowledged since is on its way there."""
     sale_id = await own.open_sale(UNITS)
     shard = shard_of(sale_id)
     promises = await own.sell(sale_id, EARLY)

@@ -38,9 +38,7 @@ class Topics:
 
     async def send(self, shard: int, run: CommitRun) -> None:
         """Put a record into a shard's partition of the commits, as its relay would."""
-        await self._producer.send_and_wait(
-            COMMITS, run.SerializeToString(), key=str(shard).encode(), partition=shard
-        )
+        await self._producer.send_and_wait(COMMITS, run.SerializeToString(), key=str(shard).encode(), partition=shard)
 
     async def _read(self, partition: TopicPartition) -> Sequence[bytes]:
         """Read from the first record to the last one that is there when this begins."""

@@ -5,7 +5,7 @@ import itertools
 import os
 import sys
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from tests.servers import connected
 from tests.waiting import eventually
 
 SHARDS = 4
-HOLD_TTL = timedelta(seconds=2)
+HOLD_TTL = timedelta(seconds=2)  # nobody waits long for holds that were forgotten
 SERVES_S, PROGRAM_S = 30.0, 60.0
 _sale_numbers = itertools.count(1)
 
@@ -48,11 +48,10 @@ class World:
         self.stack = stack
         self.client = client
 
-    async def open_sale(self, units: int, shard: int | None = None) -> str:
-        """Make a sale of its own name, in one shard if that matters; its holds are short."""
-        names = (f"sale-{number}" for number in _sale_numbers)
-        sale_id = next(name for name in names if shard in (None, shard_of(name)))
-        await self.client.create_sale(sale_id, {SKU: units}, hold_ttl=HOLD_TTL)
+    async def open_sale(self, units: int, hold_ttl: timedelta = HOLD_TTL) -> str:
+        """Make a sale of its own name."""
+        sale_id = f"sale-{next(_sale_numbers)}"
+        await self.client.create_sale(sale_id, {SKU: units}, hold_ttl=hold_ttl)
         return sale_id
 
     async def sell(self, sale_id: str, orders: int, first: int = 0) -> dict[str, Promise]:
@@ -61,9 +60,13 @@ class World:
         for name in (f"order-{number}" for number in range(first, first + orders)):
             held = await self.client.reserve(sale_id, name, f"buyer-of-{name}", {SKU: 1})
             assert held.HasField("reservation"), held
-            sold = (await self.client.confirm(sale_id, name)).reservation
-            promises[name] = Promise(name, units=1, blocked=False, state=sold.state)
+            promises |= await self.settle(sale_id, {name: 1})
         return promises
+
+    async def settle(self, sale_id: str, holds: Mapping[str, int]) -> dict[str, Promise]:
+        """Confirm what is held: reservation to units."""
+        told = {name: (await self.client.confirm(sale_id, name)).reservation for name in holds}
+        return {name: Promise(name, units, blocked=False, state=told[name].state) for name, units in holds.items()}
 
     async def kill(self, name: str) -> None:
         """End a process with SIGKILL; returns when the supervisor has started it again."""
