@@ -324,6 +324,33 @@ async def test_servers_that_are_away_at_the_start_are_waited_for(
     await producer.stop()
 
 
+async def test_kafka_away_for_a_while_costs_nothing_but_time(
+    start_broker: StartBroker, database: str, start_persister: StartPersister
+) -> None:
+    """Also when something was to be told just then."""
+    server, shard = start_broker(), FakeShard(shard=5)
+    shard.open_sale(lamp=10)
+    shard.moves(("r-1", HELD))
+    async with connected(database) as db:
+        await db.executemany(OPEN_SHARD, [(number,) for number in range(SHARDS)])
+        producer = AIOKafkaProducer(bootstrap_servers=server.address)
+        await producer.start()
+        process = start_persister(server.address, database)
+        await producer.send_and_wait(COMMITS_TOPIC, shard.run(0, 1), partition=5)
+        mark = "select facts_seq from shard_watermark where shard = 5"
+        await eventually(lambda: is_value(db, mark, 1), JOIN_S)
+
+        server.down()
+        await db.execute("update shard_watermark set facts_seq = 0 where shard = 5")  # something to tell
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(6)
+        server.up()
+        await producer.send_and_wait(COMMITS_TOPIC, shard.run(1), partition=5)
+
+        await eventually(lambda: is_value(db, mark, 2), JOIN_S)
+        await producer.stop()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_it_ends_cleanly_when_asked(
     world: World, start_persister: StartPersister, number: signal.Signals
