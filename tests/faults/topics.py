@@ -23,7 +23,8 @@ class Topics:
     async def of(cls, brokers: str) -> AsyncIterator[Self]:
         """Connect to a broker."""
         async with (
-            AIOKafkaConsumer(bootstrap_servers=brokers, enable_auto_commit=False) as consumer,
+            # "latest", the default, can win against a seek to the beginning, and then nothing is read.
+            AIOKafkaConsumer(bootstrap_servers=brokers, auto_offset_reset="earliest") as consumer,
             AIOKafkaProducer(bootstrap_servers=brokers, acks="all") as producer,
         ):
             yield cls(consumer, producer)
