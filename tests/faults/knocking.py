@@ -4,13 +4,11 @@ from collections.abc import Awaitable, Callable
 
 from holdfast.client import Client
 from holdfast.errors import OutcomeUnknown, ShardNotServing, StoreUnreachable
-from holdfast.retry import RetryPolicy
 
 from tests.crowd import SKU
-from tests.faults.world import World
+from tests.faults.world import World, impatient
 from tests.waiting import eventually
 
-ONCE = RetryPolicy(overall_s=10.0, attempt_s=10.0, first_delay_s=60.0)
 SHUT_S = 20.0
 
 Call = Callable[[Client], Awaitable[object]]
@@ -32,7 +30,7 @@ def calls_of(sale_id: str, reservation_id: str) -> dict[str, Call]:
 async def stays_shut(world: World, sale_id: str, reason: str) -> None:
     """Ask for a unit again and again until the refusal names the reason; nobody may be served meanwhile."""
     served: list[object] = []
-    async with Client(world.stack.addresses.listen, channels=1, retry=ONCE) as client:
+    async with impatient(world.stack) as client:
 
         async def says_why() -> bool:
             """The refusal names the reason."""
@@ -49,7 +47,7 @@ async def stays_shut(world: World, sale_id: str, reason: str) -> None:
 async def answers(world: World, calls: dict[str, Call]) -> dict[str, str]:
     """What each call comes to: the class of its refusal, or SERVED."""
     found = {}
-    async with Client(world.stack.addresses.listen, channels=1, retry=ONCE) as client:
+    async with impatient(world.stack) as client:
         for name, call in calls.items():
             try:
                 found[name] = f"SERVED {await call(client)}"

@@ -22,6 +22,7 @@ from tests.waiting import eventually
 SHARDS = 4
 HOLD_TTL = timedelta(seconds=2)  # nobody waits long for holds that were forgotten
 SERVES_S, PROGRAM_S = 30.0, 60.0
+ONCE = RetryPolicy(overall_s=10.0, attempt_s=10.0, first_delay_s=60.0)
 _sale_numbers = itertools.count(1)
 
 
@@ -136,8 +137,8 @@ class World:
 
 
 def impatient(stack: Stack) -> Client:
-    """A client that asks once."""
-    return Client(stack.addresses.listen, channels=1, retry=RetryPolicy(overall_s=5.0, attempt_s=5.0, first_delay_s=60))
+    """A client that asks once, and tells what it heard."""
+    return Client(stack.addresses.listen, channels=1, retry=ONCE)
 
 
 def shard_of(sale_id: str) -> int:
