@@ -1,9 +1,11 @@
-"""The measuring rod: an ordinary grpc.aio server (one object, uvloop) whose Reserve does nothing.
+"""The measuring rods: servers whose Reserve does nothing and answers what a hold answers; one grpc.aio object, uvloop.
 
-As lean as such a server can be: one method, no interceptor, and a response of the usual size that is made once and
-serialized each call.
+The ordinary one is registered by the generated code, as every guide has it, so each method of the service adds a
+waiter to every call that is accepted. The leanest one (`--lean`) registers the one method by hand. Neither has an
+interceptor.
 """
 
+import argparse
 import asyncio
 import sys
 from typing import Any
@@ -11,6 +13,10 @@ from typing import Any
 import grpc
 import uvloop
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest, ReserveResponse
+from holdfast.inventory.v1.inventory_service_pb2_grpc import (
+    InventoryServiceServicer,
+    add_InventoryServiceServicer_to_server,
+)
 from holdfast.inventory.v1.reservation_pb2 import (
     LEDGER_STATE_PENDING,
     RESERVATION_STATE_HELD,
@@ -41,20 +47,30 @@ def held() -> ReserveResponse:
     return ReserveResponse(reservation=reservation, read_time={"seconds": NOW_S, "nanos": 123_000_000})
 
 
-async def serve() -> None:
+class NoopServicer(InventoryServiceServicer):
+    """Answers every Reserve alike."""
+
+    def __init__(self) -> None:
+        self._answer = held()
+
+    async def Reserve(self, _request: ReserveRequest, _context: Any) -> ReserveResponse:
+        """Serialized anew each time, as an answer is."""
+        return self._answer
+
+
+async def serve(lean: bool) -> None:
     """Listen on any port, tell which, and serve until killed."""
-    answer = held()
-
-    async def reserve(_request: ReserveRequest, _context: Any) -> ReserveResponse:
-        return answer
-
-    method = grpc.unary_unary_rpc_method_handler(
-        reserve,
-        request_deserializer=ReserveRequest.FromString,
-        response_serializer=ReserveResponse.SerializeToString,
-    )
+    servicer = NoopServicer()  # type: ignore[abstract]  # the others are never called
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {"Reserve": method})])
+    if lean:
+        method = grpc.unary_unary_rpc_method_handler(
+            servicer.Reserve,
+            request_deserializer=ReserveRequest.FromString,
+            response_serializer=ReserveResponse.SerializeToString,
+        )
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {"Reserve": method})])
+    else:
+        add_InventoryServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(f"listening address=127.0.0.1:{port}", file=sys.stderr, flush=True)
@@ -62,5 +78,8 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lean", action="store_true", help="register the one method by hand")
+    said = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve())
+        runner.run(serve(said.lean))

@@ -2,7 +2,7 @@
 
 Starts an embedded Valkey that is on disk before it answers (`appendfsync always`), the real server, and an ordinary
 one-object grpc.aio server that does nothing; puts the same load on each in turn, round by round; prints medians and
-ratios; and fails unless the stock in Redis adds up to what was answered.
+ratios; and fails unless the stock in Redis adds up to what was answered. A second rod is the leanest no-op there is.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from inventory_service.domain.verdicts import Item, SaleFound
 SHARDS = 16
 PLENTY = 10**9
 METHOD = "holdfast.inventory.v1.InventoryService.Reserve"
-ACCEPTED, SOLD_OUT, NOOP = "accepted", "sold out", "no-op"
+ACCEPTED, SOLD_OUT, NOOP, LEAN = "accepted", "sold out", "no-op", "lean no-op"
 
 
 class Running(NamedTuple):
@@ -103,8 +103,9 @@ def main() -> int:
         asyncio.run(store.prepare())
         ours = stack.enter_context(_process("inventory_service", "serve", HOLDFAST_REDIS_URL=valkey.address))
         noop = stack.enter_context(_process("bench.noop_server"))
+        lean = stack.enter_context(_process("bench.noop_server", "--lean"))
         try:
-            reports = _measure(said, {NOOP: noop, ACCEPTED: ours, SOLD_OUT: ours})
+            reports = _measure(said, {NOOP: noop, ACCEPTED: ours, SOLD_OUT: ours, LEAN: lean})
             _audit(asyncio.run(store.item(ACCEPTED)), sum(of_round.report.calls for of_round in reports[ACCEPTED]))
             _audit(asyncio.run(store.item(SOLD_OUT)), 0)
         except (GhzFailed, AuditFailed) as error:
@@ -128,13 +129,13 @@ def _measure(said: argparse.Namespace, servers: Mapping[str, "Running"]) -> dict
     reports: dict[str, list[Round]] = {shape: [] for shape in servers}
     shapes = list(servers)
     for number in range(said.rounds + 1):
-        for shape in shapes[number % 3 :] + shapes[: number % 3]:
+        for shape in shapes[number % len(shapes) :] + shapes[: number % len(shapes)]:
             load = _load(said, servers[shape].address, shape, number)
             began_s = _cpu_s(servers[shape])
             report = run(load)
             cpu_us = (_cpu_s(servers[shape]) - began_s) / report.calls * 1e6
             reports[shape].append(Round(report, cpu_us))
-            told = f"round {number} {shape:9} {report.calls_per_s:6.0f} calls/s, {cpu_us:4.0f} us of server CPU a call"
+            told = f"round {number} {shape:10} {report.calls_per_s:6.0f} calls/s, {cpu_us:4.0f} us of server CPU a call"
             print(told, file=sys.stderr, flush=True)
     return reports
 
