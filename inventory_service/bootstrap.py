@@ -151,11 +151,12 @@ async def make_topics(settings: Settings, replication: int) -> int:
 
 async def compare_books(settings: Settings, sale_id: str | None, deadline_s: float, as_json: bool) -> int:
     """Compare Redis with the ledger, of all sales or of one; the result goes to standard output."""
-    connections = RedisConnections(settings.redis_url)
+    connections, ledger = RedisConnections(settings.redis_url), Ledger(settings.postgres_dsn)
     parts = audit.Parts(
         RedisShards(connections),
+        ledger,
         RedisBooks(connections),
-        LedgerBooks(Ledger(settings.postgres_dsn)),
+        LedgerBooks(ledger),
         say=lambda line: print(line, file=sys.stderr),
         tell=print,
     )

@@ -154,6 +154,12 @@ class TopicPlan(NamedTuple):
     settings: Mapping[str, str]
 
 
+def check_shard_count(settings: int, found: int, where: str) -> None:
+    """`Disagreement` if a server was laid out for another number of shards than the settings say; 0: not laid out."""
+    if found not in (0, settings):
+        raise Disagreement(f"HOLDFAST_SHARDS is {settings}, and {where} was laid out for {found}: they must be equal")
+
+
 def hash_of(previous: str, payload: bytes) -> str:
     """The hash of a commit that follows one whose hash is `previous` ('' for the shard's first)."""
     return hashlib.sha1(previous.encode() + payload, usedforsecurity=False).hexdigest()

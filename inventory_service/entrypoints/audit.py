@@ -21,8 +21,9 @@ from inventory_service.domain.agreement import (
     sum_differences,
 )
 from inventory_service.domain.requests import SaleKey, shard_of
-from inventory_service.domain.shard_ports import Shards
-from inventory_service.domain.shards import Commit, Mark, ShardStatus, Unreachable
+from inventory_service.domain.shard_ports import LedgerRows, Shards
+from inventory_service.domain.shards import Commit, Disagreement, Mark, ShardStatus, Unreachable
+from inventory_service.entrypoints.layout import check_layout
 from inventory_service.entrypoints.patience import GrowingDelay
 
 
@@ -63,6 +64,7 @@ class Parts(NamedTuple):
     """Everything an audit works with."""
 
     shards: Shards
+    rows: LedgerRows
     redis: RedisBooks
     ledger: LedgerBooks
     say: Callable[[str], None]  # progress, for a person
@@ -93,13 +95,14 @@ async def run(parts: Parts, shards: int, only: SaleKey | None, deadline_s: float
     findings = Findings()
     try:
         async with asyncio.timeout(deadline_s) as deadline:
+            await check_layout(shards, parts.shards, parts.rows)
             for shard in range(shards) if only is None else [shard_of(only, shards)]:
                 parts.say(f"shard {shard}: comparing")
                 await _compare_when_equal(parts, shard, only, findings)
             deadline.reschedule(None)
     except Unreachable as error:
         return _give_up(parts, f"{error.server} does not answer: {error}; start it and ask again", as_json)
-    except CannotCompare as error:
+    except (CannotCompare, Disagreement) as error:
         return _give_up(parts, str(error), as_json)
     except TimeoutError:
         waited = f"Redis and the ledger did not come to one position within {deadline_s:g} s"

@@ -55,16 +55,17 @@ class Office:
         await PersisterLedger(database).apply(records)
         await database.close()
 
-    async def audit(self, deadline_s: float = 10, only: SaleKey | None = None) -> int:
+    async def audit(self, deadline_s: float = 10, only: SaleKey | None = None, shard_count: int = SHARDS) -> int:
         self.told.clear()
         parts = audit.Parts(
             self.house.shards,
+            self.house.ledger,
             RedisBooks(self.house.connections),
             LedgerBooks(self.house.ledger),
             say=lambda progress: None,
             tell=self.told.append,
         )
-        return await audit.run(parts, SHARDS, only, deadline_s, as_json=True)
+        return await audit.run(parts, shard_count, only, deadline_s, as_json=True)
 
     @property
     def result(self) -> dict[str, object]:
@@ -181,6 +182,27 @@ async def test_a_shard_that_was_never_opened_is_named(valkey: str, database: str
     assert await office.audit() == 2
 
     assert "holdfast init" in str(office.result["error"])
+
+
+@pytest.mark.parametrize("shard_count", [SHARDS - 1, SHARDS + 1])
+async def test_another_number_of_shards_compares_nothing(office: Office, shard_count: int) -> None:
+    """Set to fewer, it would look at some of the shards and call all books equal."""
+    await office.book()
+
+    assert await office.audit(shard_count=shard_count) == 2
+
+    assert f"HOLDFAST_SHARDS is {shard_count}, and Redis was laid out for {SHARDS}" in str(office.result["error"])
+
+
+@pytest.mark.parametrize("shard_count", [SHARDS - 1, SHARDS + 1])
+async def test_a_ledger_for_another_number_of_shards_compares_nothing(office: Office, shard_count: int) -> None:
+    """Redis agrees with the settings, and neither with the ledger."""
+    await office.book()
+    await office.sql(f"update shard_watermark set shards = {shard_count}")
+
+    assert await office.audit() == 2
+
+    assert f"the ledger was laid out for {shard_count}" in str(office.result["error"])
 
 
 async def test_a_server_that_is_away_is_named(office: Office) -> None:
