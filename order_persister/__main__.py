@@ -20,8 +20,9 @@ from order_persister.postgres import Database, judged
 from order_persister.settings import BadSettings, Settings, list_settings, read_settings
 from order_persister.untold import Untold
 
-BAD_SETTINGS = 2
 SURPRISE = 1
+BAD_SETTINGS = 2
+CANNOT_ASK = 2
 # Faust waits for the batch in hand, which may itself wait for Postgres, and has been seen to hang after an outage of
 # Kafka. Nothing is lost by leaving it there.
 STOP_S = 5.0
@@ -64,8 +65,8 @@ async def _migrate(settings: Settings) -> int:
         with judged():
             ran = await migrate(settings.postgres_dsn)
     except Passing as passing:
-        print(f"Postgres cannot be used at HOLDFAST_POSTGRES_DSN: {passing}", file=sys.stderr)
-        return SURPRISE
+        print(f"Postgres cannot be used: {passing}; start it, or set HOLDFAST_POSTGRES_DSN", file=sys.stderr)
+        return CANNOT_ASK
     log.info("migrated", ran=ran)
     return 0
 
@@ -76,7 +77,11 @@ async def _persist(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
     if settings.metrics_listen:
-        log.info("metrics", port=serve_metrics(settings.metrics_listen))
+        try:
+            log.info("metrics", port=serve_metrics(settings.metrics_listen))
+        except OSError as error:
+            print(f"HOLDFAST_METRICS_LISTEN: cannot listen on {settings.metrics_listen}: {error}", file=sys.stderr)
+            return BAD_SETTINGS
     gc.set_threshold(*GC_THRESHOLDS)
     app = build_app(settings)
     running = asyncio.ensure_future(_run(app, settings))

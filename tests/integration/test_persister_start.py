@@ -1,0 +1,98 @@
+"""How the persister starts: what it waits for, what it refuses in one line, and that it leaves nothing lying about."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from order_persister.agent import COMMITS_TOPIC
+from tests.commits import FakeShard
+from tests.integration.persister_process import StartPersister, persisters
+from tests.servers import StartBroker, StartPostgres, connected, migrate
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(120)
+
+NOBODY = "127.0.0.1:1"
+NO_LEDGER = f"postgresql://{NOBODY}/holdfast"
+JOIN_S = 45.0
+OPEN_SHARD = """
+insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
+values (5, 16, 1, 0, '', 1, 0, 1, 0)"""
+
+
+@pytest.fixture
+def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
+    """Start persisters of this test alone."""
+    with persisters(tmp_path) as start:
+        yield start
+
+
+async def test_servers_that_are_away_at_the_start_are_waited_for(
+    start_broker: StartBroker, start_postgres: StartPostgres, start_persister: StartPersister
+) -> None:
+    """Processes of a deploy start in any order."""
+    server, broker, shard = start_postgres(), start_broker(), FakeShard(shard=5)
+    shard.open_sale(lamp=1)
+    await migrate(server.address)
+    async with connected(server.address) as db:
+        await db.execute(OPEN_SHARD)
+    server.stop()
+    broker.down()
+
+    persister = start_persister(broker.address, server.address)
+    await eventually(lambda: persister.has_said("waiting", on="postgres"))
+    server.start()
+    await eventually(lambda: persister.has_said("waiting", on="kafka"), JOIN_S)
+    broker.up()
+
+    producer = AIOKafkaProducer(bootstrap_servers=broker.address)
+    await producer.start()
+    await producer.send_and_wait(COMMITS_TOPIC, shard.run(), partition=5)
+    async with connected(server.address) as db:
+        await eventually(lambda: db.fetchval("select facts_seq from shard_watermark"), JOIN_S)
+    await producer.stop()
+
+
+async def test_another_number_of_shards_than_the_ledgers_ends_it(
+    database: str, start_persister: StartPersister
+) -> None:
+    """N is for ever; a persister that believes in another one would send facts astray."""
+    async with connected(database) as db:
+        await db.execute(OPEN_SHARD)
+
+    persister = start_persister(NOBODY, database, HOLDFAST_SHARDS="8")
+
+    assert persister.exit_code() == 2
+    assert persister.lines() == ["HOLDFAST_SHARDS: must be 16, as the ledger was made, and is 8"]
+
+
+def test_a_setting_that_makes_no_sense_ends_it_at_once(start_persister: StartPersister) -> None:
+    """One line that says which and why."""
+    persister = start_persister("127.0.0.1:99999", NO_LEDGER)
+
+    assert persister.exit_code() == 2
+    assert persister.lines() == ["HOLDFAST_KAFKA_BROKERS: must be host:port with a port from 0 to 65535"]
+
+
+def test_migrate_without_postgres_says_what_to_do(start_persister: StartPersister) -> None:
+    """It is run by hand: it does not wait, and one line tells the person who ran it."""
+    persister = start_persister(NOBODY, NO_LEDGER, command="migrate")
+
+    assert persister.exit_code() == 2
+    [line] = persister.lines()
+    assert line.startswith("Postgres cannot be used: ")
+    assert line.endswith("; start it, or set HOLDFAST_POSTGRES_DSN")
+
+
+def test_a_metrics_address_that_is_taken_ends_it_at_once(start_persister: StartPersister) -> None:
+    """One line that names the setting, and no trace."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        persister = start_persister(NOBODY, NO_LEDGER, HOLDFAST_METRICS_LISTEN=address)
+
+        assert persister.exit_code() == 2
+        [line] = persister.lines()
+        assert line.startswith(f"HOLDFAST_METRICS_LISTEN: cannot listen on {address}: ")
