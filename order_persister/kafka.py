@@ -10,7 +10,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from order_persister.patience import Passing, patiently
 from order_persister.tell import BATCH_BYTES, Message
 
-ANSWER_MS = 30_000
+ANSWER_MS = 10_000
 
 
 class Sender:

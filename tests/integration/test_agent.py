@@ -1,13 +1,9 @@
 """The persister as a process between the embedded broker and a real PostgreSQL: persists, tells, waits and dies."""
 
-import os
 import signal
-import subprocess
-import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +11,13 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress, ReservationFact
-from holdfast_embedded.child import end, spawn
+from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
 from order_persister.agent import COMMITS_TOPIC
 from order_persister.tell import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
 from tests.books import disagreements
 from tests.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
+from tests.integration.persister_process import StartPersister, persisters
 from tests.servers import StartBroker, StartPostgres, connected, migrate
 from tests.waiting import eventually
 
@@ -28,36 +25,17 @@ pytestmark = pytest.mark.timeout(180)
 
 SHARDS = 16
 JOIN_S = 45.0
+RECORDED = LedgerState.LEDGER_STATE_RECORDED
 OPEN_SHARD = """
 insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
 values ($1, 16, 1, 0, '', 1, 0, 1, 0)"""
 
-StartPersister = Callable[..., "subprocess.Popen[bytes]"]
-
 
 @pytest.fixture
 def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
-    """Start persisters of this test alone; what they log is in the test's folder."""
-    with ExitStack() as processes:
-
-        def start(brokers: str, dsn: str, **more: str) -> subprocess.Popen[bytes]:
-            log = processes.enter_context((tmp_path / "persister.log").open("ab"))
-            environment = persister_environment(brokers, dsn) | more
-            process = spawn([sys.executable, "-m", "order_persister", "persist"], env=environment, stderr=log)
-            processes.callback(end, process, [], 0)
-            return process
-
+    """Start persisters of this test alone."""
+    with persisters(tmp_path) as start:
         yield start
-
-
-def persister_environment(brokers: str, dsn: str) -> Mapping[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
-    return kept | {
-        "HOLDFAST_KAFKA_BROKERS": brokers,
-        "HOLDFAST_POSTGRES_DSN": dsn,
-        "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3",
-        "HOLDFAST_METRICS_LISTEN": "",
-    }
 
 
 @dataclass(repr=False)
@@ -71,6 +49,7 @@ class World:
     producer: AIOKafkaProducer
     heard: AIOKafkaConsumer
     sent: int = 0
+    unasked: defaultdict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
 
     async def send(self, first: int | None = None) -> None:
         """Send what the shard did since the last time (or from a commit on), a record for every ten commits."""
@@ -93,9 +72,10 @@ class World:
         return bool(await self.db.fetchval(query, self.shard.shard) == len(self.shard.commits))
 
     async def hear(self, topic: str) -> list[bytes]:
-        """Everything on a topic that has come since the last time this was asked of any topic."""
-        found = await self.heard.getmany(timeout_ms=200)
-        return [record.value for tp, records in found.items() if tp.topic == topic for record in records]
+        """Everything on a topic that has come since the last time this was asked of it."""
+        for tp, records in (await self.heard.getmany(timeout_ms=200)).items():
+            self.unasked[tp.topic] += [record.value for record in records]
+        return self.unasked.pop(topic, [])
 
     async def facts(self) -> list[ReservationFact]:
         """Every fact on the topic, repeats included, up to the last change of the shard."""
@@ -129,7 +109,7 @@ async def world(broker: str, database: str) -> AsyncIterator[World]:
 
 
 async def test_commits_become_rows_facts_and_progress(world: World, start_persister: StartPersister) -> None:
-    """The journey's last hop: what everyone else hears is what the ledger holds."""
+    """The journey's last hop: each change is one fact, in order, and the last fact and report are what the rows say."""
     start_persister(world.brokers, world.dsn)
     for number in range(30):
         world.shard.moves((f"r-{number}", HELD), (f"s-{number}", CONFIRMED))
@@ -141,7 +121,14 @@ async def test_commits_become_rows_facts_and_progress(world: World, start_persis
     assert [(fact.position.seq, fact.position.index) for fact in facts] == [
         (seq, index) for seq in range(2, 32) for index in (0, 1)
     ]
-    assert {fact.reservation.ledger_state for fact in facts} == {2}
+    assert {fact.reservation.ledger_state for fact in facts} == {RECORDED}
+    assert {(fact.reservation.reservation_id, fact.reservation.state) for fact in facts} == {
+        (row["reservation_id"], ReservationState.Value(f"RESERVATION_STATE_{row['state']}"))
+        for row in await world.db.fetch("select reservation_id, state from reservation")
+    }
+    reports = map(LedgerProgress.FromString, await world.hear(PROGRESS_TOPIC))
+    last = [report for report in reports if report.shard == world.shard.shard][-1]
+    assert (last.epoch, last.seq, last.hash.decode()) == (1, world.shard.seq, world.shard.hash)
 
 
 async def test_progress_is_told_without_a_batch(world: World, start_persister: StartPersister) -> None:
@@ -222,14 +209,14 @@ async def test_a_persister_killed_at_any_moment_loses_and_doubles_nothing(
     """SIGKILL between the transaction and what follows it: the next one drops the repeat and tells what is untold."""
     for number in range(1000):
         world.shard.moves((f"r-{number}", HELD))
-    process = start_persister(world.brokers, world.dsn)
+    persister = start_persister(world.brokers, world.dsn)
     await world.send()
     seen = 0
     for _ in range(3):
         seen = await eventually(partial(moved_past, world, seen), JOIN_S)
-        process.kill()
-        process.wait()
-        process = start_persister(world.brokers, world.dsn)
+        persister.process.kill()
+        persister.process.wait()
+        persister = start_persister(world.brokers, world.dsn)
         world.shard.moves((f"after-{seen}", HELD))
         await world.send()
 
@@ -251,12 +238,12 @@ async def moved_past(world: World, seen: int) -> int:
 
 async def test_a_second_persister_takes_over_from_a_killed_one(world: World, start_persister: StartPersister) -> None:
     """Kafka gives its partitions away after the session timeout."""
-    persisters = [start_persister(world.brokers, world.dsn) for _ in range(2)]
+    rivals = [start_persister(world.brokers, world.dsn) for _ in range(2)]
     world.shard.moves(("r-1", HELD))
     await world.send()
     await eventually(world.is_told, JOIN_S)
 
-    persisters[0].kill()
+    rivals[0].process.kill()
     for number in range(2, 20):
         world.shard.moves((f"r-{number}", HELD))
     await world.send()
@@ -296,34 +283,6 @@ async def is_value(db: "asyncpg.Connection[asyncpg.Record]", query: str, value: 
     return bool(await db.fetchval(query) == value)
 
 
-async def test_servers_that_are_away_at_the_start_are_waited_for(
-    start_broker: StartBroker, start_postgres: StartPostgres, start_persister: StartPersister
-) -> None:
-    """Processes of a deploy start in any order."""
-    server = start_postgres()
-    broker = start_broker()
-    await migrate(server.address)
-    async with connected(server.address) as db:
-        await db.execute(OPEN_SHARD, 5)
-    server.stop()
-    broker.down()
-    process = start_persister(broker.address, server.address)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(2)
-
-    broker.up()
-    server.start()
-    shard = FakeShard(shard=5)
-    shard.open_sale(lamp=1)
-    producer = AIOKafkaProducer(bootstrap_servers=broker.address)
-    await producer.start()
-    await producer.send_and_wait(COMMITS_TOPIC, shard.run(), partition=5)
-
-    async with connected(server.address) as db:
-        await eventually(lambda: is_value(db, "select facts_seq from shard_watermark", 1), 30)
-    await producer.stop()
-
-
 async def test_kafka_away_for_a_while_costs_nothing_but_time(
     start_broker: StartBroker, database: str, start_persister: StartPersister
 ) -> None:
@@ -331,23 +290,23 @@ async def test_kafka_away_for_a_while_costs_nothing_but_time(
     server, shard = start_broker(), FakeShard(shard=5)
     shard.open_sale(lamp=10)
     shard.moves(("r-1", HELD))
+    shard.moves(("r-2", HELD))
     async with connected(database) as db:
         await db.executemany(OPEN_SHARD, [(number,) for number in range(SHARDS)])
         producer = AIOKafkaProducer(bootstrap_servers=server.address)
         await producer.start()
-        process = start_persister(server.address, database)
-        await producer.send_and_wait(COMMITS_TOPIC, shard.run(0, 1), partition=5)
+        persister = start_persister(server.address, database)
+        await producer.send_and_wait(COMMITS_TOPIC, shard.run(0, 2), partition=5)
         mark = "select facts_seq from shard_watermark where shard = 5"
-        await eventually(lambda: is_value(db, mark, 1), JOIN_S)
+        await eventually(lambda: is_value(db, mark, 2), JOIN_S)
 
         server.down()
-        await db.execute("update shard_watermark set facts_seq = 0 where shard = 5")  # something to tell
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(6)
+        await db.execute("update shard_watermark set facts_seq = 1 where shard = 5")  # the fact of r-1 is to be told
+        await eventually(lambda: persister.has_said("waiting", on="kafka"), JOIN_S)
         server.up()
-        await producer.send_and_wait(COMMITS_TOPIC, shard.run(1), partition=5)
+        await producer.send_and_wait(COMMITS_TOPIC, shard.run(2), partition=5)
 
-        await eventually(lambda: is_value(db, mark, 2), JOIN_S)
+        await eventually(lambda: is_value(db, mark, 3), JOIN_S)
         await producer.stop()
 
 
@@ -356,13 +315,13 @@ async def test_it_ends_cleanly_when_asked(
     world: World, start_persister: StartPersister, number: signal.Signals
 ) -> None:
     """Within seconds, with exit code 0, whether it was at work or not yet."""
-    process = start_persister(world.brokers, world.dsn)
+    persister = start_persister(world.brokers, world.dsn)
     await world.send()
     await eventually(world.is_applied, JOIN_S)
 
-    process.send_signal(number)
+    persister.process.send_signal(number)
 
-    assert process.wait(10) == 0
+    assert persister.process.wait(10) == 0
 
 
 async def test_it_ends_while_postgres_is_away(
@@ -378,42 +337,14 @@ async def test_it_ends_while_postgres_is_away(
     await producer.start()
     async with connected(server.address) as db:
         await db.execute(OPEN_SHARD, 0)
-        process = start_persister(broker, server.address)
+        persister = start_persister(broker, server.address)
         await producer.send_and_wait(COMMITS_TOPIC, shard.run(0, 1), partition=0)
         await eventually(lambda: is_value(db, "select seq from shard_watermark", 1), JOIN_S)
     server.stop()
     await producer.send_and_wait(COMMITS_TOPIC, shard.run(1), partition=0)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(3)
+    await eventually(lambda: persister.has_said("waiting", on="postgres"))
 
-    process.terminate()
+    persister.process.terminate()
 
-    assert process.wait(10) == 0
+    assert persister.process.wait(10) == 0
     await producer.stop()
-
-
-async def test_another_number_of_shards_than_the_ledgers_ends_it(
-    world: World, start_persister: StartPersister, tmp_path: Path
-) -> None:
-    """N is for ever; a persister that believes in another one would send facts astray."""
-    process = start_persister(world.brokers, world.dsn, HOLDFAST_SHARDS="8")
-
-    assert process.wait(JOIN_S) == 2
-    said = (tmp_path / "persister.log").read_text().splitlines()[-1]
-    assert said == "HOLDFAST_SHARDS: must be 16, as the ledger was made, and is 8"
-
-
-def test_a_setting_that_makes_no_sense_ends_it_at_once() -> None:
-    """One line that says which and why."""
-    environment = persister_environment("127.0.0.1:99999", "postgresql://127.0.0.1/x")
-
-    ended = subprocess.run(
-        [sys.executable, "-m", "order_persister", "persist"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert ended.returncode == 2
-    assert ended.stderr == "HOLDFAST_KAFKA_BROKERS: must be host:port with a port from 0 to 65535\n"
