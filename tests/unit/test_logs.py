@@ -1,0 +1,35 @@
+"""What the services' logs tell of a surprise, and what they keep to themselves."""
+
+import subprocess
+import sys
+
+import pytest
+
+# Run apart, for logging is set up once a process. The password is a value at run time, never a line of the source.
+SURPRISE = """
+import base64, sys, structlog
+from {service}.logs import configure_logging
+
+def connect(dsn):
+    raise LookupError("nobody is there")
+
+configure_logging("test", "info", "{form}")
+secret = base64.b64decode("b3Blbi1zZXNhbWU=").decode()
+try:
+    connect(f"postgresql://holdfast:{{secret}}@127.0.0.1/holdfast")
+except LookupError:
+    structlog.get_logger().exception("surprise")
+"""
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+@pytest.mark.parametrize("service", ["inventory_service", "order_persister"])
+def test_a_surprise_tells_where_it_was_and_no_password(service: str, form: str) -> None:
+    """A trace that shows local values shows the ledger's address with its password, to everyone who reads the log."""
+    code = SURPRISE.format(service=service, form=form)
+
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+
+    assert "nobody is there" in run.stderr
+    assert "in connect" in run.stderr
+    assert "open-sesame" not in run.stderr
