@@ -11,7 +11,6 @@ import uvloop
 
 from inventory_service import bootstrap
 from inventory_service.domain.shards import Disagreement
-from inventory_service.entrypoints.server import CannotListen
 from inventory_service.logs import configure_logging
 from inventory_service.settings import BadSettings, Settings, list_settings, read_settings
 
@@ -50,10 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(PROCESSES[said.process][1](settings, said))
-    except CannotListen as error:
-        print(f"HOLDFAST_LISTEN: cannot listen on {error}: is it in use?", file=sys.stderr)
-        return BAD_SETTINGS
-    except Disagreement as error:
+    except (BadSettings, Disagreement) as error:  # found wrong only now that a server or this machine was asked
         print(error, file=sys.stderr)
         return BAD_SETTINGS
     except Exception:  # whatever it is, one event tells it and the exit code says so

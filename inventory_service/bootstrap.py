@@ -29,11 +29,11 @@ from inventory_service.entrypoints import audit, compensator, init, relay, topic
 from inventory_service.entrypoints.admin_servicer import AdminServicer
 from inventory_service.entrypoints.gate import Gate
 from inventory_service.entrypoints.past import Past
-from inventory_service.entrypoints.server import IsReady, Server
+from inventory_service.entrypoints.server import CannotListen, IsReady, Server
 from inventory_service.entrypoints.servicer import Servicer
 from inventory_service.entrypoints.takeover import TakeOver
 from inventory_service.entrypoints.tenant import DEFAULT_TENANT
-from inventory_service.settings import Settings
+from inventory_service.settings import BadSettings, Settings
 
 INTERRUPTED = 130
 GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no cycles, so looking for them often only costs
@@ -46,7 +46,10 @@ async def serve(settings: Settings) -> int:
     gc.set_threshold(*GC_THRESHOLDS)
     server = build_server(settings, show_metrics(settings))
     told = signals()
-    log.info("listening", address=await server.start(settings.listen), shards=settings.shards)
+    try:
+        log.info("listening", address=await server.start(settings.listen), shards=settings.shards)
+    except CannotListen as error:
+        raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: is it in use?") from error
     if not await either(server.follow_the_store(), told.get()):
         draining = asyncio.create_task(server.drain(settings.drain_s))
         await either(draining, told.get())
@@ -171,9 +174,13 @@ def take_over(settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledg
 
 
 def show_metrics(settings: Settings) -> CollectorRegistry:
-    """A registry, and the page that shows it, if one is wanted."""
+    """A registry, and the page that shows it, if one is wanted; BadSettings if its address cannot be had."""
     registry = metrics.new_registry()
-    page = metrics.serve_page(settings.metrics_listen, registry)
+    try:
+        page = metrics.serve_page(settings.metrics_listen, registry)
+    except OSError as error:
+        problem = f"cannot listen on {settings.metrics_listen}: {error.strerror or error}"
+        raise BadSettings(f"HOLDFAST_METRICS_LISTEN: {problem}") from error
     if page is not None:
         log.info("metrics", url=f"http://{page.host}:{page.port}/metrics")
     return registry

@@ -94,18 +94,7 @@ class ServerProcess(NamedTuple):
 @asynccontextmanager
 async def served_apart(redis_url: str, dsn: str, **changed: str) -> AsyncIterator[ServerProcess]:
     """`python -m inventory_service serve`; killed at the end if it has not ended."""
-    environment = {
-        **os.environ,
-        "HOLDFAST_REDIS_URL": redis_url,
-        "HOLDFAST_POSTGRES_DSN": dsn,
-        "HOLDFAST_SHARDS": str(SHARDS),
-        "HOLDFAST_LISTEN": "127.0.0.1:0",
-        "HOLDFAST_METRICS_LISTEN": "127.0.0.1:0",
-        **changed,
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "inventory_service", "serve"), env=environment, stderr=asyncio.subprocess.PIPE
-    )
+    process = await _start("serve", HOLDFAST_REDIS_URL=redis_url, HOLDFAST_POSTGRES_DSN=dsn, **changed)
     assert process.stderr is not None
     try:
         told = await asyncio.wait_for(_told_until_listening(process.stderr), START_S)
@@ -119,6 +108,28 @@ async def served_apart(redis_url: str, dsn: str, **changed: str) -> AsyncIterato
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def start_in_vain(process: str, **changed: str) -> tuple[int, list[str]]:
+    """Start a process that cannot: its exit code, and the lines that it said."""
+    started = await _start(process, **changed)
+    _, told = await asyncio.wait_for(started.communicate(), START_S)
+    assert started.returncode is not None
+    return started.returncode, told.decode().splitlines()
+
+
+async def _start(process: str, **changed: str) -> asyncio.subprocess.Process:
+    environment = {
+        **os.environ,
+        "HOLDFAST_POSTGRES_DSN": NOWHERE,
+        "HOLDFAST_KAFKA_BROKERS": "127.0.0.1:1",
+        "HOLDFAST_SHARDS": str(SHARDS),
+        "HOLDFAST_LISTEN": "127.0.0.1:0",
+        "HOLDFAST_METRICS_LISTEN": "127.0.0.1:0",
+        **changed,
+    }
+    command = (sys.executable, "-m", "inventory_service", process)
+    return await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.PIPE)
 
 
 async def _told_until_listening(stream: asyncio.StreamReader) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from tests.integration.served import (
     calling,
     open_shards,
     served_apart,
+    start_in_vain,
     told,
 )
 from tests.servers import StartValkey
@@ -177,6 +179,18 @@ async def stuck(valkey: Valkey, dsn: str, **settings: str) -> AsyncIterator[tupl
         await caller.create_sale()
         valkey.signal(signal.SIGSTOP)
         yield server, caller
+
+
+async def test_a_taken_address_is_named_in_one_line(valkey: str) -> None:
+    """Which of the two ports is in the way, and nothing but that."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        for setting in ("HOLDFAST_LISTEN", "HOLDFAST_METRICS_LISTEN"):
+            code, told = await start_in_vain("serve", HOLDFAST_REDIS_URL=valkey, **{setting: taken})
+
+            assert (code, told[-1].partition(": ")[0]) == (2, setting)
+            assert taken in told[-1]
+            assert not any("Traceback" in line for line in told)
 
 
 async def test_a_server_for_another_number_of_shards_does_not_start(valkey: str) -> None:
