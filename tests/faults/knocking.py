@@ -41,7 +41,7 @@ async def stays_shut(world: World, sale_id: str, reason: str) -> None:
             return True
 
         await eventually(says_why, SHUT_S)
-    assert served == []
+    assert not served, f"{len(served)} calls were served: {served[0]}"
 
 
 async def answers(world: World, calls: dict[str, Call]) -> dict[str, str]:
