@@ -11,7 +11,7 @@ import faust
 import structlog
 import uvloop
 
-from order_persister.agent import build_app, reachable
+from order_persister.agent import build_app, reachable, start
 from order_persister.logs import configure_logging
 from order_persister.metrics import serve_metrics
 from order_persister.migrator import migrate
@@ -103,7 +103,7 @@ async def _run(app: faust.App, settings: Settings) -> None:
     """Start the app once the servers are there and agree with the settings; returns when it has crashed."""
     await _check_shards(settings)
     await patiently("kafka", lambda: reachable(settings.kafka_brokers))
-    await app.start()
+    await start(app)
     log.info("persisting", brokers=settings.kafka_brokers)
     await app.wait_until_stopped()
 

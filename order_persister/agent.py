@@ -4,6 +4,8 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import faust
@@ -77,6 +79,13 @@ def build_app(settings: Settings) -> faust.App:
             await app.sleep(WIPED_EVERY_S)
 
     return app
+
+
+async def start(app: faust.App) -> None:
+    """Start the app. Faust wants a folder for tables, of which there are none: it gets one, and it is gone again."""
+    with TemporaryDirectory(prefix="holdfast-persister-") as folder:
+        app.conf.datadir = Path(folder)
+        await app.start()
 
 
 @asynccontextmanager

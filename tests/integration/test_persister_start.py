@@ -77,6 +77,18 @@ def test_a_setting_that_makes_no_sense_ends_it_at_once(start_persister: StartPer
     assert persister.lines() == ["HOLDFAST_KAFKA_BROKERS: must be host:port with a port from 0 to 65535"]
 
 
+async def test_it_writes_no_files(broker: str, database: str, start_persister: StartPersister, tmp_path: Path) -> None:
+    """It keeps nothing but rows and records, so it starts in a directory that it may not write to."""
+    closed, temporary = tmp_path / "closed", tmp_path / "temporary"
+    closed.mkdir(mode=0o555)
+    temporary.mkdir()
+
+    persister = start_persister(broker, database, cwd=closed, TMPDIR=str(temporary))
+
+    await eventually(lambda: persister.has_said("persisting"), JOIN_S)
+    assert list(closed.iterdir()) == list(temporary.iterdir()) == []
+
+
 def test_migrate_without_postgres_says_what_to_do(start_persister: StartPersister) -> None:
     """It is run by hand: it does not wait, and one line tells the person who ran it."""
     persister = start_persister(NOBODY, NO_LEDGER, command="migrate")
