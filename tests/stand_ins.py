@@ -12,8 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
-from holdfast_embedded.plans import Plans
-from holdfast_embedded.program import Plan
+from holdfast_embedded.program import Plan, Plans
 
 
 def plan(name: str, does: str, *, uses_broker: bool = False, grace_s: float = 5.0) -> Plan:

@@ -1,4 +1,4 @@
-"""One process of ours under the supervisor, with its log passed on line by line."""
+"""A program of ours under the supervisor: what is run under which name, and its process, whose log is passed on."""
 
 import subprocess
 import sys
@@ -24,6 +24,26 @@ class Plan:
     arguments: tuple[str, ...]
     uses_broker: bool = False  # started anew when the embedded broker's address changes
     grace_s: float = 10.0  # before SIGKILL; Faust hangs at times
+
+
+SERVE = Plan("serve", ("-m", "inventory_service", "serve"), grace_s=20.0)  # it drains its calls
+COMPENSATE = Plan("compensate", ("-m", "inventory_service", "compensate"), uses_broker=True)
+RELAY = Plan("relay", ("-m", "inventory_service", "relay"), uses_broker=True)
+PERSIST = Plan("persist", ("-m", "order_persister", "persist"), uses_broker=True)
+MIGRATE = Plan("migrate", ("-m", "order_persister", "migrate"))
+TOPICS = Plan("topics", ("-m", "inventory_service", "topics"))
+INIT = Plan("init", ("-m", "inventory_service", "init"))
+
+
+@dataclass(frozen=True)
+class Plans:
+    """All programs of a stack. Tests put others in their place."""
+
+    migrate: Plan = MIGRATE
+    topics: Plan = TOPICS
+    init: Plan = INIT
+    # In the order of ending: first who takes calls, then who works through what was taken.
+    services: tuple[Plan, ...] = (SERVE, COMPENSATE, RELAY, PERSIST)
 
 
 class Program(Process):

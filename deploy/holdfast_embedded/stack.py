@@ -12,11 +12,10 @@ from typing import Literal, NamedTuple
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.console import Say
 from holdfast_embedded.data_dir import DataDir
-from holdfast_embedded.plans import Plans
 from holdfast_embedded.ports import free_port
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.process import Process
-from holdfast_embedded.program import Plan, Program
+from holdfast_embedded.program import Plan, Plans, Program
 from holdfast_embedded.readiness import find_missing, is_listening
 from holdfast_embedded.server import Server
 from holdfast_embedded.supervisor import Supervisor, describe_end

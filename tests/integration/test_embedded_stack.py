@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 from holdfast_embedded.data_dir import BadDataDir
-from holdfast_embedded.plans import Plans
 from holdfast_embedded.ports import free_port
+from holdfast_embedded.program import Plans
 from holdfast_embedded.stack import Stack, StackFailed
 from redis import Redis
 

@@ -19,10 +19,9 @@ from rich.console import Console
 
 from holdfast_embedded.data_dir import BadDataDir
 from holdfast_embedded.demo.books import Books
-from holdfast_embedded.demo.crash import Crash
 from holdfast_embedded.demo.proof import find_faults
 from holdfast_embedded.demo.report import Outcome, print_table
-from holdfast_embedded.demo.sale import DemoSale, Scale, Stuck
+from holdfast_embedded.demo.sale import Crash, DemoSale, Scale, Stuck
 from holdfast_embedded.demo.screen import Screen
 from holdfast_embedded.demo.tally import Tally
 from holdfast_embedded.demo.watch import Watch

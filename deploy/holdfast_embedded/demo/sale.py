@@ -11,17 +11,19 @@ from datetime import timedelta
 from holdfast.client import Client
 
 from holdfast_embedded.demo.books import Books
-from holdfast_embedded.demo.crash import Crash
 from holdfast_embedded.demo.proof import Evidence
 from holdfast_embedded.demo.screen import Screen
 from holdfast_embedded.demo.shopper import SKU, Shopper
 from holdfast_embedded.demo.tally import Tally
 from holdfast_embedded.demo.watch import Watch
+from holdfast_embedded.stack import Stack
 
 HOLD_TTL = timedelta(seconds=2.5)
 LOOK_EVERY_S = 0.2
 SELLING_DEADLINE_S = 120.0
 DRAIN_DEADLINE_S = 60.0
+VICTIM = "persist"
+AT_SHARE = 0.35  # of the units sold: early enough that much is sold while the persister is away
 READERS = 50  # reservations read at a time afterwards
 
 
@@ -47,6 +49,30 @@ class Scale:
     buyers: int
     blocked: int
     seed: int
+
+
+class Crash:
+    """The accident: the persister is killed once, when enough is sold, and the supervisor brings it back."""
+
+    def __init__(self, stack: Stack, screen: Screen, units: int) -> None:
+        self._stack = stack
+        self._screen = screen
+        self._due_at = AT_SHARE * units
+        self.killed = False
+        self.mended = False
+
+    async def strike(self, sold: int) -> None:
+        """Kill when it is time."""
+        if not self.killed and sold >= self._due_at:
+            await asyncio.to_thread(self._stack.kill, VICTIM)
+            self.killed = True
+            self._screen.tell(f"the persister was ended by SIGKILL with {sold:,} units sold; the sale goes on")
+
+    def notice_mending(self) -> None:
+        """Say so once when it runs again."""
+        if self.killed and not self.mended and self._stack.restarts(VICTIM):
+            self.mended = True
+            self._screen.tell("the supervisor has started the persister again")
 
 
 @dataclass

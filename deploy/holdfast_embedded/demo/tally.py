@@ -43,7 +43,3 @@ class Tally:
             return 0.0
         rank = math.ceil(share * len(self.latencies_s)) - 1
         return 1000 * sorted(self.latencies_s)[max(0, rank)]
-
-    def claims_in(self, state: int) -> int:
-        """How many claims were last heard of in a state."""
-        return sum(claim.state == state for claim in self.claims.values())
