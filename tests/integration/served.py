@@ -50,14 +50,14 @@ def reserve_request(name: str, quantity: int = 1, sale_id: str = "lamp-sale") ->
     return calls.ReserveRequest(sale_id=sale_id, reservation_id=name, buyer_id=f"buyer-{name}", lines=[line])
 
 
-async def open_shards(redis_url: str, shards: int = SHARDS) -> None:
-    """Open blank shards as `init` would, were there a ledger."""
+async def open_shards(redis_url: str, shards: int = SHARDS, epoch: int = 1) -> None:
+    """Open blank shards as `init` would, or those of a restarted Redis as a take-over would, were there a ledger."""
     connections = RedisConnections(redis_url)
     store = RedisShards(connections)
     for shard in range(shards):
-        claimed = await store.claim(shard, "test", 0, False)
+        claimed = await store.claim(shard, "test", epoch - 1, False)
         assert not isinstance(claimed, str), claimed
-        assert await store.adopt(claimed, 1, shards)
+        assert await store.adopt(claimed, epoch, shards)
     await connections.close()
 
 
@@ -113,9 +113,9 @@ async def served_apart(redis_url: str, dsn: str, **changed: str) -> AsyncIterato
 async def start_in_vain(process: str, **changed: str) -> tuple[int, list[str]]:
     """Start a process that cannot: its exit code, and the lines that it said."""
     started = await _start(process, **changed)
-    _, told = await asyncio.wait_for(started.communicate(), START_S)
+    told, more = await asyncio.wait_for(started.communicate(), START_S)
     assert started.returncode is not None
-    return started.returncode, told.decode().splitlines()
+    return started.returncode, (told + more).decode().splitlines()
 
 
 async def _start(process: str, **changed: str) -> asyncio.subprocess.Process:
@@ -128,8 +128,8 @@ async def _start(process: str, **changed: str) -> asyncio.subprocess.Process:
         "HOLDFAST_METRICS_LISTEN": "127.0.0.1:0",
         **changed,
     }
-    command = (sys.executable, "-m", "inventory_service", process)
-    return await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.PIPE)
+    command, pipe = (sys.executable, "-m", "inventory_service", process), asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
 
 
 async def _told_until_listening(stream: asyncio.StreamReader) -> str:

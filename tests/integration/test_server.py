@@ -393,8 +393,12 @@ async def test_a_store_that_is_away_says_that_nothing_was_done(start_valkey: Sta
 
         valkey.stop()
         heard = await refusal(caller.reserve("r-1"))
+        valkey.start()
+        await open_shards(valkey.address, epoch=2)
+        again = await caller.reserve("r-1")
 
     assert (heard.code, heard.reason, heard.retries) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNREACHABLE", True)
+    assert (again.HasField("reservation"), again.replayed) == (True, False)
 
 
 async def test_a_full_queue_is_told_and_nothing_was_done(caller: Caller, valkey: str, database: str) -> None:
