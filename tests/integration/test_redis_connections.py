@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast_embedded.ports import free_port
+from redis.asyncio import Redis
 
 from inventory_service.adapters import redis_connections
 from inventory_service.adapters.redis_connections import OutcomeUnknown, RedisConnections, connect
@@ -19,6 +20,7 @@ from inventory_service.domain.requests import CreateSale, Line, Reserve, SaleKey
 from inventory_service.domain.shards import StoreUnreachable
 from inventory_service.domain.verdicts import Granted, Refusal
 from tests.servers import StartValkey
+from tests.waiting import eventually
 
 SALE = SaleKey("default", "lamp-sale")
 LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),))
@@ -128,19 +130,30 @@ async def test_a_reply_that_is_late_ends_the_connection(valkey: str) -> None:
         assert await connection.ask("GET", "answer") == b"ours"
 
 
-async def test_a_cancelled_call_leaves_no_connection_out_of_step(valkey: str) -> None:
-    """A caller may go at any moment; whoever comes next hears its own answer."""
+@pytest.mark.parametrize("moment", ["before it is begun", "while it is sent", "while Redis is at it"])
+async def test_a_cancelled_call_leaves_no_connection_out_of_step(valkey: str, moment: str) -> None:
+    """A caller may go at any moment; the answer that it did not wait for is read as nobody else's."""
     connections = RedisConnections(valkey, size=1)
 
     async def ask(*command: str) -> object:
         async with connections.lend() as connection:
             return await connection.ask(*command)
 
-    for pause in (0, 0, 0.001, 0.002):
-        slow = asyncio.create_task(ask("EVAL", "for i = 1, 1e6 do end return 'slow'", "0"))
-        await asyncio.sleep(pause)
+    async with Redis.from_url(valkey) as bystander:
+        slow = asyncio.create_task(ask("BLPOP", "late", "1"))
+        if moment == "while it is sent":
+            await asyncio.sleep(0)
+        if moment == "while Redis is at it":
+            await eventually(lambda: has_blocked_clients(bystander))
         slow.cancel()
-        assert await ask("ECHO", f"after {pause}") == f"after {pause}".encode()
+        await bystander.rpush("late", "an answer")
+
+        assert await ask("ECHO", "ours") == b"ours"
+
+
+async def has_blocked_clients(redis: Redis) -> bool:
+    """A call waits in Redis."""
+    return (await redis.info("clients"))["blocked_clients"] > 0
 
 
 async def test_a_restarted_redis_is_another_process(start_valkey: StartValkey) -> None:

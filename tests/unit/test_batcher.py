@@ -47,7 +47,6 @@ class HandStore:
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[str]]] = []
         self.open: asyncio.Future[Any] | None = None
-        self.overlaps = 0
 
     async def reserve_many(self, shard: int, requests: Sequence[Any]) -> Any:
         return await self._call("reserve", requests)
@@ -77,8 +76,10 @@ class HandStore:
 
 
 async def settle() -> None:
-    """Let everything that is ready run."""
-    for _ in range(10):
+    """Return when nothing is ready to run any more; the test's clock and store decide what happens next."""
+    loop: Any = asyncio.get_running_loop()
+    await asyncio.sleep(0)
+    while loop._ready:
         await asyncio.sleep(0)
 
 
