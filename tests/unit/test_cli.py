@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 
 import grpc
 import pytest
@@ -254,7 +255,7 @@ def test_a_process_without_its_extra_says_what_to_install(monkeypatch: pytest.Mo
 
 def test_version_is_one_line():
     """A script reads it."""
-    assert CliRunner().invoke(app, ["--version"]).stdout.split()[0] == "holdfast"
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"holdfast {version('holdfast')}\n"
 
 
 @pytest.mark.parametrize(
