@@ -11,7 +11,8 @@ import faust
 import structlog
 import uvloop
 
-from order_persister.agent import build_app, reachable, start
+from order_persister.agent import COMMITS_TOPIC, build_app, start
+from order_persister.kafka import partitions_of
 from order_persister.logs import configure_logging
 from order_persister.metrics import serve_metrics
 from order_persister.migrator import migrate
@@ -101,20 +102,27 @@ async def _persist(settings: Settings) -> int:
 
 async def _run(app: faust.App, settings: Settings) -> None:
     """Start the app once the servers are there and agree with the settings; returns when it has crashed."""
-    await _check_shards(settings)
-    await patiently("kafka", lambda: reachable(settings.kafka_brokers))
+    await _check_ledger(settings)
+    await _check_topic(settings)  # Faust itself gives up at once when no broker answers
     await start(app)
     log.info("persisting", brokers=settings.kafka_brokers)
     await app.wait_until_stopped()
 
 
-async def _check_shards(settings: Settings) -> None:
+async def _check_ledger(settings: Settings) -> None:
     """BadSettings if the ledger was made for another number of shards: facts and progress would go astray."""
     database = Database(settings.postgres_dsn)
     found = await Untold(database).shard_counts()
     await database.close()
     if found - {settings.shards}:
         raise BadSettings(f"HOLDFAST_SHARDS: must be {min(found)}, as the ledger was made, and is {settings.shards}")
+
+
+async def _check_topic(settings: Settings) -> None:
+    """BadSettings if the topic has another number of partitions: some would be read by nobody, or have no shard."""
+    found = await patiently("kafka", lambda: partitions_of(COMMITS_TOPIC, settings.kafka_brokers))
+    if found != settings.shards:
+        raise BadSettings(f"HOLDFAST_SHARDS: is {settings.shards}, and {COMMITS_TOPIC} has {found} partitions")
 
 
 async def _stop(app: faust.App) -> None:

@@ -1,6 +1,5 @@
 """The Faust app: persist, then tell. Faust's own acknowledgement is not trusted, the ledger's watermark is."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +15,6 @@ from faust.types import TP, EventT
 from order_persister.chain import Record
 from order_persister.kafka import Sender
 from order_persister.ledger import Ledger
-from order_persister.patience import Passing
 from order_persister.postgres import Database
 from order_persister.settings import Settings
 from order_persister.tell import Teller
@@ -33,7 +31,6 @@ RECORDS_READY = 1024
 TELL_EVERY_S = 1.0
 WIPED_EVERY_S = 2.0
 KAFKA_ANSWER_S = 40.0
-CONNECT_S = 3.0
 
 log = structlog.get_logger()
 
@@ -127,19 +124,6 @@ def _assigned(app: faust.App) -> set[TP]:
         return {tp for tp in app.consumer.assignment() if tp.topic == COMMITS_TOPIC}
     except ConsumerNotStarted:
         return set()
-
-
-async def reachable(brokers: str) -> None:
-    """Return if one of the brokers takes a connection; Faust itself gives up at once when none does."""
-    for broker in brokers.split(","):
-        host, _, port = broker.rpartition(":")
-        try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(host.strip("[]"), int(port)), CONNECT_S)
-        except (OSError, TimeoutError):
-            continue
-        writer.close()
-        return
-    raise Passing(f"no broker answers at {brokers}")
 
 
 async def _rewind_where_wiped(app: faust.App) -> None:

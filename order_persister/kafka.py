@@ -1,9 +1,11 @@
-"""Sends records to Kafka in batches that arrive whole or not at all, and says when Kafka has confirmed them."""
+"""Sends records to Kafka in batches that arrive whole or not at all, and asks it for its topics."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -37,13 +39,11 @@ class Sender:
             await self._producer.stop()
 
     async def _attempt(self, messages: Sequence[Message]) -> None:
-        try:
+        with _judged():
             producer = await self._ready_producer()
             topic, shard = messages[0].topic, messages[0].shard
             confirmed = await producer.send_batch(_batch(producer, messages), topic, partition=shard)
             await confirmed
-        except KafkaError as error:
-            raise Passing(f"{type(error).__name__}: {error}") from error
 
     async def _ready_producer(self) -> AIOKafkaProducer:
         async with self._making:
@@ -54,9 +54,40 @@ class Sender:
                     max_batch_size=2 * BATCH_BYTES,  # Kafka adds a little to each record
                     request_timeout_ms=ANSWER_MS,
                 )
-                await producer.start()
+                try:
+                    await producer.start()
+                except BaseException:  # it has tasks and connections already, also when the wait for it is cancelled
+                    await producer.stop()
+                    raise
                 self._producer = producer
         return self._producer
+
+
+async def partitions_of(topic: str, brokers: str) -> int:
+    """How many partitions a topic has. Raises `Passing` while Kafka, or the topic, is not there.
+
+    All topics are asked for, for asking for one by its name may make it.
+    """
+    client = AIOKafkaClient(bootstrap_servers=brokers, request_timeout_ms=ANSWER_MS)
+    try:
+        with _judged():
+            await client.bootstrap()
+            cluster = await client.fetch_all_metadata()
+    finally:
+        await client.close()
+    found = cluster.partitions_for_topic(topic)
+    if not found:
+        raise Passing(f"there is no topic {topic} yet: run `holdfast topics`")
+    return len(found)
+
+
+@contextmanager
+def _judged() -> Iterator[None]:
+    """Turn what aiokafka raises into `Passing`: nothing that it says is for good."""
+    try:
+        yield
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise Passing(f"{type(error).__name__}: {error}") from error
 
 
 def _batch(producer: AIOKafkaProducer, messages: Sequence[Message]) -> BatchBuilder:

@@ -69,6 +69,16 @@ async def test_another_number_of_shards_than_the_ledgers_ends_it(
     assert persister.lines() == ["HOLDFAST_SHARDS: must be 16, as the ledger was made, and is 8"]
 
 
+async def test_another_number_of_partitions_than_shards_ends_it(
+    start_broker: StartBroker, database: str, start_persister: StartPersister
+) -> None:
+    """A shard is a partition; before `holdfast init` only Kafka can tell how many there are."""
+    persister = start_persister(start_broker(partitions=4).address, database)
+
+    assert persister.exit_code() == 2
+    assert persister.lines() == ["HOLDFAST_SHARDS: is 16, and holdfast.commits.v1 has 4 partitions"]
+
+
 def test_a_setting_that_makes_no_sense_ends_it_at_once(start_persister: StartPersister) -> None:
     """One line that says which and why."""
     persister = start_persister("127.0.0.1:99999", NO_LEDGER)
