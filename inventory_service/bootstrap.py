@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -24,10 +24,11 @@ from inventory_service.adapters.redis_scripts import Epochs, RedisScripts
 from inventory_service.adapters.redis_shards import RedisShards
 from inventory_service.adapters.redis_stock import RedisStock
 from inventory_service.domain.requests import SaleKey, shard_of
-from inventory_service.domain.shards import Disagreement, StoreUnreachable
+from inventory_service.domain.shards import StoreUnreachable, check_shard_count
 from inventory_service.entrypoints import audit, compensator, init, relay, topics
 from inventory_service.entrypoints.admin_servicer import AdminServicer
 from inventory_service.entrypoints.gate import Gate
+from inventory_service.entrypoints.layout import check_layout
 from inventory_service.entrypoints.past import Past
 from inventory_service.entrypoints.server import CannotListen, IsReady, Server
 from inventory_service.entrypoints.servicer import Servicer
@@ -46,6 +47,7 @@ async def serve(settings: Settings) -> int:
     gc.set_threshold(*GC_THRESHOLDS)
     server = build_server(settings, show_metrics(settings))
     told = signals()
+    await agree_on_shards(settings)
     try:
         log.info("listening", address=await server.start(settings.listen), shards=settings.shards)
     except CannotListen as error:
@@ -83,15 +85,14 @@ def build_server(settings: Settings, registry: CollectorRegistry) -> Server:
 
 
 def readiness(shards: RedisShards, count: int) -> IsReady:
-    """Whether Redis answers; Disagreement if it was laid out for another number of shards."""
+    """Whether Redis answers; Disagreement if one that was away was laid out for another number of shards."""
 
     async def is_ready() -> bool:
         try:
             status = await shards.status(0)
         except StoreUnreachable:
             return False
-        if status.shards not in (0, count):
-            raise Disagreement(f"HOLDFAST_SHARDS is {count}, and Redis was laid out for {status.shards}")
+        check_shard_count(count, status.shards, "Redis")
         return True
 
     return is_ready
@@ -122,7 +123,12 @@ async def relay_commits(settings: Settings) -> int:
         expiry=settings.expiry == "on",
         retention_ms=settings.record_retention_s * 1000,
     )
-    return await until_told(relay.run(parts, options))
+
+    async def work() -> None:
+        await agree_on_shards(settings, (kafka.COMMITS, kafka.PROGRESS))
+        await relay.run(parts, options)
+
+    return await until_told(work())
 
 
 async def compensate(settings: Settings) -> int:
@@ -133,8 +139,14 @@ async def compensate(settings: Settings) -> int:
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
         counter=metrics.CompensationMetrics(show_metrics(settings)),
         log=log,
+        shard_count=settings.shards,
     )
-    return await until_told(compensator.run(parts))
+
+    async def work() -> None:
+        await agree_on_shards(settings)
+        await compensator.run(parts)
+
+    return await until_told(work())
 
 
 async def open_shards(settings: Settings) -> int:
@@ -165,6 +177,17 @@ async def compare_books(settings: Settings, sale_id: str | None, deadline_s: flo
     )
     only = SaleKey(DEFAULT_TENANT, sale_id) if sale_id else None
     return await unless_told(audit.run(parts, settings.shards, only, deadline_s, as_json))
+
+
+async def agree_on_shards(settings: Settings, topics: Sequence[str] = ()) -> None:
+    """`Disagreement` if a server that answers, or one of these topics, was laid out for another number of shards."""
+    connections, ledger = RedisConnections(settings.redis_url, size=1), Ledger(settings.postgres_dsn, pool_size=1)
+    try:
+        admin = kafka.Topics(settings.kafka_brokers) if topics else None
+        await check_layout(settings.shards, RedisShards(connections), ledger, admin, topics)
+    finally:
+        await connections.close()
+        await ledger.close()
 
 
 def take_over(settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: Ledger) -> TakeOver:

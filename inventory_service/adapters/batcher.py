@@ -28,7 +28,7 @@ class Limits(NamedTuple):
     requests: int = 128
     lines: int = 512  # of reserves; how many lines a move gives back the script alone knows
     enough: int = 64  # so many waiting requests do not wait for more
-    pace_s: float = 0.008  # a busy shard's calls begin at least so far apart; docs/decisions/batching.md has the figures
+    pace_s: float = 0.008  # a busy shard's calls begin at least so far apart: docs/decisions/batching.md says why
     lone: int = 3  # a shard is busy if its last call and its queue hold more than these together
     queue: int = 4096  # waiting requests of a shard; the next one hears OVERLOADED
     looked_at: int = 512  # waiting requests that one call chooses from

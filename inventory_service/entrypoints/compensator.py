@@ -11,14 +11,14 @@ from typing import NamedTuple, Protocol
 from structlog.typing import FilteringBoundLogger
 
 from inventory_service.domain.ports import Housekeeping
-from inventory_service.domain.requests import Compensate
+from inventory_service.domain.requests import Compensate, shard_of
 from inventory_service.domain.shard_ports import CompensationTopic
 from inventory_service.domain.verdicts import Refusal
 from inventory_service.entrypoints.patience import repeat
 
 
 class CompensationCounter(Protocol):
-    """Counts orders by what became of them: given_back, nothing_to_give, dropped or unreadable."""
+    """Counts orders by what became of them: given_back, nothing_to_give, dropped, misdirected or unreadable."""
 
     def count(self, outcome: str) -> None: ...
 
@@ -30,6 +30,7 @@ class Parts(NamedTuple):
     stock: Housekeeping
     counter: CompensationCounter
     log: FilteringBoundLogger
+    shard_count: int
 
 
 async def run(parts: Parts) -> None:
@@ -50,6 +51,10 @@ async def handle(parts: Parts, order: Compensate | None) -> str:
     if order is None:
         parts.log.warning("compensation", outcome="unreadable")
         return "unreadable"
+    if shard_of(order.sale, parts.shard_count) != order.created.shard:  # a ledger of another N wrote it
+        names = {"sale": str(order.sale), "reservation": order.reservation_id, "shard": order.created.shard}
+        parts.log.error("compensation", outcome="misdirected", **names)
+        return "misdirected"
     gave = await parts.stock.compensate(order)
     if isinstance(gave, Refusal):
         outcome, more = "dropped", {"why": gave.reason, **gave.metadata}

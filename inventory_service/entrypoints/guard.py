@@ -6,7 +6,7 @@ from collections.abc import Callable
 from structlog.typing import FilteringBoundLogger
 
 from inventory_service.domain.shard_ports import LedgerRows, Shards
-from inventory_service.domain.shards import LEDGER_WENT_BACK, NEEDS_RESTORE, Disagreement, ShardStatus
+from inventory_service.domain.shards import LEDGER_WENT_BACK, NEEDS_RESTORE, ShardStatus, check_shard_count
 from inventory_service.entrypoints.patience import GrowingDelay
 from inventory_service.entrypoints.takeover import Ending, TakeOver
 
@@ -42,7 +42,7 @@ class Guard:
 
     async def look(self) -> None:
         status = await self._store.status(self._shard)
-        self._check_shards(status)
+        check_shard_count(self._shards, status.shards, "Redis")
         self._say(status)
         if status.serving or await self._mend(status):
             self._retry.reset()
@@ -86,12 +86,6 @@ class Guard:
         if status.claim != self._foreign_claim[0]:
             self._foreign_claim = (status.claim, self._monotonic())
         return self._monotonic() - self._foreign_claim[1] < self._claim_patience_s
-
-    def _check_shards(self, status: ShardStatus) -> None:
-        if not status.blank and status.shards != self._shards:
-            raise Disagreement(
-                f"HOLDFAST_SHARDS is {self._shards}, and Redis was laid out for {status.shards}: they must be equal"
-            )
 
     def _say(self, status: ShardStatus) -> None:
         """Log what the shard does when it does something else than before."""

@@ -52,7 +52,7 @@ class Desk:
             tenant=SALE.tenant,
             sale_id=SALE.sale_id,
             reservation_id=reservation_id,
-            created=PositionMessage(shard=SHARD, epoch=created.epoch, seq=created.seq, index=created.index),
+            created=PositionMessage(shard=created.shard, epoch=created.epoch, seq=created.seq, index=created.index),
             reason=COMPENSATION_REASON_BUYER_BLOCKED,
             detail="the buyer is blocked",
         )
@@ -81,7 +81,8 @@ async def desk(valkey: str, database: str, broker: str) -> AsyncIterator[Desk]:
     producer = AIOKafkaProducer(bootstrap_servers=broker)
     await producer.start()
     counted = Counted()
-    parts = compensator.Parts(kafka.Compensations(broker, session_timeout_s=2), stock, counted, structlog.get_logger())
+    heard = kafka.Compensations(broker, session_timeout_s=2)
+    parts = compensator.Parts(heard, stock, counted, structlog.get_logger(), SHARDS)
     async with running(lambda: compensator.run(parts)):
         yield Desk(house, stock, producer, counted)
     await producer.stop()
@@ -141,6 +142,17 @@ async def test_an_order_for_a_shard_that_does_not_serve_is_dropped(desk: Desk) -
     await desk.order("r-1", created)
 
     await eventually(lambda: desk.outcomes["dropped"] == 1)
+
+
+@pytest.mark.parametrize("shard", [1 - SHARD, SHARDS, 2**31 - 1, -1])
+async def test_an_order_for_another_shard_does_not_stop_the_next(desk: Desk, shard: int) -> None:
+    """A ledger of another number of shards wrote it; it would come first again after every restart."""
+    created = await desk.hold("r-1")
+
+    await desk.order("r-1", created._replace(shard=shard))
+    await desk.order("r-1", created)
+
+    await eventually(lambda: desk.outcomes == {"misdirected": 1, "given_back": 1})
 
 
 async def test_an_order_that_cannot_be_read_does_not_stop_the_next(desk: Desk) -> None:

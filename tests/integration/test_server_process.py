@@ -26,7 +26,7 @@ from tests.integration.served import (
     start_in_vain,
     told,
 )
-from tests.servers import StartValkey
+from tests.servers import StartBroker, StartValkey, connected
 from tests.waiting import eventually
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
@@ -200,6 +200,40 @@ async def test_a_server_for_another_number_of_shards_does_not_start(valkey: str)
     with pytest.raises(AssertionError, match=r"HOLDFAST_SHARDS is 3, and Redis was laid out for 2"):
         async with served_apart(valkey, NOWHERE, HOLDFAST_SHARDS="3"):
             pass
+
+
+@pytest.mark.parametrize("process", ["serve", "relay", "compensate", "audit"])
+@pytest.mark.parametrize("shards", ["1", "3"])
+async def test_no_process_starts_for_another_number_of_shards(valkey: str, process: str, shards: str) -> None:
+    """Each would look for sales in the wrong shard, or pass half of them by."""
+    await open_shards(valkey, shards=2)
+
+    code, said = await start_in_vain(process, HOLDFAST_REDIS_URL=valkey, HOLDFAST_SHARDS=shards)
+
+    assert code == 2
+    assert f"HOLDFAST_SHARDS is {shards}, and Redis was laid out for 2: they must be equal" in said[-1]
+
+
+async def test_no_process_starts_on_a_ledger_of_another_number_of_shards(database: str) -> None:
+    """Redis may be blank, or away: the ledger alone says it too."""
+    async with connected(database) as db:
+        await db.execute("""insert into shard_watermark
+            (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
+            values (0, 4, 1, 0, '', 1, 0, 1, 0)""")
+
+    stores = {"HOLDFAST_REDIS_URL": "redis://127.0.0.1:1/0", "HOLDFAST_POSTGRES_DSN": database}
+    code, said = await start_in_vain("serve", **stores)
+
+    assert (code, said[-1]) == (2, "HOLDFAST_SHARDS is 2, and the ledger was laid out for 4: they must be equal")
+
+
+async def test_no_relay_starts_on_topics_of_another_number_of_partitions(start_broker: StartBroker) -> None:
+    """A shard beyond the last partition could send nothing, and one too few would mix the shards."""
+    stores = {"HOLDFAST_REDIS_URL": "redis://127.0.0.1:1/0", "HOLDFAST_KAFKA_BROKERS": start_broker(3).address}
+    code, said = await start_in_vain("relay", **stores)
+
+    assert code == 2
+    assert said[-1].startswith("HOLDFAST_SHARDS is 2, and Kafka's topic holdfast.commits.v1 was laid out for 3")
 
 
 async def test_a_server_starts_while_everything_is_away() -> None:
