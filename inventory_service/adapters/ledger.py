@@ -1,4 +1,4 @@
-"""Questions to Postgres, and three small writes: a take-over's fence, a shard's first row, a blocked buyer.
+"""Questions to Postgres, and four small writes: a take-over's fence and thaw, a shard's first row, a blocked buyer.
 
 Nothing depends on a session (no prepared statement outlives its transaction), so PgBouncer in transaction mode may
 stand in front. Only the persister writes anything else.
@@ -21,14 +21,20 @@ from inventory_service.domain.verdicts import Reservation
 CONNECT_S = 5.0
 ANSWER_S = 15.0
 POOL_SIZE = 4
-# SQLSTATE classes that say "not now", and the two codes of a ledger whose tables are not made yet.
-_NOT_NOW = ("08", "40", "53", "55", "57", "58")
-_NOT_MADE = ("3D000", "42P01")
+# Bad data and broken constraints: what we asked is wrong, and asking again mends nothing. All else is an outage.
+_FOR_GOOD = ("22", "23")
+_NOT_MADE = ("3D000", "42P01")  # a ledger that has no database or no tables yet
+# InternalClientError: Postgres had said goodbye on a connection that lay idle, and asyncpg used it once more.
+_ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _ROW = "shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(frozen_reason, '') as frozen_reason"
 _FENCE = """
 update shard_watermark set epoch = epoch + 1, seq = 0, frozen_reason = null
  where shard = $1 and epoch = $2 and hash = $3 and shards = $4
+returning epoch"""
+_THAW = """
+update shard_watermark set frozen_reason = null
+ where shard = $1 and epoch = $2 and seq = $3 and hash = $4 and frozen_reason = $5
 returning epoch"""
 _FIRST_ROW = """
 insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
@@ -77,6 +83,12 @@ class Ledger:
                 drawn = await db.fetchval(_FENCE, shard, epoch, hash, shards)
         return cast("int | None", drawn)
 
+    async def thaw(self, row: LedgerRow) -> bool:
+        """One compare-and-set on all of the row, so that a reason nobody has read yet is never cleared."""
+        async with self.connection() as db:
+            thawed = await db.fetchval(_THAW, row.shard, row.epoch, row.seq, row.hash, row.frozen_reason)
+        return thawed is not None
+
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Reservation | None:
         """What the ledger knows of an id: its row, or else the latest order of it that was refused at its making."""
         async with self.connection() as db:
@@ -102,14 +114,11 @@ class Ledger:
             pool = await self._ready_pool()
             async with pool.acquire(timeout=CONNECT_S + 1) as db:
                 yield db
-        except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
-            raise LedgerUnreachable(f"{type(error).__name__}: {error}") from error
-        except asyncpg.PostgresError as error:
-            if error.sqlstate in _NOT_MADE:
-                raise LedgerUnreachable("the ledger has no tables yet: run `holdfast migrate`") from error
-            if (error.sqlstate or "").startswith(_NOT_NOW):
-                raise LedgerUnreachable(f"{type(error).__name__}: {error}") from error
-            raise
+        except (OSError, TimeoutError, *_ASYNCPG_ERRORS) as error:
+            meaning = what_it_means(error)
+            if meaning is error:
+                raise
+            raise meaning from error
 
     async def close(self) -> None:
         if self._pool is not None:
@@ -127,6 +136,16 @@ class Ledger:
                     statement_cache_size=0,
                 )
             return self._pool
+
+
+def what_it_means(error: Exception) -> Exception:
+    """`LedgerUnreachable`, or the error itself where waiting mends nothing."""
+    sqlstate = str(getattr(error, "sqlstate", None) or "")
+    if sqlstate in _NOT_MADE:
+        return LedgerUnreachable("the ledger has no tables yet: run `holdfast migrate`")
+    if sqlstate.startswith(_FOR_GOOD):
+        return error
+    return LedgerUnreachable(f"{type(error).__name__}: {error}")
 
 
 def reservation_from_row(row: asyncpg.Record) -> Reservation:

@@ -1,0 +1,50 @@
+"""What an error of the ledger's means: wait, or a bug of ours."""
+
+import asyncpg
+import pytest
+
+from inventory_service.adapters.ledger import what_it_means
+from inventory_service.domain.shards import LedgerUnreachable
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.ConnectionDoesNotExistError("08003"),
+        asyncpg.InvalidAuthorizationSpecificationError("28000"),
+        asyncpg.InvalidCatalogNameError("3D000"),
+        asyncpg.SerializationError("40001"),
+        asyncpg.UndefinedTableError("42P01"),
+        asyncpg.UndefinedColumnError("42703"),
+        asyncpg.TooManyConnectionsError("53300"),
+        asyncpg.ReadOnlySQLTransactionError("25006"),
+        asyncpg.LockNotAvailableError("55P03"),
+        asyncpg.AdminShutdownError("57P01"),
+        asyncpg.PostgresIOError("58030"),
+        asyncpg.InternalServerError("XX000"),
+        asyncpg.PostgresError("no SQLSTATE"),
+        asyncpg.InterfaceError("the connection is closed"),
+        asyncpg.InternalClientError("goodbye was said"),
+        ConnectionRefusedError("nobody is there"),
+        TimeoutError("no answer in time"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_may_pass_is_waited_out(error: Exception) -> None:
+    """An operator mends most of these while everything else goes on: the persister waits for the same ones."""
+    assert isinstance(what_it_means(error), LedgerUnreachable)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [asyncpg.DataError("22000"), asyncpg.NumericValueOutOfRangeError("22003"), asyncpg.CheckViolationError("23514")],
+    ids=lambda error: type(error).__name__,
+)
+def test_bad_data_and_broken_constraints_are_a_surprise(error: Exception) -> None:
+    """We asked for something wrong, and would for ever."""
+    assert what_it_means(error) is error
+
+
+def test_missing_tables_say_what_to_do() -> None:
+    """The one outage that a newcomer meets."""
+    assert "holdfast migrate" in str(what_it_means(asyncpg.UndefinedTableError("42P01")))
