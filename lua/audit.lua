@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=no-writes
 --[[ audit.lua: read a part of a sale as it is kept, with the head of its shard, so that the reader sees whether it moved.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 sale  5 reservations (hashes)  6 expiry (zset)  7 buyers (hash)
 ARGV   1 epoch  2 run_id  3 cursor of HSCAN, 0 to begin  4 reservations wanted, about

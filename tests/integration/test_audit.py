@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND
 
 from inventory_service.adapters.commits import runs_from_commits
 from inventory_service.adapters.ledger_books import LedgerBooks
@@ -12,7 +13,7 @@ from inventory_service.adapters.redis_keys import sale_keys
 from inventory_service.adapters.redis_stock import RedisStock
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.shards import Mark
-from inventory_service.domain.verdicts import Granted
+from inventory_service.domain.verdicts import Granted, Refusal
 from inventory_service.entrypoints import audit
 from order_persister.chain import Record
 from order_persister.ledger import Ledger as PersisterLedger
@@ -145,6 +146,22 @@ async def test_every_harm_is_found(office: Office, harm: str, told: str) -> None
     assert await office.audit() == 1
 
     assert told in json.dumps(office.result["differences"])
+
+
+async def test_a_full_redis_can_be_audited(office: Office) -> None:
+    """Reading needs no room; and a Redis that is full is one whose books an operator wants to see."""
+    await office.book()
+    async with office.house.connections.lend() as connection:
+        await connection.ask("SCRIPT", "FLUSH")
+        await connection.ask("CONFIG", "SET", "maxmemory", "1mb")
+    try:
+        refused = await office.stock.reserve(Reserve(SALE, "r-99", "ann", (Line("lamp", 1),), None))
+        assert refused == Refusal(ERROR_REASON_LEDGER_BEHIND)
+
+        assert await office.audit() == 0
+    finally:
+        async with office.house.connections.lend() as connection:
+            await connection.ask("CONFIG", "SET", "maxmemory", "0")
 
 
 async def test_a_record_that_redis_lost_is_found(office: Office) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inventory_service.__main__ import main
+from inventory_service.__main__ import PROCESSES, main
 from inventory_service.settings import BadSettings, Settings, list_settings, read_settings
 
 
@@ -18,6 +18,19 @@ def test_an_empty_environment_makes_sense() -> None:
     settings = read_settings()
 
     assert (settings.shards, settings.listen, settings.expiry) == (16, "127.0.0.1:50051", "on")
+
+
+@pytest.mark.parametrize(("process", "code"), [("serve", 1), ("audit", 3), ("init", 3), ("topics", 3)])
+def test_a_surprise_is_no_verdict(monkeypatch: pytest.MonkeyPatch, process: str, code: int) -> None:
+    """Exit code 1 of an audit says that the books differ, which a bug of ours must not."""
+
+    async def broken(_settings: object, _said: object) -> int:
+        raise LookupError("a bug")
+
+    monkeypatch.setitem(PROCESSES, process, ("break", broken))
+    monkeypatch.setattr("inventory_service.__main__.configure_logging", lambda *_: None)
+
+    assert main([process]) == code
 
 
 def test_settings_are_frozen() -> None:
