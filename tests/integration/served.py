@@ -110,8 +110,8 @@ async def served_apart(redis_url: str, dsn: str, **changed: str) -> AsyncIterato
             await process.wait()
 
 
-async def start_in_vain(process: str, **changed: str) -> tuple[int, list[str]]:
-    """Start a process that cannot: its exit code, and the lines that it said."""
+async def run_to_its_end(process: str, **changed: str) -> tuple[int, list[str]]:
+    """Run a process that does not stay: its exit code, and the lines that it said."""
     started = await _start(process, **changed)
     told, more = await asyncio.wait_for(started.communicate(), START_S)
     assert started.returncode is not None

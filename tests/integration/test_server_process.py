@@ -22,8 +22,8 @@ from tests.integration.served import (
     ServerProcess,
     calling,
     open_shards,
+    run_to_its_end,
     served_apart,
-    start_in_vain,
     told,
 )
 from tests.servers import StartBroker, StartValkey, connected
@@ -186,7 +186,7 @@ async def test_a_taken_address_is_named_in_one_line(valkey: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         for setting in ("HOLDFAST_LISTEN", "HOLDFAST_METRICS_LISTEN"):
-            code, told = await start_in_vain("serve", HOLDFAST_REDIS_URL=valkey, **{setting: taken})
+            code, told = await run_to_its_end("serve", HOLDFAST_REDIS_URL=valkey, **{setting: taken})
 
             assert (code, told[-1].partition(": ")[0]) == (2, setting)
             assert taken in told[-1]
@@ -208,7 +208,7 @@ async def test_no_process_starts_for_another_number_of_shards(valkey: str, proce
     """Each would look for sales in the wrong shard, or pass half of them by."""
     await open_shards(valkey, shards=2)
 
-    code, said = await start_in_vain(process, HOLDFAST_REDIS_URL=valkey, HOLDFAST_SHARDS=shards)
+    code, said = await run_to_its_end(process, HOLDFAST_REDIS_URL=valkey, HOLDFAST_SHARDS=shards)
 
     assert code == 2
     assert f"HOLDFAST_SHARDS is {shards}, and Redis was laid out for 2: they must be equal" in said[-1]
@@ -222,7 +222,7 @@ async def test_no_process_starts_on_a_ledger_of_another_number_of_shards(databas
             values (0, 4, 1, 0, '', 1, 0, 1, 0)""")
 
     stores = {"HOLDFAST_REDIS_URL": "redis://127.0.0.1:1/0", "HOLDFAST_POSTGRES_DSN": database}
-    code, said = await start_in_vain("serve", **stores)
+    code, said = await run_to_its_end("serve", **stores)
 
     assert (code, said[-1]) == (2, "HOLDFAST_SHARDS is 2, and the ledger was laid out for 4: they must be equal")
 
@@ -230,7 +230,7 @@ async def test_no_process_starts_on_a_ledger_of_another_number_of_shards(databas
 async def test_no_relay_starts_on_topics_of_another_number_of_partitions(start_broker: StartBroker) -> None:
     """A shard beyond the last partition could send nothing, and one too few would mix the shards."""
     stores = {"HOLDFAST_REDIS_URL": "redis://127.0.0.1:1/0", "HOLDFAST_KAFKA_BROKERS": start_broker(3).address}
-    code, said = await start_in_vain("relay", **stores)
+    code, said = await run_to_its_end("relay", **stores)
 
     assert code == 2
     assert said[-1].startswith("HOLDFAST_SHARDS is 2, and Kafka's topic holdfast.commits.v1 was laid out for 3")
