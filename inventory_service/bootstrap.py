@@ -6,7 +6,8 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -104,14 +105,15 @@ async def relay_commits(settings: Settings) -> int:
     outbox = RedisOutbox(RedisConnections(settings.redis_url, size=2 * settings.shards))  # each shard's reader waits
     scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
     ledger = Ledger(settings.postgres_dsn)
+    commits, reading = kafka.Commits(settings.kafka_brokers), kafka.Reading(settings.kafka_brokers)
     parts = relay.Parts(
         outbox=outbox,
         shards=shards,
-        commits=kafka.Commits(settings.kafka_brokers),
+        commits=commits,
         progress=kafka.Progress(settings.kafka_brokers, settings.shards),
         ledger=ledger,
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
-        take_over=take_over(settings, shards, outbox, ledger),
+        take_over=take_over(settings, shards, outbox, ledger, reading),
         gauges=metrics.RelayMetrics(show_metrics(settings)),
         log=log,
         monotonic=time.monotonic,
@@ -128,7 +130,8 @@ async def relay_commits(settings: Settings) -> int:
         await agree_on_shards(settings, (kafka.COMMITS, kafka.PROGRESS))
         await relay.run(parts, options)
 
-    return await until_told(work())
+    async with closed_at_the_end(commits, reading):
+        return await until_told(work())
 
 
 async def compensate(settings: Settings) -> int:
@@ -153,8 +156,10 @@ async def open_shards(settings: Settings) -> int:
     """Open the shards of empty stores."""
     connections = RedisConnections(settings.redis_url)
     shards, ledger = RedisShards(connections), Ledger(settings.postgres_dsn)
-    taking = take_over(settings, shards, RedisOutbox(connections), ledger)
-    return await unless_told(init.run(settings.shards, shards, ledger, taking, log))
+    reading = kafka.Reading(settings.kafka_brokers)
+    taking = take_over(settings, shards, RedisOutbox(connections), ledger, reading)
+    async with closed_at_the_end(reading):
+        return await unless_told(init.run(settings.shards, shards, ledger, taking, log))
 
 
 async def make_topics(settings: Settings, replication: int) -> int:
@@ -190,10 +195,21 @@ async def agree_on_shards(settings: Settings, topics: Sequence[str] = ()) -> Non
         await ledger.close()
 
 
-def take_over(settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: Ledger) -> TakeOver:
+def take_over(
+    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: Ledger, reading: kafka.Reading
+) -> TakeOver:
     """What verifies and opens a shard."""
-    reading = kafka.Reading(settings.kafka_brokers)
     return TakeOver(settings.shards, shards, outbox, ledger, reading, lambda: uuid.uuid4().hex)
+
+
+@asynccontextmanager
+async def closed_at_the_end(*clients: kafka.Commits | kafka.Reading) -> AsyncIterator[None]:
+    """Part from Kafka in good order, however the block ends; its clients complain if they are just dropped."""
+    try:
+        yield
+    finally:
+        for client in clients:
+            await client.close()
 
 
 def show_metrics(settings: Settings) -> CollectorRegistry:
