@@ -7,6 +7,7 @@ from tests.faults.proof import find_faults
 from tests.faults.world import World
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
 UNITS = 500
 
 

@@ -19,6 +19,7 @@ from tests.faults.world import World, impatient, shard_of
 from tests.servers import connected
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
 UNITS, ORDERS = 20, 4
 SEEN_S = 15.0
 

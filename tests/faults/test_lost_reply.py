@@ -13,6 +13,7 @@ from tests.faults.wire import Wire
 from tests.faults.world import SHARDS, World
 from tests.integration.served import Caller, calling, reserve_request, served_apart, told
 
+pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
 UNITS, WANTED = 10, 3
 
 

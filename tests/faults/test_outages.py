@@ -4,12 +4,15 @@ import asyncio
 import signal
 from statistics import quantiles
 
+import pytest
+
 from tests.crowd import Crowd
 from tests.faults.proof import count_refusals, find_faults
 from tests.faults.topics import Topics
 from tests.faults.world import World, shard_of
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
 OUTAGE_S = 10.0
 PLENTY = 100_000
 SLOWEST_S = 0.5  # of 99 in 100 calls, on machines that do much else
