@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 
@@ -24,7 +25,7 @@ from order_persister.fold import (
 from order_persister.postgres import Row, Transaction
 from order_persister.queries import load_queries
 from order_persister.refusals import Broken, blame, blockable, refused_without_trying, reused, sift
-from order_persister.rows import Mark, ReservationRow, Rows, columns, final_rows, lines_of, moves_lines
+from order_persister.rows import ReservationRow, Rows, columns, final_rows, lines_of, moves_lines
 
 ACCOUNTS = ("available", "held", "sold", "refused")
 
@@ -35,13 +36,19 @@ class Contradiction(Exception):
     """The run cannot be what Redis did, or we cannot book it. The message is why the shard freezes."""
 
 
+class Tried(NamedTuple):
+    """A row that may yet break a constraint, and whether this run made it."""
+
+    row: ReservationRow
+    is_new: bool
+
+
 class Booking:
     """One run, within one transaction. Whatever it raises, the caller rolls the transaction back."""
 
     def __init__(self, db: Transaction, shard: int, commits: Sequence[Taken]) -> None:
         self._db = db
         self._shard = shard
-        self._commits = commits
         self._orders = orders_from(commits)
         self._sales = sales_from(commits)
 
@@ -54,11 +61,8 @@ class Booking:
 
     async def _write(self) -> list[Letter]:
         await self._insert_sales()
+        refusals = await self._write_reservations()
         orders = self._orders.values()
-        refusals = refused_without_trying(orders, await self._refused_before(), await self._blocked())
-        late = await self._write_rows(final_rows(orders, refusals))
-        refusals |= late
-        await self._write_rows_of_refused(final_rows([self._orders[created] for created in late], refusals))
         entries = [*entries_of_sales(self._sales), *entries_of_orders(orders, refusals)]
         await self._add_to_items(deltas_from(entry for entry in entries if entry.from_account != "external"))
         if entries:
@@ -67,6 +71,19 @@ class Booking:
         await self._insert_letters(letters)
         await self._move_letters(letter_moves_from(orders, refusals))
         return letters
+
+    async def _write_reservations(self) -> dict[Created, Refusal]:
+        """Write a row for every order that has one; what is refused, before the trying and by it."""
+        orders = self._orders.values()
+        refusals = refused_without_trying(orders, await self._refused_before(), await self._blocked())
+        rows = final_rows(orders, refusals)
+        await self._write_refused(rows)
+        late = await self._try_rows(rows)
+        refusals |= late
+        rest = final_rows([self._orders[created] for created in late], refusals)
+        await self._update(rest.moved)  # back to what they were before the refused step
+        await self._write_refused(rest)
+        return refusals
 
     # What is refused without trying
 
@@ -95,21 +112,22 @@ class Booking:
             skus, totals = [item.sku for item in sale.items], [item.total for item in sale.items]
             await self._db.execute(queries.insert_items, made.tenant, sale.sale_id, skus, totals)
 
-    async def _write_rows(self, rows: Rows) -> dict[Created, Refusal]:
-        """Write the rows of all orders that are not refused yet; the refusals of those that cannot be written."""
-        await self._write_rows_of_refused(Rows(marked=rows.marked, closed=rows.closed))
-        late: dict[Created, Refusal] = {}
+    async def _try_rows(self, rows: Rows) -> dict[Created, Refusal]:
+        """Write the rows of orders that are not refused yet; the refusals of those that cannot be written."""
+        tried = sorted(
+            [*(Tried(row, True) for row in rows.made), *(Tried(row, False) for row in rows.moved)], key=_by_key
+        )
+        taken_ids, broken = await sift(tried, self._write_some)
+        late = {created: reused() for some in taken_ids for created in some}
+        return late | {one.row.created: self._refusal_of(one.row, why) for one, why in broken}
 
-        async def attempt(some: Sequence[tuple[bool, ReservationRow]]) -> None:
-            async with self._db.savepoint():
-                made = await self._insert([row for is_new, row in some if is_new])
-                await self._update([row for is_new, row in some if not is_new])
-            late.update((row.created, reused()) for is_new, row in some if is_new and row.created not in made)
-
-        tried = sorted([*((True, row) for row in rows.made), *((False, row) for row in rows.moved)], key=_by_key)
-        for (_, row), broken in await sift(tried, attempt) if tried else []:
-            late[row.created] = self._refusal_of(row, broken)
-        return late
+    async def _write_some(self, tried: Sequence[Tried]) -> set[Created]:
+        """Write all, or none if one of them breaks a constraint; the new ones that were left out, their ids taken."""
+        new = [one.row for one in tried if one.is_new]
+        async with self._db.savepoint():
+            made = await self._insert(new)
+            await self._update([one.row for one in tried if not one.is_new])
+        return {row.created for row in new} - made
 
     def _refusal_of(self, row: ReservationRow, broken: Broken) -> Refusal:
         refusal = None if row.compensation_reason else blame(self._orders[row.created], broken)
@@ -117,17 +135,15 @@ class Booking:
             raise Contradiction(f"GIVE_BACK_REFUSED: {row.sale_id}/{row.reservation_id}: {broken}")
         return refusal
 
-    async def _write_rows_of_refused(self, rows: Rows) -> None:
-        """Nothing is left to refuse here but the rows of orders that have ended: those are a record for people only."""
-        await self._update(rows.moved)
-        await self._mark(rows.marked)
+    async def _write_refused(self, rows: Rows) -> None:
+        """Write what the ledger shows of refused orders. Rows of those that have ended are a record for people only."""
+        if rows.refused_confirms:
+            await self._db.execute(queries.mark_refused_confirms, self._shard, *columns(rows.refused_confirms))
+        await sift(rows.closed, self._insert_closed)
 
-        async def attempt(some: Sequence[ReservationRow]) -> None:
-            async with self._db.savepoint():
-                await self._insert(some)
-
-        if rows.closed:
-            await sift(rows.closed, attempt)
+    async def _insert_closed(self, rows: Sequence[ReservationRow]) -> None:
+        async with self._db.savepoint():
+            await self._insert(rows)
 
     async def _insert(self, rows: Sequence[ReservationRow]) -> set[Created]:
         """Insert those whose id is free, with their lines; which they were."""
@@ -148,10 +164,6 @@ class Booking:
         sold = [(*row[:3], row.state) for row in rows if moves_lines(row)]
         if sold:
             await self._db.execute(queries.settle_lines, *columns(sold))
-
-    async def _mark(self, marks: Sequence[Mark]) -> None:
-        if marks:
-            await self._db.execute(queries.mark_reservations, self._shard, *columns(marks))
 
     # Balances and dead letters
 
@@ -216,5 +228,5 @@ def _as_json(lines: Sequence[tuple[str, int]]) -> str:
     return json.dumps([{"sku": sku, "quantity": quantity} for sku, quantity in lines])
 
 
-def _by_key(tried: tuple[bool, ReservationRow]) -> tuple[str, str, str]:
-    return tried[1][:3]
+def _by_key(tried: Tried) -> tuple[str, str, str]:
+    return tried.row[:3]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event
 from holdfast.inventory.v1.events_pb2 import CommitRun
-from holdfast.inventory.v1.reservation_pb2 import ReservationState
+from holdfast.inventory.v1.reservation_pb2 import CompensationReason, ReservationState
 
 
 class Record(NamedTuple):
@@ -45,8 +45,8 @@ class Delivery:
     junk: list[Junk] = field(default_factory=list)
 
 
-class Head(NamedTuple):
-    """The last commit that the ledger holds of a shard."""
+class Watermark(NamedTuple):
+    """The last commit that the ledger holds of a shard: all up to it are applied, and none beyond."""
 
     epoch: int
     seq: int
@@ -67,7 +67,7 @@ class Taken(NamedTuple):
 class Plan:
     """What to do with a delivery."""
 
-    head: Head  # after `take`
+    watermark: Watermark  # after `take`
     take: list[Taken] = field(default_factory=list)
     orphans: list[Sent] = field(default_factory=list)  # of an older epoch, and the ledger lacks them
     repeats: int = 0
@@ -97,28 +97,31 @@ def deliveries(records: Iterable[Record]) -> dict[int, Delivery]:
     return by_shard
 
 
-def behind(head: Head, sent: Sequence[Sent]) -> list[tuple[int, int]]:
-    """Positions at or below the head, whose hashes `plan` has to know."""
-    return [(commit.epoch, commit.seq) for commit in sent if (commit.epoch, commit.seq) <= (head.epoch, head.seq)]
+def behind(watermark: Watermark, sent: Sequence[Sent]) -> list[tuple[int, int]]:
+    """Positions at or below the watermark, whose hashes `plan` has to know."""
+    return [
+        (commit.epoch, commit.seq) for commit in sent if (commit.epoch, commit.seq) <= (watermark.epoch, watermark.seq)
+    ]
 
 
-def plan(head: Head, sent: Sequence[Sent], journal: Mapping[tuple[int, int], str]) -> Plan:
+def plan(watermark: Watermark, sent: Sequence[Sent], journal: Mapping[tuple[int, int], str]) -> Plan:
     """Judge every commit against what the ledger holds; `journal` has the hashes of those that it holds already.
 
     What lies beyond a gap is passed over: it comes again.
     """
-    plan = Plan(head)
+    plan = Plan(watermark)
     known = dict(journal)
     for commit in sent:
-        if commit.epoch < plan.head.epoch:
+        if commit.epoch < plan.watermark.epoch:
             _judge_older_epoch(plan, commit, known)
-        elif commit.epoch > plan.head.epoch:
+        elif commit.epoch > plan.watermark.epoch:
             plan.frozen_reason = (
-                f"NEWER_EPOCH: commit {commit.seq} of epoch {commit.epoch} came, and the ledger is at {plan.head.epoch}"
+                f"NEWER_EPOCH: commit {commit.seq} of epoch {commit.epoch} came, "
+                f"and the ledger is at {plan.watermark.epoch}"
             )
-        elif commit.seq <= plan.head.seq:
+        elif commit.seq <= plan.watermark.seq:
             _judge_repeat(plan, commit, known)
-        elif commit.seq == plan.head.seq + 1:
+        elif commit.seq == plan.watermark.seq + 1:
             _judge_next(plan, commit)
             known[commit.epoch, commit.seq] = commit.hash
         if plan.frozen_reason is not None:
@@ -126,9 +129,9 @@ def plan(head: Head, sent: Sequence[Sent], journal: Mapping[tuple[int, int], str
     return plan
 
 
-def reaches_past(sent: Sequence[Sent], head: Head) -> bool:
+def reaches_past(sent: Sequence[Sent], watermark: Watermark) -> bool:
     """Whether something was sent that the ledger does not hold, even after it took what it could."""
-    return any(commit.epoch == head.epoch and commit.seq > head.seq for commit in sent)
+    return any(commit.epoch == watermark.epoch and commit.seq > watermark.seq for commit in sent)
 
 
 def _judge_older_epoch(plan: Plan, commit: Sent, known: Mapping[tuple[int, int], str]) -> None:
@@ -149,7 +152,7 @@ def _judge_repeat(plan: Plan, commit: Sent, known: Mapping[tuple[int, int], str]
 
 def _judge_next(plan: Plan, commit: Sent) -> None:
     """Take the next commit if it follows, can be read, and says nothing unheard of."""
-    follows = sha1(plan.head.hash.encode() + commit.payload, usedforsecurity=False).hexdigest() == commit.hash
+    follows = sha1(plan.watermark.hash.encode() + commit.payload, usedforsecurity=False).hexdigest() == commit.hash
     body = _decoded(commit.payload)
     if body is None:
         plan.unreadable, plan.unreadable_is_chained = commit, follows
@@ -159,7 +162,7 @@ def _judge_next(plan: Plan, commit: Sent) -> None:
         plan.newer_writer = commit
     else:
         plan.take.append(Taken(commit.epoch, commit.seq, commit.payload, commit.hash, body))
-        plan.head = Head(commit.epoch, commit.seq, commit.hash)
+        plan.watermark = Watermark(commit.epoch, commit.seq, commit.hash)
 
 
 def _decoded(payload: bytes) -> CommitBody | None:
@@ -170,11 +173,13 @@ def _decoded(payload: bytes) -> CommitBody | None:
 
 
 _STATES = frozenset(ReservationState.values())
+_REASONS = frozenset(CompensationReason.values())
 
 
 def _is_known(event: Event) -> bool:
-    """Whether this version knows the kind of event, and the state that it speaks of."""
+    """Whether this version knows the kind of event, and every value that it speaks in."""
     kind = event.WhichOneof("event")
     if kind == "reservation":
-        return event.reservation.state in _STATES
+        change = event.reservation
+        return {change.previous_state, change.state} <= _STATES and change.compensation_reason in _REASONS
     return kind is not None

@@ -26,7 +26,7 @@ BEFORE = -1  # the `step` of a refusal that an earlier run brought
 
 
 class Created(NamedTuple):
-    """Where in its shard an order was made: its identity."""
+    """An order's creation position: where in its shard it was made. It names the order, for an id may come twice."""
 
     epoch: int
     seq: int

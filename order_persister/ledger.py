@@ -16,12 +16,12 @@ from order_persister import metrics
 from order_persister.booking import Booking, Contradiction, queries
 from order_persister.chain import (
     Delivery,
-    Head,
     Junk,
     Plan,
     Record,
     Sent,
     Taken,
+    Watermark,
     behind,
     deliveries,
     plan,
@@ -88,7 +88,7 @@ class Ledger:
         if applied is None:
             return None
         row = applied.row
-        missing = bool(delivery.junk) or reaches_past(delivery.sent, Head(row.epoch, row.seq, row.hash))
+        missing = bool(delivery.junk) or reaches_past(delivery.sent, Watermark(row.epoch, row.seq, row.hash))
         # What a newer writer wrote comes again by itself, and asking for it would not make us understand it.
         wanted = missing and not newer_writer and not row.frozen_reason
         if wanted:
@@ -119,10 +119,10 @@ class Ledger:
                 log.warning("shard_unknown", shard=shard, why="the ledger has no row of it: run `holdfast init`")
                 return None
             await self._set_aside(db, shard, piece.junk)
-            head = Head(row.epoch, row.seq, row.hash)
+            watermark = Watermark(row.epoch, row.seq, row.hash)
             if row.frozen_reason or not piece.sent:
-                return Applied(row, Plan(head))
-            planned = plan(head, piece.sent, await _hashes(db, shard, behind(head, piece.sent)))
+                return Applied(row, Plan(watermark))
+            planned = plan(watermark, piece.sent, await _hashes(db, shard, behind(watermark, piece.sent)))
             return await self._carry_out(db, shard, planned)
 
     async def _carry_out(self, db: Transaction, shard: int, planned: Plan) -> Applied:
@@ -131,17 +131,17 @@ class Ledger:
         letters = await self._book(db, shard, planned) if planned.take else []
         frozen_reason = planned.frozen_reason or await self._unreadable_again(db, shard, planned.unreadable, planned)
         if frozen_reason:
-            await db.execute(queries.freeze, shard, planned.head.epoch, planned.head.seq, frozen_reason)
+            await db.execute(queries.freeze, shard, planned.watermark.epoch, planned.watermark.seq, frozen_reason)
         row = await _locked_row(db, shard)
         assert row is not None, "it is locked"
         return Applied(row, planned, letters)
 
     async def _book(self, db: Transaction, shard: int, planned: Plan) -> list[Letter]:
-        """Write the run, the journal and the new head."""
+        """Write the run, the journal and the new watermark."""
         await db.fetch(queries.index_lookups_only)
         letters = await Booking(db, shard, planned.take).write()
         await db.execute(queries.insert_journal, shard, *columns([_journal_row(commit) for commit in planned.take]))
-        await db.execute(queries.move_head, shard, *planned.head)
+        await db.execute(queries.raise_watermark, shard, *planned.watermark)
         return letters
 
     async def _unreadable_again(self, db: Transaction, shard: int, commit: Sent | None, planned: Plan) -> str | None:
@@ -171,7 +171,7 @@ class Ledger:
             row = await _locked_row(db, shard)
         if row is None:
             return None
-        applied = Applied(row, Plan(Head(row.epoch, row.seq, row.hash)))
+        applied = Applied(row, Plan(Watermark(row.epoch, row.seq, row.hash)))
         _tell(shard, applied)
         return applied
 

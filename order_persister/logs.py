@@ -36,16 +36,25 @@ class Sparing(logging.Filter):
     def __init__(self, pause_s: float = 5.0) -> None:
         super().__init__()
         self._pause_s = pause_s
-        self._said: dict[object, float] = {}
+        self._said: dict[object, float] = {}  # when, the longest ago first; none longer ago than the pause
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not isinstance(record.msg, str):  # an event of ours, which is never spared
             return True
         sentence, now = (record.name, record.msg), time.monotonic()
-        if now - self._said.get(sentence, -self._pause_s) < self._pause_s:
+        self._forget(now - self._pause_s)
+        if sentence in self._said:
             return False
         self._said[sentence] = now
         return True
+
+    def _forget(self, until: float) -> None:
+        """Drop what was said up to this moment: sentences with values in them are new each time, and would pile up."""
+        while self._said:
+            sentence = next(iter(self._said))
+            if self._said[sentence] > until:
+                return
+            del self._said[sentence]
 
 
 def _rendering(form: str) -> list[Processor]:

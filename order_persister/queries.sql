@@ -19,7 +19,7 @@ select distinct shards from shard_watermark
 -- Keeps the planner, until the transaction ends, from reading whole tables because they have not been analysed yet.
 select set_config('enable_seqscan', 'off', true)
 
--- name: move_head
+-- name: raise_watermark
 -- Raises a shard's watermark; settled follows to just below the oldest open refusal, and never falls.
 with stands as (
     select coalesce(max(oldest.epoch), $2::bigint) as epoch, coalesce(max(oldest.seq), $3::bigint) as seq
@@ -118,7 +118,7 @@ update reservation r
    and r.created_index = new.created_index
 returning r.created_epoch, r.created_seq, r.created_index
 
--- name: mark_reservations
+-- name: mark_refused_confirms
 -- Says of reservations that were refused at their confirm that they were.
 update reservation r set ledger_state = 'REFUSED', compensation_reason = new.reason
   from unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::integer[], $8::text[])

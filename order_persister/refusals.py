@@ -15,6 +15,7 @@ VIOLATED = CompensationReason.COMPENSATION_REASON_CONSTRAINT_VIOLATED
 DETAIL_LENGTH = 256  # of a reservation's note, which the detail becomes
 
 Row = TypeVar("Row")
+Answer = TypeVar("Answer")
 
 
 class Trouble(Enum):
@@ -69,19 +70,23 @@ def blame(order: Order, broken: Broken) -> Refusal | None:
     return None if confirm is None else Refusal(confirm, VIOLATED, detail, at_making=False)
 
 
-async def sift(rows: Sequence[Row], attempt: Callable[[Sequence[Row]], Awaitable[None]]) -> list[tuple[Row, Broken]]:
-    """Attempt all rows at once and, where that breaks, each half: the rows that cannot be taken, and why.
+async def sift(
+    rows: Sequence[Row], attempt: Callable[[Sequence[Row]], Awaitable[Answer]]
+) -> tuple[list[Answer], list[tuple[Row, Broken]]]:
+    """Attempt all rows at once and, where that breaks, each half: what the attempts that worked answered, the others.
 
     `attempt` writes all of its rows or, raising `Broken`, none.
     """
+    if not rows:
+        return [], []
     try:
-        await attempt(rows)
+        return [await attempt(rows)], []
     except Broken as broken:
         if len(rows) == 1:
-            return [(rows[0], broken)]
-        middle = len(rows) // 2
-        return await sift(rows[:middle], attempt) + await sift(rows[middle:], attempt)
-    return []
+            return [], [(rows[0], broken)]
+    middle = len(rows) // 2
+    left, right = await sift(rows[:middle], attempt), await sift(rows[middle:], attempt)
+    return left[0] + right[0], left[1] + right[1]
 
 
 def _blocked(order: Order, blocked: Mapping[tuple[str, str], str]) -> Refusal | None:

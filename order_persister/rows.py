@@ -49,7 +49,7 @@ class LineRow(NamedTuple):
     returned_quantity: int
 
 
-class Mark(NamedTuple):
+class RefusedConfirm(NamedTuple):
     """The row of an order that was refused at its confirm and still holds its units."""
 
     tenant: str
@@ -67,7 +67,7 @@ class Rows:
 
     made: list[ReservationRow] = field(default_factory=list)
     moved: list[ReservationRow] = field(default_factory=list)
-    marked: list[Mark] = field(default_factory=list)
+    refused_confirms: list[RefusedConfirm] = field(default_factory=list)
     closed: list[ReservationRow] = field(default_factory=list)  # ended, and had no row while their refusal was open
 
 
@@ -83,7 +83,7 @@ def final_rows(orders: Iterable[Order], refusals: Refusals) -> Rows:
                 rows.closed.append(_row(order, len(order.steps) - 1, refusal))
         else:
             _add_refused_at_confirm(rows, order, refusal)
-    for found in (rows.made, rows.moved, rows.marked, rows.closed):
+    for found in (rows.made, rows.moved, rows.refused_confirms, rows.closed):
         found.sort(key=_key)
     return rows
 
@@ -123,7 +123,7 @@ def _add_refused_at_confirm(rows: Rows, order: Order, refusal: Refusal) -> None:
     if refusal.step > 0:
         rows.moved.append(_row(order, refusal.step - 1, refusal))
     elif refusal.step == 0:
-        rows.marked.append(Mark(*order.key, *order.created, REASON_NAMES[refusal.reason]))
+        rows.refused_confirms.append(RefusedConfirm(*order.key, *order.created, REASON_NAMES[refusal.reason]))
 
 
 def _has_ended(order: Order) -> bool:
@@ -157,5 +157,5 @@ def _reason_name(reason: int) -> str | None:
     return REASON_NAMES[reason] if reason else None
 
 
-def _key(row: ReservationRow | Mark) -> tuple[str, str, str]:
+def _key(row: ReservationRow | RefusedConfirm) -> tuple[str, str, str]:
     return row[:3]

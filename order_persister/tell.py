@@ -98,16 +98,16 @@ class Teller:
 
     async def _tell_facts(self, shard: int, row: ShardRow) -> None:
         """All facts between the mark, read anew, and the watermark."""
-        head = row.epoch, row.seq
+        watermark = row.epoch, row.seq
         rows = await self._untold.rows([shard])
         mark = rows[shard].facts_epoch, rows[shard].facts_seq
-        while mark < head:
-            found = await self._untold.facts_after(shard, mark, head)
+        while mark < watermark:
+            found = await self._untold.facts_after(shard, mark, watermark)
             for batch in batches(found.facts if found else []):
                 await self._send([Message(FACTS_TOPIC, shard, fact.key, fact.value) for fact in batch])
                 metrics.FACTS.inc(len(batch))
-            # Nothing between mark and head: the head is the start of an epoch that a take-over has opened.
-            mark = (found.epoch, found.seq) if found else head
+            # Nothing between mark and watermark: the watermark is the start of an epoch that a take-over has opened.
+            mark = (found.epoch, found.seq) if found else watermark
             await self._untold.raise_mark(shard, *mark)
 
 

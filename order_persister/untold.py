@@ -42,9 +42,9 @@ class Untold:
         """The number of shards that the ledger was made for; empty before `holdfast init`."""
         return await patiently("postgres", self._shard_counts)
 
-    async def facts_after(self, shard: int, mark: tuple[int, int], head: tuple[int, int]) -> NextFacts | None:
-        """The next facts above the mark, at most up to the head; None if there are none."""
-        return await patiently("postgres", partial(self._facts_after, shard, mark, head))
+    async def facts_after(self, shard: int, mark: tuple[int, int], watermark: tuple[int, int]) -> NextFacts | None:
+        """The next facts above the mark, at most up to the watermark; None if there are none."""
+        return await patiently("postgres", partial(self._facts_after, shard, mark, watermark))
 
     async def raise_mark(self, shard: int, epoch: int, seq: int) -> None:
         """Note that all facts up to this commit are on Kafka."""
@@ -66,9 +66,9 @@ class Untold:
         async with self._database.transaction() as db:
             return {row["shards"] for row in await db.fetch(queries.shard_counts)}
 
-    async def _facts_after(self, shard: int, mark: tuple[int, int], head: tuple[int, int]) -> NextFacts | None:
+    async def _facts_after(self, shard: int, mark: tuple[int, int], watermark: tuple[int, int]) -> NextFacts | None:
         async with self._database.transaction() as db:
-            found = await db.fetch(queries.journal_after, shard, *mark, *head, COMMITS_AT_ONCE)
+            found = await db.fetch(queries.journal_after, shard, *mark, *watermark, COMMITS_AT_ONCE)
             if not found:
                 return None
             commits = [JournalCommit(epoch, seq, CommitBody.FromString(payload)) for epoch, seq, payload in found]

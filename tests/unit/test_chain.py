@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, ReservationChange
 
-from order_persister.chain import Head, Plan, Record, Sent, behind, deliveries, plan, reaches_past
+from order_persister.chain import Plan, Record, Sent, Watermark, behind, deliveries, plan, reaches_past
 from tests.commits import HELD, FakeShard, Made, record
 
-EMPTY = Head(1, 0, "")
+EMPTY = Watermark(1, 0, "")
 
 
 @pytest.fixture
@@ -24,13 +24,15 @@ def sent(commits: list[Made], offset: int = 7) -> list[Sent]:
     return [Sent(offset, commit.epoch, commit.seq, commit.payload, commit.hash) for commit in commits]
 
 
-def head_at(shard: FakeShard, seq: int) -> Head:
-    return Head(1, seq, shard.commits[seq - 1].hash)
+def watermark_at(shard: FakeShard, seq: int) -> Watermark:
+    return Watermark(1, seq, shard.commits[seq - 1].hash)
 
 
-def planned(shard: FakeShard, head: Head, commits: list[Made]) -> Plan:
+def planned(shard: FakeShard, watermark: Watermark, commits: list[Made]) -> Plan:
     journal = {(commit.epoch, commit.seq): commit.hash for commit in shard.commits}
-    return plan(head, sent(commits), {key: journal[key] for key in behind(head, sent(commits)) if key in journal})
+    return plan(
+        watermark, sent(commits), {key: journal[key] for key in behind(watermark, sent(commits)) if key in journal}
+    )
 
 
 def seqs(plan: Plan) -> list[int]:
@@ -42,12 +44,12 @@ def test_a_run_that_follows_is_taken(shard: FakeShard) -> None:
     found = planned(shard, EMPTY, shard.commits)
 
     assert seqs(found) == [1, 2, 3, 4, 5]
-    assert found.head == Head(1, 5, shard.hash)
+    assert found.watermark == Watermark(1, 5, shard.hash)
 
 
 def test_a_run_that_straddles_the_watermark_is_taken_from_there(shard: FakeShard) -> None:
     """Two relays cut their runs differently."""
-    found = planned(shard, head_at(shard, 2), shard.commits)
+    found = planned(shard, watermark_at(shard, 2), shard.commits)
 
     assert (seqs(found), found.repeats) == ([3, 4, 5], 2)
 
@@ -56,18 +58,18 @@ def test_what_lies_beyond_a_gap_is_not_taken_until_it_is_filled(shard: FakeShard
     """Nothing is applied out of order; a resend within the same batch fills the gap at once."""
     beyond, whole = shard.commits[3:], shard.commits[2:]
 
-    assert seqs(planned(shard, head_at(shard, 2), beyond)) == []
-    assert reaches_past(sent(beyond), head_at(shard, 2))
-    filled = planned(shard, head_at(shard, 2), beyond + whole)
+    assert seqs(planned(shard, watermark_at(shard, 2), beyond)) == []
+    assert reaches_past(sent(beyond), watermark_at(shard, 2))
+    filled = planned(shard, watermark_at(shard, 2), beyond + whole)
     assert seqs(filled) == [3, 4, 5]
-    assert not reaches_past(sent(beyond + whole), filled.head)
+    assert not reaches_past(sent(beyond + whole), filled.watermark)
 
 
 def test_an_altered_commit_breaks_the_chain(shard: FakeShard) -> None:
     """One flipped bit that still decodes is seen by the hash."""
     altered = replace(shard.commits[2], payload=CommitBody(time_ms=1).SerializeToString())
 
-    found = planned(shard, head_at(shard, 2), [altered])
+    found = planned(shard, watermark_at(shard, 2), [altered])
 
     assert seqs(found) == []
     assert (found.frozen_reason or "").startswith("CHAIN_BROKEN: ")
@@ -77,7 +79,7 @@ def test_a_repeat_with_another_hash_freezes(shard: FakeShard) -> None:
     """It is another history that claims to be ours."""
     other = replace(shard.commits[1], hash="0" * 40)
 
-    found = planned(shard, head_at(shard, 5), [other])
+    found = planned(shard, watermark_at(shard, 5), [other])
 
     assert (found.frozen_reason or "").startswith("HASH_DIFFERS: ")
 
@@ -94,7 +96,7 @@ def test_an_older_epoch_is_dropped_and_its_orphans_are_told(shard: FakeShard) ->
     """What the ledger holds of it is a repeat; what it lacks was acknowledged to somebody and belongs to nobody."""
     known = {(1, 1): shard.commits[0].hash, (1, 2): "another"}
 
-    found = plan(Head(2, 0, shard.commits[0].hash), sent(shard.commits[:3]), known)
+    found = plan(Watermark(2, 0, shard.commits[0].hash), sent(shard.commits[:3]), known)
 
     assert (seqs(found), found.repeats, found.frozen_reason) == ([], 1, None)
     assert [orphan.seq for orphan in found.orphans] == [2, 3]
@@ -120,6 +122,19 @@ def test_an_unknown_event_is_left_to_a_newer_persister(shard: FakeShard) -> None
     assert found.frozen_reason is None
 
 
+@pytest.mark.parametrize("field", ["state", "previous_state", "compensation_reason"])
+def test_an_unknown_value_is_left_to_a_newer_persister(shard: FakeShard, field: str) -> None:
+    """Each of them is spelled by its name in the ledger, and this version has no name for it."""
+    change = ReservationChange(state=HELD)
+    setattr(change, field, 99)
+    shard.commit(Event(reservation=change))
+
+    found = planned(shard, EMPTY, shard.commits)
+
+    assert seqs(found) == [1, 2, 3, 4, 5]
+    assert found.newer_writer is not None
+
+
 def test_a_commit_that_does_not_decode_is_a_gap(shard: FakeShard) -> None:
     """Whether it was written so, the chain says."""
     shard.seq += 1
@@ -127,7 +142,7 @@ def test_a_commit_that_does_not_decode_is_a_gap(shard: FakeShard) -> None:
     altered = replace(written_so, payload=b"\xff\xfe")
 
     for commit, chained in ((written_so, True), (altered, False)):
-        found = planned(shard, head_at(shard, 5), [commit])
+        found = planned(shard, watermark_at(shard, 5), [commit])
         assert (seqs(found), found.frozen_reason) == ([], None)
         assert found.unreadable is not None
         assert found.unreadable_is_chained is chained

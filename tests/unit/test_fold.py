@@ -204,9 +204,9 @@ class PaperLedger:
         rows = final_rows(orders.values(), refusals)
         for row in [*rows.made, *rows.moved]:
             self.rows[row[:3]] = row
-        for mark in rows.marked:
-            marked = self.rows[mark[:3]]._replace(ledger_state="REFUSED", compensation_reason=mark.compensation_reason)
-            self.rows[mark[:3]] = marked
+        for refused in rows.refused_confirms:
+            row, reason = self.rows[refused[:3]], refused.compensation_reason
+            self.rows[refused[:3]] = row._replace(ledger_state="REFUSED", compensation_reason=reason)
         for row in rows.closed:
             self.rows.setdefault(row[:3], row)
         self.entries.update(entries_of_orders(orders.values(), refusals))
