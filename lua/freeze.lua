@@ -4,12 +4,24 @@ KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
 ARGV   1 epoch of the shard that the caller speaks of, 0 for a blank one  2 run_id  3 reason: WORD: a sentence
        4 token of the claim under which the caller found this out, or '' if it holds none
 Reply  {FROZEN}  {NOT_FROZEN}: the shard is at another epoch, or the claim is gone, so the news is old
-Keeps  The first reason stays, for it is the cause; only a take-over, which knows more, writes another and ends its claim. ]]
+Keeps  The first reason stays in front, for it is the cause. Only a take-over, which knows more, adds what it found, in the
+       place of what a take-over said in the same word before, and ends its claim. ]]
 
 local shard = read_meta()
 local reason, token = ARGV[3], ARGV[4]
+
+local function reason_after(before)
+  local word = string.match(reason, '^[%u_]+: ')
+  local at = string.find(before, word, 1, true)
+  return (at and string.sub(before, 1, at - 1) or before .. '; ') .. reason
+end
+
 if (shard.epoch or 0) ~= tonumber(ARGV[1]) then return {'NOT_FROZEN'} end
 if token ~= '' and shard.claim ~= token then return {'NOT_FROZEN'} end
-if token ~= '' or not shard.frozen then redis.call('HSET', KEYS[1], 'frozen', reason) end
+if not shard.frozen then
+  redis.call('HSET', KEYS[1], 'frozen', reason)
+elseif token ~= '' then
+  redis.call('HSET', KEYS[1], 'frozen', reason_after(shard.frozen))
+end
 if token ~= '' then redis.call('HDEL', KEYS[1], 'claim') end
 return {'FROZEN'}

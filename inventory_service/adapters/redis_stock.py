@@ -62,7 +62,7 @@ class RedisStock:
 
     async def create_sale(self, request: CreateSale) -> SaleFound | Refusal:
         """Make a sale."""
-        reply = await self._change("adjust", request.sale, sale_arguments(request))
+        reply = await self._change("create_sale", request.sale, sale_arguments(request))
         if isinstance(reply, Refusal):
             return reply
         head, verdict = reply
@@ -208,7 +208,7 @@ def _move_arguments(request: Confirm | Release) -> tuple[Argument, ...]:
 
 
 def sale_arguments(request: CreateSale) -> list[Argument]:
-    """Spell what adjust.lua is told of a sale."""
+    """Spell what create_sale.lua is told of a sale."""
     arguments: list[Argument] = [
         sale_body(request),
         request.title,

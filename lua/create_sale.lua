@@ -1,5 +1,5 @@
 #!lua
---[[ adjust.lua: make a sale.
+--[[ create_sale.lua: make a sale.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 epoch  2 run_id  3 body, which tells a repeat from a reuse  4 title  5 start in ms, '' for now
