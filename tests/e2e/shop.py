@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import urllib.request
 import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -22,6 +23,7 @@ from holdfast.inventory.v1.events_pb2 import Compensation, ReservationFact
 from holdfast.inventory.v1.reservation_pb2 import Line, Reservation
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
 from holdfast_embedded.stack import Stack
+from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
 from tests.e2e.ledger import Ledger, Watermark
@@ -30,7 +32,7 @@ from tests.waiting import eventually
 
 FACTS, COMPENSATIONS = "holdfast.orders.v1", "holdfast.compensations.v1"
 ONE_LAMP = {"lamp": 1}
-SETTLES_S, SERVES_S, PROGRAM_S = 30.0, 30.0, 60.0
+SETTLES_S, SERVES_S, PROGRAM_S, PAGE_S = 30.0, 30.0, 60.0, 5.0
 _sale_numbers = itertools.count(1)
 
 
@@ -170,6 +172,15 @@ class Shop:
         """How many orders to give units of a sale back came to what, as the compensator says."""
         lines = [line for name, line in self._log if name == "compensate" and f"sale=default/{sale_id}" in line.split()]
         return Counter(outcome for line in lines for outcome in re.findall(r"outcome=(\w+)", line))
+
+    async def shown(self, process: str, metric: str, **labels: str) -> float:
+        """A number on the latest /metrics page of a process; 0 if it is not there."""
+        places = [line for name, line in self._log if name == process and re.search(r"\bmetrics\b", line)]
+        [port] = re.findall(r"(?:url=http://127\.0\.0\.1:|port=)(\d+)", places[-1])
+        url = f"http://127.0.0.1:{port}/metrics"
+        page = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=PAGE_S).read().decode())
+        samples = (sample for family in text_string_to_metric_families(page) for sample in family.samples)
+        return sum(each.value for each in samples if each.name == metric and labels.items() <= each.labels.items())
 
     async def _records(self, topic: str, sale_id: str) -> list[bytes]:
         """The values of a topic's partition, from its beginning to what is its end now."""
