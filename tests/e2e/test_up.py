@@ -1,4 +1,4 @@
-"""`holdfast up` as a person runs it, by the installed command: what it sold is there the next time."""
+"""`holdfast up` as a person runs it, by the installed command: what it keeps, what it leaves, what it may be given."""
 
 import json
 import signal
@@ -9,21 +9,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from holdfast_embedded.child import exited, spawn, wait_until
 from holdfast_embedded.ports import free_port
 
 from tests.e2e.conftest import ENVIRONMENT
+from tests.servers import StartBroker, StartPostgres, StartValkey
 
 HOLDFAST = Path(sys.executable).with_name("holdfast")
-
+SERVERS, PROCESSES = {"valkey", "postgres", "broker"}, {"serve", "relay", "persist", "compensate"}
 STARTS_S, STOPS_S, COMMAND_S, RECORDS_S = 60.0, 30.0, 30.0, 30.0
 
 
 class Terminal:
     """A person's terminal next to a running `holdfast up`."""
 
-    def __init__(self, addresses: dict[str, str]) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", told: dict[str, Any]) -> None:
+        addresses = told["addresses"]
+        self.supervisor = process
+        self.processes: dict[str, int] = told["processes"]
+        self.family = psutil.Process(process.pid).children(recursive=True)
         self._environment = {
             **ENVIRONMENT,
             "HOLDFAST_ADDRESS": addresses["listen"],
@@ -48,18 +54,21 @@ class Terminal:
 
 
 @contextmanager
-def up(data_dir: Path, log: Path) -> Iterator[Terminal]:
-    """`holdfast up` inside the block, until Ctrl-C, after which it ends in good order."""
+def up(data_dir: Path, log: Path, ending: signal.Signals = signal.SIGINT, **real: str) -> Iterator[Terminal]:
+    """`holdfast up` inside the block, until a signal ends it; it leaves no process behind, however it is ended."""
     command = [HOLDFAST, "up", "--data-dir", data_dir, "--listen", f"127.0.0.1:{free_port()}"]
     with log.open("ab") as said:
-        process = spawn(command, env=ENVIRONMENT, stdout=said, stderr=said, death_signal=signal.SIGTERM)
+        process = spawn(command, env=ENVIRONMENT | real, stdout=said, stderr=said, death_signal=signal.SIGTERM)
     try:
         wait_until(lambda: process.poll() is not None or state_of(data_dir).get("ready", False), STARTS_S)
         assert state_of(data_dir).get("ready"), log.read_text()
-        yield Terminal(state_of(data_dir)["addresses"])
-        process.send_signal(signal.SIGINT)
+        terminal = Terminal(process, state_of(data_dir))
+        yield terminal
+        process.send_signal(ending)
         assert exited(process, within_s=STOPS_S), log.read_text()
-        assert process.returncode == 0, log.read_text()
+        assert process.returncode == (-ending if ending == signal.SIGKILL else 0), log.read_text()
+        _, alive = psutil.wait_procs(terminal.family, timeout=STOPS_S)
+        assert alive == [], log.read_text()
     finally:
         process.kill()
         process.wait()
@@ -94,3 +103,36 @@ def test_what_was_sold_is_there_the_next_time(tmp_path: Path) -> None:
         assert stock == ["lamp", "2", "1", "2", "5"]
         assert wait_until(lambda: shop.is_recorded("lamp-sale", "bought"), RECORDS_S)
         assert json.loads(shop.holdfast("audit", "--json"))["consistent"]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_is_left_behind(tmp_path: Path, ending: signal.Signals) -> None:
+    """Neither after Ctrl-C nor by a supervisor that was killed: servers, processes and what they started are gone."""
+    with up(tmp_path / "data", tmp_path / "log", ending) as shop:
+        shop.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
+
+        family = {process.pid for process in shop.family}
+        assert set(shop.processes) == SERVERS | PROCESSES
+        assert set(shop.processes.values()) <= family
+
+
+@pytest.mark.timeout(120)
+def test_real_servers_take_the_places_of_the_embedded_ones(
+    tmp_path: Path, start_valkey: StartValkey, start_postgres: StartPostgres, start_broker: StartBroker
+) -> None:
+    """All three by their variables: none is started, and everything is prepared and kept where they point."""
+    redis, postgres, broker = start_valkey(), start_postgres(), start_broker()
+    addresses = {
+        "HOLDFAST_REDIS_URL": redis.address,
+        "HOLDFAST_POSTGRES_DSN": postgres.address,
+        "HOLDFAST_KAFKA_BROKERS": broker.address,
+    }
+    with up(tmp_path / "data", tmp_path / "log", **addresses) as shop:
+        shop.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
+        shop.holdfast("reserve", "lamp-sale", "--line", "lamp=1", "--buyer", "ann", "--id", "r-1")
+
+        assert set(shop.processes) == PROCESSES
+        assert wait_until(lambda: shop.is_recorded("lamp-sale", "r-1"), RECORDS_S)
+        assert json.loads(shop.holdfast("audit", "--json"))["consistent"]
+    assert not any((tmp_path / "data" / name).exists() for name in SERVERS)

@@ -229,15 +229,31 @@ async def test_a_folder_of_another_version_is_refused(make_stack: MakeStack, tmp
         await start(make_stack())
 
 
-async def test_a_real_server_takes_an_embedded_ones_place(make_stack: MakeStack, valkey: str) -> None:
-    """The address in the environment is what the programs get, and no Valkey is started."""
-    stack = make_stack(environment={"HOLDFAST_REDIS_URL": valkey})
+@pytest.fixture
+def address(request: pytest.FixtureRequest) -> str:
+    """Where a server runs that is none of the stack's; the parameter is the name of its fixture."""
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.mark.parametrize(
+    ("variable", "server", "address"),
+    [
+        ("HOLDFAST_REDIS_URL", "valkey", "shared_valkey"),
+        ("HOLDFAST_POSTGRES_DSN", "postgres", "postgres"),
+        ("HOLDFAST_KAFKA_BROKERS", "broker", "broker"),
+    ],
+    indirect=["address"],
+)
+async def test_a_real_server_takes_an_embedded_ones_place(
+    make_stack: MakeStack, variable: str, server: str, address: str
+) -> None:
+    """The address in the environment is what the programs get, and no server of ours is started for it."""
+    stack = make_stack(environment={variable: address})
 
     await start(stack)
 
-    assert stack.addresses.redis_url == valkey
-    with pytest.raises(KeyError):
-        stack.server("valkey")
+    assert address in stack.addresses
+    assert server not in told_by(stack.data_dir.path)["processes"]
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
