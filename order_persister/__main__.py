@@ -14,10 +14,11 @@ import uvloop
 from order_persister.agent import COMMITS_TOPIC, build_app, start
 from order_persister.kafka import partitions_of
 from order_persister.logs import configure_logging
-from order_persister.metrics import serve_metrics
+from order_persister.metrics import new_registry, serve_metrics, waits_counter
 from order_persister.migrator import migrate
-from order_persister.patience import Passing, patiently
+from order_persister.patience import Passing, Patience
 from order_persister.postgres import Database, judged
+from order_persister.queries import load_queries
 from order_persister.settings import BadSettings, Settings, list_settings, read_settings
 from order_persister.untold import Untold
 
@@ -77,15 +78,17 @@ async def _persist(settings: Settings) -> int:
     asked_to_end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
+    registry = new_registry()
     if settings.metrics_listen:
         try:
-            log.info("metrics", port=serve_metrics(settings.metrics_listen))
+            log.info("metrics", port=serve_metrics(settings.metrics_listen, registry))
         except OSError as error:
             print(f"HOLDFAST_METRICS_LISTEN: cannot listen on {settings.metrics_listen}: {error}", file=sys.stderr)
             return BAD_SETTINGS
     gc.set_threshold(*GC_THRESHOLDS)
-    app = build_app(settings)
-    running = asyncio.ensure_future(_run(app, settings))
+    patience = Patience(waits_counter(registry))
+    app = build_app(settings, registry, patience)
+    running = asyncio.ensure_future(_run(app, settings, patience))
     ending = asyncio.ensure_future(asked_to_end.wait())
     await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
     if asked_to_end.is_set():
@@ -100,27 +103,27 @@ async def _persist(settings: Settings) -> int:
     os._exit(SURPRISE)
 
 
-async def _run(app: faust.App, settings: Settings) -> None:
+async def _run(app: faust.App, settings: Settings, patience: Patience) -> None:
     """Start the app once the servers are there and agree with the settings; returns when it has crashed."""
-    await _check_ledger(settings)
-    await _check_topic(settings)  # Faust itself gives up at once when no broker answers
+    await _check_ledger(settings, patience)
+    await _check_topic(settings, patience)  # Faust itself gives up at once when no broker answers
     await start(app)
     log.info("persisting", brokers=settings.kafka_brokers)
     await app.wait_until_stopped()
 
 
-async def _check_ledger(settings: Settings) -> None:
+async def _check_ledger(settings: Settings, patience: Patience) -> None:
     """BadSettings if the ledger was made for another number of shards: facts and progress would go astray."""
     database = Database(settings.postgres_dsn)
-    found = await Untold(database).shard_counts()
+    found = await Untold(database, load_queries(), patience).shard_counts()
     await database.close()
     if found - {settings.shards}:
         raise BadSettings(f"HOLDFAST_SHARDS: must be {min(found)}, as the ledger was made, and is {settings.shards}")
 
 
-async def _check_topic(settings: Settings) -> None:
+async def _check_topic(settings: Settings, patience: Patience) -> None:
     """BadSettings if the topic has another number of partitions: some would be read by nobody, or have no shard."""
-    found = await patiently("kafka", lambda: partitions_of(COMMITS_TOPIC, settings.kafka_brokers))
+    found = await patience.wait_out("kafka", lambda: partitions_of(COMMITS_TOPIC, settings.kafka_brokers))
     if found != settings.shards:
         raise BadSettings(f"HOLDFAST_SHARDS: is {settings.shards}, and {COMMITS_TOPIC} has {found} partitions")
 

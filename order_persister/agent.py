@@ -11,11 +11,15 @@ import faust
 import structlog
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, EventT
+from prometheus_client import CollectorRegistry
 
 from order_persister.chain import Record
 from order_persister.kafka import Sender
 from order_persister.ledger import Ledger
+from order_persister.metrics import LedgerMetrics, TellMetrics
+from order_persister.patience import Patience
 from order_persister.postgres import Database
+from order_persister.queries import load_queries
 from order_persister.settings import Settings
 from order_persister.tell import Teller
 from order_persister.untold import Untold
@@ -35,13 +39,13 @@ KAFKA_ANSWER_S = 40.0
 log = structlog.get_logger()
 
 
-def build_app(settings: Settings) -> faust.App:
+def build_app(settings: Settings, registry: CollectorRegistry, patience: Patience) -> faust.App:
     """The app, wired; nothing connects before it starts."""
     app = faust.App(GROUP, **_faust_settings(settings))
-    database = Database(settings.postgres_dsn)
-    ledger = Ledger(database)
-    sender = Sender(settings.kafka_brokers)
-    teller = Teller(Untold(database), sender.send)
+    database, queries = Database(settings.postgres_dsn), load_queries()
+    ledger = Ledger(database, queries, LedgerMetrics(registry), patience)
+    sender = Sender(settings.kafka_brokers, patience)
+    teller = Teller(Untold(database, queries, patience), sender.send, TellMetrics(registry))
     app.async_exit_stack.push_async_callback(database.close)
     app.async_exit_stack.push_async_callback(sender.close)
     commits = app.topic(COMMITS_TOPIC, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")

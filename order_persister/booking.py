@@ -23,13 +23,11 @@ from order_persister.fold import (
     sales_from,
 )
 from order_persister.postgres import Row, Transaction
-from order_persister.queries import load_queries
+from order_persister.queries import Queries
 from order_persister.refusals import Broken, blame, blockable, refused_without_trying, reused, sift
 from order_persister.rows import ReservationRow, Rows, columns, final_rows, lines_of, moves_lines
 
 ACCOUNTS = ("available", "held", "sold", "refused")
-
-queries = load_queries()
 
 
 class Contradiction(Exception):
@@ -46,8 +44,9 @@ class Tried(NamedTuple):
 class Booking:
     """One run, within one transaction. Whatever it raises, the caller rolls the transaction back."""
 
-    def __init__(self, db: Transaction, shard: int, commits: Sequence[Taken]) -> None:
+    def __init__(self, db: Transaction, queries: Queries, shard: int, commits: Sequence[Taken]) -> None:
         self._db = db
+        self._sql = queries
         self._shard = shard
         self._orders = orders_from(commits)
         self._sales = sales_from(commits)
@@ -66,7 +65,7 @@ class Booking:
         entries = [*entries_of_sales(self._sales), *entries_of_orders(orders, refusals)]
         await self._add_to_items(deltas_from(entry for entry in entries if entry.from_account != "external"))
         if entries:
-            await self._db.execute(queries.insert_entries, self._shard, *columns(entries))
+            await self._db.execute(self._sql.insert_entries, self._shard, *columns(entries))
         letters = letters_from(orders, refusals)
         await self._insert_letters(letters)
         await self._move_letters(letter_moves_from(orders, refusals))
@@ -92,7 +91,7 @@ class Booking:
         moved = [order.created for order in self._orders.values() if not order.is_new]
         if not moved:
             return {}
-        found = await self._db.fetch(queries.open_letters, self._shard, *columns(moved))
+        found = await self._db.fetch(self._sql.open_letters, self._shard, *columns(moved))
         return {_created(letter): _earlier_refusal(letter) for letter in found}
 
     async def _blocked(self) -> Mapping[tuple[str, str], str]:
@@ -100,7 +99,7 @@ class Booking:
         buyers = sorted(blockable(self._orders.values()))
         if not buyers:
             return {}
-        found = await self._db.fetch(queries.blocked_buyers, *columns(buyers))
+        found = await self._db.fetch(self._sql.blocked_buyers, *columns(buyers))
         return {(tenant, buyer_id): reason for tenant, buyer_id, reason in found}
 
     # Rows of sales and reservations
@@ -108,9 +107,9 @@ class Booking:
     async def _insert_sales(self) -> None:
         for opened in self._sales:
             made, sale = opened.made, opened.made.sale
-            await self._db.execute(queries.insert_sale, self._shard, *_sale_row(opened))
+            await self._db.execute(self._sql.insert_sale, self._shard, *_sale_row(opened))
             skus, totals = [item.sku for item in sale.items], [item.total for item in sale.items]
-            await self._db.execute(queries.insert_items, made.tenant, sale.sale_id, skus, totals)
+            await self._db.execute(self._sql.insert_items, made.tenant, sale.sale_id, skus, totals)
 
     async def _try_rows(self, rows: Rows) -> dict[Created, Refusal]:
         """Write the rows of orders that are not refused yet; the refusals of those that cannot be written."""
@@ -138,7 +137,7 @@ class Booking:
     async def _write_refused(self, rows: Rows) -> None:
         """Write what the ledger shows of refused orders. Rows of those that have ended are a record for people only."""
         if rows.refused_confirms:
-            await self._db.execute(queries.mark_refused_confirms, self._shard, *columns(rows.refused_confirms))
+            await self._db.execute(self._sql.mark_refused_confirms, self._shard, *columns(rows.refused_confirms))
         await sift(rows.closed, self._insert_closed)
 
     async def _insert_closed(self, rows: Sequence[ReservationRow]) -> None:
@@ -149,21 +148,22 @@ class Booking:
         """Insert those whose id is free, with their lines; which they were."""
         if not rows:
             return set()
-        made = {Created(*row) for row in await self._db.fetch(queries.insert_reservations, self._shard, *columns(rows))}
+        found = await self._db.fetch(self._sql.insert_reservations, self._shard, *columns(rows))
+        made = {Created(*row) for row in found}
         lines = lines_of([row for row in rows if row.created in made], self._orders)
         if lines:
-            await self._db.execute(queries.insert_lines, *columns(lines))
+            await self._db.execute(self._sql.insert_lines, *columns(lines))
         return made
 
     async def _update(self, rows: Sequence[ReservationRow]) -> None:
         if not rows:
             return
-        found = await self._db.execute(queries.update_reservations, self._shard, *columns(rows))
+        found = await self._db.execute(self._sql.update_reservations, self._shard, *columns(rows))
         if found != len(rows):
             raise Contradiction("GIVE_BACK_REFUSED: a reservation moved that the ledger does not hold")
         sold = [(*row[:3], row.state) for row in rows if moves_lines(row)]
         if sold:
-            await self._db.execute(queries.settle_lines, *columns(sold))
+            await self._db.execute(self._sql.settle_lines, *columns(sold))
 
     # Balances and dead letters
 
@@ -173,7 +173,7 @@ class Booking:
         if not rows:
             return
         try:
-            found = {tuple(row) for row in await self._db.fetch(queries.add_to_items, *columns(rows))}
+            found = {tuple(row) for row in await self._db.fetch(self._sql.add_to_items, *columns(rows))}
         except Broken as broken:
             raise Contradiction(f"NEGATIVE_BALANCE: {broken}") from broken
         missing = sorted(deltas.keys() - found)
@@ -184,18 +184,18 @@ class Booking:
         if not letters:
             return
         rows = [(*letter[:7], _as_json(letter.lines), *letter[8:15]) for letter in letters]
-        await self._db.execute(queries.insert_letters, self._shard, *columns(rows))
+        await self._db.execute(self._sql.insert_letters, self._shard, *columns(rows))
         owed = [(*letter[:3], not letter.is_open) for letter in letters if letter.needs_compensation]
         if owed:
-            await self._db.execute(queries.insert_compensations, self._shard, *columns(owed))
+            await self._db.execute(self._sql.insert_compensations, self._shard, *columns(owed))
 
     async def _move_letters(self, moves: Sequence[LetterMove]) -> None:
         if not moves:
             return
-        await self._db.execute(queries.move_letters, self._shard, *columns(moves))
+        await self._db.execute(self._sql.move_letters, self._shard, *columns(moves))
         ended = [move[:3] for move in moves if not move.is_open]
         if ended:
-            await self._db.execute(queries.end_compensations, self._shard, *columns(ended))
+            await self._db.execute(self._sql.end_compensations, self._shard, *columns(ended))
 
 
 def _created(letter: Row) -> Created:

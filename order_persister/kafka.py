@@ -9,7 +9,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from order_persister.patience import Passing, patiently
+from order_persister.patience import Passing, Patience
 from order_persister.tell import BATCH_BYTES, Message
 
 ANSWER_MS = 10_000
@@ -21,8 +21,9 @@ class Sender:
     Faust's own would do for a few records a second; it takes facts one by one, and they may then be split over batches.
     """
 
-    def __init__(self, brokers: str) -> None:
+    def __init__(self, brokers: str, patience: Patience) -> None:
         self._brokers = brokers
+        self._patience = patience
         self._producer: AIOKafkaProducer | None = None
         self._making = asyncio.Lock()
 
@@ -31,7 +32,7 @@ class Sender:
 
         It waits while Kafka is away. Some may arrive twice: after a confirmation that got lost they are sent again.
         """
-        await patiently("kafka", lambda: self._attempt(messages))
+        await self._patience.wait_out("kafka", lambda: self._attempt(messages))
 
     async def close(self) -> None:
         """Stop, after what is under way."""

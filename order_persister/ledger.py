@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import structlog
 
-from order_persister import metrics
-from order_persister.booking import Booking, Contradiction, queries
+from order_persister.booking import Booking, Contradiction
 from order_persister.chain import (
     Delivery,
     Junk,
@@ -28,8 +27,10 @@ from order_persister.chain import (
     reaches_past,
 )
 from order_persister.fold import Letter
-from order_persister.patience import patiently
+from order_persister.metrics import LedgerMetrics
+from order_persister.patience import Patience
 from order_persister.postgres import Database, Transaction
+from order_persister.queries import Queries
 from order_persister.rows import columns
 
 # What one transaction takes: large enough that its fixed cost does not show, small enough to be done in a blink.
@@ -70,8 +71,11 @@ class Applied(NamedTuple):
 class Ledger:
     """The ledger as the persister writes it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, queries: Queries, metrics: LedgerMetrics, patience: Patience) -> None:
         self._database = database
+        self._sql = queries
+        self._metrics = metrics
+        self._patience = patience
 
     async def apply(self, records: Iterable[Record]) -> list[Outcome]:
         """Apply a batch; one outcome for each of its shards that the ledger knows. Waits out whatever passes."""
@@ -83,7 +87,7 @@ class Ledger:
         applied: Applied | None = None
         newer_writer = False
         for piece in pieces(delivery):
-            applied = await patiently("postgres", partial(self._apply_piece, shard, piece))
+            applied = await self._patience.wait_out("postgres", partial(self._apply_piece, shard, piece))
             newer_writer |= applied is not None and applied.plan.newer_writer is not None
         if applied is None:
             return None
@@ -92,7 +96,7 @@ class Ledger:
         # What a newer writer wrote comes again by itself, and asking for it would not make us understand it.
         wanted = missing and not newer_writer and not row.frozen_reason
         if wanted:
-            metrics.GAPS.inc()
+            self._metrics.gaps.inc()
         return Outcome(shard, row, row.seq + 1 if wanted else 0)
 
     async def _apply_piece(self, shard: int, piece: Delivery) -> Applied | None:
@@ -107,14 +111,14 @@ class Ledger:
             for commit in piece.sent:
                 applied = await self._apply_piece(shard, Delivery([commit], piece.junk))
             return applied
-        metrics.APPLY_SECONDS.observe(time.monotonic() - started)
+        self._metrics.apply_s.observe(time.monotonic() - started)
         if applied is not None:
-            _tell(shard, applied)
+            self._tell(shard, applied)
         return applied
 
     async def _transact(self, shard: int, piece: Delivery) -> Applied | None:
         async with self._database.transaction() as db:
-            row = await _locked_row(db, shard)
+            row = await self._locked_row(db, shard)
             if row is None:
                 log.warning("shard_unknown", shard=shard, why="the ledger has no row of it: run `holdfast init`")
                 return None
@@ -122,7 +126,7 @@ class Ledger:
             watermark = Watermark(row.epoch, row.seq, row.hash)
             if row.frozen_reason or not piece.sent:
                 return Applied(row, Plan(watermark))
-            planned = plan(watermark, piece.sent, await _hashes(db, shard, behind(watermark, piece.sent)))
+            planned = plan(watermark, piece.sent, await self._hashes(db, shard, behind(watermark, piece.sent)))
             return await self._carry_out(db, shard, planned)
 
     async def _carry_out(self, db: Transaction, shard: int, planned: Plan) -> Applied:
@@ -131,17 +135,17 @@ class Ledger:
         letters = await self._book(db, shard, planned) if planned.take else []
         frozen_reason = planned.frozen_reason or await self._unreadable_again(db, shard, planned.unreadable, planned)
         if frozen_reason:
-            await db.execute(queries.freeze, shard, planned.watermark.epoch, planned.watermark.seq, frozen_reason)
-        row = await _locked_row(db, shard)
+            await db.execute(self._sql.freeze, shard, planned.watermark.epoch, planned.watermark.seq, frozen_reason)
+        row = await self._locked_row(db, shard)
         assert row is not None, "it is locked"
         return Applied(row, planned, letters)
 
     async def _book(self, db: Transaction, shard: int, planned: Plan) -> list[Letter]:
         """Write the run, the journal and the new watermark."""
-        await db.fetch(queries.index_lookups_only)
-        letters = await Booking(db, shard, planned.take).write()
-        await db.execute(queries.insert_journal, shard, *columns([_journal_row(commit) for commit in planned.take]))
-        await db.execute(queries.raise_watermark, shard, *planned.watermark)
+        await db.fetch(self._sql.index_lookups_only)
+        letters = await Booking(db, self._sql, shard, planned.take).write()
+        await db.execute(self._sql.insert_journal, shard, *columns([_journal_row(commit) for commit in planned.take]))
+        await db.execute(self._sql.raise_watermark, shard, *planned.watermark)
         return letters
 
     async def _unreadable_again(self, db: Transaction, shard: int, commit: Sent | None, planned: Plan) -> str | None:
@@ -158,22 +162,54 @@ class Ledger:
         """Keep bytes for a person to look at; how many were not kept already."""
         kept = 0
         for one in junk:
-            if await db.fetch(queries.set_aside, shard, one.offset, one.why, one.payload):
+            if await db.fetch(self._sql.set_aside, shard, one.offset, one.why, one.payload):
                 kept += 1
-                metrics.SET_ASIDE.labels(one.why).inc()
+                self._metrics.set_aside.labels(one.why).inc()
                 log.error("set_aside", shard=shard, offset=one.offset, why=one.why, size=len(one.payload))
         return kept
 
     async def _freeze(self, shard: int, commit: Sent, reason: str) -> Applied | None:
         """Freeze a shard just below the commit that contradicts it."""
         async with self._database.transaction() as db:
-            await db.execute(queries.freeze, shard, commit.epoch, commit.seq - 1, reason)
-            row = await _locked_row(db, shard)
+            await db.execute(self._sql.freeze, shard, commit.epoch, commit.seq - 1, reason)
+            row = await self._locked_row(db, shard)
         if row is None:
             return None
         applied = Applied(row, Plan(Watermark(row.epoch, row.seq, row.hash)))
-        _tell(shard, applied)
+        self._tell(shard, applied)
         return applied
+
+    async def _locked_row(self, db: Transaction, shard: int) -> ShardRow | None:
+        row = await db.fetch_one(self._sql.lock_row, shard)
+        return None if row is None else ShardRow(*row)
+
+    async def _hashes(
+        self, db: Transaction, shard: int, known: Sequence[tuple[int, int]]
+    ) -> dict[tuple[int, int], str]:
+        """The hashes at positions that the ledger is past."""
+        if not known:
+            return {}
+        found = await db.fetch(self._sql.hashes, shard, *columns(known))
+        return {(epoch, seq): hash for epoch, seq, hash in found}
+
+    def _tell(self, shard: int, applied: Applied) -> None:
+        """Logs and metrics of one committed transaction."""
+        take, letters = applied.plan.take, applied.letters
+        self._metrics.apply_commits.observe(len(take))
+        self._metrics.commits.labels("applied").inc(len(take))
+        self._metrics.commits.labels("repeated").inc(applied.plan.repeats)
+        self._metrics.commits.labels("orphaned").inc(len(applied.plan.orphans))
+        self._metrics.changes.inc(sum(len(commit.body.events) for commit in take))
+        self._metrics.frozen.labels(str(shard)).set(bool(applied.row.frozen_reason))
+        if take:
+            self._metrics.age_s.labels(str(shard)).set(max(0.0, time.time() - take[-1].body.time_ms / 1000))
+        if applied.row.frozen_reason:
+            log.error("shard_frozen", shard=shard, seq=applied.row.seq, why=applied.row.frozen_reason)
+        if applied.plan.newer_writer is not None:
+            log.error("event_unknown", shard=shard, seq=applied.plan.newer_writer.seq, why="a newer writer is at work")
+        for one in letters:
+            self._metrics.refused.labels(one.reason).inc()
+            log.warning("order_refused", shard=shard, reservation=one.reservation_id, reason=one.reason, why=one.detail)
 
 
 def pieces(delivery: Delivery, limit: int = TRANSACTION_BYTES) -> Iterator[Delivery]:
@@ -188,36 +224,5 @@ def pieces(delivery: Delivery, limit: int = TRANSACTION_BYTES) -> Iterator[Deliv
     yield piece
 
 
-async def _locked_row(db: Transaction, shard: int) -> ShardRow | None:
-    row = await db.fetch_one(queries.lock_row, shard)
-    return None if row is None else ShardRow(*row)
-
-
-async def _hashes(db: Transaction, shard: int, positions: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
-    if not positions:
-        return {}
-    return {(epoch, seq): hash for epoch, seq, hash in await db.fetch(queries.hashes, shard, *columns(positions))}
-
-
 def _journal_row(commit: Taken) -> tuple[int, int, str, bytes]:
     return commit.epoch, commit.seq, commit.hash, commit.payload
-
-
-def _tell(shard: int, applied: Applied) -> None:
-    """Logs and metrics of one committed transaction."""
-    take, letters = applied.plan.take, applied.letters
-    metrics.APPLY_COMMITS.observe(len(take))
-    metrics.COMMITS.labels("applied").inc(len(take))
-    metrics.COMMITS.labels("repeated").inc(applied.plan.repeats)
-    metrics.COMMITS.labels("orphaned").inc(len(applied.plan.orphans))
-    metrics.CHANGES.inc(sum(len(commit.body.events) for commit in take))
-    metrics.FROZEN.labels(str(shard)).set(bool(applied.row.frozen_reason))
-    if take:
-        metrics.LAG_SECONDS.labels(str(shard)).set(max(0.0, time.time() - take[-1].body.time_ms / 1000))
-    if applied.row.frozen_reason:
-        log.error("shard_frozen", shard=shard, seq=applied.row.seq, why=applied.row.frozen_reason)
-    if applied.plan.newer_writer is not None:
-        log.error("event_unknown", shard=shard, seq=applied.plan.newer_writer.seq, why="a newer writer is at work")
-    for one in letters:
-        metrics.REFUSED.labels(one.reason).inc()
-        log.warning("order_refused", shard=shard, reservation=one.reservation_id, reason=one.reason, why=one.detail)

@@ -1,28 +1,68 @@
-"""What the persister counts, for its /metrics page."""
+"""What the persister counts, and the page that shows it."""
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
 
-COMMITS = Counter("holdfast_ledger_commits_total", "Commits by what became of them", ["outcome"])
-CHANGES = Counter("holdfast_ledger_changes_total", "Reservation changes that the ledger has taken")
-REFUSED = Counter("holdfast_ledger_refused_orders_total", "Orders that the ledger refused for good", ["reason"])
-APPLY_SECONDS = Histogram("holdfast_ledger_apply_seconds", "Time that one transaction of the ledger took")
-APPLY_COMMITS = Histogram(
-    "holdfast_ledger_apply_commits", "Commits in one transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
-)
-LAG_SECONDS = Gauge(
-    "holdfast_ledger_applied_age_seconds", "Age of the last commit of a shard when it was applied", ["shard"]
-)
-FROZEN = Gauge("holdfast_ledger_frozen", "1 while the ledger takes nothing of the shard", ["shard"])
-GAPS = Counter("holdfast_ledger_gaps_total", "Deliveries that began beyond the watermark")
-SET_ASIDE = Counter("holdfast_ledger_set_aside_total", "Records and commits put aside with their bytes", ["why"])
-WAITS = Counter("holdfast_ledger_waits_total", "Attempts that failed in passing and were made again", ["on"])
-FACTS = Counter("holdfast_ledger_facts_total", "Facts that Kafka has confirmed")
-COMPENSATIONS = Counter("holdfast_ledger_compensations_sent_total", "Orders to give back, repeats included")
-OPEN_COMPENSATIONS = Gauge("holdfast_ledger_compensations_open", "Refused orders that still hold units", ["shard"])
+COMMITS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
-def serve_metrics(address: str) -> int:
+def new_registry() -> CollectorRegistry:
+    """A registry that knows the process itself; nothing registers globally, so that a test may build two."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+class LedgerMetrics:
+    """What the ledger took, refused and put aside."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(name, meaning, labels, registry=registry)
+
+        def gauge(name: str, meaning: str) -> Gauge:
+            return Gauge(name, meaning, ["shard"], registry=registry)
+
+        def histogram(name: str, meaning: str, buckets: tuple[float, ...] = Histogram.DEFAULT_BUCKETS) -> Histogram:
+            return Histogram(name, meaning, buckets=buckets, registry=registry)
+
+        self.commits = counter("holdfast_ledger_commits_total", "Commits by what became of them", "outcome")
+        self.changes = counter("holdfast_ledger_changes_total", "Reservation changes that the ledger has taken")
+        self.refused = counter("holdfast_ledger_refused_orders_total", "Orders refused for good", "reason")
+        self.gaps = counter("holdfast_ledger_gaps_total", "Deliveries that began beyond the watermark")
+        self.set_aside = counter("holdfast_ledger_set_aside_total", "Records and commits put aside as bytes", "why")
+        self.frozen = gauge("holdfast_ledger_frozen", "1 while the ledger takes nothing of the shard")
+        self.age_s = gauge("holdfast_ledger_applied_age_seconds", "Age of a shard's last commit when it was applied")
+        self.apply_s = histogram("holdfast_ledger_apply_seconds", "Time that one transaction of the ledger took")
+        self.apply_commits = histogram("holdfast_ledger_apply_commits", "Commits in one transaction", COMMITS)
+
+
+class TellMetrics:
+    """What was told on Kafka, and what is owed."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.facts = Counter("holdfast_ledger_facts_total", "Facts that Kafka has confirmed", registry=registry)
+        self.compensations = Counter(
+            "holdfast_ledger_compensations_sent_total", "Orders to give back, repeats included", registry=registry
+        )
+        self.open_compensations = Gauge(
+            "holdfast_ledger_compensations_open", "Refused orders that still hold units", ["shard"], registry=registry
+        )
+
+
+def waits_counter(registry: CollectorRegistry) -> Counter:
+    """What counts, by the server that was away, the waits for one."""
+    return Counter(
+        "holdfast_ledger_waits_total", "Attempts that failed in passing and were made again", ["on"], registry=registry
+    )
+
+
+def serve_metrics(address: str, registry: CollectorRegistry) -> int:
     """Serve /metrics at host:port and return the port; 0 in the address lets the kernel choose."""
     host, _, port = address.rpartition(":")
-    server, _ = start_http_server(int(port), host.strip("[]"))
+    server, _ = start_http_server(int(port), host.strip("[]"), registry)
     return int(server.server_port)

@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
-
-from order_persister import metrics
+from prometheus_client import Counter
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 5.0
@@ -19,14 +18,20 @@ class Passing(Exception):
     """Something is away or busy and will come back; nothing that was asked of it is known to be refused."""
 
 
-async def patiently(on: str, attempt: Callable[[], Awaitable[T]]) -> T:
-    """Attempt again and again until it works; the caller ends it by cancelling. Only `Passing` is waited out."""
-    delay_s = FIRST_DELAY_S
-    while True:
-        try:
-            return await attempt()
-        except Passing as passing:
-            metrics.WAITS.labels(on).inc()
-            log.warning("waiting", on=on, why=str(passing), again_in_s=delay_s)
-        await asyncio.sleep(delay_s)
-        delay_s = min(2 * delay_s, LONGEST_DELAY_S)
+class Patience:
+    """Waits, counts the waits and tells them."""
+
+    def __init__(self, waits: Counter) -> None:
+        self._waits = waits
+
+    async def wait_out(self, on: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Attempt again and again until it works; the caller ends it by cancelling. Only `Passing` is waited out."""
+        delay_s = FIRST_DELAY_S
+        while True:
+            try:
+                return await attempt()
+            except Passing as passing:
+                self._waits.labels(on).inc()
+                log.warning("waiting", on=on, why=str(passing), again_in_s=delay_s)
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, LONGEST_DELAY_S)

@@ -1,15 +1,50 @@
 """Loads queries.sql: every statement under its name, as text for asyncpg."""
 
 import re
+from dataclasses import dataclass, fields
 from importlib.resources import files
-from types import SimpleNamespace
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
-def load_queries() -> SimpleNamespace:
-    """One attribute a statement; a name that stands twice is a mistake."""
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """One field a statement, in the order of the file, which says what each does."""
+
+    lock_row: str
+    rows: str
+    shard_counts: str
+    index_lookups_only: str
+    raise_watermark: str
+    freeze: str
+    hashes: str
+    insert_journal: str
+    journal_after: str
+    set_aside: str
+    insert_sale: str
+    insert_items: str
+    add_to_items: str
+    insert_reservations: str
+    update_reservations: str
+    mark_refused_confirms: str
+    insert_lines: str
+    settle_lines: str
+    insert_entries: str
+    blocked_buyers: str
+    open_letters: str
+    letters: str
+    insert_letters: str
+    move_letters: str
+    insert_compensations: str
+    end_compensations: str
+    due_compensations: str
+    open_compensations: str
+    raise_facts_mark: str
+
+
+def load_queries() -> Queries:
+    """Read the file; what it names and what `Queries` has are the same, each once."""
     _, *parts = _NAME.split(files("order_persister").joinpath("queries.sql").read_text(encoding="utf-8"))
     names, texts = parts[0::2], parts[1::2]
-    assert len(set(names)) == len(names), "queries.sql names a statement twice"
-    return SimpleNamespace(**{name: text.strip() for name, text in zip(names, texts, strict=True)})
+    assert names == [field.name for field in fields(Queries)], "queries.sql and Queries name different statements"
+    return Queries(*(text.strip() for text in texts))

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
-from order_persister import metrics
 from order_persister.facts import Fact
 from order_persister.ledger import Outcome, ShardRow
+from order_persister.metrics import TellMetrics
 from order_persister.untold import Untold
 
 PROGRESS_TOPIC = "holdfast.ledger-progress.v1"
@@ -43,8 +43,9 @@ Send = Callable[[Sequence[Message]], Awaitable[None]]
 class Teller:
     """Tells, for one process; a lock a shard keeps the timer and the batches from telling the same facts twice."""
 
-    def __init__(self, untold: Untold, send: Send) -> None:
+    def __init__(self, untold: Untold, send: Send, metrics: TellMetrics) -> None:
         self._untold = untold
+        self._metrics = metrics
         self._send = send
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._last_told: dict[int, tuple[ShardRow, float]] = {}
@@ -60,7 +61,7 @@ class Teller:
         rows = await self._untold.rows(shards)
         owed = await self._untold.open_compensations(rows)
         for shard, row in rows.items():
-            metrics.OPEN_COMPENSATIONS.labels(str(shard)).set(owed.get(shard, 0))
+            self._metrics.open_compensations.labels(str(shard)).set(owed.get(shard, 0))
             if self._is_progress_due(shard, row):
                 await self._tell_progress(shard, row)
         for shard, row in rows.items():
@@ -94,7 +95,7 @@ class Teller:
         while due := await self._untold.due_compensations(shard):
             key = str(shard).encode()
             await self._send([Message(COMPENSATIONS_TOPIC, shard, key, one.SerializeToString()) for one in due])
-            metrics.COMPENSATIONS.inc(len(due))
+            self._metrics.compensations.inc(len(due))
 
     async def _tell_facts(self, shard: int, row: ShardRow) -> None:
         """All facts between the mark, read anew, and the watermark."""
@@ -105,7 +106,7 @@ class Teller:
             found = await self._untold.facts_after(shard, mark, watermark)
             for batch in batches(found.facts if found else []):
                 await self._send([Message(FACTS_TOPIC, shard, fact.key, fact.value) for fact in batch])
-                metrics.FACTS.inc(len(batch))
+                self._metrics.facts.inc(len(batch))
             # Nothing between mark and watermark: the watermark is the start of an epoch that a take-over has opened.
             mark = (found.epoch, found.seq) if found else watermark
             await self._untold.raise_mark(shard, *mark)

@@ -16,9 +16,9 @@ from inventory_service.domain.shards import Mark
 from inventory_service.domain.verdicts import Granted, Refusal
 from inventory_service.entrypoints import audit
 from order_persister.chain import Record
-from order_persister.ledger import Ledger as PersisterLedger
 from order_persister.postgres import Database
 from tests.integration.house import SHARDS, House
+from tests.ledgers import ledger_in
 from tests.servers import connected
 
 SALE = SaleKey("default", "lamp-sale")
@@ -53,7 +53,7 @@ class Office:
             commits += more
             after = more[-1].mark
         records = [Record(SHARD, at, run.value) for at, run in enumerate(runs_from_commits(SHARD, commits))]
-        await PersisterLedger(database).apply(records)
+        await ledger_in(database).apply(records)
         await database.close()
 
     async def audit(self, deadline_s: float = 10, only: SaleKey | None = None, shard_count: int = SHARDS) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import asyncpg
 import pytest
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event
+from prometheus_client import CollectorRegistry
 
 from order_persister.chain import Record
 from order_persister.ledger import Ledger, Outcome
@@ -24,6 +25,7 @@ from tests.commits import (
     Made,
     record,
 )
+from tests.ledgers import ledger_in, waits
 from tests.servers import StartPostgres, connected
 from tests.waiting import eventually
 
@@ -87,7 +89,7 @@ async def books(database: str) -> AsyncIterator[Books]:
         shard = FakeShard()
         shard.open_sale(lamp=2000)
         store = Database(database)
-        books = Books(Ledger(store), db, shard)
+        books = Books(ledger_in(store), db, shard)
         yield books
         await store.close()
         assert await disagreements(db) == []
@@ -204,7 +206,7 @@ async def test_two_persisters_at_once_apply_each_commit_once(books: Books, datab
     other = Database(database)
     records = [Record(0, offset, books.shard.run(offset * 10, offset * 10 + 20)) for offset in range(20)]
 
-    await asyncio.gather(*(ledger.apply([one]) for one in records for ledger in (books.ledger, Ledger(other))))
+    await asyncio.gather(*(ledger.apply([one]) for one in records for ledger in (books.ledger, ledger_in(other))))
     outcome = await books.apply(books.shard.run())
 
     assert outcome.row.seq == 201
@@ -420,18 +422,19 @@ async def test_postgres_away_is_waited_out(start_postgres: StartPostgres) -> Non
     async with connected(server.address) as db:
         await db.execute(OPEN_SHARD, 0)
     database = Database(server.address)
-    ledger, shard = Ledger(database), FakeShard()
+    registry, shard = CollectorRegistry(), FakeShard()
+    ledger = ledger_in(database, registry)
     shard.open_sale(lamp=10)
     await ledger.apply([Record(0, 0, shard.run())])
     server.stop()
     shard.moves(("r-1", HELD))
 
     applying = asyncio.ensure_future(ledger.apply([Record(0, 1, shard.run())]))
-    done, _ = await asyncio.wait({applying}, timeout=1.0)
+    await eventually(lambda: waits(registry, "postgres") > 1)
+    assert not applying.done()
     server.start()
     [outcome] = await asyncio.wait_for(applying, 20)
 
-    assert not done
     assert outcome.row.seq == 2
     async with connected(server.address) as db:
         assert await db.fetchval("select count(*) from dead_letter") == 0

@@ -1,0 +1,76 @@
+"""The persister's sender between us and a broker that comes, goes and says nothing."""
+
+import asyncio
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from prometheus_client import CollectorRegistry
+
+from order_persister.kafka import Sender
+from order_persister.metrics import waits_counter
+from order_persister.patience import Patience
+from order_persister.tell import FACTS_TOPIC, Message
+from tests.ledgers import waits
+from tests.servers import StartBroker
+from tests.waiting import eventually
+
+MESSAGE = Message(FACTS_TOPIC, 5, b"key", b"value")
+ARRIVES_S = 30.0
+
+# A producer that nobody stopped complains when it is collected.
+pytestmark = pytest.mark.filterwarnings("ignore:Unclosed AIOKafkaProducer:ResourceWarning")
+
+
+@contextmanager
+def nobody_left_open() -> Iterator[None]:
+    """Assert that no producer is left behind."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    yield
+    gc.collect()
+    assert complaints == []
+
+
+async def test_kafka_away_at_the_first_send_is_waited_for(start_broker: StartBroker) -> None:
+    """The producer is made when it is first needed, which may be just then; nothing of the failed ones is left."""
+    server, registry = start_broker(), CollectorRegistry()
+    server.down()
+    sender = Sender(server.address, Patience(waits_counter(registry)))
+
+    with nobody_left_open():
+        sending = asyncio.ensure_future(sender.send([MESSAGE]))
+        await eventually(lambda: waits(registry, "kafka") > 1)
+        server.up()
+        await asyncio.wait_for(sending, ARRIVES_S)
+
+    heard = AIOKafkaConsumer(FACTS_TOPIC, bootstrap_servers=server.address, auto_offset_reset="earliest")
+    await heard.start()
+    record = await asyncio.wait_for(heard.getone(), ARRIVES_S)
+    await heard.stop()
+    await sender.close()
+    assert (record.partition, record.value) == (MESSAGE.shard, MESSAGE.value)
+
+
+async def test_a_first_send_that_is_cancelled_leaves_nothing_behind() -> None:
+    """A persister that is asked to end may be waiting for a broker that takes connections and says nothing."""
+    connected = asyncio.Event()
+
+    async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1") as silent:
+        port = silent.sockets[0].getsockname()[1]
+        sender = Sender(f"127.0.0.1:{port}", Patience(waits_counter(CollectorRegistry())))
+
+        with nobody_left_open():
+            sending = asyncio.ensure_future(sender.send([MESSAGE]))
+            await connected.wait()
+            sending.cancel()
+            await asyncio.wait({sending})
+            assert sending.cancelled()
+            del sending
