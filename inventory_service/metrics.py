@@ -9,8 +9,8 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.verdicts import Granted, Rejected
-from inventory_service.entrypoints.relay import Backlog
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)

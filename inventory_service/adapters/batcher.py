@@ -14,10 +14,9 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.ports import ShardStock, Stock
 from inventory_service.domain.requests import Confirm, CreateSale, Release, Reserve, SaleKey
-from inventory_service.domain.verdicts import Found, Granted, Refusal, Rejected, SaleFound
+from inventory_service.domain.verdicts import Answer, Found, Granted, Refusal, SaleFound
 
 Asked = Reserve | Confirm | Release
-Answer = Granted | Rejected | Refusal
 TICK_S = 0.0005  # an event loop's clock may round to whole milliseconds
 log = structlog.get_logger()
 
@@ -65,7 +64,7 @@ class Batcher:
         self._lanes: dict[int, _Lane] = {}
         self._new_lane: Callable[[int], _Lane] = lambda shard: _Lane(shard, shards, observe, limits or Limits(), clock)
 
-    def reserve(self, request: Reserve) -> "asyncio.Future[Granted | Rejected | Refusal]":
+    def reserve(self, request: Reserve) -> "asyncio.Future[Answer]":
         return self._lane(request.sale).ask(request)
 
     def confirm(self, request: Confirm) -> "asyncio.Future[Granted | Refusal]":

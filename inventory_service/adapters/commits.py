@@ -1,6 +1,6 @@
-"""Commits of a shard to Kafka records and back: a record holds a run of whole commits."""
+"""Commits of a shard to Kafka records: each holds a run of whole commits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from holdfast.inventory.v1 import events_pb2
@@ -31,16 +31,6 @@ def runs_from_commits(shard: int, commits: Iterable[Commit], limit: int = RECORD
         runs[-1].append(commit)
         room -= size
     return [_run(shard, run) for run in runs]
-
-
-def commits_from_record(value: bytes) -> tuple[int, Sequence[Commit]]:
-    """The shard and the commits of a record; raises `google.protobuf.message.DecodeError`."""
-    record = events_pb2.CommitRun.FromString(value)
-    commits = [
-        Commit(record.epoch, seq, commit.payload, commit.hash.decode())
-        for seq, commit in enumerate(record.commits, start=record.first_seq)
-    ]
-    return record.shard, commits
 
 
 def _follows(before: Commit, commit: Commit) -> bool:

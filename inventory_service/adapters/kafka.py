@@ -208,9 +208,10 @@ class Topics:
             await client.close()
 
     async def create(self, plan: TopicPlan) -> None:
-        """Make one topic; that it exists already is fine, for somebody else may be making it too."""
+        """Make one topic that takes our largest records; somebody else may be making it too, which is fine."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self._brokers, request_timeout_ms=REQUEST_MS)
-        topic = NewTopic(plan.name, plan.partitions, plan.replication, topic_configs=dict(plan.settings))
+        settings = {**plan.settings, "max.message.bytes": str(LARGEST_RECORD)}
+        topic = NewTopic(plan.name, plan.partitions, plan.replication, topic_configs=settings)
         with _reaching_broker():
             try:
                 await admin.start()

@@ -3,7 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_ITEM_NOT_FOUND, ERROR_REASON_SALE_WITHOUT_HOLDS
+from holdfast.inventory.v1.error_reason_pb2 import (
+    ERROR_REASON_ITEM_NOT_FOUND,
+    ERROR_REASON_LEDGER_BEHIND,
+    ERROR_REASON_SALE_WITHOUT_HOLDS,
+)
 from holdfast.inventory.v1.reservation_pb2 import (
     LEDGER_STATE_PENDING,
     REJECTION_REASON_BUYER_LIMIT,
@@ -26,10 +30,19 @@ from inventory_service.domain.states import (
     wrong_state,
 )
 from inventory_service.domain.stock import CALL_AGAIN, etag_of, id_reused, sale_not_found
-from inventory_service.domain.verdicts import Granted, Item, Refusal, Rejected, Reservation, Sale, SaleFound, Shortage
+from inventory_service.domain.verdicts import (
+    Answer,
+    Granted,
+    Item,
+    Refusal,
+    Rejected,
+    Reservation,
+    Sale,
+    SaleFound,
+    Shortage,
+)
 
 Values = Sequence[Any]
-Answer = Granted | Rejected | Refusal
 
 
 class Head(NamedTuple):
@@ -148,6 +161,7 @@ _OTHER_ANSWERS: dict[bytes, Callable[[Head, Reserve, Values], Answer | None]] = 
     b"NO_SALE": lambda head, request, verdict: sale_not_found(request.sale),
     b"NO_ITEM": _item_not_found,
     b"WITHOUT_HOLDS": lambda head, request, verdict: Refusal(ERROR_REASON_SALE_WITHOUT_HOLDS),
+    b"LEDGER_BEHIND": lambda head, request, verdict: Refusal(ERROR_REASON_LEDGER_BEHIND),
     b"SALE_ENDED": _rejection(REJECTION_REASON_SALE_ENDED),
     b"SALE_NOT_STARTED": _rejection(REJECTION_REASON_SALE_NOT_STARTED),
     b"SALE_PAUSED": _rejection(REJECTION_REASON_SALE_PAUSED),

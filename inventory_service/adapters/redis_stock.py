@@ -14,7 +14,6 @@ from inventory_service.adapters.commit_bytes import claim_of, sale_made, spent_c
 from inventory_service.adapters.redis_connections import Argument, OutcomeUnknown
 from inventory_service.adapters.redis_keys import sale_from_member, sale_keys, shard_keys
 from inventory_service.adapters.redis_replies import (
-    Answer,
     Head,
     answer_from_verdict,
     reservation_from_values,
@@ -26,10 +25,9 @@ from inventory_service.adapters.redis_scripts import RedisScripts, ShardRefused
 from inventory_service.domain.bodies import reserve_body, sale_body
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.shards import StoreUnreachable
-from inventory_service.domain.shelf import until_judged
 from inventory_service.domain.states import reservation_not_found
-from inventory_service.domain.stock import sale_id_reused, sale_not_found
-from inventory_service.domain.verdicts import Forgotten, Found, Granted, Refusal, SaleFound
+from inventory_service.domain.stock import sale_ends_too_early, sale_id_reused, sale_not_found, until_judged
+from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Refusal, SaleFound
 
 ALL_SALES = 1_000_000  # of one shard: more than there will be
 DUE_SALES = 16  # that one call of expire looks at
@@ -68,6 +66,8 @@ class RedisStock:
         head, verdict = reply
         if verdict[0] == b"ID_REUSED":
             return sale_id_reused(request.sale)
+        if verdict[0] == b"ENDS_TOO_EARLY":
+            return sale_ends_too_early()
         return sale_from_verdict(head, request.sale, verdict)
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Refusal:

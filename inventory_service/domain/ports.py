@@ -1,16 +1,19 @@
-"""What the entry points ask of the stores, as Protocols; fakes and adapters stand behind the same tests."""
+"""What the server, its batcher, the relay and the compensator ask of the stock and of what is past, as Protocols.
+
+The rule in memory (`shelf.py`) and the scripts stand behind the three of the stock, and behind the same tests.
+"""
 
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey
-from inventory_service.domain.verdicts import Forgotten, Found, Granted, Refusal, Rejected, Reservation, SaleFound
+from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Refusal, Reservation, SaleFound
 
 
 class Stock(Protocol):
     """The stock as one caller sees it. The busy three may answer with a Future, which is cheaper than a coroutine."""
 
-    def reserve(self, request: Reserve) -> Awaitable[Granted | Rejected | Refusal]: ...
+    def reserve(self, request: Reserve) -> Awaitable[Answer]: ...
 
     def confirm(self, request: Confirm) -> Awaitable[Granted | Refusal]: ...
 
@@ -26,7 +29,7 @@ class Stock(Protocol):
 class ShardStock(Protocol):
     """The stock of one shard, many requests a call, answered in their order: what the batcher drives."""
 
-    async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[Granted | Rejected | Refusal]: ...
+    async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[Answer]: ...
 
     async def settle_many(self, shard: int, requests: Sequence[Confirm | Release]) -> Sequence[Granted | Refusal]: ...
 

@@ -1,34 +1,12 @@
 """The stock in memory: the rule's own body, by which the scripts are judged, and the fake for everyone's tests."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
-
-from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND
+from collections.abc import Callable, Sequence
 
 from inventory_service.domain import stock
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.shard_book import Call, CommitBody, ShardBook
 from inventory_service.domain.states import HELD, reservation_not_found
-from inventory_service.domain.verdicts import Forgotten, Found, Granted, Refusal, Rejected, SaleFound
-
-Answer = Granted | Rejected | Refusal
-Request = TypeVar("Request")
-Verdict = TypeVar("Verdict")
-
-
-async def until_judged(
-    requests: Sequence[Request], judge: Callable[[Sequence[Request]], Awaitable[Sequence[Verdict | None]]]
-) -> list[Verdict]:
-    """Ask until each request has its answer, those that must come again in their old order: CALL_AGAIN ends here.
-
-    Each call that leaves something over takes back a hundred overdue holds, so this ends.
-    """
-    answers: dict[int, Verdict] = {}
-    while len(answers) < len(requests):
-        waiting = [at for at in range(len(requests)) if at not in answers]
-        verdicts = await judge([requests[at] for at in waiting])
-        answers.update((at, verdict) for at, verdict in zip(waiting, verdicts, strict=True) if verdict is not None)
-    return [answers[at] for at in range(len(requests))]
+from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Refusal, SaleFound
 
 
 class Shelf:
@@ -90,7 +68,7 @@ class Shelf:
             call.commit()
             return answers
 
-        return await until_judged(requests, judge)
+        return await stock.until_judged(requests, judge)
 
     async def settle_many(self, shard: int, requests: Sequence[Confirm | Release]) -> Sequence[Granted | Refusal]:
         """Confirm and release in order, each seeing the ones before it."""

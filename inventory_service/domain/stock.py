@@ -1,6 +1,7 @@
 """The rule: what each request comes to, in order of precedence. The reference for lua/, which the tests hold to it."""
 
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from holdfast.inventory.v1.error_reason_pb2 import (
     ERROR_REASON_ITEM_NOT_FOUND,
@@ -44,6 +45,7 @@ from inventory_service.domain.states import (
 from inventory_service.domain.verdicts import (
     Granted,
     Item,
+    Answer,
     Refusal,
     Rejected,
     Reservation,
@@ -54,7 +56,8 @@ from inventory_service.domain.verdicts import (
 
 CALL_AGAIN: Final = None  # not an answer: more holds are overdue than one call takes back
 
-Answer = Granted | Rejected | Refusal
+Request = TypeVar("Request")
+Verdict = TypeVar("Verdict")
 
 _WINDOW: Final[dict[int, int]] = {
     SALE_STATE_CLOSED: REJECTION_REASON_SALE_ENDED,
@@ -66,6 +69,21 @@ _WINDOW: Final[dict[int, int]] = {
 
 def sale_not_found(sale: SaleKey) -> Refusal:
     """Refuse what names a sale that is not there."""
+async def until_judged(
+    requests: Sequence[Request], judge: Callable[[Sequence[Request]], Awaitable[Sequence[Verdict | None]]]
+) -> list[Verdict]:
+    """Ask until each request has its answer, those that must come again in their old order: CALL_AGAIN ends here.
+
+    Each call that leaves something over takes back a hundred overdue holds, so this ends.
+    """
+    answers: dict[int, Verdict] = {}
+    while len(answers) < len(requests):
+        waiting = [at for at in range(len(requests)) if at not in answers]
+        verdicts = await judge([requests[at] for at in waiting])
+        answers.update((at, verdict) for at, verdict in zip(waiting, verdicts, strict=True) if verdict is not None)
+    return [answers[at] for at in range(len(requests))]
+
+
     return Refusal(ERROR_REASON_SALE_NOT_FOUND, {"sale_id": sale.sale_id})
 
 

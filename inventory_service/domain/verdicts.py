@@ -62,6 +62,9 @@ class Refusal(NamedTuple):
     reservation: Reservation | None = None  # for FAILED_PRECONDITION
 
 
+Answer = Granted | Rejected | Refusal  # what a Reserve comes to
+
+
 class Item(NamedTuple):
     """The stock of one item; `total` is the sum of the others today."""
 

@@ -43,15 +43,6 @@ class Window:
         """The last commit that need not be sent now."""
         return self._sent[-1].mark if self._sent else self.watermark
 
-    @property
-    def ahead(self) -> int:
-        """Commits that Kafka has confirmed and the ledger has not reported."""
-        return len(self._sent)
-
-    @property
-    def full(self) -> bool:
-        return self._bytes >= self._limit
-
     def fitting(self, commits: Sequence[Commit]) -> Sequence[Commit]:
         """The first of these commits, as many as there is room for; one always fits into an empty window."""
         room, count = self._limit - self._bytes, 0

@@ -2,62 +2,26 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from inventory_service.domain.agreement import (
     HELD,
     Difference,
-    ItemInLedger,
     JournalReader,
-    Letter,
-    Part,
     ReservationBooked,
     hold_differences,
     item_differences,
     reservation_differences,
     sum_differences,
 )
+from inventory_service.domain.book_ports import BooksInLedger, BooksInRedis, LedgerPicture
 from inventory_service.domain.requests import SaleKey, shard_of
 from inventory_service.domain.shard_ports import LedgerRows, Shards
-from inventory_service.domain.shards import Commit, Disagreement, Mark, ShardStatus, Unreachable
+from inventory_service.domain.shards import Disagreement, Mark, ShardStatus, Unreachable
 from inventory_service.entrypoints.layout import check_layout
 from inventory_service.entrypoints.patience import GrowingDelay
-
-
-class RedisBooks(Protocol):
-    """What Redis keeps."""
-
-    async def sales(self, shard: int) -> Sequence[SaleKey]: ...
-
-    async def part(self, shard: int, sale: SaleKey, cursor: int) -> Part: ...
-
-
-class Picture(Protocol):
-    """What the ledger holds of one shard at one moment."""
-
-    mark: Mark | None
-    hash: str
-
-    async def sales(self) -> Sequence[SaleKey]: ...
-
-    async def items(self, sale: SaleKey) -> Sequence[ItemInLedger]: ...
-
-    async def reservations(self, sale: SaleKey, ids: Sequence[str]) -> Mapping[str, ReservationBooked]: ...
-
-    async def letters(self, sale: SaleKey, ids: Sequence[str]) -> Sequence[Letter]: ...
-
-    async def holds(self, sale: SaleKey) -> int: ...
-
-    def commits(self) -> AsyncIterator[Commit]: ...
-
-
-class LedgerBooks(Protocol):
-    """Opens pictures of the ledger."""
-
-    def picture(self, shard: int) -> AbstractAsyncContextManager[Picture]: ...
 
 
 class Parts(NamedTuple):
@@ -65,8 +29,8 @@ class Parts(NamedTuple):
 
     shards: Shards
     rows: LedgerRows
-    redis: RedisBooks
-    ledger: LedgerBooks
+    redis: BooksInRedis
+    ledger: BooksInLedger
     say: Callable[[str], None]  # progress, for a person
     tell: Callable[[str], None]  # the result
 
@@ -137,7 +101,7 @@ async def _compare_when_equal(parts: Parts, shard: int, only: SaleKey | None, fi
         await delay.wait()
 
 
-def _check_comparable(status: ShardStatus, picture: Picture) -> None:
+def _check_comparable(status: ShardStatus, picture: LedgerPicture) -> None:
     if status.blank and picture.mark is None:
         raise CannotCompare(f"shard {status.shard} is not open: run `holdfast init` first")
     if picture.mark is None:
@@ -146,7 +110,7 @@ def _check_comparable(status: ShardStatus, picture: Picture) -> None:
         raise CannotCompare(f"shard {status.shard} is blank in Redis; the ledger stands at {_spelled(picture.mark)}")
 
 
-async def _compare(parts: Parts, shard: int, only: SaleKey | None, picture: Picture) -> Findings:
+async def _compare(parts: Parts, shard: int, only: SaleKey | None, picture: LedgerPicture) -> Findings:
     found = Findings(shards=1)
     in_ledger = await picture.sales()
     sales = {*in_ledger, *await parts.redis.sales(shard)}
@@ -159,7 +123,7 @@ async def _compare(parts: Parts, shard: int, only: SaleKey | None, picture: Pict
     return found
 
 
-async def _compare_sale(parts: Parts, shard: int, sale: SaleKey, picture: Picture, found: Findings) -> None:
+async def _compare_sale(parts: Parts, shard: int, sale: SaleKey, picture: LedgerPicture, found: Findings) -> None:
     seen: set[str] = set()
     held, cursor = 0, 0
     while True:
@@ -182,7 +146,7 @@ async def _compare_sale(parts: Parts, shard: int, sale: SaleKey, picture: Pictur
 
 
 async def _compare_reservations(
-    sale: SaleKey, kept: Sequence[ReservationBooked], picture: Picture, found: Findings
+    sale: SaleKey, kept: Sequence[ReservationBooked], picture: LedgerPicture, found: Findings
 ) -> int:
     """Compare some, and answer how many of them are holds that the ledger did not refuse."""
     ids = [reservation.reservation_id for reservation in kept]
@@ -192,7 +156,7 @@ async def _compare_reservations(
     return sum(reservation.state == HELD and reservation.made not in refused for reservation in kept)
 
 
-async def _check_journal(shard: int, picture: Picture, sales: Sequence[SaleKey], found: Findings) -> None:
+async def _check_journal(shard: int, picture: LedgerPicture, sales: Sequence[SaleKey], found: Findings) -> None:
     assert picture.mark is not None, "compared only where the ledger has a row"
     journal = JournalReader(shard)
     async for commit in picture.commits():

@@ -8,10 +8,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
+from inventory_service.domain.backlog import Backlog, RelayGauges
 from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
 from inventory_service.domain.shards import Commit, Disagreement, Mark, Report, ShardStatus
@@ -24,22 +25,6 @@ from inventory_service.entrypoints.upkeep import Upkeep
 WAIT_FOR_COMMITS_MS = 500
 WAIT_FOR_ROOM_S = 1.0
 WATCH_S = 0.5
-
-
-class Backlog(NamedTuple):
-    """What is under way of a shard, in commits and in the age of the oldest of them."""
-
-    serving: bool
-    outbox: int
-    unsent: int  # not confirmed by Kafka
-    unsent_s: float
-    unledgered_s: float  # not known to be in the ledger
-
-
-class RelayGauges(Protocol):
-    """Where a relay shows how far behind everything is."""
-
-    def show(self, shard: int, backlog: Backlog) -> None: ...
 
 
 class Parts(NamedTuple):
@@ -96,7 +81,6 @@ class ShardRelay:
     def __init__(self, shard: int, parts: Parts, options: Options) -> None:
         self._shard = shard
         self._parts = parts
-        self._options = options
         self.log = parts.log.bind(shard=shard)
         self._guard = Guard(
             shard,

@@ -10,7 +10,6 @@ from inventory_service.domain.shards import TopicPlan, Unreachable
 DAY_MS = 24 * 60 * 60 * 1000
 # Kafka must still hold what a ledger that was set back to a backup has to read again.
 RETENTION_MS = 7 * DAY_MS
-LARGEST_RECORD = 8 * 1024 * 1024
 
 
 async def run(admin: TopicAdmin, names: Sequence[str], shards: int, replication: int, log: FilteringBoundLogger) -> int:
@@ -36,7 +35,6 @@ def _plan(name: str, shards: int, replication: int) -> TopicPlan:
     """An acknowledged record is on two brokers at least, wherever there are three."""
     settings = {
         "retention.ms": str(RETENTION_MS),
-        "max.message.bytes": str(LARGEST_RECORD),
         "min.insync.replicas": "2" if replication >= 3 else "1",
     }
     return TopicPlan(name, shards, replication, settings)

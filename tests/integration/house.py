@@ -18,6 +18,7 @@ from inventory_service.adapters.redis_keys import shard_keys
 from inventory_service.adapters.redis_outbox import RedisOutbox
 from inventory_service.adapters.redis_scripts import Epochs, RedisScripts, load_script, script_from_text
 from inventory_service.adapters.redis_shards import RedisShards
+from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.requests import SaleKey
 from inventory_service.domain.shards import Mark, ShardStatus
 from inventory_service.entrypoints import init, relay
@@ -48,9 +49,9 @@ class NoStock:
 class Gauges:
     """Remembers what was last shown of each shard."""
 
-    shown: dict[int, relay.Backlog] = field(default_factory=dict)
+    shown: dict[int, Backlog] = field(default_factory=dict)
 
-    def show(self, shard: int, backlog: relay.Backlog) -> None:
+    def show(self, shard: int, backlog: Backlog) -> None:
         self.shown[shard] = backlog
 
 

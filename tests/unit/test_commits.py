@@ -1,7 +1,8 @@
-"""Runs of commits to Kafka records and back."""
+"""Runs of commits to Kafka records."""
 
-from inventory_service.adapters.commits import RECORD_BYTES, commits_from_record, runs_from_commits
+from inventory_service.adapters.commits import RECORD_BYTES, runs_from_commits
 from inventory_service.domain.shards import Commit, hash_of
+from tests.records import commits_from_record
 
 
 def chain(count: int, size: int = 100, epoch: int = 1, first: int = 1) -> list[Commit]:

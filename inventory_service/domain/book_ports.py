@@ -1,0 +1,42 @@
+"""What an audit asks of Redis and of the ledger, as Protocols; each may raise the `Unreachable` of its server."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from inventory_service.domain.agreement import ItemInLedger, Letter, Part, ReservationBooked
+from inventory_service.domain.requests import SaleKey
+from inventory_service.domain.shards import Commit, Mark
+
+
+class BooksInRedis(Protocol):
+    """What Redis keeps."""
+
+    async def sales(self, shard: int) -> Sequence[SaleKey]: ...
+
+    async def part(self, shard: int, sale: SaleKey, cursor: int) -> Part: ...
+
+
+class LedgerPicture(Protocol):
+    """What the ledger holds of one shard at one moment."""
+
+    mark: Mark | None
+    hash: str
+
+    async def sales(self) -> Sequence[SaleKey]: ...
+
+    async def items(self, sale: SaleKey) -> Sequence[ItemInLedger]: ...
+
+    async def reservations(self, sale: SaleKey, ids: Sequence[str]) -> Mapping[str, ReservationBooked]: ...
+
+    async def letters(self, sale: SaleKey, ids: Sequence[str]) -> Sequence[Letter]: ...
+
+    async def holds(self, sale: SaleKey) -> int: ...
+
+    def commits(self) -> AsyncIterator[Commit]: ...
+
+
+class BooksInLedger(Protocol):
+    """Opens pictures of the ledger."""
+
+    def picture(self, shard: int) -> AbstractAsyncContextManager[LedgerPicture]: ...
