@@ -70,7 +70,7 @@ class PersisterReading(Protocol):
         ...
 
     async def read_up_to(self, shard: int) -> int:
-        """The offset of the first record that is not acknowledged; 0 if none is."""
+        """The offset of the first record that is there and not acknowledged; the end if all are."""
         ...
 
 
@@ -103,4 +103,8 @@ class LedgerRows(Protocol):
 
     async def fence(self, shard: int, shards: int, epoch: int, hash: str) -> int | None:
         """Draw a new epoch, if the row still stands at `epoch` (0: is not there) and its hash is `hash`; else None."""
+        ...
+
+    async def thaw(self, row: LedgerRow) -> bool:
+        """Let the ledger take commits again, if its row still stands as it was read, frozen reason included."""
         ...

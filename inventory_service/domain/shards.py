@@ -154,6 +154,11 @@ class TopicPlan(NamedTuple):
     settings: Mapping[str, str]
 
 
+def follows(commit: Commit, row: LedgerRow) -> bool:
+    """Whether this is the very commit that comes next in the ledger's own chain."""
+    return commit.mark == Mark(row.epoch, row.seq + 1) and commit.hash == hash_of(row.hash, commit.payload)
+
+
 def check_shard_count(settings: int, found: int, where: str) -> None:
     """`Disagreement` if a server was laid out for another number of shards than the settings say; 0: not laid out."""
     if found not in (0, settings):

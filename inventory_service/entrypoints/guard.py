@@ -11,6 +11,7 @@ from inventory_service.entrypoints.patience import GrowingDelay
 from inventory_service.entrypoints.takeover import Ending, TakeOver
 
 LOOK_S = 0.5
+COMPARE_S = 10.0  # between two looks at the row of a shard that serves
 LONGEST_RETRY_S = 30.0
 
 
@@ -39,11 +40,14 @@ class Guard:
         self._foreign_claim = ("", 0.0)  # and when it was first seen
         self._retry = GrowingDelay(first_s=0.2, longest_s=LONGEST_RETRY_S)
         self._said = ""
+        self._next_comparison = monotonic()
 
     async def look(self) -> None:
         status = await self._store.status(self._shard)
         check_shard_count(self._shards, status.shards, "Redis")
         self._say(status)
+        if status.serving:
+            await self._compare_now_and_then()
         if status.serving or await self._mend(status):
             self._retry.reset()
             await asyncio.sleep(LOOK_S)
@@ -59,6 +63,12 @@ class Guard:
         stands = f"at commit {row.mark}" if row else "nowhere"
         reason = f"{LEDGER_WENT_BACK}: the ledger stands {stands}, and had reported commit {status.trimmed}"
         await self._store.freeze(self._shard, status.epoch, reason)
+
+    async def _compare_now_and_then(self) -> None:
+        """A ledger that was wiped or made anew reports nothing, so somebody has to look."""
+        if self._monotonic() >= self._next_comparison:
+            await self.look_for_a_restored_ledger()
+            self._next_comparison = self._monotonic() + COMPARE_S
 
     async def _mend(self, status: ShardStatus) -> bool:
         if status.blank:

@@ -5,13 +5,13 @@ compare-and-set on the ledger's row, and a shard is adopted only by whoever stil
 that was claimed.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
 from inventory_service.domain.shard_ports import LedgerRows, Outbox, PersisterReading, Shards
-from inventory_service.domain.shards import NEEDS_RESTORE, Claimed, LedgerRow, Mark, hash_of
-from inventory_service.entrypoints.patience import GrowingDelay
+from inventory_service.domain.shards import NEEDS_RESTORE, Claimed, LedgerRow, Mark, follows
+from inventory_service.entrypoints.drain import Drain
 
 
 class Ending(StrEnum):
@@ -21,6 +21,7 @@ class Ending(StrEnum):
     SERVING = "SERVING"  # somebody else was faster
     NEWER_EPOCH = "NEWER_EPOCH"  # Redis is of a newer epoch than the row that was read
     OVERTAKEN = "OVERTAKEN"  # another take-over claimed or fenced, or Redis restarted
+    LEDGER_REFUSES = "LEDGER_REFUSES"  # the ledger was asked once more, and still does not take what follows in Redis
     NEEDS_RESTORE = "NEEDS_RESTORE"  # Redis and the ledger differ: it would have to be rebuilt from the ledger
 
 
@@ -80,15 +81,8 @@ class TakeOver:
         return await self._store.claim(shard, self._tokens[shard], row.epoch, bool(row.frozen_reason))
 
     async def drain(self, claimed: Claimed) -> bool:
-        """Step 3: wait until the ledger has all that it can take; False as soon as the claim is gone.
-
-        Not only the claimed outbox: Kafka may hold commits that a Redis which fell back has forgotten, and a shard
-        adopted before the ledger has them would never learn of them.
-        """
-        if not await self._until(lambda: self._took_outbox(claimed), claimed):
-            return False
-        end = await self._reading.end(claimed.shard)
-        return await self._until(lambda: self._was_read(claimed.shard, end), claimed)
+        """Step 3: wait until the ledger has all that it can take; False as soon as the claim is gone."""
+        return await Drain(claimed, self._store, self._outbox, self._ledger, self._reading).wait()
 
     async def fence(self, claimed: Claimed, row: LedgerRow) -> int | None:
         """Step 4: draw a new epoch in the ledger, if its row is of the epoch that was read and agrees with Redis.
@@ -105,38 +99,16 @@ class TakeOver:
         row = await self.read_row(claimed.shard)
         if row.epoch != before.epoch or row.hash == claimed.hash:
             return Attempt(Ending.OVERTAKEN)
-        reason = f"{NEEDS_RESTORE}: {_difference(claimed, row)}"
+        ending, reason = Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {_difference(claimed, row)}"
+        if row.frozen_reason and await self._could_follow(row):
+            ending, reason = Ending.LEDGER_REFUSES, row.frozen_reason
         await self._store.freeze(claimed.shard, claimed.epoch, reason, claimed.token)
-        return Attempt(Ending.NEEDS_RESTORE, detail=reason)
+        return Attempt(ending, detail=reason)
 
-    async def _until(self, done: Callable[[], Awaitable[bool]], claimed: Claimed) -> bool:
-        """Ends when it is done, or by whoever takes the claim away; a ledger that is slow or away is waited for."""
-        delay = GrowingDelay(first_s=0.05, longest_s=1.0)
-        while await self._stands(claimed):
-            if await done():
-                return True
-            await delay.wait()
-        return False
-
-    async def _stands(self, claimed: Claimed) -> bool:
-        status = await self._store.status(claimed.shard)
-        return (status.claim, status.run_id) == (claimed.token, claimed.run_id)
-
-    async def _took_outbox(self, claimed: Claimed) -> bool:
-        """True if no commit of the claimed outbox can follow the ledger's row."""
-        row = await self.read_row(claimed.shard)
-        if row.frozen_reason or row.epoch != claimed.epoch or row.seq >= claimed.seq:
-            return True
-        following = await self._outbox.find(claimed.shard, Mark(row.epoch, row.seq + 1))
-        if following is not None:
-            return following.hash != hash_of(row.hash, following.payload)
-        # It is not there, or was trimmed since the row was read: then the ledger has moved.
-        return (await self.read_row(claimed.shard)).mark == row.mark
-
-    async def _was_read(self, shard: int, end: int) -> bool:
-        """True if the persisters have read up to `end`; what a frozen row cannot take need not be read."""
-        row = await self.read_row(shard)
-        return bool(row.frozen_reason) or await self._reading.read_up_to(shard) >= end
+    async def _could_follow(self, row: LedgerRow) -> bool:
+        """Whether Redis holds what the ledger would have to take next, so that nothing is lost."""
+        following = await self._outbox.find(row.shard, Mark(row.epoch, row.seq + 1))
+        return following is not None and follows(following, row)
 
 
 def _no_row(shard: int, shards: int) -> LedgerRow:
