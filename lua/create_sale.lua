@@ -7,6 +7,7 @@ ARGV   1 epoch  2 run_id  3 body, which tells a repeat from a reuse  4 title  5 
        10 bytes of the SaleMade but its start  then per item  sku, total
 Reply  {now, epoch, seq, settled epoch, settled seq, verdict}
        MADE / REPLAYED, sale  as `sale_reply` has it       ID_REUSED  this id, another body
+       ENDS_TOO_EARLY         at or before its start: nothing is made
 Keeps  available + held + sold = total for every item: all is available. ]]
 
 local FIRST_ITEM = 11
@@ -28,8 +29,7 @@ local function sale_event(settings)
   return field(0x12, field(0x12, ARGV[10] .. struct.pack('<BI8', 0x19, settings.start_ms)))
 end
 
-local function make(sale)
-  local settings = settings_from_arguments()
+local function make(sale, settings)
   for at = FIRST_ITEM, #ARGV, 2 do
     sale.items[ARGV[at]] = {available = tonumber(ARGV[at + 1]), held = 0, sold = 0}
     sale.changed_items[ARGV[at]] = true
@@ -43,6 +43,10 @@ end
 
 local sale = open_sale(shard, 1)
 load_settings(sale)
-if not sale.settings then return reply_of(shard, make(sale)) end
-if sale.settings.body ~= ARGV[3] then return reply_of(shard, {'ID_REUSED'}) end
-return reply_of(shard, sale_reply('REPLAYED', sale))
+if sale.settings then
+  local is_repeat = sale.settings.body == ARGV[3]
+  return reply_of(shard, is_repeat and sale_reply('REPLAYED', sale) or {'ID_REUSED'})
+end
+local settings = settings_from_arguments()
+if settings.end_ms >= 0 and settings.end_ms <= settings.start_ms then return reply_of(shard, {'ENDS_TOO_EARLY'}) end
+return reply_of(shard, make(sale, settings))

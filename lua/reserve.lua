@@ -9,7 +9,8 @@ Reply  {now, epoch, seq, settled epoch, settled seq, verdicts}, one verdict a re
        CALL_AGAIN         more holds of the sale are overdue than one call takes back; its later requests say so too
        REPLAYED, record   this id and body were seen         ENDED, record, seen  so they were; the claim has ended
        ID_REUSED          this id, another body              NO_SALE / NO_ITEM, sku
-       WITHOUT_HOLDS      a ttl asked of a sale without      SALE_ENDED / SALE_NOT_STARTED / SALE_PAUSED, seen, retry
+       WITHOUT_HOLDS      a ttl asked of a sale without      LEDGER_BEHIND  the outbox is full: nothing is taken or given
+       SALE_ENDED / SALE_NOT_STARTED / SALE_PAUSED, seen, retry
        SOLD_OUT / INSUFFICIENT_STOCK, seen, retry, then per short line  sku, asked, available, held
        BUYER_LIMIT, seen, retry, units that the buyer may still take
        HELD, index, expire   the units are the buyer's: set aside or, where expire is 0, sold
@@ -19,7 +20,7 @@ local FIRST, WIDTH = 4, 4 -- where requests begin in ARGV, and how many values e
 
 local shard, refusal = open_shard()
 if refusal then return refusal end
-if shard.seq - shard.trim_seq >= tonumber(ARGV[3]) then return {'SHARD', 'LEDGER_BEHIND', ''} end
+local is_full = shard.seq - shard.trim_seq >= tonumber(ARGV[3]) -- the outbox: what needs no commit is answered still
 
 local function read_requests()
   local requests, lines = {}, 0
@@ -148,6 +149,7 @@ local function judge(sale, request)
   local record = sale.records[request.id]
   return record and judge_known(record, request)
     or judge_names(sale, request)
+    or is_full and {'LEDGER_BEHIND'}
     or judge_window(sale.settings)
     or judge_stock(sale, request)
     or judge_limit(sale, request)

@@ -61,10 +61,8 @@ class Shelf:
         """Judge Reserves in order, each seeing the ones before it."""
 
         async def judge(some: Sequence[Reserve]) -> Sequence[Answer | None]:
-            if self._is_behind(shard):
-                return [Refusal(ERROR_REASON_LEDGER_BEHIND)] * len(some)
-            call = self._call(shard)
-            answers = [stock.reserve(call, request) for request in some]
+            call, is_behind = self._call(shard), self._is_behind(shard)
+            answers = [stock.reserve(call, request, is_behind) for request in some]
             call.commit()
             return answers
 

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from holdfast.inventory.v1.error_reason_pb2 import (
+    ERROR_REASON_FIELD_OUT_OF_BOUNDS,
     ERROR_REASON_ITEM_NOT_FOUND,
+    ERROR_REASON_LEDGER_BEHIND,
     ERROR_REASON_RESERVATION_ID_REUSED,
     ERROR_REASON_SALE_ID_REUSED,
     ERROR_REASON_SALE_NOT_FOUND,
@@ -43,9 +45,9 @@ from inventory_service.domain.states import (
     wrong_state,
 )
 from inventory_service.domain.verdicts import (
+    Answer,
     Granted,
     Item,
-    Answer,
     Refusal,
     Rejected,
     Reservation,
@@ -67,8 +69,6 @@ _WINDOW: Final[dict[int, int]] = {
 }
 
 
-def sale_not_found(sale: SaleKey) -> Refusal:
-    """Refuse what names a sale that is not there."""
 async def until_judged(
     requests: Sequence[Request], judge: Callable[[Sequence[Request]], Awaitable[Sequence[Verdict | None]]]
 ) -> list[Verdict]:
@@ -84,14 +84,19 @@ async def until_judged(
     return [answers[at] for at in range(len(requests))]
 
 
+def sale_not_found(sale: SaleKey) -> Refusal:
+    """Refuse what names a sale that is not there."""
     return Refusal(ERROR_REASON_SALE_NOT_FOUND, {"sale_id": sale.sale_id})
 
 
 # ---------------------------------------------------------------------------------------------------- Reserve
 
 
-def reserve(call: Call, request: Reserve) -> Answer | None:
-    """Judge one Reserve, the first that applies, and carry it out; CALL_AGAIN must never reach a caller."""
+def reserve(call: Call, request: Reserve, ledger_is_behind: bool = False) -> Answer | None:
+    """Judge one Reserve, the first that applies, and carry it out; CALL_AGAIN must never reach a caller.
+
+    While the ledger is behind nothing is taken back or granted, and what needs no commit is answered as ever.
+    """
     if call.must_wait(request.sale):
         return CALL_AGAIN
     sale = call.shard.sales.get(request.sale)
@@ -100,7 +105,8 @@ def reserve(call: Call, request: Reserve) -> Answer | None:
     known = sale.records.get(request.reservation_id)
     if known is not None:
         return _known(call, known, request)
-    return _names(sale, request) or _window(call, sale) or _units(call, sale, request)
+    behind = Refusal(ERROR_REASON_LEDGER_BEHIND) if ledger_is_behind else None
+    return _names(sale, request) or behind or _window(call, sale) or _units(call, sale, request)
 
 
 def _known(call: Call, record: Record, request: Reserve) -> Answer:
@@ -265,12 +271,14 @@ def compensate(call: Call, request: Compensate) -> bool:
 
 
 def create_sale(call: Call, request: CreateSale) -> SaleFound | Refusal:
-    """Make a sale, or say that it was made so before."""
+    """Make a sale, or say that it was made so before. Only its shard's clock can tell when one starts that starts now."""
     sale = call.shard.sales.get(request.sale)
     if sale is not None:
         reused = sale.body != sale_body(request)
         return sale_id_reused(request.sale) if reused else found_sale(call, sale, replayed=True)
     start_ms = call.now_ms if request.start_time_ms is None else request.start_time_ms
+    if request.end_time_ms is not None and request.end_time_ms <= start_ms:
+        return sale_ends_too_early()
     items = {sku: {"available": total, "held": 0, "sold": 0} for sku, total in request.items}
     made = SaleBook(request, sale_body(request), start_ms, call.next_position(), call.now_ms, items)
     call.shard.sales[request.sale] = made
@@ -281,6 +289,11 @@ def create_sale(call: Call, request: CreateSale) -> SaleFound | Refusal:
 def sale_id_reused(sale: SaleKey) -> Refusal:
     """Refuse the id of another sale."""
     return Refusal(ERROR_REASON_SALE_ID_REUSED, {"sale_id": sale.sale_id})
+
+
+def sale_ends_too_early() -> Refusal:
+    """Refuse a sale whose end does not come after its start."""
+    return Refusal(ERROR_REASON_FIELD_OUT_OF_BOUNDS)
 
 
 def found_sale(call: Call, book: SaleBook, replayed: bool = False) -> SaleFound:

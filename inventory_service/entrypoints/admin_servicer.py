@@ -10,8 +10,9 @@ from inventory_service.domain.ports import History, Stock
 from inventory_service.domain.verdicts import Refusal, SaleFound
 from inventory_service.entrypoints.answers import create_sale_response
 from inventory_service.entrypoints.endings import answered, asked
+from inventory_service.entrypoints.status import Refused
 from inventory_service.entrypoints.tenant import tenant_of
-from inventory_service.entrypoints.translate import buyer_to_block, create_sale_from_proto
+from inventory_service.entrypoints.translate import ENDS_TOO_EARLY, buyer_to_block, create_sale_from_proto
 
 
 class AdminServicer(InventoryAdminServiceServicer):
@@ -29,6 +30,8 @@ class AdminServicer(InventoryAdminServiceServicer):
         """Make a sale, unless its id belonged to one that has left Redis."""
         command = create_sale_from_proto(request, tenant_of(context))
         made = await self._create(command)
+        if isinstance(made, Refusal) and made.reason == reasons.ERROR_REASON_FIELD_OUT_OF_BOUNDS:
+            raise Refused(made, [ENDS_TOO_EARLY])  # it starts when the shard makes it, so only the shard could tell
         return create_sale_response(answered(made, command.sale))
 
     async def BlockBuyer(

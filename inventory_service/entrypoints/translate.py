@@ -13,6 +13,7 @@ from inventory_service.entrypoints.fields import (
     refuse_unbuilt,
     refuse_unknown_fields,
 )
+from inventory_service.entrypoints.status import Violation
 
 LEAST_HOLD_TTL_MS = 1000
 DEFAULT_SALE_HOLD_TTL_MS = 600_000
@@ -21,6 +22,7 @@ LONGEST_HOLD_TTL_MS = 10**13  # three centuries; Lua spells numbers from 10^14 o
 LONGEST_TEXT = 256
 LONGEST_TITLE = 200
 MOST_UNITS_A_BUYER = 2**53  # Lua's numbers are exact up to here
+ENDS_TOO_EARLY = Violation("sale.end_time", "must be after start_time")
 
 
 def reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reserve:
@@ -107,7 +109,7 @@ def _window(sale: Sale, fields: Fields) -> tuple[int | None, int | None]:
     start_ms = fields.moment_ms("sale.start_time", sale.start_time) if sale.HasField("start_time") else None
     end_ms = fields.moment_ms("sale.end_time", sale.end_time) if sale.HasField("end_time") else None
     if start_ms is not None and end_ms is not None and end_ms <= start_ms:
-        fields.bad("sale.end_time", "must be after start_time")
+        fields.bad(*ENDS_TOO_EARLY)
     return start_ms, end_ms
 
 

@@ -79,6 +79,29 @@ async def test_another_body_under_the_same_id_is_refused(body: Body, other: dict
     assert await body.contents() == kept
 
 
+@pytest.mark.parametrize(("start_ms", "end_ms"), [(None, -1), (None, 0), (1, 1)])
+async def test_a_sale_that_ends_before_it_starts_is_not_made(body: Body, start_ms: int | None, end_ms: int) -> None:
+    """One that starts now starts by its shard's clock, so that only the shard can tell; its id stays free."""
+    kept = await body.contents()
+    start = None if start_ms is None else FIRST_MOMENT_MS + start_ms
+
+    answer = await body.stock.create_sale(create(start_time_ms=start, end_time_ms=FIRST_MOMENT_MS + end_ms))
+
+    assert answer == Refusal(ErrorReason.ERROR_REASON_FIELD_OUT_OF_BOUNDS)
+    assert await body.contents() == kept
+    await made(body, create(end_time_ms=FIRST_MOMENT_MS + 1))
+
+
+async def test_making_an_ended_sale_again_is_a_repeat(body: Body) -> None:
+    """It ended after it began, whenever it is asked for again."""
+    await made(body, create(end_time_ms=FIRST_MOMENT_MS + 1))
+    await body.tick(1000)
+
+    again = await made(body, create(end_time_ms=FIRST_MOMENT_MS + 1))
+
+    assert again.replayed
+
+
 async def test_a_sales_state_follows_the_clock(body: Body) -> None:
     """Nobody has to open or end it."""
     await made(body, create(start_time_ms=FIRST_MOMENT_MS + 1, end_time_ms=FIRST_MOMENT_MS + 2))

@@ -34,7 +34,7 @@ async def test_the_limit_counts_what_is_held_and_sold_and_not_what_came_back(bod
 
 
 async def test_a_buyers_overdue_holds_do_not_count(body: Body) -> None:
-    """No false "limit": they are taken back in the same call."""
+    """Promise 6, no false "limit": they are taken back in the same call."""
     await body.stock.create_sale(create(buyer_limit=1, hold_ttl_ms=1000))
     await granted(body, reserve("r-1"))
 
@@ -49,7 +49,7 @@ async def test_a_buyers_overdue_holds_do_not_count(body: Body) -> None:
 
 
 async def test_overdue_holds_are_taken_back_before_sold_out(body: Body) -> None:
-    """No false "sold out"; the commit tells the expiry first."""
+    """Promise 6, no false "sold out"; the commit tells the expiry first."""
     await body.stock.create_sale(create(items={"lamp": 1}, hold_ttl_ms=1000))
     await granted(body, reserve("r-1"))
 
@@ -89,7 +89,7 @@ async def test_an_answer_names_the_commit_that_it_has_seen(body: Body) -> None:
 
 
 async def test_more_overdue_holds_than_one_call_takes_back_are_never_sold_out(body: Body) -> None:
-    """250 lamps, all in overdue holds: a request for all of them takes three calls and gets them."""
+    """Promise 6: 250 lamps, all in overdue holds: a request for all of them takes three calls and gets them."""
     await body.stock.create_sale(create(items={"lamp": 250}, hold_ttl_ms=1000))
     for start in range(0, 250, 125):
         await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(start, start + 125)])
@@ -117,6 +117,33 @@ async def test_a_request_that_comes_again_is_not_overtaken(body: Body) -> None:
 
 
 # --------------------------------------------------------------------------------------------- the outbox's limit
+
+
+async def test_known_ids_are_answered_while_the_ledger_is_far_behind(body: Body) -> None:
+    """A caller in doubt still hears what became of its order; nothing is taken back or granted for the others."""
+    await body.stock.create_sale(create(items={"lamp": 2}))
+    await body.stock.reserve(reserve("held"))
+    await body.stock.reserve(reserve("overdue", ttl_ms=1000))
+    for number in range(997):
+        await body.stock.release(release(f"spent-{number}", spend_id=True))
+    await body.tick(1000)
+    kept = await body.contents()
+
+    answers = await body.stock.reserve_many(
+        0,
+        [
+            reserve("held"),
+            reserve("overdue", ttl_ms=1000),
+            reserve("held", lamp=2),
+            reserve("new", sofa=1),
+            reserve("new"),
+            reserve("spent-1"),
+        ],
+    )
+
+    said = ["REPLAYED", "RESERVATION_ENDED", "RESERVATION_ID_REUSED", "ITEM_NOT_FOUND", "LEDGER_BEHIND"]
+    assert [reason_of(answer) for answer in answers] == [*said, "RESERVATION_ENDED"]
+    assert await body.contents() == kept
 
 
 async def test_reserve_stops_and_settling_goes_on_when_the_ledger_is_far_behind(body: Body) -> None:

@@ -166,6 +166,14 @@ async def test_every_bad_field_is_named(caller: Caller) -> None:
     assert (heard.fields, heard.metadata) == (fields, {"violations": "5"})
 
 
+async def test_a_sale_that_starts_now_and_has_ended_is_refused_by_its_field(caller: Caller) -> None:
+    """As one whose start was given is: a sale that could never sell is a slip."""
+    heard = await refusal(caller.create_sale(end_time={"seconds": 1}))
+
+    assert (heard.code, heard.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_OUT_OF_BOUNDS")
+    assert (heard.fields, heard.metadata["violations"]) == (["sale.end_time"], "1")
+
+
 async def test_hundreds_of_bad_fields_still_fit_a_status(caller: Caller) -> None:
     """Trailers end at 8 KiB; what passes them becomes another status, at random."""
     items = [Item(sku="/", total=-1) for _ in range(300)]
