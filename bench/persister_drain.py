@@ -29,9 +29,9 @@ from holdfast.inventory.v1.sale_pb2 import Item, Sale
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
 
-from order_persister.agent import COMMITS_TOPIC
-from order_persister.migrator import migrate
-from order_persister.tell import FACTS_TOPIC
+from order_persister.kafka.agent import COMMITS_TOPIC
+from order_persister.kafka.tell import FACTS_TOPIC
+from order_persister.ledger.migrator import migrate
 
 HELD = ReservationState.RESERVATION_STATE_HELD
 CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED

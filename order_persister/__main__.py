@@ -11,16 +11,16 @@ import faust
 import structlog
 import uvloop
 
-from order_persister.agent import COMMITS_TOPIC, build_app, start
-from order_persister.kafka import partitions_of
+from order_persister.kafka.agent import COMMITS_TOPIC, build_app, start
+from order_persister.kafka.producer import partitions_of
+from order_persister.ledger.migrator import migrate
+from order_persister.ledger.postgres import Database, judged
+from order_persister.ledger.queries import load_queries
+from order_persister.ledger.untold import Untold
 from order_persister.logs import configure_logging
 from order_persister.metrics import new_registry, serve_metrics, waits_counter
-from order_persister.migrator import migrate
 from order_persister.patience import Passing, Patience
-from order_persister.postgres import Database, judged
-from order_persister.queries import load_queries
 from order_persister.settings import BadSettings, Settings, list_settings, read_settings
-from order_persister.untold import Untold
 
 SURPRISE = 1
 BAD_SETTINGS = 2

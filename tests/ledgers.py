@@ -2,11 +2,11 @@
 
 from prometheus_client import CollectorRegistry
 
-from order_persister.ledger import Ledger
+from order_persister.ledger.apply import Ledger
+from order_persister.ledger.postgres import Database
+from order_persister.ledger.queries import load_queries
 from order_persister.metrics import LedgerMetrics, waits_counter
 from order_persister.patience import Patience
-from order_persister.postgres import Database
-from order_persister.queries import load_queries
 
 
 def ledger_in(database: Database, registry: CollectorRegistry | None = None) -> Ledger:

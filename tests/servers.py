@@ -13,7 +13,7 @@ from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.valkey import Valkey
 from redis.asyncio import Redis
 
-from order_persister.migrator import migrate
+from order_persister.ledger.migrator import migrate
 
 TEMPLATE = "holdfast_migrated"
 CONNECT_S = 10.0

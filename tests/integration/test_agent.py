@@ -13,8 +13,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress, ReservationFact
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
-from order_persister.agent import COMMITS_TOPIC
-from order_persister.tell import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
+from order_persister.kafka.agent import COMMITS_TOPIC
+from order_persister.kafka.tell import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
 from tests.books import disagreements
 from tests.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
 from tests.integration.persister_process import StartPersister, persisters

@@ -15,8 +15,8 @@ from inventory_service.domain.requests import Confirm, CreateSale, Line, Release
 from inventory_service.domain.shards import Mark
 from inventory_service.domain.verdicts import Granted, Refusal
 from inventory_service.entrypoints import audit
-from order_persister.chain import Record
-from order_persister.postgres import Database
+from order_persister.ledger.postgres import Database
+from order_persister.rule.chain import Record
 from tests.integration.house import SHARDS, House
 from tests.ledgers import ledger_in
 from tests.servers import connected

@@ -9,10 +9,11 @@ import pytest
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event
 from prometheus_client import CollectorRegistry
 
-from order_persister.chain import Record
-from order_persister.ledger import Ledger, Outcome
-from order_persister.migrator import migrate
-from order_persister.postgres import Database
+from order_persister.ledger.apply import Ledger
+from order_persister.ledger.migrator import migrate
+from order_persister.ledger.postgres import Database
+from order_persister.rule.chain import Record
+from order_persister.rule.shards import Outcome
 from tests.books import disagreements
 from tests.commits import (
     COMPENSATED,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from order_persister.agent import COMMITS_TOPIC
+from order_persister.kafka.agent import COMMITS_TOPIC
 from tests.commits import FakeShard
 from tests.integration.persister_process import StartPersister, persisters
 from tests.servers import StartBroker, StartPostgres, connected, migrate

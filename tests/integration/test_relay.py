@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
 from inventory_service.domain.shards import Mark, Report
-from order_persister.migrator import migrate
+from order_persister.ledger.migrator import migrate
 from tests.integration.house import House
 from tests.integration.persister_double import tell
 from tests.servers import StartBroker, StartPostgres, StartValkey, connected

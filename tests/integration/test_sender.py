@@ -10,10 +10,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
 
-from order_persister.kafka import Sender
+from order_persister.kafka.producer import Sender
+from order_persister.kafka.tell import FACTS_TOPIC, Message
 from order_persister.metrics import waits_counter
 from order_persister.patience import Patience
-from order_persister.tell import FACTS_TOPIC, Message
 from tests.ledgers import waits
 from tests.servers import StartBroker
 from tests.waiting import eventually

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, ReservationChange
 
-from order_persister.chain import Plan, Record, Sent, Watermark, behind, deliveries, plan, reaches_past
+from order_persister.rule.chain import Plan, Record, Sent, Watermark, behind, deliveries, plan, reaches_past
 from tests.commits import HELD, FakeShard, Made, record
 
 EMPTY = Watermark(1, 0, "")

@@ -10,9 +10,9 @@ from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_persister.chain import Taken
-from order_persister.facts import JournalCommit, RefusedAt, facts_from
-from order_persister.fold import (
+from order_persister.rule.chain import Taken
+from order_persister.rule.facts import JournalCommit, RefusedAt, facts_from
+from order_persister.rule.fold import (
     BEFORE,
     Created,
     Entry,
@@ -28,8 +28,8 @@ from order_persister.fold import (
     orders_from,
     sales_from,
 )
-from order_persister.refusals import refused_without_trying, reused
-from order_persister.rows import ReservationRow, final_rows, lines_of
+from order_persister.rule.refusals import refused_without_trying, reused
+from order_persister.rule.rows import ReservationRow, final_rows, lines_of
 from tests.commits import COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETURNED, SALE, TENANT, FakeShard, Made
 
 BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from order_persister.fold import BEFORE, Created, Refusal, orders_from
-from order_persister.refusals import (
+from order_persister.rule.fold import BEFORE, Created, Refusal, orders_from
+from order_persister.rule.refusals import (
     BLOCKED,
     REUSED,
     VIOLATED,

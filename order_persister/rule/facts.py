@@ -8,7 +8,7 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody, ReservationChange
 from holdfast.inventory.v1.events_pb2 import ReservationFact
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, Position, Reservation
 
-from order_persister.fold import CONFIRMED, RETURNED, Created
+from order_persister.rule.fold import CONFIRMED, RETURNED, Created
 
 RECORDED = LedgerState.LEDGER_STATE_RECORDED
 REFUSED = LedgerState.LEDGER_STATE_REFUSED

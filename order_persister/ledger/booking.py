@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 
-from order_persister.chain import Taken
-from order_persister.fold import (
+from order_persister.ledger.postgres import Row, Transaction
+from order_persister.ledger.queries import Queries
+from order_persister.rule.chain import Taken
+from order_persister.rule.fold import (
     BEFORE,
     Created,
     Letter,
@@ -22,10 +24,8 @@ from order_persister.fold import (
     orders_from,
     sales_from,
 )
-from order_persister.postgres import Row, Transaction
-from order_persister.queries import Queries
-from order_persister.refusals import Broken, blame, blockable, refused_without_trying, reused, sift
-from order_persister.rows import ReservationRow, Rows, columns, final_rows, lines_of, moves_lines
+from order_persister.rule.refusals import Broken, blame, blockable, refused_without_trying, reused, sift
+from order_persister.rule.rows import ReservationRow, Rows, columns, final_rows, lines_of, moves_lines
 
 ACCOUNTS = ("available", "held", "sold", "refused")
 

@@ -8,13 +8,13 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody
 from holdfast.inventory.v1.events_pb2 import Compensation
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, Position
 
-from order_persister.facts import Fact, JournalCommit, RefusedAt, created_in, facts_from
-from order_persister.fold import Created
-from order_persister.ledger import ShardRow
+from order_persister.ledger.postgres import Database, Row, Transaction
+from order_persister.ledger.queries import Queries
 from order_persister.patience import Patience
-from order_persister.postgres import Database, Row, Transaction
-from order_persister.queries import Queries
-from order_persister.rows import columns
+from order_persister.rule.facts import Fact, JournalCommit, RefusedAt, created_in, facts_from
+from order_persister.rule.fold import Created
+from order_persister.rule.rows import columns
+from order_persister.rule.shards import ShardRow
 
 COMMITS_AT_ONCE = 64
 COMPENSATIONS_AT_ONCE = 200

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from holdfast.inventory.v1.commit_pb2 import Claim, ReservationChange, SaleMade
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, ReservationState
 
-from order_persister.chain import Taken
+from order_persister.rule.chain import Taken
 
 UNMADE = ReservationState.RESERVATION_STATE_UNSPECIFIED
 HELD = ReservationState.RESERVATION_STATE_HELD

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 
-from order_persister.fold import LIVE, Created, Order, Refusal, first_confirm
+from order_persister.rule.fold import LIVE, Created, Order, Refusal, first_confirm
 
 BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
 REUSED = CompensationReason.COMPENSATION_REASON_ID_REUSED

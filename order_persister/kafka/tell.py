@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
-from order_persister.facts import Fact
-from order_persister.ledger import Outcome, ShardRow
+from order_persister.ledger.untold import Untold
 from order_persister.metrics import TellMetrics
-from order_persister.untold import Untold
+from order_persister.rule.facts import Fact
+from order_persister.rule.shards import Outcome, ShardRow
 
 PROGRESS_TOPIC = "holdfast.ledger-progress.v1"
 COMPENSATIONS_TOPIC = "holdfast.compensations.v1"

@@ -4,7 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from order_persister.fold import CONFIRMED, LIVE, REASON_NAMES, RETURNED, STATE_NAMES, Created, Order, Refusal, Refusals
+from order_persister.rule.fold import (
+    CONFIRMED,
+    LIVE,
+    REASON_NAMES,
+    RETURNED,
+    STATE_NAMES,
+    Created,
+    Order,
+    Refusal,
+    Refusals,
+)
 
 RECORDED = "RECORDED"
 REFUSED = "REFUSED"

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import asyncpg
 
 from order_persister.patience import Passing
-from order_persister.refusals import Broken, Trouble, trouble
+from order_persister.rule.refusals import Broken, Trouble, trouble
 
 POOL_SIZE = 8
 CONNECT_S = 5.0

@@ -9,8 +9,8 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from order_persister.kafka.tell import BATCH_BYTES, Message
 from order_persister.patience import Passing, Patience
-from order_persister.tell import BATCH_BYTES, Message
 
 ANSWER_MS = 10_000
 

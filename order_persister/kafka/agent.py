@@ -13,16 +13,16 @@ from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, EventT
 from prometheus_client import CollectorRegistry
 
-from order_persister.chain import Record
-from order_persister.kafka import Sender
-from order_persister.ledger import Ledger
+from order_persister.kafka.producer import Sender
+from order_persister.kafka.tell import Teller
+from order_persister.ledger.apply import Ledger
+from order_persister.ledger.postgres import Database
+from order_persister.ledger.queries import load_queries
+from order_persister.ledger.untold import Untold
 from order_persister.metrics import LedgerMetrics, TellMetrics
 from order_persister.patience import Patience
-from order_persister.postgres import Database
-from order_persister.queries import load_queries
+from order_persister.rule.chain import Record
 from order_persister.settings import Settings
-from order_persister.tell import Teller
-from order_persister.untold import Untold
 
 COMMITS_TOPIC = "holdfast.commits.v1"
 GROUP = "holdfast-persister"

@@ -12,8 +12,12 @@ from typing import NamedTuple
 
 import structlog
 
-from order_persister.booking import Booking, Contradiction
-from order_persister.chain import (
+from order_persister.ledger.booking import Booking, Contradiction
+from order_persister.ledger.postgres import Database, Transaction
+from order_persister.ledger.queries import Queries
+from order_persister.metrics import LedgerMetrics
+from order_persister.patience import Patience
+from order_persister.rule.chain import (
     Delivery,
     Junk,
     Plan,
@@ -26,38 +30,14 @@ from order_persister.chain import (
     plan,
     reaches_past,
 )
-from order_persister.fold import Letter
-from order_persister.metrics import LedgerMetrics
-from order_persister.patience import Patience
-from order_persister.postgres import Database, Transaction
-from order_persister.queries import Queries
-from order_persister.rows import columns
+from order_persister.rule.fold import Letter
+from order_persister.rule.rows import columns
+from order_persister.rule.shards import Outcome, ShardRow
 
 # What one transaction takes: large enough that its fixed cost does not show, small enough to be done in a blink.
 TRANSACTION_BYTES = 512 * 1024
 
 log = structlog.get_logger()
-
-
-class ShardRow(NamedTuple):
-    """What the ledger holds of a shard; the fields are the columns of `lock_row`."""
-
-    epoch: int
-    seq: int
-    hash: str
-    settled_epoch: int
-    settled_seq: int
-    facts_epoch: int
-    facts_seq: int
-    frozen_reason: str  # empty: not frozen
-
-
-class Outcome(NamedTuple):
-    """Where a shard stands after a batch, and from where its relay is asked to send again (0: nowhere)."""
-
-    shard: int
-    row: ShardRow
-    resend_from_seq: int = 0
 
 
 class Applied(NamedTuple):

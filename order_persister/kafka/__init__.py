@@ -1,0 +1,1 @@
+"""What the persister hears and says on Kafka."""

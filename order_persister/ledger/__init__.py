@@ -1,0 +1,1 @@
+"""What the persister does in PostgreSQL: reads and writes the books, each commit once."""

@@ -1,0 +1,1 @@
+"""What the persister decides, without I/O: which commits follow, what they come to, and who is refused."""
