@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Line, Position, Release, Reserve, SaleKey
 from inventory_service.domain.states import HELD
+from inventory_service.domain.verdicts import SaleFound
 from tests.contract.bodies import FIRST_MOMENT_MS, ScriptsBody, ShelfBody, WholeStock
 from tests.contract.ledger import assert_books_add_up
 from tests.servers import flush
@@ -65,6 +66,7 @@ class Histories(RuleBasedStateMachine):
     @initialize(request=creates)
     def open_shard(self, request: CreateSale) -> None:
         self.runner.run(flush(self.url))
+        self.totals: dict[tuple[SaleKey, str], int] = {}  # of the sales as they were made
         self.shelf = ShelfBody(OUTBOX_LIMIT)
         self.scripts = ScriptsBody(self.url, OUTBOX_LIMIT)
         self.runner.run(self.scripts.open_shard())
@@ -126,9 +128,13 @@ class Histories(RuleBasedStateMachine):
         self.ask_both(lambda stock: stock.find_reservation(sale, name))
 
     @invariant()
-    def sales_stand_alike(self) -> None:
+    def sales_stand_alike_and_add_up(self) -> None:
         for sale in SALES:
-            self.ask_both(lambda stock, sale=sale: stock.find_sale(sale))  # type: ignore[misc]
+            found = self.ask_both(lambda stock, sale=sale: stock.find_sale(sale))  # type: ignore[misc]
+            for item in found.sale.items if isinstance(found, SaleFound) else ():
+                assert min(item.available, item.held, item.sold) >= 0
+                made_with = self.totals.setdefault((sale, item.sku), item.total)
+                assert item.available + item.held + item.sold == made_with
 
     def teardown(self) -> None:
         if not hasattr(self, "scripts"):
@@ -150,7 +156,11 @@ class Histories(RuleBasedStateMachine):
 
 @pytest.mark.timeout(400)  # passing takes seconds; a failure is first made as short as it can be
 def test_both_bodies_live_the_same_histories(shared_valkey: str) -> None:
-    """One rule, two bodies: whatever is asked, in whatever order, nobody could tell which one answered."""
+    """One rule, two bodies: whatever is asked, in whatever order, nobody could tell which one answered.
+
+    Promise 1: after each step, what is available, held and sold of an item comes to the total that its sale was made
+    with, and none of them is below zero.
+    """
     with asyncio.Runner() as runner:
         machine = type("Machine", (Histories,), {"runner": runner, "url": shared_valkey, "TestCase": None})
         run_state_machine_as_test(

@@ -95,7 +95,7 @@ def word_for(answer: object) -> str:
 
 @pytest.mark.parametrize(("state", "move", "cell"), cells())
 async def test_a_move_comes_to_what_the_table_says(body: Body, state: str, move: str, cell: str) -> None:
-    """Every reservation ends once; a move that changes nothing writes nothing."""
+    """Promise 3: every reservation ends once; a move that changes nothing writes nothing."""
     created = await bring_to(body, state)
     state_before, kept_before, told_before = await state_of(body), await body.contents(), len(await body.commits())
 

@@ -50,7 +50,7 @@ async def buyers_come(shop: Shop, sale: str) -> int:
 
 
 async def test_a_unit_that_redis_made_up_is_found_and_named(shop: Shop) -> None:
-    """One unit too many is one buyer too many."""
+    """Promise 4: one unit too many is one buyer too many."""
     sale = await sale_of_one_shade(shop)
 
     async with tampered_in_redis(shop, sale, "shade", "6 0 0"):

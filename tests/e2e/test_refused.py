@@ -102,7 +102,7 @@ async def expire(shop: Shop, sale: str) -> None:
 async def test_a_poison_order_that_moved_on_before_the_ledger_saw_it(
     shop: Shop, move_on: Callable[[Shop, str], Awaitable[None]], state: str
 ) -> None:
-    """Its units come back once: by its own end if it has one, else by the compensation."""
+    """Promise 3: its units come back once, by its own end if it has one, else by the compensation."""
     sale = await shop.open_sale(hold_ttl=BRIEF if move_on is expire else USUAL)
 
     async with shop.ledger.forbidding(NO_POISON):

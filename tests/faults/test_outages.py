@@ -63,7 +63,7 @@ async def test_a_broker_wiped_in_mid_sale_loses_nothing(shared: World) -> None:
 
 
 async def test_a_broker_killed_in_mid_sale_loses_nothing(shared: World) -> None:
-    """Promise 2: the new broker knows nothing, and every commit that the ledger lacks is still in Redis."""
+    """Promises 2 and 5: the new broker knows nothing, and every commit that the ledger lacks is still in Redis."""
     crowd = Crowd(shared.client, await shared.open_sale(PLENTY))
     shard = shard_of(crowd.sale_id)
 

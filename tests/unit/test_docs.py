@@ -15,6 +15,7 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 PACKAGES = ["inventory_service", "order_persister"]
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 METRICS = OPERATIONS.partition("## Metrics")[2].partition("\n## ")[0]
 
 
@@ -41,12 +42,20 @@ def test_there_are_seven_promises():
 
 @pytest.mark.parametrize("promise", promises(), ids=lambda row: row.split("**")[1] if "**" in row else row)
 def test_a_promise_is_held_by_tests_that_exist(promise: str):
-    """Each promise names its tests, and each of these is where the link leads."""
+    """Each promise names its tests; each of these is where the link leads, and names the promise itself."""
+    number = re.match(r"\| (\d)", promise)[1]
     holders = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", promise)
 
     assert holders
     for test, file in holders:
-        assert re.search(rf"def {test}\(", (ROOT / file).read_text()), f"{test} is not in {file}"
+        said = docstrings(ROOT / file).get(test, f"{test} is not in {file}")
+        assert re.search(rf"Promises? [\d, and]*{number}", said), f"{test}: {said}"
+
+
+def docstrings(file: Path) -> dict[str, str]:
+    """What each function of a file says of itself."""
+    functions = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, Function)]
+    return {node.name: ast.get_docstring(node) or "" for node in functions}
 
 
 def test_the_readmes_example_calls_what_the_client_has():
