@@ -38,11 +38,19 @@ class ScriptFailed(Exception):
 
 @cache
 def load_script(name: str) -> Script:
-    """Read `lua/<name>.lua` and put the prelude behind its first line, which must be the `#!lua` one."""
-    folder = files("inventory_service") / "lua"
-    first, _, rest = (folder / f"{name}.lua").read_text().partition("\n")
-    assert first.startswith("#!lua"), f"{name}.lua does not begin with #!lua"
-    return script_from_text(name, f"{first}\n{(folder / 'prelude.lua').read_text()}\n{rest}")
+    """Read `lua/<name>.lua`, prelude and all."""
+    return script_from_text(name, with_prelude(_read(name)))
+
+
+def with_prelude(text: str) -> str:
+    """Put the prelude behind a script's first line, which must be the `#!lua` one."""
+    first, _, rest = text.partition("\n")
+    assert first.startswith("#!lua"), f"a script does not begin with #!lua: {first}"
+    return f"{first}\n{_read('prelude')}\n{rest}"
+
+
+def _read(name: str) -> str:
+    return (files("inventory_service") / "lua" / f"{name}.lua").read_text()
 
 
 def script_from_text(name: str, text: str) -> Script:

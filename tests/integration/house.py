@@ -16,7 +16,7 @@ from inventory_service.adapters.ledger import Ledger
 from inventory_service.adapters.redis_connections import RedisConnections
 from inventory_service.adapters.redis_keys import shard_keys
 from inventory_service.adapters.redis_outbox import RedisOutbox
-from inventory_service.adapters.redis_scripts import Epochs, RedisScripts, load_script, script_from_text
+from inventory_service.adapters.redis_scripts import Epochs, RedisScripts, with_prelude
 from inventory_service.adapters.redis_shards import RedisShards
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.requests import SaleKey
@@ -26,7 +26,7 @@ from inventory_service.entrypoints.takeover import TakeOver
 from tests.integration.persister_double import PersisterDouble
 
 SHARDS = 2
-COMMIT = """
+COMMIT = """#!lua
 local shard, refusal = open_shard()
 if refusal then return refusal end
 tell(shard, ARGV[3])
@@ -47,12 +47,14 @@ class NoStock:
 
 @dataclass
 class Gauges:
-    """Remembers what was last shown of each shard."""
+    """Remembers what was last shown of each shard, and how often anything was."""
 
     shown: dict[int, Backlog] = field(default_factory=dict)
+    times: int = 0
 
     def show(self, shard: int, backlog: Backlog) -> None:
         self.shown[shard] = backlog
+        self.times += 1
 
 
 class House:
@@ -81,12 +83,9 @@ class House:
 
     async def commit(self, shard: int = 0, count: int = 1) -> Mark:
         """Make commits, one sale each, as a script of the service would."""
-        script = load_script("claim")
-        prelude_end = script.text.index("--[[ claim.lua")
-        text = script.text[:prelude_end] + COMMIT
-        made = Mark(0, 0)
+        made, text = Mark(0, 0), with_prelude(COMMIT)
         for _ in range(count):
-            made = Mark(*await self._run(script_from_text("commit", text).text, shard, self._event()))
+            made = Mark(*await self._run(text, shard, self._event()))
         return made
 
     async def _run(self, text: str, shard: int, event: bytes) -> list[int]:

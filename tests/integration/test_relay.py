@@ -3,13 +3,16 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
-from inventory_service.domain.shards import Mark, Report
+from inventory_service.adapters import kafka
+from inventory_service.domain.shards import Commit, Mark, Report
+from inventory_service.entrypoints import guard
 from order_persister.ledger.migrator import migrate
 from tests.integration.house import House
 from tests.integration.persister_double import tell
+from tests.records import commits_from_record
 from tests.servers import StartBroker, StartPostgres, StartValkey, connected
 from tests.waiting import eventually
 
@@ -110,14 +113,17 @@ async def test_the_window_holds_the_relay_back(house: House) -> None:
     """A ledger that is away for hours must not fill Kafka."""
     await house.commit(count=60)
 
-    async with house.relaying(window_bytes=500):
-        await eventually(lambda: house.gauges.shown[0].unsent > 30 if 0 in house.gauges.shown else None)
-        sent = await house.reading.end(0)
+    async with house.relaying(window_bytes=window_bytes):
+        await eventually(lambda: 0 in house.gauges.shown and 0 < house.gauges.shown[0].unsent < 60)
+        looks = house.gauges.times
+        await eventually(lambda: house.gauges.times > looks + 2 * SHARDS)  # it had the time to send more
+        sent = await sent_to_kafka(house)
 
         async with house.persister.running():
             await eventually(house.is_drained)
 
-    assert sent < 60
+    size = sum(len(commit.payload) for commit in sent)
+    assert window_bytes - len(sent[0].payload) < size <= window_bytes
 
 
 async def test_a_wiped_kafka_loses_nothing(house: House, start_broker: StartBroker) -> None:
@@ -125,6 +131,7 @@ async def test_a_wiped_kafka_loses_nothing(house: House, start_broker: StartBrok
     async with house.relaying():
         await house.commit(count=5)
         await eventually(lambda: sent_all(house))
+    window_bytes = 500
 
     house.brokers = start_broker().address
     house.persister._brokers = house.brokers
@@ -224,3 +231,29 @@ async def sent_all(house: House) -> bool:
     """Kafka has confirmed the whole outbox."""
     backlog = house.gauges.shown.get(0)
     return backlog is not None and backlog.outbox > 0 and backlog.unsent == 0
+async def serves_at(house: House, epoch: int) -> bool:
+    """The shard was taken over."""
+    status = await house.status()
+    return status.serving and status.epoch == epoch
+
+
+async def journal_of(house: House) -> list[tuple[int, int]]:
+    """The commits that the ledger holds."""
+    async with connected(house.dsn) as db:
+        return [tuple(row) for row in await db.fetch("select epoch, seq from journal where shard = 0 order by 1, 2")]
+
+
+async def sent_to_kafka(house: House) -> list[Commit]:
+    """Every commit of shard 0 that Kafka holds."""
+    consumer, partition = AIOKafkaConsumer(bootstrap_servers=house.brokers), TopicPartition(kafka.COMMITS, 0)
+    await consumer.start()
+    consumer.assign([partition])
+    await consumer.seek_to_beginning(partition)
+    commits: list[Commit] = []
+    end = await house.reading.end(0)
+    while await consumer.position(partition) < end:
+        commits += commits_from_record((await consumer.getone()).value)[1]
+    await consumer.stop()
+    return commits
+
+
