@@ -163,13 +163,18 @@ class Reading:
         return ends[partition]
 
     async def read_up_to(self, shard: int) -> int:
-        """The offset of the first record that the group has not acknowledged; 0 if it never acknowledged any."""
-        consumer = await self._started()
+        """The offset of the first record there is that the group has not acknowledged.
+
+        An acknowledgement beyond the end is of another topic, which was wiped: of this one nothing was read.
+        """
+        consumer, partition = await self._started(), TopicPartition(COMMITS, shard)
         with _reaching_broker():
-            committed: int | None = await asyncio.wait_for(
-                consumer.committed(TopicPartition(COMMITS, shard)), REQUEST_MS / 1000
-            )
-        return committed or 0
+            async with asyncio.timeout(REQUEST_MS / 1000):
+                committed: int | None = await consumer.committed(partition)
+                begins: Mapping[TopicPartition, int] = await consumer.beginning_offsets([partition])
+        if committed is None or committed > await self.end(shard):
+            return begins[partition]
+        return max(committed, begins[partition])
 
     async def close(self) -> None:
         if self._consumer is not None:

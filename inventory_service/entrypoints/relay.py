@@ -95,6 +95,7 @@ class ShardRelay:
         self._window = Window(options.window_bytes, options.patience_s)
         self._believed: tuple[int, str] | None = None  # epoch and run_id that the window is of; None: begin anew
         self._report: Report | None = None
+        self._was_frozen = False  # by the last report
         self._reported = asyncio.Event()
         self._moved = asyncio.Event()  # the window has room again, or went back
         self._upkeep = Upkeep(shard, parts.stock, parts.monotonic, options.retention_ms, options.expiry)
@@ -135,12 +136,15 @@ class ShardRelay:
         assert report is not None, "the event is set after the report"
         if report.frozen_reason:
             await self._parts.shards.freeze(self._shard, report.epoch, report.frozen_reason)
+        thawed, self._was_frozen = self._was_frozen and not report.frozen_reason, bool(report.frozen_reason)
         trimmed = await self._parts.shards.trim(report)
         if trimmed.verdict == "STALE":
             await self._guard.look_for_a_restored_ledger()
         elif trimmed.verdict == "TRIMMED":
-            if self._window.heard(trimmed.trimmed, report.resend, self._parts.monotonic()):
-                self.log.info("sending_again", after=str(report.mark), why="the persister asked for it")
+            # A frozen ledger drops what comes, so all of it has to come again once it takes commits.
+            if self._window.heard(trimmed.trimmed, report.resend or thawed, self._parts.monotonic()):
+                why = "the ledger takes commits again" if thawed else "the persister asked for it"
+                self.log.info("sending_again", after=str(report.mark), why=why)
             self._moved.set()
 
     async def watch(self) -> None:

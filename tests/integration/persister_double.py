@@ -22,7 +22,7 @@ MOVE = "update shard_watermark set seq = $2, hash = $3, settled_epoch = epoch, s
 
 
 class PersisterDouble:
-    """Give it commits to lose or to alter on the way, by seq; each happens once."""
+    """Give it commits to lose or to alter on the way, by seq, which happens once, or to refuse for good."""
 
     def __init__(self, brokers: str, dsn: str, shards: int) -> None:
         self._brokers = brokers
@@ -30,6 +30,8 @@ class PersisterDouble:
         self._shards = shards
         self.lose: set[int] = set()
         self.alter: set[int] = set()
+        self.refuse: set[int] = set()
+        self.refusals = 0
         self.wishes = True
         self.records = 0
 
@@ -71,7 +73,7 @@ class PersisterDouble:
             if commit.seq in self.lose:
                 self.lose.discard(commit.seq)
                 continue
-            if commit.seq in self.alter:
+            if commit.seq in self.alter | self.refuse:
                 self.alter.discard(commit.seq)
                 commit = commit._replace(payload=commit.payload + b"\x12\x00")
             missing = not await self._take(db, shard, commit)
@@ -85,6 +87,7 @@ class PersisterDouble:
         if commit.epoch == row["epoch"] and commit.seq > row["seq"] + 1:
             return False
         if commit.epoch > row["epoch"] or commit.hash != hash_of(row["hash"], commit.payload):
+            self.refusals += 1
             reason = "CHAIN_BROKEN: a commit does not follow"
             await db.execute("update shard_watermark set frozen_reason = $2 where shard = $1", shard, reason)
             return True

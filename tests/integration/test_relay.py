@@ -10,7 +10,7 @@ from inventory_service.adapters import kafka
 from inventory_service.domain.shards import Commit, Mark, Report
 from inventory_service.entrypoints import guard
 from order_persister.ledger.migrator import migrate
-from tests.integration.house import House
+from tests.integration.house import SHARDS, House
 from tests.integration.persister_double import tell
 from tests.records import commits_from_record
 from tests.servers import StartBroker, StartPostgres, StartValkey, connected
@@ -98,19 +98,37 @@ async def test_a_lost_commit_is_sent_again(house: House, lost: int, wishes: bool
     assert not house.persister.lose
 
 
-async def test_a_commit_that_was_altered_on_the_way_freezes_the_shard(house: House) -> None:
-    """The chain sees it; what the ledger refuses to follow, Redis must not go on from."""
+async def test_a_commit_that_was_altered_on_the_way_is_sent_again(house: House) -> None:
+    """The chain sees it and the ledger freezes; the outbox holds the true one, which the take-over has it take."""
     await house.commit(count=3)
     house.persister.alter = {2}
 
     async with house.at_work():
-        await eventually(lambda: frozen(house, "NEEDS_RESTORE: "))
+        await eventually(lambda: serves_at(house, 2))
 
-    assert (await house.ledger.row(0)).frozen_reason.startswith("CHAIN_BROKEN: ")  # type: ignore[union-attr]
+    assert await journal_of(house) == [(1, 1), (1, 2), (1, 3)]
+
+
+async def test_a_commit_that_the_ledger_goes_on_refusing_is_tried_at_growing_distances(house: House) -> None:
+    """Whatever makes the ledger refuse may be repaired at any time, and nobody is served until then."""
+    await house.commit(count=3)
+    house.persister.refuse = {2}
+    async with house.at_work():
+        await eventually(lambda: frozen(house, "CHAIN_BROKEN: "))
+        await eventually(lambda: house.persister.refusals >= 3)
+        assert not await house.serves()
+        assert "NEEDS_RESTORE" not in (await house.status()).frozen_reason
+        assert house.persister.refusals < 10
+
+        house.persister.refuse = set()
+
+        await eventually(lambda: serves_at(house, 2))
+    assert await journal_of(house) == [(1, 1), (1, 2), (1, 3)]
 
 
 async def test_the_window_holds_the_relay_back(house: House) -> None:
     """A ledger that is away for hours must not fill Kafka."""
+    window_bytes = 500
     await house.commit(count=60)
 
     async with house.relaying(window_bytes=window_bytes):
@@ -131,7 +149,6 @@ async def test_a_wiped_kafka_loses_nothing(house: House, start_broker: StartBrok
     async with house.relaying():
         await house.commit(count=5)
         await eventually(lambda: sent_all(house))
-    window_bytes = 500
 
     house.brokers = start_broker().address
     house.persister._brokers = house.brokers
@@ -168,6 +185,44 @@ async def test_postgres_set_back_freezes_the_shard(house: House) -> None:
                 hash = (select hash from journal where shard = 0 and seq = 3) where shard = 0""")
 
         await eventually(lambda: frozen(house, "LEDGER_WENT_BACK: ", "NEEDS_RESTORE: "))
+
+
+@pytest.mark.parametrize(
+    "wiped", ["delete from shard_watermark", "update shard_watermark set epoch = 1, seq = 0, hash = ''"]
+)
+async def test_a_ledger_that_was_wiped_is_noticed_though_it_reports_nothing(
+    house: House, wiped: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row, no report: the shard that serves looks for itself now and then."""
+    monkeypatch.setattr(guard, "COMPARE_S", 0.5)
+    async with house.at_work():
+        await house.commit(count=2)
+        await eventually(house.is_drained)
+
+    async with connected(house.dsn) as db:
+        await db.execute(wiped)
+
+    async with house.relaying():
+        await eventually(lambda: frozen(house, "LEDGER_WENT_BACK: "))
+
+
+async def test_a_ledger_that_is_away_stops_nobody_who_serves(
+    valkey: str, start_postgres: StartPostgres, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise 5: that the ledger cannot be looked at does not say that it went back."""
+    monkeypatch.setattr(guard, "COMPARE_S", 0.1)
+    postgres = start_postgres()
+    await migrate(postgres.address)
+    house = House(valkey, postgres.address, broker)
+    await house.open()
+    async with house.relaying():
+        await eventually(lambda: 0 in house.gauges.shown)
+        postgres.kill()
+        shown = house.gauges.times
+        await eventually(lambda: house.gauges.times > shown + 6)
+
+        assert await house.serves()
+    await house.close()
 
 
 async def test_a_late_report_does_not_freeze_with_ledger_went_back(house: House) -> None:
@@ -227,10 +282,6 @@ async def frozen(house: House, *words: str) -> bool:
     return (await house.status()).frozen_reason.startswith(words)
 
 
-async def sent_all(house: House) -> bool:
-    """Kafka has confirmed the whole outbox."""
-    backlog = house.gauges.shown.get(0)
-    return backlog is not None and backlog.outbox > 0 and backlog.unsent == 0
 async def serves_at(house: House, epoch: int) -> bool:
     """The shard was taken over."""
     status = await house.status()
@@ -257,3 +308,7 @@ async def sent_to_kafka(house: House) -> list[Commit]:
     return commits
 
 
+async def sent_all(house: House) -> bool:
+    """Kafka has confirmed the whole outbox."""
+    backlog = house.gauges.shown.get(0)
+    return backlog is not None and backlog.outbox > 0 and backlog.unsent == 0

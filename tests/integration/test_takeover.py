@@ -140,7 +140,6 @@ async def test_a_redis_that_fell_back_within_an_epoch_waits_for_kafka(
         await eventually(lambda: claimed(house))
         assert not await house.serves()
         async with house.persister.running():
-            await eventually(lambda: frozen(house, "HEAD_BEHIND_LEDGER: ", "NEEDS_RESTORE: "))
             await eventually(lambda: frozen(house, "NEEDS_RESTORE: "), deadline_s=20)
 
     assert await journal_length(house) == 5
@@ -254,6 +253,20 @@ async def test_a_frozen_shard_that_agrees_is_opened_again(house: House) -> None:
     assert not row.frozen_reason
 
 
+async def test_the_first_reason_of_a_frozen_shard_stays(house: House) -> None:
+    """It is the cause. What take-overs find is added once, and the latest of it counts."""
+    await house.shards.freeze(0, 1, "HASH_DIFFERS: once")
+    await house.shards.freeze(0, 1, "LEDGER_WENT_BACK: later")
+    assert (await house.status()).frozen_reason == "HASH_DIFFERS: once"
+
+    for reason in ("NEEDS_RESTORE: at 1-3", "NEEDS_RESTORE: at 1-4"):
+        claim = await house.shards.claim(0, "t", 1, ledger_frozen=False)
+        assert isinstance(claim, Claimed)
+        assert await house.shards.freeze(0, 1, reason, "t")
+
+    assert (await house.status()).frozen_reason == "HASH_DIFFERS: once; NEEDS_RESTORE: at 1-4"
+
+
 async def test_init_opens_every_shard_once(house: House) -> None:
     """It ran in the fixture; again it touches nothing."""
     before = [await house.status(shard) for shard in range(SHARDS)]
@@ -321,8 +334,9 @@ async def claimed(house: House) -> bool:
     return bool((await house.status()).claim)
 
 
-async def frozen(house: House, *words: str) -> bool:
-    return (await house.status()).frozen_reason.startswith(words)
+async def frozen(house: House, words: str) -> bool:
+    """The shard is frozen, for this among other reasons."""
+    return words in (await house.status()).frozen_reason
 
 
 async def serves_at(house: House, epoch: int) -> bool:
