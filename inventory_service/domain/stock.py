@@ -271,7 +271,7 @@ def compensate(call: Call, request: Compensate) -> bool:
 
 
 def create_sale(call: Call, request: CreateSale) -> SaleFound | Refusal:
-    """Make a sale, or say that it was made so before. Only its shard's clock can tell when one starts that starts now."""
+    """Make a sale, or say that it was made so before. One without a start begins now, by its shard's clock."""
     sale = call.shard.sales.get(request.sale)
     if sale is not None:
         reused = sale.body != sale_body(request)

@@ -1,6 +1,7 @@
 """Answer for what Redis has forgotten: the ledger is asked, and while it is away nothing is called unknown."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
@@ -8,12 +9,15 @@ from inventory_service.domain.ports import History, Stock
 from inventory_service.domain.requests import Confirm, Release, SaleKey
 from inventory_service.domain.states import reservation_not_found, settle_late
 from inventory_service.domain.verdicts import Found, Granted, Refusal, Reservation
-from inventory_service.entrypoints.endings import asked
+from inventory_service.entrypoints.unanswered import asked
 
 _SALE_NOT_FOUND = reasons.ERROR_REASON_SALE_NOT_FOUND
-_UNKNOWN = (_SALE_NOT_FOUND, reasons.ERROR_REASON_RESERVATION_NOT_FOUND)
+_RESERVATION_NOT_FOUND = reasons.ERROR_REASON_RESERVATION_NOT_FOUND
+_UNKNOWN = (_SALE_NOT_FOUND, _RESERVATION_NOT_FOUND)
 # Redis and the ledger tell different things of it: no answer is better than a wrong one.
 _UNSETTLED = Refusal(reasons.ERROR_REASON_SHARD_NOT_SERVING)
+
+Asked = TypeVar("Asked")
 
 
 class Past:
@@ -37,13 +41,27 @@ class Past:
         late = settle_late(request, found, self._now_ms())
         if late is not None:
             return late
-        again = await (self._stock.confirm(request) if isinstance(request, Confirm) else self._stock.release(request))
-        return _UNSETTLED if isinstance(again, Refusal) and again.reason in _UNKNOWN else again
+        return _if_known(
+            await (self._stock.confirm(request) if isinstance(request, Confirm) else self._stock.release(request))
+        )
 
-    async def sale_refused(self, sale: SaleKey, refusal: Refusal) -> Refusal:
-        """Say of a sale that Redis does not know whether there ever was one; reading one of the past is not built."""
+    async def spend(self, request: Release, refusal: Refusal) -> Granted | Refusal:
+        """End an id of which Redis knows nothing, unless the ledger does: it may have been sold and forgotten."""
+        plain = request._replace(spend_id=False)
+        judged = await self.settle(plain, refusal)
+        if isinstance(judged, Refusal) and judged.reason == _RESERVATION_NOT_FOUND:
+            return _if_known(await self._stock.release(request))
+        return judged
+
+    async def ask_again(
+        self, sale: SaleKey, refusal: Refusal, ask: Callable[[], Awaitable[Asked | Refusal]]
+    ) -> Asked | Refusal:
+        """Ask Redis once more about a sale that the ledger knows: it was made after Redis was asked.
+
+        None leaves Redis yet, so what Redis still does not know then is no answer to give.
+        """
         if refusal.reason == _SALE_NOT_FOUND and await asked(self._history.sale_exists(sale)):
-            return Refusal(reasons.ERROR_REASON_NOT_BUILT, {"field": "a sale that left Redis"})
+            return _if_known(await ask())
         return refusal
 
     async def _find(self, sale: SaleKey, reservation_id: str, refusal: Refusal) -> Reservation | Refusal:
@@ -55,3 +73,7 @@ class Past:
         if refusal.reason == _SALE_NOT_FOUND and await asked(self._history.sale_exists(sale)):
             return reservation_not_found(sale, reservation_id)
         return refusal
+
+
+def _if_known(answer: Asked | Refusal) -> Asked | Refusal:
+    return _UNSETTLED if isinstance(answer, Refusal) and answer.reason in _UNKNOWN else answer

@@ -8,6 +8,7 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceServicer
 
 from inventory_service.domain.ports import Stock
+from inventory_service.domain.requests import Reserve
 from inventory_service.domain.verdicts import Granted, Refusal, Rejected
 from inventory_service.entrypoints.answers import (
     confirm_response,
@@ -15,7 +16,6 @@ from inventory_service.entrypoints.answers import (
     reservation_response,
     sale_response,
 )
-from inventory_service.entrypoints.endings import answered
 from inventory_service.entrypoints.past import Past
 from inventory_service.entrypoints.quick_answers import quick_response
 from inventory_service.entrypoints.tenant import tenant_of
@@ -26,6 +26,7 @@ from inventory_service.entrypoints.translate import (
     reserve_from_proto,
     sale_named,
 )
+from inventory_service.entrypoints.unanswered import answered
 
 Context = ServicerContext[Any, Any]
 CountOutcome = Callable[[Granted | Rejected], None]
@@ -44,10 +45,14 @@ class Servicer(InventoryServiceServicer):
         command = reserve_from_proto(request, tenant_of(context))
         verdict = await self._stock.reserve(command)
         if isinstance(verdict, Refusal):
-            refusal = await self._past.sale_refused(command.sale, verdict)
-            verdict = answered(refusal, command.sale, command.reservation_id)
+            verdict = await self._judged_after(verdict, command)
         self._count(verdict)
         return quick_response(request, verdict)
+
+    async def _judged_after(self, refusal: Refusal, command: Reserve) -> Granted | Rejected:
+        """The verdict on what was refused at first; apart, so that the usual answer pays nothing for it."""
+        verdict = await self._past.ask_again(command.sale, refusal, lambda: self._stock.reserve(command))
+        return answered(verdict, command.sale, command.reservation_id)
 
     async def ConfirmReservation(
         self, request: calls.ConfirmReservationRequest, context: Context
@@ -62,11 +67,12 @@ class Servicer(InventoryServiceServicer):
     async def ReleaseReservation(
         self, request: calls.ReleaseReservationRequest, context: Context
     ) -> calls.ReleaseReservationResponse:
-        """Give back what is held, or spend the id."""
+        """Give back what is held; spend the id only if neither Redis nor the ledger knows it."""
         command = release_from_proto(request, tenant_of(context))
-        verdict = await self._stock.release(command)
+        verdict = await self._stock.release(command._replace(spend_id=False))
         if isinstance(verdict, Refusal):
-            verdict = await self._past.settle(command, verdict)
+            past = self._past.spend if command.spend_id else self._past.settle
+            verdict = await past(command, verdict)
         return release_response(answered(verdict, command.sale, command.reservation_id))
 
     async def GetReservation(
@@ -84,5 +90,5 @@ class Servicer(InventoryServiceServicer):
         sale = sale_named(request, tenant_of(context))
         found = await self._stock.find_sale(sale)
         if isinstance(found, Refusal):
-            found = await self._past.sale_refused(sale, found)
+            found = await self._past.ask_again(sale, found, lambda: self._stock.find_sale(sale))
         return sale_response(answered(found, sale))

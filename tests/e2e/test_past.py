@@ -87,15 +87,18 @@ async def test_a_spent_id_stays_spent(forgetful: Shop) -> None:
     assert await forgetful.stock(sale) == Stock(available=10, held=0, sold=0)
 
 
-async def test_spending_an_id_of_the_past_gives_nothing_back(forgetful: Shop) -> None:
-    """What was sold stays sold: the ledger refuses the spent id, which holds nothing that could come back."""
+async def test_an_id_of_the_past_cannot_be_spent(forgetful: Shop) -> None:
+    """What was sold stays sold, and who asks hears so, whether Redis remembers it or not."""
     sale = await sale_with_a_past(forgetful)
 
-    await forgetful.release(sale, "bought", spend_id=True)
+    sold = await refusal_of(forgetful.release(sale, "bought", spend_id=True))
+    left = await forgetful.release(sale, "left", spend_id=True)
     await forgetful.settled(sale)
 
-    assert await forgetful.ledger.letters(sale) == [Letter("bought", "ID_REUSED", "SETTLED", "RELEASED", None)]
-    assert await forgetful.compensations(sale) == []
+    assert in_words(sold) == (StatusCode.FAILED_PRECONDITION, "WRONG_RESERVATION_STATE")
+    assert sold.metadata["state"] == "RESERVATION_STATE_CONFIRMED"
+    assert (left.replayed, left.reservation.state, left.reservation.buyer_id) == (True, RELEASED, "bob")
+    assert await forgetful.ledger.letters(sale) == []
     assert await forgetful.ledger.row(sale, "bought") == Row("ann", "CONFIRMED", "RECORDED", "", "2 lamp")
     assert await forgetful.ledger.balance(sale) == Balance(available=8, held=0, sold=2, refused=0)
 
@@ -110,6 +113,8 @@ async def test_nothing_is_called_unknown_while_the_ledger_is_away(forgetful: Sho
             "get what never was": forgetful.get(sale, "never-was"),
             "confirm": forgetful.confirm(sale, "bought"),
             "release": forgetful.release(sale, "left"),
+            "spend": forgetful.release(sale, "bought", spend_id=True),
+            "spend what never was": forgetful.release(sale, "never-was", spend_id=True),
             "reserve in an unknown sale": forgetful.reserve("never-was", "r-1"),
         }
         told = {what: in_words(await refusal_of(call)) for what, call in asked.items()}

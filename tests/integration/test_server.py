@@ -348,9 +348,38 @@ async def test_what_left_redis_is_read_and_judged_from_the_ledger(caller: Caller
     confirmed = await caller.stock.ConfirmReservation(calls.ConfirmReservationRequest(**name))
     released = await refusal(caller.stock.ReleaseReservation(calls.ReleaseReservationRequest(**name)))
 
+    spent = await refusal(caller.stock.ReleaseReservation(calls.ReleaseReservationRequest(**name, spend_id=True)))
+
     assert (found.reservation.state, found.reservation.ledger_state) == (2, 2)
     assert (confirmed.reservation.state, confirmed.replayed) == (2, True)
-    assert released.reason == "WRONG_RESERVATION_STATE"
+    assert released.reason == spent.reason == "WRONG_RESERVATION_STATE"
+
+
+async def test_an_id_that_nobody_knows_is_spent(caller: Caller) -> None:
+    """A Reserve that is still under way finds it ended; spending it again is a repeat."""
+    await caller.create_sale()
+    spend = calls.ReleaseReservationRequest(sale_id="lamp-sale", reservation_id="r-1", spend_id=True)
+
+    spent = await caller.stock.ReleaseReservation(spend)
+    again = await caller.stock.ReleaseReservation(spend)
+    reserved = await caller.reserve("r-1")
+
+    assert [(answer.reservation.state, answer.replayed) for answer in (spent, again)] == [(3, False), (3, True)]
+    assert (reserved.rejection.reason, reserved.rejection.ended.state) == (8, 3)
+
+
+async def test_a_sale_that_only_the_ledger_knows_is_not_called_unknown(caller: Caller, database: str) -> None:
+    """Redis and the ledger tell different things of it, and no answer is better than a wrong one."""
+    await book(database, "CONFIRMED")
+    spend = calls.ReleaseReservationRequest(sale_id="lamp-sale", reservation_id="r-9", spend_id=True)
+
+    heard = [
+        await refusal(caller.reserve("r-9")),
+        await refusal(caller.stock.GetSale(calls.GetSaleRequest(sale_id="lamp-sale"))),
+        await refusal(caller.stock.ReleaseReservation(spend)),
+    ]
+
+    assert {(told.code, told.reason) for told in heard} == {(grpc.StatusCode.UNAVAILABLE, "SHARD_NOT_SERVING")}
 
 
 async def test_a_sale_of_the_past_keeps_its_id(caller: Caller, database: str) -> None:
@@ -371,6 +400,7 @@ async def test_nothing_is_called_unknown_while_the_ledger_is_away(lonely: Caller
         await refusal(lonely.stock.GetSale(calls.GetSaleRequest(sale_id="lamp-sale"))),
         await refusal(lonely.stock.ConfirmReservation(calls.ConfirmReservationRequest(**name))),
         await refusal(lonely.stock.ReleaseReservation(calls.ReleaseReservationRequest(**name))),
+        await refusal(lonely.stock.ReleaseReservation(calls.ReleaseReservationRequest(**name, spend_id=True))),
         await refusal(lonely.reserve("r-9")),
         await refusal(lonely.create_sale()),
         await refusal(lonely.admin.BlockBuyer(admin.BlockBuyerRequest(buyer_id="b", reason="r"))),
