@@ -4,13 +4,21 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 POLL_S = 0.02
 T = TypeVar("T")
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], deadline_s: float = 10.0) -> T:
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], deadline_s: float = ...) -> T: ...
+
+
+@overload
+async def eventually(condition: Callable[[], T], deadline_s: float = ...) -> T: ...
+
+
+async def eventually(condition: Callable[[], Any], deadline_s: float = 10.0) -> Any:
     """Ask until the condition answers with something true, and return that; AssertionError after `deadline_s` seconds.
 
     The condition may be a plain or an async function. An AssertionError of its own counts as "not yet", so it may

@@ -12,7 +12,7 @@ SCRIPTS = sorted(path.stem for path in LUA.glob("*.lua") if path.stem != "prelud
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-async def test_a_script_compiles(name: str, valkey: str):
+async def test_a_script_compiles(name: str, valkey: str) -> None:
     """A slip in a script that is run rarely, such as a take-over's, would otherwise show in the worst moment."""
     script = load_script(name)
 

@@ -37,7 +37,7 @@ def facts(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, object]
     return json.loads(done.stdout)
 
 
-def test_a_sale_is_sold_out_and_on_the_books(shell: dict[str, str]):
+def test_a_sale_is_sold_out_and_on_the_books(shell: dict[str, str]) -> None:
     """Made, reserved, confirmed, sold out, recorded, audited: each told by words and by exit code."""
     assert holdfast(shell, "sale", "create", "cli-lamps", "--item", "lamp=2", "--hold", "5m").returncode == 0
     ask = ["reserve", "cli-lamps", "--line", "lamp=2", "--buyer"]
@@ -56,7 +56,7 @@ def test_a_sale_is_sold_out_and_on_the_books(shell: dict[str, str]):
     assert holdfast(shell, "audit").returncode == 0
 
 
-def test_a_blocked_buyers_hold_is_compensated(shell: dict[str, str]):
+def test_a_blocked_buyers_hold_is_compensated(shell: dict[str, str]) -> None:
     """The person who blocks a buyer sees by `get` what became of the order, and why."""
     holdfast(shell, "sale", "create", "cli-blocked", "--item", "lamp=1")
     assert holdfast(shell, "block-buyer", "cli-bot", "--reason", "buys everything").returncode == 0
@@ -67,13 +67,13 @@ def test_a_blocked_buyers_hold_is_compensated(shell: dict[str, str]):
     assert compensated["compensation_reason"] == "COMPENSATION_REASON_BUYER_BLOCKED"
 
 
-def test_what_nobody_knows_is_an_answer_of_no(shell: dict[str, str]):
+def test_what_nobody_knows_is_an_answer_of_no(shell: dict[str, str]) -> None:
     """Exit code 1, not 2: the server was asked and has answered."""
     assert holdfast(shell, "get", "cli-nowhere", "cli-9").returncode == 1
     assert holdfast(shell, "sale", "show", "cli-nowhere").returncode == 1
 
 
-def test_the_help_of_a_process_is_its_own(shell: dict[str, str]):
+def test_the_help_of_a_process_is_its_own(shell: dict[str, str]) -> None:
     """`holdfast audit --help` is answered by the audit."""
     asked = holdfast(shell, "audit", "--help")
 
@@ -82,7 +82,7 @@ def test_the_help_of_a_process_is_its_own(shell: dict[str, str]):
 
 
 @pytest.mark.timeout(DEMO_S + 20)
-def test_the_demo_ends_with_books_that_agree():
+def test_the_demo_ends_with_books_that_agree() -> None:
     """In small, for the tests' sake: also this one has a crash, blocked buyers and holds that expire."""
     shown = holdfast(ENVIRONMENT, "demo", "--units", "600", "--buyers", "100", "--blocked", "3", within_s=DEMO_S)
 

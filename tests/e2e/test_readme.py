@@ -13,7 +13,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 PATIENCE_S = 30.0
 
 
-def test_the_example_runs_as_written(usual_stack: Running):
+def test_the_example_runs_as_written(usual_stack: Running) -> None:
     """It is the first thing that a newcomer tries, and he may well try it twice."""
     address = usual_stack.stack.addresses.listen
     example = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]

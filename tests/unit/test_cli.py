@@ -70,7 +70,7 @@ def run(fake: FakeInventory, *words: str) -> Result:
     return CliRunner().invoke(app, words, env={"HOLDFAST_ADDRESS": fake.address})
 
 
-def test_a_hold_is_told_with_the_time_that_is_left(fake: FakeInventory):
+def test_a_hold_is_told_with_the_time_that_is_left(fake: FakeInventory) -> None:
     """A person sees what is held, for whom, and until when by their own clock."""
     fake.will_answer("Reserve", ReserveResponse(reservation=HELD, read_time=NOON))
 
@@ -82,7 +82,7 @@ def test_a_hold_is_told_with_the_time_that_is_left(fake: FakeInventory):
     assert "10 min from now" in done.stdout
 
 
-def test_sold_out_is_exit_code_1_and_says_what_is_short(fake: FakeInventory):
+def test_sold_out_is_exit_code_1_and_says_what_is_short(fake: FakeInventory) -> None:
     """A script tells a no from a failure; a person learns that held units may come back."""
     fake.will_answer("Reserve", SOLD_OUT)
 
@@ -93,7 +93,7 @@ def test_sold_out_is_exit_code_1_and_says_what_is_short(fake: FakeInventory):
     assert "lamp: 2 asked, 0 left, 5 held by others" in done.stdout
 
 
-def test_a_rejection_as_json_is_exit_code_1_too(fake: FakeInventory):
+def test_a_rejection_as_json_is_exit_code_1_too(fake: FakeInventory) -> None:
     """The form of the output does not change what it means."""
     fake.will_answer("Reserve", SOLD_OUT)
 
@@ -105,7 +105,7 @@ def test_a_rejection_as_json_is_exit_code_1_too(fake: FakeInventory):
     ]
 
 
-def test_an_id_is_made_up_and_printed_before_the_call(fake: FakeInventory):
+def test_an_id_is_made_up_and_printed_before_the_call(fake: FakeInventory) -> None:
     """Whatever happens to the call, its id is there to repeat it with; on standard error, so that JSON stays JSON."""
     fake.will_answer("Reserve", ReserveResponse(reservation=HELD))
 
@@ -116,7 +116,7 @@ def test_an_id_is_made_up_and_printed_before_the_call(fake: FakeInventory):
     assert json.loads(done.stdout)["reservation"]["state"] == "RESERVATION_STATE_HELD"
 
 
-def test_an_unknown_outcome_is_exit_code_3(fake: FakeInventory):
+def test_an_unknown_outcome_is_exit_code_3(fake: FakeInventory) -> None:
     """The one case in which a script must repeat rather than give up."""
     fake.will_answer("Reserve", *[unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN)] * 20)
 
@@ -126,7 +126,7 @@ def test_an_unknown_outcome_is_exit_code_3(fake: FakeInventory):
     assert "repeat it with the same ids" in done.stderr
 
 
-def test_a_frozen_shard_is_exit_code_2_and_says_why(fake: FakeInventory):
+def test_a_frozen_shard_is_exit_code_2_and_says_why(fake: FakeInventory) -> None:
     """Nothing was done; whoever runs the service must act, and reads on what."""
     frozen = unavailable(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING, frozen_reason="NEEDS_RESTORE: the hashes differ.")
     fake.will_answer("Reserve", *[frozen] * 20)
@@ -138,7 +138,7 @@ def test_a_frozen_shard_is_exit_code_2_and_says_why(fake: FakeInventory):
     assert "NEEDS_RESTORE" in done.stderr
 
 
-def test_not_found_is_exit_code_1(fake: FakeInventory):
+def test_not_found_is_exit_code_1(fake: FakeInventory) -> None:
     """A clear answer: there is no such reservation."""
     fake.will_answer(
         "GetReservation", trouble(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND)
@@ -150,7 +150,7 @@ def test_not_found_is_exit_code_1(fake: FakeInventory):
     assert "RESERVATION_NOT_FOUND" in done.stderr
 
 
-def test_fields_out_of_bounds_are_named_with_exit_code_2(fake: FakeInventory):
+def test_fields_out_of_bounds_are_named_with_exit_code_2(fake: FakeInventory) -> None:
     """What the server found wrong with the request is bad usage."""
     fake.will_answer("Reserve", bad_fields(buyer_id="has a space in it"))
 
@@ -160,7 +160,7 @@ def test_fields_out_of_bounds_are_named_with_exit_code_2(fake: FakeInventory):
     assert "buyer_id: has a space in it" in done.stderr
 
 
-def test_no_server_says_what_to_do_next():
+def test_no_server_says_what_to_do_next() -> None:
     """The first thing that a newcomer meets."""
     done = CliRunner().invoke(app, [*ASK, "--address", "127.0.0.1:1", "--timeout", "0.2"])
 
@@ -168,14 +168,14 @@ def test_no_server_says_what_to_do_next():
     assert "no server answers at 127.0.0.1:1: start one with `holdfast up`, or set HOLDFAST_ADDRESS" in done.stderr
 
 
-def test_a_state_of_a_newer_server_is_shown_by_its_number(fake: FakeInventory):
+def test_a_state_of_a_newer_server_is_shown_by_its_number(fake: FakeInventory) -> None:
     """Enum values may be added; whoever does not know them must not stumble."""
     fake.will_answer("GetReservation", GetReservationResponse(reservation=Reservation(reservation_id="r-1", state=99)))
 
     assert "unknown (99)  r-1" in run(fake, "get", "lamps", "r-1").stdout
 
 
-def test_get_prints_numbers_as_numbers(fake: FakeInventory):
+def test_get_prints_numbers_as_numbers(fake: FakeInventory) -> None:
     """The proto's own JSON puts 64-bit integers in quotes, where a script would compare text."""
     fake.will_answer("GetReservation", GetReservationResponse(reservation=HELD, read_time=NOON))
 
@@ -185,7 +185,7 @@ def test_get_prints_numbers_as_numbers(fake: FakeInventory):
     assert facts["reservation"]["expire_time"] == "2026-11-27T12:10:00Z"
 
 
-def test_a_sale_is_made_as_it_was_typed(fake: FakeInventory):
+def test_a_sale_is_made_as_it_was_typed(fake: FakeInventory) -> None:
     """Every option arrives in its field."""
     fake.will_answer("CreateSale", CreateSaleResponse(sale=SALE))
 
@@ -202,7 +202,7 @@ def test_a_sale_is_made_as_it_was_typed(fake: FakeInventory):
     )
 
 
-def test_a_sale_without_holds_says_so_in_so_many_words(fake: FakeInventory):
+def test_a_sale_without_holds_says_so_in_so_many_words(fake: FakeInventory) -> None:
     """`--hold 0` is a set field of zero, which is not the same as no field."""
     fake.will_answer("CreateSale", CreateSaleResponse(sale=SALE))
 
@@ -211,7 +211,7 @@ def test_a_sale_without_holds_says_so_in_so_many_words(fake: FakeInventory):
     assert fake.asked[0].sale.HasField("hold_ttl")
 
 
-def test_a_sale_is_shown_with_its_stock(fake: FakeInventory):
+def test_a_sale_is_shown_with_its_stock(fake: FakeInventory) -> None:
     """Available, held, sold and total, an item a row."""
     fake.will_answer("GetSale", GetSaleResponse(sale=SALE))
 
@@ -220,7 +220,7 @@ def test_a_sale_is_shown_with_its_stock(fake: FakeInventory):
     assert shown.stdout.splitlines()[-1].split() == ["lamp", "4,998", "2", "0", "5,000"]
 
 
-def test_a_buyer_is_blocked_for_a_reason(fake: FakeInventory):
+def test_a_buyer_is_blocked_for_a_reason(fake: FakeInventory) -> None:
     """The reason is for the books and therefore required."""
     fake.will_answer("BlockBuyer", BlockBuyerResponse())
 
@@ -228,7 +228,7 @@ def test_a_buyer_is_blocked_for_a_reason(fake: FakeInventory):
     assert run(fake, "block-buyer", "bot-7", "--reason", "a bot").exit_code == 0
 
 
-def test_a_process_is_started_as_a_process(monkeypatch: pytest.MonkeyPatch):
+def test_a_process_is_started_as_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Arguments, `--help` among them, are the process' own, and nothing of it is imported here."""
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda program, words: started.append([program, *words]))
@@ -243,7 +243,7 @@ def test_a_process_is_started_as_a_process(monkeypatch: pytest.MonkeyPatch):
     ]
 
 
-def test_a_process_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+def test_a_process_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plain package is the client alone."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
@@ -253,7 +253,7 @@ def test_a_process_without_its_extra_says_what_to_install(monkeypatch: pytest.Mo
     assert "pip install 'holdfast[server]'" in refused.stderr
 
 
-def test_version_is_one_line():
+def test_version_is_one_line() -> None:
     """A script reads it."""
     assert CliRunner().invoke(app, ["--version"]).stdout == f"holdfast {version('holdfast')}\n"
 
@@ -261,19 +261,19 @@ def test_version_is_one_line():
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("250ms", 0.25), ("1.5s", 1.5), ("0", 0)]
 )
-def test_durations_are_written_as_people_write_them(text: str, seconds: float):
+def test_durations_are_written_as_people_write_them(text: str, seconds: float) -> None:
     """Units are always said, but for zero."""
     assert duration(text) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("text", ["10", "m10", "10 m", "-5s", "", "5x", "1h-5m"])
-def test_what_is_no_duration_is_refused(text: str):
+def test_what_is_no_duration_is_refused(text: str) -> None:
     """Nothing is guessed at, least of all a unit."""
     with pytest.raises(typer.BadParameter):
         duration(text)
 
 
-def test_moments_are_local_unless_they_name_their_zone():
+def test_moments_are_local_unless_they_name_their_zone() -> None:
     """A person means the clock on their wall."""
     assert moment("2026-11-27T10:00+00:00") == datetime(2026, 11, 27, 10, tzinfo=UTC)
     assert moment("2026-11-27T10:00") == datetime(2026, 11, 27, 10).astimezone()
@@ -281,7 +281,7 @@ def test_moments_are_local_unless_they_name_their_zone():
         moment("noon")
 
 
-def test_units_name_each_sku_once():
+def test_units_name_each_sku_once() -> None:
     """Two amounts for one SKU are more likely a slip than a sum."""
     assert units(["lamp=2", "shade=10"]) == {"lamp": 2, "shade": 10}
     for wrong in (["lamp"], ["lamp="], ["=2"], ["lamp=-1"], ["lamp=1", "lamp=2"]):
@@ -293,6 +293,6 @@ def test_units_name_each_sku_once():
     ("length", "text"),
     [(timedelta(minutes=10), "10 min"), (timedelta(seconds=3725), "1 h 2 min"), (timedelta(seconds=-1), "0 s")],
 )
-def test_lengths_of_time_are_said_in_their_largest_units(length: timedelta, text: str):
+def test_lengths_of_time_are_said_in_their_largest_units(length: timedelta, text: str) -> None:
     """A person wants the size, not the digits."""
     assert spelled(length) == text

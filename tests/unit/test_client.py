@@ -34,7 +34,7 @@ async def reserve(fake: FakeInventory, retry: RetryPolicy = PATIENT) -> ReserveR
         return await client.reserve("lamps", "r-1", "ada", {"lamp": 2}, hold_ttl=timedelta(seconds=90))
 
 
-async def test_a_reserve_is_asked_as_it_was_meant(fake: FakeInventory):
+async def test_a_reserve_is_asked_as_it_was_meant(fake: FakeInventory) -> None:
     """Every argument arrives in its field."""
     fake.will_answer("Reserve", HELD)
 
@@ -52,7 +52,7 @@ async def test_a_reserve_is_asked_as_it_was_meant(fake: FakeInventory):
     ]
 
 
-async def test_sold_out_is_an_answer(fake: FakeInventory):
+async def test_sold_out_is_an_answer(fake: FakeInventory) -> None:
     """Nothing is raised and nothing repeated: the server judged."""
     sold_out = ReserveResponse(rejection=Rejection(reason=RejectionReason.REJECTION_REASON_SOLD_OUT))
     fake.will_answer("Reserve", sold_out)
@@ -71,7 +71,7 @@ async def test_sold_out_is_an_answer(fake: FakeInventory):
         pytest.param(trouble(grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_OVERLOADED), id="overloaded"),
     ],
 )
-async def test_what_was_not_answered_is_repeated_under_the_same_id(fake: FakeInventory, first: Trouble):
+async def test_what_was_not_answered_is_repeated_under_the_same_id(fake: FakeInventory, first: Trouble) -> None:
     """The very same request, so that the server knows the repeat for what it is."""
     fake.will_answer("Reserve", first, HELD)
 
@@ -81,7 +81,7 @@ async def test_what_was_not_answered_is_repeated_under_the_same_id(fake: FakeInv
     assert once == again
 
 
-async def test_a_message_too_large_is_not_repeated(fake: FakeInventory):
+async def test_a_message_too_large_is_not_repeated(fake: FakeInventory) -> None:
     """gRPC's own RESOURCE_EXHAUSTED carries no reason, and no repeat makes the message smaller."""
     fake.will_answer("Reserve", Trouble(grpc.StatusCode.RESOURCE_EXHAUSTED))
 
@@ -91,7 +91,7 @@ async def test_a_message_too_large_is_not_repeated(fake: FakeInventory):
     assert len(fake.asked) == 1
 
 
-async def test_giving_up_tells_that_it_may_have_been_done(fake: FakeInventory):
+async def test_giving_up_tells_that_it_may_have_been_done(fake: FakeInventory) -> None:
     """The caller must learn that repeating with the same id is the only safe way on."""
     fake.will_answer("Reserve", unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN))
 
@@ -101,7 +101,7 @@ async def test_giving_up_tells_that_it_may_have_been_done(fake: FakeInventory):
     assert raised.value.outcome_unknown
 
 
-async def test_nobody_listening_is_no_answer():
+async def test_nobody_listening_is_no_answer() -> None:
     """A refused connection is not a surprise that escapes untyped."""
     async with Client("127.0.0.1:1", channels=1, retry=HASTY) as client:
         assert not await client.reach(within_s=0.1)
@@ -109,7 +109,7 @@ async def test_nobody_listening_is_no_answer():
             await client.get_sale("lamps")
 
 
-async def test_a_wrong_state_carries_the_reservation(fake: FakeInventory):
+async def test_a_wrong_state_carries_the_reservation(fake: FakeInventory) -> None:
     """Whoever came too late need not ask again what became of the hold."""
     expired = Reservation(reservation_id="r-1", state=ReservationState.RESERVATION_STATE_EXPIRED)
     fake.will_answer(
@@ -130,7 +130,7 @@ async def test_a_wrong_state_carries_the_reservation(fake: FakeInventory):
     assert raised.value.metadata == {"state": "RESERVATION_STATE_EXPIRED"}
 
 
-async def test_a_malformed_request_names_its_fields(fake: FakeInventory):
+async def test_a_malformed_request_names_its_fields(fake: FakeInventory) -> None:
     """All of them at once, as the server did."""
     fake.will_answer("Reserve", bad_fields(sale_id="is empty", buyer_id="is empty"))
 
@@ -140,14 +140,14 @@ async def test_a_malformed_request_names_its_fields(fake: FakeInventory):
     assert raised.value.violations == {"sale_id": "is empty", "buyer_id": "is empty"}
 
 
-def test_every_reason_has_a_class_of_its_kind():
+def test_every_reason_has_a_class_of_its_kind() -> None:
     """A reason that is added to the proto is added here."""
     reasons = set(ErrorReason.values()) - {ErrorReason.ERROR_REASON_UNSPECIFIED}
 
     assert set(BY_REASON) == reasons
 
 
-def test_the_blocking_client_hears_the_same(fake: FakeInventory):
+def test_the_blocking_client_hears_the_same(fake: FakeInventory) -> None:
     """It is the same client, waited for; also its errors come through."""
     fake.will_answer("GetSale", unavailable(ErrorReason.ERROR_REASON_STORE_UNREACHABLE), GetSaleResponse())
 

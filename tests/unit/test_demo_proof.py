@@ -48,7 +48,7 @@ def with_row(name: str, row: Row) -> Callable[[Evidence], Evidence]:
     return lambda evidence: evidence._replace(rows={**evidence.rows, name: row})
 
 
-def test_a_clean_sale_has_no_faults():
+def test_a_clean_sale_has_no_faults() -> None:
     """Bought, given back, forgotten and refused: each ended where it should."""
     assert find_faults(CLEAN) == []
 
@@ -78,6 +78,6 @@ def test_a_clean_sale_has_no_faults():
         ),
     ],
 )
-def test_every_broken_promise_is_named(spoil: Callable[[Evidence], Evidence], fault: str):
+def test_every_broken_promise_is_named(spoil: Callable[[Evidence], Evidence], fault: str) -> None:
     """A proof that cannot fail proves nothing."""
     assert any(fault in found for found in find_faults(spoil(CLEAN)))

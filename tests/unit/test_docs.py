@@ -20,7 +20,7 @@ METRICS = OPERATIONS.partition("## Metrics")[2].partition("\n## ")[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_to_files(page: Path):
+def test_links_lead_to_files(page: Path) -> None:
     """A page that was moved takes its readers along."""
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
 
@@ -35,13 +35,13 @@ def promises() -> list[str]:
     return [row for row in section.splitlines() if row.startswith("| ")][1:]
 
 
-def test_there_are_seven_promises():
+def test_there_are_seven_promises() -> None:
     """As many as Holdfast makes; a row that is lost is a promise that nobody keeps."""
     assert len(promises()) == 7
 
 
 @pytest.mark.parametrize("promise", promises(), ids=lambda row: row.split("**")[1] if "**" in row else row)
-def test_a_promise_is_held_by_tests_that_exist(promise: str):
+def test_a_promise_is_held_by_tests_that_exist(promise: str) -> None:
     """Each promise names its tests; each of these is where the link leads, and names the promise itself."""
     number = re.match(r"\| (\d)", promise)[1]
     holders = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", promise)
@@ -58,7 +58,7 @@ def docstrings(file: Path) -> dict[str, str]:
     return {node.name: ast.get_docstring(node) or "" for node in functions}
 
 
-def test_the_readmes_example_calls_what_the_client_has():
+def test_the_readmes_example_calls_what_the_client_has() -> None:
     """The example is run for real in tests/e2e; here it is only held against the client's methods and signatures."""
     example = ast.parse(re.search(r"```python\n(.*?)```", README, re.DOTALL)[1])
 
@@ -76,7 +76,7 @@ def is_call_on(node: ast.AST, name: str) -> bool:
     return False
 
 
-def test_the_settings_page_lists_every_setting():
+def test_the_settings_page_lists_every_setting() -> None:
     """The table in docs/operations.md has the variables and defaults of both services, and no others."""
     told = dict(re.findall(r"^\| `(HOLDFAST_\w+)` \| `?([^|`]*?)`? \|", OPERATIONS, re.MULTILINE))
 
@@ -90,7 +90,7 @@ def test_the_settings_page_lists_every_setting():
     assert set(told) - set(known) == {"HOLDFAST_ADDRESS"}, "only the command's own variable is in no Settings"
 
 
-def test_the_metrics_table_lists_every_metric():
+def test_the_metrics_table_lists_every_metric() -> None:
     """Whoever sets an alarm up reads the table and not the code."""
     table = {name.removesuffix("_total") for name in re.findall(r"`(holdfast_\w+)`", METRICS)}
 

@@ -15,13 +15,13 @@ HEADER = re.compile(
 WORDS = ["KEYS", "ARGV", "Reply", "Keeps"]
 
 
-def test_there_are_scripts():
+def test_there_are_scripts() -> None:
     """A moved folder would otherwise pass every check below without one being made."""
     assert SCRIPTS
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_says_what_it_is_for(script: Path):
+def test_a_script_says_what_it_is_for(script: Path) -> None:
     """The header names the file and its job, for a script is met by its sha in the logs and by its name here."""
     header = HEADER.match(script.read_text())
 
@@ -30,7 +30,7 @@ def test_a_script_says_what_it_is_for(script: Path):
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_says_what_it_touches_and_keeps(script: Path):
+def test_a_script_says_what_it_touches_and_keeps(script: Path) -> None:
     """A caller in Python sees positions only, so KEYS, ARGV and Reply are its whole signature; Keeps is its promise."""
     header = HEADER.match(script.read_text())
 
@@ -38,6 +38,6 @@ def test_a_script_says_what_it_touches_and_keeps(script: Path):
     assert re.findall(rf"^({'|'.join(WORDS)})\b", header["rest"], re.MULTILINE) == WORDS
 
 
-def test_the_prelude_says_its_job():
+def test_the_prelude_says_its_job() -> None:
     """It stands before every script, and so has no keys or arguments of its own."""
     assert re.match(r"(#!lua[^\n]*\n)?--\[\[ prelude\.lua: \S", (LUA / "prelude.lua").read_text())

@@ -10,7 +10,7 @@ print(*(name for name in sys.modules if name.split(".")[0] == "holdfast"))
 """
 
 
-def test_the_stubs_load_no_client():
+def test_the_stubs_load_no_client() -> None:
     """To load a stub runs `holdfast/__init__.py` as well, which import-linter does not count as an import."""
     asked = subprocess.run([sys.executable, "-c", LOAD_AND_LIST], capture_output=True, text=True, check=True)
 
