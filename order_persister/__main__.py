@@ -10,6 +10,7 @@ import sys
 import faust
 import structlog
 import uvloop
+from prometheus_client import CollectorRegistry
 
 from order_persister.kafka.agent import COMMITS_TOPIC, build_app, start
 from order_persister.kafka.producer import partitions_of
@@ -40,11 +41,11 @@ def main() -> int:
     command = _parser().parse_args().command
     try:
         settings = read_settings()
+        configure_logging("persister" if command == "persist" else command, settings.log_level, settings.log_format)
+        return uvloop.run(_persist(settings) if command == "persist" else _migrate(settings))
     except BadSettings as error:
         print(error, file=sys.stderr)
         return BAD_SETTINGS
-    configure_logging("persister" if command == "persist" else command, settings.log_level, settings.log_format)
-    return uvloop.run(_persist(settings) if command == "persist" else _migrate(settings))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,17 +75,12 @@ async def _migrate(settings: Settings) -> int:
 
 
 async def _persist(settings: Settings) -> int:
-    """Persist until a signal (exit code 0), bad settings (2) or a crash of Faust (1)."""
+    """Persist until a signal (exit code 0) or a crash of Faust (1). BadSettings if a server contradicts them."""
     asked_to_end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
     registry = new_registry()
-    if settings.metrics_listen:
-        try:
-            log.info("metrics", port=serve_metrics(settings.metrics_listen, registry))
-        except OSError as error:
-            print(f"HOLDFAST_METRICS_LISTEN: cannot listen on {settings.metrics_listen}: {error}", file=sys.stderr)
-            return BAD_SETTINGS
+    _show_metrics(settings, registry)
     gc.set_threshold(*GC_THRESHOLDS)
     patience = Patience(waits_counter(registry))
     app = build_app(settings, registry, patience)
@@ -97,10 +93,19 @@ async def _persist(settings: Settings) -> int:
         return 0
     problem = running.exception() or app.crash_reason
     if isinstance(problem, BadSettings):
-        print(problem, file=sys.stderr)
-        return BAD_SETTINGS
+        raise problem
     log.error("surprise", why=repr(problem))
     os._exit(SURPRISE)
+
+
+def _show_metrics(settings: Settings, registry: CollectorRegistry) -> None:
+    """Serve /metrics if it is wanted; BadSettings if nobody can listen there."""
+    if not settings.metrics_listen:
+        return
+    try:
+        log.info("metrics", port=serve_metrics(settings.metrics_listen, registry))
+    except OSError as error:
+        raise BadSettings(f"HOLDFAST_METRICS_LISTEN: cannot listen on {settings.metrics_listen}: {error}") from error
 
 
 async def _run(app: faust.App, settings: Settings, patience: Patience) -> None:
