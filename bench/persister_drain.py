@@ -16,30 +16,23 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from hashlib import sha1
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, Event, ReservationChange, SaleMade
-from holdfast.inventory.v1.events_pb2 import Commit, CommitRun
-from holdfast.inventory.v1.reservation_pb2 import Line, ReservationState
-from holdfast.inventory.v1.sale_pb2 import Item, Sale
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
 
+from bench.place import machine_and_commit
 from order_persister.kafka.agent import COMMITS_TOPIC
 from order_persister.kafka.tell import FACTS_TOPIC
 from order_persister.ledger.migrator import migrate
-
-HELD = ReservationState.RESERVATION_STATE_HELD
-CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
-RELEASED = ReservationState.RESERVATION_STATE_RELEASED
+from tests.commits import CONFIRMED, HELD, RELEASED, FakeShard, Made, record
 
 RECORD_BYTES = 250_000
 PARTITION_BYTES = 4_500_000  # the embedded broker forgets what is older than its last 5 MiB of a partition
-START_MS = 1_700_000_000_000
+COMMIT_OVERHEAD_BYTES = 60  # its hash and lengths in a record
 DEADLINE_S = 300
 OPEN_SHARD = """
 insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
@@ -48,101 +41,60 @@ values ($1, $2, 1, 0, '', 1, 0, 1, 0)"""
 
 @dataclass
 class History:
-    """What one shard's Redis would have done: commits with a valid chain, and what they come to."""
+    """What one shard's Redis would have done: a sale, then batches of reserves, each settled in part afterwards."""
 
-    shard: int
-    batch: int
-    hash: str = ""
-    commits: list[Commit] = field(default_factory=list)
+    number: int
+    batch: int  # reservations that one script call makes
     changes: int = 0
     held: int = 0
     sold: int = 0
 
+    def __post_init__(self) -> None:
+        self.shard = FakeShard(self.number)
+        self.sale_id = f"sale-{self.number}"
+
     def make(self, reservations: int, confirmed: float, released: float) -> None:
-        """A sale, then batches of reserves, each followed by a batch that settles some of the one before."""
-        sale = Sale(sale_id=f"sale-{self.shard}", title="A sale", items=[Item(sku="lamp", total=reservations)])
-        sale.hold_ttl.FromSeconds(600)
-        self._commit([Event(sale_made=SaleMade(tenant="default", sale=sale, start_time_ms=START_MS))])
-        dice = random.Random(self.shard)
+        """Let it happen; `confirmed` and `released` are shares of the reservations."""
+        dice = random.Random(self.number)
+        self.shard.open_sale(self.sale_id, lamp=reservations)
         for first in range(0, reservations, self.batch):
-            made = self._reserve(range(first, min(first + self.batch, reservations)))
-            self._settle(made, dice, confirmed, released)
+            names = [f"reservation-{number:08}" for number in range(first, min(first + self.batch, reservations))]
+            self._move([(name, HELD) for name in names], buyer=f"buyer-{first % 5000:05}")
+            chances = ((name, dice.random()) for name in names)
+            ends = [(name, chance < confirmed) for name, chance in chances if chance < confirmed + released]
+            self._move([(name, CONFIRMED if paid else RELEASED) for name, paid in ends])
+            self.held += len(names) - len(ends)
+            self.sold += sum(paid for _, paid in ends)
 
     def records(self) -> list[bytes]:
         """The commits as the relay would send them."""
-        cut: list[list[Commit]] = [[]]
+        cut: list[list[Made]] = [[]]
         size = 0
-        for commit in self.commits:
+        for commit in self.shard.commits:
             if size + len(commit.payload) > RECORD_BYTES:
                 cut.append([])
                 size = 0
             cut[-1].append(commit)
-            size += len(commit.payload) + 60
-        firsts = [1 + sum(map(len, cut[:number])) for number in range(len(cut))]
-        return [
-            CommitRun(shard=self.shard, epoch=1, first_seq=first, commits=run).SerializeToString()
-            for first, run in zip(firsts, cut, strict=True)
-        ]
+            size += len(commit.payload) + COMMIT_OVERHEAD_BYTES
+        return [record(self.number, commits) for commits in cut]
 
-    def _reserve(self, numbers: range) -> list[ReservationChange]:
-        seq = len(self.commits) + 1
-        made = [self._change(number, seq, index) for index, number in enumerate(numbers)]
-        self.held += len(made)
-        self._commit([Event(reservation=change) for change in made])
-        return made
-
-    def _settle(self, made: list[ReservationChange], dice: random.Random, confirmed: float, released: float) -> None:
-        settled = []
-        for change in made:
-            chance = dice.random()
-            if chance >= confirmed + released:
-                continue
-            after = ReservationChange()
-            after.CopyFrom(change)
-            after.previous_state, after.revision = HELD, 2
-            after.state = CONFIRMED if chance < confirmed else RELEASED
-            self.held -= 1
-            self.sold += after.state == CONFIRMED
-            settled.append(Event(reservation=after))
-        if settled:
-            self._commit(settled)
-
-    def _change(self, number: int, seq: int, index: int) -> ReservationChange:
-        time_ms = START_MS + seq
-        return ReservationChange(
-            claim=Claim(
-                tenant="default",
-                sale_id=f"sale-{self.shard}",
-                reservation_id=f"reservation-{number:08}",
-                buyer_id=f"buyer-{number % 5000:05}",
-                lines=[Line(sku="lamp", quantity=1)],
-            ),
-            state=HELD,
-            revision=1,
-            create_time_ms=time_ms,
-            expire_time_ms=time_ms + 600_000,
-            created_epoch=1,
-            created_seq=seq,
-            created_index=index,
-        )
-
-    def _commit(self, events: list[Event]) -> None:
-        payload = CommitBody(time_ms=START_MS + len(self.commits) + 1, events=events).SerializeToString()
-        self.hash = sha1(self.hash.encode() + payload, usedforsecurity=False).hexdigest()
-        self.commits.append(Commit(payload=payload, hash=self.hash.encode()))
-        self.changes += sum(event.HasField("reservation") for event in events)
+    def _move(self, moves: list[tuple[str, int]], buyer: str = "") -> None:
+        if moves:
+            self.shard.moves(*moves, buyer=buyer, sale_id=self.sale_id)
+            self.changes += len(moves)
 
 
 def main() -> int:
     """Measure; exit code 1 if a ledger was wrong."""
     arguments = parsed()
-    histories = [History(shard, arguments.batch) for shard in range(arguments.shards)]
+    histories = [History(number, arguments.batch) for number in range(arguments.shards)]
     for history in histories:
         history.make(arguments.reservations // arguments.shards, arguments.confirmed, arguments.released)
         size = sum(map(len, history.records()))
         if size > PARTITION_BYTES:
-            print(f"shard {history.shard} has {size} bytes, more than the embedded broker keeps: lower --reservations")
+            print(f"shard {history.number} has {size} bytes, more than the embedded broker keeps: lower --reservations")
             return 2
+    print(machine_and_commit())
     rates = []
     for number in range(1, arguments.runs + 1):
         with tempfile.TemporaryDirectory(prefix="holdfast-drain-") as folder:
@@ -175,7 +127,7 @@ async def measure(folder: Path, histories: list[History]) -> float | None:
     with servers(folder, len(histories)) as (postgres, broker):
         await migrate(postgres.address)
         db = await asyncpg.connect(postgres.address)
-        await db.executemany(OPEN_SHARD, [(history.shard, len(histories)) for history in histories])
+        await db.executemany(OPEN_SHARD, [(history.number, len(histories)) for history in histories])
         await preload(broker.address, histories)
         with persister(postgres.address, broker.address, len(histories)):
             rate = await drain(db, histories)
@@ -188,7 +140,7 @@ async def measure(folder: Path, histories: list[History]) -> float | None:
 
 async def drain(db: "asyncpg.Connection[asyncpg.Record]", histories: list[History]) -> float:
     """Reservations/s from the first that are seen applied to the last fact."""
-    ends = {history.shard: len(history.commits) for history in histories}
+    ends = {history.number: len(history.shard.commits) for history in histories}
     counted, started, deadline = 0, 0.0, time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         if not started and await db.fetchval("select count(*) from journal"):
@@ -209,13 +161,13 @@ async def complaints(db: "asyncpg.Connection[asyncpg.Record]", brokers: str, his
     wrong = []
     items = {row["sale_id"]: row for row in await db.fetch("select * from item")}
     for history in histories:
-        item = items[f"sale-{history.shard}"]
+        item = items[f"sale-{history.number}"]
         expected = (item["total"] - history.held - history.sold, history.held, history.sold, 0)
         found = (item["available"], item["held"], item["sold"], item["refused"])
         if found != expected:
-            wrong.append(f"shard {history.shard} has available, held, sold, refused {found}, not {expected}")
+            wrong.append(f"shard {history.number} has available, held, sold, refused {found}, not {expected}")
     commits = await db.fetchval("select count(*) from journal")
-    if commits != sum(len(history.commits) for history in histories):
+    if commits != sum(len(history.shard.commits) for history in histories):
         wrong.append(f"the journal has {commits} commits")
     if letters := await db.fetchval("select count(*) from dead_letter"):
         wrong.append(f"{letters} orders were refused")
@@ -228,7 +180,7 @@ async def facts_told(brokers: str, histories: list[History]) -> str | None:
     """Every change is one fact, and told once when nobody crashes."""
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers)
     await consumer.start()
-    ends = await consumer.end_offsets([TopicPartition(FACTS_TOPIC, history.shard) for history in histories])
+    ends = await consumer.end_offsets([TopicPartition(FACTS_TOPIC, history.number) for history in histories])
     await consumer.stop()
     told, changes = sum(ends.values()), sum(history.changes for history in histories)
     return None if told == changes else f"{told} facts were told of {changes} changes"
@@ -239,7 +191,7 @@ async def preload(brokers: str, histories: list[History]) -> None:
     await producer.start()
     for history in histories:
         for value in history.records():
-            await producer.send(COMMITS_TOPIC, value, key=str(history.shard).encode(), partition=history.shard)
+            await producer.send(COMMITS_TOPIC, value, key=str(history.number).encode(), partition=history.number)
     await producer.stop()
 
 

@@ -8,7 +8,6 @@ ratios; and fails unless the stock in Redis adds up to what was answered. A seco
 import argparse
 import asyncio
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import psutil
 from holdfast_embedded.valkey import Valkey
 
 from bench.ghz import ROOT, GhzFailed, Load, Report, run
+from bench.place import machine_and_commit
 from inventory_service.adapters.redis_connections import RedisConnections
 from inventory_service.adapters.redis_scripts import Epochs, RedisScripts
 from inventory_service.adapters.redis_shards import RedisShards
@@ -158,7 +158,7 @@ def _audit(item: Item, accepted: int) -> None:
 
 
 def _tell(said: argparse.Namespace, rounds: Mapping[str, list[Round]]) -> None:
-    print(f"{_machine()}; commit {_commit()}")
+    print(machine_and_commit())
     print(
         f"{said.connections} connections x {said.streams} streams, {said.rounds} rounds of {said.seconds:g} s, medians:"
     )
@@ -198,15 +198,6 @@ def _process(module: str, *arguments: str, **settings: str) -> Iterator[Running]
 def _cpu_s(server: Running) -> float:
     spent = server.process.cpu_times()
     return float(spent.user + spent.system)
-
-
-def _machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
-
-
-def _commit() -> str:
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=10"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":
