@@ -120,7 +120,7 @@ async def relay_commits(settings: Settings) -> int:
         time=time.time,
     )
     options = relay.Options(
-        shards=settings.shards,
+        shard_count=settings.shards,
         window_bytes=settings.relay_window_bytes,
         expiry=settings.expiry == "on",
         retention_ms=settings.record_retention_s * 1000,
@@ -135,10 +135,10 @@ async def relay_commits(settings: Settings) -> int:
 
 
 async def compensate(settings: Settings) -> int:
-    """Carry out the ledger's orders until told to stop."""
+    """Give back what the ledger refused, until told to stop."""
     scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
     parts = compensator.Parts(
-        orders=kafka.Compensations(settings.kafka_brokers, settings.kafka_session_timeout_s),
+        compensations=kafka.Compensations(settings.kafka_brokers, settings.kafka_session_timeout_s),
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
         counter=metrics.CompensationMetrics(show_metrics(settings)),
         log=log,

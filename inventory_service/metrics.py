@@ -133,13 +133,13 @@ class RelayMetrics:
 
 
 class CompensationMetrics:
-    """What became of the ledger's orders to give units back."""
+    """What became of compensations."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._orders = Counter(
-            "holdfast_compensations", "Orders to give units back, by what came of them.", ["outcome"], registry=registry
+        self._compensations = Counter(
+            "holdfast_compensations", "Compensations, by what came of them.", ["outcome"], registry=registry
         )
 
     def count(self, outcome: str) -> None:
         """Count one."""
-        self._orders.labels(outcome).inc()
+        self._compensations.labels(outcome).inc()

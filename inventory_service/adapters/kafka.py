@@ -118,14 +118,14 @@ class Progress:
 
 
 class Compensations:
-    """Orders of the ledger, handled by one compensator of the group; acknowledged after they are handled."""
+    """What the ledger refused, handled by one compensator of the group; acknowledged after it is handled."""
 
     def __init__(self, brokers: str, session_timeout_s: float = 10) -> None:
         self._brokers = brokers
         self._session_timeout_s = session_timeout_s
 
-    async def orders(self) -> AsyncGenerator[Compensate | None, None]:
-        """Never ends. Asking for the next acknowledges the last; None stands for an order that cannot be read."""
+    async def compensations(self) -> AsyncGenerator[Compensate | None, None]:
+        """Never ends. Asking for the next acknowledges the last; None stands for one that cannot be read."""
         consumer = AIOKafkaConsumer(
             COMPENSATIONS,
             bootstrap_servers=self._brokers,
@@ -141,7 +141,7 @@ class Compensations:
             while True:
                 with _reaching_broker():
                     record = await consumer.getone()
-                yield order_from_record(record.value)
+                yield compensation_from_record(record.value)
                 await _acknowledge(consumer, record)
         finally:
             await _stop(consumer)
@@ -243,18 +243,18 @@ def report_from_record(value: bytes) -> Report:
     )
 
 
-def order_from_record(value: bytes) -> Compensate | None:
+def compensation_from_record(value: bytes) -> Compensate | None:
     try:
-        order = events_pb2.Compensation.FromString(value)
+        said = events_pb2.Compensation.FromString(value)
     except DecodeError:
         return None
-    created = Position(order.created.shard, order.created.epoch, order.created.seq, order.created.index)
-    sale = SaleKey(order.tenant, order.sale_id)
-    return Compensate(sale, order.reservation_id, created, int(order.reason), order.detail)
+    created = Position(said.created.shard, said.created.epoch, said.created.seq, said.created.index)
+    sale = SaleKey(said.tenant, said.sale_id)
+    return Compensate(sale, said.reservation_id, created, int(said.reason), said.detail)
 
 
 async def _acknowledge(consumer: AIOKafkaConsumer, record: ConsumerRecord) -> None:
-    """Failing is harmless: the order comes again, and the script gives back once."""
+    """Failing is harmless: it comes again, and the script gives back once."""
     with suppress(KafkaError):
         await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
 

@@ -45,7 +45,7 @@ from inventory_service.domain.verdicts import (
 Values = Sequence[Any]
 
 
-class Head(NamedTuple):
+class CallHead(NamedTuple):
     """How a shard stood at the end of a call."""
 
     shard: int
@@ -59,13 +59,13 @@ class Head(NamedTuple):
         return Position(self.shard, self.epoch, seq, index)
 
 
-def split_reply(shard: int, reply: Values) -> tuple[Head, Any]:
+def split_reply(shard: int, reply: Values) -> tuple[CallHead, Any]:
     """Take a reply apart into how the shard stood and what the script had to say."""
     now_ms, epoch, seq, settled_epoch, settled_seq, verdicts = reply
-    return Head(shard, now_ms, epoch, seq, (settled_epoch, settled_seq)), verdicts
+    return CallHead(shard, now_ms, epoch, seq, (settled_epoch, settled_seq)), verdicts
 
 
-def reservation_from_values(head: Head, sale: SaleKey, reservation_id: str, values: Values) -> Reservation:
+def reservation_from_values(head: CallHead, sale: SaleKey, reservation_id: str, values: Values) -> Reservation:
     """Read a record as the prelude's `record_reply` writes it, behind its verdict."""
     state, revision, create_ms, update_ms, expire_ms, *positions, reason, body, note = values
     created, latest = Position(head.shard, *positions[:3]), Position(head.shard, *positions[3:])
@@ -92,14 +92,14 @@ def reservation_from_values(head: Head, sale: SaleKey, reservation_id: str, valu
 # ---------------------------------------------------------------------------------------------------- reserve
 
 
-def answer_from_verdict(head: Head, request: Reserve, verdict: Values) -> Answer | None:
+def answer_from_verdict(head: CallHead, request: Reserve, verdict: Values) -> Answer | None:
     """Read one verdict of reserve.lua. The first branch is the busy one: thousands a second."""
     if verdict[0] == b"HELD":
         return _held(head, request, verdict)
     return _OTHER_ANSWERS[verdict[0]](head, request, verdict)
 
 
-def _held(head: Head, request: Reserve, verdict: Values) -> Granted:
+def _held(head: CallHead, request: Reserve, verdict: Values) -> Granted:
     _, index, expire_ms = verdict
     sale, reservation_id, buyer_id, lines, _ = request
     made = Position(head.shard, head.epoch, head.seq, index)
@@ -124,12 +124,12 @@ def _held(head: Head, request: Reserve, verdict: Values) -> Granted:
     return Granted(reservation, False, now_ms)
 
 
-def _replayed(head: Head, request: Reserve, verdict: Values) -> Granted:
+def _replayed(head: CallHead, request: Reserve, verdict: Values) -> Granted:
     reservation = reservation_from_values(head, request.sale, request.reservation_id, verdict[1:])
     return Granted(reservation, replayed=True, read_time_ms=head.now_ms)
 
 
-def _ended(head: Head, request: Reserve, verdict: Values) -> Rejected:
+def _ended(head: CallHead, request: Reserve, verdict: Values) -> Rejected:
     _, *values, seen = verdict
     ended = reservation_from_values(head, request.sale, request.reservation_id, values)
     spent = not ended.buyer_id
@@ -137,12 +137,12 @@ def _ended(head: Head, request: Reserve, verdict: Values) -> Rejected:
     return Rejected(REJECTION_REASON_RESERVATION_ENDED, as_of, head.now_ms, ended=ended, replayed=not spent)
 
 
-def _item_not_found(_: Head, request: Reserve, verdict: Values) -> Refusal:
+def _item_not_found(_: CallHead, request: Reserve, verdict: Values) -> Refusal:
     return Refusal(ERROR_REASON_ITEM_NOT_FOUND, {"sale_id": request.sale.sale_id, "sku": verdict[1].decode()})
 
 
-def _rejection(reason: int) -> Callable[[Head, Reserve, Values], Rejected]:
-    def rejected(head: Head, _: Reserve, verdict: Values) -> Rejected:
+def _rejection(reason: int) -> Callable[[CallHead, Reserve, Values], Rejected]:
+    def rejected(head: CallHead, _: Reserve, verdict: Values) -> Rejected:
         _, seen, retry_ms, *rest = verdict
         as_of, retry_after_ms = head.position(seen), None if retry_ms < 0 else retry_ms
         if reason == REJECTION_REASON_BUYER_LIMIT:
@@ -153,7 +153,7 @@ def _rejection(reason: int) -> Callable[[Head, Reserve, Values], Rejected]:
     return rejected
 
 
-_OTHER_ANSWERS: dict[bytes, Callable[[Head, Reserve, Values], Answer | None]] = {
+_OTHER_ANSWERS: dict[bytes, Callable[[CallHead, Reserve, Values], Answer | None]] = {
     b"CALL_AGAIN": lambda head, request, verdict: CALL_AGAIN,
     b"REPLAYED": _replayed,
     b"ENDED": _ended,
@@ -174,7 +174,7 @@ _OTHER_ANSWERS: dict[bytes, Callable[[Head, Reserve, Values], Answer | None]] = 
 # ------------------------------------------------------------------------------------------------- the others
 
 
-def settled_from_verdict(head: Head, request: Confirm | Release, verdict: Values) -> Granted | Refusal:
+def settled_from_verdict(head: CallHead, request: Confirm | Release, verdict: Values) -> Granted | Refusal:
     """Read one verdict of settle.lua."""
     if verdict[0] == b"NO_SALE":
         return sale_not_found(request.sale)
@@ -186,7 +186,7 @@ def settled_from_verdict(head: Head, request: Confirm | Release, verdict: Values
     return Granted(reservation, replayed=verdict[0] == b"REPLAYED", read_time_ms=head.now_ms)
 
 
-def sale_from_verdict(head: Head, key: SaleKey, verdict: Values) -> SaleFound:
+def sale_from_verdict(head: CallHead, key: SaleKey, verdict: Values) -> SaleFound:
     """Read a sale as the prelude's `sale_reply` writes it."""
     how, title, start_ms, end_ms, hold_ttl_ms, max_hold_ttl_ms, buyer_limit, paused, closed, *rest = verdict
     *position, create_ms, update_ms, stock = rest

@@ -14,7 +14,7 @@ from inventory_service.adapters.commit_bytes import claim_of, sale_made, spent_c
 from inventory_service.adapters.redis_connections import Argument, OutcomeUnknown
 from inventory_service.adapters.redis_keys import sale_from_member, sale_keys, shard_keys
 from inventory_service.adapters.redis_replies import (
-    Head,
+    CallHead,
     answer_from_verdict,
     reservation_from_values,
     sale_from_verdict,
@@ -33,7 +33,7 @@ ALL_SALES = 1_000_000  # of one shard: more than there will be
 DUE_SALES = 16  # that one call of expire looks at
 
 Keyed = Reserve | Confirm | Release
-Reply = tuple[Head, Any]
+Reply = tuple[CallHead, Any]
 
 
 class RedisStock:

@@ -75,9 +75,9 @@ class PersisterReading(Protocol):
 
 
 class CompensationTopic(Protocol):
-    """Orders of the ledger to give units back."""
+    """What the ledger wants given back."""
 
-    def orders(self) -> AsyncGenerator[Compensate | None, None]:
+    def compensations(self) -> AsyncGenerator[Compensate | None, None]:
         """One at a time, None for one that cannot be read; asking for the next says that the last was handled."""
         ...
 

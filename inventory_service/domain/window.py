@@ -15,7 +15,7 @@ class _Sent(NamedTuple):
     size: int
 
 
-class Window:
+class SendWindow:
     """What of one shard Kafka has confirmed above the watermark, at most `limit` bytes (but one commit always).
 
     The relay goes back to the watermark when the persister asks for it, and by itself when reports keep naming a

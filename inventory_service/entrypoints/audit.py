@@ -54,13 +54,13 @@ class _Moved(Exception):
     """The shard moved while it was read."""
 
 
-async def run(parts: Parts, shards: int, only: SaleKey | None, deadline_s: float, as_json: bool) -> int:
-    """The exit code: 0 if the books agree, 1 if they differ, 2 if they could not be compared. `shards` is N."""
+async def run(parts: Parts, shard_count: int, only: SaleKey | None, deadline_s: float, as_json: bool) -> int:
+    """The exit code: 0 if the books agree, 1 if they differ, 2 if they could not be compared."""
     findings = Findings()
     try:
         async with asyncio.timeout(deadline_s) as deadline:
-            await check_layout(shards, parts.shards, parts.rows)
-            for shard in range(shards) if only is None else [shard_of(only, shards)]:
+            await check_layout(shard_count, parts.shards, parts.rows)
+            for shard in range(shard_count) if only is None else [shard_of(only, shard_count)]:
                 parts.say(f"shard {shard}: comparing")
                 await _compare_when_equal(parts, shard, only, findings)
             deadline.reschedule(None)

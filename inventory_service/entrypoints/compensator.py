@@ -1,7 +1,7 @@
-"""Carry out the ledger's orders to give a refused order's units back.
+"""Carry out compensations: give the units back of orders that the ledger refused.
 
-An order may come twice, late, or for a shard that does not serve: the script acts only on the reservation made at that
-position, and once; and the ledger repeats an order until it holds the commit that carried it out. So none is kept here.
+One may come twice, late, or for a shard that does not serve: the script acts only on the reservation made at that
+position, and once; and the ledger repeats it until it holds the commit that carried it out. So none is kept here.
 """
 
 from contextlib import aclosing
@@ -18,7 +18,7 @@ from inventory_service.entrypoints.patience import repeat
 
 
 class CompensationCounter(Protocol):
-    """Counts orders by what became of them: given_back, nothing_to_give, dropped, misdirected or unreadable."""
+    """Counts compensations by what became of them: given_back, nothing_to_give, dropped, misdirected or unreadable."""
 
     def count(self, outcome: str) -> None: ...
 
@@ -26,7 +26,7 @@ class CompensationCounter(Protocol):
 class Parts(NamedTuple):
     """Everything a compensator works with."""
 
-    orders: CompensationTopic
+    compensations: CompensationTopic
     stock: Housekeeping
     counter: CompensationCounter
     log: FilteringBoundLogger
@@ -35,30 +35,36 @@ class Parts(NamedTuple):
 
 async def run(parts: Parts) -> None:
     """Runs until cancelled."""
-    await repeat(partial(follow_orders, parts), parts.log)
+    await repeat(partial(follow, parts), parts.log)
 
 
-async def follow_orders(parts: Parts) -> None:
-    """Handle orders until Kafka goes away; asking for the next says that the last was handled."""
-    async with aclosing(parts.orders.orders()) as orders:
-        async for order in orders:
-            outcome = await handle(parts, order)
+async def follow(parts: Parts) -> None:
+    """Handle compensations until Kafka goes away; asking for the next says that the last was handled."""
+    async with aclosing(parts.compensations.compensations()) as compensations:
+        async for compensation in compensations:
+            outcome = await handle(parts, compensation)
             parts.counter.count(outcome)
 
 
-async def handle(parts: Parts, order: Compensate | None) -> str:
+async def handle(parts: Parts, compensation: Compensate | None) -> str:
     """Give back, and say what became of it."""
-    if order is None:
+    if compensation is None:
         parts.log.warning("compensation", outcome="unreadable")
         return "unreadable"
-    if shard_of(order.sale, parts.shard_count) != order.created.shard:  # a ledger of another N wrote it
-        names = {"sale": str(order.sale), "reservation": order.reservation_id, "shard": order.created.shard}
+    if shard_of(compensation.sale, parts.shard_count) != compensation.created.shard:  # a ledger of another N wrote it
+        names = {
+            "sale": str(compensation.sale),
+            "reservation": compensation.reservation_id,
+            "shard": compensation.created.shard,
+        }
         parts.log.error("compensation", outcome="misdirected", **names)
         return "misdirected"
-    gave = await parts.stock.compensate(order)
+    gave = await parts.stock.compensate(compensation)
     if isinstance(gave, Refusal):
         outcome, more = "dropped", {"why": gave.reason, **gave.metadata}
     else:
         outcome, more = "given_back" if gave else "nothing_to_give", {}
-    parts.log.info("compensation", outcome=outcome, sale=str(order.sale), reservation=order.reservation_id, **more)
+    parts.log.info(
+        "compensation", outcome=outcome, sale=str(compensation.sale), reservation=compensation.reservation_id, **more
+    )
     return outcome

@@ -17,10 +17,10 @@ class Drain:
     """
 
     def __init__(
-        self, claimed: Claimed, store: Shards, outbox: Outbox, ledger: LedgerRows, reading: PersisterReading
+        self, claimed: Claimed, shards: Shards, outbox: Outbox, ledger: LedgerRows, reading: PersisterReading
     ) -> None:
         self._claimed = claimed
-        self._store = store
+        self._shards = shards
         self._outbox = outbox
         self._ledger = ledger
         self._reading = reading
@@ -46,7 +46,7 @@ class Drain:
         return False
 
     async def _stands(self) -> bool:
-        status = await self._store.status(self._claimed.shard)
+        status = await self._shards.status(self._claimed.shard)
         return (status.claim, status.run_id) == (self._claimed.token, self._claimed.run_id)
 
     async def _took_outbox(self) -> bool:

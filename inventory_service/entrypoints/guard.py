@@ -15,14 +15,14 @@ COMPARE_S = 10.0  # between two looks at the row of a shard that serves
 LONGEST_RETRY_S = 30.0
 
 
-class Guard:
-    """One shard's guard. `look` is one look, with what it calls for; whoever owns the guard repeats it for ever."""
+class ShardKeeper:
+    """One shard's keeper. `look` is one look, with what it calls for; whoever owns the keeper repeats it for ever."""
 
     def __init__(
         self,
         shard: int,
-        shards: int,
-        store: Shards,
+        shard_count: int,
+        shards: Shards,
         ledger: LedgerRows,
         take_over: TakeOver,
         log: FilteringBoundLogger,
@@ -30,8 +30,8 @@ class Guard:
         claim_patience_s: float,
     ) -> None:
         self._shard = shard
+        self._shard_count = shard_count
         self._shards = shards
-        self._store = store
         self._ledger = ledger
         self._take_over = take_over
         self._log = log
@@ -43,8 +43,8 @@ class Guard:
         self._next_comparison = monotonic()
 
     async def look(self) -> None:
-        status = await self._store.status(self._shard)
-        check_shard_count(self._shards, status.shards, "Redis")
+        status = await self._shards.status(self._shard)
+        check_shard_count(self._shard_count, status.shards, "Redis")
         self._say(status)
         if status.serving:
             await self._compare_now_and_then()
@@ -56,13 +56,13 @@ class Guard:
 
     async def look_for_a_restored_ledger(self) -> None:
         """Freeze the shard if its row, read after the trim point was, stands below it: then Postgres was set back."""
-        status = await self._store.status(self._shard)
+        status = await self._shards.status(self._shard)
         row = await self._ledger.row(self._shard)
         if status.blank or (row is not None and row.mark >= status.trimmed):
             return
         stands = f"at commit {row.mark}" if row else "nowhere"
         reason = f"{LEDGER_WENT_BACK}: the ledger stands {stands}, and had reported commit {status.trimmed}"
-        await self._store.freeze(self._shard, status.epoch, reason)
+        await self._shards.freeze(self._shard, status.epoch, reason)
 
     async def _compare_now_and_then(self) -> None:
         """A ledger that was wiped or made anew reports nothing, so somebody has to look."""
@@ -87,7 +87,7 @@ class Guard:
         row = await self._ledger.row(self._shard)
         if row is not None and row.hash and not status.frozen_reason:
             lost = f"the ledger ends at commit {row.mark} and Redis holds nothing"
-            await self._store.freeze(self._shard, 0, f"{NEEDS_RESTORE}: {lost}")
+            await self._shards.freeze(self._shard, 0, f"{NEEDS_RESTORE}: {lost}")
 
     def _claimed_by_another(self, status: ShardStatus) -> bool:
         """A fresh claim is left alone, lest two relays take it from each other; an old one was abandoned."""

@@ -18,31 +18,33 @@ SLOW_S = 5.0  # a shard that takes longer waits for the persister, and says so
 DEADLINE_S = 120.0
 
 
-async def run(shards: int, store: Shards, ledger: LedgerRows, take_over: TakeOver, log: FilteringBoundLogger) -> int:
+async def run(
+    shard_count: int, shards: Shards, ledger: LedgerRows, take_over: TakeOver, log: FilteringBoundLogger
+) -> int:
     """The exit code: 0 if every shard is open, 1 if one must not be opened, 2 if a server could not be asked."""
     try:
-        statuses = [await store.status(shard) for shard in range(shards)]
+        statuses = [await shards.status(shard) for shard in range(shard_count)]
         rows = await ledger.rows()
-        objections = _objections(shards, statuses, rows)
+        objections = _objections(shard_count, statuses, rows)
         for objection in objections:
             log.error("refused", why=objection)
         if objections:
             return 1
         blank = [status.shard for status in statuses if status.blank]
-        log.info("opening", shards=len(blank), open_already=shards - len(blank))
+        log.info("opening", shards=len(blank), open_already=shard_count - len(blank))
         opened = [await _open(shard, take_over, log) for shard in blank]
-        log.info("done", opened=sum(opened), shards=shards)
+        log.info("done", opened=sum(opened), shards=shard_count)
         return 0 if all(opened) else 2
     except Unreachable as error:
         log.error("cannot_ask", server=error.server, why=str(error), todo="start it, and run `holdfast init` again")
         return 2
 
 
-def _objections(shards: int, statuses: Sequence[ShardStatus], rows: Mapping[int, LedgerRow]) -> list[str]:
+def _objections(shard_count: int, statuses: Sequence[ShardStatus], rows: Mapping[int, LedgerRow]) -> list[str]:
     """Why nothing may be opened, one sentence each; none if all is well."""
     counts = {status.shards for status in statuses if not status.blank} | {row.shards for row in rows.values()}
-    others = sorted(counts - {shards})
-    found = [f"HOLDFAST_SHARDS is {shards}, and these servers were laid out for {other}" for other in others]
+    others = sorted(counts - {shard_count})
+    found = [f"HOLDFAST_SHARDS is {shard_count}, and these servers were laid out for {other}" for other in others]
     for status in statuses:
         row = rows.get(status.shard)
         if status.blank and row is not None and row.hash:

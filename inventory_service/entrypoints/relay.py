@@ -16,8 +16,8 @@ from inventory_service.domain.backlog import Backlog, RelayGauges
 from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
 from inventory_service.domain.shards import Commit, Disagreement, Mark, Report, ShardStatus
-from inventory_service.domain.window import Window
-from inventory_service.entrypoints.guard import Guard
+from inventory_service.domain.window import SendWindow
+from inventory_service.entrypoints.guard import ShardKeeper
 from inventory_service.entrypoints.patience import repeat
 from inventory_service.entrypoints.takeover import TakeOver
 from inventory_service.entrypoints.upkeep import Upkeep
@@ -46,7 +46,7 @@ class Parts(NamedTuple):
 class Options(NamedTuple):
     """How a relay behaves."""
 
-    shards: int
+    shard_count: int
     window_bytes: int
     expiry: bool = True
     retention_ms: int = 86_400_000  # for which a record is kept after it is final
@@ -56,7 +56,7 @@ class Options(NamedTuple):
 
 async def run(parts: Parts, options: Options) -> None:
     """Runs until cancelled; raises `Disagreement` if settings and servers contradict each other."""
-    relays = [ShardRelay(shard, parts, options) for shard in range(options.shards)]
+    relays = [ShardRelay(shard, parts, options) for shard in range(options.shard_count)]
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(repeat(partial(listen, parts.progress, relays), parts.log))
@@ -82,9 +82,9 @@ class ShardRelay:
         self._shard = shard
         self._parts = parts
         self.log = parts.log.bind(shard=shard)
-        self._guard = Guard(
+        self._keeper = ShardKeeper(
             shard,
-            options.shards,
+            options.shard_count,
             parts.shards,
             parts.ledger,
             parts.take_over,
@@ -92,7 +92,7 @@ class ShardRelay:
             parts.monotonic,
             options.claim_patience_s,
         )
-        self._window = Window(options.window_bytes, options.patience_s)
+        self._window = SendWindow(options.window_bytes, options.patience_s)
         self._believed: tuple[int, str] | None = None  # epoch and run_id that the window is of; None: begin anew
         self._report: Report | None = None
         self._was_frozen = False  # by the last report
@@ -101,7 +101,7 @@ class ShardRelay:
         self._upkeep = Upkeep(shard, parts.stock, parts.monotonic, options.retention_ms, options.expiry)
 
     def steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
-        return self.send, self.hear, self.watch, self._guard.look, self._upkeep.sweep
+        return self.send, self.hear, self.watch, self._keeper.look, self._upkeep.sweep
 
     def told(self, report: Report) -> None:
         """Keep the latest report; a wish that was not heard yet stands while the ledger does not move."""
@@ -139,7 +139,7 @@ class ShardRelay:
         thawed, self._was_frozen = self._was_frozen and not report.frozen_reason, bool(report.frozen_reason)
         trimmed = await self._parts.shards.trim(report)
         if trimmed.verdict == "STALE":
-            await self._guard.look_for_a_restored_ledger()
+            await self._keeper.look_for_a_restored_ledger()
         elif trimmed.verdict == "TRIMMED":
             # A frozen ledger drops what comes, so all of it has to come again once it takes commits.
             if self._window.heard(trimmed.trimmed, report.resend or thawed, self._parts.monotonic()):

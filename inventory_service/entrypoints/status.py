@@ -110,7 +110,7 @@ def row_of(reason: int) -> Row:
     return _TABLE[reason]
 
 
-class Ending(NamedTuple):
+class AbortArguments(NamedTuple):
     """The arguments of gRPC's `abort`."""
 
     code: grpc.StatusCode
@@ -118,13 +118,13 @@ class Ending(NamedTuple):
     trailers: tuple[tuple[str, bytes], ...]
 
 
-def status_of(refused: Refused) -> Ending:
+def status_of(refused: Refused) -> AbortArguments:
     """The rich status: a code, a sentence, and the details in the trailer where every client library looks for them."""
     row = _TABLE[refused.refusal.reason]
     status = status_pb2.Status(code=row.code.value[0], message=row.sentence)
     for detail in _details(refused, row):
         status.details.add().Pack(detail)
-    return Ending(row.code, row.sentence, (("grpc-status-details-bin", status.SerializeToString()),))
+    return AbortArguments(row.code, row.sentence, (("grpc-status-details-bin", status.SerializeToString()),))
 
 
 def _details(refused: Refused, row: Row) -> list[Message]:

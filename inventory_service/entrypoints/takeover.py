@@ -38,15 +38,15 @@ class TakeOver:
 
     def __init__(
         self,
-        shards: int,
-        store: Shards,
+        shard_count: int,
+        shards: Shards,
         outbox: Outbox,
         ledger: LedgerRows,
         reading: PersisterReading,
         new_token: Callable[[], str],
     ) -> None:
+        self._shard_count = shard_count
         self._shards = shards
-        self._store = store
         self._outbox = outbox
         self._ledger = ledger
         self._reading = reading
@@ -73,27 +73,27 @@ class TakeOver:
 
     async def read_row(self, shard: int) -> LedgerRow:
         """Step 1: the ledger's row, before anything else, for the fence compares with it."""
-        return await self._ledger.row(shard) or _no_row(shard, self._shards)
+        return await self._ledger.row(shard) or _no_row(shard, self._shard_count)
 
     async def claim(self, shard: int, row: LedgerRow) -> Claimed | str:
         """Step 2: stop the shard and learn where it stands. The relay goes on sending what its outbox holds."""
         self._tokens[shard] = self._new_token()
-        return await self._store.claim(shard, self._tokens[shard], row.epoch, bool(row.frozen_reason))
+        return await self._shards.claim(shard, self._tokens[shard], row.epoch, bool(row.frozen_reason))
 
     async def drain(self, claimed: Claimed) -> bool:
         """Step 3: wait until the ledger has all that it can take; False as soon as the claim is gone."""
-        return await Drain(claimed, self._store, self._outbox, self._ledger, self._reading).wait()
+        return await Drain(claimed, self._shards, self._outbox, self._ledger, self._reading).wait()
 
     async def fence(self, claimed: Claimed, row: LedgerRow) -> int | None:
         """Step 4: draw a new epoch in the ledger, if its row is of the epoch that was read and agrees with Redis.
 
         Always a new one, even if the row stands at an epoch's start: the Redis that it was drawn for may live.
         """
-        return await self._ledger.fence(claimed.shard, self._shards, row.epoch, claimed.hash)
+        return await self._ledger.fence(claimed.shard, self._shard_count, row.epoch, claimed.hash)
 
     async def adopt(self, claimed: Claimed, epoch: int) -> bool:
         """Step 5: serve again, if claim and Redis process still stand."""
-        return await self._store.adopt(claimed, epoch, self._shards)
+        return await self._shards.adopt(claimed, epoch, self._shard_count)
 
     async def _not_fenced(self, claimed: Claimed, before: LedgerRow) -> Attempt:
         row = await self.read_row(claimed.shard)
@@ -102,7 +102,7 @@ class TakeOver:
         ending, reason = Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {_difference(claimed, row)}"
         if row.frozen_reason and await self._could_follow(row):
             ending, reason = Ending.LEDGER_REFUSES, row.frozen_reason
-        await self._store.freeze(claimed.shard, claimed.epoch, reason, claimed.token)
+        await self._shards.freeze(claimed.shard, claimed.epoch, reason, claimed.token)
         return Attempt(ending, detail=reason)
 
     async def _could_follow(self, row: LedgerRow) -> bool:
@@ -111,9 +111,9 @@ class TakeOver:
         return following is not None and follows(following, row)
 
 
-def _no_row(shard: int, shards: int) -> LedgerRow:
+def _no_row(shard: int, shard_count: int) -> LedgerRow:
     """What stands for a row that is not there: epoch 0, as a blank Redis."""
-    return LedgerRow(shard, shards, epoch=0, seq=0, hash="", settled_epoch=0, settled_seq=0, frozen_reason="")
+    return LedgerRow(shard, shard_count, epoch=0, seq=0, hash="", settled_epoch=0, settled_seq=0, frozen_reason="")
 
 
 def _difference(claimed: Claimed, row: LedgerRow) -> str:

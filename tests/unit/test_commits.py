@@ -14,7 +14,7 @@ def chain(count: int, size: int = 100, epoch: int = 1, first: int = 1) -> list[C
     return made
 
 
-def test_a_record_gives_back_what_was_put_in():
+def test_a_record_gives_back_what_was_put_in() -> None:
     """Payload and hash travel verbatim, or the ledger would see a broken chain."""
     commits = chain(5)
 
@@ -23,7 +23,7 @@ def test_a_record_gives_back_what_was_put_in():
     assert commits_from_record(run.value) == (3, commits)
 
 
-def test_a_record_stays_below_its_limit():
+def test_a_record_stays_below_its_limit() -> None:
     """Kafka refuses what is too large, tags and hashes included."""
     runs = runs_from_commits(0, chain(1000, size=5000))
 
@@ -32,14 +32,14 @@ def test_a_record_stays_below_its_limit():
     assert len(runs) < 25
 
 
-def test_a_commit_is_never_cut():
+def test_a_commit_is_never_cut() -> None:
     """One that is larger than a record makes a record of its own."""
     runs = runs_from_commits(0, chain(3, size=RECORD_BYTES + 4))
 
     assert [len(run.commits) for run in runs] == [1, 1, 1]
 
 
-def test_a_record_holds_no_gap_and_one_epoch():
+def test_a_record_holds_no_gap_and_one_epoch() -> None:
     """Only the first seq is written down; the others follow."""
     commits = [*chain(2), *chain(2, first=4), *chain(2, epoch=2)]
 
@@ -52,6 +52,6 @@ def test_a_record_holds_no_gap_and_one_epoch():
     ]
 
 
-def test_no_commits_make_no_record():
+def test_no_commits_make_no_record() -> None:
     """An idle outbox sends nothing."""
     assert runs_from_commits(0, []) == []
