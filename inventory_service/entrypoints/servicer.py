@@ -8,7 +8,6 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceServicer
 
 from inventory_service.domain.ports import Stock
-from inventory_service.domain.requests import Reserve
 from inventory_service.domain.verdicts import Granted, Refusal, Rejected
 from inventory_service.entrypoints.answers import (
     confirm_response,
@@ -26,7 +25,7 @@ from inventory_service.entrypoints.translate import (
     reserve_from_proto,
     sale_named,
 )
-from inventory_service.entrypoints.unanswered import answered
+from inventory_service.entrypoints.unanswered import answered, ended
 
 Context = ServicerContext[Any, Any]
 CountOutcome = Callable[[Granted | Rejected], None]
@@ -45,14 +44,11 @@ class Servicer(InventoryServiceServicer):
         command = reserve_from_proto(request, tenant_of(context))
         verdict = await self._stock.reserve(command)
         if isinstance(verdict, Refusal):
-            verdict = await self._judged_after(verdict, command)
+            verdict = await self._past.ask_again(command.sale, verdict, lambda: self._stock.reserve(command))
+            if isinstance(verdict, Refusal):
+                raise ended(verdict, command.sale, command.reservation_id)
         self._count(verdict)
         return quick_response(request, verdict)
-
-    async def _judged_after(self, refusal: Refusal, command: Reserve) -> Granted | Rejected:
-        """The verdict on what was refused at first; apart, so that the usual answer pays nothing for it."""
-        verdict = await self._past.ask_again(command.sale, refusal, lambda: self._stock.reserve(command))
-        return answered(verdict, command.sale, command.reservation_id)
 
     async def ConfirmReservation(
         self, request: calls.ConfirmReservationRequest, context: Context

@@ -15,12 +15,17 @@ T = TypeVar("T")
 
 def answered(verdict: T | Refusal, sale: SaleKey, reservation_id: str = "") -> T:
     """The verdict, unless it is a refusal; that ends the call and tells what it was about."""
-    if not isinstance(verdict, Refusal):
-        return verdict
+    if isinstance(verdict, Refusal):
+        raise ended(verdict, sale, reservation_id)
+    return verdict
+
+
+def ended(refusal: Refusal, sale: SaleKey, reservation_id: str = "") -> Refused:
+    """What ends a call that was refused; it names what the call was about."""
     about = {"sale_id": sale.sale_id}
     if reservation_id:
         about["reservation_id"] = reservation_id
-    raise Refused(verdict._replace(metadata={**about, **verdict.metadata}))
+    return Refused(refusal._replace(metadata={**about, **refusal.metadata}))
 
 
 async def asked(answer: Awaitable[T]) -> T:
