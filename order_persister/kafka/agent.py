@@ -13,8 +13,11 @@ from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, EventT
 from prometheus_client import CollectorRegistry
 
+from order_persister.kafka.partitions import Partitions
 from order_persister.kafka.producer import Sender
+from order_persister.kafka.reread import Rereader
 from order_persister.kafka.tell import Teller
+from order_persister.kafka.wiped import begin_anew_where_wiped
 from order_persister.ledger.apply import Ledger
 from order_persister.ledger.postgres import Database
 from order_persister.ledger.queries import load_queries
@@ -33,6 +36,7 @@ RECORDS_AT_ONCE = 32
 RECORDS_WAIT_S = 0.05
 RECORDS_READY = 1024
 TELL_EVERY_S = 1.0
+REREAD_EVERY_S = 2.0
 WIPED_EVERY_S = 2.0
 KAFKA_ANSWER_S = 40.0
 
@@ -45,7 +49,10 @@ def build_app(settings: Settings, registry: CollectorRegistry, patience: Patienc
     database, queries = Database(settings.postgres_dsn), load_queries()
     ledger = Ledger(database, queries, LedgerMetrics(registry), patience)
     sender = Sender(settings.kafka_brokers, patience)
-    teller = Teller(Untold(database, queries, patience), sender.send, TellMetrics(registry))
+    untold = Untold(database, queries, patience)
+    teller = Teller(untold, sender.send, TellMetrics(registry))
+    partitions = Partitions(settings.kafka_brokers, COMMITS_TOPIC, GROUP)
+    rereader = Rereader(partitions, ledger, teller.tell, untold, patience)
     app.async_exit_stack.push_async_callback(database.close)
     app.async_exit_stack.push_async_callback(sender.close)
     commits = app.topic(COMMITS_TOPIC, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
@@ -60,6 +67,7 @@ def build_app(settings: Settings, registry: CollectorRegistry, patience: Patienc
         async for events in stream.noack_take(RECORDS_AT_ONCE, within=RECORDS_WAIT_S):
             async with crash_on_surprise():
                 outcomes = await ledger.apply(map(_record, events))  # waits out transient trouble
+                rereader.saw(outcomes)
                 await teller.tell(outcomes)  # compensations, facts, progress: Kafka has confirmed each
             for event in events:
                 await stream.ack(event)
@@ -73,10 +81,17 @@ def build_app(settings: Settings, registry: CollectorRegistry, patience: Patienc
             await app.sleep(TELL_EVERY_S)
 
     @app.task  # type: ignore[untyped-decorator]
-    async def rewind_where_wiped() -> None:
+    async def reread_what_was_lost() -> None:
         while not app.should_stop:
             async with crash_on_surprise():
-                await _rewind_where_wiped(app)
+                await rereader.look([tp.partition for tp in _assigned(app)])
+            await app.sleep(REREAD_EVERY_S)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def look_for_wiped_topics() -> None:
+        while not app.should_stop:
+            async with crash_on_surprise():
+                await begin_anew_where_wiped(app, _assigned(app))
             await app.sleep(WIPED_EVERY_S)
 
     return app
@@ -128,23 +143,3 @@ def _assigned(app: faust.App) -> set[TP]:
         return {tp for tp in app.consumer.assignment() if tp.topic == COMMITS_TOPIC}
     except ConsumerNotStarted:
         return set()
-
-
-async def _rewind_where_wiped(app: faust.App) -> None:
-    """Read a topic from its beginning that was wiped or made anew, for its offsets began again at 0.
-
-    Kafka's client does so by itself, but Faust silently drops every record below the offset that it last read or
-    committed. That offset has no public name; it lies beyond the partition's end only after a wipe.
-    """
-    assigned = _assigned(app)
-    if not assigned:
-        return
-    try:
-        ends = await app.consumer.highwaters(*assigned)
-        for tp, end in ends.items():
-            read = app.consumer._read_offset[tp]  # type: ignore[attr-defined]
-            if read is not None and end is not None and read > end:
-                log.warning("topic_wiped", shard=tp.partition, read=read, end=end)
-                await app.consumer.seek_wait({tp: 0})
-    except (RuntimeError, TimeoutError) as error:  # aiokafka's errors are RuntimeErrors
-        log.warning("waiting", on="kafka", why=f"{type(error).__name__}: {error}", again_in_s=WIPED_EVERY_S)

@@ -40,7 +40,7 @@ class Sender:
             await self._producer.stop()
 
     async def _attempt(self, messages: Sequence[Message]) -> None:
-        with _judged():
+        with judged():
             producer = await self._ready_producer()
             topic, shard = messages[0].topic, messages[0].shard
             confirmed = await producer.send_batch(_batch(producer, messages), topic, partition=shard)
@@ -71,7 +71,7 @@ async def partitions_of(topic: str, brokers: str) -> int:
     """
     client = AIOKafkaClient(bootstrap_servers=brokers, request_timeout_ms=ANSWER_MS)
     try:
-        with _judged():
+        with judged():
             await client.bootstrap()
             cluster = await client.fetch_all_metadata()
     finally:
@@ -83,7 +83,7 @@ async def partitions_of(topic: str, brokers: str) -> int:
 
 
 @contextmanager
-def _judged() -> Iterator[None]:
+def judged() -> Iterator[None]:
     """Turn what aiokafka raises into `Passing`: nothing that it says is for good."""
     try:
         yield

@@ -3,17 +3,18 @@
 import signal
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress, ReservationFact
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
-from order_persister.kafka.agent import COMMITS_TOPIC
+from order_persister.kafka.agent import COMMITS_TOPIC, GROUP
 from order_persister.kafka.tell import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
 from tests.books import disagreements
 from tests.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
@@ -276,7 +277,51 @@ async def test_a_wiped_topic_is_read_from_its_beginning(
             await producer.send_and_wait(COMMITS_TOPIC, shard.run(100), partition=5)
 
         await eventually(lambda: is_value(db, seq, 101), JOIN_S)
+        await eventually(lambda: is_read_to_the_end(server.address), JOIN_S)
         await producer.stop()
+
+
+async def test_an_empty_topic_that_was_wiped_counts_as_read(
+    start_broker: StartBroker, database: str, start_persister: StartPersister
+) -> None:
+    """A take-over waits for the end of the topic: an acknowledgement of the old one must not stand in its way."""
+    server, shard = start_broker(), FakeShard(shard=5)
+    shard.open_sale(lamp=1)
+    async with connected(database) as db:
+        await db.executemany(OPEN_SHARD, [(number,) for number in range(SHARDS)])
+        producer = AIOKafkaProducer(bootstrap_servers=server.address)
+        await producer.start()
+        start_persister(server.address, database)
+        await producer.send_and_wait(COMMITS_TOPIC, shard.run(0), partition=5)
+        await eventually(lambda: acknowledged(server.address, 1), JOIN_S)
+
+        server.wipe()
+
+        await eventually(lambda: acknowledged(server.address, 0), JOIN_S)
+        await producer.stop()
+
+
+async def is_read_to_the_end(brokers: str) -> bool:
+    """The group has acknowledged all records of the topic as it is now, and nothing beyond."""
+    async with asked(brokers) as (consumer, partition):
+        return bool(await consumer.committed(partition) == (await consumer.end_offsets([partition]))[partition] > 0)
+
+
+async def acknowledged(brokers: str, offset: int) -> bool:
+    """The group's next record is this one."""
+    async with asked(brokers) as (consumer, partition):
+        return bool(await consumer.committed(partition) == offset)
+
+
+@asynccontextmanager
+async def asked(brokers: str) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
+    """Ask for what the persisters' group has acknowledged, without taking part."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=GROUP, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        yield consumer, TopicPartition(COMMITS_TOPIC, 5)
+    finally:
+        await consumer.stop()
 
 
 async def is_value(db: "asyncpg.Connection[asyncpg.Record]", query: str, value: object) -> bool:

@@ -1,0 +1,60 @@
+"""Reads partitions of commits beside Faust: takes part in no group, acknowledges nothing, and may begin anywhere."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from order_persister.kafka.producer import ANSWER_MS, judged
+from order_persister.rule.chain import Record
+
+RECORDS_AT_ONCE = 32
+
+
+class Partitions:
+    """The partitions of one topic. Every method raises `Passing` while Kafka is away."""
+
+    def __init__(self, brokers: str, topic: str, group: str) -> None:
+        self._brokers = brokers
+        self._topic = topic
+        self._group = group
+
+    async def last_acknowledged(self, shard: int) -> Record | None:
+        """The last record that the group has acknowledged; None if there is none, or it is gone."""
+        async with self._consumer(shard) as (consumer, partition):
+            acknowledged = await consumer.committed(partition) or 0
+            begins, ends = await consumer.beginning_offsets([partition]), await consumer.end_offsets([partition])
+            if not begins[partition] < acknowledged <= ends[partition]:
+                return None
+            consumer.seek(partition, acknowledged - 1)
+            found = await asyncio.wait_for(consumer.getone(partition), ANSWER_MS / 1000)
+            return Record(shard, found.offset, found.value or b"")
+
+    async def all_records(self, shard: int) -> AsyncGenerator[Sequence[Record], None]:
+        """Everything that a partition holds now, in order; it ends there, also if the topic is wiped meanwhile."""
+        async with self._consumer(shard) as (consumer, partition):
+            await consumer.seek_to_beginning(partition)
+            end = (await consumer.end_offsets([partition]))[partition]
+            while await consumer.position(partition) < min(end, (await consumer.end_offsets([partition]))[partition]):
+                fetched = await consumer.getmany(partition, timeout_ms=1000, max_records=RECORDS_AT_ONCE)
+                yield [Record(shard, one.offset, one.value or b"") for one in fetched.get(partition, ())]
+
+    @asynccontextmanager
+    async def _consumer(self, shard: int) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
+        """A consumer that names the group, to ask for its acknowledgements, and subscribes to nothing."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._brokers,
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            request_timeout_ms=ANSWER_MS,
+        )
+        try:
+            with judged():
+                await consumer.start()
+                partition = TopicPartition(self._topic, shard)
+                consumer.assign([partition])
+                yield consumer, partition
+        finally:
+            await consumer.stop()

@@ -1,0 +1,46 @@
+"""Sees that a topic was wiped or made anew under a running persister, and begins anew itself.
+
+Offsets then begin again at 0, and Faust silently drops every record below the offset that it last read, and every
+acknowledgement below the one that it last committed. Its books have no public name and are filled from many sides at
+once, so they are not mended but left behind.
+"""
+
+import os
+import sys
+from collections.abc import Collection
+from shutil import rmtree
+
+import faust
+import structlog
+from faust.types import TP
+
+log = structlog.get_logger()
+
+
+async def begin_anew_where_wiped(app: faust.App, assigned: Collection[TP]) -> None:
+    """Tell Kafka that nothing is read of a partition that was wiped, and become a new process.
+
+    If an acknowledgement that was under way overtakes this, the new process sees it and does the same again.
+    """
+    if not assigned:
+        return
+    try:
+        ends = await app.consumer.highwaters(*assigned)
+        wiped = {tp: 0 for tp in assigned if _was_wiped(app, tp, ends.get(tp))}
+        if wiped and await app.consumer._commit(wiped):  # type: ignore[attr-defined]
+            log.warning("topic_wiped", shards=sorted(tp.partition for tp in wiped))
+            _begin_anew(app)
+    except (RuntimeError, TimeoutError) as error:  # aiokafka's errors are RuntimeErrors
+        log.warning("waiting", on="kafka", why=f"{type(error).__name__}: {error}")
+
+
+def _was_wiped(app: faust.App, tp: TP, end: int | None) -> bool:
+    """Whether something was read or acknowledged beyond the end, which only a wipe makes possible."""
+    read, acknowledged = app.consumer._read_offset[tp], app.consumer._committed_offset[tp]  # type: ignore[attr-defined]
+    return end is not None and max(read or 0, acknowledged or 0) > end
+
+
+def _begin_anew(app: faust.App) -> None:
+    """Start the same program in the place of this one; files and connections close by themselves, the folder stays."""
+    rmtree(app.conf.datadir, ignore_errors=True)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,0 +1,72 @@
+"""Postgres comes back from an older copy: the ledger has forgotten what Redis has trimmed, and Kafka still has it."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.faults.proof import find_faults
+from tests.faults.world import World, shard_of
+from tests.waiting import eventually
+
+UNITS, EARLY, LATE = 20, 3, 6
+MENDED_S = 60.0
+
+
+@pytest.mark.parametrize("persister", ["lives", "starts afterwards"])
+async def test_a_ledger_that_went_back_is_brought_up_to_date_from_kafka(
+    own: World, tmp_path: Path, persister: str
+) -> None:
+    """Promise 2: no acknowledged order is lost, no unit sold twice, and the shard opens by itself."""
+    sale_id = await own.open_sale(UNITS)
+    shard = shard_of(sale_id)
+    promises = await own.sell(sale_id, EARLY)
+    await eventually(lambda: is_drained(own, shard))
+    copy = await copied(own, tmp_path)
+    promises |= await own.sell(sale_id, LATE, first=EARLY)
+    await eventually(lambda: is_drained(own, shard))
+    newest = await own.watermark(shard)
+
+    if persister == "starts afterwards":
+        await own.take_down("persist")
+    await set_back(own, copy)
+    if persister == "starts afterwards":
+        assert (await own.watermark(shard)).seq < newest.seq
+        await own.bring_up("persist")
+
+    await eventually(lambda: has_caught_up(own, shard, newest.hash), MENDED_S)
+    await own.serves()
+    promises |= await own.sell(sale_id, 1, first=EARLY + LATE)
+    assert await find_faults(own, sale_id, promises) == []
+
+
+async def copied(world: World, folder: Path) -> Path:
+    """Copy the files of Postgres while it is down."""
+    await world.take_down("postgres")
+    copy = Path(await asyncio.to_thread(shutil.copytree, cluster(world), folder / "copy"))
+    await world.bring_up("postgres")
+    return copy
+
+
+async def set_back(world: World, copy: Path) -> None:
+    """Start Postgres on an older copy of its files."""
+    await world.take_down("postgres")
+    await asyncio.to_thread(shutil.rmtree, cluster(world))
+    await asyncio.to_thread(shutil.copytree, copy, cluster(world))
+    await world.bring_up("postgres")
+
+
+def cluster(world: World) -> Path:
+    return world.stack.server("postgres").data_dir / "cluster"
+
+
+async def is_drained(world: World, shard: int) -> bool:
+    """The ledger holds every commit of the shard, and Redis has trimmed them."""
+    meta, mark = await world.meta(shard), await world.watermark(shard)
+    return (meta["hash"], await world.outbox_length(shard)) == (mark.hash, 0)
+
+
+async def has_caught_up(world: World, shard: int, newest: str) -> bool:
+    """The ledger stands where it stood, in whatever epoch."""
+    return (await world.watermark(shard)).hash == newest
