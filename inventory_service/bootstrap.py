@@ -26,15 +26,17 @@ from inventory_service.adapters.redis_shards import RedisShards
 from inventory_service.adapters.redis_stock import RedisStock
 from inventory_service.domain.requests import SaleKey, shard_of
 from inventory_service.domain.shards import StoreUnreachable, check_shard_count
-from inventory_service.entrypoints import audit, compensator, init, relay, topics
-from inventory_service.entrypoints.admin_servicer import AdminServicer
-from inventory_service.entrypoints.gate import Gate
+from inventory_service.entrypoints import compensator
+from inventory_service.entrypoints.commands import audit, init, topics
 from inventory_service.entrypoints.layout import check_layout
-from inventory_service.entrypoints.past import Past
-from inventory_service.entrypoints.server import CannotListen, IsReady, Server
-from inventory_service.entrypoints.servicer import Servicer
-from inventory_service.entrypoints.takeover import TakeOver
-from inventory_service.entrypoints.tenant import DEFAULT_TENANT
+from inventory_service.entrypoints.relay import relay
+from inventory_service.entrypoints.relay.takeover import TakeOver
+from inventory_service.entrypoints.rpc.admin_servicer import AdminServicer
+from inventory_service.entrypoints.rpc.gate import Gate
+from inventory_service.entrypoints.rpc.past import Past
+from inventory_service.entrypoints.rpc.server import CannotListen, IsReady, Server
+from inventory_service.entrypoints.rpc.servicer import Servicer
+from inventory_service.entrypoints.rpc.tenant import DEFAULT_TENANT
 from inventory_service.settings import BadSettings, Settings
 
 INTERRUPTED = 130

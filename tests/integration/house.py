@@ -21,8 +21,9 @@ from inventory_service.adapters.redis_shards import RedisShards
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.requests import SaleKey
 from inventory_service.domain.shards import Mark, ShardStatus
-from inventory_service.entrypoints import init, relay
-from inventory_service.entrypoints.takeover import TakeOver
+from inventory_service.entrypoints.commands import init
+from inventory_service.entrypoints.relay import relay
+from inventory_service.entrypoints.relay.takeover import TakeOver
 from tests.integration.persister_double import PersisterDouble
 
 SHARDS = 2

@@ -14,7 +14,7 @@ from inventory_service.adapters.redis_stock import RedisStock
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.shards import Mark
 from inventory_service.domain.verdicts import Granted, Refusal
-from inventory_service.entrypoints import audit
+from inventory_service.entrypoints.commands import audit
 from order_persister.ledger.postgres import Database
 from order_persister.rule.chain import Record
 from tests.integration.house import SHARDS, House

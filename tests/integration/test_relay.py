@@ -8,7 +8,7 @@ from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
 from inventory_service.adapters import kafka
 from inventory_service.domain.shards import Commit, Mark, Report
-from inventory_service.entrypoints import guard
+from inventory_service.entrypoints.relay import keeper
 from order_persister.ledger.migrator import migrate
 from tests.integration.house import SHARDS, House
 from tests.integration.persister_double import tell
@@ -194,7 +194,7 @@ async def test_a_ledger_that_was_wiped_is_noticed_though_it_reports_nothing(
     house: House, wiped: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No row, no report: the shard that serves looks for itself now and then."""
-    monkeypatch.setattr(guard, "COMPARE_S", 0.5)
+    monkeypatch.setattr(keeper, "COMPARE_S", 0.5)
     async with house.at_work():
         await house.commit(count=2)
         await eventually(house.is_drained)
@@ -210,7 +210,7 @@ async def test_a_ledger_that_is_away_stops_nobody_who_serves(
     valkey: str, start_postgres: StartPostgres, broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Promise 5: that the ledger cannot be looked at does not say that it went back."""
-    monkeypatch.setattr(guard, "COMPARE_S", 0.1)
+    monkeypatch.setattr(keeper, "COMPARE_S", 0.1)
     postgres = start_postgres()
     await migrate(postgres.address)
     house = House(valkey, postgres.address, broker)

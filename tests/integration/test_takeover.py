@@ -10,8 +10,8 @@ import structlog
 from holdfast_embedded.valkey import Valkey
 
 from inventory_service.domain.shards import Claimed, LedgerRow, StoreUnreachable
-from inventory_service.entrypoints import init
-from inventory_service.entrypoints.takeover import Ending, TakeOver
+from inventory_service.entrypoints.commands import init
+from inventory_service.entrypoints.relay.takeover import Ending, TakeOver
 from tests.integration.house import SHARDS, House
 from tests.servers import StartValkey, connected, flush
 from tests.waiting import eventually

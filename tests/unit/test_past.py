@@ -8,8 +8,8 @@ from inventory_service.domain.requests import CreateSale, Line, Release, Reserve
 from inventory_service.domain.shelf import Shelf
 from inventory_service.domain.stock import sale_not_found
 from inventory_service.domain.verdicts import Granted, Refusal, Reservation, SaleFound
-from inventory_service.entrypoints.gate import LEAST_TIME_S
-from inventory_service.entrypoints.past import Past
+from inventory_service.entrypoints.rpc.gate import LEAST_TIME_S
+from inventory_service.entrypoints.rpc.past import Past
 
 SALE = SaleKey("default", "lamp-sale")
 LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),))

@@ -7,8 +7,8 @@ from holdfast.inventory.v1.reservation_pb2 import Line
 from inventory_service.domain.requests import Line as DomainLine
 from inventory_service.domain.requests import Position, SaleKey
 from inventory_service.domain.verdicts import Granted, Rejected, Reservation, Shortage
-from inventory_service.entrypoints.answers import reserve_response
-from inventory_service.entrypoints.quick_answers import quick_response
+from inventory_service.entrypoints.rpc.answers import reserve_response
+from inventory_service.entrypoints.rpc.quick_answers import quick_response
 
 LONGEST = "x" * 64
 

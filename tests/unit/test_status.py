@@ -10,7 +10,7 @@ from holdfast.inventory.v1.reservation_pb2 import Reservation as ReservationProt
 
 from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.verdicts import Refusal, Reservation
-from inventory_service.entrypoints.status import Refused, Violation, row_of, status_of
+from inventory_service.entrypoints.rpc.status import Refused, Violation, row_of, status_of
 
 EVERY_REASON = [value for value in ErrorReason.values() if value != reasons.ERROR_REASON_UNSPECIFIED]
 MAY_HELP_LATER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import structlog
 
 from inventory_service.domain.shards import TopicPlan
-from inventory_service.entrypoints import topics
+from inventory_service.entrypoints.commands import topics
 
 NAMES, SHARDS = ("commits", "progress"), 16
 

@@ -10,8 +10,8 @@ from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
 from inventory_service.domain import requests
-from inventory_service.entrypoints import translate
-from inventory_service.entrypoints.status import Refused
+from inventory_service.entrypoints.rpc import translate
+from inventory_service.entrypoints.rpc.status import Refused
 
 TENANT = "default"
 HOUR_S = 3600

@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from inventory_service.domain.shard_ports import LedgerRows, Shards
 from inventory_service.domain.shards import NEEDS_RESTORE, LedgerRow, ShardStatus, Unreachable
 from inventory_service.entrypoints.patience import GrowingDelay
-from inventory_service.entrypoints.takeover import Ending, TakeOver
+from inventory_service.entrypoints.relay.takeover import Ending, TakeOver
 
 SLOW_S = 5.0  # a shard that takes longer waits for the persister, and says so
 DEADLINE_S = 120.0

@@ -14,9 +14,9 @@ from holdfast.inventory.v1 import inventory_admin_service_pb2, inventory_service
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import add_InventoryAdminServiceServicer_to_server
 from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServiceServicer_to_server
 
-from inventory_service.entrypoints.admin_servicer import AdminServicer
-from inventory_service.entrypoints.gate import Gate, Handler
-from inventory_service.entrypoints.servicer import Servicer
+from inventory_service.entrypoints.rpc.admin_servicer import AdminServicer
+from inventory_service.entrypoints.rpc.gate import Gate, Handler
+from inventory_service.entrypoints.rpc.servicer import Servicer
 
 LARGEST_MESSAGE = 4 * 1024 * 1024
 CONNECTION_AGE_MS = 300_000  # so that callers find new servers; what is in flight then has the grace to end

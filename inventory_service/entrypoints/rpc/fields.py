@@ -13,7 +13,7 @@ from holdfast.inventory.v1.sale_pb2 import Item as ItemProto
 
 from inventory_service.domain.requests import Line
 from inventory_service.domain.verdicts import Refusal
-from inventory_service.entrypoints.status import Refused, Violation
+from inventory_service.entrypoints.rpc.status import Refused, Violation
 
 LEAST_QUANTITY, MOST_QUANTITY = 1, 1000
 MOST_LINES = 20

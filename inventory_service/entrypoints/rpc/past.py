@@ -9,7 +9,7 @@ from inventory_service.domain.ports import History, Stock
 from inventory_service.domain.requests import Confirm, Release, SaleKey
 from inventory_service.domain.states import reservation_not_found, settle_late
 from inventory_service.domain.verdicts import Found, Granted, Refusal, Reservation
-from inventory_service.entrypoints.unanswered import asked
+from inventory_service.entrypoints.rpc.unanswered import asked
 
 _SALE_NOT_FOUND = reasons.ERROR_REASON_SALE_NOT_FOUND
 _RESERVATION_NOT_FOUND = reasons.ERROR_REASON_RESERVATION_NOT_FOUND

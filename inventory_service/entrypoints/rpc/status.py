@@ -11,7 +11,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
 from inventory_service.domain.verdicts import Refusal
-from inventory_service.entrypoints.answers import reservation_to_proto
+from inventory_service.entrypoints.rpc.answers import reservation_to_proto
 
 DOMAIN = "holdfast.inventory"
 NAMED_VIOLATIONS = 20  # a status must fit 8 KiB of trailers

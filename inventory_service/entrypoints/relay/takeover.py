@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from inventory_service.domain.shard_ports import LedgerRows, Outbox, PersisterReading, Shards
 from inventory_service.domain.shards import NEEDS_RESTORE, Claimed, LedgerRow, Mark, follows
-from inventory_service.entrypoints.drain import Drain
+from inventory_service.entrypoints.relay.drain import Drain
 
 
 class Ending(StrEnum):

@@ -8,7 +8,7 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from inventory_service.domain.requests import SaleKey
 from inventory_service.domain.shards import LedgerUnreachable
 from inventory_service.domain.verdicts import Refusal
-from inventory_service.entrypoints.status import Refused
+from inventory_service.entrypoints.rpc.status import Refused
 
 T = TypeVar("T")
 

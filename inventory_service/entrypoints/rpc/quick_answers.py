@@ -11,7 +11,7 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Position, ReservationState
 
 from inventory_service.domain.verdicts import Granted, Rejected, Reservation
-from inventory_service.entrypoints.answers import reserve_response
+from inventory_service.entrypoints.rpc.answers import reserve_response
 
 _HELD = ReservationState.RESERVATION_STATE_HELD
 _RESERVATION_TAG = b"\x0a"  # ReserveResponse.reservation

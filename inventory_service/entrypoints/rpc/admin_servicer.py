@@ -8,11 +8,11 @@ from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdmi
 from inventory_service.domain import requests
 from inventory_service.domain.ports import History, Stock
 from inventory_service.domain.verdicts import Refusal, SaleFound
-from inventory_service.entrypoints.answers import create_sale_response
-from inventory_service.entrypoints.status import Refused
-from inventory_service.entrypoints.tenant import tenant_of
-from inventory_service.entrypoints.translate import ENDS_TOO_EARLY, buyer_to_block, create_sale_from_proto
-from inventory_service.entrypoints.unanswered import answered, asked
+from inventory_service.entrypoints.rpc.answers import create_sale_response
+from inventory_service.entrypoints.rpc.status import Refused
+from inventory_service.entrypoints.rpc.tenant import tenant_of
+from inventory_service.entrypoints.rpc.translate import ENDS_TOO_EARLY, buyer_to_block, create_sale_from_proto
+from inventory_service.entrypoints.rpc.unanswered import answered, asked
 
 
 class AdminServicer(InventoryAdminServiceServicer):

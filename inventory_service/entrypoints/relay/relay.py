@@ -17,10 +17,10 @@ from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
 from inventory_service.domain.shards import Commit, Disagreement, Mark, Report, ShardStatus
 from inventory_service.domain.window import SendWindow
-from inventory_service.entrypoints.guard import ShardKeeper
 from inventory_service.entrypoints.patience import repeat
-from inventory_service.entrypoints.takeover import TakeOver
-from inventory_service.entrypoints.upkeep import Upkeep
+from inventory_service.entrypoints.relay.keeper import ShardKeeper
+from inventory_service.entrypoints.relay.takeover import TakeOver
+from inventory_service.entrypoints.relay.upkeep import Upkeep
 
 WAIT_FOR_COMMITS_MS = 500
 WAIT_FOR_ROOM_S = 1.0

@@ -8,7 +8,7 @@ from structlog.typing import FilteringBoundLogger
 from inventory_service.domain.shard_ports import LedgerRows, Shards
 from inventory_service.domain.shards import LEDGER_WENT_BACK, NEEDS_RESTORE, ShardStatus, check_shard_count
 from inventory_service.entrypoints.patience import GrowingDelay
-from inventory_service.entrypoints.takeover import Ending, TakeOver
+from inventory_service.entrypoints.relay.takeover import Ending, TakeOver
 
 LOOK_S = 0.5
 COMPARE_S = 10.0  # between two looks at the row of a shard that serves

@@ -5,7 +5,7 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.sale_pb2 import Sale
 
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey
-from inventory_service.entrypoints.fields import (
+from inventory_service.entrypoints.rpc.fields import (
     LEAST_QUANTITY,
     MOST_QUANTITY,
     Fields,
@@ -13,7 +13,7 @@ from inventory_service.entrypoints.fields import (
     refuse_unbuilt,
     refuse_unknown_fields,
 )
-from inventory_service.entrypoints.status import Violation
+from inventory_service.entrypoints.rpc.status import Violation
 
 LEAST_HOLD_TTL_MS = 1000
 DEFAULT_SALE_HOLD_TTL_MS = 600_000

@@ -9,23 +9,23 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceSer
 
 from inventory_service.domain.ports import Stock
 from inventory_service.domain.verdicts import Granted, Refusal, Rejected
-from inventory_service.entrypoints.answers import (
+from inventory_service.entrypoints.rpc.answers import (
     confirm_response,
     release_response,
     reservation_response,
     sale_response,
 )
-from inventory_service.entrypoints.past import Past
-from inventory_service.entrypoints.quick_answers import quick_response
-from inventory_service.entrypoints.tenant import tenant_of
-from inventory_service.entrypoints.translate import (
+from inventory_service.entrypoints.rpc.past import Past
+from inventory_service.entrypoints.rpc.quick_answers import quick_response
+from inventory_service.entrypoints.rpc.tenant import tenant_of
+from inventory_service.entrypoints.rpc.translate import (
     confirm_from_proto,
     release_from_proto,
     reservation_named,
     reserve_from_proto,
     sale_named,
 )
-from inventory_service.entrypoints.unanswered import answered, ended
+from inventory_service.entrypoints.rpc.unanswered import answered, ended
 
 Context = ServicerContext[Any, Any]
 CountOutcome = Callable[[Granted | Rejected], None]

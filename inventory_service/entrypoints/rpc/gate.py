@@ -15,7 +15,7 @@ from grpc.aio import ServicerContext
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.verdicts import Refusal
-from inventory_service.entrypoints.status import Refused, row_of, status_of
+from inventory_service.entrypoints.rpc.status import Refused, row_of, status_of
 
 LEAST_TIME_S = 0.010  # a request for a busy shard may wait 8 ms for its turn, and only then goes to Redis
 

@@ -1,0 +1,1 @@
+"""What an operator runs once: it ends by itself, with an exit code."""

@@ -1,0 +1,1 @@
+"""The relay: the keeping of every shard."""
