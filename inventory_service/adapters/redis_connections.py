@@ -14,7 +14,7 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -45,8 +45,8 @@ class RedisConnection:
                 packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub wants exactly one word
                 await self._connection.send_packed_command([packed])
                 return await self._connection.read_response()
-        except BusyLoadingError as error:  # a reply, though redis-py counts it among lost connections
-            raise StoreUnreachable(str(error)) from error
+        except (BusyLoadingError, AuthenticationError) as error:  # replies, though redis-py calls the connection lost
+            raise StoreUnreachable(f"{error.status_code}: {error}") from error
         except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
             raise OutcomeUnknown(str(error) or "no reply in time") from error
 

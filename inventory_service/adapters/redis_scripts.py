@@ -8,11 +8,15 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
-from inventory_service.adapters.redis_connections import Argument, RedisConnection, RedisConnections
+from inventory_service.adapters.redis_connections import Argument, OutcomeUnknown, RedisConnection, RedisConnections
 from inventory_service.domain.shards import StoreUnreachable
 
-# First words of the replies by which Redis says that it will not run the script at all.
-NOT_RUN = frozenset({"BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN"})
+# First words of the replies by which Redis says that it will not run the script at all: not now, not for us, not here.
+NOT_RUN = frozenset(
+    {"BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN"}
+    | {"NOAUTH", "NOPERM", "WRONGPASS"}
+    | {"MOVED", "ASK", "CROSSSLOT"}
+)
 
 
 class Script(NamedTuple):
@@ -116,13 +120,22 @@ async def _evaluate(connection: RedisConnection, script: Script, command: Sequen
         try:
             reply = await connection.ask("EVALSHA", script.sha, *command)
         except NoScriptError:  # Redis is new, or was told to forget: nothing was done
-            await connection.ask("SCRIPT", "LOAD", script.text)
+            await _load(connection, script)
             reply = await connection.ask("EVALSHA", script.sha, *command)
     except OutOfMemoryError as error:
         raise ShardRefused("LEDGER_BEHIND", str(error)) from error
     except ResponseError as error:
-        if (error.status_code or str(error).partition(" ")[0]) in NOT_RUN:
-            raise StoreUnreachable(str(error)) from error
+        code = error.status_code or str(error).partition(" ")[0]
+        if code in NOT_RUN and script.sha not in str(error):  # one that had begun is named by what stopped it
+            raise StoreUnreachable(f"{code}: {error}") from error
         raise ScriptFailed(f"{script.name}.lua: {error}") from error
     assert isinstance(reply, list), f"{script.name}.lua answered {reply!r}"
     return reply
+
+
+async def _load(connection: RedisConnection, script: Script) -> None:
+    """Teach Redis a script. Whether or not it learned: the call that needs it was not made yet."""
+    try:
+        await connection.ask("SCRIPT", "LOAD", script.text)
+    except OutcomeUnknown as error:
+        raise StoreUnreachable(str(error)) from error

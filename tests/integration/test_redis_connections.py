@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from inventory_service.adapters import redis_connections
 from inventory_service.adapters.redis_connections import OutcomeUnknown, RedisConnections, connect
 from inventory_service.adapters.redis_keys import shard_keys
-from inventory_service.adapters.redis_scripts import Epochs, RedisScripts, ScriptFailed, script_from_text
+from inventory_service.adapters.redis_scripts import Epochs, RedisScripts, ScriptFailed, load_script, script_from_text
 from inventory_service.adapters.redis_stock import RedisStock
 from inventory_service.domain.requests import CreateSale, Line, Reserve, SaleKey
 from inventory_service.domain.shards import StoreUnreachable
@@ -153,7 +153,7 @@ async def test_a_cancelled_call_leaves_no_connection_out_of_step(valkey: str, mo
 
 async def has_blocked_clients(redis: Redis) -> bool:
     """A call waits in Redis."""
-    return (await redis.info("clients"))["blocked_clients"] > 0
+    return bool((await redis.info("clients"))["blocked_clients"] > 0)
 
 
 async def test_a_restarted_redis_is_another_process(start_valkey: StartValkey) -> None:
@@ -212,6 +212,70 @@ async def _first_refusal(stock: RedisStock) -> object:
         if answer != Refusal(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": SALE.sale_id}):
             return answer
     raise AssertionError("Redis never became busy")
+
+
+@asynccontextmanager
+async def saying(error: str | None) -> AsyncIterator[str]:
+    """A server that refuses every script with this error, or knows none and leaves when it is to learn one: its URL."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while asked := await reader.read(65536):
+            if b"INFO" in asked:
+                writer.write(b"$13\r\nrun_id:nobody\r\n")
+            elif b"EVALSHA" in asked:
+                writer.write(f"-{error or 'NOSCRIPT No matching script.'}\r\n".encode())
+            else:
+                break
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "NOAUTH Authentication required.",
+        "NOPERM User default has no permissions to run the 'evalsha' command",
+        "WRONGPASS invalid username-password pair or user is disabled.",
+        "MOVED 3999 127.0.0.1:6381",
+        "ASK 3999 127.0.0.1:6381",
+        "CROSSSLOT Keys in request don't hash to the same slot",
+        "LOADING Redis is loading the dataset in memory",
+        "READONLY You can't write against a read only replica.",
+    ],
+)
+async def test_a_redis_that_will_not_run_a_script_did_nothing(error: str) -> None:
+    """Waiting, or an operator, mends it; the log says what Redis said, and no process dies of it."""
+    async with saying(error) as url:
+        scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
+
+        with pytest.raises(StoreUnreachable, match=error.partition(" ")[0]) as raised:
+            await scripts.run("read", 0, shard_keys(0))
+
+    assert not isinstance(raised.value, OutcomeUnknown)
+
+
+async def test_a_script_that_was_stopped_midway_is_a_surprise() -> None:
+    """What it wrote before stays, so nobody may say that nothing was done."""
+    error = f"NOPERM ACL failure in script: no permission. script: {load_script('read').sha}, on @user_script:9."
+    async with saying(error) as url:
+        scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
+
+        with pytest.raises(ScriptFailed):
+            await scripts.run("read", 0, shard_keys(0))
+
+
+async def test_a_redis_that_leaves_while_it_learns_a_script_did_nothing() -> None:
+    """The call that needs the script was not made, whether or not Redis learned it."""
+    async with saying(None) as url:
+        scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
+
+        with pytest.raises(StoreUnreachable) as raised:
+            await scripts.run("read", 0, shard_keys(0))
+
+    assert not isinstance(raised.value, OutcomeUnknown)
 
 
 async def test_connecting_in_vain_ends(monkeypatch: pytest.MonkeyPatch) -> None:
