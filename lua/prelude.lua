@@ -127,10 +127,15 @@ end
 
 -- The buyer, the asked life of the hold ('-': the sale's) and the lines of a body.
 local function parse_asked(asked)
-  local buyer, ttl = string.match(asked, '^(%S+) (%S+)')
+  local buyer, ttl, sku, quantity = string.match(asked, '^([^ ]+) ([^ ]+) ([^ =]+)=(%d+)$')
+  if buyer then -- one line, as nearly always: the walk below costs more than all else that is done with a body
+    local units = tonumber(quantity)
+    return {buyer = buyer, ttl = ttl, lines = {{sku = sku, quantity = units}}, units = units}
+  end
+  buyer, ttl = string.match(asked, '^(%S+) (%S+)')
   local lines, units = {}, 0
-  for sku, quantity in string.gmatch(asked, '(%S+)=(%d+)') do
-    local line = {sku = sku, quantity = tonumber(quantity)}
+  for next_sku, next_quantity in string.gmatch(asked, '(%S+)=(%d+)') do
+    local line = {sku = next_sku, quantity = tonumber(next_quantity)}
     lines[#lines + 1] = line
     units = units + line.quantity
   end
@@ -159,17 +164,17 @@ end
 
 -- Reads the fields of a hash that are not in `known` yet, in one command; what is not there becomes false.
 local function load_fields(key, prefix, names, known, decode)
-  local missing, fields = {}, {}
+  local missing, fields, count = {}, {}, 0
   for _, name in ipairs(names) do
     if known[name] == nil then
-      known[name] = false
-      missing[#missing + 1], fields[#fields + 1] = name, prefix .. name
+      known[name], count = false, count + 1
+      missing[count], fields[count] = name, prefix .. name
     end
   end
-  if #missing == 0 then return end
+  if count == 0 then return end
   local values = redis.call('HMGET', key, unpack(fields))
-  for at, name in ipairs(missing) do
-    known[name] = values[at] and decode(values[at])
+  for at = 1, count do
+    if values[at] then known[missing[at]] = decode(values[at]) end
   end
 end
 
@@ -330,17 +335,16 @@ end
 
 -- Writes the named entries of a hash in one command, and drops those that `encode` answers false for in another.
 local function write_fields(key, prefix, names, known, encode)
-  local set, drop = {}, {}
+  local set, drop, count = {}, {}, 0
   for name in pairs(names) do
     local value = encode(known[name])
     if value then
-      set[#set + 1] = prefix .. name
-      set[#set + 1] = value
+      set[count + 1], set[count + 2], count = prefix .. name, value, count + 2
     else
       drop[#drop + 1] = prefix .. name
     end
   end
-  if #set > 0 then redis.call('HSET', key, unpack(set)) end
+  if count > 0 then redis.call('HSET', key, unpack(set)) end
   if #drop > 0 then redis.call('HDEL', key, unpack(drop)) end
 end
 
