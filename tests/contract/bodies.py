@@ -102,7 +102,7 @@ class ScriptsBody:
         await connection.close()
         start = {"shards": 1, "epoch": 1, "seq": 0, "hash": "", "time": 0, "owner": run_id}
         ledger = {"trim_seq": 0, "trim_hash": "", "settled_epoch": 0, "settled_seq": 0}
-        fields = [word for pair in (start | ledger).items() for word in pair]
+        fields: list[Any] = [word for pair in (start | ledger).items() for word in pair]
         await self.ask("HSET", shard_keys(0).meta, *fields)
         await self.tick(0)
 

@@ -83,13 +83,15 @@ def word_for(answer: object) -> str:
         case Granted(reservation=reservation) | Found(reservation=reservation):
             return ReservationState.Name(reservation.state)[18:]
         case Rejected(reason=reason):
-            return {RejectionReason.REJECTION_REASON_RESERVATION_ENDED: "END"}[reason]
+            rejections: dict[int, str] = {RejectionReason.REJECTION_REASON_RESERVATION_ENDED: "END"}
+            return rejections[reason]
         case Refusal(reason=reason):
-            return {
+            refusals: dict[int, str] = {
                 ErrorReason.ERROR_REASON_RESERVATION_ID_REUSED: "AE",
                 ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND: "NF",
                 ErrorReason.ERROR_REASON_WRONG_RESERVATION_STATE: "FP",
-            }[reason]
+            }
+            return refusals[reason]
     raise AssertionError(f"no word for {answer}")
 
 

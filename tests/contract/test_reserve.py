@@ -1,6 +1,7 @@
 """Reserve on both bodies: order of judgement, repeats, lives of holds, windows, and several lines."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
@@ -29,7 +30,7 @@ class Trouble:
 
 EARLY = FIRST_MOMENT_MS + MINUTE_MS
 OVER = FIRST_MOMENT_MS + 1
-MANY = {"lamp": 99}
+MANY: Any = {"lamp": 99}
 TROUBLES = {
     "no sale before all else": Trouble(None, reserve("r-2", ttl_ms=1000, vase=1), "SALE_NOT_FOUND"),
     "no item before holds": Trouble(
@@ -278,7 +279,7 @@ async def test_all_lines_or_none(body: Body) -> None:
 
 async def test_twenty_lines_of_the_largest_quantity(body: Body) -> None:
     """The most that one request may ask for."""
-    lines = {f"item-{number:02}": 1000 for number in range(20)}
+    lines: Any = {f"item-{number:02}": 1000 for number in range(20)}
     await body.stock.create_sale(create(items=dict.fromkeys(lines, 1000)))
 
     assert reason_of(await body.stock.reserve(reserve("r-1", **lines))) == "GRANTED"

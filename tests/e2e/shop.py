@@ -135,7 +135,7 @@ class Shop:
         """Redis still has a record of this id."""
         async with self.redis() as redis:
             key = f"holdfast:{{{self.shard_of(sale_id)}}}:reservations:default/{sale_id}"
-            return bool(await redis.hexists(key, reservation_id))  # type: ignore[misc]
+            return bool(await redis.hexists(key, reservation_id))
 
     async def settled(self, sale_id: str) -> None:
         """Return when everything that was done in the sale's shard is booked, settled and told, as Redis knows."""
@@ -143,7 +143,7 @@ class Shop:
 
     async def _is_settled(self, shard: int) -> bool:
         async with self.redis() as redis:
-            meta = await redis.hgetall(f"holdfast:{{{shard}}}:meta")  # type: ignore[misc]
+            meta = await redis.hgetall(f"holdfast:{{{shard}}}:meta")
             waiting = await redis.xlen(f"holdfast:{{{shard}}}:outbox")
         head, settled = ((int(meta.get(f"{of}epoch", 0)), int(meta.get(f"{of}seq", 0))) for of in ("", "settled_"))
         booked = await self.ledger.watermark(shard)

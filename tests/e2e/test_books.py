@@ -107,9 +107,9 @@ async def tampered_in_redis(shop: Shop, sale: str, sku: str, stock: str) -> Asyn
     """An item's stock in Redis is another inside the block."""
     key, field = f"holdfast:{{{shop.shard_of(sale)}}}:sale:default/{sale}", f"item:{sku}"
     async with shop.redis() as redis:
-        before = await redis.hget(key, field)  # type: ignore[misc]
-        await redis.hset(key, field, stock)  # type: ignore[misc]
+        before = await redis.hget(key, field)
+        await redis.hset(key, field, stock)
         try:
             yield
         finally:
-            await redis.hset(key, field, before)  # type: ignore[misc]
+            await redis.hset(key, field, before)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def holdfast(shell: dict[str, str], *words: str, within_s: float = COMMAND_S) ->
     return subprocess.run(command, env=shell, capture_output=True, text=True, timeout=within_s, check=False)
 
 
-def facts(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, object]]:
+def facts(done: subprocess.CompletedProcess[str]) -> Any:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -96,7 +97,7 @@ def wait_until_recorded(shell: dict[str, str], sale_id: str, reservation_id: str
     wait_until(shell, sale_id, reservation_id, "ledger_state", "LEDGER_STATE_RECORDED")
 
 
-def wait_until(shell: dict[str, str], sale_id: str, reservation_id: str, field: str, wanted: str) -> dict[str, object]:
+def wait_until(shell: dict[str, str], sale_id: str, reservation_id: str, field: str, wanted: str) -> Any:
     """Ask until a field of the reservation reads as wanted; each question takes half a second of its own."""
     give_up_at = time.monotonic() + COMMAND_S
     while True:

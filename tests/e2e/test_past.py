@@ -1,5 +1,7 @@
 """Reservations whose record has left Redis: the ledger answers for them, and their ids are never taken for new."""
 
+from functools import partial
+
 from grpc import StatusCode
 from holdfast.inventory.v1 import reservation_pb2 as states
 
@@ -138,7 +140,7 @@ async def sale_with_a_past(shop: Shop) -> str:
     await shop.reserve(sale, "left", buyer_id="bob")
     await shop.release(sale, "left")
     for reservation_id in ("bought", "left"):
-        await eventually(lambda name=reservation_id: is_forgotten(shop, sale, name), FORGETS_S)
+        await eventually(partial(is_forgotten, shop, sale, reservation_id), FORGETS_S)
     return sale
 
 

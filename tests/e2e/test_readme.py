@@ -16,7 +16,7 @@ PATIENCE_S = 30.0
 def test_the_example_runs_as_written(usual_stack: Running) -> None:
     """It is the first thing that a newcomer tries, and he may well try it twice."""
     address = usual_stack.stack.addresses.listen
-    example = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]
+    [example] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert example.count(DEFAULT_LISTEN) == 1
 
     runs = [run(example.replace(DEFAULT_LISTEN, address)) for _ in range(2)]

@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tests.servers import StartBroker, StartPostgres, StartValkey
 
 HOLDFAST = Path(sys.executable).with_name("holdfast")
 SERVERS, PROCESSES = {"valkey", "postgres", "broker"}, {"serve", "relay", "persist", "compensate"}
+EMBEDDED: Mapping[str, str] = {}  # addresses of real servers: none
 STARTS_S, STOPS_S, COMMAND_S, RECORDS_S = 60.0, 30.0, 30.0, 30.0
 
 
@@ -39,7 +40,7 @@ class Terminal:
 
     def holdfast(self, *words: str) -> str:
         """Run one command, which must succeed; what it printed."""
-        command = [HOLDFAST, *words]
+        command: list[str | Path] = [HOLDFAST, *words]
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=COMMAND_S)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -50,15 +51,17 @@ class Terminal:
 
     def is_recorded(self, sale_id: str, reservation_id: str) -> bool:
         """The ledger has it for good."""
-        return self.reservation("get", sale_id, reservation_id)["ledger_state"] == "LEDGER_STATE_RECORDED"
+        return bool(self.reservation("get", sale_id, reservation_id)["ledger_state"] == "LEDGER_STATE_RECORDED")
 
 
 @contextmanager
-def up(data_dir: Path, log: Path, ending: signal.Signals = signal.SIGINT, **real: str) -> Iterator[Terminal]:
+def up(
+    data_dir: Path, log: Path, ending: signal.Signals = signal.SIGINT, real: Mapping[str, str] = EMBEDDED
+) -> Iterator[Terminal]:
     """`holdfast up` inside the block, until a signal ends it; it leaves no process behind, however it is ended."""
-    command = [HOLDFAST, "up", "--data-dir", data_dir, "--listen", f"127.0.0.1:{free_port()}"]
+    command: list[str | Path] = [HOLDFAST, "up", "--data-dir", data_dir, "--listen", f"127.0.0.1:{free_port()}"]
     with log.open("ab") as said:
-        process = spawn(command, env=ENVIRONMENT | real, stdout=said, stderr=said, death_signal=signal.SIGTERM)
+        process = spawn(command, env={**ENVIRONMENT, **real}, stdout=said, stderr=said, death_signal=signal.SIGTERM)
     try:
         wait_until(lambda: process.poll() is not None or state_of(data_dir).get("ready", False), STARTS_S)
         assert state_of(data_dir).get("ready"), log.read_text()
@@ -128,7 +131,7 @@ def test_real_servers_take_the_places_of_the_embedded_ones(
         "HOLDFAST_POSTGRES_DSN": postgres.address,
         "HOLDFAST_KAFKA_BROKERS": broker.address,
     }
-    with up(tmp_path / "data", tmp_path / "log", **addresses) as shop:
+    with up(tmp_path / "data", tmp_path / "log", real=addresses) as shop:
         shop.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
         shop.holdfast("reserve", "lamp-sale", "--line", "lamp=1", "--buyer", "ann", "--id", "r-1")
 

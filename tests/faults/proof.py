@@ -88,7 +88,7 @@ async def count_refusals(world: World, sale_id: str) -> int:
 
 async def item_in_redis(redis: Redis, sale_id: str) -> Item:
     """The stock as Redis keeps it."""
-    text = await redis.hget(f"holdfast:{{{shard_of(sale_id)}}}:sale:default/{sale_id}", f"item:{SKU}")  # type: ignore[misc]
+    text = await redis.hget(f"holdfast:{{{shard_of(sale_id)}}}:sale:default/{sale_id}", f"item:{SKU}")
     assert text, "Redis has not heard of the sale"
     return Item(*map(int, text.split()))
 

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from holdfast.client import Client
 from holdfast.retry import RetryPolicy
@@ -57,7 +57,7 @@ class World:
 
     async def sell(self, sale_id: str, orders: int, first: int = 0) -> dict[str, Promise]:
         """Hold and confirm orders of one unit, one after the other, so that each call makes a commit of its own."""
-        promises = {}
+        promises: dict[str, Promise] = {}
         for name in (f"order-{number}" for number in range(first, first + orders)):
             held = await self.client.reserve(sale_id, name, f"buyer-of-{name}", {SKU: 1})
             assert held.HasField("reservation"), held
@@ -119,7 +119,8 @@ class World:
     async def meta(self, shard: int) -> dict[str, str]:
         """What Redis says of a shard."""
         async with self.redis() as redis:
-            return await redis.hgetall(f"holdfast:{{{shard}}}:meta")  # type: ignore[misc]
+            meta: Any = await redis.hgetall(f"holdfast:{{{shard}}}:meta")
+            return dict(meta)
 
     async def outbox_length(self, shard: int) -> int:
         """How many commits Redis still keeps for the ledger."""

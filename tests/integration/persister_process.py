@@ -51,7 +51,7 @@ def persisters(folder: Path) -> Iterator[StartPersister]:
             program: list[str | Path] = [sys.executable, "-m", "order_persister", command]
             if cwd is not None:
                 program = ["env", "--chdir", cwd, *program]
-            process = spawn(program, env=environment(brokers, dsn) | more, stderr=log)
+            process = spawn(program, env={**environment(brokers, dsn), **more}, stderr=log)
             processes.callback(end, process, [], 0)
             return Persister(process, path)
 

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -23,6 +23,10 @@ from inventory_service.adapters.redis_connections import RedisConnections
 from inventory_service.adapters.redis_shards import RedisShards
 from inventory_service.settings import Settings
 
+if TYPE_CHECKING:  # they are in the stubs' types alone
+    from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceAsyncStub
+    from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceAsyncStub
+
 Kind = TypeVar("Kind", bound=Message)
 SHARDS = 2
 START_S = 20.0
@@ -34,8 +38,8 @@ class Caller(NamedTuple):
     """Somebody who calls a server."""
 
     channel: grpc.aio.Channel
-    stock: InventoryServiceStub
-    admin: InventoryAdminServiceStub
+    stock: "InventoryServiceAsyncStub"
+    admin: "InventoryAdminServiceAsyncStub"
 
     async def create_sale(self, sale_id: str = "lamp-sale", units: int = 10, **settings: Any) -> None:
         sale: dict[str, Any] = {"sale_id": sale_id, "items": [Item(sku="lamp", total=units)], **settings}

@@ -16,10 +16,11 @@ from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
 from order_persister.kafka.agent import COMMITS_TOPIC, GROUP
 from order_persister.kafka.tell import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
+from order_persister.ledger.migrator import migrate
 from tests.books import disagreements
 from tests.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
 from tests.integration.persister_process import StartPersister, persisters
-from tests.servers import StartBroker, StartPostgres, connected, migrate
+from tests.servers import StartBroker, StartPostgres, connected
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)

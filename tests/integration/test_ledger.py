@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import asyncpg
 import pytest
@@ -79,7 +80,7 @@ class Books:
         return [tuple(row) for row in rows]
 
     async def compensations_owed(self) -> int:
-        return await self.db.fetchval("select count(*) from compensation where not done")
+        return int(await self.db.fetchval("select count(*) from compensation where not done"))
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ async def test_an_altered_commit_freezes_the_shard(books: Books, alter: str) -> 
     """What is altered on the way is seen; what came before it is taken, and nothing after it."""
     books.shard.moves(("r-1", HELD))
     books.shard.moves(("r-2", HELD))
-    values = {"payload": CommitBody(time_ms=5).SerializeToString(), "hash": "f" * 40}
+    values: dict[str, Any] = {"payload": CommitBody(time_ms=5).SerializeToString(), "hash": "f" * 40}
     sale, good, bad = books.shard.commits
     await books.apply_commits(sale, good, replace(bad, **{alter: values[alter]}))
 
@@ -275,8 +276,9 @@ async def test_one_poison_order_among_a_thousand_good_ones(
         await books.apply_new()
 
     assert await books.item() == {"available": 1000, "held": 1000} | ({} if ended else {"available": 999, "refused": 1})
-    state = {HELD: "HELD", CONFIRMED: "CONFIRMED", RELEASED: "RELEASED", COMPENSATED: "COMPENSATED"}[[HELD, *later][-1]]
-    assert await books.letters() == [("poison", "CONSTRAINT_VIOLATED", "SETTLED" if ended else "OPEN", state)]
+    ends: dict[int, str] = {CONFIRMED: "CONFIRMED", RELEASED: "RELEASED", COMPENSATED: "COMPENSATED"}
+    end = ends[later[-1]] if later else "HELD"
+    assert await books.letters() == [("poison", "CONSTRAINT_VIOLATED", "SETTLED" if ended else "OPEN", end)]
     assert await books.compensations_owed() == (0 if ended else 1)
     assert await books.db.fetchval("select count(*) from reservation where ledger_state = 'RECORDED'") == 1000
 

@@ -8,9 +8,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from order_persister.kafka.agent import COMMITS_TOPIC
+from order_persister.ledger.migrator import migrate
 from tests.commits import FakeShard
 from tests.integration.persister_process import StartPersister, persisters
-from tests.servers import StartBroker, StartPostgres, connected, migrate
+from tests.servers import StartBroker, StartPostgres, connected
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)

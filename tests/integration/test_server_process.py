@@ -6,6 +6,7 @@ import socket
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -29,6 +30,8 @@ from tests.integration.served import (
 from tests.servers import StartBroker, StartValkey, connected
 from tests.waiting import eventually
 
+CallsHealth: Any = HealthStub  # their types are those of a channel that is not asyncio's
+CallsReflection: Any = ServerReflectionStub
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 SERVICES = ("holdfast.inventory.v1.InventoryService", "holdfast.inventory.v1.InventoryAdminService")
 
@@ -43,7 +46,7 @@ async def server(valkey: str, database: str) -> AsyncIterator[ServerProcess]:
 
 async def health(caller: Caller, service: str = "") -> int:
     """What the server says of itself."""
-    answer = await HealthStub(caller.channel).Check(HealthCheckRequest(service=service))
+    answer = await CallsHealth(caller.channel).Check(HealthCheckRequest(service=service))
     return int(answer.status)
 
 
@@ -90,7 +93,7 @@ async def test_reflection_names_the_services(server: ServerProcess) -> None:
     """A person with grpcurl finds them without the protos."""
     async with calling(server.address) as caller:
         asked = iter([ServerReflectionRequest(list_services="")])
-        answer = await ServerReflectionStub(caller.channel).ServerReflectionInfo(asked).read()
+        answer = await CallsReflection(caller.channel).ServerReflectionInfo(asked).read()
 
     assert set(SERVICES) < {service.name for service in answer.list_services_response.service}
 

@@ -1,5 +1,6 @@
 """A server that says what it is told to say: for tests of those who ask."""
 
+import typing
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -56,14 +57,14 @@ class FakeInventory(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.address = ""
-        self.asked: list[Message] = []
+        self.asked: list[typing.Any] = []
         self._replies: defaultdict[str, deque[Message | Trouble]] = defaultdict(deque)
 
     def will_answer(self, method: str, *replies: Message | Trouble) -> None:
         """Lay in replies; to run out of them is UNIMPLEMENTED, which no client repeats."""
         self._replies[method].extend(replies)
 
-    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+    def service(self, call: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Message, Message]":
         """The handler of one call, whichever method it names."""
         method = METHODS[call.method]
 

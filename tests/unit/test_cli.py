@@ -57,6 +57,7 @@ SOLD_OUT = ReserveResponse(
         reason=RejectionReason.REJECTION_REASON_SOLD_OUT, shortages=[Shortage(sku="lamp", requested=2, held=5)]
     )
 )
+STATE_99 = bytes([5 << 3, 99])  # field 5 of a Reservation as a newer server would send it
 ASK = ["reserve", "lamps", "--buyer", "ada", "--line", "lamp=2", "--id", "r-1"]
 
 
@@ -170,7 +171,8 @@ def test_no_server_says_what_to_do_next() -> None:
 
 def test_a_state_of_a_newer_server_is_shown_by_its_number(fake: FakeInventory) -> None:
     """Enum values may be added; whoever does not know them must not stumble."""
-    fake.will_answer("GetReservation", GetReservationResponse(reservation=Reservation(reservation_id="r-1", state=99)))
+    newer = Reservation.FromString(Reservation(reservation_id="r-1").SerializeToString() + STATE_99)
+    fake.will_answer("GetReservation", GetReservationResponse(reservation=newer))
 
     assert "unknown (99)  r-1" in run(fake, "get", "lamps", "r-1").stdout
 

@@ -43,7 +43,7 @@ def test_there_are_seven_promises() -> None:
 @pytest.mark.parametrize("promise", promises(), ids=lambda row: row.split("**")[1] if "**" in row else row)
 def test_a_promise_is_held_by_tests_that_exist(promise: str) -> None:
     """Each promise names its tests; each of these is where the link leads, and names the promise itself."""
-    number = re.match(r"\| (\d)", promise)[1]
+    [number] = re.findall(r"^\| (\d)", promise)
     holders = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", promise)
 
     assert holders
@@ -60,20 +60,20 @@ def docstrings(file: Path) -> dict[str, str]:
 
 def test_the_readmes_example_calls_what_the_client_has() -> None:
     """The example is run for real in tests/e2e; here it is only held against the client's methods and signatures."""
-    example = ast.parse(re.search(r"```python\n(.*?)```", README, re.DOTALL)[1])
+    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
-    calls = {node.func.attr for node in ast.walk(example) if is_call_on(node, "shop")}
+    calls = {method for node in ast.walk(ast.parse(example)) if (method := method_called_on(node, "shop"))}
 
     assert calls == {"create_sale", "reserve", "confirm"}
     assert all(hasattr(BlockingClient, name) for name in calls)
 
 
-def is_call_on(node: ast.AST, name: str) -> bool:
-    """Tell whether a node calls a method of the variable `name`."""
+def method_called_on(node: ast.AST, name: str) -> str | None:
+    """Which method of the variable `name` a node calls, if it does."""
     match node:
-        case ast.Call(func=ast.Attribute(value=ast.Name(id=found))):
-            return found == name
-    return False
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=found), attr=method)) if found == name:
+            return method
+    return None
 
 
 def test_the_settings_page_lists_every_setting() -> None:
