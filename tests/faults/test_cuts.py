@@ -5,14 +5,14 @@ The relay is taken down and the test carries the commits itself, as it finds the
 
 from collections.abc import Sequence
 
+import asyncpg
 import pytest
 from holdfast.errors import ShardNotServing
 from holdfast.inventory.v1.events_pb2 import Commit, CommitRun
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveResponse
 from redis.asyncio import Redis
 
-from tests.books import disagreements
-from tests.crowd import SKU
+from tests.crowd import SKU, Promise
 from tests.faults.proof import find_faults
 from tests.faults.topics import Topics
 from tests.faults.world import World, impatient, shard_of
@@ -21,7 +21,7 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
 UNITS, ORDERS = 20, 4
-SEEN_S = 15.0
+SEEN_S, SERVES_S = 15.0, 60.0
 
 
 async def test_a_commit_lost_on_the_way_is_asked_for_again(shared: World) -> None:
@@ -97,26 +97,45 @@ async def test_a_repeat_that_differs_is_seen_and_the_books_are_compared(shared: 
 
 
 @pytest.mark.parametrize("what", ["payload", "digest"])
-async def test_an_altered_commit_freezes_its_shard(own: World, what: str) -> None:
-    """Promise 4: one bit is enough. The ledger takes nothing from there on, and nobody is served who would trust it."""
-    await own.take_down("relay")
-    sale_id = await own.open_sale(UNITS)
-    shard = shard_of(sale_id)
-    await own.sell(sale_id, ORDERS)
-    before, true, *after = await commits_in_redis(own, shard)
+async def test_an_altered_commit_freezes_its_shard_until_the_true_one_is_taken(shared: World, what: str) -> None:
+    """Promise 4: one bit is enough for the ledger to take nothing more. Redis holds the true commit, which follows."""
+    await shared.take_down("relay")
+    sale_id = await shared.open_sale(UNITS)
+    promises, shard = await shared.sell(sale_id, ORDERS), shard_of(sale_id)
+    before, true, *after = await commits_in_redis(shared, shard)
     changed = {"payload": flipped_time(true)} if what == "payload" else {"digest": flipped_digest(true)}
 
-    async with Topics.of(own.stack.addresses.kafka_brokers) as topics:
+    async with Topics.of(shared.stack.addresses.kafka_brokers) as topics:
         for run in (before, altered(true, **changed), *after):
             await topics.send(shard, run)
-    await eventually(lambda: is_frozen(own, shard, "CHAIN_BROKEN: "), SEEN_S)
-    await own.bring_up("relay")
+    await eventually(lambda: is_frozen(shared, shard, "CHAIN_BROKEN: "), SEEN_S)
+    assert (await shared.watermark(shard)).seq == before.first_seq
 
-    refusal = await eventually(lambda: refused(own, sale_id), SEEN_S)
-    assert refusal.metadata["frozen_reason"].startswith(("CHAIN_BROKEN: ", "NEEDS_RESTORE: "))
-    assert (await own.watermark(shard)).seq == before.first_seq
+    await shared.bring_up("relay")
+    await eventually(lambda: is_taken_over(shared, shard, after[-1]), SEEN_S)
+    assert await find_faults(shared, sale_id, promises) == []
+
+
+async def test_a_shard_that_the_ledger_refuses_opens_once_that_is_repaired(own: World) -> None:
+    """Promise 4: nobody is served while the ledger cannot book a give-back, and the reason quotes what it breaks."""
+    sale_id = await own.open_sale(UNITS)
+    shard, hold = shard_of(sale_id), "to-be-released"
+    promises = await own.sell(sale_id, ORDERS)
+    await own.client.reserve(sale_id, hold, "buyer", {SKU: 1})
     async with connected(own.stack.addresses.postgres_dsn) as db:
-        assert await disagreements(db) == []
+        await eventually(lambda: is_booked(db, sale_id, hold))
+        await db.execute("alter table reservation add constraint a_mistake check (state <> 'RELEASED') not valid")
+        released = await own.client.release(sale_id, hold)
+        await eventually(lambda: serves_nobody(own, shard), SEEN_S)
+        refusal = await eventually(lambda: refused(own, sale_id), SEEN_S)
+        assert refusal.metadata["frozen_reason"].startswith("GIVE_BACK_REFUSED: ")
+        assert "a_mistake" in refusal.metadata["frozen_reason"]
+
+        await db.execute("alter table reservation drop constraint a_mistake")
+
+    await eventually(lambda: serves_again(own, shard), SERVES_S)
+    promises[hold] = Promise(hold, 1, blocked=False, state=released.reservation.state)
+    assert await find_faults(own, sale_id, promises) == []
 
 
 async def commits_in_redis(world: World, shard: int) -> Sequence[CommitRun]:
@@ -172,6 +191,22 @@ async def is_taken_over(world: World, shard: int, last: CommitRun) -> bool:
     """The shard goes on in an epoch after that of this commit, in Redis and in the ledger."""
     mark, meta = await world.watermark(shard), await world.meta(shard)
     return not mark.frozen_reason and int(meta["epoch"]) == mark.epoch > last.epoch
+
+
+async def is_booked(db: "asyncpg.Connection[asyncpg.Record]", sale_id: str, reservation_id: str) -> bool:
+    """The ledger has a row of the reservation."""
+    query = "select count(*) from reservation where sale_id = $1 and reservation_id = $2"
+    return bool(await db.fetchval(query, sale_id, reservation_id))
+
+
+async def serves_nobody(world: World, shard: int) -> bool:
+    """Redis has the shard frozen."""
+    return "frozen" in await world.meta(shard)
+
+
+async def serves_again(world: World, shard: int) -> bool:
+    """Neither Redis nor the ledger has the shard frozen."""
+    return not {"frozen", "claim"} & set(await world.meta(shard)) and not (await world.watermark(shard)).frozen_reason
 
 
 async def refused(world: World, sale_id: str) -> ShardNotServing | None:
