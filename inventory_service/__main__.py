@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     said = parser().parse_args(arguments)
     try:
         settings = read_settings()
+        bootstrap.check_urls(settings)
     except BadSettings as error:
         print(error, file=sys.stderr)
         return BAD_SETTINGS

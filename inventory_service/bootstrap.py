@@ -16,10 +16,10 @@ from prometheus_client import CollectorRegistry
 from inventory_service import metrics
 from inventory_service.adapters import kafka
 from inventory_service.adapters.batcher import Batcher, Limits
-from inventory_service.adapters.ledger import Ledger
+from inventory_service.adapters.ledger import Ledger, check_dsn
 from inventory_service.adapters.ledger_books import LedgerBooks
 from inventory_service.adapters.redis_books import RedisBooks
-from inventory_service.adapters.redis_connections import RedisConnections
+from inventory_service.adapters.redis_connections import RedisConnections, check_url
 from inventory_service.adapters.redis_outbox import RedisOutbox
 from inventory_service.adapters.redis_scripts import Epochs, RedisScripts
 from inventory_service.adapters.redis_shards import RedisShards
@@ -42,6 +42,18 @@ from inventory_service.settings import BadSettings, Settings
 INTERRUPTED = 130
 GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no cycles, so looking for them often only costs
 log = structlog.get_logger()
+
+
+def check_urls(settings: Settings) -> None:
+    """BadSettings if a server's URL is one that its own client cannot read: otherwise it would be tried for ever."""
+    for variable, check, url in (
+        ("HOLDFAST_REDIS_URL", check_url, settings.redis_url),
+        ("HOLDFAST_POSTGRES_DSN", check_dsn, settings.postgres_dsn),
+    ):
+        try:
+            check(url)
+        except ValueError as error:
+            raise BadSettings(f"{variable}: {error}") from None
 
 
 async def serve(settings: Settings) -> int:

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from order_persister.kafka.agent import COMMITS_TOPIC, build_app, start
 from order_persister.kafka.producer import partitions_of
 from order_persister.ledger.migrator import migrate
-from order_persister.ledger.postgres import Database, judged
+from order_persister.ledger.postgres import Database, check_dsn, judged
 from order_persister.ledger.queries import load_queries
 from order_persister.ledger.untold import Untold
 from order_persister.logs import configure_logging
@@ -41,11 +41,20 @@ def main() -> int:
     command = _parser().parse_args().command
     try:
         settings = read_settings()
+        _check_dsn(settings)
         configure_logging("persister" if command == "persist" else command, settings.log_level, settings.log_format)
         return uvloop.run(_persist(settings) if command == "persist" else _migrate(settings))
     except BadSettings as error:
         print(error, file=sys.stderr)
         return BAD_SETTINGS
+
+
+def _check_dsn(settings: Settings) -> None:
+    """BadSettings if asyncpg cannot read it: otherwise it would be tried for ever."""
+    try:
+        check_dsn(settings.postgres_dsn)
+    except ValueError as error:
+        raise BadSettings(f"HOLDFAST_POSTGRES_DSN: {error}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,9 +9,11 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from inspect import signature
 from typing import Any, cast
 
 import asyncpg
+from asyncpg import connect_utils
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
 from inventory_service.domain.requests import Line, Position, SaleKey
@@ -146,6 +148,19 @@ def what_it_means(error: Exception) -> Exception:
     if sqlstate.startswith(_FOR_GOOD):
         return error
     return LedgerUnreachable(f"{type(error).__name__}: {error}")
+
+
+def check_dsn(dsn: str) -> None:
+    """ValueError, in one sentence that names no password, if asyncpg cannot read it; by itself it says so too late."""
+    parse = connect_utils._parse_connect_dsn_and_args  # type: ignore[attr-defined]  # there is no public way to ask
+    try:
+        addresses, _ = parse(**{**dict.fromkeys(signature(parse).parameters), "dsn": dsn})
+    except asyncpg.InterfaceError as error:
+        raise ValueError(str(error).partition("\n")[0]) from None
+    except ValueError:
+        raise ValueError("must be postgresql://user:password@host:port/database, with a number for a port") from None
+    if not all(1 <= address[1] <= 65535 for address in addresses if isinstance(address, tuple)):
+        raise ValueError("must have a port from 1 to 65535")
 
 
 def reservation_from_row(row: asyncpg.Record) -> Reservation:

@@ -6,9 +6,11 @@ alone: nothing is ever sent twice, and whatever ends a call without its whole re
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
@@ -77,6 +79,24 @@ async def connect(url: str) -> RedisConnection:
         await connection.disconnect(nowait=True)
         raise
     return RedisConnection(connection, _run_id_from(info))
+
+
+def check_url(url: str) -> None:
+    """ValueError, in one sentence that names no password, if redis-py cannot read it or passes over a part of it."""
+    try:
+        parts = urlsplit(url)
+        if parts.port == 0:
+            raise ValueError
+    except ValueError:
+        raise ValueError("must have a port from 1 to 65535, or none") from None
+    if parts.scheme == "unix" and not parts.path:
+        raise ValueError("must name the socket's path after unix://")
+    if parts.scheme != "unix" and not re.fullmatch(r"/?\d*", parts.path):
+        raise ValueError("must end in the number of a database, such as /0, or in nothing")
+    try:
+        _unconnected(url)
+    except TypeError as error:  # an argument that redis-py's connection does not take, or that we give it ourselves
+        raise ValueError(f"has an option that cannot be set here: {str(error).split(chr(39))[-2]}") from None
 
 
 def _unconnected(url: str) -> AbstractConnection:

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from inspect import signature
 from typing import TypeAlias
 
 import asyncpg
+from asyncpg import connect_utils
 
 from order_persister.patience import Passing
 from order_persister.rule.refusals import Broken, Trouble, trouble
@@ -16,6 +18,19 @@ ANSWER_S = 60.0
 
 
 Row: TypeAlias = asyncpg.Record
+
+
+def check_dsn(dsn: str) -> None:
+    """ValueError, in one sentence that names no password, if asyncpg cannot read it; by itself it says so too late."""
+    parse = connect_utils._parse_connect_dsn_and_args  # type: ignore[attr-defined]  # there is no public way to ask
+    try:
+        addresses, _ = parse(**{**dict.fromkeys(signature(parse).parameters), "dsn": dsn})
+    except asyncpg.InterfaceError as error:
+        raise ValueError(str(error).partition("\n")[0]) from None
+    except ValueError:
+        raise ValueError("must be postgresql://user:password@host:port/database, with a number for a port") from None
+    if not all(1 <= address[1] <= 65535 for address in addresses if isinstance(address, tuple)):
+        raise ValueError("must have a port from 1 to 65535")
 
 
 class Transaction:

@@ -3,7 +3,17 @@
 import pytest
 
 from inventory_service.__main__ import PROCESSES, main
+from inventory_service.bootstrap import check_urls
 from inventory_service.settings import BadSettings, Settings, list_settings, read_settings
+from order_persister.__main__ import main as persister_main
+
+BAD_DSNS = [
+    "postgresql://localhost:abc/x",
+    "postgresql://localhost:99999/x",
+    "postgresql://localhost:0/x",
+    "postgresql://[::1/x",
+    "postgresql://localhost/x?sslmode=bogus",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +58,17 @@ def test_settings_are_frozen() -> None:
         ("HOLDFAST_LISTEN", "127.0.0.1:70000"),
         ("HOLDFAST_METRICS_LISTEN", "here"),
         ("HOLDFAST_REDIS_URL", "127.0.0.1:6379"),
+        ("HOLDFAST_REDIS_URL", "redis://localhost:abc/0"),
+        ("HOLDFAST_REDIS_URL", "redis://localhost:99999/0"),
+        ("HOLDFAST_REDIS_URL", "redis://localhost:0/0"),
+        ("HOLDFAST_REDIS_URL", "redis://[::1/0"),
+        ("HOLDFAST_REDIS_URL", "redis://localhost:6379/abc"),
+        ("HOLDFAST_REDIS_URL", "redis://localhost:6379/0?foo=1"),
+        ("HOLDFAST_REDIS_URL", "redis://localhost:6379/?db=abc"),
+        ("HOLDFAST_REDIS_URL", "redis://localhost:6379/0?protocol=3"),
+        ("HOLDFAST_REDIS_URL", "unix://"),
         ("HOLDFAST_POSTGRES_DSN", "host=here"),
+        *(("HOLDFAST_POSTGRES_DSN", dsn) for dsn in BAD_DSNS),
         ("HOLDFAST_KAFKA_BROKERS", "a:1,,b:2"),
         ("HOLDFAST_EXPIRY", "maybe"),
         ("HOLDFAST_LOG_LEVEL", "loud"),
@@ -68,6 +88,35 @@ def test_a_bad_setting_ends_the_process_with_one_line(
     assert code == 2
     assert told.startswith(f"{variable}: ")
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("dsn", BAD_DSNS)
+def test_a_persister_with_a_bad_dsn_ends_with_one_line(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would wait for such a Postgres for ever."""
+    monkeypatch.setenv("HOLDFAST_POSTGRES_DSN", dsn)
+    monkeypatch.setattr("sys.argv", ["order_persister", "persist"])
+
+    code = persister_main()
+
+    told = capsys.readouterr().err
+    assert (code, told.count("\n")) == (2, 1)
+    assert told.startswith("HOLDFAST_POSTGRES_DSN: ")
+
+
+@pytest.mark.parametrize(
+    ("redis_url", "dsn"),
+    [
+        ("redis://localhost", "postgresql:///holdfast"),
+        ("redis://:secret@[::1]:6379/3", "postgresql://ann:secret@one:5432,two:5433/holdfast?sslmode=prefer"),
+        ("rediss://localhost:6379/0?ssl_check_hostname=true", "postgres://[::1]/holdfast?application_name=us"),
+        ("unix:///run/redis.sock?db=1", "postgresql://ann@/holdfast?host=/run/postgresql&port=5433"),
+    ],
+)
+def test_every_form_that_the_clients_read_is_good(redis_url: str, dsn: str) -> None:
+    """Sockets, passwords and options among them."""
+    check_urls(Settings(redis_url=redis_url, postgres_dsn=dsn))
 
 
 def test_two_bad_settings_share_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
