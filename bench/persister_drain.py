@@ -29,14 +29,12 @@ from order_persister.kafka.agent import COMMITS_TOPIC
 from order_persister.kafka.tell import FACTS_TOPIC
 from order_persister.ledger.migrator import migrate
 from tests.commits import CONFIRMED, HELD, RELEASED, FakeShard, Made, record
+from tests.ledgers import open_shards
 
 RECORD_BYTES = 250_000
 PARTITION_BYTES = 4_500_000  # the embedded broker forgets what is older than its last 5 MiB of a partition
 COMMIT_OVERHEAD_BYTES = 60  # its hash and lengths in a record
 DEADLINE_S = 300
-OPEN_SHARD = """
-insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
-values ($1, $2, 1, 0, '', 1, 0, 1, 0)"""
 
 
 @dataclass
@@ -127,7 +125,7 @@ async def measure(folder: Path, histories: list[History]) -> float | None:
     with servers(folder, len(histories)) as (postgres, broker):
         await migrate(postgres.address)
         db = await asyncpg.connect(postgres.address)
-        await db.executemany(OPEN_SHARD, [(history.number, len(histories)) for history in histories])
+        await open_shards(db, range(len(histories)), len(histories))
         await preload(broker.address, histories)
         with persister(postgres.address, broker.address, len(histories)):
             rate = await drain(db, histories)

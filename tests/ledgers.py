@@ -1,5 +1,8 @@
-"""Builds the persister's ledger for tests, with metrics of its own that a test may read."""
+"""Opens shards in a database and builds the persister's ledger on it, with metrics that a test may read."""
 
+from collections.abc import Iterable
+
+import asyncpg
 from prometheus_client import CollectorRegistry
 
 from order_persister.ledger.apply import Ledger
@@ -7,6 +10,15 @@ from order_persister.ledger.postgres import Database
 from order_persister.ledger.queries import load_queries
 from order_persister.metrics import LedgerMetrics, waits_counter
 from order_persister.patience import Patience
+
+_OPEN_SHARD = """
+insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
+values ($1, $2, 1, 0, '', 1, 0, 1, 0)"""
+
+
+async def open_shards(db: "asyncpg.Connection[asyncpg.Record]", numbers: Iterable[int], of: int = 16) -> None:
+    """Open shards as `init` would, were there a Redis."""
+    await db.executemany(_OPEN_SHARD, [(number, of) for number in numbers])
 
 
 def ledger_in(database: Database, registry: CollectorRegistry | None = None) -> Ledger:

@@ -1,6 +1,5 @@
 """The stacks of these tests, as `holdfast up` runs them, each for all tests that leave it as they found it."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +10,7 @@ from holdfast_embedded.stack import Stack
 
 from tests.e2e.shop import Shop
 from tests.integration.served import calling
-
-# These tests stop servers and look into them, so they take none from the environment.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+from tests.stacks import running_stack
 
 
 class Running(NamedTuple):
@@ -65,6 +62,5 @@ def running(folder: Path, **settings: str) -> Iterator[Running]:
         log.append((name, line))
         print(name, line)
 
-    with Stack(folder / "data", {**ENVIRONMENT, **settings}, say, "127.0.0.1:0") as stack:
-        stack.wait_ready()
+    with running_stack(folder, say, **settings) as stack:
         yield Running(stack, log)

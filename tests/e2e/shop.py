@@ -2,12 +2,9 @@
 
 import asyncio
 import itertools
-import os
 import re
 import signal
-import sys
 import urllib.request
-import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
@@ -28,19 +25,13 @@ from redis.asyncio import Redis
 
 from tests.e2e.ledger import Ledger, Watermark
 from tests.integration.served import Caller, Told, told
+from tests.stacks import Ended, run_beside, shard_of
 from tests.waiting import eventually
 
 FACTS, COMPENSATIONS = "holdfast.orders.v1", "holdfast.compensations.v1"
 ONE_LAMP = {"lamp": 1}
-SETTLES_S, SERVES_S, PROGRAM_S, PAGE_S = 30.0, 30.0, 60.0, 5.0
+SETTLES_S, SERVES_S, PAGE_S = 30.0, 30.0, 5.0
 _sale_numbers = itertools.count(1)
-
-
-class Ended(NamedTuple):
-    """A program that was run to its end."""
-
-    code: int
-    said: str  # on standard output
 
 
 class Stock(NamedTuple):
@@ -122,8 +113,8 @@ class Shop:
     # What came of it
 
     def shard_of(self, sale_id: str) -> int:
-        """The shard of a sale, reckoned anew."""
-        return zlib.crc32(f"default/{sale_id}".encode()) % self.stack.shards
+        """The shard of a sale."""
+        return shard_of(sale_id, self.stack.shards)
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
@@ -219,21 +210,7 @@ class Shop:
 
     async def run(self, *arguments: str, **changed: str) -> Ended:
         """Run one of the service's programs with the stack's settings: `audit`, `init`."""
-        where = self.stack.addresses
-        surroundings = {
-            "HOLDFAST_SHARDS": str(self.stack.shards),
-            "HOLDFAST_REDIS_URL": where.redis_url,
-            "HOLDFAST_POSTGRES_DSN": where.postgres_dsn,
-            "HOLDFAST_KAFKA_BROKERS": where.kafka_brokers,
-        }
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "inventory_service", *arguments),
-            env={**os.environ, **surroundings, **changed},
-            stdout=asyncio.subprocess.PIPE,
-        )
-        said, _ = await asyncio.wait_for(process.communicate(), PROGRAM_S)
-        assert process.returncode is not None
-        return Ended(process.returncode, said.decode())
+        return await run_beside(self.stack, *arguments, **changed)
 
 
 async def refusal_of(call: Awaitable[Any]) -> Told:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import ENVIRONMENT, Running
+from tests.e2e.conftest import Running
+from tests.stacks import ENVIRONMENT, surroundings
 
 COMMAND_S = 30.0
 DEMO_S = 100.0
@@ -17,14 +18,7 @@ DEMO_S = 100.0
 @pytest.fixture
 def shell(usual_stack: Running) -> dict[str, str]:
     """The environment of a shell whose HOLDFAST_* variables point to a running stack."""
-    where = usual_stack.stack.addresses
-    return {
-        **ENVIRONMENT,
-        "HOLDFAST_ADDRESS": where.listen,
-        "HOLDFAST_REDIS_URL": where.redis_url,
-        "HOLDFAST_POSTGRES_DSN": where.postgres_dsn,
-        "HOLDFAST_KAFKA_BROKERS": where.kafka_brokers,
-    }
+    return surroundings(usual_stack.stack)
 
 
 def holdfast(shell: dict[str, str], *words: str, within_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:

@@ -14,8 +14,8 @@ import pytest
 from holdfast_embedded.child import exited, spawn, wait_until
 from holdfast_embedded.ports import free_port
 
-from tests.e2e.conftest import ENVIRONMENT
 from tests.servers import StartBroker, StartPostgres, StartValkey
+from tests.stacks import ENVIRONMENT
 
 HOLDFAST = Path(sys.executable).with_name("holdfast")
 SERVERS, PROCESSES = {"valkey", "postgres", "broker"}, {"serve", "relay", "persist", "compensate"}

@@ -1,8 +1,6 @@
 """Whole stacks to hurt, as `holdfast up` runs them: one for the tests of a file, or one for a test alone."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,22 +9,20 @@ from holdfast_embedded.stack import Stack
 
 from tests.crowd import PATIENCE
 from tests.faults.world import SHARDS, World
-
-# These tests end servers, so they take none from the environment.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+from tests.stacks import running_stack
 
 
 @pytest.fixture(scope="module")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One stack for the tests of a file that leave it whole."""
-    with running_stack(tmp_path_factory.mktemp("stack")) as stack:
+    with running_stack(tmp_path_factory.mktemp("stack"), HOLDFAST_SHARDS=str(SHARDS)) as stack:
         yield stack
 
 
 @pytest.fixture
 def own_stack(tmp_path: Path) -> Iterator[Stack]:
     """A stack for a test that ruins it."""
-    with running_stack(tmp_path) as stack:
+    with running_stack(tmp_path, HOLDFAST_SHARDS=str(SHARDS)) as stack:
         yield stack
 
 
@@ -44,14 +40,6 @@ async def own(own_stack: Stack) -> AsyncIterator[World]:
         yield World(own_stack, client)
 
 
-@contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    """A stack that serves; what its processes say is shown with a test that fails."""
-    environment = {**ENVIRONMENT, "HOLDFAST_SHARDS": str(SHARDS)}
-    with Stack(folder / "data", environment, lambda name, line: print(name, line), "127.0.0.1:0") as stack:
-        stack.wait_ready()
-        yield stack
-
-
 def client_of(stack: Stack) -> Client:
+    """A client that waits out a crash."""
     return Client(stack.addresses.listen, channels=4, retry=PATIENCE)

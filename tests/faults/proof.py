@@ -50,7 +50,7 @@ async def find_faults(world: World, sale_id: str, promises: Mapping[str, Promise
             *await disagreements(db),
         ]
     audit = await world.run("audit")
-    return faults if audit.code == 0 else [*faults, audit.told]
+    return faults if audit.code == 0 else [*faults, audit.said + audit.complained]
 
 
 async def lost_orders(world: World, sale_id: str, promises: Mapping[str, Promise]) -> list[str]:

@@ -34,7 +34,7 @@ async def test_a_blank_redis_is_unavailable_and_not_full(own: World, how: str) -
     calls = calls_of(sale_id, next(iter(promises)))
     assert await answers(own, calls) == dict.fromkeys(calls, NOT_SERVING)
     opening = await own.run("init")
-    assert (opening.code, "NEEDS_RESTORE" in opening.told) == (1, True), opening.told
+    assert (opening.code, "NEEDS_RESTORE" in opening.complained) == (1, True), opening.complained
     assert await answers(own, calls) == dict.fromkeys(calls, NOT_SERVING)
     assert await lost_orders(own, sale_id, promises) == []
 

@@ -2,9 +2,6 @@
 
 import asyncio
 import itertools
-import os
-import sys
-import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -15,22 +12,17 @@ from holdfast.retry import RetryPolicy
 from holdfast_embedded.stack import Stack
 from redis.asyncio import Redis
 
+from tests import stacks
 from tests.crowd import SKU, Promise
 from tests.servers import connected
+from tests.stacks import Ended, run_beside
 from tests.waiting import eventually
 
 SHARDS = 4
 HOLD_TTL = timedelta(seconds=2)  # nobody waits long for holds that were forgotten
-SERVES_S, PROGRAM_S = 30.0, 60.0
+SERVES_S = 30.0
 ONCE = RetryPolicy(overall_s=10.0, attempt_s=10.0, first_delay_s=60.0)
 _sale_numbers = itertools.count(1)
-
-
-class Ended(NamedTuple):
-    """A program that was run to its end."""
-
-    code: int
-    told: str
 
 
 class Watermark(NamedTuple):
@@ -89,26 +81,7 @@ class World:
 
     async def run(self, *arguments: str) -> Ended:
         """Run one of the service's programs in the stack's surroundings: `audit`, `init`."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "inventory_service", *arguments),
-            env=self.environment(),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        told, _ = await asyncio.wait_for(process.communicate(), PROGRAM_S)
-        assert process.returncode is not None
-        return Ended(process.returncode, told.decode())
-
-    def environment(self) -> dict[str, str]:
-        """What the stack's own processes are told."""
-        where = self.stack.addresses
-        return {
-            **os.environ,
-            "HOLDFAST_SHARDS": str(SHARDS),
-            "HOLDFAST_REDIS_URL": where.redis_url,
-            "HOLDFAST_POSTGRES_DSN": where.postgres_dsn,
-            "HOLDFAST_KAFKA_BROKERS": where.kafka_brokers,
-        }
+        return await run_beside(self.stack, *arguments)
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
@@ -143,5 +116,5 @@ def impatient(stack: Stack) -> Client:
 
 
 def shard_of(sale_id: str) -> int:
-    """The shard of a sale, reckoned anew."""
-    return zlib.crc32(f"default/{sale_id}".encode()) % SHARDS
+    """The shard of a sale."""
+    return stacks.shard_of(sale_id, SHARDS)

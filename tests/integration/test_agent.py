@@ -20,6 +20,7 @@ from order_persister.ledger.migrator import migrate
 from tests.books import disagreements
 from tests.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
 from tests.integration.persister_process import StartPersister, persisters
+from tests.ledgers import open_shards
 from tests.servers import StartBroker, StartPostgres, connected
 from tests.waiting import eventually
 
@@ -28,9 +29,6 @@ pytestmark = pytest.mark.timeout(180)
 SHARDS = 16
 JOIN_S = 45.0
 RECORDED = LedgerState.LEDGER_STATE_RECORDED
-OPEN_SHARD = """
-insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
-values ($1, 16, 1, 0, '', 1, 0, 1, 0)"""
 
 
 @pytest.fixture
@@ -95,7 +93,7 @@ class World:
 async def world(broker: str, database: str) -> AsyncIterator[World]:
     """Sixteen shards, one of which does something; the books are held against each other at the end."""
     async with connected(database) as db:
-        await db.executemany(OPEN_SHARD, [(shard,) for shard in range(SHARDS)])
+        await open_shards(db, range(SHARDS))
         producer = AIOKafkaProducer(bootstrap_servers=broker)
         heard = AIOKafkaConsumer(
             PROGRESS_TOPIC, COMPENSATIONS_TOPIC, FACTS_TOPIC, bootstrap_servers=broker, auto_offset_reset="earliest"
@@ -259,7 +257,7 @@ async def test_a_wiped_topic_is_read_from_its_beginning(
     """Faust drops records below the offset that it last read; the outbox still has them all."""
     server = start_broker()
     async with connected(database) as db:
-        await db.executemany(OPEN_SHARD, [(shard,) for shard in range(SHARDS)])
+        await open_shards(db, range(SHARDS))
         producer = AIOKafkaProducer(bootstrap_servers=server.address)
         await producer.start()
         shard = FakeShard(shard=5)
@@ -289,7 +287,7 @@ async def test_an_empty_topic_that_was_wiped_counts_as_read(
     server, shard = start_broker(), FakeShard(shard=5)
     shard.open_sale(lamp=1)
     async with connected(database) as db:
-        await db.executemany(OPEN_SHARD, [(number,) for number in range(SHARDS)])
+        await open_shards(db, range(SHARDS))
         producer = AIOKafkaProducer(bootstrap_servers=server.address)
         await producer.start()
         start_persister(server.address, database)
@@ -338,7 +336,7 @@ async def test_kafka_away_for_a_while_costs_nothing_but_time(
     shard.moves(("r-1", HELD))
     shard.moves(("r-2", HELD))
     async with connected(database) as db:
-        await db.executemany(OPEN_SHARD, [(number,) for number in range(SHARDS)])
+        await open_shards(db, range(SHARDS))
         producer = AIOKafkaProducer(bootstrap_servers=server.address)
         await producer.start()
         persister = start_persister(server.address, database)
@@ -382,7 +380,7 @@ async def test_it_ends_while_postgres_is_away(
     producer = AIOKafkaProducer(bootstrap_servers=broker)
     await producer.start()
     async with connected(server.address) as db:
-        await db.execute(OPEN_SHARD, 0)
+        await open_shards(db, [0])
         persister = start_persister(broker, server.address)
         await producer.send_and_wait(COMMITS_TOPIC, shard.run(0, 1), partition=0)
         await eventually(lambda: is_value(db, "select seq from shard_watermark", 1), JOIN_S)

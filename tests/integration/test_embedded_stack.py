@@ -21,12 +21,12 @@ from holdfast_embedded.program import Plans
 from holdfast_embedded.stack import Stack, StackFailed
 from redis import Redis
 
+from tests.stacks import ENVIRONMENT
 from tests.stand_ins import plan, plans
 from tests.waiting import eventually
 
 NAMES_OF_OURS = {"serve", "relay", "compensate", "persist"}
 NAMES = {"valkey", "postgres", "broker"} | NAMES_OF_OURS
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
 UP_DEADLINE_S = 30.0
 
 Log = list[tuple[str, str]]

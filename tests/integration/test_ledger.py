@@ -27,13 +27,10 @@ from tests.commits import (
     Made,
     record,
 )
-from tests.ledgers import ledger_in, waits
+from tests.ledgers import ledger_in, open_shards, waits
 from tests.servers import StartPostgres, connected
 from tests.waiting import eventually
 
-OPEN_SHARD = """
-insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
-values ($1, 16, 1, 0, '', 1, 0, 1, 0)"""
 POISON = "alter table reservation add constraint poison check (reservation_id <> 'poison')"
 POISON_CONFIRM = (
     "alter table reservation add constraint poison check (reservation_id <> 'poison' or state <> 'CONFIRMED')"
@@ -87,7 +84,7 @@ class Books:
 async def books(database: str) -> AsyncIterator[Books]:
     """A shard with a sale of 2,000 lamps, nothing applied yet."""
     async with connected(database) as db:
-        await db.execute(OPEN_SHARD, 0)
+        await open_shards(db, [0])
         shard = FakeShard()
         shard.open_sale(lamp=2000)
         store = Database(database)
@@ -423,7 +420,7 @@ async def test_postgres_away_is_waited_out(start_postgres: StartPostgres) -> Non
     server = start_postgres()
     await migrate(server.address)
     async with connected(server.address) as db:
-        await db.execute(OPEN_SHARD, 0)
+        await open_shards(db, [0])
     database = Database(server.address)
     registry, shard = CollectorRegistry(), FakeShard()
     ledger = ledger_in(database, registry)

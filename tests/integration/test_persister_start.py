@@ -11,6 +11,7 @@ from order_persister.kafka.agent import COMMITS_TOPIC
 from order_persister.ledger.migrator import migrate
 from tests.commits import FakeShard
 from tests.integration.persister_process import StartPersister, persisters
+from tests.ledgers import open_shards
 from tests.servers import StartBroker, StartPostgres, connected
 from tests.waiting import eventually
 
@@ -19,9 +20,6 @@ pytestmark = pytest.mark.timeout(120)
 NOBODY = "127.0.0.1:1"
 NO_LEDGER = f"postgresql://{NOBODY}/holdfast"
 JOIN_S = 45.0
-OPEN_SHARD = """
-insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
-values (5, 16, 1, 0, '', 1, 0, 1, 0)"""
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ async def test_servers_that_are_away_at_the_start_are_waited_for(
     shard.open_sale(lamp=1)
     await migrate(server.address)
     async with connected(server.address) as db:
-        await db.execute(OPEN_SHARD)
+        await open_shards(db, [5])
     server.stop()
     broker.down()
 
@@ -62,7 +60,7 @@ async def test_another_number_of_shards_than_the_ledgers_ends_it(
 ) -> None:
     """N is for ever; a persister that believes in another one would send facts astray."""
     async with connected(database) as db:
-        await db.execute(OPEN_SHARD)
+        await open_shards(db, [5])
 
     persister = start_persister(NOBODY, database, HOLDFAST_SHARDS="8")
 

@@ -1,0 +1,64 @@
+"""Whole stacks as `holdfast up` runs them, and what every test of a whole does with one, whatever it is after."""
+
+import asyncio
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from holdfast_embedded.console import Say
+from holdfast_embedded.stack import Stack
+
+PROGRAM_S = 60.0
+# These tests stop and ruin servers, so they take none from the environment.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+
+
+class Ended(NamedTuple):
+    """A program that was run to its end."""
+
+    code: int
+    said: str  # on standard output
+    complained: str  # on standard error
+
+
+@contextmanager
+def running_stack(folder: Path, say: Say = print, **settings: str) -> Iterator[Stack]:
+    """A stack that serves; by default, what its processes say is shown with a test that fails."""
+    with Stack(folder / "data", {**ENVIRONMENT, **settings}, say, "127.0.0.1:0") as stack:
+        stack.wait_ready()
+        yield stack
+
+
+def surroundings(stack: Stack) -> dict[str, str]:
+    """The environment of a shell in which the stack's addresses were set."""
+    where = stack.addresses
+    return {
+        **ENVIRONMENT,
+        "HOLDFAST_ADDRESS": where.listen,
+        "HOLDFAST_SHARDS": str(stack.shards),
+        "HOLDFAST_REDIS_URL": where.redis_url,
+        "HOLDFAST_POSTGRES_DSN": where.postgres_dsn,
+        "HOLDFAST_KAFKA_BROKERS": where.kafka_brokers,
+    }
+
+
+async def run_beside(stack: Stack, *arguments: str, **changed: str) -> Ended:
+    """Run one of the service's programs in the stack's surroundings: `audit`, `init`."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "inventory_service", *arguments),
+        env={**surroundings(stack), **changed},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, complained = await asyncio.wait_for(process.communicate(), PROGRAM_S)
+    assert process.returncode is not None
+    return Ended(process.returncode, said.decode(), complained.decode())
+
+
+def shard_of(sale_id: str, shards: int) -> int:
+    """The shard of a sale, reckoned anew."""
+    return zlib.crc32(f"default/{sale_id}".encode()) % shards
