@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 @overload
-async def eventually(condition: Callable[[], Awaitable[T]], deadline_s: float = ...) -> T: ...
+async def eventually(condition: Callable[[], Awaitable[T | None]], deadline_s: float = ...) -> T: ...
 
 
 @overload
-async def eventually(condition: Callable[[], T], deadline_s: float = ...) -> T: ...
+async def eventually(condition: Callable[[], T | None], deadline_s: float = ...) -> T: ...
 
 
 async def eventually(condition: Callable[[], Any], deadline_s: float = 10.0) -> Any:

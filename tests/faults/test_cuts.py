@@ -4,6 +4,7 @@ The relay is taken down and the test carries the commits itself, as it finds the
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import asyncpg
 import pytest
@@ -141,7 +142,7 @@ async def test_a_shard_that_the_ledger_refuses_opens_once_that_is_repaired(own: 
 async def commits_in_redis(world: World, shard: int) -> Sequence[CommitRun]:
     """The outbox as records of one commit each; its entries are `<epoch>-<seq>` with payload and hash."""
     async with Redis.from_url(world.stack.addresses.redis_url) as redis:
-        entries = await redis.xrange(f"holdfast:{{{shard}}}:outbox")
+        entries: Any = await redis.xrange(f"holdfast:{{{shard}}}:outbox")
     runs = []
     for position, fields in entries:
         epoch, seq = map(int, position.split(b"-"))

@@ -12,7 +12,7 @@ from inventory_service.adapters.redis_books import RedisBooks
 from inventory_service.adapters.redis_keys import sale_keys
 from inventory_service.adapters.redis_stock import RedisStock
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey, shard_of
-from inventory_service.domain.shards import Mark
+from inventory_service.domain.shards import Commit, Mark
 from inventory_service.domain.verdicts import Granted, Refusal
 from inventory_service.entrypoints.commands import audit
 from order_persister.ledger.postgres import Database
@@ -48,7 +48,8 @@ class Office:
     async def book(self) -> None:
         """Bring the outbox into the ledger, as relay and persister do."""
         database = Database(self.house.dsn)
-        commits, after = [], Mark(0, 0)
+        after = Mark(0, 0)
+        commits: list[Commit] = []
         while more := await self.house.outbox.read_after(SHARD, after, wait_ms=1):
             commits += more
             after = more[-1].mark
