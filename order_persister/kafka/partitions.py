@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from order_persister.kafka.producer import ANSWER_MS, judged
 from order_persister.rule.chain import Record
 
 RECORDS_AT_ONCE = 32
+STOP_S = 5.0
 
 
 class Partitions:
@@ -22,13 +24,13 @@ class Partitions:
 
     async def last_acknowledged(self, shard: int) -> Record | None:
         """The last record that the group has acknowledged; None if there is none, or it is gone."""
-        async with self._consumer(shard) as (consumer, partition):
+        async with self._consumer(shard) as (consumer, partition), asyncio.timeout(ANSWER_MS / 1000):
             acknowledged = await consumer.committed(partition) or 0
             begins, ends = await consumer.beginning_offsets([partition]), await consumer.end_offsets([partition])
             if not begins[partition] < acknowledged <= ends[partition]:
                 return None
             consumer.seek(partition, acknowledged - 1)
-            found = await asyncio.wait_for(consumer.getone(partition), ANSWER_MS / 1000)
+            found = await consumer.getone(partition)
             return Record(shard, found.offset, found.value or b"")
 
     async def all_records(self, shard: int) -> AsyncGenerator[Sequence[Record], None]:
@@ -57,4 +59,5 @@ class Partitions:
                 consumer.assign([partition])
                 yield consumer, partition
         finally:
-            await consumer.stop()
+            with suppress(KafkaError, OSError, TimeoutError):  # a dead broker is not waited for
+                await asyncio.wait_for(consumer.stop(), STOP_S)

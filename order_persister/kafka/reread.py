@@ -5,6 +5,7 @@ watermark makes harmless: the ledger drops what it holds and takes what follows.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
 from functools import partial
 
 import structlog
@@ -70,8 +71,9 @@ class Rereader:
         log.info("read_again", shard=shard, stands=_mark(row), whole=_mark(row) >= height)
 
     async def _read_again(self, shard: int) -> None:
-        async for records in self._partitions.all_records(shard):
-            await self._tell(await self._ledger.apply(records))
+        async with aclosing(self._partitions.all_records(shard)) as batches:
+            async for records in batches:
+                await self._tell(await self._ledger.apply(records))
 
 
 def _mark(row: ShardRow) -> tuple[int, int]:
