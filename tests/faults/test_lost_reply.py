@@ -9,9 +9,9 @@ import grpc
 import pytest
 
 from tests.faults.proof import find_faults, item_in_redis
-from tests.faults.wire import Wire
 from tests.faults.world import SHARDS, World
 from tests.integration.served import Caller, calling, reserve_request, served_apart, told
+from tests.wire import Wire
 
 pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
 UNITS, WANTED = 10, 3

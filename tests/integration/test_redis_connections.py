@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
@@ -21,6 +20,7 @@ from inventory_service.domain.shards import StoreUnreachable
 from inventory_service.domain.verdicts import Granted, Refusal
 from tests.servers import StartValkey
 from tests.waiting import eventually
+from tests.wire import Wire
 
 SALE = SaleKey("default", "lamp-sale")
 LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),))
@@ -39,57 +39,21 @@ def stock_at(url: str) -> RedisStock:
     return RedisStock(RedisScripts(RedisConnections(url, size=2), Epochs()), shards=1, outbox_limit=1000)
 
 
-class Wire:
-    """A TCP relay between us and Redis that can swallow replies."""
-
-    def __init__(self) -> None:
-        self.swallows = False
-        self.requests = b""
-
-    @asynccontextmanager
-    async def to(self, url: str) -> AsyncIterator[str]:
-        """Listen on a port of its own and pass everything on; yields the URL to use instead."""
-        target = urlsplit(url)
-
-        async def serve(ours: asyncio.StreamReader, to_us: asyncio.StreamWriter) -> None:
-            theirs, to_them = await asyncio.open_connection(target.hostname, target.port)
-            await asyncio.gather(self._pump(ours, to_them, self._note), self._pump(theirs, to_us, self._reply))
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        async with server:
-            yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
-
-    async def _pump(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, see: Callable[[bytes], bytes | None]
-    ) -> None:
-        while (seen := see(await source.read(65536))) is not None and not source.at_eof():
-            target.write(seen)
-        target.close()
-
-    def _note(self, request: bytes) -> bytes:
-        self.requests += request
-        return request
-
-    def _reply(self, reply: bytes) -> bytes | None:
-        return None if self.swallows else reply
-
-
 async def test_a_reply_that_never_came_is_unknown_and_nothing_is_sent_twice(valkey: str) -> None:
     """Redis has done it; the caller hears OUTCOME_UNKNOWN, repeats with the same id, and hears its first answer."""
     await open_shard(valkey)
-    wire = Wire()
+    wire = Wire(RESERVE.reservation_id.encode(), "is silent")
     async with wire.to(valkey) as url:
         stock = stock_at(url)
         await stock.create_sale(LAMPS)
-        await stock.reserve(RESERVE._replace(reservation_id="r-0"))
-        wire.swallows, wire.requests = True, b""
+        await stock.reserve(RESERVE._replace(reservation_id="r-0"))  # Redis has the script now
 
         lost = await stock.reserve(RESERVE)
-        wire.swallows, sent = False, wire.requests
+        sent = wire.marked
         again = await stock.reserve(RESERVE)
 
     assert lost == Refusal(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN)
-    assert sent.count(b"EVALSHA") == 1
+    assert sent == 1
     assert isinstance(again, Granted)
     assert again.replayed
 
@@ -97,13 +61,10 @@ async def test_a_reply_that_never_came_is_unknown_and_nothing_is_sent_twice(valk
 async def test_a_read_that_got_no_reply_did_nothing(valkey: str) -> None:
     """OUTCOME_UNKNOWN is for calls that may have changed something."""
     await open_shard(valkey)
-    wire = Wire()
+    await stock_at(valkey).find_sale(SALE)  # Redis has the script now
+    wire = Wire(SALE.sale_id.encode(), "is silent")
     async with wire.to(valkey) as url:
-        stock = stock_at(url)
-        await stock.find_sale(SALE)
-        wire.swallows = True
-
-        assert await stock.find_sale(SALE) == Refusal(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
+        assert await stock_at(url).find_sale(SALE) == Refusal(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
 
 
 async def test_where_nobody_listens_nothing_was_done(valkey: str) -> None:

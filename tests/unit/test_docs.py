@@ -29,6 +29,14 @@ def test_links_lead_to_files(page: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_are_there(page: Path) -> None:
+    """A file that was moved takes its name in the prose along; a service's rooms may be named without the service."""
+    named = re.findall(r"`([a-z_]+/[a-z_/]+\.(?:py|sql|lua|md))`", page.read_text())
+
+    assert not [name for name in named if not any((ROOT / home / name).exists() for home in (".", *PACKAGES))]
+
+
 def promises() -> list[str]:
     """Return the rows of the README's table of promises."""
     section = README.partition("## What it promises")[2].partition("\n## ")[0]

@@ -1,4 +1,4 @@
-"""A wire between the server and Redis that loses one reply: Redis did what it was asked, and nobody hears of it."""
+"""A wire to Redis that loses one reply: Redis did what it was asked, and nobody hears of it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,6 +17,7 @@ class Wire:
 
     def __init__(self, marker: bytes, then: Literal["breaks", "is silent"]) -> None:
         self.lost: list[bytes] = []  # the reply that was lost
+        self.marked = 0  # how many commands with the marker went by
         self._marker = marker
         self._then = then
 
@@ -48,6 +49,7 @@ class Wire:
         self, ours: asyncio.StreamReader, to_them: asyncio.StreamWriter, marked: asyncio.Event
     ) -> None:
         while command := await ours.read(CHUNK):
+            self.marked += command.count(self._marker) > 0
             if self._marker in command and not self.lost:
                 marked.set()
             to_them.write(command)
