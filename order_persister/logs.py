@@ -25,8 +25,9 @@ def configure_logging(process: str, level: str, form: str) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(form)))
     handler.addFilter(Sparing())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    quiet = logging.DEBUG if level == "debug" else max(logging.WARNING, logging.getLogger().level)
     for chatty in ("aiokafka", "faust", "mode"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+        logging.getLogger(chatty).setLevel(quiet)
     structlog.contextvars.bind_contextvars(process=process)
 
 
