@@ -111,8 +111,9 @@ class Progress:
             while True:
                 with _reaching_broker():
                     record = await consumer.getone()
-                with suppress(DecodeError):
-                    yield report_from_record(record.value)
+                report = report_from_record(record.partition, record.value or b"")
+                if report is not None:
+                    yield report
         finally:
             await _stop(consumer)
 
@@ -141,7 +142,7 @@ class Compensations:
             while True:
                 with _reaching_broker():
                     record = await consumer.getone()
-                yield compensation_from_record(record.value)
+                yield compensation_from_record(record.value or b"")
                 await _acknowledge(consumer, record)
         finally:
             await _stop(consumer)
@@ -228,14 +229,19 @@ class Topics:
                 await admin.close()
 
 
-def report_from_record(value: bytes) -> Report:
-    """Raises `DecodeError`."""
-    said = events_pb2.LedgerProgress.FromString(value)
+def report_from_record(partition: int, value: bytes) -> Report | None:
+    """None for what no persister wrote: bytes that do not decode, or no report of the partition's own shard."""
+    try:
+        said = events_pb2.LedgerProgress.FromString(value)
+    except DecodeError:
+        return None
+    if said.shard != partition or not said.epoch:
+        return None
     return Report(
         shard=said.shard,
         epoch=said.epoch,
         seq=said.seq,
-        hash=said.hash.decode(),
+        hash=said.hash.decode(errors="replace"),
         settled_epoch=said.settled_epoch,
         settled_seq=said.settled_seq,
         resend=said.resend_from_seq > 0,
@@ -244,9 +250,12 @@ def report_from_record(value: bytes) -> Report:
 
 
 def compensation_from_record(value: bytes) -> Compensate | None:
+    """None for what no ledger wrote: bytes that do not decode, or that do not name a reservation and its making."""
     try:
         said = events_pb2.Compensation.FromString(value)
     except DecodeError:
+        return None
+    if not (said.tenant and said.sale_id and said.reservation_id and said.created.epoch):
         return None
     created = Position(said.created.shard, said.created.epoch, said.created.seq, said.created.index)
     sale = SaleKey(said.tenant, said.sale_id)

@@ -58,8 +58,8 @@ class Desk:
         )
         await self.send(order.SerializeToString())
 
-    async def send(self, value: bytes) -> None:
-        await self.producer.send_and_wait(kafka.COMPENSATIONS, value, partition=SHARD)
+    async def send(self, value: bytes | None) -> None:
+        await self.producer.send_and_wait(kafka.COMPENSATIONS, value, key=b"any", partition=SHARD)
 
     async def state(self, reservation_id: str) -> str:
         found = await self.stock.find_reservation(SALE, reservation_id)
@@ -155,11 +155,16 @@ async def test_an_order_for_another_shard_does_not_stop_the_next(desk: Desk, sha
     await eventually(lambda: desk.outcomes == {"misdirected": 1, "given_back": 1})
 
 
-async def test_an_order_that_cannot_be_read_does_not_stop_the_next(desk: Desk) -> None:
+NAMELESS = Compensation(compensation_id="c-1", created=PositionMessage(shard=SHARD, epoch=1)).SerializeToString()
+UNMADE = Compensation(tenant="default", sale_id="lamp-sale", reservation_id="r-1").SerializeToString()
+
+
+@pytest.mark.parametrize("value", [b"\xff\xff", None, b"", NAMELESS, UNMADE])
+async def test_an_order_that_cannot_be_read_does_not_stop_the_next(desk: Desk, value: bytes | None) -> None:
     """It would come first again after every restart."""
     created = await desk.hold("r-1")
 
-    await desk.send(b"\xff\xff")
+    await desk.send(value)
     await desk.order("r-1", created)
 
     await eventually(lambda: desk.outcomes == {"unreadable": 1, "given_back": 1})

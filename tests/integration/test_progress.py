@@ -1,0 +1,41 @@
+"""What a relay hears of the ledger: every report, whatever else stands in the topic."""
+
+import asyncio
+from contextlib import aclosing
+
+from aiokafka import AIOKafkaProducer
+from holdfast.inventory.v1.events_pb2 import LedgerProgress
+
+from inventory_service.adapters import kafka
+from inventory_service.domain.shards import Report
+
+SHARDS = 2
+HEARS_S = 20.0
+FORGED = b"\xff" * 40
+GOOD = LedgerProgress(shard=1, epoch=1, seq=7, hash=b"a" * 40, settled_epoch=1, settled_seq=6).SerializeToString()
+BAD_HASH = LedgerProgress(shard=1, epoch=1, seq=8, hash=FORGED).SerializeToString()
+ELSEWHERE = LedgerProgress(shard=4000, epoch=1, seq=8).SerializeToString()
+
+
+async def test_what_is_no_report_does_not_stop_the_next(broker: str) -> None:
+    """A relay that ends over a record would hear it again, or miss what was said while it started."""
+    producer = AIOKafkaProducer(bootstrap_servers=broker)
+    await producer.start()
+    sending = asyncio.create_task(send_again_and_again(producer, (None, b"", b"\xff\xff", ELSEWHERE, GOOD, BAD_HASH)))
+    async with asyncio.timeout(HEARS_S), aclosing(kafka.Progress(broker, SHARDS).reports()) as reports:
+        heard = {await anext(reports) for _ in range(4)}
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    await producer.stop()
+
+    assert heard == {
+        Report(1, 1, 7, "a" * 40, 1, 6, resend=False, frozen_reason=""),
+        Report(1, 1, 8, "\ufffd" * 40, 0, 0, resend=False, frozen_reason=""),
+    }
+
+
+async def send_again_and_again(producer: AIOKafkaProducer, values: tuple[bytes | None, ...]) -> None:
+    """Progress is heard from now on, so a reader that is still starting misses what was said before."""
+    while True:
+        for value in values:
+            await producer.send_and_wait(kafka.PROGRESS, value, key=b"1", partition=1)
