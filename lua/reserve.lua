@@ -40,14 +40,15 @@ end
 local function open_sales(requests)
   local ids, skus = {}, {}
   for _, request in ipairs(requests) do
-    local number = request.number
-    if not shard.sales[number] then
-      load_settings(open_sale(shard, number))
-      ids[number], skus[number], shard.sales[number].asking = {}, {}, {}
+    local sale = shard.sales[request.number]
+    if not sale then
+      sale = open_sale(shard, request.number)
+      load_settings(sale)
+      sale.asking, ids[request.number], skus[request.number] = {}, {}, {}
     end
-    table.insert(ids[number], request.id)
-    table.insert(shard.sales[number].asking, request.body.buyer)
-    for _, line in ipairs(request.body.lines) do table.insert(skus[number], line.sku) end
+    local asking, sale_ids, sale_skus = sale.asking, ids[request.number], skus[request.number]
+    asking[#asking + 1], sale_ids[#sale_ids + 1] = request.body.buyer, request.id
+    for _, line in ipairs(request.body.lines) do sale_skus[#sale_skus + 1] = line.sku end
   end
   for number, sale in ipairs(shard.sales) do
     load_records(sale, ids[number])
