@@ -34,7 +34,7 @@ from inventory_service.entrypoints.relay.takeover import TakeOver
 from inventory_service.entrypoints.rpc.admin_servicer import AdminServicer
 from inventory_service.entrypoints.rpc.gate import Gate
 from inventory_service.entrypoints.rpc.past import Past
-from inventory_service.entrypoints.rpc.server import CannotListen, IsReady, Server
+from inventory_service.entrypoints.rpc.server import CannotListen, Look, Seen, Server
 from inventory_service.entrypoints.rpc.servicer import Servicer
 from inventory_service.entrypoints.rpc.tenant import DEFAULT_TENANT
 from inventory_service.settings import BadSettings, Settings
@@ -67,10 +67,11 @@ async def serve(settings: Settings) -> int:
         log.info("listening", address=await server.start(settings.listen), shards=settings.shards)
     except CannotListen as error:
         raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: is it in use?") from error
-    if not await either(server.follow_the_store(), told.get()):
-        draining = asyncio.create_task(server.drain(settings.drain_s))
-        await either(draining, told.get())
-    await server.stop()
+    try:
+        await either(server.follow_the_store(), told.get())
+    finally:  # also of a server that finds itself set to another number of shards than the store
+        await either(asyncio.create_task(server.drain(settings.drain_s)), told.get())
+        await server.stop()
     log.info("stopped")
     return 0
 
@@ -94,23 +95,27 @@ def build_server(settings: Settings, registry: CollectorRegistry) -> Server:
         Servicer(stock, past, numbers.count_outcome),  # type: ignore[abstract]  # the gate answers what is not built
         AdminServicer(stock, ledger),  # type: ignore[abstract]
         gate,
-        readiness(RedisShards(RedisConnections(settings.redis_url, size=1)), settings.shards),
+        looking(RedisShards(RedisConnections(settings.redis_url, size=1)), settings.shards),
         settings.listeners,
     )
 
 
-def readiness(shards: RedisShards, count: int) -> IsReady:
-    """Whether Redis answers; Disagreement if one that was away was laid out for another number of shards."""
+def looking(shards: RedisShards, count: int) -> Look:
+    """What looks at Redis; Disagreement if one that was away was laid out for another number of shards."""
+    is_laid_out = False
 
-    async def is_ready() -> bool:
-        try:
-            status = await shards.status(0)
+    async def look() -> Seen:
+        nonlocal is_laid_out
+        try:  # all of them until one names the number: any may be blank
+            found = [(await shards.status(shard)).shards for shard in range(1 if is_laid_out else count)]
         except StoreUnreachable:
-            return False
-        check_shard_count(count, status.shards, "Redis")
-        return True
+            return Seen(answers=False, is_laid_out=is_laid_out)
+        for number in found:
+            check_shard_count(count, number, "Redis")
+        is_laid_out = is_laid_out or any(found)
+        return Seen(answers=True, is_laid_out=is_laid_out)
 
-    return is_ready
+    return look
 
 
 async def relay_commits(settings: Settings) -> int:

@@ -247,5 +247,32 @@ async def test_a_server_starts_while_everything_is_away() -> None:
             await caller.reserve("r-1")
         server.terminate()
 
-        assert told(refused.value).reason == "STORE_UNREACHABLE"
+        assert told(refused.value).reason == "SHARD_NOT_SERVING"
         assert await server.ended() == 0
+
+
+async def test_a_server_that_waited_for_redis_serves_it_once_it_was_seen(start_valkey: StartValkey) -> None:
+    """Nobody has to start it again."""
+    valkey = start_valkey()
+    await open_shards(valkey.address)
+    valkey.stop()
+    async with served_apart(valkey.address, NOWHERE) as server, calling(server.address) as caller:
+        valkey.start()
+        await open_shards(valkey.address, epoch=2)
+
+        await eventually(lambda: is_serving(caller))
+
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await caller.reserve("r-1")
+        assert told(refused.value).reason == "LEDGER_UNREACHABLE"  # Redis was asked, and knows no such sale
+
+
+async def test_a_server_that_waited_for_another_redis_ends_in_order(start_valkey: StartValkey) -> None:
+    """Not one call is carried out in the wrong shard, and the one line says why."""
+    valkey = start_valkey()
+    await open_shards(valkey.address, shards=4)
+    valkey.stop()
+    async with served_apart(valkey.address, NOWHERE) as server:
+        valkey.start()
+
+        assert await server.ended() == 2

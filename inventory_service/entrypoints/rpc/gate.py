@@ -44,12 +44,17 @@ class Gate:
     def __init__(self, meter: CallMeter) -> None:
         self._meter = meter
         self._in_flight = 0
+        self._open = False
         self._draining = False
         self._idle = asyncio.Event()
 
     @property
     def in_flight(self) -> int:
         return self._in_flight
+
+    def open(self) -> None:
+        """Let calls through: the store was seen, and holds as many shards as this server was set to."""
+        self._open = True
 
     async def drain(self, within_s: float) -> bool:
         """Refuse what comes from now on and wait for what is under way; False if some of it takes longer than that."""
@@ -118,6 +123,8 @@ class Gate:
             raise Refused(Refusal(reasons.ERROR_REASON_SERVER_DRAINING))
         if request is _UNREADABLE:
             raise Refused(Refusal(reasons.ERROR_REASON_UNREADABLE))
+        if not self._open:
+            raise Refused(Refusal(reasons.ERROR_REASON_SHARD_NOT_SERVING))
         remaining_s = context.time_remaining()
         if remaining_s is not None and remaining_s < LEAST_TIME_S:
             raise Refused(Refusal(reasons.ERROR_REASON_DEADLINE_TOO_SHORT))

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import structlog
@@ -38,7 +38,15 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 log = structlog.get_logger()
 
-IsReady = Callable[[], Awaitable[bool]]
+
+class Seen(NamedTuple):
+    """What a look at the store showed."""
+
+    answers: bool
+    is_laid_out: bool  # for as many shards as this server was set to; another number is a Disagreement
+
+
+Look = Callable[[], Awaitable[Seen]]
 
 
 class CannotListen(Exception):
@@ -48,9 +56,9 @@ class CannotListen(Exception):
 class Server:
     """Several gRPC server objects on one port and one loop, for each of them accepts one call at a time."""
 
-    def __init__(self, servicer: Servicer, admin: AdminServicer, gate: Gate, is_ready: IsReady, listeners: int) -> None:
+    def __init__(self, servicer: Servicer, admin: AdminServicer, gate: Gate, look: Look, listeners: int) -> None:
         self._gate = gate
-        self._is_ready = is_ready
+        self._look = look
         self._health = health.aio.HealthServicer()
         handlers = _handlers(servicer, admin, gate, self._health)
         self._servers = [grpc.aio.server(options=OPTIONS) for _ in range(listeners)]
@@ -63,16 +71,16 @@ class Server:
         for server in self._servers:
             port = str(_bind(server, f"{host}:{port}"))
         await self._health.set(LIVENESS, _SERVING)
-        await self._say(ready=await self._is_ready())
+        await self._heed_the_store()
         for server in self._servers:
             await server.start()
         return f"{host}:{port}"
 
     async def follow_the_store(self) -> None:
-        """Tell callers' health checks whether the store answers; ends by cancellation alone."""
+        """Tell callers' health checks whether the store answers; ends by cancellation or with a Disagreement."""
         while True:
             await asyncio.sleep(LOOK_S)
-            await self._say(ready=await self._is_ready())
+            await self._heed_the_store()
 
     async def drain(self, within_s: float) -> None:
         """Say NOT_SERVING, refuse what is new, finish what is in flight, then stop."""
@@ -87,6 +95,13 @@ class Server:
     async def stop(self, grace_s: float | None = None) -> None:
         """Stop listening, at once if no grace is given."""
         await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
+
+    async def _heed_the_store(self) -> None:
+        """No call passes before the store was seen: it may have been laid out for another number of shards."""
+        seen = await self._look()
+        if seen.is_laid_out:
+            self._gate.open()
+        await self._say(ready=seen.answers)
 
     async def _say(self, *, ready: bool) -> None:
         status = _SERVING if ready else _NOT_SERVING
