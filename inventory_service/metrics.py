@@ -1,13 +1,18 @@
 """The numbers of each process, and the page that shows them."""
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import NamedTuple
 
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.verdicts import Granted, Rejected
@@ -41,34 +46,43 @@ def serve_page(listen: str, registry: CollectorRegistry) -> Address | None:
     return Address(host, server.server_port)
 
 
-class CallMetrics:
-    """Calls by service, method and code, and their latency by method. Labels are looked up once, for that is slow."""
+class _Tally:
+    """The calls of one method, in plain numbers: the library's metrics would take a hundredth of a whole call."""
+
+    def __init__(self) -> None:
+        self.ended: dict[str, int] = {}  # by status code
+        self.took = [0] * (len(LATENCY_S) + 1)  # calls by latency, the last for what exceeds them all
+        self.seconds = 0.0
+
+    def observe(self, code: str, seconds: float) -> None:
+        self.ended[code] = self.ended.get(code, 0) + 1
+        self.took[bisect_left(LATENCY_S, seconds)] += 1
+        self.seconds += seconds
+
+
+class CallMetrics(Collector):
+    """Calls by service, method and code, and their latency by method; made into metrics when they are asked for."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._calls = Counter(
-            "holdfast_rpc_calls", "Calls that ended.", ["service", "method", "code"], registry=registry
-        )
-        self._seconds = Histogram(
-            "holdfast_rpc_seconds",
-            "How long a call was in the server.",
-            ["service", "method"],
-            buckets=LATENCY_S,
-            registry=registry,
-        )
+        self._tallies: dict[tuple[str, str], _Tally] = {}
+        registry.register(self)
 
     def observer(self, service: str, method: str) -> Callable[[str, float], None]:
         """What counts the calls of one method."""
-        took = self._seconds.labels(service, method).observe
-        ended: dict[str, Callable[[], None]] = {}
+        return self._tallies.setdefault((service, method), _Tally()).observe
 
-        def observe(code: str, seconds: float) -> None:
-            count = ended.get(code)
-            if count is None:
-                count = ended[code] = self._calls.labels(service, method, code).inc
-            count()
-            took(seconds)
-
-        return observe
+    def collect(self) -> Iterable[Metric]:
+        """Runs on the page's own thread: a call that ends meanwhile may be in one metric and not yet in the other."""
+        calls = CounterMetricFamily("holdfast_rpc_calls", "Calls that ended.", labels=["service", "method", "code"])
+        took = HistogramMetricFamily(
+            "holdfast_rpc_seconds", "How long a call was in the server.", labels=["service", "method"]
+        )
+        for names, tally in list(self._tallies.items()):
+            for code, count in tally.ended.copy().items():
+                calls.add_metric([*names, code], count)
+            bounds = [*map(floatToGoString, LATENCY_S), "+Inf"]
+            took.add_metric(names, list(zip(bounds, accumulate(tally.took), strict=True)), tally.seconds)
+        return calls, took
 
 
 class StockMetrics:
