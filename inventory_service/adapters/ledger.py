@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import asyncpg
 from asyncpg import connect_utils
+from holdfast.inventory.v1.commit_pb2 import CommitBody
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
 from inventory_service.domain.requests import Line, Position, SaleKey
@@ -47,7 +48,9 @@ select r.*, (select json_agg(json_build_array(sku, quantity) order by sku) from 
               where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
   from reservation r where tenant = $1 and sale_id = $2 and reservation_id = $3"""
 _DEAD_LETTER = """
-select * from dead_letter where tenant = $1 and sale_id = $2 and reservation_id = $3
+select d.*, j.payload as making
+  from dead_letter d join journal j on (j.shard, j.epoch, j.seq) = (d.shard, d.created_epoch, d.created_seq)
+ where tenant = $1 and sale_id = $2 and reservation_id = $3
  order by created_epoch desc, created_seq desc, created_index desc limit 1"""
 _BLOCK = """
 insert into blocked_buyer (tenant, buyer_id, reason) values ($1, $2, $3)
@@ -183,21 +186,24 @@ def reservation_from_row(row: asyncpg.Record) -> Reservation:
 
 
 def reservation_from_dead_letter(letter: asyncpg.Record) -> Reservation:
-    """An order refused at its making has no row until it is closed, or ever if its id was taken."""
-    made_ms = _ms(letter["create_time"])
-    position = Position(letter["shard"], letter["epoch"], letter["seq"], letter["index"])
+    """An order refused at its making has no row until it is closed, or ever if its id was taken.
+
+    The commit that made it tells when it was made and was to end; of what became of it only the state is known.
+    """
+    made = CommitBody.FromString(letter["making"]).events[letter["created_index"]].reservation
+    state = ReservationState.Value(f"RESERVATION_STATE_{letter['reservation_state']}")
     return Reservation(
         sale=SaleKey(letter["tenant"], letter["sale_id"]),
         reservation_id=letter["reservation_id"],
         buyer_id=letter["buyer_id"],
         lines=_lines([(line["sku"], line["quantity"]) for line in json.loads(letter["lines"])]),
-        state=ReservationState.Value(f"RESERVATION_STATE_{letter['reservation_state']}"),
-        revision=1 if _created(letter) == position else 2,
-        create_time_ms=made_ms,
-        update_time_ms=made_ms,
-        expire_time_ms=0,
+        state=state,
+        revision=made.revision + (state != made.state),
+        create_time_ms=made.create_time_ms,
+        update_time_ms=made.create_time_ms,
+        expire_time_ms=made.expire_time_ms,
         created=_created(letter),
-        position=position,
+        position=Position(letter["shard"], letter["epoch"], letter["seq"], letter["index"]),
         ledger_state=LedgerState.LEDGER_STATE_REFUSED,
         compensation_reason=_reason(letter["reason"]),
         note=letter["detail"],
