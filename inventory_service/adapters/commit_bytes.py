@@ -10,9 +10,11 @@ from inventory_service.domain.requests import CreateSale, Reserve, SaleKey
 def claim_of(request: Reserve) -> bytes:
     """Encode what a Reserve claims."""
     (tenant, sale_id), reservation_id, buyer_id, lines, _ = request
-    claim = Claim(tenant=tenant, sale_id=sale_id, reservation_id=reservation_id, buyer_id=buyer_id)
+    claim = Claim()  # set field by field: this is asked often, and by keywords it takes a fifth longer
+    claim.tenant, claim.sale_id, claim.reservation_id, claim.buyer_id = tenant, sale_id, reservation_id, buyer_id
     for sku, quantity in lines:
-        claim.lines.add(sku=sku, quantity=quantity)  # cheaper than a list of messages, and this is asked often
+        line = claim.lines.add()
+        line.sku, line.quantity = sku, quantity
     return claim.SerializeToString()
 
 

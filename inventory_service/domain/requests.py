@@ -1,6 +1,7 @@
 """What the rule can be asked: plain values, already checked and normalised by whoever made them."""
 
 import zlib
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -79,6 +80,7 @@ class CreateSale(NamedTuple):
     items: tuple[Line, ...]  # sorted by SKU; quantity is the total, 0 allowed
 
 
+@lru_cache(maxsize=4096)  # asked for every call
 def shard_of(sale: SaleKey, shards: int) -> int:
     """The shard in which a sale lives, for good; `shards` is N."""
     return zlib.crc32(str(sale).encode()) % shards
