@@ -2,13 +2,11 @@
 
 import asyncio
 import gc
-import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -38,8 +36,8 @@ from inventory_service.entrypoints.rpc.server import CannotListen, Look, Seen, S
 from inventory_service.entrypoints.rpc.servicer import Servicer
 from inventory_service.entrypoints.rpc.tenant import DEFAULT_TENANT
 from inventory_service.settings import BadSettings, Settings
+from inventory_service.signals import either, signals, unless_told, until_told
 
-INTERRUPTED = 130
 GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no cycles, so looking for them often only costs
 log = structlog.get_logger()
 
@@ -242,42 +240,3 @@ def show_metrics(settings: Settings) -> CollectorRegistry:
     if page is not None:
         log.info("metrics", url=f"http://{page.host}:{page.port}/metrics")
     return registry
-
-
-# ------------------------------------------------------------------------------------------------------- signals
-
-
-def signals() -> "asyncio.Queue[signal.Signals]":
-    """A queue of the polite signals, in the place of what they do by themselves."""
-    told: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.put_nowait, number)
-    return told
-
-
-async def until_told(work: Coroutine[Any, Any, None]) -> int:
-    """Work that has no end by itself: a signal ends it, and that is as it should be."""
-    if await either(work, signals().get()):
-        log.error("ended", why="nobody told it to")
-        return 1
-    log.info("stopped")
-    return 0
-
-
-async def unless_told(work: Coroutine[Any, Any, int]) -> int:
-    """Work that ends with an exit code; interrupted it has none, and must not look as if all were well."""
-    task = asyncio.create_task(work)
-    return task.result() if await either(task, signals().get()) else INTERRUPTED
-
-
-async def either(first: "Coroutine[Any, Any, Any] | asyncio.Task[Any]", second: Coroutine[Any, Any, Any]) -> bool:
-    """Wait for whichever ends first and cancel the other; True if it is `first`. What it raised is raised."""
-    tasks = [first if isinstance(first, asyncio.Task) else asyncio.create_task(first), asyncio.create_task(second)]
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
-    for task in done:
-        task.result()
-    return tasks[0] in done
