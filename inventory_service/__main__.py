@@ -10,6 +10,7 @@ import structlog
 import uvloop
 
 from inventory_service import bootstrap
+from inventory_service.access import check_access
 from inventory_service.domain.shards import Disagreement
 from inventory_service.logs import configure_logging
 from inventory_service.settings import BadSettings, Settings, list_settings, read_settings
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     said = parser().parse_args(arguments)
     try:
         settings = read_settings()
-        bootstrap.check_urls(settings)
+        check_access(settings)
     except BadSettings as error:
         print(error, file=sys.stderr)
         return BAD_SETTINGS

@@ -12,12 +12,13 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from inventory_service import metrics
+from inventory_service.access import kafka_access
 from inventory_service.adapters import kafka
 from inventory_service.adapters.batcher import Batcher, Limits
-from inventory_service.adapters.ledger import Ledger, check_dsn
+from inventory_service.adapters.ledger import Ledger
 from inventory_service.adapters.ledger_books import LedgerBooks
 from inventory_service.adapters.redis_books import RedisBooks
-from inventory_service.adapters.redis_connections import RedisConnections, check_url
+from inventory_service.adapters.redis_connections import RedisConnections
 from inventory_service.adapters.redis_outbox import RedisOutbox
 from inventory_service.adapters.redis_scripts import Epochs, RedisScripts
 from inventory_service.adapters.redis_shards import RedisShards
@@ -40,18 +41,6 @@ from inventory_service.signals import either, signals, unless_told, until_told
 
 GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no cycles, so looking for them often only costs
 log = structlog.get_logger()
-
-
-def check_urls(settings: Settings) -> None:
-    """BadSettings if a server's URL is one that its own client cannot read: otherwise it would be tried for ever."""
-    for variable, check, url in (
-        ("HOLDFAST_REDIS_URL", check_url, settings.redis_url),
-        ("HOLDFAST_POSTGRES_DSN", check_dsn, settings.postgres_dsn),
-    ):
-        try:
-            check(url)
-        except ValueError as error:
-            raise BadSettings(f"{variable}: {error}") from None
 
 
 async def serve(settings: Settings) -> int:
@@ -122,12 +111,13 @@ async def relay_commits(settings: Settings) -> int:
     outbox = RedisOutbox(RedisConnections(settings.redis_url, size=2 * settings.shards))  # each shard's reader waits
     scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
     ledger = Ledger(settings.postgres_dsn)
-    commits, reading = kafka.Commits(settings.kafka_brokers), kafka.Reading(settings.kafka_brokers)
+    access = kafka_access(settings)
+    commits, reading = kafka.Commits(access), kafka.Reading(access)
     parts = relay.Parts(
         outbox=outbox,
         shards=shards,
         commits=commits,
-        progress=kafka.Progress(settings.kafka_brokers, settings.shards),
+        progress=kafka.Progress(access, settings.shards),
         ledger=ledger,
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
         take_over=take_over(settings, shards, outbox, ledger, reading),
@@ -155,7 +145,7 @@ async def compensate(settings: Settings) -> int:
     """Give back what the ledger refused, until told to stop."""
     scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
     parts = compensator.Parts(
-        compensations=kafka.Compensations(settings.kafka_brokers, settings.kafka_session_timeout_s),
+        compensations=kafka.Compensations(kafka_access(settings), settings.kafka_session_timeout_s),
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
         counter=metrics.CompensationMetrics(show_metrics(settings)),
         log=log,
@@ -173,7 +163,7 @@ async def open_shards(settings: Settings) -> int:
     """Open the shards of empty stores."""
     connections = RedisConnections(settings.redis_url)
     shards, ledger = RedisShards(connections), Ledger(settings.postgres_dsn)
-    reading = kafka.Reading(settings.kafka_brokers)
+    reading = kafka.Reading(kafka_access(settings))
     taking = take_over(settings, shards, RedisOutbox(connections), ledger, reading)
     async with closed_at_the_end(reading):
         return await unless_told(init.run(settings.shards, shards, ledger, taking, log))
@@ -182,7 +172,7 @@ async def open_shards(settings: Settings) -> int:
 async def make_topics(settings: Settings, replication: int) -> int:
     """Make Kafka's topics, or check them."""
     names = (kafka.COMMITS, kafka.PROGRESS, kafka.COMPENSATIONS, kafka.ORDERS)
-    admin = kafka.Topics(settings.kafka_brokers)
+    admin = kafka.Topics(kafka_access(settings))
     return await unless_told(topics.run(admin, names, settings.shards, replication, log))
 
 
@@ -205,7 +195,7 @@ async def agree_on_shards(settings: Settings, topics: Sequence[str] = ()) -> Non
     """`Disagreement` if a server that answers, or one of these topics, was laid out for another number of shards."""
     connections, ledger = RedisConnections(settings.redis_url, size=1), Ledger(settings.postgres_dsn, pool_size=1)
     try:
-        admin = kafka.Topics(settings.kafka_brokers) if topics else None
+        admin = kafka.Topics(kafka_access(settings)) if topics else None
         await check_layout(settings.shards, RedisShards(connections), ledger, admin, topics)
     finally:
         await connections.close()

@@ -1,5 +1,6 @@
 """Read the environment once into one frozen object, or say in one line which variable makes no sense and why."""
 
+import os
 import re
 from collections.abc import Iterator
 from typing import Annotated, Literal, NamedTuple
@@ -35,6 +36,12 @@ def _checked_redis_url(value: str) -> str:
     return value
 
 
+def _checked_file(value: str) -> str:
+    if not (os.path.isfile(value) and os.access(value, os.R_OK)):
+        raise ValueError("must be the path of a file that this process can read")
+    return value
+
+
 def _checked_dsn(value: str) -> str:
     if not re.match(r"(postgresql|postgres)://", value):
         raise ValueError("must be a URL that starts with postgresql://")
@@ -46,6 +53,7 @@ OptionalAddress = Annotated[str, AfterValidator(lambda value: value and _checked
 Brokers = Annotated[str, AfterValidator(_checked_brokers)]
 RedisUrl = Annotated[str, AfterValidator(_checked_redis_url)]
 Dsn = Annotated[str, AfterValidator(_checked_dsn)]
+OptionalFile = Annotated[str, AfterValidator(lambda value: value and _checked_file(value))]
 
 
 class Settings(BaseSettings):
@@ -56,6 +64,19 @@ class Settings(BaseSettings):
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", description="the store, a URL")
     postgres_dsn: Dsn = Field("postgresql://127.0.0.1:5432/holdfast", description="the ledger, a URL")
     kafka_brokers: Brokers = Field("127.0.0.1:9092", description="brokers to ask first, host:port, comma-separated")
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how brokers are spoken to: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="how a password is shown to brokers with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_username: str = Field("", description="whom brokers with SASL know us as")
+    kafka_password: str = Field("", repr=False, description="the password of that user")
+    kafka_ca_file: OptionalFile = Field(
+        "", description="certificates by which a broker with SSL is believed, a PEM file; empty: those of the system"
+    )
+    kafka_cert_file: OptionalFile = Field("", description="our own certificate, for brokers that want one, a PEM file")
+    kafka_key_file: OptionalFile = Field("", description="the key of it, a PEM file; empty: it is in the same file")
     shards: int = Field(16, ge=1, le=1024, description="parts of all sales; as `init` was run with")
     listen: Address = Field("127.0.0.1:50051", description="where calls are taken, host:port; port 0: any, see the log")
     listeners: int = Field(8, ge=1, le=64, description="gRPC server objects on that port")
@@ -92,18 +113,37 @@ class Setting(NamedTuple):
 
 
 def read_settings() -> Settings:
-    """Read the environment; BadSettings if a variable makes no sense."""
+    """Read the environment; BadSettings if a variable makes no sense, by itself or beside another."""
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         complaints = (f"{PREFIX}{str(e['loc'][0]).upper()}: {_reason(e['msg'])}" for e in error.errors())
         raise BadSettings("; ".join(complaints)) from None
+    if contradictions := list(_contradictions(settings)):
+        raise BadSettings("; ".join(contradictions))
+    return settings
 
 
 def list_settings() -> Iterator[Setting]:
     """Every variable with its default and its meaning, units included, in the order of the class."""
     for name, field in Settings.model_fields.items():
         yield Setting(PREFIX + name.upper(), str(field.default), field.description or "")
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """What Kafka's security needs and was not given, or was given and would not be used: a slip either way."""
+    security = settings.kafka_security
+    users, files = ("kafka_username", "kafka_password"), ("kafka_ca_file", "kafka_cert_file", "kafka_key_file")
+    with_user, with_tls = security.startswith("SASL_"), security.endswith("SSL")
+    unused = (*(() if with_user else ("kafka_sasl_mechanism", *users)), *(() if with_tls else files))
+    for name in users if with_user else ():
+        if not getattr(settings, name):
+            yield f"{PREFIX}{name.upper()}: is needed where HOLDFAST_KAFKA_SECURITY is {security}"
+    for name in unused:
+        if name in settings.model_fields_set and getattr(settings, name):
+            yield f"{PREFIX}{name.upper()}: has no use where HOLDFAST_KAFKA_SECURITY is {security}"
+    if settings.kafka_key_file and not settings.kafka_cert_file:
+        yield "HOLDFAST_KAFKA_KEY_FILE: has no use without HOLDFAST_KAFKA_CERT_FILE"
 
 
 def _reason(message: str) -> str:

@@ -12,6 +12,7 @@ import structlog
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from order_persister.kafka.access import kafka_access
 from order_persister.kafka.agent import COMMITS_TOPIC, build_app, start
 from order_persister.kafka.producer import partitions_of
 from order_persister.ledger.migrator import migrate
@@ -41,7 +42,7 @@ def main() -> int:
     command = _parser().parse_args().command
     try:
         settings = read_settings()
-        _check_dsn(settings)
+        _check_access(settings)
         configure_logging("persister" if command == "persist" else command, settings.log_level, settings.log_format)
         return uvloop.run(_persist(settings) if command == "persist" else _migrate(settings))
     except BadSettings as error:
@@ -49,12 +50,13 @@ def main() -> int:
         return BAD_SETTINGS
 
 
-def _check_dsn(settings: Settings) -> None:
-    """BadSettings if asyncpg cannot read it: otherwise it would be tried for ever."""
+def _check_access(settings: Settings) -> None:
+    """BadSettings if a server's own client cannot read how it is reached: otherwise it would be tried for ever."""
     try:
         check_dsn(settings.postgres_dsn)
     except ValueError as error:
         raise BadSettings(f"HOLDFAST_POSTGRES_DSN: {error}") from None
+    kafka_access(settings)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -137,7 +139,8 @@ async def _check_ledger(settings: Settings, patience: Patience) -> None:
 
 async def _check_topic(settings: Settings, patience: Patience) -> None:
     """BadSettings if the topic has another number of partitions: some would be read by nobody, or have no shard."""
-    found = await patience.wait_out("kafka", lambda: partitions_of(COMMITS_TOPIC, settings.kafka_brokers))
+    access = kafka_access(settings)
+    found = await patience.wait_out("kafka", lambda: partitions_of(COMMITS_TOPIC, access))
     if found != settings.shards:
         raise BadSettings(f"HOLDFAST_SHARDS: is {settings.shards}, and {COMMITS_TOPIC} has {found} partitions")
 

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from holdfast.inventory.v1 import events_pb2
 
 from inventory_service.adapters.commits import runs_from_commits
+from inventory_service.adapters.kafka_access import KafkaAccess
 from inventory_service.domain.requests import Compensate, Position, SaleKey
 from inventory_service.domain.shards import BrokerUnreachable, Commit, Report, TopicPlan
 
@@ -48,8 +49,8 @@ class Commits:
     A producer that failed is thrown away, for an idempotent one may have lost its place for good.
     """
 
-    def __init__(self, brokers: str, idempotent: bool = True) -> None:
-        self._brokers = brokers
+    def __init__(self, access: KafkaAccess, idempotent: bool = True) -> None:
+        self._access = access
         self._idempotent = idempotent
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
@@ -76,7 +77,7 @@ class Commits:
         async with self._starting:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    bootstrap_servers=self._brokers,
+                    **self._access.options(),
                     acks="all",
                     enable_idempotence=self._idempotent,
                     linger_ms=0,
@@ -96,15 +97,13 @@ class Commits:
 class Progress:
     """What persisters report from now on, of all shards. No consumer group, for every relay hears every report."""
 
-    def __init__(self, brokers: str, shards: int) -> None:
-        self._brokers = brokers
+    def __init__(self, access: KafkaAccess, shards: int) -> None:
+        self._access = access
         self._partitions = [TopicPartition(PROGRESS, shard) for shard in range(shards)]
 
     async def reports(self) -> AsyncGenerator[Report, None]:
         """Never ends; one that cannot be read is skipped, for the next says the same."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._brokers, auto_offset_reset="latest", request_timeout_ms=REQUEST_MS
-        )
+        consumer = AIOKafkaConsumer(**self._access.options(), auto_offset_reset="latest", request_timeout_ms=REQUEST_MS)
         await _start(consumer)
         try:
             consumer.assign(self._partitions)
@@ -121,15 +120,15 @@ class Progress:
 class Compensations:
     """What the ledger refused, handled by one compensator of the group; acknowledged after it is handled."""
 
-    def __init__(self, brokers: str, session_timeout_s: float = 10) -> None:
-        self._brokers = brokers
+    def __init__(self, access: KafkaAccess, session_timeout_s: float = 10) -> None:
+        self._access = access
         self._session_timeout_s = session_timeout_s
 
     async def compensations(self) -> AsyncGenerator[Compensate | None, None]:
         """Never ends. Asking for the next acknowledges the last; None stands for one that cannot be read."""
         consumer = AIOKafkaConsumer(
             COMPENSATIONS,
-            bootstrap_servers=self._brokers,
+            **self._access.options(),
             group_id=COMPENSATOR_GROUP,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -151,8 +150,8 @@ class Compensations:
 class Reading:
     """How far the persisters have read the commits, by what their group has committed."""
 
-    def __init__(self, brokers: str) -> None:
-        self._brokers = brokers
+    def __init__(self, access: KafkaAccess) -> None:
+        self._access = access
         self._consumer: AIOKafkaConsumer | None = None
         self._starting = asyncio.Lock()
 
@@ -186,7 +185,7 @@ class Reading:
         async with self._starting:
             if self._consumer is None:
                 consumer = AIOKafkaConsumer(
-                    bootstrap_servers=self._brokers,
+                    **self._access.options(),
                     group_id=PERSISTER_GROUP,
                     enable_auto_commit=False,
                     request_timeout_ms=REQUEST_MS,
@@ -199,12 +198,12 @@ class Reading:
 class Topics:
     """The topics themselves."""
 
-    def __init__(self, brokers: str) -> None:
-        self._brokers = brokers
+    def __init__(self, access: KafkaAccess) -> None:
+        self._access = access
 
     async def partitions(self) -> Mapping[str, int]:
         """Partitions of every topic there is. All topics are asked for, for asking for one by name may make it."""
-        client = AIOKafkaClient(bootstrap_servers=self._brokers, request_timeout_ms=REQUEST_MS)
+        client = AIOKafkaClient(**self._access.options(), request_timeout_ms=REQUEST_MS)
         try:
             with _reaching_broker():
                 await client.bootstrap()
@@ -215,7 +214,7 @@ class Topics:
 
     async def create(self, plan: TopicPlan) -> None:
         """Make one topic that takes our largest records; somebody else may be making it too, which is fine."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._brokers, request_timeout_ms=REQUEST_MS)
+        admin = AIOKafkaAdminClient(**self._access.options(), request_timeout_ms=REQUEST_MS)
         settings = {**plan.settings, "max.message.bytes": str(LARGEST_RECORD)}
         topic = NewTopic(plan.name, plan.partitions, plan.replication, topic_configs=settings)
         with _reaching_broker():

@@ -13,6 +13,7 @@ from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, EventT
 from prometheus_client import CollectorRegistry
 
+from order_persister.kafka.access import kafka_access
 from order_persister.kafka.partitions import Partitions
 from order_persister.kafka.producer import Sender
 from order_persister.kafka.reread import Rereader
@@ -45,13 +46,14 @@ log = structlog.get_logger()
 
 def build_app(settings: Settings, registry: CollectorRegistry, patience: Patience) -> faust.App:
     """The app, wired; nothing connects before it starts."""
-    app = faust.App(GROUP, **_faust_settings(settings))
+    access = kafka_access(settings)
+    app = faust.App(GROUP, **access.for_faust(), **_faust_settings(settings))
     database, queries = Database(settings.postgres_dsn), load_queries()
     ledger = Ledger(database, queries, LedgerMetrics(registry), patience)
-    sender = Sender(settings.kafka_brokers, patience)
+    sender = Sender(access, patience)
     untold = Untold(database, queries, patience)
     teller = Teller(untold, sender.send, TellMetrics(registry))
-    partitions = Partitions(settings.kafka_brokers, COMMITS_TOPIC, GROUP)
+    partitions = Partitions(access, COMMITS_TOPIC, GROUP)
     rereader = Rereader(partitions, ledger, teller.tell, untold, patience)
     app.async_exit_stack.push_async_callback(database.close)
     app.async_exit_stack.push_async_callback(sender.close)
@@ -117,7 +119,6 @@ async def crash_on_surprise() -> AsyncIterator[None]:
 def _faust_settings(settings: Settings) -> dict[str, Any]:
     """What was found to lose nothing when persisters are killed and brokers go away."""
     return {
-        "broker": [f"kafka://{broker}" for broker in settings.kafka_brokers.split(",")],
         "store": "memory://",
         "web_enabled": False,
         "topic_allow_declare": False,

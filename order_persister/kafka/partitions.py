@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from order_persister.kafka.access import KafkaAccess
 from order_persister.kafka.producer import ANSWER_MS, judged
 from order_persister.rule.chain import Record
 
@@ -17,8 +18,8 @@ STOP_S = 5.0
 class Partitions:
     """The partitions of one topic. Every method raises `Passing` while Kafka is away."""
 
-    def __init__(self, brokers: str, topic: str, group: str) -> None:
-        self._brokers = brokers
+    def __init__(self, access: KafkaAccess, topic: str, group: str) -> None:
+        self._access = access
         self._topic = topic
         self._group = group
 
@@ -46,7 +47,7 @@ class Partitions:
     async def _consumer(self, shard: int) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
         """A consumer that names the group, to ask for its acknowledgements, and subscribes to nothing."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._brokers,
+            **self._access.options(),
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -9,6 +9,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from order_persister.kafka.access import KafkaAccess
 from order_persister.kafka.tell import BATCH_BYTES, Message
 from order_persister.patience import Passing, Patience
 
@@ -21,8 +22,8 @@ class Sender:
     Faust's own would do for a few records a second; it takes facts one by one, and they may then be split over batches.
     """
 
-    def __init__(self, brokers: str, patience: Patience) -> None:
-        self._brokers = brokers
+    def __init__(self, access: KafkaAccess, patience: Patience) -> None:
+        self._access = access
         self._patience = patience
         self._producer: AIOKafkaProducer | None = None
         self._making = asyncio.Lock()
@@ -50,7 +51,7 @@ class Sender:
         async with self._making:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    bootstrap_servers=self._brokers,
+                    **self._access.options(),
                     acks="all",
                     max_batch_size=2 * BATCH_BYTES,  # Kafka adds a little to each record
                     request_timeout_ms=ANSWER_MS,
@@ -64,12 +65,12 @@ class Sender:
         return self._producer
 
 
-async def partitions_of(topic: str, brokers: str) -> int:
+async def partitions_of(topic: str, access: KafkaAccess) -> int:
     """How many partitions a topic has. Raises `Passing` while Kafka, or the topic, is not there.
 
     All topics are asked for, for asking for one by its name may make it.
     """
-    client = AIOKafkaClient(bootstrap_servers=brokers, request_timeout_ms=ANSWER_MS)
+    client = AIOKafkaClient(**access.options(), request_timeout_ms=ANSWER_MS)
     try:
         with judged():
             await client.bootstrap()

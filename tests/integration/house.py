@@ -12,6 +12,7 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
 from holdfast.inventory.v1.sale_pb2 import Sale
 
 from inventory_service.adapters import kafka
+from inventory_service.adapters.kafka_access import KafkaAccess
 from inventory_service.adapters.ledger import Ledger
 from inventory_service.adapters.redis_connections import RedisConnections
 from inventory_service.adapters.redis_keys import shard_keys
@@ -70,7 +71,7 @@ class House:
         self.outbox = RedisOutbox(RedisConnections(redis_url))
         self.scripts = RedisScripts(self.connections, Epochs())
         self.ledger = Ledger(dsn)
-        self.reading = kafka.Reading(brokers)
+        self.reading = kafka.Reading(KafkaAccess(brokers))
         self.persister = PersisterDouble(brokers, dsn, SHARDS)
         self._tokens = itertools.count(1)
         self._names = itertools.count(1)
@@ -118,12 +119,12 @@ class House:
     @asynccontextmanager
     async def relaying(self, **options: float) -> AsyncIterator[relay.Parts]:
         """A relay at work."""
-        commits = kafka.Commits(self.brokers)
+        commits = kafka.Commits(KafkaAccess(self.brokers))
         parts = relay.Parts(
             self.outbox,
             self.shards,
             commits,
-            kafka.Progress(self.brokers, SHARDS),
+            kafka.Progress(KafkaAccess(self.brokers), SHARDS),
             self.ledger,
             NoStock(),  # type: ignore[arg-type]
             self.take_over(),

@@ -11,6 +11,7 @@ from holdfast.inventory.v1.reservation_pb2 import COMPENSATION_REASON_BUYER_BLOC
 from holdfast.inventory.v1.reservation_pb2 import Position as PositionMessage
 
 from inventory_service.adapters import kafka
+from inventory_service.adapters.kafka_access import KafkaAccess
 from inventory_service.adapters.redis_stock import RedisStock
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Position, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.verdicts import Found, Granted, Item, SaleFound
@@ -81,7 +82,7 @@ async def desk(valkey: str, database: str, broker: str) -> AsyncIterator[Desk]:
     producer = AIOKafkaProducer(bootstrap_servers=broker)
     await producer.start()
     counted = Counted()
-    heard = kafka.Compensations(broker, session_timeout_s=2)
+    heard = kafka.Compensations(KafkaAccess(broker), session_timeout_s=2)
     parts = compensator.Parts(heard, stock, counted, structlog.get_logger(), SHARDS)
     async with running(lambda: compensator.run(parts)):
         yield Desk(house, stock, producer, counted)

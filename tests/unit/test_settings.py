@@ -3,7 +3,7 @@
 import pytest
 
 from inventory_service.__main__ import PROCESSES, main
-from inventory_service.bootstrap import check_urls
+from inventory_service.access import check_access
 from inventory_service.settings import BadSettings, Settings, list_settings, read_settings
 from order_persister.__main__ import main as persister_main
 
@@ -116,7 +116,7 @@ def test_a_persister_with_a_bad_dsn_ends_with_one_line(
 )
 def test_every_form_that_the_clients_read_is_good(redis_url: str, dsn: str) -> None:
     """Sockets, passwords and options among them."""
-    check_urls(Settings(redis_url=redis_url, postgres_dsn=dsn))
+    check_access(Settings(redis_url=redis_url, postgres_dsn=dsn))
 
 
 def test_two_bad_settings_share_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
