@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from holdfast_embedded.child import spawn
-from holdfast_embedded.server import Server, ServerFailed
+from holdfast_embedded.server import KafkaServer, ServerFailed
 
 TOPICS = (
     "holdfast.commits.v1",
@@ -20,8 +20,10 @@ COMMAND_DEADLINE_S = 10.0
 READ_S = 0.05
 
 
-class Broker(Server):
+class Broker(KafkaServer):
     """One broker with our topics. It keeps nothing: a new start has a new address and empty topics."""
+
+    keeps_address = False
 
     def __init__(self, data_dir: Path, partitions: int = 16) -> None:
         super().__init__("broker", data_dir)

@@ -1,4 +1,4 @@
-"""What the embedded servers have in common: an address, a data folder, a log file, and a start that waits."""
+"""What the servers of a stack have in common: an address, a data folder, a log file, and a start that waits."""
 
 import subprocess
 import time
@@ -17,11 +17,11 @@ EARLY_END_PAUSE_S = 0.1
 
 
 class ServerFailed(RuntimeError):
-    """An embedded server did not start; the message says which, why, and shows the end of its log."""
+    """A server did not start; the message says which, why, and shows the end of its log."""
 
 
 class Server(Process):
-    """One embedded server. Everything that lasts is in `data_dir`; stop or kill it and start it again at will."""
+    """One server of a stack. Everything that lasts is in `data_dir`; stop or kill it and start it again at will."""
 
     def __init__(self, name: str, data_dir: Path) -> None:
         super().__init__(name)
@@ -65,3 +65,21 @@ class Server(Process):
         self._process = self._spawn()
         wait_until(lambda: not self.is_running or self._is_ready(), deadline - time.monotonic())
         return self.is_running and self._is_ready()
+
+
+class KafkaServer(Server):
+    """A broker of Kafka's protocol which has our topics from its first start on."""
+
+    keeps_address = True  # False: each start has another one, of which clients must be told
+
+    @abstractmethod
+    def wipe(self) -> None:
+        """Empty every topic, offsets included, as if it were deleted and made again."""
+
+    @abstractmethod
+    def down(self) -> None:
+        """Cut every connection and refuse new ones, without losing a record."""
+
+    @abstractmethod
+    def up(self) -> None:
+        """Serve again after `down`."""

@@ -1,4 +1,4 @@
-"""The embedded stack as one object: three servers and every process of ours, to start, to stop and to hurt."""
+"""A stack as one object: three servers and every process of ours, to start, to stop and to hurt."""
 
 import os
 import threading
@@ -9,26 +9,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple
 
-from holdfast_embedded.broker import Broker
 from holdfast_embedded.console import Say
 from holdfast_embedded.data_dir import DataDir
+from holdfast_embedded.makers import Makers
 from holdfast_embedded.ports import free_port
-from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.process import Process
 from holdfast_embedded.program import Plan, Plans, Program
 from holdfast_embedded.readiness import find_missing, is_listening
-from holdfast_embedded.server import Server
+from holdfast_embedded.server import KafkaServer, Server
 from holdfast_embedded.supervisor import Supervisor, describe_end
-from holdfast_embedded.valkey import Valkey
 
 DEFAULT_SHARDS = 16
-EMBEDDED_SERVERS = 3
+OWN_SERVERS = 3
 DEFAULT_LISTEN = "127.0.0.1:50051"
 SERVER_GRACE_S = 15.0
 CLIENT_GRACE_S = 2.0  # for a program whose broker is gone: it may hang, and what it had in hand is sent again
 READY_POLL_S = 0.1
-# What fits the embedded broker: it keeps 5 MiB a partition, and nobody should wait long for a killed consumer.
-EMBEDDED_BROKER_SETTINGS = {"HOLDFAST_RELAY_WINDOW_BYTES": "2097152", "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3"}
 
 
 class StackFailed(RuntimeError):
@@ -48,8 +44,9 @@ class Stack:
     """Everything that `holdfast up` runs.
 
     `environment` is what our programs get, and its HOLDFAST_REDIS_URL, HOLDFAST_POSTGRES_DSN and
-    HOLDFAST_KAFKA_BROKERS each put a real server in the place of an embedded one. Every method may be called from
-    any thread and waits until it is done, so from a coroutine call it by `asyncio.to_thread`.
+    HOLDFAST_KAFKA_BROKERS each put a server of somebody else's in the place of one of the stack's own, which `makers`
+    make. Every method may be called from any thread and waits until it is done, so from a coroutine call it by
+    `asyncio.to_thread`.
     """
 
     def __init__(
@@ -59,6 +56,7 @@ class Stack:
         say: Say,
         listen: str = DEFAULT_LISTEN,
         plans: Plans | None = None,
+        makers: Makers | None = None,
     ) -> None:
         self.data_dir = DataDir(data_dir)
         self.shards = shards_from(environment)
@@ -66,6 +64,7 @@ class Stack:
         self._say = say
         self._listen = with_port(listen)
         self._plans = plans or Plans()
+        self._makers = makers or Makers()
         self._servers = self._choose_servers()
         self._programs = [Program(plan, self._program_environment, say) for plan in self._plans.services]
         self._supervisor = Supervisor(say, self._after_restart)
@@ -166,28 +165,28 @@ class Stack:
         return {process.name: process for process in self._processes()}[name]
 
     def server(self, name: str) -> Server:
-        """Return one embedded server, with its data folder; KeyError if a real one stands in its place."""
+        """Return one of the stack's own servers, with its data folder; KeyError if somebody else's is in its place."""
         return self._servers[name]
 
     def wipe_broker(self) -> None:
-        """Empty the embedded broker's topics in place."""
+        """Empty the topics of the stack's own broker."""
         broker = self.server("broker")
-        assert isinstance(broker, Broker)
+        assert isinstance(broker, KafkaServer)
         broker.wipe()
 
     def _processes(self) -> list[Process]:
         return [*self._servers.values(), *self._programs]
 
     def _choose_servers(self) -> dict[str, Server]:
-        """Make an embedded server for every address that the environment does not give."""
-        home = self.data_dir.path
+        """Make a server for every address that the environment does not give."""
+        make, home = self._makers, self.data_dir.path
         servers: dict[str, Server] = {}
         if "HOLDFAST_REDIS_URL" not in self._environment:
-            servers["valkey"] = Valkey(home / "valkey")
+            servers["valkey"] = make.valkey(home / "valkey")
         if "HOLDFAST_POSTGRES_DSN" not in self._environment:
-            servers["postgres"] = Postgres(home / "postgres")
+            servers["postgres"] = make.postgres(home / "postgres")
         if "HOLDFAST_KAFKA_BROKERS" not in self._environment:
-            servers["broker"] = Broker(home / "broker", self.shards)
+            servers["broker"] = make.broker(home / "broker", self.shards)
         return servers
 
     def _address(self, variable: str, server: str) -> str:
@@ -195,7 +194,7 @@ class Stack:
 
     def _program_environment(self) -> dict[str, str]:
         """Return what our programs are started with; what the user has set stands above our choices."""
-        fitting = EMBEDDED_BROKER_SETTINGS if "broker" in self._servers else {}
+        fitting = self._makers.broker_settings if "broker" in self._servers else {}
         where = self.addresses
         return {
             **fitting,
@@ -231,7 +230,7 @@ class Stack:
             self._run_once(self._plans.topics)
         # `init` itself touches nothing unless every shard may be opened, and leaves open ones alone. On servers of
         # our own it is run until it came to its end once: stores that lose their data later need a restore instead.
-        if len(self._servers) < EMBEDDED_SERVERS or not self.data_dir.open_book(self.shards).opened:
+        if len(self._servers) < OWN_SERVERS or not self.data_dir.open_book(self.shards).opened:
             self._run_once(self._plans.init)
             self.data_dir.note_opened()
 
@@ -252,8 +251,8 @@ class Stack:
         self._after_restart(process)
 
     def _after_restart(self, process: Process) -> None:
-        """Give the broker's clients its new address, and tell the new pids."""
-        if process is self._servers.get("broker"):
+        """Give the broker's clients its new address if it has one, and tell the new pids."""
+        if isinstance(process, KafkaServer) and not process.keeps_address:
             self._say("up", f"the broker is now at {self.addresses.kafka_brokers}; starting its clients anew")
             clients = [program for program in self._programs if program.plan.uses_broker]
             self._supervisor.stop(clients, CLIENT_GRACE_S)
