@@ -127,8 +127,8 @@ async def measure(folder: Path, histories: list[History]) -> float | None:
         db = await asyncpg.connect(postgres.address)
         await open_shards(db, range(len(histories)), len(histories))
         await preload(broker.address, histories)
-        with persister(postgres.address, broker.address, len(histories)):
-            rate = await drain(db, histories)
+        with persister(postgres.address, broker.address, len(histories)) as process:
+            rate = await drain(db, histories, process)
             wrong = await complaints(db, broker.address, histories)
         await db.close()
     for complaint in wrong:
@@ -136,7 +136,9 @@ async def measure(folder: Path, histories: list[History]) -> float | None:
     return None if wrong else rate
 
 
-async def drain(db: "asyncpg.Connection[asyncpg.Record]", histories: list[History]) -> float:
+async def drain(
+    db: "asyncpg.Connection[asyncpg.Record]", histories: list[History], process: subprocess.Popen[bytes]
+) -> float:
     """Reservations/s from the first that are seen applied to the last fact."""
     ends = {history.number: len(history.shard.commits) for history in histories}
     counted, started, deadline = 0, 0.0, time.monotonic() + DEADLINE_S
@@ -150,6 +152,8 @@ async def drain(db: "asyncpg.Connection[asyncpg.Record]", histories: list[Histor
         if marks == ends:
             total = await db.fetchval("select count(*) from reservation")
             return float((total - counted) / (time.monotonic() - started))
+        if process.poll() is not None:
+            raise SystemExit(f"the persister ended with code {process.returncode}")
         await asyncio.sleep(0.05)
     raise TimeoutError(f"not drained within {DEADLINE_S} s")
 
@@ -206,7 +210,7 @@ def servers(folder: Path, shards: int) -> Iterator[tuple[Postgres, Broker]]:
 
 
 @contextmanager
-def persister(dsn: str, brokers: str, shards: int) -> Iterator[None]:
+def persister(dsn: str, brokers: str, shards: int) -> Iterator[subprocess.Popen[bytes]]:
     environment = os.environ | {
         "HOLDFAST_POSTGRES_DSN": dsn,
         "HOLDFAST_KAFKA_BROKERS": brokers,
@@ -216,7 +220,7 @@ def persister(dsn: str, brokers: str, shards: int) -> Iterator[None]:
     }
     process = subprocess.Popen([sys.executable, "-m", "order_persister", "persist"], env=environment)
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(30)
