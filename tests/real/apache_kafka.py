@@ -1,0 +1,187 @@
+"""Run Apache Kafka in the place of the embedded broker: one process that is broker and controller at once."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from holdfast_embedded.broker import TOPICS
+from holdfast_embedded.child import spawn
+from holdfast_embedded.ports import LOOPBACK, free_port
+from holdfast_embedded.server import START_DEADLINE_S, Server, ServerFailed
+
+from tests.real.kafka_admin import KafkaAdmin
+from tests.real.kafka_jars import kafka_class_path
+
+CLUSTER_ID = "aG9sZGZhc3QtYS10ZXN0IQ"  # 16 bytes that mean nothing
+FORMAT_DEADLINE_S = 60.0
+# Small and soon ready: compiling less pays off in processes that live for minutes.
+JAVA = ("java", "-Xms64m", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
+
+
+class Ports:
+    """Where one node listens: for clients, for brokers and the tests' own administration, and for controllers."""
+
+    def __init__(self) -> None:
+        self.clients, self.brokers, self.controllers = free_port(), free_port(), free_port()
+
+
+@dataclass(frozen=True)
+class Door:
+    """How clients are let in. Brokers among themselves and the tests' administration use another one, without locks.
+
+    `settings` are Kafka's own for a listener, without their prefix: `ssl.keystore.location`, `ssl.client.auth`,
+    `sasl.enabled.mechanisms`, `plain.sasl.jaas.config`. `scram_users` are names and passwords, for SCRAM keeps them
+    in the cluster's metadata, where formatting puts them.
+    """
+
+    protocol: str = "PLAINTEXT"  # or SSL, SASL_PLAINTEXT, SASL_SSL
+    settings: Mapping[str, str] = field(default_factory=dict)
+    scram_users: Mapping[str, str] = field(default_factory=dict)
+
+
+OPEN_DOOR = Door()
+
+
+class ApacheKafka(Server):
+    """One Kafka with its records in `data_dir`, at the same address after each start; stop or kill it at will.
+
+    The first start makes our topics. `settings` are for the broker and stand above our choices; `voters` are the ports
+    of every node of its cluster by node id, this one included, and without them it is a cluster by itself.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        partitions: int = 16,
+        door: Door = OPEN_DOOR,
+        settings: Mapping[str, str] | None = None,
+        topics: Sequence[str] = TOPICS,
+        *,
+        node: int = 1,
+        voters: Mapping[int, Ports] | None = None,
+        name: str = "broker",
+    ) -> None:
+        super().__init__(name, data_dir)
+        self.partitions = partitions
+        self._door = door
+        self._settings = settings or {}
+        self._topics = topics
+        self._node = node
+        self._voters = voters or {node: Ports()}
+
+    @property
+    def address(self) -> str:
+        """The bootstrap address for clients, host:port."""
+        return f"{LOOPBACK}:{self._voters[self._node].clients}"
+
+    @cached_property
+    def admin(self) -> KafkaAdmin:
+        """Orders to the cluster, by the door that needs no password."""
+        return KafkaAdmin(self.inner_address)
+
+    @property
+    def inner_address(self) -> str:
+        """Where brokers and the tests' administration come in, host:port."""
+        return f"{LOOPBACK}:{self._voters[self._node].brokers}"
+
+    def start(self, deadline_s: float = START_DEADLINE_S) -> None:
+        """Start it, and return when it answers and has our topics."""
+        super().start(deadline_s)
+        self.admin.make_topics(self._topics, self.partitions)
+
+    def begin(self) -> None:
+        """Start it without waiting, for a node of a cluster answers only when most of them are there."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self._process = self._spawn()
+
+    def wipe(self) -> None:
+        """Delete every topic of ours and make it again: no records, and offsets begin at 0."""
+        self.admin.delete_topics(self._topics)
+        self.admin.make_topics(self._topics, self.partitions)
+
+    def down(self) -> None:
+        """Cut every connection and refuse new ones, without losing a record."""
+        self.kill()
+
+    def up(self) -> None:
+        """Serve again after `down`."""
+        self.start()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        """Start it, after laying its folder out if that was not done."""
+        if not self._config.exists():
+            self._lay_out()
+        with self.log_path.open("ab") as log:
+            return spawn([*self._java(), "kafka.Kafka", self._config], stdout=log, stderr=log)
+
+    def has_joined(self) -> bool:
+        """Whether the controller counts this node among the brokers that serve; the port is its own."""
+        return self.is_running and self.admin.serves(self._node)
+
+    def _is_ready(self) -> bool:
+        return self.has_joined()
+
+    @property
+    def _config(self) -> Path:
+        return self.data_dir / "server.properties"
+
+    def _java(self) -> Sequence[str]:
+        return (*JAVA, *LOGGING, "-cp", kafka_class_path())
+
+    def _lay_out(self) -> None:
+        """Format under another name first: a half-made folder is never taken for whole."""
+        unfinished = self.data_dir / "server.properties.new"
+        unfinished.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
+        scram = [
+            f"--add-scram={mechanism}=[name={name},password={password}]"
+            for name, password in self._door.scram_users.items()
+            for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
+        ]
+        command = [*self._java(), "kafka.tools.StorageTool", "format", "--ignore-formatted"]
+        with self.log_path.open("ab") as log:
+            process = spawn([*command, "-t", CLUSTER_ID, "-c", unfinished, *scram], stdout=log, stderr=log)
+            if process.wait(FORMAT_DEADLINE_S) != 0:
+                raise ServerFailed(f"{self.name}: its folder could not be laid out.\n{self.log_tail()}")
+        unfinished.rename(self._config)
+
+    def _properties(self) -> Mapping[str, str]:
+        """The whole configuration. Groups and elections wait a moment only, for here everybody is near."""
+        copies = str(min(3, len(self._voters)))
+        return {
+            "node.id": str(self._node),
+            "process.roles": "broker,controller",
+            "log.dirs": str(self.data_dir / "records"),
+            **self._listener_properties(),
+            "offsets.topic.num.partitions": "4",
+            "offsets.topic.replication.factor": copies,
+            "transaction.state.log.num.partitions": "4",
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.min.isr": "1",
+            "share.coordinator.state.topic.replication.factor": copies,
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "200",
+            "group.min.session.timeout.ms": "1000",
+            "broker.heartbeat.interval.ms": "500",
+            "broker.session.timeout.ms": "3000",  # a killed node is not let in again before
+            **self._settings,
+        }
+
+    def _listener_properties(self) -> Mapping[str, str]:
+        """Three listeners, of which the clients' alone is locked."""
+        mine = self._voters[self._node]
+        clients, brokers = f"CLIENTS://{LOOPBACK}:{mine.clients}", f"BROKERS://{LOOPBACK}:{mine.brokers}"
+        voters = (f"{node}@{LOOPBACK}:{ports.controllers}" for node, ports in self._voters.items())
+        return {
+            "listeners": f"{clients},{brokers},CONTROLLERS://{LOOPBACK}:{mine.controllers}",
+            "advertised.listeners": f"{clients},{brokers}",
+            "listener.security.protocol.map": (
+                f"CLIENTS:{self._door.protocol},BROKERS:PLAINTEXT,CONTROLLERS:PLAINTEXT"
+            ),
+            "inter.broker.listener.name": "BROKERS",
+            "controller.listener.names": "CONTROLLERS",
+            "controller.quorum.voters": ",".join(voters),
+            **{f"listener.name.clients.{key}": value for key, value in self._door.settings.items()},
+        }

@@ -1,0 +1,58 @@
+"""Several Apache Kafkas that are one cluster, whose nodes can be killed and started one by one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from holdfast_embedded.child import wait_until
+from holdfast_embedded.server import ServerFailed
+
+from tests.real.apache_kafka import OPEN_DOOR, ApacheKafka, Door, Ports
+from tests.real.kafka_admin import KafkaAdmin
+
+NODES = 3
+START_S = 60.0
+
+
+class KafkaCluster:
+    """Brokers by node id from 1, each also a voter for the controller. It makes no topics: `holdfast topics` does."""
+
+    def __init__(
+        self, data_dir: Path, nodes: int = NODES, door: Door = OPEN_DOOR, settings: Mapping[str, str] | None = None
+    ) -> None:
+        voters = {node: Ports() for node in range(1, nodes + 1)}
+        self.brokers = {
+            node: ApacheKafka(
+                data_dir / f"broker-{node}",
+                door=door,
+                settings=settings,
+                topics=(),
+                node=node,
+                voters=voters,
+                name=f"broker-{node}",
+            )
+            for node in voters
+        }
+
+    @property
+    def address(self) -> str:
+        """The bootstrap addresses of all brokers, comma-separated."""
+        return ",".join(broker.address for broker in self.brokers.values())
+
+    @property
+    def admin(self) -> KafkaAdmin:
+        """Orders to the cluster, whichever of its nodes are there."""
+        return KafkaAdmin(",".join(broker.inner_address for broker in self.brokers.values()))
+
+    def start(self) -> None:
+        """Start every broker, for none answers before most are there; ServerFailed if one does not come up."""
+        for broker in self.brokers.values():
+            broker.begin()
+        for broker in self.brokers.values():
+            if not wait_until(broker.has_joined, START_S):
+                self.kill()
+                raise ServerFailed(f"{broker.name} did not join its cluster within {START_S:g} s.\n{broker.log_tail()}")
+
+    def kill(self) -> None:
+        """End every broker with SIGKILL."""
+        for broker in self.brokers.values():
+            broker.kill()
