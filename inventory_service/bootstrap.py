@@ -19,6 +19,7 @@ from inventory_service.adapters.ledger import Ledger
 from inventory_service.adapters.ledger_books import LedgerBooks
 from inventory_service.adapters.redis_books import RedisBooks
 from inventory_service.adapters.redis_connections import RedisConnections
+from inventory_service.adapters.redis_memory import RedisMemory
 from inventory_service.adapters.redis_outbox import RedisOutbox
 from inventory_service.adapters.redis_scripts import Epochs, RedisScripts
 from inventory_service.adapters.redis_shards import RedisShards
@@ -32,6 +33,7 @@ from inventory_service.entrypoints.relay import relay
 from inventory_service.entrypoints.relay.takeover import TakeOver
 from inventory_service.entrypoints.rpc.admin_servicer import AdminServicer
 from inventory_service.entrypoints.rpc.gate import Gate
+from inventory_service.entrypoints.rpc.memory_watch import MemoryWatch
 from inventory_service.entrypoints.rpc.past import Past
 from inventory_service.entrypoints.rpc.server import CannotListen, Look, Seen, Server
 from inventory_service.entrypoints.rpc.servicer import Servicer
@@ -78,16 +80,18 @@ def build_server(settings: Settings, registry: CollectorRegistry) -> Server:
     ledger = Ledger(settings.postgres_dsn)
     past = Past(stock, ledger, now_ms=lambda: time.time_ns() // 1_000_000)
     gate = Gate(metrics.CallMetrics(registry))
+    looker = RedisConnections(settings.redis_url, size=1)
+    memory = MemoryWatch(RedisMemory(looker).used_share, settings.memory_share, store.room, numbers.show_memory)
     return Server(
         Servicer(stock, past, numbers.count_outcome),  # type: ignore[abstract]  # the gate answers what is not built
         AdminServicer(stock, ledger),  # type: ignore[abstract]
         gate,
-        looking(RedisShards(RedisConnections(settings.redis_url, size=1)), settings.shards),
+        looking(RedisShards(looker), settings.shards, memory),
         settings.listeners,
     )
 
 
-def looking(shards: RedisShards, count: int) -> Look:
+def looking(shards: RedisShards, count: int, memory: MemoryWatch) -> Look:
     """What looks at Redis; Disagreement if one that was away was laid out for another number of shards."""
     is_laid_out = False
 
@@ -95,6 +99,7 @@ def looking(shards: RedisShards, count: int) -> Look:
         nonlocal is_laid_out
         try:  # all of them until one names the number: any may be blank
             found = [(await shards.status(shard)).shards for shard in range(1 if is_laid_out else count)]
+            await memory.look()
         except StoreUnreachable:
             return Seen(answers=False, is_laid_out=is_laid_out)
         for number in found:

@@ -96,6 +96,10 @@ class StockMetrics:
         seconds = Histogram(
             "holdfast_script_seconds", "How long a script call took.", ["kind"], buckets=LATENCY_S, registry=registry
         )
+        memory = Gauge(
+            "holdfast_store_memory_share", "Share of Redis' maxmemory in use; 0: it has none.", registry=registry
+        )
+        self.show_memory: Callable[[float], None] = memory.set
         self._granted = outcomes.labels("granted").inc
         self._replayed = outcomes.labels("replayed").inc
         self._rejected = {reason: outcomes.labels(_outcome(reason)).inc for reason in RejectionReason.values()}

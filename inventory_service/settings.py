@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     outbox_limit: int = Field(
         1_000_000, ge=1, description="commits that a shard may owe the ledger before Reserve hears LEDGER_BEHIND"
     )
+    memory_share: float = Field(
+        0.9, gt=0, le=1, description="share of Redis' maxmemory in use from which on Reserve hears LEDGER_BEHIND"
+    )
     relay_window_bytes: int = Field(
         67_108_864, ge=262_144, description="bytes a shard's relay runs ahead of the ledger; at least one Kafka record"
     )

@@ -2,14 +2,14 @@
 --[[ reserve.lua: judge up to 128 reservations of one shard, in order, and tell the outbox once.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
-ARGV   1 epoch  2 run_id  3 commits that the outbox may hold
+ARGV   1 epoch  2 run_id  3 commits that the outbox may hold; 0: nothing new, for Redis is short of memory
        then per request  number of the sale, id, body ("buyer ttl sku=quantity .."), bytes of the Claim
 Reply  {now, epoch, seq, settled epoch, settled seq, verdicts}, one verdict a request, the first that applies; only HELD
        and the holds taken back on the way write. `seen` is the seq of the last commit that the answer has seen.
        CALL_AGAIN         more holds of the sale are overdue than one call takes back; its later requests say so too
        REPLAYED, record   this id and body were seen         ENDED, record, seen  so they were; the claim has ended
        ID_REUSED          this id, another body              NO_SALE / NO_ITEM, sku
-       WITHOUT_HOLDS      a ttl asked of a sale without      LEDGER_BEHIND  the outbox is full: nothing is taken or given
+       WITHOUT_HOLDS      a ttl asked of a sale without      LEDGER_BEHIND  no room: nothing is taken or given
        SALE_ENDED / SALE_NOT_STARTED / SALE_PAUSED, seen, retry
        SOLD_OUT / INSUFFICIENT_STOCK, seen, retry, then per short line  sku, asked, available, held
        BUYER_LIMIT, seen, retry, units that the buyer may still take
@@ -20,7 +20,7 @@ local FIRST, WIDTH = 4, 4 -- where requests begin in ARGV, and how many values e
 
 local shard, refusal = open_shard()
 if refusal then return refusal end
-local is_full = shard.seq - shard.trim_seq >= tonumber(ARGV[3]) -- the outbox: what needs no commit is answered still
+local is_full = shard.seq - shard.trim_seq >= tonumber(ARGV[3]) -- what needs no commit is answered still
 
 local function read_requests()
   local requests, lines = {}, 0

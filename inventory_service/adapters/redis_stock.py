@@ -24,6 +24,7 @@ from inventory_service.adapters.redis_replies import (
 from inventory_service.adapters.redis_scripts import RedisScripts, ShardRefused
 from inventory_service.domain.bodies import reserve_body, sale_body
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey, shard_of
+from inventory_service.domain.room import Room
 from inventory_service.domain.shards import StoreUnreachable
 from inventory_service.domain.states import reservation_not_found
 from inventory_service.domain.stock import sale_ends_too_early, sale_id_reused, sale_not_found, until_judged
@@ -42,7 +43,7 @@ class RedisStock:
     def __init__(self, scripts: RedisScripts, shards: int, outbox_limit: int) -> None:
         self._scripts = scripts
         self._shards = shards
-        self._outbox_limit = outbox_limit
+        self.room = Room(outbox_limit)
 
     # ------------------------------------------------------------------------------------------------- Stock
 
@@ -97,7 +98,7 @@ class RedisStock:
 
         async def judge(some: Sequence[Reserve]) -> Sequence[Answer | None]:
             keys, numbers = _keys_of(shard, some)
-            arguments: list[Argument] = [self._outbox_limit]
+            arguments: list[Argument] = [self.room.commits]
             for request in some:
                 arguments += (numbers[request.sale], request.reservation_id, reserve_body(request), claim_of(request))
             reply = await self._run("reserve", shard, keys, arguments)

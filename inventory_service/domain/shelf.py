@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from inventory_service.domain import stock
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey, shard_of
+from inventory_service.domain.room import Room
 from inventory_service.domain.shard_book import Call, CommitBody, ShardBook
 from inventory_service.domain.states import HELD, reservation_not_found
 from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Refusal, SaleFound
@@ -12,9 +13,9 @@ from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted,
 class Shelf:
     """Every shard of a stock. `clock_ms` is the world's clock; each shard's own never goes back."""
 
-    def __init__(self, clock_ms: Callable[[], int], shards: int = 1, outbox_limit: int | None = None) -> None:
+    def __init__(self, clock_ms: Callable[[], int], shards: int = 1, outbox_limit: int = 1_000_000) -> None:
         self._clock_ms = clock_ms
-        self._outbox_limit = outbox_limit
+        self.room = Room(outbox_limit)
         self._shards = [ShardBook(number) for number in range(shards)]
 
     # ------------------------------------------------------------------------------------------------- Stock
@@ -135,4 +136,4 @@ class Shelf:
 
     def _is_behind(self, shard: int) -> bool:
         book = self._shards[shard]
-        return self._outbox_limit is not None and book.seq - book.trim_seq >= self._outbox_limit
+        return book.seq - book.trim_seq >= self.room.commits

@@ -12,6 +12,7 @@ from inventory_service.adapters.redis_scripts import Epochs, RedisScripts, Scrip
 from inventory_service.adapters.redis_stock import RedisStock
 from inventory_service.domain.ports import Housekeeping, ShardStock, Stock
 from inventory_service.domain.requests import CreateSale, Line, Position, SaleKey
+from inventory_service.domain.room import Room
 from inventory_service.domain.shard_book import Change, CommitBody, SaleMade
 from inventory_service.domain.shelf import Shelf
 from inventory_service.domain.verdicts import Reservation
@@ -23,7 +24,9 @@ TEST_CLOCK = f"local function wall_time_ms() return tonumber(redis.call('GET', '
 
 
 class WholeStock(Stock, ShardStock, Housekeeping, Protocol):
-    """Everything that a body can be asked."""
+    """Everything that a body can be asked, and the room that it has."""
+
+    room: Room
 
 
 class Body(Protocol):

@@ -1,0 +1,64 @@
+"""When a server takes no new orders for want of memory, by shares that a test makes up."""
+
+import pytest
+
+from inventory_service.adapters.redis_memory import share_from_info
+from inventory_service.domain.room import Room
+from inventory_service.domain.shards import StoreUnreachable
+from inventory_service.entrypoints.rpc.memory_watch import MemoryWatch
+
+OUTBOX_LIMIT = 1000
+
+
+class Store:
+    """Tells whatever share it was told to."""
+
+    def __init__(self) -> None:
+        self.share: float | None = 0.0
+
+    async def used_share(self) -> float:
+        if self.share is None:
+            raise StoreUnreachable("away")
+        return self.share
+
+
+async def test_new_orders_stop_at_the_share_and_start_again_below_it() -> None:
+    """The share itself is too much already; what was seen is shown each time."""
+    store, room, shown = Store(), Room(OUTBOX_LIMIT), list[float]()
+    watch = MemoryWatch(store.used_share, 0.9, room, shown.append)
+
+    seen = []
+    for share in (0.0, 0.89, 0.9, 1.2, 0.5):
+        store.share = share
+        await watch.look()
+        seen.append(room.commits)
+
+    assert seen == [OUTBOX_LIMIT, OUTBOX_LIMIT, 0, 0, OUTBOX_LIMIT]
+    assert shown == [0.0, 0.89, 0.9, 1.2, 0.5]
+
+
+async def test_a_store_that_is_away_changes_nothing() -> None:
+    """It may be short of memory still when it is back."""
+    store, room = Store(), Room(OUTBOX_LIMIT)
+    watch = MemoryWatch(store.used_share, 0.9, room, lambda share: None)
+    store.share = 0.95
+    await watch.look()
+
+    store.share = None
+    with pytest.raises(StoreUnreachable):
+        await watch.look()
+
+    assert room.commits == 0
+
+
+@pytest.mark.parametrize(
+    ("info", "share"),
+    [
+        ("# Memory\r\nused_memory:600\r\nmaxmemory:1000\r\nmem_not_counted_for_evict:100\r\n", 0.5),
+        ("# Memory\r\nused_memory:600\r\nmaxmemory:0\r\nmem_not_counted_for_evict:0\r\n", 0.0),
+    ],
+    ids=["limited", "unlimited"],
+)
+def test_buffers_do_not_count_and_no_limit_is_never_reached(info: str, share: float) -> None:
+    """As Redis reckons itself."""
+    assert share_from_info(info) == share
