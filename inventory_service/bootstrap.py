@@ -132,6 +132,7 @@ async def relay_commits(settings: Settings) -> int:
         time=time.time,
     )
     options = relay.Options(
+        name=uuid.uuid4().hex,
         shard_count=settings.shards,
         window_bytes=settings.relay_window_bytes,
         expiry=settings.expiry == "on",

@@ -133,6 +133,7 @@ class RelayMetrics:
         self._serving = gauge(
             "holdfast_shard_serving", "1: the shard is served; 0: it waits for a take-over or is frozen."
         )
+        self._sends = gauge("holdfast_relay_sends", "1: this relay sends the shard's commits; 0: it stands by.")
         self._outbox = gauge("holdfast_outbox_commits", "Commits that the outbox holds.")
         self._unsent = gauge("holdfast_relay_lag_commits", "Commits that Kafka has not confirmed.")
         self._unsent_s = gauge("holdfast_relay_lag_seconds", "Age of the oldest commit that Kafka has not confirmed.")
@@ -144,9 +145,14 @@ class RelayMetrics:
         """Show where a shard stands."""
         name = str(shard)
         self._serving.labels(name).set(backlog.serving)
+        self._sends.labels(name).set(backlog.sends)
         self._outbox.labels(name).set(backlog.outbox)
-        self._unsent.labels(name).set(backlog.unsent)
-        self._unsent_s.labels(name).set(backlog.unsent_s)
+        if backlog.sends:
+            self._unsent.labels(name).set(backlog.unsent)
+            self._unsent_s.labels(name).set(backlog.unsent_s)
+        else:
+            self._unsent.remove(name)
+            self._unsent_s.remove(name)
         self._unledgered_s.labels(name).set(backlog.unledgered_s)
 
 

@@ -1,4 +1,4 @@
-"""Who serves a shard and what of its outbox the ledger holds: status, trim, freeze, claim, adopt."""
+"""Who serves a shard, who sends its outbox, and what of that the ledger holds: each question one script."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -51,6 +51,10 @@ class RedisShards:
     async def adopt(self, claimed: Claimed, epoch: int, shards: int) -> bool:
         verdict = await self._run("adopt", claimed.shard, epoch, claimed.token, claimed.run_id, claimed.hash, shards)
         return bool(verdict[0] == b"ADOPTED")
+
+    async def lease(self, shard: int, relay: str, rank: int, ms: int) -> bool:
+        verdict = await self._run("lease", shard, 0, relay, rank, ms)
+        return bool(verdict[0] == b"HELD")
 
     async def _run(self, script: str, shard: int, epoch: int, *arguments: Argument) -> Sequence[Any]:
         return await self._scripts.run_under(epoch, script, shard_keys(shard), arguments)

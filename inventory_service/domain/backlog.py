@@ -7,8 +7,9 @@ class Backlog(NamedTuple):
     """What is under way of a shard, in commits and in the age of the oldest of them."""
 
     serving: bool
+    sends: bool  # this relay sends the shard's commits, and not another
     outbox: int
-    unsent: int  # not confirmed by Kafka
+    unsent: int  # not confirmed by Kafka; only the relay that sends knows
     unsent_s: float
     unledgered_s: float  # not known to be in the ledger
 

@@ -47,6 +47,13 @@ class Shards(Protocol):
         """Serve again, under `epoch`; False if the claim or the Redis process is gone."""
         ...
 
+    async def lease(self, shard: int, relay: str, rank: int, ms: int) -> bool:
+        """Ask for the sending of a shard's commits for so long (0: let go of it); True if it is the asker's.
+
+        It goes to who has it, to anybody once it has run out, and at once to a relay of a higher rank.
+        """
+        ...
+
 
 class CommitTopic(Protocol):
     """The topic of commits, one partition a shard."""

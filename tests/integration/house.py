@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
@@ -117,8 +118,10 @@ class House:
         return row is not None and (row.mark, row.hash, status.outbox_length) == (status.head, status.hash, 0)
 
     @asynccontextmanager
-    async def relaying(self, **options: float) -> AsyncIterator[relay.Parts]:
-        """A relay at work."""
+    async def relaying(
+        self, name: str = "", gauges: Gauges | None = None, **options: Any
+    ) -> AsyncIterator[relay.Parts]:
+        """A relay at work. Where there are several, each has a name and gauges of its own."""
         commits = kafka.Commits(KafkaAccess(self.brokers))
         parts = relay.Parts(
             self.outbox,
@@ -128,18 +131,19 @@ class House:
             self.ledger,
             NoStock(),  # type: ignore[arg-type]
             self.take_over(),
-            self.gauges,
+            gauges or self.gauges,
             structlog.get_logger(),
             time.monotonic,
             time.time,
         )
         chosen = {"window_bytes": 100_000, "patience_s": 0.5, "claim_patience_s": 0.3, **options}
-        async with running(lambda: relay.run(parts, relay.Options(SHARDS, **chosen))):  # type: ignore[arg-type]
+        named = relay.Options(name or f"relay-{next(self._names)}", SHARDS, **chosen)
+        async with running(lambda: relay.run(parts, named)):
             yield parts
         await commits.close()
 
     @asynccontextmanager
-    async def at_work(self, **options: float) -> AsyncIterator[PersisterDouble]:
+    async def at_work(self, **options: Any) -> AsyncIterator[PersisterDouble]:
         """A relay and a persister at work."""
         async with self.persister.running(), self.relaying(**options):
             yield self.persister

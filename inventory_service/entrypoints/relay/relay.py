@@ -1,12 +1,13 @@
 """Keep the shards' house: send each outbox to Kafka, trim what the ledger holds, expire holds, have it taken over.
 
 Two relays of one shard are only wasteful: each starts at the first untrimmed commit, the ledger drops what it has,
-Redis trims once, and a take-over is a compare-and-set.
+Redis trims once, and a take-over is a compare-and-set. So a lease, by which one of them sends and sweeps and the other
+stands by, need not be right; and what costs next to nothing (to trim, to freeze, to look) each of them does.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -15,16 +16,18 @@ from structlog.typing import FilteringBoundLogger
 from inventory_service.domain.backlog import Backlog, RelayGauges
 from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
-from inventory_service.domain.shards import Commit, Disagreement, Mark, Report, ShardStatus
+from inventory_service.domain.shards import BrokerUnreachable, Commit, Disagreement, Mark, Report, ShardStatus
 from inventory_service.domain.window import SendWindow
 from inventory_service.entrypoints.patience import repeat
 from inventory_service.entrypoints.relay.keeper import ShardKeeper
+from inventory_service.entrypoints.relay.lease import ShardLease
 from inventory_service.entrypoints.relay.takeover import TakeOver
 from inventory_service.entrypoints.relay.upkeep import Upkeep
 
 WAIT_FOR_COMMITS_MS = 500
 WAIT_FOR_ROOM_S = 1.0
 WATCH_S = 0.5
+LAST_ERRAND_S = 1.0  # for what a relay that ends still has to say
 
 
 class Parts(NamedTuple):
@@ -46,6 +49,7 @@ class Parts(NamedTuple):
 class Options(NamedTuple):
     """How a relay behaves."""
 
+    name: str  # that no other relay has, nor had this one before it was started again
     shard_count: int
     window_bytes: int
     expiry: bool = True
@@ -65,6 +69,9 @@ async def run(parts: Parts, options: Options) -> None:
                     group.create_task(repeat(step, relay.log))
     except* Disagreement as disagreements:
         raise disagreements.exceptions[0] from None
+    finally:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*(relay.end() for relay in relays)), LAST_ERRAND_S)
 
 
 async def listen(progress: ProgressTopic, relays: Sequence["ShardRelay"]) -> None:
@@ -92,8 +99,10 @@ class ShardRelay:
             parts.monotonic,
             options.claim_patience_s,
         )
+        self._lease = ShardLease(shard, options.name, parts.shards, parts.monotonic, self.log)
         self._window = SendWindow(options.window_bytes, options.patience_s)
-        self._believed: tuple[int, str] | None = None  # epoch and run_id that the window is of; None: begin anew
+        # Epoch and run_id that the window is of; None: begin anew, once the lease is ours.
+        self._believed: tuple[int, str] | None = None
         self._report: Report | None = None
         self._was_frozen = False  # by the last report
         self._reported = asyncio.Event()
@@ -101,7 +110,11 @@ class ShardRelay:
         self._upkeep = Upkeep(shard, parts.stock, parts.monotonic, options.retention_ms, options.expiry)
 
     def steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
-        return self.send, self.hear, self.watch, self._keeper.look, self._upkeep.sweep
+        return self._lease.keep, self.send, self.hear, self.watch, self._keeper.look, self.sweep
+
+    async def end(self) -> None:
+        """The last thing that a relay does for a shard."""
+        await self._lease.let_go()
 
     def told(self, report: Report) -> None:
         """Keep the latest report; a wish that was not heard yet stands while the ledger does not move."""
@@ -113,6 +126,10 @@ class ShardRelay:
 
     async def send(self) -> None:
         """Send the next commits of the outbox, whoever serves the shard: also a claimed or frozen one is drained."""
+        if not self._lease.is_held:
+            self._believed = None
+            await self._lease.wait()
+            return
         if self._believed is None and not await self._begin():
             return
         self._moved.clear()
@@ -123,8 +140,7 @@ class ShardRelay:
         if commits[0].mark != Mark(cursor.epoch, cursor.seq + 1):
             await self._explain_gap(commits[0])
         elif fitting := self._window.fitting(commits):
-            await self._parts.commits.publish(self._shard, fitting)
-            self._window.confirmed(fitting, self._parts.monotonic())
+            await self._publish(fitting)
         else:
             await self._wait_for_room()
 
@@ -142,7 +158,8 @@ class ShardRelay:
             await self._keeper.look_for_a_restored_ledger()
         elif trimmed.verdict == "TRIMMED":
             # A frozen ledger drops what comes, so all of it has to come again once it takes commits.
-            if self._window.heard(trimmed.trimmed, report.resend or thawed, self._parts.monotonic()):
+            again = report.resend or thawed
+            if self._believed is not None and self._window.heard(trimmed.trimmed, again, self._parts.monotonic()):
                 why = "the ledger takes commits again" if thawed else "the persister asked for it"
                 self.log.info("sending_again", after=str(report.mark), why=why)
             self._moved.set()
@@ -158,6 +175,13 @@ class ShardRelay:
         await self._show_backlog(status)
         await asyncio.sleep(WATCH_S)
 
+    async def sweep(self) -> None:
+        """Do what the stock needs from time to time; who stands by leaves it to the other."""
+        if self._lease.is_held:
+            await self._upkeep.sweep()
+        else:
+            await self._lease.wait()
+
     async def _begin(self) -> bool:
         """Start at the first untrimmed commit."""
         status = await self._parts.shards.status(self._shard)
@@ -167,6 +191,14 @@ class ShardRelay:
         self._window.start(status.trimmed, self._parts.monotonic())
         self._believed = (status.epoch, status.run_id)
         return True
+
+    async def _publish(self, commits: Sequence[Commit]) -> None:
+        try:
+            await self._parts.commits.publish(self._shard, commits)
+        except BrokerUnreachable:
+            self._lease.doubt()
+            raise
+        self._window.confirmed(commits, self._parts.monotonic())
 
     async def _explain_gap(self, first: Commit) -> None:
         """Commits before `first` are missing: trimmed by another relay, of an older epoch, or lost by Redis itself."""
@@ -185,12 +217,13 @@ class ShardRelay:
             return
 
     async def _show_backlog(self, status: ShardStatus) -> None:
-        cursor = max(self._window.cursor, status.trimmed)
+        cursor, sends = max(self._window.cursor, status.trimmed), self._believed is not None
         backlog = Backlog(
             serving=status.serving,
+            sends=sends,
             outbox=status.outbox_length,
-            unsent=max(status.seq - cursor.seq, 0) if cursor.epoch == status.epoch else 0,
-            unsent_s=await self._age(cursor),
+            unsent=max(status.seq - cursor.seq, 0) if sends and cursor.epoch == status.epoch else 0,
+            unsent_s=await self._age(cursor) if sends else 0.0,
             unledgered_s=await self._age(status.trimmed),
         )
         self._parts.gauges.show(self._shard, backlog)

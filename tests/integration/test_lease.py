@@ -1,0 +1,176 @@
+"""The lease in Redis, and relays that share shards out by it, do without it, or are wrong about it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+
+from inventory_service.adapters.redis_shards import RedisShards
+from inventory_service.entrypoints.relay.lease import ASK_S, LEASE_S, rank_in
+from tests.integration.house import SHARDS, Gauges, House
+from tests.integration.test_relay import journal_of, sent_to_kafka
+from tests.waiting import eventually
+
+LEASE_MS = int(LEASE_S * 1000)
+LOW, HIGH, HIGHEST = 1, 2, 2**32
+NOBODY_LISTENS = "127.0.0.1:9"
+
+
+@pytest.fixture
+async def house(valkey: str, database: str, broker: str) -> AsyncIterator[House]:
+    house = House(valkey, database, broker)
+    await house.open()
+    yield house
+    await house.close()
+
+
+async def test_one_relay_has_it_until_it_runs_out(house: House) -> None:
+    """Whoever has it keeps it by asking again; a relay of the same rank waits until nobody does."""
+    assert await house.shards.lease(0, "ada", HIGH, LEASE_MS)
+    assert not await house.shards.lease(0, "grace", HIGH, LEASE_MS)
+    assert await house.shards.lease(0, "ada", HIGH, 300)
+
+    assert not await house.shards.lease(0, "grace", LOW, LEASE_MS)
+    await eventually(lambda: house.shards.lease(0, "grace", LOW, LEASE_MS))
+
+    assert not await house.shards.lease(0, "ada", LOW, LEASE_MS)
+
+
+async def test_the_higher_rank_has_it_for_the_asking(house: House) -> None:
+    """That is how a relay that joins gets its share of the shards."""
+    await house.shards.lease(0, "ada", LOW, LEASE_MS)
+
+    assert await house.shards.lease(0, "grace", HIGH, LEASE_MS)
+
+    assert not await house.shards.lease(0, "ada", LOW, LEASE_MS)
+
+
+async def test_only_who_has_it_lets_go_of_it(house: House) -> None:
+    """Late words of a relay that has lost it take nothing from the one that has it."""
+    await house.shards.lease(0, "ada", HIGH, LEASE_MS)
+
+    await house.shards.lease(0, "grace", LOW, 0)
+    assert not await house.shards.lease(0, "grace", LOW, LEASE_MS)
+
+    await house.shards.lease(0, "ada", LOW, 0)
+    assert await house.shards.lease(0, "grace", LOW, LEASE_MS)
+
+
+async def test_a_lease_by_a_clock_that_ran_ahead_stops_nobody(house: House) -> None:
+    """Redis fails over to a machine whose clock is an hour behind: nobody waits for an hour."""
+    await house.shards.lease(0, "ada", HIGH, 3_600_000)
+
+    assert await house.shards.lease(0, "grace", LOW, LEASE_MS)
+
+
+async def test_a_blank_shard_stays_blank(valkey: str, database: str, broker: str) -> None:
+    """There is nothing to send, and a key that appears would look like a shard."""
+    house = House(valkey, database, broker)
+
+    assert not await house.shards.lease(0, "ada", HIGH, LEASE_MS)
+
+    async with Redis.from_url(valkey) as redis:
+        assert await redis.keys() == []
+    await house.close()
+
+
+async def test_a_shard_that_serves_nobody_is_leased_all_the_same(house: House) -> None:
+    """A take-over waits until the outbox of the claimed shard has been sent."""
+    await house.shards.claim(0, "token", 1, ledger_frozen=True)
+    await house.shards.freeze(0, 1, "HASH_DIFFERS: a test")
+
+    assert await house.shards.lease(0, "ada", HIGH, LEASE_MS)
+
+
+async def test_who_stands_by_sends_nothing(house: House) -> None:
+    """Another relay has the shard, and nobody need send its commits twice; once that one is gone, they are sent."""
+    await house.commit(count=5)
+    async with house.persister.running():
+        async with leased_to_another(house), house.relaying():
+            await eventually(lambda: house.gauges.times > 6 * SHARDS)  # it had the time to send
+            assert await sent_to_kafka(house) == []
+            assert not house.gauges.shown[0].sends
+        async with house.relaying():
+            await eventually(house.is_drained)
+
+
+async def test_another_goes_on_where_a_relay_has_died(house: House) -> None:
+    """It said nothing at its end, so its lease has to run out first."""
+    await house.shards.lease(0, "the one that died", HIGHEST, LEASE_MS)
+    async with house.at_work():
+        await house.commit(count=5)
+
+        await eventually(house.is_drained)
+
+
+async def test_two_relays_share_the_sending_out(house: House) -> None:
+    """The one that joins outranks the other and gets the shard; no commit is sent twice once both know of it."""
+    first, second = sorted(["ada", "grace"], key=lambda name: rank_in(0, name))
+    joined = Gauges()
+    async with house.persister.running(), house.relaying(first):
+        await house.commit(count=5)
+        await eventually(house.is_drained)
+
+        async with house.relaying(second, joined):
+            await eventually(lambda: not house.gauges.shown[0].sends and joined.shown[0].sends)
+            after = (await house.commit(count=20)).seq - 20
+            await eventually(house.is_drained)
+
+        await house.commit(count=5)
+        await eventually(house.is_drained)  # the first goes on where the other has ended
+
+    times = Counter(commit.seq for commit in await sent_to_kafka(house))
+    assert {times[seq] for seq in range(after + 1, after + 21)} == {1}
+    assert await journal_of(house) == [(1, seq) for seq in range(1, after + 26)]
+
+
+async def test_two_relays_that_both_believe_to_have_it_harm_nothing(house: House) -> None:
+    """Each sends everything, and the ledger takes each commit once."""
+    house.shards = Flattering(house.connections)
+    async with house.persister.running(), house.relaying(), house.relaying():
+        await house.commit(count=30)
+        await eventually(house.is_drained)
+
+    assert await journal_of(house) == [(1, seq) for seq in range(1, 31)]
+    assert max(Counter(commit.seq for commit in await sent_to_kafka(house)).values()) > 1
+
+
+async def test_a_relay_that_kafka_does_not_answer_gives_way(house: House) -> None:
+    """It reaches Redis and would have the shard for ever, and the other one, to which Kafka speaks, would look on."""
+    healthy, cut_off = sorted(["ada", "grace"], key=lambda name: rank_in(0, name))
+    brokers, house.brokers = house.brokers, NOBODY_LISTENS
+    async with house.relaying(cut_off):
+        house.brokers = brokers
+        async with house.persister.running(), house.relaying(healthy, Gauges()):
+            await house.commit(count=5)
+
+            await eventually(house.is_drained)
+
+
+class Flattering(RedisShards):
+    """Gives the lease to everybody who asks."""
+
+    async def lease(self, shard: int, relay: str, rank: int, ms: int) -> bool:
+        await super().lease(shard, relay, rank, ms)
+        return True
+
+
+@asynccontextmanager
+async def leased_to_another(house: House) -> AsyncIterator[None]:
+    """Keep the first shard's lease for a relay that does nothing."""
+
+    async def go_on_asking() -> None:
+        while True:
+            await house.shards.lease(0, "idle", HIGHEST, LEASE_MS)
+            await asyncio.sleep(ASK_S / 10)
+
+    asking = asyncio.create_task(go_on_asking())
+    try:
+        yield
+    finally:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await house.shards.lease(0, "idle", LOW, 0)

@@ -1,0 +1,151 @@
+"""What a relay believes of a shard's lease, by a clock and a Redis of the test's own."""
+
+import asyncio
+from typing import cast
+
+import pytest
+import structlog
+
+from inventory_service.domain.shard_ports import Shards
+from inventory_service.domain.shards import StoreUnreachable
+from inventory_service.entrypoints.relay import lease
+from inventory_service.entrypoints.relay.lease import DOUBT_S, LEASE_S, LOWEST_RANK, ShardLease, rank_in
+
+SHARD, ME = 3, "ada"
+ASKED = (rank_in(SHARD, ME), int(LEASE_S * 1000))
+
+
+class Redis:
+    """A Redis that answers as it is told to, and the clock that goes on meanwhile."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.grants = True
+        self.away = False
+        self.takes_s = 0.0
+        self.asked: list[tuple[int, int]] = []  # rank and ms
+
+    async def lease(self, shard: int, relay: str, rank: int, ms: int) -> bool:
+        assert (shard, relay) == (SHARD, ME)
+        self.asked.append((rank, ms))
+        self.now += self.takes_s
+        if self.away:
+            raise StoreUnreachable("gone")
+        return self.grants
+
+
+@pytest.fixture
+def redis(monkeypatch: pytest.MonkeyPatch) -> Redis:
+    monkeypatch.setattr(lease, "ASK_S", 0.0)
+    return Redis()
+
+
+@pytest.fixture
+def mine(redis: Redis) -> ShardLease:
+    return ShardLease(SHARD, ME, cast(Shards, redis), lambda: redis.now, structlog.get_logger())
+
+
+async def test_nobody_has_it_before_asking(redis: Redis, mine: ShardLease) -> None:
+    """A relay that just started stands by until Redis has answered."""
+    assert not mine.is_held
+
+    await mine.keep()
+
+    assert mine.is_held
+    assert redis.asked == [ASKED]
+
+
+async def test_it_is_believed_in_from_before_it_was_asked_for(redis: Redis, mine: ShardLease) -> None:
+    """Redis counts from when it answers, so our belief ends first, however long the answer took."""
+    redis.takes_s = 1.0
+    await mine.keep()
+
+    redis.now += LEASE_S - 1.1
+    assert mine.is_held
+    redis.now += 0.2
+    assert not mine.is_held
+
+
+async def test_an_answer_that_came_too_late_grants_nothing(redis: Redis, mine: ShardLease) -> None:
+    """A relay that was halted meanwhile: another may have the shard by now."""
+    redis.takes_s = LEASE_S + 1
+
+    await mine.keep()
+
+    assert not mine.is_held
+
+
+async def test_it_is_lost_as_soon_as_that_is_known(redis: Redis, mine: ShardLease) -> None:
+    """A relay of a higher rank came: two send only until the next question."""
+    await mine.keep()
+
+    redis.grants = False
+    await mine.keep()
+
+    assert not mine.is_held
+
+
+async def test_a_redis_that_is_away_leaves_the_belief_as_it_was(redis: Redis, mine: ShardLease) -> None:
+    """Nobody else can ask either."""
+    await mine.keep()
+    redis.away = True
+
+    with pytest.raises(StoreUnreachable):
+        await mine.keep()
+
+    assert mine.is_held
+
+
+async def test_who_doubts_gives_way_to_anybody_for_a_while(redis: Redis, mine: ShardLease) -> None:
+    """Kafka may answer another relay; if none asks, this one goes on having the lease, and trying."""
+    await mine.keep()
+
+    mine.doubt()
+    await mine.keep()
+    redis.now += DOUBT_S
+    await mine.keep()
+
+    assert redis.asked == [ASKED, (LOWEST_RANK, ASKED[1]), ASKED]
+    assert mine.is_held
+
+
+async def test_it_is_let_go_of_at_the_end(redis: Redis, mine: ShardLease) -> None:
+    """The others need not wait until it has run out; a Redis that is away keeps nobody from ending."""
+    await mine.keep()
+    redis.away = True
+
+    await mine.let_go()
+    await mine.let_go()
+
+    assert not mine.is_held
+    assert redis.asked == [ASKED, (LOWEST_RANK, 0)]
+
+
+async def test_what_another_has_is_not_let_go_of(redis: Redis, mine: ShardLease) -> None:
+    """It is the other's."""
+    redis.grants = False
+    await mine.keep()
+
+    await mine.let_go()
+
+    assert redis.asked == [ASKED]
+
+
+async def test_who_waits_hears_of_a_grant(mine: ShardLease) -> None:
+    """The first commit after a change of relays must not wait for a second look."""
+    waiting = asyncio.create_task(mine.wait())
+    await asyncio.sleep(0)
+
+    await mine.keep()
+
+    await asyncio.wait_for(waiting, LEASE_S / 2)
+
+
+def test_relays_outrank_each_other_in_some_shards_each() -> None:
+    """So two of them share sixteen shards out, and a third takes some of each."""
+    relays, shards = ["ada", "grace", "edsger"], range(64)
+
+    leading = [max(relays, key=lambda relay: rank_in(shard, relay)) for shard in shards]
+
+    assert all(leading.count(relay) > len(shards) / 8 for relay in relays)
+    assert all(rank_in(shard, relay) > LOWEST_RANK for shard in shards for relay in relays)
