@@ -10,19 +10,29 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
+from holdfast_embedded.server import KafkaServer
 from holdfast_embedded.valkey import Valkey
 
-from tests.servers import TEMPLATE, StartBroker, StartPostgres, StartValkey, flush, fresh_database, make_template
-
-PARTITIONS = 16
+from tests.servers import (
+    PARTITIONS,
+    TEMPLATE,
+    StartBroker,
+    StartPostgres,
+    StartValkey,
+    flush,
+    fresh_database,
+    make_template,
+    new_broker,
+    new_postgres,
+    new_valkey,
+)
 
 
 @pytest.fixture(scope="session")
 def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One Valkey for the whole run: its URL."""
-    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    server = new_valkey(tmp_path_factory.mktemp("valkey"))
     server.start()
     yield server.address
     server.stop()
@@ -38,7 +48,7 @@ async def valkey(shared_valkey: str) -> str:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One PostgreSQL for the whole run, with the template of a migrated database: its DSN, for administration."""
-    server = Postgres(tmp_path_factory.mktemp("postgres"))
+    server = new_postgres(tmp_path_factory.mktemp("postgres"))
     server.start()
     asyncio.run(make_template(server.address))
     yield server.address
@@ -71,7 +81,7 @@ def start_valkey(tmp_path: Path) -> Iterator[StartValkey]:
     with ExitStack() as servers:
 
         def start() -> Valkey:
-            server = Valkey(tmp_path / f"valkey-{len(list(tmp_path.iterdir()))}")
+            server = new_valkey(tmp_path / f"valkey-{len(list(tmp_path.iterdir()))}")
             servers.callback(server.kill)
             server.start()
             return server
@@ -85,7 +95,7 @@ def start_postgres(tmp_path: Path) -> Iterator[StartPostgres]:
     with ExitStack() as servers:
 
         def start() -> Postgres:
-            server = Postgres(tmp_path / f"postgres-{len(list(tmp_path.iterdir()))}")
+            server = new_postgres(tmp_path / f"postgres-{len(list(tmp_path.iterdir()))}")
             servers.callback(server.kill)
             server.start()
             return server
@@ -98,8 +108,8 @@ def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
     """Start brokers of this test alone, which it may kill, wipe and take down."""
     with ExitStack() as servers:
 
-        def start(partitions: int = PARTITIONS) -> Broker:
-            server = Broker(tmp_path / f"broker-{len(list(tmp_path.iterdir()))}", partitions)
+        def start(partitions: int = PARTITIONS) -> KafkaServer:
+            server = new_broker(tmp_path / f"broker-{len(list(tmp_path.iterdir()))}", partitions)
             servers.callback(server.kill)
             server.start()
             return server

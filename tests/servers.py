@@ -1,26 +1,58 @@
-"""What the fixtures of the three servers are made of: empty Valkeys and fresh databases.
+"""What the fixtures of the three servers are made of: which servers, empty Valkeys and fresh databases.
 
-Everything here takes an address, so a real server may stand behind it as well as an embedded one.
+HOLDFAST_TEST_SERVERS chooses for all tests, and is read here alone: `embedded`, or `real` for Redis, PostgreSQL and
+Apache Kafka as tests/real installs them.
 """
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from holdfast_embedded.broker import Broker
+from holdfast_embedded.makers import EMBEDDED_BROKER_SETTINGS, Makers
 from holdfast_embedded.postgres import Postgres
+from holdfast_embedded.server import KafkaServer
 from holdfast_embedded.valkey import Valkey
 from redis.asyncio import Redis
 
 from order_persister.ledger.migrator import migrate
+from tests.real.apache_kafka import ApacheKafka
+from tests.real.debian_postgres import DebianPostgres
+from tests.real.redis_server import RedisServer
 
+KIND = os.environ.get("HOLDFAST_TEST_SERVERS", "embedded")
+assert KIND in ("embedded", "real"), f"HOLDFAST_TEST_SERVERS is embedded or real, and not {KIND!r}"
+REAL = KIND == "real"
+PARTITIONS = 16
 TEMPLATE = "holdfast_migrated"
 CONNECT_S = 10.0
 
 StartValkey = Callable[[], Valkey]
 StartPostgres = Callable[[], Postgres]
-StartBroker = Callable[..., Broker]
+StartBroker = Callable[..., KafkaServer]
+
+
+def new_valkey(folder: Path) -> Valkey:
+    """A Valkey, or Redis, with its data in a folder."""
+    return RedisServer(folder) if REAL else Valkey(folder)
+
+
+def new_postgres(folder: Path) -> Postgres:
+    """A PostgreSQL with its data in a folder."""
+    return DebianPostgres(folder) if REAL else Postgres(folder)
+
+
+def new_broker(folder: Path, partitions: int = PARTITIONS) -> KafkaServer:
+    """A broker with our topics."""
+    return ApacheKafka(folder, partitions) if REAL else Broker(folder, partitions)
+
+
+# Nobody should wait long for a killed consumer; Apache Kafka needs nothing else to be told.
+REAL_BROKER_SETTINGS = {"HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3"}
+MAKERS = Makers(new_valkey, new_postgres, new_broker, REAL_BROKER_SETTINGS if REAL else EMBEDDED_BROKER_SETTINGS)
 
 
 async def flush(redis_url: str) -> None:

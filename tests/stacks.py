@@ -12,6 +12,8 @@ from typing import NamedTuple
 from holdfast_embedded.console import Say
 from holdfast_embedded.stack import Stack
 
+from tests.servers import MAKERS
+
 PROGRAM_S = 60.0
 # These tests stop and ruin servers, so they take none from the environment.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
@@ -28,7 +30,7 @@ class Ended(NamedTuple):
 @contextmanager
 def running_stack(folder: Path, say: Say = print, **settings: str) -> Iterator[Stack]:
     """A stack that serves; by default, what its processes say is shown with a test that fails."""
-    with Stack(folder / "data", {**ENVIRONMENT, **settings}, say, "127.0.0.1:0") as stack:
+    with Stack(folder / "data", {**ENVIRONMENT, **settings}, say, "127.0.0.1:0", makers=MAKERS) as stack:
         stack.wait_ready()
         yield stack
 
@@ -39,6 +41,7 @@ def surroundings(stack: Stack) -> dict[str, str]:
     return {
         **ENVIRONMENT,
         "HOLDFAST_ADDRESS": where.listen,
+        "HOLDFAST_START_WAIT_S": "0",
         "HOLDFAST_SHARDS": str(stack.shards),
         "HOLDFAST_REDIS_URL": where.redis_url,
         "HOLDFAST_POSTGRES_DSN": where.postgres_dsn,

@@ -26,10 +26,11 @@ class NoSeat(RuntimeError):
 
 @dataclass(frozen=True)
 class Seat:
-    """An identity for child.spawn and the folder of the programs (initdb, postgres, ...)."""
+    """An identity for child.spawn, the folder of the programs (initdb, postgres, ...), and a command to run them by."""
 
     identity: str
     programs: Path
+    runner: tuple[str, ...] = ()
 
 
 def find_seat(data_dir: Path) -> Seat:

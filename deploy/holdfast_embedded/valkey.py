@@ -26,8 +26,19 @@ class Valkey(Server):
         return f"redis://{LOOPBACK}:{self.port}/0"
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        """Start it with the settings on which promise 2 rests: every write is on disk before it is answered."""
-        settings = {
+        """Start it; it needs no configuration file."""
+        arguments = [word for key, value in self._settings().items() for word in (f"--{key}", value)]
+        with self.log_path.open("ab") as log:
+            return spawn([self._program(), *arguments], stdout=log, stderr=log)
+
+    def _program(self) -> str | Path:
+        """What is run."""
+        binary: str = get_binary_path()
+        return binary
+
+    def _settings(self) -> dict[str, str]:
+        """Return those on which promise 2 rests, every write is on disk before it is answered, and where it is."""
+        return {
             "bind": LOOPBACK,
             "port": str(self.port),
             "dir": str(self.data_dir),
@@ -36,9 +47,6 @@ class Valkey(Server):
             "save": "",  # the append-only file is the only copy; a second one would only take time
             "maxmemory-policy": "noeviction",
         }
-        arguments = [word for key, value in settings.items() for word in (f"--{key}", value)]
-        with self.log_path.open("ab") as log:
-            return spawn([get_binary_path(), *arguments], stdout=log, stderr=log)
 
     def _is_ready(self) -> bool:
         """Ask in the protocol's one-line form: it must be this very process, and done with loading its file."""

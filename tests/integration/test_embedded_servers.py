@@ -12,10 +12,10 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from holdfast_embedded import postgres_seat
-from holdfast_embedded.broker import TOPICS, Broker
+from holdfast_embedded.broker import TOPICS
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.postgres_seat import NoSeat, runs, wheel_programs
-from holdfast_embedded.server import ServerFailed
+from holdfast_embedded.server import KafkaServer, ServerFailed
 from holdfast_embedded.valkey import Valkey
 from redis.asyncio import Redis
 
@@ -205,13 +205,13 @@ async def run_id(server: Valkey) -> str:
         return cast(str, (await client.info("server"))["run_id"])
 
 
-async def send(server: Broker, partition: int, value: bytes) -> None:
+async def send(server: KafkaServer, partition: int, value: bytes) -> None:
     """Send one record of the commits topic."""
     async with AIOKafkaProducer(bootstrap_servers=server.address, acks="all") as producer:
         await producer.send_and_wait(COMMITS, value, partition=partition)
 
 
-async def read(server: Broker, partition: int) -> list[tuple[int, bytes]]:
+async def read(server: KafkaServer, partition: int) -> list[tuple[int, bytes]]:
     """Return offset and value of all records that a partition of the commits topic holds."""
     place = TopicPartition(COMMITS, partition)
     async with AIOKafkaConsumer(bootstrap_servers=server.address, auto_offset_reset="earliest") as consumer:
@@ -224,7 +224,7 @@ async def read(server: Broker, partition: int) -> list[tuple[int, bytes]]:
         return records
 
 
-async def partition_count(server: Broker, topic: str) -> int:
+async def partition_count(server: KafkaServer, topic: str) -> int:
     """Ask the broker itself how many partitions a topic has."""
     async with AIOKafkaProducer(bootstrap_servers=server.address) as producer:
         return len(await producer.partitions_for(topic))

@@ -2,9 +2,8 @@
 
 from inventory_service.adapters.kafka import COMMITS, Topics
 from inventory_service.adapters.kafka_access import KafkaAccess
-from tests.conftest import PARTITIONS
 from tests.integration.served import run_to_its_end
-from tests.servers import StartBroker
+from tests.servers import PARTITIONS, StartBroker
 
 
 async def test_topics_with_a_partition_for_every_shard_are_in_order(broker: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from holdfast_embedded.broker import TOPICS
 from holdfast_embedded.child import spawn
 from holdfast_embedded.ports import LOOPBACK, free_port
-from holdfast_embedded.server import START_DEADLINE_S, Server, ServerFailed
+from holdfast_embedded.server import START_DEADLINE_S, KafkaServer, ServerFailed
 
 from tests.real.kafka_admin import KafkaAdmin
 from tests.real.kafka_jars import kafka_class_path
@@ -45,7 +45,7 @@ class Door:
 OPEN_DOOR = Door()
 
 
-class ApacheKafka(Server):
+class ApacheKafka(KafkaServer):
     """One Kafka with its records in `data_dir`, at the same address after each start; stop or kill it at will.
 
     The first start makes our topics. `settings` are for the broker and stand above our choices; `voters` are the ports
