@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import IO
 
 from holdfast_embedded.child import spawn
@@ -24,6 +24,11 @@ class Plan:
     arguments: tuple[str, ...]
     uses_broker: bool = False  # started anew when the embedded broker's address changes
     grace_s: float = 10.0  # before SIGKILL; Faust hangs at times
+    environment: Mapping[str, str] = field(default_factory=dict)  # what this one alone is told
+
+    def copy(self, number: int, **environment: str) -> "Plan":
+        """Return the same program once more, under a name of its own: serve-2, serve-3."""
+        return replace(self, name=f"{self.name}-{number}", environment={**self.environment, **environment})
 
 
 SERVE = Plan("serve", ("-m", "inventory_service", "serve"), grace_s=20.0)  # it drains its calls
@@ -60,7 +65,7 @@ class Program(Process):
         """Start it; what it then needs (servers, a take-over) it waits for itself."""
         self._process = process = spawn(
             [sys.executable, *self.plan.arguments],
-            env={**self._environment(), "PYTHONUNBUFFERED": "1"},
+            env={**self._environment(), **self.plan.environment, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

@@ -109,6 +109,28 @@ async def test_nobody_listening_is_no_answer() -> None:
             await client.get_sale("lamps")
 
 
+async def test_several_servers_are_asked_in_turn(fake: FakeInventory) -> None:
+    """Each takes its part of the calls."""
+    with running_fake() as other:
+        fake.will_answer("GetSale", *[GetSaleResponse()] * 2)
+        other.will_answer("GetSale", *[GetSaleResponse()] * 2)
+
+        async with Client(f"{fake.address},{other.address}", channels=2, retry=PATIENT) as client:
+            for _ in range(4):
+                await client.get_sale("lamps")
+
+        assert (len(fake.asked), len(other.asked)) == (2, 2)
+
+
+async def test_a_server_that_is_gone_costs_one_attempt(fake: FakeInventory) -> None:
+    """The repeat goes to the next, with the same ids, so it does not matter whether the first had done it."""
+    fake.will_answer("Reserve", HELD)
+
+    async with Client(f"127.0.0.1:1,{fake.address}", channels=2, retry=PATIENT) as client:
+        assert await client.reach(within_s=PATIENT.attempt_s)
+        assert await client.reserve("lamps", "r-1", "ada", {"lamp": 2}) == HELD
+
+
 async def test_a_wrong_state_carries_the_reservation(fake: FakeInventory) -> None:
     """Whoever came too late need not ask again what became of the hold."""
     expired = Reservation(reservation_id="r-1", state=ReservationState.RESERVATION_STATE_EXPIRED)

@@ -55,11 +55,16 @@ CHANNEL_OPTIONS = (
 
 
 class Client:
-    """Speaks to one address over several connections, which open when they are first used."""
+    """Speaks to one server over several connections, which open when they are first used, or to several servers.
+
+    Of several, named with commas between them, each has its share of the connections. Calls go over these in turn and
+    so do repeats, so a server that is gone costs the calls that meet it one attempt.
+    """
 
     def __init__(self, address: str, *, channels: int = 8, retry: RetryPolicy | None = None) -> None:
         self._retry = retry or RetryPolicy()
-        self._channels = [aio.insecure_channel(address, options=CHANNEL_OPTIONS) for _ in range(channels)]
+        servers = cycle(address.split(","))
+        self._channels = [aio.insecure_channel(next(servers), options=CHANNEL_OPTIONS) for _ in range(channels)]
         buyers = [InventoryServiceStub(channel) for channel in self._channels]
         operators = [InventoryAdminServiceStub(channel) for channel in self._channels]
         self._reserve = cycle([stub.Reserve for stub in buyers])
@@ -83,13 +88,12 @@ class Client:
         await asyncio.gather(*(channel.close() for channel in self._channels))
 
     async def reach(self, within_s: float) -> bool:
-        """Whether anything accepts connections at the address; asks nothing of it."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self._channels[0].channel_ready()
-        except TimeoutError:
-            return False
-        return True
+        """Whether anything accepts connections at the address, or at one of them; asks nothing of it."""
+        looks = [asyncio.ensure_future(channel.channel_ready()) for channel in self._channels]
+        ready, waiting = await asyncio.wait(looks, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        for look in waiting:
+            look.cancel()
+        return bool(ready)
 
     async def reserve(
         self,

@@ -50,7 +50,7 @@ def ask(address: str, timeout_s: float, question: Callable[[Client], Awaitable[R
 
 async def _ask(address: str, timeout_s: float, question: Callable[[Client], Awaitable[Response]]) -> Response:
     patience = RetryPolicy(overall_s=timeout_s, attempt_s=timeout_s)
-    async with Client(address, channels=1, retry=patience) as client:
+    async with Client(address, channels=1 + address.count(","), retry=patience) as client:
         if not await client.reach(within_s=min(timeout_s, CONNECT_S)):
             complain(f"no server answers at {address}: start one with `holdfast up`, or set HOLDFAST_ADDRESS", UNASKED)
         return await question(client)
