@@ -147,9 +147,12 @@ class RedisStock:
         return await self._names(shard, "ALL", ALL_SALES)
 
     async def forget(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> Forgotten | Refusal:
-        """Take a step of a walk over a sale: drop records that are final, settled and older than `retention_ms`."""
+        """Take a step of a walk over a sale: drop what is final, settled and older than `retention_ms`."""
         reply = await self._change("forget", sale, (retention_ms, cursor))
-        return reply if isinstance(reply, Refusal) else Forgotten(int(reply[1][0]), reply[1][1])
+        if isinstance(reply, Refusal):
+            return reply
+        cursor_then, dropped, sale_left, wait_ms = reply[1]
+        return Forgotten(int(cursor_then), dropped, bool(sale_left), wait_ms)
 
     # ----------------------------------------------------------------------------------------------- asking
 

@@ -66,5 +66,8 @@ class Housekeeping(Protocol):
         ...
 
     async def forget(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> Forgotten | Refusal:
-        """Take a step of a walk over a sale: drop records that are final, settled and older than `retention_ms`."""
+        """Take a step of a walk over a sale: drop records that are final, settled and older than `retention_ms`.
+
+        A sale that has been over for as long leaves with its last record.
+        """
         ...

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from inventory_service.domain import stock
+from inventory_service.domain.forgetting import forget
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.room import Room
 from inventory_service.domain.shard_book import Call, CommitBody, ShardBook
-from inventory_service.domain.states import HELD, reservation_not_found
+from inventory_service.domain.states import reservation_not_found
 from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Refusal, SaleFound
 
 
@@ -99,19 +100,8 @@ class Shelf:
         return list(self._shards[shard].sales)
 
     async def forget(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> Forgotten | Refusal:
-        """Drop records that are final, settled and older than `retention_ms`; here a walk has one step."""
-        call = self._call(self._number(sale))
-        records = call.shard.sales[sale].records if sale in call.shard.sales else {}
-        gone = [
-            reservation.reservation_id
-            for reservation, _ in records.values()
-            if reservation.state != HELD
-            and reservation.update_time_ms <= call.now_ms - retention_ms
-            and reservation.position[1:3] <= call.shard.settled
-        ]
-        for reservation_id in gone:
-            del records[reservation_id]
-        return Forgotten(cursor=0, dropped=len(gone))
+        """Drop what is final, settled and older than `retention_ms`; here a walk has one step."""
+        return forget(self._call(self._number(sale)), sale, retention_ms)
 
     # ------------------------------------------------------------------------------- what only tests may ask
 

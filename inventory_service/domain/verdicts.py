@@ -113,3 +113,5 @@ class Forgotten(NamedTuple):
 
     cursor: int  # where the next step begins; 0: the walk is over
     dropped: int  # how many records
+    sale_left: bool  # the sale too, after its last record
+    wait_ms: int  # nothing that this step looked at can leave before

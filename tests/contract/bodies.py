@@ -50,6 +50,9 @@ class Body(Protocol):
     async def buyers(self, sale: SaleKey) -> dict[str, dict[str, int]]:
         """Units that each buyer holds and owns."""
 
+    async def keeps(self, sale: SaleKey) -> bool:
+        """Anything at all is kept of a sale."""
+
 
 class ShelfBody:
     """The rule in plain Python."""
@@ -73,6 +76,9 @@ class ShelfBody:
 
     async def buyers(self, sale: SaleKey) -> dict[str, dict[str, int]]:
         return self.shelf.book().sales[sale].buyers
+
+    async def keeps(self, sale: SaleKey) -> bool:
+        return sale in self.shelf.book().sales
 
 
 def load_script_on_test_clock(name: str) -> Script:
@@ -137,6 +143,10 @@ class ScriptsBody:
         values = await self.ask("HGETALL", self.keys(sale).buyers)
         units = {buyer.decode(): text.split() for buyer, text in zip(values[::2], values[1::2], strict=True)}
         return {buyer: {"held": int(held), "sold": int(sold)} for buyer, (held, sold) in units.items()}
+
+    async def keeps(self, sale: SaleKey) -> bool:
+        in_directory = await self.ask("ZSCORE", shard_keys(0).due, str(sale))
+        return bool(await self.ask("EXISTS", *self.keys(sale))) or in_directory is not None
 
     async def holds(self, sale: SaleKey) -> dict[str, int]:
         """When each hold ends, swept or not."""

@@ -1,21 +1,36 @@
 """What leaves Redis, on both bodies: final, settled and old; the ledger answers from then on."""
 
-from inventory_service.domain.verdicts import Forgotten, Found, Granted
-from tests.contract.bodies import Body
-from tests.contract.requests import SALE, compensate, confirm, create, release, reserve
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+
+from inventory_service.domain.verdicts import Forgotten, Found, Granted, Refusal
+from tests.contract.answers import reason_of
+from tests.contract.bodies import FIRST_MOMENT_MS, Body
+from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
 
 DAY_MS = 86_400_000
 
 
-async def forget_all(body: Body) -> int:
-    """Walk over the sale once."""
-    dropped, cursor = 0, 0
+async def walk(body: Body) -> Forgotten:
+    """Walk over the sale once; what the steps dropped is summed, and the shortest wait is told."""
+    all_steps = Forgotten(cursor=0, dropped=0, sale_left=False, wait_ms=DAY_MS)
     while True:
-        step = await body.stock.forget(SALE, DAY_MS, cursor)
+        step = await body.stock.forget(SALE, DAY_MS, all_steps.cursor)
         assert isinstance(step, Forgotten)
-        dropped, cursor = dropped + step.dropped, step.cursor
-        if cursor == 0:
-            return dropped
+        all_steps = Forgotten(
+            step.cursor, all_steps.dropped + step.dropped, step.sale_left, min(all_steps.wait_ms, step.wait_ms)
+        )
+        if step.cursor == 0:
+            return all_steps
+
+
+async def forget_all(body: Body) -> int:
+    """Walk over the sale once: how many records were dropped."""
+    return (await walk(body)).dropped
+
+
+async def settle_all(body: Body) -> None:
+    """Let the ledger have judged everything."""
+    await body.settle_up_to(len(await body.commits()))
 
 
 async def remembered(body: Body, *ids: str) -> list[str]:
@@ -88,3 +103,113 @@ async def test_a_walk_over_many_records_ends(body: Body) -> None:
 
     assert await forget_all(body) == 1000
     assert await remembered(body, "r-0", "r-999") == []
+
+
+async def test_a_walk_tells_when_the_next_one_is_worth_while(body: Body) -> None:
+    """When the oldest of what stayed may leave; a hold is not final yet, so it has its whole time before it."""
+    await body.stock.create_sale(create(hold_ttl_ms=100 * DAY_MS))
+    await body.stock.reserve(reserve("held"))
+    nothing_final = await walk(body)
+    await body.stock.reserve(reserve("first"))
+    await body.stock.release(release("first"))
+    await body.tick(MINUTE_MS)
+    await body.stock.release(release("second", spend_id=True))
+
+    both_young = await walk(body)
+    await body.tick(DAY_MS - MINUTE_MS)
+    old_and_unsettled = await walk(body)
+    await settle_all(body)
+    one_old = await walk(body)
+
+    assert nothing_final == Forgotten(0, 0, False, DAY_MS)
+    assert both_young == Forgotten(0, 0, False, DAY_MS - MINUTE_MS)
+    assert old_and_unsettled == Forgotten(0, 0, False, 0)
+    assert one_old == Forgotten(0, 1, False, MINUTE_MS)
+
+
+# --------------------------------------------------------------------------------------------------- whole sales
+
+
+async def test_a_sale_that_is_over_leaves_after_its_last_record(body: Body) -> None:
+    """With everything of it; its shard goes on, and commits tell nothing of it."""
+    await body.stock.create_sale(create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, buyer_limit=5))
+    await body.stock.reserve(reserve("r-1"))
+    await body.stock.confirm(confirm("r-1"))
+    await settle_all(body)
+    commits = await body.commits()
+
+    await body.tick(MINUTE_MS + DAY_MS - 1)
+    young = await walk(body)
+    await body.tick(1)
+    gone = await walk(body)
+    again = await walk(body)
+
+    assert young == Forgotten(0, 1, False, 1)
+    assert gone == Forgotten(0, 0, True, DAY_MS)
+    assert again == Forgotten(0, 0, False, DAY_MS)
+    assert await body.stock.sales(0) == []
+    assert reason_of(await body.stock.find_sale(SALE)) == "SALE_NOT_FOUND"
+    assert reason_of(await body.stock.reserve(reserve("r-1"))) == "SALE_NOT_FOUND"
+    assert await body.commits() == commits
+    assert await body.keeps(SALE) is False
+
+
+async def test_a_sale_stays_while_anything_of_it_may_still_move(body: Body) -> None:
+    """A hold outlives the end of its sale; a young record may be asked for; an unsettled one compensated."""
+    await body.stock.create_sale(create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, hold_ttl_ms=3 * DAY_MS))
+    held = await body.stock.reserve(reserve("r-1"))
+    assert isinstance(held, Granted)
+    await settle_all(body)
+    await body.tick(MINUTE_MS + DAY_MS)
+
+    with_a_hold = await walk(body)
+    await body.stock.confirm(confirm("r-1"))
+    with_a_young_record = await walk(body)
+    await body.tick(DAY_MS)
+    unsettled = await walk(body)
+    assert await body.stock.compensate(compensate("r-1", held.reservation.created)) is True
+    await settle_all(body)
+    compensated = await walk(body)
+    await body.tick(DAY_MS)
+    gone = await walk(body)
+
+    waits = [with_a_hold, with_a_young_record, unsettled, compensated]
+    assert waits == [Forgotten(0, 0, False, wait_ms) for wait_ms in (DAY_MS, DAY_MS, 0, DAY_MS)]
+    assert gone == Forgotten(0, 1, True, DAY_MS)
+
+
+async def test_a_sale_without_an_end_never_leaves(body: Body) -> None:
+    """Nor one that the ledger has not heard of, however long it is over."""
+    await body.stock.create_sale(create())
+    await body.stock.create_sale(create(SALE._replace(sale_id="brief"), end_time_ms=FIRST_MOMENT_MS + 1))
+    await body.settle_up_to(1)
+    await body.tick(10 * DAY_MS)
+
+    endless = await walk(body)
+    unheard_of = await body.stock.forget(SALE._replace(sale_id="brief"), DAY_MS)
+
+    assert endless == Forgotten(0, 0, False, DAY_MS)
+    assert unheard_of == Forgotten(0, 0, False, 0)
+
+
+async def test_what_comes_late_for_a_sale_that_left_changes_nothing(body: Body) -> None:
+    """A repeated compensation, a sweep of overdue holds, a move: each finds nothing to do."""
+    await body.stock.create_sale(create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, hold_ttl_ms=MINUTE_MS))
+    held = await body.stock.reserve(reserve("r-1"))
+    assert isinstance(held, Granted)
+    await body.tick(MINUTE_MS)
+    assert await body.stock.expire(0) == 1
+    await settle_all(body)
+    await body.tick(DAY_MS)
+    assert (await walk(body)).sale_left
+    kept = await body.contents()
+
+    late = [
+        await body.stock.compensate(compensate("r-1", held.reservation.created)),
+        await body.stock.expire(0),
+        *await body.stock.settle_many(0, [confirm("r-1"), release("r-9", spend_id=True)]),
+    ]
+
+    not_found = Refusal(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": SALE.sale_id})
+    assert late == [False, 0, not_found, not_found]
+    assert await body.contents() == kept

@@ -49,7 +49,7 @@ creates = st.builds(
     sale=sales,
     title=st.sampled_from(["", "Lámparas"]),
     start_time_ms=st.sampled_from([None, None, FIRST_MOMENT_MS + 1500]),
-    end_time_ms=st.sampled_from([None, None, FIRST_MOMENT_MS + 20_000]),
+    end_time_ms=st.sampled_from([None, None, FIRST_MOMENT_MS + 3000, FIRST_MOMENT_MS + 20_000]),
     hold_ttl_ms=st.sampled_from([0, 1000, 3000]),
     max_hold_ttl_ms=st.just(3000),
     buyer_limit=st.sampled_from([0, 0, 4]),
@@ -121,7 +121,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(sale=sales, retention_ms=st.sampled_from([0, 2000]))
     def forget(self, sale: SaleKey, retention_ms: int) -> None:
-        self.ask_both(lambda stock: stock.forget(sale, retention_ms))
+        if self.ask_both(lambda stock: stock.forget(sale, retention_ms)).sale_left:
+            self.totals = {key: total for key, total in self.totals.items() if key[0] != sale}
 
     @rule(sale=sales, name=names)
     def find_reservation(self, sale: SaleKey, name: str) -> None:
