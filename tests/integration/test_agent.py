@@ -1,111 +1,26 @@
-"""The persister as a process between the embedded broker and a real PostgreSQL: persists, tells, waits and dies."""
+"""The persister as a process between a broker and PostgreSQL: it persists, tells, and ends when it is asked."""
 
 import signal
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from collections import Counter
 
-import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress, ReservationFact
+from aiokafka import AIOKafkaProducer
+from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
-from order_persister.kafka.agent import COMMITS_TOPIC, GROUP
-from order_persister.kafka.tell import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
+from order_persister.kafka.agent import COMMITS_TOPIC
+from order_persister.kafka.tell import COMPENSATIONS_TOPIC, PROGRESS_TOPIC
 from order_persister.ledger.migrator import migrate
-from tests.books import disagreements
 from tests.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
-from tests.integration.persister_process import StartPersister, persisters
+from tests.integration.persister_process import StartPersister
+from tests.integration.persister_world import JOIN_S, SHARDS, World, is_value
 from tests.ledgers import open_shards
-from tests.servers import StartBroker, StartPostgres, connected
+from tests.servers import StartPostgres, connected
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
 
-SHARDS = 16
-JOIN_S = 45.0
 RECORDED = LedgerState.LEDGER_STATE_RECORDED
-
-
-@pytest.fixture
-def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
-    """Start persisters of this test alone."""
-    with persisters(tmp_path) as start:
-        yield start
-
-
-@dataclass(repr=False)
-class World:
-    """A shard whose commits go into Kafka, and what comes out of the other topics."""
-
-    brokers: str
-    dsn: str
-    shard: FakeShard
-    db: "asyncpg.Connection[asyncpg.Record]"
-    producer: AIOKafkaProducer
-    heard: AIOKafkaConsumer
-    sent: int = 0
-    unasked: defaultdict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
-
-    async def send(self, first: int | None = None) -> None:
-        """Send what the shard did since the last time (or from a commit on), a record for every ten commits."""
-        first = self.sent if first is None else first
-        for start in range(first, len(self.shard.commits), 10):
-            await self.send_value(self.shard.run(start, start + 10))
-        self.sent = len(self.shard.commits)
-
-    async def send_value(self, value: bytes) -> None:
-        await self.producer.send_and_wait(COMMITS_TOPIC, value, partition=self.shard.shard)
-
-    async def seq(self) -> int:
-        return int(await self.db.fetchval("select seq from shard_watermark where shard = $1", self.shard.shard))
-
-    async def is_applied(self) -> bool:
-        return await self.seq() == len(self.shard.commits)
-
-    async def is_told(self) -> bool:
-        query = "select facts_seq from shard_watermark where shard = $1"
-        return bool(await self.db.fetchval(query, self.shard.shard) == len(self.shard.commits))
-
-    async def hear(self, topic: str) -> list[bytes]:
-        """Everything on a topic that has come since the last time this was asked of it."""
-        for tp, records in (await self.heard.getmany(timeout_ms=200)).items():
-            self.unasked[tp.topic] += [record.value for record in records]
-        return self.unasked.pop(topic, [])
-
-    async def facts(self) -> list[ReservationFact]:
-        """Every fact on the topic, repeats included, up to the last change of the shard."""
-        facts: list[ReservationFact] = []
-
-        async def are_all_there() -> bool:
-            facts.extend(map(ReservationFact.FromString, await self.hear(FACTS_TOPIC)))
-            return bool(facts) and facts[-1].position.seq == self.shard.seq
-
-        await eventually(are_all_there, JOIN_S)
-        return facts
-
-
-@pytest.fixture
-async def world(broker: str, database: str) -> AsyncIterator[World]:
-    """Sixteen shards, one of which does something; the books are held against each other at the end."""
-    async with connected(database) as db:
-        await open_shards(db, range(SHARDS))
-        producer = AIOKafkaProducer(bootstrap_servers=broker)
-        heard = AIOKafkaConsumer(
-            PROGRESS_TOPIC, COMPENSATIONS_TOPIC, FACTS_TOPIC, bootstrap_servers=broker, auto_offset_reset="earliest"
-        )
-        await producer.start()
-        await heard.start()
-        shard = FakeShard(shard=5)
-        shard.open_sale(lamp=5000)
-        yield World(broker, database, shard, db, producer, heard)
-        await heard.stop()
-        await producer.stop()
-        assert await disagreements(db) == []
 
 
 async def test_commits_become_rows_facts_and_progress(world: World, start_persister: StartPersister) -> None:
@@ -201,157 +116,6 @@ async def test_a_compensation_is_sent_again_until_the_order_has_ended(
         ("5-1-2-0", "r-1", 2, 1, "the buyer is blocked: fraud")
     }
     assert await world.db.fetchval("select count(*) from compensation where not done") == 0
-
-
-async def test_a_persister_killed_at_any_moment_loses_and_doubles_nothing(
-    world: World, start_persister: StartPersister
-) -> None:
-    """SIGKILL between the transaction and what follows it: the next one drops the repeat and tells what is untold."""
-    for number in range(1000):
-        world.shard.moves((f"r-{number}", HELD))
-    persister = start_persister(world.brokers, world.dsn)
-    await world.send()
-    seen = 0
-    for _ in range(3):
-        seen = await eventually(partial(moved_past, world, seen), JOIN_S)
-        persister.process.kill()
-        persister.process.wait()
-        persister = start_persister(world.brokers, world.dsn)
-        world.shard.moves((f"after-{seen}", HELD))
-        await world.send()
-
-    await eventually(world.is_told, JOIN_S)
-
-    last = (1, 0)  # the sale, of which there is no fact
-    for fact in await world.facts():
-        position = (fact.position.seq, fact.position.index)
-        assert position <= last or position == (last[0] + 1, 0), "a fact was left out"
-        last = max(last, position)
-    assert await world.db.fetchval("select count(*) from reservation") == 1003
-
-
-async def moved_past(world: World, seen: int) -> int:
-    """The watermark, once it is above what was seen."""
-    seq = await world.seq()
-    return seq if seq > seen else 0
-
-
-async def test_a_second_persister_takes_over_from_a_killed_one(world: World, start_persister: StartPersister) -> None:
-    """Kafka gives its partitions away after the session timeout."""
-    rivals = [start_persister(world.brokers, world.dsn) for _ in range(2)]
-    world.shard.moves(("r-1", HELD))
-    await world.send()
-    await eventually(world.is_told, JOIN_S)
-
-    rivals[0].process.kill()
-    for number in range(2, 20):
-        world.shard.moves((f"r-{number}", HELD))
-    await world.send()
-
-    await eventually(world.is_told, JOIN_S)
-
-
-async def test_a_wiped_topic_is_read_from_its_beginning(
-    start_broker: StartBroker, database: str, start_persister: StartPersister
-) -> None:
-    """Faust drops records below the offset that it last read; the outbox still has them all."""
-    server = start_broker()
-    async with connected(database) as db:
-        await open_shards(db, range(SHARDS))
-        producer = AIOKafkaProducer(bootstrap_servers=server.address)
-        await producer.start()
-        shard = FakeShard(shard=5)
-        shard.open_sale(lamp=100)
-        for number in range(99):
-            shard.moves((f"r-{number}", HELD))
-        start_persister(server.address, database)
-        for position in range(100):
-            await producer.send_and_wait(COMMITS_TOPIC, shard.run(position, position + 1), partition=5)
-        seq = "select seq from shard_watermark where shard = 5"
-        await eventually(lambda: is_value(db, seq, 100), JOIN_S)
-
-        server.wipe()
-        shard.moves(("last", HELD))
-        for _ in range(20):  # too few to reach the old offset, which would hide that the rest was dropped
-            await producer.send_and_wait(COMMITS_TOPIC, shard.run(100), partition=5)
-
-        await eventually(lambda: is_value(db, seq, 101), JOIN_S)
-        await eventually(lambda: is_read_to_the_end(server.address), JOIN_S)
-        await producer.stop()
-
-
-async def test_an_empty_topic_that_was_wiped_counts_as_read(
-    start_broker: StartBroker, database: str, start_persister: StartPersister
-) -> None:
-    """A take-over waits for the end of the topic: an acknowledgement of the old one must not stand in its way."""
-    server, shard = start_broker(), FakeShard(shard=5)
-    shard.open_sale(lamp=1)
-    async with connected(database) as db:
-        await open_shards(db, range(SHARDS))
-        producer = AIOKafkaProducer(bootstrap_servers=server.address)
-        await producer.start()
-        start_persister(server.address, database)
-        await producer.send_and_wait(COMMITS_TOPIC, shard.run(0), partition=5)
-        await eventually(lambda: acknowledged(server.address, 1), JOIN_S)
-
-        server.wipe()
-
-        await eventually(lambda: acknowledged(server.address, 0), JOIN_S)
-        await producer.stop()
-
-
-async def is_read_to_the_end(brokers: str) -> bool:
-    """The group has acknowledged all records of the topic as it is now, and nothing beyond."""
-    async with asked(brokers) as (consumer, partition):
-        return bool(await consumer.committed(partition) == (await consumer.end_offsets([partition]))[partition] > 0)
-
-
-async def acknowledged(brokers: str, offset: int) -> bool:
-    """The group's next record is this one."""
-    async with asked(brokers) as (consumer, partition):
-        return bool(await consumer.committed(partition) == offset)
-
-
-@asynccontextmanager
-async def asked(brokers: str) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
-    """Ask for what the persisters' group has acknowledged, without taking part."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=GROUP, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        yield consumer, TopicPartition(COMMITS_TOPIC, 5)
-    finally:
-        await consumer.stop()
-
-
-async def is_value(db: "asyncpg.Connection[asyncpg.Record]", query: str, value: object) -> bool:
-    return bool(await db.fetchval(query) == value)
-
-
-async def test_kafka_away_for_a_while_costs_nothing_but_time(
-    start_broker: StartBroker, database: str, start_persister: StartPersister
-) -> None:
-    """Also when something was to be told just then."""
-    server, shard = start_broker(), FakeShard(shard=5)
-    shard.open_sale(lamp=10)
-    shard.moves(("r-1", HELD))
-    shard.moves(("r-2", HELD))
-    async with connected(database) as db:
-        await open_shards(db, range(SHARDS))
-        producer = AIOKafkaProducer(bootstrap_servers=server.address)
-        await producer.start()
-        persister = start_persister(server.address, database)
-        await producer.send_and_wait(COMMITS_TOPIC, shard.run(0, 2), partition=5)
-        mark = "select facts_seq from shard_watermark where shard = 5"
-        await eventually(lambda: is_value(db, mark, 2), JOIN_S)
-
-        server.down()
-        await db.execute("update shard_watermark set facts_seq = 1 where shard = 5")  # the fact of r-1 is to be told
-        await eventually(lambda: persister.has_said("waiting", on="kafka"), JOIN_S)
-        server.up()
-        await producer.send_and_wait(COMMITS_TOPIC, shard.run(2), partition=5)
-
-        await eventually(lambda: is_value(db, mark, 3), JOIN_S)
-        await producer.stop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,7 +1,6 @@
 """How the persister starts: what it waits for, what it refuses in one line, and that it leaves nothing lying about."""
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from order_persister.kafka.agent import COMMITS_TOPIC
 from order_persister.ledger.migrator import migrate
 from tests.commits import FakeShard
-from tests.integration.persister_process import StartPersister, persisters
+from tests.integration.persister_process import StartPersister
 from tests.ledgers import open_shards
 from tests.servers import StartBroker, StartPostgres, connected
 from tests.waiting import eventually
@@ -20,13 +19,6 @@ pytestmark = pytest.mark.timeout(120)
 NOBODY = "127.0.0.1:1"
 NO_LEDGER = f"postgresql://{NOBODY}/holdfast"
 JOIN_S = 45.0
-
-
-@pytest.fixture
-def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
-    """Start persisters of this test alone."""
-    with persisters(tmp_path) as start:
-        yield start
 
 
 async def test_servers_that_are_away_at_the_start_are_waited_for(

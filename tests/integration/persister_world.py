@@ -1,0 +1,71 @@
+"""A persister between a broker and a ledger: one shard whose commits go in, and what comes out of the other topics."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from holdfast.inventory.v1.events_pb2 import ReservationFact
+
+from order_persister.kafka.agent import COMMITS_TOPIC
+from order_persister.kafka.tell import FACTS_TOPIC
+from tests.commits import FakeShard
+from tests.waiting import eventually
+
+SHARDS = 16
+JOIN_S = 45.0
+
+
+@dataclass(repr=False)
+class World:
+    """A shard whose commits go into Kafka, and what comes out of the other topics."""
+
+    brokers: str
+    dsn: str
+    shard: FakeShard
+    db: "asyncpg.Connection[asyncpg.Record]"
+    producer: AIOKafkaProducer
+    heard: AIOKafkaConsumer
+    sent: int = 0
+    unasked: defaultdict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+
+    async def send(self, first: int | None = None) -> None:
+        """Send what the shard did since the last time (or from a commit on), a record for every ten commits."""
+        first = self.sent if first is None else first
+        for start in range(first, len(self.shard.commits), 10):
+            await self.send_value(self.shard.run(start, start + 10))
+        self.sent = len(self.shard.commits)
+
+    async def send_value(self, value: bytes) -> None:
+        await self.producer.send_and_wait(COMMITS_TOPIC, value, partition=self.shard.shard)
+
+    async def seq(self) -> int:
+        return int(await self.db.fetchval("select seq from shard_watermark where shard = $1", self.shard.shard))
+
+    async def is_applied(self) -> bool:
+        return await self.seq() == len(self.shard.commits)
+
+    async def is_told(self) -> bool:
+        query = "select facts_seq from shard_watermark where shard = $1"
+        return bool(await self.db.fetchval(query, self.shard.shard) == len(self.shard.commits))
+
+    async def hear(self, topic: str) -> list[bytes]:
+        """Everything on a topic that has come since the last time this was asked of it."""
+        for tp, records in (await self.heard.getmany(timeout_ms=200)).items():
+            self.unasked[tp.topic] += [record.value for record in records]
+        return self.unasked.pop(topic, [])
+
+    async def facts(self) -> list[ReservationFact]:
+        """Every fact on the topic, repeats included, up to the last change of the shard."""
+        facts: list[ReservationFact] = []
+
+        async def are_all_there() -> bool:
+            facts.extend(map(ReservationFact.FromString, await self.hear(FACTS_TOPIC)))
+            return bool(facts) and facts[-1].position.seq == self.shard.seq
+
+        await eventually(are_all_there, JOIN_S)
+        return facts
+
+
+async def is_value(db: "asyncpg.Connection[asyncpg.Record]", query: str, value: object) -> bool:
+    return bool(await db.fetchval(query) == value)

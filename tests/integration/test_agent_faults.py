@@ -1,0 +1,165 @@
+"""The persister as a process that is killed, or whose Kafka goes away or is wiped: nothing is lost or doubled."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from order_persister.kafka.agent import COMMITS_TOPIC, GROUP
+from tests.commits import HELD, FakeShard
+from tests.integration.persister_process import StartPersister
+from tests.integration.persister_world import JOIN_S, SHARDS, World, is_value
+from tests.ledgers import open_shards
+from tests.servers import StartBroker, connected
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(180)
+
+
+async def test_a_persister_killed_at_any_moment_loses_and_doubles_nothing(
+    world: World, start_persister: StartPersister
+) -> None:
+    """SIGKILL between the transaction and what follows it: the next one drops the repeat and tells what is untold."""
+    for number in range(1000):
+        world.shard.moves((f"r-{number}", HELD))
+    persister = start_persister(world.brokers, world.dsn)
+    await world.send()
+    seen = 0
+    for _ in range(3):
+        seen = await eventually(partial(moved_past, world, seen), JOIN_S)
+        persister.process.kill()
+        persister.process.wait()
+        persister = start_persister(world.brokers, world.dsn)
+        world.shard.moves((f"after-{seen}", HELD))
+        await world.send()
+
+    await eventually(world.is_told, JOIN_S)
+
+    last = (1, 0)  # the sale, of which there is no fact
+    for fact in await world.facts():
+        position = (fact.position.seq, fact.position.index)
+        assert position <= last or position == (last[0] + 1, 0), "a fact was left out"
+        last = max(last, position)
+    assert await world.db.fetchval("select count(*) from reservation") == 1003
+
+
+async def moved_past(world: World, seen: int) -> int:
+    """The watermark, once it is above what was seen."""
+    seq = await world.seq()
+    return seq if seq > seen else 0
+
+
+async def test_a_second_persister_takes_over_from_a_killed_one(world: World, start_persister: StartPersister) -> None:
+    """Kafka gives its partitions away after the session timeout."""
+    rivals = [start_persister(world.brokers, world.dsn) for _ in range(2)]
+    world.shard.moves(("r-1", HELD))
+    await world.send()
+    await eventually(world.is_told, JOIN_S)
+
+    rivals[0].process.kill()
+    for number in range(2, 20):
+        world.shard.moves((f"r-{number}", HELD))
+    await world.send()
+
+    await eventually(world.is_told, JOIN_S)
+
+
+async def test_a_wiped_topic_is_read_from_its_beginning(
+    start_broker: StartBroker, database: str, start_persister: StartPersister
+) -> None:
+    """Faust drops records below the offset that it last read; the outbox still has them all."""
+    server = start_broker()
+    async with connected(database) as db:
+        await open_shards(db, range(SHARDS))
+        producer = AIOKafkaProducer(bootstrap_servers=server.address)
+        await producer.start()
+        shard = FakeShard(shard=5)
+        shard.open_sale(lamp=100)
+        for number in range(99):
+            shard.moves((f"r-{number}", HELD))
+        start_persister(server.address, database)
+        for position in range(100):
+            await producer.send_and_wait(COMMITS_TOPIC, shard.run(position, position + 1), partition=5)
+        seq = "select seq from shard_watermark where shard = 5"
+        await eventually(lambda: is_value(db, seq, 100), JOIN_S)
+
+        server.wipe()
+        shard.moves(("last", HELD))
+        for _ in range(20):  # too few to reach the old offset, which would hide that the rest was dropped
+            await producer.send_and_wait(COMMITS_TOPIC, shard.run(100), partition=5)
+
+        await eventually(lambda: is_value(db, seq, 101), JOIN_S)
+        await eventually(lambda: is_read_to_the_end(server.address), JOIN_S)
+        await producer.stop()
+
+
+async def test_an_empty_topic_that_was_wiped_counts_as_read(
+    start_broker: StartBroker, database: str, start_persister: StartPersister
+) -> None:
+    """A take-over waits for the end of the topic: an acknowledgement of the old one must not stand in its way."""
+    server, shard = start_broker(), FakeShard(shard=5)
+    shard.open_sale(lamp=1)
+    async with connected(database) as db:
+        await open_shards(db, range(SHARDS))
+        producer = AIOKafkaProducer(bootstrap_servers=server.address)
+        await producer.start()
+        start_persister(server.address, database)
+        await producer.send_and_wait(COMMITS_TOPIC, shard.run(0), partition=5)
+        await eventually(lambda: acknowledged(server.address, 1), JOIN_S)
+
+        server.wipe()
+
+        await eventually(lambda: acknowledged(server.address, 0), JOIN_S)
+        await producer.stop()
+
+
+async def is_read_to_the_end(brokers: str) -> bool:
+    """The group has acknowledged all records of the topic as it is now, and nothing beyond."""
+    async with asked(brokers) as (consumer, partition):
+        return bool(await consumer.committed(partition) == (await consumer.end_offsets([partition]))[partition] > 0)
+
+
+async def acknowledged(brokers: str, offset: int) -> bool:
+    """The group's next record is this one."""
+    async with asked(brokers) as (consumer, partition):
+        return bool(await consumer.committed(partition) == offset)
+
+
+@asynccontextmanager
+async def asked(brokers: str) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
+    """Ask for what the persisters' group has acknowledged, without taking part."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=GROUP, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        yield consumer, TopicPartition(COMMITS_TOPIC, 5)
+    finally:
+        await consumer.stop()
+
+
+async def test_kafka_away_for_a_while_costs_nothing_but_time(
+    start_broker: StartBroker, database: str, start_persister: StartPersister
+) -> None:
+    """Also when something was to be told just then."""
+    server, shard = start_broker(), FakeShard(shard=5)
+    shard.open_sale(lamp=10)
+    shard.moves(("r-1", HELD))
+    shard.moves(("r-2", HELD))
+    async with connected(database) as db:
+        await open_shards(db, range(SHARDS))
+        producer = AIOKafkaProducer(bootstrap_servers=server.address)
+        await producer.start()
+        persister = start_persister(server.address, database)
+        await producer.send_and_wait(COMMITS_TOPIC, shard.run(0, 2), partition=5)
+        mark = "select facts_seq from shard_watermark where shard = 5"
+        await eventually(lambda: is_value(db, mark, 2), JOIN_S)
+
+        server.down()
+        await db.execute("update shard_watermark set facts_seq = 1 where shard = 5")  # the fact of r-1 is to be told
+        await eventually(lambda: persister.has_said("waiting", on="kafka"), JOIN_S)
+        server.up()
+        await producer.send_and_wait(COMMITS_TOPIC, shard.run(2), partition=5)
+
+        await eventually(lambda: is_value(db, mark, 3), JOIN_S)
+        await producer.stop()
