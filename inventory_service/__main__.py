@@ -14,6 +14,8 @@ from inventory_service.access import check_access
 from inventory_service.domain.shards import Disagreement
 from inventory_service.logs import configure_logging
 from inventory_service.settings import BadSettings, Settings, list_settings, read_settings
+from inventory_service.signals import INTERRUPTED, either, signals
+from inventory_service.start_check import check_servers
 
 SURPRISE, BAD_SETTINGS = 1, 2
 SURPRISED_JUDGE = 3  # of what answers with 1 that the servers are not as they must be
@@ -52,13 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log = structlog.get_logger()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(PROCESSES[said.process][1](settings, said))
+            return runner.run(_begin(settings, said))
     except (BadSettings, Disagreement) as error:  # found wrong only now that a server or this machine was asked
         print(error, file=sys.stderr)
         return BAD_SETTINGS
     except Exception:  # whatever it is, one event tells it and the exit code says so
         log.exception("surprise")
         return SURPRISED_JUDGE if said.process in JUDGES else SURPRISE
+
+
+async def _begin(settings: Settings, said: argparse.Namespace) -> int:
+    """Start the process once its servers have let it in; a signal ends it before as it would later."""
+    if not await either(check_servers(said.process, settings), signals().get()):
+        return INTERRUPTED if said.process in JUDGES else 0
+    return await PROCESSES[said.process][1](settings, said)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -103,6 +103,12 @@ class Settings(BaseSettings):
         10, ge=1, le=300, description="seconds after which Kafka gives a silent consumer's partitions away"
     )
     drain_s: float = Field(10, ge=0, le=3600, description="seconds that a stopping server gives the calls in flight")
+    start_wait_s: float = Field(
+        3,
+        ge=0,
+        le=86_400,
+        description="seconds to wait at the start for a server that is away, before giving up; 0: start without it",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
     log_format: Literal["console", "json"] = Field("console", description="for a person or for a machine")
 

@@ -23,6 +23,7 @@ from order_persister.logs import configure_logging
 from order_persister.metrics import new_registry, serve_metrics, waits_counter
 from order_persister.patience import Passing, Patience
 from order_persister.settings import BadSettings, Settings, list_settings, read_settings
+from order_persister.start_check import check_servers
 
 SURPRISE = 1
 BAD_SETTINGS = 2
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _migrate(settings: Settings) -> int:
     """Bring the tables up to date; many may do so at once."""
+    await check_servers("migrate", settings)
     try:
         with judged():
             ran = await migrate(settings.postgres_dsn)
@@ -95,7 +97,7 @@ async def _persist(settings: Settings) -> int:
     gc.set_threshold(*GC_THRESHOLDS)
     patience = Patience(waits_counter(registry))
     app = build_app(settings, registry, patience)
-    running = asyncio.ensure_future(_run(app, settings, patience))
+    running = asyncio.ensure_future(_run(app, settings, registry, patience))
     ending = asyncio.ensure_future(asked_to_end.wait())
     await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
     if asked_to_end.is_set():
@@ -119,8 +121,10 @@ def _show_metrics(settings: Settings, registry: CollectorRegistry) -> None:
         raise BadSettings(f"HOLDFAST_METRICS_LISTEN: cannot listen on {settings.metrics_listen}: {error}") from error
 
 
-async def _run(app: faust.App, settings: Settings, patience: Patience) -> None:
+async def _run(app: faust.App, settings: Settings, registry: CollectorRegistry, patience: Patience) -> None:
     """Start the app once the servers are there and agree with the settings; returns when it has crashed."""
+    await check_servers("persist", settings)
+    _show_metrics(settings, registry)
     await _check_ledger(settings, patience)
     await _check_topic(settings, patience)  # Faust itself gives up at once when no broker answers
     await start(app)

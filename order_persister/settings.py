@@ -75,6 +75,12 @@ class Settings(BaseSettings):
     metrics_listen: OptionalAddress = Field(
         "127.0.0.1:0", description="where /metrics is served, host:port; port 0: any, see the log; empty: nowhere"
     )
+    start_wait_s: float = Field(
+        3,
+        ge=0,
+        le=86_400,
+        description="seconds to wait at the start for a server that is away, before giving up; 0: start without it",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
     log_format: Literal["console", "json"] = Field("console", description="for a person or for a machine")
 

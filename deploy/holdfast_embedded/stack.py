@@ -197,6 +197,7 @@ class Stack:
         fitting = self._makers.broker_settings if "broker" in self._servers else {}
         where = self.addresses
         return {
+            "HOLDFAST_START_WAIT_S": "0",  # servers are started and restarted beside them, in any order
             **fitting,
             **self._environment,
             "HOLDFAST_SHARDS": str(self.shards),

@@ -160,6 +160,9 @@ def check_dsn(dsn: str) -> None:
         addresses, _ = parse(**{**dict.fromkeys(signature(parse).parameters), "dsn": dsn})
     except asyncpg.InterfaceError as error:
         raise ValueError(str(error).partition("\n")[0]) from None
+    except OSError as error:
+        problem = getattr(error, "reason", "") or error.strerror or error
+        raise ValueError(f"names a certificate or key that cannot be used: {problem}") from None
     except ValueError:
         raise ValueError("must be postgresql://user:password@host:port/database, with a number for a port") from None
     if not all(1 <= address[1] <= 65535 for address in addresses if isinstance(address, tuple)):

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import hiredis
-from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
@@ -94,9 +94,20 @@ def check_url(url: str) -> None:
     if parts.scheme != "unix" and not re.fullmatch(r"/?\d*", parts.path):
         raise ValueError("must end in the number of a database, such as /0, or in nothing")
     try:
-        _unconnected(url)
+        connection = _unconnected(url)
+        if isinstance(connection, SSLConnection):
+            connection.ssl_context.get()
     except TypeError as error:  # an argument that redis-py's connection does not take, or that we give it ourselves
         raise ValueError(f"has an option that cannot be set here: {str(error).split(chr(39))[-2]}") from None
+    except RedisError as error:
+        raise ValueError(f"has an option that makes no sense: {error}") from None
+    except OSError as error:
+        raise ValueError(f"names a certificate or key that cannot be used: {_why(error)}") from None
+
+
+def _why(error: OSError) -> str:
+    """What is wrong with a file; for one that is no PEM OpenSSL's own words are the only ones."""
+    return str(getattr(error, "reason", "") or error.strerror or error)
 
 
 def _unconnected(url: str) -> AbstractConnection:

@@ -65,6 +65,7 @@ def environment(brokers: str, dsn: str) -> Mapping[str, str]:
         "HOLDFAST_KAFKA_BROKERS": brokers,
         "HOLDFAST_POSTGRES_DSN": dsn,
         "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3",
+        "HOLDFAST_START_WAIT_S": "0",
         "HOLDFAST_METRICS_LISTEN": "",
         "HOLDFAST_LOG_FORMAT": "json",
     }

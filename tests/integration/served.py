@@ -127,6 +127,7 @@ async def _start(process: str, **changed: str) -> asyncio.subprocess.Process:
         **os.environ,
         "HOLDFAST_POSTGRES_DSN": NOWHERE,
         "HOLDFAST_KAFKA_BROKERS": "127.0.0.1:1",
+        "HOLDFAST_START_WAIT_S": "0",
         "HOLDFAST_SHARDS": str(SHARDS),
         "HOLDFAST_LISTEN": "127.0.0.1:0",
         "HOLDFAST_METRICS_LISTEN": "127.0.0.1:0",

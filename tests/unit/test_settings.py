@@ -1,9 +1,11 @@
 """Settings: the environment once, or one line that says which variable makes no sense."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from inventory_service.__main__ import PROCESSES, main
-from inventory_service.access import check_access
+from inventory_service.access import check_access, kafka_access
 from inventory_service.settings import BadSettings, Settings, list_settings, read_settings
 from order_persister.__main__ import main as persister_main
 
@@ -13,6 +15,8 @@ BAD_DSNS = [
     "postgresql://localhost:0/x",
     "postgresql://[::1/x",
     "postgresql://localhost/x?sslmode=bogus",
+    "postgresql://localhost/x?sslmode=verify-full&sslrootcert=/nowhere/ca.pem",
+    f"postgresql://localhost/x?sslmode=verify-full&sslrootcert={__file__}",
 ]
 
 
@@ -39,6 +43,7 @@ def test_a_surprise_is_no_verdict(monkeypatch: pytest.MonkeyPatch, process: str,
 
     monkeypatch.setitem(PROCESSES, process, ("break", broken))
     monkeypatch.setattr("inventory_service.__main__.configure_logging", lambda *_: None)
+    monkeypatch.setattr("inventory_service.start_check.DOORS", {})  # no server is asked
 
     assert main([process]) == code
 
@@ -66,6 +71,9 @@ def test_settings_are_frozen() -> None:
         ("HOLDFAST_REDIS_URL", "redis://localhost:6379/0?foo=1"),
         ("HOLDFAST_REDIS_URL", "redis://localhost:6379/?db=abc"),
         ("HOLDFAST_REDIS_URL", "redis://localhost:6379/0?protocol=3"),
+        ("HOLDFAST_REDIS_URL", "rediss://localhost/0?ssl_ca_certs=/nowhere/ca.pem"),
+        ("HOLDFAST_REDIS_URL", f"rediss://localhost/0?ssl_ca_certs={__file__}"),
+        ("HOLDFAST_REDIS_URL", "rediss://localhost/0?ssl_cert_reqs=maybe"),
         ("HOLDFAST_REDIS_URL", "unix://"),
         ("HOLDFAST_POSTGRES_DSN", "host=here"),
         *(("HOLDFAST_POSTGRES_DSN", dsn) for dsn in BAD_DSNS),
@@ -88,6 +96,55 @@ def test_a_bad_setting_ends_the_process_with_one_line(
     assert code == 2
     assert told.startswith(f"{variable}: ")
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "environment"),
+    [
+        ("PASSWORD: is needed", {"SECURITY": "SASL_SSL", "USERNAME": "ann"}),
+        ("USERNAME: is needed", {"SECURITY": "SASL_PLAINTEXT", "PASSWORD": "secret"}),
+        ("USERNAME: has no use", {"USERNAME": "ann"}),
+        ("PASSWORD: has no use", {"SECURITY": "SSL", "PASSWORD": "secret"}),
+        ("SASL_MECHANISM: has no use", {"SECURITY": "SSL", "SASL_MECHANISM": "PLAIN"}),
+        ("CA_FILE: has no use", {"CA_FILE": __file__}),
+        ("CA_FILE: must be the path", {"SECURITY": "SSL", "CA_FILE": "/nowhere/ca.pem"}),
+        ("CA_FILE: holds no certificate", {"SECURITY": "SSL", "CA_FILE": __file__}),
+        ("CERT_FILE: cannot be used", {"SECURITY": "SSL", "CERT_FILE": __file__}),
+        ("KEY_FILE: has no use", {"SECURITY": "SSL", "KEY_FILE": __file__}),
+        ("SECURITY: ", {"SECURITY": "TLS"}),
+    ],
+)
+@pytest.mark.parametrize("service", ["inventory", "persister"])
+def test_kafka_settings_that_contradict_each_other_end_a_process(
+    service: str,
+    told: str,
+    environment: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A password that is never shown, or a certificate that is never looked at, is a slip and a danger."""
+    for name, value in environment.items():
+        monkeypatch.setenv(f"HOLDFAST_KAFKA_{name}", value)
+    monkeypatch.setattr("sys.argv", ["order_persister", "persist"])
+
+    code = main(["relay"]) if service == "inventory" else persister_main()
+
+    line = capsys.readouterr().err
+    assert (code, line.count("\n")) == (2, 1)
+    assert line.startswith(f"HOLDFAST_KAFKA_{told}")
+    assert "secret" not in line
+
+
+def test_no_password_is_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may end up in a log."""
+    monkeypatch.setenv("HOLDFAST_KAFKA_SECURITY", "SASL_SSL")
+    monkeypatch.setenv("HOLDFAST_KAFKA_USERNAME", "ann")
+    monkeypatch.setenv("HOLDFAST_KAFKA_PASSWORD", "secret")
+
+    settings = read_settings()
+
+    assert kafka_access(settings).options()["sasl_plain_password"] == "secret"
+    assert "secret" not in repr(settings) + repr(kafka_access(settings))
 
 
 @pytest.mark.parametrize("dsn", BAD_DSNS)

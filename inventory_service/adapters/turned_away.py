@@ -1,0 +1,42 @@
+"""Tell a server that will not have us from one that is away: the first does not mend by waiting."""
+
+import socket
+import ssl
+from enum import Enum
+
+UNKNOWN_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)  # any other trouble with names may pass
+# The other end went away in the middle, which a server that restarts does too.
+CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Part(Enum):
+    """What of our way to a server is wrong; a client may have a setting for each."""
+
+    ADDRESS = "address"
+    TRUST = "certificate"
+    USER = "user and password"
+    MECHANISM = "how the password is shown"
+
+
+class TurnedAway(Exception):
+    """A server, or the way to it, said no for good."""
+
+    def __init__(self, part: Part, why: str) -> None:
+        super().__init__(why)
+        self.part = part
+
+
+def find_fault(error: BaseException) -> TurnedAway | None:
+    """Look through an error and what led to it for a name that is unknown or a certificate that is not believed."""
+    seen: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in seen:
+        seen.append(following)
+        if isinstance(following, ssl.SSLCertVerificationError):
+            return TurnedAway(Part.TRUST, f"its certificate is not believed: {following.verify_message}")
+        if isinstance(following, ssl.SSLError) and not isinstance(following, CUT_OFF):
+            return TurnedAway(Part.TRUST, f"TLS fails: {following.reason or following}")
+        if isinstance(following, socket.gaierror) and following.errno in UNKNOWN_NAME:
+            return TurnedAway(Part.ADDRESS, "nobody knows a host of that name")
+        following = following.__cause__ or following.__context__
+    return None
