@@ -1,4 +1,5 @@
-# The two commands of the README and the few that a contributor needs. Python 3.11 to 3.13 is all that must be installed.
+# The commands of the README and the few that a contributor needs. Python 3.11 to 3.13 is all that must be installed;
+# `test-real` installs the rest itself.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -23,6 +24,10 @@ demo: $(VENV)/ready ## Run a whole flash sale on an embedded stack, then the aud
 .PHONY: test
 test: $(VENV)/ready ## Run every check and every test
 	@$(BIN)/tox run
+
+.PHONY: test-real
+test-real: $(VENV)/ready ## Run the tests on Redis, PostgreSQL and Apache Kafka, which it installs (Debian)
+	@$(BIN)/tox run -e real
 
 .PHONY: lint
 lint: $(VENV)/ready ## Run the checks that start no server

@@ -68,7 +68,7 @@ def _run(console: Console, log: deque[str], scale: Scale) -> list[str]:
             Path(folder) / "data", os.environ, lambda name, line: log.append(f"{name}: {line}"), "127.0.0.1:0"
         )
         try:
-            console.print("starting Valkey, PostgreSQL, a broker and the service's processes", style="dim")
+            console.print("starting the servers and the service's processes", style="dim")
             stack.start()
             stack.wait_ready()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
