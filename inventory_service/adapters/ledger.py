@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from inspect import signature
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import asyncpg
 from asyncpg import connect_utils
-from holdfast.inventory.v1.commit_pb2 import CommitBody
+from holdfast.inventory.v1.commit_pb2 import CommitBody, ReservationChange
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
 from inventory_service.domain.requests import Line, Position, SaleKey
@@ -26,7 +26,7 @@ ANSWER_S = 15.0
 POOL_SIZE = 4
 # Bad data and broken constraints: what we asked is wrong, and asking again mends nothing. All else is an outage.
 _FOR_GOOD = ("22", "23")
-_NOT_MADE = ("3D000", "42P01")  # a ledger that has no database or no tables yet
+_NOT_MADE = ("3D000", "42P01", "42703")  # a ledger that lacks a database, a table or a column of ours
 # InternalClientError: Postgres had said goodbye on a connection that lay idle, and asyncpg used it once more.
 _ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
@@ -48,7 +48,9 @@ select r.*, (select json_agg(json_build_array(sku, quantity) order by sku) from 
               where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
   from reservation r where tenant = $1 and sale_id = $2 and reservation_id = $3"""
 _DEAD_LETTER = """
-select d.*, j.payload as making
+select d.tenant, d.sale_id, d.reservation_id, d.buyer_id, d.lines, d.reason, d.detail, d.shard, d.created_epoch,
+       d.created_seq, d.created_index, d.epoch, d.seq, d.index, d.reservation_state, d.latest_state, d.latest_revision,
+       d.latest_time, d.latest_epoch, d.latest_seq, d.latest_index, j.payload as making
   from dead_letter d join journal j on (j.shard, j.epoch, j.seq) = (d.shard, d.created_epoch, d.created_seq)
  where tenant = $1 and sale_id = $2 and reservation_id = $3
  order by created_epoch desc, created_seq desc, created_index desc limit 1"""
@@ -147,7 +149,7 @@ def what_it_means(error: Exception) -> Exception:
     """`LedgerUnreachable`, or the error itself where waiting mends nothing."""
     sqlstate = str(getattr(error, "sqlstate", None) or "")
     if sqlstate in _NOT_MADE:
-        return LedgerUnreachable("the ledger has no tables yet: run `holdfast migrate`")
+        return LedgerUnreachable("the ledger's tables are missing, or older than this version: run `holdfast migrate`")
     if sqlstate.startswith(_FOR_GOOD):
         return error
     return LedgerUnreachable(f"{type(error).__name__}: {error}")
@@ -191,26 +193,49 @@ def reservation_from_row(row: asyncpg.Record) -> Reservation:
 def reservation_from_dead_letter(letter: asyncpg.Record) -> Reservation:
     """An order refused at its making has no row until it is closed, or ever if its id was taken.
 
-    The commit that made it tells when it was made and was to end; of what became of it only the state is known.
+    The commit that made it tells when it was made and was to end, and the letter how it stands.
     """
     made = CommitBody.FromString(letter["making"]).events[letter["created_index"]].reservation
-    state = ReservationState.Value(f"RESERVATION_STATE_{letter['reservation_state']}")
+    latest = _latest_change(letter, made)
     return Reservation(
         sale=SaleKey(letter["tenant"], letter["sale_id"]),
         reservation_id=letter["reservation_id"],
         buyer_id=letter["buyer_id"],
         lines=_lines([(line["sku"], line["quantity"]) for line in json.loads(letter["lines"])]),
-        state=state,
-        revision=made.revision + (state != made.state),
+        state=latest.state,
+        revision=latest.revision,
         create_time_ms=made.create_time_ms,
-        update_time_ms=made.create_time_ms,
+        update_time_ms=latest.time_ms,
         expire_time_ms=made.expire_time_ms,
         created=_created(letter),
-        position=Position(letter["shard"], letter["epoch"], letter["seq"], letter["index"]),
+        position=latest.position,
         ledger_state=LedgerState.LEDGER_STATE_REFUSED,
         compensation_reason=_reason(letter["reason"]),
         note=letter["detail"],
     )
+
+
+class _Latest(NamedTuple):
+    """How a refused order stands."""
+
+    state: int
+    revision: int
+    time_ms: int
+    position: Position
+
+
+def _latest_change(letter: asyncpg.Record, made: ReservationChange) -> _Latest:
+    """What the letter says of the order's latest change.
+
+    An older persister noted the state alone, whenever the order was moved on: then the rest is as of the refused
+    change, and the revision the least that there can be.
+    """
+    state = ReservationState.Value(f"RESERVATION_STATE_{letter['reservation_state']}")
+    if letter["latest_state"] == letter["reservation_state"]:
+        at = Position(letter["shard"], letter["latest_epoch"], letter["latest_seq"], letter["latest_index"])
+        return _Latest(state, letter["latest_revision"], _ms(letter["latest_time"]), at)
+    refused_at = Position(letter["shard"], letter["epoch"], letter["seq"], letter["index"])
+    return _Latest(state, made.revision + (state != made.state), made.create_time_ms, refused_at)
 
 
 def _created(row: asyncpg.Record) -> Position:

@@ -76,8 +76,8 @@ class Booking:
         orders = self._orders.values()
         refusals = refused_without_trying(orders, await self._refused_before(), await self._blocked())
         rows = final_rows(orders, refusals)
-        await self._write_refused(rows)
         late = await self._try_rows(rows)
+        await self._write_refused(rows)  # only now, for an id belongs to the order that is not refused
         refusals |= late
         rest = final_rows([self._orders[created] for created in late], refusals)
         await self._update(rest.moved)  # back to what they were before the refused step
@@ -183,7 +183,7 @@ class Booking:
     async def _insert_letters(self, letters: Sequence[Letter]) -> None:
         if not letters:
             return
-        rows = [(*letter[:7], _as_json(letter.lines), *letter[8:15]) for letter in letters]
+        rows = [(*letter[:7], _as_json(letter.lines), *letter[8:-1]) for letter in letters]
         await self._db.execute(self._sql.insert_letters, self._shard, *columns(rows))
         owed = [(*letter[:3], not letter.is_open) for letter in letters if letter.needs_compensation]
         if owed:

@@ -13,6 +13,7 @@ class Queries:
 
     lock_row: str
     rows: str
+    migrations_run: str
     shard_counts: str
     index_lookups_only: str
     raise_watermark: str

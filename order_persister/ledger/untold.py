@@ -8,9 +8,10 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody
 from holdfast.inventory.v1.events_pb2 import Compensation
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, Position
 
+from order_persister.ledger.migrator import migrations
 from order_persister.ledger.postgres import Database, Row, Transaction
 from order_persister.ledger.queries import Queries
-from order_persister.patience import Patience
+from order_persister.patience import Passing, Patience
 from order_persister.rule.facts import Fact, JournalCommit, RefusedAt, created_in, facts_from
 from order_persister.rule.fold import Created
 from order_persister.rule.rows import columns
@@ -40,6 +41,10 @@ class Untold:
         """The rows of some shards, those that there are."""
         return await self._patience.wait_out("postgres", partial(self._rows, sorted(shards)))
 
+    async def migrated(self) -> None:
+        """Return once the tables are those of this version, or of a newer one."""
+        await self._patience.wait_out("postgres", self._migrated)
+
     async def shard_counts(self) -> set[int]:
         """The number of shards that the ledger was made for; empty before `holdfast init`."""
         return await self._patience.wait_out("postgres", self._shard_counts)
@@ -63,6 +68,13 @@ class Untold:
     async def _rows(self, shards: Sequence[int]) -> dict[int, ShardRow]:
         async with self._database.transaction() as db:
             return {shard: ShardRow(*row) for shard, *row in await db.fetch(self._sql.rows, shards)}
+
+    async def _migrated(self) -> None:
+        async with self._database.transaction() as db:
+            ran = {row["number"] for row in await db.fetch(self._sql.migrations_run)}
+        missing = [migration.name for migration in migrations() if migration.number not in ran]
+        if missing:
+            raise Passing(f"the ledger's tables lack {', '.join(missing)}: run `holdfast migrate`")
 
     async def _shard_counts(self) -> set[int]:
         async with self._database.transaction() as db:

@@ -104,7 +104,7 @@ class Entry(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A dead letter that this run brought; the fields stand in the order of the statement's columns."""
+    """A dead letter that this run brought; all fields but the last stand in the order of the statement's columns."""
 
     created_epoch: int
     created_seq: int
@@ -121,6 +121,11 @@ class Letter(NamedTuple):
     index: int  # type: ignore[assignment]  # tuples have a method of that name
     is_open: bool
     reservation_state: str
+    latest_revision: int
+    latest_time_ms: int
+    latest_epoch: int
+    latest_seq: int
+    latest_index: int
     needs_compensation: bool
 
 
@@ -132,6 +137,11 @@ class LetterMove(NamedTuple):
     created_index: int
     is_open: bool
     reservation_state: str
+    latest_revision: int
+    latest_time_ms: int
+    latest_epoch: int
+    latest_seq: int
+    latest_index: int
 
 
 def orders_from(commits: Iterable[Taken]) -> dict[Created, Order]:
@@ -205,11 +215,12 @@ def letters_from(orders: Iterable[Order], refusals: Refusals) -> list[Letter]:
         refusal = refusals.get(order.created)
         if refusal is None or refusal.step == BEFORE:
             continue
-        refused, last = order.steps[refusal.step], order.steps[-1].change.state
+        refused, move = order.steps[refusal.step], _move_of(order)
         letters.append(
             Letter(
                 *order.created, *order.key, order.buyer_id, order.lines, REASON_NAMES[refusal.reason], refusal.detail,
-                refused.epoch, refused.seq, refused.index, last in LIVE, STATE_NAMES[last],
+                refused.epoch, refused.seq, refused.index, move.is_open, move.reservation_state, move.latest_revision,
+                move.latest_time_ms, move.latest_epoch, move.latest_seq, move.latest_index,
                 needs_compensation=refused.change.state in LIVE,
             )
         )  # fmt: skip
@@ -218,13 +229,17 @@ def letters_from(orders: Iterable[Order], refusals: Refusals) -> list[Letter]:
 
 def letter_moves_from(orders: Iterable[Order], refusals: Refusals) -> list[LetterMove]:
     """What became of orders that an earlier run refused."""
-    moves = []
-    for order in orders:
-        refusal = refusals.get(order.created)
-        if refusal is not None and refusal.step == BEFORE:
-            last = order.steps[-1].change.state
-            moves.append(LetterMove(*order.created, last in LIVE, STATE_NAMES[last]))
-    return moves
+    refused = ((order, refusals.get(order.created)) for order in orders)
+    return [_move_of(order) for order, refusal in refused if refusal is not None and refusal.step == BEFORE]
+
+
+def _move_of(order: Order) -> LetterMove:
+    """What an order's dead letter says after its latest step; the letter is open while the order holds units."""
+    step = order.steps[-1]
+    return LetterMove(
+        *order.created, step.change.state in LIVE, STATE_NAMES[step.change.state], step.change.revision,
+        step.time_ms, step.epoch, step.seq, step.index,
+    )  # fmt: skip
 
 
 def _order(created: Created, claim: Claim) -> Order:

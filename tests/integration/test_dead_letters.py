@@ -1,38 +1,103 @@
 """What the server tells of an order that the ledger refused at its making, while its dead letter alone knows of it."""
 
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
 from inventory_service.adapters.ledger import Ledger
 from inventory_service.domain.requests import Line, Position, SaleKey
+from inventory_service.domain.verdicts import Reservation
+from order_persister.ledger.apply import Ledger as Applying
 from order_persister.ledger.postgres import Database
 from order_persister.rule.chain import Record
-from tests.commits import HELD, SALE, TENANT, FakeShard
+from tests.commits import CONFIRMED, HELD, RELEASED, SALE, TENANT, FakeShard
 from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected
 
 REFUSED = LedgerState.LEDGER_STATE_REFUSED
+_LATEST = """
+select latest_state, latest_revision, latest_epoch, latest_seq, latest_index from dead_letter
+ where reservation_id = $1"""
 
 
-async def test_a_refused_order_is_told_as_it_was_made(database: str) -> None:
-    """When it was made and ends is in the journal, and no moment of the ledger's own is passed off for it."""
-    shard = FakeShard()
-    shard.open_sale(lamp=10)
-    made = shard.moves(("r-1", HELD), buyer="bob", lamp=2)
-    known = shard.known["r-1"]
+@dataclass
+class Refusing:
+    """A ledger that refuses bob's orders, the Redis that it follows, and a server that asks it."""
+
+    ledger: Applying
+    shard: FakeShard
+    history: Ledger
+    applied: int = 0
+
+    async def apply_new(self) -> None:
+        """Apply what the shard did since the last time, in one run."""
+        run, self.applied = self.shard.run(self.applied), len(self.shard.commits)
+        await self.ledger.apply([Record(0, 0, run)])
+
+    async def told(self, reservation_id: str) -> Reservation:
+        found = await self.history.find_reservation(SaleKey(TENANT, SALE), reservation_id)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+async def refusing(database: str) -> AsyncIterator[Refusing]:
     async with connected(database) as db:
         await open_shards(db, [0])
         await db.execute("insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'bob', 'a test')", TENANT)
-        store = Database(database)
-        await ledger_in(store).apply([Record(0, 0, shard.run(0))])
-        await store.close()
-    history = Ledger(database)
-
-    found = await history.find_reservation(SaleKey(TENANT, SALE), "r-1")
-
+    store, history, shard = Database(database), Ledger(database), FakeShard()
+    shard.open_sale(lamp=10)
+    yield Refusing(ledger_in(store), shard, history)
+    await store.close()
     await history.close()
-    assert found is not None
+
+
+async def test_a_refused_order_is_told_as_it_was_made(refusing: Refusing) -> None:
+    """When it was made and ends is in the journal, and no moment of the ledger's own is passed off for it."""
+    made = refusing.shard.moves(("r-1", HELD), buyer="bob", lamp=2)
+    known = refusing.shard.known["r-1"]
+    await refusing.apply_new()
+
+    found = await refusing.told("r-1")
+
     assert (found.state, found.ledger_state) == (ReservationState.RESERVATION_STATE_HELD, REFUSED)
     assert (found.buyer_id, found.lines, found.revision) == ("bob", (Line("lamp", 2),), 1)
     assert (found.create_time_ms, found.update_time_ms) == (known.create_time_ms, known.create_time_ms)
     assert found.expire_time_ms > found.create_time_ms
     assert found.created == found.position == Position(0, 1, made.seq, 0)
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["in one run", "in runs of their own"])
+async def test_a_refused_order_that_moved_on_is_told_as_it_stands(refusing: Refusing, cut: bool) -> None:
+    """Its revision, its latest change and where that stands are true, however its commits came to the ledger."""
+    made = refusing.shard.moves(("r-1", HELD), ("r-2", HELD), buyer="bob")
+    if cut:
+        await refusing.apply_new()
+    confirmed = refusing.shard.moves(("other", HELD), ("r-1", CONFIRMED), ("r-2", CONFIRMED), buyer="bob")
+    confirmed_ms = refusing.shard.time_ms
+    await refusing.apply_new()
+
+    found = await refusing.told("r-1")
+
+    assert (found.state, found.revision) == (ReservationState.RESERVATION_STATE_CONFIRMED, 2)
+    assert found.create_time_ms < found.update_time_ms == confirmed_ms
+    assert (found.created, found.position) == (Position(0, 1, made.seq, 0), Position(0, 1, confirmed.seq, 1))
+
+
+async def test_an_order_whose_id_was_taken_is_told_by_the_row_of_the_first(refusing: Refusing, database: str) -> None:
+    """Two orders of one id: the one that the ledger took is told, and the letter keeps how the other one ended."""
+    refusing.shard.moves(("r-1", CONFIRMED), buyer="ann")
+    refusing.shard.forget("r-1")
+    refusing.shard.moves(("r-1", HELD), buyer="carl")
+    ended = refusing.shard.moves(("r-1", RELEASED))
+    await refusing.apply_new()
+
+    found = await refusing.told("r-1")
+    async with connected(database) as db:
+        letter = await db.fetchrow(_LATEST, "r-1")
+
+    assert (found.buyer_id, found.state) == ("ann", ReservationState.RESERVATION_STATE_CONFIRMED)
+    assert letter is not None
+    assert tuple(letter) == ("RELEASED", 2, ended.epoch, ended.seq, 0)

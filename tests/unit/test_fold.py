@@ -214,9 +214,7 @@ class PaperLedger:
             self.letters[Created(*letter[:3])] = letter._replace(lines=[])
         for move in letter_moves_from(orders.values(), refusals):
             letter = self.letters[Created(*move[:3])]
-            self.letters[Created(*move[:3])] = letter._replace(
-                is_open=move.is_open, reservation_state=move.reservation_state
-            )
+            self.letters[Created(*move[:3])] = letter._replace(**move._asdict())
 
     def _refusals(self, orders: dict[Created, Order]) -> dict[Created, Refusal]:
         earlier = {

@@ -45,6 +45,7 @@ def test_bad_data_and_broken_constraints_are_a_surprise(error: Exception) -> Non
     assert what_it_means(error) is error
 
 
-def test_missing_tables_say_what_to_do() -> None:
-    """The one outage that a newcomer meets."""
-    assert "holdfast migrate" in str(what_it_means(asyncpg.UndefinedTableError("42P01")))
+@pytest.mark.parametrize("error", [asyncpg.UndefinedTableError("42P01"), asyncpg.UndefinedColumnError("42703")])
+def test_missing_tables_and_columns_say_what_to_do(error: Exception) -> None:
+    """The one outage that a newcomer meets, and whoever starts a new version before its `migrate`."""
+    assert "holdfast migrate" in str(what_it_means(error))
