@@ -17,6 +17,7 @@ from inventory_service.adapters import kafka
 from inventory_service.adapters.batcher import Batcher, Limits
 from inventory_service.adapters.ledger import Ledger
 from inventory_service.adapters.ledger_books import LedgerBooks
+from inventory_service.adapters.ledger_sales import LedgerSales
 from inventory_service.adapters.redis_books import RedisBooks
 from inventory_service.adapters.redis_connections import RedisConnections
 from inventory_service.adapters.redis_memory import RedisMemory
@@ -78,7 +79,7 @@ def build_server(settings: Settings, registry: CollectorRegistry) -> Server:
         Limits(queue=settings.queue_limit),
     )
     ledger = Ledger(settings.postgres_dsn)
-    past = Past(stock, ledger, now_ms=lambda: time.time_ns() // 1_000_000)
+    past = Past(stock, ledger, LedgerSales(ledger), now_ms=lambda: time.time_ns() // 1_000_000)
     gate = Gate(metrics.CallMetrics(registry))
     looker = RedisConnections(settings.redis_url, size=1)
     memory = MemoryWatch(RedisMemory(looker).used_share, settings.memory_share, store.room, numbers.show_memory)

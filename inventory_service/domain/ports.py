@@ -6,6 +6,7 @@ The rule in memory (`shelf.py`) and the scripts stand behind the three of the st
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
+from inventory_service.domain.late import PastSale
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey
 from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Refusal, Reservation, SaleFound
 
@@ -47,6 +48,14 @@ class History(Protocol):
 
     async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> bool:
         """Refuse this buyer's orders from now on; False: it was so already, and the first reason stays."""
+        ...
+
+
+class PastSales(Protocol):
+    """The ledger as the server asks it about sales that have left Redis. `LedgerUnreachable` if it does not answer."""
+
+    async def find_sale(self, sale: SaleKey) -> PastSale | None:
+        """A sale as it is once it has left Redis; None only if the ledger was asked and has none."""
         ...
 
 

@@ -2,12 +2,16 @@
 
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
+from holdfast.inventory.v1.reservation_pb2 import RejectionReason
+from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 
 from inventory_service.adapters.batcher import Limits
-from inventory_service.domain.requests import CreateSale, Line, Release, Reserve, SaleKey
+from inventory_service.domain.late import PastSale
+from inventory_service.domain.requests import CreateSale, Line, Position, Release, Reserve, SaleKey
 from inventory_service.domain.shelf import Shelf
+from inventory_service.domain.states import CONFIRMED, HELD, RELEASED
 from inventory_service.domain.stock import sale_not_found
-from inventory_service.domain.verdicts import Granted, Refusal, Reservation, SaleFound
+from inventory_service.domain.verdicts import Answer, Granted, Item, Refusal, Rejected, Reservation, Sale, SaleFound
 from inventory_service.entrypoints.rpc.gate import LEAST_TIME_S
 from inventory_service.entrypoints.rpc.past import Past
 
@@ -15,13 +19,33 @@ SALE = SaleKey("default", "lamp-sale")
 LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),))
 RESERVE = Reserve(SALE, "r-1", "b-1", (Line("lamp", 1),), None)
 SPEND = Release(SALE, "r-1", "", spend_id=True)
+GONE = sale_not_found(SALE)
+NOW_MS = 1000
+AS_OF = Position(0, 1, 40, 0)
+MADE = Position(0, 1, 2, 0)
+BOUGHT = Reservation(
+    SALE, "bought", "b-1", (Line("lamp", 2),), CONFIRMED, 2, 100, 200, 60_100, MADE, MADE, 2, 0, ""
+)  # its hold had the sale's usual life
+BUY = Reserve(SALE, "bought", "b-1", (Line("lamp", 2),), None)
 
 
 class KnowingLedger:
-    """Knows the sale, and no reservation."""
+    """Knows the sale and whatever reservations it is told; the sale has no end, or ended a while ago."""
+
+    def __init__(self) -> None:
+        self.reservations: dict[str, Reservation] = {}
+        self.end_ms: int | None = None
+        self.hold_ttl_ms = 60_000
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Reservation | None:
-        return None
+        return self.reservations.get(reservation_id)
+
+    async def find_sale(self, sale: SaleKey) -> PastSale | None:
+        items = (Item("lamp", 10, 8, 0, 2), Item("shade", 3, 3, 0, 0))
+        archived = Sale(
+            SALE, "Lamps", 0, self.end_ms, self.hold_ttl_ms, 90_000, 0, SALE_STATE_ARCHIVED, items, "1-1-0", 0, 0
+        )
+        return PastSale(archived, AS_OF)
 
     async def sale_exists(self, sale: SaleKey) -> bool:
         return True
@@ -39,15 +63,31 @@ async def shelf() -> Shelf:
 
 @pytest.fixture
 def past(shelf: Shelf) -> Past:
-    return Past(shelf, KnowingLedger(), lambda: 1000)
+    ledger = KnowingLedger()
+    return Past(shelf, ledger, ledger, lambda: NOW_MS)
+
+
+@pytest.fixture
+def ledger() -> KnowingLedger:
+    """Of a sale that is over and has left Redis, with an order that was bought."""
+    ledger = KnowingLedger()
+    ledger.end_ms = NOW_MS
+    ledger.reservations["bought"] = BOUGHT
+    return ledger
+
+
+@pytest.fixture
+def archive(ledger: KnowingLedger) -> Past:
+    """The past of that sale."""
+    return Past(Shelf(lambda: NOW_MS), ledger, ledger, lambda: NOW_MS)
 
 
 async def test_a_sale_made_while_it_was_asked_for_is_asked_for_again(shelf: Shelf, past: Past) -> None:
     """The ledger hears of a new sale between Redis' "no" and our question; the buyer gets the units."""
     too_early = sale_not_found(SALE)
 
-    reserved = await past.ask_again(SALE, too_early, lambda: shelf.reserve(RESERVE))
-    read = await past.ask_again(SALE, too_early, lambda: shelf.find_sale(SALE))
+    reserved = await past.reserve(RESERVE, too_early)
+    read = await past.find_sale(SALE, too_early)
 
     assert isinstance(reserved, Granted)
     assert isinstance(read, SaleFound)
@@ -65,8 +105,107 @@ async def test_what_redis_refused_for_another_reason_is_not_asked_again(shelf: S
     """Only "unknown" can be wrong about the past."""
     refusal = Refusal(reasons.ERROR_REASON_STORE_UNREACHABLE)
 
-    assert await past.ask_again(SALE, refusal, lambda: shelf.reserve(RESERVE)) == refusal
+    assert await past.reserve(RESERVE, refusal) == refusal
+    assert await past.find_sale(SALE, refusal) == refusal
     assert await past.spend(SPEND, refusal) == refusal
+
+
+def reason_of(answer: Answer) -> str:
+    """Name why there are no units."""
+    if isinstance(answer, Rejected):
+        return RejectionReason.Name(RejectionReason.ValueType(answer.reason)).removeprefix("REJECTION_REASON_")
+    assert isinstance(answer, Refusal), answer
+    return reasons.ErrorReason.Name(reasons.ErrorReason.ValueType(answer.reason)).removeprefix("ERROR_REASON_")
+
+
+SAME = {
+    "as it was": BUY,
+    "the sale's usual life, spelled out": BUY._replace(hold_ttl_ms=60_000),
+}
+OTHERS = {
+    "another buyer": BUY._replace(buyer_id="b-2"),
+    "other lines": BUY._replace(lines=(Line("lamp", 1),)),
+    "another life": BUY._replace(hold_ttl_ms=30_000),
+    "a life that is cut": BUY._replace(hold_ttl_ms=100_000),
+}
+
+
+@pytest.mark.parametrize("request_", SAME.values(), ids=SAME.keys())
+async def test_a_repeat_of_an_order_of_a_sale_that_left_hears_of_it(archive: Past, request_: Reserve) -> None:
+    """Replays come first, however long the sale is over."""
+    assert await archive.reserve(request_, GONE) == Granted(BOUGHT, replayed=True, read_time_ms=NOW_MS)
+
+
+@pytest.mark.parametrize("request_", OTHERS.values(), ids=OTHERS.keys())
+async def test_an_id_of_a_sale_that_left_is_not_taken_for_another_order(archive: Past, request_: Reserve) -> None:
+    """The caller must not believe to have bought what somebody else did."""
+    assert reason_of(await archive.reserve(request_, GONE)) == "RESERVATION_ID_REUSED"
+
+
+@pytest.mark.parametrize("buyer", ["b-1", ""], ids=["released", "spent"])
+async def test_an_ended_order_of_a_sale_that_left_is_told(archive: Past, ledger: KnowingLedger, buyer: str) -> None:
+    """It is a repeat unless the id was spent, which no Reserve made."""
+    lines = BOUGHT.lines if buyer else ()
+    ended = BOUGHT._replace(state=RELEASED, buyer_id=buyer, lines=lines)
+    ledger.reservations["bought"] = ended
+
+    answer = await archive.reserve(BUY, GONE)
+
+    assert isinstance(answer, Rejected)
+    assert (reason_of(answer), answer.ended, answer.replayed) == ("RESERVATION_ENDED", ended, buyer != "")
+
+
+async def test_nothing_new_can_be_had_of_a_sale_that_left(archive: Past) -> None:
+    """In the order of the rule: what is not there, what cannot be asked for, and then that it is over."""
+    fresh = BUY._replace(reservation_id="fresh")
+    asked = [fresh, fresh._replace(lines=(Line("lamp", 1), Line("sofa", 1)))]
+
+    answers = [await archive.reserve(request, GONE) for request in asked]
+
+    assert [reason_of(answer) for answer in answers] == ["SALE_ENDED", "ITEM_NOT_FOUND"]
+    assert answers[0] == Rejected(RejectionReason.REJECTION_REASON_SALE_ENDED, AS_OF, NOW_MS)
+
+
+async def test_a_sale_that_left_may_have_been_without_holds(archive: Past, ledger: KnowingLedger) -> None:
+    """A life cannot be asked of it, by a repeat neither: that was another request."""
+    ledger.hold_ttl_ms = 0
+    ledger.reservations["bought"] = sold = BOUGHT._replace(expire_time_ms=0)
+
+    again = await archive.reserve(BUY, GONE)
+    other = await archive.reserve(BUY._replace(hold_ttl_ms=60_000), GONE)
+    fresh = await archive.reserve(BUY._replace(reservation_id="fresh", hold_ttl_ms=60_000), GONE)
+
+    assert again == Granted(sold, replayed=True, read_time_ms=NOW_MS)
+    assert [reason_of(other), reason_of(fresh)] == ["RESERVATION_ID_REUSED", "SALE_WITHOUT_HOLDS"]
+
+
+async def test_a_sale_that_left_is_read_from_the_ledger(archive: Past) -> None:
+    """As archived, as of what the ledger has applied."""
+    found = await archive.find_sale(SALE, GONE)
+
+    assert isinstance(found, SaleFound)
+    assert (found.sale.state, found.as_of, found.read_time_ms) == (SALE_STATE_ARCHIVED, AS_OF, NOW_MS)
+
+
+async def test_an_id_of_a_sale_that_left_need_not_be_spent(archive: Past) -> None:
+    """Nothing can be had under it, so it is simply not there; and what was bought stays bought."""
+    unknown = await archive.spend(SPEND, GONE)
+    bought = await archive.spend(SPEND._replace(reservation_id="bought"), GONE)
+
+    assert isinstance(unknown, Refusal)
+    assert isinstance(bought, Refusal)
+    assert [reason_of(unknown), reason_of(bought)] == ["RESERVATION_NOT_FOUND", "WRONG_RESERVATION_STATE"]
+
+
+async def test_a_sale_that_cannot_have_left_is_not_believed_gone(archive: Past, ledger: KnowingLedger) -> None:
+    """One that is not over, or in which something is held: no answer is better than a wrong one."""
+    ledger.reservations["bought"] = BOUGHT._replace(state=HELD)
+    held = await archive.reserve(BUY, GONE)
+    ledger.end_ms = NOW_MS + 1
+
+    early = [await archive.reserve(BUY, GONE), await archive.find_sale(SALE, GONE), await archive.spend(SPEND, GONE)]
+
+    assert [held, *early] == [Refusal(reasons.ERROR_REASON_SHARD_NOT_SERVING)] * 4
 
 
 def test_a_call_has_time_for_its_turn() -> None:

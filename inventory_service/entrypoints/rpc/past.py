@@ -5,10 +5,11 @@ from typing import TypeVar
 
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
-from inventory_service.domain.ports import History, Stock
-from inventory_service.domain.requests import Confirm, Release, SaleKey
-from inventory_service.domain.states import reservation_not_found, settle_late
-from inventory_service.domain.verdicts import Found, Granted, Refusal, Reservation
+from inventory_service.domain.late import PastSale, reserve_late
+from inventory_service.domain.ports import History, PastSales, Stock
+from inventory_service.domain.requests import Confirm, Release, Reserve, SaleKey
+from inventory_service.domain.states import HELD, reservation_not_found, settle_late
+from inventory_service.domain.verdicts import Answer, Found, Granted, Refusal, Reservation, SaleFound
 from inventory_service.entrypoints.rpc.unanswered import asked
 
 _SALE_NOT_FOUND = reasons.ERROR_REASON_SALE_NOT_FOUND
@@ -23,13 +24,29 @@ Asked = TypeVar("Asked")
 class Past:
     """Each method takes what the store refused, and answers better where the ledger knows better."""
 
-    def __init__(self, stock: Stock, history: History, now_ms: Callable[[], int]) -> None:
+    def __init__(self, stock: Stock, history: History, sales: PastSales, now_ms: Callable[[], int]) -> None:
         self._stock = stock
         self._history = history
+        self._sales = sales
         self._now_ms = now_ms  # of this server: what is past has no shard whose clock could be asked
 
+    async def reserve(self, request: Reserve, refusal: Refusal) -> Answer:
+        """Judge a Reserve of a sale that has left Redis."""
+        past: Answer | PastSale = await self._left(request.sale, refusal, lambda: self._stock.reserve(request))
+        if not isinstance(past, PastSale):
+            return past
+        known = await asked(self._history.find_reservation(request.sale, request.reservation_id))
+        if known is not None and known.state == HELD:
+            return _UNSETTLED
+        return reserve_late(request, past, known, self._now_ms())
+
+    async def find_sale(self, sale: SaleKey, refusal: Refusal) -> SaleFound | Refusal:
+        """Read a sale that has left Redis."""
+        past = await self._left(sale, refusal, lambda: self._stock.find_sale(sale))
+        return SaleFound(past.sale, past.as_of, self._now_ms()) if isinstance(past, PastSale) else past
+
     async def find_reservation(self, sale: SaleKey, reservation_id: str, refusal: Refusal) -> Found | Refusal:
-        """Read what left Redis."""
+        """Read a reservation that has left Redis."""
         found = await self._find(sale, reservation_id, refusal)
         return found if isinstance(found, Refusal) else Found(found, self._now_ms())
 
@@ -46,23 +63,35 @@ class Past:
         )
 
     async def spend(self, request: Release, refusal: Refusal) -> Granted | Refusal:
-        """End an id of which Redis knows nothing, unless the ledger does: it may have been sold and forgotten."""
+        """End an id of which Redis knows nothing, unless the ledger does: it may have been sold and forgotten.
+
+        An id of a sale that has left Redis needs no end: nothing can be had under it any more, and it is not found.
+        """
         plain = request._replace(spend_id=False)
         judged = await self.settle(plain, refusal)
-        if isinstance(judged, Refusal) and judged.reason == _RESERVATION_NOT_FOUND:
-            return _if_known(await self._stock.release(request))
-        return judged
+        if not (isinstance(judged, Refusal) and judged.reason == _RESERVATION_NOT_FOUND):
+            return judged
+        spent = await self._stock.release(request)
+        if isinstance(spent, Refusal) and await self._past_sale(request.sale, spent):
+            return judged
+        return _if_known(spent)
 
-    async def ask_again(
+    async def _left(
         self, sale: SaleKey, refusal: Refusal, ask: Callable[[], Awaitable[Asked | Refusal]]
-    ) -> Asked | Refusal:
-        """Ask Redis once more about a sale that the ledger knows: it was made after Redis was asked.
+    ) -> Asked | PastSale | Refusal:
+        """The sale, if it has left Redis; one that the ledger knows may be new, so Redis is asked once more first."""
+        if refusal.reason != _SALE_NOT_FOUND or not await asked(self._history.sale_exists(sale)):
+            return refusal
+        again = await ask()
+        if not isinstance(again, Refusal):
+            return again
+        past = await self._past_sale(sale, again)
+        return _if_known(again) if past is None else past
 
-        None leaves Redis yet, so what Redis still does not know then is no answer to give.
-        """
-        if refusal.reason == _SALE_NOT_FOUND and await asked(self._history.sale_exists(sale)):
-            return _if_known(await ask())
-        return refusal
+    async def _past_sale(self, sale: SaleKey, refusal: Refusal) -> PastSale | None:
+        """A sale that Redis does not know, as it stays: read after Redis was asked, when nothing of it could move."""
+        past = await asked(self._sales.find_sale(sale)) if refusal.reason == _SALE_NOT_FOUND else None
+        return past if past is not None and past.is_over(self._now_ms()) else None
 
     async def _find(self, sale: SaleKey, reservation_id: str, refusal: Refusal) -> Reservation | Refusal:
         if refusal.reason not in _UNKNOWN:

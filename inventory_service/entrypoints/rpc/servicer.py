@@ -44,7 +44,7 @@ class Servicer(InventoryServiceServicer):
         command = reserve_from_proto(request, tenant_of(context))
         verdict = await self._stock.reserve(command)
         if isinstance(verdict, Refusal):
-            verdict = await self._past.ask_again(command.sale, verdict, lambda: self._stock.reserve(command))
+            verdict = await self._past.reserve(command, verdict)
             if isinstance(verdict, Refusal):
                 raise ended(verdict, command.sale, command.reservation_id)
         self._count(verdict)
@@ -82,9 +82,9 @@ class Servicer(InventoryServiceServicer):
         return reservation_response(answered(found, sale, reservation_id))
 
     async def GetSale(self, request: calls.GetSaleRequest, context: Context) -> calls.GetSaleResponse:
-        """Read a sale."""
+        """Read a sale, from the ledger if it has left Redis."""
         sale = sale_named(request, tenant_of(context))
         found = await self._stock.find_sale(sale)
         if isinstance(found, Refusal):
-            found = await self._past.ask_again(sale, found, lambda: self._stock.find_sale(sale))
+            found = await self._past.find_sale(sale, found)
         return sale_response(answered(found, sale))
