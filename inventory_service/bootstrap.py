@@ -5,7 +5,7 @@ import gc
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -87,12 +87,12 @@ def build_server(settings: Settings, registry: CollectorRegistry) -> Server:
         Servicer(stock, past, numbers.count_outcome),  # type: ignore[abstract]  # the gate answers what is not built
         AdminServicer(stock, ledger),  # type: ignore[abstract]
         gate,
-        looking(RedisShards(looker), settings.shards, memory),
+        looking(RedisShards(looker), settings.shards, memory, metrics.WaitMetrics(registry).count),
         settings.listeners,
     )
 
 
-def looking(shards: RedisShards, count: int, memory: MemoryWatch) -> Look:
+def looking(shards: RedisShards, count: int, memory: MemoryWatch, waited: Callable[[str], None]) -> Look:
     """What looks at Redis; Disagreement if one that was away was laid out for another number of shards."""
     is_laid_out = False
 
@@ -101,7 +101,8 @@ def looking(shards: RedisShards, count: int, memory: MemoryWatch) -> Look:
         try:  # all of them until one names the number: any may be blank
             found = [(await shards.status(shard)).shards for shard in range(1 if is_laid_out else count)]
             await memory.look()
-        except StoreUnreachable:
+        except StoreUnreachable as error:
+            waited(error.server)
             return Seen(answers=False, is_laid_out=is_laid_out)
         for number in found:
             check_shard_count(count, number, "Redis")
@@ -117,7 +118,7 @@ async def relay_commits(settings: Settings) -> int:
     outbox = RedisOutbox(RedisConnections(settings.redis_url, size=2 * settings.shards))  # each shard's reader waits
     scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
     ledger = Ledger(settings.postgres_dsn)
-    access = kafka_access(settings)
+    access, registry = kafka_access(settings), show_metrics(settings)
     commits, reading = kafka.Commits(access), kafka.Reading(access)
     parts = relay.Parts(
         outbox=outbox,
@@ -127,10 +128,11 @@ async def relay_commits(settings: Settings) -> int:
         ledger=ledger,
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
         take_over=take_over(settings, shards, outbox, ledger, reading),
-        gauges=metrics.RelayMetrics(show_metrics(settings)),
+        gauges=metrics.RelayMetrics(registry),
         log=log,
         monotonic=time.monotonic,
         time=time.time,
+        waited=metrics.WaitMetrics(registry).count,
     )
     options = relay.Options(
         name=uuid.uuid4().hex,
@@ -150,13 +152,14 @@ async def relay_commits(settings: Settings) -> int:
 
 async def compensate(settings: Settings) -> int:
     """Give back what the ledger refused, until told to stop."""
-    scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
+    scripts, registry = RedisScripts(RedisConnections(settings.redis_url), Epochs()), show_metrics(settings)
     parts = compensator.Parts(
         compensations=kafka.Compensations(kafka_access(settings), settings.kafka_session_timeout_s),
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
-        counter=metrics.CompensationMetrics(show_metrics(settings)),
+        counter=metrics.CompensationMetrics(registry),
         log=log,
         shard_count=settings.shards,
+        waited=metrics.WaitMetrics(registry).count,
     )
 
     async def work() -> None:

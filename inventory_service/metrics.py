@@ -123,6 +123,18 @@ def _outcome(reason: int) -> str:
     return RejectionReason.Name(RejectionReason.ValueType(reason)).removeprefix("REJECTION_REASON_").lower()
 
 
+class WaitMetrics:
+    """How often servers that were away were tried in vain."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        meaning = "Attempts that failed because a server was away, and are made again."
+        self._waits = Counter("holdfast_waits", meaning, ["on"], registry=registry)
+
+    def count(self, server: str) -> None:
+        """Count one; `server` is Redis, Kafka or Postgres."""
+        self._waits.labels(server.lower()).inc()
+
+
 class RelayMetrics:
     """How far behind Kafka and the ledger are, by shard."""
 

@@ -4,6 +4,7 @@ One may come twice, late, or for a shard that does not serve: the script acts on
 position, and once; and the ledger repeats it until it holds the commit that carried it out. So none is kept here.
 """
 
+from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -31,11 +32,12 @@ class Parts(NamedTuple):
     counter: CompensationCounter
     log: FilteringBoundLogger
     shard_count: int
+    waited: Callable[[str], None]  # hears the name of a server that was away, for each attempt
 
 
 async def run(parts: Parts) -> None:
     """Runs until cancelled."""
-    await repeat(partial(follow, parts), parts.log)
+    await repeat(partial(follow, parts), parts.log, parts.waited)
 
 
 async def follow(parts: Parts) -> None:

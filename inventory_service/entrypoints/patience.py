@@ -30,10 +30,13 @@ class GrowingDelay:
         await asyncio.sleep(self.take())
 
 
-async def repeat(step: Callable[[], Awaitable[None]], log: FilteringBoundLogger) -> None:
+async def repeat(
+    step: Callable[[], Awaitable[None]], log: FilteringBoundLogger, waited: Callable[[str], None]
+) -> None:
     """Take the same step for ever; when a server is away, say so once, wait, and say when it is back.
 
-    Ends only by cancellation, or by an exception that waiting does not mend.
+    `waited` hears the server's name before each wait. Ends only by cancellation, or by an exception that waiting does
+    not mend.
     """
     delay, away = GrowingDelay(), ""
     while True:
@@ -43,6 +46,7 @@ async def repeat(step: Callable[[], Awaitable[None]], log: FilteringBoundLogger)
             if away != error.server:
                 away = error.server
                 log.warning("waiting", server=away, why=str(error))
+            waited(error.server)
             await delay.wait()
         else:
             if away:

@@ -67,6 +67,7 @@ class House:
         self.dsn = dsn
         self.brokers = brokers
         self.gauges = Gauges()
+        self.waited: list[str] = []  # the servers that were away, one name an attempt
         self.connections = RedisConnections(redis_url)
         self.shards = RedisShards(self.connections)
         self.outbox = RedisOutbox(RedisConnections(redis_url))
@@ -135,6 +136,7 @@ class House:
             structlog.get_logger(),
             time.monotonic,
             time.time,
+            self.waited.append,
         )
         chosen = {"window_bytes": 100_000, "patience_s": 0.5, "claim_patience_s": 0.3, **options}
         named = relay.Options(name or f"relay-{next(self._names)}", SHARDS, **chosen)

@@ -83,7 +83,7 @@ async def desk(valkey: str, database: str, broker: str) -> AsyncIterator[Desk]:
     await producer.start()
     counted = Counted()
     heard = kafka.Compensations(KafkaAccess(broker), session_timeout_s=2)
-    parts = compensator.Parts(heard, stock, counted, structlog.get_logger(), SHARDS)
+    parts = compensator.Parts(heard, stock, counted, structlog.get_logger(), SHARDS, house.waited.append)
     async with running(lambda: compensator.run(parts)):
         yield Desk(house, stock, producer, counted)
     await producer.stop()

@@ -265,6 +265,7 @@ async def test_an_outage_of_every_server_is_waited_out(
             await house.commit(count=3)
             await eventually(house.is_drained)
     assert (await house.status()).epoch >= 2
+    assert "Redis" in house.waited
     await house.close()
 
 

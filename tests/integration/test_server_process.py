@@ -81,8 +81,14 @@ async def test_readiness_follows_the_store_and_liveness_does_not(start_valkey: S
 
         await eventually(turned_away)
         assert await health(caller, "liveness") == SERVING
+        assert 'holdfast_waits_total{on="redis"}' in await page_of(server)
         valkey.start()
         await eventually(lambda: is_serving(caller))
+
+
+async def page_of(server: ServerProcess) -> str:
+    """Its metrics."""
+    return await asyncio.to_thread(lambda: urllib.request.urlopen(server.metrics_url, timeout=5).read().decode())
 
 
 async def is_serving(caller: Caller) -> bool:
@@ -105,7 +111,7 @@ async def test_the_metrics_page_counts_calls_batches_and_outcomes(server: Server
         await caller.reserve("r-1")
         await caller.reserve("r-2")
 
-    page = await asyncio.to_thread(lambda: urllib.request.urlopen(server.metrics_url, timeout=5).read().decode())
+    page = await page_of(server)
 
     service = 'service="holdfast.inventory.v1.InventoryService"'
     assert f'holdfast_rpc_calls_total{{code="OK",method="Reserve",{service}}} 2.0' in page

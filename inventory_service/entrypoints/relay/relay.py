@@ -44,6 +44,7 @@ class Parts(NamedTuple):
     log: FilteringBoundLogger
     monotonic: Callable[[], float]  # seconds, for waiting
     time: Callable[[], float]  # seconds since 1970, for ages
+    waited: Callable[[str], None]  # hears the name of a server that was away, for each attempt
 
 
 class Options(NamedTuple):
@@ -63,10 +64,10 @@ async def run(parts: Parts, options: Options) -> None:
     relays = [ShardRelay(shard, parts, options) for shard in range(options.shard_count)]
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(repeat(partial(listen, parts.progress, relays), parts.log))
+            group.create_task(repeat(partial(listen, parts.progress, relays), parts.log, parts.waited))
             for relay in relays:
                 for step in relay.steps():
-                    group.create_task(repeat(step, relay.log))
+                    group.create_task(repeat(step, relay.log, parts.waited))
     except* Disagreement as disagreements:
         raise disagreements.exceptions[0] from None
     finally:
