@@ -30,9 +30,7 @@ class GrowingDelay:
         await asyncio.sleep(self.take())
 
 
-async def repeat(
-    step: Callable[[], Awaitable[None]], log: FilteringBoundLogger, waited: Callable[[str], None]
-) -> None:
+async def repeat(step: Callable[[], Awaitable[None]], log: FilteringBoundLogger, waited: Callable[[str], None]) -> None:
     """Take the same step for ever; when a server is away, say so once, wait, and say when it is back.
 
     `waited` hears the server's name before each wait. Ends only by cancellation, or by an exception that waiting does
