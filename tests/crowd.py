@@ -38,13 +38,15 @@ class Promise:
 class Crowd:
     """Buyers of one sale, the same again for the same seed; the ledger refuses `blocked` of them."""
 
-    def __init__(self, client: Client, sale_id: str, *, blocked: int = BLOCKED, seed: int = 1) -> None:
+    def __init__(
+        self, client: Client, sale_id: str, *, buyers: int = BUYERS, blocked: int = BLOCKED, seed: int = 1
+    ) -> None:
         self.sale_id = sale_id
         self.promises: dict[str, Promise] = {}
         self.reserve_times_s: list[float] = []  # how long each Reserve took, repeats included
         self._client = client
         self._blocked = [f"blocked-{number}" for number in range(blocked)]
-        self._free = [f"buyer-{number}" for number in range(BUYERS - blocked)]
+        self._free = [f"buyer-{number}" for number in range(buyers - blocked)]
         self._seed = seed
         self._closing = asyncio.Event()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from holdfast_embedded.console import Say
+from holdfast_embedded.program import Plans
 from holdfast_embedded.stack import Stack
 
 from tests.servers import MAKERS
@@ -28,9 +29,9 @@ class Ended(NamedTuple):
 
 
 @contextmanager
-def running_stack(folder: Path, say: Say = print, **settings: str) -> Iterator[Stack]:
+def running_stack(folder: Path, say: Say = print, plans: Plans | None = None, /, **settings: str) -> Iterator[Stack]:
     """A stack that serves; by default, what its processes say is shown with a test that fails."""
-    with Stack(folder / "data", {**ENVIRONMENT, **settings}, say, "127.0.0.1:0", makers=MAKERS) as stack:
+    with Stack(folder / "data", {**ENVIRONMENT, **settings}, say, "127.0.0.1:0", plans, MAKERS) as stack:
         stack.wait_ready()
         yield stack
 

@@ -14,6 +14,7 @@ from faust.types import TP, EventT
 from prometheus_client import CollectorRegistry
 
 from order_persister.kafka.access import kafka_access
+from order_persister.kafka.membership import keep_joining
 from order_persister.kafka.partitions import Partitions
 from order_persister.kafka.producer import Sender
 from order_persister.kafka.reread import Rereader
@@ -106,6 +107,7 @@ async def start(app: faust.App) -> None:
         await app.start()
 
 
+        app.add_future(keep_joining(app))
 @asynccontextmanager
 async def crash_on_surprise() -> AsyncIterator[None]:
     """End the process at once when something happens that nobody thought of: nothing of it gets acknowledged."""

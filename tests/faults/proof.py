@@ -40,17 +40,27 @@ class Item(NamedTuple):
 
 async def find_faults(world: World, sale_id: str, promises: Mapping[str, Promise]) -> list[str]:
     """Every broken promise in a sentence, once the dust has settled; none if nothing is oversold, lost or doubled."""
+    faults = await find_faults_of(world, sale_id, promises)
+    return [*faults, *await faults_of_audit(world)]
+
+
+async def find_faults_of(world: World, sale_id: str, promises: Mapping[str, Promise]) -> list[str]:
+    """The same, of one sale among several, without the product's own audit."""
     await eventually(lambda: is_settled(world, sale_id), DRAIN_S)
     async with connected(world.stack.addresses.postgres_dsn) as db:
         rows = await booked_orders(db, sale_id)
-        faults = [
+        return [
             *(fault for promise in promises.values() for fault in broken(promise, rows)),
             *(f"{name} is on the books and nobody was told of it" for name in rows.keys() - promises.keys()),
             *oversold(await db.fetch(ENTRIES, sale_id)),
             *await disagreements(db),
         ]
+
+
+async def faults_of_audit(world: World) -> list[str]:
+    """What the product's own audit finds, of all sales."""
     audit = await world.run("audit")
-    return faults if audit.code == 0 else [*faults, audit.said + audit.complained]
+    return [] if audit.code == 0 else [audit.said + audit.complained]
 
 
 async def lost_orders(world: World, sale_id: str, promises: Mapping[str, Promise]) -> list[str]:

@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -67,6 +68,14 @@ class World:
         self.stack.kill(name)
         await eventually(lambda: self.stack.restarts(name) > restarts, SERVES_S)
 
+    async def crash(self, *names: str) -> None:
+        """End processes with SIGKILL, all before any is back, and start them again."""
+        for name in names:
+            await self.take_down(name)
+        for name in names:
+            if not self.stack.process(name).is_running:  # the broker brings its clients back
+                await self.bring_up(name)
+
     async def take_down(self, name: str) -> None:
         """End a process with SIGKILL and keep it down."""
         await asyncio.to_thread(self.stack.take_down, name, "kill")
@@ -74,6 +83,22 @@ class World:
     async def bring_up(self, name: str) -> None:
         """Start what was taken down."""
         await asyncio.to_thread(self.stack.bring_up, name)
+
+    async def restart(self, name: str) -> None:
+        """End a process in its own orderly way, and start it again."""
+        await asyncio.to_thread(self.stack.take_down, name, "stop")
+        await self.bring_up(name)
+
+    @contextmanager
+    def halted(self, *names: str) -> Iterator[None]:
+        """Keep processes from doing anything (SIGSTOP), as a machine that freezes does, and let them go on."""
+        for name in names:
+            self.stack.process(name).signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for name in names:
+                self.stack.process(name).signal(signal.SIGCONT)
 
     async def serves(self) -> None:
         """Return when every shard serves."""

@@ -1,0 +1,129 @@
+"""Two of every process at once, under load: whatever happens to one of them, each commit is applied once."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from holdfast.client import Client
+from holdfast_embedded.ports import free_port
+from holdfast_embedded.program import Plans
+from holdfast_embedded.readiness import is_listening
+from holdfast_embedded.stack import Stack
+
+from tests.crowd import PATIENCE, Crowd
+from tests.faults.once import booked_otherwise
+from tests.faults.proof import faults_of_audit, find_faults_of
+from tests.faults.world import SERVES_S, SHARDS, World, shard_of
+from tests.servers import connected
+from tests.stacks import running_stack
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
+PLENTY = 100_000
+BUYERS, BLOCKED = 4, 1  # of each sale
+FIRST = ("serve", "relay", "persist", "compensate")
+SECOND = tuple(f"{name}-2" for name in FIRST)
+EVERYBODY = tuple(name for pair in zip(FIRST, SECOND, strict=True) for name in pair)
+GOES_ON_S = 30.0
+
+
+class Street(World):
+    """A stack of two of everything, with a sale in each shard and a crowd at each."""
+
+    crowds: list[Crowd]
+
+    @asynccontextmanager
+    async def shopping(self) -> AsyncIterator[None]:
+        """Let the crowds in, and close the doors at the end."""
+        sales = {shard_of(sale_id): sale_id for sale_id in [await self.open_sale(PLENTY) for _ in range(4 * SHARDS)]}
+        assert len(sales) == SHARDS, "the names of the sales leave a shard without any"
+        self.crowds = [Crowd(self.client, sale, buyers=BUYERS, blocked=BLOCKED) for sale in sales.values()]
+        async with AsyncExitStack() as streets:
+            for crowd in self.crowds:
+                await streets.enter_async_context(crowd.shopping())
+            await self.goes_on()
+            yield
+            for crowd in self.crowds:
+                crowd.close_doors()
+
+    async def goes_on(self) -> None:
+        """Return when every crowd was told more, and the ledger holds more of every shard than was made until now."""
+        told = {crowd: len(crowd.promises) + 5 for crowd in self.crowds}
+        heads = [await self.meta(shard) for shard in range(SHARDS)]
+
+        async def does() -> bool:
+            """Orders are acknowledged, and reach the ledger, in every shard."""
+            for shard, head in enumerate(heads):
+                mark, made = await self.watermark(shard), (int(head["epoch"]), int(head["seq"]))
+                assert (mark.epoch, mark.seq) > made, f"the ledger of shard {shard} stands at {mark}, below {made}"
+            for crowd, promises in told.items():
+                assert crowd.was_told(promises), f"{crowd.sale_id}: {len(crowd.promises)} claims, {promises} wanted"
+            return True
+
+        await eventually(does, GOES_ON_S)
+
+    async def faults(self) -> list[str]:
+        """Every broken promise of every sale; none if each commit was applied once."""
+        found = [fault for crowd in self.crowds for fault in await find_faults_of(self, crowd.sale_id, crowd.promises)]
+        async with connected(self.stack.addresses.postgres_dsn) as db:
+            found += await booked_otherwise(db)
+        return [*found, *await faults_of_audit(self)]
+
+
+@pytest.fixture(scope="module")
+def second_server() -> str:
+    """Where the second server listens."""
+    return f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="module")
+def doubled(second_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Two of each process; they end as they do alone, the callers' first."""
+    once = Plans().services
+    pairs = [(plan, plan.copy(2, HOLDFAST_LISTEN=second_server)) for plan in once]
+    plans = replace(Plans(), services=tuple(plan for pair in pairs for plan in pair))
+    with running_stack(tmp_path_factory.mktemp("stack"), print, plans, HOLDFAST_SHARDS=str(SHARDS)) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def street(doubled: Stack, second_server: str) -> AsyncIterator[Street]:
+    """The doubled stack, and a client of both servers."""
+    await eventually(lambda: is_listening(second_server), SERVES_S)
+    async with Client(f"{doubled.addresses.listen},{second_server}", channels=8, retry=PATIENCE) as client:
+        yield Street(doubled, client)
+
+
+async def test_each_of_two_is_killed_in_turn(street: Street) -> None:
+    """Promises 1, 2 and 3: the other takes its calls, its shards and its partitions over."""
+    async with street.shopping():
+        for name in EVERYBODY:
+            await street.kill(name)
+            await street.goes_on()
+
+    assert await street.faults() == []
+
+
+@pytest.mark.parametrize("half", [FIRST, SECOND], ids=["the first of each", "the second of each"])
+async def test_one_of_each_two_stops_and_goes_on_where_it_was(street: Street, half: tuple[str, ...]) -> None:
+    """Promises 1, 2 and 3: what was a lease, a partition or a call of theirs is another's by now, and they do not know.
+
+    Each is stopped for as long as it takes the others to do all of the work.
+    """
+    async with street.shopping():
+        with street.halted(*half):
+            await street.goes_on()
+        await street.goes_on()
+
+    assert await street.faults() == []
+
+
+async def test_each_of_two_is_restarted_in_turn(street: Street) -> None:
+    """Promises 2 and 5: a new release is rolled out in mid-sale."""
+    async with street.shopping():
+        for name in EVERYBODY:
+            await street.restart(name)
+        await street.goes_on()
+
+    assert await street.faults() == []
