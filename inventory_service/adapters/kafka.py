@@ -7,11 +7,14 @@ script gives back once.
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 
+import aiokafka.client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExistsError, for_code
+from aiokafka.protocol.metadata import MetadataRequest
 from google.protobuf.message import DecodeError
 from holdfast.inventory.v1 import events_pb2
 
@@ -29,6 +32,7 @@ COMPENSATOR_GROUP = "holdfast-compensator"
 
 REQUEST_MS = 10_000
 PUBLISH_S = 15.0
+LOOK_AROUND_MS = 5_000  # only by looking a group's member sees that a topic is back; aiokafka's own is five minutes
 LARGEST_RECORD = 8 * 1024 * 1024  # a run is 256 KiB, but a single commit is never cut
 
 
@@ -134,6 +138,7 @@ class Compensations:
             auto_offset_reset="earliest",
             session_timeout_ms=int(self._session_timeout_s * 1000),
             heartbeat_interval_ms=int(self._session_timeout_s * 1000 / 3),
+            metadata_max_age_ms=LOOK_AROUND_MS,
             request_timeout_ms=REQUEST_MS,
         )
         await _start(consumer)
@@ -267,7 +272,17 @@ async def _acknowledge(consumer: AIOKafkaConsumer, record: ConsumerRecord) -> No
         await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
 
 
+def _make_no_topics() -> None:
+    """Let every client of this process only ask for topics.
+
+    aiokafka asks by name, lets Kafka make what is missing, and has no setting for it: a topic that was deleted would be
+    back at once with Kafka's own number of partitions, before anybody could make it as it must be.
+    """
+    aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
+
+
 async def _start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    _make_no_topics()
     try:
         with _reaching_broker():
             await asyncio.wait_for(client.start(), 2 * REQUEST_MS / 1000)

@@ -14,7 +14,7 @@ from faust.types import TP, EventT
 from prometheus_client import CollectorRegistry
 
 from order_persister.kafka.access import kafka_access
-from order_persister.kafka.membership import keep_joining
+from order_persister.kafka.metadata import make_no_topics
 from order_persister.kafka.partitions import Partitions
 from order_persister.kafka.producer import Sender
 from order_persister.kafka.reread import Rereader
@@ -41,12 +41,14 @@ TELL_EVERY_S = 1.0
 REREAD_EVERY_S = 2.0
 WIPED_EVERY_S = 2.0
 KAFKA_ANSWER_S = 40.0
+LOOK_AROUND_MS = 5_000  # only by looking a group's member sees that a topic is back; aiokafka's own is five minutes
 
 log = structlog.get_logger()
 
 
 def build_app(settings: Settings, registry: CollectorRegistry, patience: Patience) -> faust.App:
     """The app, wired; nothing connects before it starts."""
+    make_no_topics()
     access = kafka_access(settings)
     app = faust.App(GROUP, **access.for_faust(), **_faust_settings(settings))
     database, queries = Database(settings.postgres_dsn), load_queries()
@@ -107,7 +109,6 @@ async def start(app: faust.App) -> None:
         await app.start()
 
 
-        app.add_future(keep_joining(app))
 @asynccontextmanager
 async def crash_on_surprise() -> AsyncIterator[None]:
     """End the process at once when something happens that nobody thought of: nothing of it gets acknowledged."""
@@ -129,6 +130,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "stream_wait_empty": True,
         "stream_buffer_maxsize": RECORDS_READY,
         "consumer_auto_offset_reset": "earliest",
+        "consumer_metadata_max_age_ms": LOOK_AROUND_MS,
         "broker_commit_interval": 0.5,
         "broker_session_timeout": settings.kafka_session_timeout_s,
         "broker_heartbeat_interval": settings.kafka_session_timeout_s / 3,

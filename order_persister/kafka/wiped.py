@@ -24,9 +24,11 @@ async def begin_anew_where_wiped(app: faust.App, assigned: Collection[TP]) -> No
     """
     if not assigned:
         return
+    reached = {tp: _reached(app, tp) for tp in assigned}  # before the ends are asked for, which may rise meanwhile
     try:
         ends = await app.consumer.highwaters(*assigned)
-        wiped = {tp: 0 for tp in assigned if _was_wiped(app, tp, ends.get(tp))}
+        # Only a wipe lets an end fall below what was read or acknowledged.
+        wiped = {tp: 0 for tp in assigned if reached[tp] > ends.get(tp, reached[tp])}
         if wiped and await app.consumer._commit(wiped):  # type: ignore[attr-defined]
             log.warning("topic_wiped", shards=sorted(tp.partition for tp in wiped))
             _begin_anew(app)
@@ -34,10 +36,10 @@ async def begin_anew_where_wiped(app: faust.App, assigned: Collection[TP]) -> No
         log.warning("waiting", on="kafka", why=f"{type(error).__name__}: {error}")
 
 
-def _was_wiped(app: faust.App, tp: TP, end: int | None) -> bool:
-    """Whether something was read or acknowledged beyond the end, which only a wipe makes possible."""
+def _reached(app: faust.App, tp: TP) -> int:
+    """The offset up to which something was read or acknowledged."""
     read, acknowledged = app.consumer._read_offset[tp], app.consumer._committed_offset[tp]  # type: ignore[attr-defined]
-    return end is not None and max(read or 0, acknowledged or 0) > end
+    return max(read or 0, acknowledged or 0)
 
 
 def _begin_anew(app: faust.App) -> None:

@@ -1,0 +1,68 @@
+"""A whole stack on a cluster of three Apache Kafkas, of which one at a time may be lost."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from holdfast.client import Client
+from holdfast_embedded.stack import Stack
+
+from tests.crowd import PATIENCE
+from tests.faults.world import SHARDS, World
+from tests.real.kafka_cluster import NODES, KafkaCluster
+from tests.stacks import running_stack
+
+TOPICS_S = 60.0
+# Kafka looks for what is past its time every five minutes, and for the first time after half a minute.
+SOON = {"log.retention.check.interval.ms": "500", "log.initial.task.delay.ms": "500"}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Three brokers, otherwise as Kafka's own defaults have them, with our topics on all three."""
+    cluster = KafkaCluster(tmp_path_factory.mktemp("kafka"), settings=SOON)
+    try:
+        cluster.start()
+        make_topics(cluster)
+        yield cluster
+    finally:
+        cluster.kill()
+
+
+@pytest.fixture(scope="module")
+def stack(cluster: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Every process of ours on that cluster, for the tests of a file, which leave it whole."""
+    with running_stack(
+        tmp_path_factory.mktemp("stack"),
+        HOLDFAST_SHARDS=str(SHARDS),
+        HOLDFAST_KAFKA_BROKERS=cluster.address,
+        HOLDFAST_KAFKA_SESSION_TIMEOUT_S="3",
+    ) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def world(stack: Stack) -> AsyncIterator[World]:
+    """The stack, and a client of this test that waits out a crash."""
+    async with Client(stack.addresses.listen, channels=4, retry=PATIENCE) as client:
+        yield World(stack, client)
+
+
+def make_topics(cluster: KafkaCluster) -> None:
+    """Run `holdfast topics` as an operator of three brokers would."""
+    command = [sys.executable, "-m", "inventory_service", "topics", "--replication", str(NODES)]
+    surroundings = {
+        **os.environ,
+        "HOLDFAST_SHARDS": str(SHARDS),
+        "HOLDFAST_KAFKA_BROKERS": cluster.address,
+    }
+    ended = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=TOPICS_S, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+async def have_topics_made(cluster: KafkaCluster) -> None:
+    """The same, from a test."""
+    await asyncio.to_thread(make_topics, cluster)
