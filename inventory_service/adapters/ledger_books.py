@@ -15,6 +15,7 @@ from inventory_service.domain.shards import Commit, Mark
 COMMITS_AT_ONCE = 500
 
 _SALES = "select tenant, sale_id from sale where shard = $1 order by tenant, sale_id"
+_IS_OVER = "select end_time <= now() from sale where tenant = $1 and sale_id = $2"
 _ITEMS = """
 with entries as (
   select sku, account, sum(quantity)::bigint as balance from (
@@ -82,6 +83,10 @@ class Picture:
 
     async def sales(self) -> Sequence[SaleKey]:
         return [SaleKey(*row) for row in await self._db.fetch(_SALES, self._shard)]
+
+    async def is_over(self, sale: SaleKey) -> bool:
+        """Whether it ended by the ledger's clock, so that it may have left Redis."""
+        return bool(await self._db.fetchval(_IS_OVER, *sale))
 
     async def items(self, sale: SaleKey) -> Sequence[ItemInLedger]:
         rows = await self._db.fetch(_ITEMS, *sale)

@@ -100,6 +100,14 @@ def item_differences(
             yield Difference(where, f"held + sold {ours.held} + {ours.sold} in Redis, with refused {in_ledger}")
 
 
+def leftover_differences(sale: SaleKey, ledger: Sequence[ItemInLedger]) -> Iterable[Difference]:
+    """A sale that has left Redis is over and done with: nothing of it is held, or waits to be given back."""
+    for item in ledger:
+        if item.held or item.refused:
+            open_units = f"the ledger's held is {item.held}, its refused {item.refused}"
+            yield Difference(f"sale {sale} item {item.sku}", f"has left Redis, and {open_units}")
+
+
 def sum_differences(sale: SaleKey, ledger: Sequence[ItemInLedger]) -> Iterable[Difference]:
     """The ledger's own books: balances are what entries, reservation lines and dead letters add up to."""
     for item in ledger:

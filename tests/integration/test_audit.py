@@ -1,7 +1,9 @@
 """The audit finds every way in which the books can differ, and says so when it could not look."""
 
 import json
+import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND
@@ -12,14 +14,15 @@ from inventory_service.adapters.redis_books import RedisBooks
 from inventory_service.adapters.redis_keys import sale_keys
 from inventory_service.adapters.redis_stock import RedisStock
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey, shard_of
-from inventory_service.domain.shards import Commit, Mark
-from inventory_service.domain.verdicts import Granted, Refusal
+from inventory_service.domain.shards import Commit, Mark, Report
+from inventory_service.domain.verdicts import Forgotten, Granted, Refusal, SaleFound
 from inventory_service.entrypoints.commands import audit
 from order_persister.ledger.postgres import Database
 from order_persister.rule.chain import Record
 from tests.integration.house import SHARDS, House
 from tests.ledgers import ledger_in
 from tests.servers import connected
+from tests.waiting import eventually
 
 SALE = SaleKey("default", "lamp-sale")
 SHARD = shard_of(SALE, SHARDS)
@@ -57,6 +60,29 @@ class Office:
         await ledger_in(database).apply(records)
         await database.close()
 
+    async def let_a_sale_leave(self) -> SaleKey:
+        """Make a sale of the same shard that is over soon, sell in it, and let Redis forget it."""
+        names = (SaleKey("default", f"brief-{number}") for number in range(100))
+        sale = next(name for name in names if shard_of(name, SHARDS) == SHARD)
+        end_ms = round(time.time() * 1000) + 500
+        made = await self.stock.create_sale(CreateSale(sale, "", None, end_ms, 0, 0, 0, (Line("lamp", 5),)))
+        assert isinstance(made, SaleFound), made
+        bought = await self.stock.reserve(Reserve(sale, "r-1", "ann", (Line("lamp", 2),), None))
+        assert isinstance(bought, Granted), bought
+        await self.book()
+        row = await self.house.ledger.row(SHARD)
+        assert row is not None
+        at = (row.epoch, row.seq, row.hash, row.epoch, row.seq)
+        await self.house.shards.trim(Report(SHARD, *at, resend=False, frozen_reason=""))
+
+        async def has_left() -> bool:
+            step = await self.stock.forget(sale, 0)
+            assert isinstance(step, Forgotten), step
+            return step.sale_left
+
+        await eventually(has_left)
+        return sale
+
     async def audit(self, deadline_s: float = 10, only: SaleKey | None = None, shard_count: int = SHARDS) -> int:
         self.told.clear()
         parts = audit.Parts(
@@ -72,6 +98,12 @@ class Office:
     @property
     def result(self) -> dict[str, object]:
         return json.loads(self.told[0])  # type: ignore[no-any-return]
+
+    @property
+    def differences(self) -> list[str]:
+        """What differs, a line each."""
+        found: Any = self.result["differences"]
+        return [f"{difference['where']}: {difference['what']}" for difference in found]
 
     async def sql(self, statement: str) -> None:
         async with connected(self.house.dsn) as db:
@@ -112,6 +144,30 @@ async def test_refused_orders_that_are_open_agree_too(office: Office) -> None:
     await office.book()
 
     assert await office.audit() == 0
+
+
+async def test_a_sale_that_has_left_redis_agrees(office: Office) -> None:
+    """It is in the ledger alone, as it should be once it is over."""
+    await office.let_a_sale_leave()
+
+    assert await office.audit() == 0
+
+    assert office.result["sales"] == 2
+
+
+async def test_a_sale_that_left_before_its_time_is_found(office: Office) -> None:
+    """What is not over cannot have left, and what has left holds nothing."""
+    sale = await office.let_a_sale_leave()
+    await office.sql(f"update sale set end_time = now() + interval '1 hour' where sale_id = '{sale.sale_id}'")
+    lost = await office.audit()
+    said = office.differences
+    await office.sql(f"update sale set end_time = now() where sale_id = '{sale.sale_id}'")
+    await office.sql(f"update item set held = 1, available = available - 1 where sale_id = '{sale.sale_id}'")
+    held = await office.audit()
+
+    assert (lost, held) == (1, 1)
+    assert f"sale {sale} item lamp: is only in the ledger" in said
+    assert f"sale {sale} item lamp: has left Redis, and the ledger's held is 1, its refused 0" in office.differences
 
 
 async def test_a_sale_of_many_reservations_is_read_in_parts(office: Office) -> None:

@@ -13,6 +13,7 @@ from inventory_service.domain.agreement import (
     ReservationBooked,
     hold_differences,
     item_differences,
+    leftover_differences,
     reservation_differences,
     sum_differences,
 )
@@ -132,7 +133,10 @@ async def _compare_sale(parts: Parts, shard: int, sale: SaleKey, picture: Ledger
             raise _Moved
         if cursor == 0:
             items = await picture.items(sale)
-            found.differences += item_differences(sale, part.items, items)
+            if not part.items and await picture.is_over(sale):
+                found.differences += leftover_differences(sale, items)
+            else:
+                found.differences += item_differences(sale, part.items, items)
             found.differences += sum_differences(sale, items)
         fresh = [kept for kept in part.reservations if kept.reservation_id not in seen]
         seen.update(kept.reservation_id for kept in fresh)
