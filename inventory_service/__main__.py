@@ -19,7 +19,7 @@ from inventory_service.start_check import check_servers
 
 SURPRISE, BAD_SETTINGS = 1, 2
 SURPRISED_JUDGE = 3  # of what answers with 1 that the servers are not as they must be
-JUDGES = ("audit", "init", "topics")
+JUDGES = ("audit", "doctor", "init", "topics")
 Start = Callable[[Settings, argparse.Namespace], Coroutine[Any, Any, int]]
 
 PROCESSES: dict[str, tuple[str, Start]] = {
@@ -33,6 +33,10 @@ PROCESSES: dict[str, tuple[str, Start]] = {
     "topics": (
         "make Kafka's topics, or check them",
         lambda settings, said: bootstrap.make_topics(settings, said.replication),
+    ),
+    "doctor": (
+        "ask every server for the settings on which the promises rest",
+        lambda settings, said: bootstrap.examine_servers(settings, said.json),
     ),
     "audit": (
         "compare Redis with the ledger",
@@ -90,8 +94,17 @@ def parser() -> argparse.ArgumentParser:
         for name, (purpose, _) in PROCESSES.items()
     }
     parsers["topics"].add_argument(
-        "--replication", type=_count, default=1, metavar="N", help="copies of each partition when made (default: 1)"
+        "--replication",
+        type=_count,
+        metavar="N",
+        help="copies of each partition when made (default: one on each broker, and three at most)",
     )
+    doctor = parsers["doctor"]
+    doctor.description = (
+        "Ask every server for the settings on which the promises rest. "
+        "Exit code 0: all are kept, 1: one is off, 2: none is off and something could not be asked, 3: a surprise."
+    )
+    doctor.add_argument("--json", action="store_true", help="for a machine")
     audit = parsers["audit"]
     audit.description = "Compare Redis with the ledger. Exit code 0: the books agree, 1: they differ, 2 or 3: unknown."
     audit.add_argument("--sale", metavar="SALE_ID", help="compare this sale alone (default: all)")

@@ -11,10 +11,11 @@ from contextlib import asynccontextmanager
 import structlog
 from prometheus_client import CollectorRegistry
 
-from inventory_service import metrics
+from inventory_service import checkup, metrics
 from inventory_service.access import kafka_access
 from inventory_service.adapters import kafka
 from inventory_service.adapters.batcher import Batcher, Limits
+from inventory_service.adapters.kafka_settings import KafkaSettings
 from inventory_service.adapters.ledger import Ledger
 from inventory_service.adapters.ledger_books import LedgerBooks
 from inventory_service.adapters.ledger_sales import LedgerSales
@@ -28,8 +29,9 @@ from inventory_service.adapters.redis_stock import RedisStock
 from inventory_service.domain.requests import SaleKey, shard_of
 from inventory_service.domain.shards import StoreUnreachable, check_shard_count
 from inventory_service.entrypoints import compensator
-from inventory_service.entrypoints.commands import audit, init, topics
+from inventory_service.entrypoints.commands import audit, doctor, init, topics
 from inventory_service.entrypoints.layout import check_layout
+from inventory_service.entrypoints.promises import tell_once
 from inventory_service.entrypoints.relay import relay
 from inventory_service.entrypoints.relay.takeover import TakeOver
 from inventory_service.entrypoints.rpc.admin_servicer import AdminServicer
@@ -50,16 +52,21 @@ async def serve(settings: Settings) -> int:
     """Take calls until told to stop; a second signal does not wait for the drain."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    server = build_server(settings, show_metrics(settings))
+    registry = show_metrics(settings)
+    server = build_server(settings, registry)
     told = signals()
     await agree_on_shards(settings)
     try:
         log.info("listening", address=await server.start(settings.listen), shards=settings.shards)
     except CannotListen as error:
         raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: is it in use?") from error
+    telling = asyncio.create_task(
+        tell_once(checkup.examinations(settings), log, metrics.PromiseMetrics(registry)), name="promises"
+    )
     try:
         await either(server.follow_the_store(), told.get())
     finally:  # also of a server that finds itself set to another number of shards than the store
+        telling.cancel()
         await either(asyncio.create_task(server.drain(settings.drain_s)), told.get())
         await server.stop()
     log.info("stopped")
@@ -179,11 +186,22 @@ async def open_shards(settings: Settings) -> int:
         return await unless_told(init.run(settings.shards, shards, ledger, taking, log))
 
 
-async def make_topics(settings: Settings, replication: int) -> int:
+async def make_topics(settings: Settings, replication: int | None) -> int:
     """Make Kafka's topics, or check them."""
-    names = (kafka.COMMITS, kafka.PROGRESS, kafka.COMPENSATIONS, kafka.ORDERS)
-    admin = kafka.Topics(kafka_access(settings))
-    return await unless_told(topics.run(admin, names, settings.shards, replication, log))
+    access = kafka_access(settings)
+    parts = topics.Parts(
+        kafka.Topics(access),
+        KafkaSettings(access).brokers,
+        lambda: checkup.examine_kafka(settings),
+        log,
+    )
+    names = [need.topic for need in checkup.NEEDS]
+    return await unless_told(topics.run(parts, names, settings.shards, replication))
+
+
+async def examine_servers(settings: Settings, as_json: bool) -> int:
+    """Say of every server what is promised with its settings; the result goes to standard output."""
+    return await unless_told(doctor.run(checkup.patient_examinations(settings), as_json, print))
 
 
 async def compare_books(settings: Settings, sale_id: str | None, deadline_s: float, as_json: bool) -> int:

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from inventory_service.domain.backlog import Backlog
+from inventory_service.domain.promises.findings import Finding, Standing
 from inventory_service.domain.verdicts import Granted, Rejected
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -166,6 +167,23 @@ class RelayMetrics:
             self._unsent.remove(name)
             self._unsent_s.remove(name)
         self._unledgered_s.labels(name).set(backlog.unledgered_s)
+
+
+class PromiseMetrics:
+    """Which settings of the servers keep what is promised; what nobody could ask for is not shown."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._kept = Gauge(
+            "holdfast_promise_kept",
+            "1: the setting keeps what is promised; 0: it does not.",
+            ["server", "setting"],
+            registry=registry,
+        )
+
+    def show(self, finding: Finding) -> None:
+        """Show one."""
+        if finding.standing is not Standing.UNKNOWN:
+            self._kept.labels(finding.server, finding.setting).set(finding.standing is not Standing.OFF)
 
 
 class CompensationMetrics:

@@ -1,40 +1,101 @@
-"""Make the topics, or check that those that exist have a partition for every shard. Safe to run again."""
+"""Make the topics, then check every setting of all of them. What exists is never changed. Safe to run again."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
+from inventory_service.domain.promises.findings import Finding, Standing
+from inventory_service.domain.promises.kafka import best_replication, least_in_sync
+from inventory_service.domain.promises.topics import RETENTION_MS
 from inventory_service.domain.shard_ports import TopicAdmin
 from inventory_service.domain.shards import TopicPlan, Unreachable
 
-DAY_MS = 24 * 60 * 60 * 1000
-# Kafka must still hold what a ledger that was set back to a backup has to read again.
-RETENTION_MS = 7 * DAY_MS
+
+class Parts(NamedTuple):
+    """Everything that makes and checks topics."""
+
+    admin: TopicAdmin
+    brokers: Callable[[], Awaitable[int]]  # how many there are
+    examine: Callable[[], Awaitable[Sequence[Finding]]]  # of Kafka and of all our topics
+    log: FilteringBoundLogger
+    tell: Callable[[str], None] | None = None  # gets the report as JSON, if anybody wants it
 
 
-async def run(admin: TopicAdmin, names: Sequence[str], shards: int, replication: int, log: FilteringBoundLogger) -> int:
-    """The exit code: 0 if all topics are as they must be, 1 if one is not, 2 if Kafka could not be asked."""
+@dataclass
+class Report:
+    """What came of it."""
+
+    partitions: int
+    made: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+    misshapen: dict[str, int] = field(default_factory=dict)  # topics with another number of partitions
+    off: list[Finding] = field(default_factory=list)
+    error: str = ""  # why Kafka could not be asked
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all topics are as they must be, 1 if one is not, 2 if Kafka could not be asked."""
+        return 2 if self.error else int(bool(self.misshapen or self.off))
+
+
+async def run(parts: Parts, names: Sequence[str], shards: int, replication: int | None = None) -> int:
+    """The exit code. `replication` None: as many copies as do any good with the brokers that there are."""
+    report = Report(shards)
     try:
-        found = await admin.partitions()
-        wrong = [name for name in names if found.get(name, shards) != shards]
-        for name in wrong:
-            log.error("topic", name=name, partitions=found[name], wanted=shards, todo="set HOLDFAST_SHARDS to match")
-        if wrong:
-            return 1
-        for name in names:
-            if name not in found:
-                await admin.create(_plan(name, shards, replication))
-            log.info("topic", name=name, partitions=shards, made=name not in found)
-        return 0
+        await _make(report, parts, names, replication)
+        if not report.misshapen:
+            _check(report, await parts.examine(), parts.log)
     except Unreachable as error:
-        log.error("cannot_ask", server=error.server, why=str(error), todo="start it, or set HOLDFAST_KAFKA_BROKERS")
-        return 2
+        report.error = f"{error.server} does not answer: {error}"
+        todo = "start it, or set HOLDFAST_KAFKA_BROKERS"
+        parts.log.error("cannot_ask", server=error.server, why=str(error), todo=todo)
+    if parts.tell is not None:
+        facts = {**asdict(report), "off": [finding._asdict() for finding in report.off]}
+        parts.tell(json.dumps({"in_order": report.exit_code == 0, **facts}))
+    return report.exit_code
+
+
+async def _make(report: Report, parts: Parts, names: Sequence[str], replication: int | None) -> None:
+    """Make what is missing, unless a topic has another layout: whoever has to mend that finds everything as it was."""
+    there = await parts.admin.partitions()
+    report.found = [name for name in names if name in there]
+    report.misshapen = {name: there[name] for name in report.found if there[name] != report.partitions}
+    for name, partitions in report.misshapen.items():
+        todo = (
+            f"set HOLDFAST_SHARDS={partitions} if that is what `holdfast init` was run with; "
+            "else delete the topic and run `holdfast topics`"
+        )
+        parts.log.error("topic", name=name, partitions=partitions, wanted=report.partitions, todo=todo)
+    if report.misshapen:
+        return
+    copies = replication or best_replication(await parts.brokers())
+    for name in names:
+        if name not in there:
+            await parts.admin.create(_plan(name, report.partitions, copies))
+            report.made.append(name)
+        parts.log.info("topic", name=name, partitions=report.partitions, made=name not in there)
+
+
+def _check(report: Report, findings: Sequence[Finding], log: FilteringBoundLogger) -> None:
+    """Say what is off, each with the command that mends it; and what is not known, once."""
+    report.off = [finding for finding in findings if finding.standing is Standing.OFF]
+    for finding in report.off:
+        log.error("off", setting=finding.setting, value=finding.value, why=finding.promise, todo=finding.change)
+    unknown = [finding for finding in findings if finding.standing is Standing.UNKNOWN]
+    if unknown:
+        log.warning("unknown", settings=len(unknown), why=unknown[0].promise, todo="see `holdfast doctor`")
 
 
 def _plan(name: str, shards: int, replication: int) -> TopicPlan:
-    """An acknowledged record is on two brokers at least, wherever there are three."""
+    """A confirmed record is on two brokers at least wherever there are three, and stays as it came for a week."""
     settings = {
         "retention.ms": str(RETENTION_MS),
-        "min.insync.replicas": "2" if replication >= 3 else "1",
+        "retention.bytes": "-1",
+        "cleanup.policy": "delete",
+        "min.insync.replicas": str(least_in_sync(replication)),
+        "unclean.leader.election.enable": "false",
     }
     return TopicPlan(name, shards, replication, settings)

@@ -31,6 +31,9 @@ PROCESSES = {
     "migrate": Process("order_persister", "server", "Bring the ledger's tables up to date."),
     "topics": Process("inventory_service", "server", "Make Kafka's topics."),
     "init": Process("inventory_service", "server", "Open every shard of empty stores, once."),
+    "doctor": Process(
+        "inventory_service", "server", "Ask each server for what the promises rest on; --json for scripts."
+    ),
     "audit": Process("inventory_service", "server", "Compare Redis with the ledger; --json for scripts."),
 }
 
