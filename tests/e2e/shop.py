@@ -29,7 +29,7 @@ from tests.stacks import Ended, run_beside, shard_of
 from tests.waiting import eventually
 
 FACTS, COMPENSATIONS = "holdfast.orders.v1", "holdfast.compensations.v1"
-ONE_LAMP = {"lamp": 1}
+ONE_LAMP, TEN_LAMPS = {"lamp": 1}, {"lamp": 10}
 SETTLES_S, SERVES_S, PAGE_S = 30.0, 30.0, 5.0
 _sale_numbers = itertools.count(1)
 
@@ -58,11 +58,14 @@ class Shop:
         items = {"lamp": units} if isinstance(units, int) else units
         names = (f"sale-{number}" for number in _sale_numbers)
         sale_id = next(name for name in names if shard in (None, self.shard_of(name)))
-        stock = [Item(sku=sku, total=total) for sku, total in items.items()]
-        await self.caller.admin.CreateSale(
-            admin.CreateSaleRequest(sale=Sale(sale_id=sale_id, items=stock, **settings)), timeout=SERVES_S
-        )
+        await self.open_sale_named(sale_id, items, **settings)
         return sale_id
+
+    async def open_sale_named(self, sale_id: str, items: Mapping[str, int] = TEN_LAMPS, **settings: Any) -> None:
+        """Make a sale whose name the test chooses."""
+        stock = [Item(sku=sku, total=total) for sku, total in items.items()]
+        sale = Sale(sale_id=sale_id, items=stock, **settings)
+        await self.caller.admin.CreateSale(admin.CreateSaleRequest(sale=sale), timeout=SERVES_S)
 
     async def reserve(
         self,
@@ -101,9 +104,12 @@ class Shop:
 
     async def stock(self, sale_id: str, sku: str = "lamp") -> Stock:
         """Read an item."""
-        sale = (await self.caller.stock.GetSale(calls.GetSaleRequest(sale_id=sale_id), timeout=SERVES_S)).sale
-        [item] = (item for item in sale.items if item.sku == sku)
+        [item] = (item for item in (await self.sale(sale_id)).items if item.sku == sku)
         return Stock(item.available, item.held, item.sold)
+
+    async def sale(self, sale_id: str) -> Sale:
+        """Read a sale."""
+        return (await self.caller.stock.GetSale(calls.GetSaleRequest(sale_id=sale_id), timeout=SERVES_S)).sale
 
     async def block(self, buyer_id: str) -> None:
         """Let the ledger refuse a buyer's orders."""

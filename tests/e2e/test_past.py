@@ -1,9 +1,12 @@
-"""Reservations whose record has left Redis: the ledger answers for them, and their ids are never taken for new."""
+"""Reservations and sales that have left Redis: the ledger answers for them, and their ids are never taken for new."""
 
+import time
 from functools import partial
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 from holdfast.inventory.v1 import reservation_pb2 as states
+from holdfast.inventory.v1 import sale_pb2 as sales
 
 from tests.e2e.ledger import Balance, Letter, Row
 from tests.e2e.shop import Shop, Stock, refusal_of
@@ -14,6 +17,7 @@ HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIR
 RELEASED, COMPENSATED = states.RESERVATION_STATE_RELEASED, states.RESERVATION_STATE_COMPENSATED
 RECORDED, REFUSED = states.LEDGER_STATE_RECORDED, states.LEDGER_STATE_REFUSED
 FORGETS_S = 20.0
+SELLS_S = 4  # long enough to sell something, and short enough to wait for
 
 
 async def test_a_reservation_of_the_past_is_read_from_the_ledger(forgetful: Shop) -> None:
@@ -130,6 +134,74 @@ async def test_nothing_is_called_unknown_while_the_ledger_is_away(forgetful: Sho
         StatusCode.NOT_FOUND,
         "RESERVATION_NOT_FOUND",
     )
+
+
+async def test_a_sale_of_the_past_is_answered_from_the_ledger(forgetful: Shop) -> None:
+    """Whoever comes late hears the same as before it left: what was bought, and that nothing can be had any more."""
+    sale = await sale_of_the_past(forgetful)
+
+    seen = await forgetful.sale(sale)
+    bought, left = await forgetful.get(sale, "bought"), await forgetful.get(sale, "left")
+    again = await forgetful.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann")
+    given_back = await forgetful.reserve(sale, "left", buyer_id="bob")
+    other = await refusal_of(forgetful.reserve(sale, "bought", {"lamp": 1}, buyer_id="ann"))
+    late = await forgetful.reserve(sale, "late")
+    unknown = await refusal_of(forgetful.reserve(sale, "late", {"sofa": 1}))
+
+    assert (seen.state, seen.items[0].total, seen.etag != "") == (sales.SALE_STATE_ARCHIVED, 10, True)
+    assert await forgetful.stock(sale) == Stock(available=8, held=0, sold=2)
+    assert (bought.state, left.state) == (CONFIRMED, RELEASED)
+    assert (again.replayed, again.reservation) == (True, bought)
+    assert (given_back.replayed, given_back.rejection.ended) == (True, left)
+    assert given_back.rejection.reason == states.REJECTION_REASON_RESERVATION_ENDED
+    assert in_words(other) == (StatusCode.ALREADY_EXISTS, "RESERVATION_ID_REUSED")
+    assert late.rejection.reason == states.REJECTION_REASON_SALE_ENDED
+    assert in_words(unknown) == (StatusCode.NOT_FOUND, "ITEM_NOT_FOUND")
+
+
+async def test_a_sale_of_the_past_is_not_made_again(forgetful: Shop) -> None:
+    """Its id is taken for good, for the very same settings too."""
+    sale = await sale_of_the_past(forgetful)
+
+    again = await refusal_of(forgetful.open_sale_named(sale))
+
+    assert in_words(again) == (StatusCode.ALREADY_EXISTS, "SALE_ID_REUSED")
+    audit = await forgetful.run("audit", "--sale", sale)
+    assert audit.code == 0, audit.said
+
+
+async def test_a_sale_of_the_past_is_not_called_unknown_while_the_ledger_is_away(forgetful: Shop) -> None:
+    """Nor is its id given to another sale."""
+    sale = await sale_of_the_past(forgetful)
+
+    async with forgetful.without("postgres"):
+        asked = [
+            forgetful.sale(sale),
+            forgetful.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann"),
+            forgetful.reserve(sale, "late"),
+            forgetful.release(sale, "late", spend_id=True),
+            forgetful.open_sale_named(sale),
+        ]
+        told = [in_words(await refusal_of(call)) for call in asked]
+
+    assert told == [(StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE")] * len(asked)
+
+
+async def sale_of_the_past(shop: Shop) -> str:
+    """A sale that ended, and has left Redis with everything in it: ann bought two of ten lamps, bob left one."""
+    sale = await shop.open_sale(end_time=Timestamp(seconds=round(time.time()) + SELLS_S))
+    await shop.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann")
+    await shop.confirm(sale, "bought")
+    await shop.reserve(sale, "left", buyer_id="bob")
+    await shop.release(sale, "left")
+    await eventually(partial(has_left, shop, sale), SELLS_S + FORGETS_S)
+    return sale
+
+
+async def has_left(shop: Shop, sale: str) -> bool:
+    """Redis knows nothing of this sale any more."""
+    async with shop.redis() as redis:
+        return not [key async for key in redis.scan_iter(f"*/{sale}")]
 
 
 async def sale_with_a_past(shop: Shop) -> str:
