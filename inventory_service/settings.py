@@ -98,7 +98,9 @@ class Settings(BaseSettings):
     relay_window_bytes: int = Field(
         67_108_864, ge=262_144, description="bytes a shard's relay runs ahead of the ledger; at least one Kafka record"
     )
-    expiry: Literal["on", "off"] = Field("on", description="whether the relay takes back overdue holds; off for tests")
+    expiry: Literal["on", "off"] = Field(
+        "on", description="on or off: whether the relay takes back overdue holds; off is for tests"
+    )
     kafka_session_timeout_s: int = Field(
         10, ge=1, le=300, description="seconds after which Kafka gives a silent consumer's partitions away"
     )
@@ -109,8 +111,12 @@ class Settings(BaseSettings):
         le=86_400,
         description="seconds to wait at the start for a server that is away, before giving up; 0: start without it",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
-    log_format: Literal["console", "json"] = Field("console", description="for a person or for a machine")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least that is logged: debug, info, warning or error"
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console", description="the form of the log: console, for a person, or json, for a machine"
+    )
 
 
 class Setting(NamedTuple):

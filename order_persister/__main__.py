@@ -1,8 +1,8 @@
 """`python -m order_persister persist | migrate`: reads the settings, starts one of the two, and ends it cleanly."""
 
-import argparse
 import asyncio
 import gc
+import json
 import os
 import signal
 import sys
@@ -15,15 +15,16 @@ from prometheus_client import CollectorRegistry
 from order_persister.kafka.access import kafka_access
 from order_persister.kafka.agent import COMMITS_TOPIC, build_app, start
 from order_persister.kafka.producer import partitions_of
-from order_persister.ledger.migrator import migrate
+from order_persister.ledger.migrator import migrate, migrations
 from order_persister.ledger.postgres import Database, check_dsn, judged
 from order_persister.ledger.queries import load_queries
 from order_persister.ledger.untold import Untold
 from order_persister.logs import configure_logging
 from order_persister.metrics import new_registry, serve_metrics, waits_counter
 from order_persister.patience import Passing, Patience
-from order_persister.settings import BadSettings, Settings, list_settings, read_settings
+from order_persister.settings import BadSettings, Settings, read_settings
 from order_persister.start_check import check_servers
+from order_persister.usage import parser
 
 SURPRISE = 1
 BAD_SETTINGS = 2
@@ -40,12 +41,13 @@ log = structlog.get_logger()
 
 def main() -> int:
     """Run one command; its exit code."""
-    command = _parser().parse_args().command
+    said = parser().parse_args()
+    command: str = said.command
     try:
         settings = read_settings()
         _check_access(settings)
         configure_logging("persister" if command == "persist" else command, settings.log_level, settings.log_format)
-        return uvloop.run(_persist(settings) if command == "persist" else _migrate(settings))
+        return uvloop.run(_persist(settings) if command == "persist" else _migrate(settings, said.json))
     except BadSettings as error:
         print(error, file=sys.stderr)
         return BAD_SETTINGS
@@ -60,21 +62,7 @@ def _check_access(settings: Settings) -> None:
     kafka_access(settings)
 
 
-def _parser() -> argparse.ArgumentParser:
-    settings = "\n".join(f"  {one.variable:33} {one.meaning} [{one.default}]" for one in list_settings())
-    parser = argparse.ArgumentParser(
-        prog="python -m order_persister",
-        description="Writes every commit to the ledger once, and tells what came of it.",
-        epilog=f"settings, read from the environment:\n{settings}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    commands.add_parser("persist", help="apply commits until SIGTERM or SIGINT")
-    commands.add_parser("migrate", help="bring the ledger's tables up to date")
-    return parser
-
-
-async def _migrate(settings: Settings) -> int:
+async def _migrate(settings: Settings, as_json: bool) -> int:
     """Bring the tables up to date; many may do so at once."""
     await check_servers("migrate", settings)
     try:
@@ -84,6 +72,8 @@ async def _migrate(settings: Settings) -> int:
         print(f"Postgres cannot be used: {passing}; start it, or set HOLDFAST_POSTGRES_DSN", file=sys.stderr)
         return CANNOT_ASK
     log.info("migrated", ran=ran)
+    if as_json:
+        print(json.dumps({"ran": ran, "tables_of": migrations()[-1].name}))
     return 0
 
 
@@ -133,9 +123,11 @@ async def _run(app: faust.App, settings: Settings, registry: CollectorRegistry, 
 
 
 async def _check_ledger(settings: Settings, patience: Patience) -> None:
-    """BadSettings if the ledger was made for another number of shards: facts and progress would go astray."""
+    """Wait for the ledger's tables; BadSettings if it is of another number of shards: facts would go astray."""
     database = Database(settings.postgres_dsn)
-    found = await Untold(database, load_queries(), patience).shard_counts()
+    untold = Untold(database, load_queries(), patience)
+    await untold.migrated()
+    found = await untold.shard_counts()
     await database.close()
     if found - {settings.shards}:
         raise BadSettings(f"HOLDFAST_SHARDS: must be {min(found)}, as the ledger was made, and is {settings.shards}")

@@ -81,8 +81,12 @@ class Settings(BaseSettings):
         le=86_400,
         description="seconds to wait at the start for a server that is away, before giving up; 0: start without it",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
-    log_format: Literal["console", "json"] = Field("console", description="for a person or for a machine")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least that is logged: debug, info, warning or error"
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console", description="the form of the log: console, for a person, or json, for a machine"
+    )
 
 
 class Setting(NamedTuple):

@@ -26,7 +26,10 @@ Asked = queue.SimpleQueue[int]
 
 
 def up(
-    data_dir: Annotated[Path | None, typer.Option(help="Where Valkey and PostgreSQL keep their data.")] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where Valkey and PostgreSQL keep their data; your own data folder if not given."),
+    ] = None,
     listen: Annotated[
         str, typer.Option(help="Where calls are taken, host:port; port 0: any.", envvar="HOLDFAST_LISTEN")
     ] = DEFAULT_LISTEN,
@@ -35,7 +38,8 @@ def up(
     """Run Valkey, PostgreSQL, a broker and every Holdfast process on this machine, until Ctrl-C.
 
     HOLDFAST_REDIS_URL, HOLDFAST_POSTGRES_DSN and HOLDFAST_KAFKA_BROKERS each put a server of yours in the place of
-    an embedded one. The data folder is your own by default; what is in it stays for the next time.
+    an embedded one, and every other HOLDFAST_ variable is handed on to the processes: `holdfast serve --help` and the
+    help of the others list them. What is in the data folder stays for the next time.
     """
     console = Console(sys.stdout, wants_colours(sys.stdout))
     folder = data_dir or default_data_dir()

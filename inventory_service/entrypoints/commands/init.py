@@ -5,7 +5,9 @@ under the next epoch. Nothing is touched unless every shard may be.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 from structlog.typing import FilteringBoundLogger
 
@@ -18,26 +20,67 @@ SLOW_S = 5.0  # a shard that takes longer waits for the persister, and says so
 DEADLINE_S = 120.0
 
 
+@dataclass
+class Report:
+    """What came of it, for a script."""
+
+    shards: int
+    open_already: list[int] = field(default_factory=list)
+    opened: list[int] = field(default_factory=list)
+    not_opened: dict[int, str] = field(default_factory=dict)  # shard -> why
+    objections: list[str] = field(default_factory=list)  # why none may be opened
+    error: str = ""  # why a server could not be asked
+
+
 async def run(
-    shard_count: int, shards: Shards, ledger: LedgerRows, take_over: TakeOver, log: FilteringBoundLogger
+    shard_count: int,
+    shards: Shards,
+    ledger: LedgerRows,
+    take_over: TakeOver,
+    log: FilteringBoundLogger,
+    tell: Callable[[str], None] | None = None,
 ) -> int:
-    """The exit code: 0 if every shard is open, 1 if one must not be opened, 2 if a server could not be asked."""
+    """The exit code: 0 if every shard is open, 1 if one must not be opened, 2 if a server could not be asked.
+
+    `tell` gets the report as JSON.
+    """
+    report = Report(shard_count)
     try:
-        statuses = [await shards.status(shard) for shard in range(shard_count)]
-        rows = await ledger.rows()
-        objections = _objections(shard_count, statuses, rows)
-        for objection in objections:
-            log.error("refused", why=objection)
-        if objections:
-            return 1
-        blank = [status.shard for status in statuses if status.blank]
-        log.info("opening", shards=len(blank), open_already=shard_count - len(blank))
-        opened = [await _open(shard, take_over, log) for shard in blank]
-        log.info("done", opened=sum(opened), shards=shard_count)
-        return 0 if all(opened) else 2
+        await _open_all(report, shards, ledger, take_over, log)
     except Unreachable as error:
+        report.error = f"{error.server} does not answer: {error}"
         log.error("cannot_ask", server=error.server, why=str(error), todo="start it, and run `holdfast init` again")
-        return 2
+    if tell is not None:
+        tell(json.dumps({"open": not _exit_code(report), **asdict(report)}))
+    return _exit_code(report)
+
+
+async def _open_all(
+    report: Report, shards: Shards, ledger: LedgerRows, take_over: TakeOver, log: FilteringBoundLogger
+) -> None:
+    """Open every shard, or none where one must not be."""
+    statuses = [await shards.status(shard) for shard in range(report.shards)]
+    report.objections += _objections(report.shards, statuses, await ledger.rows())
+    for objection in report.objections:
+        log.error("refused", why=objection)
+    report.open_already += [status.shard for status in statuses if not status.blank]
+    blank = [status.shard for status in statuses if status.blank and not report.objections]
+    if blank:
+        log.info("opening", shards=len(blank), open_already=len(report.open_already))
+    for shard in blank:
+        why_not = await _open(shard, take_over, log)
+        if why_not:
+            report.not_opened[shard] = why_not
+        else:
+            report.opened.append(shard)
+    if not report.objections:
+        log.info("done", opened=len(report.opened), shards=report.shards)
+
+
+def _exit_code(report: Report) -> int:
+    if report.objections:
+        return 1
+    return 2 if report.error or report.not_opened else 0
 
 
 def _objections(shard_count: int, statuses: Sequence[ShardStatus], rows: Mapping[int, LedgerRow]) -> list[str]:
@@ -56,8 +99,8 @@ def _objections(shard_count: int, statuses: Sequence[ShardStatus], rows: Mapping
     return found
 
 
-async def _open(shard: int, take_over: TakeOver, log: FilteringBoundLogger) -> bool:
-    """Take over until it is done; several `init` at once overtake each other, and one comes through."""
+async def _open(shard: int, take_over: TakeOver, log: FilteringBoundLogger) -> str:
+    """Take over until it is done, or why it cannot be; several `init` at once overtake each other, and one wins."""
     delay = GrowingDelay(first_s=0.05, longest_s=1.0)
     telling = asyncio.get_running_loop().call_later(
         SLOW_S, lambda: log.info("waiting", shard=shard, why="the persister has not read the commits topic to its end")
@@ -68,11 +111,11 @@ async def _open(shard: int, take_over: TakeOver, log: FilteringBoundLogger) -> b
                 await delay.wait()
     except TimeoutError:
         log.error("not_opened", shard=shard, todo="start `holdfast persist`, and run `holdfast init` again")
-        return False
+        return f"not within {DEADLINE_S:g} s: the persister has not read the commits topic to its end"
     finally:
         telling.cancel()
     if attempt.ending is Ending.NEEDS_RESTORE:
         log.error("not_opened", shard=shard, why=attempt.detail)
-        return False
+        return attempt.detail
     log.info("opened", shard=shard, epoch=attempt.epoch)
-    return True
+    return ""

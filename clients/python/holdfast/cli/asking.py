@@ -32,6 +32,8 @@ Timeout = Annotated[
     typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to keep asking.", rich_help_panel="Server"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the response as JSON.")]
+SaleId = Annotated[str, typer.Argument(help="The sale's id.")]
+ReservationId = Annotated[str, typer.Argument(help="The reservation's id, which was chosen when it was made.")]
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_TIMEOUT_S = 5.0
 

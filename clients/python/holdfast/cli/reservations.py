@@ -6,7 +6,18 @@ from uuid import uuid4
 
 import typer
 
-from holdfast.cli.asking import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, NO, Address, Json, Timeout, ask, complaints
+from holdfast.cli.asking import (
+    DEFAULT_ADDRESS,
+    DEFAULT_TIMEOUT_S,
+    NO,
+    Address,
+    Json,
+    ReservationId,
+    SaleId,
+    Timeout,
+    ask,
+    complaints,
+)
 from holdfast.cli.facts import print_json
 from holdfast.cli.parsing import duration, units
 from holdfast.cli.showing import show_rejection, show_reservation
@@ -14,11 +25,16 @@ from holdfast.inventory.v1.inventory_service_pb2 import ReserveResponse
 
 
 def reserve(
-    sale_id: str,
+    sale_id: SaleId,
     line: Annotated[list[str], typer.Option(metavar="SKU=QTY", help="Units of an item; repeat for more.")],
     buyer: Annotated[str, typer.Option(help="Who buys.")],
-    reservation_id: Annotated[str, typer.Option("--id", help="Makes repeats safe; made up if not given.")] = "",
-    hold: Annotated[timedelta | None, typer.Option(parser=duration, metavar="DURATION", help="For how long.")] = None,
+    reservation_id: Annotated[
+        str, typer.Option("--id", help="Makes repeats safe; made up and printed if not given.")
+    ] = "",
+    hold: Annotated[
+        timedelta | None,
+        typer.Option(parser=duration, metavar="DURATION", help="For how long, as 90s or 10m; the sale's if not given."),
+    ] = None,
     json: Json = False,
     address: Address = DEFAULT_ADDRESS,
     timeout_s: Timeout = DEFAULT_TIMEOUT_S,
@@ -45,8 +61,8 @@ def _show_outcome(response: ReserveResponse) -> None:
 
 
 def confirm(
-    sale_id: str,
-    reservation_id: str,
+    sale_id: SaleId,
+    reservation_id: ReservationId,
     json: Json = False,
     address: Address = DEFAULT_ADDRESS,
     timeout_s: Timeout = DEFAULT_TIMEOUT_S,
@@ -60,9 +76,9 @@ def confirm(
 
 
 def release(
-    sale_id: str,
-    reservation_id: str,
-    reason: Annotated[str, typer.Option(help="Why, for the books.")] = "",
+    sale_id: SaleId,
+    reservation_id: ReservationId,
+    reason: Annotated[str, typer.Option(help="Why, for the books; none if not given.")] = "",
     spend_id: Annotated[bool, typer.Option("--spend-id", help="End the id even if nothing is known of it.")] = False,
     json: Json = False,
     address: Address = DEFAULT_ADDRESS,
@@ -81,8 +97,8 @@ def release(
 
 
 def get(
-    sale_id: str,
-    reservation_id: str,
+    sale_id: SaleId,
+    reservation_id: ReservationId,
     json: Json = False,
     address: Address = DEFAULT_ADDRESS,
     timeout_s: Timeout = DEFAULT_TIMEOUT_S,

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import typer
 
-from holdfast.cli.asking import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, Address, Json, Timeout, ask
+from holdfast.cli.asking import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, Address, Json, SaleId, Timeout, ask
 from holdfast.cli.facts import print_json
 from holdfast.cli.parsing import duration, moment, units
 from holdfast.cli.showing import screen, show_sale
@@ -18,7 +18,7 @@ app = typer.Typer(help="Make and show sales.", no_args_is_help=True)
 def create(
     item: Annotated[list[str], typer.Option(metavar="SKU=UNITS", help="An item and its stock; repeat for more.")],
     sale_id: Annotated[str, typer.Argument(help="The sale's id; made up if not given.", show_default=False)] = "",
-    title: Annotated[str, typer.Option(help="For people.")] = "",
+    title: Annotated[str, typer.Option(help="For people; none if not given.")] = "",
     start: Annotated[
         datetime | None,
         typer.Option(parser=moment, metavar="MOMENT", help="2026-11-27T10:00 or +10m; now if not given."),
@@ -29,11 +29,17 @@ def create(
     ] = None,
     hold: Annotated[
         timedelta | None,
-        typer.Option(parser=duration, metavar="DURATION", help="How long a hold lasts; 0: none. 10m if not given."),
+        typer.Option(
+            parser=duration,
+            metavar="DURATION",
+            help="How long a hold lasts, as 90s or 10m; 0: no holds; 10m if not given.",
+        ),
     ] = None,
     max_hold: Annotated[
         timedelta | None,
-        typer.Option(parser=duration, metavar="DURATION", help="The longest hold a buyer may ask for."),
+        typer.Option(
+            parser=duration, metavar="DURATION", help="The longest hold a buyer may ask for; as --hold if not given."
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(help="Units a buyer may hold and own; 0: no limit.")] = 0,
     json: Json = False,
@@ -62,7 +68,7 @@ def create(
 
 @app.command("show")
 def show(
-    sale_id: str, json: Json = False, address: Address = DEFAULT_ADDRESS, timeout_s: Timeout = DEFAULT_TIMEOUT_S
+    sale_id: SaleId, json: Json = False, address: Address = DEFAULT_ADDRESS, timeout_s: Timeout = DEFAULT_TIMEOUT_S
 ) -> None:
     """Show a sale and its stock."""
     response = ask(address, timeout_s, lambda client: client.get_sale(sale_id))
@@ -70,7 +76,7 @@ def show(
 
 
 def block_buyer(
-    buyer_id: str,
+    buyer_id: Annotated[str, typer.Argument(help="The buyer's id.")],
     reason: Annotated[str, typer.Option(help="Why, for the books.")],
     json: Json = False,
     address: Address = DEFAULT_ADDRESS,

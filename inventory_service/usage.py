@@ -1,0 +1,73 @@
+"""What `--help` says of each process: what it does, its options, and the settings that it heeds."""
+
+import argparse
+import textwrap
+from collections.abc import Iterator, Mapping
+
+from inventory_service.settings import PREFIX, list_settings
+
+WIDTH = 100
+# Settings that some processes alone heed; all processes heed the others.
+ONLY_FOR = {
+    **dict.fromkeys(("listen", "listeners", "queue_limit", "outbox_limit", "memory_share", "drain_s"), ("serve",)),
+    **dict.fromkeys(("record_retention_s", "relay_window_bytes", "expiry"), ("relay",)),
+    "metrics_listen": ("serve", "relay", "compensate"),
+}
+# What these print are facts, which a script may want to read.
+PRINTS_FACTS = ("init", "topics", "audit", "doctor")
+
+
+def parser(purposes: Mapping[str, str]) -> argparse.ArgumentParser:
+    """One sub-command a process, each with its settings."""
+    top = argparse.ArgumentParser(
+        prog="python -m inventory_service",
+        description="Start one process of the inventory service. PROCESS --help lists its settings.",
+    )
+    commands = top.add_subparsers(dest="process", required=True, metavar="PROCESS")
+    parsers = {name: _add(commands, name, purpose) for name, purpose in purposes.items()}
+    for name in PRINTS_FACTS:
+        if name in parsers:
+            parsers[name].add_argument("--json", action="store_true", help="print the result as JSON, for a script")
+    parsers["topics"].add_argument(
+        "--replication", type=_count, default=1, metavar="N", help="copies of each partition when made (default: 1)"
+    )
+    audit = parsers["audit"]
+    audit.description = "Compare Redis with the ledger. Exit code 0: the books agree, 1: they differ, 2 or 3: unknown."
+    audit.add_argument("--sale", metavar="SALE_ID", help="compare this sale alone (default: all)")
+    audit.add_argument(
+        "--deadline", type=float, default=60.0, metavar="SECONDS", help="to wait for the ledger (default: 60 seconds)"
+    )
+    return top
+
+
+def settings_text(process: str) -> str:
+    """The settings of a process, each with its default, its meaning and its unit."""
+    return "\n".join(["settings, read from the environment at the start:", *_settings_lines(process)])
+
+
+def _settings_lines(process: str) -> Iterator[str]:
+    for setting in list_settings():
+        name = setting.variable.removeprefix(PREFIX).lower()
+        if process in ONLY_FOR.get(name, (process,)):
+            yield f"  {setting.variable} (default: {setting.default or 'empty'})"
+            yield textwrap.fill(setting.meaning, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, purpose: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        prog=f"holdfast {name}",
+        help=purpose,
+        description=purpose.capitalize() + ".",
+        epilog=settings_text(name),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 100:
+        raise argparse.ArgumentTypeError("must be 1 to 100")
+    return value
