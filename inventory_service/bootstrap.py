@@ -176,17 +176,18 @@ async def compensate(settings: Settings) -> int:
     return await until_told(work())
 
 
-async def open_shards(settings: Settings) -> int:
+async def open_shards(settings: Settings, as_json: bool) -> int:
     """Open the shards of empty stores."""
     connections = RedisConnections(settings.redis_url)
     shards, ledger = RedisShards(connections), Ledger(settings.postgres_dsn)
     reading = kafka.Reading(kafka_access(settings))
     taking = take_over(settings, shards, RedisOutbox(connections), ledger, reading)
     async with closed_at_the_end(reading):
-        return await unless_told(init.run(settings.shards, shards, ledger, taking, log))
+        tell = print if as_json else None
+        return await unless_told(init.run(settings.shards, shards, ledger, taking, log, tell))
 
 
-async def make_topics(settings: Settings, replication: int | None) -> int:
+async def make_topics(settings: Settings, replication: int | None, as_json: bool) -> int:
     """Make Kafka's topics, or check them."""
     access = kafka_access(settings)
     parts = topics.Parts(
@@ -194,6 +195,7 @@ async def make_topics(settings: Settings, replication: int | None) -> int:
         KafkaSettings(access).brokers,
         lambda: checkup.examine_kafka(settings),
         log,
+        print if as_json else None,
     )
     names = [need.topic for need in checkup.NEEDS]
     return await unless_told(topics.run(parts, names, settings.shards, replication))

@@ -29,7 +29,14 @@ def parser(purposes: Mapping[str, str]) -> argparse.ArgumentParser:
         if name in parsers:
             parsers[name].add_argument("--json", action="store_true", help="print the result as JSON, for a script")
     parsers["topics"].add_argument(
-        "--replication", type=_count, default=1, metavar="N", help="copies of each partition when made (default: 1)"
+        "--replication",
+        type=_count,
+        metavar="N",
+        help="copies of each partition when made (default: one on each broker, three at most)",
+    )
+    parsers["doctor"].description = (
+        "Ask every server for the settings on which the promises rest. Exit code 0: all are kept, 1: one is off, "
+        "2: none is off and something could not be asked, 3: a surprise."
     )
     audit = parsers["audit"]
     audit.description = "Compare Redis with the ledger. Exit code 0: the books agree, 1: they differ, 2 or 3: unknown."

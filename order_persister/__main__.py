@@ -83,7 +83,6 @@ async def _persist(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
     registry = new_registry()
-    _show_metrics(settings, registry)
     gc.set_threshold(*GC_THRESHOLDS)
     patience = Patience(waits_counter(registry))
     app = build_app(settings, registry, patience)
