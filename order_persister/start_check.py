@@ -36,6 +36,7 @@ def postgres_door(settings: Settings) -> Door:
 def kafka_door(settings: Settings) -> Door:
     named = {
         Part.TRUST: "HOLDFAST_KAFKA_CA_FILE",
+        Part.CERTIFICATE: "HOLDFAST_KAFKA_CERT_FILE",
         Part.USER: "HOLDFAST_KAFKA_PASSWORD",
         Part.MECHANISM: "HOLDFAST_KAFKA_SASL_MECHANISM",
     }

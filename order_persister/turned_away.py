@@ -13,7 +13,8 @@ class Part(Enum):
     """What of our way to a server is wrong; a client may have a setting for each."""
 
     ADDRESS = "address"
-    TRUST = "certificate"
+    TRUST = "its certificate"
+    CERTIFICATE = "ours"
     USER = "user and password"
     MECHANISM = "how the password is shown"
 
@@ -35,8 +36,16 @@ def find_fault(error: BaseException) -> TurnedAway | None:
         if isinstance(following, ssl.SSLCertVerificationError):
             return TurnedAway(Part.TRUST, f"its certificate is not believed: {following.verify_message}")
         if isinstance(following, ssl.SSLError) and not isinstance(following, CUT_OFF):
-            return TurnedAway(Part.TRUST, f"TLS fails: {following.reason or following}")
+            return _tls_fault(following)
         if isinstance(following, socket.gaierror) and following.errno in UNKNOWN_NAME:
             return TurnedAway(Part.ADDRESS, "nobody knows a host of that name")
         following = following.__cause__ or following.__context__
     return None
+
+
+def _tls_fault(error: ssl.SSLError) -> TurnedAway:
+    """The other end says by an alert that it wants another certificate of ours, or any."""
+    reason = error.reason or str(error)
+    if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+        return TurnedAway(Part.CERTIFICATE, f"it wants a certificate of ours that it believes: {reason}")
+    return TurnedAway(Part.TRUST, f"TLS fails: {reason}")

@@ -1,0 +1,44 @@
+"""A whole sale on servers that are locked, every one of our processes let in by its settings alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from holdfast.client import Client
+from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
+
+from tests.secured.servers import LockedRedis
+from tests.stacks import run_beside, running_stack
+from tests.waiting import eventually
+
+UNITS = {"lamp": 3}
+SETTLES_S = 60.0
+COMPENSATED = ReservationState.RESERVATION_STATE_COMPENSATED
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-512", "PLAIN"])
+async def test_a_sale_goes_from_its_opening_to_clean_books(
+    settings: Mapping[str, str], redis: LockedRedis, tmp_path: Path, mechanism: str
+) -> None:
+    """The unit of a blocked buyer comes back, so the order went through all servers, and the answer all the way too."""
+    sale = f"sale-by-{mechanism}"
+    changed = {**settings, "HOLDFAST_KAFKA_SASL_MECHANISM": mechanism, "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3"}
+    with running_stack(tmp_path, **changed) as stack:
+        async with Client(stack.addresses.listen) as client:
+            await client.create_sale(sale, UNITS)
+            await client.block_buyer(f"mallory-{mechanism}", "a test")
+            await client.reserve(sale, "r-1", "ann", {"lamp": 1})
+            await client.confirm(sale, "r-1")
+            await client.reserve(sale, "r-2", f"mallory-{mechanism}", {"lamp": 2})
+
+            async def is_settled() -> bool:
+                """The ledger has recorded the one and refused the other, whose units are back."""
+                recorded = (await client.get_reservation(sale, "r-1")).reservation
+                refused = (await client.get_reservation(sale, "r-2")).reservation
+                return (recorded.ledger_state, refused.state) == (LedgerState.LEDGER_STATE_RECORDED, COMPENSATED)
+
+            await eventually(is_settled, SETTLES_S)
+        audit = await run_beside(stack, "audit", **changed)
+
+    assert audit.code == 0, audit

@@ -1,0 +1,153 @@
+"""What is set wrong ends a process in one line that names the server, the setting and the reason, and at once."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import pytest
+
+from tests.secured.conftest import Keys, run
+from tests.secured.servers import USER, LockedPostgres, LockedRedis
+
+BAD_SETTINGS = 2
+PATIENT = {"HOLDFAST_START_WAIT_S": "600"}  # who ends all the same has not waited
+NOT_BELIEVED = "its certificate is not believed: unable to get local issuer certificate"
+NOT_ITS_NAME = "its certificate is not believed: Hostname mismatch, certificate is not valid for 'localhost'."
+NO_PASSWORD = f'password authentication failed for user "{USER}"'
+WRONG_PAIR = "invalid username-password pair or user is disabled."
+
+
+class Doors(NamedTuple):
+    """What wrong settings are made from."""
+
+    keys: Keys
+    redis: LockedRedis
+    postgres: LockedPostgres
+
+
+Wrong = Callable[[Doors], str]
+WRONG_REDIS: Mapping[str, tuple[Wrong, str]] = {
+    "password": (lambda to: to.redis.url(f"{USER}:no", ca=to.keys.authority.file), WRONG_PAIR),
+    "user": (lambda to: to.redis.url("bob:no", ca=to.keys.authority.file), WRONG_PAIR),
+    "rights": (
+        lambda to: to.redis.url(":", database=1, ca=to.keys.authority.file),
+        "this user has no permissions to run the 'select' command",
+    ),
+    "database": (lambda to: to.redis.url(database=99, ca=to.keys.authority.file), "DB index is out of range"),
+    "authority": (lambda to: to.redis.url(ca=to.keys.stranger.file), NOT_BELIEVED),
+    "host": (lambda to: to.redis.url(host="localhost", ca=to.keys.authority.file), NOT_ITS_NAME),
+}
+WRONG_POSTGRES: Mapping[str, tuple[Wrong, str]] = {
+    "password": (lambda to: to.postgres.dsn(f"{USER}:no", ca=to.keys.authority.file), NO_PASSWORD),
+    "database": (lambda to: to.postgres.dsn(database="no", ca=to.keys.authority.file), 'database "no" does not exist'),
+    "authority": (lambda to: to.postgres.dsn(ca=to.keys.stranger.file), NOT_BELIEVED),
+    "host": (lambda to: to.postgres.dsn(host="localhost", ca=to.keys.authority.file), NOT_ITS_NAME),
+    "TLS": (lambda to: to.postgres.dsn().partition("?")[0] + "?sslmode=disable", "no pg_hba.conf entry for host"),
+}
+WRONG_KAFKA: Mapping[str, tuple[str, Wrong, str]] = {
+    "password": ("HOLDFAST_KAFKA_PASSWORD", lambda _: "no", "Authentication failed during authentication"),
+    "user": ("HOLDFAST_KAFKA_USERNAME", lambda _: "bob", "Authentication failed during authentication"),
+    "mechanism": ("HOLDFAST_KAFKA_SASL_MECHANISM", lambda _: "SCRAM-SHA-256", "it does not take SCRAM-SHA-256"),
+    "authority": ("HOLDFAST_KAFKA_CA_FILE", lambda to: str(to.keys.stranger.file), NOT_BELIEVED),
+}
+
+
+@pytest.fixture
+def doors(keys: Keys, redis: LockedRedis, postgres: LockedPostgres) -> Doors:
+    return Doors(keys, redis, postgres)
+
+
+@pytest.mark.parametrize("what", WRONG_REDIS)
+async def test_a_redis_that_will_not_have_us_is_named(doors: Doors, settings: dict[str, str], what: str) -> None:
+    """Nobody has to look into two logs to see whose password is wrong."""
+    wrong, why = WRONG_REDIS[what]
+
+    ended = await run("serve", {**settings, **PATIENT, "HOLDFAST_REDIS_URL": wrong(doors)})
+
+    [line] = ended.lines
+    assert line.startswith("HOLDFAST_REDIS_URL: Redis at ")
+    assert why in line
+    assert ended.code == BAD_SETTINGS
+
+
+@pytest.mark.parametrize("process", ["serve", "persist"])
+@pytest.mark.parametrize("what", WRONG_POSTGRES)
+async def test_a_postgres_that_will_not_have_us_is_named(
+    doors: Doors, settings: dict[str, str], process: str, what: str
+) -> None:
+    """By both services, in the same words."""
+    wrong, why = WRONG_POSTGRES[what]
+
+    ended = await run(process, {**settings, **PATIENT, "HOLDFAST_POSTGRES_DSN": wrong(doors)})
+
+    [line] = ended.lines
+    assert line.startswith("HOLDFAST_POSTGRES_DSN: PostgreSQL at ")
+    assert why in line
+    assert ended.code == BAD_SETTINGS
+
+
+@pytest.mark.parametrize("process", ["topics", "persist"])
+@pytest.mark.parametrize("what", WRONG_KAFKA)
+async def test_a_kafka_that_will_not_have_us_is_named(
+    doors: Doors, settings: dict[str, str], process: str, what: str
+) -> None:
+    """With the setting to look at, of the several that it has."""
+    variable, wrong, why = WRONG_KAFKA[what]
+    named = "HOLDFAST_KAFKA_PASSWORD" if what == "user" else variable
+
+    ended = await run(process, {**settings, **PATIENT, variable: wrong(doors)})
+
+    [line] = ended.lines
+    assert line.startswith(f"{named}: Kafka at ")
+    assert why in line
+    assert ended.code == BAD_SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("process", "variable"),
+    [
+        ("relay", "HOLDFAST_KAFKA_PASSWORD"),
+        ("compensate", "HOLDFAST_REDIS_URL"),
+        ("init", "HOLDFAST_REDIS_URL"),
+        ("audit", "HOLDFAST_POSTGRES_DSN"),
+        ("migrate", "HOLDFAST_POSTGRES_DSN"),
+    ],
+)
+async def test_every_process_asks_before_it_begins(
+    doors: Doors, settings: dict[str, str], process: str, variable: str
+) -> None:
+    """None of them waits for ever, or fails in the middle of its work."""
+    wrong = {
+        "HOLDFAST_REDIS_URL": WRONG_REDIS["password"][0](doors),
+        "HOLDFAST_POSTGRES_DSN": WRONG_POSTGRES["password"][0](doors),
+        "HOLDFAST_KAFKA_PASSWORD": "no",
+    }
+
+    ended = await run(process, {**settings, **PATIENT, variable: wrong[variable]})
+
+    [line] = ended.lines
+    assert line.startswith(f"{variable}: ")
+    assert ended.code == BAD_SETTINGS
+
+
+@pytest.mark.parametrize("process", ["compensate", "persist"])
+async def test_a_kafka_that_hangs_up_makes_one_think_of_its_security(settings: dict[str, str], process: str) -> None:
+    """Who speaks without TLS to a broker with it hears nothing that says so."""
+    plain = {name: value for name, value in settings.items() if not name.startswith("HOLDFAST_KAFKA_")}
+    plain |= {"HOLDFAST_KAFKA_BROKERS": settings["HOLDFAST_KAFKA_BROKERS"], "HOLDFAST_START_WAIT_S": "1"}
+
+    ended = await run(process, plain)
+
+    [line] = ended.lines
+    assert line.startswith("HOLDFAST_KAFKA_BROKERS: Kafka at ")
+    assert "is HOLDFAST_KAFKA_SECURITY what it wants?" in line
+    assert ended.code == BAD_SETTINGS
+
+
+async def test_without_a_wait_a_wrong_password_still_ends_it(doors: Doors, settings: dict[str, str]) -> None:
+    """HOLDFAST_START_WAIT_S=0 is for servers that are away, and this one is not."""
+    wrong, why = WRONG_REDIS["password"]
+
+    ended = await run("serve", {**settings, "HOLDFAST_REDIS_URL": wrong(doors), "HOLDFAST_START_WAIT_S": "0"})
+
+    assert why in ended.lines[-1]
+    assert ended.code == BAD_SETTINGS
