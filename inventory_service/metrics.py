@@ -16,7 +16,7 @@ from prometheus_client.utils import floatToGoString
 
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.promises.findings import Finding, Standing
-from inventory_service.domain.verdicts import Granted, Rejected
+from inventory_service.domain.verdicts import Granted, Holds, Rejected
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -150,6 +150,8 @@ class RelayMetrics:
         self._outbox = gauge("holdfast_outbox_commits", "Commits that the outbox holds.")
         self._unsent = gauge("holdfast_relay_lag_commits", "Commits that Kafka has not confirmed.")
         self._unsent_s = gauge("holdfast_relay_lag_seconds", "Age of the oldest commit that Kafka has not confirmed.")
+        self._holds = gauge("holdfast_holds_open", "Holds that stand.")
+        self._overdue = gauge("holdfast_holds_overdue", "Holds whose end has come and that were not taken back yet.")
         self._unledgered_s = gauge(
             "holdfast_ledger_lag_seconds", "Age of the oldest commit not known to be in the ledger."
         )
@@ -164,9 +166,14 @@ class RelayMetrics:
             self._unsent.labels(name).set(backlog.unsent)
             self._unsent_s.labels(name).set(backlog.unsent_s)
         else:
-            self._unsent.remove(name)
-            self._unsent_s.remove(name)
+            for known_to_the_sender in (self._unsent, self._unsent_s, self._holds, self._overdue):
+                known_to_the_sender.remove(name)
         self._unledgered_s.labels(name).set(backlog.unledgered_s)
+
+    def show_holds(self, shard: int, holds: Holds) -> None:
+        """Show what a shard's buyers have set aside."""
+        self._holds.labels(str(shard)).set(holds.open)
+        self._overdue.labels(str(shard)).set(holds.overdue)
 
 
 class PromiseMetrics:

@@ -28,10 +28,10 @@ from inventory_service.domain.room import Room
 from inventory_service.domain.shards import StoreUnreachable
 from inventory_service.domain.states import reservation_not_found
 from inventory_service.domain.stock import sale_ends_too_early, sale_id_reused, sale_not_found, until_judged
-from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Refusal, SaleFound
+from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Holds, Refusal, SaleFound
 
 ALL_SALES = 1_000_000  # of one shard: more than there will be
-DUE_SALES = 16  # that one call of expire looks at
+SALES_AT_ONCE = 16  # that one call of expire or holds looks at
 
 Keyed = Reserve | Confirm | Release
 Reply = tuple[CallHead, Any]
@@ -125,14 +125,25 @@ class RedisStock:
 
     async def expire(self, shard: int) -> int | Refusal:
         """Take back what is overdue, at most 100 holds; answers how many. A shard without any is only read."""
-        due = await self._names(shard, "DUE", DUE_SALES)
+        due = await self._names(shard, "DUE", SALES_AT_ONCE)
         if isinstance(due, Refusal) or not due:
             return due if isinstance(due, Refusal) else 0
-        keys = [*shard_keys(shard)]
-        for sale in sorted(due):
-            keys += sale_keys(shard, sale)
-        reply = await self._run("expire", shard, keys, [len(due)])
+        reply = await self._run("expire", shard, _keys_of_sales(shard, sorted(due)), [len(due)])
         return reply if isinstance(reply, Refusal) else int(reply[1])
+
+    async def holds(self, shard: int) -> Holds | Refusal:
+        """Count a shard's holds, some sales at a time, so that no call blocks Redis for long."""
+        sales = await self._names(shard, "HOLDING", ALL_SALES)
+        if isinstance(sales, Refusal):
+            return sales
+        stand, overdue = 0, 0
+        for first in range(0, len(sales), SALES_AT_ONCE):
+            some = sales[first : first + SALES_AT_ONCE]
+            reply = await self._run("holds", shard, _keys_of_sales(shard, some), [len(some)], reads=True)
+            if isinstance(reply, Refusal):
+                return reply
+            stand, overdue = stand + reply[1][0], overdue + reply[1][1]
+        return Holds(stand, overdue)
 
     async def compensate(self, request: Compensate) -> bool | Refusal:
         """Give a refused order's units back; False: there was nothing to give."""
@@ -190,6 +201,14 @@ def refusal_from_shard(refused: ShardRefused) -> Refusal:
         return Refusal(ERROR_REASON_LEDGER_BEHIND)
     frozen = {"frozen_reason": refused.detail} if refused.code == "FROZEN" else {}
     return Refusal(ERROR_REASON_SHARD_NOT_SERVING, frozen)
+
+
+def _keys_of_sales(shard: int, sales: Sequence[SaleKey]) -> list[str]:
+    """Spell the keys of a call on whole sales."""
+    keys: list[str] = [*shard_keys(shard)]
+    for sale in sales:
+        keys += sale_keys(shard, sale)
+    return keys
 
 
 def _keys_of(shard: int, requests: Sequence[Keyed]) -> tuple[list[str], dict[SaleKey, int]]:

@@ -1,6 +1,8 @@
-"""How far behind Kafka and the ledger a shard is, and where a relay shows it."""
+"""How far behind Kafka and the ledger a shard is, and where a relay shows it and the shard's holds."""
 
 from typing import NamedTuple, Protocol
+
+from inventory_service.domain.verdicts import Holds
 
 
 class Backlog(NamedTuple):
@@ -15,6 +17,8 @@ class Backlog(NamedTuple):
 
 
 class RelayGauges(Protocol):
-    """Where a relay shows how far behind everything is."""
+    """Where a relay shows how far behind everything is, and how many holds there are."""
 
     def show(self, shard: int, backlog: Backlog) -> None: ...
+
+    def show_holds(self, shard: int, holds: Holds) -> None: ...

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from inventory_service.domain.late import PastSale
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey
-from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Refusal, Reservation, SaleFound
+from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Holds, Refusal, Reservation, SaleFound
 
 
 class Stock(Protocol):
@@ -68,6 +68,10 @@ class Housekeeping(Protocol):
 
     async def compensate(self, request: Compensate) -> bool | Refusal:
         """Give a refused order's units back; False: there was nothing to give."""
+        ...
+
+    async def holds(self, shard: int) -> Holds | Refusal:
+        """Count a shard's holds."""
         ...
 
     async def sales(self, shard: int) -> Sequence[SaleKey] | Refusal:

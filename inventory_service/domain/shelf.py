@@ -8,7 +8,7 @@ from inventory_service.domain.requests import Compensate, Confirm, CreateSale, R
 from inventory_service.domain.room import Room
 from inventory_service.domain.shard_book import Call, CommitBody, ShardBook
 from inventory_service.domain.states import reservation_not_found
-from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Refusal, SaleFound
+from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Holds, Refusal, SaleFound
 
 
 class Shelf:
@@ -94,6 +94,13 @@ class Shelf:
         given = stock.compensate(call, request)
         call.commit()
         return given
+
+    async def holds(self, shard: int) -> Holds | Refusal:
+        """Count a shard's holds, swept or not."""
+        call = self._call(shard)
+        sales = call.shard.sales.values()
+        overdue = sum(len(sale.overdue(call.now_ms)) for sale in sales)
+        return Holds(sum(len(sale.live_holds(call.now_ms)) for sale in sales), overdue)
 
     async def sales(self, shard: int) -> Sequence[SaleKey] | Refusal:
         """Name every sale of a shard."""

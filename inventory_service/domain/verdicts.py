@@ -115,3 +115,10 @@ class Forgotten(NamedTuple):
     dropped: int  # how many records
     sale_left: bool  # the sale too, after its last record
     wait_ms: int  # nothing that this step looked at can leave before
+
+
+class Holds(NamedTuple):
+    """How many holds a shard has."""
+
+    open: int  # they stand
+    overdue: int  # their end has come, and they were not taken back yet

@@ -4,7 +4,7 @@ from holdfast.inventory.v1.reservation_pb2 import LedgerState
 
 from inventory_service.domain.requests import Position
 from inventory_service.domain.shard_book import Change, SaleMade
-from inventory_service.domain.verdicts import Found, Granted, SaleFound
+from inventory_service.domain.verdicts import Found, Granted, Holds, SaleFound
 from tests.contract.bodies import FIRST_MOMENT_MS, Body
 from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
 
@@ -125,6 +125,23 @@ async def test_expiry_looks_at_every_sale(body: Body) -> None:
 
     assert await body.stock.expire(0) == 3
     assert len((await body.commits())[-1].events) == 3
+
+
+async def test_holds_are_counted_by_whether_they_still_stand(body: Body) -> None:
+    """Over more sales than one call looks at; counting takes nothing back."""
+    sales = [SALE._replace(sale_id=f"sale-{number}") for number in range(20)]
+    for sale in sales:
+        await body.stock.create_sale(create(sale=sale))
+        await body.stock.reserve_many(0, [reserve("long", sale=sale), reserve("short", sale=sale, ttl_ms=1000)])
+    await body.stock.settle_many(0, [confirm("long", sale=sales[0]), release("short", sale=sales[0])])
+    before = await body.stock.holds(0)
+    await body.tick(1000)
+    kept = await body.contents()
+
+    after = await body.stock.holds(0)
+
+    assert (before, after) == (Holds(open=38, overdue=0), Holds(open=19, overdue=19))
+    assert await body.contents() == kept
 
 
 async def test_what_is_settled_is_recorded(body: Body) -> None:

@@ -105,6 +105,10 @@ class Histories(RuleBasedStateMachine):
     def expire(self) -> None:
         self.ask_both(lambda stock: stock.expire(0))
 
+    @rule()
+    def count_holds(self) -> None:
+        self.ask_both(lambda stock: stock.holds(0))
+
     @rule(ms=st.sampled_from([1, 500, 1000, 1000, 3000, -2000]))
     def tick(self, ms: int) -> None:
         self.runner.run(self.shelf.tick(ms))

@@ -25,6 +25,7 @@ CALLS: dict[str, Callable[[WholeStock], Awaitable[object]]] = {
     "compensate": lambda stock: stock.compensate(compensate("r-1", Position(0, 1, 2, 0))),
     "create_sale": lambda stock: stock.create_sale(create(sale=SALE._replace(sale_id="other"))),
     "forget": lambda stock: stock.forget(SALE, 0),
+    "holds": lambda stock: stock.holds(0),
     "find_reservation": lambda stock: stock.find_reservation(SALE, "r-1"),
     "find_sale": lambda stock: stock.find_sale(SALE),
     "sales": lambda stock: stock.sales(0),
@@ -126,6 +127,6 @@ async def test_a_full_redis_refuses_reserve_and_takes_give_backs(scripts: Script
 
 async def test_each_script_runs_on_the_clock_of_redis(scripts: ScriptsBody) -> None:
     """The swapped clock of this suite is the only difference: the real lines are there once in every script."""
-    for name in ("reserve", "settle", "expire", "compensate", "create_sale", "read", "sales", "forget"):
+    for name in ("reserve", "settle", "expire", "compensate", "create_sale", "read", "sales", "holds", "forget"):
         assert load_script(name).text.count("redis.call('TIME')") == 1
         assert load_script_on_test_clock(name).text.count("redis.call('TIME')") == 0

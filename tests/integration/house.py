@@ -23,6 +23,7 @@ from inventory_service.adapters.redis_shards import RedisShards
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.requests import SaleKey
 from inventory_service.domain.shards import Mark, ShardStatus
+from inventory_service.domain.verdicts import Holds
 from inventory_service.entrypoints.commands import init
 from inventory_service.entrypoints.relay import relay
 from inventory_service.entrypoints.relay.takeover import TakeOver
@@ -47,6 +48,9 @@ class NoStock:
     async def sales(self, shard: int) -> list[SaleKey]:
         return []
 
+    async def holds(self, shard: int) -> Holds:
+        return Holds(0, 0)
+
 
 @dataclass
 class Gauges:
@@ -58,6 +62,9 @@ class Gauges:
     def show(self, shard: int, backlog: Backlog) -> None:
         self.shown[shard] = backlog
         self.times += 1
+
+    def show_holds(self, shard: int, holds: Holds) -> None:
+        pass
 
 
 class House:

@@ -108,7 +108,7 @@ class ShardRelay:
         self._was_frozen = False  # by the last report
         self._reported = asyncio.Event()
         self._moved = asyncio.Event()  # the window has room again, or went back
-        self._upkeep = Upkeep(shard, parts.stock, parts.monotonic, options.retention_ms, options.expiry)
+        self._upkeep = Upkeep(shard, parts.stock, parts.gauges, parts.monotonic, options.retention_ms, options.expiry)
 
     def steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
         return self._lease.keep, self.send, self.hear, self.watch, self._keeper.look, self.sweep

@@ -1,16 +1,18 @@
-"""What has to be done to a shard's stock from time to time: take overdue holds back, forget what is long over.
+"""What has to be done to a shard's stock from time to time: take overdue holds back, forget what is long over, count.
 
-Both may be done by several relays at once: a hold is taken back once, and a record that is gone stays gone.
+All of it may be done by several relays at once: a hold is taken back once, and a record that is gone stays gone.
 """
 
 import asyncio
 from collections.abc import Callable
 
+from inventory_service.domain.backlog import RelayGauges
 from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.verdicts import Refusal
 from inventory_service.entrypoints.relay.forgetting import Forgetting
 
 SWEEP_S = 0.5
+COUNT_S = 5.0
 EXPIRED_AT_ONCE = 100  # holds that one call takes back; so many mean that there may be more
 
 
@@ -18,10 +20,19 @@ class Upkeep:
     """One shard's upkeep. A shard that refuses is left alone until the next sweep: a take-over will open it."""
 
     def __init__(
-        self, shard: int, stock: Housekeeping, monotonic: Callable[[], float], retention_ms: int, expiry: bool
+        self,
+        shard: int,
+        stock: Housekeeping,
+        gauges: RelayGauges,
+        monotonic: Callable[[], float],
+        retention_ms: int,
+        expiry: bool,
     ) -> None:
         self._shard = shard
         self._stock = stock
+        self._gauges = gauges
+        self._monotonic = monotonic
+        self._next_count = monotonic()
         self._forgetting = Forgetting(shard, stock, monotonic, retention_ms)
         self._expiry = expiry
 
@@ -30,7 +41,16 @@ class Upkeep:
         if self._expiry and await self._expired() >= EXPIRED_AT_ONCE:
             return
         await self._forgetting.look()
+        await self._count_now_and_then()
         await asyncio.sleep(SWEEP_S)
+
+    async def _count_now_and_then(self) -> None:
+        if self._monotonic() < self._next_count:
+            return
+        self._next_count = self._monotonic() + COUNT_S
+        holds = await self._stock.holds(self._shard)
+        if not isinstance(holds, Refusal):
+            self._gauges.show_holds(self._shard, holds)
 
     async def _expired(self) -> int:
         taken_back = await self._stock.expire(self._shard)
