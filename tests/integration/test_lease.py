@@ -115,7 +115,7 @@ async def test_two_relays_share_the_sending_out(house: House) -> None:
         await eventually(house.is_drained)
 
         async with house.relaying(second, joined):
-            await eventually(lambda: not house.gauges.shown[0].sends and joined.shown[0].sends)
+            await eventually(lambda: joined.shown and not house.gauges.shown[0].sends and joined.shown[0].sends)
             after = (await house.commit(count=20)).seq - 20
             await eventually(house.is_drained)
 
