@@ -14,6 +14,7 @@ from faust.types import TP, EventT
 from prometheus_client import CollectorRegistry
 
 from order_persister.kafka.access import kafka_access
+from order_persister.kafka.membership import keep_joining
 from order_persister.kafka.metadata import make_no_topics
 from order_persister.kafka.partitions import Partitions
 from order_persister.kafka.producer import Sender
@@ -106,6 +107,7 @@ async def start(app: faust.App) -> None:
     """Start the app. Faust wants a folder for tables, of which there are none: it gets one, and it is gone again."""
     with TemporaryDirectory(prefix="holdfast-persister-") as folder:
         app.conf.datadir = Path(folder)
+        app.add_future(keep_joining(app))
         await app.start()
 
 
