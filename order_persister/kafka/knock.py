@@ -41,7 +41,7 @@ async def _ask(host: str, port: int, access: KafkaAccess) -> None:
         connection = await create_conn(host, port, request_timeout_ms=ANSWER_MS, **access.credentials())
         await connection.send(MetadataRequest(_NO_TOPICS))
     except SaslAuthenticationFailed as error:
-        raise TurnedAway(Part.USER, str(error)) from error
+        raise TurnedAway(Part.USER, str(error.args[0]) if error.args else str(error)) from error
     except UnsupportedSaslMechanismError as error:
         raise TurnedAway(Part.MECHANISM, f"it does not take {access.mechanism}") from error
     except (KafkaError, OSError, TimeoutError) as error:

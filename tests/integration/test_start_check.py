@@ -1,0 +1,161 @@
+"""What a process makes of its servers before it begins: those that are away, silent, busy, or will not have it."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from inventory_service.adapters.ledger_knock import knock_at_postgres as inventory_knock
+from inventory_service.adapters.redis_knock import knock_at_redis
+from order_persister.ledger.knock import knock_at_postgres as persister_knock
+from tests.integration.persister_process import StartPersister, persisters
+from tests.integration.served import NOWHERE, run_to_its_end
+from tests.servers import StartValkey, database_dsn
+from tests.stacks import ENVIRONMENT
+from tests.waiting import eventually
+
+SOON = {"HOLDFAST_START_WAIT_S": "0.5"}
+NOBODY = "127.0.0.1:1"
+ENDS_S = 20.0
+STARTING_UP = b"SFATAL\0C57P03\0Mthe database system is starting up\0\0"
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture
+def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
+    with persisters(tmp_path) as start:
+        yield start
+
+
+@asynccontextmanager
+async def listening(answer: Answer) -> AsyncIterator[int]:
+    """Somebody who takes connections: its port."""
+    async with await asyncio.start_server(answer, "127.0.0.1") as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("process", "variable", "url"),
+    [
+        ("serve", "HOLDFAST_REDIS_URL", "redis://ann:secret@{}/0"),
+        ("audit", "HOLDFAST_REDIS_URL", "redis://{}/0"),
+        ("topics", "HOLDFAST_KAFKA_BROKERS", "{}"),
+    ],
+)
+@pytest.mark.parametrize("how", ["away", "silent"])
+async def test_a_server_that_does_not_answer_ends_a_process(
+    database: str, process: str, variable: str, url: str, how: str
+) -> None:
+    """A wrong address is known for one within seconds, and named with the setting to mend."""
+    async with listening(say_nothing) as silent:
+        where = NOBODY if how == "away" else f"127.0.0.1:{silent}"
+        stores = {"HOLDFAST_POSTGRES_DSN": database, variable: url.format(where)}
+        code, said = await run_to_its_end(process, **SOON, **stores)
+
+    assert (code, len(said)) == (2, 1), said
+    assert said[0].startswith(f"{variable}: ")
+    assert "does not answer" in said[0]
+    assert "(HOLDFAST_START_WAIT_S is 0.5)" in said[0]
+    assert "secret" not in said[0]
+
+
+@pytest.mark.parametrize("command", ["persist", "migrate"])
+def test_a_postgres_that_does_not_answer_ends_the_persister(start_persister: StartPersister, command: str) -> None:
+    """Nothing but that one line is said."""
+    persister = start_persister(NOBODY, f"postgresql://ann:secret@{NOBODY}/holdfast", command, **SOON)
+
+    assert persister.exit_code() == 2
+    [line] = persister.lines()
+    assert "does not answer" in line
+    assert "secret" not in line
+
+
+async def test_a_wrong_password_ends_a_server(start_valkey: StartValkey, database: str) -> None:
+    """Which was tried for ever before anybody read the log."""
+    valkey = start_valkey()
+    async with Redis.from_url(valkey.address) as admin:
+        await admin.config_set("requirepass", "right")
+    stores = {"HOLDFAST_REDIS_URL": valkey.address.replace("//", "//:wrong@"), "HOLDFAST_POSTGRES_DSN": database}
+
+    code, said = await run_to_its_end("serve", **stores)
+
+    assert (code, len(said)) == (2, 1), said
+    assert said[0].startswith("HOLDFAST_REDIS_URL: Redis at ")
+    assert "invalid username-password pair" in said[0]
+
+
+async def test_a_database_that_is_not_there_ends_a_server(valkey: str, postgres: str) -> None:
+    """Nobody makes it by waiting; only tables are waited for."""
+    stores = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database_dsn(postgres, "nowhere")}
+
+    code, said = await run_to_its_end("serve", **stores)
+
+    assert code == 2
+    assert said == [
+        f"HOLDFAST_POSTGRES_DSN: PostgreSQL at {postgres.split('@')[1].split('/')[0]} cannot be used: "
+        'database "nowhere" does not exist'
+    ]
+
+
+async def test_a_redis_that_is_loading_is_there() -> None:
+    """It answers, and a big one loads for minutes after it was started."""
+
+    async def load(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"-LOADING Redis is loading the dataset in memory\r\n")
+        await writer.drain()
+
+    async with listening(load) as port:
+        await knock_at_redis(f"redis://127.0.0.1:{port}/0")
+
+
+@pytest.mark.parametrize("knock", [inventory_knock, persister_knock])
+async def test_a_postgres_that_is_starting_up_is_there(knock: Callable[[str], Awaitable[None]]) -> None:
+    """It reads its log after a crash, which takes as long as it takes."""
+
+    async def start_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        length = int.from_bytes(await reader.readexactly(4))
+        if length == 8:  # it is asked whether it speaks TLS
+            await reader.readexactly(4)
+            writer.write(b"N")
+            length = int.from_bytes(await reader.readexactly(4))
+        await reader.readexactly(length - 4)
+        writer.write(b"E" + (len(STARTING_UP) + 4).to_bytes(4) + STARTING_UP)
+        await writer.drain()
+
+    async with listening(start_up) as port:
+        await knock(f"postgresql://ann@127.0.0.1:{port}/holdfast")
+
+
+@pytest.mark.parametrize(("process", "code"), [("serve", 0), ("init", 130)])
+async def test_a_process_that_waits_for_a_server_still_hears_a_signal(process: str, code: int) -> None:
+    """It ends as it would later: one that was to do something once did not do it."""
+    knocked = asyncio.Event()
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        knocked.set()
+        await say_nothing(reader, writer)
+
+    async with listening(note) as port:
+        started = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "inventory_service", process),
+            env={
+                **ENVIRONMENT,
+                "HOLDFAST_START_WAIT_S": "600",
+                "HOLDFAST_REDIS_URL": f"redis://127.0.0.1:{port}/0",
+                "HOLDFAST_POSTGRES_DSN": NOWHERE,
+            },
+        )
+        await eventually(knocked.is_set, ENDS_S)
+        started.send_signal(signal.SIGTERM)
+
+        assert await asyncio.wait_for(started.wait(), ENDS_S) == code
