@@ -29,7 +29,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
         make_topics(cluster)
         yield cluster
     finally:
-        cluster.kill()
+        cluster.end()
 
 
 @pytest.fixture(scope="module")

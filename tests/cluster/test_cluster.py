@@ -30,12 +30,12 @@ async def test_each_broker_may_be_lost_for_a_while(world: World, cluster: KafkaC
 
     async with crowd.shopping():
         await eventually(lambda: is_under_way(world, crowd), BOOKED_S)
-        for broker in cluster.brokers.values():
+        for node, broker in cluster.brokers.items():
             broker.kill()
             await eventually(told_more(crowd))
             head = int((await world.meta(shard))["seq"])
             await eventually(partial(has_booked, world, shard, head), BOOKED_S)
-            await asyncio.to_thread(broker.start)
+            await asyncio.to_thread(cluster.start_again, node)
         crowd.close_doors()
 
     assert await find_faults(world, crowd.sale_id, crowd.promises) == []

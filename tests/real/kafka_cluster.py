@@ -1,6 +1,7 @@
 """Several Apache Kafkas that are one cluster, whose nodes can be killed and started one by one."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from holdfast_embedded.child import wait_until
@@ -32,6 +33,7 @@ class KafkaCluster:
             )
             for node in voters
         }
+        self._starter = ThreadPoolExecutor(max_workers=1)  # its thread lives as long as the brokers should
 
     @property
     def address(self) -> str:
@@ -46,13 +48,18 @@ class KafkaCluster:
     def start(self) -> None:
         """Start every broker, for none answers before most are there; ServerFailed if one does not come up."""
         for broker in self.brokers.values():
-            broker.begin()
+            self._starter.submit(broker.begin).result()
         for broker in self.brokers.values():
             if not wait_until(broker.has_joined, START_S):
-                self.kill()
+                self.end()
                 raise ServerFailed(f"{broker.name} did not join its cluster within {START_S:g} s.\n{broker.log_tail()}")
 
-    def kill(self) -> None:
-        """End every broker with SIGKILL."""
+    def start_again(self, node: int) -> None:
+        """Start a broker that was stopped or killed; it keeps its records and its address. From any thread."""
+        self._starter.submit(self.brokers[node].start).result()
+
+    def end(self) -> None:
+        """End every broker with SIGKILL, for nobody is left to whom the last ones could hand anything over."""
         for broker in self.brokers.values():
             broker.kill()
+        self._starter.shutdown()
