@@ -27,6 +27,29 @@ async def test_a_ledger_that_is_behind_is_seen_on_the_relays_page(shop: Shop) ->
     assert await shop.shown("relay", "holdfast_shard_serving", shard=shard) == 1
 
 
+async def test_holds_are_counted_on_the_relays_page(shop: Shop) -> None:
+    """As many as there are; what is bought or given back is none any more."""
+    sale = await shop.open_sale()
+    shard = str(shop.shard_of(sale))
+
+    async def are_shown() -> float:
+        """The holds on the page."""
+        return await shop.shown("relay", "holdfast_holds_open", shard=shard)
+
+    async def are(number: int) -> bool:
+        """The page shows so many holds."""
+        return await are_shown() == number
+
+    before = await are_shown()
+    for number in range(3):
+        await shop.reserve(sale, f"r-{number}")
+    await eventually(lambda: are(round(before) + 3), SHOWS_S)
+    await shop.confirm(sale, "r-0")
+    await shop.release(sale, "r-1")
+
+    await eventually(lambda: are(round(before) + 1), SHOWS_S)
+
+
 async def test_a_refused_order_is_counted_on_its_way(shop: Shop) -> None:
     """By the persister that refuses it, with the reason, and by the compensator that gives its units back."""
     sale = await shop.open_sale()
