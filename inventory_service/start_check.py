@@ -44,6 +44,7 @@ def kafka_door(settings: Settings) -> Door:
         Part.TRUST: "HOLDFAST_KAFKA_CA_FILE",
         Part.CERTIFICATE: "HOLDFAST_KAFKA_CERT_FILE",
         Part.USER: "HOLDFAST_KAFKA_PASSWORD",
+        Part.PROTOCOL: "HOLDFAST_KAFKA_SECURITY",
         Part.MECHANISM: "HOLDFAST_KAFKA_SASL_MECHANISM",
     }
     access = kafka_access(settings)

@@ -16,6 +16,7 @@ class Part(Enum):
     TRUST = "its certificate"
     CERTIFICATE = "ours"
     USER = "user and password"
+    PROTOCOL = "TLS or not"
     MECHANISM = "how the password is shown"
 
 
@@ -48,4 +49,4 @@ def _tls_fault(error: ssl.SSLError) -> TurnedAway:
     reason = error.reason or str(error)
     if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
         return TurnedAway(Part.CERTIFICATE, f"it wants a certificate of ours that it believes: {reason}")
-    return TurnedAway(Part.TRUST, f"TLS fails: {reason}")
+    return TurnedAway(Part.PROTOCOL, f"TLS fails: {reason}")

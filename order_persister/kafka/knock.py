@@ -1,6 +1,7 @@
 """Ask Kafka once, at the start, whether it lets us in."""
 
 import asyncio
+import ssl
 
 from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
 from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
@@ -52,6 +53,7 @@ async def _ask(host: str, port: int, access: KafkaAccess) -> None:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, KafkaError):  # it listens, and hangs up on what it hears
-        return f"{error}: is HOLDFAST_KAFKA_SECURITY what it wants?"
-    return str(error) or "no answer in time"
+    said = str(error) or "no answer in time"
+    if isinstance(error, KafkaError | ssl.SSLError | ConnectionResetError):  # it listens, and hangs up on what it hears
+        return f"{said}: is HOLDFAST_KAFKA_SECURITY what it wants?"
+    return said

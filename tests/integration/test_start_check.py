@@ -106,6 +106,14 @@ async def test_a_database_that_is_not_there_ends_a_server(valkey: str, postgres:
     ]
 
 
+async def test_a_kafka_without_tls_is_not_spoken_to_with_it(broker: str) -> None:
+    """It makes nothing of what it hears; whoever set that up is told where to look."""
+    code, said = await run_to_its_end("topics", **SOON, HOLDFAST_KAFKA_BROKERS=broker, HOLDFAST_KAFKA_SECURITY="SSL")
+
+    assert (code, len(said)) == (2, 1), said
+    assert "HOLDFAST_KAFKA_SECURITY" in said[0]
+
+
 async def test_a_redis_that_is_loading_is_there() -> None:
     """It answers, and a big one loads for minutes after it was started."""
 
