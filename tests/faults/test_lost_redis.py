@@ -75,7 +75,7 @@ async def test_an_older_copy_waits_for_what_kafka_alone_knows(own: World, tmp_pa
 
 
 def copy_files(world: World, folder: Path) -> Path:
-    """Keep Redis' files as they are now, while nothing writes to them."""
+    """Keep Redis' files as they are now; a command that is written at this moment is left out when they are loaded."""
     return Path(shutil.copytree(append_only_files(world), folder / "copy"))
 
 
