@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast_embedded.valkey import Valkey
+from redis.asyncio import Redis
 
 from tests.integration.served import (
     NOWHERE,
@@ -84,6 +85,25 @@ async def test_readiness_follows_the_store_and_liveness_does_not(start_valkey: S
         assert 'holdfast_waits_total{on="redis"}' in await page_of(server)
         valkey.start()
         await eventually(lambda: is_serving(caller))
+
+
+async def test_a_password_that_is_changed_later_is_waited_for(start_valkey: StartValkey) -> None:
+    """At the start it would end the server; afterwards that would only make it worse."""
+    valkey = start_valkey()
+    await open_shards(valkey.address)
+    async with served_apart(valkey.address, NOWHERE) as server, calling(server.address) as caller:
+        async with Redis.from_url(valkey.address) as admin:
+            await admin.config_set("requirepass", "another")
+            await admin.client_kill_filter(_type="normal", skipme=True)
+
+            await eventually(lambda: is_turned_away(caller))
+            await admin.config_set("requirepass", "")
+
+        await eventually(lambda: is_serving(caller))
+
+
+async def is_turned_away(caller: Caller) -> bool:
+    return await health(caller) == NOT_SERVING
 
 
 async def page_of(server: ServerProcess) -> str:
