@@ -29,6 +29,7 @@ class Broker(KafkaServer):
         super().__init__("broker", data_dir)
         self.partitions = partitions
         self._address: str | None = None
+        self._unread = b""  # the beginning of a line whose end has not come yet
 
     @property
     def address(self) -> str:
@@ -50,7 +51,7 @@ class Broker(KafkaServer):
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         """Start the process; it says its address when it listens."""
-        self._address = None
+        self._address, self._unread = None, b""
         command = [sys.executable, "-m", "holdfast_embedded.broker_process", str(self.partitions), *TOPICS]
         with self.log_path.open("ab") as log:
             return spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
@@ -71,15 +72,15 @@ class Broker(KafkaServer):
             raise ServerFailed(f"the broker did not carry out {command!r}.\n{self.log_tail()}")
 
     def _read_line(self, within_s: float) -> str | None:
-        """Read one line of the process; None if none comes in time or it has ended."""
+        """Read one line of the process; None if it has ended, or if no whole line comes in time: then ask again."""
         answers = self._started.stdout
         assert answers is not None
-        line = b""
         deadline = time.monotonic() + within_s
-        while not line.endswith(b"\n"):
+        while not self._unread.endswith(b"\n"):
             readable, _, _ = select.select([answers], [], [], max(0.0, deadline - time.monotonic()))
             byte = os.read(answers.fileno(), 1) if readable else b""
             if not byte:
                 return None
-            line += byte
+            self._unread += byte
+        line, self._unread = self._unread, b""
         return line.decode().strip()
