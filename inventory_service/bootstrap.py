@@ -31,8 +31,10 @@ from inventory_service.domain.shards import StoreUnreachable, check_shard_count
 from inventory_service.entrypoints import compensator
 from inventory_service.entrypoints.commands import audit, doctor, init, topics
 from inventory_service.entrypoints.layout import check_layout
+from inventory_service.entrypoints.patience import repeat
 from inventory_service.entrypoints.promises import tell_once
 from inventory_service.entrypoints.relay import relay
+from inventory_service.entrypoints.relay.drift import DriftWatch
 from inventory_service.entrypoints.relay.takeover import TakeOver
 from inventory_service.entrypoints.rpc.admin_servicer import AdminServicer
 from inventory_service.entrypoints.rpc.gate import Gate
@@ -127,6 +129,7 @@ async def relay_commits(settings: Settings) -> int:
     ledger = Ledger(settings.postgres_dsn)
     access, registry = kafka_access(settings), show_metrics(settings)
     commits, reading = kafka.Commits(access), kafka.Reading(access)
+    gauges, waited = metrics.RelayMetrics(registry), metrics.WaitMetrics(registry).count
     parts = relay.Parts(
         outbox=outbox,
         shards=shards,
@@ -135,12 +138,14 @@ async def relay_commits(settings: Settings) -> int:
         ledger=ledger,
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
         take_over=take_over(settings, shards, outbox, ledger, reading),
-        gauges=metrics.RelayMetrics(registry),
+        gauges=gauges,
         log=log,
         monotonic=time.monotonic,
         time=time.time,
-        waited=metrics.WaitMetrics(registry).count,
+        waited=waited,
     )
+    books = RedisBooks(RedisConnections(settings.redis_url, size=1))
+    drift = DriftWatch(settings.shards, books, LedgerBooks(ledger), gauges, time.time)
     options = relay.Options(
         name=uuid.uuid4().hex,
         shard_count=settings.shards,
@@ -151,7 +156,7 @@ async def relay_commits(settings: Settings) -> int:
 
     async def work() -> None:
         await agree_on_shards(settings, (kafka.COMMITS, kafka.PROGRESS))
-        await relay.run(parts, options)
+        await either(relay.run(parts, options), repeat(drift.look, log, waited))
 
     async with closed_at_the_end(commits, reading):
         return await until_told(work())
@@ -170,7 +175,7 @@ async def compensate(settings: Settings) -> int:
     )
 
     async def work() -> None:
-        await agree_on_shards(settings)
+        await agree_on_shards(settings, (kafka.COMPENSATIONS,))
         await compensator.run(parts)
 
     return await until_told(work())

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 
 import faust
 import structlog
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from order_persister.kafka.access import kafka_access
 from order_persister.kafka.agent import COMMITS_TOPIC, build_app, start
 from order_persister.kafka.producer import partitions_of
+from order_persister.kafka.tell import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
 from order_persister.ledger.migrator import migrate, migrations
 from order_persister.ledger.postgres import Database, check_dsn, judged
 from order_persister.ledger.queries import load_queries
@@ -115,7 +117,7 @@ async def _run(app: faust.App, settings: Settings, registry: CollectorRegistry, 
     await check_servers("persist", settings)
     _show_metrics(settings, registry)
     await _check_ledger(settings, patience)
-    await _check_topic(settings, patience)  # Faust itself gives up at once when no broker answers
+    await _check_topics(settings, patience)  # Faust itself gives up at once when no broker answers
     await start(app)
     log.info("persisting", brokers=settings.kafka_brokers)
     await app.wait_until_stopped()
@@ -132,12 +134,13 @@ async def _check_ledger(settings: Settings, patience: Patience) -> None:
         raise BadSettings(f"HOLDFAST_SHARDS: must be {min(found)}, as the ledger was made, and is {settings.shards}")
 
 
-async def _check_topic(settings: Settings, patience: Patience) -> None:
-    """BadSettings if the topic has another number of partitions: some would be read by nobody, or have no shard."""
+async def _check_topics(settings: Settings, patience: Patience) -> None:
+    """BadSettings if one has another number of partitions: some would be read by nobody, or a shard would have none."""
     access = kafka_access(settings)
-    found = await patience.wait_out("kafka", lambda: partitions_of(COMMITS_TOPIC, access))
-    if found != settings.shards:
-        raise BadSettings(f"HOLDFAST_SHARDS: is {settings.shards}, and {COMMITS_TOPIC} has {found} partitions")
+    for topic in (COMMITS_TOPIC, PROGRESS_TOPIC, COMPENSATIONS_TOPIC, FACTS_TOPIC):
+        found = await patience.wait_out("kafka", partial(partitions_of, topic, access))
+        if found != settings.shards:
+            raise BadSettings(f"HOLDFAST_SHARDS: is {settings.shards}, and {topic} has {found} partitions")
 
 
 async def _stop(app: faust.App) -> None:

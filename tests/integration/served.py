@@ -114,15 +114,15 @@ async def served_apart(redis_url: str, dsn: str, **changed: str) -> AsyncIterato
             await process.wait()
 
 
-async def run_to_its_end(process: str, **changed: str) -> tuple[int, list[str]]:
+async def run_to_its_end(process: str, *options: str, **changed: str) -> tuple[int, list[str]]:
     """Run a process that does not stay: its exit code, and the lines that it said."""
-    started = await _start(process, **changed)
+    started = await _start(process, *options, **changed)
     told, more = await asyncio.wait_for(started.communicate(), START_S)
     assert started.returncode is not None
     return started.returncode, (told + more).decode().splitlines()
 
 
-async def _start(process: str, **changed: str) -> asyncio.subprocess.Process:
+async def _start(process: str, *options: str, **changed: str) -> asyncio.subprocess.Process:
     environment = {
         **os.environ,
         "HOLDFAST_POSTGRES_DSN": NOWHERE,
@@ -133,7 +133,7 @@ async def _start(process: str, **changed: str) -> asyncio.subprocess.Process:
         "HOLDFAST_METRICS_LISTEN": "127.0.0.1:0",
         **changed,
     }
-    command, pipe = (sys.executable, "-m", "inventory_service", process), asyncio.subprocess.PIPE
+    command, pipe = (sys.executable, "-m", "inventory_service", process, *options), asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
 
 

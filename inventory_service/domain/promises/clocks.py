@@ -7,6 +7,10 @@ from inventory_service.domain.promises.findings import Finding, judged
 
 FAR_S = 1.0
 SETTING = "clock"
+_DATED = {
+    "Redis": "sales open and end, and holds expire,",
+    "Postgres": "refusals are dated",
+}
 
 
 class Reading(NamedTuple):
@@ -31,13 +35,7 @@ def judge_clock(server: str, readings: Iterable[Reading]) -> Finding:
     """By the reading that took the shortest time."""
     best = min(readings, key=lambda reading: reading.doubt_s)
     is_far = abs(best.off_s) - best.doubt_s > FAR_S
-    off = f"{_PROMISES[server]} at another time than this machine's" if is_far else ""
+    off = f"{_DATED[server]} by another time than this machine's" if is_far else ""
     change = "set both clocks by the same time server (NTP)"
     shown = f"{best.off_s:+.3f} s from this machine's, give or take {best.doubt_s:.3f} s"
-    return judged(server, SETTING, shown, off, f"{_PROMISES[server]} when this machine's clock says so", change)
-
-
-_PROMISES = {
-    "Redis": "sales open and end, and holds expire,",
-    "Postgres": "refusals and blocked buyers are dated, and compensations are due,",
-}
+    return judged(server, SETTING, shown, off, f"{_DATED[server]} as this machine's clock says", change)

@@ -17,6 +17,7 @@ ASKED_OF_TOPICS = (
     "unclean.leader.election.enable",
     "max.message.bytes",
 )
+IN_SYNC = "copies in sync"
 _REPEATED = "what is lost of it is sent again, so that nothing depends on it"
 
 Values = Mapping[int, str]  # one setting, by the node id of the broker that says so
@@ -128,18 +129,17 @@ def _in_sync(topic: _Topic) -> Finding:
     copies, there, least = topic.facts.replication, topic.facts.in_sync, _most(topic.values("min.insync.replicas"))
     change = "see that every broker runs and keeps up"
     if there == 0 or there < least:
-        return topic.off("copies in sync", str(there), "a partition takes no record now: its shard waits", change)
+        return topic.off(IN_SYNC, str(there), "a partition takes no record now: its shard waits", change)
     if there < copies:
         behind = "a copy is away or behind: the next loss stops the shard's way to the ledger"
-        return Finding(SERVER, f"{topic.name} copies in sync", str(there), Standing.NOTE, behind, change)
-    return topic.kept("copies in sync", str(there), "all of them hold everything")
+        return Finding(SERVER, f"{topic.name} {IN_SYNC}", str(there), Standing.NOTE, behind, change)
+    return topic.kept(IN_SYNC, str(there), "all of them hold everything")
 
 
 def _least_in_sync(topic: _Topic) -> Finding:
     setting, values = "min.insync.replicas", topic.values("min.insync.replicas")
     copies, least, most = topic.facts.replication, _least(values), _most(values)
-    wanted = "2" if min(3, topic.brokers) == 3 else "1"
-    change = topic.set(setting, wanted)
+    change = topic.set(setting, "2" if copies >= 3 else "1")
     if most > copies:
         return topic.off(setting, shown(values), f"more than its {copies} copies: it takes no record at all", change)
     if most == copies > 1:
@@ -147,7 +147,8 @@ def _least_in_sync(topic: _Topic) -> Finding:
         return topic.off(setting, shown(values), all_needed, change)
     if least == 1 and topic.brokers >= 3:
         one = "a record counts as confirmed when one broker has it: if that one is lost, so is the record"
-        return topic.off(setting, shown(values), one, change)
+        first = "" if copies >= 3 else "once it has three copies: "
+        return topic.off(setting, shown(values), one, first + topic.set(setting, "2"))
     if least == 1:
         few = "a record counts as confirmed when one broker has it, and three brokers are needed for more"
         return topic.kept(setting, shown(values), few)

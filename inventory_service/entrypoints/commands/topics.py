@@ -1,6 +1,7 @@
 """Make the topics, then check every setting of all of them. What exists is never changed. Safe to run again."""
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
@@ -9,9 +10,12 @@ from structlog.typing import FilteringBoundLogger
 
 from inventory_service.domain.promises.findings import Finding, Standing
 from inventory_service.domain.promises.kafka import best_replication, least_in_sync
-from inventory_service.domain.promises.topics import RETENTION_MS
+from inventory_service.domain.promises.topics import IN_SYNC, RETENTION_MS
 from inventory_service.domain.shard_ports import TopicAdmin
 from inventory_service.domain.shards import TopicPlan, Unreachable
+from inventory_service.entrypoints.patience import GrowingDelay
+
+BIRTH_S = 5.0
 
 
 class Parts(NamedTuple):
@@ -47,7 +51,7 @@ async def run(parts: Parts, names: Sequence[str], shards: int, replication: int 
     try:
         await _make(report, parts, names, replication)
         if not report.misshapen:
-            _check(report, await parts.examine(), parts.log)
+            _check(report, await _examine(report, parts), parts.log)
     except Unreachable as error:
         report.error = f"{error.server} does not answer: {error}"
         todo = "start it, or set HOLDFAST_KAFKA_BROKERS"
@@ -77,6 +81,18 @@ async def _make(report: Report, parts: Parts, names: Sequence[str], replication:
             await parts.admin.create(_plan(name, report.partitions, copies))
             report.made.append(name)
         parts.log.info("topic", name=name, partitions=report.partitions, made=name not in there)
+
+
+async def _examine(report: Report, parts: Parts) -> Sequence[Finding]:
+    """Brokers hear of a new topic one after the other, and its copies come one after the other: they are waited for."""
+    unborn = {*report.made, *(f"{name} {IN_SYNC}" for name in report.made)}
+    delay, deadline = GrowingDelay(first_s=0.1, longest_s=1.0), time.monotonic() + BIRTH_S
+    while True:
+        findings = await parts.examine()
+        waits = any(finding.setting in unborn and finding.standing is not Standing.KEPT for finding in findings)
+        if not waits or time.monotonic() > deadline:
+            return findings
+        await delay.wait()
 
 
 def _check(report: Report, findings: Sequence[Finding], log: FilteringBoundLogger) -> None:

@@ -1,0 +1,207 @@
+"""`holdfast doctor` against servers that keep what is promised, that do not, and that may not be asked."""
+
+import json
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.integration.served import open_shards, run_to_its_end, served_apart
+from tests.servers import PARTITIONS, REAL, StartBroker, StartValkey, connected
+from tests.waiting import eventually
+
+NOBODY = "127.0.0.1:1"
+
+
+async def doctor(redis_url: str, dsn: str, brokers: str = NOBODY, **more: str) -> tuple[int, list[str]]:
+    """Its exit code, and its lines."""
+    return await run_to_its_end(
+        "doctor",
+        HOLDFAST_REDIS_URL=redis_url,
+        HOLDFAST_POSTGRES_DSN=dsn,
+        HOLDFAST_KAFKA_BROKERS=brokers,
+        HOLDFAST_SHARDS=str(PARTITIONS),
+        HOLDFAST_START_WAIT_S="1",
+        **more,
+    )
+
+
+def line_of(said: list[str], server: str, setting: str) -> str:
+    """The line of a setting, and what follows it about its change."""
+    (at,) = [number for number, line in enumerate(said) if f"{server:8}  {setting} =" in line]
+    return "\n".join(said[at : at + 2])
+
+
+def off(said: list[str]) -> list[str]:
+    """The settings by which a promise is off."""
+    return [line[16:].partition(" = ")[0] for line in said if line.startswith("OFF ")]
+
+
+async def test_servers_as_the_tests_start_them_keep_every_promise(valkey: str, database: str, broker: str) -> None:
+    """Exit code 0; the embedded broker alone tells no settings, which is said and is no 0."""
+    code, said = await doctor(valkey, database, broker)
+
+    assert off(said) == []
+    assert code == (0 if REAL else 2), said
+    assert line_of(said, "Redis", "appendfsync").startswith("kept")
+    assert line_of(said, "Postgres", "fsync").startswith("kept")
+    assert line_of(said, "Kafka", "holdfast.commits.v1 partitions").startswith("kept")
+    assert line_of(said, "Kafka", "holdfast.commits.v1 retention.ms").startswith("kept" if REAL else "?")
+
+
+async def test_a_redis_that_breaks_promises_is_told_line_by_line(start_valkey: StartValkey, database: str) -> None:
+    """Exit code 1, though Kafka could not even be asked: what is broken is sure."""
+    redis = start_valkey().address
+    async with Redis.from_url(redis) as client:
+        await client.config_set("appendfsync", "everysec")
+        await client.config_set("no-appendfsync-on-rewrite", "yes")
+        await client.config_set("maxmemory-policy", "allkeys-lru")
+        await client.config_set("appendonly", "no")
+
+    code, said = await doctor(redis, database)
+
+    assert code == 1
+    assert off(said) == ["appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"]
+    assert "CONFIG SET appendfsync always" in line_of(said, "Redis", "appendfsync")
+
+
+async def test_a_user_who_may_not_ask_is_told_so_and_nothing_is_guessed(
+    start_valkey: StartValkey, database: str
+) -> None:
+    """INFO tells of the file and of eviction all the same; how often the file is synced it does not."""
+    redis = start_valkey().address
+    async with Redis.from_url(redis) as client:
+        rights: dict[str, Any] = {"keys": ["*"], "categories": ["+@all"], "commands": ["-config"]}
+        await client.acl_setuser("clerk", enabled=True, passwords=["+secret"], **rights)
+
+    code, said = await doctor(redis.replace("//", "//clerk:secret@"), database)
+
+    assert code == 2
+    assert line_of(said, "Redis", "appendfsync").startswith("?")
+    assert "no permissions" in line_of(said, "Redis", "appendfsync")
+    assert line_of(said, "Redis", "appendonly").startswith("kept")
+    assert line_of(said, "Redis", "maxmemory-policy").startswith("kept")
+
+
+async def test_a_primary_that_waits_for_no_replica_is_off_and_so_is_a_replica(
+    start_valkey: StartValkey, database: str
+) -> None:
+    """The first goes on alone when it was cut off, the second takes nothing."""
+    primary, replica = start_valkey(), start_valkey()
+    async with Redis.from_url(replica.address) as client, Redis.from_url(primary.address) as other:
+        await client.replicaof("127.0.0.1", str(primary.port))
+        await eventually(lambda: _has_replica(other))
+
+    _, of_primary = await doctor(primary.address, database)
+    _, of_replica = await doctor(replica.address, database)
+
+    assert off(of_primary) == ["min-replicas-to-write"]
+    assert "role" in off(of_replica)
+    assert "127.0.0.1" in line_of(of_replica, "Redis", "role")
+
+
+async def _has_replica(client: Redis) -> bool:
+    """A replica is connected."""
+    return bool((await client.info("replication"))["connected_slaves"])
+
+
+@pytest.mark.parametrize("where", ["database {database}", "role {user} in database {database}"])
+async def test_a_ledger_that_does_not_wait_for_its_disk_is_told_where_that_is_set(
+    valkey: str, database: str, where: str
+) -> None:
+    """The file may say the right thing: what is set for a database or a role stands above it."""
+    address = urlsplit(database)
+    place = where.format(database=address.path[1:], user=address.username)
+    async with connected(database) as admin:
+        await admin.execute(f"alter {place} set synchronous_commit = off")
+
+    code, said = await doctor(valkey, database)
+
+    assert code == 1
+    assert off(said) == ["synchronous_commit"]
+    assert f"alter {place} reset synchronous_commit" in line_of(said, "Postgres", "synchronous_commit")
+
+
+async def test_an_option_of_the_dsn_stands_above_all(valkey: str, database: str) -> None:
+    """It is in every process of ours, and in none of the server's own files."""
+    _, said = await doctor(valkey, f"{database}?synchronous_commit=off")
+
+    assert off(said) == ["synchronous_commit"]
+    assert "HOLDFAST_POSTGRES_DSN" in line_of(said, "Postgres", "synchronous_commit")
+
+
+async def test_tables_that_a_crash_empties_are_off(valkey: str, database: str) -> None:
+    """Postgres keeps no log of them, and Redis has trimmed what they held."""
+    async with connected(database) as admin:
+        await admin.execute("alter table journal set unlogged")
+
+    _, said = await doctor(valkey, database)
+
+    assert off(said) == ["unlogged tables"]
+    assert "alter table journal set logged" in line_of(said, "Postgres", "unlogged tables")
+
+
+async def test_a_ledger_without_tables_is_off(valkey: str, empty_database: str) -> None:
+    """The line says what makes them."""
+    code, said = await doctor(valkey, empty_database)
+
+    assert (code, off(said)) == (1, ["schema version"])
+    assert "holdfast migrate" in line_of(said, "Postgres", "schema version")
+
+
+async def test_another_number_of_shards_is_off_wherever_it_is_written(
+    valkey: str, database: str, start_broker: StartBroker
+) -> None:
+    """Processes refuse to run there; the doctor says of each server why."""
+    await open_shards(valkey, shards=4)
+
+    _, said = await doctor(valkey, database, start_broker(partitions=4).address)
+
+    assert off(said)[0] == "shards"
+    assert [setting for setting in off(said) if setting.endswith(" partitions")] == [
+        f"holdfast.{topic}.v1 partitions" for topic in ("commits", "ledger-progress", "compensations", "orders")
+    ]
+
+
+async def test_what_could_not_be_asked_is_named_beside_what_could(database: str) -> None:
+    """Exit code 2 when nothing is known to be off, with the setting by which the server was looked for."""
+    code, said = await doctor(f"redis://{NOBODY}/0", database)
+
+    assert code == 2
+    assert "HOLDFAST_REDIS_URL" in line_of(said, "Redis", "answers")
+    assert "HOLDFAST_KAFKA_BROKERS" in line_of(said, "Kafka", "answers")
+    assert line_of(said, "Postgres", "fsync").startswith("kept")
+
+
+async def test_a_script_reads_the_same_as_json(valkey: str, database: str) -> None:
+    """Every finding with its parts by name."""
+    _, said = await run_to_its_end(
+        "doctor", "--json", HOLDFAST_REDIS_URL=valkey, HOLDFAST_POSTGRES_DSN=database, HOLDFAST_START_WAIT_S="1"
+    )
+
+    report = json.loads("\n".join(said))
+    found = {(finding["server"], finding["setting"]): finding["standing"] for finding in report["findings"]}
+    assert found["Redis", "appendfsync"] == "kept"
+    assert found["Kafka", "answers"] == "unknown"
+    assert report["kept"] is False
+
+
+async def test_a_server_shows_what_it_found_at_its_start(start_valkey: StartValkey, database: str) -> None:
+    """As a metric, which an alarm can watch; it serves all the same, and does not wait for the answers."""
+    redis = start_valkey().address
+    await open_shards(redis)
+    async with Redis.from_url(redis) as client:
+        await client.config_set("appendfsync", "everysec")
+
+    async with served_apart(redis, database) as server:
+
+        def page() -> str:
+            with urllib.request.urlopen(server.metrics_url) as answer:
+                return str(answer.read().decode())
+
+        kept = "holdfast_promise_kept{{server={!r},setting={!r}}} {}".format
+        lines = [kept("Redis", "appendfsync", 0.0), kept("Redis", "appendonly", 1.0), kept("Postgres", "fsync", 1.0)]
+        wanted = [line.replace("'", '"') for line in lines]
+        await eventually(lambda: all(line in page() for line in wanted))
