@@ -9,13 +9,13 @@ from pathlib import Path
 from holdfast_embedded.broker import TOPICS
 from holdfast_embedded.child import spawn
 from holdfast_embedded.ports import LOOPBACK, free_port
-from holdfast_embedded.server import START_DEADLINE_S, KafkaServer, ServerFailed
+from holdfast_embedded.server import KafkaServer, ServerFailed
 
 from tests.real.kafka_admin import KafkaAdmin
 from tests.real.kafka_jars import kafka_class_path
 
 CLUSTER_ID = "aG9sZGZhc3QtYS10ZXN0IQ"  # 16 bytes that mean nothing
-FORMAT_DEADLINE_S = 60.0
+FORMAT_DEADLINE_S = START_S = 60.0  # two to five seconds, where little else runs
 # Small and soon ready: compiling less pays off in processes that live for minutes.
 JAVA = ("java", "-Xms64m", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
@@ -87,7 +87,7 @@ class ApacheKafka(KafkaServer):
         """Where brokers and the tests' administration come in, host:port."""
         return f"{LOOPBACK}:{self._voters[self._node].brokers}"
 
-    def start(self, deadline_s: float = START_DEADLINE_S) -> None:
+    def start(self, deadline_s: float = START_S) -> None:
         """Start it, and return when it answers and has our topics."""
         super().start(deadline_s)
         self.admin.make_topics(self._topics, self.partitions)

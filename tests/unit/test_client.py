@@ -91,6 +91,15 @@ async def test_a_message_too_large_is_not_repeated(fake: FakeInventory) -> None:
     assert len(fake.asked) == 1
 
 
+async def test_a_call_that_a_stopping_server_cancels_is_repeated(fake: FakeInventory) -> None:
+    """gRPC says CANCELLED of a call that came just as the server stopped, and the next server answers it."""
+    fake.will_answer("Reserve", Trouble(grpc.StatusCode.CANCELLED), ReserveResponse())
+
+    await reserve(fake)
+
+    assert len(fake.asked) == 2
+
+
 async def test_giving_up_tells_that_it_may_have_been_done(fake: FakeInventory) -> None:
     """The caller must learn that repeating with the same id is the only safe way on."""
     fake.will_answer("Reserve", unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN))
