@@ -67,8 +67,8 @@ BY_CODE: Mapping[grpc.StatusCode, type[errors.HoldfastError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.TryLater,
 }
 
-# What gRPC itself says when nobody answered. CANCELLED is of a server that stopped before it began the call, for a caller
-# that cancels hears no status. Its own RESOURCE_EXHAUSTED is a message too large: no repeat helps.
+# What gRPC itself says when nobody answered. CANCELLED is of a server that stopped before it began the call, for who
+# cancels a call of his own hears no status. Its own RESOURCE_EXHAUSTED is a message too large: no repeat helps.
 UNANSWERED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
