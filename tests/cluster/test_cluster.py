@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.cluster.conftest import have_topics_made
 from tests.crowd import Crowd
-from tests.faults.proof import find_faults
+from tests.faults.proof import count_refusals, find_faults
 from tests.faults.topics import COMMITS
 from tests.faults.world import World, shard_of
 from tests.real.kafka_cluster import KafkaCluster
@@ -41,6 +41,24 @@ async def test_each_broker_may_be_lost_for_a_while(world: World, cluster: KafkaC
     assert await find_faults(world, crowd.sale_id, crowd.promises) == []
 
 
+async def test_one_broker_alone_takes_nothing_and_nothing_is_lost(world: World, cluster: KafkaCluster) -> None:
+    """Promise 5: what nobody can confirm waits in Redis, buyers wait for nobody, and the backlog drains afterwards."""
+    crowd = Crowd(world.client, await world.open_sale(PLENTY), blocked=0)
+
+    async with crowd.shopping():
+        await eventually(lambda: is_under_way(world, crowd), BOOKED_S)
+        for node in (1, 2):
+            cluster.brokers[node].kill()
+        await eventually(told_more(crowd))
+        for node in (1, 2):
+            await asyncio.to_thread(cluster.start_again, node)
+        await eventually(told_more(crowd))
+        crowd.close_doors()
+
+    assert await find_faults(world, crowd.sale_id, crowd.promises) == []
+    assert await count_refusals(world, crowd.sale_id) == 0
+
+
 @pytest.mark.parametrize("topic", TOPICS)
 async def test_a_topic_deleted_and_made_again_loses_nothing(world: World, cluster: KafkaCluster, topic: str) -> None:
     """Promise 2: none of the topics is a place where anything is kept.
@@ -54,6 +72,27 @@ async def test_a_topic_deleted_and_made_again_loses_nothing(world: World, cluste
         await asyncio.to_thread(cluster.admin.delete_topics, [topic])
         await eventually(told_more(crowd))
         await have_topics_made(cluster)
+        await eventually(told_more(crowd))
+        crowd.close_doors()
+
+    assert await find_faults(world, crowd.sale_id, crowd.promises) == []
+
+
+async def test_commits_that_nobody_had_read_when_their_topic_went_come_again(
+    world: World, cluster: KafkaCluster
+) -> None:
+    """Promise 2: the persister is halted, so it wakes to a topic that has its name, other records and other offsets."""
+    crowd = Crowd(world.client, await world.open_sale(PLENTY))
+    shard = shard_of(crowd.sale_id)
+
+    async with crowd.shopping():
+        await eventually(lambda: is_under_way(world, crowd), BOOKED_S)
+        with world.halted("persist"):
+            unread = await end_of_commits(cluster, shard)
+            await eventually(told_more(crowd))
+            await asyncio.to_thread(cluster.admin.delete_topics, [COMMITS])
+            await have_topics_made(cluster)
+            await eventually(lambda: ends_after(cluster, shard, unread), CUT_S)
         await eventually(told_more(crowd))
         crowd.close_doors()
 
@@ -101,6 +140,11 @@ async def end_of_commits(cluster: KafkaCluster, shard: int) -> int:
     partition = TopicPartition(COMMITS, shard)
     async with AIOKafkaConsumer(bootstrap_servers=cluster.address) as consumer:
         return int((await consumer.end_offsets([partition]))[partition])
+
+
+async def ends_after(cluster: KafkaCluster, shard: int, offset: int) -> bool:
+    """A topic made anew holds more than the old one did when the persister read it last."""
+    return await end_of_commits(cluster, shard) > offset
 
 
 async def begins_after(cluster: KafkaCluster, shard: int, offset: int) -> bool:
