@@ -52,20 +52,24 @@ async def _tell_one(examination: Examination, log: FilteringBoundLogger, gauge: 
             break
         except Unreachable as error:
             if is_first:
-                log.info("promises_unknown", server=examination.server, why=str(error))
+                log.info("promises_not_asked", server=examination.server, why=str(error))
             is_first = False
             await delay.wait()
     for finding in found:
         gauge.show(finding)
         _log(finding, log)
+    unknown = [finding for finding in found if finding.standing is Standing.UNKNOWN]
+    if unknown:
+        settings = [finding.setting for finding in unknown]
+        log.warning("promises_unknown", server=examination.server, settings=settings, why=unknown[0].promise)
     counts = {standing.value: sum(finding.standing is standing for finding in found) for standing in Standing}
     log.info("promises", server=examination.server, **counts)
 
 
 def _log(finding: Finding, log: FilteringBoundLogger) -> None:
-    """One event for each that is not simply kept: a warning for what is off or unknown."""
+    """One event for each that is not simply kept: a warning for what is off."""
     server, setting, value, standing, promise, change = finding
-    if standing is Standing.KEPT:
-        return
-    tell = log.info if standing is Standing.NOTE else log.warning
-    tell(f"promise_{standing.value}", server=server, setting=setting, value=value, why=promise, change=change)
+    if standing is Standing.NOTE:
+        log.info("promise_note", server=server, setting=setting, value=value, why=promise, change=change)
+    elif standing is Standing.OFF:
+        log.warning("promise_off", server=server, setting=setting, value=value, why=promise, change=change)

@@ -38,7 +38,7 @@ class Redis:
         return [KEPT, NOTE, OFF, UNKNOWN]
 
 
-async def test_what_is_off_or_unknown_is_a_warning_each() -> None:
+async def test_what_is_off_is_a_warning_and_what_is_unknown_is_one_for_all() -> None:
     """What is kept is only counted, for a log is read for what is not as it should be."""
     gauge = Gauge()
 
@@ -49,10 +49,11 @@ async def test_what_is_off_or_unknown_is_a_warning_each() -> None:
     assert told == [
         ("info", "promise_note", "maxmemory"),
         ("warning", "promise_off", "appendfsync"),
-        ("warning", "promise_unknown", "role"),
+        ("warning", "promises_unknown", None),
         ("info", "promises", None),
     ]
     assert said[1]["change"] == "set it to always"
+    assert said[2]["settings"] == ["role"]
     assert gauge.shown == [KEPT, NOTE, OFF, UNKNOWN]
 
 
@@ -61,7 +62,7 @@ async def test_a_server_that_is_away_is_told_of_when_it_is_back() -> None:
     with capture_logs() as said:
         await tell_once([Examination("Redis", Redis(away=1).ask)], structlog.get_logger(), Gauge())
 
-    assert [event["event"] for event in said].count("promises_unknown") == 1
+    assert [event["event"] for event in said].count("promises_not_asked") == 1
     assert said[-1]["event"] == "promises"
 
 

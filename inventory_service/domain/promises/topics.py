@@ -83,6 +83,9 @@ def judge_topic(
     yield _partitions(topic)
     yield _replication(topic)
     yield _in_sync(topic)
+    if topic.facts.denied and not any(map(topic.values, ASKED_OF_TOPICS)):
+        yield _untold(topic, "settings")
+        return
     untold = [setting for setting in ASKED_OF_TOPICS if not topic.values(setting)]
     judges = (_least_in_sync, _retention, _retention_bytes, _cleanup, _unclean, _largest)
     for setting, judge in zip(ASKED_OF_TOPICS, judges, strict=True):
