@@ -59,8 +59,8 @@ async def _open_all(
     report: Report, shards: Shards, ledger: LedgerRows, take_over: TakeOver, log: FilteringBoundLogger
 ) -> None:
     """Open every shard, or none where one must not be."""
-    statuses = [await shards.status(shard) for shard in range(report.shards)]
-    report.objections += _objections(report.shards, statuses, await ledger.rows())
+    statuses, rows = await _look(report.shards, shards, ledger)
+    report.objections += _objections(report.shards, statuses, rows)
     for objection in report.objections:
         log.error("refused", why=objection)
     report.open_already += [status.shard for status in statuses if not status.blank]
@@ -75,6 +75,18 @@ async def _open_all(
             report.opened.append(shard)
     if not report.objections:
         log.info("done", opened=len(report.opened), shards=report.shards)
+
+
+async def _look(
+    shard_count: int, shards: Shards, ledger: LedgerRows
+) -> tuple[Sequence[ShardStatus], Mapping[int, LedgerRow]]:
+    """Both sides at one moment: a shard that another `init` opens in between looks like one that lost its data."""
+    while True:
+        before = [await shards.status(shard) for shard in range(shard_count)]
+        rows = await ledger.rows()
+        after = [await shards.status(shard) for shard in range(shard_count)]
+        if [status.blank for status in before] == [status.blank for status in after]:
+            return after, rows
 
 
 def _exit_code(report: Report) -> int:

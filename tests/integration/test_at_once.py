@@ -1,0 +1,99 @@
+"""Ten operators prepare the same servers at the same moment: it is done once, and all of them hear that it is done."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import pytest
+import structlog
+
+from inventory_service.domain.shards import LedgerRow, ShardStatus
+from inventory_service.entrypoints.commands import init
+from order_persister.ledger.migrator import migrate, migrations
+from tests.integration.house import SHARDS, House
+from tests.servers import connected
+from tests.waiting import eventually
+
+TEN = 10
+
+
+@pytest.fixture
+async def operators(valkey: str, database: str, broker: str) -> AsyncIterator[Sequence[House]]:
+    """Each with connections and claims of their own; nothing is open yet."""
+    houses = [House(valkey, database, broker) for _ in range(TEN)]
+    yield houses
+    for house in houses:
+        await house.close()
+
+
+async def open_at_once(operators: Sequence[House]) -> Sequence[int]:
+    """The exit codes of ten `init`."""
+    log = structlog.get_logger()
+    return await asyncio.gather(
+        *(init.run(SHARDS, house.shards, house.ledger, house.take_over(), log) for house in operators)
+    )
+
+
+async def test_ten_migrations_at_once_make_the_tables_once(empty_database: str) -> None:
+    """One does the work, and nine wait for it and find nothing left to do."""
+    ran = await asyncio.gather(*(migrate(empty_database) for _ in range(TEN)))
+
+    everything = [migration.name for migration in migrations()]
+    assert sorted(map(len, ran)) == [0] * (TEN - 1) + [len(everything)]
+    async with connected(empty_database) as db:
+        noted = await db.fetch("select name from migration order by number")
+    assert [row["name"] for row in noted] == everything
+
+
+async def test_ten_openings_at_once_open_every_shard_for_all(operators: Sequence[House]) -> None:
+    """They overtake one another, and whoever comes last finds an open shard: no exit code is a failure."""
+    async with operators[0].persister.running():
+        assert await open_at_once(operators) == [0] * TEN
+
+    for shard in range(SHARDS):
+        status, row = await operators[0].status(shard), await operators[0].ledger.row(shard)
+        assert status.serving
+        assert row is not None
+        assert (row.epoch, row.seq, row.hash) == (status.epoch, 0, "")
+
+
+async def test_an_opening_never_touches_a_shard_that_is_open(operators: Sequence[House]) -> None:
+    """With orders in it, some of them not in the ledger yet: all stays, epoch and owner too."""
+    house = operators[0]
+    await house.open()
+    async with house.at_work():
+        await house.commit(count=3)
+        await eventually(house.is_drained)
+    await house.commit(count=2)
+    before = [await house.status(shard) for shard in range(SHARDS)]
+
+    codes = await open_at_once(operators)
+
+    assert codes == [0] * TEN
+    assert [await house.status(shard) for shard in range(SHARDS)] == before
+    assert before[0].outbox_length == 2
+
+
+async def test_a_shard_that_is_opened_and_sold_from_meanwhile_has_lost_nothing(operators: Sequence[House]) -> None:
+    """Redis was asked before, and the ledger after: together they look like a Redis that lost its data."""
+    house, slow = operators[0], operators[1]
+
+    class Slow:
+        """Lets another one open the shard, and sell, between the two questions."""
+
+        is_first = True
+
+        async def rows(self) -> Mapping[int, LedgerRow]:
+            if self.is_first:
+                self.is_first = False
+                await house.open()
+                async with house.at_work():
+                    await house.commit()
+                    await eventually(house.is_drained)
+            return await slow.ledger.rows()
+
+    statuses: list[ShardStatus] = [await slow.status(shard) for shard in range(SHARDS)]
+    assert all(status.blank for status in statuses)
+
+    code = await init.run(SHARDS, slow.shards, Slow(), slow.take_over(), structlog.get_logger())  # type: ignore[arg-type]
+
+    assert code == 0
