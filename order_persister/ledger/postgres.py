@@ -15,6 +15,10 @@ from order_persister.rule.refusals import Broken, Trouble, trouble
 POOL_SIZE = 8
 CONNECT_S = 5.0
 ANSWER_S = 60.0
+# Postgres then ends a transaction of which it hears nothing more: a persister that is halted in the middle of one (its
+# machine froze, or is gone without a word) would keep its shards from every other.
+SILENCE_S = 10.0
+END_IF_SILENT = "select set_config('idle_in_transaction_session_timeout', $1, true)"  # for this transaction alone
 
 
 Row: TypeAlias = asyncpg.Record
@@ -81,6 +85,7 @@ class Database:
         with judged():
             pool = await self._ready_pool()
             async with pool.acquire(timeout=CONNECT_S + 1) as connection, connection.transaction():
+                await connection.execute(END_IF_SILENT, str(int(SILENCE_S * 1000)))
                 yield Transaction(connection)
 
     async def close(self) -> None:

@@ -1,0 +1,39 @@
+"""A persister that is halted in the middle of a transaction: its shards must not wait for it."""
+
+import pytest
+
+from order_persister.ledger import postgres
+from order_persister.ledger.postgres import Database
+from order_persister.ledger.queries import load_queries
+from order_persister.patience import Passing
+from order_persister.rule.chain import Record
+from tests.commits import HELD, FakeShard
+from tests.ledgers import ledger_in, open_shards
+from tests.servers import connected
+
+
+async def test_a_halted_transaction_keeps_its_shard_from_nobody_for_long(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Postgres ends it, another persister takes the shard, and the halted one hears that nothing was done."""
+    monkeypatch.setattr(postgres, "SILENCE_S", 0.5)
+    halted, other = Database(database), Database(database)
+    shard = FakeShard()
+    shard.open_sale(lamp=1)
+    shard.moves(("r-1", HELD))
+    async with connected(database) as db:
+        await open_shards(db, [0])
+
+    async def is_halted_while_the_other_works() -> None:
+        async with halted.transaction() as transaction:
+            await transaction.fetch(load_queries().lock_row, 0)
+            await ledger_in(other).apply([Record(0, 0, shard.run(0))])
+            await transaction.execute("update shard_watermark set seq = 99")
+
+    with pytest.raises(Passing):
+        await is_halted_while_the_other_works()
+
+    async with connected(database) as db:
+        assert await db.fetchval("select seq from shard_watermark where shard = 0") == 2
+    await halted.close()
+    await other.close()
