@@ -152,6 +152,10 @@ class RelayMetrics:
         self._unsent_s = gauge("holdfast_relay_lag_seconds", "Age of the oldest commit that Kafka has not confirmed.")
         self._holds = gauge("holdfast_holds_open", "Holds that stand.")
         self._overdue = gauge("holdfast_holds_overdue", "Holds whose end has come and that were not taken back yet.")
+        self._drift = gauge("holdfast_audit_drift", "Items whose units differ between Redis and the ledger.")
+        self._compared = gauge(
+            "holdfast_audit_time_seconds", "When the shard's items were last compared, in seconds since 1970."
+        )
         self._unledgered_s = gauge(
             "holdfast_ledger_lag_seconds", "Age of the oldest commit not known to be in the ledger."
         )
@@ -169,6 +173,11 @@ class RelayMetrics:
             for known_to_the_sender in (self._unsent, self._unsent_s, self._holds, self._overdue):
                 known_to_the_sender.remove(name)
         self._unledgered_s.labels(name).set(backlog.unledgered_s)
+
+    def show_drift(self, shard: int, items: int, time_s: float) -> None:
+        """Show in how many items Redis and the ledger differed, and when."""
+        self._drift.labels(str(shard)).set(items)
+        self._compared.labels(str(shard)).set(time_s)
 
     def show_holds(self, shard: int, holds: Holds) -> None:
         """Show what a shard's buyers have set aside."""

@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
 from inventory_service.adapters.ledger import Ledger
-from inventory_service.domain.agreement import ItemInLedger, Letter, Place, ReservationBooked
+from inventory_service.domain.agreement import Balances, ItemInLedger, Letter, Place, ReservationBooked
 from inventory_service.domain.requests import Line, SaleKey
 from inventory_service.domain.shards import Commit, Mark
 
@@ -38,6 +38,9 @@ select sku, total, available, held, sold, refused,
        coalesce((select lines.sold from lines where lines.sku = item.sku), 0) as lines_sold,
        coalesce((select letters.refused from letters where letters.sku = item.sku), 0) as lines_refused
   from item where tenant = $1 and sale_id = $2 order by sku"""
+_BALANCES = """
+select tenant, sale_id, sku, available, held, sold, refused
+  from item join unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) using (tenant, sale_id)"""
 _RESERVATIONS = """
 select reservation_id, state, revision, created_epoch, created_seq, created_index,
        (select json_agg(json_build_array(sku, quantity) order by sku) from reservation_line l
@@ -91,6 +94,14 @@ class Picture:
     async def items(self, sale: SaleKey) -> Sequence[ItemInLedger]:
         rows = await self._db.fetch(_ITEMS, *sale)
         return [ItemInLedger(**{**row, "entries": json.loads(row["entries"] or "{}")}) for row in rows]
+
+    async def balances(self, sales: Sequence[SaleKey]) -> Mapping[SaleKey, Sequence[Balances]]:
+        """The items of these sales, without what they add up from, which takes far longer."""
+        rows = await self._db.fetch(_BALANCES, [sale.tenant for sale in sales], [sale.sale_id for sale in sales])
+        found: dict[SaleKey, list[Balances]] = {}
+        for tenant, sale_id, *balances in rows:
+            found.setdefault(SaleKey(tenant, sale_id), []).append(Balances(*balances))
+        return found
 
     async def reservations(self, sale: SaleKey, ids: Sequence[str]) -> Mapping[str, ReservationBooked]:
         rows = await self._db.fetch(_RESERVATIONS, *sale, ids)

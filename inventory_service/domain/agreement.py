@@ -57,6 +57,16 @@ class Letter(NamedTuple):
     reservation_state: int
 
 
+class Balances(NamedTuple):
+    """An item's units in the ledger."""
+
+    sku: str
+    available: int
+    held: int
+    sold: int
+    refused: int
+
+
 class ItemInLedger(NamedTuple):
     """An item's balances, beside what the ledger's own entries, reservations and dead letters add up to."""
 
@@ -83,7 +93,7 @@ class Difference(NamedTuple):
 
 
 def item_differences(
-    sale: SaleKey, redis: Sequence[ItemInRedis], ledger: Sequence[ItemInLedger]
+    sale: SaleKey, redis: Sequence[ItemInRedis], ledger: Sequence[ItemInLedger | Balances]
 ) -> Iterable[Difference]:
     """Available is equal; what Redis holds and sold is what the ledger holds, sold and refused."""
     kept, booked = {item.sku: item for item in redis}, {item.sku: item for item in ledger}

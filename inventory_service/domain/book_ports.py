@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from inventory_service.domain.agreement import ItemInLedger, Letter, Part, ReservationBooked
+from inventory_service.domain.agreement import Balances, ItemInLedger, Letter, Part, ReservationBooked
 from inventory_service.domain.requests import SaleKey
 from inventory_service.domain.shards import Commit, Mark
 
@@ -14,7 +14,7 @@ class BooksInRedis(Protocol):
 
     async def sales(self, shard: int) -> Sequence[SaleKey]: ...
 
-    async def part(self, shard: int, sale: SaleKey, cursor: int) -> Part: ...
+    async def part(self, shard: int, sale: SaleKey, cursor: int, at_once: int = ...) -> Part: ...
 
 
 class LedgerPicture(Protocol):
@@ -28,6 +28,8 @@ class LedgerPicture(Protocol):
     async def is_over(self, sale: SaleKey) -> bool: ...
 
     async def items(self, sale: SaleKey) -> Sequence[ItemInLedger]: ...
+
+    async def balances(self, sales: Sequence[SaleKey]) -> Mapping[SaleKey, Sequence[Balances]]: ...
 
     async def reservations(self, sale: SaleKey, ids: Sequence[str]) -> Mapping[str, ReservationBooked]: ...
 

@@ -1,9 +1,12 @@
 """The /metrics page of each process of a stack tells what an operator sets alarms on."""
 
+import time
+
 from tests.e2e.shop import Shop
 from tests.waiting import eventually
 
 SHOWS_S = 15.0
+COMPARES_S = 30.0  # comparing is less urgent
 
 
 async def test_a_ledger_that_is_behind_is_seen_on_the_relays_page(shop: Shop) -> None:
@@ -48,6 +51,21 @@ async def test_holds_are_counted_on_the_relays_page(shop: Shop) -> None:
     await shop.release(sale, "r-1")
 
     await eventually(lambda: are(round(before) + 1), SHOWS_S)
+
+
+async def test_drift_is_looked_for(shop: Shop) -> None:
+    """A shard that sells says when Redis and the ledger were last compared; here they agree."""
+    sale = await shop.open_sale()
+    await shop.settled(sale)
+    began, shard = time.time(), str(shop.shard_of(sale))
+
+    async def was_compared() -> bool:
+        """The shard was compared since."""
+        return await shop.shown("relay", "holdfast_audit_time_seconds", shard=shard) > began
+
+    await eventually(was_compared, COMPARES_S)
+
+    assert await shop.shown("relay", "holdfast_audit_drift", shard=shard) == 0
 
 
 async def test_a_refused_order_is_counted_on_its_way(shop: Shop) -> None:

@@ -1,5 +1,6 @@
 """The audit finds every way in which the books can differ, and says so when it could not look."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from inventory_service.domain.requests import Confirm, CreateSale, Line, Release
 from inventory_service.domain.shards import Commit, Mark, Report
 from inventory_service.domain.verdicts import Forgotten, Granted, Refusal, SaleFound
 from inventory_service.entrypoints.commands import audit
+from inventory_service.entrypoints.relay.drift import DriftWatch
 from order_persister.ledger.postgres import Database
 from order_persister.rule.chain import Record
 from tests.integration.house import SHARDS, House
@@ -144,6 +146,36 @@ async def test_refused_orders_that_are_open_agree_too(office: Office) -> None:
     await office.book()
 
     assert await office.audit() == 0
+
+
+class Shown:
+    """Remembers what a watch over the drift has shown."""
+
+    def __init__(self) -> None:
+        self.items: dict[int, int] = {}
+
+    def show_drift(self, shard: int, items: int, time_s: float) -> None:
+        self.items[shard] = items
+
+
+async def test_drift_is_counted_where_the_ledger_has_caught_up(office: Office) -> None:
+    """By items whose units differ; a shard whose ledger is behind is not compared, nor is one without sales."""
+    house, shown = office.house, Shown()
+    watch = DriftWatch(
+        SHARDS, RedisBooks(house.connections), LedgerBooks(house.ledger), shown, time=lambda: 1_800_000_000.0
+    )
+
+    behind = await watch.count(SHARD)
+    await office.book()
+    caught_up = await watch.count(SHARD)
+    await office.sql("update item set held = held + 1, available = available - 1 where sku = 'lamp'")
+    harmed = await watch.count(SHARD)
+    looking = asyncio.create_task(watch.look())
+    await eventually(lambda: SHARD in shown.items)
+    looking.cancel()
+
+    assert (behind, caught_up, harmed) == (None, 0, 1)
+    assert shown.items == {SHARD: 1}
 
 
 async def test_a_sale_that_has_left_redis_agrees(office: Office) -> None:
