@@ -65,18 +65,7 @@ def build_app(settings: Settings, registry: CollectorRegistry, patience: Patienc
 
     @app.agent(commits, name="persist", concurrency=1)  # order within a shard is the ledger's business
     async def persist(stream: Any) -> None:  # Faust types it as a stream of values, and it yields events
-        """Apply each commit once; on a surprise, stop the process before anything is acknowledged.
-
-        Faust acknowledges when a body raises and may commit past an event left behind, so no exception leaves
-        this loop, and what was acknowledged too early comes again from the relay.
-        """
-        async for events in stream.noack_take(RECORDS_AT_ONCE, within=RECORDS_WAIT_S):
-            async with crash_on_surprise():
-                outcomes = await ledger.apply(map(_record, events))  # waits out transient trouble
-                rereader.saw(outcomes)
-                await teller.tell(outcomes)  # compensations, facts, progress: Kafka has confirmed each
-            for event in events:
-                await stream.ack(event)
+        await persist_all(stream, ledger, rereader, teller)
 
     @app.task  # type: ignore[untyped-decorator]
     async def tell_due() -> None:
@@ -103,6 +92,21 @@ def build_app(settings: Settings, registry: CollectorRegistry, patience: Patienc
     return app
 
 
+async def persist_all(stream: Any, ledger: Ledger, rereader: Rereader, teller: Teller) -> None:
+    """Apply each commit once; on a surprise, stop the process before anything more is acknowledged.
+
+    Faust acknowledges when an agent's body raises and may commit past an event left behind, so no exception leaves
+    this loop, and what was acknowledged too early comes again from the relay.
+    """
+    async for events in stream.noack_take(RECORDS_AT_ONCE, within=RECORDS_WAIT_S):
+        async with crash_on_surprise():
+            outcomes = await ledger.apply(map(_record, events))  # waits out transient trouble
+            rereader.saw(outcomes)
+            await teller.tell(outcomes)  # compensations, facts, progress: Kafka has confirmed each
+            for event in events:
+                await stream.ack(event)
+
+
 async def start(app: faust.App) -> None:
     """Start the app. Faust wants a folder for tables, of which there are none: it gets one, and it is gone again."""
     with TemporaryDirectory(prefix="holdfast-persister-") as folder:
@@ -113,7 +117,7 @@ async def start(app: faust.App) -> None:
 
 @asynccontextmanager
 async def crash_on_surprise() -> AsyncIterator[None]:
-    """End the process at once when something happens that nobody thought of: nothing of it gets acknowledged."""
+    """End the process at once when something happens that nobody thought of: nothing more gets acknowledged."""
     try:
         yield
     except Exception:
