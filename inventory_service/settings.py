@@ -87,7 +87,9 @@ class Settings(BaseSettings):
         4096, ge=1, description="requests that wait for one shard before the next hears OVERLOADED"
     )
     record_retention_s: int = Field(
-        86_400, ge=0, description="seconds for which Redis remembers a reservation that has ended"
+        86_400,
+        ge=0,
+        description="seconds for which Redis remembers a reservation after its last change, and a sale after its end",
     )
     outbox_limit: int = Field(
         1_000_000, ge=1, description="commits that a shard may owe the ledger before Reserve hears LEDGER_BEHIND"
