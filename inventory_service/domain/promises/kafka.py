@@ -160,4 +160,5 @@ def _offsets(facts: KafkaFacts, size: int, wanted: Wanted) -> Finding:
 
 def _missing(need: Need) -> Finding:
     lost = "nothing can be sent to it: the ledger stands still"
-    return Finding(SERVER, need.topic, "is not there", Standing.OFF, lost, "run `holdfast topics`")
+    change = "run `holdfast topics`, or allow this user DESCRIBE on it"
+    return Finding(SERVER, need.topic, "not to be seen", Standing.OFF, lost, change)

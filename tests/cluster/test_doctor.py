@@ -1,0 +1,189 @@
+"""The doctor before a cluster of three brokers whose settings break promises, and what it says to each."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+from holdfast_embedded.broker import TOPICS
+
+from inventory_service import checkup
+from inventory_service.domain.promises.findings import Finding, Standing
+from inventory_service.settings import Settings
+from tests.integration.persister_process import persisters
+from tests.integration.served import run_to_its_end
+from tests.real.apache_kafka import Door
+from tests.real.kafka_cluster import NODES, KafkaCluster
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(180)
+SHARDS = 4
+COMMITS, PROGRESS, COMPENSATIONS, FACTS = (
+    "holdfast.commits.v1",
+    "holdfast.ledger-progress.v1",
+    "holdfast.compensations.v1",
+    "holdfast.orders.v1",
+)
+# Each of these alone breaks a promise; every topic has them, for it has no settings of its own.
+BROKEN = {
+    "min.insync.replicas": "1",
+    "log.retention.ms": "3600000",
+    "log.retention.bytes": "1000000",
+    "unclean.leader.election.enable": "true",
+    "message.max.bytes": "1048588",
+    "offsets.topic.replication.factor": "1",
+    "group.min.session.timeout.ms": "20000",
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "true",
+    "super.users": "User:ANONYMOUS",  # the brokers themselves, among whom nobody asks for a name
+}
+LOGIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_clerk="secret";'
+DOOR = Door("SASL_PLAINTEXT", {"sasl.enabled.mechanisms": "PLAIN", "plain.sasl.jaas.config": LOGIN})
+CLERK = {
+    "HOLDFAST_KAFKA_SECURITY": "SASL_PLAINTEXT",
+    "HOLDFAST_KAFKA_USERNAME": "clerk",
+    "HOLDFAST_KAFKA_PASSWORD": "secret",
+}
+OF_EVERY_TOPIC = ["min.insync.replicas"]
+OF_RECORDS = ["retention.ms", "retention.bytes", "unclean.leader.election.enable"]
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Three brokers with broken settings, and topics with three copies that somebody made by hand."""
+    cluster = KafkaCluster(tmp_path_factory.mktemp("kafka"), door=DOOR, settings=BROKEN)
+    try:
+        cluster.start()
+        cluster.admin.make_topics(TOPICS, SHARDS, NODES, **{"max.message.bytes": "1048588"})
+        yield cluster
+    finally:
+        cluster.end()
+
+
+async def examine(cluster: KafkaCluster) -> Sequence[Finding]:
+    """What is said of it."""
+    settings = Settings(
+        kafka_brokers=cluster.address,
+        kafka_security="SASL_PLAINTEXT",
+        kafka_username="clerk",
+        kafka_password="secret",
+        shards=SHARDS,
+    )
+    return await checkup.examine_kafka(settings)
+
+
+def standing(findings: Sequence[Finding], which: Standing) -> list[str]:
+    """The settings that stand so."""
+    return [finding.setting for finding in findings if finding.standing is which]
+
+
+async def test_every_default_of_the_brokers_that_breaks_a_promise_is_told(broken: KafkaCluster) -> None:
+    """A topic without settings of its own is as good as its brokers' file."""
+    findings = await examine(broken)
+
+    wanted = ["group.min/max.session.timeout.ms", "__consumer_offsets replication"]
+    for topic in TOPICS:
+        wanted += [f"{topic} {setting}" for setting in OF_EVERY_TOPIC]
+    for topic in (COMMITS, FACTS):
+        wanted += [f"{topic} {setting}" for setting in OF_RECORDS]
+    wanted += [f"{COMMITS} max.message.bytes"]
+    assert sorted(standing(findings, Standing.OFF)) == sorted(wanted)
+    assert f"{PROGRESS} retention.ms" in standing(findings, Standing.NOTE)
+
+
+async def test_the_commands_that_it_names_mend_what_it_names(broken: KafkaCluster) -> None:
+    """`holdfast topics` leaves what it finds and ends with 1; after its advice there is nothing left to say."""
+    surroundings = {"HOLDFAST_KAFKA_BROKERS": broken.address, "HOLDFAST_SHARDS": str(SHARDS), **CLERK}
+    code, said = await run_to_its_end("topics", **surroundings, HOLDFAST_LOG_FORMAT="json")
+    advice = re.findall(r"--entity-name (\S+) --add-config ([a-z.]+)=([^\s\"]+)", "\n".join(said))
+
+    assert code == 1
+    assert len(advice) == len(TOPICS) + 2 * len(OF_RECORDS) + 1
+    for topic, setting, value in advice:
+        broken.admin.set_topic(topic, {setting: value})
+    await eventually(lambda: _nothing_is_off_by_a_topic(broken))
+
+
+async def _nothing_is_off_by_a_topic(cluster: KafkaCluster) -> bool:
+    """No promise is off by a setting of a topic."""
+    off = standing(await examine(cluster), Standing.OFF)
+    return not [setting for setting in off if setting.startswith(TOPICS)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("min.insync.replicas", "3"),
+        ("min.insync.replicas", "1"),
+        ("retention.ms", "60000"),
+        ("cleanup.policy", "compact"),
+        ("cleanup.policy", "compact,delete"),
+        ("unclean.leader.election.enable", "true"),
+    ],
+)
+async def test_a_setting_of_one_topic_stands_above_the_brokers(broken: KafkaCluster, setting: str, value: str) -> None:
+    """Found where it is, and mended by what the line says."""
+    broken.admin.set_topic(FACTS, {setting: value})
+    await eventually(lambda: _is_off(broken, f"{FACTS} {setting}"))
+
+    (found,) = [finding for finding in await examine(broken) if finding.setting == f"{FACTS} {setting}"]
+    assert found.value == value
+    broken.admin.set_topic(FACTS, {setting: found.change.rpartition("=")[2]})
+    await eventually(lambda: _is_kept(broken, f"{FACTS} {setting}"))
+
+
+async def _is_off(cluster: KafkaCluster, setting: str) -> bool:
+    """The promise is off."""
+    return setting in standing(await examine(cluster), Standing.OFF)
+
+
+async def _is_kept(cluster: KafkaCluster, setting: str) -> bool:
+    """The promise is kept."""
+    return setting in standing(await examine(cluster), Standing.KEPT)
+
+
+async def test_settings_that_this_user_may_not_see_are_not_guessed(broken: KafkaCluster) -> None:
+    """A user needs a right for it; without it the line says so."""
+    rules = [
+        AclBinding(ResourceType.TOPIC, COMPENSATIONS, ResourcePatternType.LITERAL, "User:clerk", "*", right, verdict)
+        for right, verdict in (
+            (AclOperation.DESCRIBE_CONFIGS, AclPermissionType.DENY),
+            (AclOperation.ALL, AclPermissionType.ALLOW),
+        )
+    ]
+    operator = AdminClient({"bootstrap.servers": broken.brokers[1].inner_address})
+    for made in operator.create_acls(rules).values():
+        made.result(20)
+
+    async def every_broker_heard() -> bool:
+        """None of them tells the settings."""
+        return standing(await examine(broken), Standing.UNKNOWN) == [f"{COMPENSATIONS} settings"]
+
+    await eventually(every_broker_heard)
+    (found,) = [finding for finding in await examine(broken) if finding.standing is Standing.UNKNOWN]
+    assert "TopicAuthorizationFailed" in found.promise
+
+
+async def test_no_process_runs_on_a_topic_of_another_layout(
+    broken: KafkaCluster, database: str, tmp_path: Path
+) -> None:
+    """Whichever topic it is: some shard would have no place for what it has to say."""
+    surroundings = {"HOLDFAST_KAFKA_BROKERS": broken.address, "HOLDFAST_SHARDS": str(SHARDS + 1), **CLERK}
+    for process, topic in (("relay", COMMITS), ("compensate", COMPENSATIONS)):
+        code, said = await run_to_its_end(process, **surroundings)
+        assert (code, topic in said[-1]) == (2, True), said
+
+    broken.admin.delete_topics([FACTS])
+    broken.admin.make_topics([FACTS], SHARDS + 1, NODES)
+    with persisters(tmp_path) as start:
+        persister = start(broken.address, database, HOLDFAST_SHARDS=str(SHARDS), **CLERK)
+        assert persister.exit_code() == 2
+        assert persister.lines()[-1:] == [f"HOLDFAST_SHARDS: is {SHARDS}, and {FACTS} has {SHARDS + 1} partitions"]
