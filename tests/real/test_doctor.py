@@ -1,0 +1,54 @@
+"""The doctor before a Redis and a PostgreSQL that were started by hand with settings that break promises."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from order_persister.ledger.migrator import migrate
+from tests.integration.test_doctor import doctor, line_of, off
+from tests.real.debian_postgres import DebianPostgres
+from tests.real.redis_server import RedisServer
+
+pytestmark = pytest.mark.timeout(120)
+BROKEN_REDIS = {
+    "appendonly": "no",
+    "appendfsync": "everysec",
+    "no-appendfsync-on-rewrite": "yes",
+    "maxmemory": "100mb",
+    "maxmemory-policy": "allkeys-lru",
+    "min-replicas-to-write": "1",
+}
+BROKEN_POSTGRES = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+
+
+@pytest.fixture
+def broken_redis(tmp_path: Path) -> Iterator[str]:
+    """Debian's Redis, as for a cache: its URL."""
+    server = RedisServer(tmp_path / "redis", settings=BROKEN_REDIS)
+    server.start()
+    yield server.address
+    server.kill()
+
+
+@pytest.fixture
+def broken_postgres(tmp_path: Path) -> Iterator[str]:
+    """Debian's PostgreSQL, as for a benchmark: its DSN."""
+    server = DebianPostgres(tmp_path / "postgres", settings=BROKEN_POSTGRES)
+    server.start()
+    yield server.address
+    server.kill()
+
+
+async def test_servers_started_for_speed_are_told_line_by_line(broken_redis: str, broken_postgres: str) -> None:
+    """Each setting by itself, with the way back that fits how it was set."""
+    await migrate(broken_postgres)
+
+    code, said = await doctor(broken_redis, broken_postgres)
+
+    assert code == 1
+    in_redis = ["appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy", "min-replicas-to-write"]
+    assert off(said) == [*in_redis, "fsync", "full_page_writes", "synchronous_commit"]
+    assert "--appendfsync always" in line_of(said, "Redis", "appendfsync")
+    assert "command line" in line_of(said, "Postgres", "fsync")
+    assert "too few replicas" in line_of(said, "Redis", "min-replicas-to-write")
