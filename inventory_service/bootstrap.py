@@ -219,6 +219,7 @@ async def compare_books(settings: Settings, sale_id: str | None, deadline_s: flo
         ledger,
         RedisBooks(connections),
         LedgerBooks(ledger),
+        settings.record_retention_s * 1000,
         say=lambda line: print(line, file=sys.stderr),
         tell=print,
     )

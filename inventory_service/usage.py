@@ -10,7 +10,8 @@ WIDTH = 100
 # Settings that some processes alone heed; all processes heed the others.
 ONLY_FOR = {
     **dict.fromkeys(("listen", "listeners", "queue_limit", "outbox_limit", "memory_share", "drain_s"), ("serve",)),
-    **dict.fromkeys(("record_retention_s", "relay_window_bytes", "expiry"), ("relay",)),
+    **dict.fromkeys(("relay_window_bytes", "expiry"), ("relay",)),
+    "record_retention_s": ("relay", "audit"),
     "metrics_listen": ("serve", "relay", "compensate"),
 }
 # What these print are facts, which a script may want to read.
@@ -39,7 +40,10 @@ def parser(purposes: Mapping[str, str]) -> argparse.ArgumentParser:
         "2: none is off and something could not be asked, 3: a surprise."
     )
     audit = parsers["audit"]
-    audit.description = "Compare Redis with the ledger. Exit code 0: the books agree, 1: they differ, 2 or 3: unknown."
+    audit.description = (
+        "Compare Redis with the ledger. Exit code 0: the books agree, 1: they differ, 2 or 3: unknown. Of what Redis no "
+        "longer has, HOLDFAST_RECORD_RETENTION_S, the same as the relay's, tells what it forgot from what it lost."
+    )
     audit.add_argument("--sale", metavar="SALE_ID", help="compare this sale alone (default: all)")
     audit.add_argument(
         "--deadline", type=float, default=60.0, metavar="SECONDS", help="to wait for the ledger (default: 60 seconds)"

@@ -2,7 +2,7 @@
 --[[ audit.lua: read a part of a sale as it is kept, with the head of its shard, so that the reader sees whether it moved.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 sale  5 reservations (hashes)  6 expiry (zset)  7 buyers (hash)
 ARGV   1 epoch  2 run_id  3 cursor of HSCAN, 0 to begin  4 reservations wanted, about
-Reply  {PART, epoch, seq, hash, next cursor, items, reservations}; items only with cursor 0
+Reply  {PART, now, epoch, seq, hash, next cursor, items, reservations}; items only with cursor 0
        an item: {sku, available, held, sold}   a reservation: {id, state, revision, created epoch, seq, index, lines}
        its lines: sku, quantity and so on; an overdue hold is HELD here, as in the ledger, until it is taken back
 Keeps  Writes nothing, and reads whoever may serve the shard. ]]
@@ -36,4 +36,5 @@ for at = 1, #found[2], 2 do
   reservations[#reservations + 1] = reservation_reply(found[2][at], record_from_bytes(found[2][at + 1]))
 end
 local items = ARGV[3] == '0' and item_replies() or {}
-return {'PART', shard.epoch or 0, shard.seq, shard.hash, found[1], items, reservations}
+local now = math.max(wall_time_ms(), shard.time)
+return {'PART', now, shard.epoch or 0, shard.seq, shard.hash, found[1], items, reservations}

@@ -15,7 +15,12 @@ from inventory_service.domain.shards import Commit, Mark
 COMMITS_AT_ONCE = 500
 
 _SALES = "select tenant, sale_id from sale where shard = $1 order by tenant, sale_id"
-_IS_OVER = "select end_time <= now() from sale where tenant = $1 and sale_id = $2"
+_IS_PAST = """
+with gone as (select to_timestamp($3::float8 / 1000) as by)
+select end_time <= gone.by
+   and not exists (select from reservation r where r.tenant = $1 and r.sale_id = $2 and r.update_time > gone.by)
+   and not exists (select from dead_letter d where d.tenant = $1 and d.sale_id = $2 and d.latest_time > gone.by)
+  from sale cross join gone where sale.tenant = $1 and sale.sale_id = $2"""
 _ITEMS = """
 with entries as (
   select sku, account, sum(quantity)::bigint as balance from (
@@ -87,9 +92,9 @@ class Picture:
     async def sales(self) -> Sequence[SaleKey]:
         return [SaleKey(*row) for row in await self._db.fetch(_SALES, self._shard)]
 
-    async def is_over(self, sale: SaleKey) -> bool:
-        """Whether it ended by the ledger's clock, so that it may have left Redis."""
-        return bool(await self._db.fetchval(_IS_OVER, *sale))
+    async def is_past(self, sale: SaleKey, before_ms: int) -> bool:
+        """Whether it ended, and everything in it changed last, at this moment or before."""
+        return bool(await self._db.fetchval(_IS_PAST, *sale, before_ms))
 
     async def items(self, sale: SaleKey) -> Sequence[ItemInLedger]:
         rows = await self._db.fetch(_ITEMS, *sale)

@@ -34,10 +34,11 @@ class RedisBooks:
     async def part(self, shard: int, sale: SaleKey, cursor: int, at_once: int = RESERVATIONS_AT_ONCE) -> Part:
         """Some of a sale; cursor 0 begins. A reservation may come in two parts, as HSCAN says of itself."""
         keys = (*shard_keys(shard), *sale_keys(shard, sale))
-        _, epoch, seq, head, following, items, reservations = await self._scripts.run_under(
+        _, now_ms, epoch, seq, head, following, items, reservations = await self._scripts.run_under(
             0, "audit", keys, (cursor, at_once)
         )
         return Part(
+            now_ms,
             Mark(epoch, seq),
             head.decode(),
             int(following),

@@ -40,6 +40,7 @@ class ReservationBooked(NamedTuple):
 class Part(NamedTuple):
     """Some of a sale as Redis keeps it, with the head of the shard at that moment."""
 
+    now_ms: int  # by the shard's clock
     head: Mark
     hash: str
     cursor: int  # of the next part; 0: this was the last

@@ -29,6 +29,13 @@ from tests.waiting import eventually
 SALE = SaleKey("default", "lamp-sale")
 SHARD = shard_of(SALE, SHARDS)
 
+# An order that was refused, and ended just now.
+YOUNG_LETTER = """
+insert into dead_letter (shard, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id,
+                         lines, reason, detail, epoch, seq, index, state, reservation_state, latest_time)
+select shard, 1, 1, 0, tenant, sale_id, 'r-9', 'ann', '[]', 'ID_REUSED', '', 1, 1, 0, 'SETTLED', 'RELEASED', now()
+  from sale where sale_id = '{}'"""
+
 
 class Office:
     """A shop that sold a little, and its audit."""
@@ -85,13 +92,16 @@ class Office:
         await eventually(has_left)
         return sale
 
-    async def audit(self, deadline_s: float = 10, only: SaleKey | None = None, shard_count: int = SHARDS) -> int:
+    async def audit(
+        self, deadline_s: float = 10, only: SaleKey | None = None, shard_count: int = SHARDS, retention_ms: int = 0
+    ) -> int:
         self.told.clear()
         parts = audit.Parts(
             self.house.shards,
             self.house.ledger,
             RedisBooks(self.house.connections),
             LedgerBooks(self.house.ledger),
+            retention_ms,
             say=lambda progress: None,
             tell=self.told.append,
         )
@@ -200,6 +210,24 @@ async def test_a_sale_that_left_before_its_time_is_found(office: Office) -> None
     assert (lost, held) == (1, 1)
     assert f"sale {sale} item lamp: is only in the ledger" in said
     assert f"sale {sale} item lamp: has left Redis, and the ledger's held is 1, its refused 0" in office.differences
+
+
+async def test_a_sale_that_left_within_its_retention_is_found(office: Office) -> None:
+    """Redis forgets a sale, and what is in it, only after a set time; a sale that is gone before was lost."""
+    hour_ms = 3_600_000
+    sale = await office.let_a_sale_leave()
+    long_ago = f"now() - interval '2 hours' where sale_id = '{sale.sale_id}'"
+    just_ended = await office.audit(retention_ms=hour_ms)
+    said = office.differences
+    await office.sql(f"update sale set end_time = {long_ago}")
+    young_order = await office.audit(retention_ms=hour_ms)
+    await office.sql(f"update reservation set update_time = {long_ago}")
+    all_old = await office.audit(retention_ms=hour_ms)
+    await office.sql(YOUNG_LETTER.format(sale.sale_id))
+    young_letter = await office.audit(retention_ms=hour_ms)
+
+    assert f"sale {sale} item lamp: is only in the ledger" in said
+    assert (just_ended, young_order, all_old, young_letter) == (1, 1, 0, 1)
 
 
 async def test_a_sale_of_many_reservations_is_read_in_parts(office: Office) -> None:
