@@ -41,6 +41,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     "synchronous_standby_names": "",
     "default_transaction_read_only": "off",
+    "statement_timeout": "0",
 }
 
 
@@ -240,6 +241,26 @@ def test_a_name_that_sql_would_read_otherwise_is_quoted() -> None:
 def test_what_is_no_setting_counts_as_well(facts: dict[str, Any], setting: str, standing: Standing) -> None:
     """A standby, old tables, and tables that a crash empties."""
     assert one(of_postgres("default", facts), setting).standing is standing
+
+
+@pytest.mark.parametrize(
+    ("level", "standbys", "standing"),
+    [("on", 1, Standing.KEPT), ("on", 0, Standing.OFF), ("local", 1, Standing.NOTE), ("local", 0, Standing.NOTE)],
+)
+def test_a_standby_that_is_waited_for_must_be_there(level: str, standbys: int, standing: Standing) -> None:
+    """Else no commit ever ends; where none is waited for, a failover may go back."""
+    settings = {"synchronous_standby_names": "second", "synchronous_commit": level}
+    findings = of_postgres("default", {"standbys": standbys}, **settings)
+
+    assert one(findings, "synchronous_standby_names").standing is standing
+
+
+@pytest.mark.parametrize(
+    ("timeout_ms", "standing"), [("0", Standing.KEPT), ("200", Standing.NOTE), ("60000", Standing.KEPT)]
+)
+def test_a_ledger_that_may_be_cut_short_is_a_note(timeout_ms: str, standing: Standing) -> None:
+    """Nothing is lost by it; a batch that is too large comes again and again."""
+    assert one(of_postgres(statement_timeout=timeout_ms), "statement_timeout").standing is standing
 
 
 @pytest.mark.parametrize(("server", "ahead_s"), [("Redis", 3.0), ("Redis", -3.0), ("Postgres", 3.0)])

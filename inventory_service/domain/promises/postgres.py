@@ -17,7 +17,9 @@ ASKED = (
     "synchronous_commit",
     "synchronous_standby_names",
     "default_transaction_read_only",
+    "statement_timeout",
 )
+ENOUGH_MS = 60_000  # the persister itself gives up a statement no sooner
 _SYNCED = ("on", "remote_apply", "remote_write", "local")
 
 
@@ -53,6 +55,7 @@ def judge_postgres(facts: PostgresFacts) -> list[Finding]:
         _synchronous_commit(facts),
         _other_roles(facts),
         _standbys(facts),
+        _patience(facts),
         _unlogged(facts),
     ]
 
@@ -120,11 +123,26 @@ def _standbys(facts: PostgresFacts) -> Finding:
     setting, shown = "synchronous_standby_names", names.value or "''"
     if not facts.standbys and not names.value:
         return Finding(SERVER, setting, shown, Standing.KEPT, "there is no standby: nothing can fail over to less")
-    if names.value and level in ("on", "remote_apply", "remote_write"):
+    waits = bool(names.value) and level not in ("local", "off")
+    if waits and not facts.standbys:
+        nobody = "every commit waits for a standby, and none is connected: the ledger stands still"
+        change = "start a standby of that name, or empty synchronous_standby_names until there is one"
+        return Finding(SERVER, setting, shown, Standing.OFF, nobody, change)
+    if waits:
         return Finding(SERVER, setting, shown, Standing.KEPT, "a failover to such a standby finds every commit there")
     less = "a failover may find less in the ledger: the shards freeze until the persister has read Kafka again"
     change = "name the standbys in synchronous_standby_names and set synchronous_commit to on"
     return Finding(SERVER, setting, f"{shown}, {facts.standbys} standbys", Standing.NOTE, less, change)
+
+
+def _patience(facts: PostgresFacts) -> Finding:
+    """In milliseconds; 0 is without end."""
+    setting = facts.settings["statement_timeout"]
+    if 0 < int(setting.value) < ENOUGH_MS:
+        short = "a large batch may never have the time that it takes: the ledger then stands still"
+        change = _change(facts, "statement_timeout", "0")
+        return Finding(SERVER, "statement_timeout", f"{_shown(setting)} ms", Standing.NOTE, short, change)
+    return Finding(SERVER, "statement_timeout", f"{setting.value} ms", Standing.KEPT, "a batch has the time it takes")
 
 
 def _unlogged(facts: PostgresFacts) -> Finding:
