@@ -82,6 +82,8 @@ async def pass_door(door: Door, wait_s: float) -> None:
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, LONGEST_DELAY_S)
     except TurnedAway as no:
+        if no.part is Part.NAME and not wait_s:
+            return
         raise BadSettings(_line(f"{door.setting_for(no.part)}: {door.server} cannot be used: {no}")) from None
     except TimeoutError:
         if wait_s:

@@ -12,6 +12,7 @@ CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError, ssl.SSL
 class Part(Enum):
     """What of our way to a server is wrong; a client may have a setting for each."""
 
+    NAME = "the name of its host"  # which also goes away with a host that is only down, where names follow hosts
     ADDRESS = "address"
     TRUST = "its certificate"
     CERTIFICATE = "ours"
@@ -39,7 +40,7 @@ def find_fault(error: BaseException) -> TurnedAway | None:
         if isinstance(following, ssl.SSLError) and not isinstance(following, CUT_OFF):
             return _tls_fault(following)
         if isinstance(following, socket.gaierror) and following.errno in UNKNOWN_NAME:
-            return TurnedAway(Part.ADDRESS, "nobody knows a host of that name")
+            return TurnedAway(Part.NAME, "nobody knows a host of that name")
         following = following.__cause__ or following.__context__
     return None
 

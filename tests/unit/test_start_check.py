@@ -101,6 +101,18 @@ async def test_a_no_for_good_is_not_waited_for(check: Any, wait_s: float, part: 
     assert str(ended.value) == f"{setting}: Redis at somewhere:1 cannot be used: wrong"
 
 
+async def test_without_a_wait_a_host_whose_name_is_gone_is_away(check: Any) -> None:
+    """Where names are given to what runs, an outage takes the name away too."""
+    faults = turned_away(check)
+
+    async def knock() -> None:
+        raise faults.TurnedAway(faults.Part.NAME, "nobody knows it")
+
+    await check.pass_door(door(check, knock), 0)
+    with pytest.raises(bad_settings(check), match="nobody knows it"):
+        await check.pass_door(door(check, knock), 5)
+
+
 async def test_one_no_is_enough(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What another server might still say is not waited for."""
     faults = turned_away(check)
