@@ -41,8 +41,8 @@ def parser(purposes: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     audit = parsers["audit"]
     audit.description = (
-        "Compare Redis with the ledger. Exit code 0: the books agree, 1: they differ, 2 or 3: unknown. Of what Redis no "
-        "longer has, HOLDFAST_RECORD_RETENTION_S, the same as the relay's, tells what it forgot from what it lost."
+        "Compare Redis with the ledger. Exit code 0: the books agree, 1: they differ, 2 or 3: unknown. Of what Redis "
+        "no longer has, HOLDFAST_RECORD_RETENTION_S, the same as the relay's, tells what it forgot from what it lost."
     )
     audit.add_argument("--sale", metavar="SALE_ID", help="compare this sale alone (default: all)")
     audit.add_argument(
