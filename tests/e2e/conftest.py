@@ -12,6 +12,8 @@ from tests.e2e.shop import Shop
 from tests.integration.served import calling
 from tests.stacks import running_stack
 
+RETENTION_S = "1"  # of the forgetful stack; who audits it must know
+
 
 class Running(NamedTuple):
     """A stack that serves, and what its processes have said."""
@@ -34,7 +36,7 @@ def forgetful_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runnin
         tmp_path_factory.mktemp("forgetful"),
         HOLDFAST_SHARDS="4",
         HOLDFAST_EXPIRY="off",
-        HOLDFAST_RECORD_RETENTION_S="1",
+        HOLDFAST_RECORD_RETENTION_S=RETENTION_S,
     ) as started:
         yield started
 
