@@ -8,6 +8,7 @@ from grpc import StatusCode
 from holdfast.inventory.v1 import reservation_pb2 as states
 from holdfast.inventory.v1 import sale_pb2 as sales
 
+from tests.e2e.conftest import RETENTION_S
 from tests.e2e.ledger import Balance, Letter, Row
 from tests.e2e.shop import Shop, Stock, refusal_of
 from tests.integration.served import Told
@@ -166,7 +167,7 @@ async def test_a_sale_of_the_past_is_not_made_again(forgetful: Shop) -> None:
     again = await refusal_of(forgetful.open_sale_named(sale))
 
     assert in_words(again) == (StatusCode.ALREADY_EXISTS, "SALE_ID_REUSED")
-    audit = await forgetful.run("audit", "--sale", sale)
+    audit = await forgetful.run("audit", "--sale", sale, HOLDFAST_RECORD_RETENTION_S=RETENTION_S)
     assert audit.code == 0, audit.said
 
 

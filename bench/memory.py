@@ -1,0 +1,173 @@
+"""How much memory each process takes while a whole stack sells 200,000 reservations, and whether any takes too much.
+
+Everything runs on the embedded servers. Half of the holds are confirmed, a quarter is given back, the rest expires. The
+persister is away for a quarter of the run, so that a backlog builds up and is drained. The run ends with the audit;
+exit code 1 if the books differ, or a process of ours took more than --limit.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+from holdfast.client import Client
+from holdfast.errors import WrongReservationState
+from holdfast.retry import RetryPolicy
+from holdfast_embedded.stack import Stack
+
+from bench.place import machine_and_commit
+from tests.stacks import running_stack, surroundings
+
+OURS = ("serve", "relay", "persist", "compensate")
+OTHERS = ("valkey", "broker")
+MIB = 1024 * 1024
+SAMPLE_S = 0.5
+HOLD_TTL = timedelta(seconds=30)  # what is neither bought nor given back expires within the run
+PATIENT = RetryPolicy(overall_s=120.0, attempt_s=30.0)
+AUDIT_S = "3600"
+
+
+class Memory:
+    """What each process of a stack was seen to take, in bytes."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self.first: dict[str, int] = {}
+        self.most: dict[str, int] = {}
+        self.last: dict[str, int] = {}
+
+    def look(self) -> None:
+        """Note what each process takes now; one that is away takes nothing."""
+        for name in (*OURS, *OTHERS):
+            process = self._stack.process(name)
+            if process.is_running:
+                taken = psutil.Process(process.pid).memory_info().rss
+                self.first.setdefault(name, taken)
+                self.most[name] = max(taken, self.most.get(name, 0))
+                self.last[name] = taken
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Look twice a second inside the block."""
+
+        async def watch() -> None:
+            while True:
+                self.look()
+                await asyncio.sleep(SAMPLE_S)
+
+        watching = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+
+class Sellers:
+    """Sell over some sales, each of which has many buyers at once."""
+
+    def __init__(self, client: Client, sales: int, at_once: int) -> None:
+        self._client = client
+        self._sales = [f"sale-{number}" for number in range(sales)]
+        self._at_once = at_once
+
+    async def open(self, units: int) -> None:
+        """Make the sales."""
+        for sale in self._sales:
+            await self._client.create_sale(sale, {"lamp": units}, hold_ttl=HOLD_TTL)
+
+    async def sell(self, first: int, last: int) -> None:
+        """Take orders `first` to `last` - 1 through, some at a time."""
+        numbers = iter(range(first, last))
+
+        async def work() -> None:
+            for number in numbers:
+                await self._order(number)
+
+        await asyncio.gather(*(work() for _ in range(self._at_once)))
+
+    async def _order(self, number: int) -> None:
+        """Hold one unit; buy two of four, give one back, and leave one to expire."""
+        sale, name = self._sales[number % len(self._sales)], f"order-{number}"
+        answer = await self._client.reserve(sale, name, f"buyer-{number % 50_000}", {"lamp": 1})
+        assert answer.HasField("reservation"), answer
+        mood = number // len(self._sales) % 4
+        try:
+            if mood < 2:
+                await self._client.confirm(sale, name)
+            elif mood == 2:
+                await self._client.release(sale, name)
+        except WrongReservationState:  # the machine was so busy that the hold expired
+            return
+
+
+async def run(stack: Stack, arguments: argparse.Namespace) -> int:
+    """Sell, and tell what it took; the exit code."""
+    memory, orders, started = Memory(stack), arguments.reservations, time.monotonic()
+    async with Client(stack.addresses.listen, retry=PATIENT) as client, memory.watched():
+        sellers = Sellers(client, arguments.sales, arguments.at_once)
+        await sellers.open(units=orders)
+        await sellers.sell(0, orders // 4)
+        await asyncio.to_thread(stack.take_down, "persist")
+        await sellers.sell(orders // 4, orders // 2)
+        await asyncio.to_thread(stack.bring_up, "persist")
+        await sellers.sell(orders // 2, orders)
+        sold_s = time.monotonic() - started
+        await asyncio.sleep(HOLD_TTL.total_seconds())  # so that the last holds are overdue
+        code, audit = await audited(stack)
+    print(f"{orders:,} reservations of {arguments.sales} sales in {sold_s:.0f} s")
+    print(audit)
+    print(table(memory))
+    over = [name for name in OURS if memory.most[name] > arguments.limit * MIB]
+    for name in over:
+        print(f"TOO MUCH: {name} took more than {arguments.limit} MiB")
+    return 1 if over or code else 0
+
+
+async def audited(stack: Stack) -> tuple[int, str]:
+    """Wait for the ledger and compare: the exit code of the audit, and what it said."""
+    command = (sys.executable, "-m", "inventory_service", "audit", "--deadline", AUDIT_S)
+    process = await asyncio.create_subprocess_exec(
+        *command, env=surroundings(stack), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode().strip()
+
+
+def table(memory: Memory) -> str:
+    """MiB of each process, for docs/benchmarks.md."""
+    rows = ["| process | at the start, MiB | at most | at the end |", "|---|---|---|---|"]
+    for name in (*OURS, *OTHERS):
+        taken = (memory.first[name], memory.most[name], memory.last[name])
+        rows.append(f"| {name} | {' | '.join(f'{size / MIB:.0f}' for size in taken)} |")
+    return "\n".join(rows)
+
+
+def main() -> int:
+    """Measure on a stack of its own."""
+    arguments = parsed()
+    print(machine_and_commit(), flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-memory-") as folder,
+        running_stack(Path(folder), lambda name, line: None) as stack,
+    ):
+        return asyncio.run(run(stack, arguments))
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reservations", type=int, default=200_000, help="in all (%(default)s)")
+    parser.add_argument("--sales", type=int, default=4, help="over which they are spread (%(default)s)")
+    parser.add_argument("--at-once", type=int, default=200, help="orders that are under way together (%(default)s)")
+    parser.add_argument("--limit", type=int, default=300, help="MiB that a process of ours may take (%(default)s)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
