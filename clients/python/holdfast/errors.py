@@ -166,7 +166,7 @@ class ShardNotServing(TryLater):
 
 
 class LedgerBehind(TryLater):
-    """Redis is near its share of memory, for the ledger has been away for long."""
+    """No room for new claims: the ledger is too far behind, or Redis is near its share of memory. Settling works."""
 
 
 class LedgerUnreachable(TryLater):

@@ -90,7 +90,7 @@ _TABLE: Mapping[int, Row] = {
         _C.UNAVAILABLE, "The sale's shard is held against the ledger before it serves again. Nothing was done.", 500
     ),
     reasons.ERROR_REASON_LEDGER_BEHIND: Row(
-        _C.UNAVAILABLE, "The ledger is too far behind for new claims. Nothing was done; settling works.", 5000
+        _C.UNAVAILABLE, "No room for new claims: the ledger is behind, or Redis is full. Nothing was done.", 5000
     ),
     reasons.ERROR_REASON_LEDGER_UNREACHABLE: Row(
         _C.UNAVAILABLE, "Only the ledger could answer, and it cannot be reached.", 1000
