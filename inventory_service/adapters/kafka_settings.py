@@ -26,7 +26,6 @@ ASK_S = 6.0
 # its versions at the least. Brokers do not name their release to a client.
 _RELEASES = {
     (4, 0): (1, 4, 17),  # Fetch, of which 4.0 dropped the oldest versions
-    (3, 7): (71, 0, 0),  # GetTelemetrySubscriptions
     (3, 0): (65, 0, 0),  # DescribeTransactions
     (2, 8): (60, 0, 0),  # DescribeCluster
     (1, 1): (32, 0, 1),  # DescribeConfigs with the source of each value

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
-from inventory_service.domain.promises.findings import UNKNOWN_VALUE, Finding, Standing
+from inventory_service.domain.promises.findings import Finding, Standing
 from inventory_service.domain.shards import Unreachable
 from inventory_service.entrypoints.patience import GrowingDelay
 
@@ -36,7 +36,7 @@ async def _examine(examination: Examination) -> Sequence[Finding]:
     try:
         return await examination.ask()
     except Unreachable as error:
-        return [Finding(examination.server, "answers", UNKNOWN_VALUE, Standing.UNKNOWN, f"nothing is known: {error}")]
+        return [Finding(examination.server, "answers", "no", Standing.UNKNOWN, f"nothing is known of it: {error}")]
 
 
 async def tell_once(examinations: Sequence[Examination], log: FilteringBoundLogger, gauge: PromiseGauge) -> None:
@@ -55,6 +55,9 @@ async def _tell_one(examination: Examination, log: FilteringBoundLogger, gauge: 
                 log.info("promises_not_asked", server=examination.server, why=str(error))
             is_first = False
             await delay.wait()
+        except Exception:  # whatever is wrong with what it said: a server sells all the same
+            log.exception("promises_surprise", server=examination.server)
+            return
     for finding in found:
         gauge.show(finding)
         _log(finding, log)

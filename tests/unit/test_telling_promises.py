@@ -66,6 +66,21 @@ async def test_a_server_that_is_away_is_told_of_when_it_is_back() -> None:
     assert said[-1]["event"] == "promises"
 
 
+async def test_an_answer_that_nobody_can_read_harms_nothing() -> None:
+    """It is told with its trace, and the other servers' findings are told all the same."""
+
+    async def garbled() -> Sequence[Finding]:
+        raise KeyError("maxmemory")
+
+    with capture_logs() as said:
+        await tell_once(
+            [Examination("Kafka", garbled), Examination("Redis", Redis().ask)], structlog.get_logger(), Gauge()
+        )
+
+    assert [event["server"] for event in said if event["event"] == "promises_surprise"] == ["Kafka"]
+    assert said[-1]["event"] == "promises"
+
+
 async def test_a_server_that_does_not_answer_the_doctor_is_a_finding() -> None:
     """The others are told of all the same."""
     found = await examine([Examination("Kafka", Redis(away=1).ask), Examination("Redis", Redis().ask)])

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from inventory_service.domain.promises.findings import UNKNOWN_VALUE, Finding, Standing, judged
-from inventory_service.domain.promises.topics import SERVER, TopicFacts, Values, judge_topic, shown, tools
+from inventory_service.domain.promises.topics import REFUSED, SERVER, TopicFacts, Values, judge_topic, shown, tools
 
 OLDEST = (3, 0)
 OFFSETS = "__consumer_offsets"
@@ -97,7 +97,8 @@ def _release(facts: KafkaFacts) -> Finding:
 
 def _broker_settings(facts: KafkaFacts, wanted: Wanted) -> Iterator[Finding]:
     if facts.denied:
-        why, change = f"the brokers do not tell: {facts.denied}", "allow this user DESCRIBE_CONFIGS on the cluster"
+        why = f"the brokers do not tell: {facts.denied}"
+        change = "allow this user DESCRIBE_CONFIGS on the cluster" if REFUSED in facts.denied else ""
         yield Finding(SERVER, "settings of brokers", UNKNOWN_VALUE, Standing.UNKNOWN, why, change)
         return
     yield _auto_create(facts)

@@ -18,6 +18,7 @@ ASKED_OF_TOPICS = (
     "max.message.bytes",
 )
 IN_SYNC = "copies in sync"
+REFUSED = "Authorization"  # a part of the name of each error by which Kafka says that a right is missing
 _REPEATED = "what is lost of it is sent again, so that nothing depends on it"
 
 Values = Mapping[int, str]  # one setting, by the node id of the broker that says so
@@ -204,7 +205,7 @@ def _largest(topic: _Topic) -> Finding:
 
 def _untold(topic: _Topic, setting: str) -> Finding:
     why = f"Kafka does not tell: {topic.facts.denied}" if topic.facts.denied else "this Kafka knows no such setting"
-    change = "allow this user DESCRIBE_CONFIGS on the topic" if topic.facts.denied else ""
+    change = "allow this user DESCRIBE_CONFIGS on the topic" if REFUSED in topic.facts.denied else ""
     return Finding(SERVER, f"{topic.name} {setting}", UNKNOWN_VALUE, Standing.UNKNOWN, why, change)
 
 
