@@ -45,13 +45,15 @@ protos: $(VENV)/ready ## Make the Python stubs anew from protos/
 setup: $(VENV)/ready ## Lay .venv as requirements.lock says, and no more
 
 .PHONY: lock
-lock: ## Choose the versions in requirements.lock anew
+lock: ## Choose the versions in requirements.lock and constraints.txt anew
 	@$(PYTHON) -m venv $(VENV)-lock
 	@$(VENV)-lock/bin/python -m pip --quiet install uv
 	@$(VENV)-lock/bin/uv pip compile pyproject.toml --extra embedded --group dev --upgrade --generate-hashes \
 		--python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 		--no-header --no-emit-index-url --quiet --output-file requirements.lock
 	@rm -rf $(VENV)-lock
+	@{ sed -n '1p' constraints.txt; sed -n 's/^\([A-Za-z0-9._-]*==[^ \\;]*\).*/\1/p' requirements.lock; } > $(VENV)-constraints
+	@mv $(VENV)-constraints constraints.txt
 
 .PHONY: clean
 clean: ## Remove what the other targets made

