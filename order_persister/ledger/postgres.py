@@ -7,6 +7,7 @@ from inspect import signature
 from typing import TypeAlias
 
 import asyncpg
+import structlog
 from asyncpg import connect_utils
 
 from order_persister.patience import Passing
@@ -15,10 +16,20 @@ from order_persister.rule.refusals import Broken, Trouble, trouble
 POOL_SIZE = 8
 CONNECT_S = 5.0
 ANSWER_S = 60.0
-# Postgres then ends a transaction of which it hears nothing more: a persister that is halted in the middle of one (its
-# machine froze, or is gone without a word) would keep its shards from every other.
-SILENCE_S = 10.0
-END_IF_SILENT = "select set_config('idle_in_transaction_session_timeout', $1, true)"  # for this transaction alone
+NAME = "holdfast-persister"  # in pg_stat_activity
+# A persister halted in mid-transaction (its machine froze, or is gone without a word) would keep its shard's row from
+# every other for as long. So nobody waits longer for a lock than this, and who has waited so long has Postgres end
+# every persister's transaction that has been silent for so long. Postgres' own limits do not reach a session between
+# the messages that make one statement.
+LOCK_S = 5.0
+SILENCE_S = 5.0
+WAIT_FOR_LOCKS = "select set_config('lock_timeout', $1, true)"  # until the transaction ends
+END_SILENT = """
+select pid, pg_terminate_backend(pid) from pg_stat_activity
+ where application_name = $1 and usename = current_user and datname = current_database() and xact_start is not null
+   and wait_event = 'ClientRead' and state_change < now() - make_interval(secs => $2)"""
+
+log = structlog.get_logger()
 
 
 Row: TypeAlias = asyncpg.Record
@@ -38,6 +49,10 @@ def check_dsn(dsn: str) -> None:
         raise ValueError("must be postgresql://user:password@host:port/database, with a number for a port") from None
     if not all(1 <= address[1] <= 65535 for address in addresses if isinstance(address, tuple)):
         raise ValueError("must have a port from 1 to 65535")
+
+
+class Held(Passing):
+    """Somebody else has locked what is wanted."""
 
 
 class Transaction:
@@ -82,11 +97,23 @@ class Database:
 
         A commit whose answer was lost may have happened; whoever repeats it reads the watermark first.
         """
+        try:
+            with judged():
+                pool = await self._ready_pool()
+                async with pool.acquire(timeout=CONNECT_S + 1) as connection, connection.transaction():
+                    await connection.execute(WAIT_FOR_LOCKS, str(int(LOCK_S * 1000)))
+                    yield Transaction(connection)
+        except Held:
+            await self._end_silent()
+            raise
+
+    async def _end_silent(self) -> None:
+        """Whoever is ended hears of a lost connection, and begins again at the watermark."""
         with judged():
             pool = await self._ready_pool()
-            async with pool.acquire(timeout=CONNECT_S + 1) as connection, connection.transaction():
-                await connection.execute(END_IF_SILENT, str(int(SILENCE_S * 1000)))
-                yield Transaction(connection)
+            ended = await pool.fetch(END_SILENT, NAME, SILENCE_S)
+        for row in ended:
+            log.warning("silent_transaction_ended", backend=row["pid"])
 
     async def close(self) -> None:
         """Drop every connection at once: what they were doing is rolled back, and done again by the next persister."""
@@ -102,6 +129,7 @@ class Database:
                     max_size=POOL_SIZE,
                     timeout=CONNECT_S,
                     command_timeout=ANSWER_S,
+                    server_settings={"application_name": NAME},
                     statement_cache_size=0,  # a prepared statement would bind us to one session behind a PgBouncer
                 )
             return self._pool
@@ -115,7 +143,8 @@ def judged() -> Iterator[None]:
     except asyncpg.PostgresError as error:
         if trouble(error.sqlstate) is Trouble.FOR_GOOD:
             raise Broken(_told(error)) from error
-        raise Passing(f"{type(error).__name__}: {error}") from error
+        kind = Held if isinstance(error, asyncpg.LockNotAvailableError) else Passing
+        raise kind(f"{type(error).__name__}: {error}") from error
     except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
         # InternalClientError: Postgres had said goodbye on a connection that lay idle, and asyncpg used it once more.
         raise Passing(f"{type(error).__name__}: {error}") from error

@@ -12,11 +12,13 @@ from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected
 
 
+@pytest.mark.parametrize("where", ["between statements", "within a statement"])
 async def test_a_halted_transaction_keeps_its_shard_from_nobody_for_long(
-    database: str, monkeypatch: pytest.MonkeyPatch
+    database: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Postgres ends it, another persister takes the shard, and the halted one hears that nothing was done."""
-    monkeypatch.setattr(postgres, "SILENCE_S", 0.5)
+    for patience in ("LOCK_S", "SILENCE_S"):
+        monkeypatch.setattr(postgres, patience, 0.3)
     halted, other = Database(database), Database(database)
     shard = FakeShard()
     shard.open_sale(lamp=1)
@@ -27,6 +29,8 @@ async def test_a_halted_transaction_keeps_its_shard_from_nobody_for_long(
     async def is_halted_while_the_other_works() -> None:
         async with halted.transaction() as transaction:
             await transaction.fetch(load_queries().lock_row, 0)
+            if where == "within a statement":  # it was sent and is not carried out yet
+                await transaction._connection.prepare("select 1")
             await ledger_in(other).apply([Record(0, 0, shard.run(0))])
             await transaction.execute("update shard_watermark set seq = 99")
 
