@@ -31,6 +31,7 @@ from order_persister.rule.chain import (
     reaches_past,
 )
 from order_persister.rule.fold import Letter
+from order_persister.rule.refusals import Broken
 from order_persister.rule.rows import columns
 from order_persister.rule.shards import Outcome, ShardRow
 
@@ -46,6 +47,14 @@ class Applied(NamedTuple):
     row: ShardRow
     plan: Plan
     letters: Sequence[Letter] = ()
+
+
+class Stuck(Exception):
+    """The ledger takes nothing of a piece while it stands at `row`; the message is why, for whoever mends the shard."""
+
+    def __init__(self, row: ShardRow, why: Contradiction | Broken) -> None:
+        super().__init__(str(why) if isinstance(why, Contradiction) else f"LEDGER_BROKEN: {why}")
+        self.row = row
 
 
 class Ledger:
@@ -80,13 +89,13 @@ class Ledger:
         return Outcome(shard, row, row.seq + 1 if wanted else 0)
 
     async def _apply_piece(self, shard: int, piece: Delivery) -> Applied | None:
-        """Apply commits at once or, where they contradict the ledger, one by one up to the one that does."""
+        """Apply commits at once or, where the ledger is stuck with them, one by one up to the one that sticks."""
         started = time.monotonic()
         try:
             applied = await self._transact(shard, piece)
-        except Contradiction as contradiction:
-            if len(piece.sent) == 1:
-                return await self._freeze(shard, piece.sent[0], str(contradiction))
+        except Stuck as stuck:
+            if len(piece.sent) <= 1:
+                return await self._freeze(shard, stuck)
             applied = None
             for commit in piece.sent:
                 applied = await self._apply_piece(shard, Delivery([commit], piece.junk))
@@ -97,17 +106,27 @@ class Ledger:
         return applied
 
     async def _transact(self, shard: int, piece: Delivery) -> Applied | None:
-        async with self._database.transaction() as db:
-            row = await self._locked_row(db, shard)
+        """One transaction. What it can never come to is this shard's matter alone: the others go on."""
+        row: ShardRow | None = None
+        try:
+            async with self._database.transaction() as db:
+                row = await self._locked_row(db, shard)
+                if row is not None:
+                    return await self._take(db, shard, row, piece)
+        except (Contradiction, Broken) as why:
             if row is None:
-                log.warning("shard_unknown", shard=shard, why="the ledger has no row of it: run `holdfast init`")
-                return None
-            await self._set_aside(db, shard, piece.junk)
-            watermark = Watermark(row.epoch, row.seq, row.hash)
-            if row.frozen_reason or not piece.sent:
-                return Applied(row, Plan(watermark))
-            planned = plan(watermark, piece.sent, await self._hashes(db, shard, behind(watermark, piece.sent)))
-            return await self._carry_out(db, shard, planned)
+                raise
+            raise Stuck(row, why) from why
+        log.warning("shard_unknown", shard=shard, why="the ledger has no row of it: run `holdfast init`")
+        return None
+
+    async def _take(self, db: Transaction, shard: int, row: ShardRow, piece: Delivery) -> Applied:
+        await self._set_aside(db, shard, piece.junk)
+        watermark = Watermark(row.epoch, row.seq, row.hash)
+        if row.frozen_reason or not piece.sent:
+            return Applied(row, Plan(watermark))
+        planned = plan(watermark, piece.sent, await self._hashes(db, shard, behind(watermark, piece.sent)))
+        return await self._carry_out(db, shard, planned)
 
     async def _carry_out(self, db: Transaction, shard: int, planned: Plan) -> Applied:
         orphans = [Junk(commit.offset, commit.payload, "an orphan: its epoch is over") for commit in planned.orphans]
@@ -148,10 +167,10 @@ class Ledger:
                 log.error("set_aside", shard=shard, offset=one.offset, why=one.why, size=len(one.payload))
         return kept
 
-    async def _freeze(self, shard: int, commit: Sent, reason: str) -> Applied | None:
-        """Freeze a shard just below the commit that contradicts it."""
+    async def _freeze(self, shard: int, stuck: Stuck) -> Applied | None:
+        """Freeze a shard where it is stuck, unless another persister or a take-over has moved it on."""
         async with self._database.transaction() as db:
-            await db.execute(self._sql.freeze, shard, commit.epoch, commit.seq - 1, reason)
+            await db.execute(self._sql.freeze, shard, stuck.row.epoch, stuck.row.seq, str(stuck))
             row = await self._locked_row(db, shard)
         if row is None:
             return None

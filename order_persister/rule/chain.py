@@ -10,6 +10,8 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody, Event
 from holdfast.inventory.v1.events_pb2 import CommitRun
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, ReservationState
 
+LAST_SEQ = 2**63 - 1  # that the ledger can name; epochs are no wider on the wire
+
 
 class Record(NamedTuple):
     """A Kafka record of a shard's partition, as it came."""
@@ -89,6 +91,9 @@ def deliveries(records: Iterable[Record]) -> dict[int, Delivery]:
             continue
         if run.shard != record.shard or not run.commits:
             delivery.junk.append(Junk(record.offset, record.value, "the record is no run of its partition's shard"))
+            continue
+        if run.epoch < 1 or not 1 <= run.first_seq <= LAST_SEQ - len(run.commits):
+            delivery.junk.append(Junk(record.offset, record.value, "the record's commits stand nowhere"))
             continue
         delivery.sent.extend(
             Sent(record.offset, run.epoch, seq, commit.payload, commit.hash.decode("ascii", "replace"))

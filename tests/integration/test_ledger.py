@@ -412,6 +412,49 @@ async def test_an_item_that_is_not_there_freezes_the_shard(books: Books) -> None
     )
 
 
+# What Postgres takes from nobody
+
+
+async def test_a_commit_that_the_journal_has_already_freezes_its_shard_alone(books: Books) -> None:
+    """A ledger that was restored or mended in part; the other shards go on, and so does the persister."""
+    await open_shards(books.db, [1])
+    other = FakeShard(shard=1)
+    other.open_sale("sofa-sale", sofa=1)
+    books.shard.moves(("r-1", HELD))
+    books.shard.moves(("r-2", HELD))
+    await books.db.execute("insert into journal (shard, epoch, seq, hash, payload) values (0, 1, 3, '', '')")
+
+    stuck, gone_on = await books.ledger.apply([Record(0, 0, books.shard.run()), Record(1, 0, other.run())])
+
+    assert (stuck.row.seq, stuck.resend_from_seq) == (2, 0)
+    assert stuck.row.frozen_reason.startswith("LEDGER_BROKEN: duplicate key value violates unique constraint")
+    assert (gone_on.row.seq, gone_on.row.frozen_reason) == (1, "")
+    await books.db.execute("delete from journal where shard = 0 and seq = 3")
+
+
+async def test_bytes_that_cannot_even_be_set_aside_freeze_the_shard(books: Books) -> None:
+    """They would be acknowledged, and nobody could look at them."""
+    await books.apply_new()
+    await books.db.execute("alter table set_aside add constraint full_up check (false)")
+
+    outcome = await books.apply(b"\xff\xff\xff")
+
+    assert (outcome.row.seq, outcome.resend_from_seq) == (1, 0)
+    assert outcome.row.frozen_reason.startswith("LEDGER_BROKEN: ")
+
+
+async def test_a_run_whose_commits_stand_nowhere_is_set_aside(books: Books) -> None:
+    """Its positions are more than the ledger can count, and none of its business."""
+    nowhere = record(0, [Made(0, 2**63 - 1, b"", ""), Made(0, 2**63 - 1, b"", "")])
+
+    broken = await books.apply(nowhere)
+    mended = await books.apply_new()
+
+    assert (broken.row.seq, broken.row.frozen_reason, broken.resend_from_seq) == (0, "", 1)
+    assert (mended.row.seq, mended.row.frozen_reason) == (1, "")
+    assert await books.db.fetchval("select payload from set_aside") == nowhere
+
+
 # Outages
 
 

@@ -155,3 +155,14 @@ def test_a_record_that_is_no_run_of_its_partition_is_junk(value: bytes) -> None:
 
     assert [(junk.offset, junk.payload) for junk in delivery.junk] == [(11, value)]
     assert delivery.sent == []
+
+
+@pytest.mark.parametrize(("epoch", "first_seq"), [(0, 1), (-1, 1), (1, 0), (1, -5), (1, 2**63 - 1), (0, 2**63 - 1)])
+def test_a_run_whose_commits_stand_nowhere_is_junk(epoch: int, first_seq: int) -> None:
+    """No script writes such a one, and the ledger could not even ask whether it has its commits."""
+    value = record(0, [Made(epoch, first_seq, b"", ""), Made(epoch, first_seq + 1, b"", "")])
+
+    delivery = deliveries([Record(0, 11, value)])[0]
+
+    assert [(junk.offset, junk.payload) for junk in delivery.junk] == [(11, value)]
+    assert delivery.sent == []
