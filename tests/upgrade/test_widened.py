@@ -1,18 +1,28 @@
 """While a deploy is under way, processes of the release before write to tables that the new one has changed."""
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
+from prometheus_client import CollectorRegistry
 
 from inventory_service.adapters.ledger import Ledger
 from inventory_service.domain.requests import Position, SaleKey
 from order_persister.ledger.migrator import migrate
+from order_persister.ledger.postgres import Database
+from order_persister.ledger.queries import load_queries
+from order_persister.ledger.untold import Untold
+from order_persister.metrics import waits_counter
+from order_persister.patience import Patience
+from tests.ledgers import waits
 from tests.servers import connected
 from tests.upgrade.recording import put_back_ledger
+from tests.waiting import eventually
 
 RECORDED = sorted(path for path in (Path(__file__).parent / "recorded").iterdir() if path.is_dir())
+BEGINS_S = 30.0
 NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _COLUMNS = """
 select format('%s.%s', table_name, column_name) as name,
@@ -73,6 +83,19 @@ async def test_an_order_that_the_release_before_moved_on_is_told_with_its_state(
     assert found is not None
     assert (found.state, found.revision) == (ReservationState.RESERVATION_STATE_CONFIRMED, 2)
     assert found.position == found.created == Position(1, *letter)
+
+
+async def test_a_persister_waits_for_the_tables_of_its_version(release: Path, empty_database: str) -> None:
+    """Started before `migrate`, it would write what the tables have no place for; it begins once they have."""
+    database, registry = Database(empty_database), CollectorRegistry()
+    waiting = asyncio.ensure_future(Untold(database, load_queries(), Patience(waits_counter(registry))).migrated())
+    await eventually(lambda: waits(registry, "postgres") > 0)
+    assert not waiting.done()
+
+    await migrate(empty_database)
+
+    await asyncio.wait_for(waiting, BEGINS_S)
+    await database.close()
 
 
 def statements(release: Path) -> dict[str, str]:
