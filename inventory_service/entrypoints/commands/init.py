@@ -126,8 +126,12 @@ async def _open(shard: int, take_over: TakeOver, log: FilteringBoundLogger) -> s
         return f"not within {DEADLINE_S:g} s: the persister has not read the commits topic to its end"
     finally:
         telling.cancel()
-    if attempt.ending is Ending.NEEDS_RESTORE:
-        log.error("not_opened", shard=shard, why=attempt.detail)
-        return attempt.detail
-    log.info("opened", shard=shard, epoch=attempt.epoch)
+    if attempt.ending is Ending.SERVING:
+        log.info("open_already", shard=shard, why="somebody else was faster")
+    elif attempt.ending is Ending.ADOPTED:
+        log.info("opened", shard=shard, epoch=attempt.epoch)
+    else:
+        why = attempt.detail or attempt.ending.value
+        log.error("not_opened", shard=shard, why=why)
+        return why
     return ""
