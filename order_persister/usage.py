@@ -51,7 +51,7 @@ def _add(
         name,
         prog=f"holdfast {name}",
         help=purpose,
-        description=purpose.capitalize() + ".",
+        description=textwrap.fill(f"{purpose[0].upper()}{purpose[1:]}.", WIDTH),
         epilog=settings_text(name),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

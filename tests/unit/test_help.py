@@ -53,6 +53,14 @@ FIELDS = {
 
 
 @pytest.mark.parametrize("process", HELPED, ids=lambda process: process.name)
+def test_a_process_says_what_it_does(process: Helped) -> None:
+    """In one sentence, its names spelled as everywhere."""
+    purposes = {**{name: purpose for name, (purpose, *_) in INVENTORY.items()}, **order_persister.usage.PURPOSES}
+
+    assert f"{purposes[process.name][1:]}." in " ".join(process.text.split())
+
+
+@pytest.mark.parametrize("process", HELPED, ids=lambda process: process.name)
 def test_a_process_lists_its_settings_with_their_defaults(process: Helped) -> None:
     """All that it heeds and no others, each with its default and the whole of its meaning, in one form everywhere."""
     listed = dict(re.findall(r"^  HOLDFAST_(\w+) \(default: (.*)\)\n      \S", process.text, re.MULTILINE))
