@@ -139,6 +139,14 @@ def test_fewer_copies_than_three_of_three_brokers_are_off(copies: int, in_sync: 
     assert "commits replication" in of(judge(topic), Standing.OFF)
 
 
+def test_two_of_two_copies_are_right_once_there_are_three() -> None:
+    """Less would only break another promise."""
+    findings = judge(a_topic(replication=2, in_sync=2))
+
+    (found,) = [finding for finding in findings if finding.setting == "commits min.insync.replicas"]
+    assert (found.standing, found.change) == (Standing.OFF, "leave it, once every partition has three copies")
+
+
 @pytest.mark.parametrize(("in_sync", "standing"), [(0, Standing.OFF), (1, Standing.OFF), (2, Standing.NOTE)])
 def test_copies_that_are_behind_are_told(in_sync: int, standing: Standing) -> None:
     """With fewer than must confirm nothing is taken; with one less it still is."""

@@ -147,8 +147,9 @@ def _least_in_sync(topic: _Topic) -> Finding:
     if most > copies:
         return topic.off(setting, shown(values), f"more than its {copies} copies: it takes no record at all", change)
     if most == copies > 1:
-        all_needed = f"as many as it has copies: the loss of one broker stops its shards at {copies - 1}"
-        return topic.off(setting, shown(values), all_needed, change)
+        all_needed = "as many as it has copies: while one broker is away nothing is confirmed"
+        leave = "leave it, once every partition has three copies"
+        return topic.off(setting, shown(values), all_needed, leave if most == 2 < min(3, topic.brokers) else change)
     if least == 1 and topic.brokers >= 3:
         one = "a record counts as confirmed when one broker has it: if that one is lost, so is the record"
         first = "" if copies >= 3 else "once it has three copies: "
@@ -156,7 +157,7 @@ def _least_in_sync(topic: _Topic) -> Finding:
     if least == 1:
         few = "a record counts as confirmed when one broker has it, and three brokers are needed for more"
         return topic.kept(setting, shown(values), few)
-    return topic.kept(setting, shown(values), "a confirmed record is on two brokers, and any one may go")
+    return topic.kept(setting, shown(values), f"a confirmed record is on {least} brokers, and any one may go")
 
 
 def _retention(topic: _Topic) -> Finding:
