@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 from holdfast_embedded.child import wait_until
@@ -40,7 +41,7 @@ class KafkaCluster:
         """The bootstrap addresses of all brokers, comma-separated."""
         return ",".join(broker.address for broker in self.brokers.values())
 
-    @property
+    @cached_property
     def admin(self) -> KafkaAdmin:
         """Orders to the cluster, whichever of its nodes are there."""
         return KafkaAdmin(",".join(broker.inner_address for broker in self.brokers.values()))
