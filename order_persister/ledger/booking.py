@@ -15,7 +15,9 @@ from order_persister.rule.fold import (
     Letter,
     LetterMove,
     OpenedSale,
+    Order,
     Refusal,
+    Refusals,
     deltas_from,
     entries_of_orders,
     entries_of_sales,
@@ -25,7 +27,7 @@ from order_persister.rule.fold import (
     sales_from,
 )
 from order_persister.rule.refusals import Broken, blame, blockable, refused_without_trying, reused, sift
-from order_persister.rule.rows import ReservationRow, Rows, columns, final_rows, lines_of, moves_lines
+from order_persister.rule.rows import ReservationRow, Rows, columns, final_rows, lines_of, moves_lines, rows_by_step
 
 ACCOUNTS = ("available", "held", "sold", "refused")
 
@@ -76,7 +78,7 @@ class Booking:
         orders = self._orders.values()
         refusals = refused_without_trying(orders, await self._refused_before(), await self._blocked())
         rows = final_rows(orders, refusals)
-        late = await self._try_rows(rows)
+        late = await self._try_rows(rows, refusals)
         await self._write_refused(rows)  # only now, for an id belongs to the order that is not refused
         refusals |= late
         rest = final_rows([self._orders[created] for created in late], refusals)
@@ -111,14 +113,20 @@ class Booking:
             skus, totals = [item.sku for item in sale.items], [item.total for item in sale.items]
             await self._db.execute(self._sql.insert_items, made.tenant, sale.sale_id, skus, totals)
 
-    async def _try_rows(self, rows: Rows) -> dict[Created, Refusal]:
-        """Write the rows of orders that are not refused yet; the refusals of those that cannot be written."""
+    async def _try_rows(self, rows: Rows, refusals: Refusals) -> dict[Created, Refusal]:
+        """Write all rows but those of refused orders that have none; the refusals of what cannot be written."""
         tried = sorted(
             [*(Tried(row, True) for row in rows.made), *(Tried(row, False) for row in rows.moved)], key=_by_key
         )
         taken_ids, broken = await sift(tried, self._write_some)
         late = {created: reused() for some in taken_ids for created in some}
-        return late | {one.row.created: self._refusal_of(one.row, why) for one, why in broken}
+        for one, why in broken:
+            if one.row.created in refusals:
+                raise give_back_refused(one.row, why)
+            refusal = await self._refused_step(self._orders[one.row.created])
+            if refusal is not None:
+                late[one.row.created] = refusal
+        return late
 
     async def _write_some(self, tried: Sequence[Tried]) -> set[Created]:
         """Write all, or none if one of them breaks a constraint; the new ones that were left out, their ids taken."""
@@ -128,11 +136,19 @@ class Booking:
             await self._update([one.row for one in tried if not one.is_new])
         return {row.created for row in new} - made
 
-    def _refusal_of(self, row: ReservationRow, broken: Broken) -> Refusal:
-        refusal = None if row.compensation_reason else blame(self._orders[row.created], broken)
-        if refusal is None:
-            raise Contradiction(f"GIVE_BACK_REFUSED: {row.sale_id}/{row.reservation_id}: {broken}")
-        return refusal
+    async def _refused_step(self, order: Order) -> Refusal | None:
+        """Write an order step by step, up to the first that breaks, and blame that one; None if none breaks alone."""
+        for step, row in enumerate(rows_by_step(order)):
+            try:
+                left_out = await self._write_some([Tried(row, order.is_new and step == 0)])
+            except Broken as broken:
+                refusal = blame(order, step, broken)
+                if refusal is None:
+                    raise give_back_refused(row, broken) from broken
+                return refusal
+            if left_out:
+                return reused()
+        return None
 
     async def _write_refused(self, rows: Rows) -> None:
         """Write what the ledger shows of refused orders. Rows of those that have ended are a record for people only."""
@@ -196,6 +212,11 @@ class Booking:
         ended = [move[:3] for move in moves if not move.is_open]
         if ended:
             await self._db.execute(self._sql.end_compensations, self._shard, *columns(ended))
+
+
+def give_back_refused(row: ReservationRow, broken: Broken) -> Contradiction:
+    """What no order can be blamed for."""
+    return Contradiction(f"GIVE_BACK_REFUSED: {row.sale_id}/{row.reservation_id}: {broken}")
 
 
 def _created(letter: Row) -> Created:

@@ -1,7 +1,8 @@
 """Folds a run of commits, without I/O, into final rows, transfers between accounts, and moves of dead letters.
 
 Every order (a reservation, named by where it was created) is folded alone, so what was refused of one never touches
-another, and folding a run at once equals folding it commit by commit.
+another, and for the same refusals folding a run at once equals folding it commit by commit. (What Postgres refuses may
+depend on how a run was cut; see refusals.py.)
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,10 @@
-"""Decides, without I/O, which orders are refused for good, at which step, and what a SQLSTATE means."""
+"""Decides, without I/O, which orders are refused for good, at which step, and what a SQLSTATE means.
+
+Postgres is shown each order as the run leaves it and, only if it does not take that row, step by step. So an order that
+ends in a row that is not taken is refused, or freezes its shard, as if each step had come in a run of its own. One that
+passed through such a row and left it within the run is not: there, how Kafka cut the history decides. That harms
+nobody: no row that Postgres forbids is kept, and the units of either are booked, and given back, once.
+"""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
@@ -61,13 +67,13 @@ def reused() -> Refusal:
     return Refusal(0, REUSED, "the id was used before", at_making=True)
 
 
-def blame(order: Order, broken: Broken) -> Refusal | None:
-    """Where an order is refused whose row breaks a constraint; None if nothing in it may be refused: a give-back."""
+def blame(order: Order, step: int, broken: Broken) -> Refusal | None:
+    """The refusal of an order whose row breaks from this step on; None if the step may not be refused: a give-back."""
     detail = str(broken)[:DETAIL_LENGTH]
-    if order.is_new:
+    if order.is_new and step == 0:
         return Refusal(0, VIOLATED, detail, at_making=True)
-    confirm = first_confirm(order.steps)
-    return None if confirm is None else Refusal(confirm, VIOLATED, detail, at_making=False)
+    is_confirm = first_confirm(order.steps) == step
+    return Refusal(step, VIOLATED, detail, at_making=False) if is_confirm else None
 
 
 async def sift(

@@ -98,6 +98,11 @@ def final_rows(orders: Iterable[Order], refusals: Refusals) -> Rows:
     return rows
 
 
+def rows_by_step(order: Order) -> list[ReservationRow]:
+    """The rows that an order would have after each step, were it not refused."""
+    return [_row(order, number, None) for number in range(len(order.steps))]
+
+
 def lines_of(rows: Iterable[ReservationRow], orders: dict[Created, Order]) -> list[LineRow]:
     """The lines of new rows, sorted by key as the rows are."""
     return [

@@ -21,6 +21,7 @@ from tests.commits import (
     CONFIRMED,
     HELD,
     RELEASED,
+    RETURNED,
     SALE,
     TENANT,
     FakeShard,
@@ -35,6 +36,7 @@ POISON = "alter table reservation add constraint poison check (reservation_id <>
 POISON_CONFIRM = (
     "alter table reservation add constraint poison check (reservation_id <> 'poison' or state <> 'CONFIRMED')"
 )
+HELD_ONE, SOLD_ONE = {"available": 1999, "held": 1}, {"available": 1999, "sold": 1}
 POISON_END = "alter table reservation add constraint poison check (state <> 'RELEASED')"
 
 
@@ -310,6 +312,57 @@ async def test_an_order_refused_at_its_confirm_keeps_its_row_until_it_ends(books
     assert await books.item() == {"available": 1999, "sold": 1}
     assert await books.reservation("poison") == ("COMPENSATED", "REFUSED", "CONSTRAINT_VIOLATED")
     assert await books.letters() == [("poison", "CONSTRAINT_VIOLATED", "SETTLED", "COMPENSATED")]
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["in one run", "in runs of their own"])
+@pytest.mark.parametrize(
+    ("forbidden", "states", "row", "letter", "units", "frozen_reason"),
+    [
+        (
+            "state = 'CONFIRMED'",
+            [HELD, CONFIRMED],
+            ("HELD", "REFUSED", "CONSTRAINT_VIOLATED"),
+            ("poison", "CONSTRAINT_VIOLATED", "OPEN", "CONFIRMED"),
+            {"available": 1999, "refused": 1},
+            "",
+        ),
+        ("state = 'RELEASED'", [HELD, RELEASED], ("HELD", "RECORDED", None), None, HELD_ONE, "GIVE_BACK_REFUSED"),
+        (
+            "state = 'RETURNED'",
+            [CONFIRMED, RETURNED],
+            ("CONFIRMED", "RECORDED", None),
+            None,
+            SOLD_ONE,
+            "GIVE_BACK_REFUSED",
+        ),
+        ("revision = 2", [HELD, HELD], ("HELD", "RECORDED", None), None, HELD_ONE, "GIVE_BACK_REFUSED"),
+    ],
+    ids=["confirmed", "released", "returned", "extended"],
+)
+async def test_the_step_that_breaks_is_blamed_however_a_history_is_cut(
+    books: Books,
+    cut: bool,
+    forbidden: str,
+    states: list[int],
+    row: tuple[str, str, str | None],
+    letter: tuple[str, ...] | None,
+    units: dict[str, int],
+    frozen_reason: str,
+) -> None:
+    """What came before it stands: an order is not refused at its making for what became of it later."""
+    await books.db.execute(f"alter table reservation add constraint poison check (not ({forbidden}))")
+    await books.apply_new()
+    for state in states:
+        books.shard.moves(("poison", state))
+        if cut:
+            outcome = await books.apply_new()
+    if not cut:
+        outcome = await books.apply_new()
+
+    assert outcome.row.frozen_reason.partition(":")[0] == frozen_reason
+    assert await books.reservation("poison") == row
+    assert await books.letters() == ([letter] if letter else [])
+    assert await books.item() == units
 
 
 async def test_a_blocked_buyer_is_refused_at_the_making_and_at_the_confirm(books: Books) -> None:

@@ -17,7 +17,7 @@ from order_persister.rule.refusals import (
     sift,
     trouble,
 )
-from tests.commits import CONFIRMED, HELD, RELEASED, TENANT, FakeShard
+from tests.commits import CONFIRMED, HELD, RELEASED, RETURNED, TENANT, FakeShard
 from tests.unit.test_fold import taken
 
 FRAUD = {(TENANT, "b-1"): "fraud"}
@@ -96,16 +96,20 @@ def test_an_order_stays_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("states", "first", "expected"),
+    ("states", "first", "step", "expected"),
     [
-        ([HELD], 0, Refusal(0, VIOLATED, "broken", at_making=True)),
-        ([HELD, CONFIRMED], 0, Refusal(0, VIOLATED, "broken", at_making=True)),
-        ([HELD, CONFIRMED], 1, Refusal(0, VIOLATED, "broken", at_making=False)),
-        ([HELD, RELEASED], 1, None),
+        ([HELD], 0, 0, Refusal(0, VIOLATED, "broken", at_making=True)),
+        ([HELD, CONFIRMED], 0, 0, Refusal(0, VIOLATED, "broken", at_making=True)),
+        ([HELD, CONFIRMED], 0, 1, Refusal(1, VIOLATED, "broken", at_making=False)),
+        ([HELD, CONFIRMED], 1, 0, Refusal(0, VIOLATED, "broken", at_making=False)),
+        ([HELD, RELEASED], 0, 1, None),
+        ([HELD, RELEASED], 1, 0, None),
+        ([HELD, CONFIRMED, RETURNED], 0, 2, None),
+        ([HELD, HELD, CONFIRMED], 1, 0, None),
     ],
 )
 def test_a_broken_constraint_is_blamed_on_the_making_or_the_confirm(
-    states: list[int], first: int, expected: Refusal | None
+    states: list[int], first: int, step: int, expected: Refusal | None
 ) -> None:
     """A give-back is never refused: nobody is to blame, and the shard freezes."""
     shard = FakeShard()
@@ -113,7 +117,7 @@ def test_a_broken_constraint_is_blamed_on_the_making_or_the_confirm(
         shard.moves(("r-1", state))
     [order] = orders_from(taken(shard.commits[first:])).values()
 
-    assert blame(order, Broken("broken")) == expected
+    assert blame(order, step, Broken("broken")) == expected
 
 
 @pytest.mark.parametrize("bad", [set(), {0}, {999}, {3, 4, 500}])
