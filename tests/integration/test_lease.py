@@ -99,7 +99,7 @@ async def test_who_stands_by_sends_nothing(house: House) -> None:
 
 async def test_another_goes_on_where_a_relay_has_died(house: House) -> None:
     """It said nothing at its end, so its lease has to run out first."""
-    await house.shards.lease(0, "the one that died", HIGHEST, LEASE_MS)
+    await house.shards.lease(0, "the-one-that-died", HIGHEST, LEASE_MS)
     async with house.at_work():
         await house.commit(count=5)
 
