@@ -19,13 +19,13 @@ from tests.servers import connected
 from tests.stacks import running_stack
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
+pytestmark = pytest.mark.timeout(240)  # the waits' own deadlines come first, and say more
 PLENTY = 100_000
 BUYERS, BLOCKED = 4, 1  # of each sale
 FIRST = ("serve", "relay", "persist", "compensate")
 SECOND = tuple(f"{name}-2" for name in FIRST)
 EVERYBODY = tuple(name for pair in zip(FIRST, SECOND, strict=True) for name in pair)
-GOES_ON_S = 30.0
+GOES_ON_S = 60.0
 
 
 class Street(World):
