@@ -72,18 +72,18 @@ def build_wheel(folder: Path) -> Path:
 
 
 def find_python(version: str) -> Path | None:
-    """An interpreter of this version that works: on the PATH, or one of pyenv's."""
-    home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    on_path = shutil.which(f"python{version}")
-    there = [Path(on_path)] if on_path else []
-    there += sorted(home.glob(f"versions/{version}.*/bin/python{version}"))
-    return next((python for python in there if works(python, version)), None)
+    """An interpreter of this version that works: the one that runs these tests, one on the PATH, or one of pyenv's."""
+    name = f"python{version}"
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    there = [Path(sys.base_prefix) / "bin" / name, Path(shutil.which(name) or "nowhere")]
+    there += sorted(pyenv.glob(f"versions/{version}.*/bin/{name}"))
+    return next((python for python in there if python.exists() and works(python, version)), None)
 
 
 def works(python: Path, version: str) -> bool:
     """Whether it is one that can make virtual environments; a shim of pyenv's may lead nowhere."""
     asked = run(python, "-c", "import ensurepip, ssl, venv, sys; print('%d.%d' % sys.version_info[:2])")
-    return asked.stdout.strip() == version
+    return asked.returncode == 0 and asked.stdout.strip() == version
 
 
 def run(program: str | Path, *words: str | Path, cwd: Path | None = None, **settings: str) -> "Run":

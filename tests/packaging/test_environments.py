@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Iterable
 
@@ -15,6 +16,7 @@ from tests.unit.fake_inventory import running_fake
 
 pytestmark = pytest.mark.timeout(600)  # the first test of an environment also lays it
 
+OURS = "{}.{}".format(*sys.version_info)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CLIENT = """
 from holdfast.blocking import BlockingClient
@@ -77,7 +79,7 @@ def test_a_sale_runs_from_the_wheel(whole: Environment) -> None:
     assert "nothing is oversold, lost or doubled" in shown.stdout
 
 
-@pytest.mark.parametrize("plain", [pytest.param("3.11", marks=pytest.mark.xdist_group("3.11"))], indirect=True)
+@pytest.mark.parametrize("plain", [pytest.param(OURS, marks=pytest.mark.xdist_group(OURS))], indirect=True)
 async def test_the_processes_need_no_embedded_server(
     server: Environment, valkey: str, empty_database: str, broker: str
 ) -> None:
