@@ -1,15 +1,17 @@
 """A ledger that stays away for long: no new orders are taken at some point, and they are again when it is back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
+from pathlib import Path
 
 import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from holdfast.inventory.v1 import reservation_pb2 as states
 
-from tests.e2e.conftest import Running, running
+from tests.e2e.conftest import running
 from tests.e2e.ledger import Row
 from tests.e2e.shop import Shop, Stock, refusal_of
 from tests.integration.served import Told, calling
@@ -24,19 +26,26 @@ MANY = 1_000_000  # units, so that stock is never the reason
 DRAINS_S = 30.0
 
 
-@pytest.fixture(scope="module")
-def small_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A stack with little room."""
-    settings = {"HOLDFAST_SHARDS": "2", "HOLDFAST_OUTBOX_LIMIT": str(OUTBOX_LIMIT), "HOLDFAST_MEMORY_SHARE": str(SHARE)}
-    with running(tmp_path_factory.mktemp("small"), **settings) as started:
-        yield started
+@asynccontextmanager
+async def shop_with(folder: Path, **settings: str) -> AsyncIterator[Shop]:
+    """A shop of two shards with little room of one kind, so that nothing but the other kind can be what is short."""
+    with running(folder, HOLDFAST_SHARDS="2", **settings) as started:
+        async with calling(started.stack.addresses.listen) as caller:
+            yield Shop(started.stack, caller, started.log)
 
 
 @pytest.fixture
-async def small(small_stack: Running) -> AsyncIterator[Shop]:
-    """That stack, and a connection of this test's own."""
-    async with calling(small_stack.stack.addresses.listen) as caller:
-        yield Shop(small_stack.stack, caller, small_stack.log)
+async def small(tmp_path: Path) -> AsyncIterator[Shop]:
+    """An outbox takes few commits."""
+    async with shop_with(tmp_path, HOLDFAST_OUTBOX_LIMIT=str(OUTBOX_LIMIT)) as shop:
+        yield shop
+
+
+@pytest.fixture
+async def tight(tmp_path: Path) -> AsyncIterator[Shop]:
+    """Part of Redis' memory is kept free."""
+    async with shop_with(tmp_path, HOLDFAST_MEMORY_SHARE=str(SHARE)) as shop:
+        yield shop
 
 
 async def test_an_outbox_that_is_full_is_drained_and_filled_again(small: Shop) -> None:
@@ -65,23 +74,23 @@ async def test_an_outbox_that_is_full_is_drained_and_filled_again(small: Shop) -
     assert audit.code == 0, audit.said
 
 
-async def test_new_orders_wait_while_redis_is_short_of_memory(small: Shop) -> None:
+async def test_new_orders_wait_while_redis_is_short_of_memory(tight: Shop) -> None:
     """The outbox of a ledger that is away fills Redis; before Redis refuses anything, Reserve does, and mends."""
-    sale = await small.open_sale(MANY)
-    await small.settled(sale)
-    known = await small.reserve(sale, "known")
+    sale = await tight.open_sale(MANY)
+    await tight.settled(sale)
+    known = await tight.reserve(sale, "known")
 
-    async with small.redis() as redis:
+    async with tight.redis() as redis:
         used = (await redis.info("memory"))["used_memory"]
         await redis.config_set("maxmemory", int((used + GROWTH_BYTES) / SHARE))
         try:
-            async with small.without("persist"):
-                refused = await grow_until_refused(small, sale)
-                share = await small.shown("serve", "holdfast_store_memory_share")
+            async with tight.without("persist"):
+                refused = await grow_until_refused(tight, sale)
+                share = await tight.shown("serve", "holdfast_store_memory_share")
                 in_use = (await redis.info("memory"))["used_memory"]
-                repeated = await small.reserve(sale, "known")
-                confirmed = await small.confirm(sale, "known")
-            await eventually(lambda: takes_orders(small, sale), DRAINS_S)
+                repeated = await tight.reserve(sale, "known")
+                confirmed = await tight.confirm(sale, "known")
+            await eventually(lambda: takes_orders(tight, sale), DRAINS_S)
         finally:
             await redis.config_set("maxmemory", 0)
 
