@@ -64,12 +64,12 @@ class History:
             self.held += len(names) - len(ends)
             self.sold += sum(paid for _, paid in ends)
 
-    def records(self) -> list[bytes]:
+    def records(self, at_most: int = RECORD_BYTES) -> list[bytes]:
         """The commits as the relay would send them."""
         cut: list[list[Made]] = [[]]
         size = 0
         for commit in self.shard.commits:
-            if size + len(commit.payload) > RECORD_BYTES:
+            if size + len(commit.payload) > at_most and cut[-1]:
                 cut.append([])
                 size = 0
             cut[-1].append(commit)
@@ -96,7 +96,7 @@ def main() -> int:
     rates = []
     for number in range(1, arguments.runs + 1):
         with tempfile.TemporaryDirectory(prefix="holdfast-drain-") as folder:
-            rate = asyncio.run(measure(Path(folder), histories))
+            rate = asyncio.run(measure(Path(folder), histories, arguments.record_bytes))
         if rate is None:
             return 1
         print(f"run {number}: {rate:,.0f} reservations/s", flush=True)
@@ -116,17 +116,23 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32, help="reservations that one script call makes (%(default)s)")
     parser.add_argument("--confirmed", type=float, default=0.5, help="share confirmed afterwards (%(default)s)")
     parser.add_argument("--released", type=float, default=0.1, help="share released afterwards (%(default)s)")
+    parser.add_argument(
+        "--record-bytes",
+        type=int,
+        default=RECORD_BYTES,
+        help="of a Kafka record; 1: a record for each commit, as of a quiet sale (%(default)s)",
+    )
     parser.add_argument("--runs", type=int, default=5, help="each on new servers; the median is told (%(default)s)")
     return parser.parse_args()
 
 
-async def measure(folder: Path, histories: list[History]) -> float | None:
+async def measure(folder: Path, histories: list[History], record_bytes: int) -> float | None:
     """One drain on new servers: reservations/s, or None if the ledger is wrong."""
     with servers(folder, len(histories)) as (postgres, broker):
         await migrate(postgres.address)
         db = await asyncpg.connect(postgres.address)
         await open_shards(db, range(len(histories)), len(histories))
-        await preload(broker.address, histories)
+        await preload(broker.address, histories, record_bytes)
         with persister(postgres.address, broker.address, len(histories)) as process:
             rate = await drain(db, histories, process)
             wrong = await complaints(db, broker.address, histories)
@@ -188,11 +194,11 @@ async def facts_told(brokers: str, histories: list[History]) -> str | None:
     return None if told == changes else f"{told} facts were told of {changes} changes"
 
 
-async def preload(brokers: str, histories: list[History]) -> None:
+async def preload(brokers: str, histories: list[History], record_bytes: int) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all")
     await producer.start()
     for history in histories:
-        for value in history.records():
+        for value in history.records(record_bytes):
             await producer.send(COMMITS_TOPIC, value, key=str(history.number).encode(), partition=history.number)
     await producer.stop()
 

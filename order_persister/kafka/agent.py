@@ -33,9 +33,10 @@ from order_persister.settings import Settings
 COMMITS_TOPIC = "holdfast.commits.v1"
 GROUP = "holdfast-persister"
 
-# Records are up to 256 KiB each, so few of them are a batch. The relays' windows bound how many lie ready. Small ones
-# must not fill the buffer, for Faust then looks at the other partitions alone, for up to a second each time.
-RECORDS_AT_ONCE = 32
+# A batch costs a few transactions a shard, so many small records must go together; the relays' windows bound how many
+# bytes lie ready. Small records must not fill the buffer, for Faust then looks at the other partitions alone, for up to
+# a second each time.
+RECORDS_AT_ONCE = 256
 RECORDS_WAIT_S = 0.05
 RECORDS_READY = 1024
 TELL_EVERY_S = 1.0

@@ -12,7 +12,7 @@ from tests.e2e.shop import Shop
 from tests.integration.served import calling
 from tests.stacks import running_stack
 
-RETENTION_S = "1"  # of the forgetful stack; who audits it must know
+RETENTION_S = "3"  # of the forgetful stack: time to ask on a busy machine; who audits it must know
 
 
 class Running(NamedTuple):
@@ -31,7 +31,7 @@ def usual_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture(scope="package")
 def forgetful_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A stack in which nobody sweeps overdue holds, and whose Redis forgets what has ended after a second."""
+    """A stack in which nobody sweeps overdue holds, and whose Redis forgets what has ended after some seconds."""
     with running(
         tmp_path_factory.mktemp("forgetful"),
         HOLDFAST_SHARDS="4",
