@@ -7,19 +7,17 @@ script gives back once.
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 
-import aiokafka.client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExistsError, for_code
-from aiokafka.protocol.metadata import MetadataRequest
 from google.protobuf.message import DecodeError
 from holdfast.inventory.v1 import events_pb2
 
 from inventory_service.adapters.commits import runs_from_commits
 from inventory_service.adapters.kafka_access import KafkaAccess
+from inventory_service.adapters.kafka_metadata import make_no_topics
 from inventory_service.domain.requests import Compensate, Position, SaleKey
 from inventory_service.domain.shards import BrokerUnreachable, Commit, Report, TopicPlan
 
@@ -272,17 +270,8 @@ async def _acknowledge(consumer: AIOKafkaConsumer, record: ConsumerRecord) -> No
         await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
 
 
-def _make_no_topics() -> None:
-    """Let every client of this process only ask for topics.
-
-    aiokafka asks by name, lets Kafka make what is missing, and has no setting for it: a topic that was deleted would be
-    back at once with Kafka's own number of partitions, before anybody could make it as it must be.
-    """
-    aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
-
-
 async def _start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    _make_no_topics()
+    make_no_topics()
     try:
         with _reaching_broker():
             await asyncio.wait_for(client.start(), 2 * REQUEST_MS / 1000)
