@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
 
 from inventory_service.adapters.redis_shards import RedisShards
+from inventory_service.domain.shard_ports import CommitTopic
+from inventory_service.domain.shards import BrokerUnreachable, Commit
+from inventory_service.entrypoints.relay import lease
 from inventory_service.entrypoints.relay.lease import ASK_S, LEASE_S, rank_in
 from tests.integration.house import SHARDS, Gauges, House
 from tests.integration.test_relay import journal_of, sent_to_kafka
@@ -150,12 +153,40 @@ async def test_a_relay_that_kafka_does_not_answer_gives_way(house: House) -> Non
             await eventually(house.is_drained)
 
 
+async def test_a_relay_that_kafka_answers_again_keeps_its_share(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its doubt ends with the first commits that Kafka confirms, however long it would have gone on."""
+    lower, higher = sorted(["ada", "grace"], key=lambda name: rank_in(0, name))
+    monkeypatch.setattr(lease, "FIRST_DOUBT_S", 600.0)
+    joined = Gauges()
+    async with house.persister.running(), house.relaying(higher) as parts:
+        failing_once(parts.commits, monkeypatch)
+        await house.commit(count=5)
+        await eventually(house.is_drained)
+
+        async with house.relaying(lower, joined):
+            await eventually(lambda: joined.times > 6 * SHARDS)  # it had the time to ask
+            assert not joined.shown[0].sends
+
+    assert "Kafka" in house.waited
+
+
 class Flattering(RedisShards):
     """Gives the lease to everybody who asks."""
 
     async def lease(self, shard: int, relay: str, rank: int, ms: int) -> bool:
         await super().lease(shard, relay, rank, ms)
         return True
+
+
+def failing_once(commits: CommitTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Kafka not answer the next time."""
+    publish = commits.publish
+
+    async def fail(_shard: int, _commits: Sequence[Commit]) -> None:
+        monkeypatch.setattr(commits, "publish", publish)
+        raise BrokerUnreachable("cut off")
+
+    monkeypatch.setattr(commits, "publish", fail)
 
 
 @asynccontextmanager

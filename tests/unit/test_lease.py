@@ -1,6 +1,7 @@
 """What a relay believes of a shard's lease, by a clock and a Redis of the test's own."""
 
 import asyncio
+from itertools import pairwise
 from typing import cast
 
 import pytest
@@ -9,10 +10,19 @@ import structlog
 from inventory_service.domain.shard_ports import Shards
 from inventory_service.domain.shards import StoreUnreachable
 from inventory_service.entrypoints.relay import lease
-from inventory_service.entrypoints.relay.lease import DOUBT_S, LEASE_S, LOWEST_RANK, ShardLease, rank_in
+from inventory_service.entrypoints.relay.lease import (
+    FIRST_DOUBT_S,
+    LEASE_S,
+    LONGEST_DOUBT_S,
+    LOWEST_RANK,
+    ShardLease,
+    rank_in,
+)
 
 SHARD, ME = 3, "ada"
 ASKED = (rank_in(SHARD, ME), int(LEASE_S * 1000))
+GAVE_WAY = (LOWEST_RANK, ASKED[1])
+CHANCE = 1.25  # by which a delay may be longer than it says
 
 
 class Redis:
@@ -102,11 +112,56 @@ async def test_who_doubts_gives_way_to_anybody_for_a_while(redis: Redis, mine: S
 
     mine.doubt()
     await mine.keep()
-    redis.now += DOUBT_S
+    redis.now += FIRST_DOUBT_S * CHANCE
     await mine.keep()
 
-    assert redis.asked == [ASKED, (LOWEST_RANK, ASKED[1]), ASKED]
+    assert redis.asked == [ASKED, GAVE_WAY, ASKED]
     assert mine.is_held
+
+
+async def test_who_takes_the_shard_back_in_vain_does_so_ever_more_seldom(redis: Redis, mine: ShardLease) -> None:
+    """Each time the shard pauses: the other has lost it, and this one cannot send."""
+    pauses: list[float] = []
+    while redis.now < 10_000:
+        await mine.keep()
+        redis.now += 1
+        if redis.asked[-1] == ASKED:
+            mine.doubt()
+            pauses.append(redis.now)
+
+    between = [later - earlier for earlier, later in pairwise(pauses)]
+    assert between[0] <= FIRST_DOUBT_S * CHANCE + 2
+    assert between[3] > 4 * FIRST_DOUBT_S
+    assert all(LONGEST_DOUBT_S / 2 < pause <= LONGEST_DOUBT_S * CHANCE + 2 for pause in between[-5:])
+
+
+async def test_doubts_that_follow_each_other_count_as_one(redis: Redis, mine: ShardLease) -> None:
+    """Kafka was away from all relays, and no shard was taken back: once it answers, shares are as before in seconds."""
+    for _ in range(100):
+        mine.doubt()
+        redis.now += 1
+
+    redis.now += FIRST_DOUBT_S * CHANCE
+    await mine.keep()
+
+    assert redis.asked == [ASKED]
+
+
+async def test_the_doubt_ends_when_kafka_answers(redis: Redis, mine: ShardLease) -> None:
+    """And the next one is as short as the first."""
+    for _ in range(5):
+        mine.doubt()
+        redis.now += 2 * LONGEST_DOUBT_S
+    mine.doubt()
+
+    mine.trust()
+    await mine.keep()
+    mine.doubt()
+    await mine.keep()
+    redis.now += FIRST_DOUBT_S * CHANCE
+    await mine.keep()
+
+    assert redis.asked == [ASKED, GAVE_WAY, ASKED]
 
 
 async def test_it_is_let_go_of_at_the_end(redis: Redis, mine: ShardLease) -> None:

@@ -13,18 +13,21 @@ from structlog.typing import FilteringBoundLogger
 
 from inventory_service.domain.shard_ports import Shards
 from inventory_service.domain.shards import Unreachable
+from inventory_service.entrypoints.patience import GrowingDelay
 
 LEASE_S = 3.0  # after which another relay goes on where one died
 ASK_S = 1.0
-DOUBT_S = 10.0  # for which a relay that Kafka did not answer leaves the shard to whoever asks
+FIRST_DOUBT_S = 10.0  # for which a relay that Kafka did not answer leaves the shard to whoever asks
+LONGEST_DOUBT_S = 300.0  # after it has taken the shard back in vain again and again
 LOWEST_RANK = 0
 
 
 class ShardLease:
     """One shard's lease as one relay sees it.
 
-    The relay believes in it from before Redis was asked, by its own clock, so it stops before another may begin. One
-    that was halted (SIGSTOP, a long pause of the machine) may still send what it has in hand.
+    The relay believes in it from before Redis was asked, by its own clock, so it has stopped before the lease runs out.
+    Two send while one that lost it to a higher rank has not asked again, and when one that was halted (SIGSTOP, a long
+    pause of the machine) goes on with what it has in hand.
     """
 
     def __init__(
@@ -37,6 +40,8 @@ class ShardLease:
         self._log = log
         self._rank = rank_in(shard, relay)
         self._ends = self._doubts_end = monotonic()
+        self._doubts = GrowingDelay(FIRST_DOUBT_S, LONGEST_DOUBT_S)
+        self._doubt_s = 0.0
         self._granted = asyncio.Event()
 
     @property
@@ -62,8 +67,19 @@ class ShardLease:
             await asyncio.wait_for(self._granted.wait(), LEASE_S)
 
     def doubt(self) -> None:
-        """Kafka does not answer us: another relay, which it may answer, can have the shard for the asking."""
-        self._doubts_end = self._monotonic() + DOUBT_S
+        """Kafka does not answer us: another relay, which it may answer, can have the shard for the asking.
+
+        Each time that it was taken back in vain, and the shard paused for it, the next try is further away.
+        """
+        now = self._monotonic()
+        if now >= self._doubts_end:
+            self._doubt_s = self._doubts.take()
+        self._doubts_end = now + self._doubt_s
+
+    def trust(self) -> None:
+        """Kafka has answered us: what we are due is ours again."""
+        self._doubts.reset()
+        self._doubts_end = self._monotonic()
 
     async def let_go(self) -> None:
         """Spare the others the wait for its end."""

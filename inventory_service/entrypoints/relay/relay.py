@@ -199,6 +199,7 @@ class ShardRelay:
         except BrokerUnreachable:
             self._lease.doubt()
             raise
+        self._lease.trust()
         self._window.confirmed(commits, self._parts.monotonic())
 
     async def _explain_gap(self, first: Commit) -> None:
