@@ -9,12 +9,13 @@ import pytest
 from redis.asyncio import Redis
 
 from inventory_service.adapters.redis_shards import RedisShards
+from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.shard_ports import CommitTopic
 from inventory_service.domain.shards import BrokerUnreachable, Commit
 from inventory_service.entrypoints.relay import lease
 from inventory_service.entrypoints.relay.lease import ASK_S, LEASE_S, rank_in
 from tests.integration.house import SHARDS, Gauges, House
-from tests.integration.test_relay import journal_of, sent_to_kafka
+from tests.integration.test_relay import journal_of, sent_to_kafka, serves_at
 from tests.waiting import eventually
 
 LEASE_MS = int(LEASE_S * 1000)
@@ -168,6 +169,35 @@ async def test_a_relay_that_kafka_answers_again_keeps_its_share(house: House, mo
             assert not joined.shown[0].sends
 
     assert "Kafka" in house.waited
+
+
+async def test_who_has_it_is_shown_as_the_sender_through_a_take_over(house: House) -> None:
+    """Its window begins anew with the new epoch; it has the shard all the time, and shows what it alone knows."""
+    gauges = Remembering()
+    async with house.persister.running(), house.relaying(gauges=gauges):
+        await house.commit()
+        await eventually(house.is_drained)
+        await eventually(lambda: True in gauges.sends)
+
+        await house.shards.freeze(0, 1, "HASH_DIFFERS: a test")
+        await eventually(lambda: serves_at(house, 2))
+        looks = len(gauges.sends)
+        await eventually(lambda: len(gauges.sends) > looks + 2)
+
+    assert all(gauges.sends[gauges.sends.index(True) :])
+
+
+class Remembering(Gauges):
+    """Remembers of each look whether the relay was shown as the sender of the first shard."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sends: list[bool] = []
+
+    def show(self, shard: int, backlog: Backlog) -> None:
+        super().show(shard, backlog)
+        if shard == 0:
+            self.sends.append(backlog.sends)
 
 
 class Flattering(RedisShards):

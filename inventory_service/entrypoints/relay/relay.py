@@ -181,6 +181,7 @@ class ShardRelay:
         if self._lease.is_held:
             await self._upkeep.sweep()
         else:
+            self._upkeep.stand_by()
             await self._lease.wait()
 
     async def _begin(self) -> bool:
@@ -219,7 +220,8 @@ class ShardRelay:
             return
 
     async def _show_backlog(self, status: ShardStatus) -> None:
-        cursor, sends = max(self._window.cursor, status.trimmed), self._believed is not None
+        sends = self._lease.is_held
+        cursor = max(self._window.cursor, status.trimmed) if self._believed else status.trimmed  # where it begins anew
         backlog = Backlog(
             serving=status.serving,
             sends=sends,

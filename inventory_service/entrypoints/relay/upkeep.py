@@ -37,12 +37,16 @@ class Upkeep:
         self._expiry = expiry
 
     async def sweep(self) -> None:
-        """One sweep; the owner repeats it."""
-        if self._expiry and await self._expired() >= EXPIRED_AT_ONCE:
-            return
-        await self._forgetting.look()
+        """One sweep; the owner repeats it. While more is due it goes on at once, and only counts beside it."""
+        more_is_due = self._expiry and await self._expire()
         await self._count_now_and_then()
-        await asyncio.sleep(SWEEP_S)
+        if not more_is_due:
+            await self._forgetting.look()
+            await asyncio.sleep(SWEEP_S)
+
+    def stand_by(self) -> None:
+        """Another relay has the shard; once it is ours again it is counted at once, for nobody else shows it then."""
+        self._next_count = self._monotonic()
 
     async def _count_now_and_then(self) -> None:
         if self._monotonic() < self._next_count:
@@ -52,6 +56,7 @@ class Upkeep:
         if not isinstance(holds, Refusal):
             self._gauges.show_holds(self._shard, holds)
 
-    async def _expired(self) -> int:
+    async def _expire(self) -> bool:
+        """Whether there may be more than one call takes back."""
         taken_back = await self._stock.expire(self._shard)
-        return 0 if isinstance(taken_back, Refusal) else taken_back
+        return not isinstance(taken_back, Refusal) and taken_back >= EXPIRED_AT_ONCE
