@@ -107,7 +107,7 @@ def _show_metrics(settings: Settings, registry: CollectorRegistry) -> None:
     if not settings.metrics_listen:
         return
     try:
-        log.info("metrics", port=serve_metrics(settings.metrics_listen, registry))
+        log.info("metrics", url=serve_metrics(settings.metrics_listen, registry))
     except OSError as error:
         raise BadSettings(f"HOLDFAST_METRICS_LISTEN: cannot listen on {settings.metrics_listen}: {error}") from error
 

@@ -61,8 +61,8 @@ def waits_counter(registry: CollectorRegistry) -> Counter:
     )
 
 
-def serve_metrics(address: str, registry: CollectorRegistry) -> int:
-    """Serve /metrics at host:port and return the port; 0 in the address lets the kernel choose."""
+def serve_metrics(address: str, registry: CollectorRegistry) -> str:
+    """Serve /metrics at host:port and return its URL; port 0 lets the kernel choose."""
     host, _, port = address.rpartition(":")
     server, _ = start_http_server(int(port), host.strip("[]"), registry)
-    return int(server.server_port)
+    return f"http://{host}:{server.server_port}/metrics"

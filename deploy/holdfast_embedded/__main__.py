@@ -5,7 +5,7 @@ import typer
 from holdfast_embedded.demo.command import demo
 from holdfast_embedded.up import up
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="markdown")
 app.command()(up)
 app.command()(demo)
 

@@ -20,7 +20,8 @@ from holdfast_embedded.server import KafkaServer, Server
 from holdfast_embedded.supervisor import Supervisor, describe_end
 
 DEFAULT_SHARDS = 16
-OWN_SERVERS = 3
+# What puts a server of somebody else's in the place of which of the stack's own.
+OWN_SERVERS = {"HOLDFAST_REDIS_URL": "valkey", "HOLDFAST_POSTGRES_DSN": "postgres", "HOLDFAST_KAFKA_BROKERS": "broker"}
 DEFAULT_LISTEN = "127.0.0.1:50051"
 SERVER_GRACE_S = 15.0
 CLIENT_GRACE_S = 2.0  # for a program whose broker is gone: it may hang, and what it had in hand is sent again
@@ -89,11 +90,16 @@ class Stack:
     def addresses(self) -> Addresses:
         """Where everything is now; the embedded broker's address changes with each of its starts."""
         return Addresses(
-            self._address("HOLDFAST_REDIS_URL", "valkey"),
-            self._address("HOLDFAST_POSTGRES_DSN", "postgres"),
-            self._address("HOLDFAST_KAFKA_BROKERS", "broker"),
+            self._address("HOLDFAST_REDIS_URL"),
+            self._address("HOLDFAST_POSTGRES_DSN"),
+            self._address("HOLDFAST_KAFKA_BROKERS"),
             self._listen,
         )
+
+    @property
+    def own_addresses(self) -> dict[str, str]:
+        """The variables, with their values, by which anybody reaches the stack's own servers."""
+        return {variable: self._address(variable) for variable, name in OWN_SERVERS.items() if name in self._servers}
 
     @property
     def failure(self) -> str | None:
@@ -189,8 +195,9 @@ class Stack:
             servers["broker"] = make.broker(home / "broker", self.shards)
         return servers
 
-    def _address(self, variable: str, server: str) -> str:
-        return self._servers[server].address if server in self._servers else self._environment[variable]
+    def _address(self, variable: str) -> str:
+        own = self._servers.get(OWN_SERVERS[variable])
+        return own.address if own else self._environment[variable]
 
     def _program_environment(self) -> dict[str, str]:
         """Return what our programs are started with; what the user has set stands above our choices."""
@@ -231,7 +238,7 @@ class Stack:
             self._run_once(self._plans.topics)
         # `init` itself touches nothing unless every shard may be opened, and leaves open ones alone. On servers of
         # our own it is run until it came to its end once: stores that lose their data later need a restore instead.
-        if len(self._servers) < OWN_SERVERS or not self.data_dir.open_book(self.shards).opened:
+        if len(self._servers) < len(OWN_SERVERS) or not self.data_dir.open_book(self.shards).opened:
             self._run_once(self._plans.init)
             self.data_dir.note_opened()
 

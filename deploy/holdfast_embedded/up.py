@@ -2,9 +2,12 @@
 
 import os
 import queue
+import shlex
+import shutil
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +31,10 @@ Asked = queue.SimpleQueue[int]
 def up(
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Where Valkey and PostgreSQL keep their data; your own data folder if not given."),
+        typer.Option(
+            help="Where Valkey and PostgreSQL keep their data; usually ~/.local/share/holdfast if not given.",
+            show_default=False,
+        ),
     ] = None,
     listen: Annotated[
         str, typer.Option(help="Where calls are taken, host:port; port 0: any.", envvar="HOLDFAST_LISTEN")
@@ -69,6 +75,7 @@ def run(stack: Stack, console: Console) -> int:
             console.say("up", failure)
         console.say("up", "stopping; Ctrl-C again ends everything at once")
         wait_for_the_stop(stack, helpers.submit(stack.stop), asked)
+        console.say("up", "everything is stopped")
     return 0 if failure is None else EXIT_FAILED
 
 
@@ -80,9 +87,18 @@ def start(stack: Stack, console: Console) -> None:
     except StackFailed as not_yet:  # a frozen shard, perhaps: the others serve, and the log says more
         console.say("up", str(not_yet))
         return
-    elsewhere = "" if stack.addresses.listen == DEFAULT_LISTEN else f"HOLDFAST_ADDRESS={stack.addresses.listen} "
     console.say("up", f"ready: calls are taken at {stack.addresses.listen}, data is kept in {stack.data_dir.path}")
-    console.say("up", f"try, in another terminal: {elsewhere}holdfast sale create lamp-sale --item lamp=100")
+    for line in hints(stack):
+        console.say("up", line)
+
+
+def hints(stack: Stack) -> Iterator[str]:
+    """What to type in another terminal: a question to a server, and how to reach what audit and doctor ask."""
+    holdfast = "holdfast" if shutil.which("holdfast") else Path(sys.executable).with_name("holdfast")
+    elsewhere = "" if stack.addresses.listen == DEFAULT_LISTEN else f"HOLDFAST_ADDRESS={stack.addresses.listen} "
+    yield f"try, in another terminal: {elsewhere}{holdfast} sale create lamp-sale --item lamp=100"
+    if own := " ".join(f"{variable}={shlex.quote(value)}" for variable, value in stack.own_addresses.items()):
+        yield f"for `holdfast audit` and `holdfast doctor` there: export {own}"
 
 
 def wait_for_the_end(stack: Stack, starting: Future[None], asked: Asked) -> str | None:

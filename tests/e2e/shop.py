@@ -173,8 +173,7 @@ class Shop:
     async def shown(self, process: str, metric: str, **labels: str) -> float:
         """A number on the latest /metrics page of a process; 0 if it is not there."""
         places = [line for name, line in self._log if name == process and re.search(r"\bmetrics\b", line)]
-        [port] = re.findall(r"(?:url=http://127\.0\.0\.1:|port=)(\d+)", places[-1])
-        url = f"http://127.0.0.1:{port}/metrics"
+        [url] = re.findall(r"url=(\S+)", places[-1])
         page = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=PAGE_S).read().decode())
         samples = (sample for family in text_string_to_metric_families(page) for sample in family.samples)
         return sum(each.value for each in samples if each.name == metric and labels.items() <= each.labels.items())

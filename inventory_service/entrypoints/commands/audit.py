@@ -25,6 +25,8 @@ from inventory_service.domain.shards import Disagreement, Mark, ShardStatus, Unr
 from inventory_service.entrypoints.layout import check_layout
 from inventory_service.entrypoints.patience import GrowingDelay
 
+COUNTED = ("shards", "sales", "reservations", "commits")
+
 
 class Parts(NamedTuple):
     """Everything an audit works with."""
@@ -138,7 +140,7 @@ async def _compare_sale(parts: Parts, shard: int, sale: SaleKey, picture: Ledger
         fresh = [kept for kept in part.reservations if kept.reservation_id not in seen]
         seen.update(kept.reservation_id for kept in fresh)
         held += await _compare_reservations(sale, fresh, picture, found)
-        parts.say(f"shard {shard}: sale {sale}, {len(seen)} reservations")
+        parts.say(f"shard {shard}: sale {sale}, {_counted(len(seen), 'reservations')}")
         cursor = part.cursor
         if cursor == 0:
             break
@@ -199,11 +201,12 @@ def _json(findings: Findings) -> str:
 
 
 def _text(findings: Findings) -> str:
-    counted = (
-        f"{findings.shards} shards, {findings.sales} sales, {findings.reservations} reservations, "
-        f"{findings.commits} commits"
-    )
+    counted = ", ".join(_counted(getattr(findings, noun), noun) for noun in COUNTED)
     if not findings.differences:
         return f"The books agree: {counted}."
     told = "\n".join(f"  {difference}" for difference in findings.differences)
-    return f"The books differ in {len(findings.differences)} places: {counted}.\n{told}"
+    return f"The books differ in {_counted(len(findings.differences), 'places')}: {counted}.\n{told}"
+
+
+def _counted(number: int, plural: str) -> str:
+    return f"{number:,} {plural if number != 1 else plural.removesuffix('s')}"
