@@ -1,0 +1,38 @@
+"""tox runs every folder of tests, so that no suite is silently left out."""
+
+import re
+from collections.abc import Iterable
+from configparser import RawConfigParser
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = re.compile(r"\{\[(\w+)](\w+)}")  # {[section]key}, by which tox takes a value from elsewhere
+
+
+def suites() -> set[str]:
+    """Every folder directly under tests/ that holds tests."""
+    return {f"tests/{path.relative_to(ROOT / 'tests').parts[0]}" for path in (ROOT / "tests").glob("*/**/test_*.py")}
+
+
+def tox_ini() -> RawConfigParser:
+    """tox.ini as it is written."""
+    ini = RawConfigParser()
+    ini.read_string((ROOT / "tox.ini").read_text())
+    return ini
+
+
+def run_by(environments: Iterable[str]) -> set[str]:
+    """What the commands of these environments name, a word each; a part of a suite is not the suite."""
+    ini = tox_ini()
+    commands = " ".join(ini[f"testenv:{name}"]["commands"] for name in environments)
+    return set(REFERENCE.sub(lambda found: ini[found[1]][found[2]], commands).split())
+
+
+def test_every_suite_is_run() -> None:
+    """By `make test`, but for those that need real servers; by `make test-real`, but for those that need none."""
+    needs_real = set(tox_ini()["real"]["alone"].split())
+    whole = run_by(re.split(r",\s*", tox_ini()["tox"]["env_list"]))
+
+    assert suites() - whole == needs_real
+    assert needs_real <= run_by(["real"])
+    assert suites() - run_by(["real"]) == {"tests/unit", "tests/packaging"}
