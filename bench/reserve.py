@@ -28,7 +28,7 @@ from inventory_service.adapters.redis_scripts import Epochs, RedisScripts
 from inventory_service.adapters.redis_shards import RedisShards
 from inventory_service.adapters.redis_stock import RedisStock
 from inventory_service.domain.requests import CreateSale, Line, SaleKey
-from inventory_service.domain.verdicts import Item, SaleFound
+from inventory_service.domain.verdicts import Item, SaleFound, SaleUnknown
 
 SHARDS = 16
 PLENTY = 10**9
@@ -71,7 +71,10 @@ class Store:
         for shape, units in ((ACCEPTED, PLENTY), (SOLD_OUT, 0)):
             hour = 3_600_000
             sale = CreateSale(_sale(shape), "", None, None, hour, hour, 0, (Line("lamp", units),))
-            made = await _stock(connections).create_sale(sale)
+            stock = _stock(connections)
+            unknown = await stock.create_sale(sale)
+            assert isinstance(unknown, SaleUnknown), unknown
+            made = await stock.create_sale(sale, unknown)
             assert isinstance(made, SaleFound), made
         await connections.close()
 

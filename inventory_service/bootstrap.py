@@ -94,7 +94,7 @@ def build_server(settings: Settings, registry: CollectorRegistry) -> Server:
     memory = MemoryWatch(RedisMemory(looker).used_share, settings.memory_share, store.room, numbers.show_memory)
     return Server(
         Servicer(stock, past, numbers.count_outcome),  # type: ignore[abstract]  # the gate answers what is not built
-        AdminServicer(stock, ledger),  # type: ignore[abstract]
+        AdminServicer(past, ledger),  # type: ignore[abstract]
         gate,
         looking(RedisShards(looker), settings.shards, memory, metrics.WaitMetrics(registry).count),
         settings.listeners,

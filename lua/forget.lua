@@ -8,7 +8,8 @@ ARGV   1 epoch  2 run_id  3 ms for which a record is kept after it is final, and
 Reply  {now, epoch, seq, settled epoch, settled seq, {cursor, how many records, 1 or 0, ms}}; 1: the sale has left too
        A walk is over when the cursor is 0 again; `ms`: nothing that was looked at can leave before they have passed.
 Keeps  what is HELD, above what is settled (a compensation may still come) or young. No unit moves: while the sale is here,
-       what was sold is still sold and still counts for its buyer. ]]
+       what was sold is still sold and still counts for its buyer. A sale that leaves is counted in `sales_left` of meta: so
+       create_sale.lua sees whether one did since the ledger was asked. ]]
 
 local A_FEW = 100 -- entries that one call looks at, more or less
 
@@ -43,6 +44,7 @@ local function drop_sale(sale)
   local settings = sale.settings
   local stays = not settings or settings.end_ms < 0 or redis.call('EXISTS', sale.reservations_key) == 1
   if stays or not may_leave(settings.end_ms, settings) then return 0 end
+  redis.call('HINCRBY', KEYS[1], 'sales_left', 1)
   redis.call('UNLINK', sale.key, sale.reservations_key, sale.expiry_key, sale.buyers_key)
   redis.call('ZREM', KEYS[3], sale.name)
   return 1

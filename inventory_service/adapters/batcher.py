@@ -14,7 +14,7 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.ports import ShardStock, Stock
 from inventory_service.domain.requests import Confirm, CreateSale, Release, Reserve, SaleKey
-from inventory_service.domain.verdicts import Answer, Found, Granted, Refusal, SaleFound
+from inventory_service.domain.verdicts import Answer, Found, Granted, Refusal, SaleFound, SaleUnknown
 
 Asked = Reserve | Confirm | Release
 TICK_S = 0.0005  # an event loop's clock may round to whole milliseconds
@@ -73,8 +73,10 @@ class Batcher:
     def release(self, request: Release) -> "asyncio.Future[Granted | Refusal]":
         return self._lane(request.sale).ask(request)
 
-    async def create_sale(self, request: CreateSale) -> SaleFound | Refusal:
-        return await self._rest.create_sale(request)
+    async def create_sale(
+        self, request: CreateSale, unknown: SaleUnknown | None = None
+    ) -> SaleFound | SaleUnknown | Refusal:
+        return await self._rest.create_sale(request, unknown)
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Refusal:
         return await self._rest.find_reservation(sale, reservation_id)

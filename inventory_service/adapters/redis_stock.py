@@ -28,7 +28,7 @@ from inventory_service.domain.room import Room
 from inventory_service.domain.shards import StoreUnreachable
 from inventory_service.domain.states import reservation_not_found
 from inventory_service.domain.stock import sale_ends_too_early, sale_id_reused, sale_not_found, until_judged
-from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Holds, Refusal, SaleFound
+from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Holds, Refusal, SaleFound, SaleUnknown
 
 ALL_SALES = 1_000_000  # of one shard: more than there will be
 SALES_AT_ONCE = 16  # that one call of expire or holds looks at
@@ -59,14 +59,18 @@ class RedisStock:
         """Give back what is held."""
         return (await self.settle_many(self._number(request.sale), [request]))[0]
 
-    async def create_sale(self, request: CreateSale) -> SaleFound | Refusal:
-        """Make a sale."""
-        reply = await self._change("create_sale", request.sale, sale_arguments(request))
+    async def create_sale(
+        self, request: CreateSale, unknown: SaleUnknown | None = None
+    ) -> SaleFound | SaleUnknown | Refusal:
+        """Make a sale that was `unknown`, or say how it stands."""
+        reply = await self._change("create_sale", request.sale, sale_arguments(request, unknown))
         if isinstance(reply, Refusal):
             return reply
         head, verdict = reply
         if verdict[0] == b"ID_REUSED":
             return sale_id_reused(request.sale)
+        if verdict[0] == b"UNKNOWN":
+            return SaleUnknown(verdict[1].decode())
         if verdict[0] == b"ENDS_TOO_EARLY":
             return sale_ends_too_early()
         return sale_from_verdict(head, request.sale, verdict)
@@ -230,9 +234,10 @@ def _move_arguments(request: Confirm | Release) -> tuple[Argument, ...]:
     return "RELEASE", request.reason, ""
 
 
-def sale_arguments(request: CreateSale) -> list[Argument]:
+def sale_arguments(request: CreateSale, unknown: SaleUnknown | None) -> list[Argument]:
     """Spell what create_sale.lua is told of a sale."""
     arguments: list[Argument] = [
+        unknown.mark if unknown else "",
         sale_body(request),
         request.title,
         "" if request.start_time_ms is None else request.start_time_ms,

@@ -22,6 +22,7 @@ def forget(call: Call, key: SaleKey, retention_ms: int) -> Forgotten:
     sale_leaves = not sale.records and end_ms is not None and leaving.may_leave(end_ms, sale.made)
     if sale_leaves:
         del call.shard.sales[key]
+        call.shard.sales_left += 1  # so that it is not made again by who asked the ledger before
     return Forgotten(cursor=0, dropped=len(gone), sale_left=sale_leaves, wait_ms=leaving.wait_ms)
 
 

@@ -8,7 +8,17 @@ from typing import Protocol
 
 from inventory_service.domain.late import PastSale
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey
-from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Holds, Refusal, Reservation, SaleFound
+from inventory_service.domain.verdicts import (
+    Answer,
+    Forgotten,
+    Found,
+    Granted,
+    Holds,
+    Refusal,
+    Reservation,
+    SaleFound,
+    SaleUnknown,
+)
 
 
 class Stock(Protocol):
@@ -20,7 +30,14 @@ class Stock(Protocol):
 
     def release(self, request: Release) -> Awaitable[Granted | Refusal]: ...
 
-    async def create_sale(self, request: CreateSale) -> SaleFound | Refusal: ...
+    async def create_sale(
+        self, request: CreateSale, unknown: SaleUnknown | None = None
+    ) -> SaleFound | SaleUnknown | Refusal:
+        """Say how a sale stands that was made so before, or make one that was `unknown`.
+
+        SaleUnknown: nothing was made; ask the ledger of it, and then make it with this answer.
+        """
+        ...
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Refusal: ...
 

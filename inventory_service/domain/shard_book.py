@@ -80,6 +80,7 @@ class ShardBook:
     time_ms: int = 0
     trim_seq: int = 0
     settled: tuple[int, int] = (0, 0)  # epoch and seq up to which no refused order is open
+    sales_left: int = 0
     sales: dict[SaleKey, SaleBook] = field(default_factory=dict)
     commits: list[CommitBody] = field(default_factory=list)
 

@@ -8,7 +8,7 @@ from inventory_service.domain.requests import Compensate, Confirm, CreateSale, R
 from inventory_service.domain.room import Room
 from inventory_service.domain.shard_book import Call, CommitBody, ShardBook
 from inventory_service.domain.states import reservation_not_found
-from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Holds, Refusal, SaleFound
+from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Holds, Refusal, SaleFound, SaleUnknown
 
 
 class Shelf:
@@ -33,10 +33,12 @@ class Shelf:
         """Give back what is held."""
         return (await self.settle_many(self._number(request.sale), [request]))[0]
 
-    async def create_sale(self, request: CreateSale) -> SaleFound | Refusal:
-        """Make a sale."""
+    async def create_sale(
+        self, request: CreateSale, unknown: SaleUnknown | None = None
+    ) -> SaleFound | SaleUnknown | Refusal:
+        """Make a sale that was `unknown`, or say how it stands."""
         call = self._call(self._number(request.sale))
-        answer = stock.create_sale(call, request)
+        answer = stock.create_sale(call, request, unknown)
         call.commit()
         return answer
 

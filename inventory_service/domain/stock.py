@@ -53,6 +53,7 @@ from inventory_service.domain.verdicts import (
     Reservation,
     Sale,
     SaleFound,
+    SaleUnknown,
     Shortage,
 )
 
@@ -270,12 +271,18 @@ def compensate(call: Call, request: Compensate) -> bool:
 # ------------------------------------------------------------------------------------------------------ sales
 
 
-def create_sale(call: Call, request: CreateSale) -> SaleFound | Refusal:
-    """Make a sale, or say that it was made so before. One without a start begins now, by its shard's clock."""
+def create_sale(call: Call, request: CreateSale, unknown: SaleUnknown | None) -> SaleFound | SaleUnknown | Refusal:
+    """Say that a sale was made so before, or make one that was `unknown`, unless a sale has left the shard since.
+
+    One without a start begins now, by its shard's clock.
+    """
     sale = call.shard.sales.get(request.sale)
     if sale is not None:
         reused = sale.body != sale_body(request)
         return sale_id_reused(request.sale) if reused else found_sale(call, sale, replayed=True)
+    now_unknown = SaleUnknown(f"{call.shard.epoch}-{call.shard.sales_left}")
+    if unknown != now_unknown:
+        return now_unknown
     start_ms = call.now_ms if request.start_time_ms is None else request.start_time_ms
     if request.end_time_ms is not None and request.end_time_ms <= start_ms:
         return sale_ends_too_early()

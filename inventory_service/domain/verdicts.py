@@ -101,6 +101,12 @@ class SaleFound(NamedTuple):
     replayed: bool = False
 
 
+class SaleUnknown(NamedTuple):
+    """There is no such sale in the store, so the ledger must be asked before it is made."""
+
+    mark: str  # changes as soon as any sale leaves the shard
+
+
 class Found(NamedTuple):
     """A reservation, read."""
 

@@ -7,6 +7,7 @@ from inventory_service.domain.shard_book import Change, SaleMade
 from inventory_service.domain.verdicts import Found, Granted, Holds, SaleFound
 from tests.contract.bodies import FIRST_MOMENT_MS, Body
 from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
+from tests.sales import make_sale
 
 UNMADE, HELD, CONFIRMED, RELEASED, EXPIRED, COMPENSATED = range(6)
 
@@ -20,7 +21,7 @@ async def last_change(body: Body) -> Change:
 
 async def test_each_move_tells_the_whole_reservation(body: Body) -> None:
     """Every change can be understood alone: claim, states, times and where it was created, again and again."""
-    await body.stock.create_sale(create())
+    await make_sale(body.stock, create())
     held = await body.stock.reserve(reserve("r-1", lamp=2, shade=1))
     assert isinstance(held, Granted)
     assert await last_change(body) == Change(UNMADE, held.reservation)
@@ -37,7 +38,7 @@ async def test_each_move_tells_the_whole_reservation(body: Body) -> None:
 
 async def test_a_release_tells_its_reason(body: Body) -> None:
     """For the books; words of any alphabet."""
-    await body.stock.create_sale(create())
+    await make_sale(body.stock, create())
     await body.stock.reserve(reserve("r-1"))
 
     await body.stock.release(release("r-1", reason="Größe passt nicht — 返品"))
@@ -49,7 +50,7 @@ async def test_a_release_tells_its_reason(body: Body) -> None:
 
 async def test_a_spent_id_tells_a_claim_of_nobody_on_nothing(body: Body) -> None:
     """So that a Reserve that is still under way finds it ended, in the ledger too."""
-    await body.stock.create_sale(create())
+    await make_sale(body.stock, create())
 
     await body.stock.release(release("r-1", reason="gave up", spend_id=True))
 
@@ -61,7 +62,7 @@ async def test_a_spent_id_tells_a_claim_of_nobody_on_nothing(body: Body) -> None
 
 async def test_a_compensation_tells_why(body: Body) -> None:
     """A longer detail than one length byte can say, and the position at which the order was created."""
-    await body.stock.create_sale(create())
+    await make_sale(body.stock, create())
     held = await body.stock.reserve(reserve("r-1"))
     assert isinstance(held, Granted)
     await body.stock.confirm(confirm("r-1"))
@@ -81,7 +82,7 @@ async def test_a_compensation_tells_why(body: Body) -> None:
 
 async def test_events_of_one_call_are_counted_in_order(body: Body) -> None:
     """Positions are dense: seq by call, index by event, and each record knows both."""
-    await body.stock.create_sale(create())
+    await make_sale(body.stock, create())
 
     answers = await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(3)])
     await body.stock.settle_many(0, [confirm("r-2"), confirm("r-2"), release("r-0"), release("r-9")])
@@ -97,7 +98,7 @@ async def test_events_of_one_call_are_counted_in_order(body: Body) -> None:
 
 async def test_expiry_takes_back_the_longest_overdue_first_and_a_hundred_at_most(body: Body) -> None:
     """No call blocks the shard for long; what is left is taken next time, and then there is nothing to write."""
-    await body.stock.create_sale(create(items={"lamp": 120}, hold_ttl_ms=60_000))
+    await make_sale(body.stock, create(items={"lamp": 120}, hold_ttl_ms=60_000))
     await body.stock.reserve_many(0, [reserve(f"r-{number:03}", ttl_ms=30_000 - 100 * number) for number in range(120)])
     assert await body.stock.expire(0) == 0
     await body.tick(60_000)
@@ -119,7 +120,7 @@ async def test_expiry_looks_at_every_sale(body: Body) -> None:
     """One call takes back what is due in several sales, as one commit."""
     sales = [SALE._replace(sale_id=f"sale-{number}") for number in range(3)]
     for sale in sales:
-        await body.stock.create_sale(create(sale=sale, hold_ttl_ms=1000))
+        await make_sale(body.stock, create(sale=sale, hold_ttl_ms=1000))
         await body.stock.reserve(reserve("r-1", sale=sale))
     await body.tick(1000)
 
@@ -131,7 +132,7 @@ async def test_holds_are_counted_by_whether_they_still_stand(body: Body) -> None
     """Over more sales than one call looks at; counting takes nothing back."""
     sales = [SALE._replace(sale_id=f"sale-{number}") for number in range(20)]
     for sale in sales:
-        await body.stock.create_sale(create(sale=sale))
+        await make_sale(body.stock, create(sale=sale))
         await body.stock.reserve_many(0, [reserve("long", sale=sale), reserve("short", sale=sale, ttl_ms=1000)])
     await body.stock.settle_many(0, [confirm("long", sale=sales[0]), release("short", sale=sales[0])])
     before = await body.stock.holds(0)
@@ -146,7 +147,7 @@ async def test_holds_are_counted_by_whether_they_still_stand(body: Body) -> None
 
 async def test_what_is_settled_is_recorded(body: Body) -> None:
     """At or below the settled seq nothing refused waits for its compensation."""
-    await body.stock.create_sale(create())
+    await make_sale(body.stock, create())
     await body.stock.reserve(reserve("r-1"))
     await body.stock.reserve(reserve("r-2"))
 
@@ -167,7 +168,7 @@ async def test_a_sale_tells_what_was_asked_for(body: Body) -> None:
     """Settings and totals as asked, and the start that the shard's clock gave."""
     request = create(title="Lámparas", end_time_ms=FIRST_MOMENT_MS + 1, buyer_limit=7, items={"b": 0, "a": 3})
 
-    made = await body.stock.create_sale(request)
+    made = await make_sale(body.stock, request)
 
     assert isinstance(made, SaleFound)
     assert (await body.commits())[0].events == (SaleMade(request, FIRST_MOMENT_MS),)

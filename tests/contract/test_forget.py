@@ -2,10 +2,12 @@
 
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 
-from inventory_service.domain.verdicts import Forgotten, Found, Granted, Refusal
+from inventory_service.adapters.redis_keys import shard_keys
+from inventory_service.domain.verdicts import Forgotten, Found, Granted, Refusal, SaleUnknown
 from tests.contract.answers import reason_of
-from tests.contract.bodies import FIRST_MOMENT_MS, Body
+from tests.contract.bodies import FIRST_MOMENT_MS, Body, ScriptsBody
 from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
+from tests.sales import make_sale
 
 DAY_MS = 86_400_000
 
@@ -40,7 +42,7 @@ async def remembered(body: Body, *ids: str) -> list[str]:
 
 async def test_a_final_record_leaves_a_day_later_once_it_is_settled(body: Body) -> None:
     """CONFIRMED is final; HELD is not, however old."""
-    await body.stock.create_sale(create(hold_ttl_ms=100 * DAY_MS))
+    await make_sale(body.stock, create(hold_ttl_ms=100 * DAY_MS))
     for name in ("held", "sold", "freed"):
         await body.stock.reserve(reserve(name))
     await body.stock.settle_many(0, [confirm("sold"), release("freed")])
@@ -61,7 +63,7 @@ async def test_a_final_record_leaves_a_day_later_once_it_is_settled(body: Body) 
 
 async def test_forgetting_moves_no_units(body: Body) -> None:
     """What was sold is still sold, and still counts for its buyer's limit."""
-    await body.stock.create_sale(create(hold_ttl_ms=0, buyer_limit=1))
+    await make_sale(body.stock, create(hold_ttl_ms=0, buyer_limit=1))
     await body.stock.reserve(reserve("r-1"))
     before = await body.stock.find_sale(SALE)
     await body.settle_up_to(2)
@@ -77,7 +79,7 @@ async def test_forgetting_moves_no_units(body: Body) -> None:
 
 async def test_a_late_compensation_does_not_strike_a_newer_reservation_of_the_id(body: Body) -> None:
     """The id is free in Redis after its record left; the compensation names where its order was created."""
-    await body.stock.create_sale(create())
+    await make_sale(body.stock, create())
     first = await body.stock.reserve(reserve("r-1"))
     assert isinstance(first, Granted)
     await body.stock.release(release("r-1"))
@@ -95,7 +97,7 @@ async def test_a_late_compensation_does_not_strike_a_newer_reservation_of_the_id
 
 async def test_a_walk_over_many_records_ends(body: Body) -> None:
     """In steps, each of which looks at a few."""
-    await body.stock.create_sale(create(items={"lamp": 1000}, hold_ttl_ms=0))
+    await make_sale(body.stock, create(items={"lamp": 1000}, hold_ttl_ms=0))
     for start in range(0, 1000, 125):
         await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(start, start + 125)])
     await body.settle_up_to(9)
@@ -107,7 +109,7 @@ async def test_a_walk_over_many_records_ends(body: Body) -> None:
 
 async def test_a_walk_tells_when_the_next_one_is_worth_while(body: Body) -> None:
     """When the oldest of what stayed may leave; a hold is not final yet, so it has its whole time before it."""
-    await body.stock.create_sale(create(hold_ttl_ms=100 * DAY_MS))
+    await make_sale(body.stock, create(hold_ttl_ms=100 * DAY_MS))
     await body.stock.reserve(reserve("held"))
     nothing_final = await walk(body)
     await body.stock.reserve(reserve("first"))
@@ -132,7 +134,7 @@ async def test_a_walk_tells_when_the_next_one_is_worth_while(body: Body) -> None
 
 async def test_a_sale_that_is_over_leaves_after_its_last_record(body: Body) -> None:
     """With everything of it; its shard goes on, and commits tell nothing of it."""
-    await body.stock.create_sale(create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, buyer_limit=5))
+    await make_sale(body.stock, create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, buyer_limit=5))
     await body.stock.reserve(reserve("r-1"))
     await body.stock.confirm(confirm("r-1"))
     await settle_all(body)
@@ -156,7 +158,7 @@ async def test_a_sale_that_is_over_leaves_after_its_last_record(body: Body) -> N
 
 async def test_a_sale_stays_while_anything_of_it_may_still_move(body: Body) -> None:
     """A hold outlives the end of its sale; a young record may be asked for; an unsettled one compensated."""
-    await body.stock.create_sale(create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, hold_ttl_ms=3 * DAY_MS))
+    await make_sale(body.stock, create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, hold_ttl_ms=3 * DAY_MS))
     held = await body.stock.reserve(reserve("r-1"))
     assert isinstance(held, Granted)
     await settle_all(body)
@@ -180,8 +182,8 @@ async def test_a_sale_stays_while_anything_of_it_may_still_move(body: Body) -> N
 
 async def test_a_sale_without_an_end_never_leaves(body: Body) -> None:
     """Nor one that the ledger has not heard of, however long it is over."""
-    await body.stock.create_sale(create())
-    await body.stock.create_sale(create(SALE._replace(sale_id="brief"), end_time_ms=FIRST_MOMENT_MS + 1))
+    await make_sale(body.stock, create())
+    await make_sale(body.stock, create(SALE._replace(sale_id="brief"), end_time_ms=FIRST_MOMENT_MS + 1))
     await body.settle_up_to(1)
     await body.tick(10 * DAY_MS)
 
@@ -192,9 +194,54 @@ async def test_a_sale_without_an_end_never_leaves(body: Body) -> None:
     assert unheard_of == Forgotten(0, 0, False, 0)
 
 
+async def leave(body: Body) -> None:
+    """Let a sale that was over when it was made leave at once, as the shortest of all lives."""
+    long_ago = FIRST_MOMENT_MS - 2 * DAY_MS
+    await make_sale(body.stock, create(start_time_ms=long_ago, end_time_ms=long_ago + 1))
+    await settle_all(body)
+    assert (await walk(body)).sale_left
+
+
+async def test_a_sale_that_left_is_not_made_again_by_who_asked_before(body: Body) -> None:
+    """One caller finds it unknown; another makes it, it ends and leaves; the first one's "unknown" is worth nothing."""
+    unknown = await body.stock.create_sale(create())
+    assert isinstance(unknown, SaleUnknown)
+    await leave(body)
+    kept = await body.contents()
+
+    late = await body.stock.create_sale(create(), unknown)
+
+    assert isinstance(late, SaleUnknown)
+    assert late != unknown
+    assert await body.contents() == kept
+
+
+async def test_a_repeat_of_making_a_sale_that_left_makes_nothing(body: Body) -> None:
+    """The repeat comes a moment too late to find it, and asks the ledger first."""
+    await leave(body)
+    kept = await body.contents()
+
+    again = await body.stock.create_sale(create())
+
+    assert isinstance(again, SaleUnknown)
+    assert await body.contents() == kept
+
+
+async def test_what_was_unknown_before_a_take_over_is_asked_for_again(scripts: ScriptsBody) -> None:
+    """Whatever a rebuilt shard has forgotten, nobody makes a sale in it by what the old one said."""
+    unknown = await scripts.stock.create_sale(create())
+    assert isinstance(unknown, SaleUnknown)
+    await scripts.ask("HSET", shard_keys(0).meta, "epoch", 7, "seq", 0)
+
+    late = await scripts.stock.create_sale(create(), unknown)
+
+    assert isinstance(late, SaleUnknown)
+    assert await scripts.stock.sales(0) == []
+
+
 async def test_what_comes_late_for_a_sale_that_left_changes_nothing(body: Body) -> None:
     """A repeated compensation, a sweep of overdue holds, a move: each finds nothing to do."""
-    await body.stock.create_sale(create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, hold_ttl_ms=MINUTE_MS))
+    await make_sale(body.stock, create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, hold_ttl_ms=MINUTE_MS))
     held = await body.stock.reserve(reserve("r-1"))
     assert isinstance(held, Granted)
     await body.tick(MINUTE_MS)

@@ -14,6 +14,7 @@ from inventory_service.domain.states import HELD
 from inventory_service.domain.verdicts import SaleFound
 from tests.contract.bodies import FIRST_MOMENT_MS, ScriptsBody, ShelfBody, WholeStock
 from tests.contract.ledger import assert_books_add_up
+from tests.sales import make_sale
 from tests.servers import flush
 
 SALES = [SaleKey("default", f"sale-{number}") for number in range(2)]
@@ -84,7 +85,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(request=creates)
     def create_sale(self, request: CreateSale) -> None:
-        self.ask_both(lambda stock: stock.create_sale(request))
+        self.ask_both(lambda stock: make_sale(stock, request))
 
     @rule(requests=st.lists(reserves, min_size=1, max_size=4))
     def reserve(self, requests: Sequence[Reserve]) -> None:

@@ -10,6 +10,7 @@ from inventory_service.domain.requests import Position
 from inventory_service.domain.verdicts import Found, Granted, Refusal, Rejected
 from tests.contract.bodies import Body
 from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
+from tests.sales import make_sale
 
 ID = "r-1"
 NOWHERE = Position(0, 1, 999, 0)
@@ -36,7 +37,7 @@ def cells() -> list[tuple[str, str, str]]:
 
 async def bring_to(body: Body, state: str) -> Position:
     """Bring the reservation to a state by the moves that lead there; answers with where it was created."""
-    await body.stock.create_sale(create())
+    await make_sale(body.stock, create())
     if state in ("none", "SPENT"):
         if state == "SPENT":
             await body.stock.release(release(ID, spend_id=True))

@@ -11,6 +11,7 @@ from inventory_service.domain.verdicts import Found, Granted, Refusal, Shortage
 from tests.contract.answers import granted, reason_of, rejected
 from tests.contract.bodies import FIRST_MOMENT_MS, Body
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, release, reserve
+from tests.sales import make_sale
 
 HELD = ReservationState.RESERVATION_STATE_HELD
 CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
@@ -54,7 +55,7 @@ TROUBLES = {
 async def test_the_first_reason_that_applies_is_told(body: Body, trouble: Trouble) -> None:
     """A caller can only act on one reason; which one must not depend on the server."""
     if trouble.sale:
-        await body.stock.create_sale(trouble.sale)
+        await make_sale(body.stock, trouble.sale)
     await body.tick(1)
     kept = await body.contents()
 
@@ -66,7 +67,7 @@ async def test_the_first_reason_that_applies_is_told(body: Body, trouble: Troubl
 
 async def test_a_repeat_is_answered_before_anything_is_judged(body: Body) -> None:
     """What was granted stays granted when the sale has ended and everything is gone."""
-    await body.stock.create_sale(create(items={"lamp": 1}, end_time_ms=FIRST_MOMENT_MS + 1000, buyer_limit=1))
+    await make_sale(body.stock, create(items={"lamp": 1}, end_time_ms=FIRST_MOMENT_MS + 1000, buyer_limit=1))
     first = await granted(body, reserve("r-1"))
 
     await body.tick(2000)
@@ -77,7 +78,7 @@ async def test_a_repeat_is_answered_before_anything_is_judged(body: Body) -> Non
 
 async def test_refusals_name_what_they_are_about(body: Body) -> None:
     """The caller's log must say which sale, item or reservation."""
-    await body.stock.create_sale(create())
+    await make_sale(body.stock, create())
     await granted(body, reserve("r-1"))
 
     missing = await body.stock.reserve(reserve("r-2", lamp=1, vase=1))
@@ -98,7 +99,7 @@ async def test_refusals_name_what_they_are_about(body: Body) -> None:
 @pytest.mark.parametrize("other", [{"buyer": "b-2"}, {"ttl_ms": 600_000}, {"lamp": 2}, {"lamp": 1, "shade": 1}])
 async def test_another_body_under_the_same_id_is_refused(body: Body, other: dict[str, object]) -> None:
     """Buyer, lines and the life that was asked for are the body; asking for the default in words is another one."""
-    await body.stock.create_sale(create())
+    await make_sale(body.stock, create())
     await granted(body, reserve("r-1"))
 
     answer = await body.stock.reserve(reserve("r-1", **other))  # type: ignore[arg-type]
@@ -108,7 +109,7 @@ async def test_another_body_under_the_same_id_is_refused(body: Body, other: dict
 
 async def test_a_rejection_binds_one_attempt(body: Body) -> None:
     """The same id may be asked again, and is judged anew, even with another body."""
-    await body.stock.create_sale(create(items={"lamp": 1}))
+    await make_sale(body.stock, create(items={"lamp": 1}))
     await granted(body, reserve("r-1"))
     assert reason_of(await body.stock.reserve(reserve("r-2"))) == "SOLD_OUT"
 
@@ -119,7 +120,7 @@ async def test_a_rejection_binds_one_attempt(body: Body) -> None:
 
 async def test_an_ended_id_answers_with_what_became_of_it(body: Body) -> None:
     """RESERVATION_ENDED carries the reservation; a spent id was never judged, so that is no replay."""
-    await body.stock.create_sale(create())
+    await make_sale(body.stock, create())
     await granted(body, reserve("r-1"))
     await body.stock.release(release("r-1", reason="changed my mind"))
     await body.stock.release(release("r-2", spend_id=True))
@@ -137,7 +138,7 @@ async def test_an_ended_id_answers_with_what_became_of_it(body: Body) -> None:
 
 async def test_equal_ids_in_one_call_are_judged_in_order(body: Body) -> None:
     """The batch must answer as if its requests had come one by one."""
-    await body.stock.create_sale(create(items={"lamp": 2}))
+    await make_sale(body.stock, create(items={"lamp": 2}))
 
     answers = await body.stock.reserve_many(
         0, [reserve("r-1"), reserve("r-1"), reserve("r-1", lamp=2), reserve("r-2"), reserve("r-3"), reserve("r-3")]
@@ -157,8 +158,8 @@ async def test_equal_ids_in_one_call_are_judged_in_order(body: Body) -> None:
 async def test_one_call_serves_several_sales(body: Body) -> None:
     """A shard has many sales; what is told of them is one commit."""
     other = SaleKey("default", "vase-sale")
-    await body.stock.create_sale(create())
-    await body.stock.create_sale(create(sale=other, items={"vase": 1}))
+    await make_sale(body.stock, create())
+    await make_sale(body.stock, create(sale=other, items={"vase": 1}))
 
     answers = await body.stock.reserve_many(
         0, [reserve("r-1"), reserve("r-1", sale=other, vase=1), reserve("r-2", sale=other, vase=1), reserve("r-2")]
@@ -176,7 +177,7 @@ async def test_a_hold_lives_as_asked_but_no_longer_than_the_sale_allows(
     body: Body, asked_ms: int | None, lives_ms: int
 ) -> None:
     """Counted from its creation."""
-    await body.stock.create_sale(create(hold_ttl_ms=10_000, max_hold_ttl_ms=60_000))
+    await make_sale(body.stock, create(hold_ttl_ms=10_000, max_hold_ttl_ms=60_000))
     await body.tick(500)
 
     answer = await granted(body, reserve("r-1", ttl_ms=asked_ms))
@@ -187,7 +188,7 @@ async def test_a_hold_lives_as_asked_but_no_longer_than_the_sale_allows(
 
 async def test_a_hold_stands_strictly_before_its_end(body: Body) -> None:
     """One millisecond decides, and every read sees the same."""
-    await body.stock.create_sale(create(hold_ttl_ms=1000))
+    await make_sale(body.stock, create(hold_ttl_ms=1000))
     await granted(body, reserve("r-1"))
 
     await body.tick(999)
@@ -204,7 +205,7 @@ async def test_a_hold_stands_strictly_before_its_end(body: Body) -> None:
 
 async def test_time_never_goes_back_below_what_was_told(body: Body) -> None:
     """A clock that is set back must not revive a hold that a later commit saw expire."""
-    await body.stock.create_sale(create(hold_ttl_ms=1000))
+    await make_sale(body.stock, create(hold_ttl_ms=1000))
     await granted(body, reserve("r-1"))
     await body.tick(1000)
     await granted(body, reserve("r-2"))
@@ -216,7 +217,7 @@ async def test_time_never_goes_back_below_what_was_told(body: Body) -> None:
 
 async def test_a_sale_without_holds_sells_at_once(body: Body) -> None:
     """Born CONFIRMED, never held, so it never expires."""
-    await body.stock.create_sale(create(hold_ttl_ms=0, buyer_limit=2))
+    await make_sale(body.stock, create(hold_ttl_ms=0, buyer_limit=2))
 
     bought = await granted(body, reserve("r-1", lamp=2))
     over = await rejected(body, reserve("r-2"))
@@ -231,7 +232,7 @@ async def test_a_sale_without_holds_sells_at_once(body: Body) -> None:
 
 async def test_the_window_is_closed_at_its_end_and_open_at_its_start(body: Body) -> None:
     """start <= now < end; before it, the caller hears how long to wait."""
-    await body.stock.create_sale(create(start_time_ms=FIRST_MOMENT_MS + 5000, end_time_ms=FIRST_MOMENT_MS + 9000))
+    await make_sale(body.stock, create(start_time_ms=FIRST_MOMENT_MS + 5000, end_time_ms=FIRST_MOMENT_MS + 9000))
 
     early = await rejected(body, reserve("r-1"))
     await body.tick(5000)
@@ -248,7 +249,7 @@ async def test_the_window_is_closed_at_its_end_and_open_at_its_start(body: Body)
 
 async def test_the_end_of_a_sale_gates_reserve_alone(body: Body) -> None:
     """Holds outlive it and can be settled."""
-    await body.stock.create_sale(create(end_time_ms=FIRST_MOMENT_MS + 1000))
+    await make_sale(body.stock, create(end_time_ms=FIRST_MOMENT_MS + 1000))
     await granted(body, reserve("r-1"))
     await granted(body, reserve("r-2"))
 
@@ -263,7 +264,7 @@ async def test_the_end_of_a_sale_gates_reserve_alone(body: Body) -> None:
 
 async def test_all_lines_or_none(body: Body) -> None:
     """One short line leaves the other untouched, and only short lines are told."""
-    await body.stock.create_sale(create(items={"lamp": 5, "shade": 1, "vase": 2}))
+    await make_sale(body.stock, create(items={"lamp": 5, "shade": 1, "vase": 2}))
     await granted(body, reserve("r-1", shade=1, vase=1))
 
     short = await rejected(body, reserve("r-2", lamp=1, shade=1, vase=3))
@@ -280,7 +281,7 @@ async def test_all_lines_or_none(body: Body) -> None:
 async def test_twenty_lines_of_the_largest_quantity(body: Body) -> None:
     """The most that one request may ask for."""
     lines: Any = {f"item-{number:02}": 1000 for number in range(20)}
-    await body.stock.create_sale(create(items=dict.fromkeys(lines, 1000)))
+    await make_sale(body.stock, create(items=dict.fromkeys(lines, 1000)))
 
     assert reason_of(await body.stock.reserve(reserve("r-1", **lines))) == "GRANTED"
     assert reason_of(await body.stock.reserve(reserve("r-2", **lines))) == "SOLD_OUT"
@@ -290,7 +291,7 @@ async def test_twenty_lines_of_the_largest_quantity(body: Body) -> None:
 async def test_numbers_stay_exact_at_the_largest_total(body: Body) -> None:
     """Lua writes large numbers its own way unless told otherwise; nothing may be rounded."""
     total = 10**12
-    await body.stock.create_sale(create(items={"lamp": total, "shade": total - 1}, buyer_limit=10**12))
+    await make_sale(body.stock, create(items={"lamp": total, "shade": total - 1}, buyer_limit=10**12))
 
     await granted(body, reserve("r-1", lamp=1000, shade=1))
     await body.stock.confirm(confirm("r-1"))

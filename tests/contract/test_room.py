@@ -8,6 +8,7 @@ from tests.contract.answers import reason_of
 from tests.contract.bodies import Body
 from tests.contract.conftest import OUTBOX_LIMIT
 from tests.contract.requests import confirm, create, release, reserve
+from tests.sales import make_sale
 
 
 async def let_the_outbox_fill_up(body: Body) -> None:
@@ -29,7 +30,7 @@ RunShort = Callable[[Body], Awaitable[None]]
 @SHORTAGES
 async def test_known_ids_are_answered_while_there_is_no_room(body: Body, run_short: RunShort) -> None:
     """A caller in doubt still hears what became of its order; nothing is taken back or granted for the others."""
-    await body.stock.create_sale(create(items={"lamp": 2}))
+    await make_sale(body.stock, create(items={"lamp": 2}))
     await body.stock.reserve(reserve("held"))
     await body.stock.reserve(reserve("overdue", ttl_ms=1000))
     await body.stock.release(release("spent", spend_id=True))
@@ -56,7 +57,7 @@ async def test_known_ids_are_answered_while_there_is_no_room(body: Body, run_sho
 
 async def test_reserve_stops_and_settling_goes_on_when_the_ledger_is_far_behind(body: Body) -> None:
     """Before Redis itself refuses, Reserve does; what is held can still be settled, and it mends by itself."""
-    await body.stock.create_sale(create(items={"lamp": 2000}))
+    await make_sale(body.stock, create(items={"lamp": 2000}))
     await body.stock.reserve(reserve("r-0"))
     await let_the_outbox_fill_up(body)
 
@@ -70,7 +71,7 @@ async def test_reserve_stops_and_settling_goes_on_when_the_ledger_is_far_behind(
 
 async def test_reserve_stops_and_settling_goes_on_while_memory_is_short(body: Body) -> None:
     """However little waits for the ledger; and it is as before once there is memory again."""
-    await body.stock.create_sale(create())
+    await make_sale(body.stock, create())
     await body.stock.reserve(reserve("r-0"))
     await body.settle_up_to(2)
     await let_memory_run_short(body)

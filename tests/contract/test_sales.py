@@ -5,14 +5,15 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.sale_pb2 import SaleState
 
 from inventory_service.domain.requests import CreateSale, Position, SaleKey
-from inventory_service.domain.verdicts import Item, Refusal, Sale, SaleFound
+from inventory_service.domain.verdicts import Item, Refusal, Sale, SaleFound, SaleUnknown
 from tests.contract.bodies import FIRST_MOMENT_MS, Body
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, reserve
+from tests.sales import make_sale
 
 
 async def made(body: Body, request: CreateSale) -> SaleFound:
     """Make a sale, and insist."""
-    answer = await body.stock.create_sale(request)
+    answer = await make_sale(body.stock, request)
     assert isinstance(answer, SaleFound), answer
     return answer
 
@@ -55,6 +56,21 @@ async def test_making_a_sale_again_hears_how_it_stands(body: Body) -> None:
     assert await body.contents() == kept
 
 
+async def test_a_sale_is_made_only_by_who_knows_that_it_was_unknown(body: Body) -> None:
+    """In between, the caller asks the ledger, which remembers sales that the store has forgotten."""
+    kept = await body.contents()
+
+    unknown = await body.stock.create_sale(create())
+    told = await body.commits()
+    untouched = await body.contents()
+    assert isinstance(unknown, SaleUnknown)
+    answer = await body.stock.create_sale(create(), unknown)
+
+    assert (told, untouched) == ([], kept)
+    assert isinstance(answer, SaleFound)
+    assert not answer.replayed
+
+
 OTHERS = [
     {"title": "Other"},
     {"start_time_ms": FIRST_MOMENT_MS},
@@ -73,7 +89,7 @@ async def test_another_body_under_the_same_id_is_refused(body: Body, other: dict
     await made(body, create())
     kept = await body.contents()
 
-    answer = await body.stock.create_sale(create(**other))  # type: ignore[arg-type]
+    answer = await make_sale(body.stock, create(**other))  # type: ignore[arg-type]
 
     assert answer == Refusal(ErrorReason.ERROR_REASON_SALE_ID_REUSED, {"sale_id": SALE.sale_id})
     assert await body.contents() == kept
@@ -85,7 +101,7 @@ async def test_a_sale_that_ends_before_it_starts_is_not_made(body: Body, start_m
     kept = await body.contents()
     start = None if start_ms is None else FIRST_MOMENT_MS + start_ms
 
-    answer = await body.stock.create_sale(create(start_time_ms=start, end_time_ms=FIRST_MOMENT_MS + end_ms))
+    answer = await make_sale(body.stock, create(start_time_ms=start, end_time_ms=FIRST_MOMENT_MS + end_ms))
 
     assert answer == Refusal(ErrorReason.ERROR_REASON_FIELD_OUT_OF_BOUNDS)
     assert await body.contents() == kept

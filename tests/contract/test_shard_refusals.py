@@ -11,6 +11,7 @@ from inventory_service.domain.requests import Position
 from inventory_service.domain.verdicts import Granted, Refusal
 from tests.contract.bodies import ScriptsBody, WholeStock, load_script_on_test_clock
 from tests.contract.requests import SALE, compensate, confirm, create, release, reserve
+from tests.sales import make_sale
 
 META = shard_keys(0).meta
 NOT_SERVING = ErrorReason.ERROR_REASON_SHARD_NOT_SERVING
@@ -23,7 +24,7 @@ CALLS: dict[str, Callable[[WholeStock], Awaitable[object]]] = {
     "spend": lambda stock: stock.release(release("r-9", spend_id=True)),
     "expire": lambda stock: stock.expire(0),
     "compensate": lambda stock: stock.compensate(compensate("r-1", Position(0, 1, 2, 0))),
-    "create_sale": lambda stock: stock.create_sale(create(sale=SALE._replace(sale_id="other"))),
+    "create_sale": lambda stock: make_sale(stock, create(sale=SALE._replace(sale_id="other"))),
     "forget": lambda stock: stock.forget(SALE, 0),
     "holds": lambda stock: stock.holds(0),
     "find_reservation": lambda stock: stock.find_reservation(SALE, "r-1"),
@@ -42,7 +43,7 @@ STATES = {
 
 async def a_hold_and_an_overdue_one(scripts: ScriptsBody) -> None:
     """So that every call would have something to change."""
-    await scripts.stock.create_sale(create())
+    await make_sale(scripts.stock, create())
     await scripts.stock.reserve(reserve("r-1"))
     await scripts.stock.reserve(reserve("r-0", ttl_ms=1000))
     await scripts.tick(1000)
@@ -68,7 +69,7 @@ async def test_a_shard_that_may_not_serve_answers_and_changes_nothing(
 
 async def test_a_newer_epoch_is_adopted_and_the_call_repeated(scripts: ScriptsBody) -> None:
     """The server learns of a take-over from Redis itself; nothing was done under the old epoch."""
-    await scripts.stock.create_sale(create())
+    await make_sale(scripts.stock, create())
     await scripts.ask("HSET", META, "epoch", 7, "seq", 0)
 
     answer = await scripts.stock.reserve(reserve("r-1"))
@@ -92,7 +93,7 @@ async def test_an_epoch_below_the_highest_heard_of_is_not_served(scripts: Script
 
 async def test_scripts_that_redis_forgot_are_loaded_again(scripts: ScriptsBody) -> None:
     """A restart or SCRIPT FLUSH costs one round trip, not an answer."""
-    await scripts.stock.create_sale(create())
+    await make_sale(scripts.stock, create())
     await scripts.ask("SCRIPT", "FLUSH")
 
     answer = await scripts.stock.reserve(reserve("r-1"))
@@ -104,7 +105,7 @@ async def test_scripts_that_redis_forgot_are_loaded_again(scripts: ScriptsBody) 
 
 async def test_a_full_redis_refuses_reserve_and_takes_give_backs(scripts: ScriptsBody) -> None:
     """At maxmemory Reserve says LEDGER_BEHIND before anything is written; settling and compensating go on."""
-    await scripts.stock.create_sale(create())
+    await make_sale(scripts.stock, create())
     held = [await scripts.stock.reserve(reserve(f"r-{number}")) for number in range(3)]
     assert isinstance(held[2], Granted)
     kept = await scripts.contents()

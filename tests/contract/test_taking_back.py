@@ -7,6 +7,7 @@ from inventory_service.domain.verdicts import Rejected
 from tests.contract.answers import granted, reason_of, rejected
 from tests.contract.bodies import Body
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, release, reserve
+from tests.sales import make_sale
 
 HELD = ReservationState.RESERVATION_STATE_HELD
 
@@ -16,7 +17,7 @@ HELD = ReservationState.RESERVATION_STATE_HELD
 
 async def test_the_limit_counts_what_is_held_and_sold_and_not_what_came_back(body: Body) -> None:
     """Over all items; another buyer has a limit of its own."""
-    await body.stock.create_sale(create(buyer_limit=3))
+    await make_sale(body.stock, create(buyer_limit=3))
     await granted(body, reserve("r-1"))
     await granted(body, reserve("r-2", shade=1))
     await body.stock.confirm(confirm("r-2"))
@@ -35,7 +36,7 @@ async def test_the_limit_counts_what_is_held_and_sold_and_not_what_came_back(bod
 
 async def test_a_buyers_overdue_holds_do_not_count(body: Body) -> None:
     """Promise 6, no false "limit": they are taken back in the same call."""
-    await body.stock.create_sale(create(buyer_limit=1, hold_ttl_ms=1000))
+    await make_sale(body.stock, create(buyer_limit=1, hold_ttl_ms=1000))
     await granted(body, reserve("r-1"))
 
     await body.tick(1000)
@@ -50,7 +51,7 @@ async def test_a_buyers_overdue_holds_do_not_count(body: Body) -> None:
 
 async def test_overdue_holds_are_taken_back_before_sold_out(body: Body) -> None:
     """Promise 6, no false "sold out"; the commit tells the expiry first."""
-    await body.stock.create_sale(create(items={"lamp": 1}, hold_ttl_ms=1000))
+    await make_sale(body.stock, create(items={"lamp": 1}, hold_ttl_ms=1000))
     await granted(body, reserve("r-1"))
 
     await body.tick(1000)
@@ -62,7 +63,7 @@ async def test_overdue_holds_are_taken_back_before_sold_out(body: Body) -> None:
 
 async def test_a_rejection_tells_when_to_come_again(body: Body) -> None:
     """When the next hold of the sale may end, if any is held of what is short; else never by itself."""
-    await body.stock.create_sale(create(items={"lamp": 2, "shade": 1}, hold_ttl_ms=60_000))
+    await make_sale(body.stock, create(items={"lamp": 2, "shade": 1}, hold_ttl_ms=60_000))
     await granted(body, reserve("r-1", ttl_ms=30_000))
     await granted(body, reserve("r-2", ttl_ms=20_000))
     await granted(body, reserve("r-3", shade=1))
@@ -78,7 +79,7 @@ async def test_a_rejection_tells_when_to_come_again(body: Body) -> None:
 
 async def test_an_answer_names_the_commit_that_it_has_seen(body: Body) -> None:
     """The rejected request of a batch that sold the last unit has seen that batch's own commit."""
-    await body.stock.create_sale(create(items={"lamp": 1, "shade": 0}))
+    await make_sale(body.stock, create(items={"lamp": 1, "shade": 0}))
 
     before, _, after = await body.stock.reserve_many(0, [reserve("r-1", shade=1), reserve("r-2"), reserve("r-3")])
 
@@ -90,7 +91,7 @@ async def test_an_answer_names_the_commit_that_it_has_seen(body: Body) -> None:
 
 async def test_more_overdue_holds_than_one_call_takes_back_are_never_sold_out(body: Body) -> None:
     """Promise 6: 250 lamps, all in overdue holds: a request for all of them takes three calls and gets them."""
-    await body.stock.create_sale(create(items={"lamp": 250}, hold_ttl_ms=1000))
+    await make_sale(body.stock, create(items={"lamp": 250}, hold_ttl_ms=1000))
     for start in range(0, 250, 125):
         await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(start, start + 125)])
     await body.tick(1000)
@@ -104,8 +105,8 @@ async def test_more_overdue_holds_than_one_call_takes_back_are_never_sold_out(bo
 async def test_a_request_that_comes_again_is_not_overtaken(body: Body) -> None:
     """Later requests for the same sale wait with it, those for other sales do not."""
     other = SaleKey("default", "vase-sale")
-    await body.stock.create_sale(create(items={"lamp": 101}, hold_ttl_ms=1000))
-    await body.stock.create_sale(create(sale=other, items={"vase": 1}))
+    await make_sale(body.stock, create(items={"lamp": 101}, hold_ttl_ms=1000))
+    await make_sale(body.stock, create(sale=other, items={"vase": 1}))
     await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(101)])
     await body.tick(1000)
 

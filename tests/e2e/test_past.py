@@ -1,8 +1,10 @@
 """Reservations and sales that have left Redis: the ledger answers for them, and their ids are never taken for new."""
 
+import asyncio
 import time
 from functools import partial
 
+import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 from holdfast.inventory.v1 import reservation_pb2 as states
@@ -11,13 +13,16 @@ from holdfast.inventory.v1 import sale_pb2 as sales
 from tests.e2e.conftest import RETENTION_S
 from tests.e2e.ledger import Balance, Letter, Row
 from tests.e2e.shop import Shop, Stock, refusal_of
-from tests.integration.served import Told
+from tests.integration.served import Told, told
 from tests.waiting import eventually
 
 HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIRMED
 RELEASED, COMPENSATED = states.RESERVATION_STATE_RELEASED, states.RESERVATION_STATE_COMPENSATED
 RECORDED, REFUSED = states.LEDGER_STATE_RECORDED, states.LEDGER_STATE_REFUSED
 FORGETS_S = 20.0
+LONG_AGO = Timestamp(seconds=1)
+REPEATERS = 16
+LEAVES_S = FORGETS_S + float(RETENTION_S)
 SELLS_S = 4  # long enough to sell something, and short enough to wait for
 
 
@@ -124,10 +129,10 @@ async def test_nothing_is_called_unknown_while_the_ledger_is_away(forgetful: Sho
             "spend what never was": forgetful.release(sale, "never-was", spend_id=True),
             "reserve in an unknown sale": forgetful.reserve("never-was", "r-1"),
         }
-        told = {what: in_words(await refusal_of(call)) for what, call in asked.items()}
+        heard = {what: in_words(await refusal_of(call)) for what, call in asked.items()}
         held = await forgetful.reserve(sale, "r-1")
 
-    assert told == dict.fromkeys(asked, (StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE"))
+    assert heard == dict.fromkeys(asked, (StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE"))
     assert held.reservation.state == HELD
     await forgetful.settled(sale)
     assert await forgetful.ledger.row(sale, "r-1") == Row("ann", "HELD", "RECORDED", "", "1 lamp")
@@ -171,6 +176,31 @@ async def test_a_sale_of_the_past_is_not_made_again(forgetful: Shop) -> None:
     assert audit.code == 0, audit.said
 
 
+async def test_a_sale_that_leaves_while_its_making_is_repeated_is_made_once(forgetful: Shop) -> None:
+    """A client that cannot stop asking hears how it stands, and from one moment on that its id is taken."""
+    end_time = Timestamp(seconds=round(time.time()))
+    sale = await forgetful.open_sale(start_time=LONG_AGO, end_time=end_time)
+
+    heard = await asyncio.gather(*(makes_until_refused(forgetful, sale, end_time) for _ in range(REPEATERS)))
+
+    assert heard == [(StatusCode.ALREADY_EXISTS, "SALE_ID_REUSED")] * REPEATERS
+    assert await has_left(forgetful, sale)
+    await forgetful.settled(sale)
+    audit = await forgetful.run("audit", "--sale", sale, HOLDFAST_RECORD_RETENTION_S=RETENTION_S)
+    assert audit.code == 0, audit.said
+
+
+async def makes_until_refused(shop: Shop, sale: str, end_time: Timestamp) -> tuple[StatusCode, str]:
+    """Make the same sale again and again: what ends it, as whoever makes a sale twice would hear."""
+    deadline = time.monotonic() + LEAVES_S
+    while time.monotonic() < deadline:
+        try:
+            await shop.open_sale_named(sale, start_time=LONG_AGO, end_time=end_time)
+        except grpc.aio.AioRpcError as error:
+            return in_words(told(error))
+    raise AssertionError("it never left")
+
+
 async def test_a_sale_of_the_past_is_not_called_unknown_while_the_ledger_is_away(forgetful: Shop) -> None:
     """Nor is its id given to another sale."""
     sale = await sale_of_the_past(forgetful)
@@ -183,9 +213,9 @@ async def test_a_sale_of_the_past_is_not_called_unknown_while_the_ledger_is_away
             forgetful.release(sale, "late", spend_id=True),
             forgetful.open_sale_named(sale),
         ]
-        told = [in_words(await refusal_of(call)) for call in asked]
+        heard = [in_words(await refusal_of(call)) for call in asked]
 
-    assert told == [(StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE")] * len(asked)
+    assert heard == [(StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE")] * len(asked)
 
 
 async def sale_of_the_past(shop: Shop) -> str:
@@ -222,6 +252,6 @@ async def is_forgotten(shop: Shop, sale: str, reservation_id: str) -> bool:
     return not await shop.in_redis(sale, reservation_id)
 
 
-def in_words(told: Told) -> tuple[StatusCode, str]:
+def in_words(heard: Told) -> tuple[StatusCode, str]:
     """What a caller tells a refusal by."""
-    return told.code, told.reason
+    return heard.code, heard.reason

@@ -23,6 +23,7 @@ from order_persister.ledger.postgres import Database
 from order_persister.rule.chain import Record
 from tests.integration.house import SHARDS, House
 from tests.ledgers import ledger_in
+from tests.sales import make_sale
 from tests.servers import connected
 from tests.waiting import eventually
 
@@ -74,7 +75,7 @@ class Office:
         names = (SaleKey("default", f"brief-{number}") for number in range(100))
         sale = next(name for name in names if shard_of(name, SHARDS) == SHARD)
         end_ms = round(time.time() * 1000) + 500
-        made = await self.stock.create_sale(CreateSale(sale, "", None, end_ms, 0, 0, 0, (Line("lamp", 5),)))
+        made = await make_sale(self.stock, CreateSale(sale, "", None, end_ms, 0, 0, 0, (Line("lamp", 5),)))
         assert isinstance(made, SaleFound), made
         bought = await self.stock.reserve(Reserve(sale, "r-1", "ann", (Line("lamp", 2),), None))
         assert isinstance(bought, Granted), bought
@@ -128,7 +129,7 @@ async def office(valkey: str, database: str, broker: str) -> AsyncIterator[Offic
     await house.open()
     office = Office(house)
     items = (Line("lamp", 1000), Line("shade", 5000))
-    await office.stock.create_sale(CreateSale(SALE, "Lamps", None, None, 600_000, 600_000, 0, items))
+    await make_sale(office.stock, CreateSale(SALE, "Lamps", None, None, 600_000, 600_000, 0, items))
     await office.sell(1, 60)
     yield office
     await house.close()

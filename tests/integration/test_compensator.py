@@ -17,6 +17,7 @@ from inventory_service.domain.requests import Confirm, CreateSale, Line, Positio
 from inventory_service.domain.verdicts import Found, Granted, Item, SaleFound
 from inventory_service.entrypoints import compensator
 from tests.integration.house import SHARDS, House, running
+from tests.sales import make_sale
 from tests.waiting import eventually
 
 SALE = SaleKey("default", "lamp-sale")
@@ -78,7 +79,7 @@ async def desk(valkey: str, database: str, broker: str) -> AsyncIterator[Desk]:
     house = House(valkey, database, broker)
     await house.open()
     stock = RedisStock(house.scripts, SHARDS, outbox_limit=1000)
-    await stock.create_sale(CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),)))
+    await make_sale(stock, CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),)))
     producer = AIOKafkaProducer(bootstrap_servers=broker)
     await producer.start()
     counted = Counted()

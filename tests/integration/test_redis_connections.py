@@ -18,6 +18,7 @@ from inventory_service.adapters.redis_stock import RedisStock
 from inventory_service.domain.requests import CreateSale, Line, Reserve, SaleKey
 from inventory_service.domain.shards import StoreUnreachable
 from inventory_service.domain.verdicts import Granted, Refusal
+from tests.sales import make_sale
 from tests.servers import StartValkey
 from tests.waiting import eventually
 from tests.wire import Wire
@@ -45,7 +46,7 @@ async def test_a_reply_that_never_came_is_unknown_and_nothing_is_sent_twice(valk
     wire = Wire(RESERVE.reservation_id.encode(), "is silent")
     async with wire.to(valkey) as url:
         stock = stock_at(url)
-        await stock.create_sale(LAMPS)
+        await make_sale(stock, LAMPS)
         await stock.reserve(RESERVE._replace(reservation_id="r-0"))  # Redis has the script now
 
         lost = await stock.reserve(RESERVE)
@@ -122,7 +123,7 @@ async def test_a_restarted_redis_is_another_process(start_valkey: StartValkey) -
     server = start_valkey()
     await open_shard(server.address)
     stock = stock_at(server.address)
-    await stock.create_sale(LAMPS)
+    await make_sale(stock, LAMPS)
 
     await asyncio.to_thread(server.kill)
     await asyncio.to_thread(server.start)
@@ -252,7 +253,7 @@ async def test_the_scripts_take_the_time_from_redis(valkey: str) -> None:
     """On the real clock, that of the shard is the wall's."""
     await open_shard(valkey)
     stock = stock_at(valkey)
-    await stock.create_sale(LAMPS)
+    await make_sale(stock, LAMPS)
     before = time.time() * 1000
 
     held = await stock.reserve(RESERVE)

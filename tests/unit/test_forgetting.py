@@ -9,6 +9,7 @@ from inventory_service.domain.requests import CreateSale, Line, Release, Reserve
 from inventory_service.domain.shelf import Shelf
 from inventory_service.domain.verdicts import Forgotten, Refusal
 from inventory_service.entrypoints.relay.forgetting import STEPS_AT_ONCE, Forgetting
+from tests.sales import make_sale
 
 HOUR_S = 3600
 DAY_MS = 24 * HOUR_S * 1000
@@ -38,7 +39,7 @@ class Stock(Shelf):
 
     async def open_sale(self, sale: SaleKey, end_time_ms: int | None = None) -> None:
         items = (Line("lamp", 100),)
-        await self.create_sale(CreateSale(sale, "", None, end_time_ms, DAY_MS, DAY_MS, 0, items))
+        await make_sale(self, CreateSale(sale, "", None, end_time_ms, DAY_MS, DAY_MS, 0, items))
 
     async def hold(self, sale: SaleKey, name: str) -> None:
         await self.reserve(Reserve(sale, name, "b-1", (Line("lamp", 1),), None))

@@ -14,6 +14,7 @@ from inventory_service.domain.stock import sale_not_found
 from inventory_service.domain.verdicts import Answer, Granted, Item, Refusal, Rejected, Reservation, Sale, SaleFound
 from inventory_service.entrypoints.rpc.gate import LEAST_TIME_S
 from inventory_service.entrypoints.rpc.past import Past
+from tests.sales import make_sale
 
 SALE = SaleKey("default", "lamp-sale")
 LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),))
@@ -57,7 +58,7 @@ class KnowingLedger:
 @pytest.fixture
 async def shelf() -> Shelf:
     shelf = Shelf(lambda: 1000)
-    await shelf.create_sale(LAMPS)
+    await make_sale(shelf, LAMPS)
     return shelf
 
 

@@ -5,10 +5,10 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceServicer
 
-from inventory_service.domain import requests
-from inventory_service.domain.ports import History, Stock
-from inventory_service.domain.verdicts import Refusal, SaleFound
+from inventory_service.domain.ports import History
+from inventory_service.domain.verdicts import Refusal
 from inventory_service.entrypoints.rpc.answers import create_sale_response
+from inventory_service.entrypoints.rpc.past import Past
 from inventory_service.entrypoints.rpc.status import Refused
 from inventory_service.entrypoints.rpc.tenant import tenant_of
 from inventory_service.entrypoints.rpc.translate import ENDS_TOO_EARLY, buyer_to_block, create_sale_from_proto
@@ -18,8 +18,8 @@ from inventory_service.entrypoints.rpc.unanswered import answered, asked
 class AdminServicer(InventoryAdminServiceServicer):
     """The built calls of InventoryAdminService; the gate answers the others."""
 
-    def __init__(self, stock: Stock, history: History) -> None:
-        self._stock = stock
+    def __init__(self, past: Past, history: History) -> None:
+        self._past = past
         self._history = history
 
     async def CreateSale(
@@ -29,7 +29,7 @@ class AdminServicer(InventoryAdminServiceServicer):
     ) -> admin.CreateSaleResponse:
         """Make a sale, unless its id belonged to one that has left Redis."""
         command = create_sale_from_proto(request, tenant_of(context))
-        made = await self._create(command)
+        made = await self._past.create_sale(command)
         if isinstance(made, Refusal) and made.reason == reasons.ERROR_REASON_FIELD_OUT_OF_BOUNDS:
             raise Refused(made, [ENDS_TOO_EARLY])  # it starts when the shard makes it, so only the shard could tell
         return create_sale_response(answered(made, command.sale))
@@ -43,18 +43,3 @@ class AdminServicer(InventoryAdminServiceServicer):
         buyer_id, reason = buyer_to_block(request)
         await asked(self._history.block_buyer(tenant_of(context), buyer_id, reason))
         return admin.BlockBuyerResponse()
-
-    async def _create(self, command: requests.CreateSale) -> SaleFound | Refusal:
-        """The ledger hears of a sale made a moment ago too, so an id that it knows is looked up in Redis once more."""
-        found = await self._stock.find_sale(command.sale)
-        if _is_unknown(found) and await asked(self._history.sale_exists(command.sale)):
-            found = await self._stock.find_sale(command.sale)
-            if _is_unknown(found):
-                return Refusal(reasons.ERROR_REASON_SALE_ID_REUSED)
-        if isinstance(found, Refusal) and not _is_unknown(found):
-            return found
-        return await self._stock.create_sale(command)
-
-
-def _is_unknown(found: SaleFound | Refusal) -> bool:
-    return isinstance(found, Refusal) and found.reason == reasons.ERROR_REASON_SALE_NOT_FOUND

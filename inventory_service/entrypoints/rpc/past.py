@@ -7,13 +7,15 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.late import PastSale, reserve_late
 from inventory_service.domain.ports import History, PastSales, Stock
-from inventory_service.domain.requests import Confirm, Release, Reserve, SaleKey
+from inventory_service.domain.requests import Confirm, CreateSale, Release, Reserve, SaleKey
 from inventory_service.domain.states import HELD, reservation_not_found, settle_late
-from inventory_service.domain.verdicts import Answer, Found, Granted, Refusal, Reservation, SaleFound
+from inventory_service.domain.stock import sale_id_reused
+from inventory_service.domain.verdicts import Answer, Found, Granted, Refusal, Reservation, SaleFound, SaleUnknown
 from inventory_service.entrypoints.rpc.unanswered import asked
 
 _SALE_NOT_FOUND = reasons.ERROR_REASON_SALE_NOT_FOUND
 _RESERVATION_NOT_FOUND = reasons.ERROR_REASON_RESERVATION_NOT_FOUND
+LOOKS = 5  # at Redis and the ledger in turn, if sales leave the shard between the two each time
 _UNKNOWN = (_SALE_NOT_FOUND, _RESERVATION_NOT_FOUND)
 # Redis and the ledger tell different things of it: no answer is better than a wrong one.
 _UNSETTLED = Refusal(reasons.ERROR_REASON_SHARD_NOT_SERVING)
@@ -29,6 +31,22 @@ class Past:
         self._history = history
         self._sales = sales
         self._now_ms = now_ms  # of this server: what is past has no shard whose clock could be asked
+
+    async def create_sale(self, request: CreateSale) -> SaleFound | Refusal:
+        """Make a sale, unless its id was ever taken: Redis must not know it, nor then the ledger.
+
+        A sale leaves Redis only once the ledger has it, so the ledger is asked after Redis. The store makes the sale
+        only while its "unknown" still holds for the past too; what left meanwhile is asked for again.
+        """
+        answer = await self._stock.create_sale(request)
+        for _ in range(LOOKS):
+            if not isinstance(answer, SaleUnknown):
+                return answer
+            if await asked(self._history.sale_exists(request.sale)):  # made a moment ago, or it has left
+                answer = await self._stock.create_sale(request)
+                return sale_id_reused(request.sale) if isinstance(answer, SaleUnknown) else answer
+            answer = await self._stock.create_sale(request, answer)
+        return _UNSETTLED if isinstance(answer, SaleUnknown) else answer
 
     async def reserve(self, request: Reserve, refusal: Refusal) -> Answer:
         """Judge a Reserve of a sale that has left Redis."""

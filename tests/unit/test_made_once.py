@@ -1,0 +1,159 @@
+"""No sale is made twice, whatever happens between the steps of CreateSale, by a stock and a ledger in memory."""
+
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+from holdfast.inventory.v1 import error_reason_pb2 as reasons
+
+from inventory_service.domain.late import PastSale
+from inventory_service.domain.requests import CreateSale, Line, SaleKey
+from inventory_service.domain.shard_book import SaleMade
+from inventory_service.domain.shards import LedgerUnreachable
+from inventory_service.domain.shelf import Shelf
+from inventory_service.domain.stock import sale_id_reused
+from inventory_service.domain.verdicts import Refusal, Reservation, SaleFound
+from inventory_service.entrypoints.rpc.past import LOOKS, Past
+from inventory_service.entrypoints.rpc.status import Refused
+from tests.sales import make_sale
+
+SALE, OTHER = SaleKey("default", "lamp-sale"), SaleKey("default", "sofa-sale")
+NOW_MS = 1000
+OVER = CreateSale(SALE, "Lamps", 0, NOW_MS - 1, 0, 0, 0, (Line("lamp", 10),))  # may leave as soon as it is settled
+REUSED = sale_id_reused(SALE)
+
+Step = Callable[[], Awaitable[None]]
+
+
+class World:
+    """A store of one shard, a ledger that holds all that was told, and something that happens before each step."""
+
+    def __init__(self) -> None:
+        self.shelf = Shelf(lambda: NOW_MS)
+        self.between: Iterator[Step] = iter(())
+        self.is_away = False
+        self.past = Past(self, self, self, lambda: NOW_MS)  # type: ignore[arg-type]  # what only CreateSale asks
+
+    async def create_sale(self, request: CreateSale, *unknown: object) -> object:
+        await self._something()
+        return await self.shelf.create_sale(request, *unknown)  # type: ignore[arg-type]
+
+    async def sale_exists(self, sale: SaleKey) -> bool:
+        await self._something()
+        if self.is_away:
+            raise LedgerUnreachable("away")
+        return self.times_made(sale) > 0
+
+    async def find_sale(self, sale: SaleKey) -> PastSale | None:
+        raise NotImplementedError
+
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Reservation | None:
+        raise NotImplementedError
+
+    def times_made(self, sale: SaleKey = SALE) -> int:
+        """How often the ledger was told of the making of a sale."""
+        events = [event for commit in self.shelf.commits() for event in commit.events]
+        return [event.request.sale for event in events if isinstance(event, SaleMade)].count(sale)
+
+    async def make(self, sale: SaleKey = SALE) -> None:
+        """Another caller makes a sale that is over."""
+        await make_sale(self.shelf, OVER._replace(sale=sale))
+
+    async def leave(self, sale: SaleKey = SALE) -> None:
+        """The ledger has judged everything, and the relay lets the sale leave."""
+        self.shelf.settle_up_to(0, 1, len(self.shelf.commits()))
+        await self.shelf.forget(sale, 0)
+
+    async def come_and_go(self, sale: SaleKey = SALE) -> None:
+        """A whole life."""
+        await self.make(sale)
+        await self.leave(sale)
+
+    async def _something(self) -> None:
+        step = next(self.between, None)
+        if step is not None:
+            await step()
+
+
+async def nothing() -> None:
+    """Let the next step be taken undisturbed."""
+
+
+@pytest.fixture
+def world() -> World:
+    """Nothing was made yet."""
+    return World()
+
+
+async def test_a_sale_is_made_and_its_repeat_replayed(world: World) -> None:
+    """The repeat needs no ledger."""
+    first = await world.past.create_sale(OVER)
+    world.is_away = True
+    again = await world.past.create_sale(OVER)
+
+    assert [found.replayed for found in (first, again) if isinstance(found, SaleFound)] == [False, True]
+
+
+@pytest.mark.parametrize("undisturbed", range(3))
+async def test_a_sale_that_comes_and_goes_between_two_steps_is_not_made_again(world: World, undisturbed: int) -> None:
+    """Before Redis is asked, before the ledger is, and before the sale would be made."""
+    world.between = iter([nothing] * undisturbed + [world.come_and_go])
+
+    assert await world.past.create_sale(OVER) == REUSED
+    assert world.times_made() == 1
+
+
+@pytest.mark.parametrize("undisturbed", range(3))
+async def test_a_sale_that_leaves_between_two_steps_is_not_made_again(world: World, undisturbed: int) -> None:
+    """A repeat just when its sale is forgotten hears how it stood, or that its id is taken."""
+    await world.make()
+    world.between = iter([nothing] * undisturbed + [world.leave])
+
+    answer = await world.past.create_sale(OVER)
+
+    assert answer == REUSED or (isinstance(answer, SaleFound) and answer.replayed)
+    assert world.times_made() == 1
+
+
+@pytest.mark.parametrize("undisturbed", range(3))
+async def test_of_two_at_once_one_makes_the_sale(world: World, undisturbed: int) -> None:
+    """And the other hears of it."""
+    world.between = iter([nothing] * undisturbed + [world.make])
+
+    answer = await world.past.create_sale(OVER)
+
+    assert isinstance(answer, SaleFound)
+    assert answer.replayed
+    assert world.times_made() == 1
+
+
+async def test_another_sale_that_leaves_delays_the_making_only(world: World) -> None:
+    """The shard cannot tell which one left, so the ledger is asked once more."""
+    world.between = iter([nothing, nothing, lambda: world.come_and_go(OTHER)])
+
+    answer = await world.past.create_sale(OVER)
+
+    assert isinstance(answer, SaleFound)
+    assert not answer.replayed
+
+
+async def test_a_shard_that_sales_leave_all_the_time_makes_the_caller_come_again(world: World) -> None:
+    """An end of the looking, and nothing was made."""
+
+    async def another() -> None:
+        await world.come_and_go(SaleKey("default", f"sale-{len(world.shelf.commits())}"))
+
+    world.between = iter([another] * (2 * LOOKS + 2))
+
+    assert await world.past.create_sale(OVER) == Refusal(reasons.ERROR_REASON_SHARD_NOT_SERVING)
+    assert world.times_made() == 0
+
+
+async def test_no_sale_is_made_while_the_ledger_is_away(world: World) -> None:
+    """Its id may be one of the past."""
+    world.is_away = True
+
+    with pytest.raises(Refused) as told:
+        await world.past.create_sale(OVER)
+
+    assert told.value.refusal == Refusal(reasons.ERROR_REASON_LEDGER_UNREACHABLE)
+    assert world.times_made() == 0
