@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Sequence
 from statistics import quantiles
 
 import pytest
@@ -15,30 +16,47 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
 OUTAGE_S = 10.0
 PLENTY = 100_000
-SLOWEST_S = 0.5  # of 99 in 100 calls, on machines that do much else
+USUAL = 500  # claims that tell how quick the machine is
+# A busy machine may do so much. Whoever asks a server that is away waits for 0.1 s at least, and mostly for seconds.
+MUCH, SLACK_S = 3, 0.05
+CUTS = {"half of the": 9, "one in twenty": 18}  # where `quantiles` has what the median call, and a slow one, took
 BACKLOG = 40  # commits
 
 
-async def test_ten_seconds_without_postgres_cost_nobody_an_order(shared: World) -> None:
+@pytest.mark.parametrize("away", ["postgres", "broker"])
+async def test_ten_seconds_of_an_outage_cost_nobody_an_order(shared: World, away: str) -> None:
     """Promise 5: Reserve answers as quickly as ever, nothing is compensated, and the backlog drains afterwards."""
     crowd = Crowd(shared.client, await shared.open_sale(PLENTY), blocked=0)
     shard = shard_of(crowd.sale_id)
 
     async with crowd.shopping():
-        await eventually(lambda: crowd.was_told(60))
-        await shared.take_down("postgres")
-        before, calls = len(crowd.promises), len(crowd.reserve_times_s)
+        await eventually(lambda: crowd.was_told(60))  # all are in, and nothing is done for the first time
+        first, told = len(crowd.reserve_times_s), len(crowd.promises)
+        await eventually(lambda: crowd.was_told(told + USUAL))
+        calls, told = len(crowd.reserve_times_s), len(crowd.promises)
+        await shared.take_down(away)
         await asyncio.sleep(OUTAGE_S)
-        told, times_s = len(crowd.promises) - before, crowd.reserve_times_s[calls:]
+        usual_s, outage_s = crowd.reserve_times_s[first:calls], crowd.reserve_times_s[calls:]
+        told = len(crowd.promises) - told
         backlog = await shared.outbox_length(shard)
-        await shared.bring_up("postgres")
+        await shared.bring_up(away)
         crowd.close_doors()
 
     assert told > 100
-    assert quantiles(times_s, n=100)[98] < SLOWEST_S
+    assert slower_than(usual_s, outage_s) == []
     assert backlog > BACKLOG
     assert await find_faults(shared, crowd.sale_id, crowd.promises) == []
     assert await count_refusals(shared, crowd.sale_id) == 0
+
+
+def slower_than(usual_s: Sequence[float], now_s: Sequence[float]) -> list[str]:
+    """Which calls take longer than usual by more than a busy machine does to them: the usual ones, or the slow ones."""
+    usual, now = quantiles(usual_s, n=20), quantiles(now_s, n=20)
+    return [
+        f"{name} calls took {now[at]:.3f} s, and {usual[at]:.3f} s before"
+        for name, at in CUTS.items()
+        if now[at] > MUCH * usual[at] + SLACK_S
+    ]
 
 
 async def test_a_broker_wiped_in_mid_sale_loses_nothing(shared: World) -> None:
