@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
---[[ expire.lua: take back overdue holds of a shard's sales, at most 100.
+--[[ expire.lua: take back overdue holds of some of a shard's sales, at most 100, and say whether the shard has more.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 epoch  2 run_id  3 how many sales
-Reply  {now, epoch, seq, settled epoch, settled seq, how many holds were taken back}
+Reply  {now, epoch, seq, settled epoch, settled seq, {how many holds were taken back, 1 if more is due, of any sale}}
 Keeps  available + held + sold = total for every item; a hold ends once, and not before its time. ]]
 
 local shard, refusal = open_shard()
@@ -13,4 +13,5 @@ for number = 1, tonumber(ARGV[3]) do
   take_back(shard, open_sale(shard, number))
 end
 commit(shard)
-return reply_of(shard, shard.expired)
+local due = redis.call('ZCOUNT', KEYS[3], '-inf', shard.now) -- sales, after what was taken back
+return reply_of(shard, {shard.expired, due > 0 and 1 or 0})

@@ -25,13 +25,23 @@ from inventory_service.adapters.redis_scripts import RedisScripts, ShardRefused
 from inventory_service.domain.bodies import reserve_body, sale_body
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.room import Room
+from inventory_service.domain.shard_book import SALES_AT_ONCE
 from inventory_service.domain.shards import StoreUnreachable
 from inventory_service.domain.states import reservation_not_found
 from inventory_service.domain.stock import sale_ends_too_early, sale_id_reused, sale_not_found, until_judged
-from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Holds, Refusal, SaleFound, SaleUnknown
+from inventory_service.domain.verdicts import (
+    Answer,
+    Forgotten,
+    Found,
+    Granted,
+    Holds,
+    Refusal,
+    SaleFound,
+    SaleUnknown,
+    TakenBack,
+)
 
 ALL_SALES = 1_000_000  # of one shard: more than there will be
-SALES_AT_ONCE = 16  # that one call of expire or holds looks at
 
 Keyed = Reserve | Confirm | Release
 Reply = tuple[CallHead, Any]
@@ -127,13 +137,16 @@ class RedisStock:
 
     # ------------------------------------------------------------------------------------------ Housekeeping
 
-    async def expire(self, shard: int) -> int | Refusal:
-        """Take back what is overdue, at most 100 holds; answers how many. A shard without any is only read."""
+    async def expire(self, shard: int) -> TakenBack | Refusal:
+        """Take back what is overdue, at most 100 holds, of 16 sales. A shard that has none is only read."""
         due = await self._names(shard, "DUE", SALES_AT_ONCE)
         if isinstance(due, Refusal) or not due:
-            return due if isinstance(due, Refusal) else 0
+            return due if isinstance(due, Refusal) else TakenBack(0, more_is_due=False)
         reply = await self._run("expire", shard, _keys_of_sales(shard, sorted(due)), [len(due)])
-        return reply if isinstance(reply, Refusal) else int(reply[1])
+        if isinstance(reply, Refusal):
+            return reply
+        taken_back, more_is_due = reply[1]
+        return TakenBack(taken_back, bool(more_is_due))
 
     async def holds(self, shard: int) -> Holds | Refusal:
         """Count a shard's holds, some sales at a time, so that no call blocks Redis for long."""

@@ -18,6 +18,7 @@ from inventory_service.domain.verdicts import (
     Reservation,
     SaleFound,
     SaleUnknown,
+    TakenBack,
 )
 
 
@@ -79,8 +80,8 @@ class PastSales(Protocol):
 class Housekeeping(Protocol):
     """What the relay and the compensator do to the stock."""
 
-    async def expire(self, shard: int) -> int | Refusal:
-        """Take back what is overdue, at most 100 holds; answers how many."""
+    async def expire(self, shard: int) -> TakenBack | Refusal:
+        """Take back what is overdue, at most 100 holds, of the 16 sales that are due the longest."""
         ...
 
     async def compensate(self, request: Compensate) -> bool | Refusal:

@@ -10,6 +10,7 @@ from inventory_service.domain.states import ACCOUNT, EXPIRED, HELD, as_seen, is_
 from inventory_service.domain.verdicts import Reservation
 
 MOST_EXPIRIES = 100  # holds taken back by one call, so that no call blocks the shard for long
+SALES_AT_ONCE = 16  # that one call of a sweep or a count looks at, for the same reason
 
 
 class Change(NamedTuple):
@@ -142,6 +143,11 @@ class Call:
             self.expired += len(overdue[:room])
             self._none_overdue[key] = len(overdue) <= room
         return self._none_overdue[key]
+
+    def due(self) -> list[SaleKey]:
+        """Sales that have overdue holds, the longest due first."""
+        overdue = {key: found for key, sale in self.shard.sales.items() if (found := sale.overdue(self.now_ms))}
+        return sorted(overdue, key=lambda key: (overdue[key][0].expire_time_ms, str(key)))
 
     def commit(self) -> None:
         """Tell what this call did; nothing, if it changed nothing."""

@@ -6,9 +6,19 @@ from inventory_service.domain import stock
 from inventory_service.domain.forgetting import forget
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.room import Room
-from inventory_service.domain.shard_book import Call, CommitBody, ShardBook
+from inventory_service.domain.shard_book import SALES_AT_ONCE, Call, CommitBody, ShardBook
 from inventory_service.domain.states import reservation_not_found
-from inventory_service.domain.verdicts import Answer, Forgotten, Found, Granted, Holds, Refusal, SaleFound, SaleUnknown
+from inventory_service.domain.verdicts import (
+    Answer,
+    Forgotten,
+    Found,
+    Granted,
+    Holds,
+    Refusal,
+    SaleFound,
+    SaleUnknown,
+    TakenBack,
+)
 
 
 class Shelf:
@@ -81,14 +91,13 @@ class Shelf:
 
     # ------------------------------------------------------------------------------------------ Housekeeping
 
-    async def expire(self, shard: int) -> int | Refusal:
-        """Take back what is overdue, at most 100 holds; answers how many."""
+    async def expire(self, shard: int) -> TakenBack | Refusal:
+        """Take back what is overdue, at most 100 holds, of the 16 sales that are due the longest."""
         call = self._call(shard)
-        overdue = {key: sale.overdue(call.now_ms) for key, sale in call.shard.sales.items()}
-        for key in sorted(key for key in overdue if overdue[key]):
+        for key in sorted(call.due()[:SALES_AT_ONCE]):
             call.take_back(key)
         call.commit()
-        return call.expired
+        return TakenBack(call.expired, more_is_due=bool(call.due()))
 
     async def compensate(self, request: Compensate) -> bool | Refusal:
         """Give a refused order's units back; False: there was nothing to give."""

@@ -123,6 +123,13 @@ class Forgotten(NamedTuple):
     wait_ms: int  # nothing that this step looked at can leave before
 
 
+class TakenBack(NamedTuple):
+    """What one call of a sweep over overdue holds did."""
+
+    holds: int
+    more_is_due: bool  # it took back as many as one call may, or looked at as many sales
+
+
 class Holds(NamedTuple):
     """How many holds a shard has."""
 

@@ -2,14 +2,15 @@
 
 from holdfast.inventory.v1.reservation_pb2 import LedgerState
 
-from inventory_service.domain.requests import Position
-from inventory_service.domain.shard_book import Change, SaleMade
-from inventory_service.domain.verdicts import Found, Granted, Holds, SaleFound
+from inventory_service.domain.requests import Position, SaleKey
+from inventory_service.domain.shard_book import Change, CommitBody, SaleMade
+from inventory_service.domain.verdicts import Found, Granted, Holds, SaleFound, TakenBack
 from tests.contract.bodies import FIRST_MOMENT_MS, Body
 from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
 from tests.sales import make_sale
 
 UNMADE, HELD, CONFIRMED, RELEASED, EXPIRED, COMPENSATED = range(6)
+NOTHING = TakenBack(0, more_is_due=False)
 
 
 async def last_change(body: Body) -> Change:
@@ -17,6 +18,11 @@ async def last_change(body: Body) -> Change:
     event = (await body.commits())[-1].events[-1]
     assert isinstance(event, Change)
     return event
+
+
+def sales_of(commit: CommitBody) -> list[SaleKey]:
+    """The sale of each reservation that a commit tells of."""
+    return [event.reservation.sale for event in commit.events if isinstance(event, Change)]
 
 
 async def test_each_move_tells_the_whole_reservation(body: Body) -> None:
@@ -100,13 +106,13 @@ async def test_expiry_takes_back_the_longest_overdue_first_and_a_hundred_at_most
     """No call blocks the shard for long; what is left is taken next time, and then there is nothing to write."""
     await make_sale(body.stock, create(items={"lamp": 120}, hold_ttl_ms=60_000))
     await body.stock.reserve_many(0, [reserve(f"r-{number:03}", ttl_ms=30_000 - 100 * number) for number in range(120)])
-    assert await body.stock.expire(0) == 0
+    assert await body.stock.expire(0) == NOTHING
     await body.tick(60_000)
 
-    assert await body.stock.expire(0) == 100
-    assert await body.stock.expire(0) == 20
+    assert await body.stock.expire(0) == TakenBack(100, more_is_due=True)
+    assert await body.stock.expire(0) == TakenBack(20, more_is_due=False)
     kept = await body.contents()
-    assert await body.stock.expire(0) == 0
+    assert await body.stock.expire(0) == NOTHING
 
     assert await body.contents() == kept
     first, second = (await body.commits())[-2:]
@@ -124,8 +130,33 @@ async def test_expiry_looks_at_every_sale(body: Body) -> None:
         await body.stock.reserve(reserve("r-1", sale=sale))
     await body.tick(1000)
 
-    assert await body.stock.expire(0) == 3
+    assert await body.stock.expire(0) == TakenBack(3, more_is_due=False)
     assert len((await body.commits())[-1].events) == 3
+
+
+async def test_expiry_says_that_more_sales_are_due_than_one_call_looks_at(body: Body) -> None:
+    """The longest due come first; a sale whose holds still stand is none of them."""
+    sales = [SALE._replace(sale_id=f"sale-{number:02}") for number in range(19)]
+    for number, sale in enumerate(sales):
+        await make_sale(body.stock, create(sale=sale, hold_ttl_ms=60_000))
+        await body.stock.reserve(reserve("r-1", sale=sale, ttl_ms=20_000 - 1000 * number))
+    await body.tick(19_000)
+
+    assert await body.stock.expire(0) == TakenBack(16, more_is_due=True)
+    assert await body.stock.expire(0) == TakenBack(2, more_is_due=False)
+
+    first, second = (await body.commits())[-2:]
+    assert sales_of(first) == sales[3:]
+    assert sales_of(second) == sales[1:3]
+
+
+async def test_a_hundred_holds_are_all_that_was_due(body: Body) -> None:
+    """As many as one call may take back, and no more: nobody need ask again."""
+    await make_sale(body.stock, create(items={"lamp": 100}, hold_ttl_ms=1000))
+    await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(100)])
+    await body.tick(1000)
+
+    assert await body.stock.expire(0) == TakenBack(100, more_is_due=False)
 
 
 async def test_holds_are_counted_by_whether_they_still_stand(body: Body) -> None:

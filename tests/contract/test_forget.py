@@ -3,7 +3,7 @@
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 
 from inventory_service.adapters.redis_keys import shard_keys
-from inventory_service.domain.verdicts import Forgotten, Found, Granted, Refusal, SaleUnknown
+from inventory_service.domain.verdicts import Forgotten, Found, Granted, Refusal, SaleUnknown, TakenBack
 from tests.contract.answers import reason_of
 from tests.contract.bodies import FIRST_MOMENT_MS, Body, ScriptsBody
 from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
@@ -245,7 +245,7 @@ async def test_what_comes_late_for_a_sale_that_left_changes_nothing(body: Body) 
     held = await body.stock.reserve(reserve("r-1"))
     assert isinstance(held, Granted)
     await body.tick(MINUTE_MS)
-    assert await body.stock.expire(0) == 1
+    assert await body.stock.expire(0) == TakenBack(1, more_is_due=False)
     await settle_all(body)
     await body.tick(DAY_MS)
     assert (await walk(body)).sale_left
@@ -258,5 +258,5 @@ async def test_what_comes_late_for_a_sale_that_left_changes_nothing(body: Body) 
     ]
 
     not_found = Refusal(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": SALE.sale_id})
-    assert late == [False, 0, not_found, not_found]
+    assert late == [False, TakenBack(0, more_is_due=False), not_found, not_found]
     assert await body.contents() == kept

@@ -7,7 +7,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason, ReservationState
 
 from inventory_service.domain.requests import Position
-from inventory_service.domain.verdicts import Found, Granted, Refusal, Rejected
+from inventory_service.domain.verdicts import Found, Granted, Refusal, Rejected, TakenBack
 from tests.contract.bodies import Body
 from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
 from tests.sales import make_sale
@@ -110,8 +110,10 @@ async def test_a_move_comes_to_what_the_table_says(body: Body, state: str, move:
     else:
         assert await state_of(body) == state_before
         assert await body.contents() == kept_before
-    if move in ("expire", "compensate"):
-        assert bool(answer) == (cell != "-")
+    if move == "expire":
+        assert answer == TakenBack(int(cell != "-"), more_is_due=False)
+    elif move == "compensate":
+        assert answer == (cell != "-")
     else:
         assert word_for(answer) == cell
 

@@ -23,7 +23,7 @@ from inventory_service.adapters.redis_shards import RedisShards
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.requests import SaleKey
 from inventory_service.domain.shards import Mark, ShardStatus
-from inventory_service.domain.verdicts import Holds
+from inventory_service.domain.verdicts import Holds, TakenBack
 from inventory_service.entrypoints.commands import init
 from inventory_service.entrypoints.relay import relay
 from inventory_service.entrypoints.relay.takeover import TakeOver
@@ -42,8 +42,8 @@ return {shard.epoch, shard.seq}
 class NoStock:
     """A stock without holds: the relay's upkeep is tested elsewhere."""
 
-    async def expire(self, shard: int) -> int:
-        return 0
+    async def expire(self, shard: int) -> TakenBack:
+        return TakenBack(0, more_is_due=False)
 
     async def sales(self, shard: int) -> list[SaleKey]:
         return []

@@ -51,9 +51,11 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     return shop
 
 
-async def test_a_sweep_that_was_cut_goes_on_at_once(shop: Shop) -> None:
-    """A hundred holds are taken back at a time, and buyers wait for the rest."""
-    await shop.hold(250)
+@pytest.mark.parametrize(("sales", "holds"), [(1, 250), (40, 1)], ids=["many holds", "many sales"])
+async def test_a_sweep_that_was_cut_goes_on_at_once(shop: Shop, sales: int, holds: int) -> None:
+    """A hundred holds of sixteen sales are taken back at a time, and buyers wait for the rest."""
+    for number in range(sales):
+        await shop.hold(holds, SaleKey("default", f"sale-{number}"))
     shop.now_s += 60
 
     for _ in range(3):

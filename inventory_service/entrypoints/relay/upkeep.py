@@ -13,7 +13,6 @@ from inventory_service.entrypoints.relay.forgetting import Forgetting
 
 SWEEP_S = 0.5
 COUNT_S = 5.0
-EXPIRED_AT_ONCE = 100  # holds that one call takes back; so many mean that there may be more
 
 
 class Upkeep:
@@ -57,6 +56,6 @@ class Upkeep:
             self._gauges.show_holds(self._shard, holds)
 
     async def _expire(self) -> bool:
-        """Whether there may be more than one call takes back."""
+        """Whether more is due than one call takes back; a call that found nothing was overtaken by another relay's."""
         taken_back = await self._stock.expire(self._shard)
-        return not isinstance(taken_back, Refusal) and taken_back >= EXPIRED_AT_ONCE
+        return not isinstance(taken_back, Refusal) and taken_back.holds > 0 and taken_back.more_is_due
