@@ -30,7 +30,7 @@ test-real: $(VENV)/ready ## Run the tests on Redis, PostgreSQL and Apache Kafka,
 	@$(BIN)/tox run -e real
 
 .PHONY: lint
-lint: $(VENV)/ready ## Run the checks that start no server
+lint: $(VENV)/ready ## Run the quick checks alone
 	@$(BIN)/tox run -e lint,types,arrows,protos,lua
 
 .PHONY: format

@@ -13,6 +13,7 @@ from order_persister import settings as persister_settings
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 PACKAGES = ["inventory_service", "order_persister"]
+FREEZERS = [*((package, "py") for package in PACKAGES), ("lua", "lua")]
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -106,3 +107,15 @@ def test_the_metrics_table_lists_every_metric() -> None:
     made = {name.removesuffix("_total") for text in sources for name in re.findall(r'"(holdfast_[a-z_]+)"', text)}
 
     assert table == made
+
+
+def test_the_table_of_frozen_shards_has_every_reason() -> None:
+    """Whoever meets a frozen shard looks its first word up."""
+    section = OPERATIONS.partition("## A shard that does not serve")[2].partition("\n## ")[0]
+    table = re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)
+
+    sources = [path.read_text() for home, end in FREEZERS for path in (ROOT / home).glob(f"**/*.{end}")]
+    said = {word for text in sources for word in re.findall(r"[\"'][{]?([A-Z]+(?:_[A-Z]+)*)[}]?: ", text)}
+
+    assert set(table) == {word for word in said if not word.startswith("HOLDFAST_")}
+    assert len(table) == len(set(table))
