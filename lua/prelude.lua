@@ -53,7 +53,7 @@ local function shard_refusal(meta, epoch, run_id)
   return nil
 end
 
--- Opens the shard for a call, or answers with nil and the reply that refuses it. Its time never goes back.
+-- Opens the shard for a call, or answers with nil and the reply that refuses it; its time is never before a commit's.
 local function open_shard()
   local shard = read_meta()
   local refusal = shard_refusal(shard, tonumber(ARGV[1]), ARGV[2])

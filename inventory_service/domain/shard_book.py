@@ -91,7 +91,7 @@ class Call:
 
     def __init__(self, shard: ShardBook, clock_ms: Callable[[], int]) -> None:
         self.shard = shard
-        self.now_ms = max(clock_ms(), shard.time_ms)  # the shard's time never goes back
+        self.now_ms = max(clock_ms(), shard.time_ms)  # never before the last commit
         self.expired = 0
         self._events: list[Change | SaleMade] = []
         self._none_overdue: dict[SaleKey, bool] = {}

@@ -22,7 +22,7 @@ from inventory_service.domain.verdicts import (
 
 
 class Shelf:
-    """Every shard of a stock. `clock_ms` is the world's clock; each shard's own never goes back."""
+    """Every shard of a stock. `clock_ms` is the world's clock; each shard's own never goes back behind a commit."""
 
     def __init__(self, clock_ms: Callable[[], int], shards: int = 1, outbox_limit: int = 1_000_000) -> None:
         self._clock_ms = clock_ms

@@ -215,6 +215,22 @@ async def test_time_never_goes_back_below_what_was_told(body: Body) -> None:
     assert reason_of(await body.stock.confirm(confirm("r-1"))) == "WRONG_RESERVATION_STATE"
 
 
+async def test_an_expiry_that_was_only_read_sells_no_unit_twice(body: Body) -> None:
+    """A clock that is set back before anybody else had the unit gives the hold its time again, and takes none away."""
+    await make_sale(body.stock, create(items={"lamp": 1}, hold_ttl_ms=1000))
+    await granted(body, reserve("r-1"))
+    await body.tick(1000)
+    early = await body.stock.find_reservation(SALE, "r-1")
+
+    await body.tick(-1)
+    assert reason_of(await body.stock.confirm(confirm("r-1"))) == "GRANTED"
+    await body.tick(1)
+
+    assert isinstance(early, Found)
+    assert early.reservation.state == ReservationState.RESERVATION_STATE_EXPIRED
+    assert reason_of(await body.stock.reserve(reserve("r-2", buyer="b-2"))) == "SOLD_OUT"
+
+
 async def test_a_sale_without_holds_sells_at_once(body: Body) -> None:
     """Born CONFIRMED, never held, so it never expires."""
     await make_sale(body.stock, create(hold_ttl_ms=0, buyer_limit=2))
