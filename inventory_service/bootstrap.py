@@ -1,4 +1,7 @@
-"""Build each process from settings: the one place where adapters and entry points meet."""
+"""Build each process from settings: its adapters, handed to its entry point.
+
+For every process alike, what knocks at its servers is built in `start_check.py` and what examines them in `checkup.py`.
+"""
 
 import asyncio
 import gc

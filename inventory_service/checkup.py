@@ -1,4 +1,4 @@
-"""Bring together, for each server, what asks it for its settings and what judges them."""
+"""Build what examines the servers: for each, what asks it for its settings and what judges them."""
 
 from collections.abc import Sequence
 
