@@ -19,9 +19,12 @@ from inventory_service.access import kafka_access
 from inventory_service.adapters import kafka
 from inventory_service.adapters.batcher import Batcher, Limits
 from inventory_service.adapters.kafka_settings import KafkaSettings
-from inventory_service.adapters.ledger import Ledger
+from inventory_service.adapters.ledger import POOL_SIZE, Ledger
 from inventory_service.adapters.ledger_books import LedgerBooks
+from inventory_service.adapters.ledger_buyers import LedgerBuyers
+from inventory_service.adapters.ledger_history import LedgerHistory
 from inventory_service.adapters.ledger_sales import LedgerSales
+from inventory_service.adapters.ledger_shards import LedgerShards
 from inventory_service.adapters.redis_books import RedisBooks
 from inventory_service.adapters.redis_connections import RedisConnections
 from inventory_service.adapters.redis_memory import RedisMemory
@@ -46,6 +49,7 @@ from inventory_service.entrypoints.rpc.past import Past
 from inventory_service.entrypoints.rpc.server import CannotListen, Look, Seen, Server
 from inventory_service.entrypoints.rpc.servicer import Servicer
 from inventory_service.entrypoints.rpc.tenant import DEFAULT_TENANT
+from inventory_service.entrypoints.rpc.turns import Turns
 from inventory_service.settings import BadSettings, Settings
 from inventory_service.signals import either, signals, unless_told, until_told
 
@@ -91,13 +95,14 @@ def build_server(settings: Settings, registry: CollectorRegistry) -> Server:
         Limits(queue=settings.queue_limit),
     )
     ledger = Ledger(settings.postgres_dsn)
-    past = Past(stock, ledger, LedgerSales(ledger), now_ms=lambda: time.time_ns() // 1_000_000)
+    turns = Turns(at_once=POOL_SIZE - 1)  # and a connection for operators
+    past = Past(stock, LedgerHistory(ledger), LedgerSales(ledger), turns, now_ms=lambda: time.time_ns() // 1_000_000)
     gate = Gate(metrics.CallMetrics(registry))
     looker = RedisConnections(settings.redis_url, size=1)
     memory = MemoryWatch(RedisMemory(looker).used_share, settings.memory_share, store.room, numbers.show_memory)
     return Server(
         Servicer(stock, past, numbers.count_outcome),  # type: ignore[abstract]  # the gate answers what is not built
-        AdminServicer(past, ledger),  # type: ignore[abstract]
+        AdminServicer(past, LedgerBuyers(ledger)),  # type: ignore[abstract]
         gate,
         looking(RedisShards(looker), settings.shards, memory, metrics.WaitMetrics(registry).count),
         settings.listeners,
@@ -130,6 +135,7 @@ async def relay_commits(settings: Settings) -> int:
     outbox = RedisOutbox(RedisConnections(settings.redis_url, size=2 * settings.shards))  # each shard's reader waits
     scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
     ledger = Ledger(settings.postgres_dsn)
+    rows = LedgerShards(ledger)
     access, registry = kafka_access(settings), show_metrics(settings)
     commits, reading = kafka.Commits(access), kafka.Reading(access)
     gauges, waited = metrics.RelayMetrics(registry), metrics.WaitMetrics(registry).count
@@ -138,9 +144,9 @@ async def relay_commits(settings: Settings) -> int:
         shards=shards,
         commits=commits,
         progress=kafka.Progress(access, settings.shards),
-        ledger=ledger,
+        ledger=rows,
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
-        take_over=take_over(settings, shards, outbox, ledger, reading),
+        take_over=take_over(settings, shards, outbox, rows, reading),
         gauges=gauges,
         log=log,
         monotonic=time.monotonic,
@@ -187,7 +193,7 @@ async def compensate(settings: Settings) -> int:
 async def open_shards(settings: Settings, as_json: bool) -> int:
     """Open the shards of empty stores."""
     connections = RedisConnections(settings.redis_url)
-    shards, ledger = RedisShards(connections), Ledger(settings.postgres_dsn)
+    shards, ledger = RedisShards(connections), LedgerShards(Ledger(settings.postgres_dsn))
     reading = kafka.Reading(kafka_access(settings))
     taking = take_over(settings, shards, RedisOutbox(connections), ledger, reading)
     async with closed_at_the_end(reading):
@@ -219,7 +225,7 @@ async def compare_books(settings: Settings, sale_id: str | None, deadline_s: flo
     connections, ledger = RedisConnections(settings.redis_url), Ledger(settings.postgres_dsn)
     parts = audit.Parts(
         RedisShards(connections),
-        ledger,
+        LedgerShards(ledger),
         RedisBooks(connections),
         LedgerBooks(ledger),
         settings.record_retention_s * 1000,
@@ -235,14 +241,14 @@ async def agree_on_shards(settings: Settings, topics: Sequence[str] = ()) -> Non
     connections, ledger = RedisConnections(settings.redis_url, size=1), Ledger(settings.postgres_dsn, pool_size=1)
     try:
         admin = kafka.Topics(kafka_access(settings)) if topics else None
-        await check_layout(settings.shards, RedisShards(connections), ledger, admin, topics)
+        await check_layout(settings.shards, RedisShards(connections), LedgerShards(ledger), admin, topics)
     finally:
         await connections.close()
         await ledger.close()
 
 
 def take_over(
-    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: Ledger, reading: kafka.Reading
+    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: LedgerShards, reading: kafka.Reading
 ) -> TakeOver:
     """What verifies and opens a shard."""
     return TakeOver(settings.shards, shards, outbox, ledger, reading, lambda: uuid.uuid4().hex)

@@ -7,6 +7,7 @@ from inventory_service.adapters import kafka
 from inventory_service.adapters.kafka_settings import KafkaSettings
 from inventory_service.adapters.ledger import Ledger
 from inventory_service.adapters.ledger_settings import LedgerSettings
+from inventory_service.adapters.ledger_shards import LedgerShards
 from inventory_service.adapters.redis_connections import RedisConnections
 from inventory_service.adapters.redis_settings import RedisSettings
 from inventory_service.adapters.redis_shards import RedisShards
@@ -78,7 +79,7 @@ async def examine_postgres(settings: Settings) -> Sequence[Finding]:
         facts, clock = await LedgerSettings(ledger).ask()
         found = [*judge_postgres(facts), judge_clock("Postgres", clock)]
         if facts.migration:
-            numbers = {row.shards for row in (await ledger.rows()).values()}
+            numbers = {row.shards for row in (await LedgerShards(ledger).rows()).values()}
             found.append(judge_shards("Postgres", numbers, settings.shards))
     finally:
         await ledger.close()

@@ -33,6 +33,11 @@ class LedgerSales:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
+    async def sale_exists(self, sale: SaleKey) -> bool:
+        """Whether there ever was such a sale."""
+        async with self._ledger.connection() as db:
+            return await db.fetchval("select 1 from sale where tenant = $1 and sale_id = $2", *sale) is not None
+
     async def find_sale(self, sale: SaleKey) -> PastSale | None:
         """A sale as it is once it has left Redis; None only if the ledger was asked and has none."""
         async with self._ledger.connection() as db:

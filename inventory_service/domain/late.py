@@ -11,6 +11,13 @@ from inventory_service.domain.stock import id_reused
 from inventory_service.domain.verdicts import Answer, Granted, Refusal, Rejected, Reservation, Sale
 
 
+class Known(NamedTuple):
+    """What the ledger knows of a reservation, and of its sale, at one moment."""
+
+    has_sale: bool
+    reservation: Reservation | None
+
+
 class PastSale(NamedTuple):
     """A sale as the ledger has it once it has left Redis."""
 

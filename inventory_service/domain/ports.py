@@ -6,7 +6,7 @@ The rule in memory (`shelf.py`) and the scripts stand behind the three of the st
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
-from inventory_service.domain.late import PastSale
+from inventory_service.domain.late import Known, PastSale
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey
 from inventory_service.domain.verdicts import (
     Answer,
@@ -15,7 +15,6 @@ from inventory_service.domain.verdicts import (
     Granted,
     Holds,
     Refusal,
-    Reservation,
     SaleFound,
     SaleUnknown,
     TakenBack,
@@ -54,15 +53,15 @@ class ShardStock(Protocol):
 
 
 class History(Protocol):
-    """The ledger as the server asks it: what Redis has forgotten. `LedgerUnreachable` if it does not answer."""
+    """The ledger as the server asks it about reservations that have left Redis. `LedgerUnreachable` if it is away."""
 
-    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Reservation | None:
-        """A reservation as the ledger has it; None only if it was asked and has none."""
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Known:
+        """A reservation as the ledger has it, and whether it has the sale at all."""
         ...
 
-    async def sale_exists(self, sale: SaleKey) -> bool:
-        """Whether there ever was such a sale."""
-        ...
+
+class Buyers(Protocol):
+    """The ledger's list of those whose orders it refuses. `LedgerUnreachable` if it does not answer."""
 
     async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> bool:
         """Refuse this buyer's orders from now on; False: it was so already, and the first reason stays."""
@@ -71,6 +70,10 @@ class History(Protocol):
 
 class PastSales(Protocol):
     """The ledger as the server asks it about sales that have left Redis. `LedgerUnreachable` if it does not answer."""
+
+    async def sale_exists(self, sale: SaleKey) -> bool:
+        """Whether there ever was such a sale."""
+        ...
 
     async def find_sale(self, sale: SaleKey) -> PastSale | None:
         """A sale as it is once it has left Redis; None only if the ledger was asked and has none."""

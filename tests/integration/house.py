@@ -15,6 +15,7 @@ from holdfast.inventory.v1.sale_pb2 import Sale
 from inventory_service.adapters import kafka
 from inventory_service.adapters.kafka_access import KafkaAccess
 from inventory_service.adapters.ledger import Ledger
+from inventory_service.adapters.ledger_shards import LedgerShards
 from inventory_service.adapters.redis_connections import RedisConnections
 from inventory_service.adapters.redis_keys import shard_keys
 from inventory_service.adapters.redis_outbox import RedisOutbox
@@ -79,7 +80,8 @@ class House:
         self.shards = RedisShards(self.connections)
         self.outbox = RedisOutbox(RedisConnections(redis_url))
         self.scripts = RedisScripts(self.connections, Epochs())
-        self.ledger = Ledger(dsn)
+        self.postgres = Ledger(dsn)
+        self.ledger = LedgerShards(self.postgres)
         self.reading = kafka.Reading(KafkaAccess(brokers))
         self.persister = PersisterDouble(brokers, dsn, SHARDS)
         self._tokens = itertools.count(1)
@@ -159,7 +161,7 @@ class House:
 
     async def close(self) -> None:
         await self.reading.close()
-        await self.ledger.close()
+        await self.postgres.close()
         await self.connections.close()
 
 

@@ -11,6 +11,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND
 
 from inventory_service.adapters.commits import runs_from_commits
 from inventory_service.adapters.ledger_books import LedgerBooks
+from inventory_service.adapters.ledger_buyers import LedgerBuyers
 from inventory_service.adapters.redis_books import RedisBooks
 from inventory_service.adapters.redis_keys import sale_keys
 from inventory_service.adapters.redis_stock import RedisStock
@@ -101,7 +102,7 @@ class Office:
             self.house.shards,
             self.house.ledger,
             RedisBooks(self.house.connections),
-            LedgerBooks(self.house.ledger),
+            LedgerBooks(self.house.postgres),
             retention_ms,
             say=lambda progress: None,
             tell=self.told.append,
@@ -153,7 +154,7 @@ async def test_books_that_agree(office: Office) -> None:
 
 async def test_refused_orders_that_are_open_agree_too(office: Office) -> None:
     """Their units are refused in the ledger and held or sold in Redis until they come back."""
-    await office.house.ledger.block_buyer("default", "buyer-3", "a test")
+    await LedgerBuyers(office.house.postgres).block_buyer("default", "buyer-3", "a test")
     await office.book()
 
     assert await office.audit() == 0
@@ -173,7 +174,7 @@ async def test_drift_is_counted_where_the_ledger_has_caught_up(office: Office) -
     """By items whose units differ; a shard whose ledger is behind is not compared, nor is one without sales."""
     house, shown = office.house, Shown()
     watch = DriftWatch(
-        SHARDS, RedisBooks(house.connections), LedgerBooks(house.ledger), shown, time=lambda: 1_800_000_000.0
+        SHARDS, RedisBooks(house.connections), LedgerBooks(house.postgres), shown, time=lambda: 1_800_000_000.0
     )
 
     behind = await watch.count(SHARD)

@@ -7,6 +7,7 @@ import pytest
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
 from inventory_service.adapters.ledger import Ledger
+from inventory_service.adapters.ledger_history import LedgerHistory
 from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.verdicts import Reservation
 from order_persister.ledger.apply import Ledger as Applying
@@ -28,7 +29,7 @@ class Refusing:
 
     ledger: Applying
     shard: FakeShard
-    history: Ledger
+    history: LedgerHistory
     applied: int = 0
 
     async def apply_new(self) -> None:
@@ -37,7 +38,7 @@ class Refusing:
         await self.ledger.apply([Record(0, 0, run)])
 
     async def told(self, reservation_id: str) -> Reservation:
-        found = await self.history.find_reservation(SaleKey(TENANT, SALE), reservation_id)
+        found = (await self.history.find_reservation(SaleKey(TENANT, SALE), reservation_id)).reservation
         assert found is not None
         return found
 
@@ -47,11 +48,11 @@ async def refusing(database: str) -> AsyncIterator[Refusing]:
     async with connected(database) as db:
         await open_shards(db, [0])
         await db.execute("insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'bob', 'a test')", TENANT)
-    store, history, shard = Database(database), Ledger(database), FakeShard()
+    store, asked, shard = Database(database), Ledger(database), FakeShard()
     shard.open_sale(lamp=10)
-    yield Refusing(ledger_in(store), shard, history)
+    yield Refusing(ledger_in(store), shard, LedgerHistory(asked))
     await store.close()
-    await history.close()
+    await asked.close()
 
 
 async def test_a_refused_order_is_told_as_it_was_made(refusing: Refusing) -> None:

@@ -5,15 +5,16 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
-from inventory_service.domain.late import PastSale
+from inventory_service.domain.late import Known, PastSale
 from inventory_service.domain.requests import CreateSale, Line, SaleKey
 from inventory_service.domain.shard_book import SaleMade
 from inventory_service.domain.shards import LedgerUnreachable
 from inventory_service.domain.shelf import Shelf
 from inventory_service.domain.stock import sale_id_reused
-from inventory_service.domain.verdicts import Refusal, Reservation, SaleFound
+from inventory_service.domain.verdicts import Refusal, SaleFound
 from inventory_service.entrypoints.rpc.past import LOOKS, Past
 from inventory_service.entrypoints.rpc.status import Refused
+from inventory_service.entrypoints.rpc.turns import Turns
 from tests.sales import make_sale
 
 SALE, OTHER = SaleKey("default", "lamp-sale"), SaleKey("default", "sofa-sale")
@@ -31,7 +32,7 @@ class World:
         self.shelf = Shelf(lambda: NOW_MS)
         self.between: Iterator[Step] = iter(())
         self.is_away = False
-        self.past = Past(self, self, self, lambda: NOW_MS)  # type: ignore[arg-type]  # what only CreateSale asks
+        self.past = Past(self, self, self, Turns(1), lambda: NOW_MS)  # type: ignore[arg-type]  # what only CreateSale asks
 
     async def create_sale(self, request: CreateSale, *unknown: object) -> object:
         await self._something()
@@ -46,7 +47,7 @@ class World:
     async def find_sale(self, sale: SaleKey) -> PastSale | None:
         raise NotImplementedError
 
-    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Reservation | None:
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Known:
         raise NotImplementedError
 
     def times_made(self, sale: SaleKey = SALE) -> int:

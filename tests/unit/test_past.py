@@ -1,12 +1,14 @@
 """What is answered where Redis and the ledger were asked at different moments, by a stock and a history in memory."""
 
+import asyncio
+
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 
 from inventory_service.adapters.batcher import Limits
-from inventory_service.domain.late import PastSale
+from inventory_service.domain.late import Known, PastSale
 from inventory_service.domain.requests import CreateSale, Line, Position, Release, Reserve, SaleKey
 from inventory_service.domain.shelf import Shelf
 from inventory_service.domain.states import CONFIRMED, HELD, RELEASED
@@ -14,6 +16,8 @@ from inventory_service.domain.stock import sale_not_found
 from inventory_service.domain.verdicts import Answer, Granted, Item, Refusal, Rejected, Reservation, Sale, SaleFound
 from inventory_service.entrypoints.rpc.gate import LEAST_TIME_S
 from inventory_service.entrypoints.rpc.past import Past
+from inventory_service.entrypoints.rpc.status import Refused
+from inventory_service.entrypoints.rpc.turns import Turns
 from tests.sales import make_sale
 
 SALE = SaleKey("default", "lamp-sale")
@@ -37,11 +41,16 @@ class KnowingLedger:
         self.reservations: dict[str, Reservation] = {}
         self.end_ms: int | None = None
         self.hold_ttl_ms = 60_000
+        self.has_sale = True
+        self.asked: list[str] = []
 
-    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Reservation | None:
-        return self.reservations.get(reservation_id)
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Known:
+        self.asked.append("reservation")
+        return Known(self.has_sale, self.reservations.get(reservation_id))
 
     async def find_sale(self, sale: SaleKey) -> PastSale | None:
+        self.asked.append("sale")
+        await asyncio.sleep(0)  # as long as it takes for the next one to come
         items = (Item("lamp", 10, 8, 0, 2), Item("shade", 3, 3, 0, 0))
         archived = Sale(
             SALE, "Lamps", 0, self.end_ms, self.hold_ttl_ms, 90_000, 0, SALE_STATE_ARCHIVED, items, "1-1-0", 0, 0
@@ -49,10 +58,8 @@ class KnowingLedger:
         return PastSale(archived, AS_OF)
 
     async def sale_exists(self, sale: SaleKey) -> bool:
-        return True
-
-    async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> bool:
-        raise NotImplementedError
+        self.asked.append("is there a sale")
+        return self.has_sale
 
 
 @pytest.fixture
@@ -65,7 +72,7 @@ async def shelf() -> Shelf:
 @pytest.fixture
 def past(shelf: Shelf) -> Past:
     ledger = KnowingLedger()
-    return Past(shelf, ledger, ledger, lambda: NOW_MS)
+    return Past(shelf, ledger, ledger, Turns(1), lambda: NOW_MS)
 
 
 @pytest.fixture
@@ -80,7 +87,12 @@ def ledger() -> KnowingLedger:
 @pytest.fixture
 def archive(ledger: KnowingLedger) -> Past:
     """The past of that sale."""
-    return Past(Shelf(lambda: NOW_MS), ledger, ledger, lambda: NOW_MS)
+    return past_of(ledger)
+
+
+def past_of(ledger: KnowingLedger) -> Past:
+    """Of a server that was just started, and a store that has forgotten everything."""
+    return Past(Shelf(lambda: NOW_MS), ledger, ledger, Turns(1), lambda: NOW_MS)
 
 
 async def test_a_sale_made_while_it_was_asked_for_is_asked_for_again(shelf: Shelf, past: Past) -> None:
@@ -203,10 +215,62 @@ async def test_a_sale_that_cannot_have_left_is_not_believed_gone(archive: Past, 
     ledger.reservations["bought"] = BOUGHT._replace(state=HELD)
     held = await archive.reserve(BUY, GONE)
     ledger.end_ms = NOW_MS + 1
+    archive = past_of(ledger)
 
     early = [await archive.reserve(BUY, GONE), await archive.find_sale(SALE, GONE), await archive.spend(SPEND, GONE)]
 
     assert [held, *early] == [Refusal(reasons.ERROR_REASON_SHARD_NOT_SERVING)] * 4
+
+
+async def test_a_sale_that_left_is_looked_up_once(archive: Past, ledger: KnowingLedger) -> None:
+    """It never changes, and thousands may come late: each costs the ledger one question about its own id."""
+    await archive.find_sale(SALE, GONE)
+    ledger.asked.clear()
+
+    for number in range(3):
+        await archive.reserve(BUY._replace(reservation_id=f"late-{number}"), GONE)
+    await archive.find_sale(SALE, GONE)
+
+    assert ledger.asked == ["reservation"] * 3
+
+
+async def test_of_many_who_come_late_at_once_one_looks_the_sale_up(archive: Past, ledger: KnowingLedger) -> None:
+    """The others find it looked up when it is their turn."""
+    late = [BUY._replace(reservation_id=f"late-{number}") for number in range(20)]
+
+    answers = await asyncio.gather(*(archive.reserve(request, GONE) for request in late))
+
+    assert {reason_of(answer) for answer in answers} == {"SALE_ENDED"}
+    assert ledger.asked.count("sale") == 1
+
+
+async def test_what_never_was_costs_one_question(archive: Past, ledger: KnowingLedger) -> None:
+    """Whether it is bought, read, moved or spent."""
+    ledger.has_sale = False
+    ledger.reservations.clear()
+    asked = [
+        archive.reserve(BUY, GONE),
+        archive.find_sale(SALE, GONE),
+        archive.find_reservation(SALE, "r-1", GONE),
+        archive.settle(SPEND._replace(spend_id=False), GONE),
+        archive.spend(SPEND, GONE),
+    ]
+
+    answers = [await answer for answer in asked]
+
+    assert answers == [GONE] * len(asked)
+    assert len(ledger.asked) == len(asked)
+
+
+async def test_late_callers_of_a_busy_ledger_come_again(ledger: KnowingLedger) -> None:
+    """Nobody who asks for ids of the past, or for what never was, can keep the ledger from everybody else."""
+    archive = Past(Shelf(lambda: NOW_MS), ledger, ledger, Turns(1, waiting=0), lambda: NOW_MS)
+
+    answers = await asyncio.gather(*(archive.find_sale(SALE, GONE) for _ in range(3)), return_exceptions=True)
+
+    assert [isinstance(answer, SaleFound) for answer in answers] == [True, False, False]
+    refused = [answer.refusal.reason for answer in answers if isinstance(answer, Refused)]
+    assert refused == [reasons.ERROR_REASON_OVERLOADED] * 2
 
 
 def test_a_call_has_time_for_its_turn() -> None:

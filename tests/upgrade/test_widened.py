@@ -9,6 +9,7 @@ from holdfast.inventory.v1.reservation_pb2 import ReservationState
 from prometheus_client import CollectorRegistry
 
 from inventory_service.adapters.ledger import Ledger
+from inventory_service.adapters.ledger_history import LedgerHistory
 from inventory_service.domain.requests import Position, SaleKey
 from order_persister.ledger.migrator import migrate
 from order_persister.ledger.postgres import Database
@@ -75,11 +76,11 @@ async def test_an_order_that_the_release_before_moved_on_is_told_with_its_state(
         assert letter is not None
         of_old = [[value] for value in (*letter, True, "CONFIRMED")]
         await db.execute(statements(release)["move_letters"], 1, *of_old)
-    history = Ledger(empty_database)
+    ledger = Ledger(empty_database)
 
-    found = await history.find_reservation(SaleKey("default", "lamps"), "open")
+    found = (await LedgerHistory(ledger).find_reservation(SaleKey("default", "lamps"), "open")).reservation
 
-    await history.close()
+    await ledger.close()
     assert found is not None
     assert (found.state, found.revision) == (ReservationState.RESERVATION_STATE_CONFIRMED, 2)
     assert found.position == found.created == Position(1, *letter)

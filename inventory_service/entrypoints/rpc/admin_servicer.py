@@ -5,7 +5,7 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceServicer
 
-from inventory_service.domain.ports import History
+from inventory_service.domain.ports import Buyers
 from inventory_service.domain.verdicts import Refusal
 from inventory_service.entrypoints.rpc.answers import create_sale_response
 from inventory_service.entrypoints.rpc.past import Past
@@ -18,9 +18,9 @@ from inventory_service.entrypoints.rpc.unanswered import answered, asked
 class AdminServicer(InventoryAdminServiceServicer):
     """The built calls of InventoryAdminService; the gate answers the others."""
 
-    def __init__(self, past: Past, history: History) -> None:
+    def __init__(self, past: Past, buyers: Buyers) -> None:
         self._past = past
-        self._history = history
+        self._buyers = buyers
 
     async def CreateSale(
         self,
@@ -41,5 +41,5 @@ class AdminServicer(InventoryAdminServiceServicer):
     ) -> admin.BlockBuyerResponse:
         """Let the ledger refuse this buyer's orders. Harmless twice: the first reason stays."""
         buyer_id, reason = buyer_to_block(request)
-        await asked(self._history.block_buyer(tenant_of(context), buyer_id, reason))
+        await asked(self._buyers.block_buyer(tenant_of(context), buyer_id, reason))
         return admin.BlockBuyerResponse()

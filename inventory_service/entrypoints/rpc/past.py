@@ -5,16 +5,19 @@ from typing import TypeVar
 
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
-from inventory_service.domain.late import PastSale, reserve_late
+from inventory_service.domain.late import Known, PastSale, reserve_late
 from inventory_service.domain.ports import History, PastSales, Stock
 from inventory_service.domain.requests import Confirm, CreateSale, Release, Reserve, SaleKey
 from inventory_service.domain.states import HELD, reservation_not_found, settle_late
 from inventory_service.domain.stock import sale_id_reused
 from inventory_service.domain.verdicts import Answer, Found, Granted, Refusal, Reservation, SaleFound, SaleUnknown
+from inventory_service.entrypoints.rpc.lately import Lately
+from inventory_service.entrypoints.rpc.turns import Turns
 from inventory_service.entrypoints.rpc.unanswered import asked
 
 _SALE_NOT_FOUND = reasons.ERROR_REASON_SALE_NOT_FOUND
 _RESERVATION_NOT_FOUND = reasons.ERROR_REASON_RESERVATION_NOT_FOUND
+REMEMBERED = 64  # sales that have left Redis and never change, of up to a thousand items each
 LOOKS = 5  # at Redis and the ledger in turn, if sales leave the shard between the two each time
 _UNKNOWN = (_SALE_NOT_FOUND, _RESERVATION_NOT_FOUND)
 # Redis and the ledger tell different things of it: no answer is better than a wrong one.
@@ -26,10 +29,14 @@ Asked = TypeVar("Asked")
 class Past:
     """Each method takes what the store refused, and answers better where the ledger knows better."""
 
-    def __init__(self, stock: Stock, history: History, sales: PastSales, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, stock: Stock, history: History, sales: PastSales, turns: Turns, now_ms: Callable[[], int]
+    ) -> None:
         self._stock = stock
         self._history = history
         self._sales = sales
+        self._turns = turns
+        self._lately: Lately[SaleKey, PastSale] = Lately(REMEMBERED)
         self._now_ms = now_ms  # of this server: what is past has no shard whose clock could be asked
 
     async def create_sale(self, request: CreateSale) -> SaleFound | Refusal:
@@ -42,7 +49,7 @@ class Past:
         for _ in range(LOOKS):
             if not isinstance(answer, SaleUnknown):
                 return answer
-            if await asked(self._history.sale_exists(request.sale)):  # made a moment ago, or it has left
+            if await asked(self._sales.sale_exists(request.sale)):  # made a moment ago, or it has left
                 answer = await self._stock.create_sale(request)
                 return sale_id_reused(request.sale) if isinstance(answer, SaleUnknown) else answer
             answer = await self._stock.create_sale(request, answer)
@@ -53,7 +60,7 @@ class Past:
         past: Answer | PastSale = await self._left(request.sale, refusal, lambda: self._stock.reserve(request))
         if not isinstance(past, PastSale):
             return past
-        known = await asked(self._history.find_reservation(request.sale, request.reservation_id))
+        known = (await self._known(request.sale, request.reservation_id)).reservation
         if known is not None and known.state == HELD:
             return _UNSETTLED
         return reserve_late(request, past, known, self._now_ms())
@@ -98,7 +105,11 @@ class Past:
         self, sale: SaleKey, refusal: Refusal, ask: Callable[[], Awaitable[Asked | Refusal]]
     ) -> Asked | PastSale | Refusal:
         """The sale, if it has left Redis; one that the ledger knows may be new, so Redis is asked once more first."""
-        if refusal.reason != _SALE_NOT_FOUND or not await asked(self._history.sale_exists(sale)):
+        if refusal.reason != _SALE_NOT_FOUND:
+            return refusal
+        if (known := self._lately.get(sale)) is not None:
+            return known
+        if not await self._turns.ask(lambda: self._sales.sale_exists(sale)):
             return refusal
         again = await ask()
         if not isinstance(again, Refusal):
@@ -108,16 +119,28 @@ class Past:
 
     async def _past_sale(self, sale: SaleKey, refusal: Refusal) -> PastSale | None:
         """A sale that Redis does not know, as it stays: read after Redis was asked, when nothing of it could move."""
-        past = await asked(self._sales.find_sale(sale)) if refusal.reason == _SALE_NOT_FOUND else None
-        return past if past is not None and past.is_over(self._now_ms()) else None
+        if refusal.reason != _SALE_NOT_FOUND:
+            return None
+        past = await self._turns.ask(lambda: self._read(sale))
+        if past is None or not past.is_over(self._now_ms()):
+            return None
+        self._lately.put(sale, past)
+        return past
+
+    async def _read(self, sale: SaleKey) -> PastSale | None:
+        """Somebody may have read it while this question waited for its turn."""
+        return self._lately.get(sale) or await self._sales.find_sale(sale)
+
+    async def _known(self, sale: SaleKey, reservation_id: str) -> Known:
+        return await self._turns.ask(lambda: self._history.find_reservation(sale, reservation_id))
 
     async def _find(self, sale: SaleKey, reservation_id: str, refusal: Refusal) -> Reservation | Refusal:
         if refusal.reason not in _UNKNOWN:
             return refusal
-        found = await asked(self._history.find_reservation(sale, reservation_id))
-        if found is not None:
-            return found
-        if refusal.reason == _SALE_NOT_FOUND and await asked(self._history.sale_exists(sale)):
+        known = await self._known(sale, reservation_id)
+        if known.reservation is not None:
+            return known.reservation
+        if refusal.reason == _SALE_NOT_FOUND and known.has_sale:
             return reservation_not_found(sale, reservation_id)
         return refusal
 

@@ -1,0 +1,19 @@
+"""Tell the ledger whose orders it is to refuse."""
+
+from inventory_service.adapters.ledger import Ledger
+
+_BLOCK = """
+insert into blocked_buyer (tenant, buyer_id, reason) values ($1, $2, $3)
+on conflict (tenant, buyer_id) do nothing"""
+
+
+class LedgerBuyers:
+    """Writes a blocked buyer and nothing else; `LedgerUnreachable` if the ledger does not answer."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> bool:
+        """False: this buyer is blocked already, and stays so for the first reason."""
+        async with self._ledger.connection() as db:
+            return (await db.execute(_BLOCK, tenant, buyer_id, reason)).endswith(" 1")

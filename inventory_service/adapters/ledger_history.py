@@ -1,0 +1,129 @@
+"""Reservations as the ledger has them, for those that have left Redis."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from holdfast.inventory.v1.commit_pb2 import CommitBody, ReservationChange
+from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
+
+from inventory_service.adapters.ledger import Ledger
+from inventory_service.domain.late import Known
+from inventory_service.domain.requests import Line, Position, SaleKey
+from inventory_service.domain.verdicts import Reservation
+
+# One question that is asked for everybody who comes late: it answers one row, in which the reservation may be null.
+_RESERVATION = """
+select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,
+       exists(select from dead_letter where (tenant, sale_id, reservation_id) = ($1, $2, $3)) as has_letter,
+       r.*, (select json_agg(json_build_array(sku, quantity) order by sku) from reservation_line l
+              where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
+  from (select) as always left join reservation r on (r.tenant, r.sale_id, r.reservation_id) = ($1, $2, $3)"""
+_DEAD_LETTER = """
+select d.tenant, d.sale_id, d.reservation_id, d.buyer_id, d.lines, d.reason, d.detail, d.shard, d.created_epoch,
+       d.created_seq, d.created_index, d.epoch, d.seq, d.index, d.reservation_state, d.latest_state, d.latest_revision,
+       d.latest_time, d.latest_epoch, d.latest_seq, d.latest_index, j.payload as making
+  from dead_letter d join journal j on (j.shard, j.epoch, j.seq) = (d.shard, d.created_epoch, d.created_seq)
+ where tenant = $1 and sale_id = $2 and reservation_id = $3
+ order by created_epoch desc, created_seq desc, created_index desc limit 1"""
+
+
+class LedgerHistory:
+    """Reads only; `LedgerUnreachable` if the ledger does not answer."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Known:
+        """What the ledger knows of an id: its row, or else the latest order of it that was refused at its making."""
+        async with self._ledger.connection() as db:
+            row = await db.fetchrow(_RESERVATION, *sale, reservation_id)
+            assert row is not None, "it answers one row, whatever there is"
+            if row["reservation_id"] is not None:
+                return Known(row["has_sale"], reservation_from_row(row))
+            letter = await db.fetchrow(_DEAD_LETTER, *sale, reservation_id) if row["has_letter"] else None
+        return Known(row["has_sale"], reservation_from_dead_letter(letter) if letter is not None else None)
+
+
+def reservation_from_row(row: Any) -> Reservation:
+    return Reservation(
+        sale=SaleKey(row["tenant"], row["sale_id"]),
+        reservation_id=row["reservation_id"],
+        buyer_id=row["buyer_id"],
+        lines=_lines(json.loads(row["lines"] or "[]")),
+        state=ReservationState.Value(f"RESERVATION_STATE_{row['state']}"),
+        revision=row["revision"],
+        create_time_ms=_ms(row["create_time"]),
+        update_time_ms=_ms(row["update_time"]),
+        expire_time_ms=_ms(row["expire_time"]) if row["expire_time"] else 0,
+        created=_created(row),
+        position=Position(row["shard"], row["epoch"], row["seq"], row["index"]),
+        ledger_state=LedgerState.Value(f"LEDGER_STATE_{row['ledger_state']}"),
+        compensation_reason=_reason(row["compensation_reason"]),
+        note=row["note"],
+    )
+
+
+def reservation_from_dead_letter(letter: Any) -> Reservation:
+    """An order refused at its making has no row until it is closed, or ever if its id was taken.
+
+    The commit that made it tells when it was made and was to end, and the letter how it stands.
+    """
+    made = CommitBody.FromString(letter["making"]).events[letter["created_index"]].reservation
+    latest = _latest_change(letter, made)
+    return Reservation(
+        sale=SaleKey(letter["tenant"], letter["sale_id"]),
+        reservation_id=letter["reservation_id"],
+        buyer_id=letter["buyer_id"],
+        lines=_lines([(line["sku"], line["quantity"]) for line in json.loads(letter["lines"])]),
+        state=latest.state,
+        revision=latest.revision,
+        create_time_ms=made.create_time_ms,
+        update_time_ms=latest.time_ms,
+        expire_time_ms=made.expire_time_ms,
+        created=_created(letter),
+        position=latest.position,
+        ledger_state=LedgerState.LEDGER_STATE_REFUSED,
+        compensation_reason=_reason(letter["reason"]),
+        note=letter["detail"],
+    )
+
+
+class _Latest(NamedTuple):
+    """How a refused order stands."""
+
+    state: int
+    revision: int
+    time_ms: int
+    position: Position
+
+
+def _latest_change(letter: Any, made: ReservationChange) -> _Latest:
+    """What the letter says of the order's latest change.
+
+    An older persister noted the state alone, whenever the order was moved on: then the rest is as of the refused
+    change, and the revision the least that there can be.
+    """
+    state = ReservationState.Value(f"RESERVATION_STATE_{letter['reservation_state']}")
+    if letter["latest_state"] == letter["reservation_state"]:
+        at = Position(letter["shard"], letter["latest_epoch"], letter["latest_seq"], letter["latest_index"])
+        return _Latest(state, letter["latest_revision"], _ms(letter["latest_time"]), at)
+    refused_at = Position(letter["shard"], letter["epoch"], letter["seq"], letter["index"])
+    return _Latest(state, made.revision + (state != made.state), made.create_time_ms, refused_at)
+
+
+def _created(row: Any) -> Position:
+    return Position(row["shard"], row["created_epoch"], row["created_seq"], row["created_index"])
+
+
+def _lines(pairs: Sequence[Sequence[Any]]) -> tuple[Line, ...]:
+    return tuple(Line(sku, quantity) for sku, quantity in pairs)
+
+
+def _reason(name: str | None) -> int:
+    return CompensationReason.Value(f"COMPENSATION_REASON_{name}") if name else 0
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
