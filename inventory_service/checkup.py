@@ -64,7 +64,7 @@ async def examine_redis(settings: Settings) -> Sequence[Finding]:
     shards = RedisShards(connections)
     try:
         facts, clock = await RedisSettings(connections).ask()
-        found = [*judge_redis(facts), judge_clock("Redis", clock)]
+        found = [*judge_redis(facts, settings.memory_share), judge_clock("Redis", clock)]
         if not facts.cluster:  # whose nodes would send us to one another
             numbers = {(await shards.status(shard)).shards for shard in range(settings.shards)}
             found.append(judge_shards("Redis", numbers, settings.shards))

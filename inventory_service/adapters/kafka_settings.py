@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from aiokafka.admin.config_resource import ConfigResourceType
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, for_code
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NodeNotReadyError, for_code
 from aiokafka.protocol.admin import ApiVersionRequest, DescribeConfigsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
@@ -19,8 +19,8 @@ from inventory_service.domain.promises.kafka import ASKED_OF_BROKERS, OFFSETS, K
 from inventory_service.domain.promises.topics import ASKED_OF_TOPICS, TopicFacts, Values
 from inventory_service.domain.shards import BrokerUnreachable
 
-REQUEST_MS = 4000
-ASK_S = 6.0
+REQUEST_MS = 2000  # for each broker that hangs, of which there may be two before one answers, and one more beside it
+ASK_S = 7.0
 
 # What a release of Apache Kafka speaks and none before it did: an API by its number, with the least and the most of
 # its versions at the least. Brokers do not name their release to a client.
@@ -119,7 +119,7 @@ def _heard(node: int, apis: Mapping[int, tuple[int, int]], resources: Iterable[S
 def _facts(brokers: Sequence[int], layout: Mapping[str, Any], asked: Sequence[_Heard | Exception]) -> KafkaFacts:
     heard = [answer for answer in asked if isinstance(answer, _Heard)]
     silent = {
-        node: str(answer) or type(answer).__name__
+        node: "no connection" if isinstance(answer, NodeNotReadyError) else str(answer) or type(answer).__name__
         for node, answer in zip(brokers, asked, strict=True)
         if isinstance(answer, Exception)
     }

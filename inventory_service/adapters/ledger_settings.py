@@ -22,7 +22,8 @@ select relname::text from pg_class
 _OTHERS = """
 select distinct rolname::text from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
  where setdatabase in (0, (select oid from pg_database where datname = current_database()))
-   and rolname <> current_user and 'synchronous_commit=off' = any(setconfig) order by 1"""
+   and rolname <> current_user
+   and exists (select from unnest(setconfig) one where one ~* '^synchronous_commit=(off|false|no|0)$') order by 1"""
 _CLOCK = "select extract(epoch from clock_timestamp())::float8"
 
 

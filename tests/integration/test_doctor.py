@@ -133,6 +133,26 @@ async def test_an_option_of_the_dsn_stands_above_all(valkey: str, database: str)
     assert "HOLDFAST_POSTGRES_DSN" in line_of(said, "Postgres", "synchronous_commit")
 
 
+@pytest.mark.parametrize("word", ["off", "False", "no", "0"])
+async def test_another_role_that_does_not_wait_is_a_note_however_that_is_spelled(
+    valkey: str, database: str, word: str
+) -> None:
+    """Postgres keeps the word as it was given; a persister may run as that role."""
+    async with connected(database) as admin:
+        await admin.execute("create role idler")
+        try:
+            await admin.execute(
+                f"alter role idler in database {urlsplit(database).path[1:]} set synchronous_commit = '{word}'"
+            )
+            _, said = await doctor(valkey, database)
+        finally:
+            await admin.execute("drop role idler")
+
+    found = line_of(said, "Postgres", "synchronous_commit of other roles")
+    assert found.startswith("note")
+    assert "alter role idler" in found
+
+
 async def test_tables_that_a_crash_empties_are_off(valkey: str, database: str) -> None:
     """Postgres keeps no log of them, and Redis has trimmed what they held."""
     async with connected(database) as admin:

@@ -139,14 +139,6 @@ def test_fewer_copies_than_three_of_three_brokers_are_off(copies: int, in_sync: 
     assert "commits replication" in of(judge(topic), Standing.OFF)
 
 
-def test_two_of_two_copies_are_right_once_there_are_three() -> None:
-    """Less would only break another promise."""
-    findings = judge(a_topic(replication=2, in_sync=2))
-
-    (found,) = [finding for finding in findings if finding.setting == "commits min.insync.replicas"]
-    assert (found.standing, found.change) == (Standing.OFF, "leave it, once every partition has three copies")
-
-
 @pytest.mark.parametrize(("in_sync", "standing"), [(0, Standing.OFF), (1, Standing.OFF), (2, Standing.NOTE)])
 def test_copies_that_are_behind_are_told(in_sync: int, standing: Standing) -> None:
     """With fewer than must confirm nothing is taken; with one less it still is."""
@@ -160,6 +152,24 @@ def test_a_broker_that_is_down_counts_among_those_there_are() -> None:
     assert "brokers" in of(findings, Standing.NOTE)
     assert "commits replication" in of(findings, Standing.KEPT)
     assert "commits min.insync.replicas" in of(findings, Standing.KEPT)
+
+
+def test_so_few_brokers_that_nothing_is_confirmed_are_off() -> None:
+    """Two copies must confirm where three brokers are, and one alone cannot."""
+    findings = judge(a_topic(), silent={2: "no connection", 3: "no connection"})
+
+    (found,) = [finding for finding in findings if finding.setting == "brokers"]
+    assert (found.standing, found.value) == (Standing.OFF, "1 of 3")
+    assert "broker 3: no connection" in found.promise
+
+
+@pytest.mark.parametrize(("copies", "in_sync"), [(1, 1), (2, 2)])
+def test_nobody_is_told_to_confirm_less_where_copies_are_missing(copies: int, in_sync: int) -> None:
+    """That would only move the trouble: with three copies the two that confirm are right."""
+    findings = judge(a_topic(replication=copies, in_sync=in_sync))
+
+    (found,) = [finding for finding in findings if finding.setting == "commits min.insync.replicas"]
+    assert (found.standing, found.change) == (Standing.OFF, "leave it, and give every partition three copies")
 
 
 def test_one_broker_is_a_note_and_not_off() -> None:

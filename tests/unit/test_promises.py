@@ -48,7 +48,8 @@ SETTINGS = {
 def of_redis(info: Mapping[str, str] | None = None, /, denied: str = "", **config: str) -> list[Finding]:
     """What is said of a Redis that is as it should be, but for this."""
     told = {name.replace("_", "-"): value for name, value in config.items()}
-    return judge_redis(RedisFacts(INFO | dict(info or {}), {} if denied else CONFIG | told, denied, {}))
+    facts = RedisFacts(INFO | dict(info or {}), {} if denied else CONFIG | told, denied, {})
+    return judge_redis(facts, memory_share=0.9)
 
 
 def of_postgres(source: str = "default", facts: Mapping[str, Any] | None = None, /, **settings: str) -> list[Finding]:
@@ -85,6 +86,7 @@ def test_servers_as_they_should_be_keep_every_promise() -> None:
         ("maxmemory-policy", "allkeys-lru"),
         ("maxmemory-policy", "volatile-ttl"),
         ("maxmemory", "400000"),
+        ("maxmemory", "550000"),
     ],
 )
 def test_a_redis_that_may_lose_or_drop_something_is_off(setting: str, value: str) -> None:
@@ -163,17 +165,17 @@ def test_a_version_that_is_too_old_is_off(info: dict[str, str], standing: Standi
 
 def test_a_replica_in_the_place_of_its_primary_is_off() -> None:
     """It takes no write, and the line names where its primary is."""
-    found = one(of_redis({"role": "slave", "master_host": "10.0.0.7"}), "role")
+    found = one(of_redis({"role": "slave", "master_host": "10.0.0.7", "master_port": "6380"}), "role")
 
     assert found.standing is Standing.OFF
-    assert "10.0.0.7" in found.change
+    assert "10.0.0.7:6380" in found.change
 
 
 @pytest.mark.parametrize(("nodes", "standing"), [("3", Standing.OFF), ("1", Standing.KEPT)])
 def test_a_cluster_is_off_unless_one_node_holds_every_slot(nodes: str, standing: Standing) -> None:
     """One address is asked for all shards, and nobody follows where other nodes are."""
     cluster = {"cluster_size": nodes, "cluster_state": "ok"}
-    found = judge_redis(RedisFacts(INFO | {"cluster_enabled": "1"}, CONFIG, "", cluster))
+    found = judge_redis(RedisFacts(INFO | {"cluster_enabled": "1"}, CONFIG, "", cluster), memory_share=0.9)
 
     assert one(found, "cluster-enabled").standing is standing
 

@@ -78,8 +78,11 @@ def _brokers(facts: KafkaFacts, size: int) -> Finding:
     value = f"{there} of {size}"
     if there < size:
         why = "; ".join(f"broker {node}: {reason}" for node, reason in facts.silent.items())
-        away = f"records have a copy less while one is away {f'({why})' if why else ''}".rstrip()
-        return Finding(SERVER, "brokers", value, Standing.NOTE, away, "start those that are away")
+        standing, away = Standing.NOTE, "records have a copy less while one is away"
+        if there < least_in_sync(size):
+            standing, away = Standing.OFF, "no record is confirmed while so many are away"
+        shown_why = f" ({why})" if why else ""
+        return Finding(SERVER, "brokers", value, standing, away + shown_why, "start those that are away")
     if size < ENOUGH_BROKERS:
         alone = "the ledger stands still while a broker is away, and a disk that is lost takes facts with it"
         return Finding(SERVER, "brokers", value, Standing.NOTE, alone, f"run {ENOUGH_BROKERS} brokers or more")

@@ -158,7 +158,7 @@ def _shown(setting: Set) -> str:
         "database": "database",
         "user": "role",
         "database user": "role in this database",
-        "client": "DSN or the environment",
+        "client": "DSN",
         "command line": "server's command line",
     }
     return f"{setting.value} (set by the {where[setting.source]})" if setting.source in where else setting.value
@@ -172,7 +172,7 @@ def _change(facts: PostgresFacts, setting: str, value: str) -> str:
         "database": f"alter database {database} reset {setting}",
         "user": f"alter role {user} reset {setting}",
         "database user": f"alter role {user} in database {database} reset {setting}",
-        "client": f"take {setting} out of HOLDFAST_POSTGRES_DSN, or out of PGOPTIONS",
+        "client": f"take {setting} out of HOLDFAST_POSTGRES_DSN",
         "command line": f"start Postgres without {setting} on its command line, or with {setting}={value}",
     }.get(facts.settings[setting].source, f"alter system set {setting} = {value}; select pg_reload_conf()")
 

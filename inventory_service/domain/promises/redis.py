@@ -29,15 +29,18 @@ class RedisFacts(NamedTuple):
     cluster: Mapping[str, str]  # CLUSTER INFO; empty unless it is a node of a Cluster
 
 
-def judge_redis(facts: RedisFacts) -> list[Finding]:
-    """One finding a setting, in the order in which a person would ask."""
+def judge_redis(facts: RedisFacts, memory_share: float) -> list[Finding]:
+    """One finding a setting, in the order in which a person would ask.
+
+    `memory_share` is that of `maxmemory` from which on Reserve hears LEDGER_BEHIND.
+    """
     return [
         _version(facts),
         _append_only(facts),
         _fsync(facts),
         _fsync_on_rewrite(facts),
         _eviction(facts),
-        _memory(facts),
+        _memory(facts, memory_share),
         _role(facts),
         _replicas(facts),
         _cluster(facts),
@@ -66,7 +69,7 @@ def _append_only(facts: RedisFacts) -> Finding:
         "appendonly",
         value,
         "yes",
-        off="acknowledged reservations are in memory alone: a restart of Redis loses them, and its shards stop serving",
+        off="a crash of Redis loses acknowledged reservations, all since its last snapshot: its shards stop serving",
         kept="what Redis acknowledged is still there after it was restarted",
     )
 
@@ -109,7 +112,7 @@ def _eviction(facts: RedisFacts) -> Finding:
     )
 
 
-def _memory(facts: RedisFacts) -> Finding:
+def _memory(facts: RedisFacts, share: float) -> Finding:
     value = _setting(facts, "maxmemory")
     if value is None:
         return _untold(facts, "maxmemory")
@@ -123,14 +126,17 @@ def _memory(facts: RedisFacts) -> Finding:
     if machine and limit > machine:
         has = f"more than the {_bytes(machine)} that the machine has: {ends}"
         return Finding(SERVER, "maxmemory", shown, Standing.NOTE, has, change)
-    off = "memory is full: Redis refuses every new reservation" if used >= limit else ""
+    off = ""
+    if used >= share * limit:
+        off = f"full, with HOLDFAST_MEMORY_SHARE = {share:g}: every new reservation hears LEDGER_BEHIND"
     return judged(SERVER, "maxmemory", shown, off, "Reserve answers LEDGER_BEHIND before memory ends", change)
 
 
 def _role(facts: RedisFacts) -> Finding:
     role = facts.info.get("role", UNKNOWN_VALUE)
     off = "" if role == "master" else "a replica takes no reservation, and what it tells may be old"
-    change = f"set HOLDFAST_REDIS_URL to its primary, {facts.info.get('master_host', 'which INFO replication names')}"
+    primary = ":".join(facts.info.get(part, UNKNOWN_VALUE) for part in ("master_host", "master_port"))
+    change = f"set HOLDFAST_REDIS_URL to its primary, {primary}"
     return judged(SERVER, "role", role, off, "it is the one that takes writes", change)
 
 

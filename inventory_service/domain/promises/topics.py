@@ -132,6 +132,8 @@ def _in_sync(topic: _Topic) -> Finding:
     """How it stands at this moment, which is no setting."""
     copies, there, least = topic.facts.replication, topic.facts.in_sync, _most(topic.values("min.insync.replicas"))
     change = "see that every broker runs and keeps up"
+    if copies < least:
+        change = "give it more copies"
     if there == 0 or there < least:
         return topic.off(IN_SYNC, str(there), "a partition takes no record now: its shard waits", change)
     if there < copies:
@@ -144,12 +146,13 @@ def _least_in_sync(topic: _Topic) -> Finding:
     setting, values = "min.insync.replicas", topic.values("min.insync.replicas")
     copies, least, most = topic.facts.replication, _least(values), _most(values)
     change = topic.set(setting, "2" if copies >= 3 else "1")
+    if most == 2 >= copies and topic.brokers >= 3:
+        change = "leave it, and give every partition three copies"
     if most > copies:
-        return topic.off(setting, shown(values), f"more than its {copies} copies: it takes no record at all", change)
+        return topic.off(setting, shown(values), f"more than its copies, {copies}: it takes no record at all", change)
     if most == copies > 1:
         all_needed = "as many as it has copies: while one broker is away nothing is confirmed"
-        leave = "leave it, once every partition has three copies"
-        return topic.off(setting, shown(values), all_needed, leave if most == 2 < min(3, topic.brokers) else change)
+        return topic.off(setting, shown(values), all_needed, change)
     if least == 1 and topic.brokers >= 3:
         one = "a record counts as confirmed when one broker has it: if that one is lost, so is the record"
         first = "" if copies >= 3 else "once it has three copies: "
