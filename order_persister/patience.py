@@ -25,13 +25,22 @@ class Patience:
         self._waits = waits
 
     async def wait_out(self, on: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Attempt again and again until it works; the caller ends it by cancelling. Only `Passing` is waited out."""
-        delay_s = FIRST_DELAY_S
+        """Attempt again and again until it works; the caller ends it by cancelling. Only `Passing` is waited out.
+
+        Each reason is told once, and the end of the wait.
+        """
+        delay_s, told = FIRST_DELAY_S, ""
         while True:
             try:
-                return await attempt()
+                answer = await attempt()
             except Passing as passing:
                 self._waits.labels(on).inc()
-                log.warning("waiting", on=on, why=str(passing), again_in_s=delay_s)
+                if told != str(passing):
+                    told = str(passing)
+                    log.warning("waiting", on=on, why=told)
+            else:
+                if told:
+                    log.info("back", on=on)
+                return answer
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)

@@ -87,7 +87,7 @@ def build_app(settings: Settings, registry: CollectorRegistry, patience: Patienc
     async def look_for_wiped_topics() -> None:
         while not app.should_stop:
             async with crash_on_surprise():
-                await begin_anew_where_wiped(app, _assigned(app))
+                await patience.wait_out("kafka", lambda: begin_anew_where_wiped(app, _assigned(app)))
             await app.sleep(WIPED_EVERY_S)
 
     return app

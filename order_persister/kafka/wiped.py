@@ -14,13 +14,16 @@ import faust
 import structlog
 from faust.types import TP
 
+from order_persister.patience import Passing
+
 log = structlog.get_logger()
 
 
 async def begin_anew_where_wiped(app: faust.App, assigned: Collection[TP]) -> None:
     """Tell Kafka that nothing is read of a partition that was wiped, and become a new process.
 
-    If an acknowledgement that was under way overtakes this, the new process sees it and does the same again.
+    If an acknowledgement that was under way overtakes this, the new process sees it and does the same again. Raises
+    `Passing` while Kafka is away.
     """
     if not assigned:
         return
@@ -33,7 +36,7 @@ async def begin_anew_where_wiped(app: faust.App, assigned: Collection[TP]) -> No
             log.warning("topic_wiped", shards=sorted(tp.partition for tp in wiped))
             _begin_anew(app)
     except (RuntimeError, TimeoutError) as error:  # aiokafka's errors are RuntimeErrors
-        log.warning("waiting", on="kafka", why=f"{type(error).__name__}: {error}")
+        raise Passing(f"{type(error).__name__}: {error}") from error
 
 
 def _reached(app: faust.App, tp: TP) -> int:

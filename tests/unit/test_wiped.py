@@ -6,9 +6,11 @@ from typing import Any, cast
 
 import faust
 import pytest
+from aiokafka.errors import NodeNotReadyError
 from faust.types import TP
 
 from order_persister.kafka import wiped
+from order_persister.patience import Passing
 
 PARTITION = TP("commits", 3)
 
@@ -77,3 +79,17 @@ async def test_records_that_come_while_the_end_is_asked_for_are_no_wipe(begun_an
 
     assert begun_anew == []
     assert consumer.acknowledged == {}
+
+
+async def test_a_kafka_that_is_away_tells_of_no_wipe(begun_anew: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for, as everywhere: said once and counted."""
+
+    async def away(consumer: FakeConsumer, *partitions: TP) -> Mapping[TP, int]:
+        raise NodeNotReadyError("no broker")
+
+    monkeypatch.setattr(FakeConsumer, "highwaters", away)
+
+    with pytest.raises(Passing, match="NodeNotReadyError"):
+        await look(FakeConsumer(read=100, end=7))
+
+    assert begun_anew == []
