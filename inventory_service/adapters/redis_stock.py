@@ -188,7 +188,7 @@ class RedisStock:
         return shard_of(sale, self._shards)
 
     async def _names(self, shard: int, which: str, at_most: int) -> Sequence[SaleKey] | Refusal:
-        reply = await self._run("sales", shard, shard_keys(shard), (which, 0, at_most), reads=True)
+        reply = await self._run("sales", shard, shard_keys(shard), (which, at_most), reads=True)
         return reply if isinstance(reply, Refusal) else [sale_from_member(name) for name in reply[1]]
 
     async def _read(self, sale: SaleKey, reservation_id: str) -> Reply | Refusal:

@@ -9,8 +9,6 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody
 from inventory_service.domain.requests import Line, SaleKey
 from inventory_service.domain.shards import Commit, Mark, hash_of
 
-HELD, CONFIRMED = 1, 2  # of ReservationState
-
 
 class Place(NamedTuple):
     """Where in its shard a reservation was made: its identity."""

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 from inventory_service.domain.agreement import (
-    HELD,
     Difference,
     JournalReader,
     Part,
@@ -22,6 +21,7 @@ from inventory_service.domain.book_ports import BooksInLedger, BooksInRedis, Led
 from inventory_service.domain.requests import SaleKey, shard_of
 from inventory_service.domain.shard_ports import LedgerRows, Shards
 from inventory_service.domain.shards import Disagreement, Mark, ShardStatus, Unreachable
+from inventory_service.domain.states import HELD
 from inventory_service.entrypoints.layout import check_layout
 from inventory_service.entrypoints.patience import GrowingDelay
 
