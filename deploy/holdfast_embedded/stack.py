@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -185,15 +185,13 @@ class Stack:
 
     def _choose_servers(self) -> dict[str, Server]:
         """Make a server for every address that the environment does not give."""
-        make, home = self._makers, self.data_dir.path
-        servers: dict[str, Server] = {}
-        if "HOLDFAST_REDIS_URL" not in self._environment:
-            servers["valkey"] = make.valkey(home / "valkey")
-        if "HOLDFAST_POSTGRES_DSN" not in self._environment:
-            servers["postgres"] = make.postgres(home / "postgres")
-        if "HOLDFAST_KAFKA_BROKERS" not in self._environment:
-            servers["broker"] = make.broker(home / "broker", self.shards)
-        return servers
+        make: dict[str, Callable[[Path], Server]] = {
+            "valkey": self._makers.valkey,
+            "postgres": self._makers.postgres,
+            "broker": lambda home: self._makers.broker(home, self.shards),
+        }
+        own = [name for variable, name in OWN_SERVERS.items() if variable not in self._environment]
+        return {name: make[name](self.data_dir.path / name) for name in own}
 
     def _address(self, variable: str) -> str:
         own = self._servers.get(OWN_SERVERS[variable])
