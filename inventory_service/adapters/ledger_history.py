@@ -13,6 +13,8 @@ from inventory_service.domain.late import Known
 from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.verdicts import Reservation
 
+_ENDED_OTHERWISE = ("RELEASED", "EXPIRED", "RETURNED")  # and not by a compensation
+
 # One question that is asked for everybody who comes late: it answers one row, in which the reservation may be null.
 _RESERVATION = """
 select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,
@@ -59,7 +61,7 @@ def reservation_from_row(row: Any) -> Reservation:
         expire_time_ms=_ms(row["expire_time"]) if row["expire_time"] else 0,
         created=_created(row),
         position=Position(row["shard"], row["epoch"], row["seq"], row["index"]),
-        ledger_state=LedgerState.Value(f"LEDGER_STATE_{row['ledger_state']}"),
+        ledger_state=_ledger_state(row["state"], LedgerState.Value(f"LEDGER_STATE_{row['ledger_state']}")),
         compensation_reason=_reason(row["compensation_reason"]),
         note=row["note"],
     )
@@ -84,7 +86,7 @@ def reservation_from_dead_letter(letter: Any) -> Reservation:
         expire_time_ms=made.expire_time_ms,
         created=_created(letter),
         position=latest.position,
-        ledger_state=LedgerState.LEDGER_STATE_REFUSED,
+        ledger_state=_ledger_state(letter["reservation_state"], LedgerState.LEDGER_STATE_REFUSED),
         compensation_reason=_reason(letter["reason"]),
         note=letter["detail"],
     )
@@ -111,6 +113,11 @@ def _latest_change(letter: Any, made: ReservationChange) -> _Latest:
         return _Latest(state, letter["latest_revision"], _ms(letter["latest_time"]), at)
     refused_at = Position(letter["shard"], letter["epoch"], letter["seq"], letter["index"])
     return _Latest(state, made.revision + (state != made.state), made.create_time_ms, refused_at)
+
+
+def _ledger_state(state: str, of_the_order: int) -> int:
+    """What the ledger says of the latest change, as Redis did: no end but a compensation is ever refused."""
+    return LedgerState.LEDGER_STATE_RECORDED if state in _ENDED_OTHERWISE else of_the_order
 
 
 def _created(row: Any) -> Position:

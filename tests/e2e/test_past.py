@@ -77,6 +77,25 @@ async def test_an_id_of_the_past_that_is_used_anew_is_compensated(forgetful: Sho
     assert await forgetful.stock(sale) == Stock(available=8, held=0, sold=2)
 
 
+async def test_a_refused_order_that_was_released_is_told_alike_before_and_after(forgetful: Shop) -> None:
+    """It ended before its compensation came: its end is on the books, whoever is asked."""
+    sale = await forgetful.open_sale()
+    await forgetful.block("mallory")
+    async with forgetful.holding("persist"):
+        await forgetful.reserve(sale, "r-1", buyer_id="mallory")
+        await forgetful.release(sale, "r-1")
+    await forgetful.settled(sale)
+
+    before = await forgetful.get(sale, "r-1")
+    await eventually(lambda: is_forgotten(forgetful, sale, "r-1"), FORGETS_S)
+    after = await forgetful.get(sale, "r-1")
+
+    assert await forgetful.ledger.row(sale, "r-1") == Row("mallory", "RELEASED", "REFUSED", "BUYER_BLOCKED", "1 lamp")
+    assert (before.state, before.ledger_state) == (RELEASED, RECORDED)
+    before.compensation_reason = states.COMPENSATION_REASON_BUYER_BLOCKED  # of which Redis never heard
+    assert after == before
+
+
 async def test_a_spent_id_stays_spent(forgetful: Shop) -> None:
     """A caller in doubt closed the matter; a Reserve that comes later finds it ended, or has its units taken back."""
     sale = await forgetful.open_sale()

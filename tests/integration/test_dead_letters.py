@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
-from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
+from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
 from inventory_service.adapters.ledger import Ledger
 from inventory_service.adapters.ledger_history import LedgerHistory
@@ -85,6 +85,22 @@ async def test_a_refused_order_that_moved_on_is_told_as_it_stands(refusing: Refu
     assert (found.state, found.revision) == (ReservationState.RESERVATION_STATE_CONFIRMED, 2)
     assert found.create_time_ms < found.update_time_ms == confirmed_ms
     assert (found.created, found.position) == (Position(0, 1, made.seq, 0), Position(0, 1, confirmed.seq, 1))
+
+
+async def test_a_refused_order_that_was_released_is_on_the_books(refusing: Refusing) -> None:
+    """Its units came back by its own end, which Redis told as recorded; the ledger tells the same, and the reason."""
+    refusing.shard.moves(("r-1", HELD), buyer="bob")
+    await refusing.apply_new()
+    refusing.shard.moves(("r-1", RELEASED))
+    await refusing.apply_new()
+
+    found = await refusing.told("r-1")
+
+    assert (found.state, found.ledger_state) == (
+        ReservationState.RESERVATION_STATE_RELEASED,
+        LedgerState.LEDGER_STATE_RECORDED,
+    )
+    assert found.compensation_reason == CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
 
 
 async def test_an_order_whose_id_was_taken_is_told_by_the_row_of_the_first(refusing: Refusing, database: str) -> None:

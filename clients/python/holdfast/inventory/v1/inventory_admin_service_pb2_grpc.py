@@ -108,7 +108,8 @@ class InventoryAdminServiceServicer:
 
     def CreateSale(self, request, context):
         """Makes a sale with its items. Safe to repeat: the same body hears the sale as it stands. Fails with
-        ALREADY_EXISTS if the id was used with other settings or by a sale of the past.
+        ALREADY_EXISTS if the id was used with other settings or by a sale of the past. The ledger alone knows those:
+        while it is away, a new id is UNAVAILABLE with LEDGER_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

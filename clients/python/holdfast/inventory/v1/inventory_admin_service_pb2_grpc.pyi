@@ -35,7 +35,8 @@ class InventoryAdminServiceStub:
     def __new__(cls, channel: _aio.Channel) -> InventoryAdminServiceAsyncStub: ...
     CreateSale: _grpc.UnaryUnaryMultiCallable[_inventory_admin_service_pb2.CreateSaleRequest, _inventory_admin_service_pb2.CreateSaleResponse]
     """Makes a sale with its items. Safe to repeat: the same body hears the sale as it stands. Fails with
-    ALREADY_EXISTS if the id was used with other settings or by a sale of the past.
+    ALREADY_EXISTS if the id was used with other settings or by a sale of the past. The ledger alone knows those:
+    while it is away, a new id is UNAVAILABLE with LEDGER_UNREACHABLE.
     """
     UpdateSale: _grpc.UnaryUnaryMultiCallable[_inventory_admin_service_pb2.UpdateSaleRequest, _inventory_admin_service_pb2.UpdateSaleResponse]
     """Changes a sale's settings and adds items to it. The stock of an item that is there already is left to
@@ -80,7 +81,8 @@ class InventoryAdminServiceAsyncStub(InventoryAdminServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSale: _aio.UnaryUnaryMultiCallable[_inventory_admin_service_pb2.CreateSaleRequest, _inventory_admin_service_pb2.CreateSaleResponse]  # type: ignore[assignment]
     """Makes a sale with its items. Safe to repeat: the same body hears the sale as it stands. Fails with
-    ALREADY_EXISTS if the id was used with other settings or by a sale of the past.
+    ALREADY_EXISTS if the id was used with other settings or by a sale of the past. The ledger alone knows those:
+    while it is away, a new id is UNAVAILABLE with LEDGER_UNREACHABLE.
     """
     UpdateSale: _aio.UnaryUnaryMultiCallable[_inventory_admin_service_pb2.UpdateSaleRequest, _inventory_admin_service_pb2.UpdateSaleResponse]  # type: ignore[assignment]
     """Changes a sale's settings and adds items to it. The stock of an item that is there already is left to
@@ -128,7 +130,8 @@ class InventoryAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_admin_service_pb2.CreateSaleResponse, _abc.Awaitable[_inventory_admin_service_pb2.CreateSaleResponse]]:
         """Makes a sale with its items. Safe to repeat: the same body hears the sale as it stands. Fails with
-        ALREADY_EXISTS if the id was used with other settings or by a sale of the past.
+        ALREADY_EXISTS if the id was used with other settings or by a sale of the past. The ledger alone knows those:
+        while it is away, a new id is UNAVAILABLE with LEDGER_UNREACHABLE.
         """
 
     @_abc_1.abstractmethod

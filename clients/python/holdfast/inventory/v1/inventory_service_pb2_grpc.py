@@ -144,7 +144,7 @@ class InventoryServiceServicer:
 
     def ReleaseReservation(self, request, context):
         """Gives a hold back before its time. Fails with NOT_FOUND if there is no such reservation, unless `spend_id` is
-        set, and with FAILED_PRECONDITION once it is confirmed.
+        set and the sale may still be sold in, and with FAILED_PRECONDITION once it is confirmed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

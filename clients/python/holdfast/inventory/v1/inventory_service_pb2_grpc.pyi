@@ -58,7 +58,7 @@ class InventoryServiceStub:
     """
     ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.ReleaseReservationRequest, _inventory_service_pb2.ReleaseReservationResponse]
     """Gives a hold back before its time. Fails with NOT_FOUND if there is no such reservation, unless `spend_id` is
-    set, and with FAILED_PRECONDITION once it is confirmed.
+    set and the sale may still be sold in, and with FAILED_PRECONDITION once it is confirmed.
     """
     ExtendReservation: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.ExtendReservationRequest, _inventory_service_pb2.ExtendReservationResponse]
     """Lengthens the life of a hold. Fails with NOT_FOUND if there is no such reservation, and with
@@ -115,7 +115,7 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     """
     ReleaseReservation: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ReleaseReservationRequest, _inventory_service_pb2.ReleaseReservationResponse]  # type: ignore[assignment]
     """Gives a hold back before its time. Fails with NOT_FOUND if there is no such reservation, unless `spend_id` is
-    set, and with FAILED_PRECONDITION once it is confirmed.
+    set and the sale may still be sold in, and with FAILED_PRECONDITION once it is confirmed.
     """
     ExtendReservation: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ExtendReservationRequest, _inventory_service_pb2.ExtendReservationResponse]  # type: ignore[assignment]
     """Lengthens the life of a hold. Fails with NOT_FOUND if there is no such reservation, and with
@@ -199,7 +199,7 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_service_pb2.ReleaseReservationResponse, _abc.Awaitable[_inventory_service_pb2.ReleaseReservationResponse]]:
         """Gives a hold back before its time. Fails with NOT_FOUND if there is no such reservation, unless `spend_id` is
-        set, and with FAILED_PRECONDITION once it is confirmed.
+        set and the sale may still be sold in, and with FAILED_PRECONDITION once it is confirmed.
         """
 
     @_abc_1.abstractmethod
