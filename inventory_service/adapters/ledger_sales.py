@@ -8,7 +8,7 @@ from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 from inventory_service.adapters.ledger import Ledger
 from inventory_service.domain.late import PastSale
 from inventory_service.domain.requests import Position, SaleKey
-from inventory_service.domain.stock import etag_of
+from inventory_service.domain.sales import etag_of
 from inventory_service.domain.verdicts import Item, Sale
 
 # One statement, so that everything is of one moment. Where the sale was made tells the transfer that stocked it.

@@ -21,6 +21,7 @@ from holdfast.inventory.v1.reservation_pb2 import (
 
 from inventory_service.domain.bodies import parse_reserve_body
 from inventory_service.domain.requests import Confirm, Position, Release, Reserve, SaleKey
+from inventory_service.domain.sales import etag_of
 from inventory_service.domain.states import (
     CONFIRMED,
     HELD,
@@ -29,7 +30,7 @@ from inventory_service.domain.states import (
     sale_state,
     wrong_state,
 )
-from inventory_service.domain.stock import CALL_AGAIN, etag_of, id_reused, sale_not_found
+from inventory_service.domain.stock import CALL_AGAIN, id_reused, sale_not_found
 from inventory_service.domain.verdicts import (
     Answer,
     Granted,

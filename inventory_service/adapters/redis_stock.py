@@ -25,10 +25,11 @@ from inventory_service.adapters.redis_scripts import RedisScripts, ShardRefused
 from inventory_service.domain.bodies import reserve_body, sale_body
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.room import Room
+from inventory_service.domain.sales import sale_ends_too_early, sale_id_reused
 from inventory_service.domain.shard_book import SALES_AT_ONCE
 from inventory_service.domain.shards import StoreUnreachable
 from inventory_service.domain.states import reservation_not_found
-from inventory_service.domain.stock import sale_ends_too_early, sale_id_reused, sale_not_found, until_judged
+from inventory_service.domain.stock import sale_not_found, until_judged
 from inventory_service.domain.verdicts import (
     Answer,
     Forgotten,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from inventory_service.domain import stock
+from inventory_service.domain import sales, stock
 from inventory_service.domain.forgetting import forget
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.room import Room
@@ -48,7 +48,7 @@ class Shelf:
     ) -> SaleFound | SaleUnknown | Refusal:
         """Make a sale that was `unknown`, or say how it stands."""
         call = self._call(self._number(request.sale))
-        answer = stock.create_sale(call, request, unknown)
+        answer = sales.create_sale(call, request, unknown)
         call.commit()
         return answer
 
@@ -67,7 +67,7 @@ class Shelf:
         """Read a sale."""
         call = self._call(self._number(sale))
         book = call.shard.sales.get(sale)
-        return stock.found_sale(call, book) if book else stock.sale_not_found(sale)
+        return sales.found_sale(call, book) if book else stock.sale_not_found(sale)
 
     # -------------------------------------------------------------------------------------------- ShardStock
 
@@ -109,9 +109,9 @@ class Shelf:
     async def holds(self, shard: int) -> Holds | Refusal:
         """Count a shard's holds, swept or not."""
         call = self._call(shard)
-        sales = call.shard.sales.values()
-        overdue = sum(len(sale.overdue(call.now_ms)) for sale in sales)
-        return Holds(sum(len(sale.live_holds(call.now_ms)) for sale in sales), overdue)
+        books = call.shard.sales.values()
+        overdue = sum(len(book.overdue(call.now_ms)) for book in books)
+        return Holds(sum(len(book.live_holds(call.now_ms)) for book in books), overdue)
 
     async def sales(self, shard: int) -> Sequence[SaleKey] | Refusal:
         """Name every sale of a shard."""

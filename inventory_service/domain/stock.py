@@ -1,14 +1,12 @@
-"""The rule: what each request comes to, in order of precedence. The reference for lua/, which the tests hold to it."""
+"""The rule: what a claim and its moves come to, in order of precedence. The reference for lua/; tests hold it to it."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from holdfast.inventory.v1.error_reason_pb2 import (
-    ERROR_REASON_FIELD_OUT_OF_BOUNDS,
     ERROR_REASON_ITEM_NOT_FOUND,
     ERROR_REASON_LEDGER_BEHIND,
     ERROR_REASON_RESERVATION_ID_REUSED,
-    ERROR_REASON_SALE_ID_REUSED,
     ERROR_REASON_SALE_NOT_FOUND,
     ERROR_REASON_SALE_WITHOUT_HOLDS,
 )
@@ -29,9 +27,9 @@ from holdfast.inventory.v1.sale_pb2 import (
     SALE_STATE_SCHEDULED,
 )
 
-from inventory_service.domain.bodies import reserve_body, sale_body
-from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey
-from inventory_service.domain.shard_book import Call, Record, SaleBook, SaleMade
+from inventory_service.domain.bodies import reserve_body
+from inventory_service.domain.requests import Compensate, Confirm, Release, Reserve, SaleKey
+from inventory_service.domain.shard_book import Call, Record, SaleBook
 from inventory_service.domain.states import (
     COMPENSATED,
     CONFIRMED,
@@ -47,13 +45,9 @@ from inventory_service.domain.states import (
 from inventory_service.domain.verdicts import (
     Answer,
     Granted,
-    Item,
     Refusal,
     Rejected,
     Reservation,
-    Sale,
-    SaleFound,
-    SaleUnknown,
     Shortage,
 )
 
@@ -266,67 +260,3 @@ def compensate(call: Call, request: Compensate) -> bool:
         return False
     call.move(sale, record, COMPENSATED, request.detail, request.reason)
     return True
-
-
-# ------------------------------------------------------------------------------------------------------ sales
-
-
-def create_sale(call: Call, request: CreateSale, unknown: SaleUnknown | None) -> SaleFound | SaleUnknown | Refusal:
-    """Say that a sale was made so before, or make one that was `unknown`, unless a sale has left the shard since.
-
-    One without a start begins now, by its shard's clock.
-    """
-    sale = call.shard.sales.get(request.sale)
-    if sale is not None:
-        reused = sale.body != sale_body(request)
-        return sale_id_reused(request.sale) if reused else found_sale(call, sale, replayed=True)
-    now_unknown = SaleUnknown(f"{call.shard.epoch}-{call.shard.sales_left}")
-    if unknown != now_unknown:
-        return now_unknown
-    start_ms = call.now_ms if request.start_time_ms is None else request.start_time_ms
-    if request.end_time_ms is not None and request.end_time_ms <= start_ms:
-        return sale_ends_too_early()
-    items = {sku: {"available": total, "held": 0, "sold": 0} for sku, total in request.items}
-    made = SaleBook(request, sale_body(request), start_ms, call.next_position(), call.now_ms, items)
-    call.shard.sales[request.sale] = made
-    call.tell(SaleMade(request, start_ms))
-    return found_sale(call, made)
-
-
-def sale_id_reused(sale: SaleKey) -> Refusal:
-    """Refuse the id of another sale."""
-    return Refusal(ERROR_REASON_SALE_ID_REUSED, {"sale_id": sale.sale_id})
-
-
-def sale_ends_too_early() -> Refusal:
-    """Refuse a sale whose end does not come after its start."""
-    return Refusal(ERROR_REASON_FIELD_OUT_OF_BOUNDS)
-
-
-def found_sale(call: Call, book: SaleBook, replayed: bool = False) -> SaleFound:
-    """A sale as it stands at this call's moment."""
-    request = book.request
-    sale = Sale(
-        sale=request.sale,
-        title=request.title,
-        start_time_ms=book.start_time_ms,
-        end_time_ms=request.end_time_ms,
-        hold_ttl_ms=request.hold_ttl_ms,
-        max_hold_ttl_ms=request.max_hold_ttl_ms,
-        buyer_limit=request.buyer_limit,
-        state=sale_state(book.start_time_ms, request.end_time_ms, book.paused, book.closed, call.now_ms),
-        items=tuple(_item(sku, book.items[sku]) for sku in sorted(book.items)),
-        etag=etag_of(book.made.epoch, book.made.seq, book.made.index),
-        create_time_ms=book.create_time_ms,
-        update_time_ms=book.create_time_ms,
-    )
-    return SaleFound(sale, call.as_of(), call.now_ms, replayed)
-
-
-def _item(sku: str, accounts: dict[str, int]) -> Item:
-    return Item(sku, sum(accounts.values()), accounts["available"], accounts["held"], accounts["sold"])
-
-
-def etag_of(epoch: int, seq: int, index: int) -> str:
-    """A sale's etag: where its settings were last changed."""
-    return f"{epoch}-{seq}-{index}"

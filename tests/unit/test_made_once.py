@@ -7,10 +7,10 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.late import Known, PastSale
 from inventory_service.domain.requests import CreateSale, Line, SaleKey
+from inventory_service.domain.sales import sale_id_reused
 from inventory_service.domain.shard_book import SaleMade
 from inventory_service.domain.shards import LedgerUnreachable
 from inventory_service.domain.shelf import Shelf
-from inventory_service.domain.stock import sale_id_reused
 from inventory_service.domain.verdicts import Refusal, SaleFound
 from inventory_service.entrypoints.rpc.past import LOOKS, Past
 from inventory_service.entrypoints.rpc.status import Refused

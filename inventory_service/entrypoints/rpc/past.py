@@ -8,8 +8,8 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from inventory_service.domain.late import Known, PastSale, reserve_late
 from inventory_service.domain.ports import History, PastSales, Stock
 from inventory_service.domain.requests import Confirm, CreateSale, Release, Reserve, SaleKey
+from inventory_service.domain.sales import sale_id_reused
 from inventory_service.domain.states import HELD, reservation_not_found, settle_late
-from inventory_service.domain.stock import sale_id_reused
 from inventory_service.domain.verdicts import Answer, Found, Granted, Refusal, Reservation, SaleFound, SaleUnknown
 from inventory_service.entrypoints.rpc.lately import Lately
 from inventory_service.entrypoints.rpc.turns import Turns
