@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     )
     drain_s: float = Field(10, ge=0, le=3600, description="seconds that a stopping server gives the calls in flight")
     start_wait_s: float = Field(
-        3,
+        2.5,
         ge=0,
         le=86_400,
         description="seconds to wait at the start for a server that is away, before giving up; 0: start without it",

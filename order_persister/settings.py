@@ -76,7 +76,7 @@ class Settings(BaseSettings):
         "127.0.0.1:0", description="where /metrics is served, host:port; port 0: any, see the log; empty: nowhere"
     )
     start_wait_s: float = Field(
-        3,
+        2.5,
         ge=0,
         le=86_400,
         description="seconds to wait at the start for a server that is away, before giving up; 0: start without it",

@@ -2,11 +2,17 @@
 
 import socket
 import ssl
+from collections.abc import Iterator
 from enum import Enum
 
 UNKNOWN_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)  # any other trouble with names may pass
 # The other end went away in the middle, which a server that restarts does too.
 CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+# Nobody is there, so that it is the address and nothing else.
+NOBODY = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
+KNOCK_S = 2.0  # shorter than a process waits at its start, which can then say that somebody listens and is silent
 
 
 class Part(Enum):
@@ -31,18 +37,30 @@ class TurnedAway(Exception):
 
 def find_fault(error: BaseException) -> TurnedAway | None:
     """Look through an error and what led to it for a name that is unknown or a certificate that is not believed."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return TurnedAway(Part.TRUST, f"its certificate is not believed: {cause.verify_message}")
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, CUT_OFF):
+            return _tls_fault(cause)
+        if isinstance(cause, socket.gaierror) and cause.errno in UNKNOWN_NAME:
+            return TurnedAway(Part.NAME, "nobody knows a host of that name")
+    return None
+
+
+def why_no_answer(error: BaseException, question: str) -> str:
+    """What an error says; and, where somebody listens who is silent or hangs up on what he hears, a question."""
+    said = str(error).rstrip(".") or "no answer in time"
+    return said if any(isinstance(cause, NOBODY) for cause in _causes(error)) else f"{said}: {question}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what led to it."""
     seen: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in seen:
         seen.append(following)
-        if isinstance(following, ssl.SSLCertVerificationError):
-            return TurnedAway(Part.TRUST, f"its certificate is not believed: {following.verify_message}")
-        if isinstance(following, ssl.SSLError) and not isinstance(following, CUT_OFF):
-            return _tls_fault(following)
-        if isinstance(following, socket.gaierror) and following.errno in UNKNOWN_NAME:
-            return TurnedAway(Part.NAME, "nobody knows a host of that name")
+        yield following
         following = following.__cause__ or following.__context__
-    return None
 
 
 def _tls_fault(error: ssl.SSLError) -> TurnedAway:

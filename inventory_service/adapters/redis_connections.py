@@ -113,6 +113,8 @@ def _why(error: OSError) -> str:
 def _unconnected(url: str) -> AbstractConnection:
     options: dict[str, Any] = dict(parse_url(url))
     kind: Callable[..., AbstractConnection] = options.pop("connection_class", Connection)
+    if kind is SSLConnection:  # without one OpenSSL would ask the terminal for that of a locked key
+        options.setdefault("ssl_password", "")
     never = Retry(NoBackoff(), 0)
     return kind(**options, protocol=2, driver_info=None, retry=never, socket_timeout=None)
 

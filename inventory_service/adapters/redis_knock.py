@@ -4,7 +4,7 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseErro
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from inventory_service.adapters.redis_connections import connect
-from inventory_service.adapters.turned_away import Part, TurnedAway, find_fault
+from inventory_service.adapters.turned_away import Part, TurnedAway, find_fault, why_no_answer
 from inventory_service.domain.shards import StoreUnreachable
 
 
@@ -15,15 +15,16 @@ async def knock_at_redis(url: str) -> None:
     except StoreUnreachable as error:
         if isinstance(error.__cause__, BusyLoadingError):
             return
-        raise _meaning(error) from error
+        raise _meaning(error, url) from error
     await connection.close()
 
 
-def _meaning(error: StoreUnreachable) -> Exception:
+def _meaning(error: StoreUnreachable, url: str) -> Exception:
     """A reply that is an error is about the user, the password or the database: nothing else was asked of it."""
     cause = error.__cause__
     if isinstance(cause, AuthenticationError | ResponseError):
         return TurnedAway(Part.USER, str(cause))
     if type(cause) is RedisConnectionError and str(cause) == "Invalid Database":
         return TurnedAway(Part.ADDRESS, "it has no database of that number")
-    return find_fault(error) or error
+    how = "with TLS, as rediss:// says" if url.startswith("rediss:") else "without TLS, as redis:// says"
+    return find_fault(error) or StoreUnreachable(why_no_answer(error, f"is it a Redis, {how}?"))

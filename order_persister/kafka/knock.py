@@ -1,7 +1,6 @@
 """Ask Kafka once, at the start, whether it lets us in."""
 
 import asyncio
-import ssl
 
 from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
 from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
@@ -9,9 +8,9 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from order_persister.kafka.access import KafkaAccess
 from order_persister.patience import Passing
-from order_persister.turned_away import Part, TurnedAway, find_fault
+from order_persister.turned_away import KNOCK_S, Part, TurnedAway, find_fault, why_no_answer
 
-ANSWER_MS = 5_000
+_QUESTION = "is HOLDFAST_KAFKA_SECURITY what it wants?"
 _NO_TOPICS: list[str] = []
 
 
@@ -39,21 +38,14 @@ async def _ask(host: str, port: int, access: KafkaAccess) -> None:
     """A question after the greeting, for brokers that want a password greet everybody."""
     connection: AIOKafkaConnection | None = None
     try:
-        connection = await create_conn(host, port, request_timeout_ms=ANSWER_MS, **access.credentials())
+        connection = await create_conn(host, port, request_timeout_ms=int(1000 * KNOCK_S), **access.credentials())
         await connection.send(MetadataRequest(_NO_TOPICS))
     except SaslAuthenticationFailed as error:
         raise TurnedAway(Part.USER, str(error.args[0]) if error.args else str(error)) from error
     except UnsupportedSaslMechanismError as error:
         raise TurnedAway(Part.MECHANISM, f"it does not take {access.mechanism}") from error
     except (KafkaError, OSError, TimeoutError) as error:
-        raise find_fault(error) or Passing(_why(error)) from error
+        raise find_fault(error) or Passing(why_no_answer(error, _QUESTION)) from error
     finally:
         if connection is not None:
             connection.close()
-
-
-def _why(error: Exception) -> str:
-    said = str(error) or "no answer in time"
-    if isinstance(error, KafkaError | ssl.SSLError | ConnectionResetError):  # it listens, and hangs up on what it hears
-        return f"{said}: is HOLDFAST_KAFKA_SECURITY what it wants?"
-    return said

@@ -6,13 +6,16 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
 
 from inventory_service.adapters.ledger_knock import knock_at_postgres as inventory_knock
 from inventory_service.adapters.redis_knock import knock_at_redis
+from inventory_service.domain.shards import LedgerUnreachable, StoreUnreachable
 from order_persister.ledger.knock import knock_at_postgres as persister_knock
+from order_persister.patience import Passing
 from tests.integration.persister_process import StartPersister, persisters
 from tests.integration.served import NOWHERE, run_to_its_end
 from tests.servers import StartValkey, database_dsn
@@ -144,6 +147,19 @@ async def test_a_postgres_that_is_starting_up_is_there(knock: Callable[[str], Aw
         await knock(f"postgresql://ann@127.0.0.1:{port}/holdfast")
 
 
+@pytest.mark.parametrize("knock", [inventory_knock, persister_knock])
+async def test_a_postgres_that_hangs_up_is_not_there(knock: Callable[[str], Awaitable[None]]) -> None:
+    """asyncpg calls it an answer of Postgres'; it may refuse our certificate, or be no Postgres at all."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.close()
+
+    async with listening(hang_up) as port:
+        with pytest.raises((LedgerUnreachable, Passing), match=r"is it PostgreSQL\?$"):
+            await knock(f"postgresql://ann@127.0.0.1:{port}/holdfast?sslmode=disable")
+
+
 @pytest.mark.parametrize(("process", "code"), [("serve", 0), ("init", 130)])
 async def test_a_process_that_waits_for_a_server_still_hears_a_signal(process: str, code: int) -> None:
     """It ends as it would later: one that was to do something once did not do it."""
@@ -167,3 +183,26 @@ async def test_a_process_that_waits_for_a_server_still_hears_a_signal(process: s
         started.send_signal(signal.SIGTERM)
 
         assert await asyncio.wait_for(started.wait(), ENDS_S) == code
+
+
+async def test_a_redis_url_with_another_servers_port_asks_whether_it_is_one(postgres: str) -> None:
+    """Postgres hangs up on what it hears, and so does a Redis that wants TLS."""
+    where = postgres.split("@")[1].split("/")[0]
+
+    with pytest.raises(StoreUnreachable, match=r"is it a Redis, without TLS, as redis:// says\?$"):
+        await knock_at_redis(f"redis://{where}/0")
+
+
+async def test_tls_where_there_is_none_asks_whether_there_is(valkey: str) -> None:
+    """Redis waits in silence for the end of what it takes for a command."""
+    with pytest.raises(StoreUnreachable, match=r"is it a Redis, with TLS, as rediss:// says\?$"):
+        await knock_at_redis(valkey.replace("redis://", "rediss://"))
+
+
+@pytest.mark.parametrize("knock", [inventory_knock, persister_knock])
+async def test_a_postgres_that_is_a_redis_asks_whether_it_is_one(
+    valkey: str, knock: Callable[[str], Awaitable[None]]
+) -> None:
+    """Neither says a word to the other."""
+    with pytest.raises((LedgerUnreachable, Passing), match=r"is it PostgreSQL\?$"):
+        await knock(f"postgresql://ann@{urlsplit(valkey).netloc}/holdfast")

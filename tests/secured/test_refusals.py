@@ -41,6 +41,10 @@ WRONG_POSTGRES: Mapping[str, tuple[Wrong, str]] = {
     "database": (lambda to: to.postgres.dsn(database="no", ca=to.keys.authority.file), 'database "no" does not exist'),
     "authority": (lambda to: to.postgres.dsn(ca=to.keys.stranger.file), NOT_BELIEVED),
     "host": (lambda to: to.postgres.dsn(host="localhost", ca=to.keys.authority.file), NOT_ITS_NAME),
+    "option": (
+        lambda to: to.postgres.dsn(ca=to.keys.authority.file) + "&nonsense=1",
+        'unrecognized configuration parameter "nonsense"',
+    ),
     "TLS": (lambda to: to.postgres.dsn().partition("?")[0] + "?sslmode=disable", "no pg_hba.conf entry for host"),
 }
 WRONG_KAFKA: Mapping[str, tuple[str, Wrong, str]] = {

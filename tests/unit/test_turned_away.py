@@ -79,3 +79,21 @@ def test_both_services_tell_it_alike() -> None:
     ours, theirs = (Path(str(service.__file__)).read_text() for service in (inventory, persister))
 
     assert ours == theirs
+
+
+@BOTH
+def test_somebody_who_listens_and_hangs_up_makes_one_think(service: Any) -> None:
+    """Another server's port, or TLS where there is none: nothing that comes back says so."""
+    assert service.why_no_answer(ConnectionResetError(104, "reset by peer"), "is it PostgreSQL?").endswith(
+        "reset by peer: is it PostgreSQL?"
+    )
+    assert service.why_no_answer(TimeoutError(), "is it PostgreSQL?") == "no answer in time: is it PostgreSQL?"
+
+
+@BOTH
+def test_where_nobody_listens_there_is_nothing_to_ask(service: Any) -> None:
+    """It is the address, or the server is down."""
+    wrapped = ConnectionError("no connection")
+    wrapped.__context__ = ConnectionRefusedError(111, "Connection refused")
+
+    assert service.why_no_answer(wrapped, "is it PostgreSQL?") == "no connection"
