@@ -8,8 +8,8 @@ from typing import Any
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
 from inventory_service.adapters.ledger import Ledger
-from inventory_service.domain.agreement import Balances, ItemInLedger, Letter, Place, ReservationBooked
-from inventory_service.domain.requests import Line, SaleKey
+from inventory_service.domain.agreement import Balances, ItemInLedger, Letter, ReservationBooked
+from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.shards import Commit, Mark
 
 COMMITS_AT_ONCE = 500
@@ -47,12 +47,12 @@ _BALANCES = """
 select tenant, sale_id, sku, available, held, sold, refused
   from item join unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) using (tenant, sale_id)"""
 _RESERVATIONS = """
-select reservation_id, state, revision, created_epoch, created_seq, created_index,
+select reservation_id, state, revision, shard, created_epoch, created_seq, created_index,
        (select json_agg(json_build_array(sku, quantity) order by sku) from reservation_line l
          where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
   from reservation r where tenant = $1 and sale_id = $2 and reservation_id = any($3)"""
 _LETTERS = """
-select reservation_id, created_epoch, created_seq, created_index, state, reason, reservation_state
+select reservation_id, shard, created_epoch, created_seq, created_index, state, reason, reservation_state
   from dead_letter where tenant = $1 and sale_id = $2 and reservation_id = any($3)"""
 _HOLDS = """
 select count(*) from reservation
@@ -133,7 +133,7 @@ def _reservation(row: Mapping[str, Any]) -> ReservationBooked:
         row["reservation_id"],
         ReservationState.Value(f"RESERVATION_STATE_{row['state']}"),
         row["revision"],
-        _place(row),
+        _created(row),
         tuple(Line(sku, quantity) for sku, quantity in sorted(json.loads(row["lines"] or "[]"))),
     )
 
@@ -141,12 +141,12 @@ def _reservation(row: Mapping[str, Any]) -> ReservationBooked:
 def _letter(row: Mapping[str, Any]) -> Letter:
     return Letter(
         row["reservation_id"],
-        _place(row),
+        _created(row),
         is_open=row["state"] == "OPEN",
         is_id_reused=row["reason"] == "ID_REUSED",
         reservation_state=ReservationState.Value(f"RESERVATION_STATE_{row['reservation_state']}"),
     )
 
 
-def _place(row: Mapping[str, Any]) -> Place:
-    return Place(row["created_epoch"], row["created_seq"], row["created_index"])
+def _created(row: Mapping[str, Any]) -> Position:
+    return Position(row["shard"], row["created_epoch"], row["created_seq"], row["created_index"])

@@ -8,8 +8,8 @@ from redis.exceptions import ResponseError
 from inventory_service.adapters.redis_connections import RedisConnections
 from inventory_service.adapters.redis_keys import sale_from_member, sale_keys, shard_keys
 from inventory_service.adapters.redis_scripts import Epochs, RedisScripts
-from inventory_service.domain.agreement import ItemInRedis, Part, Place, ReservationBooked
-from inventory_service.domain.requests import Line, SaleKey
+from inventory_service.domain.agreement import ItemInRedis, Part, ReservationBooked
+from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.shards import Mark, StoreUnreachable
 
 RESERVATIONS_AT_ONCE = 500  # about half a millisecond of Redis
@@ -43,13 +43,14 @@ class RedisBooks:
             head.decode(),
             int(following),
             tuple(ItemInRedis(sku.decode(), *balances) for sku, *balances in items),
-            tuple(_reservation(*reservation) for reservation in reservations),
+            tuple(_reservation(shard, *reservation) for reservation in reservations),
         )
 
 
 def _reservation(
-    reservation_id: bytes, state: int, revision: int, epoch: int, seq: int, nth: int, lines: Sequence[Any]
+    shard: int, reservation_id: bytes, state: int, revision: int, epoch: int, seq: int, index: int, lines: Sequence[Any]
 ) -> ReservationBooked:
     pairs = zip(lines[::2], lines[1::2], strict=True)
     sorted_lines = tuple(sorted(Line(sku.decode(), quantity) for sku, quantity in pairs))
-    return ReservationBooked(reservation_id.decode(), state, revision, Place(epoch, seq, nth), sorted_lines)
+    created = Position(shard, epoch, seq, index)
+    return ReservationBooked(reservation_id.decode(), state, revision, created, sorted_lines)

@@ -6,16 +6,8 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 
-from inventory_service.domain.requests import Line, SaleKey
+from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.shards import Commit, Mark, hash_of
-
-
-class Place(NamedTuple):
-    """Where in its shard a reservation was made: its identity."""
-
-    epoch: int
-    seq: int
-    nth: int
 
 
 class ItemInRedis(NamedTuple):
@@ -31,7 +23,7 @@ class ReservationBooked(NamedTuple):
     reservation_id: str
     state: int
     revision: int
-    made: Place
+    created: Position
     lines: tuple[Line, ...]  # sorted by SKU
 
 
@@ -47,10 +39,10 @@ class Part(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A dead letter of a reservation made at `made`."""
+    """A dead letter of the reservation that was made at `created`."""
 
     reservation_id: str
-    made: Place
+    created: Position
     is_open: bool
     is_id_reused: bool
     reservation_state: int
@@ -143,9 +135,9 @@ def reservation_differences(
     letters: Sequence[Letter],
 ) -> Iterable[Difference]:
     """Reservations are equal, but for orders that the ledger refused and has not closed, or whose id was another's."""
-    by_place = {letter.made: letter for letter in letters}
+    by_position = {letter.created: letter for letter in letters}
     for kept in redis:
-        letter, booked = by_place.get(kept.made), ledger.get(kept.reservation_id)
+        letter, booked = by_position.get(kept.created), ledger.get(kept.reservation_id)
         if letter is not None and (letter.is_open or letter.is_id_reused):
             continue
         where = f"sale {sale} reservation {kept.reservation_id}"
@@ -170,8 +162,8 @@ def _sales_made(payload: bytes) -> Iterable[SaleKey]:
 
 def _told(booked: ReservationBooked) -> str:
     lines = ", ".join(f"{line.quantity} {line.sku}" for line in booked.lines)
-    made = f"{booked.made.epoch}-{booked.made.seq}[{booked.made.nth}]"
-    return f"(state {booked.state}, revision {booked.revision}, made at {made}, {lines or 'no lines'})"
+    _, epoch, seq, index = booked.created
+    return f"(state {booked.state}, revision {booked.revision}, made at {epoch}-{seq}[{index}], {lines or 'no lines'})"
 
 
 class JournalReader:

@@ -165,8 +165,8 @@ async def _compare_reservations(
     ids = [reservation.reservation_id for reservation in kept]
     booked, letters = await picture.reservations(sale, ids), await picture.letters(sale, ids)
     found.differences += reservation_differences(sale, kept, booked, letters)
-    refused = {letter.made for letter in letters}
-    return sum(reservation.state == HELD and reservation.made not in refused for reservation in kept)
+    refused = {letter.created for letter in letters}
+    return sum(reservation.state == HELD and reservation.created not in refused for reservation in kept)
 
 
 async def _check_journal(shard: int, picture: LedgerPicture, sales: Sequence[SaleKey], found: Findings) -> None:
