@@ -1,11 +1,11 @@
 """The Faust app: persist, then tell. Faust's own acknowledgement is not trusted, the ledger's watermark is."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import faust
 import structlog
@@ -13,7 +13,7 @@ from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, EventT
 from prometheus_client import CollectorRegistry
 
-from order_persister.kafka.access import kafka_access
+from order_persister.kafka.access import KafkaAccess, kafka_access
 from order_persister.kafka.membership import keep_joining
 from order_persister.kafka.metadata import make_no_topics
 from order_persister.kafka.partitions import Partitions
@@ -48,49 +48,56 @@ LOOK_AROUND_MS = 5_000  # only by looking a group's member sees that a topic is 
 log = structlog.get_logger()
 
 
+class _Parts(NamedTuple):
+    """What the app's agent and its tasks work with."""
+
+    ledger: Ledger
+    teller: Teller
+    rereader: Rereader
+
+
 def build_app(settings: Settings, registry: CollectorRegistry, patience: Patience) -> faust.App:
     """The app, wired; nothing connects before it starts."""
     make_no_topics()
     access = kafka_access(settings)
     app = faust.App(GROUP, **access.for_faust(), **_faust_settings(settings))
-    database, queries = Database(settings.postgres_dsn), load_queries()
-    ledger = Ledger(database, queries, LedgerMetrics(registry), patience)
-    sender = Sender(access, patience)
-    untold = Untold(database, queries, patience)
-    teller = Teller(untold, sender.send, TellMetrics(registry))
-    partitions = Partitions(access, COMMITS_TOPIC, GROUP)
-    rereader = Rereader(partitions, ledger, teller.tell, untold, patience)
-    app.async_exit_stack.push_async_callback(database.close)
-    app.async_exit_stack.push_async_callback(sender.close)
+    parts = _parts(app, settings.postgres_dsn, access, registry, patience)
     commits = app.topic(COMMITS_TOPIC, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     @app.agent(commits, name="persist", concurrency=1)  # order within a shard is the ledger's business
     async def persist(stream: Any) -> None:  # Faust types it as a stream of values, and it yields events
-        await persist_all(stream, ledger, rereader, teller)
+        await persist_all(stream, parts.ledger, parts.rereader, parts.teller)
 
-    @app.task  # type: ignore[untyped-decorator]
-    async def tell_due() -> None:
-        """Progress, facts and compensations do not wait for the next record."""
-        while not app.should_stop:
-            async with crash_on_surprise():
-                await teller.tell_due([tp.partition for tp in _assigned(app)])
-            await app.sleep(TELL_EVERY_S)
-
-    @app.task  # type: ignore[untyped-decorator]
-    async def reread_what_was_lost() -> None:
-        while not app.should_stop:
-            async with crash_on_surprise():
-                await rereader.look([tp.partition for tp in _assigned(app)])
-            await app.sleep(REREAD_EVERY_S)
-
-    @app.task  # type: ignore[untyped-decorator]
-    async def look_for_wiped_topics() -> None:
-        while not app.should_stop:
-            async with crash_on_surprise():
-                await patience.wait_out("kafka", lambda: begin_anew_where_wiped(app, _assigned(app)))
-            await app.sleep(WIPED_EVERY_S)
-
+    # Progress, facts and compensations do not wait for the next record.
+    _repeat(app, TELL_EVERY_S, lambda: parts.teller.tell_due(_shards(app)))
+    _repeat(app, REREAD_EVERY_S, lambda: parts.rereader.look(_shards(app)))
+    _repeat(app, WIPED_EVERY_S, lambda: patience.wait_out("kafka", lambda: begin_anew_where_wiped(app, _assigned(app))))
     return app
+
+
+def _parts(
+    app: faust.App, postgres_dsn: str, access: KafkaAccess, registry: CollectorRegistry, patience: Patience
+) -> _Parts:
+    """Build them; what they open is closed when the app ends."""
+    database, queries = Database(postgres_dsn), load_queries()
+    ledger, untold = Ledger(database, queries, LedgerMetrics(registry), patience), Untold(database, queries, patience)
+    sender = Sender(access, patience)
+    teller = Teller(untold, sender.send, TellMetrics(registry))
+    partitions = Partitions(access, COMMITS_TOPIC, GROUP)
+    app.async_exit_stack.push_async_callback(database.close)
+    app.async_exit_stack.push_async_callback(sender.close)
+    return _Parts(ledger, teller, Rereader(partitions, ledger, teller.tell, untold, patience))
+
+
+def _repeat(app: faust.App, every_s: float, step: Callable[[], Awaitable[None]]) -> None:
+    """Take a step again and again beside the agent, as long as the app runs; a surprise ends the process."""
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def repeat() -> None:
+        while not app.should_stop:
+            async with crash_on_surprise():
+                await step()
+            await app.sleep(every_s)
 
 
 async def persist_all(stream: Any, ledger: Ledger, rereader: Rereader, teller: Teller) -> None:
@@ -147,6 +154,11 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
 
 def _record(event: EventT[bytes]) -> Record:
     return Record(event.message.partition, event.message.offset, event.message.value or b"")
+
+
+def _shards(app: faust.App) -> list[int]:
+    """The shards whose commits are ours."""
+    return [tp.partition for tp in _assigned(app)]
 
 
 def _assigned(app: faust.App) -> set[TP]:
