@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import TextIO
 
@@ -19,11 +20,17 @@ class Console:
         self._colours = colours
         self._colour_of: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._said_at = time.monotonic()
 
     def say(self, name: str, line: str) -> None:
         """Print one line of one process."""
         with self._lock:
             print(f"{self._prefix(name)} {line}", file=self._stream, flush=True)
+            self._said_at = time.monotonic()
+
+    def silent_s(self) -> float:
+        """For how long nobody has said anything."""
+        return time.monotonic() - self._said_at
 
     def _prefix(self, name: str) -> str:
         prefix = f"{name:<{PREFIX_WIDTH}} |"

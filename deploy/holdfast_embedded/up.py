@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from holdfast_embedded.child import wait_until
 from holdfast_embedded.console import Console, wants_colours
 from holdfast_embedded.data_dir import BadDataDir, DataDir, default_data_dir
 from holdfast_embedded.postgres_seat import NoSeat
@@ -21,6 +22,7 @@ from holdfast_embedded.server import ServerFailed
 from holdfast_embedded.stack import DEFAULT_LISTEN, Stack, StackFailed
 
 POLL_S = 0.1
+PAUSE_S, LONGEST_PAUSE_S = 0.7, 5.0
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_FAILED, EXIT_INSISTED = 1, 130
 EXPECTED = (BadDataDir, NoSeat, ServerFailed, StackFailed)
@@ -86,6 +88,10 @@ def start(stack: Stack, console: Console) -> None:
         stack.wait_ready()
     except StackFailed as not_yet:  # a frozen shard, perhaps: the others serve, and the log says more
         console.say("up", str(not_yet))
+        return
+    # What follows is for a person, so it comes once the processes have told of their own start.
+    wait_until(lambda: console.silent_s() >= PAUSE_S, LONGEST_PAUSE_S)
+    if stack.find_missing() is not None:  # it was ended meanwhile, or a server was
         return
     console.say("up", f"ready: calls are taken at {stack.addresses.listen}, data is kept in {stack.data_dir.path}")
     for line in hints(stack):

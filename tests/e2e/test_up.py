@@ -1,6 +1,7 @@
 """`holdfast up` as a person runs it, by the installed command: what it keeps, what it leaves, what it may be given."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -106,6 +107,25 @@ def test_what_was_sold_is_there_the_next_time(tmp_path: Path) -> None:
         assert stock == ["lamp", "2", "1", "2", "5"]
         assert wait_until(lambda: shop.is_recorded("lamp-sale", "bought"), RECORDS_S)
         assert json.loads(shop.holdfast("audit", "--json"))["consistent"]
+
+
+@pytest.mark.timeout(120)
+def test_it_says_how_its_own_servers_are_asked(tmp_path: Path) -> None:
+    """Their ports are free ones, so whoever wants an audit in another terminal has to be told where they are."""
+    data_dir, log = tmp_path / "data", tmp_path / "log"
+    with up(data_dir, log):
+        assert wait_until(lambda: "there: export " in log.read_text(), STARTS_S)
+        exports = shlex.split(log.read_text().partition("there: export ")[2].partition("\n")[0])
+        environment = {**ENVIRONMENT, **dict(word.split("=", 1) for word in exports)}
+
+        audit = subprocess.run([HOLDFAST, "audit"], env=environment, capture_output=True, text=True, timeout=COMMAND_S)
+        doctor = subprocess.run(
+            [HOLDFAST, "doctor"], env=environment, capture_output=True, text=True, timeout=COMMAND_S
+        )
+
+    assert (audit.returncode, audit.stdout) == (0, "The books agree: 16 shards, 0 sales, 0 reservations, 0 commits.\n")
+    assert "Kafka" in doctor.stdout
+    assert "does not answer" not in doctor.stdout
 
 
 @pytest.mark.timeout(120)
