@@ -274,7 +274,8 @@ async def _start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     make_no_topics()
     try:
         with _reaching_broker():
-            await asyncio.wait_for(client.start(), 2 * REQUEST_MS / 1000)
+            async with asyncio.timeout(2 * REQUEST_MS / 1000):
+                await client.start()
     except BaseException:
         await _stop(client)
         raise
@@ -283,4 +284,5 @@ async def _start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
 async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     """A few seconds are enough for a live broker, and a dead one is not waited for."""
     with suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(client.stop(), 5)
+        async with asyncio.timeout(5):
+            await client.stop()

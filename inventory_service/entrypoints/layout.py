@@ -32,7 +32,8 @@ async def check_layout(
 
 async def _if_it_answers(check: Awaitable[None]) -> None:
     try:
-        await asyncio.wait_for(check, ANSWER_S)
+        async with asyncio.timeout(ANSWER_S):
+            await check
     except (Unreachable, TimeoutError):
         return
 

@@ -61,4 +61,5 @@ class Partitions:
                 yield consumer, partition
         finally:
             with suppress(KafkaError, OSError, TimeoutError):  # a dead broker is not waited for
-                await asyncio.wait_for(consumer.stop(), STOP_S)
+                async with asyncio.timeout(STOP_S):
+                    await consumer.stop()

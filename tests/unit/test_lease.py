@@ -55,6 +55,22 @@ def mine(redis: Redis) -> ShardLease:
     return ShardLease(SHARD, ME, cast(Shards, redis), lambda: redis.now, structlog.get_logger())
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_whoever_waits_ends_when_cancelled_also_in_the_moment_of_the_grant(mine: ShardLease, turns: int) -> None:
+    """A relay that ends over a surprise at its start would hang otherwise, in the place of being started again."""
+    waiting = asyncio.create_task(mine.wait())
+    await asyncio.sleep(0)
+    asking = asyncio.create_task(mine.keep())
+    for _ in range(turns):  # of the loop, in one of which the grant is on its way to who waits
+        await asyncio.sleep(0)
+
+    was_over = waiting.done()
+    waiting.cancel()
+    await asyncio.wait({waiting, asking})
+
+    assert waiting.cancelled() or was_over
+
+
 async def test_nobody_has_it_before_asking(redis: Redis, mine: ShardLease) -> None:
     """A relay that just started stands by until Redis has answered."""
     assert not mine.is_held

@@ -64,7 +64,8 @@ class ShardLease:
         """Return when it was granted, or after a while: whoever waits looks again."""
         self._granted.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._granted.wait(), LEASE_S)
+            async with asyncio.timeout(LEASE_S):
+                await self._granted.wait()
 
     def doubt(self) -> None:
         """Kafka does not answer us: another relay, which it may answer, can have the shard for the asking.

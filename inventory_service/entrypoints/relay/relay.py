@@ -72,7 +72,8 @@ async def run(parts: Parts, options: Options) -> None:
         raise disagreements.exceptions[0] from None
     finally:
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*(relay.end() for relay in relays)), LAST_ERRAND_S)
+            async with asyncio.timeout(LAST_ERRAND_S):
+                await asyncio.gather(*(relay.end() for relay in relays))
 
 
 async def listen(progress: ProgressTopic, relays: Sequence["ShardRelay"]) -> None:
@@ -136,7 +137,8 @@ class ShardRelay:
         self._moved.clear()
         cursor = self._window.cursor
         commits = await self._parts.outbox.read_after(self._shard, cursor, WAIT_FOR_COMMITS_MS)
-        if not commits or self._believed is None or self._window.cursor != cursor:
+        is_as_before = self._lease.is_held and self._believed is not None and self._window.cursor == cursor
+        if not (commits and is_as_before):  # much may happen while one waits for commits
             return
         if commits[0].mark != Mark(cursor.epoch, cursor.seq + 1):
             await self._explain_gap(commits[0])
@@ -214,10 +216,9 @@ class ShardRelay:
 
     async def _wait_for_room(self) -> None:
         """The ledger's reports make room."""
-        try:
-            await asyncio.wait_for(self._moved.wait(), WAIT_FOR_ROOM_S)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_FOR_ROOM_S):
+                await self._moved.wait()
 
     async def _show_backlog(self, status: ShardStatus) -> None:
         sends = self._lease.is_held

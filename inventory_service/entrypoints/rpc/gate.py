@@ -62,7 +62,8 @@ class Gate:
         if not self._in_flight:
             return True
         try:
-            await asyncio.wait_for(self._idle.wait(), within_s)
+            async with asyncio.timeout(within_s):
+                await self._idle.wait()
         except TimeoutError:
             return False
         return True

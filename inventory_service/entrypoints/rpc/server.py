@@ -86,7 +86,8 @@ class Server:
         """Say NOT_SERVING, refuse what is new, finish what is in flight, then stop."""
         draining = asyncio.create_task(self._gate.drain(within_s))
         with contextlib.suppress(TimeoutError):  # a watcher that does not read must not hold the drain up
-            await asyncio.wait_for(self._say(ready=False), LAST_WORDS_S)
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._say(ready=False)
         log.info("draining", in_flight=self._gate.in_flight)
         if not await draining:
             log.warning("cut_off", in_flight=self._gate.in_flight, after_s=within_s)
