@@ -6,12 +6,11 @@ import re
 import signal
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-import grpc
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
@@ -24,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
 from tests.e2e.ledger import Ledger, Watermark
-from tests.integration.served import Caller, Told, told
+from tests.integration.served import Caller
 from tests.stacks import Ended, run_beside, shard_of
 from tests.waiting import eventually
 
@@ -216,12 +215,3 @@ class Shop:
     async def run(self, *arguments: str, **changed: str) -> Ended:
         """Run one of the service's programs with the stack's settings: `audit`, `init`."""
         return await run_beside(self.stack, *arguments, **changed)
-
-
-async def refusal_of(call: Awaitable[Any]) -> Told:
-    """The status that a call ends with; AssertionError if it is answered, or by a status that is not ours."""
-    try:
-        answer = await call
-    except grpc.aio.AioRpcError as error:
-        return told(error)
-    raise AssertionError(f"it was answered: {answer}")

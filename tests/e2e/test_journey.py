@@ -7,7 +7,8 @@ from grpc import StatusCode
 from holdfast.inventory.v1 import reservation_pb2 as states
 
 from tests.e2e.ledger import Balance, Row
-from tests.e2e.shop import Shop, Stock, refusal_of
+from tests.e2e.shop import Shop, Stock
+from tests.integration.served import refusal_of
 from tests.waiting import eventually
 
 UNMADE = states.RESERVATION_STATE_UNSPECIFIED

@@ -12,8 +12,8 @@ from holdfast.inventory.v1 import sale_pb2 as sales
 
 from tests.e2e.conftest import RETENTION_S
 from tests.e2e.ledger import Balance, Letter, Row
-from tests.e2e.shop import Shop, Stock, refusal_of
-from tests.integration.served import Told, told
+from tests.e2e.shop import Shop, Stock
+from tests.integration.served import Told, refusal_of, told
 from tests.waiting import eventually
 
 HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIRMED

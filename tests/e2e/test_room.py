@@ -13,8 +13,8 @@ from holdfast.inventory.v1 import reservation_pb2 as states
 
 from tests.e2e.conftest import running
 from tests.e2e.ledger import Row
-from tests.e2e.shop import Shop, Stock, refusal_of
-from tests.integration.served import Told, calling
+from tests.e2e.shop import Shop, Stock
+from tests.integration.served import Told, calling, refusal_of
 from tests.waiting import eventually
 
 HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIRMED

@@ -1,4 +1,4 @@
-"""What several files of these tests start: persisters, and the world of one."""
+"""What several files of these tests start: persisters, the world of one, a ledger to book in, servers to call."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -7,11 +7,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from order_persister.kafka.tell import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
+from order_persister.ledger.postgres import Database
 from tests.books import disagreements
 from tests.commits import FakeShard
+from tests.integration import served
+from tests.integration.one_shard import Books
 from tests.integration.persister_process import StartPersister, persisters
 from tests.integration.persister_world import SHARDS, World
-from tests.ledgers import open_shards
+from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected
 
 
@@ -39,3 +42,33 @@ async def world(broker: str, database: str) -> AsyncIterator[World]:
         await heard.stop()
         await producer.stop()
         assert await disagreements(db) == []
+
+
+@pytest.fixture
+async def books(database: str) -> AsyncIterator[Books]:
+    """A shard with a sale of 2,000 lamps, nothing applied yet."""
+    async with connected(database) as db:
+        await open_shards(db, [0])
+        shard = FakeShard()
+        shard.open_sale(lamp=2000)
+        store = Database(database)
+        books = Books(ledger_in(store), db, shard)
+        yield books
+        await store.close()
+        assert await disagreements(db) == []
+
+
+@pytest.fixture
+async def caller(valkey: str, database: str) -> AsyncIterator[served.Caller]:
+    """Calls a server with open shards and a ledger."""
+    await served.open_shards(valkey)
+    async with served.served_here(valkey, database) as address, served.calling(address) as caller:
+        yield caller
+
+
+@pytest.fixture
+async def lonely(valkey: str) -> AsyncIterator[served.Caller]:
+    """Calls a server with open shards whose ledger is away."""
+    await served.open_shards(valkey)
+    async with served.served_here(valkey, served.NOWHERE) as address, served.calling(address) as caller:
+        yield caller

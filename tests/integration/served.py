@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -155,6 +155,15 @@ class Told(NamedTuple):
     fields: list[str]
     retries: bool
     reservation: Reservation | None
+
+
+async def refusal_of(call: Awaitable[Any]) -> Told:
+    """The status that a call ends with; AssertionError if it is answered, or by a status that is not ours."""
+    try:
+        answer = await call
+    except grpc.aio.AioRpcError as error:
+        return told(error)
+    raise AssertionError(f"it was answered: {answer}")
 
 
 def told(error: grpc.aio.AioRpcError) -> Told:

@@ -1,0 +1,124 @@
+"""What no request may be: each is refused with its reason, and nothing is half done."""
+
+from typing import Any
+
+import grpc
+import pytest
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
+from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceStub
+from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from holdfast.inventory.v1.reservation_pb2 import Line
+from holdfast.inventory.v1.sale_pb2 import Item
+
+from tests.integration.served import (
+    Caller,
+    refusal_of,
+    reserve_request,
+)
+
+SERVICE = "/holdfast.inventory.v1.InventoryService"
+NOT_BUILT = [
+    *((InventoryServiceStub, name) for name in ("BatchReserve", "ExtendReservation", "ReturnReservation")),
+    *((InventoryServiceStub, name) for name in ("ListReservations", "WatchReservation", "WatchSale", "StreamReserve")),
+    *((InventoryAdminServiceStub, name) for name in ("UpdateSale", "ListSales", "PauseSale", "ResumeSale")),
+    *((InventoryAdminServiceStub, name) for name in ("CloseSale", "AdjustStock", "ListAdjustments", "AuditSale")),
+    *((InventoryAdminServiceStub, name) for name in ("ListDeadLetters", "ReplayDeadLetter", "UnblockBuyer")),
+]
+
+
+async def raw_call(caller: Caller, method: str, sent: bytes) -> bytes:
+    """Send bytes that no stub would send."""
+    call: Any = caller.channel.unary_unary(f"{SERVICE}/{method}")
+    answer: bytes = await call(sent)
+    return answer
+
+
+async def test_every_bad_field_is_named(caller: Caller) -> None:
+    """In one answer, so that a caller mends them in one go."""
+    heard = await refusal_of(caller.stock.Reserve(calls.ReserveRequest(lines=[Line(sku="/", quantity=0)])))
+
+    fields = ["sale_id", "reservation_id", "buyer_id", "lines[0].sku", "lines[0].quantity"]
+    assert (heard.code, heard.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_OUT_OF_BOUNDS")
+    assert (heard.fields, heard.metadata) == (fields, {"violations": "5"})
+
+
+async def test_a_sale_that_starts_now_and_has_ended_is_refused_by_its_field(caller: Caller) -> None:
+    """As one whose start was given is: a sale that could never sell is a slip."""
+    heard = await refusal_of(caller.create_sale(end_time={"seconds": 1}))
+
+    assert (heard.code, heard.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_OUT_OF_BOUNDS")
+    assert (heard.fields, heard.metadata["violations"]) == (["sale.end_time"], "1")
+
+
+async def test_hundreds_of_bad_fields_still_fit_a_status(caller: Caller) -> None:
+    """Trailers end at 8 KiB; what passes them becomes another status, at random."""
+    items = [Item(sku="/", total=-1) for _ in range(300)]
+
+    heard = await refusal_of(caller.admin.CreateSale(admin.CreateSaleRequest(sale={"sale_id": "s", "items": items})))
+
+    assert (len(heard.fields), heard.metadata["violations"]) == (20, "600")
+
+
+async def test_bytes_that_are_no_message_are_refused_in_our_words(caller: Caller) -> None:
+    """gRPC by itself says UNKNOWN, which means that anything may have happened."""
+    heard = await refusal_of(raw_call(caller, "Reserve", b"\xff\xff\xff"))
+
+    assert (heard.code, heard.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNREADABLE")
+
+
+async def test_an_unknown_field_stops_a_call_that_changes_something(caller: Caller) -> None:
+    """And a read goes on without it."""
+    await caller.create_sale()
+    unknown = b"\xf8\x07\x01"
+
+    heard = await refusal_of(raw_call(caller, "Reserve", reserve_request("r-1").SerializeToString() + unknown))
+    read = await raw_call(caller, "GetSale", calls.GetSaleRequest(sale_id="lamp-sale").SerializeToString() + unknown)
+
+    assert (heard.code, heard.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_FIELD")
+    assert calls.GetSaleResponse.FromString(read).sale.sale_id == "lamp-sale"
+
+
+async def test_a_message_over_4_mib_is_refused(caller: Caller) -> None:
+    """By gRPC itself, in its own words."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await raw_call(caller, "Reserve", b"\x0a" + bytes(4 * 1024 * 1024))
+
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize(("stub", "name"), NOT_BUILT)
+async def test_a_call_that_is_not_built_says_so(caller: Caller, stub: Any, name: str) -> None:
+    """Known to the protos and to this server, and never silently ignored."""
+    method = getattr(stub(caller.channel), name)
+
+    heard = await refusal_of(_first_of(method))
+
+    assert (heard.code, heard.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_BUILT")
+
+
+async def _first_of(method: Any) -> Any:
+    """Call a method of any kind with nothing, and wait for its first answer."""
+    if isinstance(method, grpc.aio.StreamStreamMultiCallable):
+        return await method(iter([calls.StreamReserveRequest()])).read()
+    call = method(_request_of(method))
+    return await (call.read() if isinstance(method, grpc.aio.UnaryStreamMultiCallable) else call)
+
+
+def _request_of(method: Any) -> Any:
+    name = method._method.decode().rpartition("/")[2] + "Request"
+    return getattr(calls if hasattr(calls, name) else admin, name)()
+
+
+async def test_half_a_confirm_is_not_built(caller: Caller) -> None:
+    """A caller that asks for half must not get everything."""
+    await caller.create_sale()
+    await caller.reserve("r-1")
+
+    heard = await refusal_of(
+        caller.stock.ConfirmReservation(
+            calls.ConfirmReservationRequest(sale_id="lamp-sale", reservation_id="r-1", partial=calls.PartialConfirm())
+        )
+    )
+
+    assert (heard.code, heard.metadata) == (grpc.StatusCode.UNIMPLEMENTED, {"field": "partial"})
