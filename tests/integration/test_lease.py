@@ -117,6 +117,7 @@ async def test_two_relays_share_the_sending_out(house: House) -> None:
     async with house.persister.running(), house.relaying(first):
         await house.commit(count=5)
         await eventually(house.is_drained)
+        await eventually(lambda: house.gauges.shown[0].sends)
 
         async with house.relaying(second, joined):
             await eventually(lambda: joined.shown and not house.gauges.shown[0].sends and joined.shown[0].sends)
