@@ -5,19 +5,19 @@ script gives back once.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from google.protobuf.message import DecodeError
 from holdfast.inventory.v1 import events_pb2
 
 from inventory_service.adapters.commits import runs_from_commits
 from inventory_service.adapters.kafka_access import KafkaAccess
-from inventory_service.adapters.kafka_metadata import make_no_topics
+from inventory_service.adapters.kafka_clients import REQUEST_MS, next_record, reaching_broker, start, stop
 from inventory_service.domain.requests import Compensate, Position, SaleKey
 from inventory_service.domain.shards import BrokerUnreachable, Commit, Report, TopicPlan
 
@@ -28,21 +28,9 @@ ORDERS = "holdfast.orders.v1"
 PERSISTER_GROUP = "holdfast-persister"
 COMPENSATOR_GROUP = "holdfast-compensator"
 
-REQUEST_MS = 10_000
 PUBLISH_S = 15.0
 LOOK_AROUND_MS = 5_000  # only by looking a group's member sees that a topic is back; aiokafka's own is five minutes
 LARGEST_RECORD = 8 * 1024 * 1024  # a run is 256 KiB, but a single commit is never cut
-
-
-@contextmanager
-def _reaching_broker() -> Iterator[None]:
-    """Turn every way of getting no answer into `BrokerUnreachable`; a record too large for Kafka stays a surprise."""
-    try:
-        yield
-    except MessageSizeTooLargeError:
-        raise
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise BrokerUnreachable(f"{type(error).__name__}: {error}") from error
 
 
 class Commits:
@@ -60,7 +48,7 @@ class Commits:
     async def publish(self, shard: int, commits: Sequence[Commit]) -> None:
         producer, key = await self._started(), str(shard).encode()
         try:
-            with _reaching_broker():
+            with reaching_broker():
                 async with asyncio.timeout(PUBLISH_S):
                     sent = [
                         await producer.send(COMMITS, run.value, key=key, partition=shard)
@@ -86,14 +74,14 @@ class Commits:
                     max_request_size=LARGEST_RECORD,
                     request_timeout_ms=REQUEST_MS,
                 )
-                await _start(producer)
+                await start(producer)
                 self._producer = producer
             return self._producer
 
     async def _discard(self, producer: AIOKafkaProducer) -> None:
         if self._producer is producer:
             self._producer = None
-            await _stop(producer)
+            await stop(producer)
 
 
 class Progress:
@@ -106,17 +94,16 @@ class Progress:
     async def reports(self) -> AsyncGenerator[Report, None]:
         """Never ends; one that cannot be read is skipped, for the next says the same."""
         consumer = AIOKafkaConsumer(**self._access.options(), auto_offset_reset="latest", request_timeout_ms=REQUEST_MS)
-        await _start(consumer)
+        await start(consumer)
         try:
             consumer.assign(self._partitions)
             while True:
-                with _reaching_broker():
-                    record = await consumer.getone()
+                record = await next_record(consumer)
                 report = report_from_record(record.partition, record.value or b"")
                 if report is not None:
                     yield report
         finally:
-            await _stop(consumer)
+            await stop(consumer)
 
 
 class Compensations:
@@ -139,15 +126,14 @@ class Compensations:
             metadata_max_age_ms=LOOK_AROUND_MS,
             request_timeout_ms=REQUEST_MS,
         )
-        await _start(consumer)
+        await start(consumer)
         try:
             while True:
-                with _reaching_broker():
-                    record = await consumer.getone()
+                record = await next_record(consumer)
                 yield compensation_from_record(record.value or b"")
                 await _acknowledge(consumer, record)
         finally:
-            await _stop(consumer)
+            await stop(consumer)
 
 
 class Reading:
@@ -161,7 +147,7 @@ class Reading:
     async def end(self, shard: int) -> int:
         """The offset that the next record will get."""
         consumer, partition = await self._started(), TopicPartition(COMMITS, shard)
-        with _reaching_broker():
+        with reaching_broker():
             ends: Mapping[TopicPartition, int] = await consumer.end_offsets([partition])
         return ends[partition]
 
@@ -171,7 +157,7 @@ class Reading:
         An acknowledgement beyond the end is of another topic, which was wiped: of this one nothing was read.
         """
         consumer, partition = await self._started(), TopicPartition(COMMITS, shard)
-        with _reaching_broker():
+        with reaching_broker():
             async with asyncio.timeout(REQUEST_MS / 1000):
                 committed: int | None = await consumer.committed(partition)
                 begins: Mapping[TopicPartition, int] = await consumer.beginning_offsets([partition])
@@ -181,7 +167,7 @@ class Reading:
 
     async def close(self) -> None:
         if self._consumer is not None:
-            await _stop(self._consumer)
+            await stop(self._consumer)
 
     async def _started(self) -> AIOKafkaConsumer:
         """A consumer that names the group and subscribes to nothing, so that it asks and never takes part."""
@@ -193,7 +179,7 @@ class Reading:
                     enable_auto_commit=False,
                     request_timeout_ms=REQUEST_MS,
                 )
-                await _start(consumer)
+                await start(consumer)
                 self._consumer = consumer
             return self._consumer
 
@@ -208,7 +194,7 @@ class Topics:
         """Partitions of every topic there is. All topics are asked for, for asking for one by name may make it."""
         client = AIOKafkaClient(**self._access.options(), request_timeout_ms=REQUEST_MS)
         try:
-            with _reaching_broker():
+            with reaching_broker():
                 await client.bootstrap()
                 cluster = await client.fetch_all_metadata()
             return {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in cluster.topics()}
@@ -220,7 +206,7 @@ class Topics:
         admin = AIOKafkaAdminClient(**self._access.options(), request_timeout_ms=REQUEST_MS)
         settings = {**plan.settings, "max.message.bytes": str(LARGEST_RECORD)}
         topic = NewTopic(plan.name, plan.partitions, plan.replication, topic_configs=settings)
-        with _reaching_broker():
+        with reaching_broker():
             try:
                 await admin.start()
                 answer = await admin.create_topics([topic])
@@ -268,21 +254,3 @@ async def _acknowledge(consumer: AIOKafkaConsumer, record: ConsumerRecord) -> No
     """Failing is harmless: it comes again, and the script gives back once."""
     with suppress(KafkaError):
         await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
-
-
-async def _start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    make_no_topics()
-    try:
-        with _reaching_broker():
-            async with asyncio.timeout(2 * REQUEST_MS / 1000):
-                await client.start()
-    except BaseException:
-        await _stop(client)
-        raise
-
-
-async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    """A few seconds are enough for a live broker, and a dead one is not waited for."""
-    with suppress(KafkaError, OSError, TimeoutError):
-        async with asyncio.timeout(5):
-            await client.stop()

@@ -60,6 +60,19 @@ class Partitions:
                 consumer.assign([partition])
                 yield consumer, partition
         finally:
-            with suppress(KafkaError, OSError, TimeoutError):  # a dead broker is not waited for
-                async with asyncio.timeout(STOP_S):
-                    await consumer.stop()
+            await _stop(consumer)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """A dead broker is not waited for.
+
+    In a task of its own, for a consumer whose brokers are away ends with the cancellation of a part of itself, which
+    would pass for ours.
+    """
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.wait({stopping}, timeout=STOP_S)
+    if not stopping.done():
+        stopping.cancel()
+    elif not stopping.cancelled():
+        with suppress(KafkaError, OSError, TimeoutError):
+            stopping.result()

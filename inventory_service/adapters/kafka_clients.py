@@ -1,0 +1,66 @@
+"""Start, stop and hear aiokafka's clients, so that an outage is an error of ours, and nothing else is."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from inventory_service.adapters.kafka_metadata import make_no_topics
+from inventory_service.domain.shards import BrokerUnreachable
+
+REQUEST_MS = 10_000
+STOP_S = 5.0
+SILENCE_S = 5.0
+
+
+@contextmanager
+def reaching_broker() -> Iterator[None]:
+    """Turn every way of getting no answer into `BrokerUnreachable`; a record too large for Kafka stays a surprise."""
+    try:
+        yield
+    except MessageSizeTooLargeError:
+        raise
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokerUnreachable(f"{type(error).__name__}: {error}") from error
+
+
+async def start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Connect; BrokerUnreachable if no broker answers."""
+    make_no_topics()
+    try:
+        with reaching_broker():
+            async with asyncio.timeout(2 * REQUEST_MS / 1000):
+                await client.start()
+    except BaseException:
+        await stop(client)
+        raise
+
+
+async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """A few seconds are enough for a live broker, and a dead one is not waited for.
+
+    In a task of its own, for a consumer whose brokers are away ends with the cancellation of a part of itself, which
+    would pass for ours.
+    """
+    stopping = asyncio.create_task(client.stop())
+    await asyncio.wait({stopping}, timeout=STOP_S)
+    if not stopping.done():
+        stopping.cancel()
+    elif not stopping.cancelled():
+        with suppress(KafkaError, OSError, TimeoutError):
+            stopping.result()
+
+
+async def next_record(consumer: AIOKafkaConsumer) -> ConsumerRecord:
+    """The next record, whenever it comes; BrokerUnreachable if brokers are away, which a consumer tells nobody."""
+    coming = asyncio.ensure_future(consumer.getone())
+    try:
+        with reaching_broker():
+            while not (await asyncio.wait({coming}, timeout=SILENCE_S))[0]:
+                await consumer.topics()
+            return coming.result()
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)

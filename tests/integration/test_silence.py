@@ -1,0 +1,41 @@
+"""Whoever listens to Kafka in silence notices that it went away, and hears what is said once it is back."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from inventory_service.adapters import kafka, kafka_clients
+from inventory_service.adapters.kafka_access import KafkaAccess
+from inventory_service.domain.shards import BrokerUnreachable
+from tests.servers import PARTITIONS, StartBroker
+
+NOTICES_S = 30.0
+Listen = Callable[[KafkaAccess], AsyncGenerator[Any, None]]
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        lambda access: kafka.Progress(access, PARTITIONS).reports(),
+        lambda access: kafka.Compensations(access).compensations(),
+    ],
+    ids=["progress", "compensations"],
+)
+async def test_a_listener_without_a_word_to_hear_notices_that_kafka_is_away(
+    start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch, listen: Listen
+) -> None:
+    """aiokafka itself looks for brokers for ever, and says so to nobody: no metric would show it."""
+    monkeypatch.setattr(kafka_clients, "SILENCE_S", 0.2)
+    broker = start_broker()
+
+    async with aclosing(listen(KafkaAccess(broker.address))) as heard:
+        hearing = asyncio.ensure_future(anext(heard))
+        done, _ = await asyncio.wait({hearing}, timeout=2.0)
+        assert not done, "silence is no outage"
+        broker.down()
+
+        with pytest.raises(BrokerUnreachable):
+            await asyncio.wait_for(hearing, NOTICES_S)
