@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from inventory_service.adapters.redis_shards import RedisShards
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.shard_ports import CommitTopic
-from inventory_service.domain.shards import BrokerUnreachable, Commit
+from inventory_service.domain.shards import BrokerUnreachable, Commit, Mark
 from inventory_service.entrypoints.relay import lease
 from inventory_service.entrypoints.relay.lease import ASK_S, LEASE_S, rank_in
 from tests.integration.house import SHARDS, Gauges, House
@@ -99,6 +99,34 @@ async def test_who_stands_by_sends_nothing(house: House) -> None:
             assert not house.gauges.shown[0].sends
         async with house.relaying():
             await eventually(house.is_drained)
+
+
+async def test_what_was_read_before_the_shard_was_lost_is_not_sent(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading waits for commits, and meanwhile another relay may have come: it sends them."""
+    read, returned = asyncio.Event(), asyncio.Event()
+    read_after = house.outbox.read_after
+
+    async def read_slowly(shard: int, cursor: Mark, wait_ms: int) -> Sequence[Commit]:
+        commits = await read_after(shard, cursor, wait_ms)
+        if commits:
+            read.set()
+            await eventually(lambda: not house.gauges.shown[0].sends)
+            returned.set()
+        return commits
+
+    monkeypatch.setattr(house.outbox, "read_after", read_slowly)
+    async with house.relaying():
+        await eventually(lambda: 0 in house.gauges.shown and house.gauges.shown[0].sends)
+        await house.commit()
+        await eventually(read.is_set)
+        async with leased_to_another(house):
+            await eventually(returned.is_set)
+            looks = house.gauges.times
+            await eventually(lambda: house.gauges.times > looks + 2 * SHARDS)  # it had the time to send
+
+            assert await sent_to_kafka(house) == []
 
 
 async def test_another_goes_on_where_a_relay_has_died(house: House) -> None:
