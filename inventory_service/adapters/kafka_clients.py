@@ -59,7 +59,8 @@ async def next_record(consumer: AIOKafkaConsumer) -> ConsumerRecord:
     try:
         with reaching_broker():
             while not (await asyncio.wait({coming}, timeout=SILENCE_S))[0]:
-                await consumer.topics()
+                async with asyncio.timeout(2 * REQUEST_MS / 1000):  # one broker of several may be silent
+                    await consumer.topics()
             return coming.result()
     finally:
         coming.cancel()

@@ -163,10 +163,23 @@ def test_fields_out_of_bounds_are_named_with_exit_code_2(fake: FakeInventory) ->
 
 def test_no_server_says_what_to_do_next() -> None:
     """The first thing that a newcomer meets."""
-    done = CliRunner().invoke(app, [*ASK, "--address", "127.0.0.1:1", "--timeout", "0.2"])
+    without_id = ASK[:-2]  # one is made up only once there is somebody to tell it to
+    done = CliRunner().invoke(app, [*without_id, "--address", "127.0.0.1:1", "--timeout", "0.2"])
 
     assert done.exit_code == 2
-    assert "no server answers at 127.0.0.1:1: start one with `holdfast up`, or set HOLDFAST_ADDRESS" in done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.endswith("no server answers at 127.0.0.1:1: start one with `holdfast up`, or set HOLDFAST_ADDRESS")
+
+
+@pytest.mark.parametrize("address", ["", "here", "127.0.0.1:1,", "127.0.0.1:1,here"])
+def test_an_address_that_is_none_is_told_in_one_line(address: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """gRPC has a page to say about it, and asks a port of its own choice."""
+    done = CliRunner().invoke(app, [*ASK, "--address", address])
+
+    [line] = done.stderr.splitlines()
+    assert "HOLDFAST_ADDRESS: must be host:port" in line
+    assert done.exit_code == 2
+    assert capfd.readouterr().err == ""
 
 
 def test_a_state_of_a_newer_server_is_shown_by_its_number(fake: FakeInventory) -> None:
@@ -240,8 +253,8 @@ def test_a_process_is_started_as_a_process(monkeypatch: pytest.MonkeyPatch) -> N
 
     python = sys.executable
     assert started == [
-        [python, python, "-m", "order_persister", "persist", "--help"],
-        [python, python, "-m", "holdfast_embedded", "up", "--data-dir", "here"],
+        [python, python, "-P", "-m", "order_persister", "persist", "--help"],
+        [python, python, "-P", "-m", "holdfast_embedded", "up", "--data-dir", "here"],
     ]
 
 

@@ -44,6 +44,10 @@ complaints = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 def ask(address: str, timeout_s: float, question: Callable[[Client], Awaitable[Response]]) -> Response:
     """The response to one question; otherwise ends the process, having said why and what to do next."""
+    if not all(":" in server for server in address.split(",")):
+        complain(
+            f"HOLDFAST_ADDRESS: must be host:port, or several with commas between them, and is {address!r}", UNASKED
+        )
     try:
         return asyncio.run(_ask(address, timeout_s, question))
     except errors.HoldfastError as error:

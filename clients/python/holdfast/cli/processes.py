@@ -57,4 +57,5 @@ def become(context: typer.Context) -> None:
         complain(f"`holdfast {name}` needs more than the client: pip install 'holdfast[{process.extra}]'", UNASKED)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", process.module, name, *context.args])
+    # -P: a file in the current folder is never taken for a module of ours or of Python's.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", process.module, name, *context.args])

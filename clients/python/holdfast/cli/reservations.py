@@ -21,6 +21,7 @@ from holdfast.cli.asking import (
 from holdfast.cli.facts import print_json
 from holdfast.cli.parsing import duration, units
 from holdfast.cli.showing import show_rejection, show_reservation
+from holdfast.client import Client
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveResponse
 
 
@@ -40,13 +41,14 @@ def reserve(
     timeout_s: Timeout = DEFAULT_TIMEOUT_S,
 ) -> None:
     """Hold units for a buyer, all lines or none."""
-    lines = units(line)
-    if not reservation_id:
-        reservation_id = f"r-{uuid4().hex[:12]}"
-        complaints.print(f"reservation id {reservation_id} (repeat with --id {reservation_id})", style="dim")
-    response = ask(
-        address, timeout_s, lambda client: client.reserve(sale_id, reservation_id, buyer, lines, hold_ttl=hold)
-    )
+    lines, made_up = units(line), "" if reservation_id else f"r-{uuid4().hex[:12]}"
+
+    async def question(client: Client) -> ReserveResponse:
+        if made_up:  # said first, for whoever is interrupted while asking
+            complaints.print(f"reservation id {made_up} (repeat with --id {made_up})", style="dim")
+        return await client.reserve(sale_id, reservation_id or made_up, buyer, lines, hold_ttl=hold)
+
+    response = ask(address, timeout_s, question)
     print_json(response) if json else _show_outcome(response)
     if not response.HasField("reservation"):
         raise typer.Exit(NO)
