@@ -111,16 +111,22 @@ def build_server(settings: Settings, registry: CollectorRegistry) -> Server:
 
 def looking(shards: RedisShards, count: int, memory: MemoryWatch, waited: Callable[[str], None]) -> Look:
     """What looks at Redis; Disagreement if one that was away was laid out for another number of shards."""
-    is_laid_out = False
+    is_laid_out = is_away = False
 
     async def look() -> Seen:
-        nonlocal is_laid_out
+        nonlocal is_laid_out, is_away
         try:  # all of them until one names the number: any may be blank
             found = [(await shards.status(shard)).shards for shard in range(1 if is_laid_out else count)]
             await memory.look()
         except StoreUnreachable as error:
             waited(error.server)
+            if not is_away:
+                log.warning("waiting", server=error.server, why=str(error))
+            is_away = True
             return Seen(answers=False, is_laid_out=is_laid_out)
+        if is_away:
+            log.info("back", server="Redis")
+        is_away = False
         for number in found:
             check_shard_count(count, number, "Redis")
         is_laid_out = is_laid_out or any(found)

@@ -1,0 +1,40 @@
+"""A server's looks at Redis: each that fails is counted, and the log tells an outage by its beginning and its end."""
+
+from typing import cast
+
+from structlog.testing import capture_logs
+
+from inventory_service.adapters.redis_shards import RedisShards
+from inventory_service.bootstrap import looking
+from inventory_service.domain.shards import ShardStatus, StoreUnreachable
+from inventory_service.entrypoints.rpc.memory_watch import MemoryWatch
+
+SHARDS = 2
+
+
+class Redis:
+    """Laid out for as many shards as the server is set to, and away when told so."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+
+    async def status(self, shard: int) -> ShardStatus:
+        if self.is_away:
+            raise StoreUnreachable("Connection refused")
+        return ShardStatus(shard, "run", SHARDS, 1, 0, "", 0, "run", "", "", 0)
+
+    async def look(self) -> None:
+        """Its memory has room."""
+
+
+async def test_an_outage_is_told_once_and_counted_at_each_look() -> None:
+    """Whoever reads why calls were refused finds from when to when, and is not drowned in it."""
+    redis, waits = Redis(), list[str]()
+    look = looking(cast(RedisShards, redis), SHARDS, cast(MemoryWatch, redis), waits.append)
+
+    with capture_logs() as said:
+        for redis.is_away in (False, True, True, False, False):
+            await look()
+
+    assert [(event["event"], event.get("why")) for event in said] == [("waiting", "Connection refused"), ("back", None)]
+    assert waits == ["Redis", "Redis"]
