@@ -37,10 +37,10 @@ class Patience:
                 self._waits.labels(on).inc()
                 if told != str(passing):
                     told = str(passing)
-                    log.warning("waiting", on=on, why=told)
+                    log.warning("waiting", server=on, why=told)
             else:
                 if told:
-                    log.info("back", on=on)
+                    log.info("back", server=on)
                 return answer
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)

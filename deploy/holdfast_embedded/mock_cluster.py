@@ -81,7 +81,7 @@ def bundled_library() -> Path:
     """Find the wheel's librdkafka: beside the package on Linux, inside it on a Mac."""
     package = importlib.util.find_spec("confluent_kafka")
     if package is None or package.origin is None:
-        raise RuntimeError("the embedded broker is not installed: pip install 'holdfast[embedded]'")
+        raise RuntimeError("the embedded broker is not installed: install Holdfast with its extra [embedded]")
     folder = Path(package.origin).parent
     found = sorted([*folder.parent.glob("confluent_kafka.libs/librdkafka*"), *folder.glob(".dylibs/librdkafka*")])
     if not found:

@@ -47,7 +47,7 @@ def wheel_programs() -> Path:
     """Return the folder of the wheel's programs, without importing it."""
     package = importlib.util.find_spec(PACKAGE)
     if package is None or package.origin is None:
-        raise NoSeat("the embedded PostgreSQL is not installed: pip install 'holdfast[embedded]'")
+        raise NoSeat("the embedded PostgreSQL is not installed: install Holdfast with its extra [embedded]")
     return Path(package.origin).parent / INSTALL / "bin"
 
 

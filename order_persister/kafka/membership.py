@@ -32,7 +32,7 @@ def hear_error(coordinator: Any) -> None:
     try:
         coordinator.check_errors()
     except KafkaError as error:
-        log.warning("waiting", on="kafka", why=f"{type(error).__name__}: {error}")
+        log.warning("waiting", server="kafka", why=f"{type(error).__name__}: {error}")
         if coordinator._coordination_task.done():
             log.error("surprise", why="the consumer has given its group up")
             os._exit(1)

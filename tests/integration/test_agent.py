@@ -150,7 +150,7 @@ async def test_it_ends_while_postgres_is_away(
         await eventually(lambda: is_value(db, "select seq from shard_watermark", 1), JOIN_S)
     server.stop()
     await producer.send_and_wait(COMMITS_TOPIC, shard.run(1), partition=0)
-    await eventually(lambda: persister.has_said("waiting", on="postgres"))
+    await eventually(lambda: persister.has_said("waiting", server="postgres"))
 
     persister.process.terminate()
 

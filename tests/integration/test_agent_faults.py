@@ -157,7 +157,7 @@ async def test_kafka_away_for_a_while_costs_nothing_but_time(
 
         server.down()
         await db.execute("update shard_watermark set facts_seq = 1 where shard = 5")  # the fact of r-1 is to be told
-        await eventually(lambda: persister.has_said("waiting", on="kafka"), JOIN_S)
+        await eventually(lambda: persister.has_said("waiting", server="kafka"), JOIN_S)
         server.up()
         await producer.send_and_wait(COMMITS_TOPIC, shard.run(2), partition=5)
 

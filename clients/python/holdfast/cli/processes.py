@@ -54,7 +54,7 @@ def become(context: typer.Context) -> None:
     name = context.info_name or ""
     process = PROCESSES[name]
     if importlib.util.find_spec(BROUGHT_BY[process.extra]) is None:
-        complain(f"`holdfast {name}` needs more than the client: pip install 'holdfast[{process.extra}]'", UNASKED)
+        complain(f"`holdfast {name}` needs more: install Holdfast with its extra [{process.extra}]", UNASKED)
     sys.stdout.flush()
     sys.stderr.flush()
     # -P: a file in the current folder is never taken for a module of ours or of Python's.
