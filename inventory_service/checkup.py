@@ -65,7 +65,7 @@ async def examine_redis(settings: Settings) -> Sequence[Finding]:
     try:
         facts, clock = await RedisSettings(connections).ask()
         found = [*judge_redis(facts, settings.memory_share), judge_clock("Redis", clock)]
-        if not facts.cluster:  # whose nodes would send us to one another
+        if not facts.cluster and not facts.refused:  # nodes of a Cluster would send us to one another
             numbers = {(await shards.status(shard)).shards for shard in range(settings.shards)}
             found.append(judge_shards("Redis", numbers, settings.shards))
     finally:

@@ -7,11 +7,17 @@ from typing import NamedTuple
 from redis.exceptions import ResponseError
 
 from inventory_service.adapters.redis_connections import RedisConnection, RedisConnections
+from inventory_service.adapters.redis_keys import shard_keys
 from inventory_service.domain.promises.clocks import Reading
 from inventory_service.domain.promises.redis import ASKED, RedisFacts
 from inventory_service.domain.shards import StoreUnreachable
 
 LOOKS = 3  # at the clock; the quickest tells most
+# Asks for one command of each kind that the scripts run, and runs none.
+_MAY_WORK = """
+local key = KEYS[1]
+return redis.acl_check_cmd('hget', key, 'f') and redis.acl_check_cmd('hset', key, 'f', 'v')
+    and redis.acl_check_cmd('xadd', key, '*', 'f', 'v') and redis.acl_check_cmd('zadd', key, '1', 'm')"""
 
 
 class RedisAnswer(NamedTuple):
@@ -35,7 +41,8 @@ class RedisSettings:
             config, denied = await _config(connection)
             is_node = info.get("cluster_enabled") == "1"
             cluster = await _lines(connection, "CLUSTER", "INFO") if is_node else {}
-        return RedisAnswer(RedisFacts(info, config, denied, cluster), tuple(clock))
+            refused = "" if is_node else await _refused(connection)
+        return RedisAnswer(RedisFacts(info, config, denied, cluster, refused), tuple(clock))
 
 
 async def _config(connection: RedisConnection) -> tuple[Mapping[str, str], str]:
@@ -51,6 +58,15 @@ async def _config(connection: RedisConnection) -> tuple[Mapping[str, str], str]:
         assert isinstance(reply, list), f"CONFIG GET answered {reply!r}"
         told |= {name.decode(): value.decode() for name, value in zip(reply[::2], reply[1::2], strict=True)}
     return told, denied
+
+
+async def _refused(connection: RedisConnection) -> str:
+    """Why this user may not do what the scripts do; '' if he may."""
+    try:
+        may = await connection.ask("EVAL", _MAY_WORK, 1, shard_keys(0).outbox)
+    except ResponseError as error:
+        return str(error)
+    return "" if may else "this user has no permissions to run the commands in them"
 
 
 async def _lines(connection: RedisConnection, *command: str) -> Mapping[str, str]:

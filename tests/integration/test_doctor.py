@@ -86,6 +86,24 @@ async def test_a_user_who_may_not_ask_is_told_so_and_nothing_is_guessed(
     assert line_of(said, "Redis", "maxmemory-policy").startswith("kept")
 
 
+@pytest.mark.parametrize("lacking", ["-@scripting", "-@write", "resetkeys"])
+async def test_a_user_who_may_not_do_what_the_scripts_do_sells_nothing(
+    start_valkey: StartValkey, database: str, lacking: str
+) -> None:
+    """A server that reads is taken for healthy, and each Reserve would tell of a store that is away."""
+    redis = start_valkey().address
+    async with Redis.from_url(redis) as client:
+        rights = ("on", ">secret", "~*", "+@all", lacking)
+        await client.execute_command("ACL", "SETUSER", "clerk", *rights)  # type: ignore[no-untyped-call]
+
+    code, said = await doctor(redis.replace("//", "//clerk:secret@"), database)
+
+    assert code == 1
+    assert off(said) == ["rights"]
+    assert "permissions" in line_of(said, "Redis", "rights")
+    assert line_of(said, "Redis", "appendfsync").startswith("kept")
+
+
 async def test_a_primary_that_waits_for_no_replica_is_off_and_so_is_a_replica(
     start_valkey: StartValkey, database: str
 ) -> None:

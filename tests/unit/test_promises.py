@@ -48,7 +48,7 @@ SETTINGS = {
 def of_redis(info: Mapping[str, str] | None = None, /, denied: str = "", **config: str) -> list[Finding]:
     """What is said of a Redis that is as it should be, but for this."""
     told = {name.replace("_", "-"): value for name, value in config.items()}
-    facts = RedisFacts(INFO | dict(info or {}), {} if denied else CONFIG | told, denied, {})
+    facts = RedisFacts(INFO | dict(info or {}), {} if denied else CONFIG | told, denied, {}, refused="")
     return judge_redis(facts, memory_share=0.9)
 
 
@@ -117,6 +117,17 @@ def test_a_redis_that_may_not_be_asked_is_judged_by_what_it_tells_anyway() -> No
     assert "NOPERM" in one(findings, "appendfsync").promise
 
 
+def test_a_user_who_may_not_run_the_scripts_is_off() -> None:
+    """All else may be as it should: nothing is sold."""
+    facts = RedisFacts(INFO, CONFIG, denied="", cluster={}, refused="NOPERM")
+
+    found = one(judge_redis(facts, memory_share=0.9), "rights")
+
+    assert found.standing is Standing.OFF
+    assert "NOPERM" in found.promise
+    assert "+@scripting" in found.change
+
+
 def test_what_is_unknown_alone_ends_with_2() -> None:
     """A script must not take a silent server for a good one."""
     assert exit_code(of_redis(denied="NOPERM")) == 2
@@ -175,7 +186,7 @@ def test_a_replica_in_the_place_of_its_primary_is_off() -> None:
 def test_a_cluster_is_off_unless_one_node_holds_every_slot(nodes: str, standing: Standing) -> None:
     """One address is asked for all shards, and nobody follows where other nodes are."""
     cluster = {"cluster_size": nodes, "cluster_state": "ok"}
-    found = judge_redis(RedisFacts(INFO | {"cluster_enabled": "1"}, CONFIG, "", cluster), memory_share=0.9)
+    found = judge_redis(RedisFacts(INFO | {"cluster_enabled": "1"}, CONFIG, "", cluster, refused=""), memory_share=0.9)
 
     assert one(found, "cluster-enabled").standing is standing
 

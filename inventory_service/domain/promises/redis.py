@@ -27,6 +27,7 @@ class RedisFacts(NamedTuple):
     config: Mapping[str, str]  # of `ASKED`, as far as it told
     denied: str  # why it did not tell the rest; '' if it told
     cluster: Mapping[str, str]  # CLUSTER INFO; empty unless it is a node of a Cluster
+    refused: str  # why our user may not do what the scripts do; '' if he may
 
 
 def judge_redis(facts: RedisFacts, memory_share: float) -> list[Finding]:
@@ -36,6 +37,7 @@ def judge_redis(facts: RedisFacts, memory_share: float) -> list[Finding]:
     """
     return [
         _version(facts),
+        _rights(facts),
         _append_only(facts),
         _fsync(facts),
         _fsync_on_rewrite(facts),
@@ -58,6 +60,13 @@ def _version(facts: RedisFacts) -> Finding:
     return judged(
         SERVER, "version", f"{name} {version}", off, "the scripts run on it", "install Redis 7.0, Valkey 8.0 or later"
     )
+
+
+def _rights(facts: RedisFacts) -> Finding:
+    off = f"the scripts cannot do their work, and nothing is sold: {facts.refused}" if facts.refused else ""
+    change = "let this user work: ACL SETUSER ... ~holdfast:* +@read +@write +@scripting"
+    shown = "too few" if facts.refused else "enough"
+    return judged(SERVER, "rights", shown, off, "the scripts may do their work", change)
 
 
 def _append_only(facts: RedisFacts) -> Finding:
