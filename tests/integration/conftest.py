@@ -1,4 +1,4 @@
-"""What several files of these tests start: persisters, the world of one, a ledger to book in, servers to call."""
+"""What several files of these tests start: persisters, a ledger to book in, servers to call, a house of shards."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +11,7 @@ from order_persister.ledger.postgres import Database
 from tests.books import disagreements
 from tests.commits import FakeShard
 from tests.integration import served
+from tests.integration.house import House
 from tests.integration.one_shard import Books
 from tests.integration.persister_process import StartPersister, persisters
 from tests.integration.persister_world import SHARDS, World
@@ -72,3 +73,11 @@ async def lonely(valkey: str) -> AsyncIterator[served.Caller]:
     await served.open_shards(valkey)
     async with served.served_here(valkey, served.NOWHERE) as address, served.calling(address) as caller:
         yield caller
+
+
+@pytest.fixture
+async def house(valkey: str, database: str, broker: str) -> AsyncIterator[House]:
+    house = House(valkey, database, broker)
+    await house.open()
+    yield house
+    await house.close()

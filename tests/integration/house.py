@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
 from holdfast.inventory.v1.sale_pb2 import Sale
 
@@ -23,12 +24,14 @@ from inventory_service.adapters.redis_scripts import Epochs, RedisScripts, with_
 from inventory_service.adapters.redis_shards import RedisShards
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.requests import SaleKey
-from inventory_service.domain.shards import Mark, ShardStatus
+from inventory_service.domain.shards import Claimed, Commit, LedgerRow, Mark, ShardStatus
 from inventory_service.domain.verdicts import Holds, TakenBack
 from inventory_service.entrypoints.commands import init
 from inventory_service.entrypoints.relay import relay
 from inventory_service.entrypoints.relay.takeover import TakeOver
 from tests.integration.persister_double import PersisterDouble
+from tests.records import commits_from_record
+from tests.servers import connected
 
 SHARDS = 2
 COMMIT = """#!lua
@@ -175,3 +178,48 @@ async def running(run: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
         assert not task.done(), task.exception()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def serves_at(house: House, epoch: int) -> bool:
+    """The shard was taken over."""
+    status = await house.status()
+    return status.serving and status.epoch == epoch
+
+
+async def journal_of(house: House) -> list[tuple[int, int]]:
+    """The commits that the ledger holds."""
+    async with connected(house.dsn) as db:
+        return [tuple(row) for row in await db.fetch("select epoch, seq from journal where shard = 0 order by 1, 2")]
+
+
+async def sent_to_kafka(house: House) -> list[Commit]:
+    """Every commit of shard 0 that Kafka holds."""
+    consumer, partition = AIOKafkaConsumer(bootstrap_servers=house.brokers), TopicPartition(kafka.COMMITS, 0)
+    await consumer.start()
+    consumer.assign([partition])
+    await consumer.seek_to_beginning(partition)
+    commits: list[Commit] = []
+    end = await house.reading.end(0)
+    while await consumer.position(partition) < end:
+        commits += commits_from_record((await consumer.getone()).value)[1]
+    await consumer.stop()
+    return commits
+
+
+async def init_code(house: House, shards: int = SHARDS) -> int:
+    return await init.run(shards, house.shards, house.ledger, house.take_over(), structlog.get_logger())
+
+
+async def first_steps(take_over: TakeOver, count: int) -> tuple[LedgerRow, Claimed]:
+    """The first steps of an attempt on shard 0, as far as a crash lets it come."""
+    row = await take_over.read_row(0)
+    claimed = Claimed(0, "", "", 0, 0, "")
+    if count >= 2:
+        answer = await take_over.claim(0, row)
+        assert isinstance(answer, Claimed)
+        claimed = answer
+    if count >= 3:
+        assert await take_over.drain(claimed)
+    if count >= 4:
+        assert await take_over.fence(claimed, row)
+    return row, claimed

@@ -14,21 +14,12 @@ from inventory_service.domain.shard_ports import CommitTopic
 from inventory_service.domain.shards import BrokerUnreachable, Commit, Mark
 from inventory_service.entrypoints.relay import lease
 from inventory_service.entrypoints.relay.lease import ASK_S, LEASE_S, rank_in
-from tests.integration.house import SHARDS, Gauges, House
-from tests.integration.test_relay import journal_of, sent_to_kafka, serves_at
+from tests.integration.house import SHARDS, Gauges, House, journal_of, sent_to_kafka, serves_at
 from tests.waiting import eventually
 
 LEASE_MS = int(LEASE_S * 1000)
 LOW, HIGH, HIGHEST = 1, 2, 2**32
 NOBODY_LISTENS = "127.0.0.1:9"
-
-
-@pytest.fixture
-async def house(valkey: str, database: str, broker: str) -> AsyncIterator[House]:
-    house = House(valkey, database, broker)
-    await house.open()
-    yield house
-    await house.close()
 
 
 async def test_one_relay_has_it_until_it_runs_out(house: House) -> None:

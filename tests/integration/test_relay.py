@@ -1,28 +1,16 @@
 """The relay between real servers: what leaves the outbox, what comes back, and what stops a shard."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
-from inventory_service.adapters import kafka
-from inventory_service.domain.shards import Commit, Mark, Report
+from inventory_service.domain.shards import Mark, Report
 from inventory_service.entrypoints.relay import keeper
 from order_persister.ledger.migrator import migrate
-from tests.integration.house import SHARDS, House
+from tests.integration.house import SHARDS, House, journal_of, sent_to_kafka, serves_at
 from tests.integration.persister_double import tell
-from tests.records import commits_from_record
 from tests.servers import StartBroker, StartPostgres, StartValkey, connected
 from tests.waiting import eventually
-
-
-@pytest.fixture
-async def house(valkey: str, database: str, broker: str) -> AsyncIterator[House]:
-    house = House(valkey, database, broker)
-    await house.open()
-    yield house
-    await house.close()
 
 
 def report(house_hash: str, seq: int, epoch: int = 1) -> Report:
@@ -282,32 +270,6 @@ async def test_it_shows_how_far_everything_is_behind(house: House) -> None:
 
 async def frozen(house: House, *words: str) -> bool:
     return (await house.status()).frozen_reason.startswith(words)
-
-
-async def serves_at(house: House, epoch: int) -> bool:
-    """The shard was taken over."""
-    status = await house.status()
-    return status.serving and status.epoch == epoch
-
-
-async def journal_of(house: House) -> list[tuple[int, int]]:
-    """The commits that the ledger holds."""
-    async with connected(house.dsn) as db:
-        return [tuple(row) for row in await db.fetch("select epoch, seq from journal where shard = 0 order by 1, 2")]
-
-
-async def sent_to_kafka(house: House) -> list[Commit]:
-    """Every commit of shard 0 that Kafka holds."""
-    consumer, partition = AIOKafkaConsumer(bootstrap_servers=house.brokers), TopicPartition(kafka.COMMITS, 0)
-    await consumer.start()
-    consumer.assign([partition])
-    await consumer.seek_to_beginning(partition)
-    commits: list[Commit] = []
-    end = await house.reading.end(0)
-    while await consumer.position(partition) < end:
-        commits += commits_from_record((await consumer.getone()).value)[1]
-    await consumer.stop()
-    return commits
 
 
 async def sent_all(house: House) -> bool:

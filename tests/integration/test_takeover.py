@@ -6,13 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import structlog
 from holdfast_embedded.valkey import Valkey
 
-from inventory_service.domain.shards import Claimed, LedgerRow, StoreUnreachable
-from inventory_service.entrypoints.commands import init
-from inventory_service.entrypoints.relay.takeover import Ending, TakeOver
-from tests.integration.house import SHARDS, House
+from inventory_service.domain.shards import Claimed, StoreUnreachable
+from inventory_service.entrypoints.relay.takeover import Ending
+from tests.integration.house import SHARDS, House, first_steps, init_code, serves_at
 from tests.servers import StartValkey, connected, flush
 from tests.waiting import eventually
 
@@ -273,62 +271,6 @@ async def test_the_first_reason_of_a_frozen_shard_stays(house: House) -> None:
     assert (await house.status()).frozen_reason == "HASH_DIFFERS: once; NEEDS_RESTORE: at 1-4"
 
 
-async def test_init_opens_every_shard_once(house: House) -> None:
-    """It ran in the fixture; again it touches nothing."""
-    before = [await house.status(shard) for shard in range(SHARDS)]
-
-    assert await init_code(house) == 0
-
-    assert [await house.status(shard) for shard in range(SHARDS)] == before
-    assert all(status.serving and status.shards == SHARDS for status in before)
-
-
-async def test_init_refuses_another_number_of_shards(house: House) -> None:
-    """Sales would be looked for in other shards than they live in."""
-    assert await init_code(house, shards=SHARDS + 1) == 1
-
-    assert (await house.status(SHARDS)).blank
-
-
-async def test_init_goes_on_after_a_crash_in_the_middle(server: Valkey, database: str, broker: str) -> None:
-    """A claim, and a row in the ledger, are all that the first left."""
-    house = House(server.address, database, broker)
-    await first_steps(house.take_over(), 4)
-
-    assert await init_code(house) == 0
-
-    assert await house.serves()
-    assert await house.serves(1)
-    assert (await house.status()).epoch == 2
-    await house.close()
-
-
-async def test_init_says_which_server_does_not_answer(house: House, server: Valkey) -> None:
-    """Exit code 2: nothing was found out."""
-    server.kill()
-
-    assert await init_code(house) == 2
-
-
-async def init_code(house: House, shards: int = SHARDS) -> int:
-    return await init.run(shards, house.shards, house.ledger, house.take_over(), structlog.get_logger())
-
-
-async def first_steps(take_over: TakeOver, count: int) -> tuple[LedgerRow, Claimed]:
-    """The first steps of an attempt on shard 0, as far as a crash lets it come."""
-    row = await take_over.read_row(0)
-    claimed = Claimed(0, "", "", 0, 0, "")
-    if count >= 2:
-        answer = await take_over.claim(0, row)
-        assert isinstance(answer, Claimed)
-        claimed = answer
-    if count >= 3:
-        assert await take_over.drain(claimed)
-    if count >= 4:
-        assert await take_over.fence(claimed, row)
-    return row, claimed
-
-
 async def first_fence(house: House) -> int:
     row = await house.ledger.row(0)
     assert row is not None
@@ -343,11 +285,6 @@ async def claimed(house: House) -> bool:
 async def frozen(house: House, words: str) -> bool:
     """The shard is frozen, for this among other reasons."""
     return words in (await house.status()).frozen_reason
-
-
-async def serves_at(house: House, epoch: int) -> bool:
-    status = await house.status()
-    return status.serving and status.epoch == epoch
 
 
 async def journal_length(house: House) -> int:

@@ -1,0 +1,44 @@
+"""`init` opens the shards of empty servers, goes on where it was cut off, and touches nothing else."""
+
+from tests.integration.house import SHARDS, House, first_steps, init_code
+from tests.servers import StartValkey
+
+
+async def test_init_opens_every_shard_once(house: House) -> None:
+    """It ran in the fixture; again it touches nothing."""
+    before = [await house.status(shard) for shard in range(SHARDS)]
+
+    assert await init_code(house) == 0
+
+    assert [await house.status(shard) for shard in range(SHARDS)] == before
+    assert all(status.serving and status.shards == SHARDS for status in before)
+
+
+async def test_init_refuses_another_number_of_shards(house: House) -> None:
+    """Sales would be looked for in other shards than they live in."""
+    assert await init_code(house, shards=SHARDS + 1) == 1
+
+    assert (await house.status(SHARDS)).blank
+
+
+async def test_init_goes_on_after_a_crash_in_the_middle(valkey: str, database: str, broker: str) -> None:
+    """A claim, and a row in the ledger, are all that the first left."""
+    house = House(valkey, database, broker)
+    await first_steps(house.take_over(), 4)
+
+    assert await init_code(house) == 0
+
+    assert await house.serves()
+    assert await house.serves(1)
+    assert (await house.status()).epoch == 2
+    await house.close()
+
+
+async def test_init_says_which_server_does_not_answer(start_valkey: StartValkey, database: str, broker: str) -> None:
+    """Exit code 2: nothing was found out."""
+    server = start_valkey()
+    house = House(server.address, database, broker)
+    server.kill()
+
+    assert await init_code(house) == 2
+    await house.close()
