@@ -23,10 +23,10 @@ from holdfast_embedded.valkey import Valkey
 
 from bench.ghz import ROOT, GhzFailed, Load, Report, run
 from bench.place import machine_and_commit
-from inventory_service.adapters.redis_connections import RedisConnections
-from inventory_service.adapters.redis_scripts import Epochs, RedisScripts
-from inventory_service.adapters.redis_shards import RedisShards
-from inventory_service.adapters.redis_stock import RedisStock
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.requests import CreateSale, Line, SaleKey
 from inventory_service.domain.verdicts import Item, SaleFound, SaleUnknown
 

@@ -2,9 +2,9 @@
 
 import ssl
 
-from inventory_service.adapters.kafka_access import KafkaAccess
-from inventory_service.adapters.ledger_dsn import check_dsn
-from inventory_service.adapters.redis_connections import check_url
+from inventory_service.adapters.kafka.access import KafkaAccess
+from inventory_service.adapters.ledger.dsn import check_dsn
+from inventory_service.adapters.redis.connections import check_url
 from inventory_service.settings import BadSettings, Settings
 
 

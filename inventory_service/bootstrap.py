@@ -16,22 +16,27 @@ from prometheus_client import CollectorRegistry
 
 from inventory_service import checkup, metrics
 from inventory_service.access import kafka_access
-from inventory_service.adapters import kafka
 from inventory_service.adapters.batcher import Batcher, Limits
-from inventory_service.adapters.kafka_settings import KafkaSettings
-from inventory_service.adapters.ledger import POOL_SIZE, Ledger
-from inventory_service.adapters.ledger_books import LedgerBooks
-from inventory_service.adapters.ledger_buyers import LedgerBuyers
-from inventory_service.adapters.ledger_history import LedgerHistory
-from inventory_service.adapters.ledger_sales import LedgerSales
-from inventory_service.adapters.ledger_shards import LedgerShards
-from inventory_service.adapters.redis_books import RedisBooks
-from inventory_service.adapters.redis_connections import RedisConnections
-from inventory_service.adapters.redis_memory import RedisMemory
-from inventory_service.adapters.redis_outbox import RedisOutbox
-from inventory_service.adapters.redis_scripts import Epochs, RedisScripts
-from inventory_service.adapters.redis_shards import RedisShards
-from inventory_service.adapters.redis_stock import RedisStock
+from inventory_service.adapters.kafka.commits import KafkaCommits
+from inventory_service.adapters.kafka.compensations import KafkaCompensations
+from inventory_service.adapters.kafka.names import COMMITS, COMPENSATIONS, PROGRESS
+from inventory_service.adapters.kafka.progress import KafkaProgress
+from inventory_service.adapters.kafka.reading import KafkaReading
+from inventory_service.adapters.kafka.settings import KafkaSettings
+from inventory_service.adapters.kafka.topics import KafkaTopics
+from inventory_service.adapters.ledger.books import LedgerBooks
+from inventory_service.adapters.ledger.buyers import LedgerBuyers
+from inventory_service.adapters.ledger.history import LedgerHistory
+from inventory_service.adapters.ledger.postgres import POOL_SIZE, Ledger
+from inventory_service.adapters.ledger.sales import LedgerSales
+from inventory_service.adapters.ledger.shards import LedgerShards
+from inventory_service.adapters.redis.books import RedisBooks
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.memory import RedisMemory
+from inventory_service.adapters.redis.outbox import RedisOutbox
+from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.requests import SaleKey, shard_of
 from inventory_service.domain.shards import StoreUnreachable, check_shard_count
 from inventory_service.entrypoints import compensator
@@ -143,13 +148,13 @@ async def relay_commits(settings: Settings) -> int:
     ledger = Ledger(settings.postgres_dsn)
     rows = LedgerShards(ledger)
     access, registry = kafka_access(settings), show_metrics(settings)
-    commits, reading = kafka.Commits(access), kafka.Reading(access)
+    commits, reading = KafkaCommits(access), KafkaReading(access)
     gauges, waited = metrics.RelayMetrics(registry), metrics.WaitMetrics(registry).count
     parts = relay.Parts(
         outbox=outbox,
         shards=shards,
         commits=commits,
-        progress=kafka.Progress(access, settings.shards),
+        progress=KafkaProgress(access, settings.shards),
         ledger=rows,
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
         take_over=take_over(settings, shards, outbox, rows, reading),
@@ -170,7 +175,7 @@ async def relay_commits(settings: Settings) -> int:
     )
 
     async def work() -> None:
-        await agree_on_shards(settings, (kafka.COMMITS, kafka.PROGRESS))
+        await agree_on_shards(settings, (COMMITS, PROGRESS))
         await either(relay.run(parts, options), repeat(drift.look, log, waited))
 
     async with closed_at_the_end(commits, reading):
@@ -181,7 +186,7 @@ async def compensate(settings: Settings) -> int:
     """Give back what the ledger refused, until told to stop."""
     scripts, registry = RedisScripts(RedisConnections(settings.redis_url), Epochs()), show_metrics(settings)
     parts = compensator.Parts(
-        compensations=kafka.Compensations(kafka_access(settings), settings.kafka_session_timeout_s),
+        compensations=KafkaCompensations(kafka_access(settings), settings.kafka_session_timeout_s),
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
         counter=metrics.CompensationMetrics(registry),
         log=log,
@@ -190,7 +195,7 @@ async def compensate(settings: Settings) -> int:
     )
 
     async def work() -> None:
-        await agree_on_shards(settings, (kafka.COMPENSATIONS,))
+        await agree_on_shards(settings, (COMPENSATIONS,))
         await compensator.run(parts)
 
     return await until_told(work())
@@ -200,7 +205,7 @@ async def open_shards(settings: Settings, as_json: bool) -> int:
     """Open the shards of empty stores."""
     connections = RedisConnections(settings.redis_url)
     shards, ledger = RedisShards(connections), LedgerShards(Ledger(settings.postgres_dsn))
-    reading = kafka.Reading(kafka_access(settings))
+    reading = KafkaReading(kafka_access(settings))
     taking = take_over(settings, shards, RedisOutbox(connections), ledger, reading)
     async with closed_at_the_end(reading):
         tell = print if as_json else None
@@ -211,7 +216,7 @@ async def make_topics(settings: Settings, replication: int | None, as_json: bool
     """Make Kafka's topics, or check them."""
     access = kafka_access(settings)
     parts = topics.Parts(
-        kafka.Topics(access),
+        KafkaTopics(access),
         KafkaSettings(access).brokers,
         lambda: checkup.examine_kafka(settings),
         log,
@@ -246,7 +251,7 @@ async def agree_on_shards(settings: Settings, topics: Sequence[str] = ()) -> Non
     """`Disagreement` if a server that answers, or one of these topics, was laid out for another number of shards."""
     connections, ledger = RedisConnections(settings.redis_url, size=1), Ledger(settings.postgres_dsn, pool_size=1)
     try:
-        admin = kafka.Topics(kafka_access(settings)) if topics else None
+        admin = KafkaTopics(kafka_access(settings)) if topics else None
         await check_layout(settings.shards, RedisShards(connections), LedgerShards(ledger), admin, topics)
     finally:
         await connections.close()
@@ -254,14 +259,14 @@ async def agree_on_shards(settings: Settings, topics: Sequence[str] = ()) -> Non
 
 
 def take_over(
-    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: LedgerShards, reading: kafka.Reading
+    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: LedgerShards, reading: KafkaReading
 ) -> TakeOver:
     """What verifies and opens a shard."""
     return TakeOver(settings.shards, shards, outbox, ledger, reading, lambda: uuid.uuid4().hex)
 
 
 @asynccontextmanager
-async def closed_at_the_end(*clients: kafka.Commits | kafka.Reading) -> AsyncIterator[None]:
+async def closed_at_the_end(*clients: KafkaCommits | KafkaReading) -> AsyncIterator[None]:
     """Part from Kafka in good order, however the block ends; its clients complain if they are just dropped."""
     try:
         yield

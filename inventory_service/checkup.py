@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from inventory_service.access import kafka_access
-from inventory_service.adapters import kafka
-from inventory_service.adapters.kafka_settings import KafkaSettings
-from inventory_service.adapters.ledger import Ledger
-from inventory_service.adapters.ledger_settings import LedgerSettings
-from inventory_service.adapters.ledger_shards import LedgerShards
-from inventory_service.adapters.redis_connections import RedisConnections
-from inventory_service.adapters.redis_settings import RedisSettings
-from inventory_service.adapters.redis_shards import RedisShards
+from inventory_service.adapters.kafka.names import COMMITS, COMPENSATIONS, LARGEST_RECORD, ORDERS, PROGRESS
+from inventory_service.adapters.kafka.settings import KafkaSettings
+from inventory_service.adapters.ledger.postgres import Ledger
+from inventory_service.adapters.ledger.settings import LedgerSettings
+from inventory_service.adapters.ledger.shards import LedgerShards
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.settings import RedisSettings
+from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.promises.clocks import judge_clock
 from inventory_service.domain.promises.findings import Finding
 from inventory_service.domain.promises.kafka import Need, Wanted, judge_kafka
@@ -24,10 +24,10 @@ from inventory_service.start_check import Door, kafka_door, pass_door, postgres_
 
 # Commits are sent again only while the outbox has them, and facts never: the other two say the same until it is done.
 NEEDS = (
-    Need(kafka.COMMITS, is_record=True, largest_record=kafka.LARGEST_RECORD),
-    Need(kafka.PROGRESS, is_record=False, largest_record=0),
-    Need(kafka.COMPENSATIONS, is_record=False, largest_record=0),
-    Need(kafka.ORDERS, is_record=True, largest_record=0),
+    Need(COMMITS, is_record=True, largest_record=LARGEST_RECORD),
+    Need(PROGRESS, is_record=False, largest_record=0),
+    Need(COMPENSATIONS, is_record=False, largest_record=0),
+    Need(ORDERS, is_record=True, largest_record=0),
 )
 ONE_TRY_S = 4.0
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from inventory_service.access import kafka_access
-from inventory_service.adapters.kafka_knock import knock_at_kafka
-from inventory_service.adapters.ledger_knock import knock_at_postgres
-from inventory_service.adapters.redis_knock import knock_at_redis
+from inventory_service.adapters.kafka.knock import knock_at_kafka
+from inventory_service.adapters.ledger.knock import knock_at_postgres
+from inventory_service.adapters.redis.knock import knock_at_redis
 from inventory_service.adapters.turned_away import Part, TurnedAway
 from inventory_service.domain.shards import Unreachable
 from inventory_service.entrypoints.patience import GrowingDelay

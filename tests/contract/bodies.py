@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 from holdfast.inventory.v1 import commit_pb2
 
-from inventory_service.adapters.redis_connections import RedisConnections, connect
-from inventory_service.adapters.redis_keys import SaleKeys, sale_keys, shard_keys
-from inventory_service.adapters.redis_scripts import Epochs, RedisScripts, Script, load_script, script_from_text
-from inventory_service.adapters.redis_stock import RedisStock
+from inventory_service.adapters.redis.connections import RedisConnections, connect
+from inventory_service.adapters.redis.keys import SaleKeys, sale_keys, shard_keys
+from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, Script, load_script, script_from_text
+from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.ports import Housekeeping, ShardStock, Stock
 from inventory_service.domain.requests import CreateSale, Line, Position, SaleKey
 from inventory_service.domain.room import Room

@@ -2,7 +2,7 @@
 
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 
-from inventory_service.adapters.redis_keys import shard_keys
+from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.verdicts import Forgotten, Found, Granted, Refusal, SaleUnknown, TakenBack
 from tests.contract.answers import reason_of
 from tests.contract.bodies import FIRST_MOMENT_MS, Body, ScriptsBody

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from inventory_service.adapters.redis_scripts import load_script
+from inventory_service.adapters.redis.scripts import load_script
 
 LUA = Path(__file__).resolve().parents[2] / "lua"
 SCRIPTS = sorted(path.stem for path in LUA.glob("*.lua") if path.stem != "prelude")

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 
-from inventory_service.adapters.redis_keys import shard_keys
-from inventory_service.adapters.redis_scripts import load_script
+from inventory_service.adapters.redis.keys import shard_keys
+from inventory_service.adapters.redis.scripts import load_script
 from inventory_service.domain.requests import Position
 from inventory_service.domain.verdicts import Granted, Refusal
 from tests.contract.bodies import ScriptsBody, WholeStock, load_script_on_test_clock

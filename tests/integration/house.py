@@ -13,15 +13,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
 from holdfast.inventory.v1.sale_pb2 import Sale
 
-from inventory_service.adapters import kafka
-from inventory_service.adapters.kafka_access import KafkaAccess
-from inventory_service.adapters.ledger import Ledger
-from inventory_service.adapters.ledger_shards import LedgerShards
-from inventory_service.adapters.redis_connections import RedisConnections
-from inventory_service.adapters.redis_keys import shard_keys
-from inventory_service.adapters.redis_outbox import RedisOutbox
-from inventory_service.adapters.redis_scripts import Epochs, RedisScripts, with_prelude
-from inventory_service.adapters.redis_shards import RedisShards
+from inventory_service.adapters.kafka.access import KafkaAccess
+from inventory_service.adapters.kafka.commits import KafkaCommits
+from inventory_service.adapters.kafka.names import COMMITS
+from inventory_service.adapters.kafka.progress import KafkaProgress
+from inventory_service.adapters.kafka.reading import KafkaReading
+from inventory_service.adapters.ledger.postgres import Ledger
+from inventory_service.adapters.ledger.shards import LedgerShards
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.keys import shard_keys
+from inventory_service.adapters.redis.outbox import RedisOutbox
+from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, with_prelude
+from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.requests import SaleKey
 from inventory_service.domain.shards import Claimed, Commit, LedgerRow, Mark, ShardStatus
@@ -85,7 +88,7 @@ class House:
         self.scripts = RedisScripts(self.connections, Epochs())
         self.postgres = Ledger(dsn)
         self.ledger = LedgerShards(self.postgres)
-        self.reading = kafka.Reading(KafkaAccess(brokers))
+        self.reading = KafkaReading(KafkaAccess(brokers))
         self.persister = PersisterDouble(brokers, dsn, SHARDS)
         self._tokens = itertools.count(1)
         self._names = itertools.count(1)
@@ -135,12 +138,12 @@ class House:
         self, name: str = "", gauges: Gauges | None = None, **options: Any
     ) -> AsyncIterator[relay.Parts]:
         """A relay at work. Where there are several, each has a name and gauges of its own."""
-        commits = kafka.Commits(KafkaAccess(self.brokers))
+        commits = KafkaCommits(KafkaAccess(self.brokers))
         parts = relay.Parts(
             self.outbox,
             self.shards,
             commits,
-            kafka.Progress(KafkaAccess(self.brokers), SHARDS),
+            KafkaProgress(KafkaAccess(self.brokers), SHARDS),
             self.ledger,
             NoStock(),  # type: ignore[arg-type]
             self.take_over(),
@@ -194,7 +197,7 @@ async def journal_of(house: House) -> list[tuple[int, int]]:
 
 async def sent_to_kafka(house: House) -> list[Commit]:
     """Every commit of shard 0 that Kafka holds."""
-    consumer, partition = AIOKafkaConsumer(bootstrap_servers=house.brokers), TopicPartition(kafka.COMMITS, 0)
+    consumer, partition = AIOKafkaConsumer(bootstrap_servers=house.brokers), TopicPartition(COMMITS, 0)
     await consumer.start()
     consumer.assign([partition])
     await consumer.seek_to_beginning(partition)

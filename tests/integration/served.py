@@ -19,8 +19,8 @@ from holdfast.inventory.v1.reservation_pb2 import Line, Reservation
 from holdfast.inventory.v1.sale_pb2 import Item
 
 from inventory_service import bootstrap, metrics
-from inventory_service.adapters.redis_connections import RedisConnections
-from inventory_service.adapters.redis_shards import RedisShards
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.settings import Settings
 
 if TYPE_CHECKING:  # they are in the stubs' types alone

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND
 
-from inventory_service.adapters.commits import runs_from_commits
-from inventory_service.adapters.ledger_books import LedgerBooks
-from inventory_service.adapters.ledger_buyers import LedgerBuyers
-from inventory_service.adapters.redis_books import RedisBooks
-from inventory_service.adapters.redis_keys import sale_keys
-from inventory_service.adapters.redis_stock import RedisStock
+from inventory_service.adapters.kafka.runs import runs_from_commits
+from inventory_service.adapters.ledger.books import LedgerBooks
+from inventory_service.adapters.ledger.buyers import LedgerBuyers
+from inventory_service.adapters.redis.books import RedisBooks
+from inventory_service.adapters.redis.keys import sale_keys
+from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.shards import Commit, Mark, Report
 from inventory_service.domain.verdicts import Forgotten, Granted, Refusal, SaleFound

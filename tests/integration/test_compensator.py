@@ -10,9 +10,10 @@ from holdfast.inventory.v1.events_pb2 import Compensation
 from holdfast.inventory.v1.reservation_pb2 import COMPENSATION_REASON_BUYER_BLOCKED, ReservationState
 from holdfast.inventory.v1.reservation_pb2 import Position as PositionMessage
 
-from inventory_service.adapters import kafka
-from inventory_service.adapters.kafka_access import KafkaAccess
-from inventory_service.adapters.redis_stock import RedisStock
+from inventory_service.adapters.kafka.access import KafkaAccess
+from inventory_service.adapters.kafka.compensations import KafkaCompensations
+from inventory_service.adapters.kafka.names import COMPENSATIONS
+from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Position, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.verdicts import Found, Granted, Item, SaleFound
 from inventory_service.entrypoints import compensator
@@ -61,7 +62,7 @@ class Desk:
         await self.send(order.SerializeToString())
 
     async def send(self, value: bytes | None) -> None:
-        await self.producer.send_and_wait(kafka.COMPENSATIONS, value, key=b"any", partition=SHARD)
+        await self.producer.send_and_wait(COMPENSATIONS, value, key=b"any", partition=SHARD)
 
     async def state(self, reservation_id: str) -> str:
         found = await self.stock.find_reservation(SALE, reservation_id)
@@ -83,7 +84,7 @@ async def desk(valkey: str, database: str, broker: str) -> AsyncIterator[Desk]:
     producer = AIOKafkaProducer(bootstrap_servers=broker)
     await producer.start()
     counted = Counted()
-    heard = kafka.Compensations(KafkaAccess(broker), session_timeout_s=2)
+    heard = KafkaCompensations(KafkaAccess(broker), session_timeout_s=2)
     parts = compensator.Parts(heard, stock, counted, structlog.get_logger(), SHARDS, house.waited.append)
     async with running(lambda: compensator.run(parts)):
         yield Desk(house, stock, producer, counted)

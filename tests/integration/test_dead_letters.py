@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
-from inventory_service.adapters.ledger import Ledger
-from inventory_service.adapters.ledger_history import LedgerHistory
+from inventory_service.adapters.ledger.history import LedgerHistory
+from inventory_service.adapters.ledger.postgres import Ledger
 from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.verdicts import Reservation
 from order_persister.ledger.apply import Ledger as Applying

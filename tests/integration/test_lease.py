@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
-from inventory_service.adapters.redis_shards import RedisShards
+from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.shard_ports import CommitTopic
 from inventory_service.domain.shards import BrokerUnreachable, Commit, Mark

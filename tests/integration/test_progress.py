@@ -6,8 +6,9 @@ from contextlib import aclosing
 from aiokafka import AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
-from inventory_service.adapters import kafka
-from inventory_service.adapters.kafka_access import KafkaAccess
+from inventory_service.adapters.kafka.access import KafkaAccess
+from inventory_service.adapters.kafka.names import PROGRESS
+from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.domain.shards import Report
 
 SHARDS = 2
@@ -23,7 +24,7 @@ async def test_what_is_no_report_does_not_stop_the_next(broker: str) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=broker)
     await producer.start()
     sending = asyncio.create_task(send_again_and_again(producer, (None, b"", b"\xff\xff", ELSEWHERE, GOOD, BAD_HASH)))
-    async with asyncio.timeout(HEARS_S), aclosing(kafka.Progress(KafkaAccess(broker), SHARDS).reports()) as reports:
+    async with asyncio.timeout(HEARS_S), aclosing(KafkaProgress(KafkaAccess(broker), SHARDS).reports()) as reports:
         heard = {await anext(reports) for _ in range(4)}
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
@@ -39,4 +40,4 @@ async def send_again_and_again(producer: AIOKafkaProducer, values: tuple[bytes |
     """Progress is heard from now on, so a reader that is still starting misses what was said before."""
     while True:
         for value in values:
-            await producer.send_and_wait(kafka.PROGRESS, value, key=b"1", partition=1)
+            await producer.send_and_wait(PROGRESS, value, key=b"1", partition=1)

@@ -10,11 +10,11 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast_embedded.ports import free_port
 from redis.asyncio import Redis
 
-from inventory_service.adapters import redis_connections
-from inventory_service.adapters.redis_connections import OutcomeUnknown, RedisConnections, connect
-from inventory_service.adapters.redis_keys import shard_keys
-from inventory_service.adapters.redis_scripts import Epochs, RedisScripts, ScriptFailed, load_script, script_from_text
-from inventory_service.adapters.redis_stock import RedisStock
+from inventory_service.adapters.redis import connections as redis_connections
+from inventory_service.adapters.redis.connections import OutcomeUnknown, RedisConnections, connect
+from inventory_service.adapters.redis.keys import shard_keys
+from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, ScriptFailed, load_script, script_from_text
+from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.requests import CreateSale, Line, Reserve, SaleKey
 from inventory_service.domain.shards import StoreUnreachable
 from inventory_service.domain.verdicts import Granted, Refusal

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from inventory_service.adapters import kafka, kafka_clients
-from inventory_service.adapters.kafka_access import KafkaAccess
+from inventory_service.adapters.kafka import clients as kafka_clients
+from inventory_service.adapters.kafka.access import KafkaAccess
+from inventory_service.adapters.kafka.compensations import KafkaCompensations
+from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.domain.shards import BrokerUnreachable
 from tests.servers import PARTITIONS, StartBroker
 
@@ -19,8 +21,8 @@ Listen = Callable[[KafkaAccess], AsyncGenerator[Any, None]]
 @pytest.mark.parametrize(
     "listen",
     [
-        lambda access: kafka.Progress(access, PARTITIONS).reports(),
-        lambda access: kafka.Compensations(access).compensations(),
+        lambda access: KafkaProgress(access, PARTITIONS).reports(),
+        lambda access: KafkaCompensations(access).compensations(),
     ],
     ids=["progress", "compensations"],
 )

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 
-from inventory_service.adapters.ledger_knock import knock_at_postgres as inventory_knock
-from inventory_service.adapters.redis_knock import knock_at_redis
+from inventory_service.adapters.ledger.knock import knock_at_postgres as inventory_knock
+from inventory_service.adapters.redis.knock import knock_at_redis
 from inventory_service.domain.shards import LedgerUnreachable, StoreUnreachable
 from order_persister.ledger.knock import knock_at_postgres as persister_knock
 from order_persister.patience import Passing

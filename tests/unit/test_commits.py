@@ -1,6 +1,6 @@
 """Runs of commits to Kafka records."""
 
-from inventory_service.adapters.commits import RECORD_BYTES, runs_from_commits
+from inventory_service.adapters.kafka.runs import RECORD_BYTES, runs_from_commits
 from inventory_service.domain.shards import Commit, hash_of
 from tests.records import commits_from_record
 

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from inventory_service.adapters.ledger import what_it_means
+from inventory_service.adapters.ledger.postgres import what_it_means
 from inventory_service.domain.shards import LedgerUnreachable
 
 

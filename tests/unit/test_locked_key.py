@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from inventory_service.adapters.redis_connections import check_url
+from inventory_service.adapters.redis.connections import check_url
 
 
 def test_a_process_does_not_wait_for_a_pass_phrase(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from typing import cast
 
 from structlog.testing import capture_logs
 
-from inventory_service.adapters.redis_shards import RedisShards
+from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.bootstrap import looking
 from inventory_service.domain.shards import ShardStatus, StoreUnreachable
 from inventory_service.entrypoints.rpc.memory_watch import MemoryWatch

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inventory_service.adapters.redis_memory import share_from_info
+from inventory_service.adapters.redis.memory import share_from_info
 from inventory_service.domain.room import Room
 from inventory_service.domain.shards import StoreUnreachable
 from inventory_service.entrypoints.rpc.memory_watch import MemoryWatch

@@ -8,8 +8,8 @@ import pytest
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 from prometheus_client import CollectorRegistry
 
-from inventory_service.adapters.ledger import Ledger
-from inventory_service.adapters.ledger_history import LedgerHistory
+from inventory_service.adapters.ledger.history import LedgerHistory
+from inventory_service.adapters.ledger.postgres import Ledger
 from inventory_service.domain.requests import Position, SaleKey
 from order_persister.ledger.migrator import migrate
 from order_persister.ledger.postgres import Database

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from redis.exceptions import ResponseError
 
-from inventory_service.adapters.redis_connections import RedisConnection, RedisConnections
-from inventory_service.adapters.redis_keys import shard_keys
+from inventory_service.adapters.redis.connections import RedisConnection, RedisConnections
+from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.promises.clocks import Reading
 from inventory_service.domain.promises.redis import ASKED, RedisFacts
 from inventory_service.domain.shards import StoreUnreachable

@@ -5,9 +5,9 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from inventory_service.adapters.redis_connections import RedisConnections
-from inventory_service.adapters.redis_keys import sale_from_member, sale_keys, shard_keys
-from inventory_service.adapters.redis_scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.keys import sale_from_member, sale_keys, shard_keys
+from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
 from inventory_service.domain.agreement import ItemInRedis, Part, ReservationBooked
 from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.shards import Mark, StoreUnreachable

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
-from inventory_service.adapters.redis_connections import Argument, OutcomeUnknown, RedisConnection, RedisConnections
+from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown, RedisConnection, RedisConnections
 from inventory_service.domain.shards import StoreUnreachable
 
 # First words of the replies by which Redis says that it will not run the script at all: not now, not for us, not here.

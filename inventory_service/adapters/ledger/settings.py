@@ -3,7 +3,7 @@
 import time
 from typing import Any, NamedTuple
 
-from inventory_service.adapters.ledger import Ledger
+from inventory_service.adapters.ledger.postgres import Ledger
 from inventory_service.domain.promises.clocks import Reading
 from inventory_service.domain.promises.postgres import ASKED, PostgresFacts, Set
 

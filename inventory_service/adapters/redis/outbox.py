@@ -6,8 +6,8 @@ from typing import Any
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 from redis.exceptions import ResponseError
 
-from inventory_service.adapters.redis_connections import Argument, RedisConnections
-from inventory_service.adapters.redis_keys import shard_keys
+from inventory_service.adapters.redis.connections import Argument, RedisConnections
+from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.shards import Commit, Mark, StoreUnreachable
 
 COMMITS_AT_ONCE = 128  # some hundred KiB under load; Redis cannot be asked for bytes

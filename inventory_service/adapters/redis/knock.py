@@ -3,7 +3,7 @@
 from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from inventory_service.adapters.redis_connections import connect
+from inventory_service.adapters.redis.connections import connect
 from inventory_service.adapters.turned_away import Part, TurnedAway, find_fault, why_no_answer
 from inventory_service.domain.shards import StoreUnreachable
 

@@ -10,10 +10,10 @@ from holdfast.inventory.v1.error_reason_pb2 import (
     ERROR_REASON_STORE_UNREACHABLE,
 )
 
-from inventory_service.adapters.commit_bytes import claim_of, sale_made, spent_claim
-from inventory_service.adapters.redis_connections import Argument, OutcomeUnknown
-from inventory_service.adapters.redis_keys import sale_from_member, sale_keys, shard_keys
-from inventory_service.adapters.redis_replies import (
+from inventory_service.adapters.redis.commit_bytes import claim_of, sale_made, spent_claim
+from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown
+from inventory_service.adapters.redis.keys import sale_from_member, sale_keys, shard_keys
+from inventory_service.adapters.redis.replies import (
     CallHead,
     answer_from_verdict,
     reservation_from_values,
@@ -21,7 +21,7 @@ from inventory_service.adapters.redis_replies import (
     settled_from_verdict,
     split_reply,
 )
-from inventory_service.adapters.redis_scripts import RedisScripts, ShardRefused
+from inventory_service.adapters.redis.scripts import RedisScripts, ShardRefused
 from inventory_service.domain.bodies import reserve_body, sale_body
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.room import Room

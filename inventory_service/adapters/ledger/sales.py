@@ -5,7 +5,7 @@ from typing import Any
 
 from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 
-from inventory_service.adapters.ledger import Ledger
+from inventory_service.adapters.ledger.postgres import Ledger
 from inventory_service.domain.late import PastSale
 from inventory_service.domain.requests import Position, SaleKey
 from inventory_service.domain.sales import etag_of

@@ -2,7 +2,7 @@
 
 from redis.exceptions import ResponseError
 
-from inventory_service.adapters.redis_connections import RedisConnections
+from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.domain.shards import StoreUnreachable
 
 

@@ -14,7 +14,7 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NodeNotReadyE
 from aiokafka.protocol.admin import ApiVersionRequest, DescribeConfigsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from inventory_service.adapters.kafka_access import KafkaAccess
+from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.domain.promises.kafka import ASKED_OF_BROKERS, OFFSETS, KafkaFacts
 from inventory_service.domain.promises.topics import ASKED_OF_TOPICS, TopicFacts, Values
 from inventory_service.domain.shards import BrokerUnreachable

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from inventory_service.adapters.kafka_metadata import make_no_topics
+from inventory_service.adapters.kafka.metadata import make_no_topics
 from inventory_service.domain.shards import BrokerUnreachable
 
 REQUEST_MS = 10_000

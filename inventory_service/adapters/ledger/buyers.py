@@ -1,6 +1,6 @@
 """Tell the ledger whose orders it is to refuse."""
 
-from inventory_service.adapters.ledger import Ledger
+from inventory_service.adapters.ledger.postgres import Ledger
 
 _BLOCK = """
 insert into blocked_buyer (tenant, buyer_id, reason) values ($1, $2, $3)

@@ -6,7 +6,7 @@ from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
 from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from inventory_service.adapters.kafka_access import KafkaAccess
+from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.adapters.turned_away import KNOCK_S, Part, TurnedAway, find_fault, why_no_answer
 from inventory_service.domain.shards import BrokerUnreachable
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from inventory_service.adapters.redis_connections import Argument, RedisConnections
-from inventory_service.adapters.redis_keys import shard_keys
-from inventory_service.adapters.redis_scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.connections import Argument, RedisConnections
+from inventory_service.adapters.redis.keys import shard_keys
+from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
 from inventory_service.domain.shards import Claimed, Mark, Report, ShardStatus, StoreUnreachable, Trimmed
 
 _FIELDS = ("shards", "epoch", "seq", "hash", "trim_seq", "owner", "claim", "frozen")

@@ -7,7 +7,7 @@ from typing import Any
 
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
-from inventory_service.adapters.ledger import Ledger
+from inventory_service.adapters.ledger.postgres import Ledger
 from inventory_service.domain.agreement import Balances, ItemInLedger, Letter, ReservationBooked
 from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.shards import Commit, Mark

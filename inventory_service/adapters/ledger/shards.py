@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import cast
 
-from inventory_service.adapters.ledger import Ledger
+from inventory_service.adapters.ledger.postgres import Ledger
 from inventory_service.domain.shards import LedgerRow
 
 _ROW = "shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(frozen_reason, '') as frozen_reason"

@@ -1,0 +1,65 @@
+"""Publishes commits; the ledger drops what comes twice."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+
+from inventory_service.adapters.kafka.access import KafkaAccess
+from inventory_service.adapters.kafka.clients import REQUEST_MS, reaching_broker, start, stop
+from inventory_service.adapters.kafka.names import COMMITS, LARGEST_RECORD
+from inventory_service.adapters.kafka.runs import runs_from_commits
+from inventory_service.domain.shards import BrokerUnreachable, Commit
+
+PUBLISH_S = 15.0
+
+
+class KafkaCommits:
+    """Publishes runs of commits; each is confirmed by every replica in sync before `publish` returns.
+
+    A producer that failed is thrown away, for an idempotent one may have lost its place for good.
+    """
+
+    def __init__(self, access: KafkaAccess, idempotent: bool = True) -> None:
+        self._access = access
+        self._idempotent = idempotent
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+
+    async def publish(self, shard: int, commits: Sequence[Commit]) -> None:
+        producer, key = await self._started(), str(shard).encode()
+        try:
+            with reaching_broker():
+                async with asyncio.timeout(PUBLISH_S):
+                    sent = [
+                        await producer.send(COMMITS, run.value, key=key, partition=shard)
+                        for run in runs_from_commits(shard, commits)
+                    ]
+                    await asyncio.gather(*sent)
+        except BrokerUnreachable:
+            await self._discard(producer)
+            raise
+
+    async def close(self) -> None:
+        if self._producer is not None:
+            await self._discard(self._producer)
+
+    async def _started(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    **self._access.options(),
+                    acks="all",
+                    enable_idempotence=self._idempotent,
+                    linger_ms=0,
+                    max_request_size=LARGEST_RECORD,
+                    request_timeout_ms=REQUEST_MS,
+                )
+                await start(producer)
+                self._producer = producer
+            return self._producer
+
+    async def _discard(self, producer: AIOKafkaProducer) -> None:
+        if self._producer is producer:
+            self._producer = None
+            await stop(producer)
