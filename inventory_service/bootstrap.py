@@ -142,19 +142,39 @@ def looking(shards: RedisShards, count: int, memory: MemoryWatch, waited: Callab
 
 async def relay_commits(settings: Settings) -> int:
     """Keep every shard's house until told to stop."""
-    shards = RedisShards(RedisConnections(settings.redis_url))
-    outbox = RedisOutbox(RedisConnections(settings.redis_url, size=2 * settings.shards))  # each shard's reader waits
-    scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
-    ledger = Ledger(settings.postgres_dsn)
-    rows = LedgerShards(ledger)
     access, registry = kafka_access(settings), show_metrics(settings)
     commits, reading = KafkaCommits(access), KafkaReading(access)
+    ledger = Ledger(settings.postgres_dsn)
     gauges, waited = metrics.RelayMetrics(registry), metrics.WaitMetrics(registry).count
-    parts = relay.Parts(
+    parts = relay_parts(settings, ledger, commits, reading, gauges, waited)
+    books = RedisBooks(RedisConnections(settings.redis_url, size=1))
+    drift = DriftWatch(settings.shards, books, LedgerBooks(ledger), gauges, time.time)
+
+    async def work() -> None:
+        await agree_on_shards(settings, (COMMITS, PROGRESS))
+        await either(relay.run(parts, relay_options(settings)), repeat(drift.look, log, waited))
+
+    async with closed_at_the_end(commits, reading):
+        return await until_told(work())
+
+
+def relay_parts(
+    settings: Settings,
+    ledger: Ledger,
+    commits: KafkaCommits,
+    reading: KafkaReading,
+    gauges: metrics.RelayMetrics,
+    waited: Callable[[str], None],
+) -> relay.Parts:
+    """A relay's parts; no connection is made yet."""
+    shards, rows = RedisShards(RedisConnections(settings.redis_url)), LedgerShards(ledger)
+    outbox = RedisOutbox(RedisConnections(settings.redis_url, size=2 * settings.shards))  # each shard's reader waits
+    scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
+    return relay.Parts(
         outbox=outbox,
         shards=shards,
         commits=commits,
-        progress=KafkaProgress(access, settings.shards),
+        progress=KafkaProgress(kafka_access(settings), settings.shards),
         ledger=rows,
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
         take_over=take_over(settings, shards, outbox, rows, reading),
@@ -164,22 +184,17 @@ async def relay_commits(settings: Settings) -> int:
         time=time.time,
         waited=waited,
     )
-    books = RedisBooks(RedisConnections(settings.redis_url, size=1))
-    drift = DriftWatch(settings.shards, books, LedgerBooks(ledger), gauges, time.time)
-    options = relay.Options(
+
+
+def relay_options(settings: Settings) -> relay.Options:
+    """How a relay behaves, under a name that no other has."""
+    return relay.Options(
         name=uuid.uuid4().hex,
         shard_count=settings.shards,
         window_bytes=settings.relay_window_bytes,
         expiry=settings.expiry == "on",
         retention_ms=settings.record_retention_s * 1000,
     )
-
-    async def work() -> None:
-        await agree_on_shards(settings, (COMMITS, PROGRESS))
-        await either(relay.run(parts, options), repeat(drift.look, log, waited))
-
-    async with closed_at_the_end(commits, reading):
-        return await until_told(work())
 
 
 async def compensate(settings: Settings) -> int:
