@@ -77,8 +77,9 @@ async def test_an_outbox_that_is_full_is_drained_and_filled_again(small: Shop) -
 async def test_new_orders_wait_while_redis_is_short_of_memory(tight: Shop) -> None:
     """The outbox of a ledger that is away fills Redis; before Redis refuses anything, Reserve does, and mends."""
     sale = await tight.open_sale(MANY)
+    await tight.reserve(sale, "known")
     await tight.settled(sale)
-    known = await tight.reserve(sale, "known")
+    known = await tight.reserve(sale, "known")  # as it stands once the ledger has it
 
     async with tight.redis() as redis:
         used = (await redis.info("memory"))["used_memory"]
