@@ -1,0 +1,57 @@
+"""Two processes killed with SIGKILL at once, in the middle of a sale, each two that there are.
+
+Servers of ours die among them, so this is about servers whose files outlive them: real ones.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from itertools import combinations
+
+import pytest
+from holdfast.client import Client
+from holdfast_embedded.stack import Stack
+
+from tests.crowd import PATIENCE, Crowd
+from tests.faults.proof import faults_of_audit, find_faults_of
+from tests.faults.world import SHARDS, World
+from tests.stacks import running_stack
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
+UNITS, BUYERS = 150, 15
+HOLD_TTL = timedelta(seconds=1)
+EVERYBODY = ("serve", "relay", "persist", "compensate", "valkey", "postgres", "broker")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One stack for all pairs: what one leaves behind, the next meets."""
+    with running_stack(tmp_path_factory.mktemp("stack"), HOLDFAST_SHARDS=str(SHARDS)) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def world(stack: Stack) -> AsyncIterator[World]:
+    """The stack, and a client that waits out a crash."""
+    async with Client(stack.addresses.listen, channels=4, retry=PATIENCE) as client:
+        yield World(stack, client)
+
+
+@pytest.mark.parametrize("pair", list(combinations(EVERYBODY, 2)), ids=" and ".join)
+async def test_two_killed_at_once_cost_nothing(world: World, pair: tuple[str, str]) -> None:
+    """Promises 1, 2 and 3: neither can lean on the other, and still every acknowledged claim ends once and as it may.
+
+    The crowd sells out after the crash, so a unit that came back by mistake would be sold again.
+    """
+    crowd = Crowd(world.client, await world.open_sale(UNITS, HOLD_TTL), buyers=BUYERS)
+
+    async with crowd.shopping():
+        await eventually(lambda: crowd.was_told(30))
+        await world.crash(*pair)
+
+    assert await find_faults_of(world, crowd.sale_id, crowd.promises) == []
+
+
+async def test_the_books_agree_after_all_of_it(world: World) -> None:
+    """Promise 4: the product's own audit comes to the same, of all the sales at once."""
+    assert await faults_of_audit(world) == []
