@@ -10,22 +10,26 @@ LOOPBACK = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 18_000, 32_000
 TRIES = 200
 
+_claims: list[socket.socket] = []  # until this process ends: a server may be down, or not be started yet
+
 
 def free_port() -> int:
-    """Return a port on which nobody listens at this moment."""
+    """Return a port that nobody has, and that nobody else is given by this function as long as this process lives."""
     for _ in range(TRIES):
         port = random.randint(FIRST_PORT, LAST_PORT)
-        if is_free(port):
+        if (claim := _claimed(port)) is not None:
+            _claims.append(claim)
             return port
     raise RuntimeError(f"no free port found on {LOOPBACK} between {FIRST_PORT} and {LAST_PORT} in {TRIES} tries")
 
 
-def is_free(port: int) -> bool:
-    """Say whether a server could listen here now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
+def _claimed(port: int) -> socket.socket | None:
+    """Bind a port and never listen: other claims fail, while a server, which wants to reuse its address, may listen."""
+    claim = socket.socket()
+    try:
+        claim.bind((LOOPBACK, port))
+    except OSError:
+        claim.close()
+        return None
+    claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return claim
