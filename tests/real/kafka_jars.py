@@ -1,6 +1,7 @@
 """Fetch Apache Kafka by Maven, once, into a folder of the checkout that git ignores."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -40,9 +41,16 @@ def _fetch(folder: Path) -> None:
 def _run_maven(folder: Path) -> None:
     """ServerFailed if it cannot be had, with the last that Maven said."""
     command = ["mvn", "--quiet", "--batch-mode", "--file", str(POM), "dependency:copy-dependencies"]
+    # Java takes a user's home from the system's list of users, where some have none, and not from HOME as others do.
+    options = f"{os.environ.get('MAVEN_OPTS', '')} -Duser.home={Path.home()}".strip()
     try:
         ended = subprocess.run(
-            [*command, f"-DoutputDirectory={folder}"], capture_output=True, text=True, timeout=FETCH_S, check=False
+            [*command, f"-DoutputDirectory={folder}"],
+            env={**os.environ, "MAVEN_OPTS": options},
+            capture_output=True,
+            text=True,
+            timeout=FETCH_S,
+            check=False,
         )
     except FileNotFoundError:
         raise ServerFailed("Apache Kafka is fetched by Maven, and there is no mvn on this machine") from None
