@@ -76,7 +76,7 @@ class Stack:
     def __enter__(self) -> "Stack":
         try:
             self.start()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: what has started is stopped
             self.stop()
             raise
         return self

@@ -162,7 +162,7 @@ class _Lane:
         answers: Sequence[Answer]
         try:
             answers = await self._ask_store([waiting.request for waiting in batch])
-        except Exception:
+        except Exception:  # whatever it is, each of its callers is told, and the next batch runs
             log.exception("script_call_failed", shard=self._shard, requests=len(batch))
             answers = [Refusal(reasons.ERROR_REASON_OUTCOME_UNKNOWN)] * len(batch)
         for waiting, answer in zip(batch, answers, strict=True):

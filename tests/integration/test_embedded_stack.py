@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ from typing import Any
 import psutil
 import pytest
 from holdfast_embedded.data_dir import BadDataDir
-from holdfast_embedded.ports import LOOPBACK, free_port
 from holdfast_embedded.program import Plans
 from holdfast_embedded.stack import Stack, StackFailed
 from redis import Redis
@@ -298,23 +296,6 @@ async def test_a_killed_supervisors_data_is_taken_up_by_the_next(tmp_path: Path)
 
         with Redis.from_url(told["addresses"]["redis_url"]) as redis:
             assert redis.get("times_opened") == b"1"
-
-
-def test_a_port_lies_below_those_of_outgoing_connections() -> None:
-    """A client that knocks at a closed port of that range can end up connected to itself."""
-    linux_begins_at = 32_768
-
-    assert all(free_port() < linux_begins_at for _ in range(20))
-
-
-def test_a_port_is_kept_for_the_server_that_has_yet_to_start() -> None:
-    """Of two stacks that start at once, one would otherwise take the other's port, and its callers, now and then."""
-    port = free_port()
-
-    with socket.socket() as another, pytest.raises(OSError, match="in use"):
-        another.bind((LOOPBACK, port))
-    with socket.create_server((LOOPBACK, port)) as server:
-        assert server.getsockname()[1] == port
 
 
 async def start(stack: Stack) -> None:

@@ -33,7 +33,7 @@ async def start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
         with reaching_broker():
             async with asyncio.timeout(2 * REQUEST_MS / 1000):
                 await client.start()
-    except BaseException:
+    except BaseException:  # a cancellation too: it has tasks and connections already
         await stop(client)
         raise
 

@@ -75,7 +75,7 @@ async def connect(url: str) -> RedisConnection:
     except (RedisError, OSError, TimeoutError) as error:
         await connection.disconnect(nowait=True)
         raise StoreUnreachable(str(error) or "no connection in time") from error
-    except BaseException:
+    except BaseException:  # a cancellation too: nobody else knows of this socket
         await connection.disconnect(nowait=True)
         raise
     return RedisConnection(connection, _run_id_from(info))
@@ -145,7 +145,7 @@ class RedisConnections:
             except ResponseError:
                 self._idle.append(connection)
                 raise
-            except BaseException:
+            except BaseException:  # a cancellation too: a reply may still be on its way, and would be the next one's
                 await connection.close()
                 raise
             self._idle.append(connection)

@@ -96,7 +96,7 @@ class Gate:
             except asyncio.CancelledError:
                 code = "CANCELLED"  # by the caller, or by its deadline
                 raise
-            except Exception:
+            except Exception:  # whatever it is, the caller hears a status of ours
                 log.exception("surprise", call=behaviour.__name__)
                 code = "UNAVAILABLE"
                 await context.abort(*status_of(Refused(Refusal(reasons.ERROR_REASON_OUTCOME_UNKNOWN))))
