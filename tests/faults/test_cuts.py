@@ -4,6 +4,7 @@ The relay is taken down and the test carries the commits itself, as it finds the
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -119,7 +120,7 @@ async def test_an_altered_commit_freezes_its_shard_until_the_true_one_is_taken(s
 
 async def test_a_shard_that_the_ledger_refuses_opens_once_that_is_repaired(own: World) -> None:
     """Promise 4: nobody is served while the ledger cannot book a give-back, and the reason quotes what it breaks."""
-    sale_id = await own.open_sale(UNITS)
+    sale_id = await own.open_sale(UNITS, hold_ttl=timedelta(minutes=5))  # or it expires before it can be released
     shard, hold = shard_of(sale_id), "to-be-released"
     promises = await own.sell(sale_id, ORDERS)
     await own.client.reserve(sale_id, hold, "buyer", {SKU: 1})

@@ -241,13 +241,14 @@ def failing_once(commits: CommitTopic, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def leased_to_another(house: House) -> AsyncIterator[None]:
-    """Keep the first shard's lease for a relay that does nothing."""
+    """Keep the first shard's lease for a relay that does nothing; it has it before anything else happens."""
 
     async def go_on_asking() -> None:
         while True:
-            await house.shards.lease(0, "idle", HIGHEST, LEASE_MS)
             await asyncio.sleep(ASK_S / 10)
+            await house.shards.lease(0, "idle", HIGHEST, LEASE_MS)
 
+    await house.shards.lease(0, "idle", HIGHEST, LEASE_MS)
     asking = asyncio.create_task(go_on_asking())
     try:
         yield
