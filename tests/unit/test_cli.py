@@ -10,6 +10,7 @@ from importlib.metadata import version
 import grpc
 import pytest
 import typer
+from holdfast.cli import asking
 from holdfast.cli.__main__ import app
 from holdfast.cli.parsing import duration, moment, units
 from holdfast.cli.showing import spelled
@@ -58,6 +59,7 @@ SOLD_OUT = ReserveResponse(
     )
 )
 STATE_99 = bytes([5 << 3, 99])  # field 5 of a Reservation as a newer server would send it
+COMES_TOO_LATE_S = 60.0  # a server that asks for such a pause is not asked again
 ASK = ["reserve", "lamps", "--buyer", "ada", "--line", "lamp=2", "--id", "r-1"]
 
 
@@ -65,6 +67,12 @@ ASK = ["reserve", "lamps", "--buyer", "ada", "--line", "lamp=2", "--id", "r-1"]
 def fake() -> Iterator[FakeInventory]:
     with running_fake() as inventory:
         yield inventory
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fake that is slow to be reached is there all the same."""
+    monkeypatch.setattr(asking, "CONNECT_S", 20.0)
 
 
 def run(fake: FakeInventory, *words: str) -> Result:
@@ -119,9 +127,9 @@ def test_an_id_is_made_up_and_printed_before_the_call(fake: FakeInventory) -> No
 
 def test_an_unknown_outcome_is_exit_code_3(fake: FakeInventory) -> None:
     """The one case in which a script must repeat rather than give up."""
-    fake.will_answer("Reserve", *[unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN)] * 20)
+    fake.will_answer("Reserve", unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN, COMES_TOO_LATE_S))
 
-    done = run(fake, *ASK, "--timeout", "0.2")
+    done = run(fake, *ASK)
 
     assert done.exit_code == 3
     assert "repeat it with the same ids" in done.stderr
@@ -129,10 +137,13 @@ def test_an_unknown_outcome_is_exit_code_3(fake: FakeInventory) -> None:
 
 def test_a_frozen_shard_is_exit_code_2_and_says_why(fake: FakeInventory) -> None:
     """Nothing was done; whoever runs the service must act, and reads on what."""
-    frozen = unavailable(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING, frozen_reason="NEEDS_RESTORE: the hashes differ.")
-    fake.will_answer("Reserve", *[frozen] * 20)
+    why = "NEEDS_RESTORE: the hashes differ."
+    fake.will_answer(
+        "Reserve",
+        unavailable(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING, COMES_TOO_LATE_S, frozen_reason=why),
+    )
 
-    done = run(fake, *ASK, "--timeout", "0.2")
+    done = run(fake, *ASK)
 
     assert done.exit_code == 2
     assert "nothing was done" in done.stderr

@@ -19,8 +19,9 @@ from tests.unit.fake_inventory import FakeInventory, Trouble, bad_fields, runnin
 HELD = ReserveResponse(
     reservation=Reservation(reservation_id="r-1", state=ReservationState.RESERVATION_STATE_HELD), replayed=True
 )
-PATIENT = RetryPolicy(overall_s=5, attempt_s=2, first_delay_s=0.001)
-HASTY = RetryPolicy(overall_s=0.2, attempt_s=0.1, first_delay_s=1.0)  # even the shortest delay ends its patience
+# Neither gives an answer up that is only slow to come; of the second even the shortest delay ends the patience.
+PATIENT = RetryPolicy(overall_s=40, attempt_s=20, first_delay_s=0.001)
+HASTY = RetryPolicy(overall_s=20, attempt_s=20, first_delay_s=60)
 
 
 @pytest.fixture
