@@ -73,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _begin(settings: Settings, said: argparse.Namespace) -> int:
     """Start the process once its servers have let it in; a signal ends it before as it would later."""
-    if not await either(check_servers(said.process, settings), signals().get()):
+    told = signals()
+    if not await either(check_servers(said.process, settings), told.get()) or not told.empty():
         return INTERRUPTED if said.process in JUDGES else 0
     return await PROCESSES[said.process][1](settings, said)
 

@@ -32,11 +32,15 @@ async def until_told(work: Coroutine[Any, Any, None]) -> int:
 async def unless_told(work: Coroutine[Any, Any, int]) -> int:
     """Work that ends with an exit code; interrupted it has none, and must not look as if all were well."""
     task = asyncio.create_task(work)
-    return task.result() if await either(task, signals().get()) else INTERRUPTED
+    await either(task, signals().get())
+    return INTERRUPTED if task.cancelled() else task.result()
 
 
 async def either(first: "Coroutine[Any, Any, Any] | asyncio.Task[Any]", second: Coroutine[Any, Any, Any]) -> bool:
-    """Wait for whichever ends first and cancel the other; True if it is `first`. What it raised is raised."""
+    """Wait for whichever ends first and cancel the other; True if `second` has not ended. What one raised is raised.
+
+    Both may end in the same moment, as when the whole process was halted meanwhile, and nobody would signal again.
+    """
     tasks = [first if isinstance(first, asyncio.Task) else asyncio.create_task(first), asyncio.create_task(second)]
     done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
@@ -44,4 +48,4 @@ async def either(first: "Coroutine[Any, Any, Any] | asyncio.Task[Any]", second: 
     await asyncio.gather(*pending, return_exceptions=True)
     for task in done:
         task.result()
-    return tasks[0] in done
+    return tasks[1] not in done
