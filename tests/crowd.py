@@ -18,7 +18,7 @@ SKU = "lamp"
 BUYERS, BLOCKED = 30, 2
 BLOCKED_WISHES = 10  # what they take is given back, so they would go on for ever
 # A crash is waited out: each call is repeated with the same id until it is answered.
-PATIENCE = RetryPolicy(overall_s=40.0, attempt_s=2.0, longest_delay_s=0.5)
+PATIENCE = RetryPolicy(overall_s=90.0, attempt_s=2.0, longest_delay_s=0.5)
 CONFIRMS, RELEASES, REPEATS = 0.6, 0.2, 0.1  # shares of the holds; those neither confirmed nor released expire
 PACE_S = (0.01, 0.08)  # between a buyer's steps
 REFUSALS, AFTER_REFUSAL_S = 3, (0.1, 0.4)  # so often a buyer is turned away before it leaves, for units may come back
@@ -43,7 +43,7 @@ class Crowd:
     ) -> None:
         self.sale_id = sale_id
         self.promises: dict[str, Promise] = {}
-        self.reserve_times_s: list[float] = []  # how long each Reserve took, repeats included
+        self.reserve_times_s: list[float] = []  # how long each Reserve took, repeats included, in the order of answers
         self._client = client
         self._blocked = [f"blocked-{number}" for number in range(blocked)]
         self._free = [f"buyer-{number}" for number in range(buyers - blocked)]

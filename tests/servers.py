@@ -28,7 +28,7 @@ assert KIND in ("embedded", "real"), f"HOLDFAST_TEST_SERVERS is embedded or real
 REAL = KIND == "real"
 PARTITIONS = 16
 TEMPLATE = "holdfast_migrated"
-CONNECT_S = 10.0
+CONNECT_S = 30.0
 
 StartValkey = Callable[[], Valkey]
 StartPostgres = Callable[[], Postgres]

@@ -15,7 +15,7 @@ from holdfast_embedded.stack import Stack
 
 from tests.servers import MAKERS
 
-PROGRAM_S = 60.0
+PROGRAM_S = READY_S = 120.0
 # These tests stop and ruin servers, so they take none from the environment.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
 
@@ -32,7 +32,7 @@ class Ended(NamedTuple):
 def running_stack(folder: Path, say: Say = print, plans: Plans | None = None, /, **settings: str) -> Iterator[Stack]:
     """A stack that serves; by default, what its processes say is shown with a test that fails."""
     with Stack(folder / "data", {**ENVIRONMENT, **settings}, say, "127.0.0.1:0", plans, MAKERS) as stack:
-        stack.wait_ready()
+        stack.wait_ready(READY_S)
         yield stack
 
 

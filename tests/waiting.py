@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
 POLL_S = 0.02
+# For what takes a moment and is no promise in seconds: only a test that hangs waits so long, on the busiest machine.
+LONG_S = 30.0
 T = TypeVar("T")
 
 
@@ -18,15 +20,17 @@ async def eventually(condition: Callable[[], Awaitable[T | None]], deadline_s: f
 async def eventually(condition: Callable[[], T | None], deadline_s: float = ...) -> T: ...
 
 
-async def eventually(condition: Callable[[], Any], deadline_s: float = 10.0) -> Any:
+async def eventually(condition: Callable[[], Any], deadline_s: float = LONG_S) -> Any:
     """Ask until the condition answers with something true, and return that; AssertionError after `deadline_s` seconds.
 
     The condition may be a plain or an async function. An AssertionError of its own counts as "not yet", so it may
-    hold several asserts; the last one is told when time is over.
+    hold several asserts; the last one is told when time is over. It is asked once more after the deadline, for this
+    process may itself have been halted meanwhile.
     """
-    started = time.monotonic()
+    deadline = time.monotonic() + deadline_s
     why: AssertionError | None = None
     while True:
+        is_last = time.monotonic() > deadline
         try:
             answer = condition()
             outcome = await answer if inspect.isawaitable(answer) else answer
@@ -34,7 +38,7 @@ async def eventually(condition: Callable[[], Any], deadline_s: float = 10.0) -> 
                 return outcome
         except AssertionError as not_yet:
             why = not_yet
-        if time.monotonic() - started > deadline_s:
+        if is_last:
             raise AssertionError(f"not within {deadline_s:g} s: {describe(condition)}") from why
         await asyncio.sleep(POLL_S)
 

@@ -17,7 +17,7 @@ from tests.faults.world import World, shard_of
 from tests.servers import connected
 from tests.waiting import eventually
 
-DRAIN_S = 45.0
+DRAIN_S = 90.0
 HELD = ReservationState.RESERVATION_STATE_HELD
 
 ENTRIES = """

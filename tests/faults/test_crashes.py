@@ -4,10 +4,10 @@ import pytest
 
 from tests.crowd import Crowd
 from tests.faults.proof import find_faults
-from tests.faults.world import World
+from tests.faults.world import BRIEF, World
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
+pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
 UNITS = 500
 
 
@@ -17,7 +17,7 @@ async def test_a_process_killed_in_mid_sale_costs_nothing(shared: World, victim:
 
     The crowd sells out after the crash, so a unit that came back by mistake would be sold again.
     """
-    crowd = Crowd(shared.client, await shared.open_sale(UNITS))
+    crowd = Crowd(shared.client, await shared.open_sale(UNITS, BRIEF))
 
     async with crowd.shopping():
         await eventually(lambda: crowd.was_told(60))

@@ -4,12 +4,11 @@ The relay is taken down and the test carries the commits itself, as it finds the
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
-from holdfast.errors import ShardNotServing
+from holdfast.errors import OutcomeUnknown, ShardNotServing, StoreUnreachable
 from holdfast.inventory.v1.events_pb2 import Commit, CommitRun
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveResponse
 from redis.asyncio import Redis
@@ -21,9 +20,9 @@ from tests.faults.world import World, impatient, shard_of
 from tests.servers import connected
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
+pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
 UNITS, ORDERS = 20, 4
-SEEN_S, SERVES_S = 15.0, 60.0
+SEEN_S = SERVES_S = 60.0
 
 
 async def test_a_commit_lost_on_the_way_is_asked_for_again(shared: World) -> None:
@@ -120,7 +119,7 @@ async def test_an_altered_commit_freezes_its_shard_until_the_true_one_is_taken(s
 
 async def test_a_shard_that_the_ledger_refuses_opens_once_that_is_repaired(own: World) -> None:
     """Promise 4: nobody is served while the ledger cannot book a give-back, and the reason quotes what it breaks."""
-    sale_id = await own.open_sale(UNITS, hold_ttl=timedelta(minutes=5))  # or it expires before it can be released
+    sale_id = await own.open_sale(UNITS)
     shard, hold = shard_of(sale_id), "to-be-released"
     promises = await own.sell(sale_id, ORDERS)
     await own.client.reserve(sale_id, hold, "buyer", {SKU: 1})
@@ -218,4 +217,6 @@ async def refused(world: World, sale_id: str) -> ShardNotServing | None:
             answer: ReserveResponse = await client.reserve(sale_id, "late", "late", {SKU: 1})
         except ShardNotServing as refusal:
             return refusal if "frozen_reason" in refusal.metadata else None
+        except (StoreUnreachable, OutcomeUnknown):
+            return None
     raise AssertionError(f"it was served: {answer}")

@@ -10,9 +10,9 @@ from tests.faults.proof import find_faults
 from tests.faults.world import World, shard_of
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
+pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
 UNITS, EARLY, LATE = 20, 3, 6
-MENDED_S = 60.0
+MENDED_S = 90.0
 
 
 @pytest.mark.parametrize("persister", ["lives", "starts afterwards"])

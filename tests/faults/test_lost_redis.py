@@ -12,7 +12,7 @@ from tests.faults.topics import Topics
 from tests.faults.world import World, shard_of
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
+pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
 UNITS, EARLY, LATE = 10, 3, 5
 NOT_SERVING = "ERROR_REASON_SHARD_NOT_SERVING"
 

@@ -14,18 +14,18 @@ from holdfast_embedded.stack import Stack
 from tests.crowd import PATIENCE, Crowd
 from tests.faults.once import booked_otherwise
 from tests.faults.proof import faults_of_audit, find_faults_of
-from tests.faults.world import SERVES_S, SHARDS, World, shard_of
+from tests.faults.world import BRIEF, SERVES_S, SHARDS, World, shard_of
 from tests.servers import connected
 from tests.stacks import running_stack
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(240)  # the waits' own deadlines come first, and say more
+pytestmark = pytest.mark.timeout(400)  # the waits' own deadlines come first, and say more
 PLENTY = 100_000
 BUYERS, BLOCKED = 4, 1  # of each sale
 FIRST = ("serve", "relay", "persist", "compensate")
 SECOND = tuple(f"{name}-2" for name in FIRST)
 EVERYBODY = tuple(name for pair in zip(FIRST, SECOND, strict=True) for name in pair)
-GOES_ON_S = 60.0
+GOES_ON_S = 90.0
 
 
 class Street(World):
@@ -36,7 +36,8 @@ class Street(World):
     @asynccontextmanager
     async def shopping(self) -> AsyncIterator[None]:
         """Let the crowds in, and close the doors at the end."""
-        sales = {shard_of(sale_id): sale_id for sale_id in [await self.open_sale(PLENTY) for _ in range(4 * SHARDS)]}
+        opened = [await self.open_sale(PLENTY, BRIEF) for _ in range(4 * SHARDS)]
+        sales = {shard_of(sale_id): sale_id for sale_id in opened}
         assert len(sales) == SHARDS, "the names of the sales leave a shard without any"
         self.crowds = [Crowd(self.client, sale, buyers=BUYERS, blocked=BLOCKED) for sale in sales.values()]
         async with AsyncExitStack() as streets:

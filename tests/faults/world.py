@@ -20,9 +20,10 @@ from tests.stacks import Ended, run_beside
 from tests.waiting import eventually
 
 SHARDS = 4
-HOLD_TTL = timedelta(seconds=2)  # nobody waits long for holds that were forgotten
-SERVES_S = 30.0
-ONCE = RetryPolicy(overall_s=10.0, attempt_s=10.0, first_delay_s=60.0)
+HOLD_TTL = timedelta(minutes=10)  # who says when a hold is settled has the time for it
+BRIEF = timedelta(seconds=2)  # for crowds: nobody waits long for holds that were forgotten
+SERVES_S = 90.0  # a relay that fails to take a shard over tries again after half a minute at most
+ONCE = RetryPolicy(overall_s=20.0, attempt_s=20.0, first_delay_s=60.0)
 _sale_numbers = itertools.count(1)
 
 
