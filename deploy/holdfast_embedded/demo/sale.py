@@ -131,9 +131,10 @@ class DemoSale:
             looking.cancel()
 
     async def _drain(self) -> None:
-        """Look on until the ledger has everything, compensations included."""
-        while not await self.watch.look():
+        """Look on until the ledger has everything, compensations included, and the persister runs again."""
+        while not (await self.watch.look() and self.crash.mended):
             self.screen.show()
+            await self.crash.strike(self.watch.item.sold)  # here at the latest, if nobody could look while it sold
             self.crash.notice_mending()
             await asyncio.sleep(LOOK_EVERY_S / 4)
 
