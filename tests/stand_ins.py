@@ -14,13 +14,15 @@ from pathlib import Path
 
 from holdfast_embedded.program import Plan, Plans
 
+GRACE_S = 25.0  # who ends in order ends at once, but on a busy machine
 
-def plan(name: str, does: str, *, uses_broker: bool = False, grace_s: float = 5.0) -> Plan:
+
+def plan(name: str, does: str, *, uses_broker: bool = False, grace_s: float = GRACE_S) -> Plan:
     """Return the plan of a program of that name which does what a function below does."""
     return Plan(name, ("-m", "tests.stand_ins", does), uses_broker, grace_s)
 
 
-def plans(persist: str = "work", grace_s: float = 5.0) -> Plans:
+def plans(persist: str = "work", grace_s: float = GRACE_S) -> Plans:
     """Return a whole stack of stand-ins."""
     return Plans(
         migrate=plan("migrate", "pass_by"),

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from inventory_service.adapters.redis import connections as redis_connections
+from inventory_service.entrypoints.relay import lease
 from order_persister.kafka.tell import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
 from order_persister.ledger.postgres import Database
 from tests.books import disagreements
@@ -17,6 +19,18 @@ from tests.integration.persister_process import StartPersister, persisters
 from tests.integration.persister_world import SHARDS, World
 from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected
+
+
+@pytest.fixture(autouse=True)
+def patient_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's own process may be slow to connect, and is then no caller whom Redis did not answer."""
+    monkeypatch.setattr(redis_connections, "CONNECT_S", 20.0)
+
+
+@pytest.fixture
+def lasting_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases that outlast any pause of this machine, for tests in which none may run out by itself."""
+    monkeypatch.setattr(lease, "LEASE_S", 15.0)
 
 
 @pytest.fixture

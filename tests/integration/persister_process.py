@@ -23,7 +23,8 @@ class Persister:
         self._log = log
 
     def lines(self) -> list[str]:
-        return self._log.read_text().splitlines()
+        """What it has said in whole lines; the last one may be just on its way."""
+        return self._log.read_text().rpartition("\n")[0].splitlines()
 
     def has_said(self, event: str, **more: object) -> bool:
         """Whether it has logged such an event, with these fields among others; a plain line is no event."""

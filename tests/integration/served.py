@@ -29,8 +29,8 @@ if TYPE_CHECKING:  # they are in the stubs' types alone
 
 Kind = TypeVar("Kind", bound=Message)
 SHARDS = 2
-START_S = 20.0
-STOP_S = 20.0
+START_S = 45.0
+STOP_S = 30.0
 NOWHERE = "postgresql://127.0.0.1:1/nowhere"
 
 

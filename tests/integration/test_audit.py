@@ -14,6 +14,7 @@ from inventory_service.adapters.ledger.books import LedgerBooks
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.redis.books import RedisBooks
 from inventory_service.adapters.redis.keys import sale_keys
+from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.shards import Commit, Mark, Report
@@ -22,6 +23,7 @@ from inventory_service.entrypoints.commands import audit
 from inventory_service.entrypoints.relay.drift import DriftWatch
 from order_persister.ledger.postgres import Database
 from order_persister.rule.chain import Record
+from tests.contract.bodies import CLOCK_KEY, load_script_on_test_clock
 from tests.integration.house import SHARDS, House
 from tests.ledgers import ledger_in
 from tests.sales import make_sale
@@ -72,10 +74,10 @@ class Office:
         await database.close()
 
     async def let_a_sale_leave(self) -> SaleKey:
-        """Make a sale of the same shard that is over soon, sell in it, and let Redis forget it."""
+        """Make a sale of the same shard, sell in it, and let Redis forget it; its hour passes in no time, for both."""
         names = (SaleKey("default", f"brief-{number}") for number in range(100))
         sale = next(name for name in names if shard_of(name, SHARDS) == SHARD)
-        end_ms = round(time.time() * 1000) + 500
+        end_ms = round(time.time() * 1000) + 3_600_000
         made = await make_sale(self.stock, CreateSale(sale, "", None, end_ms, 0, 0, 0, (Line("lamp", 5),)))
         assert isinstance(made, SaleFound), made
         bought = await self.stock.reserve(Reserve(sale, "r-1", "ann", (Line("lamp", 2),), None))
@@ -85,13 +87,13 @@ class Office:
         assert row is not None
         at = (row.epoch, row.seq, row.hash, row.epoch, row.seq)
         await self.house.shards.trim(Report(SHARD, *at, resend=False, frozen_reason=""))
-
-        async def has_left() -> bool:
-            step = await self.stock.forget(sale, 0)
-            assert isinstance(step, Forgotten), step
-            return step.sale_left
-
-        await eventually(has_left)
+        await self.sql(f"update sale set end_time = now() where sale_id = '{sale.sale_id}'")
+        async with self.house.connections.lend() as connection:
+            await connection.ask("SET", CLOCK_KEY, end_ms)
+        scripts = RedisScripts(self.house.connections, Epochs(), load=load_script_on_test_clock)
+        step = await RedisStock(scripts, SHARDS, outbox_limit=10_000).forget(sale, 0)
+        assert isinstance(step, Forgotten), step
+        assert step.sale_left
         return sale
 
     async def audit(

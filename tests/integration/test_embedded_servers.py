@@ -12,6 +12,7 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from holdfast_embedded import postgres_seat
+from holdfast_embedded import server as embedded_server
 from holdfast_embedded.broker import TOPICS
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.postgres_seat import NoSeat, runs, wheel_programs
@@ -161,12 +162,15 @@ async def test_a_broker_that_was_down_still_has_its_records(start_broker: StartB
     assert await read(server, partition=1) == [(0, b"kept")]
 
 
-async def test_a_start_that_fails_says_why(tmp_path: Path, start_valkey: StartValkey) -> None:
+async def test_a_start_that_fails_says_why(
+    tmp_path: Path, start_valkey: StartValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The message carries the end of the server's own log, so nobody has to look for it."""
+    monkeypatch.setattr(embedded_server, "EARLY_END_PATIENCE_S", 0.0)
     taken = start_valkey().port
 
     with pytest.raises(ServerFailed, match="Address already in use"):
-        Valkey(tmp_path, port=taken).start(deadline_s=0.3)
+        Valkey(tmp_path, port=taken).start()
 
 
 async def test_a_stopped_server_is_killed_after_the_grace_period(start_valkey: StartValkey) -> None:

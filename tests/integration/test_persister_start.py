@@ -34,7 +34,7 @@ async def test_servers_that_are_away_at_the_start_are_waited_for(
     broker.down()
 
     persister = start_persister(broker.address, server.address)
-    await eventually(lambda: persister.has_said("waiting", server="postgres"))
+    await eventually(lambda: persister.has_said("waiting", server="postgres"), JOIN_S)
     server.start()
     await eventually(lambda: persister.has_said("waiting", server="kafka"), JOIN_S)
     broker.up()

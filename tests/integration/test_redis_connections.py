@@ -26,6 +26,7 @@ from tests.wire import Wire
 SALE = SaleKey("default", "lamp-sale")
 LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),))
 RESERVE = Reserve(SALE, "r-1", "b-1", (Line("lamp", 1),), None)
+BUSY_S = 40.0
 
 
 async def open_shard(url: str) -> None:
@@ -102,7 +103,7 @@ async def test_a_cancelled_call_leaves_no_connection_out_of_step(valkey: str, mo
             return await connection.ask(*command)
 
     async with Redis.from_url(valkey) as bystander:
-        slow = asyncio.create_task(ask("BLPOP", "late", "1"))
+        slow = asyncio.create_task(ask("BLPOP", "late", "30"))
         if moment == "while it is sent":
             await asyncio.sleep(0)
         if moment == "while Redis is at it":
@@ -163,12 +164,12 @@ async def test_a_busy_redis_did_nothing(valkey: str) -> None:
 async def _run_endlessly(url: str) -> None:
     connection = await connect(url)
     with pytest.raises(Exception, match=r"(?i)killed"):
-        await connection.ask("EVAL", "while true do end", 0)
+        await connection.ask("EVAL", "while true do end", 0, timeout_s=BUSY_S)
     await connection.close()
 
 
 async def _first_refusal(stock: RedisStock) -> object:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + BUSY_S / 2
     while time.monotonic() < deadline:
         answer = await stock.find_sale(SALE)
         if answer != Refusal(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": SALE.sale_id}):

@@ -14,7 +14,7 @@ from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.domain.shards import BrokerUnreachable
 from tests.servers import PARTITIONS, StartBroker
 
-NOTICES_S = 30.0
+NOTICES_S = 45.0
 Listen = Callable[[KafkaAccess], AsyncGenerator[Any, None]]
 
 

@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from inventory_service.adapters.ledger.knock import knock_at_postgres as inventory_knock
+from inventory_service.adapters.redis import connections as redis_connections
 from inventory_service.adapters.redis.knock import knock_at_redis
 from inventory_service.domain.shards import LedgerUnreachable, StoreUnreachable
 from order_persister.ledger.knock import knock_at_postgres as persister_knock
@@ -23,8 +24,9 @@ from tests.stacks import ENVIRONMENT
 from tests.waiting import eventually
 
 SOON = {"HOLDFAST_START_WAIT_S": "0.5"}
+ONCE_IT_ANSWERS = {"HOLDFAST_START_WAIT_S": "30"}  # its word is for good, and ends the wait
 NOBODY = "127.0.0.1:1"
-ENDS_S = 20.0
+ENDS_S = 45.0
 STARTING_UP = b"SFATAL\0C57P03\0Mthe database system is starting up\0\0"
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -33,6 +35,12 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
     with persisters(tmp_path) as start:
         yield start
+
+
+@pytest.fixture
+def hasty_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests in which nobody answers."""
+    monkeypatch.setattr(redis_connections, "CONNECT_S", 2.0)
 
 
 @asynccontextmanager
@@ -89,7 +97,7 @@ async def test_a_wrong_password_ends_a_server(start_valkey: StartValkey, databas
         await admin.config_set("requirepass", "right")
     stores = {"HOLDFAST_REDIS_URL": valkey.address.replace("//", "//:wrong@"), "HOLDFAST_POSTGRES_DSN": database}
 
-    code, said = await run_to_its_end("serve", **stores)
+    code, said = await run_to_its_end("serve", **ONCE_IT_ANSWERS, **stores)
 
     assert (code, len(said)) == (2, 1), said
     assert said[0].startswith("HOLDFAST_REDIS_URL: Redis at ")
@@ -100,7 +108,7 @@ async def test_a_database_that_is_not_there_ends_a_server(valkey: str, postgres:
     """Nobody makes it by waiting; only tables are waited for."""
     stores = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database_dsn(postgres, "nowhere")}
 
-    code, said = await run_to_its_end("serve", **stores)
+    code, said = await run_to_its_end("serve", **ONCE_IT_ANSWERS, **stores)
 
     assert code == 2
     assert said == [
@@ -111,7 +119,8 @@ async def test_a_database_that_is_not_there_ends_a_server(valkey: str, postgres:
 
 async def test_a_kafka_without_tls_is_not_spoken_to_with_it(broker: str) -> None:
     """It makes nothing of what it hears; whoever set that up is told where to look."""
-    code, said = await run_to_its_end("topics", **SOON, HOLDFAST_KAFKA_BROKERS=broker, HOLDFAST_KAFKA_SECURITY="SSL")
+    settings = {"HOLDFAST_START_WAIT_S": "3", "HOLDFAST_KAFKA_BROKERS": broker, "HOLDFAST_KAFKA_SECURITY": "SSL"}
+    code, said = await run_to_its_end("topics", **settings)
 
     assert (code, len(said)) == (2, 1), said
     assert "HOLDFAST_KAFKA_SECURITY" in said[0]
@@ -193,6 +202,7 @@ async def test_a_redis_url_with_another_servers_port_asks_whether_it_is_one(post
         await knock_at_redis(f"redis://{where}/0")
 
 
+@pytest.mark.usefixtures("hasty_connections")
 async def test_tls_where_there_is_none_asks_whether_there_is(valkey: str) -> None:
     """Redis waits in silence for the end of what it takes for a command."""
     with pytest.raises(StoreUnreachable, match=r"is it a Redis, with TLS, as rediss:// says\?$"):
