@@ -4,10 +4,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from inventory_service.adapters.redis import connections as redis_connections
 from tests.contract.bodies import Body, ScriptsBody, ShelfBody
 from tests.contract.ledger import assert_books_add_up
 
 OUTBOX_LIMIT = 1000
+
+
+@pytest.fixture(autouse=True)
+def patient_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's own process may be slow to connect, and is then no caller whom Redis did not answer."""
+    monkeypatch.setattr(redis_connections, "CONNECT_S", 20.0)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.waiting import eventually
 
 NAMES_OF_OURS = {"serve", "relay", "compensate", "persist"}
 NAMES = {"valkey", "postgres", "broker"} | NAMES_OF_OURS
-UP_DEADLINE_S = 30.0
+UP_DEADLINE_S = 60.0
 
 Log = list[tuple[str, str]]
 MakeStack = Callable[..., Stack]

@@ -20,8 +20,6 @@ from tests.waiting import eventually
 LEASE_MS = 60_000  # no test waits so long
 LOW, HIGH, HIGHEST = 1, 2, 2**32
 NOBODY_LISTENS = "127.0.0.1:9"
-LOOKS_S = 30.0  # for a few looks, one each half second where nothing else runs
-GOES_ON_S = 40.0  # after a lease has run out, or Kafka was asked in vain
 
 
 async def test_one_relay_has_it_until_it_runs_out(house: House) -> None:
@@ -89,11 +87,11 @@ async def test_who_stands_by_sends_nothing(house: House) -> None:
     await house.commit(count=5)
     async with house.persister.running():
         async with leased_to_another(house), house.relaying():
-            await eventually(lambda: house.gauges.times > 6 * SHARDS, LOOKS_S)  # it had the time to send
+            await eventually(lambda: house.gauges.times > 6 * SHARDS)  # it had the time to send
             assert await sent_to_kafka(house) == []
             assert not house.gauges.shown[0].sends
         async with house.relaying():
-            await eventually(house.is_drained, GOES_ON_S)
+            await eventually(house.is_drained)
 
 
 @pytest.mark.usefixtures("lasting_lease")
@@ -120,7 +118,7 @@ async def test_what_was_read_before_the_shard_was_lost_is_not_sent(
         async with leased_to_another(house):
             await eventually(returned.is_set)
             looks = house.gauges.times
-            await eventually(lambda: house.gauges.times > looks + 2 * SHARDS, LOOKS_S)  # it had the time to send
+            await eventually(lambda: house.gauges.times > looks + 2 * SHARDS)  # it had the time to send
 
             assert await sent_to_kafka(house) == []
 
@@ -131,7 +129,7 @@ async def test_another_goes_on_where_a_relay_has_died(house: House) -> None:
     async with house.at_work():
         await house.commit(count=5)
 
-        await eventually(house.is_drained, GOES_ON_S)
+        await eventually(house.is_drained)
 
 
 @pytest.mark.usefixtures("lasting_lease")
@@ -151,7 +149,7 @@ async def test_two_relays_share_the_sending_out(house: House) -> None:
             await eventually(house.is_drained)
 
         await house.commit(count=5)
-        await eventually(house.is_drained, GOES_ON_S)  # the first goes on where the other has ended
+        await eventually(house.is_drained)  # the first goes on where the other has ended
 
     times = Counter(commit.seq for commit in await sent_to_kafka(house))
     assert {times[seq] for seq in range(after + 1, after + 21)} == {1}
@@ -184,7 +182,7 @@ async def test_a_relay_that_kafka_does_not_answer_gives_way(house: House) -> Non
         async with house.persister.running(), house.relaying(healthy, Gauges()):
             await house.commit(count=5)
 
-            await eventually(house.is_drained, GOES_ON_S)
+            await eventually(house.is_drained)
 
 
 @pytest.mark.usefixtures("lasting_lease")
@@ -199,7 +197,7 @@ async def test_a_relay_that_kafka_answers_again_keeps_its_share(house: House, mo
         await eventually(house.is_drained)
 
         async with house.relaying(lower, joined):
-            await eventually(lambda: joined.times > 6 * SHARDS, LOOKS_S)  # it had the time to ask
+            await eventually(lambda: joined.times > 6 * SHARDS)  # it had the time to ask
             assert not joined.shown[0].sends
 
     assert "Kafka" in house.waited

@@ -20,7 +20,7 @@ from tests.commits import (
 from tests.integration.one_shard import Books
 from tests.ledgers import ledger_in, open_shards, waits
 from tests.servers import StartPostgres, connected
-from tests.waiting import eventually
+from tests.waiting import LONG_S, eventually
 
 
 async def test_a_history_is_booked(books: Books) -> None:
@@ -158,7 +158,7 @@ async def test_postgres_away_is_waited_out(start_postgres: StartPostgres) -> Non
     await eventually(lambda: waits(registry, "postgres") > 1)
     assert not applying.done()
     server.start()
-    [outcome] = await asyncio.wait_for(applying, 20)
+    [outcome] = await asyncio.wait_for(applying, LONG_S)
 
     assert outcome.row.seq == 2
     async with connected(server.address) as db:

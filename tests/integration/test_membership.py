@@ -11,7 +11,7 @@ from tests.integration.persister_process import StartPersister
 from tests.integration.persister_world import JOIN_S, SHARDS, World
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 SYNC_GROUP, INVALID_REQUEST = 14, 42  # in Kafka's protocol
 
 

@@ -14,7 +14,7 @@ from tests.ledgers import open_shards
 from tests.servers import StartBroker, StartPostgres, connected
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 NOBODY = "127.0.0.1:1"
 NO_LEDGER = f"postgresql://{NOBODY}/holdfast"

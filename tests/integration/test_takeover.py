@@ -107,7 +107,7 @@ async def test_an_older_copy_of_its_files_is_never_believed(
     await fall_back(house, server, tmp_path / "copy")
 
     async with house.at_work():
-        await eventually(lambda: frozen(house, "NEEDS_RESTORE: "), deadline_s=20)
+        await eventually(lambda: frozen(house, "NEEDS_RESTORE: "))
         assert not await house.serves()
     assert await journal_length(house) == 5
 
@@ -144,7 +144,7 @@ async def test_a_redis_that_fell_back_within_an_epoch_waits_for_kafka(
         await eventually(lambda: claimed(house))
         assert not await house.serves()
         async with house.persister.running():
-            await eventually(lambda: frozen(house, "NEEDS_RESTORE: "), deadline_s=20)
+            await eventually(lambda: frozen(house, "NEEDS_RESTORE: "))
 
     assert await journal_length(house) == 5
 
