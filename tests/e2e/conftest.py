@@ -12,7 +12,7 @@ from tests.e2e.shop import Shop
 from tests.integration.served import calling
 from tests.stacks import running_stack
 
-RETENTION_S = "3"  # of the forgetful stack: time to ask on a busy machine; who audits it must know
+RETENTION_S = "3"  # of the forgetful stack; who audits it must know
 
 
 class Running(NamedTuple):

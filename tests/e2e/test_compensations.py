@@ -9,7 +9,6 @@ from tests.e2e.shop import Shop, Stock
 from tests.waiting import eventually
 
 HELD, COMPENSATED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_COMPENSATED
-CARRIES_OUT_S = 20.0
 ALL_THERE = Stock(available=10, held=0, sold=0)
 
 
@@ -38,7 +37,7 @@ async def test_an_order_that_comes_after_the_buyer_moved_on(shop: Shop, move: st
         await shop.reserve(sale, "r-1", buyer_id=buyer)
         await eventually(lambda: is_refused(shop, sale))
         await (shop.confirm if move == "confirm" else shop.release)(sale, "r-1")
-    await eventually(lambda: shop.carried_out(sale), CARRIES_OUT_S)
+    await eventually(lambda: shop.carried_out(sale))
     await shop.settled(sale)
 
     state = "COMPENSATED" if move == "confirm" else "RELEASED"
@@ -83,7 +82,7 @@ async def repeat(shop: Shop, order: Compensation) -> None:
     """Send an order once more, and wait until the compensator has dealt with it."""
     before = shop.carried_out(order.sale_id).total()
     await shop.publish(order)
-    await eventually(lambda: shop.carried_out(order.sale_id).total() > before, CARRIES_OUT_S)
+    await eventually(lambda: shop.carried_out(order.sale_id).total() > before)
 
 
 async def is_refused(shop: Shop, sale: str) -> bool:

@@ -5,8 +5,7 @@ import time
 from tests.e2e.shop import Shop
 from tests.waiting import eventually
 
-SHOWS_S = 15.0
-COMPARES_S = 30.0  # comparing is less urgent
+COMPARES_S = 60.0  # comparing is less urgent
 
 
 async def test_a_ledger_that_is_behind_is_seen_on_the_relays_page(shop: Shop) -> None:
@@ -21,13 +20,17 @@ async def test_a_ledger_that_is_behind_is_seen_on_the_relays_page(shop: Shop) ->
         lag_s = await shop.shown("relay", "holdfast_ledger_lag_seconds", shard=shard)
         return length == commits and (lag_s > 0) == (commits > 0)
 
+    async def is_served() -> bool:
+        """The page shows that the shard serves; a relay that was halted for seconds has it to itself again."""
+        return await shop.shown("relay", "holdfast_shard_serving", shard=shard) == 1
+
     async with shop.holding("persist"):
         for number in range(3):
             await shop.reserve(sale, f"r-{number}")
-        await eventually(lambda: owes(3), SHOWS_S)
+        await eventually(lambda: owes(3))
 
-    await eventually(lambda: owes(0), SHOWS_S)
-    assert await shop.shown("relay", "holdfast_shard_serving", shard=shard) == 1
+    await eventually(lambda: owes(0))
+    await eventually(is_served)
 
 
 async def test_holds_are_counted_on_the_relays_page(shop: Shop) -> None:
@@ -35,22 +38,18 @@ async def test_holds_are_counted_on_the_relays_page(shop: Shop) -> None:
     sale = await shop.open_sale()
     shard = str(shop.shard_of(sale))
 
-    async def are_shown() -> float:
-        """The holds on the page."""
-        return await shop.shown("relay", "holdfast_holds_open", shard=shard)
-
     async def are(number: int) -> bool:
         """The page shows so many holds."""
-        return await are_shown() == number
+        return await shop.shown("relay", "holdfast_holds_open", shard=shard) == number
 
-    before = await are_shown()
+    before = await shop.open_holds(shop.shard_of(sale))  # of other tests
     for number in range(3):
         await shop.reserve(sale, f"r-{number}")
-    await eventually(lambda: are(round(before) + 3), SHOWS_S)
+    await eventually(lambda: are(before + 3))
     await shop.confirm(sale, "r-0")
     await shop.release(sale, "r-1")
 
-    await eventually(lambda: are(round(before) + 1), SHOWS_S)
+    await eventually(lambda: are(before + 1))
 
 
 async def test_drift_is_looked_for(shop: Shop) -> None:
@@ -59,13 +58,12 @@ async def test_drift_is_looked_for(shop: Shop) -> None:
     await shop.settled(sale)
     began, shard = time.time(), str(shop.shard_of(sale))
 
-    async def was_compared() -> bool:
-        """The shard was compared since."""
-        return await shop.shown("relay", "holdfast_audit_time_seconds", shard=shard) > began
+    async def agrees() -> bool:
+        """The shard was compared since, and nothing differs; a comparison that another test disturbed may end late."""
+        assert await shop.shown("relay", "holdfast_audit_time_seconds", shard=shard) > began
+        return await shop.shown("relay", "holdfast_audit_drift", shard=shard) == 0
 
-    await eventually(was_compared, COMPARES_S)
-
-    assert await shop.shown("relay", "holdfast_audit_drift", shard=shard) == 0
+    await eventually(agrees, COMPARES_S)
 
 
 async def test_a_refused_order_is_counted_on_its_way(shop: Shop) -> None:
@@ -75,13 +73,17 @@ async def test_a_refused_order_is_counted_on_its_way(shop: Shop) -> None:
     applied = await shop.shown("persist", "holdfast_ledger_commits_total", outcome="applied")
     await shop.block("mallory")
 
+    async def is_counted() -> bool:
+        """Each process has come to the line that counts it, which comes after the deed."""
+        assert await refusals(shop) == refused + 1
+        assert await compensations(shop) == given_back + 1
+        assert await shop.shown("persist", "holdfast_ledger_commits_total", outcome="applied") >= applied + 2
+        return await shop.shown("serve", "holdfast_outcomes_total", outcome="granted") > 0
+
     await shop.reserve(sale, "r-1", buyer_id="mallory")
     await shop.settled(sale)
 
-    assert await refusals(shop) == refused + 1
-    assert await compensations(shop) == given_back + 1
-    assert await shop.shown("persist", "holdfast_ledger_commits_total", outcome="applied") >= applied + 2
-    assert await shop.shown("serve", "holdfast_outcomes_total", outcome="granted") > 0
+    await eventually(is_counted)
 
 
 async def refusals(shop: Shop) -> float:

@@ -12,6 +12,15 @@ from holdfast.inventory.v1 import sale_pb2 as sales
 
 from tests.e2e.conftest import RETENTION_S
 from tests.e2e.ledger import Balance, Letter, Row
+from tests.e2e.past import (
+    FORGETS_S,
+    LONG_AGO,
+    has_left,
+    is_forgotten,
+    reserve_in_vain,
+    sale_of_the_past,
+    sale_with_a_past,
+)
 from tests.e2e.shop import Shop, Stock
 from tests.integration.served import Told, refusal_of, told
 from tests.waiting import eventually
@@ -19,11 +28,8 @@ from tests.waiting import eventually
 HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIRMED
 RELEASED, COMPENSATED = states.RESERVATION_STATE_RELEASED, states.RESERVATION_STATE_COMPENSATED
 RECORDED, REFUSED = states.LEDGER_STATE_RECORDED, states.LEDGER_STATE_REFUSED
-FORGETS_S = 20.0
-LONG_AGO = Timestamp(seconds=1)
 REPEATERS = 16
 LEAVES_S = FORGETS_S + float(RETENTION_S)
-SELLS_S = 4  # long enough to sell something, and short enough to wait for
 
 
 async def test_a_reservation_of_the_past_is_read_from_the_ledger(forgetful: Shop) -> None:
@@ -58,9 +64,8 @@ async def test_an_id_of_the_past_that_is_used_anew_is_compensated(forgetful: Sho
     """Redis judges it anew, for it remembers nothing; the ledger remembers, and the units go back once."""
     sale = await sale_with_a_past(forgetful)
 
-    again = await forgetful.reserve(sale, "bought", {"lamp": 3}, buyer_id="carl")
+    again, seen = await reserve_in_vain(forgetful, sale, "bought", {"lamp": 3}, buyer_id="carl")
     await forgetful.settled(sale)
-    seen = await forgetful.get(sale, "bought")
     await eventually(lambda: is_forgotten(forgetful, sale, "bought"), FORGETS_S)
     later = await forgetful.get(sale, "bought")
 
@@ -99,13 +104,14 @@ async def test_a_refused_order_that_was_released_is_told_alike_before_and_after(
 async def test_a_spent_id_stays_spent(forgetful: Shop) -> None:
     """A caller in doubt closed the matter; a Reserve that comes later finds it ended, or has its units taken back."""
     sale = await forgetful.open_sale()
-    spent = await forgetful.release(sale, "r-1", spend_id=True)
-    at_once = await forgetful.reserve(sale, "r-1")
+    async with forgetful.holding("relay"):  # so that nobody forgets it meanwhile
+        spent = await forgetful.release(sale, "r-1", spend_id=True)
+        at_once = await forgetful.reserve(sale, "r-1")
     await forgetful.settled(sale)
     recorded = await forgetful.ledger.row(sale, "r-1")
     await eventually(lambda: is_forgotten(forgetful, sale, "r-1"), FORGETS_S)
 
-    much_later = await forgetful.reserve(sale, "r-1")
+    much_later, seen = await reserve_in_vain(forgetful, sale, "r-1")
     await forgetful.settled(sale)
 
     assert (spent.replayed, spent.reservation.state) == (False, RELEASED)
@@ -113,7 +119,7 @@ async def test_a_spent_id_stays_spent(forgetful: Shop) -> None:
     assert at_once.rejection.ended.state == RELEASED
     assert recorded == Row("", "RELEASED", "RECORDED", "", "")
     assert much_later.reservation.state == HELD
-    assert (await forgetful.get(sale, "r-1")).compensation_reason == states.COMPENSATION_REASON_ID_REUSED
+    assert seen.compensation_reason == states.COMPENSATION_REASON_ID_REUSED
     assert await forgetful.ledger.letters(sale) == [Letter("r-1", "ID_REUSED", "SETTLED", "COMPENSATED", True)]
     assert await forgetful.stock(sale) == Stock(available=10, held=0, sold=0)
 
@@ -155,10 +161,13 @@ async def test_nothing_is_called_unknown_while_the_ledger_is_away(forgetful: Sho
     assert held.reservation.state == HELD
     await forgetful.settled(sale)
     assert await forgetful.ledger.row(sale, "r-1") == Row("ann", "HELD", "RECORDED", "", "1 lamp")
-    assert in_words(await refusal_of(forgetful.get(sale, "never-was"))) == (
-        StatusCode.NOT_FOUND,
-        "RESERVATION_NOT_FOUND",
-    )
+    await eventually(partial(is_unknown, forgetful, sale, "never-was"))
+
+
+async def is_unknown(shop: Shop, sale: str, reservation_id: str) -> bool:
+    """The ledger was asked, and has none."""
+    heard = in_words(await refusal_of(shop.get(sale, reservation_id)))
+    return heard == (StatusCode.NOT_FOUND, "RESERVATION_NOT_FOUND")
 
 
 async def test_a_sale_of_the_past_is_answered_from_the_ledger(forgetful: Shop) -> None:
@@ -235,40 +244,6 @@ async def test_a_sale_of_the_past_is_not_called_unknown_while_the_ledger_is_away
         heard = [in_words(await refusal_of(call)) for call in asked]
 
     assert heard == [(StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE")] * len(asked)
-
-
-async def sale_of_the_past(shop: Shop) -> str:
-    """A sale that ended, and has left Redis with everything in it: ann bought two of ten lamps, bob left one."""
-    sale = await shop.open_sale(end_time=Timestamp(seconds=round(time.time()) + SELLS_S))
-    await shop.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann")
-    await shop.confirm(sale, "bought")
-    await shop.reserve(sale, "left", buyer_id="bob")
-    await shop.release(sale, "left")
-    await eventually(partial(has_left, shop, sale), SELLS_S + FORGETS_S)
-    return sale
-
-
-async def has_left(shop: Shop, sale: str) -> bool:
-    """Redis knows nothing of this sale any more."""
-    async with shop.redis() as redis:
-        return not [key async for key in redis.scan_iter(f"*/{sale}")]
-
-
-async def sale_with_a_past(shop: Shop) -> str:
-    """A sale of ten lamps: ann bought two, bob left one, and Redis has forgotten both."""
-    sale = await shop.open_sale()
-    await shop.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann")
-    await shop.confirm(sale, "bought")
-    await shop.reserve(sale, "left", buyer_id="bob")
-    await shop.release(sale, "left")
-    for reservation_id in ("bought", "left"):
-        await eventually(partial(is_forgotten, shop, sale, reservation_id), FORGETS_S)
-    return sale
-
-
-async def is_forgotten(shop: Shop, sale: str, reservation_id: str) -> bool:
-    """Redis has no record of it any more."""
-    return not await shop.in_redis(sale, reservation_id)
 
 
 def in_words(heard: Told) -> tuple[StatusCode, str]:

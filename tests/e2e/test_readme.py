@@ -10,7 +10,7 @@ from holdfast_embedded.stack import DEFAULT_LISTEN
 from tests.e2e.conftest import Running
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def test_the_example_runs_as_written(usual_stack: Running) -> None:

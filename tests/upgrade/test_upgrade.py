@@ -19,7 +19,7 @@ from tests.integration.served import calling
 from tests.servers import connected
 from tests.stacks import running_stack
 
-pytestmark = pytest.mark.timeout(180)  # the first test of a release also starts its stack
+pytestmark = pytest.mark.timeout(400)  # the first test of a release also starts its stack
 
 RECORDED = sorted(path for path in (Path(__file__).parent / "recorded").iterdir() if path.is_dir())
 # What lies in the recorded sales beside what is told of each reservation (see record.py).
