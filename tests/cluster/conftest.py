@@ -15,7 +15,7 @@ from tests.faults.world import SHARDS, World
 from tests.real.kafka_cluster import NODES, KafkaCluster
 from tests.stacks import running_stack
 
-TOPICS_S = 60.0
+TOPICS_S, TIMES = 120.0, 5
 # Kafka looks for what is past its time every five minutes, and for the first time after half a minute.
 SOON = {"log.retention.check.interval.ms": "500", "log.initial.task.delay.ms": "500"}
 
@@ -52,14 +52,17 @@ async def world(stack: Stack) -> AsyncIterator[World]:
 
 
 def make_topics(cluster: KafkaCluster) -> None:
-    """Run `holdfast topics` as an operator of three brokers would."""
+    """Run `holdfast topics` as an operator of three brokers would, who does so again while one is too busy."""
     command = [sys.executable, "-m", "inventory_service", "topics", "--replication", str(NODES)]
     surroundings = {
         **os.environ,
         "HOLDFAST_SHARDS": str(SHARDS),
         "HOLDFAST_KAFKA_BROKERS": cluster.address,
     }
-    ended = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=TOPICS_S, check=False)
+    for _ in range(TIMES):
+        ended = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=TOPICS_S, check=False)
+        if ended.returncode == 0:
+            break
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 

@@ -24,7 +24,7 @@ from tests.real.apache_kafka import Door
 from tests.real.kafka_cluster import NODES, KafkaCluster
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 SHARDS = 4
 COMMITS, PROGRESS, COMPENSATIONS, FACTS = (
     "holdfast.commits.v1",
@@ -87,16 +87,20 @@ def standing(findings: Sequence[Finding], which: Standing) -> list[str]:
 
 async def test_every_default_of_the_brokers_that_breaks_a_promise_is_told(broken: KafkaCluster) -> None:
     """A topic without settings of its own is as good as its brokers' file."""
-    findings = await examine(broken)
-
     wanted = ["group.min/max.session.timeout.ms", "__consumer_offsets replication"]
     for topic in TOPICS:
         wanted += [f"{topic} {setting}" for setting in OF_EVERY_TOPIC]
     for topic in (COMMITS, FACTS):
         wanted += [f"{topic} {setting}" for setting in OF_RECORDS]
     wanted += [f"{COMMITS} max.message.bytes"]
-    assert sorted(standing(findings, Standing.OFF)) == sorted(wanted)
-    assert f"{PROGRESS} retention.ms" in standing(findings, Standing.NOTE)
+
+    async def they_tell() -> bool:
+        """The broker that was asked has heard of the topics."""
+        findings = await examine(broken)
+        assert sorted(standing(findings, Standing.OFF)) == sorted(wanted)
+        return f"{PROGRESS} retention.ms" in standing(findings, Standing.NOTE)
+
+    await eventually(they_tell)
 
 
 async def test_the_commands_that_it_names_mend_what_it_names(broken: KafkaCluster) -> None:
@@ -132,17 +136,17 @@ async def _nothing_is_off_by_a_topic(cluster: KafkaCluster) -> bool:
 async def test_a_setting_of_one_topic_stands_above_the_brokers(broken: KafkaCluster, setting: str, value: str) -> None:
     """Found where it is, and mended by what the line says."""
     broken.admin.set_topic(FACTS, {setting: value})
-    await eventually(lambda: _is_off(broken, f"{FACTS} {setting}"))
+    found = await eventually(lambda: _found_off(broken, f"{FACTS} {setting}", value))
 
-    (found,) = [finding for finding in await examine(broken) if finding.setting == f"{FACTS} {setting}"]
-    assert found.value == value
     broken.admin.set_topic(FACTS, {setting: found.change.rpartition("=")[2]})
     await eventually(lambda: _is_kept(broken, f"{FACTS} {setting}"))
 
 
-async def _is_off(cluster: KafkaCluster, setting: str) -> bool:
-    """The promise is off."""
-    return setting in standing(await examine(cluster), Standing.OFF)
+async def _found_off(cluster: KafkaCluster, setting: str, value: str) -> Finding | None:
+    """The promise is off by this value; a broker that has not heard of it yet tells another."""
+    found = [finding for finding in await examine(cluster) if finding.setting == setting]
+    assert [(finding.standing, finding.value) for finding in found] == [(Standing.OFF, value)]
+    return found[0]
 
 
 async def _is_kept(cluster: KafkaCluster, setting: str) -> bool:
@@ -163,12 +167,13 @@ async def test_settings_that_this_user_may_not_see_are_not_guessed(broken: Kafka
     for made in operator.create_acls(rules).values():
         made.result(20)
 
-    async def every_broker_heard() -> bool:
-        """None of them tells the settings."""
-        return standing(await examine(broken), Standing.UNKNOWN) == [f"{COMPENSATIONS} settings"]
+    async def is_kept_back() -> Finding:
+        """The broker that was asked has heard of it, and does not tell these settings."""
+        unknown = [finding for finding in await examine(broken) if finding.standing is Standing.UNKNOWN]
+        assert [finding.setting for finding in unknown] == [f"{COMPENSATIONS} settings"]
+        return unknown[0]
 
-    await eventually(every_broker_heard)
-    (found,) = [finding for finding in await examine(broken) if finding.standing is Standing.UNKNOWN]
+    found = await eventually(is_kept_back)
     assert "TopicAuthorizationFailed" in found.promise
 
 

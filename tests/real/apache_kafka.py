@@ -15,7 +15,7 @@ from tests.real.kafka_admin import KafkaAdmin
 from tests.real.kafka_jars import kafka_class_path
 
 CLUSTER_ID = "aG9sZGZhc3QtYS10ZXN0IQ"  # 16 bytes that mean nothing
-FORMAT_DEADLINE_S = START_S = 60.0  # two to five seconds, where little else runs
+FORMAT_DEADLINE_S = START_S = 90.0  # two to five seconds, where little else runs
 # Small and soon ready: compiling less pays off in processes that live for minutes.
 JAVA = ("java", "-Xms64m", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
@@ -118,7 +118,7 @@ class ApacheKafka(KafkaServer):
             return spawn([*self._java(), "kafka.Kafka", self._config], stdout=log, stderr=log)
 
     def has_joined(self) -> bool:
-        """Whether the controller counts this node among the brokers that serve; the port is its own."""
+        """Whether this node is among the brokers that serve and has what the others have; the port is its own."""
         return self.is_running and self.admin.serves(self._node)
 
     def _is_ready(self) -> bool:

@@ -15,7 +15,7 @@ from confluent_kafka.admin import (
 from holdfast_embedded.child import wait_until
 
 PROBE_S = 1.0
-ORDER_S = 20.0
+ORDER_S = 60.0
 LARGEST_RECORD = 8 * 1024 * 1024
 # Of brokers that are not there yet librdkafka complains on standard error, and knocks at longer and longer intervals.
 CLIENT = {"log_level": "0", "reconnect.backoff.max.ms": "200"}
@@ -28,9 +28,11 @@ class KafkaAdmin:
         self._client = AdminClient({"bootstrap.servers": address, **CLIENT})
 
     def serves(self, node: int) -> bool:
-        """Whether a node is there, and no topic waits for a leader."""
+        """Whether a node is there and has caught up, so that another may be lost; and no topic waits for a leader."""
         seen = self._look()
-        return seen is not None and node in seen.brokers and all(map(_is_led, seen.topics.values()))
+        if seen is None or node not in seen.brokers:
+            return False
+        return all(_is_led(topic) and _has_caught_up(topic, node) for topic in seen.topics.values())
 
     def make_topics(self, names: Sequence[str], partitions: int, copies: int = 1, **settings: str) -> None:
         """Make those that are not there; returns when each of their partitions can be written to."""
@@ -81,3 +83,8 @@ class KafkaAdmin:
 def _is_led(topic: TopicMetadata) -> bool:
     partitions = topic.partitions.values()
     return bool(partitions) and all(partition.leader >= 0 for partition in partitions)
+
+
+def _has_caught_up(topic: TopicMetadata, node: int) -> bool:
+    copies = [partition for partition in topic.partitions.values() if node in partition.replicas]
+    return all(node in partition.isrs for partition in copies)

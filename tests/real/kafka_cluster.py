@@ -12,7 +12,7 @@ from tests.real.apache_kafka import OPEN_DOOR, ApacheKafka, Door, Ports
 from tests.real.kafka_admin import KafkaAdmin
 
 NODES = 3
-START_S = 90.0  # three of them at once, on two cores that do much else
+START_S = 120.0  # three of them at once, on two cores that do much else
 
 
 class KafkaCluster:

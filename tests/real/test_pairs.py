@@ -17,7 +17,7 @@ from tests.faults.world import SHARDS, World
 from tests.stacks import running_stack
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(150)  # the waits' own deadlines come first, and say more
+pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
 UNITS, BUYERS = 150, 15
 HOLD_TTL = timedelta(seconds=1)
 EVERYBODY = ("serve", "relay", "persist", "compensate", "valkey", "postgres", "broker")

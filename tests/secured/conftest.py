@@ -22,7 +22,7 @@ from tests.secured.servers import (
 )
 from tests.stacks import ENVIRONMENT
 
-ENDS_S = 30.0
+ENDS_S = 60.0
 
 
 class Keys(NamedTuple):
@@ -102,8 +102,8 @@ def settings(keys: Keys, redis: LockedRedis, postgres: LockedPostgres, kafka: st
     }
 
 
-async def run(name: str, settings: Mapping[str, str]) -> Ended:
-    """Run one of our processes until it ends by itself."""
+async def run(name: str, settings: Mapping[str, str], ends_s: float = ENDS_S) -> Ended:
+    """Run one of our processes until it ends by itself; AssertionError if it does not."""
     service = "order_persister" if name in ("persist", "migrate") else "inventory_service"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", service, name),
@@ -113,7 +113,9 @@ async def run(name: str, settings: Mapping[str, str]) -> Ended:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        said, _ = await asyncio.wait_for(process.communicate(), ENDS_S)
+        said, _ = await asyncio.wait_for(process.communicate(), ends_s)
+    except TimeoutError:
+        raise AssertionError(f"it did not end within {ends_s:g} s") from None
     finally:
         if process.returncode is None:
             process.kill()

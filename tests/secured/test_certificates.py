@@ -10,7 +10,7 @@ from tests.secured.conftest import Keys, run
 from tests.secured.servers import SHARDS, LockedPostgres
 from tests.waiting import eventually
 
-JOIN_S = 45.0
+JOIN_S = 120.0
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ SETTLES_S = 60.0
 COMPENSATED = ReservationState.RESERVATION_STATE_COMPENSATED
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-512", "PLAIN"])
 async def test_a_sale_goes_from_its_opening_to_clean_books(
     settings: Mapping[str, str], redis: LockedRedis, tmp_path: Path, mechanism: str
