@@ -15,7 +15,7 @@ from inventory_service.domain.shard_ports import TopicAdmin
 from inventory_service.domain.shards import TopicPlan, Unreachable
 from inventory_service.entrypoints.patience import GrowingDelay
 
-BIRTH_S = 5.0
+BIRTH_S = 20.0  # brokers that do much else take seconds, and whoever is told "off" too early mends what is whole
 
 
 class Parts(NamedTuple):
