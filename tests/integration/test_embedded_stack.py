@@ -156,7 +156,7 @@ async def test_what_is_taken_down_stays_down(make_stack: MakeStack, log: Log) ->
 
     with Redis.from_url(stack.addresses.redis_url) as redis:
         assert redis.get("kept") is None
-    assert stack.find_missing() == "16 of 16 shards are not served; shard 0 is blank"
+    await eventually(lambda: stack.find_missing() == "16 of 16 shards are not served; shard 0 is blank")
 
 
 async def test_data_is_kept_and_shards_are_opened_once(make_stack: MakeStack) -> None:
@@ -182,7 +182,7 @@ async def test_an_opening_that_failed_is_tried_again(make_stack: MakeStack) -> N
     second = make_stack()
     await start(second)
 
-    assert second.find_missing() is None
+    await eventually(lambda: second.find_missing() is None)
 
 
 async def test_two_stacks_never_share_a_folder(make_stack: MakeStack) -> None:
@@ -195,7 +195,7 @@ async def test_two_stacks_never_share_a_folder(make_stack: MakeStack) -> None:
         await start(second)
 
     await asyncio.to_thread(second.stop)
-    assert first.find_missing() is None
+    await eventually(lambda: first.find_missing() is None)
     assert told_by(first.data_dir.path)["ready"]
 
 

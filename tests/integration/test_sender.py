@@ -20,7 +20,7 @@ from tests.servers import StartBroker
 from tests.waiting import eventually
 
 MESSAGE = Message(FACTS_TOPIC, 5, b"key", b"value")
-ARRIVES_S = 30.0
+ARRIVES_S = 60.0
 
 # A producer that nobody stopped complains when it is collected.
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed AIOKafkaProducer:ResourceWarning")

@@ -39,7 +39,7 @@ def test_the_plain_client_asks_a_server(plain: Environment) -> None:
     """By the library and by the command, each away from the checkout."""
     held = GetReservationResponse(reservation=Reservation(sale_id="lamps", reservation_id="r-1", buyer_id="ada"))
     with running_fake() as inventory:
-        inventory.will_answer("GetReservation", held, held)
+        inventory.will_answer("GetReservation", *[held] * 10)  # an answer that comes late is asked for again
 
         by_library = plain.run("python", "-c", CLIENT.format(address=inventory.address))
         by_command = plain.run("holdfast", "get", "lamps", "r-1", "--json", HOLDFAST_ADDRESS=inventory.address)
