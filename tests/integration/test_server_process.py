@@ -42,8 +42,16 @@ SERVICES = ("holdfast.inventory.v1.InventoryService", "holdfast.inventory.v1.Inv
 @pytest.fixture
 async def server(valkey: str, database: str) -> AsyncIterator[ServerProcess]:
     """A server process with open shards."""
-    await open_shards(valkey)
-    async with served_apart(valkey, database) as server:
+    async with serving(valkey, database) as server:
+        yield server
+
+
+@asynccontextmanager
+async def serving(redis_url: str, dsn: str, **settings: str) -> AsyncIterator[ServerProcess]:
+    """A server process with open shards that has seen them: its first look at Redis may have come to nothing."""
+    await open_shards(redis_url)
+    async with served_apart(redis_url, dsn, **settings) as server, calling(server.address) as caller:
+        await eventually(lambda: is_serving(caller))
         yield server
 
 
@@ -162,8 +170,7 @@ async def test_an_idle_server_ends_at_a_signal(server: ServerProcess, number: si
 
 async def test_calls_in_flight_are_finished_and_new_ones_refused(valkey: str, database: str) -> None:
     """A deploy must not cost a buyer the answer."""
-    await open_shards(valkey)
-    async with served_apart(valkey, database, HOLDFAST_DRAIN_S="60") as server, calling(server.address) as caller:
+    async with serving(valkey, database, HOLDFAST_DRAIN_S="60") as server, calling(server.address) as caller:
         async with silent_ledger(database):
             under_way = await in_flight(caller)
 
@@ -208,8 +215,7 @@ async def test_a_drain_has_an_end(valkey: str, database: str) -> None:
 @asynccontextmanager
 async def stuck(valkey: str, dsn: str, **settings: str) -> AsyncIterator[tuple[ServerProcess, Caller]]:
     """A server whose ledger takes questions and does not answer."""
-    await open_shards(valkey)
-    async with served_apart(valkey, dsn, **settings) as server, calling(server.address) as caller, silent_ledger(dsn):
+    async with serving(valkey, dsn, **settings) as server, calling(server.address) as caller, silent_ledger(dsn):
         yield server, caller
 
 
