@@ -11,8 +11,9 @@ from holdfast_embedded.process import Process
 LOG_TAIL_LINES = 12
 START_DEADLINE_S = 30.0
 # After a SIGKILL the last remains of its predecessor may hold the port or the data for a moment, so a server that ends
-# at once is started again; one that goes on ending has another reason.
-EARLY_END_PATIENCE_S = 5.0
+# at once is started again; one that goes on ending has another reason. A PostgreSQL process that waits for its disk, or
+# for its turn, does so for seconds.
+EARLY_END_PATIENCE_S = 15.0
 EARLY_END_PAUSE_S = 0.1
 
 
