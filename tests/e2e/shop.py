@@ -181,11 +181,15 @@ class Shop:
 
     async def shown(self, process: str, metric: str, **labels: str) -> float:
         """A number on the latest /metrics page of a process; 0 if it is not there."""
-        places = [line for name, line in self._log if name == process and re.search(r"\bmetrics\b", line)]
-        [url] = re.findall(r"url=(\S+)", places[-1])
+        place = await eventually(lambda: self._place_of_page(process))
+        [url] = re.findall(r"url=(\S+)", place)
         page = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=PAGE_S).read().decode())
         samples = (sample for family in text_string_to_metric_families(page) for sample in family.samples)
         return sum(each.value for each in samples if each.name == metric and labels.items() <= each.labels.items())
+
+    def _place_of_page(self, process: str) -> str:
+        """The line in which a process has said last where its page is; a stack is ready before all have."""
+        return next((line for name, line in self._log[::-1] if name == process and re.search(r"\bmetrics\b", line)), "")
 
     async def _records(self, topic: str, sale_id: str) -> list[bytes]:
         """The values of a topic's partition, from its beginning to what is its end now."""

@@ -44,7 +44,7 @@ async def test_a_ledger_that_went_back_is_brought_up_to_date_from_kafka(
 
 async def copied(world: World, folder: Path) -> Path:
     """Copy the files of Postgres while it is down."""
-    await world.take_down("postgres")
+    await world.stop("postgres")
     copy = Path(await asyncio.to_thread(shutil.copytree, cluster(world), folder / "copy"))
     await world.bring_up("postgres")
     return copy
@@ -52,7 +52,7 @@ async def copied(world: World, folder: Path) -> Path:
 
 async def set_back(world: World, copy: Path) -> None:
     """Start Postgres on an older copy of its files."""
-    await world.take_down("postgres")
+    await world.stop("postgres")
     await asyncio.to_thread(shutil.rmtree, cluster(world))
     await asyncio.to_thread(shutil.copytree, copy, cluster(world))
     await world.bring_up("postgres")

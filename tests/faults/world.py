@@ -81,13 +81,17 @@ class World:
         """End a process with SIGKILL and keep it down."""
         await asyncio.to_thread(self.stack.take_down, name, "kill")
 
+    async def stop(self, name: str) -> None:
+        """End a process in its own orderly way and keep it down: nothing of it is left that writes to its files."""
+        await asyncio.to_thread(self.stack.take_down, name, "stop")
+
     async def bring_up(self, name: str) -> None:
         """Start what was taken down."""
         await asyncio.to_thread(self.stack.bring_up, name)
 
     async def restart(self, name: str) -> None:
         """End a process in its own orderly way, and start it again."""
-        await asyncio.to_thread(self.stack.take_down, name, "stop")
+        await self.stop(name)
         await self.bring_up(name)
 
     @contextmanager
