@@ -26,6 +26,7 @@ async def reserve_at_once(valkey: str, caller: Caller, count: int) -> list[Any]:
     """The answers to so many Reserves which the server has all begun before Redis does the first."""
     async with Redis.from_url(valkey) as redis:
         await redis.client_pause(60_000, all=False)  # writes alone
+        await caller.channel.channel_ready()  # calls that come before may overtake one another
         under_way = [caller.stock.Reserve(reserve_request(f"r-{number}")) for number in range(count)]
         with pytest.raises(grpc.aio.AioRpcError):
             await caller.stock.Reserve(calls.ReserveRequest())  # on the same connection, so it is accepted last

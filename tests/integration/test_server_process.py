@@ -14,7 +14,6 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
-from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from redis.asyncio import Redis
 
 from tests.integration.served import (
@@ -61,23 +60,14 @@ async def health(caller: Caller, service: str = "") -> int:
     return int(answer.status)
 
 
-async def in_flight(caller: Caller) -> Any:
-    """A Reserve that the server has begun: a later call on the same connection was accepted after it.
-
-    Redis knows no such sale, so the ledger is asked.
-    """
-    call = caller.stock.Reserve(reserve_request("r-1", sale_id="no-sale"))
-    with pytest.raises(grpc.aio.AioRpcError):
-        await caller.stock.Reserve(calls.ReserveRequest())
-    return call
-
-
 @asynccontextmanager
-async def silent_ledger(dsn: str) -> AsyncIterator[None]:
-    """Questions about sales are not answered meanwhile; a server waits longer for that than any test here lasts."""
+async def in_flight(caller: Caller, dsn: str) -> AsyncIterator[Any]:
+    """A Reserve that waits for the ledger's word on its sale, of which Redis knows nothing, as long as this lasts."""
     async with connected(dsn) as ledger, ledger.transaction():
         await ledger.execute("lock table sale")
-        yield
+        call = caller.stock.Reserve(reserve_request("r-1", sale_id="no-sale"))
+        await eventually(lambda: ledger.fetchval("select count(*) from pg_locks where not granted"))
+        yield call
 
 
 async def test_health_tells_overall_and_by_service(server: ServerProcess) -> None:
@@ -171,9 +161,7 @@ async def test_an_idle_server_ends_at_a_signal(server: ServerProcess, number: si
 async def test_calls_in_flight_are_finished_and_new_ones_refused(valkey: str, database: str) -> None:
     """A deploy must not cost a buyer the answer."""
     async with serving(valkey, database, HOLDFAST_DRAIN_S="60") as server, calling(server.address) as caller:
-        async with silent_ledger(database):
-            under_way = await in_flight(caller)
-
+        async with in_flight(caller, database) as under_way:
             server.terminate()
             async with calling(server.address) as newcomer:
                 await eventually(lambda: is_draining(newcomer))
@@ -190,9 +178,7 @@ async def is_draining(caller: Caller) -> bool:
 
 async def test_a_second_signal_does_not_wait(valkey: str, database: str) -> None:
     """Whoever is in a hurry says so twice."""
-    async with stuck(valkey, database, HOLDFAST_DRAIN_S="60") as (server, caller):
-        await in_flight(caller)
-
+    async with stuck(valkey, database, HOLDFAST_DRAIN_S="60") as (server, caller, _):
         server.terminate()
         await eventually(lambda: is_draining(caller))
         server.terminate()
@@ -202,9 +188,7 @@ async def test_a_second_signal_does_not_wait(valkey: str, database: str) -> None
 
 async def test_a_drain_has_an_end(valkey: str, database: str) -> None:
     """A store that hangs must not hold a deploy up."""
-    async with stuck(valkey, database, HOLDFAST_DRAIN_S="0.2") as (server, caller):
-        under_way = await in_flight(caller)
-
+    async with stuck(valkey, database, HOLDFAST_DRAIN_S="0.2") as (server, _, under_way):
         server.terminate()
 
         assert await asyncio.wait_for(server.ended(), BEFORE_AN_ANSWER_S) == 0
@@ -213,10 +197,14 @@ async def test_a_drain_has_an_end(valkey: str, database: str) -> None:
 
 
 @asynccontextmanager
-async def stuck(valkey: str, dsn: str, **settings: str) -> AsyncIterator[tuple[ServerProcess, Caller]]:
-    """A server whose ledger takes questions and does not answer."""
-    async with serving(valkey, dsn, **settings) as server, calling(server.address) as caller, silent_ledger(dsn):
-        yield server, caller
+async def stuck(valkey: str, dsn: str, **settings: str) -> AsyncIterator[tuple[ServerProcess, Caller, Any]]:
+    """A server with a call that does not end, for the ledger does not answer."""
+    async with (
+        serving(valkey, dsn, **settings) as server,
+        calling(server.address) as caller,
+        in_flight(caller, dsn) as under_way,
+    ):
+        yield server, caller, under_way
 
 
 async def test_a_taken_address_is_named_in_one_line(valkey: str) -> None:
