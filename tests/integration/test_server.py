@@ -24,13 +24,15 @@ from tests.servers import StartValkey, connected
 
 async def reserve_at_once(valkey: str, caller: Caller, count: int) -> list[Any]:
     """The answers to so many Reserves which the server has all begun before Redis does the first."""
+    await caller.channel.channel_ready()  # calls that come before may overtake one another
     async with Redis.from_url(valkey) as redis:
         await redis.client_pause(60_000, all=False)  # writes alone
-        await caller.channel.channel_ready()  # calls that come before may overtake one another
-        under_way = [caller.stock.Reserve(reserve_request(f"r-{number}")) for number in range(count)]
-        with pytest.raises(grpc.aio.AioRpcError):
-            await caller.stock.Reserve(calls.ReserveRequest())  # on the same connection, so it is accepted last
-        await redis.client_unpause()
+        try:
+            under_way = [caller.stock.Reserve(reserve_request(f"r-{number}")) for number in range(count)]
+            with pytest.raises(grpc.aio.AioRpcError):
+                await caller.stock.Reserve(calls.ReserveRequest())  # on the same connection, so it is accepted last
+        finally:
+            await redis.client_unpause()
     return await asyncio.gather(*under_way, return_exceptions=True)
 
 
