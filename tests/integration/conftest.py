@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from inventory_service.adapters.ledger import postgres as ledger_connections
 from inventory_service.adapters.redis import connections as redis_connections
 from inventory_service.entrypoints.relay import lease
 from order_persister.kafka.tell import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
@@ -23,8 +24,9 @@ from tests.servers import connected
 
 @pytest.fixture(autouse=True)
 def patient_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test's own process may be slow to connect, and is then no caller whom Redis did not answer."""
+    """A test's own process may be slow to connect, and is then no caller whom a server did not answer."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 20.0)
+    monkeypatch.setattr(ledger_connections, "CONNECT_S", 20.0)
 
 
 @pytest.fixture
