@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.integration.served import open_shards, run_to_its_end, served_apart
-from tests.servers import PARTITIONS, REAL, StartBroker, StartValkey, connected
+from tests.servers import PARTITIONS, REAL, StartBroker, StartValkey, connected, new_broker
 from tests.waiting import eventually
 
 NOBODY = "127.0.0.1:1"
@@ -17,7 +18,16 @@ NOBODY = "127.0.0.1:1"
 ALL_THERE_S, ONE_IS_MISSING_S = "30", "3"
 
 
-async def doctor(redis_url: str, dsn: str, brokers: str = NOBODY, **more: str) -> tuple[int, list[str]]:
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One broker for all tests that only have it asked: its bootstrap address."""
+    server = new_broker(tmp_path_factory.mktemp("broker"))
+    server.start()
+    yield server.address
+    server.kill()
+
+
+async def doctor(redis_url: str, dsn: str, brokers: str) -> tuple[int, list[str]]:
     """Its exit code, and its lines."""
     return await run_to_its_end(
         "doctor",
@@ -26,7 +36,6 @@ async def doctor(redis_url: str, dsn: str, brokers: str = NOBODY, **more: str) -
         HOLDFAST_KAFKA_BROKERS=brokers,
         HOLDFAST_SHARDS=str(PARTITIONS),
         HOLDFAST_START_WAIT_S=ONE_IS_MISSING_S if NOBODY in redis_url + brokers else ALL_THERE_S,
-        **more,
     )
 
 
@@ -41,9 +50,9 @@ def off(said: list[str]) -> list[str]:
     return [line[16:].partition(" = ")[0] for line in said if line.startswith("OFF ")]
 
 
-async def test_servers_as_the_tests_start_them_keep_every_promise(valkey: str, database: str, broker: str) -> None:
+async def test_servers_as_the_tests_start_them_keep_every_promise(valkey: str, database: str, kafka: str) -> None:
     """Exit code 0; the embedded broker alone tells no settings, which is said and is no 0."""
-    code, said = await doctor(valkey, database, broker)
+    code, said = await doctor(valkey, database, kafka)
 
     assert off(said) == []
     assert code == (0 if REAL else 2), said
@@ -63,7 +72,7 @@ async def test_a_redis_that_breaks_promises_is_told_line_by_line(start_valkey: S
         await client.config_set("maxmemory-policy", "allkeys-lru")
         await client.config_set("appendonly", "no")
 
-    code, said = await doctor(redis, database)
+    code, said = await doctor(redis, database, NOBODY)
 
     assert code == 1
     assert off(said) == ["appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"]
@@ -71,7 +80,7 @@ async def test_a_redis_that_breaks_promises_is_told_line_by_line(start_valkey: S
 
 
 async def test_a_user_who_may_not_ask_is_told_so_and_nothing_is_guessed(
-    start_valkey: StartValkey, database: str
+    start_valkey: StartValkey, database: str, kafka: str
 ) -> None:
     """INFO tells of the file and of eviction all the same; how often the file is synced it does not."""
     redis = start_valkey().address
@@ -79,7 +88,7 @@ async def test_a_user_who_may_not_ask_is_told_so_and_nothing_is_guessed(
         rights: dict[str, Any] = {"keys": ["*"], "categories": ["+@all"], "commands": ["-config"]}
         await client.acl_setuser("clerk", enabled=True, passwords=["+secret"], **rights)
 
-    code, said = await doctor(redis.replace("//", "//clerk:secret@"), database)
+    code, said = await doctor(redis.replace("//", "//clerk:secret@"), database, kafka)
 
     assert code == 2
     assert line_of(said, "Redis", "appendfsync").startswith("?")
@@ -90,7 +99,7 @@ async def test_a_user_who_may_not_ask_is_told_so_and_nothing_is_guessed(
 
 @pytest.mark.parametrize("lacking", ["-@scripting", "-@write", "resetkeys"])
 async def test_a_user_who_may_not_do_what_the_scripts_do_sells_nothing(
-    start_valkey: StartValkey, database: str, lacking: str
+    start_valkey: StartValkey, database: str, lacking: str, kafka: str
 ) -> None:
     """A server that reads is taken for healthy, and each Reserve would tell of a store that is away."""
     redis = start_valkey().address
@@ -98,7 +107,7 @@ async def test_a_user_who_may_not_do_what_the_scripts_do_sells_nothing(
         rights = ("on", ">secret", "~*", "+@all", lacking)
         await client.execute_command("ACL", "SETUSER", "clerk", *rights)  # type: ignore[no-untyped-call]
 
-    code, said = await doctor(redis.replace("//", "//clerk:secret@"), database)
+    code, said = await doctor(redis.replace("//", "//clerk:secret@"), database, kafka)
 
     assert code == 1
     assert off(said) == ["rights"]
@@ -107,7 +116,7 @@ async def test_a_user_who_may_not_do_what_the_scripts_do_sells_nothing(
 
 
 async def test_a_primary_that_waits_for_no_replica_is_off_and_so_is_a_replica(
-    start_valkey: StartValkey, database: str
+    start_valkey: StartValkey, database: str, kafka: str
 ) -> None:
     """The first goes on alone when it was cut off, the second takes nothing."""
     primary, replica = start_valkey(), start_valkey()
@@ -115,8 +124,8 @@ async def test_a_primary_that_waits_for_no_replica_is_off_and_so_is_a_replica(
         await client.replicaof("127.0.0.1", str(primary.port))
         await eventually(lambda: _has_replica(other))
 
-    _, of_primary = await doctor(primary.address, database)
-    _, of_replica = await doctor(replica.address, database)
+    _, of_primary = await doctor(primary.address, database, kafka)
+    _, of_replica = await doctor(replica.address, database, kafka)
 
     assert off(of_primary) == ["min-replicas-to-write"]
     assert "role" in off(of_replica)
@@ -130,7 +139,7 @@ async def _has_replica(client: Redis) -> bool:
 
 @pytest.mark.parametrize("where", ["database {database}", "role {user} in database {database}"])
 async def test_a_ledger_that_does_not_wait_for_its_disk_is_told_where_that_is_set(
-    valkey: str, database: str, where: str
+    valkey: str, database: str, where: str, kafka: str
 ) -> None:
     """The file may say the right thing: what is set for a database or a role stands above it."""
     address = urlsplit(database)
@@ -138,16 +147,16 @@ async def test_a_ledger_that_does_not_wait_for_its_disk_is_told_where_that_is_se
     async with connected(database) as admin:
         await admin.execute(f"alter {place} set synchronous_commit = off")
 
-    code, said = await doctor(valkey, database)
+    code, said = await doctor(valkey, database, kafka)
 
     assert code == 1
     assert off(said) == ["synchronous_commit"]
     assert f"alter {place} reset synchronous_commit" in line_of(said, "Postgres", "synchronous_commit")
 
 
-async def test_an_option_of_the_dsn_stands_above_all(valkey: str, database: str) -> None:
+async def test_an_option_of_the_dsn_stands_above_all(valkey: str, database: str, kafka: str) -> None:
     """It is in every process of ours, and in none of the server's own files."""
-    _, said = await doctor(valkey, f"{database}?synchronous_commit=off")
+    _, said = await doctor(valkey, f"{database}?synchronous_commit=off", kafka)
 
     assert off(said) == ["synchronous_commit"]
     assert "HOLDFAST_POSTGRES_DSN" in line_of(said, "Postgres", "synchronous_commit")
@@ -155,7 +164,7 @@ async def test_an_option_of_the_dsn_stands_above_all(valkey: str, database: str)
 
 @pytest.mark.parametrize("word", ["off", "False", "no", "0"])
 async def test_another_role_that_does_not_wait_is_a_note_however_that_is_spelled(
-    valkey: str, database: str, word: str
+    valkey: str, database: str, word: str, kafka: str
 ) -> None:
     """Postgres keeps the word as it was given; a persister may run as that role."""
     async with connected(database) as admin:
@@ -164,7 +173,7 @@ async def test_another_role_that_does_not_wait_is_a_note_however_that_is_spelled
             await admin.execute(
                 f"alter role idler in database {urlsplit(database).path[1:]} set synchronous_commit = '{word}'"
             )
-            _, said = await doctor(valkey, database)
+            _, said = await doctor(valkey, database, kafka)
         finally:
             await admin.execute("drop role idler")
 
@@ -173,20 +182,20 @@ async def test_another_role_that_does_not_wait_is_a_note_however_that_is_spelled
     assert "alter role idler" in found
 
 
-async def test_tables_that_a_crash_empties_are_off(valkey: str, database: str) -> None:
+async def test_tables_that_a_crash_empties_are_off(valkey: str, database: str, kafka: str) -> None:
     """Postgres keeps no log of them, and Redis has trimmed what they held."""
     async with connected(database) as admin:
         await admin.execute("alter table journal set unlogged")
 
-    _, said = await doctor(valkey, database)
+    _, said = await doctor(valkey, database, kafka)
 
     assert off(said) == ["unlogged tables"]
     assert "alter table journal set logged" in line_of(said, "Postgres", "unlogged tables")
 
 
-async def test_a_ledger_without_tables_is_off(valkey: str, empty_database: str) -> None:
+async def test_a_ledger_without_tables_is_off(valkey: str, empty_database: str, kafka: str) -> None:
     """The line says what makes them."""
-    code, said = await doctor(valkey, empty_database)
+    code, said = await doctor(valkey, empty_database, kafka)
 
     assert (code, off(said)) == (1, ["schema version"])
     assert "holdfast migrate" in line_of(said, "Postgres", "schema version")
@@ -208,7 +217,7 @@ async def test_another_number_of_shards_is_off_wherever_it_is_written(
 
 async def test_what_could_not_be_asked_is_named_beside_what_could(database: str) -> None:
     """Exit code 2 when nothing is known to be off, with the setting by which the server was looked for."""
-    code, said = await doctor(f"redis://{NOBODY}/0", database)
+    code, said = await doctor(f"redis://{NOBODY}/0", database, NOBODY)
 
     assert code == 2
     assert "HOLDFAST_REDIS_URL" in line_of(said, "Redis", "answers")

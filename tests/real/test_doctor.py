@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from order_persister.ledger.migrator import migrate
-from tests.integration.test_doctor import doctor, line_of, off
+from tests.integration.test_doctor import NOBODY, doctor, line_of, off
 from tests.real.debian_postgres import DebianPostgres
 from tests.real.redis_server import RedisServer
 from tests.waiting import eventually
@@ -49,7 +49,7 @@ async def test_servers_started_for_speed_are_told_line_by_line(broken_redis: str
 
     async def all_are_told() -> list[str]:
         """Every setting is off; a server that is halted for seconds tells none of its own."""
-        code, said = await doctor(broken_redis, broken_postgres)
+        code, said = await doctor(broken_redis, broken_postgres, NOBODY)
         assert off(said) == [*in_redis, "fsync", "full_page_writes", "synchronous_commit"]
         assert code == 1
         return said
