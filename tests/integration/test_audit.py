@@ -2,36 +2,22 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND
 
-from inventory_service.adapters.kafka.runs import runs_from_commits
 from inventory_service.adapters.ledger.books import LedgerBooks
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.redis.books import RedisBooks
 from inventory_service.adapters.redis.keys import sale_keys
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
-from inventory_service.adapters.redis.stock import RedisStock
-from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey, shard_of
-from inventory_service.domain.shards import Commit, Mark, Report
-from inventory_service.domain.verdicts import Forgotten, Granted, Refusal, SaleFound
-from inventory_service.entrypoints.commands import audit
+from inventory_service.domain.requests import CreateSale, Line, Reserve, SaleKey
+from inventory_service.domain.verdicts import Refusal
 from inventory_service.entrypoints.relay.drift import DriftWatch
-from order_persister.ledger.postgres import Database
-from order_persister.rule.chain import Record
-from tests.contract.bodies import CLOCK_KEY, load_script_on_test_clock
 from tests.integration.house import SHARDS, House
-from tests.ledgers import ledger_in
+from tests.integration.office import SALE, SHARD, Office
 from tests.sales import make_sale
-from tests.servers import connected
 from tests.waiting import eventually
-
-SALE = SaleKey("default", "lamp-sale")
-SHARD = shard_of(SALE, SHARDS)
 
 # An order that was refused, and ended just now.
 YOUNG_LETTER = """
@@ -39,91 +25,6 @@ insert into dead_letter (shard, created_epoch, created_seq, created_index, tenan
                          lines, reason, detail, epoch, seq, index, state, reservation_state, latest_time)
 select shard, 1, 1, 0, tenant, sale_id, 'r-9', 'ann', '[]', 'ID_REUSED', '', 1, 1, 0, 'SETTLED', 'RELEASED', now()
   from sale where sale_id = '{}'"""
-
-
-class Office:
-    """A shop that sold a little, and its audit."""
-
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.stock = RedisStock(house.scripts, SHARDS, outbox_limit=10_000)
-        self.told: list[str] = []
-
-    async def sell(self, first: int, last: int) -> None:
-        """Hold, and confirm or release two of three."""
-        for number in range(first, last + 1):
-            name = f"r-{number}"
-            lines = (Line("lamp", 1), Line("shade", 2))
-            granted = await self.stock.reserve(Reserve(SALE, name, f"buyer-{number % 7}", lines, None))
-            assert isinstance(granted, Granted)
-            if number % 3 == 0:
-                await self.stock.confirm(Confirm(SALE, name))
-            elif number % 3 == 1:
-                await self.stock.release(Release(SALE, name, "", spend_id=False))
-
-    async def book(self) -> None:
-        """Bring the outbox into the ledger, as relay and persister do."""
-        database = Database(self.house.dsn)
-        after = Mark(0, 0)
-        commits: list[Commit] = []
-        while more := await self.house.outbox.read_after(SHARD, after, wait_ms=1):
-            commits += more
-            after = more[-1].mark
-        records = [Record(SHARD, at, run.value) for at, run in enumerate(runs_from_commits(SHARD, commits))]
-        await ledger_in(database).apply(records)
-        await database.close()
-
-    async def let_a_sale_leave(self) -> SaleKey:
-        """Make a sale of the same shard, sell in it, and let Redis forget it; its hour passes in no time, for both."""
-        names = (SaleKey("default", f"brief-{number}") for number in range(100))
-        sale = next(name for name in names if shard_of(name, SHARDS) == SHARD)
-        end_ms = round(time.time() * 1000) + 3_600_000
-        made = await make_sale(self.stock, CreateSale(sale, "", None, end_ms, 0, 0, 0, (Line("lamp", 5),)))
-        assert isinstance(made, SaleFound), made
-        bought = await self.stock.reserve(Reserve(sale, "r-1", "ann", (Line("lamp", 2),), None))
-        assert isinstance(bought, Granted), bought
-        await self.book()
-        row = await self.house.ledger.row(SHARD)
-        assert row is not None
-        at = (row.epoch, row.seq, row.hash, row.epoch, row.seq)
-        await self.house.shards.trim(Report(SHARD, *at, resend=False, frozen_reason=""))
-        await self.sql(f"update sale set end_time = now() where sale_id = '{sale.sale_id}'")
-        async with self.house.connections.lend() as connection:
-            await connection.ask("SET", CLOCK_KEY, end_ms)
-        scripts = RedisScripts(self.house.connections, Epochs(), load=load_script_on_test_clock)
-        step = await RedisStock(scripts, SHARDS, outbox_limit=10_000).forget(sale, 0)
-        assert isinstance(step, Forgotten), step
-        assert step.sale_left
-        return sale
-
-    async def audit(
-        self, deadline_s: float = 60, only: SaleKey | None = None, shard_count: int = SHARDS, retention_ms: int = 0
-    ) -> int:
-        self.told.clear()
-        parts = audit.Parts(
-            self.house.shards,
-            self.house.ledger,
-            RedisBooks(self.house.connections),
-            LedgerBooks(self.house.postgres),
-            retention_ms,
-            say=lambda progress: None,
-            tell=self.told.append,
-        )
-        return await audit.run(parts, shard_count, only, deadline_s, as_json=True)
-
-    @property
-    def result(self) -> dict[str, object]:
-        return json.loads(self.told[0])  # type: ignore[no-any-return]
-
-    @property
-    def differences(self) -> list[str]:
-        """What differs, a line each."""
-        found: Any = self.result["differences"]
-        return [f"{difference['where']}: {difference['what']}" for difference in found]
-
-    async def sql(self, statement: str) -> None:
-        async with connected(self.house.dsn) as db:
-            await db.execute(statement)
 
 
 @pytest.fixture
