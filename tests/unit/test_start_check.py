@@ -15,9 +15,9 @@ from inventory_service import start_check as inventory_check
 from inventory_service.domain.shards import StoreUnreachable
 from order_persister import start_check as persister_check
 from order_persister.patience import Passing
+from tests.waiting import LONG_S
 
 URL = "HOLDFAST_REDIS_URL"
-LONG_S = 30.0  # no test waits so long unless it fails
 CHECKS = {inventory_check: StoreUnreachable, persister_check: Passing}
 
 
