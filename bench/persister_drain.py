@@ -25,9 +25,9 @@ from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
 
 from bench.place import machine_and_commit
-from order_persister.kafka.agent import COMMITS_TOPIC
-from order_persister.kafka.tell import FACTS_TOPIC
-from order_persister.ledger.migrator import migrate
+from order_persister.adapters.kafka.agent import COMMITS_TOPIC
+from order_persister.adapters.kafka.publisher import FACTS_TOPIC
+from order_persister.adapters.ledger.migrator import migrate
 from tests.commits import CONFIRMED, HELD, RELEASED, FakeShard, Made, record
 from tests.ledgers import open_shards
 

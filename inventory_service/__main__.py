@@ -11,7 +11,7 @@ import uvloop
 
 from inventory_service import bootstrap
 from inventory_service.access import check_access
-from inventory_service.domain.shards import Disagreement
+from inventory_service.domain.shards import ShardCountMismatch
 from inventory_service.logs import configure_logging
 from inventory_service.settings import BadSettings, Settings, read_settings
 from inventory_service.signals import INTERRUPTED, either, signals
@@ -63,11 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_begin(settings, said))
-    except (BadSettings, Disagreement) as error:  # found wrong only now that a server or this machine was asked
+    except (BadSettings, ShardCountMismatch) as error:  # found wrong only now that a server or this machine was asked
         print(error, file=sys.stderr)
         return BAD_SETTINGS
     except Exception:  # whatever it is, one event tells it and the exit code says so
-        log.exception("surprise")
+        log.exception("unhandled_exception")
         return SURPRISED_JUDGE if said.process in JUDGES else SURPRISE
 
 

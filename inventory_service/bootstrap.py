@@ -14,47 +14,47 @@ from contextlib import asynccontextmanager
 import structlog
 from prometheus_client import CollectorRegistry
 
-from inventory_service import checkup, metrics
+from inventory_service import metrics
 from inventory_service.access import kafka_access
 from inventory_service.adapters.batcher import Batcher, Limits
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
 from inventory_service.adapters.kafka.names import COMMITS, COMPENSATIONS, PROGRESS
+from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.adapters.kafka.progress import KafkaProgress
-from inventory_service.adapters.kafka.reading import KafkaReading
-from inventory_service.adapters.kafka.settings import KafkaSettings
+from inventory_service.adapters.kafka.server_config import KafkaServerConfig
 from inventory_service.adapters.kafka.topics import KafkaTopics
-from inventory_service.adapters.ledger.books import LedgerBooks
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.history import LedgerHistory
-from inventory_service.adapters.ledger.postgres import POOL_SIZE, Ledger
+from inventory_service.adapters.ledger.postgres import POOL_SIZE, LedgerPool
 from inventory_service.adapters.ledger.sales import LedgerSales
 from inventory_service.adapters.ledger.shards import LedgerShards
-from inventory_service.adapters.redis.books import RedisBooks
+from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.requests import SaleKey, shard_of
-from inventory_service.domain.shards import StoreUnreachable, check_shard_count
-from inventory_service.entrypoints import compensator
-from inventory_service.entrypoints.commands import audit, doctor, init, topics
-from inventory_service.entrypoints.layout import check_layout
+from inventory_service.domain.shards import RedisUnavailable, check_shard_count
 from inventory_service.entrypoints.patience import repeat
-from inventory_service.entrypoints.promises import tell_once
-from inventory_service.entrypoints.relay import relay
-from inventory_service.entrypoints.relay.drift import DriftWatch
-from inventory_service.entrypoints.relay.takeover import TakeOver
-from inventory_service.entrypoints.rpc.admin_servicer import AdminServicer
-from inventory_service.entrypoints.rpc.gate import Gate
-from inventory_service.entrypoints.rpc.memory_watch import MemoryWatch
-from inventory_service.entrypoints.rpc.past import Past
-from inventory_service.entrypoints.rpc.server import CannotListen, Look, Seen, Server
-from inventory_service.entrypoints.rpc.servicer import Servicer
-from inventory_service.entrypoints.rpc.tenant import DEFAULT_TENANT
-from inventory_service.entrypoints.rpc.turns import Turns
+from inventory_service.rpc.admin_servicer import AdminServicer
+from inventory_service.rpc.auth import DEFAULT_TENANT
+from inventory_service.rpc.memory_watch import MemoryWatch
+from inventory_service.rpc.middleware import Middleware
+from inventory_service.rpc.past import Past
+from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
+from inventory_service.rpc.servicer import Servicer
+from inventory_service.rpc.turns import Turns
+from inventory_service.server_checks import build, doctor
+from inventory_service.server_checks.run import log_once
+from inventory_service.service import audit, compensator, init, topics
+from inventory_service.service.relay import relay
+from inventory_service.service.relay.drift import DriftWatch
+from inventory_service.service.relay.takeover import ShardTakeover
+from inventory_service.service.shard_counts import check_shard_counts
 from inventory_service.settings import BadSettings, Settings
 from inventory_service.signals import either, signals, unless_told, until_told
 
@@ -75,10 +75,10 @@ async def serve(settings: Settings) -> int:
     except CannotListen as error:
         raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: is it in use?") from error
     telling = asyncio.create_task(
-        tell_once(checkup.examinations(settings), log, metrics.PromiseMetrics(registry)), name="promises"
+        log_once(build.checks(settings), log, metrics.ServerCheckMetrics(registry)), name="promises"
     )
     try:
-        await either(server.follow_the_store(), told.get())
+        await either(server.watch_store(), told.get())
     finally:  # also of a server that finds itself set to another number of shards than the store
         telling.cancel()
         await either(asyncio.create_task(server.drain(settings.drain_s)), told.get())
@@ -99,43 +99,43 @@ def build_server(settings: Settings, registry: CollectorRegistry) -> Server:
         numbers.observe_call,
         Limits(queue=settings.queue_limit),
     )
-    ledger = Ledger(settings.postgres_dsn)
+    ledger = LedgerPool(settings.postgres_dsn)
     turns = Turns(at_once=POOL_SIZE - 1)  # and a connection for operators
     past = Past(stock, LedgerHistory(ledger), LedgerSales(ledger), turns, now_ms=lambda: time.time_ns() // 1_000_000)
-    gate = Gate(metrics.CallMetrics(registry))
+    middleware = Middleware(metrics.CallMetrics(registry))
     looker = RedisConnections(settings.redis_url, size=1)
     memory = MemoryWatch(RedisMemory(looker).used_share, settings.memory_share, store.room, numbers.show_memory)
     return Server(
         Servicer(stock, past, numbers.count_outcome),  # type: ignore[abstract]  # the gate answers what is not built
         AdminServicer(past, LedgerBuyers(ledger)),  # type: ignore[abstract]
-        gate,
-        looking(RedisShards(looker), settings.shards, memory, metrics.WaitMetrics(registry).count),
+        middleware,
+        store_probe(RedisShards(looker), settings.shards, memory, metrics.WaitMetrics(registry).count),
         settings.listeners,
     )
 
 
-def looking(shards: RedisShards, count: int, memory: MemoryWatch, waited: Callable[[str], None]) -> Look:
+def store_probe(shards: RedisShards, count: int, memory: MemoryWatch, waited: Callable[[str], None]) -> HealthProbe:
     """What looks at Redis; Disagreement if one that was away was laid out for another number of shards."""
     is_laid_out = is_away = False
 
-    async def look() -> Seen:
+    async def look() -> StoreHealth:
         nonlocal is_laid_out, is_away
         try:  # all of them until one names the number: any may be blank
             found = [(await shards.status(shard)).shards for shard in range(1 if is_laid_out else count)]
             await memory.look()
-        except StoreUnreachable as error:
+        except RedisUnavailable as error:
             waited(error.server)
             if not is_away:
-                log.warning("waiting", server=error.server, why=str(error))
+                log.warning("server_unavailable", server=error.server, why=str(error))
             is_away = True
-            return Seen(answers=False, is_laid_out=is_laid_out)
+            return StoreHealth(answers=False, is_laid_out=is_laid_out)
         if is_away:
-            log.info("back", server="Redis")
+            log.info("server_recovered", server="Redis")
         is_away = False
         for number in found:
             check_shard_count(count, number, "Redis")
         is_laid_out = is_laid_out or any(found)
-        return Seen(answers=True, is_laid_out=is_laid_out)
+        return StoreHealth(answers=True, is_laid_out=is_laid_out)
 
     return look
 
@@ -143,12 +143,12 @@ def looking(shards: RedisShards, count: int, memory: MemoryWatch, waited: Callab
 async def relay_commits(settings: Settings) -> int:
     """Keep every shard's house until told to stop."""
     access, registry = kafka_access(settings), show_metrics(settings)
-    commits, reading = KafkaCommits(access), KafkaReading(access)
-    ledger = Ledger(settings.postgres_dsn)
+    commits, reading = KafkaCommits(access), KafkaPersisterOffsets(access)
+    ledger = LedgerPool(settings.postgres_dsn)
     gauges, waited = metrics.RelayMetrics(registry), metrics.WaitMetrics(registry).count
     parts = relay_parts(settings, ledger, commits, reading, gauges, waited)
-    books = RedisBooks(RedisConnections(settings.redis_url, size=1))
-    drift = DriftWatch(settings.shards, books, LedgerBooks(ledger), gauges, time.time)
+    books = RedisSaleReader(RedisConnections(settings.redis_url, size=1))
+    drift = DriftWatch(settings.shards, books, PostgresSnapshots(ledger), gauges, time.time)
 
     async def work() -> None:
         await agree_on_shards(settings, (COMMITS, PROGRESS))
@@ -160,9 +160,9 @@ async def relay_commits(settings: Settings) -> int:
 
 def relay_parts(
     settings: Settings,
-    ledger: Ledger,
+    ledger: LedgerPool,
     commits: KafkaCommits,
-    reading: KafkaReading,
+    reading: KafkaPersisterOffsets,
     gauges: metrics.RelayMetrics,
     waited: Callable[[str], None],
 ) -> relay.Parts:
@@ -177,7 +177,7 @@ def relay_parts(
         progress=KafkaProgress(kafka_access(settings), settings.shards),
         ledger=rows,
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
-        take_over=take_over(settings, shards, outbox, rows, reading),
+        takeover=takeover(settings, shards, outbox, rows, reading),
         gauges=gauges,
         log=log,
         monotonic=time.monotonic,
@@ -219,9 +219,9 @@ async def compensate(settings: Settings) -> int:
 async def open_shards(settings: Settings, as_json: bool) -> int:
     """Open the shards of empty stores."""
     connections = RedisConnections(settings.redis_url)
-    shards, ledger = RedisShards(connections), LedgerShards(Ledger(settings.postgres_dsn))
-    reading = KafkaReading(kafka_access(settings))
-    taking = take_over(settings, shards, RedisOutbox(connections), ledger, reading)
+    shards, ledger = RedisShards(connections), LedgerShards(LedgerPool(settings.postgres_dsn))
+    reading = KafkaPersisterOffsets(kafka_access(settings))
+    taking = takeover(settings, shards, RedisOutbox(connections), ledger, reading)
     async with closed_at_the_end(reading):
         tell = print if as_json else None
         return await unless_told(init.run(settings.shards, shards, ledger, taking, log, tell))
@@ -232,28 +232,28 @@ async def make_topics(settings: Settings, replication: int | None, as_json: bool
     access = kafka_access(settings)
     parts = topics.Parts(
         KafkaTopics(access),
-        KafkaSettings(access).brokers,
-        lambda: checkup.examine_kafka(settings),
+        KafkaServerConfig(access).brokers,
+        lambda: build.check_kafka(settings),
         log,
         print if as_json else None,
     )
-    names = [need.topic for need in checkup.NEEDS]
+    names = [need.topic for need in build.NEEDS]
     return await unless_told(topics.run(parts, names, settings.shards, replication))
 
 
 async def examine_servers(settings: Settings, as_json: bool) -> int:
     """Say of every server what is promised with its settings; the result goes to standard output."""
-    return await unless_told(doctor.run(checkup.patient_examinations(settings), as_json, print))
+    return await unless_told(doctor.run(build.checks_after_probe(settings), as_json, print))
 
 
 async def compare_books(settings: Settings, sale_id: str | None, deadline_s: float, as_json: bool) -> int:
     """Compare Redis with the ledger, of all sales or of one; the result goes to standard output."""
-    connections, ledger = RedisConnections(settings.redis_url), Ledger(settings.postgres_dsn)
+    connections, ledger = RedisConnections(settings.redis_url), LedgerPool(settings.postgres_dsn)
     parts = audit.Parts(
         RedisShards(connections),
         LedgerShards(ledger),
-        RedisBooks(connections),
-        LedgerBooks(ledger),
+        RedisSaleReader(connections),
+        PostgresSnapshots(ledger),
         settings.record_retention_s * 1000,
         say=lambda line: print(line, file=sys.stderr),
         tell=print,
@@ -264,24 +264,24 @@ async def compare_books(settings: Settings, sale_id: str | None, deadline_s: flo
 
 async def agree_on_shards(settings: Settings, topics: Sequence[str] = ()) -> None:
     """`Disagreement` if a server that answers, or one of these topics, was laid out for another number of shards."""
-    connections, ledger = RedisConnections(settings.redis_url, size=1), Ledger(settings.postgres_dsn, pool_size=1)
+    connections, ledger = RedisConnections(settings.redis_url, size=1), LedgerPool(settings.postgres_dsn, pool_size=1)
     try:
         admin = KafkaTopics(kafka_access(settings)) if topics else None
-        await check_layout(settings.shards, RedisShards(connections), LedgerShards(ledger), admin, topics)
+        await check_shard_counts(settings.shards, RedisShards(connections), LedgerShards(ledger), admin, topics)
     finally:
         await connections.close()
         await ledger.close()
 
 
-def take_over(
-    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: LedgerShards, reading: KafkaReading
-) -> TakeOver:
+def takeover(
+    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: LedgerShards, reading: KafkaPersisterOffsets
+) -> ShardTakeover:
     """What verifies and opens a shard."""
-    return TakeOver(settings.shards, shards, outbox, ledger, reading, lambda: uuid.uuid4().hex)
+    return ShardTakeover(settings.shards, shards, outbox, ledger, reading, lambda: uuid.uuid4().hex)
 
 
 @asynccontextmanager
-async def closed_at_the_end(*clients: KafkaCommits | KafkaReading) -> AsyncIterator[None]:
+async def closed_at_the_end(*clients: KafkaCommits | KafkaPersisterOffsets) -> AsyncIterator[None]:
     """Part from Kafka in good order, however the block ends; its clients complain if they are just dropped."""
     try:
         yield

@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from inventory_service.domain.backlog import Backlog
-from inventory_service.domain.promises.findings import Finding, Standing
 from inventory_service.domain.verdicts import Granted, Holds, Rejected
+from inventory_service.server_checks.results import CheckResult, Level
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -76,7 +76,7 @@ class CallMetrics(Collector):
         """Runs on the page's own thread: a call that ends meanwhile may be in one metric and not yet in the other."""
         calls = CounterMetricFamily("holdfast_rpc_calls", "Calls that ended.", labels=["service", "method", "code"])
         took = HistogramMetricFamily(
-            "holdfast_rpc_seconds", "How long a call was in the server.", labels=["service", "method"]
+            "holdfast_rpc_duration_seconds", "How long a call was in the server.", labels=["service", "method"]
         )
         for names, tally in list(self._tallies.items()):
             for code, count in tally.ended.copy().items():
@@ -90,15 +90,19 @@ class StockMetrics:
     """What Reserve answered, and what the batcher did for it."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        outcomes = Counter("holdfast_outcomes", "Reserve requests that were judged.", ["outcome"], registry=registry)
-        sizes = Histogram(
-            "holdfast_batch_requests", "Requests a script call.", ["kind"], buckets=BATCH, registry=registry
+        outcomes = Counter(
+            "holdfast_reserve_outcomes", "Reserve requests that were judged.", ["outcome"], registry=registry
         )
+        sizes = Histogram("holdfast_batch_size", "Requests a script call.", ["kind"], buckets=BATCH, registry=registry)
         seconds = Histogram(
-            "holdfast_script_seconds", "How long a script call took.", ["kind"], buckets=LATENCY_S, registry=registry
+            "holdfast_script_duration_seconds",
+            "How long a script call took.",
+            ["kind"],
+            buckets=LATENCY_S,
+            registry=registry,
         )
         memory = Gauge(
-            "holdfast_store_memory_share", "Share of Redis' maxmemory in use; 0: it has none.", registry=registry
+            "holdfast_redis_memory_used_ratio", "Share of Redis' maxmemory in use; 0: it has none.", registry=registry
         )
         self.show_memory: Callable[[float], None] = memory.set
         self._granted = outcomes.labels("granted").inc
@@ -129,7 +133,7 @@ class WaitMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         meaning = "Attempts that failed because a server was away, and are made again."
-        self._waits = Counter("holdfast_waits", meaning, ["on"], registry=registry)
+        self._waits = Counter("holdfast_server_unavailable", meaning, ["on"], registry=registry)
 
     def count(self, server: str) -> None:
         """Count one; `server` is Redis, Kafka or Postgres."""
@@ -146,15 +150,16 @@ class RelayMetrics:
         self._serving = gauge(
             "holdfast_shard_serving", "1: the shard is served; 0: it waits for a take-over or is frozen."
         )
-        self._sends = gauge("holdfast_relay_sends", "1: this relay sends the shard's commits; 0: it stands by.")
+        self._sends = gauge("holdfast_relay_lease_held", "1: this relay sends the shard's commits; 0: it stands by.")
         self._outbox = gauge("holdfast_outbox_commits", "Commits that the outbox holds.")
         self._unsent = gauge("holdfast_relay_lag_commits", "Commits that Kafka has not confirmed.")
         self._unsent_s = gauge("holdfast_relay_lag_seconds", "Age of the oldest commit that Kafka has not confirmed.")
         self._holds = gauge("holdfast_holds_open", "Holds that stand.")
         self._overdue = gauge("holdfast_holds_overdue", "Holds whose end has come and that were not taken back yet.")
-        self._drift = gauge("holdfast_audit_drift", "Items whose units differ between Redis and the ledger.")
+        self._drift = gauge("holdfast_audit_drift_items", "Items whose units differ between Redis and the ledger.")
         self._compared = gauge(
-            "holdfast_audit_time_seconds", "When the shard's items were last compared, in seconds since 1970."
+            "holdfast_audit_last_run_timestamp_seconds",
+            "When the shard's items were last compared, in seconds since 1970.",
         )
         self._unledgered_s = gauge(
             "holdfast_ledger_lag_seconds", "Age of the oldest commit not known to be in the ledger."
@@ -185,21 +190,21 @@ class RelayMetrics:
         self._overdue.labels(str(shard)).set(holds.overdue)
 
 
-class PromiseMetrics:
+class ServerCheckMetrics:
     """Which settings of the servers keep what is promised; what nobody could ask for is not shown."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._kept = Gauge(
-            "holdfast_promise_kept",
+            "holdfast_server_check_ok",
             "1: the setting keeps what is promised; 0: it does not.",
             ["server", "setting"],
             registry=registry,
         )
 
-    def show(self, finding: Finding) -> None:
+    def show(self, result: CheckResult) -> None:
         """Show one."""
-        if finding.standing is not Standing.UNKNOWN:
-            self._kept.labels(finding.server, finding.setting).set(finding.standing is not Standing.OFF)
+        if result.level is not Level.UNKNOWN:
+            self._kept.labels(result.server, result.setting).set(result.level is not Level.FAIL)
 
 
 class CompensationMetrics:

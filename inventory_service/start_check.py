@@ -10,7 +10,7 @@ from inventory_service.adapters.kafka.knock import knock_at_kafka
 from inventory_service.adapters.ledger.knock import knock_at_postgres
 from inventory_service.adapters.redis.knock import knock_at_redis
 from inventory_service.adapters.turned_away import Part, TurnedAway
-from inventory_service.domain.shards import Unreachable
+from inventory_service.domain.shards import ServerUnavailable
 from inventory_service.entrypoints.patience import GrowingDelay
 from inventory_service.settings import BadSettings, Settings
 
@@ -85,7 +85,7 @@ async def pass_door(door: Door, wait_s: float) -> None:
             while True:
                 try:
                     return await door.knock()
-                except Unreachable as error:
+                except ServerUnavailable as error:
                     why = str(error)
                 if not wait_s:
                     return

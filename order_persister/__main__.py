@@ -13,17 +13,17 @@ import structlog
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from order_persister.kafka.access import kafka_access
-from order_persister.kafka.agent import COMMITS_TOPIC, build_app, start
-from order_persister.kafka.producer import partitions_of
-from order_persister.kafka.tell import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
-from order_persister.ledger.migrator import migrate, migrations
-from order_persister.ledger.postgres import Database, check_dsn, judged
-from order_persister.ledger.queries import load_queries
-from order_persister.ledger.untold import Untold
+from order_persister.adapters.kafka.access import kafka_access
+from order_persister.adapters.kafka.agent import COMMITS_TOPIC, build_app, start
+from order_persister.adapters.kafka.producer import partitions_of
+from order_persister.adapters.kafka.publisher import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
+from order_persister.adapters.ledger.migrator import migrate, migrations
+from order_persister.adapters.ledger.postgres import Database, check_dsn, judged
+from order_persister.adapters.ledger.queries import load_queries
+from order_persister.adapters.ledger.unpublished import Unpublished
 from order_persister.logs import configure_logging
 from order_persister.metrics import new_registry, serve_metrics, waits_counter
-from order_persister.patience import Passing, Patience
+from order_persister.patience import Patience, TransientError
 from order_persister.settings import BadSettings, Settings, read_settings
 from order_persister.start_check import check_servers
 from order_persister.usage import parser
@@ -70,7 +70,7 @@ async def _migrate(settings: Settings, as_json: bool) -> int:
     try:
         with judged():
             ran = await migrate(settings.postgres_dsn)
-    except Passing as passing:
+    except TransientError as passing:
         print(f"Postgres cannot be used: {passing}; start it, or set HOLDFAST_POSTGRES_DSN", file=sys.stderr)
         return CANNOT_ASK
     log.info("migrated", ran=ran)
@@ -98,7 +98,7 @@ async def _persist(settings: Settings) -> int:
     problem = running.exception() or app.crash_reason
     if isinstance(problem, BadSettings):
         raise problem
-    log.error("surprise", why=repr(problem))
+    log.error("unhandled_exception", why=repr(problem))
     os._exit(SURPRISE)
 
 
@@ -126,9 +126,9 @@ async def _run(app: faust.App, settings: Settings, registry: CollectorRegistry, 
 async def _check_ledger(settings: Settings, patience: Patience) -> None:
     """Wait for the ledger's tables; BadSettings if it is of another number of shards: facts would go astray."""
     database = Database(settings.postgres_dsn)
-    untold = Untold(database, load_queries(), patience)
-    await untold.migrated()
-    found = await untold.shard_counts()
+    unpublished = Unpublished(database, load_queries(), patience)
+    await unpublished.migrated()
+    found = await unpublished.shard_counts()
     await database.close()
     if found - {settings.shards}:
         raise BadSettings(f"HOLDFAST_SHARDS: must be {min(found)}, as the ledger was made, and is {settings.shards}")

@@ -34,20 +34,24 @@ class LedgerMetrics:
         self.changes = counter("holdfast_ledger_changes_total", "Reservation changes that the ledger has taken")
         self.refused = counter("holdfast_ledger_refused_orders_total", "Orders refused for good", "reason")
         self.gaps = counter("holdfast_ledger_gaps_total", "Deliveries that began beyond the watermark")
-        self.set_aside = counter("holdfast_ledger_set_aside_total", "Records and commits put aside as bytes", "why")
+        self.set_aside = counter("holdfast_ledger_quarantined_total", "Records and commits put aside as bytes", "why")
         self.frozen = gauge("holdfast_ledger_frozen", "1 while the ledger takes nothing of the shard")
         self.age_s = gauge("holdfast_ledger_applied_age_seconds", "Age of a shard's last commit when it was applied")
-        self.apply_s = histogram("holdfast_ledger_apply_seconds", "Time that one transaction of the ledger took")
-        self.apply_commits = histogram("holdfast_ledger_apply_commits", "Commits in one transaction", COMMITS)
+        self.apply_s = histogram(
+            "holdfast_ledger_apply_duration_seconds", "Time that one transaction of the ledger took"
+        )
+        self.apply_commits = histogram("holdfast_ledger_apply_batch_commits", "Commits in one transaction", COMMITS)
 
 
-class TellMetrics:
+class PublishMetrics:
     """What was told on Kafka, and what is owed."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.facts = Counter("holdfast_ledger_facts_total", "Facts that Kafka has confirmed", registry=registry)
+        self.facts = Counter(
+            "holdfast_ledger_facts_published_total", "Facts that Kafka has confirmed", registry=registry
+        )
         self.compensations = Counter(
-            "holdfast_ledger_compensations_sent_total", "Orders to give back, repeats included", registry=registry
+            "holdfast_ledger_compensations_published_total", "Orders to give back, repeats included", registry=registry
         )
         self.open_compensations = Gauge(
             "holdfast_ledger_compensations_open", "Refused orders that still hold units", ["shard"], registry=registry
@@ -57,7 +61,10 @@ class TellMetrics:
 def waits_counter(registry: CollectorRegistry) -> Counter:
     """What counts, by the server that was away, the waits for one."""
     return Counter(
-        "holdfast_ledger_waits_total", "Attempts that failed in passing and were made again", ["on"], registry=registry
+        "holdfast_server_unavailable_total",
+        "Attempts that failed in passing and were made again",
+        ["on"],
+        registry=registry,
     )
 
 

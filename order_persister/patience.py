@@ -14,7 +14,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class Passing(Exception):
+class TransientError(Exception):
     """Something is away or busy and will come back; nothing that was asked of it is known to be refused."""
 
 
@@ -33,14 +33,14 @@ class Patience:
         while True:
             try:
                 answer = await attempt()
-            except Passing as passing:
+            except TransientError as passing:
                 self._waits.labels(on).inc()
                 if told != str(passing):
                     told = str(passing)
-                    log.warning("waiting", server=on, why=told)
+                    log.warning("server_unavailable", server=on, why=told)
             else:
                 if told:
-                    log.info("back", server=on)
+                    log.info("server_recovered", server=on)
                 return answer
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from order_persister.kafka.access import kafka_access
-from order_persister.kafka.knock import knock_at_kafka
-from order_persister.ledger.knock import knock_at_postgres
-from order_persister.patience import Passing
+from order_persister.adapters.kafka.access import kafka_access
+from order_persister.adapters.kafka.knock import knock_at_kafka
+from order_persister.adapters.ledger.knock import knock_at_postgres
+from order_persister.patience import TransientError
 from order_persister.settings import BadSettings, Settings
 from order_persister.turned_away import Part, TurnedAway
 
@@ -75,7 +75,7 @@ async def pass_door(door: Door, wait_s: float) -> None:
             while True:
                 try:
                     return await door.knock()
-                except Passing as error:
+                except TransientError as error:
                     why = str(error)
                 if not wait_s:
                     return

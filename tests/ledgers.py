@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import asyncpg
 from prometheus_client import CollectorRegistry
 
-from order_persister.ledger.apply import Ledger
-from order_persister.ledger.postgres import Database
-from order_persister.ledger.queries import load_queries
+from order_persister.adapters.ledger.postgres import Database
+from order_persister.adapters.ledger.queries import load_queries
+from order_persister.adapters.ledger.writer import LedgerWriter
 from order_persister.metrics import LedgerMetrics, waits_counter
 from order_persister.patience import Patience
 
@@ -21,12 +21,12 @@ async def open_shards(db: "asyncpg.Connection[asyncpg.Record]", numbers: Iterabl
     await db.executemany(_OPEN_SHARD, [(number, of) for number in numbers])
 
 
-def ledger_in(database: Database, registry: CollectorRegistry | None = None) -> Ledger:
+def ledger_in(database: Database, registry: CollectorRegistry | None = None) -> LedgerWriter:
     """The ledger in a database."""
     registry = registry or CollectorRegistry()
-    return Ledger(database, load_queries(), LedgerMetrics(registry), Patience(waits_counter(registry)))
+    return LedgerWriter(database, load_queries(), LedgerMetrics(registry), Patience(waits_counter(registry)))
 
 
 def waits(registry: CollectorRegistry, on: str) -> float:
     """How often a server was waited for."""
-    return registry.get_sample_value("holdfast_ledger_waits_total", {"on": on}) or 0.0
+    return registry.get_sample_value("holdfast_server_unavailable_total", {"on": on}) or 0.0

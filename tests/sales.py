@@ -2,10 +2,10 @@
 
 from inventory_service.domain.ports import Stock
 from inventory_service.domain.requests import CreateSale
-from inventory_service.domain.verdicts import Refusal, SaleFound, SaleUnknown
+from inventory_service.domain.verdicts import Failure, SaleFound, SaleUnknown
 
 
-async def make_sale(stock: Stock, request: CreateSale) -> SaleFound | Refusal:
+async def make_sale(stock: Stock, request: CreateSale) -> SaleFound | Failure:
     """Make it, or hear how it stands or why not."""
     answer = await stock.create_sale(request)
     if isinstance(answer, SaleUnknown):

@@ -18,7 +18,7 @@ from holdfast_embedded.server import KafkaServer
 from holdfast_embedded.valkey import Valkey
 from redis.asyncio import Redis
 
-from order_persister.ledger.migrator import migrate
+from order_persister.adapters.ledger.migrator import migrate
 from tests.real.apache_kafka import ApacheKafka
 from tests.real.debian_postgres import DebianPostgres
 from tests.real.redis_server import RedisServer

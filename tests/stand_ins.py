@@ -31,7 +31,7 @@ def plans(persist: str = "work", grace_s: float = GRACE_S) -> Plans:
         services=(
             plan("serve", "serve"),
             plan("compensate", "work", uses_broker=True),
-            plan("relay", "take_over", uses_broker=True),
+            plan("relay", "takeover", uses_broker=True),
             plan("persist", persist, uses_broker=True, grace_s=grace_s),
         ),
     )
@@ -81,7 +81,7 @@ def open_shards() -> None:
     redis.incr("times_opened")
 
 
-def take_over() -> None:
+def takeover() -> None:
     """Mark every shard that was opened before, and work."""
     from redis import Redis
 

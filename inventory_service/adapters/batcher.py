@@ -14,7 +14,7 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.ports import ShardStock, Stock
 from inventory_service.domain.requests import Confirm, CreateSale, Release, Reserve, SaleKey
-from inventory_service.domain.verdicts import Answer, Found, Granted, Refusal, SaleFound, SaleUnknown
+from inventory_service.domain.verdicts import Failure, Found, Granted, ReserveResult, SaleFound, SaleUnknown
 
 Asked = Reserve | Confirm | Release
 TICK_S = 0.0005  # an event loop's clock may round to whole milliseconds
@@ -64,24 +64,24 @@ class Batcher:
         self._lanes: dict[int, _Lane] = {}
         self._new_lane: Callable[[int], _Lane] = lambda shard: _Lane(shard, shards, observe, limits or Limits(), clock)
 
-    def reserve(self, request: Reserve) -> "asyncio.Future[Answer]":
+    def reserve(self, request: Reserve) -> "asyncio.Future[ReserveResult]":
         return self._lane(request.sale).ask(request)
 
-    def confirm(self, request: Confirm) -> "asyncio.Future[Granted | Refusal]":
+    def confirm(self, request: Confirm) -> "asyncio.Future[Granted | Failure]":
         return self._lane(request.sale).ask(request)
 
-    def release(self, request: Release) -> "asyncio.Future[Granted | Refusal]":
+    def release(self, request: Release) -> "asyncio.Future[Granted | Failure]":
         return self._lane(request.sale).ask(request)
 
     async def create_sale(
         self, request: CreateSale, unknown: SaleUnknown | None = None
-    ) -> SaleFound | SaleUnknown | Refusal:
+    ) -> SaleFound | SaleUnknown | Failure:
         return await self._rest.create_sale(request, unknown)
 
-    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Refusal:
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Failure:
         return await self._rest.find_reservation(sale, reservation_id)
 
-    async def find_sale(self, sale: SaleKey) -> SaleFound | Refusal:
+    async def find_sale(self, sale: SaleKey) -> SaleFound | Failure:
         return await self._rest.find_sale(sale)
 
     def _lane(self, sale: SaleKey) -> "_Lane":
@@ -118,7 +118,7 @@ class _Lane:
     def ask(self, request: Asked) -> "asyncio.Future[Any]":
         answer: asyncio.Future[Any] = self._loop.create_future()
         if len(self._queue) >= self._limits.queue:
-            answer.set_result(Refusal(reasons.ERROR_REASON_OVERLOADED))
+            answer.set_result(Failure(reasons.ERROR_REASON_OVERLOADED))
             return answer
         self._queue.append(_Waiting(request, answer))
         if self._call is None:
@@ -159,24 +159,24 @@ class _Lane:
         return choice.batch
 
     async def _run(self, batch: Sequence[_Waiting]) -> None:
-        answers: Sequence[Answer]
+        answers: Sequence[ReserveResult]
         try:
             answers = await self._ask_store([waiting.request for waiting in batch])
         except Exception:  # whatever it is, each of its callers is told, and the next batch runs
             log.exception("script_call_failed", shard=self._shard, requests=len(batch))
-            answers = [Refusal(reasons.ERROR_REASON_OUTCOME_UNKNOWN)] * len(batch)
+            answers = [Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN)] * len(batch)
         for waiting, answer in zip(batch, answers, strict=True):
             if not waiting.answer.done():
                 waiting.answer.set_result(answer)
         self._call = None
         self._consider()
 
-    async def _ask_store(self, requests: Sequence[Any]) -> Sequence[Answer]:
+    async def _ask_store(self, requests: Sequence[Any]) -> Sequence[ReserveResult]:
         began = perf_counter()
         if type(requests[0]) is Reserve:
             kind, answers = "reserve", await self._shards.reserve_many(self._shard, requests)
         else:
-            kind, answers = "settle", await self._shards.settle_many(self._shard, requests)
+            kind, answers = "settle", await self._shards.move_many(self._shard, requests)
         self._observe(kind, len(requests), perf_counter() - began)
         assert len(answers) == len(requests), f"{len(requests)} requests got {len(answers)} answers"
         return answers

@@ -3,17 +3,17 @@
 from inventory_service.domain.requests import Position, SaleKey
 from inventory_service.domain.shard_book import Call
 from inventory_service.domain.states import HELD
-from inventory_service.domain.verdicts import Forgotten
+from inventory_service.domain.verdicts import ArchiveStep
 
 
-def forget(call: Call, key: SaleKey, retention_ms: int) -> Forgotten:
+def forget(call: Call, key: SaleKey, retention_ms: int) -> ArchiveStep:
     """Drop records that are final, settled and old; then the sale, if it has none left and has been over as long.
 
     No unit moves: while the sale is here, what was sold is still sold and still counts for its buyer.
     """
     leaving, sale = _Leaving(call, retention_ms), call.shard.sales.get(key)
     if sale is None:
-        return Forgotten(cursor=0, dropped=0, sale_left=False, wait_ms=leaving.wait_ms)
+        return ArchiveStep(cursor=0, dropped=0, sale_left=False, wait_ms=leaving.wait_ms)
     final = [reservation for reservation, _ in sale.records.values() if reservation.state != HELD]
     gone = [r.reservation_id for r in final if leaving.may_leave(r.update_time_ms, r.position)]
     for reservation_id in gone:
@@ -23,7 +23,7 @@ def forget(call: Call, key: SaleKey, retention_ms: int) -> Forgotten:
     if sale_leaves:
         del call.shard.sales[key]
         call.shard.sales_left += 1  # so that it is not made again by who asked the ledger before
-    return Forgotten(cursor=0, dropped=len(gone), sale_left=sale_leaves, wait_ms=leaving.wait_ms)
+    return ArchiveStep(cursor=0, dropped=len(gone), sale_left=sale_leaves, wait_ms=leaving.wait_ms)
 
 
 class _Leaving:

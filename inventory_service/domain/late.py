@@ -8,7 +8,7 @@ from holdfast.inventory.v1.reservation_pb2 import REJECTION_REASON_RESERVATION_E
 from inventory_service.domain.requests import Position, Reserve
 from inventory_service.domain.states import CONFIRMED
 from inventory_service.domain.stock import id_reused
-from inventory_service.domain.verdicts import Answer, Granted, Refusal, Rejected, Reservation, Sale
+from inventory_service.domain.verdicts import Failure, Granted, Rejected, Reservation, ReserveResult, Sale
 
 
 class Known(NamedTuple):
@@ -30,7 +30,7 @@ class PastSale(NamedTuple):
         return end_ms is not None and now_ms >= end_ms
 
 
-def reserve_late(request: Reserve, past: PastSale, known: Reservation | None, now_ms: int) -> Answer:
+def reserve_late(request: Reserve, past: PastSale, known: Reservation | None, now_ms: int) -> ReserveResult:
     """Judge a Reserve of a sale that has left: a repeat hears how it ended, and nothing can be had any more.
 
     What is known is final, or the sale would not have left.
@@ -40,13 +40,13 @@ def reserve_late(request: Reserve, past: PastSale, known: Reservation | None, no
     skus = {item.sku for item in past.sale.items}
     for sku, _ in request.lines:
         if sku not in skus:
-            return Refusal(ERROR_REASON_ITEM_NOT_FOUND, {"sale_id": request.sale.sale_id, "sku": sku})
+            return Failure(ERROR_REASON_ITEM_NOT_FOUND, {"sale_id": request.sale.sale_id, "sku": sku})
     if request.hold_ttl_ms is not None and past.sale.hold_ttl_ms == 0:
-        return Refusal(ERROR_REASON_SALE_WITHOUT_HOLDS)
+        return Failure(ERROR_REASON_SALE_WITHOUT_HOLDS)
     return Rejected(REJECTION_REASON_SALE_ENDED, past.as_of, now_ms)
 
 
-def _known(request: Reserve, past: PastSale, known: Reservation, now_ms: int) -> Answer:
+def _known(request: Reserve, past: PastSale, known: Reservation, now_ms: int) -> ReserveResult:
     spent = not known.buyer_id
     if not spent and not _is_same(request, past.sale, known):
         return id_reused(request)

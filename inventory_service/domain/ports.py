@@ -9,12 +9,12 @@ from typing import Protocol
 from inventory_service.domain.late import Known, PastSale
 from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey
 from inventory_service.domain.verdicts import (
-    Answer,
-    Forgotten,
+    ArchiveStep,
+    Failure,
     Found,
     Granted,
     Holds,
-    Refusal,
+    ReserveResult,
     SaleFound,
     SaleUnknown,
     TakenBack,
@@ -24,36 +24,36 @@ from inventory_service.domain.verdicts import (
 class Stock(Protocol):
     """The stock as one caller sees it. The busy three may answer with a Future, which is cheaper than a coroutine."""
 
-    def reserve(self, request: Reserve) -> Awaitable[Answer]: ...
+    def reserve(self, request: Reserve) -> Awaitable[ReserveResult]: ...
 
-    def confirm(self, request: Confirm) -> Awaitable[Granted | Refusal]: ...
+    def confirm(self, request: Confirm) -> Awaitable[Granted | Failure]: ...
 
-    def release(self, request: Release) -> Awaitable[Granted | Refusal]: ...
+    def release(self, request: Release) -> Awaitable[Granted | Failure]: ...
 
     async def create_sale(
         self, request: CreateSale, unknown: SaleUnknown | None = None
-    ) -> SaleFound | SaleUnknown | Refusal:
+    ) -> SaleFound | SaleUnknown | Failure:
         """Say how a sale stands that was made so before, or make one that was `unknown`.
 
         SaleUnknown: nothing was made; ask the ledger of it, and then make it with this answer.
         """
         ...
 
-    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Refusal: ...
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Failure: ...
 
-    async def find_sale(self, sale: SaleKey) -> SaleFound | Refusal: ...
+    async def find_sale(self, sale: SaleKey) -> SaleFound | Failure: ...
 
 
 class ShardStock(Protocol):
     """The stock of one shard, many requests a call, answered in their order: what the batcher drives."""
 
-    async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[Answer]: ...
+    async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[ReserveResult]: ...
 
-    async def settle_many(self, shard: int, requests: Sequence[Confirm | Release]) -> Sequence[Granted | Refusal]: ...
+    async def move_many(self, shard: int, requests: Sequence[Confirm | Release]) -> Sequence[Granted | Failure]: ...
 
 
 class History(Protocol):
-    """The ledger as the server asks it about reservations that have left Redis. `LedgerUnreachable` if it is away."""
+    """The ledger as the server asks it about reservations that have left Redis. `LedgerUnavailable` if it is away."""
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Known:
         """A reservation as the ledger has it, and whether it has the sale at all."""
@@ -61,7 +61,7 @@ class History(Protocol):
 
 
 class Buyers(Protocol):
-    """The ledger's list of those whose orders it refuses. `LedgerUnreachable` if it does not answer."""
+    """The ledger's list of those whose orders it refuses. `LedgerUnavailable` if it does not answer."""
 
     async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> bool:
         """Refuse this buyer's orders from now on; False: it was so already, and the first reason stays."""
@@ -69,7 +69,7 @@ class Buyers(Protocol):
 
 
 class PastSales(Protocol):
-    """The ledger as the server asks it about sales that have left Redis. `LedgerUnreachable` if it does not answer."""
+    """The ledger as the server asks it about sales that have left Redis. `LedgerUnavailable` if it does not answer."""
 
     async def sale_exists(self, sale: SaleKey) -> bool:
         """Whether there ever was such a sale."""
@@ -83,23 +83,23 @@ class PastSales(Protocol):
 class Housekeeping(Protocol):
     """What the relay and the compensator do to the stock."""
 
-    async def expire(self, shard: int) -> TakenBack | Refusal:
+    async def expire(self, shard: int) -> TakenBack | Failure:
         """Take back what is overdue, at most 100 holds, of the 16 sales that are due the longest."""
         ...
 
-    async def compensate(self, request: Compensate) -> bool | Refusal:
+    async def compensate(self, request: Compensate) -> bool | Failure:
         """Give a refused order's units back; False: there was nothing to give."""
         ...
 
-    async def holds(self, shard: int) -> Holds | Refusal:
+    async def holds(self, shard: int) -> Holds | Failure:
         """Count a shard's holds."""
         ...
 
-    async def sales(self, shard: int) -> Sequence[SaleKey] | Refusal:
+    async def sales(self, shard: int) -> Sequence[SaleKey] | Failure:
         """Name every sale of a shard."""
         ...
 
-    async def forget(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> Forgotten | Refusal:
+    async def forget(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> ArchiveStep | Failure:
         """Take a step of a walk over a sale: drop records that are final, settled and older than `retention_ms`.
 
         A sale that has been over for as long leaves with its last record.

@@ -6,10 +6,10 @@ from inventory_service.domain.bodies import sale_body
 from inventory_service.domain.requests import CreateSale, SaleKey
 from inventory_service.domain.shard_book import Call, SaleBook, SaleMade
 from inventory_service.domain.states import sale_state
-from inventory_service.domain.verdicts import Item, Refusal, Sale, SaleFound, SaleUnknown
+from inventory_service.domain.verdicts import Failure, Item, Sale, SaleFound, SaleUnknown
 
 
-def create_sale(call: Call, request: CreateSale, unknown: SaleUnknown | None) -> SaleFound | SaleUnknown | Refusal:
+def create_sale(call: Call, request: CreateSale, unknown: SaleUnknown | None) -> SaleFound | SaleUnknown | Failure:
     """Say that a sale was made so before, or make one that was `unknown`, unless a sale has left the shard since.
 
     One without a start begins now, by its shard's clock.
@@ -31,14 +31,14 @@ def create_sale(call: Call, request: CreateSale, unknown: SaleUnknown | None) ->
     return found_sale(call, made)
 
 
-def sale_id_reused(sale: SaleKey) -> Refusal:
+def sale_id_reused(sale: SaleKey) -> Failure:
     """Refuse the id of another sale."""
-    return Refusal(ERROR_REASON_SALE_ID_REUSED, {"sale_id": sale.sale_id})
+    return Failure(ERROR_REASON_SALE_ID_REUSED, {"sale_id": sale.sale_id})
 
 
-def sale_ends_too_early() -> Refusal:
+def sale_ends_too_early() -> Failure:
     """Refuse a sale whose end does not come after its start."""
-    return Refusal(ERROR_REASON_FIELD_OUT_OF_BOUNDS)
+    return Failure(ERROR_REASON_FIELD_OUT_OF_BOUNDS)
 
 
 def found_sale(call: Call, book: SaleBook, replayed: bool = False) -> SaleFound:

@@ -7,21 +7,30 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
 from inventory_service.domain.requests import Compensate
-from inventory_service.domain.shards import Claimed, Commit, LedgerRow, Mark, Report, ShardStatus, TopicPlan, Trimmed
+from inventory_service.domain.shards import (
+    Commit,
+    CommitId,
+    LedgerProgress,
+    LedgerRow,
+    NewTopic,
+    ShardStatus,
+    Takeover,
+    Trimmed,
+)
 
 
 class Outbox(Protocol):
     """The commits that the ledger is not yet known to hold."""
 
-    async def read_after(self, shard: int, mark: Mark, wait_ms: int) -> Sequence[Commit]:
+    async def read_after(self, shard: int, mark: CommitId, wait_ms: int) -> Sequence[Commit]:
         """The next commits in order, a few hundred KiB; waits for one if there is none, and may answer with none."""
         ...
 
-    async def find(self, shard: int, mark: Mark) -> Commit | None:
+    async def find(self, shard: int, mark: CommitId) -> Commit | None:
         """One commit, while it is not trimmed."""
         ...
 
-    async def time_after(self, shard: int, mark: Mark) -> int | None:
+    async def time_after(self, shard: int, mark: CommitId) -> int | None:
         """When the first commit after `mark` was made, in ms by the shard's clock; None if there is none."""
         ...
 
@@ -31,7 +40,7 @@ class Shards(Protocol):
 
     async def status(self, shard: int) -> ShardStatus: ...
 
-    async def trim(self, report: Report) -> Trimmed:
+    async def trim(self, report: LedgerProgress) -> Trimmed:
         """Drop what the ledger holds; a report that contradicts Redis freezes the shard."""
         ...
 
@@ -39,15 +48,15 @@ class Shards(Protocol):
         """Stop a shard; False if it is at another epoch or not claimed with `token`: late news harms nothing."""
         ...
 
-    async def claim(self, shard: int, token: str, epoch: int, ledger_frozen: bool) -> Claimed | str:
+    async def claim(self, shard: int, token: str, epoch: int, ledger_frozen: bool) -> Takeover | str:
         """Stop serving for a take-over; or one word why not: NEWER_EPOCH, or SERVING unless the ledger is frozen."""
         ...
 
-    async def adopt(self, claimed: Claimed, epoch: int, shards: int) -> bool:
+    async def adopt(self, claimed: Takeover, epoch: int, shards: int) -> bool:
         """Serve again, under `epoch`; False if the claim or the Redis process is gone."""
         ...
 
-    async def lease(self, shard: int, relay: str, rank: int, ms: int) -> bool:
+    async def lease(self, shard: int, relay: str, priority: int, ms: int) -> bool:
         """Ask for the sending of a shard's commits for so long (0: let go of it); True if it is the asker's.
 
         It goes to who has it, to anybody once it has run out, and at once to a relay of a higher rank.
@@ -66,10 +75,10 @@ class CommitTopic(Protocol):
 class ProgressTopic(Protocol):
     """What persisters report, of all shards, from now on."""
 
-    def reports(self) -> AsyncGenerator[Report, None]: ...
+    def reports(self) -> AsyncGenerator[LedgerProgress, None]: ...
 
 
-class PersisterReading(Protocol):
+class PersisterOffsets(Protocol):
     """How far the persisters have read the topic of commits."""
 
     async def end(self, shard: int) -> int:
@@ -96,7 +105,7 @@ class TopicAdmin(Protocol):
         """Partitions of every topic there is."""
         ...
 
-    async def create(self, plan: TopicPlan) -> None:
+    async def create(self, plan: NewTopic) -> None:
         """Make a topic; that somebody was faster is fine."""
         ...
 

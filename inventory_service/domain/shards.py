@@ -9,35 +9,35 @@ LEDGER_WENT_BACK = "LEDGER_WENT_BACK"
 NEEDS_RESTORE = "NEEDS_RESTORE"
 
 
-class Unreachable(Exception):
+class ServerUnavailable(Exception):
     """A server did not answer, or said that it cannot now. Waiting mends it: every loop waits, none dies of it."""
 
     server = "a server"
 
 
-class StoreUnreachable(Unreachable):
+class RedisUnavailable(ServerUnavailable):
     """Redis."""
 
     server = "Redis"
 
 
-class BrokerUnreachable(Unreachable):
+class KafkaUnavailable(ServerUnavailable):
     """Kafka."""
 
     server = "Kafka"
 
 
-class LedgerUnreachable(Unreachable):
+class LedgerUnavailable(ServerUnavailable):
     """Postgres."""
 
     server = "Postgres"
 
 
-class Disagreement(Exception):
+class ShardCountMismatch(Exception):
     """Settings and servers contradict each other; waiting mends nothing, so the process ends with this sentence."""
 
 
-class Mark(NamedTuple):
+class CommitId(NamedTuple):
     """A commit of one shard; marks of a shard compare in the order in which its commits were made."""
 
     epoch: int
@@ -56,8 +56,8 @@ class Commit(NamedTuple):
     hash: str
 
     @property
-    def mark(self) -> Mark:
-        return Mark(self.epoch, self.seq)
+    def mark(self) -> CommitId:
+        return CommitId(self.epoch, self.seq)
 
 
 class LedgerRow(NamedTuple):
@@ -73,11 +73,11 @@ class LedgerRow(NamedTuple):
     frozen_reason: str  # '': not frozen
 
     @property
-    def mark(self) -> Mark:
-        return Mark(self.epoch, self.seq)
+    def mark(self) -> CommitId:
+        return CommitId(self.epoch, self.seq)
 
 
-class Report(NamedTuple):
+class LedgerProgress(NamedTuple):
     """What the persister says the ledger holds; said again and again, so any one may be lost, late or doubled."""
 
     shard: int
@@ -90,8 +90,8 @@ class Report(NamedTuple):
     frozen_reason: str  # '': not frozen
 
     @property
-    def mark(self) -> Mark:
-        return Mark(self.epoch, self.seq)
+    def mark(self) -> CommitId:
+        return CommitId(self.epoch, self.seq)
 
 
 class ShardStatus(NamedTuple):
@@ -118,15 +118,15 @@ class ShardStatus(NamedTuple):
         return not (self.blank or self.claim or self.frozen_reason) and self.owner == self.run_id
 
     @property
-    def head(self) -> Mark:
-        return Mark(self.epoch, self.seq)
+    def head(self) -> CommitId:
+        return CommitId(self.epoch, self.seq)
 
     @property
-    def trimmed(self) -> Mark:
-        return Mark(self.epoch, self.trim_seq)
+    def trimmed(self) -> CommitId:
+        return CommitId(self.epoch, self.trim_seq)
 
 
-class Claimed(NamedTuple):
+class Takeover(NamedTuple):
     """A shard as a take-over claimed it: it serves nobody until it is adopted, or claimed by another."""
 
     shard: int
@@ -142,10 +142,10 @@ class Trimmed(NamedTuple):
 
     verdict: str
     reason: str
-    trimmed: Mark
+    trimmed: CommitId
 
 
-class TopicPlan(NamedTuple):
+class NewTopic(NamedTuple):
     """A topic as it is to be made."""
 
     name: str
@@ -156,13 +156,15 @@ class TopicPlan(NamedTuple):
 
 def follows(commit: Commit, row: LedgerRow) -> bool:
     """Whether this is the very commit that comes next in the ledger's own chain."""
-    return commit.mark == Mark(row.epoch, row.seq + 1) and commit.hash == hash_of(row.hash, commit.payload)
+    return commit.mark == CommitId(row.epoch, row.seq + 1) and commit.hash == hash_of(row.hash, commit.payload)
 
 
 def check_shard_count(settings: int, found: int, where: str) -> None:
     """`Disagreement` if a server was laid out for another number of shards than the settings say; 0: not laid out."""
     if found not in (0, settings):
-        raise Disagreement(f"HOLDFAST_SHARDS is {settings}, and {where} was laid out for {found}: they must be equal")
+        raise ShardCountMismatch(
+            f"HOLDFAST_SHARDS is {settings}, and {where} was laid out for {found}: they must be equal"
+        )
 
 
 def hash_of(previous: str, payload: bytes) -> str:

@@ -9,12 +9,12 @@ from inventory_service.domain.room import Room
 from inventory_service.domain.shard_book import SALES_AT_ONCE, Call, CommitBody, ShardBook
 from inventory_service.domain.states import reservation_not_found
 from inventory_service.domain.verdicts import (
-    Answer,
-    Forgotten,
+    ArchiveStep,
+    Failure,
     Found,
     Granted,
     Holds,
-    Refusal,
+    ReserveResult,
     SaleFound,
     SaleUnknown,
     TakenBack,
@@ -31,28 +31,28 @@ class Shelf:
 
     # ------------------------------------------------------------------------------------------------- Stock
 
-    async def reserve(self, request: Reserve) -> Answer:
+    async def reserve(self, request: Reserve) -> ReserveResult:
         """Judge one Reserve."""
         return (await self.reserve_many(self._number(request.sale), [request]))[0]
 
-    async def confirm(self, request: Confirm) -> Granted | Refusal:
+    async def confirm(self, request: Confirm) -> Granted | Failure:
         """Sell what is held."""
-        return (await self.settle_many(self._number(request.sale), [request]))[0]
+        return (await self.move_many(self._number(request.sale), [request]))[0]
 
-    async def release(self, request: Release) -> Granted | Refusal:
+    async def release(self, request: Release) -> Granted | Failure:
         """Give back what is held."""
-        return (await self.settle_many(self._number(request.sale), [request]))[0]
+        return (await self.move_many(self._number(request.sale), [request]))[0]
 
     async def create_sale(
         self, request: CreateSale, unknown: SaleUnknown | None = None
-    ) -> SaleFound | SaleUnknown | Refusal:
+    ) -> SaleFound | SaleUnknown | Failure:
         """Make a sale that was `unknown`, or say how it stands."""
         call = self._call(self._number(request.sale))
         answer = sales.create_sale(call, request, unknown)
         call.commit()
         return answer
 
-    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Refusal:
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Failure:
         """Read one reservation."""
         call = self._call(self._number(sale))
         book = call.shard.sales.get(sale)
@@ -63,7 +63,7 @@ class Shelf:
             return reservation_not_found(sale, reservation_id)
         return Found(call.seen(record.reservation), call.now_ms)
 
-    async def find_sale(self, sale: SaleKey) -> SaleFound | Refusal:
+    async def find_sale(self, sale: SaleKey) -> SaleFound | Failure:
         """Read a sale."""
         call = self._call(self._number(sale))
         book = call.shard.sales.get(sale)
@@ -71,10 +71,10 @@ class Shelf:
 
     # -------------------------------------------------------------------------------------------- ShardStock
 
-    async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[Answer]:
+    async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[ReserveResult]:
         """Judge Reserves in order, each seeing the ones before it."""
 
-        async def judge(some: Sequence[Reserve]) -> Sequence[Answer | None]:
+        async def judge(some: Sequence[Reserve]) -> Sequence[ReserveResult | None]:
             call, is_behind = self._call(shard), self._is_behind(shard)
             answers = [stock.reserve(call, request, is_behind) for request in some]
             call.commit()
@@ -82,7 +82,7 @@ class Shelf:
 
         return await stock.until_judged(requests, judge)
 
-    async def settle_many(self, shard: int, requests: Sequence[Confirm | Release]) -> Sequence[Granted | Refusal]:
+    async def move_many(self, shard: int, requests: Sequence[Confirm | Release]) -> Sequence[Granted | Failure]:
         """Confirm and release in order, each seeing the ones before it."""
         call = self._call(shard)
         answers = [stock.settle(call, request) for request in requests]
@@ -91,7 +91,7 @@ class Shelf:
 
     # ------------------------------------------------------------------------------------------ Housekeeping
 
-    async def expire(self, shard: int) -> TakenBack | Refusal:
+    async def expire(self, shard: int) -> TakenBack | Failure:
         """Take back what is overdue, at most 100 holds, of the 16 sales that are due the longest."""
         call = self._call(shard)
         for key in sorted(call.due()[:SALES_AT_ONCE]):
@@ -99,25 +99,25 @@ class Shelf:
         call.commit()
         return TakenBack(call.expired, more_is_due=bool(call.due()))
 
-    async def compensate(self, request: Compensate) -> bool | Refusal:
+    async def compensate(self, request: Compensate) -> bool | Failure:
         """Give a refused order's units back; False: there was nothing to give."""
         call = self._call(self._number(request.sale))
         given = stock.compensate(call, request)
         call.commit()
         return given
 
-    async def holds(self, shard: int) -> Holds | Refusal:
+    async def holds(self, shard: int) -> Holds | Failure:
         """Count a shard's holds, swept or not."""
         call = self._call(shard)
         books = call.shard.sales.values()
         overdue = sum(len(book.overdue(call.now_ms)) for book in books)
         return Holds(sum(len(book.live_holds(call.now_ms)) for book in books), overdue)
 
-    async def sales(self, shard: int) -> Sequence[SaleKey] | Refusal:
+    async def sales(self, shard: int) -> Sequence[SaleKey] | Failure:
         """Name every sale of a shard."""
         return list(self._shards[shard].sales)
 
-    async def forget(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> Forgotten | Refusal:
+    async def forget(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> ArchiveStep | Failure:
         """Drop what is final, settled and older than `retention_ms`; here a walk has one step."""
         return forget(self._call(self._number(sale)), sale, retention_ms)
 

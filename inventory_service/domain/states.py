@@ -28,7 +28,7 @@ from holdfast.inventory.v1.sale_pb2 import (
 )
 
 from inventory_service.domain.requests import Confirm, Release, SaleKey
-from inventory_service.domain.verdicts import Granted, Refusal, Reservation
+from inventory_service.domain.verdicts import Failure, Granted, Reservation
 
 UNMADE: Final = int(RESERVATION_STATE_UNSPECIFIED)  # the state before the first
 HELD: Final = int(RESERVATION_STATE_HELD)
@@ -89,7 +89,7 @@ def settling(request: Confirm | Release, state: int) -> int | None:
     return (_CONFIRM if isinstance(request, Confirm) else _GIVE_BACK).get(state)
 
 
-def settle_late(request: Confirm | Release, found: Reservation, read_time_ms: int) -> Granted | Refusal | None:
+def settle_late(request: Confirm | Release, found: Reservation, read_time_ms: int) -> Granted | Failure | None:
     """What a move comes to on a reservation that left Redis and was read from the ledger.
 
     It left because it is final, so nothing can move. None says that it has not left: it is held, made after Redis was
@@ -101,12 +101,12 @@ def settle_late(request: Confirm | Release, found: Reservation, read_time_ms: in
     return Granted(found, replayed=True, read_time_ms=read_time_ms) if outcome == REPLAYED else None
 
 
-def wrong_state(reservation: Reservation) -> Refusal:
+def wrong_state(reservation: Reservation) -> Failure:
     """Refuse a move that the table of moves does not have."""
     state = ReservationState.Name(ReservationState.ValueType(reservation.state))
-    return Refusal(ERROR_REASON_WRONG_RESERVATION_STATE, {"state": state}, reservation)
+    return Failure(ERROR_REASON_WRONG_RESERVATION_STATE, {"state": state}, reservation)
 
 
-def reservation_not_found(sale: SaleKey, reservation_id: str) -> Refusal:
+def reservation_not_found(sale: SaleKey, reservation_id: str) -> Failure:
     """Refuse a move of what is not there."""
-    return Refusal(ERROR_REASON_RESERVATION_NOT_FOUND, {"sale_id": sale.sale_id, "reservation_id": reservation_id})
+    return Failure(ERROR_REASON_RESERVATION_NOT_FOUND, {"sale_id": sale.sale_id, "reservation_id": reservation_id})

@@ -43,11 +43,11 @@ from inventory_service.domain.states import (
     wrong_state,
 )
 from inventory_service.domain.verdicts import (
-    Answer,
+    Failure,
     Granted,
-    Refusal,
     Rejected,
     Reservation,
+    ReserveResult,
     Shortage,
 )
 
@@ -79,15 +79,15 @@ async def until_judged(
     return [answers[at] for at in range(len(requests))]
 
 
-def sale_not_found(sale: SaleKey) -> Refusal:
+def sale_not_found(sale: SaleKey) -> Failure:
     """Refuse what names a sale that is not there."""
-    return Refusal(ERROR_REASON_SALE_NOT_FOUND, {"sale_id": sale.sale_id})
+    return Failure(ERROR_REASON_SALE_NOT_FOUND, {"sale_id": sale.sale_id})
 
 
 # ---------------------------------------------------------------------------------------------------- Reserve
 
 
-def reserve(call: Call, request: Reserve, ledger_is_behind: bool = False) -> Answer | None:
+def reserve(call: Call, request: Reserve, ledger_is_behind: bool = False) -> ReserveResult | None:
     """Judge one Reserve, the first that applies, and carry it out; CALL_AGAIN must never reach a caller.
 
     While the ledger is behind nothing is taken back or granted, and what needs no commit is answered as ever.
@@ -100,11 +100,11 @@ def reserve(call: Call, request: Reserve, ledger_is_behind: bool = False) -> Ans
     known = sale.records.get(request.reservation_id)
     if known is not None:
         return _known(call, known, request)
-    behind = Refusal(ERROR_REASON_LEDGER_BEHIND) if ledger_is_behind else None
+    behind = Failure(ERROR_REASON_LEDGER_BEHIND) if ledger_is_behind else None
     return _names(sale, request) or behind or _window(call, sale) or _units(call, sale, request)
 
 
-def _known(call: Call, record: Record, request: Reserve) -> Answer:
+def _known(call: Call, record: Record, request: Reserve) -> ReserveResult:
     spent = not record.body
     if not spent and record.body != reserve_body(request):
         return id_reused(request)
@@ -115,18 +115,18 @@ def _known(call: Call, record: Record, request: Reserve) -> Answer:
     return Rejected(ended, call.as_of(), call.now_ms, ended=reservation, replayed=not spent)
 
 
-def id_reused(request: Reserve) -> Refusal:
+def id_reused(request: Reserve) -> Failure:
     """Refuse an id that was used with another body."""
     metadata = {"sale_id": request.sale.sale_id, "reservation_id": request.reservation_id}
-    return Refusal(ERROR_REASON_RESERVATION_ID_REUSED, metadata)
+    return Failure(ERROR_REASON_RESERVATION_ID_REUSED, metadata)
 
 
-def _names(sale: SaleBook, request: Reserve) -> Refusal | None:
+def _names(sale: SaleBook, request: Reserve) -> Failure | None:
     for sku, _ in request.lines:
         if sku not in sale.items:
-            return Refusal(ERROR_REASON_ITEM_NOT_FOUND, {"sale_id": request.sale.sale_id, "sku": sku})
+            return Failure(ERROR_REASON_ITEM_NOT_FOUND, {"sale_id": request.sale.sale_id, "sku": sku})
     if request.hold_ttl_ms is not None and sale.request.hold_ttl_ms == 0:
-        return Refusal(ERROR_REASON_SALE_WITHOUT_HOLDS)
+        return Failure(ERROR_REASON_SALE_WITHOUT_HOLDS)
     return None
 
 
@@ -225,7 +225,7 @@ def _unmade(call: Call, request: Reserve | Release, expire_ms: int) -> Reservati
 # ------------------------------------------------------------------------------------------- the other moves
 
 
-def settle(call: Call, request: Confirm | Release) -> Granted | Refusal:
+def settle(call: Call, request: Confirm | Release) -> Granted | Failure:
     """Confirm or release, as the table of moves has it."""
     sale = call.shard.sales.get(request.sale)
     if sale is None:
@@ -243,7 +243,7 @@ def settle(call: Call, request: Confirm | Release) -> Granted | Refusal:
     return Granted(call.move(sale, record, outcome, note), replayed=False, read_time_ms=call.now_ms)
 
 
-def _spend(call: Call, sale: SaleBook, request: Confirm | Release) -> Granted | Refusal:
+def _spend(call: Call, sale: SaleBook, request: Confirm | Release) -> Granted | Failure:
     if isinstance(request, Confirm) or not request.spend_id:
         return reservation_not_found(request.sale, request.reservation_id)
     record = Record(_unmade(call, request, expire_ms=0), body="")

@@ -54,7 +54,7 @@ class Rejected(NamedTuple):
     replayed: bool = False  # for RESERVATION_ENDED, unless the id was spent
 
 
-class Refusal(NamedTuple):
+class Failure(NamedTuple):
     """The request could not be judged; nothing was done, unless the reason is OUTCOME_UNKNOWN."""
 
     reason: int  # an ErrorReason
@@ -62,7 +62,7 @@ class Refusal(NamedTuple):
     reservation: Reservation | None = None  # for FAILED_PRECONDITION
 
 
-Answer = Granted | Rejected | Refusal  # what a Reserve comes to
+ReserveResult = Granted | Rejected | Failure  # what a Reserve comes to
 
 
 class Item(NamedTuple):
@@ -114,7 +114,7 @@ class Found(NamedTuple):
     read_time_ms: int
 
 
-class Forgotten(NamedTuple):
+class ArchiveStep(NamedTuple):
     """One step of a walk over a sale's records."""
 
     cursor: int  # where the next step begins; 0: the walk is over

@@ -4,14 +4,14 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from inventory_service.domain.shards import Commit, Mark
+from inventory_service.domain.shards import Commit, CommitId
 
-WISH_PAUSE_S = 1.0  # several records behind one gap each bring the same wish
-LONGEST_PATIENCE_S = 60.0
+RESEND_INTERVAL_S = 1.0  # several records behind one gap each bring the same wish
+MAX_STALL_TIMEOUT_S = 60.0
 
 
 class _Sent(NamedTuple):
-    mark: Mark
+    mark: CommitId
     size: int
 
 
@@ -24,22 +24,22 @@ class SendWindow:
     so that a ledger that is merely slow is not buried in repeats.
     """
 
-    def __init__(self, limit: int, patience_s: float) -> None:
+    def __init__(self, limit: int, stall_timeout_s: float) -> None:
         self._limit = limit
-        self._first_patience_s = patience_s
-        self.start(Mark(0, 0), now=0.0)
+        self._first_stall_timeout_s = stall_timeout_s
+        self.start(CommitId(0, 0), now=0.0)
 
-    def start(self, trimmed: Mark, now: float) -> None:
+    def start(self, trimmed: CommitId, now: float) -> None:
         """Begin at the first untrimmed commit: at the start, and whenever Redis may be another."""
         self.watermark = trimmed
         self._sent: deque[_Sent] = deque()
         self._bytes = 0
         self._stood_still(now)
-        self._patience_s = self._first_patience_s
-        self._last_wish: tuple[Mark, float] | None = None
+        self._stall_timeout_s = self._first_stall_timeout_s
+        self._last_resend: tuple[CommitId, float] | None = None
 
     @property
-    def cursor(self) -> Mark:
+    def cursor(self) -> CommitId:
         """The last commit that need not be sent now."""
         return self._sent[-1].mark if self._sent else self.watermark
 
@@ -61,41 +61,41 @@ class SendWindow:
                 self._bytes += len(commit.payload)
         self._stood_still(now)
 
-    def heard(self, watermark: Mark, resend: bool, now: float) -> bool:
+    def heard(self, watermark: CommitId, resend: bool, now: float) -> bool:
         """The ledger stands here, not below the trim point; True if the relay must go back."""
         if watermark > self.watermark:
             self._rise(watermark, now)
         elif watermark == self.watermark:
             self._reported = now
-        return resend and self._sent != deque() and self._may_wish(watermark, now) and self._rewind(now)
+        return resend and self._sent != deque() and self._may_resend(watermark, now) and self._rewind(now)
 
     def overdue(self, now: float) -> bool:
         """True if the relay must go back by itself: reports go on, patience is over and the watermark has not moved."""
-        waited_out = self._reported - self._since >= self._patience_s
+        waited_out = self._reported - self._since >= self._stall_timeout_s
         if not (self._sent and waited_out):
             return False
-        self._patience_s = min(2 * self._patience_s, LONGEST_PATIENCE_S)
+        self._stall_timeout_s = min(2 * self._stall_timeout_s, MAX_STALL_TIMEOUT_S)
         return self._rewind(now)
 
-    def _follows(self, mark: Mark) -> bool:
+    def _follows(self, mark: CommitId) -> bool:
         cursor = self.cursor
-        return mark == Mark(cursor.epoch, cursor.seq + 1)
+        return mark == CommitId(cursor.epoch, cursor.seq + 1)
 
-    def _rise(self, watermark: Mark, now: float) -> None:
+    def _rise(self, watermark: CommitId, now: float) -> None:
         while self._sent and self._sent[0].mark <= watermark:
             self._bytes -= self._sent.popleft().size
         self.watermark = watermark
-        self._patience_s = self._first_patience_s
+        self._stall_timeout_s = self._first_stall_timeout_s
         self._stood_still(now)
 
     def _stood_still(self, now: float) -> None:
         self._since = self._reported = now
 
-    def _may_wish(self, watermark: Mark, now: float) -> bool:
-        repeated = self._last_wish is not None and self._last_wish[0] == watermark
-        if repeated and self._last_wish is not None and now - self._last_wish[1] < WISH_PAUSE_S:
+    def _may_resend(self, watermark: CommitId, now: float) -> bool:
+        repeated = self._last_resend is not None and self._last_resend[0] == watermark
+        if repeated and self._last_resend is not None and now - self._last_resend[1] < RESEND_INTERVAL_S:
             return False
-        self._last_wish = (watermark, now)
+        self._last_resend = (watermark, now)
         return True
 
     def _rewind(self, now: float) -> bool:

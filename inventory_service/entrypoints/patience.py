@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from structlog.typing import FilteringBoundLogger
 
-from inventory_service.domain.shards import Unreachable
+from inventory_service.domain.shards import ServerUnavailable
 
 
 class GrowingDelay:
@@ -40,14 +40,14 @@ async def repeat(step: Callable[[], Awaitable[None]], log: FilteringBoundLogger,
     while True:
         try:
             await step()
-        except Unreachable as error:
+        except ServerUnavailable as error:
             if away != error.server:
                 away = error.server
-                log.warning("waiting", server=away, why=str(error))
+                log.warning("server_unavailable", server=away, why=str(error))
             waited(error.server)
             await delay.wait()
         else:
             if away:
-                log.info("back", server=away)
+                log.info("server_recovered", server=away)
             delay.reset()
             away = ""

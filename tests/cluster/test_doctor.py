@@ -15,8 +15,8 @@ from confluent_kafka.admin import (
 )
 from holdfast_embedded.broker import TOPICS
 
-from inventory_service import checkup
-from inventory_service.domain.promises.findings import Finding, Standing
+from inventory_service.server_checks import build
+from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.settings import Settings
 from tests.integration.persister_process import persisters
 from tests.integration.served import run_to_its_end
@@ -68,7 +68,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
         cluster.end()
 
 
-async def examine(cluster: KafkaCluster) -> Sequence[Finding]:
+async def run_checks(cluster: KafkaCluster) -> Sequence[CheckResult]:
     """What is said of it."""
     settings = Settings(
         kafka_brokers=cluster.address,
@@ -77,12 +77,12 @@ async def examine(cluster: KafkaCluster) -> Sequence[Finding]:
         kafka_password="secret",
         shards=SHARDS,
     )
-    return await checkup.examine_kafka(settings)
+    return await build.check_kafka(settings)
 
 
-def standing(findings: Sequence[Finding], which: Standing) -> list[str]:
+def standing(findings: Sequence[CheckResult], which: Level) -> list[str]:
     """The settings that stand so."""
-    return [finding.setting for finding in findings if finding.standing is which]
+    return [finding.setting for finding in findings if finding.level is which]
 
 
 async def test_every_default_of_the_brokers_that_breaks_a_promise_is_told(broken: KafkaCluster) -> None:
@@ -96,9 +96,9 @@ async def test_every_default_of_the_brokers_that_breaks_a_promise_is_told(broken
 
     async def they_tell() -> bool:
         """The broker that was asked has heard of the topics."""
-        findings = await examine(broken)
-        assert sorted(standing(findings, Standing.OFF)) == sorted(wanted)
-        return f"{PROGRESS} retention.ms" in standing(findings, Standing.NOTE)
+        findings = await run_checks(broken)
+        assert sorted(standing(findings, Level.FAIL)) == sorted(wanted)
+        return f"{PROGRESS} retention.ms" in standing(findings, Level.NOTE)
 
     await eventually(they_tell)
 
@@ -118,7 +118,7 @@ async def test_the_commands_that_it_names_mend_what_it_names(broken: KafkaCluste
 
 async def _nothing_is_off_by_a_topic(cluster: KafkaCluster) -> bool:
     """No promise is off by a setting of a topic."""
-    off = standing(await examine(cluster), Standing.OFF)
+    off = standing(await run_checks(cluster), Level.FAIL)
     return not [setting for setting in off if setting.startswith(TOPICS)]
 
 
@@ -142,16 +142,16 @@ async def test_a_setting_of_one_topic_stands_above_the_brokers(broken: KafkaClus
     await eventually(lambda: _is_kept(broken, f"{FACTS} {setting}"))
 
 
-async def _found_off(cluster: KafkaCluster, setting: str, value: str) -> Finding | None:
+async def _found_off(cluster: KafkaCluster, setting: str, value: str) -> CheckResult | None:
     """The promise is off by this value; a broker that has not heard of it yet tells another."""
-    found = [finding for finding in await examine(cluster) if finding.setting == setting]
-    assert [(finding.standing, finding.value) for finding in found] == [(Standing.OFF, value)]
+    found = [finding for finding in await run_checks(cluster) if finding.setting == setting]
+    assert [(finding.level, finding.value) for finding in found] == [(Level.FAIL, value)]
     return found[0]
 
 
 async def _is_kept(cluster: KafkaCluster, setting: str) -> bool:
     """The promise is kept."""
-    return setting in standing(await examine(cluster), Standing.KEPT)
+    return setting in standing(await run_checks(cluster), Level.OK)
 
 
 async def test_settings_that_this_user_may_not_see_are_not_guessed(broken: KafkaCluster) -> None:
@@ -167,9 +167,9 @@ async def test_settings_that_this_user_may_not_see_are_not_guessed(broken: Kafka
     for made in operator.create_acls(rules).values():
         made.result(20)
 
-    async def is_kept_back() -> Finding:
+    async def is_kept_back() -> CheckResult:
         """The broker that was asked has heard of it, and does not tell these settings."""
-        unknown = [finding for finding in await examine(broken) if finding.standing is Standing.UNKNOWN]
+        unknown = [finding for finding in await run_checks(broken) if finding.level is Level.UNKNOWN]
         assert [finding.setting for finding in unknown] == [f"{COMPENSATIONS} settings"]
         return unknown[0]
 

@@ -4,7 +4,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 
 from inventory_service.domain.requests import Reserve
-from inventory_service.domain.verdicts import Granted, Refusal, Rejected
+from inventory_service.domain.verdicts import Failure, Granted, Rejected
 from tests.contract.bodies import Body
 
 
@@ -27,7 +27,7 @@ def reason_of(answer: object) -> str:
     match answer:
         case Rejected(reason=reason):
             return RejectionReason.Name(reason).removeprefix("REJECTION_REASON_")
-        case Refusal(reason=reason):
+        case Failure(reason=reason):
             return ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
         case Granted(replayed=replayed):
             return "REPLAYED" if replayed else "GRANTED"

@@ -101,7 +101,7 @@ class ScriptsBody:
 
     async def ask(self, *command: str | bytes | int) -> Any:
         """Send a command of the test's own."""
-        async with self.connections.lend() as connection:
+        async with self.connections.acquire() as connection:
             return await connection.ask(*command)
 
     async def open_shard(self) -> None:

@@ -91,7 +91,7 @@ async def test_events_of_one_call_are_counted_in_order(body: Body) -> None:
     await make_sale(body.stock, create())
 
     answers = await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(3)])
-    await body.stock.settle_many(0, [confirm("r-2"), confirm("r-2"), release("r-0"), release("r-9")])
+    await body.stock.move_many(0, [confirm("r-2"), confirm("r-2"), release("r-0"), release("r-9")])
 
     assert [answer.reservation.created.index for answer in answers if isinstance(answer, Granted)] == [0, 1, 2]
     told = (await body.commits())[-1]
@@ -165,7 +165,7 @@ async def test_holds_are_counted_by_whether_they_still_stand(body: Body) -> None
     for sale in sales:
         await make_sale(body.stock, create(sale=sale))
         await body.stock.reserve_many(0, [reserve("long", sale=sale), reserve("short", sale=sale, ttl_ms=1000)])
-    await body.stock.settle_many(0, [confirm("long", sale=sales[0]), release("short", sale=sales[0])])
+    await body.stock.move_many(0, [confirm("long", sale=sales[0]), release("short", sale=sales[0])])
     before = await body.stock.holds(0)
     await body.tick(1000)
     kept = await body.contents()

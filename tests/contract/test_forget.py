@@ -3,7 +3,7 @@
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 
 from inventory_service.adapters.redis.keys import shard_keys
-from inventory_service.domain.verdicts import Forgotten, Found, Granted, Refusal, SaleUnknown, TakenBack
+from inventory_service.domain.verdicts import ArchiveStep, Failure, Found, Granted, SaleUnknown, TakenBack
 from tests.contract.answers import reason_of
 from tests.contract.bodies import FIRST_MOMENT_MS, Body, ScriptsBody
 from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
@@ -12,13 +12,13 @@ from tests.sales import make_sale
 DAY_MS = 86_400_000
 
 
-async def walk(body: Body) -> Forgotten:
+async def walk(body: Body) -> ArchiveStep:
     """Walk over the sale once; what the steps dropped is summed, and the shortest wait is told."""
-    all_steps = Forgotten(cursor=0, dropped=0, sale_left=False, wait_ms=DAY_MS)
+    all_steps = ArchiveStep(cursor=0, dropped=0, sale_left=False, wait_ms=DAY_MS)
     while True:
         step = await body.stock.forget(SALE, DAY_MS, all_steps.cursor)
-        assert isinstance(step, Forgotten)
-        all_steps = Forgotten(
+        assert isinstance(step, ArchiveStep)
+        all_steps = ArchiveStep(
             step.cursor, all_steps.dropped + step.dropped, step.sale_left, min(all_steps.wait_ms, step.wait_ms)
         )
         if step.cursor == 0:
@@ -45,7 +45,7 @@ async def test_a_final_record_leaves_a_day_later_once_it_is_settled(body: Body) 
     await make_sale(body.stock, create(hold_ttl_ms=100 * DAY_MS))
     for name in ("held", "sold", "freed"):
         await body.stock.reserve(reserve(name))
-    await body.stock.settle_many(0, [confirm("sold"), release("freed")])
+    await body.stock.move_many(0, [confirm("sold"), release("freed")])
     seq = len(await body.commits())
 
     await body.settle_up_to(seq)
@@ -123,10 +123,10 @@ async def test_a_walk_tells_when_the_next_one_is_worth_while(body: Body) -> None
     await settle_all(body)
     one_old = await walk(body)
 
-    assert nothing_final == Forgotten(0, 0, False, DAY_MS)
-    assert both_young == Forgotten(0, 0, False, DAY_MS - MINUTE_MS)
-    assert old_and_unsettled == Forgotten(0, 0, False, 0)
-    assert one_old == Forgotten(0, 1, False, MINUTE_MS)
+    assert nothing_final == ArchiveStep(0, 0, False, DAY_MS)
+    assert both_young == ArchiveStep(0, 0, False, DAY_MS - MINUTE_MS)
+    assert old_and_unsettled == ArchiveStep(0, 0, False, 0)
+    assert one_old == ArchiveStep(0, 1, False, MINUTE_MS)
 
 
 # --------------------------------------------------------------------------------------------------- whole sales
@@ -146,9 +146,9 @@ async def test_a_sale_that_is_over_leaves_after_its_last_record(body: Body) -> N
     gone = await walk(body)
     again = await walk(body)
 
-    assert young == Forgotten(0, 1, False, 1)
-    assert gone == Forgotten(0, 0, True, DAY_MS)
-    assert again == Forgotten(0, 0, False, DAY_MS)
+    assert young == ArchiveStep(0, 1, False, 1)
+    assert gone == ArchiveStep(0, 0, True, DAY_MS)
+    assert again == ArchiveStep(0, 0, False, DAY_MS)
     assert await body.stock.sales(0) == []
     assert reason_of(await body.stock.find_sale(SALE)) == "SALE_NOT_FOUND"
     assert reason_of(await body.stock.reserve(reserve("r-1"))) == "SALE_NOT_FOUND"
@@ -176,8 +176,8 @@ async def test_a_sale_stays_while_anything_of_it_may_still_move(body: Body) -> N
     gone = await walk(body)
 
     waits = [with_a_hold, with_a_young_record, unsettled, compensated]
-    assert waits == [Forgotten(0, 0, False, wait_ms) for wait_ms in (DAY_MS, DAY_MS, 0, DAY_MS)]
-    assert gone == Forgotten(0, 1, True, DAY_MS)
+    assert waits == [ArchiveStep(0, 0, False, wait_ms) for wait_ms in (DAY_MS, DAY_MS, 0, DAY_MS)]
+    assert gone == ArchiveStep(0, 1, True, DAY_MS)
 
 
 async def test_a_sale_without_an_end_never_leaves(body: Body) -> None:
@@ -190,8 +190,8 @@ async def test_a_sale_without_an_end_never_leaves(body: Body) -> None:
     endless = await walk(body)
     unheard_of = await body.stock.forget(SALE._replace(sale_id="brief"), DAY_MS)
 
-    assert endless == Forgotten(0, 0, False, DAY_MS)
-    assert unheard_of == Forgotten(0, 0, False, 0)
+    assert endless == ArchiveStep(0, 0, False, DAY_MS)
+    assert unheard_of == ArchiveStep(0, 0, False, 0)
 
 
 async def leave(body: Body) -> None:
@@ -254,9 +254,9 @@ async def test_what_comes_late_for_a_sale_that_left_changes_nothing(body: Body) 
     late = [
         await body.stock.compensate(compensate("r-1", held.reservation.created)),
         await body.stock.expire(0),
-        *await body.stock.settle_many(0, [confirm("r-1"), release("r-9", spend_id=True)]),
+        *await body.stock.move_many(0, [confirm("r-1"), release("r-9", spend_id=True)]),
     ]
 
-    not_found = Refusal(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": SALE.sale_id})
+    not_found = Failure(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": SALE.sale_id})
     assert late == [False, TakenBack(0, more_is_due=False), not_found, not_found]
     assert await body.contents() == kept

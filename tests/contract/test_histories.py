@@ -93,7 +93,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(requests=st.lists(settles, min_size=1, max_size=4))
     def settle(self, requests: Sequence[Confirm | Release]) -> None:
-        self.ask_both(lambda stock: stock.settle_many(0, requests))
+        self.ask_both(lambda stock: stock.move_many(0, requests))
 
     @rule(sale=sales, name=names, data=st.data())
     def compensate(self, sale: SaleKey, name: str, data: st.DataObject) -> None:

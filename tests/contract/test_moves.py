@@ -7,7 +7,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason, ReservationState
 
 from inventory_service.domain.requests import Position
-from inventory_service.domain.verdicts import Found, Granted, Refusal, Rejected, TakenBack
+from inventory_service.domain.verdicts import Failure, Found, Granted, Rejected, TakenBack
 from tests.contract.bodies import Body
 from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
 from tests.sales import make_sale
@@ -86,7 +86,7 @@ def word_for(answer: object) -> str:
         case Rejected(reason=reason):
             rejections: dict[int, str] = {RejectionReason.REJECTION_REASON_RESERVATION_ENDED: "END"}
             return rejections[reason]
-        case Refusal(reason=reason):
+        case Failure(reason=reason):
             refusals: dict[int, str] = {
                 ErrorReason.ERROR_REASON_RESERVATION_ID_REUSED: "AE",
                 ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND: "NF",
@@ -141,7 +141,7 @@ async def test_a_refusal_carries_the_reservation_as_it_stands(body: Body) -> Non
 
     answer = await body.stock.confirm(confirm(ID))
 
-    assert isinstance(answer, Refusal)
+    assert isinstance(answer, Failure)
     assert answer.metadata == {"state": "RESERVATION_STATE_EXPIRED"}
     assert answer.reservation is not None
     assert ReservationState.Name(answer.reservation.state) == "RESERVATION_STATE_EXPIRED"

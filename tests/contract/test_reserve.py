@@ -7,7 +7,7 @@ import pytest
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
 from inventory_service.domain.requests import CreateSale, Line, Reserve, SaleKey
-from inventory_service.domain.verdicts import Found, Granted, Refusal, Shortage
+from inventory_service.domain.verdicts import Failure, Found, Granted, Shortage
 from tests.contract.answers import granted, reason_of, rejected
 from tests.contract.bodies import FIRST_MOMENT_MS, Body
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, release, reserve
@@ -21,7 +21,7 @@ CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
 
 
 @dataclass
-class Trouble:
+class ErrorKind:
     """A request that several reasons could refuse, and the one that must come first."""
 
     sale: CreateSale | None
@@ -33,35 +33,37 @@ EARLY = FIRST_MOMENT_MS + MINUTE_MS
 OVER = FIRST_MOMENT_MS + 1
 MANY: Any = {"lamp": 99}
 TROUBLES = {
-    "no sale before all else": Trouble(None, reserve("r-2", ttl_ms=1000, vase=1), "SALE_NOT_FOUND"),
-    "no item before holds": Trouble(
+    "no sale before all else": ErrorKind(None, reserve("r-2", ttl_ms=1000, vase=1), "SALE_NOT_FOUND"),
+    "no item before holds": ErrorKind(
         create(hold_ttl_ms=0, end_time_ms=OVER), reserve("r-2", ttl_ms=1000, vase=1), "ITEM_NOT_FOUND"
     ),
-    "no holds before the end": Trouble(
+    "no holds before the end": ErrorKind(
         create(hold_ttl_ms=0, end_time_ms=OVER), reserve("r-2", ttl_ms=1000, **MANY), "SALE_WITHOUT_HOLDS"
     ),
-    "the end before stock": Trouble(create(end_time_ms=OVER), reserve("r-2", **MANY), "SALE_ENDED"),
-    "the start before stock": Trouble(create(start_time_ms=EARLY), reserve("r-2", **MANY), "SALE_NOT_STARTED"),
-    "sold out before insufficient": Trouble(
+    "the end before stock": ErrorKind(create(end_time_ms=OVER), reserve("r-2", **MANY), "SALE_ENDED"),
+    "the start before stock": ErrorKind(create(start_time_ms=EARLY), reserve("r-2", **MANY), "SALE_NOT_STARTED"),
+    "sold out before insufficient": ErrorKind(
         create(items={"lamp": 2, "shade": 0}), reserve("r-2", lamp=3, shade=1), "SOLD_OUT"
     ),
-    "sold out before the limit": Trouble(create(items={"lamp": 0}, buyer_limit=1), reserve("r-2", lamp=2), "SOLD_OUT"),
-    "insufficient before the limit": Trouble(create(buyer_limit=1), reserve("r-2", **MANY), "INSUFFICIENT_STOCK"),
-    "the limit last": Trouble(create(buyer_limit=1), reserve("r-2", lamp=2), "BUYER_LIMIT"),
+    "sold out before the limit": ErrorKind(
+        create(items={"lamp": 0}, buyer_limit=1), reserve("r-2", lamp=2), "SOLD_OUT"
+    ),
+    "insufficient before the limit": ErrorKind(create(buyer_limit=1), reserve("r-2", **MANY), "INSUFFICIENT_STOCK"),
+    "the limit last": ErrorKind(create(buyer_limit=1), reserve("r-2", lamp=2), "BUYER_LIMIT"),
 }
 
 
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
-async def test_the_first_reason_that_applies_is_told(body: Body, trouble: Trouble) -> None:
+async def test_the_first_reason_that_applies_is_told(body: Body, classify: ErrorKind) -> None:
     """A caller can only act on one reason; which one must not depend on the server."""
-    if trouble.sale:
-        await make_sale(body.stock, trouble.sale)
+    if classify.sale:
+        await make_sale(body.stock, classify.sale)
     await body.tick(1)
     kept = await body.contents()
 
-    answer = await body.stock.reserve(trouble.request)
+    answer = await body.stock.reserve(classify.request)
 
-    assert reason_of(answer) == trouble.first
+    assert reason_of(answer) == classify.first
     assert await body.contents() == kept
 
 
@@ -85,11 +87,11 @@ async def test_refusals_name_what_they_are_about(body: Body) -> None:
     reused = await body.stock.reserve(reserve("r-1", buyer="b-2"))
     elsewhere = await body.stock.reserve(reserve("r-2", sale=SaleKey("default", "none")))
 
-    assert isinstance(missing, Refusal)
+    assert isinstance(missing, Failure)
     assert missing.metadata == {"sale_id": "lamp-sale", "sku": "vase"}
-    assert isinstance(reused, Refusal)
+    assert isinstance(reused, Failure)
     assert reused.metadata == {"sale_id": "lamp-sale", "reservation_id": "r-1"}
-    assert isinstance(elsewhere, Refusal)
+    assert isinstance(elsewhere, Failure)
     assert elsewhere.metadata == {"sale_id": "none"}
 
 

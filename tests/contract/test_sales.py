@@ -5,7 +5,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.sale_pb2 import SaleState
 
 from inventory_service.domain.requests import CreateSale, Position, SaleKey
-from inventory_service.domain.verdicts import Item, Refusal, Sale, SaleFound, SaleUnknown
+from inventory_service.domain.verdicts import Failure, Item, Sale, SaleFound, SaleUnknown
 from tests.contract.bodies import FIRST_MOMENT_MS, Body
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, reserve
 from tests.sales import make_sale
@@ -91,7 +91,7 @@ async def test_another_body_under_the_same_id_is_refused(body: Body, other: dict
 
     answer = await make_sale(body.stock, create(**other))  # type: ignore[arg-type]
 
-    assert answer == Refusal(ErrorReason.ERROR_REASON_SALE_ID_REUSED, {"sale_id": SALE.sale_id})
+    assert answer == Failure(ErrorReason.ERROR_REASON_SALE_ID_REUSED, {"sale_id": SALE.sale_id})
     assert await body.contents() == kept
 
 
@@ -103,7 +103,7 @@ async def test_a_sale_that_ends_before_it_starts_is_not_made(body: Body, start_m
 
     answer = await make_sale(body.stock, create(start_time_ms=start, end_time_ms=FIRST_MOMENT_MS + end_ms))
 
-    assert answer == Refusal(ErrorReason.ERROR_REASON_FIELD_OUT_OF_BOUNDS)
+    assert answer == Failure(ErrorReason.ERROR_REASON_FIELD_OUT_OF_BOUNDS)
     assert await body.contents() == kept
     await made(body, create(end_time_ms=FIRST_MOMENT_MS + 1))
 
@@ -165,7 +165,7 @@ async def test_ids_that_look_alike_are_different_sales(body: Body) -> None:
         assert isinstance(found, SaleFound)
         assert found.sale.items == (Item("item:lamp", at, at, 0, 0), Item("settings", 1, 1, 0, 0))
     named = await body.stock.sales(0)
-    assert not isinstance(named, Refusal)
+    assert not isinstance(named, Failure)
     assert sorted(named) == sorted(keys)
 
 
@@ -179,7 +179,7 @@ async def test_what_is_not_there_is_not_found(body: Body) -> None:
     reservation = await body.stock.find_reservation(SALE, "r-1")
     confirmed = await body.stock.confirm(confirm("r-1", sale=nowhere))
 
-    assert sale == lost == confirmed == Refusal(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": "none"})
-    assert reservation == Refusal(
+    assert sale == lost == confirmed == Failure(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": "none"})
+    assert reservation == Failure(
         ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND, {"sale_id": "lamp-sale", "reservation_id": "r-1"}
     )

@@ -8,7 +8,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.scripts import load_script
 from inventory_service.domain.requests import Position
-from inventory_service.domain.verdicts import Granted, Refusal
+from inventory_service.domain.verdicts import Failure, Granted
 from tests.contract.bodies import ScriptsBody, WholeStock, load_script_on_test_clock
 from tests.contract.requests import SALE, compensate, confirm, create, release, reserve
 from tests.sales import make_sale
@@ -63,7 +63,7 @@ async def test_a_shard_that_may_not_serve_answers_and_changes_nothing(
     answer = await call(scripts.stock)
 
     frozen = {"frozen_reason": "HASH_DIFFERS: why"} if "frozen" in state else {}
-    assert answer == Refusal(NOT_SERVING, frozen)
+    assert answer == Failure(NOT_SERVING, frozen)
     assert await scripts.contents() == kept
 
 
@@ -87,7 +87,7 @@ async def test_an_epoch_below_the_highest_heard_of_is_not_served(scripts: Script
 
     answers = [await call(scripts.stock) for call in CALLS.values()]
 
-    assert answers == [Refusal(NOT_SERVING)] * len(CALLS)
+    assert answers == [Failure(NOT_SERVING)] * len(CALLS)
     assert await scripts.contents() == kept
 
 
@@ -113,17 +113,17 @@ async def test_a_full_redis_refuses_reserve_and_takes_give_backs(scripts: Script
     try:
         refused = await scripts.stock.reserve(reserve("r-3"))
         kept_afterwards = await scripts.contents()
-        settled = await scripts.stock.settle_many(0, [confirm("r-0"), release("r-1")])
+        settled = await scripts.stock.move_many(0, [confirm("r-0"), release("r-1")])
         compensated = await scripts.stock.compensate(compensate("r-2", held[2].reservation.created))
         read = await scripts.stock.find_sale(SALE)
     finally:
         await scripts.ask("CONFIG", "SET", "maxmemory", 0)
 
-    assert refused == Refusal(ErrorReason.ERROR_REASON_LEDGER_BEHIND)
+    assert refused == Failure(ErrorReason.ERROR_REASON_LEDGER_BEHIND)
     assert kept_afterwards == kept
     assert all(isinstance(answer, Granted) for answer in settled)
     assert compensated is True
-    assert not isinstance(read, Refusal)
+    assert not isinstance(read, Failure)
 
 
 async def test_each_script_runs_on_the_clock_of_redis(scripts: ScriptsBody) -> None:

@@ -57,7 +57,7 @@ class Balance(NamedTuple):
     refused: int
 
 
-class Letter(NamedTuple):
+class DeadLetter(NamedTuple):
     """A dead letter, and whether its compensation is done; None: it has none."""
 
     reservation_id: str
@@ -67,7 +67,7 @@ class Letter(NamedTuple):
     compensation_done: bool | None
 
 
-class Ledger:
+class LedgerPool:
     """One database."""
 
     def __init__(self, dsn: str) -> None:
@@ -97,9 +97,9 @@ class Ledger:
         """What a reservation moved from account to account, in order."""
         return [row["move"] for row in await self._ask(_MOVES, sale_id, reservation_id)]
 
-    async def letters(self, sale_id: str) -> list[Letter]:
+    async def letters(self, sale_id: str) -> list[DeadLetter]:
         """The dead letters of a sale, in the order in which their reservations were made."""
-        return [Letter(*row) for row in await self._ask(_LETTERS, sale_id)]
+        return [DeadLetter(*row) for row in await self._ask(_LETTERS, sale_id)]
 
     async def has_commit(self, shard: int, epoch: int, seq: int) -> bool:
         """Whether the journal keeps a commit."""

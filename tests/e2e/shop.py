@@ -24,7 +24,7 @@ from holdfast_embedded.stack import Stack
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from tests.e2e.ledger import Ledger, Watermark
+from tests.e2e.ledger import LedgerPool, Watermark
 from tests.integration.served import Caller, told
 from tests.stacks import Ended, run_beside, shard_of
 from tests.waiting import eventually
@@ -33,7 +33,7 @@ FACTS, COMPENSATIONS = "holdfast.orders.v1", "holdfast.compensations.v1"
 ONE_LAMP, TEN_LAMPS = {"lamp": 1}, {"lamp": 10}
 SETTLES_S, SERVES_S, PAGE_S = 60.0, 60.0, 30.0
 SLOW = {"STORE_UNREACHABLE", "OUTCOME_UNKNOWN"}  # what is told while Redis is halted for seconds
-Answer = TypeVar("Answer", bound=Message)
+ReserveResult = TypeVar("ReserveResult", bound=Message)
 _sale_numbers = itertools.count(1)
 
 
@@ -51,7 +51,7 @@ class Shop:
     def __init__(self, stack: Stack, caller: Caller, log: list[tuple[str, str]]) -> None:
         self.stack = stack
         self.caller = caller
-        self.ledger = Ledger(stack.addresses.postgres_dsn)
+        self.ledger = LedgerPool(stack.addresses.postgres_dsn)
         self._log = log
 
     # What buyers and operators do
@@ -231,10 +231,10 @@ class Shop:
         return await run_beside(self.stack, *arguments, **changed)
 
 
-async def asked(call: Callable[..., Awaitable[Answer]], request: Message) -> Answer:
+async def asked(call: Callable[..., Awaitable[ReserveResult]], request: Message) -> ReserveResult:
     """The answer to a call. It is asked again while Redis does not answer in time, as callers do, and else never."""
 
-    async def is_answered() -> Answer | None:
+    async def is_answered() -> ReserveResult | None:
         """The server has an answer of Redis."""
         try:
             return await call(request, timeout=SERVES_S)

@@ -4,7 +4,7 @@ import pytest
 from holdfast.inventory.v1 import reservation_pb2 as states
 from holdfast.inventory.v1.events_pb2 import Compensation
 
-from tests.e2e.ledger import Balance, Letter, Row
+from tests.e2e.ledger import Balance, DeadLetter, Row
 from tests.e2e.shop import Shop, Stock
 from tests.waiting import eventually
 
@@ -43,7 +43,7 @@ async def test_an_order_that_comes_after_the_buyer_moved_on(shop: Shop, move: st
     state = "COMPENSATED" if move == "confirm" else "RELEASED"
     assert shop.carried_out(sale)["given_back"] == (1 if move == "confirm" else 0)
     assert await shop.ledger.row(sale, "r-1") == Row(buyer, state, "REFUSED", "BUYER_BLOCKED", "1 lamp")
-    assert await shop.ledger.letters(sale) == [Letter("r-1", "BUYER_BLOCKED", "SETTLED", state, True)]
+    assert await shop.ledger.letters(sale) == [DeadLetter("r-1", "BUYER_BLOCKED", "SETTLED", state, True)]
     assert await shop.ledger.moves(sale, "r-1") == ["1 lamp available > refused", "1 lamp refused > available"]
     assert await shop.stock(sale) == ALL_THERE
 

@@ -60,8 +60,8 @@ async def test_drift_is_looked_for(shop: Shop) -> None:
 
     async def agrees() -> bool:
         """The shard was compared since, and nothing differs; a comparison that another test disturbed may end late."""
-        assert await shop.shown("relay", "holdfast_audit_time_seconds", shard=shard) > began
-        return await shop.shown("relay", "holdfast_audit_drift", shard=shard) == 0
+        assert await shop.shown("relay", "holdfast_audit_last_run_timestamp_seconds", shard=shard) > began
+        return await shop.shown("relay", "holdfast_audit_drift_items", shard=shard) == 0
 
     await eventually(agrees, COMPARES_S)
 
@@ -78,7 +78,7 @@ async def test_a_refused_order_is_counted_on_its_way(shop: Shop) -> None:
         assert await refusals(shop) == refused + 1
         assert await compensations(shop) == given_back + 1
         assert await shop.shown("persist", "holdfast_ledger_commits_total", outcome="applied") >= applied + 2
-        return await shop.shown("serve", "holdfast_outcomes_total", outcome="granted") > 0
+        return await shop.shown("serve", "holdfast_reserve_outcomes_total", outcome="granted") > 0
 
     await shop.reserve(sale, "r-1", buyer_id="mallory")
     await shop.settled(sale)

@@ -11,7 +11,7 @@ from holdfast.inventory.v1 import reservation_pb2 as states
 from holdfast.inventory.v1 import sale_pb2 as sales
 
 from tests.e2e.conftest import RETENTION_S
-from tests.e2e.ledger import Balance, Letter, Row
+from tests.e2e.ledger import Balance, DeadLetter, Row
 from tests.e2e.past import (
     FORGETS_S,
     LONG_AGO,
@@ -73,7 +73,7 @@ async def test_an_id_of_the_past_that_is_used_anew_is_compensated(forgetful: Sho
     assert (seen.state, seen.ledger_state, seen.buyer_id) == (COMPENSATED, REFUSED, "carl")
     assert seen.compensation_reason == states.COMPENSATION_REASON_ID_REUSED
     assert (later.state, later.ledger_state, later.buyer_id) == (CONFIRMED, RECORDED, "ann")
-    assert await forgetful.ledger.letters(sale) == [Letter("bought", "ID_REUSED", "SETTLED", "COMPENSATED", True)]
+    assert await forgetful.ledger.letters(sale) == [DeadLetter("bought", "ID_REUSED", "SETTLED", "COMPENSATED", True)]
     assert (await forgetful.ledger.moves(sale, "bought"))[-2:] == [
         "3 lamp available > refused",
         "3 lamp refused > available",
@@ -120,7 +120,7 @@ async def test_a_spent_id_stays_spent(forgetful: Shop) -> None:
     assert recorded == Row("", "RELEASED", "RECORDED", "", "")
     assert much_later.reservation.state == HELD
     assert seen.compensation_reason == states.COMPENSATION_REASON_ID_REUSED
-    assert await forgetful.ledger.letters(sale) == [Letter("r-1", "ID_REUSED", "SETTLED", "COMPENSATED", True)]
+    assert await forgetful.ledger.letters(sale) == [DeadLetter("r-1", "ID_REUSED", "SETTLED", "COMPENSATED", True)]
     assert await forgetful.stock(sale) == Stock(available=10, held=0, sold=0)
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from holdfast.inventory.v1 import reservation_pb2 as states
 
-from tests.e2e.ledger import Balance, Letter, Row
+from tests.e2e.ledger import Balance, DeadLetter, Row
 from tests.e2e.shop import Shop, Stock
 from tests.waiting import eventually
 
@@ -35,7 +35,7 @@ async def test_one_poison_order_among_a_thousand_is_compensated_and_no_other(sho
 
     assert {answer.reservation.state for answer in answers} == {HELD}
     assert await shop.ledger.recorded(sale, "HELD") == 1000
-    assert await shop.ledger.letters(sale) == [Letter("poison", VIOLATED, "SETTLED", "COMPENSATED", True)]
+    assert await shop.ledger.letters(sale) == [DeadLetter("poison", VIOLATED, "SETTLED", "COMPENSATED", True)]
     assert len({order.compensation_id for order in await shop.compensations(sale)}) == 1
     await eventually(lambda: shop.carried_out(sale))  # the compensator says so after it is done
     assert shop.carried_out(sale)["given_back"] == 1
@@ -72,7 +72,7 @@ async def test_an_order_that_can_have_no_row_is_told_by_its_dead_letter(shop: Sh
         await shop.settled(sale)
 
     assert await shop.ledger.row(sale, "poison") is None
-    assert await shop.ledger.letters(sale) == [Letter("poison", VIOLATED, "SETTLED", "COMPENSATED", True)]
+    assert await shop.ledger.letters(sale) == [DeadLetter("poison", VIOLATED, "SETTLED", "COMPENSATED", True)]
     assert (await shop.get(sale, "poison")).state == COMPENSATED
     assert await is_all_there(shop, sale)
 
@@ -112,7 +112,7 @@ async def test_a_poison_order_that_moved_on_before_the_ledger_saw_it(
             await move_on(shop, sale)
         await shop.settled(sale)
 
-    assert await shop.ledger.letters(sale) == [Letter("poison", VIOLATED, "SETTLED", state, True)]
+    assert await shop.ledger.letters(sale) == [DeadLetter("poison", VIOLATED, "SETTLED", state, True)]
     assert await shop.ledger.moves(sale, "poison") == ["2 lamp available > refused", "2 lamp refused > available"]
     assert await shop.ledger.balance(sale) == Balance(available=10, held=0, sold=0, refused=0)
     assert await is_all_there(shop, sale)
@@ -152,7 +152,7 @@ async def test_a_blocked_buyer_holds_nothing_for_long(shop: Shop) -> None:
     seen = await shop.get(sale, "r-1")
     assert (seen.state, seen.compensation_reason) == (COMPENSATED, states.COMPENSATION_REASON_BUYER_BLOCKED)
     assert seen.note == "the buyer is blocked: a test"
-    assert await shop.ledger.letters(sale) == [Letter("r-1", BLOCKED, "SETTLED", "COMPENSATED", True)]
+    assert await shop.ledger.letters(sale) == [DeadLetter("r-1", BLOCKED, "SETTLED", "COMPENSATED", True)]
     assert await shop.ledger.row(sale, "r-2") == Row("ann", "HELD", "RECORDED", "", "1 lamp")
     assert await shop.stock(sale) == Stock(available=9, held=1, sold=0)
 
@@ -172,7 +172,7 @@ async def test_a_hold_made_before_its_buyer_was_blocked(shop: Shop) -> None:
     assert confirmed.reservation.state == CONFIRMED
     assert await shop.ledger.row(sale, "bought") == Row("eve", "COMPENSATED", "REFUSED", BLOCKED, "1 lamp")
     assert await shop.ledger.row(sale, "left") == Row("eve", "RELEASED", "RECORDED", "", "1 lamp")
-    assert await shop.ledger.letters(sale) == [Letter("bought", BLOCKED, "SETTLED", "COMPENSATED", True)]
+    assert await shop.ledger.letters(sale) == [DeadLetter("bought", BLOCKED, "SETTLED", "COMPENSATED", True)]
     assert await is_all_there(shop, sale)
 
 

@@ -87,7 +87,7 @@ async def test_new_orders_wait_while_redis_is_short_of_memory(tight: Shop) -> No
         try:
             async with tight.without("persist"):
                 refused = await grow_until_refused(tight, sale)
-                share = await tight.shown("serve", "holdfast_store_memory_share")
+                share = await tight.shown("serve", "holdfast_redis_memory_used_ratio")
                 in_use = (await redis.info("memory"))["used_memory"]
                 repeated = await tight.reserve(sale, "known")
                 confirmed = await tight.confirm(sale, "known")

@@ -16,9 +16,9 @@ from holdfast.inventory.v1.sale_pb2 import Sale
 from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.names import COMMITS
+from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.adapters.kafka.progress import KafkaProgress
-from inventory_service.adapters.kafka.reading import KafkaReading
-from inventory_service.adapters.ledger.postgres import Ledger
+from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.keys import shard_keys
@@ -27,11 +27,11 @@ from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, with_
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.requests import SaleKey
-from inventory_service.domain.shards import Claimed, Commit, LedgerRow, Mark, ShardStatus
+from inventory_service.domain.shards import Commit, CommitId, LedgerRow, ShardStatus, Takeover
 from inventory_service.domain.verdicts import Holds, TakenBack
-from inventory_service.entrypoints.commands import init
-from inventory_service.entrypoints.relay import relay
-from inventory_service.entrypoints.relay.takeover import TakeOver
+from inventory_service.service import init
+from inventory_service.service.relay import relay
+from inventory_service.service.relay.takeover import ShardTakeover
 from tests.integration.persister_double import PersisterDouble
 from tests.records import commits_from_record
 from tests.servers import connected
@@ -86,30 +86,32 @@ class House:
         self.shards = RedisShards(self.connections)
         self.outbox = RedisOutbox(RedisConnections(redis_url))
         self.scripts = RedisScripts(self.connections, Epochs())
-        self.postgres = Ledger(dsn)
+        self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)
-        self.reading = KafkaReading(KafkaAccess(brokers))
+        self.reading = KafkaPersisterOffsets(KafkaAccess(brokers))
         self.persister = PersisterDouble(brokers, dsn, SHARDS)
         self._tokens = itertools.count(1)
         self._names = itertools.count(1)
 
-    def take_over(self) -> TakeOver:
+    def takeover(self) -> ShardTakeover:
         """A take-over of its own claims, as another process would have."""
-        return TakeOver(SHARDS, self.shards, self.outbox, self.ledger, self.reading, lambda: f"t{next(self._tokens)}")
+        return ShardTakeover(
+            SHARDS, self.shards, self.outbox, self.ledger, self.reading, lambda: f"t{next(self._tokens)}"
+        )
 
     async def open(self) -> None:
-        assert await init.run(SHARDS, self.shards, self.ledger, self.take_over(), structlog.get_logger()) == 0
+        assert await init.run(SHARDS, self.shards, self.ledger, self.takeover(), structlog.get_logger()) == 0
 
-    async def commit(self, shard: int = 0, count: int = 1) -> Mark:
+    async def commit(self, shard: int = 0, count: int = 1) -> CommitId:
         """Make commits, one sale each, as a script of the service would."""
-        made, text = Mark(0, 0), with_prelude(COMMIT)
+        made, text = CommitId(0, 0), with_prelude(COMMIT)
         for _ in range(count):
-            made = Mark(*await self._run(text, shard, self._event()))
+            made = CommitId(*await self._run(text, shard, self._event()))
         return made
 
     async def _run(self, text: str, shard: int, event: bytes) -> list[int]:
         status = await self.shards.status(shard)
-        async with self.connections.lend() as connection:
+        async with self.connections.acquire() as connection:
             keys = shard_keys(shard)
             reply = await connection.ask("EVAL", text, 3, *keys, status.epoch, connection.run_id, event)
         assert isinstance(reply, list)
@@ -146,14 +148,14 @@ class House:
             KafkaProgress(KafkaAccess(self.brokers), SHARDS),
             self.ledger,
             NoStock(),  # type: ignore[arg-type]
-            self.take_over(),
+            self.takeover(),
             gauges or self.gauges,
             structlog.get_logger(),
             time.monotonic,
             time.time,
             self.waited.append,
         )
-        chosen = {"window_bytes": 100_000, "patience_s": 0.5, "claim_patience_s": 0.3, **options}
+        chosen = {"window_bytes": 100_000, "stall_timeout_s": 0.5, "takeover_timeout_s": 0.3, **options}
         named = relay.Options(name or f"relay-{next(self._names)}", SHARDS, **chosen)
         async with running(lambda: relay.run(parts, named)):
             yield parts
@@ -210,19 +212,19 @@ async def sent_to_kafka(house: House) -> list[Commit]:
 
 
 async def init_code(house: House, shards: int = SHARDS) -> int:
-    return await init.run(shards, house.shards, house.ledger, house.take_over(), structlog.get_logger())
+    return await init.run(shards, house.shards, house.ledger, house.takeover(), structlog.get_logger())
 
 
-async def first_steps(take_over: TakeOver, count: int) -> tuple[LedgerRow, Claimed]:
+async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, Takeover]:
     """The first steps of an attempt on shard 0, as far as a crash lets it come."""
-    row = await take_over.read_row(0)
-    claimed = Claimed(0, "", "", 0, 0, "")
+    row = await takeover.read_row(0)
+    claimed = Takeover(0, "", "", 0, 0, "")
     if count >= 2:
-        answer = await take_over.claim(0, row)
-        assert isinstance(answer, Claimed)
+        answer = await takeover.claim(0, row)
+        assert isinstance(answer, Takeover)
         claimed = answer
     if count >= 3:
-        assert await take_over.drain(claimed)
+        assert await takeover.drain(claimed)
     if count >= 4:
-        assert await take_over.fence(claimed, row)
+        assert await takeover.fence(claimed, row)
     return row, claimed

@@ -5,16 +5,16 @@ import time
 from typing import Any
 
 from inventory_service.adapters.kafka.runs import runs_from_commits
-from inventory_service.adapters.ledger.books import LedgerBooks
-from inventory_service.adapters.redis.books import RedisBooks
+from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey, shard_of
-from inventory_service.domain.shards import Commit, Mark, Report
-from inventory_service.domain.verdicts import Forgotten, Granted, SaleFound
-from inventory_service.entrypoints.commands import audit
-from order_persister.ledger.postgres import Database
-from order_persister.rule.chain import Record
+from inventory_service.domain.shards import Commit, CommitId, LedgerProgress
+from inventory_service.domain.verdicts import ArchiveStep, Granted, SaleFound
+from inventory_service.service import audit
+from order_persister.adapters.ledger.postgres import Database
+from order_persister.domain.chain import KafkaRecord
 from tests.contract.bodies import CLOCK_KEY, load_script_on_test_clock
 from tests.integration.house import SHARDS, House
 from tests.ledgers import ledger_in
@@ -48,12 +48,12 @@ class Office:
     async def book(self) -> None:
         """Bring the outbox into the ledger, as relay and persister do."""
         database = Database(self.house.dsn)
-        after = Mark(0, 0)
+        after = CommitId(0, 0)
         commits: list[Commit] = []
         while more := await self.house.outbox.read_after(SHARD, after, wait_ms=1):
             commits += more
             after = more[-1].mark
-        records = [Record(SHARD, at, run.value) for at, run in enumerate(runs_from_commits(SHARD, commits))]
+        records = [KafkaRecord(SHARD, at, run.value) for at, run in enumerate(runs_from_commits(SHARD, commits))]
         await ledger_in(database).apply(records)
         await database.close()
 
@@ -70,13 +70,13 @@ class Office:
         row = await self.house.ledger.row(SHARD)
         assert row is not None
         at = (row.epoch, row.seq, row.hash, row.epoch, row.seq)
-        await self.house.shards.trim(Report(SHARD, *at, resend=False, frozen_reason=""))
+        await self.house.shards.trim(LedgerProgress(SHARD, *at, resend=False, frozen_reason=""))
         await self.sql(f"update sale set end_time = now() where sale_id = '{sale.sale_id}'")
-        async with self.house.connections.lend() as connection:
+        async with self.house.connections.acquire() as connection:
             await connection.ask("SET", CLOCK_KEY, end_ms)
         scripts = RedisScripts(self.house.connections, Epochs(), load=load_script_on_test_clock)
         step = await RedisStock(scripts, SHARDS, outbox_limit=10_000).forget(sale, 0)
-        assert isinstance(step, Forgotten), step
+        assert isinstance(step, ArchiveStep), step
         assert step.sale_left
         return sale
 
@@ -87,8 +87,8 @@ class Office:
         parts = audit.Parts(
             self.house.shards,
             self.house.ledger,
-            RedisBooks(self.house.connections),
-            LedgerBooks(self.house.postgres),
+            RedisSaleReader(self.house.connections),
+            PostgresSnapshots(self.house.postgres),
             retention_ms,
             say=lambda progress: None,
             tell=self.told.append,

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from order_persister.ledger.apply import Ledger
-from order_persister.rule.chain import Record
-from order_persister.rule.shards import Outcome
+from order_persister.adapters.ledger.writer import LedgerWriter
+from order_persister.domain.chain import KafkaRecord
+from order_persister.domain.shards import Outcome
 from tests.commits import (
     FakeShard,
     Made,
@@ -18,13 +18,13 @@ from tests.commits import (
 class Books:
     """A ledger of one shard, a connection to look at it, and the Redis that it follows."""
 
-    ledger: Ledger
+    ledger: LedgerWriter
     db: "asyncpg.Connection[asyncpg.Record]"
     shard: FakeShard
     applied: int = 0
 
     async def apply(self, *values: bytes) -> Outcome:
-        [outcome] = await self.ledger.apply([Record(0, offset, value) for offset, value in enumerate(values)])
+        [outcome] = await self.ledger.apply([KafkaRecord(0, offset, value) for offset, value in enumerate(values)])
         return outcome
 
     async def apply_commits(self, *commits: Made) -> Outcome:

@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
-from order_persister.kafka.agent import COMMITS_TOPIC
-from order_persister.kafka.tell import COMPENSATIONS_TOPIC, PROGRESS_TOPIC
-from order_persister.ledger.migrator import migrate
+from order_persister.adapters.kafka.agent import COMMITS_TOPIC
+from order_persister.adapters.kafka.publisher import COMPENSATIONS_TOPIC, PROGRESS_TOPIC
+from order_persister.adapters.ledger.migrator import migrate
 from tests.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
 from tests.integration.persister_process import StartPersister
 from tests.integration.persister_world import JOIN_S, SHARDS, World, is_value
@@ -163,7 +163,7 @@ async def test_it_ends_while_postgres_is_away(
         await eventually(lambda: is_value(db, "select seq from shard_watermark", 1), JOIN_S)
     server.stop()
     await producer.send_and_wait(COMMITS_TOPIC, shard.run(1), partition=0)
-    await eventually(lambda: persister.has_said("waiting", server="postgres"), JOIN_S)
+    await eventually(lambda: persister.has_said("server_unavailable", server="postgres"), JOIN_S)
 
     persister.process.terminate()
 

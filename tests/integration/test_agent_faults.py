@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from order_persister.kafka.agent import COMMITS_TOPIC, GROUP
+from order_persister.adapters.kafka.agent import COMMITS_TOPIC, GROUP
 from tests.commits import HELD, FakeShard
 from tests.integration.persister_process import StartPersister
 from tests.integration.persister_world import JOIN_S, SHARDS, World, is_value
@@ -157,7 +157,7 @@ async def test_kafka_away_for_a_while_costs_nothing_but_time(
 
         server.down()
         await db.execute("update shard_watermark set facts_seq = 1 where shard = 5")  # the fact of r-1 is to be told
-        await eventually(lambda: persister.has_said("waiting", server="kafka"), JOIN_S)
+        await eventually(lambda: persister.has_said("server_unavailable", server="kafka"), JOIN_S)
         server.up()
         await producer.send_and_wait(COMMITS_TOPIC, shard.run(2), partition=5)
 

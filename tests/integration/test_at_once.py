@@ -7,8 +7,8 @@ import pytest
 import structlog
 
 from inventory_service.domain.shards import LedgerRow, ShardStatus
-from inventory_service.entrypoints.commands import init
-from order_persister.ledger.migrator import migrate, migrations
+from inventory_service.service import init
+from order_persister.adapters.ledger.migrator import migrate, migrations
 from tests.integration.house import SHARDS, House
 from tests.servers import connected
 from tests.waiting import eventually
@@ -29,7 +29,7 @@ async def open_at_once(operators: Sequence[House]) -> Sequence[int]:
     """The exit codes of ten `init`."""
     log = structlog.get_logger()
     return await asyncio.gather(
-        *(init.run(SHARDS, house.shards, house.ledger, house.take_over(), log) for house in operators)
+        *(init.run(SHARDS, house.shards, house.ledger, house.takeover(), log) for house in operators)
     )
 
 
@@ -94,6 +94,6 @@ async def test_a_shard_that_is_opened_and_sold_from_meanwhile_has_lost_nothing(o
     statuses: list[ShardStatus] = [await slow.status(shard) for shard in range(SHARDS)]
     assert all(status.blank for status in statuses)
 
-    code = await init.run(SHARDS, slow.shards, Slow(), slow.take_over(), structlog.get_logger())  # type: ignore[arg-type]
+    code = await init.run(SHARDS, slow.shards, Slow(), slow.takeover(), structlog.get_logger())  # type: ignore[arg-type]
 
     assert code == 0

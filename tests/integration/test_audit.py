@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND
 
-from inventory_service.adapters.ledger.books import LedgerBooks
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
-from inventory_service.adapters.redis.books import RedisBooks
+from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.keys import sale_keys
+from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.domain.requests import CreateSale, Line, Reserve, SaleKey
-from inventory_service.domain.verdicts import Refusal
-from inventory_service.entrypoints.relay.drift import DriftWatch
+from inventory_service.domain.verdicts import Failure
+from inventory_service.service.relay.drift import DriftWatch
 from tests.integration.house import SHARDS, House
 from tests.integration.office import SALE, SHARD, Office
 from tests.sales import make_sale
@@ -77,7 +77,11 @@ async def test_drift_is_counted_where_the_ledger_has_caught_up(office: Office) -
     """By items whose units differ; a shard whose ledger is behind is not compared, nor is one without sales."""
     house, shown = office.house, Shown()
     watch = DriftWatch(
-        SHARDS, RedisBooks(house.connections), LedgerBooks(house.postgres), shown, time=lambda: 1_800_000_000.0
+        SHARDS,
+        RedisSaleReader(house.connections),
+        PostgresSnapshots(house.postgres),
+        shown,
+        time=lambda: 1_800_000_000.0,
     )
 
     behind = await watch.count(SHARD)
@@ -173,23 +177,23 @@ async def test_every_harm_is_found(office: Office, harm: str, told: str) -> None
 async def test_a_full_redis_can_be_audited(office: Office) -> None:
     """Reading needs no room; and a Redis that is full is one whose books an operator wants to see."""
     await office.book()
-    async with office.house.connections.lend() as connection:
+    async with office.house.connections.acquire() as connection:
         await connection.ask("SCRIPT", "FLUSH")
         await connection.ask("CONFIG", "SET", "maxmemory", "1mb")
     try:
         refused = await office.stock.reserve(Reserve(SALE, "r-99", "ann", (Line("lamp", 1),), None))
-        assert refused == Refusal(ERROR_REASON_LEDGER_BEHIND)
+        assert refused == Failure(ERROR_REASON_LEDGER_BEHIND)
 
         assert await office.audit() == 0
     finally:
-        async with office.house.connections.lend() as connection:
+        async with office.house.connections.acquire() as connection:
             await connection.ask("CONFIG", "SET", "maxmemory", "0")
 
 
 async def test_a_record_that_redis_lost_is_found(office: Office) -> None:
     """A hold never leaves Redis by itself."""
     await office.book()
-    async with office.house.connections.lend() as connection:
+    async with office.house.connections.acquire() as connection:
         assert await connection.ask("HDEL", sale_keys(SHARD, SALE).reservations, "r-2") == 1
 
     assert await office.audit() == 1

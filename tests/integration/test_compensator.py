@@ -16,7 +16,7 @@ from inventory_service.adapters.kafka.names import COMPENSATIONS
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Position, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.verdicts import Found, Granted, Item, SaleFound
-from inventory_service.entrypoints import compensator
+from inventory_service.service import compensator
 from tests.integration.house import SHARDS, House, running
 from tests.sales import make_sale
 from tests.waiting import eventually

@@ -7,12 +7,12 @@ import pytest
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
 from inventory_service.adapters.ledger.history import LedgerHistory
-from inventory_service.adapters.ledger.postgres import Ledger
+from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.verdicts import Reservation
-from order_persister.ledger.apply import Ledger as Applying
-from order_persister.ledger.postgres import Database
-from order_persister.rule.chain import Record
+from order_persister.adapters.ledger.postgres import Database
+from order_persister.adapters.ledger.writer import LedgerPool as Applying
+from order_persister.domain.chain import KafkaRecord
 from tests.commits import CONFIRMED, HELD, RELEASED, SALE, TENANT, FakeShard
 from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected
@@ -35,7 +35,7 @@ class Refusing:
     async def apply_new(self) -> None:
         """Apply what the shard did since the last time, in one run."""
         run, self.applied = self.shard.run(self.applied), len(self.shard.commits)
-        await self.ledger.apply([Record(0, 0, run)])
+        await self.ledger.apply([KafkaRecord(0, 0, run)])
 
     async def told(self, reservation_id: str) -> Reservation:
         found = (await self.history.find_reservation(SaleKey(TENANT, SALE), reservation_id)).reservation
@@ -48,7 +48,7 @@ async def refusing(database: str) -> AsyncIterator[Refusing]:
     async with connected(database) as db:
         await open_shards(db, [0])
         await db.execute("insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'bob', 'a test')", TENANT)
-    store, asked, shard = Database(database), Ledger(database), FakeShard()
+    store, asked, shard = Database(database), LedgerPool(database), FakeShard()
     shard.open_sale(lamp=10)
     yield Refusing(ledger_in(store), shard, LedgerHistory(asked))
     await store.close()

@@ -250,7 +250,7 @@ async def test_a_server_shows_what_it_found_at_its_start(start_valkey: StartValk
             with urllib.request.urlopen(server.metrics_url) as answer:
                 return str(answer.read().decode())
 
-        kept = "holdfast_promise_kept{{server={!r},setting={!r}}} {}".format
+        kept = "holdfast_server_check_ok{{server={!r},setting={!r}}} {}".format
         lines = [kept("Redis", "appendfsync", 0.0), kept("Redis", "appendonly", 1.0), kept("Postgres", "fsync", 1.0)]
         wanted = [line.replace("'", '"') for line in lines]
         await eventually(lambda: all(line in page() for line in wanted))

@@ -2,11 +2,11 @@
 
 import pytest
 
-from order_persister.ledger import postgres
-from order_persister.ledger.postgres import Database
-from order_persister.ledger.queries import load_queries
-from order_persister.patience import Passing
-from order_persister.rule.chain import Record
+from order_persister.adapters.ledger import postgres
+from order_persister.adapters.ledger.postgres import Database
+from order_persister.adapters.ledger.queries import load_queries
+from order_persister.domain.chain import KafkaRecord
+from order_persister.patience import TransientError
 from tests.commits import HELD, FakeShard
 from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected
@@ -17,7 +17,7 @@ async def test_a_halted_transaction_keeps_its_shard_from_nobody_for_long(
     database: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Postgres ends it, another persister takes the shard, and the halted one hears that nothing was done."""
-    for patience in ("LOCK_S", "SILENCE_S"):
+    for patience in ("LOCK_S", "IDLE_IN_TRANSACTION_S"):
         monkeypatch.setattr(postgres, patience, 0.3)
     halted, other = Database(database), Database(database)
     shard = FakeShard()
@@ -35,11 +35,11 @@ async def test_a_halted_transaction_keeps_its_shard_from_nobody_for_long(
             if where == "within a statement":  # it was sent and is not carried out yet
                 await transaction._connection.prepare("select 1")
             begun = True
-            await ledger_in(other).apply([Record(0, 0, shard.run(0))])
+            await ledger_in(other).apply([KafkaRecord(0, 0, shard.run(0))])
             await transaction.execute("update shard_watermark set seq = 99")
 
     while not begun:  # where the whole machine halts as long, it may be ended before it has the shard
-        with pytest.raises(Passing):
+        with pytest.raises(TransientError):
             await is_halted_while_the_other_works()
 
     async with connected(database) as db:

@@ -24,7 +24,7 @@ async def test_init_refuses_another_number_of_shards(house: House) -> None:
 async def test_init_goes_on_after_a_crash_in_the_middle(valkey: str, database: str, broker: str) -> None:
     """A claim, and a row in the ledger, are all that the first left."""
     house = House(valkey, database, broker)
-    await first_steps(house.take_over(), 4)
+    await first_steps(house.takeover(), 4)
 
     assert await init_code(house) == 0
 

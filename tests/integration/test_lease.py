@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.shard_ports import CommitTopic
-from inventory_service.domain.shards import BrokerUnreachable, Commit, Mark
-from inventory_service.entrypoints.relay import lease
-from inventory_service.entrypoints.relay.lease import ASK_S, rank_in
+from inventory_service.domain.shards import Commit, CommitId, KafkaUnavailable
+from inventory_service.service.relay import lease
+from inventory_service.service.relay.lease import ASK_S, priority_of
 from tests.integration.house import SHARDS, Gauges, House, journal_of, sent_to_kafka, serves_at
 from tests.waiting import eventually
 
@@ -102,7 +102,7 @@ async def test_what_was_read_before_the_shard_was_lost_is_not_sent(
     read, returned = asyncio.Event(), asyncio.Event()
     read_after = house.outbox.read_after
 
-    async def read_slowly(shard: int, cursor: Mark, wait_ms: int) -> Sequence[Commit]:
+    async def read_slowly(shard: int, cursor: CommitId, wait_ms: int) -> Sequence[Commit]:
         commits = await read_after(shard, cursor, wait_ms)
         if commits:
             read.set()
@@ -135,15 +135,15 @@ async def test_another_goes_on_where_a_relay_has_died(house: House) -> None:
 @pytest.mark.usefixtures("lasting_lease")
 async def test_two_relays_share_the_sending_out(house: House) -> None:
     """The one that joins outranks the other and gets the shard; no commit is sent twice once both know of it."""
-    first, second = sorted(["ada", "grace"], key=lambda name: rank_in(0, name))
+    first, second = sorted(["ada", "grace"], key=lambda name: priority_of(0, name))
     joined = Gauges()
     # Neither goes back by itself, as it would where the ledger is slow to take what it was sent.
-    async with house.persister.running(), house.relaying(first, patience_s=60):
+    async with house.persister.running(), house.relaying(first, stall_timeout_s=60):
         await house.commit(count=5)
         await eventually(house.is_drained)
         await eventually(lambda: house.gauges.shown[0].sends)
 
-        async with house.relaying(second, joined, patience_s=60):
+        async with house.relaying(second, joined, stall_timeout_s=60):
             await eventually(lambda: 0 in joined.shown and not house.gauges.shown[0].sends and joined.shown[0].sends)
             after = (await house.commit(count=20)).seq - 20
             await eventually(house.is_drained)
@@ -175,7 +175,7 @@ async def test_two_relays_that_both_believe_to_have_it_harm_nothing(house: House
 
 async def test_a_relay_that_kafka_does_not_answer_gives_way(house: House) -> None:
     """It reaches Redis and would have the shard for ever, and the other one, to which Kafka speaks, would look on."""
-    healthy, cut_off = sorted(["ada", "grace"], key=lambda name: rank_in(0, name))
+    healthy, cut_off = sorted(["ada", "grace"], key=lambda name: priority_of(0, name))
     brokers, house.brokers = house.brokers, NOBODY_LISTENS
     async with house.relaying(cut_off):
         house.brokers = brokers
@@ -188,8 +188,8 @@ async def test_a_relay_that_kafka_does_not_answer_gives_way(house: House) -> Non
 @pytest.mark.usefixtures("lasting_lease")
 async def test_a_relay_that_kafka_answers_again_keeps_its_share(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its doubt ends with the first commits that Kafka confirms, however long it would have gone on."""
-    lower, higher = sorted(["ada", "grace"], key=lambda name: rank_in(0, name))
-    monkeypatch.setattr(lease, "FIRST_DOUBT_S", 600.0)
+    lower, higher = sorted(["ada", "grace"], key=lambda name: priority_of(0, name))
+    monkeypatch.setattr(lease, "FIRST_YIELD_S", 600.0)
     joined = Gauges()
     async with house.persister.running(), house.relaying(higher) as parts:
         failing_once(parts.commits, monkeypatch)
@@ -247,7 +247,7 @@ def failing_once(commits: CommitTopic, monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def fail(_shard: int, _commits: Sequence[Commit]) -> None:
         monkeypatch.setattr(commits, "publish", publish)
-        raise BrokerUnreachable("cut off")
+        raise KafkaUnavailable("cut off")
 
     monkeypatch.setattr(commits, "publish", fail)
 

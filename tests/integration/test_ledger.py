@@ -5,9 +5,9 @@ import asyncio
 from holdfast.inventory.v1.commit_pb2 import Event
 from prometheus_client import CollectorRegistry
 
-from order_persister.ledger.migrator import migrate, migrations
-from order_persister.ledger.postgres import Database
-from order_persister.rule.chain import Record
+from order_persister.adapters.ledger.migrator import migrate, migrations
+from order_persister.adapters.ledger.postgres import Database
+from order_persister.domain.chain import KafkaRecord
 from tests.books import disagreements
 from tests.commits import (
     CONFIRMED,
@@ -98,7 +98,7 @@ async def test_two_persisters_at_once_apply_each_commit_once(books: Books, datab
     for number in range(200):
         books.shard.moves((f"r-{number}", HELD))
     other = Database(database)
-    records = [Record(0, offset, books.shard.run(offset * 10, offset * 10 + 20)) for offset in range(20)]
+    records = [KafkaRecord(0, offset, books.shard.run(offset * 10, offset * 10 + 20)) for offset in range(20)]
 
     await asyncio.gather(*(ledger.apply([one]) for one in records for ledger in (books.ledger, ledger_in(other))))
     outcome = await books.apply(books.shard.run())
@@ -150,11 +150,11 @@ async def test_postgres_away_is_waited_out(start_postgres: StartPostgres) -> Non
     registry, shard = CollectorRegistry(), FakeShard()
     ledger = ledger_in(database, registry)
     shard.open_sale(lamp=10)
-    await ledger.apply([Record(0, 0, shard.run())])
+    await ledger.apply([KafkaRecord(0, 0, shard.run())])
     server.stop()
     shard.moves(("r-1", HELD))
 
-    applying = asyncio.ensure_future(ledger.apply([Record(0, 1, shard.run())]))
+    applying = asyncio.ensure_future(ledger.apply([KafkaRecord(0, 1, shard.run())]))
     await eventually(lambda: waits(registry, "postgres") > 1)
     assert not applying.done()
     server.start()

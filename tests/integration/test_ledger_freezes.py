@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 
-from order_persister.rule.chain import Record
+from order_persister.domain.chain import KafkaRecord
 from tests.commits import (
     HELD,
     RELEASED,
@@ -110,7 +110,7 @@ async def test_a_commit_that_the_journal_has_already_freezes_its_shard_alone(boo
     books.shard.moves(("r-2", HELD))
     await books.db.execute("insert into journal (shard, epoch, seq, hash, payload) values (0, 1, 3, '', '')")
 
-    stuck, gone_on = await books.ledger.apply([Record(0, 0, books.shard.run()), Record(1, 0, other.run())])
+    stuck, gone_on = await books.ledger.apply([KafkaRecord(0, 0, books.shard.run()), KafkaRecord(1, 0, other.run())])
 
     assert (stuck.row.seq, stuck.resend_from_seq) == (2, 0)
     assert stuck.row.frozen_reason.startswith("LEDGER_BROKEN: duplicate key value violates unique constraint")

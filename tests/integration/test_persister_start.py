@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from order_persister.kafka.agent import COMMITS_TOPIC
-from order_persister.ledger.migrator import migrate
+from order_persister.adapters.kafka.agent import COMMITS_TOPIC
+from order_persister.adapters.ledger.migrator import migrate
 from tests.commits import FakeShard
 from tests.integration.persister_process import StartPersister
 from tests.ledgers import open_shards
@@ -34,9 +34,9 @@ async def test_servers_that_are_away_at_the_start_are_waited_for(
     broker.down()
 
     persister = start_persister(broker.address, server.address)
-    await eventually(lambda: persister.has_said("waiting", server="postgres"), JOIN_S)
+    await eventually(lambda: persister.has_said("server_unavailable", server="postgres"), JOIN_S)
     server.start()
-    await eventually(lambda: persister.has_said("waiting", server="kafka"), JOIN_S)
+    await eventually(lambda: persister.has_said("server_unavailable", server="kafka"), JOIN_S)
     broker.up()
 
     producer = AIOKafkaProducer(bootstrap_servers=broker.address)

@@ -4,19 +4,21 @@ import asyncio
 from contextlib import aclosing
 
 from aiokafka import AIOKafkaProducer
-from holdfast.inventory.v1.events_pb2 import LedgerProgress
+from holdfast.inventory.v1.events_pb2 import LedgerProgress as LedgerProgressMessage
 
 from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.adapters.kafka.names import PROGRESS
 from inventory_service.adapters.kafka.progress import KafkaProgress
-from inventory_service.domain.shards import Report
+from inventory_service.domain.shards import LedgerProgress
 
 SHARDS = 2
 HEARS_S = 20.0
 FORGED = b"\xff" * 40
-GOOD = LedgerProgress(shard=1, epoch=1, seq=7, hash=b"a" * 40, settled_epoch=1, settled_seq=6).SerializeToString()
-BAD_HASH = LedgerProgress(shard=1, epoch=1, seq=8, hash=FORGED).SerializeToString()
-ELSEWHERE = LedgerProgress(shard=4000, epoch=1, seq=8).SerializeToString()
+GOOD = LedgerProgressMessage(
+    shard=1, epoch=1, seq=7, hash=b"a" * 40, settled_epoch=1, settled_seq=6
+).SerializeToString()
+BAD_HASH = LedgerProgressMessage(shard=1, epoch=1, seq=8, hash=FORGED).SerializeToString()
+ELSEWHERE = LedgerProgressMessage(shard=4000, epoch=1, seq=8).SerializeToString()
 
 
 async def test_what_is_no_report_does_not_stop_the_next(broker: str) -> None:
@@ -31,8 +33,8 @@ async def test_what_is_no_report_does_not_stop_the_next(broker: str) -> None:
     await producer.stop()
 
     assert heard == {
-        Report(1, 1, 7, "a" * 40, 1, 6, resend=False, frozen_reason=""),
-        Report(1, 1, 8, "\ufffd" * 40, 0, 0, resend=False, frozen_reason=""),
+        LedgerProgress(1, 1, 7, "a" * 40, 1, 6, resend=False, frozen_reason=""),
+        LedgerProgress(1, 1, 8, "\ufffd" * 40, 0, 0, resend=False, frozen_reason=""),
     }
 
 

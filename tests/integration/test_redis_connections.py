@@ -16,8 +16,8 @@ from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, ScriptFailed, load_script, script_from_text
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.requests import CreateSale, Line, Reserve, SaleKey
-from inventory_service.domain.shards import StoreUnreachable
-from inventory_service.domain.verdicts import Granted, Refusal
+from inventory_service.domain.shards import RedisUnavailable
+from inventory_service.domain.verdicts import Failure, Granted
 from tests.sales import make_sale
 from tests.servers import StartValkey
 from tests.waiting import eventually
@@ -54,7 +54,7 @@ async def test_a_reply_that_never_came_is_unknown_and_nothing_is_sent_twice(valk
         sent = wire.marked
         again = await stock.reserve(RESERVE)
 
-    assert lost == Refusal(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN)
+    assert lost == Failure(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN)
     assert sent == 1
     assert isinstance(again, Granted)
     assert again.replayed
@@ -66,14 +66,14 @@ async def test_a_read_that_got_no_reply_did_nothing(valkey: str) -> None:
     await stock_at(valkey).find_sale(SALE)  # Redis has the script now
     wire = Wire(SALE.sale_id.encode(), "is silent")
     async with wire.to(valkey) as url:
-        assert await stock_at(url).find_sale(SALE) == Refusal(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
+        assert await stock_at(url).find_sale(SALE) == Failure(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
 
 
 async def test_where_nobody_listens_nothing_was_done(valkey: str) -> None:
     """STORE_UNREACHABLE, for every kind of call."""
     stock = stock_at(f"redis://127.0.0.1:{free_port()}/0")
 
-    unreachable = Refusal(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
+    unreachable = Failure(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
     assert await stock.reserve(RESERVE) == unreachable
     assert await stock.find_sale(SALE) == unreachable
     assert await stock.expire(0) == unreachable
@@ -82,14 +82,14 @@ async def test_where_nobody_listens_nothing_was_done(valkey: str) -> None:
 async def test_a_reply_that_is_late_ends_the_connection(valkey: str) -> None:
     """The late reply must not be read as the answer to the next call."""
     connections = RedisConnections(valkey, size=1)
-    async with connections.lend() as connection:
+    async with connections.acquire() as connection:
         await connection.ask("SET", "answer", "ours")
 
     with pytest.raises(OutcomeUnknown):
-        async with connections.lend() as connection:
+        async with connections.acquire() as connection:
             await connection.ask("BLPOP", "never", "0.2", timeout_s=0.05)
 
-    async with connections.lend() as connection:
+    async with connections.acquire() as connection:
         assert await connection.ask("GET", "answer") == b"ours"
 
 
@@ -99,7 +99,7 @@ async def test_a_cancelled_call_leaves_no_connection_out_of_step(valkey: str, mo
     connections = RedisConnections(valkey, size=1)
 
     async def ask(*command: str) -> object:
-        async with connections.lend() as connection:
+        async with connections.acquire() as connection:
             return await connection.ask(*command)
 
     async with Redis.from_url(valkey) as bystander:
@@ -129,7 +129,7 @@ async def test_a_restarted_redis_is_another_process(start_valkey: StartValkey) -
     await asyncio.to_thread(server.kill)
     await asyncio.to_thread(server.start)
 
-    assert await stock.reserve(RESERVE) == Refusal(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
+    assert await stock.reserve(RESERVE) == Failure(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
 
 
 async def test_a_script_that_breaks_is_a_surprise(valkey: str) -> None:
@@ -147,18 +147,18 @@ async def test_a_busy_redis_did_nothing(valkey: str) -> None:
     """A script that runs too long makes Redis refuse the others."""
     await open_shard(valkey)
     connections = RedisConnections(valkey, size=2)
-    async with connections.lend() as connection:
+    async with connections.acquire() as connection:
         await connection.ask("CONFIG", "SET", "busy-reply-threshold", 1)
     endless = asyncio.create_task(_run_endlessly(valkey))
     try:
         refusal = await _first_refusal(stock_at(valkey))
     finally:
-        async with connections.lend() as connection:
+        async with connections.acquire() as connection:
             await connection.ask("SCRIPT", "KILL")
             await endless
             await connection.ask("CONFIG", "SET", "busy-reply-threshold", 5000)
 
-    assert refusal == Refusal(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
+    assert refusal == Failure(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
 
 
 async def _run_endlessly(url: str) -> None:
@@ -172,7 +172,7 @@ async def _first_refusal(stock: RedisStock) -> object:
     deadline = time.monotonic() + BUSY_S / 2
     while time.monotonic() < deadline:
         answer = await stock.find_sale(SALE)
-        if answer != Refusal(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": SALE.sale_id}):
+        if answer != Failure(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": SALE.sale_id}):
             return answer
     raise AssertionError("Redis never became busy")
 
@@ -214,7 +214,7 @@ async def test_a_redis_that_will_not_run_a_script_did_nothing(error: str) -> Non
     async with saying(error) as url:
         scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
 
-        with pytest.raises(StoreUnreachable, match=error.partition(" ")[0]) as raised:
+        with pytest.raises(RedisUnavailable, match=error.partition(" ")[0]) as raised:
             await scripts.run("read", 0, shard_keys(0))
 
     assert not isinstance(raised.value, OutcomeUnknown)
@@ -235,7 +235,7 @@ async def test_a_redis_that_leaves_while_it_learns_a_script_did_nothing() -> Non
     async with saying(None) as url:
         scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
 
-        with pytest.raises(StoreUnreachable) as raised:
+        with pytest.raises(RedisUnavailable) as raised:
             await scripts.run("read", 0, shard_keys(0))
 
     assert not isinstance(raised.value, OutcomeUnknown)
@@ -246,7 +246,7 @@ async def test_connecting_in_vain_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_connections, "CONNECT_S", 0.1)
     silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(10), "127.0.0.1", 0)
     async with silent:
-        with pytest.raises(StoreUnreachable):
+        with pytest.raises(RedisUnavailable):
             await connect(f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}/0")
 
 

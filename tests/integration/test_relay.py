@@ -2,19 +2,19 @@
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from holdfast.inventory.v1.events_pb2 import LedgerProgress
+from holdfast.inventory.v1.events_pb2 import LedgerProgress as LedgerProgressMessage
 
-from inventory_service.domain.shards import Mark, Report
-from inventory_service.entrypoints.relay import keeper
-from order_persister.ledger.migrator import migrate
+from inventory_service.domain.shards import CommitId, LedgerProgress
+from inventory_service.service.relay import shard_monitor
+from order_persister.adapters.ledger.migrator import migrate
 from tests.integration.house import SHARDS, House, journal_of, sent_to_kafka, serves_at
 from tests.integration.persister_double import tell
 from tests.servers import StartBroker, StartPostgres, StartValkey, connected
 from tests.waiting import eventually
 
 
-def report(house_hash: str, seq: int, epoch: int = 1) -> Report:
-    return Report(0, epoch, seq, house_hash, epoch, seq, resend=False, frozen_reason="")
+def report(house_hash: str, seq: int, epoch: int = 1) -> LedgerProgress:
+    return LedgerProgress(0, epoch, seq, house_hash, epoch, seq, resend=False, frozen_reason="")
 
 
 async def test_the_ledger_gets_all_commits_in_order(house: House) -> None:
@@ -30,13 +30,13 @@ async def test_the_ledger_gets_all_commits_in_order(house: House) -> None:
 async def test_the_outbox_is_trimmed_to_the_watermark_exactly(house: House) -> None:
     """What the ledger does not hold must stay, or a lost Kafka loses it."""
     await house.commit(count=5)
-    third = await house.outbox.find(0, Mark(1, 3))
+    third = await house.outbox.find(0, CommitId(1, 3))
     assert third is not None
 
     trimmed = await house.shards.trim(report(third.hash, 3))
 
-    assert (trimmed.verdict, trimmed.trimmed) == ("TRIMMED", Mark(1, 3))
-    left = await house.outbox.read_after(0, Mark(1, 0), wait_ms=1)
+    assert (trimmed.verdict, trimmed.trimmed) == ("TRIMMED", CommitId(1, 3))
+    left = await house.outbox.read_after(0, CommitId(1, 0), wait_ms=1)
     assert [commit.seq for commit in left] == [4, 5]
 
 
@@ -68,14 +68,14 @@ async def test_a_report_that_contradicts_redis_freezes_the_shard(house: House, e
 
 
 @pytest.mark.parametrize(
-    ("lost", "wishes", "patience_s"),
+    ("lost", "wishes", "stall_timeout_s"),
     [(4, True, 60.0), (4, False, 0.5), (11, True, 0.5)],
     ids=["asked for", "not asked for", "the last"],
 )
-async def test_a_lost_commit_is_sent_again(house: House, lost: int, wishes: bool, patience_s: float) -> None:
+async def test_a_lost_commit_is_sent_again(house: House, lost: int, wishes: bool, stall_timeout_s: float) -> None:
     """A gap brings a wish; a lost wish, and the last record, bring a watermark that stands still."""
     house.persister.wishes = wishes
-    async with house.at_work(patience_s=patience_s):
+    async with house.at_work(stall_timeout_s=stall_timeout_s):
         await house.commit()
         await eventually(house.is_drained)
 
@@ -183,7 +183,7 @@ async def test_a_ledger_that_was_wiped_is_noticed_though_it_reports_nothing(
     house: House, wiped: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No row, no report: the shard that serves looks for itself now and then."""
-    monkeypatch.setattr(keeper, "COMPARE_S", 0.5)
+    monkeypatch.setattr(shard_monitor, "COMPARE_S", 0.5)
     async with house.at_work():
         await house.commit(count=2)
         await eventually(house.is_drained)
@@ -199,7 +199,7 @@ async def test_a_ledger_that_is_away_stops_nobody_who_serves(
     valkey: str, start_postgres: StartPostgres, broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Promise 5: that the ledger cannot be looked at does not say that it went back."""
-    monkeypatch.setattr(keeper, "COMPARE_S", 0.1)
+    monkeypatch.setattr(shard_monitor, "COMPARE_S", 0.1)
     postgres = start_postgres()
     await migrate(postgres.address)
     house = House(valkey, postgres.address, broker)
@@ -219,12 +219,12 @@ async def test_a_late_report_does_not_freeze_with_ledger_went_back(house: House)
     async with house.at_work():
         await house.commit(count=5)
         await eventually(house.is_drained)
-        first = Mark(1, 1)
+        first = CommitId(1, 1)
 
         producer = AIOKafkaProducer(bootstrap_servers=house.brokers)
         await producer.start()
         for _ in range(3):
-            await tell(producer, LedgerProgress(shard=0, epoch=first.epoch, seq=first.seq, hash=b"0" * 40))
+            await tell(producer, LedgerProgressMessage(shard=0, epoch=first.epoch, seq=first.seq, hash=b"0" * 40))
         await producer.stop()
         await house.commit(count=2)
 

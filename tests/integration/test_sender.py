@@ -10,9 +10,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
 
-from order_persister.kafka.access import KafkaAccess
-from order_persister.kafka.producer import Sender
-from order_persister.kafka.tell import FACTS_TOPIC, Message
+from order_persister.adapters.kafka.access import KafkaAccess
+from order_persister.adapters.kafka.producer import Sender
+from order_persister.adapters.kafka.publisher import FACTS_TOPIC, Message
 from order_persister.metrics import waits_counter
 from order_persister.patience import Patience
 from tests.ledgers import waits

@@ -92,7 +92,7 @@ async def test_readiness_follows_the_store_and_liveness_does_not(start_valkey: S
 
         await eventually(turned_away)
         assert await health(caller, "liveness") == SERVING
-        assert 'holdfast_waits_total{on="redis"}' in await page_of(server)
+        assert 'holdfast_server_unavailable_total{on="redis"}' in await page_of(server)
         valkey.start()
         await eventually(lambda: is_serving(caller))
 
@@ -145,9 +145,9 @@ async def test_the_metrics_page_counts_calls_batches_and_outcomes(server: Server
 
     service = 'service="holdfast.inventory.v1.InventoryService"'
     assert f'holdfast_rpc_calls_total{{code="OK",method="Reserve",{service}}} 2.0' in page
-    assert 'holdfast_outcomes_total{outcome="granted"} 1.0' in page
-    assert 'holdfast_outcomes_total{outcome="sold_out"} 1.0' in page
-    assert 'holdfast_batch_requests_count{kind="reserve"}' in page
+    assert 'holdfast_reserve_outcomes_total{outcome="granted"} 1.0' in page
+    assert 'holdfast_reserve_outcomes_total{outcome="sold_out"} 1.0' in page
+    assert 'holdfast_batch_size_count{kind="reserve"}' in page
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -11,7 +11,7 @@ from inventory_service.adapters.kafka import clients as kafka_clients
 from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
 from inventory_service.adapters.kafka.progress import KafkaProgress
-from inventory_service.domain.shards import BrokerUnreachable
+from inventory_service.domain.shards import KafkaUnavailable
 from tests.servers import PARTITIONS, StartBroker
 
 NOTICES_S = 45.0
@@ -30,7 +30,7 @@ async def test_a_listener_without_a_word_to_hear_notices_that_kafka_is_away(
     start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch, listen: Listen
 ) -> None:
     """aiokafka itself looks for brokers for ever, and says so to nobody: no metric would show it."""
-    monkeypatch.setattr(kafka_clients, "SILENCE_S", 0.2)
+    monkeypatch.setattr(kafka_clients, "IDLE_IN_TRANSACTION_S", 0.2)
     broker = start_broker()
 
     async with aclosing(listen(KafkaAccess(broker.address))) as heard:
@@ -39,5 +39,5 @@ async def test_a_listener_without_a_word_to_hear_notices_that_kafka_is_away(
         assert not done, "silence is no outage"
         broker.down()
 
-        with pytest.raises(BrokerUnreachable):
+        with pytest.raises(KafkaUnavailable):
             await asyncio.wait_for(hearing, NOTICES_S)

@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from inventory_service.adapters.ledger.knock import knock_at_postgres as inventory_knock
 from inventory_service.adapters.redis import connections as redis_connections
 from inventory_service.adapters.redis.knock import knock_at_redis
-from inventory_service.domain.shards import LedgerUnreachable, StoreUnreachable
-from order_persister.ledger.knock import knock_at_postgres as persister_knock
-from order_persister.patience import Passing
+from inventory_service.domain.shards import LedgerUnavailable, RedisUnavailable
+from order_persister.adapters.ledger.knock import knock_at_postgres as persister_knock
+from order_persister.patience import TransientError
 from tests.integration.persister_process import StartPersister, persisters
 from tests.integration.served import NOWHERE, run_to_its_end
 from tests.servers import StartValkey, database_dsn
@@ -28,7 +28,7 @@ ONCE_IT_ANSWERS = {"HOLDFAST_START_WAIT_S": "30"}  # its word is for good, and e
 NOBODY = "127.0.0.1:1"
 ENDS_S = 45.0
 STARTING_UP = b"SFATAL\0C57P03\0Mthe database system is starting up\0\0"
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+ReserveResult = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def hasty_connections(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def listening(answer: Answer) -> AsyncIterator[int]:
+async def listening(answer: ReserveResult) -> AsyncIterator[int]:
     """Somebody who takes connections: its port."""
     async with await asyncio.start_server(answer, "127.0.0.1") as server:
         yield server.sockets[0].getsockname()[1]
@@ -165,7 +165,7 @@ async def test_a_postgres_that_hangs_up_is_not_there(knock: Callable[[str], Awai
         writer.close()
 
     async with listening(hang_up) as port:
-        with pytest.raises((LedgerUnreachable, Passing), match=r"is it PostgreSQL\?$"):
+        with pytest.raises((LedgerUnavailable, TransientError), match=r"is it PostgreSQL\?$"):
             await knock(f"postgresql://ann@127.0.0.1:{port}/holdfast?sslmode=disable")
 
 
@@ -198,14 +198,14 @@ async def test_a_redis_url_with_another_servers_port_asks_whether_it_is_one(post
     """Postgres hangs up on what it hears, and so does a Redis that wants TLS."""
     where = postgres.split("@")[1].split("/")[0]
 
-    with pytest.raises(StoreUnreachable, match=r"is it a Redis, without TLS, as redis:// says\?$"):
+    with pytest.raises(RedisUnavailable, match=r"is it a Redis, without TLS, as redis:// says\?$"):
         await knock_at_redis(f"redis://{where}/0")
 
 
 @pytest.mark.usefixtures("hasty_connections")
 async def test_tls_where_there_is_none_asks_whether_there_is(valkey: str) -> None:
     """Redis waits in silence for the end of what it takes for a command."""
-    with pytest.raises(StoreUnreachable, match=r"is it a Redis, with TLS, as rediss:// says\?$"):
+    with pytest.raises(RedisUnavailable, match=r"is it a Redis, with TLS, as rediss:// says\?$"):
         await knock_at_redis(valkey.replace("redis://", "rediss://"))
 
 
@@ -214,5 +214,5 @@ async def test_a_postgres_that_is_a_redis_asks_whether_it_is_one(
     valkey: str, knock: Callable[[str], Awaitable[None]]
 ) -> None:
     """Neither says a word to the other."""
-    with pytest.raises((LedgerUnreachable, Passing), match=r"is it PostgreSQL\?$"):
+    with pytest.raises((LedgerUnavailable, TransientError), match=r"is it PostgreSQL\?$"):
         await knock(f"postgresql://ann@{urlsplit(valkey).netloc}/holdfast")

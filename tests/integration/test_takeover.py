@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from holdfast_embedded.valkey import Valkey
 
-from inventory_service.domain.shards import Claimed, StoreUnreachable
-from inventory_service.entrypoints.relay.takeover import Ending
+from inventory_service.domain.shards import RedisUnavailable, Takeover
+from inventory_service.service.relay.takeover import Ending
 from tests.integration.house import SHARDS, House, first_steps, init_code, serves_at
 from tests.servers import StartValkey, connected, flush
 from tests.waiting import eventually
@@ -153,11 +153,11 @@ async def test_the_fence_waits_for_what_the_outbox_still_holds(house: House, ser
     """None of it may have been sent yet: the relay goes on sending from a claimed shard."""
     await house.commit(count=5)
     await crash(house, server)
-    take_over = house.take_over()
-    _, claim = await first_steps(take_over, 2)
-    draining = asyncio.ensure_future(take_over.drain(claim))
+    takeover = house.takeover()
+    _, claim = await first_steps(takeover, 2)
+    draining = asyncio.ensure_future(takeover.drain(claim))
 
-    async with house.at_work(claim_patience_s=60):
+    async with house.at_work(takeover_timeout_s=60):
         assert await draining
 
     row = await house.ledger.row(0)
@@ -170,7 +170,7 @@ async def test_two_take_overs_at_once_are_harmless(house: House, server: Valkey)
     await crash(house, server)
 
     while not await house.serves():
-        await asyncio.gather(*(house.take_over().attempt(0) for _ in range(4)))
+        await asyncio.gather(*(house.takeover().attempt(0) for _ in range(4)))
 
     status, row = await house.status(), await house.ledger.row(0)
     assert row is not None
@@ -183,7 +183,7 @@ async def test_a_relay_that_dies_at_any_step_is_followed_by_another(house: House
     async with house.persister.running():
         for steps in range(1, 5):
             await crash(house, server)
-            await first_steps(house.take_over(), steps)
+            await first_steps(house.takeover(), steps)
             assert not await house.serves()
 
             async with house.relaying():
@@ -195,10 +195,10 @@ async def test_a_relay_that_dies_at_any_step_is_followed_by_another(house: House
 async def test_a_take_over_that_wakes_up_late_does_nothing(house: House, server: Valkey) -> None:
     """It was overtaken: neither its fence nor its adoption may touch what another serves."""
     await crash(house, server)
-    late = house.take_over()
+    late = house.takeover()
     row, before = await first_steps(late, 2)
     epoch_of_late = await first_fence(house)
-    assert (await house.take_over().attempt(0)).ending is Ending.ADOPTED
+    assert (await house.takeover().attempt(0)).ending is Ending.ADOPTED
     serving = await house.status()
 
     assert await late.fence(before, row) is None
@@ -210,15 +210,15 @@ async def test_a_take_over_that_wakes_up_late_does_nothing(house: House, server:
 async def test_a_redis_that_restarts_after_its_claim_is_not_adopted(house: House, server: Valkey) -> None:
     """It may have come back from an older copy between the two."""
     await crash(house, server)
-    take_over = house.take_over()
-    row, before = await first_steps(take_over, 2)
-    epoch = await take_over.fence(before, row)
+    takeover = house.takeover()
+    row, before = await first_steps(takeover, 2)
+    epoch = await takeover.fence(before, row)
     assert epoch == 2
 
     await crash(house, server)
 
-    assert not await take_over.adopt(before, epoch)
-    assert not await take_over.drain(before)
+    assert not await takeover.adopt(before, epoch)
+    assert not await takeover.drain(before)
 
 
 async def test_an_epoch_is_never_granted_twice(house: House) -> None:
@@ -238,7 +238,7 @@ async def test_a_serving_shard_is_claimed_only_if_the_ledger_is_frozen(house: Ho
     assert await house.shards.claim(0, "t", 1, ledger_frozen=False) == "SERVING"
     assert await house.serves()
 
-    assert isinstance(await house.shards.claim(0, "t", 1, ledger_frozen=True), Claimed)
+    assert isinstance(await house.shards.claim(0, "t", 1, ledger_frozen=True), Takeover)
     assert not await house.serves()
 
 
@@ -265,7 +265,7 @@ async def test_the_first_reason_of_a_frozen_shard_stays(house: House) -> None:
 
     for reason in ("NEEDS_RESTORE: at 1-3", "NEEDS_RESTORE: at 1-4"):
         claim = await house.shards.claim(0, "t", 1, ledger_frozen=False)
-        assert isinstance(claim, Claimed)
+        assert isinstance(claim, Takeover)
         assert await house.shards.freeze(0, 1, reason, "t")
 
     assert (await house.status()).frozen_reason == "HASH_DIFFERS: once; NEEDS_RESTORE: at 1-4"
@@ -312,6 +312,6 @@ async def answers(house: House) -> bool:
     """Redis answers on every connection that was left idle."""
     try:
         await asyncio.gather(*(house.status() for _ in range(8)))
-    except StoreUnreachable:
+    except RedisUnavailable:
         return False
     return True

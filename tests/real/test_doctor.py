@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from order_persister.ledger.migrator import migrate
+from order_persister.adapters.ledger.migrator import migrate
 from tests.integration.test_doctor import NOBODY, doctor, line_of, off
 from tests.real.debian_postgres import DebianPostgres
 from tests.real.redis_server import RedisServer

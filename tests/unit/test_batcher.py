@@ -9,7 +9,7 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.adapters.batcher import Batcher, Limits
 from inventory_service.domain.requests import Confirm, Line, Release, Reserve, SaleKey
-from inventory_service.domain.verdicts import Refusal
+from inventory_service.domain.verdicts import Failure
 
 SALE = SaleKey("default", "lamp-sale")
 LIMITS = Limits(requests=8, lines=10, enough=4, pace_s=0.004, lone=2, queue=12)
@@ -51,7 +51,7 @@ class HandStore:
     async def reserve_many(self, shard: int, requests: Sequence[Any]) -> Any:
         return await self._call("reserve", requests)
 
-    async def settle_many(self, shard: int, requests: Sequence[Any]) -> Any:
+    async def move_many(self, shard: int, requests: Sequence[Any]) -> Any:
         return await self._call("settle", requests)
 
     async def _call(self, kind: str, requests: Sequence[Any]) -> Any:
@@ -263,7 +263,7 @@ async def test_a_call_that_breaks_leaves_every_waiter_in_doubt(bench: Bench) -> 
 
     await bench.store.fail(RuntimeError("a bug"))
 
-    assert answers[0].result() == Refusal(reasons.ERROR_REASON_OUTCOME_UNKNOWN)
+    assert answers[0].result() == Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN)
     await bench.clock.pass_ms(4)
     await bench.store.answer()
     assert name_of(answers[1].result()) == "r-1"
@@ -277,7 +277,7 @@ async def test_a_full_queue_refuses_the_next_request(bench: Bench) -> None:
 
     refused = bench.batcher.reserve(reserve("one-too-many"))
 
-    assert refused.result() == Refusal(reasons.ERROR_REASON_OVERLOADED)
+    assert refused.result() == Failure(reasons.ERROR_REASON_OVERLOADED)
     assert not any(answer.done() for answer in waiting)
 
 

@@ -5,7 +5,16 @@ from dataclasses import replace
 import pytest
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, ReservationChange
 
-from order_persister.rule.chain import Plan, Record, Sent, Watermark, behind, deliveries, plan, reaches_past
+from order_persister.domain.chain import (
+    ApplyPlan,
+    KafkaRecord,
+    ReceivedCommit,
+    Watermark,
+    already_applied,
+    deliveries,
+    is_ahead,
+    plan,
+)
 from tests.commits import HELD, FakeShard, Made, record
 
 EMPTY = Watermark(1, 0, "")
@@ -20,22 +29,24 @@ def shard() -> FakeShard:
     return shard
 
 
-def sent(commits: list[Made], offset: int = 7) -> list[Sent]:
-    return [Sent(offset, commit.epoch, commit.seq, commit.payload, commit.hash) for commit in commits]
+def sent(commits: list[Made], offset: int = 7) -> list[ReceivedCommit]:
+    return [ReceivedCommit(offset, commit.epoch, commit.seq, commit.payload, commit.hash) for commit in commits]
 
 
 def watermark_at(shard: FakeShard, seq: int) -> Watermark:
     return Watermark(1, seq, shard.commits[seq - 1].hash)
 
 
-def planned(shard: FakeShard, watermark: Watermark, commits: list[Made]) -> Plan:
+def planned(shard: FakeShard, watermark: Watermark, commits: list[Made]) -> ApplyPlan:
     journal = {(commit.epoch, commit.seq): commit.hash for commit in shard.commits}
     return plan(
-        watermark, sent(commits), {key: journal[key] for key in behind(watermark, sent(commits)) if key in journal}
+        watermark,
+        sent(commits),
+        {key: journal[key] for key in already_applied(watermark, sent(commits)) if key in journal},
     )
 
 
-def seqs(plan: Plan) -> list[int]:
+def seqs(plan: ApplyPlan) -> list[int]:
     return [commit.seq for commit in plan.take]
 
 
@@ -59,10 +70,10 @@ def test_what_lies_beyond_a_gap_is_not_taken_until_it_is_filled(shard: FakeShard
     beyond, whole = shard.commits[3:], shard.commits[2:]
 
     assert seqs(planned(shard, watermark_at(shard, 2), beyond)) == []
-    assert reaches_past(sent(beyond), watermark_at(shard, 2))
+    assert is_ahead(sent(beyond), watermark_at(shard, 2))
     filled = planned(shard, watermark_at(shard, 2), beyond + whole)
     assert seqs(filled) == [3, 4, 5]
-    assert not reaches_past(sent(beyond + whole), filled.watermark)
+    assert not is_ahead(sent(beyond + whole), filled.watermark)
 
 
 def test_an_altered_commit_breaks_the_chain(shard: FakeShard) -> None:
@@ -151,9 +162,9 @@ def test_a_commit_that_does_not_decode_is_a_gap(shard: FakeShard) -> None:
 @pytest.mark.parametrize("value", [b"", b"\xff\xff\xff", record(3, FakeShard().commits or [Made(1, 1, b"", "")])])
 def test_a_record_that_is_no_run_of_its_partition_is_junk(value: bytes) -> None:
     """Its bytes are kept, and what it stood for is asked for again."""
-    delivery = deliveries([Record(0, 11, value)])[0]
+    delivery = deliveries([KafkaRecord(0, 11, value)])[0]
 
-    assert [(junk.offset, junk.payload) for junk in delivery.junk] == [(11, value)]
+    assert [(undecodable.offset, undecodable.payload) for undecodable in delivery.undecodable] == [(11, value)]
     assert delivery.sent == []
 
 
@@ -162,7 +173,7 @@ def test_a_run_whose_commits_stand_nowhere_is_junk(epoch: int, first_seq: int) -
     """No script writes such a one, and the ledger could not even ask whether it has its commits."""
     value = record(0, [Made(epoch, first_seq, b"", ""), Made(epoch, first_seq + 1, b"", "")])
 
-    delivery = deliveries([Record(0, 11, value)])[0]
+    delivery = deliveries([KafkaRecord(0, 11, value)])[0]
 
-    assert [(junk.offset, junk.payload) for junk in delivery.junk] == [(11, value)]
+    assert [(undecodable.offset, undecodable.payload) for undecodable in delivery.undecodable] == [(11, value)]
     assert delivery.sent == []

@@ -8,7 +8,7 @@ from holdfast.inventory.v1.sale_pb2 import SaleState
 from inventory_service.domain.bodies import parse_reserve_body, reserve_body, sale_body
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Position, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.states import as_seen, ledger_state, sale_state, settle_late
-from inventory_service.domain.verdicts import Granted, Refusal, Reservation
+from inventory_service.domain.verdicts import Failure, Granted, Reservation
 
 SALE = SaleKey("default", "lamp-sale")
 HELD, CONFIRMED, RELEASED, EXPIRED, COMPENSATED, RETURNED = range(1, 7)
@@ -54,7 +54,7 @@ def test_a_move_on_a_reservation_that_left_comes_to_what_the_table_says(
     if comes_to == "R":
         assert answer == Granted(found, replayed=True, read_time_ms=9)
     else:
-        assert isinstance(answer, Refusal)
+        assert isinstance(answer, Failure)
         assert answer.reason == ErrorReason.ERROR_REASON_WRONG_RESERVATION_STATE
         assert answer.reservation == found
 

@@ -10,26 +10,26 @@ from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_persister.rule.chain import Taken
-from order_persister.rule.facts import JournalCommit, RefusedAt, facts_from
-from order_persister.rule.fold import (
-    BEFORE,
+from order_persister.domain.chain import AcceptedCommit
+from order_persister.domain.facts import JournalCommit, RefusedAt, facts_from
+from order_persister.domain.fold import (
+    EARLIER_RUN,
     Created,
+    DeadLetter,
     Entry,
-    Letter,
     Order,
     Refusal,
+    dead_letter_updates_from,
+    dead_letters_from,
     deltas_from,
     entries_of_orders,
     entries_of_sales,
     first_confirm,
-    letter_moves_from,
-    letters_from,
     orders_from,
     sales_from,
 )
-from order_persister.rule.refusals import refused_without_trying, reused
-from order_persister.rule.rows import ReservationRow, final_rows, lines_of
+from order_persister.domain.refusals import refused_without_trying, reused
+from order_persister.domain.rows import ReservationRow, final_rows, lines_of
 from tests.commits import COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETURNED, SALE, TENANT, FakeShard, Made
 
 BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
@@ -37,8 +37,8 @@ AT_MAKING = Refusal(0, BLOCKED, "blocked", at_making=True)
 AT_CONFIRM = Refusal(1, BLOCKED, "blocked", at_making=False)
 
 
-def taken(commits: list[Made]) -> list[Taken]:
-    return [Taken(c.epoch, c.seq, c.payload, c.hash, CommitBody.FromString(c.payload)) for c in commits]
+def taken(commits: list[Made]) -> list[AcceptedCommit]:
+    return [AcceptedCommit(c.epoch, c.seq, c.payload, c.hash, CommitBody.FromString(c.payload)) for c in commits]
 
 
 def transfers(shard: FakeShard, refusal: Refusal | None = None) -> list[tuple[str, str, int]]:
@@ -155,7 +155,7 @@ def test_a_refused_spent_id_is_settled_at_birth() -> None:
     shard.spend("r-1")
     orders = orders_from(taken(shard.commits))
 
-    [letter] = letters_from(orders.values(), dict.fromkeys(orders, reused()))
+    [letter] = dead_letters_from(orders.values(), dict.fromkeys(orders, reused()))
 
     assert (letter.is_open, letter.needs_compensation, letter.reservation_state) == (False, False, "RELEASED")
 
@@ -196,9 +196,9 @@ class PaperLedger:
     bad_confirms: frozenset[str]
     rows: dict[tuple[str, str, str], ReservationRow] = field(default_factory=dict)
     entries: Counter[Entry] = field(default_factory=Counter)
-    letters: dict[Created, Letter] = field(default_factory=dict)
+    letters: dict[Created, DeadLetter] = field(default_factory=dict)
 
-    def apply(self, run: list[Taken]) -> None:
+    def apply(self, run: list[AcceptedCommit]) -> None:
         orders = orders_from(run)
         refusals = self._refusals(orders)
         rows = final_rows(orders.values(), refusals)
@@ -210,15 +210,15 @@ class PaperLedger:
         for row in rows.closed:
             self.rows.setdefault(row[:3], row)
         self.entries.update(entries_of_orders(orders.values(), refusals))
-        for letter in letters_from(orders.values(), refusals):
+        for letter in dead_letters_from(orders.values(), refusals):
             self.letters[Created(*letter[:3])] = letter._replace(lines=[])
-        for move in letter_moves_from(orders.values(), refusals):
+        for move in dead_letter_updates_from(orders.values(), refusals):
             letter = self.letters[Created(*move[:3])]
             self.letters[Created(*move[:3])] = letter._replace(**move._asdict())
 
     def _refusals(self, orders: dict[Created, Order]) -> dict[Created, Refusal]:
         earlier = {
-            created: Refusal(BEFORE, BLOCKED, letter.detail, letter[10:13] == created)
+            created: Refusal(EARLIER_RUN, BLOCKED, letter.detail, letter[10:13] == created)
             for created, letter in self.letters.items()
             if letter.is_open
         }

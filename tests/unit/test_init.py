@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from inventory_service.domain.shards import LedgerRow, ShardStatus
-from inventory_service.entrypoints.commands import init
-from inventory_service.entrypoints.relay.takeover import Attempt, Ending
+from inventory_service.service import init
+from inventory_service.service.relay.takeover import Attempt, Ending
 
 
 class Blank:
@@ -40,8 +40,8 @@ async def test_a_shard_counts_as_open_only_if_it_is(ending: Ending, code: int) -
     """Whether we opened it or another was faster; whatever else came of it, it serves nobody."""
     servers: Any = Blank()
     told: list[str] = []
-    take_over: Any = Ends(ending)
+    takeover: Any = Ends(ending)
 
-    assert await init.run(1, servers, servers, take_over, structlog.get_logger(), told.append) == code
+    assert await init.run(1, servers, servers, takeover, structlog.get_logger(), told.append) == code
 
     assert json.loads(told[0])["open"] is (code == 0)

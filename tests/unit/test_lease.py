@@ -8,20 +8,20 @@ import pytest
 import structlog
 
 from inventory_service.domain.shard_ports import Shards
-from inventory_service.domain.shards import StoreUnreachable
-from inventory_service.entrypoints.relay import lease
-from inventory_service.entrypoints.relay.lease import (
-    FIRST_DOUBT_S,
+from inventory_service.domain.shards import RedisUnavailable
+from inventory_service.service.relay import lease
+from inventory_service.service.relay.lease import (
+    FIRST_YIELD_S,
     LEASE_S,
-    LONGEST_DOUBT_S,
-    LOWEST_RANK,
+    LOWEST_PRIORITY,
+    MAX_YIELD_S,
     ShardLease,
-    rank_in,
+    priority_of,
 )
 
 SHARD, ME = 3, "ada"
-ASKED = (rank_in(SHARD, ME), int(LEASE_S * 1000))
-GAVE_WAY = (LOWEST_RANK, ASKED[1])
+ASKED = (priority_of(SHARD, ME), int(LEASE_S * 1000))
+GAVE_WAY = (LOWEST_PRIORITY, ASKED[1])
 CHANCE = 1.25  # by which a delay may be longer than it says
 
 
@@ -40,7 +40,7 @@ class Redis:
         self.asked.append((rank, ms))
         self.now += self.takes_s
         if self.away:
-            raise StoreUnreachable("gone")
+            raise RedisUnavailable("gone")
         return self.grants
 
 
@@ -116,7 +116,7 @@ async def test_a_redis_that_is_away_leaves_the_belief_as_it_was(redis: Redis, mi
     await mine.keep()
     redis.away = True
 
-    with pytest.raises(StoreUnreachable):
+    with pytest.raises(RedisUnavailable):
         await mine.keep()
 
     assert mine.is_held
@@ -128,7 +128,7 @@ async def test_who_doubts_gives_way_to_anybody_for_a_while(redis: Redis, mine: S
 
     mine.doubt()
     await mine.keep()
-    redis.now += FIRST_DOUBT_S * CHANCE
+    redis.now += FIRST_YIELD_S * CHANCE
     await mine.keep()
 
     assert redis.asked == [ASKED, GAVE_WAY, ASKED]
@@ -146,9 +146,9 @@ async def test_who_takes_the_shard_back_in_vain_does_so_ever_more_seldom(redis: 
             pauses.append(redis.now)
 
     between = [later - earlier for earlier, later in pairwise(pauses)]
-    assert between[0] <= FIRST_DOUBT_S * CHANCE + 2
-    assert between[3] > 4 * FIRST_DOUBT_S
-    assert all(LONGEST_DOUBT_S / 2 < pause <= LONGEST_DOUBT_S * CHANCE + 2 for pause in between[-5:])
+    assert between[0] <= FIRST_YIELD_S * CHANCE + 2
+    assert between[3] > 4 * FIRST_YIELD_S
+    assert all(MAX_YIELD_S / 2 < pause <= MAX_YIELD_S * CHANCE + 2 for pause in between[-5:])
 
 
 async def test_doubts_that_follow_each_other_count_as_one(redis: Redis, mine: ShardLease) -> None:
@@ -157,7 +157,7 @@ async def test_doubts_that_follow_each_other_count_as_one(redis: Redis, mine: Sh
         mine.doubt()
         redis.now += 1
 
-    redis.now += FIRST_DOUBT_S * CHANCE
+    redis.now += FIRST_YIELD_S * CHANCE
     await mine.keep()
 
     assert redis.asked == [ASKED]
@@ -167,14 +167,14 @@ async def test_the_doubt_ends_when_kafka_answers(redis: Redis, mine: ShardLease)
     """And the next one is as short as the first."""
     for _ in range(5):
         mine.doubt()
-        redis.now += 2 * LONGEST_DOUBT_S
+        redis.now += 2 * MAX_YIELD_S
     mine.doubt()
 
     mine.trust()
     await mine.keep()
     mine.doubt()
     await mine.keep()
-    redis.now += FIRST_DOUBT_S * CHANCE
+    redis.now += FIRST_YIELD_S * CHANCE
     await mine.keep()
 
     assert redis.asked == [ASKED, GAVE_WAY, ASKED]
@@ -189,7 +189,7 @@ async def test_it_is_let_go_of_at_the_end(redis: Redis, mine: ShardLease) -> Non
     await mine.let_go()
 
     assert not mine.is_held
-    assert redis.asked == [ASKED, (LOWEST_RANK, 0)]
+    assert redis.asked == [ASKED, (LOWEST_PRIORITY, 0)]
 
 
 async def test_what_another_has_is_not_let_go_of(redis: Redis, mine: ShardLease) -> None:
@@ -216,7 +216,7 @@ def test_relays_outrank_each_other_in_some_shards_each() -> None:
     """So two of them share sixteen shards out, and a third takes some of each."""
     relays, shards = ["ada", "grace", "edsger"], range(64)
 
-    leading = [max(relays, key=lambda relay: rank_in(shard, relay)) for shard in shards]
+    leading = [max(relays, key=lambda relay: priority_of(shard, relay)) for shard in shards]
 
     assert all(leading.count(relay) > len(shards) / 8 for relay in relays)
-    assert all(rank_in(shard, relay) > LOWEST_RANK for shard in shards for relay in relays)
+    assert all(priority_of(shard, relay) > LOWEST_PRIORITY for shard in shards for relay in relays)

@@ -3,8 +3,8 @@
 import asyncpg
 import pytest
 
-from inventory_service.adapters.ledger.postgres import what_it_means
-from inventory_service.domain.shards import LedgerUnreachable
+from inventory_service.adapters.ledger.postgres import classify_error
+from inventory_service.domain.shards import LedgerUnavailable
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from inventory_service.domain.shards import LedgerUnreachable
 )
 def test_what_may_pass_is_waited_out(error: Exception) -> None:
     """An operator mends most of these while everything else goes on: the persister waits for the same ones."""
-    assert isinstance(what_it_means(error), LedgerUnreachable)
+    assert isinstance(classify_error(error), LedgerUnavailable)
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,10 @@ def test_what_may_pass_is_waited_out(error: Exception) -> None:
 )
 def test_bad_data_and_broken_constraints_are_a_surprise(error: Exception) -> None:
     """We asked for something wrong, and would for ever."""
-    assert what_it_means(error) is error
+    assert classify_error(error) is error
 
 
 @pytest.mark.parametrize("error", [asyncpg.UndefinedTableError("42P01"), asyncpg.UndefinedColumnError("42703")])
 def test_missing_tables_and_columns_say_what_to_do(error: Exception) -> None:
     """The one outage that a newcomer meets, and whoever starts a new version before its `migrate`."""
-    assert "holdfast migrate" in str(what_it_means(error))
+    assert "holdfast migrate" in str(classify_error(error))

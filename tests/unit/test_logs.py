@@ -21,7 +21,7 @@ secret = base64.b64decode("b3Blbi1zZXNhbWU=").decode()
 try:
     connect(f"postgresql://holdfast:{{secret}}@127.0.0.1/holdfast")
 except LookupError:
-    structlog.get_logger().exception("surprise")
+    structlog.get_logger().exception("unhandled_exception")
 """
 
 

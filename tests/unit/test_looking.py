@@ -5,9 +5,9 @@ from typing import cast
 from structlog.testing import capture_logs
 
 from inventory_service.adapters.redis.shards import RedisShards
-from inventory_service.bootstrap import looking
-from inventory_service.domain.shards import ShardStatus, StoreUnreachable
-from inventory_service.entrypoints.rpc.memory_watch import MemoryWatch
+from inventory_service.bootstrap import store_probe
+from inventory_service.domain.shards import RedisUnavailable, ShardStatus
+from inventory_service.rpc.memory_watch import MemoryWatch
 
 SHARDS = 2
 
@@ -20,7 +20,7 @@ class Redis:
 
     async def status(self, shard: int) -> ShardStatus:
         if self.is_away:
-            raise StoreUnreachable("Connection refused")
+            raise RedisUnavailable("Connection refused")
         return ShardStatus(shard, "run", SHARDS, 1, 0, "", 0, "run", "", "", 0)
 
     async def look(self) -> None:
@@ -30,7 +30,7 @@ class Redis:
 async def test_an_outage_is_told_once_and_counted_at_each_look() -> None:
     """Whoever reads why calls were refused finds from when to when, and is not drowned in it."""
     redis, waits = Redis(), list[str]()
-    look = looking(cast(RedisShards, redis), SHARDS, cast(MemoryWatch, redis), waits.append)
+    look = store_probe(cast(RedisShards, redis), SHARDS, cast(MemoryWatch, redis), waits.append)
 
     with capture_logs() as said:
         for redis.is_away in (False, True, True, False, False):

@@ -9,12 +9,12 @@ from inventory_service.domain.late import Known, PastSale
 from inventory_service.domain.requests import CreateSale, Line, SaleKey
 from inventory_service.domain.sales import sale_id_reused
 from inventory_service.domain.shard_book import SaleMade
-from inventory_service.domain.shards import LedgerUnreachable
+from inventory_service.domain.shards import LedgerUnavailable
 from inventory_service.domain.shelf import Shelf
-from inventory_service.domain.verdicts import Refusal, SaleFound
-from inventory_service.entrypoints.rpc.past import LOOKS, Past
-from inventory_service.entrypoints.rpc.status import Refused
-from inventory_service.entrypoints.rpc.turns import Turns
+from inventory_service.domain.verdicts import Failure, SaleFound
+from inventory_service.rpc.past import LOOKS, Past
+from inventory_service.rpc.status import CallFailed
+from inventory_service.rpc.turns import Turns
 from tests.sales import make_sale
 
 SALE, OTHER = SaleKey("default", "lamp-sale"), SaleKey("default", "sofa-sale")
@@ -41,7 +41,7 @@ class World:
     async def sale_exists(self, sale: SaleKey) -> bool:
         await self._something()
         if self.is_away:
-            raise LedgerUnreachable("away")
+            raise LedgerUnavailable("away")
         return self.times_made(sale) > 0
 
     async def find_sale(self, sale: SaleKey) -> PastSale | None:
@@ -145,7 +145,7 @@ async def test_a_shard_that_sales_leave_all_the_time_makes_the_caller_come_again
 
     world.between = iter([another] * (2 * LOOKS + 2))
 
-    assert await world.past.create_sale(OVER) == Refusal(reasons.ERROR_REASON_SHARD_NOT_SERVING)
+    assert await world.past.create_sale(OVER) == Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING)
     assert world.times_made() == 0
 
 
@@ -153,8 +153,8 @@ async def test_no_sale_is_made_while_the_ledger_is_away(world: World) -> None:
     """Its id may be one of the past."""
     world.is_away = True
 
-    with pytest.raises(Refused) as told:
+    with pytest.raises(CallFailed) as told:
         await world.past.create_sale(OVER)
 
-    assert told.value.refusal == Refusal(reasons.ERROR_REASON_LEDGER_UNREACHABLE)
+    assert told.value.refusal == Failure(reasons.ERROR_REASON_LEDGER_UNREACHABLE)
     assert world.times_made() == 0

@@ -4,8 +4,8 @@ import pytest
 
 from inventory_service.adapters.redis.memory import share_from_info
 from inventory_service.domain.room import Room
-from inventory_service.domain.shards import StoreUnreachable
-from inventory_service.entrypoints.rpc.memory_watch import MemoryWatch
+from inventory_service.domain.shards import RedisUnavailable
+from inventory_service.rpc.memory_watch import MemoryWatch
 
 OUTBOX_LIMIT = 1000
 
@@ -18,7 +18,7 @@ class Store:
 
     async def used_share(self) -> float:
         if self.share is None:
-            raise StoreUnreachable("away")
+            raise RedisUnavailable("away")
         return self.share
 
 
@@ -45,7 +45,7 @@ async def test_a_store_that_is_away_changes_nothing() -> None:
     await watch.look()
 
     store.share = None
-    with pytest.raises(StoreUnreachable):
+    with pytest.raises(RedisUnavailable):
         await watch.look()
 
     assert room.commits == 0

@@ -13,11 +13,20 @@ from inventory_service.domain.requests import CreateSale, Line, Position, Releas
 from inventory_service.domain.shelf import Shelf
 from inventory_service.domain.states import CONFIRMED, HELD, RELEASED
 from inventory_service.domain.stock import sale_not_found
-from inventory_service.domain.verdicts import Answer, Granted, Item, Refusal, Rejected, Reservation, Sale, SaleFound
-from inventory_service.entrypoints.rpc.gate import LEAST_TIME_S
-from inventory_service.entrypoints.rpc.past import Past
-from inventory_service.entrypoints.rpc.status import Refused
-from inventory_service.entrypoints.rpc.turns import Turns
+from inventory_service.domain.verdicts import (
+    Failure,
+    Granted,
+    Item,
+    Rejected,
+    Reservation,
+    ReserveResult,
+    Sale,
+    SaleFound,
+)
+from inventory_service.rpc.middleware import LEAST_TIME_S
+from inventory_service.rpc.past import Past
+from inventory_service.rpc.status import CallFailed
+from inventory_service.rpc.turns import Turns
 from tests.sales import make_sale
 
 SALE = SaleKey("default", "lamp-sale")
@@ -116,18 +125,18 @@ async def test_an_id_of_a_sale_made_meanwhile_is_spent(past: Past) -> None:
 
 async def test_what_redis_refused_for_another_reason_is_not_asked_again(shelf: Shelf, past: Past) -> None:
     """Only "unknown" can be wrong about the past."""
-    refusal = Refusal(reasons.ERROR_REASON_STORE_UNREACHABLE)
+    refusal = Failure(reasons.ERROR_REASON_STORE_UNREACHABLE)
 
     assert await past.reserve(RESERVE, refusal) == refusal
     assert await past.find_sale(SALE, refusal) == refusal
     assert await past.spend(SPEND, refusal) == refusal
 
 
-def reason_of(answer: Answer) -> str:
+def reason_of(answer: ReserveResult) -> str:
     """Name why there are no units."""
     if isinstance(answer, Rejected):
         return RejectionReason.Name(RejectionReason.ValueType(answer.reason)).removeprefix("REJECTION_REASON_")
-    assert isinstance(answer, Refusal), answer
+    assert isinstance(answer, Failure), answer
     return reasons.ErrorReason.Name(reasons.ErrorReason.ValueType(answer.reason)).removeprefix("ERROR_REASON_")
 
 
@@ -205,8 +214,8 @@ async def test_an_id_of_a_sale_that_left_need_not_be_spent(archive: Past) -> Non
     unknown = await archive.spend(SPEND, GONE)
     bought = await archive.spend(SPEND._replace(reservation_id="bought"), GONE)
 
-    assert isinstance(unknown, Refusal)
-    assert isinstance(bought, Refusal)
+    assert isinstance(unknown, Failure)
+    assert isinstance(bought, Failure)
     assert [reason_of(unknown), reason_of(bought)] == ["RESERVATION_NOT_FOUND", "WRONG_RESERVATION_STATE"]
 
 
@@ -219,7 +228,7 @@ async def test_a_sale_that_cannot_have_left_is_not_believed_gone(archive: Past, 
 
     early = [await archive.reserve(BUY, GONE), await archive.find_sale(SALE, GONE), await archive.spend(SPEND, GONE)]
 
-    assert [held, *early] == [Refusal(reasons.ERROR_REASON_SHARD_NOT_SERVING)] * 4
+    assert [held, *early] == [Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING)] * 4
 
 
 async def test_a_sale_that_left_is_looked_up_once(archive: Past, ledger: KnowingLedger) -> None:
@@ -269,7 +278,7 @@ async def test_late_callers_of_a_busy_ledger_come_again(ledger: KnowingLedger) -
     answers = await asyncio.gather(*(archive.find_sale(SALE, GONE) for _ in range(3)), return_exceptions=True)
 
     assert [isinstance(answer, SaleFound) for answer in answers] == [True, False, False]
-    refused = [answer.refusal.reason for answer in answers if isinstance(answer, Refused)]
+    refused = [answer.refusal.reason for answer in answers if isinstance(answer, CallFailed)]
     assert refused == [reasons.ERROR_REASON_OVERLOADED] * 2
 
 

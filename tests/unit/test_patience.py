@@ -7,10 +7,10 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from inventory_service.domain.shards import BrokerUnreachable, StoreUnreachable, Unreachable
+from inventory_service.domain.shards import KafkaUnavailable, RedisUnavailable, ServerUnavailable
 from inventory_service.entrypoints.patience import GrowingDelay, repeat
 
-AWAY, BACK = StoreUnreachable("nobody listens"), None
+AWAY, BACK = RedisUnavailable("nobody listens"), None
 
 
 class Over(Exception):
@@ -29,7 +29,7 @@ def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waited
 
 
-async def repeated(steps: Sequence[Unreachable | None]) -> tuple[list[str], list[str]]:
+async def repeated(steps: Sequence[ServerUnavailable | None]) -> tuple[list[str], list[str]]:
     """Take these steps, then end: the events that were logged, and the servers that were waited for."""
     waited: list[str] = []
     left = iter(steps)
@@ -64,7 +64,7 @@ async def test_the_delays_grow_and_begin_anew_after_an_outage(delays: list[float
 
 async def test_another_server_that_is_away_is_told_too(delays: list[float]) -> None:
     """The first may be back while the next is not."""
-    logged, waited = await repeated([AWAY, BrokerUnreachable("no answer"), BACK])
+    logged, waited = await repeated([AWAY, KafkaUnavailable("no answer"), BACK])
 
     assert logged == ["waiting Redis", "waiting Kafka", "back Kafka"]
     assert waited == ["Redis", "Kafka"]

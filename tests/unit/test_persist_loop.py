@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from order_persister.kafka.agent import persist_all
+from order_persister.adapters.kafka.agent import persist_all
 
 STEPS = ["apply", "saw", "tell", "ack"]
 
@@ -30,7 +30,7 @@ class Everything:
     async def apply(self, records: Iterable[object]) -> list[object]:
         return self._do("apply")
 
-    def saw(self, outcomes: Iterable[object]) -> None:
+    def observe(self, outcomes: Iterable[object]) -> None:
         self._do("saw")
 
     async def tell(self, outcomes: Iterable[object]) -> None:

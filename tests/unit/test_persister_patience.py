@@ -8,13 +8,13 @@ from structlog.testing import capture_logs
 
 from order_persister import patience
 from order_persister.metrics import waits_counter
-from order_persister.patience import Passing, Patience
+from order_persister.patience import Patience, TransientError
 
-AWAY, LACKS_TABLES = Passing("nobody listens"), Passing("the ledger's tables lack 0002")
+AWAY, LACKS_TABLES = TransientError("nobody listens"), TransientError("the ledger's tables lack 0002")
 
 
 async def waited_out(
-    attempts: Sequence[Passing | str], monkeypatch: pytest.MonkeyPatch
+    attempts: Sequence[TransientError | str], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[str, list[str], float]:
     """What came of these attempts, what was logged on the way, and how many attempts were counted as failed."""
     monkeypatch.setattr(patience, "FIRST_DELAY_S", 0.0)
@@ -22,13 +22,13 @@ async def waited_out(
 
     async def attempt() -> str:
         outcome = next(left)
-        if isinstance(outcome, Passing):
+        if isinstance(outcome, TransientError):
             raise outcome
         return outcome
 
     with capture_logs() as logged:
         answer = await Patience(waits_counter(registry)).wait_out("postgres", attempt)
-    counted = registry.get_sample_value("holdfast_ledger_waits_total", {"on": "postgres"}) or 0.0
+    counted = registry.get_sample_value("holdfast_server_unavailable_total", {"on": "postgres"}) or 0.0
     return answer, [f"{one['event']} {one.get('why', '')}".strip() for one in logged], counted
 
 

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from order_persister.rule.fold import BEFORE, Created, Refusal, orders_from
-from order_persister.rule.refusals import (
+from order_persister.domain.fold import EARLIER_RUN, Created, Refusal, orders_from
+from order_persister.domain.refusals import (
     BLOCKED,
     REUSED,
     VIOLATED,
-    Broken,
-    Trouble,
-    blame,
+    ErrorKind,
+    PermanentError,
+    bisect,
     blockable,
+    classify,
+    refusal_for,
     refused_without_trying,
-    sift,
-    trouble,
 )
 from tests.commits import CONFIRMED, HELD, RELEASED, RETURNED, TENANT, FakeShard
 from tests.unit.test_fold import taken
@@ -26,7 +26,7 @@ FRAUD = {(TENANT, "b-1"): "fraud"}
 @pytest.mark.parametrize("sqlstate", ["22001", "22003", "22021", "23502", "23505", "23514"])
 def test_bad_data_and_broken_constraints_are_for_good(sqlstate: str) -> None:
     """Waiting would not mend them."""
-    assert trouble(sqlstate) is Trouble.FOR_GOOD
+    assert classify(sqlstate) is ErrorKind.PERMANENT
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_bad_data_and_broken_constraints_are_for_good(sqlstate: str) -> None:
 )
 def test_everything_else_is_an_outage(sqlstate: str | None) -> None:
     """An outage is not a failure: nothing is compensated for it, however long it lasts."""
-    assert trouble(sqlstate) is Trouble.PASSING
+    assert classify(sqlstate) is ErrorKind.TRANSIENT
 
 
 def judged(shard: FakeShard, first: int = 0, earlier: dict[Created, Refusal] | None = None) -> list[Refusal]:
@@ -90,7 +90,7 @@ def test_an_order_stays_refused() -> None:
     shard = FakeShard()
     shard.moves(("r-1", HELD))
     shard.moves(("r-1", CONFIRMED))
-    earlier = Refusal(BEFORE, VIOLATED, "broken", at_making=True)
+    earlier = Refusal(EARLIER_RUN, VIOLATED, "broken", at_making=True)
 
     assert judged(shard, first=1, earlier={Created(1, 1, 0): earlier}) == [earlier]
 
@@ -117,7 +117,7 @@ def test_a_broken_constraint_is_blamed_on_the_making_or_the_confirm(
         shard.moves(("r-1", state))
     [order] = orders_from(taken(shard.commits[first:])).values()
 
-    assert blame(order, step, Broken("broken")) == expected
+    assert refusal_for(order, step, PermanentError("broken")) == expected
 
 
 @pytest.mark.parametrize("bad", [set(), {0}, {999}, {3, 4, 500}])
@@ -126,10 +126,10 @@ async def test_sifting_finds_exactly_the_rows_that_break(bad: set[int]) -> None:
 
     async def attempt(rows: Sequence[int]) -> Sequence[int]:
         if bad & set(rows):
-            raise Broken("broken")
+            raise PermanentError("broken")
         return rows
 
-    answers, broken = await sift(range(1000), attempt)
+    answers, broken = await bisect(range(1000), attempt)
 
     assert {row for row, _ in broken} == bad
     assert [row for rows in answers for row in rows] == sorted(set(range(1000)) - bad)

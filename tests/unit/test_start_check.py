@@ -12,13 +12,13 @@ import inventory_service.settings as inventory_settings
 import order_persister.settings as persister_settings
 import order_persister.turned_away as persister_faults
 from inventory_service import start_check as inventory_check
-from inventory_service.domain.shards import StoreUnreachable
+from inventory_service.domain.shards import RedisUnavailable
 from order_persister import start_check as persister_check
-from order_persister.patience import Passing
+from order_persister.patience import TransientError
 from tests.waiting import LONG_S
 
 URL = "HOLDFAST_REDIS_URL"
-CHECKS = {inventory_check: StoreUnreachable, persister_check: Passing}
+CHECKS = {inventory_check: RedisUnavailable, persister_check: TransientError}
 
 
 @pytest.fixture(params=[inventory_check, persister_check], ids=["inventory_service", "order_persister"])

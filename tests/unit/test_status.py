@@ -9,15 +9,15 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import Reservation as ReservationProto
 
 from inventory_service.domain.requests import Line, Position, SaleKey
-from inventory_service.domain.verdicts import Refusal, Reservation
-from inventory_service.entrypoints.rpc.status import Refused, Violation, row_of, status_of
+from inventory_service.domain.verdicts import Failure, Reservation
+from inventory_service.rpc.status import CallFailed, Violation, row_of, status_of
 
 EVERY_REASON = [value for value in ErrorReason.values() if value != reasons.ERROR_REASON_UNSPECIFIED]
 MAY_HELP_LATER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 TRAILERS = 8192
 
 
-def details(refused: Refused) -> dict[str, Message]:
+def details(refused: CallFailed) -> dict[str, Message]:
     """The details of a status by the name of their type."""
     ((key, raw),) = status_of(refused).trailers
     assert key == "grpc-status-details-bin"
@@ -60,8 +60,8 @@ def reservation(**changed: object) -> Reservation:
 @pytest.mark.parametrize("reason", EVERY_REASON)
 def test_every_reason_has_its_row_and_tells_itself(reason: int) -> None:
     """A status of ours without ErrorInfo would be taken for gRPC's own, and that means: outcome unknown."""
-    ending = status_of(Refused(Refusal(reason, {"sale_id": "s"})))
-    info = details(Refused(Refusal(reason, {"sale_id": "s"})))["ErrorInfo"]
+    ending = status_of(CallFailed(Failure(reason, {"sale_id": "s"})))
+    info = details(CallFailed(Failure(reason, {"sale_id": "s"})))["ErrorInfo"]
 
     assert ending.code is row_of(reason).code
     assert ending.sentence.endswith(".")
@@ -73,14 +73,14 @@ def test_every_reason_has_its_row_and_tells_itself(reason: int) -> None:
 @pytest.mark.parametrize("reason", EVERY_REASON)
 def test_a_caller_hears_when_to_ask_again_wherever_that_may_help(reason: int) -> None:
     """And only there: a client that repeats a mistake is no help to anybody."""
-    assert ("RetryInfo" in details(Refused(Refusal(reason)))) is (row_of(reason).code in MAY_HELP_LATER)
+    assert ("RetryInfo" in details(CallFailed(Failure(reason)))) is (row_of(reason).code in MAY_HELP_LATER)
 
 
 def test_twenty_violations_are_named_and_all_are_counted() -> None:
     """A status that passes 8 KiB of trailers turns into another one, at random."""
     violations = [Violation(f"sale.items[{n}].sku", "x" * 90) for n in range(1500)]
 
-    refused = Refused(Refusal(reasons.ERROR_REASON_FIELD_OUT_OF_BOUNDS), violations)
+    refused = CallFailed(Failure(reasons.ERROR_REASON_FIELD_OUT_OF_BOUNDS), violations)
 
     assert len(details(refused)["BadRequest"].field_violations) == 20  # type: ignore[attr-defined]
     assert details(refused)["ErrorInfo"].metadata["violations"] == "1500"  # type: ignore[attr-defined]
@@ -89,7 +89,7 @@ def test_twenty_violations_are_named_and_all_are_counted() -> None:
 
 def test_a_wrong_state_carries_the_reservation_as_it_stands() -> None:
     """The caller need not read it to learn what to do."""
-    refused = Refused(Refusal(reasons.ERROR_REASON_WRONG_RESERVATION_STATE, reservation=reservation()))
+    refused = CallFailed(Failure(reasons.ERROR_REASON_WRONG_RESERVATION_STATE, reservation=reservation()))
 
     assert details(refused)["Reservation"].reservation_id == "r-1"  # type: ignore[attr-defined]
     assert details(refused)["ErrorInfo"].metadata["state"] == "RESERVATION_STATE_RELEASED"  # type: ignore[attr-defined]
@@ -99,6 +99,6 @@ def test_the_largest_reservation_and_the_longest_reason_fit_the_trailers() -> No
     """Twenty lines, the longest ids and a note of 256 wide characters."""
     lines = tuple(Line(f"{n:064}", 1000) for n in range(20))
     large = reservation(lines=lines, note="🛒" * 256, reservation_id="r" * 64, buyer_id="b" * 64)
-    refusal = Refusal(reasons.ERROR_REASON_WRONG_RESERVATION_STATE, {"frozen_reason": "x" * 5000}, large)
+    refusal = Failure(reasons.ERROR_REASON_WRONG_RESERVATION_STATE, {"frozen_reason": "x" * 5000}, large)
 
-    assert len(status_of(Refused(refusal)).trailers[0][1]) * 4 / 3 < TRAILERS
+    assert len(status_of(CallFailed(refusal)).trailers[0][1]) * 4 / 3 < TRAILERS

@@ -6,41 +6,43 @@ from collections.abc import Mapping, Sequence
 import structlog
 from structlog.testing import capture_logs
 
-from inventory_service.domain.promises.findings import Finding, Standing
-from inventory_service.domain.shards import TopicPlan
-from inventory_service.entrypoints.commands import topics
+from inventory_service.domain.shards import NewTopic
+from inventory_service.server_checks.results import CheckResult, Level
+from inventory_service.service import topics
 
 NAMES, SHARDS = ("commits", "progress"), 16
-SHORT = Finding("Kafka", "commits retention.ms", "1000", Standing.OFF, "records go after 1 second", "kafka-configs.sh")
-FINE = Finding("Kafka", "commits retention.bytes", "-1", Standing.KEPT, "no record goes for want of room")
+SHORT = CheckResult(
+    "Kafka", "commits retention.ms", "1000", Level.FAIL, "records go after 1 second", "kafka-configs.sh"
+)
+FINE = CheckResult("Kafka", "commits retention.bytes", "-1", Level.OK, "no record goes for want of room")
 
 
 class FakeKafka:
     """A list of topics that keeps what it is told to make."""
 
-    def __init__(self, brokers: int = 1, findings: Sequence[Finding] = (), **found: int) -> None:
+    def __init__(self, brokers: int = 1, results: Sequence[CheckResult] = (), **found: int) -> None:
         self.found = found
-        self.made: list[TopicPlan] = []
+        self.made: list[NewTopic] = []
         self._brokers = brokers
-        self._findings = findings
+        self._findings = results
 
     async def partitions(self) -> Mapping[str, int]:
         return self.found
 
-    async def create(self, plan: TopicPlan) -> None:
+    async def create(self, plan: NewTopic) -> None:
         self.made.append(plan)
 
     async def brokers(self) -> int:
         return self._brokers
 
-    async def examine(self) -> Sequence[Finding]:
+    async def run_checks(self) -> Sequence[CheckResult]:
         return self._findings
 
 
 async def prepare(kafka: FakeKafka, replication: int | None = None, told: list[str] | None = None) -> int:
     """The exit code."""
     tell = None if told is None else told.append
-    parts = topics.Parts(kafka, kafka.brokers, kafka.examine, structlog.get_logger(), tell)
+    parts = topics.Parts(kafka, kafka.brokers, kafka.run_checks, structlog.get_logger(), tell)
     return await topics.run(parts, NAMES, SHARDS, replication)
 
 
@@ -87,7 +89,7 @@ async def test_nothing_is_made_beside_a_topic_of_another_layout() -> None:
 
 async def test_a_topic_that_is_set_otherwise_is_named_with_the_command_that_mends_it() -> None:
     """It is not changed: somebody may have had a reason, and a retention that shrank has lost its records already."""
-    kafka = FakeKafka(findings=[SHORT, FINE], commits=SHARDS, progress=SHARDS)
+    kafka = FakeKafka(results=[SHORT, FINE], commits=SHARDS, progress=SHARDS)
     told: list[str] = []
 
     with capture_logs() as said:
@@ -101,8 +103,8 @@ async def test_a_topic_that_is_set_otherwise_is_named_with_the_command_that_mend
 
 async def test_a_kafka_that_tells_no_settings_is_said_to_tell_none() -> None:
     """Nothing is known to be wrong, so that it is no failure; but nobody may think that all was looked at."""
-    untold = FINE._replace(value="?", standing=Standing.UNKNOWN, promise="Kafka does not tell")
-    kafka = FakeKafka(findings=[untold, untold], commits=SHARDS, progress=SHARDS)
+    untold = FINE._replace(value="?", standing=Level.UNKNOWN, promise="Kafka does not tell")
+    kafka = FakeKafka(results=[untold, untold], commits=SHARDS, progress=SHARDS)
 
     with capture_logs() as said:
         code = await prepare(kafka)

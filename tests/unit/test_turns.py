@@ -7,16 +7,16 @@ from typing import TypeVar
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
-from inventory_service.domain.shards import LedgerUnreachable
-from inventory_service.domain.verdicts import Refusal
-from inventory_service.entrypoints.rpc.lately import Lately
-from inventory_service.entrypoints.rpc.status import Refused
-from inventory_service.entrypoints.rpc.turns import Turns
+from inventory_service.domain.shards import LedgerUnavailable
+from inventory_service.domain.verdicts import Failure
+from inventory_service.rpc.lately import Lately
+from inventory_service.rpc.status import CallFailed
+from inventory_service.rpc.turns import Turns
 from tests.waiting import eventually
 
 AT_ONCE, WAITING = 2, 3
-OVERLOADED = Refusal(reasons.ERROR_REASON_OVERLOADED)
-UNREACHABLE = Refusal(reasons.ERROR_REASON_LEDGER_UNREACHABLE)
+OVERLOADED = Failure(reasons.ERROR_REASON_OVERLOADED)
+UNREACHABLE = Failure(reasons.ERROR_REASON_LEDGER_UNREACHABLE)
 T = TypeVar("T")
 
 
@@ -35,9 +35,9 @@ class SlowLedger:
         return "here"
 
 
-async def refusal_of(call: Awaitable[object]) -> Refusal:
+async def refusal_of(call: Awaitable[object]) -> Failure:
     """What ends a call."""
-    with pytest.raises(Refused) as told:
+    with pytest.raises(CallFailed) as told:
         await call
     return told.value.refusal
 
@@ -72,7 +72,7 @@ async def test_who_would_wait_behind_too_many_comes_again_later() -> None:
 
 async def test_a_turn_that_does_not_come_is_no_answer() -> None:
     """A ledger that hangs must not keep callers for ever."""
-    ledger, turns = SlowLedger(), Turns(1, WAITING, patience_s=0.01)
+    ledger, turns = SlowLedger(), Turns(1, WAITING, stall_timeout_s=0.01)
     first = asyncio.ensure_future(turns.ask(ledger.answer))
     await eventually(lambda: ledger.asked == 1)
 
@@ -87,7 +87,7 @@ async def test_a_question_without_an_answer_gives_its_turn_on() -> None:
     ledger, turns = SlowLedger(), Turns(1, 1)
 
     async def away() -> str:
-        raise LedgerUnreachable("away")
+        raise LedgerUnavailable("away")
 
     told = [await refusal_of(turns.ask(away)) for _ in range(3)]
     leaving = [asyncio.ensure_future(turns.ask(ledger.answer)) for _ in range(2)]

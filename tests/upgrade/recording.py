@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 from redis.asyncio import Redis
 
-from order_persister.ledger.migrator import migrations
+from order_persister.adapters.ledger.migrator import migrations
 
 RecordingRedis = Any  # redis-py's types know neither bytes nor text for sure
 _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\')

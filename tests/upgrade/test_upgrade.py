@@ -12,8 +12,8 @@ from holdfast.inventory.v1 import reservation_pb2 as states
 from holdfast_embedded.program import Plan, Plans
 from holdfast_embedded.stack import Stack
 
-from order_persister.ledger.migrator import migrations
-from tests.e2e.ledger import Letter
+from order_persister.adapters.ledger.migrator import migrations
+from tests.e2e.ledger import DeadLetter
 from tests.e2e.shop import Shop, Stock
 from tests.integration.served import calling
 from tests.servers import connected
@@ -74,7 +74,7 @@ async def test_what_the_release_refused_is_given_back(shop: Shop) -> None:
     letters = {letter.reservation_id: letter for letter in await shop.ledger.letters("lamps")}
 
     for reservation_id in REFUSED_MEANWHILE:
-        assert letters[reservation_id] == Letter(
+        assert letters[reservation_id] == DeadLetter(
             reservation_id, "BUYER_BLOCKED", "SETTLED", "COMPENSATED", compensation_done=True
         )
 

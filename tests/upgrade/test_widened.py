@@ -9,12 +9,12 @@ from holdfast.inventory.v1.reservation_pb2 import ReservationState
 from prometheus_client import CollectorRegistry
 
 from inventory_service.adapters.ledger.history import LedgerHistory
-from inventory_service.adapters.ledger.postgres import Ledger
+from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.domain.requests import Position, SaleKey
-from order_persister.ledger.migrator import migrate
-from order_persister.ledger.postgres import Database
-from order_persister.ledger.queries import load_queries
-from order_persister.ledger.untold import Untold
+from order_persister.adapters.ledger.migrator import migrate
+from order_persister.adapters.ledger.postgres import Database
+from order_persister.adapters.ledger.queries import load_queries
+from order_persister.adapters.ledger.unpublished import Unpublished
 from order_persister.metrics import waits_counter
 from order_persister.patience import Patience
 from tests.ledgers import waits
@@ -76,7 +76,7 @@ async def test_an_order_that_the_release_before_moved_on_is_told_with_its_state(
         assert letter is not None
         of_old = [[value] for value in (*letter, True, "CONFIRMED")]
         await db.execute(statements(release)["move_letters"], 1, *of_old)
-    ledger = Ledger(empty_database)
+    ledger = LedgerPool(empty_database)
 
     found = (await LedgerHistory(ledger).find_reservation(SaleKey("default", "lamps"), "open")).reservation
 
@@ -89,7 +89,7 @@ async def test_an_order_that_the_release_before_moved_on_is_told_with_its_state(
 async def test_a_persister_waits_for_the_tables_of_its_version(release: Path, empty_database: str) -> None:
     """Started before `migrate`, it would write what the tables have no place for; it begins once they have."""
     database, registry = Database(empty_database), CollectorRegistry()
-    waiting = asyncio.ensure_future(Untold(database, load_queries(), Patience(waits_counter(registry))).migrated())
+    waiting = asyncio.ensure_future(Unpublished(database, load_queries(), Patience(waits_counter(registry))).migrated())
     await eventually(lambda: waits(registry, "postgres") > 0)
     assert not waiting.done()
 

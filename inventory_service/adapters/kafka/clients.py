@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from inventory_service.adapters.kafka.metadata import make_no_topics
-from inventory_service.domain.shards import BrokerUnreachable
+from inventory_service.adapters.kafka.metadata import disable_topic_auto_creation
+from inventory_service.domain.shards import KafkaUnavailable
 
 REQUEST_MS = 10_000
 STOP_S = 5.0
@@ -16,21 +16,21 @@ SILENCE_S = 5.0
 
 
 @contextmanager
-def reaching_broker() -> Iterator[None]:
-    """Turn every way of getting no answer into `BrokerUnreachable`; a record too large for Kafka stays a surprise."""
+def kafka_errors() -> Iterator[None]:
+    """Turn every way of getting no answer into `KafkaUnavailable`; a record too large for Kafka stays a surprise."""
     try:
         yield
     except MessageSizeTooLargeError:
         raise
     except (KafkaError, OSError, TimeoutError) as error:
-        raise BrokerUnreachable(f"{type(error).__name__}: {error}") from error
+        raise KafkaUnavailable(f"{type(error).__name__}: {error}") from error
 
 
 async def start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    """Connect; BrokerUnreachable if no broker answers."""
-    make_no_topics()
+    """Connect; KafkaUnavailable if no broker answers."""
+    disable_topic_auto_creation()
     try:
-        with reaching_broker():
+        with kafka_errors():
             async with asyncio.timeout(2 * REQUEST_MS / 1000):
                 await client.start()
     except BaseException:  # a cancellation too: it has tasks and connections already
@@ -54,10 +54,10 @@ async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
 
 
 async def next_record(consumer: AIOKafkaConsumer) -> ConsumerRecord:
-    """The next record, whenever it comes; BrokerUnreachable if brokers are away, which a consumer tells nobody."""
+    """The next record, whenever it comes; KafkaUnavailable if brokers are away, which a consumer tells nobody."""
     coming = asyncio.ensure_future(consumer.getone())
     try:
-        with reaching_broker():
+        with kafka_errors():
             while not (await asyncio.wait({coming}, timeout=SILENCE_S))[0]:
                 async with asyncio.timeout(2 * REQUEST_MS / 1000):  # one broker of several may be silent
                     await consumer.topics()

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 
 from inventory_service.adapters.kafka.access import KafkaAccess
-from inventory_service.adapters.kafka.clients import REQUEST_MS, reaching_broker, start, stop
+from inventory_service.adapters.kafka.clients import REQUEST_MS, kafka_errors, start, stop
 from inventory_service.adapters.kafka.names import COMMITS, LARGEST_RECORD
 from inventory_service.adapters.kafka.runs import runs_from_commits
-from inventory_service.domain.shards import BrokerUnreachable, Commit
+from inventory_service.domain.shards import Commit, KafkaUnavailable
 
 PUBLISH_S = 15.0
 
@@ -29,14 +29,14 @@ class KafkaCommits:
     async def publish(self, shard: int, commits: Sequence[Commit]) -> None:
         producer, key = await self._started(), str(shard).encode()
         try:
-            with reaching_broker():
+            with kafka_errors():
                 async with asyncio.timeout(PUBLISH_S):
                     sent = [
                         await producer.send(COMMITS, run.value, key=key, partition=shard)
                         for run in runs_from_commits(shard, commits)
                     ]
                     await asyncio.gather(*sent)
-        except BrokerUnreachable:
+        except KafkaUnavailable:
             await self._discard(producer)
             raise
 

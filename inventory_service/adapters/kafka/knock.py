@@ -8,14 +8,14 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.adapters.turned_away import KNOCK_S, Part, TurnedAway, find_fault, why_no_answer
-from inventory_service.domain.shards import BrokerUnreachable
+from inventory_service.domain.shards import KafkaUnavailable
 
 _QUESTION = "is HOLDFAST_KAFKA_SECURITY what it wants?"
 _NO_TOPICS: list[str] = []
 
 
 async def knock_at_kafka(access: KafkaAccess) -> None:
-    """Return if one of the brokers answers; TurnedAway or BrokerUnreachable if none does.
+    """Return if one of the brokers answers; TurnedAway or KafkaUnavailable if none does.
 
     aiokafka's own clients would only say that none let them in, so each broker is asked by a bare connection.
     """
@@ -25,7 +25,7 @@ async def knock_at_kafka(access: KafkaAccess) -> None:
         for answer in asyncio.as_completed(asking):
             try:
                 return await answer
-            except (TurnedAway, BrokerUnreachable) as problem:
+            except (TurnedAway, KafkaUnavailable) as problem:
                 problems.append(problem)
     finally:
         for task in asking:
@@ -45,7 +45,7 @@ async def _ask(host: str, port: int, access: KafkaAccess) -> None:
     except UnsupportedSaslMechanismError as error:
         raise TurnedAway(Part.MECHANISM, f"it does not take {access.mechanism}") from error
     except (KafkaError, OSError, TimeoutError) as error:
-        raise find_fault(error) or BrokerUnreachable(why_no_answer(error, _QUESTION)) from error
+        raise find_fault(error) or KafkaUnavailable(why_no_answer(error, _QUESTION)) from error
     finally:
         if connection is not None:
             connection.close()

@@ -10,6 +10,6 @@ import aiokafka.client
 from aiokafka.protocol.metadata import MetadataRequest
 
 
-def make_no_topics() -> None:
+def disable_topic_auto_creation() -> None:
     """Let every client of this process only ask; again does no harm."""
     aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)

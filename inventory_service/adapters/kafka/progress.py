@@ -9,7 +9,7 @@ from holdfast.inventory.v1 import events_pb2
 from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.adapters.kafka.clients import REQUEST_MS, next_record, start, stop
 from inventory_service.adapters.kafka.names import PROGRESS
-from inventory_service.domain.shards import Report
+from inventory_service.domain.shards import LedgerProgress
 
 
 class KafkaProgress:
@@ -19,7 +19,7 @@ class KafkaProgress:
         self._access = access
         self._partitions = [TopicPartition(PROGRESS, shard) for shard in range(shards)]
 
-    async def reports(self) -> AsyncGenerator[Report, None]:
+    async def reports(self) -> AsyncGenerator[LedgerProgress, None]:
         """Never ends; one that cannot be read is skipped, for the next says the same."""
         consumer = AIOKafkaConsumer(**self._access.options(), auto_offset_reset="latest", request_timeout_ms=REQUEST_MS)
         await start(consumer)
@@ -34,7 +34,7 @@ class KafkaProgress:
             await stop(consumer)
 
 
-def report_from_record(partition: int, value: bytes) -> Report | None:
+def report_from_record(partition: int, value: bytes) -> LedgerProgress | None:
     """None for what no persister wrote: bytes that do not decode, or no report of the partition's own shard."""
     try:
         said = events_pb2.LedgerProgress.FromString(value)
@@ -42,7 +42,7 @@ def report_from_record(partition: int, value: bytes) -> Report | None:
         return None
     if said.shard != partition or not said.epoch:
         return None
-    return Report(
+    return LedgerProgress(
         shard=said.shard,
         epoch=said.epoch,
         seq=said.seq,

@@ -1,6 +1,6 @@
 """Tell the ledger whose orders it is to refuse."""
 
-from inventory_service.adapters.ledger.postgres import Ledger
+from inventory_service.adapters.ledger.postgres import LedgerPool
 
 _BLOCK = """
 insert into blocked_buyer (tenant, buyer_id, reason) values ($1, $2, $3)
@@ -8,9 +8,9 @@ on conflict (tenant, buyer_id) do nothing"""
 
 
 class LedgerBuyers:
-    """Writes a blocked buyer and nothing else; `LedgerUnreachable` if the ledger does not answer."""
+    """Writes a blocked buyer and nothing else; `LedgerUnavailable` if the ledger does not answer."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerPool) -> None:
         self._ledger = ledger
 
     async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> bool:

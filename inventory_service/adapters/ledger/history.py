@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from holdfast.inventory.v1.commit_pb2 import CommitBody, ReservationChange
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
-from inventory_service.adapters.ledger.postgres import Ledger
+from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.domain.late import Known
 from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.verdicts import Reservation
@@ -32,9 +32,9 @@ select d.tenant, d.sale_id, d.reservation_id, d.buyer_id, d.lines, d.reason, d.d
 
 
 class LedgerHistory:
-    """Reads only; `LedgerUnreachable` if the ledger does not answer."""
+    """Reads only; `LedgerUnavailable` if the ledger does not answer."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerPool) -> None:
         self._ledger = ledger
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Known:

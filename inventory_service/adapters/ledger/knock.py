@@ -3,7 +3,7 @@
 import asyncpg
 
 from inventory_service.adapters.turned_away import KNOCK_S, Part, TurnedAway, find_fault, why_no_answer
-from inventory_service.domain.shards import LedgerUnreachable
+from inventory_service.domain.shards import LedgerUnavailable
 
 CLOSE_S = 1.0
 # User and password, a database that is not there, rights, and options that it does not know. All else may pass.
@@ -12,7 +12,7 @@ _NO_TLS = "rejected SSL upgrade"  # asyncpg has no other word for a server witho
 
 
 async def knock_at_postgres(dsn: str) -> None:
-    """Return if it answers, be it that it is still starting up; TurnedAway or LedgerUnreachable if not."""
+    """Return if it answers, be it that it is still starting up; TurnedAway or LedgerUnavailable if not."""
     try:
         connection = await asyncpg.connect(dsn, timeout=KNOCK_S, statement_cache_size=0)
     except asyncpg.PostgresError as error:
@@ -29,4 +29,4 @@ async def knock_at_postgres(dsn: str) -> None:
 
 
 def _fault(error: Exception) -> Exception:
-    return find_fault(error) or LedgerUnreachable(why_no_answer(error, "is it PostgreSQL?"))
+    return find_fault(error) or LedgerUnavailable(why_no_answer(error, "is it PostgreSQL?"))

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from inventory_service.domain.shards import LedgerUnreachable
+from inventory_service.domain.shards import LedgerUnavailable
 
 CONNECT_S = 5.0
 ANSWER_S = 15.0
@@ -22,7 +22,7 @@ _NOT_MADE = ("3D000", "42P01", "42703")  # a ledger that lacks a database, a tab
 _ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
-class Ledger:
+class LedgerPool:
     """A small pool of connections, made when first needed, so that a process may start while Postgres is away."""
 
     def __init__(self, dsn: str, pool_size: int = POOL_SIZE) -> None:
@@ -33,13 +33,13 @@ class Ledger:
 
     @asynccontextmanager
     async def connection(self) -> "AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]":
-        """A connection for one question; every way of not getting an answer is `LedgerUnreachable`."""
+        """A connection for one question; every way of not getting an answer is `LedgerUnavailable`."""
         try:
             pool = await self._ready_pool()
             async with pool.acquire(timeout=CONNECT_S + 1) as db:
                 yield db
         except (OSError, TimeoutError, *_ASYNCPG_ERRORS) as error:
-            meaning = what_it_means(error)
+            meaning = classify_error(error)
             if meaning is error:
                 raise
             raise meaning from error
@@ -62,11 +62,11 @@ class Ledger:
             return self._pool
 
 
-def what_it_means(error: Exception) -> Exception:
-    """`LedgerUnreachable`, or the error itself where waiting mends nothing."""
+def classify_error(error: Exception) -> Exception:
+    """`LedgerUnavailable`, or the error itself where waiting mends nothing."""
     sqlstate = str(getattr(error, "sqlstate", None) or "")
     if sqlstate in _NOT_MADE:
-        return LedgerUnreachable("the ledger's tables are missing, or older than this version: run `holdfast migrate`")
+        return LedgerUnavailable("the ledger's tables are missing, or older than this version: run `holdfast migrate`")
     if sqlstate.startswith(_FOR_GOOD):
         return error
-    return LedgerUnreachable(f"{type(error).__name__}: {error}")
+    return LedgerUnavailable(f"{type(error).__name__}: {error}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 
-from inventory_service.adapters.ledger.postgres import Ledger
+from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.domain.late import PastSale
 from inventory_service.domain.requests import Position, SaleKey
 from inventory_service.domain.sales import etag_of
@@ -28,9 +28,9 @@ select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_l
 
 
 class LedgerSales:
-    """Reads only; `LedgerUnreachable` if the ledger does not answer."""
+    """Reads only; `LedgerUnavailable` if the ledger does not answer."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerPool) -> None:
         self._ledger = ledger
 
     async def sale_exists(self, sale: SaleKey) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import cast
 
-from inventory_service.adapters.ledger.postgres import Ledger
+from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.domain.shards import LedgerRow
 
 _ROW = "shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(frozen_reason, '') as frozen_reason"
@@ -22,9 +22,9 @@ returning epoch"""
 
 
 class LedgerShards:
-    """The rows of all shards; `LedgerUnreachable` if the ledger does not answer."""
+    """The rows of all shards; `LedgerUnavailable` if the ledger does not answer."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerPool) -> None:
         self._ledger = ledger
 
     async def row(self, shard: int) -> LedgerRow | None:

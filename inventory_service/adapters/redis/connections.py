@@ -20,7 +20,7 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from inventory_service.domain.shards import StoreUnreachable
+from inventory_service.domain.shards import RedisUnavailable
 
 CONNECT_S = 2.0
 REPLY_S = 5.0  # a script call takes milliseconds; Redis that needs longer is stuck, and the caller will repeat
@@ -28,7 +28,7 @@ REPLY_S = 5.0  # a script call takes milliseconds; Redis that needs longer is st
 Argument = str | bytes | int
 
 
-class OutcomeUnknown(StoreUnreachable):
+class OutcomeUnknown(RedisUnavailable):
     """The command was sent and no reply came: it may have been carried out."""
 
 
@@ -48,7 +48,7 @@ class RedisConnection:
                 await self._connection.send_packed_command([packed])
                 return await self._connection.read_response()
         except (BusyLoadingError, AuthenticationError) as error:  # replies, though redis-py calls the connection lost
-            raise StoreUnreachable(f"{error.status_code}: {error}") from error
+            raise RedisUnavailable(f"{error.status_code}: {error}") from error
         except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
             raise OutcomeUnknown(str(error) or "no reply in time") from error
 
@@ -65,7 +65,7 @@ class RedisConnection:
 
 
 async def connect(url: str) -> RedisConnection:
-    """Connect and ask for the `run_id`; StoreUnreachable if either fails."""
+    """Connect and ask for the `run_id`; RedisUnavailable if either fails."""
     connection = _unconnected(url)
     try:
         async with asyncio.timeout(CONNECT_S):
@@ -74,7 +74,7 @@ async def connect(url: str) -> RedisConnection:
             info = await connection.read_response()
     except (RedisError, OSError, TimeoutError) as error:
         await connection.disconnect(nowait=True)
-        raise StoreUnreachable(str(error) or "no connection in time") from error
+        raise RedisUnavailable(str(error) or "no connection in time") from error
     except BaseException:  # a cancellation too: nobody else knows of this socket
         await connection.disconnect(nowait=True)
         raise
@@ -124,7 +124,7 @@ def _run_id_from(info: bytes) -> str:
         name, _, value = line.partition(":")
         if name in ("run_id", "server_run_id"):
             return value
-    raise StoreUnreachable("INFO names no run_id")
+    raise RedisUnavailable("INFO names no run_id")
 
 
 class RedisConnections:
@@ -136,7 +136,7 @@ class RedisConnections:
         self._idle: list[RedisConnection] = []
 
     @asynccontextmanager
-    async def lend(self) -> AsyncIterator[RedisConnection]:
+    async def acquire(self) -> AsyncIterator[RedisConnection]:
         """Lend a connection; it comes back only from a body that ended well or with an error that Redis replied."""
         async with self._turns:
             connection = await self._take()

@@ -3,7 +3,7 @@
 from redis.exceptions import ResponseError
 
 from inventory_service.adapters.redis.connections import RedisConnections
-from inventory_service.domain.shards import StoreUnreachable
+from inventory_service.domain.shards import RedisUnavailable
 
 
 class RedisMemory:
@@ -13,12 +13,12 @@ class RedisMemory:
         self._connections = connections
 
     async def used_share(self) -> float:
-        """From 0 to 1, and beyond when it is over; 0 where Redis has no `maxmemory`. StoreUnreachable if it is away."""
-        async with self._connections.lend() as connection:
+        """From 0 to 1, and beyond when it is over; 0 where Redis has no `maxmemory`. RedisUnavailable if it is away."""
+        async with self._connections.acquire() as connection:
             try:
                 info = await connection.ask("INFO", "memory")
             except ResponseError as error:
-                raise StoreUnreachable(str(error)) from error
+                raise RedisUnavailable(str(error)) from error
         assert isinstance(info, bytes), info
         return share_from_info(info.decode())
 

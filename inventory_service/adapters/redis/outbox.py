@@ -8,7 +8,7 @@ from redis.exceptions import ResponseError
 
 from inventory_service.adapters.redis.connections import Argument, RedisConnections
 from inventory_service.adapters.redis.keys import shard_keys
-from inventory_service.domain.shards import Commit, Mark, StoreUnreachable
+from inventory_service.domain.shards import Commit, CommitId, RedisUnavailable
 
 COMMITS_AT_ONCE = 128  # some hundred KiB under load; Redis cannot be asked for bytes
 REPLY_S = 5.0  # beyond the time that a read may wait
@@ -20,28 +20,28 @@ class RedisOutbox:
     def __init__(self, connections: RedisConnections) -> None:
         self._connections = connections
 
-    async def read_after(self, shard: int, mark: Mark, wait_ms: int) -> Sequence[Commit]:
+    async def read_after(self, shard: int, mark: CommitId, wait_ms: int) -> Sequence[Commit]:
         """The next commits, in order; waits at most `wait_ms` (1 or more) for one, and answers with none then."""
         wait = ("BLOCK", wait_ms, "STREAMS", shard_keys(shard).outbox, str(mark))
         reply = await self._ask("XREAD", "COUNT", COMMITS_AT_ONCE, *wait, timeout_s=wait_ms / 1000 + REPLY_S)
         return [commit_from_entry(entry) for _, entries in reply or () for entry in entries]
 
-    async def find(self, shard: int, mark: Mark) -> Commit | None:
+    async def find(self, shard: int, mark: CommitId) -> Commit | None:
         """One commit, or None if it is trimmed or was never made."""
         entries = await self._ask("XRANGE", shard_keys(shard).outbox, str(mark), str(mark))
         return commit_from_entry(entries[0]) if entries else None
 
-    async def time_after(self, shard: int, mark: Mark) -> int | None:
+    async def time_after(self, shard: int, mark: CommitId) -> int | None:
         """When the first commit after `mark` was made, in ms by the shard's clock."""
         entries = await self._ask("XRANGE", shard_keys(shard).outbox, f"({mark}", "+", "COUNT", 1)
         return CommitBody.FromString(commit_from_entry(entries[0]).payload).time_ms if entries else None
 
     async def _ask(self, *command: Argument, timeout_s: float = REPLY_S) -> Any:
-        async with self._connections.lend() as connection:
+        async with self._connections.acquire() as connection:
             try:
                 return await connection.ask(*command, timeout_s=timeout_s)
             except ResponseError as error:
-                raise StoreUnreachable(str(error)) from error
+                raise RedisUnavailable(str(error)) from error
 
 
 def commit_from_entry(entry: Sequence[Any]) -> Commit:

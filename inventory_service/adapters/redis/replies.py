@@ -32,12 +32,12 @@ from inventory_service.domain.states import (
 )
 from inventory_service.domain.stock import CALL_AGAIN, id_reused, sale_not_found
 from inventory_service.domain.verdicts import (
-    Answer,
+    Failure,
     Granted,
     Item,
-    Refusal,
     Rejected,
     Reservation,
+    ReserveResult,
     Sale,
     SaleFound,
     Shortage,
@@ -93,7 +93,7 @@ def reservation_from_values(head: CallHead, sale: SaleKey, reservation_id: str, 
 # ---------------------------------------------------------------------------------------------------- reserve
 
 
-def answer_from_verdict(head: CallHead, request: Reserve, verdict: Values) -> Answer | None:
+def answer_from_verdict(head: CallHead, request: Reserve, verdict: Values) -> ReserveResult | None:
     """Read one verdict of reserve.lua. The first branch is the busy one: thousands a second."""
     if verdict[0] == b"HELD":
         return _held(head, request, verdict)
@@ -138,8 +138,8 @@ def _ended(head: CallHead, request: Reserve, verdict: Values) -> Rejected:
     return Rejected(REJECTION_REASON_RESERVATION_ENDED, as_of, head.now_ms, ended=ended, replayed=not spent)
 
 
-def _item_not_found(_: CallHead, request: Reserve, verdict: Values) -> Refusal:
-    return Refusal(ERROR_REASON_ITEM_NOT_FOUND, {"sale_id": request.sale.sale_id, "sku": verdict[1].decode()})
+def _item_not_found(_: CallHead, request: Reserve, verdict: Values) -> Failure:
+    return Failure(ERROR_REASON_ITEM_NOT_FOUND, {"sale_id": request.sale.sale_id, "sku": verdict[1].decode()})
 
 
 def _rejection(reason: int) -> Callable[[CallHead, Reserve, Values], Rejected]:
@@ -154,15 +154,15 @@ def _rejection(reason: int) -> Callable[[CallHead, Reserve, Values], Rejected]:
     return rejected
 
 
-_OTHER_ANSWERS: dict[bytes, Callable[[CallHead, Reserve, Values], Answer | None]] = {
+_OTHER_ANSWERS: dict[bytes, Callable[[CallHead, Reserve, Values], ReserveResult | None]] = {
     b"CALL_AGAIN": lambda head, request, verdict: CALL_AGAIN,
     b"REPLAYED": _replayed,
     b"ENDED": _ended,
     b"ID_REUSED": lambda head, request, verdict: id_reused(request),
     b"NO_SALE": lambda head, request, verdict: sale_not_found(request.sale),
     b"NO_ITEM": _item_not_found,
-    b"WITHOUT_HOLDS": lambda head, request, verdict: Refusal(ERROR_REASON_SALE_WITHOUT_HOLDS),
-    b"LEDGER_BEHIND": lambda head, request, verdict: Refusal(ERROR_REASON_LEDGER_BEHIND),
+    b"WITHOUT_HOLDS": lambda head, request, verdict: Failure(ERROR_REASON_SALE_WITHOUT_HOLDS),
+    b"LEDGER_BEHIND": lambda head, request, verdict: Failure(ERROR_REASON_LEDGER_BEHIND),
     b"SALE_ENDED": _rejection(REJECTION_REASON_SALE_ENDED),
     b"SALE_NOT_STARTED": _rejection(REJECTION_REASON_SALE_NOT_STARTED),
     b"SALE_PAUSED": _rejection(REJECTION_REASON_SALE_PAUSED),
@@ -175,7 +175,7 @@ _OTHER_ANSWERS: dict[bytes, Callable[[CallHead, Reserve, Values], Answer | None]
 # ------------------------------------------------------------------------------------------------- the others
 
 
-def settled_from_verdict(head: CallHead, request: Confirm | Release, verdict: Values) -> Granted | Refusal:
+def settled_from_verdict(head: CallHead, request: Confirm | Release, verdict: Values) -> Granted | Failure:
     """Read one verdict of settle.lua."""
     if verdict[0] == b"NO_SALE":
         return sale_not_found(request.sale)

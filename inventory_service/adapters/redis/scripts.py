@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
 from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown, RedisConnection, RedisConnections
-from inventory_service.domain.shards import StoreUnreachable
+from inventory_service.domain.shards import RedisUnavailable
 
 # First words of the replies by which Redis says that it will not run the script at all: not now, not for us, not here.
 NOT_RUN = frozenset(
@@ -27,7 +27,7 @@ class Script(NamedTuple):
     sha: str
 
 
-class ShardRefused(Exception):
+class ShardNotServing(Exception):
     """Redis would not serve this shard: nothing was done. `code` is the script's word for why."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -91,13 +91,13 @@ class RedisScripts:
         """Run a script on a shard that should serve, under the highest epoch heard of, and return its reply.
 
         Redis that knows a higher epoch did nothing and says so; the call is then repeated under it. Raises
-        ShardRefused, StoreUnreachable (nothing was done) and its child OutcomeUnknown (it may have been).
+        ShardNotServing, RedisUnavailable (nothing was done) and its child OutcomeUnknown (it may have been).
         """
         while True:
             epoch = self._epochs.of(shard)
             try:
                 return await self.run_under(epoch, name, keys, arguments)
-            except ShardRefused as refused:
+            except ShardNotServing as refused:
                 if refused.code != "EPOCH" or int(refused.detail) <= epoch:
                     raise
                 self._epochs.heard(shard, int(refused.detail))
@@ -107,11 +107,11 @@ class RedisScripts:
     ) -> list[Any]:
         """Run a script under this epoch and no other. Raises as `run` does."""
         script = self._load(name)
-        async with self._connections.lend() as connection:
+        async with self._connections.acquire() as connection:
             command = (len(keys), *keys, epoch, connection.run_id, *arguments)
             reply = await _evaluate(connection, script, command)
         if reply[0] == b"SHARD":
-            raise ShardRefused(reply[1].decode(), reply[2].decode())
+            raise ShardNotServing(reply[1].decode(), reply[2].decode())
         return reply
 
 
@@ -123,11 +123,11 @@ async def _evaluate(connection: RedisConnection, script: Script, command: Sequen
             await _load(connection, script)
             reply = await connection.ask("EVALSHA", script.sha, *command)
     except OutOfMemoryError as error:
-        raise ShardRefused("LEDGER_BEHIND", str(error)) from error
+        raise ShardNotServing("LEDGER_BEHIND", str(error)) from error
     except ResponseError as error:
         code = error.status_code or str(error).partition(" ")[0]
         if code in NOT_RUN and script.sha not in str(error):  # one that had begun is named by what stopped it
-            raise StoreUnreachable(f"{code}: {error}") from error
+            raise RedisUnavailable(f"{code}: {error}") from error
         raise ScriptFailed(f"{script.name}.lua: {error}") from error
     assert isinstance(reply, list), f"{script.name}.lua answered {reply!r}"
     return reply
@@ -138,4 +138,4 @@ async def _load(connection: RedisConnection, script: Script) -> None:
     try:
         await connection.ask("SCRIPT", "LOAD", script.text)
     except OutcomeUnknown as error:
-        raise StoreUnreachable(str(error)) from error
+        raise RedisUnavailable(str(error)) from error

@@ -8,7 +8,7 @@ from redis.exceptions import ResponseError
 from inventory_service.adapters.redis.connections import Argument, RedisConnections
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
-from inventory_service.domain.shards import Claimed, Mark, Report, ShardStatus, StoreUnreachable, Trimmed
+from inventory_service.domain.shards import CommitId, LedgerProgress, RedisUnavailable, ShardStatus, Takeover, Trimmed
 
 _FIELDS = ("shards", "epoch", "seq", "hash", "trim_seq", "owner", "claim", "frozen")
 
@@ -22,38 +22,38 @@ class RedisShards:
 
     async def status(self, shard: int) -> ShardStatus:
         keys = shard_keys(shard)
-        async with self._connections.lend() as connection:
+        async with self._connections.acquire() as connection:
             try:
                 values: Any = await connection.ask("HMGET", keys.meta, *_FIELDS)
                 length: Any = await connection.ask("XLEN", keys.outbox)
             except ResponseError as error:
-                raise StoreUnreachable(str(error)) from error
+                raise RedisUnavailable(str(error)) from error
         return _status(shard, connection.run_id, [value.decode() if value else "" for value in values], length)
 
-    async def trim(self, report: Report) -> Trimmed:
+    async def trim(self, report: LedgerProgress) -> Trimmed:
         settled = (report.settled_epoch, report.settled_seq)
         verdict, reason, epoch, seq = await self._run(
             "trim", report.shard, report.epoch, report.seq, report.hash, *settled
         )
-        return Trimmed(verdict.decode(), reason.decode(), Mark(epoch, seq))
+        return Trimmed(verdict.decode(), reason.decode(), CommitId(epoch, seq))
 
     async def freeze(self, shard: int, epoch: int, reason: str, token: str = "") -> bool:
         verdict = await self._run("freeze", shard, epoch, reason, token)
         return bool(verdict[0] == b"FROZEN")
 
-    async def claim(self, shard: int, token: str, epoch: int, ledger_frozen: bool) -> Claimed | str:
+    async def claim(self, shard: int, token: str, epoch: int, ledger_frozen: bool) -> Takeover | str:
         verdict, *claimed = await self._run("claim", shard, epoch, token, int(ledger_frozen))
         if verdict != b"CLAIMED":
             return str(verdict.decode())
         own_epoch, seq, head, run_id = claimed
-        return Claimed(shard, token, run_id.decode(), own_epoch, seq, head.decode())
+        return Takeover(shard, token, run_id.decode(), own_epoch, seq, head.decode())
 
-    async def adopt(self, claimed: Claimed, epoch: int, shards: int) -> bool:
+    async def adopt(self, claimed: Takeover, epoch: int, shards: int) -> bool:
         verdict = await self._run("adopt", claimed.shard, epoch, claimed.token, claimed.run_id, claimed.hash, shards)
         return bool(verdict[0] == b"ADOPTED")
 
-    async def lease(self, shard: int, relay: str, rank: int, ms: int) -> bool:
-        verdict = await self._run("lease", shard, 0, relay, rank, ms)
+    async def lease(self, shard: int, relay: str, priority: int, ms: int) -> bool:
+        verdict = await self._run("lease", shard, 0, relay, priority, ms)
         return bool(verdict[0] == b"HELD")
 
     async def _run(self, script: str, shard: int, epoch: int, *arguments: Argument) -> Sequence[Any]:

@@ -1,1 +1,0 @@
-"""What an operator runs once: it ends by itself, with an exit code."""

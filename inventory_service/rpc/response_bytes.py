@@ -1,0 +1,95 @@
+"""The busiest answers as bytes, in a tenth of the time that filling their messages takes: newly held, and turned away.
+
+What is newly held: fields 1 to 4 of a ReserveRequest and of a Reservation are alike on the wire, so the reservation is
+the request's own bytes with a tail. A rejection: the same for everybody whom one script call turned away, so it is made
+once and remembered. A test compares both with the messages that answers.py makes.
+"""
+
+from functools import lru_cache
+
+from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast.inventory.v1.reservation_pb2 import Position, ReservationState
+
+from inventory_service.domain.verdicts import Granted, Rejected, Reservation
+from inventory_service.rpc.messages import reserve_response
+
+_HELD = ReservationState.RESERVATION_STATE_HELD
+_RESERVATION_TAG = b"\x0a"  # ReserveResponse.reservation
+_POSITION_TAG = b"\x52"  # Reservation.position
+_INDEX_TAG = b"\x20"  # Position.index
+_MOST_EVENTS = 228
+_REMEMBERED = 256  # moments and rejections: a script call has one of each, or a few
+
+
+def response_bytes(request: calls.ReserveRequest, verdict: Granted | Rejected) -> bytes:
+    """The serialized ReserveResponse, by the quickest way there is. Unknown fields must have been refused before."""
+    if isinstance(verdict, Rejected):
+        return _rejection(verdict)
+    if _is_plain_hold(request, verdict):
+        return _hold(request, verdict)
+    return reserve_response(verdict).SerializeToString()
+
+
+def _is_plain_hold(request: calls.ReserveRequest, verdict: Granted) -> bool:
+    """Whether it is new, with no lines to sum or sort and no field beyond the four."""
+    return (
+        not verdict.replayed
+        and verdict.reservation.state == _HELD
+        and len(request.lines) == 1
+        and not request.HasField("hold_ttl")
+    )
+
+
+def _hold(request: calls.ReserveRequest, verdict: Granted) -> bytes:
+    held = verdict.reservation
+    reservation = request.SerializeToString() + _tail(held)
+    return b"".join((_RESERVATION_TAG, _varint(len(reservation)), reservation, _read_time(verdict.read_time_ms)))
+
+
+def _tail(held: Reservation) -> bytes:
+    shard, epoch, seq, index = held.position
+    position = _position(shard, epoch, seq) + _INDEX[index]
+    moments = _moments(held.create_time_ms, held.expire_time_ms, held.ledger_state)
+    return b"".join((moments, _POSITION_TAG, _LENGTH[len(position)], position))
+
+
+def _varint(value: int) -> bytes:
+    """Protobuf's spelling of a number that is not negative."""
+    groups = bytearray()
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)
+
+
+_LENGTH = tuple(_varint(length) for length in range(128))
+_INDEX = (b"", *(_INDEX_TAG + _varint(index) for index in range(1, _MOST_EVENTS)))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _moments(create_time_ms: int, expire_time_ms: int, ledger_state: int) -> bytes:
+    held = calls.ReserveResponse().reservation
+    held.state, held.revision = _HELD, 1
+    held.ledger_state = ledger_state  # type: ignore[assignment]  # the domain keeps the enums' plain ints
+    held.create_time.FromMilliseconds(create_time_ms)
+    held.update_time.FromMilliseconds(create_time_ms)
+    held.expire_time.FromMilliseconds(expire_time_ms)
+    return held.SerializeToString()
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _position(shard: int, epoch: int, seq: int) -> bytes:
+    return Position(shard=shard, epoch=epoch, seq=seq).SerializeToString()
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _read_time(milliseconds: int) -> bytes:
+    response = calls.ReserveResponse()
+    response.read_time.FromMilliseconds(milliseconds)
+    return response.SerializeToString()
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _rejection(verdict: Rejected) -> bytes:
+    return reserve_response(verdict).SerializeToString()

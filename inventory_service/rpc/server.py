@@ -1,0 +1,152 @@
+"""Listen, tell how healthy the server is, drain and stop."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import grpc
+import structlog
+from grpc.aio import Server as AioServer
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from holdfast.inventory.v1 import inventory_admin_service_pb2, inventory_service_pb2
+from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import add_InventoryAdminServiceServicer_to_server
+from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServiceServicer_to_server
+
+from inventory_service.rpc.admin_servicer import AdminServicer
+from inventory_service.rpc.middleware import Handler, Middleware
+from inventory_service.rpc.servicer import Servicer
+
+LARGEST_MESSAGE = 4 * 1024 * 1024
+CONNECTION_AGE_MS = 300_000  # so that callers find new servers; what is in flight then has the grace to end
+CONNECTION_GRACE_MS = 30_000
+LOOK_S = 1.0  # between two looks at the store
+FLUSH_S = 1.0  # for responses on their way out when everything else has ended
+LIVENESS = "liveness"  # SERVING as long as the process answers; the other names follow the store
+SERVICES = (
+    inventory_service_pb2.DESCRIPTOR.services_by_name["InventoryService"].full_name,
+    inventory_admin_service_pb2.DESCRIPTOR.services_by_name["InventoryAdminService"].full_name,
+)
+OPTIONS = (
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
+    ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
+    ("grpc.so_reuseport", 1),
+)
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+log = structlog.get_logger()
+
+
+class StoreHealth(NamedTuple):
+    """What a look at the store showed."""
+
+    answers: bool
+    is_laid_out: bool  # for as many shards as this server was set to; another number is a Disagreement
+
+
+HealthProbe = Callable[[], Awaitable[StoreHealth]]
+
+
+class CannotListen(Exception):
+    """The address cannot be had."""
+
+
+class Server:
+    """Several gRPC server objects on one port and one loop, for each of them accepts one call at a time."""
+
+    def __init__(
+        self, servicer: Servicer, admin: AdminServicer, middleware: Middleware, look: HealthProbe, listeners: int
+    ) -> None:
+        self._middleware = middleware
+        self._look = look
+        self._health = health.aio.HealthServicer()
+        handlers = _handlers(servicer, admin, middleware, self._health)
+        self._servers = [grpc.aio.server(options=OPTIONS) for _ in range(listeners)]
+        for server in self._servers:
+            server.add_generic_rpc_handlers(handlers)
+
+    async def start(self, listen: str) -> str:
+        """Listen, and return where: the same address, its port filled in if it was 0."""
+        host, _, port = listen.rpartition(":")
+        for server in self._servers:
+            port = str(_bind(server, f"{host}:{port}"))
+        await self._health.set(LIVENESS, _SERVING)
+        await self._apply_health()
+        for server in self._servers:
+            await server.start()
+        return f"{host}:{port}"
+
+    async def watch_store(self) -> None:
+        """Tell callers' health checks whether the store answers; ends by cancellation or with a Disagreement."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self._apply_health()
+
+    async def drain(self, within_s: float) -> None:
+        """Say NOT_SERVING, refuse what is new, finish what is in flight, then stop."""
+        draining = asyncio.create_task(self._middleware.drain(within_s))
+        with contextlib.suppress(TimeoutError):  # a watcher that does not read must not hold the drain up
+            async with asyncio.timeout(FLUSH_S):
+                await self._say(ready=False)
+        log.info("draining", in_flight=self._middleware.in_flight)
+        if not await draining:
+            log.warning("drain_timeout", in_flight=self._middleware.in_flight, after_s=within_s)
+        await self.stop(FLUSH_S)
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        """Stop listening, at once if no grace is given."""
+        await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
+
+    async def _apply_health(self) -> None:
+        """No call passes before the store was seen: it may have been laid out for another number of shards."""
+        seen = await self._look()
+        if seen.is_laid_out:
+            self._middleware.open()
+        await self._say(ready=seen.answers)
+
+    async def _say(self, *, ready: bool) -> None:
+        status = _SERVING if ready else _NOT_SERVING
+        for name in ("", *SERVICES):
+            await self._health.set(name, status)
+
+
+class _Methods:
+    """Stands where the generated code wants a server, and keeps the methods.
+
+    Registered as that code would, each method adds a waiter to every call that a server object accepts.
+    """
+
+    def __init__(self) -> None:
+        self.of_service: dict[str, dict[str, Handler]] = {}
+
+    def add_generic_rpc_handlers(self, _handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Carries the same methods, but does not show them."""
+
+    def add_registered_method_handlers(self, service: str, methods: dict[str, Handler]) -> None:
+        self.of_service[service] = methods
+
+
+def _handlers(
+    servicer: Servicer, admin: AdminServicer, middleware: Middleware, healthy: health.aio.HealthServicer
+) -> Sequence[grpc.GenericRpcHandler]:
+    names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflecting = reflection.aio.ReflectionServicer(names)
+    ours: Any = _Methods()  # Any: the generated code's types want a whole server
+    standard: Any = _Methods()
+    add_InventoryServiceServicer_to_server(servicer, ours)
+    add_InventoryAdminServiceServicer_to_server(admin, ours)
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, standard)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflecting, standard)  # type: ignore[no-untyped-call]
+    return [
+        *(middleware.guard(service, methods) for service, methods in ours.of_service.items()),
+        *(grpc.method_handlers_generic_handler(*service) for service in standard.of_service.items()),
+    ]
+
+
+def _bind(server: AioServer, address: str) -> int:
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise CannotListen(address) from error

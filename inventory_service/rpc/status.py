@@ -1,0 +1,158 @@
+"""One table: why a request could not be judged, to the status that its caller gets."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from holdfast.inventory.v1 import error_reason_pb2 as reasons
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.reservation_pb2 import ReservationState
+
+from inventory_service.domain.verdicts import Failure
+from inventory_service.rpc.messages import reservation_to_proto
+
+DOMAIN = "holdfast.inventory"
+NAMED_VIOLATIONS = 20  # a status must fit 8 KiB of trailers
+LONGEST_VALUE = 500  # for the same reason
+
+
+class Violation(NamedTuple):
+    """A field out of bounds: its path, and what would be right."""
+
+    field: str
+    description: str
+
+
+class CallFailed(Exception):
+    """Ends a call that could not be judged; whoever runs the call makes a status of it."""
+
+    def __init__(self, refusal: Failure, violations: Sequence[Violation] = ()) -> None:
+        super().__init__(ErrorReason.Name(refusal.reason))
+        self.refusal = refusal
+        self.violations = violations
+
+
+class Row(NamedTuple):
+    """What one reason comes to; `retry_ms` is set where asking again later may help."""
+
+    code: grpc.StatusCode
+    sentence: str
+    retry_ms: int | None = None
+
+
+_C = grpc.StatusCode
+_TABLE: Mapping[int, Row] = {
+    reasons.ERROR_REASON_FIELD_OUT_OF_BOUNDS: Row(
+        _C.INVALID_ARGUMENT, "Fields are out of bounds; the details name them."
+    ),
+    reasons.ERROR_REASON_UNREADABLE: Row(_C.INVALID_ARGUMENT, "These bytes are no message of this call's type."),
+    reasons.ERROR_REASON_UNKNOWN_FIELD: Row(
+        _C.INVALID_ARGUMENT, "The request has a field that this server does not know, so it would not do what you mean."
+    ),
+    reasons.ERROR_REASON_NOT_BUILT: Row(_C.UNIMPLEMENTED, "This server knows it and does not do it yet."),
+    reasons.ERROR_REASON_SALE_NOT_FOUND: Row(_C.NOT_FOUND, "There is no such sale."),
+    reasons.ERROR_REASON_ITEM_NOT_FOUND: Row(_C.NOT_FOUND, "The sale has no such item."),
+    reasons.ERROR_REASON_RESERVATION_NOT_FOUND: Row(_C.NOT_FOUND, "There is no such reservation."),
+    reasons.ERROR_REASON_DEAD_LETTER_NOT_FOUND: Row(_C.NOT_FOUND, "There is no such dead letter."),
+    reasons.ERROR_REASON_RESERVATION_ID_REUSED: Row(
+        _C.ALREADY_EXISTS, "The reservation id was used with another body; choose a new one for a new claim."
+    ),
+    reasons.ERROR_REASON_SALE_ID_REUSED: Row(
+        _C.ALREADY_EXISTS, "The sale id was used with another body or by a sale of the past; choose a new one."
+    ),
+    reasons.ERROR_REASON_ADJUSTMENT_ID_REUSED: Row(
+        _C.ALREADY_EXISTS, "The adjustment id was used with another body; choose a new one."
+    ),
+    reasons.ERROR_REASON_WRONG_RESERVATION_STATE: Row(
+        _C.FAILED_PRECONDITION, "The reservation is in a state from which this cannot be done."
+    ),
+    reasons.ERROR_REASON_CONFIRMED_OTHERWISE: Row(_C.FAILED_PRECONDITION, "It was confirmed before with other lines."),
+    reasons.ERROR_REASON_MORE_THAN_HELD: Row(_C.FAILED_PRECONDITION, "That is more than is held."),
+    reasons.ERROR_REASON_SALE_WITHOUT_HOLDS: Row(
+        _C.FAILED_PRECONDITION, "The sale has no holds: every Reserve is a purchase, so hold_ttl must be unset."
+    ),
+    reasons.ERROR_REASON_WRONG_SALE_STATE: Row(
+        _C.FAILED_PRECONDITION, "The sale is in a state from which this cannot be done."
+    ),
+    reasons.ERROR_REASON_STOCK_IN_USE: Row(_C.FAILED_PRECONDITION, "The total would fall below what is held and sold."),
+    reasons.ERROR_REASON_WRONG_DEAD_LETTER_STATE: Row(_C.FAILED_PRECONDITION, "The dead letter is not settled."),
+    reasons.ERROR_REASON_ETAG_MISMATCH: Row(_C.ABORTED, "The sale has changed since it was read; read it again."),
+    reasons.ERROR_REASON_TOTAL_MISMATCH: Row(_C.ABORTED, "The total is another than the one expected."),
+    reasons.ERROR_REASON_TOKEN_INVALID: Row(_C.UNAUTHENTICATED, "The call has no token, or one that is not believed."),
+    reasons.ERROR_REASON_TOKEN_REVOKED: Row(_C.UNAUTHENTICATED, "The token was revoked."),
+    reasons.ERROR_REASON_SCOPE_MISSING: Row(_C.PERMISSION_DENIED, "The token lacks a scope or the tenant."),
+    reasons.ERROR_REASON_THROTTLED: Row(_C.RESOURCE_EXHAUSTED, "You ask too often. Nothing was done.", 1000),
+    reasons.ERROR_REASON_OVERLOADED: Row(_C.RESOURCE_EXHAUSTED, "Too many calls are waiting. Nothing was done.", 200),
+    reasons.ERROR_REASON_STORE_UNREACHABLE: Row(_C.UNAVAILABLE, "The store cannot be reached. Nothing was done.", 500),
+    reasons.ERROR_REASON_SHARD_NOT_SERVING: Row(
+        _C.UNAVAILABLE, "The sale's shard is held against the ledger before it serves again. Nothing was done.", 500
+    ),
+    reasons.ERROR_REASON_LEDGER_BEHIND: Row(
+        _C.UNAVAILABLE, "No room for new claims: the ledger is behind, or Redis is full. Nothing was done.", 5000
+    ),
+    reasons.ERROR_REASON_LEDGER_UNREACHABLE: Row(
+        _C.UNAVAILABLE, "Only the ledger could answer, and it cannot be reached.", 1000
+    ),
+    reasons.ERROR_REASON_OUTCOME_UNKNOWN: Row(
+        _C.UNAVAILABLE, "It may have been done. Repeat with the same id to learn what became of it.", 100
+    ),
+    reasons.ERROR_REASON_SERVER_DRAINING: Row(_C.UNAVAILABLE, "This server is stopping. Nothing was done.", 100),
+    reasons.ERROR_REASON_DEADLINE_TOO_SHORT: Row(
+        _C.DEADLINE_EXCEEDED, "Too little time was left to start. Nothing was done."
+    ),
+}
+
+
+def row_of(reason: int) -> Row:
+    """What a reason comes to."""
+    return _TABLE[reason]
+
+
+class AbortArguments(NamedTuple):
+    """The arguments of gRPC's `abort`."""
+
+    code: grpc.StatusCode
+    sentence: str
+    trailers: tuple[tuple[str, bytes], ...]
+
+
+def status_of(refused: CallFailed) -> AbortArguments:
+    """The rich status: a code, a sentence, and the details in the trailer where every client library looks for them."""
+    row = _TABLE[refused.refusal.reason]
+    status = status_pb2.Status(code=row.code.value[0], message=row.sentence)
+    for detail in _details(refused, row):
+        status.details.add().Pack(detail)
+    return AbortArguments(row.code, row.sentence, (("grpc-status-details-bin", status.SerializeToString()),))
+
+
+def _details(refused: CallFailed, row: Row) -> list[Message]:
+    refusal, violations = refused.refusal, refused.violations
+    details: list[Message] = [_error_info(refusal, len(violations))]
+    if violations:
+        details.append(_bad_request(violations))
+    if row.retry_ms is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(row.retry_ms)
+        details.append(retry)
+    if refusal.reservation is not None:
+        details.append(reservation_to_proto(refusal.reservation))
+    return details
+
+
+def _error_info(refusal: Failure, violations: int) -> error_details_pb2.ErrorInfo:
+    metadata = {key: value[:LONGEST_VALUE] for key, value in refusal.metadata.items()}
+    if violations:
+        metadata["violations"] = str(violations)
+    if refusal.reservation is not None:
+        metadata["state"] = ReservationState.Name(refusal.reservation.state)
+    reason = ErrorReason.Name(refusal.reason)
+    return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
+
+
+def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
+    bad_request = error_details_pb2.BadRequest()
+    for violation in violations[:NAMED_VIOLATIONS]:
+        bad_request.field_violations.add(field=violation.field, description=violation.description)
+    return bad_request

@@ -1,0 +1,1 @@
+"""Checks the servers' own settings against what Holdfast promises; `holdfast doctor` prints the results."""

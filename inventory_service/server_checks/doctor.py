@@ -1,0 +1,42 @@
+"""Say of every setting of every server what is promised with it, what no longer is, and how to change it."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from inventory_service.server_checks.results import CheckResult, Level, exit_code
+from inventory_service.server_checks.run import Check, run_checks
+
+_WORDS = {Level.OK: "kept", Level.NOTE: "note", Level.FAIL: "OFF", Level.UNKNOWN: "?"}
+_COUNTED = {
+    Level.FAIL: ("promise is off", "promises are off"),
+    Level.UNKNOWN: ("is unknown", "are unknown"),
+    Level.NOTE: ("has a note", "have a note"),
+    Level.OK: ("is kept", "are kept"),
+}
+
+
+async def run(checks: Sequence[Check], as_json: bool, tell: Callable[[str], None]) -> int:
+    """The exit code: 0 if every promise is kept, 1 if one is off, 2 if none is and something could not be asked."""
+    results = await run_checks(checks)
+    tell(_json(results) if as_json else "\n".join([*lines(results), _summary(results)]))
+    return exit_code(results)
+
+
+def lines(results: Iterable[CheckResult]) -> Iterator[str]:
+    """One line a setting, and below it how to change it where there is reason to."""
+    for result in results:
+        word = _WORDS[result.level]
+        yield f"{word:4}  {result.server:8}  {result.setting} = {result.value}: {result.promise}"
+        if result.change:
+            yield f"{'':16}  to change it: {result.change}"
+
+
+def _summary(results: Sequence[CheckResult]) -> str:
+    counts = {level: sum(result.level is level for result in results) for level in _COUNTED}
+    told = [f"{count} {_COUNTED[level][count != 1]}" for level, count in counts.items() if count]
+    return f"{len(results)} settings: {', '.join(told)}."
+
+
+def _json(results: Sequence[CheckResult]) -> str:
+    code = exit_code(results)
+    return json.dumps({"kept": code == 0, "findings": [result._asdict() for result in results]}, indent=2)

@@ -1,0 +1,181 @@
+"""Judge Postgres' settings: what the ledger committed must stay, for Redis trims what it holds."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from inventory_service.server_checks.results import CheckResult, Level, judged
+
+SERVER = "Postgres"
+OLDEST = 15
+SCHEMA = 2  # the last of the persister's migrations that this service's questions need
+ASKED = (
+    "server_version",
+    "server_version_num",
+    "server_encoding",
+    "fsync",
+    "full_page_writes",
+    "synchronous_commit",
+    "synchronous_standby_names",
+    "default_transaction_read_only",
+    "statement_timeout",
+)
+ENOUGH_MS = 60_000  # the persister itself gives up a statement no sooner
+_SYNCED = ("on", "remote_apply", "remote_write", "local")
+
+
+class Set(NamedTuple):
+    """One setting as it holds in a session of ours, and where that comes from, in Postgres' own words."""
+
+    value: str
+    source: str
+
+
+class PostgresConfig(NamedTuple):
+    """What a Postgres said of itself to the user and in the database of the DSN."""
+
+    settings: Mapping[str, Set]  # of `ASKED`
+    user: str
+    database: str
+    is_standby: bool
+    standbys: int
+    migration: int  # the last one; 0: none
+    unlogged: Sequence[str]  # tables of ours whose rows do not survive a crash
+    others: Sequence[str]  # roles with a synchronous_commit of their own that is off, here or everywhere
+
+
+def judge_postgres(facts: PostgresConfig) -> list[CheckResult]:
+    """One finding a setting, in the order in which a person would ask."""
+    return [
+        _version(facts),
+        _writable(facts),
+        _schema(facts),
+        _encoding(facts),
+        _on(facts, "fsync", "what it committed is on disk"),
+        _on(facts, "full_page_writes", "a page that was half written when the power failed is mended"),
+        _synchronous_commit(facts),
+        _other_roles(facts),
+        _standbys(facts),
+        _patience(facts),
+        _unlogged(facts),
+    ]
+
+
+def _version(facts: PostgresConfig) -> CheckResult:
+    shown, number = facts.settings["server_version"].value, int(facts.settings["server_version_num"].value)
+    off = "no promise was tested on one this old" if number < OLDEST * 10_000 else ""
+    return judged(
+        SERVER, "server_version", shown, off, "the promises are tested on it", f"install PostgreSQL {OLDEST} or later"
+    )
+
+
+def _writable(facts: PostgresConfig) -> CheckResult:
+    setting = facts.settings["default_transaction_read_only"]
+    if facts.is_standby:
+        off, change = "a standby takes no commit", "set HOLDFAST_POSTGRES_DSN to its primary"
+        return CheckResult(SERVER, "in_recovery", "on", Level.FAIL, off, change)
+    off = "" if setting.value == "off" else "the ledger takes no commit"
+    change = _change(facts, "default_transaction_read_only", "off")
+    return judged(SERVER, "default_transaction_read_only", setting.value, off, "the ledger takes commits", change)
+
+
+def _schema(facts: PostgresConfig) -> CheckResult:
+    setting, shown = "schema version", str(facts.migration)
+    if facts.migration > SCHEMA:
+        newer = f"made by a newer Holdfast than this one, which knows {SCHEMA}; what is added is only added"
+        return CheckResult(SERVER, setting, shown, Level.NOTE, newer, "bring every process up to the newer one")
+    off = "" if facts.migration == SCHEMA else f"tables are missing or old: this version needs {SCHEMA}"
+    return judged(SERVER, setting, shown, off, "the tables are as this version wants them", "run `holdfast migrate`")
+
+
+def _encoding(facts: PostgresConfig) -> CheckResult:
+    value = facts.settings["server_encoding"].value
+    off = "" if value == "UTF8" else "an order with a letter that it cannot spell is refused for good"
+    change = f"make the database anew: create database {facts.database} encoding 'UTF8' template template0"
+    return judged(SERVER, "server_encoding", value, off, "every letter in a note or title can be written down", change)
+
+
+def _on(facts: PostgresConfig, setting: str, promise: str) -> CheckResult:
+    value = facts.settings[setting].value
+    off = "" if value == "on" else "a power failure loses or corrupts what Redis has trimmed: the shards freeze"
+    return judged(SERVER, setting, value, off, promise, _change(facts, setting, "on"))
+
+
+def _synchronous_commit(facts: PostgresConfig) -> CheckResult:
+    setting = facts.settings["synchronous_commit"]
+    off = "" if setting.value in _SYNCED else "a crash loses commits that Redis has trimmed: the shards freeze"
+    kept = "a commit is on disk before the persister tells of it"
+    return judged(SERVER, "synchronous_commit", _shown(setting), off, kept, _change(facts, "synchronous_commit", "on"))
+
+
+def _other_roles(facts: PostgresConfig) -> CheckResult:
+    """Another process may well be set to another user than this one."""
+    setting = "synchronous_commit of other roles"
+    if not facts.others:
+        return CheckResult(SERVER, setting, "none", Level.OK, "none has it turned off for itself")
+    roles = ", ".join(facts.others)
+    once = "a persister that runs as one of them loses in a crash what Redis has trimmed"
+    change = "; ".join(f"alter role {_quoted(role)} reset synchronous_commit" for role in facts.others)
+    return CheckResult(SERVER, setting, f"off for {roles}", Level.NOTE, once, change)
+
+
+def _standbys(facts: PostgresConfig) -> CheckResult:
+    names, level = facts.settings["synchronous_standby_names"], facts.settings["synchronous_commit"].value
+    setting, shown = "synchronous_standby_names", names.value or "''"
+    if not facts.standbys and not names.value:
+        return CheckResult(SERVER, setting, shown, Level.OK, "there is no standby: nothing can fail over to less")
+    waits = bool(names.value) and level not in ("local", "off")
+    if waits and not facts.standbys:
+        nobody = "every commit waits for a standby, and none is connected: the ledger stands still"
+        change = "start a standby of that name, or empty synchronous_standby_names until there is one"
+        return CheckResult(SERVER, setting, shown, Level.FAIL, nobody, change)
+    if waits:
+        return CheckResult(SERVER, setting, shown, Level.OK, "a failover to such a standby finds every commit there")
+    less = "a failover may find less in the ledger: the shards freeze until the persister has read Kafka again"
+    change = "name the standbys in synchronous_standby_names and set synchronous_commit to on"
+    return CheckResult(SERVER, setting, f"{shown}, {facts.standbys} standbys", Level.NOTE, less, change)
+
+
+def _patience(facts: PostgresConfig) -> CheckResult:
+    """In milliseconds; 0 is without end."""
+    setting = facts.settings["statement_timeout"]
+    if 0 < int(setting.value) < ENOUGH_MS:
+        short = "a large batch may never have the time that it takes: the ledger then stands still"
+        change = _change(facts, "statement_timeout", "0")
+        return CheckResult(SERVER, "statement_timeout", f"{_shown(setting)} ms", Level.NOTE, short, change)
+    return CheckResult(SERVER, "statement_timeout", f"{setting.value} ms", Level.OK, "a batch has the time it takes")
+
+
+def _unlogged(facts: PostgresConfig) -> CheckResult:
+    off = "a crash empties these tables, and Redis has trimmed what they held" if facts.unlogged else ""
+    change = "; ".join(f"alter table {_quoted(table)} set logged" for table in facts.unlogged)
+    shown = ", ".join(facts.unlogged) or "none"
+    return judged(SERVER, "unlogged tables", shown, off, "every table survives a crash", change)
+
+
+def _shown(setting: Set) -> str:
+    where = {
+        "global": "rule for all roles",
+        "database": "database",
+        "user": "role",
+        "database user": "role in this database",
+        "client": "DSN",
+        "command line": "server's command line",
+    }
+    return f"{setting.value} (set by the {where[setting.source]})" if setting.source in where else setting.value
+
+
+def _change(facts: PostgresConfig, setting: str, value: str) -> str:
+    """Where it is set, it must be changed: what is set for a role or on the command line stands above the file."""
+    user, database = _quoted(facts.user), _quoted(facts.database)
+    return {
+        "global": f"alter role all reset {setting}",
+        "database": f"alter database {database} reset {setting}",
+        "user": f"alter role {user} reset {setting}",
+        "database user": f"alter role {user} in database {database} reset {setting}",
+        "client": f"take {setting} out of HOLDFAST_POSTGRES_DSN",
+        "command line": f"start Postgres without {setting} on its command line, or with {setting}={value}",
+    }.get(facts.settings[setting].source, f"alter system set {setting} = {value}; select pg_reload_conf()")
+
+
+def _quoted(name: str) -> str:
+    return name if name.isidentifier() and name == name.lower() else '"' + name.replace('"', '""') + '"'

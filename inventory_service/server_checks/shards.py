@@ -1,0 +1,19 @@
+"""Judge whether a server was laid out for as many shards as the settings say."""
+
+from collections.abc import Collection
+
+from inventory_service.server_checks.results import CheckResult, Level, judged
+
+
+def judge_shards(server: str, found: Collection[int], wanted: int) -> CheckResult:
+    """`found`: every number that the server has written down; 0: a shard that is not open."""
+    opened = sorted({number for number in found if number})
+    shown = ", ".join(map(str, opened)) or "none"
+    if not opened:
+        closed = "no shard is open: nothing can be sold yet"
+        return CheckResult(server, "shards", shown, Level.NOTE, closed, "run `holdfast init`")
+    off = "" if opened == [wanted] else f"HOLDFAST_SHARDS is {wanted}, and processes refuse to run"
+    if 0 in found and not off:
+        some = "some shards are not open: they serve nobody"
+        return CheckResult(server, "shards", shown, Level.NOTE, some, "run `holdfast init`")
+    return judged(server, "shards", shown, off, "every sale has its place", f"set HOLDFAST_SHARDS={opened[0]}")

@@ -1,0 +1,55 @@
+"""Hold the number of shards that a process was set to against what the servers were laid out for."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+
+from inventory_service.domain.shard_ports import LedgerRows, Shards, TopicAdmin
+from inventory_service.domain.shards import ServerUnavailable, check_shard_count
+
+ANSWER_S = 5.0  # a server that takes longer is as good as away
+
+
+async def check_shard_counts(
+    shard_count: int,
+    shards: Shards,
+    ledger: LedgerRows,
+    topics: TopicAdmin | None = None,
+    names: Sequence[str] = (),
+) -> None:
+    """`Disagreement` if Redis, the ledger or one of the topics `names` was laid out for another number of shards.
+
+    A server that is away, or that nobody laid out yet, says nothing against it: an outage keeps no process from
+    starting. All are asked at once, so that this has an end soon.
+    """
+    checks = [_check_redis(shard_count, shards), _check_ledger(shard_count, ledger)]
+    if topics is not None:
+        checks.append(_check_topics(shard_count, topics, names))
+    found = await asyncio.gather(*(_if_it_answers(check) for check in checks), return_exceptions=True)
+    for problem in found:
+        if problem is not None:
+            raise problem
+
+
+async def _if_it_answers(check: Awaitable[None]) -> None:
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await check
+    except (ServerUnavailable, TimeoutError):
+        return
+
+
+async def _check_redis(shard_count: int, shards: Shards) -> None:
+    """Each shard that is open names the number."""
+    for shard in range(shard_count):
+        check_shard_count(shard_count, (await shards.status(shard)).shards, "Redis")
+
+
+async def _check_ledger(shard_count: int, ledger: LedgerRows) -> None:
+    for row in (await ledger.rows()).values():
+        check_shard_count(shard_count, row.shards, "the ledger")
+
+
+async def _check_topics(shard_count: int, topics: TopicAdmin, names: Sequence[str]) -> None:
+    found = await topics.partitions()
+    for name in names:
+        check_shard_count(shard_count, found.get(name, 0), f"Kafka's topic {name}")

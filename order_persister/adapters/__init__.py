@@ -1,0 +1,1 @@
+"""Kafka and PostgreSQL as the persister uses them."""

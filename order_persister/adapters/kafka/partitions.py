@@ -1,0 +1,78 @@
+"""Reads partitions of commits beside Faust: takes part in no group, acknowledges nothing, and may begin anywhere."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from order_persister.adapters.kafka.access import KafkaAccess
+from order_persister.adapters.kafka.producer import ANSWER_MS, judged
+from order_persister.domain.chain import KafkaRecord
+
+MAX_RECORDS = 32
+STOP_S = 5.0
+
+
+class Partitions:
+    """The partitions of one topic. Every method raises `Passing` while Kafka is away."""
+
+    def __init__(self, access: KafkaAccess, topic: str, group: str) -> None:
+        self._access = access
+        self._topic = topic
+        self._group = group
+
+    async def last_acknowledged(self, shard: int) -> KafkaRecord | None:
+        """The last record that the group has acknowledged; None if there is none, or it is gone."""
+        async with self._consumer(shard) as (consumer, partition), asyncio.timeout(ANSWER_MS / 1000):
+            acknowledged = await consumer.committed(partition) or 0
+            begins, ends = await consumer.beginning_offsets([partition]), await consumer.end_offsets([partition])
+            if not begins[partition] < acknowledged <= ends[partition]:
+                return None
+            consumer.seek(partition, acknowledged - 1)
+            found = await consumer.getone(partition)
+            return KafkaRecord(shard, found.offset, found.value or b"")
+
+    async def all_records(self, shard: int) -> AsyncGenerator[Sequence[KafkaRecord], None]:
+        """Everything that a partition holds now, in order; it ends there, also if the topic is wiped meanwhile."""
+        async with self._consumer(shard) as (consumer, partition):
+            await consumer.seek_to_beginning(partition)
+            end = (await consumer.end_offsets([partition]))[partition]
+            while await consumer.position(partition) < min(end, (await consumer.end_offsets([partition]))[partition]):
+                fetched = await consumer.getmany(partition, timeout_ms=1000, max_records=MAX_RECORDS)
+                yield [KafkaRecord(shard, one.offset, one.value or b"") for one in fetched.get(partition, ())]
+
+    @asynccontextmanager
+    async def _consumer(self, shard: int) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
+        """A consumer that names the group, to ask for its acknowledgements, and subscribes to nothing."""
+        consumer = AIOKafkaConsumer(
+            **self._access.options(),
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            request_timeout_ms=ANSWER_MS,
+        )
+        try:
+            with judged():
+                await consumer.start()
+                partition = TopicPartition(self._topic, shard)
+                consumer.assign([partition])
+                yield consumer, partition
+        finally:
+            await _stop(consumer)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """A dead broker is not waited for.
+
+    In a task of its own, for a consumer whose brokers are away ends with the cancellation of a part of itself, which
+    would pass for ours.
+    """
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.wait({stopping}, timeout=STOP_S)
+    if not stopping.done():
+        stopping.cancel()
+    elif not stopping.cancelled():
+        with suppress(KafkaError, OSError, TimeoutError):
+            stopping.result()

@@ -1,0 +1,49 @@
+"""A broker answers a persister that wants to join its group with an error that nobody foresaw."""
+
+import ctypes
+
+import pytest
+from holdfast_embedded.broker import TOPICS
+from holdfast_embedded.mock_cluster import MockCluster
+
+from tests.commits import HELD
+from tests.integration.persister_process import StartPersister
+from tests.integration.persister_world import JOIN_S, SHARDS, World
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(180)
+SYNC_GROUP, INVALID_REQUEST = 14, 42  # in Kafka's protocol
+
+
+@pytest.fixture
+def cluster() -> MockCluster:
+    """A broker in this very process, which can be told what to answer."""
+    return MockCluster(TOPICS, SHARDS)
+
+
+@pytest.fixture
+def broker(cluster: MockCluster) -> str:
+    """The world's broker."""
+    return cluster.address
+
+
+async def test_a_persister_that_was_not_let_in_asks_again(
+    cluster: MockCluster, world: World, start_persister: StartPersister
+) -> None:
+    """Faust never hears of such an error, and the process would live on for ever, with partitions that nobody reads."""
+    will_answer(cluster, SYNC_GROUP, INVALID_REQUEST, times=2)
+    persister = start_persister(world.brokers, world.dsn)
+    world.shard.moves(("r-1", HELD))
+
+    await world.send()
+
+    await eventually(world.is_told, JOIN_S)
+    assert persister.has_said("server_unavailable", server="kafka")
+    assert persister.process.poll() is None
+
+
+def will_answer(cluster: MockCluster, request: int, error: int, times: int) -> None:
+    """Have the next requests of a kind answered with an error."""
+    errors = (ctypes.c_int * times)(*[error] * times)
+    push = cluster._library.rd_kafka_mock_push_request_errors_array
+    push(cluster._cluster, ctypes.c_int16(request), ctypes.c_size_t(times), errors)

@@ -1,0 +1,154 @@
+"""When a relay walks over which sale, on a clock of the test's own and a stock in memory that counts the walks."""
+
+from collections import Counter
+
+import pytest
+from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_SHARD_NOT_SERVING
+
+from inventory_service.domain.requests import CreateSale, Line, Release, Reserve, SaleKey
+from inventory_service.domain.shelf import Shelf
+from inventory_service.domain.verdicts import ArchiveStep, Failure
+from inventory_service.service.relay.archiver import STEPS_AT_ONCE, Archiver
+from tests.sales import make_sale
+
+HOUR_S = 3600
+DAY_MS = 24 * HOUR_S * 1000
+SALES = [SaleKey("default", f"sale-{number}") for number in range(3)]
+REFUSED = Failure(ERROR_REASON_SHARD_NOT_SERVING)
+
+
+class Stock(Shelf):
+    """Counts the walks over each sale; may refuse, or have walks of many steps."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: round(self.now_s * 1000))
+        self.now_s = 1_800_000_000.0
+        self.walks: Counter[str] = Counter()
+        self.refuses = False
+        self.refusals = 0
+        self.steps = 1
+
+    async def forget(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> ArchiveStep | Failure:
+        if self.refuses:
+            self.refusals += 1
+            return REFUSED
+        self.walks[sale.sale_id] += 1
+        if cursor + 1 < self.steps:
+            return ArchiveStep(cursor + 1, 0, sale_left=False, wait_ms=retention_ms)
+        return await super().forget(sale, retention_ms)
+
+    async def open_sale(self, sale: SaleKey, end_time_ms: int | None = None) -> None:
+        items = (Line("lamp", 100),)
+        await make_sale(self, CreateSale(sale, "", None, end_time_ms, DAY_MS, DAY_MS, 0, items))
+
+    async def hold(self, sale: SaleKey, name: str) -> None:
+        await self.reserve(Reserve(sale, name, "b-1", (Line("lamp", 1),), None))
+
+    async def end(self, sale: SaleKey, name: str) -> None:
+        await self.release(Release(sale, name, "", spend_id=False))
+
+    def settle(self) -> None:
+        """Let the ledger have judged everything."""
+        self.settle_up_to(0, 1, len(self.commits()))
+
+
+@pytest.fixture
+async def stock() -> Stock:
+    """Three sales without a record."""
+    stock = Stock()
+    for sale in SALES:
+        await stock.open_sale(sale)
+    return stock
+
+
+@pytest.fixture
+def forgetting(stock: Stock) -> Archiver:
+    return Archiver(0, stock, lambda: stock.now_s, DAY_MS)
+
+
+async def look_for(hours: float, stock: Stock, forgetting: Archiver) -> None:
+    """Look each minute, as often as the relay does or less."""
+    for _ in range(round(hours * 60)):
+        await forgetting.look()
+        stock.now_s += 60
+
+
+async def test_a_sale_in_which_nothing_ends_is_walked_over_once_a_retention(stock: Stock, forgetting: Archiver) -> None:
+    """Not each minute for nothing."""
+    await stock.hold(SALES[0], "held")
+
+    await look_for(23.9, stock, forgetting)
+    on_the_first_day = dict(stock.walks)
+    await look_for(24, stock, forgetting)
+
+    assert on_the_first_day == {"sale-0": 1, "sale-1": 1, "sale-2": 1}
+    assert stock.walks.total() == 6
+
+
+async def test_what_ends_all_day_long_leaves_within_an_hour_of_its_time(stock: Stock, forgetting: Archiver) -> None:
+    """Gathered: the sale is walked over once an hour and not for each record."""
+    for minute in range(120):
+        await stock.hold(SALES[0], f"r-{minute}")
+        await stock.end(SALES[0], f"r-{minute}")
+        await look_for(1 / 60, stock, forgetting)
+    stock.settle()
+    await look_for(22, stock, forgetting)
+    stock.walks.clear()
+
+    await look_for(3.1, stock, forgetting)
+
+    assert not stock.book().sales[SALES[0]].records
+    assert stock.walks["sale-0"] <= 4
+
+
+async def test_what_the_ledger_has_not_judged_is_tried_again(stock: Stock, forgetting: Archiver) -> None:
+    """An hour later, and then it leaves."""
+    await stock.hold(SALES[0], "r-1")
+    await stock.end(SALES[0], "r-1")
+    await look_for(25, stock, forgetting)
+    assert stock.book().sales[SALES[0]].records
+
+    stock.settle()
+    await look_for(1.1, stock, forgetting)
+
+    assert not stock.book().sales[SALES[0]].records
+
+
+async def test_a_sale_that_is_over_leaves_in_time(stock: Stock, forgetting: Archiver) -> None:
+    """A day after its end, and within the hour; it is not asked for again."""
+    over = SaleKey("default", "over")
+    await stock.open_sale(over, end_time_ms=round(stock.now_s * 1000) + 5 * HOUR_S * 1000)
+    stock.settle()
+
+    await look_for(29, stock, forgetting)
+    assert over in stock.book().sales
+    await look_for(1.1, stock, forgetting)
+    stock.walks.clear()
+    await look_for(24, stock, forgetting)
+
+    assert over not in stock.book().sales
+    assert "over" not in stock.walks
+
+
+async def test_a_long_walk_is_taken_in_parts(stock: Stock, forgetting: Archiver) -> None:
+    """So that holds are taken back meanwhile; the next look goes on where the last one was."""
+    stock.steps = 2 * STEPS_AT_ONCE
+
+    await forgetting.look()
+    first = dict(stock.walks)
+    await forgetting.look()
+
+    assert first == {"sale-0": STEPS_AT_ONCE}
+    assert stock.walks == {"sale-0": 2 * STEPS_AT_ONCE}
+
+
+async def test_a_shard_that_refuses_is_asked_once_a_look(stock: Stock, forgetting: Archiver) -> None:
+    """And the walk goes on once it serves again."""
+    stock.refuses = True
+    await forgetting.look()
+    stock.refuses = False
+
+    await forgetting.look()
+
+    assert stock.refusals == 1
+    assert stock.walks.total() == len(SALES)

@@ -1,0 +1,261 @@
+"""Requests from messages: what is sound comes through normalised, and every bad field is named once."""
+
+from typing import Any
+
+import pytest
+from holdfast.inventory.v1 import error_reason_pb2 as reasons
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
+from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast.inventory.v1.reservation_pb2 import Line
+from holdfast.inventory.v1.sale_pb2 import Item, Sale
+
+from inventory_service.domain import requests
+from inventory_service.rpc import requests as rpc_requests
+from inventory_service.rpc.status import CallFailed
+
+TENANT = "default"
+HOUR_S = 3600
+
+
+def reserve(**changed: Any) -> calls.ReserveRequest:
+    sound: dict[str, Any] = {
+        "sale_id": "lamp-sale",
+        "reservation_id": "r-1",
+        "buyer_id": "b:1",
+        "lines": [Line(sku="lamp", quantity=2)],
+    }
+    return calls.ReserveRequest(**{**sound, **changed})
+
+
+def create(**changed: Any) -> admin.CreateSaleRequest:
+    sound: dict[str, Any] = {"sale_id": "lamp-sale", "items": [Item(sku="lamp", total=5)]}
+    return admin.CreateSaleRequest(sale=Sale(**{**sound, **changed}))
+
+
+def bad_fields(call: Any, request: Any) -> list[str]:
+    """The names of the fields that a translation refuses; none if it refuses none."""
+    try:
+        call(request, *([TENANT] if call is not rpc_requests.buyer_to_block else []))
+    except CallFailed as refused:
+        return [violation.field for violation in refused.violations]
+    return []
+
+
+def seconds(seconds: int, nanos: int = 0) -> dict[str, int]:
+    return {"seconds": seconds, "nanos": nanos}
+
+
+BAD_RESERVES: list[tuple[dict[str, Any], list[str]]] = [
+    ({"sale_id": ""}, ["sale_id"]),
+    ({"sale_id": "a/b"}, ["sale_id"]),
+    ({"sale_id": "x" * 65}, ["sale_id"]),
+    ({"reservation_id": "r 1"}, ["reservation_id"]),
+    ({"reservation_id": "r-1\n"}, ["reservation_id"]),
+    ({"buyer_id": "käufer"}, ["buyer_id"]),
+    ({"lines": []}, ["lines"]),
+    ({"lines": [Line(sku=f"s{n}", quantity=1) for n in range(21)]}, ["lines"]),
+    ({"lines": [Line(sku="", quantity=1)]}, ["lines[0].sku"]),
+    ({"lines": [Line(sku="lamp", quantity=0)]}, ["lines[0].quantity"]),
+    ({"lines": [Line(sku="lamp", quantity=-1)]}, ["lines[0].quantity"]),
+    ({"lines": [Line(sku="lamp", quantity=1001)]}, ["lines[0].quantity"]),
+    ({"lines": [Line(sku="lamp", quantity=2**63 - 1)]}, ["lines[0].quantity"]),
+    ({"lines": [Line(sku="lamp", quantity=600), Line(sku="lamp", quantity=401)]}, ["lines[1].quantity"]),
+    ({"hold_ttl": seconds(0)}, ["hold_ttl"]),
+    ({"hold_ttl": seconds(0, 999_999_999)}, ["hold_ttl"]),
+    ({"hold_ttl": seconds(-5)}, ["hold_ttl"]),
+    ({"hold_ttl": seconds(5, -1)}, ["hold_ttl"]),
+    ({"hold_ttl": seconds(5, 1_000_000_000)}, ["hold_ttl"]),
+    ({"hold_ttl": seconds(2**62)}, ["hold_ttl"]),
+    (
+        {"sale_id": "", "reservation_id": "", "buyer_id": "", "lines": [], "hold_ttl": seconds(0)},
+        ["sale_id", "reservation_id", "buyer_id", "lines", "hold_ttl"],
+    ),
+    (
+        {"lines": [Line(sku="a b", quantity=0), Line(sku="lamp", quantity=1), Line(sku="", quantity=2000)]},
+        ["lines[0].sku", "lines[0].quantity", "lines[2].sku", "lines[2].quantity"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("changed", "named"), BAD_RESERVES)
+def test_every_bad_field_of_a_reserve_is_named(changed: dict[str, Any], named: list[str]) -> None:
+    """A caller mends a request in one go only if it hears everything that is wrong with it."""
+    assert bad_fields(rpc_requests.reserve_from_proto, reserve(**changed)) == named
+
+
+def test_the_usual_reserve_comes_through() -> None:
+    """One line and the sale's own time: the busy way through the checks."""
+    request = rpc_requests.reserve_from_proto(reserve(), TENANT)
+
+    key = requests.SaleKey(TENANT, "lamp-sale")
+    assert request == requests.Reserve(key, "r-1", "b:1", (requests.Line("lamp", 2),), None)
+
+
+def test_bounds_themselves_are_sound() -> None:
+    """Off by one would turn away what the protos promise."""
+    longest = "".join("aZ0._:-z"[n % 8] for n in range(64))
+
+    sound = reserve(sale_id=longest, lines=[Line(sku=f"s{n}", quantity=1000) for n in range(20)], hold_ttl=seconds(1))
+
+    assert bad_fields(rpc_requests.reserve_from_proto, sound) == []
+
+
+def test_equal_skus_are_summed_and_lines_sorted() -> None:
+    """Equal bodies must look equal, however they are written down."""
+    lines = [Line(sku="b", quantity=400), Line(sku="a", quantity=1), Line(sku="b", quantity=600)]
+
+    request = rpc_requests.reserve_from_proto(reserve(lines=lines), TENANT)
+
+    assert request.lines == (requests.Line("a", 1), requests.Line("b", 1000))
+
+
+def test_the_time_asked_for_is_kept_in_whole_milliseconds() -> None:
+    """Cut off, not rounded up: no hold lives longer than asked."""
+    request = rpc_requests.reserve_from_proto(reserve(hold_ttl=seconds(2, 1_999_999)), TENANT)
+
+    assert request.hold_ttl_ms == 2001
+
+
+def test_a_time_beyond_all_sales_is_cut_to_what_scripts_can_spell() -> None:
+    """The script cuts it to the sale's longest anyway."""
+    request = rpc_requests.reserve_from_proto(reserve(hold_ttl=seconds(315_576_000_000)), TENANT)
+
+    assert request.hold_ttl_ms == 10**13
+
+
+@pytest.mark.parametrize("where", ["request", "line"])
+def test_an_unknown_field_is_refused_at_any_depth(where: str) -> None:
+    """A call that changes something must not do less than its caller asked for."""
+    unknown = b"\xf8\x07\x01"  # field 127, a number
+    line = Line(sku="lamp", quantity=1).SerializeToString() + (unknown if where == "line" else b"")
+    raw = reserve(lines=[]).SerializeToString() + b"\x22" + bytes([len(line)]) + line
+    request = calls.ReserveRequest.FromString(raw + (unknown if where == "request" else b""))
+
+    with pytest.raises(CallFailed) as refused:
+        rpc_requests.reserve_from_proto(request, TENANT)
+
+    assert refused.value.refusal.reason == reasons.ERROR_REASON_UNKNOWN_FIELD
+
+
+def test_a_read_ignores_unknown_fields() -> None:
+    """It does nothing, so it cannot do too little."""
+    request = calls.GetSaleRequest.FromString(calls.GetSaleRequest(sale_id="s").SerializeToString() + b"\xf8\x07\x01")
+
+    assert rpc_requests.sale_named(request, TENANT) == requests.SaleKey(TENANT, "s")
+
+
+BAD_SALES: list[tuple[dict[str, Any], list[str]]] = [
+    ({"sale_id": ""}, ["sale.sale_id"]),
+    ({"title": "x" * 201}, ["sale.title"]),
+    ({"title": "a\0b"}, ["sale.title"]),
+    ({"items": []}, ["sale.items"]),
+    ({"items": [Item(sku=f"s{n}") for n in range(1001)]}, ["sale.items"]),
+    ({"items": [Item(sku="a", total=-1)]}, ["sale.items[0].total"]),
+    ({"items": [Item(sku="a", total=10**12 + 1)]}, ["sale.items[0].total"]),
+    ({"items": [Item(sku="a"), Item(sku="b"), Item(sku="a")]}, ["sale.items[2].sku"]),
+    ({"items": [Item(sku=""), Item(sku="")]}, ["sale.items[0].sku", "sale.items[1].sku"]),
+    ({"buyer_limit": -1}, ["sale.buyer_limit"]),
+    ({"attempts_per_minute": -1}, ["sale.attempts_per_minute"]),
+    ({"start_time": seconds(-1)}, ["sale.start_time"]),
+    ({"start_time": seconds(1, 10**9)}, ["sale.start_time"]),
+    ({"start_time": seconds(253_402_300_800)}, ["sale.start_time"]),
+    ({"start_time": seconds(9), "end_time": seconds(9)}, ["sale.end_time"]),
+    ({"start_time": seconds(9, 1), "end_time": seconds(9, 2)}, ["sale.end_time"]),
+    ({"hold_ttl": seconds(-1)}, ["sale.hold_ttl"]),
+    ({"hold_ttl": seconds(0, 1)}, ["sale.hold_ttl"]),
+    ({"hold_ttl": seconds(24 * HOUR_S, 1_000_000)}, ["sale.hold_ttl"]),
+    ({"max_hold_ttl": seconds(599)}, ["sale.max_hold_ttl"]),
+    ({"hold_ttl": seconds(60), "max_hold_ttl": seconds(59)}, ["sale.max_hold_ttl"]),
+    ({"hold_ttl": seconds(60), "max_hold_ttl": seconds(24 * HOUR_S + 1)}, ["sale.max_hold_ttl"]),
+]
+
+
+@pytest.mark.parametrize(("changed", "named"), BAD_SALES)
+def test_every_bad_field_of_a_sale_is_named(changed: dict[str, Any], named: list[str]) -> None:
+    """As of a Reserve; a sale that makes no sense is never made."""
+    assert bad_fields(rpc_requests.create_sale_from_proto, create(**changed)) == named
+
+
+def test_an_empty_create_names_what_is_missing() -> None:
+    """A caller that forgot the sale hears what a sale needs."""
+    assert bad_fields(rpc_requests.create_sale_from_proto, admin.CreateSaleRequest()) == ["sale.sale_id", "sale.items"]
+
+
+def test_what_a_sale_leaves_out_is_spelled_out() -> None:
+    """A hold lives ten minutes, and no longer by being extended; the shard's clock says when now is."""
+    made = rpc_requests.create_sale_from_proto(create(), TENANT)
+
+    assert (made.start_time_ms, made.end_time_ms, made.hold_ttl_ms, made.max_hold_ttl_ms) == (
+        None,
+        None,
+        600_000,
+        600_000,
+    )
+    assert (made.title, made.buyer_limit, made.items) == ("", 0, (requests.Line("lamp", 5),))
+
+
+def test_a_sale_without_holds_says_so_in_so_many_words() -> None:
+    """A life of zero that is set is another thing than one that is not."""
+    made = rpc_requests.create_sale_from_proto(create(hold_ttl=seconds(0)), TENANT)
+
+    assert (made.hold_ttl_ms, made.max_hold_ttl_ms) == (0, 0)
+
+
+def test_output_only_fields_of_a_sale_are_not_looked_at() -> None:
+    """A sale that was read may be sent back under another id."""
+    items = [Item(sku="b", total=1, available=7, held=-3, sold=9), Item(sku="a", total=10**12)]
+
+    made = rpc_requests.create_sale_from_proto(create(items=items, state=2, etag="x", create_time=seconds(-9)), TENANT)
+
+    assert made.items == (requests.Line("a", 10**12), requests.Line("b", 1))
+
+
+@pytest.mark.parametrize(
+    ("call", "request_", "field"),
+    [
+        (rpc_requests.create_sale_from_proto, create(attempts_per_minute=3), "sale.attempts_per_minute"),
+        (
+            rpc_requests.confirm_from_proto,
+            calls.ConfirmReservationRequest(sale_id="s", reservation_id="r", partial=calls.PartialConfirm()),
+            "partial",
+        ),
+    ],
+)
+def test_a_field_that_is_not_built_is_never_ignored(call: Any, request_: Any, field: str) -> None:
+    """A caller that asks for half and gets everything is worse off than one that hears no."""
+    with pytest.raises(CallFailed) as refused:
+        call(request_, TENANT)
+
+    assert refused.value.refusal == (reasons.ERROR_REASON_NOT_BUILT, {"field": field}, None)
+
+
+@pytest.mark.parametrize(
+    ("call", "request_", "named"),
+    [
+        (rpc_requests.confirm_from_proto, calls.ConfirmReservationRequest(), ["sale_id", "reservation_id"]),
+        (
+            rpc_requests.release_from_proto,
+            calls.ReleaseReservationRequest(sale_id="s", reservation_id="r", reason="x" * 257),
+            ["reason"],
+        ),
+        (
+            rpc_requests.release_from_proto,
+            calls.ReleaseReservationRequest(sale_id="s", reservation_id="r", reason="\0"),
+            ["reason"],
+        ),
+        (rpc_requests.reservation_named, calls.GetReservationRequest(sale_id="s"), ["reservation_id"]),
+        (rpc_requests.sale_named, calls.GetSaleRequest(sale_id="*"), ["sale_id"]),
+        (rpc_requests.buyer_to_block, admin.BlockBuyerRequest(), ["buyer_id", "reason"]),
+        (rpc_requests.buyer_to_block, admin.BlockBuyerRequest(buyer_id="b", reason="x" * 257), ["reason"]),
+    ],
+)
+def test_every_bad_field_of_the_other_calls_is_named(call: Any, request_: Any, named: list[str]) -> None:
+    """As of a Reserve."""
+    assert bad_fields(call, request_) == named
+
+
+def test_a_reason_of_256_wide_characters_is_sound() -> None:
+    """Bounds count characters, not bytes."""
+    wide = calls.ReleaseReservationRequest(sale_id="s", reservation_id="r", reason="🛒" * 256, spend_id=True)
+
+    assert rpc_requests.release_from_proto(wide, TENANT).reason == "🛒" * 256
