@@ -12,9 +12,9 @@ from inventory_service.domain.shards import (
     CommitId,
     LedgerProgress,
     LedgerRow,
-    NewTopic,
     ShardStatus,
     Takeover,
+    TopicSpec,
     Trimmed,
 )
 
@@ -105,7 +105,7 @@ class TopicAdmin(Protocol):
         """Partitions of every topic there is."""
         ...
 
-    async def create(self, plan: NewTopic) -> None:
+    async def create(self, plan: TopicSpec) -> None:
         """Make a topic; that somebody was faster is fine."""
         ...
 

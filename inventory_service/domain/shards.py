@@ -145,7 +145,7 @@ class Trimmed(NamedTuple):
     trimmed: CommitId
 
 
-class NewTopic(NamedTuple):
+class TopicSpec(NamedTuple):
     """A topic as it is to be made."""
 
     name: str

@@ -11,7 +11,7 @@ from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.verdicts import Reservation
 from order_persister.adapters.ledger.postgres import Database
-from order_persister.adapters.ledger.writer import LedgerPool as Applying
+from order_persister.adapters.ledger.writer import LedgerWriter
 from order_persister.domain.chain import KafkaRecord
 from tests.commits import CONFIRMED, HELD, RELEASED, SALE, TENANT, FakeShard
 from tests.ledgers import ledger_in, open_shards
@@ -27,7 +27,7 @@ select latest_state, latest_revision, latest_epoch, latest_seq, latest_index fro
 class Refusing:
     """A ledger that refuses bob's orders, the Redis that it follows, and a server that asks it."""
 
-    ledger: Applying
+    ledger: LedgerWriter
     shard: FakeShard
     history: LedgerHistory
     applied: int = 0

@@ -25,27 +25,27 @@ METHODS = {
 }
 
 
-class ErrorKind(NamedTuple):
+class Trouble(NamedTuple):
     """A status instead of a response; without details it is one of gRPC's own."""
 
     code: grpc.StatusCode
     details: tuple[Message, ...] = ()
 
 
-def trouble(code: grpc.StatusCode, reason: int, *details: Message, **metadata: str) -> ErrorKind:
+def trouble(code: grpc.StatusCode, reason: int, *details: Message, **metadata: str) -> Trouble:
     """A status as the service sends it."""
     info = ErrorInfo(reason=ErrorReason.Name(reason), domain="holdfast.inventory", metadata=metadata)
-    return ErrorKind(code, (info, *details))
+    return Trouble(code, (info, *details))
 
 
-def unavailable(reason: int, retry_after_s: float = 0.0, **metadata: str) -> ErrorKind:
+def unavailable(reason: int, retry_after_s: float = 0.0, **metadata: str) -> Trouble:
     """UNAVAILABLE for a reason, with the pause that the server asks for."""
     pause = RetryInfo()
     pause.retry_delay.FromTimedelta(timedelta(seconds=retry_after_s))
     return trouble(grpc.StatusCode.UNAVAILABLE, reason, pause, **metadata)
 
 
-def bad_fields(**violations: str) -> ErrorKind:
+def bad_fields(**violations: str) -> Trouble:
     """INVALID_ARGUMENT that names fields."""
     found = [BadRequest.FieldViolation(field=field, description=why) for field, why in violations.items()]
     reason = ErrorReason.ERROR_REASON_FIELD_OUT_OF_BOUNDS
@@ -58,9 +58,9 @@ class FakeInventory(grpc.GenericRpcHandler):
     def __init__(self) -> None:
         self.address = ""
         self.asked: list[typing.Any] = []
-        self._replies: defaultdict[str, deque[Message | ErrorKind]] = defaultdict(deque)
+        self._replies: defaultdict[str, deque[Message | Trouble]] = defaultdict(deque)
 
-    def will_answer(self, method: str, *replies: Message | ErrorKind) -> None:
+    def will_answer(self, method: str, *replies: Message | Trouble) -> None:
         """Lay in replies; to run out of them is UNIMPLEMENTED, which no client repeats."""
         self._replies[method].extend(replies)
 
@@ -71,7 +71,7 @@ class FakeInventory(grpc.GenericRpcHandler):
         def answer(request: Message, context: grpc.ServicerContext) -> Message:
             self.asked.append(request)
             waiting = self._replies[method.name]
-            reply = waiting.popleft() if waiting else ErrorKind(grpc.StatusCode.UNIMPLEMENTED)
+            reply = waiting.popleft() if waiting else Trouble(grpc.StatusCode.UNIMPLEMENTED)
             if isinstance(reply, Message):
                 return reply
             context.set_trailing_metadata(_trailers(reply))
@@ -81,7 +81,7 @@ class FakeInventory(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(answer, read, lambda response: response.SerializeToString())
 
 
-def _trailers(reply: ErrorKind) -> tuple[tuple[str, bytes], ...]:
+def _trailers(reply: Trouble) -> tuple[tuple[str, bytes], ...]:
     if not reply.details:
         return ()
     packed = [Any() for _ in reply.details]

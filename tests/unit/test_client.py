@@ -14,7 +14,7 @@ from holdfast.inventory.v1.reservation_pb2 import Line, Rejection, RejectionReas
 from holdfast.retry import RetryPolicy
 from holdfast.statuses import BY_REASON
 
-from tests.unit.fake_inventory import ErrorKind, FakeInventory, bad_fields, running_fake, trouble, unavailable
+from tests.unit.fake_inventory import Trouble, FakeInventory, bad_fields, running_fake, trouble, unavailable
 
 HELD = ReserveResponse(
     reservation=Reservation(reservation_id="r-1", state=ReservationState.RESERVATION_STATE_HELD), replayed=True
@@ -65,14 +65,14 @@ async def test_sold_out_is_an_answer(fake: FakeInventory) -> None:
 @pytest.mark.parametrize(
     "first",
     [
-        pytest.param(ErrorKind(grpc.StatusCode.UNAVAILABLE), id="connection-lost"),
-        pytest.param(ErrorKind(grpc.StatusCode.DEADLINE_EXCEEDED), id="deadline"),
+        pytest.param(Trouble(grpc.StatusCode.UNAVAILABLE), id="connection-lost"),
+        pytest.param(Trouble(grpc.StatusCode.DEADLINE_EXCEEDED), id="deadline"),
         pytest.param(unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN), id="outcome-unknown"),
         pytest.param(unavailable(ErrorReason.ERROR_REASON_SERVER_DRAINING), id="draining"),
         pytest.param(trouble(grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_OVERLOADED), id="overloaded"),
     ],
 )
-async def test_what_was_not_answered_is_repeated_under_the_same_id(fake: FakeInventory, first: ErrorKind) -> None:
+async def test_what_was_not_answered_is_repeated_under_the_same_id(fake: FakeInventory, first: Trouble) -> None:
     """The very same request, so that the server knows the repeat for what it is."""
     fake.will_answer("Reserve", first, HELD)
 
@@ -84,7 +84,7 @@ async def test_what_was_not_answered_is_repeated_under_the_same_id(fake: FakeInv
 
 async def test_a_message_too_large_is_not_repeated(fake: FakeInventory) -> None:
     """gRPC's own RESOURCE_EXHAUSTED carries no reason, and no repeat makes the message smaller."""
-    fake.will_answer("Reserve", ErrorKind(grpc.StatusCode.RESOURCE_EXHAUSTED))
+    fake.will_answer("Reserve", Trouble(grpc.StatusCode.RESOURCE_EXHAUSTED))
 
     with pytest.raises(errors.HoldfastError):
         await reserve(fake)
@@ -94,7 +94,7 @@ async def test_a_message_too_large_is_not_repeated(fake: FakeInventory) -> None:
 
 async def test_a_call_that_a_stopping_server_cancels_is_repeated(fake: FakeInventory) -> None:
     """gRPC says CANCELLED of a call that came just as the server stopped, and the next server answers it."""
-    fake.will_answer("Reserve", ErrorKind(grpc.StatusCode.CANCELLED), ReserveResponse())
+    fake.will_answer("Reserve", Trouble(grpc.StatusCode.CANCELLED), ReserveResponse())
 
     await reserve(fake)
 
