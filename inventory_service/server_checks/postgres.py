@@ -7,7 +7,7 @@ from inventory_service.server_checks.results import CheckResult, Level, judged
 
 SERVER = "Postgres"
 OLDEST = 15
-SCHEMA = 2  # the last of the persister's migrations that this service's questions need
+SCHEMA = 1  # the last of the persister's migrations that this service's questions need
 ASKED = (
     "server_version",
     "server_version_num",

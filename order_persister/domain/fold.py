@@ -120,8 +120,10 @@ class DeadLetter(NamedTuple):
     epoch: int
     seq: int
     index: int  # type: ignore[assignment]  # tuples have a method of that name
+    create_time_ms: int
     is_open: bool
     reservation_state: str
+    expire_time_ms: int | None
     latest_revision: int
     latest_time_ms: int
     latest_epoch: int
@@ -138,6 +140,7 @@ class DeadLetterUpdate(NamedTuple):
     created_index: int
     is_open: bool
     reservation_state: str
+    expire_time_ms: int | None
     latest_revision: int
     latest_time_ms: int
     latest_epoch: int
@@ -220,8 +223,9 @@ def dead_letters_from(orders: Iterable[Order], refusals: Refusals) -> list[DeadL
         letters.append(
             DeadLetter(
                 *order.created, *order.key, order.buyer_id, order.lines, REASON_NAMES[refusal.reason], refusal.detail,
-                refused.epoch, refused.seq, refused.index, move.is_open, move.reservation_state, move.latest_revision,
-                move.latest_time_ms, move.latest_epoch, move.latest_seq, move.latest_index,
+                refused.epoch, refused.seq, refused.index, refused.change.create_time_ms, move.is_open,
+                move.reservation_state, move.expire_time_ms, move.latest_revision, move.latest_time_ms,
+                move.latest_epoch, move.latest_seq, move.latest_index,
                 needs_compensation=refused.change.state in LIVE,
             )
         )  # fmt: skip
@@ -238,8 +242,8 @@ def _move_of(order: Order) -> DeadLetterUpdate:
     """What an order's dead letter says after its latest step; the letter is open while the order holds units."""
     step = order.steps[-1]
     return DeadLetterUpdate(
-        *order.created, step.change.state in LIVE, STATE_NAMES[step.change.state], step.change.revision,
-        step.time_ms, step.epoch, step.seq, step.index,
+        *order.created, step.change.state in LIVE, STATE_NAMES[step.change.state],
+        step.change.expire_time_ms or None, step.change.revision, step.time_ms, step.epoch, step.seq, step.index,
     )  # fmt: skip
 
 

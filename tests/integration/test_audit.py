@@ -22,8 +22,10 @@ from tests.waiting import eventually
 # An order that was refused, and ended just now.
 YOUNG_LETTER = """
 insert into dead_letter (shard, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id,
-                         lines, reason, detail, epoch, seq, index, state, reservation_state, latest_time)
-select shard, 1, 1, 0, tenant, sale_id, 'r-9', 'ann', '[]', 'ID_REUSED', '', 1, 1, 0, 'SETTLED', 'RELEASED', now()
+                         lines, reason, detail, epoch, seq, index, state, reservation_state, reservation_create_time,
+                         latest_revision, latest_time, latest_epoch, latest_seq, latest_index)
+select shard, 1, 1, 0, tenant, sale_id, 'r-9', 'ann', '[]', 'ID_REUSED', '', 1, 1, 0, 'SETTLED', 'RELEASED', now(),
+       2, now(), 1, 2, 0
   from sale where sale_id = '{}'"""
 
 

@@ -19,7 +19,7 @@ from tests.servers import connected
 
 REFUSED = LedgerState.LEDGER_STATE_REFUSED
 _LATEST = """
-select latest_state, latest_revision, latest_epoch, latest_seq, latest_index from dead_letter
+select reservation_state, latest_revision, latest_epoch, latest_seq, latest_index from dead_letter
  where reservation_id = $1"""
 
 
@@ -56,7 +56,7 @@ async def refusing(database: str) -> AsyncIterator[Refusing]:
 
 
 async def test_a_refused_order_is_told_as_it_was_made(refusing: Refusing) -> None:
-    """When it was made and ends is in the journal, and no moment of the ledger's own is passed off for it."""
+    """When it was made and ends is in the letter, and no moment of the ledger's own is passed off for it."""
     made = refusing.shard.moves(("r-1", HELD), buyer="bob", lamp=2)
     known = refusing.shard.known["r-1"]
     await refusing.apply_new()
