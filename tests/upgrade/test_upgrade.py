@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from google.protobuf.json_format import MessageToDict
 from holdfast.inventory.v1 import reservation_pb2 as states
-from holdfast_embedded.program import Plan, Plans
+from holdfast_embedded.program import ProgramSpec, ProgramSpecs
 from holdfast_embedded.stack import Stack
 
 from order_persister.adapters.ledger.migrator import migrations
@@ -38,8 +38,8 @@ class Upgraded(NamedTuple):
 def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     """A stack that was started on recorded data and has caught up with it."""
     folder = request.param
-    plans = Plans(migrate=Plan("put-back", ("-m", "tests.upgrade.put_back", str(folder))))
-    with running_stack(tmp_path_factory.mktemp("upgraded"), print, plans, HOLDFAST_SHARDS="2") as stack:
+    specs = ProgramSpecs(migrate=ProgramSpec("put-back", ("-m", "tests.upgrade.put_back", str(folder))))
+    with running_stack(tmp_path_factory.mktemp("upgraded"), print, specs, HOLDFAST_SHARDS="2") as stack:
         yield Upgraded(stack, json.loads((folder / "answers.json").read_text()))
 
 
