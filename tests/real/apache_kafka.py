@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from holdfast_embedded.broker import TOPICS
-from holdfast_embedded.child import spawn
 from holdfast_embedded.ports import LOOPBACK, free_port
+from holdfast_embedded.process import spawn
 from holdfast_embedded.server import KafkaServer, ServerFailed
 
 from tests.real.kafka_admin import KafkaAdmin
@@ -29,7 +29,7 @@ class Ports:
 
 
 @dataclass(frozen=True)
-class Door:
+class Listener:
     """How clients are let in. Brokers among themselves and the tests' administration use another one, without locks.
 
     `settings` are Kafka's own for a listener, without their prefix: `ssl.keystore.location`, `ssl.client.auth`,
@@ -42,7 +42,7 @@ class Door:
     scram_users: Mapping[str, str] = field(default_factory=dict)
 
 
-OPEN_DOOR = Door()
+PLAINTEXT = Listener()
 
 
 class ApacheKafka(KafkaServer):
@@ -56,7 +56,7 @@ class ApacheKafka(KafkaServer):
         self,
         data_dir: Path,
         partitions: int = 16,
-        door: Door = OPEN_DOOR,
+        listener: Listener = PLAINTEXT,
         settings: Mapping[str, str] | None = None,
         topics: Sequence[str] = TOPICS,
         *,
@@ -66,7 +66,7 @@ class ApacheKafka(KafkaServer):
     ) -> None:
         super().__init__(name, data_dir)
         self.partitions = partitions
-        self._door = door
+        self._listener = listener
         self._settings = settings or {}
         self._topics = topics
         self._node = node
@@ -79,7 +79,7 @@ class ApacheKafka(KafkaServer):
 
     @cached_property
     def admin(self) -> KafkaAdmin:
-        """Orders to the cluster, by the door that needs no password."""
+        """Orders to the cluster, by the listener that needs no password."""
         return KafkaAdmin(self.inner_address)
 
     @property
@@ -97,7 +97,7 @@ class ApacheKafka(KafkaServer):
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._process = self._spawn()
 
-    def wipe(self) -> None:
+    def reset_topics(self) -> None:
         """Delete every topic of ours and make it again: no records, and offsets begin at 0."""
         self.admin.delete_topics(self._topics)
         self.admin.make_topics(self._topics, self.partitions)
@@ -137,7 +137,7 @@ class ApacheKafka(KafkaServer):
         unfinished.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
         scram = [
             f"--add-scram={mechanism}=[name={name},password={password}]"
-            for name, password in self._door.scram_users.items()
+            for name, password in self._listener.scram_users.items()
             for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
         ]
         command = [*self._java(), "kafka.tools.StorageTool", "format", "--ignore-formatted"]
@@ -178,10 +178,10 @@ class ApacheKafka(KafkaServer):
             "listeners": f"{clients},{brokers},CONTROLLERS://{LOOPBACK}:{mine.controllers}",
             "advertised.listeners": f"{clients},{brokers}",
             "listener.security.protocol.map": (
-                f"CLIENTS:{self._door.protocol},BROKERS:PLAINTEXT,CONTROLLERS:PLAINTEXT"
+                f"CLIENTS:{self._listener.protocol},BROKERS:PLAINTEXT,CONTROLLERS:PLAINTEXT"
             ),
             "inter.broker.listener.name": "BROKERS",
             "controller.listener.names": "CONTROLLERS",
             "controller.quorum.voters": ",".join(voters),
-            **{f"listener.name.clients.{key}": value for key, value in self._door.settings.items()},
+            **{f"listener.name.clients.{key}": value for key, value in self._listener.settings.items()},
         }

@@ -12,7 +12,7 @@ from confluent_kafka.admin import (
     NewTopic,
     TopicMetadata,
 )
-from holdfast_embedded.child import wait_until
+from holdfast_embedded.process import wait_until
 
 PROBE_S = 1.0
 ORDER_S = 60.0

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from google.protobuf.json_format import MessageToDict
 from holdfast.inventory.v1 import reservation_pb2 as states
-from holdfast_embedded.program import Plan, Plans
+from holdfast_embedded.program import ProgramSpec, ProgramSpecs
 from holdfast_embedded.stack import Stack
 
 from tests.e2e.ledger import DeadLetter
@@ -45,8 +45,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def upgraded(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     """A stack that was started on recorded data and has caught up with it."""
-    plans = Plans(migrate=Plan("put-back", ("-m", "tests.upgrade.put_back", str(recorded))))
-    with running_stack(tmp_path_factory.mktemp("upgraded"), print, plans, HOLDFAST_SHARDS=SHARDS) as stack:
+    specs = ProgramSpecs(migrate=ProgramSpec("put-back", ("-m", "tests.upgrade.put_back", str(recorded))))
+    with running_stack(tmp_path_factory.mktemp("upgraded"), print, specs, HOLDFAST_SHARDS=SHARDS) as stack:
         yield Upgraded(stack, json.loads((recorded / "answers.json").read_text()))
 
 
