@@ -10,10 +10,10 @@ from importlib.metadata import version
 import grpc
 import pytest
 import typer
-from holdfast.cli import asking
+from holdfast.cli import ask
 from holdfast.cli.__main__ import app
 from holdfast.cli.parsing import duration, moment, units
-from holdfast.cli.showing import spelled
+from holdfast.cli.render import spelled
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.inventory_admin_service_pb2 import BlockBuyerResponse, CreateSaleResponse
 from holdfast.inventory.v1.inventory_service_pb2 import (
@@ -72,7 +72,7 @@ def fake() -> Iterator[FakeInventory]:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fake that is slow to be reached is there all the same."""
-    monkeypatch.setattr(asking, "CONNECT_S", 20.0)
+    monkeypatch.setattr(ask, "CONNECT_S", 20.0)
 
 
 def run(fake: FakeInventory, *words: str) -> Result:
