@@ -1,5 +1,6 @@
-"""A server that says what it is told to say: for tests of those who ask."""
+"""A server that gives the replies that a test lays in, for tests of the client and the command."""
 
+import threading
 import typing
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -53,15 +54,15 @@ def bad_fields(**violations: str) -> ErrorKind:
 
 
 class FakeInventory(grpc.GenericRpcHandler):
-    """Answers each method with what was laid in for it, in turn, and remembers what it was asked."""
+    """Answers each method with the replies that were laid in for it, in turn, and keeps the requests."""
 
     def __init__(self) -> None:
         self.address = ""
         self.asked: list[typing.Any] = []
-        self._replies: defaultdict[str, deque[Message | ErrorKind]] = defaultdict(deque)
+        self._replies: defaultdict[str, deque[Message | ErrorKind | threading.Event]] = defaultdict(deque)
 
-    def will_answer(self, method: str, *replies: Message | ErrorKind) -> None:
-        """Lay in replies; to run out of them is UNIMPLEMENTED, which no client repeats."""
+    def will_answer(self, method: str, *replies: Message | ErrorKind | threading.Event) -> None:
+        """Lay in replies; an event is a call that hangs until it is set; beyond the last one it is UNIMPLEMENTED."""
         self._replies[method].extend(replies)
 
     def service(self, call: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Message, Message]":
@@ -72,10 +73,13 @@ class FakeInventory(grpc.GenericRpcHandler):
             self.asked.append(request)
             waiting = self._replies[method.name]
             reply = waiting.popleft() if waiting else ErrorKind(grpc.StatusCode.UNIMPLEMENTED)
+            if isinstance(reply, threading.Event):
+                reply.wait()
+                reply = ErrorKind(grpc.StatusCode.CANCELLED)
             if isinstance(reply, Message):
                 return reply
             context.set_trailing_metadata(_trailers(reply))
-            context.abort(reply.code, "as told")
+            context.abort(reply.code, "The sentence of the server.")
 
         read = GetMessageClass(method.input_type).FromString
         return grpc.unary_unary_rpc_method_handler(answer, read, lambda response: response.SerializeToString())
@@ -92,7 +96,7 @@ def _trailers(reply: ErrorKind) -> tuple[tuple[str, bytes], ...]:
 
 @contextmanager
 def running_fake() -> Iterator[FakeInventory]:
-    """A fake that listens on loopback, in threads, so that anyone in this process can call it."""
+    """A fake that listens on loopback, in threads of this process."""
     fake = FakeInventory()
     server = grpc.server(ThreadPoolExecutor(4), handlers=[fake])
     fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

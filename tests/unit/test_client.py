@@ -1,8 +1,7 @@
 """The client against a server that gives the replies that the test lays in."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +19,7 @@ from holdfast.retry import RetryPolicy
 from holdfast.statuses import BY_REASON
 
 from tests.unit.fake_inventory import ErrorKind, FakeInventory, bad_fields, running_fake, trouble, unavailable
+from tests.unit.zone import local_zone
 from tests.waiting import LONG_S
 
 HELD = ReserveResponse(
@@ -28,12 +28,6 @@ HELD = ReserveResponse(
 # Both wait for an answer that is slow to come; the second has no time left for a repeat.
 PATIENT = RetryPolicy(overall_s=40, attempt_s=20, first_delay_s=0.001)
 HASTY = RetryPolicy(overall_s=20, attempt_s=20, first_delay_s=60)
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeInventory]:
-    with running_fake() as inventory:
-        yield inventory
 
 
 async def reserve(fake: FakeInventory, retry: RetryPolicy = PATIENT) -> ReserveResponse:
@@ -239,24 +233,14 @@ async def test_a_proxy_is_used_if_asked_for(fake: FakeInventory, monkeypatch: py
         connecting.cancel()
 
 
-@pytest.fixture
-def east_of_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine whose clock is nine hours ahead of UTC."""
-    with monkeypatch.context() as patched:
-        patched.setenv("TZ", "Asia/Tokyo")
-        time.tzset()
-        yield
-    time.tzset()
-
-
-@pytest.mark.usefixtures("east_of_greenwich")
 async def test_a_time_without_a_zone_is_local_time(fake: FakeInventory) -> None:
     """Python's own reading of such a time; protobuf takes it for UTC, and the sale would open nine hours late."""
     fake.will_answer("CreateSale", CreateSaleResponse())
     ten, noon = datetime(2026, 11, 27, 10), datetime(2026, 11, 27, 12, tzinfo=UTC)  # noqa: DTZ001
 
-    async with Client(fake.address, channels=1, retry=PATIENT) as client:
-        await client.create_sale("lamps", {"lamp": 1}, start_time=ten, end_time=noon)
+    with local_zone("Asia/Tokyo"):
+        async with Client(fake.address, channels=1, retry=PATIENT) as client:
+            await client.create_sale("lamps", {"lamp": 1}, start_time=ten, end_time=noon)
 
     [asked] = fake.asked
     assert asked.sale.start_time.ToJsonString() == "2026-11-27T01:00:00Z"

@@ -47,11 +47,11 @@ class CommandFailed(Exception):
         self.code = code
         self.reason = reason
         self.metadata = dict(metadata or {})
+        self.tag = ""  # the name to search the API's documentation for, if a server failed the call
 
     def line(self) -> str:
-        """The sentence, with the reason or the status code that a search finds in the API's documentation."""
-        name = self.reason.removeprefix("ERROR_REASON_")
-        return f"holdfast: {self.message}" + (f" [{name}]" if name else "")
+        """The failure as it is printed on standard error."""
+        return f"holdfast: {self.message}" + (f" [{self.tag}]" if self.tag else "")
 
     def as_dict(self) -> dict[str, object]:
         """The failure as `--json` prints it."""
@@ -79,8 +79,9 @@ def failure_of(error: errors.HoldfastError, ids: Mapping[str, str]) -> CommandFa
         exit_code = NO
     else:
         exit_code = UNASKED
-    reason = error.reason or ""
-    return CommandFailed(sentence, exit_code, code=error.code.name, reason=reason, metadata=error.metadata)
+    failure = CommandFailed(sentence, exit_code, code=error.code.name, reason=error.reason, metadata=error.metadata)
+    failure.tag = error.reason.removeprefix("ERROR_REASON_") or error.code.name
+    return failure
 
 
 def _sentence(error: errors.HoldfastError, ids: Mapping[str, str]) -> str:
