@@ -152,7 +152,7 @@ async def relay_commits(settings: Settings) -> int:
 
     async def work() -> None:
         await agree_on_shards(settings, (COMMITS, PROGRESS))
-        await either(relay.run(parts, relay_options(settings)), repeat(drift.look, log, waited))
+        await either(relay.run(parts, relay_options(settings)), repeat(drift.run_round, log, waited))
 
     async with closed_at_the_end(commits, reading):
         return await until_told(work())
@@ -182,7 +182,7 @@ def relay_parts(
         log=log,
         monotonic=time.monotonic,
         time=time.time,
-        waited=waited,
+        on_unavailable=waited,
     )
 
 

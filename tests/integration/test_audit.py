@@ -91,9 +91,9 @@ async def test_drift_is_counted_where_the_ledger_has_caught_up(office: Office) -
     caught_up = await watch.count(SHARD)
     await office.sql("update item set held = held + 1, available = available - 1 where sku = 'lamp'")
     harmed = await watch.count(SHARD)
-    looking = asyncio.create_task(watch.look())
+    rounds = asyncio.create_task(watch.run_round())
     await eventually(lambda: SHARD in shown.items)
-    looking.cancel()
+    rounds.cancel()
 
     assert (behind, caught_up, harmed) == (None, 0, 1)
     assert shown.items == {SHARD: 1}
