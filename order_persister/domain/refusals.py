@@ -81,7 +81,7 @@ async def bisect(
 ) -> tuple[list[Answer], list[tuple[Row, PermanentError]]]:
     """Attempt all rows at once and, where that breaks, each half: what the attempts that worked answered, the others.
 
-    `attempt` writes all of its rows or, raising `Broken`, none.
+    `attempt` writes all of its rows or, raising `PermanentError`, none.
     """
     if not rows:
         return [], []

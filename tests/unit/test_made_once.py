@@ -156,5 +156,5 @@ async def test_no_sale_is_made_while_the_ledger_is_away(world: World) -> None:
     with pytest.raises(CallFailed) as told:
         await world.past.create_sale(OVER)
 
-    assert told.value.refusal == Failure(reasons.ERROR_REASON_LEDGER_UNREACHABLE)
+    assert told.value.failure == Failure(reasons.ERROR_REASON_LEDGER_UNREACHABLE)
     assert world.times_made() == 0

@@ -68,7 +68,7 @@ class Options(NamedTuple):
 
 
 async def run(parts: Parts, options: Options) -> None:
-    """Runs until cancelled; raises `Disagreement` if settings and servers contradict each other."""
+    """Runs until cancelled; raises `ShardCountMismatch` if settings and servers contradict each other."""
     relays = [ShardRelay(shard, parts, options) for shard in range(options.shard_count)]
     try:
         async with asyncio.TaskGroup() as group:

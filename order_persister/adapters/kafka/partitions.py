@@ -16,7 +16,7 @@ STOP_S = 5.0
 
 
 class Partitions:
-    """The partitions of one topic. Every method raises `Passing` while Kafka is away."""
+    """The partitions of one topic. Every method raises `TransientError` while Kafka is away."""
 
     def __init__(self, access: KafkaAccess, topic: str, group: str) -> None:
         self._access = access

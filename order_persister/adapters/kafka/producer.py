@@ -66,7 +66,7 @@ class Sender:
 
 
 async def partitions_of(topic: str, access: KafkaAccess) -> int:
-    """How many partitions a topic has. Raises `Passing` while Kafka, or the topic, is not there.
+    """How many partitions a topic has. Raises `TransientError` while Kafka, or the topic, is not there.
 
     All topics are asked for, for asking for one by its name may make it.
     """
@@ -85,7 +85,7 @@ async def partitions_of(topic: str, access: KafkaAccess) -> int:
 
 @contextmanager
 def judged() -> Iterator[None]:
-    """Turn what aiokafka raises into `Passing`: nothing that it says is for good."""
+    """Turn what aiokafka raises into `TransientError`: nothing that it says is for good."""
     try:
         yield
     except (KafkaError, OSError, TimeoutError) as error:

@@ -56,7 +56,7 @@ class LockTimeout(TransientError):
 
 
 class Transaction:
-    """An open transaction. Its methods raise `Passing` or `Broken`."""
+    """An open transaction. Its methods raise `TransientError` or `PermanentError`."""
 
     def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
         self._connection = connection
@@ -93,7 +93,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """One transaction on a connection of its own. Raises `Passing` or `Broken`, then nothing is known to be done.
+        """One transaction on a connection of its own. Raises `TransientError` or `PermanentError`, then nothing is known to be done.
 
         A commit whose answer was lost may have happened; whoever repeats it reads the watermark first.
         """
@@ -137,7 +137,7 @@ class Database:
 
 @contextmanager
 def judged() -> Iterator[None]:
-    """Turn what asyncpg raises into `Passing` or `Broken`."""
+    """Turn what asyncpg raises into `TransientError` or `PermanentError`."""
     try:
         yield
     except asyncpg.PostgresError as error:
