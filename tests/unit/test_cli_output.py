@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import TypeVar
 
 import pytest
 from google.protobuf.message import Message
@@ -22,7 +23,10 @@ SHOW, GET = ("sale", "show", "lamps"), ("get", "lamps", "r-1")
 TITLE = "Glühlampen 電灯"
 
 
-def changed(message: Message, **fields: object) -> Message:
+SomeMessage = TypeVar("SomeMessage", bound=Message)
+
+
+def changed(message: SomeMessage, **fields: object) -> SomeMessage:
     """A copy with other values in some fields."""
     copy = type(message)()
     copy.CopyFrom(message)
