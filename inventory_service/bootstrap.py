@@ -237,7 +237,7 @@ async def make_topics(settings: Settings, replication: int | None, as_json: bool
         log,
         print if as_json else None,
     )
-    names = [need.topic for need in build.NEEDS]
+    names = [need.topic for need in build.REQUIRED_TOPICS]
     return await unless_told(topics.run(parts, names, settings.shards, replication))
 
 
@@ -263,7 +263,7 @@ async def compare_books(settings: Settings, sale_id: str | None, deadline_s: flo
 
 
 async def agree_on_shards(settings: Settings, topics: Sequence[str] = ()) -> None:
-    """`ShardCountMismatch` if a server that answers, or one of these topics, was laid out for another number of shards."""
+    """`ShardCountMismatch` if a server that answers, or one of these topics, has another number of shards."""
     connections, ledger = RedisConnections(settings.redis_url, size=1), LedgerPool(settings.postgres_dsn, pool_size=1)
     try:
         admin = KafkaTopics(kafka_access(settings)) if topics else None

@@ -1,6 +1,6 @@
-"""What a shard's keepers (relay, take-over, init, compensator) ask of Redis, Kafka and the ledger, as Protocols.
+"""What relay, take-over, init and compensator need of Redis, Kafka and the ledger, as Protocols.
 
-Every method may raise the `ServerUnavailable` of its server; nothing else is expected, so anything else ends the process.
+Every method may raise the `ServerUnavailable` of its server. Any other exception is a bug and ends the process.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence

@@ -107,7 +107,7 @@ class Middleware:
         return wrapped
 
     def _unimplemented(self, handler: Handler, observe: Observe) -> Handler:
-        """Answer UNIMPLEMENTED; a method that a servicer does not override is the generated one, no coroutine function."""
+        """Answer UNIMPLEMENTED: what a servicer does not override is the generated one, no coroutine function."""
 
         async def unimplemented(_request: Any, context: ServicerContext[Any, Any]) -> Any:
             observe("UNIMPLEMENTED", 0.0)

@@ -7,8 +7,8 @@ from holdfast.inventory.v1.sale_pb2 import Sale
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey
 from inventory_service.rpc.status import Violation
 from inventory_service.rpc.validation import (
-    MIN_QUANTITY,
     MAX_QUANTITY,
+    MIN_QUANTITY,
     Validator,
     fail_unimplemented,
     is_id,

@@ -100,7 +100,7 @@ class Server:
         await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
 
     async def _apply_health(self) -> None:
-        """Probe Redis once. No call is admitted before it has answered: it may be initialized for another shard count."""
+        """Probe Redis once. No call is admitted before it has answered: it may have another number of shards."""
         found = await self._probe()
         if found.is_initialized:
             self._middleware.open()

@@ -80,7 +80,7 @@ async def test_an_answer_that_nobody_can_read_harms_nothing() -> None:
 
 
 async def test_a_server_that_does_not_answer_the_doctor_is_a_finding() -> None:
-    """The others are told of all the same."""
+    """The other_roles are told of all the same."""
     found = await run_checks([Check("Kafka", Redis(away=1).ask), Check("Redis", Redis().ask)])
 
     assert [(finding.server, finding.level) for finding in found[:2]] == [

@@ -44,7 +44,7 @@ class ShardMaintenance:
             await asyncio.sleep(SWEEP_INTERVAL_S)
 
     def stand_by(self) -> None:
-        """This relay lost the lease. It counts holds as soon as it has it again: no other relay exports that gauge then."""
+        """This relay lost the lease. It counts holds as soon as it has it again: no other relay exports it then."""
         self._next_count = self._monotonic()
 
     async def _count_if_due(self) -> None:
@@ -56,6 +56,6 @@ class ShardMaintenance:
             self._gauges.show_holds(self._shard, holds)
 
     async def _expire(self) -> bool:
-        """Whether more holds are overdue than one call expires; a call that found none was overtaken by another relay."""
+        """Whether more holds are overdue than one call expires; if a call found none, another relay was faster."""
         taken_back = await self._stock.expire(self._shard)
         return not isinstance(taken_back, Failure) and taken_back.holds > 0 and taken_back.more_is_due
