@@ -13,7 +13,7 @@ from inventory_service.domain.verdicts import Reservation
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.adapters.ledger.writer import LedgerWriter
 from order_persister.domain.chain import KafkaRecord
-from tests.commits import CONFIRMED, HELD, RELEASED, SALE, TENANT, FakeShard
+from tests.commits import CONFIRMED, HELD, HOLD_MS, RELEASED, SALE, TENANT, FakeShard
 from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected
 
@@ -66,7 +66,7 @@ async def test_a_refused_order_is_told_as_it_was_made(refusing: Refusing) -> Non
     assert (found.state, found.ledger_state) == (ReservationState.RESERVATION_STATE_HELD, REFUSED)
     assert (found.buyer_id, found.lines, found.revision) == ("bob", (Line("lamp", 2),), 1)
     assert (found.create_time_ms, found.update_time_ms) == (known.create_time_ms, known.create_time_ms)
-    assert found.expire_time_ms > found.create_time_ms
+    assert found.expire_time_ms == known.create_time_ms + HOLD_MS
     assert found.created == found.position == Position(0, 1, made.seq, 0)
 
 
@@ -84,6 +84,7 @@ async def test_a_refused_order_that_moved_on_is_told_as_it_stands(refusing: Refu
 
     assert (found.state, found.revision) == (ReservationState.RESERVATION_STATE_CONFIRMED, 2)
     assert found.create_time_ms < found.update_time_ms == confirmed_ms
+    assert found.expire_time_ms == found.create_time_ms + HOLD_MS
     assert (found.created, found.position) == (Position(0, 1, made.seq, 0), Position(0, 1, confirmed.seq, 1))
 
 
