@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import TypeVar
 
 import pytest
 from google.protobuf.message import Message
@@ -11,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from holdfast.cli.render import local
 from holdfast.cli.terminal import printable
 from holdfast.inventory.v1.inventory_service_pb2 import GetReservationResponse, GetSaleResponse
-from holdfast.inventory.v1.reservation_pb2 import Reservation
+from holdfast.inventory.v1.reservation_pb2 import Reservation, ReservationLine
 
 from tests.unit.command import HELD, NOON, SALE, SCRIPT, run, start
 from tests.unit.fake_inventory import FakeInventory
@@ -19,10 +20,11 @@ from tests.unit.zone import local_zone
 from tests.waiting import LONG_S
 
 SHOW, GET = ("sale", "show", "lamps"), ("get", "lamps", "r-1")
+M = TypeVar("M", bound=Message)
 TITLE = "Glühlampen 電灯"
 
 
-def changed(message: Message, **fields: object) -> Message:
+def changed(message: M, **fields: object) -> M:
     """A copy with other values in some fields."""
     copy = type(message)()
     copy.CopyFrom(message)
@@ -112,10 +114,11 @@ def test_text_of_every_script_is_printed_as_it_is() -> None:
         assert printable(text) == text
 
 
-def test_an_id_that_looks_like_an_emoji_stays_an_id(fake: FakeInventory) -> None:
-    """An id is copied from the screen, and may have colons."""
+def test_an_sku_that_looks_like_an_emoji_is_printed_as_it_is(fake: FakeInventory) -> None:
+    """It is copied from the screen, and may have colons."""
     fake.will_answer(
-        "GetReservation", GetReservationResponse(reservation=Reservation(reservation_id="a:bulb:b"), read_time=NOON)
+        "GetReservation",
+        GetReservationResponse(reservation=Reservation(lines=[ReservationLine(sku="a:bulb:b")]), read_time=NOON),
     )
 
     assert "a:bulb:b" in run(fake, *GET).stdout
