@@ -11,10 +11,10 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from holdfast.cli.render import local
 from holdfast.cli.terminal import printable
-from holdfast.inventory.v1.inventory_service_pb2 import GetReservationResponse, GetSaleResponse
+from holdfast.inventory.v1.inventory_service_pb2 import GetReservationResponse, GetSaleResponse, ReserveResponse
 from holdfast.inventory.v1.reservation_pb2 import Reservation, ReservationLine
 
-from tests.unit.command import HELD, NOON, SALE, SCRIPT, run, start
+from tests.unit.command import HELD, NOON, RESERVE, SALE, SCRIPT, run, start
 from tests.unit.fake_inventory import FakeInventory
 from tests.unit.zone import local_zone
 from tests.waiting import LONG_S
@@ -80,6 +80,18 @@ def test_a_full_disk_is_named_and_changes_no_exit_code(fake: FakeInventory) -> N
         _, stderr = command.communicate(timeout=LONG_S)
 
     assert stderr.decode() == "holdfast: the output could not be written: No space left on device\n"
+    assert command.returncode == 0
+
+
+def test_a_message_that_cannot_be_written_stops_no_call(fake: FakeInventory) -> None:
+    """The id that is made up goes to standard error before the call."""
+    fake.will_answer("Reserve", ReserveResponse(reservation=HELD, read_time=NOON))
+
+    with open("/dev/full", "wb") as full:
+        command = start(fake, *RESERVE[:-2], stderr=full.fileno())
+        stdout, _ = command.communicate(timeout=LONG_S)
+
+    assert b"held  r-1" in stdout
     assert command.returncode == 0
 
 
