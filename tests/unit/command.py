@@ -53,12 +53,16 @@ def run(fake: FakeInventory, *words: str) -> Result:
 
 
 def start(
-    fake: FakeInventory, *words: str, stdout: int = subprocess.PIPE, **environment: str
+    fake: FakeInventory,
+    *words: str,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+    **environment: str,
 ) -> "subprocess.Popen[bytes]":
     """Start one command as a process."""
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *words],
         env={**os.environ, "HOLDFAST_ADDRESS": fake.address, **environment},
         stdout=stdout,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
     )

@@ -206,6 +206,28 @@ def test_a_sale_is_shown_with_its_stock(fake: FakeInventory) -> None:
     assert shown.stdout.splitlines()[-1].split() == ["lamp", "4,998", "2", "0", "5,000"]
 
 
+@pytest.mark.parametrize("asked_for", ["--use-proxy", "HOLDFAST_USE_PROXY"])
+def test_a_proxy_is_used_only_if_asked_for(
+    fake: FakeInventory, monkeypatch: pytest.MonkeyPatch, asked_for: str
+) -> None:
+    """The proxy of this machine is one that nothing can be reached through."""
+    fake.will_answer("GetSale", GetSaleResponse(sale=SALE))
+    for variable in ("no_proxy", "no_grpc_proxy", "grpc_proxy", "https_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    show = ("sale", "show", "lamps")
+
+    directly = run(fake, *show)
+    if asked_for.startswith("--"):
+        by_proxy = run(fake, *show, asked_for, "--timeout", "0.2")
+    else:
+        monkeypatch.setenv(asked_for, "1")
+        by_proxy = run(fake, *show, "--timeout", "0.2")
+
+    assert directly.exit_code == 0
+    assert "no server answers" in by_proxy.stderr
+
+
 def test_a_buyer_is_blocked_for_a_reason(fake: FakeInventory) -> None:
     """The reason is for the books and therefore required."""
     fake.will_answer("BlockBuyer", BlockBuyerResponse())

@@ -11,22 +11,20 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from holdfast.cli.render import local
 from holdfast.cli.terminal import printable
-from holdfast.inventory.v1.inventory_service_pb2 import GetReservationResponse, GetSaleResponse
-from holdfast.inventory.v1.reservation_pb2 import Reservation
+from holdfast.inventory.v1.inventory_service_pb2 import GetReservationResponse, GetSaleResponse, ReserveResponse
+from holdfast.inventory.v1.reservation_pb2 import Reservation, ReservationLine
 
-from tests.unit.command import HELD, NOON, SALE, SCRIPT, run, start
+from tests.unit.command import HELD, NOON, RESERVE, SALE, SCRIPT, run, start
 from tests.unit.fake_inventory import FakeInventory
 from tests.unit.zone import local_zone
 from tests.waiting import LONG_S
 
 SHOW, GET = ("sale", "show", "lamps"), ("get", "lamps", "r-1")
+M = TypeVar("M", bound=Message)
 TITLE = "Glühlampen 電灯"
 
 
-SomeMessage = TypeVar("SomeMessage", bound=Message)
-
-
-def changed(message: SomeMessage, **fields: object) -> SomeMessage:
+def changed(message: M, **fields: object) -> M:
     """A copy with other values in some fields."""
     copy = type(message)()
     copy.CopyFrom(message)
@@ -85,6 +83,18 @@ def test_a_full_disk_is_named_and_changes_no_exit_code(fake: FakeInventory) -> N
     assert command.returncode == 0
 
 
+def test_a_message_that_cannot_be_written_stops_no_call(fake: FakeInventory) -> None:
+    """The id that is made up goes to standard error before the call."""
+    fake.will_answer("Reserve", ReserveResponse(reservation=HELD, read_time=NOON))
+
+    with open("/dev/full", "wb") as full:
+        command = start(fake, *RESERVE[:-2], stderr=full.fileno())
+        stdout, _ = command.communicate(timeout=LONG_S)
+
+    assert b"held  r-1" in stdout
+    assert command.returncode == 0
+
+
 def test_a_closed_output_changes_no_exit_code(fake: FakeInventory) -> None:
     """A command may be started without standard output at all."""
     fake.will_answer("GetSale", sale(TITLE))
@@ -116,10 +126,11 @@ def test_text_of_every_script_is_printed_as_it_is() -> None:
         assert printable(text) == text
 
 
-def test_an_id_that_looks_like_an_emoji_stays_an_id(fake: FakeInventory) -> None:
-    """An id is copied from the screen, and may have colons."""
+def test_an_sku_that_looks_like_an_emoji_is_printed_as_it_is(fake: FakeInventory) -> None:
+    """It is copied from the screen, and may have colons."""
     fake.will_answer(
-        "GetReservation", GetReservationResponse(reservation=Reservation(reservation_id="a:bulb:b"), read_time=NOON)
+        "GetReservation",
+        GetReservationResponse(reservation=Reservation(lines=[ReservationLine(sku="a:bulb:b")]), read_time=NOON),
     )
 
     assert "a:bulb:b" in run(fake, *GET).stdout

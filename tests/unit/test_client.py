@@ -231,7 +231,8 @@ async def test_a_proxy_is_used_if_asked_for(fake: FakeInventory, monkeypatch: py
     async with proxy(monkeypatch) as lines, Client(fake.address, channels=1, use_proxy=True) as client:
         connecting = asyncio.ensure_future(client.reach(within_s=LONG_S))
 
-        assert (await lines.get()).startswith(f"CONNECT {fake.address} ".encode())
+        async with asyncio.timeout(LONG_S):
+            assert (await lines.get()).startswith(f"CONNECT {fake.address} ".encode())
         connecting.cancel()
 
 

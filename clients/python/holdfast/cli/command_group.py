@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from holdfast.cli.fail import UNASKED, CommandFailed
+from holdfast.cli.fail import UNASKED, CommandFailed, fail
 from holdfast.cli.processes import PROCESSES
 from holdfast.cli.terminal import messages, printable
 
@@ -30,7 +30,7 @@ class CommandGroup(TyperGroup):
 
 
 def _check_text(words: Sequence[str]) -> None:
-    """Reject bytes that are not UTF-8, but for processes: a path that they are given may hold any byte."""
+    """Reject bytes that are not UTF-8, except for processes: a path among their arguments may hold any byte."""
     if words[:1] and words[0] in PROCESSES:
         return
     for word in words:
@@ -38,7 +38,7 @@ def _check_text(words: Sequence[str]) -> None:
             word.encode()
         except UnicodeEncodeError:
             shown = word.encode(errors="surrogateescape").decode(errors="backslashreplace")
-            raise CommandFailed(f"an argument is not UTF-8: {shown}", UNASKED, code="INVALID_ARGUMENT") from None
+            fail(f"an argument is not UTF-8: {shown}")
 
 
 def _usage_failure(error: typer.TyperException) -> CommandFailed:

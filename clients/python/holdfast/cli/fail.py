@@ -71,27 +71,26 @@ def about(ids: Mapping[str, str]) -> str:
 
 def failure_of(error: errors.HoldfastError, ids: Mapping[str, str]) -> CommandFailed:
     """What a failed call means to a shell; `ids` names what it was about."""
-    sentence = _sentence(error, ids)
     if error.outcome_unknown:
         exit_code = UNKNOWN
         sentence = f"{about(ids)}: it is unknown whether this was done; repeat it with the same ids ({error.message})"
-    elif isinstance(error, ANSWERS_NO):
-        exit_code = NO
     else:
-        exit_code = UNASKED
+        exit_code = NO if isinstance(error, ANSWERS_NO) else UNASKED
+        sentence = _sentence(error, ids)
     failure = CommandFailed(sentence, exit_code, code=error.code.name, reason=error.reason, metadata=error.metadata)
     failure.tag = error.reason.removeprefix("ERROR_REASON_") or error.code.name
     return failure
 
 
 def _sentence(error: errors.HoldfastError, ids: Mapping[str, str]) -> str:
+    """The sentence of the error's reason; otherwise the server's own, with what the call was about before it."""
     if error.violations:
         return f"{about(ids)}: " + "; ".join(f"{field}: {why}" for field, why in error.violations.items())
-    template = SENTENCES.get(error.reason.removeprefix("ERROR_REASON_"))
-    if template:
+    if template := SENTENCES.get(error.reason.removeprefix("ERROR_REASON_")):
         state = error.metadata.get("state", "").rpartition("_STATE_")[2].lower()
-        known = {"about": about(ids), **ids, **error.metadata, "state": state or "in a state"}
-        return template.format_map(defaultdict(lambda: "(unnamed)", known))
-    nothing_done = "the server cannot answer now, and nothing was done: " * isinstance(error, errors.TryLater)
-    frozen = error.metadata.get("frozen_reason")
-    return f"{about(ids)}: {nothing_done}{error.message}" + (f"; frozen: {frozen}" if frozen else "")
+        named = {"about": about(ids), **ids, **error.metadata, "state": state}
+        return template.format_map(defaultdict(lambda: "(not named)", named))
+    if isinstance(error, errors.TryLater):
+        frozen = f"; frozen: {error.metadata['frozen_reason']}" if "frozen_reason" in error.metadata else ""
+        return f"{about(ids)}: the server cannot answer now, and nothing was done: {error.message}{frozen}"
+    return f"{about(ids)}: {error.message}"

@@ -32,7 +32,7 @@ PROCESSES = {
     "topics": Process("inventory_service", "server", "Make Kafka's topics."),
     "init": Process("inventory_service", "server", "Open every shard of empty stores, once."),
     "doctor": Process(
-        "inventory_service", "server", "Ask each server for what the promises rest on; --json for scripts."
+        "inventory_service", "server", "Check the settings of Redis, Kafka and PostgreSQL; --json for scripts."
     ),
     "audit": Process("inventory_service", "server", "Compare Redis with the ledger; --json for scripts."),
 }

@@ -30,7 +30,7 @@ def _escaped(character: str) -> str:
 
 
 class LenientOutput:
-    """Standard output whose failed writes raise nothing, so that an exit code tells of the call and not of the pipe."""
+    """An output whose failed writes raise nothing, so that an exit code tells of the call and not of the pipe."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -54,15 +54,18 @@ class LenientOutput:
 
     def _report(self, error: OSError) -> None:
         """Once, on standard error; a reader that closed the pipe, as `head` does, has what it wanted."""
-        if error.errno != errno.EPIPE and not self._failed:
+        is_first, self._failed = not self._failed, True
+        if is_first and error.errno != errno.EPIPE:
             messages.print(f"holdfast: the output could not be written: {error.strerror}")
-        self._failed = True
 
 
 def make_output_lenient() -> None:
     """From here on nothing that cannot be printed raises an error; what an encoding lacks is printed as an escape."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    if sys.stdout is not None:
-        sys.stdout = cast(TextIO, LenientOutput(sys.stdout))
+    sys.stdout, sys.stderr = _lenient(sys.stdout), _lenient(sys.stderr)
+
+
+def _lenient(stream: TextIO) -> TextIO:
+    if isinstance(stream, io.TextIOWrapper):  # Python sets None where a process is started without the stream
+        stream.reconfigure(errors="backslashreplace")
+        return cast(TextIO, LenientOutput(stream))
+    return stream
