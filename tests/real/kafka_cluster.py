@@ -38,9 +38,8 @@ class KafkaCluster:
             )
             for node in voters
         }
-        self._starter = ThreadPoolExecutor(
-            max_workers=1
-        )  # the kernel ends a broker together with the thread that started it
+        # One thread starts every broker, for the kernel ends a broker together with the thread that started it.
+        self._starter = ThreadPoolExecutor(max_workers=1)
 
     @property
     def address(self) -> str:

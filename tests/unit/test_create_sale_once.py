@@ -19,9 +19,8 @@ from tests.sales import make_sale
 
 SALE, OTHER = SaleKey("default", "lamp-sale"), SaleKey("default", "sofa-sale")
 NOW_MS = 1000
-REQUEST = CreateSale(
-    SALE, "Lamps", 0, NOW_MS - 1, 0, 0, 0, (Line("lamp", 10),)
-)  # of a sale that may be archived at once
+# Its window is over, so the sale may be archived as soon as the ledger has settled it.
+REQUEST = CreateSale(SALE, "Lamps", 0, NOW_MS - 1, 0, 0, 0, (Line("lamp", 10),))
 REUSED = sale_id_reused(SALE)
 
 Action = Callable[[], Awaitable[None]]
