@@ -49,7 +49,7 @@ class Valkey(Server):
         }
 
     def _is_ready(self) -> bool:
-        """Return whether this very process answers and has loaded its file; asked in the protocol's inline form."""
+        """Return whether this very process answers and has loaded its file, by inline commands."""
         try:
             with socket.create_connection((LOOPBACK, self.port), timeout=PROBE_TIMEOUT_S) as connection:
                 connection.sendall(b"PING\r\nINFO server\r\nQUIT\r\n")

@@ -62,7 +62,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     cluster = KafkaCluster(tmp_path_factory.mktemp("kafka"), listener=LISTENER, settings=BROKEN)
     try:
         cluster.start()
-        cluster.admin.make_topics(TOPICS, SHARDS, NODES, **{"max.message.bytes": "1048588"})
+        cluster.admin.create_topics(TOPICS, SHARDS, NODES, **{"max.message.bytes": "1048588"})
         yield cluster
     finally:
         cluster.end()
@@ -187,7 +187,7 @@ async def test_no_process_runs_on_a_topic_of_another_layout(
         assert (code, topic in said[-1]) == (2, True), said
 
     broken.admin.delete_topics([FACTS])
-    broken.admin.make_topics([FACTS], SHARDS + 1, NODES)
+    broken.admin.create_topics([FACTS], SHARDS + 1, NODES)
     with persisters(tmp_path) as start:
         persister = start(broken.address, database, HOLDFAST_SHARDS=str(SHARDS), **CLERK)
         assert persister.exit_code() == 2

@@ -98,32 +98,32 @@ class SimulatedBuyer:
             self.results.unexpected.append(f"{first.reservation_id} was reserved twice with two different responses")
 
     def _acknowledge(self, reservation: Reservation) -> Acknowledged:
-        """Keep what the buyer was told, for the comparison at the end."""
-        told = Acknowledged(
+        """Keep what the response said, for the comparison at the end."""
+        acknowledged = Acknowledged(
             reservation.reservation_id,
             self.buyer_id,
             sum(line.quantity for line in reservation.lines),
             self.blocked,
             reservation.state,
         )
-        self.results.acknowledged[told.reservation_id] = told
-        return told
+        self.results.acknowledged[acknowledged.reservation_id] = acknowledged
+        return acknowledged
 
-    async def _finish(self, told: Acknowledged, waited: bool) -> None:
+    async def _finish(self, hold: Acknowledged, waited: bool) -> None:
         """Confirm, release or abandon a hold; a buyer who had to wait for it always confirms."""
         choice = 0.0 if waited else self.rng.random()
         await self._pause(*CHECKOUT_S)
         try:
             if choice < CONFIRMED_SHARE:
                 with self.results.timed():
-                    told.state = (await self.client.confirm(self.sale_id, told.reservation_id)).reservation.state
+                    hold.state = (await self.client.confirm(self.sale_id, hold.reservation_id)).reservation.state
             elif choice < CONFIRMED_SHARE + RELEASED_SHARE:
                 with self.results.timed():
-                    told.state = (await self.client.release(self.sale_id, told.reservation_id)).reservation.state
+                    hold.state = (await self.client.release(self.sale_id, hold.reservation_id)).reservation.state
             else:
                 self.results.counts["abandoned"] += 1
         except WrongReservationState as error:  # it expired or was compensated first
-            told.state = error.reservation.state if error.reservation else told.state
+            hold.state = error.reservation.state if error.reservation else hold.state
 
     def _may_come_back(self, rejection: Rejection) -> bool:
         """Return whether units are available or held. The sale is open and has no limits: no other reason occurs."""

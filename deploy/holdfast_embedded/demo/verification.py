@@ -33,20 +33,21 @@ def find_faults(final: FinalState) -> list[str]:
 
 def _lost_or_changed(final: FinalState) -> Iterator[str]:
     """Every acknowledged reservation is in an allowed state, and the same in Redis and in the ledger."""
-    for name, told in final.acknowledged.items():
+    for name, expected in final.acknowledged.items():
         state, row = final.states.get(name), final.ledger_reservations.get(name)
-        if state not in _allowed_states(told):
-            yield f"{name} was acknowledged {_state_name(told.state)} and is {_state_name(state)}"
+        if state not in _allowed_states(expected):
+            yield f"{name} was acknowledged {_state_name(expected.state)} and is {_state_name(state)}"
         if row is None:
-            yield f"{name} was acknowledged {_state_name(told.state)} and is not in the ledger"
-        elif row.state != _state_name(state) or row.units != told.units:
-            yield f"{name} is {_state_name(state)} with {told.units} units, in the ledger {row.state} with {row.units}"
+            yield f"{name} was acknowledged {_state_name(expected.state)} and is not in the ledger"
+        elif row.state != _state_name(state) or row.units != expected.units:
+            redis = f"{_state_name(state)} with {expected.units} units"
+            yield f"{name} is {redis}, in the ledger {row.state} with {row.units}"
 
 
-def _allowed_states(told: Acknowledged) -> tuple[int, ...]:
+def _allowed_states(expected: Acknowledged) -> tuple[int, ...]:
     """A hold that was neither confirmed nor released expires, and no reservation of a blocked buyer stays confirmed."""
-    end = EXPIRED if told.state == HELD else told.state
-    if not told.blocked:
+    end = EXPIRED if expected.state == HELD else expected.state
+    if not expected.blocked:
         return (end,)
     return (COMPENSATED,) if end == CONFIRMED else (COMPENSATED, end)
 
@@ -59,7 +60,9 @@ def _unacknowledged(final: FinalState) -> Iterator[str]:
 
 def _wrong_sums(final: FinalState) -> Iterator[str]:
     """The units add up, and those sold are the confirmed units of the buyers."""
-    confirmed = sum(told.units for name, told in final.acknowledged.items() if final.states.get(name) == CONFIRMED)
+    confirmed = sum(
+        expected.units for name, expected in final.acknowledged.items() if final.states.get(name) == CONFIRMED
+    )
     for count, sold in _sold_counts(final).items():
         if sold != confirmed:
             yield f"{sold} units are {count}, and {confirmed} are the buyers'"
