@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import asyncpg
 from prometheus_client import CollectorRegistry
 
+from holdfast_runtime.retry import Patience
 from order_persister.adapters.ledger.postgres import Database
-from order_persister.adapters.ledger.queries import load_queries
+from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.adapters.ledger.writer import LedgerWriter
 from order_persister.metrics import LedgerMetrics, waits_counter
-from order_persister.patience import Patience
 
 _OPEN_SHARD = """
 insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
@@ -24,7 +24,7 @@ async def open_shards(db: "asyncpg.Connection[asyncpg.Record]", numbers: Iterabl
 def ledger_in(database: Database, registry: CollectorRegistry | None = None) -> LedgerWriter:
     """The ledger in a database."""
     registry = registry or CollectorRegistry()
-    return LedgerWriter(database, load_queries(), LedgerMetrics(registry), Patience(waits_counter(registry)))
+    return LedgerWriter(database, ledger_queries(), LedgerMetrics(registry), Patience(waits_counter(registry)))
 
 
 def waits(registry: CollectorRegistry, on: str) -> float:

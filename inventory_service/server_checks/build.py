@@ -1,9 +1,12 @@
-"""Build what examines the servers: for each, what asks it for its settings and what judges them."""
+"""Builds the checks of the servers: for each, what asks it for its settings and what judges them."""
 
 from collections.abc import Sequence
 
-from inventory_service.access import kafka_access
-from inventory_service.adapters.kafka.names import COMMITS, COMPENSATIONS, LARGEST_RECORD, ORDERS, PROGRESS
+from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, LARGEST_RECORD, ORDERS, PROGRESS, kafka_config
+from holdfast_runtime.kafka_probe import kafka_dependency
+from holdfast_runtime.postgres import postgres_dependency
+from holdfast_runtime.settings import BadSettings
+from holdfast_runtime.start_check import Dependency, wait_for
 from inventory_service.adapters.kafka.server_config import KafkaServerConfig
 from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.adapters.ledger.server_config import LedgerServerConfig
@@ -19,8 +22,7 @@ from inventory_service.server_checks.redis import judge_redis
 from inventory_service.server_checks.results import CheckResult
 from inventory_service.server_checks.run import Check
 from inventory_service.server_checks.shards import judge_shards
-from inventory_service.settings import BadSettings, Settings
-from inventory_service.start_check import Door, kafka_door, pass_door, postgres_door, redis_door
+from inventory_service.settings import Settings
 
 # Commits are sent again only while the outbox has them, and facts never: the other two say the same until it is done.
 _NEEDS = (
@@ -34,12 +36,13 @@ ONE_TRY_S = 4.0
 
 def needs(settings: Settings) -> Sequence[Need]:
     """What is needed of each topic, under the name that it has on this Kafka."""
-    access = kafka_access(settings)
-    return [need._replace(topic=access.named(need.topic)) for need in _NEEDS]
+    config = kafka_config(settings)
+    return [need._replace(topic=config.named(need.topic)) for need in _NEEDS]
 
 
 def checks(settings: Settings) -> Sequence[Check]:
-    """One a server."""
+    """One a server; BadSettings if the settings name a certificate of Kafka's that cannot be used."""
+    kafka_config(settings)
     return (
         Check("Redis", lambda: check_redis(settings)),
         Check("Postgres", lambda: check_postgres(settings)),
@@ -47,17 +50,18 @@ def checks(settings: Settings) -> Sequence[Check]:
     )
 
 
-def checks_after_probe(settings: Settings) -> Sequence[Check]:
-    """The same, each with a knock before it: it says which setting is wrong, if one is."""
-    doors = (redis_door(settings), postgres_door(settings), kafka_door(settings))
-    pairs = zip(checks(settings), doors, strict=True)
-    return [_after_the_door(check, door, settings.start_wait_s) for check, door in pairs]
+def checks_after_probe(settings: Settings, redis: Dependency) -> Sequence[Check]:
+    """The same, each after a probe, which says which setting is wrong if one is."""
+    dependencies = (redis, postgres_dependency(settings), kafka_dependency(settings))
+    limit = f"HOLDFAST_START_WAIT_S is {settings.start_wait_s:g}"
+    pairs = zip(checks(settings), dependencies, strict=True)
+    return [_after_probe(check, dependency, settings.start_wait_s, limit) for check, dependency in pairs]
 
 
-def _after_the_door(check: Check, door: Door, wait_s: float) -> Check:
+def _after_probe(check: Check, dependency: Dependency, wait_s: float, limit: str) -> Check:
     async def ask() -> Sequence[CheckResult]:
         try:
-            await pass_door(door, wait_s or ONE_TRY_S)
+            await wait_for(dependency, wait_s or ONE_TRY_S, limit if wait_s else "")
         except BadSettings as error:
             raise ServerUnavailable(str(error)) from error
         return await check.ask()
@@ -94,6 +98,6 @@ async def check_postgres(settings: Settings) -> Sequence[CheckResult]:
 
 async def check_kafka(settings: Settings) -> Sequence[CheckResult]:
     wanted_topics = needs(settings)
-    facts = await KafkaServerConfig(kafka_access(settings)).ask([need.topic for need in wanted_topics])
+    facts = await KafkaServerConfig(kafka_config(settings)).ask([need.topic for need in wanted_topics])
     wanted = Wanted(wanted_topics, settings.shards, settings.kafka_session_timeout_s, settings.kafka_brokers)
     return judge_kafka(facts, wanted)

@@ -4,18 +4,17 @@ One may come twice, late, or for a shard that does not serve: the script acts on
 position, and once; and the ledger repeats it until it holds the commit that carried it out. So none is kept here.
 """
 
-from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from holdfast_runtime.retry import Retrier
 from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.requests import Compensate, shard_of
 from inventory_service.domain.shard_ports import CompensationTopic
 from inventory_service.domain.verdicts import Failure
-from inventory_service.entrypoints.patience import repeat
 
 
 class CompensationCounter(Protocol):
@@ -32,12 +31,12 @@ class Parts(NamedTuple):
     counter: CompensationCounter
     log: FilteringBoundLogger
     shard_count: int
-    waited: Callable[[str], None]  # hears the name of a server that was away, for each attempt
+    retrier: Retrier
 
 
 async def run(parts: Parts) -> None:
     """Runs until cancelled."""
-    await repeat(partial(follow, parts), parts.log, parts.waited)
+    await parts.retrier.retry_forever(partial(follow, parts), parts.log)
 
 
 async def follow(parts: Parts) -> None:

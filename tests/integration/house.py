@@ -13,9 +13,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
 from holdfast.inventory.v1.sale_pb2 import Sale
 
-from inventory_service.adapters.kafka.access import KafkaAccess
+from holdfast_runtime.kafka import COMMITS, KafkaConfig
 from inventory_service.adapters.kafka.commits import KafkaCommits
-from inventory_service.adapters.kafka.names import COMMITS
 from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.adapters.ledger.postgres import LedgerPool
@@ -88,7 +87,7 @@ class House:
         self.scripts = RedisScripts(self.connections, Epochs())
         self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)
-        self.reading = KafkaPersisterOffsets(KafkaAccess(brokers))
+        self.reading = KafkaPersisterOffsets(KafkaConfig(brokers))
         self.persister = PersisterDouble(brokers, dsn, SHARDS)
         self._tokens = itertools.count(1)
         self._names = itertools.count(1)
@@ -140,12 +139,12 @@ class House:
         self, name: str = "", gauges: Gauges | None = None, **options: Any
     ) -> AsyncIterator[relay.Parts]:
         """A relay at work. Where there are several, each has a name and gauges of its own."""
-        commits = KafkaCommits(KafkaAccess(self.brokers))
+        commits = KafkaCommits(KafkaConfig(self.brokers))
         parts = relay.Parts(
             self.outbox,
             self.shards,
             commits,
-            KafkaProgress(KafkaAccess(self.brokers), SHARDS),
+            KafkaProgress(KafkaConfig(self.brokers), SHARDS),
             self.ledger,
             NoStock(),  # type: ignore[arg-type]
             self.takeover(),

@@ -7,10 +7,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from holdfast.inventory.v1.events_pb2 import Compensation, ReservationFact
 from holdfast.inventory.v1.reservation_pb2 import Position
 
-from inventory_service.adapters.kafka.access import KafkaAccess
+from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, ORDERS, PERSISTER_GROUP, KafkaConfig
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
-from inventory_service.adapters.kafka.names import COMMITS, COMPENSATIONS, ORDERS, PERSISTER_GROUP
 from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.domain.shards import Commit
 from tests.commits import HELD, FakeShard
@@ -55,7 +54,7 @@ async def test_a_persister_reads_and_publishes_under_its_prefix(
 
 async def test_commits_are_sent_under_the_prefix(shared_broker: str) -> None:
     """And the offsets that a take-over waits for are of the same topic."""
-    access = KafkaAccess(shared_broker, prefix=PREFIX)
+    access = KafkaConfig(shared_broker, prefix=PREFIX)
     commits, reading = KafkaCommits(access), KafkaPersisterOffsets(access)
 
     await commits.publish(5, [Commit(1, 1, b"payload", "0" * 64)])
@@ -74,7 +73,7 @@ async def test_compensations_are_heard_under_the_prefix(shared_broker: str) -> N
             value = Compensation(tenant="default", sale_id="lamp-sale", reservation_id=name, created=Position(epoch=1))
             await producer.send_and_wait(topic, value.SerializeToString(), partition=0)
 
-    heard = KafkaCompensations(KafkaAccess(shared_broker, prefix=PREFIX), session_timeout_s=2)
+    heard = KafkaCompensations(KafkaConfig(shared_broker, prefix=PREFIX), session_timeout_s=2)
     async with aclosing(heard.compensations()) as compensations:
         first = await anext(compensations)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from holdfast.cli.processes import PROCESSES
-
 from inventory_service.usage import PRINTS_FACTS
+
 from tests.servers import PARTITIONS
 
 RUN_S = 60.0

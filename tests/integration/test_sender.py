@@ -10,11 +10,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
 
-from order_persister.adapters.kafka.access import KafkaAccess
+from holdfast_runtime.kafka import KafkaConfig
+from holdfast_runtime.retry import Patience
 from order_persister.adapters.kafka.producer import Sender
 from order_persister.adapters.kafka.publisher import FACTS_TOPIC, Message
 from order_persister.metrics import waits_counter
-from order_persister.patience import Patience
 from tests.ledgers import waits
 from tests.servers import StartBroker
 from tests.waiting import eventually
@@ -40,7 +40,7 @@ async def test_kafka_away_at_the_first_send_is_waited_for(start_broker: StartBro
     """The producer is made when it is first needed, which may be just then; nothing of the failed ones is left."""
     server, registry = start_broker(), CollectorRegistry()
     server.down()
-    sender = Sender(KafkaAccess(server.address), Patience(waits_counter(registry)))
+    sender = Sender(KafkaConfig(server.address), Patience(waits_counter(registry)))
 
     with nobody_left_open():
         sending = asyncio.ensure_future(sender.send([MESSAGE]))
@@ -66,7 +66,7 @@ async def test_a_first_send_that_is_cancelled_leaves_nothing_behind() -> None:
 
     async with await asyncio.start_server(say_nothing, "127.0.0.1") as silent:
         port = silent.sockets[0].getsockname()[1]
-        sender = Sender(KafkaAccess(f"127.0.0.1:{port}"), Patience(waits_counter(CollectorRegistry())))
+        sender = Sender(KafkaConfig(f"127.0.0.1:{port}"), Patience(waits_counter(CollectorRegistry())))
 
         with nobody_left_open():
             sending = asyncio.ensure_future(sender.send([MESSAGE]))

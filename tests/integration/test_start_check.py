@@ -9,14 +9,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from inventory_service.adapters.ledger.knock import knock_at_postgres as inventory_knock
+from inventory_service.adapters.redis.knock import knock_at_redis
+from order_persister.adapters.ledger.knock import knock_at_postgres as persister_knock
 from redis.asyncio import Redis
 
-from inventory_service.adapters.ledger.knock import knock_at_postgres as inventory_knock
+from holdfast_runtime.retry import TransientError
 from inventory_service.adapters.redis import connections as redis_connections
-from inventory_service.adapters.redis.knock import knock_at_redis
 from inventory_service.domain.shards import LedgerUnavailable, RedisUnavailable
-from order_persister.adapters.ledger.knock import knock_at_postgres as persister_knock
-from order_persister.patience import TransientError
 from tests.integration.persister_process import StartPersister, persisters
 from tests.integration.served import NOWHERE, run_to_its_end
 from tests.servers import StartValkey, database_dsn

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
+import inventory_service.usage
+import order_persister.usage
 import pytest
 import typer
 from holdfast.cli.__main__ import app
@@ -11,8 +13,6 @@ from holdfast.cli.processes import PROCESSES
 from holdfast_embedded.__main__ import app as embedded
 from pydantic.fields import FieldInfo
 
-import inventory_service.usage
-import order_persister.usage
 from inventory_service import settings as inventory_settings
 from inventory_service.__main__ import PROCESSES as INVENTORY
 from order_persister import settings as persister_settings

@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-
 from order_persister.logs import Sparing
 
 # Run apart, for logging is set up once a process. The password is a value at run time, never a line of the source.

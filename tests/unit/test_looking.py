@@ -2,10 +2,10 @@
 
 from typing import cast
 
+from inventory_service.bootstrap import store_probe
 from structlog.testing import capture_logs
 
 from inventory_service.adapters.redis.shards import RedisShards
-from inventory_service.bootstrap import store_probe
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus
 from inventory_service.rpc.memory_watch import MemoryWatch
 

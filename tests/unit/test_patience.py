@@ -7,8 +7,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from holdfast_runtime.retry import Backoff, repeat
 from inventory_service.domain.shards import KafkaUnavailable, RedisUnavailable, ServerUnavailable
-from inventory_service.entrypoints.patience import GrowingDelay, repeat
 
 AWAY, BACK = RedisUnavailable("nobody listens"), None
 
@@ -22,10 +22,10 @@ def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The delays that would have been waited for."""
     waited: list[float] = []
 
-    async def note(delay: GrowingDelay) -> None:
+    async def note(delay: Backoff) -> None:
         waited.append(delay.take())
 
-    monkeypatch.setattr(GrowingDelay, "wait", note)
+    monkeypatch.setattr(Backoff, "wait", note)
     return waited
 
 

@@ -6,9 +6,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from holdfast_runtime.retry import Patience, TransientError
 from order_persister import patience
 from order_persister.metrics import waits_counter
-from order_persister.patience import Patience, TransientError
 
 AWAY, LACKS_TABLES = TransientError("nobody listens"), TransientError("the ledger's tables lack 0002")
 
@@ -27,7 +27,7 @@ async def waited_out(
         return outcome
 
     with capture_logs() as logged:
-        answer = await Patience(waits_counter(registry)).wait_out("postgres", attempt)
+        answer = await Patience(waits_counter(registry)).retry("postgres", attempt)
     counted = registry.get_sample_value("holdfast_server_unavailable_total", {"on": "postgres"}) or 0.0
     return answer, [f"{one['event']} {one.get('why', '')}".strip() for one in logged], counted
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 import pytest
+from inventory_service.access import check_access, kafka_access
 
 from inventory_service.__main__ import PROCESSES, main
-from inventory_service.access import check_access, kafka_access
 from inventory_service.settings import BadSettings, Settings, list_settings, read_settings
 from order_persister.__main__ import main as persister_main
 

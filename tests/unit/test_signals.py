@@ -7,11 +7,11 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from inventory_service.signals import INTERRUPTED, either, unless_told, until_told
 
 from inventory_service import __main__ as main
 from inventory_service import signals
 from inventory_service.settings import Settings
-from inventory_service.signals import INTERRUPTED, either, unless_told, until_told
 
 
 @pytest.fixture(autouse=True)

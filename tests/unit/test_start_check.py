@@ -5,16 +5,16 @@ from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import Any
 
-import pytest
-
 import inventory_service.adapters.turned_away as inventory_faults
-import inventory_service.settings as inventory_settings
 import order_persister.settings as persister_settings
 import order_persister.turned_away as persister_faults
+import pytest
+
+import inventory_service.settings as inventory_settings
+from holdfast_runtime.retry import TransientError
 from inventory_service import start_check as inventory_check
 from inventory_service.domain.shards import RedisUnavailable
 from order_persister import start_check as persister_check
-from order_persister.patience import TransientError
 from tests.waiting import LONG_S
 
 URL = "HOLDFAST_REDIS_URL"

@@ -14,7 +14,7 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NodeNotReadyE
 from aiokafka.protocol.admin import ApiVersionRequest, DescribeConfigsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from inventory_service.adapters.kafka.access import KafkaAccess
+from holdfast_runtime.kafka import KafkaConfig
 from inventory_service.domain.shards import KafkaUnavailable
 from inventory_service.server_checks.kafka import ASKED_OF_BROKERS, OFFSETS, KafkaConfig
 from inventory_service.server_checks.topics import ASKED_OF_TOPICS, TopicConfig, Values
@@ -46,8 +46,8 @@ class _Heard(NamedTuple):
 class KafkaServerConfig:
     """Asks one cluster."""
 
-    def __init__(self, access: KafkaAccess) -> None:
-        self._access = access
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
 
     async def ask(self, topics: Sequence[str]) -> KafkaConfig:
         """What its brokers say of it and of these topics; KafkaUnavailable if none answers."""
@@ -67,7 +67,7 @@ class KafkaServerConfig:
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[AIOKafkaClient]:
-        client = AIOKafkaClient(**self._access.options(), request_timeout_ms=REQUEST_MS)
+        client = AIOKafkaClient(**self._config.options(), request_timeout_ms=REQUEST_MS)
         try:
             await client.bootstrap()
             yield client

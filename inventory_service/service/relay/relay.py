@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
+from holdfast_runtime.retry import Retrier
 from inventory_service.domain.backlog import Backlog, RelayGauges
 from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
@@ -25,7 +26,6 @@ from inventory_service.domain.shards import (
     ShardStatus,
 )
 from inventory_service.domain.window import SendWindow
-from inventory_service.entrypoints.patience import repeat
 from inventory_service.service.relay.lease import ShardLease
 from inventory_service.service.relay.maintenance import ShardMaintenance
 from inventory_service.service.relay.shard_monitor import ShardMonitor
@@ -51,7 +51,7 @@ class Parts(NamedTuple):
     log: FilteringBoundLogger
     monotonic: Callable[[], float]  # seconds, for waiting
     time: Callable[[], float]  # seconds since 1970, for ages
-    waited: Callable[[str], None]  # hears the name of a server that was away, for each attempt
+    retrier: Retrier
 
 
 class Options(NamedTuple):
@@ -71,10 +71,10 @@ async def run(parts: Parts, options: Options) -> None:
     relays = [ShardRelay(shard, parts, options) for shard in range(options.shard_count)]
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(repeat(partial(listen, parts.progress, relays), parts.log, parts.waited))
+            group.create_task(parts.retrier.retry_forever(partial(listen, parts.progress, relays), parts.log))
             for relay in relays:
                 for step in relay.steps():
-                    group.create_task(repeat(step, relay.log, parts.waited))
+                    group.create_task(parts.retrier.retry_forever(step, relay.log))
     except* ShardCountMismatch as disagreements:
         raise disagreements.exceptions[0] from None
     finally:

@@ -14,7 +14,7 @@ import faust
 import structlog
 from faust.types import TP
 
-from order_persister.patience import TransientError
+from holdfast_runtime.connection_errors import TransientError
 
 log = structlog.get_logger()
 
@@ -23,7 +23,7 @@ async def restart_if_topic_was_reset(app: faust.App, assigned: Collection[TP]) -
     """Tell Kafka that nothing is read of a partition that was wiped, and become a new process.
 
     If an acknowledgement that was under way overtakes this, the new process sees it and does the same again. Raises
-    `Passing` while Kafka is away.
+    `TransientError` while Kafka is away.
     """
     if not assigned:
         return

@@ -1,15 +1,15 @@
-"""Ask Redis once, at the start, whether it lets us in."""
+"""Asks Redis once whether it takes a connection of these settings."""
 
 from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from holdfast_runtime.connection_errors import Cause, ConnectionRejected, TransientError, classify, describe
 from inventory_service.adapters.redis.connections import connect
-from inventory_service.adapters.turned_away import Part, TurnedAway, find_fault, why_no_answer
 from inventory_service.domain.shards import RedisUnavailable
 
 
-async def knock_at_redis(url: str) -> None:
-    """Return if it answers, be it that it is still loading; TurnedAway or RedisUnavailable if not."""
+async def probe_redis(url: str) -> None:
+    """Return if it answers, be it that it is still loading; ConnectionRejected or TransientError if not."""
     try:
         connection = await connect(url)
     except RedisUnavailable as error:
@@ -23,8 +23,8 @@ def _meaning(error: RedisUnavailable, url: str) -> Exception:
     """A reply that is an error is about the user, the password or the database: nothing else was asked of it."""
     cause = error.__cause__
     if isinstance(cause, AuthenticationError | ResponseError):
-        return TurnedAway(Part.USER, str(cause))
+        return ConnectionRejected(Cause.USER, str(cause))
     if type(cause) is RedisConnectionError and str(cause) == "Invalid Database":
-        return TurnedAway(Part.ADDRESS, "it has no database of that number")
+        return ConnectionRejected(Cause.ADDRESS, "it has no database of that number")
     how = "with TLS, as rediss:// says" if url.startswith("rediss:") else "without TLS, as redis:// says"
-    return find_fault(error) or RedisUnavailable(why_no_answer(error, f"is it a Redis, {how}?"))
+    return classify(error) or TransientError(describe(error, f"is it a Redis, {how}?"))

@@ -1,16 +1,16 @@
-"""Read the environment once into one frozen object, or say in one line which variable makes no sense and why."""
+"""Reads the environment once into one frozen object, or says in one line which variable is invalid and why."""
 
 import os
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "HOLDFAST_"
 
-_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}")  # of the 249 characters that a topic's name may have
+_KAFKA_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}")  # of the 249 characters that a topic's name may have
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 
 
@@ -31,9 +31,15 @@ def _checked_brokers(value: str) -> str:
     return value
 
 
-def _checked_prefix(value: str) -> str:
-    if not _PREFIX.fullmatch(value):
+def _checked_kafka_prefix(value: str) -> str:
+    if not _KAFKA_PREFIX.fullmatch(value):
         raise ValueError("must be at most 100 of the characters that Kafka allows in names: A-Z a-z 0-9 . _ -")
+    return value
+
+
+def _checked_redis_url(value: str) -> str:
+    if not re.fullmatch(r"(redis|rediss|unix)://\S+", value):
+        raise ValueError("must be a URL that starts with redis://, rediss:// or unix://")
     return value
 
 
@@ -49,15 +55,17 @@ def _checked_dsn(value: str) -> str:
     return value
 
 
-Brokers = Annotated[str, AfterValidator(_checked_brokers)]
-KafkaPrefix = Annotated[str, AfterValidator(_checked_prefix)]
-Dsn = Annotated[str, AfterValidator(_checked_dsn)]
+Address = Annotated[str, AfterValidator(_checked_address)]
 OptionalAddress = Annotated[str, AfterValidator(lambda value: value and _checked_address(value))]
+Brokers = Annotated[str, AfterValidator(_checked_brokers)]
+KafkaPrefix = Annotated[str, AfterValidator(_checked_kafka_prefix)]
+RedisUrl = Annotated[str, AfterValidator(_checked_redis_url)]
+Dsn = Annotated[str, AfterValidator(_checked_dsn)]
 OptionalFile = Annotated[str, AfterValidator(lambda value: value and _checked_file(value))]
 
 
-class Settings(BaseSettings):
-    """Everything that can be set for the persister; each field is one HOLDFAST_ variable."""
+class SharedSettings(BaseSettings):
+    """What can be set for the processes of both services; each field is one HOLDFAST_ variable."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
@@ -79,12 +87,13 @@ class Settings(BaseSettings):
     kafka_prefix: KafkaPrefix = Field(
         "", description="put before the name of every topic and consumer group, for a Kafka that others use too"
     )
-    shards: int = Field(16, ge=1, le=1024, description="parts of all sales; as `init` was run with")
     kafka_session_timeout_s: int = Field(
-        10, ge=1, le=300, description="seconds after which Kafka gives a silent persister's partitions away"
+        10, ge=1, le=300, description="seconds after which Kafka gives a silent consumer's partitions away"
     )
+    shards: int = Field(16, ge=1, le=1024, description="parts of all sales; as `init` was run with")
     metrics_listen: OptionalAddress = Field(
-        "127.0.0.1:0", description="where /metrics is served, host:port; port 0: any, see the log; empty: nowhere"
+        "127.0.0.1:0",
+        description="where /metrics and /healthz are served, host:port; port 0: any, see the log; empty: nowhere",
     )
     start_wait_s: float = Field(
         2.5,
@@ -100,33 +109,43 @@ class Settings(BaseSettings):
     )
 
 
+LOGGING = ("log_level", "log_format")
+POSTGRES = ("postgres_dsn",)
+KAFKA = (
+    *("kafka_brokers", "kafka_security", "kafka_sasl_mechanism", "kafka_username", "kafka_password"),
+    *("kafka_ca_file", "kafka_cert_file", "kafka_key_file", "kafka_prefix"),
+)
+AnySettings = TypeVar("AnySettings", bound=SharedSettings)
+
+
 class Setting(NamedTuple):
     """One variable, for `--help`."""
 
+    name: str
     variable: str
     default: str
     meaning: str
 
 
-def read_settings() -> Settings:
-    """Read the environment; BadSettings if a variable makes no sense, by itself or beside another."""
+def read_settings(kind: type[AnySettings]) -> AnySettings:
+    """Read the environment; BadSettings if a variable is invalid, by itself or beside another."""
     try:
-        settings = Settings()
+        settings = kind()
     except ValidationError as error:
-        complaints = (f"{PREFIX}{str(e['loc'][0]).upper()}: {_reason(e['msg'])}" for e in error.errors())
-        raise BadSettings("; ".join(complaints)) from None
+        problems = (f"{PREFIX}{str(e['loc'][0]).upper()}: {_reason(e['msg'])}" for e in error.errors())
+        raise BadSettings("; ".join(problems)) from None
     if contradictions := list(_contradictions(settings)):
         raise BadSettings("; ".join(contradictions))
     return settings
 
 
-def list_settings() -> Iterator[Setting]:
-    """Every variable with its default and its meaning, units included, in the order of the class."""
-    for name, field in Settings.model_fields.items():
-        yield Setting(PREFIX + name.upper(), str(field.default), field.description or "")
+def list_settings(kind: type[SharedSettings]) -> Iterator[Setting]:
+    """Every variable with its default and its meaning, units included."""
+    for name, field in kind.model_fields.items():
+        yield Setting(name, PREFIX + name.upper(), str(field.default), field.description or "")
 
 
-def _contradictions(settings: Settings) -> Iterator[str]:
+def _contradictions(settings: SharedSettings) -> Iterator[str]:
     """What Kafka's security needs and was not given, or was given and would not be used: a slip either way."""
     security = settings.kafka_security
     users, files = ("kafka_username", "kafka_password"), ("kafka_ca_file", "kafka_cert_file", "kafka_key_file")
