@@ -96,7 +96,7 @@ def build_app(commands: Sequence[Command[Any]], service: str, silent: Sequence[s
     return app
 
 
-def main(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
+def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     """Run one command: its exit code. 2 is a command line or settings that are invalid, whatever the command."""
     try:
         app(args=arguments, prog_name="holdfast")

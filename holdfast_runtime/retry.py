@@ -59,26 +59,27 @@ class Outages:
 
 
 class Outage:
-    """One loop's view of whether its server is away: logs each reason once, and that the server is back."""
+    """One loop's view of whether its server is away: logs each reason once, and that it is back."""
 
     def __init__(self, outages: Outages, log: FilteringBoundLogger) -> None:
         self._outages = outages
         self._log = log
-        self._told = ("", "")
+        self._server = ""
+        self._told: set[str] = set()
 
     def failed(self, server: str, why: str) -> None:
         """Count one attempt that failed."""
-        if self._told != (server, why):
-            self._told = server, why
+        if why not in self._told:
+            self._server = server
+            self._told.add(why)
             self._log.warning("server_unavailable", server=server, why=why)
         self._outages.begin(self, server, why)
 
     def recovered(self) -> None:
         """The attempt succeeded."""
-        server, _ = self._told
-        if server:
-            self._log.info("server_recovered", server=server)
-        self._told = ("", "")
+        if self._told:
+            self._log.info("server_recovered", server=self._server)
+        self._told.clear()
         self.abandon()
 
     def abandon(self) -> None:

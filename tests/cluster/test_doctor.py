@@ -15,7 +15,7 @@ from confluent_kafka.admin import (
 )
 from holdfast_embedded.broker import TOPICS
 
-from inventory_service import build
+from inventory_service.server_checks import build
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.settings import Settings
 from tests.integration.persister_process import persisters

@@ -12,8 +12,10 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
 from holdfast.inventory.v1.sale_pb2 import Sale
+from prometheus_client import CollectorRegistry
 
 from holdfast_runtime.kafka import COMMITS, KafkaConfig
+from holdfast_runtime.retry import Outage, Outages, Retrier
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.adapters.kafka.progress import KafkaProgress
@@ -26,7 +28,7 @@ from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, with_
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.requests import SaleKey
-from inventory_service.domain.shards import Commit, CommitId, LedgerRow, ShardStatus, Takeover
+from inventory_service.domain.shards import Commit, CommitId, LedgerRow, ServerUnavailable, ShardStatus, Takeover
 from inventory_service.domain.verdicts import Holds, TakenBack
 from inventory_service.service import init
 from inventory_service.service.relay import relay
@@ -58,6 +60,18 @@ class NoStock:
         return Holds(0, 0)
 
 
+class RecordedOutages(Outages):
+    """Remembers the servers that were away, one name an attempt."""
+
+    def __init__(self) -> None:
+        super().__init__(CollectorRegistry())
+        self.servers: list[str] = []
+
+    def begin(self, outage: Outage, server: str, why: str) -> None:
+        self.servers.append(server)
+        super().begin(outage, server, why)
+
+
 @dataclass
 class Gauges:
     """Remembers what was last shown of each shard, and how often anything was."""
@@ -80,7 +94,9 @@ class House:
         self.dsn = dsn
         self.brokers = brokers
         self.gauges = Gauges()
-        self.waited: list[str] = []  # the servers that were away, one name an attempt
+        outages = RecordedOutages()
+        self.waited = outages.servers
+        self.retrier = Retrier(outages, ServerUnavailable)
         self.connections = RedisConnections(redis_url)
         self.shards = RedisShards(self.connections)
         self.outbox = RedisOutbox(RedisConnections(redis_url))
@@ -152,7 +168,7 @@ class House:
             structlog.get_logger(),
             time.monotonic,
             time.time,
-            self.waited.append,
+            self.retrier,
         )
         chosen = {"window_bytes": 100_000, "stall_timeout_s": 0.5, "takeover_timeout_s": 0.3, **options}
         named = relay.Options(name or f"relay-{next(self._names)}", SHARDS, **chosen)

@@ -84,7 +84,7 @@ async def desk(valkey: str, database: str, broker: str) -> AsyncIterator[Desk]:
     await producer.start()
     counted = Counted()
     heard = KafkaCompensations(KafkaConfig(broker), session_timeout_s=2)
-    parts = compensator.Parts(heard, stock, counted, structlog.get_logger(), SHARDS, house.waited.append)
+    parts = compensator.Parts(heard, stock, counted, structlog.get_logger(), SHARDS, house.retrier)
     async with running(lambda: compensator.run(parts)):
         yield Desk(house, stock, producer, counted)
     await producer.stop()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast_runtime.retry import TransientError
+from holdfast_runtime.connection_errors import TransientError
 from order_persister.adapters.ledger import postgres
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.adapters.ledger.queries import ledger_queries

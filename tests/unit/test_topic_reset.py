@@ -9,7 +9,7 @@ import pytest
 from aiokafka.errors import NodeNotReadyError
 from faust.types import TP
 
-from holdfast_runtime.retry import TransientError
+from holdfast_runtime.connection_errors import TransientError
 from order_persister.adapters.kafka import topic_reset
 
 PARTITION = TP("commits", 3)

@@ -8,7 +8,7 @@ import pytest
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 from prometheus_client import CollectorRegistry
 
-from holdfast_runtime.retry import Patience
+from holdfast_runtime.retry import Outages, Retrier
 from inventory_service.adapters.ledger.history import LedgerHistory
 from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.domain.requests import Position, SaleKey
@@ -16,7 +16,6 @@ from order_persister.adapters.ledger.migrator import migrate
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.adapters.ledger.unpublished import Unpublished
-from order_persister.metrics import waits_counter
 from tests.ledgers import waits
 from tests.servers import connected
 from tests.upgrade.recording import put_back_ledger
@@ -89,9 +88,7 @@ async def test_an_order_that_the_release_before_moved_on_is_told_with_its_state(
 async def test_a_persister_waits_for_the_tables_of_its_version(release: Path, empty_database: str) -> None:
     """Started before `migrate`, it would write what the tables have no place for; it begins once they have."""
     database, registry = Database(empty_database), CollectorRegistry()
-    waiting = asyncio.ensure_future(
-        Unpublished(database, ledger_queries(), Patience(waits_counter(registry))).migrated()
-    )
+    waiting = asyncio.ensure_future(Unpublished(database, ledger_queries(), Retrier(Outages(registry))).migrated())
     await eventually(lambda: waits(registry, "postgres") > 0)
     assert not waiting.done()
 

@@ -2,12 +2,15 @@
 
 from typing import cast
 
-from inventory_service.bootstrap import store_probe
+import structlog
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from holdfast_runtime.retry import Outage, Outages
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus
 from inventory_service.rpc.memory_watch import MemoryWatch
+from inventory_service.wiring.serve import store_probe
 
 SHARDS = 2
 
@@ -29,12 +32,15 @@ class Redis:
 
 async def test_an_outage_is_told_once_and_counted_at_each_look() -> None:
     """Whoever reads why calls were refused finds from when to when, and is not drowned in it."""
-    redis, waits = Redis(), list[str]()
-    look = store_probe(cast(RedisShards, redis), SHARDS, cast(MemoryWatch, redis), waits.append)
+    redis, registry = Redis(), CollectorRegistry()
+    outages = Outages(registry)
+    outage = Outage(outages, structlog.get_logger())
+    look = store_probe(cast(RedisShards, redis), SHARDS, cast(MemoryWatch, redis), outage)
 
     with capture_logs() as said:
         for redis.is_away in (False, True, True, False, False):
             await look()
+            assert bool(outages.open()) == redis.is_away
 
-    assert [(event["event"], event.get("why")) for event in said] == [("waiting", "Connection refused"), ("back", None)]
-    assert waits == ["Redis", "Redis"]
+    assert [event["event"] for event in said] == ["server_unavailable", "server_recovered"]
+    assert registry.get_sample_value("holdfast_retries_total", {"server": "redis"}) == 2
