@@ -112,7 +112,10 @@ async def test_a_silent_server_is_not_waited_for_long(monkeypatch: pytest.Monkey
     """Who asks has a deadline too."""
     monkeypatch.setattr(health, "PROBE_TIMEOUT_S", 0.05)
 
-    assert await Page([server("Redis", asyncio.Event().wait)]).get("/healthz") == (
+    async def say_nothing() -> None:
+        await asyncio.Event().wait()
+
+    assert await Page([server("Redis", say_nothing)]).get("/healthz") == (
         503,
         "waits for Redis: no answer in time\n",
     )
