@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -13,25 +14,22 @@ from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, EventT
 from prometheus_client import CollectorRegistry
 
-from order_persister.adapters.kafka.access import KafkaAccess, kafka_access
+from holdfast_runtime.kafka import COMMITS, PERSISTER_GROUP, KafkaConfig, disable_topic_auto_creation, kafka_config
+from holdfast_runtime.retry import Retrier
+from holdfast_runtime.settings import SharedSettings
+from order_persister.adapters.kafka.faust_options import faust_options
 from order_persister.adapters.kafka.group_rejoin import rejoin_after_errors
-from order_persister.adapters.kafka.metadata import disable_topic_auto_creation
 from order_persister.adapters.kafka.partitions import Partitions
 from order_persister.adapters.kafka.producer import Sender
 from order_persister.adapters.kafka.publisher import Publisher
 from order_persister.adapters.kafka.replay import Replayer
 from order_persister.adapters.kafka.topic_reset import restart_if_topic_was_reset
 from order_persister.adapters.ledger.postgres import Database
-from order_persister.adapters.ledger.queries import load_queries
+from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.adapters.ledger.unpublished import Unpublished
 from order_persister.adapters.ledger.writer import LedgerWriter
 from order_persister.domain.chain import KafkaRecord
 from order_persister.metrics import LedgerMetrics, PublishMetrics
-from order_persister.patience import Patience
-from order_persister.settings import Settings
-
-COMMITS_TOPIC = "holdfast.commits.v1"
-GROUP = "holdfast-persister"
 
 # A batch costs a few transactions a shard, so many small records must go together; the relays' windows bound how many
 # bytes lie ready. Small records must not fill the buffer, for Faust then looks at the other partitions alone, for up to
@@ -56,44 +54,42 @@ class _Parts(NamedTuple):
     replayer: Replayer
 
 
-def build_app(settings: Settings, registry: CollectorRegistry, patience: Patience) -> faust.App:
+def build_app(settings: SharedSettings, registry: CollectorRegistry, retrier: Retrier) -> faust.App:
     """The app, wired; nothing connects before it starts."""
     disable_topic_auto_creation()
-    access = kafka_access(settings)
-    app = faust.App(GROUP, **access.for_faust(), **_faust_settings(settings))
-    parts = _parts(app, settings.postgres_dsn, access, registry, patience)
-    commits = app.topic(COMMITS_TOPIC, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    config = kafka_config(settings)
+    app = faust.App(config.named(PERSISTER_GROUP), **faust_options(config), **_faust_settings(settings))
+    parts = _parts(app, settings.postgres_dsn, config, registry, retrier)
+    topic = config.named(COMMITS)
+    commits = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     @app.agent(commits, name="persist", concurrency=1)  # order within a shard is the ledger's business
     async def persist(stream: Any) -> None:  # Faust types it as a stream of values, and it yields events
         await persist_all(stream, parts.ledger, parts.replayer, parts.publisher)
 
     # Progress, facts and compensations do not wait for the next record.
-    _repeat(app, PUBLISH_INTERVAL_S, lambda: parts.publisher.publish_due(_shards(app)))
-    _repeat(app, REPLAY_INTERVAL_S, lambda: parts.replayer.look(_shards(app)))
-    _repeat(
-        app,
-        RESET_CHECK_INTERVAL_S,
-        lambda: patience.wait_out("kafka", lambda: restart_if_topic_was_reset(app, _assigned(app))),
-    )
+    _repeat(app, PUBLISH_INTERVAL_S, lambda: parts.publisher.publish_due(_shards(app, topic)))
+    _repeat(app, REPLAY_INTERVAL_S, lambda: parts.replayer.look(_shards(app, topic)))
+    begin_anew = partial(_begin_anew_where_wiped, app, topic)
+    _repeat(app, RESET_CHECK_INTERVAL_S, lambda: retrier.retry("Kafka", begin_anew))
     return app
 
 
 def _parts(
-    app: faust.App, postgres_dsn: str, access: KafkaAccess, registry: CollectorRegistry, patience: Patience
+    app: faust.App, postgres_dsn: str, config: KafkaConfig, registry: CollectorRegistry, retrier: Retrier
 ) -> _Parts:
     """Build them; what they open is closed when the app ends."""
-    database, queries = Database(postgres_dsn), load_queries()
+    database, queries = Database(postgres_dsn), ledger_queries()
     ledger, unpublished = (
-        LedgerWriter(database, queries, LedgerMetrics(registry), patience),
-        Unpublished(database, queries, patience),
+        LedgerWriter(database, queries, LedgerMetrics(registry), retrier),
+        Unpublished(database, queries, retrier),
     )
-    sender = Sender(access, patience)
+    sender = Sender(config, retrier)
     publisher = Publisher(unpublished, sender.send, PublishMetrics(registry))
-    partitions = Partitions(access, COMMITS_TOPIC, GROUP)
+    partitions = Partitions(config, config.named(COMMITS), config.named(PERSISTER_GROUP))
     app.async_exit_stack.push_async_callback(database.close)
     app.async_exit_stack.push_async_callback(sender.close)
-    return _Parts(ledger, publisher, Replayer(partitions, ledger, publisher.tell, unpublished, patience))
+    return _Parts(ledger, publisher, Replayer(partitions, ledger, publisher.tell, unpublished, retrier))
 
 
 def _repeat(app: faust.App, every_s: float, step: Callable[[], Awaitable[None]]) -> None:
@@ -140,7 +136,7 @@ async def exit_on_unhandled_exception() -> AsyncIterator[None]:
         os._exit(1)
 
 
-def _faust_settings(settings: Settings) -> dict[str, Any]:
+def _faust_settings(settings: SharedSettings) -> dict[str, Any]:
     """What was found to lose nothing when persisters are killed and brokers go away."""
     return {
         "store": "memory://",
@@ -163,14 +159,18 @@ def _record(event: EventT[bytes]) -> KafkaRecord:
     return KafkaRecord(event.message.partition, event.message.offset, event.message.value or b"")
 
 
-def _shards(app: faust.App) -> list[int]:
+async def _begin_anew_where_wiped(app: faust.App, topic: str) -> None:
+    await restart_if_topic_was_reset(app, _assigned(app, topic))
+
+
+def _shards(app: faust.App, topic: str) -> list[int]:
     """The shards whose commits are ours."""
-    return [tp.partition for tp in _assigned(app)]
+    return [tp.partition for tp in _assigned(app, topic)]
 
 
-def _assigned(app: faust.App) -> set[TP]:
-    """The partitions of commits that are ours; none while the consumer is not there yet."""
+def _assigned(app: faust.App, topic: str) -> set[TP]:
+    """The partitions of the topic of commits that are ours; none while the consumer is not there yet."""
     try:
-        return {tp for tp in app.consumer.assignment() if tp.topic == COMMITS_TOPIC}
+        return {tp for tp in app.consumer.assignment() if tp.topic == topic}
     except ConsumerNotStarted:
         return set()

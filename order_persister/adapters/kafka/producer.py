@@ -9,9 +9,10 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from order_persister.adapters.kafka.access import KafkaAccess
+from holdfast_runtime.connection_errors import TransientError
+from holdfast_runtime.kafka import KafkaConfig
+from holdfast_runtime.retry import Retrier
 from order_persister.adapters.kafka.publisher import BATCH_BYTES, Message
-from order_persister.patience import Patience, TransientError
 
 ANSWER_MS = 10_000
 
@@ -22,9 +23,9 @@ class Sender:
     Faust's own would do for a few records a second; it takes facts one by one, and they may then be split over batches.
     """
 
-    def __init__(self, access: KafkaAccess, patience: Patience) -> None:
-        self._access = access
-        self._patience = patience
+    def __init__(self, config: KafkaConfig, retrier: Retrier) -> None:
+        self._config = config
+        self._retrier = retrier
         self._producer: AIOKafkaProducer | None = None
         self._making = asyncio.Lock()
 
@@ -33,7 +34,7 @@ class Sender:
 
         It waits while Kafka is away. Some may arrive twice: after a confirmation that got lost they are sent again.
         """
-        await self._patience.wait_out("kafka", lambda: self._attempt(messages))
+        await self._retrier.retry("Kafka", lambda: self._attempt(messages))
 
     async def close(self) -> None:
         """Stop, after what is under way."""
@@ -43,7 +44,7 @@ class Sender:
     async def _attempt(self, messages: Sequence[Message]) -> None:
         with judged():
             producer = await self._ready_producer()
-            topic, shard = messages[0].topic, messages[0].shard
+            topic, shard = self._config.named(messages[0].topic), messages[0].shard
             confirmed = await producer.send_batch(_batch(producer, messages), topic, partition=shard)
             await confirmed
 
@@ -51,7 +52,7 @@ class Sender:
         async with self._making:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    **self._access.options(),
+                    **self._config.options(),
                     acks="all",
                     max_batch_size=2 * BATCH_BYTES,  # Kafka adds a little to each record
                     request_timeout_ms=ANSWER_MS,
@@ -65,12 +66,12 @@ class Sender:
         return self._producer
 
 
-async def partitions_of(topic: str, access: KafkaAccess) -> int:
+async def partitions_of(topic: str, config: KafkaConfig) -> int:
     """How many partitions a topic has. Raises `TransientError` while Kafka, or the topic, is not there.
 
     All topics are asked for, for asking for one by its name may make it.
     """
-    client = AIOKafkaClient(**access.options(), request_timeout_ms=ANSWER_MS)
+    client = AIOKafkaClient(**config.options(), request_timeout_ms=ANSWER_MS)
     try:
         with judged():
             await client.bootstrap()

@@ -12,14 +12,11 @@ from typing import NamedTuple
 
 from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
+from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS
 from order_persister.adapters.ledger.unpublished import Unpublished
 from order_persister.domain.facts import Fact
 from order_persister.domain.shards import Outcome, ShardRow
 from order_persister.metrics import PublishMetrics
-
-PROGRESS_TOPIC = "holdfast.ledger-progress.v1"
-COMPENSATIONS_TOPIC = "holdfast.compensations.v1"
-FACTS_TOPIC = "holdfast.orders.v1"
 
 # What goes out together is one batch of Kafka's, which arrives whole or not at all: no later fact may arrive where
 # an earlier one failed, or readers, who drop what is below the last position they saw, would miss it.
@@ -30,7 +27,7 @@ IDLE_INTERVAL_S = 10.0
 class Message(NamedTuple):
     """A record to send; its partition is the shard."""
 
-    topic: str
+    topic: str  # without the prefix
     shard: int
     key: bytes
     value: bytes
@@ -83,7 +80,7 @@ class Publisher:
             hash=row.hash.encode(),
             frozen_reason=row.frozen_reason,
         )
-        await self._send([Message(PROGRESS_TOPIC, shard, str(shard).encode(), progress.SerializeToString())])
+        await self._send([Message(PROGRESS, shard, str(shard).encode(), progress.SerializeToString())])
         self._last_published[shard] = row._replace(facts_epoch=0, facts_seq=0), time.monotonic()
 
     async def _publish_rest(self, shard: int, row: ShardRow) -> None:
@@ -94,7 +91,7 @@ class Publisher:
     async def _publish_compensations(self, shard: int) -> None:
         while due := await self._unpublished.due_compensations(shard):
             key = str(shard).encode()
-            await self._send([Message(COMPENSATIONS_TOPIC, shard, key, one.SerializeToString()) for one in due])
+            await self._send([Message(COMPENSATIONS, shard, key, one.SerializeToString()) for one in due])
             self._metrics.compensations.inc(len(due))
 
     async def _publish_facts(self, shard: int, row: ShardRow) -> None:
@@ -105,7 +102,7 @@ class Publisher:
         while mark < watermark:
             found = await self._unpublished.facts_after(shard, mark, watermark)
             for batch in batches(found.facts if found else []):
-                await self._send([Message(FACTS_TOPIC, shard, fact.key, fact.value) for fact in batch])
+                await self._send([Message(ORDERS, shard, fact.key, fact.value) for fact in batch])
                 self._metrics.facts.inc(len(batch))
             # Nothing between mark and watermark: the watermark is the start of an epoch that a take-over has opened.
             mark = (found.epoch, found.seq) if found else watermark

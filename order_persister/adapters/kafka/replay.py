@@ -10,12 +10,12 @@ from functools import partial
 
 import structlog
 
+from holdfast_runtime.retry import Retrier
 from order_persister.adapters.kafka.partitions import Partitions
 from order_persister.adapters.ledger.unpublished import Unpublished
 from order_persister.adapters.ledger.writer import LedgerWriter
 from order_persister.domain.chain import deliveries
 from order_persister.domain.shards import Outcome, ShardRow
-from order_persister.patience import Patience
 
 log = structlog.get_logger()
 
@@ -29,13 +29,13 @@ class Replayer:
         ledger: LedgerWriter,
         tell: Callable[[Iterable[Outcome]], Awaitable[None]],
         unpublished: Unpublished,
-        patience: Patience,
+        retrier: Retrier,
     ) -> None:
         self._partitions = partitions
         self._ledger = ledger
         self._tell = tell
         self._unpublished = unpublished
-        self._patience = patience
+        self._retrier = retrier
         self._heights: dict[int, tuple[int, int]] = {}
 
     def observe(self, outcomes: Iterable[Outcome]) -> None:
@@ -50,7 +50,7 @@ class Replayer:
         for shard in self._heights.keys() - ours:
             del self._heights[shard]  # another persister moves it on
         for shard in ours - self._heights.keys():
-            self._heights[shard] = await self._patience.wait_out("kafka", partial(self._read_before, shard))
+            self._heights[shard] = await self._retrier.retry("Kafka", partial(self._read_before, shard))
         heights = dict(self._heights)  # before the rows are read, for these may rise meanwhile
         for shard, row in (await self._unpublished.rows(ours)).items():
             if _mark(row) < heights[shard] and not row.frozen_reason:
@@ -64,7 +64,7 @@ class Replayer:
 
     async def _replay(self, shard: int, row: ShardRow, height: tuple[int, int]) -> None:
         log.warning("ledger_went_back", shard=shard, stands=_mark(row), stood=height)
-        await self._patience.wait_out("kafka", partial(self._read_again, shard))
+        await self._retrier.retry("Kafka", partial(self._read_again, shard))
         row = (await self._unpublished.rows([shard])).get(shard, row)
         # If Kafka did not have it all, reading it over and over would not help.
         self._heights[shard] = _mark(row)

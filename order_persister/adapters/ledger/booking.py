@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 
-from order_persister.adapters.ledger.postgres import Row, Transaction
+from holdfast_runtime.postgres import Row
+from order_persister.adapters.ledger.postgres import Transaction
 from order_persister.adapters.ledger.queries import Queries
 from order_persister.domain.chain import AcceptedCommit
 from order_persister.domain.fold import (

@@ -8,14 +8,16 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody
 from holdfast.inventory.v1.events_pb2 import Compensation
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, Position
 
+from holdfast_runtime.connection_errors import TransientError
+from holdfast_runtime.postgres import Row
+from holdfast_runtime.retry import Retrier
 from order_persister.adapters.ledger.migrator import migrations
-from order_persister.adapters.ledger.postgres import Database, Row, Transaction
+from order_persister.adapters.ledger.postgres import Database, Transaction
 from order_persister.adapters.ledger.queries import Queries
 from order_persister.domain.facts import Fact, JournalCommit, RefusedAt, created_in, facts_from
 from order_persister.domain.fold import Created
 from order_persister.domain.rows import columns
 from order_persister.domain.shards import ShardRow
-from order_persister.patience import Patience, TransientError
 
 COMMITS_AT_ONCE = 64
 COMPENSATIONS_AT_ONCE = 200
@@ -32,38 +34,38 @@ class NextFacts(NamedTuple):
 class Unpublished:
     """Reads what is to be told, and notes what was. Every method waits out whatever passes."""
 
-    def __init__(self, database: Database, queries: Queries, patience: Patience) -> None:
+    def __init__(self, database: Database, queries: Queries, retrier: Retrier) -> None:
         self._database = database
         self._sql = queries
-        self._patience = patience
+        self._retrier = retrier
 
     async def rows(self, shards: Iterable[int]) -> dict[int, ShardRow]:
         """The rows of some shards, those that there are."""
-        return await self._patience.wait_out("postgres", partial(self._rows, sorted(shards)))
+        return await self._retrier.retry("Postgres", partial(self._rows, sorted(shards)))
 
     async def migrated(self) -> None:
         """Return once the tables are those of this version, or of a newer one."""
-        await self._patience.wait_out("postgres", self._migrated)
+        await self._retrier.retry("Postgres", self._migrated)
 
     async def shard_counts(self) -> set[int]:
         """The number of shards that the ledger was made for; empty before `holdfast init`."""
-        return await self._patience.wait_out("postgres", self._shard_counts)
+        return await self._retrier.retry("Postgres", self._shard_counts)
 
     async def facts_after(self, shard: int, mark: tuple[int, int], watermark: tuple[int, int]) -> NextFacts | None:
         """The next facts above the mark, at most up to the watermark; None if there are none."""
-        return await self._patience.wait_out("postgres", partial(self._facts_after, shard, mark, watermark))
+        return await self._retrier.retry("Postgres", partial(self._facts_after, shard, mark, watermark))
 
     async def raise_mark(self, shard: int, epoch: int, seq: int) -> None:
         """Note that all facts up to this commit are on Kafka."""
-        await self._patience.wait_out("postgres", partial(self._raise_mark, shard, epoch, seq))
+        await self._retrier.retry("Postgres", partial(self._raise_mark, shard, epoch, seq))
 
     async def due_compensations(self, shard: int) -> list[Compensation]:
         """Some compensations that are to be sent now; they come again until the ledger has seen the order end."""
-        return await self._patience.wait_out("postgres", partial(self._due_compensations, shard))
+        return await self._retrier.retry("Postgres", partial(self._due_compensations, shard))
 
     async def open_compensations(self, shards: Iterable[int]) -> dict[int, int]:
         """How many refused orders of some shards still hold units; shards without any are left out."""
-        return await self._patience.wait_out("postgres", partial(self._open_compensations, sorted(shards)))
+        return await self._retrier.retry("Postgres", partial(self._open_compensations, sorted(shards)))
 
     async def _rows(self, shards: Sequence[int]) -> dict[int, ShardRow]:
         async with self._database.transaction() as db:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import structlog
 
+from holdfast_runtime.retry import Retrier
 from order_persister.adapters.ledger.booking import Booking, BrokenInvariant
 from order_persister.adapters.ledger.postgres import Database, Transaction
 from order_persister.adapters.ledger.queries import Queries
@@ -33,7 +34,6 @@ from order_persister.domain.refusals import PermanentError
 from order_persister.domain.rows import columns
 from order_persister.domain.shards import Outcome, ShardRow
 from order_persister.metrics import LedgerMetrics
-from order_persister.patience import Patience
 
 # What one transaction takes: large enough that its fixed cost does not show, small enough to be done in a blink.
 TRANSACTION_BYTES = 512 * 1024
@@ -60,11 +60,11 @@ class CannotApply(Exception):
 class LedgerWriter:
     """The ledger as the persister writes it."""
 
-    def __init__(self, database: Database, queries: Queries, metrics: LedgerMetrics, patience: Patience) -> None:
+    def __init__(self, database: Database, queries: Queries, metrics: LedgerMetrics, retrier: Retrier) -> None:
         self._database = database
         self._sql = queries
         self._metrics = metrics
-        self._patience = patience
+        self._retrier = retrier
 
     async def apply(self, records: Iterable[KafkaRecord]) -> list[Outcome]:
         """Apply a batch; one outcome for each of its shards that the ledger knows. Waits out whatever passes."""
@@ -76,7 +76,7 @@ class LedgerWriter:
         applied: Applied | None = None
         newer_writer = False
         for chunk in chunks(delivery):
-            applied = await self._patience.wait_out("postgres", partial(self._apply_chunk, shard, chunk))
+            applied = await self._retrier.retry("Postgres", partial(self._apply_chunk, shard, chunk))
             newer_writer |= applied is not None and applied.plan.newer_writer is not None
         if applied is None:
             return None
