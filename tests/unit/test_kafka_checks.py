@@ -194,7 +194,7 @@ def test_settings_that_nobody_may_ask_for_are_unknown() -> None:
     results = judge(a_topic(settings={}, denied="TopicAuthorizationFailed"))
 
     assert of(results, Level.UNKNOWN) == ["commits settings"]
-    assert exit_code(results) == 2
+    assert exit_code(results, strict=True) == 2
 
 
 def test_a_setting_that_one_kafka_does_not_know_is_unknown() -> None:
