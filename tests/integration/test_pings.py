@@ -17,7 +17,7 @@ PING_EACH_MS = 10_000
 def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server in whose time ten seconds are a tenth of one."""
     options = dict(server.OPTIONS)
-    name = "grpc.http2.min_recv_ping_interval_without_data_ms"
+    name = "grpc.http2.min_ping_interval_without_data_ms"
     assert options[name] < PING_EACH_MS
     monkeypatch.setattr(server, "OPTIONS", tuple({**options, name: LEAST_MS}.items()))
 
