@@ -1,4 +1,4 @@
-"""The door to Postgres: a small pool, transactions, and what an error of theirs means."""
+"""Transactions on the ledger, and what an error of PostgreSQL means."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
