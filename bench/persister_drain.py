@@ -21,10 +21,10 @@ from pathlib import Path
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from bench.place import machine_and_commit
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
 
-from bench.place import machine_and_commit
 from order_persister.adapters.kafka.agent import COMMITS_TOPIC
 from order_persister.adapters.kafka.publisher import FACTS_TOPIC
 from order_persister.adapters.ledger.migrator import migrate
