@@ -1,11 +1,12 @@
 """Compares servers in pairs: a Reserve that is durable, a call that does nothing, and the Reserve of another commit.
 
-All servers stand beside each other, and each gets a second of load in turn, for the speed of a machine changes within
-minutes by more than two builds differ. The order rotates from round to round, and a ratio is taken within a round. Two
-servers of this checkout (`this` and `twin`) show how far servers differ that are the same. CPU comes from the
-scheduler's statistics of every thread. A round in which other work took CPU or a load failed is taken again, and counted.
-Every build has a Valkey (`appendfsync always`) and a ledger of its own; relay and persister run after the measuring, for
-the audit: without it, or if it finds a difference, there are no figures and the exit code is 1.
+All servers stand beside each other and get a second of load in turn, for a machine's speed changes within minutes by
+more than two builds differ. The order rotates from round to round, and a ratio is taken within a round. Two servers of
+this checkout, `this` and `twin`, show how far servers differ that are the same. CPU comes from the scheduler's
+statistics of every thread. A round in which other work took CPU or a load failed is repeated, and counted.
+
+Every build has a Valkey (`appendfsync always`) and a ledger of its own. Relay and persister run after the measuring,
+for the audit: if it finds a difference, no figures are printed and the exit code is 1.
 """
 
 import argparse
@@ -19,7 +20,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
 
 from holdfast_embedded.ports import LOOPBACK, free_port
 
@@ -29,21 +29,11 @@ from bench.cpu import CpuWatch
 from bench.load import Load, LoadFailed, Report
 from bench.machine import ROOT, commit_of, machine_and_commit
 from bench.programs import ProgramFailed, running
+from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
 
 CLIENTS: Mapping[str, ModuleType] = {"h2load": h2load, "ghz": ghz}
 NOOP, LEAN_NOOP, THIS, TWIN, OTHER = "no-op", "lean no-op", "this", "twin", "other"
 PERCENTILES = (50, 99, 99.9)
-
-Round = TypeVar("Round")
-Item = TypeVar("Item")
-
-
-class RoundDisturbed(RuntimeError):
-    """A round says nothing, for the reason in the message; it is taken again."""
-
-
-class TooManyDisturbed(RuntimeError):
-    """The machine is too busy to measure on."""
 
 
 class AuditFailed(RuntimeError):
@@ -82,53 +72,6 @@ class Measured:
 Measurements = Mapping[tuple[str, str], Measured]
 
 
-def rotated(items: Sequence[Item], by: int) -> list[Item]:
-    """The items in their order, beginning elsewhere each time, so that none always follows the same pause."""
-    start = by % len(items)
-    return [*items[start:], *items[:start]]
-
-
-def take_rounds(wanted: int, most_disturbed: int, take: Callable[[int], Round]) -> tuple[list[Round], int]:
-    """As many rounds as wanted, and how many disturbed ones were taken again; TooManyDisturbed past a limit."""
-    rounds: list[Round] = []
-    disturbed = 0
-    for number in itertools.count(1):
-        try:
-            rounds.append(take(number))
-        except RoundDisturbed as reason:
-            disturbed += 1
-            print(f"round {number} is taken again: {reason}", file=sys.stderr, flush=True)
-        if len(rounds) == wanted:
-            break
-        if disturbed > most_disturbed:
-            raise TooManyDisturbed(f"{disturbed} rounds were disturbed, and {len(rounds)} of {wanted} were not")
-    return rounds, disturbed
-
-
-def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """The first quartile, the median and the third quartile."""
-    if len(values) == 1:
-        return values[0], values[0], values[0]
-    first, median, third = statistics.quantiles(values, n=4, method="inclusive")
-    return first, median, third
-
-
-def ratios(
-    rounds: Sequence[Measurements],
-    of: tuple[str, str],
-    to: tuple[str, str],
-    value: Callable[[Measured], float],
-) -> list[float]:
-    """What one slot came to in proportion to another, round by round."""
-    return [value(measurements[of]) / value(measurements[to]) for measurements in rounds]
-
-
-def spread(values: Sequence[float], digits: int) -> str:
-    """The median with its quartiles, for a table."""
-    first, median, third = quartiles(values)
-    return f"{median:.{digits}f} ({first:.{digits}f}-{third:.{digits}f})"
-
-
 class Measuring:
     """Puts loads on slots and sums up what was answered."""
 
@@ -139,7 +82,7 @@ class Measuring:
         self.answered: dict[tuple[str, str], int] = {slot.key: 0 for slot in slots}
 
     def round(self, client: str, number: int) -> Measurements:
-        """Every slot once; RoundDisturbed as soon as one of them says nothing."""
+        """Every slot once; RoundDisturbed as soon as one of them is disturbed."""
         measured = {slot.key: self._measure(client, slot) for slot in rotated(self._slots, number)}
         rates = ", ".join(f"{' '.join(slot.key)} {measured[slot.key].calls_per_s:.0f}" for slot in self._slots)
         print(f"{client} round {number}, calls/s: {rates}", file=sys.stderr, flush=True)
@@ -181,7 +124,7 @@ def main() -> int:
         return 1
     print(head(arguments))
     for client, (rounds, disturbed) in taken.items():
-        print(f"\n{client}: {len(rounds)} rounds; {disturbed} disturbed ones were taken again\n")
+        print(f"\n{client}: {len(rounds)} rounds; {disturbed} disturbed ones were repeated\n")
         print("\n".join([*figures(slots, rounds), "", *comparisons(slots, rounds)]))
     return 0
 
@@ -197,7 +140,7 @@ def parsed() -> argparse.Namespace:
     add("--streams", type=int, default=10, help="calls in flight on each connection (%(default)s)")
     add("--lean", action="store_true", help="measure the lean no-op too")
     add("--most-foreign", type=float, default=0.15, metavar="CPUS", help="that other work may take (%(default)s)")
-    add("--most-disturbed", type=int, metavar="ROUNDS", help="taken again for each client (default: as --rounds)")
+    add("--most-disturbed", type=int, metavar="ROUNDS", help="to repeat with each client (default: as --rounds)")
     add("--deadline", type=float, default=900.0, metavar="SECONDS", help="for each audit (%(default)s)")
     arguments = parser.parse_args()
     arguments.other = arguments.other and arguments.other.resolve()
@@ -267,7 +210,8 @@ def head(arguments: argparse.Namespace) -> str:
 
 def figures(slots: Sequence[Slot], rounds: Sequence[Measurements]) -> Iterator[str]:
     """Each slot beside the no-op of its round."""
-    yield "| server | load | calls/s | of the no-op | p50 ms | p99 ms | p99.9 ms | server CPU us a call | Redis CPU us |"
+    columns = ["server", "load", "calls/s", "of the no-op", *(f"p{percent} ms" for percent in PERCENTILES)]
+    yield f"| {' | '.join(columns)} | server CPU us/call | Redis CPU us/call |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for slot in slots:
         calls = statistics.median(measurements[slot.key].calls_per_s for measurements in rounds)

@@ -7,9 +7,9 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import ReservationFact
 
+from bench.commits import FakeShard
 from order_persister.adapters.kafka.agent import COMMITS_TOPIC
 from order_persister.adapters.kafka.publisher import FACTS_TOPIC
-from tests.commits import FakeShard
 from tests.waiting import eventually
 
 SHARDS = 16
