@@ -24,20 +24,16 @@ MOST_DETAILS = 1_000_000
 STARTING_S = 30.0
 
 
-def find() -> str | None:
-    """The binary: HOLDFAST_GHZ, or the one on the PATH; None if there is none."""
-    found = os.environ.get("HOLDFAST_GHZ") or shutil.which("ghz")
-    return found if found and Path(found).is_file() else None
+def missing() -> str | None:
+    """What this needs and does not find, in words; None if it finds it."""
+    return None if _binary() else f"ghz is not on the PATH nor at HOLDFAST_GHZ; install it with: {INSTALL}"
 
 
 def run(load: Load) -> Report:
     """Put the load on a server; LoadFailed unless every call was answered OK."""
-    binary = find()
-    if binary is None:
-        raise LoadFailed(f"ghz was not found on the PATH nor at HOLDFAST_GHZ. Install it with: {INSTALL}")
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "report.json"
-        command = [binary, *_arguments(load), "--output", str(output), load.address]
+        command = [_binary(), *_arguments(load), "--output", str(output), load.address]
         deadline_s = load.seconds + STARTING_S
         try:
             ended = subprocess.run(command, capture_output=True, text=True, timeout=deadline_s, cwd=ROOT, check=False)
@@ -58,6 +54,12 @@ def read_report(report: Mapping[str, Any]) -> Report:
         raise LoadFailed(f"ghz kept the details of {len(details)} of {report['count']} calls: ask for a shorter run")
     latencies = sorted(detail["latency"] / 1e6 for detail in details)
     return Report(report["count"], report["total"] / 1e9, latencies)
+
+
+def _binary() -> str:
+    """HOLDFAST_GHZ, or the one on the PATH; empty if there is none."""
+    found = os.environ.get("HOLDFAST_GHZ") or shutil.which("ghz") or ""
+    return found if Path(found).is_file() else ""
 
 
 def _arguments(load: Load) -> list[str]:

@@ -29,9 +29,11 @@ STARTING_S = 30.0
 _DATA = re.compile(r"^traffic:.*\((\d+)\) data", re.MULTILINE)
 
 
-def find() -> str | None:
-    """The binary on the PATH; None if it or a C compiler is missing. Debian has them in nghttp2-client and gcc."""
-    return shutil.which("h2load") if shutil.which("cc") else None
+def missing() -> str | None:
+    """What this needs and does not find, in words; None if it finds everything."""
+    if shutil.which("h2load") is None:
+        return "h2load is not on the PATH; Debian has it in nghttp2-client"
+    return None if shutil.which("cc") else "h2load needs a C compiler, cc, for fresh ids; Debian has one in gcc"
 
 
 def run(load: Load) -> Report:

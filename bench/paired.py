@@ -151,12 +151,12 @@ def parsed() -> argparse.Namespace:
 
 def found_clients(wanted: Sequence[str] | None) -> Sequence[str]:
     """The load generators to use; LoadFailed if one that was asked for, or every one, is missing."""
-    missing = [name for name in wanted or CLIENTS if CLIENTS[name].find() is None]
-    for name in missing:
-        print(f"{name} is not installed, so nothing is measured with it", file=sys.stderr)
+    missing = {name: why for name in wanted or CLIENTS if (why := CLIENTS[name].missing())}
     found = [name for name in wanted or CLIENTS if name not in missing]
     if not found or (wanted and missing):
-        raise LoadFailed(f"not installed: {', '.join(missing)}")
+        raise LoadFailed("; ".join(missing.values()))
+    for why in missing.values():
+        print(f"measuring with {', '.join(found)} alone: {why}", file=sys.stderr)
     return found
 
 
