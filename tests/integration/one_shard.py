@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from order_persister.adapters.ledger.writer import LedgerWriter
-from order_persister.domain.chain import KafkaRecord
-from order_persister.domain.shards import Outcome
-from tests.commits import (
+from bench.commits import (
     FakeShard,
     Made,
     record,
 )
+from order_persister.adapters.ledger.writer import LedgerWriter
+from order_persister.domain.chain import KafkaRecord
+from order_persister.domain.shards import Outcome
 
 
 @dataclass

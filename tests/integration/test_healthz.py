@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from holdfast_embedded.child import end, spawn
 from holdfast_embedded.ports import free_port
+from holdfast_embedded.process import spawn
 
 from order_persister.wiring import PERSIST
 from tests.integration.persister_process import environment

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from bench.commits import CONFIRMED, HELD, RELEASED, RETURNED, TENANT, FakeShard
 from order_persister.domain.fold import EARLIER_RUN, Created, Refusal, orders_from
 from order_persister.domain.refusals import (
     BLOCKED,
@@ -17,7 +18,6 @@ from order_persister.domain.refusals import (
     refusal_for,
     refused_without_trying,
 )
-from tests.commits import CONFIRMED, HELD, RELEASED, RETURNED, TENANT, FakeShard
 from tests.unit.test_fold import taken
 
 FRAUD = {(TENANT, "b-1"): "fraud"}

@@ -1,4 +1,4 @@
-"""Makes commits as the scripts would: payloads, dense seqs and the hash chain, for tests of whoever reads them."""
+"""Makes commits as the scripts would: payloads, dense seqs and the hash chain, for what reads them."""
 
 from dataclasses import dataclass, field
 from hashlib import sha1
@@ -43,7 +43,7 @@ class Known:
 
 @dataclass
 class FakeShard:
-    """One shard's Redis, as far as its commits go: it believes whatever it is told to do."""
+    """One shard's Redis, as far as its commits go, and without any of its checks."""
 
     shard: int = 0
     epoch: int = 1
