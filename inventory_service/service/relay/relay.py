@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
-from holdfast_runtime.retry import Retrier
+from holdfast_runtime.retry import Outage, Retrier
 from inventory_service.domain.backlog import Backlog, RelayGauges
 from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
@@ -71,7 +71,7 @@ async def run(parts: Parts, options: Options) -> None:
     relays = [ShardRelay(shard, parts, options) for shard in range(options.shard_count)]
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(parts.retrier.retry_forever(partial(listen, parts.progress, relays), parts.log))
+            group.create_task(parts.retrier.follow_forever(partial(listen, parts.progress, relays), parts.log))
             for relay in relays:
                 for step in relay.steps():
                     group.create_task(parts.retrier.retry_forever(step, relay.log))
@@ -83,9 +83,9 @@ async def run(parts: Parts, options: Options) -> None:
                 await asyncio.gather(*(relay.end() for relay in relays))
 
 
-async def listen(progress: ProgressTopic, relays: Sequence["ShardRelay"]) -> None:
+async def listen(progress: ProgressTopic, relays: Sequence["ShardRelay"], outage: Outage) -> None:
     """Hand every report to its shard's relay; where several wait, the latest says it all."""
-    async with aclosing(progress.reports()) as reports:
+    async with aclosing(progress.reports(outage.recovered)) as reports:
         async for report in reports:
             if report.shard < len(relays):
                 relays[report.shard].told(report)
