@@ -11,8 +11,6 @@ from structlog.typing import FilteringBoundLogger
 
 from holdfast_runtime.connection_errors import TransientError
 
-WORKS_S = 5.0  # a step that lasts this long without an error works: those that follow a stream never return
-
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -75,8 +73,15 @@ class Outage:
             self._log.warning("server_unavailable", server=server, why=why)
         self._outages.begin(self, server, why)
 
-    def recovered(self) -> None:
-        """The attempt succeeded."""
+    @property
+    def lasts(self) -> bool:
+        """Whether the last attempt failed."""
+        return bool(self._told)
+
+    def recovered(self, server: str = "") -> None:
+        """The attempt succeeded, or at least got through to `server`."""
+        if server and server != self._server:
+            return
         if self._told:
             self._log.info("server_recovered", server=self._server)
         self._told.clear()
@@ -116,24 +121,21 @@ class Retrier:
         A transient error names its server by an attribute `server`. Ends only by cancellation, or by an exception that
         waiting does not mend.
         """
+        await self.follow_forever(lambda _: step(), log)
+
+    async def follow_forever(self, follow: Callable[[Outage], Awaitable[None]], log: FilteringBoundLogger) -> None:
+        """The same with a step that follows a stream and so never returns: it says itself when an outage is over."""
         backoff, outage = Backoff(), Outage(self._outages, log)
-
-        def works() -> None:
-            outage.recovered()
-            backoff.reset()
-
         try:
             while True:
-                lasts = asyncio.get_running_loop().call_later(WORKS_S, works)
                 try:
-                    await step()
+                    await follow(outage)
                 except self._transient as error:
+                    if not outage.lasts:
+                        backoff.reset()
                     outage.failed(getattr(error, "server", "a server"), str(error))
-                    lasts.cancel()
                     await backoff.wait()
                 else:
-                    works()
-                finally:
-                    lasts.cancel()
+                    outage.recovered()
         finally:
             outage.abandon()

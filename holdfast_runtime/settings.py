@@ -72,18 +72,21 @@ class SharedSettings(BaseSettings):
     postgres_dsn: Dsn = Field("postgresql://127.0.0.1:5432/holdfast", description="the ledger, a URL")
     kafka_brokers: Brokers = Field("127.0.0.1:9092", description="brokers to ask first, host:port, comma-separated")
     kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="how brokers are spoken to: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+        "PLAINTEXT", description="the protocol of the brokers: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "PLAIN", description="how a password is shown to brokers with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+        "PLAIN", description="how a password is sent to brokers with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
     )
-    kafka_username: str = Field("", description="whom brokers with SASL know us as")
+    kafka_username: str = Field("", description="the user name for brokers with SASL")
     kafka_password: str = Field("", repr=False, description="the password of that user")
     kafka_ca_file: OptionalFile = Field(
-        "", description="certificates by which a broker with SSL is believed, a PEM file; empty: those of the system"
+        "",
+        description="authorities whose certificates are believed of a broker with SSL, a PEM file; empty: the system's",
     )
-    kafka_cert_file: OptionalFile = Field("", description="our own certificate, for brokers that want one, a PEM file")
-    kafka_key_file: OptionalFile = Field("", description="the key of it, a PEM file; empty: it is in the same file")
+    kafka_cert_file: OptionalFile = Field(
+        "", description="the client's own certificate, for brokers that want one, a PEM file"
+    )
+    kafka_key_file: OptionalFile = Field("", description="its key, a PEM file; empty: it is in the same file")
     kafka_prefix: KafkaPrefix = Field(
         "", description="put before the name of every topic and consumer group, for a Kafka that others use too"
     )

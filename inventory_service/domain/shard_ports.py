@@ -3,7 +3,7 @@
 Every method may raise the `ServerUnavailable` of its server. Any other exception is a bug and ends the process.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Protocol
 
 from inventory_service.domain.requests import Compensate
@@ -75,7 +75,9 @@ class CommitTopic(Protocol):
 class ProgressTopic(Protocol):
     """What persisters report, of all shards, from now on."""
 
-    def reports(self) -> AsyncGenerator[LedgerProgress, None]: ...
+    def reports(self, connected: Callable[[], None]) -> AsyncGenerator[LedgerProgress, None]:
+        """Never ends; `connected` is called whenever the server has answered, be it that there is none."""
+        ...
 
 
 class PersisterOffsets(Protocol):
@@ -93,8 +95,11 @@ class PersisterOffsets(Protocol):
 class CompensationTopic(Protocol):
     """What the ledger wants given back."""
 
-    def compensations(self) -> AsyncGenerator[Compensate | None, None]:
-        """One at a time, None for one that cannot be read; asking for the next says that the last was handled."""
+    def compensations(self, connected: Callable[[], None]) -> AsyncGenerator[Compensate | None, None]:
+        """One at a time, None for one that cannot be read; asking for the next says that the last was handled.
+
+        `connected` is called whenever the server has answered, be it that there is none.
+        """
         ...
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
-from holdfast_runtime.retry import Retrier
+from holdfast_runtime.retry import Outage, Retrier
 from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.requests import Compensate, shard_of
 from inventory_service.domain.shard_ports import CompensationTopic
@@ -37,15 +37,16 @@ class Parts(NamedTuple):
 
 async def run(parts: Parts) -> None:
     """Runs until cancelled."""
-    await parts.retrier.retry_forever(partial(follow, parts), parts.log)
+    await parts.retrier.follow_forever(partial(follow, parts), parts.log)
 
 
-async def follow(parts: Parts) -> None:
+async def follow(parts: Parts, outage: Outage) -> None:
     """Handle compensations until Kafka is unavailable; asking for the next one acknowledges the last."""
-    async with aclosing(parts.compensations.compensations()) as compensations:
+    async with aclosing(parts.compensations.compensations(partial(outage.recovered, "Kafka"))) as compensations:
         async for compensation in compensations:
             outcome = await handle(parts, compensation)
             parts.counter.count(outcome)
+            outage.recovered()
 
 
 async def handle(parts: Parts, compensation: Compensate | None) -> str:

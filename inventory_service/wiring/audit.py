@@ -51,7 +51,7 @@ async def compare_books(
         say=lambda line: print(line, file=sys.stderr),
         tell=print,
     )
-    only = SaleKey(tenant, sale) if sale else None
+    only = SaleKey(tenant, sale) if sale is not None else None
     return await run_unless_signalled(audit.run(parts, settings.shards, only, deadline, as_json))
 
 

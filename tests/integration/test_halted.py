@@ -17,8 +17,8 @@ async def test_a_halted_transaction_keeps_its_shard_from_nobody_for_long(
     database: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Postgres ends it, another persister takes the shard, and the halted one hears that nothing was done."""
-    for patience in ("LOCK_S", "IDLE_IN_TRANSACTION_S"):
-        monkeypatch.setattr(postgres, patience, 0.3)
+    for timeout in ("LOCK_S", "IDLE_IN_TRANSACTION_S"):
+        monkeypatch.setattr(postgres, timeout, 0.3)
     halted, other = Database(database), Database(database)
     shard = FakeShard()
     shard.open_sale(lamp=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from holdfast_embedded.ports import free_port
-from holdfast_embedded.process import spawn
+from holdfast_embedded.process import spawn, terminate
 
 from order_persister.wiring import PERSIST
 from tests.integration.persister_process import environment

@@ -74,7 +74,7 @@ async def test_compensations_are_heard_under_the_prefix(shared_broker: str) -> N
             await producer.send_and_wait(topic, value.SerializeToString(), partition=0)
 
     heard = KafkaCompensations(KafkaConfig(shared_broker, prefix=PREFIX), session_timeout_s=2)
-    async with aclosing(heard.compensations()) as compensations:
+    async with aclosing(heard.compensations(lambda: None)) as compensations:
         first = await anext(compensations)
 
     assert first is not None

@@ -21,8 +21,8 @@ Listen = Callable[[KafkaConfig], AsyncGenerator[Any, None]]
 @pytest.mark.parametrize(
     "listen",
     [
-        lambda access: KafkaProgress(access, PARTITIONS).reports(),
-        lambda access: KafkaCompensations(access).compensations(),
+        lambda access: KafkaProgress(access, PARTITIONS).reports(lambda: None),
+        lambda access: KafkaCompensations(access).compensations(lambda: None),
     ],
     ids=["progress", "compensations"],
 )

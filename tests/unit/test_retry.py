@@ -9,7 +9,6 @@ import structlog
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from holdfast_runtime import retry
 from holdfast_runtime.connection_errors import TransientError
 from holdfast_runtime.retry import Backoff, Outage, Outages, Retrier
 from inventory_service.domain.shards import KafkaUnavailable, RedisUnavailable, ServerUnavailable
@@ -121,21 +120,28 @@ async def test_each_reason_of_an_outage_is_told_once() -> None:
     ]
 
 
-async def test_a_step_that_lasts_counts_as_recovered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that follows a stream never returns, and its outage is over all the same."""
-    monkeypatch.setattr(retry, "WORKS_S", 0.05)
-    outages, steps = Outages(CollectorRegistry()), iter([True, False])
+async def test_a_step_that_follows_a_stream_ends_its_outage_itself(delays: list[float]) -> None:
+    """It never returns, and works as soon as it is connected; the next outage begins with short delays again."""
+    registry, attempts = CollectorRegistry(), iter([*[False] * 6, True, False])
+    outages = Outages(registry)
 
-    async def follow() -> None:
-        if next(steps):
-            raise AWAY
-        await asyncio.Event().wait()
+    async def follow(outage: Outage) -> None:
+        is_connected = next(attempts, None)
+        if is_connected is None:
+            raise Over
+        if is_connected:
+            outage.recovered("Kafka")  # which was not away
+            assert outages.open() == {"Redis": "nobody listens"}
+            outage.recovered("Redis")
+            assert outages.open() == {}
+        raise AWAY
 
-    following = asyncio.create_task(Retrier(outages, ServerUnavailable).retry_forever(follow, structlog.get_logger()))
-    await eventually(lambda: outages.open() == {"Redis": "nobody listens"})
+    with capture_logs() as logged, pytest.raises(Over):
+        await Retrier(outages, ServerUnavailable).follow_forever(follow, structlog.get_logger())
 
-    await eventually(lambda: outages.open() == {})
-    following.cancel()
+    assert [one["event"] for one in logged] == ["server_unavailable", "server_recovered", "server_unavailable"]
+    assert max(delays) == delays[5]
+    assert delays[6] < 0.2
 
 
 async def test_a_cancelled_attempt_leaves_no_outage_behind() -> None:

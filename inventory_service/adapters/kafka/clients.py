@@ -1,7 +1,7 @@
 """Start and hear aiokafka's clients, so that an outage is an error of ours, and nothing else is."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
@@ -37,15 +37,21 @@ async def start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
         raise
 
 
-async def next_record(consumer: AIOKafkaConsumer) -> ConsumerRecord:
-    """The next record, whenever it comes; KafkaUnavailable if brokers are away, which a consumer tells nobody."""
+async def next_record(consumer: AIOKafkaConsumer, connected: Callable[[], None]) -> ConsumerRecord:
+    """The next record, whenever it comes; KafkaUnavailable if brokers are away, which a consumer tells nobody.
+
+    `connected` is called whenever Kafka has answered: with a record, or that there is none.
+    """
     coming = asyncio.ensure_future(consumer.getone())
     try:
         with kafka_errors():
             while not (await asyncio.wait({coming}, timeout=SILENCE_S))[0]:
                 async with asyncio.timeout(2 * REQUEST_MS / 1000):  # one broker of several may be silent
                     await consumer.topics()
-            return coming.result()
+                connected()
+            record = coming.result()
+        connected()
+        return record
     finally:
         coming.cancel()
         await asyncio.gather(coming, return_exceptions=True)

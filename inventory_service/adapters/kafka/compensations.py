@@ -1,6 +1,6 @@
 """Hears which orders the ledger refused; any may come twice, for the compensate script gives back once."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -22,7 +22,7 @@ class KafkaCompensations:
         self._config = config
         self._session_timeout_s = session_timeout_s
 
-    async def compensations(self) -> AsyncGenerator[Compensate | None, None]:
+    async def compensations(self, connected: Callable[[], None]) -> AsyncGenerator[Compensate | None, None]:
         """Never ends. Asking for the next acknowledges the last; None stands for one that cannot be read."""
         consumer = AIOKafkaConsumer(
             self._config.named(COMPENSATIONS),
@@ -38,7 +38,7 @@ class KafkaCompensations:
         await start(consumer)
         try:
             while True:
-                record = await next_record(consumer)
+                record = await next_record(consumer, connected)
                 yield compensation_from_record(record.value or b"")
                 await _acknowledge(consumer, record)
         finally:

@@ -1,6 +1,6 @@
 """Hears what persisters report; each report is a statement of state, so any may come twice or be missed."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from google.protobuf.message import DecodeError
@@ -18,14 +18,14 @@ class KafkaProgress:
         self._config = config
         self._partitions = [TopicPartition(config.named(PROGRESS), shard) for shard in range(shards)]
 
-    async def reports(self) -> AsyncGenerator[LedgerProgress, None]:
+    async def reports(self, connected: Callable[[], None]) -> AsyncGenerator[LedgerProgress, None]:
         """Never ends; one that cannot be read is skipped, for the next says the same."""
         consumer = AIOKafkaConsumer(**self._config.options(), auto_offset_reset="latest", request_timeout_ms=REQUEST_MS)
         await start(consumer)
         try:
             consumer.assign(self._partitions)
             while True:
-                record = await next_record(consumer)
+                record = await next_record(consumer, connected)
                 report = report_from_record(record.partition, record.value or b"")
                 if report is not None:
                     yield report

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
-from holdfast_runtime.retry import Retrier
+from holdfast_runtime.retry import Outage, Retrier
 from inventory_service.domain.backlog import Backlog, RelayGauges
 from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
@@ -72,7 +72,7 @@ async def run(parts: Parts, options: Options) -> None:
     relays = [ShardRelay(shard, parts, options) for shard in range(options.shard_count)]
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(parts.retrier.retry_forever(partial(listen, parts.progress, relays), parts.log))
+            group.create_task(parts.retrier.follow_forever(partial(listen, parts.progress, relays), parts.log))
             for relay in relays:
                 for step in relay.steps():
                     group.create_task(parts.retrier.retry_forever(step, relay.log))
@@ -84,9 +84,9 @@ async def run(parts: Parts, options: Options) -> None:
                 await asyncio.gather(*(relay.shut_down() for relay in relays))
 
 
-async def listen(topic: ProgressTopic, relays: Sequence["ShardRelay"]) -> None:
+async def listen(topic: ProgressTopic, relays: Sequence["ShardRelay"], outage: Outage) -> None:
     """Pass every progress record to its shard's relay; where several wait, the latest replaces the others."""
-    async with aclosing(topic.reports()) as records:
+    async with aclosing(topic.reports(outage.recovered)) as records:
         async for progress in records:
             if progress.shard < len(relays):
                 relays[progress.shard].on_progress(progress)

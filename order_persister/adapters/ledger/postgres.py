@@ -14,9 +14,9 @@ POOL_SIZE = 8
 ANSWER_S = 60.0
 NAME = "holdfast-persister"  # in pg_stat_activity
 # A persister halted in mid-transaction (its machine froze, or is gone without a word) would keep its shard's row from
-# every other for as long. So nobody waits longer for a lock than this, and who has waited so long has Postgres end
-# every persister's transaction that has been silent for so long. Postgres' own limits do not reach a session between
-# the messages that make one statement.
+# every other for as long. So no transaction waits longer for a lock than this, and one that has waited so long has
+# Postgres end every persister's transaction that has been idle for so long. Postgres' own limits do not reach a session
+# between the messages that make one statement.
 LOCK_S = 5.0
 IDLE_IN_TRANSACTION_S = 5.0
 WAIT_FOR_LOCKS = "select set_config('lock_timeout', $1, true)"  # until the transaction ends
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class LockTimeout(TransientError):
-    """Somebody else has locked what is wanted."""
+    """Another transaction has had what is wanted locked for `LOCK_S`."""
 
 
 class Transaction:
@@ -83,7 +83,7 @@ class Database:
             raise
 
     async def _terminate_idle(self) -> None:
-        """Whoever is ended hears of a lost connection, and begins again at the watermark."""
+        """A persister whose transaction is ended gets a connection error, and begins again at the watermark."""
         with judged():
             pool = await self._pool.ready()
             ended = await pool.fetch(TERMINATE_IDLE_IN_TRANSACTION, NAME, IDLE_IN_TRANSACTION_S)
