@@ -136,7 +136,7 @@ update reservation r set ledger_state = 'REFUSED', compensation_reason = new.rea
 insert into reservation_line (tenant, sale_id, reservation_id, sku, quantity, confirmed_quantity, returned_quantity)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
 
--- name: settle_lines
+-- name: update_line_quantities
 -- Says of the lines of reservations what was sold and what came back, which follows from the reservation's state.
 update reservation_line l
    set confirmed_quantity = case when new.state in ('CONFIRMED', 'RETURNED') then l.quantity else 0 end,
