@@ -26,8 +26,8 @@ from holdfast_embedded.postgres import Postgres
 
 from bench.place import machine_and_commit
 from order_persister.adapters.kafka.agent import COMMITS_TOPIC
-from order_persister.adapters.kafka.publisher import FACTS_TOPIC
 from order_persister.adapters.ledger.migrator import migrate
+from order_persister.service.publisher import FACTS_TOPIC
 from tests.commits import CONFIRMED, HELD, RELEASED, FakeShard, Made, record
 from tests.ledgers import open_shards
 

@@ -14,16 +14,17 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from order_persister.adapters.kafka.access import kafka_access
-from order_persister.adapters.kafka.agent import COMMITS_TOPIC, build_app, start
+from order_persister.adapters.kafka.agent import COMMITS_TOPIC, start
 from order_persister.adapters.kafka.producer import partitions_of
-from order_persister.adapters.kafka.publisher import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
 from order_persister.adapters.ledger.migrator import migrate, migrations
-from order_persister.adapters.ledger.postgres import Database, check_dsn, judged
+from order_persister.adapters.ledger.postgres import Database, check_dsn, postgres_errors
 from order_persister.adapters.ledger.queries import load_queries
 from order_persister.adapters.ledger.unpublished import Unpublished
+from order_persister.app import build_app
 from order_persister.logs import configure_logging
 from order_persister.metrics import new_registry, serve_metrics, waits_counter
 from order_persister.patience import Patience, TransientError
+from order_persister.service.publisher import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
 from order_persister.settings import BadSettings, Settings, read_settings
 from order_persister.start_check import check_servers
 from order_persister.usage import parser
@@ -68,7 +69,7 @@ async def _migrate(settings: Settings, as_json: bool) -> int:
     """Bring the tables up to date; many may do so at once."""
     await check_servers("migrate", settings)
     try:
-        with judged():
+        with postgres_errors():
             ran = await migrate(settings.postgres_dsn)
     except TransientError as passing:
         print(f"Postgres cannot be used: {passing}; start it, or set HOLDFAST_POSTGRES_DSN", file=sys.stderr)
@@ -127,7 +128,7 @@ async def _check_ledger(settings: Settings, patience: Patience) -> None:
     """Wait for the ledger's tables; BadSettings if it is of another number of shards: facts would go astray."""
     database = Database(settings.postgres_dsn)
     unpublished = Unpublished(database, load_queries(), patience)
-    await unpublished.migrated()
+    await unpublished.wait_until_migrated()
     found = await unpublished.shard_counts()
     await database.close()
     if found - {settings.shards}:

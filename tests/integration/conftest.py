@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from inventory_service.adapters.ledger import postgres as ledger_connections
 from inventory_service.adapters.redis import connections as redis_connections
 from inventory_service.service.relay import lease
-from order_persister.adapters.kafka.publisher import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
 from order_persister.adapters.ledger.postgres import Database
+from order_persister.service.publisher import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
 from tests.books import disagreements
 from tests.commits import FakeShard
 from tests.integration import served

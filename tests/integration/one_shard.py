@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from order_persister.adapters.ledger.writer import LedgerWriter
 from order_persister.domain.chain import KafkaRecord
 from order_persister.domain.shards import Outcome
+from order_persister.service.apply import LedgerWriter
 from tests.commits import (
     FakeShard,
     Made,

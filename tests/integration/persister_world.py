@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import ReservationFact
 
 from order_persister.adapters.kafka.agent import COMMITS_TOPIC
-from order_persister.adapters.kafka.publisher import FACTS_TOPIC
+from order_persister.service.publisher import FACTS_TOPIC
 from tests.commits import FakeShard
 from tests.waiting import eventually
 

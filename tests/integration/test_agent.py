@@ -11,8 +11,8 @@ from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
 from order_persister.adapters.kafka.agent import COMMITS_TOPIC
-from order_persister.adapters.kafka.publisher import COMPENSATIONS_TOPIC, PROGRESS_TOPIC
 from order_persister.adapters.ledger.migrator import migrate
+from order_persister.service.publisher import COMPENSATIONS_TOPIC, PROGRESS_TOPIC
 from tests.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
 from tests.integration.persister_process import StartPersister
 from tests.integration.persister_world import JOIN_S, SHARDS, World, is_value

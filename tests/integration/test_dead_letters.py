@@ -11,8 +11,8 @@ from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.verdicts import Reservation
 from order_persister.adapters.ledger.postgres import Database
-from order_persister.adapters.ledger.writer import LedgerWriter as Applying
 from order_persister.domain.chain import KafkaRecord
+from order_persister.service.apply import LedgerWriter as Applying
 from tests.commits import CONFIRMED, HELD, RELEASED, SALE, TENANT, FakeShard
 from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected

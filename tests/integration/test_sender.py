@@ -12,9 +12,10 @@ from prometheus_client import CollectorRegistry
 
 from order_persister.adapters.kafka.access import KafkaAccess
 from order_persister.adapters.kafka.producer import Sender
-from order_persister.adapters.kafka.publisher import FACTS_TOPIC, Message
+from order_persister.domain.ports import Message
 from order_persister.metrics import waits_counter
 from order_persister.patience import Patience
+from order_persister.service.publisher import FACTS_TOPIC
 from tests.ledgers import waits
 from tests.servers import StartBroker
 from tests.waiting import eventually

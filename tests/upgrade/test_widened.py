@@ -89,7 +89,9 @@ async def test_an_order_that_the_release_before_moved_on_is_told_with_its_state(
 async def test_a_persister_waits_for_the_tables_of_its_version(release: Path, empty_database: str) -> None:
     """Started before `migrate`, it would write what the tables have no place for; it begins once they have."""
     database, registry = Database(empty_database), CollectorRegistry()
-    waiting = asyncio.ensure_future(Unpublished(database, load_queries(), Patience(waits_counter(registry))).migrated())
+    waiting = asyncio.ensure_future(
+        Unpublished(database, load_queries(), Patience(waits_counter(registry))).wait_until_migrated()
+    )
     await eventually(lambda: waits(registry, "postgres") > 0)
     assert not waiting.done()
 

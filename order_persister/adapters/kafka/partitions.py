@@ -1,4 +1,4 @@
-"""Reads partitions of commits beside Faust: takes part in no group, acknowledges nothing, and may begin anywhere."""
+"""Reads partitions of commits apart from Faust: joins no group, acknowledges nothing, and may begin anywhere."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from order_persister.adapters.kafka.access import KafkaAccess
-from order_persister.adapters.kafka.producer import ANSWER_MS, judged
+from order_persister.adapters.kafka.producer import REQUEST_TIMEOUT_MS, kafka_errors
 from order_persister.domain.chain import KafkaRecord
 
 MAX_RECORDS = 32
@@ -16,7 +16,7 @@ STOP_S = 5.0
 
 
 class Partitions:
-    """The partitions of one topic. Every method raises `Passing` while Kafka is away."""
+    """The partitions of one topic. Every method raises `TransientError` while Kafka is unavailable."""
 
     def __init__(self, access: KafkaAccess, topic: str, group: str) -> None:
         self._access = access
@@ -24,18 +24,18 @@ class Partitions:
         self._group = group
 
     async def last_acknowledged(self, shard: int) -> KafkaRecord | None:
-        """The last record that the group has acknowledged; None if there is none, or it is gone."""
-        async with self._consumer(shard) as (consumer, partition), asyncio.timeout(ANSWER_MS / 1000):
+        """The last record that the group has acknowledged; None if there is none, or it was deleted."""
+        async with self._consumer(shard) as (consumer, partition), asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
             acknowledged = await consumer.committed(partition) or 0
-            begins, ends = await consumer.beginning_offsets([partition]), await consumer.end_offsets([partition])
-            if not begins[partition] < acknowledged <= ends[partition]:
+            first, end = await consumer.beginning_offsets([partition]), await consumer.end_offsets([partition])
+            if not first[partition] < acknowledged <= end[partition]:
                 return None
             consumer.seek(partition, acknowledged - 1)
             found = await consumer.getone(partition)
             return KafkaRecord(shard, found.offset, found.value or b"")
 
     async def all_records(self, shard: int) -> AsyncGenerator[Sequence[KafkaRecord], None]:
-        """Everything that a partition holds now, in order; it ends there, also if the topic is wiped meanwhile."""
+        """Every record that a partition holds now, in order; it ends also if the topic is reset meanwhile."""
         async with self._consumer(shard) as (consumer, partition):
             await consumer.seek_to_beginning(partition)
             end = (await consumer.end_offsets([partition]))[partition]
@@ -45,16 +45,16 @@ class Partitions:
 
     @asynccontextmanager
     async def _consumer(self, shard: int) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
-        """A consumer that names the group, to ask for its acknowledgements, and subscribes to nothing."""
+        """A consumer with the group's id, which it needs to read the group's offsets, and without a subscription."""
         consumer = AIOKafkaConsumer(
             **self._access.options(),
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            request_timeout_ms=ANSWER_MS,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
         try:
-            with judged():
+            with kafka_errors():
                 await consumer.start()
                 partition = TopicPartition(self._topic, shard)
                 consumer.assign([partition])
@@ -64,10 +64,10 @@ class Partitions:
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """A dead broker is not waited for.
+    """Stop a consumer, within `STOP_S`.
 
-    In a task of its own, for a consumer whose brokers are away ends with the cancellation of a part of itself, which
-    would pass for ours.
+    In a task of its own, because the stop of a consumer without brokers may raise a `CancelledError` of its own tasks,
+    which the caller would take for its own cancellation.
     """
     stopping = asyncio.create_task(consumer.stop())
     await asyncio.wait({stopping}, timeout=STOP_S)

@@ -52,33 +52,33 @@ def check_dsn(dsn: str) -> None:
 
 
 class LockTimeout(TransientError):
-    """Somebody else has locked what is wanted."""
+    """Another transaction has held the lock for too long."""
 
 
 class Transaction:
-    """An open transaction. Its methods raise `Passing` or `Broken`."""
+    """An open transaction. Its methods raise `TransientError` or `PermanentError`."""
 
     def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
         self._connection = connection
 
     async def fetch(self, statement: str, *values: object) -> list[Row]:
-        with judged():
+        with postgres_errors():
             return await self._connection.fetch(statement, *values)
 
     async def fetch_one(self, statement: str, *values: object) -> Row | None:
-        with judged():
+        with postgres_errors():
             return await self._connection.fetchrow(statement, *values)
 
     async def execute(self, statement: str, *values: object) -> int:
-        """Answer how many rows were touched."""
-        with judged():
+        """How many rows the statement touched."""
+        with postgres_errors():
             status = await self._connection.execute(statement, *values)
         return int(status.rpartition(" ")[2])
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """What breaks inside is undone, and the transaction goes on."""
-        with judged():
+        """Undo what fails inside; the transaction goes on."""
+        with postgres_errors():
             async with self._connection.transaction():
                 yield
 
@@ -98,7 +98,7 @@ class Database:
         A commit whose answer was lost may have happened; whoever repeats it reads the watermark first.
         """
         try:
-            with judged():
+            with postgres_errors():
                 pool = await self._ready_pool()
                 async with pool.acquire(timeout=CONNECT_S + 1) as connection, connection.transaction():
                     await connection.execute(WAIT_FOR_LOCKS, str(int(LOCK_S * 1000)))
@@ -109,7 +109,7 @@ class Database:
 
     async def _terminate_idle_in_transaction(self) -> None:
         """Whoever is ended hears of a lost connection, and begins again at the watermark."""
-        with judged():
+        with postgres_errors():
             pool = await self._ready_pool()
             ended = await pool.fetch(TERMINATE_IDLE_IN_TRANSACTION, NAME, IDLE_IN_TRANSACTION_S)
         for row in ended:
@@ -136,20 +136,20 @@ class Database:
 
 
 @contextmanager
-def judged() -> Iterator[None]:
-    """Turn what asyncpg raises into `Passing` or `Broken`."""
+def postgres_errors() -> Iterator[None]:
+    """Turn the errors of asyncpg into `TransientError` or `PermanentError`."""
     try:
         yield
     except asyncpg.PostgresError as error:
         if classify(error.sqlstate) is ErrorKind.PERMANENT:
-            raise PermanentError(_told(error)) from error
+            raise PermanentError(_message_of(error)) from error
         kind = LockTimeout if isinstance(error, asyncpg.LockNotAvailableError) else TransientError
         raise kind(f"{type(error).__name__}: {error}") from error
     except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
-        # InternalClientError: Postgres had said goodbye on a connection that lay idle, and asyncpg used it once more.
+        # InternalClientError: Postgres had closed an idle connection, and asyncpg used it once more.
         raise TransientError(f"{type(error).__name__}: {error}") from error
 
 
-def _told(error: asyncpg.PostgresError) -> str:
-    """What Postgres said, without the values: those are in its DETAIL, which stays in our log."""
+def _message_of(error: asyncpg.PostgresError) -> str:
+    """The error's message without its DETAIL, which has values and stays in the log."""
     return str(error.args[0]) if error.args else type(error).__name__
