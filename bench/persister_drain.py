@@ -28,7 +28,7 @@ from bench.place import machine_and_commit
 from order_persister.adapters.kafka.agent import COMMITS_TOPIC
 from order_persister.adapters.ledger.migrator import migrate
 from order_persister.service.publisher import FACTS_TOPIC
-from tests.commits import CONFIRMED, HELD, RELEASED, FakeShard, Made, record
+from tests.commits import CONFIRMED, HELD, RELEASED, FakeShard, MadeCommit, record
 from tests.ledgers import open_shards
 
 RECORD_BYTES = 250_000
@@ -66,7 +66,7 @@ class History:
 
     def records(self, at_most: int = RECORD_BYTES) -> list[bytes]:
         """The commits as the relay would send them."""
-        cut: list[list[Made]] = [[]]
+        cut: list[list[MadeCommit]] = [[]]
         size = 0
         for commit in self.shard.commits:
             if size + len(commit.payload) > at_most and cut[-1]:

@@ -1,11 +1,11 @@
-"""What the persister counts, and the page that shows it."""
+"""The persister's metrics, and the page that serves them."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-COMMITS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+COMMIT_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
 def new_registry() -> CollectorRegistry:
@@ -46,7 +46,9 @@ class LedgerMetrics:
         self.frozen = gauge("holdfast_ledger_frozen", "1 while the shard is frozen in the ledger")
         self.age_s = gauge("holdfast_ledger_applied_age_seconds", "Age of a shard's last commit when it was applied")
         self.apply_s = histogram("holdfast_ledger_apply_duration_seconds", "Duration of one transaction of the ledger")
-        self.apply_commits = histogram("holdfast_ledger_apply_batch_commits", "Commits in one transaction", COMMITS)
+        self.apply_commits = histogram(
+            "holdfast_ledger_apply_batch_commits", "Commits in one transaction", COMMIT_BUCKETS
+        )
 
 
 class PublishMetrics:

@@ -14,7 +14,7 @@ from tests.commits import (
     HELD,
     RELEASED,
     FakeShard,
-    Made,
+    MadeCommit,
     record,
 )
 from tests.integration.one_shard import Books
@@ -130,7 +130,7 @@ async def test_an_unknown_event_waits_for_a_newer_persister(books: Books) -> Non
 
 async def test_a_run_whose_commits_stand_nowhere_is_set_aside(books: Books) -> None:
     """Its positions are more than the ledger can count, and none of its business."""
-    nowhere = record(0, [Made(0, 2**63 - 1, b"", ""), Made(0, 2**63 - 1, b"", "")])
+    nowhere = record(0, [MadeCommit(0, 2**63 - 1, b"", ""), MadeCommit(0, 2**63 - 1, b"", "")])
 
     broken = await books.apply(nowhere)
     mended = await books.apply_new()

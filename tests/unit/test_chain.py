@@ -15,7 +15,7 @@ from order_persister.domain.chain import (
     is_ahead,
     plan_apply,
 )
-from tests.commits import HELD, FakeShard, Made, record
+from tests.commits import HELD, FakeShard, MadeCommit, record
 
 EMPTY = Watermark(1, 0, "")
 
@@ -29,7 +29,7 @@ def shard() -> FakeShard:
     return shard
 
 
-def received(commits: list[Made], offset: int = 7) -> list[ReceivedCommit]:
+def received(commits: list[MadeCommit], offset: int = 7) -> list[ReceivedCommit]:
     return [ReceivedCommit(offset, commit.epoch, commit.seq, commit.payload, commit.hash) for commit in commits]
 
 
@@ -37,7 +37,7 @@ def watermark_at(shard: FakeShard, seq: int) -> Watermark:
     return Watermark(1, seq, shard.commits[seq - 1].hash)
 
 
-def planned(shard: FakeShard, watermark: Watermark, commits: list[Made]) -> ApplyPlan:
+def planned(shard: FakeShard, watermark: Watermark, commits: list[MadeCommit]) -> ApplyPlan:
     journal = {(commit.epoch, commit.seq): commit.hash for commit in shard.commits}
     return plan_apply(
         watermark,
@@ -159,7 +159,7 @@ def test_a_commit_that_does_not_decode_is_a_gap(shard: FakeShard) -> None:
         assert found.unreadable_is_chained is chained
 
 
-@pytest.mark.parametrize("value", [b"", b"\xff\xff\xff", record(3, FakeShard().commits or [Made(1, 1, b"", "")])])
+@pytest.mark.parametrize("value", [b"", b"\xff\xff\xff", record(3, FakeShard().commits or [MadeCommit(1, 1, b"", "")])])
 def test_a_record_that_is_not_a_run_of_its_partition_is_quarantined(value: bytes) -> None:
     """Its bytes are kept, and its commits are asked for again."""
     delivery = deliveries_from([KafkaRecord(0, 11, value)])[0]
@@ -171,7 +171,7 @@ def test_a_record_that_is_not_a_run_of_its_partition_is_quarantined(value: bytes
 @pytest.mark.parametrize(("epoch", "first_seq"), [(0, 1), (-1, 1), (1, 0), (1, -5), (1, 2**63 - 1), (0, 2**63 - 1)])
 def test_a_run_out_of_range_is_quarantined(epoch: int, first_seq: int) -> None:
     """No script writes such a run, and its positions do not fit into the ledger's columns."""
-    value = record(0, [Made(epoch, first_seq, b"", ""), Made(epoch, first_seq + 1, b"", "")])
+    value = record(0, [MadeCommit(epoch, first_seq, b"", ""), MadeCommit(epoch, first_seq + 1, b"", "")])
 
     delivery = deliveries_from([KafkaRecord(0, 11, value)])[0]
 

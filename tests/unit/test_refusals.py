@@ -79,7 +79,7 @@ def test_an_id_that_is_created_twice_in_one_run_is_reused() -> None:
     shard = FakeShard()
     shard.moves(("r-1", HELD), buyer="b-2")
     shard.moves(("r-1", RELEASED))
-    shard.forget("r-1")
+    shard.archive("r-1")
     shard.moves(("r-1", HELD), buyer="b-3")
 
     assert [refusal.reason for refusal in refusals_of(shard)] == [REUSED]
