@@ -1,6 +1,6 @@
-"""Tells the kinds of event in a commit apart; a new kind begins with a row of `_HAS_KNOWN_VALUES`."""
+"""Tells the kinds of event in a commit apart: one iterator for each kind, and `is_known` for all."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, ReservationChange, SaleMade
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, ReservationState
@@ -25,16 +25,8 @@ def created_sales(body: CommitBody) -> Iterator[tuple[int, SaleMade]]:
 
 def is_known(event: Event) -> bool:
     """Whether this version knows the kind of event and every enum value in it."""
-    has_known_values = _HAS_KNOWN_VALUES.get(event.WhichOneof("event") or "")
-    return has_known_values is not None and has_known_values(event)
-
-
-def _change_has_known_values(event: Event) -> bool:
-    change = event.reservation
-    return {change.previous_state, change.state} <= _STATES and change.compensation_reason in _REASONS
-
-
-_HAS_KNOWN_VALUES: Mapping[str, Callable[[Event], bool]] = {
-    "reservation": _change_has_known_values,
-    "sale_made": lambda _: True,  # it has no enums
-}
+    kind = event.WhichOneof("event")
+    if kind == "reservation":
+        change = event.reservation
+        return change.previous_state in _STATES and change.state in _STATES and change.compensation_reason in _REASONS
+    return bool(kind == "sale_made")  # which has no enums
