@@ -81,9 +81,7 @@ class Booking:
         refusals = await self._refusals_before_writing()
         rows = final_rows(self._orders.values(), refusals)
         rejected = await self._write_rows(rows, refusals)
-        await self._write_refused(
-            rows
-        )  # after the others, because a reused id belongs to the order that is not refused
+        await self._write_refused(rows)  # after the others: a reused id belongs to the order that is not refused
         refusals |= rejected
         rejected_rows = final_rows([self._orders[created] for created in rejected], refusals)
         await self._update(rejected_rows.changed)  # back to what they were before the refused step
@@ -107,7 +105,7 @@ class Booking:
         for bad, error in bad_rows:
             created = bad.row.created
             if created in refusals:
-                raise give_back_refused(bad.row, error)
+                raise _give_back_refused(bad.row, error)
             refusal = await self._refusal_by_step(self._orders[created])
             if refusal is not None:
                 rejected[created] = refusal
@@ -129,7 +127,7 @@ class Booking:
             except PermanentError as error:
                 refusal = refusal_for(order, step, error)
                 if refusal is None:
-                    raise give_back_refused(row, error) from error
+                    raise _give_back_refused(row, error) from error
                 return refusal
             if left_out:
                 return refusal_for_reused_id()
@@ -167,7 +165,7 @@ class Booking:
             raise BrokenInvariant(f"NEGATIVE_BALANCE: there is no item {missing[0][2]} in sale {missing[0][1]}")
 
 
-def give_back_refused(row: ReservationRow, error: PermanentError) -> BrokenInvariant:
+def _give_back_refused(row: ReservationRow, error: PermanentError) -> BrokenInvariant:
     """A row that gives units back was rejected."""
     return BrokenInvariant(f"GIVE_BACK_REFUSED: {row.sale_id}/{row.reservation_id}: {error}")
 

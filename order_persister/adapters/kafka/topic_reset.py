@@ -1,8 +1,8 @@
-"""Restarts the process when the topic was reset: deleted and created again, or emptied.
+"""Restarts the process when the topic was reset, for example deleted and created again.
 
-Offsets then begin again at 0, and Faust silently drops every record below the offset that it last read, and every
-acknowledgement below the one that it last committed. This state of Faust is private and written from many places at
-once, so a new process replaces it.
+Offsets then begin again below those that were read. Faust silently drops every record below the offset that it last
+read, and every acknowledgement below the one that it last committed. This state of Faust is private and written from
+many places at once, so a new process replaces it.
 """
 
 import os
