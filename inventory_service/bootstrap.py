@@ -115,27 +115,27 @@ def build_server(settings: Settings, registry: CollectorRegistry) -> Server:
 
 
 def store_probe(shards: RedisShards, count: int, memory: MemoryWatch, waited: Callable[[str], None]) -> HealthProbe:
-    """What looks at Redis; Disagreement if one that was away was laid out for another number of shards."""
-    is_laid_out = is_away = False
+    """What looks at Redis; ShardCountMismatch if one that was away was laid out for another number of shards."""
+    is_initialized = is_away = False
 
     async def look() -> StoreHealth:
-        nonlocal is_laid_out, is_away
+        nonlocal is_initialized, is_away
         try:  # all of them until one names the number: any may be blank
-            found = [(await shards.status(shard)).shards for shard in range(1 if is_laid_out else count)]
+            found = [(await shards.status(shard)).shards for shard in range(1 if is_initialized else count)]
             await memory.look()
         except RedisUnavailable as error:
             waited(error.server)
             if not is_away:
                 log.warning("server_unavailable", server=error.server, why=str(error))
             is_away = True
-            return StoreHealth(answers=False, is_laid_out=is_laid_out)
+            return StoreHealth(answers=False, is_initialized=is_initialized)
         if is_away:
             log.info("server_recovered", server="Redis")
         is_away = False
         for number in found:
             check_shard_count(count, number, "Redis")
-        is_laid_out = is_laid_out or any(found)
-        return StoreHealth(answers=True, is_laid_out=is_laid_out)
+        is_initialized = is_initialized or any(found)
+        return StoreHealth(answers=True, is_initialized=is_initialized)
 
     return look
 
@@ -152,7 +152,7 @@ async def relay_commits(settings: Settings) -> int:
 
     async def work() -> None:
         await agree_on_shards(settings, (COMMITS, PROGRESS))
-        await either(relay.run(parts, relay_options(settings)), repeat(drift.look, log, waited))
+        await either(relay.run(parts, relay_options(settings)), repeat(drift.run_round, log, waited))
 
     async with closed_at_the_end(commits, reading):
         return await until_told(work())
@@ -182,7 +182,7 @@ def relay_parts(
         log=log,
         monotonic=time.monotonic,
         time=time.time,
-        waited=waited,
+        on_unavailable=waited,
     )
 
 
@@ -206,7 +206,7 @@ async def compensate(settings: Settings) -> int:
         counter=metrics.CompensationMetrics(registry),
         log=log,
         shard_count=settings.shards,
-        waited=metrics.WaitMetrics(registry).count,
+        on_unavailable=metrics.WaitMetrics(registry).count,
     )
 
     async def work() -> None:
@@ -237,7 +237,7 @@ async def make_topics(settings: Settings, replication: int | None, as_json: bool
         log,
         print if as_json else None,
     )
-    names = [need.topic for need in build.NEEDS]
+    names = [need.topic for need in build.REQUIRED_TOPICS]
     return await unless_told(topics.run(parts, names, settings.shards, replication))
 
 
@@ -263,7 +263,7 @@ async def compare_books(settings: Settings, sale_id: str | None, deadline_s: flo
 
 
 async def agree_on_shards(settings: Settings, topics: Sequence[str] = ()) -> None:
-    """`Disagreement` if a server that answers, or one of these topics, was laid out for another number of shards."""
+    """`ShardCountMismatch` if a server that answers, or one of these topics, has another number of shards."""
     connections, ledger = RedisConnections(settings.redis_url, size=1), LedgerPool(settings.postgres_dsn, pool_size=1)
     try:
         admin = KafkaTopics(kafka_access(settings)) if topics else None

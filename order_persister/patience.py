@@ -25,7 +25,7 @@ class Patience:
         self._waits = waits
 
     async def wait_out(self, on: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Attempt again and again until it works; the caller ends it by cancelling. Only `Passing` is waited out.
+        """Attempt until it works; the caller ends it by cancelling. Only `TransientError` is retried.
 
         Each reason is told once, and the end of the wait.
         """

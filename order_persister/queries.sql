@@ -63,8 +63,8 @@ select epoch, seq, payload from journal
 
 -- name: quarantine
 -- Keeps bytes that could not be applied; returns no row if the same bytes are kept already.
-insert into set_aside (shard, record_offset, why, payload) values ($1, $2, $3, $4)
-on conflict (shard, digest) do nothing returning set_aside_id
+insert into quarantined_record (shard, record_offset, why, payload) values ($1, $2, $3, $4)
+on conflict (shard, digest) do nothing returning quarantined_record_id
 
 -- name: insert_sale
 -- Inserts a sale.
@@ -176,29 +176,30 @@ select d.created_epoch, d.created_seq, d.created_index, d.epoch, d.seq, d.index,
 -- name: insert_dead_letters
 -- Inserts the dead letters of refused orders.
 insert into dead_letter (shard, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id,
-                         lines, reason, detail, epoch, seq, index, state, reservation_state, latest_state,
-                         latest_revision, latest_time, latest_epoch, latest_seq, latest_index)
+                         lines, reason, detail, epoch, seq, index, reservation_create_time, state, reservation_state,
+                         reservation_expire_time, latest_revision, latest_time, latest_epoch, latest_seq, latest_index)
 select $1, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id, lines::jsonb, reason,
-       detail, epoch, seq, index, case when is_open then 'OPEN' else 'SETTLED' end, reservation_state,
-       reservation_state, latest_revision, to_timestamp(latest_time_ms / 1000), latest_epoch, latest_seq, latest_index
+       detail, epoch, seq, index, to_timestamp(create_time_ms / 1000), case when is_open then 'OPEN' else 'SETTLED' end,
+       reservation_state, to_timestamp(expire_time_ms / 1000), latest_revision, to_timestamp(latest_time_ms / 1000),
+       latest_epoch, latest_seq, latest_index
   from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-              $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::integer[], $15::boolean[], $16::text[],
-              $17::integer[], $18::float8[], $19::bigint[], $20::bigint[], $21::integer[])
+              $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::integer[], $15::float8[], $16::boolean[],
+              $17::text[], $18::float8[], $19::integer[], $20::float8[], $21::bigint[], $22::bigint[], $23::integer[])
     as new (created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id, lines, reason,
-            detail, epoch, seq, index, is_open, reservation_state, latest_revision, latest_time_ms, latest_epoch,
-            latest_seq, latest_index)
+            detail, epoch, seq, index, create_time_ms, is_open, reservation_state, expire_time_ms, latest_revision,
+            latest_time_ms, latest_epoch, latest_seq, latest_index)
 
 -- name: update_dead_letters
 -- Updates the open dead letters of orders that have changed since; that of an ended order is settled.
 update dead_letter d
    set reservation_state = new.reservation_state, state = case when new.is_open then 'OPEN' else 'SETTLED' end,
-       latest_state = new.reservation_state, latest_revision = new.latest_revision,
+       reservation_expire_time = to_timestamp(new.expire_time_ms / 1000), latest_revision = new.latest_revision,
        latest_time = to_timestamp(new.latest_time_ms / 1000), latest_epoch = new.latest_epoch,
        latest_seq = new.latest_seq, latest_index = new.latest_index
-  from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::boolean[], $6::text[], $7::integer[], $8::float8[],
-              $9::bigint[], $10::bigint[], $11::integer[])
-    as new (created_epoch, created_seq, created_index, is_open, reservation_state, latest_revision, latest_time_ms,
-            latest_epoch, latest_seq, latest_index)
+  from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::boolean[], $6::text[], $7::float8[], $8::integer[],
+              $9::float8[], $10::bigint[], $11::bigint[], $12::integer[])
+    as new (created_epoch, created_seq, created_index, is_open, reservation_state, expire_time_ms, latest_revision,
+            latest_time_ms, latest_epoch, latest_seq, latest_index)
  where d.shard = $1 and d.created_epoch = new.created_epoch and d.created_seq = new.created_seq
    and d.created_index = new.created_index and d.state = 'OPEN'
 

@@ -17,7 +17,7 @@ EXPIRED = ReservationState.RESERVATION_STATE_EXPIRED
 COMPENSATED = ReservationState.RESERVATION_STATE_COMPENSATED
 RETURNED = ReservationState.RESERVATION_STATE_RETURNED
 
-START_MS = 1_700_000_000_000
+START_MS, HOLD_MS = 1_700_000_000_000, 600_000
 
 
 @dataclass
@@ -70,7 +70,7 @@ class FakeShard:
     def open_sale(self, sale_id: str = SALE, **items: int) -> MadeCommit:
         """A sale with these items."""
         sale = Sale(sale_id=sale_id, title="Lamps", items=[Item(sku=sku, total=total) for sku, total in items.items()])
-        sale.hold_ttl.FromSeconds(600)
+        sale.hold_ttl.FromMilliseconds(HOLD_MS)
         return self.commit(Event(sale_made=SaleMade(tenant=TENANT, sale=sale, start_time_ms=self.time_ms)))
 
     def moves(self, *moves: tuple[str, int], buyer: str = "b-1", sale_id: str = SALE, **lines: int) -> MadeCommit:
@@ -121,7 +121,7 @@ def change(before: KnownReservation, after: KnownReservation) -> ReservationChan
         state=after.state,  # type: ignore[arg-type]
         revision=after.revision,
         create_time_ms=after.create_time_ms,
-        expire_time_ms=after.create_time_ms + 600_000,
+        expire_time_ms=after.create_time_ms + HOLD_MS,
         created_epoch=epoch,
         created_seq=seq,
         created_index=index,

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from holdfast_embedded.broker import Broker
-from holdfast_embedded.makers import EMBEDDED_BROKER_SETTINGS, Makers
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.server import KafkaServer
+from holdfast_embedded.server_factories import EMBEDDED_BROKER_SETTINGS, ServerFactories
 from holdfast_embedded.valkey import Valkey
 from redis.asyncio import Redis
 
@@ -52,7 +52,9 @@ def new_broker(folder: Path, partitions: int = PARTITIONS) -> KafkaServer:
 
 # Nobody should wait long for a killed consumer; Apache Kafka needs nothing else to be told.
 REAL_BROKER_SETTINGS = {"HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3"}
-MAKERS = Makers(new_valkey, new_postgres, new_broker, REAL_BROKER_SETTINGS if REAL else EMBEDDED_BROKER_SETTINGS)
+FACTORIES = ServerFactories(
+    new_valkey, new_postgres, new_broker, REAL_BROKER_SETTINGS if REAL else EMBEDDED_BROKER_SETTINGS
+)
 
 
 async def flush(redis_url: str) -> None:

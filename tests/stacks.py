@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from holdfast_embedded.console import Say
-from holdfast_embedded.program import Plans
+from holdfast_embedded.console import WriteLine
+from holdfast_embedded.program import ProgramSpecs
 from holdfast_embedded.stack import Stack
 
-from tests.servers import MAKERS
+from tests.servers import FACTORIES
 
 PROGRAM_S = READY_S = 120.0
 # These tests stop and ruin servers, so they take none from the environment.
@@ -29,9 +29,11 @@ class Ended(NamedTuple):
 
 
 @contextmanager
-def running_stack(folder: Path, say: Say = print, plans: Plans | None = None, /, **settings: str) -> Iterator[Stack]:
+def running_stack(
+    folder: Path, write_line: WriteLine = print, specs: ProgramSpecs | None = None, /, **settings: str
+) -> Iterator[Stack]:
     """A stack that serves; by default, what its processes say is shown with a test that fails."""
-    with Stack(folder / "data", {**ENVIRONMENT, **settings}, say, "127.0.0.1:0", plans, MAKERS) as stack:
+    with Stack(folder / "data", {**ENVIRONMENT, **settings}, write_line, "127.0.0.1:0", specs, FACTORIES) as stack:
         stack.wait_ready(READY_S)
         yield stack
 

@@ -1,4 +1,4 @@
-"""`python -m holdfast_embedded up | demo`: what the commands `holdfast up` and `holdfast demo` run."""
+"""`python -m holdfast_embedded up | demo`: the processes behind the commands `holdfast up` and `holdfast demo`."""
 
 import typer
 

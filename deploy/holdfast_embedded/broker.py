@@ -1,4 +1,4 @@
-"""Start the embedded Kafka-protocol broker as a process, and give it orders."""
+"""Starts the embedded Kafka-protocol broker as a process, and sends it commands through its standard input."""
 
 import os
 import select
@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from holdfast_embedded.child import spawn
+from holdfast_embedded.process import spawn
 from holdfast_embedded.server import KafkaServer, ServerFailed
 
 TOPICS = (
@@ -21,7 +21,7 @@ READ_S = 0.05
 
 
 class Broker(KafkaServer):
-    """One broker with our topics. It keeps nothing: a new start has a new address and empty topics."""
+    """One broker with Holdfast's topics, in memory only: a new start has a new address and empty topics."""
 
     keeps_address = False
 
@@ -29,58 +29,58 @@ class Broker(KafkaServer):
         super().__init__("broker", data_dir)
         self.partitions = partitions
         self._address: str | None = None
-        self._unread = b""  # the beginning of a line whose end has not come yet
+        self._partial_line = b""  # what was read of a line without its end
 
     @property
     def address(self) -> str:
-        """The bootstrap address of the present start, host:port."""
+        """The bootstrap address of the latest start, host:port."""
         assert self._address is not None, "the broker was never started"
         return self._address
 
-    def wipe(self) -> None:
+    def reset_topics(self) -> None:
         """Empty every topic in place, offsets included."""
-        self._order("wipe")
+        self._send("reset-topics")
 
     def down(self) -> None:
         """Cut every connection and refuse new ones, without losing a record."""
-        self._order("down")
+        self._send("down")
 
     def up(self) -> None:
         """Serve again after `down`."""
-        self._order("up")
+        self._send("up")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        """Start the process; it says its address when it listens."""
-        self._address, self._unread = None, b""
+        """Start the process, which prints its address once it listens."""
+        self._address, self._partial_line = None, b""
         command = [sys.executable, "-m", "holdfast_embedded.broker_process", str(self.partitions), *TOPICS]
         with self.log_path.open("ab") as log:
             return spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
 
     def _is_ready(self) -> bool:
-        """Say whether it has told its address."""
+        """Return whether the process has printed its address."""
         if self._address is None:
             self._address = self._read_line(READ_S)
         return self._address is not None
 
-    def _order(self, command: str) -> None:
-        """Give one order and wait until it is carried out."""
-        orders = self._started.stdin
-        assert orders is not None
-        orders.write(f"{command}\n".encode())
-        orders.flush()
+    def _send(self, command: str) -> None:
+        """Send one command and wait until the process confirms it."""
+        pipe = self._started.stdin
+        assert pipe is not None
+        pipe.write(f"{command}\n".encode())
+        pipe.flush()
         if self._read_line(COMMAND_DEADLINE_S) != "ok":
             raise ServerFailed(f"the broker did not carry out {command!r}.\n{self.log_tail()}")
 
     def _read_line(self, within_s: float) -> str | None:
-        """Read one line of the process; None if it has ended, or if no whole line comes in time: then ask again."""
-        answers = self._started.stdout
-        assert answers is not None
+        """Read one line of output; None if the process has exited, or no whole line comes in time: then call again."""
+        output = self._started.stdout
+        assert output is not None
         deadline = time.monotonic() + within_s
-        while not self._unread.endswith(b"\n"):
-            readable, _, _ = select.select([answers], [], [], max(0.0, deadline - time.monotonic()))
-            byte = os.read(answers.fileno(), 1) if readable else b""
+        while not self._partial_line.endswith(b"\n"):
+            readable, _, _ = select.select([output], [], [], max(0.0, deadline - time.monotonic()))
+            byte = os.read(output.fileno(), 1) if readable else b""
             if not byte:
                 return None
-            self._unread += byte
-        line, self._unread = self._unread, b""
+            self._partial_line += byte
+        line, self._partial_line = self._partial_line, b""
         return line.decode().strip()

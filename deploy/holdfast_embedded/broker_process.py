@@ -1,7 +1,7 @@
 """The embedded broker's process: `python -m holdfast_embedded.broker_process PARTITIONS TOPIC...`.
 
-Prints its address as one line, then obeys one command a line on its standard input (`wipe`, `down`, `up`),
-answering `ok` to each, and ends when its input does.
+Prints its address as one line, then reads one command a line from its standard input (`reset-topics`, `down`, `up`),
+prints `ok` after each, and exits at the end of its input.
 """
 
 import signal
@@ -11,21 +11,16 @@ from holdfast_embedded.mock_cluster import MockCluster
 
 
 def main() -> int:
-    """Run the broker until the one who started it closes the pipe or asks us to end."""
+    """Run the broker until its input ends or SIGTERM comes."""
     partitions, *topics = sys.argv[1:]
     cluster = MockCluster(tuple(topics), int(partitions))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    commands = {"wipe": cluster.wipe, "down": cluster.set_down, "up": cluster.set_up}
-    say(cluster.address)
+    commands = {"reset-topics": cluster.reset_topics, "down": cluster.set_down, "up": cluster.set_up}
+    print(cluster.address, flush=True)
     for line in sys.stdin:
         commands[line.strip()]()
-        say("ok")
+        print("ok", flush=True)
     return 0
-
-
-def say(line: str) -> None:
-    """Write one line that is read at once."""
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

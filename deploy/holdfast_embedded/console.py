@@ -1,4 +1,4 @@
-"""Print the lines of many processes so that a person can read them: a prefix each, one colour a process."""
+"""Prints the output lines of several processes to one stream, each line with its process's name and colour."""
 
 import os
 import threading
@@ -6,31 +6,31 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)  # SGR foreground colours that stand out on dark and on light
+COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)  # SGR foreground colours, legible on dark and on light terminals
 PREFIX_WIDTH = 10
 
-Say = Callable[[str, str], None]
+WriteLine = Callable[[str, str], None]  # (name of the process, line)
 
 
 class Console:
-    """Says lines, each after the name of who says it. Threads may share it."""
+    """Writes lines, each after the name of its process. Thread-safe."""
 
     def __init__(self, stream: TextIO, colours: bool) -> None:
         self._stream = stream
         self._colours = colours
         self._colour_of: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._said_at = time.monotonic()
+        self._last_write = time.monotonic()
 
-    def say(self, name: str, line: str) -> None:
+    def write_line(self, name: str, line: str) -> None:
         """Print one line of one process."""
         with self._lock:
             print(f"{self._prefix(name)} {line}", file=self._stream, flush=True)
-            self._said_at = time.monotonic()
+            self._last_write = time.monotonic()
 
-    def silent_s(self) -> float:
-        """For how long nobody has said anything."""
-        return time.monotonic() - self._said_at
+    def idle_s(self) -> float:
+        """Return the seconds since the last line."""
+        return time.monotonic() - self._last_write
 
     def _prefix(self, name: str) -> str:
         prefix = f"{name:<{PREFIX_WIDTH}} |"
@@ -41,5 +41,5 @@ class Console:
 
 
 def wants_colours(stream: TextIO) -> bool:
-    """Colours are for terminals, unless their owner has said no (https://no-color.org)."""
+    """Return whether the stream is a terminal and NO_COLOR (https://no-color.org) is not set."""
     return stream.isatty() and not os.environ.get("NO_COLOR")

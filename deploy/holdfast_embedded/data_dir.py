@@ -1,4 +1,4 @@
-"""The folder in which a stack keeps its data: who holds it, what it was made for, and what runs in it now."""
+"""A stack's data folder: its lock, the manifest of what it was made for, and the state of the running stack."""
 
 import fcntl
 import json
@@ -12,8 +12,9 @@ from typing import Any
 
 import platformdirs
 
-LAYOUT = 1  # raised when what lies in the folder changes its form
-OURS = ("valkey", "postgres", "broker", "holdfast.json", "stack.json")
+LAYOUT_VERSION = 1  # raised when the contents of the folder change their form
+MANIFEST, STATE = "holdfast.json", "stack.json"
+CONTENTS = ("valkey", "postgres", "broker", MANIFEST, STATE)
 
 
 class BadDataDir(RuntimeError):
@@ -21,28 +22,28 @@ class BadDataDir(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Book:
-    """What is written into the folder for good."""
+class Manifest:
+    """What a folder was made for, as holdfast.json keeps it."""
 
     layout: int
     shards: int
-    opened: bool  # whether `init` has come to its end here; it is never repeated then
+    opened: bool  # whether `init` has opened the shards; it never runs again here then
 
 
 def default_data_dir() -> Path:
-    """Return this user's own folder for it."""
+    """Return the data folder of the present user."""
     return Path(platformdirs.user_data_dir("holdfast", appauthor=False))
 
 
 class DataDir:
-    """One folder with our files in it. Only who holds it may write to it."""
+    """One data folder. Write to it only inside `locked`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the folder against every other stack; the kernel lets go of it however this process ends."""
+    def locked(self) -> Iterator[None]:
+        """Lock the folder against every other stack; the kernel releases the lock however this process ends."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / "lock").open("w")
@@ -52,72 +53,71 @@ class DataDir:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise BadDataDir(self._who_holds_it()) from None
+                raise BadDataDir(self._in_use_message()) from None
             yield
 
-    def open_book(self, shards: int) -> Book:
-        """Return what the folder was made for, after making it for `shards` if it is new; BadDataDir if it differs."""
-        book = self._read_book() or self.write_book(Book(LAYOUT, shards, opened=False))
-        if book.layout != LAYOUT:
+    def load_or_create_manifest(self, shards: int) -> Manifest:
+        """Return the folder's manifest, creating it for `shards` if there is none; BadDataDir if it does not fit."""
+        manifest = self._read_manifest() or self._write_manifest(Manifest(LAYOUT_VERSION, shards, opened=False))
+        if manifest.layout != LAYOUT_VERSION:
             raise BadDataDir(
-                f"{self.path} was laid out by another version of Holdfast (layout {book.layout}, this one knows "
-                f"{LAYOUT}). Choose another --data-dir."
+                f"{self.path} was laid out by another version of Holdfast (layout {manifest.layout}, this one knows "
+                f"{LAYOUT_VERSION}). Choose another --data-dir."
             )
-        if book.shards != shards:
+        if manifest.shards != shards:
             raise BadDataDir(
-                f"{self.path} was made for {book.shards} shards and HOLDFAST_SHARDS is {shards}; the number never "
-                f"changes. Set HOLDFAST_SHARDS={book.shards}, or choose another --data-dir."
+                f"{self.path} was made for {manifest.shards} shards and HOLDFAST_SHARDS is {shards}; the number never "
+                f"changes. Set HOLDFAST_SHARDS={manifest.shards}, or choose another --data-dir."
             )
-        return book
+        return manifest
 
-    def note_opened(self) -> None:
-        """Write down that `init` has come to its end."""
-        book = self._read_book()
-        assert book is not None, "the book is opened first"
-        self.write_book(replace(book, opened=True))
+    def mark_opened(self) -> None:
+        """Write into the manifest that `init` has opened the shards."""
+        manifest = self._read_manifest()
+        assert manifest is not None, "the manifest is created first"
+        self._write_manifest(replace(manifest, opened=True))
 
-    def write_book(self, book: Book) -> Book:
-        """Write the book, and return it."""
-        write_json(self.path / "holdfast.json", asdict(book))
-        return book
+    def write_state(self, state: Mapping[str, Any]) -> None:
+        """Write stack.json: pids and addresses of the running stack, for the demo, tests and users."""
+        write_json(self.path / STATE, state)
 
-    def tell(self, state: Mapping[str, Any]) -> None:
-        """Write stack.json: pids and addresses of what runs now, for the demo, tests and curious people."""
-        write_json(self.path / "stack.json", state)
-
-    def tell_nothing(self) -> None:
+    def remove_state(self) -> None:
         """Remove stack.json: nothing runs."""
-        (self.path / "stack.json").unlink(missing_ok=True)
+        (self.path / STATE).unlink(missing_ok=True)
 
-    def empty(self) -> None:
-        """Remove what a stack made here, and nothing else."""
-        for name in OURS:
+    def delete_contents(self) -> None:
+        """Delete what a stack made here, and nothing else."""
+        for name in CONTENTS:
             path = self.path / name
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
 
-    def _read_book(self) -> Book | None:
+    def _read_manifest(self) -> Manifest | None:
         try:
-            found = json.loads((self.path / "holdfast.json").read_text())
-            return Book(found["layout"], found["shards"], found["opened"])
+            found = json.loads((self.path / MANIFEST).read_text())
+            return Manifest(found["layout"], found["shards"], found["opened"])
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError):
-            raise BadDataDir(f"{self.path / 'holdfast.json'} cannot be read; choose another --data-dir") from None
+            raise BadDataDir(f"{self.path / MANIFEST} cannot be read; choose another --data-dir") from None
 
-    def _who_holds_it(self) -> str:
+    def _write_manifest(self, manifest: Manifest) -> Manifest:
+        write_json(self.path / MANIFEST, asdict(manifest))
+        return manifest
+
+    def _in_use_message(self) -> str:
         advice = "Stop that one first, or choose another --data-dir."
         try:
-            pid = json.loads((self.path / "stack.json").read_text())["pid"]
+            pid = json.loads((self.path / STATE).read_text())["pid"]
         except (OSError, ValueError, KeyError):
             return f"another stack uses {self.path}. {advice}"
         return f"another stack (process {pid}) uses {self.path}. {advice}"
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Replace a file in one step, so that a reader finds the old text or the new one."""
+    """Replace a file atomically, so that a reader finds the old text or the new one."""
     unfinished = path.with_suffix(".new")
     with unfinished.open("w") as file:
         file.write(json.dumps(value, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""librdkafka's mock cluster, through the library that the confluent-kafka wheel bundles: one broker, in memory only."""
+"""librdkafka's mock cluster of one broker, in memory only, from the library that the confluent-kafka wheel bundles."""
 
 import ctypes
 import importlib.util
@@ -8,12 +8,13 @@ BROKER_ID = 1  # the only broker, and the controller
 REPLICAS = 1
 RD_KAFKA_PRODUCER = 0
 ERROR_SIZE = 512
-# A first member of a group waits this long for others. Kafka's own default is 3 s; here everybody is near.
+# How long a group waits for more members before its first rebalance. Kafka's default, 3 s, is for members that start
+# far apart; here all start on one machine.
 REBALANCE_DELAY_MS = 200
 
 
 class MockCluster:
-    """A Kafka-protocol broker on a loopback port that the kernel chooses. Lives as long as this process."""
+    """A Kafka-protocol broker on a loopback port that the kernel chooses. It runs as long as this process."""
 
     def __init__(self, topics: tuple[str, ...], partitions: int) -> None:
         self._library = load_library()
@@ -31,8 +32,8 @@ class MockCluster:
         bootstraps: bytes = self._library.rd_kafka_mock_cluster_bootstraps(self._cluster)
         return bootstraps.decode()
 
-    def wipe(self) -> None:
-        """Make every topic empty and its offsets begin at 0 again, as if somebody had deleted and created it."""
+    def reset_topics(self) -> None:
+        """Delete and create every topic: it is empty afterwards, and its offsets begin at 0 again."""
         for topic in self._topics:
             self._check(self._library.rd_kafka_mock_topic_delete(self._cluster, topic.encode()), f"delete {topic}")
             self._create(topic)
@@ -46,12 +47,12 @@ class MockCluster:
         self._check(self._library.rd_kafka_mock_broker_set_up(self._cluster, BROKER_ID), "set up")
 
     def _create(self, topic: str) -> None:
-        """Create one topic with the partitions that were asked for; by itself the mock would make four."""
+        """Create one topic with the requested partitions; the mock's own topics have four."""
         code = self._library.rd_kafka_mock_topic_create(self._cluster, topic.encode(), self._partitions, REPLICAS)
         self._check(code, f"create {topic}")
 
     def _new_cluster(self) -> ctypes.c_void_p:
-        """Start the broker's thread; it needs a client instance to belong to, which connects nowhere."""
+        """Start the broker's thread, owned by a client instance that connects to nothing."""
         error = ctypes.create_string_buffer(ERROR_SIZE)
         owner = self._library.rd_kafka_new(RD_KAFKA_PRODUCER, None, error, ERROR_SIZE)
         if not owner:
@@ -61,14 +62,14 @@ class MockCluster:
             raise RuntimeError("librdkafka made no mock cluster")
         return ctypes.c_void_p(cluster)
 
-    def _check(self, code: int, what: str) -> None:
-        """Turn librdkafka's error codes into an exception."""
+    def _check(self, code: int, action: str) -> None:
+        """Raise an exception for any error code of librdkafka."""
         if code != 0:
-            raise RuntimeError(f"{what}: {self._library.rd_kafka_err2str(code).decode()}")
+            raise RuntimeError(f"{action}: {self._library.rd_kafka_err2str(code).decode()}")
 
 
 def load_library() -> ctypes.CDLL:
-    """Open the bundled library and tell ctypes the types that are wider than an int."""
+    """Load the bundled library and declare the return types that are wider than an int."""
     library = ctypes.CDLL(str(bundled_library()))
     for name in ("rd_kafka_new", "rd_kafka_mock_cluster_new"):
         getattr(library, name).restype = ctypes.c_void_p
@@ -78,7 +79,7 @@ def load_library() -> ctypes.CDLL:
 
 
 def bundled_library() -> Path:
-    """Find the wheel's librdkafka: beside the package on Linux, inside it on a Mac."""
+    """Return the path of the wheel's librdkafka: beside the package on Linux, inside it on macOS."""
     package = importlib.util.find_spec("confluent_kafka")
     if package is None or package.origin is None:
         raise RuntimeError("the embedded broker is not installed: install Holdfast with its extra [embedded]")

@@ -1,4 +1,4 @@
-"""Ask what is missing until the calls of every sale can be answered."""
+"""Finds out whether calls for every sale can be answered: the server listens, and every shard is served."""
 
 import contextlib
 import socket
@@ -10,26 +10,26 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 DEADLINE_S = 5.0
-# The one key that the stack knows, for it shares no code with the services: who may serve a shard.
+# The one key that is repeated here, for the stack shares no code with the services: the state of a shard.
 META = "holdfast:{{{shard}}}:meta"
 
 
-def find_missing(redis_url: str, listen: str, shards: int) -> str | None:
-    """Return in words what is missing until calls can be answered; None if nothing is."""
+def not_ready_reason(redis_url: str, listen: str, shards: int) -> str | None:
+    """Return why calls cannot be answered yet; None if they can."""
     if not is_listening(listen):
-        return f"nobody listens on {listen}"
+        return f"no server listens on {listen}"
     try:
         unserved = find_unserved(redis_url, shards)
     except (RedisError, OSError) as error:
         return f"Redis does not answer: {error}"
     if not unserved:
         return None
-    shard, why = min(unserved.items())
-    return f"{len(unserved)} of {shards} shards are not served; shard {shard} {why}"
+    shard, reason = min(unserved.items())
+    return f"{len(unserved)} of {shards} shards are not served; shard {shard} {reason}"
 
 
 def find_unserved(redis_url: str, shards: int) -> dict[int, str]:
-    """Return what is wrong with each shard that nobody may serve: blank, frozen, or of an earlier run of Redis."""
+    """Return the shards that are not served and why: blank, frozen, or owned by an earlier run of Redis."""
     with redis_client(redis_url) as redis:
         run_id = cast(dict[str, Any], redis.info("server"))["run_id"]
         unserved = {}
@@ -41,12 +41,12 @@ def find_unserved(redis_url: str, shards: int) -> dict[int, str]:
             elif owner is None:
                 unserved[shard] = "is blank"
             elif owner != run_id or claim:
-                unserved[shard] = "waits to be taken over"
+                unserved[shard] = "waits for its take-over"
         return unserved
 
 
 def is_listening(address: str) -> bool:
-    """Say whether a connection to host:port is taken."""
+    """Return whether host:port accepts a connection."""
     host, _, port = address.rpartition(":")
     with contextlib.suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=DEADLINE_S):
         return True
@@ -54,5 +54,5 @@ def is_listening(address: str) -> bool:
 
 
 def redis_client(url: str) -> Redis:
-    """Return a client that neither waits for long nor repeats."""
+    """Return a client with a short time-out that never retries."""
     return Redis.from_url(url, decode_responses=True, retry=Retry(NoBackoff(), 0), socket_timeout=DEADLINE_S)

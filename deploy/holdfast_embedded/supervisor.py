@@ -1,4 +1,4 @@
-"""Keep processes running: one thread starts them all, looks after them, and starts again what ended unasked."""
+"""Keeps processes running: one thread starts them all, polls them, and restarts those that exit."""
 
 import queue
 import signal
@@ -9,149 +9,149 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
-from holdfast_embedded.console import Say
+from holdfast_embedded.console import WriteLine
 from holdfast_embedded.process import Process
 from holdfast_embedded.server import ServerFailed
 
-LOOK_EVERY_S = 0.05
-FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 10.0
-STEADY_S = 30.0  # who ran this long starts again without a longer delay than the first
+POLL_S = 0.05
+MIN_RESTART_DELAY_S, MAX_RESTART_DELAY_S = 0.2, 10.0
+STABLE_S = 30.0  # a process that ran this long is restarted after the shortest delay again
 
-BAD_SETTINGS = 2  # the exit code of our processes for it: starting again would not help
+EXIT_BAD_SETTINGS = 2  # Holdfast's programs exit with it where a restart cannot help
 
 Result = TypeVar("Result")
 
 
 @dataclass
-class Kept:
-    """One process and what the supervisor remembers of it."""
+class Supervised:
+    """One process and the state of its supervision."""
 
     process: Process
-    wanted: bool = False  # running, as far as it is up to us
-    delay_s: float = FIRST_DELAY_S
+    should_run: bool = False
+    delay_s: float = MIN_RESTART_DELAY_S
     started_at: float = 0.0
-    start_again_at: float | None = None  # None: it is not known to have ended
+    restart_at: float | None = None  # None: its exit was not noticed yet
     restarts: int = 0
 
 
 class Supervisor:
-    """Starts, keeps and ends processes, all from a thread of its own.
+    """Starts, restarts and stops processes, all from a thread of its own.
 
     The kernel ends a child with the *thread* that started it, so one thread starts them all and lives as long as
-    the supervisor does. `on_restart` is called there after it started a process again.
+    the supervisor does. That thread calls `on_restart` after it restarted a process.
     """
 
-    failure: str | None = None  # why it makes no sense to go on
+    failure: str | None = None  # why the stack cannot go on
 
-    def __init__(self, say: Say, on_restart: Callable[[Process], None]) -> None:
-        self._say = say
+    def __init__(self, write_line: WriteLine, on_restart: Callable[[Process], None]) -> None:
+        self._write_line = write_line
         self._on_restart = on_restart
-        self._kept: dict[str, Kept] = {}
-        self._errands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="supervisor", daemon=True)
+        self._supervised: dict[str, Supervised] = {}
+        self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._thread.start()
 
-    def do(self, errand: Callable[[], Result]) -> Future[Result]:
-        """Have something done by the supervisor's thread, after what it was given before."""
+    def submit(self, task: Callable[[], Result]) -> Future[Result]:
+        """Run a task in the supervisor's thread, after those submitted before it."""
         future: Future[Result] = Future()
 
         def run() -> None:
             try:
-                future.set_result(errand())
-            except BaseException as error:  # noqa: BLE001  the one who asked hears it
+                future.set_result(task())
+            except BaseException as error:  # noqa: BLE001  raised again by future.result()
                 future.set_exception(error)
 
-        self._errands.put(run)
+        self._tasks.put(run)
         return future
 
     def start(self, process: Process) -> None:
-        """Start a process, here and now, and keep it running from then on. Only in the supervisor's thread."""
-        kept = self._kept.setdefault(process.name, Kept(process))
-        kept.wanted = True
-        kept.start_again_at = None
-        kept.started_at = time.monotonic()
+        """Start a process and restart it whenever it exits. Only in the supervisor's thread."""
+        supervised = self._supervised.setdefault(process.name, Supervised(process))
+        supervised.should_run = True
+        supervised.restart_at = None
+        supervised.started_at = time.monotonic()
         process.start()
 
     def stop(self, processes: Sequence[Process], grace_s: float) -> None:
-        """End processes side by side and keep them down. Only in the supervisor's thread."""
+        """Stop processes in parallel, for good. Only in the supervisor's thread."""
         for process in processes:
-            self.forget(process)
-        waiting = [threading.Thread(target=self._stop_one, args=[process, grace_s]) for process in processes]
-        for thread in waiting:
+            self.disable_restart(process)
+        threads = [threading.Thread(target=self._stop_one, args=[process, grace_s]) for process in processes]
+        for thread in threads:
             thread.start()
-        for thread in waiting:
+        for thread in threads:
             thread.join()
 
-    def forget(self, process: Process) -> None:
-        """Let a process end without starting it again."""
-        if process.name in self._kept:
-            self._kept[process.name].wanted = False
+    def disable_restart(self, process: Process) -> None:
+        """Let a process exit without restarting it."""
+        if process.name in self._supervised:
+            self._supervised[process.name].should_run = False
 
     def restarts(self, name: str) -> int:
-        """Tell how often a process was started again."""
-        return self._kept[name].restarts if name in self._kept else 0
+        """Return how often a process was restarted."""
+        return self._supervised[name].restarts if name in self._supervised else 0
 
     @property
     def is_closed(self) -> bool:
-        """Whether it has ended its work."""
-        return self._over.is_set()
+        """Whether `close` was called."""
+        return self._closed.is_set()
 
     def close(self) -> None:
-        """End the thread; whatever still runs ends with it."""
-        self._over.set()
+        """End the thread; the kernel ends the processes that still run with it."""
+        self._closed.set()
         self._thread.join()
 
-    def _work(self) -> None:
-        """Do errands as they come, and look after everybody in between."""
-        while not self._over.is_set():
+    def _run(self) -> None:
+        """Run tasks as they come, and check every process in between."""
+        while not self._closed.is_set():
             try:
-                self._errands.get(timeout=LOOK_EVERY_S)()
+                self._tasks.get(timeout=POLL_S)()
             except queue.Empty:
-                for kept in list(self._kept.values()):
-                    self._look_after(kept)
+                for supervised in list(self._supervised.values()):
+                    self._check(supervised)
 
-    def _look_after(self, kept: Kept) -> None:
-        """Notice an end, and start again when its delay is over."""
-        if not kept.wanted or kept.process.is_running:
+    def _check(self, supervised: Supervised) -> None:
+        """Notice an exit, and restart the process when its delay is over."""
+        if not supervised.should_run or supervised.process.is_running:
             return
         now = time.monotonic()
-        if kept.start_again_at is None:
-            self._plan_restart(kept, now)
-        elif now >= kept.start_again_at:
-            self._start_again(kept)
+        if supervised.restart_at is None:
+            self._schedule_restart(supervised, now)
+        elif now >= supervised.restart_at:
+            self._restart(supervised)
 
-    def _plan_restart(self, kept: Kept, now: float) -> None:
-        """Choose the delay: short at first, twice as long after each short life."""
-        if kept.process.exit_code == BAD_SETTINGS:
-            kept.wanted = False
-            self.failure = f"{kept.process.name} refuses its settings; its last line says which"
+    def _schedule_restart(self, supervised: Supervised, now: float) -> None:
+        """Set the time of the restart: the delay doubles with each exit before STABLE_S."""
+        name, exit_code = supervised.process.name, supervised.process.exit_code
+        if exit_code == EXIT_BAD_SETTINGS:
+            supervised.should_run = False
+            self.failure = f"{name} rejects its settings; its last line says which"
             return
-        steady = now - kept.started_at >= STEADY_S
-        delay_s = FIRST_DELAY_S if steady else kept.delay_s
-        kept.delay_s = min(2 * delay_s, LONGEST_DELAY_S)
-        kept.start_again_at = now + delay_s
-        ending = describe_end(kept.process.exit_code)
-        self._say("up", f"{kept.process.name} {ending}; starting it again in {delay_s:g} s")
+        was_stable = now - supervised.started_at >= STABLE_S
+        delay_s = MIN_RESTART_DELAY_S if was_stable else supervised.delay_s
+        supervised.delay_s = min(2 * delay_s, MAX_RESTART_DELAY_S)
+        supervised.restart_at = now + delay_s
+        self._write_line("up", f"{name} {describe_exit(exit_code)}; restarting it in {delay_s:g} s")
 
-    def _start_again(self, kept: Kept) -> None:
-        """Start it; a server that does not come up is tried again after the next delay."""
+    def _restart(self, supervised: Supervised) -> None:
+        """Restart a process; a server that fails to start is tried again after the next delay."""
         try:
-            self.start(kept.process)
+            self.start(supervised.process)
         except (ServerFailed, OSError) as failure:
-            self._say("up", str(failure))
+            self._write_line("up", str(failure))
             return
-        kept.restarts += 1
-        self._say("up", f"{kept.process.name} runs again")
-        self._on_restart(kept.process)
+        supervised.restarts += 1
+        self._write_line("up", f"{supervised.process.name} was restarted")
+        self._on_restart(supervised.process)
 
     def _stop_one(self, process: Process, grace_s: float) -> None:
         if not process.stop(grace_s):
-            self._say("up", f"{process.name} did not end within {grace_s:g} s and was killed")
+            self._write_line("up", f"{process.name} did not end within {grace_s:g} s and was killed")
 
 
-def describe_end(code: int | None) -> str:
-    """Put an exit code into words."""
+def describe_exit(code: int | None) -> str:
+    """Return an exit code in words."""
     if code is not None and code < 0:
         return f"was ended by {signal.Signals(-code).name}"
     return f"ended with code {code}"

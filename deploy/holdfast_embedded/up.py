@@ -14,20 +14,20 @@ from typing import Annotated
 
 import typer
 
-from holdfast_embedded.child import wait_until
 from holdfast_embedded.console import Console, wants_colours
 from holdfast_embedded.data_dir import BadDataDir, DataDir, default_data_dir
-from holdfast_embedded.postgres_seat import NoSeat
+from holdfast_embedded.postgres_identity import CannotRunPostgres
+from holdfast_embedded.process import wait_until
 from holdfast_embedded.server import ServerFailed
 from holdfast_embedded.stack import DEFAULT_LISTEN, Stack, StackFailed
 
 POLL_S = 0.1
-PAUSE_S, LONGEST_PAUSE_S = 0.7, 5.0
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-EXIT_FAILED, EXIT_INSISTED = 1, 130
-EXPECTED = (BadDataDir, NoSeat, ServerFailed, StackFailed)
+QUIET_S, MAX_QUIET_WAIT_S = 0.7, 5.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+EXIT_FAILED, EXIT_KILLED_ALL = 1, 130
+START_ERRORS = (BadDataDir, CannotRunPostgres, ServerFailed, StackFailed)
 
-Asked = queue.SimpleQueue[int]
+Signals = queue.SimpleQueue[int]
 
 
 def up(
@@ -41,7 +41,7 @@ def up(
     listen: Annotated[
         str, typer.Option(help="Where calls are taken, host:port; port 0: any.", envvar="HOLDFAST_LISTEN")
     ] = DEFAULT_LISTEN,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what an earlier `up` kept there.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete what an earlier `up` kept there.")] = False,
 ) -> None:
     """Run Valkey, PostgreSQL, a broker and every Holdfast process on this machine, until Ctrl-C.
 
@@ -53,91 +53,91 @@ def up(
     folder = data_dir or default_data_dir()
     try:
         if fresh:
-            begin_afresh(folder)
-        stack = Stack(folder, os.environ, console.say, listen)
-    except EXPECTED as error:
-        console.say("up", str(error))
+            delete_data(folder)
+        stack = Stack(folder, os.environ, console.write_line, listen)
+    except START_ERRORS as error:
+        console.write_line("up", str(error))
         raise typer.Exit(EXIT_FAILED) from None
     raise typer.Exit(run(stack, console))
 
 
-def begin_afresh(folder: Path) -> None:
-    """Throw the data away, unless somebody uses it."""
+def delete_data(folder: Path) -> None:
+    """Delete a stack's data; BadDataDir if a running stack uses it."""
     data_dir = DataDir(folder)
-    with data_dir.held():
-        data_dir.empty()
+    with data_dir.locked():
+        data_dir.delete_contents()
 
 
 def run(stack: Stack, console: Console) -> int:
-    """Start, run until asked to end or unable to go on, and stop; the exit code."""
-    asked = listen_for_endings()
-    with ThreadPoolExecutor() as helpers:
-        failure = wait_for_the_end(stack, helpers.submit(start, stack, console), asked)
+    """Start the stack, run it until a stop signal or a failure, and stop it; return the exit code."""
+    signals = queue_stop_signals()
+    with ThreadPoolExecutor() as threads:
+        failure = wait_for_signal_or_failure(stack, threads.submit(start, stack, console), signals)
         if failure is not None:
-            console.say("up", failure)
-        console.say("up", "stopping; Ctrl-C again ends everything at once")
-        wait_for_the_stop(stack, helpers.submit(stack.stop), asked)
-        console.say("up", "everything is stopped")
+            console.write_line("up", failure)
+        console.write_line("up", "stopping; Ctrl-C again ends everything at once")
+        wait_until_stopped(stack, threads.submit(stack.stop), signals)
+        console.write_line("up", "everything is stopped")
     return 0 if failure is None else EXIT_FAILED
 
 
 def start(stack: Stack, console: Console) -> None:
-    """Start everything, and say when it can be used and what to try."""
+    """Start the stack, and print when it is ready and which commands to try."""
     stack.start()
     try:
         stack.wait_ready()
-    except StackFailed as not_yet:  # a frozen shard, perhaps: the others serve, and the log says more
-        console.say("up", str(not_yet))
+    except StackFailed as not_ready:  # a frozen shard, perhaps: the others are served, and the log says more
+        console.write_line("up", str(not_ready))
         return
-    # What follows is for a person, so it comes once the processes have told of their own start.
-    wait_until(lambda: console.silent_s() >= PAUSE_S, LONGEST_PAUSE_S)
-    if stack.find_missing() is not None:  # it was ended meanwhile, or a server was
+    # Printed once the processes have logged their own start, so that these lines are the last on the screen.
+    wait_until(lambda: console.idle_s() >= QUIET_S, MAX_QUIET_WAIT_S)
+    if stack.not_ready_reason() is not None:  # the stack, or one of its processes, was stopped meanwhile
         return
-    console.say("up", f"ready: calls are taken at {stack.addresses.listen}, data is kept in {stack.data_dir.path}")
-    for line in hints(stack):
-        console.say("up", line)
+    console.write_line("up", f"ready: serving at {stack.addresses.listen}, data is kept in {stack.data_dir.path}")
+    for line in suggest_commands(stack):
+        console.write_line("up", line)
 
 
-def hints(stack: Stack) -> Iterator[str]:
-    """What to type in another terminal: a question to a server, and how to reach what audit and doctor ask."""
+def suggest_commands(stack: Stack) -> Iterator[str]:
+    """What to type in another terminal: a first call, and the addresses that audit and doctor need."""
     holdfast = "holdfast" if shutil.which("holdfast") else Path(sys.executable).with_name("holdfast")
-    elsewhere = "" if stack.addresses.listen == DEFAULT_LISTEN else f"HOLDFAST_ADDRESS={stack.addresses.listen} "
-    yield f"try, in another terminal: {elsewhere}{holdfast} sale create lamp-sale --item lamp=100"
-    if own := " ".join(f"{variable}={shlex.quote(value)}" for variable, value in stack.own_addresses.items()):
-        yield f"for `holdfast audit` and `holdfast doctor` there: export {own}"
+    address = "" if stack.addresses.listen == DEFAULT_LISTEN else f"HOLDFAST_ADDRESS={stack.addresses.listen} "
+    yield f"try, in another terminal: {address}{holdfast} sale create lamp-sale --item lamp=100"
+    if exports := " ".join(f"{variable}={shlex.quote(value)}" for variable, value in stack.embedded_addresses.items()):
+        yield f"for `holdfast audit` and `holdfast doctor` there: export {exports}"
 
 
-def wait_for_the_end(stack: Stack, starting: Future[None], asked: Asked) -> str | None:
-    """Wait until somebody asks us to end (None), or until it makes no sense to go on (the reason)."""
-    while not was_asked(asked):
+def wait_for_signal_or_failure(stack: Stack, starting: Future[None], signals: Signals) -> str | None:
+    """Wait for a stop signal (None), or until the stack cannot go on (the reason)."""
+    while not signal_received(signals):
         if stack.failure:
             return stack.failure
         if starting.done() and (error := starting.exception()):
-            return str(error) if isinstance(error, EXPECTED) else "".join(traceback.format_exception(error))
+            return str(error) if isinstance(error, START_ERRORS) else "".join(traceback.format_exception(error))
     return None
 
 
-def wait_for_the_stop(stack: Stack, stopping: Future[None], asked: Asked) -> None:
-    """Wait until all is stopped in order; whoever asks once more has it at once."""
+def wait_until_stopped(stack: Stack, stopping: Future[None], signals: Signals) -> None:
+    """Wait until everything has stopped in order; a second signal kills everything and exits at once."""
     while not stopping.done():
-        if was_asked(asked):
+        if signal_received(signals):
             stack.kill_all()
-            os._exit(EXIT_INSISTED)
+            os._exit(EXIT_KILLED_ALL)
     stopping.result()
 
 
-def was_asked(asked: Asked) -> bool:
-    """Say whether somebody asks us to end, within a moment."""
+def signal_received(signals: Signals) -> bool:
+    """Wait up to POLL_S for a stop signal; return whether one came."""
     try:
-        asked.get(timeout=POLL_S)
+        signals.get(timeout=POLL_S)
     except queue.Empty:
         return False
     return True
 
 
-def listen_for_endings() -> Asked:
-    """Have each signal that asks us to end put into a queue of the one kind that a signal handler may touch."""
-    asked: Asked = queue.SimpleQueue()
-    for ending in ENDINGS:
-        signal.signal(ending, lambda number, _frame: asked.put(number))
-    return asked
+def queue_stop_signals() -> Signals:
+    """Install handlers that put each stop signal into a SimpleQueue, the one queue that a handler may use safely."""
+    signals: Signals = queue.SimpleQueue()
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda received, _frame: signals.put(received))
+    return signals

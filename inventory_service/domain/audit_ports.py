@@ -1,4 +1,4 @@
-"""What an audit asks of Redis and of the ledger, as Protocols; each may raise the `Unreachable` of its server."""
+"""What an audit asks of Redis and of the ledger, as Protocols; each may raise the `ServerUnavailable` of its server."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager

@@ -1,6 +1,6 @@
-"""What a shard's keepers (relay, take-over, init, compensator) ask of Redis, Kafka and the ledger, as Protocols.
+"""What relay, take-over, init and compensator need of Redis, Kafka and the ledger, as Protocols.
 
-Every method may raise the `Unreachable` of its server; nothing else is expected, so anything else ends the process.
+Every method may raise the `ServerUnavailable` of its server. Any other exception is a bug and ends the process.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -12,9 +12,9 @@ from inventory_service.domain.shards import (
     CommitId,
     LedgerProgress,
     LedgerRow,
-    NewTopic,
     ShardStatus,
     Takeover,
+    TopicSpec,
     Trimmed,
 )
 
@@ -105,7 +105,7 @@ class TopicAdmin(Protocol):
         """Partitions of every topic there is."""
         ...
 
-    async def create(self, plan: NewTopic) -> None:
+    async def create(self, plan: TopicSpec) -> None:
         """Make a topic; that somebody was faster is fine."""
         ...
 

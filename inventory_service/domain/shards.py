@@ -145,7 +145,7 @@ class Trimmed(NamedTuple):
     trimmed: CommitId
 
 
-class NewTopic(NamedTuple):
+class TopicSpec(NamedTuple):
     """A topic as it is to be made."""
 
     name: str
@@ -160,7 +160,7 @@ def follows(commit: Commit, row: LedgerRow) -> bool:
 
 
 def check_shard_count(settings: int, found: int, where: str) -> None:
-    """`Disagreement` if a server was laid out for another number of shards than the settings say; 0: not laid out."""
+    """`ShardCountMismatch` if a server was initialized for another number of shards; 0: not initialized."""
     if found not in (0, settings):
         raise ShardCountMismatch(
             f"HOLDFAST_SHARDS is {settings}, and {where} was laid out for {found}: they must be equal"

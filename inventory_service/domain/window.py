@@ -1,4 +1,4 @@
-"""How far a relay may run ahead of the ledger, and when it goes back: decides, and asks nobody."""
+"""Decides, without I/O, how far a relay may publish ahead of the ledger, and when it rewinds to the watermark."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from inventory_service.domain.shards import Commit, CommitId
 
-RESEND_INTERVAL_S = 1.0  # several records behind one gap each bring the same wish
+RESEND_INTERVAL_S = 1.0  # several records behind one gap each bring the same resend request
 MAX_STALL_TIMEOUT_S = 60.0
 
 
@@ -16,12 +16,12 @@ class _Sent(NamedTuple):
 
 
 class SendWindow:
-    """What of one shard Kafka has confirmed above the watermark, at most `limit` bytes (but one commit always).
+    """The commits of one shard that Kafka has confirmed above the watermark, at most `limit` bytes (one commit always).
 
-    The relay goes back to the watermark when the persister asks for it, and by itself when reports keep naming a
-    watermark below what Kafka has confirmed, for then Kafka lost the last record, which no gap shows. A persister that
-    is silent is away, not missing anything. Going back is never wrong, for the ledger drops what it has; patience grows
-    so that a ledger that is merely slow is not buried in repeats.
+    The relay rewinds to the watermark when the persister asks for it, and by itself when progress keeps naming a
+    watermark below what Kafka has confirmed: then Kafka lost the last record, which no gap shows. A persister that
+    publishes no progress is away and lacks nothing. A rewind is always safe, for the ledger drops what it has; the
+    stall timeout grows so that a ledger that is merely slow is not flooded with repeats.
     """
 
     def __init__(self, limit: int, stall_timeout_s: float) -> None:
@@ -30,21 +30,21 @@ class SendWindow:
         self.start(CommitId(0, 0), now=0.0)
 
     def start(self, trimmed: CommitId, now: float) -> None:
-        """Begin at the first untrimmed commit: at the start, and whenever Redis may be another."""
+        """Start at the first untrimmed commit: when the relay starts, and whenever Redis may have been replaced."""
         self.watermark = trimmed
         self._sent: deque[_Sent] = deque()
         self._bytes = 0
-        self._stood_still(now)
+        self._reset_stall(now)
         self._stall_timeout_s = self._first_stall_timeout_s
         self._last_resend: tuple[CommitId, float] | None = None
 
     @property
     def cursor(self) -> CommitId:
-        """The last commit that need not be sent now."""
+        """The last commit that need not be sent again."""
         return self._sent[-1].mark if self._sent else self.watermark
 
     def fitting(self, commits: Sequence[Commit]) -> Sequence[Commit]:
-        """The first of these commits, as many as there is room for; one always fits into an empty window."""
+        """The first of these commits, as many as fit into the window; one always fits into an empty window."""
         room, count = self._limit - self._bytes, 0
         for commit in commits:
             if room < len(commit.payload) and (count or self._sent):
@@ -54,23 +54,23 @@ class SendWindow:
         return commits[:count]
 
     def confirmed(self, commits: Sequence[Commit], now: float) -> None:
-        """Kafka has these; what does not follow the cursor, after a rewind or the ledger overtook, is left out."""
+        """Kafka has confirmed these; what does not follow the cursor, after a rewind or a trim, is left out."""
         for commit in commits:
             if self._follows(commit.mark):
                 self._sent.append(_Sent(commit.mark, len(commit.payload)))
                 self._bytes += len(commit.payload)
-        self._stood_still(now)
+        self._reset_stall(now)
 
-    def heard(self, watermark: CommitId, resend: bool, now: float) -> bool:
-        """The ledger stands here, not below the trim point; True if the relay must go back."""
+    def on_progress(self, watermark: CommitId, resend: bool, now: float) -> bool:
+        """The ledger's watermark, not below the trim point; True if the relay must rewind."""
         if watermark > self.watermark:
-            self._rise(watermark, now)
+            self._advance(watermark, now)
         elif watermark == self.watermark:
             self._reported = now
         return resend and self._sent != deque() and self._may_resend(watermark, now) and self._rewind(now)
 
-    def overdue(self, now: float) -> bool:
-        """True if the relay must go back by itself: reports go on, patience is over and the watermark has not moved."""
+    def is_stalled(self, now: float) -> bool:
+        """True if the relay must rewind by itself: progress goes on and the watermark has not moved for the timeout."""
         waited_out = self._reported - self._since >= self._stall_timeout_s
         if not (self._sent and waited_out):
             return False
@@ -81,14 +81,14 @@ class SendWindow:
         cursor = self.cursor
         return mark == CommitId(cursor.epoch, cursor.seq + 1)
 
-    def _rise(self, watermark: CommitId, now: float) -> None:
+    def _advance(self, watermark: CommitId, now: float) -> None:
         while self._sent and self._sent[0].mark <= watermark:
             self._bytes -= self._sent.popleft().size
         self.watermark = watermark
         self._stall_timeout_s = self._first_stall_timeout_s
-        self._stood_still(now)
+        self._reset_stall(now)
 
-    def _stood_still(self, now: float) -> None:
+    def _reset_stall(self, now: float) -> None:
         self._since = self._reported = now
 
     def _may_resend(self, watermark: CommitId, now: float) -> bool:
@@ -101,5 +101,5 @@ class SendWindow:
     def _rewind(self, now: float) -> bool:
         self._sent.clear()
         self._bytes = 0
-        self._stood_still(now)
+        self._reset_stall(now)
         return True

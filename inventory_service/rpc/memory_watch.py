@@ -21,7 +21,7 @@ class MemoryWatch:
         self._show = show
 
     async def look(self) -> None:
-        """Ask once, show it and act on it; an `Unreachable` store keeps what was seen last."""
+        """Ask once, show it and act on it; an `ServerUnavailable` store keeps what was seen last."""
         share = await self._used_share()
         self._show(share)
         is_short = share >= self._limit

@@ -7,21 +7,21 @@ from holdfast.inventory.v1.sale_pb2 import Sale
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey
 from inventory_service.rpc.status import Violation
 from inventory_service.rpc.validation import (
-    LEAST_QUANTITY,
-    MOST_QUANTITY,
+    MAX_QUANTITY,
+    MIN_QUANTITY,
     Validator,
     fail_unimplemented,
     is_id,
     reject_unknown_fields,
 )
 
-LEAST_HOLD_TTL_MS = 1000
+MIN_HOLD_TTL_MS = 1000
 DEFAULT_SALE_HOLD_TTL_MS = 600_000
-MOST_SALE_HOLD_TTL_MS = 86_400_000
-LONGEST_HOLD_TTL_MS = 10**13  # three centuries; Lua spells numbers from 10^14 on in another way
-LONGEST_TEXT = 256
-LONGEST_TITLE = 200
-MOST_UNITS_A_BUYER = 2**53  # Lua's numbers are exact up to here
+MAX_SALE_HOLD_TTL_MS = 86_400_000
+MAX_HOLD_TTL_MS = 10**13  # three centuries; Lua spells numbers from 10^14 on in another way
+MAX_TEXT = 256
+MAX_TITLE = 200
+MAX_BUYER_LIMIT = 2**53  # Lua's numbers are exact up to here
 ENDS_TOO_EARLY = Violation("sale.end_time", "must be after start_time")
 
 
@@ -33,7 +33,7 @@ def reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reserve:
         sku, quantity = line.sku, line.quantity
         sale_id, reservation_id, buyer_id = request.sale_id, request.reservation_id, request.buyer_id
         sound = is_id(sale_id) and is_id(reservation_id) and is_id(buyer_id) and is_id(sku)
-        if sound and LEAST_QUANTITY <= quantity <= MOST_QUANTITY:
+        if sound and MIN_QUANTITY <= quantity <= MAX_QUANTITY:
             return Reserve(SaleKey(tenant, sale_id), reservation_id, buyer_id, (Line(sku, quantity),), None)
     return _any_reserve_from_proto(request, tenant)
 
@@ -44,7 +44,7 @@ def _any_reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reser
     lines = fields.lines(request.lines)
     hold_ttl_ms = None
     if request.HasField("hold_ttl"):
-        hold_ttl_ms = min(fields.duration_ms("hold_ttl", request.hold_ttl, LEAST_HOLD_TTL_MS), LONGEST_HOLD_TTL_MS)
+        hold_ttl_ms = min(fields.duration_ms("hold_ttl", request.hold_ttl, MIN_HOLD_TTL_MS), MAX_HOLD_TTL_MS)
     fields.raise_if_invalid()
     return Reserve(SaleKey(tenant, request.sale_id), request.reservation_id, request.buyer_id, lines, hold_ttl_ms)
 
@@ -65,7 +65,7 @@ def release_from_proto(request: calls.ReleaseReservationRequest, tenant: str) ->
     reject_unknown_fields(request)
     fields = Validator()
     fields.ids(request, "sale_id", "reservation_id")
-    fields.text("reason", request.reason, 0, LONGEST_TEXT)
+    fields.text("reason", request.reason, 0, MAX_TEXT)
     fields.raise_if_invalid()
     return Release(SaleKey(tenant, request.sale_id), request.reservation_id, request.reason, request.spend_id)
 
@@ -91,13 +91,13 @@ def create_sale_from_proto(request: admin.CreateSaleRequest, tenant: str) -> Cre
     reject_unknown_fields(request)
     sale, fields = request.sale, Validator()
     fields.id("sale.sale_id", sale.sale_id)
-    fields.text("sale.title", sale.title, 0, LONGEST_TITLE)
+    fields.text("sale.title", sale.title, 0, MAX_TITLE)
     start_ms, end_ms = _window(sale, fields)
     hold_ttl_ms, max_hold_ttl_ms = _times_to_live(sale, fields)
-    fields.number("sale.buyer_limit", sale.buyer_limit, 0, MOST_UNITS_A_BUYER)
+    fields.number("sale.buyer_limit", sale.buyer_limit, 0, MAX_BUYER_LIMIT)
     items = fields.items(sale.items)
     if sale.attempts_per_minute < 0:
-        fields.bad("sale.attempts_per_minute", "must not be negative")
+        fields.add_violation("sale.attempts_per_minute", "must not be negative")
     fields.raise_if_invalid()
     if sale.attempts_per_minute:
         fail_unimplemented("sale.attempts_per_minute")
@@ -109,7 +109,7 @@ def _window(sale: Sale, fields: Validator) -> tuple[int | None, int | None]:
     start_ms = fields.moment_ms("sale.start_time", sale.start_time) if sale.HasField("start_time") else None
     end_ms = fields.moment_ms("sale.end_time", sale.end_time) if sale.HasField("end_time") else None
     if start_ms is not None and end_ms is not None and end_ms <= start_ms:
-        fields.bad(*ENDS_TOO_EARLY)
+        fields.add_violation(*ENDS_TOO_EARLY)
     return start_ms, end_ms
 
 
@@ -118,13 +118,15 @@ def _times_to_live(sale: Sale, fields: Validator) -> tuple[int, int]:
     hold_ttl_ms = DEFAULT_SALE_HOLD_TTL_MS
     if sale.HasField("hold_ttl"):
         hold_ttl_ms = fields.duration_ms("sale.hold_ttl", sale.hold_ttl, 1, zero_allowed=True)
-    if hold_ttl_ms > MOST_SALE_HOLD_TTL_MS:
-        fields.bad("sale.hold_ttl", "must be at most 24 hours")
+    if hold_ttl_ms > MAX_SALE_HOLD_TTL_MS:
+        fields.add_violation("sale.hold_ttl", "must be at most 24 hours")
     if not sale.HasField("max_hold_ttl"):
         return hold_ttl_ms, hold_ttl_ms
     max_hold_ttl_ms = fields.duration_ms("sale.max_hold_ttl", sale.max_hold_ttl, 1, zero_allowed=True)
-    if not hold_ttl_ms <= max_hold_ttl_ms <= MOST_SALE_HOLD_TTL_MS:
-        fields.bad("sale.max_hold_ttl", "must be at least hold_ttl (10 minutes if that is unset) and at most 24 hours")
+    if not hold_ttl_ms <= max_hold_ttl_ms <= MAX_SALE_HOLD_TTL_MS:
+        fields.add_violation(
+            "sale.max_hold_ttl", "must be at least hold_ttl (10 minutes if that is unset) and at most 24 hours"
+        )
     return hold_ttl_ms, max_hold_ttl_ms
 
 
@@ -133,6 +135,6 @@ def buyer_to_block(request: admin.BlockBuyerRequest) -> tuple[str, str]:
     reject_unknown_fields(request)
     fields = Validator()
     fields.ids(request, "buyer_id")
-    fields.text("reason", request.reason, 1, LONGEST_TEXT)
+    fields.text("reason", request.reason, 1, MAX_TEXT)
     fields.raise_if_invalid()
     return request.buyer_id, request.reason

@@ -1,4 +1,4 @@
-"""Listen, tell how healthy the server is, drain and stop."""
+"""Listens on the port, reports health, drains and stops."""
 
 import asyncio
 import contextlib
@@ -19,11 +19,11 @@ from inventory_service.rpc.middleware import Handler, Middleware
 from inventory_service.rpc.servicer import Servicer
 
 LARGEST_MESSAGE = 4 * 1024 * 1024
-CONNECTION_AGE_MS = 300_000  # so that callers find new servers; what is in flight then has the grace to end
+CONNECTION_AGE_MS = 300_000  # so that callers find new servers; calls in flight then have the grace to end
 CONNECTION_GRACE_MS = 30_000
-LOOK_S = 1.0  # between two looks at the store
-FLUSH_S = 1.0  # for responses on their way out when everything else has ended
-LIVENESS = "liveness"  # SERVING as long as the process answers; the other names follow the store
+PROBE_INTERVAL_S = 1.0  # between two probes of Redis
+FLUSH_S = 1.0  # for responses that are being sent when all calls have ended
+LIVENESS = "liveness"  # SERVING as long as the process answers; the other service names follow Redis
 SERVICES = (
     inventory_service_pb2.DESCRIPTOR.services_by_name["InventoryService"].full_name,
     inventory_admin_service_pb2.DESCRIPTOR.services_by_name["InventoryAdminService"].full_name,
@@ -40,27 +40,27 @@ log = structlog.get_logger()
 
 
 class StoreHealth(NamedTuple):
-    """What a look at the store showed."""
+    """What a probe of Redis found."""
 
     answers: bool
-    is_laid_out: bool  # for as many shards as this server was set to; another number is a Disagreement
+    is_initialized: bool  # for as many shards as this server is set to; another number is a ShardCountMismatch
 
 
 HealthProbe = Callable[[], Awaitable[StoreHealth]]
 
 
 class CannotListen(Exception):
-    """The address cannot be had."""
+    """The address is taken or does not exist."""
 
 
 class Server:
-    """Several gRPC server objects on one port and one loop, for each of them accepts one call at a time."""
+    """Several gRPC server objects on one port and one loop: each of them accepts one call at a time."""
 
     def __init__(
-        self, servicer: Servicer, admin: AdminServicer, middleware: Middleware, look: HealthProbe, listeners: int
+        self, servicer: Servicer, admin: AdminServicer, middleware: Middleware, probe: HealthProbe, listeners: int
     ) -> None:
         self._middleware = middleware
-        self._look = look
+        self._probe = probe
         self._health = health.aio.HealthServicer()
         handlers = _handlers(servicer, admin, middleware, self._health)
         self._servers = [grpc.aio.server(options=OPTIONS) for _ in range(listeners)]
@@ -68,7 +68,7 @@ class Server:
             server.add_generic_rpc_handlers(handlers)
 
     async def start(self, listen: str) -> str:
-        """Listen, and return where: the same address, its port filled in if it was 0."""
+        """Listen, and return the address with the real port if it was 0; CannotListen if it is taken."""
         host, _, port = listen.rpartition(":")
         for server in self._servers:
             port = str(_bind(server, f"{host}:{port}"))
@@ -79,68 +79,68 @@ class Server:
         return f"{host}:{port}"
 
     async def watch_store(self) -> None:
-        """Tell callers' health checks whether the store answers; ends by cancellation or with a Disagreement."""
+        """Keep the health service in step with Redis; ends by cancellation or with a ShardCountMismatch."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(PROBE_INTERVAL_S)
             await self._apply_health()
 
     async def drain(self, within_s: float) -> None:
-        """Say NOT_SERVING, refuse what is new, finish what is in flight, then stop."""
+        """Set NOT_SERVING, refuse new calls, finish those in flight, then stop."""
         draining = asyncio.create_task(self._middleware.drain(within_s))
-        with contextlib.suppress(TimeoutError):  # a watcher that does not read must not hold the drain up
+        with contextlib.suppress(TimeoutError):  # a health watcher that does not read must not delay the drain
             async with asyncio.timeout(FLUSH_S):
-                await self._say(ready=False)
+                await self._set_health(ready=False)
         log.info("draining", in_flight=self._middleware.in_flight)
         if not await draining:
             log.warning("drain_timeout", in_flight=self._middleware.in_flight, after_s=within_s)
         await self.stop(FLUSH_S)
 
     async def stop(self, grace_s: float | None = None) -> None:
-        """Stop listening, at once if no grace is given."""
+        """Stop listening; without a grace period, at once."""
         await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
 
     async def _apply_health(self) -> None:
-        """No call passes before the store was seen: it may have been laid out for another number of shards."""
-        seen = await self._look()
-        if seen.is_laid_out:
+        """Probe Redis once. No call is admitted before it has answered: it may have another number of shards."""
+        found = await self._probe()
+        if found.is_initialized:
             self._middleware.open()
-        await self._say(ready=seen.answers)
+        await self._set_health(ready=found.answers)
 
-    async def _say(self, *, ready: bool) -> None:
+    async def _set_health(self, *, ready: bool) -> None:
         status = _SERVING if ready else _NOT_SERVING
         for name in ("", *SERVICES):
             await self._health.set(name, status)
 
 
 class _Methods:
-    """Stands where the generated code wants a server, and keeps the methods.
+    """Takes the place of a server in the generated code, and collects the methods.
 
-    Registered as that code would, each method adds a waiter to every call that a server object accepts.
+    Registered one by one, each method would add a waiter to every call that a server object accepts.
     """
 
     def __init__(self) -> None:
         self.of_service: dict[str, dict[str, Handler]] = {}
 
     def add_generic_rpc_handlers(self, _handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """Carries the same methods, but does not show them."""
+        """Has the same methods, in a form that hides them."""
 
     def add_registered_method_handlers(self, service: str, methods: dict[str, Handler]) -> None:
         self.of_service[service] = methods
 
 
 def _handlers(
-    servicer: Servicer, admin: AdminServicer, middleware: Middleware, healthy: health.aio.HealthServicer
+    servicer: Servicer, admin: AdminServicer, middleware: Middleware, health_servicer: health.aio.HealthServicer
 ) -> Sequence[grpc.GenericRpcHandler]:
     names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflecting = reflection.aio.ReflectionServicer(names)
-    ours: Any = _Methods()  # Any: the generated code's types want a whole server
+    reflection_servicer = reflection.aio.ReflectionServicer(names)
+    own: Any = _Methods()  # Any: the generated code's types want a whole server
     standard: Any = _Methods()
-    add_InventoryServiceServicer_to_server(servicer, ours)
-    add_InventoryAdminServiceServicer_to_server(admin, ours)
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, standard)
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflecting, standard)  # type: ignore[no-untyped-call]
+    add_InventoryServiceServicer_to_server(servicer, own)
+    add_InventoryAdminServiceServicer_to_server(admin, own)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, standard)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection_servicer, standard)  # type: ignore[no-untyped-call]
     return [
-        *(middleware.guard(service, methods) for service, methods in ours.of_service.items()),
+        *(middleware.wrap(service, methods) for service, methods in own.of_service.items()),
         *(grpc.method_handlers_generic_handler(*service) for service in standard.of_service.items()),
     ]
 

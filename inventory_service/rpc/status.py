@@ -1,4 +1,4 @@
-"""One table: why a request could not be judged, to the status that its caller gets."""
+"""One table: from the reason why a request could not be judged to the gRPC status that its caller gets."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -14,28 +14,28 @@ from inventory_service.domain.verdicts import Failure
 from inventory_service.rpc.messages import reservation_to_proto
 
 DOMAIN = "holdfast.inventory"
-NAMED_VIOLATIONS = 20  # a status must fit 8 KiB of trailers
-LONGEST_VALUE = 500  # for the same reason
+MAX_VIOLATIONS = 20  # a status must fit into 8 KiB of trailers
+MAX_VALUE_LENGTH = 500  # for the same reason
 
 
 class Violation(NamedTuple):
-    """A field out of bounds: its path, and what would be right."""
+    """A field out of bounds: its path, and what is valid."""
 
     field: str
     description: str
 
 
 class CallFailed(Exception):
-    """Ends a call that could not be judged; whoever runs the call makes a status of it."""
+    """Ends a call that could not be judged; the middleware turns it into a status."""
 
-    def __init__(self, refusal: Failure, violations: Sequence[Violation] = ()) -> None:
-        super().__init__(ErrorReason.Name(refusal.reason))
-        self.refusal = refusal
+    def __init__(self, failure: Failure, violations: Sequence[Violation] = ()) -> None:
+        super().__init__(ErrorReason.Name(failure.reason))
+        self.failure = failure
         self.violations = violations
 
 
 class Row(NamedTuple):
-    """What one reason comes to; `retry_ms` is set where asking again later may help."""
+    """The status of one reason; `retry_ms` is set where a later attempt may succeed."""
 
     code: grpc.StatusCode
     sentence: str
@@ -106,7 +106,7 @@ _TABLE: Mapping[int, Row] = {
 
 
 def row_of(reason: int) -> Row:
-    """What a reason comes to."""
+    """The status of a reason."""
     return _TABLE[reason]
 
 
@@ -118,41 +118,41 @@ class AbortArguments(NamedTuple):
     trailers: tuple[tuple[str, bytes], ...]
 
 
-def status_of(refused: CallFailed) -> AbortArguments:
-    """The rich status: a code, a sentence, and the details in the trailer where every client library looks for them."""
-    row = _TABLE[refused.refusal.reason]
+def status_of(failed: CallFailed) -> AbortArguments:
+    """The rich status: a code, a sentence, and the details in the trailer that client libraries read."""
+    row = _TABLE[failed.failure.reason]
     status = status_pb2.Status(code=row.code.value[0], message=row.sentence)
-    for detail in _details(refused, row):
+    for detail in _details(failed, row):
         status.details.add().Pack(detail)
     return AbortArguments(row.code, row.sentence, (("grpc-status-details-bin", status.SerializeToString()),))
 
 
-def _details(refused: CallFailed, row: Row) -> list[Message]:
-    refusal, violations = refused.refusal, refused.violations
-    details: list[Message] = [_error_info(refusal, len(violations))]
+def _details(failed: CallFailed, row: Row) -> list[Message]:
+    failure, violations = failed.failure, failed.violations
+    details: list[Message] = [_error_info(failure, len(violations))]
     if violations:
         details.append(_bad_request(violations))
     if row.retry_ms is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromMilliseconds(row.retry_ms)
         details.append(retry)
-    if refusal.reservation is not None:
-        details.append(reservation_to_proto(refusal.reservation))
+    if failure.reservation is not None:
+        details.append(reservation_to_proto(failure.reservation))
     return details
 
 
-def _error_info(refusal: Failure, violations: int) -> error_details_pb2.ErrorInfo:
-    metadata = {key: value[:LONGEST_VALUE] for key, value in refusal.metadata.items()}
+def _error_info(failure: Failure, violations: int) -> error_details_pb2.ErrorInfo:
+    metadata = {key: value[:MAX_VALUE_LENGTH] for key, value in failure.metadata.items()}
     if violations:
         metadata["violations"] = str(violations)
-    if refusal.reservation is not None:
-        metadata["state"] = ReservationState.Name(refusal.reservation.state)
-    reason = ErrorReason.Name(refusal.reason)
+    if failure.reservation is not None:
+        metadata["state"] = ReservationState.Name(failure.reservation.state)
+    reason = ErrorReason.Name(failure.reason)
     return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
 
 
 def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
     bad_request = error_details_pb2.BadRequest()
-    for violation in violations[:NAMED_VIOLATIONS]:
+    for violation in violations[:MAX_VIOLATIONS]:
         bad_request.field_violations.add(field=violation.field, description=violation.description)
     return bad_request

@@ -13,7 +13,7 @@ from inventory_service.adapters.redis.server_config import RedisServerConfig
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.shards import ServerUnavailable
 from inventory_service.server_checks.clocks import judge_clock
-from inventory_service.server_checks.kafka import Need, Wanted, judge_kafka
+from inventory_service.server_checks.kafka import Expected, RequiredTopic, judge_kafka
 from inventory_service.server_checks.postgres import judge_postgres
 from inventory_service.server_checks.redis import judge_redis
 from inventory_service.server_checks.results import CheckResult
@@ -23,11 +23,11 @@ from inventory_service.settings import BadSettings, Settings
 from inventory_service.start_check import Door, kafka_door, pass_door, postgres_door, redis_door
 
 # Commits are sent again only while the outbox has them, and facts never: the other two say the same until it is done.
-NEEDS = (
-    Need(COMMITS, is_record=True, largest_record=LARGEST_RECORD),
-    Need(PROGRESS, is_record=False, largest_record=0),
-    Need(COMPENSATIONS, is_record=False, largest_record=0),
-    Need(ORDERS, is_record=True, largest_record=0),
+REQUIRED_TOPICS = (
+    RequiredTopic(COMMITS, must_not_be_lost=True, max_record_bytes=LARGEST_RECORD),
+    RequiredTopic(PROGRESS, must_not_be_lost=False, max_record_bytes=0),
+    RequiredTopic(COMPENSATIONS, must_not_be_lost=False, max_record_bytes=0),
+    RequiredTopic(ORDERS, must_not_be_lost=True, max_record_bytes=0),
 )
 ONE_TRY_S = 4.0
 
@@ -65,7 +65,7 @@ async def check_redis(settings: Settings) -> Sequence[CheckResult]:
     try:
         facts, clock = await RedisServerConfig(connections).ask()
         found = [*judge_redis(facts, settings.memory_share), judge_clock("Redis", clock)]
-        if not facts.cluster and not facts.refused:  # nodes of a Cluster would send us to one another
+        if not facts.cluster and not facts.missing_rights:  # nodes of a Cluster would send us to one another
             numbers = {(await shards.status(shard)).shards for shard in range(settings.shards)}
             found.append(judge_shards("Redis", numbers, settings.shards))
     finally:
@@ -87,6 +87,6 @@ async def check_postgres(settings: Settings) -> Sequence[CheckResult]:
 
 
 async def check_kafka(settings: Settings) -> Sequence[CheckResult]:
-    facts = await KafkaServerConfig(kafka_access(settings)).ask([need.topic for need in NEEDS])
-    wanted = Wanted(NEEDS, settings.shards, settings.kafka_session_timeout_s, settings.kafka_brokers)
+    facts = await KafkaServerConfig(kafka_access(settings)).ask([need.topic for need in REQUIRED_TOPICS])
+    wanted = Expected(REQUIRED_TOPICS, settings.shards, settings.kafka_session_timeout_s, settings.kafka_brokers)
     return judge_kafka(facts, wanted)

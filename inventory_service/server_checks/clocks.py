@@ -1,11 +1,11 @@
-"""Judge how far the clocks of Redis and Postgres are from this machine's."""
+"""Checks how far the clocks of Redis and Postgres are from this machine's."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from inventory_service.server_checks.results import CheckResult, judged
+from inventory_service.server_checks.results import CheckResult, ok_or_fail
 
-FAR_S = 1.0
+MAX_OFFSET_S = 1.0
 SETTING = "clock"
 _DATED = {
     "Redis": "sales open and end, and holds expire,",
@@ -14,28 +14,28 @@ _DATED = {
 
 
 class Reading(NamedTuple):
-    """What a server's clock said between two looks at ours, all in seconds of Unix time."""
+    """A server's clock, read between two readings of this machine's, all in seconds since 1970."""
 
     before_s: float
-    theirs_s: float
+    server_s: float
     after_s: float
 
     @property
-    def off_s(self) -> float:
-        """How far theirs is ahead of ours, if the answer took as long to come as the question to arrive."""
-        return self.theirs_s - (self.before_s + self.after_s) / 2
+    def offset_s(self) -> float:
+        """How far the server's clock is ahead, if request and reply took equally long."""
+        return self.server_s - (self.before_s + self.after_s) / 2
 
     @property
-    def doubt_s(self) -> float:
-        """By how much that may be wrong at most."""
+    def uncertainty_s(self) -> float:
+        """The largest possible error of that."""
         return (self.after_s - self.before_s) / 2
 
 
 def judge_clock(server: str, readings: Iterable[Reading]) -> CheckResult:
     """By the reading that took the shortest time."""
-    best = min(readings, key=lambda reading: reading.doubt_s)
-    is_far = abs(best.off_s) - best.doubt_s > FAR_S
+    best = min(readings, key=lambda reading: reading.uncertainty_s)
+    is_far = abs(best.offset_s) - best.uncertainty_s > MAX_OFFSET_S
     off = f"{_DATED[server]} by another time than this machine's" if is_far else ""
     change = "set both clocks by the same time server (NTP)"
-    shown = f"{best.off_s:+.3f} s from this machine's, give or take {best.doubt_s:.3f} s"
-    return judged(server, SETTING, shown, off, f"{_DATED[server]} as this machine's clock says", change)
+    shown = f"{best.offset_s:+.3f} s from this machine's, give or take {best.uncertainty_s:.3f} s"
+    return ok_or_fail(server, SETTING, shown, off, f"{_DATED[server]} as this machine's clock says", change)

@@ -1,14 +1,14 @@
-"""Judge Postgres' settings: what the ledger committed must stay, for Redis trims what it holds."""
+"""Checks Postgres' settings: a commit of the ledger must survive, for Redis trims what the ledger has."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from inventory_service.server_checks.results import CheckResult, Level, judged
+from inventory_service.server_checks.results import CheckResult, Level, ok_or_fail
 
 SERVER = "Postgres"
-OLDEST = 15
-SCHEMA = 2  # the last of the persister's migrations that this service's questions need
-ASKED = (
+MIN_VERSION = 15
+SCHEMA = 1  # the last of the persister's migrations that this service's questions required
+SETTINGS = (
     "server_version",
     "server_version_num",
     "server_encoding",
@@ -19,140 +19,151 @@ ASKED = (
     "default_transaction_read_only",
     "statement_timeout",
 )
-ENOUGH_MS = 60_000  # the persister itself gives up a statement no sooner
+MIN_TIMEOUT_MS = 60_000  # the persister's own limit for a statement
 _SYNCED = ("on", "remote_apply", "remote_write", "local")
 
 
-class Set(NamedTuple):
-    """One setting as it holds in a session of ours, and where that comes from, in Postgres' own words."""
+class PostgresSetting(NamedTuple):
+    """One setting as it is in a session, and its source in Postgres' own words."""
 
     value: str
     source: str
 
 
 class PostgresConfig(NamedTuple):
-    """What a Postgres said of itself to the user and in the database of the DSN."""
+    """What a Postgres reports to the user and in the database of the DSN."""
 
-    settings: Mapping[str, Set]  # of `ASKED`
+    settings: Mapping[str, PostgresSetting]  # of `SETTINGS`
     user: str
     database: str
     is_standby: bool
     standbys: int
     migration: int  # the last one; 0: none
-    unlogged: Sequence[str]  # tables of ours whose rows do not survive a crash
-    others: Sequence[str]  # roles with a synchronous_commit of their own that is off, here or everywhere
+    unlogged: Sequence[str]  # tables of the ledger whose rows do not survive a crash
+    other_roles: Sequence[str]  # roles with a synchronous_commit of their own that is off, here or everywhere
 
 
-def judge_postgres(facts: PostgresConfig) -> list[CheckResult]:
-    """One finding a setting, in the order in which a person would ask."""
+def judge_postgres(config: PostgresConfig) -> list[CheckResult]:
+    """One result a setting, the most basic first."""
     return [
-        _version(facts),
-        _writable(facts),
-        _schema(facts),
-        _encoding(facts),
-        _on(facts, "fsync", "what it committed is on disk"),
-        _on(facts, "full_page_writes", "a page that was half written when the power failed is mended"),
-        _synchronous_commit(facts),
-        _other_roles(facts),
-        _standbys(facts),
-        _patience(facts),
-        _unlogged(facts),
+        _version(config),
+        _writable(config),
+        _schema(config),
+        _encoding(config),
+        _on(config, "fsync", "what it committed is on disk"),
+        _on(config, "full_page_writes", "a page that was half written when the power failed is repaired"),
+        _synchronous_commit(config),
+        _other_roles(config),
+        _standbys(config),
+        _statement_timeout(config),
+        _unlogged(config),
     ]
 
 
-def _version(facts: PostgresConfig) -> CheckResult:
-    shown, number = facts.settings["server_version"].value, int(facts.settings["server_version_num"].value)
-    off = "no promise was tested on one this old" if number < OLDEST * 10_000 else ""
-    return judged(
-        SERVER, "server_version", shown, off, "the promises are tested on it", f"install PostgreSQL {OLDEST} or later"
+def _version(config: PostgresConfig) -> CheckResult:
+    shown, number = config.settings["server_version"].value, int(config.settings["server_version_num"].value)
+    off = "no promise was tested on one this old" if number < MIN_VERSION * 10_000 else ""
+    return ok_or_fail(
+        SERVER,
+        "server_version",
+        shown,
+        off,
+        "the promises are tested on it",
+        f"install PostgreSQL {MIN_VERSION} or later",
     )
 
 
-def _writable(facts: PostgresConfig) -> CheckResult:
-    setting = facts.settings["default_transaction_read_only"]
-    if facts.is_standby:
+def _writable(config: PostgresConfig) -> CheckResult:
+    setting = config.settings["default_transaction_read_only"]
+    if config.is_standby:
         off, change = "a standby takes no commit", "set HOLDFAST_POSTGRES_DSN to its primary"
         return CheckResult(SERVER, "in_recovery", "on", Level.FAIL, off, change)
     off = "" if setting.value == "off" else "the ledger takes no commit"
-    change = _change(facts, "default_transaction_read_only", "off")
-    return judged(SERVER, "default_transaction_read_only", setting.value, off, "the ledger takes commits", change)
+    change = _change(config, "default_transaction_read_only", "off")
+    return ok_or_fail(SERVER, "default_transaction_read_only", setting.value, off, "the ledger takes commits", change)
 
 
-def _schema(facts: PostgresConfig) -> CheckResult:
-    setting, shown = "schema version", str(facts.migration)
-    if facts.migration > SCHEMA:
+def _schema(config: PostgresConfig) -> CheckResult:
+    setting, shown = "schema version", str(config.migration)
+    if config.migration > SCHEMA:
         newer = f"made by a newer Holdfast than this one, which knows {SCHEMA}; what is added is only added"
         return CheckResult(SERVER, setting, shown, Level.NOTE, newer, "bring every process up to the newer one")
-    off = "" if facts.migration == SCHEMA else f"tables are missing or old: this version needs {SCHEMA}"
-    return judged(SERVER, setting, shown, off, "the tables are as this version wants them", "run `holdfast migrate`")
+    off = "" if config.migration == SCHEMA else f"tables are missing or old: this version needs {SCHEMA}"
+    return ok_or_fail(
+        SERVER, setting, shown, off, "the tables are as this version wants them", "run `holdfast migrate`"
+    )
 
 
-def _encoding(facts: PostgresConfig) -> CheckResult:
-    value = facts.settings["server_encoding"].value
+def _encoding(config: PostgresConfig) -> CheckResult:
+    value = config.settings["server_encoding"].value
     off = "" if value == "UTF8" else "an order with a letter that it cannot spell is refused for good"
-    change = f"make the database anew: create database {facts.database} encoding 'UTF8' template template0"
-    return judged(SERVER, "server_encoding", value, off, "every letter in a note or title can be written down", change)
+    change = f"make the database anew: create database {config.database} encoding 'UTF8' template template0"
+    return ok_or_fail(
+        SERVER, "server_encoding", value, off, "every letter in a note or title can be written down", change
+    )
 
 
-def _on(facts: PostgresConfig, setting: str, promise: str) -> CheckResult:
-    value = facts.settings[setting].value
+def _on(config: PostgresConfig, setting: str, promise: str) -> CheckResult:
+    value = config.settings[setting].value
     off = "" if value == "on" else "a power failure loses or corrupts what Redis has trimmed: the shards freeze"
-    return judged(SERVER, setting, value, off, promise, _change(facts, setting, "on"))
+    return ok_or_fail(SERVER, setting, value, off, promise, _change(config, setting, "on"))
 
 
-def _synchronous_commit(facts: PostgresConfig) -> CheckResult:
-    setting = facts.settings["synchronous_commit"]
+def _synchronous_commit(config: PostgresConfig) -> CheckResult:
+    setting = config.settings["synchronous_commit"]
     off = "" if setting.value in _SYNCED else "a crash loses commits that Redis has trimmed: the shards freeze"
     kept = "a commit is on disk before the persister tells of it"
-    return judged(SERVER, "synchronous_commit", _shown(setting), off, kept, _change(facts, "synchronous_commit", "on"))
+    return ok_or_fail(
+        SERVER, "synchronous_commit", _shown(setting), off, kept, _change(config, "synchronous_commit", "on")
+    )
 
 
-def _other_roles(facts: PostgresConfig) -> CheckResult:
-    """Another process may well be set to another user than this one."""
+def _other_roles(config: PostgresConfig) -> CheckResult:
+    """Another process may use another role than this one."""
     setting = "synchronous_commit of other roles"
-    if not facts.others:
+    if not config.other_roles:
         return CheckResult(SERVER, setting, "none", Level.OK, "none has it turned off for itself")
-    roles = ", ".join(facts.others)
+    roles = ", ".join(config.other_roles)
     once = "a persister that runs as one of them loses in a crash what Redis has trimmed"
-    change = "; ".join(f"alter role {_quoted(role)} reset synchronous_commit" for role in facts.others)
+    change = "; ".join(f"alter role {_quoted(role)} reset synchronous_commit" for role in config.other_roles)
     return CheckResult(SERVER, setting, f"off for {roles}", Level.NOTE, once, change)
 
 
-def _standbys(facts: PostgresConfig) -> CheckResult:
-    names, level = facts.settings["synchronous_standby_names"], facts.settings["synchronous_commit"].value
+def _standbys(config: PostgresConfig) -> CheckResult:
+    names, level = config.settings["synchronous_standby_names"], config.settings["synchronous_commit"].value
     setting, shown = "synchronous_standby_names", names.value or "''"
-    if not facts.standbys and not names.value:
+    if not config.standbys and not names.value:
         return CheckResult(SERVER, setting, shown, Level.OK, "there is no standby: nothing can fail over to less")
     waits = bool(names.value) and level not in ("local", "off")
-    if waits and not facts.standbys:
-        nobody = "every commit waits for a standby, and none is connected: the ledger stands still"
+    if waits and not config.standbys:
+        stalled = "every commit waits for a standby, and none is connected: the ledger stands still"
         change = "start a standby of that name, or empty synchronous_standby_names until there is one"
-        return CheckResult(SERVER, setting, shown, Level.FAIL, nobody, change)
+        return CheckResult(SERVER, setting, shown, Level.FAIL, stalled, change)
     if waits:
         return CheckResult(SERVER, setting, shown, Level.OK, "a failover to such a standby finds every commit there")
     less = "a failover may find less in the ledger: the shards freeze until the persister has read Kafka again"
     change = "name the standbys in synchronous_standby_names and set synchronous_commit to on"
-    return CheckResult(SERVER, setting, f"{shown}, {facts.standbys} standbys", Level.NOTE, less, change)
+    return CheckResult(SERVER, setting, f"{shown}, {config.standbys} standbys", Level.NOTE, less, change)
 
 
-def _patience(facts: PostgresConfig) -> CheckResult:
+def _statement_timeout(config: PostgresConfig) -> CheckResult:
     """In milliseconds; 0 is without end."""
-    setting = facts.settings["statement_timeout"]
-    if 0 < int(setting.value) < ENOUGH_MS:
+    setting = config.settings["statement_timeout"]
+    if 0 < int(setting.value) < MIN_TIMEOUT_MS:
         short = "a large batch may never have the time that it takes: the ledger then stands still"
-        change = _change(facts, "statement_timeout", "0")
+        change = _change(config, "statement_timeout", "0")
         return CheckResult(SERVER, "statement_timeout", f"{_shown(setting)} ms", Level.NOTE, short, change)
     return CheckResult(SERVER, "statement_timeout", f"{setting.value} ms", Level.OK, "a batch has the time it takes")
 
 
-def _unlogged(facts: PostgresConfig) -> CheckResult:
-    off = "a crash empties these tables, and Redis has trimmed what they held" if facts.unlogged else ""
-    change = "; ".join(f"alter table {_quoted(table)} set logged" for table in facts.unlogged)
-    shown = ", ".join(facts.unlogged) or "none"
-    return judged(SERVER, "unlogged tables", shown, off, "every table survives a crash", change)
+def _unlogged(config: PostgresConfig) -> CheckResult:
+    off = "a crash empties these tables, and Redis has trimmed what they held" if config.unlogged else ""
+    change = "; ".join(f"alter table {_quoted(table)} set logged" for table in config.unlogged)
+    shown = ", ".join(config.unlogged) or "none"
+    return ok_or_fail(SERVER, "unlogged tables", shown, off, "every table survives a crash", change)
 
 
-def _shown(setting: Set) -> str:
+def _shown(setting: PostgresSetting) -> str:
     where = {
         "global": "rule for all roles",
         "database": "database",
@@ -164,9 +175,9 @@ def _shown(setting: Set) -> str:
     return f"{setting.value} (set by the {where[setting.source]})" if setting.source in where else setting.value
 
 
-def _change(facts: PostgresConfig, setting: str, value: str) -> str:
+def _change(config: PostgresConfig, setting: str, value: str) -> str:
     """Where it is set, it must be changed: what is set for a role or on the command line stands above the file."""
-    user, database = _quoted(facts.user), _quoted(facts.database)
+    user, database = _quoted(config.user), _quoted(config.database)
     return {
         "global": f"alter role all reset {setting}",
         "database": f"alter database {database} reset {setting}",
@@ -174,7 +185,7 @@ def _change(facts: PostgresConfig, setting: str, value: str) -> str:
         "database user": f"alter role {user} in database {database} reset {setting}",
         "client": f"take {setting} out of HOLDFAST_POSTGRES_DSN",
         "command line": f"start Postgres without {setting} on its command line, or with {setting}={value}",
-    }.get(facts.settings[setting].source, f"alter system set {setting} = {value}; select pg_reload_conf()")
+    }.get(config.settings[setting].source, f"alter system set {setting} = {value}; select pg_reload_conf()")
 
 
 def _quoted(name: str) -> str:

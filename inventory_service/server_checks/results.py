@@ -1,4 +1,4 @@
-"""What is said of one setting of one server, and what all that was said comes to."""
+"""The result of checking one setting of one server, and the exit code of all results together."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -8,16 +8,16 @@ UNKNOWN_VALUE = "?"
 
 
 class Level(StrEnum):
-    """What a setting does to the promise that rests on it."""
+    """Whether a setting keeps the promise that depends on it."""
 
-    OK = "kept"
-    NOTE = "note"  # kept, and there is something to know or to do better
-    FAIL = "off"
-    UNKNOWN = "unknown"  # nobody could tell what it is set to
+    OK = "ok"
+    NOTE = "note"  # kept, with something to know or to improve
+    FAIL = "fail"
+    UNKNOWN = "unknown"  # the server does not report it
 
 
 class CheckResult(NamedTuple):
-    """One setting: what it is, what is promised with it or no longer, and how to change it ('': as it should be)."""
+    """One setting: its value, what is promised with it or no longer, and how to change it ('': nothing to change)."""
 
     server: str
     setting: str
@@ -27,7 +27,7 @@ class CheckResult(NamedTuple):
     change: str = ""
 
 
-def judged(server: str, setting: str, value: str, off: str, kept: str, change: str) -> CheckResult:
+def ok_or_fail(server: str, setting: str, value: str, off: str, kept: str, change: str) -> CheckResult:
     """Off for the reason `off`, or kept if there is none."""
     if off:
         return CheckResult(server, setting, value, Level.FAIL, off, change)

@@ -1,4 +1,4 @@
-"""Ask the servers, one beside the other, for what the promises rest on: for the doctor, and once for a server's log."""
+"""Runs the checks of all servers at once: for `holdfast doctor`, and once after a server's start."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,14 +14,14 @@ LONGEST_WAIT_S = 60.0
 
 
 class Check(NamedTuple):
-    """What asks one server and judges its answer; `Unreachable` if there is none."""
+    """Asks one server for its settings and checks them; `ServerUnavailable` if it does not answer."""
 
     server: str
     ask: Callable[[], Awaitable[Sequence[CheckResult]]]
 
 
 class ServerCheckGauge(Protocol):
-    """Where the findings are shown."""
+    """Exports the results."""
 
     def show(self, result: CheckResult) -> None: ...
 

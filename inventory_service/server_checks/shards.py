@@ -1,19 +1,19 @@
-"""Judge whether a server was laid out for as many shards as the settings say."""
+"""Checks whether a server was initialized for as many shards as HOLDFAST_SHARDS says."""
 
 from collections.abc import Collection
 
-from inventory_service.server_checks.results import CheckResult, Level, judged
+from inventory_service.server_checks.results import CheckResult, Level, ok_or_fail
 
 
-def judge_shards(server: str, found: Collection[int], wanted: int) -> CheckResult:
+def judge_shards(server: str, found: Collection[int], expected: int) -> CheckResult:
     """`found`: every number that the server has written down; 0: a shard that is not open."""
     opened = sorted({number for number in found if number})
     shown = ", ".join(map(str, opened)) or "none"
     if not opened:
         closed = "no shard is open: nothing can be sold yet"
         return CheckResult(server, "shards", shown, Level.NOTE, closed, "run `holdfast init`")
-    off = "" if opened == [wanted] else f"HOLDFAST_SHARDS is {wanted}, and processes refuse to run"
+    off = "" if opened == [expected] else f"HOLDFAST_SHARDS is {expected}, and processes refuse to run"
     if 0 in found and not off:
-        some = "some shards are not open: they serve nobody"
+        some = "some shards are not open: they serve no call"
         return CheckResult(server, "shards", shown, Level.NOTE, some, "run `holdfast init`")
-    return judged(server, "shards", shown, off, "every sale has its place", f"set HOLDFAST_SHARDS={opened[0]}")
+    return ok_or_fail(server, "shards", shown, off, "every sale has its place", f"set HOLDFAST_SHARDS={opened[0]}")

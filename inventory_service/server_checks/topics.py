@@ -1,15 +1,15 @@
-"""Judge one Kafka topic of ours: where its records lie, how long they stay, and what may be lost of them."""
+"""Checks one Kafka topic: its replicas, its retention, and which records may be lost."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from inventory_service.server_checks.results import UNKNOWN_VALUE, CheckResult, Level, judged
+from inventory_service.server_checks.results import UNKNOWN_VALUE, CheckResult, Level, ok_or_fail
 
 SERVER = "Kafka"
 DAY_MS = 24 * 60 * 60 * 1000
-# Kafka must still hold what a ledger that was set back to a backup has to read again.
+# A ledger that was restored from a backup reads again what it lacks.
 RETENTION_MS = 7 * DAY_MS
-ASKED_OF_TOPICS = (
+TOPIC_SETTINGS = (
     "min.insync.replicas",
     "retention.ms",
     "retention.bytes",
@@ -18,25 +18,25 @@ ASKED_OF_TOPICS = (
     "max.message.bytes",
 )
 IN_SYNC = "copies in sync"
-REFUSED = "Authorization"  # a part of the name of each error by which Kafka says that a right is missing
-_REPEATED = "what is lost of it is sent again, so that nothing depends on it"
+DENIED = "Authorization"  # part of the name of each Kafka error that says that a right is missing
+_RESENT = "a lost record is sent again, so no promise depends on it"
 
 Values = Mapping[int, str]  # one setting, by the node id of the broker that says so
 
 
 class TopicConfig(NamedTuple):
-    """What Kafka said of a topic."""
+    """What Kafka reports of a topic."""
 
     partitions: int
     replication: int  # of the partition that has the fewest copies
     in_sync: int  # of the partition that has the fewest copies in sync; 0: one has no leader
     nodes: frozenset[int]  # that hold a copy of any of its partitions
-    settings: Mapping[str, Values]  # of `ASKED_OF_TOPICS`
-    denied: str  # why it does not tell its settings; '' if it does
+    settings: Mapping[str, Values]  # of `TOPIC_SETTINGS`
+    denied: str  # why its settings are not reported; '' if they are
 
 
 class Layout(Protocol):
-    """What a topic is held against."""
+    """What a topic is compared with."""
 
     @property
     def shards(self) -> int: ...
@@ -46,51 +46,51 @@ class Layout(Protocol):
 
 
 class _Topic(NamedTuple):
-    """One topic under judgement."""
+    """One topic that is being checked."""
 
     name: str
-    facts: TopicConfig
-    is_record: bool
-    largest_record: int
+    config: TopicConfig
+    must_not_be_lost: bool
+    max_record_bytes: int
     brokers: int
-    wanted: Layout
+    expected: Layout
 
     def off(self, setting: str, value: str, reason: str, change: str) -> CheckResult:
         return CheckResult(SERVER, f"{self.name} {setting}", value, Level.FAIL, reason, change)
 
     def off_for_records(self, setting: str, value: str, reason: str, change: str) -> CheckResult:
-        """Only a note where whatever gets lost is sent again."""
-        if self.is_record:
+        """Only a note where a lost record is sent again."""
+        if self.must_not_be_lost:
             return self.off(setting, value, reason, change)
-        return CheckResult(SERVER, f"{self.name} {setting}", value, Level.NOTE, _REPEATED, change)
+        return CheckResult(SERVER, f"{self.name} {setting}", value, Level.NOTE, _RESENT, change)
 
     def kept(self, setting: str, value: str, promise: str) -> CheckResult:
         return CheckResult(SERVER, f"{self.name} {setting}", value, Level.OK, promise)
 
     def values(self, setting: str) -> Values:
-        return self.facts.settings.get(setting, {})
+        return self.config.settings.get(setting, {})
 
     def set(self, setting: str, value: str) -> str:
         """The command that changes a setting of this topic, which stands above any broker's default."""
-        tool = tools("kafka-configs", self.wanted.bootstrap)
+        tool = tools("kafka-configs", self.expected.bootstrap)
         return f"{tool} --alter --entity-type topics --entity-name {self.name} --add-config {setting}={value}"
 
 
 def judge_topic(
-    name: str, facts: TopicConfig, is_record: bool, largest_record: int, brokers: int, wanted: Layout
+    name: str, config: TopicConfig, must_not_be_lost: bool, max_record_bytes: int, brokers: int, expected: Layout
 ) -> Iterator[CheckResult]:
     """One finding a setting; `brokers` is how many there are in the cluster."""
-    topic = _Topic(name, facts, is_record, largest_record, brokers, wanted)
+    topic = _Topic(name, config, must_not_be_lost, max_record_bytes, brokers, expected)
     yield _partitions(topic)
     yield _replication(topic)
     yield _in_sync(topic)
-    if topic.facts.denied and not any(map(topic.values, ASKED_OF_TOPICS)):
-        yield _untold(topic, "settings")
+    if topic.config.denied and not any(map(topic.values, TOPIC_SETTINGS)):
+        yield _not_readable(topic, "settings")
         return
-    untold = [setting for setting in ASKED_OF_TOPICS if not topic.values(setting)]
-    judges = (_least_in_sync, _retention, _retention_bytes, _cleanup, _unclean, _largest)
-    for setting, judge in zip(ASKED_OF_TOPICS, judges, strict=True):
-        yield _untold(topic, setting) if setting in untold else judge(topic)
+    not_readable = [setting for setting in TOPIC_SETTINGS if not topic.values(setting)]
+    judges = (_min_insync_replicas, _retention, _retention_bytes, _cleanup, _unclean, _largest)
+    for setting, judge in zip(TOPIC_SETTINGS, judges, strict=True):
+        yield _not_readable(topic, setting) if setting in not_readable else judge(topic)
 
 
 def tools(tool: str, bootstrap: str) -> str:
@@ -107,44 +107,46 @@ def shown(values: Values) -> str:
 
 
 def _partitions(topic: _Topic) -> CheckResult:
-    shards, found = topic.wanted.shards, topic.facts.partitions
+    shards, found = topic.expected.shards, topic.config.partitions
     off = "" if found == shards else f"there are {shards} shards: some have no place, and processes refuse to run"
     change = (
         f"set HOLDFAST_SHARDS={found} if that is what `holdfast init` was run with; "
         "else delete the topic and run `holdfast topics`"
     )
-    return judged(SERVER, f"{topic.name} partitions", str(found), off, "one for every shard, so order is kept", change)
+    return ok_or_fail(
+        SERVER, f"{topic.name} partitions", str(found), off, "one for every shard, so order is kept", change
+    )
 
 
 def _replication(topic: _Topic) -> CheckResult:
-    copies, best = topic.facts.replication, min(3, topic.brokers)
-    tool = tools("kafka-reassign-partitions", topic.wanted.bootstrap)
+    copies, best = topic.config.replication, min(3, topic.brokers)
+    tool = tools("kafka-reassign-partitions", topic.expected.bootstrap)
     change = f"give every partition {best} copies: {tool} --execute --reassignment-json-file FILE"
     if copies < best:
         gone = "the loss of one broker " + ("stops its shards' way to the ledger" if copies == 1 else "leaves one copy")
-        loses = ", and what it held is lost" if topic.is_record and copies == 1 else ""
+        loses = ", and what it held is lost" if topic.must_not_be_lost and copies == 1 else ""
         return topic.off("replication", str(copies), gone + loses, change)
     kept = "any one broker may go" if copies > 1 else "one copy is all that one broker can hold"
     return topic.kept("replication", str(copies), kept)
 
 
 def _in_sync(topic: _Topic) -> CheckResult:
-    """How it stands at this moment, which is no setting."""
-    copies, there, least = topic.facts.replication, topic.facts.in_sync, _most(topic.values("min.insync.replicas"))
+    """The state at this moment, which is no setting."""
+    copies, there, least = topic.config.replication, topic.config.in_sync, _most(topic.values("min.insync.replicas"))
     change = "see that every broker runs and keeps up"
     if copies < least:
         change = "give it more copies"
     if there == 0 or there < least:
-        return topic.off(IN_SYNC, str(there), "a partition takes no record now: its shard waits", change)
+        return topic.off(IN_SYNC, str(there), "a partition accepts no record now: its shard waits", change)
     if there < copies:
         behind = "a copy is away or behind: the next loss stops the shard's way to the ledger"
         return CheckResult(SERVER, f"{topic.name} {IN_SYNC}", str(there), Level.NOTE, behind, change)
     return topic.kept(IN_SYNC, str(there), "all of them hold everything")
 
 
-def _least_in_sync(topic: _Topic) -> CheckResult:
+def _min_insync_replicas(topic: _Topic) -> CheckResult:
     setting, values = "min.insync.replicas", topic.values("min.insync.replicas")
-    copies, least, most = topic.facts.replication, _least(values), _most(values)
+    copies, least, most = topic.config.replication, _least(values), _most(values)
     change = topic.set(setting, "2" if copies >= 3 else "1")
     if most == 2 >= copies and topic.brokers >= 3:
         change = "leave it, and give every partition three copies"
@@ -201,15 +203,19 @@ def _unclean(topic: _Topic) -> CheckResult:
 
 def _largest(topic: _Topic) -> CheckResult:
     setting, values = "max.message.bytes", topic.values("max.message.bytes")
-    if _least(values) >= topic.largest_record:
-        return topic.kept(setting, shown(values), "our largest record fits")
-    stuck = f"a commit may need {topic.largest_record} bytes: one that does not fit stops its shard's way to the ledger"
-    return topic.off(setting, shown(values), stuck, topic.set(setting, str(topic.largest_record)))
+    if _least(values) >= topic.max_record_bytes:
+        return topic.kept(setting, shown(values), "the largest record fits")
+    stuck = (
+        f"a commit may need {topic.max_record_bytes} bytes: one that does not fit stops its shard's way to the ledger"
+    )
+    return topic.off(setting, shown(values), stuck, topic.set(setting, str(topic.max_record_bytes)))
 
 
-def _untold(topic: _Topic, setting: str) -> CheckResult:
-    why = f"Kafka does not tell: {topic.facts.denied}" if topic.facts.denied else "this Kafka knows no such setting"
-    change = "allow this user DESCRIBE_CONFIGS on the topic" if REFUSED in topic.facts.denied else ""
+def _not_readable(topic: _Topic, setting: str) -> CheckResult:
+    why = (
+        f"Kafka does not report it: {topic.config.denied}" if topic.config.denied else "this Kafka has no such setting"
+    )
+    change = "allow this user DESCRIBE_CONFIGS on the topic" if DENIED in topic.config.denied else ""
     return CheckResult(SERVER, f"{topic.name} {setting}", UNKNOWN_VALUE, Level.UNKNOWN, why, change)
 
 
@@ -226,7 +232,7 @@ def _numbers(values: Iterable[str]) -> Sequence[int]:
 
 
 def _duration(ms: int) -> str:
-    """In the largest unit of which there is one at least."""
+    """In the largest unit of which there is at least one."""
     for size, unit in ((DAY_MS, "days"), (3_600_000, "hours"), (60_000, "minutes"), (1000, "seconds")):
         if ms >= size:
             return f"{ms / size:.3g} {unit}"

@@ -1,7 +1,8 @@
-"""Carry out compensations: give the units back of orders that the ledger refused.
+"""Carries out compensations: gives back the units of orders that the ledger refused.
 
-One may come twice, late, or for a shard that does not serve: the script acts only on the reservation made at that
-position, and once; and the ledger repeats it until it holds the commit that carried it out. So none is kept here.
+A compensation may arrive twice, late, or for a shard that does not serve: the script acts once, and only on the
+reservation created at that position, and the persister sends it again until the ledger has the commit that ends the
+order. So the compensator keeps none.
 """
 
 from collections.abc import Callable
@@ -19,29 +20,29 @@ from inventory_service.entrypoints.patience import repeat
 
 
 class CompensationCounter(Protocol):
-    """Counts compensations by what became of them: given_back, nothing_to_give, dropped, misdirected or unreadable."""
+    """Counts compensations by outcome: given_back, nothing_to_give, dropped, misdirected or unreadable."""
 
     def count(self, outcome: str) -> None: ...
 
 
 class Parts(NamedTuple):
-    """Everything a compensator works with."""
+    """What a compensator depends on."""
 
     compensations: CompensationTopic
     stock: Housekeeping
     counter: CompensationCounter
     log: FilteringBoundLogger
     shard_count: int
-    waited: Callable[[str], None]  # hears the name of a server that was away, for each attempt
+    on_unavailable: Callable[[str], None]  # called with the server's name for each attempt that failed
 
 
 async def run(parts: Parts) -> None:
     """Runs until cancelled."""
-    await repeat(partial(follow, parts), parts.log, parts.waited)
+    await repeat(partial(follow, parts), parts.log, parts.on_unavailable)
 
 
 async def follow(parts: Parts) -> None:
-    """Handle compensations until Kafka goes away; asking for the next says that the last was handled."""
+    """Handle compensations until Kafka is unavailable; asking for the next one acknowledges the last."""
     async with aclosing(parts.compensations.compensations()) as compensations:
         async for compensation in compensations:
             outcome = await handle(parts, compensation)
@@ -49,11 +50,13 @@ async def follow(parts: Parts) -> None:
 
 
 async def handle(parts: Parts, compensation: Compensate | None) -> str:
-    """Give back, and say what became of it."""
+    """Carry out one compensation and return its outcome."""
     if compensation is None:
         parts.log.warning("compensation", outcome="unreadable")
         return "unreadable"
-    if shard_of(compensation.sale, parts.shard_count) != compensation.created.shard:  # a ledger of another N wrote it
+    if (
+        shard_of(compensation.sale, parts.shard_count) != compensation.created.shard
+    ):  # written by a ledger with another shard count
         names = {
             "sale": str(compensation.sale),
             "reservation": compensation.reservation_id,

@@ -1,4 +1,4 @@
-"""Hold the number of shards that a process was set to against what the servers were laid out for."""
+"""Compares HOLDFAST_SHARDS with the number of shards for which each server was initialized."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Sequence
 from inventory_service.domain.shard_ports import LedgerRows, Shards, TopicAdmin
 from inventory_service.domain.shards import ServerUnavailable, check_shard_count
 
-ANSWER_S = 5.0  # a server that takes longer is as good as away
+TIMEOUT_S = 5.0  # a server that takes longer counts as unavailable
 
 
 async def check_shard_counts(
@@ -16,10 +16,10 @@ async def check_shard_counts(
     topics: TopicAdmin | None = None,
     names: Sequence[str] = (),
 ) -> None:
-    """`Disagreement` if Redis, the ledger or one of the topics `names` was laid out for another number of shards.
+    """`ShardCountMismatch` if Redis, the ledger or one of the topics `names` has another number of shards.
 
-    A server that is away, or that nobody laid out yet, says nothing against it: an outage keeps no process from
-    starting. All are asked at once, so that this has an end soon.
+    A server that is unavailable or not initialized yet passes: an outage keeps no process from starting. All are asked
+    at once, within TIMEOUT_S.
     """
     checks = [_check_redis(shard_count, shards), _check_ledger(shard_count, ledger)]
     if topics is not None:
@@ -32,14 +32,14 @@ async def check_shard_counts(
 
 async def _if_it_answers(check: Awaitable[None]) -> None:
     try:
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await check
     except (ServerUnavailable, TimeoutError):
         return
 
 
 async def _check_redis(shard_count: int, shards: Shards) -> None:
-    """Each shard that is open names the number."""
+    """Each open shard has the number in its `meta`."""
     for shard in range(shard_count):
         check_shard_count(shard_count, (await shards.status(shard)).shards, "Redis")
 

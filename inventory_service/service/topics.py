@@ -9,9 +9,9 @@ from typing import NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from inventory_service.domain.shard_ports import TopicAdmin
-from inventory_service.domain.shards import NewTopic, ServerUnavailable
+from inventory_service.domain.shards import ServerUnavailable, TopicSpec
 from inventory_service.entrypoints.patience import GrowingDelay
-from inventory_service.server_checks.kafka import best_replication, least_in_sync
+from inventory_service.server_checks.kafka import min_in_sync, recommended_replication
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.server_checks.topics import IN_SYNC, RETENTION_MS
 
@@ -75,7 +75,7 @@ async def _make(report: TopicsResult, parts: Parts, names: Sequence[str], replic
         parts.log.error("topic", name=name, partitions=partitions, wanted=report.partitions, todo=todo)
     if report.misshapen:
         return
-    copies = replication or best_replication(await parts.brokers())
+    copies = replication or recommended_replication(await parts.brokers())
     for name in names:
         if name not in there:
             await parts.admin.create(_plan(name, report.partitions, copies))
@@ -105,13 +105,13 @@ def _check(report: TopicsResult, results: Sequence[CheckResult], log: FilteringB
         log.warning("unknown", settings=len(unknown), why=unknown[0].promise, todo="see `holdfast doctor`")
 
 
-def _plan(name: str, shards: int, replication: int) -> NewTopic:
+def _plan(name: str, shards: int, replication: int) -> TopicSpec:
     """A confirmed record is on two brokers at least wherever there are three, and stays as it came for a week."""
     settings = {
         "retention.ms": str(RETENTION_MS),
         "retention.bytes": "-1",
         "cleanup.policy": "delete",
-        "min.insync.replicas": str(least_in_sync(replication)),
+        "min.insync.replicas": str(min_in_sync(replication)),
         "unclean.leader.election.enable": "false",
     }
-    return NewTopic(name, shards, replication, settings)
+    return TopicSpec(name, shards, replication, settings)

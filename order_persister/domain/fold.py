@@ -115,8 +115,10 @@ class DeadLetter(NamedTuple):
     epoch: int
     seq: int
     index: int  # type: ignore[assignment]  # tuples have a method of that name
+    create_time_ms: int
     is_open: bool
     reservation_state: str
+    expire_time_ms: int | None
     latest_revision: int
     latest_time_ms: int
     latest_epoch: int
@@ -133,6 +135,7 @@ class DeadLetterUpdate(NamedTuple):
     created_index: int
     is_open: bool
     reservation_state: str
+    expire_time_ms: int | None
     latest_revision: int
     latest_time_ms: int
     latest_epoch: int
@@ -211,9 +214,9 @@ def dead_letters_from(orders: Iterable[Order], refusals: Refusals) -> list[DeadL
         dead_letters.append(
             DeadLetter(
                 *order.created, *order.key, order.buyer_id, order.lines, REASON_NAMES[refusal.reason], refusal.detail,
-                refused.epoch, refused.seq, refused.index, latest.is_open, latest.reservation_state,
-                latest.latest_revision, latest.latest_time_ms, latest.latest_epoch, latest.latest_seq,
-                latest.latest_index,
+                refused.epoch, refused.seq, refused.index, refused.change.create_time_ms, latest.is_open,
+                latest.reservation_state, latest.expire_time_ms, latest.latest_revision, latest.latest_time_ms,
+                latest.latest_epoch, latest.latest_seq, latest.latest_index,
                 needs_compensation=refused.change.state in LIVE,
             )
         )  # fmt: skip
@@ -230,8 +233,8 @@ def _update_from(order: Order) -> DeadLetterUpdate:
     """The latest step of an order, as its dead letter stores it; the letter is open while the order has units."""
     step = order.steps[-1]
     return DeadLetterUpdate(
-        *order.created, step.change.state in LIVE, STATE_NAMES[step.change.state], step.change.revision,
-        step.time_ms, step.epoch, step.seq, step.index,
+        *order.created, step.change.state in LIVE, STATE_NAMES[step.change.state],
+        step.change.expire_time_ms or None, step.change.revision, step.time_ms, step.epoch, step.seq, step.index,
     )  # fmt: skip
 
 

@@ -126,6 +126,13 @@ create table dead_letter (
     state             text        not null,   -- a DeadLetterState without its prefix
     reservation_state text        not null,   -- what the claim has come to since: HELD, CONFIRMED, then what ended it
     replayed_as       text,
+    reservation_create_time timestamptz not null,
+    reservation_expire_time timestamptz,      -- null: never held
+    latest_revision   integer     not null,   -- the claim's, after its latest change
+    latest_time       timestamptz not null,
+    latest_epoch      bigint      not null,   -- with shard: where the latest change stands
+    latest_seq        bigint      not null,
+    latest_index      integer     not null,
     primary key (shard, created_epoch, created_seq, created_index)
 );
 create index dead_letter_by_reservation on dead_letter (tenant, sale_id, reservation_id);
@@ -155,13 +162,13 @@ create table blocked_buyer (
 );
 
 -- Records and commits that could not be taken, with their bytes, for a person to look at.
-create table set_aside (
-    set_aside_id bigint generated always as identity primary key,
-    shard        integer     not null,
-    record_offset bigint     not null,
-    why          text        not null,
-    payload      bytea       not null,
-    digest       bytea       not null generated always as (sha256(payload)) stored,  -- bytes that come again are kept once
-    create_time  timestamptz not null default now(),
+create table quarantined_record (
+    quarantined_record_id bigint generated always as identity primary key,
+    shard         integer     not null,
+    record_offset bigint      not null,
+    why           text        not null,
+    payload       bytea       not null,
+    digest        bytea       not null generated always as (sha256(payload)) stored,  -- bytes that come again are kept once
+    create_time   timestamptz not null default now(),
     unique (shard, digest)
 );

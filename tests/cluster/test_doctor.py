@@ -20,7 +20,7 @@ from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.settings import Settings
 from tests.integration.persister_process import persisters
 from tests.integration.served import run_to_its_end
-from tests.real.apache_kafka import Door
+from tests.real.apache_kafka import Listener
 from tests.real.kafka_cluster import NODES, KafkaCluster
 from tests.waiting import eventually
 
@@ -46,7 +46,7 @@ BROKEN = {
     "super.users": "User:ANONYMOUS",  # the brokers themselves, among whom nobody asks for a name
 }
 LOGIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_clerk="secret";'
-DOOR = Door("SASL_PLAINTEXT", {"sasl.enabled.mechanisms": "PLAIN", "plain.sasl.jaas.config": LOGIN})
+LISTENER = Listener("SASL_PLAINTEXT", {"sasl.enabled.mechanisms": "PLAIN", "plain.sasl.jaas.config": LOGIN})
 CLERK = {
     "HOLDFAST_KAFKA_SECURITY": "SASL_PLAINTEXT",
     "HOLDFAST_KAFKA_USERNAME": "clerk",
@@ -59,10 +59,10 @@ OF_RECORDS = ["retention.ms", "retention.bytes", "unclean.leader.election.enable
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     """Three brokers with broken settings, and topics with three copies that somebody made by hand."""
-    cluster = KafkaCluster(tmp_path_factory.mktemp("kafka"), door=DOOR, settings=BROKEN)
+    cluster = KafkaCluster(tmp_path_factory.mktemp("kafka"), listener=LISTENER, settings=BROKEN)
     try:
         cluster.start()
-        cluster.admin.make_topics(TOPICS, SHARDS, NODES, **{"max.message.bytes": "1048588"})
+        cluster.admin.create_topics(TOPICS, SHARDS, NODES, **{"max.message.bytes": "1048588"})
         yield cluster
     finally:
         cluster.end()
@@ -187,7 +187,7 @@ async def test_no_process_runs_on_a_topic_of_another_layout(
         assert (code, topic in said[-1]) == (2, True), said
 
     broken.admin.delete_topics([FACTS])
-    broken.admin.make_topics([FACTS], SHARDS + 1, NODES)
+    broken.admin.create_topics([FACTS], SHARDS + 1, NODES)
     with persisters(tmp_path) as start:
         persister = start(broken.address, database, HOLDFAST_SHARDS=str(SHARDS), **CLERK)
         assert persister.exit_code() == 2

@@ -21,7 +21,7 @@ CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
 
 
 @dataclass
-class ErrorKind:
+class Case:
     """A request that several reasons could refuse, and the one that must come first."""
 
     sale: CreateSale | None
@@ -32,38 +32,36 @@ class ErrorKind:
 EARLY = FIRST_MOMENT_MS + MINUTE_MS
 OVER = FIRST_MOMENT_MS + 1
 MANY: Any = {"lamp": 99}
-TROUBLES = {
-    "no sale before all else": ErrorKind(None, reserve("r-2", ttl_ms=1000, vase=1), "SALE_NOT_FOUND"),
-    "no item before holds": ErrorKind(
+CASES = {
+    "no sale before all else": Case(None, reserve("r-2", ttl_ms=1000, vase=1), "SALE_NOT_FOUND"),
+    "no item before holds": Case(
         create(hold_ttl_ms=0, end_time_ms=OVER), reserve("r-2", ttl_ms=1000, vase=1), "ITEM_NOT_FOUND"
     ),
-    "no holds before the end": ErrorKind(
+    "no holds before the end": Case(
         create(hold_ttl_ms=0, end_time_ms=OVER), reserve("r-2", ttl_ms=1000, **MANY), "SALE_WITHOUT_HOLDS"
     ),
-    "the end before stock": ErrorKind(create(end_time_ms=OVER), reserve("r-2", **MANY), "SALE_ENDED"),
-    "the start before stock": ErrorKind(create(start_time_ms=EARLY), reserve("r-2", **MANY), "SALE_NOT_STARTED"),
-    "sold out before insufficient": ErrorKind(
+    "the end before stock": Case(create(end_time_ms=OVER), reserve("r-2", **MANY), "SALE_ENDED"),
+    "the start before stock": Case(create(start_time_ms=EARLY), reserve("r-2", **MANY), "SALE_NOT_STARTED"),
+    "sold out before insufficient": Case(
         create(items={"lamp": 2, "shade": 0}), reserve("r-2", lamp=3, shade=1), "SOLD_OUT"
     ),
-    "sold out before the limit": ErrorKind(
-        create(items={"lamp": 0}, buyer_limit=1), reserve("r-2", lamp=2), "SOLD_OUT"
-    ),
-    "insufficient before the limit": ErrorKind(create(buyer_limit=1), reserve("r-2", **MANY), "INSUFFICIENT_STOCK"),
-    "the limit last": ErrorKind(create(buyer_limit=1), reserve("r-2", lamp=2), "BUYER_LIMIT"),
+    "sold out before the limit": Case(create(items={"lamp": 0}, buyer_limit=1), reserve("r-2", lamp=2), "SOLD_OUT"),
+    "insufficient before the limit": Case(create(buyer_limit=1), reserve("r-2", **MANY), "INSUFFICIENT_STOCK"),
+    "the limit last": Case(create(buyer_limit=1), reserve("r-2", lamp=2), "BUYER_LIMIT"),
 }
 
 
-@pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
-async def test_the_first_reason_that_applies_is_told(body: Body, classify: ErrorKind) -> None:
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+async def test_the_first_reason_that_applies_is_told(body: Body, case: Case) -> None:
     """A caller can only act on one reason; which one must not depend on the server."""
-    if classify.sale:
-        await make_sale(body.stock, classify.sale)
+    if case.sale:
+        await make_sale(body.stock, case.sale)
     await body.tick(1)
     kept = await body.contents()
 
-    answer = await body.stock.reserve(classify.request)
+    answer = await body.stock.reserve(case.request)
 
-    assert reason_of(answer) == classify.first
+    assert reason_of(answer) == case.first
     assert await body.contents() == kept
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 import pytest
-from holdfast_embedded.child import exited, spawn, wait_until
 from holdfast_embedded.ports import free_port
+from holdfast_embedded.process import spawn, wait_for_exit, wait_until
 
 from tests.e2e.shell import run
 from tests.servers import StartBroker, StartPostgres, StartValkey
@@ -70,7 +70,7 @@ def up(
         terminal = Terminal(process, state_of(data_dir))
         yield terminal
         process.send_signal(ending)
-        assert exited(process, within_s=STOPS_S), log.read_text()
+        assert wait_for_exit(process, within_s=STOPS_S), log.read_text()
         assert process.returncode == (-ending if ending == signal.SIGKILL else 0), log.read_text()
         _, alive = psutil.wait_procs(terminal.family, timeout=STOPS_S)
         assert alive == [], log.read_text()

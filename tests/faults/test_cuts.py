@@ -71,7 +71,7 @@ async def test_a_commit_that_cannot_be_read_is_set_aside_and_sent_again(shared: 
             await topics.send(shard, run)
         await eventually(lambda: asked_for(topics, lost), SEEN_S)
     async with connected(shared.stack.addresses.postgres_dsn) as db:
-        kept = await db.fetchval("select payload from set_aside where shard = $1", shard)
+        kept = await db.fetchval("select payload from quarantined_record where shard = $1", shard)
     assert kept == ruined.commits[0].payload
 
     await shared.bring_up("relay")

@@ -58,7 +58,7 @@ async def test_a_broker_wiped_in_mid_sale_loses_nothing(shared: World) -> None:
         await eventually(lambda: crowd.was_told(60))
         shared.stack.process("persist").signal(signal.SIGSTOP)
         await backlog_in_kafka(shared, shard)
-        await asyncio.to_thread(shared.stack.wipe_broker)
+        await asyncio.to_thread(shared.stack.reset_topics)
         shared.stack.process("persist").signal(signal.SIGCONT)
         told = len(crowd.promises)
         await eventually(lambda: crowd.was_told(told + 100))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from holdfast.client import Client
 from holdfast_embedded.ports import free_port
-from holdfast_embedded.program import Plans
+from holdfast_embedded.program import ProgramSpecs
 from holdfast_embedded.readiness import is_listening
 from holdfast_embedded.stack import Stack
 
@@ -81,10 +81,10 @@ def second_server() -> str:
 @pytest.fixture(scope="module")
 def doubled(second_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Two of each process; they end as they do alone, the callers' first."""
-    once = Plans().services
-    pairs = [(plan, plan.copy(2, HOLDFAST_LISTEN=second_server)) for plan in once]
-    plans = replace(Plans(), services=tuple(plan for pair in pairs for plan in pair))
-    with running_stack(tmp_path_factory.mktemp("stack"), print, plans, HOLDFAST_SHARDS=str(SHARDS)) as stack:
+    once = ProgramSpecs().services
+    pairs = [(spec, spec.copy(2, HOLDFAST_LISTEN=second_server)) for spec in once]
+    specs = replace(ProgramSpecs(), services=tuple(spec for pair in pairs for spec in pair))
+    with running_stack(tmp_path_factory.mktemp("stack"), print, specs, HOLDFAST_SHARDS=str(SHARDS)) as stack:
         yield stack
 
 

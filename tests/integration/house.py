@@ -220,11 +220,11 @@ async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, T
     row = await takeover.read_row(0)
     claimed = Takeover(0, "", "", 0, 0, "")
     if count >= 2:
-        answer = await takeover.claim(0, row)
+        answer = await takeover.begin(0, row)
         assert isinstance(answer, Takeover)
         claimed = answer
     if count >= 3:
-        assert await takeover.drain(claimed)
+        assert await takeover.catch_up(claimed)
     if count >= 4:
         assert await takeover.fence(claimed, row)
     return row, claimed

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from holdfast_embedded.child import end, spawn
+from holdfast_embedded.process import spawn, terminate
 
 StartPersister = Callable[..., "Persister"]
 ENDS_S = 30.0
@@ -53,7 +53,7 @@ def persisters(folder: Path) -> Iterator[StartPersister]:
             if cwd is not None:
                 program = ["env", "--chdir", cwd, *program]
             process = spawn(program, env={**environment(brokers, dsn), **more}, stderr=log)
-            processes.callback(end, process, [], 0)
+            processes.callback(terminate, process, [], 0)
             return Persister(process, path)
 
         yield start

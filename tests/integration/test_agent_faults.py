@@ -85,7 +85,7 @@ async def test_a_wiped_topic_is_read_from_its_beginning(
         seq = "select seq from shard_watermark where shard = 5"
         await eventually(lambda: is_value(db, seq, 100), JOIN_S)
 
-        server.wipe()
+        server.reset_topics()
         shard.moves(("last", HELD))
         for _ in range(20):  # too few to reach the old offset, which would hide that the rest was dropped
             await producer.send_and_wait(COMMITS_TOPIC, shard.run(100), partition=5)
@@ -109,7 +109,7 @@ async def test_an_empty_topic_that_was_wiped_counts_as_read(
         await producer.send_and_wait(COMMITS_TOPIC, shard.run(0), partition=5)
         await eventually(lambda: acknowledged(server.address, 1), JOIN_S)
 
-        server.wipe()
+        server.reset_topics()
 
         await eventually(lambda: acknowledged(server.address, 0), JOIN_S)
         await producer.stop()

@@ -22,8 +22,10 @@ from tests.waiting import eventually
 # An order that was refused, and ended just now.
 YOUNG_LETTER = """
 insert into dead_letter (shard, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id,
-                         lines, reason, detail, epoch, seq, index, state, reservation_state, latest_time)
-select shard, 1, 1, 0, tenant, sale_id, 'r-9', 'ann', '[]', 'ID_REUSED', '', 1, 1, 0, 'SETTLED', 'RELEASED', now()
+                         lines, reason, detail, epoch, seq, index, state, reservation_state, reservation_create_time,
+                         latest_revision, latest_time, latest_epoch, latest_seq, latest_index)
+select shard, 1, 1, 0, tenant, sale_id, 'r-9', 'ann', '[]', 'ID_REUSED', '', 1, 1, 0, 'SETTLED', 'RELEASED', now(),
+       2, now(), 1, 2, 0
   from sale where sale_id = '{}'"""
 
 
@@ -89,9 +91,9 @@ async def test_drift_is_counted_where_the_ledger_has_caught_up(office: Office) -
     caught_up = await watch.count(SHARD)
     await office.sql("update item set held = held + 1, available = available - 1 where sku = 'lamp'")
     harmed = await watch.count(SHARD)
-    looking = asyncio.create_task(watch.look())
+    rounds = asyncio.create_task(watch.run_round())
     await eventually(lambda: SHARD in shown.items)
-    looking.cancel()
+    rounds.cancel()
 
     assert (behind, caught_up, harmed) == (None, 0, 1)
     assert shown.items == {SHARD: 1}

@@ -12,14 +12,14 @@ from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.verdicts import Reservation
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.domain.chain import KafkaRecord
-from order_persister.service.apply import LedgerWriter as Applying
-from tests.commits import CONFIRMED, HELD, RELEASED, SALE, TENANT, FakeShard
+from order_persister.service.apply import LedgerWriter
+from tests.commits import CONFIRMED, HELD, HOLD_MS, RELEASED, SALE, TENANT, FakeShard
 from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected
 
 REFUSED = LedgerState.LEDGER_STATE_REFUSED
 _LATEST = """
-select latest_state, latest_revision, latest_epoch, latest_seq, latest_index from dead_letter
+select reservation_state, latest_revision, latest_epoch, latest_seq, latest_index from dead_letter
  where reservation_id = $1"""
 
 
@@ -27,7 +27,7 @@ select latest_state, latest_revision, latest_epoch, latest_seq, latest_index fro
 class Refusing:
     """A ledger that refuses bob's orders, the Redis that it follows, and a server that asks it."""
 
-    ledger: Applying
+    ledger: LedgerWriter
     shard: FakeShard
     history: LedgerHistory
     applied: int = 0
@@ -56,7 +56,7 @@ async def refusing(database: str) -> AsyncIterator[Refusing]:
 
 
 async def test_a_refused_order_is_told_as_it_was_made(refusing: Refusing) -> None:
-    """When it was made and ends is in the journal, and no moment of the ledger's own is passed off for it."""
+    """When it was made and ends is in the letter, and no moment of the ledger's own is passed off for it."""
     made = refusing.shard.moves(("r-1", HELD), buyer="bob", lamp=2)
     known = refusing.shard.known["r-1"]
     await refusing.apply_new()
@@ -66,7 +66,7 @@ async def test_a_refused_order_is_told_as_it_was_made(refusing: Refusing) -> Non
     assert (found.state, found.ledger_state) == (ReservationState.RESERVATION_STATE_HELD, REFUSED)
     assert (found.buyer_id, found.lines, found.revision) == ("bob", (Line("lamp", 2),), 1)
     assert (found.create_time_ms, found.update_time_ms) == (known.create_time_ms, known.create_time_ms)
-    assert found.expire_time_ms > found.create_time_ms
+    assert found.expire_time_ms == known.create_time_ms + HOLD_MS
     assert found.created == found.position == Position(0, 1, made.seq, 0)
 
 
@@ -84,6 +84,7 @@ async def test_a_refused_order_that_moved_on_is_told_as_it_stands(refusing: Refu
 
     assert (found.state, found.revision) == (ReservationState.RESERVATION_STATE_CONFIRMED, 2)
     assert found.create_time_ms < found.update_time_ms == confirmed_ms
+    assert found.expire_time_ms == found.create_time_ms + HOLD_MS
     assert (found.created, found.position) == (Position(0, 1, made.seq, 0), Position(0, 1, confirmed.seq, 1))
 
 

@@ -13,7 +13,7 @@ from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.shard_ports import CommitTopic
 from inventory_service.domain.shards import Commit, CommitId, KafkaUnavailable
 from inventory_service.service.relay import lease
-from inventory_service.service.relay.lease import ASK_S, priority_of
+from inventory_service.service.relay.lease import RENEW_INTERVAL_S, priority_of
 from tests.integration.house import SHARDS, Gauges, House, journal_of, sent_to_kafka, serves_at
 from tests.waiting import eventually
 
@@ -259,7 +259,7 @@ async def leased_to_another(house: House) -> AsyncIterator[None]:
 
     async def go_on_asking() -> None:
         while True:
-            await asyncio.sleep(ASK_S / 10)
+            await asyncio.sleep(RENEW_INTERVAL_S / 10)
             await house.shards.lease(0, "idle", HIGHEST, lease_ms)
 
     await house.shards.lease(0, "idle", HIGHEST, lease_ms)

@@ -7,7 +7,11 @@ from prometheus_client import CollectorRegistry
 
 from order_persister.adapters.ledger.migrator import migrate, migrations
 from order_persister.adapters.ledger.postgres import Database
+from order_persister.adapters.ledger.queries import load_queries
+from order_persister.adapters.ledger.unpublished import Unpublished
 from order_persister.domain.chain import KafkaRecord
+from order_persister.metrics import waits_counter
+from order_persister.patience import Patience
 from tests.books import disagreements
 from tests.commits import (
     CONFIRMED,
@@ -65,7 +69,7 @@ async def test_a_gap_is_not_applied_but_asked_for(books: Books) -> None:
     assert (mended.row.seq, mended.resend_from_seq) == (5, 0)
 
 
-async def test_an_older_epoch_is_dropped_and_its_orphans_are_set_aside(books: Books) -> None:
+async def test_an_older_epoch_is_dropped_and_its_orphans_are_quarantined(books: Books) -> None:
     """An acknowledged order that the ledger will never hold must not vanish without a word; a repeat may."""
     books.shard.moves(("r-1", HELD))
     await books.apply(books.shard.run(0, 1))
@@ -75,7 +79,7 @@ async def test_an_older_epoch_is_dropped_and_its_orphans_are_set_aside(books: Bo
         outcome = await books.apply(books.shard.run())
 
     assert (outcome.row.epoch, outcome.row.seq, outcome.row.frozen_reason) == (2, 0, "")
-    assert [row["payload"] for row in await books.db.fetch("select payload from set_aside")] == [
+    assert [row["payload"] for row in await books.db.fetch("select payload from quarantined_record")] == [
         books.shard.commits[1].payload
     ]
 
@@ -108,14 +112,14 @@ async def test_two_persisters_at_once_apply_each_commit_once(books: Books, datab
     await other.close()
 
 
-async def test_a_record_that_does_not_decode_is_set_aside_and_asked_for_again(books: Books) -> None:
+async def test_a_record_that_does_not_decode_is_quarantined_and_asked_for_again(books: Books) -> None:
     """It is a gap: nothing is compensated, and its resend mends it."""
     broken = await books.apply(b"\xff\xff\xff")
     mended = await books.apply_new()
 
     assert (broken.row.seq, broken.resend_from_seq) == (0, 1)
     assert mended.row.seq == 1
-    assert await books.db.fetchval("select payload from set_aside") == b"\xff\xff\xff"
+    assert await books.db.fetchval("select payload from quarantined_record") == b"\xff\xff\xff"
 
 
 async def test_an_unknown_event_waits_for_a_newer_persister(books: Books) -> None:
@@ -128,7 +132,7 @@ async def test_an_unknown_event_waits_for_a_newer_persister(books: Books) -> Non
     assert (outcome.row.seq, outcome.row.frozen_reason, outcome.resend_from_seq) == (1, "", 0)
 
 
-async def test_a_run_whose_commits_stand_nowhere_is_set_aside(books: Books) -> None:
+async def test_a_run_out_of_range_is_quarantined(books: Books) -> None:
     """Its positions are more than the ledger can count, and none of its business."""
     nowhere = record(0, [MadeCommit(0, 2**63 - 1, b"", ""), MadeCommit(0, 2**63 - 1, b"", "")])
 
@@ -137,7 +141,7 @@ async def test_a_run_whose_commits_stand_nowhere_is_set_aside(books: Books) -> N
 
     assert (broken.row.seq, broken.row.frozen_reason, broken.resend_from_seq) == (0, "", 1)
     assert (mended.row.seq, mended.row.frozen_reason) == (1, "")
-    assert await books.db.fetchval("select payload from set_aside") == nowhere
+    assert await books.db.fetchval("select payload from quarantined_record") == nowhere
 
 
 async def test_postgres_away_is_waited_out(start_postgres: StartPostgres) -> None:
@@ -191,3 +195,19 @@ async def test_ten_migrations_at_once_run_each_change_once(empty_database: str) 
     assert list(filter(None, ran)) == [everything]
     async with connected(empty_database) as db:
         assert await db.fetchval("select count(*) from migration") == len(everything)
+
+
+async def test_a_persister_waits_for_the_tables_of_its_version(database: str) -> None:
+    """Started before `migrate`, it would write what the tables have no place for; it begins once they have."""
+    store, registry, newest = Database(database), CollectorRegistry(), migrations()[-1]
+    async with connected(database) as db:
+        await db.execute("delete from migration where number = $1", newest.number)
+        unpublished = Unpublished(store, load_queries(), Patience(waits_counter(registry)))
+        waiting = asyncio.ensure_future(unpublished.wait_until_migrated())
+        await eventually(lambda: waits(registry, "postgres") > 0)
+        assert not waiting.done()
+
+        await db.execute("insert into migration (number, name) values ($1, $2)", newest.number, newest.name)
+
+    await asyncio.wait_for(waiting, LONG_S)
+    await store.close()

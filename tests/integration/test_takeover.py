@@ -155,7 +155,7 @@ async def test_the_fence_waits_for_what_the_outbox_still_holds(house: House, ser
     await crash(house, server)
     takeover = house.takeover()
     _, claim = await first_steps(takeover, 2)
-    draining = asyncio.ensure_future(takeover.drain(claim))
+    draining = asyncio.ensure_future(takeover.catch_up(claim))
 
     async with house.at_work(takeover_timeout_s=60):
         assert await draining
@@ -218,7 +218,7 @@ async def test_a_redis_that_restarts_after_its_claim_is_not_adopted(house: House
     await crash(house, server)
 
     assert not await takeover.adopt(before, epoch)
-    assert not await takeover.drain(before)
+    assert not await takeover.catch_up(before)
 
 
 async def test_an_epoch_is_never_granted_twice(house: House) -> None:

@@ -1,4 +1,4 @@
-"""Run Apache Kafka in the place of the embedded broker: one process that is broker and controller at once."""
+"""Apache Kafka in the place of the embedded broker: one process that is broker and controller at once."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -7,34 +7,34 @@ from functools import cached_property
 from pathlib import Path
 
 from holdfast_embedded.broker import TOPICS
-from holdfast_embedded.child import spawn
 from holdfast_embedded.ports import LOOPBACK, free_port
+from holdfast_embedded.process import spawn
 from holdfast_embedded.server import KafkaServer, ServerFailed
 
 from tests.real.kafka_admin import KafkaAdmin
 from tests.real.kafka_jars import kafka_class_path
 
-CLUSTER_ID = "aG9sZGZhc3QtYS10ZXN0IQ"  # 16 bytes that mean nothing
-FORMAT_DEADLINE_S = START_S = 90.0  # two to five seconds, where little else runs
-# Small and soon ready: compiling less pays off in processes that live for minutes.
+CLUSTER_ID = "aG9sZGZhc3QtYS10ZXN0IQ"  # 16 arbitrary bytes in base64
+FORMAT_DEADLINE_S = START_S = 90.0  # two to five seconds on an idle machine
+# A small heap and a quick start: C1 alone is enough for processes that run for minutes.
 JAVA = ("java", "-Xms64m", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 LOGGING = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 
 
 class Ports:
-    """Where one node listens: for clients, for brokers and the tests' own administration, and for controllers."""
+    """The ports of one node: for clients, for other brokers and the tests' AdminClient, and for controllers."""
 
     def __init__(self) -> None:
         self.clients, self.brokers, self.controllers = free_port(), free_port(), free_port()
 
 
 @dataclass(frozen=True)
-class Door:
-    """How clients are let in. Brokers among themselves and the tests' administration use another one, without locks.
+class Listener:
+    """The security of the clients' listener; brokers and the tests' AdminClient use a PLAINTEXT listener beside it.
 
     `settings` are Kafka's own for a listener, without their prefix: `ssl.keystore.location`, `ssl.client.auth`,
-    `sasl.enabled.mechanisms`, `plain.sasl.jaas.config`. `scram_users` are names and passwords, for SCRAM keeps them
-    in the cluster's metadata, where formatting puts them.
+    `sasl.enabled.mechanisms`, `plain.sasl.jaas.config`. `scram_users` are names and passwords, which formatting writes
+    into the cluster's metadata.
     """
 
     protocol: str = "PLAINTEXT"  # or SSL, SASL_PLAINTEXT, SASL_SSL
@@ -42,21 +42,21 @@ class Door:
     scram_users: Mapping[str, str] = field(default_factory=dict)
 
 
-OPEN_DOOR = Door()
+PLAINTEXT = Listener()
 
 
 class ApacheKafka(KafkaServer):
-    """One Kafka with its records in `data_dir`, at the same address after each start; stop or kill it at will.
+    """One Kafka with its records in `data_dir`, at the same address after each start.
 
-    The first start makes our topics. `settings` are for the broker and stand above our choices; `voters` are the ports
-    of every node of its cluster by node id, this one included, and without them it is a cluster by itself.
+    The first start creates `topics`. `settings` override this class's settings of the broker; `voters` are the ports of
+    every node of the cluster by node id, this one included, and without them the node is a cluster by itself.
     """
 
     def __init__(
         self,
         data_dir: Path,
         partitions: int = 16,
-        door: Door = OPEN_DOOR,
+        listener: Listener = PLAINTEXT,
         settings: Mapping[str, str] | None = None,
         topics: Sequence[str] = TOPICS,
         *,
@@ -66,7 +66,7 @@ class ApacheKafka(KafkaServer):
     ) -> None:
         super().__init__(name, data_dir)
         self.partitions = partitions
-        self._door = door
+        self._listener = listener
         self._settings = settings or {}
         self._topics = topics
         self._node = node
@@ -79,28 +79,28 @@ class ApacheKafka(KafkaServer):
 
     @cached_property
     def admin(self) -> KafkaAdmin:
-        """Orders to the cluster, by the door that needs no password."""
+        """An AdminClient on the listener that needs no password."""
         return KafkaAdmin(self.inner_address)
 
     @property
     def inner_address(self) -> str:
-        """Where brokers and the tests' administration come in, host:port."""
+        """The address of the brokers' PLAINTEXT listener, host:port."""
         return f"{LOOPBACK}:{self._voters[self._node].brokers}"
 
     def start(self, deadline_s: float = START_S) -> None:
-        """Start it, and return when it answers and has our topics."""
+        """Start the broker, and return when it answers and has its topics."""
         super().start(deadline_s)
-        self.admin.make_topics(self._topics, self.partitions)
+        self.admin.create_topics(self._topics, self.partitions)
 
-    def begin(self) -> None:
-        """Start it without waiting, for a node of a cluster answers only when most of them are there."""
+    def start_without_waiting(self) -> None:
+        """Start the process without waiting: a node answers only when most nodes of its cluster run."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._process = self._spawn()
 
-    def wipe(self) -> None:
-        """Delete every topic of ours and make it again: no records, and offsets begin at 0."""
+    def reset_topics(self) -> None:
+        """Delete and create every topic: it has no records then, and its offsets begin at 0."""
         self.admin.delete_topics(self._topics)
-        self.admin.make_topics(self._topics, self.partitions)
+        self.admin.create_topics(self._topics, self.partitions)
 
     def down(self) -> None:
         """Cut every connection and refuse new ones, without losing a record."""
@@ -111,14 +111,14 @@ class ApacheKafka(KafkaServer):
         self.start()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        """Start it, after laying its folder out if that was not done."""
+        """Start the process, after formatting its folder if that was not done."""
         if not self._config.exists():
-            self._lay_out()
+            self._format()
         with self.log_path.open("ab") as log:
             return spawn([*self._java(), "kafka.Kafka", self._config], stdout=log, stderr=log)
 
     def has_joined(self) -> bool:
-        """Whether this node is among the brokers that serve and has what the others have; the port is its own."""
+        """Whether this node is registered as a broker and in sync with the others."""
         return self.is_running and self.admin.serves(self._node)
 
     def _is_ready(self) -> bool:
@@ -131,24 +131,24 @@ class ApacheKafka(KafkaServer):
     def _java(self) -> Sequence[str]:
         return (*JAVA, *LOGGING, "-cp", kafka_class_path())
 
-    def _lay_out(self) -> None:
-        """Format under another name first: a half-made folder is never taken for whole."""
+    def _format(self) -> None:
+        """Format the folder, and rename its configuration last: an unfinished folder is never started."""
         unfinished = self.data_dir / "server.properties.new"
         unfinished.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
         scram = [
             f"--add-scram={mechanism}=[name={name},password={password}]"
-            for name, password in self._door.scram_users.items()
+            for name, password in self._listener.scram_users.items()
             for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
         ]
         command = [*self._java(), "kafka.tools.StorageTool", "format", "--ignore-formatted"]
         with self.log_path.open("ab") as log:
             process = spawn([*command, "-t", CLUSTER_ID, "-c", unfinished, *scram], stdout=log, stderr=log)
             if process.wait(FORMAT_DEADLINE_S) != 0:
-                raise ServerFailed(f"{self.name}: its folder could not be laid out.\n{self.log_tail()}")
+                raise ServerFailed(f"{self.name}: its folder could not be formatted.\n{self.log_tail()}")
         unfinished.rename(self._config)
 
     def _properties(self) -> Mapping[str, str]:
-        """The whole configuration. Groups and elections wait a moment only, for here everybody is near."""
+        """Return the configuration. Time-outs of groups and elections are short, for all nodes are on one machine."""
         copies = str(min(3, len(self._voters)))
         return {
             "node.id": str(self._node),
@@ -165,23 +165,23 @@ class ApacheKafka(KafkaServer):
             "group.initial.rebalance.delay.ms": "200",
             "group.min.session.timeout.ms": "1000",
             "broker.heartbeat.interval.ms": "500",
-            "broker.session.timeout.ms": "3000",  # a killed node is not let in again before
+            "broker.session.timeout.ms": "3000",  # a killed node can register again after it
             **self._settings,
         }
 
     def _listener_properties(self) -> Mapping[str, str]:
-        """Three listeners, of which the clients' alone is locked."""
-        mine = self._voters[self._node]
-        clients, brokers = f"CLIENTS://{LOOPBACK}:{mine.clients}", f"BROKERS://{LOOPBACK}:{mine.brokers}"
-        voters = (f"{node}@{LOOPBACK}:{ports.controllers}" for node, ports in self._voters.items())
+        """Return the three listeners, of which the clients' alone may have TLS and SASL."""
+        ports = self._voters[self._node]
+        clients, brokers = f"CLIENTS://{LOOPBACK}:{ports.clients}", f"BROKERS://{LOOPBACK}:{ports.brokers}"
+        voters = (f"{node}@{LOOPBACK}:{voter.controllers}" for node, voter in self._voters.items())
         return {
-            "listeners": f"{clients},{brokers},CONTROLLERS://{LOOPBACK}:{mine.controllers}",
+            "listeners": f"{clients},{brokers},CONTROLLERS://{LOOPBACK}:{ports.controllers}",
             "advertised.listeners": f"{clients},{brokers}",
             "listener.security.protocol.map": (
-                f"CLIENTS:{self._door.protocol},BROKERS:PLAINTEXT,CONTROLLERS:PLAINTEXT"
+                f"CLIENTS:{self._listener.protocol},BROKERS:PLAINTEXT,CONTROLLERS:PLAINTEXT"
             ),
             "inter.broker.listener.name": "BROKERS",
             "controller.listener.names": "CONTROLLERS",
             "controller.quorum.voters": ",".join(voters),
-            **{f"listener.name.clients.{key}": value for key, value in self._door.settings.items()},
+            **{f"listener.name.clients.{key}": value for key, value in self._listener.settings.items()},
         }

@@ -1,4 +1,4 @@
-"""Run Debian's PostgreSQL in the place of the wheel's, from clusters of our own and not from the package's."""
+"""Debian's PostgreSQL in the place of the wheel's, with clusters of the tests' own and not the package's."""
 
 import os
 import shutil
@@ -9,52 +9,52 @@ from pathlib import Path
 from typing import Any
 
 from holdfast_embedded.postgres import Postgres
-from holdfast_embedded.postgres_seat import NoSeat, Seat, ordinary_user, runs
+from holdfast_embedded.postgres_identity import CannotRunPostgres, RunAs, can_run, ordinary_user
 
 MAJOR_VERSION = "15"
 PROGRAMS = Path("/usr/lib/postgresql") / MAJOR_VERSION / "bin"
-REACH = "+dac_override"
+CAPABILITY = "+dac_override"
 
 
 class DebianPostgres(Postgres):
-    """One PostgreSQL with its cluster in `data_dir`. `settings` are its own and stand above our choices."""
+    """One PostgreSQL with its cluster in `data_dir`. `settings` override the embedded server's."""
 
     major_version = MAJOR_VERSION
     locale = ("--locale=C.UTF-8",)
 
     def __init__(self, data_dir: Path, port: int | None = None, settings: Mapping[str, str] | None = None) -> None:
         super().__init__(data_dir, port)
-        self._more = dict(settings or {})
+        self._overrides = dict(settings or {})
 
     def _settings(self) -> dict[str, str]:
-        return super()._settings() | self._more
+        return super()._settings() | self._overrides
 
-    def _find_seat(self) -> Seat:
-        """Everybody may run Debian's programs, so no copy of them is needed whoever we are."""
+    def _find_identity(self) -> RunAs:
+        """Every user may run Debian's programs, so no identity needs a copy of them."""
         if os.geteuid() != 0:
-            return Seat("same", PROGRAMS)
-        if runs("guest", [PROGRAMS / "postgres", "--version"]):
-            return Seat("guest", PROGRAMS)
-        return seat_with_reach()
+            return RunAs("current", PROGRAMS)
+        if can_run("user-namespace", [PROGRAMS / "postgres", "--version"]):
+            return RunAs("user-namespace", PROGRAMS)
+        return run_with_capability()
 
     def _run_program(self, program: str, *arguments: str | Path, **options: Any) -> "subprocess.Popen[bytes]":
-        """Run one of its programs, after giving the whole folder to who runs it, for it takes no other's."""
-        if self.seat.runner:
+        """Change the owner of the data first if another user runs the program: PostgreSQL requires its own files."""
+        if self.run_as.prefix:
             user = ordinary_user()
             for path in (self.data_dir, *self.data_dir.rglob("*")):
                 shutil.chown(path, user.pw_uid, user.pw_gid)
         return super()._run_program(program, *arguments, **options)
 
 
-def seat_with_reach() -> Seat:
-    """Run as an ordinary user who may still enter root's private folders, where tests have their data."""
+def run_with_capability() -> RunAs:
+    """Run as an ordinary user with the capability to enter root's private folders, where tests have their data."""
     user = ordinary_user()
-    runner = (
+    prefix = (
         *("setpriv", "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"),
-        *("--inh-caps", REACH, "--ambient-caps", REACH),
-        # The kernel forgets the signal that ends it with us when the user changes.
+        *("--inh-caps", CAPABILITY, "--ambient-caps", CAPABILITY),
+        # The kernel clears the death signal when the user changes, so it is set again.
         *("--pdeathsig", signal.SIGQUIT.name.removeprefix("SIG"), "--"),
     )
-    if not runs("same", [*runner, PROGRAMS / "postgres", "--version"]):
-        raise NoSeat("PostgreSQL refuses to run as root, and neither namespaces nor capabilities are to be had here")
-    return Seat("same", PROGRAMS, runner)
+    if not can_run("current", [*prefix, PROGRAMS / "postgres", "--version"]):
+        raise CannotRunPostgres("PostgreSQL refuses to run as root, and there are neither namespaces nor capabilities")
+    return RunAs("current", PROGRAMS, prefix)

@@ -1,6 +1,6 @@
-"""Install what the real servers need and this machine lacks: `python -m tests.real.install`, before any of their tests.
+"""Installs the real servers on a machine that lacks them: `python -m tests.real.install`, before any of their tests.
 
-It changes nothing where all is there. Otherwise Debian's packages are installed by apt, as root or by sudo, and
+It changes nothing where all are installed. Otherwise Debian's packages are installed by apt, as root or by sudo, and
 Apache Kafka is fetched by Maven into the checkout.
 """
 
@@ -24,7 +24,7 @@ OLDEST_JAVA, OLDEST_REDIS = 17, 7
 
 
 def main() -> int:
-    """Install, and look again; the exit code."""
+    """Install the missing packages and download Kafka; return the exit code."""
     try:
         install(missing_packages())
         kafka_class_path()
@@ -35,18 +35,18 @@ def main() -> int:
 
 
 def missing_packages() -> list[str]:
-    """Name the packages of what is not here, or too old."""
-    here = {
+    """Return the packages of the programs that are missing or too old."""
+    installed = {
         "redis-server": version(REDIS, "--version", r"v=(\d+)") >= OLDEST_REDIS,
         "postgresql-15": version(PROGRAMS / "postgres", "--version", r"(\d+)") > 0,
         "openjdk-17-jre-headless": version("java", "-version", r'version "(\d+)') >= OLDEST_JAVA,
         "maven": version("mvn", "--version", r"Maven (\d+)") > 0,
     }
-    return [package for package, is_here in here.items() if not is_here]
+    return [package for package, is_installed in installed.items() if not is_installed]
 
 
 def version(program: str | Path, option: str, pattern: str) -> int:
-    """Ask a program for its major version; 0 if it is not here, or does not run."""
+    """Return the major version that a program prints; 0 if it is missing, or does not run."""
     try:
         asked = subprocess.run([program, option], capture_output=True, text=True, timeout=PROBE_S)
     except OSError:
@@ -56,7 +56,7 @@ def version(program: str | Path, option: str, pattern: str) -> int:
 
 
 def install(packages: Sequence[str]) -> None:
-    """Install packages; ServerFailed with what a person can do if that is not possible."""
+    """Install packages; ServerFailed with what to do by hand if that is not possible."""
     if not packages:
         return
     by_hand = f"install {', '.join(packages)} by hand"
@@ -71,7 +71,7 @@ def install(packages: Sequence[str]) -> None:
 
 
 def as_root(otherwise: str) -> Sequence[str]:
-    """Return what to put before a command that only root may run; ServerFailed if we are nobody to do so."""
+    """Return the prefix of a command that only root may run; ServerFailed without root and sudo."""
     if os.geteuid() == 0:
         return ()
     if shutil.which("sudo"):

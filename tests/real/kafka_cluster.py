@@ -1,31 +1,35 @@
-"""Several Apache Kafkas that are one cluster, whose nodes can be killed and started one by one."""
+"""A cluster of several Apache Kafkas, whose nodes can be killed and restarted one by one."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
-from holdfast_embedded.child import wait_until
+from holdfast_embedded.process import wait_until
 from holdfast_embedded.server import ServerFailed
 
-from tests.real.apache_kafka import OPEN_DOOR, ApacheKafka, Door, Ports
+from tests.real.apache_kafka import PLAINTEXT, ApacheKafka, Listener, Ports
 from tests.real.kafka_admin import KafkaAdmin
 
 NODES = 3
-START_S = 120.0  # three of them at once, on two cores that do much else
+START_S = 120.0  # three Java processes at once, on a busy machine
 
 
 class KafkaCluster:
-    """Brokers by node id from 1, each also a voter for the controller. It makes no topics: `holdfast topics` does."""
+    """Brokers by node id from 1, each also a controller. The cluster has no topics until `holdfast topics` runs."""
 
     def __init__(
-        self, data_dir: Path, nodes: int = NODES, door: Door = OPEN_DOOR, settings: Mapping[str, str] | None = None
+        self,
+        data_dir: Path,
+        nodes: int = NODES,
+        listener: Listener = PLAINTEXT,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         voters = {node: Ports() for node in range(1, nodes + 1)}
         self.brokers = {
             node: ApacheKafka(
                 data_dir / f"broker-{node}",
-                door=door,
+                listener=listener,
                 settings=settings,
                 topics=(),
                 node=node,
@@ -34,7 +38,8 @@ class KafkaCluster:
             )
             for node in voters
         }
-        self._starter = ThreadPoolExecutor(max_workers=1)  # its thread lives as long as the brokers should
+        # One thread starts every broker, for the kernel ends a broker together with the thread that started it.
+        self._starter = ThreadPoolExecutor(max_workers=1)
 
     @property
     def address(self) -> str:
@@ -43,24 +48,24 @@ class KafkaCluster:
 
     @cached_property
     def admin(self) -> KafkaAdmin:
-        """Orders to the cluster, whichever of its nodes are there."""
+        """An AdminClient that may use any node of the cluster."""
         return KafkaAdmin(",".join(broker.inner_address for broker in self.brokers.values()))
 
     def start(self) -> None:
-        """Start every broker, for none answers before most are there; ServerFailed if one does not come up."""
+        """Start every broker, then wait for all: none answers before most run. ServerFailed if one does not join."""
         for broker in self.brokers.values():
-            self._starter.submit(broker.begin).result()
+            self._starter.submit(broker.start_without_waiting).result()
         for broker in self.brokers.values():
             if not wait_until(broker.has_joined, START_S):
                 self.end()
                 raise ServerFailed(f"{broker.name} did not join its cluster within {START_S:g} s.\n{broker.log_tail()}")
 
     def start_again(self, node: int) -> None:
-        """Start a broker that was stopped or killed; it keeps its records and its address. From any thread."""
+        """Restart a broker with its records and its address. May be called from any thread."""
         self._starter.submit(self.brokers[node].start, START_S).result()
 
     def end(self) -> None:
-        """End every broker with SIGKILL, for nobody is left to whom the last ones could hand anything over."""
+        """Kill every broker: the last ones to stop in order would wait for others to take over their partitions."""
         for broker in self.brokers.values():
             broker.kill()
         self._starter.shutdown()

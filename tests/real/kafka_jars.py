@@ -1,4 +1,4 @@
-"""Fetch Apache Kafka by Maven, once, into a folder of the checkout that git ignores."""
+"""Downloads Apache Kafka by Maven, once, into a folder of the checkout that git ignores."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ FETCH_S = 300.0
 
 @cache
 def kafka_class_path() -> str:
-    """What `java -cp` wants; the first call on a machine downloads some 45 MB."""
+    """Return the class path for `java -cp`; the first call on a machine downloads some 45 MB."""
     folder = CACHE / f"kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
     if not folder.exists():
         _fetch(folder)
@@ -25,23 +25,23 @@ def kafka_class_path() -> str:
 
 
 def _fetch(folder: Path) -> None:
-    """Copy every jar beside its place first: a folder that was half filled is never taken for whole."""
+    """Download into a temporary folder and rename it last: an incomplete folder is never used."""
     CACHE.mkdir(exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=CACHE))
     try:
         _run_maven(unfinished)
         unfinished.rename(folder)
     except OSError:
-        if not folder.exists():  # nobody else was faster
+        if not folder.exists():  # no other process was faster
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _run_maven(folder: Path) -> None:
-    """ServerFailed if it cannot be had, with the last that Maven said."""
+    """Download every jar; ServerFailed with the end of Maven's output if that fails."""
     command = ["mvn", "--quiet", "--batch-mode", "--file", str(POM), "dependency:copy-dependencies"]
-    # Java takes a user's home from the system's list of users, where some have none, and not from HOME as others do.
+    # Java reads the home folder from the user database, where some users have none, and not from HOME.
     options = f"{os.environ.get('MAVEN_OPTS', '')} -Duser.home={Path.home()}".strip()
     try:
         ended = subprocess.run(

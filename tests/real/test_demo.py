@@ -1,4 +1,4 @@
-"""The demo's sale on real servers: the persister killed in the middle of it, and the books audited."""
+"""The demo runs on real servers: the persister is killed during the sale, and the audit finds no difference."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ SALE_S = 300.0
 
 @pytest.mark.timeout(500)
 def test_nothing_is_oversold_lost_or_doubled(tmp_path: Path) -> None:
-    """Whoever sets the three addresses has the very demo on servers of his own."""
+    """With the three addresses set, the same demo uses external servers."""
     servers = (
         RedisServer(tmp_path / "redis"),
         DebianPostgres(tmp_path / "postgres"),

@@ -1,6 +1,6 @@
-"""Two processes killed with SIGKILL at once, in the middle of a sale, each two that there are.
+"""Every pair of a stack's processes is killed with SIGKILL at once during a sale.
 
-Servers of ours die among them, so this is about servers whose files outlive them: real ones.
+Real servers only: the embedded broker loses its records when it is killed.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -20,24 +20,24 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
 UNITS, BUYERS = 150, 15
 HOLD_TTL = timedelta(seconds=1)
-EVERYBODY = ("serve", "relay", "persist", "compensate", "valkey", "postgres", "broker")
+PROCESSES = ("serve", "relay", "persist", "compensate", "valkey", "postgres", "broker")
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One stack for all pairs: what one leaves behind, the next meets."""
+    """One stack for all pairs, so that each pair also runs on the state that the one before left."""
     with running_stack(tmp_path_factory.mktemp("stack"), HOLDFAST_SHARDS=str(SHARDS)) as stack:
         yield stack
 
 
 @pytest.fixture
 async def world(stack: Stack) -> AsyncIterator[World]:
-    """The stack, and a client that waits out a crash."""
+    """The stack, and a client that retries through a crash."""
     async with Client(stack.addresses.listen, channels=4, retry=PATIENCE) as client:
         yield World(stack, client)
 
 
-@pytest.mark.parametrize("pair", list(combinations(EVERYBODY, 2)), ids=" and ".join)
+@pytest.mark.parametrize("pair", list(combinations(PROCESSES, 2)), ids=" and ".join)
 async def test_two_killed_at_once_cost_nothing(world: World, pair: tuple[str, str]) -> None:
     """Promises 1, 2 and 3: neither can lean on the other, and still every acknowledged claim ends once and as it may.
 

@@ -1,5 +1,6 @@
-"""A server that says what it is told to say: for tests of those who ask."""
+"""A server that gives the replies that a test lays in, for tests of the client and the command."""
 
+import threading
 import typing
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -25,43 +26,43 @@ METHODS = {
 }
 
 
-class ErrorKind(NamedTuple):
+class ErrorStatus(NamedTuple):
     """A status instead of a response; without details it is one of gRPC's own."""
 
     code: grpc.StatusCode
     details: tuple[Message, ...] = ()
 
 
-def trouble(code: grpc.StatusCode, reason: int, *details: Message, **metadata: str) -> ErrorKind:
+def error_status(code: grpc.StatusCode, reason: int, *details: Message, **metadata: str) -> ErrorStatus:
     """A status as the service sends it."""
     info = ErrorInfo(reason=ErrorReason.Name(reason), domain="holdfast.inventory", metadata=metadata)
-    return ErrorKind(code, (info, *details))
+    return ErrorStatus(code, (info, *details))
 
 
-def unavailable(reason: int, retry_after_s: float = 0.0, **metadata: str) -> ErrorKind:
+def unavailable(reason: int, retry_after_s: float = 0.0, **metadata: str) -> ErrorStatus:
     """UNAVAILABLE for a reason, with the pause that the server asks for."""
     pause = RetryInfo()
     pause.retry_delay.FromTimedelta(timedelta(seconds=retry_after_s))
-    return trouble(grpc.StatusCode.UNAVAILABLE, reason, pause, **metadata)
+    return error_status(grpc.StatusCode.UNAVAILABLE, reason, pause, **metadata)
 
 
-def bad_fields(**violations: str) -> ErrorKind:
+def bad_fields(**violations: str) -> ErrorStatus:
     """INVALID_ARGUMENT that names fields."""
     found = [BadRequest.FieldViolation(field=field, description=why) for field, why in violations.items()]
     reason = ErrorReason.ERROR_REASON_FIELD_OUT_OF_BOUNDS
-    return trouble(grpc.StatusCode.INVALID_ARGUMENT, reason, BadRequest(field_violations=found))
+    return error_status(grpc.StatusCode.INVALID_ARGUMENT, reason, BadRequest(field_violations=found))
 
 
 class FakeInventory(grpc.GenericRpcHandler):
-    """Answers each method with what was laid in for it, in turn, and remembers what it was asked."""
+    """Answers each method with the replies that were laid in for it, in turn, and keeps the requests."""
 
     def __init__(self) -> None:
         self.address = ""
         self.asked: list[typing.Any] = []
-        self._replies: defaultdict[str, deque[Message | ErrorKind]] = defaultdict(deque)
+        self._replies: defaultdict[str, deque[Message | ErrorStatus | threading.Event]] = defaultdict(deque)
 
-    def will_answer(self, method: str, *replies: Message | ErrorKind) -> None:
-        """Lay in replies; to run out of them is UNIMPLEMENTED, which no client repeats."""
+    def will_answer(self, method: str, *replies: Message | ErrorStatus | threading.Event) -> None:
+        """Lay in replies; an event is a call that hangs until it is set; beyond the last one it is UNIMPLEMENTED."""
         self._replies[method].extend(replies)
 
     def service(self, call: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Message, Message]":
@@ -71,17 +72,20 @@ class FakeInventory(grpc.GenericRpcHandler):
         def answer(request: Message, context: grpc.ServicerContext) -> Message:
             self.asked.append(request)
             waiting = self._replies[method.name]
-            reply = waiting.popleft() if waiting else ErrorKind(grpc.StatusCode.UNIMPLEMENTED)
+            reply = waiting.popleft() if waiting else ErrorStatus(grpc.StatusCode.UNIMPLEMENTED)
+            if isinstance(reply, threading.Event):
+                reply.wait()
+                reply = ErrorStatus(grpc.StatusCode.CANCELLED)
             if isinstance(reply, Message):
                 return reply
             context.set_trailing_metadata(_trailers(reply))
-            context.abort(reply.code, "as told")
+            context.abort(reply.code, "The sentence of the server.")
 
         read = GetMessageClass(method.input_type).FromString
         return grpc.unary_unary_rpc_method_handler(answer, read, lambda response: response.SerializeToString())
 
 
-def _trailers(reply: ErrorKind) -> tuple[tuple[str, bytes], ...]:
+def _trailers(reply: ErrorStatus) -> tuple[tuple[str, bytes], ...]:
     if not reply.details:
         return ()
     packed = [Any() for _ in reply.details]
@@ -92,7 +96,7 @@ def _trailers(reply: ErrorKind) -> tuple[tuple[str, bytes], ...]:
 
 @contextmanager
 def running_fake() -> Iterator[FakeInventory]:
-    """A fake that listens on loopback, in threads, so that anyone in this process can call it."""
+    """A fake that listens on loopback, in threads of this process."""
     fake = FakeInventory()
     server = grpc.server(ThreadPoolExecutor(4), handlers=[fake])
     fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

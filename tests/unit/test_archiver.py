@@ -8,7 +8,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_SHARD_NOT_SERVIN
 from inventory_service.domain.requests import CreateSale, Line, Release, Reserve, SaleKey
 from inventory_service.domain.shelf import Shelf
 from inventory_service.domain.verdicts import ArchiveStep, Failure
-from inventory_service.service.relay.archiver import STEPS_AT_ONCE, Archiver
+from inventory_service.service.relay.archiver import MAX_STEPS, Archiver
 from tests.sales import make_sale
 
 HOUR_S = 3600
@@ -69,7 +69,7 @@ def forgetting(stock: Stock) -> Archiver:
 async def look_for(hours: float, stock: Stock, forgetting: Archiver) -> None:
     """Look each minute, as often as the relay does or less."""
     for _ in range(round(hours * 60)):
-        await forgetting.look()
+        await forgetting.run()
         stock.now_s += 60
 
 
@@ -132,23 +132,23 @@ async def test_a_sale_that_is_over_leaves_in_time(stock: Stock, forgetting: Arch
 
 async def test_a_long_walk_is_taken_in_parts(stock: Stock, forgetting: Archiver) -> None:
     """So that holds are taken back meanwhile; the next look goes on where the last one was."""
-    stock.steps = 2 * STEPS_AT_ONCE
+    stock.steps = 2 * MAX_STEPS
 
-    await forgetting.look()
+    await forgetting.run()
     first = dict(stock.walks)
-    await forgetting.look()
+    await forgetting.run()
 
-    assert first == {"sale-0": STEPS_AT_ONCE}
-    assert stock.walks == {"sale-0": 2 * STEPS_AT_ONCE}
+    assert first == {"sale-0": MAX_STEPS}
+    assert stock.walks == {"sale-0": 2 * MAX_STEPS}
 
 
 async def test_a_shard_that_refuses_is_asked_once_a_look(stock: Stock, forgetting: Archiver) -> None:
     """And the walk goes on once it serves again."""
     stock.refuses = True
-    await forgetting.look()
+    await forgetting.run()
     stock.refuses = False
 
-    await forgetting.look()
+    await forgetting.run()
 
     assert stock.refusals == 1
     assert stock.walks.total() == len(SALES)

@@ -1,19 +1,17 @@
-"""The `holdfast` command against a server that says what the test tells it to: words, JSON, exit codes."""
+"""The `holdfast` command against a fake server: its text, JSON and exit codes."""
 
 import json
 import os
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 import grpc
 import pytest
 import typer
-from holdfast.cli import asking
 from holdfast.cli.__main__ import app
 from holdfast.cli.parsing import duration, moment, units
-from holdfast.cli.showing import spelled
+from holdfast.cli.render import spelled
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.inventory_admin_service_pb2 import BlockBuyerResponse, CreateSaleResponse
 from holdfast.inventory.v1.inventory_service_pb2 import (
@@ -22,68 +20,30 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
     ReserveResponse,
 )
 from holdfast.inventory.v1.reservation_pb2 import (
-    LedgerState,
     Rejection,
     RejectionReason,
     Reservation,
-    ReservationLine,
-    ReservationState,
     Shortage,
 )
-from holdfast.inventory.v1.sale_pb2 import Item, Sale, SaleState
-from typer.testing import CliRunner, Result
+from holdfast.inventory.v1.sale_pb2 import Item, Sale
+from typer.testing import CliRunner
 
-from tests.unit.fake_inventory import FakeInventory, bad_fields, running_fake, trouble, unavailable
+from tests.unit.command import HELD, NOON, RESERVE, SALE, TOO_LONG_S, run
+from tests.unit.fake_inventory import FakeInventory, bad_fields, error_status, unavailable
 
-NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
-HELD = Reservation(
-    sale_id="lamps",
-    reservation_id="r-1",
-    buyer_id="ada",
-    lines=[ReservationLine(sku="lamp", quantity=2)],
-    state=ReservationState.RESERVATION_STATE_HELD,
-    create_time=NOON,
-    update_time=NOON,
-    expire_time=NOON + timedelta(minutes=10),
-    ledger_state=LedgerState.LEDGER_STATE_PENDING,
-)
-SALE = Sale(
-    sale_id="lamps",
-    state=SaleState.SALE_STATE_OPEN,
-    hold_ttl=timedelta(minutes=10),
-    items=[Item(sku="lamp", total=5000, available=4998, held=2)],
-)
 SOLD_OUT = ReserveResponse(
     rejection=Rejection(
         reason=RejectionReason.REJECTION_REASON_SOLD_OUT, shortages=[Shortage(sku="lamp", requested=2, held=5)]
     )
 )
 STATE_99 = bytes([5 << 3, 99])  # field 5 of a Reservation as a newer server would send it
-COMES_TOO_LATE_S = 60.0  # a server that asks for such a pause is not asked again
-ASK = ["reserve", "lamps", "--buyer", "ada", "--line", "lamp=2", "--id", "r-1"]
 
 
-@pytest.fixture
-def fake() -> Iterator[FakeInventory]:
-    with running_fake() as inventory:
-        yield inventory
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fake that is slow to be reached is there all the same."""
-    monkeypatch.setattr(asking, "CONNECT_S", 20.0)
-
-
-def run(fake: FakeInventory, *words: str) -> Result:
-    return CliRunner().invoke(app, words, env={"HOLDFAST_ADDRESS": fake.address})
-
-
-def test_a_hold_is_told_with_the_time_that_is_left(fake: FakeInventory) -> None:
-    """A person sees what is held, for whom, and until when by their own clock."""
+def test_a_hold_is_shown_with_the_time_that_is_left(fake: FakeInventory) -> None:
+    """It shows what is held, for which buyer, and until when in local time."""
     fake.will_answer("Reserve", ReserveResponse(reservation=HELD, read_time=NOON))
 
-    done = run(fake, *ASK)
+    done = run(fake, *RESERVE)
 
     assert done.exit_code == 0
     assert "held  r-1  sale lamps, buyer ada" in done.stdout
@@ -92,10 +52,10 @@ def test_a_hold_is_told_with_the_time_that_is_left(fake: FakeInventory) -> None:
 
 
 def test_sold_out_is_exit_code_1_and_says_what_is_short(fake: FakeInventory) -> None:
-    """A script tells a no from a failure; a person learns that held units may come back."""
+    """A script can tell it from a failure, and the text says that held units may come back."""
     fake.will_answer("Reserve", SOLD_OUT)
 
-    done = run(fake, *ASK)
+    done = run(fake, *RESERVE)
 
     assert done.exit_code == 1
     assert "sold out" in done.stdout
@@ -106,7 +66,7 @@ def test_a_rejection_as_json_is_exit_code_1_too(fake: FakeInventory) -> None:
     """The form of the output does not change what it means."""
     fake.will_answer("Reserve", SOLD_OUT)
 
-    done = run(fake, *ASK, "--json")
+    done = run(fake, *RESERVE, "--json")
 
     assert done.exit_code == 1
     assert json.loads(done.stdout)["rejection"]["shortages"] == [
@@ -115,10 +75,10 @@ def test_a_rejection_as_json_is_exit_code_1_too(fake: FakeInventory) -> None:
 
 
 def test_an_id_is_made_up_and_printed_before_the_call(fake: FakeInventory) -> None:
-    """Whatever happens to the call, its id is there to repeat it with; on standard error, so that JSON stays JSON."""
+    """The id to repeat the call with is known whatever happens to it; on standard error, so that JSON stays JSON."""
     fake.will_answer("Reserve", ReserveResponse(reservation=HELD))
 
-    done = run(fake, *ASK[:-2], "--json")
+    done = run(fake, *RESERVE[:-2], "--json")
 
     [asked] = fake.asked
     assert f"--id {asked.reservation_id}" in done.stderr
@@ -126,24 +86,24 @@ def test_an_id_is_made_up_and_printed_before_the_call(fake: FakeInventory) -> No
 
 
 def test_an_unknown_outcome_is_exit_code_3(fake: FakeInventory) -> None:
-    """The one case in which a script must repeat rather than give up."""
-    fake.will_answer("Reserve", unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN, COMES_TOO_LATE_S))
+    """The one code after which a script must repeat."""
+    fake.will_answer("Reserve", unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN, TOO_LONG_S))
 
-    done = run(fake, *ASK)
+    done = run(fake, *RESERVE)
 
     assert done.exit_code == 3
     assert "repeat it with the same ids" in done.stderr
 
 
 def test_a_frozen_shard_is_exit_code_2_and_says_why(fake: FakeInventory) -> None:
-    """Nothing was done; whoever runs the service must act, and reads on what."""
+    """Nothing was done; the line says what an operator has to mend."""
     why = "NEEDS_RESTORE: the hashes differ."
     fake.will_answer(
         "Reserve",
-        unavailable(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING, COMES_TOO_LATE_S, frozen_reason=why),
+        unavailable(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING, TOO_LONG_S, frozen_reason=why),
     )
 
-    done = run(fake, *ASK)
+    done = run(fake, *RESERVE)
 
     assert done.exit_code == 2
     assert "nothing was done" in done.stderr
@@ -151,9 +111,9 @@ def test_a_frozen_shard_is_exit_code_2_and_says_why(fake: FakeInventory) -> None
 
 
 def test_not_found_is_exit_code_1(fake: FakeInventory) -> None:
-    """A clear answer: there is no such reservation."""
+    """The server has answered: the reservation does not exist."""
     fake.will_answer(
-        "GetReservation", trouble(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND)
+        "GetReservation", error_status(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND)
     )
 
     done = run(fake, "get", "lamps", "r-9")
@@ -163,18 +123,18 @@ def test_not_found_is_exit_code_1(fake: FakeInventory) -> None:
 
 
 def test_fields_out_of_bounds_are_named_with_exit_code_2(fake: FakeInventory) -> None:
-    """What the server found wrong with the request is bad usage."""
+    """A request that the server finds invalid is bad usage."""
     fake.will_answer("Reserve", bad_fields(buyer_id="has a space in it"))
 
-    done = run(fake, *ASK)
+    done = run(fake, *RESERVE)
 
     assert done.exit_code == 2
     assert "buyer_id: has a space in it" in done.stderr
 
 
 def test_no_server_says_what_to_do_next() -> None:
-    """The first thing that a newcomer meets."""
-    without_id = ASK[:-2]  # one is made up only once there is somebody to tell it to
+    """The line names the command that starts one."""
+    without_id = RESERVE[:-2]  # so that an id would be made up and printed once the server is connected
     done = CliRunner().invoke(app, [*without_id, "--address", "127.0.0.1:1", "--timeout", "0.2"])
 
     assert done.exit_code == 2
@@ -183,9 +143,9 @@ def test_no_server_says_what_to_do_next() -> None:
 
 
 @pytest.mark.parametrize("address", ["", "here", "127.0.0.1:1,", "127.0.0.1:1,here"])
-def test_an_address_that_is_none_is_told_in_one_line(address: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """gRPC has a page to say about it, and asks a port of its own choice."""
-    done = CliRunner().invoke(app, [*ASK, "--address", address])
+def test_a_malformed_address_is_one_line(address: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """gRPC would log a page about it, and call a port that it chooses itself."""
+    done = CliRunner().invoke(app, [*RESERVE, "--address", address])
 
     [line] = done.stderr.splitlines()
     assert "HOLDFAST_ADDRESS: must be host:port" in line
@@ -194,7 +154,7 @@ def test_an_address_that_is_none_is_told_in_one_line(address: str, capfd: pytest
 
 
 def test_a_state_of_a_newer_server_is_shown_by_its_number(fake: FakeInventory) -> None:
-    """Enum values may be added; whoever does not know them must not stumble."""
+    """Enum values may be added, and an older command shows the response all the same."""
     newer = Reservation.FromString(Reservation(reservation_id="r-1").SerializeToString() + STATE_99)
     fake.will_answer("GetReservation", GetReservationResponse(reservation=newer))
 
@@ -228,8 +188,8 @@ def test_a_sale_is_made_as_it_was_typed(fake: FakeInventory) -> None:
     )
 
 
-def test_a_sale_without_holds_says_so_in_so_many_words(fake: FakeInventory) -> None:
-    """`--hold 0` is a set field of zero, which is not the same as no field."""
+def test_a_sale_without_holds_has_a_hold_of_zero(fake: FakeInventory) -> None:
+    """`--hold 0` sets the field to zero, which differs from leaving it out."""
     fake.will_answer("CreateSale", CreateSaleResponse(sale=SALE))
 
     run(fake, *["sale", "create", "lamps", "--item", "lamp=1", "--hold", "0"])
@@ -246,6 +206,28 @@ def test_a_sale_is_shown_with_its_stock(fake: FakeInventory) -> None:
     assert shown.stdout.splitlines()[-1].split() == ["lamp", "4,998", "2", "0", "5,000"]
 
 
+@pytest.mark.parametrize("asked_for", ["--use-proxy", "HOLDFAST_USE_PROXY"])
+def test_a_proxy_is_used_only_if_asked_for(
+    fake: FakeInventory, monkeypatch: pytest.MonkeyPatch, asked_for: str
+) -> None:
+    """The proxy of this machine is one that nothing can be reached through."""
+    fake.will_answer("GetSale", GetSaleResponse(sale=SALE))
+    for variable in ("no_proxy", "no_grpc_proxy", "grpc_proxy", "https_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    show = ("sale", "show", "lamps")
+
+    directly = run(fake, *show)
+    if asked_for.startswith("--"):
+        by_proxy = run(fake, *show, asked_for, "--timeout", "0.2")
+    else:
+        monkeypatch.setenv(asked_for, "1")
+        by_proxy = run(fake, *show, "--timeout", "0.2")
+
+    assert directly.exit_code == 0
+    assert "no server answers" in by_proxy.stderr
+
+
 def test_a_buyer_is_blocked_for_a_reason(fake: FakeInventory) -> None:
     """The reason is for the books and therefore required."""
     fake.will_answer("BlockBuyer", BlockBuyerResponse())
@@ -255,7 +237,7 @@ def test_a_buyer_is_blocked_for_a_reason(fake: FakeInventory) -> None:
 
 
 def test_a_process_is_started_as_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Arguments, `--help` among them, are the process' own, and nothing of it is imported here."""
+    """It gets the arguments, `--help` among them, and none of its modules is imported here."""
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda program, words: started.append([program, *words]))
 
@@ -287,20 +269,20 @@ def test_version_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("250ms", 0.25), ("1.5s", 1.5), ("0", 0)]
 )
-def test_durations_are_written_as_people_write_them(text: str, seconds: float) -> None:
-    """Units are always said, but for zero."""
+def test_a_duration_is_numbers_with_units(text: str, seconds: float) -> None:
+    """Every number has a unit, except zero."""
     assert duration(text) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("text", ["10", "m10", "10 m", "-5s", "", "5x", "1h-5m"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """Nothing is guessed at, least of all a unit."""
+    """No unit is assumed."""
     with pytest.raises(typer.BadParameter):
         duration(text)
 
 
 def test_moments_are_local_unless_they_name_their_zone() -> None:
-    """A person means the clock on their wall."""
+    """As clocks show it where the command is run."""
     assert moment("2026-11-27T10:00+00:00") == datetime(2026, 11, 27, 10, tzinfo=UTC)
     assert moment("2026-11-27T10:00") == datetime(2026, 11, 27, 10).astimezone()
     with pytest.raises(typer.BadParameter):
@@ -308,7 +290,7 @@ def test_moments_are_local_unless_they_name_their_zone() -> None:
 
 
 def test_units_name_each_sku_once() -> None:
-    """Two amounts for one SKU are more likely a slip than a sum."""
+    """Two amounts for one SKU are more likely a mistake than a sum."""
     assert units(["lamp=2", "shade=10"]) == {"lamp": 2, "shade": 10}
     for wrong in (["lamp"], ["lamp="], ["=2"], ["lamp=-1"], ["lamp=1", "lamp=2"]):
         with pytest.raises(typer.BadParameter):
@@ -319,6 +301,6 @@ def test_units_name_each_sku_once() -> None:
     ("length", "text"),
     [(timedelta(minutes=10), "10 min"), (timedelta(seconds=3725), "1 h 2 min"), (timedelta(seconds=-1), "0 s")],
 )
-def test_lengths_of_time_are_said_in_their_largest_units(length: timedelta, text: str) -> None:
-    """A person wants the size, not the digits."""
+def test_a_length_of_time_is_shown_in_its_two_largest_units(length: timedelta, text: str) -> None:
+    """The rest would only be read over."""
     assert spelled(length) == text

@@ -1,33 +1,33 @@
-"""The client against a server that says what the test tells it to."""
+"""The client against a server that gives the replies that the test lays in."""
 
-from collections.abc import Iterator
-from datetime import timedelta
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
+import generate_blocking
 import grpc
 import pytest
 from holdfast import errors
 from holdfast.blocking import BlockingClient
 from holdfast.client import Client
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.inventory_admin_service_pb2 import CreateSaleResponse
 from holdfast.inventory.v1.inventory_service_pb2 import GetSaleResponse, ReserveRequest, ReserveResponse
 from holdfast.inventory.v1.reservation_pb2 import Line, Rejection, RejectionReason, Reservation, ReservationState
 from holdfast.retry import RetryPolicy
 from holdfast.statuses import BY_REASON
 
-from tests.unit.fake_inventory import ErrorKind, FakeInventory, bad_fields, running_fake, trouble, unavailable
+from tests.unit.fake_inventory import ErrorStatus, FakeInventory, bad_fields, error_status, running_fake, unavailable
+from tests.unit.zone import local_zone
+from tests.waiting import LONG_S
 
 HELD = ReserveResponse(
     reservation=Reservation(reservation_id="r-1", state=ReservationState.RESERVATION_STATE_HELD), replayed=True
 )
-# Neither gives an answer up that is only slow to come; of the second even the shortest delay ends the patience.
+# Both wait for an answer that is slow to come; the second has no time left for a repeat.
 PATIENT = RetryPolicy(overall_s=40, attempt_s=20, first_delay_s=0.001)
 HASTY = RetryPolicy(overall_s=20, attempt_s=20, first_delay_s=60)
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeInventory]:
-    with running_fake() as inventory:
-        yield inventory
 
 
 async def reserve(fake: FakeInventory, retry: RetryPolicy = PATIENT) -> ReserveResponse:
@@ -54,7 +54,7 @@ async def test_a_reserve_is_asked_as_it_was_meant(fake: FakeInventory) -> None:
 
 
 async def test_sold_out_is_an_answer(fake: FakeInventory) -> None:
-    """Nothing is raised and nothing repeated: the server judged."""
+    """Nothing is raised and nothing repeated."""
     sold_out = ReserveResponse(rejection=Rejection(reason=RejectionReason.REJECTION_REASON_SOLD_OUT))
     fake.will_answer("Reserve", sold_out)
 
@@ -65,15 +65,17 @@ async def test_sold_out_is_an_answer(fake: FakeInventory) -> None:
 @pytest.mark.parametrize(
     "first",
     [
-        pytest.param(ErrorKind(grpc.StatusCode.UNAVAILABLE), id="connection-lost"),
-        pytest.param(ErrorKind(grpc.StatusCode.DEADLINE_EXCEEDED), id="deadline"),
+        pytest.param(ErrorStatus(grpc.StatusCode.UNAVAILABLE), id="connection-lost"),
+        pytest.param(ErrorStatus(grpc.StatusCode.DEADLINE_EXCEEDED), id="deadline"),
         pytest.param(unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN), id="outcome-unknown"),
         pytest.param(unavailable(ErrorReason.ERROR_REASON_SERVER_DRAINING), id="draining"),
-        pytest.param(trouble(grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_OVERLOADED), id="overloaded"),
+        pytest.param(
+            error_status(grpc.StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_OVERLOADED), id="overloaded"
+        ),
     ],
 )
-async def test_what_was_not_answered_is_repeated_under_the_same_id(fake: FakeInventory, first: ErrorKind) -> None:
-    """The very same request, so that the server knows the repeat for what it is."""
+async def test_what_was_not_answered_is_repeated_under_the_same_id(fake: FakeInventory, first: ErrorStatus) -> None:
+    """The request is equal, so that the server recognises the repeat."""
     fake.will_answer("Reserve", first, HELD)
 
     assert await reserve(fake) == HELD
@@ -84,7 +86,7 @@ async def test_what_was_not_answered_is_repeated_under_the_same_id(fake: FakeInv
 
 async def test_a_message_too_large_is_not_repeated(fake: FakeInventory) -> None:
     """gRPC's own RESOURCE_EXHAUSTED carries no reason, and no repeat makes the message smaller."""
-    fake.will_answer("Reserve", ErrorKind(grpc.StatusCode.RESOURCE_EXHAUSTED))
+    fake.will_answer("Reserve", ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED))
 
     with pytest.raises(errors.HoldfastError):
         await reserve(fake)
@@ -94,15 +96,15 @@ async def test_a_message_too_large_is_not_repeated(fake: FakeInventory) -> None:
 
 async def test_a_call_that_a_stopping_server_cancels_is_repeated(fake: FakeInventory) -> None:
     """gRPC says CANCELLED of a call that came just as the server stopped, and the next server answers it."""
-    fake.will_answer("Reserve", ErrorKind(grpc.StatusCode.CANCELLED), ReserveResponse())
+    fake.will_answer("Reserve", ErrorStatus(grpc.StatusCode.CANCELLED), ReserveResponse())
 
     await reserve(fake)
 
     assert len(fake.asked) == 2
 
 
-async def test_giving_up_tells_that_it_may_have_been_done(fake: FakeInventory) -> None:
-    """The caller must learn that repeating with the same id is the only safe way on."""
+async def test_giving_up_says_that_it_may_have_been_done(fake: FakeInventory) -> None:
+    """From that the caller knows to repeat with the same id and with no other."""
     fake.will_answer("Reserve", unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN))
 
     with pytest.raises(errors.OutcomeUnknown) as raised:
@@ -111,15 +113,15 @@ async def test_giving_up_tells_that_it_may_have_been_done(fake: FakeInventory) -
     assert raised.value.outcome_unknown
 
 
-async def test_nobody_listening_is_no_answer() -> None:
-    """A refused connection is not a surprise that escapes untyped."""
+async def test_a_refused_connection_is_no_answer() -> None:
+    """It has an error class of its own, as every other failure."""
     async with Client("127.0.0.1:1", channels=1, retry=HASTY) as client:
         assert not await client.reach(within_s=0.1)
         with pytest.raises(errors.NoAnswer):
             await client.get_sale("lamps")
 
 
-async def test_several_servers_are_asked_in_turn(fake: FakeInventory) -> None:
+async def test_several_servers_are_called_in_turn(fake: FakeInventory) -> None:
     """Each takes its part of the calls."""
     with running_fake() as other:
         fake.will_answer("GetSale", *[GetSaleResponse()] * 2)
@@ -132,8 +134,8 @@ async def test_several_servers_are_asked_in_turn(fake: FakeInventory) -> None:
         assert (len(fake.asked), len(other.asked)) == (2, 2)
 
 
-async def test_a_server_that_is_gone_costs_one_attempt(fake: FakeInventory) -> None:
-    """The repeat goes to the next, with the same ids, so it does not matter whether the first had done it."""
+async def test_a_server_that_is_down_costs_one_attempt(fake: FakeInventory) -> None:
+    """The repeat goes to the next with the same ids, so nothing is done twice if the first had done it."""
     fake.will_answer("Reserve", HELD)
 
     async with Client(f"127.0.0.1:1,{fake.address}", channels=2, retry=PATIENT) as client:
@@ -142,11 +144,11 @@ async def test_a_server_that_is_gone_costs_one_attempt(fake: FakeInventory) -> N
 
 
 async def test_a_wrong_state_carries_the_reservation(fake: FakeInventory) -> None:
-    """Whoever came too late need not ask again what became of the hold."""
+    """A caller that is too late sees from the error what became of the hold."""
     expired = Reservation(reservation_id="r-1", state=ReservationState.RESERVATION_STATE_EXPIRED)
     fake.will_answer(
         "ConfirmReservation",
-        trouble(
+        error_status(
             grpc.StatusCode.FAILED_PRECONDITION,
             ErrorReason.ERROR_REASON_WRONG_RESERVATION_STATE,
             expired,
@@ -179,11 +181,70 @@ def test_every_reason_has_a_class_of_its_kind() -> None:
     assert set(BY_REASON) == reasons
 
 
-def test_the_blocking_client_hears_the_same(fake: FakeInventory) -> None:
-    """It is the same client, waited for; also its errors come through."""
+def test_the_blocking_client_returns_and_raises_the_same(fake: FakeInventory) -> None:
+    """It runs the asyncio client and waits for it."""
     fake.will_answer("GetSale", unavailable(ErrorReason.ERROR_REASON_STORE_UNREACHABLE), GetSaleResponse())
 
     with BlockingClient(fake.address, channels=2, retry=PATIENT) as client:
         assert client.get_sale("lamps") == GetSaleResponse()
         with pytest.raises(errors.HoldfastError):
             client.confirm("lamps", "r-1")
+
+
+def test_the_blocking_client_is_made_from_the_asyncio_client() -> None:
+    """A method or parameter that is new in client.py is in blocking.py too: run generate_blocking.py."""
+    made = generate_blocking.blocking_source(generate_blocking.SOURCE.read_text())
+
+    assert generate_blocking.TARGET.read_text() == made
+
+
+@asynccontextmanager
+async def proxy(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator["asyncio.Queue[bytes]"]:
+    """An HTTP proxy that the environment names: the first line of every request that it gets."""
+    lines: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.put_nowait(await reader.readline())
+        writer.close()
+
+    for variable in ("no_proxy", "no_grpc_proxy", "grpc_proxy", "https_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    server = await asyncio.start_server(note, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        yield lines
+
+
+async def test_a_proxy_of_the_environment_is_not_used(fake: FakeInventory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy for web pages does not know the service, and gRPC would send it even the calls to loopback."""
+    fake.will_answer("GetSale", GetSaleResponse())
+
+    async with proxy(monkeypatch) as lines, Client(fake.address, channels=1, retry=HASTY) as client:
+        assert await client.get_sale("lamps") == GetSaleResponse()
+
+        assert lines.empty()
+
+
+async def test_a_proxy_is_used_if_asked_for(fake: FakeInventory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where servers can be reached through the proxy alone."""
+    async with proxy(monkeypatch) as lines, Client(fake.address, channels=1, use_proxy=True) as client:
+        connecting = asyncio.ensure_future(client.reach(within_s=LONG_S))
+
+        async with asyncio.timeout(LONG_S):
+            assert (await lines.get()).startswith(f"CONNECT {fake.address} ".encode())
+        connecting.cancel()
+
+
+async def test_a_time_without_a_zone_is_local_time(fake: FakeInventory) -> None:
+    """Python's own reading of such a time; protobuf takes it for UTC, and the sale would open nine hours late."""
+    fake.will_answer("CreateSale", CreateSaleResponse())
+    ten, noon = datetime(2026, 11, 27, 10), datetime(2026, 11, 27, 12, tzinfo=UTC)  # noqa: DTZ001
+
+    with local_zone("Asia/Tokyo"):
+        async with Client(fake.address, channels=1, retry=PATIENT) as client:
+            await client.create_sale("lamps", {"lamp": 1}, start_time=ten, end_time=noon)
+
+    [asked] = fake.asked
+    assert asked.sale.start_time.ToJsonString() == "2026-11-27T01:00:00Z"
+    assert asked.sale.end_time.ToJsonString() == "2026-11-27T12:00:00Z"

@@ -1,15 +1,15 @@
-"""When an unanswered call is repeated, how long after, and when patience ends."""
+"""When an unanswered call is repeated, how long after, and when the client gives up."""
 
 import grpc
 import pytest
 from holdfast.errors import Details, HoldfastError, NoAnswer, OutcomeUnknown, SaleNotFound, StoreUnreachable
-from holdfast.retry import Patience, RetryPolicy
+from holdfast.retry import RetryBudget, RetryPolicy
 
 POLICY = RetryPolicy(overall_s=10, attempt_s=4, first_delay_s=1, longest_delay_s=3)
 
 
 class Clock:
-    """Stands still until the test moves it."""
+    """A clock that stands still until the test moves it."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -22,56 +22,56 @@ def error(kind: type[HoldfastError], retry_after_s: float | None = None) -> Hold
     return kind(grpc.StatusCode.UNAVAILABLE, "away", Details(retry_after_s=retry_after_s))
 
 
-def patience(clock: Clock, dice: float = 1.0) -> Patience:
-    return Patience(POLICY, clock, lambda: dice)
+def budget(clock: Clock, jitter: float = 1.0) -> RetryBudget:
+    return RetryBudget(POLICY, clock, lambda: jitter)
 
 
 def test_delays_double_up_to_the_longest() -> None:
-    """A server that is away for long is asked ever more rarely, but never so rarely that its return goes unnoticed."""
-    asked = patience(Clock())
+    """A server that is down for long is called less and less often, down to a limit, so that its return is noticed."""
+    call = budget(Clock())
 
-    delays = [asked.delay_after(error(StoreUnreachable)) for _ in range(4)]
+    delays = [call.delay_after(error(StoreUnreachable)) for _ in range(4)]
 
     assert delays == [1, 2, 3, 3]
 
 
 def test_a_delay_is_jittered_down_to_its_half() -> None:
-    """Callers that failed in the same moment come back at different ones."""
-    assert patience(Clock(), dice=0.0).delay_after(error(StoreUnreachable)) == 0.5
+    """Clients that failed in the same moment repeat at different ones."""
+    assert budget(Clock(), jitter=0.0).delay_after(error(StoreUnreachable)) == 0.5
 
 
-def test_the_servers_wish_is_a_floor() -> None:
+def test_the_servers_retry_delay_is_a_minimum() -> None:
     """RetryInfo is respected, and the jitter comes on top of it."""
-    assert patience(Clock(), dice=0.0).delay_after(error(StoreUnreachable, retry_after_s=5)) == 5.5
+    assert budget(Clock(), jitter=0.0).delay_after(error(StoreUnreachable, retry_after_s=5)) == 5.5
 
 
-def test_an_answer_of_no_is_not_repeated() -> None:
-    """What the server judged stays so however often it is asked."""
+def test_a_permanent_error_is_not_repeated() -> None:
+    """A repeat would get the same error."""
     with pytest.raises(SaleNotFound):
-        patience(Clock()).delay_after(error(SaleNotFound))
+        budget(Clock()).delay_after(error(SaleNotFound))
 
 
-def test_patience_ends_before_a_delay_that_no_attempt_could_follow() -> None:
-    """To sleep first and give up then would only make the caller wait."""
+def test_the_client_gives_up_before_a_delay_that_no_attempt_could_follow() -> None:
+    """A sleep before giving up only makes the caller wait."""
     clock = Clock()
-    asked = patience(clock)
+    call = budget(clock)
     clock.now_s += 9.5
 
     with pytest.raises(StoreUnreachable) as raised:
-        asked.delay_after(error(StoreUnreachable))
+        call.delay_after(error(StoreUnreachable))
 
     assert not raised.value.outcome_unknown
 
 
-def test_one_unknown_outcome_leaves_the_whole_call_unknown() -> None:
+def test_one_unknown_outcome_makes_the_whole_call_unknown() -> None:
     """A later attempt that did nothing says nothing about an earlier one whose reply was lost."""
     clock = Clock()
-    asked = patience(clock)
-    asked.delay_after(error(OutcomeUnknown))
+    call = budget(clock)
+    call.delay_after(error(OutcomeUnknown))
     clock.now_s += 9
 
     with pytest.raises(StoreUnreachable) as raised:
-        asked.delay_after(error(StoreUnreachable))
+        call.delay_after(error(StoreUnreachable))
 
     assert raised.value.outcome_unknown
 
@@ -84,8 +84,8 @@ def test_no_answer_counts_as_unknown() -> None:
 def test_an_attempts_deadline_is_cut_to_what_is_left() -> None:
     """The last attempt does not outlive the whole call."""
     clock = Clock()
-    asked = patience(clock)
-    first_s = asked.attempt_s()
+    call = budget(clock)
+    first_s = call.attempt_s()
     clock.now_s += 9
 
-    assert (first_s, asked.attempt_s()) == (4, 1)
+    assert (first_s, call.attempt_s()) == (4, 1)

@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 
-from inventory_service.server_checks.kafka import OFFSETS, KafkaConfig, Need, Wanted, judge_kafka
+from inventory_service.server_checks.kafka import OFFSETS, Expected, KafkaConfig, RequiredTopic, judge_kafka
 from inventory_service.server_checks.results import CheckResult, Level, exit_code
 from inventory_service.server_checks.topics import RETENTION_MS, TopicConfig
 
 LARGEST = 8_000_000
-NEEDS = (Need("commits", is_record=True, largest_record=LARGEST), Need("progress", is_record=False, largest_record=0))
-WANTED = Wanted(NEEDS, shards=4, session_timeout_s=10, bootstrap="localhost:9092")
+REQUIRED_TOPICS = (
+    RequiredTopic("commits", must_not_be_lost=True, max_record_bytes=LARGEST),
+    RequiredTopic("progress", must_not_be_lost=False, max_record_bytes=0),
+)
+WANTED = Expected(REQUIRED_TOPICS, shards=4, session_timeout_s=10, bootstrap="localhost:9092")
 BROKERS = (1, 2, 3)
 GOOD = {
     "min.insync.replicas": "2",
@@ -156,7 +159,7 @@ def test_a_broker_that_is_down_counts_among_those_there_are() -> None:
 
 def test_so_few_brokers_that_nothing_is_confirmed_are_off() -> None:
     """Two copies must confirm where three brokers are, and one alone cannot."""
-    results = judge(a_topic(), silent={2: "no connection", 3: "no connection"})
+    results = judge(a_topic(), unreachable={2: "no connection", 3: "no connection"})
 
     (found,) = [finding for finding in results if finding.setting == "brokers"]
     assert (found.level, found.value) == (Level.FAIL, "1 of 3")
@@ -198,7 +201,7 @@ def test_settings_that_nobody_may_ask_for_are_unknown() -> None:
 
 
 def test_a_setting_that_one_kafka_does_not_know_is_unknown() -> None:
-    """The others are judged all the same."""
+    """The other_roles are judged all the same."""
     told = {setting: values for setting, values in everywhere(GOOD).items() if setting != "retention.bytes"}
 
     assert of(judge(a_topic(settings=told)), Level.UNKNOWN) == ["commits retention.bytes"]
@@ -234,4 +237,4 @@ def test_topics_that_make_themselves_are_a_note() -> None:
 @pytest.mark.parametrize(("release", "standing"), [((2, 8), Level.FAIL), (None, Level.UNKNOWN)])
 def test_a_release_that_is_old_or_strange_is_told(release: tuple[int, int] | None, standing: Level) -> None:
     """What does not speak as Apache Kafka does may be anything."""
-    assert of(judge(a_topic(), oldest_release=release), standing) == ["release"]
+    assert of(judge(a_topic(), min_release=release), standing) == ["release"]

@@ -46,7 +46,7 @@ class Redis:
 
 @pytest.fixture
 def redis(monkeypatch: pytest.MonkeyPatch) -> Redis:
-    monkeypatch.setattr(lease, "ASK_S", 0.0)
+    monkeypatch.setattr(lease, "RENEW_INTERVAL_S", 0.0)
     return Redis()
 
 
@@ -60,7 +60,7 @@ async def test_whoever_waits_ends_when_cancelled_also_in_the_moment_of_the_grant
     """A relay that ends over a surprise at its start would hang otherwise, in the place of being started again."""
     waiting = asyncio.create_task(mine.wait())
     await asyncio.sleep(0)
-    asking = asyncio.create_task(mine.keep())
+    asking = asyncio.create_task(mine.renew())
     for _ in range(turns):  # of the loop, in one of which the grant is on its way to who waits
         await asyncio.sleep(0)
 
@@ -75,7 +75,7 @@ async def test_nobody_has_it_before_asking(redis: Redis, mine: ShardLease) -> No
     """A relay that just started stands by until Redis has answered."""
     assert not mine.is_held
 
-    await mine.keep()
+    await mine.renew()
 
     assert mine.is_held
     assert redis.asked == [ASKED]
@@ -84,7 +84,7 @@ async def test_nobody_has_it_before_asking(redis: Redis, mine: ShardLease) -> No
 async def test_it_is_believed_in_from_before_it_was_asked_for(redis: Redis, mine: ShardLease) -> None:
     """Redis counts from when it answers, so our belief ends first, however long the answer took."""
     redis.takes_s = 1.0
-    await mine.keep()
+    await mine.renew()
 
     redis.now += LEASE_S - 1.1
     assert mine.is_held
@@ -96,40 +96,40 @@ async def test_an_answer_that_came_too_late_grants_nothing(redis: Redis, mine: S
     """A relay that was halted meanwhile: another may have the shard by now."""
     redis.takes_s = LEASE_S + 1
 
-    await mine.keep()
+    await mine.renew()
 
     assert not mine.is_held
 
 
 async def test_it_is_lost_as_soon_as_that_is_known(redis: Redis, mine: ShardLease) -> None:
     """A relay of a higher rank came: two send only until the next question."""
-    await mine.keep()
+    await mine.renew()
 
     redis.grants = False
-    await mine.keep()
+    await mine.renew()
 
     assert not mine.is_held
 
 
 async def test_a_redis_that_is_away_leaves_the_belief_as_it_was(redis: Redis, mine: ShardLease) -> None:
     """Nobody else can ask either."""
-    await mine.keep()
+    await mine.renew()
     redis.away = True
 
     with pytest.raises(RedisUnavailable):
-        await mine.keep()
+        await mine.renew()
 
     assert mine.is_held
 
 
 async def test_who_doubts_gives_way_to_anybody_for_a_while(redis: Redis, mine: ShardLease) -> None:
     """Kafka may answer another relay; if none asks, this one goes on having the lease, and trying."""
-    await mine.keep()
+    await mine.renew()
 
-    mine.doubt()
-    await mine.keep()
+    mine.yield_shard()
+    await mine.renew()
     redis.now += FIRST_YIELD_S * CHANCE
-    await mine.keep()
+    await mine.renew()
 
     assert redis.asked == [ASKED, GAVE_WAY, ASKED]
     assert mine.is_held
@@ -139,10 +139,10 @@ async def test_who_takes_the_shard_back_in_vain_does_so_ever_more_seldom(redis: 
     """Each time the shard pauses: the other has lost it, and this one cannot send."""
     pauses: list[float] = []
     while redis.now < 10_000:
-        await mine.keep()
+        await mine.renew()
         redis.now += 1
         if redis.asked[-1] == ASKED:
-            mine.doubt()
+            mine.yield_shard()
             pauses.append(redis.now)
 
     between = [later - earlier for earlier, later in pairwise(pauses)]
@@ -154,11 +154,11 @@ async def test_who_takes_the_shard_back_in_vain_does_so_ever_more_seldom(redis: 
 async def test_doubts_that_follow_each_other_count_as_one(redis: Redis, mine: ShardLease) -> None:
     """Kafka was away from all relays, and no shard was taken back: once it answers, shares are as before in seconds."""
     for _ in range(100):
-        mine.doubt()
+        mine.yield_shard()
         redis.now += 1
 
     redis.now += FIRST_YIELD_S * CHANCE
-    await mine.keep()
+    await mine.renew()
 
     assert redis.asked == [ASKED]
 
@@ -166,27 +166,27 @@ async def test_doubts_that_follow_each_other_count_as_one(redis: Redis, mine: Sh
 async def test_the_doubt_ends_when_kafka_answers(redis: Redis, mine: ShardLease) -> None:
     """And the next one is as short as the first."""
     for _ in range(5):
-        mine.doubt()
+        mine.yield_shard()
         redis.now += 2 * MAX_YIELD_S
-    mine.doubt()
+    mine.yield_shard()
 
-    mine.trust()
-    await mine.keep()
-    mine.doubt()
-    await mine.keep()
+    mine.reclaim()
+    await mine.renew()
+    mine.yield_shard()
+    await mine.renew()
     redis.now += FIRST_YIELD_S * CHANCE
-    await mine.keep()
+    await mine.renew()
 
     assert redis.asked == [ASKED, GAVE_WAY, ASKED]
 
 
 async def test_it_is_let_go_of_at_the_end(redis: Redis, mine: ShardLease) -> None:
     """The others need not wait until it has run out; a Redis that is away keeps nobody from ending."""
-    await mine.keep()
+    await mine.renew()
     redis.away = True
 
-    await mine.let_go()
-    await mine.let_go()
+    await mine.release()
+    await mine.release()
 
     assert not mine.is_held
     assert redis.asked == [ASKED, (LOWEST_PRIORITY, 0)]
@@ -195,9 +195,9 @@ async def test_it_is_let_go_of_at_the_end(redis: Redis, mine: ShardLease) -> Non
 async def test_what_another_has_is_not_let_go_of(redis: Redis, mine: ShardLease) -> None:
     """It is the other's."""
     redis.grants = False
-    await mine.keep()
+    await mine.renew()
 
-    await mine.let_go()
+    await mine.release()
 
     assert redis.asked == [ASKED]
 
@@ -207,7 +207,7 @@ async def test_who_waits_hears_of_a_grant(mine: ShardLease) -> None:
     waiting = asyncio.create_task(mine.wait())
     await asyncio.sleep(0)
 
-    await mine.keep()
+    await mine.renew()
 
     await asyncio.wait_for(waiting, LEASE_S / 2)
 

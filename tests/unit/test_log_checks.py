@@ -50,7 +50,7 @@ async def test_what_is_off_is_a_warning_and_what_is_unknown_is_one_for_all() -> 
         ("info", "server_check_note", "maxmemory"),
         ("warning", "server_check_fail", "appendfsync"),
         ("warning", "server_check_unknown", None),
-        ("info", "promises", None),
+        ("info", "server_checks", None),
     ]
     assert said[1]["change"] == "set it to always"
     assert said[2]["settings"] == ["role"]
@@ -63,7 +63,7 @@ async def test_a_server_that_is_away_is_told_of_when_it_is_back() -> None:
         await log_once([Check("Redis", Redis(away=1).ask)], structlog.get_logger(), Gauge())
 
     assert [event["event"] for event in said].count("server_check_pending") == 1
-    assert said[-1]["event"] == "promises"
+    assert said[-1]["event"] == "server_checks"
 
 
 async def test_an_answer_that_nobody_can_read_harms_nothing() -> None:
@@ -76,11 +76,11 @@ async def test_an_answer_that_nobody_can_read_harms_nothing() -> None:
         await log_once([Check("Kafka", garbled), Check("Redis", Redis().ask)], structlog.get_logger(), Gauge())
 
     assert [event["server"] for event in said if event["event"] == "server_check_failed"] == ["Kafka"]
-    assert said[-1]["event"] == "promises"
+    assert said[-1]["event"] == "server_checks"
 
 
 async def test_a_server_that_does_not_answer_the_doctor_is_a_finding() -> None:
-    """The others are told of all the same."""
+    """The other_roles are told of all the same."""
     found = await run_checks([Check("Kafka", Redis(away=1).ask), Check("Redis", Redis().ask)])
 
     assert [(finding.server, finding.level) for finding in found[:2]] == [

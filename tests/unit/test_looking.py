@@ -36,5 +36,8 @@ async def test_an_outage_is_told_once_and_counted_at_each_look() -> None:
         for redis.is_away in (False, True, True, False, False):
             await look()
 
-    assert [(event["event"], event.get("why")) for event in said] == [("waiting", "Connection refused"), ("back", None)]
+    assert [(event["event"], event.get("why")) for event in said] == [
+        ("server_unavailable", "Connection refused"),
+        ("server_recovered", None),
+    ]
     assert waits == ["Redis", "Redis"]

@@ -9,7 +9,7 @@ from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.requests import CreateSale, Line, Reserve, SaleKey
 from inventory_service.domain.shelf import Shelf
 from inventory_service.domain.verdicts import Holds
-from inventory_service.service.relay.maintenance import COUNT_S, SWEEP_S, ShardMaintenance
+from inventory_service.service.relay.maintenance import COUNT_INTERVAL_S, SWEEP_INTERVAL_S, ShardMaintenance
 from tests.sales import make_sale
 
 MINUTE_MS = 60_000
@@ -63,7 +63,7 @@ async def test_a_sweep_that_was_cut_goes_on_at_once(shop: Shop, sales: int, hold
         await shop.maintenance.sweep()
 
     assert await shop.stock.holds(0) == Holds(open=0, overdue=0)
-    assert shop.naps == [SWEEP_S]
+    assert shop.naps == [SWEEP_INTERVAL_S]
 
 
 async def test_holds_are_counted_while_there_is_more_to_take_back(shop: Shop) -> None:
@@ -72,7 +72,7 @@ async def test_holds_are_counted_while_there_is_more_to_take_back(shop: Shop) ->
     shop.now_s += 60
 
     await shop.maintenance.sweep()
-    shop.now_s += COUNT_S
+    shop.now_s += COUNT_INTERVAL_S
     await shop.maintenance.sweep()
 
     assert shop.shown == [Holds(open=0, overdue=150), Holds(open=0, overdue=50)]
@@ -84,7 +84,7 @@ async def test_holds_are_counted_now_and_then(shop: Shop) -> None:
 
     for _ in range(4):
         await shop.maintenance.sweep()
-        shop.now_s += COUNT_S / 2
+        shop.now_s += COUNT_INTERVAL_S / 2
 
     assert shop.shown == [Holds(open=2, overdue=0)] * 2
 

@@ -23,7 +23,7 @@ from inventory_service.domain.verdicts import (
     Sale,
     SaleFound,
 )
-from inventory_service.rpc.middleware import LEAST_TIME_S
+from inventory_service.rpc.middleware import MIN_TIME_S
 from inventory_service.rpc.past import Past
 from inventory_service.rpc.status import CallFailed
 from inventory_service.rpc.turns import Turns
@@ -278,10 +278,10 @@ async def test_late_callers_of_a_busy_ledger_come_again(ledger: KnowingLedger) -
     answers = await asyncio.gather(*(archive.find_sale(SALE, GONE) for _ in range(3)), return_exceptions=True)
 
     assert [isinstance(answer, SaleFound) for answer in answers] == [True, False, False]
-    refused = [answer.refusal.reason for answer in answers if isinstance(answer, CallFailed)]
+    refused = [answer.failure.reason for answer in answers if isinstance(answer, CallFailed)]
     assert refused == [reasons.ERROR_REASON_OVERLOADED] * 2
 
 
 def test_a_call_has_time_for_its_turn() -> None:
     """A caller who will have left before the batch goes is told at once."""
-    assert Limits().pace_s < LEAST_TIME_S
+    assert Limits().pace_s < MIN_TIME_S

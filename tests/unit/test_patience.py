@@ -48,7 +48,7 @@ async def test_an_outage_is_told_once_and_counted_each_time(delays: list[float])
     """A log that says the same all night hides what else it says; a metric shows how long it lasted."""
     logged, waited = await repeated([AWAY, AWAY, AWAY, BACK, AWAY])
 
-    assert logged == ["waiting Redis", "back Redis", "waiting Redis"]
+    assert logged == ["server_unavailable Redis", "server_recovered Redis", "server_unavailable Redis"]
     assert waited == ["Redis"] * 4
     assert len(delays) == 4
 
@@ -66,5 +66,5 @@ async def test_another_server_that_is_away_is_told_too(delays: list[float]) -> N
     """The first may be back while the next is not."""
     logged, waited = await repeated([AWAY, KafkaUnavailable("no answer"), BACK])
 
-    assert logged == ["waiting Redis", "waiting Kafka", "back Kafka"]
+    assert logged == ["server_unavailable Redis", "server_unavailable Kafka", "server_recovered Kafka"]
     assert waited == ["Redis", "Kafka"]

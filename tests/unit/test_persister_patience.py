@@ -42,11 +42,15 @@ async def test_an_outage_is_told_once_and_counted_each_time(monkeypatch: pytest.
     answer, logged, counted = await waited_out([AWAY, AWAY, AWAY, "answer"], monkeypatch)
 
     assert (answer, counted) == ("answer", 3.0)
-    assert logged == ["waiting nobody listens", "back"]
+    assert logged == ["server_unavailable nobody listens", "server_recovered"]
 
 
 async def test_another_reason_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that came back without its tables waits for somebody, who must hear of it."""
     _, logged, _ = await waited_out([AWAY, LACKS_TABLES, LACKS_TABLES, "answer"], monkeypatch)
 
-    assert logged == ["waiting nobody listens", "waiting the ledger's tables lack 0002", "back"]
+    assert logged == [
+        "server_unavailable nobody listens",
+        "server_unavailable the ledger's tables lack 0002",
+        "server_recovered",
+    ]

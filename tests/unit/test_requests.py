@@ -134,7 +134,7 @@ def test_an_unknown_field_is_refused_at_any_depth(where: str) -> None:
     with pytest.raises(CallFailed) as refused:
         rpc_requests.reserve_from_proto(request, TENANT)
 
-    assert refused.value.refusal.reason == reasons.ERROR_REASON_UNKNOWN_FIELD
+    assert refused.value.failure.reason == reasons.ERROR_REASON_UNKNOWN_FIELD
 
 
 def test_a_read_ignores_unknown_fields() -> None:
@@ -226,7 +226,7 @@ def test_a_field_that_is_not_built_is_never_ignored(call: Any, request_: Any, fi
     with pytest.raises(CallFailed) as refused:
         call(request_, TENANT)
 
-    assert refused.value.refusal == (reasons.ERROR_REASON_NOT_BUILT, {"field": field}, None)
+    assert refused.value.failure == (reasons.ERROR_REASON_NOT_BUILT, {"field": field}, None)
 
 
 @pytest.mark.parametrize(

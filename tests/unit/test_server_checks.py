@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from inventory_service.server_checks.clocks import Reading, judge_clock
-from inventory_service.server_checks.postgres import SCHEMA, PostgresConfig, Set, judge_postgres
+from inventory_service.server_checks.postgres import SCHEMA, PostgresConfig, PostgresSetting, judge_postgres
 from inventory_service.server_checks.redis import RedisConfig, judge_redis
 from inventory_service.server_checks.results import CheckResult, Level, exit_code
 from inventory_service.server_checks.shards import judge_shards
@@ -48,7 +48,7 @@ SETTINGS = {
 def of_redis(info: Mapping[str, str] | None = None, /, denied: str = "", **config: str) -> list[CheckResult]:
     """What is said of a Redis that is as it should be, but for this."""
     told = {name.replace("_", "-"): value for name, value in config.items()}
-    facts = RedisConfig(INFO | dict(info or {}), {} if denied else CONFIG | told, denied, {}, refused="")
+    facts = RedisConfig(INFO | dict(info or {}), {} if denied else CONFIG | told, denied, {}, missing_rights="")
     return judge_redis(facts, memory_share=0.9)
 
 
@@ -56,10 +56,11 @@ def of_postgres(
     source: str = "default", facts: Mapping[str, Any] | None = None, /, **settings: str
 ) -> list[CheckResult]:
     """What is said of a Postgres that is as it should be, but for this."""
-    told = {
-        name: Set(value, source if name in settings else "default") for name, value in (SETTINGS | settings).items()
+    reported = {
+        name: PostgresSetting(value, source if name in settings else "default")
+        for name, value in (SETTINGS | settings).items()
     }
-    good = PostgresConfig(told, "seller", "holdfast", False, 0, SCHEMA, (), ())
+    good = PostgresConfig(reported, "seller", "holdfast", False, 0, SCHEMA, (), ())
     return judge_postgres(good._replace(**(facts or {})))
 
 
@@ -121,7 +122,7 @@ def test_a_redis_that_may_not_be_asked_is_judged_by_what_it_tells_anyway() -> No
 
 def test_a_user_who_may_not_run_the_scripts_is_off() -> None:
     """All else may be as it should: nothing is sold."""
-    facts = RedisConfig(INFO, CONFIG, denied="", cluster={}, refused="NOPERM")
+    facts = RedisConfig(INFO, CONFIG, denied="", cluster={}, missing_rights="NOPERM")
 
     found = one(judge_redis(facts, memory_share=0.9), "rights")
 
@@ -131,7 +132,7 @@ def test_a_user_who_may_not_run_the_scripts_is_off() -> None:
 
 
 def test_what_is_unknown_alone_ends_with_2() -> None:
-    """A script must not take a silent server for a good one."""
+    """A script must not take a unreachable server for a good one."""
     assert exit_code(of_redis(denied="NOPERM")) == 2
 
 
@@ -188,7 +189,9 @@ def test_a_replica_in_the_place_of_its_primary_is_off() -> None:
 def test_a_cluster_is_off_unless_one_node_holds_every_slot(nodes: str, standing: Level) -> None:
     """One address is asked for all shards, and nobody follows where other nodes are."""
     cluster = {"cluster_size": nodes, "cluster_state": "ok"}
-    found = judge_redis(RedisConfig(INFO | {"cluster_enabled": "1"}, CONFIG, "", cluster, refused=""), memory_share=0.9)
+    found = judge_redis(
+        RedisConfig(INFO | {"cluster_enabled": "1"}, CONFIG, "", cluster, missing_rights=""), memory_share=0.9
+    )
 
     assert one(found, "cluster-enabled").level is standing
 
@@ -249,7 +252,7 @@ def test_a_name_that_sql_would_read_otherwise_is_quoted() -> None:
         ({"migration": 0}, "schema version", Level.FAIL),
         ({"migration": SCHEMA + 1}, "schema version", Level.NOTE),
         ({"unlogged": ("journal",)}, "unlogged tables", Level.FAIL),
-        ({"others": ("clerk",)}, "synchronous_commit of other roles", Level.NOTE),
+        ({"other_roles": ("clerk",)}, "synchronous_commit of other roles", Level.NOTE),
         ({"standbys": 1}, "synchronous_standby_names", Level.NOTE),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 from structlog.testing import capture_logs
 
-from inventory_service.domain.shards import NewTopic
+from inventory_service.domain.shards import TopicSpec
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.service import topics
 
@@ -22,14 +22,14 @@ class FakeKafka:
 
     def __init__(self, brokers: int = 1, results: Sequence[CheckResult] = (), **found: int) -> None:
         self.found = found
-        self.made: list[NewTopic] = []
+        self.made: list[TopicSpec] = []
         self._brokers = brokers
         self._findings = results
 
     async def partitions(self) -> Mapping[str, int]:
         return self.found
 
-    async def create(self, plan: NewTopic) -> None:
+    async def create(self, plan: TopicSpec) -> None:
         self.made.append(plan)
 
     async def brokers(self) -> int:
@@ -103,7 +103,7 @@ async def test_a_topic_that_is_set_otherwise_is_named_with_the_command_that_mend
 
 async def test_a_kafka_that_tells_no_settings_is_said_to_tell_none() -> None:
     """Nothing is known to be wrong, so that it is no failure; but nobody may think that all was looked at."""
-    untold = FINE._replace(value="?", standing=Level.UNKNOWN, promise="Kafka does not tell")
+    untold = FINE._replace(value="?", level=Level.UNKNOWN, promise="Kafka does not tell")
     kafka = FakeKafka(results=[untold, untold], commits=SHARDS, progress=SHARDS)
 
     with capture_logs() as said:

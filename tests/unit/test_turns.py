@@ -39,7 +39,7 @@ async def refusal_of(call: Awaitable[object]) -> Failure:
     """What ends a call."""
     with pytest.raises(CallFailed) as told:
         await call
-    return told.value.refusal
+    return told.value.failure
 
 
 async def test_few_questions_are_under_way_and_the_others_wait() -> None:

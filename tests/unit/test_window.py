@@ -36,7 +36,7 @@ def test_a_report_makes_room() -> None:
     window = window_with(sent=3, limit=35)
     assert not window.fitting(commits(4, 9))
 
-    window.heard(CommitId(1, 2), resend=False, now=1.0)
+    window.on_progress(CommitId(1, 2), resend=False, now=1.0)
 
     assert len(window.fitting(commits(4, 9))) == 2
     assert window.cursor == CommitId(1, 3)
@@ -46,7 +46,7 @@ def test_a_watermark_above_what_was_sent_moves_the_cursor() -> None:
     """Another relay was faster; its commits need not be sent again."""
     window = window_with(sent=3)
 
-    window.heard(CommitId(1, 7), resend=False, now=1.0)
+    window.on_progress(CommitId(1, 7), resend=False, now=1.0)
 
     assert window.cursor == CommitId(1, 7)
 
@@ -55,7 +55,7 @@ def test_a_wish_goes_back_to_the_watermark() -> None:
     """The persister saw a gap: everything above the watermark is sent again."""
     window = window_with(sent=5)
 
-    assert window.heard(CommitId(1, 2), resend=True, now=1.0)
+    assert window.on_progress(CommitId(1, 2), resend=True, now=1.0)
 
     assert window.cursor == CommitId(1, 2)
 
@@ -63,22 +63,22 @@ def test_a_wish_goes_back_to_the_watermark() -> None:
 def test_the_wishes_behind_one_gap_go_back_once() -> None:
     """Every record behind a gap brings the same wish; a flood of repeats would answer them all."""
     window = window_with(sent=5)
-    assert window.heard(CommitId(1, 2), resend=True, now=1.0)
+    assert window.on_progress(CommitId(1, 2), resend=True, now=1.0)
     window.confirmed(commits(3, 5), now=1.1)
 
-    assert not window.heard(CommitId(1, 2), resend=True, now=1.2)
-    assert window.heard(CommitId(1, 2), resend=True, now=2.5)
+    assert not window.on_progress(CommitId(1, 2), resend=True, now=1.2)
+    assert window.on_progress(CommitId(1, 2), resend=True, now=2.5)
 
 
 def test_a_lost_last_record_is_sent_again() -> None:
     """It leaves no gap, so only a watermark that stands still below it tells."""
     window = window_with(sent=5)
-    window.heard(CommitId(1, 4), resend=False, now=1.0)
-    assert not window.overdue(now=1.0)
+    window.on_progress(CommitId(1, 4), resend=False, now=1.0)
+    assert not window.is_stalled(now=1.0)
 
-    window.heard(CommitId(1, 4), resend=False, now=1.0 + PATIENCE_S)
+    window.on_progress(CommitId(1, 4), resend=False, now=1.0 + PATIENCE_S)
 
-    assert window.overdue(now=1.0 + PATIENCE_S)
+    assert window.is_stalled(now=1.0 + PATIENCE_S)
     assert window.cursor == CommitId(1, 4)
 
 
@@ -86,35 +86,35 @@ def test_a_silent_persister_is_not_sent_repeats() -> None:
     """It is away and has missed nothing; Kafka keeps what was sent."""
     window = window_with(sent=5)
 
-    assert not window.overdue(now=1000.0)
+    assert not window.is_stalled(now=1000.0)
 
 
 def test_a_movement_renews_patience() -> None:
     """A slow ledger is not one that misses something."""
     window = window_with(sent=5)
     for seq in range(1, 5):
-        window.heard(CommitId(1, seq), resend=False, now=seq * (PATIENCE_S - 0.1))
+        window.on_progress(CommitId(1, seq), resend=False, now=seq * (PATIENCE_S - 0.1))
 
-        assert not window.overdue(now=seq * (PATIENCE_S - 0.1))
+        assert not window.is_stalled(now=seq * (PATIENCE_S - 0.1))
 
 
 def test_patience_grows_while_nothing_moves() -> None:
     """A ledger that takes nothing for an hour would otherwise be sent its window a thousand times."""
     window = window_with(sent=5)
-    window.heard(CommitId(1, 0), resend=False, now=PATIENCE_S)
-    assert window.overdue(now=PATIENCE_S)
+    window.on_progress(CommitId(1, 0), resend=False, now=PATIENCE_S)
+    assert window.is_stalled(now=PATIENCE_S)
     window.confirmed(commits(1, 5), now=PATIENCE_S)
 
-    window.heard(CommitId(1, 0), resend=False, now=2 * PATIENCE_S)
-    assert not window.overdue(now=2 * PATIENCE_S)
-    window.heard(CommitId(1, 0), resend=False, now=3 * PATIENCE_S)
-    assert window.overdue(now=3 * PATIENCE_S)
+    window.on_progress(CommitId(1, 0), resend=False, now=2 * PATIENCE_S)
+    assert not window.is_stalled(now=2 * PATIENCE_S)
+    window.on_progress(CommitId(1, 0), resend=False, now=3 * PATIENCE_S)
+    assert window.is_stalled(now=3 * PATIENCE_S)
 
 
 def test_a_confirmation_that_a_rewind_overtook_is_left_out() -> None:
     """The cursor must stand at the watermark afterwards, or the lost commit between would be skipped."""
     window = window_with(sent=3)
-    window.heard(CommitId(1, 1), resend=True, now=1.0)
+    window.on_progress(CommitId(1, 1), resend=True, now=1.0)
 
     window.confirmed(commits(4, 6), now=1.1)
 

@@ -1,4 +1,4 @@
-"""Fills empty servers with what a release left behind, then brings the tables up to date: what a deploy would find.
+"""Fills empty servers with what was recorded, then brings the tables up to date: what new processes find in a deploy.
 
 `python -m tests.upgrade.put_back FOLDER` stands in for `migrate` in a stack whose servers are new.
 """

@@ -1,15 +1,8 @@
-"""Records what this version leaves in Redis and in the ledger: `python -m tests.upgrade.record FOLDER`.
-
-Run it once with the code of a release, from its own checkout, into a folder of `tests/upgrade/recorded` that is named
-after the release's last migration. Later versions are started on it, so what is recorded is never changed.
-"""
+"""Records what this version leaves in Redis and in the ledger, and what callers were told of it last."""
 
 import asyncio
 import json
-import shutil
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -27,7 +20,6 @@ from tests.stacks import running_stack
 from tests.upgrade.recording import ledger_as_sql, redis_as_commands
 from tests.waiting import eventually
 
-QUERIES = Path(__file__).resolve().parents[2] / "order_persister" / "queries.sql"
 NO_POISON = "reservation_id <> 'poison'"
 DAY = timedelta(hours=24)
 A_MOMENT = timedelta(seconds=1)
@@ -40,25 +32,24 @@ SALES = {
 }
 
 
-async def record() -> dict[str, str]:
-    """Live through all that a release may leave behind: the files that tell it, by name."""
-    with tempfile.TemporaryDirectory() as home:
-        async with trading(Path(home), HOLDFAST_RECORD_RETENTION_S="1") as shop:
-            await leave_a_past(shop)
-        async with trading(Path(home)) as shop:
-            await leave_what_redis_remembers(shop)
-            await leave_open_refusals(shop)
-            await leave_what_the_ledger_has_not_seen(shop)
-            said = json.dumps(await answers(shop), indent=1)
-            await asyncio.to_thread(shop.stack.take_down, "serve")
-            await asyncio.to_thread(shop.stack.take_down, "relay")
-            return {"answers.json": f"{said}\n", **await written_down(shop)}
+async def record(home: Path) -> dict[str, str]:
+    """Live through all that a deploy may find, in stacks at `home`: the files that tell it, by name."""
+    async with trading(home, HOLDFAST_RECORD_RETENTION_S="1") as shop:
+        await leave_a_past(shop)
+    async with trading(home) as shop:
+        await leave_what_redis_remembers(shop)
+        await leave_open_refusals(shop)
+        await leave_what_the_ledger_has_not_seen(shop)
+        said = json.dumps(await answers(shop), indent=1)
+        await asyncio.to_thread(shop.stack.take_down, "serve")
+        await asyncio.to_thread(shop.stack.take_down, "relay")
+        return {"answers.json": f"{said}\n", **await written_down(shop)}
     raise AssertionError("the stack's context manager swallows nothing")
 
 
 @asynccontextmanager
 async def trading(home: Path, **settings: str) -> AsyncIterator[Shop]:
-    """A stack that keeps its data in `home`; nobody takes overdue holds back by himself."""
+    """A stack that keeps its data in `home`; no relay takes overdue holds back."""
     with running_stack(home, print, None, HOLDFAST_SHARDS=SHARDS, HOLDFAST_EXPIRY="off", **settings) as stack:
         async with calling(stack.addresses.listen) as caller:
             yield Shop(stack, caller, [])
@@ -97,7 +88,7 @@ async def leave_what_redis_remembers(shop: Shop) -> None:
 
 
 async def leave_open_refusals(shop: Shop) -> None:
-    """Orders that the ledger has refused and whose units nobody has given back yet; one was bought meanwhile."""
+    """Orders that the ledger has refused and whose units have not been given back yet; one was bought meanwhile."""
     await asyncio.to_thread(shop.stack.take_down, "compensate")
     await shop.reserve("lamps", "open", {"lamp": 2}, buyer_id="mallory")
     await shop.reserve("lamps", "open-bought", buyer_id="mallory")
@@ -157,22 +148,9 @@ async def answers(shop: Shop) -> dict[str, object]:
 
 
 async def written_down(shop: Shop) -> dict[str, str]:
-    """Both stores, with nobody at work on them."""
+    """Both stores, while no process writes to them."""
     async with connected(shop.stack.addresses.postgres_dsn) as db:
         ledger = [line async for line in ledger_as_sql(db)]
     async with Redis.from_url(shop.stack.addresses.redis_url) as redis:
         commands = [line async for line in redis_as_commands(redis)]
     return {"ledger.sql": "\n".join([*ledger, ""]), "redis.txt": "\n".join([*commands, ""])}
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Record into the folder that is named, which must be new."""
-    [folder] = map(Path, arguments)
-    folder.mkdir(parents=True)
-    for name, text in asyncio.run(record()).items():
-        (folder / name).write_text(text)
-    shutil.copy(QUERIES, folder)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

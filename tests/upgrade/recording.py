@@ -1,7 +1,7 @@
-"""What a release left behind, as text that every later version of the servers takes: written down, and put back.
+"""What Redis and the ledger hold, as text that every version of the servers takes: written down, and put back.
 
 Redis is kept as its own commands, one a line, in the quotes that redis-cli reads; the ledger as SQL, its tables as the
-release's own migrations made them.
+migrations made them.
 """
 
 import re
@@ -57,7 +57,7 @@ async def _commands_of(redis: RecordingRedis, key: bytes) -> list[list[bytes]]:
     if kind == "zset":
         members = await redis.zrange(key, 0, -1, withscores=True)
         return [[b"ZADD", key, f"{score:.17g}".encode(), member] for member, score in members]
-    assert kind == "stream", f"{key!r} is a {kind}, which nobody thought of"
+    assert kind == "stream", f"{key!r} is a {kind}, which has no commands here"
     entries = await redis.xrange(key)
     added = [[b"XADD", key, entry_id, *sum(fields.items(), ())] for entry_id, fields in entries]
     last = (await redis.xinfo_stream(key))["last-generated-id"]
@@ -72,7 +72,7 @@ async def put_back_ledger(db: "asyncpg.Connection[asyncpg.Record]", script: str)
 
 
 async def put_back_redis(redis_url: str, commands: str) -> None:
-    """Fill an empty Redis, at once, so that nobody sees a part of it."""
+    """Fill an empty Redis, at once, so that no process sees a part of it."""
     async with Redis.from_url(redis_url) as redis, redis.pipeline(transaction=True) as pipeline:
         for line in commands.splitlines():
             pipeline.execute_command(*_words(line))

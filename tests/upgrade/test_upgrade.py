@@ -1,5 +1,6 @@
-"""A stack of this version on what an older release left behind: it serves, keeps what was told, and goes on selling."""
+"""New processes on what the ones before left behind: they serve, keep what was told, and go on selling."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
@@ -9,19 +10,17 @@ from typing import Any, NamedTuple
 import pytest
 from google.protobuf.json_format import MessageToDict
 from holdfast.inventory.v1 import reservation_pb2 as states
-from holdfast_embedded.program import Plan, Plans
+from holdfast_embedded.program import ProgramSpec, ProgramSpecs
 from holdfast_embedded.stack import Stack
 
-from order_persister.adapters.ledger.migrator import migrations
 from tests.e2e.ledger import DeadLetter
 from tests.e2e.shop import Shop, Stock
 from tests.integration.served import calling
-from tests.servers import connected
 from tests.stacks import running_stack
+from tests.upgrade.record import SHARDS, record
 
-pytestmark = pytest.mark.timeout(400)  # the first test of a release also starts its stack
+pytestmark = pytest.mark.timeout(400)  # the first test also records, and starts its stacks
 
-RECORDED = sorted(path for path in (Path(__file__).parent / "recorded").iterdir() if path.is_dir())
 # What lies in the recorded sales beside what is told of each reservation (see record.py).
 REFUSED_MEANWHILE = {"open", "open-bought"}
 CHANGING = ("ledgerState", "position", "updateTime", "revision", "expireTime", "note", "compensationReason")
@@ -34,13 +33,21 @@ class Upgraded(NamedTuple):
     said: dict[str, Any]
 
 
-@pytest.fixture(scope="module", params=RECORDED, ids=lambda path: path.name)
-def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what this version leaves behind and what its callers were told."""
+    folder = tmp_path_factory.mktemp("recorded")
+    for name, text in asyncio.run(record(tmp_path_factory.mktemp("recording"))).items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def upgraded(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     """A stack that was started on recorded data and has caught up with it."""
-    folder = request.param
-    plans = Plans(migrate=Plan("put-back", ("-m", "tests.upgrade.put_back", str(folder))))
-    with running_stack(tmp_path_factory.mktemp("upgraded"), print, plans, HOLDFAST_SHARDS="2") as stack:
-        yield Upgraded(stack, json.loads((folder / "answers.json").read_text()))
+    specs = ProgramSpecs(migrate=ProgramSpec("put-back", ("-m", "tests.upgrade.put_back", str(recorded))))
+    with running_stack(tmp_path_factory.mktemp("upgraded"), print, specs, HOLDFAST_SHARDS=SHARDS) as stack:
+        yield Upgraded(stack, json.loads((recorded / "answers.json").read_text()))
 
 
 @pytest.fixture
@@ -53,14 +60,6 @@ async def shop(upgraded: Upgraded) -> AsyncIterator[Shop]:
         yield shop
 
 
-async def test_the_tables_are_brought_up_to_date(shop: Shop) -> None:
-    """Every change that came after the release has been run, once, on the release's rows."""
-    async with connected(shop.stack.addresses.postgres_dsn) as db:
-        ran = await db.fetch("select name from migration order by number")
-
-    assert [row["name"] for row in ran] == [migration.name for migration in migrations()]
-
-
 async def test_what_callers_were_told_stands(upgraded: Upgraded, shop: Shop) -> None:
     """Promise 2, over a deploy: what was sold is sold, what was given back is free, what is overdue is taken back."""
     for sale_id, told in upgraded.said.items():
@@ -69,8 +68,8 @@ async def test_what_callers_were_told_stands(upgraded: Upgraded, shop: Shop) -> 
             assert lasting(after) == lasting(before) | {"state": expected_state(reservation_id, before)}
 
 
-async def test_what_the_release_refused_is_given_back(shop: Shop) -> None:
-    """The release's dead letters were open, and their compensations come again; the new version closes them."""
+async def test_what_was_refused_is_given_back(shop: Shop) -> None:
+    """The dead letters were open, and their compensations come again; the new processes close them."""
     letters = {letter.reservation_id: letter for letter in await shop.ledger.letters("lamps")}
 
     for reservation_id in REFUSED_MEANWHILE:
@@ -80,7 +79,7 @@ async def test_what_the_release_refused_is_given_back(shop: Shop) -> None:
 
 
 async def test_an_order_of_which_the_dead_letter_alone_knows_is_still_told(shop: Shop) -> None:
-    """The release's letter lacks what later versions note in it."""
+    """It can have no row in the ledger, and Redis archived it before the deploy."""
     assert await shop.ledger.row("lamps", "poison") is None
 
     found = await shop.get("lamps", "poison")
@@ -106,7 +105,7 @@ async def test_it_goes_on_selling(upgraded: Upgraded, shop: Shop) -> None:
 
 
 async def test_the_books_agree(shop: Shop) -> None:
-    """Promise 4, over a deploy: the journal is whole from the release's first commit to our last."""
+    """Promise 4, over a deploy: the journal is whole from the first recorded commit to the last new one."""
     await shop.reserve("chairs", "after", {"chair": 1}, buyer_id="eve")
     await shop.confirm("chairs", "after")
     await shop.settled("chairs")
@@ -118,7 +117,7 @@ async def test_the_books_agree(shop: Shop) -> None:
 
 
 def expected_state(reservation_id: str, before: dict[str, Any]) -> str:
-    """What has become of a reservation since the release told it: refusals were carried out, and time has passed."""
+    """What has become of a reservation since it was recorded: refusals were carried out, and time has passed."""
     if reservation_id in REFUSED_MEANWHILE:
         return "RESERVATION_STATE_COMPENSATED"
     state: str = before["state"]

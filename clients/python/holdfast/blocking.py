@@ -1,13 +1,10 @@
-"""The client for callers without an event loop: the asyncio client on a loop of its own, in a thread of its own."""
+"""The client for callers without an event loop; made from client.py by generate_blocking.py, not by hand."""
 
-import asyncio
-import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Any, Self, TypeVar
 
 from holdfast.client import Client
+from holdfast.event_loop_thread import EventLoopThread
 from holdfast.inventory.v1.inventory_admin_service_pb2 import BlockBuyerResponse, CreateSaleResponse
 from holdfast.inventory.v1.inventory_service_pb2 import (
     ConfirmReservationResponse,
@@ -18,32 +15,18 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
 )
 from holdfast.retry import RetryPolicy
 
-Response = TypeVar("Response")
 
-
-class BlockingClient:
+class BlockingClient(EventLoopThread):
     """Waits for every answer; threads may share one. The methods mean what those of `Client` mean."""
 
-    def __init__(self, address: str, *, channels: int = 8, retry: RetryPolicy | None = None) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="holdfast-client", daemon=True)
-        self._thread.start()
-        self._client = self._wait(_made_inside(address, channels, retry))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self, address: str, *, channels: int = 8, retry: RetryPolicy | None = None, use_proxy: bool = False
     ) -> None:
-        self.close()
+        super().__init__(lambda: Client(address, channels=channels, retry=retry, use_proxy=use_proxy))
 
-    def close(self) -> None:
-        """End the connections and the thread; calls of other threads that are under way are cancelled."""
-        self._wait(self._client.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+    def reach(self, within_s: float) -> bool:
+        """Whether a server accepts connections at the address, or at one of them; sends no call."""
+        return self._wait(self._client.reach(within_s))
 
     def reserve(
         self,
@@ -54,7 +37,11 @@ class BlockingClient:
         *,
         hold_ttl: timedelta | None = None,
     ) -> ReserveResponse:
-        """Hold units for a buyer, all or none; the response carries a reservation or a rejection."""
+        """Hold units (`lines`: SKU to quantity) for a buyer, all or none; returns a reservation or a rejection.
+
+        Choose one `reservation_id` for each claim and keep it: a repeat with the same id, after an error or a crash,
+        returns what became of the claim and never buys twice.
+        """
         return self._wait(self._client.reserve(sale_id, reservation_id, buyer_id, lines, hold_ttl=hold_ttl))
 
     def confirm(self, sale_id: str, reservation_id: str) -> ConfirmReservationResponse:
@@ -64,7 +51,7 @@ class BlockingClient:
     def release(
         self, sale_id: str, reservation_id: str, *, reason: str = "", spend_id: bool = False
     ) -> ReleaseReservationResponse:
-        """Give back what is held; with `spend_id` also end an id whose Reserve was never answered."""
+        """Give back what is held; with `spend_id` also end an id whose Reserve got no answer."""
         return self._wait(self._client.release(sale_id, reservation_id, reason=reason, spend_id=spend_id))
 
     def get_reservation(self, sale_id: str, reservation_id: str) -> GetReservationResponse:
@@ -87,7 +74,11 @@ class BlockingClient:
         max_hold_ttl: timedelta | None = None,
         buyer_limit: int = 0,
     ) -> CreateSaleResponse:
-        """Make a sale of `items` (SKU to units)."""
+        """Make a sale of `items` (SKU to units). A repeat must have equal arguments, times included.
+
+        Unset: it starts now, never ends, and holds last 10 minutes. A `hold_ttl` of zero makes each Reserve a purchase.
+        A time without a zone is local time.
+        """
         return self._wait(
             self._client.create_sale(
                 sale_id,
@@ -102,14 +93,5 @@ class BlockingClient:
         )
 
     def block_buyer(self, buyer_id: str, reason: str) -> BlockBuyerResponse:
-        """Let the ledger refuse this buyer's orders from now on."""
+        """Make the ledger refuse this buyer's orders from now on."""
         return self._wait(self._client.block_buyer(buyer_id, reason))
-
-    def _wait(self, answer: Coroutine[Any, Any, Response]) -> Response:
-        """The answer, once the loop has it; how long that may take is the retry policy's business."""
-        return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
-
-
-async def _made_inside(address: str, channels: int, retry: RetryPolicy | None) -> Client:
-    """Channels belong to the loop in which they are made."""
-    return Client(address, channels=channels, retry=retry)

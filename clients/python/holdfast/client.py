@@ -1,7 +1,7 @@
 """The asyncio client: the generated stubs with several connections, deadlines, safe repeats and typed errors.
 
-Each method is one call and returns that call's response message. What could not be judged is raised
-(`holdfast.errors`); sold out is an answer and comes back in the response.
+Each method is one call and returns that call's response message. A call that fails raises one of `holdfast.errors`;
+sold out is no failure and comes back in the response.
 """
 
 import asyncio
@@ -36,15 +36,16 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
-from holdfast.retry import Patience, RetryPolicy
+from holdfast.retry import RetryBudget, RetryPolicy
 from holdfast.statuses import error_from_rpc
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
-Methods = Iterator[aio.UnaryUnaryMultiCallable[Request, Response]]  # one a connection, in turn, for ever
+Methods = Iterator[aio.UnaryUnaryMultiCallable[Request, Response]]  # one a connection, in turn, without end
 
 # A server process accepts calls connection by connection, and gRPC lets channels to one address share a connection
-# unless each has a pool of its own. Its reconnecting grows to two minutes; its retries know nothing of our reasons.
+# unless each has a pool of its own. gRPC's pause before it reconnects grows to two minutes unless it is capped, and its
+# own retries do not read Holdfast's error reasons.
 CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),
@@ -55,16 +56,21 @@ CHANNEL_OPTIONS = (
 
 
 class Client:
-    """Speaks to one server over several connections, which open when they are first used, or to several servers.
+    """Calls one server over several connections, which open when they are first used, or several servers.
 
-    Of several, named with commas between them, each has its share of the connections. Calls go over these in turn and
-    so do repeats, so a server that is gone costs the calls that meet it one attempt.
+    `address` is host:port; several have commas between them and share the connections. Calls go over the connections
+    in turn and so do repeats, so a server that is down costs a call one attempt. With `use_proxy` the connections go
+    through the proxy that the environment names (`http_proxy`, `https_proxy`, `no_proxy`).
     """
 
-    def __init__(self, address: str, *, channels: int = 8, retry: RetryPolicy | None = None) -> None:
+    def __init__(
+        self, address: str, *, channels: int = 8, retry: RetryPolicy | None = None, use_proxy: bool = False
+    ) -> None:
         self._retry = retry or RetryPolicy()
         servers = cycle(address.split(","))
-        self._channels = [aio.insecure_channel(next(servers), options=CHANNEL_OPTIONS) for _ in range(channels)]
+        # gRPC heeds http_proxy even for loopback, where a proxy of the whole machine leads nowhere.
+        options = (*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(use_proxy)))
+        self._channels = [aio.insecure_channel(next(servers), options=options) for _ in range(channels)]
         buyers = [InventoryServiceStub(channel) for channel in self._channels]
         operators = [InventoryAdminServiceStub(channel) for channel in self._channels]
         self._reserve = cycle([stub.Reserve for stub in buyers])
@@ -84,16 +90,16 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """End the connections; calls under way are cancelled."""
+        """Close the connections; calls under way are cancelled."""
         await asyncio.gather(*(channel.close() for channel in self._channels))
 
     async def reach(self, within_s: float) -> bool:
-        """Whether anything accepts connections at the address, or at one of them; asks nothing of it."""
-        looks = [asyncio.ensure_future(channel.channel_ready()) for channel in self._channels]
-        ready, waiting = await asyncio.wait(looks, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-        for look in waiting:
-            look.cancel()
-        return bool(ready)
+        """Whether a server accepts connections at the address, or at one of them; sends no call."""
+        attempts = [asyncio.ensure_future(channel.channel_ready()) for channel in self._channels]
+        connected, pending = await asyncio.wait(attempts, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        for attempt in pending:
+            attempt.cancel()
+        return bool(connected)
 
     async def reserve(
         self,
@@ -104,10 +110,10 @@ class Client:
         *,
         hold_ttl: timedelta | None = None,
     ) -> ReserveResponse:
-        """Hold units (`lines`: SKU to quantity) for a buyer, all or none; answers with a reservation or a rejection.
+        """Hold units (`lines`: SKU to quantity) for a buyer, all or none; returns a reservation or a rejection.
 
-        Choose `reservation_id` once a claim and keep it: whoever repeats the call with it, after an error or a crash,
-        hears what became of the claim and never buys twice.
+        Choose one `reservation_id` for each claim and keep it: a repeat with the same id, after an error or a crash,
+        returns what became of the claim and never buys twice.
         """
         return await self._ask(
             self._reserve,
@@ -128,7 +134,7 @@ class Client:
     async def release(
         self, sale_id: str, reservation_id: str, *, reason: str = "", spend_id: bool = False
     ) -> ReleaseReservationResponse:
-        """Give back what is held; with `spend_id` also end an id whose Reserve was never answered."""
+        """Give back what is held; with `spend_id` also end an id whose Reserve got no answer."""
         request = ReleaseReservationRequest(
             sale_id=sale_id, reservation_id=reservation_id, reason=reason, spend_id=spend_id
         )
@@ -155,15 +161,16 @@ class Client:
         max_hold_ttl: timedelta | None = None,
         buyer_limit: int = 0,
     ) -> CreateSaleResponse:
-        """Make a sale of `items` (SKU to units). A repeat must be the same to the letter, times included.
+        """Make a sale of `items` (SKU to units). A repeat must have equal arguments, times included.
 
         Unset: it starts now, never ends, and holds last 10 minutes. A `hold_ttl` of zero makes each Reserve a purchase.
+        A time without a zone is local time.
         """
         sale = Sale(
             sale_id=sale_id,
             title=title,
-            start_time=start_time,
-            end_time=end_time,
+            start_time=_with_zone(start_time),
+            end_time=_with_zone(end_time),
             hold_ttl=hold_ttl,
             max_hold_ttl=max_hold_ttl,
             buyer_limit=buyer_limit,
@@ -172,15 +179,20 @@ class Client:
         return await self._ask(self._create_sale, CreateSaleRequest(sale=sale))
 
     async def block_buyer(self, buyer_id: str, reason: str) -> BlockBuyerResponse:
-        """Let the ledger refuse this buyer's orders from now on."""
+        """Make the ledger refuse this buyer's orders from now on."""
         return await self._ask(self._block_buyer, BlockBuyerRequest(buyer_id=buyer_id, reason=reason))
 
     async def _ask(self, methods: Methods[Request, Response], request: Request) -> Response:
-        """Send one request until it is judged or patience ends; always the same request, so a repeat never doubles."""
-        patience = Patience(self._retry)
+        """Send one request until it is answered or the budget is spent; an unchanged request is never done twice."""
+        budget = RetryBudget(self._retry)
         while True:
             try:
-                return await next(methods)(request, timeout=patience.attempt_s())
+                return await next(methods)(request, timeout=budget.attempt_s())
             except grpc.aio.AioRpcError as failure:
                 error = error_from_rpc(failure)
-            await asyncio.sleep(patience.delay_after(error))
+            await asyncio.sleep(budget.delay_after(error))
+
+
+def _with_zone(time: datetime | None) -> datetime | None:
+    """A time without a zone as local time, which is what Python takes it for; protobuf would take it for UTC."""
+    return time.astimezone() if time is not None and time.tzinfo is None else time

@@ -1,6 +1,6 @@
-"""What a call can fail with: one class a reason, so that a caller can name what it expects. Sold out is none of them.
+"""The errors of failed calls: one class for each reason, for a caller to catch. Sold out is no error.
 
-A class' base says what kind of trouble it is; a reason that is newer than this client arrives as such a base.
+The base of a class is its kind; a reason that this version of the client does not know is raised as its kind.
 """
 
 from collections.abc import Mapping
@@ -13,19 +13,19 @@ from holdfast.inventory.v1.reservation_pb2 import Reservation
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What a status says beside its code; empty where gRPC itself gave the status."""
+    """The details of a status; empty if gRPC itself made the status."""
 
     reason: str = ""  # the name of an `ErrorReason`
     metadata: Mapping[str, str] = field(default_factory=dict)
-    retry_after_s: float | None = None  # how long the server asks to wait; None: it does not say
-    reservation: Reservation | None = None  # as it stands, where the reason is about its state
+    retry_after_s: float | None = None  # the pause that the server asks for; None: it asks for none
+    reservation: Reservation | None = None  # its present state, where the reason is about its state
     violations: Mapping[str, str] = field(default_factory=dict)  # field to what is wrong with it
 
 
 class HoldfastError(Exception):
-    """A request that was not judged. `reason` is the name of an `ErrorReason`, or '' if gRPC itself gave the status."""
+    """A call that failed. `reason` is the name of an `ErrorReason`, or '' if gRPC itself made the status."""
 
-    repeatable = False  # the same request may fare better later
+    repeatable = False  # whether the same request may succeed later
 
     def __init__(self, code: grpc.StatusCode, message: str, details: Details) -> None:
         super().__init__(message)
@@ -36,23 +36,23 @@ class HoldfastError(Exception):
         self.retry_after_s = details.retry_after_s
         self.reservation = details.reservation
         self.violations = details.violations
-        self.outcome_unknown = False  # it may have been done all the same
+        self.outcome_unknown = False  # whether it may have been done nevertheless
 
 
 class InvalidRequest(HoldfastError):
-    """The request breaks the rules for requests; `violations` names the fields."""
+    """The request has fields out of bounds, or is unreadable; `violations` names the fields."""
 
 
 class NotBuilt(HoldfastError):
-    """The server knows this call or field and does not do it yet."""
+    """The server does not implement this call or field yet."""
 
 
 class NotFound(HoldfastError):
-    """What the request names does not exist."""
+    """A sale, item, reservation or dead letter does not exist."""
 
 
 class SaleNotFound(NotFound):
-    """There is no such sale."""
+    """The sale does not exist."""
 
 
 class ItemNotFound(NotFound):
@@ -60,35 +60,35 @@ class ItemNotFound(NotFound):
 
 
 class ReservationNotFound(NotFound):
-    """There is no such reservation."""
+    """The reservation does not exist."""
 
 
 class DeadLetterNotFound(NotFound):
-    """There is no such dead letter."""
+    """The dead letter does not exist."""
 
 
 class IdReused(HoldfastError):
-    """The id belongs to something else."""
+    """The id was used before for something else."""
 
 
 class ReservationIdReused(IdReused):
-    """The reservation's id was used with another body."""
+    """The reservation's id was used with another buyer, other lines or another `hold_ttl`."""
 
 
 class SaleIdReused(IdReused):
-    """The sale's id was used with another body, or by a sale of the past."""
+    """The sale's id was used with other settings, or by an archived sale."""
 
 
 class AdjustmentIdReused(IdReused):
-    """The adjustment's id was used with another body."""
+    """The adjustment's id was used for another change."""
 
 
 class WrongState(HoldfastError):
-    """What the request names cannot be moved so from where it stands; `reservation` is it, if it is one."""
+    """The state does not allow the call; `reservation` is the reservation, if the call is about one."""
 
 
 class WrongReservationState(WrongState):
-    """The reservation's state forbids the move."""
+    """The reservation's state does not allow the move."""
 
 
 class ConfirmedOtherwise(WrongState):
@@ -96,7 +96,7 @@ class ConfirmedOtherwise(WrongState):
 
 
 class MoreThanHeld(WrongState):
-    """More was asked for than the reservation holds."""
+    """The call names more units than the reservation holds."""
 
 
 class SaleWithoutHolds(WrongState):
@@ -104,7 +104,7 @@ class SaleWithoutHolds(WrongState):
 
 
 class WrongSaleState(WrongState):
-    """The sale's state forbids the change."""
+    """The sale's state does not allow the change."""
 
 
 class StockInUse(WrongState):
@@ -116,7 +116,7 @@ class WrongDeadLetterState(WrongState):
 
 
 class Outdated(HoldfastError):
-    """The caller's picture is no longer true; read again."""
+    """The data changed since the caller read it; read it again."""
 
 
 class EtagMismatch(Outdated):
@@ -124,7 +124,7 @@ class EtagMismatch(Outdated):
 
 
 class TotalMismatch(Outdated):
-    """The item's total is another."""
+    """The item's total is not the expected one."""
 
 
 class NotAllowed(HoldfastError):
@@ -132,7 +132,7 @@ class NotAllowed(HoldfastError):
 
 
 class TokenInvalid(NotAllowed):
-    """There is no token, or one that is not believed."""
+    """The call has no token, or an invalid one."""
 
 
 class TokenRevoked(NotAllowed):
@@ -144,13 +144,13 @@ class ScopeMissing(NotAllowed):
 
 
 class TryLater(HoldfastError):
-    """There was no judgement yet. Repeat with the same ids; `outcome_unknown` tells whether it may have been done."""
+    """The server cannot answer now. Repeat with the same ids; `outcome_unknown` says whether it may have been done."""
 
     repeatable = True
 
 
 class Throttled(TryLater):
-    """The caller asks too often."""
+    """The caller sends too many calls."""
 
 
 class Overloaded(TryLater):
@@ -162,27 +162,27 @@ class StoreUnreachable(TryLater):
 
 
 class ShardNotServing(TryLater):
-    """The sale's shard waits for a take-over or is frozen; metadata `frozen_reason` says why."""
+    """The sale's shard waits for a take-over or is frozen; `metadata["frozen_reason"]` says why."""
 
 
 class LedgerBehind(TryLater):
-    """No room for new claims: the ledger is too far behind, or Redis is near its share of memory. Settling works."""
+    """No new reservation is taken: the ledger is too far behind, or Redis is short of memory. Other calls work."""
 
 
 class LedgerUnreachable(TryLater):
-    """Only the ledger could answer, and it cannot be reached."""
+    """The answer is in the ledger, which the server cannot reach."""
 
 
 class ServerDraining(TryLater):
-    """The server is going; another will answer."""
+    """The server is stopping; call another."""
 
 
 class DeadlineTooShort(TryLater):
-    """Too little time was left to start."""
+    """The deadline left the server too little time to start."""
 
 
 class OutcomeUnknown(TryLater):
-    """The server cannot tell whether it was done."""
+    """The server does not know whether it was done."""
 
     def __init__(self, code: grpc.StatusCode, message: str, details: Details) -> None:
         super().__init__(code, message, details)
@@ -190,4 +190,4 @@ class OutcomeUnknown(TryLater):
 
 
 class NoAnswer(OutcomeUnknown):
-    """Nobody answered: the connection failed or broke, or the deadline passed."""
+    """No answer came: the connection failed or broke, or the deadline passed."""

@@ -1,4 +1,4 @@
-"""From the status of a failed call to its typed error: by its reason or, where that is news, by its code."""
+"""Turns the status of a failed call into its typed error: by its reason or, if that is unknown, by its code."""
 
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
@@ -52,7 +52,7 @@ BY_REASON: Mapping[int, type[errors.HoldfastError]] = {
     ErrorReason.ERROR_REASON_DEADLINE_TOO_SHORT: errors.DeadlineTooShort,
 }
 
-# For a reason that this client is too old to know.
+# For a reason that this version of the client does not know.
 BY_CODE: Mapping[grpc.StatusCode, type[errors.HoldfastError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequest,
     grpc.StatusCode.UNIMPLEMENTED: errors.NotBuilt,
@@ -67,8 +67,9 @@ BY_CODE: Mapping[grpc.StatusCode, type[errors.HoldfastError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.TryLater,
 }
 
-# What gRPC itself says when nobody answered. CANCELLED is of a server that stopped before it began the call, for who
-# cancels a call of his own hears no status. Its own RESOURCE_EXHAUSTED is a message too large: no repeat helps.
+# The codes with which gRPC itself reports that no answer came. CANCELLED comes from a server that stopped before it
+# began the call; a call that this client cancels raises CancelledError. gRPC's own RESOURCE_EXHAUSTED means that a
+# message is too large, which no repeat changes.
 UNANSWERED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
@@ -79,7 +80,7 @@ def error_from_rpc(failure: grpc.aio.AioRpcError) -> errors.HoldfastError:
 
 
 def _class_of(code: grpc.StatusCode, reason: str) -> type[errors.HoldfastError]:
-    """The class of a reason; of its code if the reason is news; of no answer if gRPC gave the status."""
+    """The class of a reason; of the code if the reason is unknown; NoAnswer if gRPC itself reports that none came."""
     if not reason:
         return errors.NoAnswer if code in UNANSWERED else errors.HoldfastError
     number = dict(ErrorReason.items()).get(reason, ErrorReason.ERROR_REASON_UNSPECIFIED)
@@ -97,10 +98,10 @@ def _details_of(status: Status) -> errors.Details:
     info = _detail(status, ErrorInfo) or ErrorInfo()
     retry = _detail(status, RetryInfo)
     request = _detail(status, BadRequest) or BadRequest()
-    ours = info.domain == DOMAIN
+    is_holdfast = info.domain == DOMAIN
     return errors.Details(
-        reason=info.reason if ours else "",
-        metadata=dict(info.metadata) if ours else {},
+        reason=info.reason if is_holdfast else "",
+        metadata=dict(info.metadata) if is_holdfast else {},
         retry_after_s=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
         reservation=_detail(status, Reservation),
         violations={violation.field: violation.description for violation in request.field_violations},

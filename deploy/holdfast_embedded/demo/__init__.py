@@ -1,1 +1,1 @@
-"""A whole flash sale on the embedded stack, with a crash in it, and the proof that the books agree."""
+"""A whole flash sale on the embedded stack: the persister is killed in it, and Redis and ledger are then compared."""

@@ -1,4 +1,4 @@
-"""`holdfast demo`: start the stack, run the sale, print what came of it, and prove that the books agree."""
+"""`holdfast demo`: start the stack, run the sale, print its results, and compare Redis with the ledger."""
 
 import asyncio
 import os
@@ -18,23 +18,23 @@ from holdfast.retry import RetryPolicy
 from rich.console import Console
 
 from holdfast_embedded.data_dir import BadDataDir
-from holdfast_embedded.demo.books import Books
-from holdfast_embedded.demo.proof import find_faults
-from holdfast_embedded.demo.report import Outcome, print_table
-from holdfast_embedded.demo.sale import Crash, DemoSale, Scale, Stuck
-from holdfast_embedded.demo.screen import Screen
-from holdfast_embedded.demo.tally import Tally
-from holdfast_embedded.demo.watch import Watch
-from holdfast_embedded.postgres_seat import NoSeat
+from holdfast_embedded.demo.buyer_results import BuyerResults
+from holdfast_embedded.demo.ledger_reader import LedgerReader
+from holdfast_embedded.demo.progress_display import ProgressDisplay
+from holdfast_embedded.demo.report import SaleReport, print_table
+from holdfast_embedded.demo.sale import DemoSale, DemoTimeout, PersisterCrash, SaleSize
+from holdfast_embedded.demo.sale_monitor import SaleMonitor
+from holdfast_embedded.demo.verification import find_faults
+from holdfast_embedded.postgres_identity import CannotRunPostgres
 from holdfast_embedded.server import ServerFailed
 from holdfast_embedded.stack import Stack, StackFailed
 
 CHANNELS = 10
-PATIENCE = RetryPolicy(overall_s=30.0, attempt_s=5.0)
+RETRY = RetryPolicy(overall_s=30.0, attempt_s=5.0)
 AUDIT_DEADLINE_S = 60.0
-LAST_LINES = 40  # of the stack's log, shown if something went wrong
-EXIT_FAULTS, EXIT_NOT_RUN, EXIT_INTERRUPTED = 1, 2, 130
-NOT_STARTED = (BadDataDir, NoSeat, ServerFailed, StackFailed)
+MAX_LINES = 40  # of the stack's log, and of the faults, printed after a failure
+EXIT_FAULTS, EXIT_NOT_STARTED, EXIT_INTERRUPTED = 1, 2, 130
+START_ERRORS = (BadDataDir, CannotRunPostgres, ServerFailed, StackFailed)
 
 
 def demo(
@@ -49,79 +49,81 @@ def demo(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
-    log: deque[str] = deque(maxlen=LAST_LINES)
+    log: deque[str] = deque(maxlen=MAX_LINES)
     try:
-        faults = _run(console, log, Scale(units, buyers, min(blocked, buyers), seed))
-    except NOT_STARTED as error:
+        faults = _run(console, log, SaleSize(units, buyers, min(blocked, buyers), seed))
+    except START_ERRORS as error:
         console.print(*log, f"the stack did not start: {error}", sep="\n", markup=False, highlight=False)
-        raise typer.Exit(EXIT_NOT_RUN) from None
+        raise typer.Exit(EXIT_NOT_STARTED) from None
     except KeyboardInterrupt:
-        console.print("interrupted; everything is stopped and thrown away", style="dim")
+        console.print("interrupted; everything is stopped and its data deleted", style="dim")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    _judge(console, log, faults)
+    _print_verdict(console, log, faults)
 
 
-def _run(console: Console, log: deque[str], scale: Scale) -> list[str]:
-    """Run it all in a folder that is gone afterwards; the faults that were found."""
+def _run(console: Console, log: deque[str], size: SaleSize) -> list[str]:
+    """Run the demo in a temporary folder; return the faults that were found."""
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-", ignore_cleanup_errors=True) as folder:
-        stack = Stack(
-            Path(folder) / "data", os.environ, lambda name, line: log.append(f"{name}: {line}"), "127.0.0.1:0"
-        )
+        data_dir = Path(folder) / "data"
+        stack = Stack(data_dir, os.environ, lambda name, line: log.append(f"{name}: {line}"), "127.0.0.1:0")
         try:
             console.print("starting the servers and the service's processes", style="dim")
             stack.start()
             stack.wait_ready()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                faults = runner.run(_sell(console, stack, scale))
+                faults = runner.run(_sell(console, stack, size))
             return [*faults, *_audit(console, stack)]
-        except Stuck as stuck:
-            return [str(stuck)]
+        except DemoTimeout as timeout:
+            return [str(timeout)]
         finally:
             stack.stop()
 
 
-async def _sell(console: Console, stack: Stack, scale: Scale) -> list[str]:
-    """Run the sale and prove it; the faults that were found."""
-    tally = Tally()
+async def _sell(console: Console, stack: Stack, size: SaleSize) -> list[str]:
+    """Run the sale, print its table and verify it; return the faults that were found."""
+    results = BuyerResults()
     sale_id = f"demo-{uuid.uuid4().hex[:8]}"
-    books = await Books.open(stack.addresses.postgres_dsn)
+    ledger = await LedgerReader.connect(stack.addresses.postgres_dsn)
     try:
-        async with Client(stack.addresses.listen, channels=CHANNELS, retry=PATIENCE) as client:
-            watch = Watch(client, books, sale_id)
-            with Screen(console, tally, watch, scale.units) as screen:
-                crash = Crash(stack, screen, scale.units)
-                sale = DemoSale(client, books, watch, screen, tally, scale, crash, sale_id)
-                selling_s, drain_s = await sale.run()
-            evidence = await sale.gather_evidence()
+        async with Client(stack.addresses.listen, channels=CHANNELS, retry=RETRY) as client:
+            monitor = SaleMonitor(client, ledger, sale_id)
+            with ProgressDisplay(console, results, monitor, size.units) as display:
+                crash = PersisterCrash(stack, display, size.units)
+                sale = DemoSale(client, ledger, monitor, display, results, size, crash, sale_id)
+                selling_s, catch_up_s = await sale.run()
+            final = await sale.read_final_state()
     finally:
-        await books.close()
-    print_table(console, Outcome(tally, watch, evidence.states, selling_s, drain_s))
-    accident = [] if crash.killed and crash.mended else ["the persister was not killed and started again in the sale"]
-    return [*tally.complaints, *accident, *find_faults(evidence)]
+        await ledger.close()
+    print_table(console, SaleReport(results, monitor.item, monitor.lag, final.states, selling_s, catch_up_s))
+    crash_faults = (
+        [] if crash.killed and crash.restarted else ["the persister was not killed and restarted in the sale"]
+    )
+    return [*results.unexpected, *crash_faults, *find_faults(final)]
 
 
 def _audit(console: Console, stack: Stack) -> list[str]:
-    """Have the service compare Redis with the ledger, as an operator would."""
-    where = stack.addresses
+    """Run `inventory_service audit`, which compares Redis with the ledger, as an operator would."""
+    addresses = stack.addresses
     environment = {
         **os.environ,
         "HOLDFAST_SHARDS": str(stack.shards),
-        "HOLDFAST_REDIS_URL": where.redis_url,
-        "HOLDFAST_POSTGRES_DSN": where.postgres_dsn,
-        "HOLDFAST_KAFKA_BROKERS": where.kafka_brokers,
+        "HOLDFAST_REDIS_URL": addresses.redis_url,
+        "HOLDFAST_POSTGRES_DSN": addresses.postgres_dsn,
+        "HOLDFAST_KAFKA_BROKERS": addresses.kafka_brokers,
     }
     command = [sys.executable, "-m", "inventory_service", "audit"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=AUDIT_DEADLINE_S)
-    console.print(done.stdout.strip(), markup=False, highlight=False)
-    return [] if done.returncode == 0 else [f"the audit ended with {done.returncode}: {done.stderr.strip()}"]
+    audit = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=AUDIT_DEADLINE_S)
+    console.print(audit.stdout.strip(), markup=False, highlight=False)
+    return [] if audit.returncode == 0 else [f"the audit ended with {audit.returncode}: {audit.stderr.strip()}"]
 
 
-def _judge(console: Console, log: deque[str], faults: list[str]) -> None:
+def _print_verdict(console: Console, log: deque[str], faults: list[str]) -> None:
+    """Print whether there are faults, after the end of the stack's log if there are; exit with 1 then."""
     if not faults:
         console.print("nothing is oversold, lost or doubled", style="bold green")
         return
     console.print(*log, sep="\n", style="dim", markup=False, highlight=False)
-    for fault in faults[:LAST_LINES]:
+    for fault in faults[:MAX_LINES]:
         console.print(fault, style="red", markup=False, highlight=False)
     console.print(f"{len(faults)} faults", style="bold red")
     raise typer.Exit(EXIT_FAULTS)

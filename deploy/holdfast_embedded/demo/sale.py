@@ -1,4 +1,4 @@
-"""The demo's sale from its making to the last commit in the ledger, with the persister killed on the way."""
+"""The demo's sale, from CreateSale to the last commit in the ledger, with the persister killed in between."""
 
 import asyncio
 import random
@@ -10,40 +10,40 @@ from datetime import timedelta
 
 from holdfast.client import Client
 
-from holdfast_embedded.demo.books import Books
-from holdfast_embedded.demo.proof import Evidence
-from holdfast_embedded.demo.screen import Screen
-from holdfast_embedded.demo.shopper import SKU, Shopper
-from holdfast_embedded.demo.tally import Tally
-from holdfast_embedded.demo.watch import Watch
+from holdfast_embedded.demo.buyer import SKU, SimulatedBuyer
+from holdfast_embedded.demo.buyer_results import BuyerResults
+from holdfast_embedded.demo.ledger_reader import LedgerReader
+from holdfast_embedded.demo.progress_display import ProgressDisplay
+from holdfast_embedded.demo.sale_monitor import SaleMonitor
+from holdfast_embedded.demo.verification import FinalState
 from holdfast_embedded.stack import Stack
 
 HOLD_TTL = timedelta(seconds=2.5)
-LOOK_EVERY_S = 0.2
+POLL_S = 0.2
 SELLING_DEADLINE_S = 120.0
-DRAIN_DEADLINE_S = 60.0
-VICTIM = "persist"
-AT_SHARE = 0.35  # of the units sold: early enough that much is sold while the persister is away
-READERS = 50  # reservations read at a time afterwards
+CATCH_UP_DEADLINE_S = 60.0
+KILLED_PROGRAM = "persist"
+KILL_AT_SHARE = 0.35  # of the units sold: early enough that much is sold while the persister is down
+CONCURRENT_READS = 50
 
 
-class Stuck(RuntimeError):
-    """The demo waited in vain; the message says for what."""
+class DemoTimeout(RuntimeError):
+    """A step of the demo took too long; the message says which."""
 
 
 @asynccontextmanager
-async def deadline(seconds: float, otherwise: str) -> AsyncIterator[None]:
-    """Give something so long, or be Stuck."""
+async def deadline(seconds: float, message: str) -> AsyncIterator[None]:
+    """Raise DemoTimeout with a message if the block takes longer."""
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise Stuck(f"{otherwise} after {seconds:g} s") from None
+        raise DemoTimeout(f"{message} after {seconds:g} s") from None
 
 
 @dataclass(frozen=True)
-class Scale:
-    """How large the sale is, and which dice its buyers have."""
+class SaleSize:
+    """The number of units and buyers, and the seed of the buyers' choices."""
 
     units: int
     buyers: int
@@ -51,120 +51,120 @@ class Scale:
     seed: int
 
 
-class Crash:
-    """The accident: the persister is killed once, when enough is sold, and the supervisor brings it back."""
+class PersisterCrash:
+    """Kills the persister once, when enough units are sold, and notices that the supervisor has restarted it."""
 
-    def __init__(self, stack: Stack, screen: Screen, units: int) -> None:
+    def __init__(self, stack: Stack, display: ProgressDisplay, units: int) -> None:
         self._stack = stack
-        self._screen = screen
-        self._due_at = AT_SHARE * units
+        self._display = display
+        self._kill_at = KILL_AT_SHARE * units
         self.killed = False
-        self.mended = False
+        self.restarted = False
 
-    async def strike(self, sold: int) -> None:
-        """Kill when it is time."""
-        if not self.killed and sold >= self._due_at:
-            await asyncio.to_thread(self._stack.kill, VICTIM)
+    async def kill_if_due(self, sold: int) -> None:
+        """Kill the persister if enough units are sold and it was not killed before."""
+        if not self.killed and sold >= self._kill_at:
+            await asyncio.to_thread(self._stack.kill, KILLED_PROGRAM)
             self.killed = True
-            self._screen.tell(f"the persister was ended by SIGKILL with {sold:,} units sold; the sale goes on")
+            self._display.log(f"the persister was ended by SIGKILL with {sold:,} units sold; the sale goes on")
 
-    def notice_mending(self) -> None:
-        """Say so once when it runs again."""
-        if self.killed and not self.mended and self._stack.restarts(VICTIM):
-            self.mended = True
-            self._screen.tell("the supervisor has started the persister again")
+    def check_restarted(self) -> None:
+        """Log once that the persister runs again."""
+        if self.killed and not self.restarted and self._stack.restarts(KILLED_PROGRAM):
+            self.restarted = True
+            self._display.log("the supervisor has restarted the persister")
 
 
 @dataclass
 class DemoSale:
-    """One sale, its buyers and those who look on."""
+    """One sale with its buyers, its monitor and its display."""
 
     client: Client
-    books: Books
-    watch: Watch
-    screen: Screen
-    tally: Tally
-    scale: Scale
-    crash: Crash
+    ledger: LedgerReader
+    monitor: SaleMonitor
+    display: ProgressDisplay
+    results: BuyerResults
+    size: SaleSize
+    crash: PersisterCrash
     sale_id: str
 
     async def run(self) -> tuple[float, float]:
-        """Sell out, then let the ledger catch up: how long each took, in seconds."""
-        await self._open()
+        """Sell out, then let the ledger catch up; return how long each took, in seconds."""
+        await self._create()
         began = time.monotonic()
-        async with deadline(SELLING_DEADLINE_S, "the sale is not over"):
+        async with deadline(SELLING_DEADLINE_S, "the sale is not sold out"):
             await self._sell()
         sold_out = time.monotonic()
-        self.screen.tell("nothing is left and nothing held; waiting for the ledger to have it all")
-        async with deadline(DRAIN_DEADLINE_S, "the ledger does not have it all"):
-            await self._drain()
+        self.display.log("every unit is sold and none is held; waiting for the ledger to have every commit")
+        async with deadline(CATCH_UP_DEADLINE_S, "the ledger does not have every commit"):
+            await self._wait_for_ledger()
         return sold_out - began, time.monotonic() - sold_out
 
-    async def gather_evidence(self) -> Evidence:
+    async def read_final_state(self) -> FinalState:
         """Read everything back, from the service and from the ledger."""
         sale = (await self.client.get_sale(self.sale_id)).sale
-        return Evidence(
-            units=self.scale.units,
-            claims=self.tally.claims,
-            states=await self._states(list(self.tally.claims)),
+        return FinalState(
+            units=self.size.units,
+            acknowledged=self.results.acknowledged,
+            states=await self._read_states(list(self.results.acknowledged)),
             item=sale.items[0],
-            rows=await self.books.rows(self.sale_id),
-            balance=await self.books.balance(self.sale_id),
+            ledger_reservations=await self.ledger.reservations(self.sale_id),
+            ledger_item=await self.ledger.item(self.sale_id),
         )
 
-    async def _open(self) -> None:
-        for shopper in self._shoppers():
-            if shopper.blocked:
-                await self.client.block_buyer(shopper.buyer_id, "the demo's bots")
-        await self.client.create_sale(self.sale_id, {SKU: self.scale.units}, title="Demo", hold_ttl=HOLD_TTL)
-        self.screen.tell(
-            f"{self.scale.units:,} units, {self.scale.buyers:,} buyers, {self.scale.blocked} of them blocked"
-        )
+    async def _create(self) -> None:
+        for buyer in self._buyers():
+            if buyer.blocked:
+                await self.client.block_buyer(buyer.buyer_id, "blocked by the demo")
+        await self.client.create_sale(self.sale_id, {SKU: self.size.units}, title="Demo", hold_ttl=HOLD_TTL)
+        self.display.log(f"{self.size.units:,} units, {self.size.buyers:,} buyers, {self.size.blocked} of them blocked")
 
     async def _sell(self) -> None:
-        """Let everybody shop while the screen is kept up to date and the persister meets its fate."""
-        async with asyncio.TaskGroup() as everything:
-            looking = everything.create_task(self._look())
-            async with asyncio.TaskGroup() as crowd:
-                for shopper in self._shoppers():
-                    crowd.create_task(shopper.shop())
-            looking.cancel()
+        """Run every buyer, and the monitor beside them."""
+        async with asyncio.TaskGroup() as tasks:
+            monitoring = tasks.create_task(self._poll_forever())
+            async with asyncio.TaskGroup() as buying:
+                for buyer in self._buyers():
+                    buying.create_task(buyer.run())
+            monitoring.cancel()
 
-    async def _drain(self) -> None:
-        """Look on until the ledger has everything, compensations included, and the persister runs again."""
-        while not (await self.watch.look() and self.crash.mended):
-            self.screen.show()
-            await self.crash.strike(self.watch.item.sold)  # here at the latest, if nobody could look while it sold
-            self.crash.notice_mending()
-            await asyncio.sleep(LOOK_EVERY_S / 4)
+    async def _wait_for_ledger(self) -> None:
+        """Poll until the ledger has everything, compensations included, and the persister runs again."""
+        while not (await self.monitor.poll() and self.crash.restarted):
+            self.display.refresh()
+            # On a busy machine the sale may end without a poll in it: the persister is killed here then.
+            await self.crash.kill_if_due(self.monitor.item.sold)
+            self.crash.check_restarted()
+            await asyncio.sleep(POLL_S / 4)
 
-    def _shoppers(self) -> Sequence[Shopper]:
+    def _buyers(self) -> Sequence[SimulatedBuyer]:
         return [
-            Shopper(
+            SimulatedBuyer(
                 self.client,
-                self.tally,
+                self.results,
                 self.sale_id,
                 buyer_id=f"{self.sale_id}-b{number}",
-                blocked=number < self.scale.blocked,
-                dice=random.Random(f"{self.scale.seed}/{number}"),
+                blocked=number < self.size.blocked,
+                rng=random.Random(f"{self.size.seed}/{number}"),
             )
-            for number in range(self.scale.buyers)
+            for number in range(self.size.buyers)
         ]
 
-    async def _look(self) -> None:
+    async def _poll_forever(self) -> None:
         while True:
-            await self.watch.look()
-            self.screen.show()
-            await self.crash.strike(self.watch.item.sold)
-            self.crash.notice_mending()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await self.monitor.poll()
+            self.display.refresh()
+            await self.crash.kill_if_due(self.monitor.item.sold)
+            self.crash.check_restarted()
+            await asyncio.sleep(POLL_S)
 
-    async def _states(self, names: Sequence[str]) -> dict[str, int]:
-        """Every reservation as the service reads it back, some at a time."""
-        turns = asyncio.Semaphore(READERS)
+    async def _read_states(self, reservation_ids: Sequence[str]) -> dict[str, int]:
+        """Read the state of every reservation, CONCURRENT_READS at a time."""
+        limit = asyncio.Semaphore(CONCURRENT_READS)
 
-        async def read(name: str) -> int:
-            async with turns:
-                return (await self.client.get_reservation(self.sale_id, name)).reservation.state
+        async def read(reservation_id: str) -> int:
+            async with limit:
+                return (await self.client.get_reservation(self.sale_id, reservation_id)).reservation.state
 
-        return dict(zip(names, await asyncio.gather(*(read(name) for name in names)), strict=True))
+        states = await asyncio.gather(*(read(reservation_id) for reservation_id in reservation_ids))
+        return dict(zip(reservation_ids, states, strict=True))

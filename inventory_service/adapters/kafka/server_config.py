@@ -16,8 +16,8 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.domain.shards import KafkaUnavailable
-from inventory_service.server_checks.kafka import ASKED_OF_BROKERS, OFFSETS, KafkaConfig
-from inventory_service.server_checks.topics import ASKED_OF_TOPICS, TopicConfig, Values
+from inventory_service.server_checks.kafka import BROKER_SETTINGS, OFFSETS, KafkaConfig
+from inventory_service.server_checks.topics import TOPIC_SETTINGS, TopicConfig, Values
 
 REQUEST_MS = 2000  # for each broker that hangs, of which there may be two before one answers, and one more beside it
 ASK_S = 7.0
@@ -91,8 +91,8 @@ async def _ask_broker(client: AIOKafkaClient, node: int, topics: Iterable[str]) 
             untold = "it is no Apache Kafka, or one too old to be asked"
             return _Heard(node, apis, {}, {}, dict.fromkeys(("", *topics), untold))
         resources = [
-            (int(ConfigResourceType.BROKER), str(node), list(ASKED_OF_BROKERS)),
-            *((int(ConfigResourceType.TOPIC), topic, list(ASKED_OF_TOPICS)) for topic in topics),
+            (int(ConfigResourceType.BROKER), str(node), list(BROKER_SETTINGS)),
+            *((int(ConfigResourceType.TOPIC), topic, list(TOPIC_SETTINGS)) for topic in topics),
         ]
         answer = await client.send(node, DescribeConfigsRequest(resources))
     except (KafkaError, OSError, IncompatibleBrokerVersion) as error:
@@ -118,28 +118,28 @@ def _heard(node: int, apis: Mapping[int, tuple[int, int]], resources: Iterable[S
 
 def _facts(brokers: Sequence[int], layout: Mapping[str, Any], asked: Sequence[_Heard | Exception]) -> KafkaConfig:
     heard = [answer for answer in asked if isinstance(answer, _Heard)]
-    silent = {
+    unreachable = {
         node: "no connection" if isinstance(answer, NodeNotReadyError) else str(answer) or type(answer).__name__
         for node, answer in zip(brokers, asked, strict=True)
         if isinstance(answer, Exception)
     }
     if not heard:
-        raise KafkaUnavailable("; ".join(f"broker {node}: {why}" for node, why in silent.items()))
-    settings = {name: _values(name, {h.node: h.settings for h in heard}) for name in ASKED_OF_BROKERS}
+        raise KafkaUnavailable("; ".join(f"broker {node}: {why}" for node, why in unreachable.items()))
+    settings = {name: _values(name, {h.node: h.settings for h in heard}) for name in BROKER_SETTINGS}
     denied = "" if any(settings.values()) else next((h.denied[""] for h in heard if "" in h.denied), "")
     return KafkaConfig(
         brokers=brokers,
-        oldest_release=_oldest_release(heard),
+        min_release=_oldest_release(heard),
         topics={name: _topic(name, partitions, heard) for name, partitions in layout.items()},
         settings=settings,
         denied=denied,
-        silent=silent,
+        unreachable=unreachable,
     )
 
 
 def _topic(name: str, partitions: Sequence[Mapping[str, Any]], heard: Sequence[_Heard]) -> TopicConfig:
     settings = {
-        setting: _values(setting, {h.node: h.topics.get(name, {}) for h in heard}) for setting in ASKED_OF_TOPICS
+        setting: _values(setting, {h.node: h.topics.get(name, {}) for h in heard}) for setting in TOPIC_SETTINGS
     }
     return TopicConfig(
         partitions=len(partitions),

@@ -9,7 +9,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.adapters.kafka.clients import REQUEST_MS, kafka_errors
 from inventory_service.adapters.kafka.names import LARGEST_RECORD
-from inventory_service.domain.shards import NewTopic
+from inventory_service.domain.shards import TopicSpec
 
 
 class KafkaTopics:
@@ -29,17 +29,17 @@ class KafkaTopics:
         finally:
             await client.close()
 
-    async def create(self, plan: NewTopic) -> None:
+    async def create(self, spec: TopicSpec) -> None:
         """Make one topic that takes our largest records; somebody else may be making it too, which is fine."""
         admin = AIOKafkaAdminClient(**self._access.options(), request_timeout_ms=REQUEST_MS)
-        settings = {**plan.settings, "max.message.bytes": str(LARGEST_RECORD)}
-        topic = NewTopic(plan.name, plan.partitions, plan.replication, topic_configs=settings)
+        settings = {**spec.settings, "max.message.bytes": str(LARGEST_RECORD)}
+        topic = NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=settings)
         with kafka_errors():
             try:
                 await admin.start()
                 answer = await admin.create_topics([topic])
                 for _, code, *_ in answer.topic_errors:
                     if code and for_code(code) is not TopicAlreadyExistsError:
-                        raise for_code(code)(f"while making {plan.name}")
+                        raise for_code(code)(f"while making {spec.name}")
             finally:
                 await admin.close()

@@ -3,9 +3,8 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from holdfast.inventory.v1.commit_pb2 import CommitBody, ReservationChange
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
 from inventory_service.adapters.ledger.postgres import LedgerPool
@@ -23,10 +22,10 @@ select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,
               where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
   from (select) as always left join reservation r on (r.tenant, r.sale_id, r.reservation_id) = ($1, $2, $3)"""
 _DEAD_LETTER = """
-select d.tenant, d.sale_id, d.reservation_id, d.buyer_id, d.lines, d.reason, d.detail, d.shard, d.created_epoch,
-       d.created_seq, d.created_index, d.epoch, d.seq, d.index, d.reservation_state, d.latest_state, d.latest_revision,
-       d.latest_time, d.latest_epoch, d.latest_seq, d.latest_index, j.payload as making
-  from dead_letter d join journal j on (j.shard, j.epoch, j.seq) = (d.shard, d.created_epoch, d.created_seq)
+select tenant, sale_id, reservation_id, buyer_id, lines, reason, detail, shard, created_epoch, created_seq,
+       created_index, reservation_state, reservation_create_time, reservation_expire_time, latest_revision, latest_time,
+       latest_epoch, latest_seq, latest_index
+  from dead_letter
  where tenant = $1 and sale_id = $2 and reservation_id = $3
  order by created_epoch desc, created_seq desc, created_index desc limit 1"""
 
@@ -68,51 +67,24 @@ def reservation_from_row(row: Any) -> Reservation:
 
 
 def reservation_from_dead_letter(letter: Any) -> Reservation:
-    """An order refused at its making has no row until it is closed, or ever if its id was taken.
-
-    The commit that made it tells when it was made and was to end, and the letter how it stands.
-    """
-    made = CommitBody.FromString(letter["making"]).events[letter["created_index"]].reservation
-    latest = _latest_change(letter, made)
+    """An order refused at its making has no row until it is closed, or ever if its id was taken."""
+    expire_time = letter["reservation_expire_time"]
     return Reservation(
         sale=SaleKey(letter["tenant"], letter["sale_id"]),
         reservation_id=letter["reservation_id"],
         buyer_id=letter["buyer_id"],
         lines=_lines([(line["sku"], line["quantity"]) for line in json.loads(letter["lines"])]),
-        state=latest.state,
-        revision=latest.revision,
-        create_time_ms=made.create_time_ms,
-        update_time_ms=latest.time_ms,
-        expire_time_ms=made.expire_time_ms,
+        state=ReservationState.Value(f"RESERVATION_STATE_{letter['reservation_state']}"),
+        revision=letter["latest_revision"],
+        create_time_ms=_ms(letter["reservation_create_time"]),
+        update_time_ms=_ms(letter["latest_time"]),
+        expire_time_ms=_ms(expire_time) if expire_time else 0,
         created=_created(letter),
-        position=latest.position,
+        position=Position(letter["shard"], letter["latest_epoch"], letter["latest_seq"], letter["latest_index"]),
         ledger_state=_ledger_state(letter["reservation_state"], LedgerState.LEDGER_STATE_REFUSED),
         compensation_reason=_reason(letter["reason"]),
         note=letter["detail"],
     )
-
-
-class _Latest(NamedTuple):
-    """How a refused order stands."""
-
-    state: int
-    revision: int
-    time_ms: int
-    position: Position
-
-
-def _latest_change(letter: Any, made: ReservationChange) -> _Latest:
-    """What the letter says of the order's latest change.
-
-    An older persister noted the state alone, whenever the order was moved on: then the rest is as of the refused
-    change, and the revision the least that there can be.
-    """
-    state = ReservationState.Value(f"RESERVATION_STATE_{letter['reservation_state']}")
-    if letter["latest_state"] == letter["reservation_state"]:
-        at = Position(letter["shard"], letter["latest_epoch"], letter["latest_seq"], letter["latest_index"])
-        return _Latest(state, letter["latest_revision"], _ms(letter["latest_time"]), at)
-    refused_at = Position(letter["shard"], letter["epoch"], letter["seq"], letter["index"])
-    return _Latest(state, made.revision + (state != made.state), made.create_time_ms, refused_at)
 
 
 def _ledger_state(state: str, of_the_order: int) -> int:

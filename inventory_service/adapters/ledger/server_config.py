@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.server_checks.clocks import Reading
-from inventory_service.server_checks.postgres import ASKED, PostgresConfig, Set
+from inventory_service.server_checks.postgres import SETTINGS, PostgresConfig, PostgresSetting
 
 LOOKS = 3  # at the clock; the quickest tells most
 
@@ -43,7 +43,10 @@ class LedgerServerConfig:
     async def ask(self) -> PostgresAnswer:
         """What it says; LedgerUnavailable if it says nothing."""
         async with self._ledger.connection() as db:
-            settings = {row["name"]: Set(row["setting"], row["source"]) for row in await db.fetch(_SETTINGS, ASKED)}
+            settings = {
+                row["name"]: PostgresSetting(row["setting"], row["source"])
+                for row in await db.fetch(_SETTINGS, SETTINGS)
+            }
             itself = await db.fetchrow(_SELF)
             assert itself is not None, "a select without a from answers one row"
             facts = PostgresConfig(
@@ -54,12 +57,12 @@ class LedgerServerConfig:
                 standbys=itself["standbys"],
                 migration=await db.fetchval(_MIGRATION) if itself["is_migrated"] else 0,
                 unlogged=[row["relname"] for row in await db.fetch(_UNLOGGED)],
-                others=[row["rolname"] for row in await db.fetch(_OTHERS)],
+                other_roles=[row["rolname"] for row in await db.fetch(_OTHERS)],
             )
             return PostgresAnswer(facts, tuple([await _reading(db) for _ in range(LOOKS)]))
 
 
 async def _reading(db: Any) -> Reading:
     before_s = time.time()
-    theirs_s = await db.fetchval(_CLOCK)
-    return Reading(before_s, theirs_s, time.time())
+    server_s = await db.fetchval(_CLOCK)
+    return Reading(before_s, server_s, time.time())

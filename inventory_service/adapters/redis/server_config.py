@@ -10,7 +10,7 @@ from inventory_service.adapters.redis.connections import RedisConnection, RedisC
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.shards import RedisUnavailable
 from inventory_service.server_checks.clocks import Reading
-from inventory_service.server_checks.redis import ASKED, RedisConfig
+from inventory_service.server_checks.redis import SETTINGS, RedisConfig
 
 LOOKS = 3  # at the clock; the quickest tells most
 # Asks for one command of each kind that the scripts run, and runs none.
@@ -49,7 +49,7 @@ async def _config(connection: RedisConnection) -> tuple[Mapping[str, str], str]:
     """What it told, and Redis' own words where it did not: a user may lack the right, or the host took it away."""
     told: dict[str, str] = {}
     denied = ""
-    for setting in ASKED:
+    for setting in SETTINGS:
         try:
             reply = await connection.ask("CONFIG", "GET", setting)
         except ResponseError as error:

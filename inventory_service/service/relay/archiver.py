@@ -1,6 +1,6 @@
-"""Walk over a shard's sales for what may leave Redis, in small steps, and only when there may be something.
+"""Scans a shard's sales for records that may leave Redis, in small steps, and only when some may.
 
-Done by several relays at once it harms nothing: what is gone stays gone.
+Several relays may do so at once: a record that was removed stays removed.
 """
 
 from collections import deque
@@ -11,63 +11,63 @@ from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.requests import SaleKey
 from inventory_service.domain.verdicts import Failure
 
-STEPS_AT_ONCE = 20  # each looks at a hundred records or so: no look keeps Redis, or its caller, for long
-LIST_S = 60.0  # between two lists of the shard's sales
-WALKS_A_RETENTION = 24  # of one sale at most: what is dropped is gathered, and leaves this much late
+MAX_STEPS = 20  # a run; a step scans a hundred records or so, so that neither Redis nor the caller waits long
+LIST_INTERVAL_S = 60.0  # between two listings of the shard's sales
+SCANS_PER_RETENTION = 24  # of one sale at most, so a record leaves up to a 24th of the retention late
 
 
 @dataclass
-class _Walk:
-    """A walk over one sale that is under way."""
+class _Scan:
+    """A scan of one sale that is under way."""
 
     sale: SaleKey
     cursor: int
-    wait_ms: int  # nothing that was met can leave before
+    wait_ms: int  # no record seen so far can leave sooner
 
 
 class Archiver:
-    """One shard's forgetting. What it has found out of its sales is kept here alone, so a new relay walks once more."""
+    """Archives one shard. What it knows of its sales is kept in memory alone, so a new relay scans them once more."""
 
     def __init__(self, shard: int, stock: Housekeeping, monotonic: Callable[[], float], retention_ms: int) -> None:
         self._shard = shard
         self._stock = stock
         self._monotonic = monotonic
         self._retention_ms = retention_ms
-        self._pause_s = retention_ms / 1000 / WALKS_A_RETENTION
+        self._pause_s = retention_ms / 1000 / SCANS_PER_RETENTION
         self._next_list = 0.0
-        self._next_walk: dict[SaleKey, float] = {}
+        self._next_scan: dict[SaleKey, float] = {}
         self._waiting: deque[SaleKey] = deque()
-        self._walk: _Walk | None = None
+        self._scan: _Scan | None = None
 
-    async def look(self) -> None:
-        """Take the next steps, if it is time for any; a shard that refuses one is left alone until the next look."""
-        for _ in range(STEPS_AT_ONCE):
-            self._walk = self._walk or await self._begin()
-            if self._walk is None or not await self._step(self._walk):
+    async def run(self) -> None:
+        """Take the next steps, if any is due; a shard that does not serve is left until the next run."""
+        for _ in range(MAX_STEPS):
+            self._scan = self._scan or await self._next()
+            if self._scan is None or not await self._step(self._scan):
                 return
 
-    async def _begin(self) -> _Walk | None:
+    async def _next(self) -> _Scan | None:
         if not self._waiting and self._monotonic() >= self._next_list:
             await self._list()
-        return _Walk(self._waiting.popleft(), 0, self._retention_ms) if self._waiting else None
+        return _Scan(self._waiting.popleft(), 0, self._retention_ms) if self._waiting else None
 
     async def _list(self) -> None:
-        """Queue the sales whose time has come; one that was not met before is looked at at once."""
+        """Queue the sales that are due; one not seen before is due at once."""
         sales = await self._stock.sales(self._shard)
         if isinstance(sales, Failure):
             return
         now = self._monotonic()
-        self._next_list = now + min(LIST_S, self._pause_s)
-        self._next_walk = {sale: self._next_walk.get(sale, now) for sale in sales}
-        self._waiting.extend(sale for sale, at in self._next_walk.items() if at <= now)
+        self._next_list = now + min(LIST_INTERVAL_S, self._pause_s)
+        self._next_scan = {sale: self._next_scan.get(sale, now) for sale in sales}
+        self._waiting.extend(sale for sale, at in self._next_scan.items() if at <= now)
 
-    async def _step(self, walk: _Walk) -> bool:
-        """False if the shard refuses; the walk goes on where it was."""
-        step = await self._stock.forget(walk.sale, self._retention_ms, walk.cursor)
+    async def _step(self, scan: _Scan) -> bool:
+        """False if the shard does not serve; the scan goes on where it was."""
+        step = await self._stock.forget(scan.sale, self._retention_ms, scan.cursor)
         if isinstance(step, Failure):
             return False
-        walk.cursor, walk.wait_ms = step.cursor, min(walk.wait_ms, step.wait_ms)
+        scan.cursor, scan.wait_ms = step.cursor, min(scan.wait_ms, step.wait_ms)
         if step.cursor == 0:
-            self._next_walk[walk.sale] = self._monotonic() + max(walk.wait_ms / 1000, self._pause_s)
-            self._walk = None
+            self._next_scan[scan.sale] = self._monotonic() + max(scan.wait_ms / 1000, self._pause_s)
+            self._scan = None
         return True

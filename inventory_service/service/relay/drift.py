@@ -1,7 +1,7 @@
-"""Compare, again and again and at little cost, the units that Redis has of each item with those in the ledger.
+"""Compares each item's units in Redis with those in the ledger every few seconds, at little cost.
 
-`holdfast audit` compares everything, and waits for that; this looks whether the two stand at one position at the
-moment, and leaves a shard that is busier than that for the next round.
+`holdfast audit` compares everything and waits for the ledger; this compares a shard only if both sides are at the same
+commit, and leaves a busier shard for the next round.
 """
 
 import asyncio
@@ -11,19 +11,19 @@ from typing import Protocol
 from inventory_service.domain.audit_ports import LedgerSnapshots, RedisSnapshots
 from inventory_service.domain.reconciliation import item_differences
 
-ROUND_S = 10.0  # between two rounds over all shards
-TRIES, BETWEEN_TRIES_S = 10, 0.2  # the ledger follows within such a time
-FEW = 1  # reservations are not compared here
+ROUND_INTERVAL_S = 10.0  # between two rounds over all shards
+MAX_TRIES, RETRY_S = 10, 0.2  # an idle shard's ledger catches up within that time
+MIN_RESERVATIONS = 1  # none are compared here
 
 
 class DriftGauges(Protocol):
-    """Where the result is shown."""
+    """Exports the result."""
 
     def show_drift(self, shard: int, items: int, time_s: float) -> None: ...
 
 
 class DriftWatch:
-    """Compares all shards, one after the other. Several at once only read twice."""
+    """Compares all shards, one after the other. Several watches at once only read twice."""
 
     def __init__(
         self,
@@ -39,31 +39,31 @@ class DriftWatch:
         self._gauges = gauges
         self._time = time
 
-    async def look(self) -> None:
-        """One round; the owner repeats it."""
+    async def run_round(self) -> None:
+        """Compare every shard once, then pause; the relay process repeats it."""
         for shard in range(self._shard_count):
             await self._compare_if_quiet(shard)
-        await asyncio.sleep(ROUND_S)
+        await asyncio.sleep(ROUND_INTERVAL_S)
 
     async def _compare_if_quiet(self, shard: int) -> None:
         if not await self._redis.sales(shard):
             return
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             items = await self.count(shard)
             if items is not None:
                 self._gauges.show_drift(shard, items, self._time())
                 return
-            await asyncio.sleep(BETWEEN_TRIES_S)
+            await asyncio.sleep(RETRY_S)
 
     async def count(self, shard: int) -> int | None:
-        """How many items differ; None if nothing could be compared: no sales, or not at one position all the time."""
+        """How many items differ; None if the shard has no sales, or both sides were not at one commit throughout."""
         async with self._ledger.snapshot(shard) as snapshot:
             found, sales = 0, await self._redis.sales(shard)
             balances = await snapshot.balances(sales)
             for sale in sales:
-                part = await self._redis.part(shard, sale, 0, FEW)
-                if (part.head, part.hash) != (snapshot.mark, snapshot.hash):
+                page = await self._redis.part(shard, sale, 0, MIN_RESERVATIONS)
+                if (page.head, page.hash) != (snapshot.mark, snapshot.hash):
                     return None
-                differences = item_differences(sale, part.items, balances.get(sale, ()))
+                differences = item_differences(sale, page.items, balances.get(sale, ()))
                 found += len({difference.where for difference in differences})
         return found if sales else None

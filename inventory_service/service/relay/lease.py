@@ -1,7 +1,7 @@
-"""The lease by which one relay at a time sends a shard's commits, and by which several share the shards out.
+"""The lease by which one relay at a time publishes a shard's commits, and by which relays share the shards.
 
-It saves work and promises nothing. Losing it, having it twice or believing in it for too long makes two relays send the
-same commits, of which the ledger drops the second; a lease that nobody has ends the sending only until one asks again.
+It saves work, and no promise rests on it. If two relays have it, both publish the same commits and the ledger drops the
+second copy; if none has it, publishing pauses until one asks again.
 """
 
 import asyncio
@@ -15,19 +15,19 @@ from inventory_service.domain.shard_ports import Shards
 from inventory_service.domain.shards import ServerUnavailable
 from inventory_service.entrypoints.patience import GrowingDelay
 
-LEASE_S = 3.0  # after which another relay goes on where one died
-ASK_S = 1.0
-FIRST_YIELD_S = 10.0  # for which a relay that Kafka did not answer leaves the shard to whoever asks
-MAX_YIELD_S = 300.0  # after it has taken the shard back in vain again and again
+LEASE_S = 3.0  # after which another relay continues where one died
+RENEW_INTERVAL_S = 1.0
+FIRST_YIELD_S = 10.0  # for which a relay that cannot reach Kafka leaves the shard to the others
+MAX_YIELD_S = 300.0  # after repeated attempts that failed
 LOWEST_PRIORITY = 0
 
 
 class ShardLease:
     """One shard's lease as one relay sees it.
 
-    The relay believes in it from before Redis was asked, by its own clock, so it has stopped before the lease runs out.
-    Two send while one that lost it to a higher rank has not asked again, and when one that was halted (SIGSTOP, a long
-    pause of the machine) goes on with what it has in hand.
+    The relay counts the lease from before it asked Redis, by its own clock, so it stops before the lease runs out. Two
+    relays publish while one that lost the lease to a higher priority has not renewed yet, and when one that was halted
+    (SIGSTOP, a long pause of the machine) continues.
     """
 
     def __init__(
@@ -46,44 +46,44 @@ class ShardLease:
 
     @property
     def is_held(self) -> bool:
-        """Whether sending is up to us."""
+        """Whether this relay publishes the shard's commits."""
         return self._monotonic() < self._ends
 
-    async def keep(self) -> None:
-        """Ask for the lease, whether to get it or to go on having it; the owner repeats it."""
+    async def renew(self) -> None:
+        """Ask for the lease, or prolong it; the relay repeats it."""
         asked_at, had = self._monotonic(), self.is_held
         if await self._shards.lease(self._shard, self._relay, self._priority_now(asked_at), int(LEASE_S * 1000)):
             self._ends = asked_at + LEASE_S
             self._granted.set()
         elif had:
             self._ends = asked_at
-            self._log.info("lease_lost", why="another relay sends this shard's commits")
-        await asyncio.sleep(ASK_S)
+            self._log.info("lease_lost", why="another relay publishes this shard's commits")
+        await asyncio.sleep(RENEW_INTERVAL_S)
 
     async def wait(self) -> None:
-        """Return when it was granted, or after a while: whoever waits looks again."""
+        """Return when the lease is granted, or after a while; the caller checks `is_held` again."""
         self._granted.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(LEASE_S):
                 await self._granted.wait()
 
-    def doubt(self) -> None:
-        """Kafka does not answer us: another relay, which it may answer, can have the shard for the asking.
+    def yield_shard(self) -> None:
+        """Ask with the lowest priority for a while, for this relay cannot reach Kafka and another one may.
 
-        Each time that it was taken back in vain, and the shard paused for it, the next try is further away.
+        Each time that the shard was reclaimed without success the next attempt is further away.
         """
         now = self._monotonic()
         if now >= self._yields_until:
             self._yield_s = self._yield_backoff.take()
         self._yields_until = now + self._yield_s
 
-    def trust(self) -> None:
-        """Kafka has answered us: what we are due is ours again."""
+    def reclaim(self) -> None:
+        """Ask with this relay's own priority again: Kafka has answered."""
         self._yield_backoff.reset()
         self._yields_until = self._monotonic()
 
-    async def let_go(self) -> None:
-        """Spare the others the wait for its end."""
+    async def release(self) -> None:
+        """Give the lease up, so that other relays need not wait for its end."""
         if self.is_held:
             self._ends = self._monotonic()
             with suppress(ServerUnavailable):
@@ -94,6 +94,6 @@ class ShardLease:
 
 
 def priority_of(shard: int, relay: str) -> int:
-    """Where a relay stands among all in one shard, as good as by lot: the highest has the lease. At least 1."""
-    lot = hashlib.blake2b(f"{relay}/{shard}".encode(), digest_size=4).digest()
-    return max(int.from_bytes(lot), LOWEST_PRIORITY + 1)
+    """A relay's priority for one shard, at least 1: a hash, so that shards spread evenly. The highest has the lease."""
+    digest = hashlib.blake2b(f"{relay}/{shard}".encode(), digest_size=4).digest()
+    return max(int.from_bytes(digest), LOWEST_PRIORITY + 1)

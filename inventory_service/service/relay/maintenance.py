@@ -1,6 +1,6 @@
-"""What has to be done to a shard's stock from time to time: take overdue holds back, forget what is long over, count.
+"""Maintains a shard's stock: expires overdue holds, archives what ended long ago, and counts holds.
 
-All of it may be done by several relays at once: a hold is taken back once, and a record that is gone stays gone.
+Several relays may do so at once: a hold expires once, and a record that was removed stays removed.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.verdicts import Failure
 from inventory_service.service.relay.archiver import Archiver
 
-SWEEP_S = 0.5
-COUNT_S = 5.0
+SWEEP_INTERVAL_S = 0.5
+COUNT_INTERVAL_S = 5.0
 
 
 class ShardMaintenance:
@@ -36,26 +36,26 @@ class ShardMaintenance:
         self._expiry = expiry
 
     async def sweep(self) -> None:
-        """One sweep; the owner repeats it. While more is due it goes on at once, and only counts beside it."""
+        """One sweep; the relay repeats it. While more holds are overdue the next sweep follows at once."""
         more_is_due = self._expiry and await self._expire()
-        await self._count_now_and_then()
+        await self._count_if_due()
         if not more_is_due:
-            await self._archiver.look()
-            await asyncio.sleep(SWEEP_S)
+            await self._archiver.run()
+            await asyncio.sleep(SWEEP_INTERVAL_S)
 
     def stand_by(self) -> None:
-        """Another relay has the shard; once it is ours again it is counted at once, for nobody else shows it then."""
+        """This relay lost the lease. It counts holds as soon as it has it again: no other relay exports it then."""
         self._next_count = self._monotonic()
 
-    async def _count_now_and_then(self) -> None:
+    async def _count_if_due(self) -> None:
         if self._monotonic() < self._next_count:
             return
-        self._next_count = self._monotonic() + COUNT_S
+        self._next_count = self._monotonic() + COUNT_INTERVAL_S
         holds = await self._stock.holds(self._shard)
         if not isinstance(holds, Failure):
             self._gauges.show_holds(self._shard, holds)
 
     async def _expire(self) -> bool:
-        """Whether more is due than one call takes back; a call that found nothing was overtaken by another relay's."""
+        """Whether more holds are overdue than one call expires; if a call found none, another relay was faster."""
         taken_back = await self._stock.expire(self._shard)
         return not isinstance(taken_back, Failure) and taken_back.holds > 0 and taken_back.more_is_due

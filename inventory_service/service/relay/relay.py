@@ -1,8 +1,9 @@
-"""Keep the shards' house: send each outbox to Kafka, trim what the ledger holds, expire holds, have it taken over.
+"""Runs a shard's background work: publishes its outbox, trims it to the ledger's watermark, expires overdue holds, and
+starts a take-over when the shard does not serve.
 
 Two relays of one shard are only wasteful: each starts at the first untrimmed commit, the ledger drops what it has,
-Redis trims once, and a take-over is a compare-and-set. So a lease, by which one of them sends and sweeps and the other
-stands by, need not be right; and what costs next to nothing (to trim, to freeze, to look) each of them does.
+Redis trims once, and a take-over is a compare-and-set. So the lease, by which one relay publishes and sweeps while the
+others stand by, need not be exact; and what costs next to nothing (trim, freeze, check) every relay does.
 """
 
 import asyncio
@@ -34,11 +35,11 @@ from inventory_service.service.relay.takeover import ShardTakeover
 WAIT_FOR_COMMITS_MS = 500
 WAIT_FOR_ROOM_S = 1.0
 WATCH_S = 0.5
-SHUTDOWN_S = 1.0  # for what a relay that ends still has to say
+SHUTDOWN_S = 1.0  # to release the leases
 
 
 class Parts(NamedTuple):
-    """Everything a relay works with."""
+    """What a relay depends on."""
 
     outbox: Outbox
     shards: Shards
@@ -51,48 +52,48 @@ class Parts(NamedTuple):
     log: FilteringBoundLogger
     monotonic: Callable[[], float]  # seconds, for waiting
     time: Callable[[], float]  # seconds since 1970, for ages
-    waited: Callable[[str], None]  # hears the name of a server that was away, for each attempt
+    on_unavailable: Callable[[str], None]  # called with the server's name for each attempt that failed
 
 
 class Options(NamedTuple):
     """How a relay behaves."""
 
-    name: str  # that no other relay has, nor had this one before it was started again
+    name: str  # unique to this process and this start
     shard_count: int
     window_bytes: int
     expiry: bool = True
     retention_ms: int = 86_400_000  # for which a record is kept after it is final
-    stall_timeout_s: float = 3.0  # before it goes back by itself
-    takeover_timeout_s: float = 5.0  # before a claim of somebody else is believed to be abandoned
+    stall_timeout_s: float = 3.0  # without progress, before the relay rewinds by itself
+    takeover_timeout_s: float = 5.0  # before another process' take-over counts as abandoned
 
 
 async def run(parts: Parts, options: Options) -> None:
-    """Runs until cancelled; raises `Disagreement` if settings and servers contradict each other."""
+    """Runs until cancelled; raises `ShardCountMismatch` if settings and servers contradict each other."""
     relays = [ShardRelay(shard, parts, options) for shard in range(options.shard_count)]
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(repeat(partial(listen, parts.progress, relays), parts.log, parts.waited))
+            group.create_task(repeat(partial(listen, parts.progress, relays), parts.log, parts.on_unavailable))
             for relay in relays:
                 for step in relay.steps():
-                    group.create_task(repeat(step, relay.log, parts.waited))
+                    group.create_task(repeat(step, relay.log, parts.on_unavailable))
     except* ShardCountMismatch as disagreements:
         raise disagreements.exceptions[0] from None
     finally:
         with suppress(TimeoutError):
             async with asyncio.timeout(SHUTDOWN_S):
-                await asyncio.gather(*(relay.end() for relay in relays))
+                await asyncio.gather(*(relay.shut_down() for relay in relays))
 
 
-async def listen(progress: ProgressTopic, relays: Sequence["ShardRelay"]) -> None:
-    """Hand every report to its shard's relay; where several wait, the latest says it all."""
-    async with aclosing(progress.reports()) as reports:
-        async for report in reports:
-            if report.shard < len(relays):
-                relays[report.shard].told(report)
+async def listen(topic: ProgressTopic, relays: Sequence["ShardRelay"]) -> None:
+    """Pass every progress record to its shard's relay; where several wait, the latest replaces the others."""
+    async with aclosing(topic.reports()) as records:
+        async for progress in records:
+            if progress.shard < len(relays):
+                relays[progress.shard].on_progress(progress)
 
 
 class ShardRelay:
-    """One shard's relay: steps that are each repeated for ever, beside each other."""
+    """One shard's relay: steps that run beside each other, each repeated for ever."""
 
     def __init__(self, shard: int, parts: Parts, options: Options) -> None:
         self._shard = shard
@@ -110,33 +111,33 @@ class ShardRelay:
         )
         self._lease = ShardLease(shard, options.name, parts.shards, parts.monotonic, self.log)
         self._window = SendWindow(options.window_bytes, options.stall_timeout_s)
-        # Epoch and run_id that the window is of; None: begin anew, once the lease is ours.
+        # Epoch and run_id that the window belongs to; None: start anew once this relay has the lease.
         self._window_epoch: tuple[int, str] | None = None
-        self._report: LedgerProgress | None = None
-        self._was_frozen = False  # by the last report
-        self._reported = asyncio.Event()
+        self._progress: LedgerProgress | None = None
+        self._was_frozen = False  # by the last progress
+        self._has_progress = asyncio.Event()
         self._moved = asyncio.Event()  # the window has room again, or went back
         self._maintenance = ShardMaintenance(
             shard, parts.stock, parts.gauges, parts.monotonic, options.retention_ms, options.expiry
         )
 
     def steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
-        return self._lease.keep, self.send, self.hear, self.watch, self._monitor.look, self.sweep
+        return self._lease.renew, self.send, self.apply_progress, self.watch, self._monitor.check, self.sweep
 
-    async def end(self) -> None:
-        """The last thing that a relay does for a shard."""
-        await self._lease.let_go()
+    async def shut_down(self) -> None:
+        """Release the lease, so that another relay need not wait for its end."""
+        await self._lease.release()
 
-    def told(self, report: LedgerProgress) -> None:
-        """Keep the latest report; a wish that was not heard yet stands while the ledger does not move."""
-        before = self._report
-        if self._reported.is_set() and before is not None and before.resend and before.mark == report.mark:
-            report = report._replace(resend=True)
-        self._report = report
-        self._reported.set()
+    def on_progress(self, progress: LedgerProgress) -> None:
+        """Keep the latest progress; a resend request not yet handled stands while the watermark does not move."""
+        before = self._progress
+        if self._has_progress.is_set() and before is not None and before.resend and before.mark == progress.mark:
+            progress = progress._replace(resend=True)
+        self._progress = progress
+        self._has_progress.set()
 
     async def send(self) -> None:
-        """Send the next commits of the outbox, whoever serves the shard: also a claimed or frozen one is drained."""
+        """Publish the next commits of the outbox, also of a shard that is being taken over or is frozen."""
         if not self._lease.is_held:
             self._window_epoch = None
             await self._lease.wait()
@@ -147,7 +148,7 @@ class ShardRelay:
         cursor = self._window.cursor
         commits = await self._parts.outbox.read_after(self._shard, cursor, WAIT_FOR_COMMITS_MS)
         is_as_before = self._lease.is_held and self._window_epoch is not None and self._window.cursor == cursor
-        if not (commits and is_as_before):  # much may happen while one waits for commits
+        if not (commits and is_as_before):  # the lease or the window may have changed during the read
             return
         if commits[0].mark != CommitId(cursor.epoch, cursor.seq + 1):
             await self._handle_gap(commits[0])
@@ -156,39 +157,41 @@ class ShardRelay:
         else:
             await self._wait_for_room()
 
-    async def hear(self) -> None:
-        """Trim by the latest report, and go back if the ledger misses something."""
-        await self._reported.wait()
-        self._reported.clear()
-        report = self._report
-        assert report is not None, "the event is set after the report"
-        if report.frozen_reason:
-            await self._parts.shards.freeze(self._shard, report.epoch, report.frozen_reason)
-        thawed, self._was_frozen = self._was_frozen and not report.frozen_reason, bool(report.frozen_reason)
-        trimmed = await self._parts.shards.trim(report)
+    async def apply_progress(self) -> None:
+        """Trim to the watermark, and rewind if the ledger lacks a commit that was sent."""
+        await self._has_progress.wait()
+        self._has_progress.clear()
+        progress = self._progress
+        assert progress is not None, "the event is set after the progress"
+        if progress.frozen_reason:
+            await self._parts.shards.freeze(self._shard, progress.epoch, progress.frozen_reason)
+        thawed, self._was_frozen = self._was_frozen and not progress.frozen_reason, bool(progress.frozen_reason)
+        trimmed = await self._parts.shards.trim(progress)
         if trimmed.verdict == "STALE":
             await self._monitor.freeze_if_ledger_went_back()
         elif trimmed.verdict == "TRIMMED":
-            # A frozen ledger drops what comes, so all of it has to come again once it takes commits.
-            again = report.resend or thawed
-            if self._window_epoch is not None and self._window.heard(trimmed.trimmed, again, self._parts.monotonic()):
-                why = "the ledger takes commits again" if thawed else "the persister asked for it"
-                self.log.info("resending", after=str(report.mark), why=why)
+            # A frozen row drops what arrives, so all of it has to be sent again once the row is thawed.
+            again = progress.resend or thawed
+            if self._window_epoch is not None and self._window.on_progress(
+                trimmed.trimmed, again, self._parts.monotonic()
+            ):
+                why = "the shard was thawed" if thawed else "the persister asked for it"
+                self.log.info("resending", after=str(progress.mark), why=why)
             self._moved.set()
 
     async def watch(self) -> None:
-        """Begin anew when Redis or the epoch is another, go back by itself when it is time, and show the backlog."""
+        """Start anew when Redis or the epoch has changed, rewind when progress stalls, and export the backlog."""
         status = await self._parts.shards.status(self._shard)
         if self._window_epoch != (status.epoch, status.run_id):
             self._window_epoch = None
-        elif self._window.overdue(self._parts.monotonic()):
-            self.log.warning("resending", after=str(self._window.watermark), why="the ledger stands still below it")
+        elif self._window.is_stalled(self._parts.monotonic()):
+            self.log.warning("resending", after=str(self._window.watermark), why="the ledger's watermark has stalled")
         self._moved.set()
-        await self._show_backlog(status)
+        await self._export_backlog(status)
         await asyncio.sleep(WATCH_S)
 
     async def sweep(self) -> None:
-        """Do what the stock needs from time to time; who stands by leaves it to the other."""
+        """Maintain the shard's stock while this relay has the lease."""
         if self._lease.is_held:
             await self._maintenance.sweep()
         else:
@@ -209,13 +212,13 @@ class ShardRelay:
         try:
             await self._parts.commits.publish(self._shard, commits)
         except KafkaUnavailable:
-            self._lease.doubt()
+            self._lease.yield_shard()
             raise
-        self._lease.trust()
+        self._lease.reclaim()
         self._window.confirmed(commits, self._parts.monotonic())
 
     async def _handle_gap(self, first: Commit) -> None:
-        """Commits before `first` are missing: trimmed by another relay, of an older epoch, or lost by Redis itself."""
+        """Commits before `first` are missing: trimmed by another relay, of an older epoch, or lost by Redis."""
         status = await self._parts.shards.status(self._shard)
         if status.epoch == first.epoch and status.trim_seq + 1 < first.seq:
             lost = f"commit {CommitId(first.epoch, first.seq - 1)} is neither in the outbox nor in the ledger"
@@ -224,16 +227,16 @@ class ShardRelay:
         self._window_epoch = None
 
     async def _wait_for_room(self) -> None:
-        """The ledger's reports make room."""
+        """Wait until progress shrinks the window."""
         with suppress(TimeoutError):
             async with asyncio.timeout(WAIT_FOR_ROOM_S):
                 await self._moved.wait()
 
-    async def _show_backlog(self, status: ShardStatus) -> None:
+    async def _export_backlog(self, status: ShardStatus) -> None:
         sends = self._lease.is_held
         cursor = (
             max(self._window.cursor, status.trimmed) if self._window_epoch else status.trimmed
-        )  # where it begins anew
+        )  # where it starts anew
         backlog = Backlog(
             serving=status.serving,
             sends=sends,

@@ -1,4 +1,4 @@
-"""See whether a shard serves, and take it over when it does not, again and again with growing delays."""
+"""Checks whether a shard serves, and takes it over when it does not, with growing delays between attempts."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from inventory_service.domain.shards import LEDGER_WENT_BACK, NEEDS_RESTORE, Sha
 from inventory_service.entrypoints.patience import GrowingDelay
 from inventory_service.service.relay.takeover import Ending, ShardTakeover
 
-LOOK_S = 0.5
-COMPARE_S = 10.0  # between two looks at the row of a shard that serves
-LONGEST_RETRY_S = 30.0
+CHECK_INTERVAL_S = 0.5
+COMPARE_INTERVAL_S = 10.0  # between two reads of the ledger's row of a shard that serves
+MAX_RETRY_S = 30.0
 
 
 class ShardMonitor:
@@ -33,24 +33,25 @@ class ShardMonitor:
         self._shard_count = shard_count
         self._shards = shards
         self._ledger = ledger
-        self._take_over = takeover
+        self._takeover = takeover
         self._log = log
         self._monotonic = monotonic
         self._takeover_timeout_s = takeover_timeout_s
         self._foreign_takeover = ("", 0.0)  # and when it was first seen
-        self._retry = GrowingDelay(first_s=0.2, longest_s=LONGEST_RETRY_S)
-        self._said = ""
+        self._retry = GrowingDelay(first_s=0.2, longest_s=MAX_RETRY_S)
+        self._logged_state = ""
         self._next_comparison = monotonic()
 
-    async def look(self) -> None:
+    async def check(self) -> None:
+        """Check once, recover the shard if it does not serve, and wait until the next check is due."""
         status = await self._shards.status(self._shard)
         check_shard_count(self._shard_count, status.shards, "Redis")
-        self._say(status)
+        self._log_state(status)
         if status.serving:
             await self._compare_with_ledger_if_due()
         if status.serving or await self._recover(status):
             self._retry.reset()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(CHECK_INTERVAL_S)
         else:
             await self._retry.wait()
 
@@ -65,10 +66,10 @@ class ShardMonitor:
         await self._shards.freeze(self._shard, status.epoch, reason)
 
     async def _compare_with_ledger_if_due(self) -> None:
-        """A ledger that was wiped or made anew reports nothing, so somebody has to look."""
+        """A ledger that was emptied publishes no progress, so its row is read from time to time."""
         if self._monotonic() >= self._next_comparison:
             await self.freeze_if_ledger_went_back()
-            self._next_comparison = self._monotonic() + COMPARE_S
+            self._next_comparison = self._monotonic() + COMPARE_INTERVAL_S
 
     async def _recover(self, status: ShardStatus) -> bool:
         if status.blank:
@@ -76,40 +77,40 @@ class ShardMonitor:
             return False
         if self._is_taken_over_elsewhere(status):
             return False
-        attempt = await self._take_over.attempt(self._shard)
+        attempt = await self._takeover.attempt(self._shard)
         self._log.info("takeover", ending=attempt.ending.value, epoch=attempt.epoch, detail=attempt.detail)
         if attempt.ending is Ending.NEWER_EPOCH:
             await self.freeze_if_ledger_went_back()
         return attempt.ending is Ending.ADOPTED
 
     async def _mark_lost(self, status: ShardStatus) -> None:
-        """Only `init` opens a blank shard, and nobody does if the ledger has commits of it: Redis then says so too."""
+        """Freeze a blank shard of which the ledger has commits: `init` opens only what both stores have empty."""
         row = await self._ledger.row(self._shard)
         if row is not None and row.hash and not status.frozen_reason:
             lost = f"the ledger ends at commit {row.mark} and Redis holds nothing"
             await self._shards.freeze(self._shard, 0, f"{NEEDS_RESTORE}: {lost}")
 
     def _is_taken_over_elsewhere(self, status: ShardStatus) -> bool:
-        """A fresh claim is left alone, lest two relays take it from each other; an old one was abandoned."""
-        if not status.claim or self._take_over.made(self._shard, status.claim):
+        """Leave a recent take-over of another process alone, so that two do not interrupt each other for ever."""
+        if not status.claim or self._takeover.started(self._shard, status.claim):
             return False
         if status.claim != self._foreign_takeover[0]:
             self._foreign_takeover = (status.claim, self._monotonic())
         return self._monotonic() - self._foreign_takeover[1] < self._takeover_timeout_s
 
-    def _say(self, status: ShardStatus) -> None:
-        """Log what the shard does when it does something else than before."""
-        doing = _doing(status)
-        if doing != self._said:
-            self._said = doing
-            self._log.info("shard_state", state=doing, epoch=status.epoch, seq=status.seq)
+    def _log_state(self, status: ShardStatus) -> None:
+        """Log the shard's state when it has changed."""
+        state = _state(status)
+        if state != self._logged_state:
+            self._logged_state = state
+            self._log.info("shard_state", state=state, epoch=status.epoch, seq=status.seq)
 
 
-def _doing(status: ShardStatus) -> str:
+def _state(status: ShardStatus) -> str:
     if status.frozen_reason:
         return f"frozen: {status.frozen_reason}"
     if status.blank:
         return "blank: opened by `holdfast init`, if the ledger holds nothing of it"
     if status.claim:
-        return "claimed by a take-over"
-    return "serving" if status.serving else "not owned: Redis is another process than it was opened for"
+        return "being taken over"
+    return "serving" if status.serving else "not owned: this Redis process is not the one that the shard was opened for"

@@ -15,7 +15,7 @@ _NO_TOPICS: list[str] = []
 
 
 async def knock_at_kafka(access: KafkaAccess) -> None:
-    """Return if one of the brokers answers; `TurnedAway` or `Passing` if none does.
+    """Return if one of the brokers answers; `TurnedAway` or `TransientError` if none does.
 
     aiokafka's own clients would only say that none let them in, so each broker is asked by a bare connection.
     """

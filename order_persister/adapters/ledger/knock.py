@@ -12,7 +12,7 @@ _NO_TLS = "rejected SSL upgrade"  # asyncpg has no other word for a server witho
 
 
 async def knock_at_postgres(dsn: str) -> None:
-    """Return if it answers, be it that it is still starting up; `TurnedAway` or `Passing` if not."""
+    """Return if it answers, be it that it is still starting up; `TurnedAway` or `TransientError` if not."""
     try:
         connection = await asyncpg.connect(dsn, timeout=KNOCK_S, statement_cache_size=0)
     except asyncpg.PostgresError as error:

@@ -93,7 +93,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """One transaction on a connection of its own. Raises `Passing` or `Broken`, then nothing is known to be done.
+        """One transaction on its own connection. After `TransientError` it may or may not have committed.
 
         A commit whose answer was lost may have happened; whoever repeats it reads the watermark first.
         """

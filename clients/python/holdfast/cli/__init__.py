@@ -1,1 +1,1 @@
-"""The `holdfast` command: asks a server as a person would, and starts the processes of the service."""
+"""The `holdfast` command: calls a server, and starts the processes of the service."""

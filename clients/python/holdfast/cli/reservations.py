@@ -6,56 +6,69 @@ from uuid import uuid4
 
 import typer
 
-from holdfast.cli.asking import (
+from holdfast.cli.ask import (
     DEFAULT_ADDRESS,
     DEFAULT_TIMEOUT_S,
-    NO,
     Address,
     Json,
     ReservationId,
     SaleId,
+    Server,
     Timeout,
+    UseProxy,
     ask,
-    complaints,
 )
-from holdfast.cli.facts import print_json
+from holdfast.cli.fail import NO
+from holdfast.cli.json_output import print_json
 from holdfast.cli.parsing import duration, units
-from holdfast.cli.showing import show_rejection, show_reservation
+from holdfast.cli.render import show_rejection, show_reservation
+from holdfast.cli.terminal import messages
 from holdfast.client import Client
-from holdfast.inventory.v1.inventory_service_pb2 import ReserveResponse
+from holdfast.inventory.v1.inventory_service_pb2 import (
+    ConfirmReservationResponse,
+    ReleaseReservationResponse,
+    ReserveResponse,
+)
+
+Line = Annotated[list[str], typer.Option(metavar="SKU=QTY", help="Units of an item; repeat for more.")]
+NewId = Annotated[str, typer.Option("--id", help="Makes repeats safe; made up and printed if not given.")]
+Hold = Annotated[
+    timedelta | None,
+    typer.Option(parser=duration, metavar="DURATION", help="For how long, as 90s or 10m; the sale's if not given."),
+]
+Reason = Annotated[str, typer.Option(help="Why, for the books; none if not given.")]
+SpendId = Annotated[bool, typer.Option("--spend-id", help="End the id even if no reservation has it.")]
 
 
 def reserve(
     sale_id: SaleId,
-    line: Annotated[list[str], typer.Option(metavar="SKU=QTY", help="Units of an item; repeat for more.")],
+    line: Line,
     buyer: Annotated[str, typer.Option(help="Who buys.")],
-    reservation_id: Annotated[
-        str, typer.Option("--id", help="Makes repeats safe; made up and printed if not given.")
-    ] = "",
-    hold: Annotated[
-        timedelta | None,
-        typer.Option(parser=duration, metavar="DURATION", help="For how long, as 90s or 10m; the sale's if not given."),
-    ] = None,
+    reservation_id: NewId = "",
+    hold: Hold = None,
     json: Json = False,
     address: Address = DEFAULT_ADDRESS,
     timeout_s: Timeout = DEFAULT_TIMEOUT_S,
+    use_proxy: UseProxy = False,
 ) -> None:
     """Hold units for a buyer, all lines or none."""
-    lines, made_up = units(line), "" if reservation_id else f"r-{uuid4().hex[:12]}"
+    lines, is_made_up = units(line), not reservation_id
+    reservation_id = reservation_id or f"r-{uuid4().hex[:12]}"
 
-    async def question(client: Client) -> ReserveResponse:
-        if made_up:  # said first, for whoever is interrupted while asking
-            complaints.print(f"reservation id {made_up} (repeat with --id {made_up})", style="dim")
-        return await client.reserve(sale_id, reservation_id or made_up, buyer, lines, hold_ttl=hold)
+    async def call(client: Client) -> ReserveResponse:
+        if is_made_up:  # before the call, so that an interrupted one can be repeated
+            messages.print(f"reservation id {reservation_id} (repeat with --id {reservation_id})", style="dim")
+        return await client.reserve(sale_id, reservation_id, buyer, lines, hold_ttl=hold)
 
-    response = ask(address, timeout_s, question)
+    server = Server(address, timeout_s, use_proxy)
+    response = ask(server, call, sale_id=sale_id, reservation_id=reservation_id)
     print_json(response) if json else _show_outcome(response)
     if not response.HasField("reservation"):
         raise typer.Exit(NO)
 
 
 def _show_outcome(response: ReserveResponse) -> None:
-    """An answer with neither case set comes from a newer server and means no units."""
+    """A reservation or a rejection; a response with neither comes from a newer server and holds no units."""
     if response.HasField("reservation"):
         show_reservation(response.reservation, response.read_time, replayed=response.replayed)
     else:
@@ -68,34 +81,40 @@ def confirm(
     json: Json = False,
     address: Address = DEFAULT_ADDRESS,
     timeout_s: Timeout = DEFAULT_TIMEOUT_S,
+    use_proxy: UseProxy = False,
 ) -> None:
     """Sell what is held."""
-    response = ask(address, timeout_s, lambda client: client.confirm(sale_id, reservation_id))
-    if json:
-        print_json(response)
-    else:
-        show_reservation(response.reservation, response.read_time, replayed=response.replayed)
+    response = ask(
+        Server(address, timeout_s, use_proxy),
+        lambda client: client.confirm(sale_id, reservation_id),
+        sale_id=sale_id,
+        reservation_id=reservation_id,
+    )
+    print_json(response) if json else _show_moved(response)
 
 
 def release(
     sale_id: SaleId,
     reservation_id: ReservationId,
-    reason: Annotated[str, typer.Option(help="Why, for the books; none if not given.")] = "",
-    spend_id: Annotated[bool, typer.Option("--spend-id", help="End the id even if nothing is known of it.")] = False,
+    reason: Reason = "",
+    spend_id: SpendId = False,
     json: Json = False,
     address: Address = DEFAULT_ADDRESS,
     timeout_s: Timeout = DEFAULT_TIMEOUT_S,
+    use_proxy: UseProxy = False,
 ) -> None:
     """Give back what is held."""
     response = ask(
-        address,
-        timeout_s,
+        Server(address, timeout_s, use_proxy),
         lambda client: client.release(sale_id, reservation_id, reason=reason, spend_id=spend_id),
+        sale_id=sale_id,
+        reservation_id=reservation_id,
     )
-    if json:
-        print_json(response)
-    else:
-        show_reservation(response.reservation, response.read_time, replayed=response.replayed)
+    print_json(response) if json else _show_moved(response)
+
+
+def _show_moved(response: ConfirmReservationResponse | ReleaseReservationResponse) -> None:
+    show_reservation(response.reservation, response.read_time, replayed=response.replayed)
 
 
 def get(
@@ -104,7 +123,13 @@ def get(
     json: Json = False,
     address: Address = DEFAULT_ADDRESS,
     timeout_s: Timeout = DEFAULT_TIMEOUT_S,
+    use_proxy: UseProxy = False,
 ) -> None:
     """Show a reservation as it stands."""
-    response = ask(address, timeout_s, lambda client: client.get_reservation(sale_id, reservation_id))
+    response = ask(
+        Server(address, timeout_s, use_proxy),
+        lambda client: client.get_reservation(sale_id, reservation_id),
+        sale_id=sale_id,
+        reservation_id=reservation_id,
+    )
     print_json(response) if json else show_reservation(response.reservation, response.read_time)

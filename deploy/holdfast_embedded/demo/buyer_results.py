@@ -1,4 +1,4 @@
-"""What the demo's buyers were told: counts, latencies, and the last word on every claim."""
+"""What the demo's buyers measured and were told: counts, latencies, and the last known state of each reservation."""
 
 import math
 import time
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Claim:
-    """What the buyer of one reservation was told last."""
+class Acknowledged:
+    """One reservation as its buyer was told last."""
 
     reservation_id: str
     buyer_id: str
@@ -20,25 +20,25 @@ class Claim:
 
 
 @dataclass
-class Tally:
-    """Everything that the buyers were told. `complaints` are answers that should never have come."""
+class BuyerResults:
+    """The results of all buyers together. `unexpected` describes each response that must not occur."""
 
     counts: Counter[str] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
-    claims: dict[str, Claim] = field(default_factory=dict)
-    complaints: list[str] = field(default_factory=list)
+    acknowledged: dict[str, Acknowledged] = field(default_factory=dict)
+    unexpected: list[str] = field(default_factory=list)
     calls: int = 0
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Count one answered call and how long it took, as its caller sees it."""
+        """Count one answered call and its latency, as the caller measures it."""
         began = time.perf_counter()
         yield
         self.latencies_s.append(time.perf_counter() - began)
         self.calls += 1
 
     def percentile_ms(self, share: float) -> float:
-        """The latency that so large a share of the calls did not exceed; 0 before the first call."""
+        """Return the latency that this share of the calls did not exceed; 0 before the first call."""
         if not self.latencies_s:
             return 0.0
         rank = math.ceil(share * len(self.latencies_s)) - 1

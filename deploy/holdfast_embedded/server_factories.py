@@ -1,4 +1,4 @@
-"""What makes the servers of a stack: the embedded ones, unless somebody puts others in their place."""
+"""Which class makes each server of a stack: the embedded ones by default, real servers in tests."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,19 +9,20 @@ from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.server import KafkaServer, Server
 from holdfast_embedded.valkey import Valkey
 
-# What fits the embedded broker: it keeps 5 MiB a partition, and nobody should wait long for a killed consumer.
+# The embedded broker keeps 5 MiB a partition, and a killed consumer should be replaced within seconds.
 EMBEDDED_BROKER_SETTINGS = {"HOLDFAST_RELAY_WINDOW_BYTES": "2097152", "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3"}
 
 
 @dataclass(frozen=True)
-class Makers:
-    """One maker a server, each given its data folder, and the broker's the number of partitions too.
+class ServerFactories:
+    """One factory a server, called with its data folder; the broker's also gets the number of partitions.
 
-    Whatever a maker makes keeps its place's name (`valkey`, `postgres`, `broker`), by which a stack is given orders.
+    The `name` of a server that a factory makes is its field here (`valkey`, `postgres`, `broker`): the stack's methods
+    find it by that name.
     """
 
     valkey: Callable[[Path], Server] = Valkey
     postgres: Callable[[Path], Server] = Postgres
     broker: Callable[[Path, int], KafkaServer] = Broker
-    # What our programs are told beside the broker's address.
+    # Settings of Holdfast's programs that fit this broker.
     broker_settings: Mapping[str, str] = field(default_factory=lambda: EMBEDDED_BROKER_SETTINGS)

@@ -1,13 +1,13 @@
-"""Answers in a person's words: what a reservation, a rejection and a sale look like on a terminal."""
+"""Writes reservations, rejections and sales as lines of text for a terminal."""
 
 from datetime import datetime, timedelta
 
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from holdfast.cli.terminal import printable, screen
 from holdfast.inventory.v1.reservation_pb2 import (
     CompensationReason,
     LedgerState,
@@ -18,35 +18,43 @@ from holdfast.inventory.v1.reservation_pb2 import (
 )
 from holdfast.inventory.v1.sale_pb2 import Sale, SaleState
 
-# Ids are never wrapped nor coloured by guess: a person copies them.
-screen = Console(soft_wrap=True, highlight=False, markup=False)
-
 STATE_STYLES = {
     ReservationState.RESERVATION_STATE_HELD: "bold yellow",
     ReservationState.RESERVATION_STATE_CONFIRMED: "bold green",
 }
 
 
+def show(line: str, style: str = "") -> None:
+    """Print one line, which may hold text from a server."""
+    screen.print(printable(line), style=style)
+
+
+def show_head(state: str, style: str, name: str, rest: str) -> None:
+    """Print the first line of an answer: its state, its id, and what goes with it."""
+    parts = ((state, style), (f"  {name}", "bold"), (rest, ""))
+    screen.print(Text.assemble(*((printable(text), look) for text, look in parts)))
+
+
 def show_reservation(reservation: Reservation, read_time: Timestamp, *, replayed: bool = False) -> None:
     """One reservation, in a few lines."""
-    state = word(ReservationState, reservation.state)
-    head = Text(state, style=STATE_STYLES.get(reservation.state, "bold red"))
-    head.append(f"  {reservation.reservation_id}", style="bold")
-    head.append(f"  sale {reservation.sale_id}")
-    if reservation.buyer_id:
-        head.append(f", buyer {reservation.buyer_id}")
-    screen.print(head)
+    buyer = f", buyer {reservation.buyer_id}" if reservation.buyer_id else ""
+    show_head(
+        word(ReservationState, reservation.state),
+        STATE_STYLES.get(reservation.state, "bold red"),
+        reservation.reservation_id,
+        f"  sale {reservation.sale_id}{buyer}",
+    )
     for line in reservation.lines:
-        screen.print(f"  {line.quantity} {line.sku}")
+        show(f"  {line.quantity} {line.sku}")
     for remark in _remarks(reservation, read_time, replayed):
-        screen.print(f"  {remark}", style="dim")
+        show(f"  {remark}", "dim")
 
 
 def _remarks(reservation: Reservation, read_time: Timestamp, replayed: bool) -> list[str]:
     remarks = []
     if reservation.state == ReservationState.RESERVATION_STATE_HELD:
         left = reservation.expire_time.ToDatetime() - read_time.ToDatetime()
-        remarks.append(f"stands until {local(reservation.expire_time)}, {spelled(left)} from now")
+        remarks.append(f"held until {local(reservation.expire_time)}, {spelled(left)} from now")
     remarks.append(f"made {local(reservation.create_time)}, changed {local(reservation.update_time)}")
     remarks.append(f"ledger: {word(LedgerState, reservation.ledger_state)}")
     if reservation.compensation_reason:
@@ -54,32 +62,29 @@ def _remarks(reservation: Reservation, read_time: Timestamp, replayed: bool) -> 
     if reservation.note:
         remarks.append(f"note: {reservation.note}")
     if replayed:
-        remarks.append("this had been done before; nothing was done twice")
+        remarks.append("a repeat: this was done before, and not done again")
     return remarks
 
 
 def show_rejection(rejection: Rejection, read_time: Timestamp) -> None:
-    """Why there are no units, and whether asking again may help."""
-    screen.print(word(RejectionReason, rejection.reason), style="bold red")
+    """Why no units were held, and whether a repeat may succeed."""
+    show(word(RejectionReason, rejection.reason), "bold red")
     for short in rejection.shortages:
-        screen.print(f"  {short.sku}: {short.requested} asked, {short.available} left, {short.held} held by others")
+        show(f"  {short.sku}: {short.requested} asked, {short.available} left, {short.held} held by others")
     if rejection.reason == RejectionReason.REJECTION_REASON_BUYER_LIMIT:
-        screen.print(f"  the buyer may still take {rejection.buyer_remaining}")
+        show(f"  the buyer may still take {rejection.buyer_remaining}")
     if rejection.HasField("ended"):
         show_reservation(rejection.ended, read_time)
     if rejection.HasField("retry_after"):
-        screen.print(f"  may differ in {spelled(rejection.retry_after.ToTimedelta())}", style="dim")
+        show(f"  may differ in {spelled(rejection.retry_after.ToTimedelta())}", "dim")
 
 
 def show_sale(sale: Sale, *, replayed: bool = False) -> None:
     """A sale's settings, and its stock as a table."""
-    head = Text(word(SaleState, sale.state), style="bold")
-    head.append(f"  {sale.sale_id}", style="bold")
-    head.append(f"  {sale.title}" if sale.title else "")
-    screen.print(head)
-    screen.print(f"  from {local(sale.start_time)} {_until(sale)}; {_holds(sale)}; {_limit(sale)}", style="dim")
+    show_head(word(SaleState, sale.state), "bold", sale.sale_id, f"  {sale.title}" if sale.title else "")
+    show(f"  from {local(sale.start_time)} {_until(sale)}; {_holds(sale)}; {_limit(sale)}", "dim")
     if replayed:
-        screen.print("  this had been made before; nothing was done twice", style="dim")
+        show("  a repeat: this was made before, and not made again", "dim")
     screen.print(_stock(sale))
 
 
@@ -88,7 +93,8 @@ def _stock(sale: Sale) -> Table:
     for account in ("available", "held", "sold", "total"):
         table.add_column(account, justify="right")
     for item in sale.items:
-        table.add_row(item.sku, *(f"{count:,}" for count in (item.available, item.held, item.sold, item.total)))
+        counts = (item.available, item.held, item.sold, item.total)
+        table.add_row(printable(item.sku), *(f"{count:,}" for count in counts))
     return table
 
 
@@ -113,12 +119,15 @@ def word(enum: EnumTypeWrapper, value: int) -> str:
 
 
 def local(time: Timestamp) -> str:
-    """A moment on the reader's own clock."""
-    return datetime.fromtimestamp(time.ToMilliseconds() / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    """A time in the zone of this machine; as it came where that zone's calendar ends before it."""
+    try:
+        return datetime.fromtimestamp(time.ToMilliseconds() / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    except (OverflowError, ValueError):
+        return time.ToJsonString()
 
 
 def spelled(length: timedelta) -> str:
-    """A length of time as a person says it, in its two largest units."""
+    """A length of time in its two largest units."""
     seconds = length.total_seconds()
     if seconds < 10:
         return f"{max(0.0, seconds):.3g} s"

@@ -1,0 +1,74 @@
+"""Makes `holdfast/blocking.py` from the methods of `holdfast/client.py`, so that both clients have the same calls."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent / "holdfast"
+SOURCE, TARGET = PACKAGE / "client.py", PACKAGE / "blocking.py"
+BY_HAND = {"close"}  # EventLoopThread has it
+
+HEAD = '''"""The client for callers without an event loop; made from client.py by generate_blocking.py, not by hand."""
+
+{imports}
+from holdfast.client import Client
+from holdfast.event_loop_thread import EventLoopThread
+
+
+class BlockingClient(EventLoopThread):
+    """Waits for every answer; threads may share one. The methods mean what those of `Client` mean."""
+
+    def __init__({parameters}) -> None:
+        super().__init__(lambda: Client({arguments}))
+
+'''
+
+METHOD = '''    def {name}({parameters}) -> {returns}:
+        """{docstring}"""
+        return self._wait(self._client.{name}({arguments}))
+
+'''
+
+
+def blocking_source(client_source: str) -> str:
+    """The text of blocking.py for this text of client.py."""
+    module = ast.parse(client_source)
+    [client] = (node for node in module.body if isinstance(node, ast.ClassDef) and node.name == "Client")
+    [start] = (node for node in client.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    imports = [node for node in module.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    head = HEAD.format(imports="\n".join(map(ast.unparse, imports)), **call_of(start.args))
+    return tidy(head + "".join(method_source(node) for node in client.body if is_call(node)))
+
+
+def is_call(node: ast.stmt) -> bool:
+    """Whether a statement of the class is a public coroutine that `BlockingClient` has too."""
+    return isinstance(node, ast.AsyncFunctionDef) and not node.name.startswith("_") and node.name not in BY_HAND
+
+
+def method_source(node: ast.AST) -> str:
+    """One method that waits for the coroutine of the same name."""
+    assert isinstance(node, ast.AsyncFunctionDef)
+    assert node.returns is not None, f"{node.name} does not say what it returns"
+    docstring = (ast.get_docstring(node) or "").replace("\n", "\n        ").replace("\n        \n", "\n\n")
+    docstring += "\n        " if "\n" in docstring else ""
+    return METHOD.format(name=node.name, returns=ast.unparse(node.returns), docstring=docstring, **call_of(node.args))
+
+
+def call_of(parameters: ast.arguments) -> dict[str, str]:
+    """The parameters as they are declared, and the arguments that pass each of them on."""
+    positional = [parameter.arg for parameter in parameters.args if parameter.arg != "self"]
+    by_name = [f"{parameter.arg}={parameter.arg}" for parameter in parameters.kwonlyargs]
+    return {"parameters": ast.unparse(parameters), "arguments": ", ".join(positional + by_name)}
+
+
+def tidy(source: str) -> str:
+    """The text in the form that the linter asks for, without the imports that it does not use."""
+    for command in (["check", "--select", "F401,I", "--fix", "--quiet"], ["format", "--quiet"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(TARGET), "-"]
+        source = subprocess.run(ruff, input=source, capture_output=True, text=True, check=True).stdout
+    return source
+
+
+if __name__ == "__main__":
+    TARGET.write_text(blocking_source(SOURCE.read_text()))

@@ -1,0 +1,55 @@
+"""The outermost group of commands: ends each failed command with one line, and with one JSON object if asked for."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from holdfast.cli.fail import UNASKED, CommandFailed, fail
+from holdfast.cli.processes import PROCESSES
+from holdfast.cli.terminal import messages, printable
+
+
+class CommandGroup(TyperGroup):
+    """Runs a command and ends the process with its exit code."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        options["standalone_mode"] = False  # errors are raised to here instead of printed in a box
+        try:
+            _check_text(words)
+            exit_code = super().main(words, *rest, **options) or 0
+        except CommandFailed as failure:
+            exit_code = _report(failure, as_json="--json" in words)
+        except typer.TyperException as error:
+            exit_code = _report(_usage_failure(error), as_json="--json" in words) if error.format_message() else UNASKED
+        sys.exit(exit_code)
+
+
+def _check_text(words: Sequence[str]) -> None:
+    """Reject bytes that are not UTF-8, except for processes: a path among their arguments may hold any byte."""
+    if words[:1] and words[0] in PROCESSES:
+        return
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            shown = word.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            fail(f"an argument is not UTF-8: {shown}")
+
+
+def _usage_failure(error: typer.TyperException) -> CommandFailed:
+    context = getattr(error, "ctx", None)
+    hint = f"; see `{context.command_path} --help`" if context else ""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return CommandFailed(message + hint, UNASKED, code="INVALID_ARGUMENT")
+
+
+def _report(failure: CommandFailed, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(failure.as_dict(), indent=2))
+    messages.print(printable(failure.line()))
+    return failure.exit_code

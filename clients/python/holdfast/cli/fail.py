@@ -1,0 +1,96 @@
+"""How a command fails: the exit codes, and a sentence that names what the call was about."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import NoReturn
+
+from holdfast import errors
+
+DONE, NO, UNASKED, UNKNOWN = 0, 1, 2, 3
+EXIT_CODES = "\n".join(
+    [
+        "Exit codes:",
+        f"  {DONE}  done",
+        f"  {NO}  the answer is no: sold out, over a limit, not found, in the wrong state",
+        f"  {UNASKED}  not asked: bad usage, or no server could answer",
+        f"  {UNKNOWN}  unknown whether it was done: repeat with the same ids",
+    ]
+)
+
+# By reason, where the client knows more than the server's sentence says; filled in from the ids and the metadata.
+SENTENCES = {
+    "SALE_NOT_FOUND": "sale {sale_id}: does not exist",
+    "ITEM_NOT_FOUND": "sale {sale_id}: has no item {sku}",
+    "RESERVATION_NOT_FOUND": "reservation {reservation_id} of sale {sale_id}: does not exist",
+    "RESERVATION_ID_REUSED": (
+        "reservation {reservation_id} of sale {sale_id}: the id was used before with another buyer, other lines or"
+        " another hold; choose a new id for a new claim"
+    ),
+    "SALE_ID_REUSED": "sale {sale_id}: the id was used before with other settings; choose a new id",
+    "WRONG_RESERVATION_STATE": "reservation {reservation_id} of sale {sale_id}: is {state}, which does not allow this",
+    "WRONG_SALE_STATE": "sale {sale_id}: is {state}, which does not allow this",
+    "SALE_WITHOUT_HOLDS": "sale {sale_id}: has no holds, every reserve is a purchase; leave --hold out",
+    "NOT_BUILT": "{about}: this server does not support {field} yet",
+}
+ANSWERS_NO = (errors.NotFound, errors.IdReused, errors.WrongState, errors.Outdated)
+
+
+class CommandFailed(Exception):
+    """Ends the command with `exit_code`; `code` is a gRPC status code by name, `reason` an `ErrorReason` or ''."""
+
+    def __init__(
+        self, message: str, exit_code: int, *, code: str, reason: str = "", metadata: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.exit_code = exit_code
+        self.code = code
+        self.reason = reason
+        self.metadata = dict(metadata or {})
+        self.tag = ""  # the name to search the API's documentation for, if a server failed the call
+
+    def line(self) -> str:
+        """The failure as it is printed on standard error."""
+        return f"holdfast: {self.message}" + (f" [{self.tag}]" if self.tag else "")
+
+    def as_dict(self) -> dict[str, object]:
+        """The failure as `--json` prints it."""
+        return {"error": {"code": self.code, "reason": self.reason, "message": self.message, "metadata": self.metadata}}
+
+
+def fail(message: str, exit_code: int = UNASKED, code: str = "INVALID_ARGUMENT") -> NoReturn:
+    """End the command for a reason that no server gave."""
+    raise CommandFailed(message, exit_code, code=code)
+
+
+def about(ids: Mapping[str, str]) -> str:
+    """What a call is about: `reservation r-1 of sale lamps`, `sale lamps`, `buyer ada`."""
+    kinds = ("reservation", "sale", "buyer")
+    return " of ".join(f"{kind} {ids[f'{kind}_id']}" for kind in kinds if f"{kind}_id" in ids)
+
+
+def failure_of(error: errors.HoldfastError, ids: Mapping[str, str]) -> CommandFailed:
+    """What a failed call means to a shell; `ids` names what it was about."""
+    if error.outcome_unknown:
+        exit_code = UNKNOWN
+        sentence = f"{about(ids)}: it is unknown whether this was done; repeat it with the same ids ({error.message})"
+    else:
+        exit_code = NO if isinstance(error, ANSWERS_NO) else UNASKED
+        sentence = _sentence(error, ids)
+    failure = CommandFailed(sentence, exit_code, code=error.code.name, reason=error.reason, metadata=error.metadata)
+    failure.tag = error.reason.removeprefix("ERROR_REASON_") or error.code.name
+    return failure
+
+
+def _sentence(error: errors.HoldfastError, ids: Mapping[str, str]) -> str:
+    """The sentence of the error's reason; otherwise the server's own, with what the call was about before it."""
+    if error.violations:
+        return f"{about(ids)}: " + "; ".join(f"{field}: {why}" for field, why in error.violations.items())
+    if template := SENTENCES.get(error.reason.removeprefix("ERROR_REASON_")):
+        state = error.metadata.get("state", "").rpartition("_STATE_")[2].lower()
+        named = {"about": about(ids), **ids, **error.metadata, "state": state}
+        return template.format_map(defaultdict(lambda: "(not named)", named))
+    if isinstance(error, errors.TryLater):
+        frozen = f"; frozen: {error.metadata['frozen_reason']}" if "frozen_reason" in error.metadata else ""
+        return f"{about(ids)}: the server cannot answer now, and nothing was done: {error.message}{frozen}"
+    return f"{about(ids)}: {error.message}"

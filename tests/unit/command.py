@@ -1,0 +1,68 @@
+"""Runs the `holdfast` command against the fake server: inside this process, or as a process with pipes of its own."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from holdfast.cli import ask
+from holdfast.cli.__main__ import app
+from holdfast.inventory.v1.reservation_pb2 import LedgerState, Reservation, ReservationLine, ReservationState
+from holdfast.inventory.v1.sale_pb2 import Item, Sale, SaleState
+from typer.testing import CliRunner, Result
+
+from tests.unit.fake_inventory import FakeInventory
+from tests.waiting import LONG_S
+
+NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
+HELD = Reservation(
+    sale_id="lamps",
+    reservation_id="r-1",
+    buyer_id="ada",
+    lines=[ReservationLine(sku="lamp", quantity=2)],
+    state=ReservationState.RESERVATION_STATE_HELD,
+    create_time=NOON,
+    update_time=NOON,
+    expire_time=NOON + timedelta(minutes=10),
+    ledger_state=LedgerState.LEDGER_STATE_PENDING,
+)
+SALE = Sale(
+    sale_id="lamps",
+    state=SaleState.SALE_STATE_OPEN,
+    hold_ttl=timedelta(minutes=10),
+    items=[Item(sku="lamp", total=5000, available=4998, held=2)],
+)
+RESERVE = ("reserve", "lamps", "--buyer", "ada", "--line", "lamp=2", "--id", "r-1")
+TOO_LONG_S = 60.0  # a server that asks for such a pause gets no repeat
+
+# As the script `holdfast` does, but for the time that a busy machine may take to connect.
+SCRIPT = f"""
+from holdfast.cli import ask
+from holdfast.cli.__main__ import main
+ask.CONNECT_S = {LONG_S}
+main()
+"""
+
+
+def run(fake: FakeInventory, *words: str) -> Result:
+    """Run one command inside this process."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ask, "CONNECT_S", LONG_S)
+        return CliRunner().invoke(app, words, env={"HOLDFAST_ADDRESS": fake.address})
+
+
+def start(
+    fake: FakeInventory,
+    *words: str,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+    **environment: str,
+) -> "subprocess.Popen[bytes]":
+    """Start one command as a process."""
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *words],
+        env={**os.environ, "HOLDFAST_ADDRESS": fake.address, **environment},
+        stdout=stdout,
+        stderr=stderr,
+    )

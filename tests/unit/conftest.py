@@ -1,0 +1,14 @@
+"""Fixtures that several unit tests share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.fake_inventory import FakeInventory, running_fake
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeInventory]:
+    """A server that gives the replies that the test lays in."""
+    with running_fake() as inventory:
+        yield inventory

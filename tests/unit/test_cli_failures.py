@@ -1,0 +1,226 @@
+"""How the `holdfast` command fails: a line that names what it is about, a JSON object if asked for, an exit code."""
+
+import asyncio
+import json
+import signal
+import threading
+
+import grpc
+import pytest
+from holdfast.cli.__main__ import app
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from typer.testing import CliRunner
+
+from tests.unit.command import RESERVE, TOO_LONG_S, run, start
+from tests.unit.fake_inventory import ErrorStatus, FakeInventory, bad_fields, error_status, unavailable
+from tests.waiting import LONG_S, eventually
+
+CREATE = ("sale", "create", "lamps", "--item")
+CONFIRM, RELEASE, SHOW = ("confirm", "lamps", "r-1"), ("release", "lamps", "r-1"), ("sale", "show", "lamps")
+BLOCK = ("block-buyer", "ada", "--reason", "a bot")
+C = grpc.StatusCode
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param((*CREATE, f"lamp={10**20}"), id="units-beyond-64-bits"),
+        pytest.param((*CREATE, f"lamp={'9' * 5000}"), id="more-digits-than-python-reads"),
+        pytest.param((*CREATE, "lamp=1", "--limit", str(10**20)), id="limit-beyond-64-bits"),
+        pytest.param((*CREATE, "lamp=1", "--hold", f"{10**15}d"), id="duration-beyond-the-calendar"),
+        pytest.param((*CREATE, "lamp=1", "--hold", f"{'9' * 400}s"), id="duration-beyond-a-float"),
+        pytest.param((*CREATE, "lamp=1", "--start", f"+{10**9 - 1}d"), id="moment-beyond-the-calendar"),
+        pytest.param((*CREATE, "lamp=1", "--title", "lamp\udcff"), id="not-utf-8"),
+        pytest.param((*SHOW, "--address", "127.0.0.1\udcff:1"), id="address-not-utf-8"),
+        pytest.param((*SHOW, "--timeout", "nan"), id="timeout-not-a-number"),
+        pytest.param((*SHOW, "--timeout", "inf"), id="timeout-without-end"),
+        pytest.param(("reserve", "lamps"), id="option-missing"),
+        pytest.param(("sale", "shut"), id="no-such-command"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_exit_code_2(fake: FakeInventory, words: tuple[str, ...]) -> None:
+    """It is bad usage, found before any call, and neither a page of traceback nor a box."""
+    failed = run(fake, *words)
+
+    [line] = failed.stderr.splitlines()
+    assert line.startswith("holdfast: ")
+    assert failed.exit_code == 2
+    assert failed.stdout == ""
+    assert not fake.asked
+
+
+def test_an_address_of_the_environment_that_is_not_utf_8_is_one_line() -> None:
+    """A variable may hold any byte too."""
+    failed = CliRunner().invoke(app, SHOW, env={"HOLDFAST_ADDRESS": "127.0.0.1\udcff:1"})
+
+    assert "HOLDFAST_ADDRESS: must be host:port" in failed.stderr
+    assert failed.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "status", "line", "exit_code"),
+    [
+        (
+            SHOW,
+            "GetSale",
+            error_status(C.NOT_FOUND, ErrorReason.ERROR_REASON_SALE_NOT_FOUND, sale_id="lamps"),
+            "sale lamps: does not exist [SALE_NOT_FOUND]",
+            1,
+        ),
+        (
+            RESERVE,
+            "Reserve",
+            error_status(C.NOT_FOUND, ErrorReason.ERROR_REASON_ITEM_NOT_FOUND, sale_id="lamps", sku="lamp"),
+            "sale lamps: has no item lamp [ITEM_NOT_FOUND]",
+            1,
+        ),
+        (
+            ("get", "lamps", "r-1"),
+            "GetReservation",
+            error_status(C.NOT_FOUND, ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND),
+            "reservation r-1 of sale lamps: does not exist [RESERVATION_NOT_FOUND]",
+            1,
+        ),
+        (
+            CONFIRM,
+            "ConfirmReservation",
+            error_status(
+                C.FAILED_PRECONDITION,
+                ErrorReason.ERROR_REASON_WRONG_RESERVATION_STATE,
+                state="RESERVATION_STATE_EXPIRED",
+            ),
+            "reservation r-1 of sale lamps: is expired, which does not allow this [WRONG_RESERVATION_STATE]",
+            1,
+        ),
+        (
+            (*CREATE, "lamp=1"),
+            "CreateSale",
+            error_status(C.ALREADY_EXISTS, ErrorReason.ERROR_REASON_SALE_ID_REUSED, sale_id="lamps"),
+            "sale lamps: the id was used before with other settings; choose a new id [SALE_ID_REUSED]",
+            1,
+        ),
+        (
+            BLOCK,
+            "BlockBuyer",
+            unavailable(ErrorReason.ERROR_REASON_LEDGER_UNREACHABLE, TOO_LONG_S),
+            "buyer ada: the server cannot answer now, and nothing was done: The sentence of the server."
+            " [LEDGER_UNREACHABLE]",
+            2,
+        ),
+        (
+            RESERVE,
+            "Reserve",
+            bad_fields(buyer_id="has a space", lines="must be 1 to 20 lines"),
+            "reservation r-1 of sale lamps: buyer_id: has a space; lines: must be 1 to 20 lines [FIELD_OUT_OF_BOUNDS]",
+            2,
+        ),
+        (
+            RELEASE,
+            "ReleaseReservation",
+            unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN, TOO_LONG_S),
+            "reservation r-1 of sale lamps: it is unknown whether this was done; repeat it with the same ids"
+            " (The sentence of the server.) [OUTCOME_UNKNOWN]",
+            3,
+        ),
+        (SHOW, "GetSale", ErrorStatus(C.INTERNAL), "sale lamps: The sentence of the server. [INTERNAL]", 2),
+    ],
+)
+def test_a_failure_names_ids_sku_and_state(
+    fake: FakeInventory, words: tuple[str, ...], method: str, status: ErrorStatus, line: str, exit_code: int
+) -> None:
+    """In a log of many commands the line is enough to know which one failed on what."""
+    fake.will_answer(method, status)
+
+    failed = run(fake, *words)
+
+    assert failed.stderr == f"holdfast: {line}\n"
+    assert failed.exit_code == exit_code
+
+
+def test_a_failure_as_json_is_one_object_with_the_same_exit_code(fake: FakeInventory) -> None:
+    """A script that reads standard output finds a failure where it would find the response."""
+    metadata = {"sale_id": "lamps", "reservation_id": "r-1", "state": "RESERVATION_STATE_EXPIRED"}
+    status = error_status(C.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_WRONG_RESERVATION_STATE, **metadata)
+    fake.will_answer("ConfirmReservation", status, status)
+
+    as_text, as_json = run(fake, *CONFIRM), run(fake, *CONFIRM, "--json")
+
+    assert json.loads(as_json.stdout) == {
+        "error": {
+            "code": "FAILED_PRECONDITION",
+            "reason": "ERROR_REASON_WRONG_RESERVATION_STATE",
+            "message": "reservation r-1 of sale lamps: is expired, which does not allow this",
+            "metadata": metadata,
+        }
+    }
+    assert as_json.exit_code == as_text.exit_code == 1
+    assert as_text.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("reserve", "lamps", "--json"), "INVALID_ARGUMENT"),
+        ((*SHOW, "--json", "--address", "nowhere"), "INVALID_ARGUMENT"),
+        ((*SHOW, "--json", "--address", "127.0.0.1:1", "--timeout", "0.2"), "UNAVAILABLE"),
+    ],
+)
+def test_a_failure_before_the_call_as_json_is_one_object_too(words: tuple[str, ...], code: str) -> None:
+    """No server gave a reason, so the code alone says of what kind it is."""
+    failed = CliRunner().invoke(app, words)
+
+    error = json.loads(failed.stdout)["error"]
+    assert (error["code"], error["reason"], error["metadata"]) == (code, "", {})
+    assert failed.exit_code == 2
+
+
+async def test_a_call_that_is_interrupted_is_unknown_with_exit_code_3(fake: FakeInventory) -> None:
+    """The server may have done it, so the line gives the ids to repeat it with."""
+    hangs = threading.Event()
+    fake.will_answer("Reserve", hangs)
+    command = start(fake, *RESERVE, "--json")
+
+    try:
+        await eventually(lambda: fake.asked)
+        command.send_signal(signal.SIGINT)
+        stdout, stderr = await asyncio.to_thread(command.communicate, timeout=LONG_S)
+    finally:
+        hangs.set()
+        command.kill()
+
+    [line] = stderr.decode().splitlines()
+    assert "reservation r-1 of sale lamps: " in line
+    assert "unknown whether this was done: repeat it with the same ids" in line
+    assert json.loads(stdout)["error"]["code"] == "CANCELLED"
+    assert command.returncode == 3
+
+
+async def test_a_command_that_is_interrupted_before_the_call_has_done_nothing(fake: FakeInventory) -> None:
+    """While it connects no call is out: exit code 2."""
+    connected = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await reader.read()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        command = start(fake, *RESERVE, HOLDFAST_ADDRESS=f"127.0.0.1:{port}")
+        await connected.wait()
+        command.send_signal(signal.SIGINT)
+        _, stderr = await asyncio.to_thread(command.communicate, timeout=LONG_S)
+
+    assert b"interrupted before the call was sent; nothing was done" in stderr
+    assert command.returncode == 2
+
+
+def test_a_sale_id_is_made_up_and_printed_before_the_call(fake: FakeInventory) -> None:
+    """A call that was interrupted can be repeated with it."""
+    fake.will_answer("CreateSale", unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN, TOO_LONG_S))
+
+    failed = run(fake, "sale", "create", "--item", "lamp=1")
+
+    [asked] = fake.asked
+    assert failed.stderr.startswith(f"sale id {asked.sale.sale_id}\n")
+    assert failed.exit_code == 3
