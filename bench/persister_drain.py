@@ -25,12 +25,11 @@ from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
 
 from bench.place import machine_and_commit
-from order_persister.adapters.kafka.agent import COMMITS_TOPIC
 from order_persister.adapters.ledger.migrator import migrate
-from order_persister.service.publisher import FACTS_TOPIC
 from tests.commits import CONFIRMED, HELD, RELEASED, FakeShard, MadeCommit, record
 from tests.ledgers import open_shards
 
+COMMITS, ORDERS = "holdfast.commits.v1", "holdfast.orders.v1"
 RECORD_BYTES = 250_000
 PARTITION_BYTES = 4_500_000  # the embedded broker forgets what is older than its last 5 MiB of a partition
 COMMIT_OVERHEAD_BYTES = 60  # its hash and lengths in a record
@@ -188,7 +187,7 @@ async def facts_told(brokers: str, histories: list[History]) -> str | None:
     """Every change is one fact, and told once when nobody crashes."""
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers)
     await consumer.start()
-    ends = await consumer.end_offsets([TopicPartition(FACTS_TOPIC, history.number) for history in histories])
+    ends = await consumer.end_offsets([TopicPartition(ORDERS, history.number) for history in histories])
     await consumer.stop()
     told, changes = sum(ends.values()), sum(history.changes for history in histories)
     return None if told == changes else f"{told} facts were told of {changes} changes"
@@ -199,7 +198,7 @@ async def preload(brokers: str, histories: list[History], record_bytes: int) -> 
     await producer.start()
     for history in histories:
         for value in history.records(record_bytes):
-            await producer.send(COMMITS_TOPIC, value, key=str(history.number).encode(), partition=history.number)
+            await producer.send(COMMITS, value, key=str(history.number).encode(), partition=history.number)
     await producer.stop()
 
 

@@ -1,16 +1,12 @@
-"""The numbers of each process, and the page that shows them."""
+"""The numbers of each process."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from itertools import accumulate
-from typing import NamedTuple
 
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.gc_collector import GCCollector
-from prometheus_client.platform_collector import PlatformCollector
-from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -20,31 +16,6 @@ from inventory_service.server_checks.results import CheckResult, Level
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
-
-
-class Address(NamedTuple):
-    """Where a page is served."""
-
-    host: str
-    port: int
-
-
-def new_registry() -> CollectorRegistry:
-    """A registry that knows the process itself; nothing registers globally, so that a test may build two."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
-
-
-def serve_page(listen: str, registry: CollectorRegistry) -> Address | None:
-    """Serve /metrics on a thread of its own; None if `listen` is empty. OSError if the port is taken."""
-    if not listen:
-        return None
-    host, _, port = listen.rpartition(":")
-    server, _thread = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
-    return Address(host, server.server_port)
 
 
 class _Tally:
@@ -126,18 +97,6 @@ class StockMetrics:
 
 def _outcome(reason: int) -> str:
     return RejectionReason.Name(RejectionReason.ValueType(reason)).removeprefix("REJECTION_REASON_").lower()
-
-
-class WaitMetrics:
-    """How often servers that were away were tried in vain."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        meaning = "Attempts that failed because a server was away, and are made again."
-        self._waits = Counter("holdfast_server_unavailable", meaning, ["on"], registry=registry)
-
-    def count(self, server: str) -> None:
-        """Count one; `server` is Redis, Kafka or Postgres."""
-        self._waits.labels(server.lower()).inc()
 
 
 class RelayMetrics:

@@ -1,20 +1,8 @@
-"""The persister's metrics, and the page that serves them."""
+"""The persister's metrics."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
-from prometheus_client.gc_collector import GCCollector
-from prometheus_client.platform_collector import PlatformCollector
-from prometheus_client.process_collector import ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 COMMIT_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-
-
-def new_registry() -> CollectorRegistry:
-    """A registry that knows the process itself; nothing registers globally, so that a test may build two."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
 
 
 class LedgerMetrics:
@@ -66,20 +54,3 @@ class PublishMetrics:
         self.open_compensations = Gauge(
             "holdfast_ledger_compensations_open", "Refused orders that still have units", ["shard"], registry=registry
         )
-
-
-def waits_counter(registry: CollectorRegistry) -> Counter:
-    """What counts, by the server that was away, the waits for one."""
-    return Counter(
-        "holdfast_server_unavailable_total",
-        "Attempts that failed in passing and were made again",
-        ["on"],
-        registry=registry,
-    )
-
-
-def serve_metrics(address: str, registry: CollectorRegistry) -> str:
-    """Serve /metrics at host:port and return its URL; port 0 lets the kernel choose."""
-    host, _, port = address.rpartition(":")
-    server, _ = start_http_server(int(port), host.strip("[]"), registry)
-    return f"http://{host}:{server.server_port}/metrics"

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import asyncpg
 from prometheus_client import CollectorRegistry
 
+from holdfast_runtime.retry import Outages, Retrier
 from order_persister.adapters.ledger.postgres import Database
-from order_persister.adapters.ledger.queries import load_queries
+from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.adapters.ledger.transaction import PostgresLedger
-from order_persister.metrics import LedgerMetrics, waits_counter
-from order_persister.patience import Patience
+from order_persister.metrics import LedgerMetrics
 from order_persister.service.apply import LedgerWriter
 
 _OPEN_SHARD = """
@@ -25,10 +25,9 @@ async def open_shards(db: "asyncpg.Connection[asyncpg.Record]", numbers: Iterabl
 def ledger_in(database: Database, registry: CollectorRegistry | None = None) -> LedgerWriter:
     """The writer of the ledger in a database."""
     registry = registry or CollectorRegistry()
-    ledger = PostgresLedger(database, load_queries())
-    return LedgerWriter(ledger, LedgerMetrics(registry), Patience(waits_counter(registry)))
+    return LedgerWriter(PostgresLedger(database, ledger_queries()), LedgerMetrics(registry), Retrier(Outages(registry)))
 
 
 def waits(registry: CollectorRegistry, on: str) -> float:
     """How many attempts on a server have failed."""
-    return registry.get_sample_value("holdfast_server_unavailable_total", {"on": on}) or 0.0
+    return registry.get_sample_value("holdfast_retries_total", {"server": on}) or 0.0

@@ -20,14 +20,20 @@ COMMAND_DEADLINE_S = 10.0
 READ_S = 0.05
 
 
+def topics_with(prefix: str) -> list[str]:
+    """The topics' names behind this prefix."""
+    return [prefix + topic for topic in TOPICS]
+
+
 class Broker(KafkaServer):
     """One broker with Holdfast's topics, in memory only: a new start has a new address and empty topics."""
 
     keeps_address = False
 
-    def __init__(self, data_dir: Path, partitions: int = 16) -> None:
+    def __init__(self, data_dir: Path, partitions: int = 16, prefix: str = "") -> None:
         super().__init__("broker", data_dir)
         self.partitions = partitions
+        self._prefix = prefix
         self._address: str | None = None
         self._partial_line = b""  # what was read of a line without its end
 
@@ -36,6 +42,10 @@ class Broker(KafkaServer):
         """The bootstrap address of the latest start, host:port."""
         assert self._address is not None, "the broker was never started"
         return self._address
+
+    def make_topics(self, prefix: str) -> None:
+        """Create the topics under another prefix too, for another installation on the same broker."""
+        self._send(" ".join(["create-topics", *topics_with(prefix)]))
 
     def reset_topics(self) -> None:
         """Empty every topic in place, offsets included."""
@@ -52,7 +62,13 @@ class Broker(KafkaServer):
     def _spawn(self) -> subprocess.Popen[bytes]:
         """Start the process, which prints its address once it listens."""
         self._address, self._partial_line = None, b""
-        command = [sys.executable, "-m", "holdfast_embedded.broker_process", str(self.partitions), *TOPICS]
+        command = [
+            sys.executable,
+            "-m",
+            "holdfast_embedded.broker_process",
+            str(self.partitions),
+            *topics_with(self._prefix),
+        ]
         with self.log_path.open("ab") as log:
             return spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
 

@@ -1,7 +1,7 @@
 """The embedded broker's process: `python -m holdfast_embedded.broker_process PARTITIONS TOPIC...`.
 
-Prints its address as one line, then reads one command a line from its standard input (`reset-topics`, `down`, `up`),
-prints `ok` after each, and exits at the end of its input.
+Prints its address as one line, then reads one command a line from its standard input (`reset-topics`, `down`, `up`,
+`create-topics TOPIC...`), prints `ok` after each, and exits at the end of its input.
 """
 
 import signal
@@ -15,10 +15,16 @@ def main() -> int:
     partitions, *topics = sys.argv[1:]
     cluster = MockCluster(tuple(topics), int(partitions))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    commands = {"reset-topics": cluster.reset_topics, "down": cluster.set_down, "up": cluster.set_up}
+    commands = {
+        "reset-topics": cluster.reset_topics,
+        "down": cluster.set_down,
+        "up": cluster.set_up,
+        "create-topics": cluster.create_topics,
+    }
     print(cluster.address, flush=True)
     for line in sys.stdin:
-        commands[line.strip()]()
+        command, *names = line.split()
+        commands[command](*names)
         print("ok", flush=True)
     return 0
 

@@ -18,19 +18,24 @@ class MockCluster:
 
     def __init__(self, topics: tuple[str, ...], partitions: int) -> None:
         self._library = load_library()
-        self._topics = topics
+        self._topics: list[str] = []
         self._partitions = partitions
         self._cluster = self._new_cluster()
         self._library.rd_kafka_mock_set_controller_id(self._cluster, BROKER_ID)
         self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, REBALANCE_DELAY_MS)
-        for topic in topics:
-            self._create(topic)
+        self.create_topics(*topics)
 
     @property
     def address(self) -> str:
         """The bootstrap address, host:port."""
         bootstraps: bytes = self._library.rd_kafka_mock_cluster_bootstraps(self._cluster)
         return bootstraps.decode()
+
+    def create_topics(self, *topics: str) -> None:
+        """Create more topics."""
+        for topic in topics:
+            self._create(topic)
+            self._topics.append(topic)
 
     def reset_topics(self) -> None:
         """Delete and create every topic: it is empty afterwards, and its offsets begin at 0 again."""

@@ -73,6 +73,10 @@ class KafkaServer(Server):
     keeps_address = True  # False: each start has another address, and clients must be restarted with it
 
     @abstractmethod
+    def make_topics(self, prefix: str) -> None:
+        """Create the topics under another prefix too, for another installation on the same broker."""
+
+    @abstractmethod
     def reset_topics(self) -> None:
         """Empty every topic, offsets included, as if it were deleted and created again."""
 

@@ -15,7 +15,7 @@ EMBEDDED_BROKER_SETTINGS = {"HOLDFAST_RELAY_WINDOW_BYTES": "2097152", "HOLDFAST_
 
 @dataclass(frozen=True)
 class ServerFactories:
-    """One factory a server, called with its data folder; the broker's also gets the number of partitions.
+    """One factory a server, called with its data folder; the broker's also gets the partitions and the topics' prefix.
 
     The `name` of a server that a factory makes is its field here (`valkey`, `postgres`, `broker`): the stack's methods
     find it by that name.
@@ -23,6 +23,6 @@ class ServerFactories:
 
     valkey: Callable[[Path], Server] = Valkey
     postgres: Callable[[Path], Server] = Postgres
-    broker: Callable[[Path, int], KafkaServer] = Broker
+    broker: Callable[[Path, int, str], KafkaServer] = Broker
     # Settings of Holdfast's programs that fit this broker.
     broker_settings: Mapping[str, str] = field(default_factory=lambda: EMBEDDED_BROKER_SETTINGS)

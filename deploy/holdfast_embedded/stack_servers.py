@@ -79,7 +79,9 @@ class StackServers:
         factories: dict[str, Callable[[Path], Server]] = {
             "valkey": self._factories.valkey,
             "postgres": self._factories.postgres,
-            "broker": lambda folder: self._factories.broker(folder, self._shards),
+            "broker": lambda folder: self._factories.broker(
+                folder, self._shards, self._environment.get("HOLDFAST_KAFKA_PREFIX", "")
+            ),
         }
         names = [name for variable, name in EMBEDDED_SERVERS.items() if variable not in self._environment]
         return {name: factories[name](data_dir / name) for name in names}

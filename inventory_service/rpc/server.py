@@ -21,6 +21,9 @@ from inventory_service.rpc.servicer import Servicer
 LARGEST_MESSAGE = 4 * 1024 * 1024
 CONNECTION_AGE_MS = 300_000  # so that callers find new servers; calls in flight then have the grace to end
 CONNECTION_GRACE_MS = 30_000
+# Clients and proxies ping each ten seconds, so that nothing on the way drops an idle connection; by default gRPC ends
+# a connection without calls that is pinged more than once in two hours.
+MIN_PING_INTERVAL_MS = 5_000
 PROBE_INTERVAL_S = 1.0  # between two probes of Redis
 FLUSH_S = 1.0  # for responses that are being sent when all calls have ended
 LIVENESS = "liveness"  # SERVING as long as the process answers; the other service names follow Redis
@@ -33,6 +36,8 @@ OPTIONS = (
     ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
     ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
     ("grpc.so_reuseport", 1),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
 )
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

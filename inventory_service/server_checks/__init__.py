@@ -1,1 +1,1 @@
-"""Checks the servers' own settings against what Holdfast promises; `holdfast doctor` prints the results."""
+"""What the servers must be set to, and whether they are."""

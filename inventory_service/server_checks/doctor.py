@@ -15,11 +15,11 @@ _COUNTED = {
 }
 
 
-async def run(checks: Sequence[Check], as_json: bool, tell: Callable[[str], None]) -> int:
-    """The exit code: 0 if every promise is kept, 1 if one is off, 2 if none is and something could not be asked."""
+async def run(checks: Sequence[Check], as_json: bool, tell: Callable[[str], None], strict: bool = False) -> int:
+    """The exit code: 0 if no promise is off, 1 if one is; 2 if none is, something is unknown, and that is strict."""
     results = await run_checks(checks)
     tell(_json(results) if as_json else "\n".join([*lines(results), _summary(results)]))
-    return exit_code(results)
+    return exit_code(results, strict)
 
 
 def lines(results: Iterable[CheckResult]) -> Iterator[str]:
@@ -38,5 +38,5 @@ def _summary(results: Sequence[CheckResult]) -> str:
 
 
 def _json(results: Sequence[CheckResult]) -> str:
-    code = exit_code(results)
+    code = exit_code(results, strict=True)
     return json.dumps({"kept": code == 0, "findings": [result._asdict() for result in results]}, indent=2)

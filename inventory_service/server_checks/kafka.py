@@ -25,7 +25,7 @@ class RequiredTopic(NamedTuple):
     max_record_bytes: int  # 0: its records are small
 
 
-class KafkaConfig(NamedTuple):
+class KafkaClusterConfig(NamedTuple):
     """What the brokers of a cluster report."""
 
     brokers: Sequence[int]  # node ids of those that are up
@@ -45,7 +45,7 @@ class Expected(NamedTuple):
     bootstrap: str  # for the commands that change something
 
 
-def judge_kafka(config: KafkaConfig, expected: Expected) -> list[CheckResult]:
+def judge_kafka(config: KafkaClusterConfig, expected: Expected) -> list[CheckResult]:
     """The cluster first, then every topic setting by setting."""
     size = cluster_size(config)
     found = [
@@ -65,7 +65,7 @@ def judge_kafka(config: KafkaConfig, expected: Expected) -> list[CheckResult]:
     return found
 
 
-def cluster_size(config: KafkaConfig) -> int:
+def cluster_size(config: KafkaClusterConfig) -> int:
     """Brokers that are up or hold a replica of a topic: one that is down at the moment counts as well."""
     return len({*config.brokers, *(node for topic in config.topics.values() for node in topic.nodes)})
 
@@ -80,7 +80,7 @@ def min_in_sync(replication: int) -> int:
     return 2 if replication >= RECOMMENDED_BROKERS else 1
 
 
-def _brokers(config: KafkaConfig, size: int) -> CheckResult:
+def _brokers(config: KafkaClusterConfig, size: int) -> CheckResult:
     there = len(config.brokers) - len(config.unreachable)
     value = f"{there} of {size}"
     if there < size:
@@ -98,7 +98,7 @@ def _brokers(config: KafkaConfig, size: int) -> CheckResult:
     return CheckResult(SERVER, "brokers", value, Level.OK, "any one of them may fail")
 
 
-def _release(config: KafkaConfig) -> CheckResult:
+def _release(config: KafkaClusterConfig) -> CheckResult:
     if config.min_release is None:
         strange = "it does not answer as Apache Kafka does, so its guarantees are unknown"
         return CheckResult(SERVER, "release", UNKNOWN_VALUE, Level.UNKNOWN, strange)
@@ -107,7 +107,7 @@ def _release(config: KafkaConfig) -> CheckResult:
     return ok_or_fail(SERVER, "release", value, off, "it has what the promises are made of", "install Kafka 4")
 
 
-def _broker_settings(config: KafkaConfig, expected: Expected) -> Iterator[CheckResult]:
+def _broker_settings(config: KafkaClusterConfig, expected: Expected) -> Iterator[CheckResult]:
     if config.denied:
         why = f"the brokers do not report them: {config.denied}"
         change = "allow this user DESCRIBE_CONFIGS on the cluster" if DENIED in config.denied else ""
@@ -117,7 +117,7 @@ def _broker_settings(config: KafkaConfig, expected: Expected) -> Iterator[CheckR
     yield _session(config, expected)
 
 
-def _auto_create(config: KafkaConfig) -> CheckResult:
+def _auto_create(config: KafkaClusterConfig) -> CheckResult:
     setting = "auto.create.topics.enable"
     values = config.settings.get(setting, {})
     if "true" not in values.values():
@@ -128,7 +128,7 @@ def _auto_create(config: KafkaConfig) -> CheckResult:
     )
 
 
-def _session(config: KafkaConfig, expected: Expected) -> CheckResult:
+def _session(config: KafkaClusterConfig, expected: Expected) -> CheckResult:
     """A group rejects a member whose session timeout is outside of these bounds, for ever."""
     least, most = (config.settings.get(f"group.{end}.session.timeout.ms", {}) for end in ("min", "max"))
     ours_ms = expected.session_timeout_s * 1000
@@ -146,7 +146,7 @@ def _session(config: KafkaConfig, expected: Expected) -> CheckResult:
     )
 
 
-def _offsets(config: KafkaConfig, size: int, expected: Expected) -> CheckResult:
+def _offsets(config: KafkaClusterConfig, size: int, expected: Expected) -> CheckResult:
     """Consumer groups keep their offsets in a topic of Kafka's own, and stop while a partition of it is down."""
     setting, topic = f"{OFFSETS} replication", config.topics.get(OFFSETS)
     if topic is not None:

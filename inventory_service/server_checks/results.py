@@ -34,9 +34,9 @@ def ok_or_fail(server: str, setting: str, value: str, off: str, kept: str, chang
     return CheckResult(server, setting, value, Level.OK, kept)
 
 
-def exit_code(results: Iterable[CheckResult]) -> int:
-    """1 if a promise is off, else 2 if it is unknown whether one is, else 0."""
+def exit_code(results: Iterable[CheckResult], strict: bool = False) -> int:
+    """1 if a promise is off, else 2 if that is strict and it is unknown whether one is, else 0."""
     levels = {result.level for result in results}
     if Level.FAIL in levels:
         return 1
-    return 2 if Level.UNKNOWN in levels else 0
+    return 2 if strict and Level.UNKNOWN in levels else 0

@@ -6,8 +6,8 @@ from typing import NamedTuple, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shards import ServerUnavailable
-from inventory_service.entrypoints.patience import GrowingDelay
 from inventory_service.server_checks.results import CheckResult, Level
 
 LONGEST_WAIT_S = 60.0
@@ -45,7 +45,7 @@ async def log_once(checks: Sequence[Check], log: FilteringBoundLogger, gauge: Se
 
 
 async def _tell_one(check: Check, log: FilteringBoundLogger, gauge: ServerCheckGauge) -> None:
-    delay, is_first = GrowingDelay(first_s=1.0, longest_s=LONGEST_WAIT_S), True
+    delay, is_first = Backoff(first_s=1.0, longest_s=LONGEST_WAIT_S), True
     while True:
         try:
             found = await check.ask()

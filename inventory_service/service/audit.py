@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
+from holdfast_runtime.retry import Backoff
 from inventory_service.domain.audit_ports import LedgerSnapshot, LedgerSnapshots, RedisSnapshots
 from inventory_service.domain.reconciliation import (
     Difference,
@@ -22,7 +23,6 @@ from inventory_service.domain.requests import SaleKey, shard_of
 from inventory_service.domain.shard_ports import LedgerRows, Shards
 from inventory_service.domain.shards import CommitId, ServerUnavailable, ShardCountMismatch, ShardStatus
 from inventory_service.domain.states import HELD
-from inventory_service.entrypoints.patience import GrowingDelay
 from inventory_service.service.shard_counts import check_shard_counts
 
 COUNTED = ("shards", "sales", "reservations", "commits")
@@ -83,7 +83,7 @@ async def run(parts: Parts, shard_count: int, only: SaleKey | None, deadline_s: 
 
 async def _compare_when_equal(parts: Parts, shard: int, only: SaleKey | None, findings: Findings) -> None:
     """Wait for the ledger to catch up, then compare; again if it moved meanwhile. The caller sets the deadline."""
-    delay, said = GrowingDelay(first_s=0.05, longest_s=1.0), ""
+    delay, said = Backoff(first_s=0.05, longest_s=1.0), ""
     while True:
         status = await parts.shards.status(shard)
         async with parts.ledger.snapshot(shard) as snapshot:

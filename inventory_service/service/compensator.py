@@ -5,18 +5,17 @@ reservation created at that position, and the persister sends it again until the
 order. So the compensator keeps none.
 """
 
-from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from holdfast_runtime.retry import Retrier
 from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.requests import Compensate, shard_of
 from inventory_service.domain.shard_ports import CompensationTopic
 from inventory_service.domain.verdicts import Failure
-from inventory_service.entrypoints.patience import repeat
 
 
 class CompensationCounter(Protocol):
@@ -33,12 +32,12 @@ class Parts(NamedTuple):
     counter: CompensationCounter
     log: FilteringBoundLogger
     shard_count: int
-    on_unavailable: Callable[[str], None]  # called with the server's name for each attempt that failed
+    retrier: Retrier
 
 
 async def run(parts: Parts) -> None:
     """Runs until cancelled."""
-    await repeat(partial(follow, parts), parts.log, parts.on_unavailable)
+    await parts.retrier.retry_forever(partial(follow, parts), parts.log)
 
 
 async def follow(parts: Parts) -> None:

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 
 from structlog.typing import FilteringBoundLogger
 
+from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shard_ports import LedgerRows, Shards
 from inventory_service.domain.shards import NEEDS_RESTORE, LedgerRow, ServerUnavailable, ShardStatus
-from inventory_service.entrypoints.patience import GrowingDelay
 from inventory_service.service.relay.takeover import Ending, ShardTakeover
 
 SLOW_S = 5.0  # a shard that takes longer waits for the persister, and says so
@@ -113,7 +113,7 @@ def _objections(shard_count: int, statuses: Sequence[ShardStatus], rows: Mapping
 
 async def _open(shard: int, takeover: ShardTakeover, log: FilteringBoundLogger) -> str:
     """Take over until it is done, or why it cannot be; several `init` at once overtake each other, and one wins."""
-    delay = GrowingDelay(first_s=0.05, longest_s=1.0)
+    delay = Backoff(first_s=0.05, longest_s=1.0)
     telling = asyncio.get_running_loop().call_later(
         SLOW_S, lambda: log.info("waiting", shard=shard, why="the persister has not read the commits topic to its end")
     )

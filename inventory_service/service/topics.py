@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
+from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shard_ports import TopicAdmin
 from inventory_service.domain.shards import ServerUnavailable, TopicSpec
-from inventory_service.entrypoints.patience import GrowingDelay
 from inventory_service.server_checks.kafka import min_in_sync, recommended_replication
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.server_checks.topics import IN_SYNC, RETENTION_MS
@@ -86,7 +86,7 @@ async def _make(report: TopicsResult, parts: Parts, names: Sequence[str], replic
 async def _examine(report: TopicsResult, parts: Parts) -> Sequence[CheckResult]:
     """Brokers hear of a new topic one after the other, and its copies come one after the other: they are waited for."""
     unborn = {*report.made, *(f"{name} {IN_SYNC}" for name in report.made)}
-    delay, deadline = GrowingDelay(first_s=0.1, longest_s=1.0), time.monotonic() + BIRTH_S
+    delay, deadline = Backoff(first_s=0.1, longest_s=1.0), time.monotonic() + BIRTH_S
     while True:
         results = await parts.run_checks()
         waits = any(result.setting in unborn and result.level is not Level.OK for result in results)

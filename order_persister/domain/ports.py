@@ -119,7 +119,7 @@ class CommitRecords(Protocol):
 class Message(NamedTuple):
     """A record to send; its partition is the shard."""
 
-    topic: str
+    topic: str  # without the prefix
     shard: int
     key: bytes
     value: bytes

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import structlog
 
+from holdfast_runtime.retry import Retrier
 from order_persister.domain.chain import (
     ApplyPlan,
     Delivery,
@@ -28,7 +29,6 @@ from order_persister.domain.ports import Ledger, LedgerTransaction
 from order_persister.domain.refusals import PermanentError
 from order_persister.domain.shards import Outcome, ShardRow
 from order_persister.metrics import LedgerMetrics
-from order_persister.patience import Patience
 from order_persister.service.booking import Booking, BrokenInvariant
 
 # The payload of one transaction: enough to make its fixed cost negligible, and little enough to end within a second.
@@ -57,10 +57,10 @@ class CannotApply(Exception):
 class LedgerWriter:
     """Applies commits to the ledger, retrying transient errors for as long as they last."""
 
-    def __init__(self, ledger: Ledger, metrics: LedgerMetrics, patience: Patience) -> None:
+    def __init__(self, ledger: Ledger, metrics: LedgerMetrics, retrier: Retrier) -> None:
         self._ledger = ledger
         self._metrics = metrics
-        self._patience = patience
+        self._retrier = retrier
 
     async def apply(self, records: Iterable[KafkaRecord]) -> list[Outcome]:
         """Apply a batch; one outcome for each of its shards that the ledger has a row of."""
@@ -72,7 +72,7 @@ class LedgerWriter:
         applied: Applied | None = None
         has_unknown_event = False
         for chunk in chunks(delivery):
-            applied = await self._patience.wait_out("postgres", partial(self._apply_chunk, shard, chunk))
+            applied = await self._retrier.retry("Postgres", partial(self._apply_chunk, shard, chunk))
             has_unknown_event |= applied is not None and applied.plan.unknown_event is not None
         if applied is None:
             return None

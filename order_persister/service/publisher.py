@@ -11,14 +11,11 @@ from collections.abc import Iterable
 
 from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
+from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS
 from order_persister.domain.facts import Fact
 from order_persister.domain.ports import Message, Send, UnpublishedRecords
 from order_persister.domain.shards import Outcome, ShardRow
 from order_persister.metrics import PublishMetrics
-
-PROGRESS_TOPIC = "holdfast.ledger-progress.v1"
-COMPENSATIONS_TOPIC = "holdfast.compensations.v1"
-FACTS_TOPIC = "holdfast.orders.v1"
 
 # The facts of one send are one batch of Kafka's, which is stored whole or not at all: if a later fact were stored and
 # an earlier one not, readers, who drop what is below the last position that they saw, would miss the earlier one.
@@ -69,7 +66,7 @@ class Publisher:
             hash=row.hash.encode(),
             frozen_reason=row.frozen_reason,
         )
-        await self._send([Message(PROGRESS_TOPIC, shard, str(shard).encode(), progress.SerializeToString())])
+        await self._send([Message(PROGRESS, shard, str(shard).encode(), progress.SerializeToString())])
         self._last_progress[shard] = _without_facts(row), time.monotonic()
 
     async def _publish_rest(self, shard: int, row: ShardRow) -> None:
@@ -80,7 +77,7 @@ class Publisher:
     async def _publish_compensations(self, shard: int) -> None:
         while due := await self._unpublished.due_compensations(shard):
             key = str(shard).encode()
-            await self._send([Message(COMPENSATIONS_TOPIC, shard, key, one.SerializeToString()) for one in due])
+            await self._send([Message(COMPENSATIONS, shard, key, one.SerializeToString()) for one in due])
             self._metrics.compensations.inc(len(due))
 
     async def _publish_facts(self, shard: int, watermark: tuple[int, int]) -> None:
@@ -90,7 +87,7 @@ class Publisher:
         while published < watermark:
             found = await self._unpublished.facts_after(shard, published, watermark)
             for batch in batches(found.facts if found else []):
-                await self._send([Message(FACTS_TOPIC, shard, fact.key, fact.value) for fact in batch])
+                await self._send([Message(ORDERS, shard, fact.key, fact.value) for fact in batch])
                 self._metrics.facts.inc(len(batch))
             # With no commits in between, the watermark is the start of an epoch that a take-over has opened.
             published = (found.epoch, found.seq) if found else watermark

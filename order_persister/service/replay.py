@@ -10,10 +10,10 @@ from functools import partial
 
 import structlog
 
+from holdfast_runtime.retry import Retrier
 from order_persister.domain.chain import deliveries_from
 from order_persister.domain.ports import CommitRecords, UnpublishedRecords
 from order_persister.domain.shards import Outcome, ShardRow
-from order_persister.patience import Patience
 from order_persister.service.apply import LedgerWriter
 
 log = structlog.get_logger()
@@ -28,13 +28,13 @@ class Replayer:
         ledger: LedgerWriter,
         publish: Callable[[Iterable[Outcome]], Awaitable[None]],
         unpublished: UnpublishedRecords,
-        patience: Patience,
+        retrier: Retrier,
     ) -> None:
         self._records = records
         self._ledger = ledger
         self._publish = publish
         self._unpublished = unpublished
-        self._patience = patience
+        self._retrier = retrier
         self._highest: dict[int, tuple[int, int]] = {}
 
     def observe(self, outcomes: Iterable[Outcome]) -> None:
@@ -49,7 +49,7 @@ class Replayer:
         for shard in self._highest.keys() - assigned:
             del self._highest[shard]  # another persister raises it now
         for shard in assigned - self._highest.keys():
-            self._highest[shard] = await self._patience.wait_out("kafka", partial(self._acknowledged_position, shard))
+            self._highest[shard] = await self._retrier.retry("Kafka", partial(self._acknowledged_position, shard))
         highest = dict(self._highest)  # copied before the rows are read, because these may rise meanwhile
         for shard, row in (await self._unpublished.shard_rows(assigned)).items():
             if row.position < highest[shard] and not row.frozen_reason:
@@ -63,7 +63,7 @@ class Replayer:
 
     async def _replay(self, shard: int, row: ShardRow, highest: tuple[int, int]) -> None:
         log.warning("ledger_went_back", shard=shard, position=row.position, highest=highest)
-        await self._patience.wait_out("kafka", partial(self._replay_all, shard))
+        await self._retrier.retry("Kafka", partial(self._replay_all, shard))
         row = (await self._unpublished.shard_rows([shard])).get(shard, row)
         # If Kafka lacks some of the commits, another replay would not bring them either.
         self._highest[shard] = row.position

@@ -15,9 +15,9 @@ from confluent_kafka.admin import (
 )
 from holdfast_embedded.broker import TOPICS
 
-from inventory_service.server_checks import build
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.settings import Settings
+from inventory_service.wiring import server_checks
 from tests.integration.persister_process import persisters
 from tests.integration.served import run_to_its_end
 from tests.real.apache_kafka import Listener
@@ -77,7 +77,7 @@ async def run_checks(cluster: KafkaCluster) -> Sequence[CheckResult]:
         kafka_password="secret",
         shards=SHARDS,
     )
-    return await build.check_kafka(settings)
+    return await server_checks.check_kafka(settings)
 
 
 def standing(findings: Sequence[CheckResult], which: Level) -> list[str]:

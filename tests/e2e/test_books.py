@@ -54,7 +54,7 @@ async def test_a_unit_that_redis_made_up_is_found_and_named(shop: Shop) -> None:
     sale = await sale_of_one_shade(shop)
 
     async with tampered_in_redis(shop, sale, "shade", "6 0 0"):
-        audit = await shop.run("audit", "--sale", sale, "--json")
+        audit = await shop.run("audit", sale, "--json")
 
     assert audit.code == 1
     [difference] = json.loads(audit.said)["differences"]

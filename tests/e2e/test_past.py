@@ -200,7 +200,7 @@ async def test_a_sale_of_the_past_is_not_made_again(forgetful: Shop) -> None:
     again = await refusal_of(forgetful.open_sale_named(sale))
 
     assert in_words(again) == (StatusCode.ALREADY_EXISTS, "SALE_ID_REUSED")
-    audit = await forgetful.run("audit", "--sale", sale, HOLDFAST_RECORD_RETENTION_S=RETENTION_S)
+    audit = await forgetful.run("audit", sale, "--retention", RETENTION_S)
     assert audit.code == 0, audit.said
 
 
@@ -214,7 +214,7 @@ async def test_a_sale_that_leaves_while_its_making_is_repeated_is_made_once(forg
     assert heard == [(StatusCode.ALREADY_EXISTS, "SALE_ID_REUSED")] * REPEATERS
     assert await has_left(forgetful, sale)
     await forgetful.settled(sale)
-    audit = await forgetful.run("audit", "--sale", sale, HOLDFAST_RECORD_RETENTION_S=RETENTION_S)
+    audit = await forgetful.run("audit", sale, "--retention", RETENTION_S)
     assert audit.code == 0, audit.said
 
 

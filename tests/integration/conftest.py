@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from inventory_service.adapters.ledger import postgres as ledger_connections
+from holdfast_runtime import postgres as ledger_connections
+from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS
 from inventory_service.adapters.redis import connections as redis_connections
 from inventory_service.service.relay import lease
 from order_persister.adapters.ledger.postgres import Database
-from order_persister.service.publisher import COMPENSATIONS_TOPIC, FACTS_TOPIC, PROGRESS_TOPIC
 from tests.books import disagreements
 from tests.commits import FakeShard
 from tests.integration import served
@@ -49,7 +49,7 @@ async def world(broker: str, database: str) -> AsyncIterator[World]:
         await open_shards(db, range(SHARDS))
         producer = AIOKafkaProducer(bootstrap_servers=broker)
         heard = AIOKafkaConsumer(
-            PROGRESS_TOPIC, COMPENSATIONS_TOPIC, FACTS_TOPIC, bootstrap_servers=broker, auto_offset_reset="earliest"
+            PROGRESS, COMPENSATIONS, ORDERS, bootstrap_servers=broker, auto_offset_reset="earliest"
         )
         await producer.start()
         await heard.start()

@@ -12,10 +12,11 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
 from holdfast.inventory.v1.sale_pb2 import Sale
+from prometheus_client import CollectorRegistry
 
-from inventory_service.adapters.kafka.access import KafkaAccess
+from holdfast_runtime.kafka import COMMITS, KafkaConfig
+from holdfast_runtime.retry import Outage, Outages, Retrier
 from inventory_service.adapters.kafka.commits import KafkaCommits
-from inventory_service.adapters.kafka.names import COMMITS
 from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.adapters.ledger.postgres import LedgerPool
@@ -27,7 +28,7 @@ from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, with_
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.requests import SaleKey
-from inventory_service.domain.shards import Commit, CommitId, LedgerRow, ShardStatus, Takeover
+from inventory_service.domain.shards import Commit, CommitId, LedgerRow, ServerUnavailable, ShardStatus, Takeover
 from inventory_service.domain.verdicts import Holds, TakenBack
 from inventory_service.service import init
 from inventory_service.service.relay import relay
@@ -59,6 +60,18 @@ class NoStock:
         return Holds(0, 0)
 
 
+class RecordedOutages(Outages):
+    """Remembers the servers that were away, one name an attempt."""
+
+    def __init__(self) -> None:
+        super().__init__(CollectorRegistry())
+        self.servers: list[str] = []
+
+    def begin(self, outage: Outage, server: str, why: str) -> None:
+        self.servers.append(server)
+        super().begin(outage, server, why)
+
+
 @dataclass
 class Gauges:
     """Remembers what was last shown of each shard, and how often anything was."""
@@ -81,14 +94,16 @@ class House:
         self.dsn = dsn
         self.brokers = brokers
         self.gauges = Gauges()
-        self.waited: list[str] = []  # the servers that were away, one name an attempt
+        outages = RecordedOutages()
+        self.waited = outages.servers
+        self.retrier = Retrier(outages, ServerUnavailable)
         self.connections = RedisConnections(redis_url)
         self.shards = RedisShards(self.connections)
         self.outbox = RedisOutbox(RedisConnections(redis_url))
         self.scripts = RedisScripts(self.connections, Epochs())
         self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)
-        self.reading = KafkaPersisterOffsets(KafkaAccess(brokers))
+        self.reading = KafkaPersisterOffsets(KafkaConfig(brokers))
         self.persister = PersisterDouble(brokers, dsn, SHARDS)
         self._tokens = itertools.count(1)
         self._names = itertools.count(1)
@@ -140,12 +155,12 @@ class House:
         self, name: str = "", gauges: Gauges | None = None, **options: Any
     ) -> AsyncIterator[relay.Parts]:
         """A relay at work. Where there are several, each has a name and gauges of its own."""
-        commits = KafkaCommits(KafkaAccess(self.brokers))
+        commits = KafkaCommits(KafkaConfig(self.brokers))
         parts = relay.Parts(
             self.outbox,
             self.shards,
             commits,
-            KafkaProgress(KafkaAccess(self.brokers), SHARDS),
+            KafkaProgress(KafkaConfig(self.brokers), SHARDS),
             self.ledger,
             NoStock(),  # type: ignore[arg-type]
             self.takeover(),
@@ -153,7 +168,7 @@ class House:
             structlog.get_logger(),
             time.monotonic,
             time.time,
-            self.waited.append,
+            self.retrier,
         )
         chosen = {"window_bytes": 100_000, "stall_timeout_s": 0.5, "takeover_timeout_s": 0.3, **options}
         named = relay.Options(name or f"relay-{next(self._names)}", SHARDS, **chosen)

@@ -11,7 +11,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
-from inventory_service.adapters.kafka.names import COMMITS, PERSISTER_GROUP, PROGRESS
+from holdfast_runtime.kafka import COMMITS, PERSISTER_GROUP, PROGRESS
 from inventory_service.domain.shards import Commit, hash_of
 from tests.records import commits_from_record
 from tests.servers import connected

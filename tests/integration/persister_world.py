@@ -7,8 +7,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import ReservationFact
 
-from order_persister.adapters.kafka.agent import COMMITS_TOPIC
-from order_persister.service.publisher import FACTS_TOPIC
+from holdfast_runtime.kafka import COMMITS, ORDERS
 from tests.commits import FakeShard
 from tests.waiting import eventually
 
@@ -37,7 +36,7 @@ class World:
         self.sent = len(self.shard.commits)
 
     async def send_value(self, value: bytes) -> None:
-        await self.producer.send_and_wait(COMMITS_TOPIC, value, partition=self.shard.shard)
+        await self.producer.send_and_wait(COMMITS, value, partition=self.shard.shard)
 
     async def seq(self) -> int:
         return int(await self.db.fetchval("select seq from shard_watermark where shard = $1", self.shard.shard))
@@ -60,7 +59,7 @@ class World:
         facts: list[ReservationFact] = []
 
         async def are_all_there() -> bool:
-            facts.extend(map(ReservationFact.FromString, await self.hear(FACTS_TOPIC)))
+            facts.extend(map(ReservationFact.FromString, await self.hear(ORDERS)))
             return bool(facts) and facts[-1].position.seq == self.shard.seq
 
         await eventually(are_all_there, JOIN_S)

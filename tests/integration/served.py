@@ -17,11 +17,14 @@ from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdmi
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from holdfast.inventory.v1.reservation_pb2 import Line, Reservation
 from holdfast.inventory.v1.sale_pb2 import Item
+from prometheus_client import CollectorRegistry
 
-from inventory_service import bootstrap, metrics
+from holdfast_runtime.process import Instruments
+from holdfast_runtime.retry import Outages
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.settings import Settings
+from inventory_service.wiring.serve import build_server
 
 if TYPE_CHECKING:  # they are in the stubs' types alone
     from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceAsyncStub
@@ -75,7 +78,8 @@ async def calling(address: str) -> AsyncIterator[Caller]:
 async def served_here(redis_url: str, dsn: str, **changed: Any) -> AsyncIterator[str]:
     """A server in this process: its address."""
     settings = Settings(redis_url=redis_url, postgres_dsn=dsn, shards=SHARDS, listeners=2, **changed)
-    server = bootstrap.build_server(settings, metrics.new_registry())
+    registry = CollectorRegistry()
+    server = build_server(settings, Instruments(registry, Outages(registry)))
     yield await server.start("127.0.0.1:0")
     await server.stop()
 

@@ -10,9 +10,8 @@ from aiokafka import AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
-from order_persister.adapters.kafka.agent import COMMITS_TOPIC
+from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, PROGRESS
 from order_persister.adapters.ledger.migrator import migrate
-from order_persister.service.publisher import COMPENSATIONS_TOPIC, PROGRESS_TOPIC
 from tests.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
 from tests.integration.persister_process import StartPersister
 from tests.integration.persister_world import JOIN_S, SHARDS, World, is_value
@@ -47,7 +46,7 @@ async def test_commits_become_rows_facts_and_progress(world: World, start_persis
     reports: list[LedgerProgress] = []
 
     async def the_last_report() -> bool:
-        reports.extend(map(LedgerProgress.FromString, await world.hear(PROGRESS_TOPIC)))
+        reports.extend(map(LedgerProgress.FromString, await world.hear(PROGRESS)))
         last = [report for report in reports if report.shard == world.shard.shard][-1:]
         return [(one.epoch, one.seq, one.hash.decode()) for one in last] == [(1, world.shard.seq, world.shard.hash)]
 
@@ -63,7 +62,7 @@ async def test_progress_is_told_without_a_batch(world: World, start_persister: S
     heard: Counter[tuple[int, int]] = Counter()
 
     async def collect() -> None:
-        for value in await world.hear(PROGRESS_TOPIC):
+        for value in await world.hear(PROGRESS):
             progress = LedgerProgress.FromString(value)
             heard[progress.shard, progress.epoch] += 1
 
@@ -95,7 +94,7 @@ async def test_a_gap_is_asked_for(world: World, start_persister: StartPersister)
     wishes: list[LedgerProgress] = []
 
     async def a_wish() -> bool:
-        progress = map(LedgerProgress.FromString, await world.hear(PROGRESS_TOPIC))
+        progress = map(LedgerProgress.FromString, await world.hear(PROGRESS))
         wishes.extend(one for one in progress if one.resend_from_seq)
         return bool(wishes)
 
@@ -117,7 +116,7 @@ async def test_a_compensation_is_sent_again_until_the_order_has_ended(
     heard: list[Compensation] = []
 
     async def twice() -> bool:
-        heard.extend(map(Compensation.FromString, await world.hear(COMPENSATIONS_TOPIC)))
+        heard.extend(map(Compensation.FromString, await world.hear(COMPENSATIONS)))
         return len(heard) >= 2
 
     await eventually(twice, JOIN_S)
@@ -159,11 +158,11 @@ async def test_it_ends_while_postgres_is_away(
     async with connected(server.address) as db:
         await open_shards(db, [0])
         persister = start_persister(broker, server.address)
-        await producer.send_and_wait(COMMITS_TOPIC, shard.run(0, 1), partition=0)
+        await producer.send_and_wait(COMMITS, shard.run(0, 1), partition=0)
         await eventually(lambda: is_value(db, "select seq from shard_watermark", 1), JOIN_S)
     server.stop()
-    await producer.send_and_wait(COMMITS_TOPIC, shard.run(1), partition=0)
-    await eventually(lambda: persister.has_said("server_unavailable", server="postgres"), JOIN_S)
+    await producer.send_and_wait(COMMITS, shard.run(1), partition=0)
+    await eventually(lambda: persister.has_said("server_unavailable", server="Postgres"), JOIN_S)
 
     persister.process.terminate()
 

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from order_persister.adapters.kafka.agent import COMMITS_TOPIC, GROUP
+from holdfast_runtime.kafka import COMMITS, PERSISTER_GROUP
 from tests.commits import HELD, FakeShard
 from tests.integration.persister_process import StartPersister
 from tests.integration.persister_world import JOIN_S, SHARDS, World, is_value
@@ -81,14 +81,14 @@ async def test_a_wiped_topic_is_read_from_its_beginning(
             shard.moves((f"r-{number}", HELD))
         start_persister(server.address, database)
         for position in range(100):
-            await producer.send_and_wait(COMMITS_TOPIC, shard.run(position, position + 1), partition=5)
+            await producer.send_and_wait(COMMITS, shard.run(position, position + 1), partition=5)
         seq = "select seq from shard_watermark where shard = 5"
         await eventually(lambda: is_value(db, seq, 100), JOIN_S)
 
         server.reset_topics()
         shard.moves(("last", HELD))
         for _ in range(20):  # too few to reach the old offset, which would hide that the rest was dropped
-            await producer.send_and_wait(COMMITS_TOPIC, shard.run(100), partition=5)
+            await producer.send_and_wait(COMMITS, shard.run(100), partition=5)
 
         await eventually(lambda: is_value(db, seq, 101), JOIN_S)
         await eventually(lambda: is_read_to_the_end(server.address), JOIN_S)
@@ -106,7 +106,7 @@ async def test_an_empty_topic_that_was_wiped_counts_as_read(
         producer = AIOKafkaProducer(bootstrap_servers=server.address)
         await producer.start()
         start_persister(server.address, database)
-        await producer.send_and_wait(COMMITS_TOPIC, shard.run(0), partition=5)
+        await producer.send_and_wait(COMMITS, shard.run(0), partition=5)
         await eventually(lambda: acknowledged(server.address, 1), JOIN_S)
 
         server.reset_topics()
@@ -130,10 +130,10 @@ async def acknowledged(brokers: str, offset: int) -> bool:
 @asynccontextmanager
 async def asked(brokers: str) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
     """Ask for what the persisters' group has acknowledged, without taking part."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=GROUP, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=PERSISTER_GROUP, enable_auto_commit=False)
     await consumer.start()
     try:
-        yield consumer, TopicPartition(COMMITS_TOPIC, 5)
+        yield consumer, TopicPartition(COMMITS, 5)
     finally:
         await consumer.stop()
 
@@ -151,15 +151,15 @@ async def test_kafka_away_for_a_while_costs_nothing_but_time(
         producer = AIOKafkaProducer(bootstrap_servers=server.address)
         await producer.start()
         persister = start_persister(server.address, database)
-        await producer.send_and_wait(COMMITS_TOPIC, shard.run(0, 2), partition=5)
+        await producer.send_and_wait(COMMITS, shard.run(0, 2), partition=5)
         mark = "select facts_seq from shard_watermark where shard = 5"
         await eventually(lambda: is_value(db, mark, 2), JOIN_S)
 
         server.down()
         await db.execute("update shard_watermark set facts_seq = 1 where shard = 5")  # the fact of r-1 is to be told
-        await eventually(lambda: persister.has_said("server_unavailable", server="kafka"), JOIN_S)
+        await eventually(lambda: persister.has_said("server_unavailable", server="Kafka"), JOIN_S)
         server.up()
-        await producer.send_and_wait(COMMITS_TOPIC, shard.run(2), partition=5)
+        await producer.send_and_wait(COMMITS, shard.run(2), partition=5)
 
         await eventually(lambda: is_value(db, mark, 3), JOIN_S)
         await producer.stop()

@@ -10,9 +10,8 @@ from holdfast.inventory.v1.events_pb2 import Compensation
 from holdfast.inventory.v1.reservation_pb2 import COMPENSATION_REASON_BUYER_BLOCKED, ReservationState
 from holdfast.inventory.v1.reservation_pb2 import Position as PositionMessage
 
-from inventory_service.adapters.kafka.access import KafkaAccess
+from holdfast_runtime.kafka import COMPENSATIONS, KafkaConfig
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
-from inventory_service.adapters.kafka.names import COMPENSATIONS
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.requests import Confirm, CreateSale, Line, Position, Release, Reserve, SaleKey, shard_of
 from inventory_service.domain.verdicts import Found, Granted, Item, SaleFound
@@ -84,8 +83,8 @@ async def desk(valkey: str, database: str, broker: str) -> AsyncIterator[Desk]:
     producer = AIOKafkaProducer(bootstrap_servers=broker)
     await producer.start()
     counted = Counted()
-    heard = KafkaCompensations(KafkaAccess(broker), session_timeout_s=2)
-    parts = compensator.Parts(heard, stock, counted, structlog.get_logger(), SHARDS, house.waited.append)
+    heard = KafkaCompensations(KafkaConfig(broker), session_timeout_s=2)
+    parts = compensator.Parts(heard, stock, counted, structlog.get_logger(), SHARDS, house.retrier)
     async with running(lambda: compensator.run(parts)):
         yield Desk(house, stock, producer, counted)
     await producer.stop()

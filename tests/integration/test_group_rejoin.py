@@ -38,7 +38,7 @@ async def test_a_persister_that_was_not_let_in_asks_again(
     await world.send()
 
     await eventually(world.is_told, JOIN_S)
-    assert persister.has_said("server_unavailable", server="kafka")
+    assert persister.has_said("server_unavailable", server="Kafka")
     assert persister.process.poll() is None
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
+from holdfast_runtime.connection_errors import TransientError
 from order_persister.adapters.ledger import postgres
 from order_persister.adapters.ledger.postgres import Database
-from order_persister.adapters.ledger.queries import load_queries
+from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.domain.chain import KafkaRecord
-from order_persister.patience import TransientError
 from tests.commits import HELD, FakeShard
 from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected
@@ -31,7 +31,7 @@ async def test_a_halted_transaction_keeps_its_shard_from_nobody_for_long(
     async def is_halted_while_the_other_works() -> None:
         nonlocal begun
         async with halted.transaction() as transaction:
-            await transaction.fetch(load_queries().lock_shard, 0)
+            await transaction.fetch(ledger_queries().lock_shard, 0)
             if where == "within a statement":  # it was sent and is not carried out yet
                 await transaction._connection.prepare("select 1")
             begun = True

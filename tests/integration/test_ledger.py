@@ -5,13 +5,12 @@ import asyncio
 from holdfast.inventory.v1.commit_pb2 import Event
 from prometheus_client import CollectorRegistry
 
+from holdfast_runtime.retry import Outages, Retrier
 from order_persister.adapters.ledger.migrator import migrate, migrations
 from order_persister.adapters.ledger.postgres import Database
-from order_persister.adapters.ledger.queries import load_queries
+from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.adapters.ledger.unpublished import Unpublished
 from order_persister.domain.chain import KafkaRecord
-from order_persister.metrics import waits_counter
-from order_persister.patience import Patience
 from tests.books import disagreements
 from tests.commits import (
     CONFIRMED,
@@ -202,7 +201,7 @@ async def test_a_persister_waits_for_the_tables_of_its_version(database: str) ->
     store, registry, newest = Database(database), CollectorRegistry(), migrations()[-1]
     async with connected(database) as db:
         await db.execute("delete from migration where number = $1", newest.number)
-        unpublished = Unpublished(store, load_queries(), Patience(waits_counter(registry)))
+        unpublished = Unpublished(store, ledger_queries(), Retrier(Outages(registry)))
         waiting = asyncio.ensure_future(unpublished.wait_until_migrated())
         await eventually(lambda: waits(registry, "postgres") > 0)
         assert not waiting.done()

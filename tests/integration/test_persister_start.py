@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from order_persister.adapters.kafka.agent import COMMITS_TOPIC
+from holdfast_runtime.kafka import COMMITS
 from order_persister.adapters.ledger.migrator import migrate
 from tests.commits import FakeShard
 from tests.integration.persister_process import StartPersister
@@ -34,14 +34,14 @@ async def test_servers_that_are_away_at_the_start_are_waited_for(
     broker.down()
 
     persister = start_persister(broker.address, server.address)
-    await eventually(lambda: persister.has_said("server_unavailable", server="postgres"), JOIN_S)
+    await eventually(lambda: persister.has_said("server_unavailable", server="Postgres"), JOIN_S)
     server.start()
-    await eventually(lambda: persister.has_said("server_unavailable", server="kafka"), JOIN_S)
+    await eventually(lambda: persister.has_said("server_unavailable", server="Kafka"), JOIN_S)
     broker.up()
 
     producer = AIOKafkaProducer(bootstrap_servers=broker.address)
     await producer.start()
-    await producer.send_and_wait(COMMITS_TOPIC, shard.run(), partition=5)
+    await producer.send_and_wait(COMMITS, shard.run(), partition=5)
     async with connected(server.address) as db:
         await eventually(lambda: db.fetchval("select facts_seq from shard_watermark"), JOIN_S)
     await producer.stop()

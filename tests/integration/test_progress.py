@@ -6,8 +6,7 @@ from contextlib import aclosing
 from aiokafka import AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import LedgerProgress as LedgerProgressMessage
 
-from inventory_service.adapters.kafka.access import KafkaAccess
-from inventory_service.adapters.kafka.names import PROGRESS
+from holdfast_runtime.kafka import PROGRESS, KafkaConfig
 from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.domain.shards import LedgerProgress
 
@@ -26,7 +25,7 @@ async def test_what_is_no_report_does_not_stop_the_next(broker: str) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=broker)
     await producer.start()
     sending = asyncio.create_task(send_again_and_again(producer, (None, b"", b"\xff\xff", ELSEWHERE, GOOD, BAD_HASH)))
-    async with asyncio.timeout(HEARS_S), aclosing(KafkaProgress(KafkaAccess(broker), SHARDS).reports()) as reports:
+    async with asyncio.timeout(HEARS_S), aclosing(KafkaProgress(KafkaConfig(broker), SHARDS).reports()) as reports:
         heard = {await anext(reports) for _ in range(4)}
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)

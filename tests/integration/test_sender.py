@@ -10,17 +10,15 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
 
-from order_persister.adapters.kafka.access import KafkaAccess
+from holdfast_runtime.kafka import ORDERS, KafkaConfig
+from holdfast_runtime.retry import Outages, Retrier
 from order_persister.adapters.kafka.producer import Sender
 from order_persister.domain.ports import Message
-from order_persister.metrics import waits_counter
-from order_persister.patience import Patience
-from order_persister.service.publisher import FACTS_TOPIC
 from tests.ledgers import waits
 from tests.servers import StartBroker
 from tests.waiting import eventually
 
-MESSAGE = Message(FACTS_TOPIC, 5, b"key", b"value")
+MESSAGE = Message(ORDERS, 5, b"key", b"value")
 ARRIVES_S = 60.0
 
 # A producer that nobody stopped complains when it is collected.
@@ -41,7 +39,7 @@ async def test_kafka_away_at_the_first_send_is_waited_for(start_broker: StartBro
     """The producer is made when it is first needed, which may be just then; nothing of the failed ones is left."""
     server, registry = start_broker(), CollectorRegistry()
     server.down()
-    sender = Sender(KafkaAccess(server.address), Patience(waits_counter(registry)))
+    sender = Sender(KafkaConfig(server.address), Retrier(Outages(registry)))
 
     with nobody_left_open():
         sending = asyncio.ensure_future(sender.send([MESSAGE]))
@@ -49,7 +47,7 @@ async def test_kafka_away_at_the_first_send_is_waited_for(start_broker: StartBro
         server.up()
         await asyncio.wait_for(sending, ARRIVES_S)
 
-    heard = AIOKafkaConsumer(FACTS_TOPIC, bootstrap_servers=server.address, auto_offset_reset="earliest")
+    heard = AIOKafkaConsumer(ORDERS, bootstrap_servers=server.address, auto_offset_reset="earliest")
     await heard.start()
     record = await asyncio.wait_for(heard.getone(), ARRIVES_S)
     await heard.stop()
@@ -67,7 +65,7 @@ async def test_a_first_send_that_is_cancelled_leaves_nothing_behind() -> None:
 
     async with await asyncio.start_server(say_nothing, "127.0.0.1") as silent:
         port = silent.sockets[0].getsockname()[1]
-        sender = Sender(KafkaAccess(f"127.0.0.1:{port}"), Patience(waits_counter(CollectorRegistry())))
+        sender = Sender(KafkaConfig(f"127.0.0.1:{port}"), Retrier(Outages(CollectorRegistry())))
 
         with nobody_left_open():
             sending = asyncio.ensure_future(sender.send([MESSAGE]))

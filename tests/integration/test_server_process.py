@@ -92,7 +92,7 @@ async def test_readiness_follows_the_store_and_liveness_does_not(start_valkey: S
 
         await eventually(turned_away)
         assert await health(caller, "liveness") == SERVING
-        assert 'holdfast_server_unavailable_total{on="redis"}' in await page_of(server)
+        assert 'holdfast_retries_total{server="redis"}' in await page_of(server)
         valkey.start()
         await eventually(lambda: is_serving(caller))
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from holdfast_runtime.kafka import KafkaConfig
 from inventory_service.adapters.kafka import clients as kafka_clients
-from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
 from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.domain.shards import KafkaUnavailable
 from tests.servers import PARTITIONS, StartBroker
 
 NOTICES_S = 45.0
-Listen = Callable[[KafkaAccess], AsyncGenerator[Any, None]]
+Listen = Callable[[KafkaConfig], AsyncGenerator[Any, None]]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ async def test_a_listener_without_a_word_to_hear_notices_that_kafka_is_away(
     monkeypatch.setattr(kafka_clients, "IDLE_IN_TRANSACTION_S", 0.2)
     broker = start_broker()
 
-    async with aclosing(listen(KafkaAccess(broker.address))) as heard:
+    async with aclosing(listen(KafkaConfig(broker.address))) as heard:
         hearing = asyncio.ensure_future(anext(heard))
         done, _ = await asyncio.wait({hearing}, timeout=2.0)
         assert not done, "silence is no outage"

@@ -11,12 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 
-from inventory_service.adapters.ledger.knock import knock_at_postgres as inventory_knock
+from holdfast_runtime.connection_errors import TransientError
+from holdfast_runtime.postgres import probe_postgres
 from inventory_service.adapters.redis import connections as redis_connections
-from inventory_service.adapters.redis.knock import knock_at_redis
-from inventory_service.domain.shards import LedgerUnavailable, RedisUnavailable
-from order_persister.adapters.ledger.knock import knock_at_postgres as persister_knock
-from order_persister.patience import TransientError
+from inventory_service.adapters.redis.probe import probe_redis
 from tests.integration.persister_process import StartPersister, persisters
 from tests.integration.served import NOWHERE, run_to_its_end
 from tests.servers import StartValkey, database_dsn
@@ -135,11 +133,10 @@ async def test_a_redis_that_is_loading_is_there() -> None:
         await writer.drain()
 
     async with listening(load) as port:
-        await knock_at_redis(f"redis://127.0.0.1:{port}/0")
+        await probe_redis(f"redis://127.0.0.1:{port}/0")
 
 
-@pytest.mark.parametrize("knock", [inventory_knock, persister_knock])
-async def test_a_postgres_that_is_starting_up_is_there(knock: Callable[[str], Awaitable[None]]) -> None:
+async def test_a_postgres_that_is_starting_up_is_there() -> None:
     """It reads its log after a crash, which takes as long as it takes."""
 
     async def start_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -153,11 +150,10 @@ async def test_a_postgres_that_is_starting_up_is_there(knock: Callable[[str], Aw
         await writer.drain()
 
     async with listening(start_up) as port:
-        await knock(f"postgresql://ann@127.0.0.1:{port}/holdfast")
+        await probe_postgres(f"postgresql://ann@127.0.0.1:{port}/holdfast")
 
 
-@pytest.mark.parametrize("knock", [inventory_knock, persister_knock])
-async def test_a_postgres_that_hangs_up_is_not_there(knock: Callable[[str], Awaitable[None]]) -> None:
+async def test_a_postgres_that_hangs_up_is_not_there() -> None:
     """asyncpg calls it an answer of Postgres'; it may refuse our certificate, or be no Postgres at all."""
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,17 +161,17 @@ async def test_a_postgres_that_hangs_up_is_not_there(knock: Callable[[str], Awai
         writer.close()
 
     async with listening(hang_up) as port:
-        with pytest.raises((LedgerUnavailable, TransientError), match=r"is it PostgreSQL\?$"):
-            await knock(f"postgresql://ann@127.0.0.1:{port}/holdfast?sslmode=disable")
+        with pytest.raises(TransientError, match=r"is it PostgreSQL\?$"):
+            await probe_postgres(f"postgresql://ann@127.0.0.1:{port}/holdfast?sslmode=disable")
 
 
 @pytest.mark.parametrize(("process", "code"), [("serve", 0), ("init", 130)])
 async def test_a_process_that_waits_for_a_server_still_hears_a_signal(process: str, code: int) -> None:
     """It ends as it would later: one that was to do something once did not do it."""
-    knocked = asyncio.Event()
+    connected = asyncio.Event()
 
     async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        knocked.set()
+        connected.set()
         await say_nothing(reader, writer)
 
     async with listening(note) as port:
@@ -188,7 +184,7 @@ async def test_a_process_that_waits_for_a_server_still_hears_a_signal(process: s
                 "HOLDFAST_POSTGRES_DSN": NOWHERE,
             },
         )
-        await eventually(knocked.is_set, ENDS_S)
+        await eventually(connected.is_set, ENDS_S)
         started.send_signal(signal.SIGTERM)
 
         assert await asyncio.wait_for(started.wait(), ENDS_S) == code
@@ -198,21 +194,18 @@ async def test_a_redis_url_with_another_servers_port_asks_whether_it_is_one(post
     """Postgres hangs up on what it hears, and so does a Redis that wants TLS."""
     where = postgres.split("@")[1].split("/")[0]
 
-    with pytest.raises(RedisUnavailable, match=r"is it a Redis, without TLS, as redis:// says\?$"):
-        await knock_at_redis(f"redis://{where}/0")
+    with pytest.raises(TransientError, match=r"is it a Redis, without TLS, as redis:// says\?$"):
+        await probe_redis(f"redis://{where}/0")
 
 
 @pytest.mark.usefixtures("hasty_connections")
 async def test_tls_where_there_is_none_asks_whether_there_is(valkey: str) -> None:
     """Redis waits in silence for the end of what it takes for a command."""
-    with pytest.raises(RedisUnavailable, match=r"is it a Redis, with TLS, as rediss:// says\?$"):
-        await knock_at_redis(valkey.replace("redis://", "rediss://"))
+    with pytest.raises(TransientError, match=r"is it a Redis, with TLS, as rediss:// says\?$"):
+        await probe_redis(valkey.replace("redis://", "rediss://"))
 
 
-@pytest.mark.parametrize("knock", [inventory_knock, persister_knock])
-async def test_a_postgres_that_is_a_redis_asks_whether_it_is_one(
-    valkey: str, knock: Callable[[str], Awaitable[None]]
-) -> None:
+async def test_a_postgres_that_is_a_redis_asks_whether_it_is_one(valkey: str) -> None:
     """Neither says a word to the other."""
-    with pytest.raises((LedgerUnavailable, TransientError), match=r"is it PostgreSQL\?$"):
-        await knock(f"postgresql://ann@{urlsplit(valkey).netloc}/holdfast")
+    with pytest.raises(TransientError, match=r"is it PostgreSQL\?$"):
+        await probe_postgres(f"postgresql://ann@{urlsplit(valkey).netloc}/holdfast")

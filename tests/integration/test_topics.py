@@ -1,7 +1,6 @@
 """`holdfast topics` against a Kafka that has the topics, has them otherwise, or is away."""
 
-from inventory_service.adapters.kafka.access import KafkaAccess
-from inventory_service.adapters.kafka.names import COMMITS
+from holdfast_runtime.kafka import COMMITS, KafkaConfig
 from inventory_service.adapters.kafka.topics import KafkaTopics
 from tests.integration.served import run_to_its_end
 from tests.servers import PARTITIONS, StartBroker
@@ -23,7 +22,7 @@ async def test_another_number_of_partitions_is_named_and_left_alone(start_broker
 
     assert code == 1
     assert any(COMMITS in line and "partitions=4" in line and "wanted=5" in line for line in said), said
-    assert (await KafkaTopics(KafkaAccess(broker)).partitions())[COMMITS] == 4
+    assert (await KafkaTopics(KafkaConfig(broker)).partitions())[COMMITS] == 4
 
 
 async def test_a_kafka_that_is_away_could_not_be_asked() -> None:

@@ -159,5 +159,5 @@ async def test_no_sale_is_made_while_the_ledger_is_down(stores: StockAndLedger) 
     with pytest.raises(CallFailed) as raised:
         await stores.past.create_sale(REQUEST)
 
-    assert raised.value.refusal == Failure(reasons.ERROR_REASON_LEDGER_UNREACHABLE)
+    assert raised.value.failure == Failure(reasons.ERROR_REASON_LEDGER_UNREACHABLE)
     assert stores.times_made() == 0

@@ -1,21 +1,22 @@
 """Every process and command explains itself: what it does, its options, and its settings with defaults and units."""
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import typer
 from holdfast.cli.__main__ import app
 from holdfast.cli.processes import PROCESSES
 from holdfast_embedded.__main__ import app as embedded
-from pydantic.fields import FieldInfo
 
-import inventory_service.usage
-import order_persister.usage
-from inventory_service import settings as inventory_settings
-from inventory_service.__main__ import PROCESSES as INVENTORY
-from order_persister import settings as persister_settings
+from holdfast_runtime.process import Command, build_app
+from holdfast_runtime.settings import SharedSettings
+from inventory_service.__main__ import COMMANDS as INVENTORY
+from inventory_service.__main__ import main as inventory_main
+from inventory_service.settings import Settings
+from order_persister.__main__ import main as persister_main
+from order_persister.wiring import COMMANDS as PERSISTER
 
 # These run until they are told to end, or show what they do on a screen; every other command prints facts.
 STAY = {"serve", "relay", "compensate", "persist", "up", "demo"}
@@ -23,70 +24,69 @@ STAY = {"serve", "relay", "compensate", "persist", "up", "demo"}
 UNITS = re.compile(r"\b(seconds|bytes|commits|requests|objects|parts|share|copies|units)\b")
 
 
-class Helped(NamedTuple):
-    """A process of a service, what its `--help` prints, and the fields of its settings."""
-
-    name: str
-    text: str
-    fields: dict[str, FieldInfo]
-    only_for: dict[str, Sequence[str]]
-
-
-def helped() -> Iterator[Helped]:
-    """Every process of both services."""
-    purposes = {name: purpose for name, (purpose, *_) in INVENTORY.items()}
-    for parser, settings, only_for in (
-        (inventory_service.usage.parser(purposes), inventory_settings, inventory_service.usage.ONLY_FOR),
-        (order_persister.usage.parser(), persister_settings, order_persister.usage.ONLY_FOR),
-    ):
-        [commands] = (action for action in parser._actions if action.choices)
-        for name, command in dict(commands.choices or {}).items():
-            yield Helped(name, command.format_help(), settings.Settings.model_fields, dict(only_for))
-
-
-HELPED = list(helped())
-FIELDS = {
-    f"{service}: {name}": (name, field)
-    for service, settings in (("inventory", inventory_settings), ("persister", persister_settings))
-    for name, field in settings.Settings.model_fields.items()
+MAINS: dict[Command[Any], Callable[[Sequence[str]], int]] = {
+    **dict.fromkeys(INVENTORY, inventory_main),
+    **dict.fromkeys(PERSISTER, persister_main),
 }
+FIELDS = Settings.model_fields  # the persister's are among them
 
 
-@pytest.mark.parametrize("process", HELPED, ids=lambda process: process.name)
-def test_a_process_says_what_it_does(process: Helped) -> None:
-    """In one sentence, its names spelled as everywhere."""
-    purposes = {**{name: purpose for name, (purpose, *_) in INVENTORY.items()}, **order_persister.usage.PURPOSES}
-
-    assert f"{purposes[process.name][1:]}." in " ".join(process.text.split())
+@pytest.fixture(params=MAINS, ids=lambda command: command.name)
+def command(request: pytest.FixtureRequest) -> Any:
+    """Every process of both services."""
+    return request.param
 
 
-@pytest.mark.parametrize("process", HELPED, ids=lambda process: process.name)
-def test_a_process_lists_its_settings_with_their_defaults(process: Helped) -> None:
+@pytest.fixture
+def text(command: Command[Any], capsys: pytest.CaptureFixture[str]) -> str:
+    """What its `--help` prints."""
+    assert MAINS[command]([command.name, "--help"]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_process_says_what_it_does(command: Command[Any], text: str) -> None:
+    """In one sentence, under the name by which it is started."""
+    assert f"Usage: holdfast {command.name} [OPTIONS]" in text
+    assert f"{command.purpose[1:]}." in " ".join(text.split())
+
+
+def test_a_process_lists_its_settings_with_their_defaults(command: Command[Any], text: str) -> None:
     """All that it heeds and no others, each with its default and the whole of its meaning, in one form everywhere."""
-    listed = dict(re.findall(r"^  HOLDFAST_(\w+) \(default: (.*)\)\n      \S", process.text, re.MULTILINE))
-    everybody = [process.name]
-    heeded = {
-        name: field for name, field in process.fields.items() if process.name in process.only_for.get(name, everybody)
-    }
+    listed = dict(re.findall(r"^  HOLDFAST_(\w+) \(default: (.*)\)\n      \S", text, re.MULTILINE))
 
+    heeded = {name: command.kind.model_fields[name] for name in command.settings}
     assert listed == {name.upper(): str(field.default) or "empty" for name, field in heeded.items()}
-    assert all(str(field.description) in " ".join(process.text.split()) for field in heeded.values())
+    assert all(str(field.description) in " ".join(text.split()) for field in heeded.values())
 
 
-def test_every_setting_is_heeded_by_somebody() -> None:
-    """A setting that no help lists is one that nobody finds."""
-    listed = {
-        f"{variable.lower()}" for process in HELPED for variable in re.findall(r"HOLDFAST_(\w+) \(", process.text)
-    }
+def test_a_service_lists_its_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with its purpose."""
+    for main, commands in ((inventory_main, INVENTORY), (persister_main, PERSISTER)):
+        assert main(["--help"]) == 0
 
-    assert {name for name, _ in FIELDS.values()} <= listed
-    assert {name for process in HELPED for name in process.only_for} <= listed
+        listed = " ".join(capsys.readouterr().out.split())
+        assert all(f"{command.name} {command.purpose[0].upper()}" in listed for command in commands)
+
+
+@pytest.mark.parametrize("arguments", [[], ["frob"], ["topics", "--replication", "0"], ["audit", "--frob"]])
+def test_a_command_line_that_is_invalid_ends_with_two(
+    arguments: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As settings do that are."""
+    assert inventory_main(arguments) == 2
+    assert "Error: " in capsys.readouterr().err
+
+
+def test_every_setting_is_heeded_by_a_process() -> None:
+    """A setting that no help lists is one that no operator finds."""
+    assert {name for command in MAINS for name in command.settings} == set(FIELDS)
+    assert set(SharedSettings.model_fields) <= set(FIELDS)
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_setting_says_its_unit_or_its_choices(field: str) -> None:
     """A number without a unit is a guess, and so is a word of a list that is not shown."""
-    name, info = FIELDS[field]
+    name, info = field, FIELDS[field]
     meaning, kind = info.description or "", info.annotation
 
     assert meaning
@@ -97,10 +97,17 @@ def test_a_setting_says_its_unit_or_its_choices(field: str) -> None:
 
 
 def test_a_command_and_its_process_bear_one_name() -> None:
-    """`holdfast NAME` becomes the process of that name: none is missing on either side."""
-    of_services = {name for name, process in PROCESSES.items() if process.module != "holdfast_embedded"}
+    """`holdfast NAME` becomes the process of that name: none is missing on either side, and both say the same."""
+    of_services = {
+        name: (process.module, process.purpose)
+        for name, process in PROCESSES.items()
+        if process.module != "holdfast_embedded"
+    }
 
-    assert of_services == {process.name for process in HELPED}
+    assert of_services == {
+        command.name: (main.__module__.removesuffix(".__main__"), f"{command.purpose[0].upper()}{command.purpose[1:]}.")
+        for command, main in MAINS.items()
+    }
 
 
 def typer_commands() -> Iterator[tuple[str, Any]]:
@@ -118,6 +125,8 @@ def typer_commands() -> Iterator[tuple[str, Any]]:
     ours = typer.main.get_command(app)
     yield from walk(ours, "")
     yield from walk(typer.main.get_command(embedded), "")
+    for commands, service in ((INVENTORY, "inventory service"), (PERSISTER, "order persister")):
+        yield from walk(typer.main.get_command(build_app(commands, service)), "")
 
 
 TYPED = dict(typer_commands())
@@ -140,6 +149,5 @@ def test_a_command_explains_each_option_with_its_default(name: str) -> None:
 def test_every_command_that_prints_facts_prints_them_as_json_too() -> None:
     """A script reads fields, not prose; what stays, or draws on a screen, has its metrics and its log instead."""
     with_json = {name for name, command in TYPED.items() if any("--json" in one.opts for one in command.params)}
-    with_json |= {process.name for process in HELPED if re.search(r"^  --json +\S", process.text, re.MULTILINE)}
 
     assert with_json == (set(TYPED) | set(PROCESSES)) - STAY

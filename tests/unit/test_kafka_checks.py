@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from inventory_service.server_checks.kafka import OFFSETS, Expected, KafkaConfig, RequiredTopic, judge_kafka
+from inventory_service.server_checks.kafka import OFFSETS, Expected, KafkaClusterConfig, RequiredTopic, judge_kafka
 from inventory_service.server_checks.results import CheckResult, Level, exit_code
 from inventory_service.server_checks.topics import RETENTION_MS, TopicConfig
 
@@ -48,7 +48,7 @@ def judge(commits: TopicConfig | None, progress: TopicConfig | None = None, **ch
     """What is said of a cluster as it should be, but for this."""
     topics = {"commits": commits, "progress": progress or a_topic(), OFFSETS: a_topic()}
     there = {name: topic for name, topic in topics.items() if topic is not None}
-    facts = KafkaConfig(BROKERS, (4, 0), there, everywhere(OF_BROKERS), "", {})
+    facts = KafkaClusterConfig(BROKERS, (4, 0), there, everywhere(OF_BROKERS), "", {})
     return judge_kafka(facts._replace(**changed), WANTED)
 
 
@@ -197,7 +197,7 @@ def test_settings_that_nobody_may_ask_for_are_unknown() -> None:
     results = judge(a_topic(settings={}, denied="TopicAuthorizationFailed"))
 
     assert of(results, Level.UNKNOWN) == ["commits settings"]
-    assert exit_code(results) == 2
+    assert exit_code(results, strict=True) == 2
 
 
 def test_a_setting_that_one_kafka_does_not_know_is_unknown() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from inventory_service import metrics
 from inventory_service.domain.backlog import Backlog
@@ -101,7 +102,7 @@ async def test_a_shard_that_is_ours_again_is_counted_at_once(shop: Shop) -> None
 
 def test_what_was_counted_is_shown_for_as_long_as_the_shard_is_ours() -> None:
     """And by one relay alone, or a sum over all of them would count a hold twice."""
-    registry = metrics.new_registry()
+    registry = CollectorRegistry()
     gauges = metrics.RelayMetrics(registry)
 
     def are_shown() -> float | None:

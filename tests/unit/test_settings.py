@@ -4,9 +4,14 @@ from collections.abc import Mapping
 
 import pytest
 
-from inventory_service.__main__ import PROCESSES, main
-from inventory_service.access import check_access, kafka_access
-from inventory_service.settings import BadSettings, Settings, list_settings, read_settings
+from holdfast_runtime import process
+from holdfast_runtime.kafka import kafka_config
+from holdfast_runtime.postgres import postgres_dependency
+from holdfast_runtime.process import Command
+from holdfast_runtime.settings import BadSettings, SharedSettings, list_settings, read_settings
+from inventory_service.__main__ import main
+from inventory_service.settings import Settings
+from inventory_service.wiring.servers import redis_dependency
 from order_persister.__main__ import main as persister_main
 
 BAD_DSNS = [
@@ -23,35 +28,33 @@ BAD_DSNS = [
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may have settings of their own."""
-    for setting in list_settings():
+    for setting in list_settings(Settings):
         monkeypatch.delenv(setting.variable, raising=False)
 
 
 def test_an_empty_environment_makes_sense() -> None:
     """Everything has a default, on this machine alone."""
-    settings = read_settings()
+    settings = read_settings(Settings)
 
     assert (settings.shards, settings.listen, settings.expiry) == (16, "127.0.0.1:50051", "on")
 
 
-@pytest.mark.parametrize(("process", "code"), [("serve", 1), ("audit", 3), ("init", 3), ("topics", 3)])
-def test_a_surprise_is_no_verdict(monkeypatch: pytest.MonkeyPatch, process: str, code: int) -> None:
+@pytest.mark.parametrize(("verifies", "code"), [(False, 1), (True, 3)])
+def test_an_unexpected_error_is_no_verdict(monkeypatch: pytest.MonkeyPatch, verifies: bool, code: int) -> None:
     """Exit code 1 of an audit says that the books differ, which a bug of ours must not."""
 
-    async def broken(_settings: object, _said: object) -> int:
+    async def broken(_settings: SharedSettings) -> int:
         raise LookupError("a bug")
 
-    monkeypatch.setitem(PROCESSES, process, ("break", broken))
-    monkeypatch.setattr("inventory_service.__main__.configure_logging", lambda *_: None)
-    monkeypatch.setattr("inventory_service.start_check.DOORS", {})  # no server is asked
+    monkeypatch.setattr(process, "configure_logging", lambda *_: None)
 
-    assert main([process]) == code
+    assert process.run_command(Command("any", "break", (), (), broken, SharedSettings, verifies=verifies), {}) == code
 
 
 def test_settings_are_frozen() -> None:
     """What a process was built with stays."""
     with pytest.raises(Exception, match="frozen"):
-        read_settings().shards = 3  # type: ignore[misc]
+        read_settings(Settings).shards = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +81,8 @@ def test_settings_are_frozen() -> None:
         ("HOLDFAST_POSTGRES_DSN", "host=here"),
         *(("HOLDFAST_POSTGRES_DSN", dsn) for dsn in BAD_DSNS),
         ("HOLDFAST_KAFKA_BROKERS", "a:1,,b:2"),
+        ("HOLDFAST_KAFKA_PREFIX", "staging/"),
+        ("HOLDFAST_KAFKA_PREFIX", "x" * 101),
         ("HOLDFAST_EXPIRY", "maybe"),
         ("HOLDFAST_LOG_LEVEL", "loud"),
         ("HOLDFAST_DRAIN_S", "-1"),
@@ -112,6 +117,7 @@ def test_a_bad_setting_ends_the_process_with_one_line(
         ("CERT_FILE: cannot be used", {"SECURITY": "SSL", "CERT_FILE": __file__}),
         ("KEY_FILE: has no use", {"SECURITY": "SSL", "KEY_FILE": __file__}),
         ("SECURITY: ", {"SECURITY": "TLS"}),
+        ("PREFIX: must be", {"PREFIX": "a b"}),
     ],
 )
 @pytest.mark.parametrize("service", ["inventory", "persister"])
@@ -125,9 +131,7 @@ def test_kafka_settings_that_contradict_each_other_end_a_process(
     """A password that is never shown, or a certificate that is never looked at, is a slip and a danger."""
     for name, value in environment.items():
         monkeypatch.setenv(f"HOLDFAST_KAFKA_{name}", value)
-    monkeypatch.setattr("sys.argv", ["order_persister", "persist"])
-
-    code = main(["relay"]) if service == "inventory" else persister_main()
+    code = main(["relay"]) if service == "inventory" else persister_main(["persist"])
 
     line = capsys.readouterr().err
     assert (code, line.count("\n")) == (2, 1)
@@ -141,10 +145,10 @@ def test_no_password_is_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HOLDFAST_KAFKA_USERNAME", "ann")
     monkeypatch.setenv("HOLDFAST_KAFKA_PASSWORD", "secret")
 
-    settings = read_settings()
+    settings = read_settings(Settings)
 
-    assert kafka_access(settings).options()["sasl_plain_password"] == "secret"
-    assert "secret" not in repr(settings) + repr(kafka_access(settings))
+    assert kafka_config(settings).options()["sasl_plain_password"] == "secret"
+    assert "secret" not in repr(settings) + repr(kafka_config(settings))
 
 
 @pytest.mark.parametrize("dsn", BAD_DSNS)
@@ -153,9 +157,8 @@ def test_a_persister_with_a_bad_dsn_ends_with_one_line(
 ) -> None:
     """It would wait for such a Postgres for ever."""
     monkeypatch.setenv("HOLDFAST_POSTGRES_DSN", dsn)
-    monkeypatch.setattr("sys.argv", ["order_persister", "persist"])
 
-    code = persister_main()
+    code = persister_main(["persist"])
 
     told = capsys.readouterr().err
     assert (code, told.count("\n")) == (2, 1)
@@ -173,7 +176,10 @@ def test_a_persister_with_a_bad_dsn_ends_with_one_line(
 )
 def test_every_form_that_the_clients_read_is_good(redis_url: str, dsn: str) -> None:
     """Sockets, passwords and options among them."""
-    check_access(Settings(redis_url=redis_url, postgres_dsn=dsn))
+    settings = Settings(redis_url=redis_url, postgres_dsn=dsn)
+
+    assert redis_dependency(settings).name == "Redis"
+    assert postgres_dependency(settings).name == "Postgres"
 
 
 def test_two_bad_settings_share_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,19 +188,19 @@ def test_two_bad_settings_share_the_line(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("HOLDFAST_EXPIRY", "maybe")
 
     with pytest.raises(BadSettings, match=r"HOLDFAST_SHARDS: .*; HOLDFAST_EXPIRY: "):
-        read_settings()
+        read_settings(Settings)
 
 
 def test_the_metrics_page_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty address is a choice, not a mistake."""
     monkeypatch.setenv("HOLDFAST_METRICS_LISTEN", "")
 
-    assert read_settings().metrics_listen == ""
+    assert read_settings(Settings).metrics_listen == ""
 
 
 def test_every_setting_explains_itself() -> None:
     """`--help` lists them all."""
-    listed = list(list_settings())
+    listed = list(list_settings(Settings))
 
     assert len(listed) == len(Settings.model_fields)
     assert all(setting.meaning for setting in listed)

@@ -1,17 +1,17 @@
-"""A polite signal is heard whenever it comes, also in the very moment in which something else ends."""
+"""A signal is heard whenever it comes, also in the very moment in which something else ends."""
 
-import argparse
 import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from inventory_service import __main__ as main
-from inventory_service import signals
-from inventory_service.settings import Settings
-from inventory_service.signals import INTERRUPTED, either, unless_told, until_told
+from holdfast_runtime import process, signals
+from holdfast_runtime.process import Command
+from holdfast_runtime.settings import SharedSettings
+from holdfast_runtime.signals import INTERRUPTED, first_to_end, run_unless_signalled, run_until_signal
 
 
 @pytest.fixture(autouse=True)
@@ -29,43 +29,43 @@ async def nothing() -> None:
 
 async def test_of_two_that_end_in_one_moment_the_second_is_not_passed_over() -> None:
     """A process that was halted finds its work done and a signal there; the signal never comes again."""
-    assert not await either(nothing(), nothing())
+    assert not await first_to_end(nothing(), nothing())
 
 
-@pytest.mark.parametrize(("process", "code"), [("serve", 0), ("init", INTERRUPTED)])
+@pytest.mark.parametrize(("verifies", "code"), [(False, 0), (True, INTERRUPTED)])
 async def test_a_signal_that_comes_as_the_servers_let_a_process_in_ends_it(
-    monkeypatch: pytest.MonkeyPatch, process: str, code: int
+    monkeypatch: pytest.MonkeyPatch, verifies: bool, code: int
 ) -> None:
     """It would begin its work, and hear nothing before it is killed."""
     begun: list[str] = []
 
-    async def let_in(name: str, settings: Settings) -> None:
+    async def let_in(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    async def begin(settings: Settings, said: argparse.Namespace) -> int:
-        begun.append(said.process)
+    async def begin(settings: SharedSettings) -> int:
+        begun.append("begun")
         return 0
 
-    monkeypatch.setattr(main, "check_servers", let_in)
-    monkeypatch.setitem(main.PROCESSES, process, ("begin", begin))
+    monkeypatch.setattr(process, "wait_for_all", let_in)
+    command = Command("any", "begin", (), (), begin, SharedSettings, verifies=verifies)
 
-    assert await main._begin(Settings(), argparse.Namespace(process=process)) == code
+    assert await process._begin(command, SharedSettings(), [], {}) == code
     assert begun == []
 
 
 async def test_work_without_an_end_is_ended_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if the signal comes in the moment in which it ends by itself."""
-    told: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    told.put_nowait(signal.SIGTERM)
-    monkeypatch.setattr(signals, "signals", lambda: told)
+    received: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    received.put_nowait(signal.SIGTERM)
+    monkeypatch.setattr(signals, "signals", lambda: received)
 
-    assert await until_told(nothing()) == 0
+    assert await run_until_signal(nothing()) == 0
 
 
 async def test_work_that_is_done_keeps_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal that comes too late to interrupt it changes nothing; one that comes before does."""
-    told: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    monkeypatch.setattr(signals, "signals", lambda: told)
+    received: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    monkeypatch.setattr(signals, "signals", lambda: received)
 
     async def judge() -> int:
         return 7
@@ -74,9 +74,9 @@ async def test_work_that_is_done_keeps_its_exit_code(monkeypatch: pytest.MonkeyP
         await asyncio.Event().wait()
         return 7
 
-    told.put_nowait(signal.SIGTERM)
-    in_one_moment = await unless_told(judge())
-    told.put_nowait(signal.SIGTERM)
-    interrupted = await unless_told(judge_for_ever())
+    received.put_nowait(signal.SIGTERM)
+    in_one_moment = await run_unless_signalled(judge())
+    received.put_nowait(signal.SIGTERM)
+    interrupted = await run_unless_signalled(judge_for_ever())
 
     assert (in_one_moment, interrupted) == (7, INTERRUPTED)

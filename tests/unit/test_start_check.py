@@ -1,136 +1,108 @@
-"""The start check: what ends a process before it begins, and in which words; the same in both services."""
+"""The start check: what ends a process before it begins, and in which words."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from types import ModuleType
-from typing import Any
 
 import pytest
 
-import inventory_service.adapters.turned_away as inventory_faults
-import inventory_service.settings as inventory_settings
-import order_persister.settings as persister_settings
-import order_persister.turned_away as persister_faults
-from inventory_service import start_check as inventory_check
-from inventory_service.domain.shards import RedisUnavailable
-from order_persister import start_check as persister_check
-from order_persister.patience import TransientError
+from holdfast_runtime.connection_errors import Cause, ConnectionRejected, TransientError
+from holdfast_runtime.postgres import postgres_dependency
+from holdfast_runtime.settings import BadSettings, SharedSettings
+from holdfast_runtime.start_check import Dependency, wait_for, wait_for_all
 from tests.waiting import LONG_S
 
-URL = "HOLDFAST_REDIS_URL"
-CHECKS = {inventory_check: RedisUnavailable, persister_check: TransientError}
+URL, LIMIT = "HOLDFAST_REDIS_URL", "HOLDFAST_START_WAIT_S is 0.2"
 
 
-@pytest.fixture(params=[inventory_check, persister_check], ids=["inventory_service", "order_persister"])
-def check(request: pytest.FixtureRequest) -> Any:
-    """Each service's own; they share the words and no line of code."""
-    return request.param
+def dependency(probe: Callable[[], Awaitable[None]]) -> Dependency:
+    return Dependency("Redis", "Redis at somewhere:1", probe, URL, {Cause.USER: "HOLDFAST_KAFKA_PASSWORD"})
 
 
-def bad_settings(check: ModuleType) -> type[Exception]:
-    return inventory_settings.BadSettings if check is inventory_check else persister_settings.BadSettings
+def away(times: int, probes: list[int]) -> Callable[[], Awaitable[None]]:
+    """A server that is away for so many probes."""
+
+    async def probe() -> None:
+        probes.append(1)
+        if len(probes) <= times:
+            raise TransientError("Connection\nrefused")
+
+    return probe
 
 
-def turned_away(check: ModuleType) -> Any:
-    return inventory_faults if check is inventory_check else persister_faults
-
-
-def door(check: Any, knock: Callable[[], Awaitable[None]], **apart: str) -> Any:
-    settings = {turned_away(check).Part[part]: setting for part, setting in apart.items()}
-    return check.Door("Redis at somewhere:1", knock, URL, settings)
-
-
-def away(check: Any, times: int, knocks: list[int]) -> Callable[[], Awaitable[None]]:
-    """A server that is away for so many knocks."""
-
-    async def knock() -> None:
-        knocks.append(1)
-        if len(knocks) <= times:
-            raise CHECKS[check]("Connection\nrefused")
-
-    return knock
-
-
-async def test_a_server_that_comes_in_time_is_waited_for(check: Any) -> None:
+async def test_a_server_that_comes_in_time_is_waited_for() -> None:
     """Processes and servers of one deploy start side by side."""
-    knocks: list[int] = []
+    probes: list[int] = []
 
-    await check.pass_door(door(check, away(check, 2, knocks)), LONG_S)
+    await wait_for(dependency(away(2, probes)), LONG_S)
 
-    assert len(knocks) == 3
+    assert len(probes) == 3
 
 
-async def test_a_server_that_does_not_come_is_named_with_its_setting(check: Any) -> None:
+async def test_a_server_that_does_not_come_is_named_with_its_setting() -> None:
     """In one line, whatever a library put into its message."""
-    with pytest.raises(bad_settings(check)) as ended:
-        await check.pass_door(door(check, away(check, 1000, [])), 0.2)
+    with pytest.raises(BadSettings) as ended:
+        await wait_for(dependency(away(1000, [])), 0.2, LIMIT)
 
-    why = "Connection refused (HOLDFAST_START_WAIT_S is 0.2)"
-    assert str(ended.value) == f"{URL}: Redis at somewhere:1 does not answer: {why}"
+    assert str(ended.value) == f"{URL}: Redis at somewhere:1 does not answer: Connection refused ({LIMIT})"
 
 
-async def test_a_server_that_says_nothing_at_all_is_named_too(check: Any) -> None:
+async def test_a_server_that_says_nothing_at_all_is_named_too() -> None:
     """A firewall that drops everything refuses nothing."""
-    with pytest.raises(bad_settings(check), match="does not answer: no answer"):
-        await check.pass_door(door(check, lambda: asyncio.sleep(60)), 0.2)
+    with pytest.raises(BadSettings, match="does not answer: no answer"):
+        await wait_for(dependency(lambda: asyncio.sleep(60)), 0.2)
 
 
-async def test_without_a_wait_a_server_that_is_away_is_asked_once(check: Any) -> None:
+async def test_without_a_wait_a_server_that_is_away_is_probed_once() -> None:
     """An outage then keeps no process from starting."""
-    knocks: list[int] = []
+    probes: list[int] = []
 
-    await check.pass_door(door(check, away(check, 1000, knocks)), 0)
+    await wait_for(dependency(away(1000, probes)), 0)
 
-    assert len(knocks) == 1
+    assert len(probes) == 1
 
 
 @pytest.mark.parametrize("wait_s", [0, LONG_S])
-@pytest.mark.parametrize(("part", "setting"), [("USER", "HOLDFAST_KAFKA_PASSWORD"), ("TRUST", URL)])
-async def test_a_no_for_good_is_not_waited_for(check: Any, wait_s: float, part: str, setting: str) -> None:
+@pytest.mark.parametrize(("cause", "setting"), [(Cause.USER, "HOLDFAST_KAFKA_PASSWORD"), (Cause.TRUST, URL)])
+async def test_a_rejection_is_not_waited_for(wait_s: float, cause: Cause, setting: str) -> None:
     """However long the wait may be: no password gets right by waiting. The line names what to look at."""
-    faults, knocks = turned_away(check), list[int]()
+    probes: list[int] = []
 
-    async def knock() -> None:
-        knocks.append(1)
-        raise faults.TurnedAway(faults.Part[part], "wrong")
+    async def probe() -> None:
+        probes.append(1)
+        raise ConnectionRejected(cause, "wrong")
 
-    with pytest.raises(bad_settings(check)) as ended:
-        await check.pass_door(door(check, knock, USER="HOLDFAST_KAFKA_PASSWORD"), wait_s)
+    with pytest.raises(BadSettings) as ended:
+        await wait_for(dependency(probe), wait_s)
 
-    assert len(knocks) == 1
+    assert len(probes) == 1
     assert str(ended.value) == f"{setting}: Redis at somewhere:1 cannot be used: wrong"
 
 
-async def test_without_a_wait_a_host_whose_name_is_gone_is_away(check: Any) -> None:
+async def test_without_a_wait_a_host_whose_name_is_gone_is_away() -> None:
     """Where names are given to what runs, an outage takes the name away too."""
-    faults = turned_away(check)
 
-    async def knock() -> None:
-        raise faults.TurnedAway(faults.Part.NAME, "nobody knows it")
+    async def probe() -> None:
+        raise ConnectionRejected(Cause.NAME, "there is no such host")
 
-    await check.pass_door(door(check, knock), 0)
-    with pytest.raises(bad_settings(check), match="nobody knows it"):
-        await check.pass_door(door(check, knock), LONG_S)
+    await wait_for(dependency(probe), 0)
+    with pytest.raises(BadSettings, match="there is no such host"):
+        await wait_for(dependency(probe), LONG_S)
 
 
-async def test_one_no_is_enough(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_rejection_is_enough() -> None:
     """What another server might still say is not waited for."""
-    faults = turned_away(check)
 
-    async def refuse() -> None:
-        raise faults.TurnedAway(faults.Part.USER, "wrong")
+    async def reject() -> None:
+        raise ConnectionRejected(Cause.USER, "wrong")
 
-    silent, sure = door(check, lambda: asyncio.sleep(2 * LONG_S)), door(check, refuse)
-    monkeypatch.setattr(check, "DOORS", {"persist": (lambda _: silent, lambda _: sure)})
-    settings = inventory_settings if check is inventory_check else persister_settings
+    silent, sure = dependency(lambda: asyncio.sleep(2 * LONG_S)), dependency(reject)
 
-    with pytest.raises(bad_settings(check), match="cannot be used"):
-        await asyncio.wait_for(check.check_servers("persist", settings.Settings(start_wait_s=2 * LONG_S)), LONG_S)
+    with pytest.raises(BadSettings, match="cannot be used"):
+        await asyncio.wait_for(wait_for_all([silent, sure], 2 * LONG_S, LIMIT), LONG_S)
 
 
-async def test_no_password_is_in_the_line(check: Any) -> None:
+def test_no_password_is_in_the_line() -> None:
     """It goes to a log that many read."""
-    settings = inventory_settings if check is inventory_check else persister_settings
-    said = check.postgres_door(settings.Settings(postgres_dsn="postgresql://ann:secret@here:5432/books")).server
+    settings = SharedSettings(postgres_dsn="postgresql://ann:secret@here:5432/books")
 
-    assert said == "PostgreSQL at here:5432"
+    assert postgres_dependency(settings).server == "PostgreSQL at here:5432"

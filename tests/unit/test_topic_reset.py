@@ -9,8 +9,8 @@ import pytest
 from aiokafka.errors import NodeNotReadyError
 from faust.types import TP
 
+from holdfast_runtime.connection_errors import TransientError
 from order_persister.adapters.kafka import topic_reset
-from order_persister.patience import TransientError
 
 PARTITION = TP("commits", 3)
 

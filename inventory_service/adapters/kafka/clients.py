@@ -1,17 +1,16 @@
-"""Start, stop and hear aiokafka's clients, so that an outage is an error of ours, and nothing else is."""
+"""Start and hear aiokafka's clients, so that an outage is an error of ours, and nothing else is."""
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from inventory_service.adapters.kafka.metadata import disable_topic_auto_creation
+from holdfast_runtime.kafka import disable_topic_auto_creation, stop
 from inventory_service.domain.shards import KafkaUnavailable
 
 REQUEST_MS = 10_000
-STOP_S = 5.0
 SILENCE_S = 5.0
 
 
@@ -36,21 +35,6 @@ async def start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     except BaseException:  # a cancellation too: it has tasks and connections already
         await stop(client)
         raise
-
-
-async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    """A few seconds are enough for a live broker, and a dead one is not waited for.
-
-    In a task of its own, for a consumer whose brokers are away ends with the cancellation of a part of itself, which
-    would pass for ours.
-    """
-    stopping = asyncio.create_task(client.stop())
-    await asyncio.wait({stopping}, timeout=STOP_S)
-    if not stopping.done():
-        stopping.cancel()
-    elif not stopping.cancelled():
-        with suppress(KafkaError, OSError, TimeoutError):
-            stopping.result()
 
 
 async def next_record(consumer: AIOKafkaConsumer) -> ConsumerRecord:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
 
-from inventory_service.adapters.kafka.access import KafkaAccess
-from inventory_service.adapters.kafka.clients import REQUEST_MS, kafka_errors, start, stop
-from inventory_service.adapters.kafka.names import COMMITS, LARGEST_RECORD
+from holdfast_runtime.kafka import COMMITS, LARGEST_RECORD, KafkaConfig, stop
+from inventory_service.adapters.kafka.clients import REQUEST_MS, kafka_errors, start
 from inventory_service.adapters.kafka.runs import runs_from_commits
 from inventory_service.domain.shards import Commit, KafkaUnavailable
 
@@ -20,8 +19,8 @@ class KafkaCommits:
     A producer that failed is thrown away, for an idempotent one may have lost its place for good.
     """
 
-    def __init__(self, access: KafkaAccess, idempotent: bool = True) -> None:
-        self._access = access
+    def __init__(self, config: KafkaConfig, idempotent: bool = True) -> None:
+        self._config = config
         self._idempotent = idempotent
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
@@ -32,7 +31,7 @@ class KafkaCommits:
             with kafka_errors():
                 async with asyncio.timeout(PUBLISH_S):
                     sent = [
-                        await producer.send(COMMITS, run.value, key=key, partition=shard)
+                        await producer.send(self._config.named(COMMITS), run.value, key=key, partition=shard)
                         for run in runs_from_commits(shard, commits)
                     ]
                     await asyncio.gather(*sent)
@@ -48,7 +47,7 @@ class KafkaCommits:
         async with self._starting:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    **self._access.options(),
+                    **self._config.options(),
                     acks="all",
                     enable_idempotence=self._idempotent,
                     linger_ms=0,

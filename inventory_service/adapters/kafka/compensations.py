@@ -8,9 +8,8 @@ from aiokafka.errors import KafkaError
 from google.protobuf.message import DecodeError
 from holdfast.inventory.v1 import events_pb2
 
-from inventory_service.adapters.kafka.access import KafkaAccess
-from inventory_service.adapters.kafka.clients import REQUEST_MS, next_record, start, stop
-from inventory_service.adapters.kafka.names import COMPENSATIONS, COMPENSATOR_GROUP
+from holdfast_runtime.kafka import COMPENSATIONS, COMPENSATOR_GROUP, KafkaConfig, stop
+from inventory_service.adapters.kafka.clients import REQUEST_MS, next_record, start
 from inventory_service.domain.requests import Compensate, Position, SaleKey
 
 LOOK_AROUND_MS = 5_000  # only by looking a group's member sees that a topic is back; aiokafka's own is five minutes
@@ -19,16 +18,16 @@ LOOK_AROUND_MS = 5_000  # only by looking a group's member sees that a topic is 
 class KafkaCompensations:
     """What the ledger refused, handled by one compensator of the group; acknowledged after it is handled."""
 
-    def __init__(self, access: KafkaAccess, session_timeout_s: float = 10) -> None:
-        self._access = access
+    def __init__(self, config: KafkaConfig, session_timeout_s: float = 10) -> None:
+        self._config = config
         self._session_timeout_s = session_timeout_s
 
     async def compensations(self) -> AsyncGenerator[Compensate | None, None]:
         """Never ends. Asking for the next acknowledges the last; None stands for one that cannot be read."""
         consumer = AIOKafkaConsumer(
-            COMPENSATIONS,
-            **self._access.options(),
-            group_id=COMPENSATOR_GROUP,
+            self._config.named(COMPENSATIONS),
+            **self._config.options(),
+            group_id=self._config.named(COMPENSATOR_GROUP),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=int(self._session_timeout_s * 1000),

@@ -5,22 +5,21 @@ from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from inventory_service.adapters.kafka.access import KafkaAccess
-from inventory_service.adapters.kafka.clients import REQUEST_MS, kafka_errors, start, stop
-from inventory_service.adapters.kafka.names import COMMITS, PERSISTER_GROUP
+from holdfast_runtime.kafka import COMMITS, PERSISTER_GROUP, KafkaConfig, stop
+from inventory_service.adapters.kafka.clients import REQUEST_MS, kafka_errors, start
 
 
 class KafkaPersisterOffsets:
     """By what their group has committed."""
 
-    def __init__(self, access: KafkaAccess) -> None:
-        self._access = access
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
         self._consumer: AIOKafkaConsumer | None = None
         self._starting = asyncio.Lock()
 
     async def end(self, shard: int) -> int:
         """The offset that the next record will get."""
-        consumer, partition = await self._started(), TopicPartition(COMMITS, shard)
+        consumer, partition = await self._started(), TopicPartition(self._config.named(COMMITS), shard)
         with kafka_errors():
             ends: Mapping[TopicPartition, int] = await consumer.end_offsets([partition])
         return ends[partition]
@@ -30,7 +29,7 @@ class KafkaPersisterOffsets:
 
         An acknowledgement beyond the end is of another topic, which was wiped: of this one nothing was read.
         """
-        consumer, partition = await self._started(), TopicPartition(COMMITS, shard)
+        consumer, partition = await self._started(), TopicPartition(self._config.named(COMMITS), shard)
         with kafka_errors():
             async with asyncio.timeout(REQUEST_MS / 1000):
                 committed: int | None = await consumer.committed(partition)
@@ -48,8 +47,8 @@ class KafkaPersisterOffsets:
         async with self._starting:
             if self._consumer is None:
                 consumer = AIOKafkaConsumer(
-                    **self._access.options(),
-                    group_id=PERSISTER_GROUP,
+                    **self._config.options(),
+                    group_id=self._config.named(PERSISTER_GROUP),
                     enable_auto_commit=False,
                     request_timeout_ms=REQUEST_MS,
                 )

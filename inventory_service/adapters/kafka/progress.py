@@ -6,22 +6,21 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from google.protobuf.message import DecodeError
 from holdfast.inventory.v1 import events_pb2
 
-from inventory_service.adapters.kafka.access import KafkaAccess
-from inventory_service.adapters.kafka.clients import REQUEST_MS, next_record, start, stop
-from inventory_service.adapters.kafka.names import PROGRESS
+from holdfast_runtime.kafka import PROGRESS, KafkaConfig, stop
+from inventory_service.adapters.kafka.clients import REQUEST_MS, next_record, start
 from inventory_service.domain.shards import LedgerProgress
 
 
 class KafkaProgress:
     """What persisters report from now on, of all shards. No consumer group, for every relay hears every report."""
 
-    def __init__(self, access: KafkaAccess, shards: int) -> None:
-        self._access = access
-        self._partitions = [TopicPartition(PROGRESS, shard) for shard in range(shards)]
+    def __init__(self, config: KafkaConfig, shards: int) -> None:
+        self._config = config
+        self._partitions = [TopicPartition(config.named(PROGRESS), shard) for shard in range(shards)]
 
     async def reports(self) -> AsyncGenerator[LedgerProgress, None]:
         """Never ends; one that cannot be read is skipped, for the next says the same."""
-        consumer = AIOKafkaConsumer(**self._access.options(), auto_offset_reset="latest", request_timeout_ms=REQUEST_MS)
+        consumer = AIOKafkaConsumer(**self._config.options(), auto_offset_reset="latest", request_timeout_ms=REQUEST_MS)
         await start(consumer)
         try:
             consumer.assign(self._partitions)

@@ -14,9 +14,9 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NodeNotReadyE
 from aiokafka.protocol.admin import ApiVersionRequest, DescribeConfigsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from inventory_service.adapters.kafka.access import KafkaAccess
+from holdfast_runtime.kafka import KafkaConfig
 from inventory_service.domain.shards import KafkaUnavailable
-from inventory_service.server_checks.kafka import BROKER_SETTINGS, OFFSETS, KafkaConfig
+from inventory_service.server_checks.kafka import BROKER_SETTINGS, OFFSETS, KafkaClusterConfig
 from inventory_service.server_checks.topics import TOPIC_SETTINGS, TopicConfig, Values
 
 REQUEST_MS = 2000  # for each broker that hangs, of which there may be two before one answers, and one more beside it
@@ -46,10 +46,10 @@ class _Heard(NamedTuple):
 class KafkaServerConfig:
     """Asks one cluster."""
 
-    def __init__(self, access: KafkaAccess) -> None:
-        self._access = access
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
 
-    async def ask(self, topics: Sequence[str]) -> KafkaConfig:
+    async def ask(self, topics: Sequence[str]) -> KafkaClusterConfig:
         """What its brokers say of it and of these topics; KafkaUnavailable if none answers."""
         try:
             async with asyncio.timeout(ASK_S), self._client() as client:
@@ -67,7 +67,7 @@ class KafkaServerConfig:
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[AIOKafkaClient]:
-        client = AIOKafkaClient(**self._access.options(), request_timeout_ms=REQUEST_MS)
+        client = AIOKafkaClient(**self._config.options(), request_timeout_ms=REQUEST_MS)
         try:
             await client.bootstrap()
             yield client
@@ -116,7 +116,9 @@ def _heard(node: int, apis: Mapping[int, tuple[int, int]], resources: Iterable[S
     return _Heard(node, apis, settings, topics, denied)
 
 
-def _facts(brokers: Sequence[int], layout: Mapping[str, Any], asked: Sequence[_Heard | Exception]) -> KafkaConfig:
+def _facts(
+    brokers: Sequence[int], layout: Mapping[str, Any], asked: Sequence[_Heard | Exception]
+) -> KafkaClusterConfig:
     heard = [answer for answer in asked if isinstance(answer, _Heard)]
     unreachable = {
         node: "no connection" if isinstance(answer, NodeNotReadyError) else str(answer) or type(answer).__name__
@@ -127,7 +129,7 @@ def _facts(brokers: Sequence[int], layout: Mapping[str, Any], asked: Sequence[_H
         raise KafkaUnavailable("; ".join(f"broker {node}: {why}" for node, why in unreachable.items()))
     settings = {name: _values(name, {h.node: h.settings for h in heard}) for name in BROKER_SETTINGS}
     denied = "" if any(settings.values()) else next((h.denied[""] for h in heard if "" in h.denied), "")
-    return KafkaConfig(
+    return KafkaClusterConfig(
         brokers=brokers,
         min_release=_oldest_release(heard),
         topics={name: _topic(name, partitions, heard) for name, partitions in layout.items()},

@@ -6,21 +6,20 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from inventory_service.adapters.kafka.access import KafkaAccess
+from holdfast_runtime.kafka import LARGEST_RECORD, KafkaConfig
 from inventory_service.adapters.kafka.clients import REQUEST_MS, kafka_errors
-from inventory_service.adapters.kafka.names import LARGEST_RECORD
 from inventory_service.domain.shards import TopicSpec
 
 
 class KafkaTopics:
     """The topics themselves."""
 
-    def __init__(self, access: KafkaAccess) -> None:
-        self._access = access
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
 
     async def partitions(self) -> Mapping[str, int]:
         """Partitions of every topic there is. All topics are asked for, for asking for one by name may make it."""
-        client = AIOKafkaClient(**self._access.options(), request_timeout_ms=REQUEST_MS)
+        client = AIOKafkaClient(**self._config.options(), request_timeout_ms=REQUEST_MS)
         try:
             with kafka_errors():
                 await client.bootstrap()
@@ -31,7 +30,7 @@ class KafkaTopics:
 
     async def create(self, spec: TopicSpec) -> None:
         """Make one topic that takes our largest records; somebody else may be making it too, which is fine."""
-        admin = AIOKafkaAdminClient(**self._access.options(), request_timeout_ms=REQUEST_MS)
+        admin = AIOKafkaAdminClient(**self._config.options(), request_timeout_ms=REQUEST_MS)
         settings = {**spec.settings, "max.message.bytes": str(LARGEST_RECORD)}
         topic = NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=settings)
         with kafka_errors():

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shard_ports import LedgerRows, Outbox, PersisterOffsets, Shards
 from inventory_service.domain.shards import CommitId, LedgerRow, Takeover, follows
-from inventory_service.entrypoints.patience import GrowingDelay
 
 
 class LedgerCatchUp:
@@ -38,7 +38,7 @@ class LedgerCatchUp:
         return await self._until(partial(self._was_read, end))
 
     async def _until(self, done: Callable[[], Awaitable[bool]]) -> bool:
-        delay = GrowingDelay(first_s=0.05, longest_s=1.0)
+        delay = Backoff(first_s=0.05, longest_s=1.0)
         while await self._is_current():
             if await done():
                 return True

@@ -11,9 +11,9 @@ from contextlib import suppress
 
 from structlog.typing import FilteringBoundLogger
 
+from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shard_ports import Shards
 from inventory_service.domain.shards import ServerUnavailable
-from inventory_service.entrypoints.patience import GrowingDelay
 
 LEASE_S = 3.0  # after which another relay continues where one died
 RENEW_INTERVAL_S = 1.0
@@ -40,7 +40,7 @@ class ShardLease:
         self._log = log
         self._priority = priority_of(shard, relay)
         self._ends = self._yields_until = monotonic()
-        self._yield_backoff = GrowingDelay(FIRST_YIELD_S, MAX_YIELD_S)
+        self._yield_backoff = Backoff(FIRST_YIELD_S, MAX_YIELD_S)
         self._yield_s = 0.0
         self._granted = asyncio.Event()
 

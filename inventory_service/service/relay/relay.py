@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
+from holdfast_runtime.retry import Retrier
 from inventory_service.domain.backlog import Backlog, RelayGauges
 from inventory_service.domain.ports import Housekeeping
 from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
@@ -26,7 +27,6 @@ from inventory_service.domain.shards import (
     ShardStatus,
 )
 from inventory_service.domain.window import SendWindow
-from inventory_service.entrypoints.patience import repeat
 from inventory_service.service.relay.lease import ShardLease
 from inventory_service.service.relay.maintenance import ShardMaintenance
 from inventory_service.service.relay.shard_monitor import ShardMonitor
@@ -52,7 +52,7 @@ class Parts(NamedTuple):
     log: FilteringBoundLogger
     monotonic: Callable[[], float]  # seconds, for waiting
     time: Callable[[], float]  # seconds since 1970, for ages
-    on_unavailable: Callable[[str], None]  # called with the server's name for each attempt that failed
+    retrier: Retrier
 
 
 class Options(NamedTuple):
@@ -72,10 +72,10 @@ async def run(parts: Parts, options: Options) -> None:
     relays = [ShardRelay(shard, parts, options) for shard in range(options.shard_count)]
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(repeat(partial(listen, parts.progress, relays), parts.log, parts.on_unavailable))
+            group.create_task(parts.retrier.retry_forever(partial(listen, parts.progress, relays), parts.log))
             for relay in relays:
                 for step in relay.steps():
-                    group.create_task(repeat(step, relay.log, parts.on_unavailable))
+                    group.create_task(parts.retrier.retry_forever(step, relay.log))
     except* ShardCountMismatch as disagreements:
         raise disagreements.exceptions[0] from None
     finally:

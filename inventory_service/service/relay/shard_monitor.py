@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from structlog.typing import FilteringBoundLogger
 
+from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shard_ports import LedgerRows, Shards
 from inventory_service.domain.shards import LEDGER_WENT_BACK, NEEDS_RESTORE, ShardStatus, check_shard_count
-from inventory_service.entrypoints.patience import GrowingDelay
 from inventory_service.service.relay.takeover import Ending, ShardTakeover
 
 CHECK_INTERVAL_S = 0.5
@@ -38,7 +38,7 @@ class ShardMonitor:
         self._monotonic = monotonic
         self._takeover_timeout_s = takeover_timeout_s
         self._foreign_takeover = ("", 0.0)  # and when it was first seen
-        self._retry = GrowingDelay(first_s=0.2, longest_s=MAX_RETRY_S)
+        self._retry = Backoff(first_s=0.2, longest_s=MAX_RETRY_S)
         self._logged_state = ""
         self._next_comparison = monotonic()
 

@@ -12,16 +12,14 @@ import structlog
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, EventT
 
-from order_persister.adapters.kafka.access import KafkaAccess
+from holdfast_runtime.kafka import PERSISTER_GROUP, KafkaConfig
+from holdfast_runtime.settings import SharedSettings
+from order_persister.adapters.kafka.faust_options import faust_options
 from order_persister.adapters.kafka.group_rejoin import rejoin_after_errors
 from order_persister.domain.chain import KafkaRecord
 from order_persister.service.apply import LedgerWriter
 from order_persister.service.publisher import Publisher
 from order_persister.service.replay import Replayer
-from order_persister.settings import Settings
-
-COMMITS_TOPIC = "holdfast.commits.v1"
-GROUP = "holdfast-persister"
 
 # A batch costs a few transactions a shard, so many small records must go together; the relays' windows limit how many
 # bytes are ready. Small records must not fill the buffer, because Faust then reads only the other partitions, for up
@@ -37,14 +35,14 @@ METADATA_MAX_AGE_MS = (
 log = structlog.get_logger()
 
 
-def new_app(access: KafkaAccess, settings: Settings) -> faust.App:
+def new_app(config: KafkaConfig, settings: SharedSettings) -> faust.App:
     """A Faust app without an agent; it connects when it is started."""
-    return faust.App(GROUP, **access.for_faust(), **_faust_settings(settings))
+    return faust.App(config.named(PERSISTER_GROUP), **faust_options(config), **_faust_settings(settings))
 
 
-def add_agent(app: faust.App, ledger: LedgerWriter, replayer: Replayer, publisher: Publisher) -> None:
-    """Have the app persist the commits topic."""
-    commits = app.topic(COMMITS_TOPIC, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+def add_agent(app: faust.App, topic: str, ledger: LedgerWriter, replayer: Replayer, publisher: Publisher) -> None:
+    """Have the app persist a topic of commits."""
+    commits = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     @app.agent(commits, name="persist", concurrency=1)  # one at a time: the order of commits within a shard matters
     async def persist(stream: Any) -> None:  # Faust types it as a stream of values, and it yields events
@@ -95,20 +93,20 @@ async def exit_on_unhandled_exception() -> AsyncIterator[None]:
         os._exit(1)
 
 
-def assigned_partitions(app: faust.App) -> set[TP]:
-    """The partitions of commits that are assigned to this process; none before the consumer has started."""
+def assigned_partitions(app: faust.App, topic: str) -> set[TP]:
+    """The partitions of a topic that are assigned to this process; none before the consumer has started."""
     try:
-        return {tp for tp in app.consumer.assignment() if tp.topic == COMMITS_TOPIC}
+        return {tp for tp in app.consumer.assignment() if tp.topic == topic}
     except ConsumerNotStarted:
         return set()
 
 
-def assigned_shards(app: faust.App) -> list[int]:
+def assigned_shards(app: faust.App, topic: str) -> list[int]:
     """The shards of the assigned partitions."""
-    return [tp.partition for tp in assigned_partitions(app)]
+    return [tp.partition for tp in assigned_partitions(app, topic)]
 
 
-def _faust_settings(settings: Settings) -> dict[str, Any]:
+def _faust_settings(settings: SharedSettings) -> dict[str, Any]:
     """Settings under which no record is lost when persisters are killed and brokers are unavailable."""
     return {
         "store": "memory://",

@@ -32,7 +32,7 @@ def surface_error(coordinator: Any) -> None:
     try:
         coordinator.check_errors()
     except KafkaError as error:
-        log.warning("server_unavailable", server="kafka", why=f"{type(error).__name__}: {error}")
+        log.warning("server_unavailable", server="Kafka", why=f"{type(error).__name__}: {error}")
         if coordinator._coordination_task.done():
             log.error("unhandled_exception", why="the consumer has left its group")
             os._exit(1)

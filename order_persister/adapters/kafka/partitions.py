@@ -2,24 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
-from order_persister.adapters.kafka.access import KafkaAccess
+from holdfast_runtime.kafka import KafkaConfig, stop
 from order_persister.adapters.kafka.producer import REQUEST_TIMEOUT_MS, kafka_errors
 from order_persister.domain.chain import KafkaRecord
 
 MAX_RECORDS = 32
-STOP_S = 5.0
 
 
 class Partitions:
     """The partitions of one topic. Every method raises `TransientError` while Kafka is unavailable."""
 
-    def __init__(self, access: KafkaAccess, topic: str, group: str) -> None:
-        self._access = access
+    def __init__(self, config: KafkaConfig, topic: str, group: str) -> None:
+        self._config = config
         self._topic = topic
         self._group = group
 
@@ -47,7 +45,7 @@ class Partitions:
     async def _consumer(self, shard: int) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
         """A consumer with the group's id, which it needs to read the group's offsets, and without a subscription."""
         consumer = AIOKafkaConsumer(
-            **self._access.options(),
+            **self._config.options(),
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -60,19 +58,4 @@ class Partitions:
                 consumer.assign([partition])
                 yield consumer, partition
         finally:
-            await _stop(consumer)
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer, within `STOP_S`.
-
-    In a task of its own, because the stop of a consumer without brokers may raise a `CancelledError` of its own tasks,
-    which the caller would take for its own cancellation.
-    """
-    stopping = asyncio.create_task(consumer.stop())
-    await asyncio.wait({stopping}, timeout=STOP_S)
-    if not stopping.done():
-        stopping.cancel()
-    elif not stopping.cancelled():
-        with suppress(KafkaError, OSError, TimeoutError):
-            stopping.result()
+            await stop(consumer)

@@ -9,9 +9,10 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from order_persister.adapters.kafka.access import KafkaAccess
+from holdfast_runtime.connection_errors import TransientError
+from holdfast_runtime.kafka import KafkaConfig
+from holdfast_runtime.retry import Retrier
 from order_persister.domain.ports import Message
-from order_persister.patience import Patience, TransientError
 from order_persister.service.publisher import BATCH_BYTES
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -23,9 +24,9 @@ class Sender:
     Faust's own producer takes facts one by one and may split them over batches.
     """
 
-    def __init__(self, access: KafkaAccess, patience: Patience) -> None:
-        self._access = access
-        self._patience = patience
+    def __init__(self, config: KafkaConfig, retrier: Retrier) -> None:
+        self._config = config
+        self._retrier = retrier
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
 
@@ -34,7 +35,7 @@ class Sender:
 
         It retries while Kafka is unavailable. After a lost confirmation they are sent again, so some may arrive twice.
         """
-        await self._patience.wait_out("kafka", lambda: self._attempt(messages))
+        await self._retrier.retry("Kafka", lambda: self._attempt(messages))
 
     async def close(self) -> None:
         """Stop once pending sends have ended."""
@@ -44,7 +45,7 @@ class Sender:
     async def _attempt(self, messages: Sequence[Message]) -> None:
         with kafka_errors():
             producer = await self._ready_producer()
-            topic, shard = messages[0].topic, messages[0].shard
+            topic, shard = self._config.named(messages[0].topic), messages[0].shard
             confirmed = await producer.send_batch(_batch(producer, messages), topic, partition=shard)
             await confirmed
 
@@ -52,7 +53,7 @@ class Sender:
         async with self._connecting:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    **self._access.options(),
+                    **self._config.options(),
                     acks="all",
                     max_batch_size=2 * BATCH_BYTES,  # Kafka adds some bytes to each record
                     request_timeout_ms=REQUEST_TIMEOUT_MS,
@@ -66,12 +67,12 @@ class Sender:
         return self._producer
 
 
-async def partitions_of(topic: str, access: KafkaAccess) -> int:
+async def partitions_of(topic: str, config: KafkaConfig) -> int:
     """How many partitions a topic has. Raises `TransientError` while Kafka is unavailable or lacks the topic.
 
     The metadata of all topics is fetched, because a broker may create a topic that is asked for by its name.
     """
-    client = AIOKafkaClient(**access.options(), request_timeout_ms=REQUEST_TIMEOUT_MS)
+    client = AIOKafkaClient(**config.options(), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         with kafka_errors():
             await client.bootstrap()

@@ -14,7 +14,7 @@ import faust
 import structlog
 from faust.types import TP
 
-from order_persister.patience import TransientError
+from holdfast_runtime.connection_errors import TransientError
 
 log = structlog.get_logger()
 

@@ -1,54 +1,31 @@
-"""The door to Postgres: a small pool, transactions, and what an error of theirs means."""
+"""Transactions on the ledger, and what an error of PostgreSQL means."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from inspect import signature
-from typing import TypeAlias
 
 import asyncpg
 import structlog
-from asyncpg import connect_utils
 
+from holdfast_runtime.connection_errors import TransientError
+from holdfast_runtime.postgres import Connection, LazyPool, Row
 from order_persister.domain.refusals import ErrorKind, PermanentError, classify
-from order_persister.patience import TransientError
 
 POOL_SIZE = 8
-CONNECT_S = 5.0
-ANSWER_S = 60.0
-NAME = "holdfast-persister"  # in pg_stat_activity
-# A persister halted in mid-transaction (its machine froze, or is gone without a word) would keep its shard's row from
-# every other for as long. So nobody waits longer for a lock than this, and who has waited so long has Postgres end
-# every persister's transaction that has been silent for so long. Postgres' own limits do not reach a session between
-# the messages that make one statement.
+STATEMENT_TIMEOUT_S = 60.0
+APPLICATION_NAME = "holdfast-persister"  # in pg_stat_activity
+# A persister that is halted within a transaction (its machine froze or lost its network) holds the lock of its shard's
+# row. So a transaction waits no longer than this for a lock, and then has Postgres terminate the persisters' sessions
+# that have been idle in a transaction for as long. Postgres' own `idle_in_transaction_session_timeout` does not end a
+# session that is halted between the messages of one statement.
 LOCK_S = 5.0
 IDLE_IN_TRANSACTION_S = 5.0
-WAIT_FOR_LOCKS = "select set_config('lock_timeout', $1, true)"  # until the transaction ends
+SET_LOCK_TIMEOUT = "select set_config('lock_timeout', $1, true)"  # until the transaction ends
 TERMINATE_IDLE_IN_TRANSACTION = """
 select pid, pg_terminate_backend(pid) from pg_stat_activity
  where application_name = $1 and usename = current_user and datname = current_database() and xact_start is not null
    and wait_event = 'ClientRead' and state_change < now() - make_interval(secs => $2)"""
 
 log = structlog.get_logger()
-
-
-Row: TypeAlias = asyncpg.Record
-
-
-def check_dsn(dsn: str) -> None:
-    """ValueError, in one sentence that names no password, if asyncpg cannot read it; by itself it says so too late."""
-    parse = connect_utils._parse_connect_dsn_and_args  # type: ignore[attr-defined]  # there is no public way to ask
-    try:
-        addresses, _ = parse(**{**dict.fromkeys(signature(parse).parameters), "dsn": dsn})
-    except asyncpg.InterfaceError as error:
-        raise ValueError(str(error).partition("\n")[0]) from None
-    except OSError as error:
-        problem = getattr(error, "reason", "") or error.strerror or error
-        raise ValueError(f"names a certificate or key that cannot be used: {problem}") from None
-    except ValueError:
-        raise ValueError("must be postgresql://user:password@host:port/database, with a number for a port") from None
-    if not all(1 <= address[1] <= 65535 for address in addresses if isinstance(address, tuple)):
-        raise ValueError("must have a port from 1 to 65535")
 
 
 class LockTimeout(TransientError):
@@ -58,7 +35,7 @@ class LockTimeout(TransientError):
 class Transaction:
     """An open transaction. Its methods raise `TransientError` or `PermanentError`."""
 
-    def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def fetch(self, statement: str, *values: object) -> list[Row]:
@@ -84,55 +61,38 @@ class Transaction:
 
 
 class Database:
-    """A pool that connects when first needed, so that the persister may start while Postgres is away."""
+    """A pool that connects when it is first used, so that the persister may start while Postgres is unavailable."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
-        self._making = asyncio.Lock()
+        self._pool = LazyPool(dsn, POOL_SIZE, STATEMENT_TIMEOUT_S, APPLICATION_NAME)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """One transaction on its own connection. After `TransientError` it may or may not have committed.
+        """One transaction on a connection of its own.
 
-        A commit whose answer was lost may have happened; whoever repeats it reads the watermark first.
+        After `TransientError` or `PermanentError` the transaction counts as not done. A commit whose reply was lost may
+        have happened: a repeat reads the watermark first.
         """
         try:
             with postgres_errors():
-                pool = await self._ready_pool()
-                async with pool.acquire(timeout=CONNECT_S + 1) as connection, connection.transaction():
-                    await connection.execute(WAIT_FOR_LOCKS, str(int(LOCK_S * 1000)))
+                async with await self._pool.acquire() as connection, connection.transaction():
+                    await connection.execute(SET_LOCK_TIMEOUT, str(int(LOCK_S * 1000)))
                     yield Transaction(connection)
         except LockTimeout:
-            await self._terminate_idle_in_transaction()
+            await self._terminate_idle()
             raise
 
-    async def _terminate_idle_in_transaction(self) -> None:
-        """Whoever is ended hears of a lost connection, and begins again at the watermark."""
+    async def _terminate_idle(self) -> None:
+        """A terminated session gets a connection error, and its persister retries from the watermark."""
         with postgres_errors():
-            pool = await self._ready_pool()
-            ended = await pool.fetch(TERMINATE_IDLE_IN_TRANSACTION, NAME, IDLE_IN_TRANSACTION_S)
+            pool = await self._pool.ready()
+            ended = await pool.fetch(TERMINATE_IDLE_IN_TRANSACTION, APPLICATION_NAME, IDLE_IN_TRANSACTION_S)
         for row in ended:
             log.warning("idle_transaction_terminated", backend=row["pid"])
 
     async def close(self) -> None:
-        """Drop every connection at once: what they were doing is rolled back, and done again by the next persister."""
-        if self._pool is not None:
-            self._pool.terminate()
-
-    async def _ready_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
-        async with self._making:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._dsn,
-                    min_size=0,
-                    max_size=POOL_SIZE,
-                    timeout=CONNECT_S,
-                    command_timeout=ANSWER_S,
-                    server_settings={"application_name": NAME},
-                    statement_cache_size=0,  # a prepared statement would bind us to one session behind a PgBouncer
-                )
-            return self._pool
+        """Close every connection at once: open transactions are rolled back, and the next persister repeats them."""
+        self._pool.close()
 
 
 @contextmanager

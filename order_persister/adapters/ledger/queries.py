@@ -1,10 +1,8 @@
-"""Loads queries.sql: every statement under its name, as text for asyncpg."""
+"""The statements of queries.sql by name, as text for asyncpg."""
 
-import re
-from dataclasses import dataclass, fields
-from importlib.resources import files
+from dataclasses import dataclass
 
-_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+from holdfast_runtime.queries import load_queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +41,6 @@ class Queries:
     raise_facts_position: str
 
 
-def load_queries() -> Queries:
-    """Read the file; its names and the fields of `Queries` are the same, in the same order."""
-    _, *parts = _NAME.split(files("order_persister").joinpath("queries.sql").read_text(encoding="utf-8"))
-    names, texts = parts[0::2], parts[1::2]
-    assert names == [field.name for field in fields(Queries)], "queries.sql and Queries name different statements"
-    return Queries(*(text.strip() for text in texts))
+def ledger_queries() -> Queries:
+    """Every statement of the file."""
+    return load_queries("order_persister", Queries)

@@ -7,7 +7,8 @@ from typing import Any
 
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 
-from order_persister.adapters.ledger.postgres import Database, Row, Transaction
+from holdfast_runtime.postgres import Row
+from order_persister.adapters.ledger.postgres import Database, Transaction
 from order_persister.adapters.ledger.queries import Queries
 from order_persister.domain.chain import AcceptedCommit, Quarantined, Watermark
 from order_persister.domain.fold import (

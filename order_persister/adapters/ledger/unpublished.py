@@ -7,14 +7,16 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody
 from holdfast.inventory.v1.events_pb2 import Compensation
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, Position
 
+from holdfast_runtime.connection_errors import TransientError
+from holdfast_runtime.postgres import Row
+from holdfast_runtime.retry import Retrier
 from order_persister.adapters.ledger.migrator import migrations
-from order_persister.adapters.ledger.postgres import Database, Row, Transaction
+from order_persister.adapters.ledger.postgres import Database, Transaction
 from order_persister.adapters.ledger.queries import Queries
 from order_persister.adapters.ledger.transaction import columns
 from order_persister.domain.facts import JournalCommit, NextFacts, RefusedAt, created_in, facts_from
 from order_persister.domain.fold import Created
 from order_persister.domain.shards import ShardRow
-from order_persister.patience import Patience, TransientError
 
 MAX_COMMITS = 64
 MAX_COMPENSATIONS = 200
@@ -23,38 +25,38 @@ MAX_COMPENSATIONS = 200
 class Unpublished:
     """Reads what is to be published, and stores what was. Every method retries transient errors."""
 
-    def __init__(self, database: Database, queries: Queries, patience: Patience) -> None:
+    def __init__(self, database: Database, queries: Queries, retrier: Retrier) -> None:
         self._database = database
         self._sql = queries
-        self._patience = patience
+        self._retrier = retrier
 
     async def shard_rows(self, shards: Iterable[int]) -> dict[int, ShardRow]:
         """The rows of those of these shards that have one."""
-        return await self._patience.wait_out("postgres", partial(self._shard_rows, sorted(shards)))
+        return await self._retrier.retry("Postgres", partial(self._shard_rows, sorted(shards)))
 
     async def wait_until_migrated(self) -> None:
         """Return once every migration of this version has run."""
-        await self._patience.wait_out("postgres", self._check_migrated)
+        await self._retrier.retry("Postgres", self._check_migrated)
 
     async def shard_counts(self) -> set[int]:
         """The number of shards that the ledger was made for; empty before `holdfast init`."""
-        return await self._patience.wait_out("postgres", self._shard_counts)
+        return await self._retrier.retry("Postgres", self._shard_counts)
 
     async def facts_after(self, shard: int, published: tuple[int, int], watermark: tuple[int, int]) -> NextFacts | None:
         """The next facts above the published position, at most up to the watermark; None if there are none."""
-        return await self._patience.wait_out("postgres", partial(self._facts_after, shard, published, watermark))
+        return await self._retrier.retry("Postgres", partial(self._facts_after, shard, published, watermark))
 
     async def record_published(self, shard: int, epoch: int, seq: int) -> None:
         """Store that all facts up to this commit are on Kafka."""
-        await self._patience.wait_out("postgres", partial(self._record_published, shard, epoch, seq))
+        await self._retrier.retry("Postgres", partial(self._record_published, shard, epoch, seq))
 
     async def due_compensations(self, shard: int) -> list[Compensation]:
         """Some compensations that are due; each is due again later until the ledger has the end of its order."""
-        return await self._patience.wait_out("postgres", partial(self._due_compensations, shard))
+        return await self._retrier.retry("Postgres", partial(self._due_compensations, shard))
 
     async def open_compensations(self, shards: Iterable[int]) -> dict[int, int]:
         """How many refused orders of each shard still have units; a shard without any is left out."""
-        return await self._patience.wait_out("postgres", partial(self._open_compensations, sorted(shards)))
+        return await self._retrier.retry("Postgres", partial(self._open_compensations, sorted(shards)))
 
     async def _shard_rows(self, shards: Sequence[int]) -> dict[int, ShardRow]:
         async with self._database.transaction() as db:

@@ -24,17 +24,25 @@ PROCESSES = {
     "demo": Process(
         "holdfast_embedded", "embedded", "Run a whole flash sale, with a crash in it, and audit the books."
     ),
-    "serve": Process("inventory_service", "server", "Run a server."),
-    "relay": Process("inventory_service", "server", "Run a relay: outbox to Kafka, expiry, take-overs."),
-    "compensate": Process("inventory_service", "server", "Run a compensator: gives back what the ledger refused."),
-    "persist": Process("order_persister", "server", "Run a persister: Kafka to the ledger."),
-    "migrate": Process("order_persister", "server", "Bring the ledger's tables up to date."),
-    "topics": Process("inventory_service", "server", "Make Kafka's topics."),
-    "init": Process("inventory_service", "server", "Open every shard of empty stores, once."),
-    "doctor": Process(
-        "inventory_service", "server", "Check the settings of Redis, Kafka and PostgreSQL; --json for scripts."
+    "serve": Process("inventory_service", "server", "Take calls."),
+    "relay": Process(
+        "inventory_service", "server", "Send each shard's outbox to Kafka, expire holds, take shards over."
     ),
-    "audit": Process("inventory_service", "server", "Compare Redis with the ledger; --json for scripts."),
+    "compensate": Process("inventory_service", "server", "Give back what the ledger refused."),
+    "persist": Process(
+        "order_persister",
+        "server",
+        "Apply every commit to the ledger once and publish the results, until SIGTERM or SIGINT.",
+    ),
+    "migrate": Process(
+        "order_persister",
+        "server",
+        "Bring the ledger's tables up to date; safe to run again, and from many processes at once.",
+    ),
+    "topics": Process("inventory_service", "server", "Make Kafka's topics, or check them."),
+    "init": Process("inventory_service", "server", "Open every shard of empty stores, once."),
+    "doctor": Process("inventory_service", "server", "Ask every server for the settings on which the promises rest."),
+    "audit": Process("inventory_service", "server", "Compare Redis with the ledger."),
 }
 
 # A library that is installed by this extra alone and that its processes need.

@@ -1,0 +1,148 @@
+"""A command of a service as one value, from which its `--help`, its start check and its exit codes are made."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from typing import Any, Generic
+
+import structlog
+import typer
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from holdfast_runtime.connection_errors import TransientError
+from holdfast_runtime.health import Health
+from holdfast_runtime.help import WIDTH, settings_text
+from holdfast_runtime.logs import configure_logging
+from holdfast_runtime.metrics_page import new_registry, serve_page
+from holdfast_runtime.retry import Outages, Retrier
+from holdfast_runtime.settings import AnySettings, BadSettings, SharedSettings, read_settings
+from holdfast_runtime.signals import INTERRUPTED, first_to_end, signals
+from holdfast_runtime.start_check import Dependency, wait_for_all
+
+EXIT_UNEXPECTED, EXIT_BAD_SETTINGS = 1, 2
+EXIT_UNEXPECTED_VERIFYING = 3  # of a command that answers with 1 that the servers are not as they must be
+log = structlog.get_logger()
+MakeDependency = Callable[[Any], Dependency]
+
+
+@dataclass(frozen=True)
+class Command(Generic[AnySettings]):
+    """One process: `run` takes the settings and the command's options, and returns the exit code.
+
+    The options are `run`'s other parameters, annotated for typer.
+    """
+
+    name: str
+    purpose: str
+    dependencies: Sequence[MakeDependency]  # asked before it runs, each made from the settings
+    settings: Sequence[str]  # the fields that it heeds, in the order of `--help`
+    run: Callable[..., Coroutine[Any, Any, int]]
+    kind: type[AnySettings]
+    more: str = ""  # what `--help` says beyond the purpose
+    verifies: bool = False  # exit code 1 says that the servers are not as they must be
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """What a process that stays shows of itself: its metrics, and the outages that its loops wait for."""
+
+    registry: CollectorRegistry
+    outages: Outages
+
+    def retrier(self, transient: type[Exception] = TransientError) -> Retrier:
+        return Retrier(self.outages, transient)
+
+
+def show_instruments(settings: SharedSettings, needs: Sequence[Dependency]) -> Instruments:
+    """Serve /metrics and /healthz if a page is wanted; BadSettings if its address cannot be had.
+
+    `needs` are the servers without which the process cannot do its work.
+    """
+    registry = new_registry()
+    outages = Outages(registry)
+    if settings.metrics_listen:
+        try:
+            url = serve_page(settings.metrics_listen, registry, Health(needs, outages))
+        except OSError as error:
+            problem = f"cannot listen on {settings.metrics_listen}: {error.strerror or error}"
+            raise BadSettings(f"HOLDFAST_METRICS_LISTEN: {problem}") from error
+        log.info("metrics", url=url)
+    return Instruments(registry, outages)
+
+
+def build_app(commands: Sequence[Command[Any]], service: str, silent: Sequence[str] = ()) -> typer.Typer:
+    """The service's command line: one sub-command a process. `silent` are libraries that log nothing."""
+    app = typer.Typer(
+        help=f"Start one process of the {service}. PROCESS --help lists its settings.",
+        no_args_is_help=False,
+        add_completion=False,
+        rich_markup_mode=None,
+        subcommand_metavar="PROCESS",
+        pretty_exceptions_enable=False,
+        context_settings={"max_content_width": WIDTH},
+    )
+    for command in commands:
+        purpose = f"{command.purpose[0].upper()}{command.purpose[1:]}."
+        app.command(
+            command.name,
+            help=f"{purpose} {command.more}".strip(),
+            short_help=purpose,
+            epilog=settings_text(command.kind, command.settings),
+        )(_callback(command, silent))
+    return app
+
+
+def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
+    """Run one command: its exit code. 2 is a command line or settings that are invalid, whatever the command."""
+    try:
+        app(args=arguments, prog_name="holdfast")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else EXIT_UNEXPECTED
+    return 0
+
+
+def run_command(command: Command[Any], options: dict[str, Any], silent: Sequence[str] = ()) -> int:
+    """Read the settings, ask the servers, run: the exit code."""
+    try:
+        settings = read_settings(command.kind)
+        dependencies = [make(settings) for make in command.dependencies]
+        configure_logging(command.name, settings.log_level, settings.log_format, silent)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_begin(command, settings, dependencies, options))
+    except BadSettings as error:  # also found wrong only now that a server or this machine was asked
+        print(error, file=sys.stderr)
+        return EXIT_BAD_SETTINGS
+    except Exception:  # whatever it is, one event tells it and the exit code says so
+        log.exception("unhandled_exception")
+        return EXIT_UNEXPECTED_VERIFYING if command.verifies else EXIT_UNEXPECTED
+
+
+async def _begin(
+    command: Command[Any], settings: SharedSettings, dependencies: Sequence[Dependency], options: dict[str, Any]
+) -> int:
+    """Run the command once its servers have answered; a signal before that ends it as it would later."""
+    received = signals()
+    limit = f"HOLDFAST_START_WAIT_S is {settings.start_wait_s:g}"
+    checking = wait_for_all(dependencies, settings.start_wait_s, limit)
+    if not await first_to_end(checking, received.get()) or not received.empty():
+        return INTERRUPTED if command.verifies else 0
+    return await command.run(settings, **options)
+
+
+def _callback(command: Command[Any], silent: Sequence[str]) -> Callable[..., None]:
+    """What typer calls, with the options of `run` for parameters."""
+
+    def callback(**options: Any) -> None:
+        raise SystemExit(run_command(command, options, silent))
+
+    _, *options = signature(command.run, eval_str=True).parameters.values()
+    callback.__signature__ = signature(callback).replace(parameters=options)  # type: ignore[attr-defined]
+    callback.__annotations__ = {option.name: option.annotation for option in options}
+    return callback
+
+
+JsonOption = partial(typer.Option, "--json", help="Print the result as JSON, for a script.")

@@ -1,0 +1,1 @@
+"""Builds each process from settings: its adapters, handed to its entry point."""

@@ -1,0 +1,67 @@
+"""Builds `audit`, which compares Redis with the ledger."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from holdfast_runtime.postgres import postgres_dependency
+from holdfast_runtime.process import Command, JsonOption
+from holdfast_runtime.settings import LOGGING, POSTGRES
+from holdfast_runtime.signals import run_unless_signalled
+from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.adapters.ledger.shards import LedgerShards
+from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.adapters.redis.snapshots import RedisSaleReader
+from inventory_service.domain.requests import SaleKey
+from inventory_service.rpc.auth import DEFAULT_TENANT
+from inventory_service.service import audit
+from inventory_service.settings import Settings
+from inventory_service.wiring.servers import REDIS, redis_dependency
+
+RETENTION_S = 86_400  # the default of the relays' HOLDFAST_RECORD_RETENTION_S
+
+
+async def compare_books(
+    settings: Settings,
+    sale: Annotated[str | None, typer.Argument(metavar="SALE", help="Compare this sale alone (default: all).")] = None,
+    tenant: Annotated[str, typer.Option(metavar="TENANT", help="Whose sale it is.")] = DEFAULT_TENANT,
+    deadline: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Seconds to wait for the ledger.")] = 60.0,
+    retention: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Seconds for which the relays keep in Redis what has ended: their HOLDFAST_RECORD_RETENTION_S. "
+            "What Redis lacks sooner counts as lost.",
+        ),
+    ] = RETENTION_S,
+    as_json: Annotated[bool, JsonOption()] = False,
+) -> int:
+    """Compare Redis with the ledger, of all sales or of one; the result goes to standard output."""
+    connections, ledger = RedisConnections(settings.redis_url), LedgerPool(settings.postgres_dsn)
+    parts = audit.Parts(
+        RedisShards(connections),
+        LedgerShards(ledger),
+        RedisSaleReader(connections),
+        PostgresSnapshots(ledger),
+        retention * 1000,
+        say=lambda line: print(line, file=sys.stderr),
+        tell=print,
+    )
+    only = SaleKey(tenant, sale) if sale else None
+    return await run_unless_signalled(audit.run(parts, settings.shards, only, deadline, as_json))
+
+
+COMMAND = Command(
+    name="audit",
+    purpose="compare Redis with the ledger",
+    dependencies=(redis_dependency, postgres_dependency),
+    settings=(*REDIS, *POSTGRES, "shards", "start_wait_s", *LOGGING),
+    run=compare_books,
+    kind=Settings,
+    more="Exit code 0: the books agree, 1: they differ, 2 or 3: unknown.",
+    verifies=True,
+)

@@ -1,0 +1,54 @@
+"""Builds the compensator: from Kafka's compensations to the stock in Redis."""
+
+import structlog
+
+from holdfast_runtime.kafka import COMPENSATIONS, kafka_config
+from holdfast_runtime.kafka_probe import kafka_dependency
+from holdfast_runtime.process import Command, show_instruments
+from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES
+from holdfast_runtime.signals import run_until_signal
+from inventory_service import metrics
+from inventory_service.adapters.kafka.compensations import KafkaCompensations
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.domain.shards import ServerUnavailable
+from inventory_service.service import compensator
+from inventory_service.settings import Settings
+from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
+
+log = structlog.get_logger()
+
+
+async def compensate(settings: Settings) -> int:
+    """Give back what the ledger refused, until a signal."""
+    instruments = show_instruments(settings, [make(settings) for make in COMMAND.dependencies])
+    scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
+    parts = compensator.Parts(
+        compensations=KafkaCompensations(kafka_config(settings), settings.kafka_session_timeout_s),
+        stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
+        counter=metrics.CompensationMetrics(instruments.registry),
+        log=log,
+        shard_count=settings.shards,
+        retrier=instruments.retrier(ServerUnavailable),
+    )
+
+    async def work() -> None:
+        await check_all_shard_counts(settings, (COMPENSATIONS,))
+        await compensator.run(parts)
+
+    with shard_counts_checked():
+        return await run_until_signal(work())
+
+
+COMMAND = Command(
+    name="compensate",
+    purpose="give back what the ledger refused",
+    dependencies=(redis_dependency, kafka_dependency),
+    settings=(
+        *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "metrics_listen", "start_wait_s"),
+        *LOGGING,
+    ),
+    run=compensate,
+    kind=Settings,
+)

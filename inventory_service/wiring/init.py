@@ -1,0 +1,52 @@
+"""Builds `init`, which opens the shards of empty stores."""
+
+from typing import Annotated
+
+import structlog
+
+from holdfast_runtime.kafka import kafka_config
+from holdfast_runtime.kafka_probe import kafka_dependency
+from holdfast_runtime.postgres import postgres_dependency
+from holdfast_runtime.process import Command, JsonOption
+from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES
+from holdfast_runtime.signals import run_unless_signalled
+from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
+from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.adapters.ledger.shards import LedgerShards
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.outbox import RedisOutbox
+from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.service import init
+from inventory_service.settings import Settings
+from inventory_service.wiring.servers import (
+    REDIS,
+    closed_at_the_end,
+    redis_dependency,
+    shard_counts_checked,
+    takeover,
+)
+
+log = structlog.get_logger()
+
+
+async def open_shards(settings: Settings, as_json: Annotated[bool, JsonOption()] = False) -> int:
+    """Open the shards of empty stores."""
+    connections = RedisConnections(settings.redis_url)
+    shards, ledger = RedisShards(connections), LedgerShards(LedgerPool(settings.postgres_dsn))
+    reading = KafkaPersisterOffsets(kafka_config(settings))
+    taking = takeover(settings, shards, RedisOutbox(connections), ledger, reading)
+    async with closed_at_the_end(reading):
+        with shard_counts_checked():
+            write = print if as_json else None
+            return await run_unless_signalled(init.run(settings.shards, shards, ledger, taking, log, write))
+
+
+COMMAND = Command(
+    name="init",
+    purpose="open every shard of empty stores, once",
+    dependencies=(redis_dependency, postgres_dependency, kafka_dependency),
+    settings=(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "start_wait_s", *LOGGING),
+    run=open_shards,
+    kind=Settings,
+    verifies=True,
+)

@@ -1,0 +1,112 @@
+"""Builds the relay: each shard's background work, between Redis, Kafka and the ledger."""
+
+import time
+import uuid
+
+import structlog
+
+from holdfast_runtime.kafka import COMMITS, PROGRESS, kafka_config
+from holdfast_runtime.kafka_probe import kafka_dependency
+from holdfast_runtime.postgres import postgres_dependency
+from holdfast_runtime.process import Command, show_instruments
+from holdfast_runtime.retry import Retrier
+from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES
+from holdfast_runtime.signals import first_to_end, run_until_signal
+from inventory_service import metrics
+from inventory_service.adapters.kafka.commits import KafkaCommits
+from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
+from inventory_service.adapters.kafka.progress import KafkaProgress
+from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.adapters.ledger.shards import LedgerShards
+from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.outbox import RedisOutbox
+from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.adapters.redis.snapshots import RedisSaleReader
+from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.domain.shards import ServerUnavailable
+from inventory_service.service.relay import relay
+from inventory_service.service.relay.drift import DriftWatch
+from inventory_service.settings import Settings
+from inventory_service.wiring.servers import (
+    REDIS,
+    check_all_shard_counts,
+    closed_at_the_end,
+    redis_dependency,
+    shard_counts_checked,
+    takeover,
+)
+
+log = structlog.get_logger()
+
+
+async def run_relay(settings: Settings) -> int:
+    """Do every shard's background work until a signal."""
+    needs = [make(settings) for make in COMMAND.dependencies]
+    config, instruments = kafka_config(settings), show_instruments(settings, needs)
+    commits, reading, ledger = KafkaCommits(config), KafkaPersisterOffsets(config), LedgerPool(settings.postgres_dsn)
+    gauges, retrier = metrics.RelayMetrics(instruments.registry), instruments.retrier(ServerUnavailable)
+    parts = relay_parts(settings, ledger, commits, reading, gauges, retrier)
+    books = RedisSaleReader(RedisConnections(settings.redis_url, size=1))
+    drift = DriftWatch(settings.shards, books, PostgresSnapshots(ledger), gauges, time.time)
+
+    async def work() -> None:
+        await check_all_shard_counts(settings, (COMMITS, PROGRESS))
+        await first_to_end(relay.run(parts, relay_options(settings)), retrier.retry_forever(drift.run_round, log))
+
+    async with closed_at_the_end(commits, reading):
+        with shard_counts_checked():
+            return await run_until_signal(work())
+
+
+def relay_parts(
+    settings: Settings,
+    ledger: LedgerPool,
+    commits: KafkaCommits,
+    reading: KafkaPersisterOffsets,
+    gauges: metrics.RelayMetrics,
+    retrier: Retrier,
+) -> relay.Parts:
+    """What a relay works with; no connection is made yet."""
+    shards, rows = RedisShards(RedisConnections(settings.redis_url)), LedgerShards(ledger)
+    outbox = RedisOutbox(RedisConnections(settings.redis_url, size=2 * settings.shards))  # each shard's reader waits
+    scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
+    return relay.Parts(
+        outbox=outbox,
+        shards=shards,
+        commits=commits,
+        progress=KafkaProgress(kafka_config(settings), settings.shards),
+        ledger=rows,
+        stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
+        takeover=takeover(settings, shards, outbox, rows, reading),
+        gauges=gauges,
+        log=log,
+        monotonic=time.monotonic,
+        time=time.time,
+        retrier=retrier,
+    )
+
+
+def relay_options(settings: Settings) -> relay.Options:
+    """How a relay behaves, under a name that no other has."""
+    return relay.Options(
+        name=uuid.uuid4().hex,
+        shard_count=settings.shards,
+        window_bytes=settings.relay_window_bytes,
+        expiry=settings.expiry == "on",
+        retention_ms=settings.record_retention_s * 1000,
+    )
+
+
+COMMAND = Command(
+    name="relay",
+    purpose="send each shard's outbox to Kafka, expire holds, take shards over",
+    dependencies=(redis_dependency, postgres_dependency, kafka_dependency),
+    settings=(
+        *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "metrics_listen", "record_retention_s"),
+        *("relay_window_bytes", "expiry", "start_wait_s", *LOGGING),
+    ),
+    run=run_relay,
+    kind=Settings,
+)

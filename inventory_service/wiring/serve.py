@@ -1,0 +1,129 @@
+"""Builds the server: the stock in Redis behind batches, the ledger for what has left Redis, gRPC before both."""
+
+import asyncio
+import gc
+import time
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from holdfast_runtime.postgres import postgres_dependency
+from holdfast_runtime.process import Command, Instruments, show_instruments
+from holdfast_runtime.retry import Outage
+from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES, BadSettings
+from holdfast_runtime.signals import first_to_end, signals
+from inventory_service import metrics
+from inventory_service.adapters.batcher import Batcher, Limits
+from inventory_service.adapters.ledger.buyers import LedgerBuyers
+from inventory_service.adapters.ledger.history import LedgerHistory
+from inventory_service.adapters.ledger.postgres import POOL_SIZE, LedgerPool
+from inventory_service.adapters.ledger.sales import LedgerSales
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.memory import RedisMemory
+from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.domain.requests import shard_of
+from inventory_service.domain.shards import RedisUnavailable, check_shard_count
+from inventory_service.rpc.admin_servicer import AdminServicer
+from inventory_service.rpc.memory_watch import MemoryWatch
+from inventory_service.rpc.middleware import Middleware
+from inventory_service.rpc.past import Past
+from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
+from inventory_service.rpc.servicer import Servicer
+from inventory_service.rpc.turns import Turns
+from inventory_service.server_checks.run import log_once
+from inventory_service.settings import Settings
+from inventory_service.wiring.server_checks import checks
+from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
+
+GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no cycles, so looking for them often only costs
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings) -> int:
+    """Take calls until a signal; a second one does not wait for the drain."""
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    server_checks = checks(settings)
+    instruments = show_instruments(settings, [redis_dependency(settings)])  # without the ledger it sells all the same
+    server, received = build_server(settings, instruments), signals()
+    with shard_counts_checked():
+        await check_all_shard_counts(settings)
+        try:
+            log.info("listening", address=await server.start(settings.listen), shards=settings.shards)
+        except CannotListen as error:
+            raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: is it in use?") from error
+        telling = asyncio.create_task(
+            log_once(server_checks, log, metrics.ServerCheckMetrics(instruments.registry)), name="server checks"
+        )
+        try:
+            await first_to_end(server.watch_store(), received.get())
+        finally:  # also of a server that finds itself set to another number of shards than the store
+            telling.cancel()
+            await first_to_end(asyncio.create_task(server.drain(settings.drain_s)), received.get())
+            await server.stop()
+    log.info("stopped")
+    return 0
+
+
+def build_server(settings: Settings, instruments: Instruments) -> Server:
+    """The server and all that is behind it; no connection is made yet."""
+    registry: CollectorRegistry = instruments.registry
+    connections = RedisConnections(settings.redis_url, size=2 * settings.shards)
+    store = RedisStock(RedisScripts(connections, Epochs()), settings.shards, settings.outbox_limit)
+    numbers = metrics.StockMetrics(registry)
+    stock = Batcher(
+        store,
+        store,
+        lambda sale: shard_of(sale, settings.shards),
+        numbers.observe_call,
+        Limits(queue=settings.queue_limit),
+    )
+    ledger = LedgerPool(settings.postgres_dsn)
+    turns = Turns(at_once=POOL_SIZE - 1)  # and a connection for operators
+    past = Past(stock, LedgerHistory(ledger), LedgerSales(ledger), turns, now_ms=lambda: time.time_ns() // 1_000_000)
+    middleware = Middleware(metrics.CallMetrics(registry))
+    probing = RedisConnections(settings.redis_url, size=1)
+    memory = MemoryWatch(RedisMemory(probing).used_share, settings.memory_share, store.room, numbers.show_memory)
+    return Server(
+        Servicer(stock, past, numbers.count_outcome),  # type: ignore[abstract]  # the gate answers what is not built
+        AdminServicer(past, LedgerBuyers(ledger)),  # type: ignore[abstract]
+        middleware,
+        store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
+        settings.listeners,
+    )
+
+
+def store_probe(shards: RedisShards, count: int, memory: MemoryWatch, outage: Outage) -> HealthProbe:
+    """What looks at Redis; Disagreement if one that was away was laid out for another number of shards."""
+    is_initialized = False
+
+    async def look() -> StoreHealth:
+        nonlocal is_initialized
+        try:  # all of them until one names the number: any may be blank
+            found = [(await shards.status(shard)).shards for shard in range(1 if is_initialized else count)]
+            await memory.look()
+        except RedisUnavailable as error:
+            outage.failed(error.server, str(error))
+            return StoreHealth(answers=False, is_initialized=is_initialized)
+        outage.recovered()
+        for number in found:
+            check_shard_count(count, number, "Redis")
+        is_initialized = is_initialized or any(found)
+        return StoreHealth(answers=True, is_initialized=is_initialized)
+
+    return look
+
+
+COMMAND = Command(
+    name="serve",
+    purpose="take calls",
+    dependencies=(redis_dependency, postgres_dependency),
+    settings=(
+        *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "listeners", "metrics_listen"),
+        *("queue_limit", "outbox_limit", "memory_share", "drain_s", "start_wait_s", *LOGGING),
+    ),
+    run=serve,
+    kind=Settings,
+)

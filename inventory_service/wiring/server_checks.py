@@ -1,0 +1,103 @@
+"""Builds the checks of the servers: for each, what asks it for its settings and what judges them."""
+
+from collections.abc import Sequence
+
+from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, LARGEST_RECORD, ORDERS, PROGRESS, kafka_config
+from holdfast_runtime.kafka_probe import kafka_dependency
+from holdfast_runtime.postgres import postgres_dependency
+from holdfast_runtime.settings import BadSettings
+from holdfast_runtime.start_check import Dependency, wait_for
+from inventory_service.adapters.kafka.server_config import KafkaServerConfig
+from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.adapters.ledger.server_config import LedgerServerConfig
+from inventory_service.adapters.ledger.shards import LedgerShards
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.server_config import RedisServerConfig
+from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.domain.shards import ServerUnavailable
+from inventory_service.server_checks.clocks import judge_clock
+from inventory_service.server_checks.kafka import Expected, RequiredTopic, judge_kafka
+from inventory_service.server_checks.postgres import judge_postgres
+from inventory_service.server_checks.redis import judge_redis
+from inventory_service.server_checks.results import CheckResult
+from inventory_service.server_checks.run import Check
+from inventory_service.server_checks.shards import judge_shards
+from inventory_service.settings import Settings
+
+# Commits are sent again only while the outbox has them, and facts never: the other two say the same until it is done.
+_REQUIRED_TOPICS = (
+    RequiredTopic(COMMITS, must_not_be_lost=True, max_record_bytes=LARGEST_RECORD),
+    RequiredTopic(PROGRESS, must_not_be_lost=False, max_record_bytes=0),
+    RequiredTopic(COMPENSATIONS, must_not_be_lost=False, max_record_bytes=0),
+    RequiredTopic(ORDERS, must_not_be_lost=True, max_record_bytes=0),
+)
+ONE_TRY_S = 4.0
+
+
+def required_topics(settings: Settings) -> Sequence[RequiredTopic]:
+    """What is needed of each topic, under the name that it has on this Kafka."""
+    config = kafka_config(settings)
+    return [need._replace(topic=config.named(need.topic)) for need in _REQUIRED_TOPICS]
+
+
+def checks(settings: Settings) -> Sequence[Check]:
+    """One a server; BadSettings if the settings name a certificate of Kafka's that cannot be used."""
+    kafka_config(settings)
+    return (
+        Check("Redis", lambda: check_redis(settings)),
+        Check("Postgres", lambda: check_postgres(settings)),
+        Check("Kafka", lambda: check_kafka(settings)),
+    )
+
+
+def checks_after_probe(settings: Settings, redis: Dependency) -> Sequence[Check]:
+    """The same, each after a probe, which says which setting is wrong if one is."""
+    dependencies = (redis, postgres_dependency(settings), kafka_dependency(settings))
+    limit = f"HOLDFAST_START_WAIT_S is {settings.start_wait_s:g}"
+    pairs = zip(checks(settings), dependencies, strict=True)
+    return [_after_probe(check, dependency, settings.start_wait_s, limit) for check, dependency in pairs]
+
+
+def _after_probe(check: Check, dependency: Dependency, wait_s: float, limit: str) -> Check:
+    async def ask() -> Sequence[CheckResult]:
+        try:
+            await wait_for(dependency, wait_s or ONE_TRY_S, limit if wait_s else "")
+        except BadSettings as error:
+            raise ServerUnavailable(str(error)) from error
+        return await check.ask()
+
+    return check._replace(ask=ask)
+
+
+async def check_redis(settings: Settings) -> Sequence[CheckResult]:
+    connections = RedisConnections(settings.redis_url, size=1)
+    shards = RedisShards(connections)
+    try:
+        facts, clock = await RedisServerConfig(connections).ask()
+        found = [*judge_redis(facts, settings.memory_share), judge_clock("Redis", clock)]
+        if not facts.cluster and not facts.missing_rights:  # nodes of a Cluster would send us to one another
+            numbers = {(await shards.status(shard)).shards for shard in range(settings.shards)}
+            found.append(judge_shards("Redis", numbers, settings.shards))
+    finally:
+        await connections.close()
+    return found
+
+
+async def check_postgres(settings: Settings) -> Sequence[CheckResult]:
+    ledger = LedgerPool(settings.postgres_dsn, pool_size=1)
+    try:
+        facts, clock = await LedgerServerConfig(ledger).ask()
+        found = [*judge_postgres(facts), judge_clock("Postgres", clock)]
+        if facts.migration:
+            numbers = {row.shards for row in (await LedgerShards(ledger).rows()).values()}
+            found.append(judge_shards("Postgres", numbers, settings.shards))
+    finally:
+        await ledger.close()
+    return found
+
+
+async def check_kafka(settings: Settings) -> Sequence[CheckResult]:
+    topics = required_topics(settings)
+    config = await KafkaServerConfig(kafka_config(settings)).ask([required.topic for required in topics])
+    expected = Expected(topics, settings.shards, settings.kafka_session_timeout_s, settings.kafka_brokers)
+    return judge_kafka(config, expected)

@@ -1,0 +1,72 @@
+"""What several processes are built from: dependencies, the check of shard counts, and take-overs."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+from holdfast_runtime.kafka import kafka_config
+from holdfast_runtime.settings import BadSettings
+from holdfast_runtime.start_check import Dependency, address_of
+from inventory_service.adapters.kafka.commits import KafkaCommits
+from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
+from inventory_service.adapters.kafka.topics import KafkaTopics
+from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.adapters.ledger.shards import LedgerShards
+from inventory_service.adapters.redis.connections import RedisConnections, check_url
+from inventory_service.adapters.redis.outbox import RedisOutbox
+from inventory_service.adapters.redis.probe import probe_redis
+from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.domain.shards import ShardCountMismatch
+from inventory_service.service.relay.takeover import ShardTakeover
+from inventory_service.service.shard_counts import check_shard_counts
+from inventory_service.settings import Settings
+
+REDIS = ("redis_url",)
+
+
+def redis_dependency(settings: Settings) -> Dependency:
+    """The store as the settings say; BadSettings if its client cannot read its address."""
+    url, setting = settings.redis_url, "HOLDFAST_REDIS_URL"
+    try:
+        check_url(url)
+    except ValueError as error:
+        raise BadSettings(f"{setting}: {error}") from None
+    return Dependency("Redis", f"Redis at {address_of(url)}", lambda: probe_redis(url), setting, {})
+
+
+@contextmanager
+def shard_counts_checked() -> Iterator[None]:
+    """End the process with one line if a server was initialized for another number of shards."""
+    try:
+        yield
+    except ShardCountMismatch as error:
+        raise BadSettings(str(error)) from None
+
+
+async def check_all_shard_counts(settings: Settings, topics: Sequence[str] = ()) -> None:
+    """`ShardCountMismatch` if a server that answers, or one of these topics, has another number of shards."""
+    connections, ledger = RedisConnections(settings.redis_url, size=1), LedgerPool(settings.postgres_dsn, pool_size=1)
+    try:
+        config = kafka_config(settings)
+        admin, names = KafkaTopics(config) if topics else None, [config.named(topic) for topic in topics]
+        await check_shard_counts(settings.shards, RedisShards(connections), LedgerShards(ledger), admin, names)
+    finally:
+        await connections.close()
+        await ledger.close()
+
+
+def takeover(
+    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: LedgerShards, reading: KafkaPersisterOffsets
+) -> ShardTakeover:
+    """The take-over of shards, with its adapters."""
+    return ShardTakeover(settings.shards, shards, outbox, ledger, reading, lambda: uuid.uuid4().hex)
+
+
+@asynccontextmanager
+async def closed_at_the_end(*clients: KafkaCommits | KafkaPersisterOffsets) -> AsyncIterator[None]:
+    """Close Kafka's clients however the block ends; aiokafka logs an error for a client that is not closed."""
+    try:
+        yield
+    finally:
+        for client in clients:
+            await client.close()

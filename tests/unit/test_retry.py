@@ -1,0 +1,166 @@
+"""Waiting for servers that are away: told once, counted each time, with growing delays, and over when they are back."""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from holdfast_runtime import retry
+from holdfast_runtime.connection_errors import TransientError
+from holdfast_runtime.retry import Backoff, Outage, Outages, Retrier
+from inventory_service.domain.shards import KafkaUnavailable, RedisUnavailable, ServerUnavailable
+from tests.waiting import eventually
+
+REFUSED, LACKS_TABLES = TransientError("nothing listens"), TransientError("the ledger's tables lack 0002")
+AWAY, BACK = RedisUnavailable("nobody listens"), None
+
+
+class Over(Exception):
+    """Ends the repetition, for waiting does not mend a surprise."""
+
+
+@pytest.fixture
+def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The delays that would have been waited for."""
+    waited: list[float] = []
+
+    async def note(delay: Backoff) -> None:
+        waited.append(delay.take())
+
+    monkeypatch.setattr(Backoff, "wait", note)
+    return waited
+
+
+async def repeated(steps: Sequence[ServerUnavailable | None]) -> tuple[list[str], dict[str, float]]:
+    """Take these steps, then end: the events that were logged, and the attempts that were counted as failed."""
+    registry, left = CollectorRegistry(), iter(steps)
+
+    async def step() -> None:
+        outcome = next(left, Over())
+        if outcome is not None:
+            raise outcome
+
+    with capture_logs() as logged, pytest.raises(Over):
+        await Retrier(Outages(registry), ServerUnavailable).retry_forever(step, structlog.get_logger())
+    return [f"{one['event']} {one['server']}" for one in logged], counted(registry)
+
+
+async def retried(attempts: Sequence[TransientError | str]) -> tuple[str, list[str], dict[str, float]]:
+    """What came of these attempts, what was logged on the way, and the attempts that were counted as failed."""
+    registry, left = CollectorRegistry(), iter(attempts)
+
+    async def attempt() -> str:
+        outcome = next(left)
+        if isinstance(outcome, TransientError):
+            raise outcome
+        return outcome
+
+    with capture_logs() as logged:
+        answer = await Retrier(Outages(registry)).retry("Postgres", attempt)
+    return answer, [f"{one['event']} {one.get('why', '')}".strip() for one in logged], counted(registry)
+
+
+def counted(registry: CollectorRegistry) -> dict[str, float]:
+    samples = (sample for metric in registry.collect() for sample in metric.samples)
+    return {one.labels["server"]: one.value for one in samples if one.name == "holdfast_retries_total"}
+
+
+async def test_an_outage_is_told_once_and_counted_each_time(delays: list[float]) -> None:
+    """A log that says the same all night hides what else it says; a metric shows how long it lasted."""
+    logged, waited = await repeated([AWAY, AWAY, AWAY, BACK, AWAY])
+
+    assert logged == ["server_unavailable Redis", "server_recovered Redis", "server_unavailable Redis"]
+    assert waited == {"redis": 4}
+    assert len(delays) == 4
+
+
+async def test_the_delays_grow_and_begin_anew_after_an_outage(delays: list[float]) -> None:
+    """A server that comes back is not run over, and a short outage costs little."""
+    await repeated([*[AWAY] * 12, BACK, AWAY])
+
+    assert all(later > 1.1 * sooner for sooner, later in pairwise(delays[:5]))
+    assert max(delays) < 7
+    assert delays[-1] < 0.2
+
+
+async def test_another_server_that_is_away_is_told_too(delays: list[float]) -> None:
+    """The first may be back while the next is not."""
+    logged, waited = await repeated([AWAY, KafkaUnavailable("no answer"), BACK])
+
+    assert logged == ["server_unavailable Redis", "server_unavailable Kafka", "server_recovered Kafka"]
+    assert waited == {"redis": 1, "kafka": 1}
+
+
+async def test_an_attempt_that_succeeds_at_once_is_not_told() -> None:
+    """Nearly every question is answered."""
+    assert await retried(["answer"]) == ("answer", [], {})
+
+
+async def test_an_attempt_is_made_again_until_it_succeeds(delays: list[float]) -> None:
+    """The caller gets its answer however long the outage lasted."""
+    answer, logged, waits = await retried([REFUSED, REFUSED, REFUSED, "answer"])
+
+    assert (answer, waits, len(delays)) == ("answer", {"postgres": 3}, 3)
+    assert logged == ["server_unavailable nothing listens", "server_recovered"]
+
+
+@pytest.mark.usefixtures("delays")
+async def test_each_reason_of_an_outage_is_told_once() -> None:
+    """A server that came back without its tables waits for an operator, who must read of it; two that alternate do not
+    fill the log."""
+    _, logged, _ = await retried([REFUSED, LACKS_TABLES, REFUSED, LACKS_TABLES, "answer"])
+
+    assert logged == [
+        "server_unavailable nothing listens",
+        "server_unavailable the ledger's tables lack 0002",
+        "server_recovered",
+    ]
+
+
+async def test_a_step_that_lasts_counts_as_recovered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that follows a stream never returns, and its outage is over all the same."""
+    monkeypatch.setattr(retry, "WORKS_S", 0.05)
+    outages, steps = Outages(CollectorRegistry()), iter([True, False])
+
+    async def follow() -> None:
+        if next(steps):
+            raise AWAY
+        await asyncio.Event().wait()
+
+    following = asyncio.create_task(Retrier(outages, ServerUnavailable).retry_forever(follow, structlog.get_logger()))
+    await eventually(lambda: outages.open() == {"Redis": "nobody listens"})
+
+    await eventually(lambda: outages.open() == {})
+    following.cancel()
+
+
+async def test_a_cancelled_attempt_leaves_no_outage_behind() -> None:
+    """What a process waits for is what it waits for now."""
+    outages = Outages(CollectorRegistry())
+
+    async def fail() -> None:
+        raise REFUSED
+
+    trying = asyncio.create_task(Retrier(outages).retry("Kafka", fail))
+    await eventually(lambda: outages.open() == {"Kafka": "nothing listens"})
+
+    trying.cancel()
+    await asyncio.gather(trying, return_exceptions=True)
+
+    assert outages.open() == {}
+
+
+def test_two_loops_that_wait_for_one_server_end_their_outages_apart() -> None:
+    """The first that gets through does not speak for the other."""
+    outages = Outages(CollectorRegistry())
+    one, other = (Outage(outages, structlog.get_logger()) for _ in range(2))
+    one.failed("Redis", "refused")
+    other.failed("Redis", "refused")
+
+    one.recovered()
+
+    assert outages.open() == {"Redis": "refused"}

@@ -1,0 +1,46 @@
+"""A server's looks at Redis: each that fails is counted, and the log tells an outage by its beginning and its end."""
+
+from typing import cast
+
+import structlog
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from holdfast_runtime.retry import Outage, Outages
+from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.domain.shards import RedisUnavailable, ShardStatus
+from inventory_service.rpc.memory_watch import MemoryWatch
+from inventory_service.wiring.serve import store_probe
+
+SHARDS = 2
+
+
+class Redis:
+    """Laid out for as many shards as the server is set to, and away when told so."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+
+    async def status(self, shard: int) -> ShardStatus:
+        if self.is_away:
+            raise RedisUnavailable("Connection refused")
+        return ShardStatus(shard, "run", SHARDS, 1, 0, "", 0, "run", "", "", 0)
+
+    async def look(self) -> None:
+        """Its memory has room."""
+
+
+async def test_an_outage_is_told_once_and_counted_at_each_look() -> None:
+    """Whoever reads why calls were refused finds from when to when, and is not drowned in it."""
+    redis, registry = Redis(), CollectorRegistry()
+    outages = Outages(registry)
+    outage = Outage(outages, structlog.get_logger())
+    look = store_probe(cast(RedisShards, redis), SHARDS, cast(MemoryWatch, redis), outage)
+
+    with capture_logs() as said:
+        for redis.is_away in (False, True, True, False, False):
+            await look()
+            assert bool(outages.open()) == redis.is_away
+
+    assert [event["event"] for event in said] == ["server_unavailable", "server_recovered"]
+    assert registry.get_sample_value("holdfast_retries_total", {"server": "redis"}) == 2
