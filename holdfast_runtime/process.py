@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+import textwrap
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -11,18 +12,13 @@ from typing import Any, Generic
 import structlog
 import typer
 import uvloop
-from prometheus_client import CollectorRegistry
 
-from holdfast_runtime.connection_errors import TransientError
-from holdfast_runtime.health import Health
-from holdfast_runtime.help import WIDTH, settings_text
 from holdfast_runtime.logs import configure_logging
-from holdfast_runtime.metrics_page import new_registry, serve_page
-from holdfast_runtime.retry import Outages, Retrier
-from holdfast_runtime.settings import AnySettings, BadSettings, SharedSettings, read_settings
+from holdfast_runtime.settings import AnySettings, BadSettings, SharedSettings, list_settings, read_settings
 from holdfast_runtime.signals import INTERRUPTED, first_to_end, signals
 from holdfast_runtime.start_check import Dependency, wait_for_all
 
+WIDTH = 100
 EXIT_UNEXPECTED, EXIT_BAD_SETTINGS = 1, 2
 EXIT_UNEXPECTED_VERIFYING = 3  # of a command that answers with 1 that the servers are not as they must be
 log = structlog.get_logger()
@@ -46,34 +42,6 @@ class Command(Generic[AnySettings]):
     verifies: bool = False  # exit code 1 says that the servers are not as they must be
 
 
-@dataclass(frozen=True)
-class Instruments:
-    """What a process that stays shows of itself: its metrics, and the outages that its loops wait for."""
-
-    registry: CollectorRegistry
-    outages: Outages
-
-    def retrier(self, transient: type[Exception] = TransientError) -> Retrier:
-        return Retrier(self.outages, transient)
-
-
-def show_instruments(settings: SharedSettings, needs: Sequence[Dependency]) -> Instruments:
-    """Serve /metrics and /healthz if a page is wanted; BadSettings if its address cannot be had.
-
-    `needs` are the servers without which the process cannot do its work.
-    """
-    registry = new_registry()
-    outages = Outages(registry)
-    if settings.metrics_listen:
-        try:
-            url = serve_page(settings.metrics_listen, registry, Health(needs, outages))
-        except OSError as error:
-            problem = f"cannot listen on {settings.metrics_listen}: {error.strerror or error}"
-            raise BadSettings(f"HOLDFAST_METRICS_LISTEN: {problem}") from error
-        log.info("metrics", url=url)
-    return Instruments(registry, outages)
-
-
 def build_app(commands: Sequence[Command[Any]], service: str, silent: Sequence[str] = ()) -> typer.Typer:
     """The service's command line: one sub-command a process. `silent` are libraries that log nothing."""
     app = typer.Typer(
@@ -91,7 +59,7 @@ def build_app(commands: Sequence[Command[Any]], service: str, silent: Sequence[s
             command.name,
             help=f"{purpose} {command.more}".strip(),
             short_help=purpose,
-            epilog=settings_text(command.kind, command.settings),
+            epilog=_settings_text(command.kind, command.settings),
         )(_callback(command, silent))
     return app
 
@@ -131,6 +99,19 @@ async def _begin(
     if not await first_to_end(checking, received.get()) or not received.empty():
         return INTERRUPTED if command.verifies else 0
     return await command.run(settings, **options)
+
+
+def _settings_text(kind: type[SharedSettings], names: Sequence[str]) -> str:
+    """These settings, each with its default, its meaning and its unit, as an epilog that keeps its lines."""
+    return "\n".join(["\b", "Settings, read from the environment at the start:", *_settings_lines(kind, names)])
+
+
+def _settings_lines(kind: type[SharedSettings], names: Sequence[str]) -> Iterator[str]:
+    listed = {setting.name: setting for setting in list_settings(kind)}
+    for name in names:
+        setting = listed[name]
+        yield f"{setting.variable} (default: {setting.default or 'empty'})"
+        yield textwrap.fill(setting.meaning, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 4)
 
 
 def _callback(command: Command[Any], silent: Sequence[str]) -> Callable[..., None]:

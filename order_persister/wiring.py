@@ -12,6 +12,7 @@ import faust
 import structlog
 
 from holdfast_runtime.connection_errors import TransientError
+from holdfast_runtime.instruments import Instruments, show_instruments
 from holdfast_runtime.kafka import (
     COMMITS,
     COMPENSATIONS,
@@ -23,7 +24,7 @@ from holdfast_runtime.kafka import (
 )
 from holdfast_runtime.kafka_probe import kafka_dependency
 from holdfast_runtime.postgres import postgres_dependency
-from holdfast_runtime.process import EXIT_UNEXPECTED, Command, Instruments, JsonOption, show_instruments
+from holdfast_runtime.process import EXIT_UNEXPECTED, Command, JsonOption
 from holdfast_runtime.retry import Retrier
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES, BadSettings, SharedSettings
 from holdfast_runtime.signals import signals

@@ -2,9 +2,10 @@
 
 import structlog
 
+from holdfast_runtime.instruments import show_instruments
 from holdfast_runtime.kafka import COMPENSATIONS, kafka_config
 from holdfast_runtime.kafka_probe import kafka_dependency
-from holdfast_runtime.process import Command, show_instruments
+from holdfast_runtime.process import Command
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES
 from holdfast_runtime.signals import run_until_signal
 from inventory_service import metrics

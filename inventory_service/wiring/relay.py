@@ -5,10 +5,11 @@ import uuid
 
 import structlog
 
+from holdfast_runtime.instruments import show_instruments
 from holdfast_runtime.kafka import COMMITS, PROGRESS, kafka_config
 from holdfast_runtime.kafka_probe import kafka_dependency
 from holdfast_runtime.postgres import postgres_dependency
-from holdfast_runtime.process import Command, show_instruments
+from holdfast_runtime.process import Command
 from holdfast_runtime.retry import Retrier
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES
 from holdfast_runtime.signals import first_to_end, run_until_signal

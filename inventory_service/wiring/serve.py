@@ -7,8 +7,9 @@ import time
 import structlog
 from prometheus_client import CollectorRegistry
 
+from holdfast_runtime.instruments import Instruments, show_instruments
 from holdfast_runtime.postgres import postgres_dependency
-from holdfast_runtime.process import Command, Instruments, show_instruments
+from holdfast_runtime.process import Command
 from holdfast_runtime.retry import Outage
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES, BadSettings
 from holdfast_runtime.signals import first_to_end, signals

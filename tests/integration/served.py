@@ -19,7 +19,7 @@ from holdfast.inventory.v1.reservation_pb2 import Line, Reservation
 from holdfast.inventory.v1.sale_pb2 import Item
 from prometheus_client import CollectorRegistry
 
-from holdfast_runtime.process import Instruments
+from holdfast_runtime.instruments import Instruments
 from holdfast_runtime.retry import Outages
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.shards import RedisShards

@@ -16,7 +16,7 @@ READ = {
     "clients/python/holdfast/py.typed": "holdfast",
     "clients/python/holdfast/inventory/v1/*.pyi": "holdfast/inventory/v1",
 }
-PACKAGES = {"holdfast", "holdfast_embedded", "inventory_service", "order_persister"}
+PACKAGES = {"holdfast", "holdfast_embedded", "holdfast_runtime", "inventory_service", "order_persister"}
 
 
 @pytest.fixture

@@ -1,0 +1,97 @@
+"""/healthz of every process: red while a server that it needs is away, which it names, and green again by itself."""
+
+import asyncio
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from holdfast_embedded.child import end, spawn
+from holdfast_embedded.ports import free_port
+
+from order_persister.wiring import PERSIST
+from tests.integration.persister_process import environment
+from tests.servers import PARTITIONS, StartBroker, StartValkey
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(180)
+PROCESSES = ("serve", "relay", "compensate", "persist")
+CHANGES_S = 60.0
+
+
+class Processes:
+    """One of each, and the pages that they serve."""
+
+    def __init__(self, pages: Mapping[str, str]) -> None:
+        self._pages = pages
+
+    async def waiting(self) -> dict[str, set[str]]:
+        """The servers that each process says it waits for; none if it is green."""
+        answers = await asyncio.gather(*(asyncio.to_thread(ask, page) for page in self._pages.values()))
+        return dict(zip(self._pages, answers, strict=True))
+
+
+def ask(page: str) -> set[str]:
+    try:
+        with urllib.request.urlopen(page, timeout=CHANGES_S) as answer:
+            assert (answer.status, answer.read()) == (200, b"ok\n")
+            return set()
+    except urllib.error.HTTPError as error:
+        if error.code != 503:
+            return {f"status {error.code}"}
+        return {line.split()[2].removesuffix(":") for line in error.read().decode().splitlines()}
+    except OSError:
+        return {"its start"}
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[ExitStack]:
+    with ExitStack() as running:
+        yield running
+
+
+async def test_a_process_is_red_while_it_waits_for_a_server(
+    start_valkey: StartValkey, start_broker: StartBroker, database: str, processes: ExitStack, tmp_path: Path
+) -> None:
+    """Each names the servers that it needs and no others: without Kafka or the ledger a server sells all the same."""
+    redis, broker = start_valkey(), start_broker()
+    surroundings = {
+        **environment(broker.address, database),
+        "HOLDFAST_REDIS_URL": redis.address,
+        "HOLDFAST_SHARDS": str(PARTITIONS),
+    }
+    running = start_all(processes, surroundings, tmp_path)
+    green: dict[str, set[str]] = {name: set() for name in PROCESSES}
+
+    async def are(**waiting: set[str]) -> bool:
+        """Each process waits for these servers."""
+        found = await running.waiting()
+        assert found == {**green, **waiting}
+        return True
+
+    await eventually(are, CHANGES_S)
+    await asyncio.to_thread(broker.down)
+    await eventually(lambda: are(relay={"Kafka"}, compensate={"Kafka"}, persist={"Kafka"}), CHANGES_S)
+    await asyncio.to_thread(broker.up)
+    await eventually(are, CHANGES_S)
+    await asyncio.to_thread(redis.kill)
+    await eventually(lambda: are(serve={"Redis"}, relay={"Redis"}, compensate={"Redis"}), CHANGES_S)
+    await asyncio.to_thread(redis.start)
+    await eventually(are, CHANGES_S)
+
+
+def start_all(processes: ExitStack, surroundings: Mapping[str, str], folder: Path) -> Processes:
+    """Start one of each, with a page on a port of its own."""
+    pages = {}
+    for name in PROCESSES:
+        listen = f"127.0.0.1:{free_port()}"
+        pages[name] = f"http://{listen}/healthz"
+        module = "order_persister" if name == PERSIST.name else "inventory_service"
+        more = {"HOLDFAST_METRICS_LISTEN": listen, "HOLDFAST_LISTEN": "127.0.0.1:0"}
+        log = processes.enter_context((folder / f"{name}.log").open("wb"))
+        process = spawn([sys.executable, "-m", module, name], env={**surroundings, **more}, stderr=log)
+        processes.callback(end, process, [], 0)
+    return Processes(pages)

@@ -1,0 +1,58 @@
+"""Pings on a gRPC connection without calls, as clients and proxies send them, are answered and end nothing."""
+
+import asyncio
+
+import pytest
+
+from inventory_service.rpc import server
+from tests.integration import served
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS, PING, GOAWAY, ACK = 4, 6, 7, 1
+LEAST_MS, BETWEEN_S, PINGS = 50, 0.1, 6  # the server's own interval and a client's, a hundredth of what they are
+PING_EACH_MS = 10_000
+
+
+@pytest.fixture
+def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server in whose time ten seconds are a tenth of one."""
+    options = dict(server.OPTIONS)
+    name = "grpc.http2.min_ping_interval_without_data_ms"
+    assert options[name] < PING_EACH_MS
+    monkeypatch.setattr(server, "OPTIONS", tuple({**options, name: LEAST_MS}.items()))
+
+
+@pytest.mark.usefixtures("quick_pings")
+async def test_pings_on_an_idle_connection_are_accepted(valkey: str) -> None:
+    """Else gRPC ends the connection with too_many_pings, and the next call pays for a new one."""
+    async with served.served_here(valkey, served.NOWHERE) as address:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(PREFACE + frame(SETTINGS))
+        for number in range(PINGS):
+            writer.write(frame(PING, payload=number.to_bytes(8)))
+            await asyncio.sleep(BETWEEN_S)
+        answered = await answers(reader)
+        writer.close()
+
+    assert GOAWAY not in [kind for kind, _, _ in answered]
+    assert [payload for kind, flags, payload in answered if (kind, flags) == (PING, ACK)] == [
+        number.to_bytes(8) for number in range(PINGS)
+    ]
+
+
+def frame(kind: int, payload: bytes = b"") -> bytes:
+    """An HTTP/2 frame of the connection itself."""
+    return len(payload).to_bytes(3) + bytes([kind, 0]) + bytes(4) + payload
+
+
+async def answers(reader: asyncio.StreamReader) -> list[tuple[int, int, bytes]]:
+    """Kind, flags and payload of every frame up to the last ping's answer, or to the connection's end."""
+    frames: list[tuple[int, int, bytes]] = []
+    try:
+        while frames[-1:] != [(PING, ACK, (PINGS - 1).to_bytes(8))]:
+            head = await asyncio.wait_for(reader.readexactly(9), served.START_S)
+            frames.append((head[3], head[4], await reader.readexactly(int.from_bytes(head[:3]))))
+    except asyncio.IncompleteReadError:
+        pass
+    return frames
