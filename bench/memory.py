@@ -2,7 +2,7 @@
 
 Everything runs on the embedded servers. Half of the holds are confirmed, a quarter is given back, the rest expires. The
 persister is away for a quarter of the run, so that a backlog builds up and is drained. The run ends with the audit;
-exit code 1 if the books differ, or a process of ours took more than --limit.
+exit code 1 if the books differ, or a process of Holdfast took more than --limit.
 """
 
 import argparse
@@ -21,20 +21,21 @@ from holdfast.errors import WrongReservationState
 from holdfast.retry import RetryPolicy
 from holdfast_embedded.stack import Stack
 
-from bench.place import machine_and_commit
-from tests.stacks import running_stack, surroundings
+from bench.machine import machine_and_commit
+from bench.programs import ENVIRONMENT
 
-OURS = ("serve", "relay", "persist", "compensate")
-OTHERS = ("valkey", "broker")
+PROCESSES = ("serve", "relay", "persist", "compensate")
+SERVERS = ("valkey", "broker")
 MIB = 1024 * 1024
 SAMPLE_S = 0.5
 HOLD_TTL = timedelta(seconds=30)  # what is neither bought nor given back expires within the run
 PATIENT = RetryPolicy(overall_s=120.0, attempt_s=30.0)
 AUDIT_S = "3600"
+READY_S = 120.0
 
 
 class Memory:
-    """What each process of a stack was seen to take, in bytes."""
+    """Resident memory of each process of a stack, in bytes."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -42,9 +43,9 @@ class Memory:
         self.most: dict[str, int] = {}
         self.last: dict[str, int] = {}
 
-    def look(self) -> None:
-        """Note what each process takes now; one that is away takes nothing."""
-        for name in (*OURS, *OTHERS):
+    def sample(self) -> None:
+        """Note what each running process takes now."""
+        for name in (*PROCESSES, *SERVERS):
             process = self._stack.process(name)
             if process.is_running:
                 taken = psutil.Process(process.pid).memory_info().rss
@@ -54,11 +55,11 @@ class Memory:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Look twice a second inside the block."""
+        """Sample twice a second inside the block."""
 
         async def watch() -> None:
             while True:
-                self.look()
+                self.sample()
                 await asyncio.sleep(SAMPLE_S)
 
         watching = asyncio.create_task(watch())
@@ -96,18 +97,18 @@ class Sellers:
         sale, name = self._sales[number % len(self._sales)], f"order-{number}"
         answer = await self._client.reserve(sale, name, f"buyer-{number % 50_000}", {"lamp": 1})
         assert answer.HasField("reservation"), answer
-        mood = number // len(self._sales) % 4
+        turn = number // len(self._sales) % 4
         try:
-            if mood < 2:
+            if turn < 2:
                 await self._client.confirm(sale, name)
-            elif mood == 2:
+            elif turn == 2:
                 await self._client.release(sale, name)
         except WrongReservationState:  # the machine was so busy that the hold expired
             return
 
 
 async def run(stack: Stack, arguments: argparse.Namespace) -> int:
-    """Sell, and tell what it took; the exit code."""
+    """Sell and print the memory taken; the exit code."""
     memory, orders, started = Memory(stack), arguments.reservations, time.monotonic()
     async with Client(stack.addresses.listen, retry=PATIENT) as client, memory.watched():
         sellers = Sellers(client, arguments.sales, arguments.at_once)
@@ -123,27 +124,28 @@ async def run(stack: Stack, arguments: argparse.Namespace) -> int:
     print(f"{orders:,} reservations of {arguments.sales} sales in {sold_s:.0f} s")
     print(audit)
     print(table(memory))
-    over = [name for name in OURS if memory.most[name] > arguments.limit * MIB]
+    over = [name for name in PROCESSES if memory.most[name] > arguments.limit * MIB]
     for name in over:
         print(f"TOO MUCH: {name} took more than {arguments.limit} MiB")
     return 1 if over or code else 0
 
 
 async def audited(stack: Stack) -> tuple[int, str]:
-    """Wait for the ledger and compare: the exit code of the audit, and what it said."""
+    """Wait for the ledger and compare: the exit code of the audit, and its output."""
     command = (sys.executable, "-m", "inventory_service", "audit", "--deadline", AUDIT_S)
+    settings = {**ENVIRONMENT, **stack.embedded_addresses, "HOLDFAST_SHARDS": str(stack.shards)}
     process = await asyncio.create_subprocess_exec(
-        *command, env=surroundings(stack), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *command, env=settings, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    said, _ = await process.communicate()
+    output, _ = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, said.decode().strip()
+    return process.returncode, output.decode().strip()
 
 
 def table(memory: Memory) -> str:
     """MiB of each process, for docs/benchmarks.md."""
     rows = ["| process | at the start, MiB | at most | at the end |", "|---|---|---|---|"]
-    for name in (*OURS, *OTHERS):
+    for name in (*PROCESSES, *SERVERS):
         taken = (memory.first[name], memory.most[name], memory.last[name])
         rows.append(f"| {name} | {' | '.join(f'{size / MIB:.0f}' for size in taken)} |")
     return "\n".join(rows)
@@ -155,8 +157,9 @@ def main() -> int:
     print(machine_and_commit(), flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="holdfast-memory-") as folder,
-        running_stack(Path(folder), lambda name, line: None) as stack,
+        Stack(Path(folder) / "data", ENVIRONMENT, lambda name, line: None, "127.0.0.1:0") as stack,
     ):
+        stack.wait_ready(READY_S)
         return asyncio.run(run(stack, arguments))
 
 
@@ -165,7 +168,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--reservations", type=int, default=200_000, help="in all (%(default)s)")
     parser.add_argument("--sales", type=int, default=4, help="over which they are spread (%(default)s)")
     parser.add_argument("--at-once", type=int, default=200, help="orders that are under way together (%(default)s)")
-    parser.add_argument("--limit", type=int, default=300, help="MiB that a process of ours may take (%(default)s)")
+    parser.add_argument("--limit", type=int, default=300, help="MiB that a process of Holdfast may take (%(default)s)")
     return parser.parse_args()
 
 

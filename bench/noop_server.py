@@ -1,4 +1,4 @@
-"""The measuring rods: servers whose Reserve does nothing and answers what a hold answers; one grpc.aio object, uvloop.
+"""Baselines: servers whose Reserve does nothing and answers what a hold answers; one grpc.aio object, uvloop.
 
 The ordinary one is registered by the generated code, as every guide has it, so each method of the service adds a
 waiter to every call that is accepted. The leanest one (`--lean`) registers the one method by hand. Neither has an
@@ -7,7 +7,6 @@ interceptor.
 
 import argparse
 import asyncio
-import sys
 from typing import Any
 
 import grpc
@@ -58,8 +57,8 @@ class NoopServicer(InventoryServiceServicer):
         return self._answer
 
 
-async def serve(lean: bool) -> None:
-    """Listen on any port, tell which, and serve until killed."""
+async def serve(listen: str, lean: bool) -> None:
+    """Serve until ended."""
     servicer = NoopServicer()  # type: ignore[abstract]  # the others are never called
     server = grpc.aio.server()
     if lean:
@@ -71,15 +70,15 @@ async def serve(lean: bool) -> None:
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {"Reserve": method})])
     else:
         add_InventoryServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    server.add_insecure_port(listen)
     await server.start()
-    print(f"listening address=127.0.0.1:{port}", file=sys.stderr, flush=True)
     await server.wait_for_termination()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lean", action="store_true", help="register the one method by hand")
-    said = parser.parse_args()
+    parser.add_argument("--listen", required=True, help="host:port")
+    arguments = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(said.lean))
+        runner.run(serve(arguments.listen, arguments.lean))

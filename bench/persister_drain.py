@@ -2,12 +2,11 @@
 
 The commits lie in Kafka before the persister starts. The clock runs from the first commit that is seen applied (what
 was applied by then does not count) until every commit is in the ledger and every fact is confirmed by Kafka. Then the
-ledger is held against what was generated; a figure of a ledger that is wrong is not told.
+ledger is compared with what was generated; there is no figure for a ledger that is wrong.
 """
 
 import argparse
 import asyncio
-import os
 import random
 import statistics
 import subprocess
@@ -15,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,17 +22,18 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
+from holdfast_embedded.valkey import Valkey
 
-from bench.place import machine_and_commit
-from order_persister.adapters.ledger.migrator import migrate
-from tests.commits import CONFIRMED, HELD, RELEASED, FakeShard, MadeCommit, record
-from tests.ledgers import open_shards
+from bench.commits import CONFIRMED, HELD, RELEASED, FakeShard, MadeCommit, record
+from bench.machine import ROOT, machine_and_commit
+from bench.programs import run_to_end, running
 
 COMMITS, ORDERS = "holdfast.commits.v1", "holdfast.orders.v1"
 RECORD_BYTES = 250_000
 PARTITION_BYTES = 4_500_000  # the embedded broker forgets what is older than its last 5 MiB of a partition
 COMMIT_OVERHEAD_BYTES = 60  # its hash and lengths in a record
 DEADLINE_S = 300
+PROGRAM_S = 120.0
 
 
 @dataclass
@@ -52,12 +52,12 @@ class History:
 
     def make(self, reservations: int, confirmed: float, released: float) -> None:
         """Let it happen; `confirmed` and `released` are shares of the reservations."""
-        dice = random.Random(self.number)
+        generator = random.Random(self.number)
         self.shard.open_sale(self.sale_id, lamp=reservations)
         for first in range(0, reservations, self.batch):
             names = [f"reservation-{number:08}" for number in range(first, min(first + self.batch, reservations))]
             self._move([(name, HELD) for name in names], buyer=f"buyer-{first % 5000:05}")
-            chances = ((name, dice.random()) for name in names)
+            chances = ((name, generator.random()) for name in names)
             ends = [(name, chance < confirmed) for name, chance in chances if chance < confirmed + released]
             self._move([(name, CONFIRMED if paid else RELEASED) for name, paid in ends])
             self.held += len(names) - len(ends)
@@ -121,24 +121,25 @@ def parsed() -> argparse.Namespace:
         default=RECORD_BYTES,
         help="of a Kafka record; 1: a record for each commit, as of a quiet sale (%(default)s)",
     )
-    parser.add_argument("--runs", type=int, default=5, help="each on new servers; the median is told (%(default)s)")
+    parser.add_argument("--runs", type=int, default=5, help="each on new servers (%(default)s)")
     return parser.parse_args()
 
 
 async def measure(folder: Path, histories: list[History], record_bytes: int) -> float | None:
     """One drain on new servers: reservations/s, or None if the ledger is wrong."""
-    with servers(folder, len(histories)) as (postgres, broker):
-        await migrate(postgres.address)
-        db = await asyncpg.connect(postgres.address)
-        await open_shards(db, range(len(histories)), len(histories))
-        await preload(broker.address, histories, record_bytes)
-        with persister(postgres.address, broker.address, len(histories)) as process:
+    with servers(folder, len(histories)) as environment:
+        run_to_end(ROOT, PROGRAM_S, "order_persister", "migrate", **environment)
+        run_to_end(ROOT, PROGRAM_S, "inventory_service", "init", **environment)
+        brokers = environment["HOLDFAST_KAFKA_BROKERS"]
+        await preload(brokers, histories, record_bytes)
+        db = await asyncpg.connect(environment["HOLDFAST_POSTGRES_DSN"])
+        with running(ROOT, folder / "persist.log", "order_persister", "persist", **environment) as process:
             rate = await drain(db, histories, process)
-            wrong = await complaints(db, broker.address, histories)
+            differences = await find_differences(db, brokers, histories)
         await db.close()
-    for complaint in wrong:
-        print(f"WRONG: {complaint}")
-    return None if wrong else rate
+    for difference in differences:
+        print(f"WRONG: {difference}")
+    return None if differences else rate
 
 
 async def drain(
@@ -163,34 +164,36 @@ async def drain(
     raise TimeoutError(f"not drained within {DEADLINE_S} s")
 
 
-async def complaints(db: "asyncpg.Connection[asyncpg.Record]", brokers: str, histories: list[History]) -> list[str]:
-    """What differs from what was generated: balances by item, commits, refusals, facts."""
-    wrong = []
+async def find_differences(
+    db: "asyncpg.Connection[asyncpg.Record]", brokers: str, histories: list[History]
+) -> list[str]:
+    """What is not as it was generated: balances by item, commits, refusals, facts."""
+    differences = []
     items = {row["sale_id"]: row for row in await db.fetch("select * from item")}
     for history in histories:
         item = items[f"sale-{history.number}"]
         expected = (item["total"] - history.held - history.sold, history.held, history.sold, 0)
         found = (item["available"], item["held"], item["sold"], item["refused"])
         if found != expected:
-            wrong.append(f"shard {history.number} has available, held, sold, refused {found}, not {expected}")
+            differences.append(f"shard {history.number} has available, held, sold, refused {found}, not {expected}")
     commits = await db.fetchval("select count(*) from journal")
     if commits != sum(len(history.shard.commits) for history in histories):
-        wrong.append(f"the journal has {commits} commits")
+        differences.append(f"the journal has {commits} commits")
     if letters := await db.fetchval("select count(*) from dead_letter"):
-        wrong.append(f"{letters} orders were refused")
-    if told := await facts_told(brokers, histories):
-        wrong.append(told)
-    return wrong
+        differences.append(f"{letters} orders were refused")
+    if difference := await difference_of_facts(brokers, histories):
+        differences.append(difference)
+    return differences
 
 
-async def facts_told(brokers: str, histories: list[History]) -> str | None:
-    """Every change is one fact, and told once when nobody crashes."""
+async def difference_of_facts(brokers: str, histories: list[History]) -> str | None:
+    """Every change is one fact, and is published once while nothing crashes."""
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers)
     await consumer.start()
     ends = await consumer.end_offsets([TopicPartition(ORDERS, history.number) for history in histories])
     await consumer.stop()
-    told, changes = sum(ends.values()), sum(history.changes for history in histories)
-    return None if told == changes else f"{told} facts were told of {changes} changes"
+    published, changes = sum(ends.values()), sum(history.changes for history in histories)
+    return None if published == changes else f"{published} facts were published of {changes} changes"
 
 
 async def preload(brokers: str, histories: list[History], record_bytes: int) -> None:
@@ -203,32 +206,22 @@ async def preload(brokers: str, histories: list[History], record_bytes: int) -> 
 
 
 @contextmanager
-def servers(folder: Path, shards: int) -> Iterator[tuple[Postgres, Broker]]:
-    postgres, broker = Postgres(folder / "postgres"), Broker(folder / "broker", shards)
-    try:
-        postgres.start()
-        broker.start()
-        yield postgres, broker
-    finally:
-        broker.stop()
-        postgres.stop()
-
-
-@contextmanager
-def persister(dsn: str, brokers: str, shards: int) -> Iterator[subprocess.Popen[bytes]]:
-    environment = os.environ | {
-        "HOLDFAST_POSTGRES_DSN": dsn,
-        "HOLDFAST_KAFKA_BROKERS": brokers,
-        "HOLDFAST_SHARDS": str(shards),
-        "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3",
-        "HOLDFAST_LOG_LEVEL": "warning",
-    }
-    process = subprocess.Popen([sys.executable, "-m", "order_persister", "persist"], env=environment)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(30)
+def servers(folder: Path, shards: int) -> Iterator[dict[str, str]]:
+    """Start new servers: the settings of programs that use them. Redis is for `init` alone."""
+    valkey, postgres = Valkey(folder / "valkey"), Postgres(folder / "postgres")
+    broker = Broker(folder / "broker", shards)
+    with ExitStack() as held:
+        for server in (valkey, postgres, broker):
+            held.callback(server.stop)
+            server.start()
+        yield {
+            "HOLDFAST_REDIS_URL": valkey.address,
+            "HOLDFAST_POSTGRES_DSN": postgres.address,
+            "HOLDFAST_KAFKA_BROKERS": broker.address,
+            "HOLDFAST_SHARDS": str(shards),
+            "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3",
+            "HOLDFAST_LOG_LEVEL": "warning",
+        }
 
 
 if __name__ == "__main__":

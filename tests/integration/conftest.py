@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from bench.commits import FakeShard
 from holdfast_runtime import postgres as ledger_connections
 from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS
 from inventory_service.adapters.redis import connections as redis_connections
 from inventory_service.service.relay import lease
 from order_persister.adapters.ledger.postgres import Database
 from tests.books import disagreements
-from tests.commits import FakeShard
 from tests.integration import served
 from tests.integration.house import House
 from tests.integration.one_shard import Books

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from order_persister.domain.chain import KafkaRecord
-from order_persister.domain.shards import Outcome
-from order_persister.service.apply import LedgerWriter
-from tests.commits import (
+from bench.commits import (
     FakeShard,
     MadeCommit,
     record,
 )
+from order_persister.domain.chain import KafkaRecord
+from order_persister.domain.shards import Outcome
+from order_persister.service.apply import LedgerWriter
 
 
 @dataclass

@@ -7,8 +7,8 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import ReservationFact
 
+from bench.commits import FakeShard
 from holdfast_runtime.kafka import COMMITS, ORDERS
-from tests.commits import FakeShard
 from tests.waiting import eventually
 
 SHARDS = 16

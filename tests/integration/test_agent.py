@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
+from bench.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
 from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, PROGRESS
 from order_persister.adapters.ledger.migrator import migrate
-from tests.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
 from tests.integration.persister_process import StartPersister
 from tests.integration.persister_world import JOIN_S, SHARDS, World, is_value
 from tests.ledgers import open_shards

@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from bench.commits import HELD, FakeShard
 from holdfast_runtime.kafka import COMMITS, PERSISTER_GROUP
-from tests.commits import HELD, FakeShard
 from tests.integration.persister_process import StartPersister
 from tests.integration.persister_world import JOIN_S, SHARDS, World, is_value
 from tests.ledgers import open_shards

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
+from bench.commits import CONFIRMED, HELD, HOLD_MS, RELEASED, SALE, TENANT, FakeShard
 from inventory_service.adapters.ledger.history import LedgerHistory
 from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.domain.requests import Line, Position, SaleKey
@@ -13,7 +14,6 @@ from inventory_service.domain.verdicts import Reservation
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.domain.chain import KafkaRecord
 from order_persister.service.apply import LedgerWriter
-from tests.commits import CONFIRMED, HELD, HOLD_MS, RELEASED, SALE, TENANT, FakeShard
 from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected
 

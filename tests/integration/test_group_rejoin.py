@@ -6,7 +6,7 @@ import pytest
 from holdfast_embedded.broker import TOPICS
 from holdfast_embedded.mock_cluster import MockCluster
 
-from tests.commits import HELD
+from bench.commits import HELD
 from tests.integration.persister_process import StartPersister
 from tests.integration.persister_world import JOIN_S, SHARDS, World
 from tests.waiting import eventually

@@ -2,12 +2,12 @@
 
 import pytest
 
+from bench.commits import HELD, FakeShard
 from holdfast_runtime.connection_errors import TransientError
 from order_persister.adapters.ledger import postgres
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.domain.chain import KafkaRecord
-from tests.commits import HELD, FakeShard
 from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected
 

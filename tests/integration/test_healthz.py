@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from holdfast_embedded.child import end, spawn
 from holdfast_embedded.ports import free_port
+from holdfast_embedded.process import spawn
 
 from order_persister.wiring import PERSIST
 from tests.integration.persister_process import environment
@@ -93,5 +93,5 @@ def start_all(processes: ExitStack, surroundings: Mapping[str, str], folder: Pat
         more = {"HOLDFAST_METRICS_LISTEN": listen, "HOLDFAST_LISTEN": "127.0.0.1:0"}
         log = processes.enter_context((folder / f"{name}.log").open("wb"))
         process = spawn([sys.executable, "-m", module, name], env={**surroundings, **more}, stderr=log)
-        processes.callback(end, process, [], 0)
+        processes.callback(terminate, process, [], 0)
     return Processes(pages)

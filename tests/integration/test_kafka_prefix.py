@@ -7,12 +7,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from holdfast.inventory.v1.events_pb2 import Compensation, ReservationFact
 from holdfast.inventory.v1.reservation_pb2 import Position
 
+from bench.commits import HELD, FakeShard
 from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, ORDERS, PERSISTER_GROUP, KafkaConfig
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
 from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.domain.shards import Commit
-from tests.commits import HELD, FakeShard
 from tests.integration.persister_process import StartPersister
 from tests.integration.persister_world import JOIN_S
 from tests.integration.served import run_to_its_end

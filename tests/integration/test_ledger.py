@@ -5,14 +5,7 @@ import asyncio
 from holdfast.inventory.v1.commit_pb2 import Event
 from prometheus_client import CollectorRegistry
 
-from holdfast_runtime.retry import Outages, Retrier
-from order_persister.adapters.ledger.migrator import migrate, migrations
-from order_persister.adapters.ledger.postgres import Database
-from order_persister.adapters.ledger.queries import ledger_queries
-from order_persister.adapters.ledger.unpublished import Unpublished
-from order_persister.domain.chain import KafkaRecord
-from tests.books import disagreements
-from tests.commits import (
+from bench.commits import (
     CONFIRMED,
     HELD,
     RELEASED,
@@ -20,6 +13,13 @@ from tests.commits import (
     MadeCommit,
     record,
 )
+from holdfast_runtime.retry import Outages, Retrier
+from order_persister.adapters.ledger.migrator import migrate, migrations
+from order_persister.adapters.ledger.postgres import Database
+from order_persister.adapters.ledger.queries import ledger_queries
+from order_persister.adapters.ledger.unpublished import Unpublished
+from order_persister.domain.chain import KafkaRecord
+from tests.books import disagreements
 from tests.integration.one_shard import Books
 from tests.ledgers import ledger_in, open_shards, waits
 from tests.servers import StartPostgres, connected

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 
-from order_persister.domain.chain import KafkaRecord
-from tests.commits import (
+from bench.commits import (
     HELD,
     RELEASED,
     SALE,
     FakeShard,
 )
+from order_persister.domain.chain import KafkaRecord
 from tests.integration.one_shard import Books
 from tests.ledgers import open_shards
 

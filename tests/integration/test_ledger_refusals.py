@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.commits import (
+from bench.commits import (
     COMPENSATED,
     CONFIRMED,
     HELD,

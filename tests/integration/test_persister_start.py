@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from bench.commits import FakeShard
 from holdfast_runtime.kafka import COMMITS
 from order_persister.adapters.ledger.migrator import migrate
-from tests.commits import FakeShard
 from tests.integration.persister_process import StartPersister
 from tests.ledgers import open_shards
 from tests.servers import StartBroker, StartPostgres, connected

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, ReservationChange
 
+from bench.commits import HELD, FakeShard, MadeCommit, record
 from order_persister.domain.chain import (
     ApplyPlan,
     KafkaRecord,
@@ -15,7 +16,6 @@ from order_persister.domain.chain import (
     is_ahead,
     plan_apply,
 )
-from tests.commits import HELD, FakeShard, MadeCommit, record
 
 EMPTY = Watermark(1, 0, "")
 

@@ -10,6 +10,7 @@ from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.commits import COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETURNED, SALE, TENANT, FakeShard, MadeCommit
 from order_persister.domain.chain import AcceptedCommit
 from order_persister.domain.facts import JournalCommit, RefusedAt, facts_from
 from order_persister.domain.fold import (
@@ -30,7 +31,6 @@ from order_persister.domain.fold import (
 )
 from order_persister.domain.refusals import refusal_for_reused_id, refusals_before_writing
 from order_persister.domain.rows import ReservationRow, final_rows, lines_from
-from tests.commits import COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETURNED, SALE, TENANT, FakeShard, MadeCommit
 
 BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
 AT_CREATION = Refusal(0, BLOCKED, "blocked", at_creation=True)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from bench.ghz import GhzFailed, Report, read_report
+from bench.ghz import read_report
+from bench.load import LoadFailed, Report
 
 
 def report(**changed: Any) -> dict[str, Any]:
@@ -28,13 +29,13 @@ def test_a_report_tells_rate_and_latencies() -> None:
 
 def test_failed_calls_spoil_a_report() -> None:
     """ghz itself ends with 0 even if every call failed, and leaves them out of its percentiles."""
-    with pytest.raises(GhzFailed, match="Unavailable"):
+    with pytest.raises(LoadFailed, match="Unavailable"):
         read_report(report(statusCodeDistribution={"OK": 3, "Unavailable": 1}))
 
 
 def test_missing_details_spoil_a_report() -> None:
     """ghz keeps those of a million calls; percentiles of some of the calls would be those of other calls."""
-    with pytest.raises(GhzFailed, match="shorter run"):
+    with pytest.raises(LoadFailed, match="shorter run"):
         read_report(report(count=5))
 
 

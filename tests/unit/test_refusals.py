@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from bench.commits import CONFIRMED, HELD, RELEASED, RETURNED, TENANT, FakeShard
 from order_persister.domain.fold import EARLIER_RUN, Created, Refusal, orders_from
 from order_persister.domain.refusals import (
     BLOCKED,
@@ -17,7 +18,6 @@ from order_persister.domain.refusals import (
     refusal_for,
     refusals_before_writing,
 )
-from tests.commits import CONFIRMED, HELD, RELEASED, RETURNED, TENANT, FakeShard
 from tests.unit.test_fold import accepted
 
 FRAUD = {(TENANT, "b-1"): "fraud"}

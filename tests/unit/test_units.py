@@ -3,10 +3,10 @@
 import pytest
 from holdfast.inventory.v1.events_pb2 import ReservationFact
 
+from bench.commits import COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETURNED, FakeShard
 from order_persister.domain.facts import JournalCommit, facts_from
 from order_persister.domain.fold import orders_from
 from order_persister.domain.rows import final_rows, line_updates_from, lines_from
-from tests.commits import COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETURNED, FakeShard
 from tests.unit.test_fold import accepted
 
 CASES = [

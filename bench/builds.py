@@ -1,0 +1,105 @@
+"""One build of Holdfast, from any checkout, that serves two sales on servers of its own.
+
+Every program of it is started as a process with the checkout's own Python, so that code, scripts and tables are of one
+commit; Valkey, PostgreSQL and the broker are the embedded ones of this checkout for every build. During the measuring
+relay and persister do not run, for they would spend CPU beside it. They do during the audit, which waits for them.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from holdfast.blocking import BlockingClient
+from holdfast.retry import RetryPolicy
+from holdfast_embedded.broker import Broker
+from holdfast_embedded.ports import LOOPBACK, free_port
+from holdfast_embedded.postgres import Postgres
+from holdfast_embedded.server import Server
+from holdfast_embedded.server_factories import EMBEDDED_BROKER_SETTINGS
+from holdfast_embedded.valkey import Valkey
+
+from bench.load import SKU
+from bench.programs import run_to_end, running
+
+ACCEPTED, SOLD_OUT = "accepted", "sold-out"  # what a load meets; the sales are called so too
+UNITS = {ACCEPTED: 10**9, SOLD_OUT: 1}
+SHARDS = 16
+HOLD_TTL = timedelta(hours=1)  # no hold expires within the measuring
+PATIENT = RetryPolicy(overall_s=60.0, attempt_s=10.0)
+PROGRAM_S = 120.0
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build that serves."""
+
+    checkout: Path
+    folder: Path
+    environment: Mapping[str, str]
+    address: str
+    server_pid: int
+    redis_pid: int
+
+    def units_held(self, sale_id: str) -> int:
+        """How many units of a sale are held."""
+        with BlockingClient(self.address, channels=1, retry=PATIENT) as client:
+            (item,) = client.get_sale(sale_id).sale.items
+            return item.held
+
+    def audit(self, deadline_s: float) -> str:
+        """Bring the ledger up to date and compare it with Redis: the audit's words; ProgramFailed if they differ."""
+        audit = ("inventory_service", "audit", "--deadline", f"{deadline_s:g}")
+        with (
+            running(self.checkout, self.folder / "relay.log", "inventory_service", "relay", **self.environment),
+            running(self.checkout, self.folder / "persist.log", "order_persister", "persist", **self.environment),
+        ):
+            return run_to_end(self.checkout, deadline_s + PROGRAM_S, *audit, **self.environment)
+
+
+@contextmanager
+def serving(checkout: Path, folder: Path) -> Iterator[Build]:
+    """Start servers and a build's `serve` on them, with a sale of plenty and one that is sold out."""
+    folder.mkdir()
+    with ExitStack() as held:
+        valkey, postgres = Valkey(folder / "valkey"), Postgres(folder / "postgres")
+        broker = Broker(folder / "broker", SHARDS)
+        for server in (valkey, postgres, broker):
+            held.callback(server.stop)
+            server.start()
+        address = f"{LOOPBACK}:{free_port()}"
+        environment = _environment(valkey, postgres, broker, address)
+        run_to_end(checkout, PROGRAM_S, "order_persister", "migrate", **environment)
+        run_to_end(checkout, PROGRAM_S, "inventory_service", "init", **environment)
+        serve = held.enter_context(running(checkout, folder / "serve.log", "inventory_service", "serve", **environment))
+        _make_sales(address)
+        yield Build(checkout, folder, environment, address, serve.pid, valkey.pid)
+
+
+def smallest_answer(address: str, sale_id: str) -> int:
+    """Bytes of the response to a Reserve, less what the length of numbers in it may vary by."""
+    with BlockingClient(address, channels=1, retry=PATIENT) as client:
+        return client.reserve(sale_id, "first", "first-buyer", {SKU: 1}).ByteSize() - NUMBERS_VARY_BY
+
+
+NUMBERS_VARY_BY = 20
+
+
+def _environment(valkey: Server, postgres: Server, broker: Server, listen: str) -> dict[str, str]:
+    return {
+        **EMBEDDED_BROKER_SETTINGS,
+        "HOLDFAST_SHARDS": str(SHARDS),
+        "HOLDFAST_REDIS_URL": valkey.address,
+        "HOLDFAST_POSTGRES_DSN": postgres.address,
+        "HOLDFAST_KAFKA_BROKERS": broker.address,
+        "HOLDFAST_LISTEN": listen,
+        "HOLDFAST_LOG_LEVEL": "warning",
+    }
+
+
+def _make_sales(address: str) -> None:
+    with BlockingClient(address, channels=1, retry=PATIENT) as client:
+        for sale_id, units in UNITS.items():
+            client.create_sale(sale_id, {SKU: units}, hold_ttl=HOLD_TTL, max_hold_ttl=HOLD_TTL)
+        client.reserve(SOLD_OUT, "the-only-one", "buyer", {SKU: 1})

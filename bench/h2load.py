@@ -1,0 +1,95 @@
+"""Runs h2load, the HTTP/2 load generator, as a gRPC client whose calls carry fresh ids.
+
+h2load sends one body again and again, and a Reserve whose id was seen before is only replayed. So the body holds a
+placeholder wherever an id belongs, and `fresh_ids.c`, compiled and loaded into h2load, overwrites each with a number of
+the same length as h2load reads the body. That costs a microsecond; a relay in between costs twice what h2load does.
+
+h2load sees HTTP statuses, which gRPC leaves at 200 when a call fails. A failed call has no message, so the bytes of the
+messages tell whether calls failed. When its time is over h2load closes its connections without waiting for the calls
+in flight: the server may have made up to connections x streams more reservations than the report has calls.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
+from holdfast.inventory.v1.reservation_pb2 import Line
+
+from bench.load import METHOD, SKU, Load, LoadFailed, Report
+
+SOURCE = Path(__file__).with_name("fresh_ids.c")
+PLACEHOLDER = "~" * 16  # as in fresh_ids.c
+IDS_A_SERIES = 10**9
+GRPC_PREFIX = 5  # bytes before a message: whether it is compressed, and its length
+STARTING_S = 30.0
+_DATA = re.compile(r"^traffic:.*\((\d+)\) data", re.MULTILINE)
+
+
+def missing() -> str | None:
+    """What this needs and does not find, in words; None if it finds everything."""
+    if shutil.which("h2load") is None:
+        return "h2load is not on the PATH; Debian has it in nghttp2-client"
+    return None if shutil.which("cc") else "h2load needs a C compiler, cc, for fresh ids; Debian has one in gcc"
+
+
+def run(load: Load) -> Report:
+    """Put the load on a server; LoadFailed unless every call was answered."""
+    with tempfile.TemporaryDirectory() as folder:
+        body, log, library = (Path(folder) / name for name in ("body", "log", "fresh_ids.so"))
+        body.write_bytes(request_body(load.sale_id))
+        _run(["cc", "-O2", "-shared", "-fPIC", str(SOURCE), "-o", str(library), "-ldl"], STARTING_S)
+        environment = {"LD_PRELOAD": str(library), "FIRST_ID": str(load.series * IDS_A_SERIES)}
+        output = _run(_command(load, body, log), load.seconds + STARTING_S, **environment)
+        return read_report(load, output, log.read_text())
+
+
+def request_body(sale_id: str) -> bytes:
+    """One Reserve as gRPC frames it, with placeholders for the two ids."""
+    request = ReserveRequest(
+        sale_id=sale_id, reservation_id=PLACEHOLDER, buyer_id=PLACEHOLDER, lines=[Line(sku=SKU, quantity=1)]
+    ).SerializeToString()
+    return b"\0" + len(request).to_bytes(4, "big") + request
+
+
+def read_report(load: Load, output: str, log: str) -> Report:
+    """Take the log's lines (start, status, microseconds) and the sum of the bytes; LoadFailed if calls failed."""
+    calls = [line.split("\t") for line in log.splitlines()]
+    failed = sum(status != "200" for _, status, _ in calls)
+    if failed or not calls:
+        raise LoadFailed(f"{failed} of {len(calls)} calls failed")
+    found = _DATA.search(output)
+    if found is None or int(found[1]) < len(calls) * (load.smallest_answer + GRPC_PREFIX):
+        raise LoadFailed(f"some of {len(calls)} calls had no message, so they failed: {found and found[0]}")
+    return Report(len(calls), load.seconds, sorted(int(latency_us) / 1000 for _, _, latency_us in calls))
+
+
+def _command(load: Load, body: Path, log: Path) -> list[str]:
+    return [
+        *("h2load", "--threads=1", f"--duration={round(load.seconds * 1000)}ms", f"--log-file={log}"),
+        *(f"--clients={load.connections}", f"--max-concurrent-streams={load.streams}"),
+        *(f"--data={body}", "--header=content-type: application/grpc", "--header=te: trailers"),
+        f"http://{load.address}/{METHOD}",
+    ]
+
+
+def _run(command: list[str], deadline_s: float, **environment: str) -> str:
+    """What a program prints; LoadFailed unless it succeeds in time."""
+    try:
+        ended = subprocess.run(
+            command,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=deadline_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise LoadFailed(f"{command[0]} did not come to an end") from None
+    if ended.returncode:
+        raise LoadFailed(f"{command[0]} ended with {ended.returncode}: {ended.stdout.strip()[-500:]}")
+    return ended.stdout

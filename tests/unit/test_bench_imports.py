@@ -1,0 +1,27 @@
+"""What benchmarks may import."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bench.machine
+
+FILES = sorted(Path(bench.machine.__file__).parent.glob("*.py"))
+FORBIDDEN = {"tests", "inventory_service", "order_persister"}
+
+
+def imported(source: str) -> Iterator[str]:
+    """The top-level packages of all imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_benchmark_starts_services_and_imports_neither_them_nor_tests(file: Path) -> None:
+    """What is measured is the process of a checkout, which may be another one; and tests may use `bench`."""
+    assert FORBIDDEN.isdisjoint(imported(file.read_text()))

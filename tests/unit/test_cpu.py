@@ -1,0 +1,31 @@
+"""CPU time from the kernel's texts: of the threads of a process, and of the machine."""
+
+import os
+
+from bench.cpu import machine_time, spent_ns, threads_of
+
+STAT = """cpu  33967 5 6992 76771 1118 3 193 25 0 0
+cpu0 16000 0 3000 38000 500 0 100 12 0 0
+"""
+
+
+def test_a_process_spends_what_its_threads_spend() -> None:
+    """A server works in many threads, and new ones begin at nothing."""
+    assert spent_ns({1: 100, 2: 50}, {1: 130, 2: 55, 3: 7}) == 42
+
+
+def test_a_thread_that_ended_does_not_take_its_past_away() -> None:
+    """The difference of two sums would be negative here."""
+    assert spent_ns({1: 100, 2: 5_000}, {1: 130}) == 30
+
+
+def test_this_process_has_spent_something() -> None:
+    """The kernel's file is where it is looked for."""
+    assert threads_of(os.getpid())[os.getpid()] > 0
+
+
+def test_waiting_is_no_work_and_stolen_time_is_apart() -> None:
+    """Idle and waiting for a disk do not disturb a measurement; a host that takes the CPU away does."""
+    ticks_a_second = os.sysconf("SC_CLK_TCK")
+
+    assert machine_time(STAT) == ((33967 + 5 + 6992 + 3 + 193) / ticks_a_second, 25 / ticks_a_second)

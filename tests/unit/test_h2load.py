@@ -1,0 +1,56 @@
+"""The h2load wrapper: the body of a request, and a report that is read whole or not at all."""
+
+import pytest
+from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
+
+from bench.h2load import PLACEHOLDER, SOURCE, read_report, request_body
+from bench.load import Load, LoadFailed
+
+LOAD = Load("127.0.0.1:1", "lamp-sale", series=1, seconds=2.0, smallest_answer=95)
+LOG = "1795000000000000\t200\t3000\n1795000000000100\t200\t1000\n"
+
+
+def output(data_bytes: int) -> str:
+    """What h2load prints, as far as it is read."""
+    return f"""finished in 2.00s, 1.00 req/s, 1.2KB/s
+traffic: 1.25KB (1275) total, 300B (300) headers (space savings 90.00%), 200B ({data_bytes}) data
+"""
+
+
+def test_a_body_is_a_whole_request_with_places_for_two_ids() -> None:
+    """An id of the same length takes the place of each, so that the lengths before it stay right."""
+    body = request_body("lamp-sale")
+
+    assert int.from_bytes(body[1:5], "big") == len(body) - 5
+    request = ReserveRequest.FromString(body[5:])
+    assert (request.sale_id, request.reservation_id, request.buyer_id) == ("lamp-sale", PLACEHOLDER, PLACEHOLDER)
+
+
+def test_both_sides_know_the_same_placeholder() -> None:
+    """It stands in Python and in C."""
+    assert f'#define PLACEHOLDER "{PLACEHOLDER}"' in SOURCE.read_text()
+
+
+def test_a_report_has_rate_and_latencies() -> None:
+    """In calls a second and sorted milliseconds."""
+    report = read_report(LOAD, output(200), LOG)
+
+    assert (report.calls, report.calls_per_s, list(report.latencies_ms)) == (2, 1.0, [1.0, 3.0])
+
+
+def test_a_stream_that_broke_spoils_a_report() -> None:
+    """h2load writes -1 for its status and goes on."""
+    with pytest.raises(LoadFailed, match="1 of 3 calls failed"):
+        read_report(LOAD, output(300), LOG + "1795000000000200\t-1\t500\n")
+
+
+def test_a_call_without_a_message_spoils_a_report() -> None:
+    """A gRPC call that fails has the HTTP status 200, but no message."""
+    with pytest.raises(LoadFailed, match="had no message"):
+        read_report(LOAD, output(199), LOG)
+
+
+def test_no_calls_spoil_a_report() -> None:
+    """A server that hangs answers none, and none of them fails."""
+    with pytest.raises(LoadFailed):
+        read_report(LOAD, output(0), "")
