@@ -1,4 +1,4 @@
-"""Makes commits as the scripts would: payloads, dense seqs and the hash chain, for what reads them."""
+"""Makes commits as the scripts do: payloads, seqs without gaps, and the hash chain."""
 
 from dataclasses import dataclass, field
 from hashlib import sha1
@@ -21,8 +21,8 @@ START_MS, HOLD_MS = 1_700_000_000_000, 600_000
 
 
 @dataclass
-class Made:
-    """A commit that was made."""
+class MadeCommit:
+    """A commit of a fake shard."""
 
     epoch: int
     seq: int
@@ -31,8 +31,8 @@ class Made:
 
 
 @dataclass
-class Known:
-    """What Redis remembers of a reservation."""
+class KnownReservation:
+    """A reservation that the fake shard has."""
 
     claim: Claim
     state: int
@@ -43,38 +43,38 @@ class Known:
 
 @dataclass
 class FakeShard:
-    """One shard's Redis, as far as its commits go, and without any of its checks."""
+    """The commits of one shard's Redis, without its checks: every change is accepted."""
 
     shard: int = 0
     epoch: int = 1
     seq: int = 0
     hash: str = ""
     time_ms: int = START_MS
-    commits: list[Made] = field(default_factory=list)
-    known: dict[str, Known] = field(default_factory=dict)
+    commits: list[MadeCommit] = field(default_factory=list)
+    known: dict[str, KnownReservation] = field(default_factory=dict)
 
-    def commit(self, *events: Event) -> Made:
+    def commit(self, *events: Event) -> MadeCommit:
         """One commit of these events."""
         self.seq += 1
         self.time_ms += 1
         payload = CommitBody(time_ms=self.time_ms, events=events).SerializeToString()
         return self.append(payload)
 
-    def append(self, payload: bytes) -> Made:
-        """Chain any bytes on; `commit` has counted them already."""
+    def append(self, payload: bytes) -> MadeCommit:
+        """Append any bytes to the chain; the caller has raised `seq`."""
         self.hash = sha1(self.hash.encode() + payload, usedforsecurity=False).hexdigest()
-        made = Made(self.epoch, self.seq, payload, self.hash)
+        made = MadeCommit(self.epoch, self.seq, payload, self.hash)
         self.commits.append(made)
         return made
 
-    def open_sale(self, sale_id: str = SALE, **items: int) -> Made:
+    def open_sale(self, sale_id: str = SALE, **items: int) -> MadeCommit:
         """A sale with these items."""
         sale = Sale(sale_id=sale_id, title="Lamps", items=[Item(sku=sku, total=total) for sku, total in items.items()])
         sale.hold_ttl.FromMilliseconds(HOLD_MS)
         return self.commit(Event(sale_made=SaleMade(tenant=TENANT, sale=sale, start_time_ms=self.time_ms)))
 
-    def moves(self, *moves: tuple[str, int], buyer: str = "b-1", sale_id: str = SALE, **lines: int) -> Made:
-        """One commit that makes or moves several reservations: (id, new state)."""
+    def moves(self, *moves: tuple[str, int], buyer: str = "b-1", sale_id: str = SALE, **lines: int) -> MadeCommit:
+        """One commit that creates or changes several reservations: (id, new state)."""
         seq = self.seq + 1
         events = []
         for index, (reservation_id, state) in enumerate(moves):
@@ -87,25 +87,25 @@ class FakeShard:
                     buyer_id=buyer,
                     lines=[Line(sku=sku, quantity=quantity) for sku, quantity in (lines or {"lamp": 1}).items()],
                 )
-                before = Known(claim, 0, 0, (self.epoch, seq, index), self.time_ms + 1)
-            after = Known(before.claim, state, before.revision + 1, before.created, before.create_time_ms)
+                before = KnownReservation(claim, 0, 0, (self.epoch, seq, index), self.time_ms + 1)
+            after = KnownReservation(before.claim, state, before.revision + 1, before.created, before.create_time_ms)
             self.known[reservation_id] = after
             events.append(Event(reservation=change(before, after)))
         return self.commit(*events)
 
-    def spend(self, reservation_id: str, sale_id: str = SALE) -> Made:
-        """An id that is ended before it held anything."""
+    def spend(self, reservation_id: str, sale_id: str = SALE) -> MadeCommit:
+        """A commit that ends an id which never had units."""
         claim = Claim(tenant=TENANT, sale_id=sale_id, reservation_id=reservation_id)
-        before = Known(claim, 0, 0, (self.epoch, self.seq + 1, 0), self.time_ms + 1)
-        self.known[reservation_id] = Known(claim, RELEASED, 1, before.created, before.create_time_ms)
+        before = KnownReservation(claim, 0, 0, (self.epoch, self.seq + 1, 0), self.time_ms + 1)
+        self.known[reservation_id] = KnownReservation(claim, RELEASED, 1, before.created, before.create_time_ms)
         return self.commit(Event(reservation=change(before, self.known[reservation_id])))
 
-    def forget(self, reservation_id: str) -> None:
-        """Its record leaves Redis."""
+    def archive(self, reservation_id: str) -> None:
+        """Remove a reservation from the shard, so that its id may be reused."""
         del self.known[reservation_id]
 
     def next_epoch(self) -> None:
-        """A take-over that adopts."""
+        """Begin a new epoch on the same chain, as a take-over does."""
         self.epoch, self.seq = self.epoch + 1, 0
 
     def run(self, first: int = 0, last: int | None = None) -> bytes:
@@ -113,7 +113,7 @@ class FakeShard:
         return record(self.shard, self.commits[first:last])
 
 
-def change(before: Known, after: Known) -> ReservationChange:
+def change(before: KnownReservation, after: KnownReservation) -> ReservationChange:
     epoch, seq, index = after.created
     return ReservationChange(
         claim=after.claim,
@@ -128,7 +128,7 @@ def change(before: Known, after: Known) -> ReservationChange:
     )
 
 
-def record(shard: int, commits: list[Made]) -> bytes:
+def record(shard: int, commits: list[MadeCommit]) -> bytes:
     """The value of a Kafka record that holds these commits."""
     return CommitRun(
         shard=shard,

@@ -24,7 +24,7 @@ from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.valkey import Valkey
 
-from bench.commits import CONFIRMED, HELD, RELEASED, FakeShard, Made, record
+from bench.commits import CONFIRMED, HELD, RELEASED, FakeShard, MadeCommit, record
 from bench.machine import ROOT, machine_and_commit
 from bench.programs import run_to_end, running
 
@@ -65,7 +65,7 @@ class History:
 
     def records(self, at_most: int = RECORD_BYTES) -> list[bytes]:
         """The commits as the relay would send them."""
-        cut: list[list[Made]] = [[]]
+        cut: list[list[MadeCommit]] = [[]]
         size = 0
         for commit in self.shard.commits:
             if size + len(commit.payload) > at_most and cut[-1]:

@@ -1,85 +1,85 @@
--- Every statement of the persister. `$1` is the shard wherever there is one; arrays are columns, unnested to rows.
+-- Every statement of the persister. `$1` is the shard in every statement that has one; arrays are columns of rows.
 
--- name: lock_row
--- Reads a shard's row and keeps it from everybody else until the transaction ends.
+-- name: lock_shard
+-- Reads a shard's row and locks it until the transaction ends.
 select epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq, coalesce(frozen_reason, '') as frozen_reason
   from shard_watermark where shard = $1 for update
 
--- name: rows
+-- name: shard_rows
 -- Reads the rows of some shards.
 select shard, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq,
        coalesce(frozen_reason, '') as frozen_reason
   from shard_watermark where shard = any ($1::integer[])
 
--- name: migrations_run
--- The numbers of the changes that these tables have been through.
+-- name: migration_numbers
+-- The numbers of the migrations that have run.
 select number from migration
 
 -- name: shard_counts
--- The number of shards that the ledger was made for.
+-- The number of shards that the ledger was initialised for.
 select distinct shards from shard_watermark
 
--- name: index_lookups_only
--- Keeps the planner, until the transaction ends, from reading whole tables because they have not been analysed yet.
+-- name: use_indexes_only
+-- Keeps the planner from sequential scans until the transaction ends: it chooses them for tables not analysed yet.
 select set_config('enable_seqscan', 'off', true)
 
 -- name: raise_watermark
--- Raises a shard's watermark; settled follows to just below the oldest open refusal, and never falls.
-with stands as (
+-- Raises a shard's watermark, and its settled position to just below the oldest open dead letter, but never lower.
+with settled as (
     select coalesce(max(oldest.epoch), $2::bigint) as epoch, coalesce(max(oldest.seq), $3::bigint) as seq
       from (select epoch, seq - 1 as seq from dead_letter
              where shard = $1 and state = 'OPEN' order by epoch, seq limit 1) as oldest
 )
 update shard_watermark w
    set epoch = $2, seq = $3, hash = $4,
-       settled_epoch = case when (stands.epoch, stands.seq) > (w.settled_epoch, w.settled_seq)
-                            then stands.epoch else w.settled_epoch end,
-       settled_seq = case when (stands.epoch, stands.seq) > (w.settled_epoch, w.settled_seq)
-                          then stands.seq else w.settled_seq end
-  from stands where w.shard = $1
+       settled_epoch = case when (settled.epoch, settled.seq) > (w.settled_epoch, w.settled_seq)
+                            then settled.epoch else w.settled_epoch end,
+       settled_seq = case when (settled.epoch, settled.seq) > (w.settled_epoch, w.settled_seq)
+                          then settled.seq else w.settled_seq end
+  from settled where w.shard = $1
 
 -- name: freeze
--- Lets the ledger take nothing more of a shard that stands at this position, until a take-over.
+-- Freezes a shard that is at this position: the ledger applies none of its commits until a take-over.
 update shard_watermark set frozen_reason = $4
  where shard = $1 and epoch = $2 and seq = $3 and frozen_reason is null
 
--- name: hashes
--- The hashes of commits that the journal holds.
+-- name: journal_hashes
+-- The hashes of the commits at these positions.
 select j.epoch, j.seq, j.hash
-  from unnest($2::bigint[], $3::bigint[]) as asked (epoch, seq)
-  join journal j on j.shard = $1 and j.epoch = asked.epoch and j.seq = asked.seq
+  from unnest($2::bigint[], $3::bigint[]) as wanted (epoch, seq)
+  join journal j on j.shard = $1 and j.epoch = wanted.epoch and j.seq = wanted.seq
 
 -- name: insert_journal
--- Keeps commits as they came.
+-- Appends commits to the journal.
 insert into journal (shard, epoch, seq, hash, payload)
 select $1, epoch, seq, hash, payload
   from unnest($2::bigint[], $3::bigint[], $4::text[], $5::bytea[]) as new (epoch, seq, hash, payload)
 
 -- name: journal_after
--- Commits that lie between two positions, the first of them excluded.
+-- Commits above one position, up to and including another.
 select epoch, seq, payload from journal
  where shard = $1 and (epoch, seq) > ($2::bigint, $3::bigint) and (epoch, seq) <= ($4::bigint, $5::bigint)
  order by epoch, seq limit $6
 
--- name: set_aside
--- Keeps bytes that could not be taken, once; tells nothing if they are kept already.
+-- name: quarantine
+-- Keeps bytes that could not be applied; returns no row if the same bytes are kept already.
 insert into quarantined_record (shard, record_offset, why, payload) values ($1, $2, $3, $4)
 on conflict (shard, digest) do nothing returning quarantined_record_id
 
 -- name: insert_sale
--- Makes a sale.
+-- Inserts a sale.
 insert into sale (tenant, sale_id, title, start_time, end_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit, create_time,
                   shard)
 values ($2, $3, $4, to_timestamp($5::float8 / 1000), to_timestamp($6::float8 / 1000), $7, $8, $9,
         to_timestamp($10::float8 / 1000), $1)
 
 -- name: insert_items
--- Makes the items of a sale, all units available.
+-- Inserts the items of a sale, all units available.
 insert into item (tenant, sale_id, sku, total, available, held, sold)
 select $1, $2, sku, total, total, 0, 0 from unnest($3::text[], $4::bigint[]) as new (sku, total)
 
 -- name: add_to_items
--- Applies to each item what a run comes to, whole.
+-- Adds to the balances of items; returns the items that were found.
 update item i
    set available = i.available + d.available, held = i.held + d.held, sold = i.sold + d.sold,
        refused = i.refused + d.refused
@@ -89,7 +89,7 @@ update item i
 returning i.tenant, i.sale_id, i.sku
 
 -- name: insert_reservations
--- Makes reservations, but for ids that are taken; tells which it made.
+-- Inserts the reservations whose id is free; returns those.
 insert into reservation (tenant, sale_id, reservation_id, buyer_id, state, revision, create_time, update_time,
                          expire_time, shard, created_epoch, created_seq, created_index, epoch, seq, index,
                          ledger_state, compensation_reason, note)
@@ -106,7 +106,7 @@ on conflict (tenant, sale_id, reservation_id) do nothing
 returning created_epoch, created_seq, created_index
 
 -- name: update_reservations
--- Moves reservations on, matched by where they were created; tells which it found.
+-- Updates reservations, found by id and creation position; returns those that were found.
 update reservation r
    set state = new.state, revision = new.revision, update_time = to_timestamp(new.update_time_ms / 1000),
        expire_time = to_timestamp(new.expire_time_ms / 1000), epoch = new.epoch, seq = new.seq, index = new.index,
@@ -123,7 +123,7 @@ update reservation r
 returning r.created_epoch, r.created_seq, r.created_index
 
 -- name: mark_refused_confirms
--- Says of reservations that were refused at their confirm that they were.
+-- Marks reservations that were refused at their confirm.
 update reservation r set ledger_state = 'REFUSED', compensation_reason = new.reason
   from unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::integer[], $8::text[])
     as new (tenant, sale_id, reservation_id, created_epoch, created_seq, created_index, reason)
@@ -132,48 +132,49 @@ update reservation r set ledger_state = 'REFUSED', compensation_reason = new.rea
    and r.created_index = new.created_index
 
 -- name: insert_lines
--- Makes the lines of new reservations.
+-- Inserts the lines of new reservations.
 insert into reservation_line (tenant, sale_id, reservation_id, sku, quantity, confirmed_quantity, returned_quantity)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
 
--- name: settle_lines
--- Says of the lines of reservations what was sold and what came back, which follows from the reservation's state.
+-- name: update_line_quantities
+-- Sets the confirmed and the returned quantities of reservations' lines: all units or none.
 update reservation_line l
-   set confirmed_quantity = case when new.state in ('CONFIRMED', 'RETURNED') then l.quantity else 0 end,
-       returned_quantity = case when new.state = 'RETURNED' then l.quantity else 0 end
-  from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as new (tenant, sale_id, reservation_id, state)
+   set confirmed_quantity = case when new.is_confirmed then l.quantity else 0 end,
+       returned_quantity = case when new.is_returned then l.quantity else 0 end
+  from unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::boolean[])
+    as new (tenant, sale_id, reservation_id, is_confirmed, is_returned)
  where l.tenant = new.tenant and l.sale_id = new.sale_id and l.reservation_id = new.reservation_id
 
 -- name: insert_entries
--- Books transfers.
+-- Inserts transfers between accounts.
 insert into ledger_entry (shard, epoch, seq, index, line, tenant, sale_id, sku, reservation_id, from_account, to_account,
                           quantity)
 select $1, * from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::text[], $7::text[], $8::text[],
                          $9::text[], $10::text[], $11::text[], $12::bigint[])
 
 -- name: blocked_buyers
--- Which of these buyers are blocked, and why.
+-- Those of these buyers that are blocked, with the reason.
 select b.tenant, b.buyer_id, b.reason
-  from unnest($1::text[], $2::text[]) as asked (tenant, buyer_id)
-  join blocked_buyer b on b.tenant = asked.tenant and b.buyer_id = asked.buyer_id
+  from unnest($1::text[], $2::text[]) as wanted (tenant, buyer_id)
+  join blocked_buyer b on b.tenant = wanted.tenant and b.buyer_id = wanted.buyer_id
 
--- name: open_letters
--- Which of these orders were refused and still hold units.
+-- name: open_dead_letters
+-- The dead letters of those of these orders that were refused and still have units.
 select d.created_epoch, d.created_seq, d.created_index, d.epoch, d.seq, d.index, d.reason, d.detail
-  from unnest($2::bigint[], $3::bigint[], $4::integer[]) as asked (epoch, seq, index)
-  join dead_letter d on d.shard = $1 and d.created_epoch = asked.epoch and d.created_seq = asked.seq
-                    and d.created_index = asked.index
+  from unnest($2::bigint[], $3::bigint[], $4::integer[]) as wanted (epoch, seq, index)
+  join dead_letter d on d.shard = $1 and d.created_epoch = wanted.epoch and d.created_seq = wanted.seq
+                    and d.created_index = wanted.index
  where d.state = 'OPEN'
 
--- name: letters
--- Which of these orders were refused, ever.
+-- name: dead_letters
+-- The dead letters of those of these orders that were ever refused.
 select d.created_epoch, d.created_seq, d.created_index, d.epoch, d.seq, d.index, d.reason
-  from unnest($2::bigint[], $3::bigint[], $4::integer[]) as asked (epoch, seq, index)
-  join dead_letter d on d.shard = $1 and d.created_epoch = asked.epoch and d.created_seq = asked.seq
-                    and d.created_index = asked.index
+  from unnest($2::bigint[], $3::bigint[], $4::integer[]) as wanted (epoch, seq, index)
+  join dead_letter d on d.shard = $1 and d.created_epoch = wanted.epoch and d.created_seq = wanted.seq
+                    and d.created_index = wanted.index
 
--- name: insert_letters
--- Writes down orders that are refused for good.
+-- name: insert_dead_letters
+-- Inserts the dead letters of refused orders.
 insert into dead_letter (shard, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id,
                          lines, reason, detail, epoch, seq, index, reservation_create_time, state, reservation_state,
                          reservation_expire_time, latest_revision, latest_time, latest_epoch, latest_seq, latest_index)
@@ -188,8 +189,8 @@ select $1, created_epoch, created_seq, created_index, tenant, sale_id, reservati
             detail, epoch, seq, index, create_time_ms, is_open, reservation_state, expire_time_ms, latest_revision,
             latest_time_ms, latest_epoch, latest_seq, latest_index)
 
--- name: move_letters
--- Notes what became of orders that were refused before; one that has ended is settled.
+-- name: update_dead_letters
+-- Updates the open dead letters of orders that have changed since; that of an ended order is settled.
 update dead_letter d
    set reservation_state = new.reservation_state, state = case when new.is_open then 'OPEN' else 'SETTLED' end,
        reservation_expire_time = to_timestamp(new.expire_time_ms / 1000), latest_revision = new.latest_revision,
@@ -203,19 +204,19 @@ update dead_letter d
    and d.created_index = new.created_index and d.state = 'OPEN'
 
 -- name: insert_compensations
--- Orders the units of refused orders back.
+-- Queues a compensation for each refused order, due now; it is done already if the order has ended.
 insert into compensation (shard, created_epoch, created_seq, created_index, compensation_id, next_send_time, done)
 select $1, epoch, seq, index, format('%s-%s-%s-%s', $1::integer, epoch, seq, index), now(), done
   from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::boolean[]) as new (epoch, seq, index, done)
 
--- name: end_compensations
--- Stops ordering back what has come back.
+-- name: mark_compensations_done
+-- Marks compensations as done once their order has ended.
 update compensation c set done = true
   from unnest($2::bigint[], $3::bigint[], $4::integer[]) as ended (epoch, seq, index)
  where c.shard = $1 and c.created_epoch = ended.epoch and c.created_seq = ended.seq and c.created_index = ended.index
 
 -- name: due_compensations
--- Takes some compensations that are to be sent now, and puts off their next sending: by 1 s, 2 s, 4 s, at most a minute.
+-- Returns some compensations that are due and postpones their next sending: by 1 s, 2 s, 4 s, at most a minute.
 with due as (
     select shard, created_epoch, created_seq, created_index from compensation
      where shard = $1 and not done and next_send_time <= now()
@@ -231,10 +232,10 @@ returning c.compensation_id, c.created_epoch, c.created_seq, c.created_index, c.
           d.reservation_id, d.reason, d.detail
 
 -- name: open_compensations
--- How many refused orders of each of these shards still hold units.
+-- How many refused orders of each of these shards still have units.
 select shard, count(*) as open from compensation where shard = any ($1::integer[]) and not done group by shard
 
--- name: raise_facts_mark
--- Notes up to where facts are on Kafka; the mark only rises.
+-- name: raise_facts_position
+-- Stores the position up to which facts are on Kafka; it never falls.
 update shard_watermark set facts_epoch = $2, facts_seq = $3
  where shard = $1 and (facts_epoch, facts_seq) < ($2::bigint, $3::bigint)

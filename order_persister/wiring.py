@@ -13,39 +13,64 @@ import structlog
 
 from holdfast_runtime.connection_errors import TransientError
 from holdfast_runtime.instruments import Instruments, show_instruments
-from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, ORDERS, PROGRESS, kafka_config
+from holdfast_runtime.kafka import (
+    COMMITS,
+    COMPENSATIONS,
+    ORDERS,
+    PERSISTER_GROUP,
+    PROGRESS,
+    disable_topic_auto_creation,
+    kafka_config,
+)
 from holdfast_runtime.kafka_probe import kafka_dependency
 from holdfast_runtime.postgres import postgres_dependency
 from holdfast_runtime.process import EXIT_UNEXPECTED, Command, JsonOption
 from holdfast_runtime.retry import Retrier
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES, BadSettings, SharedSettings
 from holdfast_runtime.signals import signals
-from order_persister.adapters.kafka.agent import build_app, start
-from order_persister.adapters.kafka.producer import partitions_of
+from order_persister.adapters.kafka.agent import (
+    add_agent,
+    assigned_partitions,
+    assigned_shards,
+    new_app,
+    repeat,
+    start,
+)
+from order_persister.adapters.kafka.partitions import Partitions
+from order_persister.adapters.kafka.producer import Sender, partitions_of
+from order_persister.adapters.kafka.topic_reset import restart_if_topic_was_reset
 from order_persister.adapters.ledger.migrator import migrate, migrations
-from order_persister.adapters.ledger.postgres import Database, judged
+from order_persister.adapters.ledger.postgres import Database, postgres_errors
 from order_persister.adapters.ledger.queries import ledger_queries
+from order_persister.adapters.ledger.transaction import PostgresLedger
 from order_persister.adapters.ledger.unpublished import Unpublished
+from order_persister.metrics import LedgerMetrics, PublishMetrics
+from order_persister.service.apply import LedgerWriter
+from order_persister.service.publisher import Publisher
+from order_persister.service.replay import Replayer
 
-CANNOT_ASK = 2
-# Faust waits for the batch in hand, which may itself wait for Postgres, and has been seen to hang after an outage of
-# Kafka. Nothing is lost by leaving it there.
+EXIT_NOT_MIGRATED = 2
+# Faust's stop waits for the current batch, which may itself wait for Postgres, and may hang after an outage of Kafka.
+# Nothing is lost by ending the process before that: the next persister repeats the batch.
 STOP_S = 5.0
-# A batch makes tens of thousands of small tuples that live a moment; looking for cycles among them over and over takes
-# a fifth of the time, and there are none.
+# A batch makes tens of thousands of short-lived tuples without reference cycles; looking for cycles among them at the
+# default thresholds takes a fifth of the time.
 GC_THRESHOLDS = (100_000, 50, 100)
+PUBLISH_INTERVAL_S = 1.0  # of what is due without a batch
+REPLAY_INTERVAL_S = 2.0
+RESET_CHECK_INTERVAL_S = 2.0
 
 log = structlog.get_logger()
 
 
 async def run_migrate(settings: SharedSettings, as_json: Annotated[bool, JsonOption()] = False) -> int:
-    """Bring the tables up to date; many may do so at once."""
+    """Run the migrations that have not run; several processes may do so at once."""
     try:
-        with judged():
+        with postgres_errors():
             ran = await migrate(settings.postgres_dsn)
     except TransientError as error:
         print(f"Postgres cannot be used: {error}; start it, or set HOLDFAST_POSTGRES_DSN", file=sys.stderr)
-        return CANNOT_ASK
+        return EXIT_NOT_MIGRATED
     log.info("migrated", ran=ran)
     if as_json:
         print(json.dumps({"ran": ran, "tables_of": migrations()[-1].name}))
@@ -57,7 +82,7 @@ async def run_persist(settings: SharedSettings) -> int:
     gc.set_threshold(*GC_THRESHOLDS)
     received = signals()
     instruments = show_instruments(settings, [postgres_dependency(settings), kafka_dependency(settings)])
-    app = build_app(settings, instruments.registry, instruments.retrier())
+    app = _persister(settings, instruments)
     running = asyncio.ensure_future(_run(app, settings, instruments))
     ending = asyncio.ensure_future(received.get())
     await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -72,6 +97,32 @@ async def run_persist(settings: SharedSettings) -> int:
     os._exit(EXIT_UNEXPECTED)
 
 
+def _persister(settings: SharedSettings, instruments: Instruments) -> faust.App:
+    """The app and all that it works with; nothing connects before it starts, and it closes what has connected."""
+    disable_topic_auto_creation()
+    config, retrier, registry = kafka_config(settings), instruments.retrier(), instruments.registry
+    topic, group = config.named(COMMITS), config.named(PERSISTER_GROUP)
+    database, queries = Database(settings.postgres_dsn), ledger_queries()
+    sender = Sender(config, retrier)
+    app = new_app(config, settings)
+    app.async_exit_stack.push_async_callback(database.close)
+    app.async_exit_stack.push_async_callback(sender.close)
+
+    ledger = LedgerWriter(PostgresLedger(database, queries), LedgerMetrics(registry), retrier)
+    unpublished = Unpublished(database, queries, retrier)
+    publisher = Publisher(unpublished, sender.send, PublishMetrics(registry))
+    replayer = Replayer(Partitions(config, topic, group), ledger, publisher.publish, unpublished, retrier)
+
+    async def restart_if_reset() -> None:
+        await restart_if_topic_was_reset(app, assigned_partitions(app, topic))
+
+    add_agent(app, topic, ledger, replayer, publisher)
+    repeat(app, PUBLISH_INTERVAL_S, lambda: publisher.publish_due(assigned_shards(app, topic)))
+    repeat(app, REPLAY_INTERVAL_S, lambda: replayer.replay_where_ledger_went_back(assigned_shards(app, topic)))
+    repeat(app, RESET_CHECK_INTERVAL_S, lambda: retrier.retry("Kafka", restart_if_reset))
+    return app
+
+
 async def _run(app: faust.App, settings: SharedSettings, instruments: Instruments) -> None:
     """Start the app once the servers agree with the settings; returns when it has crashed."""
     retrier = instruments.retrier()
@@ -83,10 +134,10 @@ async def _run(app: faust.App, settings: SharedSettings, instruments: Instrument
 
 
 async def _check_ledger(settings: SharedSettings, retrier: Retrier) -> None:
-    """Wait for the ledger's tables; BadSettings if it is of another number of shards: facts would go astray."""
+    """Wait for the migrations; BadSettings if the ledger has another number of shards than the settings."""
     database = Database(settings.postgres_dsn)
     unpublished = Unpublished(database, ledger_queries(), retrier)
-    await unpublished.migrated()
+    await unpublished.wait_until_migrated()
     found = await unpublished.shard_counts()
     await database.close()
     if found - {settings.shards}:
@@ -103,7 +154,7 @@ async def _check_topics(settings: SharedSettings, retrier: Retrier) -> None:
 
 
 async def _stop(app: faust.App) -> None:
-    """Stop in good order, or at once when that takes too long: whatever is under way is done again by the next one."""
+    """Stop the app, or end the process if that takes longer than `STOP_S`."""
     _, late = await asyncio.wait({asyncio.ensure_future(app.stop())}, timeout=STOP_S)
     log.info("stopped", in_good_order=not late)
     if late:
@@ -112,7 +163,7 @@ async def _stop(app: faust.App) -> None:
 
 PERSIST = Command(
     name="persist",
-    purpose="write every commit to the ledger once and tell what came of it, until SIGTERM or SIGINT",
+    purpose="apply every commit to the ledger once and publish the results, until SIGTERM or SIGINT",
     dependencies=(postgres_dependency, kafka_dependency),
     settings=(
         *(*POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "metrics_listen", "start_wait_s"),

@@ -1,4 +1,4 @@
-"""Opens shards in a database and builds the persister's ledger on it, with metrics that a test may read."""
+"""Opens shards in a database and builds the persister's writer on it, with metrics that a test may read."""
 
 from collections.abc import Iterable
 
@@ -8,8 +8,9 @@ from prometheus_client import CollectorRegistry
 from holdfast_runtime.retry import Outages, Retrier
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.adapters.ledger.queries import ledger_queries
-from order_persister.adapters.ledger.writer import LedgerWriter
+from order_persister.adapters.ledger.transaction import PostgresLedger
 from order_persister.metrics import LedgerMetrics
+from order_persister.service.apply import LedgerWriter
 
 _OPEN_SHARD = """
 insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
@@ -17,16 +18,16 @@ values ($1, $2, 1, 0, '', 1, 0, 1, 0)"""
 
 
 async def open_shards(db: "asyncpg.Connection[asyncpg.Record]", numbers: Iterable[int], of: int = 16) -> None:
-    """Open shards as `init` would, were there a Redis."""
+    """Open shards as `holdfast init` does, without a Redis."""
     await db.executemany(_OPEN_SHARD, [(number, of) for number in numbers])
 
 
 def ledger_in(database: Database, registry: CollectorRegistry | None = None) -> LedgerWriter:
-    """The ledger in a database."""
+    """The writer of the ledger in a database."""
     registry = registry or CollectorRegistry()
-    return LedgerWriter(database, ledger_queries(), LedgerMetrics(registry), Retrier(Outages(registry)))
+    return LedgerWriter(PostgresLedger(database, ledger_queries()), LedgerMetrics(registry), Retrier(Outages(registry)))
 
 
 def waits(registry: CollectorRegistry, on: str) -> float:
-    """How often a server was waited for."""
+    """How many attempts on a server have failed."""
     return registry.get_sample_value("holdfast_retries_total", {"server": on}) or 0.0

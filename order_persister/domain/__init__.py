@@ -1,1 +1,1 @@
-"""What the persister decides, without I/O: which commits follow, what they come to, and who is refused."""
+"""The persister's rules, without I/O: which commits are accepted, what they add up to, and which orders are refused."""

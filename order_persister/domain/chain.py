@@ -1,4 +1,4 @@
-"""Decides, without I/O, which commits of a delivery the ledger may take: decoding, epochs, gaps and the chain."""
+"""Decides which commits of a delivery the ledger accepts: decoding, epochs, gaps and the hash chain."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,15 +6,16 @@ from hashlib import sha1
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
-from holdfast.inventory.v1.commit_pb2 import CommitBody, Event
+from holdfast.inventory.v1.commit_pb2 import CommitBody
 from holdfast.inventory.v1.events_pb2 import CommitRun
-from holdfast.inventory.v1.reservation_pb2 import CompensationReason, ReservationState
 
-LAST_SEQ = 2**63 - 1  # that the ledger can name; epochs are no wider on the wire
+from order_persister.domain.events import is_known
+
+MAX_SEQ = 2**63 - 1  # of the ledger's column; epochs are no wider on the wire
 
 
 class KafkaRecord(NamedTuple):
-    """A Kafka record of a shard's partition, as it came."""
+    """A Kafka record of a shard's partition, not decoded."""
 
     shard: int
     offset: int
@@ -22,7 +23,7 @@ class KafkaRecord(NamedTuple):
 
 
 class ReceivedCommit(NamedTuple):
-    """A commit as a record brought it; nothing of it is believed yet."""
+    """A commit of a record, not checked."""
 
     offset: int
     epoch: int
@@ -31,8 +32,8 @@ class ReceivedCommit(NamedTuple):
     hash: str
 
 
-class Undecodable(NamedTuple):
-    """Bytes to set aside, and why."""
+class Quarantined(NamedTuple):
+    """Bytes that the ledger cannot apply, and why."""
 
     offset: int
     payload: bytes
@@ -41,14 +42,14 @@ class Undecodable(NamedTuple):
 
 @dataclass
 class Delivery:
-    """What a batch brought for one shard, in order."""
+    """The part of a batch that is one shard's, in order."""
 
-    sent: list[ReceivedCommit] = field(default_factory=list)
-    undecodable: list[Undecodable] = field(default_factory=list)
+    received: list[ReceivedCommit] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
 
 
 class Watermark(NamedTuple):
-    """The last commit that the ledger holds of a shard: all up to it are applied, and none beyond."""
+    """The last commit of a shard that the ledger holds: it holds all up to it, and none beyond."""
 
     epoch: int
     seq: int
@@ -69,106 +70,115 @@ class AcceptedCommit(NamedTuple):
 class ApplyPlan:
     """What to do with a delivery."""
 
-    watermark: Watermark  # after `take`
-    take: list[AcceptedCommit] = field(default_factory=list)
+    watermark: Watermark  # after the accepted commits
+    accepted: list[AcceptedCommit] = field(default_factory=list)
     orphans: list[ReceivedCommit] = field(default_factory=list)  # of an older epoch, and the ledger lacks them
     repeats: int = 0
     unreadable: ReceivedCommit | None = None  # does not decode; a gap, unless `unreadable_is_chained` and seen before
     unreadable_is_chained: bool = False
-    newer_writer: ReceivedCommit | None = None  # holds an event of a kind that this version does not know
+    unknown_event: ReceivedCommit | None = None  # has an event, or a value, of a later version
     frozen_reason: str | None = None
 
 
-def deliveries(records: Iterable[KafkaRecord]) -> dict[int, Delivery]:
-    """Sort records by shard and unpack them; one that is no run of its own partition is junk."""
+def deliveries_from(records: Iterable[KafkaRecord]) -> dict[int, Delivery]:
+    """Group records by shard and unpack them; a record that is not a run of its partition's shard is quarantined."""
     by_shard: dict[int, Delivery] = {}
     for record in records:
         delivery = by_shard.setdefault(record.shard, Delivery())
         try:
             run = CommitRun.FromString(record.value)
         except DecodeError:
-            delivery.undecodable.append(Undecodable(record.offset, record.value, "the record does not decode"))
+            delivery.quarantined.append(Quarantined(record.offset, record.value, "the record does not decode"))
             continue
-        if run.shard != record.shard or not run.commits:
-            delivery.undecodable.append(
-                Undecodable(record.offset, record.value, "the record is no run of its partition's shard")
-            )
+        why = _why_malformed(record.shard, run)
+        if why is not None:
+            delivery.quarantined.append(Quarantined(record.offset, record.value, why))
             continue
-        if run.epoch < 1 or not 1 <= run.first_seq <= LAST_SEQ - len(run.commits):
-            delivery.undecodable.append(Undecodable(record.offset, record.value, "the record's commits stand nowhere"))
-            continue
-        delivery.sent.extend(
+        delivery.received.extend(
             ReceivedCommit(record.offset, run.epoch, seq, commit.payload, commit.hash.decode("ascii", "replace"))
             for seq, commit in enumerate(run.commits, start=run.first_seq)
         )
     return by_shard
 
 
-def already_applied(watermark: Watermark, sent: Sequence[ReceivedCommit]) -> list[tuple[int, int]]:
-    """Positions at or below the watermark, whose hashes `plan` has to know."""
+def already_applied(watermark: Watermark, received: Sequence[ReceivedCommit]) -> list[tuple[int, int]]:
+    """Positions at or below the watermark; `plan_apply` needs the journal's hashes of these."""
     return [
-        (commit.epoch, commit.seq) for commit in sent if (commit.epoch, commit.seq) <= (watermark.epoch, watermark.seq)
+        (commit.epoch, commit.seq)
+        for commit in received
+        if (commit.epoch, commit.seq) <= (watermark.epoch, watermark.seq)
     ]
 
 
-def plan(watermark: Watermark, sent: Sequence[ReceivedCommit], journal: Mapping[tuple[int, int], str]) -> ApplyPlan:
-    """Judge every commit against what the ledger holds; `journal` has the hashes of those that it holds already.
+def plan_apply(
+    watermark: Watermark, received: Sequence[ReceivedCommit], journal: Mapping[tuple[int, int], str]
+) -> ApplyPlan:
+    """Check every commit against what the ledger holds; `journal` has the hashes at the positions already applied.
 
-    What lies beyond a gap is passed over: it comes again.
+    Commits beyond a gap are skipped: the relay resends them.
     """
     plan = ApplyPlan(watermark)
-    known = dict(journal)
-    for commit in sent:
+    hashes = dict(journal)
+    for commit in received:
         if commit.epoch < plan.watermark.epoch:
-            _judge_older_epoch(plan, commit, known)
+            _plan_older_epoch(plan, commit, hashes)
         elif commit.epoch > plan.watermark.epoch:
             plan.frozen_reason = (
                 f"NEWER_EPOCH: commit {commit.seq} of epoch {commit.epoch} came, "
                 f"and the ledger is at {plan.watermark.epoch}"
             )
         elif commit.seq <= plan.watermark.seq:
-            _judge_repeat(plan, commit, known)
+            _plan_repeat(plan, commit, hashes)
         elif commit.seq == plan.watermark.seq + 1:
-            _judge_next(plan, commit)
-            known[commit.epoch, commit.seq] = commit.hash
+            _plan_next(plan, commit)
+            hashes[commit.epoch, commit.seq] = commit.hash
         if plan.frozen_reason is not None:
             break
     return plan
 
 
-def is_ahead(sent: Sequence[ReceivedCommit], watermark: Watermark) -> bool:
-    """Whether something was sent that the ledger does not hold, even after it took what it could."""
-    return any(commit.epoch == watermark.epoch and commit.seq > watermark.seq for commit in sent)
+def is_ahead(received: Sequence[ReceivedCommit], watermark: Watermark) -> bool:
+    """Whether a commit of this epoch lies above the watermark: once a delivery was applied, a gap precedes it."""
+    return any(commit.epoch == watermark.epoch and commit.seq > watermark.seq for commit in received)
 
 
-def _judge_older_epoch(plan: ApplyPlan, commit: ReceivedCommit, known: Mapping[tuple[int, int], str]) -> None:
-    """An older epoch is over: what the ledger holds of it is a repeat, anything else belongs to nobody."""
-    if known.get((commit.epoch, commit.seq)) == commit.hash:
+def _why_malformed(shard: int, run: CommitRun) -> str | None:
+    """Why a record that decodes is not a run of this shard, if it is not."""
+    if run.shard != shard or not run.commits:
+        return "the record is not a run of its partition's shard"
+    if run.epoch < 1 or not 1 <= run.first_seq <= MAX_SEQ - len(run.commits):
+        return "the record's epoch or seq is out of range"
+    return None
+
+
+def _plan_older_epoch(plan: ApplyPlan, commit: ReceivedCommit, hashes: Mapping[tuple[int, int], str]) -> None:
+    """An older epoch is over: a commit of it is a repeat if the ledger holds it, and an orphan otherwise."""
+    if hashes.get((commit.epoch, commit.seq)) == commit.hash:
         plan.repeats += 1
     else:
         plan.orphans.append(commit)
 
 
-def _judge_repeat(plan: ApplyPlan, commit: ReceivedCommit, known: Mapping[tuple[int, int], str]) -> None:
-    """A repeat is dropped, but it must be the same commit."""
-    if known.get((commit.epoch, commit.seq)) == commit.hash:
+def _plan_repeat(plan: ApplyPlan, commit: ReceivedCommit, hashes: Mapping[tuple[int, int], str]) -> None:
+    """A repeat is dropped, but its hash must be the journal's."""
+    if hashes.get((commit.epoch, commit.seq)) == commit.hash:
         plan.repeats += 1
     else:
         plan.frozen_reason = f"HASH_DIFFERS: commit {commit.seq} came again with another hash than the journal's"
 
 
-def _judge_next(plan: ApplyPlan, commit: ReceivedCommit) -> None:
-    """Take the next commit if it follows, can be read, and says nothing unheard of."""
-    follows = sha1(plan.watermark.hash.encode() + commit.payload, usedforsecurity=False).hexdigest() == commit.hash
+def _plan_next(plan: ApplyPlan, commit: ReceivedCommit) -> None:
+    """Accept the next commit if its hash follows, it decodes, and this version knows its events."""
+    is_chained = sha1(plan.watermark.hash.encode() + commit.payload, usedforsecurity=False).hexdigest() == commit.hash
     body = _decoded(commit.payload)
     if body is None:
-        plan.unreadable, plan.unreadable_is_chained = commit, follows
-    elif not follows:
+        plan.unreadable, plan.unreadable_is_chained = commit, is_chained
+    elif not is_chained:
         plan.frozen_reason = f"CHAIN_BROKEN: the hash of commit {commit.seq} does not follow from the one before it"
-    elif not all(map(_is_known, body.events)):
-        plan.newer_writer = commit
+    elif not all(map(is_known, body.events)):
+        plan.unknown_event = commit
     else:
-        plan.take.append(AcceptedCommit(commit.epoch, commit.seq, commit.payload, commit.hash, body))
+        plan.accepted.append(AcceptedCommit(commit.epoch, commit.seq, commit.payload, commit.hash, body))
         plan.watermark = Watermark(commit.epoch, commit.seq, commit.hash)
 
 
@@ -177,16 +187,3 @@ def _decoded(payload: bytes) -> CommitBody | None:
         return CommitBody.FromString(payload)
     except DecodeError:
         return None
-
-
-_STATES = frozenset(ReservationState.values())
-_REASONS = frozenset(CompensationReason.values())
-
-
-def _is_known(event: Event) -> bool:
-    """Whether this version knows the kind of event, and every value that it speaks in."""
-    kind = event.WhichOneof("event")
-    if kind == "reservation":
-        change = event.reservation
-        return {change.previous_state, change.state} <= _STATES and change.compensation_reason in _REASONS
-    return kind is not None

@@ -1,4 +1,4 @@
-"""Turns commits of the journal, without I/O, into the facts that everyone may read."""
+"""Turns commits of the journal into facts, the records of the orders topic."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -8,7 +8,9 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody, ReservationChange
 from holdfast.inventory.v1.events_pb2 import ReservationFact
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, Position, Reservation
 
-from order_persister.domain.fold import CONFIRMED, RETURNED, Created
+from order_persister.domain.events import reservation_changes
+from order_persister.domain.fold import Created
+from order_persister.domain.units import STATE_NAMES, is_confirmed, is_returned
 
 RECORDED = LedgerState.LEDGER_STATE_RECORDED
 REFUSED = LedgerState.LEDGER_STATE_REFUSED
@@ -23,7 +25,7 @@ class JournalCommit(NamedTuple):
 
 
 class RefusedAt(NamedTuple):
-    """The step from which an order is refused, and why."""
+    """The position of the change from which an order is refused, and why."""
 
     epoch: int
     seq: int
@@ -32,36 +34,43 @@ class RefusedAt(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """A record of the orders topic."""
+    """The key and the value of a record of the orders topic."""
 
     key: bytes
     value: bytes
 
 
+class NextFacts(NamedTuple):
+    """Facts in order, and the position of the last commit that they cover."""
+
+    facts: list[Fact]
+    epoch: int
+    seq: int
+
+
 def changes_in(commits: Iterable[JournalCommit]) -> Iterator[tuple[JournalCommit, int, ReservationChange]]:
     """Every change of a reservation, with its commit and its index there."""
     for commit in commits:
-        for index, event in enumerate(commit.body.events):
-            if event.HasField("reservation"):
-                yield commit, index, event.reservation
+        for index, change in reservation_changes(commit.body):
+            yield commit, index, change
 
 
 def created_in(commits: Iterable[JournalCommit]) -> set[Created]:
-    """The orders that were made or moved."""
+    """The orders that were created or changed."""
     return {Created(c.created_epoch, c.created_seq, c.created_index) for _, _, c in changes_in(commits)}
 
 
 def facts_from(shard: int, commits: Iterable[JournalCommit], refused: Mapping[Created, RefusedAt]) -> Iterator[Fact]:
     """One fact a change, in order."""
     for commit, index, change in changes_in(commits):
-        at = refused.get(Created(change.created_epoch, change.created_seq, change.created_index))
-        if at is not None and (commit.epoch, commit.seq, index) < at[:3]:
-            at = None
-        yield _fact(shard, commit, index, change, at)
+        refusal = refused.get(Created(change.created_epoch, change.created_seq, change.created_index))
+        if refusal is not None and (commit.epoch, commit.seq, index) < refusal[:3]:
+            refusal = None
+        yield _fact(shard, commit, index, change, refusal)
 
 
-def _fact(shard: int, commit: JournalCommit, index: int, change: ReservationChange, at: RefusedAt | None) -> Fact:
-    """One fact, its parts filled in place: made apart and copied in, they would take twice the time."""
+def _fact(shard: int, commit: JournalCommit, index: int, change: ReservationChange, refusal: RefusedAt | None) -> Fact:
+    """One fact, filled in place: building its messages apart and copying them in would take twice the time."""
     claim = change.claim
     fact = ReservationFact(tenant=claim.tenant, previous_state=change.previous_state)
     fact.position.MergeFrom(Position(shard=shard, epoch=commit.epoch, seq=commit.seq, index=index))
@@ -70,9 +79,9 @@ def _fact(shard: int, commit: JournalCommit, index: int, change: ReservationChan
     reservation = fact.reservation
     reservation.update_time.CopyFrom(fact.time)
     reservation.position.CopyFrom(fact.position)
-    reservation.ledger_state = RECORDED if at is None else REFUSED
-    if at is not None:
-        reservation.compensation_reason = at.reason  # type: ignore[assignment]
+    reservation.ledger_state = RECORDED if refusal is None else REFUSED
+    if refusal is not None:
+        reservation.compensation_reason = refusal.reason  # type: ignore[assignment]
     return Fact(f"{claim.tenant}/{claim.sale_id}/{claim.reservation_id}".encode(), fact.SerializeToString())
 
 
@@ -81,11 +90,11 @@ def _fill_reservation(reservation: Reservation, change: ReservationChange) -> No
     reservation.sale_id = claim.sale_id
     reservation.reservation_id = claim.reservation_id
     reservation.buyer_id = claim.buyer_id
-    sold, returned = state in (CONFIRMED, RETURNED), state == RETURNED
+    confirmed, returned = is_confirmed(STATE_NAMES[state]), is_returned(STATE_NAMES[state])
     for line in claim.lines:
         units = line.quantity
         reservation.lines.add(
-            sku=line.sku, quantity=units, confirmed_quantity=units * sold, returned_quantity=units * returned
+            sku=line.sku, quantity=units, confirmed_quantity=units * confirmed, returned_quantity=units * returned
         )
     reservation.state = state
     reservation.revision = change.revision

@@ -1,6 +1,6 @@
-"""Folds a run of commits, without I/O, into final rows, transfers between accounts, and moves of dead letters.
+"""Folds a run of commits into orders, transfers between accounts, and changes of dead letters.
 
-Every order (a reservation, named by where it was created) is folded alone, so what was refused of one never touches
+Each order (a reservation, identified by its creation position) is folded alone, so the refusal of one never affects
 another, and for the same refusals folding a run at once equals folding it commit by commit. (What Postgres refuses may
 depend on how a run was cut; see refusals.py.)
 """
@@ -10,24 +10,19 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from holdfast.inventory.v1.commit_pb2 import Claim, ReservationChange, SaleMade
-from holdfast.inventory.v1.reservation_pb2 import CompensationReason, ReservationState
+from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 
 from order_persister.domain.chain import AcceptedCommit
+from order_persister.domain.events import created_sales, reservation_changes
+from order_persister.domain.units import AVAILABLE, CONFIRMED, EXTERNAL, HELD, LIVE, NEW, STATE_NAMES, account_of
 
-UNMADE = ReservationState.RESERVATION_STATE_UNSPECIFIED
-HELD = ReservationState.RESERVATION_STATE_HELD
-CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
-RETURNED = ReservationState.RESERVATION_STATE_RETURNED
-LIVE = frozenset({HELD, CONFIRMED})
-
-STATE_NAMES = {number: name.removeprefix("RESERVATION_STATE_") for name, number in ReservationState.items()}
 REASON_NAMES = {number: name.removeprefix("COMPENSATION_REASON_") for name, number in CompensationReason.items()}
 
-EARLIER_RUN = -1  # the `step` of a refusal that an earlier run brought
+EARLIER_RUN = -1  # the `step` of a refusal that an earlier run decided
 
 
 class Created(NamedTuple):
-    """An order's creation position: where in its shard it was made. It names the order, for an id may come twice."""
+    """An order's creation position in its shard. It identifies the order, because a reservation id may be reused."""
 
     epoch: int
     seq: int
@@ -35,7 +30,7 @@ class Created(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One change of an order, and where it stands."""
+    """One change of an order, with its position and time."""
 
     epoch: int
     seq: int
@@ -46,7 +41,7 @@ class Step(NamedTuple):
 
 @dataclass(slots=True)
 class Order:
-    """All changes of one reservation within a run, in order."""
+    """One reservation and its changes within a run, in order."""
 
     created: Created
     tenant: str
@@ -62,34 +57,34 @@ class Order:
 
     @property
     def is_new(self) -> bool:
-        """Whether this run made it."""
-        return self.steps[0].change.previous_state == UNMADE
+        """Whether this run created it."""
+        return self.steps[0].change.previous_state == NEW
 
 
 class Refusal(NamedTuple):
-    """What the ledger will never take: an order, from the step at this index on (BEFORE: since an earlier run)."""
+    """The ledger never accepts an order from the step at this index on (`EARLIER_RUN`: since an earlier run)."""
 
     step: int
     reason: int  # a CompensationReason
     detail: str
-    at_making: bool
+    at_creation: bool
 
 
 Refusals = Mapping[Created, Refusal]
 
 
-class OpenedSale(NamedTuple):
-    """A sale that was made, and where."""
+class CreatedSale(NamedTuple):
+    """A sale that was created, with its position and time."""
 
     epoch: int
     seq: int
     index: int  # type: ignore[assignment]  # tuples have a method of that name
     time_ms: int
-    made: SaleMade
+    event: SaleMade
 
 
 class Entry(NamedTuple):
-    """One transfer; the fields stand in the order of the statement's columns."""
+    """One transfer between two accounts; the fields are in the order of the statement's columns."""
 
     epoch: int
     seq: int
@@ -105,7 +100,7 @@ class Entry(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A dead letter that this run brought; all fields but the last stand in the order of the statement's columns."""
+    """The dead letter of an order that this run refused; all fields but the last are in the order of the columns."""
 
     created_epoch: int
     created_seq: int
@@ -133,7 +128,7 @@ class DeadLetter(NamedTuple):
 
 
 class DeadLetterUpdate(NamedTuple):
-    """What a run brought to an order that was refused before; the fields stand in the order of the statement."""
+    """The latest change of an order that an earlier run refused; the fields are in the order of the columns."""
 
     created_epoch: int
     created_seq: int
@@ -149,51 +144,47 @@ class DeadLetterUpdate(NamedTuple):
 
 
 def orders_from(commits: Iterable[AcceptedCommit]) -> dict[Created, Order]:
-    """Gather the changes of a run by order, in the order in which each first appears."""
+    """Group the changes of a run by order, in the order in which each first appears."""
     orders: dict[Created, Order] = {}
     for commit in commits:
         time_ms = commit.body.time_ms
-        for index, event in enumerate(commit.body.events):
-            if not event.HasField("reservation"):
-                continue
-            change = event.reservation
+        for index, change in reservation_changes(commit.body):
             created = Created(change.created_epoch, change.created_seq, change.created_index)
             order = orders.get(created)
             if order is None:
-                order = orders[created] = _order(created, change.claim)
+                order = orders[created] = _new_order(created, change.claim)
             order.steps.append(Step(commit.epoch, commit.seq, index, time_ms, change))
     return orders
 
 
-def sales_from(commits: Iterable[AcceptedCommit]) -> list[OpenedSale]:
-    """The sales that a run made."""
+def sales_from(commits: Iterable[AcceptedCommit]) -> list[CreatedSale]:
+    """The sales that a run created."""
     return [
-        OpenedSale(commit.epoch, commit.seq, index, commit.body.time_ms, event.sale_made)
+        CreatedSale(commit.epoch, commit.seq, index, commit.body.time_ms, event)
         for commit in commits
-        for index, event in enumerate(commit.body.events)
-        if event.HasField("sale_made")
+        for index, event in created_sales(commit.body)
     ]
 
 
-def entries_of_sales(sales: Iterable[OpenedSale]) -> Iterator[Entry]:
-    """The stock that came in from outside; an item without units moves none."""
+def entries_from_sales(sales: Iterable[CreatedSale]) -> Iterator[Entry]:
+    """The transfers of new stock; an item without units has none."""
     for sale in sales:
-        for line, item in enumerate(sale.made.sale.items):
+        for line, item in enumerate(sale.event.sale.items):
             if item.total > 0:
                 yield Entry(
-                    sale.epoch, sale.seq, sale.index, line, sale.made.tenant, sale.made.sale.sale_id, item.sku, None,
-                    "external", "available", item.total,
+                    sale.epoch, sale.seq, sale.index, line, sale.event.tenant, sale.event.sale.sale_id, item.sku, None,
+                    EXTERNAL, AVAILABLE, item.total,
                 )  # fmt: skip
 
 
-def entries_of_orders(orders: Iterable[Order], refusals: Refusals) -> Iterator[Entry]:
-    """The transfers of every step. From the refused step until they go back, a refused order's units are `refused`."""
+def entries_from_orders(orders: Iterable[Order], refusals: Refusals) -> Iterator[Entry]:
+    """The transfers of every step. A refused order's units are `refused` from the refused step until they go back."""
     for order in orders:
         refusal = refusals.get(order.created)
         refused_from = len(order.steps) if refusal is None else refusal.step
         for number, step in enumerate(order.steps):
-            source = _account(step.change.previous_state, number > refused_from)
-            target = _account(step.change.state, number >= refused_from)
+            source = account_of(step.change.previous_state, number > refused_from)
+            target = account_of(step.change.state, number >= refused_from)
             if source != target:
                 for line, (sku, quantity) in enumerate(order.lines):
                     yield Entry(
@@ -203,7 +194,7 @@ def entries_of_orders(orders: Iterable[Order], refusals: Refusals) -> Iterator[E
 
 
 def deltas_from(entries: Iterable[Entry]) -> dict[tuple[str, str, str], dict[str, int]]:
-    """What the transfers come to: item -> account -> change."""
+    """The sums of the transfers: item -> account -> change."""
     deltas: dict[tuple[str, str, str], dict[str, int]] = {}
     for entry in entries:
         item = deltas.setdefault((entry.tenant, entry.sale_id, entry.sku), {})
@@ -213,33 +204,33 @@ def deltas_from(entries: Iterable[Entry]) -> dict[tuple[str, str, str], dict[str
 
 
 def dead_letters_from(orders: Iterable[Order], refusals: Refusals) -> list[DeadLetter]:
-    """The dead letters that this run brings. One whose order has ended by now is born settled."""
-    letters = []
+    """The dead letters of orders that this run refused. One whose order ended within the run is settled at once."""
+    dead_letters = []
     for order in orders:
         refusal = refusals.get(order.created)
         if refusal is None or refusal.step == EARLIER_RUN:
             continue
-        refused, move = order.steps[refusal.step], _move_of(order)
-        letters.append(
+        refused, latest = order.steps[refusal.step], _update_from(order)
+        dead_letters.append(
             DeadLetter(
                 *order.created, *order.key, order.buyer_id, order.lines, REASON_NAMES[refusal.reason], refusal.detail,
-                refused.epoch, refused.seq, refused.index, refused.change.create_time_ms, move.is_open,
-                move.reservation_state, move.expire_time_ms, move.latest_revision, move.latest_time_ms,
-                move.latest_epoch, move.latest_seq, move.latest_index,
+                refused.epoch, refused.seq, refused.index, refused.change.create_time_ms, latest.is_open,
+                latest.reservation_state, latest.expire_time_ms, latest.latest_revision, latest.latest_time_ms,
+                latest.latest_epoch, latest.latest_seq, latest.latest_index,
                 needs_compensation=refused.change.state in LIVE,
             )
         )  # fmt: skip
-    return letters
+    return dead_letters
 
 
 def dead_letter_updates_from(orders: Iterable[Order], refusals: Refusals) -> list[DeadLetterUpdate]:
-    """What became of orders that an earlier run refused."""
+    """The latest changes of orders that an earlier run refused."""
     refused = ((order, refusals.get(order.created)) for order in orders)
-    return [_move_of(order) for order, refusal in refused if refusal is not None and refusal.step == EARLIER_RUN]
+    return [_update_from(order) for order, refusal in refused if refusal is not None and refusal.step == EARLIER_RUN]
 
 
-def _move_of(order: Order) -> DeadLetterUpdate:
-    """What an order's dead letter says after its latest step; the letter is open while the order holds units."""
+def _update_from(order: Order) -> DeadLetterUpdate:
+    """The latest step of an order, as its dead letter stores it; the letter is open while the order has units."""
     step = order.steps[-1]
     return DeadLetterUpdate(
         *order.created, step.change.state in LIVE, STATE_NAMES[step.change.state],
@@ -247,22 +238,13 @@ def _move_of(order: Order) -> DeadLetterUpdate:
     )  # fmt: skip
 
 
-def _order(created: Created, claim: Claim) -> Order:
+def _new_order(created: Created, claim: Claim) -> Order:
     lines = [(line.sku, line.quantity) for line in claim.lines]
     return Order(created, claim.tenant, claim.sale_id, claim.reservation_id, claim.buyer_id, lines)
 
 
-def _account(state: int, is_refused: bool) -> str:
-    """Where an order's units lie while it is in a state."""
-    if state not in LIVE:
-        return "available"
-    if is_refused:
-        return "refused"
-    return "held" if state == HELD else "sold"
-
-
 def first_confirm(steps: Sequence[Step]) -> int | None:
-    """The step that confirmed a hold, if one did."""
+    """The index of the step that confirmed a hold, if one did."""
     for number, step in enumerate(steps):
         if step.change.state == CONFIRMED and step.change.previous_state == HELD:
             return number

@@ -1,9 +1,9 @@
-"""Decides, without I/O, which orders are refused for good, at which step, and what a SQLSTATE means.
+"""Decides which orders are refused for good, at which step, and what a SQLSTATE means.
 
-Postgres is shown each order as the run leaves it and, only if it does not take that row, step by step. So an order that
-ends in a row that is not taken is refused, or freezes its shard, as if each step had come in a run of its own. One that
-passed through such a row and left it within the run is not: there, how Kafka cut the history decides. That harms
-nobody: no row that Postgres forbids is kept, and the units of either are booked, and given back, once.
+The ledger writes each order's row as it is after the run and, only if Postgres rejects that row, step by step. So an
+order whose last row is rejected is refused, or freezes its shard, as if each step had come in a run of its own. An
+order that had a forbidden row in the middle of a run and not at its end is not refused: there the result depends on
+how Kafka cut the history. Both results are sound: no forbidden row is stored, and units are booked and given back once.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -12,74 +12,75 @@ from typing import TypeVar
 
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 
-from order_persister.domain.fold import LIVE, Created, Order, Refusal, first_confirm
+from order_persister.domain.fold import Created, Order, Refusal, first_confirm
+from order_persister.domain.units import LIVE
 
 BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
 REUSED = CompensationReason.COMPENSATION_REASON_ID_REUSED
 VIOLATED = CompensationReason.COMPENSATION_REASON_CONSTRAINT_VIOLATED
 
-DETAIL_LENGTH = 256  # of a reservation's note, which the detail becomes
+MAX_DETAIL_LENGTH = 256  # the detail becomes the note of the reservation, which is no longer
 
 Row = TypeVar("Row")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class ErrorKind(Enum):
-    """What an error of Postgres means for the rows that it met."""
+    """What an error of Postgres means for the rows of the statement."""
 
-    TRANSIENT = "wait and try again"
-    PERMANENT = "these rows will never be taken"
+    TRANSIENT = "retry"
+    PERMANENT = "these rows will always be rejected"
 
 
 class PermanentError(Exception):
-    """Postgres will never take what it was given; the message holds none of the values."""
+    """Postgres always rejects these values; the message has none of them."""
 
 
 def classify(sqlstate: str | None) -> ErrorKind:
-    """Only bad data (22) and broken constraints (23) are for good. Anything unheard of is an outage, no refusal."""
+    """Only bad data (22) and violated constraints (23) are permanent. An unknown SQLSTATE is an outage, no refusal."""
     return ErrorKind.PERMANENT if (sqlstate or "")[:2] in ("22", "23") else ErrorKind.TRANSIENT
 
 
-def refused_without_trying(
+def refusals_before_writing(
     orders: Iterable[Order], earlier: Mapping[Created, Refusal], blocked: Mapping[tuple[str, str], str]
 ) -> dict[Created, Refusal]:
-    """Orders that were refused before, whose buyer is blocked (buyer -> why), or whose id came twice in the run."""
+    """Orders that an earlier run refused, whose buyer is blocked (buyer -> why), or whose id the run reuses."""
     refusals: dict[Created, Refusal] = {}
-    made: set[tuple[str, str, str]] = set()
+    created_keys: set[tuple[str, str, str]] = set()
     for order in orders:
         refusal = earlier.get(order.created) or _blocked(order, blocked)
         if order.is_new:
-            refusal = refusal or (reused() if order.key in made else None)
-            made.add(order.key)
+            refusal = refusal or (refusal_for_reused_id() if order.key in created_keys else None)
+            created_keys.add(order.key)
         if refusal is not None:
             refusals[order.created] = refusal
     return refusals
 
 
-def blockable(orders: Iterable[Order]) -> set[tuple[str, str]]:
-    """The buyers of whom it matters whether they are blocked: those of orders that were made or confirmed here."""
-    judged = (order for order in orders if order.is_new or first_confirm(order.steps) is not None)
-    return {(order.tenant, order.buyer_id) for order in judged}
+def buyers_to_check(orders: Iterable[Order]) -> set[tuple[str, str]]:
+    """The buyers of orders that the run creates or confirms: a block refuses only these."""
+    refusable = (order for order in orders if order.is_new or first_confirm(order.steps) is not None)
+    return {(order.tenant, order.buyer_id) for order in refusable}
 
 
-def reused() -> Refusal:
-    """The refusal of an order whose id the ledger knows from another one."""
-    return Refusal(0, REUSED, "the id was used before", at_making=True)
+def refusal_for_reused_id() -> Refusal:
+    """The refusal of an order whose id belongs to another order."""
+    return Refusal(0, REUSED, "the id was used before", at_creation=True)
 
 
-def refusal_for(order: Order, step: int, broken: PermanentError) -> Refusal | None:
-    """The refusal of an order whose row breaks from this step on; None if the step may not be refused: a give-back."""
-    detail = str(broken)[:DETAIL_LENGTH]
+def refusal_for(order: Order, step: int, error: PermanentError) -> Refusal | None:
+    """The refusal of an order whose row is rejected from this step on; None if the step gives units back."""
+    detail = str(error)[:MAX_DETAIL_LENGTH]
     if order.is_new and step == 0:
-        return Refusal(0, VIOLATED, detail, at_making=True)
+        return Refusal(0, VIOLATED, detail, at_creation=True)
     is_confirm = first_confirm(order.steps) == step
-    return Refusal(step, VIOLATED, detail, at_making=False) if is_confirm else None
+    return Refusal(step, VIOLATED, detail, at_creation=False) if is_confirm else None
 
 
 async def bisect(
-    rows: Sequence[Row], attempt: Callable[[Sequence[Row]], Awaitable[Answer]]
-) -> tuple[list[Answer], list[tuple[Row, PermanentError]]]:
-    """Attempt all rows at once and, where that breaks, each half: what the attempts that worked answered, the others.
+    rows: Sequence[Row], attempt: Callable[[Sequence[Row]], Awaitable[Result]]
+) -> tuple[list[Result], list[tuple[Row, PermanentError]]]:
+    """Attempt all rows at once and, if that fails, each half; the results of successful attempts, and the bad rows.
 
     `attempt` writes all of its rows or, raising `PermanentError`, none.
     """
@@ -87,22 +88,22 @@ async def bisect(
         return [], []
     try:
         return [await attempt(rows)], []
-    except PermanentError as broken:
+    except PermanentError as error:
         if len(rows) == 1:
-            return [], [(rows[0], broken)]
+            return [], [(rows[0], error)]
     middle = len(rows) // 2
     left, right = await bisect(rows[:middle], attempt), await bisect(rows[middle:], attempt)
     return left[0] + right[0], left[1] + right[1]
 
 
 def _blocked(order: Order, blocked: Mapping[tuple[str, str], str]) -> Refusal | None:
-    """A blocked buyer's order is refused at its making, or at the confirm of a hold that was made before the block."""
+    """A blocked buyer's order is refused when it is created, or when a hold from before the block is confirmed."""
     why = blocked.get((order.tenant, order.buyer_id))
     if why is None:
         return None
-    detail = f"the buyer is blocked: {why}"[:DETAIL_LENGTH]
+    detail = f"the buyer is blocked: {why}"[:MAX_DETAIL_LENGTH]
     if order.is_new:
         first = order.steps[0].change
-        return Refusal(0, BLOCKED, detail, at_making=True) if first.state in LIVE else None
+        return Refusal(0, BLOCKED, detail, at_creation=True) if first.state in LIVE else None
     confirm = first_confirm(order.steps)
-    return None if confirm is None else Refusal(confirm, BLOCKED, detail, at_making=False)
+    return None if confirm is None else Refusal(confirm, BLOCKED, detail, at_creation=False)

@@ -1,27 +1,18 @@
-"""Turns folded orders, without I/O, into the rows that Postgres shall hold of them."""
+"""Turns folded orders into the rows of reservations and lines that the ledger stores."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from order_persister.domain.fold import (
-    CONFIRMED,
-    LIVE,
-    REASON_NAMES,
-    RETURNED,
-    STATE_NAMES,
-    Created,
-    Order,
-    Refusal,
-    Refusals,
-)
+from order_persister.domain.fold import REASON_NAMES, Created, Order, Refusal, Refusals
+from order_persister.domain.units import LIVE, STATE_NAMES, is_confirmed, is_returned, may_differ_from_hold
 
 RECORDED = "RECORDED"
 REFUSED = "REFUSED"
 
 
 class ReservationRow(NamedTuple):
-    """A reservation as it stands after the run; the fields stand in the order of the statements' columns."""
+    """A reservation after the run; the fields are in the order of the statements' columns."""
 
     tenant: str
     sale_id: str
@@ -48,7 +39,7 @@ class ReservationRow(NamedTuple):
 
 
 class LineRow(NamedTuple):
-    """A line of a reservation; the fields stand in the order of the statement's columns."""
+    """A line of a new reservation; the fields are in the order of the statement's columns."""
 
     tenant: str
     sale_id: str
@@ -59,8 +50,18 @@ class LineRow(NamedTuple):
     returned_quantity: int
 
 
+class LineUpdate(NamedTuple):
+    """What the lines of a changed reservation count as; the fields are in the order of the statement's columns."""
+
+    tenant: str
+    sale_id: str
+    reservation_id: str
+    is_confirmed: bool
+    is_returned: bool
+
+
 class RefusedConfirm(NamedTuple):
-    """The row of an order that was refused at its confirm and still holds its units."""
+    """An order that was refused at its confirm and still has its units; the fields are in the order of the columns."""
 
     tenant: str
     sale_id: str
@@ -73,70 +74,64 @@ class RefusedConfirm(NamedTuple):
 
 @dataclass
 class Rows:
-    """What is to be written, each list sorted by key, so that no two transactions lock rows crosswise."""
+    """The rows to write, each list sorted by key, so that transactions lock rows in one order and never deadlock."""
 
-    made: list[ReservationRow] = field(default_factory=list)
-    moved: list[ReservationRow] = field(default_factory=list)
+    new: list[ReservationRow] = field(default_factory=list)
+    changed: list[ReservationRow] = field(default_factory=list)
     refused_confirms: list[RefusedConfirm] = field(default_factory=list)
-    closed: list[ReservationRow] = field(default_factory=list)  # ended, and had no row while their refusal was open
+    refused_ended: list[ReservationRow] = field(default_factory=list)  # refused when created, so without a row so far
 
 
 def final_rows(orders: Iterable[Order], refusals: Refusals) -> Rows:
-    """The final row of each order. One that is refused at its making has none before its units are back."""
+    """The final row of each order. One that is refused when it is created has none before it ends."""
     rows = Rows()
     for order in orders:
         refusal = refusals.get(order.created)
         if refusal is None:
-            (rows.made if order.is_new else rows.moved).append(_row(order, len(order.steps) - 1, None))
-        elif refusal.at_making:
+            (rows.new if order.is_new else rows.changed).append(_row(order, len(order.steps) - 1, None))
+        elif refusal.at_creation:
             if _has_ended(order):
-                rows.closed.append(_row(order, len(order.steps) - 1, refusal))
+                rows.refused_ended.append(_row(order, len(order.steps) - 1, refusal))
         else:
             _add_refused_at_confirm(rows, order, refusal)
-    for found in (rows.made, rows.moved, rows.refused_confirms, rows.closed):
-        found.sort(key=_key)
+    for each in (rows.new, rows.changed, rows.refused_confirms, rows.refused_ended):
+        each.sort(key=_key)
     return rows
 
 
 def rows_by_step(order: Order) -> list[ReservationRow]:
-    """The rows that an order would have after each step, were it not refused."""
+    """The row of an order after each step, refused or not."""
     return [_row(order, number, None) for number in range(len(order.steps))]
 
 
-def lines_of(rows: Iterable[ReservationRow], orders: dict[Created, Order]) -> list[LineRow]:
-    """The lines of new rows, sorted by key as the rows are."""
+def lines_from(rows: Iterable[ReservationRow], orders: Mapping[Created, Order]) -> list[LineRow]:
+    """The lines of new reservations, in the order of the rows."""
     return [
         LineRow(
             row.tenant, row.sale_id, row.reservation_id, sku, quantity,
-            quantity if row.state in _SOLD else 0, quantity if row.state == _RETURNED else 0,
+            quantity * is_confirmed(row.state), quantity * is_returned(row.state),
         )
         for row in rows
         for sku, quantity in orders[row.created].lines
     ]  # fmt: skip
 
 
-def columns(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Rows as columns, which is what `unnest` takes."""
-    return list(zip(*rows, strict=True))
-
-
-def moves_lines(row: ReservationRow) -> bool:
-    """Whether the quantities of the row's lines may differ from those of a hold."""
-    return row.state in _MOVES_LINES
-
-
-_RETURNED = STATE_NAMES[RETURNED]
-_SOLD = frozenset({STATE_NAMES[CONFIRMED], _RETURNED})
-_MOVES_LINES = _SOLD | {"COMPENSATED"}
+def line_updates_from(rows: Iterable[ReservationRow]) -> list[LineUpdate]:
+    """The updates of the lines of changed reservations; a hold that is released or expires needs none."""
+    return [
+        LineUpdate(row.tenant, row.sale_id, row.reservation_id, is_confirmed(row.state), is_returned(row.state))
+        for row in rows
+        if may_differ_from_hold(row.state)
+    ]
 
 
 def _add_refused_at_confirm(rows: Rows, order: Order, refusal: Refusal) -> None:
-    """Its row stays as it was before the refused step, and says so, until the order ends."""
+    """The row stays as it was before the refused step, with the refusal in it, until the order ends."""
     if _has_ended(order):
-        rows.moved.append(_row(order, len(order.steps) - 1, refusal))
+        rows.changed.append(_row(order, len(order.steps) - 1, refusal))
         return
     if refusal.step > 0:
-        rows.moved.append(_row(order, refusal.step - 1, refusal))
+        rows.changed.append(_row(order, refusal.step - 1, refusal))
     elif refusal.step == 0:
         rows.refused_confirms.append(RefusedConfirm(*order.key, *order.created, REASON_NAMES[refusal.reason]))
 
@@ -164,7 +159,7 @@ def _row(order: Order, number: int, refusal: Refusal | None) -> ReservationRow:
         step.index,
         RECORDED if refusal is None else REFUSED,
         _reason_name(change.compensation_reason if refusal is None else refusal.reason),
-        change.note.replace("\0", "\N{REPLACEMENT CHARACTER}"),  # Postgres takes no NUL, and a note refuses no order
+        change.note.replace("\0", "\N{REPLACEMENT CHARACTER}"),  # Postgres rejects NUL, and a note must refuse no order
     )
 
 

@@ -6,12 +6,12 @@ import asyncpg
 
 from bench.commits import (
     FakeShard,
-    Made,
+    MadeCommit,
     record,
 )
-from order_persister.adapters.ledger.writer import LedgerWriter
 from order_persister.domain.chain import KafkaRecord
 from order_persister.domain.shards import Outcome
+from order_persister.service.apply import LedgerWriter
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Books:
         [outcome] = await self.ledger.apply([KafkaRecord(0, offset, value) for offset, value in enumerate(values)])
         return outcome
 
-    async def apply_commits(self, *commits: Made) -> Outcome:
+    async def apply_commits(self, *commits: MadeCommit) -> Outcome:
         return await self.apply(record(0, list(commits)))
 
     async def apply_new(self) -> Outcome:

@@ -12,8 +12,8 @@ from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.domain.requests import Line, Position, SaleKey
 from inventory_service.domain.verdicts import Reservation
 from order_persister.adapters.ledger.postgres import Database
-from order_persister.adapters.ledger.writer import LedgerWriter
 from order_persister.domain.chain import KafkaRecord
+from order_persister.service.apply import LedgerWriter
 from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected
 
@@ -107,7 +107,7 @@ async def test_a_refused_order_that_was_released_is_on_the_books(refusing: Refus
 async def test_an_order_whose_id_was_taken_is_told_by_the_row_of_the_first(refusing: Refusing, database: str) -> None:
     """Two orders of one id: the one that the ledger took is told, and the letter keeps how the other one ended."""
     refusing.shard.moves(("r-1", CONFIRMED), buyer="ann")
-    refusing.shard.forget("r-1")
+    refusing.shard.archive("r-1")
     refusing.shard.moves(("r-1", HELD), buyer="carl")
     ended = refusing.shard.moves(("r-1", RELEASED))
     await refusing.apply_new()

@@ -31,7 +31,7 @@ async def test_a_halted_transaction_keeps_its_shard_from_nobody_for_long(
     async def is_halted_while_the_other_works() -> None:
         nonlocal begun
         async with halted.transaction() as transaction:
-            await transaction.fetch(ledger_queries().lock_row, 0)
+            await transaction.fetch(ledger_queries().lock_shard, 0)
             if where == "within a statement":  # it was sent and is not carried out yet
                 await transaction._connection.prepare("select 1")
             begun = True

@@ -10,7 +10,7 @@ from bench.commits import (
     HELD,
     RELEASED,
     FakeShard,
-    Made,
+    MadeCommit,
     record,
 )
 from holdfast_runtime.retry import Outages, Retrier
@@ -68,7 +68,7 @@ async def test_a_gap_is_not_applied_but_asked_for(books: Books) -> None:
     assert (mended.row.seq, mended.resend_from_seq) == (5, 0)
 
 
-async def test_an_older_epoch_is_dropped_and_its_orphans_are_set_aside(books: Books) -> None:
+async def test_an_older_epoch_is_dropped_and_its_orphans_are_quarantined(books: Books) -> None:
     """An acknowledged order that the ledger will never hold must not vanish without a word; a repeat may."""
     books.shard.moves(("r-1", HELD))
     await books.apply(books.shard.run(0, 1))
@@ -111,7 +111,7 @@ async def test_two_persisters_at_once_apply_each_commit_once(books: Books, datab
     await other.close()
 
 
-async def test_a_record_that_does_not_decode_is_set_aside_and_asked_for_again(books: Books) -> None:
+async def test_a_record_that_does_not_decode_is_quarantined_and_asked_for_again(books: Books) -> None:
     """It is a gap: nothing is compensated, and its resend mends it."""
     broken = await books.apply(b"\xff\xff\xff")
     mended = await books.apply_new()
@@ -131,9 +131,9 @@ async def test_an_unknown_event_waits_for_a_newer_persister(books: Books) -> Non
     assert (outcome.row.seq, outcome.row.frozen_reason, outcome.resend_from_seq) == (1, "", 0)
 
 
-async def test_a_run_whose_commits_stand_nowhere_is_set_aside(books: Books) -> None:
+async def test_a_run_out_of_range_is_quarantined(books: Books) -> None:
     """Its positions are more than the ledger can count, and none of its business."""
-    nowhere = record(0, [Made(0, 2**63 - 1, b"", ""), Made(0, 2**63 - 1, b"", "")])
+    nowhere = record(0, [MadeCommit(0, 2**63 - 1, b"", ""), MadeCommit(0, 2**63 - 1, b"", "")])
 
     broken = await books.apply(nowhere)
     mended = await books.apply_new()
@@ -202,7 +202,7 @@ async def test_a_persister_waits_for_the_tables_of_its_version(database: str) ->
     async with connected(database) as db:
         await db.execute("delete from migration where number = $1", newest.number)
         unpublished = Unpublished(store, ledger_queries(), Retrier(Outages(registry)))
-        waiting = asyncio.ensure_future(unpublished.migrated())
+        waiting = asyncio.ensure_future(unpublished.wait_until_migrated())
         await eventually(lambda: waits(registry, "postgres") > 0)
         assert not waiting.done()
 

@@ -118,7 +118,7 @@ async def test_a_commit_that_the_journal_has_already_freezes_its_shard_alone(boo
     await books.db.execute("delete from journal where shard = 0 and seq = 3")
 
 
-async def test_bytes_that_cannot_even_be_set_aside_freeze_the_shard(books: Books) -> None:
+async def test_bytes_that_cannot_even_be_quarantined_freeze_the_shard(books: Books) -> None:
     """They would be acknowledged, and nobody could look at them."""
     await books.apply_new()
     await books.db.execute("alter table quarantined_record add constraint full_up check (false)")

@@ -158,7 +158,7 @@ async def test_a_blocked_buyer_is_refused_at_the_making_and_at_the_confirm(books
 async def test_a_reused_id_is_refused_and_the_first_order_stands(books: Books, cut: bool) -> None:
     """Redis forgets, the ledger does not; what the second one holds goes back by its own position."""
     books.shard.moves(("r-1", CONFIRMED))
-    books.shard.forget("r-1")
+    books.shard.archive("r-1")
     if cut:
         await books.apply_new()
     books.shard.moves(("r-1", HELD), buyer="b-2", lamp=3)
@@ -179,7 +179,7 @@ async def test_a_reused_id_is_refused_and_the_first_order_stands(books: Books, c
 async def test_a_reused_spent_id_is_born_settled(books: Books) -> None:
     """It holds nothing, so nobody is told to give it back."""
     books.shard.moves(("r-1", CONFIRMED))
-    books.shard.forget("r-1")
+    books.shard.archive("r-1")
     await books.apply_new()
     books.shard.spend("r-1")
     await books.apply_new()

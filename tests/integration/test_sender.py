@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from holdfast_runtime.kafka import ORDERS, KafkaConfig
 from holdfast_runtime.retry import Outages, Retrier
 from order_persister.adapters.kafka.producer import Sender
-from order_persister.adapters.kafka.publisher import Message
+from order_persister.domain.ports import Message
 from tests.ledgers import waits
 from tests.servers import StartBroker
 from tests.waiting import eventually

@@ -1,20 +1,20 @@
-"""Which commits of a delivery the ledger may take."""
+"""Which commits of a delivery the ledger accepts, and which records are quarantined."""
 
 from dataclasses import replace
 
 import pytest
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, ReservationChange
 
-from bench.commits import HELD, FakeShard, Made, record
+from bench.commits import HELD, FakeShard, MadeCommit, record
 from order_persister.domain.chain import (
     ApplyPlan,
     KafkaRecord,
     ReceivedCommit,
     Watermark,
     already_applied,
-    deliveries,
+    deliveries_from,
     is_ahead,
-    plan,
+    plan_apply,
 )
 
 EMPTY = Watermark(1, 0, "")
@@ -29,7 +29,7 @@ def shard() -> FakeShard:
     return shard
 
 
-def sent(commits: list[Made], offset: int = 7) -> list[ReceivedCommit]:
+def received(commits: list[MadeCommit], offset: int = 7) -> list[ReceivedCommit]:
     return [ReceivedCommit(offset, commit.epoch, commit.seq, commit.payload, commit.hash) for commit in commits]
 
 
@@ -37,57 +37,57 @@ def watermark_at(shard: FakeShard, seq: int) -> Watermark:
     return Watermark(1, seq, shard.commits[seq - 1].hash)
 
 
-def planned(shard: FakeShard, watermark: Watermark, commits: list[Made]) -> ApplyPlan:
+def planned(shard: FakeShard, watermark: Watermark, commits: list[MadeCommit]) -> ApplyPlan:
     journal = {(commit.epoch, commit.seq): commit.hash for commit in shard.commits}
-    return plan(
+    return plan_apply(
         watermark,
-        sent(commits),
-        {key: journal[key] for key in already_applied(watermark, sent(commits)) if key in journal},
+        received(commits),
+        {key: journal[key] for key in already_applied(watermark, received(commits)) if key in journal},
     )
 
 
-def seqs(plan: ApplyPlan) -> list[int]:
-    return [commit.seq for commit in plan.take]
+def accepted(plan: ApplyPlan) -> list[int]:
+    return [commit.seq for commit in plan.accepted]
 
 
-def test_a_run_that_follows_is_taken(shard: FakeShard) -> None:
+def test_a_run_that_follows_is_accepted(shard: FakeShard) -> None:
     """Each commit's hash follows from the one before it."""
     found = planned(shard, EMPTY, shard.commits)
 
-    assert seqs(found) == [1, 2, 3, 4, 5]
+    assert accepted(found) == [1, 2, 3, 4, 5]
     assert found.watermark == Watermark(1, 5, shard.hash)
 
 
-def test_a_run_that_straddles_the_watermark_is_taken_from_there(shard: FakeShard) -> None:
+def test_a_run_that_straddles_the_watermark_is_accepted_from_there(shard: FakeShard) -> None:
     """Two relays cut their runs differently."""
     found = planned(shard, watermark_at(shard, 2), shard.commits)
 
-    assert (seqs(found), found.repeats) == ([3, 4, 5], 2)
+    assert (accepted(found), found.repeats) == ([3, 4, 5], 2)
 
 
-def test_what_lies_beyond_a_gap_is_not_taken_until_it_is_filled(shard: FakeShard) -> None:
+def test_commits_beyond_a_gap_are_not_accepted_until_it_is_filled(shard: FakeShard) -> None:
     """Nothing is applied out of order; a resend within the same batch fills the gap at once."""
     beyond, whole = shard.commits[3:], shard.commits[2:]
 
-    assert seqs(planned(shard, watermark_at(shard, 2), beyond)) == []
-    assert is_ahead(sent(beyond), watermark_at(shard, 2))
+    assert accepted(planned(shard, watermark_at(shard, 2), beyond)) == []
+    assert is_ahead(received(beyond), watermark_at(shard, 2))
     filled = planned(shard, watermark_at(shard, 2), beyond + whole)
-    assert seqs(filled) == [3, 4, 5]
-    assert not is_ahead(sent(beyond + whole), filled.watermark)
+    assert accepted(filled) == [3, 4, 5]
+    assert not is_ahead(received(beyond + whole), filled.watermark)
 
 
 def test_an_altered_commit_breaks_the_chain(shard: FakeShard) -> None:
-    """One flipped bit that still decodes is seen by the hash."""
+    """The hash shows a flipped bit that still decodes."""
     altered = replace(shard.commits[2], payload=CommitBody(time_ms=1).SerializeToString())
 
     found = planned(shard, watermark_at(shard, 2), [altered])
 
-    assert seqs(found) == []
+    assert accepted(found) == []
     assert (found.frozen_reason or "").startswith("CHAIN_BROKEN: ")
 
 
-def test_a_repeat_with_another_hash_freezes(shard: FakeShard) -> None:
-    """It is another history that claims to be ours."""
+def test_a_repeat_with_another_hash_freezes_the_shard(shard: FakeShard) -> None:
+    """It belongs to another history of the same shard."""
     other = replace(shard.commits[1], hash="0" * 40)
 
     found = planned(shard, watermark_at(shard, 5), [other])
@@ -95,85 +95,85 @@ def test_a_repeat_with_another_hash_freezes(shard: FakeShard) -> None:
     assert (found.frozen_reason or "").startswith("HASH_DIFFERS: ")
 
 
-def test_what_came_before_a_contradiction_is_taken(shard: FakeShard) -> None:
-    """A good commit is not lost for its bad neighbour."""
+def test_commits_before_a_broken_chain_are_accepted(shard: FakeShard) -> None:
+    """A valid commit is not lost for an invalid one behind it."""
     found = planned(shard, EMPTY, [*shard.commits[:2], replace(shard.commits[2], hash="f" * 40), *shard.commits[3:]])
 
-    assert seqs(found) == [1, 2]
+    assert accepted(found) == [1, 2]
     assert found.frozen_reason
 
 
-def test_an_older_epoch_is_dropped_and_its_orphans_are_told(shard: FakeShard) -> None:
-    """What the ledger holds of it is a repeat; what it lacks was acknowledged to somebody and belongs to nobody."""
-    known = {(1, 1): shard.commits[0].hash, (1, 2): "another"}
+def test_an_older_epoch_is_dropped_and_its_orphans_are_listed(shard: FakeShard) -> None:
+    """A commit that the ledger holds is a repeat; one that it lacks was acknowledged and is never applied."""
+    journal = {(1, 1): shard.commits[0].hash, (1, 2): "another"}
 
-    found = plan(Watermark(2, 0, shard.commits[0].hash), sent(shard.commits[:3]), known)
+    found = plan_apply(Watermark(2, 0, shard.commits[0].hash), received(shard.commits[:3]), journal)
 
-    assert (seqs(found), found.repeats, found.frozen_reason) == ([], 1, None)
+    assert (accepted(found), found.repeats, found.frozen_reason) == ([], 1, None)
     assert [orphan.seq for orphan in found.orphans] == [2, 3]
 
 
-def test_a_newer_epoch_freezes(shard: FakeShard) -> None:
-    """The ledger is always fenced first, so this cannot be."""
+def test_a_newer_epoch_freezes_the_shard(shard: FakeShard) -> None:
+    """A take-over opens the epoch in the ledger first, so this ledger is not the one of the shard's Redis."""
     found = planned(shard, EMPTY, [replace(shard.commits[0], epoch=2)])
 
     assert (found.frozen_reason or "").startswith("NEWER_EPOCH: ")
 
 
-def test_an_unknown_event_is_left_to_a_newer_persister(shard: FakeShard) -> None:
-    """It is neither refused nor an error: nothing from it on is taken."""
+def test_an_unknown_event_is_left_to_a_later_version(shard: FakeShard) -> None:
+    """It is neither refused nor an error: no commit from it on is accepted."""
     shard.commit(Event())
     shard.commit(Event(reservation=ReservationChange(state=99)))  # type: ignore[arg-type]
 
     found = planned(shard, EMPTY, shard.commits)
 
-    assert seqs(found) == [1, 2, 3, 4, 5]
-    assert found.newer_writer is not None
-    assert found.newer_writer.seq == 6
+    assert accepted(found) == [1, 2, 3, 4, 5]
+    assert found.unknown_event is not None
+    assert found.unknown_event.seq == 6
     assert found.frozen_reason is None
 
 
 @pytest.mark.parametrize("field", ["state", "previous_state", "compensation_reason"])
-def test_an_unknown_value_is_left_to_a_newer_persister(shard: FakeShard, field: str) -> None:
-    """Each of them is spelled by its name in the ledger, and this version has no name for it."""
+def test_an_unknown_value_is_left_to_a_later_version(shard: FakeShard, field: str) -> None:
+    """The ledger stores each of them by its name, and this version has no name for it."""
     change = ReservationChange(state=HELD)
     setattr(change, field, 99)
     shard.commit(Event(reservation=change))
 
     found = planned(shard, EMPTY, shard.commits)
 
-    assert seqs(found) == [1, 2, 3, 4, 5]
-    assert found.newer_writer is not None
+    assert accepted(found) == [1, 2, 3, 4, 5]
+    assert found.unknown_event is not None
 
 
 def test_a_commit_that_does_not_decode_is_a_gap(shard: FakeShard) -> None:
-    """Whether it was written so, the chain says."""
+    """Its hash says whether it was written so or altered on the way."""
     shard.seq += 1
     written_so = shard.append(b"\xff\xff")
     altered = replace(written_so, payload=b"\xff\xfe")
 
     for commit, chained in ((written_so, True), (altered, False)):
         found = planned(shard, watermark_at(shard, 5), [commit])
-        assert (seqs(found), found.frozen_reason) == ([], None)
+        assert (accepted(found), found.frozen_reason) == ([], None)
         assert found.unreadable is not None
         assert found.unreadable_is_chained is chained
 
 
-@pytest.mark.parametrize("value", [b"", b"\xff\xff\xff", record(3, FakeShard().commits or [Made(1, 1, b"", "")])])
-def test_a_record_that_is_no_run_of_its_partition_is_junk(value: bytes) -> None:
-    """Its bytes are kept, and what it stood for is asked for again."""
-    delivery = deliveries([KafkaRecord(0, 11, value)])[0]
+@pytest.mark.parametrize("value", [b"", b"\xff\xff\xff", record(3, FakeShard().commits or [MadeCommit(1, 1, b"", "")])])
+def test_a_record_that_is_not_a_run_of_its_partition_is_quarantined(value: bytes) -> None:
+    """Its bytes are kept, and its commits are asked for again."""
+    delivery = deliveries_from([KafkaRecord(0, 11, value)])[0]
 
-    assert [(undecodable.offset, undecodable.payload) for undecodable in delivery.undecodable] == [(11, value)]
-    assert delivery.sent == []
+    assert [(item.offset, item.payload) for item in delivery.quarantined] == [(11, value)]
+    assert delivery.received == []
 
 
 @pytest.mark.parametrize(("epoch", "first_seq"), [(0, 1), (-1, 1), (1, 0), (1, -5), (1, 2**63 - 1), (0, 2**63 - 1)])
-def test_a_run_whose_commits_stand_nowhere_is_junk(epoch: int, first_seq: int) -> None:
-    """No script writes such a one, and the ledger could not even ask whether it has its commits."""
-    value = record(0, [Made(epoch, first_seq, b"", ""), Made(epoch, first_seq + 1, b"", "")])
+def test_a_run_out_of_range_is_quarantined(epoch: int, first_seq: int) -> None:
+    """No script writes such a run, and its positions do not fit into the ledger's columns."""
+    value = record(0, [MadeCommit(epoch, first_seq, b"", ""), MadeCommit(epoch, first_seq + 1, b"", "")])
 
-    delivery = deliveries([KafkaRecord(0, 11, value)])[0]
+    delivery = deliveries_from([KafkaRecord(0, 11, value)])[0]
 
-    assert [(undecodable.offset, undecodable.payload) for undecodable in delivery.undecodable] == [(11, value)]
-    assert delivery.sent == []
+    assert [(item.offset, item.payload) for item in delivery.quarantined] == [(11, value)]
+    assert delivery.received == []

@@ -1,4 +1,4 @@
-"""What a run of commits comes to: transfers, final rows and dead letters."""
+"""A run of commits, folded into transfers, final rows, dead letters and facts."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.commits import COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETURNED, SALE, TENANT, FakeShard, Made
+from bench.commits import COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETURNED, SALE, TENANT, FakeShard, MadeCommit
 from order_persister.domain.chain import AcceptedCommit
 from order_persister.domain.facts import JournalCommit, RefusedAt, facts_from
 from order_persister.domain.fold import (
@@ -23,28 +23,28 @@ from order_persister.domain.fold import (
     dead_letter_updates_from,
     dead_letters_from,
     deltas_from,
-    entries_of_orders,
-    entries_of_sales,
+    entries_from_orders,
+    entries_from_sales,
     first_confirm,
     orders_from,
     sales_from,
 )
-from order_persister.domain.refusals import refused_without_trying, reused
-from order_persister.domain.rows import ReservationRow, final_rows, lines_of
+from order_persister.domain.refusals import refusal_for_reused_id, refusals_before_writing
+from order_persister.domain.rows import ReservationRow, final_rows, lines_from
 
 BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
-AT_MAKING = Refusal(0, BLOCKED, "blocked", at_making=True)
-AT_CONFIRM = Refusal(1, BLOCKED, "blocked", at_making=False)
+AT_CREATION = Refusal(0, BLOCKED, "blocked", at_creation=True)
+AT_CONFIRM = Refusal(1, BLOCKED, "blocked", at_creation=False)
 
 
-def taken(commits: list[Made]) -> list[AcceptedCommit]:
+def accepted(commits: list[MadeCommit]) -> list[AcceptedCommit]:
     return [AcceptedCommit(c.epoch, c.seq, c.payload, c.hash, CommitBody.FromString(c.payload)) for c in commits]
 
 
 def transfers(shard: FakeShard, refusal: Refusal | None = None) -> list[tuple[str, str, int]]:
-    orders = orders_from(taken(shard.commits))
+    orders = orders_from(accepted(shard.commits))
     refusals = dict.fromkeys(orders, refusal) if refusal else {}
-    return [(e.from_account, e.to_account, e.quantity) for e in entries_of_orders(orders.values(), refusals)]
+    return [(e.from_account, e.to_account, e.quantity) for e in entries_from_orders(orders.values(), refusals)]
 
 
 MOVES = [
@@ -58,7 +58,7 @@ MOVES = [
     ([HELD, CONFIRMED, RETURNED], ["available>held", "held>sold", "sold>available"]),
     ([HELD, CONFIRMED, COMPENSATED], ["available>held", "held>sold", "sold>available"]),
 ]
-REFUSED_AT_MAKING = [
+REFUSED_AT_CREATION = [
     ([HELD], ["available>refused"]),
     ([CONFIRMED], ["available>refused"]),
     ([HELD, CONFIRMED], ["available>refused"]),
@@ -78,14 +78,14 @@ REFUSED_AT_CONFIRM = [
     ("refusal", "states", "expected"),
     [
         *((None, *case) for case in MOVES),
-        *((AT_MAKING, *case) for case in REFUSED_AT_MAKING),
+        *((AT_CREATION, *case) for case in REFUSED_AT_CREATION),
         *((AT_CONFIRM, *case) for case in REFUSED_AT_CONFIRM),
     ],
 )
 def test_an_order_moves_its_units_between_accounts(
     refusal: Refusal | None, states: list[int], expected: list[str]
 ) -> None:
-    """Each step is one transfer a line; nothing of a refused order moves but back to available."""
+    """Each step is one transfer a line; the units of a refused order move only back to available."""
     shard = FakeShard()
     for state in states:
         shard.moves(("r-1", state), lamp=2)
@@ -93,89 +93,91 @@ def test_an_order_moves_its_units_between_accounts(
     assert transfers(shard, refusal) == [(*move.split(">"), 2) for move in expected]
 
 
-def test_stock_comes_from_outside() -> None:
-    """An item without units moves none, for a transfer has a quantity."""
+def test_new_stock_comes_from_the_external_account() -> None:
+    """An item without units has no transfer, because a transfer has a quantity."""
     shard = FakeShard()
     shard.open_sale(bulb=0, lamp=5)
 
-    [entry] = entries_of_sales(sales_from(taken(shard.commits)))
+    [entry] = entries_from_sales(sales_from(accepted(shard.commits)))
 
     assert entry == Entry(1, 1, 0, 1, TENANT, SALE, "lamp", None, "external", "available", 5)
 
 
-def test_deltas_sum_what_the_transfers_of_an_item_come_to() -> None:
-    """One statement books a run, whatever went to and fro in it."""
+def test_deltas_sum_the_transfers_of_an_item() -> None:
+    """One statement updates the balances of a run, however often units moved in it."""
     shard = FakeShard()
     shard.moves(("r-1", HELD), ("r-2", HELD), lamp=2)
     shard.moves(("r-1", CONFIRMED), ("r-2", EXPIRED))
 
-    deltas = deltas_from(entries_of_orders(orders_from(taken(shard.commits)).values(), {}))
+    deltas = deltas_from(entries_from_orders(orders_from(accepted(shard.commits)).values(), {}))
 
     assert deltas == {(TENANT, SALE, "lamp"): {"available": -2, "held": 0, "sold": 2}}
 
 
-def test_the_final_row_says_where_the_order_was_made_and_where_it_stands() -> None:
-    """An order that a run makes and confirms is one row, made as confirmed."""
+def test_the_final_row_has_the_positions_of_the_creation_and_of_the_latest_change() -> None:
+    """An order that a run creates and confirms is one row, inserted as confirmed."""
     shard = FakeShard()
     shard.moves(("r-0", HELD))
     shard.moves(("r-1", HELD), ("r-2", HELD), bulb=1, lamp=2)
     shard.moves(("r-2", CONFIRMED))
-    orders = orders_from(taken(shard.commits[1:]))
+    orders = orders_from(accepted(shard.commits[1:]))
 
     rows = final_rows(orders.values(), {})
 
-    assert [(row.reservation_id, row.state, row.revision) for row in rows.made] == [
+    assert [(row.reservation_id, row.state, row.revision) for row in rows.new] == [
         ("r-1", "HELD", 1),
         ("r-2", "CONFIRMED", 2),
     ]
-    confirmed = rows.made[1]
+    confirmed = rows.new[1]
     assert (confirmed.created, (confirmed.epoch, confirmed.seq, confirmed.index)) == (Created(1, 2, 1), (1, 3, 0))
-    assert [line[3:] for line in lines_of([confirmed], orders)] == [("bulb", 1, 1, 0), ("lamp", 2, 2, 0)]
+    assert [line[3:] for line in lines_from([confirmed], orders)] == [("bulb", 1, 1, 0), ("lamp", 2, 2, 0)]
 
 
-def test_an_order_refused_at_its_making_has_no_row_until_it_ends() -> None:
-    """While the refusal is open the id is not the ledger's; afterwards the row tells what became of it."""
+def test_an_order_refused_at_its_creation_has_no_row_until_it_ends() -> None:
+    """While its dead letter is open the order has no row; afterwards the row has its last state."""
     shard = FakeShard()
     shard.moves(("r-1", HELD))
-    orders = orders_from(taken(shard.commits))
-    assert final_rows(orders.values(), dict.fromkeys(orders, AT_MAKING)) == final_rows([], {})
+    orders = orders_from(accepted(shard.commits))
+    assert final_rows(orders.values(), dict.fromkeys(orders, AT_CREATION)) == final_rows([], {})
 
     shard.moves(("r-1", COMPENSATED))
-    orders = orders_from(taken(shard.commits))
-    rows = final_rows(orders.values(), dict.fromkeys(orders, AT_MAKING))
+    orders = orders_from(accepted(shard.commits))
+    rows = final_rows(orders.values(), dict.fromkeys(orders, AT_CREATION))
 
-    assert rows.made == []
-    [row] = rows.closed
+    assert rows.new == []
+    [row] = rows.refused_ended
     assert (row.state, row.ledger_state, row.compensation_reason) == ("COMPENSATED", "REFUSED", "BUYER_BLOCKED")
 
 
-def test_a_refused_spent_id_is_settled_at_birth() -> None:
-    """It holds nothing, so there is nothing to give back."""
+def test_the_dead_letter_of_a_spent_id_is_settled_at_once() -> None:
+    """It has no units, so none are given back."""
     shard = FakeShard()
     shard.spend("r-1")
-    orders = orders_from(taken(shard.commits))
+    orders = orders_from(accepted(shard.commits))
 
-    [letter] = dead_letters_from(orders.values(), dict.fromkeys(orders, reused()))
+    [dead_letter] = dead_letters_from(orders.values(), dict.fromkeys(orders, refusal_for_reused_id()))
 
-    assert (letter.is_open, letter.needs_compensation, letter.reservation_state) == (False, False, "RELEASED")
+    assert dead_letter.reservation_state == "RELEASED"
+    assert not dead_letter.is_open
+    assert not dead_letter.needs_compensation
 
 
 def test_a_note_with_a_nul_refuses_no_order() -> None:
-    """Postgres takes no NUL in a text, and a caller's words must never freeze a shard."""
+    """Postgres rejects NUL in a text, and a caller's text must never freeze a shard."""
     shard = FakeShard()
     shard.moves(("r-1", HELD))
-    orders = orders_from(taken(shard.commits))
+    orders = orders_from(accepted(shard.commits))
     next(iter(orders.values())).steps[0].change.note = "a\0b"
 
-    assert final_rows(orders.values(), {}).made[0].note == "a\N{REPLACEMENT CHARACTER}b"
+    assert final_rows(orders.values(), {}).new[0].note == "a\N{REPLACEMENT CHARACTER}b"
 
 
-def test_facts_say_refused_from_the_refused_change_on() -> None:
-    """What happened before it stays recorded."""
+def test_facts_are_refused_from_the_refused_change_on() -> None:
+    """Earlier changes stay recorded."""
     shard = FakeShard()
     for state in (HELD, CONFIRMED, COMPENSATED):
         shard.moves(("r-1", state))
-    commits = [JournalCommit(c.epoch, c.seq, c.body) for c in taken(shard.commits)]
+    commits = [JournalCommit(c.epoch, c.seq, c.body) for c in accepted(shard.commits)]
 
     facts = [fact_of(fact.value) for fact in facts_from(0, commits, {Created(1, 1, 0): RefusedAt(1, 2, 0, BLOCKED)})]
 
@@ -190,48 +192,48 @@ def fact_of(value: bytes) -> ReservationFact:
 
 
 @dataclass
-class PaperLedger:
-    """Keeps what the pure functions say, as Postgres would. Some confirms are refused, and the buyer `blocked` is."""
+class InMemoryLedger:
+    """Stores the results of the pure functions, as Postgres does. Some confirms and the buyer `blocked` are refused."""
 
     bad_confirms: frozenset[str]
     rows: dict[tuple[str, str, str], ReservationRow] = field(default_factory=dict)
     entries: Counter[Entry] = field(default_factory=Counter)
-    letters: dict[Created, DeadLetter] = field(default_factory=dict)
+    dead_letters: dict[Created, DeadLetter] = field(default_factory=dict)
 
     def apply(self, run: list[AcceptedCommit]) -> None:
         orders = orders_from(run)
         refusals = self._refusals(orders)
         rows = final_rows(orders.values(), refusals)
-        for row in [*rows.made, *rows.moved]:
+        for row in [*rows.new, *rows.changed]:
             self.rows[row[:3]] = row
         for refused in rows.refused_confirms:
             row, reason = self.rows[refused[:3]], refused.compensation_reason
             self.rows[refused[:3]] = row._replace(ledger_state="REFUSED", compensation_reason=reason)
-        for row in rows.closed:
+        for row in rows.refused_ended:
             self.rows.setdefault(row[:3], row)
-        self.entries.update(entries_of_orders(orders.values(), refusals))
-        for letter in dead_letters_from(orders.values(), refusals):
-            self.letters[Created(*letter[:3])] = letter._replace(lines=[])
-        for move in dead_letter_updates_from(orders.values(), refusals):
-            letter = self.letters[Created(*move[:3])]
-            self.letters[Created(*move[:3])] = letter._replace(**move._asdict())
+        self.entries.update(entries_from_orders(orders.values(), refusals))
+        for one in dead_letters_from(orders.values(), refusals):
+            self.dead_letters[Created(*one[:3])] = one._replace(lines=[])
+        for update in dead_letter_updates_from(orders.values(), refusals):
+            created = Created(*update[:3])
+            self.dead_letters[created] = self.dead_letters[created]._replace(**update._asdict())
 
     def _refusals(self, orders: dict[Created, Order]) -> dict[Created, Refusal]:
         earlier = {
-            created: Refusal(EARLIER_RUN, BLOCKED, letter.detail, letter[10:13] == created)
-            for created, letter in self.letters.items()
-            if letter.is_open
+            created: Refusal(EARLIER_RUN, BLOCKED, one.detail, one[10:13] == created)
+            for created, one in self.dead_letters.items()
+            if one.is_open
         }
-        refusals = refused_without_trying(orders.values(), earlier, {(TENANT, "blocked"): "fraud"})
+        refusals = refusals_before_writing(orders.values(), earlier, {(TENANT, "blocked"): "fraud"})
         for created, order in orders.items():
             known = self.rows.get(order.key)
             confirm = first_confirm(order.steps)
             if created in refusals:
                 continue
             if order.is_new and known is not None and known.created != created:
-                refusals[created] = reused()
+                refusals[created] = refusal_for_reused_id()
             elif not order.is_new and confirm is not None and order.reservation_id in self.bad_confirms:
-                refusals[created] = Refusal(confirm, BLOCKED, "broken", at_making=False)
+                refusals[created] = Refusal(confirm, BLOCKED, "broken", at_creation=False)
         return refusals
 
 
@@ -251,18 +253,18 @@ NEXT_STATES = {
 def test_folding_a_run_at_once_equals_folding_it_commit_by_commit(
     moves: list[tuple[str, int, bool]], bad_confirms: frozenset[str], blocked: frozenset[str]
 ) -> None:
-    """How Kafka cuts a history into batches is chance, and must not show in the books."""
+    """The size of Kafka's batches is chance and must not change the ledger."""
     shard = FakeShard()
     for reservation_id in IDS[:4]:
         shard.moves((reservation_id, HELD), buyer="good")
-    at_once, one_by_one = PaperLedger(bad_confirms), PaperLedger(bad_confirms)
+    at_once, one_by_one = InMemoryLedger(bad_confirms), InMemoryLedger(bad_confirms)
     for ledger in (at_once, one_by_one):
-        ledger.apply(taken(shard.commits))
+        ledger.apply(accepted(shard.commits))
     before = len(shard.commits)
     for reservation_id, choice, forget in moves:
         make_any_move(shard, reservation_id, choice, forget, "blocked" if reservation_id in blocked else "good")
 
-    run = taken(shard.commits[before:])
+    run = accepted(shard.commits[before:])
     at_once.apply(run)
     for commit in run:
         one_by_one.apply([commit])
@@ -271,10 +273,10 @@ def test_folding_a_run_at_once_equals_folding_it_commit_by_commit(
 
 
 def make_any_move(shard: FakeShard, reservation_id: str, choice: int, forget: bool, buyer: str) -> None:
-    """Move a reservation to one of the states that it may take, or let the record of an ended one leave."""
+    """Move a reservation to a state that may follow, or archive one that has ended."""
     known = shard.known.get(reservation_id)
     states = NEXT_STATES.get(known.state if known else 0, [])
     if states:
         shard.moves((reservation_id, states[choice % len(states)]), buyer=buyer)
     elif forget:
-        shard.forget(reservation_id)
+        shard.archive(reservation_id)

@@ -1,4 +1,4 @@
-"""The loop of the persister's agent: whatever fails in it ends the process, for Faust would acknowledge and go on."""
+"""The loop of the persister's agent: an exception in it ends the process, because Faust would acknowledge and go on."""
 
 import os
 from collections.abc import AsyncIterator, Iterable
@@ -9,16 +9,16 @@ import pytest
 
 from order_persister.adapters.kafka.agent import persist_all
 
-STEPS = ["apply", "saw", "tell", "ack"]
+STEPS = ["apply", "observe", "publish", "ack"]
 
 
 class Ended(BaseException):
-    """The process would be gone."""
+    """In the place of `os._exit`."""
 
 
 @dataclass
-class Everything:
-    """Stream, ledger, rereader and teller in one; where `fails_at` says, something nobody thought of happens."""
+class FakeSteps:
+    """Stream, writer, replayer and publisher in one; the step `fails_at` raises."""
 
     fails_at: str = ""
     done: list[str] = field(default_factory=list)
@@ -31,10 +31,10 @@ class Everything:
         return self._do("apply")
 
     def observe(self, outcomes: Iterable[object]) -> None:
-        self._do("saw")
+        self._do("observe")
 
-    async def tell(self, outcomes: Iterable[object]) -> None:
-        self._do("tell")
+    async def publish(self, outcomes: Iterable[object]) -> None:
+        self._do("publish")
 
     async def ack(self, event: object) -> None:
         self._do("ack")
@@ -46,29 +46,29 @@ class Everything:
         return []
 
 
-async def persist(world: Everything) -> None:
-    await persist_all(world, world, world, world)  # type: ignore[arg-type]
+async def persist(steps: FakeSteps) -> None:
+    await persist_all(steps, steps, steps, steps)  # type: ignore[arg-type]
 
 
-async def test_a_batch_is_acknowledged_after_it_was_told() -> None:
-    """What nobody was told of comes again."""
-    world = Everything()
+async def test_a_batch_is_acknowledged_after_it_was_published() -> None:
+    """A batch that was not published comes again."""
+    steps = FakeSteps()
 
-    await persist(world)
+    await persist(steps)
 
-    assert world.done == STEPS
+    assert steps.done == STEPS
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_a_surprise_ends_the_process(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Also in the acknowledging itself: an exception that left the loop would acknowledge what Faust still has."""
-    world = Everything(fails_at=step)
+async def test_an_unhandled_exception_ends_the_process(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Also in the acknowledgement: an exception that leaves the loop makes Faust acknowledge what it still has."""
+    steps = FakeSteps(fails_at=step)
 
     def exit_(code: int) -> None:
         raise Ended(code)
 
     monkeypatch.setattr(os, "_exit", exit_)
     with pytest.raises(Ended):
-        await persist(world)
+        await persist(steps)
 
-    assert world.done == STEPS[: STEPS.index(step)]
+    assert steps.done == STEPS[: STEPS.index(step)]

@@ -1,4 +1,4 @@
-"""When a persister believes that a topic was wiped under it."""
+"""When a persister restarts because a topic was reset."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ PARTITION = TP("commits", 3)
 
 
 class FakeConsumer:
-    """What Faust's consumer is asked; `reads` is how much more is read while Kafka is asked for the end."""
+    """Faust's consumer; it reads `reads` more records while Kafka is asked for the end."""
 
     def __init__(self, read: int | None, end: int, reads: int = 0) -> None:
         self._read_offset: dict[TP, int | None] = defaultdict(lambda: None, {PARTITION: read})
@@ -42,54 +42,54 @@ class FakeApp:
 
 
 @pytest.fixture
-def begun_anew(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The apps whose process was to begin anew."""
+def restarted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The apps whose process was restarted."""
     apps: list[Any] = []
     monkeypatch.setattr(topic_reset, "_restart", apps.append)
     return apps
 
 
-async def look(consumer: FakeConsumer) -> None:
+async def check(consumer: FakeConsumer) -> None:
     await topic_reset.restart_if_topic_was_reset(cast(faust.App, FakeApp(consumer)), [PARTITION])
 
 
-async def test_an_end_below_what_was_read_is_a_wipe(begun_anew: list[Any]) -> None:
-    """Kafka is told that nothing was read, so that whoever comes next begins at the beginning."""
+async def test_an_end_below_the_last_offset_is_a_reset(restarted: list[Any]) -> None:
+    """Offset 0 is committed, so that the next process begins at the beginning."""
     consumer = FakeConsumer(read=100, end=7)
 
-    await look(consumer)
+    await check(consumer)
 
-    assert len(begun_anew) == 1
+    assert len(restarted) == 1
     assert consumer.acknowledged == {PARTITION: 0}
 
 
 @pytest.mark.parametrize("read", [None, 0, 99])
-async def test_what_was_read_to_the_end_was_not_wiped(begun_anew: list[Any], read: int | None) -> None:
-    """The end is the offset of the next record, so it lies above everything that was read."""
-    await look(FakeConsumer(read=read, end=100))
+async def test_a_topic_that_was_read_to_its_end_was_not_reset(restarted: list[Any], read: int | None) -> None:
+    """The end is the offset of the next record, so it is above all that was read."""
+    await check(FakeConsumer(read=read, end=100))
 
-    assert begun_anew == []
+    assert restarted == []
 
 
-async def test_records_that_come_while_the_end_is_asked_for_are_no_wipe(begun_anew: list[Any]) -> None:
-    """Under load more has been read by the time the answer is here than there was when Kafka gave it."""
+async def test_records_that_are_read_while_the_end_is_asked_for_are_no_reset(restarted: list[Any]) -> None:
+    """Under load the process has read beyond the end by the time that Kafka's answer arrives."""
     consumer = FakeConsumer(read=99, end=100, reads=50)
 
-    await look(consumer)
+    await check(consumer)
 
-    assert begun_anew == []
+    assert restarted == []
     assert consumer.acknowledged == {}
 
 
-async def test_a_kafka_that_is_away_tells_of_no_wipe(begun_anew: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is waited for, as everywhere: said once and counted."""
+async def test_an_unavailable_kafka_is_no_reset(restarted: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is transient, so the caller retries."""
 
-    async def away(consumer: FakeConsumer, *partitions: TP) -> Mapping[TP, int]:
+    async def unavailable(consumer: FakeConsumer, *partitions: TP) -> Mapping[TP, int]:
         raise NodeNotReadyError("no broker")
 
-    monkeypatch.setattr(FakeConsumer, "highwaters", away)
+    monkeypatch.setattr(FakeConsumer, "highwaters", unavailable)
 
     with pytest.raises(TransientError, match="NodeNotReadyError"):
-        await look(FakeConsumer(read=100, end=7))
+        await check(FakeConsumer(read=100, end=7))
 
-    assert begun_anew == []
+    assert restarted == []

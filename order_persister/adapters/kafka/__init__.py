@@ -1,1 +1,1 @@
-"""What the persister hears and says on Kafka."""
+"""The persister's side of Kafka: consuming commits, producing what is published, recovering from errors."""

@@ -1,125 +1,82 @@
-"""The Faust app: persist, then tell. Faust's own acknowledgement is not trusted, the ledger's watermark is."""
+"""The Faust app and its agent; the ledger's watermark says what was applied, and Faust's acknowledgements do not."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import faust
 import structlog
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, EventT
-from prometheus_client import CollectorRegistry
 
-from holdfast_runtime.kafka import COMMITS, PERSISTER_GROUP, KafkaConfig, disable_topic_auto_creation, kafka_config
-from holdfast_runtime.retry import Retrier
+from holdfast_runtime.kafka import PERSISTER_GROUP, KafkaConfig
 from holdfast_runtime.settings import SharedSettings
 from order_persister.adapters.kafka.faust_options import faust_options
 from order_persister.adapters.kafka.group_rejoin import rejoin_after_errors
-from order_persister.adapters.kafka.partitions import Partitions
-from order_persister.adapters.kafka.producer import Sender
-from order_persister.adapters.kafka.publisher import Publisher
-from order_persister.adapters.kafka.replay import Replayer
-from order_persister.adapters.kafka.topic_reset import restart_if_topic_was_reset
-from order_persister.adapters.ledger.postgres import Database
-from order_persister.adapters.ledger.queries import ledger_queries
-from order_persister.adapters.ledger.unpublished import Unpublished
-from order_persister.adapters.ledger.writer import LedgerWriter
 from order_persister.domain.chain import KafkaRecord
-from order_persister.metrics import LedgerMetrics, PublishMetrics
+from order_persister.service.apply import LedgerWriter
+from order_persister.service.publisher import Publisher
+from order_persister.service.replay import Replayer
 
-# A batch costs a few transactions a shard, so many small records must go together; the relays' windows bound how many
-# bytes lie ready. Small records must not fill the buffer, for Faust then looks at the other partitions alone, for up to
-# a second each time.
+# A batch costs a few transactions a shard, so many small records must go together; the relays' windows limit how many
+# bytes are ready. Small records must not fill the buffer, because Faust then reads only the other partitions, for up
+# to a second each time.
 MAX_RECORDS = 256
 RECORDS_WAIT_S = 0.05
 STREAM_BUFFER = 1024
-PUBLISH_INTERVAL_S = 1.0
-REPLAY_INTERVAL_S = 2.0
-RESET_CHECK_INTERVAL_S = 2.0
-KAFKA_ANSWER_S = 40.0
-LOOK_AROUND_MS = 5_000  # only by looking a group's member sees that a topic is back; aiokafka's own is five minutes
+REQUEST_TIMEOUT_S = 40.0
+METADATA_MAX_AGE_MS = (
+    5_000  # a member finds that a topic is back by its metadata alone; aiokafka's default is 5 minutes
+)
 
 log = structlog.get_logger()
 
 
-class _Parts(NamedTuple):
-    """What the app's agent and its tasks work with."""
-
-    ledger: LedgerWriter
-    publisher: Publisher
-    replayer: Replayer
+def new_app(config: KafkaConfig, settings: SharedSettings) -> faust.App:
+    """A Faust app without an agent; it connects when it is started."""
+    return faust.App(config.named(PERSISTER_GROUP), **faust_options(config), **_faust_settings(settings))
 
 
-def build_app(settings: SharedSettings, registry: CollectorRegistry, retrier: Retrier) -> faust.App:
-    """The app, wired; nothing connects before it starts."""
-    disable_topic_auto_creation()
-    config = kafka_config(settings)
-    app = faust.App(config.named(PERSISTER_GROUP), **faust_options(config), **_faust_settings(settings))
-    parts = _parts(app, settings.postgres_dsn, config, registry, retrier)
-    topic = config.named(COMMITS)
+def add_agent(app: faust.App, topic: str, ledger: LedgerWriter, replayer: Replayer, publisher: Publisher) -> None:
+    """Have the app persist a topic of commits."""
     commits = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
-    @app.agent(commits, name="persist", concurrency=1)  # order within a shard is the ledger's business
+    @app.agent(commits, name="persist", concurrency=1)  # one at a time: the order of commits within a shard matters
     async def persist(stream: Any) -> None:  # Faust types it as a stream of values, and it yields events
-        await persist_all(stream, parts.ledger, parts.replayer, parts.publisher)
-
-    # Progress, facts and compensations do not wait for the next record.
-    _repeat(app, PUBLISH_INTERVAL_S, lambda: parts.publisher.publish_due(_shards(app, topic)))
-    _repeat(app, REPLAY_INTERVAL_S, lambda: parts.replayer.look(_shards(app, topic)))
-    begin_anew = partial(_begin_anew_where_wiped, app, topic)
-    _repeat(app, RESET_CHECK_INTERVAL_S, lambda: retrier.retry("Kafka", begin_anew))
-    return app
+        await persist_all(stream, ledger, replayer, publisher)
 
 
-def _parts(
-    app: faust.App, postgres_dsn: str, config: KafkaConfig, registry: CollectorRegistry, retrier: Retrier
-) -> _Parts:
-    """Build them; what they open is closed when the app ends."""
-    database, queries = Database(postgres_dsn), ledger_queries()
-    ledger, unpublished = (
-        LedgerWriter(database, queries, LedgerMetrics(registry), retrier),
-        Unpublished(database, queries, retrier),
-    )
-    sender = Sender(config, retrier)
-    publisher = Publisher(unpublished, sender.send, PublishMetrics(registry))
-    partitions = Partitions(config, config.named(COMMITS), config.named(PERSISTER_GROUP))
-    app.async_exit_stack.push_async_callback(database.close)
-    app.async_exit_stack.push_async_callback(sender.close)
-    return _Parts(ledger, publisher, Replayer(partitions, ledger, publisher.tell, unpublished, retrier))
-
-
-def _repeat(app: faust.App, every_s: float, step: Callable[[], Awaitable[None]]) -> None:
-    """Take a step again and again beside the agent, as long as the app runs; a surprise ends the process."""
+def repeat(app: faust.App, interval_s: float, step: Callable[[], Awaitable[None]]) -> None:
+    """Repeat a step beside the agent while the app runs; an unhandled exception ends the process."""
 
     @app.task  # type: ignore[untyped-decorator]
-    async def repeat() -> None:
+    async def run() -> None:
         while not app.should_stop:
             async with exit_on_unhandled_exception():
                 await step()
-            await app.sleep(every_s)
+            await app.sleep(interval_s)
 
 
 async def persist_all(stream: Any, ledger: LedgerWriter, replayer: Replayer, publisher: Publisher) -> None:
-    """Apply each commit once; on a surprise, stop the process before anything more is acknowledged.
+    """Apply each commit once; on an unhandled exception, end the process before anything more is acknowledged.
 
     Faust acknowledges when an agent's body raises and may commit past an event left behind, so no exception leaves
-    this loop, and what was acknowledged too early comes again from the relay.
+    this loop, and the relay resends what was acknowledged too early.
     """
     async for events in stream.noack_take(MAX_RECORDS, within=RECORDS_WAIT_S):
         async with exit_on_unhandled_exception():
-            outcomes = await ledger.apply(map(_record, events))  # waits out transient trouble
+            outcomes = await ledger.apply(map(_record, events))  # retries transient errors
             replayer.observe(outcomes)
-            await publisher.tell(outcomes)  # compensations, facts, progress: Kafka has confirmed each
+            await publisher.publish(outcomes)  # returns when Kafka has confirmed progress, compensations and facts
             for event in events:
                 await stream.ack(event)
 
 
 async def start(app: faust.App) -> None:
-    """Start the app. Faust wants a folder for tables, of which there are none: it gets one, and it is gone again."""
+    """Start the app. Faust requires a folder for tables, of which there are none: it gets a temporary one."""
     with TemporaryDirectory(prefix="holdfast-persister-") as folder:
         app.conf.datadir = Path(folder)
         app.add_future(rejoin_after_errors(app))
@@ -128,7 +85,7 @@ async def start(app: faust.App) -> None:
 
 @asynccontextmanager
 async def exit_on_unhandled_exception() -> AsyncIterator[None]:
-    """End the process at once when something happens that nobody thought of: nothing more gets acknowledged."""
+    """End the process at once on any exception, so that nothing more is acknowledged."""
     try:
         yield
     except Exception:
@@ -136,8 +93,21 @@ async def exit_on_unhandled_exception() -> AsyncIterator[None]:
         os._exit(1)
 
 
+def assigned_partitions(app: faust.App, topic: str) -> set[TP]:
+    """The partitions of a topic that are assigned to this process; none before the consumer has started."""
+    try:
+        return {tp for tp in app.consumer.assignment() if tp.topic == topic}
+    except ConsumerNotStarted:
+        return set()
+
+
+def assigned_shards(app: faust.App, topic: str) -> list[int]:
+    """The shards of the assigned partitions."""
+    return [tp.partition for tp in assigned_partitions(app, topic)]
+
+
 def _faust_settings(settings: SharedSettings) -> dict[str, Any]:
-    """What was found to lose nothing when persisters are killed and brokers go away."""
+    """Settings under which no record is lost when persisters are killed and brokers are unavailable."""
     return {
         "store": "memory://",
         "web_enabled": False,
@@ -147,30 +117,13 @@ def _faust_settings(settings: SharedSettings) -> dict[str, Any]:
         "stream_wait_empty": True,
         "stream_buffer_maxsize": STREAM_BUFFER,
         "consumer_auto_offset_reset": "earliest",
-        "consumer_metadata_max_age_ms": LOOK_AROUND_MS,
+        "consumer_metadata_max_age_ms": METADATA_MAX_AGE_MS,
         "broker_commit_interval": 0.5,
         "broker_session_timeout": settings.kafka_session_timeout_s,
         "broker_heartbeat_interval": settings.kafka_session_timeout_s / 3,
-        "broker_request_timeout": max(KAFKA_ANSWER_S, settings.kafka_session_timeout_s + 5),
+        "broker_request_timeout": max(REQUEST_TIMEOUT_S, settings.kafka_session_timeout_s + 5),
     }
 
 
 def _record(event: EventT[bytes]) -> KafkaRecord:
     return KafkaRecord(event.message.partition, event.message.offset, event.message.value or b"")
-
-
-async def _begin_anew_where_wiped(app: faust.App, topic: str) -> None:
-    await restart_if_topic_was_reset(app, _assigned(app, topic))
-
-
-def _shards(app: faust.App, topic: str) -> list[int]:
-    """The shards whose commits are ours."""
-    return [tp.partition for tp in _assigned(app, topic)]
-
-
-def _assigned(app: faust.App, topic: str) -> set[TP]:
-    """The partitions of the topic of commits that are ours; none while the consumer is not there yet."""
-    try:
-        return {tp for tp in app.consumer.assignment() if tp.topic == topic}
-    except ConsumerNotStarted:
-        return set()

@@ -1,4 +1,4 @@
-"""How Kafka is reached, in Faust's words."""
+"""Turns the configuration of Kafka into the options of a Faust app."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from holdfast_runtime.kafka import KafkaConfig
 
 
 def faust_options(config: KafkaConfig) -> dict[str, Any]:
-    """The arguments of an app that say where its brokers are and what they want to see."""
+    """The options that have the brokers' addresses and credentials."""
     return {
         "broker": [f"kafka://{broker}" for broker in config.brokers.split(",")],
         "broker_credentials": _credentials(config),

@@ -1,4 +1,4 @@
-"""Sends records to Kafka in batches that arrive whole or not at all, and asks it for its topics."""
+"""Sends records to Kafka in batches that are stored whole or not at all, and reads how many partitions a topic has."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -12,54 +12,55 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from holdfast_runtime.connection_errors import TransientError
 from holdfast_runtime.kafka import KafkaConfig
 from holdfast_runtime.retry import Retrier
-from order_persister.adapters.kafka.publisher import BATCH_BYTES, Message
+from order_persister.domain.ports import Message
+from order_persister.service.publisher import BATCH_BYTES
 
-ANSWER_MS = 10_000
+REQUEST_TIMEOUT_MS = 10_000
 
 
 class Sender:
-    """A producer that connects when first needed, so that the persister may start while Kafka is away.
+    """A producer that connects when it is first used, so that the persister may start while Kafka is unavailable.
 
-    Faust's own would do for a few records a second; it takes facts one by one, and they may then be split over batches.
+    Faust's own producer takes facts one by one and may split them over batches.
     """
 
     def __init__(self, config: KafkaConfig, retrier: Retrier) -> None:
         self._config = config
         self._retrier = retrier
         self._producer: AIOKafkaProducer | None = None
-        self._making = asyncio.Lock()
+        self._connecting = asyncio.Lock()
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Send messages of one topic and shard, in order, and return when Kafka has confirmed all.
 
-        It waits while Kafka is away. Some may arrive twice: after a confirmation that got lost they are sent again.
+        It retries while Kafka is unavailable. After a lost confirmation they are sent again, so some may arrive twice.
         """
         await self._retrier.retry("Kafka", lambda: self._attempt(messages))
 
     async def close(self) -> None:
-        """Stop, after what is under way."""
+        """Stop once pending sends have ended."""
         if self._producer is not None:
             await self._producer.stop()
 
     async def _attempt(self, messages: Sequence[Message]) -> None:
-        with judged():
+        with kafka_errors():
             producer = await self._ready_producer()
             topic, shard = self._config.named(messages[0].topic), messages[0].shard
             confirmed = await producer.send_batch(_batch(producer, messages), topic, partition=shard)
             await confirmed
 
     async def _ready_producer(self) -> AIOKafkaProducer:
-        async with self._making:
+        async with self._connecting:
             if self._producer is None:
                 producer = AIOKafkaProducer(
                     **self._config.options(),
                     acks="all",
-                    max_batch_size=2 * BATCH_BYTES,  # Kafka adds a little to each record
-                    request_timeout_ms=ANSWER_MS,
+                    max_batch_size=2 * BATCH_BYTES,  # Kafka adds some bytes to each record
+                    request_timeout_ms=REQUEST_TIMEOUT_MS,
                 )
                 try:
                     await producer.start()
-                except BaseException:  # it has tasks and connections already, also when the wait for it is cancelled
+                except BaseException:  # it has tasks and connections already, also if this is cancelled
                     await producer.stop()
                     raise
                 self._producer = producer
@@ -67,13 +68,13 @@ class Sender:
 
 
 async def partitions_of(topic: str, config: KafkaConfig) -> int:
-    """How many partitions a topic has. Raises `TransientError` while Kafka, or the topic, is not there.
+    """How many partitions a topic has. Raises `TransientError` while Kafka is unavailable or lacks the topic.
 
-    All topics are asked for, for asking for one by its name may make it.
+    The metadata of all topics is fetched, because a broker may create a topic that is asked for by its name.
     """
-    client = AIOKafkaClient(**config.options(), request_timeout_ms=ANSWER_MS)
+    client = AIOKafkaClient(**config.options(), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
-        with judged():
+        with kafka_errors():
             await client.bootstrap()
             cluster = await client.fetch_all_metadata()
     finally:
@@ -85,8 +86,8 @@ async def partitions_of(topic: str, config: KafkaConfig) -> int:
 
 
 @contextmanager
-def judged() -> Iterator[None]:
-    """Turn what aiokafka raises into `TransientError`: nothing that it says is for good."""
+def kafka_errors() -> Iterator[None]:
+    """Turn the errors of aiokafka into `TransientError`: none of them is permanent."""
     try:
         yield
     except (KafkaError, OSError, TimeoutError) as error:
@@ -96,7 +97,7 @@ def judged() -> Iterator[None]:
 def _batch(producer: AIOKafkaProducer, messages: Sequence[Message]) -> BatchBuilder:
     batch = producer.create_batch()
     for message in messages:
-        taken = batch.append(key=message.key, value=message.value, timestamp=None)
-        assert taken is not None, "the teller cuts its batches to fit"
+        appended = batch.append(key=message.key, value=message.value, timestamp=None)
+        assert appended is not None, "the publisher cuts its batches to fit"
     batch.close()
     return batch

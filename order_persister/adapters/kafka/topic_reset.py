@@ -1,8 +1,8 @@
-"""Sees that a topic was wiped or made anew under a running persister, and begins anew itself.
+"""Restarts the process when the topic was reset, for example deleted and created again.
 
-Offsets then begin again at 0, and Faust silently drops every record below the offset that it last read, and every
-acknowledgement below the one that it last committed. Its books have no public name and are filled from many sides at
-once, so they are not mended but left behind.
+Offsets then begin again below those that were read. Faust silently drops every record below the offset that it last
+read, and every acknowledgement below the one that it last committed. This state of Faust is private and written from
+many places at once, so a new process replaces it.
 """
 
 import os
@@ -20,32 +20,32 @@ log = structlog.get_logger()
 
 
 async def restart_if_topic_was_reset(app: faust.App, assigned: Collection[TP]) -> None:
-    """Tell Kafka that nothing is read of a partition that was wiped, and become a new process.
+    """Commit offset 0 for the partitions that were reset, and restart.
 
-    If an acknowledgement that was under way overtakes this, the new process sees it and does the same again. Raises
-    `TransientError` while Kafka is away.
+    If a pending acknowledgement arrives after it, the new process finds the same and restarts again. Raises
+    `TransientError` while Kafka is unavailable.
     """
     if not assigned:
         return
-    reached = {tp: _reached(app, tp) for tp in assigned}  # before the ends are asked for, which may rise meanwhile
+    reached = {tp: _reached(app, tp) for tp in assigned}  # before the ends are read, because both rise meanwhile
     try:
         ends = await app.consumer.highwaters(*assigned)
-        # Only a wipe lets an end fall below what was read or acknowledged.
-        wiped = {tp: 0 for tp in assigned if reached[tp] > ends.get(tp, reached[tp])}
-        if wiped and await app.consumer._commit(wiped):  # type: ignore[attr-defined]
-            log.warning("topic_reset", shards=sorted(tp.partition for tp in wiped))
+        # Only a reset lets an end fall below what was read or acknowledged.
+        reset = {tp: 0 for tp in assigned if reached[tp] > ends.get(tp, reached[tp])}
+        if reset and await app.consumer._commit(reset):  # type: ignore[attr-defined]
+            log.warning("topic_reset", shards=sorted(tp.partition for tp in reset))
             _restart(app)
     except (RuntimeError, TimeoutError) as error:  # aiokafka's errors are RuntimeErrors
         raise TransientError(f"{type(error).__name__}: {error}") from error
 
 
 def _reached(app: faust.App, tp: TP) -> int:
-    """The offset up to which something was read or acknowledged."""
+    """The offset up to which records were read or acknowledged."""
     read, acknowledged = app.consumer._read_offset[tp], app.consumer._committed_offset[tp]  # type: ignore[attr-defined]
     return max(read or 0, acknowledged or 0)
 
 
 def _restart(app: faust.App) -> None:
-    """Start the same program in the place of this one; files and connections close by themselves, the folder stays."""
+    """Replace the process by a new one; files and connections close by themselves, the folder has to be deleted."""
     rmtree(app.conf.datadir, ignore_errors=True)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

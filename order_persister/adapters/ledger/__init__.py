@@ -1,1 +1,1 @@
-"""What the persister does in PostgreSQL: reads and writes the books, each commit once."""
+"""The ledger in PostgreSQL: its tables, its statements and its transactions."""

@@ -1,4 +1,4 @@
-"""Brings the ledger's tables up to date: numbered changes, each run once and noted."""
+"""Runs the migrations of the ledger's tables: numbered SQL files, each run once."""
 
 from importlib.resources import files
 from typing import NamedTuple
@@ -6,9 +6,9 @@ from typing import NamedTuple
 import asyncpg
 
 CONNECT_S = 10.0
-# Names our migrations among all advisory locks of the database; any other number would do as well.
-_LOCK = 0x486F6C646661
-_NOTEBOOK = """
+# The key of an advisory lock that no other application uses by chance.
+_LOCK_KEY = 0x486F6C646661
+_MIGRATION_TABLE = """
 create table if not exists migration (
     number   integer primary key,
     name     text not null,
@@ -17,7 +17,7 @@ create table if not exists migration (
 
 
 class Migration(NamedTuple):
-    """One numbered change."""
+    """One numbered SQL file."""
 
     number: int
     name: str
@@ -25,25 +25,25 @@ class Migration(NamedTuple):
 
 
 def migrations() -> list[Migration]:
-    """All changes that this version knows, in order."""
+    """All migrations of this version, in order."""
     folder = files("order_persister").joinpath("migrations")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [Migration(int(name[:4]), name, folder.joinpath(name).read_text(encoding="utf-8")) for name in names]
 
 
 async def migrate(dsn: str) -> list[str]:
-    """Run what has not run yet, all or nothing, and return the names.
+    """Run the migrations that have not run yet, all or none, and return their names.
 
-    The lock belongs to the transaction, not to the session, so it works behind PgBouncer; whoever comes second waits
-    and then finds nothing left to do.
+    The lock belongs to the transaction, not to the session, so it works behind PgBouncer; a second process waits for it
+    and then has nothing to run.
     """
     connection = await asyncpg.connect(dsn, timeout=CONNECT_S, statement_cache_size=0)
     try:
         async with connection.transaction():
-            await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
-            await connection.execute(_NOTEBOOK)
-            done = {row["number"] for row in await connection.fetch("select number from migration")}
-            missing = [migration for migration in migrations() if migration.number not in done]
+            await connection.execute("select pg_advisory_xact_lock($1)", _LOCK_KEY)
+            await connection.execute(_MIGRATION_TABLE)
+            ran = {row["number"] for row in await connection.fetch("select number from migration")}
+            missing = [migration for migration in migrations() if migration.number not in ran]
             for migration in missing:
                 await connection.execute(migration.sql)
                 await connection.execute(

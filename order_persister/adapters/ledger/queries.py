@@ -7,19 +7,19 @@ from holdfast_runtime.queries import load_queries
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """One field a statement, in the order of the file, which says what each does."""
+    """One field a statement, in the order of the file, which describes each."""
 
-    lock_row: str
-    rows: str
-    migrations_run: str
+    lock_shard: str
+    shard_rows: str
+    migration_numbers: str
     shard_counts: str
-    index_lookups_only: str
+    use_indexes_only: str
     raise_watermark: str
     freeze: str
-    hashes: str
+    journal_hashes: str
     insert_journal: str
     journal_after: str
-    set_aside: str
+    quarantine: str
     insert_sale: str
     insert_items: str
     add_to_items: str
@@ -30,15 +30,15 @@ class Queries:
     update_line_quantities: str
     insert_entries: str
     blocked_buyers: str
-    open_letters: str
-    letters: str
-    insert_letters: str
-    move_letters: str
+    open_dead_letters: str
+    dead_letters: str
+    insert_dead_letters: str
+    update_dead_letters: str
     insert_compensations: str
-    end_compensations: str
+    mark_compensations_done: str
     due_compensations: str
     open_compensations: str
-    raise_facts_mark: str
+    raise_facts_position: str
 
 
 def ledger_queries() -> Queries:

@@ -32,7 +32,7 @@ PROCESSES = {
     "persist": Process(
         "order_persister",
         "server",
-        "Write every commit to the ledger once and tell what came of it, until SIGTERM or SIGINT.",
+        "Apply every commit to the ledger once and publish the results, until SIGTERM or SIGINT.",
     ),
     "migrate": Process(
         "order_persister",

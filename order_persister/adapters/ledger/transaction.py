@@ -1,0 +1,183 @@
+"""The ledger's transactions in Postgres: a statement of queries.sql for each method, rows handed over as columns."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from holdfast.inventory.v1.reservation_pb2 import CompensationReason
+
+from holdfast_runtime.postgres import Row
+from order_persister.adapters.ledger.postgres import Database, Transaction
+from order_persister.adapters.ledger.queries import Queries
+from order_persister.domain.chain import AcceptedCommit, Quarantined, Watermark
+from order_persister.domain.fold import (
+    EARLIER_RUN,
+    Created,
+    CreatedSale,
+    DeadLetter,
+    DeadLetterUpdate,
+    Entry,
+    Refusal,
+)
+from order_persister.domain.rows import LineRow, LineUpdate, RefusedConfirm, ReservationRow
+from order_persister.domain.shards import ShardRow
+from order_persister.domain.units import ACCOUNTS
+
+
+class PostgresLedger:
+    """Opens transactions; `domain/ports.py` says what each method of them does."""
+
+    def __init__(self, database: Database, queries: Queries) -> None:
+        self._database = database
+        self._sql = queries
+
+    @asynccontextmanager
+    async def transaction(self, shard: int) -> AsyncIterator["PostgresTransaction"]:
+        async with self._database.transaction() as db:
+            yield PostgresTransaction(db, self._sql, shard)
+
+
+class PostgresTransaction:
+    """An open transaction that writes one shard."""
+
+    def __init__(self, db: Transaction, queries: Queries, shard: int) -> None:
+        self._db = db
+        self._sql = queries
+        self._shard = shard
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        return self._db.savepoint()
+
+    # The shard
+
+    async def lock_shard(self) -> ShardRow | None:
+        row = await self._db.fetch_one(self._sql.lock_shard, self._shard)
+        return None if row is None else ShardRow(*row)
+
+    async def raise_watermark(self, watermark: Watermark) -> None:
+        await self._db.execute(self._sql.raise_watermark, self._shard, *watermark)
+
+    async def freeze(self, epoch: int, seq: int, reason: str) -> None:
+        await self._db.execute(self._sql.freeze, self._shard, epoch, seq, reason)
+
+    async def quarantine(self, item: Quarantined) -> bool:
+        return bool(await self._db.fetch(self._sql.quarantine, self._shard, item.offset, item.why, item.payload))
+
+    async def journal_hashes(self, positions: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
+        if not positions:
+            return {}
+        found = await self._db.fetch(self._sql.journal_hashes, self._shard, *columns(positions))
+        return {(epoch, seq): hash for epoch, seq, hash in found}
+
+    async def insert_journal(self, commits: Sequence[AcceptedCommit]) -> None:
+        rows = [(commit.epoch, commit.seq, commit.hash, commit.payload) for commit in commits]
+        await self._write(self._sql.insert_journal, rows)
+
+    async def use_indexes_only(self) -> None:
+        await self._db.fetch(self._sql.use_indexes_only)
+
+    # What is refused before anything is written
+
+    async def blocked_buyers(self, buyers: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        if not buyers:
+            return {}
+        found = await self._db.fetch(self._sql.blocked_buyers, *columns(buyers))
+        return {(tenant, buyer_id): reason for tenant, buyer_id, reason in found}
+
+    async def open_refusals(self, orders: Sequence[Created]) -> dict[Created, Refusal]:
+        if not orders:
+            return {}
+        found = await self._db.fetch(self._sql.open_dead_letters, self._shard, *columns(orders))
+        return {_created(row): _earlier_refusal(row) for row in found}
+
+    # Sales and reservations
+
+    async def insert_sale(self, sale: CreatedSale) -> None:
+        await self._db.execute(self._sql.insert_sale, self._shard, *_sale_row(sale))
+        event = sale.event
+        skus, totals = [item.sku for item in event.sale.items], [item.total for item in event.sale.items]
+        await self._db.execute(self._sql.insert_items, event.tenant, event.sale.sale_id, skus, totals)
+
+    async def insert_reservations(self, rows: Sequence[ReservationRow]) -> set[Created]:
+        if not rows:
+            return set()
+        found = await self._db.fetch(self._sql.insert_reservations, self._shard, *columns(rows))
+        return {Created(*row) for row in found}
+
+    async def insert_lines(self, rows: Sequence[LineRow]) -> None:
+        if rows:
+            await self._db.execute(self._sql.insert_lines, *columns(rows))
+
+    async def update_reservations(self, rows: Sequence[ReservationRow]) -> int:
+        return await self._write(self._sql.update_reservations, rows)
+
+    async def update_line_quantities(self, rows: Sequence[LineUpdate]) -> None:
+        if rows:
+            await self._db.execute(self._sql.update_line_quantities, *columns(rows))
+
+    async def mark_refused_confirms(self, rows: Sequence[RefusedConfirm]) -> None:
+        await self._write(self._sql.mark_refused_confirms, rows)
+
+    # Balances, transfers and dead letters
+
+    async def add_to_items(self, deltas: Mapping[tuple[str, str, str], Mapping[str, int]]) -> set[tuple[str, str, str]]:
+        rows = sorted((*item, *(delta.get(account, 0) for account in ACCOUNTS)) for item, delta in deltas.items())
+        if not rows:
+            return set()
+        return {
+            (tenant, sale_id, sku)
+            for tenant, sale_id, sku in await self._db.fetch(self._sql.add_to_items, *columns(rows))
+        }
+
+    async def insert_entries(self, entries: Sequence[Entry]) -> None:
+        await self._write(self._sql.insert_entries, entries)
+
+    async def insert_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
+        rows = [(*one[:7], _lines_as_json(one.lines), *one[8:-1]) for one in dead_letters]
+        await self._write(self._sql.insert_dead_letters, rows)
+        compensated = [(*one[:3], not one.is_open) for one in dead_letters if one.needs_compensation]
+        await self._write(self._sql.insert_compensations, compensated)
+
+    async def update_dead_letters(self, updates: Sequence[DeadLetterUpdate]) -> None:
+        await self._write(self._sql.update_dead_letters, updates)
+        await self._write(self._sql.mark_compensations_done, [one[:3] for one in updates if not one.is_open])
+
+    async def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Run a statement whose first value is the shard; how many rows it touched."""
+        return await self._db.execute(statement, self._shard, *columns(rows)) if rows else 0
+
+
+def columns(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows as columns, which is what `unnest` takes."""
+    return list(zip(*rows, strict=True))
+
+
+def _created(row: Row) -> Created:
+    return Created(row["created_epoch"], row["created_seq"], row["created_index"])
+
+
+def _earlier_refusal(row: Row) -> Refusal:
+    reason = CompensationReason.Value(f"COMPENSATION_REASON_{row['reason']}")
+    at_creation = _created(row) == (row["epoch"], row["seq"], row["index"])
+    return Refusal(EARLIER_RUN, reason, row["detail"], at_creation)
+
+
+def _sale_row(created: CreatedSale) -> tuple[object, ...]:
+    event, sale = created.event, created.event.sale
+    hold_ttl_ms = sale.hold_ttl.ToMilliseconds()
+    return (
+        event.tenant,
+        sale.sale_id,
+        sale.title,
+        event.start_time_ms,
+        sale.end_time.ToMilliseconds() if sale.HasField("end_time") else None,
+        hold_ttl_ms,
+        sale.max_hold_ttl.ToMilliseconds() if sale.HasField("max_hold_ttl") else hold_ttl_ms,
+        sale.buyer_limit,
+        created.time_ms,
+    )
+
+
+def _lines_as_json(lines: Sequence[tuple[str, int]]) -> str:
+    return json.dumps([{"sku": sku, "quantity": quantity} for sku, quantity in lines])

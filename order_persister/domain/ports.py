@@ -1,0 +1,129 @@
+"""What the persister needs of Kafka and of the ledger; the adapters implement it."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, Protocol
+
+from holdfast.inventory.v1.events_pb2 import Compensation
+
+from order_persister.domain.chain import AcceptedCommit, KafkaRecord, Quarantined, Watermark
+from order_persister.domain.facts import NextFacts
+from order_persister.domain.fold import Created, CreatedSale, DeadLetter, DeadLetterUpdate, Entry, Refusal
+from order_persister.domain.rows import LineRow, LineUpdate, RefusedConfirm, ReservationRow
+from order_persister.domain.shards import ShardRow
+
+
+class LedgerTransaction(Protocol):
+    """An open transaction that writes one shard; each method is one statement, and does nothing for no rows.
+
+    Every method may raise `PermanentError` for what Postgres always rejects, and an error to retry for all else.
+    """
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """Undo what fails inside; the transaction goes on."""
+
+    async def lock_shard(self) -> ShardRow | None:
+        """Read the shard's row and lock it until the transaction ends; None if there is none."""
+
+    async def raise_watermark(self, watermark: Watermark) -> None:
+        """Raise the shard's watermark, and the settled position below the oldest open dead letter."""
+
+    async def freeze(self, epoch: int, seq: int, reason: str) -> None:
+        """Freeze the shard if it is at this position and not frozen yet."""
+
+    async def quarantine(self, item: Quarantined) -> bool:
+        """Keep bytes that cannot be applied; False if they are kept already."""
+
+    async def journal_hashes(self, positions: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], str]:
+        """The hashes of the commits at these positions, of those that the journal has."""
+
+    async def insert_journal(self, commits: Sequence[AcceptedCommit]) -> None:
+        """Append commits to the journal."""
+
+    async def use_indexes_only(self) -> None:
+        """Keep the planner from sequential scans, which it chooses for tables that were not analysed yet."""
+
+    async def blocked_buyers(self, buyers: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        """The blocked ones of these buyers (tenant, id), each with the reason."""
+
+    async def open_refusals(self, orders: Sequence[Created]) -> Mapping[Created, Refusal]:
+        """The refusals of those of these orders whose dead letter is open."""
+
+    async def insert_sale(self, sale: CreatedSale) -> None:
+        """Insert a sale and its items, all units available."""
+
+    async def insert_reservations(self, rows: Sequence[ReservationRow]) -> set[Created]:
+        """Insert the reservations whose id is free; which they were."""
+
+    async def insert_lines(self, rows: Sequence[LineRow]) -> None:
+        """Insert the lines of new reservations."""
+
+    async def update_reservations(self, rows: Sequence[ReservationRow]) -> int:
+        """Update reservations, found by id and creation position; how many were found."""
+
+    async def update_line_quantities(self, rows: Sequence[LineUpdate]) -> None:
+        """Set the confirmed and the returned quantities of reservations' lines."""
+
+    async def mark_refused_confirms(self, rows: Sequence[RefusedConfirm]) -> None:
+        """Mark reservations as refused, their states as they were."""
+
+    async def add_to_items(self, deltas: Mapping[tuple[str, str, str], Mapping[str, int]]) -> set[tuple[str, str, str]]:
+        """Add changes (item -> account -> units) to the balances of items; the items that were found."""
+
+    async def insert_entries(self, entries: Sequence[Entry]) -> None:
+        """Insert transfers."""
+
+    async def insert_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """Insert dead letters, and a compensation for each that needs one."""
+
+    async def update_dead_letters(self, updates: Sequence[DeadLetterUpdate]) -> None:
+        """Update open dead letters; compensations of orders that have ended are done."""
+
+
+class Ledger(Protocol):
+    """The ledger, for writing."""
+
+    def transaction(self, shard: int) -> AbstractAsyncContextManager[LedgerTransaction]:
+        """A transaction; it commits at the end of the block and rolls back if the block raises."""
+
+
+class UnpublishedRecords(Protocol):
+    """What the ledger holds and Kafka may lack. Every method retries until the ledger answers."""
+
+    async def shard_rows(self, shards: Iterable[int]) -> Mapping[int, ShardRow]:
+        """The rows of those of these shards that have one."""
+
+    async def facts_after(self, shard: int, published: tuple[int, int], watermark: tuple[int, int]) -> NextFacts | None:
+        """The next facts above the published position, at most up to the watermark; None if there are none."""
+
+    async def record_published(self, shard: int, epoch: int, seq: int) -> None:
+        """Store that all facts up to this commit are on Kafka."""
+
+    async def due_compensations(self, shard: int) -> Sequence[Compensation]:
+        """Some compensations that are due; each is due again later until the ledger has the end of its order."""
+
+    async def open_compensations(self, shards: Iterable[int]) -> Mapping[int, int]:
+        """How many refused orders of each shard still have units; a shard without any is left out."""
+
+
+class CommitRecords(Protocol):
+    """The partitions of the commits topic, for reading apart from the group. Raises an error to retry."""
+
+    async def last_acknowledged(self, shard: int) -> KafkaRecord | None:
+        """The last record that the group has acknowledged; None if there is none, or it was deleted."""
+
+    def all_records(self, shard: int) -> AsyncGenerator[Sequence[KafkaRecord], None]:
+        """Every record that a partition holds now, in order."""
+
+
+class Message(NamedTuple):
+    """A record to send; its partition is the shard."""
+
+    topic: str  # without the prefix
+    shard: int
+    key: bytes
+    value: bytes
+
+
+# Sends messages of one topic and shard as one batch, in order, and returns when Kafka has confirmed it.
+Send = Callable[[Sequence[Message]], Awaitable[None]]

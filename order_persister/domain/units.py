@@ -1,0 +1,42 @@
+"""Says where the units of an order lie, by the state of its reservation; nothing else in the package does."""
+
+from holdfast.inventory.v1.reservation_pb2 import ReservationState
+
+NEW = ReservationState.RESERVATION_STATE_UNSPECIFIED  # the previous state of an order's first change
+HELD = ReservationState.RESERVATION_STATE_HELD
+CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
+RETURNED = ReservationState.RESERVATION_STATE_RETURNED
+LIVE = frozenset({HELD, CONFIRMED})  # the states in which an order has units
+
+STATE_NAMES = {number: name.removeprefix("RESERVATION_STATE_") for name, number in ReservationState.items()}
+
+EXTERNAL = "external"  # where the units of a new item come from; it has no balance
+AVAILABLE = "available"
+ACCOUNTS = (AVAILABLE, "held", "sold", "refused")  # the balances of an item
+
+_CONFIRMED_NAMES = frozenset({"CONFIRMED", "RETURNED"})  # a return leaves the confirmed quantity as it was
+_NOT_AS_HELD = _CONFIRMED_NAMES | {"COMPENSATED"}
+
+
+def account_of(state: int, is_refused: bool) -> str:
+    """The account of an order's units while its reservation is in this state."""
+    if state not in LIVE:
+        return AVAILABLE
+    if is_refused:
+        return "refused"
+    return "held" if state == HELD else "sold"
+
+
+def is_confirmed(state_name: str) -> bool:
+    """Whether the lines' units count as confirmed."""
+    return state_name in _CONFIRMED_NAMES
+
+
+def is_returned(state_name: str) -> bool:
+    """Whether the lines' units count as returned."""
+    return state_name == "RETURNED"
+
+
+def may_differ_from_hold(state_name: str) -> bool:
+    """Whether an order that comes to this state may have had other confirmed or returned quantities before, or now."""
+    return state_name in _NOT_AS_HELD

@@ -1,0 +1,210 @@
+"""Applies batches of commits to the ledger, each commit once: rows and watermark in one transaction a shard.
+
+A commit may arrive twice, late, or at two persisters at once: the watermark, locked and read inside the transaction,
+tells which commits are repeats.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import structlog
+
+from holdfast_runtime.retry import Retrier
+from order_persister.domain.chain import (
+    ApplyPlan,
+    Delivery,
+    KafkaRecord,
+    Quarantined,
+    Watermark,
+    already_applied,
+    deliveries_from,
+    is_ahead,
+    plan_apply,
+)
+from order_persister.domain.fold import DeadLetter
+from order_persister.domain.ports import Ledger, LedgerTransaction
+from order_persister.domain.refusals import PermanentError
+from order_persister.domain.shards import Outcome, ShardRow
+from order_persister.metrics import LedgerMetrics
+from order_persister.service.booking import Booking, BrokenInvariant
+
+# The payload of one transaction: enough to make its fixed cost negligible, and little enough to end within a second.
+TRANSACTION_BYTES = 512 * 1024
+
+log = structlog.get_logger()
+
+
+class Applied(NamedTuple):
+    """The result of one transaction, for logs and metrics once it is committed."""
+
+    row: ShardRow
+    plan: ApplyPlan
+    quarantined: list[Quarantined]
+    dead_letters: list[DeadLetter]
+
+
+class CannotApply(Exception):
+    """The ledger rejects a chunk permanently while the shard is at `row`; the message is the reason, for operators."""
+
+    def __init__(self, row: ShardRow, error: BrokenInvariant | PermanentError) -> None:
+        super().__init__(str(error) if isinstance(error, BrokenInvariant) else f"LEDGER_BROKEN: {error}")
+        self.row = row
+
+
+class LedgerWriter:
+    """Applies commits to the ledger, retrying transient errors for as long as they last."""
+
+    def __init__(self, ledger: Ledger, metrics: LedgerMetrics, retrier: Retrier) -> None:
+        self._ledger = ledger
+        self._metrics = metrics
+        self._retrier = retrier
+
+    async def apply(self, records: Iterable[KafkaRecord]) -> list[Outcome]:
+        """Apply a batch; one outcome for each of its shards that the ledger has a row of."""
+        found = await asyncio.gather(*(self._apply(*delivery) for delivery in deliveries_from(records).items()))
+        return [outcome for outcome in found if outcome is not None]
+
+    async def _apply(self, shard: int, delivery: Delivery) -> Outcome | None:
+        """Apply one shard's part of a batch, a transaction a chunk."""
+        applied: Applied | None = None
+        has_unknown_event = False
+        for chunk in chunks(delivery):
+            applied = await self._retrier.retry("Postgres", partial(self._apply_chunk, shard, chunk))
+            has_unknown_event |= applied is not None and applied.plan.unknown_event is not None
+        if applied is None:
+            return None
+        row = applied.row
+        has_gap = bool(delivery.quarantined) or is_ahead(delivery.received, Watermark(row.epoch, row.seq, row.hash))
+        # A resend would not make this version know an event of a later one, and a frozen shard takes nothing.
+        needs_resend = has_gap and not has_unknown_event and not row.frozen_reason
+        if needs_resend:
+            self._metrics.gaps.inc()
+        return Outcome(shard, row, row.seq + 1 if needs_resend else 0)
+
+    async def _apply_chunk(self, shard: int, chunk: Delivery) -> Applied | None:
+        """Apply a chunk at once or, if the ledger rejects it, commit by commit up to the rejected one."""
+        started = time.monotonic()
+        try:
+            applied = await self._transact(shard, chunk)
+        except CannotApply as error:
+            if len(chunk.received) <= 1:
+                return await self._freeze(shard, error)
+            applied = None
+            for commit in chunk.received:
+                applied = await self._apply_chunk(shard, Delivery([commit], chunk.quarantined))
+            return applied
+        self._metrics.apply_s.observe(time.monotonic() - started)
+        if applied is not None:
+            self._record(shard, applied)
+        return applied
+
+    async def _transact(self, shard: int, chunk: Delivery) -> Applied | None:
+        """One transaction; None if the ledger has no row of the shard. A permanent error concerns this shard alone."""
+        row: ShardRow | None = None
+        try:
+            async with self._ledger.transaction(shard) as transaction:
+                row = await transaction.lock_shard()
+                if row is not None:
+                    return await _apply_in(transaction, row, chunk)
+        except (BrokenInvariant, PermanentError) as error:
+            if row is None:
+                raise
+            raise CannotApply(row, error) from error
+        log.warning("shard_unknown", shard=shard, why="the ledger has no row of it: run `holdfast init`")
+        return None
+
+    async def _freeze(self, shard: int, error: CannotApply) -> Applied | None:
+        """Freeze a shard at the rejected commit, unless another persister or a take-over has moved it on."""
+        async with self._ledger.transaction(shard) as transaction:
+            await transaction.freeze(*error.row.position, str(error))
+            row = await transaction.lock_shard()
+        if row is None:
+            return None
+        applied = Applied(row, ApplyPlan(Watermark(row.epoch, row.seq, row.hash)), [], [])
+        self._record(shard, applied)
+        return applied
+
+    def _record(self, shard: int, applied: Applied) -> None:
+        """Logs and metrics of one committed transaction."""
+        self._record_plan(shard, applied.plan)
+        self._metrics.frozen.labels(str(shard)).set(bool(applied.row.frozen_reason))
+        if applied.row.frozen_reason:
+            log.error("shard_frozen", shard=shard, seq=applied.row.seq, why=applied.row.frozen_reason)
+        for item in applied.quarantined:
+            self._metrics.quarantined.labels(item.why).inc()
+            log.error("record_quarantined", shard=shard, offset=item.offset, why=item.why, size=len(item.payload))
+        for one in applied.dead_letters:
+            self._metrics.refused.labels(one.reason).inc()
+            log.warning("order_refused", shard=shard, reservation=one.reservation_id, reason=one.reason, why=one.detail)
+
+    def _record_plan(self, shard: int, plan: ApplyPlan) -> None:
+        accepted = plan.accepted
+        self._metrics.apply_commits.observe(len(accepted))
+        self._metrics.commits.labels("applied").inc(len(accepted))
+        self._metrics.commits.labels("repeated").inc(plan.repeats)
+        self._metrics.commits.labels("orphaned").inc(len(plan.orphans))
+        self._metrics.changes.inc(sum(len(commit.body.events) for commit in accepted))
+        if accepted:
+            self._metrics.age_s.labels(str(shard)).set(max(0.0, time.time() - accepted[-1].body.time_ms / 1000))
+        if plan.unknown_event is not None:
+            why = "a later version wrote it: upgrade the persister"
+            log.error("event_unknown", shard=shard, seq=plan.unknown_event.seq, why=why)
+
+
+async def _apply_in(transaction: LedgerTransaction, row: ShardRow, chunk: Delivery) -> Applied:
+    """Apply a chunk within a transaction that holds the shard's row; a frozen shard only quarantines."""
+    quarantined = await _quarantine(transaction, chunk.quarantined)
+    watermark = Watermark(row.epoch, row.seq, row.hash)
+    if row.frozen_reason or not chunk.received:
+        return Applied(row, ApplyPlan(watermark), quarantined, [])
+    hashes = await transaction.journal_hashes(already_applied(watermark, chunk.received))
+    plan = plan_apply(watermark, chunk.received, hashes)
+    orphans = [Quarantined(commit.offset, commit.payload, "orphaned: its epoch is over") for commit in plan.orphans]
+    quarantined += await _quarantine(transaction, orphans)
+    dead_letters = await _book(transaction, plan) if plan.accepted else []
+    quarantined += await _quarantine_unreadable(transaction, plan)
+    if plan.frozen_reason:
+        await transaction.freeze(plan.watermark.epoch, plan.watermark.seq, plan.frozen_reason)
+    after = await transaction.lock_shard()
+    assert after is not None, "it is locked"
+    return Applied(after, plan, quarantined, dead_letters)
+
+
+async def _book(transaction: LedgerTransaction, plan: ApplyPlan) -> list[DeadLetter]:
+    """Write the run, the journal and the new watermark."""
+    await transaction.use_indexes_only()
+    dead_letters = await Booking(transaction, plan.accepted).write()
+    await transaction.insert_journal(plan.accepted)
+    await transaction.raise_watermark(plan.watermark)
+    return dead_letters
+
+
+async def _quarantine_unreadable(transaction: LedgerTransaction, plan: ApplyPlan) -> list[Quarantined]:
+    """Quarantine a commit that does not decode. If it is a resend and its hash follows, the shard has to be frozen."""
+    commit = plan.unreadable
+    if commit is None or plan.frozen_reason:
+        return []
+    new = await _quarantine(transaction, [Quarantined(commit.offset, commit.payload, "the commit does not decode")])
+    if not new and plan.unreadable_is_chained:
+        plan.frozen_reason = f"UNREADABLE: commit {commit.seq} does not decode although its hash follows"
+    return new
+
+
+async def _quarantine(transaction: LedgerTransaction, items: Iterable[Quarantined]) -> list[Quarantined]:
+    """Keep bytes for operators to look at; those that were not kept already."""
+    return [item for item in items if await transaction.quarantine(item)]
+
+
+def chunks(delivery: Delivery, limit: int = TRANSACTION_BYTES) -> Iterator[Delivery]:
+    """Cut a delivery into transactions of about `limit` bytes; the first one has all that is quarantined."""
+    chunk, size = Delivery(quarantined=delivery.quarantined), 0
+    for commit in delivery.received:
+        if size >= limit:
+            yield chunk
+            chunk, size = Delivery(), 0
+        chunk.received.append(commit)
+        size += len(commit.payload)
+    yield chunk

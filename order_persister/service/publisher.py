@@ -1,0 +1,113 @@
+"""Publishes what the ledger holds: compensations, facts and progress, each confirmed by Kafka, each safe to repeat.
+
+Everything is read from the ledger and nothing from memory, so a persister that starts, or that is assigned a partition,
+publishes what another one left. Compensations act once, facts have their position, and progress states the present.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+
+from holdfast.inventory.v1.events_pb2 import LedgerProgress
+
+from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS
+from order_persister.domain.facts import Fact
+from order_persister.domain.ports import Message, Send, UnpublishedRecords
+from order_persister.domain.shards import Outcome, ShardRow
+from order_persister.metrics import PublishMetrics
+
+# The facts of one send are one batch of Kafka's, which is stored whole or not at all: if a later fact were stored and
+# an earlier one not, readers, who drop what is below the last position that they saw, would miss the earlier one.
+BATCH_BYTES = 384 * 1024
+IDLE_INTERVAL_S = 10.0
+
+
+class Publisher:
+    """Publishes for one process; a lock a shard keeps the timer and a batch from publishing the same facts."""
+
+    def __init__(self, unpublished: UnpublishedRecords, send: Send, metrics: PublishMetrics) -> None:
+        self._unpublished = unpublished
+        self._metrics = metrics
+        self._send = send
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._last_progress: dict[int, tuple[ShardRow, float]] = {}
+
+    async def publish(self, outcomes: Iterable[Outcome]) -> None:
+        """After a batch: progress first, because the relay waits for it, then compensations and facts."""
+        outcomes = list(outcomes)
+        await asyncio.gather(*(self._publish_progress(*outcome) for outcome in outcomes))
+        await asyncio.gather(*(self._publish_rest(outcome.shard, outcome.row) for outcome in outcomes))
+
+    async def publish_due(self, shards: Iterable[int]) -> None:
+        """Each second, for the shards that are assigned: what is due, with or without a batch."""
+        rows = await self._unpublished.shard_rows(shards)
+        open_compensations = await self._unpublished.open_compensations(rows)
+        for shard, row in rows.items():
+            self._metrics.open_compensations.labels(str(shard)).set(open_compensations.get(shard, 0))
+            if self._is_progress_due(shard, row):
+                await self._publish_progress(shard, row)
+        for shard, row in rows.items():
+            if shard in open_compensations or row.facts_position != row.position:
+                await self._publish_rest(shard, row)
+
+    def _is_progress_due(self, shard: int, row: ShardRow) -> bool:
+        published, at = self._last_progress.get(shard, (None, 0.0))
+        return published != _without_facts(row) or time.monotonic() - at >= IDLE_INTERVAL_S
+
+    async def _publish_progress(self, shard: int, row: ShardRow, resend_from_seq: int = 0) -> None:
+        progress = LedgerProgress(
+            shard=shard,
+            epoch=row.epoch,
+            seq=row.seq,
+            settled_epoch=row.settled_epoch,
+            settled_seq=row.settled_seq,
+            resend_from_seq=resend_from_seq,
+            hash=row.hash.encode(),
+            frozen_reason=row.frozen_reason,
+        )
+        await self._send([Message(PROGRESS, shard, str(shard).encode(), progress.SerializeToString())])
+        self._last_progress[shard] = _without_facts(row), time.monotonic()
+
+    async def _publish_rest(self, shard: int, row: ShardRow) -> None:
+        async with self._locks[shard]:
+            await self._publish_compensations(shard)
+            await self._publish_facts(shard, row.position)
+
+    async def _publish_compensations(self, shard: int) -> None:
+        while due := await self._unpublished.due_compensations(shard):
+            key = str(shard).encode()
+            await self._send([Message(COMPENSATIONS, shard, key, one.SerializeToString()) for one in due])
+            self._metrics.compensations.inc(len(due))
+
+    async def _publish_facts(self, shard: int, watermark: tuple[int, int]) -> None:
+        """All facts from the published position, read again under the lock, to the watermark."""
+        rows = await self._unpublished.shard_rows([shard])
+        published = rows[shard].facts_position
+        while published < watermark:
+            found = await self._unpublished.facts_after(shard, published, watermark)
+            for batch in batches(found.facts if found else []):
+                await self._send([Message(ORDERS, shard, fact.key, fact.value) for fact in batch])
+                self._metrics.facts.inc(len(batch))
+            # With no commits in between, the watermark is the start of an epoch that a take-over has opened.
+            published = (found.epoch, found.seq) if found else watermark
+            await self._unpublished.record_published(shard, *published)
+
+
+def batches(facts: Iterable[Fact], limit: int = BATCH_BYTES) -> list[list[Fact]]:
+    """Cut facts into batches of at most `limit` bytes of keys and values."""
+    cut: list[list[Fact]] = []
+    bytes_left = 0
+    for fact in facts:
+        size = len(fact.key) + len(fact.value)
+        if not cut or size > bytes_left:
+            cut.append([])
+            bytes_left = limit
+        cut[-1].append(fact)
+        bytes_left -= size
+    return cut
+
+
+def _without_facts(row: ShardRow) -> ShardRow:
+    """The part of a row that progress reports."""
+    return row._replace(facts_epoch=0, facts_seq=0)
