@@ -1,4 +1,4 @@
-"""The `holdfast` command as a shell runs it, against a whole stack: one reservation's life, and the demo in small."""
+"""The `holdfast` command as a shell runs it, on a whole stack: the life of a reservation, and a small demo."""
 
 import json
 import subprocess
@@ -27,16 +27,16 @@ def holdfast(shell: dict[str, str], *words: str) -> subprocess.CompletedProcess[
     return run([*HOLDFAST, *words], shell)
 
 
-def facts(done: subprocess.CompletedProcess[str]) -> Any:
+def fields(done: subprocess.CompletedProcess[str]) -> Any:
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def test_a_sale_is_sold_out_and_on_the_books(shell: dict[str, str]) -> None:
-    """Made, reserved, confirmed, sold out, recorded, audited: each told by words and by exit code."""
+    """Made, reserved, confirmed, sold out, recorded, audited: each by text and exit code."""
     assert holdfast(shell, "sale", "create", "cli-lamps", "--item", "lamp=2", "--hold", "5m").returncode == 0
     ask = ["reserve", "cli-lamps", "--line", "lamp=2", "--buyer"]
-    held = facts(holdfast(shell, *ask, "ada", "--id", "cli-1", "--json"))
+    held = fields(holdfast(shell, *ask, "ada", "--id", "cli-1", "--json"))
     sold_out = holdfast(shell, *ask, "bob")
     confirmed = holdfast(shell, "confirm", "cli-lamps", "cli-1")
     too_late = holdfast(shell, "release", "cli-lamps", "cli-1")
@@ -52,7 +52,7 @@ def test_a_sale_is_sold_out_and_on_the_books(shell: dict[str, str]) -> None:
 
 
 def test_a_blocked_buyers_hold_is_compensated(shell: dict[str, str]) -> None:
-    """The person who blocks a buyer sees by `get` what became of the order, and why."""
+    """`get` shows what became of the reservation, and why."""
     holdfast(shell, "sale", "create", "cli-blocked", "--item", "lamp=1")
     assert holdfast(shell, "block-buyer", "cli-bot", "--reason", "buys everything").returncode == 0
     holdfast(shell, "reserve", "cli-blocked", "--line", "lamp=1", "--buyer", "cli-bot", "--id", "cli-2")
@@ -62,10 +62,14 @@ def test_a_blocked_buyers_hold_is_compensated(shell: dict[str, str]) -> None:
     assert compensated["compensation_reason"] == "COMPENSATION_REASON_BUYER_BLOCKED"
 
 
-def test_what_nobody_knows_is_an_answer_of_no(shell: dict[str, str]) -> None:
-    """Exit code 1, not 2: the server was asked and has answered."""
-    assert holdfast(shell, "get", "cli-nowhere", "cli-9").returncode == 1
-    assert holdfast(shell, "sale", "show", "cli-nowhere").returncode == 1
+def test_what_does_not_exist_is_exit_code_1(shell: dict[str, str]) -> None:
+    """Not 2, for a server has answered; the line names what it looked for."""
+    no_reservation = holdfast(shell, "get", "cli-nowhere", "cli-9")
+    no_sale = holdfast(shell, "sale", "show", "cli-nowhere", "--json")
+
+    assert (no_reservation.returncode, no_sale.returncode) == (1, 1)
+    assert no_reservation.stderr == "holdfast: sale cli-nowhere: does not exist [SALE_NOT_FOUND]\n"
+    assert json.loads(no_sale.stdout)["error"]["metadata"] == {"sale_id": "cli-nowhere"}
 
 
 def test_the_help_of_a_process_is_its_own(shell: dict[str, str]) -> None:
@@ -78,10 +82,11 @@ def test_the_help_of_a_process_is_its_own(shell: dict[str, str]) -> None:
 
 @pytest.mark.timeout(DEMO_S + 60)
 def test_the_demo_ends_with_books_that_agree() -> None:
-    """In small, for the tests' sake: also this one has a crash, blocked buyers and holds that expire."""
+    """Also the small one has a crash, blocked buyers and expiring holds; a proxy for web pages is not used."""
     small = ("--units", "600", "--buyers", "100", "--blocked", "3")
+    environment = {**ENVIRONMENT, "http_proxy": "http://127.0.0.1:1"}
     shown = subprocess.run(
-        [*HOLDFAST, "demo", *small], env=ENVIRONMENT, capture_output=True, text=True, timeout=DEMO_S, check=False
+        [*HOLDFAST, "demo", *small], env=environment, capture_output=True, text=True, timeout=DEMO_S, check=False
     )
 
     assert shown.returncode == 0, shown.stdout
@@ -90,15 +95,15 @@ def test_the_demo_ends_with_books_that_agree() -> None:
 
 
 def wait_until_recorded(shell: dict[str, str], sale_id: str, reservation_id: str) -> None:
-    """The ledger has it, moments later."""
+    """The ledger has it."""
     wait_until(shell, sale_id, reservation_id, "ledger_state", "LEDGER_STATE_RECORDED")
 
 
 def wait_until(shell: dict[str, str], sale_id: str, reservation_id: str, field: str, wanted: str) -> Any:
-    """Ask until a field of the reservation reads as wanted; each question takes half a second of its own."""
+    """Call `get` until a field of the reservation has the value; each call takes half a second by itself."""
     give_up_at = time.monotonic() + RECORDS_S
     while True:
-        reservation = facts(holdfast(shell, "get", sale_id, reservation_id, "--json"))["reservation"]
+        reservation = fields(holdfast(shell, "get", sale_id, reservation_id, "--json"))["reservation"]
         if reservation[field] == wanted:
             return reservation
         assert time.monotonic() < give_up_at, reservation

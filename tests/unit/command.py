@@ -62,7 +62,7 @@ def start(
     """Start one command as a process."""
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *words],
-        env={**os.environ, "HOLDFAST_ADDRESS": fake.address, **environment},
+        env={**os.environ, "PYTHONUNBUFFERED": "", "HOLDFAST_ADDRESS": fake.address, **environment},
         stdout=stdout,
         stderr=stderr,
     )

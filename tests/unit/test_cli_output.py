@@ -57,14 +57,17 @@ def test_what_the_encoding_lacks_is_printed_as_an_escape(
         assert TITLE.encode(encoding, errors="backslashreplace").decode(encoding) in shown
 
 
-@pytest.mark.parametrize("words", [(*SHOW, "--json"), ("sale", "--help")], ids=lambda words: words[-1])
-def test_a_reader_that_closes_the_pipe_changes_no_exit_code(fake: FakeInventory, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("words", [(*SHOW, "--json"), ("sale", "--help")], ids=["json", "help"])
+def test_a_reader_that_closes_the_pipe_changes_no_exit_code(
+    fake: FakeInventory, words: tuple[str, ...], unbuffered: str
+) -> None:
     """`holdfast ... | head -1` under `set -o pipefail` is no failure of the call, and says nothing."""
     fake.will_answer("GetSale", sale(TITLE))
     reading, writing = os.pipe()
     os.close(reading)
 
-    command = start(fake, *words, stdout=writing)
+    command = start(fake, *words, stdout=writing, PYTHONUNBUFFERED=unbuffered)
     os.close(writing)
     _, stderr = command.communicate(timeout=LONG_S)
 

@@ -97,7 +97,7 @@ def test_a_setting_says_its_unit_or_its_choices(field: str) -> None:
 
 
 def test_a_command_and_its_process_bear_one_name() -> None:
-    """`holdfast NAME` becomes the process of that name: none is missing on either side, and both say the same."""
+    """`holdfast NAME` starts the process of that name: none is missing on either side, and both say the same."""
     of_services = {
         name: (process.module, process.purpose)
         for name, process in PROCESSES.items()
@@ -111,19 +111,19 @@ def test_a_command_and_its_process_bear_one_name() -> None:
 
 
 def typer_commands() -> Iterator[tuple[str, Any]]:
-    """Every command that typer answers, groups resolved: those of the client, and those of the embedded stack."""
+    """Every command that typer runs, by its whole name: those of the client, and those of the embedded stack."""
 
     def walk(group: Any, path: str) -> Iterator[tuple[str, Any]]:
         for name, command in group.commands.items():
             if hasattr(command, "commands"):
                 yield from walk(command, f"{path}{name} ")
-            elif not path and name in PROCESSES and group is ours:
+            elif not path and name in PROCESSES and group is client:
                 continue  # its options are the process' own
             else:
                 yield f"{path}{name}", command
 
-    ours = typer.main.get_command(app)
-    yield from walk(ours, "")
+    client = typer.main.get_command(app)
+    yield from walk(client, "")
     yield from walk(typer.main.get_command(embedded), "")
     for commands, service in ((INVENTORY, "inventory service"), (PERSISTER, "order persister")):
         yield from walk(typer.main.get_command(build_app(commands, service)), "")
@@ -134,20 +134,22 @@ TYPED = dict(typer_commands())
 
 @pytest.mark.parametrize("name", TYPED)
 def test_a_command_explains_each_option_with_its_default(name: str) -> None:
-    """What may be left out says what is taken instead, and a number says of what it is."""
+    """An option that may be left out says what holds then."""
     assert TYPED[name].help
     for parameter in TYPED[name].params:
         if parameter.name == "help":
             continue
-        told = parameter.help or ""
-        assert told, f"{name}: {parameter.name}"
+        meaning = parameter.help or ""
+        assert meaning, f"{name}: {parameter.name}"
         may_be_left = not parameter.required and not getattr(parameter, "is_flag", False)
         shows_default = parameter.show_default and parameter.default not in (None, "")
-        assert not may_be_left or shows_default or re.search(r"if not given|default", told), f"{name}: {parameter.name}"
+        assert not may_be_left or shows_default or re.search(r"if not given|default", meaning), (
+            f"{name}: {parameter.name}"
+        )
 
 
 def test_every_command_that_prints_facts_prints_them_as_json_too() -> None:
-    """A script reads fields, not prose; what stays, or draws on a screen, has its metrics and its log instead."""
+    """A script reads fields and not prose; a process that keeps running has metrics and a log instead."""
     with_json = {name for name, command in TYPED.items() if any("--json" in one.opts for one in command.params)}
 
     assert with_json == (set(TYPED) | set(PROCESSES)) - STAY
