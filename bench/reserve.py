@@ -27,8 +27,9 @@ from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.stock import RedisStock
-from inventory_service.domain.requests import CreateSale, Line, SaleKey
-from inventory_service.domain.verdicts import Item, SaleFound, SaleUnknown
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.sale import CreateSale, Item, SaleRead, SaleUnknown
 
 SHARDS = 16
 PLENTY = 10**9
@@ -65,17 +66,17 @@ class Store:
         connections = RedisConnections(self._url)
         shards = RedisShards(connections)
         for shard in range(SHARDS):
-            claimed = await shards.claim(shard, "bench", 0, False)
-            assert not isinstance(claimed, str), claimed
-            assert await shards.adopt(claimed, 1, SHARDS)
+            takeover = await shards.begin_takeover(shard, "bench", 0, False)
+            assert not isinstance(takeover, str), takeover
+            assert await shards.adopt(takeover, 1, SHARDS)
         for shape, units in ((ACCEPTED, PLENTY), (SOLD_OUT, 0)):
             hour = 3_600_000
             sale = CreateSale(_sale(shape), "", None, None, hour, hour, 0, (Line("lamp", units),))
             stock = _stock(connections)
-            unknown = await stock.create_sale(sale)
+            unknown = await stock.change_sale(sale)
             assert isinstance(unknown, SaleUnknown), unknown
-            made = await stock.create_sale(sale, unknown)
-            assert isinstance(made, SaleFound), made
+            made = await stock.change_sale(sale._replace(generation=unknown.generation))
+            assert isinstance(made, SaleRead), made
         await connections.close()
 
     async def item(self, shape: str) -> Item:
@@ -83,7 +84,7 @@ class Store:
         connections = RedisConnections(self._url)
         found = await _stock(connections).find_sale(_sale(shape))
         await connections.close()
-        assert isinstance(found, SaleFound), found
+        assert isinstance(found, SaleRead), found
         return found.sale.items[0]
 
 

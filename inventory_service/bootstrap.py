@@ -16,7 +16,6 @@ from prometheus_client import CollectorRegistry
 
 from inventory_service import metrics
 from inventory_service.access import kafka_access
-from inventory_service.adapters.batcher import Batcher, Limits
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
 from inventory_service.adapters.kafka.names import COMMITS, COMPENSATIONS, PROGRESS
@@ -37,20 +36,21 @@ from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
-from inventory_service.domain.requests import SaleKey, shard_of
+from inventory_service.domain.keys import SaleKey, shard_of
 from inventory_service.domain.shards import RedisUnavailable, check_shard_count
 from inventory_service.entrypoints.patience import repeat
 from inventory_service.rpc.admin_servicer import AdminServicer
 from inventory_service.rpc.auth import DEFAULT_TENANT
-from inventory_service.rpc.memory_watch import MemoryWatch
 from inventory_service.rpc.middleware import Middleware
-from inventory_service.rpc.past import Past
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicer import Servicer
-from inventory_service.rpc.turns import Turns
 from inventory_service.server_checks import build, doctor
 from inventory_service.server_checks.run import log_once
 from inventory_service.service import audit, compensator, init, topics
+from inventory_service.service.archive_fallback import ArchiveFallback
+from inventory_service.service.batcher import Batcher, Limits
+from inventory_service.service.bulkhead import Bulkhead
+from inventory_service.service.memory_watch import MemoryWatch
 from inventory_service.service.relay import relay
 from inventory_service.service.relay.drift import DriftWatch
 from inventory_service.service.relay.takeover import ShardTakeover
@@ -92,22 +92,19 @@ def build_server(settings: Settings, registry: CollectorRegistry) -> Server:
     connections = RedisConnections(settings.redis_url, size=2 * settings.shards)
     store = RedisStock(RedisScripts(connections, Epochs()), settings.shards, settings.outbox_limit)
     numbers = metrics.StockMetrics(registry)
-    stock = Batcher(
-        store,
-        store,
-        lambda sale: shard_of(sale, settings.shards),
-        numbers.observe_call,
-        Limits(queue=settings.queue_limit),
+    batcher = Batcher(
+        store, lambda sale: shard_of(sale, settings.shards), numbers.observe_call, Limits(queue=settings.queue_limit)
     )
     ledger = LedgerPool(settings.postgres_dsn)
-    turns = Turns(at_once=POOL_SIZE - 1)  # and a connection for operators
-    past = Past(stock, LedgerHistory(ledger), LedgerSales(ledger), turns, now_ms=lambda: time.time_ns() // 1_000_000)
+    bulkhead = Bulkhead(at_once=POOL_SIZE - 1)  # and a connection for operators
+    archives = LedgerHistory(ledger), LedgerSales(ledger)
+    stock = ArchiveFallback(batcher, *archives, bulkhead, now_ms=lambda: time.time_ns() // 1_000_000)
     middleware = Middleware(metrics.CallMetrics(registry))
     looker = RedisConnections(settings.redis_url, size=1)
-    memory = MemoryWatch(RedisMemory(looker).used_share, settings.memory_share, store.room, numbers.show_memory)
+    memory = MemoryWatch(RedisMemory(looker).used_share, settings.memory_share, store.backpressure, numbers.show_memory)
     return Server(
-        Servicer(stock, past, numbers.count_outcome),  # type: ignore[abstract]  # the gate answers what is not built
-        AdminServicer(past, LedgerBuyers(ledger)),  # type: ignore[abstract]
+        Servicer(stock, numbers.count_outcome),  # type: ignore[abstract]  # the gate answers what is not built
+        AdminServicer(stock, LedgerBuyers(ledger)),  # type: ignore[abstract]
         middleware,
         store_probe(RedisShards(looker), settings.shards, memory, metrics.WaitMetrics(registry).count),
         settings.listeners,
@@ -122,7 +119,7 @@ def store_probe(shards: RedisShards, count: int, memory: MemoryWatch, waited: Ca
         nonlocal is_laid_out, is_away
         try:  # all of them until one names the number: any may be blank
             found = [(await shards.status(shard)).shards for shard in range(1 if is_laid_out else count)]
-            await memory.look()
+            await memory.check()
         except RedisUnavailable as error:
             waited(error.server)
             if not is_away:

@@ -14,7 +14,7 @@ import structlog
 from grpc.aio import ServicerContext
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
-from inventory_service.domain.verdicts import Failure
+from inventory_service.domain.results import Failure
 from inventory_service.rpc.status import CallFailed, row_of, status_of
 
 LEAST_TIME_S = 0.010  # a request for a busy shard may wait 8 ms for its turn, and only then goes to Redis
@@ -90,9 +90,9 @@ class Middleware:
             try:
                 self._admit(request, context)
                 return await behaviour(request, context)
-            except CallFailed as refused:
-                code = row_of(refused.refusal.reason).code.name
-                await context.abort(*status_of(refused))
+            except CallFailed as error:
+                code = row_of(error.failure.reason).code.name
+                await context.abort(*status_of(error))
             except asyncio.CancelledError:
                 code = "CANCELLED"  # by the caller, or by its deadline
                 raise

@@ -1,10 +1,14 @@
-"""Messages of callers to requests of the domain; what is malformed is refused here and goes no further."""
+"""Messages of callers to requests of the domain; what is malformed ends its call here."""
 
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.sale_pb2 import Sale
 
-from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.moves import Move, MoveKind
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.sale import CreateSale
 from inventory_service.rpc.status import Violation
 from inventory_service.rpc.validation import (
     LEAST_QUANTITY,
@@ -49,7 +53,7 @@ def _any_reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reser
     return Reserve(SaleKey(tenant, request.sale_id), request.reservation_id, request.buyer_id, lines, hold_ttl_ms)
 
 
-def confirm_from_proto(request: calls.ConfirmReservationRequest, tenant: str) -> Confirm:
+def confirm_from_proto(request: calls.ConfirmReservationRequest, tenant: str) -> Move:
     """A hold to sell, whole."""
     reject_unknown_fields(request)
     fields = Validator()
@@ -57,17 +61,18 @@ def confirm_from_proto(request: calls.ConfirmReservationRequest, tenant: str) ->
     fields.raise_if_invalid()
     if request.HasField("partial"):
         fail_unimplemented("partial")
-    return Confirm(SaleKey(tenant, request.sale_id), request.reservation_id)
+    return Move(SaleKey(tenant, request.sale_id), request.reservation_id, MoveKind.CONFIRM)
 
 
-def release_from_proto(request: calls.ReleaseReservationRequest, tenant: str) -> Release:
+def release_from_proto(request: calls.ReleaseReservationRequest, tenant: str) -> Move:
     """A hold to give back, or an id to spend."""
     reject_unknown_fields(request)
     fields = Validator()
     fields.ids(request, "sale_id", "reservation_id")
     fields.text("reason", request.reason, 0, LONGEST_TEXT)
     fields.raise_if_invalid()
-    return Release(SaleKey(tenant, request.sale_id), request.reservation_id, request.reason, request.spend_id)
+    kind = MoveKind.SPEND if request.spend_id else MoveKind.RELEASE
+    return Move(SaleKey(tenant, request.sale_id), request.reservation_id, kind, request.reason)
 
 
 def reservation_named(request: calls.GetReservationRequest, tenant: str) -> tuple[SaleKey, str]:
@@ -97,7 +102,7 @@ def create_sale_from_proto(request: admin.CreateSaleRequest, tenant: str) -> Cre
     fields.number("sale.buyer_limit", sale.buyer_limit, 0, MOST_UNITS_A_BUYER)
     items = fields.items(sale.items)
     if sale.attempts_per_minute < 0:
-        fields.bad("sale.attempts_per_minute", "must not be negative")
+        fields.add_violation("sale.attempts_per_minute", "must not be negative")
     fields.raise_if_invalid()
     if sale.attempts_per_minute:
         fail_unimplemented("sale.attempts_per_minute")
@@ -109,7 +114,7 @@ def _window(sale: Sale, fields: Validator) -> tuple[int | None, int | None]:
     start_ms = fields.moment_ms("sale.start_time", sale.start_time) if sale.HasField("start_time") else None
     end_ms = fields.moment_ms("sale.end_time", sale.end_time) if sale.HasField("end_time") else None
     if start_ms is not None and end_ms is not None and end_ms <= start_ms:
-        fields.bad(*ENDS_TOO_EARLY)
+        fields.add_violation(*ENDS_TOO_EARLY)
     return start_ms, end_ms
 
 
@@ -119,12 +124,14 @@ def _times_to_live(sale: Sale, fields: Validator) -> tuple[int, int]:
     if sale.HasField("hold_ttl"):
         hold_ttl_ms = fields.duration_ms("sale.hold_ttl", sale.hold_ttl, 1, zero_allowed=True)
     if hold_ttl_ms > MOST_SALE_HOLD_TTL_MS:
-        fields.bad("sale.hold_ttl", "must be at most 24 hours")
+        fields.add_violation("sale.hold_ttl", "must be at most 24 hours")
     if not sale.HasField("max_hold_ttl"):
         return hold_ttl_ms, hold_ttl_ms
     max_hold_ttl_ms = fields.duration_ms("sale.max_hold_ttl", sale.max_hold_ttl, 1, zero_allowed=True)
     if not hold_ttl_ms <= max_hold_ttl_ms <= MOST_SALE_HOLD_TTL_MS:
-        fields.bad("sale.max_hold_ttl", "must be at least hold_ttl (10 minutes if that is unset) and at most 24 hours")
+        fields.add_violation(
+            "sale.max_hold_ttl", "must be at least hold_ttl (10 minutes if that is unset) and at most 24 hours"
+        )
     return hold_ttl_ms, max_hold_ttl_ms
 
 

@@ -1,7 +1,7 @@
 """One table: why a request could not be judged, to the status that its caller gets."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -10,12 +10,15 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
-from inventory_service.domain.verdicts import Failure
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.results import Failure
 from inventory_service.rpc.messages import reservation_to_proto
 
 DOMAIN = "holdfast.inventory"
 NAMED_VIOLATIONS = 20  # a status must fit 8 KiB of trailers
 LONGEST_VALUE = 500  # for the same reason
+
+T = TypeVar("T")
 
 
 class Violation(NamedTuple):
@@ -26,12 +29,27 @@ class Violation(NamedTuple):
 
 
 class CallFailed(Exception):
-    """Ends a call that could not be judged; whoever runs the call makes a status of it."""
+    """Ends a call that could not be judged; the middleware makes a status of it."""
 
-    def __init__(self, refusal: Failure, violations: Sequence[Violation] = ()) -> None:
-        super().__init__(ErrorReason.Name(refusal.reason))
-        self.refusal = refusal
+    def __init__(self, failure: Failure, violations: Sequence[Violation] = ()) -> None:
+        super().__init__(ErrorReason.Name(failure.reason))
+        self.failure = failure
         self.violations = violations
+
+
+def value_or_fail(result: T | Failure, sale: SaleKey, reservation_id: str = "") -> T:
+    """The result, unless it is a failure: that ends the call, and names what the call was about."""
+    if isinstance(result, Failure):
+        raise failed(result, sale, reservation_id)
+    return result
+
+
+def failed(failure: Failure, sale: SaleKey, reservation_id: str = "") -> CallFailed:
+    """What ends a call on a sale, or on a reservation of it."""
+    about = {"sale_id": sale.sale_id}
+    if reservation_id:
+        about["reservation_id"] = reservation_id
+    return CallFailed(failure._replace(metadata={**about, **failure.metadata}))
 
 
 class Row(NamedTuple):
@@ -118,36 +136,36 @@ class AbortArguments(NamedTuple):
     trailers: tuple[tuple[str, bytes], ...]
 
 
-def status_of(refused: CallFailed) -> AbortArguments:
+def status_of(error: CallFailed) -> AbortArguments:
     """The rich status: a code, a sentence, and the details in the trailer where every client library looks for them."""
-    row = _TABLE[refused.refusal.reason]
+    row = _TABLE[error.failure.reason]
     status = status_pb2.Status(code=row.code.value[0], message=row.sentence)
-    for detail in _details(refused, row):
+    for detail in _details(error, row):
         status.details.add().Pack(detail)
     return AbortArguments(row.code, row.sentence, (("grpc-status-details-bin", status.SerializeToString()),))
 
 
-def _details(refused: CallFailed, row: Row) -> list[Message]:
-    refusal, violations = refused.refusal, refused.violations
-    details: list[Message] = [_error_info(refusal, len(violations))]
+def _details(error: CallFailed, row: Row) -> list[Message]:
+    failure, violations = error.failure, error.violations
+    details: list[Message] = [_error_info(failure, len(violations))]
     if violations:
         details.append(_bad_request(violations))
     if row.retry_ms is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromMilliseconds(row.retry_ms)
         details.append(retry)
-    if refusal.reservation is not None:
-        details.append(reservation_to_proto(refusal.reservation))
+    if failure.reservation is not None:
+        details.append(reservation_to_proto(failure.reservation))
     return details
 
 
-def _error_info(refusal: Failure, violations: int) -> error_details_pb2.ErrorInfo:
-    metadata = {key: value[:LONGEST_VALUE] for key, value in refusal.metadata.items()}
+def _error_info(failure: Failure, violations: int) -> error_details_pb2.ErrorInfo:
+    metadata = {key: value[:LONGEST_VALUE] for key, value in failure.metadata.items()}
     if violations:
         metadata["violations"] = str(violations)
-    if refusal.reservation is not None:
-        metadata["state"] = ReservationState.Name(refusal.reservation.state)
-    reason = ErrorReason.Name(refusal.reason)
+    if failure.reservation is not None:
+        metadata["state"] = ReservationState.Name(failure.reservation.state)
+    reason = ErrorReason.Name(failure.reason)
     return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
 
 

@@ -14,7 +14,7 @@ LONGEST_WAIT_S = 60.0
 
 
 class Check(NamedTuple):
-    """What asks one server and judges its answer; `Unreachable` if there is none."""
+    """What asks one server and judges its answer; `ServerUnavailable` if there is none."""
 
     server: str
     ask: Callable[[], Awaitable[Sequence[CheckResult]]]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from inventory_service.domain.shard_ports import TopicAdmin
-from inventory_service.domain.shards import NewTopic, ServerUnavailable
+from inventory_service.domain.shards import ServerUnavailable, TopicSpec
 from inventory_service.entrypoints.patience import GrowingDelay
 from inventory_service.server_checks.kafka import best_replication, least_in_sync
 from inventory_service.server_checks.results import CheckResult, Level
@@ -105,7 +105,7 @@ def _check(report: TopicsResult, results: Sequence[CheckResult], log: FilteringB
         log.warning("unknown", settings=len(unknown), why=unknown[0].promise, todo="see `holdfast doctor`")
 
 
-def _plan(name: str, shards: int, replication: int) -> NewTopic:
+def _plan(name: str, shards: int, replication: int) -> TopicSpec:
     """A confirmed record is on two brokers at least wherever there are three, and stays as it came for a week."""
     settings = {
         "retention.ms": str(RETENTION_MS),
@@ -114,4 +114,4 @@ def _plan(name: str, shards: int, replication: int) -> NewTopic:
         "min.insync.replicas": str(least_in_sync(replication)),
         "unclean.leader.election.enable": "false",
     }
-    return NewTopic(name, shards, replication, settings)
+    return TopicSpec(name, shards, replication, settings)

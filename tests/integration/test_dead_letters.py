@@ -8,8 +8,8 @@ from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerStat
 
 from inventory_service.adapters.ledger.history import LedgerHistory
 from inventory_service.adapters.ledger.postgres import LedgerPool
-from inventory_service.domain.requests import Line, Position, SaleKey
-from inventory_service.domain.verdicts import Reservation
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.reservation import Line, Reservation
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.adapters.ledger.writer import LedgerPool as Applying
 from order_persister.domain.chain import KafkaRecord

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.bootstrap import store_probe
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus
-from inventory_service.rpc.memory_watch import MemoryWatch
+from inventory_service.service.memory_watch import MemoryWatch
 
 SHARDS = 2
 
@@ -23,7 +23,7 @@ class Redis:
             raise RedisUnavailable("Connection refused")
         return ShardStatus(shard, "run", SHARDS, 1, 0, "", 0, "run", "", "", 0)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Its memory has room."""
 
 

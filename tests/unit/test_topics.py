@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 from structlog.testing import capture_logs
 
-from inventory_service.domain.shards import NewTopic
+from inventory_service.domain.shards import TopicSpec
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.service import topics
 
@@ -22,14 +22,14 @@ class FakeKafka:
 
     def __init__(self, brokers: int = 1, results: Sequence[CheckResult] = (), **found: int) -> None:
         self.found = found
-        self.made: list[NewTopic] = []
+        self.made: list[TopicSpec] = []
         self._brokers = brokers
         self._findings = results
 
     async def partitions(self) -> Mapping[str, int]:
         return self.found
 
-    async def create(self, plan: NewTopic) -> None:
+    async def create(self, plan: TopicSpec) -> None:
         self.made.append(plan)
 
     async def brokers(self) -> int:

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from inventory_service.adapters.ledger.history import LedgerHistory
 from inventory_service.adapters.ledger.postgres import LedgerPool
-from inventory_service.domain.requests import Position, SaleKey
+from inventory_service.domain.keys import Position, SaleKey
 from order_persister.adapters.ledger.migrator import migrate
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.adapters.ledger.queries import load_queries

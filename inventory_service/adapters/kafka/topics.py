@@ -9,7 +9,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.adapters.kafka.clients import REQUEST_MS, kafka_errors
 from inventory_service.adapters.kafka.names import LARGEST_RECORD
-from inventory_service.domain.shards import NewTopic
+from inventory_service.domain.shards import TopicSpec
 
 
 class KafkaTopics:
@@ -29,7 +29,7 @@ class KafkaTopics:
         finally:
             await client.close()
 
-    async def create(self, plan: NewTopic) -> None:
+    async def create(self, plan: TopicSpec) -> None:
         """Make one topic that takes our largest records; somebody else may be making it too, which is fine."""
         admin = AIOKafkaAdminClient(**self._access.options(), request_timeout_ms=REQUEST_MS)
         settings = {**plan.settings, "max.message.bytes": str(LARGEST_RECORD)}

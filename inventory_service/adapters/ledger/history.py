@@ -9,9 +9,9 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody, ReservationChange
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
 from inventory_service.adapters.ledger.postgres import LedgerPool
-from inventory_service.domain.late import Known
-from inventory_service.domain.requests import Line, Position, SaleKey
-from inventory_service.domain.verdicts import Reservation
+from inventory_service.domain.archive import ArchivedReservation
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.reservation import Line, Reservation
 
 _ENDED_OTHERWISE = ("RELEASED", "EXPIRED", "RETURNED")  # and not by a compensation
 
@@ -37,15 +37,17 @@ class LedgerHistory:
     def __init__(self, ledger: LedgerPool) -> None:
         self._ledger = ledger
 
-    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Known:
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation:
         """What the ledger knows of an id: its row, or else the latest order of it that was refused at its making."""
         async with self._ledger.connection() as db:
             row = await db.fetchrow(_RESERVATION, *sale, reservation_id)
             assert row is not None, "it answers one row, whatever there is"
             if row["reservation_id"] is not None:
-                return Known(row["has_sale"], reservation_from_row(row))
+                return ArchivedReservation(row["has_sale"], reservation_from_row(row))
             letter = await db.fetchrow(_DEAD_LETTER, *sale, reservation_id) if row["has_letter"] else None
-        return Known(row["has_sale"], reservation_from_dead_letter(letter) if letter is not None else None)
+        return ArchivedReservation(
+            row["has_sale"], reservation_from_dead_letter(letter) if letter is not None else None
+        )
 
 
 def reservation_from_row(row: Any) -> Reservation:

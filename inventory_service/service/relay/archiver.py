@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inventory_service.domain.ports import Housekeeping
-from inventory_service.domain.requests import SaleKey
-from inventory_service.domain.verdicts import Failure
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.ports import StockMaintenance
+from inventory_service.domain.results import Failure
 
 STEPS_AT_ONCE = 20  # each looks at a hundred records or so: no look keeps Redis, or its caller, for long
 LIST_S = 60.0  # between two lists of the shard's sales
@@ -28,7 +28,7 @@ class _Walk:
 class Archiver:
     """One shard's forgetting. What it has found out of its sales is kept here alone, so a new relay walks once more."""
 
-    def __init__(self, shard: int, stock: Housekeeping, monotonic: Callable[[], float], retention_ms: int) -> None:
+    def __init__(self, shard: int, stock: StockMaintenance, monotonic: Callable[[], float], retention_ms: int) -> None:
         self._shard = shard
         self._stock = stock
         self._monotonic = monotonic
@@ -53,7 +53,7 @@ class Archiver:
 
     async def _list(self) -> None:
         """Queue the sales whose time has come; one that was not met before is looked at at once."""
-        sales = await self._stock.sales(self._shard)
+        sales = await self._stock.list_sales(self._shard)
         if isinstance(sales, Failure):
             return
         now = self._monotonic()
@@ -63,7 +63,7 @@ class Archiver:
 
     async def _step(self, walk: _Walk) -> bool:
         """False if the shard refuses; the walk goes on where it was."""
-        step = await self._stock.forget(walk.sale, self._retention_ms, walk.cursor)
+        step = await self._stock.archive(walk.sale, self._retention_ms, walk.cursor)
         if isinstance(step, Failure):
             return False
         walk.cursor, walk.wait_ms = step.cursor, min(walk.wait_ms, step.wait_ms)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from inventory_service.domain.shard_ports import LedgerRows, Outbox, PersisterOffsets, Shards
-from inventory_service.domain.shards import CommitId, LedgerRow, Takeover, follows
+from inventory_service.domain.shards import BegunTakeover, CommitId, LedgerRow, follows
 from inventory_service.entrypoints.patience import GrowingDelay
 
 
@@ -17,9 +17,9 @@ class LedgerCatchUp:
     """
 
     def __init__(
-        self, claimed: Takeover, shards: Shards, outbox: Outbox, ledger: LedgerRows, reading: PersisterOffsets
+        self, takeover: BegunTakeover, shards: Shards, outbox: Outbox, ledger: LedgerRows, reading: PersisterOffsets
     ) -> None:
-        self._claimed = claimed
+        self._takeover = takeover
         self._shards = shards
         self._outbox = outbox
         self._ledger = ledger
@@ -27,14 +27,14 @@ class LedgerCatchUp:
         self._thawed_at: CommitId | None = None
 
     async def wait(self) -> bool:
-        """False as soon as the claim is gone.
+        """False as soon as a later take-over began.
 
-        Not only the claimed outbox is waited for: Kafka may hold commits that a Redis which fell back has forgotten,
-        and a shard adopted before the ledger has them would never learn of them.
+        Not only the shard's outbox is waited for: Kafka may hold commits that a Redis which fell back has lost, and a
+        shard adopted before the ledger has them would never learn of them.
         """
         if not await self._until(self._took_outbox):
             return False
-        end = await self._reading.end(self._claimed.shard)
+        end = await self._reading.end(self._takeover.shard)
         return await self._until(partial(self._was_read, end))
 
     async def _until(self, done: Callable[[], Awaitable[bool]]) -> bool:
@@ -46,19 +46,19 @@ class LedgerCatchUp:
         return False
 
     async def _stands(self) -> bool:
-        status = await self._shards.status(self._claimed.shard)
-        return (status.claim, status.run_id) == (self._claimed.token, self._claimed.run_id)
+        status = await self._shards.status(self._takeover.shard)
+        return (status.takeover_token, status.run_id) == (self._takeover.token, self._takeover.run_id)
 
     async def _took_outbox(self) -> bool:
-        """True if no commit of the claimed outbox can follow the ledger's row."""
-        row = await self._ledger.row(self._claimed.shard)
-        if row is None or row.epoch != self._claimed.epoch or row.seq >= self._claimed.seq:
+        """True if no commit of the shard's outbox can follow the ledger's row."""
+        row = await self._ledger.row(self._takeover.shard)
+        if row is None or row.epoch != self._takeover.epoch or row.seq >= self._takeover.seq:
             return True
         following = await self._outbox.find(row.shard, CommitId(row.epoch, row.seq + 1))
         if following is not None:
             return not follows(following, row) or (bool(row.frozen_reason) and await self._refuses_again(row))
         # It is not there, or was trimmed since the row was read: then the ledger has moved.
-        again = await self._ledger.row(self._claimed.shard)
+        again = await self._ledger.row(self._takeover.shard)
         return again is None or again.mark == row.mark
 
     async def _refuses_again(self, row: LedgerRow) -> bool:
@@ -74,7 +74,7 @@ class LedgerCatchUp:
 
         What a frozen row cannot take need not be read.
         """
-        shard = self._claimed.shard
+        shard = self._takeover.shard
         row = await self._ledger.row(shard)
         if row is not None and row.frozen_reason:
             return True

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from inventory_service.domain.backlog import Backlog, RelayGauges
-from inventory_service.domain.ports import Housekeeping
+from inventory_service.domain.ports import StockMaintenance
 from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
 from inventory_service.domain.shards import (
     Commit,
@@ -45,7 +45,7 @@ class Parts(NamedTuple):
     commits: CommitTopic
     progress: ProgressTopic
     ledger: LedgerRows
-    stock: Housekeeping
+    stock: StockMaintenance
     takeover: ShardTakeover
     gauges: RelayGauges
     log: FilteringBoundLogger
@@ -67,7 +67,7 @@ class Options(NamedTuple):
 
 
 async def run(parts: Parts, options: Options) -> None:
-    """Runs until cancelled; raises `Disagreement` if settings and servers contradict each other."""
+    """Runs until cancelled; raises `ShardCountMismatch` if settings and servers contradict each other."""
     relays = [ShardRelay(shard, parts, options) for shard in range(options.shard_count)]
     try:
         async with asyncio.TaskGroup() as group:
@@ -166,9 +166,9 @@ class ShardRelay:
             await self._parts.shards.freeze(self._shard, report.epoch, report.frozen_reason)
         thawed, self._was_frozen = self._was_frozen and not report.frozen_reason, bool(report.frozen_reason)
         trimmed = await self._parts.shards.trim(report)
-        if trimmed.verdict == "STALE":
+        if trimmed.result == "STALE":
             await self._monitor.freeze_if_ledger_went_back()
-        elif trimmed.verdict == "TRIMMED":
+        elif trimmed.result == "TRIMMED":
             # A frozen ledger drops what comes, so all of it has to come again once it takes commits.
             again = report.resend or thawed
             if self._window_epoch is not None and self._window.heard(trimmed.trimmed, again, self._parts.monotonic()):

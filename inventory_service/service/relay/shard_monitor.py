@@ -74,7 +74,7 @@ class ShardMonitor:
         if status.blank:
             await self._mark_lost(status)
             return False
-        if self._is_taken_over_elsewhere(status):
+        if self._taken_over_by_another(status):
             return False
         attempt = await self._take_over.attempt(self._shard)
         self._log.info("takeover", ending=attempt.ending.value, epoch=attempt.epoch, detail=attempt.detail)
@@ -89,12 +89,12 @@ class ShardMonitor:
             lost = f"the ledger ends at commit {row.mark} and Redis holds nothing"
             await self._shards.freeze(self._shard, 0, f"{NEEDS_RESTORE}: {lost}")
 
-    def _is_taken_over_elsewhere(self, status: ShardStatus) -> bool:
-        """A fresh claim is left alone, lest two relays take it from each other; an old one was abandoned."""
-        if not status.claim or self._take_over.made(self._shard, status.claim):
+    def _taken_over_by_another(self, status: ShardStatus) -> bool:
+        """A take-over that began just now is left alone, lest two relays end each other's; an old one was abandoned."""
+        if not status.takeover_token or self._take_over.made(self._shard, status.takeover_token):
             return False
-        if status.claim != self._foreign_takeover[0]:
-            self._foreign_takeover = (status.claim, self._monotonic())
+        if status.takeover_token != self._foreign_takeover[0]:
+            self._foreign_takeover = (status.takeover_token, self._monotonic())
         return self._monotonic() - self._foreign_takeover[1] < self._takeover_timeout_s
 
     def _say(self, status: ShardStatus) -> None:
@@ -110,6 +110,6 @@ def _doing(status: ShardStatus) -> str:
         return f"frozen: {status.frozen_reason}"
     if status.blank:
         return "blank: opened by `holdfast init`, if the ledger holds nothing of it"
-    if status.claim:
-        return "claimed by a take-over"
+    if status.takeover_token:
+        return "in a take-over"
     return "serving" if status.serving else "not owned: Redis is another process than it was opened for"
