@@ -64,7 +64,7 @@ def reservation_from_row(row: Any) -> Reservation:
         created=_created(row),
         position=Position(row["shard"], row["epoch"], row["seq"], row["index"]),
         ledger_state=_ledger_state(row["state"], LedgerState.Value(f"LEDGER_STATE_{row['ledger_state']}")),
-        compensation_reason=_reason(row["compensation_reason"]),
+        compensation_reason=_reason(row["state"], row["compensation_reason"]),
         note=row["note"],
     )
 
@@ -89,7 +89,7 @@ def reservation_from_dead_letter(letter: Any) -> Reservation:
         created=_created(letter),
         position=latest.position,
         ledger_state=_ledger_state(letter["reservation_state"], LedgerState.LEDGER_STATE_REFUSED),
-        compensation_reason=_reason(letter["reason"]),
+        compensation_reason=_reason(letter["reservation_state"], letter["reason"]),
         note=letter["detail"],
     )
 
@@ -130,8 +130,9 @@ def _lines(pairs: Sequence[Sequence[Any]]) -> tuple[Line, ...]:
     return tuple(Line(sku, quantity) for sku, quantity in pairs)
 
 
-def _reason(name: str | None) -> int:
-    return CompensationReason.Value(f"COMPENSATION_REASON_{name}") if name else 0
+def _reason(state: str, name: str | None) -> int:
+    """Why the order was refused, if that is how it ended, as Redis did: of another end there is no such reason."""
+    return CompensationReason.Value(f"COMPENSATION_REASON_{name}") if name and state not in _ENDED_OTHERWISE else 0
 
 
 def _ms(moment: datetime) -> int:
