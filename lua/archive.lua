@@ -10,7 +10,7 @@ Reply  {now, epoch, seq, settled epoch, settled seq, {cursor, how many records, 
 Keeps  what is HELD, above what is settled (a compensation may still come) or young. No unit moves: while the sale is here,
        what was sold is still sold and still counts for its buyer. A sale that leaves is counted in `sales_left` of meta: so
        create_sale.lua sees whether one did since the ledger was asked.
-Uses   clock shard record sale ]]
+Uses   clock shard record sale settings ]]
 
 local SCAN_COUNT = 100 -- entries that one call looks at, more or less
 
@@ -42,7 +42,7 @@ local function drop_records(sale, entries)
 end
 
 local function drop_sale(sale)
-  load_settings(sale)
+  load_settings(sale, {})
   local settings = sale.settings
   local stays = not settings or settings.end_ms < 0 or redis.call('EXISTS', sale.reservations_key) == 1
   if stays or not may_leave(settings.end_ms, settings.epoch, settings.seq) then return 0 end

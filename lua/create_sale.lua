@@ -4,15 +4,15 @@
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 epoch  2 run_id  3 generation of the reply UNKNOWN after which the ledger was asked, '' if it was not
-       4 bytes of the SaleMade but its start  5 how many settings  then per setting  name, value, by the names of
-       SETTINGS_FIELDS; without a start it begins now  then per item  sku, total
+       4 bytes of the SaleMade but its start  5 how many settings  then per setting  name, value; without a start
+       it begins now  then per item  sku, total
 Reply  {now, epoch, seq, settled epoch, settled seq, result}
        MADE / REPLAYED, sale  as `sale_reply` has it       ID_REUSED  this id, another fingerprint
        UNKNOWN, generation    nothing is made: there is no such sale, and the generation that was given is not this one
        ENDS_TOO_EARLY         at or before its start: nothing is made
 Keeps  available + held + sold = total for every item: all is available. No sale is made twice: one that leaves changes the
        generation, so a sale that the ledger did not have in this generation was not made and archived meanwhile either.
-Uses   clock shard record sale event commit ]]
+Uses   clock shard record sale settings sale_reply event commit ]]
 
 local FIRST_SETTING = 6
 local FIRST_ITEM = FIRST_SETTING + 2 * ARGV[5]
@@ -33,6 +33,11 @@ local function settings_from_arguments()
   return settings
 end
 
+-- One `Event`, behind its tag in CommitBody: a SaleMade, of which ARGV has all but the start.
+local function sale_made_event(settings)
+  return field(0x12, field(0x12, ARGV[4] .. struct.pack('<BI8', 0x19, settings.start_ms)))
+end
+
 -- Changes with each sale that leaves the shard, and with each take-over.
 local function generation_of(shard)
   return string.format('%.0f-%s', shard.epoch, redis.call('HGET', KEYS[1], 'sales_left') or '0')
@@ -43,15 +48,15 @@ local function make(sale, settings)
     sale.items[ARGV[at]] = {available = tonumber(ARGV[at + 1]), held = 0, sold = 0}
     sale.changed_items[ARGV[at]] = true
   end
-  add_event(shard, sale_made_event(ARGV[4], settings.start_ms))
+  add_event(shard, sale_made_event(settings))
   commit(shard)
-  redis.call('HSET', sale.key, 'settings', cmsgpack.pack(unpack(values_of_settings(settings))))
+  redis.call('HSET', sale.key, 'settings', bytes_from_settings(settings))
   redis.call('ZADD', KEYS[3], '+inf', sale.name)
   return sale_reply('MADE', sale)
 end
 
 local settings, sale = settings_from_arguments(), open_sale(shard, 1)
-load_settings(sale)
+load_settings(sale, {})
 if sale.settings then
   local is_repeat = sale.settings.fingerprint == settings.fingerprint
   return reply_of(shard, is_repeat and sale_reply('REPLAYED', sale) or {'ID_REUSED'})

@@ -44,7 +44,8 @@ local function open_sales(requests)
   for _, request in ipairs(requests) do
     local number = request.number
     if not shard.sales[number] then
-      load_settings(open_sale(shard, number))
+      local sale = open_sale(shard, number)
+      sale.exists = redis.call('HEXISTS', sale.key, 'settings') == 1
       ids[number] = {}
     end
     table.insert(ids[number], request.id)
@@ -56,7 +57,7 @@ local function open_sales(requests)
 end
 
 local function judge(sale, request)
-  if not sale.settings then return {'NO_SALE'} end
+  if not sale.exists then return {'NO_SALE'} end
   local record, rule = sale.records[request.id], request.rule
   if not record then
     if not rule.outcomes[NEW] then return {'NO_RECORD'} end

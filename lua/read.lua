@@ -7,7 +7,7 @@ Reply  {now, epoch, seq, settled epoch, settled seq, result}
        FOUND, record or sale   a hold whose end has come is EXPIRED, swept or not
        NO_SALE / NO_RECORD     there is none
 Keeps  everything as it is: reads only.
-Uses   clock shard record sale ]]
+Uses   clock shard record sale settings sale_reply ]]
 
 local shard, not_serving = open_shard()
 if not_serving then return not_serving end
@@ -19,7 +19,7 @@ local function read_reservation(sale, id)
 end
 
 local sale = open_sale(shard, 1)
-load_settings(sale)
+load_settings(sale, {})
 if not sale.settings then return reply_of(shard, {'NO_SALE'}) end
 if ARGV[3] == '' then return reply_of(shard, sale_reply('FOUND', sale)) end
 return reply_of(shard, read_reservation(sale, ARGV[3]))

@@ -15,7 +15,7 @@ Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a requ
        BUYER_LIMIT, seen, retry, units that the buyer may still take
        HELD, index, expire   the units are the buyer's: set aside or, where expire is 0, sold
 Keeps  available + held + sold = total for every item, and none of them is ever below zero.
-Uses   clock shard record sale event move commit ]]
+Uses   clock shard record sale settings event move commit ]]
 
 local FIRST, WIDTH = 4, 4 -- where requests begin in ARGV, and how many values each has
 
@@ -44,7 +44,6 @@ local function open_sales(requests)
     local sale = shard.sales[request.number]
     if not sale then
       sale = open_sale(shard, request.number)
-      load_settings(sale)
       sale.asking, ids[request.number], skus[request.number] = {}, {}, {}
     end
     local asking, sale_ids, sale_skus = sale.asking, ids[request.number], skus[request.number]
@@ -53,7 +52,7 @@ local function open_sales(requests)
   end
   for number, sale in ipairs(shard.sales) do
     load_records(sale, ids[number])
-    load_items(sale, skus[number])
+    load_settings(sale, skus[number])
   end
 end
 

@@ -34,7 +34,7 @@ def find_unserved(redis_url: str, shards: int) -> dict[int, str]:
         run_id = cast(dict[str, Any], redis.info("server"))["run_id"]
         unserved = {}
         for shard in range(shards):
-            fields = redis.hmget(META.format(shard=shard), ["owner", "claim", "frozen"])
+            fields = redis.hmget(META.format(shard=shard), ["owner", "takeover_token", "frozen"])
             owner, claim, frozen = cast(list[str | None], fields)
             if frozen:
                 unserved[shard] = f"is frozen: {frozen}"

@@ -26,11 +26,6 @@ local function change_event(record, previous)
   return field(0x12, field(0x0a, change))
 end
 
--- One `Event`, behind its tag in CommitBody: a SaleMade, of which `bytes` has all but the start.
-local function sale_made_event(bytes, start_ms)
-  return field(0x12, field(0x12, bytes .. struct.pack('<BI8', 0x19, start_ms)))
-end
-
 -- Adds an event to the commit that this call will make.
 local function add_event(shard, event)
   shard.events[#shard.events + 1] = event

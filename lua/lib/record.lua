@@ -18,14 +18,10 @@ local function bytes_from_record(record)
   return cmsgpack.pack(unpack(record, 1, CLAIM))
 end
 
--- A reservation that the next event will make.
+-- A reservation that the next event will make: the fields in their order.
 local function new_record(shard, fingerprint, terms, claim, expire_ms)
-  local epoch, seq, index = shard.epoch, shard.seq + 1, #shard.events
-  return {
-    [STATE] = NEW, [REVISION] = 0, [CREATE_MS] = shard.now, [UPDATE_MS] = shard.now, [EXPIRE_MS] = expire_ms,
-    [CREATED_EPOCH] = epoch, [CREATED_SEQ] = seq, [CREATED_INDEX] = index, [EPOCH] = epoch, [SEQ] = seq,
-    [INDEX] = index, [REASON] = 0, [FINGERPRINT] = fingerprint, [NOTE] = '', [CLAIM] = claim, terms = terms,
-  }
+  local now, epoch, seq, index = shard.now, shard.epoch, shard.seq + 1, #shard.events
+  return {NEW, 0, now, now, expire_ms, epoch, seq, index, epoch, seq, index, 0, fingerprint, '', claim, terms = terms}
 end
 
 -- The buyer, the asked life of the hold ('-': the sale's) and the lines of a fingerprint.

@@ -5,24 +5,6 @@
 --   expiry        zset: id of a hold -> when it ends, in ms
 --   buyers        hash: buyer -> "held sold", in units
 
--- The settings in the order in which they are packed and replied. SETTINGS_FIELDS of sales.py is alike. `end_ms` is -1 for
--- a sale without end; `epoch`, `seq` and `index` say where the settings changed last; `fingerprint` tells a repeated
--- CreateSale from a reused id.
-local SETTINGS_FIELDS = {'start_ms', 'end_ms', 'hold_ttl_ms', 'max_hold_ttl_ms', 'buyer_limit', 'paused', 'closed',
-  'epoch', 'seq', 'index', 'create_ms', 'update_ms', 'title', 'fingerprint'}
-
-local function settings_from_bytes(bytes)
-  local settings, values = {}, {cmsgpack.unpack(bytes)}
-  for at, name in ipairs(SETTINGS_FIELDS) do settings[name] = values[at] end
-  return settings
-end
-
-local function values_of_settings(settings)
-  local values = {}
-  for at, name in ipairs(SETTINGS_FIELDS) do values[at] = settings[name] end
-  return values
-end
-
 local function item_from_text(text)
   local available, held, sold = string.match(text, '^(%d+) (%d+) (%d+)$')
   return {available = tonumber(available), held = tonumber(held), sold = tonumber(sold)}
@@ -62,11 +44,6 @@ local function load_fields(key, prefix, names, known, decode)
   end
 end
 
-local function load_settings(sale)
-  local bytes = redis.call('HGET', sale.key, 'settings')
-  sale.settings = bytes and settings_from_bytes(bytes)
-end
-
 local function load_items(sale, skus)
   load_fields(sale.key, 'item:', skus, sale.items, item_from_text)
 end
@@ -95,22 +72,4 @@ local function load_accounts(sale, ids)
   end
   load_items(sale, skus)
   load_buyers(sale, buyers)
-end
-
--- A sale as replies carry it: its settings, then a list of `sku, available, held, sold` for all its items.
-local function sale_reply(result, sale)
-  load_settings(sale)
-  local items = {}
-  local fields = redis.call('HGETALL', sale.key)
-  for at = 1, #fields, 2 do
-    local sku = string.match(fields[at], '^item:(.*)$')
-    if sku then
-      local item = item_from_text(fields[at + 1])
-      for _, value in ipairs({sku, item.available, item.held, item.sold}) do items[#items + 1] = value end
-    end
-  end
-  local reply = values_of_settings(sale.settings)
-  table.insert(reply, 1, result)
-  reply[#reply + 1] = items
-  return reply
 end

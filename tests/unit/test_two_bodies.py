@@ -30,10 +30,13 @@ def test_a_record_has_one_list_of_fields() -> None:
 
 
 def test_a_sales_settings_have_one_list_of_fields() -> None:
-    """They are packed, replied and read in this order."""
-    in_lua = re.findall(r"'(\w+)'", found(r"^local SETTINGS_FIELDS = \{(.*?)\}", read_lua("lib/sale")))
+    """They are packed, unpacked, replied and read in this order."""
+    text = read_lua("lib/settings")
 
-    assert tuple(in_lua) == StoredSettings._fields
+    unpacked = re.findall(r"settings\.(\w+)", found(r"settings = \{\}\n(.*?) = cmsgpack.unpack", text))
+    packed = re.findall(r"settings\.(\w+)", found(r"cmsgpack.pack\((.*?)\)", text))
+
+    assert tuple(unpacked) == tuple(packed) == StoredSettings._fields
 
 
 def test_the_table_of_moves_is_one() -> None:
