@@ -35,12 +35,12 @@ def find_unserved(redis_url: str, shards: int) -> dict[int, str]:
         unserved = {}
         for shard in range(shards):
             fields = redis.hmget(META.format(shard=shard), ["owner", "takeover_token", "frozen"])
-            owner, claim, frozen = cast(list[str | None], fields)
+            owner, takeover_token, frozen = cast(list[str | None], fields)
             if frozen:
                 unserved[shard] = f"is frozen: {frozen}"
             elif owner is None:
                 unserved[shard] = "is blank"
-            elif owner != run_id or claim:
+            elif owner != run_id or takeover_token:
                 unserved[shard] = "waits to be taken over"
         return unserved
 

@@ -39,11 +39,14 @@ class CommitBody(NamedTuple):
 def commit_from_payload(payload: bytes, shard: int, epoch: int, seq: int) -> CommitBody:
     """Decode a commit; an unknown kind of event is a KeyError."""
     body = commit_pb2.CommitBody.FromString(payload)
-    events = (
-        _DECODERS[str(event.WhichOneof("event"))](event, Position(shard, epoch, seq, index), body.time_ms)
-        for index, event in enumerate(body.events)
-    )
+    positions = (Position(shard, epoch, seq, index) for index in range(len(body.events)))
+    events = (_decode(body, position) for position in positions)
     return CommitBody(seq, body.time_ms, tuple(events))
+
+
+def event_at(payload: bytes, position: Position) -> Event:
+    """Decode one event of a commit."""
+    return _decode(commit_pb2.CommitBody.FromString(payload), position)
 
 
 def sales_made(payload: bytes) -> Iterator[SaleKey]:
@@ -51,6 +54,11 @@ def sales_made(payload: bytes) -> Iterator[SaleKey]:
     for event in commit_pb2.CommitBody.FromString(payload).events:
         if event.WhichOneof("event") == "sale_made":
             yield SaleKey(event.sale_made.tenant, event.sale_made.sale.sale_id)
+
+
+def _decode(body: commit_pb2.CommitBody, position: Position) -> Event:
+    event = body.events[position.index]
+    return _DECODERS[str(event.WhichOneof("event"))](event, position, body.time_ms)
 
 
 def _reservation_change(event: commit_pb2.Event, position: Position, time_ms: int) -> ReservationChange:

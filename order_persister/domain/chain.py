@@ -6,9 +6,10 @@ from hashlib import sha1
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
-from holdfast.inventory.v1.commit_pb2 import CommitBody, Event
+from holdfast.inventory.v1.commit_pb2 import CommitBody
 from holdfast.inventory.v1.events_pb2 import CommitRun
-from holdfast.inventory.v1.reservation_pb2 import CompensationReason, ReservationState
+
+from order_persister.domain.events import is_known
 
 LAST_SEQ = 2**63 - 1  # that the ledger can name; epochs are no wider on the wire
 
@@ -165,7 +166,7 @@ def _judge_next(plan: ApplyPlan, commit: ReceivedCommit) -> None:
         plan.unreadable, plan.unreadable_is_chained = commit, follows
     elif not follows:
         plan.frozen_reason = f"CHAIN_BROKEN: the hash of commit {commit.seq} does not follow from the one before it"
-    elif not all(map(_is_known, body.events)):
+    elif not all(map(is_known, body.events)):
         plan.newer_writer = commit
     else:
         plan.take.append(AcceptedCommit(commit.epoch, commit.seq, commit.payload, commit.hash, body))
@@ -177,16 +178,3 @@ def _decoded(payload: bytes) -> CommitBody | None:
         return CommitBody.FromString(payload)
     except DecodeError:
         return None
-
-
-_STATES = frozenset(ReservationState.values())
-_REASONS = frozenset(CompensationReason.values())
-
-
-def _is_known(event: Event) -> bool:
-    """Whether this version knows the kind of event, and every value that it speaks in."""
-    kind = event.WhichOneof("event")
-    if kind == "reservation":
-        change = event.reservation
-        return {change.previous_state, change.state} <= _STATES and change.compensation_reason in _REASONS
-    return kind is not None

@@ -8,7 +8,9 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody, ReservationChange
 from holdfast.inventory.v1.events_pb2 import ReservationFact
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, Position, Reservation
 
-from order_persister.domain.fold import CONFIRMED, RETURNED, Created
+from order_persister.domain.events import changes_in
+from order_persister.domain.fold import Created
+from order_persister.domain.units import line_quantities
 
 RECORDED = LedgerState.LEDGER_STATE_RECORDED
 REFUSED = LedgerState.LEDGER_STATE_REFUSED
@@ -36,14 +38,6 @@ class Fact(NamedTuple):
 
     key: bytes
     value: bytes
-
-
-def changes_in(commits: Iterable[JournalCommit]) -> Iterator[tuple[JournalCommit, int, ReservationChange]]:
-    """Every change of a reservation, with its commit and its index there."""
-    for commit in commits:
-        for index, event in enumerate(commit.body.events):
-            if event.HasField("reservation"):
-                yield commit, index, event.reservation
 
 
 def created_in(commits: Iterable[JournalCommit]) -> set[Created]:
@@ -81,12 +75,10 @@ def _fill_reservation(reservation: Reservation, change: ReservationChange) -> No
     reservation.sale_id = claim.sale_id
     reservation.reservation_id = claim.reservation_id
     reservation.buyer_id = claim.buyer_id
-    sold, returned = state in (CONFIRMED, RETURNED), state == RETURNED
     for line in claim.lines:
         units = line.quantity
-        reservation.lines.add(
-            sku=line.sku, quantity=units, confirmed_quantity=units * sold, returned_quantity=units * returned
-        )
+        confirmed, returned = line_quantities(units, state)
+        reservation.lines.add(sku=line.sku, quantity=units, confirmed_quantity=confirmed, returned_quantity=returned)
     reservation.state = state
     reservation.revision = change.revision
     _set_time(reservation.create_time, change.create_time_ms)

@@ -13,12 +13,10 @@ from holdfast.inventory.v1.commit_pb2 import Claim, ReservationChange, SaleMade
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, ReservationState
 
 from order_persister.domain.chain import AcceptedCommit
+from order_persister.domain.events import changes_in, sales_made_in
+from order_persister.domain.units import CONFIRMED, HELD, LIVE, account_of
 
 UNMADE = ReservationState.RESERVATION_STATE_UNSPECIFIED
-HELD = ReservationState.RESERVATION_STATE_HELD
-CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
-RETURNED = ReservationState.RESERVATION_STATE_RETURNED
-LIVE = frozenset({HELD, CONFIRMED})
 
 STATE_NAMES = {number: name.removeprefix("RESERVATION_STATE_") for name, number in ReservationState.items()}
 REASON_NAMES = {number: name.removeprefix("COMPENSATION_REASON_") for name, number in CompensationReason.items()}
@@ -148,27 +146,20 @@ class DeadLetterUpdate(NamedTuple):
 def orders_from(commits: Iterable[AcceptedCommit]) -> dict[Created, Order]:
     """Gather the changes of a run by order, in the order in which each first appears."""
     orders: dict[Created, Order] = {}
-    for commit in commits:
-        time_ms = commit.body.time_ms
-        for index, event in enumerate(commit.body.events):
-            if not event.HasField("reservation"):
-                continue
-            change = event.reservation
-            created = Created(change.created_epoch, change.created_seq, change.created_index)
-            order = orders.get(created)
-            if order is None:
-                order = orders[created] = _order(created, change.claim)
-            order.steps.append(Step(commit.epoch, commit.seq, index, time_ms, change))
+    for commit, index, change in changes_in(commits):
+        created = Created(change.created_epoch, change.created_seq, change.created_index)
+        order = orders.get(created)
+        if order is None:
+            order = orders[created] = _order(created, change.claim)
+        order.steps.append(Step(commit.epoch, commit.seq, index, commit.body.time_ms, change))
     return orders
 
 
 def sales_from(commits: Iterable[AcceptedCommit]) -> list[OpenedSale]:
     """The sales that a run made."""
     return [
-        OpenedSale(commit.epoch, commit.seq, index, commit.body.time_ms, event.sale_made)
-        for commit in commits
-        for index, event in enumerate(commit.body.events)
-        if event.HasField("sale_made")
+        OpenedSale(commit.epoch, commit.seq, index, commit.body.time_ms, made)
+        for commit, index, made in sales_made_in(commits)
     ]
 
 
@@ -189,8 +180,8 @@ def entries_of_orders(orders: Iterable[Order], refusals: Refusals) -> Iterator[E
         refusal = refusals.get(order.created)
         refused_from = len(order.steps) if refusal is None else refusal.step
         for number, step in enumerate(order.steps):
-            source = _account(step.change.previous_state, number > refused_from)
-            target = _account(step.change.state, number >= refused_from)
+            source = account_of(step.change.previous_state, number > refused_from)
+            target = account_of(step.change.state, number >= refused_from)
             if source != target:
                 for line, (sku, quantity) in enumerate(order.lines):
                     yield Entry(
@@ -246,15 +237,6 @@ def _move_of(order: Order) -> DeadLetterUpdate:
 def _order(created: Created, claim: Claim) -> Order:
     lines = [(line.sku, line.quantity) for line in claim.lines]
     return Order(created, claim.tenant, claim.sale_id, claim.reservation_id, claim.buyer_id, lines)
-
-
-def _account(state: int, is_refused: bool) -> str:
-    """Where an order's units lie while it is in a state."""
-    if state not in LIVE:
-        return "available"
-    if is_refused:
-        return "refused"
-    return "held" if state == HELD else "sold"
 
 
 def first_confirm(steps: Sequence[Step]) -> int | None:

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 
-from order_persister.domain.fold import LIVE, Created, Order, Refusal, first_confirm
+from order_persister.domain.fold import Created, Order, Refusal, first_confirm
+from order_persister.domain.units import LIVE
 
 BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
 REUSED = CompensationReason.COMPENSATION_REASON_ID_REUSED

@@ -4,17 +4,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from order_persister.domain import units
 from order_persister.domain.fold import (
-    CONFIRMED,
-    LIVE,
     REASON_NAMES,
-    RETURNED,
     STATE_NAMES,
     Created,
     Order,
     Refusal,
     Refusals,
 )
+from order_persister.domain.units import LIVE, line_quantities
 
 RECORDED = "RECORDED"
 REFUSED = "REFUSED"
@@ -108,7 +107,7 @@ def lines_of(rows: Iterable[ReservationRow], orders: dict[Created, Order]) -> li
     return [
         LineRow(
             row.tenant, row.sale_id, row.reservation_id, sku, quantity,
-            quantity if row.state in _SOLD else 0, quantity if row.state == _RETURNED else 0,
+            *line_quantities(quantity, _STATES[row.state]),
         )
         for row in rows
         for sku, quantity in orders[row.created].lines
@@ -122,12 +121,10 @@ def columns(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 def moves_lines(row: ReservationRow) -> bool:
     """Whether the quantities of the row's lines may differ from those of a hold."""
-    return row.state in _MOVES_LINES
+    return units.moves_lines(_STATES[row.state])
 
 
-_RETURNED = STATE_NAMES[RETURNED]
-_SOLD = frozenset({STATE_NAMES[CONFIRMED], _RETURNED})
-_MOVES_LINES = _SOLD | {"COMPENSATED"}
+_STATES = {name: number for number, name in STATE_NAMES.items()}
 
 
 def _add_refused_at_confirm(rows: Rows, order: Order, refusal: Refusal) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from holdfast.inventory.v1.commit_pb2 import CommitBody, ReservationChange
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
 from inventory_service.adapters.ledger.postgres import LedgerPool
 from inventory_service.domain.archive import ArchivedReservation
+from inventory_service.domain.events import ReservationChange, event_at
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Line, Reservation
 
@@ -74,7 +74,9 @@ def reservation_from_dead_letter(letter: Any) -> Reservation:
 
     The commit that made it tells when it was made and was to end, and the letter how it stands.
     """
-    made = CommitBody.FromString(letter["making"]).events[letter["created_index"]].reservation
+    made_by = event_at(letter["making"], _created(letter))
+    assert isinstance(made_by, ReservationChange), "a reservation is made by its own event"
+    made = made_by.reservation
     latest = _latest_change(letter, made)
     return Reservation(
         sale=SaleKey(letter["tenant"], letter["sale_id"]),
@@ -103,7 +105,7 @@ class _Latest(NamedTuple):
     position: Position
 
 
-def _latest_change(letter: Any, made: ReservationChange) -> _Latest:
+def _latest_change(letter: Any, made: Reservation) -> _Latest:
     """What the letter says of the order's latest change.
 
     An older persister noted the state alone, whenever the order was moved on: then the rest is as of the refused
