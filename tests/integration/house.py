@@ -38,7 +38,8 @@ from tests.servers import connected
 
 SHARDS = 2
 COMMIT = """#!lua
---[[ Uses clock shard record sale event commit ]]
+--[[ makes a commit of one event
+Uses   clock shard record event commit ]]
 local shard, not_serving = open_shard()
 if not_serving then return not_serving end
 add_event(shard, ARGV[3])
@@ -53,10 +54,10 @@ class NoStock:
     async def expire(self, shard: int) -> ExpireStep:
         return ExpireStep(0, more_is_due=False)
 
-    async def sales(self, shard: int) -> list[SaleKey]:
+    async def list_sales(self, shard: int) -> list[SaleKey]:
         return []
 
-    async def holds(self, shard: int) -> HoldCounts:
+    async def count_holds(self, shard: int) -> HoldCounts:
         return HoldCounts(0, 0)
 
 
