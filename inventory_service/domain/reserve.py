@@ -91,12 +91,12 @@ async def until_judged(
 
     Each call that leaves something over takes back a hundred overdue holds, so this ends.
     """
-    results: dict[int, Result] = {}
-    while len(results) < len(requests):
-        waiting = [at for at in range(len(requests)) if at not in results]
-        answers = await judge_some([requests[at] for at in waiting])
-        results.update((at, answer) for at, answer in zip(waiting, answers, strict=True) if answer is not CALL_AGAIN)
-    return [results[at] for at in range(len(requests))]
+    results = list(await judge_some(requests))
+    while waiting := [at for at, result in enumerate(results) if result is CALL_AGAIN]:
+        again = await judge_some([requests[at] for at in waiting])
+        for at, result in zip(waiting, again, strict=True):
+            results[at] = result
+    return [result for result in results if result is not CALL_AGAIN]
 
 
 def reserve(transaction: Transaction, request: Reserve, is_full: bool = False) -> ReserveResult | CallAgain:

@@ -42,8 +42,4 @@ def keys_of(shard: int, sales: Iterable[SaleKey]) -> list[str]:
 
 def number_sales(sales: Iterable[SaleKey]) -> dict[SaleKey, int]:
     """Number the sales of a call from 1, in the order in which each first appears."""
-    numbers: dict[SaleKey, int] = {}
-    for sale in sales:
-        if sale not in numbers:
-            numbers[sale] = len(numbers) + 1
-    return numbers
+    return {sale: number for number, sale in enumerate(dict.fromkeys(sales), 1)}

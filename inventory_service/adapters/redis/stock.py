@@ -70,7 +70,7 @@ class RedisStock:
         """Judge at most 128 Reserves of at most 512 lines, in order, each seeing the ones before it."""
 
         async def judge_some(some: Sequence[Reserve]) -> Sequence[ReserveResult | CallAgain]:
-            numbers = number_sales(request.sale for request in some)
+            numbers = number_sales([request.sale for request in some])
             arguments = reserve_arguments(some, numbers, self.backpressure.max_commits_ahead)
             reply = await self._run("reserve", shard, numbers, arguments)
             if isinstance(reply, Failure):
@@ -82,7 +82,7 @@ class RedisStock:
 
     async def move_many(self, shard: int, requests: Sequence[Move]) -> Sequence[Granted | Failure]:
         """Judge at most 128 moves, in order, each seeing the ones before it."""
-        numbers = number_sales(request.sale for request in requests)
+        numbers = number_sales([request.sale for request in requests])
         reply = await self._run("move", shard, numbers, move_arguments(requests, numbers))
         if isinstance(reply, Failure):
             return [reply] * len(requests)
