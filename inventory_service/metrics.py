@@ -11,7 +11,9 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from inventory_service.domain.backlog import Backlog
-from inventory_service.domain.verdicts import Granted, Holds, Rejected
+from inventory_service.domain.ports import HoldCounts
+from inventory_service.domain.reserve import Rejected
+from inventory_service.domain.results import Granted
 from inventory_service.server_checks.results import CheckResult, Level
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -79,8 +81,8 @@ class StockMetrics:
         self._granted = outcomes.labels("granted").inc
         self._replayed = outcomes.labels("replayed").inc
         self._rejected = {reason: outcomes.labels(_outcome(reason)).inc for reason in RejectionReason.values()}
-        self._sizes = {kind: sizes.labels(kind).observe for kind in ("reserve", "settle")}
-        self._seconds = {kind: seconds.labels(kind).observe for kind in ("reserve", "settle")}
+        self._sizes = {kind: sizes.labels(kind).observe for kind in ("reserve", "move")}
+        self._seconds = {kind: seconds.labels(kind).observe for kind in ("reserve", "move")}
 
     def count_outcome(self, verdict: Granted | Rejected) -> None:
         if verdict.replayed:
@@ -143,7 +145,7 @@ class RelayMetrics:
         self._drift.labels(str(shard)).set(items)
         self._compared.labels(str(shard)).set(time_s)
 
-    def show_holds(self, shard: int, holds: Holds) -> None:
+    def show_holds(self, shard: int, holds: HoldCounts) -> None:
         """Show what a shard's buyers have set aside."""
         self._holds.labels(str(shard)).set(holds.open)
         self._overdue.labels(str(shard)).set(holds.overdue)

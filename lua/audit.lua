@@ -1,11 +1,12 @@
 #!lua flags=no-writes
---[[ audit.lua: read a part of a sale as it is kept, with the head of its shard, so that the reader sees whether it moved.
+--[[ audit.lua: read a page of a sale as it is stored, with the head of its shard, so that the reader sees whether it moved.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 sale  5 reservations (hashes)  6 expiry (zset)  7 buyers (hash)
 ARGV   1 epoch  2 run_id  3 cursor of HSCAN, 0 to begin  4 reservations wanted, about
-Reply  {PART, now, epoch, seq, hash, next cursor, items, reservations}; items only with cursor 0
+Reply  {PAGE, now, epoch, seq, hash, next cursor, items, reservations}; items only with cursor 0
        an item: {sku, available, held, sold}   a reservation: {id, state, revision, created epoch, seq, index, lines}
        its lines: sku, quantity and so on; an overdue hold is HELD here, as in the ledger, until it is taken back
-Keeps  Writes nothing, and reads whoever may serve the shard. ]]
+Keeps  Writes nothing, and reads a shard that does not serve, too.
+Uses   clock shard record sale ]]
 
 local function item_replies()
   local items = {}
@@ -22,11 +23,11 @@ end
 
 local function reservation_reply(id, record)
   local lines = {}
-  for _, line in ipairs(body_of(record).lines) do
+  for _, line in ipairs(terms_of(record).lines) do
     lines[#lines + 1] = line.sku
     lines[#lines + 1] = line.quantity
   end
-  return {id, record.state, record.revision, record.created_epoch, record.created_seq, record.created_index, lines}
+  return {id, record[STATE], record[REVISION], record[CREATED_EPOCH], record[CREATED_SEQ], record[CREATED_INDEX], lines}
 end
 
 local shard = read_meta()
@@ -37,4 +38,4 @@ for at = 1, #found[2], 2 do
 end
 local items = ARGV[3] == '0' and item_replies() or {}
 local now = math.max(wall_time_ms(), shard.time)
-return {'PART', now, shard.epoch or 0, shard.seq, shard.hash, found[1], items, reservations}
+return {'PAGE', now, shard.epoch or 0, shard.seq, shard.hash, found[1], items, reservations}

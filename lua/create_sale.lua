@@ -1,39 +1,45 @@
 #!lua
---[[ create_sale.lua: make a sale, or say that it is unknown: then the caller asks the ledger, which may know it from long ago.
+--[[ create_sale.lua: make a sale, or reply that it is unknown: then the caller asks the ledger, which may know it from
+     long ago.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
-ARGV   1 epoch  2 run_id  3 mark of the answer UNKNOWN after which the ledger was asked, '' if it was not
-       4 body, which tells a repeat from a reuse  5 title  6 start in ms, '' for now  7 end in ms, -1 for none
-       8 hold ttl in ms, 0 for no holds  9 longest hold ttl in ms  10 buyer limit
-       11 bytes of the SaleMade but its start  then per item  sku, total
-Reply  {now, epoch, seq, settled epoch, settled seq, verdict}
-       MADE / REPLAYED, sale  as `sale_reply` has it       ID_REUSED  this id, another body
-       UNKNOWN, mark          nothing is made: there is no such sale, and the mark that was given is not this one
+ARGV   1 epoch  2 run_id  3 generation of the reply UNKNOWN after which the ledger was asked, '' if it was not
+       4 bytes of the SaleMade but its start  5 how many settings  then per setting  name, value; without a start
+       it begins now  then per item  sku, total
+Reply  {now, epoch, seq, settled epoch, settled seq, result}
+       MADE / REPLAYED, sale  as `sale_reply` has it       ID_REUSED  this id, another fingerprint
+       UNKNOWN, generation    nothing is made: there is no such sale, and the generation that was given is not this one
        ENDS_TOO_EARLY         at or before its start: nothing is made
 Keeps  available + held + sold = total for every item: all is available. No sale is made twice: one that leaves changes the
-       mark, so what the ledger did not know after an answer with this mark was not made and forgotten meanwhile either. ]]
+       generation, so a sale that the ledger did not have in this generation was not made and archived meanwhile either.
+Uses   clock shard record sale settings sale_reply event commit ]]
 
-local FIRST_ITEM = 12
+local FIRST_SETTING = 6
+local FIRST_ITEM = FIRST_SETTING + 2 * ARGV[5]
+local IS_TEXT = {title = true, fingerprint = true}
 
-local shard, refusal = open_shard()
-if refusal then return refusal end
+local shard, not_serving = open_shard()
+if not_serving then return not_serving end
 
 local function settings_from_arguments()
-  return {
-    body = ARGV[4], title = ARGV[5], start_ms = tonumber(ARGV[6]) or shard.now, end_ms = tonumber(ARGV[7]),
-    hold_ttl_ms = tonumber(ARGV[8]), max_hold_ttl_ms = tonumber(ARGV[9]), buyer_limit = tonumber(ARGV[10]),
-    paused = 0, closed = 0, epoch = shard.epoch, seq = shard.seq + 1, index = #shard.events,
+  local settings = {
+    start_ms = shard.now, paused = 0, closed = 0, epoch = shard.epoch, seq = shard.seq + 1, index = #shard.events,
     create_ms = shard.now, update_ms = shard.now,
   }
+  for at = FIRST_SETTING, FIRST_ITEM - 1, 2 do
+    local name, value = ARGV[at], ARGV[at + 1]
+    settings[name] = IS_TEXT[name] and value or tonumber(value)
+  end
+  return settings
 end
 
--- One `Event` of commit.proto, behind its tag in CommitBody: a SaleMade.
-local function sale_event(settings)
-  return field(0x12, field(0x12, ARGV[11] .. struct.pack('<BI8', 0x19, settings.start_ms)))
+-- One `Event`, behind its tag in CommitBody: a SaleMade, of which ARGV has all but the start.
+local function sale_made_event(settings)
+  return field(0x12, field(0x12, ARGV[4] .. struct.pack('<BI8', 0x19, settings.start_ms)))
 end
 
 -- Changes with each sale that leaves the shard, and with each take-over.
-local function mark_of(shard)
+local function generation_of(shard)
   return string.format('%.0f-%s', shard.epoch, redis.call('HGET', KEYS[1], 'sales_left') or '0')
 end
 
@@ -42,21 +48,20 @@ local function make(sale, settings)
     sale.items[ARGV[at]] = {available = tonumber(ARGV[at + 1]), held = 0, sold = 0}
     sale.changed_items[ARGV[at]] = true
   end
-  tell(shard, sale_event(settings))
+  add_event(shard, sale_made_event(settings))
   commit(shard)
   redis.call('HSET', sale.key, 'settings', bytes_from_settings(settings))
   redis.call('ZADD', KEYS[3], '+inf', sale.name)
   return sale_reply('MADE', sale)
 end
 
-local sale = open_sale(shard, 1)
-load_settings(sale)
+local settings, sale = settings_from_arguments(), open_sale(shard, 1)
+load_settings(sale, {})
 if sale.settings then
-  local is_repeat = sale.settings.body == ARGV[4]
+  local is_repeat = sale.settings.fingerprint == settings.fingerprint
   return reply_of(shard, is_repeat and sale_reply('REPLAYED', sale) or {'ID_REUSED'})
 end
-local mark = mark_of(shard)
-if ARGV[3] ~= mark then return reply_of(shard, {'UNKNOWN', mark}) end
-local settings = settings_from_arguments()
+local generation = generation_of(shard)
+if ARGV[3] ~= generation then return reply_of(shard, {'UNKNOWN', generation}) end
 if settings.end_ms >= 0 and settings.end_ms <= settings.start_ms then return reply_of(shard, {'ENDS_TOO_EARLY'}) end
 return reply_of(shard, make(sale, settings))

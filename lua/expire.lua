@@ -1,16 +1,17 @@
 #!lua flags=allow-oom
---[[ expire.lua: take back overdue holds of some of a shard's sales, at most 100, and say whether the shard has more.
+--[[ expire.lua: take back overdue holds of some of a shard's sales, at most 100, and reply whether the shard has more.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 epoch  2 run_id  3 how many sales
 Reply  {now, epoch, seq, settled epoch, settled seq, {how many holds were taken back, 1 if more is due, of any sale}}
-Keeps  available + held + sold = total for every item; a hold ends once, and not before its time. ]]
+Keeps  available + held + sold = total for every item; a hold ends once, and not before its time.
+Uses   clock shard record sale event move commit ]]
 
-local shard, refusal = open_shard()
-if refusal then return refusal end
+local shard, not_serving = open_shard()
+if not_serving then return not_serving end
 
 for number = 1, tonumber(ARGV[3]) do
-  take_back(shard, open_sale(shard, number))
+  expire_overdue(shard, open_sale(shard, number))
 end
 commit(shard)
 local due = redis.call('ZCOUNT', KEYS[3], '-inf', shard.now) -- sales, after what was taken back

@@ -2,10 +2,11 @@
 --[[ freeze.lua: stop a shard that contradicts the ledger; nothing changes state in it until a take-over.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
 ARGV   1 epoch of the shard that the caller speaks of, 0 for a blank one  2 run_id  3 reason: WORD: a sentence
-       4 token of the claim under which the caller found this out, or '' if it holds none
-Reply  {FROZEN}  {NOT_FROZEN}: the shard is at another epoch, or the claim is gone, so the news is old
+       4 token of the take-over that found this out, or '' if none did
+Reply  {FROZEN}  {NOT_FROZEN}: the shard is at another epoch, or the take-over is over, so the reason is outdated
 Keeps  The first reason stays in front, for it is the cause. Only a take-over, which knows more, adds what it found, in the
-       place of what a take-over said in the same word before, and ends its claim. ]]
+       place of what a take-over wrote under the same word before, and ends.
+Uses   clock shard ]]
 
 local shard = read_meta()
 local reason, token = ARGV[3], ARGV[4]
@@ -17,11 +18,11 @@ local function reason_after(before)
 end
 
 if (shard.epoch or 0) ~= tonumber(ARGV[1]) then return {'NOT_FROZEN'} end
-if token ~= '' and shard.claim ~= token then return {'NOT_FROZEN'} end
+if token ~= '' and shard.takeover_token ~= token then return {'NOT_FROZEN'} end
 if not shard.frozen then
   redis.call('HSET', KEYS[1], 'frozen', reason)
 elseif token ~= '' then
   redis.call('HSET', KEYS[1], 'frozen', reason_after(shard.frozen))
 end
-if token ~= '' then redis.call('HDEL', KEYS[1], 'claim') end
+if token ~= '' then redis.call('HDEL', KEYS[1], 'takeover_token') end
 return {'FROZEN'}

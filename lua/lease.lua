@@ -7,7 +7,8 @@ Reply  {BLANK}: there is nothing to send         {OTHERS}: another relay has the
        {HELD}: it is the asker's for so long from now, or until a higher rank asks: it had it already, nobody had it any
        more, or its own rank is higher, and the one that had it learns of it when it asks again
 Keeps  Nothing but the lease is written, and no other script reads it. Each relay outranks every other in some shards, so
-       several share the shards out among them without knowing of each other. ]]
+       several share the shards out among them without knowing of each other.
+Uses   clock shard ]]
 
 local name, rank, ms = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local now = wall_time_ms()

@@ -3,13 +3,14 @@
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 epoch  2 run_id  3 id of the reservation; '' for the sale
-Reply  {now, epoch, seq, settled epoch, settled seq, verdict}
+Reply  {now, epoch, seq, settled epoch, settled seq, result}
        FOUND, record or sale   a hold whose end has come is EXPIRED, swept or not
        NO_SALE / NO_RECORD     there is none
-Keeps  everything as it is: reads only. ]]
+Keeps  everything as it is: reads only.
+Uses   clock shard record sale settings sale_reply ]]
 
-local shard, refusal = open_shard()
-if refusal then return refusal end
+local shard, not_serving = open_shard()
+if not_serving then return not_serving end
 
 local function read_reservation(sale, id)
   load_records(sale, {id})
@@ -18,7 +19,7 @@ local function read_reservation(sale, id)
 end
 
 local sale = open_sale(shard, 1)
-load_settings(sale)
+load_settings(sale, {})
 if not sale.settings then return reply_of(shard, {'NO_SALE'}) end
 if ARGV[3] == '' then return reply_of(shard, sale_reply('FOUND', sale)) end
 return reply_of(shard, read_reservation(sale, ARGV[3]))

@@ -1,36 +1,37 @@
 #!lua
---[[ reserve.lua: judge up to 128 reservations of one shard, in order, and tell the outbox once.
+--[[ reserve.lua: judge up to 128 reservations of one shard, in order, and make one commit of it.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 epoch  2 run_id  3 commits that the outbox may hold; 0: nothing new, for Redis is short of memory
-       then per request  number of the sale, id, body ("buyer ttl sku=quantity .."), bytes of the Claim
-Reply  {now, epoch, seq, settled epoch, settled seq, verdicts}, one verdict a request, the first that applies; only HELD
+       then per request  number of the sale, id, fingerprint ("buyer ttl sku=quantity .."), bytes of the Claim
+Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a request, the first that applies; only HELD
        and the holds taken back on the way write. `seen` is the seq of the last commit that the answer has seen.
        CALL_AGAIN         more holds of the sale are overdue than one call takes back; its later requests say so too
-       REPLAYED, record   this id and body were seen         ENDED, record, seen  so they were; the claim has ended
-       ID_REUSED          this id, another body              NO_SALE / NO_ITEM, sku
+       REPLAYED, record   this id and fingerprint were seen   ENDED, record, seen  so they were; the claim has ended
+       ID_REUSED          this id, another fingerprint       NO_SALE / NO_ITEM, sku
        WITHOUT_HOLDS      a ttl asked of a sale without      LEDGER_BEHIND  no room: nothing is taken or given
        SALE_ENDED / SALE_NOT_STARTED / SALE_PAUSED, seen, retry
        SOLD_OUT / INSUFFICIENT_STOCK, seen, retry, then per short line  sku, asked, available, held
        BUYER_LIMIT, seen, retry, units that the buyer may still take
        HELD, index, expire   the units are the buyer's: set aside or, where expire is 0, sold
-Keeps  available + held + sold = total for every item, and none of them is ever below zero. ]]
+Keeps  available + held + sold = total for every item, and none of them is ever below zero.
+Uses   clock shard record sale settings event move commit ]]
 
 local FIRST, WIDTH = 4, 4 -- where requests begin in ARGV, and how many values each has
 
-local shard, refusal = open_shard()
-if refusal then return refusal end
+local shard, not_serving = open_shard()
+if not_serving then return not_serving end
 local is_full = shard.seq - shard.trim_seq >= tonumber(ARGV[3]) -- what needs no commit is answered still
 
 local function read_requests()
   local requests, lines = {}, 0
   for at = FIRST, #ARGV, WIDTH do
     local request = {
-      number = tonumber(ARGV[at]), id = ARGV[at + 1], asked = ARGV[at + 2], claim = ARGV[at + 3],
-      body = parse_asked(ARGV[at + 2]),
+      number = tonumber(ARGV[at]), id = ARGV[at + 1], fingerprint = ARGV[at + 2], claim = ARGV[at + 3],
+      terms = parse_terms(ARGV[at + 2]),
     }
     requests[#requests + 1] = request
-    lines = lines + #request.body.lines
+    lines = lines + #request.terms.lines
   end
   assert(#requests <= 128 and lines <= 512, 'more than one call may carry')
   return requests
@@ -43,22 +44,24 @@ local function open_sales(requests)
     local sale = shard.sales[request.number]
     if not sale then
       sale = open_sale(shard, request.number)
-      load_settings(sale)
       sale.asking, ids[request.number], skus[request.number] = {}, {}, {}
     end
     local asking, sale_ids, sale_skus = sale.asking, ids[request.number], skus[request.number]
-    asking[#asking + 1], sale_ids[#sale_ids + 1] = request.body.buyer, request.id
-    for _, line in ipairs(request.body.lines) do sale_skus[#sale_skus + 1] = line.sku end
+    asking[#asking + 1], sale_ids[#sale_ids + 1] = request.terms.buyer, request.id
+    for _, line in ipairs(request.terms.lines) do sale_skus[#sale_skus + 1] = line.sku end
   end
   for number, sale in ipairs(shard.sales) do
     load_records(sale, ids[number])
-    load_items(sale, skus[number])
+    load_settings(sale, skus[number])
   end
 end
 
-local function judge_known(record, request)
-  if record.asked ~= request.asked and record.asked ~= '' then return {'ID_REUSED'} end
-  local state = seen_state(shard, record)
+-- A known id is answered with what became of it, in whatever state.
+local function judge_repeat(sale, request)
+  local record = sale.records[request.id]
+  if not record then return nil end
+  if record[FINGERPRINT] ~= request.fingerprint and record[FINGERPRINT] ~= '' then return {'ID_REUSED'} end
+  local state = effective(shard, record)
   if state == HELD or state == CONFIRMED then return record_reply(shard, 'REPLAYED', record) end
   local ended = record_reply(shard, 'ENDED', record)
   ended[#ended + 1] = seen_seq(shard)
@@ -66,14 +69,18 @@ local function judge_known(record, request)
 end
 
 local function judge_names(sale, request)
-  if not sale.settings then return {'NO_SALE'} end
-  for _, line in ipairs(request.body.lines) do
+  for _, line in ipairs(request.terms.lines) do
     if not sale.items[line.sku] then return {'NO_ITEM', line.sku} end
   end
-  if request.body.ttl ~= '-' and sale.settings.hold_ttl_ms == 0 then return {'WITHOUT_HOLDS'} end
+  if request.terms.ttl ~= '-' and sale.settings.hold_ttl_ms == 0 then return {'WITHOUT_HOLDS'} end
 end
 
-local function judge_window(settings)
+local function judge_backpressure()
+  if is_full then return {'LEDGER_BEHIND'} end
+end
+
+local function judge_window(sale)
+  local settings = sale.settings
   local ended = settings.closed == 1 or settings.end_ms >= 0 and shard.now >= settings.end_ms
   if ended then return {'SALE_ENDED', seen_seq(shard), -1} end
   if shard.now < settings.start_ms then
@@ -94,7 +101,7 @@ local function until_next_expiry(sale)
 end
 
 local function is_short(sale, request)
-  for _, line in ipairs(request.body.lines) do
+  for _, line in ipairs(request.terms.lines) do
     if sale.items[line.sku].available < line.quantity then return true end
   end
   return false
@@ -102,7 +109,7 @@ end
 
 local function shortage(sale, request)
   local reason, may_change, short = 'INSUFFICIENT_STOCK', false, {}
-  for _, line in ipairs(request.body.lines) do
+  for _, line in ipairs(request.terms.lines) do
     local item = sale.items[line.sku]
     if item.available < line.quantity then
       if item.available == 0 then reason = 'SOLD_OUT' end
@@ -115,13 +122,13 @@ end
 
 local function judge_stock(sale, request)
   if not is_short(sale, request) then return nil end
-  if not take_back(shard, sale) then return {'CALL_AGAIN'} end
+  if not expire_overdue(shard, sale) then return {'CALL_AGAIN'} end
   if is_short(sale, request) then return shortage(sale, request) end
 end
 
 local function is_over_limit(sale, request)
-  local buyer = sale.buyers[request.body.buyer]
-  return buyer.held + buyer.sold + request.body.units > sale.settings.buyer_limit
+  local buyer = sale.buyers[request.terms.buyer]
+  return buyer.held + buyer.sold + request.terms.units > sale.settings.buyer_limit
 end
 
 local function judge_limit(sale, request)
@@ -130,40 +137,45 @@ local function judge_limit(sale, request)
     sale.asking = nil
   end
   if sale.settings.buyer_limit == 0 or not is_over_limit(sale, request) then return nil end
-  if not take_back(shard, sale) then return {'CALL_AGAIN'} end
+  if not expire_overdue(shard, sale) then return {'CALL_AGAIN'} end
   if not is_over_limit(sale, request) then return nil end
-  local buyer = sale.buyers[request.body.buyer]
+  local buyer = sale.buyers[request.terms.buyer]
   local remaining = math.max(0, sale.settings.buyer_limit - buyer.held - buyer.sold)
   return {'BUYER_LIMIT', seen_seq(shard), buyer.held > 0 and until_next_expiry(sale) or -1, remaining}
 end
 
 local function grant(sale, request)
   local settings = sale.settings
-  local ttl_ms = math.min(tonumber(request.body.ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
+  local ttl_ms = math.min(tonumber(request.terms.ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
   local buys = settings.hold_ttl_ms == 0
-  local record = unmade(shard, request.asked, request.body, request.claim, buys and 0 or shard.now + ttl_ms)
+  local record = new_record(shard, request.fingerprint, request.terms, request.claim, buys and 0 or shard.now + ttl_ms)
   move(shard, sale, request.id, record, buys and CONFIRMED or HELD)
-  return {'HELD', record.index, record.expire_ms}
+  return {'HELD', record[INDEX], record[EXPIRE_MS]}
 end
 
+-- The checks in their order; the first that has something to say is the result. `judge` in reserve.py is alike.
 local function judge(sale, request)
-  local record = sale.records[request.id]
-  return record and judge_known(record, request)
+  return judge_repeat(sale, request)
     or judge_names(sale, request)
-    or is_full and {'LEDGER_BEHIND'}
-    or judge_window(sale.settings)
+    or judge_backpressure()
+    or judge_window(sale)
     or judge_stock(sale, request)
     or judge_limit(sale, request)
     or grant(sale, request)
 end
 
+local function reserve(sale, request)
+  -- Once a request has to come again, its sale's later ones must not overtake it.
+  if sale.overdue_cleared == false then return {'CALL_AGAIN'} end
+  if not sale.settings then return {'NO_SALE'} end
+  return judge(sale, request)
+end
+
 local requests = read_requests()
 open_sales(requests)
-local verdicts = {}
+local results = {}
 for at, request in ipairs(requests) do
-  local sale = shard.sales[request.number]
-  -- Once a request has to come again, its sale's later ones must not overtake it.
-  verdicts[at] = sale.none_overdue == false and {'CALL_AGAIN'} or judge(sale, request)
+  results[at] = reserve(shard.sales[request.number], request)
 end
 commit(shard)
-return reply_of(shard, verdicts)
+return reply_of(shard, results)

@@ -2,31 +2,32 @@
 --[[ trim.lua: drop from the outbox what the ledger reports to hold, after comparing the report with the shard.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
 ARGV   1 epoch reported  2 run_id  3 seq reported  4 hash reported  5 settled epoch  6 settled seq
-Reply  {verdict, reason, epoch, trim seq}; the first that applies:
+Reply  {result, reason, epoch, trim seq}; the first that applies:
        BLANK    nothing to compare with                    STALE    of an older epoch, or below the trim point
        FROZEN   the report contradicts the shard, which is stopped with the reason
        TRIMMED  exactly up to the report; what is settled rises with it
-Keeps  A commit leaves the outbox only after the ledger has named it, or one above it, with the hash that Redis gave it. ]]
+Keeps  A commit leaves the outbox only after the ledger has named it, or one above it, with the hash that Redis gave it.
+Uses   clock shard ]]
 
 local shard = read_meta()
 local epoch, seq, hash = tonumber(ARGV[1]), tonumber(ARGV[3]), ARGV[4]
 
-local function mark(at_epoch, at_seq)
+local function commit_id(at_epoch, at_seq)
   return string.format('%.0f-%.0f', at_epoch, at_seq)
 end
 
 local function hash_at(at_seq)
   if at_seq == shard.seq then return shard.hash end
   if at_seq == shard.trim_seq then return redis.call('HGET', KEYS[1], 'trim_hash') end
-  local id = mark(shard.epoch, at_seq)
+  local id = commit_id(shard.epoch, at_seq)
   local found = redis.call('XRANGE', KEYS[2], id, id)[1]
   return found and found[2][4] -- fields p, payload, h, hash
 end
 
 -- What the report proves wrong with this shard, or nil.
 local function contradiction()
-  local reported = 'the ledger reported commit ' .. mark(epoch, seq)
-  local head = mark(shard.epoch, shard.seq)
+  local reported = 'the ledger reported commit ' .. commit_id(epoch, seq)
+  local head = commit_id(shard.epoch, shard.seq)
   if epoch > shard.epoch then return 'NEWER_EPOCH: ' .. reported .. ' and Redis is at ' .. head end
   if seq > shard.seq then return 'HEAD_BEHIND_LEDGER: ' .. reported .. ' and Redis ends at ' .. head end
   if hash_at(seq) ~= hash then return 'HASH_DIFFERS: ' .. reported .. ' and Redis has another commit there' end
@@ -38,22 +39,22 @@ local function is_settled_raised(settled_epoch, settled_seq)
     or (settled_epoch == shard.settled_epoch and settled_seq > shard.settled_seq)
 end
 
-local function answer(verdict, reason)
-  return {verdict, reason or '', shard.epoch or 0, shard.trim_seq}
+local function reply(result, reason)
+  return {result, reason or '', shard.epoch or 0, shard.trim_seq}
 end
 
-if not shard.epoch then return answer('BLANK') end
-if epoch < shard.epoch or (epoch == shard.epoch and seq < shard.trim_seq) then return answer('STALE') end
+if not shard.epoch then return reply('BLANK') end
+if epoch < shard.epoch or (epoch == shard.epoch and seq < shard.trim_seq) then return reply('STALE') end
 local wrong = contradiction()
 if wrong then
   if not shard.frozen then redis.call('HSET', KEYS[1], 'frozen', wrong) end
-  return answer('FROZEN', wrong)
+  return reply('FROZEN', wrong)
 end
 
-redis.call('XTRIM', KEYS[2], 'MINID', mark(epoch, seq + 1))
+redis.call('XTRIM', KEYS[2], 'MINID', commit_id(epoch, seq + 1))
 redis.call('HSET', KEYS[1], 'trim_seq', ARGV[3], 'trim_hash', hash)
 if is_settled_raised(tonumber(ARGV[5]), tonumber(ARGV[6])) then
   redis.call('HSET', KEYS[1], 'settled_epoch', ARGV[5], 'settled_seq', ARGV[6])
 end
 shard.trim_seq = seq
-return answer('TRIMMED')
+return reply('TRIMMED')

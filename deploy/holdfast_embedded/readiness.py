@@ -34,14 +34,14 @@ def find_unserved(redis_url: str, shards: int) -> dict[int, str]:
         run_id = cast(dict[str, Any], redis.info("server"))["run_id"]
         unserved = {}
         for shard in range(shards):
-            fields = redis.hmget(META.format(shard=shard), ["owner", "claim", "frozen"])
-            owner, claim, frozen = cast(list[str | None], fields)
+            fields = redis.hmget(META.format(shard=shard), ["owner", "takeover_token", "frozen"])
+            owner, takeover_token, frozen = cast(list[str | None], fields)
             if frozen:
                 unserved[shard] = f"is frozen: {frozen}"
             elif owner is None:
                 unserved[shard] = "is blank"
-            elif owner != run_id or claim:
-                unserved[shard] = "waits for its take-over"
+            elif owner != run_id or takeover_token:
+                unserved[shard] = "waits to be taken over"
         return unserved
 
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reconciliation import Balances, DeadLetter, ItemInLedger, Part, ReservationSnapshot
-from inventory_service.domain.requests import SaleKey
 from inventory_service.domain.shards import Commit, CommitId
 
 

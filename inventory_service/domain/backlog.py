@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
-from inventory_service.domain.verdicts import Holds
+from inventory_service.domain.ports import HoldCounts
 
 
 class Backlog(NamedTuple):
@@ -21,4 +21,4 @@ class RelayGauges(Protocol):
 
     def show(self, shard: int, backlog: Backlog) -> None: ...
 
-    def show_holds(self, shard: int, holds: Holds) -> None: ...
+    def show_holds(self, shard: int, holds: HoldCounts) -> None: ...

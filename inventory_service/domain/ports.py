@@ -1,89 +1,92 @@
-"""What the server, its batcher, the relay and the compensator ask of the stock and of what is past, as Protocols.
+"""What the server, its batcher, the relay and the compensator ask of the stock and of the archive, as Protocols.
 
-The rule in memory (`shelf.py`) and the scripts stand behind the three of the stock, and behind the same tests.
+The rule in memory (`in_memory_stock.py`) and the scripts stand behind the three of the stock, behind the same tests.
 """
 
 from collections.abc import Awaitable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from inventory_service.domain.late import Known, PastSale
-from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Release, Reserve, SaleKey
-from inventory_service.domain.verdicts import (
-    ArchiveStep,
-    Failure,
-    Found,
-    Granted,
-    Holds,
-    ReserveResult,
-    SaleFound,
-    SaleUnknown,
-    TakenBack,
-)
+from inventory_service.domain.archive import ArchivedReservation, ArchivedSale, ArchiveStep
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.moves import Compensate, Move
+from inventory_service.domain.reserve import Reserve, ReserveResult
+from inventory_service.domain.results import Failure, Granted, ReservationRead
+from inventory_service.domain.sale import CreateSale, SaleRead, SaleUnknown
 
 
 class Stock(Protocol):
-    """The stock as one caller sees it. The busy three may answer with a Future, which is cheaper than a coroutine."""
+    """The stock as one caller sees it. `reserve` and `move` may answer with a Future, cheaper than a coroutine."""
 
     def reserve(self, request: Reserve) -> Awaitable[ReserveResult]: ...
 
-    def confirm(self, request: Confirm) -> Awaitable[Granted | Failure]: ...
+    def move(self, request: Move) -> Awaitable[Granted | Failure]: ...
 
-    def release(self, request: Release) -> Awaitable[Granted | Failure]: ...
+    async def change_sale(self, request: CreateSale) -> SaleRead | SaleUnknown | Failure:
+        """Change a sale, or read how one stands that this request changed before.
 
-    async def create_sale(
-        self, request: CreateSale, unknown: SaleUnknown | None = None
-    ) -> SaleFound | SaleUnknown | Failure:
-        """Say how a sale stands that was made so before, or make one that was `unknown`.
-
-        SaleUnknown: nothing was made; ask the ledger of it, and then make it with this answer.
+        SaleUnknown: there is none and nothing was done; ask the ledger, and repeat the request with this generation.
         """
         ...
 
-    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Found | Failure: ...
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure: ...
 
-    async def find_sale(self, sale: SaleKey) -> SaleFound | Failure: ...
+    async def find_sale(self, sale: SaleKey) -> SaleRead | Failure: ...
 
 
-class ShardStock(Protocol):
-    """The stock of one shard, many requests a call, answered in their order: what the batcher drives."""
+class ShardStock(Stock, Protocol):
+    """A stock that also takes many requests of one shard in a call, and answers them in their order."""
 
     async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[ReserveResult]: ...
 
-    async def move_many(self, shard: int, requests: Sequence[Confirm | Release]) -> Sequence[Granted | Failure]: ...
+    async def move_many(self, shard: int, requests: Sequence[Move]) -> Sequence[Granted | Failure]: ...
 
 
-class History(Protocol):
-    """The ledger as the server asks it about reservations that have left Redis. `LedgerUnavailable` if it is away."""
+class ReservationArchive(Protocol):
+    """The ledger as it is asked about reservations that have left Redis. `LedgerUnavailable` if it is away."""
 
-    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Known:
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation:
         """A reservation as the ledger has it, and whether it has the sale at all."""
         ...
 
 
+class SaleArchive(Protocol):
+    """The ledger as it is asked about sales that have left Redis. `LedgerUnavailable` if it does not answer."""
+
+    async def sale_exists(self, sale: SaleKey) -> bool:
+        """Whether there ever was such a sale."""
+        ...
+
+    async def find_sale(self, sale: SaleKey) -> ArchivedSale | None:
+        """A sale as it is once it has left Redis; None only if the ledger was asked and has none."""
+        ...
+
+
 class Buyers(Protocol):
-    """The ledger's list of those whose orders it refuses. `LedgerUnavailable` if it does not answer."""
+    """The ledger's list of buyers whose orders it refuses. `LedgerUnavailable` if it does not answer."""
 
     async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> bool:
         """Refuse this buyer's orders from now on; False: it was so already, and the first reason stays."""
         ...
 
 
-class PastSales(Protocol):
-    """The ledger as the server asks it about sales that have left Redis. `LedgerUnavailable` if it does not answer."""
+class ExpireStep(NamedTuple):
+    """What one call of a sweep over overdue holds did."""
 
-    async def sale_exists(self, sale: SaleKey) -> bool:
-        """Whether there ever was such a sale."""
-        ...
-
-    async def find_sale(self, sale: SaleKey) -> PastSale | None:
-        """A sale as it is once it has left Redis; None only if the ledger was asked and has none."""
-        ...
+    holds: int
+    more_is_due: bool  # it took back as many as one call may, or looked at as many sales
 
 
-class Housekeeping(Protocol):
+class HoldCounts(NamedTuple):
+    """How many holds a shard has."""
+
+    open: int  # they stand
+    overdue: int  # their end has come, and they were not taken back yet
+
+
+class StockMaintenance(Protocol):
     """What the relay and the compensator do to the stock."""
 
-    async def expire(self, shard: int) -> TakenBack | Failure:
+    async def expire(self, shard: int) -> ExpireStep | Failure:
         """Take back what is overdue, at most 100 holds, of the 16 sales that are due the longest."""
         ...
 
@@ -91,17 +94,17 @@ class Housekeeping(Protocol):
         """Give a refused order's units back; False: there was nothing to give."""
         ...
 
-    async def holds(self, shard: int) -> Holds | Failure:
+    async def count_holds(self, shard: int) -> HoldCounts | Failure:
         """Count a shard's holds."""
         ...
 
-    async def sales(self, shard: int) -> Sequence[SaleKey] | Failure:
+    async def list_sales(self, shard: int) -> Sequence[SaleKey] | Failure:
         """Name every sale of a shard."""
         ...
 
-    async def forget(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> ArchiveStep | Failure:
-        """Take a step of a walk over a sale: drop records that are final, settled and older than `retention_ms`.
+    async def archive(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> ArchiveStep | Failure:
+        """Take a step of a walk over a sale: drop reservations that are final, settled and older than `retention_ms`.
 
-        A sale that has been over for as long leaves with its last record.
+        A sale that has been over for as long leaves with its last reservation.
         """
         ...

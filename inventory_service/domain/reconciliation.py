@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
-from holdfast.inventory.v1.commit_pb2 import CommitBody
 
-from inventory_service.domain.requests import Line, Position, SaleKey
+from inventory_service.domain.events import sales_made
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.reservation import Line
 from inventory_service.domain.shards import Commit, CommitId, hash_of
 
 
@@ -154,12 +155,6 @@ def hold_differences(sale: SaleKey, redis: int, ledger: int) -> Iterable[Differe
         yield Difference(f"sale {sale}", f"{redis} reservations are held in Redis, {ledger} in the ledger")
 
 
-def _sales_made(payload: bytes) -> Iterable[SaleKey]:
-    for event in CommitBody.FromString(payload).events:
-        if event.HasField("sale_made"):
-            yield SaleKey(event.sale_made.tenant, event.sale_made.sale.sale_id)
-
-
 def _told(booked: ReservationSnapshot) -> str:
     lines = ", ".join(f"{line.quantity} {line.sku}" for line in booked.lines)
     _, epoch, seq, index = booked.created
@@ -186,7 +181,7 @@ class JournalReader:
         self._last, self._hash = commit.mark, commit.hash
         self.commits += 1
         try:
-            self.sales.update(_sales_made(commit.payload))
+            self.sales.update(sales_made(commit.payload))
         except DecodeError:
             yield Difference(self._where, f"{at} has a payload that cannot be read")
 

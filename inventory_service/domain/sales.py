@@ -1,70 +1,69 @@
-"""The rule of sales: how one is made, once, and what it is told as. The reference for create_sale.lua."""
+"""The rule of sales: how one is made, once, and how it reads. The reference for lua/create_sale.lua."""
 
 from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_FIELD_OUT_OF_BOUNDS, ERROR_REASON_SALE_ID_REUSED
 
-from inventory_service.domain.bodies import sale_body
-from inventory_service.domain.requests import CreateSale, SaleKey
-from inventory_service.domain.shard_book import Call, SaleBook, SaleMade
-from inventory_service.domain.states import sale_state
-from inventory_service.domain.verdicts import Failure, Item, Sale, SaleFound, SaleUnknown
+from inventory_service.domain.events import SaleMade
+from inventory_service.domain.fingerprints import sale_fingerprint
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.results import Failure
+from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, SaleUnknown, etag_of, sale_state
+from inventory_service.domain.shard_state import StoredSale, Transaction
+from inventory_service.domain.units import Accounts, item_accounts
 
 
-def create_sale(call: Call, request: CreateSale, unknown: SaleUnknown | None) -> SaleFound | SaleUnknown | Failure:
-    """Say that a sale was made so before, or make one that was `unknown`, unless a sale has left the shard since.
+def create_sale(transaction: Transaction, request: CreateSale) -> SaleRead | SaleUnknown | Failure:
+    """Read a sale that was made so before, or make one whose `generation` still is the shard's.
 
     One without a start begins now, by its shard's clock.
     """
-    sale = call.shard.sales.get(request.sale)
+    shard = transaction.shard
+    sale = shard.sales.get(request.sale)
     if sale is not None:
-        reused = sale.body != sale_body(request)
-        return sale_id_reused(request.sale) if reused else found_sale(call, sale, replayed=True)
-    now_unknown = SaleUnknown(f"{call.shard.epoch}-{call.shard.sales_left}")
-    if unknown != now_unknown:
-        return now_unknown
-    start_ms = call.now_ms if request.start_time_ms is None else request.start_time_ms
+        reused = sale.fingerprint != sale_fingerprint(request)
+        return sale_id_reused(request.sale) if reused else read_sale(transaction, sale, replayed=True)
+    generation = f"{shard.epoch}-{shard.sales_left}"
+    if request.generation != generation:
+        return SaleUnknown(generation)
+    start_ms = transaction.now_ms if request.start_time_ms is None else request.start_time_ms
     if request.end_time_ms is not None and request.end_time_ms <= start_ms:
         return sale_ends_too_early()
-    items = {sku: {"available": total, "held": 0, "sold": 0} for sku, total in request.items}
-    made = SaleBook(request, sale_body(request), start_ms, call.next_position(), call.now_ms, items)
-    call.shard.sales[request.sale] = made
-    call.tell(SaleMade(request, start_ms))
-    return found_sale(call, made)
+    items = {sku: item_accounts(total) for sku, total in request.items}
+    position, asked = transaction.next_position(), request._replace(generation="")
+    made = StoredSale(asked, sale_fingerprint(request), start_ms, position, transaction.now_ms, items)
+    shard.sales[request.sale] = made
+    transaction.add_event(SaleMade(asked, start_ms))
+    return read_sale(transaction, made)
 
 
 def sale_id_reused(sale: SaleKey) -> Failure:
-    """Refuse the id of another sale."""
+    """The id is that of another sale."""
     return Failure(ERROR_REASON_SALE_ID_REUSED, {"sale_id": sale.sale_id})
 
 
 def sale_ends_too_early() -> Failure:
-    """Refuse a sale whose end does not come after its start."""
+    """The sale's end does not come after its start."""
     return Failure(ERROR_REASON_FIELD_OUT_OF_BOUNDS)
 
 
-def found_sale(call: Call, book: SaleBook, replayed: bool = False) -> SaleFound:
+def read_sale(transaction: Transaction, stored: StoredSale, replayed: bool = False) -> SaleRead:
     """A sale as it stands at this call's moment."""
-    request = book.request
+    request = stored.request
     sale = Sale(
         sale=request.sale,
         title=request.title,
-        start_time_ms=book.start_time_ms,
+        start_time_ms=stored.start_time_ms,
         end_time_ms=request.end_time_ms,
         hold_ttl_ms=request.hold_ttl_ms,
         max_hold_ttl_ms=request.max_hold_ttl_ms,
         buyer_limit=request.buyer_limit,
-        state=sale_state(book.start_time_ms, request.end_time_ms, book.paused, book.closed, call.now_ms),
-        items=tuple(_item(sku, book.items[sku]) for sku in sorted(book.items)),
-        etag=etag_of(book.made.epoch, book.made.seq, book.made.index),
-        create_time_ms=book.create_time_ms,
-        update_time_ms=book.create_time_ms,
+        state=sale_state(stored.start_time_ms, request.end_time_ms, stored.paused, stored.closed, transaction.now_ms),
+        items=tuple(_item(sku, stored.items[sku]) for sku in sorted(stored.items)),
+        etag=etag_of(stored.made.epoch, stored.made.seq, stored.made.index),
+        create_time_ms=stored.create_time_ms,
+        update_time_ms=stored.create_time_ms,
     )
-    return SaleFound(sale, call.as_of(), call.now_ms, replayed)
+    return SaleRead(sale, transaction.as_of(), transaction.now_ms, replayed)
 
 
-def _item(sku: str, accounts: dict[str, int]) -> Item:
+def _item(sku: str, accounts: Accounts) -> Item:
     return Item(sku, sum(accounts.values()), accounts["available"], accounts["held"], accounts["sold"])
-
-
-def etag_of(epoch: int, seq: int, index: int) -> str:
-    """A sale's etag: where its settings were last changed."""
-    return f"{epoch}-{seq}-{index}"

@@ -6,14 +6,14 @@ Every method may raise the `ServerUnavailable` of its server. Any other exceptio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Protocol
 
-from inventory_service.domain.requests import Compensate
+from inventory_service.domain.moves import Compensate
 from inventory_service.domain.shards import (
+    BegunTakeover,
     Commit,
     CommitId,
     LedgerProgress,
     LedgerRow,
     ShardStatus,
-    Takeover,
     TopicSpec,
     Trimmed,
 )
@@ -45,21 +45,21 @@ class Shards(Protocol):
         ...
 
     async def freeze(self, shard: int, epoch: int, reason: str, token: str = "") -> bool:
-        """Stop a shard; False if it is at another epoch or not claimed with `token`: late news harms nothing."""
+        """Stop a shard; False at another epoch, or if `token` is not its take-over's: late news harms nothing."""
         ...
 
-    async def claim(self, shard: int, token: str, epoch: int, ledger_frozen: bool) -> Takeover | str:
+    async def begin_takeover(self, shard: int, token: str, epoch: int, ledger_frozen: bool) -> BegunTakeover | str:
         """Stop serving for a take-over; or one word why not: NEWER_EPOCH, or SERVING unless the ledger is frozen."""
         ...
 
-    async def adopt(self, claimed: Takeover, epoch: int, shards: int) -> bool:
-        """Serve again, under `epoch`; False if the claim or the Redis process is gone."""
+    async def adopt(self, takeover: BegunTakeover, epoch: int, shards: int) -> bool:
+        """Serve again, under `epoch`; False if the take-over or the Redis process is gone."""
         ...
 
     async def lease(self, shard: int, relay: str, priority: int, ms: int) -> bool:
         """Ask for the sending of a shard's commits for so long (0: let go of it); True if it is the asker's.
 
-        It goes to who has it, to anybody once it has run out, and at once to a relay of a higher rank.
+        The relay that has it keeps it; any relay gets it once it has run out, and one of a higher rank at once.
         """
         ...
 
@@ -111,7 +111,7 @@ class TopicAdmin(Protocol):
         ...
 
     async def create(self, plan: TopicSpec) -> None:
-        """Make a topic; that somebody was faster is fine."""
+        """Make a topic; one that is there already is fine."""
         ...
 
 

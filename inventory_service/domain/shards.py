@@ -1,4 +1,4 @@
-"""What is said of a shard between Redis, Kafka and the ledger: plain values, and three ways of getting no answer."""
+"""What Redis, Kafka and the ledger tell each other of a shard, as plain values; and which of them is unavailable."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ NEEDS_RESTORE = "NEEDS_RESTORE"
 
 
 class ServerUnavailable(Exception):
-    """A server did not answer, or said that it cannot now. Waiting mends it: every loop waits, none dies of it."""
+    """A server did not answer, or said that it cannot now. Waiting mends it: every loop waits, no process ends."""
 
     server = "a server"
 
@@ -38,7 +38,7 @@ class ShardCountMismatch(Exception):
 
 
 class CommitId(NamedTuple):
-    """A commit of one shard; marks of a shard compare in the order in which its commits were made."""
+    """Names a commit of one shard; those of a shard compare in the order in which the commits were made."""
 
     epoch: int
     seq: int
@@ -78,7 +78,7 @@ class LedgerRow(NamedTuple):
 
 
 class LedgerProgress(NamedTuple):
-    """What the persister says the ledger holds; said again and again, so any one may be lost, late or doubled."""
+    """What the ledger holds, as the persister reports it again and again: any report may be lost, late or doubled."""
 
     shard: int
     epoch: int
@@ -95,7 +95,7 @@ class LedgerProgress(NamedTuple):
 
 
 class ShardStatus(NamedTuple):
-    """A shard as Redis has it. `epoch` 0: blank, nobody ever opened it or Redis lost it."""
+    """A shard as Redis has it. `epoch` 0: blank, never opened or lost by Redis."""
 
     shard: int
     run_id: str  # of the Redis process that answered
@@ -105,7 +105,7 @@ class ShardStatus(NamedTuple):
     hash: str  # of the head
     trim_seq: int
     owner: str  # the run_id for which it was opened
-    claim: str  # '': not claimed
+    takeover_token: str  # '': no take-over has begun
     frozen_reason: str  # '': not frozen
     outbox_length: int  # commits
 
@@ -115,7 +115,7 @@ class ShardStatus(NamedTuple):
 
     @property
     def serving(self) -> bool:
-        return not (self.blank or self.claim or self.frozen_reason) and self.owner == self.run_id
+        return not (self.blank or self.takeover_token or self.frozen_reason) and self.owner == self.run_id
 
     @property
     def head(self) -> CommitId:
@@ -126,8 +126,8 @@ class ShardStatus(NamedTuple):
         return CommitId(self.epoch, self.trim_seq)
 
 
-class Takeover(NamedTuple):
-    """A shard as a take-over claimed it: it serves nobody until it is adopted, or claimed by another."""
+class BegunTakeover(NamedTuple):
+    """A shard as its take-over found it: it serves no call until it is adopted, by this take-over or a later one."""
 
     shard: int
     token: str
@@ -138,9 +138,9 @@ class Takeover(NamedTuple):
 
 
 class Trimmed(NamedTuple):
-    """What Redis made of a report: `verdict` is TRIMMED, STALE, BLANK or FROZEN with its reason."""
+    """What Redis made of a progress report: `result` is TRIMMED, STALE, BLANK or FROZEN with its reason."""
 
-    verdict: str
+    result: str
     reason: str
     trimmed: CommitId
 

@@ -1,4 +1,4 @@
-"""Verdicts of the domain to the messages that callers read."""
+"""Results of the domain to the messages that callers read."""
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -6,52 +6,53 @@ from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1 import reservation_pb2, sale_pb2
 
-from inventory_service.domain.requests import Position
-from inventory_service.domain.verdicts import Found, Granted, Rejected, Reservation, Sale, SaleFound
+from inventory_service.domain.keys import Position
+from inventory_service.domain.reservation import Reservation
+from inventory_service.domain.reserve import Rejected
+from inventory_service.domain.results import Granted, ReservationRead
+from inventory_service.domain.sale import Sale, SaleRead
+from inventory_service.domain.units import line_quantities
 
-_SOLD = (reservation_pb2.RESERVATION_STATE_CONFIRMED, reservation_pb2.RESERVATION_STATE_RETURNED)
-_RETURNED = reservation_pb2.RESERVATION_STATE_RETURNED
 
-
-def reserve_response(verdict: Granted | Rejected) -> calls.ReserveResponse:
+def reserve_response(result: Granted | Rejected) -> calls.ReserveResponse:
     """Units, or why there are none."""
-    response = calls.ReserveResponse(replayed=verdict.replayed, read_time=_moment(verdict.read_time_ms))
-    if isinstance(verdict, Granted):
-        response.reservation.CopyFrom(reservation_to_proto(verdict.reservation))
+    response = calls.ReserveResponse(replayed=result.replayed, read_time=_moment(result.read_time_ms))
+    if isinstance(result, Granted):
+        response.reservation.CopyFrom(reservation_to_proto(result.reservation))
     else:
-        response.rejection.CopyFrom(_rejection(verdict))
+        response.rejection.CopyFrom(_rejection(result))
     return response
 
 
-def confirm_response(verdict: Granted) -> calls.ConfirmReservationResponse:
+def confirm_response(result: Granted) -> calls.ConfirmReservationResponse:
     return calls.ConfirmReservationResponse(
-        reservation=reservation_to_proto(verdict.reservation),
-        replayed=verdict.replayed,
-        read_time=_moment(verdict.read_time_ms),
+        reservation=reservation_to_proto(result.reservation),
+        replayed=result.replayed,
+        read_time=_moment(result.read_time_ms),
     )
 
 
-def release_response(verdict: Granted) -> calls.ReleaseReservationResponse:
+def release_response(result: Granted) -> calls.ReleaseReservationResponse:
     return calls.ReleaseReservationResponse(
-        reservation=reservation_to_proto(verdict.reservation),
-        replayed=verdict.replayed,
-        read_time=_moment(verdict.read_time_ms),
+        reservation=reservation_to_proto(result.reservation),
+        replayed=result.replayed,
+        read_time=_moment(result.read_time_ms),
     )
 
 
-def reservation_response(found: Found) -> calls.GetReservationResponse:
+def reservation_response(found: ReservationRead) -> calls.GetReservationResponse:
     return calls.GetReservationResponse(
         reservation=reservation_to_proto(found.reservation), read_time=_moment(found.read_time_ms)
     )
 
 
-def sale_response(found: SaleFound) -> calls.GetSaleResponse:
+def sale_response(found: SaleRead) -> calls.GetSaleResponse:
     return calls.GetSaleResponse(
         sale=_sale(found.sale), read_time=_moment(found.read_time_ms), as_of=_position(found.as_of)
     )
 
 
-def create_sale_response(made: SaleFound) -> admin.CreateSaleResponse:
+def create_sale_response(made: SaleRead) -> admin.CreateSaleResponse:
     return admin.CreateSaleResponse(sale=_sale(made.sale), replayed=made.replayed)
 
 
@@ -72,24 +73,22 @@ def reservation_to_proto(reservation: Reservation) -> reservation_pb2.Reservatio
         note=reservation.note,
     )
     for line in reservation.lines:
+        confirmed, returned = line_quantities(line, reservation.state)
         message.lines.add(
-            sku=line.sku,
-            quantity=line.quantity,
-            confirmed_quantity=line.quantity if reservation.state in _SOLD else 0,
-            returned_quantity=line.quantity if reservation.state == _RETURNED else 0,
+            sku=line.sku, quantity=line.quantity, confirmed_quantity=confirmed, returned_quantity=returned
         )
     return message
 
 
-def _rejection(verdict: Rejected) -> reservation_pb2.Rejection:
+def _rejection(result: Rejected) -> reservation_pb2.Rejection:
     message = reservation_pb2.Rejection(
-        reason=verdict.reason,  # type: ignore[arg-type]
-        buyer_remaining=verdict.buyer_remaining,
-        retry_after=None if verdict.retry_after_ms is None else _duration(verdict.retry_after_ms),
-        as_of=_position(verdict.as_of),
-        ended=None if verdict.ended is None else reservation_to_proto(verdict.ended),
+        reason=result.reason,  # type: ignore[arg-type]
+        buyer_remaining=result.buyer_remaining,
+        retry_after=None if result.retry_after_ms is None else _duration(result.retry_after_ms),
+        as_of=_position(result.as_of),
+        ended=None if result.ended is None else reservation_to_proto(result.ended),
     )
-    for shortage in verdict.shortages:
+    for shortage in result.shortages:
         message.shortages.add(
             sku=shortage.sku, requested=shortage.requested, available=shortage.available, held=shortage.held
         )

@@ -14,7 +14,7 @@ import structlog
 from grpc.aio import ServicerContext
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
-from inventory_service.domain.verdicts import Failure
+from inventory_service.domain.results import Failure
 from inventory_service.rpc.status import CallFailed, row_of, status_of
 
 MIN_TIME_S = 0.010  # a request for a busy shard may wait 8 ms in the batcher before it goes to Redis

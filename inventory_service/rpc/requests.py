@@ -1,10 +1,14 @@
-"""Messages of callers to requests of the domain; what is malformed is refused here and goes no further."""
+"""Messages of callers to requests of the domain; what is malformed ends its call here."""
 
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.sale_pb2 import Sale
 
-from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.moves import Move, MoveKind
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.sale import CreateSale
 from inventory_service.rpc.status import Violation
 from inventory_service.rpc.validation import (
     MAX_QUANTITY,
@@ -49,7 +53,7 @@ def _any_reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reser
     return Reserve(SaleKey(tenant, request.sale_id), request.reservation_id, request.buyer_id, lines, hold_ttl_ms)
 
 
-def confirm_from_proto(request: calls.ConfirmReservationRequest, tenant: str) -> Confirm:
+def confirm_from_proto(request: calls.ConfirmReservationRequest, tenant: str) -> Move:
     """A hold to sell, whole."""
     reject_unknown_fields(request)
     fields = Validator()
@@ -57,17 +61,18 @@ def confirm_from_proto(request: calls.ConfirmReservationRequest, tenant: str) ->
     fields.raise_if_invalid()
     if request.HasField("partial"):
         fail_unimplemented("partial")
-    return Confirm(SaleKey(tenant, request.sale_id), request.reservation_id)
+    return Move(SaleKey(tenant, request.sale_id), request.reservation_id, MoveKind.CONFIRM)
 
 
-def release_from_proto(request: calls.ReleaseReservationRequest, tenant: str) -> Release:
+def release_from_proto(request: calls.ReleaseReservationRequest, tenant: str) -> Move:
     """A hold to give back, or an id to spend."""
     reject_unknown_fields(request)
     fields = Validator()
     fields.ids(request, "sale_id", "reservation_id")
     fields.text("reason", request.reason, 0, MAX_TEXT)
     fields.raise_if_invalid()
-    return Release(SaleKey(tenant, request.sale_id), request.reservation_id, request.reason, request.spend_id)
+    kind = MoveKind.SPEND if request.spend_id else MoveKind.RELEASE
+    return Move(SaleKey(tenant, request.sale_id), request.reservation_id, kind, request.reason)
 
 
 def reservation_named(request: calls.GetReservationRequest, tenant: str) -> tuple[SaleKey, str]:

@@ -1,8 +1,8 @@
 """The busiest answers as bytes, in a tenth of the time that filling their messages takes: newly held, and turned away.
 
 What is newly held: fields 1 to 4 of a ReserveRequest and of a Reservation are alike on the wire, so the reservation is
-the request's own bytes with a tail. A rejection: the same for everybody whom one script call turned away, so it is made
-once and remembered. A test compares both with the messages that answers.py makes.
+the request's own bytes with a tail. A rejection: the same for all requests that one script call rejected, so it
+is made once and remembered. A test compares both with the messages that answers.py makes.
 """
 
 from functools import lru_cache
@@ -10,7 +10,9 @@ from functools import lru_cache
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Position, ReservationState
 
-from inventory_service.domain.verdicts import Granted, Rejected, Reservation
+from inventory_service.domain.reservation import Reservation
+from inventory_service.domain.reserve import Rejected
+from inventory_service.domain.results import Granted
 from inventory_service.rpc.messages import reserve_response
 
 _HELD = ReservationState.RESERVATION_STATE_HELD
@@ -21,29 +23,29 @@ _MOST_EVENTS = 228
 _REMEMBERED = 256  # moments and rejections: a script call has one of each, or a few
 
 
-def response_bytes(request: calls.ReserveRequest, verdict: Granted | Rejected) -> bytes:
+def response_bytes(request: calls.ReserveRequest, result: Granted | Rejected) -> bytes:
     """The serialized ReserveResponse, by the quickest way there is. Unknown fields must have been refused before."""
-    if isinstance(verdict, Rejected):
-        return _rejection(verdict)
-    if _is_plain_hold(request, verdict):
-        return _hold(request, verdict)
-    return reserve_response(verdict).SerializeToString()
+    if isinstance(result, Rejected):
+        return _rejection(result)
+    if _is_plain_hold(request, result):
+        return _hold(request, result)
+    return reserve_response(result).SerializeToString()
 
 
-def _is_plain_hold(request: calls.ReserveRequest, verdict: Granted) -> bool:
+def _is_plain_hold(request: calls.ReserveRequest, result: Granted) -> bool:
     """Whether it is new, with no lines to sum or sort and no field beyond the four."""
     return (
-        not verdict.replayed
-        and verdict.reservation.state == _HELD
+        not result.replayed
+        and result.reservation.state == _HELD
         and len(request.lines) == 1
         and not request.HasField("hold_ttl")
     )
 
 
-def _hold(request: calls.ReserveRequest, verdict: Granted) -> bytes:
-    held = verdict.reservation
+def _hold(request: calls.ReserveRequest, result: Granted) -> bytes:
+    held = result.reservation
     reservation = request.SerializeToString() + _tail(held)
-    return b"".join((_RESERVATION_TAG, _varint(len(reservation)), reservation, _read_time(verdict.read_time_ms)))
+    return b"".join((_RESERVATION_TAG, _varint(len(reservation)), reservation, _read_time(result.read_time_ms)))
 
 
 def _tail(held: Reservation) -> bytes:
@@ -91,5 +93,5 @@ def _read_time(milliseconds: int) -> bytes:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _rejection(verdict: Rejected) -> bytes:
-    return reserve_response(verdict).SerializeToString()
+def _rejection(result: Rejected) -> bytes:
+    return reserve_response(result).SerializeToString()

@@ -1,7 +1,7 @@
 """One table: from the reason why a request could not be judged to the gRPC status that its caller gets."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -10,12 +10,15 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
-from inventory_service.domain.verdicts import Failure
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.results import Failure
 from inventory_service.rpc.messages import reservation_to_proto
 
 DOMAIN = "holdfast.inventory"
 MAX_VIOLATIONS = 20  # a status must fit into 8 KiB of trailers
 MAX_VALUE_LENGTH = 500  # for the same reason
+
+T = TypeVar("T")
 
 
 class Violation(NamedTuple):
@@ -32,6 +35,21 @@ class CallFailed(Exception):
         super().__init__(ErrorReason.Name(failure.reason))
         self.failure = failure
         self.violations = violations
+
+
+def value_or_fail(result: T | Failure, sale: SaleKey, reservation_id: str = "") -> T:
+    """The result, unless it is a failure: that ends the call, and names what the call was about."""
+    if isinstance(result, Failure):
+        raise failed(result, sale, reservation_id)
+    return result
+
+
+def failed(failure: Failure, sale: SaleKey, reservation_id: str = "") -> CallFailed:
+    """What ends a call on a sale, or on a reservation of it."""
+    about = {"sale_id": sale.sale_id}
+    if reservation_id:
+        about["reservation_id"] = reservation_id
+    return CallFailed(failure._replace(metadata={**about, **failure.metadata}))
 
 
 class Row(NamedTuple):

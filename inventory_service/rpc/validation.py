@@ -11,8 +11,8 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1.reservation_pb2 import Line as LineProto
 from holdfast.inventory.v1.sale_pb2 import Item as ItemProto
 
-from inventory_service.domain.requests import Line
-from inventory_service.domain.verdicts import Failure
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.results import Failure
 from inventory_service.rpc.status import CallFailed, Violation
 
 MIN_QUANTITY, MAX_QUANTITY = 1, 1000

@@ -1,1 +1,0 @@
-"""What the processes do, between gRPC and the adapters; knows no library but structlog."""

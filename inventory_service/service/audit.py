@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from holdfast_runtime.retry import Backoff
 from inventory_service.domain.audit_ports import LedgerSnapshot, LedgerSnapshots, RedisSnapshots
+from inventory_service.domain.keys import SaleKey, shard_of
 from inventory_service.domain.reconciliation import (
     Difference,
     JournalReader,
@@ -19,10 +20,9 @@ from inventory_service.domain.reconciliation import (
     reservation_differences,
     sum_differences,
 )
-from inventory_service.domain.requests import SaleKey, shard_of
+from inventory_service.domain.reservation import HELD
 from inventory_service.domain.shard_ports import LedgerRows, Shards
 from inventory_service.domain.shards import CommitId, ServerUnavailable, ShardCountMismatch, ShardStatus
-from inventory_service.domain.states import HELD
 from inventory_service.service.shard_counts import check_shard_counts
 
 COUNTED = ("shards", "sales", "reservations", "commits")

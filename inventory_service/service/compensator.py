@@ -12,10 +12,11 @@ from typing import NamedTuple, Protocol
 from structlog.typing import FilteringBoundLogger
 
 from holdfast_runtime.retry import Outage, Retrier
-from inventory_service.domain.ports import Housekeeping
-from inventory_service.domain.requests import Compensate, shard_of
+from inventory_service.domain.keys import shard_of
+from inventory_service.domain.moves import Compensate
+from inventory_service.domain.ports import StockMaintenance
+from inventory_service.domain.results import Failure
 from inventory_service.domain.shard_ports import CompensationTopic
-from inventory_service.domain.verdicts import Failure
 
 
 class CompensationCounter(Protocol):
@@ -28,7 +29,7 @@ class Parts(NamedTuple):
     """What a compensator depends on."""
 
     compensations: CompensationTopic
-    stock: Housekeeping
+    stock: StockMaintenance
     counter: CompensationCounter
     log: FilteringBoundLogger
     shard_count: int

@@ -15,7 +15,7 @@ from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
-from inventory_service.domain.requests import SaleKey
+from inventory_service.domain.keys import SaleKey
 from inventory_service.rpc.auth import DEFAULT_TENANT
 from inventory_service.service import audit
 from inventory_service.settings import Settings

@@ -14,7 +14,6 @@ from holdfast_runtime.retry import Outage
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES, BadSettings
 from holdfast_runtime.signals import first_to_end, signals
 from inventory_service import metrics
-from inventory_service.adapters.batcher import Batcher, Limits
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.history import LedgerHistory
 from inventory_service.adapters.ledger.postgres import POOL_SIZE, LedgerPool
@@ -24,16 +23,17 @@ from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.stock import RedisStock
-from inventory_service.domain.requests import shard_of
+from inventory_service.domain.keys import shard_of
 from inventory_service.domain.shards import RedisUnavailable, check_shard_count
 from inventory_service.rpc.admin_servicer import AdminServicer
-from inventory_service.rpc.memory_watch import MemoryWatch
 from inventory_service.rpc.middleware import Middleware
-from inventory_service.rpc.past import Past
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicer import Servicer
-from inventory_service.rpc.turns import Turns
 from inventory_service.server_checks.run import log_once
+from inventory_service.service.archive_fallback import ArchiveFallback
+from inventory_service.service.batcher import Batcher, Limits
+from inventory_service.service.bulkhead import Bulkhead
+from inventory_service.service.memory_watch import MemoryWatch
 from inventory_service.settings import Settings
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
@@ -74,22 +74,21 @@ def build_server(settings: Settings, instruments: Instruments) -> Server:
     connections = RedisConnections(settings.redis_url, size=2 * settings.shards)
     store = RedisStock(RedisScripts(connections, Epochs()), settings.shards, settings.outbox_limit)
     numbers = metrics.StockMetrics(registry)
-    stock = Batcher(
-        store,
-        store,
-        lambda sale: shard_of(sale, settings.shards),
-        numbers.observe_call,
-        Limits(queue=settings.queue_limit),
+    batcher = Batcher(
+        store, lambda sale: shard_of(sale, settings.shards), numbers.observe_call, Limits(queue=settings.queue_limit)
     )
     ledger = LedgerPool(settings.postgres_dsn)
-    turns = Turns(at_once=POOL_SIZE - 1)  # and a connection for operators
-    past = Past(stock, LedgerHistory(ledger), LedgerSales(ledger), turns, now_ms=lambda: time.time_ns() // 1_000_000)
+    bulkhead = Bulkhead(at_once=POOL_SIZE - 1)  # one connection is left for operators
+    archives = LedgerHistory(ledger), LedgerSales(ledger)
+    stock = ArchiveFallback(batcher, *archives, bulkhead, now_ms=lambda: time.time_ns() // 1_000_000)
     middleware = Middleware(metrics.CallMetrics(registry))
     probing = RedisConnections(settings.redis_url, size=1)
-    memory = MemoryWatch(RedisMemory(probing).used_share, settings.memory_share, store.room, numbers.show_memory)
+    memory = MemoryWatch(
+        RedisMemory(probing).used_share, settings.memory_share, store.backpressure, numbers.show_memory
+    )
     return Server(
-        Servicer(stock, past, numbers.count_outcome),  # type: ignore[abstract]  # the gate answers what is not built
-        AdminServicer(past, LedgerBuyers(ledger)),  # type: ignore[abstract]
+        Servicer(stock, numbers.count_outcome),  # type: ignore[abstract]  # the middleware answers the rest
+        AdminServicer(stock, LedgerBuyers(ledger)),  # type: ignore[abstract]
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,
@@ -97,14 +96,14 @@ def build_server(settings: Settings, instruments: Instruments) -> Server:
 
 
 def store_probe(shards: RedisShards, count: int, memory: MemoryWatch, outage: Outage) -> HealthProbe:
-    """What looks at Redis; Disagreement if one that was away was laid out for another number of shards."""
+    """Probes Redis; the probe raises ShardCountMismatch if Redis was initialized for another number of shards."""
     is_initialized = False
 
-    async def look() -> StoreHealth:
+    async def probe() -> StoreHealth:
         nonlocal is_initialized
         try:  # all of them until one names the number: any may be blank
             found = [(await shards.status(shard)).shards for shard in range(1 if is_initialized else count)]
-            await memory.look()
+            await memory.check()
         except RedisUnavailable as error:
             outage.failed(error.server, str(error))
             return StoreHealth(answers=False, is_initialized=is_initialized)
@@ -114,7 +113,7 @@ def store_probe(shards: RedisShards, count: int, memory: MemoryWatch, outage: Ou
         is_initialized = is_initialized or any(found)
         return StoreHealth(answers=True, is_initialized=is_initialized)
 
-    return look
+    return probe
 
 
 COMMAND = Command(

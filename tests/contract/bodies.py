@@ -1,32 +1,51 @@
-"""The two bodies of the rule behind one face: a Shelf, and the scripts in a real Redis, on clocks that tests move."""
+"""The bodies of the rule behind one face, on clocks that tests move.
 
+They are the rule in memory, the scripts in a real Redis, and the scripts behind batcher and archive, as in a server.
+"""
+
+import asyncio
 import hashlib
-import re
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from holdfast.inventory.v1 import commit_pb2
+import pytest
 
 from inventory_service.adapters.redis.connections import RedisConnections, connect
 from inventory_service.adapters.redis.keys import SaleKeys, sale_keys, shard_keys
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, Script, load_script, script_from_text
+from inventory_service.adapters.redis.scripts import (
+    Epochs,
+    RedisScripts,
+    Script,
+    load_script,
+    read_lua,
+    script_from_text,
+)
 from inventory_service.adapters.redis.stock import RedisStock
-from inventory_service.domain.ports import Housekeeping, ShardStock, Stock
-from inventory_service.domain.requests import CreateSale, Line, Position, SaleKey
-from inventory_service.domain.room import Room
-from inventory_service.domain.shard_book import Change, CommitBody, SaleMade
-from inventory_service.domain.shelf import Shelf
-from inventory_service.domain.verdicts import Reservation
+from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
+from inventory_service.domain.backpressure import Backpressure
+from inventory_service.domain.events import CommitBody, commit_from_payload
+from inventory_service.domain.in_memory_stock import InMemoryStock
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.moves import Move
+from inventory_service.domain.ports import ShardStock, StockMaintenance
+from inventory_service.domain.reserve import Reserve, ReserveResult
+from inventory_service.domain.results import Failure, Granted
+from inventory_service.service.archive_fallback import ArchiveFallback
+from inventory_service.service.batcher import Batcher
+from inventory_service.service.bulkhead import Bulkhead
 
 FIRST_MOMENT_MS = 1_800_000_000_000
 CLOCK_KEY = "holdfast:clock-of-the-test"
-CLOCK_LINES = re.compile(r"-- clock: begin\n.*-- clock: end\n", re.DOTALL)
 TEST_CLOCK = f"local function wall_time_ms() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end\n"
 
+# A server makes a sale by itself, and its batcher decides which requests share a commit.
+NOT_SERVED = pytest.mark.parametrize("each_body", ["memory", "scripts"], indirect=True)
 
-class WholeStock(Stock, ShardStock, Housekeeping, Protocol):
-    """Everything that a body can be asked, and the room that it has."""
 
-    room: Room
+class WholeStock(ShardStock, StockMaintenance, Protocol):
+    """Everything that a body can be asked, and its backpressure."""
+
+    backpressure: Backpressure
 
 
 class Body(Protocol):
@@ -42,7 +61,7 @@ class Body(Protocol):
         """Say that the ledger has judged everything up to here, and trim the outbox so far."""
 
     async def commits(self) -> list[CommitBody]:
-        """Everything that was told."""
+        """Every commit."""
 
     async def contents(self) -> Any:
         """Everything that is kept, comparable with itself."""
@@ -54,38 +73,38 @@ class Body(Protocol):
         """Anything at all is kept of a sale."""
 
 
-class ShelfBody:
+class InMemoryBody:
     """The rule in plain Python."""
 
     def __init__(self, outbox_limit: int) -> None:
         self.now_ms = FIRST_MOMENT_MS
-        self.shelf = Shelf(lambda: self.now_ms, outbox_limit=outbox_limit)
-        self.stock: WholeStock = self.shelf
+        self.memory = InMemoryStock(lambda: self.now_ms, outbox_limit=outbox_limit)
+        self.stock: WholeStock = self.memory
 
     async def tick(self, ms: int) -> None:
         self.now_ms += ms
 
     async def settle_up_to(self, seq: int) -> None:
-        self.shelf.settle_up_to(0, 1, seq)
+        self.memory.settle_up_to(0, 1, seq)
 
     async def commits(self) -> list[CommitBody]:
-        return list(self.shelf.commits())
+        return list(self.memory.commits())
 
     async def contents(self) -> Any:
-        return repr(self.shelf.book())
+        return repr(self.memory.state())
 
     async def buyers(self, sale: SaleKey) -> dict[str, dict[str, int]]:
-        return self.shelf.book().sales[sale].buyers
+        return self.memory.state().sales[sale].buyers
 
     async def keeps(self, sale: SaleKey) -> bool:
-        return sale in self.shelf.book().sales
+        return sale in self.memory.state().sales
 
 
 def load_script_on_test_clock(name: str) -> Script:
     """Load a script whose clock is a key that the test sets."""
-    text, swapped = CLOCK_LINES.subn(TEST_CLOCK, load_script(name).text)
-    assert swapped == 1, f"no clock to swap in {name}.lua"
-    return script_from_text(name, text)
+    text, clock = load_script(name).text, read_lua("lib/clock")
+    assert text.count(clock) == 1, f"no clock to swap in {name}.lua"
+    return script_from_text(name, text.replace(clock, TEST_CLOCK))
 
 
 class ScriptsBody:
@@ -126,11 +145,11 @@ class ScriptsBody:
         """Read the outbox; the hashes must chain and the ids be dense."""
         previous, found = "", []
         entries = await self.ask("XRANGE", shard_keys(0).outbox, "-", "+")
-        for seq, (entry_id, (_, payload, _, told_hash)) in enumerate(entries, 1):
+        for seq, (entry_id, (_, payload, _, stored_hash)) in enumerate(entries, 1):
             assert entry_id.decode() == f"1-{seq}"
             previous = hashlib.sha1(previous.encode() + payload).hexdigest()
-            assert told_hash.decode() == previous
-            found.append(commit_from_payload(seq, payload))
+            assert stored_hash.decode() == previous
+            found.append(commit_from_payload(payload, shard=0, epoch=1, seq=seq))
         assert (await self.ask("HGET", shard_keys(0).meta, "hash")).decode() == previous
         return found
 
@@ -161,48 +180,46 @@ class ScriptsBody:
         return sale_keys(0, sale)
 
 
-def commit_from_payload(seq: int, payload: bytes) -> CommitBody:
-    """Read a payload into the form in which the Shelf keeps its commits."""
-    body = commit_pb2.CommitBody.FromString(payload)
-    events = tuple(event_from_proto(event, seq, index, body.time_ms) for index, event in enumerate(body.events))
-    return CommitBody(seq, body.time_ms, events)
+class EmptyLedger:
+    """A ledger that knows nothing: what Redis does not know never was."""
+
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation:
+        return ArchivedReservation(has_sale=False, reservation=None)
+
+    async def sale_exists(self, sale: SaleKey) -> bool:
+        return False
+
+    async def find_sale(self, sale: SaleKey) -> ArchivedSale | None:
+        return None
 
 
-def event_from_proto(event: commit_pb2.Event, seq: int, index: int, time_ms: int) -> Change | SaleMade:
-    """Read an event; one that this reader does not know is a broken test."""
-    if event.WhichOneof("event") == "sale_made":
-        return SaleMade(sale_from_proto(event.sale_made), event.sale_made.start_time_ms)
-    assert event.WhichOneof("event") == "reservation"
-    change = event.reservation
-    reservation = Reservation(
-        sale=SaleKey(change.claim.tenant, change.claim.sale_id),
-        reservation_id=change.claim.reservation_id,
-        buyer_id=change.claim.buyer_id,
-        lines=tuple(Line(line.sku, line.quantity) for line in change.claim.lines),
-        state=change.state,
-        revision=change.revision,
-        create_time_ms=change.create_time_ms,
-        update_time_ms=time_ms,
-        expire_time_ms=change.expire_time_ms,
-        created=Position(0, change.created_epoch, change.created_seq, change.created_index),
-        position=Position(0, 1, seq, index),
-        ledger_state=1,
-        compensation_reason=change.compensation_reason,
-        note=change.note,
-    )
-    return Change(change.previous_state, reservation)
+class ServedBody(ScriptsBody):
+    """The scripts as a server has them: archive around batcher around Redis."""
+
+    def __init__(self, url: str, outbox_limit: int) -> None:
+        super().__init__(url, outbox_limit)
+        self.stock = _served(self.stock, lambda: self.now_ms)
 
 
-def sale_from_proto(made: commit_pb2.SaleMade) -> CreateSale:
-    """Read what an operator asked for."""
-    sale = made.sale
-    return CreateSale(
-        sale=SaleKey(made.tenant, sale.sale_id),
-        title=sale.title,
-        start_time_ms=sale.start_time.ToMilliseconds() if sale.HasField("start_time") else None,
-        end_time_ms=sale.end_time.ToMilliseconds() if sale.HasField("end_time") else None,
-        hold_ttl_ms=sale.hold_ttl.ToMilliseconds(),
-        max_hold_ttl_ms=sale.max_hold_ttl.ToMilliseconds(),
-        buyer_limit=sale.buyer_limit,
-        items=tuple(Line(item.sku, item.total) for item in sale.items),
-    )
+def _served(redis: WholeStock, now_ms: Callable[[], int]) -> WholeStock:
+    batcher = Batcher(redis, shard_of=lambda sale: 0, observe=lambda kind, requests, seconds: None)
+    archive = EmptyLedger()
+    served: Any = _Overlay(ArchiveFallback(batcher, archive, archive, Bulkhead(1), now_ms), redis)
+    return served  # type: ignore[no-any-return]
+
+
+class _Overlay:
+    """The upper stock's methods, and the lower one's where it has none; many requests go one by one."""
+
+    def __init__(self, upper: ArchiveFallback, lower: WholeStock) -> None:
+        self._upper = upper
+        self._lower = lower
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._upper, name, None) or getattr(self._lower, name)
+
+    async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[ReserveResult]:
+        return await asyncio.gather(*(self._upper.reserve(request) for request in requests))
+
+    async def move_many(self, shard: int, requests: Sequence[Move]) -> Sequence[Granted | Failure]:
+        return await asyncio.gather(*(self._upper.move(request) for request in requests))

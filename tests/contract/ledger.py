@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from inventory_service.domain.requests import SaleKey
-from inventory_service.domain.shard_book import CommitBody, SaleMade
-from inventory_service.domain.states import ACCOUNT
-from inventory_service.domain.verdicts import SaleFound
+from inventory_service.domain.events import CommitBody, SaleMade
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.sale import SaleRead
+from inventory_service.domain.units import account_of
 from tests.contract.bodies import Body
 
 Balances = dict[tuple[SaleKey, str], Counter[str]]
@@ -25,7 +25,7 @@ async def assert_books_add_up(body: Body) -> None:
             assert not any(item["held"] for (of, _), item in balances.items() if of == sale)
             continue
         found = await body.stock.find_sale(sale)
-        assert isinstance(found, SaleFound)
+        assert isinstance(found, SaleRead)
         for item in found.sale.items:
             told = balances[sale, item.sku]
             assert (item.available, item.held, item.sold) == (told["available"], told["held"], told["sold"])
@@ -41,5 +41,5 @@ def apply(balances: Balances, commit: CommitBody) -> None:
             continue
         for sku, quantity in event.reservation.lines:
             item = balances[event.reservation.sale, sku]
-            item[ACCOUNT[event.previous_state]] -= quantity
-            item[ACCOUNT[event.reservation.state]] += quantity
+            item[account_of(event.previous_state)] -= quantity
+            item[account_of(event.reservation.state)] += quantity

@@ -1,6 +1,10 @@
 """Requests as tests write them: short, and spelled out where it matters."""
 
-from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Line, Position, Release, Reserve, SaleKey
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.moves import Compensate, Move, MoveKind
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.sale import CreateSale
 
 SALE = SaleKey("default", "lamp-sale")
 MINUTE_MS = 60_000
@@ -33,14 +37,19 @@ def reserve(
     return Reserve(sale, reservation_id, buyer, wanted, ttl_ms)
 
 
-def confirm(reservation_id: str, sale: SaleKey = SALE) -> Confirm:
+def confirm(reservation_id: str, sale: SaleKey = SALE) -> Move:
     """A whole confirm."""
-    return Confirm(sale, reservation_id)
+    return Move(sale, reservation_id, MoveKind.CONFIRM)
 
 
-def release(reservation_id: str, sale: SaleKey = SALE, reason: str = "", spend_id: bool = False) -> Release:
+def release(reservation_id: str, sale: SaleKey = SALE, reason: str = "") -> Move:
     """A release."""
-    return Release(sale, reservation_id, reason, spend_id)
+    return Move(sale, reservation_id, MoveKind.RELEASE, reason)
+
+
+def spend(reservation_id: str, sale: SaleKey = SALE, reason: str = "") -> Move:
+    """A release that ends an id, whether or not it was used."""
+    return Move(sale, reservation_id, MoveKind.SPEND, reason)
 
 
 def compensate(reservation_id: str, created: Position, sale: SaleKey = SALE) -> Compensate:

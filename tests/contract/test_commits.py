@@ -2,27 +2,29 @@
 
 from holdfast.inventory.v1.reservation_pb2 import LedgerState
 
-from inventory_service.domain.requests import Position, SaleKey
-from inventory_service.domain.shard_book import Change, CommitBody, SaleMade
-from inventory_service.domain.verdicts import Found, Granted, Holds, SaleFound, TakenBack
-from tests.contract.bodies import FIRST_MOMENT_MS, Body
-from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
+from inventory_service.domain.events import CommitBody, ReservationChange, SaleMade
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.ports import ExpireStep, HoldCounts
+from inventory_service.domain.results import Granted, ReservationRead
+from inventory_service.domain.sale import SaleRead
+from tests.contract.bodies import FIRST_MOMENT_MS, NOT_SERVED, Body
+from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve, spend
 from tests.sales import make_sale
 
 UNMADE, HELD, CONFIRMED, RELEASED, EXPIRED, COMPENSATED = range(6)
-NOTHING = TakenBack(0, more_is_due=False)
+NOTHING = ExpireStep(0, more_is_due=False)
 
 
-async def last_change(body: Body) -> Change:
+async def last_change(body: Body) -> ReservationChange:
     """The last event of the last commit."""
     event = (await body.commits())[-1].events[-1]
-    assert isinstance(event, Change)
+    assert isinstance(event, ReservationChange)
     return event
 
 
 def sales_of(commit: CommitBody) -> list[SaleKey]:
     """The sale of each reservation that a commit tells of."""
-    return [event.reservation.sale for event in commit.events if isinstance(event, Change)]
+    return [event.reservation.sale for event in commit.events if isinstance(event, ReservationChange)]
 
 
 async def test_each_move_tells_the_whole_reservation(body: Body) -> None:
@@ -30,13 +32,13 @@ async def test_each_move_tells_the_whole_reservation(body: Body) -> None:
     await make_sale(body.stock, create())
     held = await body.stock.reserve(reserve("r-1", lamp=2, shade=1))
     assert isinstance(held, Granted)
-    assert await last_change(body) == Change(UNMADE, held.reservation)
+    assert await last_change(body) == ReservationChange(UNMADE, held.reservation)
 
     await body.tick(MINUTE_MS)
-    confirmed = await body.stock.confirm(confirm("r-1"))
+    confirmed = await body.stock.move(confirm("r-1"))
 
     assert isinstance(confirmed, Granted)
-    assert await last_change(body) == Change(HELD, confirmed.reservation)
+    assert await last_change(body) == ReservationChange(HELD, confirmed.reservation)
     assert confirmed.reservation == held.reservation._replace(
         state=CONFIRMED, revision=2, update_time_ms=FIRST_MOMENT_MS + MINUTE_MS, position=Position(0, 1, 3, 0)
     )
@@ -47,7 +49,7 @@ async def test_a_release_tells_its_reason(body: Body) -> None:
     await make_sale(body.stock, create())
     await body.stock.reserve(reserve("r-1"))
 
-    await body.stock.release(release("r-1", reason="Größe passt nicht — 返品"))
+    await body.stock.move(release("r-1", reason="Größe passt nicht — 返品"))
 
     change = await last_change(body)
     assert (change.previous_state, change.reservation.state) == (HELD, RELEASED)
@@ -58,7 +60,7 @@ async def test_a_spent_id_tells_a_claim_of_nobody_on_nothing(body: Body) -> None
     """So that a Reserve that is still under way finds it ended, in the ledger too."""
     await make_sale(body.stock, create())
 
-    await body.stock.release(release("r-1", reason="gave up", spend_id=True))
+    await body.stock.move(spend("r-1", reason="gave up"))
 
     change = await last_change(body)
     assert (change.previous_state, change.reservation.state, change.reservation.note) == (UNMADE, RELEASED, "gave up")
@@ -71,7 +73,7 @@ async def test_a_compensation_tells_why(body: Body) -> None:
     await make_sale(body.stock, create())
     held = await body.stock.reserve(reserve("r-1"))
     assert isinstance(held, Granted)
-    await body.stock.confirm(confirm("r-1"))
+    await body.stock.move(confirm("r-1"))
 
     order = compensate("r-1", held.reservation.created)._replace(detail="why " * 60)
     assert await body.stock.compensate(order) is True
@@ -81,11 +83,12 @@ async def test_a_compensation_tells_why(body: Body) -> None:
     assert (change.reservation.compensation_reason, change.reservation.note) == (1, "why " * 60)
     assert change.reservation.created == held.reservation.created
     found = await body.stock.find_reservation(SALE, "r-1")
-    assert isinstance(found, Found)
+    assert isinstance(found, ReservationRead)
     assert found.reservation.ledger_state == LedgerState.LEDGER_STATE_REFUSED
     assert (found.reservation.compensation_reason, found.reservation.note) == (1, "why " * 60)
 
 
+@NOT_SERVED
 async def test_events_of_one_call_are_counted_in_order(body: Body) -> None:
     """Positions are dense: seq by call, index by event, and each record knows both."""
     await make_sale(body.stock, create())
@@ -95,8 +98,11 @@ async def test_events_of_one_call_are_counted_in_order(body: Body) -> None:
 
     assert [answer.reservation.created.index for answer in answers if isinstance(answer, Granted)] == [0, 1, 2]
     told = (await body.commits())[-1]
-    assert [event.reservation.reservation_id for event in told.events if isinstance(event, Change)] == ["r-2", "r-0"]
-    assert [event.reservation.position for event in told.events if isinstance(event, Change)] == [
+    assert [event.reservation.reservation_id for event in told.events if isinstance(event, ReservationChange)] == [
+        "r-2",
+        "r-0",
+    ]
+    assert [event.reservation.position for event in told.events if isinstance(event, ReservationChange)] == [
         Position(0, 1, 3, 0),
         Position(0, 1, 3, 1),
     ]
@@ -109,16 +115,16 @@ async def test_expiry_takes_back_the_longest_overdue_first_and_a_hundred_at_most
     assert await body.stock.expire(0) == NOTHING
     await body.tick(60_000)
 
-    assert await body.stock.expire(0) == TakenBack(100, more_is_due=True)
-    assert await body.stock.expire(0) == TakenBack(20, more_is_due=False)
+    assert await body.stock.expire(0) == ExpireStep(100, more_is_due=True)
+    assert await body.stock.expire(0) == ExpireStep(20, more_is_due=False)
     kept = await body.contents()
     assert await body.stock.expire(0) == NOTHING
 
     assert await body.contents() == kept
     first, second = (await body.commits())[-2:]
-    assert isinstance(first.events[0], Change)
+    assert isinstance(first.events[0], ReservationChange)
     assert first.events[0].reservation.reservation_id == "r-119"
-    assert isinstance(second.events[-1], Change)
+    assert isinstance(second.events[-1], ReservationChange)
     assert second.events[-1].reservation.reservation_id == "r-000"
 
 
@@ -130,7 +136,7 @@ async def test_expiry_looks_at_every_sale(body: Body) -> None:
         await body.stock.reserve(reserve("r-1", sale=sale))
     await body.tick(1000)
 
-    assert await body.stock.expire(0) == TakenBack(3, more_is_due=False)
+    assert await body.stock.expire(0) == ExpireStep(3, more_is_due=False)
     assert len((await body.commits())[-1].events) == 3
 
 
@@ -142,8 +148,8 @@ async def test_expiry_says_that_more_sales_are_due_than_one_call_looks_at(body: 
         await body.stock.reserve(reserve("r-1", sale=sale, ttl_ms=20_000 - 1000 * number))
     await body.tick(19_000)
 
-    assert await body.stock.expire(0) == TakenBack(16, more_is_due=True)
-    assert await body.stock.expire(0) == TakenBack(2, more_is_due=False)
+    assert await body.stock.expire(0) == ExpireStep(16, more_is_due=True)
+    assert await body.stock.expire(0) == ExpireStep(2, more_is_due=False)
 
     first, second = (await body.commits())[-2:]
     assert sales_of(first) == sales[3:]
@@ -156,7 +162,7 @@ async def test_a_hundred_holds_are_all_that_was_due(body: Body) -> None:
     await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(100)])
     await body.tick(1000)
 
-    assert await body.stock.expire(0) == TakenBack(100, more_is_due=False)
+    assert await body.stock.expire(0) == ExpireStep(100, more_is_due=False)
 
 
 async def test_holds_are_counted_by_whether_they_still_stand(body: Body) -> None:
@@ -166,13 +172,13 @@ async def test_holds_are_counted_by_whether_they_still_stand(body: Body) -> None
         await make_sale(body.stock, create(sale=sale))
         await body.stock.reserve_many(0, [reserve("long", sale=sale), reserve("short", sale=sale, ttl_ms=1000)])
     await body.stock.move_many(0, [confirm("long", sale=sales[0]), release("short", sale=sales[0])])
-    before = await body.stock.holds(0)
+    before = await body.stock.count_holds(0)
     await body.tick(1000)
     kept = await body.contents()
 
-    after = await body.stock.holds(0)
+    after = await body.stock.count_holds(0)
 
-    assert (before, after) == (Holds(open=38, overdue=0), Holds(open=19, overdue=19))
+    assert (before, after) == (HoldCounts(open=38, overdue=0), HoldCounts(open=19, overdue=19))
     assert await body.contents() == kept
 
 
@@ -187,7 +193,7 @@ async def test_what_is_settled_is_recorded(body: Body) -> None:
     states = []
     for reservation_id in ("r-1", "r-2"):
         found = await body.stock.find_reservation(SALE, reservation_id)
-        assert isinstance(found, Found)
+        assert isinstance(found, ReservationRead)
         states.append(found.reservation.ledger_state)
     assert states == [LedgerState.LEDGER_STATE_RECORDED, LedgerState.LEDGER_STATE_PENDING]
     replay = await body.stock.reserve(reserve("r-1"))
@@ -201,6 +207,6 @@ async def test_a_sale_tells_what_was_asked_for(body: Body) -> None:
 
     made = await make_sale(body.stock, request)
 
-    assert isinstance(made, SaleFound)
+    assert isinstance(made, SaleRead)
     assert (await body.commits())[0].events == (SaleMade(request, FIRST_MOMENT_MS),)
     assert made.as_of == Position(0, 1, 1, 0)

@@ -9,10 +9,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from inventory_service.domain.requests import Compensate, Confirm, CreateSale, Line, Position, Release, Reserve, SaleKey
-from inventory_service.domain.states import HELD
-from inventory_service.domain.verdicts import SaleFound
-from tests.contract.bodies import FIRST_MOMENT_MS, ScriptsBody, ShelfBody, WholeStock
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.moves import Compensate, Move, MoveKind
+from inventory_service.domain.reservation import HELD, Line
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.sale import CreateSale, SaleRead
+from tests.contract.bodies import FIRST_MOMENT_MS, InMemoryBody, ScriptsBody, WholeStock
 from tests.contract.ledger import assert_books_add_up
 from tests.sales import make_sale
 from tests.servers import flush
@@ -41,9 +43,8 @@ reserves = st.builds(
     lines=lines_of(st.integers(1, 3), at_least=1),
     hold_ttl_ms=st.sampled_from([None, None, None, 1000, 5000]),
 )
-settles = st.one_of(
-    st.builds(Confirm, sales, names),
-    st.builds(Release, sales, names, reason=st.sampled_from(["", "why"]), spend_id=st.booleans()),
+moves = st.builds(
+    Move, sale=sales, reservation_id=names, kind=st.sampled_from(MoveKind), note=st.sampled_from(["", "why"])
 )
 creates = st.builds(
     CreateSale,
@@ -59,7 +60,7 @@ creates = st.builds(
 
 
 class Histories(RuleBasedStateMachine):
-    """Does to a Shelf and to the scripts whatever it thinks of. One shard, which is opened anew for every history."""
+    """Does the same to the rule in memory and to the scripts. One shard, which is opened anew for every history."""
 
     runner: asyncio.Runner
     url: str
@@ -68,7 +69,7 @@ class Histories(RuleBasedStateMachine):
     def open_shard(self, request: CreateSale) -> None:
         self.runner.run(flush(self.url))
         self.totals: dict[tuple[SaleKey, str], int] = {}  # of the sales as they were made
-        self.shelf = ShelfBody(OUTBOX_LIMIT)
+        self.memory = InMemoryBody(OUTBOX_LIMIT)
         self.scripts = ScriptsBody(self.url, OUTBOX_LIMIT)
         self.runner.run(self.scripts.open_shard())
         self.create_sale(request._replace(sale=SALES[0], start_time_ms=None, hold_ttl_ms=1000))
@@ -77,7 +78,7 @@ class Histories(RuleBasedStateMachine):
         """Ask both the same, and insist on the same answer."""
 
         async def asked() -> tuple[Any, Any]:
-            return await ask(self.shelf.stock), await ask(self.scripts.stock)
+            return await ask(self.memory.stock), await ask(self.scripts.stock)
 
         expected, answer = self.runner.run(asked())
         assert answer == expected
@@ -91,14 +92,14 @@ class Histories(RuleBasedStateMachine):
     def reserve(self, requests: Sequence[Reserve]) -> None:
         self.ask_both(lambda stock: stock.reserve_many(0, requests))
 
-    @rule(requests=st.lists(settles, min_size=1, max_size=4))
-    def settle(self, requests: Sequence[Confirm | Release]) -> None:
+    @rule(requests=st.lists(moves, min_size=1, max_size=4))
+    def move(self, requests: Sequence[Move]) -> None:
         self.ask_both(lambda stock: stock.move_many(0, requests))
 
     @rule(sale=sales, name=names, data=st.data())
     def compensate(self, sale: SaleKey, name: str, data: st.DataObject) -> None:
-        book = self.shelf.shelf.book().sales.get(sale)
-        record = book.records.get(name) if book else None
+        book = self.memory.memory.state().sales.get(sale)
+        record = book.reservations.get(name) if book else None
         created = data.draw(st.one_of(positions, st.just(record.reservation.created)) if record else positions)
         self.ask_both(lambda stock: stock.compensate(Compensate(sale, name, created, reason=1, detail="blocked")))
 
@@ -108,25 +109,25 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def count_holds(self) -> None:
-        self.ask_both(lambda stock: stock.holds(0))
+        self.ask_both(lambda stock: stock.count_holds(0))
 
     @rule(ms=st.sampled_from([1, 500, 1000, 1000, 3000, -2000]))
     def tick(self, ms: int) -> None:
-        self.runner.run(self.shelf.tick(ms))
+        self.runner.run(self.memory.tick(ms))
         self.runner.run(self.scripts.tick(ms))
-        for sale, book in self.shelf.shelf.book().sales.items():
-            for name in list(book.records):
+        for sale, book in self.memory.memory.state().sales.items():
+            for name in list(book.reservations):
                 self.find_reservation(sale, name)
 
     @rule(behind=st.integers(0, 3))
     def settle_up_to(self, behind: int) -> None:
-        seq = max(0, len(self.shelf.shelf.commits()) - behind)
-        self.runner.run(self.shelf.settle_up_to(seq))
+        seq = max(0, len(self.memory.memory.commits()) - behind)
+        self.runner.run(self.memory.settle_up_to(seq))
         self.runner.run(self.scripts.settle_up_to(seq))
 
     @rule(sale=sales, retention_ms=st.sampled_from([0, 2000]))
-    def forget(self, sale: SaleKey, retention_ms: int) -> None:
-        if self.ask_both(lambda stock: stock.forget(sale, retention_ms)).sale_left:
+    def archive(self, sale: SaleKey, retention_ms: int) -> None:
+        if self.ask_both(lambda stock: stock.archive(sale, retention_ms)).sale_left:
             self.totals = {key: total for key, total in self.totals.items() if key[0] != sale}
 
     @rule(sale=sales, name=names)
@@ -137,7 +138,7 @@ class Histories(RuleBasedStateMachine):
     def sales_stand_alike_and_add_up(self) -> None:
         for sale in SALES:
             found = self.ask_both(lambda stock, sale=sale: stock.find_sale(sale))  # type: ignore[misc]
-            for item in found.sale.items if isinstance(found, SaleFound) else ():
+            for item in found.sale.items if isinstance(found, SaleRead) else ():
                 assert min(item.available, item.held, item.sold) >= 0
                 made_with = self.totals.setdefault((sale, item.sku), item.total)
                 assert item.available + item.held + item.sold == made_with
@@ -150,11 +151,11 @@ class Histories(RuleBasedStateMachine):
 
     async def compare_all(self) -> None:
         """Compare what no answer shows: commits, buyers' units, and when holds end."""
-        assert await self.scripts.commits() == await self.shelf.commits()
+        assert await self.scripts.commits() == await self.memory.commits()
         await assert_books_add_up(self.scripts)
-        for key, book in self.shelf.shelf.book().sales.items():
+        for key, book in self.memory.memory.state().sales.items():
             assert await self.scripts.buyers(key) == book.buyers
-            reservations = [record.reservation for record in book.records.values()]
+            reservations = [record.reservation for record in book.reservations.values()]
             ends = {each.reservation_id: each.expire_time_ms for each in reservations if each.state == HELD}
             assert await self.scripts.holds(key) == ends
             assert await self.scripts.first_due(key) == min(ends.values(), default=float("inf"))

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from inventory_service.adapters.redis.scripts import load_script
 
 LUA = Path(__file__).resolve().parents[2] / "lua"
-SCRIPTS = sorted(path.stem for path in LUA.glob("*.lua") if path.stem != "prelude")
+SCRIPTS = sorted(path.stem for path in LUA.glob("*.lua"))
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -6,10 +6,12 @@ import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason, ReservationState
 
-from inventory_service.domain.requests import Position
-from inventory_service.domain.verdicts import Failure, Found, Granted, Rejected, TakenBack
+from inventory_service.domain.keys import Position
+from inventory_service.domain.ports import ExpireStep
+from inventory_service.domain.reserve import Rejected
+from inventory_service.domain.results import Failure, Granted, ReservationRead
 from tests.contract.bodies import Body
-from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve
+from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve, spend
 from tests.sales import make_sale
 
 ID = "r-1"
@@ -40,7 +42,7 @@ async def bring_to(body: Body, state: str) -> Position:
     await make_sale(body.stock, create())
     if state in ("none", "SPENT"):
         if state == "SPENT":
-            await body.stock.release(release(ID, spend_id=True))
+            await body.stock.move(spend(ID))
             return Position(0, 1, 2, 0)
         return NOWHERE
     held = await body.stock.reserve(reserve(ID))
@@ -48,8 +50,8 @@ async def bring_to(body: Body, state: str) -> Position:
     if state in ("OVERDUE", "EXPIRED"):
         await body.tick(10 * MINUTE_MS)
     last_moves: dict[str, Callable[[], Awaitable[object]]] = {
-        "CONFIRMED": lambda: body.stock.confirm(confirm(ID)),
-        "RELEASED": lambda: body.stock.release(release(ID)),
+        "CONFIRMED": lambda: body.stock.move(confirm(ID)),
+        "RELEASED": lambda: body.stock.move(release(ID)),
         "EXPIRED": lambda: body.stock.expire(0),
         "COMPENSATED": lambda: body.stock.compensate(compensate(ID, held.reservation.created)),
     }
@@ -62,9 +64,9 @@ async def make(body: Body, move: str, created: Position) -> object:
     moves: dict[str, Callable[[], Awaitable[object]]] = {
         "reserve": lambda: body.stock.reserve(reserve(ID)),
         "reserve-other": lambda: body.stock.reserve(reserve(ID, lamp=2)),
-        "confirm": lambda: body.stock.confirm(confirm(ID)),
-        "release": lambda: body.stock.release(release(ID)),
-        "spend": lambda: body.stock.release(release(ID, spend_id=True)),
+        "confirm": lambda: body.stock.move(confirm(ID)),
+        "release": lambda: body.stock.move(release(ID)),
+        "spend": lambda: body.stock.move(spend(ID)),
         "expire": lambda: body.stock.expire(0),
         "compensate": lambda: body.stock.compensate(compensate(ID, created)),
     }
@@ -73,7 +75,7 @@ async def make(body: Body, move: str, created: Position) -> object:
 
 async def state_of(body: Body) -> str:
     found = await body.stock.find_reservation(SALE, ID)
-    return ReservationState.Name(found.reservation.state)[18:] if isinstance(found, Found) else "none"
+    return ReservationState.Name(found.reservation.state)[18:] if isinstance(found, ReservationRead) else "none"
 
 
 def word_for(answer: object) -> str:
@@ -81,7 +83,7 @@ def word_for(answer: object) -> str:
     match answer:
         case Granted(replayed=True):
             return "R"
-        case Granted(reservation=reservation) | Found(reservation=reservation):
+        case Granted(reservation=reservation) | ReservationRead(reservation=reservation):
             return ReservationState.Name(reservation.state)[18:]
         case Rejected(reason=reason):
             rejections: dict[int, str] = {RejectionReason.REJECTION_REASON_RESERVATION_ENDED: "END"}
@@ -111,7 +113,7 @@ async def test_a_move_comes_to_what_the_table_says(body: Body, state: str, move:
         assert await state_of(body) == state_before
         assert await body.contents() == kept_before
     if move == "expire":
-        assert answer == TakenBack(int(cell != "-"), more_is_due=False)
+        assert answer == ExpireStep(int(cell != "-"), more_is_due=False)
     elif move == "compensate":
         assert answer == (cell != "-")
     else:
@@ -139,7 +141,7 @@ async def test_a_refusal_carries_the_reservation_as_it_stands(body: Body) -> Non
     """The caller that was too late learns what became of its hold without asking again."""
     await bring_to(body, "OVERDUE")
 
-    answer = await body.stock.confirm(confirm(ID))
+    answer = await body.stock.move(confirm(ID))
 
     assert isinstance(answer, Failure)
     assert answer.metadata == {"state": "RESERVATION_STATE_EXPIRED"}

@@ -1,4 +1,4 @@
-"""When the scripts serve nobody: a blank, foreign, claimed or frozen shard, an old epoch, a full Redis."""
+"""When a shard does not serve: blank, foreign, in a take-over, frozen, at an old epoch; and a full Redis."""
 
 from collections.abc import Awaitable, Callable
 
@@ -7,10 +7,10 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.scripts import load_script
-from inventory_service.domain.requests import Position
-from inventory_service.domain.verdicts import Failure, Granted
+from inventory_service.domain.keys import Position
+from inventory_service.domain.results import Failure, Granted
 from tests.contract.bodies import ScriptsBody, WholeStock, load_script_on_test_clock
-from tests.contract.requests import SALE, compensate, confirm, create, release, reserve
+from tests.contract.requests import SALE, compensate, confirm, create, release, reserve, spend
 from tests.sales import make_sale
 
 META = shard_keys(0).meta
@@ -19,22 +19,22 @@ NOT_SERVING = ErrorReason.ERROR_REASON_SHARD_NOT_SERVING
 CALLS: dict[str, Callable[[WholeStock], Awaitable[object]]] = {
     "reserve": lambda stock: stock.reserve(reserve("r-2")),
     "replay": lambda stock: stock.reserve(reserve("r-1")),
-    "confirm": lambda stock: stock.confirm(confirm("r-1")),
-    "release": lambda stock: stock.release(release("r-1")),
-    "spend": lambda stock: stock.release(release("r-9", spend_id=True)),
+    "confirm": lambda stock: stock.move(confirm("r-1")),
+    "release": lambda stock: stock.move(release("r-1")),
+    "spend": lambda stock: stock.move(spend("r-9")),
     "expire": lambda stock: stock.expire(0),
     "compensate": lambda stock: stock.compensate(compensate("r-1", Position(0, 1, 2, 0))),
     "create_sale": lambda stock: make_sale(stock, create(sale=SALE._replace(sale_id="other"))),
-    "forget": lambda stock: stock.forget(SALE, 0),
-    "holds": lambda stock: stock.holds(0),
+    "archive": lambda stock: stock.archive(SALE, 0),
+    "count_holds": lambda stock: stock.count_holds(0),
     "find_reservation": lambda stock: stock.find_reservation(SALE, "r-1"),
     "find_sale": lambda stock: stock.find_sale(SALE),
-    "sales": lambda stock: stock.sales(0),
+    "list_sales": lambda stock: stock.list_sales(0),
 }
 
 STATES = {
     "another process": ["HSET", META, "owner", "the-one-before-the-restart"],
-    "claimed": ["HSET", META, "claim", "token"],
+    "in a take-over": ["HSET", META, "takeover_token", "token"],
     "frozen": ["HSET", META, "frozen", "HASH_DIFFERS: why"],
     "blank": ["DEL", META],
     "an older epoch": ["HSET", META, "epoch", "0"],
@@ -76,13 +76,13 @@ async def test_a_newer_epoch_is_adopted_and_the_call_repeated(scripts: ScriptsBo
 
     assert isinstance(answer, Granted)
     assert answer.reservation.created == Position(0, 7, 1, 0)
-    assert scripts.epochs.of(0) == 7
+    assert scripts.epochs.get(0) == 7
 
 
 async def test_an_epoch_below_the_highest_heard_of_is_not_served(scripts: ScriptsBody) -> None:
     """A Redis that fell back to an older copy of its files names an epoch that this server has outlived."""
     await a_hold_and_an_overdue_one(scripts)
-    scripts.epochs.heard(0, 2)
+    scripts.epochs.observe(0, 2)
     kept = await scripts.contents()
 
     answers = [await call(scripts.stock) for call in CALLS.values()]
@@ -128,6 +128,16 @@ async def test_a_full_redis_refuses_reserve_and_takes_give_backs(scripts: Script
 
 async def test_each_script_runs_on_the_clock_of_redis(scripts: ScriptsBody) -> None:
     """The swapped clock of this suite is the only difference: the real lines are there once in every script."""
-    for name in ("reserve", "settle", "expire", "compensate", "create_sale", "read", "sales", "holds", "forget"):
+    for name in (
+        "reserve",
+        "move",
+        "expire",
+        "compensate",
+        "create_sale",
+        "read",
+        "list_sales",
+        "count_holds",
+        "archive",
+    ):
         assert load_script(name).text.count("redis.call('TIME')") == 1
         assert load_script_on_test_clock(name).text.count("redis.call('TIME')") == 0

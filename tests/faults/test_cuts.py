@@ -207,7 +207,10 @@ async def serves_nobody(world: World, shard: int) -> bool:
 
 async def serves_again(world: World, shard: int) -> bool:
     """Neither Redis nor the ledger has the shard frozen."""
-    return not {"frozen", "claim"} & set(await world.meta(shard)) and not (await world.watermark(shard)).frozen_reason
+    return (
+        not {"frozen", "takeover_token"} & set(await world.meta(shard))
+        and not (await world.watermark(shard)).frozen_reason
+    )
 
 
 async def refused(world: World, sale_id: str) -> ShardNotServing | None:

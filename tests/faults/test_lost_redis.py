@@ -66,7 +66,7 @@ async def test_an_older_copy_waits_for_what_kafka_alone_knows(own: World, tmp_pa
     await eventually(lambda: is_in_kafka(own, shard))
 
     await set_back(own, to=copy)
-    await eventually(lambda: is_claimed(own, shard))
+    await eventually(lambda: is_in_takeover(own, shard))
     assert (await answers(own, calls_of(sale_id, "order-0")))["reserve"] == NOT_SERVING
     await own.bring_up("persist")
 
@@ -106,6 +106,6 @@ async def is_in_kafka(world: World, shard: int) -> bool:
         return any(commit.hash == head for run in await topics.runs(shard) for commit in run.commits)
 
 
-async def is_claimed(world: World, shard: int) -> bool:
+async def is_in_takeover(world: World, shard: int) -> bool:
     """A take-over waits for the ledger."""
-    return "claim" in await world.meta(shard)
+    return "takeover_token" in await world.meta(shard)

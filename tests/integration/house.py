@@ -24,12 +24,19 @@ from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.outbox import RedisOutbox
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, with_prelude
+from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, with_parts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.backlog import Backlog
-from inventory_service.domain.requests import SaleKey
-from inventory_service.domain.shards import Commit, CommitId, LedgerRow, ServerUnavailable, ShardStatus, Takeover
-from inventory_service.domain.verdicts import Holds, TakenBack
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.ports import ExpireStep, HoldCounts
+from inventory_service.domain.shards import (
+    BegunTakeover,
+    Commit,
+    CommitId,
+    LedgerRow,
+    ServerUnavailable,
+    ShardStatus,
+)
 from inventory_service.service import init
 from inventory_service.service.relay import relay
 from inventory_service.service.relay.takeover import ShardTakeover
@@ -39,9 +46,11 @@ from tests.servers import connected
 
 SHARDS = 2
 COMMIT = """#!lua
-local shard, refusal = open_shard()
-if refusal then return refusal end
-tell(shard, ARGV[3])
+--[[ makes a commit of one event
+Uses   clock shard record event commit ]]
+local shard, not_serving = open_shard()
+if not_serving then return not_serving end
+add_event(shard, ARGV[3])
 commit(shard)
 return {shard.epoch, shard.seq}
 """
@@ -50,14 +59,14 @@ return {shard.epoch, shard.seq}
 class NoStock:
     """A stock without holds: the relay's upkeep is tested elsewhere."""
 
-    async def expire(self, shard: int) -> TakenBack:
-        return TakenBack(0, more_is_due=False)
+    async def expire(self, shard: int) -> ExpireStep:
+        return ExpireStep(0, more_is_due=False)
 
-    async def sales(self, shard: int) -> list[SaleKey]:
+    async def list_sales(self, shard: int) -> list[SaleKey]:
         return []
 
-    async def holds(self, shard: int) -> Holds:
-        return Holds(0, 0)
+    async def count_holds(self, shard: int) -> HoldCounts:
+        return HoldCounts(0, 0)
 
 
 class RecordedOutages(Outages):
@@ -83,7 +92,7 @@ class Gauges:
         self.shown[shard] = backlog
         self.times += 1
 
-    def show_holds(self, shard: int, holds: Holds) -> None:
+    def show_holds(self, shard: int, holds: HoldCounts) -> None:
         pass
 
 
@@ -119,7 +128,7 @@ class House:
 
     async def commit(self, shard: int = 0, count: int = 1) -> CommitId:
         """Make commits, one sale each, as a script of the service would."""
-        made, text = CommitId(0, 0), with_prelude(COMMIT)
+        made, text = CommitId(0, 0), with_parts(COMMIT)
         for _ in range(count):
             made = CommitId(*await self._run(text, shard, self._event()))
         return made
@@ -230,13 +239,13 @@ async def init_code(house: House, shards: int = SHARDS) -> int:
     return await init.run(shards, house.shards, house.ledger, house.takeover(), structlog.get_logger())
 
 
-async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, Takeover]:
+async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, BegunTakeover]:
     """The first steps of an attempt on shard 0, as far as a crash lets it come."""
     row = await takeover.read_row(0)
-    claimed = Takeover(0, "", "", 0, 0, "")
+    claimed = BegunTakeover(0, "", "", 0, 0, "")
     if count >= 2:
         answer = await takeover.begin(0, row)
-        assert isinstance(answer, Takeover)
+        assert isinstance(answer, BegunTakeover)
         claimed = answer
     if count >= 3:
         assert await takeover.catch_up(claimed)

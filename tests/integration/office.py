@@ -9,9 +9,14 @@ from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
-from inventory_service.domain.requests import Confirm, CreateSale, Line, Release, Reserve, SaleKey, shard_of
+from inventory_service.domain.archive import ArchiveStep
+from inventory_service.domain.keys import SaleKey, shard_of
+from inventory_service.domain.moves import Move, MoveKind
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Granted
+from inventory_service.domain.sale import CreateSale, SaleRead
 from inventory_service.domain.shards import Commit, CommitId, LedgerProgress
-from inventory_service.domain.verdicts import ArchiveStep, Granted, SaleFound
 from inventory_service.service import audit
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.domain.chain import KafkaRecord
@@ -41,9 +46,9 @@ class Office:
             granted = await self.stock.reserve(Reserve(SALE, name, f"buyer-{number % 7}", lines, None))
             assert isinstance(granted, Granted)
             if number % 3 == 0:
-                await self.stock.confirm(Confirm(SALE, name))
+                await self.stock.move(Move(SALE, name, MoveKind.CONFIRM))
             elif number % 3 == 1:
-                await self.stock.release(Release(SALE, name, "", spend_id=False))
+                await self.stock.move(Move(SALE, name, MoveKind.RELEASE))
 
     async def book(self) -> None:
         """Bring the outbox into the ledger, as relay and persister do."""
@@ -63,7 +68,7 @@ class Office:
         sale = next(name for name in names if shard_of(name, SHARDS) == SHARD)
         end_ms = round(time.time() * 1000) + 3_600_000
         made = await make_sale(self.stock, CreateSale(sale, "", None, end_ms, 0, 0, 0, (Line("lamp", 5),)))
-        assert isinstance(made, SaleFound), made
+        assert isinstance(made, SaleRead), made
         bought = await self.stock.reserve(Reserve(sale, "r-1", "ann", (Line("lamp", 2),), None))
         assert isinstance(bought, Granted), bought
         await self.book()
@@ -75,7 +80,7 @@ class Office:
         async with self.house.connections.acquire() as connection:
             await connection.ask("SET", CLOCK_KEY, end_ms)
         scripts = RedisScripts(self.house.connections, Epochs(), load=load_script_on_test_clock)
-        step = await RedisStock(scripts, SHARDS, outbox_limit=10_000).forget(sale, 0)
+        step = await RedisStock(scripts, SHARDS, outbox_limit=10_000).archive(sale, 0)
         assert isinstance(step, ArchiveStep), step
         assert step.sale_left
         return sale

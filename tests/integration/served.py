@@ -62,9 +62,9 @@ async def open_shards(redis_url: str, shards: int = SHARDS, epoch: int = 1) -> N
     connections = RedisConnections(redis_url)
     store = RedisShards(connections)
     for shard in range(shards):
-        claimed = await store.claim(shard, "test", epoch - 1, False)
-        assert not isinstance(claimed, str), claimed
-        assert await store.adopt(claimed, epoch, shards)
+        takeover = await store.begin_takeover(shard, "test", epoch - 1, False)
+        assert not isinstance(takeover, str), takeover
+        assert await store.adopt(takeover, epoch, shards)
     await connections.close()
 
 

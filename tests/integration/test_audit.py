@@ -11,8 +11,11 @@ from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.keys import sale_keys
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
-from inventory_service.domain.requests import CreateSale, Line, Reserve, SaleKey
-from inventory_service.domain.verdicts import Failure
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Failure
+from inventory_service.domain.sale import CreateSale
 from inventory_service.service.relay.drift import DriftWatch
 from tests.integration.house import SHARDS, House
 from tests.integration.office import SALE, SHARD, Office

@@ -13,8 +13,12 @@ from holdfast.inventory.v1.reservation_pb2 import Position as PositionMessage
 from holdfast_runtime.kafka import COMPENSATIONS, KafkaConfig
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
 from inventory_service.adapters.redis.stock import RedisStock
-from inventory_service.domain.requests import Confirm, CreateSale, Line, Position, Release, Reserve, SaleKey, shard_of
-from inventory_service.domain.verdicts import Found, Granted, Item, SaleFound
+from inventory_service.domain.keys import Position, SaleKey, shard_of
+from inventory_service.domain.moves import Move, MoveKind
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Granted, ReservationRead
+from inventory_service.domain.sale import CreateSale, Item, SaleRead
 from inventory_service.service import compensator
 from tests.integration.house import SHARDS, House, running
 from tests.sales import make_sale
@@ -65,12 +69,12 @@ class Desk:
 
     async def state(self, reservation_id: str) -> str:
         found = await self.stock.find_reservation(SALE, reservation_id)
-        assert isinstance(found, Found)
+        assert isinstance(found, ReservationRead)
         return ReservationState.Name(ReservationState.ValueType(found.reservation.state))
 
     async def item(self) -> Item:
         found = await self.stock.find_sale(SALE)
-        assert isinstance(found, SaleFound)
+        assert isinstance(found, SaleRead)
         return found.sale.items[0]
 
 
@@ -107,7 +111,7 @@ async def test_a_refused_order_gives_its_units_back_once(desk: Desk) -> None:
 async def test_a_confirmed_order_is_compensated_too(desk: Desk) -> None:
     """It was confirmed while the ledger was refusing it."""
     created = await desk.hold("r-1")
-    await desk.stock.confirm(Confirm(SALE, "r-1"))
+    await desk.stock.move(Move(SALE, "r-1", MoveKind.CONFIRM))
 
     await desk.order("r-1", created)
     await eventually(lambda: desk.outcomes["given_back"] == 1)
@@ -118,7 +122,7 @@ async def test_a_confirmed_order_is_compensated_too(desk: Desk) -> None:
 async def test_an_order_that_was_released_gives_nothing_more(desk: Desk) -> None:
     """Its units went back with the release; the ledger closes the refusal by that."""
     created = await desk.hold("r-1")
-    await desk.stock.release(Release(SALE, "r-1", "changed my mind", spend_id=False))
+    await desk.stock.move(Move(SALE, "r-1", MoveKind.RELEASE, "changed my mind"))
 
     await desk.order("r-1", created)
     await eventually(lambda: desk.outcomes["nothing_to_give"])

@@ -9,8 +9,8 @@ from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerStat
 from bench.commits import CONFIRMED, HELD, HOLD_MS, RELEASED, SALE, TENANT, FakeShard
 from inventory_service.adapters.ledger.history import LedgerHistory
 from inventory_service.adapters.ledger.postgres import LedgerPool
-from inventory_service.domain.requests import Line, Position, SaleKey
-from inventory_service.domain.verdicts import Reservation
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.reservation import Line, Reservation
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.domain.chain import KafkaRecord
 from order_persister.service.apply import LedgerWriter
@@ -89,7 +89,7 @@ async def test_a_refused_order_that_moved_on_is_told_as_it_stands(refusing: Refu
 
 
 async def test_a_refused_order_that_was_released_is_on_the_books(refusing: Refusing) -> None:
-    """Its units came back by its own end, which Redis told as recorded; the ledger tells the same, and the reason."""
+    """Its units came back by its own end, which Redis answers as recorded and without a reason; the ledger too."""
     refusing.shard.moves(("r-1", HELD), buyer="bob")
     await refusing.apply_new()
     refusing.shard.moves(("r-1", RELEASED))
@@ -101,7 +101,7 @@ async def test_a_refused_order_that_was_released_is_on_the_books(refusing: Refus
         ReservationState.RESERVATION_STATE_RELEASED,
         LedgerState.LEDGER_STATE_RECORDED,
     )
-    assert found.compensation_reason == CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
+    assert found.compensation_reason == CompensationReason.COMPENSATION_REASON_UNSPECIFIED
 
 
 async def test_an_order_whose_id_was_taken_is_told_by_the_row_of_the_first(refusing: Refusing, database: str) -> None:

@@ -75,7 +75,7 @@ async def test_a_blank_shard_stays_blank(valkey: str, database: str, broker: str
 
 async def test_a_shard_that_serves_nobody_is_leased_all_the_same(house: House) -> None:
     """A take-over waits until the outbox of the claimed shard has been sent."""
-    await house.shards.claim(0, "token", 1, ledger_frozen=True)
+    await house.shards.begin_takeover(0, "token", 1, ledger_frozen=True)
     await house.shards.freeze(0, 1, "HASH_DIFFERS: a test")
 
     assert await house.shards.lease(0, "ada", HIGH, LEASE_MS)

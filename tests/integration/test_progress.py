@@ -4,7 +4,7 @@ import asyncio
 from contextlib import aclosing
 
 from aiokafka import AIOKafkaProducer
-from holdfast.inventory.v1.events_pb2 import LedgerProgress as LedgerProgressMessage
+from holdfast.inventory.v1 import events_pb2
 
 from holdfast_runtime.kafka import PROGRESS, KafkaConfig
 from inventory_service.adapters.kafka.progress import KafkaProgress
@@ -13,11 +13,11 @@ from inventory_service.domain.shards import LedgerProgress
 SHARDS = 2
 HEARS_S = 20.0
 FORGED = b"\xff" * 40
-GOOD = LedgerProgressMessage(
+GOOD = events_pb2.LedgerProgress(
     shard=1, epoch=1, seq=7, hash=b"a" * 40, settled_epoch=1, settled_seq=6
 ).SerializeToString()
-BAD_HASH = LedgerProgressMessage(shard=1, epoch=1, seq=8, hash=FORGED).SerializeToString()
-ELSEWHERE = LedgerProgressMessage(shard=4000, epoch=1, seq=8).SerializeToString()
+BAD_HASH = events_pb2.LedgerProgress(shard=1, epoch=1, seq=8, hash=FORGED).SerializeToString()
+ELSEWHERE = events_pb2.LedgerProgress(shard=4000, epoch=1, seq=8).SerializeToString()
 
 
 async def test_what_is_no_report_does_not_stop_the_next(broker: str) -> None:

@@ -15,9 +15,12 @@ from inventory_service.adapters.redis.connections import OutcomeUnknown, RedisCo
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, ScriptFailed, load_script, script_from_text
 from inventory_service.adapters.redis.stock import RedisStock
-from inventory_service.domain.requests import CreateSale, Line, Reserve, SaleKey
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Failure, Granted
+from inventory_service.domain.sale import CreateSale
 from inventory_service.domain.shards import RedisUnavailable
-from inventory_service.domain.verdicts import Failure, Granted
 from tests.sales import make_sale
 from tests.servers import StartValkey
 from tests.waiting import eventually

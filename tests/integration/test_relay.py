@@ -2,7 +2,7 @@
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from holdfast.inventory.v1.events_pb2 import LedgerProgress as LedgerProgressMessage
+from holdfast.inventory.v1 import events_pb2
 
 from inventory_service.domain.shards import CommitId, LedgerProgress
 from inventory_service.service.relay import shard_monitor
@@ -35,7 +35,7 @@ async def test_the_outbox_is_trimmed_to_the_watermark_exactly(house: House) -> N
 
     trimmed = await house.shards.trim(report(third.hash, 3))
 
-    assert (trimmed.verdict, trimmed.trimmed) == ("TRIMMED", CommitId(1, 3))
+    assert (trimmed.result, trimmed.trimmed) == ("TRIMMED", CommitId(1, 3))
     left = await house.outbox.read_after(0, CommitId(1, 0), wait_ms=1)
     assert [commit.seq for commit in left] == [4, 5]
 
@@ -48,7 +48,7 @@ async def test_a_stale_report_is_ignored(house: House) -> None:
 
     trimmed = await house.shards.trim(report("0" * 40, 3))
 
-    assert (trimmed.verdict, trimmed.trimmed) == ("STALE", last)
+    assert (trimmed.result, trimmed.trimmed) == ("STALE", last)
     assert await house.serves()
 
 
@@ -62,7 +62,7 @@ async def test_a_report_that_contradicts_redis_freezes_the_shard(house: House, e
 
     trimmed = await house.shards.trim(report("0" * 40, seq, epoch))
 
-    assert trimmed.verdict == "FROZEN"
+    assert trimmed.result == "FROZEN"
     assert (await house.status()).frozen_reason.startswith(f"{word}: ")
     assert not await house.serves()
 
@@ -224,7 +224,7 @@ async def test_a_late_report_does_not_freeze_with_ledger_went_back(house: House)
         producer = AIOKafkaProducer(bootstrap_servers=house.brokers)
         await producer.start()
         for _ in range(3):
-            await tell(producer, LedgerProgressMessage(shard=0, epoch=first.epoch, seq=first.seq, hash=b"0" * 40))
+            await tell(producer, events_pb2.LedgerProgress(shard=0, epoch=first.epoch, seq=first.seq, hash=b"0" * 40))
         await producer.stop()
         await house.commit(count=2)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from holdfast_embedded.valkey import Valkey
 
-from inventory_service.domain.shards import RedisUnavailable, Takeover
+from inventory_service.domain.shards import BegunTakeover, RedisUnavailable
 from inventory_service.service.relay.takeover import Ending
 from tests.integration.house import SHARDS, House, first_steps, init_code, serves_at
 from tests.servers import StartValkey, connected, flush
@@ -230,15 +230,15 @@ async def test_an_epoch_is_never_granted_twice(house: House) -> None:
 
 async def test_a_redis_of_a_newer_epoch_is_not_claimed(house: House) -> None:
     """The row that the claimer read is old, or the ledger went back; its fence would lead nowhere."""
-    assert await house.shards.claim(0, "t", 0, ledger_frozen=False) == "NEWER_EPOCH"
+    assert await house.shards.begin_takeover(0, "t", 0, ledger_frozen=False) == "NEWER_EPOCH"
 
 
 async def test_a_serving_shard_is_claimed_only_if_the_ledger_is_frozen(house: House) -> None:
     """Otherwise a take-over that comes late would stop a shard that another has just opened."""
-    assert await house.shards.claim(0, "t", 1, ledger_frozen=False) == "SERVING"
+    assert await house.shards.begin_takeover(0, "t", 1, ledger_frozen=False) == "SERVING"
     assert await house.serves()
 
-    assert isinstance(await house.shards.claim(0, "t", 1, ledger_frozen=True), Takeover)
+    assert isinstance(await house.shards.begin_takeover(0, "t", 1, ledger_frozen=True), BegunTakeover)
     assert not await house.serves()
 
 
@@ -264,8 +264,8 @@ async def test_the_first_reason_of_a_frozen_shard_stays(house: House) -> None:
     assert (await house.status()).frozen_reason == "HASH_DIFFERS: once"
 
     for reason in ("NEEDS_RESTORE: at 1-3", "NEEDS_RESTORE: at 1-4"):
-        claim = await house.shards.claim(0, "t", 1, ledger_frozen=False)
-        assert isinstance(claim, Takeover)
+        claim = await house.shards.begin_takeover(0, "t", 1, ledger_frozen=False)
+        assert isinstance(claim, BegunTakeover)
         assert await house.shards.freeze(0, 1, reason, "t")
 
     assert (await house.status()).frozen_reason == "HASH_DIFFERS: once; NEEDS_RESTORE: at 1-4"
@@ -279,7 +279,7 @@ async def first_fence(house: House) -> int:
 
 async def claimed(house: House) -> bool:
     """A take-over has claimed the shard."""
-    return bool((await house.status()).claim)
+    return bool((await house.status()).takeover_token)
 
 
 async def frozen(house: House, words: str) -> bool:

@@ -5,9 +5,14 @@ from collections import Counter
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_SHARD_NOT_SERVING
 
-from inventory_service.domain.requests import CreateSale, Line, Release, Reserve, SaleKey
-from inventory_service.domain.shelf import Shelf
-from inventory_service.domain.verdicts import ArchiveStep, Failure
+from inventory_service.domain.archive import ArchiveStep
+from inventory_service.domain.in_memory_stock import InMemoryStock
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.moves import Move, MoveKind
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Failure
+from inventory_service.domain.sale import CreateSale
 from inventory_service.service.relay.archiver import MAX_STEPS, Archiver
 from tests.sales import make_sale
 
@@ -17,7 +22,7 @@ SALES = [SaleKey("default", f"sale-{number}") for number in range(3)]
 REFUSED = Failure(ERROR_REASON_SHARD_NOT_SERVING)
 
 
-class Stock(Shelf):
+class Stock(InMemoryStock):
     """Counts the walks over each sale; may refuse, or have walks of many steps."""
 
     def __init__(self) -> None:
@@ -28,14 +33,14 @@ class Stock(Shelf):
         self.refusals = 0
         self.steps = 1
 
-    async def forget(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> ArchiveStep | Failure:
+    async def archive(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> ArchiveStep | Failure:
         if self.refuses:
             self.refusals += 1
             return REFUSED
         self.walks[sale.sale_id] += 1
         if cursor + 1 < self.steps:
             return ArchiveStep(cursor + 1, 0, sale_left=False, wait_ms=retention_ms)
-        return await super().forget(sale, retention_ms)
+        return await super().archive(sale, retention_ms)
 
     async def open_sale(self, sale: SaleKey, end_time_ms: int | None = None) -> None:
         items = (Line("lamp", 100),)
@@ -45,7 +50,7 @@ class Stock(Shelf):
         await self.reserve(Reserve(sale, name, "b-1", (Line("lamp", 1),), None))
 
     async def end(self, sale: SaleKey, name: str) -> None:
-        await self.release(Release(sale, name, "", spend_id=False))
+        await self.move(Move(sale, name, MoveKind.RELEASE))
 
     def settle(self) -> None:
         """Let the ledger have judged everything."""
@@ -97,7 +102,7 @@ async def test_what_ends_all_day_long_leaves_within_an_hour_of_its_time(stock: S
 
     await look_for(3.1, stock, forgetting)
 
-    assert not stock.book().sales[SALES[0]].records
+    assert not stock.state().sales[SALES[0]].reservations
     assert stock.walks["sale-0"] <= 4
 
 
@@ -106,12 +111,12 @@ async def test_what_the_ledger_has_not_judged_is_tried_again(stock: Stock, forge
     await stock.hold(SALES[0], "r-1")
     await stock.end(SALES[0], "r-1")
     await look_for(25, stock, forgetting)
-    assert stock.book().sales[SALES[0]].records
+    assert stock.state().sales[SALES[0]].reservations
 
     stock.settle()
     await look_for(1.1, stock, forgetting)
 
-    assert not stock.book().sales[SALES[0]].records
+    assert not stock.state().sales[SALES[0]].reservations
 
 
 async def test_a_sale_that_is_over_leaves_in_time(stock: Stock, forgetting: Archiver) -> None:
@@ -121,12 +126,12 @@ async def test_a_sale_that_is_over_leaves_in_time(stock: Stock, forgetting: Arch
     stock.settle()
 
     await look_for(29, stock, forgetting)
-    assert over in stock.book().sales
+    assert over in stock.state().sales
     await look_for(1.1, stock, forgetting)
     stock.walks.clear()
     await look_for(24, stock, forgetting)
 
-    assert over not in stock.book().sales
+    assert over not in stock.state().sales
     assert "over" not in stock.walks
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from inventory_service.__main__ import main
-from inventory_service.domain.requests import SaleKey
+from inventory_service.domain.keys import SaleKey
 from inventory_service.service import audit
 
 

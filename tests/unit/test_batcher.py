@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
-from inventory_service.adapters.batcher import Batcher, Limits
-from inventory_service.domain.requests import Confirm, Line, Release, Reserve, SaleKey
-from inventory_service.domain.verdicts import Failure
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.moves import Move, MoveKind
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Failure
+from inventory_service.service.batcher import Batcher, Limits
 
 SALE = SaleKey("default", "lamp-sale")
-LIMITS = Limits(requests=8, lines=10, enough=4, pace_s=0.004, lone=2, queue=12)
+LIMITS = Limits(requests=8, lines=10, full_at=4, interval_s=0.004, idle_below=2, queue=12)
 
 
 def reserve(name: str, lines: int = 1) -> Reserve:
@@ -42,7 +45,7 @@ class HandClock:
 
 
 class HandStore:
-    """A ShardStock whose calls end when the test says so; a request is answered with itself."""
+    """A stock whose calls end when the test says so; a request is answered with itself."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[str]]] = []
@@ -52,7 +55,7 @@ class HandStore:
         return await self._call("reserve", requests)
 
     async def move_many(self, shard: int, requests: Sequence[Any]) -> Any:
-        return await self._call("settle", requests)
+        return await self._call("move", requests)
 
     async def _call(self, kind: str, requests: Sequence[Any]) -> Any:
         assert self.open is None, "two calls of a shard at once"
@@ -94,8 +97,7 @@ class Bench:
         self.store = HandStore()
         self.observed: list[tuple[str, int]] = []
         self.batcher = Batcher(
-            self.store,
-            rest=None,  # type: ignore[arg-type]  # not asked here
+            self.store,  # type: ignore[arg-type]  # it is asked for many at a time only
             shard_of=lambda sale: 0,
             observe=lambda kind, requests, seconds: self.observed.append((kind, requests)),
             limits=limits,
@@ -173,14 +175,14 @@ async def test_a_call_carries_reserves_and_the_next_one_moves(bench: Bench) -> N
     await bench.make_busy()
 
     bench.batcher.reserve(reserve("a"))
-    bench.batcher.confirm(Confirm(SALE, "b"))
+    bench.batcher.move(Move(SALE, "b", MoveKind.CONFIRM))
     bench.batcher.reserve(reserve("c"))
-    bench.batcher.release(Release(SALE, "d", "", False))
+    bench.batcher.move(Move(SALE, "d", MoveKind.RELEASE))
     await settle()
     await bench.store.answer()
     await bench.clock.pass_ms(4)
 
-    assert bench.store.calls == [("reserve", ["a", "c"]), ("settle", ["b", "d"])]
+    assert bench.store.calls == [("reserve", ["a", "c"]), ("move", ["b", "d"])]
 
 
 async def test_equal_ids_are_judged_in_the_order_of_their_arrival(bench: Bench) -> None:
@@ -189,7 +191,7 @@ async def test_equal_ids_are_judged_in_the_order_of_their_arrival(bench: Bench) 
 
     for request in ("a", "b"):
         bench.batcher.reserve(reserve(request))
-    bench.batcher.release(Release(SALE, "a", "", False))
+    bench.batcher.move(Move(SALE, "a", MoveKind.RELEASE))
     bench.batcher.reserve(reserve("a"))
     await settle()
     for _ in range(3):
@@ -198,7 +200,7 @@ async def test_equal_ids_are_judged_in_the_order_of_their_arrival(bench: Bench) 
         if bench.store.open is None:
             break
 
-    assert bench.store.calls == [("reserve", ["a", "b"]), ("settle", ["a"]), ("reserve", ["a"])]
+    assert bench.store.calls == [("reserve", ["a", "b"]), ("move", ["a"]), ("reserve", ["a"])]
 
 
 async def test_a_call_is_bounded_by_lines_too(bench: Bench) -> None:
@@ -243,7 +245,7 @@ async def test_a_caller_that_went_before_its_turn_is_not_sent(bench: Bench) -> N
 
 
 async def test_everybody_may_go_before_their_turn(bench: Bench) -> None:
-    """An empty call is not sent, and the lane works on."""
+    """An empty call is not sent, and the queue works on."""
     await bench.make_busy()
     bench.batcher.reserve(reserve("gone")).cancel()
     await bench.clock.pass_ms(4)

@@ -5,16 +5,20 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import LedgerState
 from holdfast.inventory.v1.sale_pb2 import SaleState
 
-from inventory_service.domain.bodies import parse_reserve_body, reserve_body, sale_body
-from inventory_service.domain.requests import Confirm, CreateSale, Line, Position, Release, Reserve, SaleKey, shard_of
-from inventory_service.domain.states import as_seen, ledger_state, sale_state, settle_late
-from inventory_service.domain.verdicts import Failure, Granted, Reservation
+from inventory_service.domain.archive import move_archived
+from inventory_service.domain.fingerprints import sale_fingerprint, terms_of
+from inventory_service.domain.keys import Position, SaleKey, shard_of
+from inventory_service.domain.moves import Move, MoveKind
+from inventory_service.domain.reservation import Line, Reservation, effective, ledger_state
+from inventory_service.domain.reserve import Reserve, fingerprint_of
+from inventory_service.domain.results import Failure, Granted
+from inventory_service.domain.sale import CreateSale, sale_state
 
 SALE = SaleKey("default", "lamp-sale")
 HELD, CONFIRMED, RELEASED, EXPIRED, COMPENSATED, RETURNED = range(1, 7)
-CONFIRM = Confirm(SALE, "r-1")
-RELEASE = Release(SALE, "r-1", reason="", spend_id=False)
-SPEND = Release(SALE, "r-1", reason="", spend_id=True)
+CONFIRM = Move(SALE, "r-1", MoveKind.CONFIRM)
+RELEASE = Move(SALE, "r-1", MoveKind.RELEASE)
+SPEND = Move(SALE, "r-1", MoveKind.SPEND)
 RESERVE = Reserve(SALE, "r-1", "b-1", (Line("lamp", 2), Line("shade", 1)), None)
 LAMPS = CreateSale(SALE, "Lamps", None, None, 1000, 1000, 0, (Line("lamp", 1),))
 
@@ -44,12 +48,12 @@ def reservation(state: int, expire_ms: int = 0, seq: int = 5) -> Reservation:
     ],
 )
 def test_a_move_on_a_reservation_that_left_comes_to_what_the_table_says(
-    request_: Confirm | Release, state: int, comes_to: str
+    request_: Move, state: int, comes_to: str
 ) -> None:
     """A caller cannot tell whether Redis or the ledger answered."""
     found = reservation(state)
 
-    answer = settle_late(request_, found, read_time_ms=9)
+    answer = move_archived(request_, found, read_time_ms=9)
 
     if comes_to == "R":
         assert answer == Granted(found, replayed=True, read_time_ms=9)
@@ -60,17 +64,17 @@ def test_a_move_on_a_reservation_that_left_comes_to_what_the_table_says(
 
 
 @pytest.mark.parametrize("request_", [CONFIRM, RELEASE, SPEND])
-def test_a_hold_has_not_left(request_: Confirm | Release) -> None:
-    """The ledger may learn of a Reserve between our question to Redis and that to the ledger: Redis is asked again."""
-    assert settle_late(request_, reservation(HELD), read_time_ms=9) is None
+def test_a_hold_has_not_left(request_: Move) -> None:
+    """The ledger may learn of a Reserve between the question to Redis and that to the ledger: Redis is asked again."""
+    assert move_archived(request_, reservation(HELD), read_time_ms=9) is None
 
 
 def test_an_overdue_hold_is_seen_expired_and_otherwise_unchanged() -> None:
     """Swept or not."""
     hold = reservation(HELD, expire_ms=100)
 
-    assert as_seen(hold, 99, (0, 0)) == hold
-    assert as_seen(hold, 100, (0, 0)) == hold._replace(state=EXPIRED)
+    assert effective(hold, 99, (0, 0)) == hold
+    assert effective(hold, 100, (0, 0)) == hold._replace(state=EXPIRED)
 
 
 def test_an_older_epoch_is_settled_with_its_last_commit() -> None:
@@ -90,26 +94,28 @@ def test_closed_comes_before_ended_and_both_before_paused() -> None:
     assert sale_state(0, 9, paused=False, closed=False, now_ms=5) == SaleState.SALE_STATE_OPEN
 
 
-def test_a_body_says_buyer_ttl_and_lines() -> None:
+def test_a_fingerprint_says_buyer_ttl_and_lines() -> None:
     """The scripts read the lines from it, so its form is fixed: records of the last day hold it."""
-    assert reserve_body(RESERVE) == "b-1 - lamp=2 shade=1"
-    assert reserve_body(RESERVE._replace(hold_ttl_ms=5000)) == "b-1 5000 lamp=2 shade=1"
-    assert parse_reserve_body("b-1 5000 lamp=2 shade=1") == ("b-1", RESERVE.lines)
-    assert parse_reserve_body("") == ("", ())
+    assert fingerprint_of(RESERVE) == "b-1 - lamp=2 shade=1"
+    assert fingerprint_of(RESERVE._replace(hold_ttl_ms=5000)) == "b-1 5000 lamp=2 shade=1"
+    assert terms_of("b-1 5000 lamp=2 shade=1") == ("b-1", RESERVE.lines)
+    assert terms_of("") == ("", ())
 
 
-def test_a_sales_body_tells_now_from_a_moment_and_no_end_from_an_end() -> None:
-    """And has one form for one request."""
-    bodies = {
-        sale_body(LAMPS),
-        sale_body(LAMPS._replace(start_time_ms=0)),
-        sale_body(LAMPS._replace(end_time_ms=0)),
-        sale_body(LAMPS._replace(title='Lamps", null')),
-        sale_body(LAMPS._replace(items=(Line("lamp", 1), Line("shade", 0)))),
+def test_a_sales_fingerprint_tells_now_from_a_moment_and_no_end_from_an_end() -> None:
+    """And has one form for one request, whenever it was stored, whatever the ledger was asked before."""
+    fingerprints = {
+        sale_fingerprint(LAMPS),
+        sale_fingerprint(LAMPS._replace(start_time_ms=0)),
+        sale_fingerprint(LAMPS._replace(end_time_ms=0)),
+        sale_fingerprint(LAMPS._replace(title='Lamps", null')),
+        sale_fingerprint(LAMPS._replace(items=(Line("lamp", 1), Line("shade", 0)))),
     }
 
-    assert len(bodies) == 5
-    assert sale_body(LAMPS) == sale_body(CreateSale(*LAMPS))
+    assert len(fingerprints) == 5
+    assert sale_fingerprint(LAMPS) == "f3b700db124f06c8a4f62fb302cf9df33d895dfcea647d40def99eb50b386281"
+    assert sale_fingerprint(LAMPS._replace(generation="1-0")) == sale_fingerprint(LAMPS)
+    assert sale_fingerprint(LAMPS) == sale_fingerprint(CreateSale(*LAMPS))
 
 
 def test_a_sales_shard_is_for_good() -> None:

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pytest
 
-LUA = Path(__file__).resolve().parents[2] / "lua"
-SCRIPTS = sorted(path for path in LUA.glob("*.lua") if path.name != "prelude.lua")
+from inventory_service.adapters.redis.scripts import parts_of
 
-# A flag line may come first; then one comment: the file's name, its job, and one paragraph for each of the four words.
+LUA = Path(__file__).resolve().parents[2] / "lua"
+SCRIPTS = sorted(LUA.glob("*.lua"))
+PARTS = sorted((LUA / "lib").glob("*.lua"))
+
+# A flag line may come first; then one comment: the file's name, its job, and one paragraph for each of the five words.
 HEADER = re.compile(
     r"(?:#!lua[^\n]*\n)?--\[\[ (?P<name>[a-z_]+\.lua): (?P<job>\S.*?)\n(?P<rest>KEYS .*?)\]\]", re.DOTALL
 )
-WORDS = ["KEYS", "ARGV", "Reply", "Keeps"]
+WORDS = ["KEYS", "ARGV", "Reply", "Keeps", "Uses"]
+DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, *\s*[A-Za-z_]+)*)", re.MULTILINE)
 
 
 def test_there_are_scripts() -> None:
@@ -38,6 +42,36 @@ def test_a_script_says_what_it_touches_and_keeps(script: Path) -> None:
     assert re.findall(rf"^({'|'.join(WORDS)})\b", header["rest"], re.MULTILINE) == WORDS
 
 
-def test_the_prelude_says_its_job() -> None:
-    """It stands before every script, and so has no keys or arguments of its own."""
-    assert re.match(r"(#!lua[^\n]*\n)?--\[\[ prelude\.lua: \S", (LUA / "prelude.lua").read_text())
+def code_of(path: Path) -> str:
+    """A file of Lua without comments and strings."""
+    return re.sub(r"--\[\[.*?\]\]|--[^\n]*|'[^'\n]*'", "", path.read_text(), flags=re.DOTALL)
+
+
+def names_of(part: Path) -> set[str]:
+    """The names that a part defines for the files behind it."""
+    return {name for names in DEFINED.findall(code_of(part)) for name in re.split(r",\s*", names)}
+
+
+def needs(path: Path) -> set[str]:
+    """The parts of which a file uses a name that it does not define itself."""
+    words = set(re.findall(r"(?<![.\w])[A-Za-z_]\w*", code_of(path))) - names_of(path)
+    return {part.stem for part in PARTS if part != path and words & names_of(part)}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_uses_what_it_and_its_parts_need_and_no_more(script: Path) -> None:
+    """Each call makes the functions of all its parts anew, so one too many costs time; one too few fails it."""
+    uses = parts_of(script.read_text())
+    needed = needs(script)
+    while (more := needed.union(*(needs(LUA / "lib" / f"{part}.lua") for part in needed))) != needed:
+        needed = more
+
+    assert set(uses) == needed
+    for at, part in enumerate(uses):
+        assert needs(LUA / "lib" / f"{part}.lua") <= set(uses[:at]), "a part stands before one that it needs"
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda path: path.name)
+def test_a_part_says_its_job(part: Path) -> None:
+    """It stands before scripts, and so has no keys or arguments of its own."""
+    assert re.match(rf"-- {part.name}: \S", part.read_text())

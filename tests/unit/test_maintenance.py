@@ -7,9 +7,12 @@ from prometheus_client import CollectorRegistry
 
 from inventory_service import metrics
 from inventory_service.domain.backlog import Backlog
-from inventory_service.domain.requests import CreateSale, Line, Reserve, SaleKey
-from inventory_service.domain.shelf import Shelf
-from inventory_service.domain.verdicts import Holds
+from inventory_service.domain.in_memory_stock import InMemoryStock
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.ports import HoldCounts
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.sale import CreateSale
 from inventory_service.service.relay.maintenance import COUNT_INTERVAL_S, SWEEP_INTERVAL_S, ShardMaintenance
 from tests.sales import make_sale
 
@@ -23,15 +26,15 @@ class Shop:
 
     def __init__(self) -> None:
         self.now_s = 1_800_000_000.0
-        self.stock = Shelf(lambda: round(self.now_s * 1000))
-        self.shown: list[Holds] = []
+        self.stock = InMemoryStock(lambda: round(self.now_s * 1000))
+        self.shown: list[HoldCounts] = []
         self.naps: list[float] = []
         self.maintenance = ShardMaintenance(0, self.stock, self, lambda: self.now_s, MINUTE_MS, expiry=True)
 
     def show(self, shard: int, backlog: Backlog) -> None:
         """The relay shows these."""
 
-    def show_holds(self, shard: int, holds: Holds) -> None:
+    def show_holds(self, shard: int, holds: HoldCounts) -> None:
         self.shown.append(holds)
 
     async def nap(self, seconds: float) -> None:
@@ -63,7 +66,7 @@ async def test_a_sweep_that_was_cut_goes_on_at_once(shop: Shop, sales: int, hold
         assert shop.naps == []
         await shop.maintenance.sweep()
 
-    assert await shop.stock.holds(0) == Holds(open=0, overdue=0)
+    assert await shop.stock.count_holds(0) == HoldCounts(open=0, overdue=0)
     assert shop.naps == [SWEEP_INTERVAL_S]
 
 
@@ -76,7 +79,7 @@ async def test_holds_are_counted_while_there_is_more_to_take_back(shop: Shop) ->
     shop.now_s += COUNT_INTERVAL_S
     await shop.maintenance.sweep()
 
-    assert shop.shown == [Holds(open=0, overdue=150), Holds(open=0, overdue=50)]
+    assert shop.shown == [HoldCounts(open=0, overdue=150), HoldCounts(open=0, overdue=50)]
 
 
 async def test_holds_are_counted_now_and_then(shop: Shop) -> None:
@@ -87,7 +90,7 @@ async def test_holds_are_counted_now_and_then(shop: Shop) -> None:
         await shop.maintenance.sweep()
         shop.now_s += COUNT_INTERVAL_S / 2
 
-    assert shop.shown == [Holds(open=2, overdue=0)] * 2
+    assert shop.shown == [HoldCounts(open=2, overdue=0)] * 2
 
 
 async def test_a_shard_that_is_ours_again_is_counted_at_once(shop: Shop) -> None:
@@ -108,7 +111,7 @@ def test_what_was_counted_is_shown_for_as_long_as_the_shard_is_ours() -> None:
     def are_shown() -> float | None:
         return registry.get_sample_value("holdfast_holds_open", {"shard": "0"})
 
-    gauges.show_holds(0, Holds(open=7, overdue=1))
+    gauges.show_holds(0, HoldCounts(open=7, overdue=1))
     gauges.show(0, SENDS)
     ours = are_shown()
     gauges.show(0, SENDS._replace(sends=False))

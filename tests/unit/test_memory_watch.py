@@ -3,9 +3,9 @@
 import pytest
 
 from inventory_service.adapters.redis.memory import share_from_info
-from inventory_service.domain.room import Room
+from inventory_service.domain.backpressure import Backpressure
 from inventory_service.domain.shards import RedisUnavailable
-from inventory_service.rpc.memory_watch import MemoryWatch
+from inventory_service.service.memory_watch import MemoryWatch
 
 OUTBOX_LIMIT = 1000
 
@@ -24,14 +24,14 @@ class Store:
 
 async def test_new_orders_stop_at_the_share_and_start_again_below_it() -> None:
     """The share itself is too much already; what was seen is shown each time."""
-    store, room, shown = Store(), Room(OUTBOX_LIMIT), list[float]()
-    watch = MemoryWatch(store.used_share, 0.9, room, shown.append)
+    store, backpressure, shown = Store(), Backpressure(OUTBOX_LIMIT), list[float]()
+    watch = MemoryWatch(store.used_share, 0.9, backpressure, shown.append)
 
     seen = []
     for share in (0.0, 0.89, 0.9, 1.2, 0.5):
         store.share = share
-        await watch.look()
-        seen.append(room.commits)
+        await watch.check()
+        seen.append(backpressure.max_commits_ahead)
 
     assert seen == [OUTBOX_LIMIT, OUTBOX_LIMIT, 0, 0, OUTBOX_LIMIT]
     assert shown == [0.0, 0.89, 0.9, 1.2, 0.5]
@@ -39,16 +39,16 @@ async def test_new_orders_stop_at_the_share_and_start_again_below_it() -> None:
 
 async def test_a_store_that_is_away_changes_nothing() -> None:
     """It may be short of memory still when it is back."""
-    store, room = Store(), Room(OUTBOX_LIMIT)
-    watch = MemoryWatch(store.used_share, 0.9, room, lambda share: None)
+    store, backpressure = Store(), Backpressure(OUTBOX_LIMIT)
+    watch = MemoryWatch(store.used_share, 0.9, backpressure, lambda share: None)
     store.share = 0.95
-    await watch.look()
+    await watch.check()
 
     store.share = None
     with pytest.raises(RedisUnavailable):
-        await watch.look()
+        await watch.check()
 
-    assert room.commits == 0
+    assert backpressure.max_commits_ahead == 0
 
 
 @pytest.mark.parametrize(

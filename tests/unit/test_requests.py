@@ -9,7 +9,9 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
-from inventory_service.domain import requests
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.reservation import Line as DomainLine
+from inventory_service.domain.reserve import Reserve
 from inventory_service.rpc import requests as rpc_requests
 from inventory_service.rpc.status import CallFailed
 
@@ -87,8 +89,8 @@ def test_the_usual_reserve_comes_through() -> None:
     """One line and the sale's own time: the busy way through the checks."""
     request = rpc_requests.reserve_from_proto(reserve(), TENANT)
 
-    key = requests.SaleKey(TENANT, "lamp-sale")
-    assert request == requests.Reserve(key, "r-1", "b:1", (requests.Line("lamp", 2),), None)
+    key = SaleKey(TENANT, "lamp-sale")
+    assert request == Reserve(key, "r-1", "b:1", (DomainLine("lamp", 2),), None)
 
 
 def test_bounds_themselves_are_sound() -> None:
@@ -106,7 +108,7 @@ def test_equal_skus_are_summed_and_lines_sorted() -> None:
 
     request = rpc_requests.reserve_from_proto(reserve(lines=lines), TENANT)
 
-    assert request.lines == (requests.Line("a", 1), requests.Line("b", 1000))
+    assert request.lines == (DomainLine("a", 1), DomainLine("b", 1000))
 
 
 def test_the_time_asked_for_is_kept_in_whole_milliseconds() -> None:
@@ -141,7 +143,7 @@ def test_a_read_ignores_unknown_fields() -> None:
     """It does nothing, so it cannot do too little."""
     request = calls.GetSaleRequest.FromString(calls.GetSaleRequest(sale_id="s").SerializeToString() + b"\xf8\x07\x01")
 
-    assert rpc_requests.sale_named(request, TENANT) == requests.SaleKey(TENANT, "s")
+    assert rpc_requests.sale_named(request, TENANT) == SaleKey(TENANT, "s")
 
 
 BAD_SALES: list[tuple[dict[str, Any], list[str]]] = [
@@ -191,7 +193,7 @@ def test_what_a_sale_leaves_out_is_spelled_out() -> None:
         600_000,
         600_000,
     )
-    assert (made.title, made.buyer_limit, made.items) == ("", 0, (requests.Line("lamp", 5),))
+    assert (made.title, made.buyer_limit, made.items) == ("", 0, (DomainLine("lamp", 5),))
 
 
 def test_a_sale_without_holds_says_so_in_so_many_words() -> None:
@@ -207,7 +209,7 @@ def test_output_only_fields_of_a_sale_are_not_looked_at() -> None:
 
     made = rpc_requests.create_sale_from_proto(create(items=items, state=2, etag="x", create_time=seconds(-9)), TENANT)
 
-    assert made.items == (requests.Line("a", 10**12), requests.Line("b", 1))
+    assert made.items == (DomainLine("a", 10**12), DomainLine("b", 1))
 
 
 @pytest.mark.parametrize(
@@ -258,4 +260,4 @@ def test_a_reason_of_256_wide_characters_is_sound() -> None:
     """Bounds count characters, not bytes."""
     wide = calls.ReleaseReservationRequest(sale_id="s", reservation_id="r", reason="🛒" * 256, spend_id=True)
 
-    assert rpc_requests.release_from_proto(wide, TENANT).reason == "🛒" * 256
+    assert rpc_requests.release_from_proto(wide, TENANT).note == "🛒" * 256

@@ -8,8 +8,9 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import Reservation as ReservationProto
 
-from inventory_service.domain.requests import Line, Position, SaleKey
-from inventory_service.domain.verdicts import Failure, Reservation
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.reservation import Line, Reservation
+from inventory_service.domain.results import Failure
 from inventory_service.rpc.status import CallFailed, Violation, row_of, status_of
 
 EVERY_REASON = [value for value in ErrorReason.values() if value != reasons.ERROR_REASON_UNSPECIFIED]

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from holdfast_runtime.retry import Outage, Outages
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus
-from inventory_service.rpc.memory_watch import MemoryWatch
+from inventory_service.service.memory_watch import MemoryWatch
 from inventory_service.wiring.serve import store_probe
 
 SHARDS = 2
@@ -26,7 +26,7 @@ class Redis:
             raise RedisUnavailable("Connection refused")
         return ShardStatus(shard, "run", SHARDS, 1, 0, "", 0, "run", "", "", 0)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Its memory has room."""
 
 

@@ -10,7 +10,8 @@ from holdfast.inventory.v1 import events_pb2
 
 from holdfast_runtime.kafka import COMPENSATIONS, COMPENSATOR_GROUP, KafkaConfig, stop
 from inventory_service.adapters.kafka.clients import REQUEST_MS, next_record, start
-from inventory_service.domain.requests import Compensate, Position, SaleKey
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.moves import Compensate
 
 LOOK_AROUND_MS = 5_000  # only by looking a group's member sees that a topic is back; aiokafka's own is five minutes
 

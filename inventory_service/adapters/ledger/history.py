@@ -8,9 +8,9 @@ from typing import Any
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
 from inventory_service.adapters.ledger.postgres import LedgerPool
-from inventory_service.domain.late import Known
-from inventory_service.domain.requests import Line, Position, SaleKey
-from inventory_service.domain.verdicts import Reservation
+from inventory_service.domain.archive import ArchivedReservation
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.reservation import Line, Reservation
 
 _ENDED_OTHERWISE = ("RELEASED", "EXPIRED", "RETURNED")  # and not by a compensation
 
@@ -36,15 +36,17 @@ class LedgerHistory:
     def __init__(self, ledger: LedgerPool) -> None:
         self._ledger = ledger
 
-    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Known:
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation:
         """What the ledger knows of an id: its row, or else the latest order of it that was refused at its making."""
         async with self._ledger.connection() as db:
             row = await db.fetchrow(_RESERVATION, *sale, reservation_id)
             assert row is not None, "it answers one row, whatever there is"
             if row["reservation_id"] is not None:
-                return Known(row["has_sale"], reservation_from_row(row))
+                return ArchivedReservation(row["has_sale"], reservation_from_row(row))
             letter = await db.fetchrow(_DEAD_LETTER, *sale, reservation_id) if row["has_letter"] else None
-        return Known(row["has_sale"], reservation_from_dead_letter(letter) if letter is not None else None)
+        return ArchivedReservation(
+            row["has_sale"], reservation_from_dead_letter(letter) if letter is not None else None
+        )
 
 
 def reservation_from_row(row: Any) -> Reservation:
@@ -61,7 +63,7 @@ def reservation_from_row(row: Any) -> Reservation:
         created=_created(row),
         position=Position(row["shard"], row["epoch"], row["seq"], row["index"]),
         ledger_state=_ledger_state(row["state"], LedgerState.Value(f"LEDGER_STATE_{row['ledger_state']}")),
-        compensation_reason=_reason(row["compensation_reason"]),
+        compensation_reason=_reason(row["state"], row["compensation_reason"]),
         note=row["note"],
     )
 
@@ -82,7 +84,7 @@ def reservation_from_dead_letter(letter: Any) -> Reservation:
         created=_created(letter),
         position=Position(letter["shard"], letter["latest_epoch"], letter["latest_seq"], letter["latest_index"]),
         ledger_state=_ledger_state(letter["reservation_state"], LedgerState.LEDGER_STATE_REFUSED),
-        compensation_reason=_reason(letter["reason"]),
+        compensation_reason=_reason(letter["reservation_state"], letter["reason"]),
         note=letter["detail"],
     )
 
@@ -100,8 +102,9 @@ def _lines(pairs: Sequence[Sequence[Any]]) -> tuple[Line, ...]:
     return tuple(Line(sku, quantity) for sku, quantity in pairs)
 
 
-def _reason(name: str | None) -> int:
-    return CompensationReason.Value(f"COMPENSATION_REASON_{name}") if name else 0
+def _reason(state: str, name: str | None) -> int:
+    """Why the order was refused, if that is how it ended, as Redis did: of another end there is no such reason."""
+    return CompensationReason.Value(f"COMPENSATION_REASON_{name}") if name and state not in _ENDED_OTHERWISE else 0
 
 
 def _ms(moment: datetime) -> int:

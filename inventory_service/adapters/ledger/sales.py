@@ -6,10 +6,9 @@ from typing import Any
 from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 
 from inventory_service.adapters.ledger.postgres import LedgerPool
-from inventory_service.domain.late import PastSale
-from inventory_service.domain.requests import Position, SaleKey
-from inventory_service.domain.sales import etag_of
-from inventory_service.domain.verdicts import Item, Sale
+from inventory_service.domain.archive import ArchivedSale
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.sale import Item, Sale, etag_of
 
 # One statement, so that everything is of one moment. Where the sale was made tells the transfer that stocked it.
 _SALE = """
@@ -38,14 +37,14 @@ class LedgerSales:
         async with self._ledger.connection() as db:
             return await db.fetchval("select 1 from sale where tenant = $1 and sale_id = $2", *sale) is not None
 
-    async def find_sale(self, sale: SaleKey) -> PastSale | None:
+    async def find_sale(self, sale: SaleKey) -> ArchivedSale | None:
         """A sale as it is once it has left Redis; None only if the ledger was asked and has none."""
         async with self._ledger.connection() as db:
             row = await db.fetchrow(_SALE, *sale)
         return past_sale_from_row(row) if row is not None else None
 
 
-def past_sale_from_row(row: Any) -> PastSale:
+def past_sale_from_row(row: Any) -> ArchivedSale:
     """From a row of the statement above. A sale that was made without a single unit has no etag."""
     made = row["made_epoch"], row["made_seq"], row["made_index"]
     sale = Sale(
@@ -62,4 +61,4 @@ def past_sale_from_row(row: Any) -> PastSale:
         create_time_ms=row["create_ms"],
         update_time_ms=row["create_ms"],
     )
-    return PastSale(sale, Position(row["shard"], row["epoch"], row["seq"], 0))
+    return ArchivedSale(sale, Position(row["shard"], row["epoch"], row["seq"], 0))

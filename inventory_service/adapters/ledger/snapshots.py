@@ -8,8 +8,9 @@ from typing import Any
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
 from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reconciliation import Balances, DeadLetter, ItemInLedger, ReservationSnapshot
-from inventory_service.domain.requests import Line, Position, SaleKey
+from inventory_service.domain.reservation import Line
 from inventory_service.domain.shards import Commit, CommitId
 
 COMMITS_AT_ONCE = 500

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from inventory_service.domain.requests import SaleKey
+from inventory_service.domain.keys import SaleKey
 
 
 class ShardKeys(NamedTuple):

@@ -1,6 +1,7 @@
 """Loads lua/ and runs it: the only way in which this service changes anything in Redis."""
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -19,6 +20,9 @@ NOT_RUN = frozenset(
 )
 
 
+USES = re.compile(r"^Uses +(.+?) *\]\]", re.MULTILINE)
+
+
 class Script(NamedTuple):
     """One script as Redis gets it; its sha names this very text."""
 
@@ -28,7 +32,7 @@ class Script(NamedTuple):
 
 
 class ShardNotServing(Exception):
-    """Redis would not serve this shard: nothing was done. `code` is the script's word for why."""
+    """The shard does not serve this call: nothing was done. `code` is the script's word for why."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code} {detail}".strip())
@@ -42,18 +46,26 @@ class ScriptFailed(Exception):
 
 @cache
 def load_script(name: str) -> Script:
-    """Read `lua/<name>.lua`, prelude and all."""
-    return script_from_text(name, with_prelude(_read(name)))
+    """Read `lua/<name>.lua` with the parts that it uses."""
+    return script_from_text(name, with_parts(read_lua(name)))
 
 
-def with_prelude(text: str) -> str:
-    """Put the prelude behind a script's first line, which must be the `#!lua` one."""
+def with_parts(text: str) -> str:
+    """Put the parts of lua/lib that a script's header names behind the script's first line, the `#!lua` one."""
     first, _, rest = text.partition("\n")
     assert first.startswith("#!lua"), f"a script does not begin with #!lua: {first}"
-    return f"{first}\n{_read('prelude')}\n{rest}"
+    return "\n".join([first, *(read_lua(f"lib/{part}") for part in parts_of(text)), rest])
 
 
-def _read(name: str) -> str:
+def parts_of(text: str) -> list[str]:
+    """The parts of lua/lib that a script's header names, in their order."""
+    uses = USES.search(text)
+    assert uses is not None, "a script's header does not say which parts it uses"
+    return uses[1].split()
+
+
+def read_lua(name: str) -> str:
+    """The text of a file in lua/."""
     return (files("inventory_service") / "lua" / f"{name}.lua").read_text()
 
 
@@ -63,18 +75,18 @@ def script_from_text(name: str, text: str) -> Script:
 
 
 class Epochs:
-    """The highest epoch that was heard of, for each shard: none below it is ever served."""
+    """The highest epoch that was observed, for each shard: none below it is ever served."""
 
     def __init__(self) -> None:
         self._highest: dict[int, int] = {}
 
-    def of(self, shard: int) -> int:
-        """Return it; 0 if none was heard of."""
+    def get(self, shard: int) -> int:
+        """Return it; 0 if none was observed."""
         return self._highest.get(shard, 0)
 
-    def heard(self, shard: int, epoch: int) -> None:
-        """Remember an epoch, whoever tells of it; an older one changes nothing."""
-        self._highest[shard] = max(epoch, self.of(shard))
+    def observe(self, shard: int, epoch: int) -> None:
+        """Remember an epoch; one below the highest changes nothing."""
+        self._highest[shard] = max(epoch, self.get(shard))
 
 
 class RedisScripts:
@@ -88,19 +100,19 @@ class RedisScripts:
         self._load = load
 
     async def run(self, name: str, shard: int, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> list[Any]:
-        """Run a script on a shard that should serve, under the highest epoch heard of, and return its reply.
+        """Run a script on a shard that should serve, under the highest epoch observed, and return its reply.
 
         Redis that knows a higher epoch did nothing and says so; the call is then repeated under it. Raises
         ShardNotServing, RedisUnavailable (nothing was done) and its child OutcomeUnknown (it may have been).
         """
         while True:
-            epoch = self._epochs.of(shard)
+            epoch = self._epochs.get(shard)
             try:
                 return await self.run_under(epoch, name, keys, arguments)
             except ShardNotServing as refused:
                 if refused.code != "EPOCH" or int(refused.detail) <= epoch:
                     raise
-                self._epochs.heard(shard, int(refused.detail))
+                self._epochs.observe(shard, int(refused.detail))
 
     async def run_under(
         self, epoch: int, name: str, keys: Sequence[str], arguments: Sequence[Argument] = ()

@@ -1,4 +1,4 @@
-"""Who serves a shard, who sends its outbox, and what of that the ledger holds: each question one script."""
+"""A shard's state: whether it serves, which relay sends its outbox, and what of that the ledger holds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +8,16 @@ from redis.exceptions import ResponseError
 from inventory_service.adapters.redis.connections import Argument, RedisConnections
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
-from inventory_service.domain.shards import CommitId, LedgerProgress, RedisUnavailable, ShardStatus, Takeover, Trimmed
+from inventory_service.domain.shards import (
+    BegunTakeover,
+    CommitId,
+    LedgerProgress,
+    RedisUnavailable,
+    ShardStatus,
+    Trimmed,
+)
 
-_FIELDS = ("shards", "epoch", "seq", "hash", "trim_seq", "owner", "claim", "frozen")
+_FIELDS = ("shards", "epoch", "seq", "hash", "trim_seq", "owner", "takeover_token", "frozen")
 
 
 class RedisShards:
@@ -30,38 +37,39 @@ class RedisShards:
                 raise RedisUnavailable(str(error)) from error
         return _status(shard, connection.run_id, [value.decode() if value else "" for value in values], length)
 
-    async def trim(self, report: LedgerProgress) -> Trimmed:
-        settled = (report.settled_epoch, report.settled_seq)
-        verdict, reason, epoch, seq = await self._run(
-            "trim", report.shard, report.epoch, report.seq, report.hash, *settled
+    async def trim(self, progress: LedgerProgress) -> Trimmed:
+        settled = (progress.settled_epoch, progress.settled_seq)
+        result, reason, epoch, seq = await self._run(
+            "trim", progress.shard, progress.epoch, progress.seq, progress.hash, *settled
         )
-        return Trimmed(verdict.decode(), reason.decode(), CommitId(epoch, seq))
+        return Trimmed(result.decode(), reason.decode(), CommitId(epoch, seq))
 
     async def freeze(self, shard: int, epoch: int, reason: str, token: str = "") -> bool:
-        verdict = await self._run("freeze", shard, epoch, reason, token)
-        return bool(verdict[0] == b"FROZEN")
+        result = await self._run("freeze", shard, epoch, reason, token)
+        return bool(result[0] == b"FROZEN")
 
-    async def claim(self, shard: int, token: str, epoch: int, ledger_frozen: bool) -> Takeover | str:
-        verdict, *claimed = await self._run("claim", shard, epoch, token, int(ledger_frozen))
-        if verdict != b"CLAIMED":
-            return str(verdict.decode())
-        own_epoch, seq, head, run_id = claimed
-        return Takeover(shard, token, run_id.decode(), own_epoch, seq, head.decode())
+    async def begin_takeover(self, shard: int, token: str, epoch: int, ledger_frozen: bool) -> BegunTakeover | str:
+        result, *begun = await self._run("takeover_begin", shard, epoch, token, int(ledger_frozen))
+        if result != b"BEGUN":
+            return str(result.decode())
+        own_epoch, seq, head, run_id = begun
+        return BegunTakeover(shard, token, run_id.decode(), own_epoch, seq, head.decode())
 
-    async def adopt(self, claimed: Takeover, epoch: int, shards: int) -> bool:
-        verdict = await self._run("adopt", claimed.shard, epoch, claimed.token, claimed.run_id, claimed.hash, shards)
-        return bool(verdict[0] == b"ADOPTED")
+    async def adopt(self, takeover: BegunTakeover, epoch: int, shards: int) -> bool:
+        arguments = (takeover.token, takeover.run_id, takeover.hash, shards)
+        result = await self._run("takeover_adopt", takeover.shard, epoch, *arguments)
+        return bool(result[0] == b"ADOPTED")
 
     async def lease(self, shard: int, relay: str, priority: int, ms: int) -> bool:
-        verdict = await self._run("lease", shard, 0, relay, priority, ms)
-        return bool(verdict[0] == b"HELD")
+        result = await self._run("lease", shard, 0, relay, priority, ms)
+        return bool(result[0] == b"HELD")
 
     async def _run(self, script: str, shard: int, epoch: int, *arguments: Argument) -> Sequence[Any]:
         return await self._scripts.run_under(epoch, script, shard_keys(shard), arguments)
 
 
 def _status(shard: int, run_id: str, values: Sequence[str], outbox_length: int) -> ShardStatus:
-    shards, epoch, seq, head, trim_seq, owner, claim, frozen = values
+    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen = values
     return ShardStatus(
         shard=shard,
         run_id=run_id,
@@ -71,7 +79,7 @@ def _status(shard: int, run_id: str, values: Sequence[str], outbox_length: int) 
         hash=head,
         trim_seq=int(trim_seq or 0),
         owner=owner,
-        claim=claim,
+        takeover_token=takeover_token,
         frozen_reason=frozen,
         outbox_length=outbox_length,
     )

@@ -8,8 +8,9 @@ from redis.exceptions import ResponseError
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.keys import sale_from_member, sale_keys, shard_keys
 from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reconciliation import ItemInRedis, Part, ReservationSnapshot
-from inventory_service.domain.requests import Line, Position, SaleKey
+from inventory_service.domain.reservation import Line
 from inventory_service.domain.shards import CommitId, RedisUnavailable
 
 RESERVATIONS_AT_ONCE = 500  # about half a millisecond of Redis

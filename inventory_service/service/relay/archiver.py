@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inventory_service.domain.ports import Housekeeping
-from inventory_service.domain.requests import SaleKey
-from inventory_service.domain.verdicts import Failure
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.ports import StockMaintenance
+from inventory_service.domain.results import Failure
 
 MAX_STEPS = 20  # a run; a step scans a hundred records or so, so that neither Redis nor the caller waits long
 LIST_INTERVAL_S = 60.0  # between two listings of the shard's sales
@@ -28,7 +28,7 @@ class _Scan:
 class Archiver:
     """Archives one shard. What it knows of its sales is kept in memory alone, so a new relay scans them once more."""
 
-    def __init__(self, shard: int, stock: Housekeeping, monotonic: Callable[[], float], retention_ms: int) -> None:
+    def __init__(self, shard: int, stock: StockMaintenance, monotonic: Callable[[], float], retention_ms: int) -> None:
         self._shard = shard
         self._stock = stock
         self._monotonic = monotonic
@@ -53,7 +53,7 @@ class Archiver:
 
     async def _list(self) -> None:
         """Queue the sales that are due; one not seen before is due at once."""
-        sales = await self._stock.sales(self._shard)
+        sales = await self._stock.list_sales(self._shard)
         if isinstance(sales, Failure):
             return
         now = self._monotonic()
@@ -63,7 +63,7 @@ class Archiver:
 
     async def _step(self, scan: _Scan) -> bool:
         """False if the shard does not serve; the scan goes on where it was."""
-        step = await self._stock.forget(scan.sale, self._retention_ms, scan.cursor)
+        step = await self._stock.archive(scan.sale, self._retention_ms, scan.cursor)
         if isinstance(step, Failure):
             return False
         scan.cursor, scan.wait_ms = step.cursor, min(scan.wait_ms, step.wait_ms)

@@ -5,7 +5,7 @@ from functools import partial
 
 from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shard_ports import LedgerRows, Outbox, PersisterOffsets, Shards
-from inventory_service.domain.shards import CommitId, LedgerRow, Takeover, follows
+from inventory_service.domain.shards import BegunTakeover, CommitId, LedgerRow, follows
 
 
 class LedgerCatchUp:
@@ -17,7 +17,7 @@ class LedgerCatchUp:
     """
 
     def __init__(
-        self, takeover: Takeover, shards: Shards, outbox: Outbox, ledger: LedgerRows, offsets: PersisterOffsets
+        self, takeover: BegunTakeover, shards: Shards, outbox: Outbox, ledger: LedgerRows, offsets: PersisterOffsets
     ) -> None:
         self._takeover = takeover
         self._shards = shards
@@ -47,7 +47,7 @@ class LedgerCatchUp:
 
     async def _is_current(self) -> bool:
         status = await self._shards.status(self._takeover.shard)
-        return (status.claim, status.run_id) == (self._takeover.token, self._takeover.run_id)
+        return (status.takeover_token, status.run_id) == (self._takeover.token, self._takeover.run_id)
 
     async def _took_outbox(self) -> bool:
         """True if no commit of the outbox can follow the ledger's row."""

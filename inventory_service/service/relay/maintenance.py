@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Callable
 
 from inventory_service.domain.backlog import RelayGauges
-from inventory_service.domain.ports import Housekeeping
-from inventory_service.domain.verdicts import Failure
+from inventory_service.domain.ports import StockMaintenance
+from inventory_service.domain.results import Failure
 from inventory_service.service.relay.archiver import Archiver
 
 SWEEP_INTERVAL_S = 0.5
@@ -21,7 +21,7 @@ class ShardMaintenance:
     def __init__(
         self,
         shard: int,
-        stock: Housekeeping,
+        stock: StockMaintenance,
         gauges: RelayGauges,
         monotonic: Callable[[], float],
         retention_ms: int,
@@ -51,7 +51,7 @@ class ShardMaintenance:
         if self._monotonic() < self._next_count:
             return
         self._next_count = self._monotonic() + COUNT_INTERVAL_S
-        holds = await self._stock.holds(self._shard)
+        holds = await self._stock.count_holds(self._shard)
         if not isinstance(holds, Failure):
             self._gauges.show_holds(self._shard, holds)
 

@@ -16,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from holdfast_runtime.retry import Outage, Retrier
 from inventory_service.domain.backlog import Backlog, RelayGauges
-from inventory_service.domain.ports import Housekeeping
+from inventory_service.domain.ports import StockMaintenance
 from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
 from inventory_service.domain.shards import (
     Commit,
@@ -46,7 +46,7 @@ class Parts(NamedTuple):
     commits: CommitTopic
     progress: ProgressTopic
     ledger: LedgerRows
-    stock: Housekeeping
+    stock: StockMaintenance
     takeover: ShardTakeover
     gauges: RelayGauges
     log: FilteringBoundLogger
@@ -167,9 +167,9 @@ class ShardRelay:
             await self._parts.shards.freeze(self._shard, progress.epoch, progress.frozen_reason)
         thawed, self._was_frozen = self._was_frozen and not progress.frozen_reason, bool(progress.frozen_reason)
         trimmed = await self._parts.shards.trim(progress)
-        if trimmed.verdict == "STALE":
+        if trimmed.result == "STALE":
             await self._monitor.freeze_if_ledger_went_back()
-        elif trimmed.verdict == "TRIMMED":
+        elif trimmed.result == "TRIMMED":
             # A frozen row drops what arrives, so all of it has to be sent again once the row is thawed.
             again = progress.resend or thawed
             if self._window_epoch is not None and self._window.on_progress(

@@ -92,10 +92,10 @@ class ShardMonitor:
 
     def _is_taken_over_elsewhere(self, status: ShardStatus) -> bool:
         """Leave a recent take-over of another process alone, so that two do not interrupt each other for ever."""
-        if not status.claim or self._takeover.started(self._shard, status.claim):
+        if not status.takeover_token or self._takeover.started(self._shard, status.takeover_token):
             return False
-        if status.claim != self._foreign_takeover[0]:
-            self._foreign_takeover = (status.claim, self._monotonic())
+        if status.takeover_token != self._foreign_takeover[0]:
+            self._foreign_takeover = (status.takeover_token, self._monotonic())
         return self._monotonic() - self._foreign_takeover[1] < self._takeover_timeout_s
 
     def _log_state(self, status: ShardStatus) -> None:
@@ -111,6 +111,6 @@ def _state(status: ShardStatus) -> str:
         return f"frozen: {status.frozen_reason}"
     if status.blank:
         return "blank: opened by `holdfast init`, if the ledger holds nothing of it"
-    if status.claim:
+    if status.takeover_token:
         return "being taken over"
     return "serving" if status.serving else "not owned: this Redis process is not the one that the shard was opened for"

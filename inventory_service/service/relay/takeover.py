@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from inventory_service.domain.shard_ports import LedgerRows, Outbox, PersisterOffsets, Shards
-from inventory_service.domain.shards import NEEDS_RESTORE, CommitId, LedgerRow, Takeover, follows
+from inventory_service.domain.shards import NEEDS_RESTORE, BegunTakeover, CommitId, LedgerRow, follows
 from inventory_service.service.relay.catch_up import LedgerCatchUp
 
 
@@ -75,27 +75,27 @@ class ShardTakeover:
         """Step 1: read the ledger's row, before anything else, for the fence compares with it."""
         return await self._ledger.row(shard) or _no_row(shard, self._shard_count)
 
-    async def begin(self, shard: int, row: LedgerRow) -> Takeover | str:
+    async def begin(self, shard: int, row: LedgerRow) -> BegunTakeover | str:
         """Step 2: stop the shard and read its head. The relay goes on publishing its outbox."""
         self._tokens[shard] = self._new_token()
-        return await self._shards.claim(shard, self._tokens[shard], row.epoch, bool(row.frozen_reason))
+        return await self._shards.begin_takeover(shard, self._tokens[shard], row.epoch, bool(row.frozen_reason))
 
-    async def catch_up(self, takeover: Takeover) -> bool:
+    async def catch_up(self, takeover: BegunTakeover) -> bool:
         """Step 3: wait until the ledger has applied all that it can; False if another take-over replaced this one."""
         return await LedgerCatchUp(takeover, self._shards, self._outbox, self._ledger, self._offsets).wait()
 
-    async def fence(self, takeover: Takeover, row: LedgerRow) -> int | None:
+    async def fence(self, takeover: BegunTakeover, row: LedgerRow) -> int | None:
         """Step 4: begin a new epoch in the ledger, if its row still has the epoch that was read and Redis' hash.
 
         Always a new one, even if the row stands at an epoch's start: the Redis of that epoch may still run.
         """
         return await self._ledger.fence(takeover.shard, self._shard_count, row.epoch, takeover.hash)
 
-    async def adopt(self, takeover: Takeover, epoch: int) -> bool:
+    async def adopt(self, takeover: BegunTakeover, epoch: int) -> bool:
         """Step 5: serve again, if neither take-over nor Redis process was replaced."""
         return await self._shards.adopt(takeover, epoch, self._shard_count)
 
-    async def _explain_no_fence(self, takeover: Takeover, before: LedgerRow) -> Attempt:
+    async def _explain_no_fence(self, takeover: BegunTakeover, before: LedgerRow) -> Attempt:
         row = await self.read_row(takeover.shard)
         if row.epoch != before.epoch or row.hash == takeover.hash:
             return Attempt(Ending.OVERTAKEN)
@@ -116,6 +116,6 @@ def _no_row(shard: int, shard_count: int) -> LedgerRow:
     return LedgerRow(shard, shard_count, epoch=0, seq=0, hash="", settled_epoch=0, settled_seq=0, frozen_reason="")
 
 
-def _difference(takeover: Takeover, row: LedgerRow) -> str:
+def _difference(takeover: BegunTakeover, row: LedgerRow) -> str:
     redis = f"commit {takeover.epoch}-{takeover.seq} ({takeover.hash[:12] or 'none'})" if takeover.epoch else "nothing"
     return f"the ledger ends at commit {row.mark} ({row.hash[:12] or 'none'}) and Redis holds {redis}"

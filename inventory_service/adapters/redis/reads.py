@@ -1,0 +1,66 @@
+"""Reads: a stored reservation, as every script replies it, and the results of read.lua."""
+
+from typing import NamedTuple
+
+from inventory_service.adapters.redis.call import CallHead, Values
+from inventory_service.adapters.redis.sales import sale_from_values
+from inventory_service.domain.fingerprints import terms_of
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.reservation import Reservation, ledger_state
+from inventory_service.domain.results import Failure, ReservationRead, reservation_not_found, sale_not_found
+from inventory_service.domain.sale import SaleRead
+
+
+class RecordReply(NamedTuple):
+    """A stored record as `record_reply` in lua/lib/record.lua replies it: all of its fields but the Claim's bytes."""
+
+    state: int  # as every call sees it
+    revision: int
+    create_ms: int
+    update_ms: int
+    expire_ms: int
+    created_epoch: int
+    created_seq: int
+    created_index: int
+    epoch: int
+    seq: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not used here
+    reason: int
+    fingerprint: bytes
+    note: bytes
+
+
+def reservation_from_values(head: CallHead, sale: SaleKey, reservation_id: str, values: Values) -> Reservation:
+    """Read a record as it stands behind a result."""
+    record = RecordReply._make(values)
+    buyer_id, lines = terms_of(record.fingerprint.decode())
+    return Reservation(
+        sale,
+        reservation_id,
+        buyer_id,
+        lines,
+        record.state,
+        record.revision,
+        record.create_ms,
+        record.update_ms,
+        record.expire_ms,
+        Position(head.shard, record.created_epoch, record.created_seq, record.created_index),
+        Position(head.shard, record.epoch, record.seq, record.index),
+        ledger_state(record.state, record.epoch, record.seq, head.settled),
+        record.reason,
+        record.note.decode(),
+    )
+
+
+def reservation_result(head: CallHead, sale: SaleKey, reservation_id: str, result: Values) -> ReservationRead | Failure:
+    """Read the result of reading a reservation."""
+    if result[0] == b"NO_SALE":
+        return sale_not_found(sale)
+    if result[0] == b"NO_RECORD":
+        return reservation_not_found(sale, reservation_id)
+    return ReservationRead(reservation_from_values(head, sale, reservation_id, result[1:]), head.now_ms)
+
+
+def sale_result(head: CallHead, sale: SaleKey, result: Values) -> SaleRead | Failure:
+    """Read the result of reading a sale."""
+    return sale_not_found(sale) if result[0] == b"NO_SALE" else sale_from_values(head, sale, result)

@@ -1,0 +1,106 @@
+"""Sales: requests to the arguments of create_sale.lua, and sales as the scripts reply them."""
+
+from typing import NamedTuple
+
+from holdfast.inventory.v1.commit_pb2 import SaleMade
+from holdfast.inventory.v1.sale_pb2 import Item as ProtoItem
+from holdfast.inventory.v1.sale_pb2 import Sale as ProtoSale
+
+from inventory_service.adapters.redis.call import CallHead, Values
+from inventory_service.adapters.redis.connections import Argument
+from inventory_service.domain.fingerprints import sale_fingerprint
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.results import Failure
+from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, SaleUnknown, etag_of, sale_state
+from inventory_service.domain.sales import sale_ends_too_early, sale_id_reused
+
+
+class StoredSettings(NamedTuple):
+    """A sale's stored settings, in the order in which lua/lib/sale.lua stores and replies them."""
+
+    start_ms: int
+    end_ms: int  # -1: none
+    hold_ttl_ms: int
+    max_hold_ttl_ms: int
+    buyer_limit: int
+    paused: int
+    closed: int
+    epoch: int  # with seq and index: where the settings changed last
+    seq: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not used here
+    create_ms: int
+    update_ms: int
+    title: bytes
+    fingerprint: bytes
+
+
+def create_sale_arguments(request: CreateSale) -> list[Argument]:
+    """Spell a call; a start that was not asked for is left out."""
+    settings: dict[str, Argument] = {
+        "end_ms": -1 if request.end_time_ms is None else request.end_time_ms,
+        "hold_ttl_ms": request.hold_ttl_ms,
+        "max_hold_ttl_ms": request.max_hold_ttl_ms,
+        "buyer_limit": request.buyer_limit,
+        "title": request.title,
+        "fingerprint": sale_fingerprint(request),
+    }
+    if request.start_time_ms is not None:
+        settings["start_ms"] = request.start_time_ms
+    arguments: list[Argument] = [request.generation, _sale_made(request), len(settings)]
+    for pair in (*settings.items(), *request.items):
+        arguments += pair
+    return arguments
+
+
+def _sale_made(request: CreateSale) -> bytes:
+    """A SaleMade but for its start, which the script appends."""
+    sale = ProtoSale(
+        sale_id=request.sale.sale_id,
+        title=request.title,
+        buyer_limit=request.buyer_limit,
+        items=[ProtoItem(sku=sku, total=total) for sku, total in request.items],
+    )
+    sale.hold_ttl.FromMilliseconds(request.hold_ttl_ms)
+    sale.max_hold_ttl.FromMilliseconds(request.max_hold_ttl_ms)
+    if request.start_time_ms is not None:
+        sale.start_time.FromMilliseconds(request.start_time_ms)
+    if request.end_time_ms is not None:
+        sale.end_time.FromMilliseconds(request.end_time_ms)
+    return SaleMade(tenant=request.sale.tenant, sale=sale).SerializeToString()
+
+
+def create_sale_result(head: CallHead, sale: SaleKey, result: Values) -> SaleRead | SaleUnknown | Failure:
+    """Read the result of making a sale."""
+    if result[0] == b"ID_REUSED":
+        return sale_id_reused(sale)
+    if result[0] == b"UNKNOWN":
+        return SaleUnknown(result[1].decode())
+    if result[0] == b"ENDS_TOO_EARLY":
+        return sale_ends_too_early()
+    return sale_from_values(head, sale, result)
+
+
+def sale_from_values(head: CallHead, key: SaleKey, result: Values) -> SaleRead:
+    """Read a sale as `sale_reply` in lua/lib/sale.lua writes it."""
+    name, *values, stock = result
+    stored = StoredSettings._make(values)
+    end_ms = None if stored.end_ms < 0 else stored.end_ms
+    sale = Sale(
+        sale=key,
+        title=stored.title.decode(),
+        start_time_ms=stored.start_ms,
+        end_time_ms=end_ms,
+        hold_ttl_ms=stored.hold_ttl_ms,
+        max_hold_ttl_ms=stored.max_hold_ttl_ms,
+        buyer_limit=stored.buyer_limit,
+        state=sale_state(stored.start_ms, end_ms, bool(stored.paused), bool(stored.closed), head.now_ms),
+        items=tuple(sorted(_item(*stock[at : at + 4]) for at in range(0, len(stock), 4))),
+        etag=etag_of(stored.epoch, stored.seq, stored.index),
+        create_time_ms=stored.create_ms,
+        update_time_ms=stored.update_ms,
+    )
+    return SaleRead(sale, head.position(head.seq), head.now_ms, replayed=name == b"REPLAYED")
+
+
+def _item(sku: bytes, available: int, held: int, sold: int) -> Item:
+    return Item(sku.decode(), available + held + sold, available, held, sold)

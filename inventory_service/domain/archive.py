@@ -1,0 +1,130 @@
+"""The archive: what leaves a shard and when, and how calls about it are judged afterwards, by what the ledger holds.
+
+The first half is the reference for lua/archive.lua.
+"""
+
+from typing import NamedTuple
+
+from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_SALE_WITHOUT_HOLDS
+from holdfast.inventory.v1.reservation_pb2 import REJECTION_REASON_RESERVATION_ENDED, REJECTION_REASON_SALE_ENDED
+
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.moves import MOVES, REPLAYED, Move
+from inventory_service.domain.reservation import CONFIRMED, HELD, Reservation
+from inventory_service.domain.reserve import Rejected, Reserve, ReserveResult
+from inventory_service.domain.results import Failure, Granted, item_not_found, reservation_id_reused, wrong_state
+from inventory_service.domain.sale import Sale
+from inventory_service.domain.shard_state import Transaction
+
+
+class ArchiveStep(NamedTuple):
+    """One step of a walk over a sale's reservations."""
+
+    cursor: int  # where the next step begins; 0: the walk is over
+    dropped: int  # how many reservations
+    sale_left: bool  # the sale too, after its last reservation
+    wait_ms: int  # nothing that this step looked at can leave before
+
+
+def archive(transaction: Transaction, key: SaleKey, retention_ms: int) -> ArchiveStep:
+    """Drop reservations that are final, settled and old; then the sale, if it has none left and has been over as long.
+
+    No unit moves: while the sale is here, what was sold is still sold and still counts for its buyer.
+    """
+    leaving, sale = _Leaving(transaction, retention_ms), transaction.shard.sales.get(key)
+    if sale is None:
+        return ArchiveStep(cursor=0, dropped=0, sale_left=False, wait_ms=leaving.wait_ms)
+    final = [reservation for reservation, _ in sale.reservations.values() if reservation.state != HELD]
+    gone = [r.reservation_id for r in final if leaving.may_leave(r.update_time_ms, r.position)]
+    for reservation_id in gone:
+        del sale.reservations[reservation_id]
+    end_ms = sale.request.end_time_ms
+    sale_leaves = not sale.reservations and end_ms is not None and leaving.may_leave(end_ms, sale.made)
+    if sale_leaves:
+        del transaction.shard.sales[key]
+        transaction.shard.sales_left += 1  # so that no caller who asked the ledger before makes it again
+    return ArchiveStep(cursor=0, dropped=len(gone), sale_left=sale_leaves, wait_ms=leaving.wait_ms)
+
+
+class _Leaving:
+    """Judges what may leave at a call's moment, and remembers how soon the next of it may."""
+
+    def __init__(self, transaction: Transaction, retention_ms: int) -> None:
+        self._transaction = transaction
+        self._retention_ms = retention_ms
+        self.wait_ms = retention_ms  # nothing that is not final yet leaves any sooner
+
+    def may_leave(self, end_ms: int, change: Position) -> bool:
+        """Tell whether something may leave that ended at `end_ms` and changed last at `change`."""
+        left_ms = end_ms + self._retention_ms - self._transaction.now_ms
+        is_settled = change[1:3] <= self._transaction.shard.settled  # above, a compensation may still come
+        if left_ms <= 0 and is_settled:
+            return True
+        self.wait_ms = min(self.wait_ms, max(left_ms, 0))
+        return False
+
+
+class ArchivedReservation(NamedTuple):
+    """What the ledger knows of a reservation, and of its sale, at one moment."""
+
+    has_sale: bool
+    reservation: Reservation | None
+
+
+class ArchivedSale(NamedTuple):
+    """A sale as the ledger has it once it has left Redis."""
+
+    sale: Sale
+    as_of: Position  # how far the ledger was in its shard; index 0
+
+    def is_over(self, now_ms: int) -> bool:
+        """Tell whether it may have left Redis at all."""
+        end_ms = self.sale.end_time_ms
+        return end_ms is not None and now_ms >= end_ms
+
+
+def reserve_archived(request: Reserve, archived: ArchivedSale, known: Reservation | None, now_ms: int) -> ReserveResult:
+    """Judge a Reserve of a sale that has left: a repeat hears how it ended, and nothing can be had any more.
+
+    What is known is final, or the sale would not have left.
+    """
+    if known is not None:
+        return _judge_repeat(request, archived, known, now_ms)
+    skus = {item.sku for item in archived.sale.items}
+    for sku, _ in request.lines:
+        if sku not in skus:
+            return item_not_found(request.sale, sku)
+    if request.hold_ttl_ms is not None and archived.sale.hold_ttl_ms == 0:
+        return Failure(ERROR_REASON_SALE_WITHOUT_HOLDS)
+    return Rejected(REJECTION_REASON_SALE_ENDED, archived.as_of, now_ms)
+
+
+def _judge_repeat(request: Reserve, archived: ArchivedSale, known: Reservation, now_ms: int) -> ReserveResult:
+    spent = not known.buyer_id
+    if not spent and not _is_repeat(request, archived.sale, known):
+        return reservation_id_reused(request.sale, request.reservation_id)
+    if known.state == CONFIRMED:
+        return Granted(known, replayed=True, read_time_ms=now_ms)
+    return Rejected(REJECTION_REASON_RESERVATION_ENDED, archived.as_of, now_ms, ended=known, replayed=not spent)
+
+
+def _is_repeat(request: Reserve, sale: Sale, known: Reservation) -> bool:
+    """Whether this Reserve would have made it. The ledger keeps what a hold got of the life that was asked for it."""
+    if (request.buyer_id, request.lines) != (known.buyer_id, known.lines):
+        return False
+    if not known.expire_time_ms:  # sold at once: no life could be asked for
+        return request.hold_ttl_ms is None
+    asked_ms = sale.hold_ttl_ms if request.hold_ttl_ms is None else request.hold_ttl_ms
+    return known.expire_time_ms - known.create_time_ms == min(asked_ms, sale.max_hold_ttl_ms)
+
+
+def move_archived(request: Move, found: Reservation, read_time_ms: int) -> Granted | Failure | None:
+    """Judge a move of a reservation that left Redis and was read from the ledger.
+
+    It left because it is final, so nothing can move. None says that it has not left: it is held, made after Redis was
+    asked, and Redis must be asked again.
+    """
+    outcome = MOVES[request.kind].outcomes.get(found.state)
+    if outcome is None:
+        return wrong_state(found)
+    return Granted(found, replayed=True, read_time_ms=read_time_ms) if outcome == REPLAYED else None

@@ -1,0 +1,105 @@
+"""The kinds of event in a commit, as values, and the only code of this service that tells them apart on the wire."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from holdfast.inventory.v1 import commit_pb2
+from holdfast.inventory.v1.reservation_pb2 import LEDGER_STATE_PENDING
+
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.reservation import Line, Reservation
+from inventory_service.domain.sale import CreateSale
+
+
+class ReservationChange(NamedTuple):
+    """A reservation was made or moved on."""
+
+    previous_state: int
+    reservation: Reservation
+
+
+class SaleMade(NamedTuple):
+    """A sale was made."""
+
+    request: CreateSale
+    start_time_ms: int
+
+
+Event = ReservationChange | SaleMade
+
+
+class CommitBody(NamedTuple):
+    """Everything that one call did."""
+
+    seq: int
+    time_ms: int
+    events: tuple[Event, ...]
+
+
+def commit_from_payload(payload: bytes, shard: int, epoch: int, seq: int) -> CommitBody:
+    """Decode a commit; an unknown kind of event is a KeyError."""
+    body = commit_pb2.CommitBody.FromString(payload)
+    positions = (Position(shard, epoch, seq, index) for index in range(len(body.events)))
+    events = (_decode(body, position) for position in positions)
+    return CommitBody(seq, body.time_ms, tuple(events))
+
+
+def event_at(payload: bytes, position: Position) -> Event:
+    """Decode one event of a commit."""
+    return _decode(commit_pb2.CommitBody.FromString(payload), position)
+
+
+def sales_made(payload: bytes) -> Iterator[SaleKey]:
+    """The keys of the sales that a commit makes; the rest of it is not decoded further."""
+    for event in commit_pb2.CommitBody.FromString(payload).events:
+        if event.WhichOneof("event") == "sale_made":
+            yield SaleKey(event.sale_made.tenant, event.sale_made.sale.sale_id)
+
+
+def _decode(body: commit_pb2.CommitBody, position: Position) -> Event:
+    event = body.events[position.index]
+    return _DECODERS[str(event.WhichOneof("event"))](event, position, body.time_ms)
+
+
+def _reservation_change(event: commit_pb2.Event, position: Position, time_ms: int) -> ReservationChange:
+    change = event.reservation
+    claim = change.claim
+    reservation = Reservation(
+        sale=SaleKey(claim.tenant, claim.sale_id),
+        reservation_id=claim.reservation_id,
+        buyer_id=claim.buyer_id,
+        lines=tuple(Line(line.sku, line.quantity) for line in claim.lines),
+        state=change.state,
+        revision=change.revision,
+        create_time_ms=change.create_time_ms,
+        update_time_ms=time_ms,
+        expire_time_ms=change.expire_time_ms,
+        created=Position(position.shard, change.created_epoch, change.created_seq, change.created_index),
+        position=position,
+        ledger_state=LEDGER_STATE_PENDING,
+        compensation_reason=change.compensation_reason,
+        note=change.note,
+    )
+    return ReservationChange(change.previous_state, reservation)
+
+
+def _sale_made(event: commit_pb2.Event, position: Position, time_ms: int) -> SaleMade:
+    made = event.sale_made
+    sale = made.sale
+    request = CreateSale(
+        sale=SaleKey(made.tenant, sale.sale_id),
+        title=sale.title,
+        start_time_ms=sale.start_time.ToMilliseconds() if sale.HasField("start_time") else None,
+        end_time_ms=sale.end_time.ToMilliseconds() if sale.HasField("end_time") else None,
+        hold_ttl_ms=sale.hold_ttl.ToMilliseconds(),
+        max_hold_ttl_ms=sale.max_hold_ttl.ToMilliseconds(),
+        buyer_limit=sale.buyer_limit,
+        items=tuple(Line(item.sku, item.total) for item in sale.items),
+    )
+    return SaleMade(request, made.start_time_ms)
+
+
+_DECODERS: Final[dict[str, Callable[[Any, Position, int], Event]]] = {
+    "reservation": _reservation_change,
+    "sale_made": _sale_made,
+}

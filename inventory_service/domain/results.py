@@ -1,0 +1,64 @@
+"""What more than one call can answer: a failure says why nothing could be judged, all else is an answer."""
+
+from typing import NamedTuple
+
+from holdfast.inventory.v1.error_reason_pb2 import (
+    ERROR_REASON_ITEM_NOT_FOUND,
+    ERROR_REASON_RESERVATION_ID_REUSED,
+    ERROR_REASON_RESERVATION_NOT_FOUND,
+    ERROR_REASON_SALE_NOT_FOUND,
+    ERROR_REASON_WRONG_RESERVATION_STATE,
+)
+from holdfast.inventory.v1.reservation_pb2 import ReservationState
+
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.reservation import Reservation
+
+
+class Failure(NamedTuple):
+    """The request could not be judged; nothing was done, unless the reason is OUTCOME_UNKNOWN."""
+
+    reason: int  # an ErrorReason
+    metadata: dict[str, str] = {}  # noqa: RUF012  (never mutated)
+    reservation: Reservation | None = None  # for FAILED_PRECONDITION
+
+
+class Granted(NamedTuple):
+    """The request was met, now or by the call that it repeats."""
+
+    reservation: Reservation
+    replayed: bool
+    read_time_ms: int
+
+
+class ReservationRead(NamedTuple):
+    """A reservation, read."""
+
+    reservation: Reservation
+    read_time_ms: int
+
+
+def sale_not_found(sale: SaleKey) -> Failure:
+    """The request names a sale that is not there."""
+    return Failure(ERROR_REASON_SALE_NOT_FOUND, {"sale_id": sale.sale_id})
+
+
+def item_not_found(sale: SaleKey, sku: str) -> Failure:
+    """The request names an item that its sale does not have."""
+    return Failure(ERROR_REASON_ITEM_NOT_FOUND, {"sale_id": sale.sale_id, "sku": sku})
+
+
+def reservation_not_found(sale: SaleKey, reservation_id: str) -> Failure:
+    """The request names a reservation that is not there."""
+    return Failure(ERROR_REASON_RESERVATION_NOT_FOUND, {"sale_id": sale.sale_id, "reservation_id": reservation_id})
+
+
+def reservation_id_reused(sale: SaleKey, reservation_id: str) -> Failure:
+    """The id was used with another body."""
+    return Failure(ERROR_REASON_RESERVATION_ID_REUSED, {"sale_id": sale.sale_id, "reservation_id": reservation_id})
+
+
+def wrong_state(reservation: Reservation) -> Failure:
+    """The table of moves has no such move from the reservation's state."""
+    state = ReservationState.Name(ReservationState.ValueType(reservation.state))
+    return Failure(ERROR_REASON_WRONG_RESERVATION_STATE, {"state": state}, reservation)

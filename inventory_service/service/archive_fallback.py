@@ -1,0 +1,182 @@
+"""A stock that asks the ledger about what the stock behind it does not know, for it may have left Redis.
+
+While the ledger is away nothing is called unknown.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from holdfast.inventory.v1 import error_reason_pb2 as reasons
+
+from inventory_service.domain.archive import ArchivedReservation, ArchivedSale, move_archived, reserve_archived
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.moves import Move, MoveKind
+from inventory_service.domain.ports import ReservationArchive, SaleArchive, Stock
+from inventory_service.domain.reservation import HELD, Reservation
+from inventory_service.domain.reserve import Reserve, ReserveResult
+from inventory_service.domain.results import Failure, Granted, ReservationRead, reservation_not_found
+from inventory_service.domain.sale import CreateSale, SaleRead, SaleUnknown
+from inventory_service.domain.sales import sale_id_reused
+from inventory_service.service.bulkhead import Bulkhead
+from inventory_service.service.lru_cache import LruCache
+
+_SALE_NOT_FOUND: Final = reasons.ERROR_REASON_SALE_NOT_FOUND
+_RESERVATION_NOT_FOUND: Final = reasons.ERROR_REASON_RESERVATION_NOT_FOUND
+_UNKNOWN: Final = (_SALE_NOT_FOUND, _RESERVATION_NOT_FOUND)
+# Redis and the ledger contradict each other about it: no answer is better than a wrong one.
+_INCONSISTENT: Final = Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING)
+CACHED_SALES = 64  # that have left Redis and never change, of up to a thousand items each
+MAX_ROUNDS = 5  # of asking Redis and the ledger in turn, if sales leave the shard between the two each time
+
+Result = TypeVar("Result")
+
+
+class ArchiveFallback:
+    """A Stock around a Stock; what the inner one answers is passed on, unless it is that something is unknown."""
+
+    def __init__(
+        self,
+        stock: Stock,
+        reservations: ReservationArchive,
+        sales: SaleArchive,
+        bulkhead: Bulkhead,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._stock = stock
+        self._reservations = reservations
+        self._sales = sales
+        self._bulkhead = bulkhead
+        self._cache: LruCache[SaleKey, ArchivedSale] = LruCache(CACHED_SALES)
+        self._now_ms = now_ms  # of this server: a sale in the archive has no shard whose clock could be asked
+
+    async def reserve(self, request: Reserve) -> ReserveResult:
+        """Judge a Reserve, by the ledger if its sale has left Redis."""
+        result = await self._stock.reserve(request)
+        if not (isinstance(result, Failure) and result.reason == _SALE_NOT_FOUND):
+            return result
+        archived: ReserveResult | ArchivedSale
+        archived = await self._archived_sale(request.sale, result, lambda: self._stock.reserve(request))
+        if not isinstance(archived, ArchivedSale):
+            return archived
+        known = await self._ask_for_reservation(request.sale, request.reservation_id)
+        if isinstance(known, Failure):
+            return known
+        if known.reservation is not None and known.reservation.state == HELD:
+            return _INCONSISTENT
+        return reserve_archived(request, archived, known.reservation, self._now_ms())
+
+    async def move(self, request: Move) -> Granted | Failure:
+        """Judge a move, by the ledger if Redis does not know the reservation; an id is spent if neither does."""
+        if request.kind != MoveKind.SPEND:
+            return await self._move_if_known(request)
+        result = await self._move_if_known(request._replace(kind=MoveKind.RELEASE))
+        if not (isinstance(result, Failure) and result.reason == _RESERVATION_NOT_FOUND):
+            return result
+        spent = await self._stock.move(request)
+        if isinstance(spent, Failure) and spent.reason == _SALE_NOT_FOUND:
+            # An id of a sale that has left Redis needs no end: nothing can be had under it any more.
+            archived = await self._find_archived_sale(request.sale)
+            if archived is not None:
+                return archived if isinstance(archived, Failure) else result
+        return _not_unknown(spent)
+
+    async def change_sale(self, request: CreateSale) -> SaleRead | SaleUnknown | Failure:
+        """Make a sale, unless its id was ever taken: Redis must not know it, nor then the ledger.
+
+        A sale leaves Redis only once the ledger has it, so the ledger is asked after Redis. The stock makes the sale
+        only while its generation is the one in which the ledger was asked; if a sale left meanwhile, both are asked
+        again. SaleUnknown is never the answer.
+        """
+        result = await self._stock.change_sale(request)
+        for _ in range(MAX_ROUNDS):
+            if not isinstance(result, SaleUnknown):
+                return result
+            exists = await self._bulkhead.ask(lambda: self._sales.sale_exists(request.sale))
+            if isinstance(exists, Failure):
+                return exists
+            if exists:  # made a moment ago, or it has left
+                result = await self._stock.change_sale(request)
+                return sale_id_reused(request.sale) if isinstance(result, SaleUnknown) else result
+            result = await self._stock.change_sale(request._replace(generation=result.generation))
+        return _INCONSISTENT if isinstance(result, SaleUnknown) else result
+
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure:
+        """Read a reservation, from the ledger if Redis does not know it."""
+        result = await self._stock.find_reservation(sale, reservation_id)
+        if not isinstance(result, Failure):
+            return result
+        found = await self._find_archived_reservation(sale, reservation_id, result)
+        return found if isinstance(found, Failure) else ReservationRead(found, self._now_ms())
+
+    async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
+        """Read a sale, from the ledger if it has left Redis."""
+        result = await self._stock.find_sale(sale)
+        if not (isinstance(result, Failure) and result.reason == _SALE_NOT_FOUND):
+            return result
+        archived = await self._archived_sale(sale, result, lambda: self._stock.find_sale(sale))
+        if not isinstance(archived, ArchivedSale):
+            return archived
+        return SaleRead(archived.sale, archived.as_of, self._now_ms())
+
+    async def _move_if_known(self, request: Move) -> Granted | Failure:
+        """Judge a move that makes nothing; what the ledger has as held has not left, so Redis is asked once more."""
+        result = await self._stock.move(request)
+        if not isinstance(result, Failure):
+            return result
+        found = await self._find_archived_reservation(request.sale, request.reservation_id, result)
+        if isinstance(found, Failure):
+            return found
+        judged = move_archived(request, found, self._now_ms())
+        return judged if judged is not None else _not_unknown(await self._stock.move(request))
+
+    async def _archived_sale(
+        self, sale: SaleKey, failure: Failure, ask_again: Callable[[], Awaitable[Result | Failure]]
+    ) -> Result | ArchivedSale | Failure:
+        """A sale that Redis does not know; one that the ledger knows may be new, so Redis is asked once more first."""
+        if (cached := self._cache.get(sale)) is not None:
+            return cached
+        exists = await self._bulkhead.ask(lambda: self._sales.sale_exists(sale))
+        if isinstance(exists, Failure) or not exists:
+            return exists if isinstance(exists, Failure) else failure
+        again = await ask_again()
+        if not (isinstance(again, Failure) and again.reason == _SALE_NOT_FOUND):
+            return _not_unknown(again)
+        archived = await self._find_archived_sale(sale)
+        return _INCONSISTENT if archived is None else archived
+
+    async def _find_archived_sale(self, sale: SaleKey) -> ArchivedSale | Failure | None:
+        """A sale as it stays: read after Redis was asked, when nothing of it could move. None: it cannot have left."""
+        archived = await self._bulkhead.ask(lambda: self._read_sale(sale))
+        if archived is None or isinstance(archived, Failure):
+            return archived
+        if not archived.is_over(self._now_ms()):
+            return None
+        self._cache.put(sale, archived)
+        return archived
+
+    async def _read_sale(self, sale: SaleKey) -> ArchivedSale | None:
+        """Another call may have read it while this one waited for its turn."""
+        return self._cache.get(sale) or await self._sales.find_sale(sale)
+
+    async def _ask_for_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation | Failure:
+        return await self._bulkhead.ask(lambda: self._reservations.find_reservation(sale, reservation_id))
+
+    async def _find_archived_reservation(
+        self, sale: SaleKey, reservation_id: str, failure: Failure
+    ) -> Reservation | Failure:
+        """A reservation that Redis does not know, or which of the two names the ledger does not know either."""
+        if failure.reason not in _UNKNOWN:
+            return failure
+        known = await self._ask_for_reservation(sale, reservation_id)
+        if isinstance(known, Failure):
+            return known
+        if known.reservation is not None:
+            return known.reservation
+        if failure.reason == _SALE_NOT_FOUND and known.has_sale:
+            return reservation_not_found(sale, reservation_id)
+        return failure
+
+
+def _not_unknown(result: Result | Failure) -> Result | Failure:
+    """The result, unless it denies what the ledger has."""
+    return _INCONSISTENT if isinstance(result, Failure) and result.reason in _UNKNOWN else result

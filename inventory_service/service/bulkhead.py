@@ -1,0 +1,54 @@
+"""A bulkhead in front of the ledger: few questions are under way at once and few wait, so that none is buried."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from holdfast.inventory.v1 import error_reason_pb2 as reasons
+
+from inventory_service.domain.results import Failure
+from inventory_service.domain.shards import LedgerUnavailable
+
+T = TypeVar("T")
+WAIT_S = 5.0  # as long as a connection may take
+_OVERLOADED: Final = Failure(reasons.ERROR_REASON_OVERLOADED)
+_UNREACHABLE: Final = Failure(reasons.ERROR_REASON_LEDGER_UNREACHABLE)
+
+
+class Bulkhead:
+    """A question is asked at once, waits for its turn, or fails: OVERLOADED, and its caller comes again."""
+
+    def __init__(self, at_once: int, waiting: int = 256, wait_s: float = WAIT_S) -> None:
+        self._free = asyncio.Semaphore(at_once)
+        self._max_waiting = waiting
+        self._wait_s = wait_s
+        self._waiting = 0
+
+    async def ask(self, question: Callable[[], Awaitable[T]]) -> T | Failure:
+        """The ledger's answer; LEDGER_UNREACHABLE while it is away, or if the question's turn does not come."""
+        if self._free.locked() and self._waiting >= self._max_waiting:
+            return _OVERLOADED
+        if not await self._wait():
+            return _UNREACHABLE
+        try:
+            return await from_ledger(question())
+        finally:
+            self._free.release()
+
+    async def _wait(self) -> bool:
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._wait_s):
+                return await self._free.acquire()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting -= 1
+
+
+async def from_ledger(answer: Awaitable[T]) -> T | Failure:
+    """The ledger's answer; LEDGER_UNREACHABLE while it is away, never a guess."""
+    try:
+        return await answer
+    except LedgerUnavailable:
+        return _UNREACHABLE

@@ -1,0 +1,59 @@
+#!lua flags=allow-oom
+--[[ archive.lua: drop records of a sale that are final, settled and old, and at last a sale that is over: then it has no
+     records left. The ledger answers for them from then on.
+KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
+       then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
+ARGV   1 epoch  2 run_id  3 ms for which a record is kept after it is final, and a sale after its end
+       4 cursor, 0 to begin a walk
+Reply  {now, epoch, seq, settled epoch, settled seq, {cursor, how many records, 1 or 0, ms}}; 1: the sale has left too
+       A walk is over when the cursor is 0 again; `ms`: nothing that was looked at can leave before they have passed.
+Keeps  what is HELD, above what is settled (a compensation may still come) or young. No unit moves: while the sale is here,
+       what was sold is still sold and still counts for its buyer. A sale that leaves is counted in `sales_left` of meta: so
+       create_sale.lua sees whether one did since the ledger was asked.
+Uses   clock shard record sale settings ]]
+
+local SCAN_COUNT = 100 -- entries that one call looks at, more or less
+
+local shard, not_serving = open_shard()
+if not_serving then return not_serving end
+
+local keep_ms = tonumber(ARGV[3])
+local wait_ms = keep_ms -- nothing that is not final yet leaves any sooner
+
+-- Tells whether something may leave that ended at `end_ms` and changed last in this commit.
+local function may_leave(end_ms, epoch, seq)
+  local left_ms = end_ms + keep_ms - shard.now
+  local is_settled = epoch < shard.settled_epoch
+    or epoch == shard.settled_epoch and seq <= shard.settled_seq
+  if left_ms <= 0 and is_settled then return true end
+  wait_ms = math.min(wait_ms, math.max(left_ms, 0))
+  return false
+end
+
+local function drop_records(sale, entries)
+  local ids = {}
+  for at = 1, #entries, 2 do
+    local record = record_from_bytes(entries[at + 1])
+    local is_final = record[STATE] ~= HELD
+    if is_final and may_leave(record[UPDATE_MS], record[EPOCH], record[SEQ]) then ids[#ids + 1] = entries[at] end
+  end
+  if #ids > 0 then redis.call('HDEL', sale.reservations_key, unpack(ids)) end
+  return #ids
+end
+
+local function drop_sale(sale)
+  load_settings(sale, {})
+  local settings = sale.settings
+  local stays = not settings or settings.end_ms < 0 or redis.call('EXISTS', sale.reservations_key) == 1
+  if stays or not may_leave(settings.end_ms, settings.epoch, settings.seq) then return 0 end
+  redis.call('HINCRBY', KEYS[1], 'sales_left', 1)
+  redis.call('UNLINK', sale.key, sale.reservations_key, sale.expiry_key, sale.buyers_key)
+  redis.call('ZREM', KEYS[3], sale.name)
+  return 1
+end
+
+local sale = open_sale(shard, 1)
+local step = redis.call('HSCAN', sale.reservations_key, ARGV[4], 'COUNT', SCAN_COUNT)
+local dropped = drop_records(sale, step[2])
+local has_left = drop_sale(sale)
+return reply_of(shard, {step[1], dropped, has_left, wait_ms})

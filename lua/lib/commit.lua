@@ -1,0 +1,62 @@
+-- commit.lua: writes what a call changed, the outbox entry first. Uses record.
+-- A script judges in tables and calls `commit` last: nothing is refused after the first write.
+
+-- %.0f, because Lua by itself writes 10^14 as 1e+14.
+local function text_from_item(item)
+  return string.format('%.0f %.0f %.0f', item.available, item.held, item.sold)
+end
+
+local function text_from_buyer(buyer)
+  return (buyer.held > 0 or buyer.sold > 0) and string.format('%.0f %.0f', buyer.held, buyer.sold)
+end
+
+-- Writes the named entries of a hash in one command, and drops those that `encode` answers false for in another.
+local function write_fields(key, prefix, names, known, encode)
+  local set, drop, count = {}, {}, 0
+  for name in pairs(names) do
+    local value = encode(known[name])
+    if value then
+      set[count + 1], set[count + 2], count = prefix .. name, value, count + 2
+    else
+      drop[#drop + 1] = prefix .. name
+    end
+  end
+  if count > 0 then redis.call('HSET', key, unpack(set)) end
+  if #drop > 0 then redis.call('HDEL', key, unpack(drop)) end
+end
+
+-- Writes when holds end, and when the first of the sale's does.
+local function write_expiry(sale)
+  if next(sale.changed_expiry) == nil then return end
+  local add, drop = {}, {}
+  for id, expire_ms in pairs(sale.changed_expiry) do
+    if expire_ms then
+      add[#add + 1] = expire_ms
+      add[#add + 1] = id
+    else
+      drop[#drop + 1] = id
+    end
+  end
+  if #add > 0 then redis.call('ZADD', sale.expiry_key, unpack(add)) end
+  if #drop > 0 then redis.call('ZREM', sale.expiry_key, unpack(drop)) end
+  local first = redis.call('ZRANGE', sale.expiry_key, 0, 0, 'WITHSCORES')
+  redis.call('ZADD', KEYS[3], first[2] or '+inf', sale.name)
+end
+
+local function write_sale(sale)
+  write_fields(sale.key, 'item:', sale.changed_items, sale.items, text_from_item)
+  write_fields(sale.reservations_key, '', sale.changed_records, sale.records, bytes_from_record)
+  write_fields(sale.buyers_key, '', sale.changed_buyers, sale.buyers, text_from_buyer)
+  write_expiry(sale)
+end
+
+-- Writes everything that the call changed; a call that changed nothing writes nothing.
+local function commit(shard)
+  if #shard.events == 0 then return end
+  local payload = struct.pack('<BI8', 0x09, shard.now) .. table.concat(shard.events)
+  local hash = redis.sha1hex(shard.hash .. payload)
+  shard.seq = shard.seq + 1
+  redis.call('XADD', KEYS[2], string.format('%.0f-%.0f', shard.epoch, shard.seq), 'p', payload, 'h', hash)
+  redis.call('HSET', KEYS[1], 'seq', shard.seq, 'hash', hash, 'time', shard.now)
+  for _, sale in ipairs(shard.sales) do write_sale(sale) end
+end

@@ -1,0 +1,32 @@
+-- event.lua: the events of a commit, in protobuf's bytes as commit.proto has them. Uses record.
+
+local function varint(number)
+  if number < 128 then return string.char(number) end
+  local bytes = ''
+  while number >= 128 do
+    bytes = bytes .. string.char(number % 128 + 128)
+    number = math.floor(number / 128)
+  end
+  return bytes .. string.char(number)
+end
+
+-- A field of protobuf's wire type 2: bytes behind their length.
+local function field(tag, bytes)
+  return string.char(tag) .. varint(#bytes) .. bytes
+end
+
+-- One `Event`, behind its tag in CommitBody: a ReservationChange of `record` as it now stands.
+local function change_event(record, previous)
+  local change = field(0x0a, record[CLAIM])
+    .. struct.pack('<BBBBBI4BI8BI8BI8BI8BI4', 0x10, previous, 0x18, record[STATE], 0x25, record[REVISION],
+      0x29, record[CREATE_MS], 0x31, record[EXPIRE_MS], 0x39, record[CREATED_EPOCH], 0x41, record[CREATED_SEQ],
+      0x4d, record[CREATED_INDEX])
+  if record[NOTE] ~= '' then change = change .. field(0x52, record[NOTE]) end
+  if record[REASON] ~= 0 then change = change .. struct.pack('BB', 0x58, record[REASON]) end
+  return field(0x12, field(0x0a, change))
+end
+
+-- Adds an event to the commit that this call will make.
+local function add_event(shard, event)
+  shard.events[#shard.events + 1] = event
+end

@@ -1,0 +1,19 @@
+-- sale_reply.lua: a sale as replies carry it. Uses sale.
+
+-- The result, then the settings as they are packed, then a list of `sku, available, held, sold` for all its items.
+local function sale_reply(result, sale)
+  local items = {}
+  local fields = redis.call('HGETALL', sale.key)
+  local reply
+  for at = 1, #fields, 2 do
+    local sku = string.match(fields[at], '^item:(.*)$')
+    if sku then
+      local item = item_from_text(fields[at + 1])
+      for _, value in ipairs({sku, item.available, item.held, item.sold}) do items[#items + 1] = value end
+    else
+      reply = {result, cmsgpack.unpack(fields[at + 1])}
+    end
+  end
+  reply[#reply + 1] = items
+  return reply
+end

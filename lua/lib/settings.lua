@@ -1,0 +1,33 @@
+-- settings.lua: the settings of a sale, packed in the field `settings` of its hash. Uses sale.
+
+-- They are packed and replied in this order; StoredSettings of sales.py is alike. `end_ms` is -1 for a sale without
+-- end; `epoch`, `seq` and `index` say where the settings changed last; `fingerprint` tells a repeat from a reused id.
+local function settings_from_bytes(bytes)
+  local settings = {}
+  settings.start_ms, settings.end_ms, settings.hold_ttl_ms, settings.max_hold_ttl_ms, settings.buyer_limit,
+    settings.paused, settings.closed, settings.epoch, settings.seq, settings.index, settings.create_ms,
+    settings.update_ms, settings.title, settings.fingerprint = cmsgpack.unpack(bytes)
+  return settings
+end
+
+local function bytes_from_settings(settings)
+  return cmsgpack.pack(settings.start_ms, settings.end_ms, settings.hold_ttl_ms, settings.max_hold_ttl_ms,
+    settings.buyer_limit, settings.paused, settings.closed, settings.epoch, settings.seq, settings.index,
+    settings.create_ms, settings.update_ms, settings.title, settings.fingerprint)
+end
+
+-- Reads the settings, and the stock of these items, in one command; what is not there becomes false.
+local function load_settings(sale, skus)
+  local fields, missing, count = {'settings'}, {}, 0
+  for _, sku in ipairs(skus) do
+    if sale.items[sku] == nil then
+      sale.items[sku], count = false, count + 1
+      missing[count], fields[count + 1] = sku, 'item:' .. sku
+    end
+  end
+  local values = redis.call('HMGET', sale.key, unpack(fields))
+  sale.settings = values[1] and settings_from_bytes(values[1])
+  for at = 1, count do
+    if values[at + 1] then sale.items[missing[at]] = item_from_text(values[at + 1]) end
+  end
+end

@@ -1,0 +1,335 @@
+"""What is answered of what has left Redis, and where Redis and the ledger were asked at different moments."""
+
+import asyncio
+
+import pytest
+from holdfast.inventory.v1 import error_reason_pb2 as reasons
+from holdfast.inventory.v1.reservation_pb2 import RejectionReason
+from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
+
+from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
+from inventory_service.domain.in_memory_stock import InMemoryStock
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.moves import Move, MoveKind
+from inventory_service.domain.reservation import CONFIRMED, HELD, RELEASED, Line, Reservation
+from inventory_service.domain.reserve import Rejected, Reserve, ReserveResult
+from inventory_service.domain.results import Failure, Granted, sale_not_found
+from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead
+from inventory_service.domain.shards import LedgerUnavailable
+from inventory_service.rpc.middleware import MIN_TIME_S
+from inventory_service.service.archive_fallback import ArchiveFallback
+from inventory_service.service.batcher import Limits
+from inventory_service.service.bulkhead import Bulkhead
+from tests.sales import make_sale
+
+SALE = SaleKey("default", "lamp-sale")
+LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),))
+RESERVE = Reserve(SALE, "r-1", "b-1", (Line("lamp", 1),), None)
+SPEND = Move(SALE, "r-1", MoveKind.SPEND)
+GONE = sale_not_found(SALE)
+NOW_MS = 1000
+AS_OF = Position(0, 1, 40, 0)
+MADE = Position(0, 1, 2, 0)
+BOUGHT = Reservation(
+    SALE, "bought", "b-1", (Line("lamp", 2),), CONFIRMED, 2, 100, 200, 60_100, MADE, MADE, 2, 0, ""
+)  # its hold had the sale's usual life
+BUY = Reserve(SALE, "bought", "b-1", (Line("lamp", 2),), None)
+
+
+class KnowingLedger:
+    """Knows the sale and whatever reservations it is told; the sale has no end, or ended a while ago."""
+
+    def __init__(self) -> None:
+        self.reservations: dict[str, Reservation] = {}
+        self.end_ms: int | None = None
+        self.hold_ttl_ms = 60_000
+        self.has_sale = True
+        self.is_away = False
+        self.asked: list[str] = []
+
+    def _ask(self, what: str) -> None:
+        self.asked.append(what)
+        if self.is_away:
+            raise LedgerUnavailable("away")
+
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation:
+        self._ask("reservation")
+        return ArchivedReservation(self.has_sale, self.reservations.get(reservation_id))
+
+    async def find_sale(self, sale: SaleKey) -> ArchivedSale | None:
+        self._ask("sale")
+        await asyncio.sleep(0)  # as long as it takes for the next one to come
+        items = (Item("lamp", 10, 8, 0, 2), Item("shade", 3, 3, 0, 0))
+        archived = Sale(
+            SALE, "Lamps", 0, self.end_ms, self.hold_ttl_ms, 90_000, 0, SALE_STATE_ARCHIVED, items, "1-1-0", 0, 0
+        )
+        return ArchivedSale(archived, AS_OF)
+
+    async def sale_exists(self, sale: SaleKey) -> bool:
+        self._ask("is there a sale")
+        return self.has_sale
+
+
+class OnceUnknowing(InMemoryStock):
+    """A stock that does not know the sale when it is first asked for anything of it, and then does."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(lambda: NOW_MS)
+        self._failures = [failure]
+        self.asked = 0
+
+    async def reserve(self, request: Reserve) -> ReserveResult:
+        return self._failure() or await super().reserve(request)
+
+    async def move(self, request: Move) -> Granted | Failure:
+        return self._failure() or await super().move(request)
+
+    async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
+        return self._failure() or await super().find_sale(sale)
+
+    def _failure(self) -> Failure | None:
+        self.asked += 1
+        return self._failures.pop() if self._failures else None
+
+
+async def once(failure: Failure) -> tuple[OnceUnknowing, ArchiveFallback]:
+    """A stock that has the sale, and fails so once; and what stands in front of it."""
+    stock = OnceUnknowing(failure)
+    await make_sale(stock, LAMPS)
+    ledger = KnowingLedger()
+    return stock, ArchiveFallback(stock, ledger, ledger, Bulkhead(1), lambda: NOW_MS)
+
+
+@pytest.fixture
+def ledger() -> KnowingLedger:
+    """Of a sale that is over and has left Redis, with an order that was bought."""
+    ledger = KnowingLedger()
+    ledger.end_ms = NOW_MS
+    ledger.reservations["bought"] = BOUGHT
+    return ledger
+
+
+@pytest.fixture
+def archive(ledger: KnowingLedger) -> ArchiveFallback:
+    """In front of a stock that does not know that sale any more."""
+    return archive_of(ledger)
+
+
+def archive_of(ledger: KnowingLedger) -> ArchiveFallback:
+    """Of a server that was just started, and a store that has forgotten everything."""
+    return ArchiveFallback(InMemoryStock(lambda: NOW_MS), ledger, ledger, Bulkhead(1), lambda: NOW_MS)
+
+
+async def test_a_sale_made_while_it_was_asked_for_is_asked_for_again() -> None:
+    """The ledger hears of a new sale between the "no" of Redis and the question to it; the buyer gets the units."""
+    _, late = await once(GONE)
+    reserved = await late.reserve(RESERVE)
+    _, late = await once(GONE)
+    read = await late.find_sale(SALE)
+
+    assert isinstance(reserved, Granted)
+    assert isinstance(read, SaleRead)
+
+
+async def test_an_id_of_a_sale_made_meanwhile_is_spent() -> None:
+    """It is unknown to both, and the sale is there by now."""
+    _, late = await once(GONE)
+
+    spent = await late.move(SPEND)
+
+    assert isinstance(spent, Granted)
+    assert not spent.replayed
+
+
+async def test_what_redis_refused_for_another_reason_is_not_asked_again() -> None:
+    """Only "unknown" can be wrong about what has left."""
+    failure = Failure(reasons.ERROR_REASON_STORE_UNREACHABLE)
+
+    first, late = await once(failure)
+    assert await late.reserve(RESERVE) == failure
+    second, late = await once(failure)
+    assert await late.find_sale(SALE) == failure
+    third, late = await once(failure)
+    assert await late.move(SPEND) == failure
+
+    assert (first.asked, second.asked, third.asked) == (1, 1, 1)
+
+
+def reason_of(answer: ReserveResult) -> str:
+    """Name why there are no units."""
+    if isinstance(answer, Rejected):
+        return RejectionReason.Name(RejectionReason.ValueType(answer.reason)).removeprefix("REJECTION_REASON_")
+    assert isinstance(answer, Failure), answer
+    return reasons.ErrorReason.Name(reasons.ErrorReason.ValueType(answer.reason)).removeprefix("ERROR_REASON_")
+
+
+SAME = {
+    "as it was": BUY,
+    "the sale's usual life, spelled out": BUY._replace(hold_ttl_ms=60_000),
+}
+OTHERS = {
+    "another buyer": BUY._replace(buyer_id="b-2"),
+    "other lines": BUY._replace(lines=(Line("lamp", 1),)),
+    "another life": BUY._replace(hold_ttl_ms=30_000),
+    "a life that is cut": BUY._replace(hold_ttl_ms=100_000),
+}
+
+
+@pytest.mark.parametrize("request_", SAME.values(), ids=SAME.keys())
+async def test_a_repeat_of_an_order_of_a_sale_that_left_hears_of_it(
+    archive: ArchiveFallback, request_: Reserve
+) -> None:
+    """Replays come first, however long the sale is over."""
+    assert await archive.reserve(request_) == Granted(BOUGHT, replayed=True, read_time_ms=NOW_MS)
+
+
+@pytest.mark.parametrize("request_", OTHERS.values(), ids=OTHERS.keys())
+async def test_an_id_of_a_sale_that_left_is_not_taken_for_another_order(
+    archive: ArchiveFallback, request_: Reserve
+) -> None:
+    """The caller must not believe to have bought what another caller did."""
+    assert reason_of(await archive.reserve(request_)) == "RESERVATION_ID_REUSED"
+
+
+@pytest.mark.parametrize("buyer", ["b-1", ""], ids=["released", "spent"])
+async def test_an_ended_order_of_a_sale_that_left_is_told(
+    archive: ArchiveFallback, ledger: KnowingLedger, buyer: str
+) -> None:
+    """It is a repeat unless the id was spent, which no Reserve made."""
+    lines = BOUGHT.lines if buyer else ()
+    ended = BOUGHT._replace(state=RELEASED, buyer_id=buyer, lines=lines)
+    ledger.reservations["bought"] = ended
+
+    answer = await archive.reserve(BUY)
+
+    assert isinstance(answer, Rejected)
+    assert (reason_of(answer), answer.ended, answer.replayed) == ("RESERVATION_ENDED", ended, buyer != "")
+
+
+async def test_nothing_new_can_be_had_of_a_sale_that_left(archive: ArchiveFallback) -> None:
+    """In the order of the rule: what is not there, what cannot be asked for, and then that it is over."""
+    fresh = BUY._replace(reservation_id="fresh")
+    asked = [fresh, fresh._replace(lines=(Line("lamp", 1), Line("sofa", 1)))]
+
+    answers = [await archive.reserve(request) for request in asked]
+
+    assert [reason_of(answer) for answer in answers] == ["SALE_ENDED", "ITEM_NOT_FOUND"]
+    assert answers[0] == Rejected(RejectionReason.REJECTION_REASON_SALE_ENDED, AS_OF, NOW_MS)
+
+
+async def test_a_sale_that_left_may_have_been_without_holds(archive: ArchiveFallback, ledger: KnowingLedger) -> None:
+    """A life cannot be asked of it, by a repeat neither: that was another request."""
+    ledger.hold_ttl_ms = 0
+    ledger.reservations["bought"] = sold = BOUGHT._replace(expire_time_ms=0)
+
+    again = await archive.reserve(BUY)
+    other = await archive.reserve(BUY._replace(hold_ttl_ms=60_000))
+    fresh = await archive.reserve(BUY._replace(reservation_id="fresh", hold_ttl_ms=60_000))
+
+    assert again == Granted(sold, replayed=True, read_time_ms=NOW_MS)
+    assert [reason_of(other), reason_of(fresh)] == ["RESERVATION_ID_REUSED", "SALE_WITHOUT_HOLDS"]
+
+
+async def test_a_sale_that_left_is_read_from_the_ledger(archive: ArchiveFallback) -> None:
+    """As archived, as of what the ledger has applied."""
+    found = await archive.find_sale(SALE)
+
+    assert isinstance(found, SaleRead)
+    assert (found.sale.state, found.as_of, found.read_time_ms) == (SALE_STATE_ARCHIVED, AS_OF, NOW_MS)
+
+
+async def test_an_id_of_a_sale_that_left_need_not_be_spent(archive: ArchiveFallback) -> None:
+    """Nothing can be had under it, so it is simply not there; and what was bought stays bought."""
+    unknown = await archive.move(SPEND)
+    bought = await archive.move(SPEND._replace(reservation_id="bought"))
+
+    assert isinstance(unknown, Failure)
+    assert isinstance(bought, Failure)
+    assert [reason_of(unknown), reason_of(bought)] == ["RESERVATION_NOT_FOUND", "WRONG_RESERVATION_STATE"]
+
+
+async def test_a_sale_that_cannot_have_left_is_not_believed_gone(
+    archive: ArchiveFallback, ledger: KnowingLedger
+) -> None:
+    """One that is not over, or in which something is held: no answer is better than a wrong one."""
+    ledger.reservations["bought"] = BOUGHT._replace(state=HELD)
+    held = await archive.reserve(BUY)
+    ledger.end_ms = NOW_MS + 1
+    archive = archive_of(ledger)
+
+    early = [await archive.reserve(BUY), await archive.find_sale(SALE), await archive.move(SPEND)]
+
+    assert [held, *early] == [Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING)] * 4
+
+
+async def test_a_sale_that_left_is_looked_up_once(archive: ArchiveFallback, ledger: KnowingLedger) -> None:
+    """It never changes, and thousands may come late: each costs the ledger one question about its own id."""
+    await archive.find_sale(SALE)
+    ledger.asked.clear()
+
+    for number in range(3):
+        await archive.reserve(BUY._replace(reservation_id=f"late-{number}"))
+    await archive.find_sale(SALE)
+
+    assert ledger.asked == ["reservation"] * 3
+
+
+async def test_of_many_who_come_late_at_once_one_looks_the_sale_up(
+    archive: ArchiveFallback, ledger: KnowingLedger
+) -> None:
+    """The others find it looked up when it is their turn."""
+    late = [BUY._replace(reservation_id=f"late-{number}") for number in range(20)]
+
+    answers = await asyncio.gather(*(archive.reserve(request) for request in late))
+
+    assert {reason_of(answer) for answer in answers} == {"SALE_ENDED"}
+    assert ledger.asked.count("sale") == 1
+
+
+async def test_what_never_was_costs_one_question(archive: ArchiveFallback, ledger: KnowingLedger) -> None:
+    """Whether it is bought, read, moved or spent."""
+    ledger.has_sale = False
+    ledger.reservations.clear()
+    asked = [
+        archive.reserve(BUY),
+        archive.find_sale(SALE),
+        archive.find_reservation(SALE, "r-1"),
+        archive.move(SPEND._replace(kind=MoveKind.RELEASE)),
+        archive.move(SPEND),
+    ]
+
+    answers = [await answer for answer in asked]
+
+    assert answers == [GONE] * len(asked)
+    assert len(ledger.asked) == len(asked)
+
+
+async def test_late_callers_of_a_busy_ledger_come_again(ledger: KnowingLedger) -> None:
+    """Callers that ask for ids of the past, or for what never was, cannot keep the ledger from all others."""
+    archive = ArchiveFallback(InMemoryStock(lambda: NOW_MS), ledger, ledger, Bulkhead(1, waiting=0), lambda: NOW_MS)
+
+    answers = await asyncio.gather(*(archive.find_sale(SALE) for _ in range(3)))
+
+    assert isinstance(answers[0], SaleRead)
+    assert answers[1:] == [Failure(reasons.ERROR_REASON_OVERLOADED)] * 2
+
+
+async def test_while_the_ledger_is_away_nothing_is_unknown(ledger: KnowingLedger) -> None:
+    """Each failure is a value, so that a batch can carry it item by item."""
+    ledger.is_away = True
+    archive = archive_of(ledger)
+
+    answers = [
+        await archive.reserve(BUY),
+        await archive.move(SPEND),
+        await archive.find_sale(SALE),
+        await archive.find_reservation(SALE, "bought"),
+        await archive.change_sale(LAMPS),
+    ]
+
+    assert answers == [Failure(reasons.ERROR_REASON_LEDGER_UNREACHABLE)] * len(answers)
+
+
+def test_a_call_has_time_for_its_turn() -> None:
+    """A caller who will have left before the batch goes is told at once."""
+    assert Limits().interval_s < MIN_TIME_S

@@ -1,0 +1,65 @@
+"""What Lua and Python must spell alike: stored fields, moves, and the checks of a Reserve."""
+
+import inspect
+import re
+
+from inventory_service.adapters.redis.reads import RecordReply
+from inventory_service.adapters.redis.sales import StoredSettings
+from inventory_service.adapters.redis.scripts import read_lua
+from inventory_service.domain import reservation, reserve
+from inventory_service.domain.moves import MOVES, REPLAYED, MoveKind
+
+
+def found(pattern: str, text: str) -> str:
+    """The only match of a pattern's group."""
+    (match,) = re.findall(pattern, text, re.DOTALL | re.MULTILINE)
+    return str(match)
+
+
+def test_a_record_has_one_list_of_fields() -> None:
+    """Replies are read by position; the Claim's bytes are the one field that no reply has."""
+    names, numbers = (
+        found(r"^local (STATE,[^=]*)", read_lua("lib/record")),
+        found(r"^local STATE,[^=]*= ([\d, \n]*)$", read_lua("lib/record")),
+    )
+
+    in_lua = [name.lower() for name in re.findall(r"\w+", names)]
+
+    assert in_lua == [*RecordReply._fields, "claim"]
+    assert [int(number) for number in re.findall(r"\d+", numbers)] == list(range(1, len(in_lua) + 1))
+
+
+def test_a_sales_settings_have_one_list_of_fields() -> None:
+    """They are packed, unpacked, replied and read in this order."""
+    text = read_lua("lib/settings")
+
+    unpacked = re.findall(r"settings\.(\w+)", found(r"settings = \{\}\n(.*?) = cmsgpack.unpack", text))
+    packed = re.findall(r"settings\.(\w+)", found(r"cmsgpack.pack\((.*?)\)", text))
+
+    assert tuple(unpacked) == tuple(packed) == StoredSettings._fields
+
+
+def test_the_table_of_moves_is_one() -> None:
+    """A move that one body has and the other lacks would pass every test that does not ask for it."""
+    table = found(r"^local MOVES = \{\n(.*?)^\}", read_lua("move"))
+    rows = re.findall(r"(\w+) = \{outcomes = \{(.*?)\}, sets_note = (\w+)\}", table, re.DOTALL)
+
+    in_lua = {name: (_outcomes(outcomes), note == "true") for name, outcomes, note in rows}
+
+    assert in_lua == {kind.value: (dict(MOVES[kind].outcomes), MOVES[kind].sets_note) for kind in MoveKind}
+
+
+def _outcomes(text: str) -> dict[int, int]:
+    pairs = re.findall(r"\[(\w+)\] = ('REPLAYED'|\w+)", text)
+    return {_state(state): REPLAYED if outcome == "'REPLAYED'" else _state(outcome) for state, outcome in pairs}
+
+
+def _state(name: str) -> int:
+    return int(getattr(reservation, name))
+
+
+def test_a_reserve_passes_the_same_checks_in_the_same_order() -> None:
+    """The order of precedence is read in either body, and is the other's too."""
+    lua = found(r"^local function judge\(sale, request\)\n(.*?)^end", read_lua("reserve"))
+
+    assert re.findall(r"(\w+)\(", lua) == re.findall(r"(\w+)\(", inspect.getsource(reserve.judge).split("return (")[1])
