@@ -46,10 +46,10 @@ class World:
         return self.times_made(sale) > 0
 
     async def find_sale(self, sale: SaleKey) -> ArchivedSale | None:
-        raise AssertionError(sale)  # nobody asks this here
+        raise AssertionError(sale)  # not asked here
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation:
-        raise AssertionError(sale)  # nobody asks this here
+        raise AssertionError(sale)  # not asked here
 
     def times_made(self, sale: SaleKey = SALE) -> int:
         """How often the ledger was told of the making of a sale."""

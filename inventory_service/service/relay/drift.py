@@ -62,7 +62,7 @@ class DriftWatch:
             balances = await snapshot.balances(sales)
             for sale in sales:
                 part = await self._redis.part(shard, sale, 0, FEW)
-                if (part.head, part.hash) != (snapshot.mark, snapshot.hash):
+                if (part.head, part.hash) != (snapshot.commit_id, snapshot.hash):
                     return None
                 differences = item_differences(sale, part.items, balances.get(sale, ()))
                 found += len({difference.where for difference in differences})

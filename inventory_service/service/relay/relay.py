@@ -130,7 +130,7 @@ class ShardRelay:
     def told(self, report: LedgerProgress) -> None:
         """Keep the latest report; a wish that was not heard yet stands while the ledger does not move."""
         before = self._report
-        if self._reported.is_set() and before is not None and before.resend and before.mark == report.mark:
+        if self._reported.is_set() and before is not None and before.resend and before.commit_id == report.commit_id:
             report = report._replace(resend=True)
         self._report = report
         self._reported.set()
@@ -149,7 +149,7 @@ class ShardRelay:
         is_as_before = self._lease.is_held and self._window_epoch is not None and self._window.cursor == cursor
         if not (commits and is_as_before):  # much may happen while one waits for commits
             return
-        if commits[0].mark != CommitId(cursor.epoch, cursor.seq + 1):
+        if commits[0].commit_id != CommitId(cursor.epoch, cursor.seq + 1):
             await self._handle_gap(commits[0])
         elif fitting := self._window.fitting(commits):
             await self._publish(fitting)
@@ -173,7 +173,7 @@ class ShardRelay:
             again = report.resend or thawed
             if self._window_epoch is not None and self._window.heard(trimmed.trimmed, again, self._parts.monotonic()):
                 why = "the ledger takes commits again" if thawed else "the persister asked for it"
-                self.log.info("resending", after=str(report.mark), why=why)
+                self.log.info("resending", after=str(report.commit_id), why=why)
             self._moved.set()
 
     async def watch(self) -> None:
@@ -244,7 +244,7 @@ class ShardRelay:
         )
         self._parts.gauges.show(self._shard, backlog)
 
-    async def _age(self, mark: CommitId) -> float:
-        """Seconds since the first commit after `mark` was made; 0 if there is none."""
-        made_ms = await self._parts.outbox.time_after(self._shard, mark)
+    async def _age(self, commit_id: CommitId) -> float:
+        """Seconds since the first commit after `commit_id` was made; 0 if there is none."""
+        made_ms = await self._parts.outbox.time_after(self._shard, commit_id)
         return max(self._parts.time() - made_ms / 1000, 0.0) if made_ms is not None else 0.0

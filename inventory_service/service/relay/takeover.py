@@ -118,4 +118,4 @@ def _no_row(shard: int, shard_count: int) -> LedgerRow:
 
 def _difference(begun: BegunTakeover, row: LedgerRow) -> str:
     redis = f"commit {begun.epoch}-{begun.seq} ({begun.hash[:12] or 'none'})" if begun.epoch else "nothing"
-    return f"the ledger ends at commit {row.mark} ({row.hash[:12] or 'none'}) and Redis holds {redis}"
+    return f"the ledger ends at commit {row.commit_id} ({row.hash[:12] or 'none'}) and Redis holds {redis}"
