@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
---[[ lease.lua: give one relay at a time the sending of a shard's commits. Two that send harm nothing: they only waste.
+--[[ lease.lua: give one relay at a time the sending of a shard's commits. Two that send do no harm: they only waste.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
 ARGV   1 epoch  2 run_id, of which neither matters here  3 name of the relay that asks  4 its rank in this shard, a number
        5 ms for which it asks, 0 to let go of what it has
-Reply  {BLANK}: there is nothing to send         {OTHERS}: another relay has the lease, or nobody once it was let go
-       {HELD}: it is the asker's for so long from now, or until a higher rank asks: it had it already, nobody had it any
-       more, or its own rank is higher, and the one that had it learns of it when it asks again
+Reply  {BLANK}: there is nothing to send         {OTHERS}: another relay has the lease, or none once it was let go
+       {HELD}: the asking relay has it for so long from now, or until one of a higher rank asks: it had it already, no
+       other relay had it any more, or its own rank is higher, and the one that had it learns of it when it asks again
 Keeps  Nothing but the lease is written, and no other script reads it. Each relay outranks every other in some shards, so
        several share the shards out among them without knowing of each other.
 Uses   clock shard ]]

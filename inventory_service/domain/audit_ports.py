@@ -20,7 +20,7 @@ class RedisSnapshots(Protocol):
 class LedgerSnapshot(Protocol):
     """What the ledger holds of one shard at one moment."""
 
-    mark: CommitId | None
+    commit_id: CommitId | None
     hash: str
 
     async def sales(self) -> Sequence[SaleKey]: ...

@@ -172,23 +172,23 @@ class JournalReader:
         self.sales: set[SaleKey] = set()
 
     def read(self, commit: Commit) -> Iterable[Difference]:
-        at = f"commit {commit.mark}"
+        at = f"commit {commit.commit_id}"
         expected = self._last.seq + 1 if commit.epoch == self._last.epoch else 1
         if commit.seq != expected:
             yield Difference(self._where, f"{at} comes where {commit.epoch}-{expected} should")
         if commit.hash != hash_of(self._hash, commit.payload):
             yield Difference(self._where, f"{at} has a hash that its payload does not give")
-        self._last, self._hash = commit.mark, commit.hash
+        self._last, self._hash = commit.commit_id, commit.hash
         self.commits += 1
         try:
             self.sales.update(sales_made(commit.payload))
         except DecodeError:
             yield Difference(self._where, f"{at} has a payload that cannot be read")
 
-    def finish(self, mark: CommitId, hash: str, sales: Iterable[SaleKey]) -> Iterable[Difference]:
+    def finish(self, commit_id: CommitId, hash: str, sales: Iterable[SaleKey]) -> Iterable[Difference]:
         """The ledger stands at the journal's last commit, or at the start of an epoch right after it."""
-        if hash != self._hash or (mark != self._last and mark.seq != 0):
-            yield Difference(self._where, f"ends at commit {self._last}, and the ledger stands at {mark}")
+        if hash != self._hash or (commit_id != self._last and commit_id.seq != 0):
+            yield Difference(self._where, f"ends at commit {self._last}, and the ledger stands at {commit_id}")
         for sale in sorted(self.sales ^ set(sales)):
             missing = "the ledger has no row of it" if sale in self.sales else "no commit made it"
             yield Difference(self._where, f"sale {sale}: {missing}")

@@ -22,16 +22,16 @@ from inventory_service.domain.shards import (
 class Outbox(Protocol):
     """The commits that the ledger is not yet known to hold."""
 
-    async def read_after(self, shard: int, mark: CommitId, wait_ms: int) -> Sequence[Commit]:
+    async def read_after(self, shard: int, commit_id: CommitId, wait_ms: int) -> Sequence[Commit]:
         """The next commits in order, a few hundred KiB; waits for one if there is none, and may answer with none."""
         ...
 
-    async def find(self, shard: int, mark: CommitId) -> Commit | None:
+    async def find(self, shard: int, commit_id: CommitId) -> Commit | None:
         """One commit, while it is not trimmed."""
         ...
 
-    async def time_after(self, shard: int, mark: CommitId) -> int | None:
-        """When the first commit after `mark` was made, in ms by the shard's clock; None if there is none."""
+    async def time_after(self, shard: int, commit_id: CommitId) -> int | None:
+        """When the first commit after `commit_id` was made, in ms by the shard's clock; None if there is none."""
         ...
 
 

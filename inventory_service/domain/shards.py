@@ -56,7 +56,7 @@ class Commit(NamedTuple):
     hash: str
 
     @property
-    def mark(self) -> CommitId:
+    def commit_id(self) -> CommitId:
         return CommitId(self.epoch, self.seq)
 
 
@@ -73,7 +73,7 @@ class LedgerRow(NamedTuple):
     frozen_reason: str  # '': not frozen
 
     @property
-    def mark(self) -> CommitId:
+    def commit_id(self) -> CommitId:
         return CommitId(self.epoch, self.seq)
 
 
@@ -90,7 +90,7 @@ class LedgerProgress(NamedTuple):
     frozen_reason: str  # '': not frozen
 
     @property
-    def mark(self) -> CommitId:
+    def commit_id(self) -> CommitId:
         return CommitId(self.epoch, self.seq)
 
 
@@ -156,7 +156,7 @@ class TopicSpec(NamedTuple):
 
 def follows(commit: Commit, row: LedgerRow) -> bool:
     """Whether this is the very commit that comes next in the ledger's own chain."""
-    return commit.mark == CommitId(row.epoch, row.seq + 1) and commit.hash == hash_of(row.hash, commit.payload)
+    return commit.commit_id == CommitId(row.epoch, row.seq + 1) and commit.hash == hash_of(row.hash, commit.payload)
 
 
 def check_shard_count(settings: int, found: int, where: str) -> None:

@@ -11,7 +11,7 @@ MAX_STALL_TIMEOUT_S = 60.0
 
 
 class _Sent(NamedTuple):
-    mark: CommitId
+    commit_id: CommitId
     size: int
 
 
@@ -41,7 +41,7 @@ class SendWindow:
     @property
     def cursor(self) -> CommitId:
         """The last commit that need not be sent again."""
-        return self._sent[-1].mark if self._sent else self.watermark
+        return self._sent[-1].commit_id if self._sent else self.watermark
 
     def fitting(self, commits: Sequence[Commit]) -> Sequence[Commit]:
         """The first of these commits, as many as fit into the window; one always fits into an empty window."""
@@ -56,8 +56,8 @@ class SendWindow:
     def confirmed(self, commits: Sequence[Commit], now: float) -> None:
         """Kafka has confirmed these; what does not follow the cursor, after a rewind or a trim, is left out."""
         for commit in commits:
-            if self._follows(commit.mark):
-                self._sent.append(_Sent(commit.mark, len(commit.payload)))
+            if self._follows(commit.commit_id):
+                self._sent.append(_Sent(commit.commit_id, len(commit.payload)))
                 self._bytes += len(commit.payload)
         self._reset_stall(now)
 
@@ -77,12 +77,12 @@ class SendWindow:
         self._stall_timeout_s = min(2 * self._stall_timeout_s, MAX_STALL_TIMEOUT_S)
         return self._rewind(now)
 
-    def _follows(self, mark: CommitId) -> bool:
+    def _follows(self, commit_id: CommitId) -> bool:
         cursor = self.cursor
-        return mark == CommitId(cursor.epoch, cursor.seq + 1)
+        return commit_id == CommitId(cursor.epoch, cursor.seq + 1)
 
     def _advance(self, watermark: CommitId, now: float) -> None:
-        while self._sent and self._sent[0].mark <= watermark:
+        while self._sent and self._sent[0].commit_id <= watermark:
             self._bytes -= self._sent.popleft().size
         self.watermark = watermark
         self._stall_timeout_s = self._first_stall_timeout_s

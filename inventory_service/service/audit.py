@@ -88,7 +88,7 @@ async def _compare_when_equal(parts: Parts, shard: int, only: SaleKey | None, fi
         status = await parts.shards.status(shard)
         async with parts.ledger.snapshot(shard) as snapshot:
             _check_comparable(status, snapshot)
-            if (snapshot.mark, snapshot.hash) == (status.head, status.hash):
+            if (snapshot.commit_id, snapshot.hash) == (status.head, status.hash):
                 try:
                     found = await _compare(parts, shard, only, snapshot)
                 except _SnapshotMoved:
@@ -99,7 +99,7 @@ async def _compare_when_equal(parts: Parts, shard: int, only: SaleKey | None, fi
             elif status.frozen_reason:
                 findings.differences.append(Difference(f"shard {shard}", f"is frozen: {status.frozen_reason}"))
                 return
-        waiting = f"shard {shard}: waiting, the ledger stands at {_spelled(snapshot.mark)}"
+        waiting = f"shard {shard}: waiting, the ledger stands at {_spelled(snapshot.commit_id)}"
         if said != waiting:
             said = waiting
             parts.say(f"{waiting} and Redis at {_spelled(status.head)}")
@@ -107,12 +107,14 @@ async def _compare_when_equal(parts: Parts, shard: int, only: SaleKey | None, fi
 
 
 def _check_comparable(status: ShardStatus, snapshot: LedgerSnapshot) -> None:
-    if status.blank and snapshot.mark is None:
+    if status.blank and snapshot.commit_id is None:
         raise CannotCompare(f"shard {status.shard} is not open: run `holdfast init` first")
-    if snapshot.mark is None:
+    if snapshot.commit_id is None:
         raise CannotCompare(f"the ledger has never heard of shard {status.shard}: is HOLDFAST_POSTGRES_DSN right?")
     if status.blank and not status.frozen_reason:
-        raise CannotCompare(f"shard {status.shard} is blank in Redis; the ledger stands at {_spelled(snapshot.mark)}")
+        raise CannotCompare(
+            f"shard {status.shard} is blank in Redis; the ledger stands at {_spelled(snapshot.commit_id)}"
+        )
 
 
 async def _compare(parts: Parts, shard: int, only: SaleKey | None, snapshot: LedgerSnapshot) -> Findings:
@@ -133,7 +135,7 @@ async def _compare_sale(parts: Parts, shard: int, sale: SaleKey, snapshot: Ledge
     held, cursor = 0, 0
     while True:
         part = await parts.redis.part(shard, sale, cursor)
-        if (part.head, part.hash) != (snapshot.mark, snapshot.hash):
+        if (part.head, part.hash) != (snapshot.commit_id, snapshot.hash):
             raise _SnapshotMoved
         if cursor == 0:
             await _compare_items(sale, part, snapshot, parts.retention_ms, found)
@@ -172,11 +174,11 @@ async def _compare_reservations(
 
 
 async def _check_journal(shard: int, snapshot: LedgerSnapshot, sales: Sequence[SaleKey], found: Findings) -> None:
-    assert snapshot.mark is not None, "compared only where the ledger has a row"
+    assert snapshot.commit_id is not None, "compared only where the ledger has a row"
     journal = JournalReader(shard)
     async for commit in snapshot.commits():
         found.differences += journal.read(commit)
-    found.differences += journal.finish(snapshot.mark, snapshot.hash, sales)
+    found.differences += journal.finish(snapshot.commit_id, snapshot.hash, sales)
     found.commits += journal.commits
 
 
@@ -188,8 +190,8 @@ def _add(findings: Findings, found: Findings) -> None:
     findings.differences += found.differences
 
 
-def _spelled(mark: CommitId | None) -> str:
-    return f"commit {mark}" if mark else "nothing"
+def _spelled(commit_id: CommitId | None) -> str:
+    return f"commit {commit_id}" if commit_id else "nothing"
 
 
 def _give_up(parts: Parts, why: str, as_json: bool) -> int:

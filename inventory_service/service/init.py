@@ -103,7 +103,7 @@ def _objections(shard_count: int, statuses: Sequence[ShardStatus], rows: Mapping
     for status in statuses:
         row = rows.get(status.shard)
         if status.blank and row is not None and row.hash:
-            lost = f"the ledger ends at commit {row.mark} and Redis holds nothing"
+            lost = f"the ledger ends at commit {row.commit_id} and Redis holds nothing"
             found.append(f"shard {status.shard}: {NEEDS_RESTORE}: {lost}; opening it would sell again what is sold")
         if not status.blank and row is None:
             unknown = "open in Redis and unknown to the ledger: is HOLDFAST_POSTGRES_DSN right?"

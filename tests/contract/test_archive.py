@@ -1,4 +1,4 @@
-"""What leaves Redis, on both bodies: final, settled and old; the ledger answers from then on."""
+"""What leaves Redis, on each body: final, settled and old; the ledger answers from then on."""
 
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 
@@ -234,7 +234,7 @@ async def test_a_repeat_of_making_a_sale_that_left_makes_nothing(body: Body) -> 
 
 
 async def test_what_was_unknown_before_a_take_over_is_asked_for_again(scripts: ScriptsBody) -> None:
-    """Whatever a rebuilt shard has forgotten, nobody makes a sale in it by what the old one said."""
+    """Whatever a rebuilt shard lacks, no sale is made in it by what the old one answered."""
     unknown = await scripts.stock.change_sale(create())
     assert isinstance(unknown, SaleUnknown)
     await scripts.ask("HSET", shard_keys(0).meta, "epoch", 7, "seq", 0)

@@ -1,4 +1,4 @@
-"""While the ledger is far behind, or Redis short of memory: no new orders, and all else is answered; on both bodies."""
+"""While the ledger is far behind, or Redis short of memory: no new orders, and all else is answered; on each body."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""What is told of each change: commits on both bodies, and what the ledger has said of them."""
+"""What is told of each change: commits on each body, and what the ledger has said of them."""
 
 from holdfast.inventory.v1.reservation_pb2 import LedgerState
 
@@ -157,7 +157,7 @@ async def test_expiry_says_that_more_sales_are_due_than_one_call_looks_at(body: 
 
 
 async def test_a_hundred_holds_are_all_that_was_due(body: Body) -> None:
-    """As many as one call may take back, and no more: nobody need ask again."""
+    """As many as one call may take back, and no more: no other call is needed."""
     await make_sale(body.stock, create(items={"lamp": 100}, hold_ttl_ms=1000))
     await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(100)])
     await body.tick(1000)

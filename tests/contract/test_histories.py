@@ -163,7 +163,7 @@ class Histories(RuleBasedStateMachine):
 
 @pytest.mark.timeout(400)  # passing takes seconds; a failure is first made as short as it can be
 def test_both_bodies_live_the_same_histories(shared_valkey: str) -> None:
-    """One rule, two bodies: whatever is asked, in whatever order, nobody could tell which one answered.
+    """One rule, two bodies: whatever is asked, in whatever order, no answer shows which of them gave it.
 
     Promise 1: after each step, what is available, held and sold of an item comes to the total that its sale was made
     with, and none of them is below zero.

@@ -1,4 +1,4 @@
-"""The table of states and moves, cell by cell, on both bodies."""
+"""The table of states and moves, cell by cell, on each body."""
 
 from collections.abc import Awaitable, Callable
 

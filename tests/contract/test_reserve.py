@@ -1,4 +1,4 @@
-"""Reserve on both bodies: order of judgement, repeats, lives of holds, windows, and several lines."""
+"""Reserve on each body: order of judgement, repeats, lives of holds, windows, and several lines."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -221,7 +221,7 @@ async def test_time_never_goes_back_below_what_was_told(body: Body) -> None:
 
 
 async def test_an_expiry_that_was_only_read_sells_no_unit_twice(body: Body) -> None:
-    """A clock that is set back before anybody else had the unit gives the hold its time again, and takes none away."""
+    """A clock that is set back before another buyer had the unit gives the hold its time again, and takes none away."""
     await make_sale(body.stock, create(items={"lamp": 1}, hold_ttl_ms=1000))
     await granted(body, reserve("r-1"))
     await body.tick(1000)

@@ -1,4 +1,4 @@
-"""Making and reading sales, on both bodies."""
+"""Making and reading sales, on each body."""
 
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason

@@ -1,4 +1,4 @@
-"""What Reserve takes back before it says "limit" or "sold out", and where it stops; on both bodies."""
+"""What Reserve takes back before it says "limit" or "sold out", and where it stops; on each body."""
 
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 

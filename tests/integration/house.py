@@ -157,7 +157,7 @@ class House:
     async def is_drained(self, shard: int = 0) -> bool:
         """The ledger holds the head, and the outbox is empty."""
         status, row = await self.shards.status(shard), await self.ledger.row(shard)
-        return row is not None and (row.mark, row.hash, status.outbox_length) == (status.head, status.hash, 0)
+        return row is not None and (row.commit_id, row.hash, status.outbox_length) == (status.head, status.hash, 0)
 
     @asynccontextmanager
     async def relaying(

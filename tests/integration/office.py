@@ -57,7 +57,7 @@ class Office:
         commits: list[Commit] = []
         while more := await self.house.outbox.read_after(SHARD, after, wait_ms=1):
             commits += more
-            after = more[-1].mark
+            after = more[-1].commit_id
         records = [KafkaRecord(SHARD, at, run.value) for at, run in enumerate(runs_from_commits(SHARD, commits))]
         await ledger_in(database).apply(records)
         await database.close()

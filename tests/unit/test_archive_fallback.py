@@ -331,5 +331,5 @@ async def test_while_the_ledger_is_away_nothing_is_unknown(ledger: KnowingLedger
 
 
 def test_a_call_has_time_for_its_turn() -> None:
-    """A caller who will have left before the batch goes is told at once."""
+    """A caller that will have left before the batch goes is answered at once."""
     assert Limits().interval_s < MIN_TIME_S

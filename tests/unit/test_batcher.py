@@ -1,4 +1,4 @@
-"""The batcher: when calls go, what they carry and who hears what, on a clock and a store that the test moves."""
+"""The batcher: when calls go, what they carry and which answer is whose, on a clock and a store that the test moves."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -122,7 +122,7 @@ def bench() -> Bench:
 
 
 async def test_a_lone_request_goes_at_once(bench: Bench) -> None:
-    """A caller who is alone must not pay for a pace that serves crowds."""
+    """A caller that is alone must not wait for an interval that serves crowds."""
     for n in range(3):
         answer = bench.batcher.reserve(reserve(f"r-{n}"))
         await settle()
@@ -217,7 +217,7 @@ async def test_a_call_is_bounded_by_lines_too(bench: Bench) -> None:
 
 
 async def test_a_cancelled_caller_cancels_nobody_else(bench: Bench) -> None:
-    """Its call goes on for the others, and the answer that nobody waits for is dropped."""
+    """Its call goes on for the others, and the answer that no caller waits for is dropped."""
     first = bench.batcher.reserve(reserve("r-0"))
     second = bench.batcher.reserve(reserve("r-1"))
     third = bench.batcher.reserve(reserve("r-2"))
@@ -233,7 +233,7 @@ async def test_a_cancelled_caller_cancels_nobody_else(bench: Bench) -> None:
 
 
 async def test_a_caller_that_went_before_its_turn_is_not_sent(bench: Bench) -> None:
-    """Nothing was done for it, and nobody would hear of it."""
+    """Nothing was done for it, and no caller would get the answer."""
     await bench.make_busy()
     gone = bench.batcher.reserve(reserve("gone"))
     bench.batcher.reserve(reserve("here"))
@@ -259,7 +259,7 @@ async def test_everybody_may_go_before_their_turn(bench: Bench) -> None:
 
 
 async def test_a_call_that_breaks_leaves_every_waiter_in_doubt(bench: Bench) -> None:
-    """What a broken call did nobody knows, so nobody is told that nothing was done."""
+    """What a broken call did is unknown, so no caller is answered that nothing was done."""
     answers = [bench.batcher.reserve(reserve(f"r-{n}")) for n in range(2)]
     await settle()
 

@@ -84,12 +84,12 @@ class PostgresSnapshots:
 
 
 class PostgresSnapshot:
-    """A shard's books at `mark` (None: the ledger has never heard of it) and `hash`."""
+    """A shard's books at `commit_id` (None: the ledger has never heard of it) and `hash`."""
 
-    def __init__(self, db: Any, shard: int, mark: CommitId | None, hash: str) -> None:
+    def __init__(self, db: Any, shard: int, commit_id: CommitId | None, hash: str) -> None:
         self._db = db
         self._shard = shard
-        self.mark = mark
+        self.commit_id = commit_id
         self.hash = hash
 
     async def sales(self) -> Sequence[SaleKey]:

@@ -20,20 +20,20 @@ class RedisOutbox:
     def __init__(self, connections: RedisConnections) -> None:
         self._connections = connections
 
-    async def read_after(self, shard: int, mark: CommitId, wait_ms: int) -> Sequence[Commit]:
+    async def read_after(self, shard: int, commit_id: CommitId, wait_ms: int) -> Sequence[Commit]:
         """The next commits, in order; waits at most `wait_ms` (1 or more) for one, and answers with none then."""
-        wait = ("BLOCK", wait_ms, "STREAMS", shard_keys(shard).outbox, str(mark))
+        wait = ("BLOCK", wait_ms, "STREAMS", shard_keys(shard).outbox, str(commit_id))
         reply = await self._ask("XREAD", "COUNT", COMMITS_AT_ONCE, *wait, timeout_s=wait_ms / 1000 + REPLY_S)
         return [commit_from_entry(entry) for _, entries in reply or () for entry in entries]
 
-    async def find(self, shard: int, mark: CommitId) -> Commit | None:
+    async def find(self, shard: int, commit_id: CommitId) -> Commit | None:
         """One commit, or None if it is trimmed or was never made."""
-        entries = await self._ask("XRANGE", shard_keys(shard).outbox, str(mark), str(mark))
+        entries = await self._ask("XRANGE", shard_keys(shard).outbox, str(commit_id), str(commit_id))
         return commit_from_entry(entries[0]) if entries else None
 
-    async def time_after(self, shard: int, mark: CommitId) -> int | None:
-        """When the first commit after `mark` was made, in ms by the shard's clock."""
-        entries = await self._ask("XRANGE", shard_keys(shard).outbox, f"({mark}", "+", "COUNT", 1)
+    async def time_after(self, shard: int, commit_id: CommitId) -> int | None:
+        """When the first commit after `commit_id` was made, in ms by the shard's clock."""
+        entries = await self._ask("XRANGE", shard_keys(shard).outbox, f"({commit_id}", "+", "COUNT", 1)
         return CommitBody.FromString(commit_from_entry(entries[0]).payload).time_ms if entries else None
 
     async def _ask(self, *command: Argument, timeout_s: float = REPLY_S) -> Any:

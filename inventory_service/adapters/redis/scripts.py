@@ -12,14 +12,12 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown, RedisConnection, RedisConnections
 from inventory_service.domain.shards import RedisUnavailable
 
-# First words of the replies by which Redis says that it will not run the script at all: not now, not for us, not here.
+# First words of the replies by which Redis refuses to run the script at all: not now, not for this user, not here.
 NOT_RUN = frozenset(
     {"BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN"}
     | {"NOAUTH", "NOPERM", "WRONGPASS"}
     | {"MOVED", "ASK", "CROSSSLOT"}
 )
-
-
 USES = re.compile(r"^Uses +(.+?) *\]\]", re.MULTILINE)
 
 
@@ -41,7 +39,7 @@ class ShardNotServing(Exception):
 
 
 class ScriptFailed(Exception):
-    """A script broke: our own bug. What it wrote before stays, so nobody goes on as if nothing had happened."""
+    """A script broke, which is a bug of this service. What it wrote before stays."""
 
 
 @cache
@@ -109,10 +107,10 @@ class RedisScripts:
             epoch = self._epochs.get(shard)
             try:
                 return await self.run_under(epoch, name, keys, arguments)
-            except ShardNotServing as refused:
-                if refused.code != "EPOCH" or int(refused.detail) <= epoch:
+            except ShardNotServing as error:
+                if error.code != "EPOCH" or int(error.detail) <= epoch:
                     raise
-                self._epochs.observe(shard, int(refused.detail))
+                self._epochs.observe(shard, int(error.detail))
 
     async def run_under(
         self, epoch: int, name: str, keys: Sequence[str], arguments: Sequence[Argument] = ()
@@ -131,7 +129,7 @@ async def _evaluate(connection: RedisConnection, script: Script, command: Sequen
     try:
         try:
             reply = await connection.ask("EVALSHA", script.sha, *command)
-        except NoScriptError:  # Redis is new, or was told to forget: nothing was done
+        except NoScriptError:  # Redis is new, or its scripts were flushed: nothing was done
             await _load(connection, script)
             reply = await connection.ask("EVALSHA", script.sha, *command)
     except OutOfMemoryError as error:

@@ -17,7 +17,7 @@ RESERVATIONS_AT_ONCE = 500  # about half a millisecond of Redis
 
 
 class RedisSaleReader:
-    """Reads only, whoever serves the shard."""
+    """Reads only, whether or not a shard serves."""
 
     def __init__(self, connections: RedisConnections) -> None:
         self._connections = connections

@@ -59,14 +59,14 @@ class LedgerCatchUp:
             return not follows(following, row) or (bool(row.frozen_reason) and await self._still_refuses(row))
         # It is missing, or was trimmed since the row was read: then the ledger has advanced.
         again = await self._ledger.row(self._takeover.shard)
-        return again is None or again.mark == row.mark
+        return again is None or again.commit_id == row.commit_id
 
     async def _still_refuses(self, row: LedgerRow) -> bool:
         """Thaw the row, once for each commit that it does not take; the relay then sends the commit again."""
-        if self._thawed_at == row.mark:
+        if self._thawed_at == row.commit_id:
             return True
         if await self._ledger.thaw(row):
-            self._thawed_at = row.mark
+            self._thawed_at = row.commit_id
         return False
 
     async def _was_read(self, end: int) -> bool:

@@ -62,7 +62,7 @@ class DriftWatch:
             balances = await snapshot.balances(sales)
             for sale in sales:
                 page = await self._redis.part(shard, sale, 0, MIN_RESERVATIONS)
-                if (page.head, page.hash) != (snapshot.mark, snapshot.hash):
+                if (page.head, page.hash) != (snapshot.commit_id, snapshot.hash):
                     return None
                 differences = item_differences(sale, page.items, balances.get(sale, ()))
                 found += len({difference.where for difference in differences})

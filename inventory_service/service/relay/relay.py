@@ -131,7 +131,12 @@ class ShardRelay:
     def on_progress(self, progress: LedgerProgress) -> None:
         """Keep the latest progress; a resend request not yet handled stands while the watermark does not move."""
         before = self._progress
-        if self._has_progress.is_set() and before is not None and before.resend and before.mark == progress.mark:
+        if (
+            self._has_progress.is_set()
+            and before is not None
+            and before.resend
+            and before.commit_id == progress.commit_id
+        ):
             progress = progress._replace(resend=True)
         self._progress = progress
         self._has_progress.set()
@@ -150,7 +155,7 @@ class ShardRelay:
         is_as_before = self._lease.is_held and self._window_epoch is not None and self._window.cursor == cursor
         if not (commits and is_as_before):  # the lease or the window may have changed during the read
             return
-        if commits[0].mark != CommitId(cursor.epoch, cursor.seq + 1):
+        if commits[0].commit_id != CommitId(cursor.epoch, cursor.seq + 1):
             await self._handle_gap(commits[0])
         elif fitting := self._window.fitting(commits):
             await self._publish(fitting)
@@ -176,7 +181,7 @@ class ShardRelay:
                 trimmed.trimmed, again, self._parts.monotonic()
             ):
                 why = "the shard was thawed" if thawed else "the persister asked for it"
-                self.log.info("resending", after=str(progress.mark), why=why)
+                self.log.info("resending", after=str(progress.commit_id), why=why)
             self._moved.set()
 
     async def watch(self) -> None:
@@ -247,7 +252,7 @@ class ShardRelay:
         )
         self._parts.gauges.show(self._shard, backlog)
 
-    async def _age(self, mark: CommitId) -> float:
-        """Seconds since the first commit after `mark` was made; 0 if there is none."""
-        made_ms = await self._parts.outbox.time_after(self._shard, mark)
+    async def _age(self, commit_id: CommitId) -> float:
+        """Seconds since the first commit after `commit_id` was made; 0 if there is none."""
+        made_ms = await self._parts.outbox.time_after(self._shard, commit_id)
         return max(self._parts.time() - made_ms / 1000, 0.0) if made_ms is not None else 0.0

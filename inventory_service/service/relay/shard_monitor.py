@@ -59,9 +59,9 @@ class ShardMonitor:
         """Freeze the shard if its row, read after the trim point was, stands below it: then Postgres was set back."""
         status = await self._shards.status(self._shard)
         row = await self._ledger.row(self._shard)
-        if status.blank or (row is not None and row.mark >= status.trimmed):
+        if status.blank or (row is not None and row.commit_id >= status.trimmed):
             return
-        stands = f"at commit {row.mark}" if row else "nowhere"
+        stands = f"at commit {row.commit_id}" if row else "nowhere"
         reason = f"{LEDGER_WENT_BACK}: the ledger stands {stands}, and had reported commit {status.trimmed}"
         await self._shards.freeze(self._shard, status.epoch, reason)
 
@@ -87,7 +87,7 @@ class ShardMonitor:
         """Freeze a blank shard of which the ledger has commits: `init` opens only what both stores have empty."""
         row = await self._ledger.row(self._shard)
         if row is not None and row.hash and not status.frozen_reason:
-            lost = f"the ledger ends at commit {row.mark} and Redis holds nothing"
+            lost = f"the ledger ends at commit {row.commit_id} and Redis holds nothing"
             await self._shards.freeze(self._shard, 0, f"{NEEDS_RESTORE}: {lost}")
 
     def _is_taken_over_elsewhere(self, status: ShardStatus) -> bool:

@@ -118,4 +118,4 @@ def _no_row(shard: int, shard_count: int) -> LedgerRow:
 
 def _difference(takeover: BegunTakeover, row: LedgerRow) -> str:
     redis = f"commit {takeover.epoch}-{takeover.seq} ({takeover.hash[:12] or 'none'})" if takeover.epoch else "nothing"
-    return f"the ledger ends at commit {row.mark} ({row.hash[:12] or 'none'}) and Redis holds {redis}"
+    return f"the ledger ends at commit {row.commit_id} ({row.hash[:12] or 'none'}) and Redis holds {redis}"
