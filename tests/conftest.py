@@ -4,7 +4,6 @@
 address) are for every test. `start_valkey`, `start_postgres` and `start_broker` give a test servers of its own.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,17 +15,16 @@ from holdfast_embedded.valkey import Valkey
 
 from tests.servers import (
     PARTITIONS,
-    TEMPLATE,
     StartBroker,
     StartPostgres,
     StartValkey,
     flush,
     fresh_database,
-    make_template,
     new_broker,
     new_postgres,
     new_valkey,
 )
+from tests.shared_database import SharedDatabase
 
 
 @pytest.fixture(scope="session")
@@ -47,19 +45,23 @@ async def valkey(shared_valkey: str) -> str:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One PostgreSQL for the whole run, with the template of a migrated database: its DSN, for administration."""
+    """One PostgreSQL for the whole run: its DSN, for administration."""
     server = new_postgres(tmp_path_factory.mktemp("postgres"))
     server.start()
-    asyncio.run(make_template(server.address))
     yield server.address
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def shared_database(postgres: str) -> SharedDatabase:
+    """One migrated database for the whole run."""
+    return SharedDatabase(postgres)
+
+
 @pytest.fixture
-async def database(postgres: str) -> AsyncIterator[str]:
-    """A migrated database without a row, of this test alone: its DSN."""
-    async with fresh_database(postgres, "holdfast_test", TEMPLATE) as dsn:
-        yield dsn
+async def database(shared_database: SharedDatabase) -> str:
+    """A migrated database without a row: its DSN."""
+    return await shared_database.empty()
 
 
 @pytest.fixture
