@@ -30,6 +30,7 @@ def kafka_access(settings: Settings) -> KafkaAccess:
         mechanism=settings.kafka_sasl_mechanism,
         username=settings.kafka_username,
         password=settings.kafka_password,
+        prefix=settings.kafka_prefix,
     )
 
 

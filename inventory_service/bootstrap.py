@@ -237,7 +237,7 @@ async def make_topics(settings: Settings, replication: int | None, as_json: bool
         log,
         print if as_json else None,
     )
-    names = [need.topic for need in build.NEEDS]
+    names = [need.topic for need in build.needs(settings)]
     return await unless_told(topics.run(parts, names, settings.shards, replication))
 
 
@@ -266,8 +266,9 @@ async def agree_on_shards(settings: Settings, topics: Sequence[str] = ()) -> Non
     """`Disagreement` if a server that answers, or one of these topics, was laid out for another number of shards."""
     connections, ledger = RedisConnections(settings.redis_url, size=1), LedgerPool(settings.postgres_dsn, pool_size=1)
     try:
-        admin = KafkaTopics(kafka_access(settings)) if topics else None
-        await check_shard_counts(settings.shards, RedisShards(connections), LedgerShards(ledger), admin, topics)
+        access = kafka_access(settings)
+        admin, names = KafkaTopics(access) if topics else None, [access.named(topic) for topic in topics]
+        await check_shard_counts(settings.shards, RedisShards(connections), LedgerShards(ledger), admin, names)
     finally:
         await connections.close()
         await ledger.close()

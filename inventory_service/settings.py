@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "HOLDFAST_"
 
+_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}")  # of the 249 characters that a topic's name may have
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 
 
@@ -27,6 +28,12 @@ def _checked_address(value: str) -> str:
 def _checked_brokers(value: str) -> str:
     for broker in value.split(","):
         _checked_address(broker)
+    return value
+
+
+def _checked_prefix(value: str) -> str:
+    if not _PREFIX.fullmatch(value):
+        raise ValueError("must be at most 100 of the characters that Kafka allows in names: A-Z a-z 0-9 . _ -")
     return value
 
 
@@ -52,6 +59,7 @@ Address = Annotated[str, AfterValidator(_checked_address)]
 OptionalAddress = Annotated[str, AfterValidator(lambda value: value and _checked_address(value))]
 Brokers = Annotated[str, AfterValidator(_checked_brokers)]
 RedisUrl = Annotated[str, AfterValidator(_checked_redis_url)]
+KafkaPrefix = Annotated[str, AfterValidator(_checked_prefix)]
 Dsn = Annotated[str, AfterValidator(_checked_dsn)]
 OptionalFile = Annotated[str, AfterValidator(lambda value: value and _checked_file(value))]
 
@@ -77,6 +85,9 @@ class Settings(BaseSettings):
     )
     kafka_cert_file: OptionalFile = Field("", description="our own certificate, for brokers that want one, a PEM file")
     kafka_key_file: OptionalFile = Field("", description="the key of it, a PEM file; empty: it is in the same file")
+    kafka_prefix: KafkaPrefix = Field(
+        "", description="put before the name of every topic and consumer group, for a Kafka that others use too"
+    )
     shards: int = Field(16, ge=1, le=1024, description="parts of all sales; as `init` was run with")
     listen: Address = Field("127.0.0.1:50051", description="where calls are taken, host:port; port 0: any, see the log")
     listeners: int = Field(8, ge=1, le=64, description="gRPC server objects on that port")

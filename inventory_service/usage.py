@@ -14,7 +14,7 @@ ONLY_FOR = {
     **dict.fromkeys(("redis_url", "postgres_dsn"), _WITH_STORES),
     **dict.fromkeys(("kafka_brokers", "kafka_session_timeout_s"), _WITH_KAFKA),
     **dict.fromkeys(("kafka_security", "kafka_sasl_mechanism", "kafka_username", "kafka_password"), _WITH_KAFKA),
-    **dict.fromkeys(("kafka_ca_file", "kafka_cert_file", "kafka_key_file"), _WITH_KAFKA),
+    **dict.fromkeys(("kafka_ca_file", "kafka_cert_file", "kafka_key_file", "kafka_prefix"), _WITH_KAFKA),
     **dict.fromkeys(("listen", "listeners", "queue_limit", "outbox_limit", "memory_share", "drain_s"), ("serve",)),
     **dict.fromkeys(("relay_window_bytes", "expiry"), ("relay",)),
     "record_retention_s": ("relay", "audit"),

@@ -137,7 +137,7 @@ async def _check_ledger(settings: Settings, patience: Patience) -> None:
 async def _check_topics(settings: Settings, patience: Patience) -> None:
     """BadSettings if one has another number of partitions: some would be read by nobody, or a shard would have none."""
     access = kafka_access(settings)
-    for topic in (COMMITS_TOPIC, PROGRESS_TOPIC, COMPENSATIONS_TOPIC, FACTS_TOPIC):
+    for topic in map(access.named, (COMMITS_TOPIC, PROGRESS_TOPIC, COMPENSATIONS_TOPIC, FACTS_TOPIC)):
         found = await patience.wait_out("kafka", partial(partitions_of, topic, access))
         if found != settings.shards:
             raise BadSettings(f"HOLDFAST_SHARDS: is {settings.shards}, and {topic} has {found} partitions")

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "HOLDFAST_"
 
+_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}")  # of the 249 characters that a topic's name may have
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 
 
@@ -30,6 +31,12 @@ def _checked_brokers(value: str) -> str:
     return value
 
 
+def _checked_prefix(value: str) -> str:
+    if not _PREFIX.fullmatch(value):
+        raise ValueError("must be at most 100 of the characters that Kafka allows in names: A-Z a-z 0-9 . _ -")
+    return value
+
+
 def _checked_file(value: str) -> str:
     if not (os.path.isfile(value) and os.access(value, os.R_OK)):
         raise ValueError("must be the path of a file that this process can read")
@@ -43,6 +50,7 @@ def _checked_dsn(value: str) -> str:
 
 
 Brokers = Annotated[str, AfterValidator(_checked_brokers)]
+KafkaPrefix = Annotated[str, AfterValidator(_checked_prefix)]
 Dsn = Annotated[str, AfterValidator(_checked_dsn)]
 OptionalAddress = Annotated[str, AfterValidator(lambda value: value and _checked_address(value))]
 OptionalFile = Annotated[str, AfterValidator(lambda value: value and _checked_file(value))]
@@ -68,6 +76,9 @@ class Settings(BaseSettings):
     )
     kafka_cert_file: OptionalFile = Field("", description="our own certificate, for brokers that want one, a PEM file")
     kafka_key_file: OptionalFile = Field("", description="the key of it, a PEM file; empty: it is in the same file")
+    kafka_prefix: KafkaPrefix = Field(
+        "", description="put before the name of every topic and consumer group, for a Kafka that others use too"
+    )
     shards: int = Field(16, ge=1, le=1024, description="parts of all sales; as `init` was run with")
     kafka_session_timeout_s: int = Field(
         10, ge=1, le=300, description="seconds after which Kafka gives a silent persister's partitions away"

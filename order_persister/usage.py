@@ -11,7 +11,7 @@ WIDTH = 100
 ONLY_FOR: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("shards", "metrics_listen", "kafka_brokers", "kafka_session_timeout_s"), ("persist",)),
     **dict.fromkeys(("kafka_security", "kafka_sasl_mechanism", "kafka_username", "kafka_password"), ("persist",)),
-    **dict.fromkeys(("kafka_ca_file", "kafka_cert_file", "kafka_key_file"), ("persist",)),
+    **dict.fromkeys(("kafka_ca_file", "kafka_cert_file", "kafka_key_file", "kafka_prefix"), ("persist",)),
 }
 PURPOSES = {
     "persist": "write every commit to the ledger once and tell what came of it, until SIGTERM or SIGINT",

@@ -27,6 +27,14 @@ from tests.servers import (
 from tests.shared_database import SharedDatabase
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together in one worker what shares a stack (a fixture `..._stack`), and everything else file by file."""
+    for item in items:
+        stacks = [name for name in getattr(item, "fixturenames", ()) if name.endswith("_stack")]
+        item.add_marker(pytest.mark.xdist_group(stacks[0] if stacks and "e2e" in item.path.parts else item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One Valkey for the whole run: its URL."""

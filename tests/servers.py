@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-from holdfast_embedded.broker import Broker
+from holdfast_embedded.broker import Broker, topics_with
 from holdfast_embedded.makers import EMBEDDED_BROKER_SETTINGS, Makers
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.server import KafkaServer
@@ -76,9 +76,9 @@ def new_postgres(folder: Path) -> Postgres:
     return CopiedDebianPostgres(folder) if REAL else CopiedEmbeddedPostgres(folder)
 
 
-def new_broker(folder: Path, partitions: int = PARTITIONS) -> KafkaServer:
+def new_broker(folder: Path, partitions: int = PARTITIONS, prefix: str = "") -> KafkaServer:
     """A broker with our topics."""
-    return ApacheKafka(folder, partitions) if REAL else Broker(folder, partitions)
+    return ApacheKafka(folder, partitions, topics=topics_with(prefix)) if REAL else Broker(folder, partitions, prefix)
 
 
 # Nobody should wait long for a killed consumer; Apache Kafka needs nothing else to be told.

@@ -20,14 +20,20 @@ COMMAND_DEADLINE_S = 10.0
 READ_S = 0.05
 
 
+def topics_with(prefix: str) -> list[str]:
+    """What the topics are called where names have this prefix."""
+    return [prefix + topic for topic in TOPICS]
+
+
 class Broker(KafkaServer):
     """One broker with our topics. It keeps nothing: a new start has a new address and empty topics."""
 
     keeps_address = False
 
-    def __init__(self, data_dir: Path, partitions: int = 16) -> None:
+    def __init__(self, data_dir: Path, partitions: int = 16, prefix: str = "") -> None:
         super().__init__("broker", data_dir)
         self.partitions = partitions
+        self._prefix = prefix
         self._address: str | None = None
         self._unread = b""  # the beginning of a line whose end has not come yet
 
@@ -36,6 +42,10 @@ class Broker(KafkaServer):
         """The bootstrap address of the present start, host:port."""
         assert self._address is not None, "the broker was never started"
         return self._address
+
+    def make_topics(self, prefix: str) -> None:
+        """Make the topics under another prefix too, for another Holdfast beside the first."""
+        self._order(" ".join(["make", *topics_with(prefix)]))
 
     def wipe(self) -> None:
         """Empty every topic in place, offsets included."""
@@ -52,7 +62,13 @@ class Broker(KafkaServer):
     def _spawn(self) -> subprocess.Popen[bytes]:
         """Start the process; it says its address when it listens."""
         self._address, self._unread = None, b""
-        command = [sys.executable, "-m", "holdfast_embedded.broker_process", str(self.partitions), *TOPICS]
+        command = [
+            sys.executable,
+            "-m",
+            "holdfast_embedded.broker_process",
+            str(self.partitions),
+            *topics_with(self._prefix),
+        ]
         with self.log_path.open("ab") as log:
             return spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
 

@@ -1,7 +1,7 @@
 """The embedded broker's process: `python -m holdfast_embedded.broker_process PARTITIONS TOPIC...`.
 
-Prints its address as one line, then obeys one command a line on its standard input (`wipe`, `down`, `up`),
-answering `ok` to each, and ends when its input does.
+Prints its address as one line, then obeys one command a line on its standard input (`wipe`, `down`, `up`,
+`make TOPIC...`), answering `ok` to each, and ends when its input does.
 """
 
 import signal
@@ -15,10 +15,11 @@ def main() -> int:
     partitions, *topics = sys.argv[1:]
     cluster = MockCluster(tuple(topics), int(partitions))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    commands = {"wipe": cluster.wipe, "down": cluster.set_down, "up": cluster.set_up}
+    commands = {"wipe": cluster.wipe, "down": cluster.set_down, "up": cluster.set_up, "make": cluster.make}
     say(cluster.address)
     for line in sys.stdin:
-        commands[line.strip()]()
+        command, *names = line.split()
+        commands[command](*names)
         say("ok")
     return 0
 

@@ -15,13 +15,13 @@ EMBEDDED_BROKER_SETTINGS = {"HOLDFAST_RELAY_WINDOW_BYTES": "2097152", "HOLDFAST_
 
 @dataclass(frozen=True)
 class Makers:
-    """One maker a server, each given its data folder, and the broker's the number of partitions too.
+    """One maker a server, each given its data folder, and the broker's partitions and topic prefix too.
 
     Whatever a maker makes keeps its place's name (`valkey`, `postgres`, `broker`), by which a stack is given orders.
     """
 
     valkey: Callable[[Path], Server] = Valkey
     postgres: Callable[[Path], Server] = Postgres
-    broker: Callable[[Path, int], KafkaServer] = Broker
+    broker: Callable[[Path, int, str], KafkaServer] = Broker
     # What our programs are told beside the broker's address.
     broker_settings: Mapping[str, str] = field(default_factory=lambda: EMBEDDED_BROKER_SETTINGS)

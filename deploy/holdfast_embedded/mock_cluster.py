@@ -17,19 +17,24 @@ class MockCluster:
 
     def __init__(self, topics: tuple[str, ...], partitions: int) -> None:
         self._library = load_library()
-        self._topics = topics
+        self._topics: list[str] = []
         self._partitions = partitions
         self._cluster = self._new_cluster()
         self._library.rd_kafka_mock_set_controller_id(self._cluster, BROKER_ID)
         self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, REBALANCE_DELAY_MS)
-        for topic in topics:
-            self._create(topic)
+        self.make(*topics)
 
     @property
     def address(self) -> str:
         """The bootstrap address, host:port."""
         bootstraps: bytes = self._library.rd_kafka_mock_cluster_bootstraps(self._cluster)
         return bootstraps.decode()
+
+    def make(self, *topics: str) -> None:
+        """Make topics."""
+        for topic in topics:
+            self._create(topic)
+            self._topics.append(topic)
 
     def wipe(self) -> None:
         """Make every topic empty and its offsets begin at 0 again, as if somebody had deleted and created it."""

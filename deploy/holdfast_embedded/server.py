@@ -74,6 +74,10 @@ class KafkaServer(Server):
     keeps_address = True  # False: each start has another one, of which clients must be told
 
     @abstractmethod
+    def make_topics(self, prefix: str) -> None:
+        """Make the topics under another prefix too, for another Holdfast beside the first."""
+
+    @abstractmethod
     def wipe(self) -> None:
         """Empty every topic, offsets included, as if it were deleted and made again."""
 

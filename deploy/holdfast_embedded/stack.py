@@ -188,7 +188,9 @@ class Stack:
         make: dict[str, Callable[[Path], Server]] = {
             "valkey": self._makers.valkey,
             "postgres": self._makers.postgres,
-            "broker": lambda home: self._makers.broker(home, self.shards),
+            "broker": lambda home: self._makers.broker(
+                home, self.shards, self._environment.get("HOLDFAST_KAFKA_PREFIX", "")
+            ),
         }
         own = [name for variable, name in OWN_SERVERS.items() if variable not in self._environment]
         return {name: make[name](self.data_dir.path / name) for name in own}

@@ -23,13 +23,19 @@ from inventory_service.settings import BadSettings, Settings
 from inventory_service.start_check import Door, kafka_door, pass_door, postgres_door, redis_door
 
 # Commits are sent again only while the outbox has them, and facts never: the other two say the same until it is done.
-NEEDS = (
+_NEEDS = (
     Need(COMMITS, is_record=True, largest_record=LARGEST_RECORD),
     Need(PROGRESS, is_record=False, largest_record=0),
     Need(COMPENSATIONS, is_record=False, largest_record=0),
     Need(ORDERS, is_record=True, largest_record=0),
 )
 ONE_TRY_S = 4.0
+
+
+def needs(settings: Settings) -> Sequence[Need]:
+    """What is needed of each topic, under the name that it has on this Kafka."""
+    access = kafka_access(settings)
+    return [need._replace(topic=access.named(need.topic)) for need in _NEEDS]
 
 
 def checks(settings: Settings) -> Sequence[Check]:
@@ -87,6 +93,7 @@ async def check_postgres(settings: Settings) -> Sequence[CheckResult]:
 
 
 async def check_kafka(settings: Settings) -> Sequence[CheckResult]:
-    facts = await KafkaServerConfig(kafka_access(settings)).ask([need.topic for need in NEEDS])
-    wanted = Wanted(NEEDS, settings.shards, settings.kafka_session_timeout_s, settings.kafka_brokers)
+    wanted_topics = needs(settings)
+    facts = await KafkaServerConfig(kafka_access(settings)).ask([need.topic for need in wanted_topics])
+    wanted = Wanted(wanted_topics, settings.shards, settings.kafka_session_timeout_s, settings.kafka_brokers)
     return judge_kafka(facts, wanted)

@@ -1,4 +1,4 @@
-"""The stacks of these tests, as `holdfast up` runs them, each for all tests that leave it as they found it."""
+"""The two stacks of these tests, as `holdfast up` runs them, each for all tests that leave it as they found it."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,9 @@ from tests.e2e.shop import Shop
 from tests.integration.served import calling
 from tests.stacks import running_stack
 
-RETENTION_S = "3"  # of the forgetful stack; who audits it must know
+RETENTION_S = "3"  # of the forgetful stack; its audit is given it too
+OUTBOX_LIMIT = 500  # commits
+MEMORY_SHARE = 0.8
 
 
 class Running(NamedTuple):
@@ -22,21 +24,23 @@ class Running(NamedTuple):
     log: list[tuple[str, str]]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def usual_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A stack as everybody has it."""
     with running(tmp_path_factory.mktemp("usual")) as started:
         yield started
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def forgetful_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A stack in which nobody sweeps overdue holds, and whose Redis forgets what has ended after some seconds."""
+    """A stack that sweeps no overdue holds, archives what has ended after some seconds, and has a small outbox."""
     with running(
         tmp_path_factory.mktemp("forgetful"),
         HOLDFAST_SHARDS="4",
         HOLDFAST_EXPIRY="off",
         HOLDFAST_RECORD_RETENTION_S=RETENTION_S,
+        HOLDFAST_OUTBOX_LIMIT=str(OUTBOX_LIMIT),
+        HOLDFAST_MEMORY_SHARE=str(MEMORY_SHARE),
     ) as started:
         yield started
 

@@ -1,103 +1,77 @@
 """A ledger that stays away for long: no new orders are taken at some point, and they are again when it is back."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import count
-from pathlib import Path
 
-import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from holdfast.inventory.v1 import reservation_pb2 as states
 
-from tests.e2e.conftest import running
+from tests.e2e.conftest import MEMORY_SHARE, OUTBOX_LIMIT, RETENTION_S
 from tests.e2e.ledger import Row
 from tests.e2e.shop import Shop, Stock
-from tests.integration.served import Told, calling, refusal_of, told
+from tests.integration.served import Told, refusal_of, told
 from tests.waiting import eventually
 
 HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIRMED
-OUTBOX_LIMIT = 500  # commits
-SHARE = 0.8  # of Redis' memory
 GROWTH_BYTES = 1_000_000  # until that share is used: far more than its own buffers come and go
 AT_ONCE = 100
 MANY = 1_000_000  # units, so that stock is never the reason
 DRAINS_S = 60.0
 
 
-@asynccontextmanager
-async def shop_with(folder: Path, **settings: str) -> AsyncIterator[Shop]:
-    """A shop of two shards with little room of one kind, so that nothing but the other kind can be what is short."""
-    with running(folder, HOLDFAST_SHARDS="2", **settings) as started:
-        async with calling(started.stack.addresses.listen) as caller:
-            yield Shop(started.stack, caller, started.log)
-
-
-@pytest.fixture
-async def small(tmp_path: Path) -> AsyncIterator[Shop]:
-    """An outbox takes few commits."""
-    async with shop_with(tmp_path, HOLDFAST_OUTBOX_LIMIT=str(OUTBOX_LIMIT)) as shop:
-        yield shop
-
-
-@pytest.fixture
-async def tight(tmp_path: Path) -> AsyncIterator[Shop]:
-    """Part of Redis' memory is kept free."""
-    async with shop_with(tmp_path, HOLDFAST_MEMORY_SHARE=str(SHARE)) as shop:
-        yield shop
-
-
-async def test_an_outbox_that_is_full_is_drained_and_filled_again(small: Shop) -> None:
+async def test_an_outbox_that_is_full_is_drained_and_filled_again(forgetful: Shop) -> None:
     """One shard owes the ledger as much as it may; the other goes on selling. Nothing that was taken is lost."""
-    full, other = await small.open_sale(MANY, shard=0), await small.open_sale(shard=1)
-    await small.settled(full)
+    full, other = await forgetful.open_sale(MANY, shard=0), await forgetful.open_sale(shard=1)
+    await forgetful.settled(full)
 
-    async with small.without("persist"):
-        taken = await sell_until_refused(small, full)
-        refused = await refusal_of(small.reserve(full, "one-more"))
-        repeated = await small.reserve(full, "r-0")
-        confirmed = await small.confirm(full, "r-0")
-        elsewhere = await small.reserve(other, "r-0")
+    async with forgetful.without("persist"):
+        taken = await sell_until_refused(forgetful, full)
+        refused = await refusal_of(forgetful.reserve(full, "one-more"))
+        repeated = await forgetful.reserve(full, "r-0")
+        confirmed = await forgetful.confirm(full, "r-0")
+        elsewhere = await forgetful.reserve(other, "r-0")
 
-    await eventually(lambda: takes_orders(small, full), DRAINS_S)
-    await small.settled(full)
+    await eventually(lambda: takes_orders(forgetful, full), DRAINS_S)
+    await forgetful.settled(full)
 
     assert taken == OUTBOX_LIMIT
     assert in_words(refused) == (StatusCode.UNAVAILABLE, "LEDGER_BEHIND", True)
     assert (repeated.replayed, repeated.reservation.state) == (True, HELD)
     assert confirmed.reservation.state == CONFIRMED
     assert elsewhere.reservation.state == HELD
-    assert await small.stock(full) == Stock(available=MANY - taken - 1, held=taken, sold=1)
-    assert await small.ledger.row(full, f"r-{taken - 1}") == Row("ann", "HELD", "RECORDED", "", "1 lamp")
-    audit = await small.run("audit")
+    assert await forgetful.stock(full) == Stock(available=MANY - taken - 1, held=taken, sold=1)
+    assert await forgetful.ledger.row(full, f"r-{taken - 1}") == Row("ann", "HELD", "RECORDED", "", "1 lamp")
+    audit = await forgetful.run("audit", "--sale", full, HOLDFAST_RECORD_RETENTION_S=RETENTION_S)
     assert audit.code == 0, audit.said
 
 
-async def test_new_orders_wait_while_redis_is_short_of_memory(tight: Shop) -> None:
+async def test_new_orders_wait_while_redis_is_short_of_memory(forgetful: Shop) -> None:
     """The outbox of a ledger that is away fills Redis; before Redis refuses anything, Reserve does, and mends."""
-    sale = await tight.open_sale(MANY)
-    await tight.reserve(sale, "known")
-    await tight.settled(sale)
-    known = await tight.reserve(sale, "known")  # as it stands once the ledger has it
+    sale = await forgetful.open_sale(MANY)
+    await forgetful.reserve(sale, "known")
+    await forgetful.settled(sale)
+    known = await forgetful.reserve(sale, "known")  # as it stands once the ledger has it
 
-    async with tight.redis() as redis:
+    async with forgetful.redis() as redis:
         used = (await redis.info("memory"))["used_memory"]
-        await redis.config_set("maxmemory", int((used + GROWTH_BYTES) / SHARE))
+        await redis.config_set("maxmemory", int((used + GROWTH_BYTES) / MEMORY_SHARE))
         try:
-            async with tight.without("persist"):
-                refused = await grow_until_refused(tight, sale)
-                share = await tight.shown("serve", "holdfast_redis_memory_used_ratio")
+            async with forgetful.without("persist"):
+                refused = await grow_until_refused(forgetful, sale)
+                share = await forgetful.shown("serve", "holdfast_redis_memory_used_ratio")
                 in_use = (await redis.info("memory"))["used_memory"]
-                repeated = await tight.reserve(sale, "known")
-                confirmed = await tight.confirm(sale, "known")
-            await eventually(lambda: takes_orders(tight, sale), DRAINS_S)
+                commits = await redis.xlen(f"holdfast:{{{forgetful.shard_of(sale)}}}:outbox")
+                repeated = await forgetful.reserve(sale, "known")
+                confirmed = await forgetful.confirm(sale, "known")
+            await eventually(lambda: takes_orders(forgetful, sale), DRAINS_S)
         finally:
             await redis.config_set("maxmemory", 0)
 
     assert in_words(refused) == (StatusCode.UNAVAILABLE, "LEDGER_BEHIND", True)
-    assert SHARE <= share < 1
-    assert in_use < (used + GROWTH_BYTES) / SHARE, "Redis itself would have refused as well"
+    assert MEMORY_SHARE <= share < 1
+    assert commits < OUTBOX_LIMIT, "the outbox was full as well"
+    assert in_use < (used + GROWTH_BYTES) / MEMORY_SHARE, "Redis itself would have refused as well"
     assert (repeated.replayed, repeated.reservation) == (True, known.reservation)
     assert confirmed.reservation.state == CONFIRMED
 

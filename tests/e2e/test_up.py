@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(400)  # the waits' own deadlines come first, an
 HOLDFAST = Path(sys.executable).with_name("holdfast")
 SERVERS, PROCESSES = {"valkey", "postgres", "broker"}, {"serve", "relay", "persist", "compensate"}
 EMBEDDED: Mapping[str, str] = {}  # addresses of real servers: none
+ASK = ("reserve", "lamp-sale", "--line", "lamp=1", "--buyer")
 STARTS_S, STOPS_S, ANSWERS_S, RECORDS_S = 120.0, 90.0, 60.0, 60.0
 
 
@@ -88,54 +89,65 @@ def state_of(data_dir: Path) -> dict[str, Any]:
     return told
 
 
-def test_what_was_sold_is_there_the_next_time(tmp_path: Path) -> None:
-    """Promises 2 and 7: stopped right after an answer, everything goes on where it was, under a newer epoch."""
-    data_dir, log = tmp_path / "data", tmp_path / "log"
-    with up(data_dir, log) as shop:
+class SecondStart(NamedTuple):
+    """`holdfast up` on a folder in which a unit was bought and another is held since it ran before."""
+
+    terminal: Terminal
+    bought: Any  # as it was told then
+    log: Path
+
+
+@pytest.fixture(scope="module")
+def second_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondStart]:
+    """It was stopped right after an answer, and runs again."""
+    folder = tmp_path_factory.mktemp("up")
+    with up(folder / "data", folder / "log") as shop:
         shop.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5", "--hold", "1h")
-        ask = ["reserve", "lamp-sale", "--line", "lamp=1", "--buyer"]
-        shop.holdfast(*ask, "ann", "--id", "bought")
-        before = shop.reservation("confirm", "lamp-sale", "bought")
-        shop.holdfast(*ask, "bob", "--id", "held")
+        shop.holdfast(*ASK, "ann", "--id", "bought")
+        bought = shop.reservation("confirm", "lamp-sale", "bought")
+        shop.holdfast(*ASK, "bob", "--id", "held")
 
-    with up(data_dir, log) as shop:
-        bought = shop.reservation("get", "lamp-sale", "bought")
-        held = shop.reservation("confirm", "lamp-sale", "held")
-        later = shop.reservation(*ask, "carl", "--id", "later")
-        stock = shop.holdfast("sale", "show", "lamp-sale").splitlines()[-1].split()
-
-        assert bought["state"] == held["state"] == "RESERVATION_STATE_CONFIRMED"
-        assert bought["position"] == before["position"]
-        assert later["position"]["epoch"] > before["position"]["epoch"]
-        assert stock == ["lamp", "2", "1", "2", "5"]
-        assert wait_until(lambda: shop.is_recorded("lamp-sale", "bought"), RECORDS_S)
-        assert json.loads(shop.holdfast("audit", "--json"))["consistent"]
+    with up(folder / "data", folder / "log-of-second") as shop:
+        yield SecondStart(shop, bought, folder / "log-of-second")
 
 
-def test_it_says_how_its_own_servers_are_asked(tmp_path: Path) -> None:
-    """Their ports are free ones, so whoever wants an audit in another terminal has to be told where they are."""
-    data_dir, log = tmp_path / "data", tmp_path / "log"
-    with up(data_dir, log):
-        assert wait_until(lambda: "there: export " in log.read_text(), STARTS_S)
-        exports = shlex.split(log.read_text().partition("there: export ")[2].partition("\n")[0])
-        environment = {**ENVIRONMENT, **dict(word.split("=", 1) for word in exports)}
+def test_what_was_sold_is_there_the_next_time(second_start: SecondStart) -> None:
+    """Promises 2 and 7: stopped right after an answer, everything goes on where it was, under a newer epoch."""
+    shop = second_start.terminal
+    bought = shop.reservation("get", "lamp-sale", "bought")
+    held = shop.reservation("confirm", "lamp-sale", "held")
+    later = shop.reservation(*ASK, "carl", "--id", "later")
+    stock = shop.holdfast("sale", "show", "lamp-sale").splitlines()[-1].split()
 
-        audit = run([HOLDFAST, "audit"], environment)
-
-        def all_answer() -> bool:
-            """The doctor has heard from every server; one that is halted for seconds is as good as away."""
-            doctor = run([HOLDFAST, "doctor"], environment)
-            return "Kafka" in doctor.stdout and "does not answer" not in doctor.stdout
-
-        assert wait_until(all_answer, ANSWERS_S)
-
-    assert (audit.returncode, audit.stdout) == (0, "The books agree: 16 shards, 0 sales, 0 reservations, 0 commits.\n")
+    assert bought["state"] == held["state"] == "RESERVATION_STATE_CONFIRMED"
+    assert bought["position"] == second_start.bought["position"]
+    assert later["position"]["epoch"] > bought["position"]["epoch"]
+    assert stock == ["lamp", "2", "1", "2", "5"]
+    assert wait_until(lambda: shop.is_recorded("lamp-sale", "bought"), RECORDS_S)
+    assert json.loads(shop.holdfast("audit", "--json"))["consistent"]
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left_behind(tmp_path: Path, ending: signal.Signals) -> None:
-    """Neither after Ctrl-C nor by a supervisor that was killed: servers, processes and what they started are gone."""
-    with up(tmp_path / "data", tmp_path / "log", ending) as shop:
+def test_it_says_how_its_own_servers_are_asked(second_start: SecondStart) -> None:
+    """Their ports are free ones, so an audit in another terminal has to be told where they are."""
+    assert wait_until(lambda: "there: export " in second_start.log.read_text(), STARTS_S)
+    exports = shlex.split(second_start.log.read_text().partition("there: export ")[2].partition("\n")[0])
+    environment = {**ENVIRONMENT, **dict(word.split("=", 1) for word in exports)}
+
+    audit = run([HOLDFAST, "audit"], environment)
+
+    def all_answer() -> bool:
+        """The doctor has heard from every server; one that is halted for seconds is as good as away."""
+        doctor = run([HOLDFAST, "doctor"], environment)
+        return "Kafka" in doctor.stdout and "does not answer" not in doctor.stdout
+
+    assert wait_until(all_answer, ANSWERS_S)
+    assert audit.returncode == 0
+    assert audit.stdout.startswith("The books agree: 16 shards, 1 sale")
+
+
+def test_a_killed_supervisor_leaves_no_process_behind(tmp_path: Path) -> None:
+    """Servers, processes and what they started are gone, as they are after Ctrl-C wherever a test here ends `up`."""
+    with up(tmp_path / "data", tmp_path / "log", signal.SIGKILL) as shop:
         shop.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
 
         family = {process.pid for process in shop.family}

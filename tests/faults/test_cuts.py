@@ -117,26 +117,26 @@ async def test_an_altered_commit_freezes_its_shard_until_the_true_one_is_taken(s
     assert await find_faults(shared, sale_id, promises) == []
 
 
-async def test_a_shard_that_the_ledger_refuses_opens_once_that_is_repaired(own: World) -> None:
+async def test_a_shard_that_the_ledger_refuses_opens_once_that_is_repaired(shared: World) -> None:
     """Promise 4: nobody is served while the ledger cannot book a give-back, and the reason quotes what it breaks."""
-    sale_id = await own.open_sale(UNITS)
+    sale_id = await shared.open_sale(UNITS)
     shard, hold = shard_of(sale_id), "to-be-released"
-    promises = await own.sell(sale_id, ORDERS)
-    await own.client.reserve(sale_id, hold, "buyer", {SKU: 1})
-    async with connected(own.stack.addresses.postgres_dsn) as db:
+    promises = await shared.sell(sale_id, ORDERS)
+    await shared.client.reserve(sale_id, hold, "buyer", {SKU: 1})
+    async with connected(shared.stack.addresses.postgres_dsn) as db:
         await eventually(lambda: is_booked(db, sale_id, hold))
         await db.execute("alter table reservation add constraint a_mistake check (state <> 'RELEASED') not valid")
-        released = await own.client.release(sale_id, hold)
-        await eventually(lambda: serves_nobody(own, shard), SEEN_S)
-        refusal = await eventually(lambda: refused(own, sale_id), SEEN_S)
+        released = await shared.client.release(sale_id, hold)
+        await eventually(lambda: serves_nobody(shared, shard), SEEN_S)
+        refusal = await eventually(lambda: refused(shared, sale_id), SEEN_S)
         assert refusal.metadata["frozen_reason"].startswith("GIVE_BACK_REFUSED: ")
         assert "a_mistake" in refusal.metadata["frozen_reason"]
 
         await db.execute("alter table reservation drop constraint a_mistake")
 
-    await eventually(lambda: serves_again(own, shard), SERVES_S)
+    await eventually(lambda: serves_again(shared, shard), SERVES_S)
     promises[hold] = Promise(hold, 1, blocked=False, state=released.reservation.state)
-    assert await find_faults(own, sale_id, promises) == []
+    assert await find_faults(shared, sale_id, promises) == []
 
 
 async def commits_in_redis(world: World, shard: int) -> Sequence[CommitRun]:

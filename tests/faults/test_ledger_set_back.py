@@ -17,29 +17,29 @@ MENDED_S = 90.0
 
 @pytest.mark.parametrize("persister", ["lives", "starts afterwards"])
 async def test_a_ledger_that_went_back_is_brought_up_to_date_from_kafka(
-    own: World, tmp_path: Path, persister: str
+    shared: World, tmp_path: Path, persister: str
 ) -> None:
     """Promise 2: no acknowledged order is lost, no unit sold twice, and the shard opens by itself."""
-    sale_id = await own.open_sale(UNITS)
+    sale_id = await shared.open_sale(UNITS)
     shard = shard_of(sale_id)
-    promises = await own.sell(sale_id, EARLY)
-    await eventually(lambda: is_drained(own, shard))
-    copy = await copied(own, tmp_path)
-    promises |= await own.sell(sale_id, LATE, first=EARLY)
-    await eventually(lambda: is_drained(own, shard))
-    newest = await own.watermark(shard)
+    promises = await shared.sell(sale_id, EARLY)
+    await eventually(lambda: is_drained(shared, shard))
+    copy = await copied(shared, tmp_path)
+    promises |= await shared.sell(sale_id, LATE, first=EARLY)
+    await eventually(lambda: is_drained(shared, shard))
+    newest = await shared.watermark(shard)
 
     if persister == "starts afterwards":
-        await own.take_down("persist")
-    await set_back(own, copy)
+        await shared.take_down("persist")
+    await set_back(shared, copy)
     if persister == "starts afterwards":
-        assert (await own.watermark(shard)).seq < newest.seq
-        await own.bring_up("persist")
+        assert (await shared.watermark(shard)).seq < newest.seq
+        await shared.bring_up("persist")
 
-    await eventually(lambda: has_caught_up(own, shard, newest.hash), MENDED_S)
-    await own.serves()
-    promises |= await own.sell(sale_id, 1, first=EARLY + LATE)
-    assert await find_faults(own, sale_id, promises) == []
+    await eventually(lambda: has_caught_up(shared, shard, newest.hash), MENDED_S)
+    await shared.serves()
+    promises |= await shared.sell(sale_id, 1, first=EARLY + LATE)
+    assert await find_faults(shared, sale_id, promises) == []
 
 
 async def copied(world: World, folder: Path) -> Path:

@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,65 +20,79 @@ NOT_SERVING = "ERROR_REASON_SHARD_NOT_SERVING"
 
 
 @pytest.mark.parametrize("how", ["flushed", "started on an empty folder"])
-async def test_a_blank_redis_is_unavailable_and_not_full(own: World, how: str) -> None:
+async def test_a_blank_redis_is_unavailable_and_not_full(shared: World, tmp_path: Path, how: str) -> None:
     """Promise 7: every call is refused, the reason is told, and `init` does not open what was open before."""
-    sale_id = await own.open_sale(UNITS)
-    promises = await own.sell(sale_id, EARLY)
-    await eventually(lambda: is_drained(own, sale_id))
+    sale_id = await shared.open_sale(UNITS)
+    promises = await shared.sell(sale_id, EARLY)
+    await eventually(lambda: is_drained(shared, sale_id))
 
-    if how == "flushed":
-        async with own.redis() as redis:
-            await redis.flushall()
-    else:
-        await set_back(own, to=None)
+    async with newest_files_put_back(shared, tmp_path):
+        if how == "flushed":
+            async with shared.redis() as redis:
+                await redis.flushall()
+        else:
+            await set_back(shared, to=None)
 
-    await stays_shut(own, sale_id, "NEEDS_RESTORE: ")
-    calls = calls_of(sale_id, next(iter(promises)))
-    assert await answers(own, calls) == dict.fromkeys(calls, NOT_SERVING)
-    opening = await own.run("init")
-    assert (opening.code, "NEEDS_RESTORE" in opening.complained) == (1, True), opening.complained
-    assert await answers(own, calls) == dict.fromkeys(calls, NOT_SERVING)
-    assert await lost_orders(own, sale_id, promises) == []
+        await stays_shut(shared, sale_id, "NEEDS_RESTORE: ")
+        calls = calls_of(sale_id, next(iter(promises)))
+        assert await answers(shared, calls) == dict.fromkeys(calls, NOT_SERVING)
+        opening = await shared.run("init")
+        assert (opening.code, "NEEDS_RESTORE" in opening.complained) == (1, True), opening.complained
+        assert await answers(shared, calls) == dict.fromkeys(calls, NOT_SERVING)
+    assert await lost_orders(shared, sale_id, promises) == []
 
 
-async def test_an_older_copy_never_sells_a_unit_again(own: World, tmp_path: Path) -> None:
+async def test_an_older_copy_never_sells_a_unit_again(shared: World, tmp_path: Path) -> None:
     """Promises 1 and 7: the ledger knows of orders that this Redis does not, so the shard is frozen and says why."""
-    sale_id = await own.open_sale(UNITS)
-    promises = await own.sell(sale_id, EARLY)
-    await eventually(lambda: is_drained(own, sale_id))
-    copy = copy_files(own, tmp_path)
-    promises |= await own.sell(sale_id, LATE, first=EARLY)
-    await eventually(lambda: is_drained(own, sale_id))
+    sale_id = await shared.open_sale(UNITS)
+    promises = await shared.sell(sale_id, EARLY)
+    await eventually(lambda: is_drained(shared, sale_id))
+    copy = copy_files(shared, tmp_path / "older")
+    promises |= await shared.sell(sale_id, LATE, first=EARLY)
+    await eventually(lambda: is_drained(shared, sale_id))
 
-    await set_back(own, to=copy)
+    async with newest_files_put_back(shared, tmp_path):
+        await set_back(shared, to=copy)
 
-    await stays_shut(own, sale_id, "NEEDS_RESTORE: ")
-    assert await lost_orders(own, sale_id, promises) == []
+        await stays_shut(shared, sale_id, "NEEDS_RESTORE: ")
+    assert await lost_orders(shared, sale_id, promises) == []
 
 
-async def test_an_older_copy_waits_for_what_kafka_alone_knows(own: World, tmp_path: Path) -> None:
+async def test_an_older_copy_waits_for_what_kafka_alone_knows(shared: World, tmp_path: Path) -> None:
     """Promises 2 and 7: this Redis agrees with the ledger, but what was acknowledged since is on its way there."""
-    sale_id = await own.open_sale(UNITS)
+    sale_id = await shared.open_sale(UNITS)
     shard = shard_of(sale_id)
-    promises = await own.sell(sale_id, EARLY)
-    await eventually(lambda: is_drained(own, sale_id))
-    copy = copy_files(own, tmp_path)
-    await own.take_down("persist")
-    promises |= await own.sell(sale_id, LATE, first=EARLY)
-    await eventually(lambda: is_in_kafka(own, shard))
+    promises = await shared.sell(sale_id, EARLY)
+    await eventually(lambda: is_drained(shared, sale_id))
+    copy = copy_files(shared, tmp_path / "older")
+    await shared.take_down("persist")
+    promises |= await shared.sell(sale_id, LATE, first=EARLY)
+    await eventually(lambda: is_in_kafka(shared, shard))
 
-    await set_back(own, to=copy)
-    await eventually(lambda: is_claimed(own, shard))
-    assert (await answers(own, calls_of(sale_id, "order-0")))["reserve"] == NOT_SERVING
-    await own.bring_up("persist")
+    async with newest_files_put_back(shared, tmp_path):
+        await set_back(shared, to=copy)
+        await eventually(lambda: is_claimed(shared, shard))
+        assert (await answers(shared, calls_of(sale_id, "order-0")))["reserve"] == NOT_SERVING
+        await shared.bring_up("persist")
 
-    await stays_shut(own, sale_id, "NEEDS_RESTORE: ")
-    assert await lost_orders(own, sale_id, promises) == []
+        await stays_shut(shared, sale_id, "NEEDS_RESTORE: ")
+    assert await lost_orders(shared, sale_id, promises) == []
 
 
-def copy_files(world: World, folder: Path) -> Path:
+def copy_files(world: World, copy: Path) -> Path:
     """Keep Redis' files as they are now; a command that is written at this moment is left out when they are loaded."""
-    return Path(shutil.copytree(append_only_files(world), folder / "copy"))
+    return Path(shutil.copytree(append_only_files(world), copy))
+
+
+@asynccontextmanager
+async def newest_files_put_back(world: World, folder: Path) -> AsyncIterator[None]:
+    """Start Redis at the end on its files as they are now, with which it has every order and serves again."""
+    newest = copy_files(world, folder / "newest")
+    try:
+        yield
+    finally:
+        await set_back(world, to=newest)
+        await world.serves()
 
 
 async def set_back(world: World, to: Path | None) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from holdfast_embedded.broker import TOPICS
+from holdfast_embedded.broker import TOPICS, topics_with
 from holdfast_embedded.child import spawn
 from holdfast_embedded.ports import LOOPBACK, free_port
 from holdfast_embedded.server import KafkaServer, ServerFailed
@@ -68,7 +68,7 @@ class ApacheKafka(KafkaServer):
         self.partitions = partitions
         self._door = door
         self._settings = settings or {}
-        self._topics = topics
+        self._topics = list(topics)
         self._node = node
         self._voters = voters or {node: Ports()}
 
@@ -96,6 +96,11 @@ class ApacheKafka(KafkaServer):
         """Start it without waiting, for a node of a cluster answers only when most of them are there."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._process = self._spawn()
+
+    def make_topics(self, prefix: str) -> None:
+        """Make the topics under another prefix too."""
+        self._topics += topics_with(prefix)
+        self.admin.make_topics(topics_with(prefix), self.partitions)
 
     def wipe(self) -> None:
         """Delete every topic of ours and make it again: no records, and offsets begin at 0."""

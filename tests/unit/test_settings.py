@@ -78,6 +78,8 @@ def test_settings_are_frozen() -> None:
         ("HOLDFAST_POSTGRES_DSN", "host=here"),
         *(("HOLDFAST_POSTGRES_DSN", dsn) for dsn in BAD_DSNS),
         ("HOLDFAST_KAFKA_BROKERS", "a:1,,b:2"),
+        ("HOLDFAST_KAFKA_PREFIX", "staging/"),
+        ("HOLDFAST_KAFKA_PREFIX", "x" * 101),
         ("HOLDFAST_EXPIRY", "maybe"),
         ("HOLDFAST_LOG_LEVEL", "loud"),
         ("HOLDFAST_DRAIN_S", "-1"),
@@ -112,6 +114,7 @@ def test_a_bad_setting_ends_the_process_with_one_line(
         ("CERT_FILE: cannot be used", {"SECURITY": "SSL", "CERT_FILE": __file__}),
         ("KEY_FILE: has no use", {"SECURITY": "SSL", "KEY_FILE": __file__}),
         ("SECURITY: ", {"SECURITY": "TLS"}),
+        ("PREFIX: must be", {"PREFIX": "a b"}),
     ],
 )
 @pytest.mark.parametrize("service", ["inventory", "persister"])

@@ -15,6 +15,11 @@ class KafkaAccess:
     mechanism: str = "PLAIN"
     username: str = ""
     password: str = field(default="", repr=False)
+    prefix: str = ""
+
+    def named(self, name: str) -> str:
+        """What a topic or a consumer group is called on this Kafka, which other systems may share."""
+        return self.prefix + name
 
     def options(self) -> dict[str, Any]:
         """What any client of aiokafka is made with, its own choices aside."""

@@ -32,7 +32,7 @@ class KafkaCommits:
             with kafka_errors():
                 async with asyncio.timeout(PUBLISH_S):
                     sent = [
-                        await producer.send(COMMITS, run.value, key=key, partition=shard)
+                        await producer.send(self._access.named(COMMITS), run.value, key=key, partition=shard)
                         for run in runs_from_commits(shard, commits)
                     ]
                     await asyncio.gather(*sent)

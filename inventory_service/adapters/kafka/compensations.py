@@ -26,9 +26,9 @@ class KafkaCompensations:
     async def compensations(self) -> AsyncGenerator[Compensate | None, None]:
         """Never ends. Asking for the next acknowledges the last; None stands for one that cannot be read."""
         consumer = AIOKafkaConsumer(
-            COMPENSATIONS,
+            self._access.named(COMPENSATIONS),
             **self._access.options(),
-            group_id=COMPENSATOR_GROUP,
+            group_id=self._access.named(COMPENSATOR_GROUP),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=int(self._session_timeout_s * 1000),

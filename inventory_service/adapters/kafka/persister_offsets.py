@@ -20,7 +20,7 @@ class KafkaPersisterOffsets:
 
     async def end(self, shard: int) -> int:
         """The offset that the next record will get."""
-        consumer, partition = await self._started(), TopicPartition(COMMITS, shard)
+        consumer, partition = await self._started(), TopicPartition(self._access.named(COMMITS), shard)
         with kafka_errors():
             ends: Mapping[TopicPartition, int] = await consumer.end_offsets([partition])
         return ends[partition]
@@ -30,7 +30,7 @@ class KafkaPersisterOffsets:
 
         An acknowledgement beyond the end is of another topic, which was wiped: of this one nothing was read.
         """
-        consumer, partition = await self._started(), TopicPartition(COMMITS, shard)
+        consumer, partition = await self._started(), TopicPartition(self._access.named(COMMITS), shard)
         with kafka_errors():
             async with asyncio.timeout(REQUEST_MS / 1000):
                 committed: int | None = await consumer.committed(partition)
@@ -49,7 +49,7 @@ class KafkaPersisterOffsets:
             if self._consumer is None:
                 consumer = AIOKafkaConsumer(
                     **self._access.options(),
-                    group_id=PERSISTER_GROUP,
+                    group_id=self._access.named(PERSISTER_GROUP),
                     enable_auto_commit=False,
                     request_timeout_ms=REQUEST_MS,
                 )

@@ -17,7 +17,7 @@ class KafkaProgress:
 
     def __init__(self, access: KafkaAccess, shards: int) -> None:
         self._access = access
-        self._partitions = [TopicPartition(PROGRESS, shard) for shard in range(shards)]
+        self._partitions = [TopicPartition(access.named(PROGRESS), shard) for shard in range(shards)]
 
     async def reports(self) -> AsyncGenerator[LedgerProgress, None]:
         """Never ends; one that cannot be read is skipped, for the next says the same."""

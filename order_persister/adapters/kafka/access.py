@@ -20,6 +20,11 @@ class KafkaAccess:
     mechanism: str = "PLAIN"
     username: str = ""
     password: str = field(default="", repr=False)
+    prefix: str = ""
+
+    def named(self, name: str) -> str:
+        """What a topic or a consumer group is called on this Kafka, which other systems may share."""
+        return self.prefix + name
 
     def options(self) -> dict[str, Any]:
         """What any client of aiokafka is made with, its own choices aside."""
@@ -59,6 +64,7 @@ def kafka_access(settings: Settings) -> KafkaAccess:
         mechanism=settings.kafka_sasl_mechanism,
         username=settings.kafka_username,
         password=settings.kafka_password,
+        prefix=settings.kafka_prefix,
     )
 
 

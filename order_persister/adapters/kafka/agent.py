@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -60,22 +61,20 @@ def build_app(settings: Settings, registry: CollectorRegistry, patience: Patienc
     """The app, wired; nothing connects before it starts."""
     disable_topic_auto_creation()
     access = kafka_access(settings)
-    app = faust.App(GROUP, **access.for_faust(), **_faust_settings(settings))
+    app = faust.App(access.named(GROUP), **access.for_faust(), **_faust_settings(settings))
     parts = _parts(app, settings.postgres_dsn, access, registry, patience)
-    commits = app.topic(COMMITS_TOPIC, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    topic = access.named(COMMITS_TOPIC)
+    commits = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     @app.agent(commits, name="persist", concurrency=1)  # order within a shard is the ledger's business
     async def persist(stream: Any) -> None:  # Faust types it as a stream of values, and it yields events
         await persist_all(stream, parts.ledger, parts.replayer, parts.publisher)
 
     # Progress, facts and compensations do not wait for the next record.
-    _repeat(app, PUBLISH_INTERVAL_S, lambda: parts.publisher.publish_due(_shards(app)))
-    _repeat(app, REPLAY_INTERVAL_S, lambda: parts.replayer.look(_shards(app)))
-    _repeat(
-        app,
-        RESET_CHECK_INTERVAL_S,
-        lambda: patience.wait_out("kafka", lambda: restart_if_topic_was_reset(app, _assigned(app))),
-    )
+    _repeat(app, PUBLISH_INTERVAL_S, lambda: parts.publisher.publish_due(_shards(app, topic)))
+    _repeat(app, REPLAY_INTERVAL_S, lambda: parts.replayer.look(_shards(app, topic)))
+    begin_anew = partial(_begin_anew_where_wiped, app, topic)
+    _repeat(app, RESET_CHECK_INTERVAL_S, lambda: patience.wait_out("kafka", begin_anew))
     return app
 
 
@@ -90,7 +89,7 @@ def _parts(
     )
     sender = Sender(access, patience)
     publisher = Publisher(unpublished, sender.send, PublishMetrics(registry))
-    partitions = Partitions(access, COMMITS_TOPIC, GROUP)
+    partitions = Partitions(access, access.named(COMMITS_TOPIC), access.named(GROUP))
     app.async_exit_stack.push_async_callback(database.close)
     app.async_exit_stack.push_async_callback(sender.close)
     return _Parts(ledger, publisher, Replayer(partitions, ledger, publisher.tell, unpublished, patience))
@@ -163,14 +162,18 @@ def _record(event: EventT[bytes]) -> KafkaRecord:
     return KafkaRecord(event.message.partition, event.message.offset, event.message.value or b"")
 
 
-def _shards(app: faust.App) -> list[int]:
+async def _begin_anew_where_wiped(app: faust.App, topic: str) -> None:
+    await restart_if_topic_was_reset(app, _assigned(app, topic))
+
+
+def _shards(app: faust.App, topic: str) -> list[int]:
     """The shards whose commits are ours."""
-    return [tp.partition for tp in _assigned(app)]
+    return [tp.partition for tp in _assigned(app, topic)]
 
 
-def _assigned(app: faust.App) -> set[TP]:
-    """The partitions of commits that are ours; none while the consumer is not there yet."""
+def _assigned(app: faust.App, topic: str) -> set[TP]:
+    """The partitions of the topic of commits that are ours; none while the consumer is not there yet."""
     try:
-        return {tp for tp in app.consumer.assignment() if tp.topic == COMMITS_TOPIC}
+        return {tp for tp in app.consumer.assignment() if tp.topic == topic}
     except ConsumerNotStarted:
         return set()

@@ -43,7 +43,7 @@ class Sender:
     async def _attempt(self, messages: Sequence[Message]) -> None:
         with judged():
             producer = await self._ready_producer()
-            topic, shard = messages[0].topic, messages[0].shard
+            topic, shard = self._access.named(messages[0].topic), messages[0].shard
             confirmed = await producer.send_batch(_batch(producer, messages), topic, partition=shard)
             await confirmed
 

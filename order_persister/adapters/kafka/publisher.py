@@ -30,7 +30,7 @@ IDLE_INTERVAL_S = 10.0
 class Message(NamedTuple):
     """A record to send; its partition is the shard."""
 
-    topic: str
+    topic: str  # without the prefix
     shard: int
     key: bytes
     value: bytes
