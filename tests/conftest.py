@@ -1,7 +1,8 @@
 """The fixtures of the three servers. Each test starts clean; it gets addresses, or a starter of servers to hurt.
 
-`valkey` (redis URL), `database` (DSN of a migrated database), `empty_database` (not migrated) and `broker` (bootstrap
-address) are for every test. `start_valkey`, `start_postgres` and `start_broker` give a test servers of its own.
+`valkey` (redis URL), `database` (DSN of a migrated database), `empty_database` (not migrated) and `kafka` (a bootstrap
+address and a prefix) are of servers that all tests of a worker share. `start_valkey`, `start_postgres` and
+`start_broker` give a test servers of its own, and so does `broker`.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -25,6 +26,7 @@ from tests.servers import (
     new_valkey,
 )
 from tests.shared_database import SharedDatabase
+from tests.shared_kafka import Kafka, SharedBroker
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -79,9 +81,23 @@ async def empty_database(postgres: str) -> AsyncIterator[str]:
         yield dsn
 
 
+@pytest.fixture(scope="session")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedBroker]:
+    """One broker for the whole run."""
+    broker = SharedBroker(tmp_path_factory.mktemp("broker"))
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def kafka(shared_broker: SharedBroker) -> Kafka:
+    """Empty topics, and groups without members, of this test alone."""
+    return shared_broker.for_next_test()
+
+
 @pytest.fixture
 def broker(start_broker: StartBroker) -> str:
-    """A broker with our topics, of this test alone, for groups outlive their members: its bootstrap address."""
+    """A broker of this test alone, whose topics have no prefix: its bootstrap address."""
     return start_broker().address
 
 

@@ -20,6 +20,7 @@ from tests.integration.persister_process import StartPersister, persisters
 from tests.integration.persister_world import SHARDS, World
 from tests.ledgers import ledger_in, open_shards
 from tests.servers import connected
+from tests.shared_kafka import Kafka
 
 
 @pytest.fixture(autouse=True)
@@ -43,19 +44,18 @@ def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
 
 
 @pytest.fixture
-async def world(broker: str, database: str) -> AsyncIterator[World]:
+async def world(kafka: Kafka, database: str) -> AsyncIterator[World]:
     """Sixteen shards, one of which does something; the books are held against each other at the end."""
     async with connected(database) as db:
         await open_shards(db, range(SHARDS))
-        producer = AIOKafkaProducer(bootstrap_servers=broker)
-        heard = AIOKafkaConsumer(
-            PROGRESS_TOPIC, COMPENSATIONS_TOPIC, FACTS_TOPIC, bootstrap_servers=broker, auto_offset_reset="earliest"
-        )
+        producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
+        topics = map(kafka.named, (PROGRESS_TOPIC, COMPENSATIONS_TOPIC, FACTS_TOPIC))
+        heard = AIOKafkaConsumer(*topics, bootstrap_servers=kafka.address, auto_offset_reset="earliest")
         await producer.start()
         await heard.start()
         shard = FakeShard(shard=5)
         shard.open_sale(lamp=5000)
-        yield World(broker, database, shard, db, producer, heard)
+        yield World(kafka, database, shard, db, producer, heard)
         await heard.stop()
         await producer.stop()
         assert await disagreements(db) == []
@@ -92,8 +92,8 @@ async def lonely(valkey: str) -> AsyncIterator[served.Caller]:
 
 
 @pytest.fixture
-async def house(valkey: str, database: str, broker: str) -> AsyncIterator[House]:
-    house = House(valkey, database, broker)
+async def house(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[House]:
+    house = House(valkey, database, kafka)
     await house.open()
     yield house
     await house.close()

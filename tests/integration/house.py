@@ -13,7 +13,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
 from holdfast.inventory.v1.sale_pb2 import Sale
 
-from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.names import COMMITS
 from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
@@ -35,6 +34,7 @@ from inventory_service.service.relay.takeover import ShardTakeover
 from tests.integration.persister_double import PersisterDouble
 from tests.records import commits_from_record
 from tests.servers import connected
+from tests.shared_kafka import Kafka
 
 SHARDS = 2
 COMMIT = """#!lua
@@ -77,9 +77,9 @@ class Gauges:
 class House:
     """Adapters to the three servers, and the processes as tasks."""
 
-    def __init__(self, redis_url: str, dsn: str, brokers: str) -> None:
+    def __init__(self, redis_url: str, dsn: str, kafka: Kafka) -> None:
         self.dsn = dsn
-        self.brokers = brokers
+        self.kafka = kafka
         self.gauges = Gauges()
         self.waited: list[str] = []  # the servers that were away, one name an attempt
         self.connections = RedisConnections(redis_url)
@@ -88,8 +88,8 @@ class House:
         self.scripts = RedisScripts(self.connections, Epochs())
         self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)
-        self.reading = KafkaPersisterOffsets(KafkaAccess(brokers))
-        self.persister = PersisterDouble(brokers, dsn, SHARDS)
+        self.reading = KafkaPersisterOffsets(kafka.access)
+        self.persister = PersisterDouble(kafka, dsn, SHARDS)
         self._tokens = itertools.count(1)
         self._names = itertools.count(1)
 
@@ -140,12 +140,12 @@ class House:
         self, name: str = "", gauges: Gauges | None = None, **options: Any
     ) -> AsyncIterator[relay.Parts]:
         """A relay at work. Where there are several, each has a name and gauges of its own."""
-        commits = KafkaCommits(KafkaAccess(self.brokers))
+        commits = KafkaCommits(self.kafka.access)
         parts = relay.Parts(
             self.outbox,
             self.shards,
             commits,
-            KafkaProgress(KafkaAccess(self.brokers), SHARDS),
+            KafkaProgress(self.kafka.access, SHARDS),
             self.ledger,
             NoStock(),  # type: ignore[arg-type]
             self.takeover(),
@@ -199,7 +199,8 @@ async def journal_of(house: House) -> list[tuple[int, int]]:
 
 async def sent_to_kafka(house: House) -> list[Commit]:
     """Every commit of shard 0 that Kafka holds."""
-    consumer, partition = AIOKafkaConsumer(bootstrap_servers=house.brokers), TopicPartition(COMMITS, 0)
+    kafka = house.kafka
+    consumer, partition = AIOKafkaConsumer(bootstrap_servers=kafka.address), TopicPartition(kafka.named(COMMITS), 0)
     await consumer.start()
     consumer.assign([partition])
     await consumer.seek_to_beginning(partition)

@@ -10,6 +10,7 @@ from holdfast.inventory.v1.events_pb2 import ReservationFact
 from order_persister.adapters.kafka.agent import COMMITS_TOPIC
 from order_persister.adapters.kafka.publisher import FACTS_TOPIC
 from tests.commits import FakeShard
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 SHARDS = 16
@@ -20,7 +21,7 @@ JOIN_S = 45.0
 class World:
     """A shard whose commits go into Kafka, and what comes out of the other topics."""
 
-    brokers: str
+    kafka: Kafka
     dsn: str
     shard: FakeShard
     db: "asyncpg.Connection[asyncpg.Record]"
@@ -37,7 +38,7 @@ class World:
         self.sent = len(self.shard.commits)
 
     async def send_value(self, value: bytes) -> None:
-        await self.producer.send_and_wait(COMMITS_TOPIC, value, partition=self.shard.shard)
+        await self.producer.send_and_wait(self.kafka.named(COMMITS_TOPIC), value, partition=self.shard.shard)
 
     async def seq(self) -> int:
         return int(await self.db.fetchval("select seq from shard_watermark where shard = $1", self.shard.shard))
@@ -52,7 +53,7 @@ class World:
     async def hear(self, topic: str) -> list[bytes]:
         """Everything on a topic that has come since the last time this was asked of it."""
         for tp, records in (await self.heard.getmany(timeout_ms=200)).items():
-            self.unasked[tp.topic] += [record.value for record in records]
+            self.unasked[tp.topic.removeprefix(self.kafka.prefix)] += [record.value for record in records]
         return self.unasked.pop(topic, [])
 
     async def facts(self) -> list[ReservationFact]:

@@ -18,6 +18,7 @@ from tests.integration.persister_process import StartPersister
 from tests.integration.persister_world import JOIN_S, SHARDS, World, is_value
 from tests.ledgers import open_shards
 from tests.servers import StartPostgres, connected
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
@@ -28,7 +29,7 @@ RECORDED = LedgerState.LEDGER_STATE_RECORDED
 
 async def test_commits_become_rows_facts_and_progress(world: World, start_persister: StartPersister) -> None:
     """The journey's last hop: each change is one fact, in order, and the last fact and report are what the rows say."""
-    start_persister(world.brokers, world.dsn)
+    start_persister(world.kafka, world.dsn)
     for number in range(30):
         world.shard.moves((f"r-{number}", HELD), (f"s-{number}", CONFIRMED))
     await world.send()
@@ -59,7 +60,7 @@ async def test_progress_is_told_without_a_batch(world: World, start_persister: S
 
     Four changes after another are all told within the time in which the idle ones would tell of three.
     """
-    start_persister(world.brokers, world.dsn)
+    start_persister(world.kafka, world.dsn)
     heard: Counter[tuple[int, int]] = Counter()
 
     async def collect() -> None:
@@ -89,7 +90,7 @@ async def test_progress_is_told_without_a_batch(world: World, start_persister: S
 
 async def test_a_gap_is_asked_for(world: World, start_persister: StartPersister) -> None:
     """The wish hastens what the relay would do by itself."""
-    start_persister(world.brokers, world.dsn)
+    start_persister(world.kafka, world.dsn)
     world.shard.moves(("r-1", HELD))
     await world.send_value(world.shard.run(1))
     wishes: list[LedgerProgress] = []
@@ -113,7 +114,7 @@ async def test_a_compensation_is_sent_again_until_the_order_has_ended(
     await world.db.execute("insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'crook', 'fraud')", TENANT)
     world.shard.moves(("r-1", HELD), buyer="crook")
     await world.send()
-    start_persister(world.brokers, world.dsn)
+    start_persister(world.kafka, world.dsn)
     heard: list[Compensation] = []
 
     async def twice() -> bool:
@@ -136,7 +137,7 @@ async def test_it_ends_cleanly_when_asked(
     world: World, start_persister: StartPersister, number: signal.Signals
 ) -> None:
     """With exit code 0, whether it was at work or not yet, and before anybody kills it."""
-    persister = start_persister(world.brokers, world.dsn)
+    persister = start_persister(world.kafka, world.dsn)
     await world.send()
     await eventually(world.is_applied, JOIN_S)
 
@@ -146,7 +147,7 @@ async def test_it_ends_cleanly_when_asked(
 
 
 async def test_it_ends_while_postgres_is_away(
-    broker: str, start_postgres: StartPostgres, start_persister: StartPersister
+    kafka: Kafka, start_postgres: StartPostgres, start_persister: StartPersister
 ) -> None:
     """A batch in hand waits for Postgres for ever; whoever ends the process does not."""
     server = start_postgres()
@@ -154,15 +155,15 @@ async def test_it_ends_while_postgres_is_away(
     shard = FakeShard()
     shard.open_sale(lamp=1)
     shard.moves(("r-1", HELD))
-    producer = AIOKafkaProducer(bootstrap_servers=broker)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
     await producer.start()
     async with connected(server.address) as db:
         await open_shards(db, [0])
-        persister = start_persister(broker, server.address)
-        await producer.send_and_wait(COMMITS_TOPIC, shard.run(0, 1), partition=0)
+        persister = start_persister(kafka, server.address)
+        await producer.send_and_wait(kafka.named(COMMITS_TOPIC), shard.run(0, 1), partition=0)
         await eventually(lambda: is_value(db, "select seq from shard_watermark", 1), JOIN_S)
     server.stop()
-    await producer.send_and_wait(COMMITS_TOPIC, shard.run(1), partition=0)
+    await producer.send_and_wait(kafka.named(COMMITS_TOPIC), shard.run(1), partition=0)
     await eventually(lambda: persister.has_said("server_unavailable", server="postgres"), JOIN_S)
 
     persister.process.terminate()

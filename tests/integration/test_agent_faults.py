@@ -24,14 +24,14 @@ async def test_a_persister_killed_at_any_moment_loses_and_doubles_nothing(
     """SIGKILL between the transaction and what follows it: the next one drops the repeat and tells what is untold."""
     for number in range(1000):
         world.shard.moves((f"r-{number}", HELD))
-    persister = start_persister(world.brokers, world.dsn)
+    persister = start_persister(world.kafka, world.dsn)
     await world.send()
     seen = 0
     for _ in range(3):
         seen = await eventually(partial(moved_past, world, seen), JOIN_S)
         persister.process.kill()
         persister.process.wait()
-        persister = start_persister(world.brokers, world.dsn)
+        persister = start_persister(world.kafka, world.dsn)
         world.shard.moves((f"after-{seen}", HELD))
         await world.send()
 
@@ -53,7 +53,7 @@ async def moved_past(world: World, seen: int) -> int:
 
 async def test_a_second_persister_takes_over_from_a_killed_one(world: World, start_persister: StartPersister) -> None:
     """Kafka gives its partitions away after the session timeout."""
-    rivals = [start_persister(world.brokers, world.dsn) for _ in range(2)]
+    rivals = [start_persister(world.kafka, world.dsn) for _ in range(2)]
     world.shard.moves(("r-1", HELD))
     await world.send()
     await eventually(world.is_told, JOIN_S)

@@ -11,15 +11,16 @@ from inventory_service.service import init
 from order_persister.adapters.ledger.migrator import migrate, migrations
 from tests.integration.house import SHARDS, House
 from tests.servers import connected
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 TEN = 10
 
 
 @pytest.fixture
-async def operators(valkey: str, database: str, broker: str) -> AsyncIterator[Sequence[House]]:
+async def operators(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Sequence[House]]:
     """Each with connections and claims of their own; nothing is open yet."""
-    houses = [House(valkey, database, broker) for _ in range(TEN)]
+    houses = [House(valkey, database, kafka) for _ in range(TEN)]
     yield houses
     for house in houses:
         await house.close()

@@ -17,6 +17,7 @@ from inventory_service.service.relay.drift import DriftWatch
 from tests.integration.house import SHARDS, House
 from tests.integration.office import SALE, SHARD, Office
 from tests.sales import make_sale
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 # An order that was refused, and ended just now.
@@ -28,8 +29,8 @@ select shard, 1, 1, 0, tenant, sale_id, 'r-9', 'ann', '[]', 'ID_REUSED', '', 1, 
 
 
 @pytest.fixture
-async def office(valkey: str, database: str, broker: str) -> AsyncIterator[Office]:
-    house = House(valkey, database, broker)
+async def office(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Office]:
+    house = House(valkey, database, kafka)
     await house.open()
     office = Office(house)
     items = (Line("lamp", 1000), Line("shade", 5000))
@@ -218,9 +219,9 @@ async def test_one_sale_can_be_audited(office: Office) -> None:
     assert await office.audit(only=SaleKey("default", "no-such-sale")) == 2
 
 
-async def test_a_shard_that_was_never_opened_is_named(valkey: str, database: str, broker: str) -> None:
+async def test_a_shard_that_was_never_opened_is_named(valkey: str, database: str, kafka: Kafka) -> None:
     """Exit code 2 and what to do next."""
-    office = Office(House(valkey, database, broker))
+    office = Office(House(valkey, database, kafka))
 
     assert await office.audit() == 2
 
@@ -250,7 +251,7 @@ async def test_a_ledger_for_another_number_of_shards_compares_nothing(office: Of
 
 async def test_a_server_that_is_away_is_named(office: Office) -> None:
     """Nothing was compared, so nothing is claimed."""
-    house = House("redis://127.0.0.1:1/0", office.house.dsn, office.house.brokers)
+    house = House("redis://127.0.0.1:1/0", office.house.dsn, office.house.kafka)
 
     assert await Office(house).audit() == 2
 

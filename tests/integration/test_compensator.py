@@ -10,7 +10,6 @@ from holdfast.inventory.v1.events_pb2 import Compensation
 from holdfast.inventory.v1.reservation_pb2 import COMPENSATION_REASON_BUYER_BLOCKED, ReservationState
 from holdfast.inventory.v1.reservation_pb2 import Position as PositionMessage
 
-from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
 from inventory_service.adapters.kafka.names import COMPENSATIONS
 from inventory_service.adapters.redis.stock import RedisStock
@@ -19,6 +18,7 @@ from inventory_service.domain.verdicts import Found, Granted, Item, SaleFound
 from inventory_service.service import compensator
 from tests.integration.house import SHARDS, House, running
 from tests.sales import make_sale
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 SALE = SaleKey("default", "lamp-sale")
@@ -62,7 +62,7 @@ class Desk:
         await self.send(order.SerializeToString())
 
     async def send(self, value: bytes | None) -> None:
-        await self.producer.send_and_wait(COMPENSATIONS, value, key=b"any", partition=SHARD)
+        await self.producer.send_and_wait(self.house.kafka.named(COMPENSATIONS), value, key=b"any", partition=SHARD)
 
     async def state(self, reservation_id: str) -> str:
         found = await self.stock.find_reservation(SALE, reservation_id)
@@ -76,15 +76,15 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(valkey: str, database: str, broker: str) -> AsyncIterator[Desk]:
-    house = House(valkey, database, broker)
+async def desk(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Desk]:
+    house = House(valkey, database, kafka)
     await house.open()
     stock = RedisStock(house.scripts, SHARDS, outbox_limit=1000)
     await make_sale(stock, CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),)))
-    producer = AIOKafkaProducer(bootstrap_servers=broker)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
     await producer.start()
     counted = Counted()
-    heard = KafkaCompensations(KafkaAccess(broker), session_timeout_s=2)
+    heard = KafkaCompensations(kafka.access, session_timeout_s=2)
     parts = compensator.Parts(heard, stock, counted, structlog.get_logger(), SHARDS, house.waited.append)
     async with running(lambda: compensator.run(parts)):
         yield Desk(house, stock, producer, counted)

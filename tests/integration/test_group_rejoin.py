@@ -9,6 +9,7 @@ from holdfast_embedded.mock_cluster import MockCluster
 from tests.commits import HELD
 from tests.integration.persister_process import StartPersister
 from tests.integration.persister_world import JOIN_S, SHARDS, World
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
@@ -22,9 +23,9 @@ def cluster() -> MockCluster:
 
 
 @pytest.fixture
-def broker(cluster: MockCluster) -> str:
+def kafka(cluster: MockCluster) -> Kafka:
     """The world's broker."""
-    return cluster.address
+    return Kafka(cluster.address)
 
 
 async def test_a_persister_that_was_not_let_in_asks_again(
@@ -32,7 +33,7 @@ async def test_a_persister_that_was_not_let_in_asks_again(
 ) -> None:
     """Faust never hears of such an error, and the process would live on for ever, with partitions that nobody reads."""
     will_answer(cluster, SYNC_GROUP, INVALID_REQUEST, times=2)
-    persister = start_persister(world.brokers, world.dsn)
+    persister = start_persister(world.kafka, world.dsn)
     world.shard.moves(("r-1", HELD))
 
     await world.send()

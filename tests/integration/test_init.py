@@ -2,6 +2,7 @@
 
 from tests.integration.house import SHARDS, House, first_steps, init_code
 from tests.servers import StartValkey
+from tests.shared_kafka import Kafka
 
 
 async def test_init_opens_every_shard_once(house: House) -> None:
@@ -21,9 +22,9 @@ async def test_init_refuses_another_number_of_shards(house: House) -> None:
     assert (await house.status(SHARDS)).blank
 
 
-async def test_init_goes_on_after_a_crash_in_the_middle(valkey: str, database: str, broker: str) -> None:
+async def test_init_goes_on_after_a_crash_in_the_middle(valkey: str, database: str, kafka: Kafka) -> None:
     """A claim, and a row in the ledger, are all that the first left."""
-    house = House(valkey, database, broker)
+    house = House(valkey, database, kafka)
     await first_steps(house.takeover(), 4)
 
     assert await init_code(house) == 0
@@ -34,10 +35,10 @@ async def test_init_goes_on_after_a_crash_in_the_middle(valkey: str, database: s
     await house.close()
 
 
-async def test_init_says_which_server_does_not_answer(start_valkey: StartValkey, database: str, broker: str) -> None:
+async def test_init_says_which_server_does_not_answer(start_valkey: StartValkey, database: str, kafka: Kafka) -> None:
     """Exit code 2: nothing was found out."""
     server = start_valkey()
-    house = House(server.address, database, broker)
+    house = House(server.address, database, kafka)
     server.kill()
 
     assert await init_code(house) == 2

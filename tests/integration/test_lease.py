@@ -15,6 +15,7 @@ from inventory_service.domain.shards import Commit, CommitId, KafkaUnavailable
 from inventory_service.service.relay import lease
 from inventory_service.service.relay.lease import ASK_S, priority_of
 from tests.integration.house import SHARDS, Gauges, House, journal_of, sent_to_kafka, serves_at
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 LEASE_MS = 60_000  # no test waits so long
@@ -62,9 +63,9 @@ async def test_a_lease_by_a_clock_that_ran_ahead_stops_nobody(house: House) -> N
     assert await house.shards.lease(0, "grace", LOW, LEASE_MS)
 
 
-async def test_a_blank_shard_stays_blank(valkey: str, database: str, broker: str) -> None:
+async def test_a_blank_shard_stays_blank(valkey: str, database: str, kafka: Kafka) -> None:
     """There is nothing to send, and a key that appears would look like a shard."""
-    house = House(valkey, database, broker)
+    house = House(valkey, database, kafka)
 
     assert not await house.shards.lease(0, "ada", HIGH, LEASE_MS)
 
@@ -176,9 +177,9 @@ async def test_two_relays_that_both_believe_to_have_it_harm_nothing(house: House
 async def test_a_relay_that_kafka_does_not_answer_gives_way(house: House) -> None:
     """It reaches Redis and would have the shard for ever, and the other one, to which Kafka speaks, would look on."""
     healthy, cut_off = sorted(["ada", "grace"], key=lambda name: priority_of(0, name))
-    brokers, house.brokers = house.brokers, NOBODY_LISTENS
+    kafka, house.kafka = house.kafka, Kafka(NOBODY_LISTENS)
     async with house.relaying(cut_off):
-        house.brokers = brokers
+        house.kafka = kafka
         async with house.persister.running(), house.relaying(healthy, Gauges()):
             await house.commit(count=5)
 

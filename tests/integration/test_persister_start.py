@@ -12,6 +12,7 @@ from tests.commits import FakeShard
 from tests.integration.persister_process import StartPersister
 from tests.ledgers import open_shards
 from tests.servers import StartBroker, StartPostgres, connected
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
@@ -78,13 +79,13 @@ def test_a_setting_that_makes_no_sense_ends_it_at_once(start_persister: StartPer
     assert persister.lines() == ["HOLDFAST_KAFKA_BROKERS: must be host:port with a port from 0 to 65535"]
 
 
-async def test_it_writes_no_files(broker: str, database: str, start_persister: StartPersister, tmp_path: Path) -> None:
+async def test_it_writes_no_files(kafka: Kafka, database: str, start_persister: StartPersister, tmp_path: Path) -> None:
     """It keeps nothing but rows and records, so it starts in a directory that it may not write to."""
     closed, temporary = tmp_path / "closed", tmp_path / "temporary"
     closed.mkdir(mode=0o555)
     temporary.mkdir()
 
-    persister = start_persister(broker, database, cwd=closed, TMPDIR=str(temporary))
+    persister = start_persister(kafka, database, cwd=closed, TMPDIR=str(temporary))
 
     await eventually(lambda: persister.has_said("persisting"), JOIN_S)
     assert list(closed.iterdir()) == list(temporary.iterdir()) == []

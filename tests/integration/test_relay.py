@@ -10,6 +10,7 @@ from order_persister.adapters.ledger.migrator import migrate
 from tests.integration.house import SHARDS, House, journal_of, sent_to_kafka, serves_at
 from tests.integration.persister_double import tell
 from tests.servers import StartBroker, StartPostgres, StartValkey, connected
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 
@@ -139,8 +140,7 @@ async def test_a_wiped_kafka_loses_nothing(house: House, start_broker: StartBrok
         await house.commit(count=5)
         await eventually(lambda: sent_all(house))
 
-    house.brokers = start_broker().address
-    house.persister._brokers = house.brokers
+    house.kafka = house.persister.kafka = Kafka(start_broker().address)
     async with house.at_work():
         await eventually(house.is_drained)
 
@@ -148,7 +148,7 @@ async def test_a_wiped_kafka_loses_nothing(house: House, start_broker: StartBrok
 async def test_a_broker_that_comes_back_is_sent_to(valkey: str, database: str, start_broker: StartBroker) -> None:
     """An outage of Kafka is waited out, and nobody has to restart anything."""
     broker = start_broker()
-    house = House(valkey, database, broker.address)
+    house = House(valkey, database, Kafka(broker.address))
     await house.open()
     async with house.at_work():
         await house.commit()
@@ -196,13 +196,13 @@ async def test_a_ledger_that_was_wiped_is_noticed_though_it_reports_nothing(
 
 
 async def test_a_ledger_that_is_away_stops_nobody_who_serves(
-    valkey: str, start_postgres: StartPostgres, broker: str, monkeypatch: pytest.MonkeyPatch
+    valkey: str, start_postgres: StartPostgres, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Promise 5: that the ledger cannot be looked at does not say that it went back."""
     monkeypatch.setattr(shard_monitor, "COMPARE_S", 0.1)
     postgres = start_postgres()
     await migrate(postgres.address)
-    house = House(valkey, postgres.address, broker)
+    house = House(valkey, postgres.address, kafka)
     await house.open()
     async with house.relaying():
         await eventually(lambda: 0 in house.gauges.shown)
@@ -221,10 +221,12 @@ async def test_a_late_report_does_not_freeze_with_ledger_went_back(house: House)
         await eventually(house.is_drained)
         first = CommitId(1, 1)
 
-        producer = AIOKafkaProducer(bootstrap_servers=house.brokers)
+        producer = AIOKafkaProducer(bootstrap_servers=house.kafka.address)
         await producer.start()
         for _ in range(3):
-            await tell(producer, LedgerProgressMessage(shard=0, epoch=first.epoch, seq=first.seq, hash=b"0" * 40))
+            await tell(
+                producer, house.kafka, LedgerProgressMessage(shard=0, epoch=first.epoch, seq=first.seq, hash=b"0" * 40)
+            )
         await producer.stop()
         await house.commit(count=2)
 
@@ -233,12 +235,12 @@ async def test_a_late_report_does_not_freeze_with_ledger_went_back(house: House)
 
 
 async def test_an_outage_of_every_server_is_waited_out(
-    start_valkey: StartValkey, start_postgres: StartPostgres, broker: str
+    start_valkey: StartValkey, start_postgres: StartPostgres, kafka: Kafka
 ) -> None:
     """Relay waits for Redis and Postgres, and goes on where it was."""
     valkey, postgres = start_valkey(), start_postgres()
     await migrate(postgres.address)
-    house = House(valkey.address, postgres.address, broker)
+    house = House(valkey.address, postgres.address, kafka)
     await house.open()
     async with house.relaying():
         await house.commit(count=3)

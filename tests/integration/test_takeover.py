@@ -12,6 +12,7 @@ from inventory_service.domain.shards import RedisUnavailable, Takeover
 from inventory_service.service.relay.takeover import Ending
 from tests.integration.house import SHARDS, House, first_steps, init_code, serves_at
 from tests.servers import StartValkey, connected, flush
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 
@@ -22,8 +23,8 @@ def server(start_valkey: StartValkey) -> Valkey:
 
 
 @pytest.fixture
-async def house(server: Valkey, database: str, broker: str) -> AsyncIterator[House]:
-    house = House(server.address, database, broker)
+async def house(server: Valkey, database: str, kafka: Kafka) -> AsyncIterator[House]:
+    house = House(server.address, database, kafka)
     await house.open()
     yield house
     await house.close()
