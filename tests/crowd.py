@@ -20,7 +20,7 @@ BLOCKED_WISHES = 10  # what they take is given back, so they would go on for eve
 # A crash is waited out: each call is repeated with the same id until it is answered.
 PATIENCE = RetryPolicy(overall_s=90.0, attempt_s=2.0, longest_delay_s=0.5)
 CONFIRMS, RELEASES, REPEATS = 0.6, 0.2, 0.1  # shares of the holds; those neither confirmed nor released expire
-PACE_S = (0.01, 0.08)  # between a buyer's steps
+PACE_S = (0.03, 0.2)  # between a buyer's steps: two cores carry the crowds of several tests at once
 REFUSALS, AFTER_REFUSAL_S = 3, (0.1, 0.4)  # so often a buyer is turned away before it leaves, for units may come back
 SHORT = (RejectionReason.REJECTION_REASON_SOLD_OUT, RejectionReason.REJECTION_REASON_INSUFFICIENT_STOCK)
 

@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 
+from inventory_service.server_checks import build
+from inventory_service.server_checks.doctor import run
+from inventory_service.settings import Settings
 from tests.integration.served import open_shards, run_to_its_end, served_apart
 from tests.servers import PARTITIONS, REAL, StartBroker, StartValkey, connected
 from tests.shared_kafka import SharedBroker
@@ -15,7 +18,7 @@ from tests.waiting import eventually
 
 NOBODY = "127.0.0.1:1"
 # How long one that is there may take to answer. Where one is missing, it is what asking for all of them takes.
-ALL_THERE_S, ONE_IS_MISSING_S = "30", "3"
+ALL_THERE_S, ONE_IS_MISSING_S = 30.0, 3.0
 
 
 @pytest.fixture
@@ -26,14 +29,13 @@ def kafka(shared_broker: SharedBroker) -> str:
 
 async def doctor(redis_url: str, dsn: str, brokers: str) -> tuple[int, list[str]]:
     """Its exit code, and its lines."""
-    return await run_to_its_end(
-        "doctor",
-        HOLDFAST_REDIS_URL=redis_url,
-        HOLDFAST_POSTGRES_DSN=dsn,
-        HOLDFAST_KAFKA_BROKERS=brokers,
-        HOLDFAST_SHARDS=str(PARTITIONS),
-        HOLDFAST_START_WAIT_S=ONE_IS_MISSING_S if NOBODY in redis_url + brokers else ALL_THERE_S,
+    wait_s = ONE_IS_MISSING_S if NOBODY in redis_url + brokers else ALL_THERE_S
+    settings = Settings(
+        redis_url=redis_url, postgres_dsn=dsn, kafka_brokers=brokers, shards=PARTITIONS, start_wait_s=wait_s
     )
+    printed: list[str] = []
+    code = await run(build.checks_after_probe(settings), as_json=False, tell=printed.append)
+    return code, "\n".join(printed).splitlines()
 
 
 def line_of(said: list[str], server: str, setting: str) -> str:
@@ -225,7 +227,7 @@ async def test_what_could_not_be_asked_is_named_beside_what_could(database: str)
 async def test_a_script_reads_the_same_as_json(valkey: str, database: str) -> None:
     """Every finding with its parts by name."""
     where = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database}
-    _, said = await run_to_its_end("doctor", "--json", HOLDFAST_START_WAIT_S=ONE_IS_MISSING_S, **where)
+    _, said = await run_to_its_end("doctor", "--json", HOLDFAST_START_WAIT_S=str(ONE_IS_MISSING_S), **where)
 
     report = json.loads("\n".join(said))
     found = {(finding["server"], finding["setting"]): finding["standing"] for finding in report["findings"]}

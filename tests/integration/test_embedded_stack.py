@@ -16,10 +16,12 @@ from typing import Any
 import psutil
 import pytest
 from holdfast_embedded.data_dir import BadDataDir
+from holdfast_embedded.makers import Makers
 from holdfast_embedded.program import Plans
 from holdfast_embedded.stack import Stack, StackFailed
 from redis import Redis
 
+from tests.servers import CopiedEmbeddedPostgres
 from tests.stacks import ENVIRONMENT
 from tests.stand_ins import plan, plans
 from tests.waiting import eventually
@@ -55,6 +57,7 @@ def make_stack(tmp_path: Path, log: Log) -> Iterator[MakeStack]:
                 lambda name, line: log.append((name, line)),
                 listen,
                 parts or plans(),
+                Makers(postgres=CopiedEmbeddedPostgres),
             )
             stacks.callback(stack.stop)
             return stack

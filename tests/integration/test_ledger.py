@@ -5,7 +5,7 @@ import asyncio
 from holdfast.inventory.v1.commit_pb2 import Event
 from prometheus_client import CollectorRegistry
 
-from order_persister.adapters.ledger.migrator import migrate, migrations
+from order_persister.adapters.ledger.migrator import migrate
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.domain.chain import KafkaRecord
 from tests.books import disagreements
@@ -181,13 +181,3 @@ async def test_a_connection_that_is_cut_in_the_middle_is_waited_out(books: Books
 
     assert outcome.row.seq == 2
     assert await books.letters() == []
-
-
-async def test_ten_migrations_at_once_run_each_change_once(empty_database: str) -> None:
-    """Ten processes of a deploy start at the same moment."""
-    ran = await asyncio.gather(*(migrate(empty_database) for _ in range(10)))
-
-    everything = [migration.name for migration in migrations()]
-    assert list(filter(None, ran)) == [everything]
-    async with connected(empty_database) as db:
-        assert await db.fetchval("select count(*) from migration") == len(everything)

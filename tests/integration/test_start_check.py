@@ -55,14 +55,13 @@ async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 
 
 @pytest.mark.parametrize(
-    ("process", "variable", "url"),
+    ("process", "variable", "url", "how"),
     [
-        ("serve", "HOLDFAST_REDIS_URL", "redis://ann:secret@{}/0"),
-        ("audit", "HOLDFAST_REDIS_URL", "redis://{}/0"),
-        ("topics", "HOLDFAST_KAFKA_BROKERS", "{}"),
+        ("serve", "HOLDFAST_REDIS_URL", "redis://ann:secret@{}/0", "silent"),
+        ("audit", "HOLDFAST_REDIS_URL", "redis://{}/0", "away"),
+        ("topics", "HOLDFAST_KAFKA_BROKERS", "{}", "silent"),
     ],
 )
-@pytest.mark.parametrize("how", ["away", "silent"])
 async def test_a_server_that_does_not_answer_ends_a_process(
     database: str, process: str, variable: str, url: str, how: str
 ) -> None:
@@ -79,10 +78,9 @@ async def test_a_server_that_does_not_answer_ends_a_process(
     assert "secret" not in said[0]
 
 
-@pytest.mark.parametrize("command", ["persist", "migrate"])
-def test_a_postgres_that_does_not_answer_ends_the_persister(start_persister: StartPersister, command: str) -> None:
+def test_a_postgres_that_does_not_answer_ends_the_persister(start_persister: StartPersister) -> None:
     """Nothing but that one line is said."""
-    persister = start_persister(NOBODY, f"postgresql://ann:secret@{NOBODY}/holdfast", command, **SOON)
+    persister = start_persister(NOBODY, f"postgresql://ann:secret@{NOBODY}/holdfast", **SOON)
 
     assert persister.exit_code() == 2
     [line] = persister.lines()

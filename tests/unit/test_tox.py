@@ -29,7 +29,7 @@ def run_by(environments: Iterable[str]) -> set[str]:
 
 
 def test_every_suite_is_run() -> None:
-    """By `make test`, but for the wheel and for what needs real servers; by `make test-real`, but for what needs none."""
+    """By `make test`, but for the wheel and what needs real servers; by `make test-real`, but for what needs none."""
     needs_real = set(tox_ini()["real"]["alone"].split())
     whole = run_by(re.split(r",\s*", tox_ini()["tox"]["env_list"]))
 
