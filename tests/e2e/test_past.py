@@ -153,6 +153,7 @@ async def test_nothing_is_called_unknown_while_the_ledger_is_away(forgetful: Sho
             "spend": forgetful.release(sale, "bought", spend_id=True),
             "spend what never was": forgetful.release(sale, "never-was", spend_id=True),
             "reserve in an unknown sale": forgetful.reserve("never-was", "r-1"),
+            "block a buyer": forgetful.block("nobody"),
         }
         heard = {what: in_words(await refusal_of(call)) for what, call in asked.items()}
         held = await forgetful.reserve(sale, "r-1")

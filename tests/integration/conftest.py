@@ -84,14 +84,6 @@ async def caller(valkey: str, database: str) -> AsyncIterator[served.Caller]:
 
 
 @pytest.fixture
-async def lonely(valkey: str) -> AsyncIterator[served.Caller]:
-    """Calls a server with open shards whose ledger is away."""
-    await served.open_shards(valkey)
-    async with served.served_here(valkey, served.NOWHERE) as address, served.calling(address) as caller:
-        yield caller
-
-
-@pytest.fixture
 async def house(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[House]:
     house = House(valkey, database, kafka)
     await house.open()

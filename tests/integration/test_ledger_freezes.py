@@ -1,11 +1,5 @@
 """What no order can be blamed for: the ledger takes no more of that shard, and says why."""
 
-from dataclasses import replace
-from typing import Any
-
-import pytest
-from holdfast.inventory.v1.commit_pb2 import CommitBody
-
 from order_persister.domain.chain import KafkaRecord
 from tests.commits import (
     HELD,
@@ -17,37 +11,6 @@ from tests.integration.one_shard import Books
 from tests.ledgers import open_shards
 
 POISON_END = "alter table reservation add constraint poison check (state <> 'RELEASED')"
-
-
-@pytest.mark.parametrize("alter", ["payload", "hash"])
-async def test_an_altered_commit_freezes_the_shard(books: Books, alter: str) -> None:
-    """What is altered on the way is seen; what came before it is taken, and nothing after it."""
-    books.shard.moves(("r-1", HELD))
-    books.shard.moves(("r-2", HELD))
-    values: dict[str, Any] = {"payload": CommitBody(time_ms=5).SerializeToString(), "hash": "f" * 40}
-    sale, good, bad = books.shard.commits
-    await books.apply_commits(sale, good, replace(bad, **{alter: values[alter]}))
-
-    outcome = await books.apply_commits(sale, good, bad)
-
-    assert outcome.row.seq == 2
-    assert outcome.row.frozen_reason.startswith("CHAIN_BROKEN: ")
-
-
-async def test_a_repeat_of_another_history_freezes_the_shard(books: Books) -> None:
-    """The journal knows what it took."""
-    await books.apply_new()
-
-    outcome = await books.apply_commits(replace(books.shard.commits[0], hash="f" * 40))
-
-    assert outcome.row.frozen_reason.startswith("HASH_DIFFERS: ")
-
-
-async def test_a_newer_epoch_freezes_the_shard(books: Books) -> None:
-    """The ledger is fenced before Redis opens an epoch, so this is another ledger's Redis."""
-    outcome = await books.apply_commits(replace(books.shard.commits[0], epoch=2))
-
-    assert outcome.row.frozen_reason.startswith("NEWER_EPOCH: ")
 
 
 async def test_a_commit_that_was_written_unreadable_freezes_the_shard_when_it_comes_again(books: Books) -> None:

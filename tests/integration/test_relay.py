@@ -9,7 +9,7 @@ from inventory_service.service.relay import shard_monitor
 from order_persister.adapters.ledger.migrator import migrate
 from tests.integration.house import SHARDS, House, journal_of, sent_to_kafka, serves_at
 from tests.integration.persister_double import tell
-from tests.servers import StartBroker, StartPostgres, StartValkey, connected
+from tests.servers import StartPostgres, StartValkey, connected
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
@@ -87,17 +87,6 @@ async def test_a_lost_commit_is_sent_again(house: House, lost: int, wishes: bool
     assert not house.persister.lose
 
 
-async def test_a_commit_that_was_altered_on_the_way_is_sent_again(house: House) -> None:
-    """The chain sees it and the ledger freezes; the outbox holds the true one, which the take-over has it take."""
-    await house.commit(count=3)
-    house.persister.alter = {2}
-
-    async with house.at_work():
-        await eventually(lambda: serves_at(house, 2))
-
-    assert await journal_of(house) == [(1, 1), (1, 2), (1, 3)]
-
-
 async def test_a_commit_that_the_ledger_goes_on_refusing_is_tried_at_growing_distances(house: House) -> None:
     """Whatever makes the ledger refuse may be repaired at any time, and nobody is served until then."""
     await house.commit(count=3)
@@ -132,34 +121,6 @@ async def test_the_window_holds_the_relay_back(house: House) -> None:
 
     size = sum(len(commit.payload) for commit in sent)
     assert window_bytes - len(sent[0].payload) < size <= window_bytes
-
-
-async def test_a_wiped_kafka_loses_nothing(house: House, start_broker: StartBroker) -> None:
-    """Until the ledger holds a commit the outbox does."""
-    async with house.relaying():
-        await house.commit(count=5)
-        await eventually(lambda: sent_all(house))
-
-    house.kafka = house.persister.kafka = Kafka(start_broker().address)
-    async with house.at_work():
-        await eventually(house.is_drained)
-
-
-async def test_a_broker_that_comes_back_is_sent_to(valkey: str, database: str, start_broker: StartBroker) -> None:
-    """An outage of Kafka is waited out, and nobody has to restart anything."""
-    broker = start_broker()
-    house = House(valkey, database, Kafka(broker.address))
-    await house.open()
-    async with house.at_work():
-        await house.commit()
-        await eventually(house.is_drained)
-
-        broker.down()
-        await house.commit(count=5)
-        broker.up()
-
-        await eventually(house.is_drained)
-    await house.close()
 
 
 async def test_postgres_set_back_freezes_the_shard(house: House) -> None:

@@ -187,14 +187,6 @@ async def test_a_sale_without_holds_refuses_a_time(caller: Caller) -> None:
     assert (bought.reservation.state, bought.reservation.HasField("expire_time")) == (2, False)
 
 
-async def test_a_blank_redis_is_never_believed(valkey: str, database: str) -> None:
-    """Promise 7: UNAVAILABLE, and not "no such sale" nor a full stock."""
-    async with served_here(valkey, database) as address, calling(address) as caller:
-        heard = await refusal_of(caller.reserve("r-1"))
-
-    assert (heard.code, heard.reason, heard.retries) == (grpc.StatusCode.UNAVAILABLE, "SHARD_NOT_SERVING", True)
-
-
 async def test_a_store_that_is_away_says_that_nothing_was_done(start_valkey: StartValkey, database: str) -> None:
     """And serves again when it is back and was taken over."""
     valkey = start_valkey()

@@ -10,8 +10,8 @@ from holdfast_embedded.valkey import Valkey
 
 from inventory_service.domain.shards import RedisUnavailable, Takeover
 from inventory_service.service.relay.takeover import Ending
-from tests.integration.house import SHARDS, House, first_steps, init_code, serves_at
-from tests.servers import StartValkey, connected, flush
+from tests.integration.house import SHARDS, House, first_steps, serves_at
+from tests.servers import StartValkey, connected
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
@@ -75,34 +75,18 @@ async def test_a_restarted_redis_waits_for_a_ledger_that_is_behind(house: House,
     assert await journal_length(house) == 5
 
 
-async def test_a_blank_redis_is_never_believed(house: House, server: Valkey) -> None:
-    """Full stock would be sold a second time. It stays away and says what it needs."""
-    async with house.at_work():
-        await house.commit(count=5)
-        await eventually(house.is_drained)
-
-        await flush(server.address)
-
-        await eventually(lambda: frozen(house, "NEEDS_RESTORE: "))
-        assert (await house.status()).blank
-    assert await init_code(house) == 1
-    assert not await house.serves()
-
-
-@pytest.mark.parametrize("later_epoch", [False, True], ids=["of this epoch", "of an older epoch"])
 @pytest.mark.parametrize("behind", [False, True], ids=["the ledger has it all", "Kafka alone has it"])
-async def test_an_older_copy_of_its_files_is_never_believed(
-    house: House, server: Valkey, tmp_path: Path, behind: bool, later_epoch: bool
+async def test_a_copy_of_its_files_from_an_older_epoch_is_never_believed(
+    house: House, server: Valkey, tmp_path: Path, behind: bool
 ) -> None:
     """It would sell units again that later commits sold; those may still be on their way when it comes back."""
     async with house.at_work():
         await house.commit(count=3)
         await eventually(house.is_drained)
     shutil.copytree(server.data_dir, tmp_path / "copy")
-    if later_epoch:
-        await crash(house, server)
-        async with house.at_work():
-            await eventually(house.serves)
+    await crash(house, server)
+    async with house.at_work():
+        await eventually(house.serves)
     await only_send(house, behind)
 
     await fall_back(house, server, tmp_path / "copy")
@@ -128,26 +112,6 @@ def sent(house: House, commits: int) -> bool:
     """So many are in the outbox, and Kafka has them all."""
     backlog = house.gauges.shown[0]
     return (backlog.sends, backlog.outbox, backlog.unsent) == (True, commits, 0)
-
-
-async def test_a_redis_that_fell_back_within_an_epoch_waits_for_kafka(
-    house: House, server: Valkey, tmp_path: Path
-) -> None:
-    """It agrees with a ledger that is behind; what was acknowledged since lies in Kafka, and tells once it is read."""
-    async with house.at_work():
-        await house.commit(count=3)
-        await eventually(house.is_drained)
-    shutil.copytree(server.data_dir, tmp_path / "copy")
-    await only_send(house, behind=True)
-    await fall_back(house, server, tmp_path / "copy")
-
-    async with house.relaying():
-        await eventually(lambda: claimed(house))
-        assert not await house.serves()
-        async with house.persister.running():
-            await eventually(lambda: frozen(house, "NEEDS_RESTORE: "))
-
-    assert await journal_length(house) == 5
 
 
 async def test_the_fence_waits_for_what_the_outbox_still_holds(house: House, server: Valkey) -> None:
