@@ -18,9 +18,9 @@ from holdfast_embedded.broker import TOPICS
 from inventory_service.server_checks import build
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.settings import Settings
-from tests.integration.persister_process import persisters
-from tests.integration.served import run_to_its_end
-from tests.real.apache_kafka import Door
+from tests.inventory_server import run_to_its_end
+from tests.persister_process import persisters
+from tests.real.apache_kafka import Listener
 from tests.real.kafka_cluster import NODES, KafkaCluster
 from tests.waiting import eventually
 
@@ -46,7 +46,7 @@ BROKEN = {
     "super.users": "User:ANONYMOUS",  # the brokers themselves, among whom nobody asks for a name
 }
 LOGIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_clerk="secret";'
-DOOR = Door("SASL_PLAINTEXT", {"sasl.enabled.mechanisms": "PLAIN", "plain.sasl.jaas.config": LOGIN})
+LISTENER = Listener("SASL_PLAINTEXT", {"sasl.enabled.mechanisms": "PLAIN", "plain.sasl.jaas.config": LOGIN})
 CLERK = {
     "HOLDFAST_KAFKA_SECURITY": "SASL_PLAINTEXT",
     "HOLDFAST_KAFKA_USERNAME": "clerk",
@@ -59,7 +59,7 @@ OF_RECORDS = ["retention.ms", "retention.bytes", "unclean.leader.election.enable
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     """Three brokers with broken settings, and topics with three copies that somebody made by hand."""
-    cluster = KafkaCluster(tmp_path_factory.mktemp("kafka"), door=DOOR, settings=BROKEN)
+    cluster = KafkaCluster(tmp_path_factory.mktemp("kafka"), listener=LISTENER, settings=BROKEN)
     try:
         cluster.start()
         cluster.admin.make_topics(TOPICS, SHARDS, NODES, **{"max.message.bytes": "1048588"})

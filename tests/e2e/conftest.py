@@ -8,11 +8,11 @@ from typing import NamedTuple
 import pytest
 from holdfast_embedded.stack import Stack
 
-from tests.e2e.shop import Shop
-from tests.integration.served import calling
+from tests.inventory_server import calling
+from tests.stack_fixture import StackFixture
 from tests.stacks import running_stack
 
-RETENTION_S = "3"  # of the forgetful stack; its audit is given it too
+RETENTION_S = "3"  # of the archiving stack; its audit is given it too
 OUTBOX_LIMIT = 500  # commits
 MEMORY_SHARE = 0.8
 
@@ -32,10 +32,10 @@ def usual_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="session")
-def forgetful_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def archiving_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A stack that sweeps no overdue holds, archives what has ended after some seconds, and has a small outbox."""
     with running(
-        tmp_path_factory.mktemp("forgetful"),
+        tmp_path_factory.mktemp("archiving"),
         HOLDFAST_SHARDS="4",
         HOLDFAST_EXPIRY="off",
         HOLDFAST_RECORD_RETENTION_S=RETENTION_S,
@@ -46,17 +46,17 @@ def forgetful_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runnin
 
 
 @pytest.fixture
-async def shop(usual_stack: Running) -> AsyncIterator[Shop]:
+async def stack(usual_stack: Running) -> AsyncIterator[StackFixture]:
     """The usual stack, and a connection of this test's own."""
     async with calling(usual_stack.stack.addresses.listen) as caller:
-        yield Shop(usual_stack.stack, caller, usual_stack.log)
+        yield StackFixture(usual_stack.stack, caller, usual_stack.log)
 
 
 @pytest.fixture
-async def forgetful(forgetful_stack: Running) -> AsyncIterator[Shop]:
-    """The forgetful stack, and a connection of this test's own."""
-    async with calling(forgetful_stack.stack.addresses.listen) as caller:
-        yield Shop(forgetful_stack.stack, caller, forgetful_stack.log)
+async def archiving(archiving_stack: Running) -> AsyncIterator[StackFixture]:
+    """The archiving stack, and a connection of this test's own."""
+    async with calling(archiving_stack.stack.addresses.listen) as caller:
+        yield StackFixture(archiving_stack.stack, caller, archiving_stack.log)
 
 
 @contextmanager

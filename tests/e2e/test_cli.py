@@ -62,13 +62,13 @@ def test_a_blocked_buyers_hold_is_compensated(shell: dict[str, str]) -> None:
     assert compensated["compensation_reason"] == "COMPENSATION_REASON_BUYER_BLOCKED"
 
 
-def test_what_nobody_knows_is_an_answer_of_no(shell: dict[str, str]) -> None:
+def test_an_unknown_id_exits_with_1(shell: dict[str, str]) -> None:
     """Exit code 1, not 2: the server was asked and has answered."""
     assert holdfast(shell, "get", "cli-nowhere", "cli-9").returncode == 1
     assert holdfast(shell, "sale", "show", "cli-nowhere").returncode == 1
 
 
-def test_the_help_of_a_process_is_its_own(shell: dict[str, str]) -> None:
+def test_a_process_answers_its_own_help(shell: dict[str, str]) -> None:
     """`holdfast audit --help` is answered by the audit."""
     asked = holdfast(shell, "audit", "--help")
 

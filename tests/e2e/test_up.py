@@ -101,33 +101,33 @@ class SecondStart(NamedTuple):
 def second_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondStart]:
     """It was stopped right after an answer, and runs again."""
     folder = tmp_path_factory.mktemp("up")
-    with up(folder / "data", folder / "log") as shop:
-        shop.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5", "--hold", "1h")
-        shop.holdfast(*ASK, "ann", "--id", "bought")
-        bought = shop.reservation("confirm", "lamp-sale", "bought")
-        shop.holdfast(*ASK, "bob", "--id", "held")
+    with up(folder / "data", folder / "log") as terminal:
+        terminal.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5", "--hold", "1h")
+        terminal.holdfast(*ASK, "ann", "--id", "bought")
+        bought = terminal.reservation("confirm", "lamp-sale", "bought")
+        terminal.holdfast(*ASK, "bob", "--id", "held")
 
-    with up(folder / "data", folder / "log-of-second") as shop:
-        yield SecondStart(shop, bought, folder / "log-of-second")
+    with up(folder / "data", folder / "log-of-second") as terminal:
+        yield SecondStart(terminal, bought, folder / "log-of-second")
 
 
-def test_what_was_sold_is_there_the_next_time(second_start: SecondStart) -> None:
+def test_sales_survive_a_restart_of_up(second_start: SecondStart) -> None:
     """Promises 2 and 7: stopped right after an answer, everything goes on where it was, under a newer epoch."""
-    shop = second_start.terminal
-    bought = shop.reservation("get", "lamp-sale", "bought")
-    held = shop.reservation("confirm", "lamp-sale", "held")
-    later = shop.reservation(*ASK, "carl", "--id", "later")
-    stock = shop.holdfast("sale", "show", "lamp-sale").splitlines()[-1].split()
+    terminal = second_start.terminal
+    bought = terminal.reservation("get", "lamp-sale", "bought")
+    held = terminal.reservation("confirm", "lamp-sale", "held")
+    later = terminal.reservation(*ASK, "carl", "--id", "later")
+    stock = terminal.holdfast("sale", "show", "lamp-sale").splitlines()[-1].split()
 
     assert bought["state"] == held["state"] == "RESERVATION_STATE_CONFIRMED"
     assert bought["position"] == second_start.bought["position"]
     assert later["position"]["epoch"] > bought["position"]["epoch"]
     assert stock == ["lamp", "2", "1", "2", "5"]
-    assert wait_until(lambda: shop.is_recorded("lamp-sale", "bought"), RECORDS_S)
-    assert json.loads(shop.holdfast("audit", "--json"))["consistent"]
+    assert wait_until(lambda: terminal.is_recorded("lamp-sale", "bought"), RECORDS_S)
+    assert json.loads(terminal.holdfast("audit", "--json"))["consistent"]
 
 
-def test_it_says_how_its_own_servers_are_asked(second_start: SecondStart) -> None:
+def test_up_prints_the_addresses_of_its_servers(second_start: SecondStart) -> None:
     """Their ports are free ones, so an audit in another terminal has to be told where they are."""
     assert wait_until(lambda: "there: export " in second_start.log.read_text(), STARTS_S)
     exports = shlex.split(second_start.log.read_text().partition("there: export ")[2].partition("\n")[0])
@@ -147,12 +147,12 @@ def test_it_says_how_its_own_servers_are_asked(second_start: SecondStart) -> Non
 
 def test_a_killed_supervisor_leaves_no_process_behind(tmp_path: Path) -> None:
     """Servers, processes and what they started are gone, as they are after Ctrl-C wherever a test here ends `up`."""
-    with up(tmp_path / "data", tmp_path / "log", signal.SIGKILL) as shop:
-        shop.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
+    with up(tmp_path / "data", tmp_path / "log", signal.SIGKILL) as terminal:
+        terminal.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
 
-        family = {process.pid for process in shop.family}
-        assert set(shop.processes) == SERVERS | PROCESSES
-        assert set(shop.processes.values()) <= family
+        family = {process.pid for process in terminal.family}
+        assert set(terminal.processes) == SERVERS | PROCESSES
+        assert set(terminal.processes.values()) <= family
 
 
 def test_real_servers_take_the_places_of_the_embedded_ones(
@@ -165,11 +165,11 @@ def test_real_servers_take_the_places_of_the_embedded_ones(
         "HOLDFAST_POSTGRES_DSN": postgres.address,
         "HOLDFAST_KAFKA_BROKERS": broker.address,
     }
-    with up(tmp_path / "data", tmp_path / "log", real=addresses) as shop:
-        shop.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
-        shop.holdfast("reserve", "lamp-sale", "--line", "lamp=1", "--buyer", "ann", "--id", "r-1")
+    with up(tmp_path / "data", tmp_path / "log", real=addresses) as terminal:
+        terminal.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
+        terminal.holdfast("reserve", "lamp-sale", "--line", "lamp=1", "--buyer", "ann", "--id", "r-1")
 
-        assert set(shop.processes) == PROCESSES
-        assert wait_until(lambda: shop.is_recorded("lamp-sale", "r-1"), RECORDS_S)
-        assert json.loads(shop.holdfast("audit", "--json"))["consistent"]
+        assert set(terminal.processes) == PROCESSES
+        assert wait_until(lambda: terminal.is_recorded("lamp-sale", "r-1"), RECORDS_S)
+        assert json.loads(terminal.holdfast("audit", "--json"))["consistent"]
     assert not any((tmp_path / "data" / name).exists() for name in SERVERS)

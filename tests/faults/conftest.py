@@ -7,7 +7,7 @@ from holdfast.client import Client
 from holdfast_embedded.stack import Stack
 
 from tests.crowd import PATIENCE
-from tests.faults.world import SHARDS, World
+from tests.fault_stack import SHARDS, FaultStack
 from tests.stacks import running_stack
 
 
@@ -19,10 +19,10 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-async def shared(shared_stack: Stack) -> AsyncIterator[World]:
+async def stack(shared_stack: Stack) -> AsyncIterator[FaultStack]:
     """The file's stack, and a client of this test."""
     async with client_of(shared_stack) as client:
-        yield World(shared_stack, client)
+        yield FaultStack(shared_stack, client)
 
 
 def client_of(stack: Stack) -> Client:

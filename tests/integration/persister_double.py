@@ -1,4 +1,4 @@
-"""A stand-in for the persister that knows only the chain: it moves the watermark, keeps the journal, and reports.
+"""A double of the persister that knows only the chain: it moves the watermark, keeps the journal, and reports.
 
 What it takes and refuses is what the ledger promises the relay; rows and refusals are the real persister's business.
 """

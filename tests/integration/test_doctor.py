@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from inventory_service.server_checks import build
 from inventory_service.server_checks.doctor import run
 from inventory_service.settings import Settings
-from tests.integration.served import open_shards, run_to_its_end, served_apart
+from tests.inventory_server import open_shards, run_to_its_end, served_apart
 from tests.servers import PARTITIONS, REAL, StartBroker, StartValkey, connected
 from tests.shared_kafka import SharedBroker
 from tests.waiting import eventually
@@ -214,7 +214,7 @@ async def test_another_number_of_shards_is_off_wherever_it_is_written(
     ]
 
 
-async def test_what_could_not_be_asked_is_named_beside_what_could(database: str) -> None:
+async def test_servers_that_could_not_be_asked_are_named(database: str) -> None:
     """Exit code 2 when nothing is known to be off, with the setting by which the server was looked for."""
     code, said = await doctor(f"redis://{NOBODY}/0", database, NOBODY)
 
@@ -224,7 +224,7 @@ async def test_what_could_not_be_asked_is_named_beside_what_could(database: str)
     assert line_of(said, "Postgres", "fsync").startswith("kept")
 
 
-async def test_a_script_reads_the_same_as_json(valkey: str, database: str) -> None:
+async def test_the_doctor_prints_the_same_as_json(valkey: str, database: str) -> None:
     """Every finding with its parts by name."""
     where = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database}
     _, said = await run_to_its_end("doctor", "--json", HOLDFAST_START_WAIT_S=str(ONE_IS_MISSING_S), **where)

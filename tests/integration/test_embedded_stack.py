@@ -21,9 +21,9 @@ from holdfast_embedded.program import Plans
 from holdfast_embedded.stack import Stack, StackFailed
 from redis import Redis
 
+from tests.fake_programs import plan, plans
 from tests.servers import CopiedEmbeddedPostgres
 from tests.stacks import ENVIRONMENT
-from tests.stand_ins import plan, plans
 from tests.waiting import eventually
 
 NAMES_OF_OURS = {"serve", "relay", "compensate", "persist"}
@@ -42,7 +42,7 @@ def log() -> Log:
 
 @pytest.fixture
 def make_stack(tmp_path: Path, log: Log) -> Iterator[MakeStack]:
-    """Make stacks of stand-ins, all in one data folder unless the test says otherwise; stopped afterwards."""
+    """Make stacks of fake programs, all in one data folder unless the test says otherwise; stopped afterwards."""
     with ExitStack() as stacks:
 
         def make(
@@ -309,8 +309,8 @@ async def start(stack: Stack) -> None:
 
 @contextmanager
 def up(data_dir: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run `holdfast up` with stand-ins as a process of its own, for as long as the test wants."""
-    process = subprocess.Popen([sys.executable, "-m", "tests.stand_ins", "up", str(data_dir)], env=ENVIRONMENT)
+    """Run `holdfast up` with fake programs as a process of its own, for as long as the test wants."""
+    process = subprocess.Popen([sys.executable, "-m", "tests.fake_programs", "up", str(data_dir)], env=ENVIRONMENT)
     try:
         yield process
     finally:
@@ -319,7 +319,7 @@ def up(data_dir: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def at_work(log: Log) -> set[str]:
-    """Return the names of the stand-ins that have begun to work."""
+    """Return the names of the fake programs that have begun to work."""
     return {name for name, line in log if name in NAMES_OF_OURS and line.startswith("broker ")}
 
 

@@ -7,8 +7,8 @@ from holdfast_embedded.broker import TOPICS
 from holdfast_embedded.mock_cluster import MockCluster
 
 from tests.commits import HELD
-from tests.integration.persister_process import StartPersister
-from tests.integration.persister_world import JOIN_S, SHARDS, World
+from tests.integration.persister_fixture import JOIN_S, SHARDS, PersisterFixture
+from tests.persister_process import StartPersister
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
@@ -24,21 +24,21 @@ def cluster() -> MockCluster:
 
 @pytest.fixture
 def kafka(cluster: MockCluster) -> Kafka:
-    """The world's broker."""
+    """The fixture's broker."""
     return Kafka(cluster.address)
 
 
-async def test_a_persister_that_was_not_let_in_asks_again(
-    cluster: MockCluster, world: World, start_persister: StartPersister
+async def test_a_persister_joins_again_after_the_group_rejected_it(
+    cluster: MockCluster, fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
     """Faust never hears of such an error, and the process would live on for ever, with partitions that nobody reads."""
     will_answer(cluster, SYNC_GROUP, INVALID_REQUEST, times=2)
-    persister = start_persister(world.kafka, world.dsn)
-    world.shard.moves(("r-1", HELD))
+    persister = start_persister(fixture.kafka, fixture.dsn)
+    fixture.shard.moves(("r-1", HELD))
 
-    await world.send()
+    await fixture.send()
 
-    await eventually(world.is_told, JOIN_S)
+    await eventually(fixture.is_told, JOIN_S)
     assert persister.has_said("server_unavailable", server="kafka")
     assert persister.process.poll() is None
 

@@ -3,7 +3,7 @@
 import grpc
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
-from tests.integration.served import (
+from tests.inventory_server import (
     Caller,
     refusal_of,
 )
@@ -21,7 +21,7 @@ async def book(database: str, state: str) -> None:
         )
 
 
-async def test_an_id_that_nobody_knows_is_spent(caller: Caller) -> None:
+async def test_an_unknown_id_can_be_spent(caller: Caller) -> None:
     """A Reserve that is still under way finds it ended; spending it again is a repeat."""
     await caller.create_sale()
     spend = calls.ReleaseReservationRequest(sale_id="lamp-sale", reservation_id="r-1", spend_id=True)

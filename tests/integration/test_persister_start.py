@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaProducer
 from order_persister.adapters.kafka.agent import COMMITS_TOPIC
 from order_persister.adapters.ledger.migrator import migrate
 from tests.commits import FakeShard
-from tests.integration.persister_process import StartPersister
 from tests.ledgers import open_shards
+from tests.persister_process import StartPersister
 from tests.servers import StartBroker, StartPostgres, connected
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually

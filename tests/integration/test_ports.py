@@ -7,7 +7,7 @@ from holdfast_embedded.ports import LOOPBACK, free_port
 
 
 def test_a_port_lies_below_those_of_outgoing_connections() -> None:
-    """A client that knocks at a closed port of that range can end up connected to itself."""
+    """A client that connects to a closed port of that range can end up connected to itself."""
     linux_begins_at = 32_768
 
     assert all(free_port() < linux_begins_at for _ in range(20))

@@ -21,7 +21,7 @@ BAD_HASH = LedgerProgressMessage(shard=1, epoch=1, seq=8, hash=FORGED).Serialize
 ELSEWHERE = LedgerProgressMessage(shard=4000, epoch=1, seq=8).SerializeToString()
 
 
-async def test_what_is_no_report_does_not_stop_the_next(kafka: Kafka) -> None:
+async def test_an_unreadable_report_does_not_stop_the_next(kafka: Kafka) -> None:
     """A relay that ends over a record would hear it again, or miss what was said while it started."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
     await producer.start()

@@ -10,7 +10,7 @@ import pytest
 from holdfast.cli.processes import PROCESSES
 
 from inventory_service.usage import PRINTS_FACTS
-from tests.integration.served import open_shards
+from tests.inventory_server import open_shards
 from tests.servers import PARTITIONS
 from tests.shared_kafka import Kafka
 
@@ -30,7 +30,7 @@ def settings(valkey: str, empty_database: str, broker: str) -> dict[str, str]:
     }
 
 
-def test_all_of_them_are_tried() -> None:
+def test_every_command_with_json_output_is_tried() -> None:
     """A command that is new has its place in the order, and its facts in the test below."""
     assert set(COMMANDS) == {"migrate", *PRINTS_FACTS}
 

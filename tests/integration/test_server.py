@@ -10,7 +10,7 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.sale_pb2 import Item
 from redis.asyncio import Redis
 
-from tests.integration.served import (
+from tests.inventory_server import (
     Caller,
     calling,
     open_shards,

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from redis.asyncio import Redis
 
-from tests.integration.served import (
+from tests.inventory_server import (
     NOWHERE,
     Caller,
     ServerProcess,

@@ -26,7 +26,7 @@ Listen = Callable[[KafkaAccess], AsyncGenerator[Any, None]]
     ],
     ids=["progress", "compensations"],
 )
-async def test_a_listener_without_a_word_to_hear_notices_that_kafka_is_away(
+async def test_an_idle_consumer_notices_that_kafka_is_away(
     start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch, listen: Listen
 ) -> None:
     """aiokafka itself looks for brokers for ever, and says so to nobody: no metric would show it."""

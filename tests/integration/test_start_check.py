@@ -17,8 +17,8 @@ from inventory_service.adapters.redis.knock import knock_at_redis
 from inventory_service.domain.shards import LedgerUnavailable, RedisUnavailable
 from order_persister.adapters.ledger.knock import knock_at_postgres as persister_knock
 from order_persister.patience import TransientError
-from tests.integration.persister_process import StartPersister, persisters
-from tests.integration.served import NOWHERE, run_to_its_end
+from tests.inventory_server import NOWHERE, run_to_its_end
+from tests.persister_process import StartPersister, persisters
 from tests.servers import StartValkey, database_dsn
 from tests.stacks import ENVIRONMENT
 from tests.waiting import eventually
@@ -115,7 +115,7 @@ async def test_a_database_that_is_not_there_ends_a_server(valkey: str, postgres:
     ]
 
 
-async def test_a_kafka_without_tls_is_not_spoken_to_with_it(broker: str) -> None:
+async def test_tls_to_a_kafka_without_it_names_the_setting(broker: str) -> None:
     """It makes nothing of what it hears; whoever set that up is told where to look."""
     settings = {"HOLDFAST_START_WAIT_S": "3", "HOLDFAST_KAFKA_BROKERS": broker, "HOLDFAST_KAFKA_SECURITY": "SSL"}
     code, said = await run_to_its_end("topics", **settings)
@@ -124,7 +124,7 @@ async def test_a_kafka_without_tls_is_not_spoken_to_with_it(broker: str) -> None
     assert "HOLDFAST_KAFKA_SECURITY" in said[0]
 
 
-async def test_a_redis_that_is_loading_is_there() -> None:
+async def test_a_redis_that_is_loading_counts_as_up() -> None:
     """It answers, and a big one loads for minutes after it was started."""
 
     async def load(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -137,7 +137,7 @@ async def test_a_redis_that_is_loading_is_there() -> None:
 
 
 @pytest.mark.parametrize("knock", [inventory_knock, persister_knock])
-async def test_a_postgres_that_is_starting_up_is_there(knock: Callable[[str], Awaitable[None]]) -> None:
+async def test_a_postgres_that_is_starting_up_counts_as_up(knock: Callable[[str], Awaitable[None]]) -> None:
     """It reads its log after a crash, which takes as long as it takes."""
 
     async def start_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -155,7 +155,7 @@ async def test_a_postgres_that_is_starting_up_is_there(knock: Callable[[str], Aw
 
 
 @pytest.mark.parametrize("knock", [inventory_knock, persister_knock])
-async def test_a_postgres_that_hangs_up_is_not_there(knock: Callable[[str], Awaitable[None]]) -> None:
+async def test_a_server_that_closes_the_connection_may_be_no_postgres(knock: Callable[[str], Awaitable[None]]) -> None:
     """asyncpg calls it an answer of Postgres'; it may refuse our certificate, or be no Postgres at all."""
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -192,7 +192,7 @@ async def test_a_process_that_waits_for_a_server_still_hears_a_signal(process: s
         assert await asyncio.wait_for(started.wait(), ENDS_S) == code
 
 
-async def test_a_redis_url_with_another_servers_port_asks_whether_it_is_one(postgres: str) -> None:
+async def test_a_redis_url_of_another_server_is_questioned(postgres: str) -> None:
     """Postgres hangs up on what it hears, and so does a Redis that wants TLS."""
     where = postgres.split("@")[1].split("/")[0]
 
@@ -201,16 +201,14 @@ async def test_a_redis_url_with_another_servers_port_asks_whether_it_is_one(post
 
 
 @pytest.mark.usefixtures("hasty_connections")
-async def test_tls_where_there_is_none_asks_whether_there_is(valkey: str) -> None:
+async def test_tls_to_a_redis_without_it_is_questioned(valkey: str) -> None:
     """Redis waits in silence for the end of what it takes for a command."""
     with pytest.raises(RedisUnavailable, match=r"is it a Redis, with TLS, as rediss:// says\?$"):
         await knock_at_redis(valkey.replace("redis://", "rediss://"))
 
 
 @pytest.mark.parametrize("knock", [inventory_knock, persister_knock])
-async def test_a_postgres_that_is_a_redis_asks_whether_it_is_one(
-    valkey: str, knock: Callable[[str], Awaitable[None]]
-) -> None:
+async def test_a_postgres_dsn_of_a_redis_is_questioned(valkey: str, knock: Callable[[str], Awaitable[None]]) -> None:
     """Neither says a word to the other."""
     with pytest.raises((LedgerUnavailable, TransientError), match=r"is it PostgreSQL\?$"):
         await knock(f"postgresql://ann@{urlsplit(valkey).netloc}/holdfast")

@@ -3,7 +3,7 @@
 from inventory_service.adapters.kafka.access import KafkaAccess
 from inventory_service.adapters.kafka.names import COMMITS
 from inventory_service.adapters.kafka.topics import KafkaTopics
-from tests.integration.served import run_to_its_end
+from tests.inventory_server import run_to_its_end
 from tests.servers import PARTITIONS, StartBroker
 
 

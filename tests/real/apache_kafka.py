@@ -29,7 +29,7 @@ class Ports:
 
 
 @dataclass(frozen=True)
-class Door:
+class Listener:
     """How clients are let in. Brokers among themselves and the tests' administration use another one, without locks.
 
     `settings` are Kafka's own for a listener, without their prefix: `ssl.keystore.location`, `ssl.client.auth`,
@@ -42,7 +42,7 @@ class Door:
     scram_users: Mapping[str, str] = field(default_factory=dict)
 
 
-OPEN_DOOR = Door()
+PLAINTEXT_LISTENER = Listener()
 
 
 class ApacheKafka(KafkaServer):
@@ -56,7 +56,7 @@ class ApacheKafka(KafkaServer):
         self,
         data_dir: Path,
         partitions: int = 16,
-        door: Door = OPEN_DOOR,
+        listener: Listener = PLAINTEXT_LISTENER,
         settings: Mapping[str, str] | None = None,
         topics: Sequence[str] = TOPICS,
         *,
@@ -66,7 +66,7 @@ class ApacheKafka(KafkaServer):
     ) -> None:
         super().__init__(name, data_dir)
         self.partitions = partitions
-        self._door = door
+        self._listener = listener
         self._settings = settings or {}
         self._topics = list(topics)
         self._node = node
@@ -79,7 +79,7 @@ class ApacheKafka(KafkaServer):
 
     @cached_property
     def admin(self) -> KafkaAdmin:
-        """Orders to the cluster, by the door that needs no password."""
+        """Orders to the cluster, by the listener that needs no password."""
         return KafkaAdmin(self.inner_address)
 
     @property
@@ -142,7 +142,7 @@ class ApacheKafka(KafkaServer):
         unfinished.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
         scram = [
             f"--add-scram={mechanism}=[name={name},password={password}]"
-            for name, password in self._door.scram_users.items()
+            for name, password in self._listener.scram_users.items()
             for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
         ]
         command = [*self._java(), "kafka.tools.StorageTool", "format", "--ignore-formatted"]
@@ -183,10 +183,10 @@ class ApacheKafka(KafkaServer):
             "listeners": f"{clients},{brokers},CONTROLLERS://{LOOPBACK}:{mine.controllers}",
             "advertised.listeners": f"{clients},{brokers}",
             "listener.security.protocol.map": (
-                f"CLIENTS:{self._door.protocol},BROKERS:PLAINTEXT,CONTROLLERS:PLAINTEXT"
+                f"CLIENTS:{self._listener.protocol},BROKERS:PLAINTEXT,CONTROLLERS:PLAINTEXT"
             ),
             "inter.broker.listener.name": "BROKERS",
             "controller.listener.names": "CONTROLLERS",
             "controller.quorum.voters": ",".join(voters),
-            **{f"listener.name.clients.{key}": value for key, value in self._door.settings.items()},
+            **{f"listener.name.clients.{key}": value for key, value in self._listener.settings.items()},
         }

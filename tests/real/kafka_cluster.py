@@ -8,7 +8,7 @@ from pathlib import Path
 from holdfast_embedded.child import wait_until
 from holdfast_embedded.server import ServerFailed
 
-from tests.real.apache_kafka import OPEN_DOOR, ApacheKafka, Door, Ports
+from tests.real.apache_kafka import PLAINTEXT_LISTENER, ApacheKafka, Listener, Ports
 from tests.real.kafka_admin import KafkaAdmin
 
 NODES = 3
@@ -19,13 +19,17 @@ class KafkaCluster:
     """Brokers by node id from 1, each also a voter for the controller. It makes no topics: `holdfast topics` does."""
 
     def __init__(
-        self, data_dir: Path, nodes: int = NODES, door: Door = OPEN_DOOR, settings: Mapping[str, str] | None = None
+        self,
+        data_dir: Path,
+        nodes: int = NODES,
+        listener: Listener = PLAINTEXT_LISTENER,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         voters = {node: Ports() for node in range(1, nodes + 1)}
         self.brokers = {
             node: ApacheKafka(
                 data_dir / f"broker-{node}",
-                door=door,
+                listener=listener,
                 settings=settings,
                 topics=(),
                 node=node,

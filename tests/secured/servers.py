@@ -4,7 +4,7 @@ from pathlib import Path
 
 from holdfast_embedded.ports import LOOPBACK, free_port
 
-from tests.real.apache_kafka import ApacheKafka, Door
+from tests.real.apache_kafka import ApacheKafka, Listener
 from tests.real.debian_postgres import DebianPostgres
 from tests.real.redis_server import RedisServer
 from tests.secured.certificates import Authority
@@ -75,7 +75,7 @@ def locked_kafka(folder: Path, authority: Authority) -> ApacheKafka:
         "plain.sasl.jaas.config": f'{PLAIN_LOGIN} required user_{USER}="{PASSWORD}";',
         "scram-sha-512.sasl.jaas.config": f"{SCRAM_LOGIN} required;",
     }
-    return ApacheKafka(folder, SHARDS, Door("SASL_SSL", settings, {USER: PASSWORD}))
+    return ApacheKafka(folder, SHARDS, Listener("SASL_SSL", settings, {USER: PASSWORD}))
 
 
 def certified_kafka(folder: Path, authority: Authority) -> ApacheKafka:
@@ -88,4 +88,4 @@ def certified_kafka(folder: Path, authority: Authority) -> ApacheKafka:
         "ssl.truststore.location": str(authority.file),
         "ssl.client.auth": "required",
     }
-    return ApacheKafka(folder, SHARDS, Door("SSL", settings))
+    return ApacheKafka(folder, SHARDS, Listener("SSL", settings))

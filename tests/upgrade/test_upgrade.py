@@ -13,10 +13,10 @@ from holdfast_embedded.program import Plan, Plans
 from holdfast_embedded.stack import Stack
 
 from order_persister.adapters.ledger.migrator import migrations
-from tests.e2e.ledger import DeadLetter
-from tests.e2e.shop import Shop, Stock
-from tests.integration.served import calling
+from tests.inventory_server import calling
+from tests.ledger_rows import DeadLetter
 from tests.servers import connected
+from tests.stack_fixture import StackFixture, Stock
 from tests.stacks import running_stack
 
 pytestmark = pytest.mark.timeout(400)  # the first test of a release also starts its stack
@@ -44,24 +44,24 @@ def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-async def shop(upgraded: Upgraded) -> AsyncIterator[Shop]:
+async def shop(upgraded: Upgraded) -> AsyncIterator[StackFixture]:
     """The upgraded stack, once all that was under way has come to its end, which a new commit in each shard shows."""
     async with calling(upgraded.stack.addresses.listen) as caller:
-        shop = Shop(upgraded.stack, caller, [])
+        shop = StackFixture(upgraded.stack, caller, [])
         for shard in range(upgraded.stack.shards):
             await shop.settled(await shop.open_sale(shard=shard))
         yield shop
 
 
-async def test_the_tables_are_brought_up_to_date(shop: Shop) -> None:
+async def test_the_tables_are_brought_up_to_date(shop: StackFixture) -> None:
     """Every change that came after the release has been run, once, on the release's rows."""
-    async with connected(shop.stack.addresses.postgres_dsn) as db:
+    async with connected(shop.running.addresses.postgres_dsn) as db:
         ran = await db.fetch("select name from migration order by number")
 
     assert [row["name"] for row in ran] == [migration.name for migration in migrations()]
 
 
-async def test_what_callers_were_told_stands(upgraded: Upgraded, shop: Shop) -> None:
+async def test_what_callers_were_told_stands(upgraded: Upgraded, shop: StackFixture) -> None:
     """Promise 2, over a deploy: what was sold is sold, what was given back is free, what is overdue is taken back."""
     for sale_id, told in upgraded.said.items():
         for reservation_id, before in told["reservations"].items():
@@ -69,7 +69,7 @@ async def test_what_callers_were_told_stands(upgraded: Upgraded, shop: Shop) -> 
             assert lasting(after) == lasting(before) | {"state": expected_state(reservation_id, before)}
 
 
-async def test_what_the_release_refused_is_given_back(shop: Shop) -> None:
+async def test_what_the_release_refused_is_given_back(shop: StackFixture) -> None:
     """The release's dead letters were open, and their compensations come again; the new version closes them."""
     letters = {letter.reservation_id: letter for letter in await shop.ledger.letters("lamps")}
 
@@ -79,7 +79,7 @@ async def test_what_the_release_refused_is_given_back(shop: Shop) -> None:
         )
 
 
-async def test_an_order_of_which_the_dead_letter_alone_knows_is_still_told(shop: Shop) -> None:
+async def test_an_order_of_which_the_dead_letter_alone_knows_is_still_told(shop: StackFixture) -> None:
     """The release's letter lacks what later versions note in it."""
     assert await shop.ledger.row("lamps", "poison") is None
 
@@ -90,7 +90,7 @@ async def test_an_order_of_which_the_dead_letter_alone_knows_is_still_told(shop:
     assert found.update_time.ToMilliseconds() >= found.create_time.ToMilliseconds() > 0
 
 
-async def test_it_goes_on_selling(upgraded: Upgraded, shop: Shop) -> None:
+async def test_it_goes_on_selling(upgraded: Upgraded, shop: StackFixture) -> None:
     """Promise 1, over a deploy: a repeat takes nothing, and exactly what was left is sold."""
     repeated = await shop.reserve("late", "bought")
     before = await shop.stock("late")
@@ -105,7 +105,7 @@ async def test_it_goes_on_selling(upgraded: Upgraded, shop: Shop) -> None:
     assert await shop.stock("late") == Stock(available=0, held=0, sold=3)
 
 
-async def test_the_books_agree(shop: Shop) -> None:
+async def test_the_books_agree(shop: StackFixture) -> None:
     """Promise 4, over a deploy: the journal is whole from the release's first commit to our last."""
     await shop.reserve("chairs", "after", {"chair": 1}, buyer_id="eve")
     await shop.confirm("chairs", "after")

@@ -1,8 +1,8 @@
-"""Programs that stand in for Holdfast's own under the supervisor: `python -m tests.stand_ins NAME`.
+"""Fake programs in the place of Holdfast's own under the supervisor: `python -m tests.fake_programs NAME`.
 
 They do what the supervisor sees of a program and no more, so its tests are quick and fail for its faults only. What
 takes long to import is imported by who needs it.
-`python -m tests.stand_ins up DATA_DIR` is `holdfast up` with them.
+`python -m tests.fake_programs up DATA_DIR` is `holdfast up` with them.
 """
 
 import os
@@ -19,11 +19,11 @@ GRACE_S = 25.0  # who ends in order ends at once, but on a busy machine
 
 def plan(name: str, does: str, *, uses_broker: bool = False, grace_s: float = GRACE_S) -> Plan:
     """Return the plan of a program of that name which does what a function below does."""
-    return Plan(name, ("-m", "tests.stand_ins", does), uses_broker, grace_s)
+    return Plan(name, ("-m", "tests.fake_programs", does), uses_broker, grace_s)
 
 
 def plans(persist: str = "work", grace_s: float = GRACE_S) -> Plans:
-    """Return a whole stack of stand-ins."""
+    """Return a whole stack of fake programs."""
     return Plans(
         migrate=plan("migrate", "pass_by"),
         topics=plan("topics", "pass_by"),
@@ -92,7 +92,7 @@ def takeover() -> None:
 
 
 def up() -> None:
-    """Run `holdfast up` with stand-ins; the second argument is the data folder."""
+    """Run `holdfast up` with fake programs; the second argument is the data folder."""
     from holdfast_embedded.console import Console
     from holdfast_embedded.stack import Stack
     from holdfast_embedded.up import run

@@ -18,7 +18,7 @@ JOIN_S = 45.0
 
 
 @dataclass(repr=False)
-class World:
+class PersisterFixture:
     """A shard whose commits go into Kafka, and what comes out of the other topics."""
 
     kafka: Kafka

@@ -74,7 +74,7 @@ class Gauges:
         pass
 
 
-class House:
+class ShardProcesses:
     """Adapters to the three servers, and the processes as tasks."""
 
     def __init__(self, redis_url: str, dsn: str, kafka: Kafka) -> None:
@@ -185,35 +185,35 @@ async def running(run: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def serves_at(house: House, epoch: int) -> bool:
+async def serves_at(processes: ShardProcesses, epoch: int) -> bool:
     """The shard was taken over."""
-    status = await house.status()
+    status = await processes.status()
     return status.serving and status.epoch == epoch
 
 
-async def journal_of(house: House) -> list[tuple[int, int]]:
+async def journal_of(processes: ShardProcesses) -> list[tuple[int, int]]:
     """The commits that the ledger holds."""
-    async with connected(house.dsn) as db:
+    async with connected(processes.dsn) as db:
         return [tuple(row) for row in await db.fetch("select epoch, seq from journal where shard = 0 order by 1, 2")]
 
 
-async def sent_to_kafka(house: House) -> list[Commit]:
+async def sent_to_kafka(processes: ShardProcesses) -> list[Commit]:
     """Every commit of shard 0 that Kafka holds."""
-    kafka = house.kafka
+    kafka = processes.kafka
     consumer, partition = AIOKafkaConsumer(bootstrap_servers=kafka.address), TopicPartition(kafka.named(COMMITS), 0)
     await consumer.start()
     consumer.assign([partition])
     await consumer.seek_to_beginning(partition)
     commits: list[Commit] = []
-    end = await house.reading.end(0)
+    end = await processes.reading.end(0)
     while await consumer.position(partition) < end:
         commits += commits_from_record((await consumer.getone()).value)[1]
     await consumer.stop()
     return commits
 
 
-async def init_code(house: House, shards: int = SHARDS) -> int:
-    return await init.run(shards, house.shards, house.ledger, house.takeover(), structlog.get_logger())
+async def init_code(processes: ShardProcesses, shards: int = SHARDS) -> int:
+    return await init.run(shards, processes.shards, processes.ledger, processes.takeover(), structlog.get_logger())
 
 
 async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, Takeover]:
