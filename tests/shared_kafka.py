@@ -7,10 +7,11 @@ from pathlib import Path
 from holdfast_embedded.server import KafkaServer
 
 from inventory_service.adapters.kafka.access import KafkaAccess
-from tests.servers import new_broker
+from tests.servers import REAL, new_broker
 
-# The topics of earlier tests stay, and clients are told of all of them: now and then a new broker takes over.
-TESTS_A_BROKER = 25
+# Apache Kafka takes seconds to start, and clients are told of the topics of all earlier tests, so now and then a new one
+# takes over. The embedded broker starts in a tenth of the time in which it makes topics later.
+TESTS_A_BROKER = 25 if REAL else 1
 
 
 @dataclass(frozen=True)
@@ -36,33 +37,26 @@ class Kafka:
 
 
 class SharedBroker:
-    """The broker, with its data below a folder. Topics without a prefix are there too, and stay empty."""
+    """The broker, with its data below a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._tests = 0
-        self._server = self._start()
-
-    @property
-    def address(self) -> str:
-        """The bootstrap address of now."""
-        return self._server.address
+        self._server: KafkaServer | None = None
 
     def for_next_test(self) -> Kafka:
         """Return new and empty topics."""
-        self._tests += 1
-        if self._tests % TESTS_A_BROKER == 0:
-            self.stop()
-            self._server = self._start()
         prefix = f"test-{self._tests}."
-        self._server.make_topics(prefix)
+        if self._server is None or self._tests % TESTS_A_BROKER == 0:
+            self.stop()
+            self._server = new_broker(self._folder / prefix, prefix=prefix)
+            self._server.start()
+        else:
+            self._server.make_topics(prefix)
+        self._tests += 1
         return Kafka(self._server.address, prefix)
 
     def stop(self) -> None:
         """End it; nothing in it is worth keeping."""
-        self._server.kill()
-
-    def _start(self) -> KafkaServer:
-        server = new_broker(self._folder / f"after-{self._tests}-tests")
-        server.start()
-        return server
+        if self._server is not None:
+            self._server.kill()

@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,8 +13,7 @@ from inventory_service.server_checks import build
 from inventory_service.server_checks.doctor import run
 from inventory_service.settings import Settings
 from tests.inventory_server import open_shards, run_to_its_end, served_apart
-from tests.servers import PARTITIONS, REAL, StartBroker, StartValkey, connected
-from tests.shared_kafka import SharedBroker
+from tests.servers import PARTITIONS, REAL, StartBroker, StartValkey, connected, new_broker
 from tests.waiting import eventually
 
 NOBODY = "127.0.0.1:1"
@@ -21,10 +21,13 @@ NOBODY = "127.0.0.1:1"
 ALL_THERE_S, ONE_IS_MISSING_S = 30.0, 3.0
 
 
-@pytest.fixture
-def kafka(shared_broker: SharedBroker) -> str:
-    """The topics without a prefix of the broker that all tests share: its bootstrap address."""
-    return shared_broker.address
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One broker for all tests that only have it asked: its bootstrap address."""
+    server = new_broker(tmp_path_factory.mktemp("broker"))
+    server.start()
+    yield server.address
+    server.kill()
 
 
 async def doctor(redis_url: str, dsn: str, brokers: str) -> tuple[int, list[str]]:
