@@ -39,7 +39,7 @@ class Item(NamedTuple):
 
 
 async def find_faults(stack: FaultStack, sale_id: str, acknowledged: Mapping[str, Acknowledged]) -> list[str]:
-    """Every broken promise in a sentence, once all commits have reached the ledger; none if nothing is oversold, lost or doubled."""
+    """Every broken promise in a sentence, once all commits have reached the ledger; none if all is as it was told."""
     faults = await find_faults_of(stack, sale_id, acknowledged)
     return [*faults, *await faults_of_audit(stack)]
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from holdfast_embedded.server import KafkaServer
 
 from inventory_service.adapters.kafka.access import KafkaAccess
-from tests.servers import REAL, new_broker
+from tests.servers import new_broker
 
-# Apache Kafka takes seconds to start, and clients are told of the topics of all earlier tests, so now and then a new one
-# takes over. The embedded broker starts in a tenth of the time in which it makes topics later.
-TESTS_A_BROKER = 25 if REAL else 1
+# The topics of earlier tests stay, and clients are told of all of them: now and then a new broker takes over.
+TESTS_A_BROKER = 25
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib.util
+import time
 from pathlib import Path
 
 BROKER_ID = 1  # the only broker, and the controller
@@ -10,6 +11,8 @@ RD_KAFKA_PRODUCER = 0
 ERROR_SIZE = 512
 # A first member of a group waits this long for others. Kafka's own default is 3 s; here everybody is near.
 REBALANCE_DELAY_MS = 200
+# An order that comes while the broker's thread ends the one before does not wake it: it is obeyed a second later.
+ORDER_PAUSE_S = 0.001
 
 
 class MockCluster:
@@ -20,7 +23,7 @@ class MockCluster:
         self._topics: list[str] = []
         self._partitions = partitions
         self._cluster = self._new_cluster()
-        self._library.rd_kafka_mock_set_controller_id(self._cluster, BROKER_ID)
+        self._check(self._library.rd_kafka_mock_set_controller_id(self._cluster, BROKER_ID), "set the controller")
         self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, REBALANCE_DELAY_MS)
         self.make(*topics)
 
@@ -67,9 +70,10 @@ class MockCluster:
         return ctypes.c_void_p(cluster)
 
     def _check(self, code: int, what: str) -> None:
-        """Turn librdkafka's error codes into an exception."""
+        """Turn the error code of an order into an exception, and leave time until the next order."""
         if code != 0:
             raise RuntimeError(f"{what}: {self._library.rd_kafka_err2str(code).decode()}")
+        time.sleep(ORDER_PAUSE_S)
 
 
 def load_library() -> ctypes.CDLL:

@@ -17,7 +17,7 @@ from holdfast_embedded.child import wait_until
 PROBE_S = 1.0
 ORDER_S = 60.0
 LARGEST_RECORD = 8 * 1024 * 1024
-# Of brokers that are not there yet librdkafka complains on standard error, and tries again at longer and longer intervals.
+# Of brokers that are not there yet librdkafka complains on standard error, and it tries again less and less often.
 CLIENT = {"log_level": "0", "reconnect.backoff.max.ms": "200"}
 
 
