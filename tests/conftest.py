@@ -28,13 +28,15 @@ from tests.servers import (
 from tests.shared_database import SharedDatabase
 from tests.shared_kafka import Kafka, SharedBroker
 
+STACKS = {"usual_stack", "archiving_stack"}
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together in one worker what shares a stack (a fixture `..._stack`), and everything else file by file."""
+    """Have one worker run all tests that share a stack of the whole run, and each other file as a whole."""
     for item in items:
-        stacks = [name for name in getattr(item, "fixturenames", ()) if name.endswith("_stack")]
-        item.add_marker(pytest.mark.xdist_group(stacks[0] if stacks and "e2e" in item.path.parts else item.path.stem))
+        shared = STACKS.intersection(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group(min(shared, default=f"{item.path.parent.name}-{item.path.stem}")))
 
 
 @pytest.fixture(scope="session")
