@@ -8,12 +8,14 @@ address and a prefix) are of servers that all tests of a worker share. `start_va
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.server import KafkaServer
 from holdfast_embedded.valkey import Valkey
 
+from tests.distribution import ByWhatIsShared
 from tests.servers import (
     PARTITIONS,
     StartBroker,
@@ -28,15 +30,11 @@ from tests.servers import (
 from tests.shared_database import SharedDatabase
 from tests.shared_kafka import Kafka, SharedBroker
 
-STACKS = {"usual_stack", "archiving_stack"}
 
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have one worker run all tests that share a stack of the whole run, and each other file as a whole."""
-    for item in items:
-        shared = STACKS.intersection(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group(min(shared, default=f"{item.path.parent.name}-{item.path.stem}")))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWhatIsShared:
+    """Keep tests together that share what takes long to make."""
+    return ByWhatIsShared(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -169,10 +169,12 @@ class StackFixture:
         return [order for order in found if order.sale_id == sale_id]
 
     async def publish(self, order: Compensation) -> None:
-        """Send an order of the ledger as the persister would."""
+        """Send a compensation as the persister would; returns when the compensator has dealt with it."""
+        before = self.carried_out(order.sale_id).total()
         async with AIOKafkaProducer(bootstrap_servers=self.running.addresses.kafka_brokers) as producer:
             shard = self.shard_of(order.sale_id)
             await producer.send_and_wait(COMPENSATIONS, order.SerializeToString(), partition=shard)
+        await eventually(lambda: self.carried_out(order.sale_id).total() > before)
 
     def carried_out(self, sale_id: str) -> Counter[str]:
         """How many orders to give units of a sale back came to what, as the compensator says."""

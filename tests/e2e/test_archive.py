@@ -101,6 +101,25 @@ async def test_a_refused_order_that_was_released_reads_the_same_when_archived(ar
     assert after == before
 
 
+async def test_a_compensation_never_touches_a_newer_reservation_of_its_id(archiving: StackFixture) -> None:
+    """It names where the reservation was made, because an id can be used again once its record has left Redis."""
+    sale = await archiving.open_sale()
+    async with archiving.ledger.forbidding("reservation_id <> 'r-1'"):  # so that the ledger never had a row of it
+        await archiving.reserve(sale, "r-1", buyer_id="dora")
+        await archiving.settled(sale)
+    [compensation, *_] = await archiving.compensations(sale)
+    await eventually(partial(is_archived, archiving, sale, "r-1"), ARCHIVES_S)
+    await archiving.reserve(sale, "r-1", {"lamp": 2}, buyer_id="emil")
+
+    await archiving.publish(compensation)
+
+    await archiving.settled(sale)
+    assert (await archiving.get(sale, "r-1")).state == HELD
+    assert await archiving.stock(sale) == Stock(available=8, held=2, sold=0)
+    assert await archiving.ledger.row(sale, "r-1") == Row("emil", "HELD", "RECORDED", "", "2 lamp")
+    assert await archiving.ledger.balance(sale) == Balance(available=8, held=2, sold=0, refused=0)
+
+
 async def test_a_spent_id_stays_spent(archiving: StackFixture) -> None:
     """A caller in doubt closed the matter; a Reserve that comes later finds it ended, or has its units taken back."""
     sale = await archiving.open_sale()

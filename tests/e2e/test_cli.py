@@ -1,4 +1,4 @@
-"""The `holdfast` command as a shell runs it, against a whole stack: one reservation's life, and the demo in small."""
+"""The `holdfast` command as a shell runs it, against a whole stack: one reservation's life."""
 
 import json
 import subprocess
@@ -10,10 +10,10 @@ import pytest
 
 from tests.e2e.conftest import Running
 from tests.e2e.shell import run
-from tests.stacks import ENVIRONMENT, surroundings
+from tests.stacks import surroundings
 
 HOLDFAST = (sys.executable, "-m", "holdfast.cli")
-DEMO_S, RECORDS_S = 240.0, 60.0
+RECORDS_S = 60.0
 
 
 @pytest.fixture
@@ -74,19 +74,6 @@ def test_a_process_answers_its_own_help(shell: dict[str, str]) -> None:
 
     assert asked.returncode == 0
     assert "--json" in asked.stdout
-
-
-@pytest.mark.timeout(DEMO_S + 60)
-def test_the_demo_ends_with_books_that_agree() -> None:
-    """In small, for the tests' sake: also this one has a crash, blocked buyers and holds that expire."""
-    small = ("--units", "600", "--buyers", "100", "--blocked", "3")
-    shown = subprocess.run(
-        [*HOLDFAST, "demo", *small], env=ENVIRONMENT, capture_output=True, text=True, timeout=DEMO_S, check=False
-    )
-
-    assert shown.returncode == 0, shown.stdout
-    assert "ended by SIGKILL" in shown.stdout
-    assert "nothing is oversold, lost or doubled" in shown.stdout
 
 
 def wait_until_recorded(shell: dict[str, str], sale_id: str, reservation_id: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 from holdfast.inventory.v1 import reservation_pb2 as states
 from holdfast.inventory.v1.events_pb2 import Compensation
 
-from tests.ledger_rows import Balance, DeadLetter, Row
+from tests.ledger_rows import DeadLetter, Row
 from tests.stack_fixture import StackFixture, Stock
 from tests.waiting import eventually
 
@@ -17,7 +17,7 @@ async def test_a_repeated_compensation_gives_nothing_back_twice(stack: StackFixt
     sale, order = await compensated(stack, "carl")
 
     for _ in range(3):
-        await repeat(stack, order)
+        await stack.publish(order)
 
     await stack.settled(sale)
     assert stack.carried_out(sale)["given_back"] == 1
@@ -48,25 +48,6 @@ async def test_a_compensation_comes_after_a_confirm_or_release(stack: StackFixtu
     assert await stack.stock(sale) == ALL_THERE
 
 
-async def test_a_compensation_never_touches_a_newer_reservation_of_its_id(archiving: StackFixture) -> None:
-    """Orders name where the reservation was made, for an id comes again once its record has left Redis."""
-    sale = await archiving.open_sale()
-    async with archiving.ledger.forbidding("reservation_id <> 'r-1'"):  # so that the ledger never had a row of it
-        await archiving.reserve(sale, "r-1", buyer_id="dora")
-        await archiving.settled(sale)
-    [order, *_] = await archiving.compensations(sale)
-    await eventually(lambda: is_archived(archiving, sale))
-    await archiving.reserve(sale, "r-1", {"lamp": 2}, buyer_id="emil")
-
-    await repeat(archiving, order)
-
-    await archiving.settled(sale)
-    assert (await archiving.get(sale, "r-1")).state == HELD
-    assert await archiving.stock(sale) == Stock(available=8, held=2, sold=0)
-    assert await archiving.ledger.row(sale, "r-1") == Row("emil", "HELD", "RECORDED", "", "2 lamp")
-    assert await archiving.ledger.balance(sale) == Balance(available=8, held=2, sold=0, refused=0)
-
-
 async def compensated(stack: StackFixture, buyer: str) -> tuple[str, Compensation]:
     """A sale with one order, of a blocked buyer, whose units came back, and the ledger's order to give them back."""
     sale = await stack.open_sale()
@@ -78,18 +59,6 @@ async def compensated(stack: StackFixture, buyer: str) -> tuple[str, Compensatio
     return sale, order
 
 
-async def repeat(stack: StackFixture, order: Compensation) -> None:
-    """Send an order once more, and wait until the compensator has dealt with it."""
-    before = stack.carried_out(order.sale_id).total()
-    await stack.publish(order)
-    await eventually(lambda: stack.carried_out(order.sale_id).total() > before)
-
-
 async def is_refused(stack: StackFixture, sale: str) -> bool:
     """The ledger has refused the order and waits for its units."""
     return (await stack.ledger.balance(sale)).refused == 1
-
-
-async def is_archived(stack: StackFixture, sale: str) -> bool:
-    """Redis has no record of it any more."""
-    return not await stack.in_redis(sale, "r-1")

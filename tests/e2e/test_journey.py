@@ -3,10 +3,8 @@
 import asyncio
 from datetime import timedelta
 
-from grpc import StatusCode
 from holdfast.inventory.v1 import reservation_pb2 as states
 
-from tests.inventory_server import refusal_of
 from tests.ledger_rows import Balance, Row
 from tests.stack_fixture import StackFixture, Stock
 from tests.waiting import eventually
@@ -111,31 +109,6 @@ async def test_an_expired_hold_reaches_the_ledger_by_itself(stack: StackFixture)
     assert [fact.reservation.state for fact in await stack.facts(sale)] == [HELD, EXPIRED]
 
 
-async def test_an_overdue_hold_that_is_not_expired_yet_is_not_confirmed(archiving: StackFixture) -> None:
-    """From its end on a hold is EXPIRED for everybody, and whoever asks first has its units (promise 6)."""
-    sale = await archiving.open_sale(1)
-    await archiving.reserve(sale, "late", buyer_id="ann", hold_ttl=timedelta(seconds=1))
-    await eventually(lambda: has_state(archiving, sale, "late", EXPIRED))
-
-    refused = await refusal_of(archiving.confirm(sale, "late"))
-    unswept = await archiving.stock(sale)
-    taken = await archiving.reserve(sale, "quick", buyer_id="bob")
-    confirmed = await archiving.confirm(sale, "quick")
-
-    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "WRONG_RESERVATION_STATE")
-    assert refused.metadata["state"] == "RESERVATION_STATE_EXPIRED"
-    assert refused.reservation is not None
-    assert refused.reservation.state == EXPIRED
-    assert unswept == Stock(available=0, held=1, sold=0)
-    assert taken.reservation.state == HELD
-    assert confirmed.reservation.state == CONFIRMED
-
-
 async def is_expired(stack: StackFixture, sale: str, reservation_id: str) -> bool:
     """The ledger holds it as expired."""
     return await stack.ledger.row(sale, reservation_id) == Row("ann", "EXPIRED", "RECORDED", "", "1 lamp")
-
-
-async def has_state(stack: StackFixture, sale: str, reservation_id: str, state: int) -> bool:
-    """Callers see it in this state."""
-    return (await stack.get(sale, reservation_id)).state == state

@@ -79,7 +79,7 @@ def test_a_sale_runs_from_the_wheel(whole: Environment) -> None:
     assert "nothing is oversold, lost or doubled" in shown.stdout
 
 
-@pytest.mark.parametrize("plain", [pytest.param(OURS, marks=pytest.mark.xdist_group(OURS))], indirect=True)
+@pytest.mark.parametrize("plain", [OURS], indirect=True)
 async def test_the_processes_need_no_embedded_server(
     server: Environment, valkey: str, empty_database: str, broker: str
 ) -> None:
