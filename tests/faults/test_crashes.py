@@ -8,7 +8,7 @@ from tests.fault_stack import BRIEF, FaultStack
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
-UNITS = 500
+UNITS = 300
 
 
 @pytest.mark.parametrize("victim", ["serve", "relay", "persist", "compensate", "valkey", "postgres"])
