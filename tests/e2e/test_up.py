@@ -16,10 +16,11 @@ from holdfast_embedded.child import exited, spawn, wait_until
 from holdfast_embedded.ports import free_port
 
 from tests.e2e.shell import run
-from tests.servers import StartBroker, StartPostgres, StartValkey
+from tests.servers import REAL, StartBroker, StartPostgres, StartValkey
 from tests.stacks import ENVIRONMENT
 
 pytestmark = pytest.mark.timeout(400)  # the waits' own deadlines come first, and say more
+embedded = pytest.mark.skipif(REAL, reason="starts embedded servers in any case, as `make test` does")
 HOLDFAST = Path(sys.executable).with_name("holdfast")
 SERVERS, PROCESSES = {"valkey", "postgres", "broker"}, {"serve", "relay", "persist", "compensate"}
 EMBEDDED: Mapping[str, str] = {}  # addresses of real servers: none
@@ -111,6 +112,7 @@ def second_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondSta
         yield SecondStart(terminal, bought, folder / "log-of-second")
 
 
+@embedded
 def test_sales_survive_a_restart_of_up(second_start: SecondStart) -> None:
     """Promises 2 and 7: stopped right after an answer, everything goes on where it was, under a newer epoch."""
     terminal = second_start.terminal
@@ -127,6 +129,7 @@ def test_sales_survive_a_restart_of_up(second_start: SecondStart) -> None:
     assert json.loads(terminal.holdfast("audit", "--json"))["consistent"]
 
 
+@embedded
 def test_up_prints_the_addresses_of_its_servers(second_start: SecondStart) -> None:
     """Their ports are free ones, so an audit in another terminal has to be told where they are."""
     assert wait_until(lambda: "there: export " in second_start.log.read_text(), STARTS_S)
@@ -145,6 +148,7 @@ def test_up_prints_the_addresses_of_its_servers(second_start: SecondStart) -> No
     assert audit.stdout.startswith("The books agree: 16 shards, 1 sale")
 
 
+@embedded
 def test_a_killed_supervisor_leaves_no_process_behind(tmp_path: Path) -> None:
     """Servers, processes and what they started are gone, as they are after Ctrl-C wherever a test here ends `up`."""
     with up(tmp_path / "data", tmp_path / "log", signal.SIGKILL) as terminal:
