@@ -1,4 +1,4 @@
-"""Makes commits as the scripts would: payloads, dense seqs and the hash chain, for tests of whoever reads them."""
+"""Makes commits as the scripts would: payloads, dense seqs and the hash chain, for tests of their readers."""
 
 from dataclasses import dataclass, field
 from hashlib import sha1

@@ -61,7 +61,7 @@ class Crowd:
             yield
 
     def stop_buying(self) -> None:
-        """Let nobody begin another claim."""
+        """Let no buyer begin another claim."""
         self._closing.set()
 
     def has_acknowledged(self, acknowledged: int) -> bool:

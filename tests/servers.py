@@ -95,7 +95,7 @@ async def flush(redis_url: str) -> None:
 
 @asynccontextmanager
 async def fresh_database(dsn: str, name: str, template: str) -> AsyncIterator[str]:
-    """Yield the DSN of a new copy of a template; it is dropped afterwards, whoever is still connected."""
+    """Yield the DSN of a new copy of a template; it is dropped afterwards, with any connection to it."""
     async with connected(dsn) as admin:
         await admin.execute(f"drop database if exists {name} with (force)")
         await admin.execute(f"create database {name} template {template}")

@@ -25,7 +25,7 @@ class SharedDatabase:
         self._schema: list[tuple[int, ...]] = []
 
     async def empty(self) -> str:
-        """Return the DSN; nobody is connected, every table is as the migrations made it and has no row."""
+        """Return the DSN; no client is connected, every table is as the migrations made it and has no row."""
         async with connected(self._server) as admin:
             await admin.execute(_DISCONNECT, DISCONNECTS_MS, NAME)
         if not self._schema or not await self._is_emptied():

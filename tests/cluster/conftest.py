@@ -34,7 +34,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 
 @pytest.fixture(scope="module")
 def running(cluster: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Every process of ours on that cluster, for the tests of a file, which leave it whole."""
+    """Every process of Holdfast on that cluster, for the tests of a file, which leave it whole."""
     with running_stack(
         tmp_path_factory.mktemp("stack"),
         HOLDFAST_SHARDS=str(SHARDS),

@@ -24,7 +24,7 @@ WEEK_MS = str(7 * 24 * 3600 * 1000)
 
 
 async def test_each_broker_may_be_lost_for_a_while(stack: FaultStack, cluster: KafkaCluster) -> None:
-    """Promises 2 and 5: with two of three brokers the ledger goes on, whoever led, coordinated or controlled."""
+    """Promises 2 and 5: with two of three brokers the ledger goes on, whichever led, coordinated or controlled."""
     crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
 
@@ -43,7 +43,7 @@ async def test_each_broker_may_be_lost_for_a_while(stack: FaultStack, cluster: K
 
 
 async def test_one_broker_alone_takes_nothing_and_nothing_is_lost(stack: FaultStack, cluster: KafkaCluster) -> None:
-    """Promise 5: what nobody can confirm waits in Redis, buyers wait for nobody, and the backlog drains afterwards."""
+    """Promise 5: unconfirmed commits stay in Redis, no call waits for them, and the backlog drains afterwards."""
     crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF), blocked=0)
 
     async with crowd.buying():
@@ -152,7 +152,7 @@ async def ends_after(cluster: KafkaCluster, shard: int, offset: int) -> bool:
 
 
 async def begins_after(cluster: KafkaCluster, shard: int, offset: int) -> bool:
-    """Kafka has lost at least one record that nobody had read."""
+    """Kafka has lost at least one record that no consumer had read."""
     partition = TopicPartition(COMMITS, shard)
     async with AIOKafkaConsumer(bootstrap_servers=cluster.address) as consumer:
         return int((await consumer.beginning_offsets([partition]))[partition]) > offset

@@ -58,7 +58,7 @@ OF_RECORDS = ["retention.ms", "retention.bytes", "unclean.leader.election.enable
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    """Three brokers with broken settings, and topics with three copies that somebody made by hand."""
+    """Three brokers with broken settings, and topics with three copies that were made by hand."""
     cluster = KafkaCluster(tmp_path_factory.mktemp("kafka"), listener=LISTENER, settings=BROKEN)
     try:
         cluster.start()

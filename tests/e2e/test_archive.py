@@ -33,7 +33,7 @@ LEAVES_S = ARCHIVES_S + float(RETENTION_S)
 
 
 async def test_an_archived_reservation_is_read_from_the_ledger(archiving: StackFixture) -> None:
-    """Whoever asks a day later hears the same as before."""
+    """A caller that asks a day later gets the same answer as before."""
     sale = await sale_with_archived_reservations(archiving)
 
     bought, left = await archiving.get(sale, "bought"), await archiving.get(sale, "left")
@@ -83,7 +83,7 @@ async def test_an_archived_id_that_is_used_again_is_compensated(archiving: Stack
 
 
 async def test_a_refused_order_that_was_released_reads_the_same_when_archived(archiving: StackFixture) -> None:
-    """It ended before its compensation came: its end is on the books, whoever is asked."""
+    """It ended before its compensation came: Redis and the ledger tell the same end."""
     sale = await archiving.open_sale()
     await archiving.block("mallory")
     async with archiving.holding("persist"):
@@ -144,7 +144,7 @@ async def test_a_spent_id_stays_spent(archiving: StackFixture) -> None:
 
 
 async def test_an_archived_id_cannot_be_spent(archiving: StackFixture) -> None:
-    """What was sold stays sold, and who asks hears so, whether Redis remembers it or not."""
+    """What was sold stays sold, and the answer says so, whether Redis has the record or not."""
     sale = await sale_with_archived_reservations(archiving)
 
     sold = await refusal_of(archiving.release(sale, "bought", spend_id=True))
@@ -191,7 +191,7 @@ async def is_unknown(stack: StackFixture, sale: str, reservation_id: str) -> boo
 
 
 async def test_an_archived_sale_is_answered_from_the_ledger(archiving: StackFixture) -> None:
-    """Whoever comes late hears the same as before it left: what was bought, and that nothing can be had any more."""
+    """A late caller gets the same answers as before: what was bought, and that the sale has ended."""
     sale = await archived_sale(archiving)
 
     seen = await archiving.sale(sale)
@@ -239,7 +239,7 @@ async def test_a_sale_archived_during_repeated_creates_is_created_once(archiving
 
 
 async def makes_until_refused(stack: StackFixture, sale: str, end_time: Timestamp) -> tuple[StatusCode, str]:
-    """Make the same sale again and again: what ends it, as whoever makes a sale twice would hear."""
+    """Make the same sale again and again: the error that ends it."""
     deadline = time.monotonic() + LEAVES_S
     while time.monotonic() < deadline:
         try:

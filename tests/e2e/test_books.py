@@ -88,7 +88,7 @@ async def test_a_balance_that_was_changed_in_the_ledger_is_found_and_named(stack
 async def test_an_audit_without_a_server_exits_with_2(
     stack: StackFixture, variable: str, address: str, name: str
 ) -> None:
-    """Neither "they agree" nor "they differ": one line says who does not answer and what to do."""
+    """Neither "they agree" nor "they differ": one line says which server does not answer and what to do."""
     audit = await stack.run("audit", **{variable: address})
 
     assert audit.code == 2

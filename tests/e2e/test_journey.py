@@ -56,7 +56,7 @@ async def test_every_change_is_published_once_and_in_order(stack: StackFixture) 
 
 
 async def test_a_repeated_reserve_is_one_hold_and_one_fact(stack: StackFixture) -> None:
-    """A caller who heard nothing asks again with the same id, and never takes a second unit."""
+    """A caller that got no answer asks again with the same id, and never takes a second unit."""
     sale = await stack.open_sale()
     first = await stack.reserve(sale, "r-1")
 
@@ -97,7 +97,7 @@ async def test_a_purchase_without_a_hold_is_sold_on_the_books(stack: StackFixtur
 
 
 async def test_an_expired_hold_reaches_the_ledger_by_itself(stack: StackFixture) -> None:
-    """Promise 3: a hold that nobody asks about ends all the same, on the books too, and its units are there again."""
+    """Promise 3: a hold without a further call ends all the same, on the books too, and its units are there again."""
     sale = await stack.open_sale(1, hold_ttl=BRIEF)
     await stack.reserve(sale, "r-1")
 

@@ -1,4 +1,4 @@
-"""A hold whose time is over in a stack that sweeps none: what callers see of it, and who gets its units."""
+"""A hold whose time is over in a stack that sweeps none: what callers see of it, and which Reserve gets its units."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ EXPIRED = states.RESERVATION_STATE_EXPIRED
 
 
 async def test_an_overdue_hold_that_is_not_expired_yet_is_not_confirmed(archiving: StackFixture) -> None:
-    """From its end on a hold is EXPIRED for everybody, and whoever asks first has its units (promise 6)."""
+    """From its end on a hold is EXPIRED for every caller, and the next Reserve gets its units (promise 6)."""
     sale = await archiving.open_sale(1)
     await archiving.reserve(sale, "late", buyer_id="ann", hold_ttl=timedelta(seconds=1))
     await eventually(lambda: has_state(archiving, sale, "late", EXPIRED))

@@ -1,4 +1,4 @@
-"""Redis' reply to a Reserve is lost on the way: the caller is told that nobody knows, asks again, and has one hold."""
+"""Redis' reply to a Reserve is lost on the way: the outcome is unknown to the caller, whose repeat finds one hold."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""PostgreSQL or the broker goes away in mid-sale: nobody waits for it, and nothing is missing afterwards."""
+"""PostgreSQL or the broker goes away in mid-sale: no call waits for it, and nothing is missing afterwards."""
 
 import asyncio
 import signal

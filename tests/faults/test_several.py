@@ -113,7 +113,7 @@ async def test_one_of_each_two_is_killed_and_then_the_other(stack: DoubledStack)
 
 @pytest.mark.parametrize("half", [FIRST, SECOND], ids=["the first of each", "the second of each"])
 async def test_one_of_each_two_stops_and_goes_on_where_it_was(stack: DoubledStack, half: tuple[str, ...]) -> None:
-    """Promises 1, 2 and 3: what was a lease, a partition or a call of theirs is another's by now, and they do not know.
+    """Promises 1, 2 and 3: their leases, partitions and calls have passed to the other processes when they go on.
 
     Each is stopped for as long as it takes the others to do all of the work.
     """

@@ -29,7 +29,7 @@ def calls_of(sale_id: str, reservation_id: str) -> dict[str, Call]:
 
 
 async def serves_nothing_because(stack: FaultStack, sale_id: str, reason: str) -> None:
-    """Ask for a unit again and again until the refusal names the reason; nobody may be served meanwhile."""
+    """Ask for a unit again and again until the refusal names the reason; no call may be served meanwhile."""
     served: list[object] = []
     async with impatient(stack.running) as client:
 
@@ -52,7 +52,7 @@ async def answers(stack: FaultStack, calls: dict[str, Call]) -> dict[str, str]:
 
 
 async def answer(client: Client, call: Call) -> str:
-    """A call is served, or refused by the shard: where Redis itself does not answer, nobody has judged it."""
+    """A call is served, or refused by the shard; where Redis itself does not answer, it has to be sent again."""
     try:
         return f"SERVED {await call(client)}"
     except ShardNotServing as refusal:

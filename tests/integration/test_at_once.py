@@ -46,7 +46,7 @@ async def test_ten_migrations_at_once_make_the_tables_once(empty_database: str) 
 
 
 async def test_ten_openings_at_once_open_every_shard_for_all(operators: Sequence[ShardProcesses]) -> None:
-    """They overtake one another, and whoever comes last finds an open shard: no exit code is a failure."""
+    """They overtake one another, and the last one finds an open shard: no exit code is a failure."""
     async with operators[0].persister.running():
         assert await open_at_once(operators) == [0] * TEN
 

@@ -157,7 +157,7 @@ async def test_a_ledger_that_does_not_wait_for_its_disk_is_told_where_that_is_se
 
 
 async def test_an_option_of_the_dsn_stands_above_all(valkey: str, database: str, kafka: str) -> None:
-    """It is in every process of ours, and in none of the server's own files."""
+    """It applies to every process of Holdfast, and stands in none of the server's own files."""
     _, said = await doctor(valkey, f"{database}?synchronous_commit=off", kafka)
 
     assert off(said) == ["synchronous_commit"]

@@ -24,7 +24,7 @@ NOBODY_LISTENS = "127.0.0.1:9"
 
 
 async def test_one_relay_holds_the_lease_until_it_expires(processes: ShardProcesses) -> None:
-    """Whoever has it keeps it by asking again; a relay of the same rank waits until nobody does."""
+    """The holder keeps it by asking again; a relay of the same rank waits until it expires."""
     assert await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
     assert not await processes.shards.lease(0, "grace", HIGH, LEASE_MS)
     assert await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
@@ -57,7 +57,7 @@ async def test_only_the_holder_releases_the_lease(processes: ShardProcesses) -> 
 
 
 async def test_a_lease_from_a_clock_that_ran_ahead_is_not_waited_for(processes: ShardProcesses) -> None:
-    """Redis fails over to a machine whose clock is an hour behind: nobody waits for an hour."""
+    """Redis fails over to a machine whose clock is an hour behind: no relay waits for an hour."""
     await processes.shards.lease(0, "ada", HIGH, 3_600_000)
 
     assert await processes.shards.lease(0, "grace", LOW, LEASE_MS)
@@ -84,7 +84,7 @@ async def test_a_shard_that_does_not_serve_can_be_leased(processes: ShardProcess
 
 @pytest.mark.usefixtures("lasting_lease")
 async def test_a_relay_without_the_lease_sends_nothing(processes: ShardProcesses) -> None:
-    """Another relay has the shard, and nobody need send its commits twice; once that one is gone, they are sent."""
+    """The holder sends the commits, and they need not be sent twice; once it is gone, the other relay sends them."""
     await processes.commit(count=5)
     async with processes.persister.running():
         async with leased_to_another(processes), processes.relaying():
@@ -239,7 +239,7 @@ class Remembering(Gauges):
 
 
 class Flattering(RedisShards):
-    """Gives the lease to everybody who asks."""
+    """Gives the lease to every relay that asks."""
 
     async def lease(self, shard: int, relay: str, rank: int, ms: int) -> bool:
         await super().lease(shard, relay, rank, ms)

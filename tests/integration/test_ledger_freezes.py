@@ -28,7 +28,7 @@ async def test_a_commit_that_was_written_unreadable_freezes_the_shard_when_it_co
 
 
 async def test_a_give_back_that_fails_for_good_freezes_the_shard(one_shard: OneShardLedger) -> None:
-    """It can be blamed on nobody; what came before it in the same run is taken."""
+    """No reservation is to blame; what came before it in the same run is taken."""
     await one_shard.db.execute(POISON_END)
     one_shard.shard.moves(("r-1", HELD))
     one_shard.shard.moves(("r-2", HELD))
@@ -86,7 +86,7 @@ async def test_a_commit_that_the_journal_has_already_freezes_its_shard_alone(one
 
 
 async def test_bytes_that_cannot_even_be_set_aside_freeze_the_shard(one_shard: OneShardLedger) -> None:
-    """They would be acknowledged, and nobody could look at them."""
+    """They would be acknowledged, and could not be looked at."""
     await one_shard.apply_new()
     await one_shard.db.execute("alter table set_aside add constraint full_up check (false)")
 

@@ -181,7 +181,7 @@ async def test_a_reused_id_is_refused_and_the_first_order_stands(one_shard: OneS
 
 
 async def test_a_reused_spent_id_is_born_settled(one_shard: OneShardLedger) -> None:
-    """It holds nothing, so nobody is told to give it back."""
+    """It holds nothing, so there is nothing to give back."""
     one_shard.shard.moves(("r-1", CONFIRMED))
     one_shard.shard.forget("r-1")
     await one_shard.apply_new()

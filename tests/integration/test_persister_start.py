@@ -92,7 +92,7 @@ async def test_it_writes_no_files(kafka: Kafka, database: str, start_persister: 
 
 
 def test_migrate_without_postgres_says_what_to_do(start_persister: StartPersister) -> None:
-    """It is run by hand: it does not wait, and one line tells the person who ran it."""
+    """It is run by hand: it does not wait, and prints one line."""
     persister = start_persister(NOBODY, NO_LEDGER, command="migrate")
 
     assert persister.exit_code() == 2

@@ -95,7 +95,7 @@ async def test_a_reply_that_is_late_ends_the_connection(valkey: str) -> None:
 
 @pytest.mark.parametrize("moment", ["before it is begun", "while it is sent", "while Redis is at it"])
 async def test_a_cancelled_call_leaves_no_connection_out_of_step(valkey: str, moment: str) -> None:
-    """A caller may go at any moment; the answer that it did not wait for is read as nobody else's."""
+    """A caller may go at any moment; the reply that it did not wait for is not taken for another caller's."""
     connections = RedisConnections(valkey, size=1)
 
     async def ask(*command: str) -> object:
@@ -221,7 +221,7 @@ async def test_a_redis_that_will_not_run_a_script_did_nothing(error: str) -> Non
 
 
 async def test_a_script_that_was_stopped_midway_raises() -> None:
-    """What it wrote before stays, so nobody may say that nothing was done."""
+    """What it wrote before stays, so the error may not say that nothing was done."""
     error = f"NOPERM ACL failure in script: no permission. script: {load_script('read').sha}, on @user_script:9."
     async with saying(error) as url:
         scripts = RedisScripts(RedisConnections(url, size=1), Epochs())

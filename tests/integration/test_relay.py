@@ -94,7 +94,7 @@ async def test_a_lost_commit_is_sent_again(
 async def test_a_commit_that_the_ledger_goes_on_refusing_is_tried_at_growing_distances(
     processes: ShardProcesses,
 ) -> None:
-    """Whatever makes the ledger refuse may be repaired at any time, and nobody is served until then."""
+    """Whatever makes the ledger refuse may be repaired at any time, and the shard serves no call until then."""
     await processes.commit(count=3)
     processes.persister.refuse = {2}
     async with processes.at_work():

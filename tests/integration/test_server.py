@@ -37,7 +37,7 @@ async def reserve_at_once(valkey: str, caller: Caller, count: int) -> list[Any]:
 
 
 async def test_one_reservation_from_making_to_confirming(caller: Caller) -> None:
-    """The whole life of a hold that ends well, and the same words whoever asks."""
+    """The whole life of a hold that ends well; each call answers with the same reservation."""
     await caller.create_sale(units=5)
 
     held = await caller.reserve("r-1", quantity=2)
@@ -175,7 +175,7 @@ async def test_a_wrong_state_comes_with_the_reservation(caller: Caller) -> None:
 
 
 async def test_a_sale_without_holds_refuses_a_time(caller: Caller) -> None:
-    """And sells at once to who does not ask for one."""
+    """And a Reserve without one is sold at once."""
     await caller.create_sale(hold_ttl={"seconds": 0})
     timed = reserve_request("r-1")
     timed.hold_ttl.seconds = 60

@@ -171,7 +171,7 @@ async def is_draining(caller: Caller) -> bool:
 
 
 async def test_a_second_signal_does_not_wait(valkey: str, database: str) -> None:
-    """Whoever is in a hurry says so twice."""
+    """A second SIGTERM ends the drain."""
     async with stuck(valkey, database, HOLDFAST_DRAIN_S="60") as (server, caller, _):
         server.terminate()
         await eventually(lambda: is_draining(caller))
@@ -247,7 +247,7 @@ async def test_no_relay_starts_on_topics_of_another_number_of_partitions(start_b
 
 
 async def test_a_server_starts_while_everything_is_away() -> None:
-    """An outage is not a failure, and order of starting is nobody's business."""
+    """An outage is not a failure, and processes may start in any order."""
     async with served_apart("redis://127.0.0.1:1/0", NOWHERE) as server, calling(server.address) as caller:
         assert await health(caller) == NOT_SERVING
         with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -259,7 +259,7 @@ async def test_a_server_starts_while_everything_is_away() -> None:
 
 
 async def test_a_server_that_waited_for_redis_serves_it_once_it_was_seen(start_valkey: StartValkey) -> None:
-    """Nobody has to start it again."""
+    """It needs no restart."""
     valkey = start_valkey()
     await open_shards(valkey.address)
     valkey.stop()

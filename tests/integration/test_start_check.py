@@ -39,13 +39,13 @@ def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
 
 @pytest.fixture
 def hasty_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests in which nobody answers."""
+    """For tests in which no server answers."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 2.0)
 
 
 @asynccontextmanager
 async def listening(answer: ReserveResult) -> AsyncIterator[int]:
-    """Somebody who takes connections: its port."""
+    """A server that accepts connections: its port."""
     async with await asyncio.start_server(answer, "127.0.0.1") as server:
         yield server.sockets[0].getsockname()[1]
 
@@ -103,7 +103,7 @@ async def test_a_wrong_password_ends_a_server(start_valkey: StartValkey, databas
 
 
 async def test_a_database_that_is_not_there_ends_a_server(valkey: str, postgres: str) -> None:
-    """Nobody makes it by waiting; only tables are waited for."""
+    """It does not appear by waiting; only tables are waited for."""
     stores = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database_dsn(postgres, "nowhere")}
 
     code, said = await run_to_its_end("serve", **ONCE_IT_ANSWERS, **stores)
@@ -116,7 +116,7 @@ async def test_a_database_that_is_not_there_ends_a_server(valkey: str, postgres:
 
 
 async def test_tls_to_a_kafka_without_it_names_the_setting(broker: str) -> None:
-    """It makes nothing of what it hears; whoever set that up is told where to look."""
+    """It cannot parse TLS; the error names the setting."""
     settings = {"HOLDFAST_START_WAIT_S": "3", "HOLDFAST_KAFKA_BROKERS": broker, "HOLDFAST_KAFKA_SECURITY": "SSL"}
     code, said = await run_to_its_end("topics", **settings)
 

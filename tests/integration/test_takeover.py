@@ -1,4 +1,4 @@
-"""The take-over: nothing serves that was not held against the ledger, whoever crashes, restarts or comes twice."""
+"""The take-over: no shard serves that was not compared with the ledger, whichever process crashes, restarts or comes twice."""
 
 import asyncio
 import shutil

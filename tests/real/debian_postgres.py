@@ -30,7 +30,7 @@ class DebianPostgres(Postgres):
         return super()._settings() | self._more
 
     def _find_seat(self) -> Seat:
-        """Everybody may run Debian's programs, so no copy of them is needed whoever we are."""
+        """Every user may run Debian's programs, so no copy of them is needed."""
         if os.geteuid() != 0:
             return Seat("same", PROGRAMS)
         if runs("guest", [PROGRAMS / "postgres", "--version"]):
@@ -38,7 +38,7 @@ class DebianPostgres(Postgres):
         return seat_with_reach()
 
     def _run_program(self, program: str, *arguments: str | Path, **options: Any) -> "subprocess.Popen[bytes]":
-        """Run one of its programs, after giving the whole folder to who runs it, for it takes no other's."""
+        """Run one of its programs, after giving the whole folder to the user that runs it, because PostgreSQL refuses other owners."""
         if self.seat.runner:
             user = ordinary_user()
             for path in (self.data_dir, *self.data_dir.rglob("*")):

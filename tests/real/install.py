@@ -71,7 +71,7 @@ def install(packages: Sequence[str]) -> None:
 
 
 def as_root(otherwise: str) -> Sequence[str]:
-    """Return what to put before a command that only root may run; ServerFailed if we are nobody to do so."""
+    """Return what to put before a command that only root may run; ServerFailed if this user may not do so."""
     if os.geteuid() == 0:
         return ()
     if shutil.which("sudo"):

@@ -64,7 +64,7 @@ class KafkaCluster:
         self._starter.submit(self.brokers[node].start, START_S).result()
 
     def end(self) -> None:
-        """End every broker with SIGKILL, for nobody is left to whom the last ones could hand anything over."""
+        """End every broker with SIGKILL, because the last ones have no broker left to hand over to."""
         for broker in self.brokers.values():
             broker.kill()
         self._starter.shutdown()

@@ -18,7 +18,7 @@ SALE_S = 300.0
 
 @pytest.mark.timeout(500)
 def test_nothing_is_oversold_lost_or_doubled(tmp_path: Path) -> None:
-    """Whoever sets the three addresses has the very demo on servers of his own."""
+    """The three addresses have the same demo run on servers that are not embedded."""
     servers = (
         RedisServer(tmp_path / "redis"),
         DebianPostgres(tmp_path / "postgres"),

@@ -65,7 +65,7 @@ def servers(keys: Keys, redis: LockedRedis, postgres: LockedPostgres) -> Servers
 async def test_a_redis_that_rejects_the_connection_is_named(
     servers: Servers, settings: dict[str, str], what: str
 ) -> None:
-    """Nobody has to look into two logs to see whose password is wrong."""
+    """The line names the server whose password is wrong."""
     wrong, why = WRONG_REDIS[what]
 
     ended = await run("serve", {**settings, **PATIENT, "HOLDFAST_REDIS_URL": wrong(servers)})
@@ -138,7 +138,7 @@ async def test_every_process_asks_before_it_begins(
 
 @pytest.mark.parametrize("process", ["compensate", "persist"])
 async def test_a_kafka_that_closes_the_connection_is_questioned(settings: dict[str, str], process: str) -> None:
-    """Who speaks without TLS to a broker with it hears nothing that says so."""
+    """A broker with TLS does not answer a client without it."""
     plain = {name: value for name, value in settings.items() if not name.startswith("HOLDFAST_KAFKA_")}
     plain |= {"HOLDFAST_KAFKA_BROKERS": settings["HOLDFAST_KAFKA_BROKERS"], "HOLDFAST_START_WAIT_S": "5"}
 
