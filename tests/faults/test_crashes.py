@@ -13,7 +13,7 @@ UNITS = 300
 
 @pytest.mark.parametrize("victim", ["serve", "relay", "persist", "compensate", "valkey", "postgres"])
 async def test_a_process_killed_in_mid_sale_loses_nothing(stack: FaultStack, victim: str) -> None:
-    """Promises 1, 2 and 3: whichever process dies, every acknowledged claim ends once and as it may, and no unit has two owners.
+    """Promises 1, 2 and 3: whichever process dies, every acknowledged claim ends once, and no unit has two owners.
 
     The crowd sells out after the crash, so a unit that came back by mistake would be sold again.
     """

@@ -31,7 +31,7 @@ def kafka(cluster: MockCluster) -> Kafka:
 async def test_a_persister_joins_again_after_the_group_rejected_it(
     cluster: MockCluster, fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
-    """Faust never hears of such an error, and the process would live on for ever, with partitions that no process reads."""
+    """Faust does not see such an error, and the process would run on for ever without reading its partitions."""
     will_answer(cluster, SYNC_GROUP, INVALID_REQUEST, times=2)
     persister = start_persister(fixture.kafka, fixture.dsn)
     fixture.shard.moves(("r-1", HELD))

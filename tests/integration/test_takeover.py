@@ -1,4 +1,4 @@
-"""The take-over: no shard serves that was not compared with the ledger, whichever process crashes, restarts or comes twice."""
+"""The take-over: no shard serves before it was compared with the ledger, whatever crashes, restarts or comes twice."""
 
 import asyncio
 import shutil
