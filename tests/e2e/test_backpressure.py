@@ -42,7 +42,7 @@ async def test_an_outbox_that_is_full_is_drained_and_filled_again(archiving: Sta
     assert elsewhere.reservation.state == HELD
     assert await archiving.stock(full) == Stock(available=MANY - taken - 1, held=taken, sold=1)
     assert await archiving.ledger.row(full, f"r-{taken - 1}") == Row("ann", "HELD", "RECORDED", "", "1 lamp")
-    audit = await archiving.run("audit", "--sale", full, HOLDFAST_RECORD_RETENTION_S=RETENTION_S)
+    audit = await archiving.run("audit", full, "--retention", RETENTION_S)
     assert audit.code == 0, audit.said
 
 
