@@ -38,7 +38,7 @@ class DebianPostgres(Postgres):
         return seat_with_reach()
 
     def _run_program(self, program: str, *arguments: str | Path, **options: Any) -> "subprocess.Popen[bytes]":
-        """Run one of its programs, after giving the folder to the user that runs it, because PostgreSQL refuses others."""
+        """Run one of its programs, after giving the folder to its user, because PostgreSQL refuses others."""
         if self.seat.runner:
             user = ordinary_user()
             for path in (self.data_dir, *self.data_dir.rglob("*")):
