@@ -118,7 +118,7 @@ async def test_an_altered_commit_freezes_its_shard_until_the_true_one_is_taken(s
 
 
 async def test_a_shard_that_the_ledger_refuses_opens_once_that_is_repaired(stack: FaultStack) -> None:
-    """Promise 4: the shard serves no call while the ledger cannot book a give-back, and its reason says why."""
+    """Promise 4: a shard serves no call while the ledger cannot book a give-back; the reason names the constraint."""
     sale_id = await stack.open_sale(UNITS)
     shard, hold = shard_of(sale_id), "to-be-released"
     acknowledged = await stack.sell(sale_id, ORDERS)
