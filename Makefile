@@ -21,16 +21,24 @@ help: ## Show this list
 demo: $(VENV)/ready ## Run a whole flash sale on an embedded stack, then the audit of its books
 	@$(BIN)/holdfast demo
 
+.PHONY: quick
+quick: $(VENV)/ready ## Run the checks and tests that need no minute: form, types, imports, unit and contract
+	@$(BIN)/tox run -e lint,types,arrows,unit,contract
+
 .PHONY: test
-test: $(VENV)/ready ## Run every check and every test
+test: $(VENV)/ready ## Run every check, and every test on embedded servers
 	@$(BIN)/tox run
+
+.PHONY: test-packaging
+test-packaging: $(VENV)/ready ## Build the wheel and try it in empty environments
+	@$(BIN)/tox run -e packaging
 
 .PHONY: test-real
 test-real: $(VENV)/ready ## Run the tests on Redis, PostgreSQL and Apache Kafka, which it installs (Debian)
 	@$(BIN)/tox run -e real
 
 .PHONY: lint
-lint: $(VENV)/ready ## Run the quick checks alone
+lint: $(VENV)/ready ## Run the checks without the tests
 	@$(BIN)/tox run -e lint,types,arrows,protos,lua
 
 .PHONY: format
