@@ -2,7 +2,7 @@
 
 What is newly held: fields 1 to 4 of a ReserveRequest and of a Reservation are alike on the wire, so the reservation is
 the request's own bytes with a tail. A rejection: the same for all requests that one script call rejected, so it
-is made once and remembered. A test compares both with the messages that answers.py makes.
+is made once and remembered. A test compares both with the messages that messages.py makes.
 """
 
 from functools import lru_cache
