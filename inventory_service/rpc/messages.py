@@ -1,59 +1,26 @@
-"""Results of the domain to the messages that callers read."""
+"""Writes the domain's values as the messages of the API."""
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1 import reservation_pb2, sale_pb2
 
 from inventory_service.domain.keys import Position
 from inventory_service.domain.reservation import Reservation
 from inventory_service.domain.reserve import Rejected
-from inventory_service.domain.results import Granted, ReservationRead
-from inventory_service.domain.sale import Sale, SaleRead
+from inventory_service.domain.results import Granted
+from inventory_service.domain.sale import Sale
 from inventory_service.domain.units import line_quantities
 
 
 def reserve_response(result: Granted | Rejected) -> calls.ReserveResponse:
     """Units, or why there are none."""
-    response = calls.ReserveResponse(replayed=result.replayed, read_time=_moment(result.read_time_ms))
+    response = calls.ReserveResponse(replayed=result.replayed, read_time=timestamp(result.read_time_ms))
     if isinstance(result, Granted):
         response.reservation.CopyFrom(reservation_to_proto(result.reservation))
     else:
-        response.rejection.CopyFrom(_rejection(result))
+        response.rejection.CopyFrom(rejection_to_proto(result))
     return response
-
-
-def confirm_response(result: Granted) -> calls.ConfirmReservationResponse:
-    return calls.ConfirmReservationResponse(
-        reservation=reservation_to_proto(result.reservation),
-        replayed=result.replayed,
-        read_time=_moment(result.read_time_ms),
-    )
-
-
-def release_response(result: Granted) -> calls.ReleaseReservationResponse:
-    return calls.ReleaseReservationResponse(
-        reservation=reservation_to_proto(result.reservation),
-        replayed=result.replayed,
-        read_time=_moment(result.read_time_ms),
-    )
-
-
-def reservation_response(found: ReservationRead) -> calls.GetReservationResponse:
-    return calls.GetReservationResponse(
-        reservation=reservation_to_proto(found.reservation), read_time=_moment(found.read_time_ms)
-    )
-
-
-def sale_response(found: SaleRead) -> calls.GetSaleResponse:
-    return calls.GetSaleResponse(
-        sale=_sale(found.sale), read_time=_moment(found.read_time_ms), as_of=_position(found.as_of)
-    )
-
-
-def create_sale_response(made: SaleRead) -> admin.CreateSaleResponse:
-    return admin.CreateSaleResponse(sale=_sale(made.sale), replayed=made.replayed)
 
 
 def reservation_to_proto(reservation: Reservation) -> reservation_pb2.Reservation:
@@ -64,10 +31,10 @@ def reservation_to_proto(reservation: Reservation) -> reservation_pb2.Reservatio
         buyer_id=reservation.buyer_id,
         state=reservation.state,  # type: ignore[arg-type]  # the domain keeps the enums' plain ints
         revision=reservation.revision,
-        create_time=_moment(reservation.create_time_ms),
-        update_time=_moment(reservation.update_time_ms),
-        expire_time=_moment(reservation.expire_time_ms) if reservation.expire_time_ms else None,
-        position=_position(reservation.position),
+        create_time=timestamp(reservation.create_time_ms),
+        update_time=timestamp(reservation.update_time_ms),
+        expire_time=timestamp(reservation.expire_time_ms) if reservation.expire_time_ms else None,
+        position=position_to_proto(reservation.position),
         ledger_state=reservation.ledger_state,  # type: ignore[arg-type]
         compensation_reason=reservation.compensation_reason,  # type: ignore[arg-type]
         note=reservation.note,
@@ -80,12 +47,12 @@ def reservation_to_proto(reservation: Reservation) -> reservation_pb2.Reservatio
     return message
 
 
-def _rejection(result: Rejected) -> reservation_pb2.Rejection:
+def rejection_to_proto(result: Rejected) -> reservation_pb2.Rejection:
     message = reservation_pb2.Rejection(
         reason=result.reason,  # type: ignore[arg-type]
         buyer_remaining=result.buyer_remaining,
-        retry_after=None if result.retry_after_ms is None else _duration(result.retry_after_ms),
-        as_of=_position(result.as_of),
+        retry_after=None if result.retry_after_ms is None else duration(result.retry_after_ms),
+        as_of=position_to_proto(result.as_of),
         ended=None if result.ended is None else reservation_to_proto(result.ended),
     )
     for shortage in result.shortages:
@@ -95,32 +62,32 @@ def _rejection(result: Rejected) -> reservation_pb2.Rejection:
     return message
 
 
-def _sale(sale: Sale) -> sale_pb2.Sale:
+def sale_to_proto(sale: Sale) -> sale_pb2.Sale:
     message = sale_pb2.Sale(
         sale_id=sale.sale.sale_id,
         title=sale.title,
-        start_time=_moment(sale.start_time_ms),
-        end_time=None if sale.end_time_ms is None else _moment(sale.end_time_ms),
-        hold_ttl=_duration(sale.hold_ttl_ms),
-        max_hold_ttl=_duration(sale.max_hold_ttl_ms),
+        start_time=timestamp(sale.start_time_ms),
+        end_time=None if sale.end_time_ms is None else timestamp(sale.end_time_ms),
+        hold_ttl=duration(sale.hold_ttl_ms),
+        max_hold_ttl=duration(sale.max_hold_ttl_ms),
         buyer_limit=sale.buyer_limit,
         state=sale.state,  # type: ignore[arg-type]
         etag=sale.etag,
-        create_time=_moment(sale.create_time_ms),
-        update_time=_moment(sale.update_time_ms),
+        create_time=timestamp(sale.create_time_ms),
+        update_time=timestamp(sale.update_time_ms),
     )
     for item in sale.items:
         message.items.add(sku=item.sku, total=item.total, available=item.available, held=item.held, sold=item.sold)
     return message
 
 
-def _position(position: Position) -> reservation_pb2.Position:
+def position_to_proto(position: Position) -> reservation_pb2.Position:
     return reservation_pb2.Position(shard=position.shard, epoch=position.epoch, seq=position.seq, index=position.index)
 
 
-def _moment(milliseconds: int) -> Timestamp:
+def timestamp(milliseconds: int) -> Timestamp:
     return Timestamp(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
 
 
-def _duration(milliseconds: int) -> Duration:
+def duration(milliseconds: int) -> Duration:
     return Duration(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)

@@ -1,8 +1,8 @@
-"""The busiest answers as bytes, in a tenth of the time that filling their messages takes: newly held, and turned away.
+"""Serializes the most frequent responses of Reserve, in a tenth of the time that filling their messages takes.
 
-What is newly held: fields 1 to 4 of a ReserveRequest and of a Reservation are alike on the wire, so the reservation is
-the request's own bytes with a tail. A rejection: the same for all requests that one script call rejected, so it
-is made once and remembered. A test compares both with the messages that messages.py makes.
+A new hold: fields 1 to 4 of a ReserveRequest and of a Reservation are alike on the wire, so the reservation is the
+request's own bytes with a tail. A rejection: it is the same for all requests that one script call rejected, so it is
+serialized once and cached. A test compares both with the messages that messages.py makes.
 """
 
 from functools import lru_cache
@@ -19,12 +19,12 @@ _HELD = ReservationState.RESERVATION_STATE_HELD
 _RESERVATION_TAG = b"\x0a"  # ReserveResponse.reservation
 _POSITION_TAG = b"\x52"  # Reservation.position
 _INDEX_TAG = b"\x20"  # Position.index
-_MOST_EVENTS = 228
-_REMEMBERED = 256  # moments and rejections: a script call has one of each, or a few
+_MAX_EVENTS = 228
+_CACHED = 256  # timestamps and rejections: a script call has one of each, or a few
 
 
 def response_bytes(request: calls.ReserveRequest, result: Granted | Rejected) -> bytes:
-    """The serialized ReserveResponse, by the quickest way there is. Unknown fields must have been refused before."""
+    """The serialized ReserveResponse, by the fastest way. The request must have no unknown fields."""
     if isinstance(result, Rejected):
         return _rejection(result)
     if _is_plain_hold(request, result):
@@ -33,7 +33,7 @@ def response_bytes(request: calls.ReserveRequest, result: Granted | Rejected) ->
 
 
 def _is_plain_hold(request: calls.ReserveRequest, result: Granted) -> bool:
-    """Whether it is new, with no lines to sum or sort and no field beyond the four."""
+    """Whether the hold is new, with one line and no field beyond the four."""
     return (
         not result.replayed
         and result.reservation.state == _HELD
@@ -51,12 +51,12 @@ def _hold(request: calls.ReserveRequest, result: Granted) -> bytes:
 def _tail(held: Reservation) -> bytes:
     shard, epoch, seq, index = held.position
     position = _position(shard, epoch, seq) + _INDEX[index]
-    moments = _moments(held.create_time_ms, held.expire_time_ms, held.ledger_state)
+    moments = _timestamps(held.create_time_ms, held.expire_time_ms, held.ledger_state)
     return b"".join((moments, _POSITION_TAG, _LENGTH[len(position)], position))
 
 
 def _varint(value: int) -> bytes:
-    """Protobuf's spelling of a number that is not negative."""
+    """Protobuf's encoding of a number that is not negative."""
     groups = bytearray()
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)
@@ -66,11 +66,11 @@ def _varint(value: int) -> bytes:
 
 
 _LENGTH = tuple(_varint(length) for length in range(128))
-_INDEX = (b"", *(_INDEX_TAG + _varint(index) for index in range(1, _MOST_EVENTS)))
+_INDEX = (b"", *(_INDEX_TAG + _varint(index) for index in range(1, _MAX_EVENTS)))
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _moments(create_time_ms: int, expire_time_ms: int, ledger_state: int) -> bytes:
+@lru_cache(maxsize=_CACHED)
+def _timestamps(create_time_ms: int, expire_time_ms: int, ledger_state: int) -> bytes:
     held = calls.ReserveResponse().reservation
     held.state, held.revision = _HELD, 1
     held.ledger_state = ledger_state  # type: ignore[assignment]  # the domain keeps the enums' plain ints
@@ -80,18 +80,18 @@ def _moments(create_time_ms: int, expire_time_ms: int, ledger_state: int) -> byt
     return held.SerializeToString()
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHED)
 def _position(shard: int, epoch: int, seq: int) -> bytes:
     return Position(shard=shard, epoch=epoch, seq=seq).SerializeToString()
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHED)
 def _read_time(milliseconds: int) -> bytes:
     response = calls.ReserveResponse()
     response.read_time.FromMilliseconds(milliseconds)
     return response.SerializeToString()
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHED)
 def _rejection(result: Rejected) -> bytes:
     return reserve_response(result).SerializeToString()

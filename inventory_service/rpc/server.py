@@ -14,9 +14,8 @@ from holdfast.inventory.v1 import inventory_admin_service_pb2, inventory_service
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import add_InventoryAdminServiceServicer_to_server
 from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServiceServicer_to_server
 
-from inventory_service.rpc.admin_servicer import AdminServicer
 from inventory_service.rpc.middleware import Handler, Middleware
-from inventory_service.rpc.servicer import Servicer
+from inventory_service.rpc.servicers import AdminServicer, Servicer
 
 LARGEST_MESSAGE = 4 * 1024 * 1024
 CONNECTION_AGE_MS = 300_000  # so that callers find new servers; calls in flight then have the grace to end

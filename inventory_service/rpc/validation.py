@@ -19,6 +19,7 @@ MIN_QUANTITY, MAX_QUANTITY = 1, 1000
 MAX_LINES = 20
 MAX_ITEMS = 1000
 MAX_UNITS = 10**12
+MAX_TEXT = 256
 MAX_CHECKED = 1000  # elements of one list: a longer one is refused for its length, and the event loop must not stall
 MAX_DURATION_S = 315_576_000_000  # the bound of google.protobuf.Duration
 MAX_TIMESTAMP_S = 253_402_300_799  # the last second of the year 9999

@@ -25,10 +25,9 @@ from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.keys import shard_of
 from inventory_service.domain.shards import RedisUnavailable, check_shard_count
-from inventory_service.rpc.admin_servicer import AdminServicer
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
-from inventory_service.rpc.servicer import Servicer
+from inventory_service.rpc.servicers import AdminServicer, Servicer
 from inventory_service.server_checks.run import log_once
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher, Limits

@@ -1,8 +1,8 @@
 """Runs pytest with every clock some days ahead, by libfaketime: `python -m tests.ahead.run DAYS ARGUMENT...`.
 
-Debian's package is installed where it is missing; where that is not possible, it says why and ends with 0. Other
-folders of tests run with it too, but for tests/integration/test_halted.py: PostgreSQL's own timeouts, such as
-lock_timeout, are late by as much as the clock is ahead, for libfaketime shows the true time to a signal's handler.
+Debian's package is installed where it is missing; where that is not possible, it says why and ends with 0. One file
+cannot run so, tests/integration/test_halted.py: PostgreSQL's own timeouts, such as lock_timeout, are late by as much as
+the clock is ahead, for libfaketime shows the true time to a signal's handler.
 """
 
 import os

@@ -12,7 +12,11 @@ from holdfast.inventory.v1.sale_pb2 import Item, Sale
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import Line as DomainLine
 from inventory_service.domain.reserve import Reserve
-from inventory_service.rpc import requests as rpc_requests
+from inventory_service.rpc.calls.buyers import buyer_to_block
+from inventory_service.rpc.calls.moves import confirm_from_proto, release_from_proto
+from inventory_service.rpc.calls.reads import reservation_named, sale_named
+from inventory_service.rpc.calls.reserve import reserve_from_proto
+from inventory_service.rpc.calls.sales import create_sale_from_proto
 from inventory_service.rpc.status import CallFailed
 
 TENANT = "default"
@@ -37,7 +41,7 @@ def create(**changed: Any) -> admin.CreateSaleRequest:
 def bad_fields(call: Any, request: Any) -> list[str]:
     """The names of the fields that a translation refuses; none if it refuses none."""
     try:
-        call(request, *([TENANT] if call is not rpc_requests.buyer_to_block else []))
+        call(request, *([TENANT] if call is not buyer_to_block else []))
     except CallFailed as refused:
         return [violation.field for violation in refused.violations]
     return []
@@ -82,12 +86,12 @@ BAD_RESERVES: list[tuple[dict[str, Any], list[str]]] = [
 @pytest.mark.parametrize(("changed", "named"), BAD_RESERVES)
 def test_every_bad_field_of_a_reserve_is_named(changed: dict[str, Any], named: list[str]) -> None:
     """A caller mends a request in one go only if it hears everything that is wrong with it."""
-    assert bad_fields(rpc_requests.reserve_from_proto, reserve(**changed)) == named
+    assert bad_fields(reserve_from_proto, reserve(**changed)) == named
 
 
 def test_the_usual_reserve_comes_through() -> None:
     """One line and the sale's own time: the busy way through the checks."""
-    request = rpc_requests.reserve_from_proto(reserve(), TENANT)
+    request = reserve_from_proto(reserve(), TENANT)
 
     key = SaleKey(TENANT, "lamp-sale")
     assert request == Reserve(key, "r-1", "b:1", (DomainLine("lamp", 2),), None)
@@ -99,28 +103,28 @@ def test_bounds_themselves_are_sound() -> None:
 
     sound = reserve(sale_id=longest, lines=[Line(sku=f"s{n}", quantity=1000) for n in range(20)], hold_ttl=seconds(1))
 
-    assert bad_fields(rpc_requests.reserve_from_proto, sound) == []
+    assert bad_fields(reserve_from_proto, sound) == []
 
 
 def test_equal_skus_are_summed_and_lines_sorted() -> None:
     """Equal bodies must look equal, however they are written down."""
     lines = [Line(sku="b", quantity=400), Line(sku="a", quantity=1), Line(sku="b", quantity=600)]
 
-    request = rpc_requests.reserve_from_proto(reserve(lines=lines), TENANT)
+    request = reserve_from_proto(reserve(lines=lines), TENANT)
 
     assert request.lines == (DomainLine("a", 1), DomainLine("b", 1000))
 
 
 def test_the_time_asked_for_is_kept_in_whole_milliseconds() -> None:
     """Cut off, not rounded up: no hold lives longer than asked."""
-    request = rpc_requests.reserve_from_proto(reserve(hold_ttl=seconds(2, 1_999_999)), TENANT)
+    request = reserve_from_proto(reserve(hold_ttl=seconds(2, 1_999_999)), TENANT)
 
     assert request.hold_ttl_ms == 2001
 
 
 def test_a_time_beyond_all_sales_is_cut_to_what_scripts_can_spell() -> None:
     """The script cuts it to the sale's longest anyway."""
-    request = rpc_requests.reserve_from_proto(reserve(hold_ttl=seconds(315_576_000_000)), TENANT)
+    request = reserve_from_proto(reserve(hold_ttl=seconds(315_576_000_000)), TENANT)
 
     assert request.hold_ttl_ms == 10**13
 
@@ -134,7 +138,7 @@ def test_an_unknown_field_is_refused_at_any_depth(where: str) -> None:
     request = calls.ReserveRequest.FromString(raw + (unknown if where == "request" else b""))
 
     with pytest.raises(CallFailed) as refused:
-        rpc_requests.reserve_from_proto(request, TENANT)
+        reserve_from_proto(request, TENANT)
 
     assert refused.value.failure.reason == reasons.ERROR_REASON_UNKNOWN_FIELD
 
@@ -143,7 +147,7 @@ def test_a_read_ignores_unknown_fields() -> None:
     """It does nothing, so it cannot do too little."""
     request = calls.GetSaleRequest.FromString(calls.GetSaleRequest(sale_id="s").SerializeToString() + b"\xf8\x07\x01")
 
-    assert rpc_requests.sale_named(request, TENANT) == SaleKey(TENANT, "s")
+    assert sale_named(request, TENANT) == SaleKey(TENANT, "s")
 
 
 BAD_SALES: list[tuple[dict[str, Any], list[str]]] = [
@@ -175,17 +179,17 @@ BAD_SALES: list[tuple[dict[str, Any], list[str]]] = [
 @pytest.mark.parametrize(("changed", "named"), BAD_SALES)
 def test_every_bad_field_of_a_sale_is_named(changed: dict[str, Any], named: list[str]) -> None:
     """As of a Reserve; a sale that makes no sense is never made."""
-    assert bad_fields(rpc_requests.create_sale_from_proto, create(**changed)) == named
+    assert bad_fields(create_sale_from_proto, create(**changed)) == named
 
 
 def test_an_empty_create_names_what_is_missing() -> None:
     """A caller that forgot the sale hears what a sale needs."""
-    assert bad_fields(rpc_requests.create_sale_from_proto, admin.CreateSaleRequest()) == ["sale.sale_id", "sale.items"]
+    assert bad_fields(create_sale_from_proto, admin.CreateSaleRequest()) == ["sale.sale_id", "sale.items"]
 
 
 def test_what_a_sale_leaves_out_is_spelled_out() -> None:
     """A hold lives ten minutes, and no longer by being extended; the shard's clock says when now is."""
-    made = rpc_requests.create_sale_from_proto(create(), TENANT)
+    made = create_sale_from_proto(create(), TENANT)
 
     assert (made.start_time_ms, made.end_time_ms, made.hold_ttl_ms, made.max_hold_ttl_ms) == (
         None,
@@ -198,7 +202,7 @@ def test_what_a_sale_leaves_out_is_spelled_out() -> None:
 
 def test_a_sale_without_holds_says_so_in_so_many_words() -> None:
     """A life of zero that is set is another thing than one that is not."""
-    made = rpc_requests.create_sale_from_proto(create(hold_ttl=seconds(0)), TENANT)
+    made = create_sale_from_proto(create(hold_ttl=seconds(0)), TENANT)
 
     assert (made.hold_ttl_ms, made.max_hold_ttl_ms) == (0, 0)
 
@@ -207,7 +211,7 @@ def test_output_only_fields_of_a_sale_are_not_looked_at() -> None:
     """A sale that was read may be sent back under another id."""
     items = [Item(sku="b", total=1, available=7, held=-3, sold=9), Item(sku="a", total=10**12)]
 
-    made = rpc_requests.create_sale_from_proto(create(items=items, state=2, etag="x", create_time=seconds(-9)), TENANT)
+    made = create_sale_from_proto(create(items=items, state=2, etag="x", create_time=seconds(-9)), TENANT)
 
     assert made.items == (DomainLine("a", 10**12), DomainLine("b", 1))
 
@@ -215,9 +219,9 @@ def test_output_only_fields_of_a_sale_are_not_looked_at() -> None:
 @pytest.mark.parametrize(
     ("call", "request_", "field"),
     [
-        (rpc_requests.create_sale_from_proto, create(attempts_per_minute=3), "sale.attempts_per_minute"),
+        (create_sale_from_proto, create(attempts_per_minute=3), "sale.attempts_per_minute"),
         (
-            rpc_requests.confirm_from_proto,
+            confirm_from_proto,
             calls.ConfirmReservationRequest(sale_id="s", reservation_id="r", partial=calls.PartialConfirm()),
             "partial",
         ),
@@ -234,21 +238,21 @@ def test_a_field_that_is_not_built_is_never_ignored(call: Any, request_: Any, fi
 @pytest.mark.parametrize(
     ("call", "request_", "named"),
     [
-        (rpc_requests.confirm_from_proto, calls.ConfirmReservationRequest(), ["sale_id", "reservation_id"]),
+        (confirm_from_proto, calls.ConfirmReservationRequest(), ["sale_id", "reservation_id"]),
         (
-            rpc_requests.release_from_proto,
+            release_from_proto,
             calls.ReleaseReservationRequest(sale_id="s", reservation_id="r", reason="x" * 257),
             ["reason"],
         ),
         (
-            rpc_requests.release_from_proto,
+            release_from_proto,
             calls.ReleaseReservationRequest(sale_id="s", reservation_id="r", reason="\0"),
             ["reason"],
         ),
-        (rpc_requests.reservation_named, calls.GetReservationRequest(sale_id="s"), ["reservation_id"]),
-        (rpc_requests.sale_named, calls.GetSaleRequest(sale_id="*"), ["sale_id"]),
-        (rpc_requests.buyer_to_block, admin.BlockBuyerRequest(), ["buyer_id", "reason"]),
-        (rpc_requests.buyer_to_block, admin.BlockBuyerRequest(buyer_id="b", reason="x" * 257), ["reason"]),
+        (reservation_named, calls.GetReservationRequest(sale_id="s"), ["reservation_id"]),
+        (sale_named, calls.GetSaleRequest(sale_id="*"), ["sale_id"]),
+        (buyer_to_block, admin.BlockBuyerRequest(), ["buyer_id", "reason"]),
+        (buyer_to_block, admin.BlockBuyerRequest(buyer_id="b", reason="x" * 257), ["reason"]),
     ],
 )
 def test_every_bad_field_of_the_other_calls_is_named(call: Any, request_: Any, named: list[str]) -> None:
@@ -260,4 +264,4 @@ def test_a_reason_of_256_wide_characters_is_sound() -> None:
     """Bounds count characters, not bytes."""
     wide = calls.ReleaseReservationRequest(sale_id="s", reservation_id="r", reason="🛒" * 256, spend_id=True)
 
-    assert rpc_requests.release_from_proto(wide, TENANT).note == "🛒" * 256
+    assert release_from_proto(wide, TENANT).note == "🛒" * 256

@@ -1,0 +1,1 @@
+"""The calls, a file an intention: each reads its request, asks the stock once, and writes its response."""

@@ -1,0 +1,62 @@
+"""Reserve: from its request to units, or to the reason why there are none."""
+
+from collections.abc import Callable
+
+from holdfast.inventory.v1 import inventory_service_pb2 as calls
+
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.ports import Stock
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.reserve import Rejected, Reserve
+from inventory_service.domain.results import Failure, Granted
+from inventory_service.rpc.auth import tenant_of
+from inventory_service.rpc.calls.call import Context, StockCalls
+from inventory_service.rpc.response_bytes import response_bytes
+from inventory_service.rpc.status import failed
+from inventory_service.rpc.validation import MAX_QUANTITY, MIN_QUANTITY, Validator, is_id, reject_unknown_fields
+
+MIN_HOLD_TTL_MS = 1000
+MAX_HOLD_TTL_MS = 10**13  # three centuries; Lua writes numbers from 10^14 on in another form
+
+CountOutcome = Callable[[Granted | Rejected], None]
+
+
+class ReserveCalls(StockCalls):
+    """Reserve; repeats are the stock's business."""
+
+    def __init__(self, stock: Stock, count: CountOutcome) -> None:
+        super().__init__(stock)
+        self._count = count
+
+    async def Reserve(self, request: calls.ReserveRequest, context: Context) -> bytes:
+        """Answer one reservation, serialized already."""
+        command = reserve_from_proto(request, tenant_of(context))
+        result = await self._stock.reserve(command)
+        if isinstance(result, Failure):
+            raise failed(result, command.sale, command.reservation_id)
+        self._count(result)
+        return response_bytes(request, result)
+
+
+def reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reserve:
+    """Units to hold. The usual request (one line, the sale's time) is checked without a Validator."""
+    reject_unknown_fields(request)
+    if len(request.lines) == 1 and not request.HasField("hold_ttl"):
+        line = request.lines[0]
+        sku, quantity = line.sku, line.quantity
+        sale_id, reservation_id, buyer_id = request.sale_id, request.reservation_id, request.buyer_id
+        sound = is_id(sale_id) and is_id(reservation_id) and is_id(buyer_id) and is_id(sku)
+        if sound and MIN_QUANTITY <= quantity <= MAX_QUANTITY:
+            return Reserve(SaleKey(tenant, sale_id), reservation_id, buyer_id, (Line(sku, quantity),), None)
+    return _any_reserve_from_proto(request, tenant)
+
+
+def _any_reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reserve:
+    fields = Validator()
+    fields.ids(request, "sale_id", "reservation_id", "buyer_id")
+    lines = fields.lines(request.lines)
+    hold_ttl_ms = None
+    if request.HasField("hold_ttl"):
+        hold_ttl_ms = min(fields.duration_ms("hold_ttl", request.hold_ttl, MIN_HOLD_TTL_MS), MAX_HOLD_TTL_MS)
+    fields.raise_if_invalid()
+    return Reserve(SaleKey(tenant, request.sale_id), request.reservation_id, request.buyer_id, lines, hold_ttl_ms)

@@ -1,0 +1,26 @@
+"""The two gRPC services, put together from their calls; the middleware answers UNIMPLEMENTED for those not built."""
+
+from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceServicer
+from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceServicer
+
+from inventory_service.domain.ports import Buyers, Stock
+from inventory_service.rpc.calls.buyers import BuyerCalls
+from inventory_service.rpc.calls.moves import MoveCalls
+from inventory_service.rpc.calls.reads import ReadCalls
+from inventory_service.rpc.calls.reserve import CountOutcome, ReserveCalls
+from inventory_service.rpc.calls.sales import SaleCalls
+
+
+class Servicer(ReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  # type: ignore[misc]  # Reserve answers bytes
+    """InventoryService, for the buyers' services."""
+
+    def __init__(self, stock: Stock, count: CountOutcome) -> None:
+        super().__init__(stock, count)
+
+
+class AdminServicer(SaleCalls, BuyerCalls, InventoryAdminServiceServicer):
+    """InventoryAdminService, for operators."""
+
+    def __init__(self, stock: Stock, buyers: Buyers) -> None:
+        SaleCalls.__init__(self, stock)
+        BuyerCalls.__init__(self, buyers)
