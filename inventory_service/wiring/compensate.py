@@ -1,4 +1,4 @@
-"""Builds the compensator: from Kafka's compensations to the stock in Redis."""
+"""Builds the compensator, which carries out compensations from Kafka in Redis."""
 
 import structlog
 
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 async def compensate(settings: Settings) -> int:
-    """Give back what the ledger refused, until a signal."""
+    """Carry out compensations until a signal."""
     instruments = show_instruments(settings, [make(settings) for make in COMMAND.dependencies])
     scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
     parts = compensator.Parts(
@@ -44,7 +44,7 @@ async def compensate(settings: Settings) -> int:
 
 COMMAND = Command(
     name="compensate",
-    purpose="give back what the ledger refused",
+    purpose="give the units of refused orders back",
     dependencies=(redis_dependency, kafka_dependency),
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "metrics_listen", "start_wait_s"),

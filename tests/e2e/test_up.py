@@ -129,7 +129,10 @@ def test_it_says_how_its_own_servers_are_asked(tmp_path: Path) -> None:
 
         assert wait_until(all_answer, ANSWERS_S)
 
-    assert (audit.returncode, audit.stdout) == (0, "The books agree: 16 shards, 0 sales, 0 reservations, 0 commits.\n")
+    assert (audit.returncode, audit.stdout) == (
+        0,
+        "Redis and the ledger agree: 16 shards, 0 sales, 0 reservations, 0 commits.\n",
+    )
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])

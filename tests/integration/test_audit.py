@@ -183,8 +183,8 @@ async def test_a_full_redis_can_be_audited(office: Office) -> None:
     """Reading needs no room; and a Redis that is full is one whose books an operator wants to see."""
     await office.book()
     async with office.house.connections.acquire() as connection:
-        await connection.ask("SCRIPT", "FLUSH")
-        await connection.ask("CONFIG", "SET", "maxmemory", "1mb")
+        await connection.execute("SCRIPT", "FLUSH")
+        await connection.execute("CONFIG", "SET", "maxmemory", "1mb")
     try:
         refused = await office.stock.reserve(Reserve(SALE, "r-99", "ann", (Line("lamp", 1),), None))
         assert refused == Failure(ERROR_REASON_LEDGER_BEHIND)
@@ -192,14 +192,14 @@ async def test_a_full_redis_can_be_audited(office: Office) -> None:
         assert await office.audit() == 0
     finally:
         async with office.house.connections.acquire() as connection:
-            await connection.ask("CONFIG", "SET", "maxmemory", "0")
+            await connection.execute("CONFIG", "SET", "maxmemory", "0")
 
 
 async def test_a_record_that_redis_lost_is_found(office: Office) -> None:
     """A hold never leaves Redis by itself."""
     await office.book()
     async with office.house.connections.acquire() as connection:
-        assert await connection.ask("HDEL", sale_keys(SHARD, SALE).reservations, "r-2") == 1
+        assert await connection.execute("HDEL", sale_keys(SHARD, SALE).reservations, "r-2") == 1
 
     assert await office.audit() == 1
 
@@ -239,7 +239,7 @@ async def test_another_number_of_shards_compares_nothing(office: Office, shard_c
 
     assert await office.audit(shard_count=shard_count) == 2
 
-    assert f"HOLDFAST_SHARDS is {shard_count}, and Redis was laid out for {SHARDS}" in str(office.result["error"])
+    assert f"HOLDFAST_SHARDS is {shard_count}, and Redis was initialized for {SHARDS}" in str(office.result["error"])
 
 
 @pytest.mark.parametrize("shard_count", [SHARDS - 1, SHARDS + 1])
@@ -250,7 +250,7 @@ async def test_a_ledger_for_another_number_of_shards_compares_nothing(office: Of
 
     assert await office.audit() == 2
 
-    assert f"the ledger was laid out for {shard_count}" in str(office.result["error"])
+    assert f"the ledger was initialized for {shard_count}" in str(office.result["error"])
 
 
 async def test_a_server_that_is_away_is_named(office: Office) -> None:

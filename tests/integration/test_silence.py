@@ -30,7 +30,7 @@ async def test_a_listener_without_a_word_to_hear_notices_that_kafka_is_away(
     start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch, listen: Listen
 ) -> None:
     """aiokafka itself looks for brokers for ever, and says so to nobody: no metric would show it."""
-    monkeypatch.setattr(kafka_clients, "SILENCE_S", 0.2)
+    monkeypatch.setattr(kafka_clients, "LIVENESS_CHECK_S", 0.2)
     broker = start_broker()
 
     async with aclosing(listen(KafkaConfig(broker.address))) as heard:
