@@ -41,7 +41,7 @@ async def run(
     log: FilteringBoundLogger,
     write: Callable[[str], None] | None = None,
 ) -> int:
-    """The exit code: 0 if every shard is open, 1 if one must not be, 2 if a server did not answer or a shard was not opened.
+    """The exit code: 0 if every shard is open, 1 if one must not be, 2 if a server did not answer or one did not open.
 
     `write` gets the result as JSON.
     """

@@ -15,7 +15,7 @@ from inventory_service.server_checks.kafka import min_in_sync, recommended_repli
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.server_checks.topics import IN_SYNC, RETENTION_MS
 
-CREATION_S = 20.0  # busy brokers take seconds to result a new topic, which until then fails its checks
+CREATION_S = 20.0  # busy brokers take seconds to report a new topic, which until then fails its checks
 
 
 class Dependencies(NamedTuple):
@@ -65,7 +65,7 @@ async def run(deps: Dependencies, names: Sequence[str], shards: int, replication
 async def _create_missing(
     result: TopicsResult, deps: Dependencies, names: Sequence[str], replication: int | None
 ) -> None:
-    """Create what is missing, but nothing beside a topic with another number of partitions, which an operator must fix."""
+    """Create what is missing, but nothing while a topic has another number of partitions, which comes first."""
     existing = await deps.admin.partitions()
     result.found = [name for name in names if name in existing]
     result.misshapen = {name: existing[name] for name in result.found if existing[name] != result.partitions}

@@ -2,7 +2,7 @@
 
 import structlog
 
-from holdfast_runtime.instruments import show_instruments
+from holdfast_runtime.instruments import serve_instruments
 from holdfast_runtime.kafka import COMPENSATIONS, kafka_config
 from holdfast_runtime.kafka_probe import kafka_dependency
 from holdfast_runtime.process import Command
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 async def compensate(settings: Settings) -> int:
     """Carry out compensations until a signal."""
-    instruments = show_instruments(settings, [make(settings) for make in COMMAND.dependencies])
+    instruments = serve_instruments(settings, [make(settings) for make in COMMAND.dependencies])
     scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
     parts = compensator.Parts(
         compensations=KafkaCompensations(kafka_config(settings), settings.kafka_session_timeout_s),

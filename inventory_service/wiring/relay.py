@@ -5,7 +5,7 @@ import uuid
 
 import structlog
 
-from holdfast_runtime.instruments import show_instruments
+from holdfast_runtime.instruments import serve_instruments
 from holdfast_runtime.kafka import COMMITS, PROGRESS, kafka_config
 from holdfast_runtime.kafka_probe import kafka_dependency
 from holdfast_runtime.postgres import postgres_dependency
@@ -45,7 +45,7 @@ log = structlog.get_logger()
 async def run_relay(settings: Settings) -> int:
     """Run the background work of every shard until a signal."""
     required = [make(settings) for make in COMMAND.dependencies]
-    config, instruments = kafka_config(settings), show_instruments(settings, required)
+    config, instruments = kafka_config(settings), serve_instruments(settings, required)
     commits, offsets, ledger = KafkaCommits(config), KafkaPersisterOffsets(config), LedgerPool(settings.postgres_dsn)
     gauges, retrier = metrics.RelayMetrics(instruments.registry), instruments.retrier(ServerUnavailable)
     dependencies = relay_dependencies(settings, ledger, commits, offsets, gauges, retrier)

@@ -7,7 +7,7 @@ import time
 import structlog
 from prometheus_client import CollectorRegistry
 
-from holdfast_runtime.instruments import Instruments, show_instruments
+from holdfast_runtime.instruments import Instruments, serve_instruments
 from holdfast_runtime.postgres import postgres_dependency
 from holdfast_runtime.process import Command
 from holdfast_runtime.retry import Outage
@@ -45,7 +45,7 @@ async def serve(settings: Settings) -> int:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     server_checks = checks(settings)
-    instruments = show_instruments(
+    instruments = serve_instruments(
         settings, [redis_dependency(settings)]
     )  # the ledger is not required: reservations need Redis alone
     server, received = build_server(settings, instruments), signals()

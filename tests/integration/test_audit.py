@@ -210,7 +210,7 @@ async def test_a_ledger_that_is_behind_is_waited_for_and_then_given_up(office: O
     """Two positions cannot be compared; that is no difference."""
     assert await office.audit(deadline_s=0.5) == 2
 
-    assert "did not come to one position" in str(office.result["error"])
+    assert "did not reach the same commit" in str(office.result["error"])
 
 
 async def test_one_sale_can_be_audited(office: Office) -> None:

@@ -29,7 +29,7 @@ class KafkaTopics:
             await client.close()
 
     async def create(self, spec: TopicSpec) -> None:
-        """Create one topic that allows the largest records; one that exists is fine, as another process may create it."""
+        """Create one topic that allows the largest records; one that exists is fine, since others may create it."""
         admin = AIOKafkaAdminClient(**self._config.options(), request_timeout_ms=REQUEST_TIMEOUT_MS)
         settings = {**spec.settings, "max.message.bytes": str(LARGEST_RECORD)}
         topic = NewTopic(spec.name, spec.partitions, spec.replication, topic_configs=settings)

@@ -22,7 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from inventory_service.domain.shards import RedisUnavailable
 
-CONNECT_TIMEOUT_S = 2.0
+CONNECT_S = 2.0
 REPLY_TIMEOUT_S = 5.0  # a script call takes milliseconds: a Redis that needs longer is stuck, and the caller repeats
 
 Argument = str | bytes | int
@@ -71,7 +71,7 @@ async def connect(url: str) -> RedisConnection:
     """Connect and ask for the `run_id`; RedisUnavailable if either fails."""
     connection = _unconnected(url)
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        async with asyncio.timeout(CONNECT_S):
             await connection.connect()  # type: ignore[no-untyped-call]
             await connection.send_command("INFO", "server")
             info = await connection.read_response()
