@@ -83,8 +83,8 @@ def disable_topic_auto_creation() -> None:
 async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     """Stop a client within a few seconds, whether or not brokers answer.
 
-    In a task of its own, because a consumer whose brokers do not answer raises a cancellation of one of its tasks, which
-    would look like the caller's.
+    In a task of its own, because a consumer whose brokers do not answer raises a cancellation of its own, which would
+    look like the caller's.
     """
     stopping = asyncio.create_task(client.stop())
     await asyncio.wait({stopping}, timeout=STOP_S)

@@ -100,13 +100,13 @@ class SharedSettings(BaseSettings):
     )
     metrics_listen: OptionalAddress = Field(
         "127.0.0.1:0",
-        description="the address of /metrics and /healthz, host:port; port 0: a free one, see the log; empty: not served",
+        description="address of /metrics and /healthz, host:port; port 0: a free one, see the log; empty: none",
     )
     start_wait_s: float = Field(
         2.5,
         ge=0,
         le=86_400,
-        description="seconds to wait at the start for a server that is unavailable, before the process ends; 0: start without it",
+        description="seconds to wait at the start for an unavailable server before the process ends; 0: do not wait",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the minimum level that is logged: debug, info, warning or error"

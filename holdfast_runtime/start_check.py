@@ -24,10 +24,10 @@ class Dependency(NamedTuple):
 
 
 async def wait_for_all(dependencies: Sequence[Dependency], wait_s: float, limit: str) -> None:
-    """Return when every server has accepted a connection; `BadSettings`, one sentence, if one rejects it.
+    """Return when every server has accepted a connection; `BadSettings`, one line, if one rejects it.
 
-    A server that is unavailable is probed again, and after `wait_s` it counts as rejected, because a wrong address looks
-    the same. With 0 an outage keeps no process from starting. `limit` describes `wait_s` in the sentence.
+    An unavailable server is probed again, and after `wait_s` it counts as rejecting, because a wrong address looks the
+    same. With 0 an outage keeps no process from starting. `limit` describes `wait_s` in the line.
     """
     waiting = [asyncio.create_task(wait_for(dependency, wait_s, limit)) for dependency in dependencies]
     try:
