@@ -10,8 +10,8 @@ Reply  {now, epoch, seq, settled epoch, settled seq, result}
        MADE / REPLAYED, sale  as `sale_reply` has it       ID_REUSED  this id, another fingerprint
        UNKNOWN, generation    nothing is made: there is no such sale, and the generation that was given is not this one
        ENDS_TOO_EARLY         at or before its start: nothing is made
-Keeps  available + held + sold = total for every item: all is available. No sale is made twice: one that leaves changes the
-       generation, so a sale that the ledger did not have in this generation was not made and archived meanwhile either.
+Keeps  available + held + sold = total for every item: all is available. No sale is made twice: one that leaves changes
+       the generation, so a sale that the ledger lacked in this generation was not made and archived meanwhile either.
 Uses   clock shard record sale settings sale_reply event commit ]]
 
 local FIRST_SETTING = 6

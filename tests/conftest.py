@@ -1,32 +1,40 @@
 """The fixtures of the three servers. Each test starts clean; it gets addresses, or a starter of servers to hurt.
 
-`valkey` (redis URL), `database` (DSN of a migrated database), `empty_database` (not migrated) and `broker` (bootstrap
-address) are for every test. `start_valkey`, `start_postgres` and `start_broker` give a test servers of its own.
+`valkey` (redis URL), `database` (DSN of a migrated database), `empty_database` (not migrated) and `kafka` (a bootstrap
+address and a prefix) are of servers that all tests of a worker share. `start_valkey`, `start_postgres` and
+`start_broker` give a test servers of its own, and so does `broker`.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.server import KafkaServer
 from holdfast_embedded.valkey import Valkey
 
+from tests.distribution import ByWhatIsShared
 from tests.servers import (
     PARTITIONS,
-    TEMPLATE,
     StartBroker,
     StartPostgres,
     StartValkey,
     flush,
     fresh_database,
-    make_template,
     new_broker,
     new_postgres,
     new_valkey,
 )
+from tests.shared_database import SharedDatabase
+from tests.shared_kafka import Kafka, SharedBroker
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWhatIsShared:
+    """Keep tests together that share what takes long to make."""
+    return ByWhatIsShared(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -47,19 +55,23 @@ async def valkey(shared_valkey: str) -> str:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One PostgreSQL for the whole run, with the template of a migrated database: its DSN, for administration."""
+    """One PostgreSQL for the whole run: its DSN, for administration."""
     server = new_postgres(tmp_path_factory.mktemp("postgres"))
     server.start()
-    asyncio.run(make_template(server.address))
     yield server.address
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def shared_database(postgres: str) -> SharedDatabase:
+    """One migrated database for the whole run."""
+    return SharedDatabase(postgres)
+
+
 @pytest.fixture
-async def database(postgres: str) -> AsyncIterator[str]:
-    """A migrated database without a row, of this test alone: its DSN."""
-    async with fresh_database(postgres, "holdfast_test", TEMPLATE) as dsn:
-        yield dsn
+async def database(shared_database: SharedDatabase) -> str:
+    """A migrated database without a row: its DSN."""
+    return await shared_database.empty()
 
 
 @pytest.fixture
@@ -69,9 +81,23 @@ async def empty_database(postgres: str) -> AsyncIterator[str]:
         yield dsn
 
 
+@pytest.fixture(scope="session")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedBroker]:
+    """One broker for the whole run."""
+    broker = SharedBroker(tmp_path_factory.mktemp("broker"))
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def kafka(shared_broker: SharedBroker) -> Kafka:
+    """Empty topics, and groups without members, of this test alone."""
+    return shared_broker.for_next_test()
+
+
 @pytest.fixture
 def broker(start_broker: StartBroker) -> str:
-    """A broker with our topics, of this test alone, for groups outlive their members: its bootstrap address."""
+    """A broker of this test alone, whose topics have no prefix: its bootstrap address."""
     return start_broker().address
 
 

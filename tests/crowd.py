@@ -20,13 +20,13 @@ BLOCKED_WISHES = 10  # what they take is given back, so they would go on for eve
 # A crash is waited out: each call is repeated with the same id until it is answered.
 PATIENCE = RetryPolicy(overall_s=90.0, attempt_s=2.0, longest_delay_s=0.5)
 CONFIRMS, RELEASES, REPEATS = 0.6, 0.2, 0.1  # shares of the holds; those neither confirmed nor released expire
-PACE_S = (0.01, 0.08)  # between a buyer's steps
+PACE_S = (0.03, 0.2)  # between a buyer's steps: two cores carry the crowds of several tests at once
 REFUSALS, AFTER_REFUSAL_S = 3, (0.1, 0.4)  # so often a buyer is turned away before it leaves, for units may come back
 SHORT = (RejectionReason.REJECTION_REASON_SOLD_OUT, RejectionReason.REJECTION_REASON_INSUFFICIENT_STOCK)
 
 
 @dataclass
-class Promise:
+class Acknowledged:
     """What a buyer was told last of one claim."""
 
     reservation_id: str
@@ -42,7 +42,7 @@ class Crowd:
         self, client: Client, sale_id: str, *, buyers: int = BUYERS, blocked: int = BLOCKED, seed: int = 1
     ) -> None:
         self.sale_id = sale_id
-        self.promises: dict[str, Promise] = {}
+        self.acknowledged: dict[str, Acknowledged] = {}
         self.reserve_times_s: list[float] = []  # how long each Reserve took, repeats included, in the order of answers
         self._client = client
         self._blocked = [f"blocked-{number}" for number in range(blocked)]
@@ -51,7 +51,7 @@ class Crowd:
         self._closing = asyncio.Event()
 
     @asynccontextmanager
-    async def shopping(self) -> AsyncIterator[None]:
+    async def buying(self) -> AsyncIterator[None]:
         """Let them in; returns when all have left, turned away or because the doors were closed."""
         for buyer in self._blocked:
             await self._client.block_buyer(buyer, "a test")
@@ -60,13 +60,13 @@ class Crowd:
                 buyers.create_task(self._shop(buyer, random.Random(f"{self._seed} {buyer}")))
             yield
 
-    def close_doors(self) -> None:
-        """Let nobody begin another claim."""
+    def stop_buying(self) -> None:
+        """Let no buyer begin another claim."""
         self._closing.set()
 
-    def was_told(self, promises: int) -> bool:
+    def has_acknowledged(self, acknowledged: int) -> bool:
         """So many claims were acknowledged."""
-        return len(self.promises) >= promises
+        return len(self.acknowledged) >= acknowledged
 
     async def _shop(self, buyer: str, dice: random.Random) -> None:
         refusals = 0
@@ -100,19 +100,19 @@ class Crowd:
         self.reserve_times_s.append(time.monotonic() - started)
         return answer
 
-    async def _settle(self, promise: Promise, dice: random.Random) -> None:
+    async def _settle(self, claim: Acknowledged, dice: random.Random) -> None:
         """Buy it, give it back, or let it expire."""
         await asyncio.sleep(dice.uniform(*PACE_S))
         mood = dice.random()
         try:
             if mood < CONFIRMS:
-                promise.state = (await self._client.confirm(self.sale_id, promise.reservation_id)).reservation.state
+                claim.state = (await self._client.confirm(self.sale_id, claim.reservation_id)).reservation.state
             elif mood < CONFIRMS + RELEASES:
-                promise.state = (await self._client.release(self.sale_id, promise.reservation_id)).reservation.state
+                claim.state = (await self._client.release(self.sale_id, claim.reservation_id)).reservation.state
         except WrongReservationState as ended:  # it expired or was compensated meanwhile
             if ended.reservation is None:
                 raise
-            promise.state = ended.reservation.state
+            claim.state = ended.reservation.state
 
     async def _repeat(self, buyer: str, reservation_id: str, units: int) -> None:
         """Ask once more for what was granted: nothing may be taken twice."""
@@ -121,12 +121,12 @@ class Crowd:
         assert again.replayed, f"{reservation_id} was granted, and its repeat was judged anew: {again}"
         assert heard.reservation_id == reservation_id, again
 
-    def _note(self, told: Reservation) -> Promise:
-        promise = Promise(
+    def _note(self, told: Reservation) -> Acknowledged:
+        claim = Acknowledged(
             told.reservation_id, sum(line.quantity for line in told.lines), told.buyer_id in self._blocked, told.state
         )
-        self.promises[told.reservation_id] = promise
-        return promise
+        self.acknowledged[told.reservation_id] = claim
+        return claim
 
 
 def word(state: int) -> str:

@@ -5,8 +5,11 @@ Apache Kafka as tests/real installs them.
 """
 
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,7 +21,6 @@ from holdfast_embedded.server_factories import EMBEDDED_BROKER_SETTINGS, ServerF
 from holdfast_embedded.valkey import Valkey
 from redis.asyncio import Redis
 
-from order_persister.adapters.ledger.migrator import migrate
 from tests.real.apache_kafka import ApacheKafka
 from tests.real.debian_postgres import DebianPostgres
 from tests.real.redis_server import RedisServer
@@ -27,7 +29,6 @@ KIND = os.environ.get("HOLDFAST_TEST_SERVERS", "embedded")
 assert KIND in ("embedded", "real"), f"HOLDFAST_TEST_SERVERS is embedded or real, and not {KIND!r}"
 REAL = KIND == "real"
 PARTITIONS = 16
-TEMPLATE = "holdfast_migrated"
 CONNECT_S = 30.0
 
 StartValkey = Callable[[], Valkey]
@@ -40,9 +41,39 @@ def new_valkey(folder: Path) -> Valkey:
     return RedisServer(folder) if REAL else Valkey(folder)
 
 
+class CopiedEmbeddedPostgres(Postgres):
+    """The wheel's PostgreSQL on a copy of a cluster that was made once."""
+
+    def _create_cluster(self) -> None:
+        copy_cluster(super()._create_cluster, self.cluster)
+
+
+class CopiedDebianPostgres(DebianPostgres):
+    """Debian's PostgreSQL on a copy of a cluster that was made once."""
+
+    def _create_cluster(self) -> None:
+        copy_cluster(super()._create_cluster, self.cluster)
+
+
+def copy_cluster(make: Callable[[], None], cluster: Path) -> None:
+    """Put a new cluster in its place: the first one of this process is made and kept, each other one is its copy."""
+    kept = Path(kept_files().name) / "cluster"
+    if not kept.exists():
+        make()
+        shutil.copytree(cluster, kept)
+    else:
+        shutil.copytree(kept, cluster)
+
+
+@cache
+def kept_files() -> "tempfile.TemporaryDirectory[str]":
+    """A folder that lasts as long as this process."""
+    return tempfile.TemporaryDirectory(prefix="holdfast-tests-")
+
+
 def new_postgres(folder: Path) -> Postgres:
     """A PostgreSQL with its data in a folder."""
-    return DebianPostgres(folder) if REAL else Postgres(folder)
+    return CopiedDebianPostgres(folder) if REAL else CopiedEmbeddedPostgres(folder)
 
 
 def new_broker(folder: Path, partitions: int = PARTITIONS, prefix: str = "") -> KafkaServer:
@@ -64,20 +95,12 @@ async def flush(redis_url: str) -> None:
         await client.script_flush()
 
 
-async def make_template(dsn: str) -> None:
-    """Make the migrated database of which each test gets a copy, for copying is quicker than migrating."""
-    async with connected(dsn) as admin:
-        await admin.execute(f"drop database if exists {TEMPLATE} with (force)")
-        await admin.execute(f"create database {TEMPLATE}")
-    await migrate(database_dsn(dsn, TEMPLATE))
-
-
 @asynccontextmanager
 async def fresh_database(dsn: str, name: str, template: str) -> AsyncIterator[str]:
-    """Yield the DSN of a new copy of a template; it is dropped afterwards, whoever is still connected."""
+    """Yield the DSN of a new copy of a template; it is dropped afterwards, with any connection to it."""
     async with connected(dsn) as admin:
         await admin.execute(f"drop database if exists {name} with (force)")
-        await admin.execute(f"create database {name} template {template} strategy file_copy")
+        await admin.execute(f"create database {name} template {template}")
     try:
         yield database_dsn(dsn, name)
     finally:

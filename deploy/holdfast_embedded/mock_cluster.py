@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib.util
+import time
 from pathlib import Path
 
 BROKER_ID = 1  # the only broker, and the controller
@@ -11,6 +12,8 @@ ERROR_SIZE = 512
 # How long a group waits for more members before its first rebalance. Kafka's default, 3 s, is for members that start
 # far apart; here all start on one machine.
 REBALANCE_DELAY_MS = 200
+# A command that comes while the broker's thread ends the one before does not wake it: it is carried out a second later.
+COMMAND_PAUSE_S = 0.001
 
 
 class MockCluster:
@@ -21,7 +24,7 @@ class MockCluster:
         self._topics: list[str] = []
         self._partitions = partitions
         self._cluster = self._new_cluster()
-        self._library.rd_kafka_mock_set_controller_id(self._cluster, BROKER_ID)
+        self._check(self._library.rd_kafka_mock_set_controller_id(self._cluster, BROKER_ID), "set the controller")
         self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, REBALANCE_DELAY_MS)
         self.create_topics(*topics)
 
@@ -68,9 +71,10 @@ class MockCluster:
         return ctypes.c_void_p(cluster)
 
     def _check(self, code: int, action: str) -> None:
-        """Raise an exception for any error code of librdkafka."""
+        """Raise an exception for any error code of librdkafka, and leave time until the next command."""
         if code != 0:
             raise RuntimeError(f"{action}: {self._library.rd_kafka_err2str(code).decode()}")
+        time.sleep(COMMAND_PAUSE_S)
 
 
 def load_library() -> ctypes.CDLL:

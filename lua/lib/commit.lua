@@ -25,20 +25,24 @@ local function write_fields(key, prefix, names, known, encode)
   if #drop > 0 then redis.call('HDEL', key, unpack(drop)) end
 end
 
--- Writes when holds end, and when the first of the sale's does.
+-- Writes when holds end, and when the first of the sale's does; holds that are only added can but bring that forward.
 local function write_expiry(sale)
   if next(sale.changed_expiry) == nil then return end
-  local add, drop = {}, {}
+  local add, drop, count, earliest = {}, {}, 0, nil
   for id, expire_ms in pairs(sale.changed_expiry) do
     if expire_ms then
-      add[#add + 1] = expire_ms
-      add[#add + 1] = id
+      add[count + 1], add[count + 2], count = expire_ms, id, count + 2
+      if not earliest or expire_ms < earliest then earliest = expire_ms end
     else
       drop[#drop + 1] = id
     end
   end
-  if #add > 0 then redis.call('ZADD', sale.expiry_key, unpack(add)) end
-  if #drop > 0 then redis.call('ZREM', sale.expiry_key, unpack(drop)) end
+  if count > 0 then redis.call('ZADD', sale.expiry_key, unpack(add)) end
+  if #drop == 0 then
+    redis.call('ZADD', KEYS[3], 'LT', earliest, sale.name)
+    return
+  end
+  redis.call('ZREM', sale.expiry_key, unpack(drop))
   local first = redis.call('ZRANGE', sale.expiry_key, 0, 0, 'WITHSCORES')
   redis.call('ZADD', KEYS[3], first[2] or '+inf', sale.name)
 end

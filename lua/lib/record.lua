@@ -3,10 +3,10 @@
 local HELD, CONFIRMED, RELEASED, EXPIRED, COMPENSATED, RETURNED = 1, 2, 3, 4, 5, 6 -- a ReservationState each
 local NEW = 0 -- the state before the first
 
--- A record is an array; these are its fields, in the order in which they are packed. RECORD_FIELDS of reads.py is alike.
+-- A record is an array; these are its fields, in the order in which they are packed. RecordReply of reads.py is alike.
 -- CREATED_* never change: they are the reservation's identity. FINGERPRINT is the text of the Reserve, "buyer ttl
--- sku=quantity ..", and tells repeats from reuses; that of a spent id is ''. CLAIM has the bytes of the Claim, which every
--- event repeats. A record may also have `terms`: its fingerprint, parsed.
+-- sku=quantity ..", and tells repeats from reuses; that of a spent id is ''. CLAIM has the bytes of the Claim, which
+-- every event repeats. A record may also have `terms`: its fingerprint, parsed.
 local STATE, REVISION, CREATE_MS, UPDATE_MS, EXPIRE_MS, CREATED_EPOCH, CREATED_SEQ, CREATED_INDEX, EPOCH, SEQ, INDEX,
   REASON, FINGERPRINT, NOTE, CLAIM = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 

@@ -1,7 +1,7 @@
 -- shard.lua: the state of a shard, kept in `meta`, and whether it serves a call. Uses clock.
--- Every script gets  KEYS 1 meta (hash)  2 outbox (stream)  3 due (zset): sale -> when the first of its holds ends; +inf
--- while it has none, so all sales of the shard are there. ARGV 1 is the epoch that the caller knows, ARGV 2 the run_id
--- of the Redis process that the caller is connected to.
+-- Every script gets  KEYS 1 meta (hash)  2 outbox (stream)  3 due (zset): sale -> when the first of its holds ends;
+-- +inf while it has none, so all sales of the shard are there. ARGV 1 is the epoch that the caller knows, ARGV 2 the
+-- run_id of the Redis process that the caller is connected to.
 
 -- Reads the shard's state as it is, whether or not it serves; `epoch` is nil while it is blank.
 local function read_meta()

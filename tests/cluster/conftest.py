@@ -11,7 +11,7 @@ from holdfast.client import Client
 from holdfast_embedded.stack import Stack
 
 from tests.crowd import PATIENCE
-from tests.faults.world import SHARDS, World
+from tests.fault_stack import SHARDS, FaultStack
 from tests.real.kafka_cluster import NODES, KafkaCluster
 from tests.stacks import running_stack
 
@@ -33,8 +33,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 
 
 @pytest.fixture(scope="module")
-def stack(cluster: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Every process of ours on that cluster, for the tests of a file, which leave it whole."""
+def running(cluster: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Every process of Holdfast on that cluster, for the tests of a file, which leave it whole."""
     with running_stack(
         tmp_path_factory.mktemp("stack"),
         HOLDFAST_SHARDS=str(SHARDS),
@@ -45,10 +45,10 @@ def stack(cluster: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-async def world(stack: Stack) -> AsyncIterator[World]:
+async def stack(running: Stack) -> AsyncIterator[FaultStack]:
     """The stack, and a client of this test that waits out a crash."""
-    async with Client(stack.addresses.listen, channels=4, retry=PATIENCE) as client:
-        yield World(stack, client)
+    async with Client(running.addresses.listen, channels=4, retry=PATIENCE) as client:
+        yield FaultStack(running, client)
 
 
 def make_topics(cluster: KafkaCluster) -> None:

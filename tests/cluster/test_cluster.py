@@ -9,10 +9,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.cluster.conftest import have_topics_made
 from tests.crowd import Crowd
-from tests.faults.proof import count_refusals, find_faults
-from tests.faults.topics import COMMITS
-from tests.faults.world import BRIEF, World, shard_of
+from tests.fault_proof import count_refusals, find_faults
+from tests.fault_stack import BRIEF, FaultStack, shard_of
 from tests.real.kafka_cluster import KafkaCluster
+from tests.topics import COMMITS
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(500)  # the waits' own deadlines come first, and say more
@@ -23,117 +23,119 @@ TOPICS = ("holdfast.commits.v1", "holdfast.ledger-progress.v1", "holdfast.compen
 WEEK_MS = str(7 * 24 * 3600 * 1000)
 
 
-async def test_each_broker_may_be_lost_for_a_while(world: World, cluster: KafkaCluster) -> None:
-    """Promises 2 and 5: with two of three brokers the ledger goes on, whoever led, coordinated or controlled."""
-    crowd = Crowd(world.client, await world.open_sale(PLENTY, BRIEF))
+async def test_each_broker_may_be_lost_for_a_while(stack: FaultStack, cluster: KafkaCluster) -> None:
+    """Promises 2 and 5: with two of three brokers the ledger goes on, whichever led, coordinated or controlled."""
+    crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
 
-    async with crowd.shopping():
-        await eventually(lambda: is_under_way(world, crowd), BOOKED_S)
+    async with crowd.buying():
+        await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
         for node, broker in cluster.brokers.items():
             broker.kill()
             await eventually(told_more(crowd))
-            meta = await world.meta(shard)
+            meta = await stack.meta(shard)
             head = int(meta["epoch"]), int(meta["seq"])
-            await eventually(partial(has_booked, world, shard, head), BOOKED_S)
+            await eventually(partial(has_booked, stack, shard, head), BOOKED_S)
             await asyncio.to_thread(cluster.start_again, node)
-        crowd.close_doors()
+        crowd.stop_buying()
 
-    assert await find_faults(world, crowd.sale_id, crowd.promises) == []
+    assert await find_faults(stack, crowd.sale_id, crowd.acknowledged) == []
 
 
-async def test_one_broker_alone_takes_nothing_and_nothing_is_lost(world: World, cluster: KafkaCluster) -> None:
-    """Promise 5: what nobody can confirm waits in Redis, buyers wait for nobody, and the backlog drains afterwards."""
-    crowd = Crowd(world.client, await world.open_sale(PLENTY, BRIEF), blocked=0)
+async def test_one_broker_alone_takes_nothing_and_nothing_is_lost(stack: FaultStack, cluster: KafkaCluster) -> None:
+    """Promise 5: unconfirmed commits stay in Redis, no call waits for them, and the backlog drains afterwards."""
+    crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF), blocked=0)
 
-    async with crowd.shopping():
-        await eventually(lambda: is_under_way(world, crowd), BOOKED_S)
+    async with crowd.buying():
+        await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
         for node in (1, 2):
             cluster.brokers[node].kill()
         await eventually(told_more(crowd))
         for node in (1, 2):
             await asyncio.to_thread(cluster.start_again, node)
         await eventually(told_more(crowd))
-        crowd.close_doors()
+        crowd.stop_buying()
 
-    assert await find_faults(world, crowd.sale_id, crowd.promises) == []
-    assert await count_refusals(world, crowd.sale_id) == 0
+    assert await find_faults(stack, crowd.sale_id, crowd.acknowledged) == []
+    assert await count_refusals(stack, crowd.sale_id) == 0
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-async def test_a_topic_deleted_and_made_again_loses_nothing(world: World, cluster: KafkaCluster, topic: str) -> None:
+async def test_a_topic_deleted_and_made_again_loses_nothing(
+    stack: FaultStack, cluster: KafkaCluster, topic: str
+) -> None:
     """Promise 2: none of the topics is a place where anything is kept.
 
     Nobody but `holdfast topics` makes it again: Kafka itself would, for whoever asks, with a single partition.
     """
-    crowd = Crowd(world.client, await world.open_sale(PLENTY, BRIEF))
+    crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
 
-    async with crowd.shopping():
-        await eventually(lambda: is_under_way(world, crowd), BOOKED_S)
+    async with crowd.buying():
+        await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
         await asyncio.to_thread(cluster.admin.delete_topics, [topic])
         await eventually(told_more(crowd))
         await have_topics_made(cluster)
         await eventually(told_more(crowd))
-        crowd.close_doors()
+        crowd.stop_buying()
 
-    assert await find_faults(world, crowd.sale_id, crowd.promises) == []
+    assert await find_faults(stack, crowd.sale_id, crowd.acknowledged) == []
 
 
 async def test_commits_that_nobody_had_read_when_their_topic_went_come_again(
-    world: World, cluster: KafkaCluster
+    stack: FaultStack, cluster: KafkaCluster
 ) -> None:
     """Promise 2: the persister is halted, so it wakes to a topic that has its name, other records and other offsets."""
-    crowd = Crowd(world.client, await world.open_sale(PLENTY, BRIEF))
+    crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
 
-    async with crowd.shopping():
-        await eventually(lambda: is_under_way(world, crowd), BOOKED_S)
-        with world.halted("persist"):
+    async with crowd.buying():
+        await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
+        with stack.halted("persist"):
             unread = await end_of_commits(cluster, shard)
             await eventually(told_more(crowd))
             await asyncio.to_thread(cluster.admin.delete_topics, [COMMITS])
             await have_topics_made(cluster)
             await eventually(lambda: ends_after(cluster, shard, unread), CUT_S)
         await eventually(told_more(crowd))
-        crowd.close_doors()
+        crowd.stop_buying()
 
-    assert await find_faults(world, crowd.sale_id, crowd.promises) == []
+    assert await find_faults(stack, crowd.sale_id, crowd.acknowledged) == []
 
 
-async def test_what_retention_took_comes_again_from_the_outbox(world: World, cluster: KafkaCluster) -> None:
+async def test_what_retention_took_comes_again_from_the_outbox(stack: FaultStack, cluster: KafkaCluster) -> None:
     """Promise 2: Kafka forgot commits before a persister came to read them; Redis keeps what the ledger lacks."""
-    crowd = Crowd(world.client, await world.open_sale(PLENTY, BRIEF))
+    crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
 
-    async with crowd.shopping():
-        await eventually(lambda: is_under_way(world, crowd), BOOKED_S)
-        await world.take_down("persist")
+    async with crowd.buying():
+        await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
+        await stack.take_down("persist")
         unread = await end_of_commits(cluster, shard)
         await eventually(told_more(crowd))
         await asyncio.to_thread(cluster.admin.set_topic, COMMITS, {"retention.ms": "1"})
         await eventually(lambda: begins_after(cluster, shard, unread), CUT_S)
         await asyncio.to_thread(cluster.admin.set_topic, COMMITS, {"retention.ms": WEEK_MS})
-        await world.bring_up("persist")
+        await stack.bring_up("persist")
         await eventually(told_more(crowd))
-        crowd.close_doors()
+        crowd.stop_buying()
 
-    assert await find_faults(world, crowd.sale_id, crowd.promises) == []
+    assert await find_faults(stack, crowd.sale_id, crowd.acknowledged) == []
 
 
-async def is_under_way(world: World, crowd: Crowd) -> bool:
+async def is_under_way(stack: FaultStack, crowd: Crowd) -> bool:
     """Many claims were acknowledged, and the ledger has begun to take them."""
-    return crowd.was_told(RUN_UP) and (await world.watermark(shard_of(crowd.sale_id))).seq > 0
+    return crowd.has_acknowledged(RUN_UP) and (await stack.watermark(shard_of(crowd.sale_id))).seq > 0
 
 
 def told_more(crowd: Crowd) -> Callable[[], bool]:
     """A condition: many more claims were acknowledged since."""
-    told = len(crowd.promises)
-    return lambda: crowd.was_told(told + MEANWHILE)
+    told = len(crowd.acknowledged)
+    return lambda: crowd.has_acknowledged(told + MEANWHILE)
 
 
-async def has_booked(world: World, shard: int, head: tuple[int, int]) -> bool:
+async def has_booked(stack: FaultStack, shard: int, head: tuple[int, int]) -> bool:
     """The ledger holds everything that Redis held a while ago."""
-    mark = await world.watermark(shard)
+    mark = await stack.watermark(shard)
     return (mark.epoch, mark.seq) >= head
 
 
@@ -150,7 +152,7 @@ async def ends_after(cluster: KafkaCluster, shard: int, offset: int) -> bool:
 
 
 async def begins_after(cluster: KafkaCluster, shard: int, offset: int) -> bool:
-    """Kafka has lost at least one record that nobody had read."""
+    """Kafka has lost at least one record that no consumer had read."""
     partition = TopicPartition(COMMITS, shard)
     async with AIOKafkaConsumer(bootstrap_servers=cluster.address) as consumer:
         return int((await consumer.beginning_offsets([partition]))[partition]) > offset

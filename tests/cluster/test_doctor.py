@@ -18,8 +18,8 @@ from holdfast_embedded.broker import TOPICS
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.settings import Settings
 from inventory_service.wiring import server_checks
-from tests.integration.persister_process import persisters
-from tests.integration.served import run_to_its_end
+from tests.inventory_server import run_to_its_end
+from tests.persister_process import persisters
 from tests.real.apache_kafka import Listener
 from tests.real.kafka_cluster import NODES, KafkaCluster
 from tests.waiting import eventually
@@ -58,7 +58,7 @@ OF_RECORDS = ["retention.ms", "retention.bytes", "unclean.leader.election.enable
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    """Three brokers with broken settings, and topics with three copies that somebody made by hand."""
+    """Three brokers with broken settings, and topics with three copies that were made by hand."""
     cluster = KafkaCluster(tmp_path_factory.mktemp("kafka"), listener=LISTENER, settings=BROKEN)
     try:
         cluster.start()

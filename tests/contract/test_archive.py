@@ -65,7 +65,7 @@ async def test_a_final_record_leaves_a_day_later_once_it_is_settled(body: Body) 
     assert await still_there(body, "held", "sold", "freed") == ["held"]
 
 
-async def test_forgetting_moves_no_units(body: Body) -> None:
+async def test_archiving_moves_no_units(body: Body) -> None:
     """What was sold is still sold, and still counts for its buyer's limit."""
     await make_sale(body.stock, create(hold_ttl_ms=0, buyer_limit=1))
     await body.stock.reserve(reserve("r-1"))

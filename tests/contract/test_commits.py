@@ -128,6 +128,16 @@ async def test_expiry_takes_back_the_longest_overdue_first_and_a_hundred_at_most
     assert second.events[-1].reservation.reservation_id == "r-000"
 
 
+async def test_a_longer_hold_does_not_delay_the_expiry_of_a_shorter_one(body: Body) -> None:
+    """A sale is due when its first hold ends, whatever is held after it."""
+    await make_sale(body.stock, create())
+    await body.stock.reserve(reserve("short", ttl_ms=1000))
+    await body.stock.reserve(reserve("long", ttl_ms=60_000))
+    await body.tick(1000)
+
+    assert await body.stock.expire(0) == ExpireStep(1, more_is_due=False)
+
+
 async def test_expiry_looks_at_every_sale(body: Body) -> None:
     """One call takes back what is due in several sales, as one commit."""
     sales = [SALE._replace(sale_id=f"sale-{number}") for number in range(3)]

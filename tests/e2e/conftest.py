@@ -1,4 +1,4 @@
-"""The stacks of these tests, as `holdfast up` runs them, each for all tests that leave it as they found it."""
+"""The two stacks of these tests, as `holdfast up` runs them, each for all tests that leave it as they found it."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -8,11 +8,13 @@ from typing import NamedTuple
 import pytest
 from holdfast_embedded.stack import Stack
 
-from tests.e2e.shop import Shop
-from tests.integration.served import calling
+from tests.inventory_server import calling
+from tests.stack_fixture import StackFixture
 from tests.stacks import running_stack
 
-RETENTION_S = "3"  # of the forgetful stack; who audits it must know
+RETENTION_S = "3"  # of the archiving stack; its audit is given it too
+OUTBOX_LIMIT = 500  # commits
+MEMORY_SHARE = 0.8
 
 
 class Running(NamedTuple):
@@ -22,37 +24,39 @@ class Running(NamedTuple):
     log: list[tuple[str, str]]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def usual_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A stack as everybody has it."""
     with running(tmp_path_factory.mktemp("usual")) as started:
         yield started
 
 
-@pytest.fixture(scope="package")
-def forgetful_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A stack in which nobody sweeps overdue holds, and whose Redis forgets what has ended after some seconds."""
+@pytest.fixture(scope="session")
+def archiving_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A stack that sweeps no overdue holds, archives what has ended after some seconds, and has a small outbox."""
     with running(
-        tmp_path_factory.mktemp("forgetful"),
+        tmp_path_factory.mktemp("archiving"),
         HOLDFAST_SHARDS="4",
         HOLDFAST_EXPIRY="off",
         HOLDFAST_RECORD_RETENTION_S=RETENTION_S,
+        HOLDFAST_OUTBOX_LIMIT=str(OUTBOX_LIMIT),
+        HOLDFAST_MEMORY_SHARE=str(MEMORY_SHARE),
     ) as started:
         yield started
 
 
 @pytest.fixture
-async def shop(usual_stack: Running) -> AsyncIterator[Shop]:
+async def stack(usual_stack: Running) -> AsyncIterator[StackFixture]:
     """The usual stack, and a connection of this test's own."""
     async with calling(usual_stack.stack.addresses.listen) as caller:
-        yield Shop(usual_stack.stack, caller, usual_stack.log)
+        yield StackFixture(usual_stack.stack, caller, usual_stack.log)
 
 
 @pytest.fixture
-async def forgetful(forgetful_stack: Running) -> AsyncIterator[Shop]:
-    """The forgetful stack, and a connection of this test's own."""
-    async with calling(forgetful_stack.stack.addresses.listen) as caller:
-        yield Shop(forgetful_stack.stack, caller, forgetful_stack.log)
+async def archiving(archiving_stack: Running) -> AsyncIterator[StackFixture]:
+    """The archiving stack, and a connection of this test's own."""
+    async with calling(archiving_stack.stack.addresses.listen) as caller:
+        yield StackFixture(archiving_stack.stack, caller, archiving_stack.log)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ COMMAND_S = 60.0
 
 
 def run(command: Sequence[str | Path], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Run one command to its end, again if nobody judged it."""
+    """Run one command to its end, again if the server did not judge it."""
     for _ in range(TIMES):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=COMMAND_S, check=False)
         if done.returncode not in (NOT_ASKED, UNKNOWN):

@@ -3,12 +3,10 @@
 import asyncio
 from datetime import timedelta
 
-from grpc import StatusCode
 from holdfast.inventory.v1 import reservation_pb2 as states
 
-from tests.e2e.ledger import Balance, Row
-from tests.e2e.shop import Shop, Stock
-from tests.integration.served import refusal_of
+from tests.ledger_rows import Balance, Row
+from tests.stack_fixture import StackFixture, Stock
 from tests.waiting import eventually
 
 UNMADE = states.RESERVATION_STATE_UNSPECIFIED
@@ -17,34 +15,34 @@ RELEASED, EXPIRED = states.RESERVATION_STATE_RELEASED, states.RESERVATION_STATE_
 BRIEF = timedelta(milliseconds=300)
 
 
-async def test_a_reservation_travels_from_the_call_to_its_rows(shop: Shop) -> None:
+async def test_a_reservation_travels_from_the_call_to_its_rows(stack: StackFixture) -> None:
     """Promises 2 and 4: what was acknowledged is in every table, and Redis says so."""
-    sale = await shop.open_sale({"lamp": 10, "shade": 20})
+    sale = await stack.open_sale({"lamp": 10, "shade": 20})
 
-    answer = await shop.reserve(sale, "r-1", {"shade": 3, "lamp": 2})
-    await shop.settled(sale)
+    answer = await stack.reserve(sale, "r-1", {"shade": 3, "lamp": 2})
+    await stack.settled(sale)
 
     made = answer.reservation
     assert (made.state, made.ledger_state) == (HELD, states.LEDGER_STATE_PENDING)
-    assert await shop.ledger.row(sale, "r-1") == Row("ann", "HELD", "RECORDED", "", "2 lamp, 3 shade")
-    assert await shop.ledger.moves(sale, "r-1") == ["2 lamp available > held", "3 shade available > held"]
-    assert await shop.ledger.balance(sale, "lamp") == Balance(available=8, held=2, sold=0, refused=0)
-    assert await shop.ledger.balance(sale, "shade") == Balance(available=17, held=3, sold=0, refused=0)
-    assert await shop.ledger.has_commit(made.position.shard, made.position.epoch, made.position.seq)
-    assert (await shop.get(sale, "r-1")).ledger_state == states.LEDGER_STATE_RECORDED
+    assert await stack.ledger.row(sale, "r-1") == Row("ann", "HELD", "RECORDED", "", "2 lamp, 3 shade")
+    assert await stack.ledger.moves(sale, "r-1") == ["2 lamp available > held", "3 shade available > held"]
+    assert await stack.ledger.balance(sale, "lamp") == Balance(available=8, held=2, sold=0, refused=0)
+    assert await stack.ledger.balance(sale, "shade") == Balance(available=17, held=3, sold=0, refused=0)
+    assert await stack.ledger.has_commit(made.position.shard, made.position.epoch, made.position.seq)
+    assert (await stack.get(sale, "r-1")).ledger_state == states.LEDGER_STATE_RECORDED
 
 
-async def test_every_change_is_told_once_and_in_order(shop: Shop) -> None:
+async def test_every_change_is_published_once_and_in_order(stack: StackFixture) -> None:
     """Mail and analytics follow the facts alone: each position once, with the states before and after it."""
-    sale = await shop.open_sale()
+    sale = await stack.open_sale()
 
-    await shop.reserve(sale, "bought", {"lamp": 2})
-    await shop.confirm(sale, "bought")
-    await shop.reserve(sale, "left")
-    await shop.release(sale, "left")
-    await shop.settled(sale)
+    await stack.reserve(sale, "bought", {"lamp": 2})
+    await stack.confirm(sale, "bought")
+    await stack.reserve(sale, "left")
+    await stack.release(sale, "left")
+    await stack.settled(sale)
 
-    facts = await shop.facts(sale)
+    facts = await stack.facts(sale)
     assert [(fact.reservation.reservation_id, fact.previous_state, fact.reservation.state) for fact in facts] == [
         ("bought", UNMADE, HELD),
         ("bought", HELD, CONFIRMED),
@@ -54,88 +52,63 @@ async def test_every_change_is_told_once_and_in_order(shop: Shop) -> None:
     positions = [(fact.position.epoch, fact.position.seq, fact.position.index) for fact in facts]
     assert positions == sorted(set(positions))
     assert all(fact.reservation.ledger_state == states.LEDGER_STATE_RECORDED for fact in facts)
-    assert await shop.ledger.moves(sale, "bought") == ["2 lamp available > held", "2 lamp held > sold"]
+    assert await stack.ledger.moves(sale, "bought") == ["2 lamp available > held", "2 lamp held > sold"]
 
 
-async def test_a_repeated_reserve_is_one_hold_and_one_fact(shop: Shop) -> None:
-    """A caller who heard nothing asks again with the same id, and never takes a second unit."""
-    sale = await shop.open_sale()
-    first = await shop.reserve(sale, "r-1")
+async def test_a_repeated_reserve_is_one_hold_and_one_fact(stack: StackFixture) -> None:
+    """A caller that got no answer asks again with the same id, and never takes a second unit."""
+    sale = await stack.open_sale()
+    first = await stack.reserve(sale, "r-1")
 
-    again = await shop.reserve(sale, "r-1")
-    await shop.settled(sale)
+    again = await stack.reserve(sale, "r-1")
+    await stack.settled(sale)
 
     assert not first.replayed
     assert again.replayed
     assert again.reservation.position == first.reservation.position
-    assert await shop.stock(sale) == Stock(available=9, held=1, sold=0)
-    assert len(await shop.facts(sale)) == 1
-    assert await shop.ledger.moves(sale, "r-1") == ["1 lamp available > held"]
+    assert await stack.stock(sale) == Stock(available=9, held=1, sold=0)
+    assert len(await stack.facts(sale)) == 1
+    assert await stack.ledger.moves(sale, "r-1") == ["1 lamp available > held"]
 
 
-async def test_repeats_that_come_at_once_are_one_hold(shop: Shop) -> None:
+async def test_repeats_that_come_at_once_are_one_hold(stack: StackFixture) -> None:
     """Impatient callers send the same id over and over before the first was answered."""
-    sale = await shop.open_sale()
+    sale = await stack.open_sale()
 
-    answers = await asyncio.gather(*(shop.reserve(sale, "r-1") for _ in range(50)))
-    await shop.settled(sale)
+    answers = await asyncio.gather(*(stack.reserve(sale, "r-1") for _ in range(50)))
+    await stack.settled(sale)
 
     assert sorted(answer.replayed for answer in answers) == [False] + [True] * 49
     assert {answer.reservation.position.seq for answer in answers} == {answers[0].reservation.position.seq}
-    assert await shop.ledger.balance(sale) == Balance(available=9, held=1, sold=0, refused=0)
-    assert len(await shop.facts(sale)) == 1
+    assert await stack.ledger.balance(sale) == Balance(available=9, held=1, sold=0, refused=0)
+    assert len(await stack.facts(sale)) == 1
 
 
-async def test_a_purchase_without_a_hold_is_sold_on_the_books(shop: Shop) -> None:
+async def test_a_purchase_without_a_hold_is_sold_on_the_books(stack: StackFixture) -> None:
     """In a sale without holds a Reserve is the purchase: no moment lies between the two."""
-    sale = await shop.open_sale(hold_ttl=timedelta(0))
+    sale = await stack.open_sale(hold_ttl=timedelta(0))
 
-    answer = await shop.reserve(sale, "r-1")
-    await shop.settled(sale)
+    answer = await stack.reserve(sale, "r-1")
+    await stack.settled(sale)
 
     assert answer.reservation.state == CONFIRMED
-    assert await shop.ledger.row(sale, "r-1") == Row("ann", "CONFIRMED", "RECORDED", "", "1 lamp")
-    assert await shop.ledger.moves(sale, "r-1") == ["1 lamp available > sold"]
+    assert await stack.ledger.row(sale, "r-1") == Row("ann", "CONFIRMED", "RECORDED", "", "1 lamp")
+    assert await stack.ledger.moves(sale, "r-1") == ["1 lamp available > sold"]
 
 
-async def test_an_expired_hold_reaches_the_ledger_by_itself(shop: Shop) -> None:
-    """Promise 3: a hold that nobody asks about ends all the same, on the books too, and its units are there again."""
-    sale = await shop.open_sale(1, hold_ttl=BRIEF)
-    await shop.reserve(sale, "r-1")
+async def test_an_expired_hold_reaches_the_ledger_by_itself(stack: StackFixture) -> None:
+    """Promise 3: a hold without a further call ends all the same, on the books too, and its units are there again."""
+    sale = await stack.open_sale(1, hold_ttl=BRIEF)
+    await stack.reserve(sale, "r-1")
 
-    await eventually(lambda: is_expired(shop, sale, "r-1"))
-    await shop.settled(sale)
+    await eventually(lambda: is_expired(stack, sale, "r-1"))
+    await stack.settled(sale)
 
-    assert await shop.ledger.moves(sale, "r-1") == ["1 lamp available > held", "1 lamp held > available"]
-    assert await shop.ledger.balance(sale) == Balance(available=1, held=0, sold=0, refused=0)
-    assert [fact.reservation.state for fact in await shop.facts(sale)] == [HELD, EXPIRED]
-
-
-async def test_an_overdue_hold_that_nobody_swept_is_not_confirmed(forgetful: Shop) -> None:
-    """From its end on a hold is EXPIRED for everybody, and whoever asks first has its units (promise 6)."""
-    sale = await forgetful.open_sale(1)
-    await forgetful.reserve(sale, "late", buyer_id="ann", hold_ttl=timedelta(seconds=1))
-    await eventually(lambda: has_state(forgetful, sale, "late", EXPIRED))
-
-    refused = await refusal_of(forgetful.confirm(sale, "late"))
-    unswept = await forgetful.stock(sale)
-    taken = await forgetful.reserve(sale, "quick", buyer_id="bob")
-    confirmed = await forgetful.confirm(sale, "quick")
-
-    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "WRONG_RESERVATION_STATE")
-    assert refused.metadata["state"] == "RESERVATION_STATE_EXPIRED"
-    assert refused.reservation is not None
-    assert refused.reservation.state == EXPIRED
-    assert unswept == Stock(available=0, held=1, sold=0)
-    assert taken.reservation.state == HELD
-    assert confirmed.reservation.state == CONFIRMED
+    assert await stack.ledger.moves(sale, "r-1") == ["1 lamp available > held", "1 lamp held > available"]
+    assert await stack.ledger.balance(sale) == Balance(available=1, held=0, sold=0, refused=0)
+    assert [fact.reservation.state for fact in await stack.facts(sale)] == [HELD, EXPIRED]
 
 
-async def is_expired(shop: Shop, sale: str, reservation_id: str) -> bool:
+async def is_expired(stack: StackFixture, sale: str, reservation_id: str) -> bool:
     """The ledger holds it as expired."""
-    return await shop.ledger.row(sale, reservation_id) == Row("ann", "EXPIRED", "RECORDED", "", "1 lamp")
-
-
-async def has_state(shop: Shop, sale: str, reservation_id: str, state: int) -> bool:
-    """Callers see it in this state."""
-    return (await shop.get(sale, reservation_id)).state == state
+    return await stack.ledger.row(sale, reservation_id) == Row("ann", "EXPIRED", "RECORDED", "", "1 lamp")

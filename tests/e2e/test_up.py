@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
@@ -16,13 +16,15 @@ from holdfast_embedded.ports import free_port
 from holdfast_embedded.process import spawn, wait_for_exit, wait_until
 
 from tests.e2e.shell import run
-from tests.servers import StartBroker, StartPostgres, StartValkey
+from tests.servers import REAL, StartBroker, StartPostgres, StartValkey
 from tests.stacks import ENVIRONMENT
 
 pytestmark = pytest.mark.timeout(400)  # the waits' own deadlines come first, and say more
+embedded = pytest.mark.skipif(REAL, reason="starts embedded servers in any case, as `make test` does")
 HOLDFAST = Path(sys.executable).with_name("holdfast")
 SERVERS, PROCESSES = {"valkey", "postgres", "broker"}, {"serve", "relay", "persist", "compensate"}
 EMBEDDED: Mapping[str, str] = {}  # addresses of real servers: none
+ASK = ("reserve", "lamp-sale", "--line", "lamp=1", "--buyer")
 STARTS_S, STOPS_S, ANSWERS_S, RECORDS_S = 120.0, 90.0, 60.0, 60.0
 
 
@@ -88,62 +90,73 @@ def state_of(data_dir: Path) -> dict[str, Any]:
     return told
 
 
-def test_what_was_sold_is_there_the_next_time(tmp_path: Path) -> None:
+class SecondStart(NamedTuple):
+    """`holdfast up` on a folder in which a unit was bought and another is held since it ran before."""
+
+    terminal: Terminal
+    bought: Any  # as it was told then
+    log: Path
+
+
+@pytest.fixture(scope="module")
+def second_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondStart]:
+    """It was stopped right after an answer, and runs again."""
+    folder = tmp_path_factory.mktemp("up")
+    with up(folder / "data", folder / "log") as terminal:
+        terminal.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5", "--hold", "1h")
+        terminal.holdfast(*ASK, "ann", "--id", "bought")
+        bought = terminal.reservation("confirm", "lamp-sale", "bought")
+        terminal.holdfast(*ASK, "bob", "--id", "held")
+
+    with up(folder / "data", folder / "log-of-second") as terminal:
+        yield SecondStart(terminal, bought, folder / "log-of-second")
+
+
+@embedded
+def test_sales_survive_a_restart_of_up(second_start: SecondStart) -> None:
     """Promises 2 and 7: stopped right after an answer, everything goes on where it was, under a newer epoch."""
-    data_dir, log = tmp_path / "data", tmp_path / "log"
-    with up(data_dir, log) as shop:
-        shop.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5", "--hold", "1h")
-        ask = ["reserve", "lamp-sale", "--line", "lamp=1", "--buyer"]
-        shop.holdfast(*ask, "ann", "--id", "bought")
-        before = shop.reservation("confirm", "lamp-sale", "bought")
-        shop.holdfast(*ask, "bob", "--id", "held")
+    terminal = second_start.terminal
+    bought = terminal.reservation("get", "lamp-sale", "bought")
+    held = terminal.reservation("confirm", "lamp-sale", "held")
+    later = terminal.reservation(*ASK, "carl", "--id", "later")
+    stock = terminal.holdfast("sale", "show", "lamp-sale").splitlines()[-1].split()
 
-    with up(data_dir, log) as shop:
-        bought = shop.reservation("get", "lamp-sale", "bought")
-        held = shop.reservation("confirm", "lamp-sale", "held")
-        later = shop.reservation(*ask, "carl", "--id", "later")
-        stock = shop.holdfast("sale", "show", "lamp-sale").splitlines()[-1].split()
-
-        assert bought["state"] == held["state"] == "RESERVATION_STATE_CONFIRMED"
-        assert bought["position"] == before["position"]
-        assert later["position"]["epoch"] > before["position"]["epoch"]
-        assert stock == ["lamp", "2", "1", "2", "5"]
-        assert wait_until(lambda: shop.is_recorded("lamp-sale", "bought"), RECORDS_S)
-        assert json.loads(shop.holdfast("audit", "--json"))["consistent"]
+    assert bought["state"] == held["state"] == "RESERVATION_STATE_CONFIRMED"
+    assert bought["position"] == second_start.bought["position"]
+    assert later["position"]["epoch"] > bought["position"]["epoch"]
+    assert stock == ["lamp", "2", "1", "2", "5"]
+    assert wait_until(lambda: terminal.is_recorded("lamp-sale", "bought"), RECORDS_S)
+    assert json.loads(terminal.holdfast("audit", "--json"))["consistent"]
 
 
-def test_it_says_how_its_own_servers_are_asked(tmp_path: Path) -> None:
-    """Their ports are free ones, so whoever wants an audit in another terminal has to be told where they are."""
-    data_dir, log = tmp_path / "data", tmp_path / "log"
-    with up(data_dir, log):
-        assert wait_until(lambda: "there: export " in log.read_text(), STARTS_S)
-        exports = shlex.split(log.read_text().partition("there: export ")[2].partition("\n")[0])
-        environment = {**ENVIRONMENT, **dict(word.split("=", 1) for word in exports)}
+@embedded
+def test_up_prints_the_addresses_of_its_servers(second_start: SecondStart) -> None:
+    """Their ports are free ones, so an audit in another terminal has to be told where they are."""
+    assert wait_until(lambda: "there: export " in second_start.log.read_text(), STARTS_S)
+    exports = shlex.split(second_start.log.read_text().partition("there: export ")[2].partition("\n")[0])
+    environment = {**ENVIRONMENT, **dict(word.split("=", 1) for word in exports)}
 
-        audit = run([HOLDFAST, "audit"], environment)
+    audit = run([HOLDFAST, "audit"], environment)
 
-        def all_answer() -> bool:
-            """The doctor has heard from every server; one that is halted for seconds is as good as away."""
-            doctor = run([HOLDFAST, "doctor"], environment)
-            return "Kafka" in doctor.stdout and "does not answer" not in doctor.stdout
+    def all_answer() -> bool:
+        """The doctor has heard from every server; one that is halted for seconds is as good as away."""
+        doctor = run([HOLDFAST, "doctor"], environment)
+        return "Kafka" in doctor.stdout and "does not answer" not in doctor.stdout
 
-        assert wait_until(all_answer, ANSWERS_S)
-
-    assert (audit.returncode, audit.stdout) == (
-        0,
-        "Redis and the ledger agree: 16 shards, 0 sales, 0 reservations, 0 commits.\n",
-    )
+    assert wait_until(all_answer, ANSWERS_S)
+    assert audit.returncode == 0
+    assert audit.stdout.startswith("Redis and the ledger agree: 16 shards, 1 sale")
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left_behind(tmp_path: Path, ending: signal.Signals) -> None:
-    """Neither after Ctrl-C nor by a supervisor that was killed: servers, processes and what they started are gone."""
-    with up(tmp_path / "data", tmp_path / "log", ending) as shop:
-        shop.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
+@embedded
+def test_a_killed_supervisor_leaves_no_process_behind(tmp_path: Path) -> None:
+    """Servers, processes and what they started are gone, as they are after Ctrl-C wherever a test here ends `up`."""
+    with up(tmp_path / "data", tmp_path / "log", signal.SIGKILL) as terminal:
+        terminal.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
 
-        family = {process.pid for process in shop.family}
-        assert set(shop.processes) == SERVERS | PROCESSES
-        assert set(shop.processes.values()) <= family
+        family = {process.pid for process in terminal.family}
+        assert set(terminal.processes) == SERVERS | PROCESSES
+        assert set(terminal.processes.values()) <= family
 
 
 def test_real_servers_take_the_places_of_the_embedded_ones(
@@ -156,11 +169,11 @@ def test_real_servers_take_the_places_of_the_embedded_ones(
         "HOLDFAST_POSTGRES_DSN": postgres.address,
         "HOLDFAST_KAFKA_BROKERS": broker.address,
     }
-    with up(tmp_path / "data", tmp_path / "log", real=addresses) as shop:
-        shop.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
-        shop.holdfast("reserve", "lamp-sale", "--line", "lamp=1", "--buyer", "ann", "--id", "r-1")
+    with up(tmp_path / "data", tmp_path / "log", real=addresses) as terminal:
+        terminal.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
+        terminal.holdfast("reserve", "lamp-sale", "--line", "lamp=1", "--buyer", "ann", "--id", "r-1")
 
-        assert set(shop.processes) == PROCESSES
-        assert wait_until(lambda: shop.is_recorded("lamp-sale", "r-1"), RECORDS_S)
-        assert json.loads(shop.holdfast("audit", "--json"))["consistent"]
+        assert set(terminal.processes) == PROCESSES
+        assert wait_until(lambda: terminal.is_recorded("lamp-sale", "r-1"), RECORDS_S)
+        assert json.loads(terminal.holdfast("audit", "--json"))["consistent"]
     assert not any((tmp_path / "data" / name).exists() for name in SERVERS)

@@ -13,11 +13,11 @@ from holdfast.inventory.v1.events_pb2 import Commit, CommitRun
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveResponse
 from redis.asyncio import Redis
 
-from tests.crowd import SKU, Promise
-from tests.faults.proof import find_faults
-from tests.faults.topics import Topics
-from tests.faults.world import World, impatient, shard_of
+from tests.crowd import SKU, Acknowledged
+from tests.fault_proof import find_faults
+from tests.fault_stack import FaultStack, impatient, shard_of
 from tests.servers import connected
+from tests.topics import Topics
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
@@ -25,123 +25,123 @@ UNITS, ORDERS = 20, 4
 SEEN_S = SERVES_S = 60.0
 
 
-async def test_a_commit_lost_on_the_way_is_asked_for_again(shared: World) -> None:
+async def test_a_commit_lost_on_the_way_is_asked_for_again(stack: FaultStack) -> None:
     """Promise 2: nothing beyond the gap is applied, the ledger names what it misses, and gets it."""
-    await shared.take_down("relay")
-    sale_id = await shared.open_sale(UNITS)
-    promises, shard = await shared.sell(sale_id, ORDERS), shard_of(sale_id)
-    before, lost, *after = await commits_in_redis(shared, shard)
+    await stack.take_down("relay")
+    sale_id = await stack.open_sale(UNITS)
+    acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
+    before, lost, *after = await commits_in_redis(stack, shard)
 
-    async with Topics.of(shared.stack.addresses.kafka_brokers) as topics:
+    async with Topics.of(stack.running.addresses.kafka_brokers) as topics:
         for run in (before, *after):
             await topics.send(shard, run)
         await eventually(lambda: asked_for(topics, lost), SEEN_S)
-    assert (await shared.watermark(shard)).seq == before.first_seq
+    assert (await stack.watermark(shard)).seq == before.first_seq
 
-    await shared.bring_up("relay")
-    assert await find_faults(shared, sale_id, promises) == []
+    await stack.bring_up("relay")
+    assert await find_faults(stack, sale_id, acknowledged) == []
 
 
-async def test_commits_that_come_twice_and_in_disorder_are_booked_once(shared: World) -> None:
+async def test_commits_that_come_twice_and_in_disorder_are_booked_once(stack: FaultStack) -> None:
     """Promise 3: what the ledger holds it drops, so no unit is given, taken or given back twice."""
-    await shared.take_down("relay")
-    sale_id = await shared.open_sale(UNITS)
-    promises, shard = await shared.sell(sale_id, ORDERS), shard_of(sale_id)
-    runs = await commits_in_redis(shared, shard)
+    await stack.take_down("relay")
+    sale_id = await stack.open_sale(UNITS)
+    acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
+    runs = await commits_in_redis(stack, shard)
 
-    async with Topics.of(shared.stack.addresses.kafka_brokers) as topics:
+    async with Topics.of(stack.running.addresses.kafka_brokers) as topics:
         for run in [*reversed(runs), *(run for run in runs for _ in range(2)), *reversed(runs)]:
             await topics.send(shard, run)
-    await eventually(lambda: has_applied(shared, shard, runs[-1]), SEEN_S)
+    await eventually(lambda: has_applied(stack, shard, runs[-1]), SEEN_S)
 
-    await shared.bring_up("relay")
-    assert await find_faults(shared, sale_id, promises) == []
+    await stack.bring_up("relay")
+    assert await find_faults(stack, sale_id, acknowledged) == []
 
 
-async def test_a_commit_that_cannot_be_read_is_set_aside_and_sent_again(shared: World) -> None:
+async def test_a_commit_that_cannot_be_read_is_quarantined_and_sent_again(stack: FaultStack) -> None:
     """Promise 2: what was ruined on the way is kept for a person to look at, and the true commit takes its place."""
-    await shared.take_down("relay")
-    sale_id = await shared.open_sale(UNITS)
-    promises, shard = await shared.sell(sale_id, ORDERS), shard_of(sale_id)
-    before, lost, *_ = await commits_in_redis(shared, shard)
+    await stack.take_down("relay")
+    sale_id = await stack.open_sale(UNITS)
+    acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
+    before, lost, *_ = await commits_in_redis(stack, shard)
     ruined = altered(lost, payload=lost.commits[0].payload[:-1])
 
-    async with Topics.of(shared.stack.addresses.kafka_brokers) as topics:
+    async with Topics.of(stack.running.addresses.kafka_brokers) as topics:
         for run in (before, ruined):
             await topics.send(shard, run)
         await eventually(lambda: asked_for(topics, lost), SEEN_S)
-    async with connected(shared.stack.addresses.postgres_dsn) as db:
+    async with connected(stack.running.addresses.postgres_dsn) as db:
         kept = await db.fetchval("select payload from quarantined_record where shard = $1", shard)
     assert kept == ruined.commits[0].payload
 
-    await shared.bring_up("relay")
-    assert await find_faults(shared, sale_id, promises) == []
+    await stack.bring_up("relay")
+    assert await find_faults(stack, sale_id, acknowledged) == []
 
 
-async def test_a_repeat_that_differs_is_seen_and_the_books_are_compared(shared: World) -> None:
+async def test_a_repeat_that_differs_is_seen_and_the_books_are_compared(stack: FaultStack) -> None:
     """Promise 4: the ledger freezes the shard; Redis and ledger are found equal after all, and it serves again."""
-    await shared.take_down("relay")
-    sale_id = await shared.open_sale(UNITS)
-    promises, shard = await shared.sell(sale_id, ORDERS), shard_of(sale_id)
-    runs = await commits_in_redis(shared, shard)
+    await stack.take_down("relay")
+    sale_id = await stack.open_sale(UNITS)
+    acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
+    runs = await commits_in_redis(stack, shard)
 
-    async with Topics.of(shared.stack.addresses.kafka_brokers) as topics:
+    async with Topics.of(stack.running.addresses.kafka_brokers) as topics:
         for run in runs:
             await topics.send(shard, run)
-        await eventually(lambda: has_applied(shared, shard, runs[-1]), SEEN_S)
+        await eventually(lambda: has_applied(stack, shard, runs[-1]), SEEN_S)
         await topics.send(shard, altered(runs[1], digest=flipped_digest(runs[1])))
-    await eventually(lambda: is_frozen(shared, shard, "HASH_DIFFERS: "), SEEN_S)
+    await eventually(lambda: is_frozen(stack, shard, "HASH_DIFFERS: "), SEEN_S)
 
-    await shared.bring_up("relay")
-    await eventually(lambda: is_taken_over(shared, shard, runs[-1]), SEEN_S)
-    assert await find_faults(shared, sale_id, promises) == []
+    await stack.bring_up("relay")
+    await eventually(lambda: is_taken_over(stack, shard, runs[-1]), SEEN_S)
+    assert await find_faults(stack, sale_id, acknowledged) == []
 
 
 @pytest.mark.parametrize("what", ["payload", "digest"])
-async def test_an_altered_commit_freezes_its_shard_until_the_true_one_is_taken(shared: World, what: str) -> None:
+async def test_an_altered_commit_freezes_its_shard_until_the_true_one_is_taken(stack: FaultStack, what: str) -> None:
     """Promise 4: one bit is enough for the ledger to take nothing more. Redis holds the true commit, which follows."""
-    await shared.take_down("relay")
-    sale_id = await shared.open_sale(UNITS)
-    promises, shard = await shared.sell(sale_id, ORDERS), shard_of(sale_id)
-    before, true, *after = await commits_in_redis(shared, shard)
+    await stack.take_down("relay")
+    sale_id = await stack.open_sale(UNITS)
+    acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
+    before, true, *after = await commits_in_redis(stack, shard)
     changed = {"payload": flipped_time(true)} if what == "payload" else {"digest": flipped_digest(true)}
 
-    async with Topics.of(shared.stack.addresses.kafka_brokers) as topics:
+    async with Topics.of(stack.running.addresses.kafka_brokers) as topics:
         for run in (before, altered(true, **changed), *after):
             await topics.send(shard, run)
-    await eventually(lambda: is_frozen(shared, shard, "CHAIN_BROKEN: "), SEEN_S)
-    assert (await shared.watermark(shard)).seq == before.first_seq
+    await eventually(lambda: is_frozen(stack, shard, "CHAIN_BROKEN: "), SEEN_S)
+    assert (await stack.watermark(shard)).seq == before.first_seq
 
-    await shared.bring_up("relay")
-    await eventually(lambda: is_taken_over(shared, shard, after[-1]), SEEN_S)
-    assert await find_faults(shared, sale_id, promises) == []
+    await stack.bring_up("relay")
+    await eventually(lambda: is_taken_over(stack, shard, after[-1]), SEEN_S)
+    assert await find_faults(stack, sale_id, acknowledged) == []
 
 
-async def test_a_shard_that_the_ledger_refuses_opens_once_that_is_repaired(own: World) -> None:
-    """Promise 4: nobody is served while the ledger cannot book a give-back, and the reason quotes what it breaks."""
-    sale_id = await own.open_sale(UNITS)
+async def test_a_shard_that_the_ledger_refuses_opens_once_that_is_repaired(stack: FaultStack) -> None:
+    """Promise 4: a shard serves no call while the ledger cannot book a give-back; the reason names the constraint."""
+    sale_id = await stack.open_sale(UNITS)
     shard, hold = shard_of(sale_id), "to-be-released"
-    promises = await own.sell(sale_id, ORDERS)
-    await own.client.reserve(sale_id, hold, "buyer", {SKU: 1})
-    async with connected(own.stack.addresses.postgres_dsn) as db:
+    acknowledged = await stack.sell(sale_id, ORDERS)
+    await stack.client.reserve(sale_id, hold, "buyer", {SKU: 1})
+    async with connected(stack.running.addresses.postgres_dsn) as db:
         await eventually(lambda: is_booked(db, sale_id, hold))
         await db.execute("alter table reservation add constraint a_mistake check (state <> 'RELEASED') not valid")
-        released = await own.client.release(sale_id, hold)
-        await eventually(lambda: serves_nobody(own, shard), SEEN_S)
-        refusal = await eventually(lambda: refused(own, sale_id), SEEN_S)
+        released = await stack.client.release(sale_id, hold)
+        await eventually(lambda: serves_nobody(stack, shard), SEEN_S)
+        refusal = await eventually(lambda: refused(stack, sale_id), SEEN_S)
         assert refusal.metadata["frozen_reason"].startswith("GIVE_BACK_REFUSED: ")
         assert "a_mistake" in refusal.metadata["frozen_reason"]
 
         await db.execute("alter table reservation drop constraint a_mistake")
 
-    await eventually(lambda: serves_again(own, shard), SERVES_S)
-    promises[hold] = Promise(hold, 1, blocked=False, state=released.reservation.state)
-    assert await find_faults(own, sale_id, promises) == []
+    await eventually(lambda: serves_again(stack, shard), SERVES_S)
+    acknowledged[hold] = Acknowledged(hold, 1, blocked=False, state=released.reservation.state)
+    assert await find_faults(stack, sale_id, acknowledged) == []
 
 
-async def commits_in_redis(world: World, shard: int) -> Sequence[CommitRun]:
+async def commits_in_redis(stack: FaultStack, shard: int) -> Sequence[CommitRun]:
     """The outbox as records of one commit each; its entries are `<epoch>-<seq>` with payload and hash."""
-    async with Redis.from_url(world.stack.addresses.redis_url) as redis:
+    async with Redis.from_url(stack.running.addresses.redis_url) as redis:
         entries: Any = await redis.xrange(f"holdfast:{{{shard}}}:outbox")
     runs = []
     for position, fields in entries:
@@ -177,20 +177,20 @@ async def asked_for(topics: Topics, run: CommitRun) -> bool:
     return any((report.epoch, report.resend_from_seq) == (run.epoch, run.first_seq) for report in reports)
 
 
-async def has_applied(world: World, shard: int, run: CommitRun) -> bool:
+async def has_applied(stack: FaultStack, shard: int, run: CommitRun) -> bool:
     """The ledger holds everything up to this commit."""
-    mark = await world.watermark(shard)
+    mark = await stack.watermark(shard)
     return (mark.epoch, mark.seq) >= (run.epoch, run.first_seq)
 
 
-async def is_frozen(world: World, shard: int, word: str) -> bool:
+async def is_frozen(stack: FaultStack, shard: int, word: str) -> bool:
     """The ledger's row is frozen for this reason."""
-    return (await world.watermark(shard)).frozen_reason.startswith(word)
+    return (await stack.watermark(shard)).frozen_reason.startswith(word)
 
 
-async def is_taken_over(world: World, shard: int, last: CommitRun) -> bool:
+async def is_taken_over(stack: FaultStack, shard: int, last: CommitRun) -> bool:
     """The shard goes on in an epoch after that of this commit, in Redis and in the ledger."""
-    mark, meta = await world.watermark(shard), await world.meta(shard)
+    mark, meta = await stack.watermark(shard), await stack.meta(shard)
     return not mark.frozen_reason and int(meta["epoch"]) == mark.epoch > last.epoch
 
 
@@ -200,22 +200,22 @@ async def is_booked(db: "asyncpg.Connection[asyncpg.Record]", sale_id: str, rese
     return bool(await db.fetchval(query, sale_id, reservation_id))
 
 
-async def serves_nobody(world: World, shard: int) -> bool:
+async def serves_nobody(stack: FaultStack, shard: int) -> bool:
     """Redis has the shard frozen."""
-    return "frozen" in await world.meta(shard)
+    return "frozen" in await stack.meta(shard)
 
 
-async def serves_again(world: World, shard: int) -> bool:
+async def serves_again(stack: FaultStack, shard: int) -> bool:
     """Neither Redis nor the ledger has the shard frozen."""
     return (
-        not {"frozen", "takeover_token"} & set(await world.meta(shard))
-        and not (await world.watermark(shard)).frozen_reason
+        not {"frozen", "takeover_token"} & set(await stack.meta(shard))
+        and not (await stack.watermark(shard)).frozen_reason
     )
 
 
-async def refused(world: World, sale_id: str) -> ShardNotServing | None:
+async def refused(stack: FaultStack, sale_id: str) -> ShardNotServing | None:
     """What a buyer hears, once the shard is known to be frozen."""
-    async with impatient(world.stack) as client:
+    async with impatient(stack.running) as client:
         try:
             answer: ReserveResponse = await client.reserve(sale_id, "late", "late", {SKU: 1})
         except ShardNotServing as refusal:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.proof import find_faults
-from tests.faults.world import World, shard_of
+from tests.fault_proof import find_faults
+from tests.fault_stack import FaultStack, shard_of
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
@@ -17,57 +17,57 @@ MENDED_S = 90.0
 
 @pytest.mark.parametrize("persister", ["lives", "starts afterwards"])
 async def test_a_ledger_that_went_back_is_brought_up_to_date_from_kafka(
-    own: World, tmp_path: Path, persister: str
+    stack: FaultStack, tmp_path: Path, persister: str
 ) -> None:
     """Promise 2: no acknowledged order is lost, no unit sold twice, and the shard opens by itself."""
-    sale_id = await own.open_sale(UNITS)
+    sale_id = await stack.open_sale(UNITS)
     shard = shard_of(sale_id)
-    promises = await own.sell(sale_id, EARLY)
-    await eventually(lambda: is_drained(own, shard))
-    copy = await copied(own, tmp_path)
-    promises |= await own.sell(sale_id, LATE, first=EARLY)
-    await eventually(lambda: is_drained(own, shard))
-    newest = await own.watermark(shard)
+    acknowledged = await stack.sell(sale_id, EARLY)
+    await eventually(lambda: is_drained(stack, shard))
+    copy = await copied(stack, tmp_path)
+    acknowledged |= await stack.sell(sale_id, LATE, first=EARLY)
+    await eventually(lambda: is_drained(stack, shard))
+    newest = await stack.watermark(shard)
 
     if persister == "starts afterwards":
-        await own.take_down("persist")
-    await set_back(own, copy)
+        await stack.take_down("persist")
+    await set_back(stack, copy)
     if persister == "starts afterwards":
-        assert (await own.watermark(shard)).seq < newest.seq
-        await own.bring_up("persist")
+        assert (await stack.watermark(shard)).seq < newest.seq
+        await stack.bring_up("persist")
 
-    await eventually(lambda: has_caught_up(own, shard, newest.hash), MENDED_S)
-    await own.serves()
-    promises |= await own.sell(sale_id, 1, first=EARLY + LATE)
-    assert await find_faults(own, sale_id, promises) == []
+    await eventually(lambda: has_caught_up(stack, shard, newest.hash), MENDED_S)
+    await stack.serves()
+    acknowledged |= await stack.sell(sale_id, 1, first=EARLY + LATE)
+    assert await find_faults(stack, sale_id, acknowledged) == []
 
 
-async def copied(world: World, folder: Path) -> Path:
+async def copied(stack: FaultStack, folder: Path) -> Path:
     """Copy the files of Postgres while it is down."""
-    await world.stop("postgres")
-    copy = Path(await asyncio.to_thread(shutil.copytree, cluster(world), folder / "copy"))
-    await world.bring_up("postgres")
+    await stack.stop("postgres")
+    copy = Path(await asyncio.to_thread(shutil.copytree, cluster(stack), folder / "copy"))
+    await stack.bring_up("postgres")
     return copy
 
 
-async def set_back(world: World, copy: Path) -> None:
+async def set_back(stack: FaultStack, copy: Path) -> None:
     """Start Postgres on an older copy of its files."""
-    await world.stop("postgres")
-    await asyncio.to_thread(shutil.rmtree, cluster(world))
-    await asyncio.to_thread(shutil.copytree, copy, cluster(world))
-    await world.bring_up("postgres")
+    await stack.stop("postgres")
+    await asyncio.to_thread(shutil.rmtree, cluster(stack))
+    await asyncio.to_thread(shutil.copytree, copy, cluster(stack))
+    await stack.bring_up("postgres")
 
 
-def cluster(world: World) -> Path:
-    return world.stack.server("postgres").data_dir / "cluster"
+def cluster(stack: FaultStack) -> Path:
+    return stack.running.server("postgres").data_dir / "cluster"
 
 
-async def is_drained(world: World, shard: int) -> bool:
+async def is_drained(stack: FaultStack, shard: int) -> bool:
     """The ledger holds every commit of the shard, and Redis has trimmed them."""
-    meta, mark = await world.meta(shard), await world.watermark(shard)
-    return (meta["hash"], await world.outbox_length(shard)) == (mark.hash, 0)
+    meta, mark = await stack.meta(shard), await stack.watermark(shard)
+    return (meta["hash"], await stack.outbox_length(shard)) == (mark.hash, 0)
 
 
-async def has_caught_up(world: World, shard: int, newest: str) -> bool:
+async def has_caught_up(stack: FaultStack, shard: int, newest: str) -> bool:
     """The ledger stands where it stood, in whatever epoch."""
-    return (await world.watermark(shard)).hash == newest
+    return (await stack.watermark(shard)).hash == newest

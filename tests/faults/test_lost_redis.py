@@ -2,14 +2,16 @@
 
 import asyncio
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.faults.knocking import answers, calls_of, stays_shut
-from tests.faults.proof import lost_orders
-from tests.faults.topics import Topics
-from tests.faults.world import World, shard_of
+from tests.fault_proof import lost_orders
+from tests.fault_stack import FaultStack, shard_of
+from tests.faults.unserved_calls import answers, calls_of, serves_nothing_because
+from tests.topics import Topics
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
@@ -18,94 +20,108 @@ NOT_SERVING = "ERROR_REASON_SHARD_NOT_SERVING"
 
 
 @pytest.mark.parametrize("how", ["flushed", "started on an empty folder"])
-async def test_a_blank_redis_is_unavailable_and_not_full(own: World, how: str) -> None:
+async def test_a_blank_redis_is_unavailable_and_not_full(stack: FaultStack, tmp_path: Path, how: str) -> None:
     """Promise 7: every call is refused, the reason is told, and `init` does not open what was open before."""
-    sale_id = await own.open_sale(UNITS)
-    promises = await own.sell(sale_id, EARLY)
-    await eventually(lambda: is_drained(own, sale_id))
+    sale_id = await stack.open_sale(UNITS)
+    acknowledged = await stack.sell(sale_id, EARLY)
+    await eventually(lambda: is_drained(stack, sale_id))
 
-    if how == "flushed":
-        async with own.redis() as redis:
-            await redis.flushall()
-    else:
-        await set_back(own, to=None)
+    async with newest_files_put_back(stack, tmp_path):
+        if how == "flushed":
+            async with stack.redis() as redis:
+                await redis.flushall()
+        else:
+            await set_back(stack, to=None)
 
-    await stays_shut(own, sale_id, "NEEDS_RESTORE: ")
-    calls = calls_of(sale_id, next(iter(promises)))
-    assert await answers(own, calls) == dict.fromkeys(calls, NOT_SERVING)
-    opening = await own.run("init")
-    assert (opening.code, "NEEDS_RESTORE" in opening.complained) == (1, True), opening.complained
-    assert await answers(own, calls) == dict.fromkeys(calls, NOT_SERVING)
-    assert await lost_orders(own, sale_id, promises) == []
+        await serves_nothing_because(stack, sale_id, "NEEDS_RESTORE: ")
+        calls = calls_of(sale_id, next(iter(acknowledged)))
+        assert await answers(stack, calls) == dict.fromkeys(calls, NOT_SERVING)
+        opening = await stack.run("init")
+        assert (opening.code, "NEEDS_RESTORE" in opening.complained) == (1, True), opening.complained
+        assert await answers(stack, calls) == dict.fromkeys(calls, NOT_SERVING)
+    assert await lost_orders(stack, sale_id, acknowledged) == []
 
 
-async def test_an_older_copy_never_sells_a_unit_again(own: World, tmp_path: Path) -> None:
+async def test_an_older_copy_never_sells_a_unit_again(stack: FaultStack, tmp_path: Path) -> None:
     """Promises 1 and 7: the ledger knows of orders that this Redis does not, so the shard is frozen and says why."""
-    sale_id = await own.open_sale(UNITS)
-    promises = await own.sell(sale_id, EARLY)
-    await eventually(lambda: is_drained(own, sale_id))
-    copy = copy_files(own, tmp_path)
-    promises |= await own.sell(sale_id, LATE, first=EARLY)
-    await eventually(lambda: is_drained(own, sale_id))
+    sale_id = await stack.open_sale(UNITS)
+    acknowledged = await stack.sell(sale_id, EARLY)
+    await eventually(lambda: is_drained(stack, sale_id))
+    copy = copy_files(stack, tmp_path / "older")
+    acknowledged |= await stack.sell(sale_id, LATE, first=EARLY)
+    await eventually(lambda: is_drained(stack, sale_id))
 
-    await set_back(own, to=copy)
+    async with newest_files_put_back(stack, tmp_path):
+        await set_back(stack, to=copy)
 
-    await stays_shut(own, sale_id, "NEEDS_RESTORE: ")
-    assert await lost_orders(own, sale_id, promises) == []
+        await serves_nothing_because(stack, sale_id, "NEEDS_RESTORE: ")
+    assert await lost_orders(stack, sale_id, acknowledged) == []
 
 
-async def test_an_older_copy_waits_for_what_kafka_alone_knows(own: World, tmp_path: Path) -> None:
+async def test_an_older_copy_waits_for_commits_that_only_kafka_has(stack: FaultStack, tmp_path: Path) -> None:
     """Promises 2 and 7: this Redis agrees with the ledger, but what was acknowledged since is on its way there."""
-    sale_id = await own.open_sale(UNITS)
+    sale_id = await stack.open_sale(UNITS)
     shard = shard_of(sale_id)
-    promises = await own.sell(sale_id, EARLY)
-    await eventually(lambda: is_drained(own, sale_id))
-    copy = copy_files(own, tmp_path)
-    await own.take_down("persist")
-    promises |= await own.sell(sale_id, LATE, first=EARLY)
-    await eventually(lambda: is_in_kafka(own, shard))
+    acknowledged = await stack.sell(sale_id, EARLY)
+    await eventually(lambda: is_drained(stack, sale_id))
+    copy = copy_files(stack, tmp_path / "older")
+    await stack.take_down("persist")
+    acknowledged |= await stack.sell(sale_id, LATE, first=EARLY)
+    await eventually(lambda: is_in_kafka(stack, shard))
 
-    await set_back(own, to=copy)
-    await eventually(lambda: is_in_takeover(own, shard))
-    assert (await answers(own, calls_of(sale_id, "order-0")))["reserve"] == NOT_SERVING
-    await own.bring_up("persist")
+    async with newest_files_put_back(stack, tmp_path):
+        await set_back(stack, to=copy)
+        await eventually(lambda: is_in_takeover(stack, shard))
+        assert (await answers(stack, calls_of(sale_id, "order-0")))["reserve"] == NOT_SERVING
+        await stack.bring_up("persist")
 
-    await stays_shut(own, sale_id, "NEEDS_RESTORE: ")
-    assert await lost_orders(own, sale_id, promises) == []
+        await serves_nothing_because(stack, sale_id, "NEEDS_RESTORE: ")
+    assert await lost_orders(stack, sale_id, acknowledged) == []
 
 
-def copy_files(world: World, folder: Path) -> Path:
+def copy_files(stack: FaultStack, copy: Path) -> Path:
     """Keep Redis' files as they are now; a command that is written at this moment is left out when they are loaded."""
-    return Path(shutil.copytree(append_only_files(world), folder / "copy"))
+    return Path(shutil.copytree(append_only_files(stack), copy))
 
 
-async def set_back(world: World, to: Path | None) -> None:
+@asynccontextmanager
+async def newest_files_put_back(stack: FaultStack, folder: Path) -> AsyncIterator[None]:
+    """Start Redis at the end on its files as they are now, with which it has every order and serves again."""
+    newest = copy_files(stack, folder / "newest")
+    try:
+        yield
+    finally:
+        await set_back(stack, to=newest)
+        await stack.serves()
+
+
+async def set_back(stack: FaultStack, to: Path | None) -> None:
     """Kill Redis and start it on other files, or on none."""
-    await world.take_down("valkey")
-    await asyncio.to_thread(shutil.rmtree, append_only_files(world))
+    await stack.take_down("valkey")
+    await asyncio.to_thread(shutil.rmtree, append_only_files(stack))
     if to is not None:
-        await asyncio.to_thread(shutil.copytree, to, append_only_files(world))
-    await world.bring_up("valkey")
+        await asyncio.to_thread(shutil.copytree, to, append_only_files(stack))
+    await stack.bring_up("valkey")
 
 
-def append_only_files(world: World) -> Path:
-    return world.stack.server("valkey").data_dir / "appendonlydir"
+def append_only_files(stack: FaultStack) -> Path:
+    return stack.running.server("valkey").data_dir / "appendonlydir"
 
 
-async def is_drained(world: World, sale_id: str) -> bool:
+async def is_drained(stack: FaultStack, sale_id: str) -> bool:
     """The ledger holds every commit of the sale's shard."""
     shard = shard_of(sale_id)
-    meta, mark = await world.meta(shard), await world.watermark(shard)
-    return (meta["hash"], await world.outbox_length(shard)) == (mark.hash, 0)
+    meta, mark = await stack.meta(shard), await stack.watermark(shard)
+    return (meta["hash"], await stack.outbox_length(shard)) == (mark.hash, 0)
 
 
-async def is_in_kafka(world: World, shard: int) -> bool:
+async def is_in_kafka(stack: FaultStack, shard: int) -> bool:
     """Kafka holds every commit of the shard."""
-    head = (await world.meta(shard))["hash"].encode()
-    async with Topics.of(world.stack.addresses.kafka_brokers) as topics:
+    head = (await stack.meta(shard))["hash"].encode()
+    async with Topics.of(stack.running.addresses.kafka_brokers) as topics:
         return any(commit.hash == head for run in await topics.runs(shard) for commit in run.commits)
 
 
-async def is_in_takeover(world: World, shard: int) -> bool:
+async def is_in_takeover(stack: FaultStack, shard: int) -> bool:
     """A take-over waits for the ledger."""
-    return "takeover_token" in await world.meta(shard)
+    return "takeover_token" in await stack.meta(shard)

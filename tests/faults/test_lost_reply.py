@@ -1,4 +1,4 @@
-"""Redis' reply to a Reserve is lost on the way: the caller is told that nobody knows, asks again, and has one hold."""
+"""Redis' reply to a Reserve is lost on the way: the outcome is unknown to the caller, whose repeat finds one hold."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,11 +9,11 @@ import grpc
 import pytest
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest, ReserveResponse
 
-from tests.faults.proof import find_faults, item_in_redis
-from tests.faults.world import SHARDS, World
-from tests.integration.served import Caller, Told, calling, refusal_of, reserve_request, served_apart, told
+from tests.fault_proof import find_faults, item_in_redis
+from tests.fault_stack import SHARDS, FaultStack
+from tests.inventory_server import Caller, Told, calling, refusal_of, reserve_request, served_apart, told
+from tests.lossy_proxy import LossyProxy
 from tests.waiting import eventually
-from tests.wire import Wire
 
 pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
 UNITS, WANTED = 10, 3
@@ -21,27 +21,27 @@ UNITS, WANTED = 10, 3
 
 @pytest.mark.parametrize("end", ["breaks", "is silent"])
 async def test_a_lost_reply_is_unknown_and_the_repeat_holds_once(
-    shared: World, end: Literal["breaks", "is silent"]
+    stack: FaultStack, end: Literal["breaks", "is silent"]
 ) -> None:
     """Promises 1 and 2: OUTCOME_UNKNOWN, for it may have been done; the same id then hears what was done."""
-    sale_id = await shared.open_sale(UNITS, hold_ttl=timedelta(minutes=10))
-    wire = Wire(b"lost-one", end)
+    sale_id = await stack.open_sale(UNITS, hold_ttl=timedelta(minutes=10))
+    proxy = LossyProxy(b"lost-one", end)
     request = reserve_request("lost-one", WANTED, sale_id)
 
-    async with wired_server(shared, wire) as caller:
+    async with server_behind(stack, proxy) as caller:
         # The server learns the epoch, and Redis the script.
         await eventually(lambda: answered(caller, reserve_request("earlier", 1, sale_id)))
-        heard = await eventually(lambda: told_without_its_reply(caller, request, wire))
+        heard = await eventually(lambda: told_without_its_reply(caller, request, proxy))
         again = await eventually(lambda: answered(caller, request))
-        async with shared.redis() as redis:
+        async with stack.redis() as redis:
             item = await item_in_redis(redis, sale_id)
 
     assert (heard.code, heard.reason, heard.retries) == (grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN", True)
-    assert wire.lost
+    assert proxy.lost
     assert again.replayed
     assert item == (UNITS - WANTED - 1, WANTED + 1, 0)
-    promises = await shared.settle(sale_id, {"earlier": 1, "lost-one": WANTED})
-    assert await find_faults(shared, sale_id, promises) == []
+    acknowledged = await stack.settle(sale_id, {"earlier": 1, "lost-one": WANTED})
+    assert await find_faults(stack, sale_id, acknowledged) == []
 
 
 async def answered(caller: Caller, request: ReserveRequest) -> ReserveResponse | None:
@@ -54,18 +54,18 @@ async def answered(caller: Caller, request: ReserveRequest) -> ReserveResponse |
         raise
 
 
-async def told_without_its_reply(caller: Caller, request: ReserveRequest, wire: Wire) -> Told | None:
-    """What is told of a Reserve that has gone by on the wire: where Redis was slow to connect, none has yet."""
+async def told_without_its_reply(caller: Caller, request: ReserveRequest, proxy: LossyProxy) -> Told | None:
+    """The error of a Reserve that went through the proxy; None where Redis was slow to connect and none has."""
     heard = await refusal_of(caller.stock.Reserve(request))
-    return heard if wire.marked else None
+    return heard if proxy.marked else None
 
 
 @asynccontextmanager
-async def wired_server(world: World, wire: Wire) -> AsyncIterator[Caller]:
-    """A server of its own beside the stack's, whose way to Redis is the wire."""
-    where = world.stack.addresses
+async def server_behind(stack: FaultStack, proxy: LossyProxy) -> AsyncIterator[Caller]:
+    """A server beside the stack's own, connected to Redis by the proxy."""
+    where = stack.running.addresses
     async with (
-        wire.to(where.redis_url) as redis_url,
+        proxy.to(where.redis_url) as redis_url,
         served_apart(redis_url, where.postgres_dsn, HOLDFAST_SHARDS=str(SHARDS)) as server,
         calling(server.address) as caller,
     ):

@@ -1,5 +1,6 @@
 """Two of every process at once, under load: whatever happens to one of them, each commit is applied once."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -12,9 +13,9 @@ from holdfast_embedded.readiness import is_listening
 from holdfast_embedded.stack import Stack
 
 from tests.crowd import PATIENCE, Crowd
-from tests.faults.once import booked_otherwise
-from tests.faults.proof import faults_of_audit, find_faults_of
-from tests.faults.world import BRIEF, SERVES_S, SHARDS, World, shard_of
+from tests.fault_proof import faults_of_audit, find_faults_of
+from tests.fault_stack import BRIEF, SERVES_S, SHARDS, FaultStack, shard_of
+from tests.faults.applied_once import not_applied_once
 from tests.servers import connected
 from tests.stacks import running_stack
 from tests.waiting import eventually
@@ -28,13 +29,13 @@ EVERYBODY = tuple(name for pair in zip(FIRST, SECOND, strict=True) for name in p
 GOES_ON_S = 90.0
 
 
-class Street(World):
+class DoubledStack(FaultStack):
     """A stack of two of everything, with a sale in each shard and a crowd at each."""
 
     crowds: list[Crowd]
 
     @asynccontextmanager
-    async def shopping(self) -> AsyncIterator[None]:
+    async def buying(self) -> AsyncIterator[None]:
         """Let the crowds in, and close the doors at the end."""
         opened = [await self.open_sale(PLENTY, BRIEF) for _ in range(4 * SHARDS)]
         sales = {shard_of(sale_id): sale_id for sale_id in opened}
@@ -42,15 +43,15 @@ class Street(World):
         self.crowds = [Crowd(self.client, sale, buyers=BUYERS, blocked=BLOCKED) for sale in sales.values()]
         async with AsyncExitStack() as streets:
             for crowd in self.crowds:
-                await streets.enter_async_context(crowd.shopping())
+                await streets.enter_async_context(crowd.buying())
             await self.goes_on()
             yield
             for crowd in self.crowds:
-                crowd.close_doors()
+                crowd.stop_buying()
 
     async def goes_on(self) -> None:
         """Return when every crowd was told more, and the ledger holds more of every shard than was made until now."""
-        told = {crowd: len(crowd.promises) + 5 for crowd in self.crowds}
+        told = {crowd: len(crowd.acknowledged) + 5 for crowd in self.crowds}
         heads = [await self.meta(shard) for shard in range(SHARDS)]
 
         async def does() -> bool:
@@ -58,17 +59,21 @@ class Street(World):
             for shard, head in enumerate(heads):
                 mark, made = await self.watermark(shard), (int(head["epoch"]), int(head["seq"]))
                 assert (mark.epoch, mark.seq) > made, f"the ledger of shard {shard} stands at {mark}, below {made}"
-            for crowd, promises in told.items():
-                assert crowd.was_told(promises), f"{crowd.sale_id}: {len(crowd.promises)} claims, {promises} wanted"
+            for crowd, acknowledged in told.items():
+                assert crowd.has_acknowledged(acknowledged), (
+                    f"{crowd.sale_id}: {len(crowd.acknowledged)} claims, {acknowledged} wanted"
+                )
             return True
 
         await eventually(does, GOES_ON_S)
 
     async def faults(self) -> list[str]:
         """Every broken promise of every sale; none if each commit was applied once."""
-        found = [fault for crowd in self.crowds for fault in await find_faults_of(self, crowd.sale_id, crowd.promises)]
-        async with connected(self.stack.addresses.postgres_dsn) as db:
-            found += await booked_otherwise(db)
+        found = [
+            fault for crowd in self.crowds for fault in await find_faults_of(self, crowd.sale_id, crowd.acknowledged)
+        ]
+        async with connected(self.running.addresses.postgres_dsn) as db:
+            found += await not_applied_once(db)
         return [*found, *await faults_of_audit(self)]
 
 
@@ -89,42 +94,42 @@ def doubled(second_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
-async def street(doubled: Stack, second_server: str) -> AsyncIterator[Street]:
+async def stack(doubled: Stack, second_server: str) -> AsyncIterator[DoubledStack]:
     """The doubled stack, and a client of both servers."""
     await eventually(lambda: is_listening(second_server), SERVES_S)
     async with Client(f"{doubled.addresses.listen},{second_server}", channels=8, retry=PATIENCE) as client:
-        yield Street(doubled, client)
+        yield DoubledStack(doubled, client)
 
 
-async def test_each_of_two_is_killed_in_turn(street: Street) -> None:
-    """Promises 1, 2 and 3: the other takes its calls, its shards and its partitions over."""
-    async with street.shopping():
-        for name in EVERYBODY:
-            await street.kill(name)
-            await street.goes_on()
+async def test_one_of_each_two_is_killed_and_then_the_other(stack: DoubledStack) -> None:
+    """Promises 1, 2 and 3: the others take its calls, its shards and its partitions over."""
+    async with stack.buying():
+        for half in (FIRST, SECOND):
+            await asyncio.gather(*(stack.kill(name) for name in half))
+            await stack.goes_on()
 
-    assert await street.faults() == []
+    assert await stack.faults() == []
 
 
 @pytest.mark.parametrize("half", [FIRST, SECOND], ids=["the first of each", "the second of each"])
-async def test_one_of_each_two_stops_and_goes_on_where_it_was(street: Street, half: tuple[str, ...]) -> None:
-    """Promises 1, 2 and 3: what was a lease, a partition or a call of theirs is another's by now, and they do not know.
+async def test_one_of_each_two_stops_and_goes_on_where_it_was(stack: DoubledStack, half: tuple[str, ...]) -> None:
+    """Promises 1, 2 and 3: their leases, partitions and calls have passed to the other processes when they go on.
 
     Each is stopped for as long as it takes the others to do all of the work.
     """
-    async with street.shopping():
-        with street.halted(*half):
-            await street.goes_on()
-        await street.goes_on()
+    async with stack.buying():
+        with stack.halted(*half):
+            await stack.goes_on()
+        await stack.goes_on()
 
-    assert await street.faults() == []
+    assert await stack.faults() == []
 
 
-async def test_each_of_two_is_restarted_in_turn(street: Street) -> None:
+async def test_each_of_two_is_restarted_in_turn(stack: DoubledStack) -> None:
     """Promises 2 and 5: a new release is rolled out in mid-sale."""
-    async with street.shopping():
+    async with stack.buying():
         for name in EVERYBODY:
-            await street.restart(name)
-        await street.goes_on()
+            await stack.restart(name)
+        await stack.goes_on()
 
-    assert await street.faults() == []
+    assert await stack.faults() == []

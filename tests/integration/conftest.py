@@ -1,4 +1,4 @@
-"""What several files of these tests start: persisters, a ledger to book in, servers to call, a house of shards."""
+"""What several files of these tests start: persisters, a ledger of one shard, servers to call, a shard's processes."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,14 +12,15 @@ from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS
 from inventory_service.adapters.redis import connections as redis_connections
 from inventory_service.service.relay import lease
 from order_persister.adapters.ledger.postgres import Database
+from tests import inventory_server as served
 from tests.books import disagreements
-from tests.integration import served
-from tests.integration.house import House
-from tests.integration.one_shard import Books
-from tests.integration.persister_process import StartPersister, persisters
-from tests.integration.persister_world import SHARDS, World
+from tests.integration.one_shard_ledger import OneShardLedger
+from tests.integration.persister_fixture import SHARDS, PersisterFixture
+from tests.integration.shard_processes import ShardProcesses
 from tests.ledgers import ledger_in, open_shards
+from tests.persister_process import StartPersister, persisters
 from tests.servers import connected
+from tests.shared_kafka import Kafka
 
 
 @pytest.fixture(autouse=True)
@@ -43,34 +44,33 @@ def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
 
 
 @pytest.fixture
-async def world(broker: str, database: str) -> AsyncIterator[World]:
+async def fixture(kafka: Kafka, database: str) -> AsyncIterator[PersisterFixture]:
     """Sixteen shards, one of which does something; the books are held against each other at the end."""
     async with connected(database) as db:
         await open_shards(db, range(SHARDS))
-        producer = AIOKafkaProducer(bootstrap_servers=broker)
-        heard = AIOKafkaConsumer(
-            PROGRESS, COMPENSATIONS, ORDERS, bootstrap_servers=broker, auto_offset_reset="earliest"
-        )
+        producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
+        topics = map(kafka.named, (PROGRESS, COMPENSATIONS, ORDERS))
+        heard = AIOKafkaConsumer(*topics, bootstrap_servers=kafka.address, auto_offset_reset="earliest")
         await producer.start()
         await heard.start()
         shard = FakeShard(shard=5)
         shard.open_sale(lamp=5000)
-        yield World(broker, database, shard, db, producer, heard)
+        yield PersisterFixture(kafka, database, shard, db, producer, heard)
         await heard.stop()
         await producer.stop()
         assert await disagreements(db) == []
 
 
 @pytest.fixture
-async def books(database: str) -> AsyncIterator[Books]:
+async def one_shard(database: str) -> AsyncIterator[OneShardLedger]:
     """A shard with a sale of 2,000 lamps, nothing applied yet."""
     async with connected(database) as db:
         await open_shards(db, [0])
         shard = FakeShard()
         shard.open_sale(lamp=2000)
         store = Database(database)
-        books = Books(ledger_in(store), db, shard)
-        yield books
+        one_shard = OneShardLedger(ledger_in(store), db, shard)
+        yield one_shard
         await store.close()
         assert await disagreements(db) == []
 
@@ -84,16 +84,8 @@ async def caller(valkey: str, database: str) -> AsyncIterator[served.Caller]:
 
 
 @pytest.fixture
-async def lonely(valkey: str) -> AsyncIterator[served.Caller]:
-    """Calls a server with open shards whose ledger is away."""
-    await served.open_shards(valkey)
-    async with served.served_here(valkey, served.NOWHERE) as address, served.calling(address) as caller:
-        yield caller
-
-
-@pytest.fixture
-async def house(valkey: str, database: str, broker: str) -> AsyncIterator[House]:
-    house = House(valkey, database, broker)
-    await house.open()
-    yield house
-    await house.close()
+async def processes(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[ShardProcesses]:
+    processes = ShardProcesses(valkey, database, kafka)
+    await processes.open()
+    yield processes
+    await processes.close()

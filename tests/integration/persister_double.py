@@ -1,4 +1,4 @@
-"""A stand-in for the persister that knows only the chain: it moves the watermark, keeps the journal, and reports.
+"""A double of the persister that knows only the chain: it moves the watermark, keeps the journal, and reports.
 
 What it takes and refuses is what the ledger promises the relay; rows and refusals are the real persister's business.
 """
@@ -15,6 +15,7 @@ from holdfast_runtime.kafka import COMMITS, PERSISTER_GROUP, PROGRESS
 from inventory_service.domain.shards import Commit, hash_of
 from tests.records import commits_from_record
 from tests.servers import connected
+from tests.shared_kafka import Kafka
 
 BEAT_S = 0.2
 JOURNAL = "insert into journal (shard, epoch, seq, hash, payload) values ($1, $2, $3, $4, $5)"
@@ -24,8 +25,8 @@ MOVE = "update shard_watermark set seq = $2, hash = $3, settled_epoch = epoch, s
 class PersisterDouble:
     """Give it commits to lose or to alter on the way, by seq, which happens once, or to refuse for good."""
 
-    def __init__(self, brokers: str, dsn: str, shards: int) -> None:
-        self._brokers = brokers
+    def __init__(self, kafka: Kafka, dsn: str, shards: int) -> None:
+        self.kafka = kafka
         self._dsn = dsn
         self._shards = shards
         self.lose: set[int] = set()
@@ -38,7 +39,7 @@ class PersisterDouble:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["PersisterDouble"]:
         async with connected(self._dsn) as db, asyncio.TaskGroup() as group:
-            producer = AIOKafkaProducer(bootstrap_servers=self._brokers)
+            producer = AIOKafkaProducer(bootstrap_servers=self.kafka.address)
             await producer.start()
             tasks = [group.create_task(self._persist(db, producer)), group.create_task(self._beat(producer))]
             try:
@@ -51,18 +52,18 @@ class PersisterDouble:
 
     async def _persist(self, db: asyncpg.Connection, producer: AIOKafkaProducer) -> None:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._brokers,
-            group_id=PERSISTER_GROUP,
+            bootstrap_servers=self.kafka.address,
+            group_id=self.kafka.named(PERSISTER_GROUP),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
         )
         await consumer.start()
-        consumer.assign([TopicPartition(COMMITS, shard) for shard in range(self._shards)])
+        consumer.assign([TopicPartition(self.kafka.named(COMMITS), shard) for shard in range(self._shards)])
         try:
             async for record in consumer:
                 self.records += 1
                 await self._apply(db, producer, record)
-                await consumer.commit({TopicPartition(COMMITS, record.partition): record.offset + 1})
+                await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
         finally:
             await consumer.stop()
 
@@ -108,7 +109,7 @@ class PersisterDouble:
     ) -> None:
         row = await db.fetchrow("select * from shard_watermark where shard = $1", shard)
         if row is not None:
-            await tell(producer, progress_from_row(row, resend))
+            await tell(producer, self.kafka, progress_from_row(row, resend))
 
 
 def progress_from_row(row: asyncpg.Record, resend: bool = False) -> LedgerProgress:
@@ -124,5 +125,5 @@ def progress_from_row(row: asyncpg.Record, resend: bool = False) -> LedgerProgre
     )
 
 
-async def tell(producer: AIOKafkaProducer, progress: LedgerProgress) -> None:
-    await producer.send_and_wait(PROGRESS, progress.SerializeToString(), partition=progress.shard)
+async def tell(producer: AIOKafkaProducer, kafka: Kafka, progress: LedgerProgress) -> None:
+    await producer.send_and_wait(kafka.named(PROGRESS), progress.SerializeToString(), partition=progress.shard)

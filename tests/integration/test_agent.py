@@ -13,10 +13,11 @@ from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 from bench.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
 from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, PROGRESS
 from order_persister.adapters.ledger.migrator import migrate
-from tests.integration.persister_process import StartPersister
-from tests.integration.persister_world import JOIN_S, SHARDS, World, is_value
+from tests.integration.persister_fixture import JOIN_S, SHARDS, PersisterFixture, is_value
 from tests.ledgers import open_shards
+from tests.persister_process import StartPersister
 from tests.servers import StartPostgres, connected
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
@@ -25,44 +26,48 @@ NEW_EPOCH = "update shard_watermark set epoch = $1, settled_epoch = $1, facts_ep
 RECORDED = LedgerState.LEDGER_STATE_RECORDED
 
 
-async def test_commits_become_rows_facts_and_progress(world: World, start_persister: StartPersister) -> None:
+async def test_commits_become_rows_facts_and_progress(
+    fixture: PersisterFixture, start_persister: StartPersister
+) -> None:
     """The journey's last hop: each change is one fact, in order, and the last fact and report are what the rows say."""
-    start_persister(world.brokers, world.dsn)
+    start_persister(fixture.kafka, fixture.dsn)
     for number in range(30):
-        world.shard.moves((f"r-{number}", HELD), (f"s-{number}", CONFIRMED))
-    await world.send()
+        fixture.shard.moves((f"r-{number}", HELD), (f"s-{number}", CONFIRMED))
+    await fixture.send()
 
-    await eventually(world.is_told, JOIN_S)
+    await eventually(fixture.is_told, JOIN_S)
 
-    facts = await world.facts()
+    facts = await fixture.facts()
     assert [(fact.position.seq, fact.position.index) for fact in facts] == [
         (seq, index) for seq in range(2, 32) for index in (0, 1)
     ]
     assert {fact.reservation.ledger_state for fact in facts} == {RECORDED}
     assert {(fact.reservation.reservation_id, fact.reservation.state) for fact in facts} == {
         (row["reservation_id"], ReservationState.Value(f"RESERVATION_STATE_{row['state']}"))
-        for row in await world.db.fetch("select reservation_id, state from reservation")
+        for row in await fixture.db.fetch("select reservation_id, state from reservation")
     }
     reports: list[LedgerProgress] = []
 
     async def the_last_report() -> bool:
-        reports.extend(map(LedgerProgress.FromString, await world.hear(PROGRESS)))
-        last = [report for report in reports if report.shard == world.shard.shard][-1:]
-        return [(one.epoch, one.seq, one.hash.decode()) for one in last] == [(1, world.shard.seq, world.shard.hash)]
+        reports.extend(map(LedgerProgress.FromString, await fixture.hear(PROGRESS)))
+        last = [report for report in reports if report.shard == fixture.shard.shard][-1:]
+        return [(one.epoch, one.seq, one.hash.decode()) for one in last] == [(1, fixture.shard.seq, fixture.shard.hash)]
 
     await eventually(the_last_report, JOIN_S)
 
 
-async def test_progress_is_told_without_a_batch(world: World, start_persister: StartPersister) -> None:
+async def test_progress_is_published_without_a_batch(
+    fixture: PersisterFixture, start_persister: StartPersister
+) -> None:
     """Every ten seconds when idle, and soon what a take-over has changed: a relay may have missed the last report.
 
     Four changes after another are all told within the time in which the idle ones would tell of three.
     """
-    start_persister(world.brokers, world.dsn)
+    start_persister(fixture.kafka, fixture.dsn)
     heard: Counter[tuple[int, int]] = Counter()
 
     async def collect() -> None:
-        for value in await world.hear(PROGRESS):
+        for value in await fixture.hear(PROGRESS):
             progress = LedgerProgress.FromString(value)
             heard[progress.shard, progress.epoch] += 1
 
@@ -81,87 +86,86 @@ async def test_progress_is_told_without_a_batch(world: World, start_persister: S
     await eventually(all_shards, JOIN_S)
     async with asyncio.timeout(25):
         for epoch in range(2, 6):
-            await world.db.execute(NEW_EPOCH, epoch)
+            await fixture.db.execute(NEW_EPOCH, epoch)
             await eventually(partial(is_told_of, epoch), JOIN_S)
     await eventually(again, JOIN_S)
 
 
-async def test_a_gap_is_asked_for(world: World, start_persister: StartPersister) -> None:
+async def test_a_resend_is_requested_for_a_gap(fixture: PersisterFixture, start_persister: StartPersister) -> None:
     """The wish hastens what the relay would do by itself."""
-    start_persister(world.brokers, world.dsn)
-    world.shard.moves(("r-1", HELD))
-    await world.send_value(world.shard.run(1))
+    start_persister(fixture.kafka, fixture.dsn)
+    fixture.shard.moves(("r-1", HELD))
+    await fixture.send_value(fixture.shard.run(1))
     wishes: list[LedgerProgress] = []
 
     async def a_wish() -> bool:
-        progress = map(LedgerProgress.FromString, await world.hear(PROGRESS))
+        progress = map(LedgerProgress.FromString, await fixture.hear(PROGRESS))
         wishes.extend(one for one in progress if one.resend_from_seq)
         return bool(wishes)
 
     await eventually(a_wish, JOIN_S)
-    await world.send()
+    await fixture.send()
 
     assert (wishes[0].shard, wishes[0].seq, wishes[0].resend_from_seq) == (5, 0, 1)
-    await eventually(world.is_told, JOIN_S)
+    await eventually(fixture.is_told, JOIN_S)
 
 
 async def test_a_compensation_is_sent_again_until_the_order_has_ended(
-    world: World, start_persister: StartPersister
+    fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
     """Kafka's confirmation is not the compensator's; only the ledger knows that the units are back."""
-    await world.db.execute("insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'crook', 'fraud')", TENANT)
-    world.shard.moves(("r-1", HELD), buyer="crook")
-    await world.send()
-    start_persister(world.brokers, world.dsn)
+    await fixture.db.execute(
+        "insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'crook', 'fraud')", TENANT
+    )
+    fixture.shard.moves(("r-1", HELD), buyer="crook")
+    await fixture.send()
+    start_persister(fixture.kafka, fixture.dsn)
     heard: list[Compensation] = []
 
     async def twice() -> bool:
-        heard.extend(map(Compensation.FromString, await world.hear(COMPENSATIONS)))
+        heard.extend(map(Compensation.FromString, await fixture.hear(COMPENSATIONS)))
         return len(heard) >= 2
 
     await eventually(twice, JOIN_S)
-    world.shard.moves(("r-1", COMPENSATED))
-    await world.send()
-    await eventually(world.is_told, JOIN_S)
+    fixture.shard.moves(("r-1", COMPENSATED))
+    await fixture.send()
+    await eventually(fixture.is_told, JOIN_S)
 
     assert {(one.compensation_id, one.reservation_id, one.created.seq, one.reason, one.detail) for one in heard} == {
         ("5-1-2-0", "r-1", 2, 1, "the buyer is blocked: fraud")
     }
-    assert await world.db.fetchval("select count(*) from compensation where not done") == 0
+    assert await fixture.db.fetchval("select count(*) from compensation where not done") == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_ends_cleanly_when_asked(
-    world: World, start_persister: StartPersister, number: signal.Signals
-) -> None:
-    """With exit code 0, whether it was at work or not yet, and before anybody kills it."""
-    persister = start_persister(world.brokers, world.dsn)
-    await world.send()
-    await eventually(world.is_applied, JOIN_S)
+async def test_it_ends_cleanly_at_ctrl_c(fixture: PersisterFixture, start_persister: StartPersister) -> None:
+    """With exit code 0, as at SIGTERM below, and before the supervisor kills it."""
+    persister = start_persister(fixture.kafka, fixture.dsn)
+    await fixture.send()
+    await eventually(fixture.is_applied, JOIN_S)
 
-    persister.process.send_signal(number)
+    persister.process.send_signal(signal.SIGINT)
 
     assert persister.exit_code() == 0
 
 
 async def test_it_ends_while_postgres_is_away(
-    broker: str, start_postgres: StartPostgres, start_persister: StartPersister
+    kafka: Kafka, start_postgres: StartPostgres, start_persister: StartPersister
 ) -> None:
-    """A batch in hand waits for Postgres for ever; whoever ends the process does not."""
+    """A batch in hand waits for Postgres for ever; SIGTERM ends the process all the same, with exit code 0."""
     server = start_postgres()
     await migrate(server.address)
     shard = FakeShard()
     shard.open_sale(lamp=1)
     shard.moves(("r-1", HELD))
-    producer = AIOKafkaProducer(bootstrap_servers=broker)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
     await producer.start()
     async with connected(server.address) as db:
         await open_shards(db, [0])
-        persister = start_persister(broker, server.address)
-        await producer.send_and_wait(COMMITS, shard.run(0, 1), partition=0)
+        persister = start_persister(kafka, server.address)
+        await producer.send_and_wait(kafka.named(COMMITS), shard.run(0, 1), partition=0)
         await eventually(lambda: is_value(db, "select seq from shard_watermark", 1), JOIN_S)
     server.stop()
-    await producer.send_and_wait(COMMITS, shard.run(1), partition=0)
+    await producer.send_and_wait(kafka.named(COMMITS), shard.run(1), partition=0)
     await eventually(lambda: persister.has_said("server_unavailable", server="Postgres"), JOIN_S)
 
     persister.process.terminate()

@@ -9,9 +9,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench.commits import HELD, FakeShard
 from holdfast_runtime.kafka import COMMITS, PERSISTER_GROUP
-from tests.integration.persister_process import StartPersister
-from tests.integration.persister_world import JOIN_S, SHARDS, World, is_value
+from tests.integration.persister_fixture import JOIN_S, SHARDS, PersisterFixture, is_value
 from tests.ledgers import open_shards
+from tests.persister_process import StartPersister
 from tests.servers import StartBroker, connected
 from tests.waiting import eventually
 
@@ -19,51 +19,53 @@ pytestmark = pytest.mark.timeout(180)
 
 
 async def test_a_persister_killed_at_any_moment_loses_and_doubles_nothing(
-    world: World, start_persister: StartPersister
+    fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
     """SIGKILL between the transaction and what follows it: the next one drops the repeat and tells what is untold."""
     for number in range(1000):
-        world.shard.moves((f"r-{number}", HELD))
-    persister = start_persister(world.brokers, world.dsn)
-    await world.send()
+        fixture.shard.moves((f"r-{number}", HELD))
+    persister = start_persister(fixture.kafka, fixture.dsn)
+    await fixture.send()
     seen = 0
     for _ in range(3):
-        seen = await eventually(partial(moved_past, world, seen), JOIN_S)
+        seen = await eventually(partial(moved_past, fixture, seen), JOIN_S)
         persister.process.kill()
         persister.process.wait()
-        persister = start_persister(world.brokers, world.dsn)
-        world.shard.moves((f"after-{seen}", HELD))
-        await world.send()
+        persister = start_persister(fixture.kafka, fixture.dsn)
+        fixture.shard.moves((f"after-{seen}", HELD))
+        await fixture.send()
 
-    await eventually(world.is_told, JOIN_S)
+    await eventually(fixture.is_told, JOIN_S)
 
     last = (1, 0)  # the sale, of which there is no fact
-    for fact in await world.facts():
+    for fact in await fixture.facts():
         position = (fact.position.seq, fact.position.index)
         assert position <= last or position == (last[0] + 1, 0), "a fact was left out"
         last = max(last, position)
-    assert await world.db.fetchval("select count(*) from reservation") == 1003
+    assert await fixture.db.fetchval("select count(*) from reservation") == 1003
 
 
-async def moved_past(world: World, seen: int) -> int:
+async def moved_past(fixture: PersisterFixture, seen: int) -> int:
     """The watermark, once it is above what was seen."""
-    seq = await world.seq()
+    seq = await fixture.seq()
     return seq if seq > seen else 0
 
 
-async def test_a_second_persister_takes_over_from_a_killed_one(world: World, start_persister: StartPersister) -> None:
+async def test_a_second_persister_takes_over_from_a_killed_one(
+    fixture: PersisterFixture, start_persister: StartPersister
+) -> None:
     """Kafka gives its partitions away after the session timeout."""
-    rivals = [start_persister(world.brokers, world.dsn) for _ in range(2)]
-    world.shard.moves(("r-1", HELD))
-    await world.send()
-    await eventually(world.is_told, JOIN_S)
+    rivals = [start_persister(fixture.kafka, fixture.dsn) for _ in range(2)]
+    fixture.shard.moves(("r-1", HELD))
+    await fixture.send()
+    await eventually(fixture.is_told, JOIN_S)
 
     rivals[0].process.kill()
     for number in range(2, 20):
-        world.shard.moves((f"r-{number}", HELD))
-    await world.send()
+        fixture.shard.moves((f"r-{number}", HELD))
+    await fixture.send()
 
-    await eventually(world.is_told, JOIN_S)
+    await eventually(fixture.is_told, JOIN_S)
 
 
 async def test_a_wiped_topic_is_read_from_its_beginning(

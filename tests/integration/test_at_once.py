@@ -9,27 +9,28 @@ import structlog
 from inventory_service.domain.shards import LedgerRow, ShardStatus
 from inventory_service.service import init
 from order_persister.adapters.ledger.migrator import migrate, migrations
-from tests.integration.house import SHARDS, House
+from tests.integration.shard_processes import SHARDS, ShardProcesses
 from tests.servers import connected
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 TEN = 10
 
 
 @pytest.fixture
-async def operators(valkey: str, database: str, broker: str) -> AsyncIterator[Sequence[House]]:
+async def operators(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Sequence[ShardProcesses]]:
     """Each with connections and claims of their own; nothing is open yet."""
-    houses = [House(valkey, database, broker) for _ in range(TEN)]
-    yield houses
-    for house in houses:
-        await house.close()
+    all_processes = [ShardProcesses(valkey, database, kafka) for _ in range(TEN)]
+    yield all_processes
+    for processes in all_processes:
+        await processes.close()
 
 
-async def open_at_once(operators: Sequence[House]) -> Sequence[int]:
+async def open_at_once(operators: Sequence[ShardProcesses]) -> Sequence[int]:
     """The exit codes of ten `init`."""
     log = structlog.get_logger()
     return await asyncio.gather(
-        *(init.run(SHARDS, house.shards, house.ledger, house.takeover(), log) for house in operators)
+        *(init.run(SHARDS, processes.shards, processes.ledger, processes.takeover(), log) for processes in operators)
     )
 
 
@@ -44,8 +45,8 @@ async def test_ten_migrations_at_once_make_the_tables_once(empty_database: str) 
     assert [row["name"] for row in noted] == everything
 
 
-async def test_ten_openings_at_once_open_every_shard_for_all(operators: Sequence[House]) -> None:
-    """They overtake one another, and whoever comes last finds an open shard: no exit code is a failure."""
+async def test_ten_openings_at_once_open_every_shard_for_all(operators: Sequence[ShardProcesses]) -> None:
+    """They overtake one another, and the last one finds an open shard: no exit code is a failure."""
     async with operators[0].persister.running():
         assert await open_at_once(operators) == [0] * TEN
 
@@ -56,26 +57,28 @@ async def test_ten_openings_at_once_open_every_shard_for_all(operators: Sequence
         assert (row.epoch, row.seq, row.hash) == (status.epoch, 0, "")
 
 
-async def test_an_opening_never_touches_a_shard_that_is_open(operators: Sequence[House]) -> None:
+async def test_an_opening_never_touches_a_shard_that_is_open(operators: Sequence[ShardProcesses]) -> None:
     """With orders in it, some of them not in the ledger yet: all stays, epoch and owner too."""
-    house = operators[0]
-    await house.open()
-    async with house.at_work():
-        await house.commit(count=3)
-        await eventually(house.is_drained)
-    await house.commit(count=2)
-    before = [await house.status(shard) for shard in range(SHARDS)]
+    processes = operators[0]
+    await processes.open()
+    async with processes.at_work():
+        await processes.commit(count=3)
+        await eventually(processes.is_drained)
+    await processes.commit(count=2)
+    before = [await processes.status(shard) for shard in range(SHARDS)]
 
     codes = await open_at_once(operators)
 
     assert codes == [0] * TEN
-    assert [await house.status(shard) for shard in range(SHARDS)] == before
+    assert [await processes.status(shard) for shard in range(SHARDS)] == before
     assert before[0].outbox_length == 2
 
 
-async def test_a_shard_that_is_opened_and_sold_from_meanwhile_has_lost_nothing(operators: Sequence[House]) -> None:
+async def test_a_shard_that_is_opened_and_sold_from_meanwhile_has_lost_nothing(
+    operators: Sequence[ShardProcesses],
+) -> None:
     """Redis was asked before, and the ledger after: together they look like a Redis that lost its data."""
-    house, slow = operators[0], operators[1]
+    processes, slow = operators[0], operators[1]
 
     class Slow:
         """Lets another one open the shard, and sell, between the two questions."""
@@ -85,10 +88,10 @@ async def test_a_shard_that_is_opened_and_sold_from_meanwhile_has_lost_nothing(o
         async def rows(self) -> Mapping[int, LedgerRow]:
             if self.is_first:
                 self.is_first = False
-                await house.open()
-                async with house.at_work():
-                    await house.commit()
-                    await eventually(house.is_drained)
+                await processes.open()
+                async with processes.at_work():
+                    await processes.commit()
+                    await eventually(processes.is_drained)
             return await slow.ledger.rows()
 
     statuses: list[ShardStatus] = [await slow.status(shard) for shard in range(SHARDS)]

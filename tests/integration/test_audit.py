@@ -17,9 +17,10 @@ from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
 from inventory_service.domain.sale import CreateSale
 from inventory_service.service.relay.drift import DriftWatch
-from tests.integration.house import SHARDS, House
-from tests.integration.office import SALE, SHARD, Office
+from tests.integration.audit_fixture import SALE, SHARD, AuditFixture
+from tests.integration.shard_processes import SHARDS, ShardProcesses
 from tests.sales import make_sale
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 # An order that was refused, and ended just now.
@@ -33,24 +34,24 @@ select shard, 1, 1, 0, tenant, sale_id, 'r-9', 'ann', '[]', 'ID_REUSED', '', 1, 
 
 
 @pytest.fixture
-async def office(valkey: str, database: str, broker: str) -> AsyncIterator[Office]:
-    house = House(valkey, database, broker)
-    await house.open()
-    office = Office(house)
+async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[AuditFixture]:
+    processes = ShardProcesses(valkey, database, kafka)
+    await processes.open()
+    fixture = AuditFixture(processes)
     items = (Line("lamp", 1000), Line("shade", 5000))
-    await make_sale(office.stock, CreateSale(SALE, "Lamps", None, None, 600_000, 600_000, 0, items))
-    await office.sell(1, 60)
-    yield office
-    await house.close()
+    await make_sale(fixture.stock, CreateSale(SALE, "Lamps", None, None, 600_000, 600_000, 0, items))
+    await fixture.sell(1, 60)
+    yield fixture
+    await processes.close()
 
 
-async def test_books_that_agree(office: Office) -> None:
+async def test_books_that_agree(fixture: AuditFixture) -> None:
     """Held, sold and released orders, on both sides and in the ledger's own sums."""
-    await office.book()
+    await fixture.book()
 
-    assert await office.audit() == 0
+    assert await fixture.audit() == 0
 
-    assert office.result == {
+    assert fixture.result == {
         "consistent": True,
         "shards": SHARDS,
         "sales": 1,
@@ -60,12 +61,12 @@ async def test_books_that_agree(office: Office) -> None:
     }
 
 
-async def test_refused_orders_that_are_open_agree_too(office: Office) -> None:
+async def test_refused_orders_that_are_open_agree_too(fixture: AuditFixture) -> None:
     """Their units are refused in the ledger and held or sold in Redis until they come back."""
-    await LedgerBuyers(office.house.postgres).block_buyer("default", "buyer-3", "a test")
-    await office.book()
+    await LedgerBuyers(fixture.processes.postgres).block_buyer("default", "buyer-3", "a test")
+    await fixture.book()
 
-    assert await office.audit() == 0
+    assert await fixture.audit() == 0
 
 
 class Shown:
@@ -78,21 +79,21 @@ class Shown:
         self.items[shard] = items
 
 
-async def test_drift_is_counted_where_the_ledger_has_caught_up(office: Office) -> None:
+async def test_drift_is_counted_where_the_ledger_has_caught_up(fixture: AuditFixture) -> None:
     """By items whose units differ; a shard whose ledger is behind is not compared, nor is one without sales."""
-    house, shown = office.house, Shown()
+    processes, shown = fixture.processes, Shown()
     watch = DriftWatch(
         SHARDS,
-        RedisSaleReader(house.connections),
-        PostgresSnapshots(house.postgres),
+        RedisSaleReader(processes.connections),
+        PostgresSnapshots(processes.postgres),
         shown,
         time=lambda: 1_800_000_000.0,
     )
 
     behind = await watch.count(SHARD)
-    await office.book()
+    await fixture.book()
     caught_up = await watch.count(SHARD)
-    await office.sql("update item set held = held + 1, available = available - 1 where sku = 'lamp'")
+    await fixture.sql("update item set held = held + 1, available = available - 1 where sku = 'lamp'")
     harmed = await watch.count(SHARD)
     rounds = asyncio.create_task(watch.run_round())
     await eventually(lambda: SHARD in shown.items)
@@ -102,55 +103,55 @@ async def test_drift_is_counted_where_the_ledger_has_caught_up(office: Office) -
     assert shown.items == {SHARD: 1}
 
 
-async def test_a_sale_that_has_left_redis_agrees(office: Office) -> None:
+async def test_a_sale_that_has_left_redis_agrees(fixture: AuditFixture) -> None:
     """It is in the ledger alone, as it should be once it is over."""
-    await office.let_a_sale_leave()
+    await fixture.let_a_sale_leave()
 
-    assert await office.audit() == 0
+    assert await fixture.audit() == 0
 
-    assert office.result["sales"] == 2
+    assert fixture.result["sales"] == 2
 
 
-async def test_a_sale_that_left_before_its_time_is_found(office: Office) -> None:
+async def test_a_sale_that_left_before_its_time_is_found(fixture: AuditFixture) -> None:
     """What is not over cannot have left, and what has left holds nothing."""
-    sale = await office.let_a_sale_leave()
-    await office.sql(f"update sale set end_time = now() + interval '1 hour' where sale_id = '{sale.sale_id}'")
-    lost = await office.audit()
-    said = office.differences
-    await office.sql(f"update sale set end_time = now() where sale_id = '{sale.sale_id}'")
-    await office.sql(f"update item set held = 1, available = available - 1 where sale_id = '{sale.sale_id}'")
-    held = await office.audit()
+    sale = await fixture.let_a_sale_leave()
+    await fixture.sql(f"update sale set end_time = now() + interval '1 hour' where sale_id = '{sale.sale_id}'")
+    lost = await fixture.audit()
+    said = fixture.differences
+    await fixture.sql(f"update sale set end_time = now() where sale_id = '{sale.sale_id}'")
+    await fixture.sql(f"update item set held = 1, available = available - 1 where sale_id = '{sale.sale_id}'")
+    held = await fixture.audit()
 
     assert (lost, held) == (1, 1)
     assert f"sale {sale} item lamp: is only in the ledger" in said
-    assert f"sale {sale} item lamp: has left Redis, and the ledger's held is 1, its refused 0" in office.differences
+    assert f"sale {sale} item lamp: has left Redis, and the ledger's held is 1, its refused 0" in fixture.differences
 
 
-async def test_a_sale_that_left_within_its_retention_is_found(office: Office) -> None:
+async def test_a_sale_that_left_within_its_retention_is_found(fixture: AuditFixture) -> None:
     """Redis forgets a sale, and what is in it, only after a set time; a sale that is gone before was lost."""
     hour_ms = 3_600_000
-    sale = await office.let_a_sale_leave()
+    sale = await fixture.let_a_sale_leave()
     long_ago = f"now() - interval '2 hours' where sale_id = '{sale.sale_id}'"
-    just_ended = await office.audit(retention_ms=hour_ms)
-    said = office.differences
-    await office.sql(f"update sale set end_time = {long_ago}")
-    young_order = await office.audit(retention_ms=hour_ms)
-    await office.sql(f"update reservation set update_time = {long_ago}")
-    all_old = await office.audit(retention_ms=hour_ms)
-    await office.sql(YOUNG_LETTER.format(sale.sale_id))
-    young_letter = await office.audit(retention_ms=hour_ms)
+    just_ended = await fixture.audit(retention_ms=hour_ms)
+    said = fixture.differences
+    await fixture.sql(f"update sale set end_time = {long_ago}")
+    young_order = await fixture.audit(retention_ms=hour_ms)
+    await fixture.sql(f"update reservation set update_time = {long_ago}")
+    all_old = await fixture.audit(retention_ms=hour_ms)
+    await fixture.sql(YOUNG_LETTER.format(sale.sale_id))
+    young_letter = await fixture.audit(retention_ms=hour_ms)
 
     assert f"sale {sale} item lamp: is only in the ledger" in said
     assert (just_ended, young_order, all_old, young_letter) == (1, 1, 0, 1)
 
 
-async def test_a_sale_of_many_reservations_is_read_in_parts(office: Office) -> None:
+async def test_a_sale_of_many_reservations_is_read_in_parts(fixture: AuditFixture) -> None:
     """No call blocks Redis for long."""
-    await office.sell(61, 1500)
-    await office.book()
+    await fixture.sell(61, 1500)
+    await fixture.book()
 
-    assert await office.audit() == 0
-    assert office.result["reservations"] == 1500
+    assert await fixture.audit() == 0
+    assert fixture.result["reservations"] == 1500
 
 
 @pytest.mark.parametrize(
@@ -169,101 +170,101 @@ async def test_a_sale_of_many_reservations_is_read_in_parts(office: Office) -> N
         ("delete from sale", "no row of it"),
     ],
 )
-async def test_every_harm_is_found(office: Office, harm: str, told: str) -> None:
+async def test_every_harm_is_found(fixture: AuditFixture, harm: str, told: str) -> None:
     """An audit that misses one proves nothing."""
-    await office.book()
-    await office.sql(harm)
+    await fixture.book()
+    await fixture.sql(harm)
 
-    assert await office.audit() == 1
+    assert await fixture.audit() == 1
 
-    assert told in json.dumps(office.result["differences"])
+    assert told in json.dumps(fixture.result["differences"])
 
 
-async def test_a_full_redis_can_be_audited(office: Office) -> None:
+async def test_a_full_redis_can_be_audited(fixture: AuditFixture) -> None:
     """Reading needs no room; and a Redis that is full is one whose books an operator wants to see."""
-    await office.book()
-    async with office.house.connections.acquire() as connection:
+    await fixture.book()
+    async with fixture.processes.connections.acquire() as connection:
         await connection.execute("SCRIPT", "FLUSH")
         await connection.execute("CONFIG", "SET", "maxmemory", "1mb")
     try:
-        refused = await office.stock.reserve(Reserve(SALE, "r-99", "ann", (Line("lamp", 1),), None))
+        refused = await fixture.stock.reserve(Reserve(SALE, "r-99", "ann", (Line("lamp", 1),), None))
         assert refused == Failure(ERROR_REASON_LEDGER_BEHIND)
 
-        assert await office.audit() == 0
+        assert await fixture.audit() == 0
     finally:
-        async with office.house.connections.acquire() as connection:
+        async with fixture.processes.connections.acquire() as connection:
             await connection.execute("CONFIG", "SET", "maxmemory", "0")
 
 
-async def test_a_record_that_redis_lost_is_found(office: Office) -> None:
+async def test_a_record_that_redis_lost_is_found(fixture: AuditFixture) -> None:
     """A hold never leaves Redis by itself."""
-    await office.book()
-    async with office.house.connections.acquire() as connection:
+    await fixture.book()
+    async with fixture.processes.connections.acquire() as connection:
         assert await connection.execute("HDEL", sale_keys(SHARD, SALE).reservations, "r-2") == 1
 
-    assert await office.audit() == 1
+    assert await fixture.audit() == 1
 
-    assert "are held in Redis" in json.dumps(office.result["differences"])
+    assert "are held in Redis" in json.dumps(fixture.result["differences"])
 
 
-async def test_a_ledger_that_is_behind_is_waited_for_and_then_given_up(office: Office) -> None:
+async def test_a_ledger_that_is_behind_is_waited_for_and_then_given_up(fixture: AuditFixture) -> None:
     """Two positions cannot be compared; that is no difference."""
-    assert await office.audit(deadline_s=0.5) == 2
+    assert await fixture.audit(deadline_s=0.5) == 2
 
-    assert "did not reach the same commit" in str(office.result["error"])
+    assert "did not reach the same commit" in str(fixture.result["error"])
 
 
-async def test_one_sale_can_be_audited(office: Office) -> None:
+async def test_one_sale_can_be_audited(fixture: AuditFixture) -> None:
     """An operator asks for the sale that just ended."""
-    await office.book()
+    await fixture.book()
 
-    assert await office.audit(only=SALE) == 0
-    assert office.result["sales"] == 1
+    assert await fixture.audit(only=SALE) == 0
+    assert fixture.result["sales"] == 1
 
-    assert await office.audit(only=SaleKey("default", "no-such-sale")) == 2
+    assert await fixture.audit(only=SaleKey("default", "no-such-sale")) == 2
 
 
-async def test_a_shard_that_was_never_opened_is_named(valkey: str, database: str, broker: str) -> None:
+async def test_a_shard_that_was_never_opened_is_named(valkey: str, database: str, kafka: Kafka) -> None:
     """Exit code 2 and what to do next."""
-    office = Office(House(valkey, database, broker))
+    fixture = AuditFixture(ShardProcesses(valkey, database, kafka))
 
-    assert await office.audit() == 2
+    assert await fixture.audit() == 2
 
-    assert "holdfast init" in str(office.result["error"])
+    assert "holdfast init" in str(fixture.result["error"])
 
 
 @pytest.mark.parametrize("shard_count", [SHARDS - 1, SHARDS + 1])
-async def test_another_number_of_shards_compares_nothing(office: Office, shard_count: int) -> None:
+async def test_another_number_of_shards_compares_nothing(fixture: AuditFixture, shard_count: int) -> None:
     """Set to fewer, it would look at some of the shards and call all books equal."""
-    await office.book()
+    await fixture.book()
 
-    assert await office.audit(shard_count=shard_count) == 2
+    assert await fixture.audit(shard_count=shard_count) == 2
 
-    assert f"HOLDFAST_SHARDS is {shard_count}, and Redis was initialized for {SHARDS}" in str(office.result["error"])
+    assert f"HOLDFAST_SHARDS is {shard_count}, and Redis was initialized for {SHARDS}" in str(fixture.result["error"])
 
 
 @pytest.mark.parametrize("shard_count", [SHARDS - 1, SHARDS + 1])
-async def test_a_ledger_for_another_number_of_shards_compares_nothing(office: Office, shard_count: int) -> None:
+async def test_a_ledger_for_another_number_of_shards_compares_nothing(fixture: AuditFixture, shard_count: int) -> None:
     """Redis agrees with the settings, and neither with the ledger."""
-    await office.book()
-    await office.sql(f"update shard_watermark set shards = {shard_count}")
+    await fixture.book()
+    await fixture.sql(f"update shard_watermark set shards = {shard_count}")
 
-    assert await office.audit() == 2
+    assert await fixture.audit() == 2
 
-    assert f"the ledger was initialized for {shard_count}" in str(office.result["error"])
+    assert f"the ledger was initialized for {shard_count}" in str(fixture.result["error"])
 
 
-async def test_a_server_that_is_away_is_named(office: Office) -> None:
+async def test_a_server_that_is_away_is_named(fixture: AuditFixture) -> None:
     """Nothing was compared, so nothing is claimed."""
-    house = House("redis://127.0.0.1:1/0", office.house.dsn, office.house.brokers)
+    processes = ShardProcesses("redis://127.0.0.1:1/0", fixture.processes.dsn, fixture.processes.kafka)
 
-    assert await Office(house).audit() == 2
+    assert await AuditFixture(processes).audit() == 2
 
 
-async def test_a_frozen_shard_that_differs_is_a_difference(office: Office) -> None:
+async def test_a_frozen_shard_that_differs_is_a_difference(fixture: AuditFixture) -> None:
     """It will not come to one position by waiting."""
-    await office.house.shards.freeze(SHARD, 1, "CHAIN_BROKEN: a test")
+    await fixture.processes.shards.freeze(SHARD, 1, "CHAIN_BROKEN: a test")
 
-    assert await office.audit() == 1
+    assert await fixture.audit() == 1
 
-    assert "CHAIN_BROKEN" in json.dumps(office.result["differences"])
+    assert "CHAIN_BROKEN" in json.dumps(fixture.result["differences"])

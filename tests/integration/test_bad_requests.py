@@ -11,7 +11,7 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStu
 from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast.inventory.v1.sale_pb2 import Item
 
-from tests.integration.served import (
+from tests.inventory_server import (
     Caller,
     refusal_of,
     reserve_request,
@@ -60,7 +60,7 @@ async def test_hundreds_of_bad_fields_still_fit_a_status(caller: Caller) -> None
     assert (len(heard.fields), heard.metadata["violations"]) == (20, "600")
 
 
-async def test_bytes_that_are_no_message_are_refused_in_our_words(caller: Caller) -> None:
+async def test_bytes_that_are_no_message_get_an_error_of_ours(caller: Caller) -> None:
     """gRPC by itself says UNKNOWN, which means that anything may have happened."""
     heard = await refusal_of(raw_call(caller, "Reserve", b"\xff\xff\xff"))
 
@@ -110,7 +110,7 @@ def _request_of(method: Any) -> Any:
     return getattr(calls if hasattr(calls, name) else admin, name)()
 
 
-async def test_half_a_confirm_is_not_built(caller: Caller) -> None:
+async def test_a_partial_confirm_is_not_built(caller: Caller) -> None:
     """A caller that asks for half must not get everything."""
     await caller.create_sale()
     await caller.reserve("r-1")

@@ -10,7 +10,7 @@ from holdfast.inventory.v1.events_pb2 import Compensation
 from holdfast.inventory.v1.reservation_pb2 import COMPENSATION_REASON_BUYER_BLOCKED, ReservationState
 from holdfast.inventory.v1.reservation_pb2 import Position as PositionMessage
 
-from holdfast_runtime.kafka import COMPENSATIONS, KafkaConfig
+from holdfast_runtime.kafka import COMPENSATIONS
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.keys import Position, SaleKey, shard_of
@@ -20,8 +20,9 @@ from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Granted, ReservationRead
 from inventory_service.domain.sale import CreateSale, Item, SaleRead
 from inventory_service.service import compensator
-from tests.integration.house import SHARDS, House, running
+from tests.integration.shard_processes import SHARDS, ShardProcesses, running
 from tests.sales import make_sale
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 SALE = SaleKey("default", "lamp-sale")
@@ -38,11 +39,13 @@ class Counted:
         self.outcomes[outcome] += 1
 
 
-class Desk:
+class CompensatorFixture:
     """A stock with one open sale, a compensator at work, and a way to order."""
 
-    def __init__(self, house: House, stock: RedisStock, producer: AIOKafkaProducer, counted: Counted) -> None:
-        self.house = house
+    def __init__(
+        self, processes: ShardProcesses, stock: RedisStock, producer: AIOKafkaProducer, counted: Counted
+    ) -> None:
+        self.processes = processes
         self.stock = stock
         self.producer = producer
         self.outcomes = counted.outcomes
@@ -65,7 +68,7 @@ class Desk:
         await self.send(order.SerializeToString())
 
     async def send(self, value: bytes | None) -> None:
-        await self.producer.send_and_wait(COMPENSATIONS, value, key=b"any", partition=SHARD)
+        await self.producer.send_and_wait(self.processes.kafka.named(COMPENSATIONS), value, key=b"any", partition=SHARD)
 
     async def state(self, reservation_id: str) -> str:
         found = await self.stock.find_reservation(SALE, reservation_id)
@@ -79,86 +82,88 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(valkey: str, database: str, broker: str) -> AsyncIterator[Desk]:
-    house = House(valkey, database, broker)
-    await house.open()
-    stock = RedisStock(house.scripts, SHARDS, outbox_limit=1000)
+async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[CompensatorFixture]:
+    processes = ShardProcesses(valkey, database, kafka)
+    await processes.open()
+    stock = RedisStock(processes.scripts, SHARDS, outbox_limit=1000)
     await make_sale(stock, CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),)))
-    producer = AIOKafkaProducer(bootstrap_servers=broker)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
     await producer.start()
     counted = Counted()
-    heard = KafkaCompensations(KafkaConfig(broker), session_timeout_s=2)
-    parts = compensator.Parts(heard, stock, counted, structlog.get_logger(), SHARDS, house.retrier)
+    heard = KafkaCompensations(kafka.config, session_timeout_s=2)
+    parts = compensator.Parts(heard, stock, counted, structlog.get_logger(), SHARDS, processes.retrier)
     async with running(lambda: compensator.run(parts)):
-        yield Desk(house, stock, producer, counted)
+        yield CompensatorFixture(processes, stock, producer, counted)
     await producer.stop()
-    await house.close()
+    await processes.close()
 
 
-async def test_a_refused_order_gives_its_units_back_once(desk: Desk) -> None:
+async def test_a_refused_order_gives_its_units_back_once(fixture: CompensatorFixture) -> None:
     """The ledger repeats its order until it has seen it done; the second finds nothing to give."""
-    created = await desk.hold("r-1")
+    created = await fixture.hold("r-1")
 
     for _ in range(3):
-        await desk.order("r-1", created)
-    await eventually(lambda: desk.outcomes.total() >= 3)  # Kafka may say one twice, as to a group it has lost sight of
+        await fixture.order("r-1", created)
+    await eventually(
+        lambda: fixture.outcomes.total() >= 3
+    )  # Kafka may say one twice, as to a group it has lost sight of
 
-    assert desk.outcomes == {"given_back": 1, "nothing_to_give": desk.outcomes.total() - 1}
-    assert await desk.state("r-1") == "RESERVATION_STATE_COMPENSATED"
-    assert await desk.item() == Item("lamp", 10, 10, 0, 0)
+    assert fixture.outcomes == {"given_back": 1, "nothing_to_give": fixture.outcomes.total() - 1}
+    assert await fixture.state("r-1") == "RESERVATION_STATE_COMPENSATED"
+    assert await fixture.item() == Item("lamp", 10, 10, 0, 0)
 
 
-async def test_a_confirmed_order_is_compensated_too(desk: Desk) -> None:
+async def test_a_confirmed_order_is_compensated_too(fixture: CompensatorFixture) -> None:
     """It was confirmed while the ledger was refusing it."""
-    created = await desk.hold("r-1")
-    await desk.stock.move(Move(SALE, "r-1", MoveKind.CONFIRM))
+    created = await fixture.hold("r-1")
+    await fixture.stock.move(Move(SALE, "r-1", MoveKind.CONFIRM))
 
-    await desk.order("r-1", created)
-    await eventually(lambda: desk.outcomes["given_back"] == 1)
+    await fixture.order("r-1", created)
+    await eventually(lambda: fixture.outcomes["given_back"] == 1)
 
-    assert await desk.item() == Item("lamp", 10, 10, 0, 0)
+    assert await fixture.item() == Item("lamp", 10, 10, 0, 0)
 
 
-async def test_an_order_that_was_released_gives_nothing_more(desk: Desk) -> None:
+async def test_an_order_that_was_released_gives_nothing_more(fixture: CompensatorFixture) -> None:
     """Its units went back with the release; the ledger closes the refusal by that."""
-    created = await desk.hold("r-1")
-    await desk.stock.move(Move(SALE, "r-1", MoveKind.RELEASE, "changed my mind"))
+    created = await fixture.hold("r-1")
+    await fixture.stock.move(Move(SALE, "r-1", MoveKind.RELEASE, "changed my mind"))
 
-    await desk.order("r-1", created)
-    await eventually(lambda: desk.outcomes["nothing_to_give"])
+    await fixture.order("r-1", created)
+    await eventually(lambda: fixture.outcomes["nothing_to_give"])
 
-    assert await desk.state("r-1") == "RESERVATION_STATE_RELEASED"
+    assert await fixture.state("r-1") == "RESERVATION_STATE_RELEASED"
 
 
-async def test_another_reservation_of_the_same_id_is_not_struck(desk: Desk) -> None:
+async def test_another_reservation_of_the_same_id_is_not_compensated(fixture: CompensatorFixture) -> None:
     """Orders are matched by where the reservation was made, for ids come again."""
-    created = await desk.hold("r-1")
+    created = await fixture.hold("r-1")
 
-    await desk.order("r-1", created._replace(seq=created.seq + 7))
-    await eventually(lambda: desk.outcomes["nothing_to_give"])
+    await fixture.order("r-1", created._replace(seq=created.seq + 7))
+    await eventually(lambda: fixture.outcomes["nothing_to_give"])
 
-    assert await desk.state("r-1") == "RESERVATION_STATE_HELD"
+    assert await fixture.state("r-1") == "RESERVATION_STATE_HELD"
 
 
-async def test_an_order_for_a_shard_that_does_not_serve_is_dropped(desk: Desk) -> None:
+async def test_an_order_for_a_shard_that_does_not_serve_is_dropped(fixture: CompensatorFixture) -> None:
     """The ledger sends it again; keeping it would hold up the orders of every other shard."""
-    created = await desk.hold("r-1")
-    await desk.house.shards.freeze(SHARD, 1, "UNREADABLE: a test")
+    created = await fixture.hold("r-1")
+    await fixture.processes.shards.freeze(SHARD, 1, "UNREADABLE: a test")
 
-    await desk.order("r-1", created)
+    await fixture.order("r-1", created)
 
-    await eventually(lambda: desk.outcomes["dropped"])
+    await eventually(lambda: fixture.outcomes["dropped"])
 
 
 @pytest.mark.parametrize("shard", [1 - SHARD, SHARDS, 2**31 - 1, -1])
-async def test_an_order_for_another_shard_does_not_stop_the_next(desk: Desk, shard: int) -> None:
+async def test_an_order_for_another_shard_does_not_stop_the_next(fixture: CompensatorFixture, shard: int) -> None:
     """A ledger of another number of shards wrote it; it would come first again after every restart."""
-    created = await desk.hold("r-1")
+    created = await fixture.hold("r-1")
 
-    await desk.order("r-1", created._replace(shard=shard))
-    await desk.order("r-1", created)
+    await fixture.order("r-1", created._replace(shard=shard))
+    await fixture.order("r-1", created)
 
-    await eventually(lambda: desk.outcomes["misdirected"] and desk.outcomes["given_back"])
+    await eventually(lambda: fixture.outcomes["misdirected"] and fixture.outcomes["given_back"])
 
 
 NAMELESS = Compensation(compensation_id="c-1", created=PositionMessage(shard=SHARD, epoch=1)).SerializeToString()
@@ -166,11 +171,13 @@ UNMADE = Compensation(tenant="default", sale_id="lamp-sale", reservation_id="r-1
 
 
 @pytest.mark.parametrize("value", [b"\xff\xff", None, b"", NAMELESS, UNMADE])
-async def test_an_order_that_cannot_be_read_does_not_stop_the_next(desk: Desk, value: bytes | None) -> None:
+async def test_an_order_that_cannot_be_read_does_not_stop_the_next(
+    fixture: CompensatorFixture, value: bytes | None
+) -> None:
     """It would come first again after every restart."""
-    created = await desk.hold("r-1")
+    created = await fixture.hold("r-1")
 
-    await desk.send(value)
-    await desk.order("r-1", created)
+    await fixture.send(value)
+    await fixture.order("r-1", created)
 
-    await eventually(lambda: desk.outcomes["unreadable"] and desk.outcomes["given_back"])
+    await eventually(lambda: fixture.outcomes["unreadable"] and fixture.outcomes["given_back"])

@@ -9,13 +9,17 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 
-from tests.integration.served import open_shards, run_to_its_end, served_apart
+from inventory_service.server_checks.doctor import run
+from inventory_service.settings import Settings
+from inventory_service.wiring import server_checks
+from inventory_service.wiring.servers import redis_dependency
+from tests.inventory_server import open_shards, run_to_its_end, served_apart
 from tests.servers import PARTITIONS, REAL, StartBroker, StartValkey, connected, new_broker
 from tests.waiting import eventually
 
 NOBODY = "127.0.0.1:1"
 # How long one that is there may take to answer. Where one is missing, it is what asking for all of them takes.
-ALL_THERE_S, ONE_IS_MISSING_S = "30", "3"
+ALL_THERE_S, ONE_IS_MISSING_S = 30.0, 3.0
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +31,16 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.kill()
 
 
-async def doctor(redis_url: str, dsn: str, brokers: str, *options: str) -> tuple[int, list[str]]:
+async def doctor(redis_url: str, dsn: str, brokers: str, strict: bool = False) -> tuple[int, list[str]]:
     """Its exit code, and its lines."""
-    return await run_to_its_end(
-        "doctor",
-        *options,
-        HOLDFAST_REDIS_URL=redis_url,
-        HOLDFAST_POSTGRES_DSN=dsn,
-        HOLDFAST_KAFKA_BROKERS=brokers,
-        HOLDFAST_SHARDS=str(PARTITIONS),
-        HOLDFAST_START_WAIT_S=ONE_IS_MISSING_S if NOBODY in redis_url + brokers else ALL_THERE_S,
+    wait_s = ONE_IS_MISSING_S if NOBODY in redis_url + brokers else ALL_THERE_S
+    settings = Settings(
+        redis_url=redis_url, postgres_dsn=dsn, kafka_brokers=brokers, shards=PARTITIONS, start_wait_s=wait_s
     )
+    printed: list[str] = []
+    checks = server_checks.checks_after_probe(settings, redis_dependency(settings))
+    code = await run(checks, as_json=False, tell=printed.append, strict=strict)
+    return code, "\n".join(printed).splitlines()
 
 
 def line_of(said: list[str], server: str, setting: str) -> str:
@@ -156,7 +159,7 @@ async def test_a_ledger_that_does_not_wait_for_its_disk_is_told_where_that_is_se
 
 
 async def test_an_option_of_the_dsn_stands_above_all(valkey: str, database: str, kafka: str) -> None:
-    """It is in every process of ours, and in none of the server's own files."""
+    """It applies to every process of Holdfast, and stands in none of the server's own files."""
     _, said = await doctor(valkey, f"{database}?synchronous_commit=off", kafka)
 
     assert off(said) == ["synchronous_commit"]
@@ -216,12 +219,10 @@ async def test_another_number_of_shards_is_off_wherever_it_is_written(
     ]
 
 
-@pytest.mark.parametrize(("options", "expected"), [([], 0), (["--strict"], 2)])
-async def test_what_could_not_be_asked_is_named_beside_what_could(
-    database: str, options: list[str], expected: int
-) -> None:
+@pytest.mark.parametrize(("strict", "expected"), [(False, 0), (True, 2)])
+async def test_servers_that_could_not_be_asked_are_named(database: str, strict: bool, expected: int) -> None:
     """With the setting by which the server was looked for. Nothing is known to be off; who minds that asks strictly."""
-    code, said = await doctor(f"redis://{NOBODY}/0", database, NOBODY, *options)
+    code, said = await doctor(f"redis://{NOBODY}/0", database, NOBODY, strict=strict)
 
     assert code == expected
     assert "HOLDFAST_REDIS_URL" in line_of(said, "Redis", "answers")
@@ -229,14 +230,14 @@ async def test_what_could_not_be_asked_is_named_beside_what_could(
     assert line_of(said, "Postgres", "fsync").startswith("kept")
 
 
-async def test_a_script_reads_the_same_as_json(valkey: str, database: str) -> None:
+async def test_the_doctor_prints_the_same_as_json(valkey: str, database: str) -> None:
     """Every finding with its parts by name."""
     where = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database}
-    _, said = await run_to_its_end("doctor", "--json", HOLDFAST_START_WAIT_S=ONE_IS_MISSING_S, **where)
+    _, said = await run_to_its_end("doctor", "--json", HOLDFAST_START_WAIT_S=str(ONE_IS_MISSING_S), **where)
 
     report = json.loads("\n".join(said))
-    found = {(finding["server"], finding["setting"]): finding["standing"] for finding in report["findings"]}
-    assert found["Redis", "appendfsync"] == "kept"
+    found = {(finding["server"], finding["setting"]): finding["level"] for finding in report["findings"]}
+    assert found["Redis", "appendfsync"] == "ok"
     assert found["Kafka", "answers"] == "unknown"
     assert report["kept"] is False
 

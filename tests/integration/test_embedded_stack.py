@@ -13,11 +13,13 @@ import psutil
 import pytest
 from holdfast_embedded.data_dir import BadDataDir, DataDir
 from holdfast_embedded.program import ProgramSpecs
+from holdfast_embedded.server_factories import ServerFactories
 from holdfast_embedded.stack import Stack, StackFailed
 from redis import Redis
 
 from tests.fake_programs import fake_spec, fake_specs
 from tests.integration.running_stacks import read_state, still_running
+from tests.servers import CopiedEmbeddedPostgres
 from tests.stacks import ENVIRONMENT
 from tests.waiting import eventually
 
@@ -42,7 +44,12 @@ def make_stack(tmp_path: Path, log: Log) -> Iterator[MakeStack]:
 
         def make(specs: ProgramSpecs | None = None, listen: str = "127.0.0.1:0") -> Stack:
             stack = Stack(
-                tmp_path, ENVIRONMENT, lambda name, line: log.append((name, line)), listen, specs or fake_specs()
+                tmp_path,
+                ENVIRONMENT,
+                lambda name, line: log.append((name, line)),
+                listen,
+                specs or fake_specs(),
+                ServerFactories(postgres=CopiedEmbeddedPostgres),
             )
             stacks.callback(stack.stop)
             return stack

@@ -1,4 +1,4 @@
-"""A broker answers a persister that wants to join its group with an error that nobody foresaw."""
+"""A broker answers a persister that wants to join its group with an unexpected error."""
 
 import ctypes
 
@@ -7,8 +7,9 @@ from holdfast_embedded.broker import TOPICS
 from holdfast_embedded.mock_cluster import MockCluster
 
 from bench.commits import HELD
-from tests.integration.persister_process import StartPersister
-from tests.integration.persister_world import JOIN_S, SHARDS, World
+from tests.integration.persister_fixture import JOIN_S, SHARDS, PersisterFixture
+from tests.persister_process import StartPersister
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
@@ -22,22 +23,22 @@ def cluster() -> MockCluster:
 
 
 @pytest.fixture
-def broker(cluster: MockCluster) -> str:
-    """The world's broker."""
-    return cluster.address
+def kafka(cluster: MockCluster) -> Kafka:
+    """The fixture's broker."""
+    return Kafka(cluster.address)
 
 
-async def test_a_persister_that_was_not_let_in_asks_again(
-    cluster: MockCluster, world: World, start_persister: StartPersister
+async def test_a_persister_joins_again_after_the_group_rejected_it(
+    cluster: MockCluster, fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
-    """Faust never hears of such an error, and the process would live on for ever, with partitions that nobody reads."""
+    """Faust does not see such an error, and the process would run on for ever without reading its partitions."""
     will_answer(cluster, SYNC_GROUP, INVALID_REQUEST, times=2)
-    persister = start_persister(world.brokers, world.dsn)
-    world.shard.moves(("r-1", HELD))
+    persister = start_persister(fixture.kafka, fixture.dsn)
+    fixture.shard.moves(("r-1", HELD))
 
-    await world.send()
+    await fixture.send()
 
-    await eventually(world.is_told, JOIN_S)
+    await eventually(fixture.is_told, JOIN_S)
     assert persister.has_said("server_unavailable", server="Kafka")
     assert persister.process.poll() is None
 

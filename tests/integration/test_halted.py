@@ -13,7 +13,7 @@ from tests.servers import connected
 
 
 @pytest.mark.parametrize("where", ["between statements", "within a statement"])
-async def test_a_halted_transaction_keeps_its_shard_from_nobody_for_long(
+async def test_a_halted_transaction_is_ended_and_another_persister_takes_the_shard(
     database: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Postgres ends it, another persister takes the shard, and the halted one hears that nothing was done."""

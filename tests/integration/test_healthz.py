@@ -13,7 +13,7 @@ from holdfast_embedded.ports import free_port
 from holdfast_embedded.process import spawn, terminate
 
 from order_persister.wiring import PERSIST
-from tests.integration.persister_process import environment
+from tests.persister_process import environment
 from tests.servers import PARTITIONS, StartBroker, StartValkey
 from tests.waiting import eventually
 

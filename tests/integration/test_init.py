@@ -1,44 +1,45 @@
 """`init` opens the shards of empty servers, goes on where it was cut off, and touches nothing else."""
 
-from tests.integration.house import SHARDS, House, first_steps, init_code
+from tests.integration.shard_processes import SHARDS, ShardProcesses, first_steps, init_code
 from tests.servers import StartValkey
+from tests.shared_kafka import Kafka
 
 
-async def test_init_opens_every_shard_once(house: House) -> None:
+async def test_init_opens_every_shard_once(processes: ShardProcesses) -> None:
     """It ran in the fixture; again it touches nothing."""
-    before = [await house.status(shard) for shard in range(SHARDS)]
+    before = [await processes.status(shard) for shard in range(SHARDS)]
 
-    assert await init_code(house) == 0
+    assert await init_code(processes) == 0
 
-    assert [await house.status(shard) for shard in range(SHARDS)] == before
+    assert [await processes.status(shard) for shard in range(SHARDS)] == before
     assert all(status.serving and status.shards == SHARDS for status in before)
 
 
-async def test_init_refuses_another_number_of_shards(house: House) -> None:
+async def test_init_refuses_another_number_of_shards(processes: ShardProcesses) -> None:
     """Sales would be looked for in other shards than they live in."""
-    assert await init_code(house, shards=SHARDS + 1) == 1
+    assert await init_code(processes, shards=SHARDS + 1) == 1
 
-    assert (await house.status(SHARDS)).blank
+    assert (await processes.status(SHARDS)).blank
 
 
-async def test_init_goes_on_after_a_crash_in_the_middle(valkey: str, database: str, broker: str) -> None:
+async def test_init_goes_on_after_a_crash_in_the_middle(valkey: str, database: str, kafka: Kafka) -> None:
     """A claim, and a row in the ledger, are all that the first left."""
-    house = House(valkey, database, broker)
-    await first_steps(house.takeover(), 4)
+    processes = ShardProcesses(valkey, database, kafka)
+    await first_steps(processes.takeover(), 4)
 
-    assert await init_code(house) == 0
+    assert await init_code(processes) == 0
 
-    assert await house.serves()
-    assert await house.serves(1)
-    assert (await house.status()).epoch == 2
-    await house.close()
+    assert await processes.serves()
+    assert await processes.serves(1)
+    assert (await processes.status()).epoch == 2
+    await processes.close()
 
 
-async def test_init_says_which_server_does_not_answer(start_valkey: StartValkey, database: str, broker: str) -> None:
+async def test_init_says_which_server_does_not_answer(start_valkey: StartValkey, database: str, kafka: Kafka) -> None:
     """Exit code 2: nothing was found out."""
     server = start_valkey()
-    house = House(server.address, database, broker)
+    processes = ShardProcesses(server.address, database, kafka)
     server.kill()
 
-    assert await init_code(house) == 2
-    await house.close()
+    assert await init_code(processes) == 2
+    await processes.close()

@@ -13,10 +13,10 @@ from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
 from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.domain.shards import Commit
-from tests.integration.persister_process import StartPersister
-from tests.integration.persister_world import JOIN_S
-from tests.integration.served import run_to_its_end
+from tests.integration.persister_fixture import JOIN_S
+from tests.inventory_server import run_to_its_end
 from tests.ledgers import open_shards
+from tests.persister_process import StartPersister
 from tests.servers import PARTITIONS, StartBroker, connected
 from tests.waiting import eventually
 

@@ -14,7 +14,8 @@ from inventory_service.domain.shard_ports import CommitTopic
 from inventory_service.domain.shards import Commit, CommitId, KafkaUnavailable
 from inventory_service.service.relay import lease
 from inventory_service.service.relay.lease import RENEW_INTERVAL_S, priority_of
-from tests.integration.house import SHARDS, Gauges, House, journal_of, sent_to_kafka, serves_at
+from tests.integration.shard_processes import SHARDS, Gauges, ShardProcesses, journal_of, sent_to_kafka, serves_at
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 LEASE_MS = 60_000  # no test waits so long
@@ -22,198 +23,202 @@ LOW, HIGH, HIGHEST = 1, 2, 2**32
 NOBODY_LISTENS = "127.0.0.1:9"
 
 
-async def test_one_relay_has_it_until_it_runs_out(house: House) -> None:
-    """Whoever has it keeps it by asking again; a relay of the same rank waits until nobody does."""
-    assert await house.shards.lease(0, "ada", HIGH, LEASE_MS)
-    assert not await house.shards.lease(0, "grace", HIGH, LEASE_MS)
-    assert await house.shards.lease(0, "ada", HIGH, LEASE_MS)
-    assert not await house.shards.lease(0, "grace", HIGH, LEASE_MS)
+async def test_one_relay_holds_the_lease_until_it_expires(processes: ShardProcesses) -> None:
+    """The holder keeps it by asking again; a relay of the same rank waits until it expires."""
+    assert await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
+    assert not await processes.shards.lease(0, "grace", HIGH, LEASE_MS)
+    assert await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
+    assert not await processes.shards.lease(0, "grace", HIGH, LEASE_MS)
 
-    assert await house.shards.lease(0, "ada", HIGH, 300)
-    await eventually(lambda: house.shards.lease(0, "grace", LOW, LEASE_MS))
+    assert await processes.shards.lease(0, "ada", HIGH, 300)
+    await eventually(lambda: processes.shards.lease(0, "grace", LOW, LEASE_MS))
 
-    assert not await house.shards.lease(0, "ada", LOW, LEASE_MS)
+    assert not await processes.shards.lease(0, "ada", LOW, LEASE_MS)
 
 
-async def test_the_higher_rank_has_it_for_the_asking(house: House) -> None:
+async def test_a_higher_priority_takes_the_lease(processes: ShardProcesses) -> None:
     """That is how a relay that joins gets its share of the shards."""
-    await house.shards.lease(0, "ada", LOW, LEASE_MS)
+    await processes.shards.lease(0, "ada", LOW, LEASE_MS)
 
-    assert await house.shards.lease(0, "grace", HIGH, LEASE_MS)
+    assert await processes.shards.lease(0, "grace", HIGH, LEASE_MS)
 
-    assert not await house.shards.lease(0, "ada", LOW, LEASE_MS)
+    assert not await processes.shards.lease(0, "ada", LOW, LEASE_MS)
 
 
-async def test_only_who_has_it_lets_go_of_it(house: House) -> None:
+async def test_only_the_holder_releases_the_lease(processes: ShardProcesses) -> None:
     """Late words of a relay that has lost it take nothing from the one that has it."""
-    await house.shards.lease(0, "ada", HIGH, LEASE_MS)
+    await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
 
-    await house.shards.lease(0, "grace", LOW, 0)
-    assert not await house.shards.lease(0, "grace", LOW, LEASE_MS)
+    await processes.shards.lease(0, "grace", LOW, 0)
+    assert not await processes.shards.lease(0, "grace", LOW, LEASE_MS)
 
-    await house.shards.lease(0, "ada", LOW, 0)
-    assert await house.shards.lease(0, "grace", LOW, LEASE_MS)
-
-
-async def test_a_lease_by_a_clock_that_ran_ahead_stops_nobody(house: House) -> None:
-    """Redis fails over to a machine whose clock is an hour behind: nobody waits for an hour."""
-    await house.shards.lease(0, "ada", HIGH, 3_600_000)
-
-    assert await house.shards.lease(0, "grace", LOW, LEASE_MS)
+    await processes.shards.lease(0, "ada", LOW, 0)
+    assert await processes.shards.lease(0, "grace", LOW, LEASE_MS)
 
 
-async def test_a_blank_shard_stays_blank(valkey: str, database: str, broker: str) -> None:
+async def test_a_lease_from_a_clock_that_ran_ahead_is_not_waited_for(processes: ShardProcesses) -> None:
+    """Redis fails over to a machine whose clock is an hour behind: no relay waits for an hour."""
+    await processes.shards.lease(0, "ada", HIGH, 3_600_000)
+
+    assert await processes.shards.lease(0, "grace", LOW, LEASE_MS)
+
+
+async def test_asking_for_a_lease_leaves_a_blank_shard_blank(valkey: str, database: str, kafka: Kafka) -> None:
     """There is nothing to send, and a key that appears would look like a shard."""
-    house = House(valkey, database, broker)
+    processes = ShardProcesses(valkey, database, kafka)
 
-    assert not await house.shards.lease(0, "ada", HIGH, LEASE_MS)
+    assert not await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
 
     async with Redis.from_url(valkey) as redis:
         assert await redis.keys() == []
-    await house.close()
+    await processes.close()
 
 
-async def test_a_shard_that_serves_nobody_is_leased_all_the_same(house: House) -> None:
+async def test_a_shard_that_does_not_serve_can_be_leased(processes: ShardProcesses) -> None:
     """A take-over waits until the outbox of the claimed shard has been sent."""
-    await house.shards.begin_takeover(0, "token", 1, ledger_frozen=True)
-    await house.shards.freeze(0, 1, "HASH_DIFFERS: a test")
+    await processes.shards.begin_takeover(0, "token", 1, ledger_frozen=True)
+    await processes.shards.freeze(0, 1, "HASH_DIFFERS: a test")
 
-    assert await house.shards.lease(0, "ada", HIGH, LEASE_MS)
-
-
-@pytest.mark.usefixtures("lasting_lease")
-async def test_who_stands_by_sends_nothing(house: House) -> None:
-    """Another relay has the shard, and nobody need send its commits twice; once that one is gone, they are sent."""
-    await house.commit(count=5)
-    async with house.persister.running():
-        async with leased_to_another(house), house.relaying():
-            await eventually(lambda: house.gauges.times > 6 * SHARDS)  # it had the time to send
-            assert await sent_to_kafka(house) == []
-            assert not house.gauges.shown[0].sends
-        async with house.relaying():
-            await eventually(house.is_drained)
+    assert await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
 
 
 @pytest.mark.usefixtures("lasting_lease")
-async def test_what_was_read_before_the_shard_was_lost_is_not_sent(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def test_a_relay_without_the_lease_sends_nothing(processes: ShardProcesses) -> None:
+    """The holder sends the commits, and they need not be sent twice; once it is gone, the other relay sends them."""
+    await processes.commit(count=5)
+    async with processes.persister.running():
+        async with leased_to_another(processes), processes.relaying():
+            await eventually(lambda: processes.gauges.times > 6 * SHARDS)  # it had the time to send
+            assert await sent_to_kafka(processes) == []
+            assert not processes.gauges.shown[0].sends
+        async with processes.relaying():
+            await eventually(processes.is_drained)
+
+
+@pytest.mark.usefixtures("lasting_lease")
+async def test_commits_read_before_the_lease_was_lost_are_not_sent(
+    processes: ShardProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading waits for commits, and meanwhile another relay may have come: it sends them."""
     read, returned = asyncio.Event(), asyncio.Event()
-    read_after = house.outbox.read_after
+    read_after = processes.outbox.read_after
 
     async def read_slowly(shard: int, cursor: CommitId, wait_ms: int) -> Sequence[Commit]:
         commits = await read_after(shard, cursor, wait_ms)
         if commits:
             read.set()
-            await eventually(lambda: not house.gauges.shown[0].sends)
+            await eventually(lambda: not processes.gauges.shown[0].sends)
             returned.set()
         return commits
 
-    monkeypatch.setattr(house.outbox, "read_after", read_slowly)
-    async with house.relaying():
-        await eventually(lambda: 0 in house.gauges.shown and house.gauges.shown[0].sends)
-        await house.commit()
+    monkeypatch.setattr(processes.outbox, "read_after", read_slowly)
+    async with processes.relaying():
+        await eventually(lambda: 0 in processes.gauges.shown and processes.gauges.shown[0].sends)
+        await processes.commit()
         await eventually(read.is_set)
-        async with leased_to_another(house):
+        async with leased_to_another(processes):
             await eventually(returned.is_set)
-            looks = house.gauges.times
-            await eventually(lambda: house.gauges.times > looks + 2 * SHARDS)  # it had the time to send
+            looks = processes.gauges.times
+            await eventually(lambda: processes.gauges.times > looks + 2 * SHARDS)  # it had the time to send
 
-            assert await sent_to_kafka(house) == []
+            assert await sent_to_kafka(processes) == []
 
 
-async def test_another_goes_on_where_a_relay_has_died(house: House) -> None:
+async def test_a_second_relay_goes_on_where_the_first_has_died(processes: ShardProcesses) -> None:
     """It said nothing at its end, so its lease has to run out first."""
-    await house.shards.lease(0, "the-one-that-died", HIGHEST, int(lease.LEASE_S * 1000))
-    async with house.at_work():
-        await house.commit(count=5)
+    await processes.shards.lease(0, "the-one-that-died", HIGHEST, int(lease.LEASE_S * 1000))
+    async with processes.at_work():
+        await processes.commit(count=5)
 
-        await eventually(house.is_drained)
+        await eventually(processes.is_drained)
 
 
 @pytest.mark.usefixtures("lasting_lease")
-async def test_two_relays_share_the_sending_out(house: House) -> None:
+async def test_two_relays_share_the_shards(processes: ShardProcesses) -> None:
     """The one that joins outranks the other and gets the shard; no commit is sent twice once both know of it."""
     first, second = sorted(["ada", "grace"], key=lambda name: priority_of(0, name))
     joined = Gauges()
     # Neither goes back by itself, as it would where the ledger is slow to take what it was sent.
-    async with house.persister.running(), house.relaying(first, stall_timeout_s=60):
-        await house.commit(count=5)
-        await eventually(house.is_drained)
-        await eventually(lambda: house.gauges.shown[0].sends)
+    async with processes.persister.running(), processes.relaying(first, stall_timeout_s=60):
+        await processes.commit(count=5)
+        await eventually(processes.is_drained)
+        await eventually(lambda: processes.gauges.shown[0].sends)
 
-        async with house.relaying(second, joined, stall_timeout_s=60):
-            await eventually(lambda: 0 in joined.shown and not house.gauges.shown[0].sends and joined.shown[0].sends)
-            after = (await house.commit(count=20)).seq - 20
-            await eventually(house.is_drained)
+        async with processes.relaying(second, joined, stall_timeout_s=60):
+            await eventually(
+                lambda: 0 in joined.shown and not processes.gauges.shown[0].sends and joined.shown[0].sends
+            )
+            after = (await processes.commit(count=20)).seq - 20
+            await eventually(processes.is_drained)
 
-        await house.commit(count=5)
-        await eventually(house.is_drained)  # the first goes on where the other has ended
+        await processes.commit(count=5)
+        await eventually(processes.is_drained)  # the first goes on where the other has ended
 
-    times = Counter(commit.seq for commit in await sent_to_kafka(house))
+    times = Counter(commit.seq for commit in await sent_to_kafka(processes))
     assert {times[seq] for seq in range(after + 1, after + 21)} == {1}
-    assert await journal_of(house) == [(1, seq) for seq in range(1, after + 26)]
+    assert await journal_of(processes) == [(1, seq) for seq in range(1, after + 26)]
 
 
-async def test_two_relays_that_both_believe_to_have_it_harm_nothing(house: House) -> None:
+async def test_two_relays_with_the_same_lease_do_no_harm(processes: ShardProcesses) -> None:
     """Each sends everything, and the ledger takes each commit once."""
-    house.shards = Flattering(house.connections)
+    processes.shards = Flattering(processes.connections)
 
     async def is_sent_by_both() -> bool:
-        times = Counter(commit.seq for commit in await sent_to_kafka(house))
+        times = Counter(commit.seq for commit in await sent_to_kafka(processes))
         return all(times[seq] > 1 for seq in range(1, 31))
 
-    async with house.relaying(), house.relaying():
-        await house.commit(count=30)
+    async with processes.relaying(), processes.relaying():
+        await processes.commit(count=30)
         await eventually(is_sent_by_both)
-        async with house.persister.running():
-            await eventually(house.is_drained)
+        async with processes.persister.running():
+            await eventually(processes.is_drained)
 
-    assert await journal_of(house) == [(1, seq) for seq in range(1, 31)]
+    assert await journal_of(processes) == [(1, seq) for seq in range(1, 31)]
 
 
-async def test_a_relay_that_kafka_does_not_answer_gives_way(house: House) -> None:
+async def test_a_relay_without_kafka_yields_its_shards(processes: ShardProcesses) -> None:
     """It reaches Redis and would have the shard for ever, and the other one, to which Kafka speaks, would look on."""
     healthy, cut_off = sorted(["ada", "grace"], key=lambda name: priority_of(0, name))
-    brokers, house.brokers = house.brokers, NOBODY_LISTENS
-    async with house.relaying(cut_off):
-        house.brokers = brokers
-        async with house.persister.running(), house.relaying(healthy, Gauges()):
-            await house.commit(count=5)
+    kafka, processes.kafka = processes.kafka, Kafka(NOBODY_LISTENS)
+    async with processes.relaying(cut_off):
+        processes.kafka = kafka
+        async with processes.persister.running(), processes.relaying(healthy, Gauges()):
+            await processes.commit(count=5)
 
-            await eventually(house.is_drained)
+            await eventually(processes.is_drained)
 
 
 @pytest.mark.usefixtures("lasting_lease")
-async def test_a_relay_that_kafka_answers_again_keeps_its_share(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_relay_whose_kafka_is_back_keeps_its_shards(
+    processes: ShardProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its doubt ends with the first commits that Kafka confirms, however long it would have gone on."""
     lower, higher = sorted(["ada", "grace"], key=lambda name: priority_of(0, name))
     monkeypatch.setattr(lease, "FIRST_YIELD_S", 600.0)
     joined = Gauges()
-    async with house.persister.running(), house.relaying(higher) as parts:
+    async with processes.persister.running(), processes.relaying(higher) as parts:
         failing_once(parts.commits, monkeypatch)
-        await house.commit(count=5)
-        await eventually(house.is_drained)
+        await processes.commit(count=5)
+        await eventually(processes.is_drained)
 
-        async with house.relaying(lower, joined):
+        async with processes.relaying(lower, joined):
             await eventually(lambda: joined.times > 6 * SHARDS)  # it had the time to ask
             assert not joined.shown[0].sends
 
-    assert "Kafka" in house.waited
+    assert "Kafka" in processes.waited
 
 
 @pytest.mark.usefixtures("lasting_lease")
-async def test_who_has_it_is_shown_as_the_sender_through_a_take_over(house: House) -> None:
+async def test_the_lease_holder_is_shown_as_sender_throughout_a_take_over(processes: ShardProcesses) -> None:
     """Its window begins anew with the new epoch; it has the shard all the time, and shows what it alone knows."""
     gauges = Remembering()
-    async with house.persister.running(), house.relaying(gauges=gauges):
-        await house.commit()
-        await eventually(house.is_drained)
+    async with processes.persister.running(), processes.relaying(gauges=gauges):
+        await processes.commit()
+        await eventually(processes.is_drained)
         await eventually(lambda: True in gauges.sends)
 
-        await house.shards.freeze(0, 1, "HASH_DIFFERS: a test")
-        await eventually(lambda: serves_at(house, 2))
+        await processes.shards.freeze(0, 1, "HASH_DIFFERS: a test")
+        await eventually(lambda: serves_at(processes, 2))
         looks = len(gauges.sends)
         await eventually(lambda: len(gauges.sends) > looks + 2)
 
@@ -234,7 +239,7 @@ class Remembering(Gauges):
 
 
 class Flattering(RedisShards):
-    """Gives the lease to everybody who asks."""
+    """Gives the lease to every relay that asks."""
 
     async def lease(self, shard: int, relay: str, rank: int, ms: int) -> bool:
         await super().lease(shard, relay, rank, ms)
@@ -253,20 +258,20 @@ def failing_once(commits: CommitTopic, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def leased_to_another(house: House) -> AsyncIterator[None]:
+async def leased_to_another(processes: ShardProcesses) -> AsyncIterator[None]:
     """Keep the first shard's lease for a relay that does nothing; it has it before anything else happens."""
     lease_ms = int(lease.LEASE_S * 1000)
 
     async def go_on_asking() -> None:
         while True:
             await asyncio.sleep(RENEW_INTERVAL_S / 10)
-            await house.shards.lease(0, "idle", HIGHEST, lease_ms)
+            await processes.shards.lease(0, "idle", HIGHEST, lease_ms)
 
-    await house.shards.lease(0, "idle", HIGHEST, lease_ms)
+    await processes.shards.lease(0, "idle", HIGHEST, lease_ms)
     asking = asyncio.create_task(go_on_asking())
     try:
         yield
     finally:
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
-        await house.shards.lease(0, "idle", LOW, 0)
+        await processes.shards.lease(0, "idle", LOW, 0)

@@ -20,127 +20,127 @@ from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.adapters.ledger.unpublished import Unpublished
 from order_persister.domain.chain import KafkaRecord
 from tests.books import disagreements
-from tests.integration.one_shard import Books
+from tests.integration.one_shard_ledger import OneShardLedger
 from tests.ledgers import ledger_in, open_shards, waits
 from tests.servers import StartPostgres, connected
 from tests.waiting import LONG_S, eventually
 
 
-async def test_a_history_is_booked(books: Books) -> None:
+async def test_a_history_is_booked(one_shard: OneShardLedger) -> None:
     """Rows, balances, transfers and the watermark move together."""
-    books.shard.moves(("r-1", HELD), ("r-2", HELD), ("r-3", CONFIRMED), lamp=2)
-    books.shard.moves(("r-1", CONFIRMED), ("r-2", RELEASED))
+    one_shard.shard.moves(("r-1", HELD), ("r-2", HELD), ("r-3", CONFIRMED), lamp=2)
+    one_shard.shard.moves(("r-1", CONFIRMED), ("r-2", RELEASED))
 
-    outcome = await books.apply_new()
+    outcome = await one_shard.apply_new()
 
-    assert (outcome.row.seq, outcome.row.hash, outcome.row.settled_seq) == (3, books.shard.hash, 3)
-    assert await books.item() == {"available": 1996, "sold": 4}
-    assert await books.reservation("r-1") == ("CONFIRMED", "RECORDED", None)
-    journal = await books.db.fetch("select payload, hash from journal order by seq")
-    assert [(row["payload"], row["hash"]) for row in journal] == [(c.payload, c.hash) for c in books.shard.commits]
+    assert (outcome.row.seq, outcome.row.hash, outcome.row.settled_seq) == (3, one_shard.shard.hash, 3)
+    assert await one_shard.item() == {"available": 1996, "sold": 4}
+    assert await one_shard.reservation("r-1") == ("CONFIRMED", "RECORDED", None)
+    journal = await one_shard.db.fetch("select payload, hash from journal order by seq")
+    assert [(row["payload"], row["hash"]) for row in journal] == [(c.payload, c.hash) for c in one_shard.shard.commits]
 
 
-async def test_repeats_and_overlaps_change_nothing(books: Books) -> None:
+async def test_repeats_and_overlaps_change_nothing(one_shard: OneShardLedger) -> None:
     """Promise 3: whatever comes twice, in whatever cut, is booked once; the answer is told again."""
     for number in range(6):
-        books.shard.moves((f"r-{number}", HELD))
-    run = books.shard.run
-    first = await books.apply(run(0, 4))
+        one_shard.shard.moves((f"r-{number}", HELD))
+    run = one_shard.shard.run
+    first = await one_shard.apply(run(0, 4))
 
-    again = await books.apply(run(0, 4), run(1, 3), run(0, 4))
-    straddled = await books.apply(run(2))
+    again = await one_shard.apply(run(0, 4), run(1, 3), run(0, 4))
+    straddled = await one_shard.apply(run(2))
 
     assert again == first
     assert straddled.row.seq == 7
-    assert await books.item() == {"available": 1994, "held": 6}
+    assert await one_shard.item() == {"available": 1994, "held": 6}
 
 
-async def test_a_gap_is_not_applied_but_asked_for(books: Books) -> None:
+async def test_a_gap_is_not_applied_but_asked_for(one_shard: OneShardLedger) -> None:
     """A missing commit is never passed over; the wish names what is missing."""
     for number in range(4):
-        books.shard.moves((f"r-{number}", HELD))
-    await books.apply(books.shard.run(0, 2))
+        one_shard.shard.moves((f"r-{number}", HELD))
+    await one_shard.apply(one_shard.shard.run(0, 2))
 
-    gap = await books.apply(books.shard.run(3))
-    mended = await books.apply(books.shard.run(2))
+    gap = await one_shard.apply(one_shard.shard.run(3))
+    mended = await one_shard.apply(one_shard.shard.run(2))
 
     assert (gap.row.seq, gap.resend_from_seq) == (2, 3)
     assert (mended.row.seq, mended.resend_from_seq) == (5, 0)
 
 
-async def test_an_older_epoch_is_dropped_and_its_orphans_are_quarantined(books: Books) -> None:
+async def test_an_older_epoch_is_dropped_and_its_orphans_are_quarantined(one_shard: OneShardLedger) -> None:
     """An acknowledged order that the ledger will never hold must not vanish without a word; a repeat may."""
-    books.shard.moves(("r-1", HELD))
-    await books.apply(books.shard.run(0, 1))
-    await books.db.execute("update shard_watermark set epoch = 2, seq = 0")
+    one_shard.shard.moves(("r-1", HELD))
+    await one_shard.apply(one_shard.shard.run(0, 1))
+    await one_shard.db.execute("update shard_watermark set epoch = 2, seq = 0")
 
     for _ in range(2):
-        outcome = await books.apply(books.shard.run())
+        outcome = await one_shard.apply(one_shard.shard.run())
 
     assert (outcome.row.epoch, outcome.row.seq, outcome.row.frozen_reason) == (2, 0, "")
-    assert [row["payload"] for row in await books.db.fetch("select payload from quarantined_record")] == [
-        books.shard.commits[1].payload
+    assert [row["payload"] for row in await one_shard.db.fetch("select payload from quarantined_record")] == [
+        one_shard.shard.commits[1].payload
     ]
 
 
-async def test_a_new_epoch_goes_on_from_the_same_hash(books: Books) -> None:
+async def test_a_new_epoch_goes_on_from_the_same_hash(one_shard: OneShardLedger) -> None:
     """A take-over that adopts breaks no chain."""
-    await books.apply_new()
-    await books.db.execute("update shard_watermark set epoch = 2, seq = 0")
-    books.shard.next_epoch()
-    books.shard.moves(("r-1", HELD))
+    await one_shard.apply_new()
+    await one_shard.db.execute("update shard_watermark set epoch = 2, seq = 0")
+    one_shard.shard.next_epoch()
+    one_shard.shard.moves(("r-1", HELD))
 
-    outcome = await books.apply_new()
+    outcome = await one_shard.apply_new()
 
     assert (outcome.row.epoch, outcome.row.seq, outcome.row.frozen_reason) == (2, 1, "")
     assert (outcome.row.settled_epoch, outcome.row.settled_seq) == (2, 1)
 
 
-async def test_two_persisters_at_once_apply_each_commit_once(books: Books, database: str) -> None:
+async def test_two_persisters_at_once_apply_each_commit_once(one_shard: OneShardLedger, database: str) -> None:
     """After a rebalance the old one may still have a batch in hand."""
     for number in range(200):
-        books.shard.moves((f"r-{number}", HELD))
+        one_shard.shard.moves((f"r-{number}", HELD))
     other = Database(database)
-    records = [KafkaRecord(0, offset, books.shard.run(offset * 10, offset * 10 + 20)) for offset in range(20)]
+    records = [KafkaRecord(0, offset, one_shard.shard.run(offset * 10, offset * 10 + 20)) for offset in range(20)]
 
-    await asyncio.gather(*(ledger.apply([one]) for one in records for ledger in (books.ledger, ledger_in(other))))
-    outcome = await books.apply(books.shard.run())
+    await asyncio.gather(*(ledger.apply([one]) for one in records for ledger in (one_shard.ledger, ledger_in(other))))
+    outcome = await one_shard.apply(one_shard.shard.run())
 
     assert outcome.row.seq == 201
-    assert await books.item() == {"available": 1800, "held": 200}
+    assert await one_shard.item() == {"available": 1800, "held": 200}
     await other.close()
 
 
-async def test_a_record_that_does_not_decode_is_quarantined_and_asked_for_again(books: Books) -> None:
+async def test_a_record_that_does_not_decode_is_quarantined_and_asked_for_again(one_shard: OneShardLedger) -> None:
     """It is a gap: nothing is compensated, and its resend mends it."""
-    broken = await books.apply(b"\xff\xff\xff")
-    mended = await books.apply_new()
+    broken = await one_shard.apply(b"\xff\xff\xff")
+    mended = await one_shard.apply_new()
 
     assert (broken.row.seq, broken.resend_from_seq) == (0, 1)
     assert mended.row.seq == 1
-    assert await books.db.fetchval("select payload from quarantined_record") == b"\xff\xff\xff"
+    assert await one_shard.db.fetchval("select payload from quarantined_record") == b"\xff\xff\xff"
 
 
-async def test_an_unknown_event_waits_for_a_newer_persister(books: Books) -> None:
+async def test_an_unknown_event_waits_for_a_newer_persister(one_shard: OneShardLedger) -> None:
     """It is no gap to ask for, nothing to freeze for, and nothing to compensate."""
-    books.shard.commit(Event())
-    books.shard.moves(("r-1", HELD))
+    one_shard.shard.commit(Event())
+    one_shard.shard.moves(("r-1", HELD))
 
-    outcome = await books.apply_new()
+    outcome = await one_shard.apply_new()
 
     assert (outcome.row.seq, outcome.row.frozen_reason, outcome.resend_from_seq) == (1, "", 0)
 
 
-async def test_a_run_out_of_range_is_quarantined(books: Books) -> None:
+async def test_a_run_out_of_range_is_quarantined(one_shard: OneShardLedger) -> None:
     """Its positions are more than the ledger can count, and none of its business."""
     nowhere = record(0, [MadeCommit(0, 2**63 - 1, b"", ""), MadeCommit(0, 2**63 - 1, b"", "")])
 
-    broken = await books.apply(nowhere)
-    mended = await books.apply_new()
+    broken = await one_shard.apply(nowhere)
+    mended = await one_shard.apply_new()
 
     assert (broken.row.seq, broken.row.frozen_reason, broken.resend_from_seq) == (0, "", 1)
     assert (mended.row.seq, mended.row.frozen_reason) == (1, "")
-    assert await books.db.fetchval("select payload from quarantined_record") == nowhere
+    assert await one_shard.db.fetchval("select payload from quarantined_record") == nowhere
 
 
 async def test_postgres_away_is_waited_out(start_postgres: StartPostgres) -> None:
@@ -170,30 +170,20 @@ async def test_postgres_away_is_waited_out(start_postgres: StartPostgres) -> Non
     await database.close()
 
 
-async def test_a_connection_that_is_cut_in_the_middle_is_waited_out(books: Books, database: str) -> None:
+async def test_a_connection_that_is_cut_in_the_middle_is_waited_out(one_shard: OneShardLedger, database: str) -> None:
     """The transaction is rolled back and done again."""
-    books.shard.moves(("r-1", HELD))
+    one_shard.shard.moves(("r-1", HELD))
     async with connected(database) as rival:
         async with rival.transaction():
             await rival.execute("select * from shard_watermark for update")
-            applying = asyncio.ensure_future(books.apply_new())
+            applying = asyncio.ensure_future(one_shard.apply_new())
             waiting = "select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-            pid = await eventually(lambda: books.db.fetchval(waiting))
-            await books.db.execute("select pg_terminate_backend($1)", pid)
+            pid = await eventually(lambda: one_shard.db.fetchval(waiting))
+            await one_shard.db.execute("select pg_terminate_backend($1)", pid)
         outcome = await applying
 
     assert outcome.row.seq == 2
-    assert await books.letters() == []
-
-
-async def test_ten_migrations_at_once_run_each_change_once(empty_database: str) -> None:
-    """Ten processes of a deploy start at the same moment."""
-    ran = await asyncio.gather(*(migrate(empty_database) for _ in range(10)))
-
-    everything = [migration.name for migration in migrations()]
-    assert list(filter(None, ran)) == [everything]
-    async with connected(empty_database) as db:
-        assert await db.fetchval("select count(*) from migration") == len(everything)
+    assert await one_shard.letters() == []
 
 
 async def test_a_persister_waits_for_the_tables_of_its_version(database: str) -> None:

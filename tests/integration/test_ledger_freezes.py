@@ -1,11 +1,5 @@
 """What no order can be blamed for: the ledger takes no more of that shard, and says why."""
 
-from dataclasses import replace
-from typing import Any
-
-import pytest
-from holdfast.inventory.v1.commit_pb2 import CommitBody
-
 from bench.commits import (
     HELD,
     RELEASED,
@@ -13,87 +7,58 @@ from bench.commits import (
     FakeShard,
 )
 from order_persister.domain.chain import KafkaRecord
-from tests.integration.one_shard import Books
+from tests.integration.one_shard_ledger import OneShardLedger
 from tests.ledgers import open_shards
 
 POISON_END = "alter table reservation add constraint poison check (state <> 'RELEASED')"
 
 
-@pytest.mark.parametrize("alter", ["payload", "hash"])
-async def test_an_altered_commit_freezes_the_shard(books: Books, alter: str) -> None:
-    """What is altered on the way is seen; what came before it is taken, and nothing after it."""
-    books.shard.moves(("r-1", HELD))
-    books.shard.moves(("r-2", HELD))
-    values: dict[str, Any] = {"payload": CommitBody(time_ms=5).SerializeToString(), "hash": "f" * 40}
-    sale, good, bad = books.shard.commits
-    await books.apply_commits(sale, good, replace(bad, **{alter: values[alter]}))
-
-    outcome = await books.apply_commits(sale, good, bad)
-
-    assert outcome.row.seq == 2
-    assert outcome.row.frozen_reason.startswith("CHAIN_BROKEN: ")
-
-
-async def test_a_repeat_of_another_history_freezes_the_shard(books: Books) -> None:
-    """The journal knows what it took."""
-    await books.apply_new()
-
-    outcome = await books.apply_commits(replace(books.shard.commits[0], hash="f" * 40))
-
-    assert outcome.row.frozen_reason.startswith("HASH_DIFFERS: ")
-
-
-async def test_a_newer_epoch_freezes_the_shard(books: Books) -> None:
-    """The ledger is fenced before Redis opens an epoch, so this is another ledger's Redis."""
-    outcome = await books.apply_commits(replace(books.shard.commits[0], epoch=2))
-
-    assert outcome.row.frozen_reason.startswith("NEWER_EPOCH: ")
-
-
-async def test_a_commit_that_was_written_unreadable_freezes_the_shard_when_it_comes_again(books: Books) -> None:
+async def test_a_commit_that_was_written_unreadable_freezes_the_shard_when_it_comes_again(
+    one_shard: OneShardLedger,
+) -> None:
     """Its chain is valid, so no resend will ever mend it."""
-    books.shard.seq += 1
-    books.shard.append(b"\xff\xff")
+    one_shard.shard.seq += 1
+    one_shard.shard.append(b"\xff\xff")
 
-    first = await books.apply(books.shard.run())
-    second = await books.apply(books.shard.run())
+    first = await one_shard.apply(one_shard.shard.run())
+    second = await one_shard.apply(one_shard.shard.run())
 
     assert (first.row.seq, first.row.frozen_reason, first.resend_from_seq) == (1, "", 2)
     assert second.row.frozen_reason.startswith("UNREADABLE: ")
 
 
-async def test_a_give_back_that_fails_for_good_freezes_the_shard(books: Books) -> None:
-    """It can be blamed on nobody; what came before it in the same run is taken."""
-    await books.db.execute(POISON_END)
-    books.shard.moves(("r-1", HELD))
-    books.shard.moves(("r-2", HELD))
-    books.shard.moves(("r-1", RELEASED))
-    await books.apply(books.shard.run(0, 2))
+async def test_a_give_back_that_fails_for_good_freezes_the_shard(one_shard: OneShardLedger) -> None:
+    """No reservation is to blame; what came before it in the same run is taken."""
+    await one_shard.db.execute(POISON_END)
+    one_shard.shard.moves(("r-1", HELD))
+    one_shard.shard.moves(("r-2", HELD))
+    one_shard.shard.moves(("r-1", RELEASED))
+    await one_shard.apply(one_shard.shard.run(0, 2))
 
-    outcome = await books.apply(books.shard.run(2))
+    outcome = await one_shard.apply(one_shard.shard.run(2))
 
     assert outcome.row.seq == 3
     assert outcome.row.frozen_reason.startswith("GIVE_BACK_REFUSED: ")
-    assert await books.letters() == []
+    assert await one_shard.letters() == []
 
 
-async def test_a_negative_balance_freezes_the_shard(books: Books) -> None:
+async def test_a_negative_balance_freezes_the_shard(one_shard: OneShardLedger) -> None:
     """More was sold than there was: no order is to blame for that, and none is compensated."""
-    books.shard.moves(("r-1", HELD), lamp=2000)
-    books.shard.moves(("r-2", HELD), lamp=1)
+    one_shard.shard.moves(("r-1", HELD), lamp=2000)
+    one_shard.shard.moves(("r-2", HELD), lamp=1)
 
-    outcome = await books.apply_new()
+    outcome = await one_shard.apply_new()
 
     assert outcome.row.seq == 2
     assert outcome.row.frozen_reason.startswith("NEGATIVE_BALANCE: ")
-    assert await books.letters() == []
+    assert await one_shard.letters() == []
 
 
-async def test_an_item_that_is_not_there_freezes_the_shard(books: Books) -> None:
+async def test_an_item_that_is_not_there_freezes_the_shard(one_shard: OneShardLedger) -> None:
     """Its units would be booked nowhere."""
-    books.shard.moves(("r-1", HELD), sofa=1)
+    one_shard.shard.moves(("r-1", HELD), sofa=1)
 
-    outcome = await books.apply_new()
+    outcome = await one_shard.apply_new()
 
     assert (outcome.row.seq, outcome.row.frozen_reason) == (
         1,
@@ -101,29 +66,31 @@ async def test_an_item_that_is_not_there_freezes_the_shard(books: Books) -> None
     )
 
 
-async def test_a_commit_that_the_journal_has_already_freezes_its_shard_alone(books: Books) -> None:
+async def test_a_commit_that_the_journal_has_already_freezes_its_shard_alone(one_shard: OneShardLedger) -> None:
     """A ledger that was restored or mended in part; the other shards go on, and so does the persister."""
-    await open_shards(books.db, [1])
+    await open_shards(one_shard.db, [1])
     other = FakeShard(shard=1)
     other.open_sale("sofa-sale", sofa=1)
-    books.shard.moves(("r-1", HELD))
-    books.shard.moves(("r-2", HELD))
-    await books.db.execute("insert into journal (shard, epoch, seq, hash, payload) values (0, 1, 3, '', '')")
+    one_shard.shard.moves(("r-1", HELD))
+    one_shard.shard.moves(("r-2", HELD))
+    await one_shard.db.execute("insert into journal (shard, epoch, seq, hash, payload) values (0, 1, 3, '', '')")
 
-    stuck, gone_on = await books.ledger.apply([KafkaRecord(0, 0, books.shard.run()), KafkaRecord(1, 0, other.run())])
+    stuck, gone_on = await one_shard.ledger.apply(
+        [KafkaRecord(0, 0, one_shard.shard.run()), KafkaRecord(1, 0, other.run())]
+    )
 
     assert (stuck.row.seq, stuck.resend_from_seq) == (2, 0)
     assert stuck.row.frozen_reason.startswith("LEDGER_BROKEN: duplicate key value violates unique constraint")
     assert (gone_on.row.seq, gone_on.row.frozen_reason) == (1, "")
-    await books.db.execute("delete from journal where shard = 0 and seq = 3")
+    await one_shard.db.execute("delete from journal where shard = 0 and seq = 3")
 
 
-async def test_bytes_that_cannot_even_be_quarantined_freeze_the_shard(books: Books) -> None:
-    """They would be acknowledged, and nobody could look at them."""
-    await books.apply_new()
-    await books.db.execute("alter table quarantined_record add constraint full_up check (false)")
+async def test_bytes_that_cannot_even_be_quarantined_freeze_the_shard(one_shard: OneShardLedger) -> None:
+    """They would be acknowledged, and could not be looked at."""
+    await one_shard.apply_new()
+    await one_shard.db.execute("alter table quarantined_record add constraint full_up check (false)")
 
-    outcome = await books.apply(b"\xff\xff\xff")
+    outcome = await one_shard.apply(b"\xff\xff\xff")
 
     assert (outcome.row.seq, outcome.resend_from_seq) == (1, 0)
     assert outcome.row.frozen_reason.startswith("LEDGER_BROKEN: ")

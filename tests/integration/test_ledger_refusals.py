@@ -10,7 +10,7 @@ from bench.commits import (
     RETURNED,
     TENANT,
 )
-from tests.integration.one_shard import Books
+from tests.integration.one_shard_ledger import OneShardLedger
 
 POISON = "alter table reservation add constraint poison check (reservation_id <> 'poison')"
 POISON_CONFIRM = (
@@ -25,59 +25,61 @@ HELD_ONE, SOLD_ONE = {"available": 1999, "held": 1}, {"available": 1999, "sold":
     [([], False), ([CONFIRMED], False), ([RELEASED], True), ([CONFIRMED, COMPENSATED], True), ([COMPENSATED], True)],
 )
 async def test_one_poison_order_among_a_thousand_good_ones(
-    books: Books, later: list[int], ended: bool, cut: bool
+    one_shard: OneShardLedger, later: list[int], ended: bool, cut: bool
 ) -> None:
     """Promise 5's other half: exactly the bad order is refused, and its units go back once, whenever they go."""
-    await books.db.execute(POISON)
+    await one_shard.db.execute(POISON)
     for first in range(0, 1000, 100):
-        books.shard.moves(*((f"r-{number}", HELD) for number in range(first, first + 100)))
+        one_shard.shard.moves(*((f"r-{number}", HELD) for number in range(first, first + 100)))
         if first == 500:
-            books.shard.moves(("poison", HELD), buyer="b-2")
+            one_shard.shard.moves(("poison", HELD), buyer="b-2")
     if cut:
-        await books.apply_new()
+        await one_shard.apply_new()
     for state in later:
-        books.shard.moves(("poison", state))
+        one_shard.shard.moves(("poison", state))
     if later or not cut:
-        await books.apply_new()
+        await one_shard.apply_new()
 
-    assert await books.item() == {"available": 1000, "held": 1000} | ({} if ended else {"available": 999, "refused": 1})
+    assert await one_shard.item() == {"available": 1000, "held": 1000} | (
+        {} if ended else {"available": 999, "refused": 1}
+    )
     ends: dict[int, str] = {CONFIRMED: "CONFIRMED", RELEASED: "RELEASED", COMPENSATED: "COMPENSATED"}
     end = ends[later[-1]] if later else "HELD"
-    assert await books.letters() == [("poison", "CONSTRAINT_VIOLATED", "SETTLED" if ended else "OPEN", end)]
-    assert await books.compensations_owed() == (0 if ended else 1)
-    assert await books.db.fetchval("select count(*) from reservation where ledger_state = 'RECORDED'") == 1000
+    assert await one_shard.letters() == [("poison", "CONSTRAINT_VIOLATED", "SETTLED" if ended else "OPEN", end)]
+    assert await one_shard.compensations_owed() == (0 if ended else 1)
+    assert await one_shard.db.fetchval("select count(*) from reservation where ledger_state = 'RECORDED'") == 1000
 
 
-async def test_settled_stays_below_an_open_refusal_and_never_falls(books: Books) -> None:
+async def test_settled_stays_below_an_open_refusal_and_never_falls(one_shard: OneShardLedger) -> None:
     """RECORDED rests on it, and so does what may leave Redis."""
-    await books.db.execute(POISON)
+    await one_shard.db.execute(POISON)
     settled = []
     for moves in ([("r-1", HELD)], [("poison", HELD)], [("r-2", HELD)], [("poison", COMPENSATED)]):
-        books.shard.moves(*moves)
-        settled.append((await books.apply_new()).row.settled_seq)
+        one_shard.shard.moves(*moves)
+        settled.append((await one_shard.apply_new()).row.settled_seq)
 
     assert settled == [2, 2, 2, 5]
 
 
-async def test_an_order_refused_at_its_confirm_keeps_its_row_until_it_ends(books: Books) -> None:
+async def test_an_order_refused_at_its_confirm_keeps_its_row_until_it_ends(one_shard: OneShardLedger) -> None:
     """The hold was the ledger's; its units lie in refused until the compensation is seen."""
-    await books.db.execute(POISON_CONFIRM)
-    books.shard.moves(("poison", HELD), ("r-1", HELD))
-    await books.apply_new()
-    books.shard.moves(("poison", CONFIRMED), ("r-1", CONFIRMED))
-    await books.apply_new()
-    refused = await books.item(), await books.reservation("poison"), await books.letters()
-    books.shard.moves(("poison", COMPENSATED))
-    await books.apply_new()
+    await one_shard.db.execute(POISON_CONFIRM)
+    one_shard.shard.moves(("poison", HELD), ("r-1", HELD))
+    await one_shard.apply_new()
+    one_shard.shard.moves(("poison", CONFIRMED), ("r-1", CONFIRMED))
+    await one_shard.apply_new()
+    refused = await one_shard.item(), await one_shard.reservation("poison"), await one_shard.letters()
+    one_shard.shard.moves(("poison", COMPENSATED))
+    await one_shard.apply_new()
 
     assert refused == (
         {"available": 1998, "sold": 1, "refused": 1},
         ("HELD", "REFUSED", "CONSTRAINT_VIOLATED"),
         [("poison", "CONSTRAINT_VIOLATED", "OPEN", "CONFIRMED")],
     )
-    assert await books.item() == {"available": 1999, "sold": 1}
-    assert await books.reservation("poison") == ("COMPENSATED", "REFUSED", "CONSTRAINT_VIOLATED")
-    assert await books.letters() == [("poison", "CONSTRAINT_VIOLATED", "SETTLED", "COMPENSATED")]
+    assert await one_shard.item() == {"available": 1999, "sold": 1}
+    assert await one_shard.reservation("poison") == ("COMPENSATED", "REFUSED", "CONSTRAINT_VIOLATED")
+    assert await one_shard.letters() == [("poison", "CONSTRAINT_VIOLATED", "SETTLED", "COMPENSATED")]
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["in one run", "in runs of their own"])
@@ -106,7 +108,7 @@ async def test_an_order_refused_at_its_confirm_keeps_its_row_until_it_ends(books
     ids=["confirmed", "released", "returned", "extended"],
 )
 async def test_the_step_that_breaks_is_blamed_however_a_history_is_cut(
-    books: Books,
+    one_shard: OneShardLedger,
     cut: bool,
     forbidden: str,
     states: list[int],
@@ -116,74 +118,76 @@ async def test_the_step_that_breaks_is_blamed_however_a_history_is_cut(
     frozen_reason: str,
 ) -> None:
     """What came before it stands: an order is not refused at its making for what became of it later."""
-    await books.db.execute(f"alter table reservation add constraint poison check (not ({forbidden}))")
-    await books.apply_new()
+    await one_shard.db.execute(f"alter table reservation add constraint poison check (not ({forbidden}))")
+    await one_shard.apply_new()
     for state in states:
-        books.shard.moves(("poison", state))
+        one_shard.shard.moves(("poison", state))
         if cut:
-            outcome = await books.apply_new()
+            outcome = await one_shard.apply_new()
     if not cut:
-        outcome = await books.apply_new()
+        outcome = await one_shard.apply_new()
 
     assert outcome.row.frozen_reason.partition(":")[0] == frozen_reason
-    assert await books.reservation("poison") == row
-    assert await books.letters() == ([letter] if letter else [])
-    assert await books.item() == units
+    assert await one_shard.reservation("poison") == row
+    assert await one_shard.letters() == ([letter] if letter else [])
+    assert await one_shard.item() == units
 
 
-async def test_a_blocked_buyer_is_refused_at_the_making_and_at_the_confirm(books: Books) -> None:
+async def test_a_blocked_buyer_is_refused_at_the_making_and_at_the_confirm(one_shard: OneShardLedger) -> None:
     """A hold made before the block is refused when it is confirmed; a release is not."""
-    books.shard.moves(("early", HELD), ("other", HELD), buyer="crook")
-    await books.apply_new()
-    await books.db.execute("insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'crook', 'fraud')", TENANT)
-    books.shard.moves(("late", HELD), ("bought", CONFIRMED), buyer="crook")
-    books.shard.moves(("early", CONFIRMED), ("other", RELEASED), ("good", HELD))
-    await books.apply_new()
+    one_shard.shard.moves(("early", HELD), ("other", HELD), buyer="crook")
+    await one_shard.apply_new()
+    await one_shard.db.execute(
+        "insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'crook', 'fraud')", TENANT
+    )
+    one_shard.shard.moves(("late", HELD), ("bought", CONFIRMED), buyer="crook")
+    one_shard.shard.moves(("early", CONFIRMED), ("other", RELEASED), ("good", HELD))
+    await one_shard.apply_new()
 
-    assert await books.letters() == [
+    assert await one_shard.letters() == [
         ("bought", "BUYER_BLOCKED", "OPEN", "CONFIRMED"),
         ("early", "BUYER_BLOCKED", "OPEN", "CONFIRMED"),
         ("late", "BUYER_BLOCKED", "OPEN", "HELD"),
     ]
-    assert await books.item() == {"available": 1996, "held": 1, "refused": 3}
-    assert await books.reservation("late") is None
-    books.shard.moves(("late", COMPENSATED), ("early", COMPENSATED), ("bought", COMPENSATED))
-    await books.apply_new()
-    assert await books.reservation("late") == ("COMPENSATED", "REFUSED", "BUYER_BLOCKED")
-    assert await books.item() == {"available": 1999, "held": 1}
-    assert await books.compensations_owed() == 0
+    assert await one_shard.item() == {"available": 1996, "held": 1, "refused": 3}
+    assert await one_shard.reservation("late") is None
+    one_shard.shard.moves(("late", COMPENSATED), ("early", COMPENSATED), ("bought", COMPENSATED))
+    await one_shard.apply_new()
+    assert await one_shard.reservation("late") == ("COMPENSATED", "REFUSED", "BUYER_BLOCKED")
+    assert await one_shard.item() == {"available": 1999, "held": 1}
+    assert await one_shard.compensations_owed() == 0
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["in one run", "in runs of their own"])
-async def test_a_reused_id_is_refused_and_the_first_order_stands(books: Books, cut: bool) -> None:
+async def test_a_reused_id_is_refused_and_the_first_order_stands(one_shard: OneShardLedger, cut: bool) -> None:
     """Redis forgets, the ledger does not; what the second one holds goes back by its own position."""
-    books.shard.moves(("r-1", CONFIRMED))
-    books.shard.archive("r-1")
+    one_shard.shard.moves(("r-1", CONFIRMED))
+    one_shard.shard.archive("r-1")
     if cut:
-        await books.apply_new()
-    books.shard.moves(("r-1", HELD), buyer="b-2", lamp=3)
-    await books.apply_new()
-    refused = await books.item(), await books.letters()
-    books.shard.moves(("r-1", COMPENSATED))
-    await books.apply_new()
+        await one_shard.apply_new()
+    one_shard.shard.moves(("r-1", HELD), buyer="b-2", lamp=3)
+    await one_shard.apply_new()
+    refused = await one_shard.item(), await one_shard.letters()
+    one_shard.shard.moves(("r-1", COMPENSATED))
+    await one_shard.apply_new()
 
     assert refused == (
         {"available": 1996, "sold": 1, "refused": 3},
         [("r-1", "ID_REUSED", "OPEN", "HELD")],
     )
-    assert await books.reservation("r-1") == ("CONFIRMED", "RECORDED", None)
-    assert await books.item() == {"available": 1999, "sold": 1}
-    assert await books.letters() == [("r-1", "ID_REUSED", "SETTLED", "COMPENSATED")]
+    assert await one_shard.reservation("r-1") == ("CONFIRMED", "RECORDED", None)
+    assert await one_shard.item() == {"available": 1999, "sold": 1}
+    assert await one_shard.letters() == [("r-1", "ID_REUSED", "SETTLED", "COMPENSATED")]
 
 
-async def test_a_reused_spent_id_is_born_settled(books: Books) -> None:
-    """It holds nothing, so nobody is told to give it back."""
-    books.shard.moves(("r-1", CONFIRMED))
-    books.shard.archive("r-1")
-    await books.apply_new()
-    books.shard.spend("r-1")
-    await books.apply_new()
+async def test_a_reused_spent_id_is_born_settled(one_shard: OneShardLedger) -> None:
+    """It holds nothing, so there is nothing to give back."""
+    one_shard.shard.moves(("r-1", CONFIRMED))
+    one_shard.shard.archive("r-1")
+    await one_shard.apply_new()
+    one_shard.shard.spend("r-1")
+    await one_shard.apply_new()
 
-    assert await books.letters() == [("r-1", "ID_REUSED", "SETTLED", "RELEASED")]
-    assert await books.db.fetchval("select count(*) from compensation") == 0
-    assert await books.item() == {"available": 1999, "sold": 1}
+    assert await one_shard.letters() == [("r-1", "ID_REUSED", "SETTLED", "RELEASED")]
+    assert await one_shard.db.fetchval("select count(*) from compensation") == 0
+    assert await one_shard.item() == {"available": 1999, "sold": 1}

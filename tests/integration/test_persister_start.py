@@ -9,15 +9,16 @@ from aiokafka import AIOKafkaProducer
 from bench.commits import FakeShard
 from holdfast_runtime.kafka import COMMITS
 from order_persister.adapters.ledger.migrator import migrate
-from tests.integration.persister_process import StartPersister
 from tests.ledgers import open_shards
+from tests.persister_process import StartPersister
 from tests.servers import StartBroker, StartPostgres, connected
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
 
 NOBODY = "127.0.0.1:1"
-NO_LEDGER = f"postgresql://{NOBODY}/holdfast"
+NO_LEDGER = f"postgresql://ann:secret@{NOBODY}/holdfast"
 JOIN_S = 45.0
 
 
@@ -78,25 +79,26 @@ def test_a_setting_that_makes_no_sense_ends_it_at_once(start_persister: StartPer
     assert persister.lines() == ["HOLDFAST_KAFKA_BROKERS: must be host:port with a port from 0 to 65535"]
 
 
-async def test_it_writes_no_files(broker: str, database: str, start_persister: StartPersister, tmp_path: Path) -> None:
+async def test_it_writes_no_files(kafka: Kafka, database: str, start_persister: StartPersister, tmp_path: Path) -> None:
     """It keeps nothing but rows and records, so it starts in a directory that it may not write to."""
     closed, temporary = tmp_path / "closed", tmp_path / "temporary"
     closed.mkdir(mode=0o555)
     temporary.mkdir()
 
-    persister = start_persister(broker, database, cwd=closed, TMPDIR=str(temporary))
+    persister = start_persister(kafka, database, cwd=closed, TMPDIR=str(temporary))
 
     await eventually(lambda: persister.has_said("persisting"), JOIN_S)
     assert list(closed.iterdir()) == list(temporary.iterdir()) == []
 
 
 def test_migrate_without_postgres_says_what_to_do(start_persister: StartPersister) -> None:
-    """It is run by hand: it does not wait, and one line tells the person who ran it."""
+    """It is run by hand: it does not wait, and prints one line."""
     persister = start_persister(NOBODY, NO_LEDGER, command="migrate")
 
     assert persister.exit_code() == 2
     [line] = persister.lines()
     assert line.startswith("Postgres cannot be used: ")
+    assert "secret" not in line
     assert line.endswith("; start it, or set HOLDFAST_POSTGRES_DSN")
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from inventory_service.rpc import server
-from tests.integration import served
+from tests import inventory_server
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS, PING, GOAWAY, ACK = 4, 6, 7, 1
@@ -25,7 +25,7 @@ def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick_pings")
 async def test_pings_on_an_idle_connection_are_accepted(valkey: str) -> None:
     """Else gRPC ends the connection with too_many_pings, and the next call pays for a new one."""
-    async with served.served_here(valkey, served.NOWHERE) as address:
+    async with inventory_server.served_here(valkey, inventory_server.NOWHERE) as address:
         host, _, port = address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(PREFACE + frame(SETTINGS))
@@ -51,7 +51,7 @@ async def answers(reader: asyncio.StreamReader) -> list[tuple[int, int, bytes]]:
     frames: list[tuple[int, int, bytes]] = []
     try:
         while frames[-1:] != [(PING, ACK, (PINGS - 1).to_bytes(8))]:
-            head = await asyncio.wait_for(reader.readexactly(9), served.START_S)
+            head = await asyncio.wait_for(reader.readexactly(9), inventory_server.START_S)
             frames.append((head[3], head[4], await reader.readexactly(int.from_bytes(head[:3]))))
     except asyncio.IncompleteReadError:
         pass

@@ -6,9 +6,10 @@ from contextlib import aclosing
 from aiokafka import AIOKafkaProducer
 from holdfast.inventory.v1 import events_pb2
 
-from holdfast_runtime.kafka import PROGRESS, KafkaConfig
+from holdfast_runtime.kafka import PROGRESS
 from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.domain.shards import LedgerProgress
+from tests.shared_kafka import Kafka
 
 SHARDS = 2
 HEARS_S = 20.0
@@ -20,15 +21,14 @@ BAD_HASH = events_pb2.LedgerProgress(shard=1, epoch=1, seq=8, hash=FORGED).Seria
 ELSEWHERE = events_pb2.LedgerProgress(shard=4000, epoch=1, seq=8).SerializeToString()
 
 
-async def test_what_is_no_report_does_not_stop_the_next(broker: str) -> None:
+async def test_an_unreadable_report_does_not_stop_the_next(kafka: Kafka) -> None:
     """A relay that ends over a record would hear it again, or miss what was said while it started."""
-    producer = AIOKafkaProducer(bootstrap_servers=broker)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
     await producer.start()
-    sending = asyncio.create_task(send_again_and_again(producer, (None, b"", b"\xff\xff", ELSEWHERE, GOOD, BAD_HASH)))
-    async with (
-        asyncio.timeout(HEARS_S),
-        aclosing(KafkaProgress(KafkaConfig(broker), SHARDS).reports(lambda: None)) as reports,
-    ):
+    sending = asyncio.create_task(
+        send_again_and_again(producer, kafka, (None, b"", b"\xff\xff", ELSEWHERE, GOOD, BAD_HASH))
+    )
+    async with asyncio.timeout(HEARS_S), aclosing(KafkaProgress(kafka.config, SHARDS).reports(lambda: None)) as reports:
         heard = {await anext(reports) for _ in range(4)}
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
@@ -40,8 +40,8 @@ async def test_what_is_no_report_does_not_stop_the_next(broker: str) -> None:
     }
 
 
-async def send_again_and_again(producer: AIOKafkaProducer, values: tuple[bytes | None, ...]) -> None:
+async def send_again_and_again(producer: AIOKafkaProducer, kafka: Kafka, values: tuple[bytes | None, ...]) -> None:
     """Progress is heard from now on, so a reader that is still starting misses what was said before."""
     while True:
         for value in values:
-            await producer.send_and_wait(PROGRESS, value, key=b"1", partition=1)
+            await producer.send_and_wait(kafka.named(PROGRESS), value, key=b"1", partition=1)

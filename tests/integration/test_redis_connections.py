@@ -21,10 +21,10 @@ from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure, Granted
 from inventory_service.domain.sale import CreateSale
 from inventory_service.domain.shards import RedisUnavailable
+from tests.lossy_proxy import LossyProxy
 from tests.sales import make_sale
 from tests.servers import StartValkey
 from tests.waiting import eventually
-from tests.wire import Wire
 
 SALE = SaleKey("default", "lamp-sale")
 LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),))
@@ -47,14 +47,14 @@ def stock_at(url: str) -> RedisStock:
 async def test_a_reply_that_never_came_is_unknown_and_nothing_is_sent_twice(valkey: str) -> None:
     """Redis has done it; the caller hears OUTCOME_UNKNOWN, repeats with the same id, and hears its first answer."""
     await open_shard(valkey)
-    wire = Wire(RESERVE.reservation_id.encode(), "is silent")
-    async with wire.to(valkey) as url:
+    proxy = LossyProxy(RESERVE.reservation_id.encode(), "is silent")
+    async with proxy.to(valkey) as url:
         stock = stock_at(url)
         await make_sale(stock, LAMPS)
         await stock.reserve(RESERVE._replace(reservation_id="r-0"))  # Redis has the script now
 
         lost = await stock.reserve(RESERVE)
-        sent = wire.marked
+        sent = proxy.marked
         again = await stock.reserve(RESERVE)
 
     assert lost == Failure(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN)
@@ -67,12 +67,12 @@ async def test_a_read_that_got_no_reply_did_nothing(valkey: str) -> None:
     """OUTCOME_UNKNOWN is for calls that may have changed something."""
     await open_shard(valkey)
     await stock_at(valkey).find_sale(SALE)  # Redis has the script now
-    wire = Wire(SALE.sale_id.encode(), "is silent")
-    async with wire.to(valkey) as url:
+    proxy = LossyProxy(SALE.sale_id.encode(), "is silent")
+    async with proxy.to(valkey) as url:
         assert await stock_at(url).find_sale(SALE) == Failure(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
 
 
-async def test_where_nobody_listens_nothing_was_done(valkey: str) -> None:
+async def test_a_refused_connection_did_nothing(valkey: str) -> None:
     """STORE_UNREACHABLE, for every kind of call."""
     stock = stock_at(f"redis://127.0.0.1:{free_port()}/0")
 
@@ -98,7 +98,7 @@ async def test_a_reply_that_is_late_ends_the_connection(valkey: str) -> None:
 
 @pytest.mark.parametrize("moment", ["before it is begun", "while it is sent", "while Redis is at it"])
 async def test_a_cancelled_call_leaves_no_connection_out_of_step(valkey: str, moment: str) -> None:
-    """A caller may go at any moment; the answer that it did not wait for is read as nobody else's."""
+    """A caller may go at any moment; the reply that it did not wait for is not taken for another caller's."""
     connections = RedisConnections(valkey, size=1)
 
     async def ask(*command: str) -> object:
@@ -135,7 +135,7 @@ async def test_a_restarted_redis_is_another_process(start_valkey: StartValkey) -
     assert await stock.reserve(RESERVE) == Failure(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
 
 
-async def test_a_script_that_breaks_is_a_surprise(valkey: str) -> None:
+async def test_a_script_that_breaks_raises(valkey: str) -> None:
     """Our own bug is no refusal; the connection stays good, for Redis replied."""
     await open_shard(valkey)
     broken = script_from_text("broken", "#!lua\nerror('no')")
@@ -223,8 +223,8 @@ async def test_a_redis_that_will_not_run_a_script_did_nothing(error: str) -> Non
     assert not isinstance(raised.value, OutcomeUnknown)
 
 
-async def test_a_script_that_was_stopped_midway_is_a_surprise() -> None:
-    """What it wrote before stays, so nobody may say that nothing was done."""
+async def test_a_script_that_was_stopped_midway_raises() -> None:
+    """What it wrote before stays, so the error may not say that nothing was done."""
     error = f"NOPERM ACL failure in script: no permission. script: {load_script('read').sha}, on @user_script:9."
     async with saying(error) as url:
         scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
@@ -244,7 +244,7 @@ async def test_a_redis_that_leaves_while_it_learns_a_script_did_nothing() -> Non
     assert not isinstance(raised.value, OutcomeUnknown)
 
 
-async def test_connecting_in_vain_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connecting_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts and says nothing does not hold its caller for ever."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 0.1)
     silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(10), "127.0.0.1", 0)

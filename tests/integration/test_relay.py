@@ -7,64 +7,67 @@ from holdfast.inventory.v1 import events_pb2
 from inventory_service.domain.shards import CommitId, LedgerProgress
 from inventory_service.service.relay import shard_monitor
 from order_persister.adapters.ledger.migrator import migrate
-from tests.integration.house import SHARDS, House, journal_of, sent_to_kafka, serves_at
 from tests.integration.persister_double import tell
-from tests.servers import StartBroker, StartPostgres, StartValkey, connected
+from tests.integration.shard_processes import SHARDS, ShardProcesses, journal_of, sent_to_kafka, serves_at
+from tests.servers import StartPostgres, StartValkey, connected
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 
-def report(house_hash: str, seq: int, epoch: int = 1) -> LedgerProgress:
-    return LedgerProgress(0, epoch, seq, house_hash, epoch, seq, resend=False, frozen_reason="")
+def report(head_hash: str, seq: int, epoch: int = 1) -> LedgerProgress:
+    return LedgerProgress(0, epoch, seq, head_hash, epoch, seq, resend=False, frozen_reason="")
 
 
-async def test_the_ledger_gets_all_commits_in_order(house: House) -> None:
+async def test_the_ledger_gets_all_commits_in_order(processes: ShardProcesses) -> None:
     """The journey's first half: outbox, Kafka, ledger, and back to an empty outbox."""
-    async with house.at_work():
-        await house.commit(count=30)
-        await house.commit(shard=1, count=3)
+    async with processes.at_work():
+        await processes.commit(count=30)
+        await processes.commit(shard=1, count=3)
 
-        await eventually(house.is_drained)
-        await eventually(lambda: house.is_drained(1))
+        await eventually(processes.is_drained)
+        await eventually(lambda: processes.is_drained(1))
 
 
-async def test_the_outbox_is_trimmed_to_the_watermark_exactly(house: House) -> None:
+async def test_the_outbox_is_trimmed_to_the_watermark_exactly(processes: ShardProcesses) -> None:
     """What the ledger does not hold must stay, or a lost Kafka loses it."""
-    await house.commit(count=5)
-    third = await house.outbox.find(0, CommitId(1, 3))
+    await processes.commit(count=5)
+    third = await processes.outbox.find(0, CommitId(1, 3))
     assert third is not None
 
-    trimmed = await house.shards.trim(report(third.hash, 3))
+    trimmed = await processes.shards.trim(report(third.hash, 3))
 
     assert (trimmed.result, trimmed.trimmed) == ("TRIMMED", CommitId(1, 3))
-    left = await house.outbox.read_after(0, CommitId(1, 0), wait_ms=1)
+    left = await processes.outbox.read_after(0, CommitId(1, 0), wait_ms=1)
     assert [commit.seq for commit in left] == [4, 5]
 
 
-async def test_a_stale_report_is_ignored(house: House) -> None:
+async def test_a_stale_report_is_ignored(processes: ShardProcesses) -> None:
     """Reports come late and twice; one below the trim point says nothing new, whatever its hash."""
-    last = await house.commit(count=5)
-    head = (await house.status()).hash
-    await house.shards.trim(report(head, last.seq))
+    last = await processes.commit(count=5)
+    head = (await processes.status()).hash
+    await processes.shards.trim(report(head, last.seq))
 
-    trimmed = await house.shards.trim(report("0" * 40, 3))
+    trimmed = await processes.shards.trim(report("0" * 40, 3))
 
     assert (trimmed.result, trimmed.trimmed) == ("STALE", last)
-    assert await house.serves()
+    assert await processes.serves()
 
 
 @pytest.mark.parametrize(
     ("epoch", "seq", "word"),
     [(2, 0, "NEWER_EPOCH"), (1, 9, "HEAD_BEHIND_LEDGER"), (1, 2, "HASH_DIFFERS")],
 )
-async def test_a_report_that_contradicts_redis_freezes_the_shard(house: House, epoch: int, seq: int, word: str) -> None:
+async def test_a_report_that_contradicts_redis_freezes_the_shard(
+    processes: ShardProcesses, epoch: int, seq: int, word: str
+) -> None:
     """Each says that the ledger knows what this Redis does not: it must not sell another unit."""
-    await house.commit(count=5)
+    await processes.commit(count=5)
 
-    trimmed = await house.shards.trim(report("0" * 40, seq, epoch))
+    trimmed = await processes.shards.trim(report("0" * 40, seq, epoch))
 
     assert trimmed.result == "FROZEN"
-    assert (await house.status()).frozen_reason.startswith(f"{word}: ")
-    assert not await house.serves()
+    assert (await processes.status()).frozen_reason.startswith(f"{word}: ")
+    assert not await processes.serves()
 
 
 @pytest.mark.parametrize(
@@ -72,208 +75,176 @@ async def test_a_report_that_contradicts_redis_freezes_the_shard(house: House, e
     [(4, True, 60.0), (4, False, 0.5), (11, True, 0.5)],
     ids=["asked for", "not asked for", "the last"],
 )
-async def test_a_lost_commit_is_sent_again(house: House, lost: int, wishes: bool, stall_timeout_s: float) -> None:
+async def test_a_lost_commit_is_sent_again(
+    processes: ShardProcesses, lost: int, wishes: bool, stall_timeout_s: float
+) -> None:
     """A gap brings a wish; a lost wish, and the last record, bring a watermark that stands still."""
-    house.persister.wishes = wishes
-    async with house.at_work(stall_timeout_s=stall_timeout_s):
-        await house.commit()
-        await eventually(house.is_drained)
+    processes.persister.wishes = wishes
+    async with processes.at_work(stall_timeout_s=stall_timeout_s):
+        await processes.commit()
+        await eventually(processes.is_drained)
 
-        house.persister.lose = {lost}
-        await house.commit(count=10)
+        processes.persister.lose = {lost}
+        await processes.commit(count=10)
 
-        await eventually(house.is_drained)
-    assert not house.persister.lose
-
-
-async def test_a_commit_that_was_altered_on_the_way_is_sent_again(house: House) -> None:
-    """The chain sees it and the ledger freezes; the outbox holds the true one, which the take-over has it take."""
-    await house.commit(count=3)
-    house.persister.alter = {2}
-
-    async with house.at_work():
-        await eventually(lambda: serves_at(house, 2))
-
-    assert await journal_of(house) == [(1, 1), (1, 2), (1, 3)]
+        await eventually(processes.is_drained)
+    assert not processes.persister.lose
 
 
-async def test_a_commit_that_the_ledger_goes_on_refusing_is_tried_at_growing_distances(house: House) -> None:
-    """Whatever makes the ledger refuse may be repaired at any time, and nobody is served until then."""
-    await house.commit(count=3)
-    house.persister.refuse = {2}
-    async with house.at_work():
-        await eventually(lambda: frozen(house, "CHAIN_BROKEN: "))
-        await eventually(lambda: house.persister.refusals >= 3)
-        assert not await house.serves()
-        assert "NEEDS_RESTORE" not in (await house.status()).frozen_reason
-        assert house.persister.refusals < 10
+async def test_a_commit_that_the_ledger_goes_on_refusing_is_tried_at_growing_distances(
+    processes: ShardProcesses,
+) -> None:
+    """Whatever makes the ledger refuse may be repaired at any time, and the shard serves no call until then."""
+    await processes.commit(count=3)
+    processes.persister.refuse = {2}
+    async with processes.at_work():
+        await eventually(lambda: frozen(processes, "CHAIN_BROKEN: "))
+        await eventually(lambda: processes.persister.refusals >= 3)
+        assert not await processes.serves()
+        assert "NEEDS_RESTORE" not in (await processes.status()).frozen_reason
+        assert processes.persister.refusals < 10
 
-        house.persister.refuse = set()
+        processes.persister.refuse = set()
 
-        await eventually(lambda: serves_at(house, 2))
-    assert await journal_of(house) == [(1, 1), (1, 2), (1, 3)]
+        await eventually(lambda: serves_at(processes, 2))
+    assert await journal_of(processes) == [(1, 1), (1, 2), (1, 3)]
 
 
 @pytest.mark.usefixtures("lasting_lease")  # whoever gets it back begins anew
-async def test_the_window_holds_the_relay_back(house: House) -> None:
+async def test_the_window_holds_the_relay_back(processes: ShardProcesses) -> None:
     """A ledger that is away for hours must not fill Kafka."""
     window_bytes = 500
-    await house.commit(count=60)
+    await processes.commit(count=60)
 
-    async with house.relaying(window_bytes=window_bytes):
-        await eventually(lambda: 0 in house.gauges.shown and 0 < house.gauges.shown[0].unsent < 60)
-        looks = house.gauges.times
-        await eventually(lambda: house.gauges.times > looks + 2 * SHARDS)  # it had the time to send more
-        sent = await sent_to_kafka(house)
+    async with processes.relaying(window_bytes=window_bytes):
+        await eventually(lambda: 0 in processes.gauges.shown and 0 < processes.gauges.shown[0].unsent < 60)
+        looks = processes.gauges.times
+        await eventually(lambda: processes.gauges.times > looks + 2 * SHARDS)  # it had the time to send more
+        sent = await sent_to_kafka(processes)
 
-        async with house.persister.running():
-            await eventually(house.is_drained)
+        async with processes.persister.running():
+            await eventually(processes.is_drained)
 
     size = sum(len(commit.payload) for commit in sent)
     assert window_bytes - len(sent[0].payload) < size <= window_bytes
 
 
-async def test_a_wiped_kafka_loses_nothing(house: House, start_broker: StartBroker) -> None:
-    """Until the ledger holds a commit the outbox does."""
-    async with house.relaying():
-        await house.commit(count=5)
-        await eventually(lambda: sent_all(house))
-
-    house.brokers = start_broker().address
-    house.persister._brokers = house.brokers
-    async with house.at_work():
-        await eventually(house.is_drained)
-
-
-async def test_a_broker_that_comes_back_is_sent_to(valkey: str, database: str, start_broker: StartBroker) -> None:
-    """An outage of Kafka is waited out, and nobody has to restart anything."""
-    broker = start_broker()
-    house = House(valkey, database, broker.address)
-    await house.open()
-    async with house.at_work():
-        await house.commit()
-        await eventually(house.is_drained)
-
-        broker.down()
-        await house.commit(count=5)
-        broker.up()
-
-        await eventually(house.is_drained)
-    await house.close()
-
-
-async def test_postgres_set_back_freezes_the_shard(house: House) -> None:
+async def test_postgres_set_back_freezes_the_shard(processes: ShardProcesses) -> None:
     """The ledger forgot what Redis has trimmed: going on would leave a hole in the books."""
-    async with house.at_work():
-        await house.commit(count=5)
-        await eventually(house.is_drained)
+    async with processes.at_work():
+        await processes.commit(count=5)
+        await eventually(processes.is_drained)
 
-        async with connected(house.dsn) as db:
+        async with connected(processes.dsn) as db:
             await db.execute("delete from journal where shard = 0 and seq > 3")
             await db.execute("""update shard_watermark set seq = 3,
                 hash = (select hash from journal where shard = 0 and seq = 3) where shard = 0""")
 
-        await eventually(lambda: frozen(house, "LEDGER_WENT_BACK: ", "NEEDS_RESTORE: "))
+        await eventually(lambda: frozen(processes, "LEDGER_WENT_BACK: ", "NEEDS_RESTORE: "))
 
 
 @pytest.mark.parametrize(
     "wiped", ["delete from shard_watermark", "update shard_watermark set epoch = 1, seq = 0, hash = ''"]
 )
 async def test_a_ledger_that_was_wiped_is_noticed_though_it_reports_nothing(
-    house: House, wiped: str, monkeypatch: pytest.MonkeyPatch
+    processes: ShardProcesses, wiped: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No row, no report: the shard that serves looks for itself now and then."""
     monkeypatch.setattr(shard_monitor, "COMPARE_S", 0.5)
-    async with house.at_work():
-        await house.commit(count=2)
-        await eventually(house.is_drained)
+    async with processes.at_work():
+        await processes.commit(count=2)
+        await eventually(processes.is_drained)
 
-    async with connected(house.dsn) as db:
+    async with connected(processes.dsn) as db:
         await db.execute(wiped)
 
-    async with house.relaying():
-        await eventually(lambda: frozen(house, "LEDGER_WENT_BACK: "))
+    async with processes.relaying():
+        await eventually(lambda: frozen(processes, "LEDGER_WENT_BACK: "))
 
 
 async def test_a_ledger_that_is_away_stops_nobody_who_serves(
-    valkey: str, start_postgres: StartPostgres, broker: str, monkeypatch: pytest.MonkeyPatch
+    valkey: str, start_postgres: StartPostgres, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Promise 5: that the ledger cannot be looked at does not say that it went back."""
     monkeypatch.setattr(shard_monitor, "COMPARE_S", 0.1)
     postgres = start_postgres()
     await migrate(postgres.address)
-    house = House(valkey, postgres.address, broker)
-    await house.open()
-    async with house.relaying():
-        await eventually(lambda: 0 in house.gauges.shown)
+    processes = ShardProcesses(valkey, postgres.address, kafka)
+    await processes.open()
+    async with processes.relaying():
+        await eventually(lambda: 0 in processes.gauges.shown)
         postgres.kill()
-        shown = house.gauges.times
-        await eventually(lambda: house.gauges.times > shown + 6)
+        shown = processes.gauges.times
+        await eventually(lambda: processes.gauges.times > shown + 6)
 
-        assert await house.serves()
-    await house.close()
+        assert await processes.serves()
+    await processes.close()
 
 
-async def test_a_late_report_does_not_freeze_with_ledger_went_back(house: House) -> None:
+async def test_a_late_report_does_not_freeze_with_ledger_went_back(processes: ShardProcesses) -> None:
     """Only the row itself, read after the trim point was, proves that the ledger went back."""
-    async with house.at_work():
-        await house.commit(count=5)
-        await eventually(house.is_drained)
+    async with processes.at_work():
+        await processes.commit(count=5)
+        await eventually(processes.is_drained)
         first = CommitId(1, 1)
 
-        producer = AIOKafkaProducer(bootstrap_servers=house.brokers)
+        producer = AIOKafkaProducer(bootstrap_servers=processes.kafka.address)
         await producer.start()
         for _ in range(3):
-            await tell(producer, events_pb2.LedgerProgress(shard=0, epoch=first.epoch, seq=first.seq, hash=b"0" * 40))
+            await tell(
+                producer,
+                processes.kafka,
+                events_pb2.LedgerProgress(shard=0, epoch=first.epoch, seq=first.seq, hash=b"0" * 40),
+            )
         await producer.stop()
-        await house.commit(count=2)
+        await processes.commit(count=2)
 
-        await eventually(house.is_drained)
-        assert await house.serves()
+        await eventually(processes.is_drained)
+        assert await processes.serves()
 
 
 async def test_an_outage_of_every_server_is_waited_out(
-    start_valkey: StartValkey, start_postgres: StartPostgres, broker: str
+    start_valkey: StartValkey, start_postgres: StartPostgres, kafka: Kafka
 ) -> None:
     """Relay waits for Redis and Postgres, and goes on where it was."""
     valkey, postgres = start_valkey(), start_postgres()
     await migrate(postgres.address)
-    house = House(valkey.address, postgres.address, broker)
-    await house.open()
-    async with house.relaying():
-        await house.commit(count=3)
-        await eventually(lambda: sent_all(house))
+    processes = ShardProcesses(valkey.address, postgres.address, kafka)
+    await processes.open()
+    async with processes.relaying():
+        await processes.commit(count=3)
+        await eventually(lambda: sent_all(processes))
 
         valkey.kill()
         postgres.kill()
-        await eventually(lambda: "Redis" in house.waited)
+        await eventually(lambda: "Redis" in processes.waited)
         valkey.start()
         postgres.start()
 
-        async with house.persister.running():
-            await eventually(house.serves)
-            await house.commit(count=3)
-            await eventually(house.is_drained)
-    assert (await house.status()).epoch >= 2
-    await house.close()
+        async with processes.persister.running():
+            await eventually(processes.serves)
+            await processes.commit(count=3)
+            await eventually(processes.is_drained)
+    assert (await processes.status()).epoch >= 2
+    await processes.close()
 
 
-async def test_it_shows_how_far_everything_is_behind(house: House) -> None:
+async def test_it_shows_how_far_everything_is_behind(processes: ShardProcesses) -> None:
     """Outbox length and lags are what an operator looks at first."""
-    async with house.relaying():
-        await house.commit(count=4)
+    async with processes.relaying():
+        await processes.commit(count=4)
 
-        await eventually(lambda: sent_all(house))
-        assert house.gauges.shown[0].outbox == 4
-        assert house.gauges.shown[0].unledgered_s >= 0
-        assert house.gauges.shown[0].serving
-
-
-async def frozen(house: House, *words: str) -> bool:
-    return (await house.status()).frozen_reason.startswith(words)
+        await eventually(lambda: sent_all(processes))
+        assert processes.gauges.shown[0].outbox == 4
+        assert processes.gauges.shown[0].unledgered_s >= 0
+        assert processes.gauges.shown[0].serving
 
 
-async def sent_all(house: House) -> bool:
+async def frozen(processes: ShardProcesses, *words: str) -> bool:
+    return (await processes.status()).frozen_reason.startswith(words)
+
+
+async def sent_all(processes: ShardProcesses) -> bool:
     """Kafka has confirmed the whole outbox."""
-    backlog = house.gauges.shown.get(0)
+    backlog = processes.gauges.shown.get(0)
     return backlog is not None and backlog.sends and backlog.outbox > 0 and backlog.unsent == 0

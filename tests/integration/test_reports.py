@@ -12,7 +12,9 @@ from holdfast.cli.processes import PROCESSES
 
 from inventory_service.__main__ import COMMANDS as INVENTORY
 from order_persister.wiring import COMMANDS as PERSISTER
+from tests.inventory_server import open_shards
 from tests.servers import PARTITIONS
+from tests.shared_kafka import Kafka
 
 RUN_S = 60.0
 # In the order in which an operator runs them.
@@ -30,7 +32,7 @@ def settings(valkey: str, empty_database: str, broker: str) -> dict[str, str]:
     }
 
 
-def test_all_of_them_are_tried() -> None:
+def test_every_command_with_json_output_is_tried() -> None:
     """A command that is new has its place in the order, and its facts in the test below."""
     assert set(COMMANDS) == {one.name for one in (*INVENTORY, *PERSISTER) if "as_json" in signature(one.run).parameters}
 
@@ -49,10 +51,10 @@ async def test_an_operator_prepares_servers_by_script(settings: dict[str, str]) 
     assert [told[command][0] for command in ("migrate", "init", "audit")] == [0, 0, 0]
 
 
-async def test_shards_that_must_not_be_opened_are_told(settings: dict[str, str]) -> None:
+async def test_shards_that_must_not_be_opened_are_told(valkey: str, database: str, kafka: Kafka) -> None:
     """Exit code 1, with the reason among the facts, as a person reads it in the log."""
-    await facts("migrate", settings)
-    await facts("init", settings)
+    settings = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database, **kafka.settings}
+    await open_shards(valkey, PARTITIONS)
 
     code, told = await facts("init", settings | {"HOLDFAST_SHARDS": str(PARTITIONS + 1)})
 

@@ -1,4 +1,4 @@
-"""Whoever listens to Kafka in silence notices that it went away, and hears what is said once it is back."""
+"""An idle consumer notices that Kafka went away, and receives what is sent once it is back."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -26,10 +26,10 @@ Listen = Callable[[KafkaConfig], AsyncGenerator[Any, None]]
     ],
     ids=["progress", "compensations"],
 )
-async def test_a_listener_without_a_word_to_hear_notices_that_kafka_is_away(
+async def test_an_idle_consumer_notices_that_kafka_is_away(
     start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch, listen: Listen
 ) -> None:
-    """aiokafka itself looks for brokers for ever, and says so to nobody: no metric would show it."""
+    """aiokafka itself looks for brokers for ever without an error: no metric would show it."""
     monkeypatch.setattr(kafka_clients, "LIVENESS_CHECK_S", 0.2)
     broker = start_broker()
 

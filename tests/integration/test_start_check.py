@@ -15,8 +15,8 @@ from holdfast_runtime.connection_errors import TransientError
 from holdfast_runtime.postgres import probe_postgres
 from inventory_service.adapters.redis import connections as redis_connections
 from inventory_service.adapters.redis.probe import probe_redis
-from tests.integration.persister_process import StartPersister, persisters
-from tests.integration.served import NOWHERE, run_to_its_end
+from tests.inventory_server import NOWHERE, run_to_its_end
+from tests.persister_process import StartPersister, persisters
 from tests.servers import StartValkey, database_dsn
 from tests.stacks import ENVIRONMENT
 from tests.waiting import eventually
@@ -37,13 +37,13 @@ def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
 
 @pytest.fixture
 def hasty_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests in which nobody answers."""
+    """For tests in which no server answers."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 2.0)
 
 
 @asynccontextmanager
 async def listening(answer: ReserveResult) -> AsyncIterator[int]:
-    """Somebody who takes connections: its port."""
+    """A server that accepts connections: its port."""
     async with await asyncio.start_server(answer, "127.0.0.1") as server:
         yield server.sockets[0].getsockname()[1]
 
@@ -53,14 +53,13 @@ async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 
 
 @pytest.mark.parametrize(
-    ("process", "variable", "url"),
+    ("process", "variable", "url", "how"),
     [
-        ("serve", "HOLDFAST_REDIS_URL", "redis://ann:secret@{}/0"),
-        ("audit", "HOLDFAST_REDIS_URL", "redis://{}/0"),
-        ("topics", "HOLDFAST_KAFKA_BROKERS", "{}"),
+        ("serve", "HOLDFAST_REDIS_URL", "redis://ann:secret@{}/0", "silent"),
+        ("audit", "HOLDFAST_REDIS_URL", "redis://{}/0", "away"),
+        ("topics", "HOLDFAST_KAFKA_BROKERS", "{}", "silent"),
     ],
 )
-@pytest.mark.parametrize("how", ["away", "silent"])
 async def test_a_server_that_does_not_answer_ends_a_process(
     database: str, process: str, variable: str, url: str, how: str
 ) -> None:
@@ -77,10 +76,9 @@ async def test_a_server_that_does_not_answer_ends_a_process(
     assert "secret" not in said[0]
 
 
-@pytest.mark.parametrize("command", ["persist", "migrate"])
-def test_a_postgres_that_does_not_answer_ends_the_persister(start_persister: StartPersister, command: str) -> None:
+def test_a_postgres_that_does_not_answer_ends_the_persister(start_persister: StartPersister) -> None:
     """Nothing but that one line is said."""
-    persister = start_persister(NOBODY, f"postgresql://ann:secret@{NOBODY}/holdfast", command, **SOON)
+    persister = start_persister(NOBODY, f"postgresql://ann:secret@{NOBODY}/holdfast", **SOON)
 
     assert persister.exit_code() == 2
     [line] = persister.lines()
@@ -103,7 +101,7 @@ async def test_a_wrong_password_ends_a_server(start_valkey: StartValkey, databas
 
 
 async def test_a_database_that_is_not_there_ends_a_server(valkey: str, postgres: str) -> None:
-    """Nobody makes it by waiting; only tables are waited for."""
+    """It does not appear by waiting; only tables are waited for."""
     stores = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database_dsn(postgres, "nowhere")}
 
     code, said = await run_to_its_end("serve", **ONCE_IT_ANSWERS, **stores)
@@ -115,8 +113,8 @@ async def test_a_database_that_is_not_there_ends_a_server(valkey: str, postgres:
     ]
 
 
-async def test_a_kafka_without_tls_is_not_spoken_to_with_it(broker: str) -> None:
-    """It makes nothing of what it hears; whoever set that up is told where to look."""
+async def test_tls_to_a_kafka_without_it_names_the_setting(broker: str) -> None:
+    """It cannot parse TLS; the error names the setting."""
     settings = {"HOLDFAST_START_WAIT_S": "3", "HOLDFAST_KAFKA_BROKERS": broker, "HOLDFAST_KAFKA_SECURITY": "SSL"}
     code, said = await run_to_its_end("topics", **settings)
 
@@ -124,7 +122,7 @@ async def test_a_kafka_without_tls_is_not_spoken_to_with_it(broker: str) -> None
     assert "HOLDFAST_KAFKA_SECURITY" in said[0]
 
 
-async def test_a_redis_that_is_loading_is_there() -> None:
+async def test_a_redis_that_is_loading_counts_as_up() -> None:
     """It answers, and a big one loads for minutes after it was started."""
 
     async def load(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -136,7 +134,7 @@ async def test_a_redis_that_is_loading_is_there() -> None:
         await probe_redis(f"redis://127.0.0.1:{port}/0")
 
 
-async def test_a_postgres_that_is_starting_up_is_there() -> None:
+async def test_a_postgres_that_is_starting_up_counts_as_up() -> None:
     """It reads its log after a crash, which takes as long as it takes."""
 
     async def start_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -153,7 +151,7 @@ async def test_a_postgres_that_is_starting_up_is_there() -> None:
         await probe_postgres(f"postgresql://ann@127.0.0.1:{port}/holdfast")
 
 
-async def test_a_postgres_that_hangs_up_is_not_there() -> None:
+async def test_a_server_that_closes_the_connection_may_be_no_postgres() -> None:
     """asyncpg calls it an answer of Postgres'; it may refuse our certificate, or be no Postgres at all."""
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -190,7 +188,7 @@ async def test_a_process_that_waits_for_a_server_still_hears_a_signal(process: s
         assert await asyncio.wait_for(started.wait(), ENDS_S) == code
 
 
-async def test_a_redis_url_with_another_servers_port_asks_whether_it_is_one(postgres: str) -> None:
+async def test_a_redis_url_of_another_server_is_questioned(postgres: str) -> None:
     """Postgres hangs up on what it hears, and so does a Redis that wants TLS."""
     where = postgres.split("@")[1].split("/")[0]
 
@@ -199,13 +197,13 @@ async def test_a_redis_url_with_another_servers_port_asks_whether_it_is_one(post
 
 
 @pytest.mark.usefixtures("hasty_connections")
-async def test_tls_where_there_is_none_asks_whether_there_is(valkey: str) -> None:
+async def test_tls_to_a_redis_without_it_is_questioned(valkey: str) -> None:
     """Redis waits in silence for the end of what it takes for a command."""
     with pytest.raises(TransientError, match=r"is it a Redis, with TLS, as rediss:// says\?$"):
         await probe_redis(valkey.replace("redis://", "rediss://"))
 
 
-async def test_a_postgres_that_is_a_redis_asks_whether_it_is_one(valkey: str) -> None:
+async def test_a_postgres_dsn_of_a_redis_is_questioned(valkey: str) -> None:
     """Neither says a word to the other."""
     with pytest.raises(TransientError, match=r"is it PostgreSQL\?$"):
         await probe_postgres(f"postgresql://ann@{urlsplit(valkey).netloc}/holdfast")

@@ -1,4 +1,4 @@
-"""The take-over: nothing serves that was not held against the ledger, whoever crashes, restarts or comes twice."""
+"""The take-over: no shard serves before it was compared with the ledger, whatever crashes, restarts or comes twice."""
 
 import asyncio
 import shutil
@@ -10,8 +10,9 @@ from holdfast_embedded.valkey import Valkey
 
 from inventory_service.domain.shards import BegunTakeover, RedisUnavailable
 from inventory_service.service.relay.takeover import Ending
-from tests.integration.house import SHARDS, House, first_steps, init_code, serves_at
-from tests.servers import StartValkey, connected, flush
+from tests.integration.shard_processes import SHARDS, ShardProcesses, first_steps, serves_at
+from tests.servers import StartValkey, connected
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 
@@ -22,296 +23,260 @@ def server(start_valkey: StartValkey) -> Valkey:
 
 
 @pytest.fixture
-async def house(server: Valkey, database: str, broker: str) -> AsyncIterator[House]:
-    house = House(server.address, database, broker)
-    await house.open()
-    yield house
-    await house.close()
+async def processes(server: Valkey, database: str, kafka: Kafka) -> AsyncIterator[ShardProcesses]:
+    processes = ShardProcesses(server.address, database, kafka)
+    await processes.open()
+    yield processes
+    await processes.close()
 
 
-async def test_a_restarted_redis_serves_again_under_the_next_epoch(house: House, server: Valkey) -> None:
+async def test_a_restarted_redis_serves_again_under_the_next_epoch(processes: ShardProcesses, server: Valkey) -> None:
     """What its outbox still held reaches the ledger first: an acknowledged order is never lost."""
-    await house.commit(count=5)
-    await crash(house, server)
-    assert not await house.serves()
+    await processes.commit(count=5)
+    await crash(processes, server)
+    assert not await processes.serves()
 
-    async with house.at_work():
-        await eventually(house.serves)
+    async with processes.at_work():
+        await eventually(processes.serves)
 
-    row = await house.ledger.row(0)
+    row = await processes.ledger.row(0)
     assert row is not None
-    assert (row.epoch, row.seq, row.hash) == (2, 0, (await house.status()).hash)
-    assert await journal_length(house) == 5
+    assert (row.epoch, row.seq, row.hash) == (2, 0, (await processes.status()).hash)
+    assert await journal_length(processes) == 5
 
 
-async def test_commits_go_on_in_the_new_epoch(house: House, server: Valkey) -> None:
+async def test_commits_go_on_in_the_new_epoch(processes: ShardProcesses, server: Valkey) -> None:
     """The chain runs across epochs, so the ledger sees that nothing lies between."""
-    async with house.at_work():
-        await house.commit(count=2)
-        await crash(house, server)
-        await eventually(house.serves)
+    async with processes.at_work():
+        await processes.commit(count=2)
+        await crash(processes, server)
+        await eventually(processes.serves)
 
-        last = await house.commit(count=3)
-        await eventually(house.is_drained)
+        last = await processes.commit(count=3)
+        await eventually(processes.is_drained)
 
     assert last == (2, 3)
-    assert await journal_length(house) == 5
+    assert await journal_length(processes) == 5
 
 
-async def test_a_restarted_redis_waits_for_a_ledger_that_is_behind(house: House, server: Valkey) -> None:
+async def test_a_restarted_redis_waits_for_a_ledger_that_is_behind(processes: ShardProcesses, server: Valkey) -> None:
     """The fence drops whatever the ledger has not taken of the old epoch."""
-    await house.commit(count=5)
-    await crash(house, server)
-    async with house.relaying():
-        await eventually(lambda: claimed(house))
-        end = await eventually(lambda: house.reading.end(0))
+    await processes.commit(count=5)
+    await crash(processes, server)
+    async with processes.relaying():
+        await eventually(lambda: claimed(processes))
+        end = await eventually(lambda: processes.reading.end(0))
         assert end > 0
-        assert (await house.ledger.row(0)).epoch == 1  # type: ignore[union-attr]
+        assert (await processes.ledger.row(0)).epoch == 1  # type: ignore[union-attr]
 
-        async with house.persister.running():
-            await eventually(house.serves)
+        async with processes.persister.running():
+            await eventually(processes.serves)
 
-    assert await journal_length(house) == 5
-
-
-async def test_a_blank_redis_is_never_believed(house: House, server: Valkey) -> None:
-    """Full stock would be sold a second time. It stays away and says what it needs."""
-    async with house.at_work():
-        await house.commit(count=5)
-        await eventually(house.is_drained)
-
-        await flush(server.address)
-
-        await eventually(lambda: frozen(house, "NEEDS_RESTORE: "))
-        assert (await house.status()).blank
-    assert await init_code(house) == 1
-    assert not await house.serves()
+    assert await journal_length(processes) == 5
 
 
-@pytest.mark.parametrize("later_epoch", [False, True], ids=["of this epoch", "of an older epoch"])
 @pytest.mark.parametrize("behind", [False, True], ids=["the ledger has it all", "Kafka alone has it"])
-async def test_an_older_copy_of_its_files_is_never_believed(
-    house: House, server: Valkey, tmp_path: Path, behind: bool, later_epoch: bool
+async def test_a_copy_of_its_files_from_an_older_epoch_is_never_believed(
+    processes: ShardProcesses, server: Valkey, tmp_path: Path, behind: bool
 ) -> None:
     """It would sell units again that later commits sold; those may still be on their way when it comes back."""
-    async with house.at_work():
-        await house.commit(count=3)
-        await eventually(house.is_drained)
+    async with processes.at_work():
+        await processes.commit(count=3)
+        await eventually(processes.is_drained)
     shutil.copytree(server.data_dir, tmp_path / "copy")
-    if later_epoch:
-        await crash(house, server)
-        async with house.at_work():
-            await eventually(house.serves)
-    await only_send(house, behind)
+    await crash(processes, server)
+    async with processes.at_work():
+        await eventually(processes.serves)
+    await only_send(processes, behind)
 
-    await fall_back(house, server, tmp_path / "copy")
+    await fall_back(processes, server, tmp_path / "copy")
 
-    async with house.at_work():
-        await eventually(lambda: frozen(house, "NEEDS_RESTORE: "))
-        assert not await house.serves()
-    assert await journal_length(house) == 5
+    async with processes.at_work():
+        await eventually(lambda: frozen(processes, "NEEDS_RESTORE: "))
+        assert not await processes.serves()
+    assert await journal_length(processes) == 5
 
 
-async def only_send(house: House, behind: bool) -> None:
+async def only_send(processes: ShardProcesses, behind: bool) -> None:
     """Make commits that the copy does not have; they reach the ledger, or Kafka alone."""
-    async with house.relaying():
-        await house.commit(count=2)
+    async with processes.relaying():
+        await processes.commit(count=2)
         if not behind:
-            async with house.persister.running():
-                await eventually(house.is_drained)
+            async with processes.persister.running():
+                await eventually(processes.is_drained)
         else:
-            await eventually(lambda: sent(house, 2))
+            await eventually(lambda: sent(processes, 2))
 
 
-def sent(house: House, commits: int) -> bool:
+def sent(processes: ShardProcesses, commits: int) -> bool:
     """So many are in the outbox, and Kafka has them all."""
-    backlog = house.gauges.shown[0]
+    backlog = processes.gauges.shown[0]
     return (backlog.sends, backlog.outbox, backlog.unsent) == (True, commits, 0)
 
 
-async def test_a_redis_that_fell_back_within_an_epoch_waits_for_kafka(
-    house: House, server: Valkey, tmp_path: Path
-) -> None:
-    """It agrees with a ledger that is behind; what was acknowledged since lies in Kafka, and tells once it is read."""
-    async with house.at_work():
-        await house.commit(count=3)
-        await eventually(house.is_drained)
-    shutil.copytree(server.data_dir, tmp_path / "copy")
-    await only_send(house, behind=True)
-    await fall_back(house, server, tmp_path / "copy")
-
-    async with house.relaying():
-        await eventually(lambda: claimed(house))
-        assert not await house.serves()
-        async with house.persister.running():
-            await eventually(lambda: frozen(house, "NEEDS_RESTORE: "))
-
-    assert await journal_length(house) == 5
-
-
-async def test_the_fence_waits_for_what_the_outbox_still_holds(house: House, server: Valkey) -> None:
+async def test_the_fence_waits_for_what_the_outbox_still_holds(processes: ShardProcesses, server: Valkey) -> None:
     """None of it may have been sent yet: the relay goes on sending from a claimed shard."""
-    await house.commit(count=5)
-    await crash(house, server)
-    takeover = house.takeover()
+    await processes.commit(count=5)
+    await crash(processes, server)
+    takeover = processes.takeover()
     _, claim = await first_steps(takeover, 2)
     draining = asyncio.ensure_future(takeover.catch_up(claim))
 
-    async with house.at_work(takeover_timeout_s=60):
+    async with processes.at_work(takeover_timeout_s=60):
         assert await draining
 
-    row = await house.ledger.row(0)
+    row = await processes.ledger.row(0)
     assert row is not None
     assert (row.epoch, row.seq) == (1, 5)
 
 
-async def test_two_take_overs_at_once_are_harmless(house: House, server: Valkey) -> None:
+async def test_two_take_overs_at_once_are_harmless(processes: ShardProcesses, server: Valkey) -> None:
     """The fence is a compare-and-set and a claim has one owner, so one of them serves, under one epoch."""
-    await crash(house, server)
+    await crash(processes, server)
 
-    while not await house.serves():
-        await asyncio.gather(*(house.takeover().attempt(0) for _ in range(4)))
+    while not await processes.serves():
+        await asyncio.gather(*(processes.takeover().attempt(0) for _ in range(4)))
 
-    status, row = await house.status(), await house.ledger.row(0)
+    status, row = await processes.status(), await processes.ledger.row(0)
     assert row is not None
     assert (status.epoch, status.hash) == (row.epoch, row.hash)
-    assert await house.commit() == (row.epoch, 1)
+    assert await processes.commit() == (row.epoch, 1)
 
 
-async def test_a_relay_that_dies_at_any_step_is_followed_by_another(house: House, server: Valkey) -> None:
+async def test_a_relay_that_dies_at_any_step_is_followed_by_another(processes: ShardProcesses, server: Valkey) -> None:
     """A claim, a fenced ledger or both are left behind; the next one begins at the first step."""
-    async with house.persister.running():
+    async with processes.persister.running():
         for steps in range(1, 5):
-            await crash(house, server)
-            await first_steps(house.takeover(), steps)
-            assert not await house.serves()
+            await crash(processes, server)
+            await first_steps(processes.takeover(), steps)
+            assert not await processes.serves()
 
-            async with house.relaying():
-                await eventually(house.serves)
-                await house.commit()
-                await eventually(house.is_drained)
+            async with processes.relaying():
+                await eventually(processes.serves)
+                await processes.commit()
+                await eventually(processes.is_drained)
 
 
-async def test_a_take_over_that_wakes_up_late_does_nothing(house: House, server: Valkey) -> None:
+async def test_a_take_over_that_wakes_up_late_does_nothing(processes: ShardProcesses, server: Valkey) -> None:
     """It was overtaken: neither its fence nor its adoption may touch what another serves."""
-    await crash(house, server)
-    late = house.takeover()
+    await crash(processes, server)
+    late = processes.takeover()
     row, before = await first_steps(late, 2)
-    epoch_of_late = await first_fence(house)
-    assert (await house.takeover().attempt(0)).ending is Ending.ADOPTED
-    serving = await house.status()
+    epoch_of_late = await first_fence(processes)
+    assert (await processes.takeover().attempt(0)).ending is Ending.ADOPTED
+    serving = await processes.status()
 
     assert await late.fence(before, row) is None
     assert not await late.adopt(before, epoch_of_late)
 
-    assert await house.status() == serving
+    assert await processes.status() == serving
 
 
-async def test_a_redis_that_restarts_after_its_claim_is_not_adopted(house: House, server: Valkey) -> None:
+async def test_a_redis_that_restarts_after_its_claim_is_not_adopted(processes: ShardProcesses, server: Valkey) -> None:
     """It may have come back from an older copy between the two."""
-    await crash(house, server)
-    takeover = house.takeover()
+    await crash(processes, server)
+    takeover = processes.takeover()
     row, before = await first_steps(takeover, 2)
     epoch = await takeover.fence(before, row)
     assert epoch == 2
 
-    await crash(house, server)
+    await crash(processes, server)
 
     assert not await takeover.adopt(before, epoch)
     assert not await takeover.catch_up(before)
 
 
-async def test_an_epoch_is_never_granted_twice(house: House) -> None:
+async def test_an_epoch_is_never_granted_twice(processes: ShardProcesses) -> None:
     """Even at an epoch's start: the Redis that it was drawn for may live."""
-    epochs = [await house.ledger.fence(0, SHARDS, epoch, "") for epoch in (1, 2, 2, 1, 3)]
+    epochs = [await processes.ledger.fence(0, SHARDS, epoch, "") for epoch in (1, 2, 2, 1, 3)]
 
     assert epochs == [2, 3, None, None, 4]
 
 
-async def test_a_redis_of_a_newer_epoch_is_not_claimed(house: House) -> None:
+async def test_a_redis_of_a_newer_epoch_is_not_claimed(processes: ShardProcesses) -> None:
     """The row that the claimer read is old, or the ledger went back; its fence would lead nowhere."""
-    assert await house.shards.begin_takeover(0, "t", 0, ledger_frozen=False) == "NEWER_EPOCH"
+    assert await processes.shards.begin_takeover(0, "t", 0, ledger_frozen=False) == "NEWER_EPOCH"
 
 
-async def test_a_serving_shard_is_claimed_only_if_the_ledger_is_frozen(house: House) -> None:
+async def test_a_serving_shard_is_claimed_only_if_the_ledger_is_frozen(processes: ShardProcesses) -> None:
     """Otherwise a take-over that comes late would stop a shard that another has just opened."""
-    assert await house.shards.begin_takeover(0, "t", 1, ledger_frozen=False) == "SERVING"
-    assert await house.serves()
+    assert await processes.shards.begin_takeover(0, "t", 1, ledger_frozen=False) == "SERVING"
+    assert await processes.serves()
 
-    assert isinstance(await house.shards.begin_takeover(0, "t", 1, ledger_frozen=True), BegunTakeover)
-    assert not await house.serves()
+    assert isinstance(await processes.shards.begin_takeover(0, "t", 1, ledger_frozen=True), BegunTakeover)
+    assert not await processes.serves()
 
 
-async def test_a_frozen_shard_that_agrees_is_opened_again(house: House) -> None:
+async def test_a_frozen_shard_that_agrees_is_opened_again(processes: ShardProcesses) -> None:
     """The contradiction is gone: the fence clears the ledger's reason, the adoption that of Redis."""
-    async with house.at_work():
-        await house.commit(count=2)
-        await eventually(house.is_drained)
-        async with connected(house.dsn) as db:
+    async with processes.at_work():
+        await processes.commit(count=2)
+        await eventually(processes.is_drained)
+        async with connected(processes.dsn) as db:
             await db.execute("update shard_watermark set frozen_reason = 'UNREADABLE: a test' where shard = 0")
 
-        await eventually(lambda: serves_at(house, 2))
+        await eventually(lambda: serves_at(processes, 2))
 
-    row = await house.ledger.row(0)
+    row = await processes.ledger.row(0)
     assert row is not None
     assert not row.frozen_reason
 
 
-async def test_the_first_reason_of_a_frozen_shard_stays(house: House) -> None:
+async def test_the_first_reason_of_a_frozen_shard_stays(processes: ShardProcesses) -> None:
     """It is the cause. What take-overs find is added once, and the latest of it counts."""
-    await house.shards.freeze(0, 1, "HASH_DIFFERS: once")
-    await house.shards.freeze(0, 1, "LEDGER_WENT_BACK: later")
-    assert (await house.status()).frozen_reason == "HASH_DIFFERS: once"
+    await processes.shards.freeze(0, 1, "HASH_DIFFERS: once")
+    await processes.shards.freeze(0, 1, "LEDGER_WENT_BACK: later")
+    assert (await processes.status()).frozen_reason == "HASH_DIFFERS: once"
 
     for reason in ("NEEDS_RESTORE: at 1-3", "NEEDS_RESTORE: at 1-4"):
-        claim = await house.shards.begin_takeover(0, "t", 1, ledger_frozen=False)
+        claim = await processes.shards.begin_takeover(0, "t", 1, ledger_frozen=False)
         assert isinstance(claim, BegunTakeover)
-        assert await house.shards.freeze(0, 1, reason, "t")
+        assert await processes.shards.freeze(0, 1, reason, "t")
 
-    assert (await house.status()).frozen_reason == "HASH_DIFFERS: once; NEEDS_RESTORE: at 1-4"
+    assert (await processes.status()).frozen_reason == "HASH_DIFFERS: once; NEEDS_RESTORE: at 1-4"
 
 
-async def first_fence(house: House) -> int:
-    row = await house.ledger.row(0)
+async def first_fence(processes: ShardProcesses) -> int:
+    row = await processes.ledger.row(0)
     assert row is not None
     return row.epoch + 1
 
 
-async def claimed(house: House) -> bool:
+async def claimed(processes: ShardProcesses) -> bool:
     """A take-over has claimed the shard."""
-    return bool((await house.status()).takeover_token)
+    return bool((await processes.status()).takeover_token)
 
 
-async def frozen(house: House, words: str) -> bool:
+async def frozen(processes: ShardProcesses, words: str) -> bool:
     """The shard is frozen, for this among other reasons."""
-    return words in (await house.status()).frozen_reason
+    return words in (await processes.status()).frozen_reason
 
 
-async def journal_length(house: House) -> int:
-    async with connected(house.dsn) as db:
+async def journal_length(processes: ShardProcesses) -> int:
+    async with connected(processes.dsn) as db:
         return int(await db.fetchval("select count(*) from journal where shard = 0"))
 
 
-async def crash(house: House, server: Valkey) -> None:
+async def crash(processes: ShardProcesses, server: Valkey) -> None:
     """Kill and restart Redis; returns when a connection to the new process answers."""
     server.kill()
     server.start()
-    await eventually(lambda: answers(house))
+    await eventually(lambda: answers(processes))
 
 
-async def fall_back(house: House, server: Valkey, copy: Path) -> None:
+async def fall_back(processes: ShardProcesses, server: Valkey, copy: Path) -> None:
     """Restart Redis from an older copy of its files."""
     server.kill()
     shutil.rmtree(server.data_dir)
     shutil.copytree(copy, server.data_dir)
     server.start()
-    await eventually(lambda: answers(house))
+    await eventually(lambda: answers(processes))
 
 
-async def answers(house: House) -> bool:
+async def answers(processes: ShardProcesses) -> bool:
     """Redis answers on every connection that was left idle."""
     try:
-        await asyncio.gather(*(house.status() for _ in range(8)))
+        await asyncio.gather(*(processes.status() for _ in range(8)))
     except RedisUnavailable:
         return False
     return True

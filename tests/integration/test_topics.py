@@ -2,7 +2,7 @@
 
 from holdfast_runtime.kafka import COMMITS, KafkaConfig
 from inventory_service.adapters.kafka.topics import KafkaTopics
-from tests.integration.served import run_to_its_end
+from tests.inventory_server import run_to_its_end
 from tests.servers import PARTITIONS, StartBroker
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.packaging.environments import Environment, build_wheel, find_python, install, lay, lay_beside
 
-VERSIONS = [pytest.param(version, marks=pytest.mark.xdist_group(version)) for version in ("3.11", "3.12", "3.13")]
+VERSIONS = ("3.11", "3.12", "3.13")
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def run(program: str | Path, *words: str | Path, cwd: Path | None = None, **sett
 
 
 def bare_environment() -> Mapping[str, str]:
-    """Ours, without what would lead a Python or Holdfast back to the checkout or to somebody's servers."""
+    """This process's environment without what leads Python or Holdfast to the checkout or to other servers."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "HOLDFAST_", "TOX_"))}
 
 

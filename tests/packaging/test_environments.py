@@ -26,7 +26,7 @@ with BlockingClient("{address}") as shop:
 
 
 def test_plain_is_the_client_alone(plain: Environment) -> None:
-    """Whoever only calls the service installs neither its servers' clients nor a web framework."""
+    """A caller of the service installs neither the clients of its servers nor a web framework."""
     heavy = names_of(PROJECT["optional-dependencies"]["server"] + PROJECT["optional-dependencies"]["embedded"])
 
     installed = set(plain.packages())
@@ -79,11 +79,11 @@ def test_a_sale_runs_from_the_wheel(whole: Environment) -> None:
     assert "nothing is oversold, lost or doubled" in shown.stdout
 
 
-@pytest.mark.parametrize("plain", [pytest.param(OURS, marks=pytest.mark.xdist_group(OURS))], indirect=True)
+@pytest.mark.parametrize("plain", [OURS], indirect=True)
 async def test_the_processes_need_no_embedded_server(
     server: Environment, valkey: str, empty_database: str, broker: str
 ) -> None:
-    """`[server]` alone lays the tables, makes the topics and opens the shards of servers that are somebody else's."""
+    """`[server]` alone lays the tables, makes the topics and opens the shards on servers that are not embedded."""
     where = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": empty_database, "HOLDFAST_KAFKA_BROKERS": broker}
 
     migrated = server.run("holdfast", "migrate", "--json", **where)

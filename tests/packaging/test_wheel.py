@@ -37,7 +37,7 @@ def test_the_wheel_holds_what_is_read(names: set[str], files: str) -> None:
 
 
 def test_the_wheel_holds_nothing_else(names: set[str]) -> None:
-    """No tests, no benchmarks: whatever lies in it is importable by anybody who installs Holdfast."""
+    """No tests, no benchmarks: an installed Holdfast would make them importable."""
     tops = {name.partition("/")[0] for name in names}
 
     assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES

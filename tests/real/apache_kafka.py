@@ -42,7 +42,7 @@ class Listener:
     scram_users: Mapping[str, str] = field(default_factory=dict)
 
 
-PLAINTEXT = Listener()
+PLAINTEXT_LISTENER = Listener()
 
 
 class ApacheKafka(KafkaServer):
@@ -56,7 +56,7 @@ class ApacheKafka(KafkaServer):
         self,
         data_dir: Path,
         partitions: int = 16,
-        listener: Listener = PLAINTEXT,
+        listener: Listener = PLAINTEXT_LISTENER,
         settings: Mapping[str, str] | None = None,
         topics: Sequence[str] = TOPICS,
         *,

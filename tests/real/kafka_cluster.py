@@ -8,7 +8,7 @@ from pathlib import Path
 from holdfast_embedded.process import wait_until
 from holdfast_embedded.server import ServerFailed
 
-from tests.real.apache_kafka import PLAINTEXT, ApacheKafka, Listener, Ports
+from tests.real.apache_kafka import PLAINTEXT_LISTENER, ApacheKafka, Listener, Ports
 from tests.real.kafka_admin import KafkaAdmin
 
 NODES = 3
@@ -22,7 +22,7 @@ class KafkaCluster:
         self,
         data_dir: Path,
         nodes: int = NODES,
-        listener: Listener = PLAINTEXT,
+        listener: Listener = PLAINTEXT_LISTENER,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         voters = {node: Ports() for node in range(1, nodes + 1)}

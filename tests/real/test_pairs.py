@@ -12,8 +12,8 @@ from holdfast.client import Client
 from holdfast_embedded.stack import Stack
 
 from tests.crowd import PATIENCE, Crowd
-from tests.faults.proof import faults_of_audit, find_faults_of
-from tests.faults.world import SHARDS, World
+from tests.fault_proof import faults_of_audit, find_faults_of
+from tests.fault_stack import SHARDS, FaultStack
 from tests.stacks import running_stack
 from tests.waiting import eventually
 
@@ -24,34 +24,34 @@ PROCESSES = ("serve", "relay", "persist", "compensate", "valkey", "postgres", "b
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One stack for all pairs, so that each pair also runs on the state that the one before left."""
     with running_stack(tmp_path_factory.mktemp("stack"), HOLDFAST_SHARDS=str(SHARDS)) as stack:
         yield stack
 
 
 @pytest.fixture
-async def world(stack: Stack) -> AsyncIterator[World]:
+async def stack(running: Stack) -> AsyncIterator[FaultStack]:
     """The stack, and a client that retries through a crash."""
-    async with Client(stack.addresses.listen, channels=4, retry=PATIENCE) as client:
-        yield World(stack, client)
+    async with Client(running.addresses.listen, channels=4, retry=PATIENCE) as client:
+        yield FaultStack(running, client)
 
 
 @pytest.mark.parametrize("pair", list(combinations(PROCESSES, 2)), ids=" and ".join)
-async def test_two_killed_at_once_cost_nothing(world: World, pair: tuple[str, str]) -> None:
+async def test_two_processes_killed_at_once_lose_nothing(stack: FaultStack, pair: tuple[str, str]) -> None:
     """Promises 1, 2 and 3: neither can lean on the other, and still every acknowledged claim ends once and as it may.
 
     The crowd sells out after the crash, so a unit that came back by mistake would be sold again.
     """
-    crowd = Crowd(world.client, await world.open_sale(UNITS, HOLD_TTL), buyers=BUYERS)
+    crowd = Crowd(stack.client, await stack.open_sale(UNITS, HOLD_TTL), buyers=BUYERS)
 
-    async with crowd.shopping():
-        await eventually(lambda: crowd.was_told(30))
-        await world.crash(*pair)
+    async with crowd.buying():
+        await eventually(lambda: crowd.has_acknowledged(30))
+        await stack.crash(*pair)
 
-    assert await find_faults_of(world, crowd.sale_id, crowd.promises) == []
+    assert await find_faults_of(stack, crowd.sale_id, crowd.acknowledged) == []
 
 
-async def test_the_books_agree_after_all_of_it(world: World) -> None:
+async def test_the_books_agree_after_all_of_it(stack: FaultStack) -> None:
     """Promise 4: the product's own audit comes to the same, of all the sales at once."""
-    assert await faults_of_audit(world) == []
+    assert await faults_of_audit(stack) == []

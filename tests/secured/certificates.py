@@ -27,7 +27,7 @@ class Authority:
         self._authority.cert_pem.write_to_path(self.file)
 
     def issue(self, folder: Path, name: str = HOST) -> Files:
-        """Issue one; keys are for nobody else to read, or PostgreSQL refuses them."""
+        """Issue one; no other user may read the keys, or PostgreSQL refuses them."""
         folder.mkdir(parents=True, exist_ok=True)
         issued = self._authority.issue_cert(name)
         chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)

@@ -1,4 +1,4 @@
-"""The locked servers, and processes of ours that are to come in by settings alone."""
+"""Servers with TLS and passwords, and Holdfast's processes, which connect to them by settings alone."""
 
 import asyncio
 import sys

@@ -20,7 +20,7 @@ SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
 class LockedRedis(RedisServer):
-    """A second port speaks TLS; who is nobody in particular may only ask whether it is up, which tests do."""
+    """A second port speaks TLS; without a user a client may only ask whether it is up, which tests do."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         files = authority.issue(folder)

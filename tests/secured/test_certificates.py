@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.persister_process import StartPersister, persisters
+from tests.persister_process import StartPersister, persisters
 from tests.secured.conftest import Keys, run
 from tests.secured.servers import SHARDS, LockedPostgres
 from tests.waiting import eventually

@@ -17,7 +17,7 @@ NO_PASSWORD = f'password authentication failed for user "{USER}"'
 WRONG_PAIR = "invalid username-password pair or user is disabled."
 
 
-class Doors(NamedTuple):
+class Servers(NamedTuple):
     """What wrong settings are made from."""
 
     keys: Keys
@@ -25,7 +25,7 @@ class Doors(NamedTuple):
     postgres: LockedPostgres
 
 
-Wrong = Callable[[Doors], str]
+Wrong = Callable[[Servers], str]
 WRONG_REDIS: Mapping[str, tuple[Wrong, str]] = {
     "password": (lambda to: to.redis.url(f"{USER}:no", ca=to.keys.authority.file), WRONG_PAIR),
     "user": (lambda to: to.redis.url("bob:no", ca=to.keys.authority.file), WRONG_PAIR),
@@ -57,16 +57,18 @@ WRONG_KAFKA: Mapping[str, tuple[str, Wrong, str]] = {
 
 
 @pytest.fixture
-def doors(keys: Keys, redis: LockedRedis, postgres: LockedPostgres) -> Doors:
-    return Doors(keys, redis, postgres)
+def servers(keys: Keys, redis: LockedRedis, postgres: LockedPostgres) -> Servers:
+    return Servers(keys, redis, postgres)
 
 
 @pytest.mark.parametrize("what", WRONG_REDIS)
-async def test_a_redis_that_will_not_have_us_is_named(doors: Doors, settings: dict[str, str], what: str) -> None:
-    """Nobody has to look into two logs to see whose password is wrong."""
+async def test_a_redis_that_rejects_the_connection_is_named(
+    servers: Servers, settings: dict[str, str], what: str
+) -> None:
+    """The line names the server whose password is wrong."""
     wrong, why = WRONG_REDIS[what]
 
-    ended = await run("serve", {**settings, **PATIENT, "HOLDFAST_REDIS_URL": wrong(doors)})
+    ended = await run("serve", {**settings, **PATIENT, "HOLDFAST_REDIS_URL": wrong(servers)})
 
     [line] = ended.lines
     assert line.startswith("HOLDFAST_REDIS_URL: Redis at ")
@@ -76,13 +78,13 @@ async def test_a_redis_that_will_not_have_us_is_named(doors: Doors, settings: di
 
 @pytest.mark.parametrize("process", ["serve", "persist"])
 @pytest.mark.parametrize("what", WRONG_POSTGRES)
-async def test_a_postgres_that_will_not_have_us_is_named(
-    doors: Doors, settings: dict[str, str], process: str, what: str
+async def test_a_postgres_that_rejects_the_connection_is_named(
+    servers: Servers, settings: dict[str, str], process: str, what: str
 ) -> None:
     """By both services, in the same words."""
     wrong, why = WRONG_POSTGRES[what]
 
-    ended = await run(process, {**settings, **PATIENT, "HOLDFAST_POSTGRES_DSN": wrong(doors)})
+    ended = await run(process, {**settings, **PATIENT, "HOLDFAST_POSTGRES_DSN": wrong(servers)})
 
     [line] = ended.lines
     assert line.startswith("HOLDFAST_POSTGRES_DSN: PostgreSQL at ")
@@ -92,14 +94,14 @@ async def test_a_postgres_that_will_not_have_us_is_named(
 
 @pytest.mark.parametrize("process", ["topics", "persist"])
 @pytest.mark.parametrize("what", WRONG_KAFKA)
-async def test_a_kafka_that_will_not_have_us_is_named(
-    doors: Doors, settings: dict[str, str], process: str, what: str
+async def test_a_kafka_that_rejects_the_connection_is_named(
+    servers: Servers, settings: dict[str, str], process: str, what: str
 ) -> None:
     """With the setting to look at, of the several that it has."""
     variable, wrong, why = WRONG_KAFKA[what]
     named = "HOLDFAST_KAFKA_PASSWORD" if what == "user" else variable
 
-    ended = await run(process, {**settings, **PATIENT, variable: wrong(doors)})
+    ended = await run(process, {**settings, **PATIENT, variable: wrong(servers)})
 
     [line] = ended.lines
     assert line.startswith(f"{named}: Kafka at ")
@@ -118,12 +120,12 @@ async def test_a_kafka_that_will_not_have_us_is_named(
     ],
 )
 async def test_every_process_asks_before_it_begins(
-    doors: Doors, settings: dict[str, str], process: str, variable: str
+    servers: Servers, settings: dict[str, str], process: str, variable: str
 ) -> None:
     """None of them waits for ever, or fails in the middle of its work."""
     wrong = {
-        "HOLDFAST_REDIS_URL": WRONG_REDIS["password"][0](doors),
-        "HOLDFAST_POSTGRES_DSN": WRONG_POSTGRES["password"][0](doors),
+        "HOLDFAST_REDIS_URL": WRONG_REDIS["password"][0](servers),
+        "HOLDFAST_POSTGRES_DSN": WRONG_POSTGRES["password"][0](servers),
         "HOLDFAST_KAFKA_PASSWORD": "no",
     }
 
@@ -135,8 +137,8 @@ async def test_every_process_asks_before_it_begins(
 
 
 @pytest.mark.parametrize("process", ["compensate", "persist"])
-async def test_a_kafka_that_hangs_up_makes_one_think_of_its_security(settings: dict[str, str], process: str) -> None:
-    """Who speaks without TLS to a broker with it hears nothing that says so."""
+async def test_a_kafka_that_closes_the_connection_is_questioned(settings: dict[str, str], process: str) -> None:
+    """A broker with TLS does not answer a client without it."""
     plain = {name: value for name, value in settings.items() if not name.startswith("HOLDFAST_KAFKA_")}
     plain |= {"HOLDFAST_KAFKA_BROKERS": settings["HOLDFAST_KAFKA_BROKERS"], "HOLDFAST_START_WAIT_S": "5"}
 
@@ -148,13 +150,13 @@ async def test_a_kafka_that_hangs_up_makes_one_think_of_its_security(settings: d
     assert ended.code == BAD_SETTINGS
 
 
-async def test_without_a_wait_a_wrong_password_still_ends_it(doors: Doors, settings: dict[str, str]) -> None:
+async def test_without_a_wait_a_wrong_password_still_ends_it(servers: Servers, settings: dict[str, str]) -> None:
     """HOLDFAST_START_WAIT_S=0 is for servers that are away, and this one is not."""
     wrong, why = WRONG_REDIS["password"]
 
-    at_once = {**settings, "HOLDFAST_REDIS_URL": wrong(doors), "HOLDFAST_START_WAIT_S": "0"}
+    at_once = {**settings, "HOLDFAST_REDIS_URL": wrong(servers), "HOLDFAST_START_WAIT_S": "0"}
 
-    # It knocks once, and goes on where Redis is halted for so long that it seems to be away.
+    # It tries once, and goes on where Redis is halted for so long that it seems to be away.
     ended = await eventually(lambda: run("serve", at_once, ENDS_S / 4), ENDS_S)
 
     assert why in ended.lines[-1]

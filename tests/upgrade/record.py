@@ -13,9 +13,9 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.sale_pb2 import Item
 from redis.asyncio import Redis
 
-from tests.e2e.shop import Shop
-from tests.integration.served import calling
+from tests.inventory_server import calling
 from tests.servers import connected
+from tests.stack_fixture import StackFixture
 from tests.stacks import running_stack
 from tests.upgrade.recording import ledger_as_sql, redis_as_commands
 from tests.waiting import eventually
@@ -41,21 +41,21 @@ async def record(home: Path) -> dict[str, str]:
         await leave_open_refusals(shop)
         await leave_what_the_ledger_has_not_seen(shop)
         said = json.dumps(await answers(shop), indent=1)
-        await asyncio.to_thread(shop.stack.take_down, "serve")
-        await asyncio.to_thread(shop.stack.take_down, "relay")
+        await asyncio.to_thread(shop.running.take_down, "serve")
+        await asyncio.to_thread(shop.running.take_down, "relay")
         return {"answers.json": f"{said}\n", **await written_down(shop)}
     raise AssertionError("the stack's context manager swallows nothing")
 
 
 @asynccontextmanager
-async def trading(home: Path, **settings: str) -> AsyncIterator[Shop]:
+async def trading(home: Path, **settings: str) -> AsyncIterator[StackFixture]:
     """A stack that keeps its data in `home`; no relay takes overdue holds back."""
     with running_stack(home, print, None, HOLDFAST_SHARDS=SHARDS, HOLDFAST_EXPIRY="off", **settings) as stack:
         async with calling(stack.addresses.listen) as caller:
-            yield Shop(stack, caller, [])
+            yield StackFixture(stack, caller, [])
 
 
-async def leave_a_past(shop: Shop) -> None:
+async def leave_a_past(shop: StackFixture) -> None:
     """What Redis has forgotten: sold, given back, an id that was used twice, and an order that can have no row."""
     chairs = [Item(sku="chair", total=6)]
     await shop.caller.create_sale("lamps", 20, hold_ttl=DAY)
@@ -74,7 +74,7 @@ async def leave_a_past(shop: Shop) -> None:
     await forgotten(shop, "lamps", "twice", "poison")
 
 
-async def leave_what_redis_remembers(shop: Shop) -> None:
+async def leave_what_redis_remembers(shop: StackFixture) -> None:
     """A sale, a refusal that has come to its end, holds that live and one that is overdue."""
     await shop.block("mallory")
     await shop.reserve("lamps", "refused", buyer_id="mallory")
@@ -87,9 +87,9 @@ async def leave_what_redis_remembers(shop: Shop) -> None:
     await shop.settled("chairs")
 
 
-async def leave_open_refusals(shop: Shop) -> None:
+async def leave_open_refusals(shop: StackFixture) -> None:
     """Orders that the ledger has refused and whose units have not been given back yet; one was bought meanwhile."""
-    await asyncio.to_thread(shop.stack.take_down, "compensate")
+    await asyncio.to_thread(shop.running.take_down, "compensate")
     await shop.reserve("lamps", "open", {"lamp": 2}, buyer_id="mallory")
     await shop.reserve("lamps", "open-bought", buyer_id="mallory")
     await booked(shop, "lamps", "open-bought", "HELD")
@@ -97,9 +97,9 @@ async def leave_open_refusals(shop: Shop) -> None:
     await booked(shop, "lamps", "open-bought", "CONFIRMED")
 
 
-async def leave_what_the_ledger_has_not_seen(shop: Shop) -> None:
+async def leave_what_the_ledger_has_not_seen(shop: StackFixture) -> None:
     """Commits that are in the outbox alone, a whole sale among them. The last is made after `overdue` was due."""
-    await asyncio.to_thread(shop.stack.take_down, "persist")
+    await asyncio.to_thread(shop.running.take_down, "persist")
     await shop.reserve("chairs", "late-held", {"chair": 1})
     await shop.reserve("chairs", "late-left", {"chair": 2}, buyer_id="dora")
     await shop.release("chairs", "late-left")
@@ -111,14 +111,14 @@ async def leave_what_the_ledger_has_not_seen(shop: Shop) -> None:
     await shop.confirm("lamps", "late-bought")
 
 
-async def is_past(shop: Shop, time_ms: int) -> bool:
+async def is_past(shop: StackFixture, time_ms: int) -> bool:
     """Redis' clock is past a moment."""
     async with shop.redis() as redis:
         seconds, microseconds = await redis.time()
     return bool(int(seconds) * 1000 + int(microseconds) / 1000 > time_ms)
 
 
-async def forgotten(shop: Shop, sale_id: str, *reservation_ids: str) -> None:
+async def forgotten(shop: StackFixture, sale_id: str, *reservation_ids: str) -> None:
     """Return when Redis has no record of these any more."""
 
     async def are_gone() -> bool:
@@ -127,7 +127,7 @@ async def forgotten(shop: Shop, sale_id: str, *reservation_ids: str) -> None:
     await eventually(are_gone, FORGETS_S)
 
 
-async def booked(shop: Shop, sale_id: str, reservation_id: str, state: str) -> None:
+async def booked(shop: StackFixture, sale_id: str, reservation_id: str, state: str) -> None:
     """Return when the ledger has seen a refused order in a state."""
 
     async def is_seen() -> bool:
@@ -137,7 +137,7 @@ async def booked(shop: Shop, sale_id: str, reservation_id: str, state: str) -> N
     await eventually(is_seen)
 
 
-async def answers(shop: Shop) -> dict[str, object]:
+async def answers(shop: StackFixture) -> dict[str, object]:
     """What callers were told last: every sale and every reservation."""
     said: dict[str, object] = {}
     for sale_id, reservation_ids in SALES.items():
@@ -147,10 +147,10 @@ async def answers(shop: Shop) -> dict[str, object]:
     return said
 
 
-async def written_down(shop: Shop) -> dict[str, str]:
+async def written_down(shop: StackFixture) -> dict[str, str]:
     """Both stores, while no process writes to them."""
-    async with connected(shop.stack.addresses.postgres_dsn) as db:
+    async with connected(shop.running.addresses.postgres_dsn) as db:
         ledger = [line async for line in ledger_as_sql(db)]
-    async with Redis.from_url(shop.stack.addresses.redis_url) as redis:
+    async with Redis.from_url(shop.running.addresses.redis_url) as redis:
         commands = [line async for line in redis_as_commands(redis)]
     return {"ledger.sql": "\n".join([*ledger, ""]), "redis.txt": "\n".join([*commands, ""])}

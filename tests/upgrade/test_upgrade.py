@@ -13,9 +13,9 @@ from holdfast.inventory.v1 import reservation_pb2 as states
 from holdfast_embedded.program import ProgramSpec, ProgramSpecs
 from holdfast_embedded.stack import Stack
 
-from tests.e2e.ledger import DeadLetter
-from tests.e2e.shop import Shop, Stock
-from tests.integration.served import calling
+from tests.inventory_server import calling
+from tests.ledger_rows import DeadLetter
+from tests.stack_fixture import StackFixture, Stock
 from tests.stacks import running_stack
 from tests.upgrade.record import SHARDS, record
 
@@ -51,16 +51,16 @@ def upgraded(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
-async def shop(upgraded: Upgraded) -> AsyncIterator[Shop]:
+async def shop(upgraded: Upgraded) -> AsyncIterator[StackFixture]:
     """The upgraded stack, once all that was under way has come to its end, which a new commit in each shard shows."""
     async with calling(upgraded.stack.addresses.listen) as caller:
-        shop = Shop(upgraded.stack, caller, [])
+        shop = StackFixture(upgraded.stack, caller, [])
         for shard in range(upgraded.stack.shards):
             await shop.settled(await shop.open_sale(shard=shard))
         yield shop
 
 
-async def test_what_callers_were_told_stands(upgraded: Upgraded, shop: Shop) -> None:
+async def test_what_callers_were_told_stands(upgraded: Upgraded, shop: StackFixture) -> None:
     """Promise 2, over a deploy: what was sold is sold, what was given back is free, what is overdue is taken back."""
     for sale_id, told in upgraded.said.items():
         for reservation_id, before in told["reservations"].items():
@@ -68,7 +68,7 @@ async def test_what_callers_were_told_stands(upgraded: Upgraded, shop: Shop) -> 
             assert lasting(after) == lasting(before) | {"state": expected_state(reservation_id, before)}
 
 
-async def test_what_was_refused_is_given_back(shop: Shop) -> None:
+async def test_what_was_refused_is_given_back(shop: StackFixture) -> None:
     """The dead letters were open, and their compensations come again; the new processes close them."""
     letters = {letter.reservation_id: letter for letter in await shop.ledger.letters("lamps")}
 
@@ -78,7 +78,7 @@ async def test_what_was_refused_is_given_back(shop: Shop) -> None:
         )
 
 
-async def test_an_order_of_which_the_dead_letter_alone_knows_is_still_told(shop: Shop) -> None:
+async def test_an_order_of_which_the_dead_letter_alone_knows_is_still_told(shop: StackFixture) -> None:
     """It can have no row in the ledger, and Redis archived it before the deploy."""
     assert await shop.ledger.row("lamps", "poison") is None
 
@@ -89,7 +89,7 @@ async def test_an_order_of_which_the_dead_letter_alone_knows_is_still_told(shop:
     assert found.update_time.ToMilliseconds() >= found.create_time.ToMilliseconds() > 0
 
 
-async def test_it_goes_on_selling(upgraded: Upgraded, shop: Shop) -> None:
+async def test_it_goes_on_selling(upgraded: Upgraded, shop: StackFixture) -> None:
     """Promise 1, over a deploy: a repeat takes nothing, and exactly what was left is sold."""
     repeated = await shop.reserve("late", "bought")
     before = await shop.stock("late")
@@ -104,7 +104,7 @@ async def test_it_goes_on_selling(upgraded: Upgraded, shop: Shop) -> None:
     assert await shop.stock("late") == Stock(available=0, held=0, sold=3)
 
 
-async def test_the_books_agree(shop: Shop) -> None:
+async def test_the_books_agree(shop: StackFixture) -> None:
     """Promise 4, over a deploy: the journal is whole from the first recorded commit to the last new one."""
     await shop.reserve("chairs", "after", {"chair": 1}, buyer_id="eve")
     await shop.confirm("chairs", "after")

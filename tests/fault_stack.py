@@ -14,7 +14,7 @@ from holdfast_embedded.stack import Stack
 from redis.asyncio import Redis
 
 from tests import stacks
-from tests.crowd import SKU, Promise
+from tests.crowd import SKU, Acknowledged
 from tests.servers import connected
 from tests.stacks import Ended, run_beside
 from tests.waiting import eventually
@@ -36,11 +36,11 @@ class Watermark(NamedTuple):
     frozen_reason: str  # empty: not frozen
 
 
-class World:
+class FaultStack:
     """A running stack and a client of it."""
 
     def __init__(self, stack: Stack, client: Client) -> None:
-        self.stack = stack
+        self.running = stack
         self.client = client
 
     async def open_sale(self, units: int, hold_ttl: timedelta = HOLD_TTL) -> str:
@@ -49,45 +49,45 @@ class World:
         await self.client.create_sale(sale_id, {SKU: units}, hold_ttl=hold_ttl)
         return sale_id
 
-    async def sell(self, sale_id: str, orders: int, first: int = 0) -> dict[str, Promise]:
+    async def sell(self, sale_id: str, orders: int, first: int = 0) -> dict[str, Acknowledged]:
         """Hold and confirm orders of one unit, one after the other, so that each call makes a commit of its own."""
-        promises: dict[str, Promise] = {}
+        acknowledged: dict[str, Acknowledged] = {}
         for name in (f"order-{number}" for number in range(first, first + orders)):
             held = await self.client.reserve(sale_id, name, f"buyer-of-{name}", {SKU: 1})
             assert held.HasField("reservation"), held
-            promises |= await self.settle(sale_id, {name: 1})
-        return promises
+            acknowledged |= await self.settle(sale_id, {name: 1})
+        return acknowledged
 
-    async def settle(self, sale_id: str, holds: Mapping[str, int]) -> dict[str, Promise]:
+    async def settle(self, sale_id: str, holds: Mapping[str, int]) -> dict[str, Acknowledged]:
         """Confirm what is held: reservation to units."""
         told = {name: (await self.client.confirm(sale_id, name)).reservation for name in holds}
-        return {name: Promise(name, units, blocked=False, state=told[name].state) for name, units in holds.items()}
+        return {name: Acknowledged(name, units, blocked=False, state=told[name].state) for name, units in holds.items()}
 
     async def kill(self, name: str) -> None:
         """End a process with SIGKILL; returns when the supervisor has started it again."""
-        restarts = self.stack.restarts(name)
-        self.stack.kill(name)
-        await eventually(lambda: self.stack.restarts(name) > restarts, SERVES_S)
+        restarts = self.running.restarts(name)
+        self.running.kill(name)
+        await eventually(lambda: self.running.restarts(name) > restarts, SERVES_S)
 
     async def crash(self, *names: str) -> None:
         """End processes with SIGKILL, all before any is back, and start them again."""
         for name in names:
             await self.take_down(name)
         for name in names:
-            if not self.stack.process(name).is_running:  # the broker brings its clients back
+            if not self.running.process(name).is_running:  # the broker brings its clients back
                 await self.bring_up(name)
 
     async def take_down(self, name: str) -> None:
         """End a process with SIGKILL and keep it down."""
-        await asyncio.to_thread(self.stack.take_down, name, "kill")
+        await asyncio.to_thread(self.running.take_down, name, "kill")
 
     async def stop(self, name: str) -> None:
         """End a process in its own orderly way and keep it down: nothing of it is left that writes to its files."""
-        await asyncio.to_thread(self.stack.take_down, name, "stop")
+        await asyncio.to_thread(self.running.take_down, name, "stop")
 
     async def bring_up(self, name: str) -> None:
         """Start what was taken down."""
-        await asyncio.to_thread(self.stack.bring_up, name)
+        await asyncio.to_thread(self.running.bring_up, name)
 
     async def restart(self, name: str) -> None:
         """End a process in its own orderly way, and start it again."""
@@ -98,25 +98,25 @@ class World:
     def halted(self, *names: str) -> Iterator[None]:
         """Keep processes from doing anything (SIGSTOP), as a machine that freezes does, and let them go on."""
         for name in names:
-            self.stack.process(name).signal(signal.SIGSTOP)
+            self.running.process(name).signal(signal.SIGSTOP)
         try:
             yield
         finally:
             for name in names:
-                self.stack.process(name).signal(signal.SIGCONT)
+                self.running.process(name).signal(signal.SIGCONT)
 
     async def serves(self) -> None:
         """Return when every shard serves."""
-        await asyncio.to_thread(self.stack.wait_ready, SERVES_S)
+        await asyncio.to_thread(self.running.wait_ready, SERVES_S)
 
     async def run(self, *arguments: str) -> Ended:
         """Run one of the service's programs in the stack's surroundings: `audit`, `init`."""
-        return await run_beside(self.stack, *arguments)
+        return await run_beside(self.running, *arguments)
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
         """A connection of the test's own."""
-        async with Redis.from_url(self.stack.addresses.redis_url, decode_responses=True) as redis:
+        async with Redis.from_url(self.running.addresses.redis_url, decode_responses=True) as redis:
             yield redis
 
     async def meta(self, shard: int) -> dict[str, str]:
@@ -132,7 +132,7 @@ class World:
 
     async def watermark(self, shard: int) -> Watermark:
         """The ledger's row of a shard."""
-        async with connected(self.stack.addresses.postgres_dsn) as db:
+        async with connected(self.running.addresses.postgres_dsn) as db:
             row = await db.fetchrow(
                 "select epoch, seq, hash, coalesce(frozen_reason, '') from shard_watermark where shard = $1", shard
             )

@@ -1,4 +1,4 @@
-"""A shop that sold a little in one shard, its ledger, and the audit of both."""
+"""A shard in which a little was sold, its ledger, and the audit of both."""
 
 import json
 import time
@@ -21,7 +21,7 @@ from inventory_service.service import audit
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.domain.chain import KafkaRecord
 from tests.contract.bodies import CLOCK_KEY, load_script_on_test_clock
-from tests.integration.house import SHARDS, House
+from tests.integration.shard_processes import SHARDS, ShardProcesses
 from tests.ledgers import ledger_in
 from tests.sales import make_sale
 from tests.servers import connected
@@ -30,12 +30,12 @@ SALE = SaleKey("default", "lamp-sale")
 SHARD = shard_of(SALE, SHARDS)
 
 
-class Office:
-    """A shop that sold a little, and its audit."""
+class AuditFixture:
+    """A shard in which a little was sold, and its audit."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.stock = RedisStock(house.scripts, SHARDS, outbox_limit=10_000)
+    def __init__(self, processes: ShardProcesses) -> None:
+        self.processes = processes
+        self.stock = RedisStock(processes.scripts, SHARDS, outbox_limit=10_000)
         self.told: list[str] = []
 
     async def sell(self, first: int, last: int) -> None:
@@ -52,10 +52,10 @@ class Office:
 
     async def book(self) -> None:
         """Bring the outbox into the ledger, as relay and persister do."""
-        database = Database(self.house.dsn)
+        database = Database(self.processes.dsn)
         after = CommitId(0, 0)
         commits: list[Commit] = []
-        while more := await self.house.outbox.read_after(SHARD, after, wait_ms=1):
+        while more := await self.processes.outbox.read_after(SHARD, after, wait_ms=1):
             commits += more
             after = more[-1].commit_id
         records = [KafkaRecord(SHARD, at, run.value) for at, run in enumerate(runs_from_commits(SHARD, commits))]
@@ -72,14 +72,14 @@ class Office:
         bought = await self.stock.reserve(Reserve(sale, "r-1", "ann", (Line("lamp", 2),), None))
         assert isinstance(bought, Granted), bought
         await self.book()
-        row = await self.house.ledger.row(SHARD)
+        row = await self.processes.ledger.row(SHARD)
         assert row is not None
         at = (row.epoch, row.seq, row.hash, row.epoch, row.seq)
-        await self.house.shards.trim(LedgerProgress(SHARD, *at, resend=False, frozen_reason=""))
+        await self.processes.shards.trim(LedgerProgress(SHARD, *at, resend=False, frozen_reason=""))
         await self.sql(f"update sale set end_time = now() where sale_id = '{sale.sale_id}'")
-        async with self.house.connections.acquire() as connection:
+        async with self.processes.connections.acquire() as connection:
             await connection.execute("SET", CLOCK_KEY, end_ms)
-        scripts = RedisScripts(self.house.connections, Epochs(), load=load_script_on_test_clock)
+        scripts = RedisScripts(self.processes.connections, Epochs(), load=load_script_on_test_clock)
         step = await RedisStock(scripts, SHARDS, outbox_limit=10_000).archive(sale, 0)
         assert isinstance(step, ArchiveStep), step
         assert step.sale_left
@@ -90,10 +90,10 @@ class Office:
     ) -> int:
         self.told.clear()
         parts = audit.Dependencies(
-            self.house.shards,
-            self.house.ledger,
-            RedisSaleReader(self.house.connections),
-            PostgresSnapshots(self.house.postgres),
+            self.processes.shards,
+            self.processes.ledger,
+            RedisSaleReader(self.processes.connections),
+            PostgresSnapshots(self.processes.postgres),
             retention_ms,
             progress=lambda line: None,
             write=self.told.append,
@@ -111,5 +111,5 @@ class Office:
         return [f"{difference['where']}: {difference['what']}" for difference in found]
 
     async def sql(self, statement: str) -> None:
-        async with connected(self.house.dsn) as db:
+        async with connected(self.processes.dsn) as db:
             await db.execute(statement)

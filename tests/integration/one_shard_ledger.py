@@ -15,7 +15,7 @@ from order_persister.service.apply import LedgerWriter
 
 
 @dataclass
-class Books:
+class OneShardLedger:
     """A ledger of one shard, a connection to look at it, and the Redis that it follows."""
 
     ledger: LedgerWriter

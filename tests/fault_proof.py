@@ -12,8 +12,8 @@ from holdfast.inventory.v1.reservation_pb2 import ReservationState
 from redis.asyncio import Redis
 
 from tests.books import disagreements
-from tests.crowd import SKU, Promise, word
-from tests.faults.world import World, shard_of
+from tests.crowd import SKU, Acknowledged, word
+from tests.fault_stack import FaultStack, shard_of
 from tests.servers import connected
 from tests.waiting import eventually
 
@@ -38,36 +38,36 @@ class Item(NamedTuple):
     sold: int
 
 
-async def find_faults(world: World, sale_id: str, promises: Mapping[str, Promise]) -> list[str]:
-    """Every broken promise in a sentence, once the dust has settled; none if nothing is oversold, lost or doubled."""
-    faults = await find_faults_of(world, sale_id, promises)
-    return [*faults, *await faults_of_audit(world)]
+async def find_faults(stack: FaultStack, sale_id: str, acknowledged: Mapping[str, Acknowledged]) -> list[str]:
+    """Every broken promise in a sentence, once all commits have reached the ledger; none if all is as it was told."""
+    faults = await find_faults_of(stack, sale_id, acknowledged)
+    return [*faults, *await faults_of_audit(stack)]
 
 
-async def find_faults_of(world: World, sale_id: str, promises: Mapping[str, Promise]) -> list[str]:
+async def find_faults_of(stack: FaultStack, sale_id: str, acknowledged: Mapping[str, Acknowledged]) -> list[str]:
     """The same, of one sale among several, without the product's own audit."""
-    await eventually(lambda: is_settled(world, sale_id), DRAIN_S)
-    async with connected(world.stack.addresses.postgres_dsn) as db:
+    await eventually(lambda: is_settled(stack, sale_id), DRAIN_S)
+    async with connected(stack.running.addresses.postgres_dsn) as db:
         rows = await booked_orders(db, sale_id)
         return [
-            *(fault for promise in promises.values() for fault in broken(promise, rows)),
-            *(f"{name} is on the books and nobody was told of it" for name in rows.keys() - promises.keys()),
+            *(fault for claim in acknowledged.values() for fault in broken(claim, rows)),
+            *(f"{name} is on the books and nobody was told of it" for name in rows.keys() - acknowledged.keys()),
             *oversold(await db.fetch(ENTRIES, sale_id)),
             *await disagreements(db),
         ]
 
 
-async def faults_of_audit(world: World) -> list[str]:
+async def faults_of_audit(stack: FaultStack) -> list[str]:
     """What the product's own audit finds, of all sales."""
-    audit = await world.run("audit")
+    audit = await stack.run("audit")
     return [] if audit.code == 0 else [audit.said + audit.complained]
 
 
-async def lost_orders(world: World, sale_id: str, promises: Mapping[str, Promise]) -> list[str]:
+async def lost_orders(stack: FaultStack, sale_id: str, acknowledged: Mapping[str, Acknowledged]) -> list[str]:
     """Every acknowledged claim that the ledger does not have as it was acknowledged, whatever Redis says."""
-    async with connected(world.stack.addresses.postgres_dsn) as db:
+    async with connected(stack.running.addresses.postgres_dsn) as db:
         rows = await booked_orders(db, sale_id)
-        lost = [fault for promise in promises.values() for fault in broken(promise, rows)]
+        lost = [fault for claim in acknowledged.values() for fault in broken(claim, rows)]
         return [*lost, *oversold(await db.fetch(ENTRIES, sale_id)), *await disagreements(db)]
 
 
@@ -76,9 +76,9 @@ async def booked_orders(db: "asyncpg.Connection[asyncpg.Record]", sale_id: str) 
     return {row["reservation_id"]: (row["state"], row["units"]) for row in await db.fetch(ROWS, sale_id)}
 
 
-async def is_settled(world: World, sale_id: str) -> bool:
+async def is_settled(stack: FaultStack, sale_id: str) -> bool:
     """No hold is left, nothing waits for its compensation, and Redis and the ledger say the same."""
-    async with world.redis() as redis, connected(world.stack.addresses.postgres_dsn) as db:
+    async with stack.redis() as redis, connected(stack.running.addresses.postgres_dsn) as db:
         here = await item_in_redis(redis, sale_id)
         booked = await db.fetchrow(ITEM, sale_id, SKU)
     assert booked is not None, "the ledger has not heard of the sale"
@@ -86,13 +86,13 @@ async def is_settled(world: World, sale_id: str) -> bool:
     assert here == tuple(there), f"Redis has {here}, the ledger {booked}"
     assert here.held == refused == 0, f"{here.held} units are held, {refused} refused"
     assert sum(here) == total, f"{here} does not come to {total}"
-    assert await world.outbox_length(shard_of(sale_id)) == 0, "commits wait in the outbox"
+    assert await stack.outbox_length(shard_of(sale_id)) == 0, "commits wait in the outbox"
     return True
 
 
-async def count_refusals(world: World, sale_id: str) -> int:
+async def count_refusals(stack: FaultStack, sale_id: str) -> int:
     """How many orders of a sale the ledger refused, whatever became of them."""
-    async with connected(world.stack.addresses.postgres_dsn) as db:
+    async with connected(stack.running.addresses.postgres_dsn) as db:
         return int(await db.fetchval("select count(*) from dead_letter where sale_id = $1", sale_id))
 
 
@@ -103,21 +103,21 @@ async def item_in_redis(redis: Redis, sale_id: str) -> Item:
     return Item(*map(int, text.split()))
 
 
-def broken(promise: Promise, rows: Mapping[str, tuple[str, int]]) -> Iterator[str]:
+def broken(claim: Acknowledged, rows: Mapping[str, tuple[str, int]]) -> Iterator[str]:
     """Whether one acknowledged claim came to something else than it may."""
-    booked = rows.get(promise.reservation_id)
+    booked = rows.get(claim.reservation_id)
     if booked is None:
-        yield f"{promise} is not on the books"
-    elif booked[1] != promise.units:
-        yield f"{promise} is on the books with {booked[1]} units"
-    elif booked[0] not in rightful_ends(promise):
-        yield f"{promise} is {booked[0]} on the books"
+        yield f"{claim} is not on the books"
+    elif booked[1] != claim.units:
+        yield f"{claim} is on the books with {booked[1]} units"
+    elif booked[0] not in rightful_ends(claim):
+        yield f"{claim} is {booked[0]} on the books"
 
 
-def rightful_ends(promise: Promise) -> set[str]:
+def rightful_ends(claim: Acknowledged) -> set[str]:
     """What may become of a claim: a forgotten hold expires, and the ledger refuses a blocked buyer's."""
-    told = "EXPIRED" if promise.state == HELD else word(promise.state)
-    if not promise.blocked:
+    told = "EXPIRED" if claim.state == HELD else word(claim.state)
+    if not claim.blocked:
         return {told}
     return {"COMPENSATED"} if told in ("CONFIRMED", "COMPENSATED") else {told, "COMPENSATED"}
 

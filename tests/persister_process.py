@@ -11,6 +11,8 @@ from typing import Any
 
 from holdfast_embedded.process import spawn, terminate
 
+from tests.shared_kafka import Kafka
+
 StartPersister = Callable[..., "Persister"]
 ENDS_S = 30.0
 
@@ -44,7 +46,9 @@ def persisters(folder: Path) -> Iterator[StartPersister]:
     with ExitStack() as processes:
         count = 0
 
-        def start(brokers: str, dsn: str, command: str = "persist", cwd: Path | None = None, **more: str) -> Persister:
+        def start(
+            kafka: Kafka | str, dsn: str, command: str = "persist", cwd: Path | None = None, **more: str
+        ) -> Persister:
             nonlocal count
             count += 1
             path = folder / f"persister-{count}.log"
@@ -52,18 +56,19 @@ def persisters(folder: Path) -> Iterator[StartPersister]:
             program: list[str | Path] = [sys.executable, "-m", "order_persister", command]
             if cwd is not None:
                 program = ["env", "--chdir", cwd, *program]
-            process = spawn(program, env={**environment(brokers, dsn), **more}, stderr=log)
+            process = spawn(program, env={**environment(kafka, dsn), **more}, stderr=log)
             processes.callback(terminate, process, [], 0)
             return Persister(process, path)
 
         yield start
 
 
-def environment(brokers: str, dsn: str) -> Mapping[str, str]:
+def environment(kafka: Kafka | str, dsn: str) -> Mapping[str, str]:
     """Our own environment without its HOLDFAST_ variables, and with those that a test needs."""
+    kafka = Kafka(kafka) if isinstance(kafka, str) else kafka
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
     return kept | {
-        "HOLDFAST_KAFKA_BROKERS": brokers,
+        **kafka.settings,
         "HOLDFAST_POSTGRES_DSN": dsn,
         "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3",
         "HOLDFAST_START_WAIT_S": "0",

@@ -1,4 +1,4 @@
-"""A buyer who knocks at a shop that must stay shut: each call is asked once, and any answer is a fault."""
+"""Calls to shards that must not serve: each is sent once, and any answer is a fault."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -7,10 +7,10 @@ from holdfast.client import Client
 from holdfast.errors import OutcomeUnknown, ShardNotServing, StoreUnreachable
 
 from tests.crowd import SKU
-from tests.faults.world import World, impatient
+from tests.fault_stack import FaultStack, impatient
 from tests.waiting import eventually
 
-SHUT_S = 60.0
+ANSWERS_S = 60.0
 
 Call = Callable[[Client], Awaitable[object]]
 
@@ -28,10 +28,10 @@ def calls_of(sale_id: str, reservation_id: str) -> dict[str, Call]:
     }
 
 
-async def stays_shut(world: World, sale_id: str, reason: str) -> None:
-    """Ask for a unit again and again until the refusal names the reason; nobody may be served meanwhile."""
+async def serves_nothing_because(stack: FaultStack, sale_id: str, reason: str) -> None:
+    """Ask for a unit again and again until the refusal names the reason; no call may be served meanwhile."""
     served: list[object] = []
-    async with impatient(world.stack) as client:
+    async with impatient(stack.running) as client:
 
         async def says_why() -> bool:
             """The refusal names the reason."""
@@ -41,18 +41,18 @@ async def stays_shut(world: World, sale_id: str, reason: str) -> None:
                 return reason in refusal.metadata.get("frozen_reason", "")
             return True
 
-        await eventually(says_why, SHUT_S)
+        await eventually(says_why, ANSWERS_S)
     assert not served, f"{len(served)} calls were served: {served[0]}"
 
 
-async def answers(world: World, calls: dict[str, Call]) -> dict[str, str]:
+async def answers(stack: FaultStack, calls: dict[str, Call]) -> dict[str, str]:
     """What each call comes to: the reason of its refusal, or SERVED."""
-    async with impatient(world.stack) as client:
-        return {name: await eventually(partial(answer, client, call), SHUT_S) for name, call in calls.items()}
+    async with impatient(stack.running) as client:
+        return {name: await eventually(partial(answer, client, call), ANSWERS_S) for name, call in calls.items()}
 
 
 async def answer(client: Client, call: Call) -> str:
-    """A call is served, or refused by the shard: where Redis itself does not answer, nobody has judged it."""
+    """A call is served, or refused by the shard; where Redis itself does not answer, it has to be sent again."""
     try:
         return f"SERVED {await call(client)}"
     except ShardNotServing as refusal:

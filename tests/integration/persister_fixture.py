@@ -9,6 +9,7 @@ from holdfast.inventory.v1.events_pb2 import ReservationFact
 
 from bench.commits import FakeShard
 from holdfast_runtime.kafka import COMMITS, ORDERS
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 SHARDS = 16
@@ -16,10 +17,10 @@ JOIN_S = 45.0
 
 
 @dataclass(repr=False)
-class World:
+class PersisterFixture:
     """A shard whose commits go into Kafka, and what comes out of the other topics."""
 
-    brokers: str
+    kafka: Kafka
     dsn: str
     shard: FakeShard
     db: "asyncpg.Connection[asyncpg.Record]"
@@ -36,7 +37,7 @@ class World:
         self.sent = len(self.shard.commits)
 
     async def send_value(self, value: bytes) -> None:
-        await self.producer.send_and_wait(COMMITS, value, partition=self.shard.shard)
+        await self.producer.send_and_wait(self.kafka.named(COMMITS), value, partition=self.shard.shard)
 
     async def seq(self) -> int:
         return int(await self.db.fetchval("select seq from shard_watermark where shard = $1", self.shard.shard))
@@ -51,7 +52,7 @@ class World:
     async def hear(self, topic: str) -> list[bytes]:
         """Everything on a topic that has come since the last time this was asked of it."""
         for tp, records in (await self.heard.getmany(timeout_ms=200)).items():
-            self.unasked[tp.topic] += [record.value for record in records]
+            self.unasked[tp.topic.removeprefix(self.kafka.prefix)] += [record.value for record in records]
         return self.unasked.pop(topic, [])
 
     async def facts(self) -> list[ReservationFact]:

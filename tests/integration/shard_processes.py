@@ -14,7 +14,7 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
 from holdfast.inventory.v1.sale_pb2 import Sale
 from prometheus_client import CollectorRegistry
 
-from holdfast_runtime.kafka import COMMITS, KafkaConfig
+from holdfast_runtime.kafka import COMMITS
 from holdfast_runtime.retry import Outage, Outages, Retrier
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
@@ -43,6 +43,7 @@ from inventory_service.service.relay.takeover import ShardTakeover
 from tests.integration.persister_double import PersisterDouble
 from tests.records import commits_from_record
 from tests.servers import connected
+from tests.shared_kafka import Kafka
 
 SHARDS = 2
 COMMIT = """#!lua
@@ -96,12 +97,12 @@ class Gauges:
         pass
 
 
-class House:
+class ShardProcesses:
     """Adapters to the three servers, and the processes as tasks."""
 
-    def __init__(self, redis_url: str, dsn: str, brokers: str) -> None:
+    def __init__(self, redis_url: str, dsn: str, kafka: Kafka) -> None:
         self.dsn = dsn
-        self.brokers = brokers
+        self.kafka = kafka
         self.gauges = Gauges()
         outages = RecordedOutages()
         self.waited = outages.servers
@@ -112,8 +113,8 @@ class House:
         self.scripts = RedisScripts(self.connections, Epochs())
         self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)
-        self.reading = KafkaPersisterOffsets(KafkaConfig(brokers))
-        self.persister = PersisterDouble(brokers, dsn, SHARDS)
+        self.reading = KafkaPersisterOffsets(kafka.config)
+        self.persister = PersisterDouble(kafka, dsn, SHARDS)
         self._tokens = itertools.count(1)
         self._names = itertools.count(1)
 
@@ -164,12 +165,12 @@ class House:
         self, name: str = "", gauges: Gauges | None = None, **options: Any
     ) -> AsyncIterator[relay.Parts]:
         """A relay at work. Where there are several, each has a name and gauges of its own."""
-        commits = KafkaCommits(KafkaConfig(self.brokers))
+        commits = KafkaCommits(self.kafka.config)
         parts = relay.Parts(
             self.outbox,
             self.shards,
             commits,
-            KafkaProgress(KafkaConfig(self.brokers), SHARDS),
+            KafkaProgress(self.kafka.config, SHARDS),
             self.ledger,
             NoStock(),  # type: ignore[arg-type]
             self.takeover(),
@@ -209,34 +210,35 @@ async def running(run: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def serves_at(house: House, epoch: int) -> bool:
+async def serves_at(processes: ShardProcesses, epoch: int) -> bool:
     """The shard was taken over."""
-    status = await house.status()
+    status = await processes.status()
     return status.serving and status.epoch == epoch
 
 
-async def journal_of(house: House) -> list[tuple[int, int]]:
+async def journal_of(processes: ShardProcesses) -> list[tuple[int, int]]:
     """The commits that the ledger holds."""
-    async with connected(house.dsn) as db:
+    async with connected(processes.dsn) as db:
         return [tuple(row) for row in await db.fetch("select epoch, seq from journal where shard = 0 order by 1, 2")]
 
 
-async def sent_to_kafka(house: House) -> list[Commit]:
+async def sent_to_kafka(processes: ShardProcesses) -> list[Commit]:
     """Every commit of shard 0 that Kafka holds."""
-    consumer, partition = AIOKafkaConsumer(bootstrap_servers=house.brokers), TopicPartition(COMMITS, 0)
+    kafka = processes.kafka
+    consumer, partition = AIOKafkaConsumer(bootstrap_servers=kafka.address), TopicPartition(kafka.named(COMMITS), 0)
     await consumer.start()
     consumer.assign([partition])
     await consumer.seek_to_beginning(partition)
     commits: list[Commit] = []
-    end = await house.reading.end(0)
+    end = await processes.reading.end(0)
     while await consumer.position(partition) < end:
         commits += commits_from_record((await consumer.getone()).value)[1]
     await consumer.stop()
     return commits
 
 
-async def init_code(house: House, shards: int = SHARDS) -> int:
-    return await init.run(shards, house.shards, house.ledger, house.takeover(), structlog.get_logger())
+async def init_code(processes: ShardProcesses, shards: int = SHARDS) -> int:
+    return await init.run(shards, processes.shards, processes.ledger, processes.takeover(), structlog.get_logger())
 
 
 async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, BegunTakeover]:

@@ -38,7 +38,7 @@ NOWHERE = "postgresql://127.0.0.1:1/nowhere"
 
 
 class Caller(NamedTuple):
-    """Somebody who calls a server."""
+    """A client of a server."""
 
     channel: grpc.aio.Channel
     stock: "InventoryServiceAsyncStub"
@@ -151,7 +151,7 @@ async def _told_until_listening(stream: asyncio.StreamReader) -> str:
 
 
 class Told(NamedTuple):
-    """What a status of ours says."""
+    """What a status of Holdfast says."""
 
     code: grpc.StatusCode
     reason: str
@@ -162,7 +162,7 @@ class Told(NamedTuple):
 
 
 async def refusal_of(call: Awaitable[Any]) -> Told:
-    """The status that a call ends with; AssertionError if it is answered, or by a status that is not ours."""
+    """The status that a call ends with; AssertionError if it is answered, or by a status without an ErrorInfo."""
     try:
         answer = await call
     except grpc.aio.AioRpcError as error:
@@ -171,7 +171,7 @@ async def refusal_of(call: Awaitable[Any]) -> Told:
 
 
 def told(error: grpc.aio.AioRpcError) -> Told:
-    """Take a status apart; AssertionError if it is not one of ours."""
+    """Take a status apart; AssertionError if it has no ErrorInfo of Holdfast."""
     trailers = dict(error.trailing_metadata() or ())
     assert "grpc-status-details-bin" in trailers, f"not a status of ours: {error}"
     raw = trailers["grpc-status-details-bin"]

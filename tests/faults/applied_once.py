@@ -14,7 +14,7 @@ BOOKED = "select shard, epoch, seq, index from ledger_entry"
 Place = tuple[int, int, int, int]  # shard, epoch, seq, index
 
 
-async def booked_otherwise(db: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
+async def not_applied_once(db: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
     """Whatever was applied twice, out of order, or not at all, in a sentence; none if each commit was applied once."""
     journal = await db.fetch(JOURNAL)
     return [

@@ -10,17 +10,17 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1 import reservation_pb2 as states
 from holdfast.inventory.v1.reservation_pb2 import Reservation
 
-from tests.e2e.shop import ONE_LAMP, Shop
+from tests.stack_fixture import ONE_LAMP, StackFixture
 from tests.waiting import eventually
 
 HELD, COMPENSATED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_COMPENSATED
-FORGETS_S = 60.0
+ARCHIVES_S = 60.0
 LONG_AGO = Timestamp(seconds=1)
 SELLS_S = (4, 12, 36)  # short enough to wait for, and longer where a machine needs longer to sell something
 
 
-async def reserve_in_vain(
-    shop: Shop, sale: str, reservation_id: str, lines: Mapping[str, int] = ONE_LAMP, buyer_id: str = "ann"
+async def reserve_refused(
+    stack: StackFixture, sale: str, reservation_id: str, lines: Mapping[str, int] = ONE_LAMP, buyer_id: str = "ann"
 ) -> tuple[calls.ReserveResponse, Reservation]:
     """Reserve what the ledger will refuse: the answer, and how it stands once it was compensated.
 
@@ -28,66 +28,66 @@ async def reserve_in_vain(
     has it forgotten, stands still from before the compensation until it was looked at.
     """
     async with AsyncExitStack() as nobody_forgets:
-        async with shop.holding("compensate"):
-            answer = await shop.reserve(sale, reservation_id, lines, buyer_id)
-            await eventually(partial(is_refused, shop, sale, reservation_id))
-            await nobody_forgets.enter_async_context(shop.holding("relay"))
-        seen = await eventually(partial(compensated, shop, sale, reservation_id))
+        async with stack.holding("compensate"):
+            answer = await stack.reserve(sale, reservation_id, lines, buyer_id)
+            await eventually(partial(is_refused, stack, sale, reservation_id))
+            await nobody_forgets.enter_async_context(stack.holding("relay"))
+        seen = await eventually(partial(compensated, stack, sale, reservation_id))
     return answer, seen
 
 
-async def is_refused(shop: Shop, sale: str, reservation_id: str) -> bool:
+async def is_refused(stack: StackFixture, sale: str, reservation_id: str) -> bool:
     """The ledger waits for its units."""
-    letters = await shop.ledger.letters(sale)
+    letters = await stack.ledger.letters(sale)
     return any((letter.reservation_id, letter.state) == (reservation_id, "OPEN") for letter in letters)
 
 
-async def compensated(shop: Shop, sale: str, reservation_id: str) -> Reservation | None:
+async def compensated(stack: StackFixture, sale: str, reservation_id: str) -> Reservation | None:
     """Its units are back in Redis."""
-    seen = await shop.get(sale, reservation_id)
+    seen = await stack.get(sale, reservation_id)
     return seen if seen.state == COMPENSATED else None
 
 
-async def sale_of_the_past(shop: Shop) -> str:
+async def archived_sale(stack: StackFixture) -> str:
     """A sale that ended, and has left Redis with everything in it: ann bought two of ten lamps, bob left one."""
     for sells_s in SELLS_S:
-        sale = await shop.open_sale(start_time=LONG_AGO, end_time=Timestamp(seconds=round(time.time()) + sells_s))
-        if await has_sold(shop, sale):
-            await eventually(partial(has_left, shop, sale), sells_s + FORGETS_S)
+        sale = await stack.open_sale(start_time=LONG_AGO, end_time=Timestamp(seconds=round(time.time()) + sells_s))
+        if await has_sold(stack, sale):
+            await eventually(partial(is_sale_archived, stack, sale), sells_s + ARCHIVES_S)
             return sale
     raise AssertionError(f"nothing could be sold within {SELLS_S[-1]} s")
 
 
-async def has_sold(shop: Shop, sale: str) -> bool:
+async def has_sold(stack: StackFixture, sale: str) -> bool:
     """Sell two lamps to ann, and one to bob that he leaves; False if the sale ended before."""
     for name, units, buyer in (("bought", 2, "ann"), ("left", 1, "bob")):
-        answer = await shop.reserve(sale, name, {"lamp": units}, buyer_id=buyer)
+        answer = await stack.reserve(sale, name, {"lamp": units}, buyer_id=buyer)
         if answer.rejection.reason == states.REJECTION_REASON_SALE_ENDED:
             return False
         assert answer.reservation.state == HELD, answer
-    await shop.confirm(sale, "bought")
-    await shop.release(sale, "left")
+    await stack.confirm(sale, "bought")
+    await stack.release(sale, "left")
     return True
 
 
-async def has_left(shop: Shop, sale: str) -> bool:
+async def is_sale_archived(stack: StackFixture, sale: str) -> bool:
     """Redis knows nothing of this sale any more."""
-    async with shop.redis() as redis:
+    async with stack.redis() as redis:
         return not [key async for key in redis.scan_iter(f"*/{sale}")]
 
 
-async def sale_with_a_past(shop: Shop) -> str:
+async def sale_with_archived_reservations(stack: StackFixture) -> str:
     """A sale of ten lamps: ann bought two, bob left one, and Redis has forgotten both."""
-    sale = await shop.open_sale()
-    await shop.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann")
-    await shop.confirm(sale, "bought")
-    await shop.reserve(sale, "left", buyer_id="bob")
-    await shop.release(sale, "left")
+    sale = await stack.open_sale()
+    await stack.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann")
+    await stack.confirm(sale, "bought")
+    await stack.reserve(sale, "left", buyer_id="bob")
+    await stack.release(sale, "left")
     for reservation_id in ("bought", "left"):
-        await eventually(partial(is_forgotten, shop, sale, reservation_id), FORGETS_S)
+        await eventually(partial(is_archived, stack, sale, reservation_id), ARCHIVES_S)
     return sale
 
 
-async def is_forgotten(shop: Shop, sale: str, reservation_id: str) -> bool:
+async def is_archived(stack: StackFixture, sale: str, reservation_id: str) -> bool:
     """Redis has no record of it any more."""
-    return not await shop.in_redis(sale, reservation_id)
+    return not await stack.in_redis(sale, reservation_id)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from statistics import median_low, quantiles
 from typing import NamedTuple
 
-from tests.faults.world import World
+from tests.fault_stack import FaultStack
 
 # A busy machine may do so much, beside what the writes show of it. Whoever asks a server that is away waits for 0.1 s
 # at least, and mostly for seconds.
@@ -17,7 +17,7 @@ CUTS = {"half of the": 9, "one in twenty": 18}  # where `quantiles` has what the
 WRITE_EVERY_S = 0.01
 
 
-class Pace(NamedTuple):
+class CallTimes(NamedTuple):
     """How long things took, in the order in which they were done."""
 
     calls_s: Sequence[float]
@@ -25,15 +25,15 @@ class Pace(NamedTuple):
 
 
 @asynccontextmanager
-async def writing(world: World) -> AsyncIterator[Sequence[float]]:
+async def timing_writes(stack: FaultStack) -> AsyncIterator[Sequence[float]]:
     """Write to Redis again and again inside the block: how long each write took."""
     writes_s: list[float] = []
 
     async def write() -> None:
-        async with world.redis() as redis:
+        async with stack.redis() as redis:
             while True:
                 started = time.monotonic()
-                await redis.set("pace", "of a test")
+                await redis.set("call-times", "of a test")
                 writes_s.append(time.monotonic() - started)
                 await asyncio.sleep(WRITE_EVERY_S)
 
@@ -44,7 +44,7 @@ async def writing(world: World) -> AsyncIterator[Sequence[float]]:
         writer.cancel()
 
 
-def slower_than(usual: Pace, now: Pace) -> list[str]:
+def slower_than(usual: CallTimes, now: CallTimes) -> list[str]:
     """Which calls take longer than usual by more than writes do: the usual ones, or the slow ones."""
     found = []
     for name, cut in CUTS.items():

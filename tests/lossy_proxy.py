@@ -1,4 +1,4 @@
-"""A wire to Redis that loses one reply: Redis did what it was asked, and nobody hears of it."""
+"""A proxy before Redis that loses one reply: Redis did what it was asked, and the caller does not learn of it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 CHUNK = 65_536
 
 
-class Wire:
+class LossyProxy:
     """Passes bytes on, both ways, until a command with `marker` in it goes by; the reply to that one is lost.
 
     The connection then breaks, or stays open and silent for ever. It happens once.
@@ -23,7 +23,7 @@ class Wire:
 
     @asynccontextmanager
     async def to(self, redis_url: str) -> AsyncIterator[str]:
-        """Lay the wire; yields the URL of its near end."""
+        """Listen; yields the URL of the proxy."""
         redis = urlsplit(redis_url)
         near_end = await asyncio.start_server(
             lambda reader, writer: self._serve(reader, writer, str(redis.hostname), int(redis.port or 0)), "127.0.0.1"

@@ -24,8 +24,8 @@ from holdfast_embedded.stack import Stack
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from tests.e2e.ledger import LedgerPool, Watermark
-from tests.integration.served import Caller, told
+from tests.inventory_server import Caller, told
+from tests.ledger_rows import LedgerPool, Watermark
 from tests.stacks import Ended, run_beside, shard_of
 from tests.waiting import eventually
 
@@ -45,11 +45,11 @@ class Stock(NamedTuple):
     sold: int
 
 
-class Shop:
+class StackFixture:
     """Asks a stack everything that a test wants to know, and sells in it through the generated stubs."""
 
     def __init__(self, stack: Stack, caller: Caller, log: list[tuple[str, str]]) -> None:
-        self.stack = stack
+        self.running = stack
         self.caller = caller
         self.ledger = LedgerPool(stack.addresses.postgres_dsn)
         self._log = log
@@ -123,12 +123,12 @@ class Shop:
 
     def shard_of(self, sale_id: str) -> int:
         """The shard of a sale."""
-        return shard_of(sale_id, self.stack.shards)
+        return shard_of(sale_id, self.running.shards)
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
         """A connection of the test's own."""
-        async with Redis.from_url(self.stack.addresses.redis_url, decode_responses=True) as redis:
+        async with Redis.from_url(self.running.addresses.redis_url, decode_responses=True) as redis:
             yield redis
 
     async def in_redis(self, sale_id: str, reservation_id: str) -> bool:
@@ -159,7 +159,7 @@ class Shop:
         return True
 
     async def facts(self, sale_id: str) -> list[ReservationFact]:
-        """Everything that the world was told of a sale, in order."""
+        """Every fact that was published of a sale, in order."""
         found = [ReservationFact.FromString(value) for value in await self._records(FACTS, sale_id)]
         return [fact for fact in found if fact.reservation.sale_id == sale_id]
 
@@ -169,10 +169,12 @@ class Shop:
         return [order for order in found if order.sale_id == sale_id]
 
     async def publish(self, order: Compensation) -> None:
-        """Send an order of the ledger as the persister would."""
-        async with AIOKafkaProducer(bootstrap_servers=self.stack.addresses.kafka_brokers) as producer:
+        """Send a compensation as the persister would; returns when the compensator has dealt with it."""
+        before = self.carried_out(order.sale_id).total()
+        async with AIOKafkaProducer(bootstrap_servers=self.running.addresses.kafka_brokers) as producer:
             shard = self.shard_of(order.sale_id)
             await producer.send_and_wait(COMPENSATIONS, order.SerializeToString(), partition=shard)
+        await eventually(lambda: self.carried_out(order.sale_id).total() > before)
 
     def carried_out(self, sale_id: str) -> Counter[str]:
         """How many orders to give units of a sale back came to what, as the compensator says."""
@@ -194,7 +196,7 @@ class Shop:
     async def _records(self, topic: str, sale_id: str) -> list[bytes]:
         """The values of a topic's partition, from its beginning to what is its end now."""
         partition = TopicPartition(topic, self.shard_of(sale_id))
-        brokers = self.stack.addresses.kafka_brokers
+        brokers = self.running.addresses.kafka_brokers
         async with AIOKafkaConsumer(bootstrap_servers=brokers, auto_offset_reset="earliest") as consumer:
             consumer.assign([partition])
             end = (await consumer.end_offsets([partition]))[partition]
@@ -209,7 +211,7 @@ class Shop:
     @asynccontextmanager
     async def holding(self, name: str) -> AsyncIterator[None]:
         """A process stands still inside the block, and goes on where it was after it."""
-        process = self.stack.process(name)
+        process = self.running.process(name)
         process.signal(signal.SIGSTOP)
         try:
             await eventually(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
@@ -220,15 +222,15 @@ class Shop:
     @asynccontextmanager
     async def without(self, name: str) -> AsyncIterator[None]:
         """A process is down inside the block."""
-        await asyncio.to_thread(self.stack.take_down, name)
+        await asyncio.to_thread(self.running.take_down, name)
         try:
             yield
         finally:
-            await asyncio.to_thread(self.stack.bring_up, name)
+            await asyncio.to_thread(self.running.bring_up, name)
 
     async def run(self, *arguments: str, **changed: str) -> Ended:
         """Run one of the service's programs with the stack's settings: `audit`, `init`."""
-        return await run_beside(self.stack, *arguments, **changed)
+        return await run_beside(self.running, *arguments, **changed)
 
 
 async def asked(call: Callable[..., Awaitable[ReserveResult]], request: Message) -> ReserveResult:

@@ -1,0 +1,25 @@
+"""Which tests one worker of pytest-xdist runs together: those that share a stack or an environment, else a file's."""
+
+import re
+
+from xdist.scheduler import LoadScopeScheduling
+
+_ENVIRONMENT = re.compile(r"\[(3\.\d+)\]$")  # the Python by which tests/packaging repeats a test
+_ON_A_STACK = {
+    f"tests/e2e/test_{name}.py": stack
+    for stack, names in {
+        "usual": ("books", "cli", "compensations", "journey", "metrics", "readme", "refused"),
+        "archiving": ("archive", "backpressure", "overdue"),
+    }.items()
+    for name in names
+}
+
+
+class ByWhatIsShared(LoadScopeScheduling):  # type: ignore[misc]
+    """Sends groups of tests to workers, in the order of the command line."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return the group of a test."""
+        file = nodeid.partition("::")[0]
+        environment = _ENVIRONMENT.search(nodeid)
+        return environment[1] if environment else _ON_A_STACK.get(file, file)

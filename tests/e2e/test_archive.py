@@ -1,0 +1,271 @@
+"""Reservations and sales that have left Redis: the ledger answers for them, and their ids are never taken for new."""
+
+import asyncio
+import time
+from functools import partial
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import StatusCode
+from holdfast.inventory.v1 import reservation_pb2 as states
+from holdfast.inventory.v1 import sale_pb2 as sales
+
+from tests.e2e.archived import (
+    ARCHIVES_S,
+    LONG_AGO,
+    archived_sale,
+    is_archived,
+    is_sale_archived,
+    reserve_refused,
+    sale_with_archived_reservations,
+)
+from tests.e2e.conftest import RETENTION_S
+from tests.inventory_server import Told, refusal_of, told
+from tests.ledger_rows import Balance, DeadLetter, Row
+from tests.stack_fixture import StackFixture, Stock
+from tests.waiting import eventually
+
+HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIRMED
+RELEASED, COMPENSATED = states.RESERVATION_STATE_RELEASED, states.RESERVATION_STATE_COMPENSATED
+RECORDED, REFUSED = states.LEDGER_STATE_RECORDED, states.LEDGER_STATE_REFUSED
+REPEATERS = 16
+LEAVES_S = ARCHIVES_S + float(RETENTION_S)
+
+
+async def test_an_archived_reservation_is_read_from_the_ledger(archiving: StackFixture) -> None:
+    """A caller that asks a day later gets the same answer as before."""
+    sale = await sale_with_archived_reservations(archiving)
+
+    bought, left = await archiving.get(sale, "bought"), await archiving.get(sale, "left")
+
+    assert (bought.state, bought.ledger_state, bought.buyer_id) == (CONFIRMED, RECORDED, "ann")
+    assert [(line.sku, line.quantity, line.confirmed_quantity) for line in bought.lines] == [("lamp", 2, 2)]
+    assert (left.state, left.ledger_state, left.buyer_id) == (RELEASED, RECORDED, "bob")
+
+
+async def test_an_archived_move_is_repeated_and_never_undone(archiving: StackFixture) -> None:
+    """The table of moves holds for what Redis has forgotten, too."""
+    sale = await sale_with_archived_reservations(archiving)
+
+    confirmed = await archiving.confirm(sale, "bought")
+    released = await archiving.release(sale, "left")
+    too_late = await refusal_of(archiving.confirm(sale, "left"))
+    sold = await refusal_of(archiving.release(sale, "bought"))
+
+    assert (confirmed.replayed, confirmed.reservation.state) == (True, CONFIRMED)
+    assert (released.replayed, released.reservation.state) == (True, RELEASED)
+    assert in_words(too_late) == (StatusCode.FAILED_PRECONDITION, "WRONG_RESERVATION_STATE")
+    assert too_late.metadata["state"] == "RESERVATION_STATE_RELEASED"
+    assert sold.metadata["state"] == "RESERVATION_STATE_CONFIRMED"
+    assert await archiving.stock(sale) == Stock(available=8, held=0, sold=2)
+
+
+async def test_an_archived_id_that_is_used_again_is_compensated(archiving: StackFixture) -> None:
+    """Redis judges it anew, for it remembers nothing; the ledger remembers, and the units go back once."""
+    sale = await sale_with_archived_reservations(archiving)
+
+    again, seen = await reserve_refused(archiving, sale, "bought", {"lamp": 3}, buyer_id="carl")
+    await archiving.settled(sale)
+    await eventually(lambda: is_archived(archiving, sale, "bought"), ARCHIVES_S)
+    later = await archiving.get(sale, "bought")
+
+    assert (again.replayed, again.reservation.state) == (False, HELD)
+    assert (seen.state, seen.ledger_state, seen.buyer_id) == (COMPENSATED, REFUSED, "carl")
+    assert seen.compensation_reason == states.COMPENSATION_REASON_ID_REUSED
+    assert (later.state, later.ledger_state, later.buyer_id) == (CONFIRMED, RECORDED, "ann")
+    assert await archiving.ledger.letters(sale) == [DeadLetter("bought", "ID_REUSED", "SETTLED", "COMPENSATED", True)]
+    assert (await archiving.ledger.moves(sale, "bought"))[-2:] == [
+        "3 lamp available > refused",
+        "3 lamp refused > available",
+    ]
+    assert await archiving.ledger.balance(sale) == Balance(available=8, held=0, sold=2, refused=0)
+    assert await archiving.stock(sale) == Stock(available=8, held=0, sold=2)
+
+
+async def test_a_refused_order_that_was_released_reads_the_same_when_archived(archiving: StackFixture) -> None:
+    """It ended before its compensation came: Redis and the ledger tell the same end."""
+    sale = await archiving.open_sale()
+    await archiving.block("mallory")
+    async with archiving.holding("persist"):
+        await archiving.reserve(sale, "r-1", buyer_id="mallory")
+        await archiving.release(sale, "r-1")
+    await archiving.settled(sale)
+
+    before = await archiving.get(sale, "r-1")
+    await eventually(lambda: is_archived(archiving, sale, "r-1"), ARCHIVES_S)
+    after = await archiving.get(sale, "r-1")
+
+    assert await archiving.ledger.row(sale, "r-1") == Row("mallory", "RELEASED", "REFUSED", "BUYER_BLOCKED", "1 lamp")
+    assert (before.state, before.ledger_state) == (RELEASED, RECORDED)
+    assert before.compensation_reason == states.COMPENSATION_REASON_UNSPECIFIED
+    assert after == before
+
+
+async def test_a_compensation_never_touches_a_newer_reservation_of_its_id(archiving: StackFixture) -> None:
+    """It names where the reservation was made, because an id can be used again once its record has left Redis."""
+    sale = await archiving.open_sale()
+    async with archiving.ledger.forbidding("reservation_id <> 'r-1'"):  # so that the ledger never had a row of it
+        await archiving.reserve(sale, "r-1", buyer_id="dora")
+        await archiving.settled(sale)
+    [compensation, *_] = await archiving.compensations(sale)
+    await eventually(partial(is_archived, archiving, sale, "r-1"), ARCHIVES_S)
+    await archiving.reserve(sale, "r-1", {"lamp": 2}, buyer_id="emil")
+
+    await archiving.publish(compensation)
+
+    await archiving.settled(sale)
+    assert (await archiving.get(sale, "r-1")).state == HELD
+    assert await archiving.stock(sale) == Stock(available=8, held=2, sold=0)
+    assert await archiving.ledger.row(sale, "r-1") == Row("emil", "HELD", "RECORDED", "", "2 lamp")
+    assert await archiving.ledger.balance(sale) == Balance(available=8, held=2, sold=0, refused=0)
+
+
+async def test_a_spent_id_stays_spent(archiving: StackFixture) -> None:
+    """A caller in doubt closed the matter; a Reserve that comes later finds it ended, or has its units taken back."""
+    sale = await archiving.open_sale()
+    async with archiving.holding("relay"):  # so that nobody forgets it meanwhile
+        spent = await archiving.release(sale, "r-1", spend_id=True)
+        at_once = await archiving.reserve(sale, "r-1")
+    await archiving.settled(sale)
+    recorded = await archiving.ledger.row(sale, "r-1")
+    await eventually(lambda: is_archived(archiving, sale, "r-1"), ARCHIVES_S)
+
+    much_later, seen = await reserve_refused(archiving, sale, "r-1")
+    await archiving.settled(sale)
+
+    assert (spent.replayed, spent.reservation.state) == (False, RELEASED)
+    assert at_once.rejection.reason == states.REJECTION_REASON_RESERVATION_ENDED
+    assert at_once.rejection.ended.state == RELEASED
+    assert recorded == Row("", "RELEASED", "RECORDED", "", "")
+    assert much_later.reservation.state == HELD
+    assert seen.compensation_reason == states.COMPENSATION_REASON_ID_REUSED
+    assert await archiving.ledger.letters(sale) == [DeadLetter("r-1", "ID_REUSED", "SETTLED", "COMPENSATED", True)]
+    assert await archiving.stock(sale) == Stock(available=10, held=0, sold=0)
+
+
+async def test_an_archived_id_cannot_be_spent(archiving: StackFixture) -> None:
+    """What was sold stays sold, and the answer says so, whether Redis has the record or not."""
+    sale = await sale_with_archived_reservations(archiving)
+
+    sold = await refusal_of(archiving.release(sale, "bought", spend_id=True))
+    left = await archiving.release(sale, "left", spend_id=True)
+    await archiving.settled(sale)
+
+    assert in_words(sold) == (StatusCode.FAILED_PRECONDITION, "WRONG_RESERVATION_STATE")
+    assert sold.metadata["state"] == "RESERVATION_STATE_CONFIRMED"
+    assert (left.replayed, left.reservation.state, left.reservation.buyer_id) == (True, RELEASED, "bob")
+    assert await archiving.ledger.letters(sale) == []
+    assert await archiving.ledger.row(sale, "bought") == Row("ann", "CONFIRMED", "RECORDED", "", "2 lamp")
+    assert await archiving.ledger.balance(sale) == Balance(available=8, held=0, sold=2, refused=0)
+
+
+async def test_no_reservation_is_called_unknown_while_the_ledger_is_away(archiving: StackFixture) -> None:
+    """Only the ledger could know better; "not found" would make a caller buy twice. Reserve answers as usual."""
+    sale = await sale_with_archived_reservations(archiving)
+
+    async with archiving.without("postgres"):
+        asked = {
+            "get": archiving.get(sale, "bought"),
+            "get what never was": archiving.get(sale, "never-was"),
+            "confirm": archiving.confirm(sale, "bought"),
+            "release": archiving.release(sale, "left"),
+            "spend": archiving.release(sale, "bought", spend_id=True),
+            "spend what never was": archiving.release(sale, "never-was", spend_id=True),
+            "reserve in an unknown sale": archiving.reserve("never-was", "r-1"),
+            "block a buyer": archiving.block("nobody"),
+        }
+        heard = {what: in_words(await refusal_of(call)) for what, call in asked.items()}
+        held = await archiving.reserve(sale, "r-1")
+
+    assert heard == dict.fromkeys(asked, (StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE"))
+    assert held.reservation.state == HELD
+    await archiving.settled(sale)
+    assert await archiving.ledger.row(sale, "r-1") == Row("ann", "HELD", "RECORDED", "", "1 lamp")
+    await eventually(partial(is_unknown, archiving, sale, "never-was"))
+
+
+async def is_unknown(stack: StackFixture, sale: str, reservation_id: str) -> bool:
+    """The ledger was asked, and has none."""
+    heard = in_words(await refusal_of(stack.get(sale, reservation_id)))
+    return heard == (StatusCode.NOT_FOUND, "RESERVATION_NOT_FOUND")
+
+
+async def test_an_archived_sale_is_answered_from_the_ledger(archiving: StackFixture) -> None:
+    """A late caller gets the same answers as before: what was bought, and that the sale has ended."""
+    sale = await archived_sale(archiving)
+
+    seen = await archiving.sale(sale)
+    bought, left = await archiving.get(sale, "bought"), await archiving.get(sale, "left")
+    again = await archiving.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann")
+    given_back = await archiving.reserve(sale, "left", buyer_id="bob")
+    other = await refusal_of(archiving.reserve(sale, "bought", {"lamp": 1}, buyer_id="ann"))
+    late = await archiving.reserve(sale, "late")
+    unknown = await refusal_of(archiving.reserve(sale, "late", {"sofa": 1}))
+
+    assert (seen.state, seen.items[0].total, seen.etag != "") == (sales.SALE_STATE_ARCHIVED, 10, True)
+    assert await archiving.stock(sale) == Stock(available=8, held=0, sold=2)
+    assert (bought.state, left.state) == (CONFIRMED, RELEASED)
+    assert (again.replayed, again.reservation) == (True, bought)
+    assert (given_back.replayed, given_back.rejection.ended) == (True, left)
+    assert given_back.rejection.reason == states.REJECTION_REASON_RESERVATION_ENDED
+    assert in_words(other) == (StatusCode.ALREADY_EXISTS, "RESERVATION_ID_REUSED")
+    assert late.rejection.reason == states.REJECTION_REASON_SALE_ENDED
+    assert in_words(unknown) == (StatusCode.NOT_FOUND, "ITEM_NOT_FOUND")
+
+
+async def test_an_archived_sale_is_not_created_again(archiving: StackFixture) -> None:
+    """Its id is taken for good, for the very same settings too."""
+    sale = await archived_sale(archiving)
+
+    again = await refusal_of(archiving.open_sale_named(sale))
+
+    assert in_words(again) == (StatusCode.ALREADY_EXISTS, "SALE_ID_REUSED")
+    audit = await archiving.run("audit", sale, "--retention", RETENTION_S)
+    assert audit.code == 0, audit.said
+
+
+async def test_a_sale_archived_during_repeated_creates_is_created_once(archiving: StackFixture) -> None:
+    """A client that cannot stop asking hears how it stands, and from one moment on that its id is taken."""
+    end_time = Timestamp(seconds=round(time.time()))
+    sale = await archiving.open_sale(start_time=LONG_AGO, end_time=end_time)
+
+    heard = await asyncio.gather(*(makes_until_refused(archiving, sale, end_time) for _ in range(REPEATERS)))
+
+    assert heard == [(StatusCode.ALREADY_EXISTS, "SALE_ID_REUSED")] * REPEATERS
+    assert await is_sale_archived(archiving, sale)
+    await archiving.settled(sale)
+    audit = await archiving.run("audit", sale, "--retention", RETENTION_S)
+    assert audit.code == 0, audit.said
+
+
+async def makes_until_refused(stack: StackFixture, sale: str, end_time: Timestamp) -> tuple[StatusCode, str]:
+    """Make the same sale again and again: the error that ends it."""
+    deadline = time.monotonic() + LEAVES_S
+    while time.monotonic() < deadline:
+        try:
+            await stack.open_sale_named(sale, start_time=LONG_AGO, end_time=end_time)
+        except grpc.aio.AioRpcError as error:
+            return in_words(told(error))
+    raise AssertionError("it never left")
+
+
+async def test_no_sale_is_called_unknown_while_the_ledger_is_away(archiving: StackFixture) -> None:
+    """Nor is its id given to another sale."""
+    sale = await archived_sale(archiving)
+
+    async with archiving.without("postgres"):
+        asked = [
+            archiving.sale(sale),
+            archiving.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann"),
+            archiving.reserve(sale, "late"),
+            archiving.release(sale, "late", spend_id=True),
+            archiving.open_sale_named(sale),
+        ]
+        heard = [in_words(await refusal_of(call)) for call in asked]
+
+    assert heard == [(StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE")] * len(asked)
+
+
+def in_words(heard: Told) -> tuple[StatusCode, str]:
+    """What a caller tells a refusal by."""
+    return heard.code, heard.reason
