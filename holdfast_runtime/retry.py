@@ -40,7 +40,7 @@ class Outages:
     """The servers that a process waits for, and a counter of its failed attempts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        meaning = "Attempts that failed because a server was unavailable, and are made again."
+        meaning = "Attempts that failed because a server was unavailable, and are retried."
         self._retries = Counter("holdfast_retries", meaning, ["server"], registry=registry)
         self._open: dict[Outage, tuple[str, str]] = {}
 

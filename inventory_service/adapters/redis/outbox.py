@@ -34,7 +34,7 @@ class RedisOutbox:
         return commit_from_entry(entries[0]) if entries else None
 
     async def time_after(self, shard: int, commit_id: CommitId) -> int | None:
-        """When the first commit after `commit_id` was made, in ms by the shard's clock."""
+        """The time of the first commit after `commit_id`, in ms by the shard's clock; None if there is none."""
         entries = await self._execute("XRANGE", shard_keys(shard).outbox, f"({commit_id}", "+", "COUNT", 1)
         return CommitBody.FromString(commit_from_entry(entries[0]).payload).time_ms if entries else None
 
