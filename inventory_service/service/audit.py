@@ -66,40 +66,44 @@ class _SnapshotMoved(Exception):
     """The shard got new commits while it was read."""
 
 
-async def run(deps: Dependencies, shard_count: int, only: SaleKey | None, deadline_s: float, as_json: bool) -> int:
+async def run(
+    dependencies: Dependencies, shard_count: int, only: SaleKey | None, deadline_s: float, as_json: bool
+) -> int:
     """The exit code: 0 if Redis and the ledger agree, 1 if they differ, 2 if they could not be compared."""
     result = AuditResult()
     try:
         async with asyncio.timeout(deadline_s) as deadline:
-            await check_shard_counts(shard_count, deps.shards, deps.rows)
+            await check_shard_counts(shard_count, dependencies.shards, dependencies.rows)
             for shard in range(shard_count) if only is None else [shard_of(only, shard_count)]:
-                deps.progress(f"shard {shard}: comparing")
-                await _compare_when_equal(deps, shard, only, result)
+                dependencies.progress(f"shard {shard}: comparing")
+                await _compare_when_equal(dependencies, shard, only, result)
             deadline.reschedule(None)
     except ServerUnavailable as error:
         return _write_failure(
-            deps, f"{error.server} does not answer: {error}; start it and run the audit again", as_json
+            dependencies, f"{error.server} does not answer: {error}; start it and run the audit again", as_json
         )
     except (CannotCompare, ShardCountMismatch) as error:
-        return _write_failure(deps, str(error), as_json)
+        return _write_failure(dependencies, str(error), as_json)
     except TimeoutError:
         waited = f"Redis and the ledger did not reach the same commit within {deadline_s:g} s"
         remedy = "check that relay and persister run and that the sale gets no calls, then run the audit again"
-        return _write_failure(deps, f"{waited}: {remedy}", as_json)
-    deps.write(_json(result) if as_json else _text(result))
+        return _write_failure(dependencies, f"{waited}: {remedy}", as_json)
+    dependencies.write(_json(result) if as_json else _text(result))
     return 1 if result.differences else 0
 
 
-async def _compare_when_equal(deps: Dependencies, shard: int, only: SaleKey | None, result: AuditResult) -> None:
+async def _compare_when_equal(
+    dependencies: Dependencies, shard: int, only: SaleKey | None, result: AuditResult
+) -> None:
     """Wait until the ledger has caught up, then compare; again if it got commits. The caller sets the deadline."""
     delay, written = Backoff(first_s=0.05, longest_s=1.0), ""
     while True:
-        status = await deps.shards.status(shard)
-        async with deps.ledger.snapshot(shard) as snapshot:
+        status = await dependencies.shards.status(shard)
+        async with dependencies.ledger.snapshot(shard) as snapshot:
             _check_comparable(status, snapshot)
             if (snapshot.commit_id, snapshot.hash) == (status.head, status.hash):
                 try:
-                    found = await _compare(deps, shard, only, snapshot)
+                    found = await _compare(dependencies, shard, only, snapshot)
                 except _SnapshotMoved:
                     pass
                 else:
@@ -111,7 +115,7 @@ async def _compare_when_equal(deps: Dependencies, shard: int, only: SaleKey | No
         waiting = f"shard {shard}: waiting, the ledger is at {_format(snapshot.commit_id)}"
         if written != waiting:
             written = waiting
-            deps.progress(f"{waiting} and Redis at {_format(status.head)}")
+            dependencies.progress(f"{waiting} and Redis at {_format(status.head)}")
         await delay.wait()
 
 
@@ -124,34 +128,36 @@ def _check_comparable(status: ShardStatus, snapshot: LedgerSnapshot) -> None:
         raise CannotCompare(f"shard {status.shard} is blank in Redis; the ledger is at {_format(snapshot.commit_id)}")
 
 
-async def _compare(deps: Dependencies, shard: int, only: SaleKey | None, snapshot: LedgerSnapshot) -> AuditResult:
+async def _compare(
+    dependencies: Dependencies, shard: int, only: SaleKey | None, snapshot: LedgerSnapshot
+) -> AuditResult:
     found = AuditResult(shards=1)
     in_ledger = await snapshot.sales()
-    sales = {*in_ledger, *await deps.redis.sales(shard)}
+    sales = {*in_ledger, *await dependencies.redis.sales(shard)}
     if only is not None and only not in sales:
         raise CannotCompare(f"there is no sale {only}, neither in Redis nor in the ledger")
     for sale in sorted(sales) if only is None else [only]:
-        await _compare_sale(deps, shard, sale, snapshot, found)
+        await _compare_sale(dependencies, shard, sale, snapshot, found)
         found.sales += 1
     await _check_journal(shard, snapshot, in_ledger, found)
     return found
 
 
 async def _compare_sale(
-    deps: Dependencies, shard: int, sale: SaleKey, snapshot: LedgerSnapshot, found: AuditResult
+    dependencies: Dependencies, shard: int, sale: SaleKey, snapshot: LedgerSnapshot, found: AuditResult
 ) -> None:
     seen: set[str] = set()
     held, cursor = 0, 0
     while True:
-        page = await deps.redis.page(shard, sale, cursor)
+        page = await dependencies.redis.page(shard, sale, cursor)
         if (page.head, page.hash) != (snapshot.commit_id, snapshot.hash):
             raise _SnapshotMoved
         if cursor == 0:
-            await _compare_items(sale, page, snapshot, deps.retention_ms, found)
+            await _compare_items(sale, page, snapshot, dependencies.retention_ms, found)
         fresh = [kept for kept in page.reservations if kept.reservation_id not in seen]
         seen.update(kept.reservation_id for kept in fresh)
         held += await _compare_reservations(sale, fresh, snapshot, found)
-        deps.progress(f"shard {shard}: sale {sale}, {_counted(len(seen), 'reservations')}")
+        dependencies.progress(f"shard {shard}: sale {sale}, {_counted(len(seen), 'reservations')}")
         cursor = page.cursor
         if cursor == 0:
             break
@@ -195,8 +201,8 @@ def _format(commit_id: CommitId | None) -> str:
     return f"commit {commit_id}" if commit_id else "nothing"
 
 
-def _write_failure(deps: Dependencies, why: str, as_json: bool) -> int:
-    deps.write(json.dumps({"error": why}) if as_json else f"The audit failed: {why}")
+def _write_failure(dependencies: Dependencies, why: str, as_json: bool) -> int:
+    dependencies.write(json.dumps({"error": why}) if as_json else f"The audit failed: {why}")
     return 2
 
 

@@ -45,28 +45,28 @@ class TopicsResult:
         return 2 if self.error else int(bool(self.misshapen or self.off))
 
 
-async def run(deps: Dependencies, names: Sequence[str], shards: int, replication: int | None = None) -> int:
+async def run(dependencies: Dependencies, names: Sequence[str], shards: int, replication: int | None = None) -> int:
     """The exit code. `replication` None: the number recommended for the number of brokers."""
     result = TopicsResult(shards)
     try:
-        await _create_missing(result, deps, names, replication)
+        await _create_missing(result, dependencies, names, replication)
         if not result.misshapen:
-            _log_checks(result, await _run_checks(result, deps), deps.log)
+            _log_checks(result, await _run_checks(result, dependencies), dependencies.log)
     except ServerUnavailable as error:
         result.error = f"{error.server} does not answer: {error}"
         remedy = "start it, or set HOLDFAST_KAFKA_BROKERS"
-        deps.log.error("server_unavailable", server=error.server, why=str(error), remedy=remedy)
-    if deps.write is not None:
+        dependencies.log.error("server_unavailable", server=error.server, why=str(error), remedy=remedy)
+    if dependencies.write is not None:
         fields = {**asdict(result), "off": [check._asdict() for check in result.off]}
-        deps.write(json.dumps({"in_order": result.exit_code == 0, **fields}))
+        dependencies.write(json.dumps({"in_order": result.exit_code == 0, **fields}))
     return result.exit_code
 
 
 async def _create_missing(
-    result: TopicsResult, deps: Dependencies, names: Sequence[str], replication: int | None
+    result: TopicsResult, dependencies: Dependencies, names: Sequence[str], replication: int | None
 ) -> None:
     """Create what is missing, but nothing while a topic has another number of partitions, which comes first."""
-    existing = await deps.admin.partitions()
+    existing = await dependencies.admin.partitions()
     result.found = [name for name in names if name in existing]
     result.misshapen = {name: existing[name] for name in result.found if existing[name] != result.partitions}
     for name, partitions in result.misshapen.items():
@@ -74,24 +74,26 @@ async def _create_missing(
             f"set HOLDFAST_SHARDS={partitions} if that is what `holdfast init` was run with; "
             "else delete the topic and run `holdfast topics`"
         )
-        deps.log.error("topic_mismatch", name=name, partitions=partitions, expected=result.partitions, remedy=remedy)
+        dependencies.log.error(
+            "topic_mismatch", name=name, partitions=partitions, expected=result.partitions, remedy=remedy
+        )
     if result.misshapen:
         return
-    copies = replication or recommended_replication(await deps.brokers())
+    copies = replication or recommended_replication(await dependencies.brokers())
     for name in names:
         if name not in existing:
-            await deps.admin.create(_spec(name, result.partitions, copies))
+            await dependencies.admin.create(_spec(name, result.partitions, copies))
             result.made.append(name)
         event = "topic_exists" if name in existing else "topic_created"
-        deps.log.info(event, name=name, partitions=result.partitions)
+        dependencies.log.info(event, name=name, partitions=result.partitions)
 
 
-async def _run_checks(result: TopicsResult, deps: Dependencies) -> Sequence[CheckResult]:
+async def _run_checks(result: TopicsResult, dependencies: Dependencies) -> Sequence[CheckResult]:
     """Check all topics; repeat while a new one fails, because brokers learn of it, and copy it, one after the other."""
     created = {*result.made, *(f"{name} {IN_SYNC}" for name in result.made)}
     delay, deadline = Backoff(first_s=0.1, longest_s=1.0), time.monotonic() + CREATION_S
     while True:
-        checks = await deps.run_checks()
+        checks = await dependencies.run_checks()
         is_pending = any(check.setting in created and check.level is not Level.OK for check in checks)
         if not is_pending or time.monotonic() > deadline:
             return checks

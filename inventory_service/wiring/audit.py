@@ -41,7 +41,7 @@ async def run_audit(
 ) -> int:
     """Compare Redis with the ledger, of all sales or of one; the result is written to standard output."""
     connections, ledger = RedisConnections(settings.redis_url), LedgerPool(settings.postgres_dsn)
-    deps = audit.Dependencies(
+    dependencies = audit.Dependencies(
         RedisShards(connections),
         LedgerShards(ledger),
         RedisSaleReader(connections),
@@ -51,7 +51,7 @@ async def run_audit(
         write=print,
     )
     only = SaleKey(tenant, sale) if sale is not None else None
-    return await run_unless_signalled(audit.run(deps, settings.shards, only, deadline, as_json))
+    return await run_unless_signalled(audit.run(dependencies, settings.shards, only, deadline, as_json))
 
 
 COMMAND = Command(

@@ -34,7 +34,7 @@ async def create_topics(
 ) -> int:
     """Create Kafka's missing topics, and check all."""
     config = kafka_config(settings)
-    deps = topics.Dependencies(
+    dependencies = topics.Dependencies(
         KafkaTopics(config),
         KafkaServerConfig(config).brokers,
         lambda: check_kafka(settings),
@@ -42,7 +42,7 @@ async def create_topics(
         print if as_json else None,
     )
     names = [required.topic for required in required_topics(settings)]
-    return await run_unless_signalled(topics.run(deps, names, settings.shards, replication))
+    return await run_unless_signalled(topics.run(dependencies, names, settings.shards, replication))
 
 
 COMMAND = Command(

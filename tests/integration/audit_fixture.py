@@ -89,7 +89,7 @@ class AuditFixture:
         self, deadline_s: float = 60, only: SaleKey | None = None, shard_count: int = SHARDS, retention_ms: int = 0
     ) -> int:
         self.told.clear()
-        parts = audit.Dependencies(
+        dependencies = audit.Dependencies(
             self.processes.shards,
             self.processes.ledger,
             RedisSaleReader(self.processes.connections),
@@ -98,7 +98,7 @@ class AuditFixture:
             progress=lambda line: None,
             write=self.told.append,
         )
-        return await audit.run(parts, shard_count, only, deadline_s, as_json=True)
+        return await audit.run(dependencies, shard_count, only, deadline_s, as_json=True)
 
     @property
     def result(self) -> dict[str, object]:
