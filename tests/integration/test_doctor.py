@@ -236,8 +236,8 @@ async def test_the_doctor_prints_the_same_as_json(valkey: str, database: str) ->
     _, said = await run_to_its_end("doctor", "--json", HOLDFAST_START_WAIT_S=str(ONE_IS_MISSING_S), **where)
 
     report = json.loads("\n".join(said))
-    found = {(finding["server"], finding["setting"]): finding["standing"] for finding in report["findings"]}
-    assert found["Redis", "appendfsync"] == "kept"
+    found = {(finding["server"], finding["setting"]): finding["level"] for finding in report["findings"]}
+    assert found["Redis", "appendfsync"] == "ok"
     assert found["Kafka", "answers"] == "unknown"
     assert report["kept"] is False
 
