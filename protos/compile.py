@@ -15,7 +15,7 @@ USAGE = "usage: compile.py stubs | check | image FILE"
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the first argument names; the exit code is 1 if the stubs are stale and 2 if nothing was understood."""
+    """Do what the first argument names; the exit code is 1 if the stubs are stale and 2 for unknown arguments."""
     match arguments:
         case ["stubs"]:
             write_stubs(STUBS)
@@ -52,7 +52,7 @@ def stubs_in(folder: Path) -> set[str]:
 
 
 def report(stale: list[str]) -> int:
-    """Say which stubs are stale and what mends them."""
+    """Print which stubs are stale and how to renew them; the exit code."""
     for file in stale:
         print(f"stale: clients/python/{file}", file=sys.stderr)
     if stale:
@@ -66,7 +66,7 @@ def all_files() -> list[str]:
 
 
 def protoc(files: list[str], *options: str) -> None:
-    """Run the protoc that the lock pins, with Google's common protos beside our own."""
+    """Run the protoc that the lock pins, with Google's common protos beside those of Holdfast."""
     common = sysconfig.get_path("purelib")
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTOS}", f"-I{common}", *options, *files]
     subprocess.run(command, check=True)

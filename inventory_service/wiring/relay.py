@@ -48,32 +48,34 @@ async def run_relay(settings: Settings) -> int:
     config, instruments = kafka_config(settings), show_instruments(settings, needs)
     commits, reading, ledger = KafkaCommits(config), KafkaPersisterOffsets(config), LedgerPool(settings.postgres_dsn)
     gauges, retrier = metrics.RelayMetrics(instruments.registry), instruments.retrier(ServerUnavailable)
-    parts = relay_parts(settings, ledger, commits, reading, gauges, retrier)
+    dependencies = relay_dependencies(settings, ledger, commits, reading, gauges, retrier)
     books = RedisSaleReader(RedisConnections(settings.redis_url, size=1))
     drift = DriftWatch(settings.shards, books, PostgresSnapshots(ledger), gauges, time.time)
 
     async def work() -> None:
         await check_all_shard_counts(settings, (COMMITS, PROGRESS))
-        await first_to_end(relay.run(parts, relay_options(settings)), retrier.retry_forever(drift.run_round, log))
+        await first_to_end(
+            relay.run(dependencies, relay_options(settings)), retrier.retry_forever(drift.run_round, log)
+        )
 
     async with closed_at_the_end(commits, reading):
         with shard_counts_checked():
             return await run_until_signal(work())
 
 
-def relay_parts(
+def relay_dependencies(
     settings: Settings,
     ledger: LedgerPool,
     commits: KafkaCommits,
     reading: KafkaPersisterOffsets,
     gauges: metrics.RelayMetrics,
     retrier: Retrier,
-) -> relay.Parts:
+) -> relay.Dependencies:
     """What a relay works with; no connection is made yet."""
     shards, rows = RedisShards(RedisConnections(settings.redis_url)), LedgerShards(ledger)
     outbox = RedisOutbox(RedisConnections(settings.redis_url, size=2 * settings.shards))  # each shard's reader waits
     scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
-    return relay.Parts(
+    return relay.Dependencies(
         outbox=outbox,
         shards=shards,
         commits=commits,
