@@ -24,7 +24,7 @@ from holdfast_embedded.valkey import Valkey
 from bench.load import SKU
 from bench.programs import ProgramFailed, run_to_end, running
 
-ACCEPTED, SOLD_OUT = "accepted", "sold-out"  # what a load meets; the sales are called so too
+ACCEPTED, SOLD_OUT = "accepted", "sold-out"  # the two loads, and the ids of their sales
 UNITS = {ACCEPTED: 10**9, SOLD_OUT: 1}
 SHARDS = 16
 HOLD_TTL = timedelta(hours=1)  # no hold expires within the measuring
@@ -56,7 +56,7 @@ class Build:
             return item.held
 
     def audit(self, deadline_s: float) -> str:
-        """Bring the ledger up to date and compare it with Redis: the audit's words; ProgramFailed if they differ."""
+        """Bring the ledger up to date and compare it with Redis: the audit's output; ProgramFailed if they differ."""
         with (
             running(self.checkout, self.folder / "relay.log", "inventory_service", "relay", **self.environment),
             running(self.checkout, self.folder / "persist.log", "order_persister", "persist", **self.environment),

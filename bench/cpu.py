@@ -22,7 +22,7 @@ class Spent:
 
 
 class CpuWatch:
-    """Measures from its making until it is asked."""
+    """Measures from its creation to the call of `spent`."""
 
     def __init__(self, pids: Sequence[int]) -> None:
         self._pids = pids
@@ -31,7 +31,7 @@ class CpuWatch:
         self._before = [threads_of(pid) for pid in pids]
 
     def spent(self) -> Spent:
-        """What was spent so far."""
+        """The CPU time spent so far."""
         after = [threads_of(pid) for pid in self._pids]
         own = _own_time() - self._own
         busy, stolen = machine_time((PROC / "stat").read_text())

@@ -5,7 +5,7 @@ placeholder wherever an id belongs, and `fresh_ids.c`, compiled and loaded into 
 the same length as h2load reads the body. That costs a microsecond; a relay in between costs twice what h2load does.
 
 h2load sees HTTP statuses, which gRPC leaves at 200 when a call fails. A failed call has no message, so the bytes of the
-messages tell whether calls failed. When its time is over h2load closes its connections without waiting for the calls
+messages show whether calls failed. When its time is over h2load closes its connections without waiting for the calls
 in flight: the server may have made up to connections x streams more reservations than the report has calls.
 """
 

@@ -37,7 +37,7 @@ PERCENTILES = (50, 99, 99.9)
 
 
 class AuditFailed(RuntimeError):
-    """Redis holds other than what was answered."""
+    """Redis does not hold what was answered."""
 
 
 @dataclass(frozen=True)

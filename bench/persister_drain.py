@@ -30,7 +30,7 @@ from bench.programs import run_to_end, running
 
 COMMITS, ORDERS = "holdfast.commits.v1", "holdfast.orders.v1"
 RECORD_BYTES = 250_000
-PARTITION_BYTES = 4_500_000  # the embedded broker forgets what is older than its last 5 MiB of a partition
+PARTITION_BYTES = 4_500_000  # the embedded broker keeps only the last 5 MiB of a partition
 COMMIT_OVERHEAD_BYTES = 60  # its hash and lengths in a record
 DEADLINE_S = 300
 PROGRAM_S = 120.0
@@ -51,7 +51,7 @@ class History:
         self.sale_id = f"sale-{self.number}"
 
     def make(self, reservations: int, confirmed: float, released: float) -> None:
-        """Let it happen; `confirmed` and `released` are shares of the reservations."""
+        """Generate the commits; `confirmed` and `released` are shares of the reservations."""
         generator = random.Random(self.number)
         self.shard.open_sale(self.sale_id, lamp=reservations)
         for first in range(0, reservations, self.batch):

@@ -1,26 +1,26 @@
 #!lua flags=allow-oom
---[[ archive.lua: drop records of a sale that are final, settled and old, and at last a sale that is over: then it has no
-     records left. The ledger answers for them from then on.
+--[[ archive.lua: drop records of a sale that are final, settled and old, and then the sale itself, once it is over and
+     has no records left. Calls about them are answered from the ledger afterwards.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 epoch  2 run_id  3 ms for which a record is kept after it is final, and a sale after its end
        4 cursor, 0 to begin a walk
 Reply  {now, epoch, seq, settled epoch, settled seq, {cursor, how many records, 1 or 0, ms}}; 1: the sale has left too
-       A walk is over when the cursor is 0 again; `ms`: nothing that was looked at can leave before they have passed.
+       A walk is over when the cursor is 0 again; ms: no record that was scanned can leave sooner.
 Keeps  what is HELD, above what is settled (a compensation may still come) or young. No unit moves: while the sale is here,
-       what was sold is still sold and still counts for its buyer. A sale that leaves is counted in `sales_left` of meta: so
-       create_sale.lua sees whether one did since the ledger was asked.
+       what was sold is still sold and still counts for its buyer. Each sale that leaves raises `sales_left` of meta, by
+       which create_sale.lua detects that one has left since the ledger was asked.
 Uses   clock shard record sale settings ]]
 
-local SCAN_COUNT = 100 -- entries that one call looks at, more or less
+local SCAN_COUNT = 100 -- about how many entries one call scans
 
 local shard, not_serving = open_shard()
 if not_serving then return not_serving end
 
 local keep_ms = tonumber(ARGV[3])
-local wait_ms = keep_ms -- nothing that is not final yet leaves any sooner
+local wait_ms = keep_ms -- a record that is not final yet leaves no sooner
 
--- Tells whether something may leave that ended at `end_ms` and changed last in this commit.
+-- Whether a record or sale that ended at `end_ms` and was last changed by this commit may leave.
 local function may_leave(end_ms, epoch, seq)
   local left_ms = end_ms + keep_ms - shard.now
   local is_settled = epoch < shard.settled_epoch

@@ -1,6 +1,6 @@
 #!lua
---[[ create_sale.lua: make a sale, or reply that it is unknown: then the caller asks the ledger, which may know it from
-     long ago.
+--[[ create_sale.lua: make a sale, or reply that it is unknown: the caller then asks the ledger, because a sale of this id
+     may have been archived.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 epoch  2 run_id  3 generation of the reply UNKNOWN after which the ledger was asked, '' if it was not

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
---[[ freeze.lua: stop a shard that contradicts the ledger; nothing changes state in it until a take-over.
+--[[ freeze.lua: stop a shard that contradicts the ledger; no reservation in it changes until a take-over.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
-ARGV   1 epoch of the shard that the caller speaks of, 0 for a blank one  2 run_id  3 reason: WORD: a sentence
-       4 token of the take-over that found this out, or '' if none did
+ARGV   1 epoch in which the caller read the shard, 0 for a blank one  2 run_id  3 reason: WORD: a sentence
+       4 token of the take-over that found the contradiction, or '' if none did
 Reply  {FROZEN}  {NOT_FROZEN}: the shard is at another epoch, or the take-over is over, so the reason is outdated
-Keeps  The first reason stays in front, for it is the cause. Only a take-over, which knows more, adds what it found, in the
-       place of what a take-over wrote under the same word before, and ends.
+Keeps  The first reason stays in front, for it is the cause. Only a take-over adds a reason, in the place of one that an
+       earlier take-over added under the same word; the take-over then ends.
 Uses   clock shard ]]
 
 local shard = read_meta()

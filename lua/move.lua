@@ -15,7 +15,7 @@ Uses   clock shard record sale event move commit ]]
 local FIRST, WIDTH = 3, 5 -- where requests begin in ARGV, and how many values each has
 
 -- The table of moves. `outcomes`: state as every call sees it, NEW where there is no record -> new state, or a result;
--- any other is WRONG_STATE. Where not `sets_note`, the record keeps the note that it has. MOVES of moves.py is alike.
+-- any other is WRONG_STATE. Where not `sets_note`, the record keeps its note. MOVES of moves.py has the same.
 local MOVES = {
   CONFIRM = {outcomes = {[HELD] = CONFIRMED, [CONFIRMED] = 'REPLAYED'}, sets_note = false},
   RELEASE = {outcomes = {[HELD] = RELEASED, [RELEASED] = 'REPLAYED', [EXPIRED] = 'REPLAYED',

@@ -4,7 +4,7 @@ KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 epoch  2 run_id  3 id of the reservation; '' for the sale
 Reply  {now, epoch, seq, settled epoch, settled seq, result}
-       FOUND, record or sale   a hold whose end has come is EXPIRED, swept or not
+       FOUND, record or sale   a hold whose end has come is EXPIRED, whether or not it was taken back yet
        NO_SALE / NO_RECORD     there is none
 Keeps  everything as it is: reads only.
 Uses   clock shard record sale settings sale_reply ]]

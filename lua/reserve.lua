@@ -9,7 +9,7 @@ Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a requ
        CALL_AGAIN         more holds of the sale are overdue than one call takes back; its later requests say so too
        REPLAYED, record   this id and fingerprint were seen   ENDED, record, seen  so they were; the claim has ended
        ID_REUSED          this id, another fingerprint       NO_SALE / NO_ITEM, sku
-       WITHOUT_HOLDS      a ttl asked of a sale without      LEDGER_BEHIND  no room: nothing is taken or given
+       WITHOUT_HOLDS      a ttl asked of a sale without      LEDGER_BEHIND  no room: nothing is taken back or granted
        SALE_ENDED / SALE_NOT_STARTED / SALE_PAUSED, seen, retry
        SOLD_OUT / INSUFFICIENT_STOCK, seen, retry, then per short line  sku, asked, available, held
        BUYER_LIMIT, seen, retry, units that the buyer may still take
@@ -21,7 +21,7 @@ local FIRST, WIDTH = 4, 4 -- where requests begin in ARGV, and how many values e
 
 local shard, not_serving = open_shard()
 if not_serving then return not_serving end
-local is_full = shard.seq - shard.trim_seq >= tonumber(ARGV[3]) -- what needs no commit is answered still
+local is_full = shard.seq - shard.trim_seq >= tonumber(ARGV[3]) -- requests that need no commit are still answered
 
 local function read_requests()
   local requests, lines = {}, 0
@@ -44,10 +44,10 @@ local function open_sales(requests)
     local sale = shard.sales[request.number]
     if not sale then
       sale = open_sale(shard, request.number)
-      sale.asking, ids[request.number], skus[request.number] = {}, {}, {}
+      sale.unread_buyers, ids[request.number], skus[request.number] = {}, {}, {}
     end
-    local asking, sale_ids, sale_skus = sale.asking, ids[request.number], skus[request.number]
-    asking[#asking + 1], sale_ids[#sale_ids + 1] = request.terms.buyer, request.id
+    local buyers, sale_ids, sale_skus = sale.unread_buyers, ids[request.number], skus[request.number]
+    buyers[#buyers + 1], sale_ids[#sale_ids + 1] = request.terms.buyer, request.id
     for _, line in ipairs(request.terms.lines) do sale_skus[#sale_skus + 1] = line.sku end
   end
   for number, sale in ipairs(shard.sales) do
@@ -56,7 +56,7 @@ local function open_sales(requests)
   end
 end
 
--- A known id is answered with what became of it, in whatever state.
+-- A request whose id is known gets its reservation as it stands, in whatever state.
 local function judge_repeat(sale, request)
   local record = sale.records[request.id]
   if not record then return nil end
@@ -132,9 +132,9 @@ local function is_over_limit(sale, request)
 end
 
 local function judge_limit(sale, request)
-  if sale.asking then
-    load_buyers(sale, sale.asking)
-    sale.asking = nil
+  if sale.unread_buyers then
+    load_buyers(sale, sale.unread_buyers)
+    sale.unread_buyers = nil
   end
   if sale.settings.buyer_limit == 0 or not is_over_limit(sale, request) then return nil end
   if not expire_overdue(shard, sale) then return {'CALL_AGAIN'} end
@@ -153,7 +153,7 @@ local function grant(sale, request)
   return {'HELD', record[INDEX], record[EXPIRE_MS]}
 end
 
--- The checks in their order; the first that has something to say is the result. `judge` in reserve.py is alike.
+-- The checks in their order: the first that returns a result decides. `judge` in reserve.py has the same.
 local function judge(sale, request)
   return judge_repeat(sale, request)
     or judge_names(sale, request)

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
---[[ takeover_adopt.lua: let a shard serve again, as it is, under the epoch that its take-over drew in the ledger.
+--[[ takeover_adopt.lua: let a shard serve again, as it is, in the epoch that its take-over began in the ledger.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
 ARGV   1 the new epoch  2 run_id  3 token of the take-over  4 run_id of the process in which it began
        5 hash at which the ledger stands  6 number of shards

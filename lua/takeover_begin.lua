@@ -4,7 +4,7 @@ KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
 ARGV   1 epoch of the ledger's row, 0 if there is none  2 run_id  3 token of the take-over
        4 1 if the ledger's row is frozen
 Reply  {BEGUN, epoch, seq, hash, run_id}, epoch 0 for a blank shard   {SERVING}: nothing to take over
-       {NEWER_EPOCH}: the row that the caller read is older than this shard, so its fence would lead nowhere
+       {NEWER_EPOCH}: the row that the caller read is older than this shard, so a fence on it would fail
 Keeps  Nothing but the token is written; the relay goes on sending what the outbox holds.
 Uses   clock shard ]]
 

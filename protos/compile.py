@@ -79,7 +79,7 @@ def all_files() -> list[str]:
 
 
 def protoc(files: list[str], *options: str) -> None:
-    """Run the protoc that the lock pins, with Google's common protos on its path."""
+    """Run the protoc that the lock pins, with Google's common protos beside those of Holdfast."""
     common = sysconfig.get_path("purelib")
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTOS}", f"-I{common}", *options, *files]
     subprocess.run(command, check=True)

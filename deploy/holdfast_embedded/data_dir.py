@@ -61,7 +61,7 @@ class DataDir:
         manifest = self._read_manifest() or self._write_manifest(Manifest(LAYOUT_VERSION, shards, opened=False))
         if manifest.layout != LAYOUT_VERSION:
             raise BadDataDir(
-                f"{self.path} was laid out by another version of Holdfast (layout {manifest.layout}, this one knows "
+                f"{self.path} was made by another version of Holdfast (layout {manifest.layout}, and this version has "
                 f"{LAYOUT_VERSION}). Choose another --data-dir."
             )
         if manifest.shards != shards:

@@ -42,17 +42,17 @@ def archive(transaction: Transaction, key: SaleKey, retention_ms: int) -> Archiv
     sale_leaves = not sale.reservations and end_ms is not None and leaving.may_leave(end_ms, sale.made)
     if sale_leaves:
         del transaction.shard.sales[key]
-        transaction.shard.sales_left += 1  # so that no caller who asked the ledger before makes it again
+        transaction.shard.sales_left += 1  # so that a caller that asked the ledger before does not make it again
     return ArchiveStep(cursor=0, dropped=len(gone), sale_left=sale_leaves, wait_ms=leaving.wait_ms)
 
 
 class _Leaving:
-    """Judges what may leave at a call's moment, and remembers how soon the next of it may."""
+    """Decides what may leave at a call's moment, and computes how soon something more may."""
 
     def __init__(self, transaction: Transaction, retention_ms: int) -> None:
         self._transaction = transaction
         self._retention_ms = retention_ms
-        self.wait_ms = retention_ms  # nothing that is not final yet leaves any sooner
+        self.wait_ms = retention_ms  # a reservation that is not final yet leaves no sooner
 
     def may_leave(self, end_ms: int, change: Position) -> bool:
         """Tell whether something may leave that ended at `end_ms` and changed last at `change`."""
@@ -84,9 +84,9 @@ class ArchivedSale(NamedTuple):
 
 
 def reserve_archived(request: Reserve, archived: ArchivedSale, known: Reservation | None, now_ms: int) -> ReserveResult:
-    """Judge a Reserve of a sale that has left: a repeat hears how it ended, and nothing can be had any more.
+    """Judge a Reserve of a sale that has left: a repeat gets its reservation as it ended, any other no units.
 
-    What is known is final, or the sale would not have left.
+    The known reservation is final, or the sale would not have left.
     """
     if known is not None:
         return _judge_repeat(request, archived, known, now_ms)
@@ -109,10 +109,10 @@ def _judge_repeat(request: Reserve, archived: ArchivedSale, known: Reservation, 
 
 
 def _is_repeat(request: Reserve, sale: Sale, known: Reservation) -> bool:
-    """Whether this Reserve would have made it. The ledger keeps what a hold got of the life that was asked for it."""
+    """Whether this Reserve would have made the reservation. The ledger keeps the granted time to live alone."""
     if (request.buyer_id, request.lines) != (known.buyer_id, known.lines):
         return False
-    if not known.expire_time_ms:  # sold at once: no life could be asked for
+    if not known.expire_time_ms:  # sold at once, so that no time to live could be asked for
         return request.hold_ttl_ms is None
     asked_ms = sale.hold_ttl_ms if request.hold_ttl_ms is None else request.hold_ttl_ms
     return known.expire_time_ms - known.create_time_ms == min(asked_ms, sale.max_hold_ttl_ms)

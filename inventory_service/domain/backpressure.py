@@ -13,5 +13,5 @@ class Backpressure:
 
     @property
     def max_commits_ahead(self) -> int:
-        """How many commits of a shard the ledger may lack; none while memory is short, for each needs some of it."""
+        """How many commits of a shard the ledger may lack; none while memory is short, for each takes some memory."""
         return 0 if self.memory_is_short else self._outbox_limit

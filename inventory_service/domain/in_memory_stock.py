@@ -1,4 +1,4 @@
-"""The stock in memory: the rule's own body, by which the scripts are judged, and the fake for all tests."""
+"""The stock in memory: the reference with which the Lua scripts are compared, and the fake for all tests."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,7 +16,7 @@ from inventory_service.domain.shard_state import SALES_PER_CALL, ShardState, Tra
 
 
 class InMemoryStock:
-    """Every shard of a stock. `clock_ms` is the world's clock; each shard's own never goes back behind a commit."""
+    """Every shard of a stock. `clock_ms` is the wall clock; a shard's own time never goes back behind a commit."""
 
     def __init__(self, clock_ms: Callable[[], int], shards: int = 1, outbox_limit: int = 1_000_000) -> None:
         self._clock_ms = clock_ms
@@ -109,7 +109,7 @@ class InMemoryStock:
         """Drop what is final, settled and older than `retention_ms`; here a walk has one step."""
         return archive(self._begin(self._number(sale)), sale, retention_ms)
 
-    # ------------------------------------------------------------------------------- what only tests may ask
+    # -------------------------------------------------------------------------------------------- for tests
 
     def commits(self, shard: int = 0) -> list[CommitBody]:
         """Every commit of a shard."""
@@ -120,7 +120,7 @@ class InMemoryStock:
         return self._shards[shard]
 
     def settle_up_to(self, shard: int, epoch: int, seq: int) -> None:
-        """Let the ledger have judged everything up to here, and the outbox be trimmed so far."""
+        """Act as if the ledger had settled everything up to here, and the outbox were trimmed so far."""
         self._shards[shard].settled = (epoch, seq)
         self._shards[shard].trim_seq = seq
 

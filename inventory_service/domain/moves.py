@@ -39,7 +39,7 @@ class Compensate(NamedTuple):
 
 
 class MoveRule(NamedTuple):
-    """A row of the table: what a move comes to in each state; a state that is not in it has no such move."""
+    """A row of the table: the outcome of a move in each state; a state that is not in it has no such move."""
 
     outcomes: Mapping[int, int]  # state as every call sees it, NEW where there is none -> new state, or REPLAYED
     sets_note: bool  # else the reservation keeps the note that it has

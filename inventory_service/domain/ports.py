@@ -1,6 +1,6 @@
-"""What the server, its batcher, the relay and the compensator ask of the stock and of the archive, as Protocols.
+"""The stock and the archive as the server, its batcher, the relay and the compensator use them, as Protocols.
 
-The rule in memory (`in_memory_stock.py`) and the scripts stand behind the three of the stock, behind the same tests.
+`InMemoryStock` and `RedisStock` implement those of the stock, and the contract tests run on both.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -42,7 +42,7 @@ class ShardStock(Stock, Protocol):
 
 
 class ReservationArchive(Protocol):
-    """The ledger as it is asked about reservations that have left Redis. `LedgerUnavailable` if it is away."""
+    """Reads reservations that have left Redis from the ledger. `LedgerUnavailable` if it does not answer."""
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation:
         """A reservation as the ledger has it, and whether it has the sale at all."""
@@ -50,7 +50,7 @@ class ReservationArchive(Protocol):
 
 
 class SaleArchive(Protocol):
-    """The ledger as it is asked about sales that have left Redis. `LedgerUnavailable` if it does not answer."""
+    """Reads sales that have left Redis from the ledger. `LedgerUnavailable` if it does not answer."""
 
     async def sale_exists(self, sale: SaleKey) -> bool:
         """Whether there ever was such a sale."""
@@ -70,10 +70,10 @@ class Buyers(Protocol):
 
 
 class ExpireStep(NamedTuple):
-    """What one call of a sweep over overdue holds did."""
+    """The result of one call of a sweep over overdue holds."""
 
     holds: int
-    more_is_due: bool  # it took back as many as one call may, or looked at as many sales
+    more_is_due: bool  # of this shard, after this call
 
 
 class HoldCounts(NamedTuple):

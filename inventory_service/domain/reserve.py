@@ -1,4 +1,4 @@
-"""Reserve: the request, its results, and the rule. The reference for lua/reserve.lua; tests hold the two together."""
+"""Reserve: the request, its results, and the rule. The reference for lua/reserve.lua; the same tests run on both."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
@@ -87,9 +87,9 @@ _REJECTION_BY_SALE_STATE: Final[dict[int, int]] = {
 async def until_judged(
     requests: Sequence[Request], judge_some: Callable[[Sequence[Request]], Awaitable[Sequence[Result | CallAgain]]]
 ) -> list[Result]:
-    """Ask until each request has its result, those that must come again in their old order: CALL_AGAIN ends here.
+    """Call `judge_some` until each request has its result; those that got CALL_AGAIN are repeated in their order.
 
-    Each call that leaves something over takes back a hundred overdue holds, so this ends.
+    Each call that returns CALL_AGAIN takes back a hundred overdue holds, so this ends.
     """
     results = list(await judge_some(requests))
     while waiting := [at for at, result in enumerate(results) if result is CALL_AGAIN]:
@@ -102,8 +102,8 @@ async def until_judged(
 def reserve(transaction: Transaction, request: Reserve, is_full: bool = False) -> ReserveResult | CallAgain:
     """Judge one Reserve and carry it out; CALL_AGAIN must never reach a caller.
 
-    `is_full`: the shard may be no further ahead of the ledger. Then nothing is taken back or granted, and what needs no
-    commit is answered as ever.
+    `is_full`: the shard may be no further ahead of the ledger. Then nothing is taken back or granted; a request that
+    needs no commit is still answered.
     """
     if transaction.must_wait(request.sale):
         return CALL_AGAIN
@@ -114,7 +114,7 @@ def reserve(transaction: Transaction, request: Reserve, is_full: bool = False) -
 
 
 def judge(transaction: Transaction, sale: StoredSale, request: Reserve, is_full: bool) -> ReserveResult | CallAgain:
-    """The checks in their order; the first that has something to say is the result. `judge` in reserve.lua is alike."""
+    """The checks in their order: the first that returns a result decides. `judge` in reserve.lua has the same."""
     return (
         judge_repeat(transaction, sale, request)
         or judge_names(sale, request)
@@ -127,7 +127,7 @@ def judge(transaction: Transaction, sale: StoredSale, request: Reserve, is_full:
 
 
 def judge_repeat(transaction: Transaction, sale: StoredSale, request: Reserve) -> ReserveResult | None:
-    """A known id is answered with what became of it, in whatever state."""
+    """A request whose id is known gets its reservation as it stands, in whatever state."""
     stored = sale.reservations.get(request.reservation_id)
     if stored is None:
         return None
@@ -142,7 +142,7 @@ def judge_repeat(transaction: Transaction, sale: StoredSale, request: Reserve) -
 
 
 def judge_names(sale: StoredSale, request: Reserve) -> Failure | None:
-    """The items must be the sale's, and no life of a hold may be asked for where there are no holds."""
+    """The items must be the sale's, and a request to a sale without holds must have no `hold_ttl`."""
     for sku, _ in request.lines:
         if sku not in sale.items:
             return item_not_found(request.sale, sku)
@@ -152,7 +152,7 @@ def judge_names(sale: StoredSale, request: Reserve) -> Failure | None:
 
 
 def judge_backpressure(is_full: bool) -> Failure | None:
-    """The ledger must follow first."""
+    """The shard may not be further ahead of the ledger."""
     return Failure(ERROR_REASON_LEDGER_BEHIND) if is_full else None
 
 
@@ -167,7 +167,7 @@ def judge_window(transaction: Transaction, sale: StoredSale) -> Rejected | None:
 
 
 def judge_stock(transaction: Transaction, sale: StoredSale, request: Reserve) -> Rejected | CallAgain | None:
-    """Each line must be available; overdue holds are taken back before it is said not to be."""
+    """Each line must be available; overdue holds are taken back before a request is rejected for it."""
     if not _short(sale, request):
         return None
     if not transaction.expire_overdue(request.sale):
@@ -176,7 +176,7 @@ def judge_stock(transaction: Transaction, sale: StoredSale, request: Reserve) ->
 
 
 def judge_limit(transaction: Transaction, sale: StoredSale, request: Reserve) -> Rejected | CallAgain | None:
-    """The buyer must keep to the sale's limit; overdue holds are taken back before it is said to be passed."""
+    """The buyer must keep to the sale's limit; overdue holds are taken back before a request is rejected for it."""
     if not _is_over_limit(sale, request):
         return None
     if not transaction.expire_overdue(request.sale):
@@ -199,7 +199,7 @@ def grant(transaction: Transaction, sale: StoredSale, request: Reserve) -> Grant
 
 
 def fingerprint_of(request: Reserve) -> str:
-    """What tells a repeat of this request from another use of its id."""
+    """The text that a repeat of this request has too, and another use of its id has not."""
     return reserve_fingerprint(request.buyer_id, request.hold_ttl_ms, request.lines)
 
 

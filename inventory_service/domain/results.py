@@ -1,4 +1,4 @@
-"""What more than one call can answer: a failure says why nothing could be judged, all else is an answer."""
+"""Results that several calls share: a Failure says why a request could not be judged, all others are answers."""
 
 from typing import NamedTuple
 

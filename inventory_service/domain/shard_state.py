@@ -1,4 +1,4 @@
-"""The state of a shard in memory: stock, reservations, buyers' units, and the commits that tell of every change."""
+"""The state of a shard in memory: stock, reservations, buyers' units, and the commits that record every change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -81,7 +81,7 @@ class Transaction:
         return Position(self.shard.number, self.shard.epoch, self.shard.seq + 1, len(self._events))
 
     def as_of(self) -> Position:
-        """The last commit that an answer given now has seen: this call's, once it has changed something."""
+        """The last commit that a result takes into account: this call's, once it has changed something."""
         return Position(self.shard.number, self.shard.epoch, self.shard.seq + bool(self._events), 0)
 
     def effective(self, reservation: Reservation) -> Reservation:
@@ -109,11 +109,11 @@ class Transaction:
         return self.effective(after)
 
     def must_wait(self, sale: SaleKey) -> bool:
-        """Tell whether more of a sale is overdue than this call can take back; its later requests may not overtake."""
+        """Whether more of a sale is overdue than this call may take back: its later requests must not overtake then."""
         return self._overdue_cleared.get(sale) is False
 
     def expire_overdue(self, key: SaleKey) -> bool:
-        """Take back overdue holds of a sale; False if this call has no room for all of them."""
+        """Take back overdue holds of a sale; False if they are more than one call may take back."""
         if key not in self._overdue_cleared:
             sale = self.shard.sales[key]
             overdue = sale.overdue(self.now_ms)

@@ -1,4 +1,4 @@
-"""Where the units of a reservation's lines lie, by its state: no other file of this service says so."""
+"""In which account the units of a reservation lie, by its state: the only file of this service that says so."""
 
 from collections.abc import Iterable
 from typing import Final

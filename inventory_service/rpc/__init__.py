@@ -1,1 +1,1 @@
-"""The server: calls in, answers out."""
+"""The gRPC server: its calls, the validation of requests, messages, statuses and health."""

@@ -1,4 +1,4 @@
-"""Say for which tenant a call is made; every key, row and label that needs one has it from here."""
+"""Determines the tenant of a call; every key, row and label that needs one takes it from here."""
 
 from typing import Any
 

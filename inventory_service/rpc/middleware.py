@@ -57,7 +57,7 @@ class Middleware:
         self._open = True
 
     async def drain(self, within_s: float) -> bool:
-        """Refuse new calls and wait for those in flight; False if one of them takes longer than `within_s`."""
+        """Reject new calls and wait for those in flight; False if one of them takes longer than `within_s`."""
         self._draining = True
         if not self._in_flight:
             return True

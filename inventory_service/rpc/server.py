@@ -89,7 +89,7 @@ class Server:
             await self._apply_health()
 
     async def drain(self, within_s: float) -> None:
-        """Set NOT_SERVING, refuse new calls, finish those in flight, then stop."""
+        """Set NOT_SERVING, reject new calls, finish those in flight, then stop."""
         draining = asyncio.create_task(self._middleware.drain(within_s))
         with contextlib.suppress(TimeoutError):  # a health watcher that does not read must not delay the drain
             async with asyncio.timeout(FLUSH_S):

@@ -67,9 +67,9 @@ _TABLE: Mapping[int, Row] = {
     ),
     reasons.ERROR_REASON_UNREADABLE: Row(_C.INVALID_ARGUMENT, "These bytes are no message of this call's type."),
     reasons.ERROR_REASON_UNKNOWN_FIELD: Row(
-        _C.INVALID_ARGUMENT, "The request has a field that this server does not know, so it would not do what you mean."
+        _C.INVALID_ARGUMENT, "The request has a field that this server does not know and would ignore."
     ),
-    reasons.ERROR_REASON_NOT_BUILT: Row(_C.UNIMPLEMENTED, "This server knows it and does not do it yet."),
+    reasons.ERROR_REASON_NOT_BUILT: Row(_C.UNIMPLEMENTED, "This server does not support the call or field yet."),
     reasons.ERROR_REASON_SALE_NOT_FOUND: Row(_C.NOT_FOUND, "There is no such sale."),
     reasons.ERROR_REASON_ITEM_NOT_FOUND: Row(_C.NOT_FOUND, "The sale has no such item."),
     reasons.ERROR_REASON_RESERVATION_NOT_FOUND: Row(_C.NOT_FOUND, "There is no such reservation."),
@@ -78,7 +78,7 @@ _TABLE: Mapping[int, Row] = {
         _C.ALREADY_EXISTS, "The reservation id was used with another body; choose a new one for a new claim."
     ),
     reasons.ERROR_REASON_SALE_ID_REUSED: Row(
-        _C.ALREADY_EXISTS, "The sale id was used with another body or by a sale of the past; choose a new one."
+        _C.ALREADY_EXISTS, "The sale id was used with another body or by an archived sale; choose a new one."
     ),
     reasons.ERROR_REASON_ADJUSTMENT_ID_REUSED: Row(
         _C.ALREADY_EXISTS, "The adjustment id was used with another body; choose a new one."
@@ -98,17 +98,19 @@ _TABLE: Mapping[int, Row] = {
     reasons.ERROR_REASON_WRONG_DEAD_LETTER_STATE: Row(_C.FAILED_PRECONDITION, "The dead letter is not settled."),
     reasons.ERROR_REASON_ETAG_MISMATCH: Row(_C.ABORTED, "The sale has changed since it was read; read it again."),
     reasons.ERROR_REASON_TOTAL_MISMATCH: Row(_C.ABORTED, "The total is another than the one expected."),
-    reasons.ERROR_REASON_TOKEN_INVALID: Row(_C.UNAUTHENTICATED, "The call has no token, or one that is not believed."),
+    reasons.ERROR_REASON_TOKEN_INVALID: Row(_C.UNAUTHENTICATED, "The call has no token, or an invalid one."),
     reasons.ERROR_REASON_TOKEN_REVOKED: Row(_C.UNAUTHENTICATED, "The token was revoked."),
     reasons.ERROR_REASON_SCOPE_MISSING: Row(_C.PERMISSION_DENIED, "The token lacks a scope or the tenant."),
-    reasons.ERROR_REASON_THROTTLED: Row(_C.RESOURCE_EXHAUSTED, "You ask too often. Nothing was done.", 1000),
+    reasons.ERROR_REASON_THROTTLED: Row(
+        _C.RESOURCE_EXHAUSTED, "Too many calls of this caller. Nothing was done.", 1000
+    ),
     reasons.ERROR_REASON_OVERLOADED: Row(_C.RESOURCE_EXHAUSTED, "Too many calls are waiting. Nothing was done.", 200),
     reasons.ERROR_REASON_STORE_UNREACHABLE: Row(_C.UNAVAILABLE, "The store cannot be reached. Nothing was done.", 500),
     reasons.ERROR_REASON_SHARD_NOT_SERVING: Row(
-        _C.UNAVAILABLE, "The sale's shard is held against the ledger before it serves again. Nothing was done.", 500
+        _C.UNAVAILABLE, "The sale's shard must be compared with the ledger before it serves. Nothing was done.", 500
     ),
     reasons.ERROR_REASON_LEDGER_BEHIND: Row(
-        _C.UNAVAILABLE, "No room for new claims: the ledger is behind, or Redis is full. Nothing was done.", 5000
+        _C.UNAVAILABLE, "No new reservation now: the ledger is behind, or Redis is full. Nothing was done.", 5000
     ),
     reasons.ERROR_REASON_LEDGER_UNREACHABLE: Row(
         _C.UNAVAILABLE, "Only the ledger could answer, and it cannot be reached.", 1000

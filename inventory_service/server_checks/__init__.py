@@ -1,1 +1,1 @@
-"""What the servers must be set to, and whether they are."""
+"""Checks the settings of the servers on which the promises depend."""

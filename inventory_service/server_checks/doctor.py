@@ -1,4 +1,4 @@
-"""Say of every setting of every server what is promised with it, what no longer is, and how to change it."""
+"""Writes the report of `holdfast doctor`: each setting, what is promised with it or no longer, and how to change it."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,10 +15,10 @@ _COUNTED = {
 }
 
 
-async def run(checks: Sequence[Check], as_json: bool, tell: Callable[[str], None], strict: bool = False) -> int:
+async def run(checks: Sequence[Check], as_json: bool, write: Callable[[str], None], strict: bool = False) -> int:
     """The exit code: 0 if no promise is off, 1 if one is; 2 if none is, something is unknown, and that is strict."""
     results = await run_checks(checks)
-    tell(_json(results) if as_json else "\n".join([*lines(results), _summary(results)]))
+    write(_json(results) if as_json else "\n".join([*lines(results), _summary(results)]))
     return exit_code(results, strict)
 
 
@@ -33,8 +33,8 @@ def lines(results: Iterable[CheckResult]) -> Iterator[str]:
 
 def _summary(results: Sequence[CheckResult]) -> str:
     counts = {level: sum(result.level is level for result in results) for level in _COUNTED}
-    told = [f"{count} {_COUNTED[level][count != 1]}" for level, count in counts.items() if count]
-    return f"{len(results)} settings: {', '.join(told)}."
+    spelled = [f"{count} {_COUNTED[level][count != 1]}" for level, count in counts.items() if count]
+    return f"{len(results)} settings: {', '.join(spelled)}."
 
 
 def _json(results: Sequence[CheckResult]) -> str:

@@ -131,9 +131,9 @@ def _auto_create(config: KafkaClusterConfig) -> CheckResult:
 def _session(config: KafkaClusterConfig, expected: Expected) -> CheckResult:
     """A group rejects a member whose session timeout is outside of these bounds, for ever."""
     least, most = (config.settings.get(f"group.{end}.session.timeout.ms", {}) for end in ("min", "max"))
-    ours_ms = expected.session_timeout_s * 1000
-    too_short = any(ours_ms < int(value) for value in least.values())
-    too_long = any(ours_ms > int(value) for value in most.values())
+    session_ms = expected.session_timeout_s * 1000
+    too_short = any(session_ms < int(value) for value in least.values())
+    too_long = any(session_ms > int(value) for value in most.values())
     off = "no persister and no compensator can join its group: nothing reaches the ledger"
     bounds = f"{shown(least)} to {shown(most)}"
     return ok_or_fail(

@@ -7,7 +7,7 @@ from inventory_service.server_checks.results import CheckResult, Level, ok_or_fa
 
 SERVER = "Postgres"
 MIN_VERSION = 15
-SCHEMA = 1  # the last of the persister's migrations that this service's questions required
+SCHEMA = 1  # the last of the persister's migrations that this service's queries need
 SETTINGS = (
     "server_version",
     "server_version_num",
@@ -112,7 +112,7 @@ def _on(config: PostgresConfig, setting: str, promise: str) -> CheckResult:
 def _synchronous_commit(config: PostgresConfig) -> CheckResult:
     setting = config.settings["synchronous_commit"]
     off = "" if setting.value in _SYNCED else "a crash loses commits that Redis has trimmed: the shards freeze"
-    kept = "a commit is on disk before the persister tells of it"
+    kept = "a commit is on disk before the persister reports it"
     return ok_or_fail(
         SERVER, "synchronous_commit", _shown(setting), off, kept, _change(config, "synchronous_commit", "on")
     )

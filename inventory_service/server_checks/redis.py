@@ -68,7 +68,7 @@ def _rights(config: RedisConfig) -> CheckResult:
         if config.missing_rights
         else ""
     )
-    change = "let this user work: ACL SETUSER ... ~holdfast:* +@read +@write +@scripting"
+    change = "allow this user the scripts: ACL SETUSER ... ~holdfast:* +@read +@write +@scripting"
     shown = "too few" if config.missing_rights else "enough"
     return ok_or_fail(SERVER, "rights", shown, off, "the scripts may do their work", change)
 
@@ -132,7 +132,7 @@ def _memory(config: RedisConfig, share: float) -> CheckResult:
     limit, used = int(value), int(config.info.get("used_memory", "0"))
     machine = int(config.info.get("total_system_memory", "0"))
     change = _change(config, "maxmemory", "8gb") + " (or whatever this machine can give it)"
-    ends = "nothing acknowledged is lost by it, but Reserve is not told to wait before memory ends"
+    ends = "nothing acknowledged is lost by it, but Reserve does not answer LEDGER_BEHIND before memory ends"
     if limit == 0:
         return CheckResult(SERVER, "maxmemory", "0", Level.NOTE, f"no limit but the machine's: {ends}", change)
     shown = f"{_bytes(limit)}, {100 * used // limit} % used"
@@ -198,7 +198,7 @@ def _judge_config(
 
 def _not_readable(config: RedisConfig, setting: str) -> CheckResult:
     why = f"Redis does not report it: {config.denied}" if config.denied else "this Redis has no such setting"
-    change = "let this user ask: ACL SETUSER ... +config|get" if config.denied else ""
+    change = "allow this user CONFIG GET: ACL SETUSER ... +config|get" if config.denied else ""
     return CheckResult(SERVER, setting, UNKNOWN_VALUE, Level.UNKNOWN, why, change)
 
 

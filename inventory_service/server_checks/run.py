@@ -27,12 +27,12 @@ class ServerCheckGauge(Protocol):
 
 
 async def run_checks(checks: Sequence[Check]) -> list[CheckResult]:
-    """All findings of all servers, in the order of the examinations; one that does not answer is a finding as well."""
-    found = await asyncio.gather(*(_examine(check) for check in checks))
+    """All results of all servers, in the order of the checks; a server that does not answer is a result as well."""
+    found = await asyncio.gather(*(_run_check(check) for check in checks))
     return [result for results in found for result in results]
 
 
-async def _examine(check: Check) -> Sequence[CheckResult]:
+async def _run_check(check: Check) -> Sequence[CheckResult]:
     try:
         return await check.ask()
     except ServerUnavailable as error:
@@ -40,11 +40,11 @@ async def _examine(check: Check) -> Sequence[CheckResult]:
 
 
 async def log_once(checks: Sequence[Check], log: FilteringBoundLogger, gauge: ServerCheckGauge) -> None:
-    """Say of each server, as soon as it answers, what is off; nobody waits for it, and nothing is done about it."""
-    await asyncio.gather(*(_tell_one(check, log, gauge) for check in checks))
+    """Log what is off once for each server, as soon as it answers. It only reports: no call waits for it."""
+    await asyncio.gather(*(_log_one(check, log, gauge) for check in checks))
 
 
-async def _tell_one(check: Check, log: FilteringBoundLogger, gauge: ServerCheckGauge) -> None:
+async def _log_one(check: Check, log: FilteringBoundLogger, gauge: ServerCheckGauge) -> None:
     delay, is_first = Backoff(first_s=1.0, longest_s=LONGEST_WAIT_S), True
     while True:
         try:
@@ -55,7 +55,7 @@ async def _tell_one(check: Check, log: FilteringBoundLogger, gauge: ServerCheckG
                 log.info("server_check_pending", server=check.server, why=str(error))
             is_first = False
             await delay.wait()
-        except Exception:  # whatever is wrong with what it said: a server sells all the same
+        except Exception:  # whatever is wrong with its answer: the process that checks goes on
             log.exception("server_check_failed", server=check.server)
             return
     for result in found:
@@ -70,7 +70,7 @@ async def _tell_one(check: Check, log: FilteringBoundLogger, gauge: ServerCheckG
 
 
 def _log(result: CheckResult, log: FilteringBoundLogger) -> None:
-    """One event for each that is not simply kept: a warning for what is off."""
+    """One event for a result that is not OK or unknown: a warning for what is off."""
     server, setting, value, level, promise, change = result
     if level is Level.NOTE:
         log.info("server_check_note", server=server, setting=setting, value=value, why=promise, change=change)

@@ -6,7 +6,7 @@ from inventory_service.server_checks.results import CheckResult, Level, ok_or_fa
 
 
 def judge_shards(server: str, found: Collection[int], expected: int) -> CheckResult:
-    """`found`: every number that the server has written down; 0: a shard that is not open."""
+    """`found`: every number of shards that the server has stored; 0: a shard that is not open."""
     opened = sorted({number for number in found if number})
     shown = ", ".join(map(str, opened)) or "none"
     if not opened:

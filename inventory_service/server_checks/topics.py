@@ -7,7 +7,7 @@ from inventory_service.server_checks.results import UNKNOWN_VALUE, CheckResult, 
 
 SERVER = "Kafka"
 DAY_MS = 24 * 60 * 60 * 1000
-# A ledger that was restored from a backup reads again what it lacks.
+# A ledger that was restored from a backup needs the commits that it lacks once more.
 RETENTION_MS = 7 * DAY_MS
 TOPIC_SETTINGS = (
     "min.insync.replicas",
@@ -21,7 +21,7 @@ IN_SYNC = "copies in sync"
 DENIED = "Authorization"  # part of the name of each Kafka error that says that a right is missing
 _RESENT = "a lost record is sent again, so no promise depends on it"
 
-Values = Mapping[int, str]  # one setting, by the node id of the broker that says so
+Values = Mapping[int, str]  # the value of one setting by node id of the broker
 
 
 class TopicConfig(NamedTuple):
@@ -79,7 +79,7 @@ class _Topic(NamedTuple):
 def judge_topic(
     name: str, config: TopicConfig, must_not_be_lost: bool, max_record_bytes: int, brokers: int, expected: Layout
 ) -> Iterator[CheckResult]:
-    """One finding a setting; `brokers` is how many there are in the cluster."""
+    """One result a setting; `brokers` is how many there are in the cluster."""
     topic = _Topic(name, config, must_not_be_lost, max_record_bytes, brokers, expected)
     yield _partitions(topic)
     yield _replication(topic)
@@ -99,11 +99,13 @@ def tools(tool: str, bootstrap: str) -> str:
 
 
 def shown(values: Values) -> str:
-    """A setting as people read it: once if all brokers say the same, else who says what."""
+    """A setting for people: its value once if all brokers have the same, else each value with its brokers."""
     if len(set(values.values())) <= 1:
         return next(iter(values.values()), UNKNOWN_VALUE)
-    said = {value: [str(node) for node in values if values[node] == value] for value in sorted(set(values.values()))}
-    return "; ".join(f"{value} on broker {', '.join(nodes)}" for value, nodes in said.items())
+    nodes_of = {
+        value: [str(node) for node in values if values[node] == value] for value in sorted(set(values.values()))
+    }
+    return "; ".join(f"{value} on broker {', '.join(nodes)}" for value, nodes in nodes_of.items())
 
 
 def _partitions(topic: _Topic) -> CheckResult:

@@ -1,6 +1,6 @@
 """A stock that asks the ledger about what the stock behind it does not know, for it may have left Redis.
 
-While the ledger is away nothing is called unknown.
+While the ledger is unreachable no call is answered NOT_FOUND.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ from inventory_service.service.lru_cache import LruCache
 _SALE_NOT_FOUND: Final = reasons.ERROR_REASON_SALE_NOT_FOUND
 _RESERVATION_NOT_FOUND: Final = reasons.ERROR_REASON_RESERVATION_NOT_FOUND
 _UNKNOWN: Final = (_SALE_NOT_FOUND, _RESERVATION_NOT_FOUND)
-# Redis and the ledger contradict each other about it: no answer is better than a wrong one.
+# Redis and the ledger contradict each other: a failure is better than a wrong answer.
 _INCONSISTENT: Final = Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING)
 CACHED_SALES = 64  # that have left Redis and never change, of up to a thousand items each
 MAX_ROUNDS = 5  # of asking Redis and the ledger in turn, if sales leave the shard between the two each time
@@ -74,7 +74,7 @@ class ArchiveFallback:
             return result
         spent = await self._stock.move(request)
         if isinstance(spent, Failure) and spent.reason == _SALE_NOT_FOUND:
-            # An id of a sale that has left Redis needs no end: nothing can be had under it any more.
+            # An id of a sale that has left Redis need not be spent: no Reserve gets units under it any more.
             archived = await self._find_archived_sale(request.sale)
             if archived is not None:
                 return archived if isinstance(archived, Failure) else result
@@ -145,7 +145,7 @@ class ArchiveFallback:
         return _INCONSISTENT if archived is None else archived
 
     async def _find_archived_sale(self, sale: SaleKey) -> ArchivedSale | Failure | None:
-        """A sale as it stays: read after Redis was asked, when nothing of it could move. None: it cannot have left."""
+        """An archived sale, which never changes again; read after Redis was asked. None: it cannot have left Redis."""
         archived = await self._bulkhead.ask(lambda: self._read_sale(sale))
         if archived is None or isinstance(archived, Failure):
             return archived
@@ -155,7 +155,7 @@ class ArchiveFallback:
         return archived
 
     async def _read_sale(self, sale: SaleKey) -> ArchivedSale | None:
-        """Another call may have read it while this one waited for its turn."""
+        """Another call may have read it into the cache while this one waited for its turn."""
         return self._cache.get(sale) or await self._sales.find_sale(sale)
 
     async def _ask_for_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation | Failure:

@@ -1,6 +1,6 @@
-"""Gather concurrent requests into few script calls: one FIFO a shard, a lone request at once, busy ones paced.
+"""Gathers concurrent requests into few script calls: one FIFO a shard, a lone request at once, busy shards paced.
 
-Harmless twice by the requests' own ids: the batcher sends each request once and never again.
+The batcher sends each request once and never repeats it.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Limits(NamedTuple):
     """How large a call may be and when it goes."""
 
     requests: int = 128
-    lines: int = 512  # of reserves; how many lines a move gives back the script alone knows
+    lines: int = 512  # of reserves; the script alone knows how many lines a move has
     full_at: int = 64  # so many waiting requests do not wait for more
     interval_s: float = 0.008  # a busy shard's calls begin at least so far apart: docs/decisions/batching.md says why
     idle_below: int = 3  # a shard is busy if its last call and its queue hold more than these together
@@ -37,13 +37,13 @@ class Limits(NamedTuple):
 
 
 class CallObserver(Protocol):
-    """Told of each call: its kind (reserve or move), how many requests it carried and how long it took."""
+    """Records each call: its kind (reserve or move), how many requests it carried and how long it took."""
 
     def __call__(self, kind: str, requests: int, seconds: float) -> None: ...
 
 
 class Clock(Protocol):
-    """What an event loop knows of time."""
+    """The clock and timers of an event loop."""
 
     def time(self) -> float: ...
 
@@ -111,7 +111,7 @@ class _ShardQueue:
         self._clock = clock or self._loop
         self._queue: deque[_Waiting] = deque()
         self._call: asyncio.Task[None] | None = None
-        self._wakes = False  # a timer will look again
+        self._timer_is_set = False  # which calls `_wake`
         self._last_began = float("-inf")
         self._last_size = 0
 
@@ -126,7 +126,7 @@ class _ShardQueue:
         return answer
 
     def _send_if_due(self) -> None:
-        """Send now, or have the clock look again: the one place that decides when a call goes."""
+        """Send now, or set a timer: the one place that decides when a call goes."""
         if self._call is not None or not self._queue:
             return
         waiting = len(self._queue)
@@ -134,17 +134,17 @@ class _ShardQueue:
         goes_at = self._last_began + self._limits.interval_s
         if is_idle or waiting >= self._limits.full_at or self._clock.time() >= goes_at - TICK_S:
             self._send()
-        elif not self._wakes:
-            self._wakes = True
+        elif not self._timer_is_set:
+            self._timer_is_set = True
             self._clock.call_at(goes_at, self._wake)
 
     def _wake(self) -> None:
-        self._wakes = False
+        self._timer_is_set = False
         self._send_if_due()
 
     def _send(self) -> None:
         batch = self._next_batch()
-        if not batch:  # the callers of all that waited at the front have gone
+        if not batch:  # every request that was scanned had been cancelled
             self._send_if_due()
             return
         self._last_began, self._last_size = self._clock.time(), len(batch)
@@ -162,7 +162,7 @@ class _ShardQueue:
         answers: Sequence[ReserveResult]
         try:
             answers = await self._ask_store([waiting.request for waiting in batch])
-        except Exception:  # whatever it is, each of its callers is told, and the next batch runs
+        except Exception:  # whatever it is, each caller gets an answer, and the next batch runs
             log.exception("script_call_failed", shard=self._shard, requests=len(batch))
             answers = [Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN)] * len(batch)
         for waiting, answer in zip(batch, answers, strict=True):
@@ -195,7 +195,7 @@ class _BatchBuilder:
     def takes(self, waiting: _Waiting) -> bool:
         """Take, pass or drop the next of the queue; False once no more can be taken."""
         request = waiting.request
-        if waiting.answer.done():  # its caller has gone: nothing was done
+        if waiting.answer.done():  # cancelled by its caller: it is not sent
             return True
         if self._must_wait(request):
             self.passed.append(waiting)

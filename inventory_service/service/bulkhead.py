@@ -1,4 +1,4 @@
-"""A bulkhead in front of the ledger: few questions are under way at once and few wait, so that none is buried."""
+"""A bulkhead in front of the ledger: limits how many queries run at once and how many wait, so that none waits long."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ _UNREACHABLE: Final = Failure(reasons.ERROR_REASON_LEDGER_UNREACHABLE)
 
 
 class Bulkhead:
-    """A question is asked at once, waits for its turn, or fails: OVERLOADED, and its caller comes again."""
+    """A query runs at once, waits for its turn, or fails with OVERLOADED, which its caller may repeat."""
 
     def __init__(self, at_once: int, waiting: int = 256, wait_s: float = WAIT_S) -> None:
         self._free = asyncio.Semaphore(at_once)
@@ -24,14 +24,14 @@ class Bulkhead:
         self._wait_s = wait_s
         self._waiting = 0
 
-    async def ask(self, question: Callable[[], Awaitable[T]]) -> T | Failure:
-        """The ledger's answer; LEDGER_UNREACHABLE while it is away, or if the question's turn does not come."""
+    async def ask(self, query: Callable[[], Awaitable[T]]) -> T | Failure:
+        """The query's result; LEDGER_UNREACHABLE if the ledger does not answer or the query's turn does not come."""
         if self._free.locked() and self._waiting >= self._max_waiting:
             return _OVERLOADED
         if not await self._wait():
             return _UNREACHABLE
         try:
-            return await from_ledger(question())
+            return await from_ledger(query())
         finally:
             self._free.release()
 
@@ -46,9 +46,9 @@ class Bulkhead:
             self._waiting -= 1
 
 
-async def from_ledger(answer: Awaitable[T]) -> T | Failure:
-    """The ledger's answer; LEDGER_UNREACHABLE while it is away, never a guess."""
+async def from_ledger(query: Awaitable[T]) -> T | Failure:
+    """The query's result; LEDGER_UNREACHABLE if the ledger does not answer."""
     try:
-        return await answer
+        return await query
     except LedgerUnavailable:
         return _UNREACHABLE

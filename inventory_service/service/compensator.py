@@ -2,7 +2,7 @@
 
 A compensation may arrive twice, late, or for a shard that does not serve: the script acts once, and only on the
 reservation created at that position, and the persister sends it again until the ledger has the commit that ends the
-order. So the compensator keeps none.
+order. So the compensator stores nothing.
 """
 
 from contextlib import aclosing
@@ -25,7 +25,7 @@ class CompensationCounter(Protocol):
     def count(self, outcome: str) -> None: ...
 
 
-class Parts(NamedTuple):
+class Dependencies(NamedTuple):
     """What a compensator depends on."""
 
     compensations: CompensationTopic
@@ -36,41 +36,41 @@ class Parts(NamedTuple):
     retrier: Retrier
 
 
-async def run(parts: Parts) -> None:
+async def run(dependencies: Dependencies) -> None:
     """Runs until cancelled."""
-    await parts.retrier.follow_forever(partial(follow, parts), parts.log)
+    await dependencies.retrier.follow_forever(partial(follow, dependencies), dependencies.log)
 
 
-async def follow(parts: Parts, outage: Outage) -> None:
+async def follow(dependencies: Dependencies, outage: Outage) -> None:
     """Handle compensations until Kafka is unavailable; asking for the next one acknowledges the last."""
-    async with aclosing(parts.compensations.compensations(partial(outage.recovered, "Kafka"))) as compensations:
+    async with aclosing(dependencies.compensations.compensations(partial(outage.recovered, "Kafka"))) as compensations:
         async for compensation in compensations:
-            outcome = await handle(parts, compensation)
-            parts.counter.count(outcome)
+            outcome = await handle(dependencies, compensation)
+            dependencies.counter.count(outcome)
             outage.recovered()
 
 
-async def handle(parts: Parts, compensation: Compensate | None) -> str:
+async def handle(dependencies: Dependencies, compensation: Compensate | None) -> str:
     """Carry out one compensation and return its outcome."""
     if compensation is None:
-        parts.log.warning("compensation", outcome="unreadable")
+        dependencies.log.warning("compensation", outcome="unreadable")
         return "unreadable"
     if (
-        shard_of(compensation.sale, parts.shard_count) != compensation.created.shard
+        shard_of(compensation.sale, dependencies.shard_count) != compensation.created.shard
     ):  # written by a ledger with another shard count
         names = {
             "sale": str(compensation.sale),
             "reservation": compensation.reservation_id,
             "shard": compensation.created.shard,
         }
-        parts.log.error("compensation", outcome="misdirected", **names)
+        dependencies.log.error("compensation", outcome="misdirected", **names)
         return "misdirected"
-    gave = await parts.stock.compensate(compensation)
+    gave = await dependencies.stock.compensate(compensation)
     if isinstance(gave, Failure):
         outcome, more = "dropped", {"why": gave.reason, **gave.metadata}
     else:
         outcome, more = "given_back" if gave else "nothing_to_give", {}
-    parts.log.info(
+    dependencies.log.info(
         "compensation", outcome=outcome, sale=str(compensation.sale), reservation=compensation.reservation_id, **more
     )
     return outcome

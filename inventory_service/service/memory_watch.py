@@ -1,4 +1,4 @@
-"""Watches the store's memory, and stops new orders while it is short, well before Redis refuses to write by itself."""
+"""Watches Redis' memory, and stops new reservations while it is short, well before Redis itself rejects writes."""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,7 +10,7 @@ log = structlog.get_logger()
 
 
 class MemoryWatch:
-    """One server's watch; its owner repeats `check`."""
+    """The watch of one server process, which repeats `check`."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class MemoryWatch:
         self._show = show
 
     async def check(self) -> None:
-        """Ask once, show it and act on it; a store that is unavailable keeps the state that was seen last."""
+        """Read the share once, export it, and stop or resume new reservations; raises while Redis is unavailable."""
         share = await self._used_share()
         self._show(share)
         is_short = share >= self._limit

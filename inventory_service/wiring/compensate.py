@@ -25,7 +25,7 @@ async def compensate(settings: Settings) -> int:
     """Carry out compensations until a signal."""
     instruments = serve_instruments(settings, [make(settings) for make in COMMAND.dependencies])
     scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
-    parts = compensator.Parts(
+    dependencies = compensator.Dependencies(
         compensations=KafkaCompensations(kafka_config(settings), settings.kafka_session_timeout_s),
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
         counter=metrics.CompensationMetrics(instruments.registry),
@@ -36,7 +36,7 @@ async def compensate(settings: Settings) -> int:
 
     async def work() -> None:
         await check_all_shard_counts(settings, (COMPENSATIONS,))
-        await compensator.run(parts)
+        await compensator.run(dependencies)
 
     with shard_counts_checked():
         return await run_until_signal(work())

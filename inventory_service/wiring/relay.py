@@ -70,14 +70,14 @@ def relay_dependencies(
     offsets: KafkaPersisterOffsets,
     gauges: metrics.RelayMetrics,
     retrier: Retrier,
-) -> relay.Parts:
+) -> relay.Dependencies:
     """The dependencies of a relay; no connection is made yet."""
     shards, rows = RedisShards(RedisConnections(settings.redis_url)), LedgerShards(ledger)
     outbox = RedisOutbox(
         RedisConnections(settings.redis_url, size=2 * settings.shards)
     )  # each shard's reader blocks one
     scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
-    return relay.Parts(
+    return relay.Dependencies(
         outbox=outbox,
         shards=shards,
         commits=commits,

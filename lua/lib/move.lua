@@ -37,7 +37,7 @@ local function move(shard, sale, id, record, state)
   elseif previous == HELD then sale.changed_expiry[id] = false end
 end
 
--- Takes back the overdue holds of a sale, the longest overdue first. False if the call has no room for all of them.
+-- Takes back the overdue holds of a sale, the longest overdue first. False if they are more than the call may take back.
 local function expire_overdue(shard, sale)
   if sale.overdue_cleared ~= nil then return sale.overdue_cleared end
   local room = MAX_EXPIRIES - shard.expired

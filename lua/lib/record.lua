@@ -3,10 +3,10 @@
 local HELD, CONFIRMED, RELEASED, EXPIRED, COMPENSATED, RETURNED = 1, 2, 3, 4, 5, 6 -- a ReservationState each
 local NEW = 0 -- the state before the first
 
--- A record is an array; these are its fields, in the order in which they are packed. RecordReply of reads.py is alike.
+-- A record is an array; these are its fields, in the order in which they are packed, as RecordReply of reads.py has them.
 -- CREATED_* never change: they are the reservation's identity. FINGERPRINT is the text of the Reserve, "buyer ttl
--- sku=quantity ..", and tells repeats from reuses; that of a spent id is ''. CLAIM has the bytes of the Claim, which
--- every event repeats. A record may also have `terms`: its fingerprint, parsed.
+-- sku=quantity ..": a repeat has the same one, a reuse of the id another; that of a spent id is ''. CLAIM has the bytes
+-- of the Claim, which every event repeats. A record may also have `terms`: its fingerprint, parsed.
 local STATE, REVISION, CREATE_MS, UPDATE_MS, EXPIRE_MS, CREATED_EPOCH, CREATED_SEQ, CREATED_INDEX, EPOCH, SEQ, INDEX,
   REASON, FINGERPRINT, NOTE, CLAIM = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 
@@ -27,7 +27,7 @@ end
 -- The buyer, the asked life of the hold ('-': the sale's) and the lines of a fingerprint.
 local function parse_terms(fingerprint)
   local buyer, ttl, sku, quantity = string.match(fingerprint, '^([^ ]+) ([^ ]+) ([^ =]+)=(%d+)$')
-  if buyer then -- one line, as nearly always: the walk below costs more than all else that is done with the terms
+  if buyer then -- the usual case, one line: the loop below costs more than everything else that is done with the terms
     local units = tonumber(quantity)
     return {buyer = buyer, ttl = ttl, lines = {{sku = sku, quantity = units}}, units = units}
   end
@@ -46,7 +46,7 @@ local function terms_of(record)
   return record.terms
 end
 
--- The state that every call sees: a hold whose end has come is EXPIRED, swept or not.
+-- The state that every call sees: a hold whose end has come is EXPIRED, whether or not it was taken back yet.
 local function effective(shard, record)
   local state = record[STATE]
   return state == HELD and shard.now >= record[EXPIRE_MS] and EXPIRED or state

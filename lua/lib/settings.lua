@@ -1,7 +1,8 @@
 -- settings.lua: the settings of a sale, packed in the field `settings` of its hash. Uses sale.
 
--- They are packed and replied in this order; StoredSettings of sales.py is alike. `end_ms` is -1 for a sale without
--- end; `epoch`, `seq` and `index` say where the settings changed last; `fingerprint` tells a repeat from a reused id.
+-- They are packed and replied in this order; StoredSettings of sales.py has the same. `end_ms` is -1 for a sale without
+-- end; `epoch`, `seq` and `index` are the position of the last change of a setting; a repeated CreateSale has the same
+-- `fingerprint`, a reuse of the id another.
 local function settings_from_bytes(bytes)
   local settings = {}
   settings.start_ms, settings.end_ms, settings.hold_ttl_ms, settings.max_hold_ttl_ms, settings.buyer_limit,

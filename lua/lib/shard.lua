@@ -15,7 +15,7 @@ local function read_meta()
   }
 end
 
--- The reply to a call that the shard does not serve, or nil. What only a take-over mends comes before an old epoch.
+-- The reply to a call that the shard does not serve, or nil. What only a take-over ends comes before an old epoch.
 local function shard_error(meta, epoch, run_id)
   if meta.frozen then return {'SHARD', 'FROZEN', meta.frozen} end
   if not meta.epoch then return {'SHARD', 'BLANK', ''} end
@@ -35,7 +35,7 @@ local function open_shard()
   return shard, nil
 end
 
--- The last commit that an answer given now has seen: the one that this call makes, once it has changed something.
+-- The seq of the last commit that a result takes into account: this call's own, once it has changed something.
 local function seen_seq(shard)
   return #shard.events > 0 and shard.seq + 1 or shard.seq
 end

@@ -1,4 +1,4 @@
-"""Says where the units of an order lie, by the state of its reservation; nothing else in the package does."""
+"""In which account the units of an order lie, by the state of its reservation: the only file here that says so."""
 
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 

@@ -1,4 +1,4 @@
--- The ledger's first shape: every commit applied once, in order, and what it came to.
+-- The ledger's tables: the commits of every shard, each applied once and in order, and the rows that follow from them.
 
 -- The last commit of each shard that is applied. Locked by every transaction that applies one.
 create table shard_watermark (
@@ -14,7 +14,7 @@ create table shard_watermark (
     facts_seq     bigint  not null
 );
 
--- Every commit as it came.
+-- Every applied commit, as it was received.
 create table journal (
     shard   integer not null,
     epoch   bigint  not null,
@@ -106,7 +106,7 @@ create table ledger_entry (
 );
 create index ledger_entry_by_item on ledger_entry (tenant, sale_id, sku);
 
--- An order that the ledger refused for good, keyed by where it was created.
+-- An order that the ledger refused for good, by its creation position.
 create table dead_letter (
     shard             integer     not null,
     created_epoch     bigint      not null,
@@ -124,11 +124,11 @@ create table dead_letter (
     index             integer     not null,
     create_time       timestamptz not null default now(),
     state             text        not null,   -- a DeadLetterState without its prefix
-    reservation_state text        not null,   -- what the claim has come to since: HELD, CONFIRMED, then what ended it
+    reservation_state text        not null,   -- the reservation's latest: HELD or CONFIRMED, then the state that ended it
     replayed_as       text,
     reservation_create_time timestamptz not null,
     reservation_expire_time timestamptz,      -- null: never held
-    latest_revision   integer     not null,   -- the claim's, after its latest change
+    latest_revision   integer     not null,   -- the reservation's, after its latest change
     latest_time       timestamptz not null,
     latest_epoch      bigint      not null,   -- with shard: where the latest change stands
     latest_seq        bigint      not null,
@@ -138,7 +138,7 @@ create table dead_letter (
 create index dead_letter_by_reservation on dead_letter (tenant, sale_id, reservation_id);
 create index dead_letter_open on dead_letter (shard, epoch, seq) where state = 'OPEN';
 
--- The order to give a refused order's units back; sent again until its dead letter is settled.
+-- A request to give a refused order's units back; sent again until its dead letter is settled.
 create table compensation (
     shard           integer     not null,
     created_epoch   bigint      not null,
@@ -161,7 +161,7 @@ create table blocked_buyer (
     primary key (tenant, buyer_id)
 );
 
--- Records and commits that could not be taken, with their bytes, for a person to look at.
+-- Records and commits that could not be applied, with their bytes, for an operator to examine.
 create table quarantined_record (
     quarantined_record_id bigint generated always as identity primary key,
     shard         integer     not null,

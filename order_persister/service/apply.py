@@ -194,7 +194,7 @@ async def _quarantine_unreadable(transaction: LedgerTransaction, plan: ApplyPlan
 
 
 async def _quarantine(transaction: LedgerTransaction, items: Iterable[Quarantined]) -> list[Quarantined]:
-    """Keep bytes for operators to look at; those that were not kept already."""
+    """Keep bytes for operators to examine; returns those that were not kept already."""
     return [item for item in items if await transaction.quarantine(item)]
 
 

@@ -163,10 +163,10 @@ class ShardProcesses:
     @asynccontextmanager
     async def relaying(
         self, name: str = "", gauges: Gauges | None = None, **options: Any
-    ) -> AsyncIterator[relay.Parts]:
+    ) -> AsyncIterator[relay.Dependencies]:
         """A relay at work. Where there are several, each has a name and gauges of its own."""
         commits = KafkaCommits(self.kafka.config)
-        parts = relay.Parts(
+        dependencies = relay.Dependencies(
             self.outbox,
             self.shards,
             commits,
@@ -182,8 +182,8 @@ class ShardProcesses:
         )
         chosen = {"window_bytes": 100_000, "stall_timeout_s": 0.5, "takeover_timeout_s": 0.3, **options}
         named = relay.Options(name or f"relay-{next(self._names)}", SHARDS, **chosen)
-        async with running(lambda: relay.run(parts, named)):
-            yield parts
+        async with running(lambda: relay.run(dependencies, named)):
+            yield dependencies
         await commits.close()
 
     @asynccontextmanager

@@ -91,8 +91,8 @@ async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Com
     await producer.start()
     counted = Counted()
     heard = KafkaCompensations(kafka.config, session_timeout_s=2)
-    parts = compensator.Parts(heard, stock, counted, structlog.get_logger(), SHARDS, processes.retrier)
-    async with running(lambda: compensator.run(parts)):
+    dependencies = compensator.Dependencies(heard, stock, counted, structlog.get_logger(), SHARDS, processes.retrier)
+    async with running(lambda: compensator.run(dependencies)):
         yield CompensatorFixture(processes, stock, producer, counted)
     await producer.stop()
     await processes.close()

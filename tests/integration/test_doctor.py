@@ -39,7 +39,7 @@ async def doctor(redis_url: str, dsn: str, brokers: str, strict: bool = False) -
     )
     printed: list[str] = []
     checks = server_checks.checks_after_probe(settings, redis_dependency(settings))
-    code = await run(checks, as_json=False, tell=printed.append, strict=strict)
+    code = await run(checks, as_json=False, write=printed.append, strict=strict)
     return code, "\n".join(printed).splitlines()
 
 

@@ -12,7 +12,7 @@ from holdfast.inventory.v1.inventory_service_pb2 import GetReservationResponse
 from holdfast.inventory.v1.reservation_pb2 import Reservation
 
 from tests.packaging.environments import ROOT, Environment, normal, pinned
-from tests.unit.fake_inventory import running_fake
+from tests.unit.clients.fake_inventory import running_fake
 
 pytestmark = pytest.mark.timeout(600)  # the first test of an environment also lays it
 

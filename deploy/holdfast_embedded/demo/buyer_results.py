@@ -1,4 +1,4 @@
-"""What the demo's buyers measured and were told: counts, latencies, and the last known state of each reservation."""
+"""The results of the demo's buyers: counts, latencies, and the last acknowledged state of each reservation."""
 
 import math
 import time
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Acknowledged:
-    """One reservation as its buyer was told last."""
+    """One reservation as the last response to its buyer had it."""
 
     reservation_id: str
     buyer_id: str

@@ -1,4 +1,4 @@
-"""Compares what the buyers were told with what the service and the ledger say afterwards, unit by unit; no I/O."""
+"""Compares the responses to the buyers with what the service and the ledger hold afterwards, unit by unit; no I/O."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class FinalState(NamedTuple):
     """Everything that is compared, by reservation id where it is about reservations."""
 
     units: int  # the number of units put on sale
-    acknowledged: Mapping[str, Acknowledged]  # what the buyers were told last
+    acknowledged: Mapping[str, Acknowledged]  # from the last response to each buyer
     states: Mapping[str, int]  # from GetReservation
     item: Item  # from GetSale
     ledger_reservations: Mapping[str, LedgerReservation]

@@ -1,4 +1,4 @@
-"""Calls that move a reservation on: confirm and release."""
+"""Calls that move a reservation to another state: confirm and release."""
 
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 

@@ -22,7 +22,7 @@ CountOutcome = Callable[[Granted | Rejected], None]
 
 
 class ReserveCalls(StockCalls):
-    """Reserve; repeats are the stock's business."""
+    """Reserve; the stock answers repeats."""
 
     def __init__(self, stock: Stock, count: CountOutcome) -> None:
         super().__init__(stock)
@@ -39,7 +39,7 @@ class ReserveCalls(StockCalls):
 
 
 def reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reserve:
-    """Units to hold. The usual request (one line, the sale's time) is checked without a Validator."""
+    """Units to hold. The usual request (one line and no `hold_ttl`) is checked without a Validator."""
     reject_unknown_fields(request)
     if len(request.lines) == 1 and not request.HasField("hold_ttl"):
         line = request.lines[0]

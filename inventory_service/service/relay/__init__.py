@@ -1,1 +1,1 @@
-"""The relay: the keeping of every shard."""
+"""The relay: publishes, trims, expires, archives and takes over, shard by shard."""

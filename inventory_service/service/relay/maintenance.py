@@ -16,7 +16,7 @@ COUNT_INTERVAL_S = 5.0
 
 
 class ShardMaintenance:
-    """One shard's upkeep. A shard that refuses is left alone until the next sweep: a take-over will open it."""
+    """The maintenance of one shard. Until a take-over has opened a shard that does not serve, a sweep does nothing."""
 
     def __init__(
         self,

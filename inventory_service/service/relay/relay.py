@@ -38,7 +38,7 @@ WATCH_S = 0.5
 SHUTDOWN_S = 1.0  # to release the leases
 
 
-class Parts(NamedTuple):
+class Dependencies(NamedTuple):
     """What a relay depends on."""
 
     outbox: Outbox
@@ -67,17 +67,19 @@ class Options(NamedTuple):
     takeover_timeout_s: float = 5.0  # before another process' take-over counts as abandoned
 
 
-async def run(parts: Parts, options: Options) -> None:
+async def run(dependencies: Dependencies, options: Options) -> None:
     """Runs until cancelled; raises `ShardCountMismatch` if settings and servers contradict each other."""
-    relays = [ShardRelay(shard, parts, options) for shard in range(options.shard_count)]
+    relays = [ShardRelay(shard, dependencies, options) for shard in range(options.shard_count)]
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(parts.retrier.follow_forever(partial(listen, parts.progress, relays), parts.log))
+            group.create_task(
+                dependencies.retrier.follow_forever(partial(listen, dependencies.progress, relays), dependencies.log)
+            )
             for relay in relays:
                 for step in relay.steps():
-                    group.create_task(parts.retrier.retry_forever(step, relay.log))
-    except* ShardCountMismatch as disagreements:
-        raise disagreements.exceptions[0] from None
+                    group.create_task(dependencies.retrier.retry_forever(step, relay.log))
+    except* ShardCountMismatch as mismatches:
+        raise mismatches.exceptions[0] from None
     finally:
         with suppress(TimeoutError):
             async with asyncio.timeout(SHUTDOWN_S):
@@ -95,21 +97,21 @@ async def listen(topic: ProgressTopic, relays: Sequence["ShardRelay"], outage: O
 class ShardRelay:
     """One shard's relay: steps that run beside each other, each repeated for ever."""
 
-    def __init__(self, shard: int, parts: Parts, options: Options) -> None:
+    def __init__(self, shard: int, dependencies: Dependencies, options: Options) -> None:
         self._shard = shard
-        self._parts = parts
-        self.log = parts.log.bind(shard=shard)
+        self._dependencies = dependencies
+        self.log = dependencies.log.bind(shard=shard)
         self._monitor = ShardMonitor(
             shard,
             options.shard_count,
-            parts.shards,
-            parts.ledger,
-            parts.takeover,
+            dependencies.shards,
+            dependencies.ledger,
+            dependencies.takeover,
             self.log,
-            parts.monotonic,
+            dependencies.monotonic,
             options.takeover_timeout_s,
         )
-        self._lease = ShardLease(shard, options.name, parts.shards, parts.monotonic, self.log)
+        self._lease = ShardLease(shard, options.name, dependencies.shards, dependencies.monotonic, self.log)
         self._window = SendWindow(options.window_bytes, options.stall_timeout_s)
         # Epoch and run_id that the window belongs to; None: start anew once this relay has the lease.
         self._window_epoch: tuple[int, str] | None = None
@@ -118,7 +120,7 @@ class ShardRelay:
         self._has_progress = asyncio.Event()
         self._moved = asyncio.Event()  # the window has room again, or went back
         self._maintenance = ShardMaintenance(
-            shard, parts.stock, parts.gauges, parts.monotonic, options.retention_ms, options.expiry
+            shard, dependencies.stock, dependencies.gauges, dependencies.monotonic, options.retention_ms, options.expiry
         )
 
     def steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
@@ -151,7 +153,7 @@ class ShardRelay:
             return
         self._moved.clear()
         cursor = self._window.cursor
-        commits = await self._parts.outbox.read_after(self._shard, cursor, WAIT_FOR_COMMITS_MS)
+        commits = await self._dependencies.outbox.read_after(self._shard, cursor, WAIT_FOR_COMMITS_MS)
         is_as_before = self._lease.is_held and self._window_epoch is not None and self._window.cursor == cursor
         if not (commits and is_as_before):  # the lease or the window may have changed during the read
             return
@@ -169,16 +171,16 @@ class ShardRelay:
         progress = self._progress
         assert progress is not None, "the event is set after the progress"
         if progress.frozen_reason:
-            await self._parts.shards.freeze(self._shard, progress.epoch, progress.frozen_reason)
+            await self._dependencies.shards.freeze(self._shard, progress.epoch, progress.frozen_reason)
         thawed, self._was_frozen = self._was_frozen and not progress.frozen_reason, bool(progress.frozen_reason)
-        trimmed = await self._parts.shards.trim(progress)
+        trimmed = await self._dependencies.shards.trim(progress)
         if trimmed.result == "STALE":
             await self._monitor.freeze_if_ledger_went_back()
         elif trimmed.result == "TRIMMED":
             # A frozen row drops what arrives, so all of it has to be sent again once the row is thawed.
-            again = progress.resend or thawed
+            resend = progress.resend or thawed
             if self._window_epoch is not None and self._window.on_progress(
-                trimmed.trimmed, again, self._parts.monotonic()
+                trimmed.trimmed, resend, self._dependencies.monotonic()
             ):
                 why = "the shard was thawed" if thawed else "the persister asked for it"
                 self.log.info("resending", after=str(progress.commit_id), why=why)
@@ -186,10 +188,10 @@ class ShardRelay:
 
     async def watch(self) -> None:
         """Start anew when Redis or the epoch has changed, rewind when progress stalls, and export the backlog."""
-        status = await self._parts.shards.status(self._shard)
+        status = await self._dependencies.shards.status(self._shard)
         if self._window_epoch != (status.epoch, status.run_id):
             self._window_epoch = None
-        elif self._window.is_stalled(self._parts.monotonic()):
+        elif self._window.is_stalled(self._dependencies.monotonic()):
             self.log.warning("resending", after=str(self._window.watermark), why="the ledger's watermark has stalled")
         self._moved.set()
         await self._export_backlog(status)
@@ -205,29 +207,29 @@ class ShardRelay:
 
     async def _begin(self) -> bool:
         """Start at the first untrimmed commit."""
-        status = await self._parts.shards.status(self._shard)
+        status = await self._dependencies.shards.status(self._shard)
         if status.blank:
             await asyncio.sleep(WATCH_S)
             return False
-        self._window.start(status.trimmed, self._parts.monotonic())
+        self._window.start(status.trimmed, self._dependencies.monotonic())
         self._window_epoch = (status.epoch, status.run_id)
         return True
 
     async def _publish(self, commits: Sequence[Commit]) -> None:
         try:
-            await self._parts.commits.publish(self._shard, commits)
+            await self._dependencies.commits.publish(self._shard, commits)
         except KafkaUnavailable:
             self._lease.yield_shard()
             raise
         self._lease.reclaim()
-        self._window.confirmed(commits, self._parts.monotonic())
+        self._window.confirmed(commits, self._dependencies.monotonic())
 
     async def _handle_gap(self, first: Commit) -> None:
         """Commits before `first` are missing: trimmed by another relay, of an older epoch, or lost by Redis."""
-        status = await self._parts.shards.status(self._shard)
+        status = await self._dependencies.shards.status(self._shard)
         if status.epoch == first.epoch and status.trim_seq + 1 < first.seq:
             lost = f"commit {CommitId(first.epoch, first.seq - 1)} is neither in the outbox nor in the ledger"
-            await self._parts.shards.freeze(self._shard, status.epoch, f"CHAIN_BROKEN: {lost}")
+            await self._dependencies.shards.freeze(self._shard, status.epoch, f"CHAIN_BROKEN: {lost}")
             await asyncio.sleep(WATCH_S)
         self._window_epoch = None
 
@@ -250,9 +252,9 @@ class ShardRelay:
             unsent_s=await self._age(cursor) if sends else 0.0,
             unledgered_s=await self._age(status.trimmed),
         )
-        self._parts.gauges.show(self._shard, backlog)
+        self._dependencies.gauges.show(self._shard, backlog)
 
     async def _age(self, commit_id: CommitId) -> float:
         """Seconds since the first commit after `commit_id` was made; 0 if there is none."""
-        made_ms = await self._parts.outbox.time_after(self._shard, commit_id)
-        return max(self._parts.time() - made_ms / 1000, 0.0) if made_ms is not None else 0.0
+        made_ms = await self._dependencies.outbox.time_after(self._shard, commit_id)
+        return max(self._dependencies.time() - made_ms / 1000, 0.0) if made_ms is not None else 0.0

@@ -16,7 +16,7 @@ MAX_RETRY_S = 30.0
 
 
 class ShardMonitor:
-    """One shard's keeper. `look` is one look, with what it calls for; whoever owns the keeper repeats it for ever."""
+    """The monitor of one shard; the relay repeats `check` for ever."""
 
     def __init__(
         self,

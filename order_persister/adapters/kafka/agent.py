@@ -28,9 +28,7 @@ MAX_RECORDS = 256
 RECORDS_WAIT_S = 0.05
 STREAM_BUFFER = 1024
 REQUEST_TIMEOUT_S = 40.0
-METADATA_MAX_AGE_MS = (
-    5_000  # a member finds that a topic is back by its metadata alone; aiokafka's default is 5 minutes
-)
+METADATA_MAX_AGE_MS = 5_000  # only by new metadata does a member find that a topic is back; aiokafka's default: 5 min
 
 log = structlog.get_logger()
 

@@ -30,7 +30,7 @@ def _escaped(character: str) -> str:
 
 
 class LenientOutput:
-    """An output whose failed writes raise nothing, so that an exit code tells of the call and not of the pipe."""
+    """An output whose failed writes raise nothing, so that the exit code depends on the call and not on the pipe."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

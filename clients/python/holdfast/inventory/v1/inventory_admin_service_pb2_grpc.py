@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class InventoryAdminServiceStub:
-    """Sets sales up and mends them. Needs the scope `inventory.admin`.
+    """Makes, changes and audits sales. Needs the scope `inventory.admin`.
     """
 
     def __init__(self, channel):
@@ -103,13 +103,13 @@ class InventoryAdminServiceStub:
 
 
 class InventoryAdminServiceServicer:
-    """Sets sales up and mends them. Needs the scope `inventory.admin`.
+    """Makes, changes and audits sales. Needs the scope `inventory.admin`.
     """
 
     def CreateSale(self, request, context):
-        """Makes a sale with its items. Safe to repeat: the same body hears the sale as it stands. Fails with
-        ALREADY_EXISTS if the id was used with other settings or by a sale of the past. The ledger alone knows those:
-        while it is away, a new id is UNAVAILABLE with LEDGER_UNREACHABLE.
+        """Makes a sale with its items. Safe to repeat: the same body returns the sale as it stands. Fails with
+        ALREADY_EXISTS if the id was used with other settings or by an archived sale. The ledger alone knows those: while
+        it is unreachable, a new id is UNAVAILABLE with LEDGER_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,8 +139,8 @@ class InventoryAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeSale(self, request, context):
-        """Takes an interrupted sale up again. Fails with NOT_FOUND if there is no such sale, and with ABORTED if its etag
-        is another.
+        """Resumes an interrupted sale. Fails with NOT_FOUND if there is no such sale, and with ABORTED if its etag is
+        another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +155,7 @@ class InventoryAdminServiceServicer:
 
     def AdjustStock(self, request, context):
         """Changes how many units of an item are on sale, never to fewer than are held and sold. Safe to repeat: the same
-        `adjustment_id` and body hear the change as it was made. Fails with NOT_FOUND if there is no such sale or item,
+        `adjustment_id` and body return the change as it was made. Fails with NOT_FOUND if there is no such sale or item,
         with FAILED_PRECONDITION if too few units would remain, and with ABORTED if the total is not the expected one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -170,7 +170,7 @@ class InventoryAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AuditSale(self, request, context):
-        """Holds Redis against the ledger, both at the same commit, and lists what differs.
+        """Compares Redis with the ledger, both at the same commit, and lists what differs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,14 +192,14 @@ class InventoryAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BlockBuyer(self, request, context):
-        """Has the ledger refuse the orders of a buyer from now on; orders refused so are compensated. Safe to repeat.
+        """Makes the ledger refuse the orders of a buyer from now on; their units are given back. Safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnblockBuyer(self, request, context):
-        """Has the ledger take the orders of a buyer again. Safe to repeat.
+        """Makes the ledger accept the orders of a buyer again. Safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -282,7 +282,7 @@ def add_InventoryAdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InventoryAdminService:
-    """Sets sales up and mends them. Needs the scope `inventory.admin`.
+    """Makes, changes and audits sales. Needs the scope `inventory.admin`.
     """
 
     @staticmethod

@@ -28,8 +28,8 @@ if _version_not_supported:
 class InventoryServiceStub:
     """Sells the units of sales. Needs the scope `inventory.reserve`.
 
-    Every method that changes something may be repeated with the same ids. A repeat changes nothing, hears how the
-    matter stands now, and says so in `replayed`.
+    Every method that changes something may be repeated with the same ids. A repeat changes nothing, returns the
+    present state, and sets `replayed`.
     """
 
     def __init__(self, channel):
@@ -103,13 +103,13 @@ class InventoryServiceStub:
 class InventoryServiceServicer:
     """Sells the units of sales. Needs the scope `inventory.reserve`.
 
-    Every method that changes something may be repeated with the same ids. A repeat changes nothing, hears how the
-    matter stands now, and says so in `replayed`.
+    Every method that changes something may be repeated with the same ids. A repeat changes nothing, returns the
+    present state, and sets `replayed`.
     """
 
     def Reserve(self, request, context):
         """Holds units of one sale for one buyer, all lines or none; in a sale without holds it sells them at once. Safe
-        to repeat: the same `reservation_id` and body hear the reservation as it stands, while a rejection is judged
+        to repeat: the same `reservation_id` and body return the reservation as it stands, while a rejection is judged
         anew. Fails with NOT_FOUND if there is no such sale or item, and with ALREADY_EXISTS if the id was used with
         another body.
         """
@@ -119,7 +119,7 @@ class InventoryServiceServicer:
 
     def BatchReserve(self, request, context):
         """Judges many independent requests, of any sales, in one call. It succeeds whenever the batch itself is in
-        bounds; what came of each request stands in its own result.
+        bounds; each request has a result of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,7 +144,7 @@ class InventoryServiceServicer:
 
     def ReleaseReservation(self, request, context):
         """Gives a hold back before its time. Fails with NOT_FOUND if there is no such reservation, unless `spend_id` is
-        set and the sale may still be sold in, and with FAILED_PRECONDITION once it is confirmed.
+        set and the sale has not been archived, and with FAILED_PRECONDITION once it is confirmed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -168,8 +168,7 @@ class InventoryServiceServicer:
 
     def GetReservation(self, request, context):
         """Reads one reservation, from Redis or, if it has left there, from the ledger. NOT_FOUND says that nothing was
-        judged so far; a Reserve still under way may be judged later. `ReleaseReservation` with `spend_id` closes the
-        matter.
+        judged so far; a Reserve still under way may be judged later. `ReleaseReservation` with `spend_id` prevents that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -279,8 +278,8 @@ def add_InventoryServiceServicer_to_server(servicer, server):
 class InventoryService:
     """Sells the units of sales. Needs the scope `inventory.reserve`.
 
-    Every method that changes something may be repeated with the same ids. A repeat changes nothing, hears how the
-    matter stands now, and says so in `replayed`.
+    Every method that changes something may be repeated with the same ids. A repeat changes nothing, returns the
+    present state, and sets `replayed`.
     """
 
     @staticmethod

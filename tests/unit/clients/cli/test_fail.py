@@ -11,8 +11,8 @@ from holdfast.cli.__main__ import app
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from typer.testing import CliRunner
 
-from tests.unit.command import RESERVE, TOO_LONG_S, run, start
-from tests.unit.fake_inventory import ErrorStatus, FakeInventory, bad_fields, error_status, unavailable
+from tests.unit.clients.cli.command import RESERVE, TOO_LONG_S, run, start
+from tests.unit.clients.fake_inventory import ErrorStatus, FakeInventory, bad_fields, error_status, unavailable
 from tests.waiting import LONG_S, eventually
 
 CREATE = ("sale", "create", "lamps", "--item")

@@ -7,7 +7,7 @@ from bench.commits import COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETUR
 from order_persister.domain.facts import JournalCommit, facts_from
 from order_persister.domain.fold import orders_from
 from order_persister.domain.rows import final_rows, line_updates_from, lines_from
-from tests.unit.test_fold import accepted
+from tests.unit.order_persister.domain.test_fold import accepted
 
 CASES = [
     ([HELD], 0, 0),

@@ -14,9 +14,9 @@ from holdfast.cli.terminal import printable
 from holdfast.inventory.v1.inventory_service_pb2 import GetReservationResponse, GetSaleResponse, ReserveResponse
 from holdfast.inventory.v1.reservation_pb2 import Reservation, ReservationLine
 
-from tests.unit.command import HELD, NOON, RESERVE, SALE, SCRIPT, run, start
-from tests.unit.fake_inventory import FakeInventory
-from tests.unit.zone import local_zone
+from tests.unit.clients.cli.command import HELD, NOON, RESERVE, SALE, SCRIPT, run, start
+from tests.unit.clients.fake_inventory import FakeInventory
+from tests.unit.clients.zone import local_zone
 from tests.waiting import LONG_S
 
 SHOW, GET = ("sale", "show", "lamps"), ("get", "lamps", "r-1")

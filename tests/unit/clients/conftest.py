@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.fake_inventory import FakeInventory, running_fake
+from tests.unit.clients.fake_inventory import FakeInventory, running_fake
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ from holdfast.inventory.v1.reservation_pb2 import (
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
 from typer.testing import CliRunner
 
-from tests.unit.command import HELD, NOON, RESERVE, SALE, TOO_LONG_S, run
-from tests.unit.fake_inventory import FakeInventory, bad_fields, error_status, unavailable
+from tests.unit.clients.cli.command import HELD, NOON, RESERVE, SALE, TOO_LONG_S, run
+from tests.unit.clients.fake_inventory import FakeInventory, bad_fields, error_status, unavailable
 
 SOLD_OUT = ReserveResponse(
     rejection=Rejection(

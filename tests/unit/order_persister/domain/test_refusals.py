@@ -18,7 +18,7 @@ from order_persister.domain.refusals import (
     refusal_for,
     refusals_before_writing,
 )
-from tests.unit.test_fold import accepted
+from tests.unit.order_persister.domain.test_fold import accepted
 
 FRAUD = {(TENANT, "b-1"): "fraud"}
 

@@ -18,8 +18,15 @@ from holdfast.inventory.v1.reservation_pb2 import Line, Rejection, RejectionReas
 from holdfast.retry import RetryPolicy
 from holdfast.statuses import BY_REASON
 
-from tests.unit.fake_inventory import ErrorStatus, FakeInventory, bad_fields, error_status, running_fake, unavailable
-from tests.unit.zone import local_zone
+from tests.unit.clients.fake_inventory import (
+    ErrorStatus,
+    FakeInventory,
+    bad_fields,
+    error_status,
+    running_fake,
+    unavailable,
+)
+from tests.unit.clients.zone import local_zone
 from tests.waiting import LONG_S
 
 HELD = ReserveResponse(

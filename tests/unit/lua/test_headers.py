@@ -7,7 +7,7 @@ import pytest
 
 from inventory_service.adapters.redis.scripts import used_library
 
-LUA = Path(__file__).resolve().parents[2] / "lua"
+LUA = Path(__file__).resolve().parents[3] / "lua"
 SCRIPTS = sorted(LUA.glob("*.lua"))
 PARTS = sorted((LUA / "lib").glob("*.lua"))
 

@@ -12,7 +12,7 @@ from holdfast.inventory.v1.reservation_pb2 import LedgerState, Reservation, Rese
 from holdfast.inventory.v1.sale_pb2 import Item, Sale, SaleState
 from typer.testing import CliRunner, Result
 
-from tests.unit.fake_inventory import FakeInventory
+from tests.unit.clients.fake_inventory import FakeInventory
 from tests.waiting import LONG_S
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
