@@ -121,7 +121,7 @@ class ScriptsBody:
     async def ask(self, *command: str | bytes | int) -> Any:
         """Send a command of the test's own."""
         async with self.connections.acquire() as connection:
-            return await connection.ask(*command)
+            return await connection.execute(*command)
 
     async def open_shard(self) -> None:
         """Write what a take-over would, so that this suite rests on no other script."""

@@ -145,7 +145,7 @@ def test_up_prints_the_addresses_of_its_servers(second_start: SecondStart) -> No
 
     assert wait_until(all_answer, ANSWERS_S)
     assert audit.returncode == 0
-    assert audit.stdout.startswith("The books agree: 16 shards, 1 sale")
+    assert audit.stdout.startswith("Redis and the ledger agree: 16 shards, 1 sale")
 
 
 @embedded

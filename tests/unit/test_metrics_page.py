@@ -123,7 +123,7 @@ async def test_a_silent_server_is_not_waited_for_long(monkeypatch: pytest.Monkey
 
 async def test_a_process_whose_loop_is_stuck_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its page has a thread of its own, and would look alive for ever."""
-    monkeypatch.setattr(metrics_page, "ANSWER_S", 0.05)
+    monkeypatch.setattr(metrics_page, "ANSWER_TIMEOUT_S", 0.05)
     page = Page()
 
     status, text = page._get("/healthz")  # in the loop's own thread, which meanwhile does nothing else

@@ -29,8 +29,8 @@ class FakeKafka:
     async def partitions(self) -> Mapping[str, int]:
         return self.found
 
-    async def create(self, plan: TopicSpec) -> None:
-        self.made.append(plan)
+    async def create(self, spec: TopicSpec) -> None:
+        self.made.append(spec)
 
     async def brokers(self) -> int:
         return self._brokers
@@ -42,7 +42,7 @@ class FakeKafka:
 async def prepare(kafka: FakeKafka, replication: int | None = None, told: list[str] | None = None) -> int:
     """The exit code."""
     tell = None if told is None else told.append
-    parts = topics.Parts(kafka, kafka.brokers, kafka.run_checks, structlog.get_logger(), tell)
+    parts = topics.Dependencies(kafka, kafka.brokers, kafka.run_checks, structlog.get_logger(), tell)
     return await topics.run(parts, NAMES, SHARDS, replication)
 
 
@@ -96,7 +96,7 @@ async def test_a_topic_that_is_set_otherwise_is_named_with_the_command_that_mend
         code = await prepare(kafka, told=told)
 
     assert (code, kafka.made) == (1, [])
-    assert [event["todo"] for event in said if event["log_level"] == "error"] == ["kafka-configs.sh"]
+    assert [event["change"] for event in said if event["event"] == "server_check_fail"] == ["kafka-configs.sh"]
     report = json.loads(told[0])
     assert (report["in_order"], [finding["setting"] for finding in report["off"]]) == (False, [SHORT.setting])
 
@@ -110,6 +110,6 @@ async def test_a_kafka_that_tells_no_settings_is_said_to_tell_none() -> None:
         code = await prepare(kafka)
 
     assert code == 0
-    assert [(event["settings"], event["why"]) for event in said if event["event"] == "unknown"] == [
-        (2, "Kafka does not tell")
+    assert [(event["settings"], event["why"]) for event in said if event["event"] == "server_check_unknown"] == [
+        ([FINE.setting, FINE.setting], "Kafka does not tell")
     ]
