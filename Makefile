@@ -15,14 +15,14 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .PHONY: help
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-21s %s\n", $$1, $$2 }'
 
 .PHONY: demo
 demo: $(VENV)/ready ## Run a whole flash sale on an embedded stack, then the audit of its books
 	@$(BIN)/holdfast demo
 
 .PHONY: quick
-quick: $(VENV)/ready ## Run the checks and tests of about a minute: format, types, imports, unit and contract
+quick: $(VENV)/ready ## Run what takes about a minute: format, types, imports, unit and contract
 	@$(BIN)/tox run -e lint,types,arrows,unit,contract
 
 .PHONY: test
