@@ -101,14 +101,14 @@ async def _run_checks(result: TopicsResult, dependencies: Dependencies) -> Seque
 
 
 def _log_checks(result: TopicsResult, checks: Sequence[CheckResult], log: FilteringBoundLogger) -> None:
-    """Log each failed check with the command that changes the setting, and the unknown ones in one event."""
+    """Log each failed check with the command that changes the setting, and the number of unknown ones."""
     result.off = [check for check in checks if check.level is Level.FAIL]
     for server, setting, value, _, why, change in result.off:
         log.error("server_check_fail", server=server, setting=setting, value=value, why=why, change=change)
     unknown = [check for check in checks if check.level is Level.UNKNOWN]
     if unknown:
-        settings = [check.setting for check in unknown]
-        log.warning("server_check_unknown", server=unknown[0].server, settings=settings, why=unknown[0].promise)
+        remedy = "see `holdfast doctor`"
+        log.warning("server_check_unknown", count=len(unknown), why=unknown[0].promise, remedy=remedy)
 
 
 def _spec(name: str, shards: int, replication: int) -> TopicSpec:

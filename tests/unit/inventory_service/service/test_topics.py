@@ -110,6 +110,6 @@ async def test_a_kafka_that_tells_no_settings_is_said_to_tell_none() -> None:
         code = await prepare(kafka)
 
     assert code == 0
-    assert [(event["settings"], event["why"]) for event in said if event["event"] == "server_check_unknown"] == [
-        ([FINE.setting, FINE.setting], "Kafka does not tell")
+    assert [(event["count"], event["why"]) for event in said if event["event"] == "server_check_unknown"] == [
+        (2, "Kafka does not tell")
     ]
