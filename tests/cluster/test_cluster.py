@@ -7,10 +7,10 @@ from functools import partial
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from tests.cluster.conftest import have_topics_made
+from tests.cluster.conftest import make_topics_again
 from tests.crowd import Crowd
-from tests.fault_proof import count_refusals, find_faults
 from tests.fault_stack import BRIEF, FaultStack, shard_of
+from tests.promise_checks import count_refusals, find_violations
 from tests.real.kafka_cluster import KafkaCluster
 from tests.topics import COMMITS
 from tests.waiting import eventually
@@ -32,17 +32,17 @@ async def test_each_broker_may_be_lost_for_a_while(stack: FaultStack, cluster: K
         await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
         for node, broker in cluster.brokers.items():
             broker.kill()
-            await eventually(told_more(crowd))
+            await eventually(acknowledges_more(crowd))
             meta = await stack.meta(shard)
             head = int(meta["epoch"]), int(meta["seq"])
             await eventually(partial(has_booked, stack, shard, head), BOOKED_S)
             await asyncio.to_thread(cluster.start_again, node)
         crowd.stop_buying()
 
-    assert await find_faults(stack, crowd.sale_id, crowd.acknowledged) == []
+    assert await find_violations(stack, crowd.sale_id, crowd.acknowledged) == []
 
 
-async def test_one_broker_alone_takes_nothing_and_nothing_is_lost(stack: FaultStack, cluster: KafkaCluster) -> None:
+async def test_a_single_broker_confirms_nothing_and_no_commit_is_lost(stack: FaultStack, cluster: KafkaCluster) -> None:
     """Promise 5: unconfirmed commits stay in Redis, no call waits for them, and the backlog drains afterwards."""
     crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF), blocked=0)
 
@@ -50,13 +50,13 @@ async def test_one_broker_alone_takes_nothing_and_nothing_is_lost(stack: FaultSt
         await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
         for node in (1, 2):
             cluster.brokers[node].kill()
-        await eventually(told_more(crowd))
+        await eventually(acknowledges_more(crowd))
         for node in (1, 2):
             await asyncio.to_thread(cluster.start_again, node)
-        await eventually(told_more(crowd))
+        await eventually(acknowledges_more(crowd))
         crowd.stop_buying()
 
-    assert await find_faults(stack, crowd.sale_id, crowd.acknowledged) == []
+    assert await find_violations(stack, crowd.sale_id, crowd.acknowledged) == []
     assert await count_refusals(stack, crowd.sale_id) == 0
 
 
@@ -73,17 +73,15 @@ async def test_a_topic_deleted_and_made_again_loses_nothing(
     async with crowd.buying():
         await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
         await asyncio.to_thread(cluster.admin.delete_topics, [topic])
-        await eventually(told_more(crowd))
-        await have_topics_made(cluster)
-        await eventually(told_more(crowd))
+        await eventually(acknowledges_more(crowd))
+        await make_topics_again(cluster)
+        await eventually(acknowledges_more(crowd))
         crowd.stop_buying()
 
-    assert await find_faults(stack, crowd.sale_id, crowd.acknowledged) == []
+    assert await find_violations(stack, crowd.sale_id, crowd.acknowledged) == []
 
 
-async def test_commits_that_nobody_had_read_when_their_topic_went_come_again(
-    stack: FaultStack, cluster: KafkaCluster
-) -> None:
+async def test_unread_commits_of_a_deleted_topic_are_sent_again(stack: FaultStack, cluster: KafkaCluster) -> None:
     """Promise 2: the persister is halted, so it wakes to a topic that has its name, other records and other offsets."""
     crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
@@ -92,17 +90,19 @@ async def test_commits_that_nobody_had_read_when_their_topic_went_come_again(
         await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
         with stack.halted("persist"):
             unread = await end_of_commits(cluster, shard)
-            await eventually(told_more(crowd))
+            await eventually(acknowledges_more(crowd))
             await asyncio.to_thread(cluster.admin.delete_topics, [COMMITS])
-            await have_topics_made(cluster)
+            await make_topics_again(cluster)
             await eventually(lambda: ends_after(cluster, shard, unread), CUT_S)
-        await eventually(told_more(crowd))
+        await eventually(acknowledges_more(crowd))
         crowd.stop_buying()
 
-    assert await find_faults(stack, crowd.sale_id, crowd.acknowledged) == []
+    assert await find_violations(stack, crowd.sale_id, crowd.acknowledged) == []
 
 
-async def test_what_retention_took_comes_again_from_the_outbox(stack: FaultStack, cluster: KafkaCluster) -> None:
+async def test_commits_removed_by_retention_are_sent_again_from_the_outbox(
+    stack: FaultStack, cluster: KafkaCluster
+) -> None:
     """Promise 2: Kafka forgot commits before a persister came to read them; Redis keeps what the ledger lacks."""
     crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
@@ -111,15 +111,15 @@ async def test_what_retention_took_comes_again_from_the_outbox(stack: FaultStack
         await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
         await stack.take_down("persist")
         unread = await end_of_commits(cluster, shard)
-        await eventually(told_more(crowd))
+        await eventually(acknowledges_more(crowd))
         await asyncio.to_thread(cluster.admin.set_topic, COMMITS, {"retention.ms": "1"})
         await eventually(lambda: begins_after(cluster, shard, unread), CUT_S)
         await asyncio.to_thread(cluster.admin.set_topic, COMMITS, {"retention.ms": WEEK_MS})
         await stack.bring_up("persist")
-        await eventually(told_more(crowd))
+        await eventually(acknowledges_more(crowd))
         crowd.stop_buying()
 
-    assert await find_faults(stack, crowd.sale_id, crowd.acknowledged) == []
+    assert await find_violations(stack, crowd.sale_id, crowd.acknowledged) == []
 
 
 async def is_under_way(stack: FaultStack, crowd: Crowd) -> bool:
@@ -127,10 +127,10 @@ async def is_under_way(stack: FaultStack, crowd: Crowd) -> bool:
     return crowd.has_acknowledged(RUN_UP) and (await stack.watermark(shard_of(crowd.sale_id))).seq > 0
 
 
-def told_more(crowd: Crowd) -> Callable[[], bool]:
+def acknowledges_more(crowd: Crowd) -> Callable[[], bool]:
     """A condition: many more claims were acknowledged since."""
-    told = len(crowd.acknowledged)
-    return lambda: crowd.has_acknowledged(told + MEANWHILE)
+    acknowledged = len(crowd.acknowledged)
+    return lambda: crowd.has_acknowledged(acknowledged + MEANWHILE)
 
 
 async def has_booked(stack: FaultStack, shard: int, head: tuple[int, int]) -> bool:

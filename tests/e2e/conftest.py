@@ -64,9 +64,9 @@ def running(folder: Path, **settings: str) -> Iterator[Running]:
     """A stack that serves; what its processes say is kept, and shown with a test that fails."""
     log: list[tuple[str, str]] = []
 
-    def say(name: str, line: str) -> None:
+    def write_line(name: str, line: str) -> None:
         log.append((name, line))
         print(name, line)
 
-    with running_stack(folder, say, **settings) as stack:
+    with running_stack(folder, write_line, **settings) as stack:
         yield Running(stack, log)

@@ -20,7 +20,7 @@ async def test_a_repeated_compensation_gives_nothing_back_twice(stack: StackFixt
         await stack.publish(order)
 
     await stack.settled(sale)
-    assert stack.carried_out(sale)["given_back"] == 1
+    assert stack.compensation_outcomes(sale)["given_back"] == 1
     assert await stack.stock(sale) == ALL_THERE
     assert await stack.ledger.moves(sale, "r-1") == ["1 lamp available > refused", "1 lamp refused > available"]
     assert len(await stack.facts(sale)) == 2
@@ -33,17 +33,17 @@ async def test_a_compensation_comes_after_a_confirm_or_release(stack: StackFixtu
     sale = await stack.open_sale()
     await stack.block(buyer)
 
-    async with stack.holding("compensate"):
+    async with stack.halted("compensate"):
         await stack.reserve(sale, "r-1", buyer_id=buyer)
         await eventually(lambda: is_refused(stack, sale))
         await (stack.confirm if move == "confirm" else stack.release)(sale, "r-1")
-    await eventually(lambda: stack.carried_out(sale))
+    await eventually(lambda: stack.compensation_outcomes(sale))
     await stack.settled(sale)
 
     state = "COMPENSATED" if move == "confirm" else "RELEASED"
-    assert stack.carried_out(sale)["given_back"] == (1 if move == "confirm" else 0)
+    assert stack.compensation_outcomes(sale)["given_back"] == (1 if move == "confirm" else 0)
     assert await stack.ledger.row(sale, "r-1") == Row(buyer, state, "REFUSED", "BUYER_BLOCKED", "1 lamp")
-    assert await stack.ledger.letters(sale) == [DeadLetter("r-1", "BUYER_BLOCKED", "SETTLED", state, True)]
+    assert await stack.ledger.dead_letters(sale) == [DeadLetter("r-1", "BUYER_BLOCKED", "SETTLED", state, True)]
     assert await stack.ledger.moves(sale, "r-1") == ["1 lamp available > refused", "1 lamp refused > available"]
     assert await stack.stock(sale) == ALL_THERE
 

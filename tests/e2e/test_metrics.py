@@ -16,15 +16,15 @@ async def test_a_ledger_that_is_behind_is_seen_on_the_relays_page(stack: StackFi
 
     async def owes(commits: int) -> bool:
         """The page shows a backlog of so many commits."""
-        length = await stack.shown("relay", "holdfast_outbox_commits", shard=shard)
-        lag_s = await stack.shown("relay", "holdfast_ledger_lag_seconds", shard=shard)
+        length = await stack.metric("relay", "holdfast_outbox_commits", shard=shard)
+        lag_s = await stack.metric("relay", "holdfast_ledger_lag_seconds", shard=shard)
         return length == commits and (lag_s > 0) == (commits > 0)
 
     async def is_served() -> bool:
         """The page shows that the shard serves; a relay that was halted for seconds has it to itself again."""
-        return await stack.shown("relay", "holdfast_shard_serving", shard=shard) == 1
+        return await stack.metric("relay", "holdfast_shard_serving", shard=shard) == 1
 
-    async with stack.holding("persist"):
+    async with stack.halted("persist"):
         for number in range(3):
             await stack.reserve(sale, f"r-{number}")
         await eventually(lambda: owes(3))
@@ -40,7 +40,7 @@ async def test_holds_are_counted_on_the_relays_page(stack: StackFixture) -> None
 
     async def are(number: int) -> bool:
         """The page shows so many holds."""
-        return await stack.shown("relay", "holdfast_holds_open", shard=shard) == number
+        return await stack.metric("relay", "holdfast_holds_open", shard=shard) == number
 
     before = await stack.open_holds(stack.shard_of(sale))  # of other tests
     for number in range(3):
@@ -60,8 +60,8 @@ async def test_the_relay_compares_redis_with_the_ledger(stack: StackFixture) -> 
 
     async def agrees() -> bool:
         """The shard was compared since, and nothing differs; a comparison that another test disturbed may end late."""
-        assert await stack.shown("relay", "holdfast_audit_last_run_timestamp_seconds", shard=shard) > began
-        return await stack.shown("relay", "holdfast_audit_drift_items", shard=shard) == 0
+        assert await stack.metric("relay", "holdfast_audit_last_run_timestamp_seconds", shard=shard) > began
+        return await stack.metric("relay", "holdfast_audit_drift_items", shard=shard) == 0
 
     await eventually(agrees, COMPARES_S)
 
@@ -70,15 +70,15 @@ async def test_a_refused_order_is_counted_by_persister_and_compensator(stack: St
     """By the persister that refuses it, with the reason, and by the compensator that gives its units back."""
     sale = await stack.open_sale()
     refused, given_back = await refusals(stack), await compensations(stack)
-    applied = await stack.shown("persist", "holdfast_ledger_commits_total", outcome="applied")
+    applied = await stack.metric("persist", "holdfast_ledger_commits_total", outcome="applied")
     await stack.block("mallory")
 
     async def is_counted() -> bool:
         """Each process has come to the line that counts it, which comes after the deed."""
         assert await refusals(stack) == refused + 1
         assert await compensations(stack) == given_back + 1
-        assert await stack.shown("persist", "holdfast_ledger_commits_total", outcome="applied") >= applied + 2
-        return await stack.shown("serve", "holdfast_reserve_outcomes_total", outcome="granted") > 0
+        assert await stack.metric("persist", "holdfast_ledger_commits_total", outcome="applied") >= applied + 2
+        return await stack.metric("serve", "holdfast_reserve_outcomes_total", outcome="granted") > 0
 
     await stack.reserve(sale, "r-1", buyer_id="mallory")
     await stack.settled(sale)
@@ -87,8 +87,8 @@ async def test_a_refused_order_is_counted_by_persister_and_compensator(stack: St
 
 
 async def refusals(stack: StackFixture) -> float:
-    return await stack.shown("persist", "holdfast_ledger_refused_orders_total", reason="BUYER_BLOCKED")
+    return await stack.metric("persist", "holdfast_ledger_refused_orders_total", reason="BUYER_BLOCKED")
 
 
 async def compensations(stack: StackFixture) -> float:
-    return await stack.shown("compensate", "holdfast_compensations_total", outcome="given_back")
+    return await stack.metric("compensate", "holdfast_compensations_total", outcome="given_back")

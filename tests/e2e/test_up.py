@@ -31,10 +31,10 @@ STARTS_S, STOPS_S, ANSWERS_S, RECORDS_S = 120.0, 90.0, 60.0, 60.0
 class Terminal:
     """A person's terminal next to a running `holdfast up`."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", told: dict[str, Any]) -> None:
-        addresses = told["addresses"]
+    def __init__(self, process: "subprocess.Popen[bytes]", state: dict[str, Any]) -> None:
+        addresses = state["addresses"]
         self.supervisor = process
-        self.processes: dict[str, int] = told["processes"]
+        self.processes: dict[str, int] = state["processes"]
         self.family = psutil.Process(process.pid).children(recursive=True)
         self._environment = {
             **ENVIRONMENT,
@@ -64,8 +64,8 @@ def up(
 ) -> Iterator[Terminal]:
     """`holdfast up` inside the block, until a signal ends it; it leaves no process behind, however it is ended."""
     command: list[str | Path] = [HOLDFAST, "up", "--data-dir", data_dir, "--listen", f"127.0.0.1:{free_port()}"]
-    with log.open("ab") as said:
-        process = spawn(command, env={**ENVIRONMENT, **real}, stdout=said, stderr=said, death_signal=signal.SIGTERM)
+    with log.open("ab") as output:
+        process = spawn(command, env={**ENVIRONMENT, **real}, stdout=output, stderr=output, death_signal=signal.SIGTERM)
     try:
         wait_until(lambda: process.poll() is not None or state_of(data_dir).get("ready", False), STARTS_S)
         assert state_of(data_dir).get("ready"), log.read_text()
@@ -84,10 +84,10 @@ def up(
 def state_of(data_dir: Path) -> dict[str, Any]:
     """What a running stack tells of itself; nothing if none runs."""
     try:
-        told: dict[str, Any] = json.loads((data_dir / "stack.json").read_text())
+        state: dict[str, Any] = json.loads((data_dir / "stack.json").read_text())
     except FileNotFoundError:
         return {}
-    return told
+    return state
 
 
 class SecondStart(NamedTuple):

@@ -9,9 +9,9 @@ import asyncpg
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 
 JOURNAL = "select shard, epoch, seq, hash, payload from journal order by shard, epoch, seq"
-BOOKED = "select shard, epoch, seq, index from ledger_entry"
+ENTRIES = "select shard, epoch, seq, index from ledger_entry"
 
-Place = tuple[int, int, int, int]  # shard, epoch, seq, index
+Position = tuple[int, int, int, int]  # shard, epoch, seq, index
 
 
 async def not_applied_once(db: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
@@ -19,7 +19,7 @@ async def not_applied_once(db: "asyncpg.Connection[asyncpg.Record]") -> list[str
     journal = await db.fetch(JOURNAL)
     return [
         *(fault for _, commits in groupby(journal, lambda row: row["shard"]) for fault in broken_chain(list(commits))),
-        *unequal(booked_by(journal), Counter(tuple(row) for row in await db.fetch(BOOKED))),
+        *missing_entries(expected_entries(journal), Counter(tuple(row) for row in await db.fetch(ENTRIES))),
     ]
 
 
@@ -35,21 +35,21 @@ def broken_chain(commits: Sequence[asyncpg.Record]) -> Iterator[str]:
         previous, epoch, seq = row["hash"], row["epoch"], row["seq"]
 
 
-def booked_by(journal: Sequence[asyncpg.Record]) -> Counter[Place]:
+def expected_entries(journal: Sequence[asyncpg.Record]) -> Counter[Position]:
     """How many transfers each making of a reservation or a sale books: one a line."""
-    lines: Counter[Place] = Counter()
+    lines: Counter[Position] = Counter()
     for row in journal:
         for index, event in enumerate(CommitBody.FromString(row["payload"]).events):
-            place = (row["shard"], row["epoch"], row["seq"], index)
+            position = (row["shard"], row["epoch"], row["seq"], index)
             if event.HasField("sale_made"):
-                lines[place] = len(event.sale_made.sale.items)
+                lines[position] = len(event.sale_made.sale.items)
             elif not event.reservation.previous_state:
-                lines[place] = len(event.reservation.claim.lines)
+                lines[position] = len(event.reservation.claim.lines)
     return lines
 
 
-def unequal(made: Counter[Place], booked: Counter[Place]) -> Iterator[str]:
+def missing_entries(expected: Counter[Position], booked: Counter[Position]) -> Iterator[str]:
     """Makings that were not booked line by line. What comes after a making may book nothing: a refused order's does."""
-    for place, lines in made.items():
-        if booked[place] != lines:
-            yield f"what was made at {place} was booked {booked[place]} times, and has {lines} lines"
+    for position, lines in expected.items():
+        if booked[position] != lines:
+            yield f"what was made at {position} was booked {booked[position]} times, and has {lines} lines"

@@ -6,7 +6,7 @@ import pytest
 from holdfast.client import Client
 from holdfast_embedded.stack import Stack
 
-from tests.crowd import PATIENCE
+from tests.crowd import CRASH_RETRY
 from tests.fault_stack import SHARDS, FaultStack
 from tests.stacks import running_stack
 
@@ -27,4 +27,4 @@ async def stack(shared_stack: Stack) -> AsyncIterator[FaultStack]:
 
 def client_of(stack: Stack) -> Client:
     """A client that waits out a crash."""
-    return Client(stack.addresses.listen, channels=4, retry=PATIENCE)
+    return Client(stack.addresses.listen, channels=4, retry=CRASH_RETRY)

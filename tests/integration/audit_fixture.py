@@ -36,7 +36,7 @@ class AuditFixture:
     def __init__(self, processes: ShardProcesses) -> None:
         self.processes = processes
         self.stock = RedisStock(processes.scripts, SHARDS, outbox_limit=10_000)
-        self.told: list[str] = []
+        self.output: list[str] = []
 
     async def sell(self, first: int, last: int) -> None:
         """Hold, and confirm or release two of three."""
@@ -62,7 +62,7 @@ class AuditFixture:
         await ledger_in(database).apply(records)
         await database.close()
 
-    async def let_a_sale_leave(self) -> SaleKey:
+    async def archive_a_sale(self) -> SaleKey:
         """Make a sale of the same shard, sell in it, and let Redis forget it; its hour passes in no time, for both."""
         names = (SaleKey("default", f"brief-{number}") for number in range(100))
         sale = next(name for name in names if shard_of(name, SHARDS) == SHARD)
@@ -88,7 +88,7 @@ class AuditFixture:
     async def audit(
         self, deadline_s: float = 60, only: SaleKey | None = None, shard_count: int = SHARDS, retention_ms: int = 0
     ) -> int:
-        self.told.clear()
+        self.output.clear()
         dependencies = audit.Dependencies(
             self.processes.shards,
             self.processes.ledger,
@@ -96,13 +96,13 @@ class AuditFixture:
             PostgresSnapshots(self.processes.postgres),
             retention_ms,
             progress=lambda line: None,
-            write=self.told.append,
+            write=self.output.append,
         )
         return await audit.run(dependencies, shard_count, only, deadline_s, as_json=True)
 
     @property
     def result(self) -> dict[str, object]:
-        return json.loads(self.told[0])  # type: ignore[no-any-return]
+        return json.loads(self.output[0])  # type: ignore[no-any-return]
 
     @property
     def differences(self) -> list[str]:

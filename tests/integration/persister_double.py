@@ -33,7 +33,7 @@ class PersisterDouble:
         self.alter: set[int] = set()
         self.refuse: set[int] = set()
         self.refusals = 0
-        self.wishes = True
+        self.requests_resend = True
         self.records = 0
 
     @asynccontextmanager
@@ -78,7 +78,7 @@ class PersisterDouble:
                 self.alter.discard(commit.seq)
                 commit = commit._replace(payload=commit.payload + b"\x12\x00")
             missing = not await self._take(db, shard, commit)
-        await self._report(db, producer, shard, resend=missing and self.wishes)
+        await self._report(db, producer, shard, resend=missing and self.requests_resend)
 
     async def _take(self, db: asyncpg.Connection, shard: int, commit: Commit) -> bool:
         """Apply one commit; False if there is a gap before it."""
@@ -109,7 +109,7 @@ class PersisterDouble:
     ) -> None:
         row = await db.fetchrow("select * from shard_watermark where shard = $1", shard)
         if row is not None:
-            await tell(producer, self.kafka, progress_from_row(row, resend))
+            await publish_progress(producer, self.kafka, progress_from_row(row, resend))
 
 
 def progress_from_row(row: asyncpg.Record, resend: bool = False) -> LedgerProgress:
@@ -125,5 +125,5 @@ def progress_from_row(row: asyncpg.Record, resend: bool = False) -> LedgerProgre
     )
 
 
-async def tell(producer: AIOKafkaProducer, kafka: Kafka, progress: LedgerProgress) -> None:
+async def publish_progress(producer: AIOKafkaProducer, kafka: Kafka, progress: LedgerProgress) -> None:
     await producer.send_and_wait(kafka.named(PROGRESS), progress.SerializeToString(), partition=progress.shard)

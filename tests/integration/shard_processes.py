@@ -105,7 +105,7 @@ class ShardProcesses:
         self.kafka = kafka
         self.gauges = Gauges()
         outages = RecordedOutages()
-        self.waited = outages.servers
+        self.waited_for = outages.servers
         self.retrier = Retrier(outages, ServerUnavailable)
         self.connections = RedisConnections(redis_url)
         self.shards = RedisShards(self.connections)

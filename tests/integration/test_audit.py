@@ -45,7 +45,7 @@ async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Aud
     await processes.close()
 
 
-async def test_books_that_agree(fixture: AuditFixture) -> None:
+async def test_redis_and_ledger_without_differences(fixture: AuditFixture) -> None:
     """Held, sold and released orders, on both sides and in the ledger's own sums."""
     await fixture.book()
 
@@ -61,7 +61,7 @@ async def test_books_that_agree(fixture: AuditFixture) -> None:
     }
 
 
-async def test_refused_orders_that_are_open_agree_too(fixture: AuditFixture) -> None:
+async def test_open_refused_orders_are_no_difference(fixture: AuditFixture) -> None:
     """Their units are refused in the ledger and held or sold in Redis until they come back."""
     await LedgerBuyers(fixture.processes.postgres).block_buyer("default", "buyer-3", "a test")
     await fixture.book()
@@ -69,7 +69,7 @@ async def test_refused_orders_that_are_open_agree_too(fixture: AuditFixture) -> 
     assert await fixture.audit() == 0
 
 
-class Shown:
+class RecordedDrift:
     """Remembers what a watch over the drift has shown."""
 
     def __init__(self) -> None:
@@ -81,12 +81,12 @@ class Shown:
 
 async def test_drift_is_counted_where_the_ledger_has_caught_up(fixture: AuditFixture) -> None:
     """By items whose units differ; a shard whose ledger is behind is not compared, nor is one without sales."""
-    processes, shown = fixture.processes, Shown()
+    processes, recorded = fixture.processes, RecordedDrift()
     watch = DriftWatch(
         SHARDS,
         RedisSaleReader(processes.connections),
         PostgresSnapshots(processes.postgres),
-        shown,
+        recorded,
         time=lambda: 1_800_000_000.0,
     )
 
@@ -94,46 +94,46 @@ async def test_drift_is_counted_where_the_ledger_has_caught_up(fixture: AuditFix
     await fixture.book()
     caught_up = await watch.count(SHARD)
     await fixture.sql("update item set held = held + 1, available = available - 1 where sku = 'lamp'")
-    harmed = await watch.count(SHARD)
+    changed = await watch.count(SHARD)
     rounds = asyncio.create_task(watch.run_round())
-    await eventually(lambda: SHARD in shown.items)
+    await eventually(lambda: SHARD in recorded.items)
     rounds.cancel()
 
-    assert (behind, caught_up, harmed) == (None, 0, 1)
-    assert shown.items == {SHARD: 1}
+    assert (behind, caught_up, changed) == (None, 0, 1)
+    assert recorded.items == {SHARD: 1}
 
 
-async def test_a_sale_that_has_left_redis_agrees(fixture: AuditFixture) -> None:
+async def test_an_archived_sale_is_no_difference(fixture: AuditFixture) -> None:
     """It is in the ledger alone, as it should be once it is over."""
-    await fixture.let_a_sale_leave()
+    await fixture.archive_a_sale()
 
     assert await fixture.audit() == 0
 
     assert fixture.result["sales"] == 2
 
 
-async def test_a_sale_that_left_before_its_time_is_found(fixture: AuditFixture) -> None:
+async def test_a_sale_archived_before_its_end_is_reported(fixture: AuditFixture) -> None:
     """What is not over cannot have left, and what has left holds nothing."""
-    sale = await fixture.let_a_sale_leave()
+    sale = await fixture.archive_a_sale()
     await fixture.sql(f"update sale set end_time = now() + interval '1 hour' where sale_id = '{sale.sale_id}'")
     lost = await fixture.audit()
-    said = fixture.differences
+    differences = fixture.differences
     await fixture.sql(f"update sale set end_time = now() where sale_id = '{sale.sale_id}'")
     await fixture.sql(f"update item set held = 1, available = available - 1 where sale_id = '{sale.sale_id}'")
     held = await fixture.audit()
 
     assert (lost, held) == (1, 1)
-    assert f"sale {sale} item lamp: is only in the ledger" in said
+    assert f"sale {sale} item lamp: is only in the ledger" in differences
     assert f"sale {sale} item lamp: has left Redis, and the ledger's held is 1, its refused 0" in fixture.differences
 
 
-async def test_a_sale_that_left_within_its_retention_is_found(fixture: AuditFixture) -> None:
+async def test_a_sale_archived_within_its_retention_is_reported(fixture: AuditFixture) -> None:
     """Redis forgets a sale, and what is in it, only after a set time; a sale that is gone before was lost."""
     hour_ms = 3_600_000
-    sale = await fixture.let_a_sale_leave()
+    sale = await fixture.archive_a_sale()
     long_ago = f"now() - interval '2 hours' where sale_id = '{sale.sale_id}'"
     just_ended = await fixture.audit(retention_ms=hour_ms)
-    said = fixture.differences
+    differences = fixture.differences
     await fixture.sql(f"update sale set end_time = {long_ago}")
     young_order = await fixture.audit(retention_ms=hour_ms)
     await fixture.sql(f"update reservation set update_time = {long_ago}")
@@ -141,7 +141,7 @@ async def test_a_sale_that_left_within_its_retention_is_found(fixture: AuditFixt
     await fixture.sql(YOUNG_LETTER.format(sale.sale_id))
     young_letter = await fixture.audit(retention_ms=hour_ms)
 
-    assert f"sale {sale} item lamp: is only in the ledger" in said
+    assert f"sale {sale} item lamp: is only in the ledger" in differences
     assert (just_ended, young_order, all_old, young_letter) == (1, 1, 0, 1)
 
 
@@ -155,7 +155,7 @@ async def test_a_sale_of_many_reservations_is_read_in_parts(fixture: AuditFixtur
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("statement", "expected"),
     [
         ("update item set available = available - 1, held = held + 1 where sku = 'lamp'", "available"),
         ("update item set held = held - 1, sold = sold + 1 where sku = 'lamp'", "entries add up to"),
@@ -170,14 +170,14 @@ async def test_a_sale_of_many_reservations_is_read_in_parts(fixture: AuditFixtur
         ("delete from sale", "no row of it"),
     ],
 )
-async def test_every_harm_is_found(fixture: AuditFixture, harm: str, told: str) -> None:
+async def test_every_change_of_the_ledger_is_reported(fixture: AuditFixture, statement: str, expected: str) -> None:
     """An audit that misses one proves nothing."""
     await fixture.book()
-    await fixture.sql(harm)
+    await fixture.sql(statement)
 
     assert await fixture.audit() == 1
 
-    assert told in json.dumps(fixture.result["differences"])
+    assert expected in json.dumps(fixture.result["differences"])
 
 
 async def test_a_full_redis_can_be_audited(fixture: AuditFixture) -> None:
@@ -196,7 +196,7 @@ async def test_a_full_redis_can_be_audited(fixture: AuditFixture) -> None:
             await connection.execute("CONFIG", "SET", "maxmemory", "0")
 
 
-async def test_a_record_that_redis_lost_is_found(fixture: AuditFixture) -> None:
+async def test_a_record_that_redis_lost_is_reported(fixture: AuditFixture) -> None:
     """A hold never leaves Redis by itself."""
     await fixture.book()
     async with fixture.processes.connections.acquire() as connection:
@@ -207,7 +207,7 @@ async def test_a_record_that_redis_lost_is_found(fixture: AuditFixture) -> None:
     assert "are held in Redis" in json.dumps(fixture.result["differences"])
 
 
-async def test_a_ledger_that_is_behind_is_waited_for_and_then_given_up(fixture: AuditFixture) -> None:
+async def test_the_audit_waits_for_a_ledger_behind_until_its_deadline(fixture: AuditFixture) -> None:
     """Two positions cannot be compared; that is no difference."""
     assert await fixture.audit(deadline_s=0.5) == 2
 
@@ -254,7 +254,7 @@ async def test_a_ledger_for_another_number_of_shards_compares_nothing(fixture: A
     assert f"the ledger was initialized for {shard_count}" in str(fixture.result["error"])
 
 
-async def test_a_server_that_is_away_is_named(fixture: AuditFixture) -> None:
+async def test_an_unreachable_server_ends_the_audit_with_2(fixture: AuditFixture) -> None:
     """Nothing was compared, so nothing is claimed."""
     processes = ShardProcesses("redis://127.0.0.1:1/0", fixture.processes.dsn, fixture.processes.kafka)
 

@@ -29,7 +29,7 @@ SALE = SaleKey("default", "lamp-sale")
 SHARD = shard_of(SALE, SHARDS)
 
 
-class Counted:
+class CountedOutcomes:
     """Counts what became of orders."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class CompensatorFixture:
     """A stock with one open sale, a compensator at work, and a way to order."""
 
     def __init__(
-        self, processes: ShardProcesses, stock: RedisStock, producer: AIOKafkaProducer, counted: Counted
+        self, processes: ShardProcesses, stock: RedisStock, producer: AIOKafkaProducer, counted: CountedOutcomes
     ) -> None:
         self.processes = processes
         self.stock = stock
@@ -89,9 +89,9 @@ async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Com
     await make_sale(stock, CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),)))
     producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
     await producer.start()
-    counted = Counted()
-    heard = KafkaCompensations(kafka.config, session_timeout_s=2)
-    dependencies = compensator.Dependencies(heard, stock, counted, structlog.get_logger(), SHARDS, processes.retrier)
+    counted = CountedOutcomes()
+    consumer = KafkaCompensations(kafka.config, session_timeout_s=2)
+    dependencies = compensator.Dependencies(consumer, stock, counted, structlog.get_logger(), SHARDS, processes.retrier)
     async with running(lambda: compensator.run(dependencies)):
         yield CompensatorFixture(processes, stock, producer, counted)
     await producer.stop()

@@ -18,7 +18,7 @@ from holdfast_embedded.stack import Stack, StackFailed
 from redis import Redis
 
 from tests.fake_programs import fake_spec, fake_specs
-from tests.integration.running_stacks import read_state, still_running
+from tests.integration.stack_state import read_state, still_running
 from tests.servers import CopiedEmbeddedPostgres
 from tests.stacks import ENVIRONMENT
 from tests.waiting import eventually

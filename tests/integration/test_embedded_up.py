@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from redis import Redis
 
-from tests.integration.running_stacks import read_ready_state, still_running
+from tests.integration.stack_state import read_ready_state, still_running
 from tests.stacks import ENVIRONMENT
 from tests.waiting import eventually
 

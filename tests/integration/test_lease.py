@@ -20,7 +20,7 @@ from tests.waiting import eventually
 
 LEASE_MS = 60_000  # no test waits so long
 LOW, HIGH, HIGHEST = 1, 2, 2**32
-NOBODY_LISTENS = "127.0.0.1:9"
+CLOSED_PORT = "127.0.0.1:9"
 
 
 async def test_one_relay_holds_the_lease_until_it_expires(processes: ShardProcesses) -> None:
@@ -56,7 +56,7 @@ async def test_only_the_holder_releases_the_lease(processes: ShardProcesses) -> 
     assert await processes.shards.lease(0, "grace", LOW, LEASE_MS)
 
 
-async def test_a_lease_from_a_clock_that_ran_ahead_is_not_waited_for(processes: ShardProcesses) -> None:
+async def test_a_lease_set_by_a_clock_that_ran_ahead_can_be_taken(processes: ShardProcesses) -> None:
     """Redis fails over to a machine whose clock is an hour behind: no relay waits for an hour."""
     await processes.shards.lease(0, "ada", HIGH, 3_600_000)
 
@@ -82,7 +82,7 @@ async def test_a_shard_that_does_not_serve_can_be_leased(processes: ShardProcess
     assert await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
 
 
-@pytest.mark.usefixtures("lasting_lease")
+@pytest.mark.usefixtures("long_lease")
 async def test_a_relay_without_the_lease_sends_nothing(processes: ShardProcesses) -> None:
     """The holder sends the commits, and they need not be sent twice; once it is gone, the other relay sends them."""
     await processes.commit(count=5)
@@ -95,7 +95,7 @@ async def test_a_relay_without_the_lease_sends_nothing(processes: ShardProcesses
             await eventually(processes.is_drained)
 
 
-@pytest.mark.usefixtures("lasting_lease")
+@pytest.mark.usefixtures("long_lease")
 async def test_commits_read_before_the_lease_was_lost_are_not_sent(
     processes: ShardProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,13 +118,13 @@ async def test_commits_read_before_the_lease_was_lost_are_not_sent(
         await eventually(read.is_set)
         async with leased_to_another(processes):
             await eventually(returned.is_set)
-            looks = processes.gauges.times
-            await eventually(lambda: processes.gauges.times > looks + 2 * SHARDS)  # it had the time to send
+            updates = processes.gauges.times
+            await eventually(lambda: processes.gauges.times > updates + 2 * SHARDS)  # it had the time to send
 
             assert await sent_to_kafka(processes) == []
 
 
-async def test_a_second_relay_goes_on_where_the_first_has_died(processes: ShardProcesses) -> None:
+async def test_a_second_relay_sends_once_the_lease_of_a_dead_one_expires(processes: ShardProcesses) -> None:
     """It said nothing at its end, so its lease has to run out first."""
     await processes.shards.lease(0, "the-one-that-died", HIGHEST, int(lease.LEASE_S * 1000))
     async with processes.at_work():
@@ -133,7 +133,7 @@ async def test_a_second_relay_goes_on_where_the_first_has_died(processes: ShardP
         await eventually(processes.is_drained)
 
 
-@pytest.mark.usefixtures("lasting_lease")
+@pytest.mark.usefixtures("long_lease")
 async def test_two_relays_share_the_shards(processes: ShardProcesses) -> None:
     """The one that joins outranks the other and gets the shard; no commit is sent twice once both know of it."""
     first, second = sorted(["ada", "grace"], key=lambda name: priority_of(0, name))
@@ -161,7 +161,7 @@ async def test_two_relays_share_the_shards(processes: ShardProcesses) -> None:
 
 async def test_two_relays_with_the_same_lease_do_no_harm(processes: ShardProcesses) -> None:
     """Each sends everything, and the ledger takes each commit once."""
-    processes.shards = Flattering(processes.connections)
+    processes.shards = GrantsEveryLease(processes.connections)
 
     async def is_sent_by_both() -> bool:
         times = Counter(commit.seq for commit in await sent_to_kafka(processes))
@@ -179,7 +179,7 @@ async def test_two_relays_with_the_same_lease_do_no_harm(processes: ShardProcess
 async def test_a_relay_without_kafka_yields_its_shards(processes: ShardProcesses) -> None:
     """It reaches Redis and would have the shard for ever, and the other one, to which Kafka speaks, would look on."""
     healthy, cut_off = sorted(["ada", "grace"], key=lambda name: priority_of(0, name))
-    kafka, processes.kafka = processes.kafka, Kafka(NOBODY_LISTENS)
+    kafka, processes.kafka = processes.kafka, Kafka(CLOSED_PORT)
     async with processes.relaying(cut_off):
         processes.kafka = kafka
         async with processes.persister.running(), processes.relaying(healthy, Gauges()):
@@ -188,7 +188,7 @@ async def test_a_relay_without_kafka_yields_its_shards(processes: ShardProcesses
             await eventually(processes.is_drained)
 
 
-@pytest.mark.usefixtures("lasting_lease")
+@pytest.mark.usefixtures("long_lease")
 async def test_a_relay_whose_kafka_is_back_keeps_its_shards(
     processes: ShardProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,8 +196,8 @@ async def test_a_relay_whose_kafka_is_back_keeps_its_shards(
     lower, higher = sorted(["ada", "grace"], key=lambda name: priority_of(0, name))
     monkeypatch.setattr(lease, "FIRST_YIELD_S", 600.0)
     joined = Gauges()
-    async with processes.persister.running(), processes.relaying(higher) as parts:
-        failing_once(parts.commits, monkeypatch)
+    async with processes.persister.running(), processes.relaying(higher) as dependencies:
+        fail_next_publish(dependencies.commits, monkeypatch)
         await processes.commit(count=5)
         await eventually(processes.is_drained)
 
@@ -205,13 +205,13 @@ async def test_a_relay_whose_kafka_is_back_keeps_its_shards(
             await eventually(lambda: joined.times > 6 * SHARDS)  # it had the time to ask
             assert not joined.shown[0].sends
 
-    assert "Kafka" in processes.waited
+    assert "Kafka" in processes.waited_for
 
 
-@pytest.mark.usefixtures("lasting_lease")
+@pytest.mark.usefixtures("long_lease")
 async def test_the_lease_holder_is_shown_as_sender_throughout_a_take_over(processes: ShardProcesses) -> None:
     """Its window begins anew with the new epoch; it has the shard all the time, and shows what it alone knows."""
-    gauges = Remembering()
+    gauges = SenderHistory()
     async with processes.persister.running(), processes.relaying(gauges=gauges):
         await processes.commit()
         await eventually(processes.is_drained)
@@ -219,13 +219,13 @@ async def test_the_lease_holder_is_shown_as_sender_throughout_a_take_over(proces
 
         await processes.shards.freeze(0, 1, "HASH_DIFFERS: a test")
         await eventually(lambda: serves_at(processes, 2))
-        looks = len(gauges.sends)
-        await eventually(lambda: len(gauges.sends) > looks + 2)
+        updates = len(gauges.sends)
+        await eventually(lambda: len(gauges.sends) > updates + 2)
 
     assert all(gauges.sends[gauges.sends.index(True) :])
 
 
-class Remembering(Gauges):
+class SenderHistory(Gauges):
     """Remembers of each look whether the relay was shown as the sender of the first shard."""
 
     def __init__(self) -> None:
@@ -238,7 +238,7 @@ class Remembering(Gauges):
             self.sends.append(backlog.sends)
 
 
-class Flattering(RedisShards):
+class GrantsEveryLease(RedisShards):
     """Gives the lease to every relay that asks."""
 
     async def lease(self, shard: int, relay: str, rank: int, ms: int) -> bool:
@@ -246,7 +246,7 @@ class Flattering(RedisShards):
         return True
 
 
-def failing_once(commits: CommitTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+def fail_next_publish(commits: CommitTopic, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let Kafka not answer the next time."""
     publish = commits.publish
 
@@ -262,16 +262,16 @@ async def leased_to_another(processes: ShardProcesses) -> AsyncIterator[None]:
     """Keep the first shard's lease for a relay that does nothing; it has it before anything else happens."""
     lease_ms = int(lease.LEASE_S * 1000)
 
-    async def go_on_asking() -> None:
+    async def keep_renewing() -> None:
         while True:
             await asyncio.sleep(RENEW_INTERVAL_S / 10)
             await processes.shards.lease(0, "idle", HIGHEST, lease_ms)
 
     await processes.shards.lease(0, "idle", HIGHEST, lease_ms)
-    asking = asyncio.create_task(go_on_asking())
+    renewing = asyncio.create_task(keep_renewing())
     try:
         yield
     finally:
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
         await processes.shards.lease(0, "idle", LOW, 0)

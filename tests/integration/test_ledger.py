@@ -19,14 +19,14 @@ from order_persister.adapters.ledger.postgres import Database
 from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.adapters.ledger.unpublished import Unpublished
 from order_persister.domain.chain import KafkaRecord
-from tests.books import disagreements
 from tests.integration.one_shard_ledger import OneShardLedger
+from tests.ledger_consistency import inconsistencies
 from tests.ledgers import ledger_in, open_shards, waits
 from tests.servers import StartPostgres, connected
 from tests.waiting import LONG_S, eventually
 
 
-async def test_a_history_is_booked(one_shard: OneShardLedger) -> None:
+async def test_rows_balances_journal_and_watermark_are_written_together(one_shard: OneShardLedger) -> None:
     """Rows, balances, transfers and the watermark move together."""
     one_shard.shard.moves(("r-1", HELD), ("r-2", HELD), ("r-3", CONFIRMED), lamp=2)
     one_shard.shard.moves(("r-1", CONFIRMED), ("r-2", RELEASED))
@@ -55,20 +55,20 @@ async def test_repeats_and_overlaps_change_nothing(one_shard: OneShardLedger) ->
     assert await one_shard.item() == {"available": 1994, "held": 6}
 
 
-async def test_a_gap_is_not_applied_but_asked_for(one_shard: OneShardLedger) -> None:
+async def test_a_gap_is_not_applied_and_its_resend_is_requested(one_shard: OneShardLedger) -> None:
     """A missing commit is never passed over; the wish names what is missing."""
     for number in range(4):
         one_shard.shard.moves((f"r-{number}", HELD))
     await one_shard.apply(one_shard.shard.run(0, 2))
 
     gap = await one_shard.apply(one_shard.shard.run(3))
-    mended = await one_shard.apply(one_shard.shard.run(2))
+    resent = await one_shard.apply(one_shard.shard.run(2))
 
     assert (gap.row.seq, gap.resend_from_seq) == (2, 3)
-    assert (mended.row.seq, mended.resend_from_seq) == (5, 0)
+    assert (resent.row.seq, resent.resend_from_seq) == (5, 0)
 
 
-async def test_an_older_epoch_is_dropped_and_its_orphans_are_quarantined(one_shard: OneShardLedger) -> None:
+async def test_new_commits_of_an_older_epoch_are_quarantined(one_shard: OneShardLedger) -> None:
     """An acknowledged order that the ledger will never hold must not vanish without a word; a repeat may."""
     one_shard.shard.moves(("r-1", HELD))
     await one_shard.apply(one_shard.shard.run(0, 1))
@@ -111,13 +111,13 @@ async def test_two_persisters_at_once_apply_each_commit_once(one_shard: OneShard
     await other.close()
 
 
-async def test_a_record_that_does_not_decode_is_quarantined_and_asked_for_again(one_shard: OneShardLedger) -> None:
+async def test_a_record_that_does_not_decode_is_quarantined_and_requested_again(one_shard: OneShardLedger) -> None:
     """It is a gap: nothing is compensated, and its resend mends it."""
     broken = await one_shard.apply(b"\xff\xff\xff")
-    mended = await one_shard.apply_new()
+    resent = await one_shard.apply_new()
 
     assert (broken.row.seq, broken.resend_from_seq) == (0, 1)
-    assert mended.row.seq == 1
+    assert resent.row.seq == 1
     assert await one_shard.db.fetchval("select payload from quarantined_record") == b"\xff\xff\xff"
 
 
@@ -136,14 +136,14 @@ async def test_a_run_out_of_range_is_quarantined(one_shard: OneShardLedger) -> N
     nowhere = record(0, [MadeCommit(0, 2**63 - 1, b"", ""), MadeCommit(0, 2**63 - 1, b"", "")])
 
     broken = await one_shard.apply(nowhere)
-    mended = await one_shard.apply_new()
+    resent = await one_shard.apply_new()
 
     assert (broken.row.seq, broken.row.frozen_reason, broken.resend_from_seq) == (0, "", 1)
-    assert (mended.row.seq, mended.row.frozen_reason) == (1, "")
+    assert (resent.row.seq, resent.row.frozen_reason) == (1, "")
     assert await one_shard.db.fetchval("select payload from quarantined_record") == nowhere
 
 
-async def test_postgres_away_is_waited_out(start_postgres: StartPostgres) -> None:
+async def test_apply_waits_for_postgres(start_postgres: StartPostgres) -> None:
     """Promise 5: stopped under way and for longer than any deadline, it costs nothing but time."""
     server = start_postgres()
     await migrate(server.address)
@@ -166,11 +166,11 @@ async def test_postgres_away_is_waited_out(start_postgres: StartPostgres) -> Non
     assert outcome.row.seq == 2
     async with connected(server.address) as db:
         assert await db.fetchval("select count(*) from dead_letter") == 0
-        assert await disagreements(db) == []
+        assert await inconsistencies(db) == []
     await database.close()
 
 
-async def test_a_connection_that_is_cut_in_the_middle_is_waited_out(one_shard: OneShardLedger, database: str) -> None:
+async def test_apply_is_retried_after_a_lost_connection(one_shard: OneShardLedger, database: str) -> None:
     """The transaction is rolled back and done again."""
     one_shard.shard.moves(("r-1", HELD))
     async with connected(database) as rival:

@@ -13,7 +13,7 @@ from tests.ledgers import open_shards
 POISON_END = "alter table reservation add constraint poison check (state <> 'RELEASED')"
 
 
-async def test_a_commit_that_was_written_unreadable_freezes_the_shard_when_it_comes_again(
+async def test_an_undecodable_commit_with_a_valid_hash_freezes_the_shard_when_repeated(
     one_shard: OneShardLedger,
 ) -> None:
     """Its chain is valid, so no resend will ever mend it."""
@@ -54,7 +54,7 @@ async def test_a_negative_balance_freezes_the_shard(one_shard: OneShardLedger) -
     assert await one_shard.letters() == []
 
 
-async def test_an_item_that_is_not_there_freezes_the_shard(one_shard: OneShardLedger) -> None:
+async def test_a_missing_item_freezes_the_shard(one_shard: OneShardLedger) -> None:
     """Its units would be booked nowhere."""
     one_shard.shard.moves(("r-1", HELD), sofa=1)
 
@@ -75,13 +75,13 @@ async def test_a_commit_that_the_journal_has_already_freezes_its_shard_alone(one
     one_shard.shard.moves(("r-2", HELD))
     await one_shard.db.execute("insert into journal (shard, epoch, seq, hash, payload) values (0, 1, 3, '', '')")
 
-    stuck, gone_on = await one_shard.ledger.apply(
+    stuck, unaffected = await one_shard.ledger.apply(
         [KafkaRecord(0, 0, one_shard.shard.run()), KafkaRecord(1, 0, other.run())]
     )
 
     assert (stuck.row.seq, stuck.resend_from_seq) == (2, 0)
     assert stuck.row.frozen_reason.startswith("LEDGER_BROKEN: duplicate key value violates unique constraint")
-    assert (gone_on.row.seq, gone_on.row.frozen_reason) == (1, "")
+    assert (unaffected.row.seq, unaffected.row.frozen_reason) == (1, "")
     await one_shard.db.execute("delete from journal where shard = 0 and seq = 3")
 
 

@@ -107,7 +107,7 @@ async def test_an_order_refused_at_its_confirm_keeps_its_row_until_it_ends(one_s
     ],
     ids=["confirmed", "released", "returned", "extended"],
 )
-async def test_the_step_that_breaks_is_blamed_however_a_history_is_cut(
+async def test_only_the_failing_step_is_refused_however_its_commits_are_batched(
     one_shard: OneShardLedger,
     cut: bool,
     forbidden: str,
@@ -180,7 +180,7 @@ async def test_a_reused_id_is_refused_and_the_first_order_stands(one_shard: OneS
     assert await one_shard.letters() == [("r-1", "ID_REUSED", "SETTLED", "COMPENSATED")]
 
 
-async def test_a_reused_spent_id_is_born_settled(one_shard: OneShardLedger) -> None:
+async def test_the_dead_letter_of_a_reused_spent_id_is_settled_at_once(one_shard: OneShardLedger) -> None:
     """It holds nothing, so there is nothing to give back."""
     one_shard.shard.moves(("r-1", CONFIRMED))
     one_shard.shard.archive("r-1")

@@ -17,12 +17,12 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
 
-NOBODY = "127.0.0.1:1"
-NO_LEDGER = f"postgresql://ann:secret@{NOBODY}/holdfast"
+CLOSED_PORT = "127.0.0.1:1"
+NO_LEDGER = f"postgresql://ann:secret@{CLOSED_PORT}/holdfast"
 JOIN_S = 45.0
 
 
-async def test_servers_that_are_away_at_the_start_are_waited_for(
+async def test_the_persister_waits_for_its_servers_at_the_start(
     start_broker: StartBroker, start_postgres: StartPostgres, start_persister: StartPersister
 ) -> None:
     """Processes of a deploy start in any order."""
@@ -35,9 +35,9 @@ async def test_servers_that_are_away_at_the_start_are_waited_for(
     broker.down()
 
     persister = start_persister(broker.address, server.address)
-    await eventually(lambda: persister.has_said("server_unavailable", server="Postgres"), JOIN_S)
+    await eventually(lambda: persister.has_logged("server_unavailable", server="Postgres"), JOIN_S)
     server.start()
-    await eventually(lambda: persister.has_said("server_unavailable", server="Kafka"), JOIN_S)
+    await eventually(lambda: persister.has_logged("server_unavailable", server="Kafka"), JOIN_S)
     broker.up()
 
     producer = AIOKafkaProducer(bootstrap_servers=broker.address)
@@ -55,7 +55,7 @@ async def test_another_number_of_shards_than_the_ledgers_ends_it(
     async with connected(database) as db:
         await open_shards(db, [5])
 
-    persister = start_persister(NOBODY, database, HOLDFAST_SHARDS="8")
+    persister = start_persister(CLOSED_PORT, database, HOLDFAST_SHARDS="8")
 
     assert persister.exit_code() == 2
     assert persister.lines() == ["HOLDFAST_SHARDS: must be 16, as the ledger was made, and is 8"]
@@ -71,7 +71,7 @@ async def test_another_number_of_partitions_than_shards_ends_it(
     assert persister.lines() == ["HOLDFAST_SHARDS: is 16, and holdfast.commits.v1 has 4 partitions"]
 
 
-def test_a_setting_that_makes_no_sense_ends_it_at_once(start_persister: StartPersister) -> None:
+def test_an_invalid_setting_ends_it_at_once(start_persister: StartPersister) -> None:
     """One line that says which and why."""
     persister = start_persister("127.0.0.1:99999", NO_LEDGER)
 
@@ -87,13 +87,13 @@ async def test_it_writes_no_files(kafka: Kafka, database: str, start_persister: 
 
     persister = start_persister(kafka, database, cwd=closed, TMPDIR=str(temporary))
 
-    await eventually(lambda: persister.has_said("persisting"), JOIN_S)
+    await eventually(lambda: persister.has_logged("persisting"), JOIN_S)
     assert list(closed.iterdir()) == list(temporary.iterdir()) == []
 
 
 def test_migrate_without_postgres_says_what_to_do(start_persister: StartPersister) -> None:
     """It is run by hand: it does not wait, and prints one line."""
-    persister = start_persister(NOBODY, NO_LEDGER, command="migrate")
+    persister = start_persister(CLOSED_PORT, NO_LEDGER, command="migrate")
 
     assert persister.exit_code() == 2
     [line] = persister.lines()
@@ -106,7 +106,7 @@ def test_a_metrics_address_that_is_taken_ends_it_at_once(start_persister: StartP
     """One line that names the setting, and no trace."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        persister = start_persister(NOBODY, NO_LEDGER, HOLDFAST_METRICS_LISTEN=address)
+        persister = start_persister(CLOSED_PORT, NO_LEDGER, HOLDFAST_METRICS_LISTEN=address)
 
         assert persister.exit_code() == 2
         [line] = persister.lines()

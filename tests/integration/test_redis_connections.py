@@ -44,7 +44,7 @@ def stock_at(url: str) -> RedisStock:
     return RedisStock(RedisScripts(RedisConnections(url, size=2), Epochs()), shards=1, outbox_limit=1000)
 
 
-async def test_a_reply_that_never_came_is_unknown_and_nothing_is_sent_twice(valkey: str) -> None:
+async def test_a_lost_reply_is_outcome_unknown_and_the_command_is_not_resent(valkey: str) -> None:
     """Redis has done it; the caller hears OUTCOME_UNKNOWN, repeats with the same id, and hears its first answer."""
     await open_shard(valkey)
     proxy = LossyProxy(RESERVE.reservation_id.encode(), "is silent")
@@ -63,7 +63,7 @@ async def test_a_reply_that_never_came_is_unknown_and_nothing_is_sent_twice(valk
     assert again.replayed
 
 
-async def test_a_read_that_got_no_reply_did_nothing(valkey: str) -> None:
+async def test_a_read_without_a_reply_is_store_unreachable(valkey: str) -> None:
     """OUTCOME_UNKNOWN is for calls that may have changed something."""
     await open_shard(valkey)
     await stock_at(valkey).find_sale(SALE)  # Redis has the script now
@@ -72,7 +72,7 @@ async def test_a_read_that_got_no_reply_did_nothing(valkey: str) -> None:
         assert await stock_at(url).find_sale(SALE) == Failure(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
 
 
-async def test_a_refused_connection_did_nothing(valkey: str) -> None:
+async def test_a_refused_connection_is_store_unreachable(valkey: str) -> None:
     """STORE_UNREACHABLE, for every kind of call."""
     stock = stock_at(f"redis://127.0.0.1:{free_port()}/0")
 
@@ -122,7 +122,7 @@ async def has_blocked_clients(redis: Redis) -> bool:
     return bool((await redis.info("clients"))["blocked_clients"] > 0)
 
 
-async def test_a_restarted_redis_is_another_process(start_valkey: StartValkey) -> None:
+async def test_a_restarted_redis_is_not_serving(start_valkey: StartValkey) -> None:
     """Idle connections are found dead before they are used, and the new one knows the new run_id: NOT_SERVING."""
     server = start_valkey()
     await open_shard(server.address)
@@ -135,7 +135,7 @@ async def test_a_restarted_redis_is_another_process(start_valkey: StartValkey) -
     assert await stock.reserve(RESERVE) == Failure(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
 
 
-async def test_a_script_that_breaks_raises(valkey: str) -> None:
+async def test_a_script_error_raises(valkey: str) -> None:
     """Our own bug is no refusal; the connection stays good, for Redis replied."""
     await open_shard(valkey)
     broken = script_from_text("broken", "#!lua\nerror('no')")
@@ -146,7 +146,7 @@ async def test_a_script_that_breaks_raises(valkey: str) -> None:
         await scripts.run("broken", 0, shard_keys(0))
 
 
-async def test_a_busy_redis_did_nothing(valkey: str) -> None:
+async def test_a_busy_redis_is_store_unreachable(valkey: str) -> None:
     """A script that runs too long makes Redis refuse the others."""
     await open_shard(valkey)
     connections = RedisConnections(valkey, size=2)
@@ -181,7 +181,7 @@ async def _first_refusal(stock: RedisStock) -> object:
 
 
 @asynccontextmanager
-async def saying(error: str | None) -> AsyncIterator[str]:
+async def server_replying(error: str | None) -> AsyncIterator[str]:
     """A server that refuses every script with this error, or knows none and leaves when it is to learn one: its URL."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -212,9 +212,9 @@ async def saying(error: str | None) -> AsyncIterator[str]:
         "READONLY You can't write against a read only replica.",
     ],
 )
-async def test_a_redis_that_will_not_run_a_script_did_nothing(error: str) -> None:
+async def test_a_script_that_redis_rejects_is_redis_unavailable(error: str) -> None:
     """Waiting, or an operator, mends it; the log says what Redis said, and no process dies of it."""
-    async with saying(error) as url:
+    async with server_replying(error) as url:
         scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
 
         with pytest.raises(RedisUnavailable, match=error.partition(" ")[0]) as raised:
@@ -226,16 +226,16 @@ async def test_a_redis_that_will_not_run_a_script_did_nothing(error: str) -> Non
 async def test_a_script_that_was_stopped_midway_raises() -> None:
     """What it wrote before stays, so the error may not say that nothing was done."""
     error = f"NOPERM ACL failure in script: no permission. script: {load_script('read').sha}, on @user_script:9."
-    async with saying(error) as url:
+    async with server_replying(error) as url:
         scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
 
         with pytest.raises(ScriptFailed):
             await scripts.run("read", 0, shard_keys(0))
 
 
-async def test_a_redis_that_leaves_while_it_learns_a_script_did_nothing() -> None:
+async def test_a_connection_lost_while_a_script_is_loaded_is_redis_unavailable() -> None:
     """The call that needs the script was not made, whether or not Redis learned it."""
-    async with saying(None) as url:
+    async with server_replying(None) as url:
         scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
 
         with pytest.raises(RedisUnavailable) as raised:

@@ -64,7 +64,7 @@ async def test_a_restarted_redis_waits_for_a_ledger_that_is_behind(processes: Sh
     await processes.commit(count=5)
     await crash(processes, server)
     async with processes.relaying():
-        await eventually(lambda: claimed(processes))
+        await eventually(lambda: is_in_takeover(processes))
         end = await eventually(lambda: processes.reading.end(0))
         assert end > 0
         assert (await processes.ledger.row(0)).epoch == 1  # type: ignore[union-attr]
@@ -76,7 +76,7 @@ async def test_a_restarted_redis_waits_for_a_ledger_that_is_behind(processes: Sh
 
 
 @pytest.mark.parametrize("behind", [False, True], ids=["the ledger has it all", "Kafka alone has it"])
-async def test_a_copy_of_its_files_from_an_older_epoch_is_never_believed(
+async def test_redis_files_of_an_older_epoch_never_serve(
     processes: ShardProcesses, server: Valkey, tmp_path: Path, behind: bool
 ) -> None:
     """It would sell units again that later commits sold; those may still be on their way when it comes back."""
@@ -87,9 +87,9 @@ async def test_a_copy_of_its_files_from_an_older_epoch_is_never_believed(
     await crash(processes, server)
     async with processes.at_work():
         await eventually(processes.serves)
-    await only_send(processes, behind)
+    await commit_after_copy(processes, behind)
 
-    await fall_back(processes, server, tmp_path / "copy")
+    await restart_from_copy(processes, server, tmp_path / "copy")
 
     async with processes.at_work():
         await eventually(lambda: frozen(processes, "NEEDS_RESTORE: "))
@@ -97,7 +97,7 @@ async def test_a_copy_of_its_files_from_an_older_epoch_is_never_believed(
     assert await journal_length(processes) == 5
 
 
-async def only_send(processes: ShardProcesses, behind: bool) -> None:
+async def commit_after_copy(processes: ShardProcesses, behind: bool) -> None:
     """Make commits that the copy does not have; they reach the ledger, or Kafka alone."""
     async with processes.relaying():
         await processes.commit(count=2)
@@ -105,16 +105,16 @@ async def only_send(processes: ShardProcesses, behind: bool) -> None:
             async with processes.persister.running():
                 await eventually(processes.is_drained)
         else:
-            await eventually(lambda: sent(processes, 2))
+            await eventually(lambda: is_sent(processes, 2))
 
 
-def sent(processes: ShardProcesses, commits: int) -> bool:
+def is_sent(processes: ShardProcesses, commits: int) -> bool:
     """So many are in the outbox, and Kafka has them all."""
     backlog = processes.gauges.shown[0]
     return (backlog.sends, backlog.outbox, backlog.unsent) == (True, commits, 0)
 
 
-async def test_the_fence_waits_for_what_the_outbox_still_holds(processes: ShardProcesses, server: Valkey) -> None:
+async def test_the_fence_waits_for_the_outbox(processes: ShardProcesses, server: Valkey) -> None:
     """None of it may have been sent yet: the relay goes on sending from a claimed shard."""
     await processes.commit(count=5)
     await crash(processes, server)
@@ -143,7 +143,9 @@ async def test_two_take_overs_at_once_are_harmless(processes: ShardProcesses, se
     assert await processes.commit() == (row.epoch, 1)
 
 
-async def test_a_relay_that_dies_at_any_step_is_followed_by_another(processes: ShardProcesses, server: Valkey) -> None:
+async def test_a_take_over_that_dies_at_any_step_is_completed_by_another_relay(
+    processes: ShardProcesses, server: Valkey
+) -> None:
     """A claim, a fenced ledger or both are left behind; the next one begins at the first step."""
     async with processes.persister.running():
         for steps in range(1, 5):
@@ -242,7 +244,7 @@ async def first_fence(processes: ShardProcesses) -> int:
     return row.epoch + 1
 
 
-async def claimed(processes: ShardProcesses) -> bool:
+async def is_in_takeover(processes: ShardProcesses) -> bool:
     """A take-over has claimed the shard."""
     return bool((await processes.status()).takeover_token)
 
@@ -264,7 +266,7 @@ async def crash(processes: ShardProcesses, server: Valkey) -> None:
     await eventually(lambda: answers(processes))
 
 
-async def fall_back(processes: ShardProcesses, server: Valkey, copy: Path) -> None:
+async def restart_from_copy(processes: ShardProcesses, server: Valkey, copy: Path) -> None:
     """Restart Redis from an older copy of its files."""
     server.kill()
     shutil.rmtree(server.data_dir)

@@ -37,7 +37,7 @@ class Environment(NamedTuple):
         return {normal(name): version for name, version in (line.split() for line in done.stdout.splitlines())}
 
 
-def lay(python: Path, folder: Path) -> Environment:
+def create(python: Path, folder: Path) -> Environment:
     """An empty environment with a pip of its own."""
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir(parents=True)
@@ -45,7 +45,7 @@ def lay(python: Path, folder: Path) -> Environment:
     return Environment(folder / "venv", elsewhere)
 
 
-def lay_beside(environment: Environment, name: str) -> Environment:
+def create_beside(environment: Environment, name: str) -> Environment:
     """Another empty environment of the same Python; it has no pip, for `install` takes the first one's."""
     folder = environment.folder.parent / name
     succeed(environment.run("python", "-m", "venv", "--without-pip", folder))

@@ -16,7 +16,7 @@ from tests.unit.clients.fake_inventory import running_fake
 
 pytestmark = pytest.mark.timeout(600)  # the first test of an environment also lays it
 
-OURS = "{}.{}".format(*sys.version_info)
+THIS_PYTHON = "{}.{}".format(*sys.version_info)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CLIENT = """
 from holdfast.blocking import BlockingClient
@@ -25,7 +25,7 @@ with BlockingClient("{address}") as shop:
 """
 
 
-def test_plain_is_the_client_alone(plain: Environment) -> None:
+def test_the_plain_install_has_only_the_client(plain: Environment) -> None:
     """A caller of the service installs neither the clients of its servers nor a web framework."""
     heavy = names_of(PROJECT["optional-dependencies"]["server"] + PROJECT["optional-dependencies"]["embedded"])
 
@@ -35,7 +35,7 @@ def test_plain_is_the_client_alone(plain: Environment) -> None:
     assert not (heavy - {"holdfast"}) & installed
 
 
-def test_the_plain_client_asks_a_server(plain: Environment) -> None:
+def test_the_plain_client_calls_a_server(plain: Environment) -> None:
     """By the library and by the command, each away from the checkout."""
     held = GetReservationResponse(reservation=Reservation(sale_id="lamps", reservation_id="r-1", buyer_id="ada"))
     with running_fake() as inventory:
@@ -48,7 +48,7 @@ def test_the_plain_client_asks_a_server(plain: Environment) -> None:
     assert json.loads(by_command.stdout)["reservation"]["buyer_id"] == "ada"
 
 
-def test_the_plain_command_says_what_a_process_needs(plain: Environment) -> None:
+def test_a_missing_extra_is_named(plain: Environment) -> None:
     """One line that can be typed, and no trace."""
     refused = plain.run("holdfast", "serve")
 
@@ -56,30 +56,30 @@ def test_the_plain_command_says_what_a_process_needs(plain: Environment) -> None
     assert "with its extra [server]" in refused.stderr
 
 
-def test_every_version_is_pinned(whole: Environment) -> None:
+def test_every_version_is_pinned(embedded: Environment) -> None:
     """The constraints name the whole tree, on every Python alike: the same tomorrow as today."""
-    installed = {name: version for name, version in whole.packages().items() if name not in ("holdfast", "pip")}
+    installed = {name: version for name, version in embedded.packages().items() if name not in ("holdfast", "pip")}
 
     assert installed
     assert installed.items() <= pinned().items()
 
 
-def test_every_process_starts_from_the_wheel(whole: Environment) -> None:
+def test_every_process_starts_from_the_wheel(embedded: Environment) -> None:
     """Whatever one imports is there."""
     for name in PROCESSES:
-        asked = whole.run("holdfast", name, "--help")
+        asked = embedded.run("holdfast", name, "--help")
         assert (asked.returncode, name in asked.stdout) == (0, True), asked.stderr
 
 
-def test_a_sale_runs_from_the_wheel(whole: Environment) -> None:
+def test_a_sale_runs_from_the_wheel(embedded: Environment) -> None:
     """Every process, script, statement and migration at work, with a crash and an audit: the demo in small."""
-    shown = whole.run("holdfast", "demo", "--units", "60", "--buyers", "20", "--blocked", "1")
+    shown = embedded.run("holdfast", "demo", "--units", "60", "--buyers", "20", "--blocked", "1")
 
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "nothing is oversold, lost or doubled" in shown.stdout
 
 
-@pytest.mark.parametrize("plain", [OURS], indirect=True)
+@pytest.mark.parametrize("plain", [THIS_PYTHON], indirect=True)
 async def test_the_processes_need_no_embedded_server(
     server: Environment, valkey: str, empty_database: str, broker: str
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from order_persister.adapters.ledger.migrator import migrate
-from tests.integration.test_doctor import NOBODY, doctor, line_of, off
+from tests.integration.test_doctor import CLOSED_PORT, doctor, line_of, off
 from tests.real.debian_postgres import DebianPostgres
 from tests.real.redis_server import RedisServer
 from tests.waiting import eventually
@@ -41,7 +41,7 @@ def broken_postgres(tmp_path: Path) -> Iterator[str]:
     server.kill()
 
 
-async def test_servers_started_for_speed_are_told_line_by_line(broken_redis: str, broken_postgres: str) -> None:
+async def test_unsafe_settings_are_reported_line_by_line(broken_redis: str, broken_postgres: str) -> None:
     """Each setting by itself, with the way back that fits how it was set."""
     await migrate(broken_postgres)
 
@@ -49,12 +49,12 @@ async def test_servers_started_for_speed_are_told_line_by_line(broken_redis: str
 
     async def all_are_told() -> list[str]:
         """Every setting is off; a server that is halted for seconds tells none of its own."""
-        code, said = await doctor(broken_redis, broken_postgres, NOBODY)
-        assert off(said) == [*in_redis, "fsync", "full_page_writes", "synchronous_commit"]
+        code, output = await doctor(broken_redis, broken_postgres, CLOSED_PORT)
+        assert off(output) == [*in_redis, "fsync", "full_page_writes", "synchronous_commit"]
         assert code == 1
-        return said
+        return output
 
-    said = await eventually(all_are_told)
-    assert "--appendfsync always" in line_of(said, "Redis", "appendfsync")
-    assert "command line" in line_of(said, "Postgres", "fsync")
-    assert "too few replicas" in line_of(said, "Redis", "min-replicas-to-write")
+    output = await eventually(all_are_told)
+    assert "--appendfsync always" in line_of(output, "Redis", "appendfsync")
+    assert "command line" in line_of(output, "Postgres", "fsync")
+    assert "too few replicas" in line_of(output, "Redis", "min-replicas-to-write")

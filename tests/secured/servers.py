@@ -19,7 +19,7 @@ PLAIN_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
-class LockedRedis(RedisServer):
+class SecuredRedis(RedisServer):
     """A second port speaks TLS; without a user a client may only ask whether it is up, which tests do."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
@@ -40,7 +40,7 @@ class LockedRedis(RedisServer):
         return f"rediss://{user}@{host}:{self.tls_port}/{database}?ssl_ca_certs={ca}"
 
 
-class LockedPostgres(DebianPostgres):
+class SecuredPostgres(DebianPostgres):
     """Ann needs TLS and her password; the tests' own user neither."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
@@ -55,7 +55,7 @@ class LockedPostgres(DebianPostgres):
         }
         super().__init__(folder, settings=settings)
 
-    async def let_in(self) -> None:
+    async def create_user(self) -> None:
         """Make Ann, who owns what `holdfast migrate` makes."""
         async with connected(self.address) as admin:
             await admin.execute(f"create user {USER} password '{PASSWORD}'")
@@ -65,7 +65,7 @@ class LockedPostgres(DebianPostgres):
         return f"postgresql://{user}@{host}:{self.port}/{database}?sslmode=verify-full&sslrootcert={ca}"
 
 
-def locked_kafka(folder: Path, authority: Authority) -> ApacheKafka:
+def sasl_kafka(folder: Path, authority: Authority) -> ApacheKafka:
     """Kafka behind SASL_SSL; all mechanisms but SCRAM-SHA-256 are to be had."""
     files = authority.issue(folder)
     settings = {
@@ -78,7 +78,7 @@ def locked_kafka(folder: Path, authority: Authority) -> ApacheKafka:
     return ApacheKafka(folder, SHARDS, Listener("SASL_SSL", settings, {USER: PASSWORD}))
 
 
-def certified_kafka(folder: Path, authority: Authority) -> ApacheKafka:
+def mutual_tls_kafka(folder: Path, authority: Authority) -> ApacheKafka:
     """Kafka that knows its clients by their certificates."""
     files = authority.issue(folder)
     settings = {

@@ -34,7 +34,7 @@ async def open_at_once(operators: Sequence[ShardProcesses]) -> Sequence[int]:
     )
 
 
-async def test_ten_migrations_at_once_make_the_tables_once(empty_database: str) -> None:
+async def test_ten_concurrent_migrations_make_the_tables_once(empty_database: str) -> None:
     """One does the work, and nine wait for it and find nothing left to do."""
     ran = await asyncio.gather(*(migrate(empty_database) for _ in range(TEN)))
 
@@ -45,7 +45,7 @@ async def test_ten_migrations_at_once_make_the_tables_once(empty_database: str) 
     assert [row["name"] for row in noted] == everything
 
 
-async def test_ten_openings_at_once_open_every_shard_for_all(operators: Sequence[ShardProcesses]) -> None:
+async def test_ten_concurrent_inits_open_every_shard_once(operators: Sequence[ShardProcesses]) -> None:
     """They overtake one another, and the last one finds an open shard: no exit code is a failure."""
     async with operators[0].persister.running():
         assert await open_at_once(operators) == [0] * TEN
@@ -57,7 +57,7 @@ async def test_ten_openings_at_once_open_every_shard_for_all(operators: Sequence
         assert (row.epoch, row.seq, row.hash) == (status.epoch, 0, "")
 
 
-async def test_an_opening_never_touches_a_shard_that_is_open(operators: Sequence[ShardProcesses]) -> None:
+async def test_init_does_not_change_an_open_shard(operators: Sequence[ShardProcesses]) -> None:
     """With orders in it, some of them not in the ledger yet: all stays, epoch and owner too."""
     processes = operators[0]
     await processes.open()
@@ -74,7 +74,7 @@ async def test_an_opening_never_touches_a_shard_that_is_open(operators: Sequence
     assert before[0].outbox_length == 2
 
 
-async def test_a_shard_that_is_opened_and_sold_from_meanwhile_has_lost_nothing(
+async def test_init_does_not_take_a_shard_opened_meanwhile_for_a_lost_one(
     operators: Sequence[ShardProcesses],
 ) -> None:
     """Redis was asked before, and the ledger after: together they look like a Redis that lost its data."""

@@ -27,25 +27,25 @@ async def reserve_refused(
     Who looks a few seconds later finds it forgotten, and the ledger tells of the id's first owner; so the relay, which
     has it forgotten, stands still from before the compensation until it was looked at.
     """
-    async with AsyncExitStack() as nobody_forgets:
-        async with stack.holding("compensate"):
+    async with AsyncExitStack() as relay_halted:
+        async with stack.halted("compensate"):
             answer = await stack.reserve(sale, reservation_id, lines, buyer_id)
             await eventually(partial(is_refused, stack, sale, reservation_id))
-            await nobody_forgets.enter_async_context(stack.holding("relay"))
-        seen = await eventually(partial(compensated, stack, sale, reservation_id))
-    return answer, seen
+            await relay_halted.enter_async_context(stack.halted("relay"))
+        reservation = await eventually(partial(compensated, stack, sale, reservation_id))
+    return answer, reservation
 
 
 async def is_refused(stack: StackFixture, sale: str, reservation_id: str) -> bool:
     """The ledger waits for its units."""
-    letters = await stack.ledger.letters(sale)
+    letters = await stack.ledger.dead_letters(sale)
     return any((letter.reservation_id, letter.state) == (reservation_id, "OPEN") for letter in letters)
 
 
 async def compensated(stack: StackFixture, sale: str, reservation_id: str) -> Reservation | None:
     """Its units are back in Redis."""
-    seen = await stack.get(sale, reservation_id)
-    return seen if seen.state == COMPENSATED else None
+    reservation = await stack.get(sale, reservation_id)
+    return reservation if reservation.state == COMPENSATED else None
 
 
 async def archived_sale(stack: StackFixture) -> str:

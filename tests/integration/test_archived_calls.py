@@ -5,7 +5,7 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
 from tests.inventory_server import (
     Caller,
-    refusal_of,
+    error_of,
 )
 from tests.servers import connected
 
@@ -34,15 +34,15 @@ async def test_an_unknown_id_can_be_spent(caller: Caller) -> None:
     assert (reserved.rejection.reason, reserved.rejection.ended.state) == (8, 3)
 
 
-async def test_a_sale_that_only_the_ledger_knows_is_not_called_unknown(caller: Caller, database: str) -> None:
+async def test_a_sale_only_in_the_ledger_is_not_reported_as_not_found(caller: Caller, database: str) -> None:
     """Redis and the ledger tell different things of it, and no answer is better than a wrong one."""
     await book(database, "CONFIRMED")
     spend = calls.ReleaseReservationRequest(sale_id="lamp-sale", reservation_id="r-9", spend_id=True)
 
-    heard = [
-        await refusal_of(caller.reserve("r-9")),
-        await refusal_of(caller.stock.GetSale(calls.GetSaleRequest(sale_id="lamp-sale"))),
-        await refusal_of(caller.stock.ReleaseReservation(spend)),
+    errors = [
+        await error_of(caller.reserve("r-9")),
+        await error_of(caller.stock.GetSale(calls.GetSaleRequest(sale_id="lamp-sale"))),
+        await error_of(caller.stock.ReleaseReservation(spend)),
     ]
 
-    assert {(told.code, told.reason) for told in heard} == {(grpc.StatusCode.UNAVAILABLE, "SHARD_NOT_SERVING")}
+    assert {(error.code, error.reason) for error in errors} == {(grpc.StatusCode.UNAVAILABLE, "SHARD_NOT_SERVING")}

@@ -32,46 +32,46 @@ def settings(valkey: str, empty_database: str, broker: str) -> dict[str, str]:
     }
 
 
-def test_every_command_with_json_output_is_tried() -> None:
+def test_every_command_with_json_output_is_tested() -> None:
     """A command that is new has its place in the order, and its facts in the test below."""
     assert set(COMMANDS) == {one.name for one in (*INVENTORY, *PERSISTER) if "as_json" in signature(one.run).parameters}
 
 
 @pytest.mark.timeout(180)
-async def test_an_operator_prepares_servers_by_script(settings: dict[str, str]) -> None:
+async def test_each_command_prints_one_json_object(settings: dict[str, str]) -> None:
     """Each command's standard output is one object and nothing else; its log goes elsewhere."""
-    told = {command: await facts(command, settings) for command in COMMANDS}
+    results = {command: await facts(command, settings) for command in COMMANDS}
     again = {command: await facts(command, settings) for command in ("migrate", "init")}
 
-    assert told["migrate"][1]["ran"]
-    assert told["init"][1]["opened"] == again["init"][1]["open_already"] == list(range(PARTITIONS))
-    assert (told["init"][1]["open"], again["init"][1]["open"], again["init"][1]["opened"]) == (True, True, [])
+    assert results["migrate"][1]["ran"]
+    assert results["init"][1]["opened"] == again["init"][1]["open_already"] == list(range(PARTITIONS))
+    assert (results["init"][1]["open"], again["init"][1]["open"], again["init"][1]["opened"]) == (True, True, [])
     assert again["migrate"][1]["ran"] == []
-    assert told["audit"][1]["consistent"]
-    assert [told[command][0] for command in ("migrate", "init", "audit")] == [0, 0, 0]
+    assert results["audit"][1]["consistent"]
+    assert [results[command][0] for command in ("migrate", "init", "audit")] == [0, 0, 0]
 
 
-async def test_shards_that_must_not_be_opened_are_told(valkey: str, database: str, kafka: Kafka) -> None:
+async def test_init_reports_why_it_opens_no_shard(valkey: str, database: str, kafka: Kafka) -> None:
     """Exit code 1, with the reason among the facts, as a person reads it in the log."""
     settings = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database, **kafka.settings}
     await open_shards(valkey, PARTITIONS)
 
-    code, told = await facts("init", settings | {"HOLDFAST_SHARDS": str(PARTITIONS + 1)})
+    code, results = await facts("init", settings | {"HOLDFAST_SHARDS": str(PARTITIONS + 1)})
 
-    assert (code, told["open"], told["opened"]) == (1, False, [])
-    assert f"initialized for {PARTITIONS}" in told["objections"][0]
+    assert (code, results["open"], results["opened"]) == (1, False, [])
+    assert f"initialized for {PARTITIONS}" in results["objections"][0]
 
 
 async def facts(command: str, settings: dict[str, str]) -> tuple[int, Any]:
     """Run a command with --json: its exit code, and what it printed."""
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", PROCESSES[command].module, command, "--json"),
-        env={**bare, **settings},
+        env={**environment, **settings},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    said, complained = await asyncio.wait_for(process.communicate(), RUN_S)
+    stdout, stderr = await asyncio.wait_for(process.communicate(), RUN_S)
     assert process.returncode is not None
-    assert said, complained.decode()
-    return process.returncode, json.loads(said)
+    assert stdout, stderr.decode()
+    return process.returncode, json.loads(stdout)

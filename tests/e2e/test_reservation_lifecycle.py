@@ -15,7 +15,7 @@ RELEASED, EXPIRED = states.RESERVATION_STATE_RELEASED, states.RESERVATION_STATE_
 BRIEF = timedelta(milliseconds=300)
 
 
-async def test_a_reservation_travels_from_the_call_to_its_rows(stack: StackFixture) -> None:
+async def test_a_reservation_reaches_the_ledgers_tables(stack: StackFixture) -> None:
     """Promises 2 and 4: what was acknowledged is in every table, and Redis says so."""
     sale = await stack.open_sale({"lamp": 10, "shade": 20})
 
@@ -84,7 +84,7 @@ async def test_repeats_that_come_at_once_are_one_hold(stack: StackFixture) -> No
     assert len(await stack.facts(sale)) == 1
 
 
-async def test_a_purchase_without_a_hold_is_sold_on_the_books(stack: StackFixture) -> None:
+async def test_a_purchase_without_a_hold_is_recorded_as_sold(stack: StackFixture) -> None:
     """In a sale without holds a Reserve is the purchase: no moment lies between the two."""
     sale = await stack.open_sale(hold_ttl=timedelta(0))
 

@@ -17,7 +17,7 @@ RecordingRedis = Any  # redis-py's types know neither bytes nor text for sure
 _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\')
 _WORD = re.compile(r'"([^"]*)"')
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
-_NOTEBOOK = (
+_MIGRATION_TABLE = (
     "create table migration (number integer primary key, name text not null, run_time timestamptz not null "
     "default now());"
 )
@@ -30,7 +30,7 @@ select attname from pg_attribute
 
 async def ledger_as_sql(db: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[str]:
     """The lines of a script that makes these tables, with these rows, in an empty database."""
-    yield _NOTEBOOK
+    yield _MIGRATION_TABLE
     made = [migration.sql for migration in migrations()]
     for sql in made:
         yield sql
@@ -66,12 +66,12 @@ async def _commands_of(redis: RecordingRedis, key: bytes) -> list[list[bytes]]:
     return [*added, [b"XADD", key, last, b"gone", b""], [b"XDEL", key, last]]  # a stream remembers its last id
 
 
-async def put_back_ledger(db: "asyncpg.Connection[asyncpg.Record]", script: str) -> None:
+async def load_ledger(db: "asyncpg.Connection[asyncpg.Record]", script: str) -> None:
     """Fill an empty database."""
     await db.execute(script)
 
 
-async def put_back_redis(redis_url: str, commands: str) -> None:
+async def load_redis(redis_url: str, commands: str) -> None:
     """Fill an empty Redis, at once, so that no process sees a part of it."""
     async with Redis.from_url(redis_url) as redis, redis.pipeline(transaction=True) as pipeline:
         for line in commands.splitlines():

@@ -35,7 +35,7 @@ async def test_a_persister_killed_at_any_moment_loses_and_doubles_nothing(
         fixture.shard.moves((f"after-{seen}", HELD))
         await fixture.send()
 
-    await eventually(fixture.is_told, JOIN_S)
+    await eventually(fixture.is_published, JOIN_S)
 
     last = (1, 0)  # the sale, of which there is no fact
     for fact in await fixture.facts():
@@ -55,17 +55,17 @@ async def test_a_second_persister_takes_over_from_a_killed_one(
     fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
     """Kafka gives its partitions away after the session timeout."""
-    rivals = [start_persister(fixture.kafka, fixture.dsn) for _ in range(2)]
+    persisters = [start_persister(fixture.kafka, fixture.dsn) for _ in range(2)]
     fixture.shard.moves(("r-1", HELD))
     await fixture.send()
-    await eventually(fixture.is_told, JOIN_S)
+    await eventually(fixture.is_published, JOIN_S)
 
-    rivals[0].process.kill()
+    persisters[0].process.kill()
     for number in range(2, 20):
         fixture.shard.moves((f"r-{number}", HELD))
     await fixture.send()
 
-    await eventually(fixture.is_told, JOIN_S)
+    await eventually(fixture.is_published, JOIN_S)
 
 
 async def test_a_wiped_topic_is_read_from_its_beginning(
@@ -119,18 +119,18 @@ async def test_an_empty_topic_that_was_wiped_counts_as_read(
 
 async def is_read_to_the_end(brokers: str) -> bool:
     """The group has acknowledged all records of the topic as it is now, and nothing beyond."""
-    async with asked(brokers) as (consumer, partition):
+    async with group_consumer(brokers) as (consumer, partition):
         return bool(await consumer.committed(partition) == (await consumer.end_offsets([partition]))[partition] > 0)
 
 
 async def acknowledged(brokers: str, offset: int) -> bool:
     """The group's next record is this one. Apache Kafka forgets an acknowledgement with its topic, which is as good."""
-    async with asked(brokers) as (consumer, partition):
+    async with group_consumer(brokers) as (consumer, partition):
         return (await consumer.committed(partition) or 0) == offset
 
 
 @asynccontextmanager
-async def asked(brokers: str) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
+async def group_consumer(brokers: str) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
     """Ask for what the persisters' group has acknowledged, without taking part."""
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=PERSISTER_GROUP, enable_auto_commit=False)
     await consumer.start()
@@ -140,7 +140,7 @@ async def asked(brokers: str) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPart
         await consumer.stop()
 
 
-async def test_kafka_away_for_a_while_costs_nothing_but_time(
+async def test_a_kafka_outage_delays_commits_and_facts_and_loses_none(
     start_broker: StartBroker, database: str, start_persister: StartPersister
 ) -> None:
     """Also when something was to be told just then."""
@@ -154,14 +154,14 @@ async def test_kafka_away_for_a_while_costs_nothing_but_time(
         await producer.start()
         persister = start_persister(server.address, database)
         await producer.send_and_wait(COMMITS, shard.run(0, 2), partition=5)
-        mark = "select facts_seq from shard_watermark where shard = 5"
-        await eventually(lambda: is_value(db, mark, 2), JOIN_S)
+        published_seq = "select facts_seq from shard_watermark where shard = 5"
+        await eventually(lambda: is_value(db, published_seq, 2), JOIN_S)
 
         server.down()
         await db.execute("update shard_watermark set facts_seq = 1 where shard = 5")  # the fact of r-1 is to be told
-        await eventually(lambda: persister.has_said("server_unavailable", server="Kafka"), JOIN_S)
+        await eventually(lambda: persister.has_logged("server_unavailable", server="Kafka"), JOIN_S)
         server.up()
         await producer.send_and_wait(COMMITS, shard.run(2), partition=5)
 
-        await eventually(lambda: is_value(db, mark, 3), JOIN_S)
+        await eventually(lambda: is_value(db, published_seq, 3), JOIN_S)
         await producer.stop()

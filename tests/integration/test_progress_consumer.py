@@ -12,7 +12,7 @@ from inventory_service.domain.shards import LedgerProgress
 from tests.shared_kafka import Kafka
 
 SHARDS = 2
-HEARS_S = 20.0
+ARRIVES_S = 20.0
 FORGED = b"\xff" * 40
 GOOD = events_pb2.LedgerProgress(
     shard=1, epoch=1, seq=7, hash=b"a" * 40, settled_epoch=1, settled_seq=6
@@ -28,13 +28,16 @@ async def test_an_unreadable_report_does_not_stop_the_next(kafka: Kafka) -> None
     sending = asyncio.create_task(
         send_again_and_again(producer, kafka, (None, b"", b"\xff\xff", ELSEWHERE, GOOD, BAD_HASH))
     )
-    async with asyncio.timeout(HEARS_S), aclosing(KafkaProgress(kafka.config, SHARDS).reports(lambda: None)) as reports:
-        heard = {await anext(reports) for _ in range(4)}
+    async with (
+        asyncio.timeout(ARRIVES_S),
+        aclosing(KafkaProgress(kafka.config, SHARDS).reports(lambda: None)) as reports,
+    ):
+        received = {await anext(reports) for _ in range(4)}
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
     await producer.stop()
 
-    assert heard == {
+    assert received == {
         LedgerProgress(1, 1, 7, "a" * 40, 1, 6, resend=False, frozen_reason=""),
         LedgerProgress(1, 1, 8, "\ufffd" * 40, 0, 0, resend=False, frozen_reason=""),
     }

@@ -1,6 +1,6 @@
-"""Holds what buyers were told against Redis and the ledger, by sums of its own and none of the product's code.
+"""Compares the claims acknowledged to buyers with Redis and the ledger, by queries of its own, not the product's code.
 
-The product's audit is run as well: it must come to the same.
+The product's audit is run as well and must find no difference either.
 """
 
 from collections import Counter
@@ -11,9 +11,9 @@ import asyncpg
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 from redis.asyncio import Redis
 
-from tests.books import disagreements
-from tests.crowd import SKU, Acknowledged, word
+from tests.crowd import SKU, Acknowledged, state_name
 from tests.fault_stack import FaultStack, shard_of
+from tests.ledger_consistency import inconsistencies
 from tests.servers import connected
 from tests.waiting import eventually
 
@@ -38,54 +38,56 @@ class Item(NamedTuple):
     sold: int
 
 
-async def find_faults(stack: FaultStack, sale_id: str, acknowledged: Mapping[str, Acknowledged]) -> list[str]:
-    """Every broken promise in a sentence, once all commits have reached the ledger; none if all is as it was told."""
-    faults = await find_faults_of(stack, sale_id, acknowledged)
-    return [*faults, *await faults_of_audit(stack)]
+async def find_violations(stack: FaultStack, sale_id: str, acknowledged: Mapping[str, Acknowledged]) -> list[str]:
+    """Every broken promise in a sentence, once all commits have reached the ledger."""
+    faults = await find_violations_of_sale(stack, sale_id, acknowledged)
+    return [*faults, *await audit_violations(stack)]
 
 
-async def find_faults_of(stack: FaultStack, sale_id: str, acknowledged: Mapping[str, Acknowledged]) -> list[str]:
+async def find_violations_of_sale(
+    stack: FaultStack, sale_id: str, acknowledged: Mapping[str, Acknowledged]
+) -> list[str]:
     """The same, of one sale among several, without the product's own audit."""
     await eventually(lambda: is_settled(stack, sale_id), DRAIN_S)
     async with connected(stack.running.addresses.postgres_dsn) as db:
-        rows = await booked_orders(db, sale_id)
+        rows = await orders_in_ledger(db, sale_id)
         return [
             *(fault for claim in acknowledged.values() for fault in broken(claim, rows)),
-            *(f"{name} is on the books and nobody was told of it" for name in rows.keys() - acknowledged.keys()),
+            *(f"{name} is in the ledger and was not acknowledged" for name in rows.keys() - acknowledged.keys()),
             *oversold(await db.fetch(ENTRIES, sale_id)),
-            *await disagreements(db),
+            *await inconsistencies(db),
         ]
 
 
-async def faults_of_audit(stack: FaultStack) -> list[str]:
+async def audit_violations(stack: FaultStack) -> list[str]:
     """What the product's own audit finds, of all sales."""
     audit = await stack.run("audit")
-    return [] if audit.code == 0 else [audit.said + audit.complained]
+    return [] if audit.code == 0 else [audit.stdout + audit.stderr]
 
 
-async def lost_orders(stack: FaultStack, sale_id: str, acknowledged: Mapping[str, Acknowledged]) -> list[str]:
-    """Every acknowledged claim that the ledger does not have as it was acknowledged, whatever Redis says."""
+async def find_lost_orders(stack: FaultStack, sale_id: str, acknowledged: Mapping[str, Acknowledged]) -> list[str]:
+    """Every acknowledged claim that the ledger does not have as it was acknowledged, whatever state Redis has."""
     async with connected(stack.running.addresses.postgres_dsn) as db:
-        rows = await booked_orders(db, sale_id)
+        rows = await orders_in_ledger(db, sale_id)
         lost = [fault for claim in acknowledged.values() for fault in broken(claim, rows)]
-        return [*lost, *oversold(await db.fetch(ENTRIES, sale_id)), *await disagreements(db)]
+        return [*lost, *oversold(await db.fetch(ENTRIES, sale_id)), *await inconsistencies(db)]
 
 
-async def booked_orders(db: "asyncpg.Connection[asyncpg.Record]", sale_id: str) -> dict[str, tuple[str, int]]:
+async def orders_in_ledger(db: "asyncpg.Connection[asyncpg.Record]", sale_id: str) -> dict[str, tuple[str, int]]:
     """State and units of every reservation in the ledger."""
     return {row["reservation_id"]: (row["state"], row["units"]) for row in await db.fetch(ROWS, sale_id)}
 
 
 async def is_settled(stack: FaultStack, sale_id: str) -> bool:
-    """No hold is left, nothing waits for its compensation, and Redis and the ledger say the same."""
+    """No hold is left, no compensation is due, and Redis and the ledger have the same stock."""
     async with stack.redis() as redis, connected(stack.running.addresses.postgres_dsn) as db:
         here = await item_in_redis(redis, sale_id)
         booked = await db.fetchrow(ITEM, sale_id, SKU)
-    assert booked is not None, "the ledger has not heard of the sale"
+    assert booked is not None, "the ledger has no row of the sale"
     total, *there, refused = booked
     assert here == tuple(there), f"Redis has {here}, the ledger {booked}"
     assert here.held == refused == 0, f"{here.held} units are held, {refused} refused"
-    assert sum(here) == total, f"{here} does not come to {total}"
+    assert sum(here) == total, f"{here} does not add up to {total}"
     assert await stack.outbox_length(shard_of(sale_id)) == 0, "commits wait in the outbox"
     return True
 
@@ -99,27 +101,27 @@ async def count_refusals(stack: FaultStack, sale_id: str) -> int:
 async def item_in_redis(redis: Redis, sale_id: str) -> Item:
     """The stock as Redis keeps it."""
     text = await redis.hget(f"holdfast:{{{shard_of(sale_id)}}}:sale:default/{sale_id}", f"item:{SKU}")
-    assert text, "Redis has not heard of the sale"
+    assert text, "Redis has no record of the sale"
     return Item(*map(int, text.split()))
 
 
 def broken(claim: Acknowledged, rows: Mapping[str, tuple[str, int]]) -> Iterator[str]:
-    """Whether one acknowledged claim came to something else than it may."""
+    """Yield a sentence if the ledger has an acknowledged claim otherwise than it may."""
     booked = rows.get(claim.reservation_id)
     if booked is None:
-        yield f"{claim} is not on the books"
+        yield f"{claim} is not in the ledger"
     elif booked[1] != claim.units:
-        yield f"{claim} is on the books with {booked[1]} units"
-    elif booked[0] not in rightful_ends(claim):
-        yield f"{claim} is {booked[0]} on the books"
+        yield f"{claim} is in the ledger with {booked[1]} units"
+    elif booked[0] not in allowed_ends(claim):
+        yield f"{claim} is {booked[0]} in the ledger"
 
 
-def rightful_ends(claim: Acknowledged) -> set[str]:
-    """What may become of a claim: a forgotten hold expires, and the ledger refuses a blocked buyer's."""
-    told = "EXPIRED" if claim.state == HELD else word(claim.state)
+def allowed_ends(claim: Acknowledged) -> set[str]:
+    """The states in which a claim may end: an open hold expires, and the ledger refuses a blocked buyer's."""
+    state = "EXPIRED" if claim.state == HELD else state_name(claim.state)
     if not claim.blocked:
-        return {told}
-    return {"COMPENSATED"} if told in ("CONFIRMED", "COMPENSATED") else {told, "COMPENSATED"}
+        return {state}
+    return {"COMPENSATED"} if state in ("CONFIRMED", "COMPENSATED") else {state, "COMPENSATED"}
 
 
 def oversold(entries: Sequence[asyncpg.Record]) -> Iterator[str]:

@@ -15,29 +15,29 @@ from inventory_service.domain.shards import KafkaUnavailable
 from tests.servers import PARTITIONS, StartBroker
 
 NOTICES_S = 45.0
-Listen = Callable[[KafkaConfig], AsyncGenerator[Any, None]]
+Consume = Callable[[KafkaConfig], AsyncGenerator[Any, None]]
 
 
 @pytest.mark.parametrize(
-    "listen",
+    "consume",
     [
-        lambda access: KafkaProgress(access, PARTITIONS).reports(lambda: None),
-        lambda access: KafkaCompensations(access).compensations(lambda: None),
+        lambda config: KafkaProgress(config, PARTITIONS).reports(lambda: None),
+        lambda config: KafkaCompensations(config).compensations(lambda: None),
     ],
     ids=["progress", "compensations"],
 )
 async def test_an_idle_consumer_notices_that_kafka_is_away(
-    start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch, listen: Listen
+    start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch, consume: Consume
 ) -> None:
     """aiokafka itself looks for brokers for ever without an error: no metric would show it."""
     monkeypatch.setattr(kafka_clients, "LIVENESS_CHECK_S", 0.2)
     broker = start_broker()
 
-    async with aclosing(listen(KafkaConfig(broker.address))) as heard:
-        hearing = asyncio.ensure_future(anext(heard))
-        done, _ = await asyncio.wait({hearing}, timeout=2.0)
+    async with aclosing(consume(KafkaConfig(broker.address))) as records:
+        receiving = asyncio.ensure_future(anext(records))
+        done, _ = await asyncio.wait({receiving}, timeout=2.0)
         assert not done, "silence is no outage"
         broker.down()
 
         with pytest.raises(KafkaUnavailable):
-            await asyncio.wait_for(hearing, NOTICES_S)
+            await asyncio.wait_for(receiving, NOTICES_S)

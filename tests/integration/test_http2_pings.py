@@ -25,7 +25,7 @@ def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick_pings")
 async def test_pings_on_an_idle_connection_are_accepted(valkey: str) -> None:
     """Else gRPC ends the connection with too_many_pings, and the next call pays for a new one."""
-    async with inventory_server.served_here(valkey, inventory_server.NOWHERE) as address:
+    async with inventory_server.running_server(valkey, inventory_server.UNREACHABLE_DSN) as address:
         host, _, port = address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(PREFACE + frame(SETTINGS))
