@@ -1,4 +1,4 @@
-"""Kafka loses a broker, a topic or the oldest records in mid-sale: every commit still reaches the ledger, and once."""
+"""Kafka loses a broker, a topic or the oldest records during a sale: the ledger applies every commit once."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,7 +24,7 @@ WEEK_MS = str(7 * 24 * 3600 * 1000)
 
 
 async def test_each_broker_may_be_lost_for_a_while(stack: FaultStack, cluster: KafkaCluster) -> None:
-    """Promises 2 and 5: with two of three brokers the ledger goes on, whichever led, coordinated or controlled."""
+    """Promises 2 and 5: two of three brokers are enough, whichever of them was leader, coordinator or controller."""
     crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
 
@@ -64,9 +64,9 @@ async def test_a_single_broker_confirms_nothing_and_no_commit_is_lost(stack: Fau
 async def test_a_topic_deleted_and_made_again_loses_nothing(
     stack: FaultStack, cluster: KafkaCluster, topic: str
 ) -> None:
-    """Promise 2: none of the topics is a place where anything is kept.
+    """Promise 2: no topic is the only place of a record.
 
-    Nobody but `holdfast topics` makes it again: Kafka itself would, for whoever asks, with a single partition.
+    Only `holdfast topics` makes it again: the processes ask for no auto-creation, which would make a single partition.
     """
     crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
 
@@ -82,7 +82,7 @@ async def test_a_topic_deleted_and_made_again_loses_nothing(
 
 
 async def test_unread_commits_of_a_deleted_topic_are_sent_again(stack: FaultStack, cluster: KafkaCluster) -> None:
-    """Promise 2: the persister is halted, so it wakes to a topic that has its name, other records and other offsets."""
+    """Promise 2: the persister is halted, and continues on a topic of the same name with other records and offsets."""
     crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
 
@@ -103,7 +103,7 @@ async def test_unread_commits_of_a_deleted_topic_are_sent_again(stack: FaultStac
 async def test_commits_removed_by_retention_are_sent_again_from_the_outbox(
     stack: FaultStack, cluster: KafkaCluster
 ) -> None:
-    """Promise 2: Kafka forgot commits before a persister came to read them; Redis keeps what the ledger lacks."""
+    """Promise 2: Kafka deleted commits that no persister had read; the outbox keeps what the ledger lacks."""
     crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
 
@@ -123,7 +123,7 @@ async def test_commits_removed_by_retention_are_sent_again_from_the_outbox(
 
 
 async def is_under_way(stack: FaultStack, crowd: Crowd) -> bool:
-    """Many claims were acknowledged, and the ledger has begun to take them."""
+    """Many claims were acknowledged, and the ledger has begun to apply them."""
     return crowd.has_acknowledged(RUN_UP) and (await stack.watermark(shard_of(crowd.sale_id))).seq > 0
 
 
@@ -134,7 +134,7 @@ def acknowledges_more(crowd: Crowd) -> Callable[[], bool]:
 
 
 async def has_booked(stack: FaultStack, shard: int, head: tuple[int, int]) -> bool:
-    """The ledger holds everything that Redis held a while ago."""
+    """The ledger has applied everything up to this commit."""
     mark = await stack.watermark(shard)
     return (mark.epoch, mark.seq) >= head
 

@@ -1,4 +1,4 @@
-"""The doctor before a cluster of three brokers whose settings break promises, and what it says to each."""
+"""The doctor's checks of a cluster of three brokers whose settings break promises."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ BROKEN = {
     "group.min.session.timeout.ms": "20000",
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     "allow.everyone.if.no.acl.found": "true",
-    "super.users": "User:ANONYMOUS",  # the brokers themselves, among whom nobody asks for a name
+    "super.users": "User:ANONYMOUS",  # the brokers themselves, whose listener has no authentication
 }
 LOGIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_clerk="secret";'
 LISTENER = Listener("SASL_PLAINTEXT", {"sasl.enabled.mechanisms": "PLAIN", "plain.sasl.jaas.config": LOGIN})
@@ -69,7 +69,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 
 
 async def run_checks(cluster: KafkaCluster) -> Sequence[CheckResult]:
-    """What is said of it."""
+    """The results of the Kafka checks."""
     settings = Settings(
         kafka_brokers=cluster.address,
         kafka_security="SASL_PLAINTEXT",
@@ -81,12 +81,12 @@ async def run_checks(cluster: KafkaCluster) -> Sequence[CheckResult]:
 
 
 def settings_at(findings: Sequence[CheckResult], level: Level) -> list[str]:
-    """The settings that stand so."""
+    """The settings with this level."""
     return [finding.setting for finding in findings if finding.level is level]
 
 
 async def test_every_default_of_the_brokers_that_breaks_a_promise_is_reported(broken: KafkaCluster) -> None:
-    """A topic without settings of its own is as good as its brokers' file."""
+    """A topic without settings of its own has its brokers'."""
     wanted = ["group.min/max.session.timeout.ms", "__consumer_offsets replication"]
     for topic in TOPICS:
         wanted += [f"{topic} {setting}" for setting in SETTINGS_OF_EVERY_TOPIC]
@@ -95,7 +95,7 @@ async def test_every_default_of_the_brokers_that_breaks_a_promise_is_reported(br
     wanted += [f"{COMMITS} max.message.bytes"]
 
     async def reports_all() -> bool:
-        """The broker that was asked has heard of the topics."""
+        """The broker has the metadata of the topics by now."""
         findings = await run_checks(broken)
         assert sorted(settings_at(findings, Level.FAIL)) == sorted(wanted)
         return f"{PROGRESS} retention.ms" in settings_at(findings, Level.NOTE)
@@ -104,7 +104,7 @@ async def test_every_default_of_the_brokers_that_breaks_a_promise_is_reported(br
 
 
 async def test_the_commands_that_it_names_correct_the_settings(broken: KafkaCluster) -> None:
-    """`holdfast topics` leaves what it finds and ends with 1; after its advice there is nothing left to say."""
+    """`holdfast topics` changes no topic and exits with 1; after the commands that it prints every check passes."""
     settings = {"HOLDFAST_KAFKA_BROKERS": broken.address, "HOLDFAST_SHARDS": str(SHARDS), **CREDENTIALS}
     code, output = await run_process("topics", **settings, HOLDFAST_LOG_FORMAT="json")
     advice = re.findall(r"--entity-name (\S+) --add-config ([a-z.]+)=([^\s\"]+)", "\n".join(output))
@@ -117,7 +117,7 @@ async def test_the_commands_that_it_names_correct_the_settings(broken: KafkaClus
 
 
 async def _no_topic_setting_fails(cluster: KafkaCluster) -> bool:
-    """No promise is off by a setting of a topic."""
+    """No check fails because of a topic's setting."""
     off = settings_at(await run_checks(cluster), Level.FAIL)
     return not [setting for setting in off if setting.startswith(TOPICS)]
 
@@ -134,7 +134,7 @@ async def _no_topic_setting_fails(cluster: KafkaCluster) -> bool:
     ],
 )
 async def test_a_topics_setting_overrides_the_brokers(broken: KafkaCluster, setting: str, value: str) -> None:
-    """Found where it is, and mended by what the line says."""
+    """The check fails with that value, and passes after the change that it names."""
     broken.admin.set_topic(FACTS, {setting: value})
     found = await eventually(lambda: _failed_check(broken, f"{FACTS} {setting}", value))
 
@@ -143,19 +143,19 @@ async def test_a_topics_setting_overrides_the_brokers(broken: KafkaCluster, sett
 
 
 async def _failed_check(cluster: KafkaCluster, setting: str, value: str) -> CheckResult | None:
-    """The promise is off by this value; a broker that has not heard of it yet tells another."""
+    """The check fails with this value; a broker whose metadata is older shows another."""
     found = [finding for finding in await run_checks(cluster) if finding.setting == setting]
     assert [(finding.level, finding.value) for finding in found] == [(Level.FAIL, value)]
     return found[0]
 
 
 async def _is_ok(cluster: KafkaCluster, setting: str) -> bool:
-    """The promise is kept."""
+    """The check passes."""
     return setting in settings_at(await run_checks(cluster), Level.OK)
 
 
 async def test_settings_that_the_user_may_not_read_are_unknown(broken: KafkaCluster) -> None:
-    """A user needs a right for it; without it the line says so."""
+    """Without the right to describe the topic's settings, the result is unknown and names the error."""
     rules = [
         AclBinding(ResourceType.TOPIC, COMPENSATIONS, ResourcePatternType.LITERAL, "User:clerk", "*", right, verdict)
         for right, verdict in (
@@ -168,7 +168,7 @@ async def test_settings_that_the_user_may_not_read_are_unknown(broken: KafkaClus
         made.result(20)
 
     async def settings_are_unknown() -> CheckResult:
-        """The broker that was asked has heard of it, and does not tell these settings."""
+        """The broker applies the ACL by now, and denies these settings."""
         unknown = [finding for finding in await run_checks(broken) if finding.level is Level.UNKNOWN]
         assert [finding.setting for finding in unknown] == [f"{COMPENSATIONS} settings"]
         return unknown[0]
@@ -180,7 +180,7 @@ async def test_settings_that_the_user_may_not_read_are_unknown(broken: KafkaClus
 async def test_no_process_starts_on_a_topic_with_another_number_of_partitions(
     broken: KafkaCluster, database: str, tmp_path: Path
 ) -> None:
-    """Whichever topic it is: some shard would have no place for what it has to say."""
+    """For each topic: some shard would have no partition."""
     settings = {"HOLDFAST_KAFKA_BROKERS": broken.address, "HOLDFAST_SHARDS": str(SHARDS + 1), **CREDENTIALS}
     for process, topic in (("relay", COMMITS), ("compensate", COMPENSATIONS)):
         code, output = await run_process(process, **settings)

@@ -1,10 +1,10 @@
-"""Runs commands as a person's shell does, who repeats what no server answered in time, as the exit codes say."""
+"""Runs commands, and repeats those whose exit code says that no server answered in time."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-NOT_ASKED, UNKNOWN = 2, 3  # a server that is halted for some seconds is as good as away
+NOT_ASKED, UNKNOWN = 2, 3  # of a command whose server was halted for some seconds
 TIMES = 5
 COMMAND_S = 60.0
 

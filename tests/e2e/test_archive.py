@@ -1,4 +1,4 @@
-"""Reservations and sales that have left Redis: the ledger answers for them, and their ids are never taken for new."""
+"""Archived reservations and sales: they are read from the ledger, and their ids are not used for new ones."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ LEAVES_S = ARCHIVES_S + float(RETENTION_S)
 
 
 async def test_an_archived_reservation_is_read_from_the_ledger(archiving: StackFixture) -> None:
-    """A caller that asks a day later gets the same answer as before."""
+    """A read a day later returns the same reservation as before."""
     sale = await sale_with_archived_reservations(archiving)
 
     bought, left = await archiving.get(sale, "bought"), await archiving.get(sale, "left")
@@ -44,7 +44,7 @@ async def test_an_archived_reservation_is_read_from_the_ledger(archiving: StackF
 
 
 async def test_an_archived_move_is_repeated_and_never_undone(archiving: StackFixture) -> None:
-    """The table of moves holds for what Redis has forgotten, too."""
+    """The table of moves holds for archived reservations, too."""
     sale = await sale_with_archived_reservations(archiving)
 
     confirmed = await archiving.confirm(sale, "bought")
@@ -61,7 +61,7 @@ async def test_an_archived_move_is_repeated_and_never_undone(archiving: StackFix
 
 
 async def test_an_archived_id_that_is_used_again_is_compensated(archiving: StackFixture) -> None:
-    """Redis judges it anew, for it remembers nothing; the ledger remembers, and the units go back once."""
+    """Redis has no record and grants it; the ledger has one and refuses the order, and the units go back once."""
     sale = await sale_with_archived_reservations(archiving)
 
     again, seen = await reserve_refused(archiving, sale, "bought", {"lamp": 3}, buyer_id="carl")
@@ -85,7 +85,7 @@ async def test_an_archived_id_that_is_used_again_is_compensated(archiving: Stack
 
 
 async def test_a_refused_order_that_was_released_reads_the_same_when_archived(archiving: StackFixture) -> None:
-    """It ended before its compensation came: Redis and the ledger tell the same end."""
+    """It ended before its compensation came: Redis and the ledger return the same reservation."""
     sale = await archiving.open_sale()
     await archiving.block("mallory")
     async with archiving.halted("persist"):
@@ -106,7 +106,7 @@ async def test_a_refused_order_that_was_released_reads_the_same_when_archived(ar
 async def test_a_compensation_never_touches_a_newer_reservation_of_its_id(archiving: StackFixture) -> None:
     """It names where the reservation was made, because an id can be used again once its record has left Redis."""
     sale = await archiving.open_sale()
-    async with archiving.ledger.forbidding("reservation_id <> 'r-1'"):  # so that the ledger never had a row of it
+    async with archiving.ledger.forbidding("reservation_id <> 'r-1'"):  # so that the ledger has no row of it
         await archiving.reserve(sale, "r-1", buyer_id="dora")
         await archiving.settled(sale)
     [compensation, *_] = await archiving.compensations(sale)
@@ -123,9 +123,9 @@ async def test_a_compensation_never_touches_a_newer_reservation_of_its_id(archiv
 
 
 async def test_a_spent_id_stays_spent(archiving: StackFixture) -> None:
-    """A caller in doubt closed the matter; a Reserve that comes later finds it ended, or has its units taken back."""
+    """After a release with `spend_id`, a later Reserve finds the id ended, or is compensated."""
     sale = await archiving.open_sale()
-    async with archiving.halted("relay"):  # so that nobody forgets it meanwhile
+    async with archiving.halted("relay"):  # so that it is not archived meanwhile
         spent = await archiving.release(sale, "r-1", spend_id=True)
         at_once = await archiving.reserve(sale, "r-1")
     await archiving.settled(sale)
@@ -146,7 +146,7 @@ async def test_a_spent_id_stays_spent(archiving: StackFixture) -> None:
 
 
 async def test_an_archived_id_cannot_be_spent(archiving: StackFixture) -> None:
-    """What was sold stays sold, and the answer says so, whether Redis has the record or not."""
+    """A sold reservation stays sold, and the error names its state, whether Redis has the record or not."""
     sale = await sale_with_archived_reservations(archiving)
 
     sold = await error_of(archiving.release(sale, "bought", spend_id=True))
@@ -162,7 +162,7 @@ async def test_an_archived_id_cannot_be_spent(archiving: StackFixture) -> None:
 
 
 async def test_no_reservation_is_not_found_while_the_ledger_is_down(archiving: StackFixture) -> None:
-    """Only the ledger could know better; "not found" would make a caller buy twice. Reserve answers as usual."""
+    """The ledger may have it, and NOT_FOUND would make a caller buy twice. Reserve answers as usual."""
     sale = await sale_with_archived_reservations(archiving)
 
     async with archiving.without("postgres"):
@@ -174,7 +174,7 @@ async def test_no_reservation_is_not_found_while_the_ledger_is_down(archiving: S
             "spend": archiving.release(sale, "bought", spend_id=True),
             "spend what never was": archiving.release(sale, "never-was", spend_id=True),
             "reserve in an unknown sale": archiving.reserve("never-was", "r-1"),
-            "block a buyer": archiving.block("nobody"),
+            "block a buyer": archiving.block("mallory"),
         }
         errors = {what: code_and_reason(await error_of(call)) for what, call in calls.items()}
         held = await archiving.reserve(sale, "r-1")
@@ -187,13 +187,13 @@ async def test_no_reservation_is_not_found_while_the_ledger_is_down(archiving: S
 
 
 async def is_unknown(stack: StackFixture, sale: str, reservation_id: str) -> bool:
-    """The ledger was asked, and has none."""
+    """The ledger answers, and has no such reservation."""
     errors = code_and_reason(await error_of(stack.get(sale, reservation_id)))
     return errors == (StatusCode.NOT_FOUND, "RESERVATION_NOT_FOUND")
 
 
 async def test_an_archived_sale_is_answered_from_the_ledger(archiving: StackFixture) -> None:
-    """A late caller gets the same answers as before: what was bought, and that the sale has ended."""
+    """A late caller gets the same reservations as before, and SALE_ENDED for a new one."""
     sale = await archived_sale(archiving)
 
     seen = await archiving.sale(sale)
@@ -216,7 +216,7 @@ async def test_an_archived_sale_is_answered_from_the_ledger(archiving: StackFixt
 
 
 async def test_an_archived_sale_is_not_created_again(archiving: StackFixture) -> None:
-    """Its id is taken for good, for the very same settings too."""
+    """Its id is never free again, even for the same settings."""
     sale = await archived_sale(archiving)
 
     again = await error_of(archiving.open_sale_named(sale))
@@ -227,7 +227,7 @@ async def test_an_archived_sale_is_not_created_again(archiving: StackFixture) ->
 
 
 async def test_a_sale_archived_during_repeated_creates_is_created_once(archiving: StackFixture) -> None:
-    """A client that cannot stop asking hears how it stands, and from one moment on that its id is taken."""
+    """Repeated CreateSale calls return the sale, and SALE_ID_REUSED once it is archived."""
     end_time = Timestamp(seconds=round(time.time()))
     sale = await archiving.open_sale(start_time=LONG_AGO, end_time=end_time)
 
@@ -241,18 +241,18 @@ async def test_a_sale_archived_during_repeated_creates_is_created_once(archiving
 
 
 async def create_until_rejected(stack: StackFixture, sale: str, end_time: Timestamp) -> tuple[StatusCode, str]:
-    """Make the same sale again and again: the error that ends it."""
+    """Repeat CreateSale until it fails; return the error."""
     deadline = time.monotonic() + LEAVES_S
     while time.monotonic() < deadline:
         try:
             await stack.open_sale_named(sale, start_time=LONG_AGO, end_time=end_time)
         except grpc.aio.AioRpcError as error:
             return code_and_reason(call_error(error))
-    raise AssertionError("it never left")
+    raise AssertionError("the sale was not archived")
 
 
 async def test_no_sale_is_not_found_while_the_ledger_is_down(archiving: StackFixture) -> None:
-    """Nor is its id given to another sale."""
+    """And its id is not given to another sale."""
     sale = await archived_sale(archiving)
 
     async with archiving.without("postgres"):
@@ -269,5 +269,5 @@ async def test_no_sale_is_not_found_while_the_ledger_is_down(archiving: StackFix
 
 
 def code_and_reason(errors: CallError) -> tuple[StatusCode, str]:
-    """What a caller tells a refusal by."""
+    """The code and the reason of an error."""
     return errors.code, errors.reason

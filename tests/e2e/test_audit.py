@@ -1,4 +1,4 @@
-"""Many sales at once over every shard, and the audit that says whether Redis and the ledger tell the same of them."""
+"""`holdfast audit` on a stack: many sales over all shards agree, and changed stock is reported."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ UNREACHABLE_DSN = "postgresql://127.0.0.1:1/nowhere"
 
 
 async def test_redis_and_the_ledger_agree_on_many_sales_over_all_shards(stack: StackFixture) -> None:
-    """Promises 1 and 4: whatever was sold, left or still held, and in whichever shard, both sides have it so."""
+    """Promises 1 and 4: sold, released and held units are equal in Redis and in the ledger, in every shard."""
     shards = range(stack.running.shards)
     sales = [
         await stack.open_sale({"lamp": LAMPS, "shade": 40, "bulb": 60}, shard) for shard in shards for _ in range(2)
@@ -36,7 +36,7 @@ async def test_redis_and_the_ledger_agree_on_many_sales_over_all_shards(stack: S
 
 
 async def buy_and_release(stack: StackFixture, sale: str) -> int:
-    """More buyers than there are lamps; of those who get one, a third buys, a third leaves. How many got one."""
+    """More buyers than lamps; a third of the holds is confirmed, a third released. Return how many were granted."""
     lines = {"lamp": 1, "shade": 2, "bulb": 3}
     answers = await asyncio.gather(
         *(stack.reserve(sale, f"r-{number}", lines, f"buyer-{number}") for number in range(BUYERS))
@@ -65,7 +65,7 @@ async def test_an_extra_unit_in_redis_is_reported(stack: StackFixture) -> None:
 
 
 async def test_a_changed_balance_in_the_ledger_is_reported(stack: StackFixture) -> None:
-    """The ledger is held against its own entries, too: both sides cannot be wrong in the same way unseen."""
+    """The audit also compares balances with the ledger's entries, so that equal errors on both sides are found."""
     sale = await sale_of_one_shade(stack)
 
     await stack.ledger.execute(f"update item set available = 4, sold = 1 where sale_id = '{sale}' and sku = 'shade'")
@@ -98,7 +98,7 @@ async def test_an_audit_without_a_server_exits_with_2(
 
 
 async def sale_of_one_shade(stack: StackFixture) -> str:
-    """A sale, booked, of which nothing was sold."""
+    """A sale without reservations that the ledger has recorded."""
     sale = await stack.open_sale({"lamp": 3, "shade": 5})
     await stack.settled(sale)
     return sale

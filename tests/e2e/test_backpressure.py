@@ -1,4 +1,4 @@
-"""A ledger that stays away for long: no new orders are taken at some point, and they are again when it is back."""
+"""Backpressure: Reserve fails with LEDGER_BEHIND while the outbox or Redis is full, and works again afterwards."""
 
 import asyncio
 from itertools import count
@@ -21,7 +21,7 @@ DRAINS_S = 60.0
 
 
 async def test_reserve_fails_while_the_outbox_is_full(archiving: StackFixture) -> None:
-    """One shard owes the ledger as much as it may; the other goes on selling. Nothing that was taken is lost."""
+    """The other shard goes on selling, and no acknowledged order is lost."""
     full, other = await archiving.open_sale(MANY, shard=0), await archiving.open_sale(shard=1)
     await archiving.settled(full)
 
@@ -47,7 +47,7 @@ async def test_reserve_fails_while_the_outbox_is_full(archiving: StackFixture) -
 
 
 async def test_reserve_fails_while_redis_is_short_of_memory(archiving: StackFixture) -> None:
-    """The outbox of a ledger that is away fills Redis; before Redis refuses anything, Reserve does, and mends."""
+    """The outbox grows while no persister runs; Reserve fails before Redis does, until the outbox is drained."""
     sale = await archiving.open_sale(MANY)
     await archiving.reserve(sale, "known")
     await archiving.settled(sale)
@@ -77,7 +77,7 @@ async def test_reserve_fails_while_redis_is_short_of_memory(archiving: StackFixt
 
 
 async def sell_until_refused(stack: StackFixture, sale: str) -> int:
-    """Reserve one after the other, so that each makes a commit of its own: how many were taken."""
+    """Reserve one after the other, so that each makes a commit of its own; return how many were granted."""
     for number in count():
         try:
             await stack.reserve(sale, f"r-{number}")
@@ -89,7 +89,7 @@ async def sell_until_refused(stack: StackFixture, sale: str) -> int:
 
 
 async def grow_until_refused(stack: StackFixture, sale: str) -> CallError:
-    """Hold and give back with many words until a Reserve is refused: how it was."""
+    """Reserve and release with long ids until a Reserve fails; return its error."""
     for first in count(step=AT_ONCE):
         names = [f"{'long' * 10}-{number}" for number in range(first, first + AT_ONCE)]
         held = await asyncio.gather(*(stack.reserve(sale, name) for name in names), return_exceptions=True)
@@ -101,12 +101,12 @@ async def grow_until_refused(stack: StackFixture, sale: str) -> CallError:
 
 
 async def failing(error: AioRpcError) -> None:
-    """A call that ended so."""
+    """A call that fails with this error."""
     raise error
 
 
 async def takes_orders(stack: StackFixture, sale: str) -> bool:
-    """A new order is taken."""
+    """A new reservation is granted."""
     try:
         return (await stack.reserve(sale, "after")).reservation.state == HELD
     except AioRpcError:
@@ -114,5 +114,5 @@ async def takes_orders(stack: StackFixture, sale: str) -> bool:
 
 
 def code_and_reason(error: CallError) -> tuple[StatusCode, str, bool]:
-    """What a caller tells a refusal by, and whether to ask again."""
+    """The code and the reason of an error, and whether it says to retry."""
     return error.code, error.reason, error.retries

@@ -33,7 +33,7 @@ def fields(done: subprocess.CompletedProcess[str]) -> Any:
 
 
 def test_a_sale_is_sold_out_and_recorded(shell: dict[str, str]) -> None:
-    """Made, reserved, confirmed, sold out, recorded, audited: each by text and exit code."""
+    """Create, reserve, confirm, show, get and audit: each by its output and exit code."""
     assert holdfast(shell, "sale", "create", "cli-lamps", "--item", "lamp=2", "--hold", "5m").returncode == 0
     reserve = ["reserve", "cli-lamps", "--line", "lamp=2", "--buyer"]
     held = fields(holdfast(shell, *reserve, "ada", "--id", "cli-1", "--json"))
@@ -63,7 +63,7 @@ def test_a_blocked_buyers_hold_is_compensated(shell: dict[str, str]) -> None:
 
 
 def test_an_unknown_id_exits_with_1(shell: dict[str, str]) -> None:
-    """Not 2, for a server has answered; the line names what it looked for."""
+    """Not 2, because a server has answered; the line names the id."""
     no_reservation = holdfast(shell, "get", "cli-nowhere", "cli-9")
     no_sale = holdfast(shell, "sale", "show", "cli-nowhere", "--json")
 
@@ -73,7 +73,7 @@ def test_an_unknown_id_exits_with_1(shell: dict[str, str]) -> None:
 
 
 def test_a_process_answers_its_own_help(shell: dict[str, str]) -> None:
-    """`holdfast audit --help` is answered by the audit."""
+    """`holdfast audit --help` prints the options of the audit."""
     shown = holdfast(shell, "audit", "--help")
 
     assert shown.returncode == 0

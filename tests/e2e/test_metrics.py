@@ -1,11 +1,11 @@
-"""The /metrics page of each process of a stack tells what an operator sets alarms on."""
+"""The /metrics page of each process of a stack has the metrics that alarms use."""
 
 import time
 
 from tests.stack_fixture import StackFixture
 from tests.waiting import eventually
 
-COMPARES_S = 60.0  # comparing is less urgent
+COMPARES_S = 60.0  # the relay compares at long intervals
 
 
 async def test_a_ledger_that_is_behind_is_seen_on_the_relays_page(stack: StackFixture) -> None:
@@ -21,7 +21,7 @@ async def test_a_ledger_that_is_behind_is_seen_on_the_relays_page(stack: StackFi
         return length == commits and (lag_s > 0) == (commits > 0)
 
     async def is_served() -> bool:
-        """The page shows that the shard serves; a relay that was halted for seconds has it to itself again."""
+        """The page shows that the shard serves; a relay that was halted for seconds has its lease again."""
         return await stack.metric("relay", "holdfast_shard_serving", shard=shard) == 1
 
     async with stack.halted("persist"):
@@ -34,7 +34,7 @@ async def test_a_ledger_that_is_behind_is_seen_on_the_relays_page(stack: StackFi
 
 
 async def test_holds_are_counted_on_the_relays_page(stack: StackFixture) -> None:
-    """As many as there are; what is bought or given back is none any more."""
+    """Confirmed and released reservations are not counted any more."""
     sale = await stack.open_sale()
     shard = str(stack.shard_of(sale))
 
@@ -74,7 +74,7 @@ async def test_a_refused_order_is_counted_by_persister_and_compensator(stack: St
     await stack.block("mallory")
 
     async def is_counted() -> bool:
-        """Each process has come to the line that counts it, which comes after the deed."""
+        """Each process counts it after the work is done, so the metrics follow some moments later."""
         assert await refusals(stack) == refused + 1
         assert await compensations(stack) == given_back + 1
         assert await stack.metric("persist", "holdfast_ledger_commits_total", outcome="applied") >= applied + 2

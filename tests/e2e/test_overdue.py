@@ -1,4 +1,4 @@
-"""A hold whose time is over in a stack that sweeps none: what callers see of it, and which Reserve gets its units."""
+"""An overdue hold in a stack whose relay expires none: it reads as EXPIRED, and the next Reserve gets its units."""
 
 from datetime import timedelta
 

@@ -14,7 +14,7 @@ RUN_S = 60.0
 
 
 def test_the_example_runs_as_written(usual_stack: Running) -> None:
-    """It is the first thing that a newcomer tries, and he may well try it twice."""
+    """A newcomer runs it first, and may run it twice."""
     address = usual_stack.stack.addresses.listen
     [example] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert example.count(DEFAULT_LISTEN) == 1

@@ -1,4 +1,4 @@
-"""Orders that the ledger refuses for good: each has its units given back once, whatever became of it meanwhile."""
+"""Orders that the ledger refuses for good: the units of each go back once, whatever its state by then."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ COMPENSATED = states.RESERVATION_STATE_COMPENSATED
 BLOCKED, VIOLATED = "BUYER_BLOCKED", "CONSTRAINT_VIOLATED"
 BRIEF, USUAL = timedelta(milliseconds=300), timedelta(minutes=10)
 
-# What the ledger may forbid: that an order lives, that it is recorded at all, that it is sold.
+# Check constraints of the ledger: on the order's live states, on any row of it, and on its sale.
 NO_LIVE_POISON = "reservation_id <> 'poison' or state not in ('HELD', 'CONFIRMED')"
 NO_POISON = "reservation_id <> 'poison'"
 NO_SALE_OF_POISON = "reservation_id <> 'poison' or state <> 'CONFIRMED'"
@@ -37,7 +37,7 @@ async def test_one_poison_order_among_a_thousand_is_compensated_and_no_other(sta
     assert await stack.ledger.recorded(sale, "HELD") == 1000
     assert await stack.ledger.dead_letters(sale) == [DeadLetter("poison", VIOLATED, "SETTLED", "COMPENSATED", True)]
     assert len({order.compensation_id for order in await stack.compensations(sale)}) == 1
-    await eventually(lambda: stack.compensation_outcomes(sale))  # the compensator says so after it is done
+    await eventually(lambda: stack.compensation_outcomes(sale))  # the compensator logs it after it is done
     assert stack.compensation_outcomes(sale)["given_back"] == 1
     assert await stack.ledger.moves(sale, "poison") == ["2 lamp available > refused", "2 lamp refused > available"]
     assert await stack.ledger.balance(sale) == Balance(available=1000, held=1000, sold=0, refused=0)
@@ -45,7 +45,7 @@ async def test_one_poison_order_among_a_thousand_is_compensated_and_no_other(sta
 
 
 async def test_the_reason_of_a_compensation_is_in_redis_ledger_and_facts(stack: StackFixture) -> None:
-    """The buyer's service asks, the shop's people look into the ledger, and mail hears of it: all learn why."""
+    """GetReservation, the ledger's row and the facts have the same reason."""
     sale = await stack.open_sale()
 
     async with stack.ledger.forbidding(NO_LIVE_POISON):
@@ -64,7 +64,7 @@ async def test_the_reason_of_a_compensation_is_in_redis_ledger_and_facts(stack: 
 
 
 async def test_an_order_without_a_row_is_read_from_its_dead_letter(stack: StackFixture) -> None:
-    """Not even its end can be recorded as a reservation; it is on the books all the same."""
+    """The ledger cannot record it as a reservation; its dead letter has its final state."""
     sale = await stack.open_sale()
 
     async with stack.ledger.forbidding(NO_POISON):
@@ -140,7 +140,7 @@ async def test_an_order_that_is_refused_at_its_confirm(stack: StackFixture) -> N
 
 
 async def test_a_blocked_buyers_order_is_compensated(stack: StackFixture) -> None:
-    """Redis knows nothing of blocks and answers at once; the ledger refuses, and the reason is told."""
+    """Redis has no list of blocked buyers and grants the hold; the ledger refuses it, with the reason."""
     sale = await stack.open_sale()
     await stack.block("mallory")
 
@@ -158,7 +158,7 @@ async def test_a_blocked_buyers_order_is_compensated(stack: StackFixture) -> Non
 
 
 async def test_a_hold_made_before_its_buyer_was_blocked(stack: StackFixture) -> None:
-    """It was lawful and may end in peace; only its confirm is refused."""
+    """It was valid when it was made and may be released; only its confirm is refused."""
     sale = await stack.open_sale()
     await stack.reserve(sale, "bought", buyer_id="eve")
     await stack.reserve(sale, "left", buyer_id="eve")

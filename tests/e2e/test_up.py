@@ -1,4 +1,4 @@
-"""`holdfast up` as a person runs it, by the installed command: what it keeps, what it leaves, what it may be given."""
+"""`holdfast up` by the installed command: data after a restart, no process left behind, external servers."""
 
 import json
 import shlex
@@ -29,7 +29,7 @@ STARTS_S, STOPS_S, ANSWERS_S, RECORDS_S = 120.0, 90.0, 60.0, 60.0
 
 
 class Terminal:
-    """A person's terminal next to a running `holdfast up`."""
+    """Runs commands against a running `holdfast up`."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", state: dict[str, Any]) -> None:
         addresses = state["addresses"]
@@ -54,7 +54,7 @@ class Terminal:
         return json.loads(self.holdfast(*words, "--json"))["reservation"]
 
     def is_recorded(self, sale_id: str, reservation_id: str) -> bool:
-        """The ledger has it for good."""
+        """The ledger has recorded it."""
         return bool(self.reservation("get", sale_id, reservation_id)["ledger_state"] == "LEDGER_STATE_RECORDED")
 
 
@@ -82,7 +82,7 @@ def up(
 
 
 def state_of(data_dir: Path) -> dict[str, Any]:
-    """What a running stack tells of itself; nothing if none runs."""
+    """The stack.json of a running stack; empty if none runs."""
     try:
         state: dict[str, Any] = json.loads((data_dir / "stack.json").read_text())
     except FileNotFoundError:
@@ -94,7 +94,7 @@ class SecondStart(NamedTuple):
     """`holdfast up` on a folder in which a unit was bought and another is held since it ran before."""
 
     terminal: Terminal
-    bought: Any  # as it was told then
+    bought: Any  # the reservation as it was printed then
     log: Path
 
 
@@ -131,7 +131,7 @@ def test_sales_survive_a_restart_of_up(second_start: SecondStart) -> None:
 
 @embedded
 def test_up_prints_the_addresses_of_its_servers(second_start: SecondStart) -> None:
-    """Their ports are free ones, so an audit in another terminal has to be told where they are."""
+    """Their ports are chosen at the start, so an audit in another terminal needs their addresses."""
     assert wait_until(lambda: "there: export " in second_start.log.read_text(), STARTS_S)
     exports = shlex.split(second_start.log.read_text().partition("there: export ")[2].partition("\n")[0])
     environment = {**ENVIRONMENT, **dict(word.split("=", 1) for word in exports)}
@@ -139,7 +139,7 @@ def test_up_prints_the_addresses_of_its_servers(second_start: SecondStart) -> No
     audit = run([HOLDFAST, "audit"], environment)
 
     def all_answer() -> bool:
-        """The doctor has heard from every server; one that is halted for seconds is as good as away."""
+        """Every server has answered the doctor; one that is halted for seconds does not."""
         doctor = run([HOLDFAST, "doctor"], environment)
         return "Kafka" in doctor.stdout and "answers = no" not in doctor.stdout
 

@@ -1,4 +1,4 @@
-"""Asks the ledger whether each commit was applied once: from the journal's bytes, and none of the product's code."""
+"""Checks that the ledger applied each commit once: from the journal's bytes, and without the product's code."""
 
 import hashlib
 from collections import Counter
@@ -15,7 +15,7 @@ Position = tuple[int, int, int, int]  # shard, epoch, seq, index
 
 
 async def not_applied_once(db: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
-    """Whatever was applied twice, out of order, or not at all, in a sentence; none if each commit was applied once."""
+    """Return a sentence for each commit that was applied twice, out of order, or not at all."""
     journal = await db.fetch(JOURNAL)
     return [
         *(fault for _, commits in groupby(journal, lambda row: row["shard"]) for fault in broken_chain(list(commits))),
@@ -29,14 +29,14 @@ def broken_chain(commits: Sequence[asyncpg.Record]) -> Iterator[str]:
     for row in commits:
         expected = seq + 1 if row["epoch"] == epoch else 1
         if row["seq"] != expected:
-            yield f"shard {row['shard']}: commit {row['epoch']}-{row['seq']} stands where {expected} should"
+            yield f"shard {row['shard']}: commit {row['epoch']}-{row['seq']} is where {expected} should"
         if row["hash"] != hashlib.sha1(previous.encode() + row["payload"]).hexdigest():
             yield f"shard {row['shard']}: commit {row['epoch']}-{row['seq']} does not follow from the one before it"
         previous, epoch, seq = row["hash"], row["epoch"], row["seq"]
 
 
 def expected_entries(journal: Sequence[asyncpg.Record]) -> Counter[Position]:
-    """How many transfers each making of a reservation or a sale books: one a line."""
+    """The number of entries that each creation of a reservation or a sale makes: one a line."""
     lines: Counter[Position] = Counter()
     for row in journal:
         for index, event in enumerate(CommitBody.FromString(row["payload"]).events):
@@ -49,7 +49,7 @@ def expected_entries(journal: Sequence[asyncpg.Record]) -> Counter[Position]:
 
 
 def missing_entries(expected: Counter[Position], booked: Counter[Position]) -> Iterator[str]:
-    """Makings that were not booked line by line. What comes after a making may book nothing: a refused order's does."""
+    """Creations with another number of entries than lines. A later event may make none: that of a refused order."""
     for position, lines in expected.items():
         if booked[position] != lines:
-            yield f"what was made at {position} was booked {booked[position]} times, and has {lines} lines"
+            yield f"the creation at {position} has {booked[position]} entries and {lines} lines"

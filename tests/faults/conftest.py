@@ -1,4 +1,4 @@
-"""A whole stack to hurt, as `holdfast up` runs it, for the tests of a file, each of which leaves it whole."""
+"""A whole stack for the tests of a file; each injects faults and leaves every process running."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -26,5 +26,5 @@ async def stack(shared_stack: Stack) -> AsyncIterator[FaultStack]:
 
 
 def client_of(stack: Stack) -> Client:
-    """A client that waits out a crash."""
+    """A client that retries through a crash."""
     return Client(stack.addresses.listen, channels=4, retry=CRASH_RETRY)

@@ -1,6 +1,6 @@
-"""The way from Redis to the ledger is cut, and what travels it is lost, doubled or altered: the ledger sees it.
+"""Commits are lost, repeated or altered between Redis and the ledger, and the ledger detects it.
 
-The relay is taken down and the test carries the commits itself, as it finds them in Redis.
+The relay is down, and the test sends the commits of the outbox to Kafka itself.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ SEEN_S = SERVES_S = 60.0
 
 
 async def test_a_commit_lost_before_the_ledger_is_sent_again(stack: FaultStack) -> None:
-    """Promise 2: nothing beyond the gap is applied, the ledger names what it misses, and gets it."""
+    """Promise 2: nothing beyond the gap is applied, and the ledger requests the missing commit and gets it."""
     await stack.take_down("relay")
     sale_id = await stack.open_sale(UNITS)
     acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
@@ -43,7 +43,7 @@ async def test_a_commit_lost_before_the_ledger_is_sent_again(stack: FaultStack) 
 
 
 async def test_repeated_and_reordered_commits_are_applied_once(stack: FaultStack) -> None:
-    """Promise 3: what the ledger holds it drops, so no unit is given, taken or given back twice."""
+    """Promise 3: the ledger drops commits that it has applied, so no unit is granted or given back twice."""
     await stack.take_down("relay")
     sale_id = await stack.open_sale(UNITS)
     acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
@@ -59,7 +59,7 @@ async def test_repeated_and_reordered_commits_are_applied_once(stack: FaultStack
 
 
 async def test_a_commit_that_cannot_be_read_is_quarantined_and_sent_again(stack: FaultStack) -> None:
-    """Promise 2: what was ruined on the way is kept for a person to look at, and the true commit takes its place."""
+    """Promise 2: the damaged record is kept for an operator, and the original commit is sent again."""
     await stack.take_down("relay")
     sale_id = await stack.open_sale(UNITS)
     acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
@@ -79,7 +79,7 @@ async def test_a_commit_that_cannot_be_read_is_quarantined_and_sent_again(stack:
 
 
 async def test_a_repeat_with_another_hash_freezes_the_shard_until_a_take_over(stack: FaultStack) -> None:
-    """Promise 4: the ledger freezes the shard; Redis and ledger are found equal after all, and it serves again."""
+    """Promise 4: the ledger freezes the shard; the take-over finds Redis and the ledger equal, and it serves again."""
     await stack.take_down("relay")
     sale_id = await stack.open_sale(UNITS)
     acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
@@ -99,7 +99,7 @@ async def test_a_repeat_with_another_hash_freezes_the_shard_until_a_take_over(st
 
 @pytest.mark.parametrize("what", ["payload", "digest"])
 async def test_an_altered_commit_freezes_its_shard_until_the_original_is_applied(stack: FaultStack, what: str) -> None:
-    """Promise 4: one bit is enough for the ledger to take nothing more. Redis holds the true commit, which follows."""
+    """Promise 4: after one wrong bit the ledger applies nothing more until it gets the original from Redis."""
     await stack.take_down("relay")
     sale_id = await stack.open_sale(UNITS)
     acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
@@ -118,7 +118,7 @@ async def test_an_altered_commit_freezes_its_shard_until_the_original_is_applied
 
 
 async def test_a_shard_with_a_failing_give_back_serves_again_after_a_repair(stack: FaultStack) -> None:
-    """Promise 4: a shard serves no call while the ledger cannot book a give-back; the reason names the constraint."""
+    """Promise 4: a shard serves no call while the ledger cannot record a give-back; the reason names the constraint."""
     sale_id = await stack.open_sale(UNITS)
     shard, hold = shard_of(sale_id), "to-be-released"
     acknowledged = await stack.sell(sale_id, ORDERS)
@@ -159,7 +159,7 @@ def altered(run: CommitRun, *, payload: bytes | None = None, digest: bytes | Non
 
 
 def flipped_time(run: CommitRun) -> bytes:
-    """The payload with one bit of its moment turned; it can still be read, for the second byte begins a number."""
+    """The payload with one bit of its time flipped; it still decodes, because the second byte begins a number."""
     payload = bytearray(run.commits[0].payload)
     payload[1] ^= 1
     return bytes(payload)
@@ -172,7 +172,7 @@ def flipped_digest(run: CommitRun) -> bytes:
 
 
 async def is_resend_requested(topics: Topics, run: CommitRun) -> bool:
-    """The ledger asks for this commit."""
+    """The ledger requests this commit again."""
     reports = await topics.reports(run.shard)
     return any((report.epoch, report.resend_from_seq) == (run.epoch, run.first_seq) for report in reports)
 
@@ -189,7 +189,7 @@ async def is_frozen(stack: FaultStack, shard: int, word: str) -> bool:
 
 
 async def is_taken_over(stack: FaultStack, shard: int, last: CommitRun) -> bool:
-    """The shard goes on in an epoch after that of this commit, in Redis and in the ledger."""
+    """Redis and the ledger are in a later epoch than this commit."""
     mark, meta = await stack.watermark(shard), await stack.meta(shard)
     return not mark.frozen_reason and int(meta["epoch"]) == mark.epoch > last.epoch
 
@@ -214,7 +214,7 @@ async def serves_again(stack: FaultStack, shard: int) -> bool:
 
 
 async def not_serving_error(stack: FaultStack, sale_id: str) -> ShardNotServing | None:
-    """What a buyer hears, once the shard is known to be frozen."""
+    """The error of a Reserve once it names the reason of the freeze; None before."""
     async with client_without_retries(stack.running) as client:
         try:
             answer: ReserveResponse = await client.reserve(sale_id, "late", "late", {SKU: 1})

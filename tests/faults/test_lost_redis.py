@@ -1,4 +1,4 @@
-"""Redis comes back empty, or from an older copy of its files: units that it believes to have are sold already."""
+"""Redis comes back empty, or from an older copy of its files, in which sold units are still available."""
 
 import asyncio
 import shutil
@@ -21,7 +21,7 @@ NOT_SERVING = "ERROR_REASON_SHARD_NOT_SERVING"
 
 @pytest.mark.parametrize("how", ["flushed", "started on an empty folder"])
 async def test_a_blank_redis_serves_no_call(stack: FaultStack, tmp_path: Path, how: str) -> None:
-    """Promise 7: every call is refused, the reason is told, and `init` does not open what was open before."""
+    """Promise 7: every call fails with the reason, and `init` does not open the shards again."""
     sale_id = await stack.open_sale(UNITS)
     acknowledged = await stack.sell(sale_id, EARLY)
     await eventually(lambda: is_drained(stack, sale_id))
@@ -43,7 +43,7 @@ async def test_a_blank_redis_serves_no_call(stack: FaultStack, tmp_path: Path, h
 
 
 async def test_redis_from_an_older_copy_never_sells_a_unit_again(stack: FaultStack, tmp_path: Path) -> None:
-    """Promises 1 and 7: the ledger knows of orders that this Redis does not, so the shard is frozen and says why."""
+    """Promises 1 and 7: the ledger has orders that this Redis lacks, so the shard is frozen, with the reason."""
     sale_id = await stack.open_sale(UNITS)
     acknowledged = await stack.sell(sale_id, EARLY)
     await eventually(lambda: is_drained(stack, sale_id))
@@ -59,7 +59,7 @@ async def test_redis_from_an_older_copy_never_sells_a_unit_again(stack: FaultSta
 
 
 async def test_redis_from_an_older_copy_waits_for_commits_in_kafka(stack: FaultStack, tmp_path: Path) -> None:
-    """Promises 2 and 7: this Redis agrees with the ledger, but what was acknowledged since is on its way there."""
+    """Promises 2 and 7: this Redis agrees with the ledger, but later acknowledged commits are still in Kafka."""
     sale_id = await stack.open_sale(UNITS)
     shard = shard_of(sale_id)
     acknowledged = await stack.sell(sale_id, EARLY)

@@ -31,13 +31,13 @@ UNITS, WANTED = 10, 3
 async def test_a_lost_reply_is_unknown_and_the_repeat_holds_once(
     stack: FaultStack, end: Literal["breaks", "is silent"]
 ) -> None:
-    """Promises 1 and 2: OUTCOME_UNKNOWN, for it may have been done; the same id then hears what was done."""
+    """Promises 1 and 2: OUTCOME_UNKNOWN, as Redis may have done it; a repeat with the same id returns the hold."""
     sale_id = await stack.open_sale(UNITS, hold_ttl=timedelta(minutes=10))
     proxy = LossyProxy(b"lost-one", end)
     request = reserve_request("lost-one", WANTED, sale_id)
 
     async with server_behind(stack, proxy) as caller:
-        # The server learns the epoch, and Redis the script.
+        # The server reads the epoch, and Redis loads the script.
         await eventually(lambda: answered(caller, reserve_request("earlier", 1, sale_id)))
         error = await eventually(lambda: error_of_lost_reply(caller, request, proxy))
         again = await eventually(lambda: answered(caller, request))
@@ -53,7 +53,7 @@ async def test_a_lost_reply_is_unknown_and_the_repeat_holds_once(
 
 
 async def answered(caller: Caller, request: ReserveRequest) -> ReserveResponse | None:
-    """A caller repeats what he is asked to repeat."""
+    """The response to a Reserve; None where its error says to retry."""
     try:
         return await caller.stock.Reserve(request)
     except grpc.aio.AioRpcError as error:

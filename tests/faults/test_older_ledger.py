@@ -1,4 +1,4 @@
-"""Postgres comes back from an older copy: the ledger has forgotten what Redis has trimmed, and Kafka still has it."""
+"""Postgres is restored from an older copy: commits that Redis has trimmed are then in Kafka alone."""
 
 import asyncio
 import shutil
@@ -69,5 +69,5 @@ async def is_drained(stack: FaultStack, shard: int) -> bool:
 
 
 async def has_caught_up(stack: FaultStack, shard: int, newest: str) -> bool:
-    """The ledger stands where it stood, in whatever epoch."""
+    """The ledger is at the newest hash again, in any epoch."""
     return (await stack.watermark(shard)).hash == newest

@@ -1,4 +1,4 @@
-"""Two of every process at once, under load: whatever happens to one of them, each commit is applied once."""
+"""Two of every process under load: one is killed, halted or restarted, and each commit is applied once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -30,13 +30,13 @@ PROGRESS_S = 90.0
 
 
 class DoubledStack(FaultStack):
-    """A stack of two of everything, with a sale in each shard and a crowd at each."""
+    """A stack with two of each process, a sale in each shard, and buyers for each sale."""
 
     crowds: list[Crowd]
 
     @asynccontextmanager
     async def buying(self) -> AsyncIterator[None]:
-        """Let the crowds in, and close the doors at the end."""
+        """Buyers reserve in every sale inside the block, and stop at its end."""
         opened = [await self.open_sale(PLENTY, BRIEF) for _ in range(4 * SHARDS)]
         sales = {shard_of(sale_id): sale_id for sale_id in opened}
         assert len(sales) == SHARDS, "the names of the sales leave a shard without any"
@@ -50,7 +50,7 @@ class DoubledStack(FaultStack):
                 crowd.stop_buying()
 
     async def makes_progress(self) -> None:
-        """Return when every crowd was told more, and the ledger holds more of every shard than was made until now."""
+        """Return when each sale has more claims, and the ledger has applied all of each shard's commits so far."""
         targets = {crowd: len(crowd.acknowledged) + 5 for crowd in self.crowds}
         heads = [await self.meta(shard) for shard in range(SHARDS)]
 
@@ -58,7 +58,7 @@ class DoubledStack(FaultStack):
             """Orders are acknowledged, and reach the ledger, in every shard."""
             for shard, head in enumerate(heads):
                 mark, made = await self.watermark(shard), (int(head["epoch"]), int(head["seq"]))
-                assert (mark.epoch, mark.seq) > made, f"the ledger of shard {shard} stands at {mark}, below {made}"
+                assert (mark.epoch, mark.seq) > made, f"the ledger of shard {shard} is at {mark}, below {made}"
             for crowd, acknowledged in targets.items():
                 assert crowd.has_acknowledged(acknowledged), (
                     f"{crowd.sale_id}: {len(crowd.acknowledged)} claims, {acknowledged} wanted"
@@ -87,7 +87,7 @@ def second_server() -> str:
 
 @pytest.fixture(scope="module")
 def doubled(second_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Two of each process; they end as they do alone, the callers' first."""
+    """Two of each process; the servers that take calls stop first, as in a stack of one each."""
     once = ProgramSpecs().services
     pairs = [(spec, spec.copy(2, HOLDFAST_LISTEN=second_server)) for spec in once]
     specs = replace(ProgramSpecs(), services=tuple(spec for pair in pairs for spec in pair))
@@ -104,7 +104,7 @@ async def stack(doubled: Stack, second_server: str) -> AsyncIterator[DoubledStac
 
 
 async def test_one_of_each_two_is_killed_and_then_the_other(stack: DoubledStack) -> None:
-    """Promises 1, 2 and 3: the others take its calls, its shards and its partitions over."""
+    """Promises 1, 2 and 3: the other process takes over calls, shards and partitions."""
     async with stack.buying():
         for half in (FIRST, SECOND):
             await asyncio.gather(*(stack.kill(name) for name in half))
@@ -115,7 +115,7 @@ async def test_one_of_each_two_is_killed_and_then_the_other(stack: DoubledStack)
 
 @pytest.mark.parametrize("half", [FIRST, SECOND], ids=["the first of each", "the second of each"])
 async def test_one_of_each_two_is_halted_and_continues(stack: DoubledStack, half: tuple[str, ...]) -> None:
-    """Promises 1, 2 and 3: their leases, partitions and calls have passed to the other processes when they go on.
+    """Promises 1, 2 and 3: the other processes have their leases, partitions and calls by the time they continue.
 
     Each is stopped for as long as it takes the others to do all of the work.
     """

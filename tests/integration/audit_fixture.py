@@ -1,4 +1,4 @@
-"""A shard in which a little was sold, its ledger, and the audit of both."""
+"""A shard with some reservations, its ledger, and the audit of both."""
 
 import json
 import time
@@ -31,7 +31,7 @@ SHARD = shard_of(SALE, SHARDS)
 
 
 class AuditFixture:
-    """A shard in which a little was sold, and its audit."""
+    """A shard with some reservations, and its audit."""
 
     def __init__(self, processes: ShardProcesses) -> None:
         self.processes = processes
@@ -51,7 +51,7 @@ class AuditFixture:
                 await self.stock.move(Move(SALE, name, MoveKind.RELEASE))
 
     async def book(self) -> None:
-        """Bring the outbox into the ledger, as relay and persister do."""
+        """Apply the outbox to the ledger, as relay and persister do."""
         database = Database(self.processes.dsn)
         after = CommitId(0, 0)
         commits: list[Commit] = []
@@ -63,7 +63,7 @@ class AuditFixture:
         await database.close()
 
     async def archive_a_sale(self) -> SaleKey:
-        """Make a sale of the same shard, sell in it, and let Redis forget it; its hour passes in no time, for both."""
+        """Create a sale in the same shard, sell in it, and archive it; both stores skip the hour until its end."""
         names = (SaleKey("default", f"brief-{number}") for number in range(100))
         sale = next(name for name in names if shard_of(name, SHARDS) == SHARD)
         end_ms = round(time.time() * 1000) + 3_600_000

@@ -1,4 +1,4 @@
-"""What several files of these tests start: persisters, a ledger of one shard, servers to call, a shard's processes."""
+"""Fixtures of several files: persisters, a ledger of one shard, a gRPC server, and a shard's processes."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -25,14 +25,14 @@ from tests.shared_kafka import Kafka
 
 @pytest.fixture(autouse=True)
 def long_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test's own process may be slow to connect, and is then no caller whom a server did not answer."""
+    """Connecting may take long on a busy machine, and must not count as a server that does not answer."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 20.0)
     monkeypatch.setattr(ledger_connections, "CONNECT_S", 20.0)
 
 
 @pytest.fixture
 def long_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leases that outlast any pause of this machine, for tests in which none may run out by itself."""
+    """Leases that outlast any pause of the machine, for tests in which none may expire by itself."""
     monkeypatch.setattr(lease, "LEASE_S", 15.0)
 
 
@@ -45,7 +45,7 @@ def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
 
 @pytest.fixture
 async def fixture(kafka: Kafka, database: str) -> AsyncIterator[PersisterFixture]:
-    """Sixteen shards, one of which does something; the books are held against each other at the end."""
+    """Sixteen shards, of which one gets commits; the ledger's tables are checked for consistency at the end."""
     async with connected(database) as db:
         await open_shards(db, range(SHARDS))
         producer = AIOKafkaProducer(bootstrap_servers=kafka.address)

@@ -16,7 +16,7 @@ from order_persister.service.apply import LedgerWriter
 
 @dataclass
 class OneShardLedger:
-    """A ledger of one shard, a connection to look at it, and the Redis that it follows."""
+    """A ledger of one shard, a connection to read it, and the Redis that it follows."""
 
     ledger: LedgerWriter
     db: "asyncpg.Connection[asyncpg.Record]"

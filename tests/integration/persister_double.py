@@ -1,6 +1,6 @@
 """A double of the persister that knows only the chain: it moves the watermark, keeps the journal, and reports.
 
-What it takes and refuses is what the ledger promises the relay; rows and refusals are the real persister's business.
+It accepts and rejects commits as the relay may expect of the ledger; it writes no reservations and refuses no orders.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ MOVE = "update shard_watermark set seq = $2, hash = $3, settled_epoch = epoch, s
 
 
 class PersisterDouble:
-    """Give it commits to lose or to alter on the way, by seq, which happens once, or to refuse for good."""
+    """Loses or alters commits with given seqs once each, or rejects them for good."""
 
     def __init__(self, kafka: Kafka, dsn: str, shards: int) -> None:
         self.kafka = kafka

@@ -1,4 +1,4 @@
-"""A persister between a broker and a ledger: one shard whose commits go in, and what comes out of the other topics."""
+"""A broker and a ledger around a persister: sends one shard's commits and reads the topics that it publishes to."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ JOIN_S = 45.0
 
 @dataclass(repr=False)
 class PersisterFixture:
-    """A shard whose commits go into Kafka, and what comes out of the other topics."""
+    """A shard whose commits are sent to Kafka, and a consumer of the other topics."""
 
     kafka: Kafka
     dsn: str
@@ -50,7 +50,7 @@ class PersisterFixture:
         return bool(await self.db.fetchval(query, self.shard.shard) == len(self.shard.commits))
 
     async def receive(self, topic: str) -> list[bytes]:
-        """Everything on a topic that has come since the last time this was asked of it."""
+        """The records of a topic that have come since the last call for it."""
         for tp, records in (await self.consumer.getmany(timeout_ms=200)).items():
             self.buffered[tp.topic.removeprefix(self.kafka.prefix)] += [record.value for record in records]
         return self.buffered.pop(topic, [])

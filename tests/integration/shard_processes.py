@@ -1,4 +1,4 @@
-"""Everything that keeps a shard, on real servers: where the tests of relay, take-over, compensator and audit begin."""
+"""The processes of a shard on real servers, for the tests of relay, take-over, compensator and audit."""
 
 import asyncio
 import itertools
@@ -58,7 +58,7 @@ return {shard.epoch, shard.seq}
 
 
 class NoStock:
-    """A stock without holds: the relay's upkeep is tested elsewhere."""
+    """A stock without holds: the relay's maintenance is tested elsewhere."""
 
     async def expire(self, shard: int) -> ExpireStep:
         return ExpireStep(0, more_is_due=False)
@@ -71,7 +71,7 @@ class NoStock:
 
 
 class RecordedOutages(Outages):
-    """Remembers the servers that were away, one name an attempt."""
+    """Records the servers that were unavailable, one name an attempt."""
 
     def __init__(self) -> None:
         super().__init__(CollectorRegistry())
@@ -84,7 +84,7 @@ class RecordedOutages(Outages):
 
 @dataclass
 class Gauges:
-    """Remembers what was last shown of each shard, and how often anything was."""
+    """Records the last backlog of each shard, and how often one was set."""
 
     shown: dict[int, Backlog] = field(default_factory=dict)
     times: int = 0
@@ -119,7 +119,7 @@ class ShardProcesses:
         self._names = itertools.count(1)
 
     def takeover(self) -> ShardTakeover:
-        """A take-over of its own claims, as another process would have."""
+        """A take-over with tokens of its own, as in another process."""
         return ShardTakeover(
             SHARDS, self.shards, self.outbox, self.ledger, self.reading, lambda: f"t{next(self._tokens)}"
         )
@@ -164,7 +164,7 @@ class ShardProcesses:
     async def relaying(
         self, name: str = "", gauges: Gauges | None = None, **options: Any
     ) -> AsyncIterator[relay.Dependencies]:
-        """A relay at work. Where there are several, each has a name and gauges of its own."""
+        """A running relay. Where there are several, each has a name and gauges of its own."""
         commits = KafkaCommits(self.kafka.config)
         dependencies = relay.Dependencies(
             self.outbox,
@@ -188,7 +188,7 @@ class ShardProcesses:
 
     @asynccontextmanager
     async def at_work(self, **options: Any) -> AsyncIterator[PersisterDouble]:
-        """A relay and a persister at work."""
+        """A running relay and persister."""
         async with self.persister.running(), self.relaying(**options):
             yield self.persister
 
@@ -242,7 +242,7 @@ async def init_code(processes: ShardProcesses, shards: int = SHARDS) -> int:
 
 
 async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, BegunTakeover]:
-    """The first steps of an attempt on shard 0, as far as a crash lets it come."""
+    """The first steps of a take-over of shard 0, as before a crash."""
     row = await takeover.read_row(0)
     claimed = BegunTakeover(0, "", "", 0, 0, "")
     if count >= 2:

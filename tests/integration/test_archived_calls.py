@@ -1,4 +1,4 @@
-"""Calls that come when Redis has forgotten: the ledger is asked, and nothing is called unknown while it is away."""
+"""Calls about ids that Redis does not have: the server reads the ledger before it answers."""
 
 import grpc
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
@@ -22,7 +22,7 @@ async def book(database: str, state: str) -> None:
 
 
 async def test_an_unknown_id_can_be_spent(caller: Caller) -> None:
-    """A Reserve that is still under way finds it ended; spending it again is a repeat."""
+    """A Reserve that comes later finds it ended; spending it again is a repeat."""
     await caller.create_sale()
     spend = calls.ReleaseReservationRequest(sale_id="lamp-sale", reservation_id="r-1", spend_id=True)
 
@@ -35,7 +35,7 @@ async def test_an_unknown_id_can_be_spent(caller: Caller) -> None:
 
 
 async def test_a_sale_only_in_the_ledger_is_not_reported_as_not_found(caller: Caller, database: str) -> None:
-    """Redis and the ledger tell different things of it, and no answer is better than a wrong one."""
+    """Redis and the ledger contradict each other, so every call fails with SHARD_NOT_SERVING."""
     await book(database, "CONFIRMED")
     spend = calls.ReleaseReservationRequest(sale_id="lamp-sale", reservation_id="r-9", spend_id=True)
 

@@ -1,4 +1,4 @@
-"""The audit finds every way in which the books can differ, and says so when it could not look."""
+"""The audit reports every difference of Redis and the ledger, and ends with 2 where it cannot compare them."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Aud
 
 
 async def test_redis_and_ledger_without_differences(fixture: AuditFixture) -> None:
-    """Held, sold and released orders, on both sides and in the ledger's own sums."""
+    """Held, sold and released orders are equal on both sides and in the ledger's own sums."""
     await fixture.book()
 
     assert await fixture.audit() == 0
@@ -70,7 +70,7 @@ async def test_open_refused_orders_are_no_difference(fixture: AuditFixture) -> N
 
 
 class RecordedDrift:
-    """Remembers what a watch over the drift has shown."""
+    """Records the drift that a DriftWatch shows."""
 
     def __init__(self) -> None:
         self.items: dict[int, int] = {}
@@ -104,7 +104,7 @@ async def test_drift_is_counted_where_the_ledger_has_caught_up(fixture: AuditFix
 
 
 async def test_an_archived_sale_is_no_difference(fixture: AuditFixture) -> None:
-    """It is in the ledger alone, as it should be once it is over."""
+    """It is in the ledger alone, as it should be after its end."""
     await fixture.archive_a_sale()
 
     assert await fixture.audit() == 0
@@ -113,7 +113,7 @@ async def test_an_archived_sale_is_no_difference(fixture: AuditFixture) -> None:
 
 
 async def test_a_sale_archived_before_its_end_is_reported(fixture: AuditFixture) -> None:
-    """What is not over cannot have left, and what has left holds nothing."""
+    """A sale that has not ended cannot be archived, and an archived one has no holds."""
     sale = await fixture.archive_a_sale()
     await fixture.sql(f"update sale set end_time = now() + interval '1 hour' where sale_id = '{sale.sale_id}'")
     lost = await fixture.audit()
@@ -128,7 +128,7 @@ async def test_a_sale_archived_before_its_end_is_reported(fixture: AuditFixture)
 
 
 async def test_a_sale_archived_within_its_retention_is_reported(fixture: AuditFixture) -> None:
-    """Redis forgets a sale, and what is in it, only after a set time; a sale that is gone before was lost."""
+    """A sale is archived only after its retention; one that is gone before was lost."""
     hour_ms = 3_600_000
     sale = await fixture.archive_a_sale()
     long_ago = f"now() - interval '2 hours' where sale_id = '{sale.sale_id}'"
@@ -171,7 +171,7 @@ async def test_a_sale_of_many_reservations_is_read_in_parts(fixture: AuditFixtur
     ],
 )
 async def test_every_change_of_the_ledger_is_reported(fixture: AuditFixture, statement: str, expected: str) -> None:
-    """An audit that misses one proves nothing."""
+    """An audit that misses a kind of change proves nothing."""
     await fixture.book()
     await fixture.sql(statement)
 
@@ -181,7 +181,7 @@ async def test_every_change_of_the_ledger_is_reported(fixture: AuditFixture, sta
 
 
 async def test_a_full_redis_can_be_audited(fixture: AuditFixture) -> None:
-    """Reading needs no room; and a Redis that is full is one whose books an operator wants to see."""
+    """Reading needs no memory, and an operator may have to audit a Redis that is full."""
     await fixture.book()
     async with fixture.processes.connections.acquire() as connection:
         await connection.execute("SCRIPT", "FLUSH")
@@ -208,14 +208,14 @@ async def test_a_record_that_redis_lost_is_reported(fixture: AuditFixture) -> No
 
 
 async def test_the_audit_waits_for_a_ledger_behind_until_its_deadline(fixture: AuditFixture) -> None:
-    """Two positions cannot be compared; that is no difference."""
+    """Different commits cannot be compared; that is no difference."""
     assert await fixture.audit(deadline_s=0.5) == 2
 
     assert "did not reach the same commit" in str(fixture.result["error"])
 
 
 async def test_one_sale_can_be_audited(fixture: AuditFixture) -> None:
-    """An operator asks for the sale that just ended."""
+    """An operator may audit only the sale that just ended."""
     await fixture.book()
 
     assert await fixture.audit(only=SALE) == 0
@@ -235,7 +235,7 @@ async def test_a_shard_that_was_never_opened_is_named(valkey: str, database: str
 
 @pytest.mark.parametrize("shard_count", [SHARDS - 1, SHARDS + 1])
 async def test_another_number_of_shards_compares_nothing(fixture: AuditFixture, shard_count: int) -> None:
-    """Set to fewer, it would look at some of the shards and call all books equal."""
+    """Set to fewer, it would compare some of the shards and report all as equal."""
     await fixture.book()
 
     assert await fixture.audit(shard_count=shard_count) == 2
@@ -245,7 +245,7 @@ async def test_another_number_of_shards_compares_nothing(fixture: AuditFixture, 
 
 @pytest.mark.parametrize("shard_count", [SHARDS - 1, SHARDS + 1])
 async def test_a_ledger_for_another_number_of_shards_compares_nothing(fixture: AuditFixture, shard_count: int) -> None:
-    """Redis agrees with the settings, and neither with the ledger."""
+    """The settings and Redis agree, and the ledger has another number."""
     await fixture.book()
     await fixture.sql(f"update shard_watermark set shards = {shard_count}")
 
@@ -255,14 +255,14 @@ async def test_a_ledger_for_another_number_of_shards_compares_nothing(fixture: A
 
 
 async def test_an_unreachable_server_ends_the_audit_with_2(fixture: AuditFixture) -> None:
-    """Nothing was compared, so nothing is claimed."""
+    """Nothing was compared, so the exit code says neither "equal" nor "different"."""
     processes = ShardProcesses("redis://127.0.0.1:1/0", fixture.processes.dsn, fixture.processes.kafka)
 
     assert await AuditFixture(processes).audit() == 2
 
 
 async def test_a_frozen_shard_that_differs_is_a_difference(fixture: AuditFixture) -> None:
-    """It will not come to one position by waiting."""
+    """Waiting will not bring both sides to the same commit."""
     await fixture.processes.shards.freeze(SHARD, 1, "CHAIN_BROKEN: a test")
 
     assert await fixture.audit() == 1

@@ -1,4 +1,4 @@
-"""What no request may be: each is refused with its reason, and nothing is half done."""
+"""Invalid requests: each fails with its reason, and nothing is changed."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ async def raw_call(caller: Caller, method: str, sent: bytes) -> bytes:
 
 
 async def test_every_bad_field_is_named(caller: Caller) -> None:
-    """In one answer, so that a caller mends them in one go."""
+    """In one error, so that a caller can correct them all at once."""
     error = await error_of(caller.stock.Reserve(calls.ReserveRequest(lines=[Line(sku="/", quantity=0)])))
 
     fields = ["sale_id", "reservation_id", "buyer_id", "lines[0].sku", "lines[0].quantity"]
@@ -44,7 +44,7 @@ async def test_every_bad_field_is_named(caller: Caller) -> None:
 
 
 async def test_a_sale_that_starts_now_and_has_ended_is_refused_by_its_field(caller: Caller) -> None:
-    """As one whose start was given is: a sale that could never sell is a slip."""
+    """As with an explicit start time: a sale that could never sell is a mistake."""
     error = await error_of(caller.create_sale(end_time={"seconds": 1}))
 
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_OUT_OF_BOUNDS")
@@ -52,7 +52,7 @@ async def test_a_sale_that_starts_now_and_has_ended_is_refused_by_its_field(call
 
 
 async def test_hundreds_of_bad_fields_still_fit_a_status(caller: Caller) -> None:
-    """Trailers end at 8 KiB; what passes them becomes another status, at random."""
+    """Trailers are limited to 8 KiB; beyond that clients see arbitrary other statuses."""
     items = [Item(sku="/", total=-1) for _ in range(300)]
 
     error = await error_of(caller.admin.CreateSale(admin.CreateSaleRequest(sale={"sale_id": "s", "items": items})))
@@ -61,14 +61,14 @@ async def test_hundreds_of_bad_fields_still_fit_a_status(caller: Caller) -> None
 
 
 async def test_bytes_that_are_no_message_are_an_invalid_argument(caller: Caller) -> None:
-    """gRPC by itself says UNKNOWN, which means that anything may have happened."""
+    """gRPC's own status is UNKNOWN, after which a caller cannot know whether anything was done."""
     error = await error_of(raw_call(caller, "Reserve", b"\xff\xff\xff"))
 
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNREADABLE")
 
 
 async def test_an_unknown_field_is_rejected_in_writes_and_ignored_in_reads(caller: Caller) -> None:
-    """And a read goes on without it."""
+    """A write must not lose a field's meaning; a read ignores it."""
     await caller.create_sale()
     unknown = b"\xf8\x07\x01"
 
@@ -80,7 +80,7 @@ async def test_an_unknown_field_is_rejected_in_writes_and_ignored_in_reads(calle
 
 
 async def test_a_message_over_4_mib_is_refused(caller: Caller) -> None:
-    """By gRPC itself, in its own words."""
+    """By gRPC itself, with its own status."""
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await raw_call(caller, "Reserve", b"\x0a" + bytes(4 * 1024 * 1024))
 
@@ -89,7 +89,7 @@ async def test_a_message_over_4_mib_is_refused(caller: Caller) -> None:
 
 @pytest.mark.parametrize(("stub", "name"), NOT_BUILT)
 async def test_a_call_that_is_not_built_is_unimplemented(caller: Caller, stub: Any, name: str) -> None:
-    """Known to the protos and to this server, and never silently ignored."""
+    """The protos have it, and the server must not ignore it silently."""
     method = getattr(stub(caller.channel), name)
 
     error = await error_of(_first_of(method))

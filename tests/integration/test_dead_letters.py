@@ -1,4 +1,4 @@
-"""What the server tells of an order that the ledger refused at its making, while its dead letter alone knows of it."""
+"""Reads of an order that the ledger refused when it was made, of which there is only a dead letter."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ select reservation_state, latest_revision, latest_epoch, latest_seq, latest_inde
 
 @dataclass
 class RefusingLedger:
-    """A ledger that refuses bob's orders, the Redis that it follows, and a server that asks it."""
+    """A ledger that refuses bob's orders, the Redis that it follows, and the server's archive on it."""
 
     ledger: LedgerWriter
     shard: FakeShard
@@ -56,7 +56,7 @@ async def refusing(database: str) -> AsyncIterator[RefusingLedger]:
 
 
 async def test_a_refused_order_is_read_as_it_was_made(refusing: RefusingLedger) -> None:
-    """When it was made and ends is in the letter, and no moment of the ledger's own is passed off for it."""
+    """Its create and expire times are those of the reservation, from the dead letter, and not the ledger's clock."""
     made = refusing.shard.moves(("r-1", HELD), buyer="bob", lamp=2)
     known = refusing.shard.known["r-1"]
     await refusing.apply_new()
@@ -72,7 +72,7 @@ async def test_a_refused_order_is_read_as_it_was_made(refusing: RefusingLedger) 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["in one run", "in runs of their own"])
 async def test_a_refused_order_that_changed_is_read_in_its_latest_state(refusing: RefusingLedger, cut: bool) -> None:
-    """Its revision, its latest change and where that stands are true, however its commits came to the ledger."""
+    """Revision, update time and position are those of its latest change, however its commits are batched."""
     made = refusing.shard.moves(("r-1", HELD), ("r-2", HELD), buyer="bob")
     if cut:
         await refusing.apply_new()
@@ -89,7 +89,7 @@ async def test_a_refused_order_that_changed_is_read_in_its_latest_state(refusing
 
 
 async def test_a_refused_order_that_was_released_is_read_as_recorded(refusing: RefusingLedger) -> None:
-    """Its units came back by its own end, which Redis answers as recorded and without a reason; the ledger too."""
+    """Its units came back with the release; like Redis, the archive returns it as RECORDED and without a reason."""
     refusing.shard.moves(("r-1", HELD), buyer="bob")
     await refusing.apply_new()
     refusing.shard.moves(("r-1", RELEASED))
@@ -105,7 +105,7 @@ async def test_a_refused_order_that_was_released_is_read_as_recorded(refusing: R
 
 
 async def test_a_reused_id_is_read_as_the_first_order(refusing: RefusingLedger, database: str) -> None:
-    """Two orders of one id: the one that the ledger took is told, and the letter keeps how the other one ended."""
+    """Of two orders of one id, a read returns the recorded one, and the dead letter has the end of the other."""
     refusing.shard.moves(("r-1", CONFIRMED), buyer="ann")
     refusing.shard.archive("r-1")
     refusing.shard.moves(("r-1", HELD), buyer="carl")

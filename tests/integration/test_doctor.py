@@ -1,4 +1,4 @@
-"""`holdfast doctor` against servers that keep what is promised, that do not, and that may not be asked."""
+"""`holdfast doctor` against servers with safe settings, with unsafe ones, and with settings that it may not read."""
 
 import json
 import urllib.request
@@ -18,13 +18,13 @@ from tests.servers import PARTITIONS, REAL, StartBroker, StartValkey, connected,
 from tests.waiting import eventually
 
 CLOSED_PORT = "127.0.0.1:1"
-# How long one that is there may take to answer. Where one is missing, it is what asking for all of them takes.
+# How long servers may take to answer: all of them; and where one is missing, for which the doctor waits in full.
 ALL_THERE_S, ONE_IS_MISSING_S = 30.0, 3.0
 
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One broker for all tests that only have it asked: its bootstrap address."""
+    """One broker for all tests that only read its settings: its bootstrap address."""
     server = new_broker(tmp_path_factory.mktemp("broker"))
     server.start()
     yield server.address
@@ -44,18 +44,18 @@ async def doctor(redis_url: str, dsn: str, brokers: str, strict: bool = False) -
 
 
 def line_of(output: list[str], server: str, setting: str) -> str:
-    """The line of a setting, and what follows it about its change."""
+    """The line of a setting, and the next one, which has its change."""
     (at,) = [number for number, line in enumerate(output) if f"{server:8}  {setting} =" in line]
     return "\n".join(output[at : at + 2])
 
 
 def off(output: list[str]) -> list[str]:
-    """The settings by which a promise is off."""
+    """The settings whose check fails."""
     return [line[16:].partition(" = ")[0] for line in output if line.startswith("FAIL ")]
 
 
 async def test_servers_as_the_tests_start_them_keep_every_promise(valkey: str, database: str, kafka: str) -> None:
-    """Exit code 0, though the embedded broker tells no settings, which is said."""
+    """Exit code 0; the embedded broker shows no settings, which one line says."""
     code, output = await doctor(valkey, database, kafka)
 
     assert off(output) == []
@@ -68,7 +68,7 @@ async def test_servers_as_the_tests_start_them_keep_every_promise(valkey: str, d
 
 
 async def test_unsafe_settings_of_redis_are_reported_line_by_line(start_valkey: StartValkey, database: str) -> None:
-    """Exit code 1, though Kafka could not even be asked: what is broken is sure."""
+    """Exit code 1, although Kafka could not be checked: one failed check is enough."""
     redis = start_valkey().address
     async with Redis.from_url(redis) as client:
         await client.config_set("appendfsync", "everysec")
@@ -86,7 +86,7 @@ async def test_unsafe_settings_of_redis_are_reported_line_by_line(start_valkey: 
 async def test_settings_that_the_redis_user_may_not_read_are_unknown(
     start_valkey: StartValkey, database: str, kafka: str
 ) -> None:
-    """INFO tells of the file and of eviction all the same; how often the file is synced it does not."""
+    """INFO shows appendonly and maxmemory-policy all the same, but not appendfsync."""
     redis = start_valkey().address
     async with Redis.from_url(redis) as client:
         rights: dict[str, Any] = {"keys": ["*"], "categories": ["+@all"], "commands": ["-config"]}
@@ -105,7 +105,7 @@ async def test_settings_that_the_redis_user_may_not_read_are_unknown(
 async def test_missing_rights_of_the_redis_user_fail_the_check(
     start_valkey: StartValkey, database: str, lacking: str, kafka: str
 ) -> None:
-    """A server that reads is taken for healthy, and each Reserve would tell of a store that is away."""
+    """The server would look healthy because reads work, and each Reserve would fail with STORE_UNREACHABLE."""
     redis = start_valkey().address
     async with Redis.from_url(redis) as client:
         rights = ("on", ">secret", "~*", "+@all", lacking)
@@ -122,7 +122,7 @@ async def test_missing_rights_of_the_redis_user_fail_the_check(
 async def test_a_primary_that_waits_for_no_replica_fails_and_so_does_a_replica(
     start_valkey: StartValkey, database: str, kafka: str
 ) -> None:
-    """The first goes on alone when it was cut off, the second takes nothing."""
+    """The first keeps acknowledging writes when it is cut off, and the second accepts none."""
     primary, replica = start_valkey(), start_valkey()
     async with Redis.from_url(replica.address) as client, Redis.from_url(primary.address) as other:
         await client.replicaof("127.0.0.1", str(primary.port))
@@ -145,7 +145,7 @@ async def _has_replica(client: Redis) -> bool:
 async def test_synchronous_commit_off_is_reported_with_the_place_that_sets_it(
     valkey: str, database: str, where: str, kafka: str
 ) -> None:
-    """The file may say the right thing: what is set for a database or a role stands above it."""
+    """The settings of a database or a role override the server's file."""
     address = urlsplit(database)
     place = where.format(database=address.path[1:], user=address.username)
     async with connected(database) as admin:
@@ -159,7 +159,7 @@ async def test_synchronous_commit_off_is_reported_with_the_place_that_sets_it(
 
 
 async def test_an_option_of_the_dsn_overrides_all_others(valkey: str, database: str, kafka: str) -> None:
-    """It applies to every process of Holdfast, and stands in none of the server's own files."""
+    """It applies to every process of Holdfast, and is in none of the server's own files."""
     _, output = await doctor(valkey, f"{database}?synchronous_commit=off", kafka)
 
     assert off(output) == ["synchronous_commit"]
@@ -170,7 +170,7 @@ async def test_an_option_of_the_dsn_overrides_all_others(valkey: str, database: 
 async def test_synchronous_commit_off_of_another_role_is_a_note(
     valkey: str, database: str, word: str, kafka: str
 ) -> None:
-    """Postgres keeps the word as it was given; a persister may run as that role."""
+    """A persister may run as that role. Postgres stores the value as it was spelled."""
     async with connected(database) as admin:
         await admin.execute("create role idler")
         try:
@@ -187,7 +187,7 @@ async def test_synchronous_commit_off_of_another_role_is_a_note(
 
 
 async def test_unlogged_tables_fail_the_check(valkey: str, database: str, kafka: str) -> None:
-    """Postgres keeps no log of them, and Redis has trimmed what they held."""
+    """A crash of Postgres empties them, and Redis has trimmed the same commits."""
     async with connected(database) as admin:
         await admin.execute("alter table journal set unlogged")
 
@@ -198,7 +198,7 @@ async def test_unlogged_tables_fail_the_check(valkey: str, database: str, kafka:
 
 
 async def test_a_ledger_without_tables_fails_the_check(valkey: str, empty_database: str, kafka: str) -> None:
-    """The line says what makes them."""
+    """The line names the command that makes them."""
     code, output = await doctor(valkey, empty_database, kafka)
 
     assert (code, off(output)) == (1, ["schema version"])
@@ -208,7 +208,7 @@ async def test_a_ledger_without_tables_fails_the_check(valkey: str, empty_databa
 async def test_another_number_of_shards_fails_the_check_of_each_server(
     valkey: str, database: str, start_broker: StartBroker
 ) -> None:
-    """Processes refuse to run there; the doctor says of each server why."""
+    """Processes refuse to start there; the doctor has a line for each server."""
     await open_shards(valkey, shards=4)
 
     _, output = await doctor(valkey, database, start_broker(partitions=4).address)
@@ -221,7 +221,7 @@ async def test_another_number_of_shards_fails_the_check_of_each_server(
 
 @pytest.mark.parametrize(("strict", "expected"), [(False, 0), (True, 2)])
 async def test_unreachable_servers_are_named(database: str, strict: bool, expected: int) -> None:
-    """With the setting by which the server was looked for. Nothing is known to be off; who minds that asks strictly."""
+    """With the setting of the server's address. No check fails, so the exit code is 0, and 2 with --strict."""
     code, output = await doctor(f"redis://{CLOSED_PORT}/0", database, CLOSED_PORT, strict=strict)
 
     assert code == expected
@@ -231,7 +231,7 @@ async def test_unreachable_servers_are_named(database: str, strict: bool, expect
 
 
 async def test_the_doctor_prints_the_same_as_json(valkey: str, database: str) -> None:
-    """Every finding with its parts by name."""
+    """Every result as an object."""
     where = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database}
     _, output = await run_process("doctor", "--json", HOLDFAST_START_WAIT_S=str(ONE_IS_MISSING_S), **where)
 
@@ -243,7 +243,7 @@ async def test_the_doctor_prints_the_same_as_json(valkey: str, database: str) ->
 
 
 async def test_the_metrics_page_shows_the_checks_at_the_start(start_valkey: StartValkey, database: str) -> None:
-    """As a metric, which an alarm can watch; it serves all the same, and does not wait for the answers."""
+    """As a metric for alarms; the server serves all the same, and does not wait for the checks."""
     redis = start_valkey().address
     await open_shards(redis)
     async with Redis.from_url(redis) as client:

@@ -18,7 +18,7 @@ SYNC_GROUP, INVALID_REQUEST = 14, 42  # in Kafka's protocol
 
 @pytest.fixture
 def cluster() -> MockCluster:
-    """A broker in this very process, which can be told what to answer."""
+    """A broker in this process whose responses a test can set."""
     return MockCluster(TOPICS, SHARDS)
 
 

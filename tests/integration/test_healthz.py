@@ -1,4 +1,4 @@
-"""/healthz of every process: red while a server that it needs is away, which it names, and green again by itself."""
+"""/healthz of every process: 503 and the server's name while a server that it needs is down, and 200 afterwards."""
 
 import asyncio
 import sys
@@ -23,13 +23,13 @@ CHANGES_S = 60.0
 
 
 class Processes:
-    """One of each, and the pages that they serve."""
+    """One of each process, and its /healthz page."""
 
     def __init__(self, pages: Mapping[str, str]) -> None:
         self._pages = pages
 
     async def waited_for(self) -> dict[str, set[str]]:
-        """The servers that each process says it waits for; none if it is green."""
+        """The servers that each process waits for according to its page; none if it answers 200."""
         answers = await asyncio.gather(*(asyncio.to_thread(ask, page) for page in self._pages.values()))
         return dict(zip(self._pages, answers, strict=True))
 

@@ -9,13 +9,13 @@ from tests import inventory_server
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS, PING, GOAWAY, ACK = 4, 6, 7, 1
-LEAST_MS, BETWEEN_S, PINGS = 50, 0.1, 6  # the server's own interval and a client's, a hundredth of what they are
+LEAST_MS, BETWEEN_S, PINGS = 50, 0.1, 6  # the server's minimum interval and a client's, both scaled down
 PING_EACH_MS = 10_000
 
 
 @pytest.fixture
 def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server in whose time ten seconds are a tenth of one."""
+    """A server with a minimum ping interval of 50 ms in place of several seconds."""
     options = dict(server.OPTIONS)
     name = "grpc.http2.min_ping_interval_without_data_ms"
     assert options[name] < PING_EACH_MS

@@ -1,4 +1,4 @@
-"""What the commands that prepare and check the servers print for a script: one JSON object, and the same exit code."""
+"""`--json` of the commands that prepare and check the servers: one JSON object, and the same exit code."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ COMMANDS = ("migrate", "topics", "init", "audit", "doctor")
 
 @pytest.fixture
 def settings(valkey: str, empty_database: str, broker: str) -> dict[str, str]:
-    """Servers on which nothing has been done."""
+    """Servers that are not prepared."""
     return {
         "HOLDFAST_REDIS_URL": valkey,
         "HOLDFAST_POSTGRES_DSN": empty_database,
@@ -33,15 +33,15 @@ def settings(valkey: str, empty_database: str, broker: str) -> dict[str, str]:
 
 
 def test_every_command_with_json_output_is_tested() -> None:
-    """A command that is new has its place in the order, and its facts in the test below."""
+    """A new command needs a place in COMMANDS, and an assertion in the test below."""
     assert set(COMMANDS) == {one.name for one in (*INVENTORY, *PERSISTER) if "as_json" in signature(one.run).parameters}
 
 
 @pytest.mark.timeout(180)
 async def test_each_command_prints_one_json_object(settings: dict[str, str]) -> None:
-    """Each command's standard output is one object and nothing else; its log goes elsewhere."""
-    results = {command: await facts(command, settings) for command in COMMANDS}
-    again = {command: await facts(command, settings) for command in ("migrate", "init")}
+    """Standard output is one object and nothing else; the log goes to standard error."""
+    results = {command: await run_json(command, settings) for command in COMMANDS}
+    again = {command: await run_json(command, settings) for command in ("migrate", "init")}
 
     assert results["migrate"][1]["ran"]
     assert results["init"][1]["opened"] == again["init"][1]["open_already"] == list(range(PARTITIONS))
@@ -52,17 +52,17 @@ async def test_each_command_prints_one_json_object(settings: dict[str, str]) -> 
 
 
 async def test_init_reports_why_it_opens_no_shard(valkey: str, database: str, kafka: Kafka) -> None:
-    """Exit code 1, with the reason among the facts, as a person reads it in the log."""
+    """Exit code 1, with the reason in the object as in the log."""
     settings = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database, **kafka.settings}
     await open_shards(valkey, PARTITIONS)
 
-    code, results = await facts("init", settings | {"HOLDFAST_SHARDS": str(PARTITIONS + 1)})
+    code, results = await run_json("init", settings | {"HOLDFAST_SHARDS": str(PARTITIONS + 1)})
 
     assert (code, results["open"], results["opened"]) == (1, False, [])
     assert f"initialized for {PARTITIONS}" in results["objections"][0]
 
 
-async def facts(command: str, settings: dict[str, str]) -> tuple[int, Any]:
+async def run_json(command: str, settings: dict[str, str]) -> tuple[int, Any]:
     """Run a command with --json: its exit code, and what it printed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
     process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""Two installations on one Kafka: what HOLDFAST_KAFKA_PREFIX stands before is out of the other's sight."""
+"""Two installations on one Kafka: HOLDFAST_KAFKA_PREFIX separates their topics and groups."""
 
 from contextlib import aclosing
 
@@ -53,7 +53,7 @@ async def test_a_persister_reads_and_publishes_under_its_prefix(
 
 
 async def test_commits_are_sent_under_the_prefix(shared_broker: str) -> None:
-    """And the offsets that a take-over waits for are of the same topic."""
+    """The offsets that a take-over waits for are of the same topic."""
     config = KafkaConfig(shared_broker, prefix=PREFIX)
     commits, reading = KafkaCommits(config), KafkaPersisterOffsets(config)
 
@@ -69,7 +69,7 @@ async def test_commits_are_sent_under_the_prefix(shared_broker: str) -> None:
 async def test_compensations_are_read_under_the_prefix(shared_broker: str) -> None:
     """Another installation's compensation would give back units that are sold here."""
     async with AIOKafkaProducer(bootstrap_servers=shared_broker) as producer:
-        for topic, name in ((COMPENSATIONS, "theirs"), (PREFIX + COMPENSATIONS, "r-1")):
+        for topic, name in ((COMPENSATIONS, "other"), (PREFIX + COMPENSATIONS, "r-1")):
             value = Compensation(tenant="default", sale_id="lamp-sale", reservation_id=name, created=Position(epoch=1))
             await producer.send_and_wait(topic, value.SerializeToString(), partition=0)
 
@@ -107,7 +107,7 @@ async def values(brokers: str, topic: str, partition: int = 5) -> list[bytes]:
 
 
 async def acknowledged(brokers: str, group: str) -> int | None:
-    """What a group has acknowledged of the commits that carry its own prefix."""
+    """The committed offset of a group in the commits topic with its prefix."""
     topic = group.removesuffix(PERSISTER_GROUP) + COMMITS
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=group, enable_auto_commit=False)
     await consumer.start()

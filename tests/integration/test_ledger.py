@@ -41,7 +41,7 @@ async def test_rows_balances_journal_and_watermark_are_written_together(one_shar
 
 
 async def test_repeats_and_overlaps_change_nothing(one_shard: OneShardLedger) -> None:
-    """Promise 3: whatever comes twice, in whatever cut, is booked once; the answer is told again."""
+    """Promise 3: commits that come twice, in any batches, are applied once; the outcome is returned again."""
     for number in range(6):
         one_shard.shard.moves((f"r-{number}", HELD))
     run = one_shard.shard.run
@@ -56,7 +56,7 @@ async def test_repeats_and_overlaps_change_nothing(one_shard: OneShardLedger) ->
 
 
 async def test_a_gap_is_not_applied_and_its_resend_is_requested(one_shard: OneShardLedger) -> None:
-    """A missing commit is never passed over; the wish names what is missing."""
+    """A missing commit is never skipped; the request names the first missing one."""
     for number in range(4):
         one_shard.shard.moves((f"r-{number}", HELD))
     await one_shard.apply(one_shard.shard.run(0, 2))
@@ -69,7 +69,7 @@ async def test_a_gap_is_not_applied_and_its_resend_is_requested(one_shard: OneSh
 
 
 async def test_new_commits_of_an_older_epoch_are_quarantined(one_shard: OneShardLedger) -> None:
-    """An acknowledged order that the ledger will never hold must not vanish without a word; a repeat may."""
+    """An acknowledged order that the ledger will never apply must not vanish silently; a repeat may."""
     one_shard.shard.moves(("r-1", HELD))
     await one_shard.apply(one_shard.shard.run(0, 1))
     await one_shard.db.execute("update shard_watermark set epoch = 2, seq = 0")
@@ -84,7 +84,7 @@ async def test_new_commits_of_an_older_epoch_are_quarantined(one_shard: OneShard
 
 
 async def test_a_new_epoch_goes_on_from_the_same_hash(one_shard: OneShardLedger) -> None:
-    """A take-over that adopts breaks no chain."""
+    """The hash chain continues across a take-over."""
     await one_shard.apply_new()
     await one_shard.db.execute("update shard_watermark set epoch = 2, seq = 0")
     one_shard.shard.next_epoch()
@@ -97,7 +97,7 @@ async def test_a_new_epoch_goes_on_from_the_same_hash(one_shard: OneShardLedger)
 
 
 async def test_two_persisters_at_once_apply_each_commit_once(one_shard: OneShardLedger, database: str) -> None:
-    """After a rebalance the old one may still have a batch in hand."""
+    """After a rebalance the old one may still be applying a batch."""
     for number in range(200):
         one_shard.shard.moves((f"r-{number}", HELD))
     other = Database(database)
@@ -112,7 +112,7 @@ async def test_two_persisters_at_once_apply_each_commit_once(one_shard: OneShard
 
 
 async def test_a_record_that_does_not_decode_is_quarantined_and_requested_again(one_shard: OneShardLedger) -> None:
-    """It is a gap: nothing is compensated, and its resend mends it."""
+    """It is a gap: nothing is compensated, and the resend fills it."""
     broken = await one_shard.apply(b"\xff\xff\xff")
     resent = await one_shard.apply_new()
 
@@ -132,7 +132,7 @@ async def test_an_unknown_event_waits_for_a_newer_persister(one_shard: OneShardL
 
 
 async def test_a_run_out_of_range_is_quarantined(one_shard: OneShardLedger) -> None:
-    """Its positions are more than the ledger can count, and none of its business."""
+    """Its positions exceed the ledger's integers, so it cannot come from a relay."""
     nowhere = record(0, [MadeCommit(0, 2**63 - 1, b"", ""), MadeCommit(0, 2**63 - 1, b"", "")])
 
     broken = await one_shard.apply(nowhere)
@@ -144,7 +144,7 @@ async def test_a_run_out_of_range_is_quarantined(one_shard: OneShardLedger) -> N
 
 
 async def test_apply_waits_for_postgres(start_postgres: StartPostgres) -> None:
-    """Promise 5: stopped under way and for longer than any deadline, it costs nothing but time."""
+    """Promise 5: an outage of any length delays a commit and refuses no order."""
     server = start_postgres()
     await migrate(server.address)
     async with connected(server.address) as db:
@@ -173,9 +173,9 @@ async def test_apply_waits_for_postgres(start_postgres: StartPostgres) -> None:
 async def test_apply_is_retried_after_a_lost_connection(one_shard: OneShardLedger, database: str) -> None:
     """The transaction is rolled back and done again."""
     one_shard.shard.moves(("r-1", HELD))
-    async with connected(database) as rival:
-        async with rival.transaction():
-            await rival.execute("select * from shard_watermark for update")
+    async with connected(database) as other:
+        async with other.transaction():
+            await other.execute("select * from shard_watermark for update")
             applying = asyncio.ensure_future(one_shard.apply_new())
             waiting = "select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
             pid = await eventually(lambda: one_shard.db.fetchval(waiting))
@@ -187,7 +187,7 @@ async def test_apply_is_retried_after_a_lost_connection(one_shard: OneShardLedge
 
 
 async def test_a_persister_waits_for_the_tables_of_its_version(database: str) -> None:
-    """Started before `migrate`, it would write what the tables have no place for; it begins once they have."""
+    """Started before `migrate`, it would use columns that do not exist; it starts once they do."""
     store, registry, newest = Database(database), CollectorRegistry(), migrations()[-1]
     async with connected(database) as db:
         await db.execute("delete from migration where number = $1", newest.number)

@@ -1,4 +1,4 @@
-"""What no order can be blamed for: the ledger takes no more of that shard, and says why."""
+"""Failures that are no single order's: the ledger freezes the shard, with the reason."""
 
 from bench.commits import (
     HELD,
@@ -16,7 +16,7 @@ POISON_END = "alter table reservation add constraint poison check (state <> 'REL
 async def test_an_undecodable_commit_with_a_valid_hash_freezes_the_shard_when_repeated(
     one_shard: OneShardLedger,
 ) -> None:
-    """Its chain is valid, so no resend will ever mend it."""
+    """Its hash is valid, so no resend will replace it."""
     one_shard.shard.seq += 1
     one_shard.shard.append(b"\xff\xff")
 
@@ -28,7 +28,7 @@ async def test_an_undecodable_commit_with_a_valid_hash_freezes_the_shard_when_re
 
 
 async def test_a_give_back_that_fails_for_good_freezes_the_shard(one_shard: OneShardLedger) -> None:
-    """No reservation is to blame; what came before it in the same run is taken."""
+    """No order can be refused for it; earlier commits of the same run are applied."""
     await one_shard.db.execute(POISON_END)
     one_shard.shard.moves(("r-1", HELD))
     one_shard.shard.moves(("r-2", HELD))
@@ -43,7 +43,7 @@ async def test_a_give_back_that_fails_for_good_freezes_the_shard(one_shard: OneS
 
 
 async def test_a_negative_balance_freezes_the_shard(one_shard: OneShardLedger) -> None:
-    """More was sold than there was: no order is to blame for that, and none is compensated."""
+    """More was sold than there was: that is no single order's fault, and none is compensated."""
     one_shard.shard.moves(("r-1", HELD), lamp=2000)
     one_shard.shard.moves(("r-2", HELD), lamp=1)
 
@@ -55,7 +55,7 @@ async def test_a_negative_balance_freezes_the_shard(one_shard: OneShardLedger) -
 
 
 async def test_a_missing_item_freezes_the_shard(one_shard: OneShardLedger) -> None:
-    """Its units would be booked nowhere."""
+    """The ledger has no row for its units."""
     one_shard.shard.moves(("r-1", HELD), sofa=1)
 
     outcome = await one_shard.apply_new()
@@ -67,7 +67,7 @@ async def test_a_missing_item_freezes_the_shard(one_shard: OneShardLedger) -> No
 
 
 async def test_a_commit_that_the_journal_has_already_freezes_its_shard_alone(one_shard: OneShardLedger) -> None:
-    """A ledger that was restored or mended in part; the other shards go on, and so does the persister."""
+    """A ledger that was restored or repaired in part; other shards are applied, and the persister runs on."""
     await open_shards(one_shard.db, [1])
     other = FakeShard(shard=1)
     other.open_sale("sofa-sale", sofa=1)
@@ -86,7 +86,7 @@ async def test_a_commit_that_the_journal_has_already_freezes_its_shard_alone(one
 
 
 async def test_bytes_that_cannot_even_be_quarantined_freeze_the_shard(one_shard: OneShardLedger) -> None:
-    """They would be acknowledged, and could not be looked at."""
+    """They would be acknowledged, and no copy would be kept for an operator."""
     await one_shard.apply_new()
     await one_shard.db.execute("alter table quarantined_record add constraint full_up check (false)")
 

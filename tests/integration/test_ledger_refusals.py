@@ -1,4 +1,4 @@
-"""What the ledger refuses for good: that order alone, once, at the step that breaks."""
+"""Orders that the ledger refuses for good: only that order, once, at the step that fails."""
 
 import pytest
 
@@ -27,7 +27,7 @@ HELD_ONE, SOLD_ONE = {"available": 1999, "held": 1}, {"available": 1999, "sold":
 async def test_one_poison_order_among_a_thousand_good_ones(
     one_shard: OneShardLedger, later: list[int], ended: bool, cut: bool
 ) -> None:
-    """Promise 5's other half: exactly the bad order is refused, and its units go back once, whenever they go."""
+    """Promise 5: exactly the bad order is refused, and its units go back once, at whichever step."""
     await one_shard.db.execute(POISON)
     for first in range(0, 1000, 100):
         one_shard.shard.moves(*((f"r-{number}", HELD) for number in range(first, first + 100)))
@@ -51,7 +51,7 @@ async def test_one_poison_order_among_a_thousand_good_ones(
 
 
 async def test_settled_stays_below_an_open_refusal_and_never_falls(one_shard: OneShardLedger) -> None:
-    """RECORDED rests on it, and so does what may leave Redis."""
+    """The state RECORDED depends on it, and so does archiving."""
     await one_shard.db.execute(POISON)
     settled = []
     for moves in ([("r-1", HELD)], [("poison", HELD)], [("r-2", HELD)], [("poison", COMPENSATED)]):
@@ -62,7 +62,7 @@ async def test_settled_stays_below_an_open_refusal_and_never_falls(one_shard: On
 
 
 async def test_an_order_refused_at_its_confirm_keeps_its_row_until_it_ends(one_shard: OneShardLedger) -> None:
-    """The hold was the ledger's; its units lie in refused until the compensation is seen."""
+    """The ledger had the hold; its units are in `refused` until the compensation is applied."""
     await one_shard.db.execute(POISON_CONFIRM)
     one_shard.shard.moves(("poison", HELD), ("r-1", HELD))
     await one_shard.apply_new()
@@ -117,7 +117,7 @@ async def test_only_the_failing_step_is_refused_however_its_commits_are_batched(
     units: dict[str, int],
     frozen_reason: str,
 ) -> None:
-    """What came before it stands: an order is not refused at its making for what became of it later."""
+    """Earlier steps stay applied: an order is not refused when it is made for a later step that fails."""
     await one_shard.db.execute(f"alter table reservation add constraint poison check (not ({forbidden}))")
     await one_shard.apply_new()
     for state in states:
@@ -160,7 +160,7 @@ async def test_a_blocked_buyer_is_refused_at_the_making_and_at_the_confirm(one_s
 
 @pytest.mark.parametrize("cut", [False, True], ids=["in one run", "in runs of their own"])
 async def test_a_reused_id_is_refused_and_the_first_order_stands(one_shard: OneShardLedger, cut: bool) -> None:
-    """Redis forgets, the ledger does not; what the second one holds goes back by its own position."""
+    """Redis has archived the first, the ledger has it; the second one's units go back by its own position."""
     one_shard.shard.moves(("r-1", CONFIRMED))
     one_shard.shard.archive("r-1")
     if cut:

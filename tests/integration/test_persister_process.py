@@ -1,4 +1,4 @@
-"""The persister as a process between a broker and PostgreSQL: it persists, tells, and ends when it is asked."""
+"""The persister as a process between a broker and PostgreSQL: rows, facts, progress reports and its end."""
 
 import asyncio
 import signal
@@ -29,7 +29,7 @@ RECORDED = LedgerState.LEDGER_STATE_RECORDED
 async def test_commits_become_rows_facts_and_progress(
     fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
-    """The journey's last hop: each change is one fact, in order, and the last fact and report are what the rows say."""
+    """The journey's last hop: each change is one fact, in order, and the last fact and report match the rows."""
     start_persister(fixture.kafka, fixture.dsn)
     for number in range(30):
         fixture.shard.moves((f"r-{number}", HELD), (f"s-{number}", CONFIRMED))
@@ -61,7 +61,7 @@ async def test_progress_is_published_without_a_batch(
 ) -> None:
     """Every ten seconds when idle, and soon what a take-over has changed: a relay may have missed the last report.
 
-    Four changes after another are all told within the time in which the idle ones would tell of three.
+    Four changes in turn are all reported within the time of at most three idle reports.
     """
     start_persister(fixture.kafka, fixture.dsn)
     received: Counter[tuple[int, int]] = Counter()
@@ -92,7 +92,7 @@ async def test_progress_is_published_without_a_batch(
 
 
 async def test_a_resend_is_requested_for_a_gap(fixture: PersisterFixture, start_persister: StartPersister) -> None:
-    """The wish hastens what the relay would do by itself."""
+    """The request is faster than the relay's own timeout."""
     start_persister(fixture.kafka, fixture.dsn)
     fixture.shard.moves(("r-1", HELD))
     await fixture.send_value(fixture.shard.run(1))
@@ -153,7 +153,7 @@ async def test_ctrl_c_ends_the_persister_with_exit_code_0(
 async def test_sigterm_ends_the_persister_while_postgres_is_down(
     kafka: Kafka, start_postgres: StartPostgres, start_persister: StartPersister
 ) -> None:
-    """A batch in hand waits for Postgres for ever; SIGTERM ends the process all the same, with exit code 0."""
+    """A batch waits for Postgres without end; SIGTERM ends the process all the same, with exit code 0."""
     server = start_postgres()
     await migrate(server.address)
     shard = FakeShard()

@@ -1,4 +1,4 @@
-"""The persister's sender between us and a broker that comes, goes and says nothing."""
+"""The persister's Kafka producer with a broker that is down at first, or never answers."""
 
 import asyncio
 import gc
@@ -21,13 +21,13 @@ from tests.waiting import eventually
 MESSAGE = Message(ORDERS, 5, b"key", b"value")
 ARRIVES_S = 60.0
 
-# A producer that nobody stopped complains when it is collected.
+# A producer that was not stopped raises a warning when it is collected.
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed AIOKafkaProducer:ResourceWarning")
 
 
 @contextmanager
 def no_unclosed_producer() -> Iterator[None]:
-    """Assert that no producer is left behind."""
+    """Assert that every producer was closed."""
     warnings: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: warnings.append(context))
     yield
@@ -36,7 +36,7 @@ def no_unclosed_producer() -> Iterator[None]:
 
 
 async def test_the_first_send_waits_for_kafka(start_broker: StartBroker) -> None:
-    """The producer is made when it is first needed, which may be just then; nothing of the failed ones is left."""
+    """The producer is created at the first send; those whose start failed are closed."""
     server, registry = start_broker(), CollectorRegistry()
     server.down()
     sender = Sender(KafkaConfig(server.address), Retrier(Outages(registry)))
@@ -56,7 +56,7 @@ async def test_the_first_send_waits_for_kafka(start_broker: StartBroker) -> None
 
 
 async def test_a_first_send_that_is_cancelled_leaves_nothing_behind() -> None:
-    """A persister that is asked to end may be waiting for a broker that takes connections and says nothing."""
+    """A persister that is stopped may be waiting for a broker that accepts connections and never answers."""
     connected = asyncio.Event()
 
     async def never_reply(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""How the persister starts: what it waits for, what it refuses in one line, and that it leaves nothing lying about."""
+"""The start of the persister: servers that it waits for, settings that it rejects in one line, and no files."""
 
 import socket
 from pathlib import Path
@@ -51,7 +51,7 @@ async def test_the_persister_waits_for_its_servers_at_the_start(
 async def test_another_number_of_shards_than_the_ledgers_ends_it(
     database: str, start_persister: StartPersister
 ) -> None:
-    """N is for ever; a persister that believes in another one would send facts astray."""
+    """The number of shards never changes; with another one, facts would go to wrong partitions."""
     async with connected(database) as db:
         await open_shards(db, [5])
 
@@ -64,7 +64,7 @@ async def test_another_number_of_shards_than_the_ledgers_ends_it(
 async def test_another_number_of_partitions_than_shards_ends_it(
     start_broker: StartBroker, database: str, start_persister: StartPersister
 ) -> None:
-    """A shard is a partition; before `holdfast init` only Kafka can tell how many there are."""
+    """A shard is a partition; before `holdfast init` only Kafka has the number of shards."""
     persister = start_persister(start_broker(partitions=4).address, database)
 
     assert persister.exit_code() == 2
@@ -72,7 +72,7 @@ async def test_another_number_of_partitions_than_shards_ends_it(
 
 
 def test_an_invalid_setting_ends_it_at_once(start_persister: StartPersister) -> None:
-    """One line that says which and why."""
+    """One line with the setting and the reason."""
     persister = start_persister("127.0.0.1:99999", NO_LEDGER)
 
     assert persister.exit_code() == 2
@@ -103,7 +103,7 @@ def test_migrate_without_postgres_says_what_to_do(start_persister: StartPersiste
 
 
 def test_a_metrics_address_that_is_taken_ends_it_at_once(start_persister: StartPersister) -> None:
-    """One line that names the setting, and no trace."""
+    """One line that names the setting, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         persister = start_persister(CLOSED_PORT, NO_LEDGER, HOLDFAST_METRICS_LISTEN=address)

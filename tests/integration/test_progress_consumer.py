@@ -1,4 +1,4 @@
-"""What a relay hears of the ledger: every report, whatever else stands in the topic."""
+"""The relay's consumer of progress reports yields every valid one, whatever other records are in the topic."""
 
 import asyncio
 from contextlib import aclosing
@@ -22,7 +22,7 @@ ELSEWHERE = events_pb2.LedgerProgress(shard=4000, epoch=1, seq=8).SerializeToStr
 
 
 async def test_an_unreadable_report_does_not_stop_the_next(kafka: Kafka) -> None:
-    """A relay that ends over a record would hear it again, or miss what was said while it started."""
+    """A relay that ends at a record would read it again after a restart, or miss reports while it starts."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
     await producer.start()
     sending = asyncio.create_task(
@@ -44,7 +44,7 @@ async def test_an_unreadable_report_does_not_stop_the_next(kafka: Kafka) -> None
 
 
 async def send_again_and_again(producer: AIOKafkaProducer, kafka: Kafka, values: tuple[bytes | None, ...]) -> None:
-    """Progress is heard from now on, so a reader that is still starting misses what was said before."""
+    """The consumer starts at the end of the topic, so records sent before it is ready are missed."""
     while True:
         for value in values:
             await producer.send_and_wait(kafka.named(PROGRESS), value, key=b"1", partition=1)

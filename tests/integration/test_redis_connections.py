@@ -1,4 +1,4 @@
-"""Connections that know whom they speak to, never send twice and are never out of step; scripts on real time."""
+"""Redis connections: their run id, commands sent once, replies matched to commands; scripts on the real clock."""
 
 import asyncio
 import time
@@ -45,7 +45,7 @@ def stock_at(url: str) -> RedisStock:
 
 
 async def test_a_lost_reply_is_outcome_unknown_and_the_command_is_not_resent(valkey: str) -> None:
-    """Redis has done it; the caller hears OUTCOME_UNKNOWN, repeats with the same id, and hears its first answer."""
+    """Redis has done it; the caller gets OUTCOME_UNKNOWN, repeats with the same id, and gets the first result."""
     await open_shard(valkey)
     proxy = LossyProxy(RESERVE.reservation_id.encode(), "is silent")
     async with proxy.to(valkey) as url:
@@ -86,35 +86,35 @@ async def test_a_reply_that_is_late_ends_the_connection(valkey: str) -> None:
     """The late reply must not be read as the answer to the next call."""
     connections = RedisConnections(valkey, size=1)
     async with connections.acquire() as connection:
-        await connection.execute("SET", "answer", "ours")
+        await connection.execute("SET", "answer", "stored")
 
     with pytest.raises(OutcomeUnknown):
         async with connections.acquire() as connection:
             await connection.execute("BLPOP", "never", "0.2", timeout_s=0.05)
 
     async with connections.acquire() as connection:
-        assert await connection.execute("GET", "answer") == b"ours"
+        assert await connection.execute("GET", "answer") == b"stored"
 
 
-@pytest.mark.parametrize("moment", ["before it is begun", "while it is sent", "while Redis is at it"])
+@pytest.mark.parametrize("moment", ["before it is begun", "while it is sent", "while Redis runs it"])
 async def test_a_cancelled_call_leaves_no_connection_out_of_step(valkey: str, moment: str) -> None:
-    """A caller may go at any moment; the reply that it did not wait for is not taken for another caller's."""
+    """A call may be cancelled at any moment; its reply is not taken for that of the next call."""
     connections = RedisConnections(valkey, size=1)
 
     async def ask(*command: str) -> object:
         async with connections.acquire() as connection:
             return await connection.execute(*command)
 
-    async with Redis.from_url(valkey) as bystander:
+    async with Redis.from_url(valkey) as other:
         slow = asyncio.create_task(ask("BLPOP", "late", "30"))
         if moment == "while it is sent":
             await asyncio.sleep(0)
-        if moment == "while Redis is at it":
-            await eventually(lambda: has_blocked_clients(bystander))
+        if moment == "while Redis runs it":
+            await eventually(lambda: has_blocked_clients(other))
         slow.cancel()
-        await bystander.rpush("late", "an answer")
+        await other.rpush("late", "an answer")
 
-        assert await ask("ECHO", "ours") == b"ours"
+        assert await ask("ECHO", "own") == b"own"
 
 
 async def has_blocked_clients(redis: Redis) -> bool:
@@ -123,7 +123,7 @@ async def has_blocked_clients(redis: Redis) -> bool:
 
 
 async def test_a_restarted_redis_is_not_serving(start_valkey: StartValkey) -> None:
-    """Idle connections are found dead before they are used, and the new one knows the new run_id: NOT_SERVING."""
+    """Dead idle connections are replaced before they are used, and the new run id does not own the shard."""
     server = start_valkey()
     await open_shard(server.address)
     stock = stock_at(server.address)
@@ -136,7 +136,7 @@ async def test_a_restarted_redis_is_not_serving(start_valkey: StartValkey) -> No
 
 
 async def test_a_script_error_raises(valkey: str) -> None:
-    """Our own bug is no refusal; the connection stays good, for Redis replied."""
+    """A bug in a script is not a failure to return; the connection stays usable, because Redis replied."""
     await open_shard(valkey)
     broken = script_from_text("broken", "#!lua\nerror('no')")
     connections = RedisConnections(valkey, size=1)
@@ -147,7 +147,7 @@ async def test_a_script_error_raises(valkey: str) -> None:
 
 
 async def test_a_busy_redis_is_store_unreachable(valkey: str) -> None:
-    """A script that runs too long makes Redis refuse the others."""
+    """While a script runs too long, Redis answers other commands with BUSY."""
     await open_shard(valkey)
     connections = RedisConnections(valkey, size=2)
     async with connections.acquire() as connection:
@@ -182,12 +182,12 @@ async def _first_refusal(stock: RedisStock) -> object:
 
 @asynccontextmanager
 async def server_replying(error: str | None) -> AsyncIterator[str]:
-    """A server that refuses every script with this error, or knows none and leaves when it is to learn one: its URL."""
+    """A server that answers every script with this error, or closes the connection when one is loaded: its URL."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while asked := await reader.read(65536):
             if b"INFO" in asked:
-                writer.write(b"$13\r\nrun_id:nobody\r\n")
+                writer.write(b"$13\r\nrun_id:abcdef\r\n")
             elif b"EVALSHA" in asked:
                 writer.write(f"-{error or 'NOSCRIPT No matching script.'}\r\n".encode())
             else:
@@ -213,7 +213,7 @@ async def server_replying(error: str | None) -> AsyncIterator[str]:
     ],
 )
 async def test_a_script_that_redis_rejects_is_redis_unavailable(error: str) -> None:
-    """Waiting, or an operator, mends it; the log says what Redis said, and no process dies of it."""
+    """Time or an operator resolves it; the error has Redis' message, and ends no process."""
     async with server_replying(error) as url:
         scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
 
@@ -224,7 +224,7 @@ async def test_a_script_that_redis_rejects_is_redis_unavailable(error: str) -> N
 
 
 async def test_a_script_that_was_stopped_midway_raises() -> None:
-    """What it wrote before stays, so the error may not say that nothing was done."""
+    """Its earlier writes stay, so the error must not say that nothing was done."""
     error = f"NOPERM ACL failure in script: no permission. script: {load_script('read').sha}, on @user_script:9."
     async with server_replying(error) as url:
         scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
@@ -234,7 +234,7 @@ async def test_a_script_that_was_stopped_midway_raises() -> None:
 
 
 async def test_a_connection_lost_while_a_script_is_loaded_is_redis_unavailable() -> None:
-    """The call that needs the script was not made, whether or not Redis learned it."""
+    """The call that needs the script was not sent, whether or not Redis loaded it."""
     async with server_replying(None) as url:
         scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
 
@@ -245,7 +245,7 @@ async def test_a_connection_lost_while_a_script_is_loaded_is_redis_unavailable()
 
 
 async def test_connecting_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that accepts and says nothing does not hold its caller for ever."""
+    """A server that accepts and never replies must not block its caller for ever."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 0.1)
     silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(10), "127.0.0.1", 0)
     async with silent:
@@ -254,7 +254,7 @@ async def test_connecting_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_the_scripts_take_the_time_from_redis(valkey: str) -> None:
-    """On the real clock, that of the shard is the wall's."""
+    """The shard's time is the clock of the Redis server."""
     await open_shard(valkey)
     stock = stock_at(valkey)
     await make_sale(stock, LAMPS)

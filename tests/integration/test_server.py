@@ -1,4 +1,4 @@
-"""The server on a real Redis and ledger, asked over the network: answers, refusals, and what it says of itself."""
+"""The server on a real Redis and ledger, called over gRPC: responses and errors."""
 
 import asyncio
 from typing import Any
@@ -23,8 +23,8 @@ from tests.servers import StartValkey, connected
 
 
 async def reserve_at_once(valkey: str, caller: Caller, count: int) -> list[Any]:
-    """The answers to so many Reserves which the server has all begun before Redis does the first."""
-    await caller.channel.channel_ready()  # calls that come before may overtake one another
+    """The results of so many Reserves, all of which the server has begun before Redis runs the first."""
+    await caller.channel.channel_ready()  # calls sent before it is ready may overtake one another
     async with Redis.from_url(valkey) as redis:
         await redis.client_pause(60_000, all=False)  # writes alone
         try:
@@ -55,7 +55,7 @@ async def test_one_reservation_from_making_to_confirming(caller: Caller) -> None
 
 
 async def test_a_released_id_is_rejected_and_its_unit_is_free(caller: Caller) -> None:
-    """What was released is gone for this id, and there for the next."""
+    """A released id cannot be reserved again; its unit can, by another."""
     await caller.create_sale(units=1)
     await caller.reserve("r-1")
 
@@ -71,7 +71,7 @@ async def test_a_released_id_is_rejected_and_its_unit_is_free(caller: Caller) ->
 
 
 async def test_sold_out_is_a_response_and_no_error(caller: Caller) -> None:
-    """With what is short, and no status."""
+    """The rejection names the shortages."""
     await caller.create_sale(units=1)
     await caller.reserve("r-1")
 
@@ -82,7 +82,7 @@ async def test_sold_out_is_a_response_and_no_error(caller: Caller) -> None:
 
 
 async def test_a_hundred_buyers_want_ten_units(caller: Caller) -> None:
-    """Promise 1, no oversell: ten of them get one, whatever calls they shared."""
+    """Promise 1, no oversell: ten of them get one, however their requests are batched."""
     await caller.create_sale(units=10)
 
     answers = await asyncio.gather(*(caller.reserve(f"r-{n}") for n in range(100)))
@@ -104,7 +104,7 @@ async def test_concurrent_requests_share_script_calls(caller: Caller, valkey: st
 
 
 async def test_a_sale_made_twice_is_one_sale(caller: Caller) -> None:
-    """An operator in doubt repeats the call."""
+    """An operator may repeat the call."""
     sale = admin.CreateSaleRequest(sale={"sale_id": "s", "items": [Item(sku="a", total=1)]})
 
     first, second = await caller.admin.CreateSale(sale), await caller.admin.CreateSale(sale)
@@ -114,7 +114,7 @@ async def test_a_sale_made_twice_is_one_sale(caller: Caller) -> None:
 
 
 async def test_a_buyer_is_blocked_in_the_ledger(caller: Caller, database: str) -> None:
-    """Twice is harmless, and the first reason stays."""
+    """A second call changes nothing, and the first reason stays."""
     for reason in ("stolen card", "another word"):
         await caller.admin.BlockBuyer(admin.BlockBuyerRequest(buyer_id="b-1", reason=reason))
 
@@ -175,7 +175,7 @@ async def test_a_wrong_state_comes_with_the_reservation(caller: Caller) -> None:
 
 
 async def test_a_sale_without_holds_rejects_a_hold_ttl(caller: Caller) -> None:
-    """And a Reserve without one is sold at once."""
+    """A Reserve without one is confirmed at once."""
     await caller.create_sale(hold_ttl={"seconds": 0})
     timed = reserve_request("r-1")
     timed.hold_ttl.seconds = 60
@@ -188,7 +188,7 @@ async def test_a_sale_without_holds_rejects_a_hold_ttl(caller: Caller) -> None:
 
 
 async def test_a_stopped_redis_is_store_unreachable(start_valkey: StartValkey, database: str) -> None:
-    """And serves again when it is back and was taken over."""
+    """Nothing was done, and the server serves again once Redis is back and its shards are open."""
     valkey = start_valkey()
     await open_shards(valkey.address)
     async with running_server(valkey.address, database) as address, calling(address) as caller:
@@ -205,7 +205,7 @@ async def test_a_stopped_redis_is_store_unreachable(start_valkey: StartValkey, d
 
 
 async def test_a_full_queue_is_overloaded_and_changes_nothing(caller: Caller, valkey: str, database: str) -> None:
-    """RESOURCE_EXHAUSTED with a time to come back; the other callers are served."""
+    """RESOURCE_EXHAUSTED with a retry delay; the other calls are served."""
     await caller.create_sale(units=1000)
     async with running_server(valkey, database, queue_limit=1) as address, calling(address) as crowd:
         answers = await reserve_at_once(valkey, crowd, 50)
@@ -220,7 +220,7 @@ async def test_a_full_queue_is_overloaded_and_changes_nothing(caller: Caller, va
 
 
 async def test_a_call_past_its_deadline_is_not_begun(caller: Caller) -> None:
-    """Its caller has gone before the answer could reach it, by our word or by gRPC's."""
+    """Its caller is gone before a response could reach it; the server or gRPC ends it."""
     await caller.create_sale()
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:

@@ -1,4 +1,4 @@
-"""The server as a process: health, reflection, metrics, and how it ends."""
+"""The server as a process: health, reflection, metrics, start and shutdown."""
 
 import asyncio
 import signal
@@ -34,7 +34,7 @@ from tests.waiting import eventually
 CallsHealth: Any = HealthStub  # their types are those of a channel that is not asyncio's
 CallsReflection: Any = ServerReflectionStub
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
-BEFORE_AN_ANSWER_S = 12.0  # which a server waits for from its ledger for 15
+BEFORE_AN_ANSWER_S = 12.0  # a server waits for its ledger for 15 s
 SERVICES = ("holdfast.inventory.v1.InventoryService", "holdfast.inventory.v1.InventoryAdminService")
 
 
@@ -47,7 +47,7 @@ async def server(valkey: str, database: str) -> AsyncIterator[ServerProcess]:
 
 @asynccontextmanager
 async def serving(redis_url: str, dsn: str, **settings: str) -> AsyncIterator[ServerProcess]:
-    """A server process with open shards that has seen them: its first look at Redis may have come to nothing."""
+    """A server process with open shards whose health is SERVING; its first probe of Redis may have failed."""
     await open_shards(redis_url)
     async with running_server_process(redis_url, dsn, **settings) as server, calling(server.address) as caller:
         await eventually(lambda: is_serving(caller))
@@ -55,14 +55,14 @@ async def serving(redis_url: str, dsn: str, **settings: str) -> AsyncIterator[Se
 
 
 async def health(caller: Caller, service: str = "") -> int:
-    """What the server says of itself."""
+    """The server's health status."""
     answer = await CallsHealth(caller.channel).Check(HealthCheckRequest(service=service))
     return int(answer.status)
 
 
 @asynccontextmanager
 async def in_flight(caller: Caller, dsn: str) -> AsyncIterator[Any]:
-    """A Reserve that waits for the ledger's word on its sale, of which Redis knows nothing, as long as this lasts."""
+    """A Reserve for a sale that Redis does not have; it waits for the ledger while the block locks its table."""
     async with connected(dsn) as ledger, ledger.transaction():
         await ledger.execute("lock table sale")
         call = caller.stock.Reserve(reserve_request("r-1", sale_id="no-sale"))
@@ -71,7 +71,7 @@ async def in_flight(caller: Caller, dsn: str) -> AsyncIterator[Any]:
 
 
 async def test_health_is_reported_overall_and_by_service(server: ServerProcess) -> None:
-    """Load balancers ask for either."""
+    """Load balancers use either."""
     async with calling(server.address) as caller:
         assert [await health(caller, name) for name in ("", "liveness", *SERVICES)] == [SERVING] * 4
         with pytest.raises(grpc.aio.AioRpcError) as unknown:
@@ -100,7 +100,7 @@ async def test_readiness_follows_the_store_and_liveness_does_not(start_valkey: S
 
 
 async def test_a_running_server_waits_while_its_password_is_wrong(start_valkey: StartValkey) -> None:
-    """At the start it would end the server; afterwards that would only make it worse."""
+    """At the start a wrong password ends the server; later it only stops serving until the password is right."""
     valkey = start_valkey()
     await open_shards(valkey.address)
     async with running_server_process(valkey.address, UNREACHABLE_DSN) as server, calling(server.address) as caller:
@@ -128,7 +128,7 @@ async def is_serving(caller: Caller) -> bool:
 
 
 async def test_reflection_names_the_services(server: ServerProcess) -> None:
-    """A person with grpcurl finds them without the protos."""
+    """With them grpcurl needs no protos."""
     async with calling(server.address) as caller:
         asked = iter([ServerReflectionRequest(list_services="")])
         answer = await CallsReflection(caller.channel).ServerReflectionInfo(asked).read()
@@ -137,7 +137,7 @@ async def test_reflection_names_the_services(server: ServerProcess) -> None:
 
 
 async def test_the_metrics_page_counts_calls_batches_and_outcomes(server: ServerProcess) -> None:
-    """By method and code, and by what became of them."""
+    """By method and code, and by outcome."""
     async with calling(server.address) as caller:
         await caller.create_sale(units=1)
         await caller.reserve("r-1")
@@ -153,7 +153,7 @@ async def test_the_metrics_page_counts_calls_batches_and_outcomes(server: Server
 
 
 async def test_calls_in_flight_are_finished_and_new_ones_rejected(valkey: str, database: str) -> None:
-    """A deploy must not cost a buyer the answer."""
+    """A deploy must not lose the response of a call in flight."""
     async with serving(valkey, database, HOLDFAST_DRAIN_S="60") as server, calling(server.address) as caller:
         async with in_flight(caller, database) as under_way:
             server.terminate()
@@ -181,7 +181,7 @@ async def test_a_second_signal_does_not_wait(valkey: str, database: str) -> None
 
 
 async def test_a_drain_ends_after_its_limit(valkey: str, database: str) -> None:
-    """A store that hangs must not hold a deploy up."""
+    """A store that hangs must not block a deploy."""
     async with stuck(valkey, database, HOLDFAST_DRAIN_S="0.2") as (server, _, under_way):
         server.terminate()
 
@@ -202,7 +202,7 @@ async def stuck(valkey: str, dsn: str, **settings: str) -> AsyncIterator[tuple[S
 
 
 async def test_a_taken_address_is_named_in_one_line(valkey: str) -> None:
-    """Which of the two ports is in the way, and nothing but that."""
+    """The line names the setting whose port is taken."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         for setting in ("HOLDFAST_LISTEN", "HOLDFAST_METRICS_LISTEN"):
@@ -215,7 +215,7 @@ async def test_a_taken_address_is_named_in_one_line(valkey: str) -> None:
 
 @pytest.mark.parametrize(("process", "shards"), [("serve", "3"), ("relay", "1"), ("compensate", "3"), ("audit", "1")])
 async def test_no_process_starts_for_another_number_of_shards(valkey: str, process: str, shards: str) -> None:
-    """Each would look for sales in the wrong shard, or pass half of them by."""
+    """Each would read sales from the wrong shard, or skip half of them."""
     await open_shards(valkey, shards=2)
 
     code, output = await run_process(process, HOLDFAST_REDIS_URL=valkey, HOLDFAST_SHARDS=shards)
@@ -225,7 +225,7 @@ async def test_no_process_starts_for_another_number_of_shards(valkey: str, proce
 
 
 async def test_no_process_starts_on_a_ledger_of_another_number_of_shards(database: str) -> None:
-    """Redis may be blank, or away: the ledger alone says it too."""
+    """Redis may be blank or down: the ledger's number of shards is checked too."""
     async with connected(database) as db:
         await db.execute("""insert into shard_watermark
             (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
@@ -274,11 +274,11 @@ async def test_a_server_serves_once_redis_is_up(start_valkey: StartValkey) -> No
 
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await caller.reserve("r-1")
-        assert call_error(refused.value).reason == "LEDGER_UNREACHABLE"  # Redis was asked, and knows no such sale
+        assert call_error(refused.value).reason == "LEDGER_UNREACHABLE"  # Redis answered, and has no such sale
 
 
 async def test_a_server_ends_if_redis_comes_up_with_another_number_of_shards(start_valkey: StartValkey) -> None:
-    """Not one call is carried out in the wrong shard, and the one line says why."""
+    """No call may run in the wrong shard."""
     valkey = start_valkey()
     await open_shards(valkey.address, shards=4)
     valkey.stop()

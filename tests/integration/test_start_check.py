@@ -1,4 +1,4 @@
-"""What a process makes of its servers before it begins: those that are away, silent, busy, or will not have it."""
+"""The start check of each process: servers that are down, silent, starting up, or reject the connection."""
 
 import asyncio
 import signal
@@ -22,7 +22,7 @@ from tests.stacks import ENVIRONMENT
 from tests.waiting import eventually
 
 SHORT_WAIT = {"HOLDFAST_START_WAIT_S": "0.5"}
-LONG_WAIT = {"HOLDFAST_START_WAIT_S": "30"}  # its word is for good, and ends the wait
+LONG_WAIT = {"HOLDFAST_START_WAIT_S": "30"}  # a permanent error ends the wait at once
 CLOSED_PORT = "127.0.0.1:1"
 ENDS_S = 45.0
 STARTING_UP = b"SFATAL\0C57P03\0Mthe database system is starting up\0\0"
@@ -37,7 +37,7 @@ def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
 
 @pytest.fixture
 def short_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests in which no server answers."""
+    """A short connect timeout, for tests in which no server answers."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 2.0)
 
 
@@ -63,7 +63,7 @@ async def never_reply(_reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 async def test_a_server_that_does_not_answer_ends_a_process(
     database: str, process: str, variable: str, url: str, how: str
 ) -> None:
-    """A wrong address is known for one within seconds, and named with the setting to mend."""
+    """Within seconds, with the setting of the wrong address."""
     async with listening(never_reply) as silent:
         where = CLOSED_PORT if how == "away" else f"127.0.0.1:{silent}"
         stores = {"HOLDFAST_POSTGRES_DSN": database, variable: url.format(where)}
@@ -77,7 +77,7 @@ async def test_a_server_that_does_not_answer_ends_a_process(
 
 
 def test_a_postgres_that_does_not_answer_ends_the_persister(start_persister: StartPersister) -> None:
-    """Nothing but that one line is said."""
+    """It prints only that line."""
     persister = start_persister(CLOSED_PORT, f"postgresql://ann:secret@{CLOSED_PORT}/holdfast", **SHORT_WAIT)
 
     assert persister.exit_code() == 2
@@ -87,7 +87,7 @@ def test_a_postgres_that_does_not_answer_ends_the_persister(start_persister: Sta
 
 
 async def test_a_wrong_password_ends_a_server(start_valkey: StartValkey, database: str) -> None:
-    """Which was tried for ever before anybody read the log."""
+    """A permanent error is not retried."""
     valkey = start_valkey()
     async with Redis.from_url(valkey.address) as admin:
         await admin.config_set("requirepass", "right")
@@ -101,7 +101,7 @@ async def test_a_wrong_password_ends_a_server(start_valkey: StartValkey, databas
 
 
 async def test_a_database_that_is_not_there_ends_a_server(valkey: str, postgres: str) -> None:
-    """It does not appear by waiting; only tables are waited for."""
+    """Waiting would not create it; the server waits only for tables."""
     stores = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database_dsn(postgres, "nowhere")}
 
     code, output = await run_process("serve", **LONG_WAIT, **stores)
@@ -123,7 +123,7 @@ async def test_tls_to_a_kafka_without_it_names_the_setting(broker: str) -> None:
 
 
 async def test_a_redis_that_is_loading_counts_as_up() -> None:
-    """It answers, and a big one loads for minutes after it was started."""
+    """It answers, and a large one loads for minutes after its start."""
 
     async def load(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
@@ -135,11 +135,11 @@ async def test_a_redis_that_is_loading_counts_as_up() -> None:
 
 
 async def test_a_postgres_that_is_starting_up_counts_as_up() -> None:
-    """It reads its log after a crash, which takes as long as it takes."""
+    """After a crash it replays its log, for an unknown time."""
 
     async def start_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         length = int.from_bytes(await reader.readexactly(4))
-        if length == 8:  # it is asked whether it speaks TLS
+        if length == 8:  # the request for TLS
             await reader.readexactly(4)
             writer.write(b"N")
             length = int.from_bytes(await reader.readexactly(4))
@@ -152,7 +152,7 @@ async def test_a_postgres_that_is_starting_up_counts_as_up() -> None:
 
 
 async def test_a_server_that_closes_the_connection_may_be_no_postgres() -> None:
-    """asyncpg calls it an answer of Postgres'; it may refuse our certificate, or be no Postgres at all."""
+    """asyncpg reports a closed connection as if Postgres had answered; it may be another kind of server."""
 
     async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
@@ -165,7 +165,7 @@ async def test_a_server_that_closes_the_connection_may_be_no_postgres() -> None:
 
 @pytest.mark.parametrize(("process", "code"), [("serve", 0), ("init", 130)])
 async def test_sigterm_ends_a_process_that_waits_for_a_server(process: str, code: int) -> None:
-    """It ends as it would later: one that was to do something once did not do it."""
+    """A server exits with 0, as it does later; a command that did not do its work exits with 130."""
     connected = asyncio.Event()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -189,7 +189,7 @@ async def test_sigterm_ends_a_process_that_waits_for_a_server(process: str, code
 
 
 async def test_the_error_for_a_redis_url_of_postgres_asks_for_the_protocol(postgres: str) -> None:
-    """Postgres hangs up on what it hears, and so does a Redis that wants TLS."""
+    """Postgres closes the connection on a Redis command, as a Redis with TLS does."""
     where = postgres.split("@")[1].split("/")[0]
 
     with pytest.raises(TransientError, match=r"is it a Redis, without TLS, as redis:// says\?$"):
@@ -198,12 +198,12 @@ async def test_the_error_for_a_redis_url_of_postgres_asks_for_the_protocol(postg
 
 @pytest.mark.usefixtures("short_connect_timeout")
 async def test_the_error_for_tls_to_a_redis_without_it_asks_for_the_protocol(valkey: str) -> None:
-    """Redis waits in silence for the end of what it takes for a command."""
+    """Redis waits for the end of what it parses as a command."""
     with pytest.raises(TransientError, match=r"is it a Redis, with TLS, as rediss:// says\?$"):
         await probe_redis(valkey.replace("redis://", "rediss://"))
 
 
 async def test_the_error_for_a_postgres_dsn_of_redis_asks_for_the_server(valkey: str) -> None:
-    """Neither says a word to the other."""
+    """Neither side sends a reply to the other."""
     with pytest.raises(TransientError, match=r"is it PostgreSQL\?$"):
         await probe_postgres(f"postgresql://ann@{urlsplit(valkey).netloc}/holdfast")

@@ -18,7 +18,7 @@ from tests.waiting import eventually
 
 @pytest.fixture
 def server(start_valkey: StartValkey) -> Valkey:
-    """A Valkey to kill, restart and rob of its files."""
+    """A Valkey to kill and restart, also on other files."""
     return start_valkey()
 
 
@@ -31,7 +31,7 @@ async def processes(server: Valkey, database: str, kafka: Kafka) -> AsyncIterato
 
 
 async def test_a_restarted_redis_serves_again_under_the_next_epoch(processes: ShardProcesses, server: Valkey) -> None:
-    """What its outbox still held reaches the ledger first: an acknowledged order is never lost."""
+    """The commits of its outbox reach the ledger first: an acknowledged order is never lost."""
     await processes.commit(count=5)
     await crash(processes, server)
     assert not await processes.serves()
@@ -46,7 +46,7 @@ async def test_a_restarted_redis_serves_again_under_the_next_epoch(processes: Sh
 
 
 async def test_commits_go_on_in_the_new_epoch(processes: ShardProcesses, server: Valkey) -> None:
-    """The chain runs across epochs, so the ledger sees that nothing lies between."""
+    """The chain runs across epochs, so the ledger can check that no commit is missing."""
     async with processes.at_work():
         await processes.commit(count=2)
         await crash(processes, server)
@@ -60,7 +60,7 @@ async def test_commits_go_on_in_the_new_epoch(processes: ShardProcesses, server:
 
 
 async def test_a_restarted_redis_waits_for_a_ledger_that_is_behind(processes: ShardProcesses, server: Valkey) -> None:
-    """The fence drops whatever the ledger has not taken of the old epoch."""
+    """After the fence, the ledger drops commits of the old epoch that it has not applied."""
     await processes.commit(count=5)
     await crash(processes, server)
     async with processes.relaying():
@@ -79,7 +79,7 @@ async def test_a_restarted_redis_waits_for_a_ledger_that_is_behind(processes: Sh
 async def test_redis_files_of_an_older_epoch_never_serve(
     processes: ShardProcesses, server: Valkey, tmp_path: Path, behind: bool
 ) -> None:
-    """It would sell units again that later commits sold; those may still be on their way when it comes back."""
+    """It would sell units again that later commits sold; those may still be in Kafka when it comes back."""
     async with processes.at_work():
         await processes.commit(count=3)
         await eventually(processes.is_drained)
@@ -115,7 +115,7 @@ def is_sent(processes: ShardProcesses, commits: int) -> bool:
 
 
 async def test_the_fence_waits_for_the_outbox(processes: ShardProcesses, server: Valkey) -> None:
-    """None of it may have been sent yet: the relay goes on sending from a claimed shard."""
+    """It may not be sent yet: the relay goes on sending during a take-over."""
     await processes.commit(count=5)
     await crash(processes, server)
     takeover = processes.takeover()
@@ -131,7 +131,7 @@ async def test_the_fence_waits_for_the_outbox(processes: ShardProcesses, server:
 
 
 async def test_two_take_overs_at_once_are_harmless(processes: ShardProcesses, server: Valkey) -> None:
-    """The fence is a compare-and-set and a claim has one owner, so one of them serves, under one epoch."""
+    """The fence is a compare-and-set and a token has one owner, so the shard serves under one epoch."""
     await crash(processes, server)
 
     while not await processes.serves():
@@ -146,7 +146,7 @@ async def test_two_take_overs_at_once_are_harmless(processes: ShardProcesses, se
 async def test_a_take_over_that_dies_at_any_step_is_completed_by_another_relay(
     processes: ShardProcesses, server: Valkey
 ) -> None:
-    """A claim, a fenced ledger or both are left behind; the next one begins at the first step."""
+    """It leaves a token, a fenced ledger or both; the next take-over begins at the first step."""
     async with processes.persister.running():
         for steps in range(1, 5):
             await crash(processes, server)
@@ -189,14 +189,14 @@ async def test_a_redis_that_restarts_after_its_claim_is_not_adopted(processes: S
 
 
 async def test_an_epoch_is_never_granted_twice(processes: ShardProcesses) -> None:
-    """Even at an epoch's start: the Redis that it was drawn for may live."""
+    """Even without a commit in it: the Redis that got the epoch may still run."""
     epochs = [await processes.ledger.fence(0, SHARDS, epoch, "") for epoch in (1, 2, 2, 1, 3)]
 
     assert epochs == [2, 3, None, None, 4]
 
 
 async def test_a_redis_of_a_newer_epoch_is_not_claimed(processes: ShardProcesses) -> None:
-    """The row that the claimer read is old, or the ledger went back; its fence would lead nowhere."""
+    """The row that the take-over read is old, or the ledger was set back; its fence would fail."""
     assert await processes.shards.begin_takeover(0, "t", 0, ledger_frozen=False) == "NEWER_EPOCH"
 
 
@@ -210,7 +210,7 @@ async def test_a_serving_shard_is_claimed_only_if_the_ledger_is_frozen(processes
 
 
 async def test_a_frozen_shard_that_agrees_is_opened_again(processes: ShardProcesses) -> None:
-    """The contradiction is gone: the fence clears the ledger's reason, the adoption that of Redis."""
+    """The fence clears the reason in the ledger, and the adoption that in Redis."""
     async with processes.at_work():
         await processes.commit(count=2)
         await eventually(processes.is_drained)
@@ -225,7 +225,7 @@ async def test_a_frozen_shard_that_agrees_is_opened_again(processes: ShardProces
 
 
 async def test_the_first_reason_of_a_frozen_shard_stays(processes: ShardProcesses) -> None:
-    """It is the cause. What take-overs find is added once, and the latest of it counts."""
+    """It is the cause. Take-overs append one reason of their own, which a later one replaces."""
     await processes.shards.freeze(0, 1, "HASH_DIFFERS: once")
     await processes.shards.freeze(0, 1, "LEDGER_WENT_BACK: later")
     assert (await processes.status()).frozen_reason == "HASH_DIFFERS: once"
@@ -245,7 +245,7 @@ async def first_fence(processes: ShardProcesses) -> int:
 
 
 async def is_in_takeover(processes: ShardProcesses) -> bool:
-    """A take-over has claimed the shard."""
+    """A take-over has set its token in the shard."""
     return bool((await processes.status()).takeover_token)
 
 

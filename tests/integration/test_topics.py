@@ -1,4 +1,4 @@
-"""`holdfast topics` against a Kafka that has the topics, has them otherwise, or is away."""
+"""`holdfast topics` against a Kafka that has the topics, has them with other partitions, or is down."""
 
 from holdfast_runtime.kafka import COMMITS, KafkaConfig
 from inventory_service.adapters.kafka.topics import KafkaTopics
@@ -7,7 +7,7 @@ from tests.servers import PARTITIONS, StartBroker
 
 
 async def test_topics_with_a_partition_for_every_shard_pass(broker: str) -> None:
-    """Exit code 0, as often as it is asked."""
+    """Exit code 0, also at the second run."""
     for _ in range(2):
         code, output = await run_process("topics", HOLDFAST_KAFKA_BROKERS=broker, HOLDFAST_SHARDS=str(PARTITIONS))
         assert code == 0, output
@@ -15,7 +15,7 @@ async def test_topics_with_a_partition_for_every_shard_pass(broker: str) -> None
 
 
 async def test_another_number_of_partitions_is_named_and_left_alone(start_broker: StartBroker) -> None:
-    """Exit code 1: records of some shards would have no place, and partitions are never taken away."""
+    """Exit code 1: some shards would have no partition, and partitions cannot be removed."""
     broker = start_broker(partitions=4).address
 
     code, output = await run_process("topics", HOLDFAST_KAFKA_BROKERS=broker, HOLDFAST_SHARDS="5")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.packaging.environments import ROOT
 
-# What is read at run time or is of use beside the code: where it lies in the checkout, and where in the wheel.
+# Files beside the code: their place in the checkout, and in the wheel.
 DATA_FILES = {
     "lua/*.lua": "inventory_service/lua",
     "inventory_service/adapters/ledger/*.sql": "inventory_service/adapters/ledger",

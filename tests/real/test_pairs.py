@@ -39,7 +39,7 @@ async def stack(running: Stack) -> AsyncIterator[FaultStack]:
 
 @pytest.mark.parametrize("pair", list(combinations(PROCESSES, 2)), ids=" and ".join)
 async def test_two_processes_killed_at_once_lose_nothing(stack: FaultStack, pair: tuple[str, str]) -> None:
-    """Promises 1, 2 and 3: neither can lean on the other, and still every acknowledged claim ends once and as it may.
+    """Promises 1, 2 and 3: every acknowledged claim ends once, in a state that it may end in.
 
     The crowd sells out after the crash, so a unit that came back by mistake would be sold again.
     """
@@ -53,5 +53,5 @@ async def test_two_processes_killed_at_once_lose_nothing(stack: FaultStack, pair
 
 
 async def test_the_audit_finds_no_difference_at_the_end(stack: FaultStack) -> None:
-    """Promise 4: the product's own audit comes to the same, of all the sales at once."""
+    """Promise 4: the product's own audit of all the sales finds no difference either."""
     assert await audit_violations(stack) == []

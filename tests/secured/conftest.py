@@ -26,7 +26,7 @@ ENDS_S = 60.0
 
 
 class Authorities(NamedTuple):
-    """Who is believed, and who is not."""
+    """The authority that servers and clients trust, and another."""
 
     authority: Authority
     other_authority: Authority
@@ -42,7 +42,7 @@ class CommandResult(NamedTuple):
 @pytest.fixture(scope="session")
 def authorities(tmp_path_factory: pytest.TempPathFactory) -> Authorities:
     folder = tmp_path_factory.mktemp("keys")
-    return Authorities(Authority(folder / "ours"), Authority(folder / "strange"))
+    return Authorities(Authority(folder / "trusted"), Authority(folder / "other"))
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ def postgres(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def kafka(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the one that wants passwords."""
+    """The address of a Kafka that requires a password."""
     server = sasl_kafka(tmp_path_factory.mktemp("kafka"), authorities.authority)
     with up(server):
         yield server.address
@@ -70,7 +70,7 @@ def kafka(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def mutual_tls_kafka_address(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the one that wants certificates."""
+    """The address of a Kafka that requires client certificates."""
     server = mutual_tls_kafka(tmp_path_factory.mktemp("certified-kafka"), authorities.authority)
     with up(server):
         yield server.address
@@ -78,7 +78,7 @@ def mutual_tls_kafka_address(authorities: Authorities, tmp_path_factory: pytest.
 
 @contextmanager
 def up(server: Server) -> Iterator[None]:
-    """Run a server; killed at the end, for its data is worth nothing."""
+    """Run a server, and kill it at the end."""
     try:
         server.start()
         yield
@@ -88,7 +88,7 @@ def up(server: Server) -> Iterator[None]:
 
 @pytest.fixture
 def settings(authorities: Authorities, redis: SecuredRedis, postgres: SecuredPostgres, kafka: str) -> dict[str, str]:
-    """Everything as it must be."""
+    """Settings with which every process connects."""
     return {
         "HOLDFAST_SHARDS": str(SHARDS),
         "HOLDFAST_REDIS_URL": redis.url(ca=authorities.authority.file),
@@ -103,7 +103,7 @@ def settings(authorities: Authorities, redis: SecuredRedis, postgres: SecuredPos
 
 
 async def run(name: str, settings: Mapping[str, str], ends_s: float = ENDS_S) -> CommandResult:
-    """Run one of our processes until it ends by itself; AssertionError if it does not."""
+    """Run one of Holdfast's processes until it ends by itself; AssertionError if it does not."""
     service = "order_persister" if name in ("persist", "migrate") else "inventory_service"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", service, name),

@@ -1,4 +1,4 @@
-"""Redis, PostgreSQL and Apache Kafka that let in only who knows a password and believes their certificates."""
+"""Redis, PostgreSQL and Apache Kafka that require TLS and a password, or a client certificate."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from tests.servers import connected
 USER, PASSWORD = "ann", "s3cret-p/ss"
 IN_URLS = f"{USER}:s3cret-p%2Fss"
 SHARDS = 2
-# What our processes need, and no more; docs/operations.md names it.
+# The rights that Holdfast's processes need; docs/operations.md lists them.
 REDIS_RIGHTS = "~holdfast:* +@read +@write +@scripting +@connection +info +time +config|get"
 PLAIN_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
 class SecuredRedis(RedisServer):
-    """A second port speaks TLS; without a user a client may only ask whether it is up, which tests do."""
+    """A second port has TLS; the default user may only run PING, INFO and QUIT, by which the tests wait for it."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         files = authority.issue(folder)
@@ -41,7 +41,7 @@ class SecuredRedis(RedisServer):
 
 
 class SecuredPostgres(DebianPostgres):
-    """Ann needs TLS and her password; the tests' own user neither."""
+    """The user ann needs TLS and a password; the tests' own user needs neither."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         files = authority.issue(folder)
@@ -56,7 +56,7 @@ class SecuredPostgres(DebianPostgres):
         super().__init__(folder, settings=settings)
 
     async def create_user(self) -> None:
-        """Make Ann, who owns what `holdfast migrate` makes."""
+        """Create the user ann, who runs `holdfast migrate`."""
         async with connected(self.address) as admin:
             await admin.execute(f"create user {USER} password '{PASSWORD}'")
             await admin.execute(f"grant all on schema public to {USER}")
@@ -66,7 +66,7 @@ class SecuredPostgres(DebianPostgres):
 
 
 def sasl_kafka(folder: Path, authority: Authority) -> ApacheKafka:
-    """Kafka behind SASL_SSL; all mechanisms but SCRAM-SHA-256 are to be had."""
+    """Kafka with SASL_SSL, and the mechanisms PLAIN and SCRAM-SHA-512."""
     files = authority.issue(folder)
     settings = {
         "ssl.keystore.type": "PEM",
@@ -79,7 +79,7 @@ def sasl_kafka(folder: Path, authority: Authority) -> ApacheKafka:
 
 
 def mutual_tls_kafka(folder: Path, authority: Authority) -> ApacheKafka:
-    """Kafka that knows its clients by their certificates."""
+    """Kafka that authenticates its clients by certificate."""
     files = authority.issue(folder)
     settings = {
         "ssl.keystore.type": "PEM",

@@ -1,4 +1,4 @@
-"""What is set wrong ends a process in one line that names the server, the setting and the reason, and at once."""
+"""A wrong setting ends a process at once, with one line that names the server, the setting and the reason."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from tests.secured.servers import USER, SecuredPostgres, SecuredRedis
 from tests.waiting import eventually
 
 BAD_SETTINGS = 2
-LONG_WAIT = {"HOLDFAST_START_WAIT_S": "600"}  # who ends all the same has not waited
+LONG_WAIT = {"HOLDFAST_START_WAIT_S": "600"}  # a process that ends within the test has not waited
 NOT_TRUSTED = "its certificate is not trusted: unable to get local issuer certificate"
 WRONG_HOST_NAME = "its certificate is not trusted: Hostname mismatch, certificate is not valid for 'localhost'."
 NO_PASSWORD = f'password authentication failed for user "{USER}"'
@@ -100,7 +100,7 @@ async def test_a_postgres_that_rejects_the_connection_is_named(
 async def test_a_kafka_that_rejects_the_connection_is_named(
     servers: Servers, settings: dict[str, str], process: str, what: str
 ) -> None:
-    """With the setting to look at, of the several that it has."""
+    """The line names the one of Kafka's settings that is wrong."""
     variable, wrong, why = WRONG_KAFKA[what]
     named = "HOLDFAST_KAFKA_PASSWORD" if what == "user" else variable
 
@@ -154,12 +154,12 @@ async def test_a_closed_kafka_connection_names_the_security_setting(settings: di
 
 
 async def test_a_wrong_password_ends_a_process_without_a_start_wait(servers: Servers, settings: dict[str, str]) -> None:
-    """HOLDFAST_START_WAIT_S=0 is for servers that are away, and this one is not."""
+    """HOLDFAST_START_WAIT_S=0 is for servers that are down, and this one answers."""
     wrong, why = WRONG_REDIS["password"]
 
     at_once = {**settings, "HOLDFAST_REDIS_URL": wrong(servers), "HOLDFAST_START_WAIT_S": "0"}
 
-    # It tries once, and goes on where Redis is halted for so long that it seems to be away.
+    # It probes once, and starts without Redis if the probe times out because Redis is halted.
     ended = await eventually(lambda: run("serve", at_once, ENDS_S / 4), ENDS_S)
 
     assert why in ended.lines[-1]

@@ -1,4 +1,4 @@
-"""A whole sale on servers that are locked, every one of our processes let in by its settings alone."""
+"""A whole sale on servers with TLS and passwords, to which every process connects by its settings alone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ COMPENSATED = ReservationState.RESERVATION_STATE_COMPENSATED
 async def test_a_sale_on_secured_servers_is_recorded_and_audited(
     settings: Mapping[str, str], redis: SecuredRedis, tmp_path: Path, mechanism: str
 ) -> None:
-    """The unit of a blocked buyer comes back, so the order went through all servers, and the answer all the way too."""
+    """The unit of a blocked buyer comes back, so its order and the compensation went through all servers."""
     sale = f"sale-by-{mechanism}"
     changed = {**settings, "HOLDFAST_KAFKA_SASL_MECHANISM": mechanism, "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3"}
     with running_stack(tmp_path, **changed) as stack:

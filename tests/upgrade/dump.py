@@ -1,4 +1,4 @@
-"""What Redis and the ledger hold, as text that every version of the servers takes: written down, and put back.
+"""Dumps Redis and the ledger as text that every version of the servers accepts, and loads it again.
 
 Redis is kept as its own commands, one a line, in the quotes that redis-cli reads; the ledger as SQL, its tables as the
 migrations made them.
@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from order_persister.adapters.ledger.migrator import migrations
 
-RecordingRedis = Any  # redis-py's types know neither bytes nor text for sure
+RecordingRedis = Any  # redis-py's types are neither bytes nor text
 _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\')
 _WORD = re.compile(r'"([^"]*)"')
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
@@ -44,7 +44,7 @@ async def ledger_as_sql(db: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterat
 async def redis_as_commands(redis: RecordingRedis) -> AsyncIterator[str]:
     """The commands that make these keys in an empty database."""
     for key in sorted([key async for key in redis.scan_iter()]):
-        assert await redis.pttl(key) == -1, f"{key!r} would be gone before it is put back"
+        assert await redis.pttl(key) == -1, f"{key!r} would expire before it is loaded"
         for command in await _commands_of(redis, key):
             yield " ".join(map(_quoted, command))
 

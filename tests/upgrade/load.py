@@ -1,4 +1,4 @@
-"""Fills empty servers with what was recorded, then brings the tables up to date: what new processes find in a deploy.
+"""Loads a recording into empty servers, then migrates the tables: the data that new processes find in a deploy.
 
 `python -m tests.upgrade.load FOLDER` stands in for `migrate` in a stack whose servers are new.
 """

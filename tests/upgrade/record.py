@@ -1,4 +1,4 @@
-"""Records what this version leaves in Redis and in the ledger, and what callers were told of it last."""
+"""Records the data that this version leaves in Redis and in the ledger, and the last responses to callers."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ SALES = {
 
 
 async def record(home: Path) -> dict[str, str]:
-    """Live through all that a deploy may find, in stacks at `home`: the files that tell it, by name."""
+    """Make every kind of record that a deploy may find, in stacks at `home`; return the recording's files by name."""
     async with recorded_stack(home, HOLDFAST_RECORD_RETENTION_S="1") as fixture:
         await make_archived_records(fixture)
     async with recorded_stack(home) as fixture:
@@ -56,7 +56,7 @@ async def recorded_stack(home: Path, **settings: str) -> AsyncIterator[StackFixt
 
 
 async def make_archived_records(fixture: StackFixture) -> None:
-    """What Redis has forgotten: sold, given back, an id that was used twice, and an order that can have no row."""
+    """Archived records: sold, released, an id that was used twice, and an order without a row in the ledger."""
     chairs = [Item(sku="chair", total=6)]
     await fixture.caller.create_sale("lamps", 20, hold_ttl=DAY)
     await fixture.caller.create_sale("chairs", 5, items=chairs, hold_ttl=DAY, buyer_limit=3)
@@ -75,7 +75,7 @@ async def make_archived_records(fixture: StackFixture) -> None:
 
 
 async def make_records_in_redis(fixture: StackFixture) -> None:
-    """A sale, a refusal that has come to its end, holds that live and one that is overdue."""
+    """A sale, a compensated order, holds, and an overdue hold, all still in Redis."""
     await fixture.block("mallory")
     await fixture.reserve("lamps", "refused", buyer_id="mallory")
     await fixture.settled("lamps")
@@ -128,7 +128,7 @@ async def wait_until_archived(fixture: StackFixture, sale_id: str, *reservation_
 
 
 async def wait_until_refused(fixture: StackFixture, sale_id: str, reservation_id: str, state: str) -> None:
-    """Return when the ledger has seen a refused order in a state."""
+    """Return when the dead letter of an order has this state."""
 
     async def is_seen() -> bool:
         dead_letters = await fixture.ledger.dead_letters(sale_id)
@@ -141,7 +141,7 @@ async def wait_until_refused(fixture: StackFixture, sale_id: str, reservation_id
 
 
 async def answers(fixture: StackFixture) -> dict[str, object]:
-    """What callers were told last: every sale and every reservation."""
+    """The last responses: every sale and every reservation."""
     answers_json: dict[str, object] = {}
     for sale_id, reservation_ids in SALES.items():
         sale = (await fixture.caller.stock.GetSale(calls.GetSaleRequest(sale_id=sale_id))).sale
@@ -151,7 +151,7 @@ async def answers(fixture: StackFixture) -> dict[str, object]:
 
 
 async def dump(fixture: StackFixture) -> dict[str, str]:
-    """Both stores, while no process writes to them."""
+    """Dump both stores, while no process writes to them."""
     async with connected(fixture.running.addresses.postgres_dsn) as db:
         ledger = [line async for line in ledger_as_sql(db)]
     async with Redis.from_url(fixture.running.addresses.redis_url) as redis:

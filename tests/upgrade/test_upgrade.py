@@ -1,4 +1,4 @@
-"""New processes on what the ones before left behind: they serve, keep what was told, and go on selling."""
+"""New processes on the recorded data of earlier ones: they serve, keep every reservation, and go on selling."""
 
 import asyncio
 import json
@@ -21,13 +21,13 @@ from tests.upgrade.record import SHARDS, record
 
 pytestmark = pytest.mark.timeout(400)  # the first test also records, and starts its stacks
 
-# What lies in the recorded sales beside what is told of each reservation (see record.py).
+# Reservations that change after the recording, and the fields that may (see record.py).
 REFUSED_MEANWHILE = {"open", "open-bought"}
 CHANGING = ("ledgerState", "position", "updateTime", "revision", "expireTime", "note", "compensationReason")
 
 
 class Upgraded(NamedTuple):
-    """A stack on recorded data, and what callers had been told before."""
+    """A stack on recorded data, and the responses from before."""
 
     stack: Stack
     answers: dict[str, Any]
@@ -35,7 +35,7 @@ class Upgraded(NamedTuple):
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what this version leaves behind and what its callers were told."""
+    """A folder with a recording of this version's data and responses."""
     folder = tmp_path_factory.mktemp("recorded")
     for name, text in asyncio.run(record(tmp_path_factory.mktemp("recording"))).items():
         (folder / name).write_text(text)
@@ -52,7 +52,7 @@ def upgraded(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 async def fixture(upgraded: Upgraded) -> AsyncIterator[StackFixture]:
-    """The upgraded stack, once all that was under way has come to its end, which a new commit in each shard shows."""
+    """The upgraded stack, once a new commit in each shard is settled, and with it everything before it."""
     async with calling(upgraded.stack.addresses.listen) as caller:
         fixture = StackFixture(upgraded.stack, caller, [])
         for shard in range(upgraded.stack.shards):
@@ -61,7 +61,7 @@ async def fixture(upgraded: Upgraded) -> AsyncIterator[StackFixture]:
 
 
 async def test_acknowledged_reservations_keep_their_state(upgraded: Upgraded, fixture: StackFixture) -> None:
-    """Promise 2, over a deploy: what was sold is sold, what was given back is free, what is overdue is taken back."""
+    """Promise 2, over a deploy: what was sold is sold, what was given back is free, what is overdue is expired."""
     for sale_id, reservations in upgraded.answers.items():
         for reservation_id, before in reservations["reservations"].items():
             after = MessageToDict(await fixture.get(sale_id, reservation_id))
@@ -71,7 +71,7 @@ async def test_acknowledged_reservations_keep_their_state(upgraded: Upgraded, fi
 
 
 async def test_open_compensations_are_completed(fixture: StackFixture) -> None:
-    """The dead letters were open, and their compensations come again; the new processes close them."""
+    """The dead letters were open, and their compensations are sent again; the new processes complete them."""
     dead_letters = {
         dead_letter.reservation_id: dead_letter for dead_letter in await fixture.ledger.dead_letters("lamps")
     }
@@ -121,7 +121,7 @@ async def test_the_audit_finds_no_difference(fixture: StackFixture) -> None:
 
 
 def expected_state(reservation_id: str, before: dict[str, Any]) -> str:
-    """What has become of a reservation since it was recorded: refusals were carried out, and time has passed."""
+    """The state of a reservation since it was recorded: refused orders are compensated, and holds expire."""
     if reservation_id in REFUSED_MEANWHILE:
         return "RESERVATION_STATE_COMPENSATED"
     state: str = before["state"]
@@ -137,6 +137,6 @@ def is_past(time: str) -> bool:
 
 
 def unchanging_fields(reservations: dict[str, Any]) -> dict[str, Any]:
-    """What is told of a reservation, without what a deploy or time may change."""
+    """The fields of a reservation that neither a deploy nor time may change."""
     lines = [(line["sku"], line["quantity"]) for line in reservations["lines"]]
     return {name: value for name, value in reservations.items() if name not in CHANGING} | {"lines": lines}
