@@ -119,6 +119,6 @@ class LedgerReader:
         async with connected(self._dsn) as db:
             await db.execute(statement)
 
-    async def _fetch(self, question: str, *subjects: Any) -> list[asyncpg.Record]:
+    async def _fetch(self, query: str, *parameters: Any) -> list[asyncpg.Record]:
         async with connected(self._dsn) as db:
-            return list(await db.fetch(question, *subjects))
+            return list(await db.fetch(query, *parameters))

@@ -81,19 +81,19 @@ async def orders_in_ledger(db: "asyncpg.Connection[asyncpg.Record]", sale_id: st
 async def is_settled(stack: FaultStack, sale_id: str) -> bool:
     """No hold is left, no compensation is due, and Redis and the ledger have the same stock."""
     async with stack.redis() as redis, connected(stack.running.addresses.postgres_dsn) as db:
-        here = await item_in_redis(redis, sale_id)
-        booked = await db.fetchrow(ITEM, sale_id, SKU)
-    assert booked is not None, "the ledger has no row of the sale"
-    total, *there, refused = booked
-    assert here == tuple(there), f"Redis has {here}, the ledger {booked}"
-    assert here.held == refused == 0, f"{here.held} units are held, {refused} refused"
-    assert sum(here) == total, f"{here} does not add up to {total}"
+        in_redis = await item_in_redis(redis, sale_id)
+        row = await db.fetchrow(ITEM, sale_id, SKU)
+    assert row is not None, "the ledger has no row of the sale"
+    total, *in_ledger, refused = row
+    assert in_redis == tuple(in_ledger), f"Redis has {in_redis}, the ledger {row}"
+    assert in_redis.held == refused == 0, f"{in_redis.held} units are held, {refused} refused"
+    assert sum(in_redis) == total, f"{in_redis} does not add up to {total}"
     assert await stack.outbox_length(shard_of(sale_id)) == 0, "commits wait in the outbox"
     return True
 
 
 async def count_refusals(stack: FaultStack, sale_id: str) -> int:
-    """How many orders of a sale the ledger refused, whatever became of them."""
+    """How many orders of a sale the ledger refused."""
     async with connected(stack.running.addresses.postgres_dsn) as db:
         return int(await db.fetchval("select count(*) from dead_letter where sale_id = $1", sale_id))
 
@@ -107,13 +107,13 @@ async def item_in_redis(redis: Redis, sale_id: str) -> Item:
 
 def broken(claim: Acknowledged, rows: Mapping[str, tuple[str, int]]) -> Iterator[str]:
     """Yield a sentence if the ledger has an acknowledged claim otherwise than it may."""
-    booked = rows.get(claim.reservation_id)
-    if booked is None:
+    row = rows.get(claim.reservation_id)
+    if row is None:
         yield f"{claim} is not in the ledger"
-    elif booked[1] != claim.units:
-        yield f"{claim} is in the ledger with {booked[1]} units"
-    elif booked[0] not in allowed_ends(claim):
-        yield f"{claim} is {booked[0]} in the ledger"
+    elif row[1] != claim.units:
+        yield f"{claim} is in the ledger with {row[1]} units"
+    elif row[0] not in allowed_ends(claim):
+        yield f"{claim} is {row[0]} in the ledger"
 
 
 def allowed_ends(claim: Acknowledged) -> set[str]:
@@ -127,10 +127,10 @@ def allowed_ends(claim: Acknowledged) -> set[str]:
 def oversold(entries: Sequence[asyncpg.Record]) -> Iterator[str]:
     """At each position of the ledger, in order: no account below zero, and no more claimed than was ever there."""
     balances: dict[str, Counter[str]] = {}
-    for sku, giver, taker, quantity, position in entries:
+    for sku, source, target, quantity, position in entries:
         balance = balances.setdefault(sku, Counter())
-        balance[giver] -= quantity
-        balance[taker] += quantity
+        balance[source] -= quantity
+        balance[target] += quantity
         if any(balance[account] < 0 for account in ("available", "held", "sold", "refused")):
             yield f"{sku} is below zero at {position}: {dict(balance)}"
         if balance["held"] + balance["sold"] + balance["refused"] > -balance["external"]:

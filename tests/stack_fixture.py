@@ -152,8 +152,8 @@ class StackFixture:
             meta = await redis.hgetall(f"holdfast:{{{shard}}}:meta")
             waiting = await redis.xlen(f"holdfast:{{{shard}}}:outbox")
         head, settled = ((int(meta.get(f"{of}epoch", 0)), int(meta.get(f"{of}seq", 0))) for of in ("", "settled_"))
-        booked = await self.ledger.watermark(shard)
-        assert booked == Watermark(head, head, head, ""), f"Redis is at {head}, the ledger is at {booked}"
+        watermark = await self.ledger.watermark(shard)
+        assert watermark == Watermark(head, head, head, ""), f"Redis is at {head}, the ledger is at {watermark}"
         assert settled == head, f"Redis is at {head}, and its last report says that the ledger has settled {settled}"
         assert waiting == 0, f"{waiting} commits wait in the outbox"
         return True

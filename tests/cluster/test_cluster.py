@@ -17,8 +17,8 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(500)  # the waits' own deadlines come first, and say more
 PLENTY = 100_000
-RUN_UP, MEANWHILE = 60, 100  # claims
-BOOKED_S, CUT_S = 90.0, 90.0
+FIRST_CLAIMS, MORE_CLAIMS = 60, 100  # claims
+APPLIED_S, CUT_S = 90.0, 90.0
 TOPICS = ("holdfast.commits.v1", "holdfast.ledger-progress.v1", "holdfast.compensations.v1", "holdfast.orders.v1")
 WEEK_MS = str(7 * 24 * 3600 * 1000)
 
@@ -29,13 +29,13 @@ async def test_each_broker_may_be_lost_for_a_while(stack: FaultStack, cluster: K
     shard = shard_of(crowd.sale_id)
 
     async with crowd.buying():
-        await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
+        await eventually(lambda: is_under_way(stack, crowd), APPLIED_S)
         for node, broker in cluster.brokers.items():
             broker.kill()
             await eventually(acknowledges_more(crowd))
             meta = await stack.meta(shard)
             head = int(meta["epoch"]), int(meta["seq"])
-            await eventually(partial(has_booked, stack, shard, head), BOOKED_S)
+            await eventually(partial(has_applied, stack, shard, head), APPLIED_S)
             await asyncio.to_thread(cluster.start_again, node)
         crowd.stop_buying()
 
@@ -47,7 +47,7 @@ async def test_a_single_broker_confirms_nothing_and_no_commit_is_lost(stack: Fau
     crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF), blocked=0)
 
     async with crowd.buying():
-        await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
+        await eventually(lambda: is_under_way(stack, crowd), APPLIED_S)
         for node in (1, 2):
             cluster.brokers[node].kill()
         await eventually(acknowledges_more(crowd))
@@ -71,7 +71,7 @@ async def test_a_topic_deleted_and_made_again_loses_nothing(
     crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
 
     async with crowd.buying():
-        await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
+        await eventually(lambda: is_under_way(stack, crowd), APPLIED_S)
         await asyncio.to_thread(cluster.admin.delete_topics, [topic])
         await eventually(acknowledges_more(crowd))
         await make_topics_again(cluster)
@@ -87,7 +87,7 @@ async def test_unread_commits_of_a_deleted_topic_are_sent_again(stack: FaultStac
     shard = shard_of(crowd.sale_id)
 
     async with crowd.buying():
-        await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
+        await eventually(lambda: is_under_way(stack, crowd), APPLIED_S)
         with stack.halted("persist"):
             unread = await end_of_commits(cluster, shard)
             await eventually(acknowledges_more(crowd))
@@ -108,7 +108,7 @@ async def test_commits_removed_by_retention_are_sent_again_from_the_outbox(
     shard = shard_of(crowd.sale_id)
 
     async with crowd.buying():
-        await eventually(lambda: is_under_way(stack, crowd), BOOKED_S)
+        await eventually(lambda: is_under_way(stack, crowd), APPLIED_S)
         await stack.take_down("persist")
         unread = await end_of_commits(cluster, shard)
         await eventually(acknowledges_more(crowd))
@@ -124,16 +124,16 @@ async def test_commits_removed_by_retention_are_sent_again_from_the_outbox(
 
 async def is_under_way(stack: FaultStack, crowd: Crowd) -> bool:
     """Many claims were acknowledged, and the ledger has begun to apply them."""
-    return crowd.has_acknowledged(RUN_UP) and (await stack.watermark(shard_of(crowd.sale_id))).seq > 0
+    return crowd.has_acknowledged(FIRST_CLAIMS) and (await stack.watermark(shard_of(crowd.sale_id))).seq > 0
 
 
 def acknowledges_more(crowd: Crowd) -> Callable[[], bool]:
     """A condition: many more claims were acknowledged since."""
     acknowledged = len(crowd.acknowledged)
-    return lambda: crowd.has_acknowledged(acknowledged + MEANWHILE)
+    return lambda: crowd.has_acknowledged(acknowledged + MORE_CLAIMS)
 
 
-async def has_booked(stack: FaultStack, shard: int, head: tuple[int, int]) -> bool:
+async def has_applied(stack: FaultStack, shard: int, head: tuple[int, int]) -> bool:
     """The ledger has applied everything up to this commit."""
     mark = await stack.watermark(shard)
     return (mark.epoch, mark.seq) >= head

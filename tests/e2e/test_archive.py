@@ -161,7 +161,7 @@ async def test_an_archived_id_cannot_be_spent(archiving: StackFixture) -> None:
     assert await archiving.ledger.balance(sale) == Balance(available=8, held=0, sold=2, refused=0)
 
 
-async def test_no_reservation_is_not_found_while_the_ledger_is_down(archiving: StackFixture) -> None:
+async def test_calls_about_archived_reservations_fail_while_the_ledger_is_down(archiving: StackFixture) -> None:
     """The ledger may have it, and NOT_FOUND would make a caller buy twice. Reserve answers as usual."""
     sale = await sale_with_archived_reservations(archiving)
 
@@ -251,7 +251,7 @@ async def create_until_rejected(stack: StackFixture, sale: str, end_time: Timest
     raise AssertionError("the sale was not archived")
 
 
-async def test_no_sale_is_not_found_while_the_ledger_is_down(archiving: StackFixture) -> None:
+async def test_calls_about_archived_sales_fail_while_the_ledger_is_down(archiving: StackFixture) -> None:
     """And its id is not given to another sale."""
     sale = await archived_sale(archiving)
 

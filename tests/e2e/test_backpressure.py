@@ -26,22 +26,22 @@ async def test_reserve_fails_while_the_outbox_is_full(archiving: StackFixture) -
     await archiving.settled(full)
 
     async with archiving.without("persist"):
-        taken = await sell_until_refused(archiving, full)
-        refused = await error_of(archiving.reserve(full, "one-more"))
+        granted = await sell_until_rejected(archiving, full)
+        rejected = await error_of(archiving.reserve(full, "one-more"))
         repeated = await archiving.reserve(full, "r-0")
         confirmed = await archiving.confirm(full, "r-0")
         elsewhere = await archiving.reserve(other, "r-0")
 
-    await eventually(lambda: takes_orders(archiving, full), DRAINS_S)
+    await eventually(lambda: grants(archiving, full), DRAINS_S)
     await archiving.settled(full)
 
-    assert taken == OUTBOX_LIMIT
-    assert code_and_reason(refused) == (StatusCode.UNAVAILABLE, "LEDGER_BEHIND", True)
+    assert granted == OUTBOX_LIMIT
+    assert code_and_reason(rejected) == (StatusCode.UNAVAILABLE, "LEDGER_BEHIND", True)
     assert (repeated.replayed, repeated.reservation.state) == (True, HELD)
     assert confirmed.reservation.state == CONFIRMED
     assert elsewhere.reservation.state == HELD
-    assert await archiving.stock(full) == Stock(available=MANY - taken - 1, held=taken, sold=1)
-    assert await archiving.ledger.row(full, f"r-{taken - 1}") == Row("ann", "HELD", "RECORDED", "", "1 lamp")
+    assert await archiving.stock(full) == Stock(available=MANY - granted - 1, held=granted, sold=1)
+    assert await archiving.ledger.row(full, f"r-{granted - 1}") == Row("ann", "HELD", "RECORDED", "", "1 lamp")
     audit = await archiving.run("audit", full, "--retention", RETENTION_S)
     assert audit.code == 0, audit.stdout
 
@@ -58,17 +58,17 @@ async def test_reserve_fails_while_redis_is_short_of_memory(archiving: StackFixt
         await redis.config_set("maxmemory", int((used + GROWTH_BYTES) / MEMORY_SHARE))
         try:
             async with archiving.without("persist"):
-                refused = await grow_until_refused(archiving, sale)
+                rejected = await grow_until_rejected(archiving, sale)
                 share = await archiving.metric("serve", "holdfast_redis_memory_used_ratio")
                 in_use = (await redis.info("memory"))["used_memory"]
                 commits = await redis.xlen(f"holdfast:{{{archiving.shard_of(sale)}}}:outbox")
                 repeated = await archiving.reserve(sale, "known")
                 confirmed = await archiving.confirm(sale, "known")
-            await eventually(lambda: takes_orders(archiving, sale), DRAINS_S)
+            await eventually(lambda: grants(archiving, sale), DRAINS_S)
         finally:
             await redis.config_set("maxmemory", 0)
 
-    assert code_and_reason(refused) == (StatusCode.UNAVAILABLE, "LEDGER_BEHIND", True)
+    assert code_and_reason(rejected) == (StatusCode.UNAVAILABLE, "LEDGER_BEHIND", True)
     assert 0.9 * MEMORY_SHARE <= share < 1  # once calls are refused, Redis frees their buffers
     assert commits < OUTBOX_LIMIT, "the outbox was full as well"
     assert in_use < (used + GROWTH_BYTES) / MEMORY_SHARE, "Redis itself would have refused as well"
@@ -76,7 +76,7 @@ async def test_reserve_fails_while_redis_is_short_of_memory(archiving: StackFixt
     assert confirmed.reservation.state == CONFIRMED
 
 
-async def sell_until_refused(stack: StackFixture, sale: str) -> int:
+async def sell_until_rejected(stack: StackFixture, sale: str) -> int:
     """Reserve one after the other, so that each makes a commit of its own; return how many were granted."""
     for number in count():
         try:
@@ -88,14 +88,14 @@ async def sell_until_refused(stack: StackFixture, sale: str) -> int:
     raise AssertionError
 
 
-async def grow_until_refused(stack: StackFixture, sale: str) -> CallError:
+async def grow_until_rejected(stack: StackFixture, sale: str) -> CallError:
     """Reserve and release with long ids until a Reserve fails; return its error."""
     for first in count(step=AT_ONCE):
         names = [f"{'long' * 10}-{number}" for number in range(first, first + AT_ONCE)]
         held = await asyncio.gather(*(stack.reserve(sale, name) for name in names), return_exceptions=True)
-        refused = [error for error in held if isinstance(error, AioRpcError)]
-        if refused:
-            return await error_of(failing(refused[0]))
+        rejected = [error for error in held if isinstance(error, AioRpcError)]
+        if rejected:
+            return await error_of(failing(rejected[0]))
         await asyncio.gather(*(stack.release(sale, name) for name in names))
     raise AssertionError
 
@@ -105,7 +105,7 @@ async def failing(error: AioRpcError) -> None:
     raise error
 
 
-async def takes_orders(stack: StackFixture, sale: str) -> bool:
+async def grants(stack: StackFixture, sale: str) -> bool:
     """A new reservation is granted."""
     try:
         return (await stack.reserve(sale, "after")).reservation.state == HELD

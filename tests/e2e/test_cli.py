@@ -52,7 +52,7 @@ def test_a_sale_is_sold_out_and_recorded(shell: dict[str, str]) -> None:
 
 
 def test_a_blocked_buyers_hold_is_compensated(shell: dict[str, str]) -> None:
-    """After `block-buyer`, `get` shows what became of the reservation, and why."""
+    """After `block-buyer`, `get` shows the reservation as compensated, and the reason."""
     holdfast(shell, "sale", "create", "cli-blocked", "--item", "lamp=1")
     assert holdfast(shell, "block-buyer", "cli-bot", "--reason", "buys everything").returncode == 0
     holdfast(shell, "reserve", "cli-blocked", "--line", "lamp=1", "--buyer", "cli-bot", "--id", "cli-2")

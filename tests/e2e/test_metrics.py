@@ -8,13 +8,13 @@ from tests.waiting import eventually
 COMPARES_S = 60.0  # the relay compares at long intervals
 
 
-async def test_a_ledger_that_is_behind_is_seen_on_the_relays_page(stack: StackFixture) -> None:
+async def test_the_relays_page_shows_a_ledger_that_is_behind(stack: StackFixture) -> None:
     """How long the outbox is and for how long the ledger has been behind, by shard; both fall when it catches up."""
     sale = await stack.open_sale()
     await stack.settled(sale)
     shard = str(stack.shard_of(sale))
 
-    async def owes(commits: int) -> bool:
+    async def has_backlog(commits: int) -> bool:
         """The page shows a backlog of so many commits."""
         length = await stack.metric("relay", "holdfast_outbox_commits", shard=shard)
         lag_s = await stack.metric("relay", "holdfast_ledger_lag_seconds", shard=shard)
@@ -27,9 +27,9 @@ async def test_a_ledger_that_is_behind_is_seen_on_the_relays_page(stack: StackFi
     async with stack.halted("persist"):
         for number in range(3):
             await stack.reserve(sale, f"r-{number}")
-        await eventually(lambda: owes(3))
+        await eventually(lambda: has_backlog(3))
 
-    await eventually(lambda: owes(0))
+    await eventually(lambda: has_backlog(0))
     await eventually(is_served)
 
 
@@ -38,18 +38,18 @@ async def test_holds_are_counted_on_the_relays_page(stack: StackFixture) -> None
     sale = await stack.open_sale()
     shard = str(stack.shard_of(sale))
 
-    async def are(number: int) -> bool:
+    async def shows_holds(number: int) -> bool:
         """The page shows so many holds."""
         return await stack.metric("relay", "holdfast_holds_open", shard=shard) == number
 
     before = await stack.open_holds(stack.shard_of(sale))  # of other tests
     for number in range(3):
         await stack.reserve(sale, f"r-{number}")
-    await eventually(lambda: are(before + 3))
+    await eventually(lambda: shows_holds(before + 3))
     await stack.confirm(sale, "r-0")
     await stack.release(sale, "r-1")
 
-    await eventually(lambda: are(before + 1))
+    await eventually(lambda: shows_holds(before + 1))
 
 
 async def test_the_relay_compares_redis_with_the_ledger(stack: StackFixture) -> None:

@@ -71,7 +71,7 @@ async def test_a_repeated_reserve_is_one_hold_and_one_fact(stack: StackFixture) 
     assert await stack.ledger.moves(sale, "r-1") == ["1 lamp available > held"]
 
 
-async def test_repeats_that_come_at_once_are_one_hold(stack: StackFixture) -> None:
+async def test_concurrent_repeats_are_one_hold(stack: StackFixture) -> None:
     """A caller may send the same id many times before the first call is answered."""
     sale = await stack.open_sale()
 

@@ -24,7 +24,7 @@ embedded = pytest.mark.skipif(REAL, reason="starts embedded servers in any case,
 HOLDFAST = Path(sys.executable).with_name("holdfast")
 SERVERS, PROCESSES = {"valkey", "postgres", "broker"}, {"serve", "relay", "persist", "compensate"}
 EMBEDDED: Mapping[str, str] = {}  # addresses of real servers: none
-ASK = ("reserve", "lamp-sale", "--line", "lamp=1", "--buyer")
+RESERVE = ("reserve", "lamp-sale", "--line", "lamp=1", "--buyer")
 STARTS_S, STOPS_S, ANSWERS_S, RECORDS_S = 120.0, 90.0, 60.0, 60.0
 
 
@@ -35,7 +35,7 @@ class Terminal:
         addresses = state["addresses"]
         self.supervisor = process
         self.processes: dict[str, int] = state["processes"]
-        self.family = psutil.Process(process.pid).children(recursive=True)
+        self.children = psutil.Process(process.pid).children(recursive=True)
         self._environment = {
             **ENVIRONMENT,
             "HOLDFAST_ADDRESS": addresses["listen"],
@@ -44,7 +44,7 @@ class Terminal:
         }
 
     def holdfast(self, *words: str) -> str:
-        """Run one command, which must succeed; what it printed."""
+        """Run one command, which must succeed; return what it printed."""
         done = run([HOLDFAST, *words], self._environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -74,7 +74,7 @@ def up(
         process.send_signal(ending)
         assert wait_for_exit(process, within_s=STOPS_S), log.read_text()
         assert process.returncode == (-ending if ending == signal.SIGKILL else 0), log.read_text()
-        _, alive = psutil.wait_procs(terminal.family, timeout=STOPS_S)
+        _, alive = psutil.wait_procs(terminal.children, timeout=STOPS_S)
         assert alive == [], log.read_text()
     finally:
         process.kill()
@@ -104,9 +104,9 @@ def second_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondSta
     folder = tmp_path_factory.mktemp("up")
     with up(folder / "data", folder / "log") as terminal:
         terminal.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5", "--hold", "1h")
-        terminal.holdfast(*ASK, "ann", "--id", "bought")
+        terminal.holdfast(*RESERVE, "ann", "--id", "bought")
         bought = terminal.reservation("confirm", "lamp-sale", "bought")
-        terminal.holdfast(*ASK, "bob", "--id", "held")
+        terminal.holdfast(*RESERVE, "bob", "--id", "held")
 
     with up(folder / "data", folder / "log-of-second") as terminal:
         yield SecondStart(terminal, bought, folder / "log-of-second")
@@ -114,11 +114,11 @@ def second_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondSta
 
 @embedded
 def test_sales_survive_a_restart_of_up(second_start: SecondStart) -> None:
-    """Promises 2 and 7: stopped right after an answer, everything goes on where it was, under a newer epoch."""
+    """Promises 2 and 7: stopped right after an answer, the stack continues with its data, under a newer epoch."""
     terminal = second_start.terminal
     bought = terminal.reservation("get", "lamp-sale", "bought")
     held = terminal.reservation("confirm", "lamp-sale", "held")
-    later = terminal.reservation(*ASK, "carl", "--id", "later")
+    later = terminal.reservation(*RESERVE, "carl", "--id", "later")
     stock = terminal.holdfast("sale", "show", "lamp-sale").splitlines()[-1].split()
 
     assert bought["state"] == held["state"] == "RESERVATION_STATE_CONFIRMED"
@@ -154,9 +154,9 @@ def test_a_killed_supervisor_leaves_no_process_behind(tmp_path: Path) -> None:
     with up(tmp_path / "data", tmp_path / "log", signal.SIGKILL) as terminal:
         terminal.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
 
-        family = {process.pid for process in terminal.family}
+        children = {process.pid for process in terminal.children}
         assert set(terminal.processes) == SERVERS | PROCESSES
-        assert set(terminal.processes.values()) <= family
+        assert set(terminal.processes.values()) <= children
 
 
 def test_real_servers_take_the_places_of_the_embedded_ones(

@@ -48,8 +48,8 @@ def expected_entries(journal: Sequence[asyncpg.Record]) -> Counter[Position]:
     return lines
 
 
-def missing_entries(expected: Counter[Position], booked: Counter[Position]) -> Iterator[str]:
+def missing_entries(expected: Counter[Position], entries: Counter[Position]) -> Iterator[str]:
     """Creations with another number of entries than lines. A later event may make none: that of a refused order."""
     for position, lines in expected.items():
-        if booked[position] != lines:
-            yield f"the creation at {position} has {booked[position]} entries and {lines} lines"
+        if entries[position] != lines:
+            yield f"the creation at {position} has {entries[position]} entries and {lines} lines"

@@ -49,9 +49,9 @@ def slower_than(usual: CallTimes, now: CallTimes) -> list[str]:
     found = []
     for name, index in QUANTILES.items():
         before_s, now_s = typical(usual.calls_s, index), typical(now.calls_s, index)
-        machine = max(1.0, typical(now.writes_s, index) / typical(usual.writes_s, index))
-        if now_s > machine * FACTOR * before_s + SLACK_S:
-            found.append(f"{name} calls took {now_s:.3f} s, and {before_s:.3f} s before; writes, {machine:.1f} times")
+        slowdown = max(1.0, typical(now.writes_s, index) / typical(usual.writes_s, index))
+        if now_s > slowdown * FACTOR * before_s + SLACK_S:
+            found.append(f"{name} calls took {now_s:.3f} s, and {before_s:.3f} s before; writes, {slowdown:.1f} times")
     return found
 
 

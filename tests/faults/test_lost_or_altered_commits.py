@@ -64,15 +64,15 @@ async def test_a_commit_that_cannot_be_read_is_quarantined_and_sent_again(stack:
     sale_id = await stack.open_sale(UNITS)
     acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
     before, lost, *_ = await commits_in_redis(stack, shard)
-    ruined = altered(lost, payload=lost.commits[0].payload[:-1])
+    damaged = altered(lost, payload=lost.commits[0].payload[:-1])
 
     async with Topics.of(stack.running.addresses.kafka_brokers) as topics:
-        for run in (before, ruined):
+        for run in (before, damaged):
             await topics.send(shard, run)
         await eventually(lambda: is_resend_requested(topics, lost), SEEN_S)
     async with connected(stack.running.addresses.postgres_dsn) as db:
         kept = await db.fetchval("select payload from quarantined_record where shard = $1", shard)
-    assert kept == ruined.commits[0].payload
+    assert kept == damaged.commits[0].payload
 
     await stack.bring_up("relay")
     assert await find_violations(stack, sale_id, acknowledged) == []
@@ -124,7 +124,7 @@ async def test_a_shard_with_a_failing_give_back_serves_again_after_a_repair(stac
     acknowledged = await stack.sell(sale_id, ORDERS)
     await stack.client.reserve(sale_id, hold, "buyer", {SKU: 1})
     async with connected(stack.running.addresses.postgres_dsn) as db:
-        await eventually(lambda: is_booked(db, sale_id, hold))
+        await eventually(lambda: is_in_ledger(db, sale_id, hold))
         await db.execute("alter table reservation add constraint a_mistake check (state <> 'RELEASED') not valid")
         released = await stack.client.release(sale_id, hold)
         await eventually(lambda: is_frozen_in_redis(stack, shard), SEEN_S)
@@ -194,7 +194,7 @@ async def is_taken_over(stack: FaultStack, shard: int, last: CommitRun) -> bool:
     return not mark.frozen_reason and int(meta["epoch"]) == mark.epoch > last.epoch
 
 
-async def is_booked(db: "asyncpg.Connection[asyncpg.Record]", sale_id: str, reservation_id: str) -> bool:
+async def is_in_ledger(db: "asyncpg.Connection[asyncpg.Record]", sale_id: str, reservation_id: str) -> bool:
     """The ledger has a row of the reservation."""
     query = "select count(*) from reservation where sale_id = $1 and reservation_id = $2"
     return bool(await db.fetchval(query, sale_id, reservation_id))

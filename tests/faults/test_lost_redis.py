@@ -26,7 +26,7 @@ async def test_a_blank_redis_serves_no_call(stack: FaultStack, tmp_path: Path, h
     acknowledged = await stack.sell(sale_id, EARLY)
     await eventually(lambda: is_drained(stack, sale_id))
 
-    async with newest_files_put_back(stack, tmp_path):
+    async with newest_files_restored(stack, tmp_path):
         if how == "flushed":
             async with stack.redis() as redis:
                 await redis.flushall()
@@ -51,7 +51,7 @@ async def test_redis_from_an_older_copy_never_sells_a_unit_again(stack: FaultSta
     acknowledged |= await stack.sell(sale_id, LATE, first=EARLY)
     await eventually(lambda: is_drained(stack, sale_id))
 
-    async with newest_files_put_back(stack, tmp_path):
+    async with newest_files_restored(stack, tmp_path):
         await restart_on(stack, to=copy)
 
         await serves_nothing_because(stack, sale_id, "NEEDS_RESTORE: ")
@@ -69,7 +69,7 @@ async def test_redis_from_an_older_copy_waits_for_commits_in_kafka(stack: FaultS
     acknowledged |= await stack.sell(sale_id, LATE, first=EARLY)
     await eventually(lambda: is_in_kafka(stack, shard))
 
-    async with newest_files_put_back(stack, tmp_path):
+    async with newest_files_restored(stack, tmp_path):
         await restart_on(stack, to=copy)
         await eventually(lambda: is_in_takeover(stack, shard))
         assert (await answers(stack, calls_of(sale_id, "order-0")))["reserve"] == NOT_SERVING
@@ -85,7 +85,7 @@ def copy_files(stack: FaultStack, copy: Path) -> Path:
 
 
 @asynccontextmanager
-async def newest_files_put_back(stack: FaultStack, folder: Path) -> AsyncIterator[None]:
+async def newest_files_restored(stack: FaultStack, folder: Path) -> AsyncIterator[None]:
     """Start Redis at the end on its files as they are now, with which it has every order and serves again."""
     newest = copy_files(stack, folder / "newest")
     try:

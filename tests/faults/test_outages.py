@@ -20,8 +20,8 @@ USUAL, USUAL_S = 250, 60.0  # claims by which the usual duration is measured
 BACKLOG = 40  # commits
 
 
-@pytest.mark.parametrize("away", ["postgres", "broker"])
-async def test_ten_seconds_of_an_outage_lose_no_order(stack: FaultStack, away: str) -> None:
+@pytest.mark.parametrize("server", ["postgres", "broker"])
+async def test_ten_seconds_of_an_outage_lose_no_order(stack: FaultStack, server: str) -> None:
     """Promise 5: Reserve answers as quickly as before, nothing is compensated, and the backlog drains afterwards."""
     crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF), buyers=BUYERS, blocked=0)
     shard = shard_of(crowd.sale_id)
@@ -35,11 +35,11 @@ async def test_ten_seconds_of_an_outage_lose_no_order(stack: FaultStack, away: s
         await eventually(lambda: crowd.has_acknowledged(before + USUAL), USUAL_S)
         usual, before = CallTimes(calls_s[calls:], writes_s[writes:]), len(crowd.acknowledged)
         calls, writes = len(calls_s), len(writes_s)
-        await stack.take_down(away)
+        await stack.take_down(server)
         await asyncio.sleep(OUTAGE_S)
         outage, before = CallTimes(calls_s[calls:], writes_s[writes:]), len(crowd.acknowledged) - before
         backlog = await stack.outbox_length(shard)
-        await stack.bring_up(away)
+        await stack.bring_up(server)
         crowd.stop_buying()
 
     assert before > 100

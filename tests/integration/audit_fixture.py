@@ -50,7 +50,7 @@ class AuditFixture:
             elif number % 3 == 1:
                 await self.stock.move(Move(SALE, name, MoveKind.RELEASE))
 
-    async def book(self) -> None:
+    async def apply_outbox(self) -> None:
         """Apply the outbox to the ledger, as relay and persister do."""
         database = Database(self.processes.dsn)
         after = CommitId(0, 0)
@@ -71,7 +71,7 @@ class AuditFixture:
         assert isinstance(made, SaleRead), made
         bought = await self.stock.reserve(Reserve(sale, "r-1", "ann", (Line("lamp", 2),), None))
         assert isinstance(bought, Granted), bought
-        await self.book()
+        await self.apply_outbox()
         row = await self.processes.ledger.row(SHARD)
         assert row is not None
         at = (row.epoch, row.seq, row.hash, row.epoch, row.seq)

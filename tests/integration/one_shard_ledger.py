@@ -46,7 +46,7 @@ class OneShardLedger:
         )
         return tuple(row) if row else None
 
-    async def letters(self) -> list[tuple[str, ...]]:
+    async def dead_letters(self) -> list[tuple[str, ...]]:
         rows = await self.db.fetch(
             "select reservation_id, reason, state, reservation_state from dead_letter order by 1, seq"
         )

@@ -17,7 +17,7 @@ from tests.records import commits_from_record
 from tests.servers import connected
 from tests.shared_kafka import Kafka
 
-BEAT_S = 0.2
+REPORT_INTERVAL_S = 0.2
 JOURNAL = "insert into journal (shard, epoch, seq, hash, payload) values ($1, $2, $3, $4, $5)"
 MOVE = "update shard_watermark set seq = $2, hash = $3, settled_epoch = epoch, settled_seq = $2 where shard = $1"
 
@@ -41,7 +41,10 @@ class PersisterDouble:
         async with connected(self._dsn) as db, asyncio.TaskGroup() as group:
             producer = AIOKafkaProducer(bootstrap_servers=self.kafka.address)
             await producer.start()
-            tasks = [group.create_task(self._persist(db, producer)), group.create_task(self._beat(producer))]
+            tasks = [
+                group.create_task(self._persist(db, producer)),
+                group.create_task(self._report_regularly(producer)),
+            ]
             try:
                 yield self
             finally:
@@ -97,12 +100,12 @@ class PersisterDouble:
             await db.execute(MOVE, shard, commit.seq, commit.hash)
         return True
 
-    async def _beat(self, producer: AIOKafkaProducer) -> None:
+    async def _report_regularly(self, producer: AIOKafkaProducer) -> None:
         async with connected(self._dsn) as db:
             while True:
                 for shard in range(self._shards):
                     await self._report(db, producer, shard)
-                await asyncio.sleep(BEAT_S)
+                await asyncio.sleep(REPORT_INTERVAL_S)
 
     async def _report(
         self, db: asyncpg.Connection, producer: AIOKafkaProducer, shard: int, resend: bool = False

@@ -113,7 +113,7 @@ class ShardProcesses:
         self.scripts = RedisScripts(self.connections, Epochs())
         self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)
-        self.reading = KafkaPersisterOffsets(kafka.config)
+        self.persister_offsets = KafkaPersisterOffsets(kafka.config)
         self.persister = PersisterDouble(kafka, dsn, SHARDS)
         self._tokens = itertools.count(1)
         self._names = itertools.count(1)
@@ -121,7 +121,7 @@ class ShardProcesses:
     def takeover(self) -> ShardTakeover:
         """A take-over with tokens of its own, as in another process."""
         return ShardTakeover(
-            SHARDS, self.shards, self.outbox, self.ledger, self.reading, lambda: f"t{next(self._tokens)}"
+            SHARDS, self.shards, self.outbox, self.ledger, self.persister_offsets, lambda: f"t{next(self._tokens)}"
         )
 
     async def open(self) -> None:
@@ -193,7 +193,7 @@ class ShardProcesses:
             yield self.persister
 
     async def close(self) -> None:
-        await self.reading.close()
+        await self.persister_offsets.close()
         await self.postgres.close()
         await self.connections.close()
 
@@ -230,7 +230,7 @@ async def sent_to_kafka(processes: ShardProcesses) -> list[Commit]:
     consumer.assign([partition])
     await consumer.seek_to_beginning(partition)
     commits: list[Commit] = []
-    end = await processes.reading.end(0)
+    end = await processes.persister_offsets.end(0)
     while await consumer.position(partition) < end:
         commits += commits_from_record((await consumer.getone()).value)[1]
     await consumer.stop()
@@ -244,13 +244,13 @@ async def init_code(processes: ShardProcesses, shards: int = SHARDS) -> int:
 async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, BegunTakeover]:
     """The first steps of a take-over of shard 0, as before a crash."""
     row = await takeover.read_row(0)
-    claimed = BegunTakeover(0, "", "", 0, 0, "")
+    begun = BegunTakeover(0, "", "", 0, 0, "")
     if count >= 2:
         answer = await takeover.begin(0, row)
         assert isinstance(answer, BegunTakeover)
-        claimed = answer
+        begun = answer
     if count >= 3:
-        assert await takeover.catch_up(claimed)
+        assert await takeover.catch_up(begun)
     if count >= 4:
-        assert await takeover.fence(claimed, row)
-    return row, claimed
+        assert await takeover.fence(begun, row)
+    return row, begun

@@ -10,7 +10,7 @@ from tests.inventory_server import (
 from tests.servers import connected
 
 
-async def book(database: str, state: str) -> None:
+async def insert_into_ledger(database: str, state: str) -> None:
     """Write a sale and a reservation into the ledger, as the persister does."""
     async with connected(database) as ledger:
         await ledger.execute("insert into sale values ('default', 'lamp-sale', '', now(), null, 1, 1, 0, now(), 0)")
@@ -36,7 +36,7 @@ async def test_an_unknown_id_can_be_spent(caller: Caller) -> None:
 
 async def test_a_sale_only_in_the_ledger_is_not_reported_as_not_found(caller: Caller, database: str) -> None:
     """Redis and the ledger contradict each other, so every call fails with SHARD_NOT_SERVING."""
-    await book(database, "CONFIRMED")
+    await insert_into_ledger(database, "CONFIRMED")
     spend = calls.ReleaseReservationRequest(sale_id="lamp-sale", reservation_id="r-9", spend_id=True)
 
     errors = [

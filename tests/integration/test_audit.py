@@ -24,7 +24,7 @@ from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 # An order that was refused, and ended just now.
-YOUNG_LETTER = """
+RECENT_DEAD_LETTER = """
 insert into dead_letter (shard, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id,
                          lines, reason, detail, epoch, seq, index, state, reservation_state, reservation_create_time,
                          latest_revision, latest_time, latest_epoch, latest_seq, latest_index)
@@ -47,7 +47,7 @@ async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Aud
 
 async def test_redis_and_ledger_without_differences(fixture: AuditFixture) -> None:
     """Held, sold and released orders are equal on both sides and in the ledger's own sums."""
-    await fixture.book()
+    await fixture.apply_outbox()
 
     assert await fixture.audit() == 0
 
@@ -64,7 +64,7 @@ async def test_redis_and_ledger_without_differences(fixture: AuditFixture) -> No
 async def test_open_refused_orders_are_no_difference(fixture: AuditFixture) -> None:
     """Their units are refused in the ledger and held or sold in Redis until they come back."""
     await LedgerBuyers(fixture.processes.postgres).block_buyer("default", "buyer-3", "a test")
-    await fixture.book()
+    await fixture.apply_outbox()
 
     assert await fixture.audit() == 0
 
@@ -91,7 +91,7 @@ async def test_drift_is_counted_where_the_ledger_has_caught_up(fixture: AuditFix
     )
 
     behind = await watch.count(SHARD)
-    await fixture.book()
+    await fixture.apply_outbox()
     caught_up = await watch.count(SHARD)
     await fixture.sql("update item set held = held + 1, available = available - 1 where sku = 'lamp'")
     changed = await watch.count(SHARD)
@@ -135,20 +135,20 @@ async def test_a_sale_archived_within_its_retention_is_reported(fixture: AuditFi
     just_ended = await fixture.audit(retention_ms=hour_ms)
     differences = fixture.differences
     await fixture.sql(f"update sale set end_time = {long_ago}")
-    young_order = await fixture.audit(retention_ms=hour_ms)
+    recent_order = await fixture.audit(retention_ms=hour_ms)
     await fixture.sql(f"update reservation set update_time = {long_ago}")
     all_old = await fixture.audit(retention_ms=hour_ms)
-    await fixture.sql(YOUNG_LETTER.format(sale.sale_id))
-    young_letter = await fixture.audit(retention_ms=hour_ms)
+    await fixture.sql(RECENT_DEAD_LETTER.format(sale.sale_id))
+    recent_dead_letter = await fixture.audit(retention_ms=hour_ms)
 
     assert f"sale {sale} item lamp: is only in the ledger" in differences
-    assert (just_ended, young_order, all_old, young_letter) == (1, 1, 0, 1)
+    assert (just_ended, recent_order, all_old, recent_dead_letter) == (1, 1, 0, 1)
 
 
 async def test_a_sale_of_many_reservations_is_read_in_parts(fixture: AuditFixture) -> None:
     """No call blocks Redis for long."""
     await fixture.sell(61, 1500)
-    await fixture.book()
+    await fixture.apply_outbox()
 
     assert await fixture.audit() == 0
     assert fixture.result["reservations"] == 1500
@@ -172,7 +172,7 @@ async def test_a_sale_of_many_reservations_is_read_in_parts(fixture: AuditFixtur
 )
 async def test_every_change_of_the_ledger_is_reported(fixture: AuditFixture, statement: str, expected: str) -> None:
     """An audit that misses a kind of change proves nothing."""
-    await fixture.book()
+    await fixture.apply_outbox()
     await fixture.sql(statement)
 
     assert await fixture.audit() == 1
@@ -182,7 +182,7 @@ async def test_every_change_of_the_ledger_is_reported(fixture: AuditFixture, sta
 
 async def test_a_full_redis_can_be_audited(fixture: AuditFixture) -> None:
     """Reading needs no memory, and an operator may have to audit a Redis that is full."""
-    await fixture.book()
+    await fixture.apply_outbox()
     async with fixture.processes.connections.acquire() as connection:
         await connection.execute("SCRIPT", "FLUSH")
         await connection.execute("CONFIG", "SET", "maxmemory", "1mb")
@@ -198,7 +198,7 @@ async def test_a_full_redis_can_be_audited(fixture: AuditFixture) -> None:
 
 async def test_a_record_that_redis_lost_is_reported(fixture: AuditFixture) -> None:
     """A hold never leaves Redis by itself."""
-    await fixture.book()
+    await fixture.apply_outbox()
     async with fixture.processes.connections.acquire() as connection:
         assert await connection.execute("HDEL", sale_keys(SHARD, SALE).reservations, "r-2") == 1
 
@@ -216,7 +216,7 @@ async def test_the_audit_waits_for_a_ledger_behind_until_its_deadline(fixture: A
 
 async def test_one_sale_can_be_audited(fixture: AuditFixture) -> None:
     """An operator may audit only the sale that just ended."""
-    await fixture.book()
+    await fixture.apply_outbox()
 
     assert await fixture.audit(only=SALE) == 0
     assert fixture.result["sales"] == 1
@@ -236,7 +236,7 @@ async def test_a_shard_that_was_never_opened_is_named(valkey: str, database: str
 @pytest.mark.parametrize("shard_count", [SHARDS - 1, SHARDS + 1])
 async def test_another_number_of_shards_compares_nothing(fixture: AuditFixture, shard_count: int) -> None:
     """Set to fewer, it would compare some of the shards and report all as equal."""
-    await fixture.book()
+    await fixture.apply_outbox()
 
     assert await fixture.audit(shard_count=shard_count) == 2
 
@@ -246,7 +246,7 @@ async def test_another_number_of_shards_compares_nothing(fixture: AuditFixture, 
 @pytest.mark.parametrize("shard_count", [SHARDS - 1, SHARDS + 1])
 async def test_a_ledger_for_another_number_of_shards_compares_nothing(fixture: AuditFixture, shard_count: int) -> None:
     """The settings and Redis agree, and the ledger has another number."""
-    await fixture.book()
+    await fixture.apply_outbox()
     await fixture.sql(f"update shard_watermark set shards = {shard_count}")
 
     assert await fixture.audit() == 2

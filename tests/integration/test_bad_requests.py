@@ -43,7 +43,7 @@ async def test_every_bad_field_is_named(caller: Caller) -> None:
     assert (error.fields, error.metadata) == (fields, {"violations": "5"})
 
 
-async def test_a_sale_that_starts_now_and_has_ended_is_refused_by_its_field(caller: Caller) -> None:
+async def test_a_sale_that_starts_now_and_has_ended_has_an_invalid_end_time(caller: Caller) -> None:
     """As with an explicit start time: a sale that could never sell is a mistake."""
     error = await error_of(caller.create_sale(end_time={"seconds": 1}))
 
@@ -79,7 +79,7 @@ async def test_an_unknown_field_is_rejected_in_writes_and_ignored_in_reads(calle
     assert calls.GetSaleResponse.FromString(read).sale.sale_id == "lamp-sale"
 
 
-async def test_a_message_over_4_mib_is_refused(caller: Caller) -> None:
+async def test_a_message_over_4_mib_is_rejected(caller: Caller) -> None:
     """By gRPC itself, with its own status."""
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await raw_call(caller, "Reserve", b"\x0a" + bytes(4 * 1024 * 1024))

@@ -114,8 +114,8 @@ async def test_a_reused_id_is_read_as_the_first_order(refusing: RefusingLedger, 
 
     found = await refusing.find("r-1")
     async with connected(database) as db:
-        letter = await db.fetchrow(_LATEST, "r-1")
+        dead_letter = await db.fetchrow(_LATEST, "r-1")
 
     assert (found.buyer_id, found.state) == ("ann", ReservationState.RESERVATION_STATE_CONFIRMED)
-    assert letter is not None
-    assert tuple(letter) == ("RELEASED", 2, ended.epoch, ended.seq, 0)
+    assert dead_letter is not None
+    assert tuple(dead_letter) == ("RELEASED", 2, ended.epoch, ended.seq, 0)

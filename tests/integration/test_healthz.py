@@ -30,11 +30,11 @@ class Processes:
 
     async def waited_for(self) -> dict[str, set[str]]:
         """The servers that each process waits for according to its page; none if it answers 200."""
-        answers = await asyncio.gather(*(asyncio.to_thread(ask, page) for page in self._pages.values()))
+        answers = await asyncio.gather(*(asyncio.to_thread(read_page, page) for page in self._pages.values()))
         return dict(zip(self._pages, answers, strict=True))
 
 
-def ask(page: str) -> set[str]:
+def read_page(page: str) -> set[str]:
     try:
         with urllib.request.urlopen(page, timeout=CHANGES_S) as answer:
             assert (answer.status, answer.read()) == (200, b"ok\n")
@@ -64,12 +64,12 @@ async def test_healthz_is_503_while_a_process_waits_for_a_server(
         "HOLDFAST_SHARDS": str(PARTITIONS),
     }
     running = start_all(processes, settings, tmp_path)
-    green: dict[str, set[str]] = {name: set() for name in PROCESSES}
+    none_waiting: dict[str, set[str]] = {name: set() for name in PROCESSES}
 
     async def are(**waited_for: set[str]) -> bool:
         """Each process waits for these servers."""
         found = await running.waited_for()
-        assert found == {**green, **waited_for}
+        assert found == {**none_waiting, **waited_for}
         return True
 
     await eventually(are, CHANGES_S)

@@ -26,7 +26,7 @@ Consume = Callable[[KafkaConfig], AsyncGenerator[Any, None]]
     ],
     ids=["progress", "compensations"],
 )
-async def test_an_idle_consumer_notices_that_kafka_is_away(
+async def test_an_idle_consumer_fails_when_kafka_goes_down(
     start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch, consume: Consume
 ) -> None:
     """aiokafka itself retries for ever without an error, so no metric would show the outage."""

@@ -15,14 +15,14 @@ async def test_init_opens_every_shard_once(processes: ShardProcesses) -> None:
     assert all(status.serving and status.shards == SHARDS for status in before)
 
 
-async def test_init_refuses_another_number_of_shards(processes: ShardProcesses) -> None:
+async def test_init_rejects_another_number_of_shards(processes: ShardProcesses) -> None:
     """Sales would be read from other shards than they are in."""
     assert await init_code(processes, shards=SHARDS + 1) == 1
 
     assert (await processes.status(SHARDS)).blank
 
 
-async def test_init_goes_on_after_a_crash_in_the_middle(valkey: str, database: str, kafka: Kafka) -> None:
+async def test_init_continues_after_a_crash(valkey: str, database: str, kafka: Kafka) -> None:
     """The first run left a take-over token in Redis and a row in the ledger."""
     processes = ShardProcesses(valkey, database, kafka)
     await first_steps(processes.takeover(), 4)

@@ -55,15 +55,15 @@ async def test_a_persister_reads_and_publishes_under_its_prefix(
 async def test_commits_are_sent_under_the_prefix(shared_broker: str) -> None:
     """The offsets that a take-over waits for are of the same topic."""
     config = KafkaConfig(shared_broker, prefix=PREFIX)
-    commits, reading = KafkaCommits(config), KafkaPersisterOffsets(config)
+    commits, persister_offsets = KafkaCommits(config), KafkaPersisterOffsets(config)
 
     await commits.publish(5, [Commit(1, 1, b"payload", "0" * 64)])
 
-    assert await reading.end(5) == 1
+    assert await persister_offsets.end(5) == 1
     assert len(await values(shared_broker, PREFIX + COMMITS)) == 1
     assert await values(shared_broker, COMMITS) == []
     await commits.close()
-    await reading.close()
+    await persister_offsets.close()
 
 
 async def test_compensations_are_read_under_the_prefix(shared_broker: str) -> None:

@@ -63,7 +63,7 @@ async def test_a_lease_set_by_a_clock_that_ran_ahead_can_be_taken(processes: Sha
     assert await processes.shards.lease(0, "grace", LOW, LEASE_MS)
 
 
-async def test_asking_for_a_lease_leaves_a_blank_shard_blank(valkey: str, database: str, kafka: Kafka) -> None:
+async def test_a_lease_request_leaves_a_blank_shard_blank(valkey: str, database: str, kafka: Kafka) -> None:
     """There is nothing to send, and a new key would look like a shard."""
     processes = ShardProcesses(valkey, database, kafka)
 
@@ -159,7 +159,7 @@ async def test_two_relays_share_the_shards(processes: ShardProcesses) -> None:
     assert await journal_of(processes) == [(1, seq) for seq in range(1, after + 26)]
 
 
-async def test_two_relays_with_the_same_lease_do_no_harm(processes: ShardProcesses) -> None:
+async def test_commits_sent_by_two_relays_are_applied_once(processes: ShardProcesses) -> None:
     """Each sends everything, and the ledger applies each commit once."""
     processes.shards = GrantsEveryLease(processes.connections)
 

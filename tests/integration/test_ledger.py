@@ -83,7 +83,7 @@ async def test_new_commits_of_an_older_epoch_are_quarantined(one_shard: OneShard
     ]
 
 
-async def test_a_new_epoch_goes_on_from_the_same_hash(one_shard: OneShardLedger) -> None:
+async def test_a_new_epoch_continues_the_hash_chain(one_shard: OneShardLedger) -> None:
     """The hash chain continues across a take-over."""
     await one_shard.apply_new()
     await one_shard.db.execute("update shard_watermark set epoch = 2, seq = 0")
@@ -183,7 +183,7 @@ async def test_apply_is_retried_after_a_lost_connection(one_shard: OneShardLedge
         outcome = await applying
 
     assert outcome.row.seq == 2
-    assert await one_shard.letters() == []
+    assert await one_shard.dead_letters() == []
 
 
 async def test_a_persister_waits_for_the_tables_of_its_version(database: str) -> None:

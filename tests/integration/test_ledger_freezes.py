@@ -39,7 +39,7 @@ async def test_a_give_back_that_fails_for_good_freezes_the_shard(one_shard: OneS
 
     assert outcome.row.seq == 3
     assert outcome.row.frozen_reason.startswith("GIVE_BACK_REFUSED: ")
-    assert await one_shard.letters() == []
+    assert await one_shard.dead_letters() == []
 
 
 async def test_a_negative_balance_freezes_the_shard(one_shard: OneShardLedger) -> None:
@@ -51,7 +51,7 @@ async def test_a_negative_balance_freezes_the_shard(one_shard: OneShardLedger) -
 
     assert outcome.row.seq == 2
     assert outcome.row.frozen_reason.startswith("NEGATIVE_BALANCE: ")
-    assert await one_shard.letters() == []
+    assert await one_shard.dead_letters() == []
 
 
 async def test_a_missing_item_freezes_the_shard(one_shard: OneShardLedger) -> None:

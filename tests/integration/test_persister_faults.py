@@ -28,7 +28,7 @@ async def test_a_persister_killed_at_any_moment_loses_and_doubles_nothing(
     await fixture.send()
     seen = 0
     for _ in range(3):
-        seen = await eventually(partial(moved_past, fixture, seen), JOIN_S)
+        seen = await eventually(partial(watermark_above, fixture, seen), JOIN_S)
         persister.process.kill()
         persister.process.wait()
         persister = start_persister(fixture.kafka, fixture.dsn)
@@ -45,7 +45,7 @@ async def test_a_persister_killed_at_any_moment_loses_and_doubles_nothing(
     assert await fixture.db.fetchval("select count(*) from reservation") == 1003
 
 
-async def moved_past(fixture: PersisterFixture, seen: int) -> int:
+async def watermark_above(fixture: PersisterFixture, seen: int) -> int:
     """The watermark, once it is above what was seen."""
     seq = await fixture.seq()
     return seq if seq > seen else 0
@@ -54,7 +54,7 @@ async def moved_past(fixture: PersisterFixture, seen: int) -> int:
 async def test_a_second_persister_takes_over_from_a_killed_one(
     fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
-    """Kafka gives its partitions away after the session timeout."""
+    """Kafka reassigns its partitions after the session timeout."""
     persisters = [start_persister(fixture.kafka, fixture.dsn) for _ in range(2)]
     fixture.shard.moves(("r-1", HELD))
     await fixture.send()

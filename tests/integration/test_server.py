@@ -28,15 +28,15 @@ async def reserve_at_once(valkey: str, caller: Caller, count: int) -> list[Any]:
     async with Redis.from_url(valkey) as redis:
         await redis.client_pause(60_000, all=False)  # writes alone
         try:
-            under_way = [caller.stock.Reserve(reserve_request(f"r-{number}")) for number in range(count)]
+            calls_in_flight = [caller.stock.Reserve(reserve_request(f"r-{number}")) for number in range(count)]
             with pytest.raises(grpc.aio.AioRpcError):
                 await caller.stock.Reserve(calls.ReserveRequest())  # on the same connection, so it is accepted last
         finally:
             await redis.client_unpause()
-    return await asyncio.gather(*under_way, return_exceptions=True)
+    return await asyncio.gather(*calls_in_flight, return_exceptions=True)
 
 
-async def test_one_reservation_from_making_to_confirming(caller: Caller) -> None:
+async def test_a_reservation_is_made_repeated_confirmed_and_read(caller: Caller) -> None:
     """The whole life of a hold that ends well; each call answers with the same reservation."""
     await caller.create_sale(units=5)
 
@@ -81,7 +81,7 @@ async def test_sold_out_is_a_response_and_no_error(caller: Caller) -> None:
     assert [(line.sku, line.requested, line.held) for line in answer.rejection.shortages] == [("lamp", 1, 1)]
 
 
-async def test_a_hundred_buyers_want_ten_units(caller: Caller) -> None:
+async def test_a_hundred_buyers_get_only_ten_units(caller: Caller) -> None:
     """Promise 1, no oversell: ten of them get one, however their requests are batched."""
     await caller.create_sale(units=10)
 
@@ -146,7 +146,7 @@ async def test_unknown_ids_are_not_found(caller: Caller) -> None:
     assert get.metadata == name
 
 
-async def test_an_id_with_another_body_is_refused(caller: Caller) -> None:
+async def test_an_id_with_another_body_is_rejected(caller: Caller) -> None:
     """For a reservation and for a sale."""
     await caller.create_sale()
     await caller.reserve("r-1")

@@ -157,9 +157,9 @@ async def test_calls_in_flight_are_finished_and_new_ones_rejected(valkey: str, d
     async with serving(valkey, database, HOLDFAST_DRAIN_S="60") as server, calling(server.address) as caller:
         async with in_flight(caller, database) as under_way:
             server.terminate()
-            async with calling(server.address) as newcomer:
-                await eventually(lambda: is_draining(newcomer))
-                error = await error_of(newcomer.reserve("r-2"))
+            async with calling(server.address) as new_caller:
+                await eventually(lambda: is_draining(new_caller))
+                error = await error_of(new_caller.reserve("r-2"))
 
         assert (await error_of(under_way)).reason == "SALE_NOT_FOUND"
         assert (error.code, error.reason, error.retries) == (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING", True)

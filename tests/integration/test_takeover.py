@@ -45,7 +45,7 @@ async def test_a_restarted_redis_serves_again_under_the_next_epoch(processes: Sh
     assert await journal_length(processes) == 5
 
 
-async def test_commits_go_on_in_the_new_epoch(processes: ShardProcesses, server: Valkey) -> None:
+async def test_commits_continue_in_the_new_epoch(processes: ShardProcesses, server: Valkey) -> None:
     """The chain runs across epochs, so the ledger can check that no commit is missing."""
     async with processes.at_work():
         await processes.commit(count=2)
@@ -65,7 +65,7 @@ async def test_a_restarted_redis_waits_for_a_ledger_that_is_behind(processes: Sh
     await crash(processes, server)
     async with processes.relaying():
         await eventually(lambda: is_in_takeover(processes))
-        end = await eventually(lambda: processes.reading.end(0))
+        end = await eventually(lambda: processes.persister_offsets.end(0))
         assert end > 0
         assert (await processes.ledger.row(0)).epoch == 1  # type: ignore[union-attr]
 
@@ -119,8 +119,8 @@ async def test_the_fence_waits_for_the_outbox(processes: ShardProcesses, server:
     await processes.commit(count=5)
     await crash(processes, server)
     takeover = processes.takeover()
-    _, claim = await first_steps(takeover, 2)
-    draining = asyncio.ensure_future(takeover.catch_up(claim))
+    _, begun = await first_steps(takeover, 2)
+    draining = asyncio.ensure_future(takeover.catch_up(begun))
 
     async with processes.at_work(takeover_timeout_s=60):
         assert await draining
@@ -130,7 +130,7 @@ async def test_the_fence_waits_for_the_outbox(processes: ShardProcesses, server:
     assert (row.epoch, row.seq) == (1, 5)
 
 
-async def test_two_take_overs_at_once_are_harmless(processes: ShardProcesses, server: Valkey) -> None:
+async def test_concurrent_take_overs_open_the_shard_once(processes: ShardProcesses, server: Valkey) -> None:
     """The fence is a compare-and-set and a token has one owner, so the shard serves under one epoch."""
     await crash(processes, server)
 
@@ -159,22 +159,24 @@ async def test_a_take_over_that_dies_at_any_step_is_completed_by_another_relay(
                 await eventually(processes.is_drained)
 
 
-async def test_a_take_over_that_wakes_up_late_does_nothing(processes: ShardProcesses, server: Valkey) -> None:
+async def test_a_delayed_take_over_changes_nothing(processes: ShardProcesses, server: Valkey) -> None:
     """It was overtaken: neither its fence nor its adoption may touch what another serves."""
     await crash(processes, server)
-    late = processes.takeover()
-    row, before = await first_steps(late, 2)
-    epoch_of_late = await first_fence(processes)
+    delayed = processes.takeover()
+    row, before = await first_steps(delayed, 2)
+    delayed_epoch = await first_fence(processes)
     assert (await processes.takeover().attempt(0)).ending is Ending.ADOPTED
     serving = await processes.status()
 
-    assert await late.fence(before, row) is None
-    assert not await late.adopt(before, epoch_of_late)
+    assert await delayed.fence(before, row) is None
+    assert not await delayed.adopt(before, delayed_epoch)
 
     assert await processes.status() == serving
 
 
-async def test_a_redis_that_restarts_after_its_claim_is_not_adopted(processes: ShardProcesses, server: Valkey) -> None:
+async def test_a_redis_that_restarts_during_a_take_over_is_not_adopted(
+    processes: ShardProcesses, server: Valkey
+) -> None:
     """It may have come back from an older copy between the two."""
     await crash(processes, server)
     takeover = processes.takeover()
@@ -195,12 +197,12 @@ async def test_an_epoch_is_never_granted_twice(processes: ShardProcesses) -> Non
     assert epochs == [2, 3, None, None, 4]
 
 
-async def test_a_redis_of_a_newer_epoch_is_not_claimed(processes: ShardProcesses) -> None:
+async def test_a_redis_of_a_newer_epoch_is_not_taken_over(processes: ShardProcesses) -> None:
     """The row that the take-over read is old, or the ledger was set back; its fence would fail."""
     assert await processes.shards.begin_takeover(0, "t", 0, ledger_frozen=False) == "NEWER_EPOCH"
 
 
-async def test_a_serving_shard_is_claimed_only_if_the_ledger_is_frozen(processes: ShardProcesses) -> None:
+async def test_a_serving_shard_is_taken_over_only_if_the_ledger_is_frozen(processes: ShardProcesses) -> None:
     """Otherwise a take-over that comes late would stop a shard that another has just opened."""
     assert await processes.shards.begin_takeover(0, "t", 1, ledger_frozen=False) == "SERVING"
     assert await processes.serves()
@@ -231,8 +233,8 @@ async def test_the_first_reason_of_a_frozen_shard_stays(processes: ShardProcesse
     assert (await processes.status()).frozen_reason == "HASH_DIFFERS: once"
 
     for reason in ("NEEDS_RESTORE: at 1-3", "NEEDS_RESTORE: at 1-4"):
-        claim = await processes.shards.begin_takeover(0, "t", 1, ledger_frozen=False)
-        assert isinstance(claim, BegunTakeover)
+        begun = await processes.shards.begin_takeover(0, "t", 1, ledger_frozen=False)
+        assert isinstance(begun, BegunTakeover)
         assert await processes.shards.freeze(0, 1, reason, "t")
 
     assert (await processes.status()).frozen_reason == "HASH_DIFFERS: once; NEEDS_RESTORE: at 1-4"

@@ -27,7 +27,7 @@ class Environment(NamedTuple):
         return self.folder / "bin" / name
 
     def run(self, program: str, *words: str | Path, **settings: str) -> "subprocess.CompletedProcess[str]":
-        """Run a program of it to the end, away from the checkout and with no setting but these."""
+        """Run a program of it to the end, outside the checkout and with these settings only."""
         return run(self.program(program), *words, cwd=self.elsewhere, **settings)
 
     def packages(self) -> dict[str, str]:

@@ -29,7 +29,7 @@ def names(wheel: Path) -> set[str]:
 
 @pytest.mark.parametrize("files", DATA_FILES)
 def test_the_wheel_contains_all_data_files(names: set[str], files: str) -> None:
-    """Scripts, statements, migrations and protos travel with the code that reads them."""
+    """Scripts, statements, migrations and protos are in the wheel with the code that reads them."""
     wanted = {f"{DATA_FILES[files]}/{path.name}" for path in ROOT.glob(files)}
 
     assert wanted
