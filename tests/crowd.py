@@ -21,10 +21,8 @@ BLOCKED_CLAIMS = 10  # their units come back, so they would never run out of sto
 CRASH_RETRY = RetryPolicy(overall_s=90.0, attempt_s=2.0, longest_delay_s=0.5)
 CONFIRMS, RELEASES, REPEATS = 0.6, 0.2, 0.1  # shares of the holds; those neither confirmed nor released expire
 PACE_S = (0.03, 0.2)  # between a buyer's steps: two cores carry the crowds of several tests at once
-REJECTIONS, AFTER_REJECTION_S = (
-    3,
-    (0.1, 0.4),
-)  # a buyer stops after so many rejections; units may come back in between
+REJECTIONS = 3  # a buyer stops after so many, because units may come back after the first
+AFTER_REJECTION_S = (0.1, 0.4)
 SHORT = (RejectionReason.REJECTION_REASON_SOLD_OUT, RejectionReason.REJECTION_REASON_INSUFFICIENT_STOCK)
 
 
@@ -64,7 +62,7 @@ class Crowd:
             yield
 
     def stop_buying(self) -> None:
-        """Let no buyer begin another claim."""
+        """No buyer begins another claim after this."""
         self._closing.set()
 
     def has_acknowledged(self, acknowledged: int) -> bool:

@@ -40,8 +40,8 @@ class Item(NamedTuple):
 
 async def find_violations(stack: FaultStack, sale_id: str, acknowledged: Mapping[str, Acknowledged]) -> list[str]:
     """Every broken promise in a sentence, once all commits have reached the ledger."""
-    faults = await find_violations_of_sale(stack, sale_id, acknowledged)
-    return [*faults, *await audit_violations(stack)]
+    violations = await find_violations_of_sale(stack, sale_id, acknowledged)
+    return [*violations, *await audit_violations(stack)]
 
 
 async def find_violations_of_sale(
@@ -52,7 +52,7 @@ async def find_violations_of_sale(
     async with connected(stack.running.addresses.postgres_dsn) as db:
         rows = await orders_in_ledger(db, sale_id)
         return [
-            *(fault for claim in acknowledged.values() for fault in broken(claim, rows)),
+            *(violation for claim in acknowledged.values() for violation in claim_violations(claim, rows)),
             *(f"{name} is in the ledger and was not acknowledged" for name in rows.keys() - acknowledged.keys()),
             *oversold(await db.fetch(ENTRIES, sale_id)),
             *await inconsistencies(db),
@@ -69,7 +69,7 @@ async def find_lost_orders(stack: FaultStack, sale_id: str, acknowledged: Mappin
     """Every acknowledged claim that the ledger does not have as it was acknowledged, whatever state Redis has."""
     async with connected(stack.running.addresses.postgres_dsn) as db:
         rows = await orders_in_ledger(db, sale_id)
-        lost = [fault for claim in acknowledged.values() for fault in broken(claim, rows)]
+        lost = [violation for claim in acknowledged.values() for violation in claim_violations(claim, rows)]
         return [*lost, *oversold(await db.fetch(ENTRIES, sale_id)), *await inconsistencies(db)]
 
 
@@ -105,7 +105,7 @@ async def item_in_redis(redis: Redis, sale_id: str) -> Item:
     return Item(*map(int, text.split()))
 
 
-def broken(claim: Acknowledged, rows: Mapping[str, tuple[str, int]]) -> Iterator[str]:
+def claim_violations(claim: Acknowledged, rows: Mapping[str, tuple[str, int]]) -> Iterator[str]:
     """Yield a sentence if the ledger has an acknowledged claim otherwise than it may."""
     row = rows.get(claim.reservation_id)
     if row is None:

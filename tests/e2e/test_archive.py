@@ -29,7 +29,7 @@ HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIR
 RELEASED, COMPENSATED = states.RESERVATION_STATE_RELEASED, states.RESERVATION_STATE_COMPENSATED
 RECORDED, REFUSED = states.LEDGER_STATE_RECORDED, states.LEDGER_STATE_REFUSED
 CALLERS = 16
-LEAVES_S = ARCHIVES_S + float(RETENTION_S)
+ARCHIVED_AFTER_S = ARCHIVES_S + float(RETENTION_S)
 
 
 async def test_an_archived_reservation_is_read_from_the_ledger(archiving: StackFixture) -> None:
@@ -242,7 +242,7 @@ async def test_a_sale_archived_during_repeated_creates_is_created_once(archiving
 
 async def create_until_rejected(stack: StackFixture, sale: str, end_time: Timestamp) -> tuple[StatusCode, str]:
     """Repeat CreateSale until it fails; return the error."""
-    deadline = time.monotonic() + LEAVES_S
+    deadline = time.monotonic() + ARCHIVED_AFTER_S
     while time.monotonic() < deadline:
         try:
             await stack.open_sale_named(sale, start_time=LONG_AGO, end_time=end_time)

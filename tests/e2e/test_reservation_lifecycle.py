@@ -9,7 +9,7 @@ from tests.ledger_rows import Balance, Row
 from tests.stack_fixture import StackFixture, Stock
 from tests.waiting import eventually
 
-UNMADE = states.RESERVATION_STATE_UNSPECIFIED
+NEW = states.RESERVATION_STATE_UNSPECIFIED
 HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIRMED
 RELEASED, EXPIRED = states.RESERVATION_STATE_RELEASED, states.RESERVATION_STATE_EXPIRED
 BRIEF = timedelta(milliseconds=300)
@@ -44,9 +44,9 @@ async def test_every_change_is_published_once_and_in_order(stack: StackFixture) 
 
     facts = await stack.facts(sale)
     assert [(fact.reservation.reservation_id, fact.previous_state, fact.reservation.state) for fact in facts] == [
-        ("bought", UNMADE, HELD),
+        ("bought", NEW, HELD),
         ("bought", HELD, CONFIRMED),
-        ("left", UNMADE, HELD),
+        ("left", NEW, HELD),
         ("left", HELD, RELEASED),
     ]
     positions = [(fact.position.epoch, fact.position.seq, fact.position.index) for fact in facts]

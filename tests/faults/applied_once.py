@@ -18,7 +18,11 @@ async def not_applied_once(db: "asyncpg.Connection[asyncpg.Record]") -> list[str
     """Return a sentence for each commit that was applied twice, out of order, or not at all."""
     journal = await db.fetch(JOURNAL)
     return [
-        *(fault for _, commits in groupby(journal, lambda row: row["shard"]) for fault in broken_chain(list(commits))),
+        *(
+            violation
+            for _, commits in groupby(journal, lambda row: row["shard"])
+            for violation in broken_chain(list(commits))
+        ),
         *missing_entries(expected_entries(journal), Counter(tuple(row) for row in await db.fetch(ENTRIES))),
     ]
 
@@ -29,7 +33,7 @@ def broken_chain(commits: Sequence[asyncpg.Record]) -> Iterator[str]:
     for row in commits:
         expected = seq + 1 if row["epoch"] == epoch else 1
         if row["seq"] != expected:
-            yield f"shard {row['shard']}: commit {row['epoch']}-{row['seq']} is where {expected} should"
+            yield f"shard {row['shard']}: commit {row['epoch']}-{row['seq']} is where {expected} should be"
         if row["hash"] != hashlib.sha1(previous.encode() + row["payload"]).hexdigest():
             yield f"shard {row['shard']}: commit {row['epoch']}-{row['seq']} does not follow from the one before it"
         previous, epoch, seq = row["hash"], row["epoch"], row["seq"]

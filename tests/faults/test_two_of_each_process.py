@@ -70,9 +70,9 @@ class DoubledStack(FaultStack):
     async def violations(self) -> list[str]:
         """Every broken promise of every sale; none if each commit was applied once."""
         found = [
-            fault
+            violation
             for crowd in self.crowds
-            for fault in await find_violations_of_sale(self, crowd.sale_id, crowd.acknowledged)
+            for violation in await find_violations_of_sale(self, crowd.sale_id, crowd.acknowledged)
         ]
         async with connected(self.running.addresses.postgres_dsn) as db:
             found += await not_applied_once(db)

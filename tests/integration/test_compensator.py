@@ -164,11 +164,11 @@ async def test_an_order_for_another_shard_does_not_stop_the_next(fixture: Compen
     await eventually(lambda: fixture.outcomes["misdirected"] and fixture.outcomes["given_back"])
 
 
-NAMELESS = Compensation(compensation_id="c-1", created=PositionMessage(shard=SHARD, epoch=1)).SerializeToString()
-UNMADE = Compensation(tenant="default", sale_id="lamp-sale", reservation_id="r-1").SerializeToString()
+WITHOUT_ID = Compensation(compensation_id="c-1", created=PositionMessage(shard=SHARD, epoch=1)).SerializeToString()
+WITHOUT_POSITION = Compensation(tenant="default", sale_id="lamp-sale", reservation_id="r-1").SerializeToString()
 
 
-@pytest.mark.parametrize("value", [b"\xff\xff", None, b"", NAMELESS, UNMADE])
+@pytest.mark.parametrize("value", [b"\xff\xff", None, b"", WITHOUT_ID, WITHOUT_POSITION])
 async def test_an_order_that_cannot_be_read_does_not_stop_the_next(
     fixture: CompensatorFixture, value: bytes | None
 ) -> None:

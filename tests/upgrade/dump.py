@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from order_persister.adapters.ledger.migrator import migrations
 
-RecordingRedis = Any  # redis-py's types are neither bytes nor text
+BytesRedis = Any  # redis-py's types are neither bytes nor text
 _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\')
 _WORD = re.compile(r'"([^"]*)"')
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
@@ -41,7 +41,7 @@ async def ledger_as_sql(db: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterat
             yield f"insert into {table} ({', '.join(columns)}) values ({row['row']});"
 
 
-async def redis_as_commands(redis: RecordingRedis) -> AsyncIterator[str]:
+async def redis_as_commands(redis: BytesRedis) -> AsyncIterator[str]:
     """The commands that make these keys in an empty database."""
     for key in sorted([key async for key in redis.scan_iter()]):
         assert await redis.pttl(key) == -1, f"{key!r} would expire before it is loaded"
@@ -49,7 +49,7 @@ async def redis_as_commands(redis: RecordingRedis) -> AsyncIterator[str]:
             yield " ".join(map(_quoted, command))
 
 
-async def _commands_of(redis: RecordingRedis, key: bytes) -> list[list[bytes]]:
+async def _commands_of(redis: BytesRedis, key: bytes) -> list[list[bytes]]:
     kind = (await redis.type(key)).decode()
     if kind == "hash":
         fields = sorted((await redis.hgetall(key)).items())
