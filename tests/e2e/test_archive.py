@@ -188,8 +188,8 @@ async def test_calls_about_archived_reservations_fail_while_the_ledger_is_down(a
 
 async def is_unknown(stack: StackFixture, sale: str, reservation_id: str) -> bool:
     """The ledger answers, and has no such reservation."""
-    errors = code_and_reason(await error_of(stack.get(sale, reservation_id)))
-    return errors == (StatusCode.NOT_FOUND, "RESERVATION_NOT_FOUND")
+    error = code_and_reason(await error_of(stack.get(sale, reservation_id)))
+    return error == (StatusCode.NOT_FOUND, "RESERVATION_NOT_FOUND")
 
 
 async def test_an_archived_sale_is_answered_from_the_ledger(archiving: StackFixture) -> None:
@@ -268,6 +268,6 @@ async def test_calls_about_archived_sales_fail_while_the_ledger_is_down(archivin
     assert errors == [(StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE")] * len(calls)
 
 
-def code_and_reason(errors: CallError) -> tuple[StatusCode, str]:
+def code_and_reason(error: CallError) -> tuple[StatusCode, str]:
     """The code and the reason of an error."""
-    return errors.code, errors.reason
+    return error.code, error.reason

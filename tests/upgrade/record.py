@@ -142,12 +142,12 @@ async def wait_until_refused(fixture: StackFixture, sale_id: str, reservation_id
 
 async def answers(fixture: StackFixture) -> dict[str, object]:
     """The last responses: every sale and every reservation."""
-    answers_json: dict[str, object] = {}
+    responses: dict[str, object] = {}
     for sale_id, reservation_ids in SALES.items():
         sale = (await fixture.caller.stock.GetSale(calls.GetSaleRequest(sale_id=sale_id))).sale
         reservations = {one: MessageToDict(await fixture.get(sale_id, one)) for one in reservation_ids}
-        answers_json[sale_id] = {"sale": MessageToDict(sale), "reservations": reservations}
-    return answers_json
+        responses[sale_id] = {"sale": MessageToDict(sale), "reservations": reservations}
+    return responses
 
 
 async def dump(fixture: StackFixture) -> dict[str, str]:

@@ -62,8 +62,8 @@ async def fixture(upgraded: Upgraded) -> AsyncIterator[StackFixture]:
 
 async def test_acknowledged_reservations_keep_their_state(upgraded: Upgraded, fixture: StackFixture) -> None:
     """Promise 2, over a deploy: what was sold is sold, what was given back is free, what is overdue is expired."""
-    for sale_id, reservations in upgraded.answers.items():
-        for reservation_id, before in reservations["reservations"].items():
+    for sale_id, recorded_sale in upgraded.answers.items():
+        for reservation_id, before in recorded_sale["reservations"].items():
             after = MessageToDict(await fixture.get(sale_id, reservation_id))
             assert unchanging_fields(after) == unchanging_fields(before) | {
                 "state": expected_state(reservation_id, before)
@@ -136,7 +136,7 @@ def is_past(time: str) -> bool:
     return moment < datetime.now(moment.tzinfo)
 
 
-def unchanging_fields(reservations: dict[str, Any]) -> dict[str, Any]:
+def unchanging_fields(reservation: dict[str, Any]) -> dict[str, Any]:
     """The fields of a reservation that neither a deploy nor time may change."""
-    lines = [(line["sku"], line["quantity"]) for line in reservations["lines"]]
-    return {name: value for name, value in reservations.items() if name not in CHANGING} | {"lines": lines}
+    lines = [(line["sku"], line["quantity"]) for line in reservation["lines"]]
+    return {name: value for name, value in reservation.items() if name not in CHANGING} | {"lines": lines}
