@@ -1,4 +1,4 @@
-"""What the docs say of the code is there: files, tests, settings and the README's example."""
+"""The docs and the code agree on files, tests, settings, metrics and the README's example."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ from inventory_service.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 PACKAGES = ["inventory_service", "order_persister", "holdfast_runtime"]
-FREEZERS = [*((package, "py") for package in PACKAGES), ("lua", "lua")]
+SOURCES_OF_REASONS = [*((package, "py") for package in PACKAGES), ("lua", "lua")]
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -21,7 +21,7 @@ METRICS = OPERATIONS.partition("## Health and metrics")[2].partition("\n## ")[0]
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files(page: Path) -> None:
-    """A page that was moved takes its readers along."""
+    """A link to a file that was moved or deleted fails here."""
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
 
     missing = [target for target in targets if not (page.parent / target).exists()]
@@ -30,8 +30,8 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_files_that_are_named_are_there(page: Path) -> None:
-    """A file that was moved takes its name in the prose along; a service's rooms may be named without the service."""
+def test_files_that_the_docs_name_exist(page: Path) -> None:
+    """A file that was moved is renamed in the docs too; its path may leave the package out."""
     named = re.findall(r"`([a-z_]+/[a-z_/]+\.(?:py|sql|lua|md))`", page.read_text())
 
     assert not [name for name in named if not any((ROOT / home / name).exists() for home in (".", *PACKAGES))]
@@ -44,30 +44,30 @@ def promises() -> list[str]:
 
 
 def test_there_are_seven_promises() -> None:
-    """As many as Holdfast makes; a row that is lost is a promise that nobody keeps."""
+    """A promise that is lost from the table would have no test."""
     assert len(promises()) == 7
 
 
 @pytest.mark.parametrize("promise", promises(), ids=lambda row: row.split("**")[1] if "**" in row else row)
-def test_a_promise_is_held_by_tests_that_exist(promise: str) -> None:
-    """Each promise names its tests; each of these is where the link leads, and names the promise itself."""
+def test_a_promise_names_tests_that_exist(promise: str) -> None:
+    """Each test is in the file that the link names, and its docstring names the promise."""
     [number] = re.findall(r"^\| (\d)", promise)
-    holders = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", promise)
+    tests = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", promise)
 
-    assert holders
-    for test, file in holders:
-        said = docstrings(ROOT / file).get(test, f"{test} is not in {file}")
-        assert re.search(rf"Promises? [\d, and]*{number}", said), f"{test}: {said}"
+    assert tests
+    for test, file in tests:
+        docstring = docstrings(ROOT / file).get(test, f"{test} is not in {file}")
+        assert re.search(rf"Promises? [\d, and]*{number}", docstring), f"{test}: {docstring}"
 
 
 def docstrings(file: Path) -> dict[str, str]:
-    """What each function of a file says of itself."""
+    """The docstring of each function of a file, by name."""
     functions = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, Function)]
     return {node.name: ast.get_docstring(node) or "" for node in functions}
 
 
-def test_the_readmes_example_calls_what_the_client_has() -> None:
-    """The example is run for real in tests/e2e; here it is only held against the client's methods and signatures."""
+def test_the_readmes_example_calls_methods_of_the_client() -> None:
+    """The example is run in tests/e2e; here its method names are compared with the client's."""
     [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
     calls = {method for node in ast.walk(ast.parse(example)) if (method := method_called_on(node, "shop"))}
@@ -86,17 +86,17 @@ def method_called_on(node: ast.AST, name: str) -> str | None:
 
 def test_the_settings_page_lists_every_setting() -> None:
     """The table in docs/operations.md has the variables and defaults of all processes, and no others."""
-    told = dict(re.findall(r"^\| `(HOLDFAST_\w+)` \| `?([^|`]*?)`? ?\|", OPERATIONS, re.MULTILINE))
+    listed = dict(re.findall(r"^\| `(HOLDFAST_\w+)` \| `?([^|`]*?)`? ?\|", OPERATIONS, re.MULTILINE))
 
     known = {f"HOLDFAST_{name}".upper(): str(field.default) for name, field in Settings.model_fields.items()}
 
-    assert {name: value for name, value in told.items() if name in known} == known
+    assert {name: value for name, value in listed.items() if name in known} == known
     of_the_command = {"HOLDFAST_ADDRESS", "HOLDFAST_USE_PROXY"}
-    assert set(told) - set(known) == of_the_command, "only the command's own variables are in no Settings"
+    assert set(listed) - set(known) == of_the_command, "only the command's own variables are in no Settings"
 
 
 def test_the_metrics_table_lists_every_metric() -> None:
-    """Whoever sets an alarm up reads the table and not the code."""
+    """Operators set alarms up by the table and not by the code."""
     table = {name.removesuffix("_total") for name in re.findall(r"`(holdfast_\w+)`", METRICS)}
 
     sources = [path.read_text() for package in PACKAGES for path in (ROOT / package).glob("**/*.py")]
@@ -106,12 +106,12 @@ def test_the_metrics_table_lists_every_metric() -> None:
 
 
 def test_the_table_of_frozen_shards_has_every_reason() -> None:
-    """Whoever meets a frozen shard looks its first word up."""
+    """An operator looks the first word of a frozen shard's reason up there."""
     section = OPERATIONS.partition("## A shard that does not serve")[2].partition("\n## ")[0]
     table = re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)
 
-    sources = [path.read_text() for home, end in FREEZERS for path in (ROOT / home).glob(f"**/*.{end}")]
-    said = {word for text in sources for word in re.findall(r"[\"'][{]?([A-Z]+(?:_[A-Z]+)*)[}]?: ", text)}
+    sources = [path.read_text() for home, end in SOURCES_OF_REASONS for path in (ROOT / home).glob(f"**/*.{end}")]
+    words = {word for text in sources for word in re.findall(r"[\"'][{]?([A-Z]+(?:_[A-Z]+)*)[}]?: ", text)}
 
-    assert set(table) == {word for word in said if not word.startswith("HOLDFAST_")}
+    assert set(table) == {word for word in words if not word.startswith("HOLDFAST_")}
     assert len(table) == len(set(table))

@@ -24,13 +24,13 @@ LAMPS = CreateSale(SALE, "Lamps", None, None, 1000, 1000, 0, (Line("lamp", 1),))
 
 
 def reservation(state: int, expire_ms: int = 0, seq: int = 5) -> Reservation:
-    """A reservation in a state, which two commits have told of."""
+    """A reservation in a state, after two changes."""
     where = Position(0, 1, seq, 0)
     return Reservation(SALE, "r-1", "b-1", (Line("lamp", 1),), state, 2, 1, 2, expire_ms, where, where, 1, 0, "")
 
 
 @pytest.mark.parametrize(
-    ("request_", "state", "comes_to"),
+    ("request_", "state", "outcome"),
     [
         (CONFIRM, CONFIRMED, "R"),
         (CONFIRM, RELEASED, "FP"),
@@ -47,15 +47,15 @@ def reservation(state: int, expire_ms: int = 0, seq: int = 5) -> Reservation:
         (SPEND, RETURNED, "R"),
     ],
 )
-def test_a_move_on_a_reservation_that_left_comes_to_what_the_table_says(
-    request_: Move, state: int, comes_to: str
+def test_a_move_of_an_archived_reservation_has_the_outcome_of_the_table(
+    request_: Move, state: int, outcome: str
 ) -> None:
-    """A caller cannot tell whether Redis or the ledger answered."""
+    """The result is the same as that of Redis."""
     found = reservation(state)
 
     answer = move_archived(request_, found, read_time_ms=9)
 
-    if comes_to == "R":
+    if outcome == "R":
         assert answer == Granted(found, replayed=True, read_time_ms=9)
     else:
         assert isinstance(answer, Failure)
@@ -64,13 +64,13 @@ def test_a_move_on_a_reservation_that_left_comes_to_what_the_table_says(
 
 
 @pytest.mark.parametrize("request_", [CONFIRM, RELEASE, SPEND])
-def test_a_hold_has_not_left(request_: Move) -> None:
-    """The ledger may learn of a Reserve between the question to Redis and that to the ledger: Redis is asked again."""
+def test_a_held_reservation_cannot_have_left_redis(request_: Move) -> None:
+    """It was made after Redis was asked, so Redis must be asked again."""
     assert move_archived(request_, reservation(HELD), read_time_ms=9) is None
 
 
 def test_an_overdue_hold_is_seen_expired_and_otherwise_unchanged() -> None:
-    """Swept or not."""
+    """Whether or not it was taken back."""
     hold = reservation(HELD, expire_ms=100)
 
     assert effective(hold, 99, (0, 0)) == hold
@@ -78,15 +78,15 @@ def test_an_overdue_hold_is_seen_expired_and_otherwise_unchanged() -> None:
 
 
 def test_an_older_epoch_is_settled_with_its_last_commit() -> None:
-    """Positions of a shard compare as pairs: a take-over's epoch stands above all of the one before."""
+    """Positions of a shard compare as pairs: every commit of a new epoch is above all of the epochs before."""
     assert ledger_state(HELD, 1, 900, (2, 0)) == LedgerState.LEDGER_STATE_RECORDED
     assert ledger_state(HELD, 2, 1, (2, 0)) == LedgerState.LEDGER_STATE_PENDING
     assert ledger_state(HELD, 2, 1, (1, 900)) == LedgerState.LEDGER_STATE_PENDING
     assert ledger_state(COMPENSATED, 1, 1, (1, 900)) == LedgerState.LEDGER_STATE_REFUSED
 
 
-def test_closed_comes_before_ended_and_both_before_paused() -> None:
-    """The first that applies."""
+def test_closed_takes_precedence_over_ended_and_ended_over_paused() -> None:
+    """The first state that applies is the sale's."""
     assert sale_state(0, 5, paused=True, closed=True, now_ms=9) == SaleState.SALE_STATE_CLOSED
     assert sale_state(0, 5, paused=True, closed=False, now_ms=5) == SaleState.SALE_STATE_ENDED
     assert sale_state(7, 9, paused=True, closed=False, now_ms=5) == SaleState.SALE_STATE_SCHEDULED
@@ -94,16 +94,16 @@ def test_closed_comes_before_ended_and_both_before_paused() -> None:
     assert sale_state(0, 9, paused=False, closed=False, now_ms=5) == SaleState.SALE_STATE_OPEN
 
 
-def test_a_fingerprint_says_buyer_ttl_and_lines() -> None:
-    """The scripts read the lines from it, so its form is fixed: records of the last day hold it."""
+def test_a_fingerprint_has_buyer_ttl_and_lines() -> None:
+    """The scripts parse it and stored records have it, so its form is fixed."""
     assert fingerprint_of(RESERVE) == "b-1 - lamp=2 shade=1"
     assert fingerprint_of(RESERVE._replace(hold_ttl_ms=5000)) == "b-1 5000 lamp=2 shade=1"
     assert terms_of("b-1 5000 lamp=2 shade=1") == ("b-1", RESERVE.lines)
     assert terms_of("") == ("", ())
 
 
-def test_a_sales_fingerprint_tells_now_from_a_moment_and_no_end_from_an_end() -> None:
-    """And has one form for one request, whenever it was stored, whatever the ledger was asked before."""
+def test_sale_fingerprints_differ_by_every_setting_that_was_asked_for() -> None:
+    """An unset start or end differs from a set one; equal requests have the same fingerprint in every version."""
     fingerprints = {
         sale_fingerprint(LAMPS),
         sale_fingerprint(LAMPS._replace(start_time_ms=0)),
@@ -118,7 +118,7 @@ def test_a_sales_fingerprint_tells_now_from_a_moment_and_no_end_from_an_end() ->
     assert sale_fingerprint(LAMPS) == sale_fingerprint(CreateSale(*LAMPS))
 
 
-def test_a_sales_shard_is_for_good() -> None:
-    """Keys, partitions and rows rest on it; this number was computed once, by hand."""
+def test_the_shard_of_a_sale_never_changes() -> None:
+    """Keys, partitions and rows depend on it, so the expected number is written down here."""
     assert shard_of(SALE, 16) == 12
     assert {shard_of(SaleKey("default", f"sale-{number}"), 16) for number in range(200)} == set(range(16))

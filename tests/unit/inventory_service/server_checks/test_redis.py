@@ -1,4 +1,4 @@
-"""What is said of each setting of Redis, Postgres and the clocks: kept, off, or not to be known."""
+"""The check of each setting of Redis, of Postgres, and of the clocks: kept, off, or unknown."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -46,7 +46,7 @@ SETTINGS = {
 
 
 def of_redis(info: Mapping[str, str] | None = None, /, denied: str = "", **config: str) -> list[CheckResult]:
-    """What is said of a Redis that is as it should be, but for this."""
+    """The results for a Redis with recommended settings except those given."""
     told = {name.replace("_", "-"): value for name, value in config.items()}
     facts = RedisConfig(INFO | dict(info or {}), {} if denied else CONFIG | told, denied, {}, missing_rights="")
     return judge_redis(facts, memory_share=0.9)
@@ -55,7 +55,7 @@ def of_redis(info: Mapping[str, str] | None = None, /, denied: str = "", **confi
 def of_postgres(
     source: str = "default", facts: Mapping[str, Any] | None = None, /, **settings: str
 ) -> list[CheckResult]:
-    """What is said of a Postgres that is as it should be, but for this."""
+    """The results for a Postgres with recommended settings except those given."""
     reported = {
         name: PostgresSetting(value, source if name in settings else "default")
         for name, value in (SETTINGS | settings).items()
@@ -65,13 +65,13 @@ def of_postgres(
 
 
 def one(results: list[CheckResult], setting: str) -> CheckResult:
-    """The finding of a setting."""
+    """The result of a setting."""
     (found,) = [finding for finding in results if finding.setting == setting]
     return found
 
 
-def test_servers_as_they_should_be_keep_every_promise() -> None:
-    """Whoever followed the operations page hears no complaint, and has nothing to change."""
+def test_recommended_settings_keep_every_promise() -> None:
+    """Settings as docs/operations.md recommends them have no finding and nothing to change."""
     results = [*of_redis(), *of_postgres()]
 
     assert {finding.level for finding in results} == {Level.OK}
@@ -92,8 +92,8 @@ def test_servers_as_they_should_be_keep_every_promise() -> None:
         ("maxmemory", "550000"),
     ],
 )
-def test_a_redis_that_may_lose_or_drop_something_is_off(setting: str, value: str) -> None:
-    """Each of these alone takes a promise away; the way back is told, for now and for the next start."""
+def test_a_setting_by_which_redis_may_lose_data_is_off(setting: str, value: str) -> None:
+    """Each of these breaks a promise; the line has the change for now and for the next start."""
     results = of_redis(**{setting.replace("-", "_"): value})
 
     assert [finding.setting for finding in results if finding.level is Level.FAIL] == [setting]
@@ -102,7 +102,7 @@ def test_a_redis_that_may_lose_or_drop_something_is_off(setting: str, value: str
     assert exit_code(results) == 1
 
 
-def test_a_redis_without_a_file_is_told_how_to_start_next_time() -> None:
+def test_a_redis_without_a_configuration_file_gets_a_command_line_option() -> None:
     """CONFIG REWRITE has nothing to write to there."""
     change = one(of_redis({"config_file": ""}, appendfsync="no"), "appendfsync").change
 
@@ -110,8 +110,8 @@ def test_a_redis_without_a_file_is_told_how_to_start_next_time() -> None:
     assert "REWRITE" not in change
 
 
-def test_a_redis_that_may_not_be_asked_is_judged_by_what_it_tells_anyway() -> None:
-    """INFO knows whether there is a file and what may be evicted; how often the file is synced, nobody may guess."""
+def test_a_redis_that_denies_config_get_is_judged_by_info() -> None:
+    """INFO has whether there is an append-only file and what may be evicted, but not how often the file is synced."""
     results = of_redis({"aof_enabled": "0"}, denied="NOPERM this user has no permissions")
 
     assert one(results, "appendonly").level is Level.FAIL
@@ -121,7 +121,7 @@ def test_a_redis_that_may_not_be_asked_is_judged_by_what_it_tells_anyway() -> No
 
 
 def test_a_user_who_may_not_run_the_scripts_is_off() -> None:
-    """All else may be as it should: nothing is sold."""
+    """Whatever the other settings are, nothing can be sold."""
     facts = RedisConfig(INFO, CONFIG, denied="", cluster={}, missing_rights="NOPERM")
 
     found = one(judge_redis(facts, memory_share=0.9), "rights")
@@ -131,20 +131,20 @@ def test_a_user_who_may_not_run_the_scripts_is_off() -> None:
     assert "+@scripting" in found.change
 
 
-def test_what_is_unknown_alone_ends_with_2_if_that_is_strict() -> None:
-    """A setting that a managed server does not show is no fault of its own; a script that minds says so."""
+def test_unknown_settings_alone_are_exit_code_2_if_strict() -> None:
+    """Managed servers hide settings, so unknown alone is no failure unless --strict is given."""
     results = of_redis(denied="NOPERM")
 
     assert (exit_code(results), exit_code(results, strict=True)) == (0, 2)
 
 
 def test_memory_without_a_limit_is_a_note() -> None:
-    """Nothing that was acknowledged is lost by it, so that no promise is off."""
+    """Nothing that was acknowledged is lost by it, so no promise is off."""
     assert one(of_redis(maxmemory="0"), "maxmemory").level is Level.NOTE
 
 
 @pytest.mark.parametrize(
-    ("info", "config", "standing"),
+    ("info", "config", "level"),
     [
         ({"connected_slaves": "1"}, {}, Level.FAIL),
         ({"connected_slaves": "1", "min_slaves_good_slaves": "1"}, {"min_replicas_to_write": "1"}, Level.OK),
@@ -159,14 +159,14 @@ def test_memory_without_a_limit_is_a_note() -> None:
     ids=["no minimum", "minimum", "minimum turned off by its lag", "replica too far behind", "no replica"],
 )
 def test_replicas_need_a_minimum_that_is_in_force_and_met(
-    info: dict[str, str], config: dict[str, str], standing: Level
+    info: dict[str, str], config: dict[str, str], level: Level
 ) -> None:
-    """Else a primary that was cut off goes on, or nothing can be written at all."""
-    assert one(of_redis(info, **config), "min-replicas-to-write").level is standing
+    """Otherwise a primary that was cut off goes on, or nothing can be written at all."""
+    assert one(of_redis(info, **config), "min-replicas-to-write").level is level
 
 
 @pytest.mark.parametrize(
-    ("info", "standing"),
+    ("info", "level"),
     [
         ({"redis_version": "6.2.14"}, Level.FAIL),
         ({"redis_version": "10.0.0"}, Level.OK),
@@ -174,28 +174,28 @@ def test_replicas_need_a_minimum_that_is_in_force_and_met(
         ({"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "8.0.1"}, Level.OK),
     ],
 )
-def test_a_version_that_is_too_old_is_off(info: dict[str, str], standing: Level) -> None:
-    """Versions are numbers, and Valkey has its own beside Redis'."""
-    assert one(of_redis(info), "version").level is standing
+def test_a_version_that_is_too_old_is_off(info: dict[str, str], level: Level) -> None:
+    """Versions compare as numbers, and Valkey has versions of its own."""
+    assert one(of_redis(info), "version").level is level
 
 
 def test_a_replica_in_the_place_of_its_primary_is_off() -> None:
-    """It takes no write, and the line names where its primary is."""
+    """It takes no write, and the line has the address of its primary."""
     found = one(of_redis({"role": "slave", "master_host": "10.0.0.7", "master_port": "6380"}), "role")
 
     assert found.level is Level.FAIL
     assert "10.0.0.7:6380" in found.change
 
 
-@pytest.mark.parametrize(("nodes", "standing"), [("3", Level.FAIL), ("1", Level.OK)])
-def test_a_cluster_is_off_unless_one_node_holds_every_slot(nodes: str, standing: Level) -> None:
-    """One address is asked for all shards, and nobody follows where other nodes are."""
+@pytest.mark.parametrize(("nodes", "level"), [("3", Level.FAIL), ("1", Level.OK)])
+def test_a_cluster_is_off_unless_one_node_holds_every_slot(nodes: str, level: Level) -> None:
+    """All shards are served at one address, and redirections to other nodes are not followed."""
     cluster = {"cluster_size": nodes, "cluster_state": "ok"}
     found = judge_redis(
         RedisConfig(INFO | {"cluster_enabled": "1"}, CONFIG, "", cluster, missing_rights=""), memory_share=0.9
     )
 
-    assert one(found, "cluster-enabled").level is standing
+    assert one(found, "cluster-enabled").level is level
 
 
 @pytest.mark.parametrize(
@@ -209,8 +209,8 @@ def test_a_cluster_is_off_unless_one_node_holds_every_slot(nodes: str, standing:
         ("server_version_num", "140010"),
     ],
 )
-def test_a_postgres_that_may_lose_or_refuse_a_commit_is_off(setting: str, value: str) -> None:
-    """Redis trims what the ledger has committed, so that it must be there after any crash."""
+def test_a_setting_by_which_postgres_may_lose_or_reject_a_commit_is_off(setting: str, value: str) -> None:
+    """Redis trims what the ledger has committed, so a commit must survive any crash."""
     results = of_postgres(**{setting: value})
 
     off = [finding.setting for finding in results if finding.level is Level.FAIL]
@@ -218,8 +218,8 @@ def test_a_postgres_that_may_lose_or_refuse_a_commit_is_off(setting: str, value:
 
 
 @pytest.mark.parametrize("value", ["on", "remote_apply", "remote_write", "local"])
-def test_every_commit_that_waits_for_its_own_disk_is_enough(value: str) -> None:
-    """These differ in what they wait for elsewhere."""
+def test_every_level_that_waits_for_the_local_disk_is_kept(value: str) -> None:
+    """They differ in what they wait for on standbys."""
     assert one(of_postgres(synchronous_commit=value), "synchronous_commit").level is Level.OK
 
 
@@ -236,7 +236,7 @@ def test_every_commit_that_waits_for_its_own_disk_is_enough(value: str) -> None:
     ],
 )
 def test_a_setting_is_changed_where_it_was_set(source: str, change: str) -> None:
-    """What is set for a role or a database stands above the file, where a change would do nothing."""
+    """What is set for a role or a database overrides the file, where a change would have no effect."""
     assert change in one(of_postgres(source, synchronous_commit="off"), "synchronous_commit").change
 
 
@@ -248,7 +248,7 @@ def test_a_name_that_sql_would_read_otherwise_is_quoted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "setting", "standing"),
+    ("facts", "setting", "level"),
     [
         ({"is_standby": True}, "in_recovery", Level.FAIL),
         ({"migration": 0}, "schema version", Level.FAIL),
@@ -258,40 +258,42 @@ def test_a_name_that_sql_would_read_otherwise_is_quoted() -> None:
         ({"standbys": 1}, "synchronous_standby_names", Level.NOTE),
     ],
 )
-def test_what_is_no_setting_counts_as_well(facts: dict[str, Any], setting: str, standing: Level) -> None:
+def test_facts_that_are_no_settings_are_checked_too(facts: dict[str, Any], setting: str, level: Level) -> None:
     """A standby, old tables, and tables that a crash empties."""
-    assert one(of_postgres("default", facts), setting).level is standing
+    assert one(of_postgres("default", facts), setting).level is level
 
 
 @pytest.mark.parametrize(
-    ("level", "standbys", "standing"),
+    ("synchronous_commit", "standbys", "level"),
     [("on", 1, Level.OK), ("on", 0, Level.FAIL), ("local", 1, Level.NOTE), ("local", 0, Level.NOTE)],
 )
-def test_a_standby_that_is_waited_for_must_be_there(level: str, standbys: int, standing: Level) -> None:
-    """Else no commit ever ends; where none is waited for, a failover may go back."""
-    settings = {"synchronous_standby_names": "second", "synchronous_commit": level}
+def test_a_standby_that_commits_wait_for_must_be_connected(
+    synchronous_commit: str, standbys: int, level: Level
+) -> None:
+    """Otherwise no commit ends; if commits wait for none, a failover may lose some."""
+    settings = {"synchronous_standby_names": "second", "synchronous_commit": synchronous_commit}
     results = of_postgres("default", {"standbys": standbys}, **settings)
 
-    assert one(results, "synchronous_standby_names").level is standing
+    assert one(results, "synchronous_standby_names").level is level
 
 
-@pytest.mark.parametrize(("timeout_ms", "standing"), [("0", Level.OK), ("200", Level.NOTE), ("60000", Level.OK)])
-def test_a_ledger_that_may_be_cut_short_is_a_note(timeout_ms: str, standing: Level) -> None:
-    """Nothing is lost by it; a batch that is too large comes again and again."""
-    assert one(of_postgres(statement_timeout=timeout_ms), "statement_timeout").level is standing
+@pytest.mark.parametrize(("timeout_ms", "level"), [("0", Level.OK), ("200", Level.NOTE), ("60000", Level.OK)])
+def test_a_short_statement_timeout_is_a_note(timeout_ms: str, level: Level) -> None:
+    """Nothing is lost by it, but a large batch may fail each time."""
+    assert one(of_postgres(statement_timeout=timeout_ms), "statement_timeout").level is level
 
 
 @pytest.mark.parametrize(("server", "ahead_s"), [("Redis", 3.0), ("Redis", -3.0), ("Postgres", 3.0)])
 def test_a_clock_that_is_seconds_off_is_off(server: str, ahead_s: float) -> None:
-    """Ahead or behind; the line says how far."""
+    """Ahead or behind; the line has the difference."""
     found = judge_clock(server, [Reading(100.0, 100.1 + ahead_s, 100.2)])
 
     assert found.level is Level.FAIL
     assert f"{ahead_s:+.3f} s" in found.value
 
 
-def test_a_slow_answer_is_no_clock_that_is_off() -> None:
-    """Nobody knows when in those six seconds it looked; the quickest answer tells most."""
+def test_a_slow_answer_does_not_make_a_clock_off() -> None:
+    """The clock was read at an unknown moment of those six seconds, so the quickest answer counts."""
     slow, quick = Reading(100.0, 105.9, 106.0), Reading(107.0, 107.1, 107.2)
 
     assert judge_clock("Redis", [slow]).level is Level.OK
@@ -299,14 +301,14 @@ def test_a_slow_answer_is_no_clock_that_is_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "standing"),
+    ("found", "level"),
     [({4}, Level.OK), ({0, 4}, Level.NOTE), ({0}, Level.NOTE), (set(), Level.NOTE), ({8}, Level.FAIL)],
 )
-def test_a_server_laid_out_for_another_number_of_shards_is_off(found: set[int], standing: Level) -> None:
-    """One that was not laid out yet only lacks its `init`."""
-    assert judge_shards("Redis", found, 4).level is standing
+def test_a_server_initialized_for_another_number_of_shards_is_off(found: set[int], level: Level) -> None:
+    """One that was not initialized yet only needs `holdfast init`."""
+    assert judge_shards("Redis", found, 4).level is level
 
 
-def test_the_schema_that_is_asked_for_is_the_one_that_is_made() -> None:
-    """The two services share no code, so that each new migration is to be noted here as well."""
+def test_the_schema_that_the_check_expects_is_the_latest_migration() -> None:
+    """The two services share no code, so each new migration must raise `SCHEMA` too."""
     assert migrations()[-1].number == SCHEMA

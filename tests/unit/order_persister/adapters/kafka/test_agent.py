@@ -13,7 +13,7 @@ STEPS = ["apply", "observe", "publish", "ack"]
 
 
 class Ended(BaseException):
-    """In the place of `os._exit`."""
+    """Raised in the place of `os._exit`."""
 
 
 @dataclass
