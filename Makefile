@@ -6,7 +6,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 
-# The first interpreter that runs, is of an age that the lock is made for, and can make a virtualenv.
+# The first interpreter that runs, is a version that the lock supports, and can create a virtual environment.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
 	"$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 		>/dev/null 2>&1 && { echo "$$python"; break; }; done)
@@ -15,14 +15,14 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 .PHONY: help
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-21s %s\n", $$1, $$2 }'
 
 .PHONY: demo
 demo: $(VENV)/ready ## Run a whole flash sale on an embedded stack, then the audit of its books
 	@$(BIN)/holdfast demo
 
 .PHONY: quick
-quick: $(VENV)/ready ## Run the checks and tests that need no minute: form, types, imports, unit and contract
+quick: $(VENV)/ready ## Run what takes about a minute: format, types, imports, unit and contract
 	@$(BIN)/tox run -e lint,types,arrows,unit,contract
 
 .PHONY: test
@@ -42,18 +42,18 @@ lint: $(VENV)/ready ## Run the checks without the tests
 	@$(BIN)/tox run -e lint,types,arrows,protos,lua
 
 .PHONY: format
-format: $(VENV)/ready ## Put the code into its usual form
+format: $(VENV)/ready ## Format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 .PHONY: protos
-protos: $(VENV)/ready ## Make the Python stubs anew from protos/
+protos: $(VENV)/ready ## Generate the Python stubs from protos/
 	@$(BIN)/python protos/compile.py stubs
 
 .PHONY: setup
-setup: $(VENV)/ready ## Lay .venv as requirements.lock says, and no more
+setup: $(VENV)/ready ## Create .venv from requirements.lock
 
 .PHONY: lock
-lock: ## Choose the versions in requirements.lock and constraints.txt anew
+lock: ## Update requirements.lock and constraints.txt to the newest versions
 	@$(PYTHON) -m venv $(VENV)-lock
 	@$(VENV)-lock/bin/python -m pip --quiet install uv
 	@$(VENV)-lock/bin/uv pip compile pyproject.toml --extra embedded --group dev --upgrade --generate-hashes \
@@ -68,10 +68,10 @@ clean: ## Remove what the other targets made
 	@rm -rf $(VENV) $(VENV)-lock .real .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Every package at its locked version and hash. A change of the lock starts from nothing, so that none lingers.
+# Every package at its locked version and hash. After a change of the lock .venv is created from nothing.
 $(VENV)/locked: requirements.lock
 	@test -n "$(PYTHON)" || { echo "Holdfast needs Python 3.11, 3.12 or 3.13 with its venv module; none was found." >&2; exit 1; }
-	@echo "Laying $(VENV) with $$($(PYTHON) --version) and $$(grep -c '^[a-z]' requirements.lock) locked packages; about half a minute ..."
+	@echo "Creating $(VENV) with $$($(PYTHON) --version) and $$(grep -c '^[a-z]' requirements.lock) locked packages; about half a minute ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) install --only-binary :all: --require-hashes --requirement requirements.lock
 	@touch $@

@@ -18,6 +18,10 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 class ProgramFailed(RuntimeError):
     """A program did not do its work; the message ends with its last lines."""
 
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
 
 def python_of(checkout: Path) -> str:
     """The interpreter that has a checkout's packages: this one, or that of the other checkout's .venv."""
@@ -62,5 +66,6 @@ def run_to_end(checkout: Path, deadline_s: float, *arguments: str, **settings: s
     )
     if ended.returncode:
         output = f"{ended.stdout}\n{ended.stderr}".strip()
-        raise ProgramFailed(f"{' '.join(arguments)} ended with {ended.returncode}:\n{output[-LONGEST_TAIL:]}")
+        message = f"{' '.join(arguments)} ended with {ended.returncode}:\n{output[-LONGEST_TAIL:]}"
+        raise ProgramFailed(message, ended.returncode)
     return ended.stdout.strip()

@@ -1,1 +1,1 @@
-"""What the processes of both services have in common: how they are set, started, ended and watched."""
+"""What the processes of both services share: settings, start, end, retries, logs and metrics."""

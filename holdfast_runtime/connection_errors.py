@@ -1,4 +1,4 @@
-"""Tells a connection that a server rejects for good from one that fails for a while."""
+"""Tells permanent connection errors (wrong password, untrusted certificate) from transient ones (server down)."""
 
 import socket
 import ssl
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from enum import Enum
 
 UNKNOWN_HOST = (socket.EAI_NONAME, socket.EAI_NODATA)  # any other failure of a name look-up may be transient
-# The server closed the connection in mid-handshake, as one that restarts does too.
+# The server closed the connection during the handshake, as a server that restarts may.
 PEER_CLOSED = (
     ssl.SSLEOFError,
     ssl.SSLZeroReturnError,
@@ -14,15 +14,15 @@ PEER_CLOSED = (
     ssl.SSLWantReadError,
     ssl.SSLWantWriteError,
 )
-# Nothing listens there, so that only the address can be wrong.
+# No server accepted the connection, so only the address can be wrong.
 REFUSED = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
-PROBE_TIMEOUT_S = 2.0  # less than a process waits at its start, so that it can tell a silent server from none
+PROBE_TIMEOUT_S = 2.0  # less than a process waits at its start, so that a silent server is reported as such
 
 
 class Cause(Enum):
-    """What is wrong with a connection; a client may have a setting for each."""
+    """What is wrong with a connection; each cause may have a setting of its own."""
 
-    NAME = "the host's name"  # which an outage may remove too, where names are given to what runs
+    NAME = "the host's name"  # transient where an orchestrator removes the names of stopped servers
     ADDRESS = "the address"
     TRUST = "the server's certificate"
     CERTIFICATE = "the client's certificate"
@@ -32,7 +32,7 @@ class Cause(Enum):
 
 
 class ConnectionRejected(Exception):
-    """The server, or the way to it, will not take this connection however often it is tried."""
+    """The connection fails permanently: a retry with the same settings fails too."""
 
     def __init__(self, cause: Cause, why: str) -> None:
         super().__init__(why)
@@ -40,14 +40,14 @@ class ConnectionRejected(Exception):
 
 
 class TransientError(Exception):
-    """A server is away or busy and will be back; nothing that was asked of it is known to be refused."""
+    """The server is unavailable or busy: a retry may succeed."""
 
 
 def classify(error: BaseException) -> ConnectionRejected | None:
     """ConnectionRejected if an unknown host or a certificate led to the error; None if it may be transient."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return ConnectionRejected(Cause.TRUST, f"its certificate is not believed: {cause.verify_message}")
+            return ConnectionRejected(Cause.TRUST, f"its certificate is not trusted: {cause.verify_message}")
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, PEER_CLOSED):
             return _tls_failure(cause)
         if isinstance(cause, socket.gaierror) and cause.errno in UNKNOWN_HOST:
@@ -56,7 +56,7 @@ def classify(error: BaseException) -> ConnectionRejected | None:
 
 
 def describe(error: BaseException, question: str) -> str:
-    """The error's message; if the server took the connection and then stayed silent or closed it, with `question`.
+    """The error's message; with `question` if the server accepted the connection and then stayed silent or closed it.
 
     The question is for example "is it PostgreSQL?".
     """
@@ -65,7 +65,7 @@ def describe(error: BaseException, question: str) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what led to it."""
+    """The error, and the chain of exceptions that led to it."""
     seen: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in seen:
@@ -75,8 +75,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _tls_failure(error: ssl.SSLError) -> ConnectionRejected:
-    """The server's alert says whether it wants a certificate of the client's, or another one."""
+    """The server's TLS alert says whether it requires a client certificate, or rejects the one it got."""
     reason = error.reason or str(error)
     if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
-        return ConnectionRejected(Cause.CERTIFICATE, f"it wants a client certificate that it believes: {reason}")
+        return ConnectionRejected(Cause.CERTIFICATE, f"it requires a client certificate that it trusts: {reason}")
     return ConnectionRejected(Cause.PROTOCOL, f"TLS fails: {reason}")

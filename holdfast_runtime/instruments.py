@@ -1,4 +1,4 @@
-"""What a process that stays shows of itself: metrics, and whether it can do its work."""
+"""Serves the metrics and the health of a long-running process."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Instruments:
-    """A process' registry of metrics, and the outages that its loops wait for."""
+    """A process' registry of metrics, and the outages that its loops wait out."""
 
     registry: CollectorRegistry
     outages: Outages
@@ -27,18 +27,18 @@ class Instruments:
         return Retrier(self.outages, transient)
 
 
-def show_instruments(settings: SharedSettings, needs: Sequence[Dependency]) -> Instruments:
-    """Serve /metrics and /healthz if a page is wanted; BadSettings if its address cannot be had.
+def serve_instruments(settings: SharedSettings, required: Sequence[Dependency]) -> Instruments:
+    """Serve /metrics and /healthz unless switched off; `BadSettings` if the address cannot be used.
 
-    `needs` are the servers without which the process cannot do its work.
+    `required` are the servers without which the process cannot do its work.
     """
     registry = new_registry()
     outages = Outages(registry)
     if settings.metrics_listen:
         try:
-            url = serve_page(settings.metrics_listen, registry, Health(needs, outages))
+            url = serve_page(settings.metrics_listen, registry, Health(required, outages))
         except OSError as error:
             problem = f"cannot listen on {settings.metrics_listen}: {error.strerror or error}"
             raise BadSettings(f"HOLDFAST_METRICS_LISTEN: {problem}") from error
-        log.info("metrics", url=url)
+        log.info("metrics_served", url=url)
     return Instruments(registry, outages)

@@ -1,4 +1,4 @@
-"""How Kafka is reached and what is on it: the connection's settings, the names of topics and groups, a client's end."""
+"""What every Kafka client needs: connection settings, names of topics and groups, no auto-creation, a clean stop."""
 
 import asyncio
 import ssl
@@ -20,15 +20,15 @@ COMPENSATIONS = "holdfast.compensations.v1"
 ORDERS = "holdfast.orders.v1"
 PERSISTER_GROUP = "holdfast-persister"
 COMPENSATOR_GROUP = "holdfast-compensator"
-LARGEST_RECORD = 8 * 1024 * 1024  # a run is 256 KiB, but a single commit is never cut
+LARGEST_RECORD = 8 * 1024 * 1024  # a run is 256 KiB, but a single commit is never split
 STOP_S = 5.0
 
 
 @dataclass(frozen=True)
 class KafkaConfig:
-    """What every client of Kafka is made with, its own choices aside.
+    """The connection settings of every client of Kafka.
 
-    `security` is one of Kafka's four protocols: those with SSL want `tls`, those with SASL want the rest.
+    `security` is one of Kafka's four protocols: those with SSL need `tls`, those with SASL the rest.
     """
 
     brokers: str
@@ -40,11 +40,11 @@ class KafkaConfig:
     prefix: str = ""
 
     def named(self, name: str) -> str:
-        """What a topic or a consumer group is called on this Kafka, which other systems may share."""
+        """The name of a topic or a consumer group with the prefix of this installation."""
         return self.prefix + name
 
     def options(self) -> dict[str, Any]:
-        """The arguments of any client of aiokafka."""
+        """The arguments common to all clients of aiokafka."""
         return {"bootstrap_servers": self.brokers, **self.credentials()}
 
     def credentials(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class KafkaConfig:
 
 
 def kafka_config(settings: SharedSettings) -> KafkaConfig:
-    """How the settings say that brokers are reached; BadSettings if a certificate cannot be used."""
+    """The connection settings; `BadSettings` if a certificate cannot be used."""
     return KafkaConfig(
         brokers=settings.kafka_brokers,
         security=settings.kafka_security,
@@ -72,20 +72,19 @@ def kafka_config(settings: SharedSettings) -> KafkaConfig:
 
 
 def disable_topic_auto_creation() -> None:
-    """Keep every client of this process from having Kafka make a topic that is not there; again does no harm.
+    """Keep the clients of this process from creating missing topics. A second call changes nothing.
 
-    aiokafka asks for topics by name whenever it looks around, lets Kafka make what is missing, and has no setting for
-    it. A topic that was deleted would be back at once with Kafka's own number of partitions, before an operator could
-    make it properly.
+    aiokafka requests metadata of topics by name, which lets Kafka create missing ones, and has no setting for it. A
+    deleted topic would reappear with Kafka's default number of partitions before `holdfast topics` could create it.
     """
     aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
 
 
 async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    """A few seconds are enough for a live broker, and a dead one is not waited for.
+    """Stop a client within a few seconds, whether or not brokers answer.
 
-    In a task of its own, for a consumer whose brokers are away ends with the cancellation of a part of itself, which
-    would pass for the caller's.
+    In a task of its own, because a consumer whose brokers do not answer raises a cancellation of its own, which would
+    look like the caller's.
     """
     stopping = asyncio.create_task(client.stop())
     await asyncio.wait({stopping}, timeout=STOP_S)
@@ -97,16 +96,16 @@ async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
 
 
 def _tls(settings: SharedSettings) -> ssl.SSLContext:
-    """What checks the brokers' certificates and their names, and shows the client's own if there is one."""
+    """A context that verifies the brokers' certificates and host names, and has the client certificate if any."""
     try:
         context = ssl.create_default_context(cafile=settings.kafka_ca_file or None)
     except (ssl.SSLError, OSError) as error:
         raise BadSettings(f"HOLDFAST_KAFKA_CA_FILE: holds no certificate that can be read: {_why(error)}") from None
     if settings.kafka_cert_file:
-        try:  # an empty password, for without one OpenSSL would ask the terminal for that of a locked key
+        try:  # without a password OpenSSL prompts for that of an encrypted key on the terminal
             context.load_cert_chain(settings.kafka_cert_file, settings.kafka_key_file or None, password="")
         except (ssl.SSLError, OSError) as error:
-            problem = f"cannot be used, or its key does not open or fit: {_why(error)}"
+            problem = f"cannot be used, or its key is encrypted or does not match: {_why(error)}"
             raise BadSettings(f"HOLDFAST_KAFKA_CERT_FILE: {problem}") from None
     return context
 

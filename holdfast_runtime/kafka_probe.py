@@ -1,4 +1,4 @@
-"""Asks Kafka once whether it takes a connection of these settings."""
+"""Probes whether a Kafka broker accepts a connection with the settings given."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ from holdfast_runtime.kafka import KafkaConfig, kafka_config
 from holdfast_runtime.settings import SharedSettings
 from holdfast_runtime.start_check import Dependency
 
-_QUESTION = "is HOLDFAST_KAFKA_SECURITY what it wants?"
+_QUESTION = "is HOLDFAST_KAFKA_SECURITY what it expects?"
 _NO_TOPICS: list[str] = []
 _SETTINGS = {
     Cause.TRUST: "HOLDFAST_KAFKA_CA_FILE",
@@ -30,7 +30,7 @@ _SETTINGS = {
 
 
 def kafka_dependency(settings: SharedSettings) -> Dependency:
-    """Kafka as the settings say; BadSettings if a certificate cannot be used."""
+    """Kafka as configured; `BadSettings` if a certificate cannot be used."""
     config = kafka_config(settings)
     server = f"Kafka at {config.brokers}"
     return Dependency("Kafka", server, lambda: probe_kafka(config), "HOLDFAST_KAFKA_BROKERS", _SETTINGS)
@@ -39,25 +39,27 @@ def kafka_dependency(settings: SharedSettings) -> Dependency:
 async def probe_kafka(config: KafkaConfig) -> None:
     """Return if one of the brokers answers; `ConnectionRejected` or `TransientError` if none does.
 
-    aiokafka's own clients would only say that none took the connection, so each broker is asked by a bare one.
+    aiokafka's clients only report that no broker accepted, so each broker is probed over a single connection.
     """
-    asking = [asyncio.ensure_future(_ask(host, port, config)) for host, port, _ in collect_hosts(config.brokers)]
+    probes = [
+        asyncio.ensure_future(_probe_broker(host, port, config)) for host, port, _ in collect_hosts(config.brokers)
+    ]
     problems = []
     try:
-        for answer in asyncio.as_completed(asking):
+        for answer in asyncio.as_completed(probes):
             try:
                 return await answer
             except (ConnectionRejected, TransientError) as problem:
                 problems.append(problem)
     finally:
-        for task in asking:
+        for task in probes:
             task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await asyncio.gather(*probes, return_exceptions=True)
     raise next((problem for problem in problems if isinstance(problem, ConnectionRejected)), problems[0])
 
 
-async def _ask(host: str, port: int, config: KafkaConfig) -> None:
-    """A question after the greeting, for brokers that want a password greet every client."""
+async def _probe_broker(host: str, port: int, config: KafkaConfig) -> None:
+    """Send a request after the handshake, which a broker that requires a password completes with any client."""
     connection: AIOKafkaConnection | None = None
     timeout_ms = int(1000 * PROBE_TIMEOUT_S)
     try:
@@ -66,7 +68,7 @@ async def _ask(host: str, port: int, config: KafkaConfig) -> None:
     except SaslAuthenticationFailed as error:
         raise ConnectionRejected(Cause.USER, str(error.args[0]) if error.args else str(error)) from error
     except UnsupportedSaslMechanismError as error:
-        raise ConnectionRejected(Cause.MECHANISM, f"it does not take {config.mechanism}") from error
+        raise ConnectionRejected(Cause.MECHANISM, f"it does not support {config.mechanism}") from error
     except (KafkaError, OSError, TimeoutError) as error:
         raise classify(error) or TransientError(describe(error, _QUESTION)) from error
     finally:

@@ -1,4 +1,4 @@
-"""Logs one event a line to standard error, in a form for a person or for a machine."""
+"""Logs one event a line to standard error, as text or as JSON."""
 
 import logging
 import sys
@@ -12,10 +12,10 @@ NOISY_LIBRARIES = ("aiokafka", "faust", "mode")
 
 
 def configure_logging(process: str, level: str, form: str, silent: Sequence[str] = ()) -> None:
-    """Send structlog's events, and what libraries log in their own way, to standard error; `form`: console or json.
+    """Log structlog's events and the standard library's log records to standard error; `form`: console or json.
 
-    Noisy libraries show warnings and worse. Those that are `silent` show nothing: they log every attempt to reach a
-    server that is away, where the process raises and logs each such error itself.
+    Noisy libraries log warnings and errors only. `silent` ones log nothing: they log every failed connection attempt,
+    whose errors the process logs itself.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -41,25 +41,25 @@ def configure_logging(process: str, level: str, form: str, silent: Sequence[str]
 
 
 class RepeatFilter(logging.Filter):
-    """Lets a library log a message once in five seconds: Kafka's client repeats itself while a broker is away."""
+    """Lets a library log the same message once in five seconds: aiokafka repeats some while a broker is unavailable."""
 
     def __init__(self, pause_s: float = 5.0) -> None:
         super().__init__()
         self._pause_s = pause_s
-        self._logged: dict[object, float] = {}  # when, the longest ago first; none longer ago than the pause
+        self._logged: dict[object, float] = {}  # message -> time, oldest first, all within the pause
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not isinstance(record.msg, str):  # an event of structlog's, which is never a repeat
+        if not isinstance(record.msg, str):  # a structlog event, which is never filtered
             return True
         message, now = (record.name, record.msg), time.monotonic()
-        self._forget(now - self._pause_s)
+        self._drop_until(now - self._pause_s)
         if message in self._logged:
             return False
         self._logged[message] = now
         return True
 
-    def _forget(self, until: float) -> None:
-        """Drop what was logged up to this moment: messages with values in them are new each time, and would pile up."""
+    def _drop_until(self, until: float) -> None:
+        """Drop messages logged up to this time: those with values in them never repeat and would accumulate."""
         while self._logged:
             message = next(iter(self._logged))
             if self._logged[message] > until:
@@ -68,9 +68,9 @@ class RepeatFilter(logging.Filter):
 
 
 def _rendering(form: str) -> list[Processor]:
-    """A trace is part of its event's one line in JSON; a person gets it below the line."""
+    """JSON has a traceback in the event's line; text has it below the line."""
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if form == "json":
         return [drop, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    plain = structlog.dev.plain_traceback  # the richer one shows values, the ledger's password among them
+    plain = structlog.dev.plain_traceback  # the rich traceback shows values, among them passwords
     return [drop, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]

@@ -15,13 +15,13 @@ from prometheus_client.process_collector import ProcessCollector
 
 from holdfast_runtime.health import Health
 
-ANSWER_S = 5.0  # longer than the probes take: a process whose loop does not answer by then is stuck
+ANSWER_TIMEOUT_S = 5.0  # longer than the probes take: an event loop that does not answer by then is blocked
 _OK, _NOT_FOUND, _UNAVAILABLE = "200 OK", "404 Not Found", "503 Service Unavailable"
 Respond = Callable[[str, list[tuple[str, str]]], Any]
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry that knows the process itself; nothing registers globally, so that a test may build two."""
+    """A registry with the metrics of the process; nothing registers globally, so that a test may build two."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
@@ -30,9 +30,9 @@ def new_registry() -> CollectorRegistry:
 
 
 def serve_page(listen: str, registry: CollectorRegistry, health: Health) -> str:
-    """Serve both at host:port and return the URL of /metrics; port 0 lets the kernel choose. OSError if it is taken.
+    """Serve both at host:port and return the URL of /metrics; port 0: a free one. `OSError` if it cannot be bound.
 
-    The process' health is asked for in the event loop that runs now.
+    Health is determined in the event loop that runs now.
     """
     host, _, port = listen.rpartition(":")
     family, *_, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
@@ -59,7 +59,9 @@ def _page(
         path = environ["PATH_INFO"]
         if path == "/metrics":
             return metrics(environ, respond)  # type: ignore[no-any-return]
-        status, text = _healthz(health, loop) if path == "/healthz" else (_NOT_FOUND, "/metrics and /healthz are here")
+        status, text = (
+            _healthz(health, loop) if path == "/healthz" else (_NOT_FOUND, "only /metrics and /healthz are served")
+        )
         respond(status, [("Content-Type", "text/plain; charset=utf-8")])
         return [f"{text}\n".encode()]
 
@@ -67,12 +69,12 @@ def _page(
 
 
 def _healthz(health: Health, loop: asyncio.AbstractEventLoop) -> tuple[str, str]:
-    asking = asyncio.run_coroutine_threadsafe(health.unavailable(), loop)
+    check = asyncio.run_coroutine_threadsafe(health.unavailable(), loop)
     try:
-        unavailable = asking.result(ANSWER_S)
+        unavailable = check.result(ANSWER_TIMEOUT_S)
     except TimeoutError:
-        asking.cancel()
-        return _UNAVAILABLE, f"the process has not answered for {ANSWER_S:g} s"
+        check.cancel()
+        return _UNAVAILABLE, f"the process has not answered for {ANSWER_TIMEOUT_S:g} s"
     if unavailable:
         return _UNAVAILABLE, "\n".join(f"waits for {server}: {why}" for server, why in sorted(unavailable.items()))
     return _OK, "ok"

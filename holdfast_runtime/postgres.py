@@ -1,7 +1,6 @@
-"""How PostgreSQL is reached: its address checked, a probe, and a pool that connects when first needed.
+"""Connects to PostgreSQL: a check of the DSN, a probe, and a pool that connects when first needed.
 
-Nothing depends on a session (no prepared statement outlives its transaction), so PgBouncer in transaction mode may
-stand in front.
+No state depends on a session (no prepared statement outlives its transaction), so PgBouncer works in transaction mode.
 """
 
 import asyncio
@@ -25,17 +24,17 @@ from holdfast_runtime.start_check import Dependency, address_of
 
 CONNECT_S = 5.0
 CLOSE_S = 1.0
-# User and password, a database that is not there, rights, and options that it does not know. All else is transient.
+# Wrong credentials, no such database, missing rights, unknown options. All others are transient.
 PERMANENT_SQLSTATES = ("28", "3D000", "22", "42")
-_NO_TLS = "rejected SSL upgrade"  # asyncpg has no other word for a server without TLS where the DSN asks for it
+_NO_TLS = "rejected SSL upgrade"  # asyncpg's only sign that a server has no TLS, which the DSN requires
 
 Row: TypeAlias = asyncpg.Record
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
 def check_dsn(dsn: str) -> None:
-    """ValueError, in one sentence that names no password, if asyncpg cannot read it; by itself it says so too late."""
-    parse = connect_utils._parse_connect_dsn_and_args  # type: ignore[attr-defined]  # there is no public way to ask
+    """ValueError, in one sentence without the password, if asyncpg cannot parse it, which it does only on connect."""
+    parse = connect_utils._parse_connect_dsn_and_args  # type: ignore[attr-defined]  # there is no public function
     try:
         addresses, _ = parse(**{**dict.fromkeys(signature(parse).parameters), "dsn": dsn})
     except asyncpg.InterfaceError as error:
@@ -50,7 +49,7 @@ def check_dsn(dsn: str) -> None:
 
 
 def postgres_dependency(settings: SharedSettings) -> Dependency:
-    """The ledger's server as the settings say; BadSettings if asyncpg cannot read its address."""
+    """The ledger's PostgreSQL as configured; `BadSettings` if asyncpg cannot parse the DSN."""
     dsn, setting = settings.postgres_dsn, "HOLDFAST_POSTGRES_DSN"
     try:
         check_dsn(dsn)
@@ -60,54 +59,54 @@ def postgres_dependency(settings: SharedSettings) -> Dependency:
 
 
 async def probe_postgres(dsn: str) -> None:
-    """Return if it answers, be it that it is still starting up; `ConnectionRejected` or `TransientError` if not."""
+    """Return if it answers, even that it is starting up; `ConnectionRejected` or `TransientError` if not."""
     try:
         connection = await asyncpg.connect(dsn, timeout=PROBE_TIMEOUT_S, statement_cache_size=0)
     except asyncpg.PostgresError as error:
         if (error.sqlstate or "").startswith(PERMANENT_SQLSTATES):
             raise ConnectionRejected(Cause.USER, str(error)) from error
-        if isinstance(error, asyncpg.PostgresConnectionError):  # asyncpg's own word for a server that hangs up
+        if isinstance(error, asyncpg.PostgresConnectionError):  # the server closed the connection
             raise _classified(error) from error
-        return  # whatever it says, it is there
+        return  # any other error is an answer
     except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
         if _NO_TLS in str(error):
-            raise ConnectionRejected(Cause.TRUST, "it speaks no TLS, which the DSN asks for") from error
+            raise ConnectionRejected(Cause.TRUST, "it does not support TLS, which the DSN requires") from error
         raise _classified(error) from error
     await connection.close(timeout=CLOSE_S)
 
 
 class LazyPool:
-    """A pool that connects when first needed, so that a process may start while PostgreSQL is away."""
+    """A pool that connects when first needed, so that a process may start while PostgreSQL is unavailable."""
 
-    def __init__(self, dsn: str, size: int, answer_s: float, name: str = "") -> None:
+    def __init__(self, dsn: str, size: int, query_timeout_s: float, name: str = "") -> None:
         self._dsn = dsn
         self._size = size
-        self._answer_s = answer_s
+        self._query_timeout_s = query_timeout_s
         self._server_settings = {"application_name": name} if name else None  # as pg_stat_activity shows it
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
-        self._making = asyncio.Lock()
+        self._connecting = asyncio.Lock()
 
     async def acquire(self) -> AbstractAsyncContextManager[Connection]:
-        """A connection for one block; it raises whatever asyncpg raises."""
+        """A connection for one block; raises asyncpg's errors."""
         return (await self.ready()).acquire(timeout=CONNECT_S + 1)
 
     async def ready(self) -> "asyncpg.Pool[asyncpg.Record]":
         """The pool itself."""
-        async with self._making:
+        async with self._connecting:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
                     self._dsn,
                     min_size=0,
                     max_size=self._size,
                     timeout=CONNECT_S,
-                    command_timeout=self._answer_s,
+                    command_timeout=self._query_timeout_s,
                     server_settings=self._server_settings,
-                    statement_cache_size=0,  # a prepared statement would bind it to one session behind a PgBouncer
+                    statement_cache_size=0,  # prepared statements belong to one session, which PgBouncer changes
                 )
             return self._pool
 
     def close(self) -> None:
-        """Drop every connection at once: what they were doing is rolled back."""
+        """Close every connection at once; open transactions are rolled back."""
         if self._pool is not None:
             self._pool.terminate()
 

@@ -1,4 +1,4 @@
-"""A command of a service as one value, from which its `--help`, its start check and its exit codes are made."""
+"""Declares a command of a service as one value, which its `--help`, start check and exit codes are made from."""
 
 import asyncio
 import sys
@@ -20,7 +20,7 @@ from holdfast_runtime.start_check import Dependency, wait_for_all
 
 WIDTH = 100
 EXIT_UNEXPECTED, EXIT_BAD_SETTINGS = 1, 2
-EXIT_UNEXPECTED_VERIFYING = 3  # of a command that answers with 1 that the servers are not as they must be
+EXIT_UNEXPECTED_VERIFYING = 3  # of a command whose exit code 1 says that a check failed
 log = structlog.get_logger()
 MakeDependency = Callable[[Any], Dependency]
 
@@ -34,12 +34,12 @@ class Command(Generic[AnySettings]):
 
     name: str
     purpose: str
-    dependencies: Sequence[MakeDependency]  # asked before it runs, each made from the settings
-    settings: Sequence[str]  # the fields that it heeds, in the order of `--help`
+    dependencies: Sequence[MakeDependency]  # servers that are probed before it runs, made from the settings
+    settings: Sequence[str]  # the fields that it uses, in the order of `--help`
     run: Callable[..., Coroutine[Any, Any, int]]
     kind: type[AnySettings]
-    more: str = ""  # what `--help` says beyond the purpose
-    verifies: bool = False  # exit code 1 says that the servers are not as they must be
+    more: str = ""  # of `--help`, after the purpose
+    verifies: bool = False  # exit code 1 says that a check failed
 
 
 def build_app(commands: Sequence[Command[Any]], service: str, silent: Sequence[str] = ()) -> typer.Typer:
@@ -74,17 +74,17 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
 
 
 def run_command(command: Command[Any], options: dict[str, Any], silent: Sequence[str] = ()) -> int:
-    """Read the settings, ask the servers, run: the exit code."""
+    """Read the settings, probe the servers, run: the exit code."""
     try:
         settings = read_settings(command.kind)
         dependencies = [make(settings) for make in command.dependencies]
         configure_logging(command.name, settings.log_level, settings.log_format, silent)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_begin(command, settings, dependencies, options))
-    except BadSettings as error:  # also found wrong only now that a server or this machine was asked
+    except BadSettings as error:  # also raised when a server or the operating system rejects a setting
         print(error, file=sys.stderr)
         return EXIT_BAD_SETTINGS
-    except Exception:  # whatever it is, one event tells it and the exit code says so
+    except Exception:  # a bug: logged as one event, and reported by the exit code
         log.exception("unhandled_exception")
         return EXIT_UNEXPECTED_VERIFYING if command.verifies else EXIT_UNEXPECTED
 
@@ -92,7 +92,7 @@ def run_command(command: Command[Any], options: dict[str, Any], silent: Sequence
 async def _begin(
     command: Command[Any], settings: SharedSettings, dependencies: Sequence[Dependency], options: dict[str, Any]
 ) -> int:
-    """Run the command once its servers have answered; a signal before that ends it as it would later."""
+    """Run the command once its servers have answered; a signal before that ends the process as one later does."""
     received = signals()
     limit = f"HOLDFAST_START_WAIT_S is {settings.start_wait_s:g}"
     checking = wait_for_all(dependencies, settings.start_wait_s, limit)
@@ -102,7 +102,7 @@ async def _begin(
 
 
 def _settings_text(kind: type[SharedSettings], names: Sequence[str]) -> str:
-    """These settings, each with its default, its meaning and its unit, as an epilog that keeps its lines."""
+    """The settings, each with default, meaning and unit, as an epilog; `\\b` keeps its lines."""
     return "\n".join(["\b", "Settings, read from the environment at the start:", *_settings_lines(kind, names)])
 
 
@@ -115,7 +115,7 @@ def _settings_lines(kind: type[SharedSettings], names: Sequence[str]) -> Iterato
 
 
 def _callback(command: Command[Any], silent: Sequence[str]) -> Callable[..., None]:
-    """What typer calls, with the options of `run` for parameters."""
+    """The function that typer calls, with the options of `run` as parameters."""
 
     def callback(**options: Any) -> None:
         raise SystemExit(run_command(command, options, silent))

@@ -11,7 +11,7 @@ Kind = TypeVar("Kind", bound=Any)
 
 
 def load_queries(package: str, kind: type[Kind], file: str = "queries.sql") -> Kind:
-    """Read a package's file into a dataclass; what the file names and what the class has are the same, each once."""
+    """Read a package's file into a dataclass, whose fields must be the names in the file, in the same order."""
     _, *parts = _NAME.split(files(package).joinpath(file).read_text(encoding="utf-8"))
     names, texts = parts[0::2], parts[1::2]
     assert names == [field.name for field in fields(kind)], f"{file} and {kind.__name__} name different statements"

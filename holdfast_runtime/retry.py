@@ -1,4 +1,4 @@
-"""Tries again what failed because a server was away: with growing delays, counted, logged once an outage."""
+"""Retries what failed because a server was unavailable: with growing delays, counted, logged once an outage."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 class Backoff:
-    """Each delay is about twice the one before, up to `longest_s`; jitter keeps two waiters from trying in step."""
+    """Each delay is about twice the one before, up to `longest_s`; jitter keeps clients from retrying together."""
 
     def __init__(self, first_s: float = 0.1, longest_s: float = 5.0) -> None:
         self._first_s = first_s
@@ -37,15 +37,15 @@ class Backoff:
 
 
 class Outages:
-    """The servers that a process waits for now, and a counter of its attempts that failed."""
+    """The servers that a process waits for, and a counter of its failed attempts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        meaning = "Attempts that failed because a server was unavailable, and are made again."
+        meaning = "Attempts that failed because a server was unavailable, and are retried."
         self._retries = Counter("holdfast_retries", meaning, ["server"], registry=registry)
         self._open: dict[Outage, tuple[str, str]] = {}
 
     def open(self) -> Mapping[str, str]:
-        """Why each server that something waits for is not available, by its name."""
+        """Each unavailable server by its name, with the error."""
         return dict(self._open.values())
 
     def begin(self, outage: "Outage", server: str, why: str) -> None:
@@ -57,43 +57,43 @@ class Outages:
 
 
 class Outage:
-    """One loop's view of whether its server is away: logs each reason once, and that it is back."""
+    """The outage that one loop waits out: logs each error once, and the recovery."""
 
     def __init__(self, outages: Outages, log: FilteringBoundLogger) -> None:
         self._outages = outages
         self._log = log
         self._server = ""
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def failed(self, server: str, why: str) -> None:
         """Count one attempt that failed."""
-        if why not in self._told:
+        if why not in self._logged:
             self._server = server
-            self._told.add(why)
+            self._logged.add(why)
             self._log.warning("server_unavailable", server=server, why=why)
         self._outages.begin(self, server, why)
 
     @property
     def lasts(self) -> bool:
         """Whether the last attempt failed."""
-        return bool(self._told)
+        return bool(self._logged)
 
     def recovered(self, server: str = "") -> None:
-        """The attempt succeeded, or at least got through to `server`."""
+        """The attempt succeeded, or at least reached `server`."""
         if server and server != self._server:
             return
-        if self._told:
+        if self._logged:
             self._log.info("server_recovered", server=self._server)
-        self._told.clear()
+        self._logged.clear()
         self.abandon()
 
     def abandon(self) -> None:
-        """The attempts end, whatever became of them."""
+        """The attempts have ended, successful or not."""
         self._outages.end(self)
 
 
 class Retrier:
-    """Tries again for as long as it takes; the caller ends that by cancelling."""
+    """Retries without a limit; the caller ends it by cancellation."""
 
     def __init__(self, outages: Outages, transient: type[Exception] = TransientError) -> None:
         self._outages = outages
@@ -116,15 +116,14 @@ class Retrier:
             outage.abandon()
 
     async def retry_forever(self, step: Callable[[], Awaitable[None]], log: FilteringBoundLogger) -> None:
-        """Take the same step again and again, after a delay where a server was away.
+        """Run `step` repeatedly, after a delay if it failed with a transient error.
 
-        A transient error names its server by an attribute `server`. Ends only by cancellation, or by an exception that
-        waiting does not mend.
+        The error's attribute `server` names the server. Ends only by cancellation or by an error that is not transient.
         """
         await self.follow_forever(lambda _: step(), log)
 
     async def follow_forever(self, follow: Callable[[Outage], Awaitable[None]], log: FilteringBoundLogger) -> None:
-        """The same with a step that follows a stream and so never returns: it says itself when an outage is over."""
+        """The same with a step that follows a stream and never returns: it calls `outage.recovered` itself."""
         backoff, outage = Backoff(), Outage(self._outages, log)
         try:
             while True:

@@ -1,4 +1,4 @@
-"""Reads the environment once into one frozen object, or says in one line which variable is invalid and why."""
+"""Reads the environment once into one frozen object; one line names each invalid variable and what is wrong."""
 
 import os
 import re
@@ -15,7 +15,7 @@ _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 
 
 class BadSettings(Exception):
-    """The message is one line that names each bad variable and what is wrong with it."""
+    """The message is one line that names each invalid variable and what is wrong with it."""
 
 
 def _checked_address(value: str) -> str:
@@ -33,7 +33,7 @@ def _checked_brokers(value: str) -> str:
 
 def _checked_kafka_prefix(value: str) -> str:
     if not _KAFKA_PREFIX.fullmatch(value):
-        raise ValueError("must be at most 100 of the characters that Kafka allows in names: A-Z a-z 0-9 . _ -")
+        raise ValueError("must be at most 100 characters that Kafka allows in names: A-Z a-z 0-9 . _ -")
     return value
 
 
@@ -65,50 +65,54 @@ OptionalFile = Annotated[str, AfterValidator(lambda value: value and _checked_fi
 
 
 class SharedSettings(BaseSettings):
-    """What can be set for the processes of both services; each field is one HOLDFAST_ variable."""
+    """The settings of the processes of both services; each field is one HOLDFAST_ variable."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
-    postgres_dsn: Dsn = Field("postgresql://127.0.0.1:5432/holdfast", description="the ledger, a URL")
-    kafka_brokers: Brokers = Field("127.0.0.1:9092", description="brokers to ask first, host:port, comma-separated")
+    postgres_dsn: Dsn = Field("postgresql://127.0.0.1:5432/holdfast", description="the ledger's PostgreSQL, a URL")
+    kafka_brokers: Brokers = Field("127.0.0.1:9092", description="bootstrap brokers, host:port, comma-separated")
     kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="the protocol of the brokers: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+        "PLAINTEXT", description="the brokers' security protocol: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "PLAIN", description="how a password is sent to brokers with SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+        "PLAIN", description="the SASL mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
     )
-    kafka_username: str = Field("", description="the user name for brokers with SASL")
+    kafka_username: str = Field("", description="the user for brokers with SASL")
     kafka_password: str = Field("", repr=False, description="the password of that user")
     kafka_ca_file: OptionalFile = Field(
         "",
-        description="authorities whose certificates are believed of a broker with SSL, a PEM file; empty: the system's",
+        description="trusted certificate authorities for brokers with SSL, a PEM file; empty: the system's",
     )
     kafka_cert_file: OptionalFile = Field(
-        "", description="the client's own certificate, for brokers that want one, a PEM file"
+        "", description="the client certificate, for brokers that require one, a PEM file"
     )
-    kafka_key_file: OptionalFile = Field("", description="its key, a PEM file; empty: it is in the same file")
+    kafka_key_file: OptionalFile = Field(
+        "", description="the key of the client certificate, a PEM file; empty: in the same file"
+    )
     kafka_prefix: KafkaPrefix = Field(
-        "", description="put before the name of every topic and consumer group, for a Kafka that others use too"
+        "", description="the prefix of every topic and consumer group, for a Kafka that several installations share"
     )
     kafka_session_timeout_s: int = Field(
-        10, ge=1, le=300, description="seconds after which Kafka gives a silent consumer's partitions away"
+        10, ge=1, le=300, description="seconds without a heartbeat after which Kafka reassigns a consumer's partitions"
     )
-    shards: int = Field(16, ge=1, le=1024, description="parts of all sales; as `init` was run with")
+    shards: int = Field(
+        16, ge=1, le=1024, description="the number of shards; the same for every process and for `init`"
+    )
     metrics_listen: OptionalAddress = Field(
         "127.0.0.1:0",
-        description="where /metrics and /healthz are served, host:port; port 0: any, see the log; empty: nowhere",
+        description="address of /metrics and /healthz, host:port; port 0: a free one, see the log; empty: none",
     )
     start_wait_s: float = Field(
         2.5,
         ge=0,
         le=86_400,
-        description="seconds to wait at the start for a server that is away, before giving up; 0: start without it",
+        description="seconds to wait at the start for an unavailable server before the process ends; 0: do not wait",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="the least that is logged: debug, info, warning or error"
+        "info", description="the minimum level that is logged: debug, info, warning or error"
     )
     log_format: Literal["console", "json"] = Field(
-        "console", description="the form of the log: console, for a person, or json, for a machine"
+        "console", description="the format of the log: console (text) or json"
     )
 
 
@@ -122,7 +126,7 @@ AnySettings = TypeVar("AnySettings", bound=SharedSettings)
 
 
 class Setting(NamedTuple):
-    """One variable, for `--help`."""
+    """One variable, as `--help` lists it."""
 
     name: str
     variable: str
@@ -131,7 +135,7 @@ class Setting(NamedTuple):
 
 
 def read_settings(kind: type[AnySettings]) -> AnySettings:
-    """Read the environment; BadSettings if a variable is invalid, by itself or beside another."""
+    """Read the environment; `BadSettings` if a variable is invalid, by itself or together with another."""
     try:
         settings = kind()
     except ValidationError as error:
@@ -143,23 +147,23 @@ def read_settings(kind: type[AnySettings]) -> AnySettings:
 
 
 def list_settings(kind: type[SharedSettings]) -> Iterator[Setting]:
-    """Every variable with its default and its meaning, units included."""
+    """List every variable with its default, meaning and unit."""
     for name, field in kind.model_fields.items():
         yield Setting(name, PREFIX + name.upper(), str(field.default), field.description or "")
 
 
 def _contradictions(settings: SharedSettings) -> Iterator[str]:
-    """What Kafka's security needs and was not given, or was given and would not be used: a slip either way."""
+    """Kafka settings that the security protocol requires and that are not set, or that are set and would be unused."""
     security = settings.kafka_security
     users, files = ("kafka_username", "kafka_password"), ("kafka_ca_file", "kafka_cert_file", "kafka_key_file")
     with_user, with_tls = security.startswith("SASL_"), security.endswith("SSL")
     unused = (*(() if with_user else ("kafka_sasl_mechanism", *users)), *(() if with_tls else files))
     for name in users if with_user else ():
         if not getattr(settings, name):
-            yield f"{PREFIX}{name.upper()}: is needed where HOLDFAST_KAFKA_SECURITY is {security}"
+            yield f"{PREFIX}{name.upper()}: is required if HOLDFAST_KAFKA_SECURITY is {security}"
     for name in unused:
         if name in settings.model_fields_set and getattr(settings, name):
-            yield f"{PREFIX}{name.upper()}: has no use where HOLDFAST_KAFKA_SECURITY is {security}"
+            yield f"{PREFIX}{name.upper()}: has no use if HOLDFAST_KAFKA_SECURITY is {security}"
     if settings.kafka_key_file and not settings.kafka_cert_file:
         yield "HOLDFAST_KAFKA_KEY_FILE: has no use without HOLDFAST_KAFKA_CERT_FILE"
 

@@ -1,4 +1,4 @@
-"""Asks every server that a process depends on before its work begins: a wrong setting ends it at once, in one line."""
+"""Probes every server that a process depends on before its work begins: a wrong setting ends it with one line."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,10 +11,10 @@ from holdfast_runtime.settings import BadSettings
 
 
 class Dependency(NamedTuple):
-    """One server. `setting` names the variable to look at whatever the cause, but for what `settings` names apart."""
+    """One server. `settings` names the variable to check by cause, and `setting` that for all other causes."""
 
     name: str
-    server: str  # with its address, without user and password
+    server: str  # name and address, without user and password
     probe: Callable[[], Awaitable[None]]  # ConnectionRejected or TransientError if it does not answer
     setting: str
     settings: Mapping[Cause, str]
@@ -24,10 +24,10 @@ class Dependency(NamedTuple):
 
 
 async def wait_for_all(dependencies: Sequence[Dependency], wait_s: float, limit: str) -> None:
-    """Return when every server has taken a connection; BadSettings, one sentence, if one never will.
+    """Return when every server has accepted a connection; `BadSettings`, one line, if one rejects it.
 
-    A server that is away is waited for, and after `wait_s` the process ends likewise, for a wrong address looks the
-    same. With 0 an outage keeps no process from starting. `limit` is what the sentence says of the time.
+    An unavailable server is probed again, and after `wait_s` it counts as rejecting, because a wrong address looks the
+    same. With 0 an outage keeps no process from starting. `limit` describes `wait_s` in the line.
     """
     waiting = [asyncio.create_task(wait_for(dependency, wait_s, limit)) for dependency in dependencies]
     try:
@@ -39,7 +39,7 @@ async def wait_for_all(dependencies: Sequence[Dependency], wait_s: float, limit:
 
 
 async def wait_for(dependency: Dependency, wait_s: float, limit: str = "") -> None:
-    """Probe until it answers; BadSettings if it rejects, or does not within `wait_s` (0: probe once, and go on)."""
+    """Probe until the server answers; `BadSettings` if it rejects, or after `wait_s` (0: probe once, then go on)."""
     backoff, why = Backoff(longest_s=1.0), "no answer"
     try:
         async with asyncio.timeout(wait_s or PROBE_TIMEOUT_S):
@@ -51,11 +51,11 @@ async def wait_for(dependency: Dependency, wait_s: float, limit: str = "") -> No
                 if not wait_s:
                     return
                 await backoff.wait()
-    except ConnectionRejected as no:
-        if no.cause is Cause.NAME and not wait_s:
+    except ConnectionRejected as rejection:
+        if rejection.cause is Cause.NAME and not wait_s:
             return
-        setting = dependency.setting_for(no.cause)
-        raise BadSettings(_line(f"{setting}: {dependency.server} cannot be used: {no}")) from None
+        setting = dependency.setting_for(rejection.cause)
+        raise BadSettings(_line(f"{setting}: {dependency.server} cannot be used: {rejection}")) from None
     except TimeoutError:
         if wait_s:
             waited = f" ({limit})" if limit else ""

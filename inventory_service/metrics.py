@@ -1,4 +1,4 @@
-"""The numbers of each process."""
+"""The Prometheus metrics of each process of the inventory service."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
@@ -21,61 +21,61 @@ BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class _Tally:
-    """The calls of one method, in plain numbers: the library's metrics would take a hundredth of a whole call."""
+    """Counts the calls of one method in plain numbers: the library's metrics take a hundredth of a call's time."""
 
     def __init__(self) -> None:
-        self.ended: dict[str, int] = {}  # by status code
-        self.took = [0] * (len(LATENCY_S) + 1)  # calls by latency, the last for what exceeds them all
+        self.by_code: dict[str, int] = {}  # by status code
+        self.by_latency = [0] * (len(LATENCY_S) + 1)  # calls by latency bucket; the last is for longer ones
         self.seconds = 0.0
 
     def observe(self, code: str, seconds: float) -> None:
-        self.ended[code] = self.ended.get(code, 0) + 1
-        self.took[bisect_left(LATENCY_S, seconds)] += 1
+        self.by_code[code] = self.by_code.get(code, 0) + 1
+        self.by_latency[bisect_left(LATENCY_S, seconds)] += 1
         self.seconds += seconds
 
 
 class CallMetrics(Collector):
-    """Calls by service, method and code, and their latency by method; made into metrics when they are asked for."""
+    """Calls by service, method and code, and their latency by method; turned into metrics at each scrape."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._tallies: dict[tuple[str, str], _Tally] = {}
         registry.register(self)
 
     def observer(self, service: str, method: str) -> Callable[[str, float], None]:
-        """What counts the calls of one method."""
+        """The function that counts the calls of one method."""
         return self._tallies.setdefault((service, method), _Tally()).observe
 
     def collect(self) -> Iterable[Metric]:
-        """Runs on the page's own thread: a call that ends meanwhile may be in one metric and not yet in the other."""
-        calls = CounterMetricFamily("holdfast_rpc_calls", "Calls that ended.", labels=["service", "method", "code"])
-        took = HistogramMetricFamily(
-            "holdfast_rpc_duration_seconds", "How long a call was in the server.", labels=["service", "method"]
+        """Runs on the page's thread: a call that ends meanwhile may be in one metric and not yet in the other."""
+        calls = CounterMetricFamily("holdfast_rpc_calls", "Calls completed.", labels=["service", "method", "code"])
+        durations = HistogramMetricFamily(
+            "holdfast_rpc_duration_seconds", "Time that a call spent in the server.", labels=["service", "method"]
         )
         for names, tally in list(self._tallies.items()):
-            for code, count in tally.ended.copy().items():
+            for code, count in tally.by_code.copy().items():
                 calls.add_metric([*names, code], count)
             bounds = [*map(floatToGoString, LATENCY_S), "+Inf"]
-            took.add_metric(names, list(zip(bounds, accumulate(tally.took), strict=True)), tally.seconds)
-        return calls, took
+            durations.add_metric(names, list(zip(bounds, accumulate(tally.by_latency), strict=True)), tally.seconds)
+        return calls, durations
 
 
 class StockMetrics:
-    """What Reserve answered, and what the batcher did for it."""
+    """Results of Reserve, the batcher's script calls, and Redis' memory."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        outcomes = Counter(
-            "holdfast_reserve_outcomes", "Reserve requests that were judged.", ["outcome"], registry=registry
+        outcomes = Counter("holdfast_reserve_outcomes", "Reserve requests, by outcome.", ["outcome"], registry=registry)
+        sizes = Histogram(
+            "holdfast_batch_size", "Requests in a script call.", ["kind"], buckets=BATCH, registry=registry
         )
-        sizes = Histogram("holdfast_batch_size", "Requests a script call.", ["kind"], buckets=BATCH, registry=registry)
         seconds = Histogram(
             "holdfast_script_duration_seconds",
-            "How long a script call took.",
+            "Time that a script call took.",
             ["kind"],
             buckets=LATENCY_S,
             registry=registry,
         )
         memory = Gauge(
-            "holdfast_redis_memory_used_ratio", "Share of Redis' maxmemory in use; 0: it has none.", registry=registry
+            "holdfast_redis_memory_used_ratio", "Share of Redis' maxmemory in use; 0: no maxmemory.", registry=registry
         )
         self.show_memory: Callable[[float], None] = memory.set
         self._granted = outcomes.labels("granted").inc
@@ -84,13 +84,13 @@ class StockMetrics:
         self._sizes = {kind: sizes.labels(kind).observe for kind in ("reserve", "move")}
         self._seconds = {kind: seconds.labels(kind).observe for kind in ("reserve", "move")}
 
-    def count_outcome(self, verdict: Granted | Rejected) -> None:
-        if verdict.replayed:
+    def count_outcome(self, result: Granted | Rejected) -> None:
+        if result.replayed:
             self._replayed()
-        elif isinstance(verdict, Granted):
+        elif isinstance(result, Granted):
             self._granted()
         else:
-            self._rejected[verdict.reason]()
+            self._rejected[result.reason]()
 
     def observe_call(self, kind: str, requests: int, seconds: float) -> None:
         self._sizes[kind](requests)
@@ -102,32 +102,35 @@ def _outcome(reason: int) -> str:
 
 
 class RelayMetrics:
-    """How far behind Kafka and the ledger are, by shard."""
+    """Backlog, holds and drift of each shard."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, meaning: str) -> Gauge:
             return Gauge(name, meaning, ["shard"], registry=registry)
 
         self._serving = gauge(
-            "holdfast_shard_serving", "1: the shard is served; 0: it waits for a take-over or is frozen."
+            "holdfast_shard_serving", "1: the shard serves calls; 0: it waits for a take-over or is frozen."
         )
-        self._sends = gauge("holdfast_relay_lease_held", "1: this relay sends the shard's commits; 0: it stands by.")
-        self._outbox = gauge("holdfast_outbox_commits", "Commits that the outbox holds.")
+        self._sends = gauge(
+            "holdfast_relay_lease_held",
+            "1: this relay has the lease and publishes the shard's commits; 0: it is standby.",
+        )
+        self._outbox = gauge("holdfast_outbox_commits", "Commits in the outbox.")
         self._unsent = gauge("holdfast_relay_lag_commits", "Commits that Kafka has not confirmed.")
         self._unsent_s = gauge("holdfast_relay_lag_seconds", "Age of the oldest commit that Kafka has not confirmed.")
-        self._holds = gauge("holdfast_holds_open", "Holds that stand.")
-        self._overdue = gauge("holdfast_holds_overdue", "Holds whose end has come and that were not taken back yet.")
+        self._holds = gauge("holdfast_holds_open", "Holds that are open.")
+        self._overdue = gauge("holdfast_holds_overdue", "Holds that are overdue and not expired yet.")
         self._drift = gauge("holdfast_audit_drift_items", "Items whose units differ between Redis and the ledger.")
         self._compared = gauge(
             "holdfast_audit_last_run_timestamp_seconds",
-            "When the shard's items were last compared, in seconds since 1970.",
+            "Time of the last comparison of the shard's items, in seconds since 1970.",
         )
         self._unledgered_s = gauge(
-            "holdfast_ledger_lag_seconds", "Age of the oldest commit not known to be in the ledger."
+            "holdfast_ledger_lag_seconds", "Age of the oldest commit that the ledger has not reported."
         )
 
     def show(self, shard: int, backlog: Backlog) -> None:
-        """Show where a shard stands."""
+        """Set the gauges of a shard's backlog."""
         name = str(shard)
         self._serving.labels(name).set(backlog.serving)
         self._sends.labels(name).set(backlog.sends)
@@ -136,46 +139,46 @@ class RelayMetrics:
             self._unsent.labels(name).set(backlog.unsent)
             self._unsent_s.labels(name).set(backlog.unsent_s)
         else:
-            for known_to_the_sender in (self._unsent, self._unsent_s, self._holds, self._overdue):
-                known_to_the_sender.remove(name)
+            for known_to_lease_holder in (self._unsent, self._unsent_s, self._holds, self._overdue):
+                known_to_lease_holder.remove(name)
         self._unledgered_s.labels(name).set(backlog.unledgered_s)
 
     def show_drift(self, shard: int, items: int, time_s: float) -> None:
-        """Show in how many items Redis and the ledger differed, and when."""
+        """Set the number of items that differ between Redis and the ledger, and the time of the comparison."""
         self._drift.labels(str(shard)).set(items)
         self._compared.labels(str(shard)).set(time_s)
 
     def show_holds(self, shard: int, holds: HoldCounts) -> None:
-        """Show what a shard's buyers have set aside."""
+        """Set the gauges of a shard's holds."""
         self._holds.labels(str(shard)).set(holds.open)
         self._overdue.labels(str(shard)).set(holds.overdue)
 
 
 class ServerCheckMetrics:
-    """Which settings of the servers keep what is promised; what nobody could ask for is not shown."""
+    """Results of the server checks; a setting that a server does not report is not exported."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._kept = Gauge(
+        self._ok = Gauge(
             "holdfast_server_check_ok",
-            "1: the setting keeps what is promised; 0: it does not.",
+            "1: the promise that depends on the setting is kept; 0: it is not.",
             ["server", "setting"],
             registry=registry,
         )
 
     def show(self, result: CheckResult) -> None:
-        """Show one."""
+        """Set the gauge of one result."""
         if result.level is not Level.UNKNOWN:
-            self._kept.labels(result.server, result.setting).set(result.level is not Level.FAIL)
+            self._ok.labels(result.server, result.setting).set(result.level is not Level.FAIL)
 
 
 class CompensationMetrics:
-    """What became of compensations."""
+    """Compensations by outcome."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._compensations = Counter(
-            "holdfast_compensations", "Compensations, by what came of them.", ["outcome"], registry=registry
+            "holdfast_compensations", "Compensations, by outcome.", ["outcome"], registry=registry
         )
 
     def count(self, outcome: str) -> None:
-        """Count one."""
+        """Count one compensation."""
         self._compensations.labels(outcome).inc()

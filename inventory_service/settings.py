@@ -1,4 +1,4 @@
-"""What can be set for the inventory service alone."""
+"""The settings of the inventory service."""
 
 from typing import Literal
 
@@ -8,29 +8,37 @@ from holdfast_runtime.settings import Address, RedisUrl, SharedSettings
 
 
 class Settings(SharedSettings):
-    """Everything that can be set, for every process of the inventory service; each field is one HOLDFAST_ variable."""
+    """The settings of all processes of the inventory service; each field is one HOLDFAST_ variable."""
 
-    redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", description="the store, a URL")
-    listen: Address = Field("127.0.0.1:50051", description="where calls are taken, host:port; port 0: any, see the log")
-    listeners: int = Field(8, ge=1, le=64, description="gRPC server objects on that port")
+    redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", description="Redis, a URL")
+    listen: Address = Field(
+        "127.0.0.1:50051", description="the address for gRPC calls, host:port; port 0: a free one, see the log"
+    )
+    listeners: int = Field(8, ge=1, le=64, description="gRPC server objects on that address")
     queue_limit: int = Field(
-        4096, ge=1, description="requests that wait for one shard before the next hears OVERLOADED"
+        4096, ge=1, description="requests that may wait for one shard; further ones fail with OVERLOADED"
     )
     record_retention_s: int = Field(
         86_400,
         ge=0,
-        description="seconds for which Redis remembers a reservation after its last change, and a sale after its end",
+        description="seconds for which Redis keeps a reservation after its last change, and a sale after its end",
     )
     outbox_limit: int = Field(
-        1_000_000, ge=1, description="commits that a shard may owe the ledger before Reserve hears LEDGER_BEHIND"
+        1_000_000,
+        ge=1,
+        description="commits that a shard may be ahead of the ledger; beyond, Reserve fails with LEDGER_BEHIND",
     )
     memory_share: float = Field(
-        0.9, gt=0, le=1, description="share of Redis' maxmemory in use from which on Reserve hears LEDGER_BEHIND"
+        0.9, gt=0, le=1, description="share of Redis' maxmemory in use from which on Reserve fails with LEDGER_BEHIND"
     )
     relay_window_bytes: int = Field(
-        67_108_864, ge=262_144, description="bytes a shard's relay runs ahead of the ledger; at least one Kafka record"
+        67_108_864,
+        ge=262_144,
+        description="bytes of commits that a shard's relay may publish ahead of the ledger; at least one Kafka record",
     )
     expiry: Literal["on", "off"] = Field(
-        "on", description="on or off: whether the relay takes back overdue holds; off is for tests"
+        "on", description="on or off: whether the relay expires overdue holds; off is for tests"
     )
-    drain_s: float = Field(10, ge=0, le=3600, description="seconds that a stopping server gives the calls in flight")
+    drain_s: float = Field(
+        10, ge=0, le=3600, description="seconds for which a stopping server waits for calls in flight"
+    )

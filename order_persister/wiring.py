@@ -12,7 +12,7 @@ import faust
 import structlog
 
 from holdfast_runtime.connection_errors import TransientError
-from holdfast_runtime.instruments import Instruments, show_instruments
+from holdfast_runtime.instruments import Instruments, serve_instruments
 from holdfast_runtime.kafka import (
     COMMITS,
     COMPENSATIONS,
@@ -81,7 +81,7 @@ async def run_persist(settings: SharedSettings) -> int:
     """Persist until a signal (exit code 0) or a crash of Faust (1). BadSettings if a server contradicts them."""
     gc.set_threshold(*GC_THRESHOLDS)
     received = signals()
-    instruments = show_instruments(settings, [postgres_dependency(settings), kafka_dependency(settings)])
+    instruments = serve_instruments(settings, [postgres_dependency(settings), kafka_dependency(settings)])
     app = _persister(settings, instruments)
     running = asyncio.ensure_future(_run(app, settings, instruments))
     ending = asyncio.ensure_future(received.get())

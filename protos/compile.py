@@ -1,4 +1,4 @@
-"""Compiles the protos: into the committed Python stubs, a check that these are fresh, or an image for buf."""
+"""Compiles the protos: into the committed Python stubs, or into an image for buf; and compares them with either."""
 
 import filecmp
 import subprocess
@@ -10,12 +10,14 @@ from pathlib import Path
 PROTOS = Path(__file__).resolve().parent
 STUBS = PROTOS.parent / "clients" / "python"
 PACKAGE = "holdfast/inventory/v1"
-PLUGIN = Path(sysconfig.get_path("scripts")) / "protoc-gen-mypy_grpc"
-USAGE = "usage: compile.py stubs | check | image FILE"
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+PLUGIN = SCRIPTS / "protoc-gen-mypy_grpc"
+RELEASED = PROTOS / "released.binpb"  # the image of the newest release, committed with it
+USAGE = "usage: compile.py stubs | check | image FILE | breaking IMAGE"
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the first argument names; the exit code is 1 if the stubs are stale and 2 for unknown arguments."""
+    """Do what the first argument names; the exit code is 1 if stubs are stale, 2 for an unknown argument, or buf's."""
     match arguments:
         case ["stubs"]:
             write_stubs(STUBS)
@@ -25,6 +27,8 @@ def main(arguments: list[str]) -> int:
         case ["image", file]:
             protoc(all_files(), "--include_imports", "--include_source_info", f"--descriptor_set_out={file}")
             return 0
+        case ["breaking", image]:
+            return breaking_changes(image, RELEASED)
     print(USAGE, file=sys.stderr)
     return 2
 
@@ -52,12 +56,21 @@ def stubs_in(folder: Path) -> set[str]:
 
 
 def report(stale: list[str]) -> int:
-    """Print which stubs are stale and how to renew them; the exit code."""
+    """Print which stubs are stale, and the command that writes them."""
     for file in stale:
         print(f"stale: clients/python/{file}", file=sys.stderr)
     if stale:
         print("Run `make protos` and commit what it writes.", file=sys.stderr)
     return 1 if stale else 0
+
+
+def breaking_changes(image: str, released: Path) -> int:
+    """Have buf compare an image with the released one, which clients in the field are built from: buf's exit code."""
+    if not released.exists():
+        print(f"Breaking changes: nothing to compare with, for {released.name} comes with the first release.")
+        return 0
+    command = [str(SCRIPTS / "buf"), "breaking", image, "--against", str(released), "--exclude-imports"]
+    return subprocess.run(command, cwd=PROTOS.parent, check=False).returncode
 
 
 def all_files() -> list[str]:

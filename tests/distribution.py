@@ -5,7 +5,7 @@ import re
 from xdist.scheduler import LoadScopeScheduling
 
 _ENVIRONMENT = re.compile(r"\[(3\.\d+)\]$")  # the Python by which tests/packaging repeats a test
-_ON_A_STACK = {
+ON_A_STACK = {
     f"tests/e2e/test_{name}.py": stack
     for stack, names in {
         "usual": ("books", "cli", "compensations", "journey", "metrics", "readme", "refused"),
@@ -22,4 +22,4 @@ class ByWhatIsShared(LoadScopeScheduling):  # type: ignore[misc]
         """Return the group of a test."""
         file = nodeid.partition("::")[0]
         environment = _ENVIRONMENT.search(nodeid)
-        return environment[1] if environment else _ON_A_STACK.get(file, file)
+        return environment[1] if environment else ON_A_STACK.get(file, file)

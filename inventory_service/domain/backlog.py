@@ -1,4 +1,4 @@
-"""How far behind Kafka and the ledger a shard is, and where a relay shows it and the shard's holds."""
+"""How many commits of a shard have not reached Kafka and the ledger, and the gauges that export it."""
 
 from typing import NamedTuple, Protocol
 
@@ -6,18 +6,18 @@ from inventory_service.domain.ports import HoldCounts
 
 
 class Backlog(NamedTuple):
-    """What is under way of a shard, in commits and in the age of the oldest of them."""
+    """The commits of a shard that are on their way: their number, and the age of the oldest."""
 
     serving: bool
-    sends: bool  # this relay sends the shard's commits, and not another
-    outbox: int
-    unsent: int  # not confirmed by Kafka; only the relay that sends knows
+    sends: bool  # this relay has the lease, so it publishes the shard's commits
+    outbox: int  # commits in the outbox
+    unsent: int  # not confirmed by Kafka; known only to the relay that publishes
     unsent_s: float
-    unledgered_s: float  # not known to be in the ledger
+    unledgered_s: float  # of the oldest commit not reported by the ledger
 
 
 class RelayGauges(Protocol):
-    """Where a relay shows how far behind everything is, and how many holds there are."""
+    """Exports the backlog and the number of holds of each shard."""
 
     def show(self, shard: int, backlog: Backlog) -> None: ...
 

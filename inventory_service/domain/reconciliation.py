@@ -1,4 +1,4 @@
-"""Redis' books against the ledger's, at one position of a shard: what must be equal, and in words what is not."""
+"""Compares Redis with the ledger at one commit of a shard, and describes each difference."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class ItemInRedis(NamedTuple):
 
 
 class ReservationSnapshot(NamedTuple):
-    """A reservation as either side keeps it; an overdue hold is HELD until it is taken back."""
+    """A reservation as Redis or the ledger stores it; an overdue hold is HELD until it is expired."""
 
     reservation_id: str
     state: int
@@ -28,19 +28,19 @@ class ReservationSnapshot(NamedTuple):
     lines: tuple[Line, ...]  # sorted by SKU
 
 
-class Part(NamedTuple):
-    """Some of a sale as Redis keeps it, with the head of the shard at that moment."""
+class SalePage(NamedTuple):
+    """A page of a sale in Redis, with the head of the shard at that moment."""
 
     now_ms: int  # by the shard's clock
     head: CommitId
     hash: str
-    cursor: int  # of the next part; 0: this was the last
-    items: tuple[ItemInRedis, ...]  # in the first part only
+    cursor: int  # of the next page; 0: this was the last
+    items: tuple[ItemInRedis, ...]  # in the first page only
     reservations: tuple[ReservationSnapshot, ...]
 
 
 class DeadLetter(NamedTuple):
-    """A dead letter of the reservation that was made at `created`."""
+    """A dead letter of the reservation that was created at `created`."""
 
     reservation_id: str
     created: Position
@@ -60,7 +60,7 @@ class Balances(NamedTuple):
 
 
 class ItemInLedger(NamedTuple):
-    """An item's balances, beside what the ledger's own entries, reservations and dead letters add up to."""
+    """An item's balances, beside the sums of the ledger's entries, reservation lines and dead letters."""
 
     sku: str
     total: int
@@ -75,7 +75,7 @@ class ItemInLedger(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Something that is not as it must be."""
+    """One difference, in words."""
 
     where: str
     what: str
@@ -87,23 +87,25 @@ class Difference(NamedTuple):
 def item_differences(
     sale: SaleKey, redis: Sequence[ItemInRedis], ledger: Sequence[ItemInLedger | Balances]
 ) -> Iterable[Difference]:
-    """Available is equal; what Redis holds and sold is what the ledger holds, sold and refused."""
-    kept, booked = {item.sku: item for item in redis}, {item.sku: item for item in ledger}
-    for sku in sorted(kept.keys() | booked.keys()):
+    """Available must be equal, and held + sold in Redis equal to held + sold + refused in the ledger."""
+    in_redis, in_ledger = {item.sku: item for item in redis}, {item.sku: item for item in ledger}
+    for sku in sorted(in_redis.keys() | in_ledger.keys()):
         where = f"sale {sale} item {sku}"
-        if sku not in booked or sku not in kept:
-            yield Difference(where, f"is only in {'Redis' if sku in kept else 'the ledger'}")
+        if sku not in in_ledger or sku not in in_redis:
+            yield Difference(where, f"is only in {'Redis' if sku in in_redis else 'the ledger'}")
             continue
-        ours, theirs = kept[sku], booked[sku]
-        if ours.available != theirs.available:
-            yield Difference(where, f"available {ours.available} in Redis, {theirs.available} in the ledger")
-        if ours.held + ours.sold != theirs.held + theirs.sold + theirs.refused:
-            in_ledger = f"{theirs.held} + {theirs.sold} + {theirs.refused} in the ledger"
-            yield Difference(where, f"held + sold {ours.held} + {ours.sold} in Redis, with refused {in_ledger}")
+        redis_item, ledger_item = in_redis[sku], in_ledger[sku]
+        if redis_item.available != ledger_item.available:
+            yield Difference(where, f"available {redis_item.available} in Redis, {ledger_item.available} in the ledger")
+        if redis_item.held + redis_item.sold != ledger_item.held + ledger_item.sold + ledger_item.refused:
+            with_refused = f"{ledger_item.held} + {ledger_item.sold} + {ledger_item.refused} in the ledger"
+            yield Difference(
+                where, f"held + sold {redis_item.held} + {redis_item.sold} in Redis, with refused {with_refused}"
+            )
 
 
 def leftover_differences(sale: SaleKey, ledger: Sequence[ItemInLedger]) -> Iterable[Difference]:
-    """A sale that has left Redis is over and done with: nothing of it is held, or waits to be given back."""
+    """A sale that has left Redis must have no held and no refused units."""
     for item in ledger:
         if item.held or item.refused:
             open_units = f"the ledger's held is {item.held}, its refused {item.refused}"
@@ -111,7 +113,7 @@ def leftover_differences(sale: SaleKey, ledger: Sequence[ItemInLedger]) -> Itera
 
 
 def sum_differences(sale: SaleKey, ledger: Sequence[ItemInLedger]) -> Iterable[Difference]:
-    """The ledger's own books: balances are what entries, reservation lines and dead letters add up to."""
+    """Within the ledger, balances must be the sums of entries, reservation lines and dead letters."""
     for item in ledger:
         sums = (
             ("available", item.available, "entries", item.entries.get("available", 0)),
@@ -133,36 +135,37 @@ def reservation_differences(
     sale: SaleKey,
     redis: Sequence[ReservationSnapshot],
     ledger: Mapping[str, ReservationSnapshot],
-    letters: Sequence[DeadLetter],
+    dead_letters: Sequence[DeadLetter],
 ) -> Iterable[Difference]:
-    """Reservations are equal, but for orders that the ledger refused and has not closed, or whose id was another's."""
-    by_position = {letter.created: letter for letter in letters}
+    """Reservations must be equal, except those with an open dead letter or one for a reused id."""
+    by_position = {dead_letter.created: dead_letter for dead_letter in dead_letters}
     for kept in redis:
-        letter, booked = by_position.get(kept.created), ledger.get(kept.reservation_id)
-        if letter is not None and (letter.is_open or letter.is_id_reused):
+        dead_letter, recorded = by_position.get(kept.created), ledger.get(kept.reservation_id)
+        if dead_letter is not None and (dead_letter.is_open or dead_letter.is_id_reused):
             continue
         where = f"sale {sale} reservation {kept.reservation_id}"
-        if booked is None:
-            if letter is None or letter.reservation_state != kept.state:
-                yield Difference(where, f"is {_told(kept)} in Redis and not in the ledger")
-        elif booked != kept:
-            yield Difference(where, f"is {_told(kept)} in Redis, {_told(booked)} in the ledger")
+        if recorded is None:
+            if dead_letter is None or dead_letter.reservation_state != kept.state:
+                yield Difference(where, f"is {_describe(kept)} in Redis and not in the ledger")
+        elif recorded != kept:
+            yield Difference(where, f"is {_describe(kept)} in Redis, {_describe(recorded)} in the ledger")
 
 
 def hold_differences(sale: SaleKey, redis: int, ledger: int) -> Iterable[Difference]:
-    """A hold never leaves Redis, so each of the ledger's is there; those of open refusals are not counted."""
+    """A hold never leaves Redis, so both numbers must be equal; holds with an open dead letter count in neither."""
     if redis != ledger:
         yield Difference(f"sale {sale}", f"{redis} reservations are held in Redis, {ledger} in the ledger")
 
 
-def _told(booked: ReservationSnapshot) -> str:
-    lines = ", ".join(f"{line.quantity} {line.sku}" for line in booked.lines)
-    _, epoch, seq, index = booked.created
-    return f"(state {booked.state}, revision {booked.revision}, made at {epoch}-{seq}[{index}], {lines or 'no lines'})"
+def _describe(reservation: ReservationSnapshot) -> str:
+    lines = ", ".join(f"{line.quantity} {line.sku}" for line in reservation.lines)
+    _, epoch, seq, index = reservation.created
+    state = f"state {reservation.state}, revision {reservation.revision}"
+    return f"({state}, created at {epoch}-{seq}[{index}], {lines or 'no lines'})"
 
 
 class JournalReader:
-    """Reads a shard's journal in order, recomputes its chain from the payloads, and finds the sales that it made."""
+    """Reads a shard's journal in order: recomputes its hash chain from the payloads, and collects the sales created."""
 
     def __init__(self, shard: int) -> None:
         self._where = f"journal of shard {shard}"
@@ -177,18 +180,18 @@ class JournalReader:
         if commit.seq != expected:
             yield Difference(self._where, f"{at} comes where {commit.epoch}-{expected} should")
         if commit.hash != hash_of(self._hash, commit.payload):
-            yield Difference(self._where, f"{at} has a hash that its payload does not give")
+            yield Difference(self._where, f"{at} has a hash that does not match its payload")
         self._last, self._hash = commit.commit_id, commit.hash
         self.commits += 1
         try:
             self.sales.update(sales_made(commit.payload))
         except DecodeError:
-            yield Difference(self._where, f"{at} has a payload that cannot be read")
+            yield Difference(self._where, f"{at} has an unreadable payload")
 
     def finish(self, commit_id: CommitId, hash: str, sales: Iterable[SaleKey]) -> Iterable[Difference]:
-        """The ledger stands at the journal's last commit, or at the start of an epoch right after it."""
+        """The ledger must be at the journal's last commit, or at the start of an epoch right after it."""
         if hash != self._hash or (commit_id != self._last and commit_id.seq != 0):
-            yield Difference(self._where, f"ends at commit {self._last}, and the ledger stands at {commit_id}")
+            yield Difference(self._where, f"ends at commit {self._last}, and the ledger is at {commit_id}")
         for sale in sorted(self.sales ^ set(sales)):
-            missing = "the ledger has no row of it" if sale in self.sales else "no commit made it"
+            missing = "the ledger has no row of it" if sale in self.sales else "no commit created it"
             yield Difference(self._where, f"sale {sale}: {missing}")

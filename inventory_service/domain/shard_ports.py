@@ -1,4 +1,4 @@
-"""What relay, take-over, init and compensator need of Redis, Kafka and the ledger, as Protocols.
+"""The ports of relay, take-over, init and compensator to Redis, Kafka and the ledger.
 
 Every method may raise the `ServerUnavailable` of its server. Any other exception is a bug and ends the process.
 """
@@ -20,10 +20,10 @@ from inventory_service.domain.shards import (
 
 
 class Outbox(Protocol):
-    """The commits that the ledger is not yet known to hold."""
+    """The commits of each shard that are not trimmed yet."""
 
     async def read_after(self, shard: int, commit_id: CommitId, wait_ms: int) -> Sequence[Commit]:
-        """The next commits in order, a few hundred KiB; waits for one if there is none, and may answer with none."""
+        """The next commits in order, a few hundred KiB; waits for one if there is none, and may return none."""
         ...
 
     async def find(self, shard: int, commit_id: CommitId) -> Commit | None:
@@ -31,25 +31,25 @@ class Outbox(Protocol):
         ...
 
     async def time_after(self, shard: int, commit_id: CommitId) -> int | None:
-        """When the first commit after `commit_id` was made, in ms by the shard's clock; None if there is none."""
+        """The time of the first commit after `commit_id`, in ms by the shard's clock; None if there is none."""
         ...
 
 
 class Shards(Protocol):
-    """Who serves a shard, and how far its outbox is trimmed."""
+    """The state of each shard in Redis."""
 
     async def status(self, shard: int) -> ShardStatus: ...
 
     async def trim(self, report: LedgerProgress) -> Trimmed:
-        """Drop what the ledger holds; a report that contradicts Redis freezes the shard."""
+        """Drop the commits that the ledger has; a report that contradicts Redis freezes the shard."""
         ...
 
     async def freeze(self, shard: int, epoch: int, reason: str, token: str = "") -> bool:
-        """Stop a shard; False at another epoch, or if `token` is not its take-over's: late news harms nothing."""
+        """Stop a shard; False at another epoch, or if `token` is not its take-over's, so late calls are harmless."""
         ...
 
     async def begin_takeover(self, shard: int, token: str, epoch: int, ledger_frozen: bool) -> BegunTakeover | str:
-        """Stop serving for a take-over; or one word why not: NEWER_EPOCH, or SERVING unless the ledger is frozen."""
+        """Stop serving for a take-over; or the reason not to: NEWER_EPOCH, or SERVING unless the ledger is frozen."""
         ...
 
     async def adopt(self, takeover: BegunTakeover, epoch: int, shards: int) -> bool:
@@ -57,9 +57,9 @@ class Shards(Protocol):
         ...
 
     async def lease(self, shard: int, relay: str, priority: int, ms: int) -> bool:
-        """Ask for the sending of a shard's commits for so long (0: let go of it); True if it is the asker's.
+        """Take or extend the lease on publishing a shard's commits for `ms` (0: release it); True if `relay` holds it.
 
-        The relay that has it keeps it; any relay gets it once it has run out, and one of a higher rank at once.
+        Another relay gets the lease when it has expired, and one of a higher priority at once.
         """
         ...
 
@@ -68,15 +68,15 @@ class CommitTopic(Protocol):
     """The topic of commits, one partition a shard."""
 
     async def publish(self, shard: int, commits: Sequence[Commit]) -> None:
-        """Returns when Kafka has confirmed all of them, in order."""
+        """Return when Kafka has confirmed all of them, in order."""
         ...
 
 
 class ProgressTopic(Protocol):
-    """What persisters report, of all shards, from now on."""
+    """The persisters' progress reports of all shards, from now on."""
 
     def reports(self, connected: Callable[[], None]) -> AsyncGenerator[LedgerProgress, None]:
-        """Never ends; `connected` is called whenever the server has answered, be it that there is none."""
+        """Never ends; `connected` is called whenever Kafka has answered, with a report or without."""
         ...
 
 
@@ -84,7 +84,7 @@ class PersisterOffsets(Protocol):
     """How far the persisters have read the topic of commits."""
 
     async def end(self, shard: int) -> int:
-        """The offset that the next record will get; 0 if nothing was ever sent, or Kafka lost it all."""
+        """The offset that the next record will get; 0 if nothing was ever published, or Kafka lost it all."""
         ...
 
     async def read_up_to(self, shard: int) -> int:
@@ -93,12 +93,12 @@ class PersisterOffsets(Protocol):
 
 
 class CompensationTopic(Protocol):
-    """What the ledger wants given back."""
+    """The compensations of refused orders."""
 
     def compensations(self, connected: Callable[[], None]) -> AsyncGenerator[Compensate | None, None]:
-        """One at a time, None for one that cannot be read; asking for the next says that the last was handled.
+        """One at a time, None for an unreadable one; a request for the next one acknowledges the last.
 
-        `connected` is called whenever the server has answered, be it that there is none.
+        `connected` is called whenever Kafka has answered, with a compensation or without.
         """
         ...
 
@@ -107,11 +107,11 @@ class TopicAdmin(Protocol):
     """Kafka's list of topics."""
 
     async def partitions(self) -> Mapping[str, int]:
-        """Partitions of every topic there is."""
+        """The number of partitions of every topic."""
         ...
 
-    async def create(self, plan: TopicSpec) -> None:
-        """Make a topic; one that is there already is fine."""
+    async def create(self, spec: TopicSpec) -> None:
+        """Create a topic; it is no error if it exists."""
         ...
 
 
@@ -123,9 +123,9 @@ class LedgerRows(Protocol):
     async def rows(self) -> Mapping[int, LedgerRow]: ...
 
     async def fence(self, shard: int, shards: int, epoch: int, hash: str) -> int | None:
-        """Draw a new epoch, if the row still stands at `epoch` (0: is not there) and its hash is `hash`; else None."""
+        """Begin the next epoch if the row is still at `epoch` (0: there is no row) and `hash`; None if it is not."""
         ...
 
     async def thaw(self, row: LedgerRow) -> bool:
-        """Let the ledger take commits again, if its row still stands as it was read, frozen reason included."""
+        """Let the ledger apply commits again, if its row is still as it was read, frozen reason included."""
         ...

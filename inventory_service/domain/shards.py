@@ -1,4 +1,4 @@
-"""What Redis, Kafka and the ledger tell each other of a shard, as plain values; and which of them is unavailable."""
+"""Values about shards that Redis, Kafka and the ledger exchange, and the errors for servers that are unavailable."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ NEEDS_RESTORE = "NEEDS_RESTORE"
 
 
 class ServerUnavailable(Exception):
-    """A server did not answer, or said that it cannot now. Waiting mends it: every loop waits, no process ends."""
+    """A server did not answer, or answered that it cannot now. It is transient: loops retry, and no process ends."""
 
     server = "a server"
 
@@ -34,7 +34,7 @@ class LedgerUnavailable(ServerUnavailable):
 
 
 class ShardCountMismatch(Exception):
-    """Settings and servers contradict each other; waiting mends nothing, so the process ends with this sentence."""
+    """Settings and servers contradict each other. It is permanent: the process ends with this message."""
 
 
 class CommitId(NamedTuple):
@@ -64,7 +64,7 @@ class LedgerRow(NamedTuple):
     """A shard's row in the ledger: the last commit applied."""
 
     shard: int
-    shards: int  # N
+    shards: int  # their number as `init` wrote it
     epoch: int
     seq: int
     hash: str
@@ -78,7 +78,7 @@ class LedgerRow(NamedTuple):
 
 
 class LedgerProgress(NamedTuple):
-    """What the ledger holds, as the persister reports it again and again: any report may be lost, late or doubled."""
+    """The state of a shard in the ledger, which the persister reports repeatedly: one may be lost, late or doubled."""
 
     shard: int
     epoch: int
@@ -95,16 +95,16 @@ class LedgerProgress(NamedTuple):
 
 
 class ShardStatus(NamedTuple):
-    """A shard as Redis has it. `epoch` 0: blank, never opened or lost by Redis."""
+    """The state of a shard in Redis. `epoch` 0: blank, because it was never opened, or Redis lost it."""
 
     shard: int
     run_id: str  # of the Redis process that answered
-    shards: int  # N as `init` wrote it; 0 while blank
+    shards: int  # their number as `init` wrote it; 0 while blank
     epoch: int
     seq: int
     hash: str  # of the head
     trim_seq: int
-    owner: str  # the run_id for which it was opened
+    owner: str  # the run_id of the Redis process for which it was opened
     takeover_token: str  # '': no take-over has begun
     frozen_reason: str  # '': not frozen
     outbox_length: int  # commits
@@ -127,7 +127,7 @@ class ShardStatus(NamedTuple):
 
 
 class BegunTakeover(NamedTuple):
-    """A shard as its take-over found it: it serves no call until it is adopted, by this take-over or a later one."""
+    """A shard at the start of a take-over: it serves no call until this take-over, or a later one, adopts it."""
 
     shard: int
     token: str
@@ -138,7 +138,7 @@ class BegunTakeover(NamedTuple):
 
 
 class Trimmed(NamedTuple):
-    """What Redis made of a progress report: `result` is TRIMMED, STALE, BLANK or FROZEN with its reason."""
+    """The result of a progress report in Redis: `result` is TRIMMED, STALE, BLANK or FROZEN with its reason."""
 
     result: str
     reason: str
@@ -146,7 +146,7 @@ class Trimmed(NamedTuple):
 
 
 class TopicSpec(NamedTuple):
-    """A topic as it is to be made."""
+    """A topic to create."""
 
     name: str
     partitions: int
@@ -155,7 +155,7 @@ class TopicSpec(NamedTuple):
 
 
 def follows(commit: Commit, row: LedgerRow) -> bool:
-    """Whether this is the very commit that comes next in the ledger's own chain."""
+    """Whether the commit is the next one in the ledger's hash chain."""
     return commit.commit_id == CommitId(row.epoch, row.seq + 1) and commit.hash == hash_of(row.hash, commit.payload)
 
 
@@ -163,7 +163,7 @@ def check_shard_count(settings: int, found: int, where: str) -> None:
     """`ShardCountMismatch` if a server was initialized for another number of shards; 0: not initialized."""
     if found not in (0, settings):
         raise ShardCountMismatch(
-            f"HOLDFAST_SHARDS is {settings}, and {where} was laid out for {found}: they must be equal"
+            f"HOLDFAST_SHARDS is {settings}, and {where} was initialized for {found}: they must be equal"
         )
 
 

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from inventory_service.server_checks.results import CheckResult, Level, exit_code
 from inventory_service.server_checks.run import Check, run_checks
 
-_WORDS = {Level.OK: "kept", Level.NOTE: "note", Level.FAIL: "OFF", Level.UNKNOWN: "?"}
+_WORDS = {Level.OK: "ok", Level.NOTE: "note", Level.FAIL: "FAIL", Level.UNKNOWN: "?"}
 _COUNTED = {
-    Level.FAIL: ("promise is off", "promises are off"),
+    Level.FAIL: ("fails", "fail"),
     Level.UNKNOWN: ("is unknown", "are unknown"),
     Level.NOTE: ("has a note", "have a note"),
-    Level.OK: ("is kept", "are kept"),
+    Level.OK: ("is ok", "are ok"),
 }
 
 
 async def run(checks: Sequence[Check], as_json: bool, write: Callable[[str], None], strict: bool = False) -> int:
-    """The exit code: 0 if no promise is off, 1 if one is; 2 if none is, something is unknown, and that is strict."""
+    """The exit code: 0 if no setting fails, 1 if one does; with `strict`, 2 if none fails and one is unknown."""
     results = await run_checks(checks)
     write(_json(results) if as_json else "\n".join([*lines(results), _summary(results)]))
     return exit_code(results, strict)
@@ -39,4 +39,4 @@ def _summary(results: Sequence[CheckResult]) -> str:
 
 def _json(results: Sequence[CheckResult]) -> str:
     code = exit_code(results, strict=True)
-    return json.dumps({"kept": code == 0, "findings": [result._asdict() for result in results]}, indent=2)
+    return json.dumps({"ok": code == 0, "results": [result._asdict() for result in results]}, indent=2)

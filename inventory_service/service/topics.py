@@ -1,4 +1,4 @@
-"""Make the topics, then check every setting of all of them. What exists is never changed. Safe to run again."""
+"""Creates missing topics, then checks the settings of all; an existing topic is never changed. Safe to repeat."""
 
 import json
 import time
@@ -15,98 +15,104 @@ from inventory_service.server_checks.kafka import min_in_sync, recommended_repli
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.server_checks.topics import IN_SYNC, RETENTION_MS
 
-BIRTH_S = 20.0  # brokers that do much else take seconds, and whoever is told "off" too early mends what is whole
+CREATION_S = 20.0  # busy brokers take seconds to report a new topic, which until then fails its checks
 
 
-class Parts(NamedTuple):
-    """Everything that makes and checks topics."""
+class Dependencies(NamedTuple):
+    """What creates and checks topics, and the outputs."""
 
     admin: TopicAdmin
-    brokers: Callable[[], Awaitable[int]]  # how many there are
-    run_checks: Callable[[], Awaitable[Sequence[CheckResult]]]  # of Kafka and of all our topics
+    brokers: Callable[[], Awaitable[int]]  # their number
+    run_checks: Callable[[], Awaitable[Sequence[CheckResult]]]  # of Kafka and of all topics
     log: FilteringBoundLogger
-    tell: Callable[[str], None] | None = None  # gets the report as JSON, if anybody wants it
+    write: Callable[[str], None] | None = None  # gets the result as JSON
 
 
 @dataclass
 class TopicsResult:
-    """What came of it."""
+    """The result, as `--json` prints it."""
 
     partitions: int
     made: list[str] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
     misshapen: dict[str, int] = field(default_factory=dict)  # topics with another number of partitions
-    off: list[CheckResult] = field(default_factory=list)
-    error: str = ""  # why Kafka could not be asked
+    off: list[CheckResult] = field(default_factory=list)  # failed checks
+    error: str = ""  # set if Kafka did not answer
 
     @property
     def exit_code(self) -> int:
-        """0 if all topics are as they must be, 1 if one is not, 2 if Kafka could not be asked."""
+        """0 if all topics are as required, 1 if one is not, 2 if Kafka did not answer."""
         return 2 if self.error else int(bool(self.misshapen or self.off))
 
 
-async def run(parts: Parts, names: Sequence[str], shards: int, replication: int | None = None) -> int:
-    """The exit code. `replication` None: as many copies as do any good with the brokers that there are."""
-    report = TopicsResult(shards)
+async def run(dependencies: Dependencies, names: Sequence[str], shards: int, replication: int | None = None) -> int:
+    """The exit code. `replication` None: the number recommended for the number of brokers."""
+    result = TopicsResult(shards)
     try:
-        await _make(report, parts, names, replication)
-        if not report.misshapen:
-            _check(report, await _examine(report, parts), parts.log)
+        await _create_missing(result, dependencies, names, replication)
+        if not result.misshapen:
+            _log_checks(result, await _run_checks(result, dependencies), dependencies.log)
     except ServerUnavailable as error:
-        report.error = f"{error.server} does not answer: {error}"
-        todo = "start it, or set HOLDFAST_KAFKA_BROKERS"
-        parts.log.error("cannot_ask", server=error.server, why=str(error), todo=todo)
-    if parts.tell is not None:
-        facts = {**asdict(report), "off": [result._asdict() for result in report.off]}
-        parts.tell(json.dumps({"in_order": report.exit_code == 0, **facts}))
-    return report.exit_code
+        result.error = f"{error.server} does not answer: {error}"
+        remedy = "start it, or set HOLDFAST_KAFKA_BROKERS"
+        dependencies.log.error("server_unavailable", server=error.server, why=str(error), remedy=remedy)
+    if dependencies.write is not None:
+        fields = {**asdict(result), "off": [check._asdict() for check in result.off]}
+        dependencies.write(json.dumps({"in_order": result.exit_code == 0, **fields}))
+    return result.exit_code
 
 
-async def _make(report: TopicsResult, parts: Parts, names: Sequence[str], replication: int | None) -> None:
-    """Make what is missing, unless a topic has another layout: whoever has to mend that finds everything as it was."""
-    there = await parts.admin.partitions()
-    report.found = [name for name in names if name in there]
-    report.misshapen = {name: there[name] for name in report.found if there[name] != report.partitions}
-    for name, partitions in report.misshapen.items():
-        todo = (
+async def _create_missing(
+    result: TopicsResult, dependencies: Dependencies, names: Sequence[str], replication: int | None
+) -> None:
+    """Create what is missing, but nothing while a topic has another number of partitions, which comes first."""
+    existing = await dependencies.admin.partitions()
+    result.found = [name for name in names if name in existing]
+    result.misshapen = {name: existing[name] for name in result.found if existing[name] != result.partitions}
+    for name, partitions in result.misshapen.items():
+        remedy = (
             f"set HOLDFAST_SHARDS={partitions} if that is what `holdfast init` was run with; "
             "else delete the topic and run `holdfast topics`"
         )
-        parts.log.error("topic", name=name, partitions=partitions, wanted=report.partitions, todo=todo)
-    if report.misshapen:
+        dependencies.log.error(
+            "topic_mismatch", name=name, partitions=partitions, expected=result.partitions, remedy=remedy
+        )
+    if result.misshapen:
         return
-    copies = replication or recommended_replication(await parts.brokers())
+    copies = replication or recommended_replication(await dependencies.brokers())
     for name in names:
-        if name not in there:
-            await parts.admin.create(_plan(name, report.partitions, copies))
-            report.made.append(name)
-        parts.log.info("topic", name=name, partitions=report.partitions, made=name not in there)
+        if name not in existing:
+            await dependencies.admin.create(_spec(name, result.partitions, copies))
+            result.made.append(name)
+        event = "topic_exists" if name in existing else "topic_created"
+        dependencies.log.info(event, name=name, partitions=result.partitions)
 
 
-async def _examine(report: TopicsResult, parts: Parts) -> Sequence[CheckResult]:
-    """Brokers hear of a new topic one after the other, and its copies come one after the other: they are waited for."""
-    unborn = {*report.made, *(f"{name} {IN_SYNC}" for name in report.made)}
-    delay, deadline = Backoff(first_s=0.1, longest_s=1.0), time.monotonic() + BIRTH_S
+async def _run_checks(result: TopicsResult, dependencies: Dependencies) -> Sequence[CheckResult]:
+    """Check all topics; repeat while a new one fails, because brokers learn of it, and copy it, one after the other."""
+    created = {*result.made, *(f"{name} {IN_SYNC}" for name in result.made)}
+    delay, deadline = Backoff(first_s=0.1, longest_s=1.0), time.monotonic() + CREATION_S
     while True:
-        results = await parts.run_checks()
-        waits = any(result.setting in unborn and result.level is not Level.OK for result in results)
-        if not waits or time.monotonic() > deadline:
-            return results
+        checks = await dependencies.run_checks()
+        is_pending = any(check.setting in created and check.level is not Level.OK for check in checks)
+        if not is_pending or time.monotonic() > deadline:
+            return checks
         await delay.wait()
 
 
-def _check(report: TopicsResult, results: Sequence[CheckResult], log: FilteringBoundLogger) -> None:
-    """Say what is off, each with the command that mends it; and what is not known, once."""
-    report.off = [result for result in results if result.level is Level.FAIL]
-    for result in report.off:
-        log.error("off", setting=result.setting, value=result.value, why=result.promise, todo=result.change)
-    unknown = [result for result in results if result.level is Level.UNKNOWN]
+def _log_checks(result: TopicsResult, checks: Sequence[CheckResult], log: FilteringBoundLogger) -> None:
+    """Log each failed check with the command that changes the setting, and the number of unknown ones."""
+    result.off = [check for check in checks if check.level is Level.FAIL]
+    for server, setting, value, _, why, change in result.off:
+        log.error("server_check_fail", server=server, setting=setting, value=value, why=why, change=change)
+    unknown = [check for check in checks if check.level is Level.UNKNOWN]
     if unknown:
-        log.warning("unknown", settings=len(unknown), why=unknown[0].promise, todo="see `holdfast doctor`")
+        remedy = "see `holdfast doctor`"
+        log.warning("server_check_unknown", count=len(unknown), why=unknown[0].promise, remedy=remedy)
 
 
-def _plan(name: str, shards: int, replication: int) -> TopicSpec:
-    """A confirmed record is on two brokers at least wherever there are three, and stays as it came for a week."""
+def _spec(name: str, shards: int, replication: int) -> TopicSpec:
+    """With three brokers or more a confirmed record is on two at least; it is kept unchanged for a week."""
     settings = {
         "retention.ms": str(RETENTION_MS),
         "retention.bytes": "-1",

@@ -1,1 +1,1 @@
-"""Builds each process from settings: its adapters, handed to its entry point."""
+"""Builds each process from its settings: its adapters, and the service that gets them."""

@@ -9,7 +9,7 @@ from holdfast_runtime.postgres import postgres_dependency
 from holdfast_runtime.process import Command, JsonOption
 from holdfast_runtime.settings import LOGGING, POSTGRES
 from holdfast_runtime.signals import run_unless_signalled
-from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.connections import RedisConnections
@@ -24,35 +24,34 @@ from inventory_service.wiring.servers import REDIS, redis_dependency
 RETENTION_S = 86_400  # the default of the relays' HOLDFAST_RECORD_RETENTION_S
 
 
-async def compare_books(
+async def run_audit(
     settings: Settings,
     sale: Annotated[str | None, typer.Argument(metavar="SALE", help="Compare this sale alone (default: all).")] = None,
-    tenant: Annotated[str, typer.Option(metavar="TENANT", help="Whose sale it is.")] = DEFAULT_TENANT,
+    tenant: Annotated[str, typer.Option(metavar="TENANT", help="The tenant of SALE.")] = DEFAULT_TENANT,
     deadline: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Seconds to wait for the ledger.")] = 60.0,
     retention: Annotated[
         int,
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="Seconds for which the relays keep in Redis what has ended: their HOLDFAST_RECORD_RETENTION_S. "
-            "What Redis lacks sooner counts as lost.",
+            help="The relays' HOLDFAST_RECORD_RETENTION_S. A sale that Redis lacks earlier is a difference.",
         ),
     ] = RETENTION_S,
     as_json: Annotated[bool, JsonOption()] = False,
 ) -> int:
-    """Compare Redis with the ledger, of all sales or of one; the result goes to standard output."""
+    """Compare Redis with the ledger, of all sales or of one; the result is written to standard output."""
     connections, ledger = RedisConnections(settings.redis_url), LedgerPool(settings.postgres_dsn)
-    parts = audit.Parts(
+    dependencies = audit.Dependencies(
         RedisShards(connections),
         LedgerShards(ledger),
         RedisSaleReader(connections),
         PostgresSnapshots(ledger),
         retention * 1000,
-        say=lambda line: print(line, file=sys.stderr),
-        tell=print,
+        progress=lambda line: print(line, file=sys.stderr),
+        write=print,
     )
     only = SaleKey(tenant, sale) if sale is not None else None
-    return await run_unless_signalled(audit.run(parts, settings.shards, only, deadline, as_json))
+    return await run_unless_signalled(audit.run(dependencies, settings.shards, only, deadline, as_json))
 
 
 COMMAND = Command(
@@ -60,8 +59,8 @@ COMMAND = Command(
     purpose="compare Redis with the ledger",
     dependencies=(redis_dependency, postgres_dependency),
     settings=(*REDIS, *POSTGRES, "shards", "start_wait_s", *LOGGING),
-    run=compare_books,
+    run=run_audit,
     kind=Settings,
-    more="Exit code 0: the books agree, 1: they differ, 2 or 3: unknown.",
+    more="Exit code 0: they agree, 1: they differ, 2 or 3: unknown.",
     verifies=True,
 )

@@ -1,8 +1,8 @@
-"""Builds the compensator: from Kafka's compensations to the stock in Redis."""
+"""Builds the compensator, which carries out compensations from Kafka in Redis."""
 
 import structlog
 
-from holdfast_runtime.instruments import show_instruments
+from holdfast_runtime.instruments import serve_instruments
 from holdfast_runtime.kafka import COMPENSATIONS, kafka_config
 from holdfast_runtime.kafka_probe import kafka_dependency
 from holdfast_runtime.process import Command
@@ -22,8 +22,8 @@ log = structlog.get_logger()
 
 
 async def compensate(settings: Settings) -> int:
-    """Give back what the ledger refused, until a signal."""
-    instruments = show_instruments(settings, [make(settings) for make in COMMAND.dependencies])
+    """Carry out compensations until a signal."""
+    instruments = serve_instruments(settings, [make(settings) for make in COMMAND.dependencies])
     scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
     dependencies = compensator.Dependencies(
         compensations=KafkaCompensations(kafka_config(settings), settings.kafka_session_timeout_s),
@@ -44,7 +44,7 @@ async def compensate(settings: Settings) -> int:
 
 COMMAND = Command(
     name="compensate",
-    purpose="give back what the ledger refused",
+    purpose="give the units of refused orders back",
     dependencies=(redis_dependency, kafka_dependency),
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "metrics_listen", "start_wait_s"),

@@ -1,4 +1,4 @@
-"""Builds `doctor`, which asks every server for the settings on which the guarantees rest."""
+"""Builds `doctor`, which checks the settings of every server on which the guarantees rest."""
 
 from typing import Annotated
 
@@ -15,18 +15,18 @@ from inventory_service.wiring.servers import REDIS, redis_dependency
 
 async def check_servers(
     settings: Settings,
-    strict: Annotated[bool, typer.Option("--strict", help="End with 2 where something is unknown.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 2 if a setting is unknown.")] = False,
     as_json: Annotated[bool, JsonOption()] = False,
 ) -> int:
-    """Say of every server what is promised with its settings; the result goes to standard output."""
+    """Check every server's settings; the result is written to standard output."""
     checking = checks_after_probe(settings, redis_dependency(settings))
     return await run_unless_signalled(doctor.run(checking, as_json, print, strict))
 
 
 COMMAND = Command(
     name="doctor",
-    purpose="ask every server for the settings on which the promises rest",
-    dependencies=(),  # it tells of each server that does not answer, and goes on
+    purpose="check the settings of every server on which the promises rest",
+    dependencies=(),  # a server that does not answer is one of the results
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "memory_share", "start_wait_s"),
         *LOGGING,
@@ -34,7 +34,7 @@ COMMAND = Command(
     run=check_servers,
     kind=Settings,
     more=(
-        "Exit code 0: none is off, 1: one is, 2 with --strict: none is off and something is unknown, "
+        "Exit code 0: every promise is kept, 1: one is not, 2 with --strict: none is broken and one is unknown, "
         "3: an unexpected error."
     ),
     verifies=True,

@@ -1,4 +1,4 @@
-"""Builds `init`, which opens the shards of empty stores."""
+"""Builds `init`, which opens the shards of an empty Redis and ledger."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from holdfast_runtime.process import Command, JsonOption
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES
 from holdfast_runtime.signals import run_unless_signalled
 from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
-from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.outbox import RedisOutbox
@@ -20,7 +20,7 @@ from inventory_service.service import init
 from inventory_service.settings import Settings
 from inventory_service.wiring.servers import (
     REDIS,
-    closed_at_the_end,
+    closing,
     redis_dependency,
     shard_counts_checked,
     takeover,
@@ -30,20 +30,20 @@ log = structlog.get_logger()
 
 
 async def open_shards(settings: Settings, as_json: Annotated[bool, JsonOption()] = False) -> int:
-    """Open the shards of empty stores."""
+    """Open the shards of an empty Redis and ledger."""
     connections = RedisConnections(settings.redis_url)
     shards, ledger = RedisShards(connections), LedgerShards(LedgerPool(settings.postgres_dsn))
-    reading = KafkaPersisterOffsets(kafka_config(settings))
-    taking = takeover(settings, shards, RedisOutbox(connections), ledger, reading)
-    async with closed_at_the_end(reading):
+    offsets = KafkaPersisterOffsets(kafka_config(settings))
+    shard_takeover = takeover(settings, shards, RedisOutbox(connections), ledger, offsets)
+    async with closing(offsets):
         with shard_counts_checked():
             write = print if as_json else None
-            return await run_unless_signalled(init.run(settings.shards, shards, ledger, taking, log, write))
+            return await run_unless_signalled(init.run(settings.shards, shards, ledger, shard_takeover, log, write))
 
 
 COMMAND = Command(
     name="init",
-    purpose="open every shard of empty stores, once",
+    purpose="open every shard of an empty Redis and ledger, once",
     dependencies=(redis_dependency, postgres_dependency, kafka_dependency),
     settings=(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "start_wait_s", *LOGGING),
     run=open_shards,

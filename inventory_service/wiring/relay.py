@@ -1,11 +1,11 @@
-"""Builds the relay: each shard's background work, between Redis, Kafka and the ledger."""
+"""Builds the relay, which runs each shard's background work between Redis, Kafka and the ledger."""
 
 import time
 import uuid
 
 import structlog
 
-from holdfast_runtime.instruments import show_instruments
+from holdfast_runtime.instruments import serve_instruments
 from holdfast_runtime.kafka import COMMITS, PROGRESS, kafka_config
 from holdfast_runtime.kafka_probe import kafka_dependency
 from holdfast_runtime.postgres import postgres_dependency
@@ -17,7 +17,7 @@ from inventory_service import metrics
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.adapters.kafka.progress import KafkaProgress
-from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.connections import RedisConnections
@@ -33,7 +33,7 @@ from inventory_service.settings import Settings
 from inventory_service.wiring.servers import (
     REDIS,
     check_all_shard_counts,
-    closed_at_the_end,
+    closing,
     redis_dependency,
     shard_counts_checked,
     takeover,
@@ -43,14 +43,14 @@ log = structlog.get_logger()
 
 
 async def run_relay(settings: Settings) -> int:
-    """Do every shard's background work until a signal."""
-    needs = [make(settings) for make in COMMAND.dependencies]
-    config, instruments = kafka_config(settings), show_instruments(settings, needs)
-    commits, reading, ledger = KafkaCommits(config), KafkaPersisterOffsets(config), LedgerPool(settings.postgres_dsn)
+    """Run the background work of every shard until a signal."""
+    required = [make(settings) for make in COMMAND.dependencies]
+    config, instruments = kafka_config(settings), serve_instruments(settings, required)
+    commits, offsets, ledger = KafkaCommits(config), KafkaPersisterOffsets(config), LedgerPool(settings.postgres_dsn)
     gauges, retrier = metrics.RelayMetrics(instruments.registry), instruments.retrier(ServerUnavailable)
-    dependencies = relay_dependencies(settings, ledger, commits, reading, gauges, retrier)
-    books = RedisSaleReader(RedisConnections(settings.redis_url, size=1))
-    drift = DriftWatch(settings.shards, books, PostgresSnapshots(ledger), gauges, time.time)
+    dependencies = relay_dependencies(settings, ledger, commits, offsets, gauges, retrier)
+    sales = RedisSaleReader(RedisConnections(settings.redis_url, size=1))
+    drift = DriftWatch(settings.shards, sales, PostgresSnapshots(ledger), gauges, time.time)
 
     async def work() -> None:
         await check_all_shard_counts(settings, (COMMITS, PROGRESS))
@@ -58,7 +58,7 @@ async def run_relay(settings: Settings) -> int:
             relay.run(dependencies, relay_options(settings)), retrier.retry_forever(drift.run_round, log)
         )
 
-    async with closed_at_the_end(commits, reading):
+    async with closing(commits, offsets):
         with shard_counts_checked():
             return await run_until_signal(work())
 
@@ -67,13 +67,15 @@ def relay_dependencies(
     settings: Settings,
     ledger: LedgerPool,
     commits: KafkaCommits,
-    reading: KafkaPersisterOffsets,
+    offsets: KafkaPersisterOffsets,
     gauges: metrics.RelayMetrics,
     retrier: Retrier,
 ) -> relay.Dependencies:
-    """What a relay works with; no connection is made yet."""
+    """The dependencies of a relay; no connection is made yet."""
     shards, rows = RedisShards(RedisConnections(settings.redis_url)), LedgerShards(ledger)
-    outbox = RedisOutbox(RedisConnections(settings.redis_url, size=2 * settings.shards))  # each shard's reader waits
+    outbox = RedisOutbox(
+        RedisConnections(settings.redis_url, size=2 * settings.shards)
+    )  # each shard's reader blocks one
     scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
     return relay.Dependencies(
         outbox=outbox,
@@ -82,7 +84,7 @@ def relay_dependencies(
         progress=KafkaProgress(kafka_config(settings), settings.shards),
         ledger=rows,
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
-        takeover=takeover(settings, shards, outbox, rows, reading),
+        takeover=takeover(settings, shards, outbox, rows, offsets),
         gauges=gauges,
         log=log,
         monotonic=time.monotonic,
@@ -92,7 +94,7 @@ def relay_dependencies(
 
 
 def relay_options(settings: Settings) -> relay.Options:
-    """How a relay behaves, under a name that no other has."""
+    """The options of a relay, with a unique name."""
     return relay.Options(
         name=uuid.uuid4().hex,
         shard_count=settings.shards,
@@ -104,7 +106,7 @@ def relay_options(settings: Settings) -> relay.Options:
 
 COMMAND = Command(
     name="relay",
-    purpose="send each shard's outbox to Kafka, expire holds, take shards over",
+    purpose="publish each shard's outbox to Kafka, expire holds, take shards over",
     dependencies=(redis_dependency, postgres_dependency, kafka_dependency),
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "metrics_listen", "record_retention_s"),

@@ -1,4 +1,4 @@
-"""Builds the server: the stock in Redis behind batches, the ledger for what has left Redis, gRPC before both."""
+"""Builds the gRPC server: the stock in Redis behind a batcher, and the ledger for what has left Redis."""
 
 import asyncio
 import gc
@@ -7,17 +7,16 @@ import time
 import structlog
 from prometheus_client import CollectorRegistry
 
-from holdfast_runtime.instruments import Instruments, show_instruments
+from holdfast_runtime.instruments import Instruments, serve_instruments
 from holdfast_runtime.postgres import postgres_dependency
 from holdfast_runtime.process import Command
 from holdfast_runtime.retry import Outage
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES, BadSettings
 from holdfast_runtime.signals import first_to_end, signals
 from inventory_service import metrics
+from inventory_service.adapters.ledger.archive import LedgerArchive
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
-from inventory_service.adapters.ledger.history import LedgerHistory
-from inventory_service.adapters.ledger.postgres import POOL_SIZE, LedgerPool
-from inventory_service.adapters.ledger.sales import LedgerSales
+from inventory_service.adapters.ledger.pool import POOL_SIZE, LedgerPool
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
@@ -37,16 +36,18 @@ from inventory_service.settings import Settings
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
 
-GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no cycles, so looking for them often only costs
+GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no reference cycles, so frequent collections are wasted
 log = structlog.get_logger()
 
 
 async def serve(settings: Settings) -> int:
-    """Take calls until a signal; a second one does not wait for the drain."""
+    """Serve calls until a signal; a second signal ends the drain."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     server_checks = checks(settings)
-    instruments = show_instruments(settings, [redis_dependency(settings)])  # without the ledger it sells all the same
+    instruments = serve_instruments(
+        settings, [redis_dependency(settings)]
+    )  # the ledger is not required: reservations need Redis alone
     server, received = build_server(settings, instruments), signals()
     with shard_counts_checked():
         await check_all_shard_counts(settings)
@@ -54,13 +55,13 @@ async def serve(settings: Settings) -> int:
             log.info("listening", address=await server.start(settings.listen), shards=settings.shards)
         except CannotListen as error:
             raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: is it in use?") from error
-        telling = asyncio.create_task(
+        checking = asyncio.create_task(
             log_once(server_checks, log, metrics.ServerCheckMetrics(instruments.registry)), name="server checks"
         )
         try:
             await first_to_end(server.watch_store(), received.get())
-        finally:  # also of a server that finds itself set to another number of shards than the store
-            telling.cancel()
+        finally:  # also when the probe finds another number of shards in Redis
+            checking.cancel()
             await first_to_end(asyncio.create_task(server.drain(settings.drain_s)), received.get())
             await server.stop()
     log.info("stopped")
@@ -68,25 +69,28 @@ async def serve(settings: Settings) -> int:
 
 
 def build_server(settings: Settings, instruments: Instruments) -> Server:
-    """The server and all that is behind it; no connection is made yet."""
+    """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
     connections = RedisConnections(settings.redis_url, size=2 * settings.shards)
     store = RedisStock(RedisScripts(connections, Epochs()), settings.shards, settings.outbox_limit)
-    numbers = metrics.StockMetrics(registry)
+    stock_metrics = metrics.StockMetrics(registry)
     batcher = Batcher(
-        store, lambda sale: shard_of(sale, settings.shards), numbers.observe_call, Limits(queue=settings.queue_limit)
+        store,
+        lambda sale: shard_of(sale, settings.shards),
+        stock_metrics.observe_call,
+        Limits(queue=settings.queue_limit),
     )
     ledger = LedgerPool(settings.postgres_dsn)
-    bulkhead = Bulkhead(at_once=POOL_SIZE - 1)  # one connection is left for operators
-    archives = LedgerHistory(ledger), LedgerSales(ledger)
-    stock = ArchiveFallback(batcher, *archives, bulkhead, now_ms=lambda: time.time_ns() // 1_000_000)
+    bulkhead = Bulkhead(at_once=POOL_SIZE - 1)  # one connection is reserved for operators' calls
+    archive = LedgerArchive(ledger)
+    stock = ArchiveFallback(batcher, archive, archive, bulkhead, now_ms=lambda: time.time_ns() // 1_000_000)
     middleware = Middleware(metrics.CallMetrics(registry))
     probing = RedisConnections(settings.redis_url, size=1)
     memory = MemoryWatch(
-        RedisMemory(probing).used_share, settings.memory_share, store.backpressure, numbers.show_memory
+        RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory
     )
     return Server(
-        Servicer(stock, numbers.count_outcome),  # type: ignore[abstract]  # the middleware answers the rest
+        Servicer(stock, stock_metrics.count_outcome),  # type: ignore[abstract]  # the middleware answers the rest
         AdminServicer(stock, LedgerBuyers(ledger)),  # type: ignore[abstract]
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
@@ -100,7 +104,7 @@ def store_probe(shards: RedisShards, count: int, memory: MemoryWatch, outage: Ou
 
     async def probe() -> StoreHealth:
         nonlocal is_initialized
-        try:  # all of them until one names the number: any may be blank
+        try:  # all shards until one has the number, because any may be blank
             found = [(await shards.status(shard)).shards for shard in range(1 if is_initialized else count)]
             await memory.check()
         except RedisUnavailable as error:
@@ -117,7 +121,7 @@ def store_probe(shards: RedisShards, count: int, memory: MemoryWatch, outage: Ou
 
 COMMAND = Command(
     name="serve",
-    purpose="take calls",
+    purpose="serve calls",
     dependencies=(redis_dependency, postgres_dependency),
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "listeners", "metrics_listen"),

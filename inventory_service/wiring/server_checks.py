@@ -1,4 +1,4 @@
-"""Builds the checks of the servers: for each, what asks it for its settings and what judges them."""
+"""Builds the checks of all servers, each from what reads its settings and what judges them."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from holdfast_runtime.postgres import postgres_dependency
 from holdfast_runtime.settings import BadSettings
 from holdfast_runtime.start_check import Dependency, wait_for
 from inventory_service.adapters.kafka.server_config import KafkaServerConfig
-from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.server_config import LedgerServerConfig
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.connections import RedisConnections
@@ -24,24 +24,25 @@ from inventory_service.server_checks.run import Check
 from inventory_service.server_checks.shards import judge_shards
 from inventory_service.settings import Settings
 
-# Commits are sent again only while the outbox has them, and facts never: the other two say the same until it is done.
+# A lost record of commits or orders may be lost data: facts are never re-sent, commits only while they are in the
+# outbox. Progress and compensations are re-sent until they take effect.
 _REQUIRED_TOPICS = (
     RequiredTopic(COMMITS, must_not_be_lost=True, max_record_bytes=LARGEST_RECORD),
     RequiredTopic(PROGRESS, must_not_be_lost=False, max_record_bytes=0),
     RequiredTopic(COMPENSATIONS, must_not_be_lost=False, max_record_bytes=0),
     RequiredTopic(ORDERS, must_not_be_lost=True, max_record_bytes=0),
 )
-ONE_TRY_S = 4.0
+SINGLE_PROBE_S = 4.0
 
 
 def required_topics(settings: Settings) -> Sequence[RequiredTopic]:
-    """What is needed of each topic, under the name that it has on this Kafka."""
+    """The requirements of each topic, under its name with the Kafka prefix."""
     config = kafka_config(settings)
-    return [need._replace(topic=config.named(need.topic)) for need in _REQUIRED_TOPICS]
+    return [required._replace(topic=config.named(required.topic)) for required in _REQUIRED_TOPICS]
 
 
 def checks(settings: Settings) -> Sequence[Check]:
-    """One a server; BadSettings if the settings name a certificate of Kafka's that cannot be used."""
+    """One check a server; `BadSettings` if a certificate for Kafka cannot be used."""
     kafka_config(settings)
     return (
         Check("Redis", lambda: check_redis(settings)),
@@ -51,7 +52,7 @@ def checks(settings: Settings) -> Sequence[Check]:
 
 
 def checks_after_probe(settings: Settings, redis: Dependency) -> Sequence[Check]:
-    """The same, each after a probe, which says which setting is wrong if one is."""
+    """The same, each after a probe, whose error names the wrong setting."""
     dependencies = (redis, postgres_dependency(settings), kafka_dependency(settings))
     limit = f"HOLDFAST_START_WAIT_S is {settings.start_wait_s:g}"
     pairs = zip(checks(settings), dependencies, strict=True)
@@ -61,7 +62,7 @@ def checks_after_probe(settings: Settings, redis: Dependency) -> Sequence[Check]
 def _after_probe(check: Check, dependency: Dependency, wait_s: float, limit: str) -> Check:
     async def ask() -> Sequence[CheckResult]:
         try:
-            await wait_for(dependency, wait_s or ONE_TRY_S, limit if wait_s else "")
+            await wait_for(dependency, wait_s or SINGLE_PROBE_S, limit if wait_s else "")
         except BadSettings as error:
             raise ServerUnavailable(str(error)) from error
         return await check.ask()
@@ -73,9 +74,9 @@ async def check_redis(settings: Settings) -> Sequence[CheckResult]:
     connections = RedisConnections(settings.redis_url, size=1)
     shards = RedisShards(connections)
     try:
-        facts, clock = await RedisServerConfig(connections).ask()
-        found = [*judge_redis(facts, settings.memory_share), judge_clock("Redis", clock)]
-        if not facts.cluster and not facts.missing_rights:  # nodes of a Cluster would send us to one another
+        config, clock = await RedisServerConfig(connections).ask()
+        found = [*judge_redis(config, settings.memory_share), judge_clock("Redis", clock)]
+        if not config.cluster and not config.missing_rights:  # a Cluster's nodes redirect to one another
             numbers = {(await shards.status(shard)).shards for shard in range(settings.shards)}
             found.append(judge_shards("Redis", numbers, settings.shards))
     finally:
@@ -86,9 +87,9 @@ async def check_redis(settings: Settings) -> Sequence[CheckResult]:
 async def check_postgres(settings: Settings) -> Sequence[CheckResult]:
     ledger = LedgerPool(settings.postgres_dsn, pool_size=1)
     try:
-        facts, clock = await LedgerServerConfig(ledger).ask()
-        found = [*judge_postgres(facts), judge_clock("Postgres", clock)]
-        if facts.migration:
+        config, clock = await LedgerServerConfig(ledger).ask()
+        found = [*judge_postgres(config), judge_clock("Postgres", clock)]
+        if config.migration:
             numbers = {row.shards for row in (await LedgerShards(ledger).rows()).values()}
             found.append(judge_shards("Postgres", numbers, settings.shards))
     finally:

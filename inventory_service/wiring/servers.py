@@ -1,4 +1,4 @@
-"""What several processes are built from: dependencies, the check of shard counts, and take-overs."""
+"""Builds what several processes share: dependencies, the check of shard counts, and take-overs."""
 
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -10,7 +10,7 @@ from holdfast_runtime.start_check import Dependency, address_of
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.adapters.kafka.topics import KafkaTopics
-from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.connections import RedisConnections, check_url
 from inventory_service.adapters.redis.outbox import RedisOutbox
@@ -25,7 +25,7 @@ REDIS = ("redis_url",)
 
 
 def redis_dependency(settings: Settings) -> Dependency:
-    """The store as the settings say; BadSettings if its client cannot read its address."""
+    """Redis as configured; `BadSettings` if redis-py cannot parse the URL."""
     url, setting = settings.redis_url, "HOLDFAST_REDIS_URL"
     try:
         check_url(url)
@@ -36,7 +36,7 @@ def redis_dependency(settings: Settings) -> Dependency:
 
 @contextmanager
 def shard_counts_checked() -> Iterator[None]:
-    """End the process with one line if a server was initialized for another number of shards."""
+    """Turn a `ShardCountMismatch` into `BadSettings`, which ends the process with one line."""
     try:
         yield
     except ShardCountMismatch as error:
@@ -56,14 +56,14 @@ async def check_all_shard_counts(settings: Settings, topics: Sequence[str] = ())
 
 
 def takeover(
-    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: LedgerShards, reading: KafkaPersisterOffsets
+    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: LedgerShards, offsets: KafkaPersisterOffsets
 ) -> ShardTakeover:
     """The take-over of shards, with its adapters."""
-    return ShardTakeover(settings.shards, shards, outbox, ledger, reading, lambda: uuid.uuid4().hex)
+    return ShardTakeover(settings.shards, shards, outbox, ledger, offsets, lambda: uuid.uuid4().hex)
 
 
 @asynccontextmanager
-async def closed_at_the_end(*clients: KafkaCommits | KafkaPersisterOffsets) -> AsyncIterator[None]:
+async def closing(*clients: KafkaCommits | KafkaPersisterOffsets) -> AsyncIterator[None]:
     """Close Kafka's clients however the block ends; aiokafka logs an error for a client that is not closed."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""Builds `topics`, which makes Kafka's topics and checks them."""
+"""Builds `topics`, which creates and checks Kafka's topics."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ from inventory_service.wiring.server_checks import check_kafka, required_topics
 log = structlog.get_logger()
 
 
-async def make_topics(
+async def create_topics(
     settings: Settings,
     replication: Annotated[
         int | None,
@@ -27,30 +27,30 @@ async def make_topics(
             min=1,
             max=100,
             metavar="N",
-            help="Copies of each partition when made (default: one on each broker, three at most).",
+            help="Replicas of each new topic (default: one on each broker, at most three).",
         ),
     ] = None,
     as_json: Annotated[bool, JsonOption()] = False,
 ) -> int:
-    """Make Kafka's topics, or check them."""
+    """Create Kafka's missing topics, and check all."""
     config = kafka_config(settings)
-    parts = topics.Parts(
+    dependencies = topics.Dependencies(
         KafkaTopics(config),
         KafkaServerConfig(config).brokers,
         lambda: check_kafka(settings),
         log,
         print if as_json else None,
     )
-    names = [need.topic for need in required_topics(settings)]
-    return await run_unless_signalled(topics.run(parts, names, settings.shards, replication))
+    names = [required.topic for required in required_topics(settings)]
+    return await run_unless_signalled(topics.run(dependencies, names, settings.shards, replication))
 
 
 COMMAND = Command(
     name="topics",
-    purpose="make Kafka's topics, or check them",
+    purpose="create Kafka's missing topics, and check all",
     dependencies=(kafka_dependency,),
     settings=(*KAFKA, "kafka_session_timeout_s", "shards", "start_wait_s", *LOGGING),
-    run=make_topics,
+    run=create_topics,
     kind=Settings,
     verifies=True,
 )

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from inventory_service.adapters.redis import connections as redis_connections
-from tests.contract.bodies import Body, InMemoryBody, ScriptsBody, ServedBody
-from tests.contract.ledger import assert_books_add_up
+from tests.contract.balances import assert_balances_add_up
+from tests.contract.shards import InMemoryShard, RedisShard, ServedShard, ShardUnderTest
 
 OUTBOX_LIMIT = 100
 
@@ -18,38 +18,38 @@ def patient_connections(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def scripts(valkey: str) -> AsyncIterator[ScriptsBody]:
+async def scripts(valkey: str) -> AsyncIterator[RedisShard]:
     """The scripts alone, on an open shard."""
-    body = ScriptsBody(valkey, OUTBOX_LIMIT)
-    await body.open_shard()
-    yield body
-    await body.connections.close()
+    shard = RedisShard(valkey, OUTBOX_LIMIT)
+    await shard.open_shard()
+    yield shard
+    await shard.connections.close()
 
 
 @pytest.fixture
-async def memory() -> InMemoryBody:
+async def memory() -> InMemoryShard:
     """The rule in plain Python alone."""
-    return InMemoryBody(OUTBOX_LIMIT)
+    return InMemoryShard(OUTBOX_LIMIT)
 
 
 @pytest.fixture
-async def served(valkey: str) -> AsyncIterator[ScriptsBody]:
+async def served(valkey: str) -> AsyncIterator[RedisShard]:
     """The scripts behind batcher and archive, on an open shard."""
-    body = ServedBody(valkey, OUTBOX_LIMIT)
-    await body.open_shard()
-    yield body
-    await body.connections.close()
+    shard = ServedShard(valkey, OUTBOX_LIMIT)
+    await shard.open_shard()
+    yield shard
+    await shard.connections.close()
 
 
 @pytest.fixture(params=["memory", "scripts", "served"])
-def each_body(request: pytest.FixtureRequest) -> Body:
+def each_shard(request: pytest.FixtureRequest) -> ShardUnderTest:
     """One of the bodies."""
-    body: Body = request.getfixturevalue(request.param)
-    return body
+    shard: ShardUnderTest = request.getfixturevalue(request.param)
+    return shard
 
 
 @pytest.fixture
-async def body(each_body: Body) -> AsyncIterator[Body]:
+async def shard(each_shard: ShardUnderTest) -> AsyncIterator[ShardUnderTest]:
     """One of the bodies; afterwards its books must add up."""
-    yield each_body
-    await assert_books_add_up(each_body)
+    yield each_shard
+    await assert_balances_add_up(each_shard)

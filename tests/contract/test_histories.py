@@ -14,8 +14,8 @@ from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import HELD, Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.sale import CreateSale, SaleRead
-from tests.contract.bodies import FIRST_MOMENT_MS, InMemoryBody, ScriptsBody, WholeStock
-from tests.contract.ledger import assert_books_add_up
+from tests.contract.balances import assert_balances_add_up
+from tests.contract.shards import FIRST_MOMENT_MS, InMemoryShard, RedisShard, WholeStock
 from tests.sales import make_sale
 from tests.servers import flush
 
@@ -69,8 +69,8 @@ class Histories(RuleBasedStateMachine):
     def open_shard(self, request: CreateSale) -> None:
         self.runner.run(flush(self.url))
         self.totals: dict[tuple[SaleKey, str], int] = {}  # of the sales as they were made
-        self.memory = InMemoryBody(OUTBOX_LIMIT)
-        self.scripts = ScriptsBody(self.url, OUTBOX_LIMIT)
+        self.memory = InMemoryShard(OUTBOX_LIMIT)
+        self.scripts = RedisShard(self.url, OUTBOX_LIMIT)
         self.runner.run(self.scripts.open_shard())
         self.create_sale(request._replace(sale=SALES[0], start_time_ms=None, hold_ttl_ms=1000))
 
@@ -152,7 +152,7 @@ class Histories(RuleBasedStateMachine):
     async def compare_all(self) -> None:
         """Compare what no answer shows: commits, buyers' units, and when holds end."""
         assert await self.scripts.commits() == await self.memory.commits()
-        await assert_books_add_up(self.scripts)
+        await assert_balances_add_up(self.scripts)
         for key, book in self.memory.memory.state().sales.items():
             assert await self.scripts.buyers(key) == book.buyers
             reservations = [record.reservation for record in book.reservations.values()]

@@ -9,8 +9,8 @@ from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.scripts import load_script
 from inventory_service.domain.keys import Position
 from inventory_service.domain.results import Failure, Granted
-from tests.contract.bodies import ScriptsBody, WholeStock, load_script_on_test_clock
 from tests.contract.requests import SALE, compensate, confirm, create, release, reserve, spend
+from tests.contract.shards import RedisShard, WholeStock, load_script_on_test_clock
 from tests.sales import make_sale
 
 META = shard_keys(0).meta
@@ -41,7 +41,7 @@ STATES = {
 }
 
 
-async def a_hold_and_an_overdue_one(scripts: ScriptsBody) -> None:
+async def a_hold_and_an_overdue_one(scripts: RedisShard) -> None:
     """So that every call would have something to change."""
     await make_sale(scripts.stock, create())
     await scripts.stock.reserve(reserve("r-1"))
@@ -53,7 +53,7 @@ async def a_hold_and_an_overdue_one(scripts: ScriptsBody) -> None:
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
 async def test_a_shard_that_may_not_serve_answers_and_changes_nothing(
-    scripts: ScriptsBody, state: list[str], call: Callable[[WholeStock], Awaitable[object]]
+    scripts: RedisShard, state: list[str], call: Callable[[WholeStock], Awaitable[object]]
 ) -> None:
     """Promise 7: until a take-over has held it against the ledger, nothing in it is believed, not even a read."""
     await a_hold_and_an_overdue_one(scripts)
@@ -67,7 +67,7 @@ async def test_a_shard_that_may_not_serve_answers_and_changes_nothing(
     assert await scripts.contents() == kept
 
 
-async def test_a_newer_epoch_is_adopted_and_the_call_repeated(scripts: ScriptsBody) -> None:
+async def test_a_newer_epoch_is_adopted_and_the_call_repeated(scripts: RedisShard) -> None:
     """The server learns of a take-over from Redis itself; nothing was done under the old epoch."""
     await make_sale(scripts.stock, create())
     await scripts.ask("HSET", META, "epoch", 7, "seq", 0)
@@ -79,7 +79,7 @@ async def test_a_newer_epoch_is_adopted_and_the_call_repeated(scripts: ScriptsBo
     assert scripts.epochs.get(0) == 7
 
 
-async def test_an_epoch_below_the_highest_heard_of_is_not_served(scripts: ScriptsBody) -> None:
+async def test_an_epoch_below_the_highest_heard_of_is_not_served(scripts: RedisShard) -> None:
     """A Redis that fell back to an older copy of its files names an epoch that this server has outlived."""
     await a_hold_and_an_overdue_one(scripts)
     scripts.epochs.observe(0, 2)
@@ -91,7 +91,7 @@ async def test_an_epoch_below_the_highest_heard_of_is_not_served(scripts: Script
     assert await scripts.contents() == kept
 
 
-async def test_scripts_that_redis_forgot_are_loaded_again(scripts: ScriptsBody) -> None:
+async def test_scripts_that_redis_forgot_are_loaded_again(scripts: RedisShard) -> None:
     """A restart or SCRIPT FLUSH costs one round trip, not an answer."""
     await make_sale(scripts.stock, create())
     await scripts.ask("SCRIPT", "FLUSH")
@@ -103,7 +103,7 @@ async def test_scripts_that_redis_forgot_are_loaded_again(scripts: ScriptsBody) 
     assert await scripts.ask("SCRIPT", "EXISTS", sha) == [1]
 
 
-async def test_a_full_redis_refuses_reserve_and_takes_give_backs(scripts: ScriptsBody) -> None:
+async def test_a_full_redis_refuses_reserve_and_takes_give_backs(scripts: RedisShard) -> None:
     """At maxmemory Reserve says LEDGER_BEHIND before anything is written; settling and compensating go on."""
     await make_sale(scripts.stock, create())
     held = [await scripts.stock.reserve(reserve(f"r-{number}")) for number in range(3)]
@@ -126,7 +126,7 @@ async def test_a_full_redis_refuses_reserve_and_takes_give_backs(scripts: Script
     assert not isinstance(read, Failure)
 
 
-async def test_each_script_runs_on_the_clock_of_redis(scripts: ScriptsBody) -> None:
+async def test_each_script_runs_on_the_clock_of_redis(scripts: RedisShard) -> None:
     """The swapped clock of this suite is the only difference: the real lines are there once in every script."""
     for name in (
         "reserve",

@@ -69,7 +69,7 @@ async def test_new_orders_wait_while_redis_is_short_of_memory(archiving: StackFi
             await redis.config_set("maxmemory", 0)
 
     assert in_words(refused) == (StatusCode.UNAVAILABLE, "LEDGER_BEHIND", True)
-    assert MEMORY_SHARE <= share < 1
+    assert 0.9 * MEMORY_SHARE <= share < 1  # once calls are refused, Redis frees their buffers
     assert commits < OUTBOX_LIMIT, "the outbox was full as well"
     assert in_use < (used + GROWTH_BYTES) / MEMORY_SHARE, "Redis itself would have refused as well"
     assert (repeated.replayed, repeated.reservation) == (True, known.reservation)

@@ -93,7 +93,7 @@ async def test_an_audit_without_a_server_exits_with_2(
 
     assert audit.code == 2
     [line] = audit.said.splitlines()
-    assert line.startswith(f"The audit could not be made: {name} does not answer")
+    assert line.startswith(f"The audit failed: {name} does not answer")
     assert "start it" in line
 
 

@@ -141,11 +141,11 @@ def test_up_prints_the_addresses_of_its_servers(second_start: SecondStart) -> No
     def all_answer() -> bool:
         """The doctor has heard from every server; one that is halted for seconds is as good as away."""
         doctor = run([HOLDFAST, "doctor"], environment)
-        return "Kafka" in doctor.stdout and "does not answer" not in doctor.stdout
+        return "Kafka" in doctor.stdout and "answers = no" not in doctor.stdout
 
     assert wait_until(all_answer, ANSWERS_S)
     assert audit.returncode == 0
-    assert audit.stdout.startswith("The books agree: 16 shards, 1 sale")
+    assert audit.stdout.startswith("Redis and the ledger agree: 16 shards, 1 sale")
 
 
 @embedded

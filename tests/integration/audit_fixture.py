@@ -20,7 +20,7 @@ from inventory_service.domain.shards import Commit, CommitId, LedgerProgress
 from inventory_service.service import audit
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.domain.chain import KafkaRecord
-from tests.contract.bodies import CLOCK_KEY, load_script_on_test_clock
+from tests.contract.shards import CLOCK_KEY, load_script_on_test_clock
 from tests.integration.shard_processes import SHARDS, ShardProcesses
 from tests.ledgers import ledger_in
 from tests.sales import make_sale
@@ -78,7 +78,7 @@ class AuditFixture:
         await self.processes.shards.trim(LedgerProgress(SHARD, *at, resend=False, frozen_reason=""))
         await self.sql(f"update sale set end_time = now() where sale_id = '{sale.sale_id}'")
         async with self.processes.connections.acquire() as connection:
-            await connection.ask("SET", CLOCK_KEY, end_ms)
+            await connection.execute("SET", CLOCK_KEY, end_ms)
         scripts = RedisScripts(self.processes.connections, Epochs(), load=load_script_on_test_clock)
         step = await RedisStock(scripts, SHARDS, outbox_limit=10_000).archive(sale, 0)
         assert isinstance(step, ArchiveStep), step
@@ -89,16 +89,16 @@ class AuditFixture:
         self, deadline_s: float = 60, only: SaleKey | None = None, shard_count: int = SHARDS, retention_ms: int = 0
     ) -> int:
         self.told.clear()
-        parts = audit.Parts(
+        dependencies = audit.Dependencies(
             self.processes.shards,
             self.processes.ledger,
             RedisSaleReader(self.processes.connections),
             PostgresSnapshots(self.processes.postgres),
             retention_ms,
-            say=lambda progress: None,
-            tell=self.told.append,
+            progress=lambda line: None,
+            write=self.told.append,
         )
-        return await audit.run(parts, shard_count, only, deadline_s, as_json=True)
+        return await audit.run(dependencies, shard_count, only, deadline_s, as_json=True)
 
     @property
     def result(self) -> dict[str, object]:

@@ -19,12 +19,12 @@ from holdfast_runtime.retry import Outage, Outages, Retrier
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.adapters.kafka.progress import KafkaProgress
-from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.outbox import RedisOutbox
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, with_parts
+from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, with_library
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.keys import SaleKey
@@ -129,7 +129,7 @@ class ShardProcesses:
 
     async def commit(self, shard: int = 0, count: int = 1) -> CommitId:
         """Make commits, one sale each, as a script of the service would."""
-        made, text = CommitId(0, 0), with_parts(COMMIT)
+        made, text = CommitId(0, 0), with_library(COMMIT)
         for _ in range(count):
             made = CommitId(*await self._run(text, shard, self._event()))
         return made
@@ -138,7 +138,7 @@ class ShardProcesses:
         status = await self.shards.status(shard)
         async with self.connections.acquire() as connection:
             keys = shard_keys(shard)
-            reply = await connection.ask("EVAL", text, 3, *keys, status.epoch, connection.run_id, event)
+            reply = await connection.execute("EVAL", text, 3, *keys, status.epoch, connection.run_id, event)
         assert isinstance(reply, list)
         assert reply[0] != b"SHARD", reply
         return reply

@@ -7,8 +7,8 @@ import pytest
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
 from bench.commits import CONFIRMED, HELD, HOLD_MS, RELEASED, SALE, TENANT, FakeShard
-from inventory_service.adapters.ledger.history import LedgerHistory
-from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.adapters.ledger.archive import LedgerArchive
+from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Line, Reservation
 from order_persister.adapters.ledger.postgres import Database
@@ -29,7 +29,7 @@ class Refusing:
 
     ledger: LedgerWriter
     shard: FakeShard
-    history: LedgerHistory
+    history: LedgerArchive
     applied: int = 0
 
     async def apply_new(self) -> None:
@@ -50,7 +50,7 @@ async def refusing(database: str) -> AsyncIterator[Refusing]:
         await db.execute("insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'bob', 'a test')", TENANT)
     store, asked, shard = Database(database), LedgerPool(database), FakeShard()
     shard.open_sale(lamp=10)
-    yield Refusing(ledger_in(store), shard, LedgerHistory(asked))
+    yield Refusing(ledger_in(store), shard, LedgerArchive(asked))
     await store.close()
     await asked.close()
 

@@ -35,7 +35,7 @@ BUSY_S = 40.0
 async def open_shard(url: str) -> None:
     """Let shard 0 serve for the Redis process at `url`."""
     connection = await connect(url)
-    await connection.ask("HSET", shard_keys(0).meta, "epoch", 1, "seq", 0, "owner", connection.run_id)
+    await connection.execute("HSET", shard_keys(0).meta, "epoch", 1, "seq", 0, "owner", connection.run_id)
     await connection.close()
 
 
@@ -86,14 +86,14 @@ async def test_a_reply_that_is_late_ends_the_connection(valkey: str) -> None:
     """The late reply must not be read as the answer to the next call."""
     connections = RedisConnections(valkey, size=1)
     async with connections.acquire() as connection:
-        await connection.ask("SET", "answer", "ours")
+        await connection.execute("SET", "answer", "ours")
 
     with pytest.raises(OutcomeUnknown):
         async with connections.acquire() as connection:
-            await connection.ask("BLPOP", "never", "0.2", timeout_s=0.05)
+            await connection.execute("BLPOP", "never", "0.2", timeout_s=0.05)
 
     async with connections.acquire() as connection:
-        assert await connection.ask("GET", "answer") == b"ours"
+        assert await connection.execute("GET", "answer") == b"ours"
 
 
 @pytest.mark.parametrize("moment", ["before it is begun", "while it is sent", "while Redis is at it"])
@@ -103,7 +103,7 @@ async def test_a_cancelled_call_leaves_no_connection_out_of_step(valkey: str, mo
 
     async def ask(*command: str) -> object:
         async with connections.acquire() as connection:
-            return await connection.ask(*command)
+            return await connection.execute(*command)
 
     async with Redis.from_url(valkey) as bystander:
         slow = asyncio.create_task(ask("BLPOP", "late", "30"))
@@ -151,15 +151,15 @@ async def test_a_busy_redis_did_nothing(valkey: str) -> None:
     await open_shard(valkey)
     connections = RedisConnections(valkey, size=2)
     async with connections.acquire() as connection:
-        await connection.ask("CONFIG", "SET", "busy-reply-threshold", 1)
+        await connection.execute("CONFIG", "SET", "busy-reply-threshold", 1)
     endless = asyncio.create_task(_run_endlessly(valkey))
     try:
         refusal = await _first_refusal(stock_at(valkey))
     finally:
         async with connections.acquire() as connection:
-            await connection.ask("SCRIPT", "KILL")
+            await connection.execute("SCRIPT", "KILL")
             await endless
-            await connection.ask("CONFIG", "SET", "busy-reply-threshold", 5000)
+            await connection.execute("CONFIG", "SET", "busy-reply-threshold", 5000)
 
     assert refusal == Failure(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
 
@@ -167,7 +167,7 @@ async def test_a_busy_redis_did_nothing(valkey: str) -> None:
 async def _run_endlessly(url: str) -> None:
     connection = await connect(url)
     with pytest.raises(Exception, match=r"(?i)killed"):
-        await connection.ask("EVAL", "while true do end", 0, timeout_s=BUSY_S)
+        await connection.execute("EVAL", "while true do end", 0, timeout_s=BUSY_S)
     await connection.close()
 
 

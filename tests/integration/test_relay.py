@@ -150,7 +150,7 @@ async def test_a_ledger_that_was_wiped_is_noticed_though_it_reports_nothing(
     processes: ShardProcesses, wiped: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No row, no report: the shard that serves looks for itself now and then."""
-    monkeypatch.setattr(shard_monitor, "COMPARE_S", 0.5)
+    monkeypatch.setattr(shard_monitor, "COMPARE_INTERVAL_S", 0.5)
     async with processes.at_work():
         await processes.commit(count=2)
         await eventually(processes.is_drained)
@@ -166,7 +166,7 @@ async def test_a_ledger_that_is_away_stops_nobody_who_serves(
     valkey: str, start_postgres: StartPostgres, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Promise 5: that the ledger cannot be looked at does not say that it went back."""
-    monkeypatch.setattr(shard_monitor, "COMPARE_S", 0.1)
+    monkeypatch.setattr(shard_monitor, "COMPARE_INTERVAL_S", 0.1)
     postgres = start_postgres()
     await migrate(postgres.address)
     processes = ShardProcesses(valkey, postgres.address, kafka)

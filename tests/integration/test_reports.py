@@ -59,7 +59,7 @@ async def test_shards_that_must_not_be_opened_are_told(valkey: str, database: st
     code, told = await facts("init", settings | {"HOLDFAST_SHARDS": str(PARTITIONS + 1)})
 
     assert (code, told["open"], told["opened"]) == (1, False, [])
-    assert f"laid out for {PARTITIONS}" in told["objections"][0]
+    assert f"initialized for {PARTITIONS}" in told["objections"][0]
 
 
 async def facts(command: str, settings: dict[str, str]) -> tuple[int, Any]:

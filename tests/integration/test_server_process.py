@@ -221,7 +221,7 @@ async def test_no_process_starts_for_another_number_of_shards(valkey: str, proce
     code, said = await run_to_its_end(process, HOLDFAST_REDIS_URL=valkey, HOLDFAST_SHARDS=shards)
 
     assert code == 2
-    assert f"HOLDFAST_SHARDS is {shards}, and Redis was laid out for 2: they must be equal" in said[-1]
+    assert f"HOLDFAST_SHARDS is {shards}, and Redis was initialized for 2: they must be equal" in said[-1]
 
 
 async def test_no_process_starts_on_a_ledger_of_another_number_of_shards(database: str) -> None:
@@ -234,7 +234,7 @@ async def test_no_process_starts_on_a_ledger_of_another_number_of_shards(databas
     stores = {"HOLDFAST_REDIS_URL": "redis://127.0.0.1:1/0", "HOLDFAST_POSTGRES_DSN": database}
     code, said = await run_to_its_end("serve", **stores)
 
-    assert (code, said[-1]) == (2, "HOLDFAST_SHARDS is 2, and the ledger was laid out for 4: they must be equal")
+    assert (code, said[-1]) == (2, "HOLDFAST_SHARDS is 2, and the ledger was initialized for 4: they must be equal")
 
 
 async def test_no_relay_starts_on_topics_of_another_number_of_partitions(start_broker: StartBroker) -> None:
@@ -243,7 +243,7 @@ async def test_no_relay_starts_on_topics_of_another_number_of_partitions(start_b
     code, said = await run_to_its_end("relay", **stores)
 
     assert code == 2
-    assert said[-1].startswith("HOLDFAST_SHARDS is 2, and Kafka's topic holdfast.commits.v1 was laid out for 3")
+    assert said[-1].startswith("HOLDFAST_SHARDS is 2, and Kafka's topic holdfast.commits.v1 was initialized for 3")
 
 
 async def test_a_server_starts_while_everything_is_away() -> None:

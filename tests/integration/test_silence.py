@@ -30,7 +30,7 @@ async def test_an_idle_consumer_notices_that_kafka_is_away(
     start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch, listen: Listen
 ) -> None:
     """aiokafka itself looks for brokers for ever without an error: no metric would show it."""
-    monkeypatch.setattr(kafka_clients, "SILENCE_S", 0.2)
+    monkeypatch.setattr(kafka_clients, "LIVENESS_CHECK_S", 0.2)
     broker = start_broker()
 
     async with aclosing(listen(KafkaConfig(broker.address))) as heard:

@@ -21,7 +21,7 @@ async def test_another_number_of_partitions_is_named_and_left_alone(start_broker
     code, said = await run_to_its_end("topics", HOLDFAST_KAFKA_BROKERS=broker, HOLDFAST_SHARDS="5")
 
     assert code == 1
-    assert any(COMMITS in line and "partitions=4" in line and "wanted=5" in line for line in said), said
+    assert any(COMMITS in line and "partitions=4" in line and "expected=5" in line for line in said), said
     assert (await KafkaTopics(KafkaConfig(broker)).partitions())[COMMITS] == 4
 
 

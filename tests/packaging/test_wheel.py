@@ -10,6 +10,7 @@ from tests.packaging.environments import ROOT
 # What is read at run time or is of use beside the code: where it lies in the checkout, and where in the wheel.
 READ = {
     "lua/*.lua": "inventory_service/lua",
+    "inventory_service/adapters/ledger/*.sql": "inventory_service/adapters/ledger",
     "order_persister/*.sql": "order_persister",
     "order_persister/migrations/*.sql": "order_persister/migrations",
     "protos/holdfast/inventory/v1/*.proto": "holdfast/inventory/v1",

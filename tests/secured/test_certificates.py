@@ -67,5 +67,5 @@ async def test_a_client_without_a_certificate_is_told_so(
 
     [line] = ended.lines
     assert line.startswith("HOLDFAST_KAFKA_CERT_FILE: Kafka at ")
-    assert "it wants a client certificate" in line
+    assert "it requires a client certificate" in line
     assert ended.code == 2

@@ -11,8 +11,8 @@ from tests.waiting import eventually
 
 BAD_SETTINGS = 2
 PATIENT = {"HOLDFAST_START_WAIT_S": "600"}  # who ends all the same has not waited
-NOT_BELIEVED = "its certificate is not believed: unable to get local issuer certificate"
-NOT_ITS_NAME = "its certificate is not believed: Hostname mismatch, certificate is not valid for 'localhost'."
+NOT_BELIEVED = "its certificate is not trusted: unable to get local issuer certificate"
+NOT_ITS_NAME = "its certificate is not trusted: Hostname mismatch, certificate is not valid for 'localhost'."
 NO_PASSWORD = f'password authentication failed for user "{USER}"'
 WRONG_PAIR = "invalid username-password pair or user is disabled."
 
@@ -51,7 +51,7 @@ WRONG_POSTGRES: Mapping[str, tuple[Wrong, str]] = {
 WRONG_KAFKA: Mapping[str, tuple[str, Wrong, str]] = {
     "password": ("HOLDFAST_KAFKA_PASSWORD", lambda _: "no", "Authentication failed during authentication"),
     "user": ("HOLDFAST_KAFKA_USERNAME", lambda _: "bob", "Authentication failed during authentication"),
-    "mechanism": ("HOLDFAST_KAFKA_SASL_MECHANISM", lambda _: "SCRAM-SHA-256", "it does not take SCRAM-SHA-256"),
+    "mechanism": ("HOLDFAST_KAFKA_SASL_MECHANISM", lambda _: "SCRAM-SHA-256", "it does not support SCRAM-SHA-256"),
     "authority": ("HOLDFAST_KAFKA_CA_FILE", lambda to: str(to.keys.stranger.file), NOT_BELIEVED),
 }
 
@@ -146,7 +146,7 @@ async def test_a_kafka_that_closes_the_connection_is_questioned(settings: dict[s
 
     [line] = ended.lines
     assert line.startswith("HOLDFAST_KAFKA_BROKERS: Kafka at ")
-    assert "is HOLDFAST_KAFKA_SECURITY what it wants?" in line
+    assert "is HOLDFAST_KAFKA_SECURITY what it expects?" in line
     assert ended.code == BAD_SETTINGS
 
 

@@ -1,4 +1,4 @@
-"""The docs and the code agree on files, tests, settings, metrics and the README's example."""
+"""What the docs name is in the code: files, tests, settings, metrics, log events, words, and the README's example."""
 
 import ast
 import re
@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 from holdfast.blocking import BlockingClient
 
+from inventory_service.server_checks.doctor import lines
+from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 PACKAGES = ["inventory_service", "order_persister", "holdfast_runtime"]
-SOURCES_OF_REASONS = [*((package, "py") for package in PACKAGES), ("lua", "lua")]
+FREEZERS = [*((package, "py") for package in PACKAGES), ("lua", "lua")]
 README = (ROOT / "README.md").read_text()
+JOURNEY = (ROOT / "docs" / "journey.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 METRICS = OPERATIONS.partition("## Health and metrics")[2].partition("\n## ")[0]
@@ -21,7 +24,7 @@ METRICS = OPERATIONS.partition("## Health and metrics")[2].partition("\n## ")[0]
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files(page: Path) -> None:
-    """A link to a file that was moved or deleted fails here."""
+    """A link to a page that was moved fails here."""
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
 
     missing = [target for target in targets if not (page.parent / target).exists()]
@@ -30,8 +33,24 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_a_section_lead_to_its_heading(page: Path) -> None:
+    """A heading that was renamed would otherwise open its page at the top."""
+    targets = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text())
+
+    missing = [anchor for target, anchor in targets if anchor not in anchors(page.parent / target if target else page)]
+
+    assert not missing
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_that_the_docs_name_exist(page: Path) -> None:
-    """A file that was moved is renamed in the docs too; its path may leave the package out."""
+    """The name of a file that was moved is changed here too; folders of a service may be named without the service."""
     named = re.findall(r"`([a-z_]+/[a-z_/]+\.(?:py|sql|lua|md))`", page.read_text())
 
     assert not [name for name in named if not any((ROOT / home / name).exists() for home in (".", *PACKAGES))]
@@ -44,13 +63,13 @@ def promises() -> list[str]:
 
 
 def test_there_are_seven_promises() -> None:
-    """A promise that is lost from the table would have no test."""
+    """As many as Holdfast makes; a row that is lost is a promise without a test."""
     assert len(promises()) == 7
 
 
 @pytest.mark.parametrize("promise", promises(), ids=lambda row: row.split("**")[1] if "**" in row else row)
 def test_a_promise_names_tests_that_exist(promise: str) -> None:
-    """Each test is in the file that the link names, and its docstring names the promise."""
+    """Each promise names its tests; each of these is where the link leads, and names the promise itself."""
     [number] = re.findall(r"^\| (\d)", promise)
     tests = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", promise)
 
@@ -67,7 +86,7 @@ def docstrings(file: Path) -> dict[str, str]:
 
 
 def test_the_readmes_example_calls_methods_of_the_client() -> None:
-    """The example is run in tests/e2e; here its method names are compared with the client's."""
+    """The example is run for real in tests/e2e; here it is only compared with the client's methods."""
     [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
     calls = {method for node in ast.walk(ast.parse(example)) if (method := method_called_on(node, "shop"))}
@@ -96,7 +115,7 @@ def test_the_settings_page_lists_every_setting() -> None:
 
 
 def test_the_metrics_table_lists_every_metric() -> None:
-    """Operators set alarms up by the table and not by the code."""
+    """Alarms are set up from the table and not from the code."""
     table = {name.removesuffix("_total") for name in re.findall(r"`(holdfast_\w+)`", METRICS)}
 
     sources = [path.read_text() for package in PACKAGES for path in (ROOT / package).glob("**/*.py")]
@@ -105,12 +124,50 @@ def test_the_metrics_table_lists_every_metric() -> None:
     assert table == made
 
 
+def test_log_events_that_are_named_are_logged() -> None:
+    """An operator searches the log for the word on the page."""
+    pages = " ".join(" ".join(page.read_text().split()) for page in PAGES)
+    named = re.findall(r"((?:`[a-z_]+`(?: and )?)+) in its log|log has (`[a-z_]+`)|logged as (`[a-z_]+`)", pages)
+    events = {event for groups in named for event in re.findall(r"\w+", " ".join(groups).replace(" and ", " "))}
+
+    sources = " ".join(path.read_text() for package in PACKAGES for path in (ROOT / package).glob("**/*.py"))
+
+    assert {"admission_stopped", "server_unavailable", "server_check_fail"} <= events
+    assert not [event for event in events if f'"{event}"' not in sources]
+
+
+def test_the_doctors_words_are_explained() -> None:
+    """The first word of a line is all that an operator looks at while nothing is wrong."""
+    section = OPERATIONS.partition("## What the servers must be set to")[2].partition("\n## ")[0]
+
+    words = {line.split()[0] for line in lines(CheckResult("Redis", "role", "master", level, "") for level in Level)}
+
+    assert not [word for word in (*words, *Level) if f"`{word}`" not in section]
+
+
+def test_the_glossary_has_the_words_of_the_code() -> None:
+    """A word that only the glossary has explains nothing; one that was renamed in the code is renamed there too."""
+    glossary = JOURNEY.partition("## Words")[2].partition("\n## ")[0]
+    words = re.findall(r"^\| ([a-z-]+) \|", glossary, re.MULTILINE)[1:]
+
+    homes = [
+        *((package, "py") for package in PACKAGES),
+        ("lua", "lua"),
+        ("protos", "proto"),
+        ("order_persister", "sql"),
+    ]
+    sources = " ".join(path.read_text().lower() for home, end in homes for path in (ROOT / home).glob(f"**/*.{end}"))
+
+    assert {"order", "refused", "archived"} <= set(words)
+    assert not [word for word in words if not re.search(rf"\b{word}s?\b", sources)]
+
+
 def test_the_table_of_frozen_shards_has_every_reason() -> None:
-    """An operator looks the first word of a frozen shard's reason up there."""
+    """An operator looks the first word of a frozen shard's reason up."""
     section = OPERATIONS.partition("## A shard that does not serve")[2].partition("\n## ")[0]
     table = re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)
 
-    sources = [path.read_text() for home, end in SOURCES_OF_REASONS for path in (ROOT / home).glob(f"**/*.{end}")]
+    sources = [path.read_text() for home, end in FREEZERS for path in (ROOT / home).glob(f"**/*.{end}")]
     words = {word for text in sources for word in re.findall(r"[\"'][{]?([A-Z]+(?:_[A-Z]+)*)[}]?: ", text)}
 
     assert set(table) == {word for word in words if not word.startswith("HOLDFAST_")}

@@ -1,4 +1,4 @@
-"""Start and hear aiokafka's clients, so that an outage is an error of ours, and nothing else is."""
+"""Starts aiokafka's clients and reads from its consumers; an outage of Kafka is a `KafkaUnavailable`."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -10,13 +10,13 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from holdfast_runtime.kafka import disable_topic_auto_creation, stop
 from inventory_service.domain.shards import KafkaUnavailable
 
-REQUEST_MS = 10_000
-SILENCE_S = 5.0
+REQUEST_TIMEOUT_MS = 10_000
+LIVENESS_CHECK_S = 5.0  # without a record, after which a consumer asks whether Kafka answers
 
 
 @contextmanager
 def kafka_errors() -> Iterator[None]:
-    """Turn every way of getting no answer into `KafkaUnavailable`; a record too large for Kafka stays a surprise."""
+    """Turn errors of an outage into `KafkaUnavailable`; a record that is too large for Kafka is a bug and stays one."""
     try:
         yield
     except MessageSizeTooLargeError:
@@ -30,28 +30,28 @@ async def start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     disable_topic_auto_creation()
     try:
         with kafka_errors():
-            async with asyncio.timeout(2 * REQUEST_MS / 1000):
+            async with asyncio.timeout(2 * REQUEST_TIMEOUT_MS / 1000):
                 await client.start()
-    except BaseException:  # a cancellation too: it has tasks and connections already
+    except BaseException:  # a cancellation too: the client has tasks and connections already
         await stop(client)
         raise
 
 
 async def next_record(consumer: AIOKafkaConsumer, connected: Callable[[], None]) -> ConsumerRecord:
-    """The next record, whenever it comes; KafkaUnavailable if brokers are away, which a consumer tells nobody.
+    """Wait for the next record; `KafkaUnavailable` if no broker answers, an error that a consumer itself never raises.
 
-    `connected` is called whenever Kafka has answered: with a record, or that there is none.
+    `connected` is called whenever Kafka has answered, with a record or without.
     """
-    coming = asyncio.ensure_future(consumer.getone())
+    fetch = asyncio.ensure_future(consumer.getone())
     try:
         with kafka_errors():
-            while not (await asyncio.wait({coming}, timeout=SILENCE_S))[0]:
-                async with asyncio.timeout(2 * REQUEST_MS / 1000):  # one broker of several may be silent
+            while not (await asyncio.wait({fetch}, timeout=LIVENESS_CHECK_S))[0]:
+                async with asyncio.timeout(2 * REQUEST_TIMEOUT_MS / 1000):  # one broker of several may hang
                     await consumer.topics()
                 connected()
-            record = coming.result()
+            record = fetch.result()
         connected()
         return record
     finally:
-        coming.cancel()
-        await asyncio.gather(coming, return_exceptions=True)
+        fetch.cancel()
+        await asyncio.gather(fetch, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Publishes commits; the ledger drops what comes twice."""
+"""Publishes commits to Kafka; the ledger ignores duplicates."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 
 from holdfast_runtime.kafka import COMMITS, LARGEST_RECORD, KafkaConfig, stop
-from inventory_service.adapters.kafka.clients import REQUEST_MS, kafka_errors, start
+from inventory_service.adapters.kafka.clients import REQUEST_TIMEOUT_MS, kafka_errors, start
 from inventory_service.adapters.kafka.runs import runs_from_commits
 from inventory_service.domain.shards import Commit, KafkaUnavailable
 
-PUBLISH_S = 15.0
+PUBLISH_TIMEOUT_S = 15.0
 
 
 class KafkaCommits:
-    """Publishes runs of commits; each is confirmed by every replica in sync before `publish` returns.
+    """Publishes runs of commits; each is confirmed by every in-sync replica before `publish` returns.
 
-    A producer that failed is thrown away, for an idempotent one may have lost its place for good.
+    A producer that failed is replaced, because an idempotent one may have lost its sequence numbers for good.
     """
 
     def __init__(self, config: KafkaConfig, idempotent: bool = True) -> None:
@@ -29,7 +29,7 @@ class KafkaCommits:
         producer, key = await self._started(), str(shard).encode()
         try:
             with kafka_errors():
-                async with asyncio.timeout(PUBLISH_S):
+                async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                     sent = [
                         await producer.send(self._config.named(COMMITS), run.value, key=key, partition=shard)
                         for run in runs_from_commits(shard, commits)
@@ -52,7 +52,7 @@ class KafkaCommits:
                     enable_idempotence=self._idempotent,
                     linger_ms=0,
                     max_request_size=LARGEST_RECORD,
-                    request_timeout_ms=REQUEST_MS,
+                    request_timeout_ms=REQUEST_TIMEOUT_MS,
                 )
                 await start(producer)
                 self._producer = producer

@@ -1,4 +1,4 @@
-"""Hears which orders the ledger refused; any may come twice, for the compensate script gives back once."""
+"""Consumes compensations; a duplicate is harmless, because the compensate script gives units back once."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
@@ -9,22 +9,24 @@ from google.protobuf.message import DecodeError
 from holdfast.inventory.v1 import events_pb2
 
 from holdfast_runtime.kafka import COMPENSATIONS, COMPENSATOR_GROUP, KafkaConfig, stop
-from inventory_service.adapters.kafka.clients import REQUEST_MS, next_record, start
+from inventory_service.adapters.kafka.clients import REQUEST_TIMEOUT_MS, next_record, start
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Compensate
 
-LOOK_AROUND_MS = 5_000  # only by looking a group's member sees that a topic is back; aiokafka's own is five minutes
+METADATA_MAX_AGE_MS = (
+    5_000  # a group's member sees a recreated topic only in fresh metadata; aiokafka's default is 5 min
+)
 
 
 class KafkaCompensations:
-    """What the ledger refused, handled by one compensator of the group; acknowledged after it is handled."""
+    """Compensations, each for one compensator of the consumer group; its offset is committed after it is handled."""
 
     def __init__(self, config: KafkaConfig, session_timeout_s: float = 10) -> None:
         self._config = config
         self._session_timeout_s = session_timeout_s
 
     async def compensations(self, connected: Callable[[], None]) -> AsyncGenerator[Compensate | None, None]:
-        """Never ends. Asking for the next acknowledges the last; None stands for one that cannot be read."""
+        """Never ends. A request for the next one commits the offset of the last; an unreadable one is None."""
         consumer = AIOKafkaConsumer(
             self._config.named(COMPENSATIONS),
             **self._config.options(),
@@ -33,33 +35,33 @@ class KafkaCompensations:
             auto_offset_reset="earliest",
             session_timeout_ms=int(self._session_timeout_s * 1000),
             heartbeat_interval_ms=int(self._session_timeout_s * 1000 / 3),
-            metadata_max_age_ms=LOOK_AROUND_MS,
-            request_timeout_ms=REQUEST_MS,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
         await start(consumer)
         try:
             while True:
                 record = await next_record(consumer, connected)
                 yield compensation_from_record(record.value or b"")
-                await _acknowledge(consumer, record)
+                await _commit_offset(consumer, record)
         finally:
             await stop(consumer)
 
 
 def compensation_from_record(value: bytes) -> Compensate | None:
-    """None for what no ledger wrote: bytes that do not decode, or that do not name a reservation and its making."""
+    """None for a record that no persister wrote: one that does not decode, or lacks the reservation or its position."""
     try:
-        said = events_pb2.Compensation.FromString(value)
+        message = events_pb2.Compensation.FromString(value)
     except DecodeError:
         return None
-    if not (said.tenant and said.sale_id and said.reservation_id and said.created.epoch):
+    if not (message.tenant and message.sale_id and message.reservation_id and message.created.epoch):
         return None
-    created = Position(said.created.shard, said.created.epoch, said.created.seq, said.created.index)
-    sale = SaleKey(said.tenant, said.sale_id)
-    return Compensate(sale, said.reservation_id, created, int(said.reason), said.detail)
+    created = Position(message.created.shard, message.created.epoch, message.created.seq, message.created.index)
+    sale = SaleKey(message.tenant, message.sale_id)
+    return Compensate(sale, message.reservation_id, created, int(message.reason), message.detail)
 
 
-async def _acknowledge(consumer: AIOKafkaConsumer, record: ConsumerRecord) -> None:
-    """Failing is harmless: it comes again, and the script gives back once."""
+async def _commit_offset(consumer: AIOKafkaConsumer, record: ConsumerRecord) -> None:
+    """A failure is harmless: the compensation is delivered again, and the script gives units back once."""
     with suppress(KafkaError):
         await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})

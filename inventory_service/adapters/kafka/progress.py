@@ -1,4 +1,4 @@
-"""Hears what persisters report; each report is a statement of state, so any may come twice or be missed."""
+"""Consumes the persisters' progress reports; each is a whole state, so a duplicate or a lost one is harmless."""
 
 from collections.abc import AsyncGenerator, Callable
 
@@ -7,20 +7,22 @@ from google.protobuf.message import DecodeError
 from holdfast.inventory.v1 import events_pb2
 
 from holdfast_runtime.kafka import PROGRESS, KafkaConfig, stop
-from inventory_service.adapters.kafka.clients import REQUEST_MS, next_record, start
+from inventory_service.adapters.kafka.clients import REQUEST_TIMEOUT_MS, next_record, start
 from inventory_service.domain.shards import LedgerProgress
 
 
 class KafkaProgress:
-    """What persisters report from now on, of all shards. No consumer group, for every relay hears every report."""
+    """New reports of all shards. Without a consumer group, because every relay needs every report."""
 
     def __init__(self, config: KafkaConfig, shards: int) -> None:
         self._config = config
         self._partitions = [TopicPartition(config.named(PROGRESS), shard) for shard in range(shards)]
 
     async def reports(self, connected: Callable[[], None]) -> AsyncGenerator[LedgerProgress, None]:
-        """Never ends; one that cannot be read is skipped, for the next says the same."""
-        consumer = AIOKafkaConsumer(**self._config.options(), auto_offset_reset="latest", request_timeout_ms=REQUEST_MS)
+        """Never ends; an unreadable report is skipped, because the next one replaces it."""
+        consumer = AIOKafkaConsumer(
+            **self._config.options(), auto_offset_reset="latest", request_timeout_ms=REQUEST_TIMEOUT_MS
+        )
         await start(consumer)
         try:
             consumer.assign(self._partitions)
@@ -34,20 +36,20 @@ class KafkaProgress:
 
 
 def report_from_record(partition: int, value: bytes) -> LedgerProgress | None:
-    """None for what no persister wrote: bytes that do not decode, or no report of the partition's own shard."""
+    """None for a record that no persister wrote: one that does not decode, or is not about the partition's shard."""
     try:
-        said = events_pb2.LedgerProgress.FromString(value)
+        message = events_pb2.LedgerProgress.FromString(value)
     except DecodeError:
         return None
-    if said.shard != partition or not said.epoch:
+    if message.shard != partition or not message.epoch:
         return None
     return LedgerProgress(
-        shard=said.shard,
-        epoch=said.epoch,
-        seq=said.seq,
-        hash=said.hash.decode(errors="replace"),
-        settled_epoch=said.settled_epoch,
-        settled_seq=said.settled_seq,
-        resend=said.resend_from_seq > 0,
-        frozen_reason=said.frozen_reason,
+        shard=message.shard,
+        epoch=message.epoch,
+        seq=message.seq,
+        hash=message.hash.decode(errors="replace"),
+        settled_epoch=message.settled_epoch,
+        settled_seq=message.settled_seq,
+        resend=message.resend_from_seq > 0,
+        frozen_reason=message.frozen_reason,
     )

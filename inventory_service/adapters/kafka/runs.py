@@ -1,4 +1,4 @@
-"""Commits of a shard to Kafka records: each holds a run of whole commits."""
+"""Groups the commits of a shard into Kafka records, each with a run of whole commits."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -8,28 +8,28 @@ from holdfast.inventory.v1 import events_pb2
 from inventory_service.domain.shards import Commit
 
 RECORD_BYTES = 256 * 1024
-_COMMIT_OVERHEAD = 60  # the hash, and tags and lengths around it and the payload
+_COMMIT_OVERHEAD = 60  # bytes of the hash, and of the tags and lengths of both fields
 
 
 class Run(NamedTuple):
     """Commits of one shard and epoch without a gap between them, and the record that holds them."""
 
     shard: int
-    commits: tuple[Commit, ...]  # never empty
+    commits: tuple[Commit, ...]  # at least one
     value: bytes
 
 
 def runs_from_commits(shard: int, commits: Iterable[Commit], limit: int = RECORD_BYTES) -> list[Run]:
-    """Runs of at most `limit` bytes, in order; a commit that is larger makes a run of its own, for none is ever cut."""
+    """Runs of at most `limit` bytes, in order; a larger commit is a run of its own, because no commit is ever split."""
     runs: list[list[Commit]] = []
-    room = 0
+    bytes_left = 0
     for commit in commits:
         size = len(commit.payload) + _COMMIT_OVERHEAD
-        if not runs or size > room or not _follows(runs[-1][-1], commit):
+        if not runs or size > bytes_left or not _follows(runs[-1][-1], commit):
             runs.append([])
-            room = limit
+            bytes_left = limit
         runs[-1].append(commit)
-        room -= size
+        bytes_left -= size
     return [_run(shard, run) for run in runs]
 
 

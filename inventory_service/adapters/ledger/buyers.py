@@ -1,10 +1,7 @@
-"""Tell the ledger whose orders it is to refuse."""
+"""Writes blocked buyers, whose orders the ledger refuses."""
 
-from inventory_service.adapters.ledger.postgres import LedgerPool
-
-_BLOCK = """
-insert into blocked_buyer (tenant, buyer_id, reason) values ($1, $2, $3)
-on conflict (tenant, buyer_id) do nothing"""
+from inventory_service.adapters.ledger.pool import LedgerPool
+from inventory_service.adapters.ledger.queries import ledger_queries
 
 
 class LedgerBuyers:
@@ -12,8 +9,9 @@ class LedgerBuyers:
 
     def __init__(self, ledger: LedgerPool) -> None:
         self._ledger = ledger
+        self._sql = ledger_queries()
 
     async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> bool:
         """False: this buyer is blocked already, and stays so for the first reason."""
         async with self._ledger.connection() as db:
-            return (await db.execute(_BLOCK, tenant, buyer_id, reason)).endswith(" 1")
+            return (await db.execute(self._sql.block_buyer, tenant, buyer_id, reason)).endswith(" 1")

@@ -1,4 +1,4 @@
-"""The ledger's books for the audit: one consistent picture of a shard, asked for part by part."""
+"""Reads consistent snapshots of a shard in the ledger, for the audit and the drift watch."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -7,125 +7,81 @@ from typing import Any
 
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
-from inventory_service.adapters.ledger.postgres import LedgerPool
+from inventory_service.adapters.ledger.pool import LedgerPool
+from inventory_service.adapters.ledger.queries import Queries, ledger_queries
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reconciliation import Balances, DeadLetter, ItemInLedger, ReservationSnapshot
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.shards import Commit, CommitId
 
-COMMITS_AT_ONCE = 500
-
-_SALES = "select tenant, sale_id from sale where shard = $1 order by tenant, sale_id"
-_IS_PAST = """
-with gone as (select to_timestamp($3::float8 / 1000) as by)
-select end_time <= gone.by
-   and not exists (select from reservation r where r.tenant = $1 and r.sale_id = $2 and r.update_time > gone.by)
-   and not exists (select from dead_letter d where d.tenant = $1 and d.sale_id = $2 and d.latest_time > gone.by)
-  from sale cross join gone where sale.tenant = $1 and sale.sale_id = $2"""
-_ITEMS = """
-with entries as (
-  select sku, account, sum(quantity)::bigint as balance from (
-    select sku, to_account as account, quantity from ledger_entry where tenant = $1 and sale_id = $2
-    union all
-    select sku, from_account, -quantity from ledger_entry where tenant = $1 and sale_id = $2) moved
-  group by sku, account),
-lines as (
-  select sku, coalesce(sum(quantity) filter (where state = 'HELD'), 0)::bigint as held,
-         coalesce(sum(confirmed_quantity - returned_quantity) filter (where state = 'CONFIRMED'), 0)::bigint as sold
-    from reservation_line join reservation using (tenant, sale_id, reservation_id)
-   where tenant = $1 and sale_id = $2 and ledger_state = 'RECORDED' group by sku),
-letters as (
-  select line ->> 'sku' as sku, sum((line ->> 'quantity')::bigint)::bigint as refused
-    from dead_letter cross join lateral jsonb_array_elements(lines) as line
-   where tenant = $1 and sale_id = $2 and state = 'OPEN' group by 1)
-select sku, total, available, held, sold, refused,
-       (select json_object_agg(account, balance) from entries where entries.sku = item.sku) as entries,
-       coalesce((select lines.held from lines where lines.sku = item.sku), 0) as lines_held,
-       coalesce((select lines.sold from lines where lines.sku = item.sku), 0) as lines_sold,
-       coalesce((select letters.refused from letters where letters.sku = item.sku), 0) as lines_refused
-  from item where tenant = $1 and sale_id = $2 order by sku"""
-_BALANCES = """
-select tenant, sale_id, sku, available, held, sold, refused
-  from item join unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) using (tenant, sale_id)"""
-_RESERVATIONS = """
-select reservation_id, state, revision, shard, created_epoch, created_seq, created_index,
-       (select json_agg(json_build_array(sku, quantity) order by sku) from reservation_line l
-         where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
-  from reservation r where tenant = $1 and sale_id = $2 and reservation_id = any($3)"""
-_LETTERS = """
-select reservation_id, shard, created_epoch, created_seq, created_index, state, reason, reservation_state
-  from dead_letter where tenant = $1 and sale_id = $2 and reservation_id = any($3)"""
-_HOLDS = """
-select count(*) from reservation
- where tenant = $1 and sale_id = $2 and state = 'HELD' and ledger_state = 'RECORDED'"""
-_COMMITS = """
-select epoch, seq, hash, payload from journal
- where shard = $1 and (epoch, seq) > ($2, $3) order by epoch, seq limit $4"""
-_ROW = "select epoch, seq, hash from shard_watermark where shard = $1"
+COMMITS_PER_FETCH = 500
 
 
 class PostgresSnapshots:
-    """Opens pictures of the ledger."""
+    """Opens snapshots of the ledger."""
 
     def __init__(self, ledger: LedgerPool) -> None:
         self._ledger = ledger
+        self._sql = ledger_queries()
 
     @asynccontextmanager
     async def snapshot(self, shard: int) -> AsyncIterator["PostgresSnapshot"]:
-        """All questions to one picture see the ledger at one moment: one transaction that only reads."""
+        """One read-only transaction, in which every statement sees the ledger at the same moment."""
         async with (
             self._ledger.connection() as db,
             db.transaction(isolation="repeatable_read", readonly=True),
         ):
-            row = await db.fetchrow(_ROW, shard)
-            yield PostgresSnapshot(
-                db, shard, CommitId(row["epoch"], row["seq"]) if row else None, row["hash"] if row else ""
-            )
+            row = await db.fetchrow(self._sql.shard_row, shard)
+            commit_id, hash = (CommitId(row["epoch"], row["seq"]), row["hash"]) if row else (None, "")
+            yield PostgresSnapshot(db, self._sql, shard, commit_id, hash)
 
 
 class PostgresSnapshot:
-    """A shard's books at `commit_id` (None: the ledger has never heard of it) and `hash`."""
+    """A shard in the ledger as of `commit_id` (None: the shard has no row) and `hash`."""
 
-    def __init__(self, db: Any, shard: int, commit_id: CommitId | None, hash: str) -> None:
+    def __init__(self, db: Any, sql: Queries, shard: int, commit_id: CommitId | None, hash: str) -> None:
         self._db = db
+        self._sql = sql
         self._shard = shard
         self.commit_id = commit_id
         self.hash = hash
 
     async def sales(self) -> Sequence[SaleKey]:
-        return [SaleKey(*row) for row in await self._db.fetch(_SALES, self._shard)]
+        return [SaleKey(*row) for row in await self._db.fetch(self._sql.sales_of_shard, self._shard)]
 
-    async def is_past(self, sale: SaleKey, before_ms: int) -> bool:
-        """Whether it ended, and everything in it changed last, at this moment or before."""
-        return bool(await self._db.fetchval(_IS_PAST, *sale, before_ms))
+    async def is_archivable(self, sale: SaleKey, cutoff_ms: int) -> bool:
+        """Whether the sale ended, and each of its reservations changed last, at `cutoff_ms` or before."""
+        return bool(await self._db.fetchval(self._sql.sale_is_archivable, *sale, cutoff_ms))
 
     async def items(self, sale: SaleKey) -> Sequence[ItemInLedger]:
-        rows = await self._db.fetch(_ITEMS, *sale)
+        rows = await self._db.fetch(self._sql.item_sums, *sale)
         return [ItemInLedger(**{**row, "entries": json.loads(row["entries"] or "{}")}) for row in rows]
 
     async def balances(self, sales: Sequence[SaleKey]) -> Mapping[SaleKey, Sequence[Balances]]:
-        """The items of these sales, without what they add up from, which takes far longer."""
-        rows = await self._db.fetch(_BALANCES, [sale.tenant for sale in sales], [sale.sale_id for sale in sales])
+        """The items of these sales, without the sums of their entries and lines, which take far longer to compute."""
+        rows = await self._db.fetch(
+            self._sql.item_balances, [sale.tenant for sale in sales], [sale.sale_id for sale in sales]
+        )
         found: dict[SaleKey, list[Balances]] = {}
         for tenant, sale_id, *balances in rows:
             found.setdefault(SaleKey(tenant, sale_id), []).append(Balances(*balances))
         return found
 
     async def reservations(self, sale: SaleKey, ids: Sequence[str]) -> Mapping[str, ReservationSnapshot]:
-        rows = await self._db.fetch(_RESERVATIONS, *sale, ids)
+        rows = await self._db.fetch(self._sql.reservations, *sale, ids)
         return {row["reservation_id"]: _reservation(row) for row in rows}
 
-    async def letters(self, sale: SaleKey, ids: Sequence[str]) -> Sequence[DeadLetter]:
-        return [_letter(row) for row in await self._db.fetch(_LETTERS, *sale, ids)]
+    async def dead_letters(self, sale: SaleKey, ids: Sequence[str]) -> Sequence[DeadLetter]:
+        return [_dead_letter(row) for row in await self._db.fetch(self._sql.dead_letters, *sale, ids)]
 
     async def holds(self, sale: SaleKey) -> int:
-        """Reservations that the ledger has as held and did not refuse."""
-        return int(await self._db.fetchval(_HOLDS, *sale))
+        """Counts holds that the ledger recorded."""
+        return int(await self._db.fetchval(self._sql.count_holds, *sale))
 
     async def commits(self) -> AsyncIterator[Commit]:
-        """The journal, in order."""
+        """The shard's journal, in order."""
         after = CommitId(0, 0)
-        while rows := await self._db.fetch(_COMMITS, self._shard, *after, COMMITS_AT_ONCE):
+        while rows := await self._db.fetch(self._sql.journal_after, self._shard, *after, COMMITS_PER_FETCH):
             for row in rows:
                 yield Commit(row["epoch"], row["seq"], row["payload"], row["hash"])
             after = CommitId(rows[-1]["epoch"], rows[-1]["seq"])
@@ -141,7 +97,7 @@ def _reservation(row: Mapping[str, Any]) -> ReservationSnapshot:
     )
 
 
-def _letter(row: Mapping[str, Any]) -> DeadLetter:
+def _dead_letter(row: Mapping[str, Any]) -> DeadLetter:
     return DeadLetter(
         row["reservation_id"],
         _created(row),

@@ -1,4 +1,4 @@
-"""A call to a script on sales of one shard: the keys that it names, and how the shard stood at its end."""
+"""A script call on sales of one shard: its keys, and the state of the shard in its reply."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ Values = Sequence[Any]  # of a reply: bytes, numbers, and lists of these
 
 
 class CallHead(NamedTuple):
-    """How a shard stood at the end of a call."""
+    """The state of a shard at the end of a call."""
 
     shard: int
     now_ms: int
@@ -27,13 +27,13 @@ Reply = tuple[CallHead, Any]  # and the script's result or results
 
 
 def split_reply(shard: int, reply: Values) -> Reply:
-    """Take a reply apart, as `reply_of` in lua/lib/shard.lua puts it together."""
+    """Parse a reply as `reply_of` in lua/lib/shard.lua builds it."""
     now_ms, epoch, seq, settled_epoch, settled_seq, results = reply
     return CallHead(shard, now_ms, epoch, seq, (settled_epoch, settled_seq)), results
 
 
 def keys_of(shard: int, sales: Iterable[SaleKey]) -> list[str]:
-    """Spell the keys of a call: the shard's, then each sale's."""
+    """The keys of a call: the shard's, then each sale's."""
     keys: list[str] = [*shard_keys(shard)]
     for sale in sales:
         keys += sale_keys(shard, sale)

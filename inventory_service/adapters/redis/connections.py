@@ -1,8 +1,8 @@
-"""Connections to one Redis that know which process they speak to, and are never out of step with it.
+"""Connections to one Redis: each knows the Redis process at its other end, and sends no command twice.
 
-redis-py's client repeats a command that got no reply, up to ten times, and its pool lends a connection again whatever
-became of the last command on it. A script that changes stock bears neither, so this room uses redis-py's connections
-alone: nothing is ever sent twice, and whatever ends a call without its whole reply ends its connection.
+redis-py's client repeats a command that got no reply, up to ten times, and its pool reuses a connection even if the
+reply to its last command is still to come. A script that changes stock must not run twice, so this package uses
+redis-py's connections alone, and a connection is closed unless its last reply was read to the end.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from inventory_service.domain.shards import RedisUnavailable
 
 CONNECT_S = 2.0
-REPLY_S = 5.0  # a script call takes milliseconds; Redis that needs longer is stuck, and the caller will repeat
+REPLY_TIMEOUT_S = 5.0  # a script call takes milliseconds: a Redis that needs longer is stuck, and the caller repeats
 
 Argument = str | bytes | int
 
@@ -39,28 +39,31 @@ class RedisConnection:
         self._connection = connection
         self.run_id = run_id
 
-    async def ask(self, *command: Argument, timeout_s: float = REPLY_S) -> object:
+    async def execute(self, *command: Argument, timeout_s: float = REPLY_TIMEOUT_S) -> object:
         """Send one command and return its reply; OutcomeUnknown if none came, ResponseError if it was an error."""
         try:
             async with asyncio.timeout(timeout_s):
-                # redis-py's own packing costs a quarter of the whole call where a call carries many requests.
-                packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub wants exactly one word
+                # redis-py's own packing takes a quarter of the time of a call with many requests.
+                packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub allows one argument only
                 await self._connection.send_packed_command([packed])
                 return await self._connection.read_response()
-        except (BusyLoadingError, AuthenticationError) as error:  # replies, though redis-py calls the connection lost
+        except (
+            BusyLoadingError,
+            AuthenticationError,
+        ) as error:  # error replies, which redis-py raises as lost connections
             raise RedisUnavailable(f"{error.status_code}: {error}") from error
         except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
             raise OutcomeUnknown(str(error) or "no reply in time") from error
 
     async def is_usable(self) -> bool:
-        """Tell whether the other end is still there and silent, as it must be between two calls."""
+        """Whether the connection is open and has nothing to read, as it must be between two calls."""
         try:
             return self._connection.is_connected and not await self._connection.can_read()
         except RedisError:
             return False
 
     async def close(self) -> None:
-        """Drop it, without waiting for the other end."""
+        """Close it, without waiting for Redis."""
         await self._connection.disconnect(nowait=True)
 
 
@@ -75,14 +78,14 @@ async def connect(url: str) -> RedisConnection:
     except (RedisError, OSError, TimeoutError) as error:
         await connection.disconnect(nowait=True)
         raise RedisUnavailable(str(error) or "no connection in time") from error
-    except BaseException:  # a cancellation too: nobody else knows of this socket
+    except BaseException:  # a cancellation too: nothing else refers to this socket
         await connection.disconnect(nowait=True)
         raise
     return RedisConnection(connection, _run_id_from(info))
 
 
 def check_url(url: str) -> None:
-    """ValueError, in one sentence that names no password, if redis-py cannot read it or passes over a part of it."""
+    """ValueError, in one sentence without the password, if redis-py cannot parse the URL or ignores a part of it."""
     try:
         parts = urlsplit(url)
         if parts.port == 0:
@@ -97,26 +100,26 @@ def check_url(url: str) -> None:
         connection = _unconnected(url)
         if isinstance(connection, SSLConnection):
             connection.ssl_context.get()
-    except TypeError as error:  # an argument that redis-py's connection does not take, or that we give it ourselves
+    except TypeError as error:  # an argument that redis-py's connection does not take, or that `_unconnected` sets
         raise ValueError(f"has an option that cannot be set here: {str(error).split(chr(39))[-2]}") from None
     except RedisError as error:
-        raise ValueError(f"has an option that makes no sense: {error}") from None
+        raise ValueError(f"has an invalid option: {error}") from None
     except OSError as error:
         raise ValueError(f"names a certificate or key that cannot be used: {_why(error)}") from None
 
 
 def _why(error: OSError) -> str:
-    """What is wrong with a file; for one that is no PEM OpenSSL's own words are the only ones."""
+    """What is wrong with a file; for one that is no PEM the only message is OpenSSL's."""
     return str(getattr(error, "reason", "") or error.strerror or error)
 
 
 def _unconnected(url: str) -> AbstractConnection:
     options: dict[str, Any] = dict(parse_url(url))
     kind: Callable[..., AbstractConnection] = options.pop("connection_class", Connection)
-    if kind is SSLConnection:  # without one OpenSSL would ask the terminal for that of a locked key
+    if kind is SSLConnection:  # without one OpenSSL prompts for the password of an encrypted key on the terminal
         options.setdefault("ssl_password", "")
-    never = Retry(NoBackoff(), 0)
-    return kind(**options, protocol=2, driver_info=None, retry=never, socket_timeout=None)
+    no_retry = Retry(NoBackoff(), 0)
+    return kind(**options, protocol=2, driver_info=None, retry=no_retry, socket_timeout=None)
 
 
 def _run_id_from(info: bytes) -> str:
@@ -128,29 +131,31 @@ def _run_id_from(info: bytes) -> str:
 
 
 class RedisConnections:
-    """At most `size` connections, each lent to one call at a time, first come first served."""
+    """A pool of at most `size` connections; callers that wait for one get it in the order in which they asked."""
 
     def __init__(self, url: str, size: int = 16) -> None:
         self._url = url
-        self._turns = asyncio.Semaphore(size)
+        self._free = asyncio.Semaphore(size)
         self._idle: list[RedisConnection] = []
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[RedisConnection]:
-        """Lend a connection; it comes back only from a body that ended well or with an error that Redis replied."""
-        async with self._turns:
-            connection = await self._take()
+        """A connection for one block; it is reused only if the block ended well or with an error that Redis replied."""
+        async with self._free:
+            connection = await self._usable()
             try:
                 yield connection
             except ResponseError:
                 self._idle.append(connection)
                 raise
-            except BaseException:  # a cancellation too: a reply may still be on its way, and would be the next one's
+            except (
+                BaseException
+            ):  # a cancellation too: its reply may still come, and would be read as that of the next command
                 await connection.close()
                 raise
             self._idle.append(connection)
 
-    async def _take(self) -> RedisConnection:
+    async def _usable(self) -> RedisConnection:
         while self._idle:
             connection = self._idle.pop()
             if await connection.is_usable():
@@ -159,6 +164,6 @@ class RedisConnections:
         return await connect(self._url)
 
     async def close(self) -> None:
-        """Drop the idle connections; those that are lent end with their calls' bodies or with the process."""
+        """Close the idle connections; the others end with the process."""
         while self._idle:
             await self._idle.pop().close()

@@ -1,4 +1,4 @@
-"""Moves: requests to the arguments of move.lua and compensate.lua, and the results of the first back."""
+"""Builds the arguments of move.lua and compensate.lua, and parses the results of move.lua."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ from inventory_service.domain.results import Failure, Granted, reservation_not_f
 
 
 def move_arguments(requests: Sequence[Move], numbers: Mapping[SaleKey, int]) -> list[Argument]:
-    """Spell a call; `numbers` are those of its sales. A move that may make a record brings the Claim of a spent id."""
+    """The arguments of a call; `numbers` are those of its sales. A move that may create a record includes its Claim."""
     arguments: list[Argument] = []
     for request in requests:
         sale, reservation_id, kind, note = request
@@ -24,13 +24,13 @@ def move_arguments(requests: Sequence[Move], numbers: Mapping[SaleKey, int]) -> 
 
 
 def _spent_claim(request: Move) -> bytes:
-    """The Claim of an id that is spent: it has no buyer and no lines."""
+    """The Claim of a spent id, which has no buyer and no lines."""
     (tenant, sale_id), reservation_id = request.sale, request.reservation_id
     return Claim(tenant=tenant, sale_id=sale_id, reservation_id=reservation_id).SerializeToString()
 
 
 def move_result(head: CallHead, request: Move, result: Values) -> Granted | Failure:
-    """Read one result."""
+    """Parse one result."""
     if result[0] == b"NO_SALE":
         return sale_not_found(request.sale)
     if result[0] == b"NO_RECORD":
@@ -42,7 +42,7 @@ def move_result(head: CallHead, request: Move, result: Values) -> Granted | Fail
 
 
 def compensate_arguments(request: Compensate) -> list[Argument]:
-    """Spell a call on the reservation's sale."""
+    """The arguments of a call on the reservation's sale."""
     created = request.created
     position: tuple[Argument, ...] = (created.epoch, created.seq, created.index)
     return [request.reservation_id, *position, request.reason, request.detail]

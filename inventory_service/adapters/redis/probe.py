@@ -1,4 +1,4 @@
-"""Asks Redis once whether it takes a connection of these settings."""
+"""Probes whether Redis accepts a connection with the settings given."""
 
 from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -9,22 +9,22 @@ from inventory_service.domain.shards import RedisUnavailable
 
 
 async def probe_redis(url: str) -> None:
-    """Return if it answers, be it that it is still loading; ConnectionRejected or TransientError if not."""
+    """Return if Redis answers, even that it is still loading; `ConnectionRejected` or `TransientError` if not."""
     try:
         connection = await connect(url)
     except RedisUnavailable as error:
         if isinstance(error.__cause__, BusyLoadingError):
             return
-        raise _meaning(error, url) from error
+        raise _classified(error, url) from error
     await connection.close()
 
 
-def _meaning(error: RedisUnavailable, url: str) -> Exception:
-    """A reply that is an error is about the user, the password or the database: nothing else was asked of it."""
+def _classified(error: RedisUnavailable, url: str) -> Exception:
+    """An error reply concerns the user, the password or the database, since no other command was sent."""
     cause = error.__cause__
     if isinstance(cause, AuthenticationError | ResponseError):
         return ConnectionRejected(Cause.USER, str(cause))
     if type(cause) is RedisConnectionError and str(cause) == "Invalid Database":
-        return ConnectionRejected(Cause.ADDRESS, "it has no database of that number")
+        return ConnectionRejected(Cause.ADDRESS, "it has no database with that number")
     how = "with TLS, as rediss:// says" if url.startswith("rediss:") else "without TLS, as redis:// says"
     return classify(error) or TransientError(describe(error, f"is it a Redis, {how}?"))

@@ -1,4 +1,4 @@
-"""Reads: a stored reservation, as every script replies it, and the results of read.lua."""
+"""Parses stored reservations, as every script returns them, and the results of read.lua."""
 
 from typing import NamedTuple
 
@@ -12,9 +12,9 @@ from inventory_service.domain.sale import SaleRead
 
 
 class RecordReply(NamedTuple):
-    """A stored record as `record_reply` in lua/lib/record.lua replies it: all of its fields but the Claim's bytes."""
+    """A stored record as `record_reply` in lua/lib/record.lua returns it: every field but the Claim's bytes."""
 
-    state: int  # as every call sees it
+    state: int  # as every call reports it
     revision: int
     create_ms: int
     update_ms: int
@@ -31,7 +31,7 @@ class RecordReply(NamedTuple):
 
 
 def reservation_from_values(head: CallHead, sale: SaleKey, reservation_id: str, values: Values) -> Reservation:
-    """Read a record as it stands behind a result."""
+    """Parse a record, without the result's name before it."""
     record = RecordReply._make(values)
     buyer_id, lines = terms_of(record.fingerprint.decode())
     return Reservation(
@@ -53,7 +53,7 @@ def reservation_from_values(head: CallHead, sale: SaleKey, reservation_id: str, 
 
 
 def reservation_result(head: CallHead, sale: SaleKey, reservation_id: str, result: Values) -> ReservationRead | Failure:
-    """Read the result of reading a reservation."""
+    """Parse the result of reading a reservation."""
     if result[0] == b"NO_SALE":
         return sale_not_found(sale)
     if result[0] == b"NO_RECORD":
@@ -62,5 +62,5 @@ def reservation_result(head: CallHead, sale: SaleKey, reservation_id: str, resul
 
 
 def sale_result(head: CallHead, sale: SaleKey, result: Values) -> SaleRead | Failure:
-    """Read the result of reading a sale."""
+    """Parse the result of reading a sale."""
     return sale_not_found(sale) if result[0] == b"NO_SALE" else sale_from_values(head, sale, result)

@@ -1,4 +1,4 @@
-"""Reserve: requests to the arguments of reserve.lua, and its results back. Thousands a second pass here."""
+"""Builds the arguments of reserve.lua and parses its results; it runs thousands of times a second."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -28,7 +28,7 @@ from inventory_service.domain.results import Failure, Granted, item_not_found, r
 def reserve_arguments(
     requests: Sequence[Reserve], numbers: Mapping[SaleKey, int], max_commits_ahead: int
 ) -> list[Argument]:
-    """Spell a call; `numbers` are those of its sales."""
+    """The arguments of a call; `numbers` are those of its sales."""
     arguments: list[Argument] = [max_commits_ahead]
     for request in requests:
         sale, reservation_id, buyer_id, lines, hold_ttl_ms = request
@@ -38,9 +38,9 @@ def reserve_arguments(
 
 
 def _claim(request: Reserve) -> bytes:
-    """The Claim as the script puts it into the commit; encoded here, for Lua would take longer."""
+    """The Claim as the script puts it into the commit; encoded here because Lua takes longer."""
     (tenant, sale_id), reservation_id, buyer_id, lines, _ = request
-    claim = Claim()  # set field by field: this is asked often, and by keywords it takes a fifth longer
+    claim = Claim()  # set field by field: keywords take a fifth longer, and this runs for every Reserve
     claim.tenant, claim.sale_id, claim.reservation_id, claim.buyer_id = tenant, sale_id, reservation_id, buyer_id
     for sku, quantity in lines:
         line = claim.lines.add()
@@ -49,7 +49,7 @@ def _claim(request: Reserve) -> bytes:
 
 
 def reserve_result(head: CallHead, request: Reserve, result: Values) -> ReserveResult | CallAgain:
-    """Read one result. The first branch is the busy one."""
+    """Parse one result. The first branch is the most frequent one."""
     if result[0] == b"HELD":
         return _held(head, request, result)
     return _OTHER_RESULTS[result[0]](head, request, result)
@@ -58,7 +58,7 @@ def reserve_result(head: CallHead, request: Reserve, result: Values) -> ReserveR
 def _held(head: CallHead, request: Reserve, result: Values) -> Granted:
     _, index, expire_ms = result
     sale, reservation_id, buyer_id, lines, _ = request
-    made = Position(head.shard, head.epoch, head.seq, index)
+    created = Position(head.shard, head.epoch, head.seq, index)
     now_ms = head.now_ms
     state = HELD if expire_ms else CONFIRMED
     reservation = Reservation(
@@ -71,8 +71,8 @@ def _held(head: CallHead, request: Reserve, result: Values) -> Granted:
         now_ms,
         now_ms,
         expire_ms,
-        made,
-        made,
+        created,
+        created,
         LEDGER_STATE_PENDING,
         0,
         "",
@@ -86,18 +86,18 @@ def _replayed(head: CallHead, request: Reserve, result: Values) -> Granted:
 
 
 def _ended(head: CallHead, request: Reserve, result: Values) -> Rejected:
-    """An id whose claim has ended; a spent one has no buyer, and no Reserve made it."""
-    _, *values, seen = result
+    """An id whose reservation has ended; a spent one has no buyer, and was created by no Reserve."""
+    _, *values, seq = result
     ended = reservation_from_values(head, request.sale, request.reservation_id, values)
     spent = not ended.buyer_id
-    as_of = head.position(seen)
+    as_of = head.position(seq)
     return Rejected(REJECTION_REASON_RESERVATION_ENDED, as_of, head.now_ms, ended=ended, replayed=not spent)
 
 
 def _rejection(reason: int) -> Callable[[CallHead, Reserve, Values], Rejected]:
     def rejected(head: CallHead, _: Reserve, result: Values) -> Rejected:
-        _, seen, retry_ms, *rest = result
-        as_of, retry_after_ms = head.position(seen), None if retry_ms < 0 else retry_ms
+        _, seq, retry_ms, *rest = result
+        as_of, retry_after_ms = head.position(seq), None if retry_ms < 0 else retry_ms
         if reason == REJECTION_REASON_BUYER_LIMIT:
             return Rejected(reason, as_of, head.now_ms, (), rest[0], retry_after_ms)
         short = [Shortage(rest[at].decode(), *rest[at + 1 : at + 4]) for at in range(0, len(rest), 4)]

@@ -1,4 +1,4 @@
-"""Sales: requests to the arguments of create_sale.lua, and sales as the scripts reply them."""
+"""Builds the arguments of create_sale.lua, and parses sales as the scripts return them."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from inventory_service.domain.sales import sale_ends_too_early, sale_id_reused
 
 
 class StoredSettings(NamedTuple):
-    """A sale's stored settings, in the order in which lua/lib/sale.lua stores and replies them."""
+    """A sale's stored settings, in the order in which lua/lib/sale.lua stores and returns them."""
 
     start_ms: int
     end_ms: int  # -1: none
@@ -25,7 +25,7 @@ class StoredSettings(NamedTuple):
     buyer_limit: int
     paused: int
     closed: int
-    epoch: int  # with seq and index: where the settings changed last
+    epoch: int  # with seq and index: the position of the latest change of the settings
     seq: int
     index: int  # type: ignore[assignment]  # hides tuple.index, which is not used here
     create_ms: int
@@ -35,7 +35,7 @@ class StoredSettings(NamedTuple):
 
 
 def create_sale_arguments(request: CreateSale) -> list[Argument]:
-    """Spell a call; a start that was not asked for is left out."""
+    """The arguments of a call; without `start_ms` if the request has no start."""
     settings: dict[str, Argument] = {
         "end_ms": -1 if request.end_time_ms is None else request.end_time_ms,
         "hold_ttl_ms": request.hold_ttl_ms,
@@ -53,7 +53,7 @@ def create_sale_arguments(request: CreateSale) -> list[Argument]:
 
 
 def _sale_made(request: CreateSale) -> bytes:
-    """A SaleMade but for its start, which the script appends."""
+    """A SaleMade; the script appends the start, which it alone knows if the request has none."""
     sale = ProtoSale(
         sale_id=request.sale.sale_id,
         title=request.title,
@@ -70,7 +70,7 @@ def _sale_made(request: CreateSale) -> bytes:
 
 
 def create_sale_result(head: CallHead, sale: SaleKey, result: Values) -> SaleRead | SaleUnknown | Failure:
-    """Read the result of making a sale."""
+    """Parse the result of creating a sale."""
     if result[0] == b"ID_REUSED":
         return sale_id_reused(sale)
     if result[0] == b"UNKNOWN":
@@ -81,7 +81,7 @@ def create_sale_result(head: CallHead, sale: SaleKey, result: Values) -> SaleRea
 
 
 def sale_from_values(head: CallHead, key: SaleKey, result: Values) -> SaleRead:
-    """Read a sale as `sale_reply` in lua/lib/sale.lua writes it."""
+    """Parse a sale as `sale_reply` in lua/lib/sale.lua returns it."""
     name, *values, stock = result
     stored = StoredSettings._make(values)
     end_ms = None if stored.end_ms < 0 else stored.end_ms

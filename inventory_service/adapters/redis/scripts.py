@@ -1,4 +1,4 @@
-"""Loads lua/ and runs it: the only way in which this service changes anything in Redis."""
+"""Loads the scripts of lua/ and runs them; this service writes to Redis in no other way."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown, RedisConnection, RedisConnections
 from inventory_service.domain.shards import RedisUnavailable
 
-# First words of the replies by which Redis refuses to run the script at all: not now, not for this user, not here.
+# First words of error replies after which a script did not run: not now, not for this user, not on this node.
 NOT_RUN = frozenset(
     {"BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN"}
     | {"NOAUTH", "NOPERM", "WRONGPASS"}
@@ -22,7 +22,7 @@ USES = re.compile(r"^Uses +(.+?) *\]\]", re.MULTILINE)
 
 
 class Script(NamedTuple):
-    """One script as Redis gets it; its sha names this very text."""
+    """One script as it is sent to Redis; `sha` is that of `text`."""
 
     name: str
     text: str
@@ -30,7 +30,7 @@ class Script(NamedTuple):
 
 
 class ShardNotServing(Exception):
-    """The shard does not serve this call: nothing was done. `code` is the script's word for why."""
+    """The shard does not serve the call, and the script wrote nothing. `code` is the reason that it returned."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code} {detail}".strip())
@@ -39,26 +39,26 @@ class ShardNotServing(Exception):
 
 
 class ScriptFailed(Exception):
-    """A script broke, which is a bug of this service. What it wrote before stays."""
+    """A script failed, which is a bug of this service. What it wrote before that stays."""
 
 
 @cache
 def load_script(name: str) -> Script:
-    """Read `lua/<name>.lua` with the parts that it uses."""
-    return script_from_text(name, with_parts(read_lua(name)))
+    """Load `lua/<name>.lua` with the library files that it uses."""
+    return script_from_text(name, with_library(read_lua(name)))
 
 
-def with_parts(text: str) -> str:
-    """Put the parts of lua/lib that a script's header names behind the script's first line, the `#!lua` one."""
+def with_library(text: str) -> str:
+    """Insert the files of lua/lib that a script's header names after its first line, the `#!lua` one."""
     first, _, rest = text.partition("\n")
     assert first.startswith("#!lua"), f"a script does not begin with #!lua: {first}"
-    return "\n".join([first, *(read_lua(f"lib/{part}") for part in parts_of(text)), rest])
+    return "\n".join([first, *(read_lua(f"lib/{file}") for file in used_library(text)), rest])
 
 
-def parts_of(text: str) -> list[str]:
-    """The parts of lua/lib that a script's header names, in their order."""
+def used_library(text: str) -> list[str]:
+    """The files of lua/lib that a script's header names, in that order."""
     uses = USES.search(text)
-    assert uses is not None, "a script's header does not say which parts it uses"
+    assert uses is not None, "a script's header does not say which files of lua/lib it uses"
     return uses[1].split()
 
 
@@ -68,12 +68,12 @@ def read_lua(name: str) -> str:
 
 
 def script_from_text(name: str, text: str) -> Script:
-    """Name a script by the sha that Redis will know it by."""
+    """A script with the sha by which EVALSHA finds it."""
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 class Epochs:
-    """The highest epoch that was observed, for each shard: none below it is ever served."""
+    """The highest epoch observed of each shard; calls never run under a lower one."""
 
     def __init__(self) -> None:
         self._highest: dict[int, int] = {}
@@ -83,7 +83,7 @@ class Epochs:
         return self._highest.get(shard, 0)
 
     def observe(self, shard: int, epoch: int) -> None:
-        """Remember an epoch; one below the highest changes nothing."""
+        """Record an epoch; one below the highest changes nothing."""
         self._highest[shard] = max(epoch, self.get(shard))
 
 
@@ -100,8 +100,8 @@ class RedisScripts:
     async def run(self, name: str, shard: int, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> list[Any]:
         """Run a script on a shard that should serve, under the highest epoch observed, and return its reply.
 
-        Redis that knows a higher epoch did nothing and says so; the call is then repeated under it. Raises
-        ShardNotServing, RedisUnavailable (nothing was done) and its child OutcomeUnknown (it may have been).
+        If Redis has a higher epoch, the script does nothing and returns it, and the call is repeated under it. Raises
+        ShardNotServing and RedisUnavailable (the script wrote nothing), and its subclass OutcomeUnknown (it may have).
         """
         while True:
             epoch = self._epochs.get(shard)
@@ -128,15 +128,15 @@ class RedisScripts:
 async def _evaluate(connection: RedisConnection, script: Script, command: Sequence[Argument]) -> list[Any]:
     try:
         try:
-            reply = await connection.ask("EVALSHA", script.sha, *command)
-        except NoScriptError:  # Redis is new, or its scripts were flushed: nothing was done
+            reply = await connection.execute("EVALSHA", script.sha, *command)
+        except NoScriptError:  # Redis restarted, or its scripts were flushed: the script did not run
             await _load(connection, script)
-            reply = await connection.ask("EVALSHA", script.sha, *command)
+            reply = await connection.execute("EVALSHA", script.sha, *command)
     except OutOfMemoryError as error:
         raise ShardNotServing("LEDGER_BEHIND", str(error)) from error
     except ResponseError as error:
         code = error.status_code or str(error).partition(" ")[0]
-        if code in NOT_RUN and script.sha not in str(error):  # one that had begun is named by what stopped it
+        if code in NOT_RUN and script.sha not in str(error):  # the error names the sha if the script had begun
             raise RedisUnavailable(f"{code}: {error}") from error
         raise ScriptFailed(f"{script.name}.lua: {error}") from error
     assert isinstance(reply, list), f"{script.name}.lua answered {reply!r}"
@@ -144,8 +144,8 @@ async def _evaluate(connection: RedisConnection, script: Script, command: Sequen
 
 
 async def _load(connection: RedisConnection, script: Script) -> None:
-    """Teach Redis a script. Whether or not it learned: the call that needs it was not made yet."""
+    """Load a script. Its outcome is never unknown to the caller, since the call that needs it was not sent yet."""
     try:
-        await connection.ask("SCRIPT", "LOAD", script.text)
+        await connection.execute("SCRIPT", "LOAD", script.text)
     except OutcomeUnknown as error:
         raise RedisUnavailable(str(error)) from error

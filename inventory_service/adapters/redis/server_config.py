@@ -1,4 +1,4 @@
-"""Asks Redis for the settings on which the promises rest, and changes none."""
+"""Reads the settings of Redis on which the guarantees rest, and changes none."""
 
 import time
 from collections.abc import Mapping
@@ -12,66 +12,66 @@ from inventory_service.domain.shards import RedisUnavailable
 from inventory_service.server_checks.clocks import Reading
 from inventory_service.server_checks.redis import SETTINGS, RedisConfig
 
-LOOKS = 3  # at the clock; the quickest tells most
-# Asks for one command of each kind that the scripts run, and runs none.
-_MAY_WORK = """
+CLOCK_READINGS = 3  # of which the fastest is the most exact
+# Checks the rights for one command of each kind that the scripts run, and runs none.
+_CHECK_RIGHTS = """
 local key = KEYS[1]
 return redis.acl_check_cmd('hget', key, 'f') and redis.acl_check_cmd('hset', key, 'f', 'v')
     and redis.acl_check_cmd('xadd', key, '*', 'f', 'v') and redis.acl_check_cmd('zadd', key, '1', 'm')"""
 
 
 class RedisAnswer(NamedTuple):
-    """All that was asked at once."""
+    """The settings, and readings of the server's clock."""
 
-    facts: RedisConfig
+    config: RedisConfig
     clock: tuple[Reading, ...]
 
 
 class RedisServerConfig:
-    """Asks one Redis."""
+    """Reads the settings of one Redis."""
 
     def __init__(self, connections: RedisConnections) -> None:
         self._connections = connections
 
     async def ask(self) -> RedisAnswer:
-        """What it says; RedisUnavailable if it does not even say what it is."""
+        """Settings and clock; `RedisUnavailable` if Redis does not answer INFO and TIME."""
         async with self._connections.acquire() as connection:
-            clock = [await _reading(connection) for _ in range(LOOKS)]
-            info = await _lines(connection, "INFO")
+            clock = [await _reading(connection) for _ in range(CLOCK_READINGS)]
+            info = await _fields(connection, "INFO")
             config, denied = await _config(connection)
             is_node = info.get("cluster_enabled") == "1"
-            cluster = await _lines(connection, "CLUSTER", "INFO") if is_node else {}
-            refused = "" if is_node else await _refused(connection)
-        return RedisAnswer(RedisConfig(info, config, denied, cluster, refused), tuple(clock))
+            cluster = await _fields(connection, "CLUSTER", "INFO") if is_node else {}
+            missing_rights = "" if is_node else await _missing_rights(connection)
+        return RedisAnswer(RedisConfig(info, config, denied, cluster, missing_rights), tuple(clock))
 
 
 async def _config(connection: RedisConnection) -> tuple[Mapping[str, str], str]:
-    """What it told, and Redis' own words where it did not: a user may lack the right, or the host took it away."""
-    told: dict[str, str] = {}
+    """The settings, and the error reply to CONFIG GET if any: the user may lack the right, or the host disabled it."""
+    settings: dict[str, str] = {}
     denied = ""
     for setting in SETTINGS:
         try:
-            reply = await connection.ask("CONFIG", "GET", setting)
+            reply = await connection.execute("CONFIG", "GET", setting)
         except ResponseError as error:
             denied = str(error)
             continue
         assert isinstance(reply, list), f"CONFIG GET answered {reply!r}"
-        told |= {name.decode(): value.decode() for name, value in zip(reply[::2], reply[1::2], strict=True)}
-    return told, denied
+        settings |= {name.decode(): value.decode() for name, value in zip(reply[::2], reply[1::2], strict=True)}
+    return settings, denied
 
 
-async def _refused(connection: RedisConnection) -> str:
-    """Why this user may not do what the scripts do; '' if he may."""
+async def _missing_rights(connection: RedisConnection) -> str:
+    """Why this user may not run the commands in the scripts; '' if it may."""
     try:
-        may = await connection.ask("EVAL", _MAY_WORK, 1, shard_keys(0).outbox)
+        may = await connection.execute("EVAL", _CHECK_RIGHTS, 1, shard_keys(0).outbox)
     except ResponseError as error:
         return str(error)
     return "" if may else "this user has no permissions to run the commands in them"
 
 
-async def _lines(connection: RedisConnection, *command: str) -> Mapping[str, str]:
+async def _fields(connection: RedisConnection, *command: str) -> Mapping[str, str]:
     try:
-        reply = await connection.ask(*command)
+        reply = await connection.execute(*command)
     except ResponseError as error:
         raise RedisUnavailable(str(error)) from error
     assert isinstance(reply, bytes), f"{command} answered {reply!r}"
@@ -82,7 +82,7 @@ async def _lines(connection: RedisConnection, *command: str) -> Mapping[str, str
 async def _reading(connection: RedisConnection) -> Reading:
     before_s = time.time()
     try:
-        reply = await connection.ask("TIME")
+        reply = await connection.execute("TIME")
     except ResponseError as error:
         raise RedisUnavailable(str(error)) from error
     after_s = time.time()

@@ -1,4 +1,4 @@
-"""A shard's state: whether it serves, which relay sends its outbox, and what of that the ledger holds."""
+"""Reads a shard's state, and changes it: trim, freeze, take-over, lease."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ _FIELDS = ("shards", "epoch", "seq", "hash", "trim_seq", "owner", "takeover_toke
 
 
 class RedisShards:
-    """Every script here names the epoch that it speaks of, and does nothing at another: late news is harmless."""
+    """Every script here gets the epoch that the call is about, and does nothing at another: late calls are harmless."""
 
     def __init__(self, connections: RedisConnections) -> None:
         self._connections = connections
@@ -31,8 +31,8 @@ class RedisShards:
         keys = shard_keys(shard)
         async with self._connections.acquire() as connection:
             try:
-                values: Any = await connection.ask("HMGET", keys.meta, *_FIELDS)
-                length: Any = await connection.ask("XLEN", keys.outbox)
+                values: Any = await connection.execute("HMGET", keys.meta, *_FIELDS)
+                length: Any = await connection.execute("XLEN", keys.outbox)
             except ResponseError as error:
                 raise RedisUnavailable(str(error)) from error
         return _status(shard, connection.run_id, [value.decode() if value else "" for value in values], length)

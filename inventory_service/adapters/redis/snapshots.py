@@ -1,4 +1,4 @@
-"""Redis' books for the audit: which sales a shard keeps, and each of them part by part."""
+"""Reads the sales of a shard in Redis, and each of them page by page, for the audit and the drift watch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.keys import sale_from_member, sale_keys, shard_keys
 from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reconciliation import ItemInRedis, Part, ReservationSnapshot
+from inventory_service.domain.reconciliation import ItemInRedis, ReservationSnapshot, SalePage
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.shards import CommitId, RedisUnavailable
 
-RESERVATIONS_AT_ONCE = 500  # about half a millisecond of Redis
+PAGE_SIZE = 500  # about half a millisecond of Redis
 
 
 class RedisSaleReader:
@@ -24,25 +24,25 @@ class RedisSaleReader:
         self._scripts = RedisScripts(connections, Epochs())
 
     async def sales(self, shard: int) -> Sequence[SaleKey]:
-        """All sales of a shard, each of which has its place in `due`."""
+        """All sales of a shard, which are the members of `due`."""
         async with self._connections.acquire() as connection:
             try:
-                members: Any = await connection.ask("ZRANGE", shard_keys(shard).due, 0, -1)
+                members: Any = await connection.execute("ZRANGE", shard_keys(shard).due, 0, -1)
             except ResponseError as error:
                 raise RedisUnavailable(str(error)) from error
         return [sale_from_member(member) for member in members]
 
-    async def part(self, shard: int, sale: SaleKey, cursor: int, at_once: int = RESERVATIONS_AT_ONCE) -> Part:
-        """Some of a sale; cursor 0 begins. A reservation may come in two parts, as HSCAN says of itself."""
+    async def page(self, shard: int, sale: SaleKey, cursor: int, size: int = PAGE_SIZE) -> SalePage:
+        """One page of a sale; cursor 0 begins. A reservation may be in two pages, as HSCAN may return it twice."""
         keys = (*shard_keys(shard), *sale_keys(shard, sale))
-        _, now_ms, epoch, seq, head, following, items, reservations = await self._scripts.run_under(
-            0, "audit", keys, (cursor, at_once)
+        _, now_ms, epoch, seq, head, next_cursor, items, reservations = await self._scripts.run_under(
+            0, "audit", keys, (cursor, size)
         )
-        return Part(
+        return SalePage(
             now_ms,
             CommitId(epoch, seq),
             head.decode(),
-            int(following),
+            int(next_cursor),
             tuple(ItemInRedis(sku.decode(), *balances) for sku, *balances in items),
             tuple(_reservation(shard, *reservation) for reservation in reservations),
         )

@@ -1,4 +1,4 @@
-"""The stock in Redis, by running lua/: what the rule says and `domain/in_memory_stock.py` does in memory."""
+"""The stock in Redis: runs the scripts of lua/, which apply the same rule as `domain/in_memory_stock.py`."""
 
 from collections.abc import Iterable, Sequence
 
@@ -28,11 +28,11 @@ from inventory_service.domain.sale import CreateSale, SaleRead, SaleUnknown
 from inventory_service.domain.shard_state import SALES_PER_CALL
 from inventory_service.domain.shards import RedisUnavailable
 
-ALL_SALES = 1_000_000  # of one shard: more than there will be
+MAX_SALES = 1_000_000  # of one shard; more than any has
 
 
 class RedisStock:
-    """Every method answers with a Failure where Redis could not be asked; none raises for that."""
+    """Every method returns a Failure if Redis is unavailable or the shard does not serve; none raises for that."""
 
     def __init__(self, scripts: RedisScripts, shards: int, outbox_limit: int) -> None:
         self._scripts = scripts
@@ -42,15 +42,15 @@ class RedisStock:
     # ------------------------------------------------------------------------------------------------- Stock
 
     async def reserve(self, request: Reserve) -> ReserveResult:
-        """Judge one Reserve. Servers under load ask through the batcher instead."""
-        return (await self.reserve_many(self._number(request.sale), [request]))[0]
+        """Judge one Reserve. Servers call `reserve_many` through the batcher instead."""
+        return (await self.reserve_many(self._shard_of(request.sale), [request]))[0]
 
     async def move(self, request: Move) -> Granted | Failure:
         """Judge one move."""
-        return (await self.move_many(self._number(request.sale), [request]))[0]
+        return (await self.move_many(self._shard_of(request.sale), [request]))[0]
 
     async def change_sale(self, request: CreateSale) -> SaleRead | SaleUnknown | Failure:
-        """Make a sale that the ledger does not know, or read how it stands."""
+        """Create a sale that the ledger does not have, or read it if it exists."""
         reply = await self._run_on("create_sale", request.sale, create_sale_arguments(request))
         return reply if isinstance(reply, Failure) else create_sale_result(reply[0], request.sale, reply[1])
 
@@ -92,7 +92,7 @@ class RedisStock:
     # -------------------------------------------------------------------------------------- StockMaintenance
 
     async def expire(self, shard: int) -> ExpireStep | Failure:
-        """Take back what is overdue, at most 100 holds, of 16 sales. A shard that has none is only read."""
+        """Expire overdue holds, at most 100, of 16 sales. A shard without any is only read."""
         due = await self._list("DUE", shard, SALES_PER_CALL)
         if isinstance(due, Failure) or not due:
             return due if isinstance(due, Failure) else ExpireStep(0, more_is_due=False)
@@ -103,40 +103,40 @@ class RedisStock:
         return ExpireStep(holds, bool(more_is_due))
 
     async def count_holds(self, shard: int) -> HoldCounts | Failure:
-        """Count a shard's holds, some sales at a time, so that no call blocks Redis for long."""
-        sales = await self._list("HOLDING", shard, ALL_SALES)
+        """Count a shard's holds, some sales a call, so that no call blocks Redis for long."""
+        sales = await self._list("HOLDING", shard, MAX_SALES)
         if isinstance(sales, Failure):
             return sales
-        stand, overdue = 0, 0
+        open_holds, overdue_holds = 0, 0
         for first in range(0, len(sales), SALES_PER_CALL):
             some = sales[first : first + SALES_PER_CALL]
             reply = await self._run("count_holds", shard, some, [len(some)], reads=True)
             if isinstance(reply, Failure):
                 return reply
-            stand, overdue = stand + reply[1][0], overdue + reply[1][1]
-        return HoldCounts(stand, overdue)
+            open_holds, overdue_holds = open_holds + reply[1][0], overdue_holds + reply[1][1]
+        return HoldCounts(open_holds, overdue_holds)
 
     async def compensate(self, request: Compensate) -> bool | Failure:
-        """Give a refused order's units back; False: there was nothing to give."""
-        assert request.created.shard == self._number(request.sale), "a compensation that names another shard"
+        """Give a refused order's units back; False: there was nothing to give back."""
+        assert request.created.shard == self._shard_of(request.sale), "a compensation of another shard"
         reply = await self._run_on("compensate", request.sale, compensate_arguments(request))
         return reply if isinstance(reply, Failure) else bool(reply[1])
 
     async def list_sales(self, shard: int) -> Sequence[SaleKey] | Failure:
-        """Name every sale of a shard."""
-        return await self._list("ALL", shard, ALL_SALES)
+        """List every sale of a shard."""
+        return await self._list("ALL", shard, MAX_SALES)
 
     async def archive(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> ArchiveStep | Failure:
-        """Take a step of a walk over a sale: drop what is final, settled and older than `retention_ms`."""
+        """Scan a part of a sale: drop reservations that are final, settled and older than `retention_ms`."""
         reply = await self._run_on("archive", sale, (retention_ms, cursor))
         if isinstance(reply, Failure):
             return reply
         next_cursor, dropped, sale_left, wait_ms = reply[1]
         return ArchiveStep(int(next_cursor), dropped, bool(sale_left), wait_ms)
 
-    # ----------------------------------------------------------------------------------------------- asking
+    # ---------------------------------------------------------------------------------------- script calls
 
-    def _number(self, sale: SaleKey) -> int:
+    def _shard_of(self, sale: SaleKey) -> int:
         return shard_of(sale, self._shards)
 
     async def _list(self, which: str, shard: int, at_most: int) -> Sequence[SaleKey] | Failure:
@@ -146,7 +146,7 @@ class RedisStock:
     async def _run_on(
         self, script: str, sale: SaleKey, arguments: Sequence[Argument], reads: bool = False
     ) -> Reply | Failure:
-        return await self._run(script, self._number(sale), [sale], arguments, reads)
+        return await self._run(script, self._shard_of(sale), [sale], arguments, reads)
 
     async def _run(
         self, script: str, shard: int, sales: Iterable[SaleKey], arguments: Sequence[Argument], reads: bool = False
@@ -161,7 +161,7 @@ class RedisStock:
 
 
 def failure_from_shard(error: ShardNotServing) -> Failure:
-    """What a caller is told; why a shard does not serve is the operators' business, unless it is frozen."""
+    """The failure for the caller; it carries the reason for which the shard does not serve only if it is frozen."""
     if error.code == "LEDGER_BEHIND":
         return Failure(ERROR_REASON_LEDGER_BEHIND)
     frozen = {"frozen_reason": error.detail} if error.code == "FROZEN" else {}

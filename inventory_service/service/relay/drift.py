@@ -61,7 +61,7 @@ class DriftWatch:
             found, sales = 0, await self._redis.sales(shard)
             balances = await snapshot.balances(sales)
             for sale in sales:
-                page = await self._redis.part(shard, sale, 0, MIN_RESERVATIONS)
+                page = await self._redis.page(shard, sale, 0, MIN_RESERVATIONS)
                 if (page.head, page.hash) != (snapshot.commit_id, snapshot.hash):
                     return None
                 differences = item_differences(sale, page.items, balances.get(sale, ()))

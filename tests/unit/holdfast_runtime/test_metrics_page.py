@@ -123,7 +123,7 @@ async def test_a_silent_server_is_unhealthy_after_a_short_time_out(monkeypatch: 
 
 async def test_a_process_whose_loop_is_stuck_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page has a thread of its own, and would answer although the process does nothing."""
-    monkeypatch.setattr(metrics_page, "ANSWER_S", 0.05)
+    monkeypatch.setattr(metrics_page, "ANSWER_TIMEOUT_S", 0.05)
     page = Page()
 
     status, text = page._get("/healthz")  # in the loop's own thread, which meanwhile does nothing else

@@ -108,8 +108,8 @@ def test_a_bad_setting_ends_the_process_with_one_line(
 @pytest.mark.parametrize(
     ("told", "environment"),
     [
-        ("PASSWORD: is needed", {"SECURITY": "SASL_SSL", "USERNAME": "ann"}),
-        ("USERNAME: is needed", {"SECURITY": "SASL_PLAINTEXT", "PASSWORD": "secret"}),
+        ("PASSWORD: is required", {"SECURITY": "SASL_SSL", "USERNAME": "ann"}),
+        ("USERNAME: is required", {"SECURITY": "SASL_PLAINTEXT", "PASSWORD": "secret"}),
         ("USERNAME: has no use", {"USERNAME": "ann"}),
         ("PASSWORD: has no use", {"SECURITY": "SSL", "PASSWORD": "secret"}),
         ("SASL_MECHANISM: has no use", {"SECURITY": "SSL", "SASL_MECHANISM": "PLAIN"}),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory_service.adapters.redis.scripts import parts_of
+from inventory_service.adapters.redis.scripts import used_library
 
 LUA = Path(__file__).resolve().parents[3] / "lua"
 SCRIPTS = sorted(LUA.glob("*.lua"))
@@ -61,7 +61,7 @@ def needs(path: Path) -> set[str]:
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_a_script_names_exactly_the_parts_that_it_needs(script: Path) -> None:
     """Each call makes the functions of all its parts anew, so one too many costs time; one too few fails it."""
-    uses = parts_of(script.read_text())
+    uses = used_library(script.read_text())
     needed = needs(script)
     while (more := needed.union(*(needs(LUA / "lib" / f"{part}.lua") for part in needed))) != needed:
         needed = more

@@ -24,11 +24,11 @@ PROCESSES = {
     "demo": Process(
         "holdfast_embedded", "embedded", "Run a whole flash sale, with a crash in it, and audit the books."
     ),
-    "serve": Process("inventory_service", "server", "Take calls."),
+    "serve": Process("inventory_service", "server", "Serve calls."),
     "relay": Process(
-        "inventory_service", "server", "Send each shard's outbox to Kafka, expire holds, take shards over."
+        "inventory_service", "server", "Publish each shard's outbox to Kafka, expire holds, take shards over."
     ),
-    "compensate": Process("inventory_service", "server", "Give back what the ledger refused."),
+    "compensate": Process("inventory_service", "server", "Give the units of refused orders back."),
     "persist": Process(
         "order_persister",
         "server",
@@ -39,9 +39,9 @@ PROCESSES = {
         "server",
         "Bring the ledger's tables up to date; safe to run again, and from many processes at once.",
     ),
-    "topics": Process("inventory_service", "server", "Make Kafka's topics, or check them."),
-    "init": Process("inventory_service", "server", "Open every shard of empty stores, once."),
-    "doctor": Process("inventory_service", "server", "Ask every server for the settings on which the promises rest."),
+    "topics": Process("inventory_service", "server", "Create Kafka's missing topics, and check all."),
+    "init": Process("inventory_service", "server", "Open every shard of an empty Redis and ledger, once."),
+    "doctor": Process("inventory_service", "server", "Check the settings of every server on which the promises rest."),
     "audit": Process("inventory_service", "server", "Compare Redis with the ledger."),
 }
 

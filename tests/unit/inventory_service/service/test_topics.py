@@ -29,8 +29,8 @@ class FakeKafka:
     async def partitions(self) -> Mapping[str, int]:
         return self.found
 
-    async def create(self, plan: TopicSpec) -> None:
-        self.made.append(plan)
+    async def create(self, spec: TopicSpec) -> None:
+        self.made.append(spec)
 
     async def brokers(self) -> int:
         return self._brokers
@@ -42,8 +42,8 @@ class FakeKafka:
 async def prepare(kafka: FakeKafka, replication: int | None = None, printed: list[str] | None = None) -> int:
     """The exit code."""
     write = None if printed is None else printed.append
-    parts = topics.Parts(kafka, kafka.brokers, kafka.run_checks, structlog.get_logger(), write)
-    return await topics.run(parts, NAMES, SHARDS, replication)
+    dependencies = topics.Dependencies(kafka, kafka.brokers, kafka.run_checks, structlog.get_logger(), write)
+    return await topics.run(dependencies, NAMES, SHARDS, replication)
 
 
 async def test_a_missing_topic_is_created_with_a_partition_for_every_shard() -> None:
@@ -96,7 +96,7 @@ async def test_a_topic_with_another_setting_is_named_with_the_command_that_corre
         code = await prepare(kafka, printed=printed)
 
     assert (code, kafka.made) == (1, [])
-    assert [event["todo"] for event in logged if event["log_level"] == "error"] == ["kafka-configs.sh"]
+    assert [event["change"] for event in logged if event["event"] == "server_check_fail"] == ["kafka-configs.sh"]
     report = json.loads(printed[0])
     assert (report["in_order"], [finding["setting"] for finding in report["off"]]) == (False, [SHORT.setting])
 
@@ -110,6 +110,6 @@ async def test_a_kafka_that_reports_no_settings_is_success_with_a_remark() -> No
         code = await prepare(kafka)
 
     assert code == 0
-    assert [(event["settings"], event["why"]) for event in logged if event["event"] == "unknown"] == [
+    assert [(event["count"], event["why"]) for event in logged if event["event"] == "server_check_unknown"] == [
         (2, "Kafka does not report it")
     ]

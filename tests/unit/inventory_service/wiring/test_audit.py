@@ -15,7 +15,7 @@ class FakeAudit:
     only: SaleKey | None = None
     retention_ms = 0
 
-    async def run(self, parts: audit.Parts, shards: int, only: SaleKey | None, *_: Any) -> int:
+    async def run(self, parts: audit.Dependencies, shards: int, only: SaleKey | None, *_: Any) -> int:
         self.only, self.retention_ms = only, parts.retention_ms
         return 0
 

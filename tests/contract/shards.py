@@ -39,7 +39,7 @@ CLOCK_KEY = "holdfast:clock-of-the-test"
 TEST_CLOCK = f"local function wall_time_ms() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end\n"
 
 # A server makes a sale by itself, and its batcher decides which requests share a commit.
-NOT_SERVED = pytest.mark.parametrize("each_body", ["memory", "scripts"], indirect=True)
+NOT_SERVED = pytest.mark.parametrize("each_shard", ["memory", "scripts"], indirect=True)
 
 
 class WholeStock(ShardStock, StockMaintenance, Protocol):
@@ -48,7 +48,7 @@ class WholeStock(ShardStock, StockMaintenance, Protocol):
     backpressure: Backpressure
 
 
-class Body(Protocol):
+class ShardUnderTest(Protocol):
     """What a test may do to a body besides asking it. There is one shard, in epoch 1."""
 
     stock: WholeStock
@@ -73,7 +73,7 @@ class Body(Protocol):
         """Anything at all is kept of a sale."""
 
 
-class InMemoryBody:
+class InMemoryShard:
     """The rule in plain Python."""
 
     def __init__(self, outbox_limit: int) -> None:
@@ -107,7 +107,7 @@ def load_script_on_test_clock(name: str) -> Script:
     return script_from_text(name, text.replace(clock, TEST_CLOCK))
 
 
-class ScriptsBody:
+class RedisShard:
     """The real scripts on a real Redis."""
 
     def __init__(self, url: str, outbox_limit: int) -> None:
@@ -121,7 +121,7 @@ class ScriptsBody:
     async def ask(self, *command: str | bytes | int) -> Any:
         """Send a command of the test's own."""
         async with self.connections.acquire() as connection:
-            return await connection.ask(*command)
+            return await connection.execute(*command)
 
     async def open_shard(self) -> None:
         """Write what a take-over would, so that this suite rests on no other script."""
@@ -193,7 +193,7 @@ class EmptyLedger:
         return None
 
 
-class ServedBody(ScriptsBody):
+class ServedShard(RedisShard):
     """The scripts as a server has them: archive around batcher around Redis."""
 
     def __init__(self, url: str, outbox_limit: int) -> None:

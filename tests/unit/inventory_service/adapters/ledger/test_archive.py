@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState
 
-from inventory_service.adapters.ledger.history import reservation_from_row
+from inventory_service.adapters.ledger.archive import reservation_from_row
 
 MADE = datetime(2027, 1, 1, tzinfo=UTC)
 ROW: dict[str, Any] = {

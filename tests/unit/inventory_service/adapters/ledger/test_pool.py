@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from inventory_service.adapters.ledger.postgres import classify_error
+from inventory_service.adapters.ledger.pool import classify_error
 from inventory_service.domain.shards import LedgerUnavailable
 
 

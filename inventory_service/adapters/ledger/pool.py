@@ -1,4 +1,4 @@
-"""The one way into Postgres: a small pool of connections, and what its errors mean."""
+"""A pool of connections to the ledger, and which of its errors are outages."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,41 +8,40 @@ import asyncpg
 from holdfast_runtime.postgres import Connection, LazyPool
 from inventory_service.domain.shards import LedgerUnavailable
 
-ANSWER_S = 15.0
+QUERY_TIMEOUT_S = 15.0
 POOL_SIZE = 4
-# Bad data and broken constraints: what we asked is wrong, and asking again mends nothing. All else is an outage.
-PERMANENT_SQLSTATES = ("22", "23")
-_NOT_MADE = ("3D000", "42P01", "42703")  # a ledger that lacks a database, a table or a column of ours
-# InternalClientError: Postgres had said goodbye on a connection that lay idle, and asyncpg used it once more.
+PERMANENT_SQLSTATES = ("22", "23")  # bad data and violated constraints, which a retry meets again
+_MISSING_SCHEMA = ("3D000", "42P01", "42703")  # the database, a table or a column does not exist
+# InternalClientError: asyncpg used an idle connection once more that Postgres had closed.
 _ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class LedgerPool:
-    """A small pool of connections, made when first needed, so that a process may start while Postgres is away."""
+    """A small pool that connects when first needed, so that a process may start while Postgres is unavailable."""
 
     def __init__(self, dsn: str, pool_size: int = POOL_SIZE) -> None:
-        self._pool = LazyPool(dsn, pool_size, ANSWER_S)
+        self._pool = LazyPool(dsn, pool_size, QUERY_TIMEOUT_S)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection for one question; every way of not getting an answer is `LedgerUnavailable`."""
+        """A connection for one block; `LedgerUnavailable` for every outage."""
         try:
             async with await self._pool.acquire() as db:
                 yield db
         except (OSError, TimeoutError, *_ASYNCPG_ERRORS) as error:
-            meaning = classify_error(error)
-            if meaning is error:
+            classified = classify_error(error)
+            if classified is error:
                 raise
-            raise meaning from error
+            raise classified from error
 
     async def close(self) -> None:
         self._pool.close()
 
 
 def classify_error(error: Exception) -> Exception:
-    """`LedgerUnavailable`, or the error itself where waiting mends nothing."""
+    """`LedgerUnavailable`, or the error itself if it is permanent."""
     sqlstate = str(getattr(error, "sqlstate", None) or "")
-    if sqlstate in _NOT_MADE:
+    if sqlstate in _MISSING_SCHEMA:
         return LedgerUnavailable("the ledger's tables are missing, or older than this version: run `holdfast migrate`")
     if sqlstate.startswith(PERMANENT_SQLSTATES):
         return error

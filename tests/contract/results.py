@@ -5,19 +5,19 @@ from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 
 from inventory_service.domain.reserve import Rejected, Reserve
 from inventory_service.domain.results import Failure, Granted
-from tests.contract.bodies import Body
+from tests.contract.shards import ShardUnderTest
 
 
-async def granted(body: Body, request: Reserve) -> Granted:
+async def granted(shard: ShardUnderTest, request: Reserve) -> Granted:
     """Reserve, and insist on the units."""
-    answer = await body.stock.reserve(request)
+    answer = await shard.stock.reserve(request)
     assert isinstance(answer, Granted), answer
     return answer
 
 
-async def rejected(body: Body, request: Reserve) -> Rejected:
+async def rejected(shard: ShardUnderTest, request: Reserve) -> Rejected:
     """Reserve, and insist on a rejection."""
-    answer = await body.stock.reserve(request)
+    answer = await shard.stock.reserve(request)
     assert isinstance(answer, Rejected), answer
     return answer
 

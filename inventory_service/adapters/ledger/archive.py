@@ -1,0 +1,135 @@
+"""Reads reservations and sales that have left Redis, as the ledger has them."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
+from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
+
+from inventory_service.adapters.ledger.pool import LedgerPool
+from inventory_service.adapters.ledger.queries import ledger_queries
+from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.reservation import Line, Reservation
+from inventory_service.domain.sale import Item, Sale, etag_of
+
+_ENDED_WITHOUT_COMPENSATION = ("RELEASED", "EXPIRED", "RETURNED")
+
+
+class LedgerArchive:
+    """Reads only; `LedgerUnavailable` if the ledger does not answer."""
+
+    def __init__(self, ledger: LedgerPool) -> None:
+        self._ledger = ledger
+        self._sql = ledger_queries()
+
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation:
+        """The row of an id, or else the latest order of that id that was refused when it was created."""
+        async with self._ledger.connection() as db:
+            row = await db.fetchrow(self._sql.archived_reservation, *sale, reservation_id)
+            assert row is not None, "the statement answers one row for any id"
+            if row["reservation_id"] is not None:
+                return ArchivedReservation(row["has_sale"], reservation_from_row(row))
+            dead_letter = None
+            if row["has_dead_letter"]:
+                dead_letter = await db.fetchrow(self._sql.latest_dead_letter, *sale, reservation_id)
+        return ArchivedReservation(
+            row["has_sale"], reservation_from_dead_letter(dead_letter) if dead_letter is not None else None
+        )
+
+    async def sale_exists(self, sale: SaleKey) -> bool:
+        """Whether there ever was such a sale."""
+        async with self._ledger.connection() as db:
+            return bool(await db.fetchval(self._sql.sale_exists, *sale))
+
+    async def find_sale(self, sale: SaleKey) -> ArchivedSale | None:
+        """A sale as it is once it has left Redis; None if the ledger has none."""
+        async with self._ledger.connection() as db:
+            row = await db.fetchrow(self._sql.archived_sale, *sale)
+        return sale_from_row(row) if row is not None else None
+
+
+def reservation_from_row(row: Any) -> Reservation:
+    return Reservation(
+        sale=SaleKey(row["tenant"], row["sale_id"]),
+        reservation_id=row["reservation_id"],
+        buyer_id=row["buyer_id"],
+        lines=_lines(json.loads(row["lines"] or "[]")),
+        state=ReservationState.Value(f"RESERVATION_STATE_{row['state']}"),
+        revision=row["revision"],
+        create_time_ms=_ms(row["create_time"]),
+        update_time_ms=_ms(row["update_time"]),
+        expire_time_ms=_ms(row["expire_time"]) if row["expire_time"] else 0,
+        created=_created(row),
+        position=Position(row["shard"], row["epoch"], row["seq"], row["index"]),
+        ledger_state=_ledger_state(row["state"], LedgerState.Value(f"LEDGER_STATE_{row['ledger_state']}")),
+        compensation_reason=_reason(row["state"], row["compensation_reason"]),
+        note=row["note"],
+    )
+
+
+def reservation_from_dead_letter(row: Any) -> Reservation:
+    """For an order refused when it was created: it has no row until its dead letter is settled, or never."""
+    expire_time = row["reservation_expire_time"]
+    return Reservation(
+        sale=SaleKey(row["tenant"], row["sale_id"]),
+        reservation_id=row["reservation_id"],
+        buyer_id=row["buyer_id"],
+        lines=_lines([(line["sku"], line["quantity"]) for line in json.loads(row["lines"])]),
+        state=ReservationState.Value(f"RESERVATION_STATE_{row['reservation_state']}"),
+        revision=row["latest_revision"],
+        create_time_ms=_ms(row["reservation_create_time"]),
+        update_time_ms=_ms(row["latest_time"]),
+        expire_time_ms=_ms(expire_time) if expire_time else 0,
+        created=_created(row),
+        position=Position(row["shard"], row["latest_epoch"], row["latest_seq"], row["latest_index"]),
+        ledger_state=_ledger_state(row["reservation_state"], LedgerState.LEDGER_STATE_REFUSED),
+        compensation_reason=_reason(row["reservation_state"], row["reason"]),
+        note=row["detail"],
+    )
+
+
+def sale_from_row(row: Any) -> ArchivedSale:
+    """From a row of `archived_sale`. A sale that was created without a single unit has no etag."""
+    created = row["created_epoch"], row["created_seq"], row["created_index"]
+    sale = Sale(
+        sale=SaleKey(row["tenant"], row["sale_id"]),
+        title=row["title"],
+        start_time_ms=row["start_ms"],
+        end_time_ms=row["end_ms"],
+        hold_ttl_ms=row["hold_ttl_ms"],
+        max_hold_ttl_ms=row["max_hold_ttl_ms"],
+        buyer_limit=row["buyer_limit"],
+        state=SALE_STATE_ARCHIVED,
+        items=tuple(Item(*item) for item in json.loads(row["items"] or "[]")),
+        etag=etag_of(*created) if row["created_epoch"] is not None else "",
+        create_time_ms=row["create_ms"],
+        update_time_ms=row["create_ms"],
+    )
+    return ArchivedSale(sale, Position(row["shard"], row["epoch"], row["seq"], 0))
+
+
+def _ledger_state(state: str, order_state: int) -> int:
+    """The ledger state of the latest change, as Redis reports it: only an end by compensation is ever refused."""
+    return LedgerState.LEDGER_STATE_RECORDED if state in _ENDED_WITHOUT_COMPENSATION else order_state
+
+
+def _reason(state: str, name: str | None) -> int:
+    """Why the order was compensated, as Redis reports it; 0 for one that ended otherwise."""
+    if not name or state in _ENDED_WITHOUT_COMPENSATION:
+        return 0
+    return CompensationReason.Value(f"COMPENSATION_REASON_{name}")
+
+
+def _created(row: Any) -> Position:
+    return Position(row["shard"], row["created_epoch"], row["created_seq"], row["created_index"])
+
+
+def _lines(pairs: Sequence[Sequence[Any]]) -> tuple[Line, ...]:
+    return tuple(Line(sku, quantity) for sku, quantity in pairs)
+
+
+def _ms(time: datetime) -> int:
+    return round(time.timestamp() * 1000)

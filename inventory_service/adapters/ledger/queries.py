@@ -1,0 +1,42 @@
+"""The statements of queries.sql by name, as text for asyncpg."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from holdfast_runtime.queries import load_queries
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """One field a statement, in the order of the file, which describes each."""
+
+    block_buyer: str
+    archived_reservation: str
+    latest_dead_letter: str
+    sale_exists: str
+    archived_sale: str
+    shard_row: str
+    shard_rows: str
+    insert_shard: str
+    begin_epoch: str
+    clear_frozen_reason: str
+    sales_of_shard: str
+    sale_is_archivable: str
+    item_sums: str
+    item_balances: str
+    reservations: str
+    dead_letters: str
+    count_holds: str
+    journal_after: str
+    server_settings: str
+    server_state: str
+    latest_migration: str
+    unlogged_tables: str
+    roles_with_asynchronous_commit: str
+    server_time: str
+
+
+@cache
+def ledger_queries() -> Queries:
+    """Every statement of the file, which is read once."""
+    return load_queries("inventory_service.adapters.ledger", Queries)

@@ -1,0 +1,165 @@
+-- Every statement that the inventory service makes on the ledger.
+
+-- name: block_buyer
+-- Adds a blocked buyer; an earlier row, with its reason, stays.
+insert into blocked_buyer (tenant, buyer_id, reason) values ($1, $2, $3)
+on conflict (tenant, buyer_id) do nothing
+
+-- name: archived_reservation
+-- Exactly one row for any id, so that one round trip answers the usual case; the reservation's columns may be null.
+select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,
+       exists(select from dead_letter where (tenant, sale_id, reservation_id) = ($1, $2, $3)) as has_dead_letter,
+       r.*, (select json_agg(json_build_array(sku, quantity) order by sku) from reservation_line l
+              where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
+  from (select) as always left join reservation r on (r.tenant, r.sale_id, r.reservation_id) = ($1, $2, $3)
+
+-- name: latest_dead_letter
+-- The latest dead letter of a reservation id.
+select tenant, sale_id, reservation_id, buyer_id, lines, reason, detail, shard, created_epoch, created_seq,
+       created_index, reservation_state, reservation_create_time, reservation_expire_time, latest_revision, latest_time,
+       latest_epoch, latest_seq, latest_index
+  from dead_letter
+ where tenant = $1 and sale_id = $2 and reservation_id = $3
+ order by created_epoch desc, created_seq desc, created_index desc limit 1
+
+-- name: sale_exists
+-- Whether the ledger has a sale.
+select exists(select from sale where tenant = $1 and sale_id = $2)
+
+-- name: archived_sale
+-- A sale with its items, in one statement, so that all values are of one moment. The entry that stocked the sale says
+-- where the sale was created.
+select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_limit,
+       (extract(epoch from s.start_time) * 1000)::bigint as start_ms,
+       (extract(epoch from s.end_time) * 1000)::bigint as end_ms,
+       (extract(epoch from s.create_time) * 1000)::bigint as create_ms,
+       s.shard, w.epoch, w.seq, stocked.epoch as created_epoch, stocked.seq as created_seq,
+       stocked.index as created_index,
+       (select json_agg(json_build_array(sku, total, available, held, sold) order by sku collate "C") from item i
+         where (i.tenant, i.sale_id) = (s.tenant, s.sale_id)) as items
+  from sale s join shard_watermark w on w.shard = s.shard
+  left join lateral (
+       select epoch, seq, index from ledger_entry e
+        where (e.tenant, e.sale_id, e.from_account) = (s.tenant, s.sale_id, 'external') limit 1) stocked on true
+ where s.tenant = $1 and s.sale_id = $2
+
+-- name: shard_row
+-- Reads the row of one shard.
+select shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(frozen_reason, '') as frozen_reason
+  from shard_watermark where shard = $1
+
+-- name: shard_rows
+-- Reads the rows of all shards.
+select shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(frozen_reason, '') as frozen_reason
+  from shard_watermark order by shard
+
+-- name: insert_shard
+-- Inserts a shard's row in its first epoch; no result if it has a row.
+insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
+values ($1, $2, 1, 0, '', 1, 0, 1, 0) on conflict do nothing
+returning epoch
+
+-- name: begin_epoch
+-- Begins the next epoch of a shard whose row is as expected; no result if it is not.
+update shard_watermark set epoch = epoch + 1, seq = 0, frozen_reason = null
+ where shard = $1 and epoch = $2 and hash = $3 and shards = $4
+returning epoch
+
+-- name: clear_frozen_reason
+-- Clears a shard's frozen reason if the row is as it was read, reason included; no result if it is not.
+update shard_watermark set frozen_reason = null
+ where shard = $1 and epoch = $2 and seq = $3 and hash = $4 and frozen_reason = $5
+returning epoch
+
+-- name: sales_of_shard
+-- The sales of a shard.
+select tenant, sale_id from sale where shard = $1 order by tenant, sale_id
+
+-- name: sale_is_archivable
+-- Whether a sale ended, and each of its reservations changed last, at `$3` (ms since 1970) or before.
+with cutoff as (select to_timestamp($3::float8 / 1000) as time)
+select end_time <= cutoff.time
+   and not exists (select from reservation r where r.tenant = $1 and r.sale_id = $2 and r.update_time > cutoff.time)
+   and not exists (select from dead_letter d where d.tenant = $1 and d.sale_id = $2 and d.latest_time > cutoff.time)
+  from sale cross join cutoff where sale.tenant = $1 and sale.sale_id = $2
+
+-- name: item_sums
+-- The items of a sale, beside what entries, reservation lines and open dead letters add up to.
+with entries as (
+  select sku, account, sum(quantity)::bigint as balance from (
+    select sku, to_account as account, quantity from ledger_entry where tenant = $1 and sale_id = $2
+    union all
+    select sku, from_account, -quantity from ledger_entry where tenant = $1 and sale_id = $2) moved
+  group by sku, account),
+lines as (
+  select sku, coalesce(sum(quantity) filter (where state = 'HELD'), 0)::bigint as held,
+         coalesce(sum(confirmed_quantity - returned_quantity) filter (where state = 'CONFIRMED'), 0)::bigint as sold
+    from reservation_line join reservation using (tenant, sale_id, reservation_id)
+   where tenant = $1 and sale_id = $2 and ledger_state = 'RECORDED' group by sku),
+dead_letters as (
+  select line ->> 'sku' as sku, sum((line ->> 'quantity')::bigint)::bigint as refused
+    from dead_letter cross join lateral jsonb_array_elements(lines) as line
+   where tenant = $1 and sale_id = $2 and state = 'OPEN' group by 1)
+select sku, total, available, held, sold, refused,
+       (select json_object_agg(account, balance) from entries where entries.sku = item.sku) as entries,
+       coalesce((select lines.held from lines where lines.sku = item.sku), 0) as lines_held,
+       coalesce((select lines.sold from lines where lines.sku = item.sku), 0) as lines_sold,
+       coalesce((select dead_letters.refused from dead_letters where dead_letters.sku = item.sku), 0) as lines_refused
+  from item where tenant = $1 and sale_id = $2 order by sku
+
+-- name: item_balances
+-- The balances of the items of some sales.
+select tenant, sale_id, sku, available, held, sold, refused
+  from item join unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) using (tenant, sale_id)
+
+-- name: reservations
+-- Reservations of a sale, by their ids.
+select reservation_id, state, revision, shard, created_epoch, created_seq, created_index,
+       (select json_agg(json_build_array(sku, quantity) order by sku) from reservation_line l
+         where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
+  from reservation r where tenant = $1 and sale_id = $2 and reservation_id = any($3)
+
+-- name: dead_letters
+-- All dead letters of some reservation ids of a sale.
+select reservation_id, shard, created_epoch, created_seq, created_index, state, reason, reservation_state
+  from dead_letter where tenant = $1 and sale_id = $2 and reservation_id = any($3)
+
+-- name: count_holds
+-- The number of holds of a sale that the ledger recorded.
+select count(*) from reservation
+ where tenant = $1 and sale_id = $2 and state = 'HELD' and ledger_state = 'RECORDED'
+
+-- name: journal_after
+-- The next commits of a shard's journal above a position, in order.
+select epoch, seq, hash, payload from journal
+ where shard = $1 and (epoch, seq) > ($2, $3) order by epoch, seq limit $4
+
+-- name: server_settings
+-- Settings as they hold in this session; `source` says whether a role or a database set them.
+select name, setting, source from pg_settings where name = any($1)
+
+-- name: server_state
+-- The session's user and database, and the server's part in replication.
+select current_user::text as user, current_database()::text as database, pg_is_in_recovery() as is_standby,
+       (select count(*) from pg_stat_replication) as standbys,
+       to_regclass('migration') is not null as is_migrated
+
+-- name: latest_migration
+-- The number of the latest migration; 0 if none has run.
+select coalesce(max(number), 0) from migration
+
+-- name: unlogged_tables
+-- Tables that a crash of the server empties.
+select relname::text from pg_class
+ where relkind = 'r' and relpersistence = 'u' and relnamespace = current_schema()::regnamespace order by 1
+
+-- name: roles_with_asynchronous_commit
+-- Roles, other than the session's, for which synchronous_commit is off in this database.
+select distinct rolname::text from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
+ where setdatabase in (0, (select oid from pg_database where datname = current_database()))
+   and rolname <> current_user
+   and exists (select from unnest(setconfig) one where one ~* '^synchronous_commit=(off|false|no|0)$') order by 1
+
+-- name: server_time
+-- The server's clock, in seconds since 1970.
+select extract(epoch from clock_timestamp())::float8

@@ -1,0 +1,28 @@
+"""Tests that share a stack run in one worker, or it would be started once a worker."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.distribution import ON_A_STACK
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "tests" / "e2e").glob("test_*.py"))
+FIXTURES = {"archiving": "archiving", "stack": "usual", "shell": "usual", "usual_stack": "usual"}
+TEST = re.compile(r"^(?:async )?def test_\w+\((.*?)\) -> None:", re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_file_is_sent_with_the_others_on_its_stack(file: Path) -> None:
+    """And has tests on one stack alone, for a file goes to a worker as a whole."""
+    arguments = re.findall(r"(\w+):", " ".join(TEST.findall(file.read_text())))
+
+    stacks = {FIXTURES[name] for name in arguments if name in FIXTURES}
+
+    assert stacks == set(filter(None, [ON_A_STACK.get(str(file.relative_to(ROOT)))]))
+
+
+def test_no_file_is_named_that_is_gone() -> None:
+    """Its successor would have a stack of its own."""
+    assert [name for name in ON_A_STACK if not (ROOT / name).exists()] == []
