@@ -1,4 +1,4 @@
-"""A ledger in twenty lines: what the commits come to, held against what the stock says."""
+"""Computes balances from commits, and compares them with the balances of the stock."""
 
 from collections import Counter
 
@@ -12,7 +12,7 @@ Balances = dict[tuple[SaleKey, str], Counter[str]]
 
 
 async def assert_balances_add_up(shard: ShardUnderTest) -> None:
-    """Promise 1, at every commit: no account below zero. Then the stock must stand where the commits lead.
+    """Promise 1, at every commit: no account below zero. Then the stock must have the same balances.
 
     A sale that has left holds nothing.
     """
@@ -27,9 +27,9 @@ async def assert_balances_add_up(shard: ShardUnderTest) -> None:
         found = await shard.stock.find_sale(sale)
         assert isinstance(found, SaleRead)
         for item in found.sale.items:
-            told = balances[sale, item.sku]
-            assert (item.available, item.held, item.sold) == (told["available"], told["held"], told["sold"])
-            assert item.total == told["total"]
+            computed = balances[sale, item.sku]
+            assert (item.available, item.held, item.sold) == (computed["available"], computed["held"], computed["sold"])
+            assert item.total == computed["total"]
 
 
 def apply(balances: Balances, commit: CommitBody) -> None:

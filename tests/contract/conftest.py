@@ -1,4 +1,4 @@
-"""Each test runs on the bodies of the rule; afterwards the books of whatever it did must add up."""
+"""Each test runs on every implementation of the stock; afterwards balances and commits must agree."""
 
 from collections.abc import AsyncIterator
 
@@ -12,8 +12,8 @@ OUTBOX_LIMIT = 100
 
 
 @pytest.fixture(autouse=True)
-def patient_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test's own process may be slow to connect, and is then no caller whom Redis did not answer."""
+def long_connection_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a connection takes long, which must not fail a test."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 20.0)
 
 
@@ -28,7 +28,7 @@ async def scripts(valkey: str) -> AsyncIterator[RedisShard]:
 
 @pytest.fixture
 async def memory() -> InMemoryShard:
-    """The rule in plain Python alone."""
+    """The stock in memory."""
     return InMemoryShard(OUTBOX_LIMIT)
 
 
@@ -43,13 +43,13 @@ async def served(valkey: str) -> AsyncIterator[RedisShard]:
 
 @pytest.fixture(params=["memory", "scripts", "served"])
 def each_shard(request: pytest.FixtureRequest) -> ShardUnderTest:
-    """One of the bodies."""
+    """One of the implementations."""
     shard: ShardUnderTest = request.getfixturevalue(request.param)
     return shard
 
 
 @pytest.fixture
 async def shard(each_shard: ShardUnderTest) -> AsyncIterator[ShardUnderTest]:
-    """One of the bodies; afterwards its books must add up."""
+    """One of the implementations; afterwards its balances must agree with its commits."""
     yield each_shard
     await assert_balances_add_up(each_shard)

@@ -1,4 +1,4 @@
-"""What leaves Redis, on each body: final, settled and old; the ledger answers from then on."""
+"""What leaves Redis, on each implementation: records that are final, settled and old, and sales that are over."""
 
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 
@@ -15,8 +15,8 @@ from tests.sales import make_sale
 DAY_MS = 86_400_000
 
 
-async def walk(shard: ShardUnderTest) -> ArchiveStep:
-    """Walk over the sale once; what the steps dropped is summed, and the shortest wait is told."""
+async def scan(shard: ShardUnderTest) -> ArchiveStep:
+    """Scan the sale once; the result has the sum of the dropped records and the shortest wait."""
     all_steps = ArchiveStep(cursor=0, dropped=0, sale_left=False, wait_ms=DAY_MS)
     while True:
         step = await shard.stock.archive(SALE, DAY_MS, all_steps.cursor)
@@ -29,12 +29,12 @@ async def walk(shard: ShardUnderTest) -> ArchiveStep:
 
 
 async def archive_all(shard: ShardUnderTest) -> int:
-    """Walk over the sale once: how many records were dropped."""
-    return (await walk(shard)).dropped
+    """Scan the sale once; returns how many records were dropped."""
+    return (await scan(shard)).dropped
 
 
 async def settle_all(shard: ShardUnderTest) -> None:
-    """Let the ledger have judged everything."""
+    """Act as if the ledger had settled everything."""
     await shard.settle_up_to(len(await shard.commits()))
 
 
@@ -81,7 +81,7 @@ async def test_archiving_moves_no_units(shard: ShardUnderTest) -> None:
     assert len(await shard.commits()) == 2
 
 
-async def test_a_late_compensation_does_not_strike_a_newer_reservation_of_the_id(shard: ShardUnderTest) -> None:
+async def test_a_late_compensation_does_not_change_a_newer_reservation_of_the_id(shard: ShardUnderTest) -> None:
     """The id is free in Redis after its record left; the compensation names where its order was created."""
     await make_sale(shard.stock, create())
     first = await shard.stock.reserve(reserve("r-1"))
@@ -99,8 +99,8 @@ async def test_a_late_compensation_does_not_strike_a_newer_reservation_of_the_id
     assert await shard.stock.compensate(compensate("r-1", second.reservation.created)) is True
 
 
-async def test_a_walk_over_many_records_ends(shard: ShardUnderTest) -> None:
-    """In steps, each of which looks at a few."""
+async def test_a_scan_of_many_records_ends(shard: ShardUnderTest) -> None:
+    """Each step scans a few records."""
     await make_sale(shard.stock, create(items={"lamp": 1000}, hold_ttl_ms=0))
     for start in range(0, 1000, 125):
         await shard.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(start, start + 125)])
@@ -111,21 +111,21 @@ async def test_a_walk_over_many_records_ends(shard: ShardUnderTest) -> None:
     assert await still_there(shard, "r-0", "r-999") == []
 
 
-async def test_a_walk_tells_when_the_next_one_is_worth_while(shard: ShardUnderTest) -> None:
-    """When the oldest of what stayed may leave; a hold is not final yet, so it has its whole time before it."""
+async def test_a_scan_returns_when_the_next_record_may_leave(shard: ShardUnderTest) -> None:
+    """The wait is that of the oldest final record; a hold is not final yet, so it has the whole retention before it."""
     await make_sale(shard.stock, create(hold_ttl_ms=100 * DAY_MS))
     await shard.stock.reserve(reserve("held"))
-    nothing_final = await walk(shard)
+    nothing_final = await scan(shard)
     await shard.stock.reserve(reserve("first"))
     await shard.stock.move(release("first"))
     await shard.tick(MINUTE_MS)
     await shard.stock.move(spend("second"))
 
-    both_young = await walk(shard)
+    both_young = await scan(shard)
     await shard.tick(DAY_MS - MINUTE_MS)
-    old_and_unsettled = await walk(shard)
+    old_and_unsettled = await scan(shard)
     await settle_all(shard)
-    one_old = await walk(shard)
+    one_old = await scan(shard)
 
     assert nothing_final == ArchiveStep(0, 0, False, DAY_MS)
     assert both_young == ArchiveStep(0, 0, False, DAY_MS - MINUTE_MS)
@@ -137,7 +137,7 @@ async def test_a_walk_tells_when_the_next_one_is_worth_while(shard: ShardUnderTe
 
 
 async def test_a_sale_that_is_over_leaves_after_its_last_record(shard: ShardUnderTest) -> None:
-    """With everything of it; its shard goes on, and commits tell nothing of it."""
+    """All of its keys are removed; the shard goes on serving, and no commit records the removal."""
     await make_sale(shard.stock, create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, buyer_limit=5))
     await shard.stock.reserve(reserve("r-1"))
     await shard.stock.move(confirm("r-1"))
@@ -145,10 +145,10 @@ async def test_a_sale_that_is_over_leaves_after_its_last_record(shard: ShardUnde
     commits = await shard.commits()
 
     await shard.tick(MINUTE_MS + DAY_MS - 1)
-    young = await walk(shard)
+    young = await scan(shard)
     await shard.tick(1)
-    gone = await walk(shard)
-    again = await walk(shard)
+    gone = await scan(shard)
+    again = await scan(shard)
 
     assert young == ArchiveStep(0, 1, False, 1)
     assert gone == ArchiveStep(0, 0, True, DAY_MS)
@@ -160,24 +160,24 @@ async def test_a_sale_that_is_over_leaves_after_its_last_record(shard: ShardUnde
     assert await shard.keeps(SALE) is False
 
 
-async def test_a_sale_stays_while_anything_of_it_may_still_move(shard: ShardUnderTest) -> None:
-    """A hold outlives the end of its sale; a young record may be asked for; an unsettled one compensated."""
+async def test_a_sale_stays_while_anything_of_it_may_still_change(shard: ShardUnderTest) -> None:
+    """A hold outlives the end of its sale, a young record may be read, and an unsettled one compensated."""
     await make_sale(shard.stock, create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, hold_ttl_ms=3 * DAY_MS))
     held = await shard.stock.reserve(reserve("r-1"))
     assert isinstance(held, Granted)
     await settle_all(shard)
     await shard.tick(MINUTE_MS + DAY_MS)
 
-    with_a_hold = await walk(shard)
+    with_a_hold = await scan(shard)
     await shard.stock.move(confirm("r-1"))
-    with_a_young_record = await walk(shard)
+    with_a_young_record = await scan(shard)
     await shard.tick(DAY_MS)
-    unsettled = await walk(shard)
+    unsettled = await scan(shard)
     assert await shard.stock.compensate(compensate("r-1", held.reservation.created)) is True
     await settle_all(shard)
-    compensated = await walk(shard)
+    compensated = await scan(shard)
     await shard.tick(DAY_MS)
-    gone = await walk(shard)
+    gone = await scan(shard)
 
     waits = [with_a_hold, with_a_young_record, unsettled, compensated]
     assert waits == [ArchiveStep(0, 0, False, wait_ms) for wait_ms in (DAY_MS, DAY_MS, 0, DAY_MS)]
@@ -185,13 +185,13 @@ async def test_a_sale_stays_while_anything_of_it_may_still_move(shard: ShardUnde
 
 
 async def test_a_sale_without_an_end_never_leaves(shard: ShardUnderTest) -> None:
-    """Nor one that the ledger has not heard of, however long it is over."""
+    """Nor does one that the ledger has not settled, however long it is over."""
     await make_sale(shard.stock, create())
     await make_sale(shard.stock, create(SALE._replace(sale_id="brief"), end_time_ms=FIRST_MOMENT_MS + 1))
     await shard.settle_up_to(1)
     await shard.tick(10 * DAY_MS)
 
-    endless = await walk(shard)
+    endless = await scan(shard)
     unheard_of = await shard.stock.archive(SALE._replace(sale_id="brief"), DAY_MS)
 
     assert endless == ArchiveStep(0, 0, False, DAY_MS)
@@ -199,16 +199,16 @@ async def test_a_sale_without_an_end_never_leaves(shard: ShardUnderTest) -> None
 
 
 async def leave(shard: ShardUnderTest) -> None:
-    """Let a sale that was over when it was made leave at once, as the shortest of all lives."""
+    """Archive a sale that was over when it was made at once, the shortest time a sale can exist."""
     long_ago = FIRST_MOMENT_MS - 2 * DAY_MS
     await make_sale(shard.stock, create(start_time_ms=long_ago, end_time_ms=long_ago + 1))
     await settle_all(shard)
-    assert (await walk(shard)).sale_left
+    assert (await scan(shard)).sale_left
 
 
 @NOT_SERVED
-async def test_a_sale_that_left_is_not_made_again_by_who_asked_before(shard: ShardUnderTest) -> None:
-    """One caller finds it unknown; another makes it, it ends and leaves; the first one's "unknown" is worth nothing."""
+async def test_an_archived_sale_is_not_made_with_an_earlier_generation(shard: ShardUnderTest) -> None:
+    """One caller gets UNKNOWN; another makes the sale, which is archived; that outdates the first one's generation."""
     unknown = await shard.stock.change_sale(create())
     assert isinstance(unknown, SaleUnknown)
     await leave(shard)
@@ -222,8 +222,8 @@ async def test_a_sale_that_left_is_not_made_again_by_who_asked_before(shard: Sha
 
 
 @NOT_SERVED
-async def test_a_repeat_of_making_a_sale_that_left_makes_nothing(shard: ShardUnderTest) -> None:
-    """The repeat comes a moment too late to find it, and asks the ledger first."""
+async def test_a_repeated_create_of_an_archived_sale_makes_nothing(shard: ShardUnderTest) -> None:
+    """The repeat arrives after the sale has left, and gets UNKNOWN with a new generation."""
     await leave(shard)
     kept = await shard.contents()
 
@@ -233,8 +233,8 @@ async def test_a_repeat_of_making_a_sale_that_left_makes_nothing(shard: ShardUnd
     assert await shard.contents() == kept
 
 
-async def test_what_was_unknown_before_a_take_over_is_asked_for_again(scripts: RedisShard) -> None:
-    """Whatever a rebuilt shard lacks, no sale is made in it by what the old one answered."""
+async def test_a_generation_from_before_a_take_over_is_outdated(scripts: RedisShard) -> None:
+    """No sale is made in a rebuilt shard by an answer of the old one."""
     unknown = await scripts.stock.change_sale(create())
     assert isinstance(unknown, SaleUnknown)
     await scripts.ask("HSET", shard_keys(0).meta, "epoch", 7, "seq", 0)
@@ -245,8 +245,8 @@ async def test_what_was_unknown_before_a_take_over_is_asked_for_again(scripts: R
     assert await scripts.stock.list_sales(0) == []
 
 
-async def test_what_comes_late_for_a_sale_that_left_changes_nothing(shard: ShardUnderTest) -> None:
-    """A repeated compensation, a sweep of overdue holds, a move: each finds nothing to do."""
+async def test_late_calls_on_an_archived_sale_change_nothing(shard: ShardUnderTest) -> None:
+    """A repeated compensation, a sweep of overdue holds, a move: none of them writes anything."""
     await make_sale(shard.stock, create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, hold_ttl_ms=MINUTE_MS))
     held = await shard.stock.reserve(reserve("r-1"))
     assert isinstance(held, Granted)
@@ -254,7 +254,7 @@ async def test_what_comes_late_for_a_sale_that_left_changes_nothing(shard: Shard
     assert await shard.stock.expire(0) == ExpireStep(1, more_is_due=False)
     await settle_all(shard)
     await shard.tick(DAY_MS)
-    assert (await walk(shard)).sale_left
+    assert (await scan(shard)).sale_left
     kept = await shard.contents()
 
     late = [

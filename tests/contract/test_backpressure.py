@@ -1,4 +1,4 @@
-"""While the ledger is far behind, or Redis short of memory: no new orders, and all else is answered; on each body."""
+"""While the ledger is far behind or Redis is short of memory, no reservation is made and all else is served."""
 
 from collections.abc import Awaitable, Callable
 
@@ -12,14 +12,14 @@ from tests.sales import make_sale
 
 
 async def let_the_outbox_fill_up(shard: ShardUnderTest) -> None:
-    """Spend ids until the ledger is owed as many commits as it may be."""
+    """Spend ids until the shard is as many commits ahead of the ledger as it may be."""
     while (owed := len(await shard.commits())) < OUTBOX_LIMIT:
         for number in range(owed, OUTBOX_LIMIT):
             await shard.stock.move(spend(f"spent-{number}"))
 
 
 async def let_memory_run_short(shard: ShardUnderTest) -> None:
-    """As the server sees it before Redis itself refuses anything."""
+    """Set what the server's memory watch sets before Redis itself rejects writes."""
     shard.stock.backpressure.memory_is_short = True
 
 
@@ -28,8 +28,8 @@ RunShort = Callable[[ShardUnderTest], Awaitable[None]]
 
 
 @SHORTAGES
-async def test_known_ids_are_answered_while_there_is_no_room(shard: ShardUnderTest, run_short: RunShort) -> None:
-    """A caller in doubt still hears what became of its order; nothing is taken back or granted for the others."""
+async def test_known_ids_are_answered_under_backpressure(shard: ShardUnderTest, run_short: RunShort) -> None:
+    """A repeat still gets its reservation; for other requests nothing is taken back or granted."""
     await make_sale(shard.stock, create(items={"lamp": 2}))
     await shard.stock.reserve(reserve("held"))
     await shard.stock.reserve(reserve("overdue", ttl_ms=1000))
@@ -55,8 +55,8 @@ async def test_known_ids_are_answered_while_there_is_no_room(shard: ShardUnderTe
     assert await shard.contents() == kept
 
 
-async def test_reserve_stops_and_settling_goes_on_when_the_ledger_is_far_behind(shard: ShardUnderTest) -> None:
-    """Before Redis itself refuses, Reserve does; what is held can still be settled, and it mends by itself."""
+async def test_reserve_stops_and_moves_go_on_when_the_ledger_is_far_behind(shard: ShardUnderTest) -> None:
+    """Holds can still be confirmed and released, and the ledger's progress ends it."""
     await make_sale(shard.stock, create(items={"lamp": 2000}))
     await shard.stock.reserve(reserve("r-0"))
     await let_the_outbox_fill_up(shard)
@@ -69,8 +69,8 @@ async def test_reserve_stops_and_settling_goes_on_when_the_ledger_is_far_behind(
     assert [reason_of(answer) for answer in (behind, settled, mended)] == ["LEDGER_BEHIND", "GRANTED", "GRANTED"]
 
 
-async def test_reserve_stops_and_settling_goes_on_while_memory_is_short(shard: ShardUnderTest) -> None:
-    """However little waits for the ledger; and it is as before once there is memory again."""
+async def test_reserve_stops_and_moves_go_on_while_memory_is_short(shard: ShardUnderTest) -> None:
+    """However few commits the ledger lacks; Reserve works again once there is memory."""
     await make_sale(shard.stock, create())
     await shard.stock.reserve(reserve("r-0"))
     await shard.settle_up_to(2)

@@ -1,4 +1,4 @@
-"""What is told of each change: commits on each body, and what the ledger has said of them."""
+"""The commits of each change, on each implementation, and the ledger states that follow from settling them."""
 
 from holdfast.inventory.v1.reservation_pb2 import LedgerState
 
@@ -23,12 +23,12 @@ async def last_change(shard: ShardUnderTest) -> ReservationChange:
 
 
 def sales_of(commit: CommitBody) -> list[SaleKey]:
-    """The sale of each reservation that a commit tells of."""
+    """The sale of each reservation that a commit changes."""
     return [event.reservation.sale for event in commit.events if isinstance(event, ReservationChange)]
 
 
-async def test_each_move_tells_the_whole_reservation(shard: ShardUnderTest) -> None:
-    """Every change can be understood alone: claim, states, times and where it was created, again and again."""
+async def test_each_change_has_the_whole_reservation(shard: ShardUnderTest) -> None:
+    """Every change can be understood alone: it repeats claim, states, times and creation position."""
     await make_sale(shard.stock, create())
     held = await shard.stock.reserve(reserve("r-1", lamp=2, shade=1))
     assert isinstance(held, Granted)
@@ -44,8 +44,8 @@ async def test_each_move_tells_the_whole_reservation(shard: ShardUnderTest) -> N
     )
 
 
-async def test_a_release_tells_its_reason(shard: ShardUnderTest) -> None:
-    """For the books; words of any alphabet."""
+async def test_a_release_has_its_reason_as_note(shard: ShardUnderTest) -> None:
+    """The note is stored with the reservation, in any alphabet."""
     await make_sale(shard.stock, create())
     await shard.stock.reserve(reserve("r-1"))
 
@@ -56,8 +56,8 @@ async def test_a_release_tells_its_reason(shard: ShardUnderTest) -> None:
     assert change.reservation.note == "Größe passt nicht — 返品"
 
 
-async def test_a_spent_id_tells_a_claim_of_nobody_on_nothing(shard: ShardUnderTest) -> None:
-    """So that a Reserve that is still under way finds it ended, in the ledger too."""
+async def test_a_spent_id_has_a_claim_without_buyer_and_lines(shard: ShardUnderTest) -> None:
+    """A Reserve that is still under way finds the id ended, in the ledger too."""
     await make_sale(shard.stock, create())
 
     await shard.stock.move(spend("r-1", reason="gave up"))
@@ -68,8 +68,8 @@ async def test_a_spent_id_tells_a_claim_of_nobody_on_nothing(shard: ShardUnderTe
     assert change.reservation.created == change.reservation.position == Position(0, 1, 2, 0)
 
 
-async def test_a_compensation_tells_why(shard: ShardUnderTest) -> None:
-    """A longer detail than one length byte can say, and the position at which the order was created."""
+async def test_a_compensation_has_reason_and_detail(shard: ShardUnderTest) -> None:
+    """With a detail too long for a length of one byte, and the order's creation position."""
     await make_sale(shard.stock, create())
     held = await shard.stock.reserve(reserve("r-1"))
     assert isinstance(held, Granted)
@@ -97,19 +97,19 @@ async def test_events_of_one_call_are_counted_in_order(shard: ShardUnderTest) ->
     await shard.stock.move_many(0, [confirm("r-2"), confirm("r-2"), release("r-0"), release("r-9")])
 
     assert [answer.reservation.created.index for answer in answers if isinstance(answer, Granted)] == [0, 1, 2]
-    told = (await shard.commits())[-1]
-    assert [event.reservation.reservation_id for event in told.events if isinstance(event, ReservationChange)] == [
+    commit = (await shard.commits())[-1]
+    assert [event.reservation.reservation_id for event in commit.events if isinstance(event, ReservationChange)] == [
         "r-2",
         "r-0",
     ]
-    assert [event.reservation.position for event in told.events if isinstance(event, ReservationChange)] == [
+    assert [event.reservation.position for event in commit.events if isinstance(event, ReservationChange)] == [
         Position(0, 1, 3, 0),
         Position(0, 1, 3, 1),
     ]
 
 
 async def test_expiry_takes_back_the_longest_overdue_first_and_a_hundred_at_most(shard: ShardUnderTest) -> None:
-    """No call blocks the shard for long; what is left is taken next time, and then there is nothing to write."""
+    """No call blocks the shard for long; the next call takes back the rest, and the one after it writes nothing."""
     await make_sale(shard.stock, create(items={"lamp": 120}, hold_ttl_ms=60_000))
     await shard.stock.reserve_many(
         0, [reserve(f"r-{number:03}", ttl_ms=30_000 - 100 * number) for number in range(120)]
@@ -140,8 +140,8 @@ async def test_a_longer_hold_does_not_delay_the_expiry_of_a_shorter_one(shard: S
     assert await shard.stock.expire(0) == ExpireStep(1, more_is_due=False)
 
 
-async def test_expiry_looks_at_every_sale(shard: ShardUnderTest) -> None:
-    """One call takes back what is due in several sales, as one commit."""
+async def test_one_expiry_takes_back_holds_of_several_sales(shard: ShardUnderTest) -> None:
+    """They are one commit."""
     sales = [SALE._replace(sale_id=f"sale-{number}") for number in range(3)]
     for sale in sales:
         await make_sale(shard.stock, create(sale=sale, hold_ttl_ms=1000))
@@ -152,8 +152,8 @@ async def test_expiry_looks_at_every_sale(shard: ShardUnderTest) -> None:
     assert len((await shard.commits())[-1].events) == 3
 
 
-async def test_expiry_says_that_more_sales_are_due_than_one_call_looks_at(shard: ShardUnderTest) -> None:
-    """The longest due come first; a sale whose holds still stand is none of them."""
+async def test_expiry_reports_that_more_sales_are_due_than_one_call_handles(shard: ShardUnderTest) -> None:
+    """The longest due come first; a sale without overdue holds is not due."""
     sales = [SALE._replace(sale_id=f"sale-{number:02}") for number in range(19)]
     for number, sale in enumerate(sales):
         await make_sale(shard.stock, create(sale=sale, hold_ttl_ms=60_000))
@@ -168,8 +168,8 @@ async def test_expiry_says_that_more_sales_are_due_than_one_call_looks_at(shard:
     assert sales_of(second) == sales[1:3]
 
 
-async def test_a_hundred_holds_are_all_that_was_due(shard: ShardUnderTest) -> None:
-    """As many as one call may take back, and no more: no other call is needed."""
+async def test_expiry_of_exactly_a_hundred_holds_reports_nothing_more(shard: ShardUnderTest) -> None:
+    """They are as many as one call may take back, so no other call is needed."""
     await make_sale(shard.stock, create(items={"lamp": 100}, hold_ttl_ms=1000))
     await shard.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(100)])
     await shard.tick(1000)
@@ -178,7 +178,7 @@ async def test_a_hundred_holds_are_all_that_was_due(shard: ShardUnderTest) -> No
 
 
 async def test_holds_are_counted_by_whether_they_still_stand(shard: ShardUnderTest) -> None:
-    """Over more sales than one call looks at; counting takes nothing back."""
+    """Over more sales than one call handles; counting takes nothing back."""
     sales = [SALE._replace(sale_id=f"sale-{number}") for number in range(20)]
     for sale in sales:
         await make_sale(shard.stock, create(sale=sale))
@@ -194,8 +194,8 @@ async def test_holds_are_counted_by_whether_they_still_stand(shard: ShardUnderTe
     assert await shard.contents() == kept
 
 
-async def test_what_is_settled_is_recorded(shard: ShardUnderTest) -> None:
-    """At or below the settled seq nothing refused waits for its compensation."""
+async def test_a_settled_change_is_recorded(shard: ShardUnderTest) -> None:
+    """At or below the settled position no refused order waits for its compensation."""
     await make_sale(shard.stock, create())
     await shard.stock.reserve(reserve("r-1"))
     await shard.stock.reserve(reserve("r-2"))
@@ -213,7 +213,7 @@ async def test_what_is_settled_is_recorded(shard: ShardUnderTest) -> None:
     assert replay.reservation.ledger_state == LedgerState.LEDGER_STATE_RECORDED
 
 
-async def test_a_sale_tells_what_was_asked_for(shard: ShardUnderTest) -> None:
+async def test_a_created_sale_has_the_settings_that_were_asked_for(shard: ShardUnderTest) -> None:
     """Settings and totals as asked, and the start that the shard's clock gave."""
     request = create(title="Lámparas", end_time_ms=FIRST_MOMENT_MS + 1, buyer_limit=7, items={"b": 0, "a": 3})
 

@@ -1,4 +1,4 @@
-"""The table of states and moves, cell by cell, on each body."""
+"""The table of states and moves, cell by cell, on each implementation."""
 
 from collections.abc import Awaitable, Callable
 
@@ -17,8 +17,8 @@ from tests.sales import make_sale
 ID = "r-1"
 NOWHERE = Position(0, 1, 999, 0)
 
-# What a cell holds: the state that the move leads to, or else an answer, for which nothing is written. R: the same
-# again, replayed. END: RESERVATION_ENDED. FP, AE, NF: a refusal. `-`: nothing.
+# A cell is the state that the move leads to, or else a result, for which nothing is written. R: the same reservation
+# again, replayed. END: RESERVATION_ENDED. FP, AE, NF: a failure. `-`: nothing to do.
 TABLE = """
              reserve  reserve-other  confirm    release   spend     expire   compensate
 none         HELD     HELD           NF         NF        RELEASED  -        -
@@ -38,7 +38,7 @@ def cells() -> list[tuple[str, str, str]]:
 
 
 async def bring_to(shard: ShardUnderTest, state: str) -> Position:
-    """Bring the reservation to a state by the moves that lead there; answers with where it was created."""
+    """Bring the reservation to a state by the moves that lead there; returns its creation position."""
     await make_sale(shard.stock, create())
     if state in ("none", "SPENT"):
         if state == "SPENT":
@@ -79,7 +79,7 @@ async def state_of(shard: ShardUnderTest) -> str:
 
 
 def word_for(answer: object) -> str:
-    """Say in the table's word what an answer is."""
+    """The table's word for a result."""
     match answer:
         case Granted(replayed=True):
             return "R"
@@ -89,26 +89,30 @@ def word_for(answer: object) -> str:
             rejections: dict[int, str] = {RejectionReason.REJECTION_REASON_RESERVATION_ENDED: "END"}
             return rejections[reason]
         case Failure(reason=reason):
-            refusals: dict[int, str] = {
+            failures: dict[int, str] = {
                 ErrorReason.ERROR_REASON_RESERVATION_ID_REUSED: "AE",
                 ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND: "NF",
                 ErrorReason.ERROR_REASON_WRONG_RESERVATION_STATE: "FP",
             }
-            return refusals[reason]
+            return failures[reason]
     raise AssertionError(f"no word for {answer}")
 
 
 @pytest.mark.parametrize(("state", "move", "cell"), cells())
-async def test_a_move_comes_to_what_the_table_says(shard: ShardUnderTest, state: str, move: str, cell: str) -> None:
+async def test_a_move_has_the_outcome_of_the_table(shard: ShardUnderTest, state: str, move: str, cell: str) -> None:
     """Promise 3: every reservation ends once; a move that changes nothing writes nothing."""
     created = await bring_to(shard, state)
-    state_before, kept_before, told_before = await state_of(shard), await shard.contents(), len(await shard.commits())
+    state_before, kept_before, commits_before = (
+        await state_of(shard),
+        await shard.contents(),
+        len(await shard.commits()),
+    )
 
     answer = await make(shard, move, created)
 
     if cell == state_or_end(cell):
         assert await state_of(shard) == cell
-        assert len(await shard.commits()) == told_before + 1
+        assert len(await shard.commits()) == commits_before + 1
     else:
         assert await state_of(shard) == state_before
         assert await shard.contents() == kept_before
@@ -126,8 +130,10 @@ def state_or_end(cell: str) -> str | None:
 
 
 @pytest.mark.parametrize("state", ["HELD", "CONFIRMED"])
-async def test_a_compensation_strikes_only_what_was_created_where_it_says(shard: ShardUnderTest, state: str) -> None:
-    """A late repeat must not strike a newer reservation of the same id."""
+async def test_a_compensation_changes_only_the_reservation_of_its_creation_position(
+    shard: ShardUnderTest, state: str
+) -> None:
+    """A late repeat must not compensate a newer reservation of the same id."""
     created = await bring_to(shard, state)
     kept = await shard.contents()
 
@@ -137,8 +143,8 @@ async def test_a_compensation_strikes_only_what_was_created_where_it_says(shard:
     assert await shard.contents() == kept
 
 
-async def test_a_refusal_carries_the_reservation_as_it_stands(shard: ShardUnderTest) -> None:
-    """The caller that was too late learns what became of its hold without asking again."""
+async def test_a_wrong_state_failure_has_the_reservation_as_it_stands(shard: ShardUnderTest) -> None:
+    """A caller that was too late need not read the reservation."""
     await bring_to(shard, "OVERDUE")
 
     answer = await shard.stock.move(confirm(ID))

@@ -1,4 +1,4 @@
-"""What Reserve takes back before it says "limit" or "sold out", and where it stops; on each body."""
+"""Reserve takes back overdue holds before it rejects a request for a limit or for want of stock."""
 
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
@@ -15,7 +15,7 @@ HELD = ReservationState.RESERVATION_STATE_HELD
 # --------------------------------------------------------------------------------------------- limits of buyers
 
 
-async def test_the_limit_counts_what_is_held_and_sold_and_not_what_came_back(shard: ShardUnderTest) -> None:
+async def test_the_limit_counts_held_and_sold_units_but_no_returned_ones(shard: ShardUnderTest) -> None:
     """Over all items; another buyer has a limit of its own."""
     await make_sale(shard.stock, create(buyer_limit=3))
     await granted(shard, reserve("r-1"))
@@ -42,15 +42,15 @@ async def test_a_buyers_overdue_holds_do_not_count(shard: ShardUnderTest) -> Non
     await shard.tick(1000)
 
     assert reason_of(await shard.stock.reserve(reserve("r-2"))) == "GRANTED"
-    told = [event.reservation.state for event in (await shard.commits())[-1].events]  # type: ignore[union-attr]
-    assert told == [ReservationState.RESERVATION_STATE_EXPIRED, HELD]
+    states = [event.reservation.state for event in (await shard.commits())[-1].events]  # type: ignore[union-attr]
+    assert states == [ReservationState.RESERVATION_STATE_EXPIRED, HELD]
 
 
 # ------------------------------------------------------------------------------------------ before "sold out"
 
 
 async def test_overdue_holds_are_taken_back_before_sold_out(shard: ShardUnderTest) -> None:
-    """Promise 6, no false "sold out"; the commit tells the expiry first."""
+    """Promise 6, no false "sold out"; in the commit the expiry comes first."""
     await make_sale(shard.stock, create(items={"lamp": 1}, hold_ttl_ms=1000))
     await granted(shard, reserve("r-1"))
 
@@ -61,8 +61,8 @@ async def test_overdue_holds_are_taken_back_before_sold_out(shard: ShardUnderTes
     assert await shard.buyers(SALE) == {"b-2": {"held": 1, "sold": 0}}
 
 
-async def test_a_rejection_tells_when_to_come_again(shard: ShardUnderTest) -> None:
-    """When the next hold of the sale may end, if any is held of what is short; else never by itself."""
+async def test_a_rejection_has_the_time_until_the_next_expiry(shard: ShardUnderTest) -> None:
+    """If units of a short line are held: the earliest end of a hold. Otherwise there is none."""
     await make_sale(shard.stock, create(items={"lamp": 2, "shade": 1}, hold_ttl_ms=60_000))
     await granted(shard, reserve("r-1", ttl_ms=30_000))
     await granted(shard, reserve("r-2", ttl_ms=20_000))
@@ -77,8 +77,8 @@ async def test_a_rejection_tells_when_to_come_again(shard: ShardUnderTest) -> No
     assert lamps.as_of == shades.as_of == Position(0, 1, 5, 0)
 
 
-async def test_an_answer_names_the_commit_that_it_has_seen(shard: ShardUnderTest) -> None:
-    """The rejected request of a batch that sold the last unit has seen that batch's own commit."""
+async def test_a_rejection_names_the_last_commit_that_it_takes_into_account(shard: ShardUnderTest) -> None:
+    """For the rejected request of a batch that sold the last unit, that is the batch's own commit."""
     await make_sale(shard.stock, create(items={"lamp": 1, "shade": 0}))
 
     before, _, after = await shard.stock.reserve_many(0, [reserve("r-1", shade=1), reserve("r-2"), reserve("r-3")])
@@ -103,7 +103,7 @@ async def test_more_overdue_holds_than_one_call_takes_back_are_never_sold_out(sh
     assert [len(commit.events) for commit in await shard.commits()] == [1, 125, 125, 100, 100, 51]
 
 
-async def test_a_request_that_comes_again_is_not_overtaken(shard: ShardUnderTest) -> None:
+async def test_a_request_that_is_repeated_is_not_overtaken(shard: ShardUnderTest) -> None:
     """Later requests for the same sale wait with it, those for other sales do not."""
     other = SaleKey("default", "vase-sale")
     await make_sale(shard.stock, create(items={"lamp": 101}, hold_ttl_ms=1000))

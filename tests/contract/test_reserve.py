@@ -1,4 +1,4 @@
-"""Reserve on each body: order of judgement, repeats, lives of holds, windows, and several lines."""
+"""Reserve on each implementation: precedence of reasons, repeats, the time to live of holds, windows, several lines."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
 
 @dataclass
 class Case:
-    """A request that several reasons could refuse, and the one that must come first."""
+    """A request to which several reasons apply, and the one that takes precedence."""
 
     sale: CreateSale | None
     request: Reserve
@@ -36,7 +36,7 @@ EARLY = FIRST_MOMENT_MS + MINUTE_MS
 OVER = FIRST_MOMENT_MS + 1
 MANY: Any = {"lamp": 99}
 CASES = {
-    "no sale before all else": Case(None, reserve("r-2", ttl_ms=1000, vase=1), "SALE_NOT_FOUND"),
+    "unknown sale first": Case(None, reserve("r-2", ttl_ms=1000, vase=1), "SALE_NOT_FOUND"),
     "no item before holds": Case(
         create(hold_ttl_ms=0, end_time_ms=OVER), reserve("r-2", ttl_ms=1000, vase=1), "ITEM_NOT_FOUND"
     ),
@@ -55,8 +55,8 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-async def test_the_first_reason_that_applies_is_told(shard: ShardUnderTest, case: Case) -> None:
-    """A caller can only act on one reason; which one must not depend on the server."""
+async def test_the_first_reason_that_applies_is_the_result(shard: ShardUnderTest, case: Case) -> None:
+    """A caller acts on one reason, and which one must not depend on the implementation."""
     if case.sale:
         await make_sale(shard.stock, case.sale)
     await shard.tick(1)
@@ -68,8 +68,8 @@ async def test_the_first_reason_that_applies_is_told(shard: ShardUnderTest, case
     assert await shard.contents() == kept
 
 
-async def test_a_repeat_is_answered_before_anything_is_judged(shard: ShardUnderTest) -> None:
-    """What was granted stays granted when the sale has ended and everything is gone."""
+async def test_a_repeat_is_replayed_before_any_other_check(shard: ShardUnderTest) -> None:
+    """A granted reservation stays granted when the sale has ended and is sold out."""
     await make_sale(shard.stock, create(items={"lamp": 1}, end_time_ms=FIRST_MOMENT_MS + 1000, buyer_limit=1))
     first = await granted(shard, reserve("r-1"))
 
@@ -79,8 +79,8 @@ async def test_a_repeat_is_answered_before_anything_is_judged(shard: ShardUnderT
     assert again == Granted(first.reservation, replayed=True, read_time_ms=first.read_time_ms + 2000)
 
 
-async def test_refusals_name_what_they_are_about(shard: ShardUnderTest) -> None:
-    """The caller's log must say which sale, item or reservation."""
+async def test_failures_name_sale_item_or_reservation(shard: ShardUnderTest) -> None:
+    """They are in the metadata of the status, for the caller's log."""
     await make_sale(shard.stock, create())
     await granted(shard, reserve("r-1"))
 
@@ -100,8 +100,10 @@ async def test_refusals_name_what_they_are_about(shard: ShardUnderTest) -> None:
 
 
 @pytest.mark.parametrize("other", [{"buyer": "b-2"}, {"ttl_ms": 600_000}, {"lamp": 2}, {"lamp": 1, "shade": 1}])
-async def test_another_body_under_the_same_id_is_refused(shard: ShardUnderTest, other: dict[str, object]) -> None:
-    """Buyer, lines and the life that was asked for are the body; asking for the default in words is another one."""
+async def test_a_different_request_with_a_used_id_is_reservation_id_reused(
+    shard: ShardUnderTest, other: dict[str, object]
+) -> None:
+    """Buyer, lines and `hold_ttl` must be equal; a `hold_ttl` of the default value differs from an unset one."""
     await make_sale(shard.stock, create())
     await granted(shard, reserve("r-1"))
 
@@ -110,8 +112,8 @@ async def test_another_body_under_the_same_id_is_refused(shard: ShardUnderTest, 
     assert reason_of(answer) == "RESERVATION_ID_REUSED"
 
 
-async def test_a_rejection_binds_one_attempt(shard: ShardUnderTest) -> None:
-    """The same id may be asked again, and is judged anew, even with another body."""
+async def test_a_rejected_request_is_judged_anew(shard: ShardUnderTest) -> None:
+    """A repeat with the same id is no replay, and may even have other lines."""
     await make_sale(shard.stock, create(items={"lamp": 1}))
     await granted(shard, reserve("r-1"))
     assert reason_of(await shard.stock.reserve(reserve("r-2"))) == "SOLD_OUT"
@@ -121,8 +123,8 @@ async def test_a_rejection_binds_one_attempt(shard: ShardUnderTest) -> None:
     assert reason_of(await shard.stock.reserve(reserve("r-2", buyer="b-9"))) == "GRANTED"
 
 
-async def test_an_ended_id_answers_with_what_became_of_it(shard: ShardUnderTest) -> None:
-    """RESERVATION_ENDED carries the reservation; a spent id was never judged, so that is no replay."""
+async def test_an_ended_id_is_rejected_with_its_reservation(shard: ShardUnderTest) -> None:
+    """RESERVATION_ENDED has the reservation; a spent id was never reserved, so its result is no replay."""
     await make_sale(shard.stock, create())
     await granted(shard, reserve("r-1"))
     await shard.stock.move(release("r-1", reason="changed my mind"))
@@ -141,7 +143,7 @@ async def test_an_ended_id_answers_with_what_became_of_it(shard: ShardUnderTest)
 
 @NOT_SERVED
 async def test_equal_ids_in_one_call_are_judged_in_order(shard: ShardUnderTest) -> None:
-    """The batch must answer as if its requests had come one by one."""
+    """The results are those of the same requests one by one."""
     await make_sale(shard.stock, create(items={"lamp": 2}))
 
     answers = await shard.stock.reserve_many(
@@ -160,8 +162,8 @@ async def test_equal_ids_in_one_call_are_judged_in_order(shard: ShardUnderTest) 
 
 
 @NOT_SERVED
-async def test_one_call_serves_several_sales(shard: ShardUnderTest) -> None:
-    """A shard has many sales; what is told of them is one commit."""
+async def test_one_call_reserves_in_several_sales(shard: ShardUnderTest) -> None:
+    """A shard has many sales, and a call makes one commit of all changes."""
     other = SaleKey("default", "vase-sale")
     await make_sale(shard.stock, create())
     await make_sale(shard.stock, create(sale=other, items={"vase": 1}))
@@ -174,11 +176,11 @@ async def test_one_call_serves_several_sales(shard: ShardUnderTest) -> None:
     assert [len(commit.events) for commit in await shard.commits()] == [1, 1, 3]
 
 
-# ---------------------------------------------------------------------------------------------- life of holds
+# ----------------------------------------------------------------------------------------------- time to live
 
 
 @pytest.mark.parametrize(("asked_ms", "lives_ms"), [(None, 10_000), (1000, 1000), (30_000, 30_000), (90_000, 60_000)])
-async def test_a_hold_lives_as_asked_but_no_longer_than_the_sale_allows(
+async def test_a_hold_lasts_as_asked_up_to_the_maximum_of_the_sale(
     shard: ShardUnderTest, asked_ms: int | None, lives_ms: int
 ) -> None:
     """Counted from its creation."""
@@ -208,7 +210,7 @@ async def test_a_hold_stands_strictly_before_its_end(shard: ShardUnderTest) -> N
     assert over.reservation == last.reservation._replace(state=over.reservation.state)
 
 
-async def test_time_never_goes_back_below_what_was_told(shard: ShardUnderTest) -> None:
+async def test_the_time_of_a_shard_never_goes_back(shard: ShardUnderTest) -> None:
     """A clock that is set back must not revive a hold that a later commit saw expire."""
     await make_sale(shard.stock, create(hold_ttl_ms=1000))
     await granted(shard, reserve("r-1"))
@@ -220,8 +222,8 @@ async def test_time_never_goes_back_below_what_was_told(shard: ShardUnderTest) -
     assert reason_of(await shard.stock.move(confirm("r-1"))) == "WRONG_RESERVATION_STATE"
 
 
-async def test_an_expiry_that_was_only_read_sells_no_unit_twice(shard: ShardUnderTest) -> None:
-    """A clock that is set back before another buyer had the unit gives the hold its time again, and takes none away."""
+async def test_a_clock_set_back_after_a_read_of_an_expiry_sells_no_unit_twice(shard: ShardUnderTest) -> None:
+    """If no commit has recorded the expiry, the hold stands again, and its unit is not available to another buyer."""
     await make_sale(shard.stock, create(items={"lamp": 1}, hold_ttl_ms=1000))
     await granted(shard, reserve("r-1"))
     await shard.tick(1000)
@@ -237,7 +239,7 @@ async def test_an_expiry_that_was_only_read_sells_no_unit_twice(shard: ShardUnde
 
 
 async def test_a_sale_without_holds_sells_at_once(shard: ShardUnderTest) -> None:
-    """Born CONFIRMED, never held, so it never expires."""
+    """The reservation is CONFIRMED when it is made, so it never expires."""
     await make_sale(shard.stock, create(hold_ttl_ms=0, buyer_limit=2))
 
     bought = await granted(shard, reserve("r-1", lamp=2))
@@ -252,7 +254,7 @@ async def test_a_sale_without_holds_sells_at_once(shard: ShardUnderTest) -> None
 
 
 async def test_the_window_is_closed_at_its_end_and_open_at_its_start(shard: ShardUnderTest) -> None:
-    """start <= now < end; before it, the caller hears how long to wait."""
+    """start <= now < end; a rejection before the start has the time until then."""
     await make_sale(shard.stock, create(start_time_ms=FIRST_MOMENT_MS + 5000, end_time_ms=FIRST_MOMENT_MS + 9000))
 
     early = await rejected(shard, reserve("r-1"))
@@ -268,8 +270,8 @@ async def test_the_window_is_closed_at_its_end_and_open_at_its_start(shard: Shar
     assert (reason_of(late), late.retry_after_ms) == ("SALE_ENDED", None)
 
 
-async def test_the_end_of_a_sale_gates_reserve_alone(shard: ShardUnderTest) -> None:
-    """Holds outlive it and can be settled."""
+async def test_the_end_of_a_sale_rejects_reserve_alone(shard: ShardUnderTest) -> None:
+    """Holds outlive it and can be confirmed and released."""
     await make_sale(shard.stock, create(end_time_ms=FIRST_MOMENT_MS + 1000))
     await granted(shard, reserve("r-1"))
     await granted(shard, reserve("r-2"))
@@ -284,7 +286,7 @@ async def test_the_end_of_a_sale_gates_reserve_alone(shard: ShardUnderTest) -> N
 
 
 async def test_all_lines_or_none(shard: ShardUnderTest) -> None:
-    """One short line leaves the other untouched, and only short lines are told."""
+    """One short line grants nothing of the others, and the rejection lists the short lines alone."""
     await make_sale(shard.stock, create(items={"lamp": 5, "shade": 1, "vase": 2}))
     await granted(shard, reserve("r-1", shade=1, vase=1))
 
@@ -310,7 +312,7 @@ async def test_twenty_lines_of_the_largest_quantity(shard: ShardUnderTest) -> No
 
 
 async def test_numbers_stay_exact_at_the_largest_total(shard: ShardUnderTest) -> None:
-    """Lua writes large numbers its own way unless told otherwise; nothing may be rounded."""
+    """Lua by default writes large numbers rounded, in exponential form."""
     total = 10**12
     await make_sale(shard.stock, create(items={"lamp": total, "shade": total - 1}, buyer_limit=10**12))
 

@@ -1,4 +1,4 @@
-"""Making and reading sales, on each body."""
+"""Making and reading sales, on each implementation."""
 
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
@@ -13,14 +13,14 @@ from tests.sales import make_sale
 
 
 async def made(shard: ShardUnderTest, request: CreateSale) -> SaleRead:
-    """Make a sale, and insist."""
+    """Make a sale; fails unless it is made."""
     answer = await make_sale(shard.stock, request)
     assert isinstance(answer, SaleRead), answer
     return answer
 
 
 async def test_a_new_sale_has_all_of_its_stock_available(shard: ShardUnderTest) -> None:
-    """As it stands is what is answered; items are sorted by SKU."""
+    """The result is the sale as it stands, with its items sorted by SKU."""
     answer = await made(shard, create(buyer_limit=2, items={"shade": 0, "lamp": 3}))
 
     assert answer.sale == Sale(
@@ -39,8 +39,8 @@ async def test_a_new_sale_has_all_of_its_stock_available(shard: ShardUnderTest) 
     )
 
 
-async def test_making_a_sale_again_hears_how_it_stands(shard: ShardUnderTest) -> None:
-    """A repeat after selling began sets nothing back; its start was asked for as "now" both times."""
+async def test_a_repeated_create_returns_the_sale_as_it_stands(shard: ShardUnderTest) -> None:
+    """A repeat after selling began resets nothing; both requests have no start, which is part of the fingerprint."""
     first = await made(shard, create())
     await shard.stock.reserve(reserve("r-1", lamp=2))
     await shard.stock.move(confirm("r-1"))
@@ -58,22 +58,22 @@ async def test_making_a_sale_again_hears_how_it_stands(shard: ShardUnderTest) ->
 
 
 @NOT_SERVED
-async def test_a_sale_is_made_only_by_who_knows_that_it_was_unknown(shard: ShardUnderTest) -> None:
-    """In between, the caller asks the ledger, which remembers sales that the store has forgotten."""
+async def test_a_sale_is_made_only_with_the_present_generation(shard: ShardUnderTest) -> None:
+    """Between the two calls the caller asks the ledger, which has archived sales too."""
     kept = await shard.contents()
 
     unknown = await shard.stock.change_sale(create())
-    told = await shard.commits()
+    commits = await shard.commits()
     untouched = await shard.contents()
     assert isinstance(unknown, SaleUnknown)
     answer = await shard.stock.change_sale(create()._replace(generation=unknown.generation))
 
-    assert (told, untouched) == ([], kept)
+    assert (commits, untouched) == ([], kept)
     assert isinstance(answer, SaleRead)
     assert not answer.replayed
 
 
-OTHERS = [
+CHANGED_SETTINGS = [
     {"title": "Other"},
     {"start_time_ms": FIRST_MOMENT_MS},
     {"end_time_ms": FIRST_MOMENT_MS + 1},
@@ -85,9 +85,11 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("other", OTHERS, ids=lambda other: next(iter(other)))
-async def test_another_body_under_the_same_id_is_refused(shard: ShardUnderTest, other: dict[str, object]) -> None:
-    """The operator must never believe to have made what is not there."""
+@pytest.mark.parametrize("other", CHANGED_SETTINGS, ids=lambda other: next(iter(other)))
+async def test_a_different_request_with_a_used_id_is_sale_id_reused(
+    shard: ShardUnderTest, other: dict[str, object]
+) -> None:
+    """Otherwise an operator would take the other sale for the one that was asked for."""
     await made(shard, create())
     kept = await shard.contents()
 
@@ -101,7 +103,7 @@ async def test_another_body_under_the_same_id_is_refused(shard: ShardUnderTest, 
 async def test_a_sale_that_ends_before_it_starts_is_not_made(
     shard: ShardUnderTest, start_ms: int | None, end_ms: int
 ) -> None:
-    """One that starts now starts by its shard's clock, so that only the shard can tell; its id stays free."""
+    """A sale without a start starts by its shard's clock, so only the shard can check it; the id stays free."""
     kept = await shard.contents()
     start = None if start_ms is None else FIRST_MOMENT_MS + start_ms
 
@@ -112,8 +114,8 @@ async def test_a_sale_that_ends_before_it_starts_is_not_made(
     await made(shard, create(end_time_ms=FIRST_MOMENT_MS + 1))
 
 
-async def test_making_an_ended_sale_again_is_a_repeat(shard: ShardUnderTest) -> None:
-    """It ended after it began, whenever it is asked for again."""
+async def test_a_repeated_create_of_an_ended_sale_is_replayed(shard: ShardUnderTest) -> None:
+    """The check of end and start applies to new sales alone."""
     await made(shard, create(end_time_ms=FIRST_MOMENT_MS + 1))
     await shard.tick(1000)
 
@@ -123,7 +125,7 @@ async def test_making_an_ended_sale_again_is_a_repeat(shard: ShardUnderTest) -> 
 
 
 async def test_a_sales_state_follows_the_clock(shard: ShardUnderTest) -> None:
-    """Nobody has to open or end it."""
+    """No call opens or ends a sale."""
     await made(shard, create(start_time_ms=FIRST_MOMENT_MS + 1, end_time_ms=FIRST_MOMENT_MS + 2))
 
     states = []
@@ -137,7 +139,7 @@ async def test_a_sales_state_follows_the_clock(shard: ShardUnderTest) -> None:
 
 
 async def test_an_overdue_hold_is_held_until_it_is_taken_back(shard: ShardUnderTest) -> None:
-    """Reading a sale changes nothing, so its counts are those of the commits."""
+    """Reading a sale changes nothing, so its counts are those of its commits."""
     await made(shard, create(hold_ttl_ms=1000))
     await shard.stock.reserve(reserve("r-1"))
     await shard.tick(1000)
@@ -158,8 +160,8 @@ async def test_a_sale_of_a_thousand_items(shard: ShardUnderTest) -> None:
     assert {item.available for item in answer.sale.items} == {10**12}
 
 
-async def test_ids_that_look_alike_are_different_sales(shard: ShardUnderTest) -> None:
-    """No id can spell another's key, whatever separators it holds."""
+async def test_similar_ids_are_different_sales(shard: ShardUnderTest) -> None:
+    """No id can form another sale's key, whatever separators it has."""
     keys = [SaleKey("default", name) for name in ("a", "a:b", "sale:a", "a.b", "a_b", "A", "-", "item:x")]
     for at, key in enumerate(keys):
         await made(shard, create(sale=key, items={"item:lamp": at, "settings": 1}))
@@ -173,8 +175,8 @@ async def test_ids_that_look_alike_are_different_sales(shard: ShardUnderTest) ->
     assert sorted(named) == sorted(keys)
 
 
-async def test_what_is_not_there_is_not_found(shard: ShardUnderTest) -> None:
-    """And says what: the sale, or the reservation in it."""
+async def test_unknown_sales_and_reservations_are_not_found(shard: ShardUnderTest) -> None:
+    """The failure names the sale, or the reservation in it."""
     nowhere = SaleKey("default", "none")
     await made(shard, create())
 
