@@ -1,16 +1,12 @@
-"""The check of each setting of Redis, of Postgres, and of the clocks: kept, off, or unknown."""
+"""The check of each setting of Redis: kept, off, or unknown."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
-from inventory_service.server_checks.clocks import Reading, judge_clock
-from inventory_service.server_checks.postgres import SCHEMA, PostgresConfig, PostgresSetting, judge_postgres
 from inventory_service.server_checks.redis import RedisConfig, judge_redis
 from inventory_service.server_checks.results import CheckResult, Level, exit_code
-from inventory_service.server_checks.shards import judge_shards
-from order_persister.adapters.ledger.migrator import migrations
+from tests.unit.inventory_service.server_checks.one_result import one
 
 INFO = {
     "redis_version": "7.0.15",
@@ -32,50 +28,21 @@ CONFIG = {
     "min-replicas-to-write": "0",
     "min-replicas-max-lag": "10",
 }
-SETTINGS = {
-    "server_version": "15.1",
-    "server_version_num": "150001",
-    "server_encoding": "UTF8",
-    "fsync": "on",
-    "full_page_writes": "on",
-    "synchronous_commit": "on",
-    "synchronous_standby_names": "",
-    "default_transaction_read_only": "off",
-    "statement_timeout": "0",
-}
 
 
 def of_redis(info: Mapping[str, str] | None = None, /, denied: str = "", **config: str) -> list[CheckResult]:
     """The results for a Redis with recommended settings except those given."""
-    told = {name.replace("_", "-"): value for name, value in config.items()}
-    facts = RedisConfig(INFO | dict(info or {}), {} if denied else CONFIG | told, denied, {}, missing_rights="")
+    changed = {name.replace("_", "-"): value for name, value in config.items()}
+    facts = RedisConfig(INFO | dict(info or {}), {} if denied else CONFIG | changed, denied, {}, missing_rights="")
     return judge_redis(facts, memory_share=0.9)
 
 
-def of_postgres(
-    source: str = "default", facts: Mapping[str, Any] | None = None, /, **settings: str
-) -> list[CheckResult]:
-    """The results for a Postgres with recommended settings except those given."""
-    reported = {
-        name: PostgresSetting(value, source if name in settings else "default")
-        for name, value in (SETTINGS | settings).items()
-    }
-    good = PostgresConfig(reported, "seller", "holdfast", False, 0, SCHEMA, (), ())
-    return judge_postgres(good._replace(**(facts or {})))
-
-
-def one(results: list[CheckResult], setting: str) -> CheckResult:
-    """The result of a setting."""
-    (found,) = [finding for finding in results if finding.setting == setting]
-    return found
-
-
 def test_recommended_settings_keep_every_promise() -> None:
-    """Settings as docs/operations.md recommends them have no finding and nothing to change."""
-    results = [*of_redis(), *of_postgres()]
+    """Settings as docs/operations.md recommends them have no result and nothing to change."""
+    results = of_redis()
 
-    assert {finding.level for finding in results} == {Level.OK}
-    assert not any(finding.change for finding in results)
+    assert {result.level for result in results} == {Level.OK}
+    assert not any(result.change for result in results)
     assert exit_code(results) == 0
 
 
@@ -96,7 +63,7 @@ def test_a_setting_by_which_redis_may_lose_data_is_off(setting: str, value: str)
     """Each of these breaks a promise; the line has the change for now and for the next start."""
     results = of_redis(**{setting.replace("-", "_"): value})
 
-    assert [finding.setting for finding in results if finding.level is Level.FAIL] == [setting]
+    assert [result.setting for result in results if result.level is Level.FAIL] == [setting]
     assert f"CONFIG SET {setting}" in one(results, setting).change
     assert "CONFIG REWRITE" in one(results, setting).change
     assert exit_code(results) == 1
@@ -196,119 +163,3 @@ def test_a_cluster_is_off_unless_one_node_holds_every_slot(nodes: str, level: Le
     )
 
     assert one(found, "cluster-enabled").level is level
-
-
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        ("fsync", "off"),
-        ("full_page_writes", "off"),
-        ("synchronous_commit", "off"),
-        ("server_encoding", "LATIN1"),
-        ("default_transaction_read_only", "on"),
-        ("server_version_num", "140010"),
-    ],
-)
-def test_a_setting_by_which_postgres_may_lose_or_reject_a_commit_is_off(setting: str, value: str) -> None:
-    """Redis trims what the ledger has committed, so a commit must survive any crash."""
-    results = of_postgres(**{setting: value})
-
-    off = [finding.setting for finding in results if finding.level is Level.FAIL]
-    assert off == [setting.removesuffix("_num")]
-
-
-@pytest.mark.parametrize("value", ["on", "remote_apply", "remote_write", "local"])
-def test_every_level_that_waits_for_the_local_disk_is_kept(value: str) -> None:
-    """They differ in what they wait for on standbys."""
-    assert one(of_postgres(synchronous_commit=value), "synchronous_commit").level is Level.OK
-
-
-@pytest.mark.parametrize(
-    ("source", "change"),
-    [
-        ("configuration file", "alter system set synchronous_commit = on"),
-        ("global", "alter role all reset synchronous_commit"),
-        ("database", "alter database holdfast reset synchronous_commit"),
-        ("user", "alter role seller reset synchronous_commit"),
-        ("database user", "alter role seller in database holdfast reset synchronous_commit"),
-        ("client", "HOLDFAST_POSTGRES_DSN"),
-        ("command line", "command line"),
-    ],
-)
-def test_a_setting_is_changed_where_it_was_set(source: str, change: str) -> None:
-    """What is set for a role or a database overrides the file, where a change would have no effect."""
-    assert change in one(of_postgres(source, synchronous_commit="off"), "synchronous_commit").change
-
-
-def test_a_name_that_sql_would_read_otherwise_is_quoted() -> None:
-    """The command can be pasted as it stands."""
-    results = of_postgres("database", {"database": "hold-fast"}, synchronous_commit="off")
-
-    assert 'alter database "hold-fast" reset' in one(results, "synchronous_commit").change
-
-
-@pytest.mark.parametrize(
-    ("facts", "setting", "level"),
-    [
-        ({"is_standby": True}, "in_recovery", Level.FAIL),
-        ({"migration": 0}, "schema version", Level.FAIL),
-        ({"migration": SCHEMA + 1}, "schema version", Level.NOTE),
-        ({"unlogged": ("journal",)}, "unlogged tables", Level.FAIL),
-        ({"other_roles": ("clerk",)}, "synchronous_commit of other roles", Level.NOTE),
-        ({"standbys": 1}, "synchronous_standby_names", Level.NOTE),
-    ],
-)
-def test_facts_that_are_no_settings_are_checked_too(facts: dict[str, Any], setting: str, level: Level) -> None:
-    """A standby, old tables, and tables that a crash empties."""
-    assert one(of_postgres("default", facts), setting).level is level
-
-
-@pytest.mark.parametrize(
-    ("synchronous_commit", "standbys", "level"),
-    [("on", 1, Level.OK), ("on", 0, Level.FAIL), ("local", 1, Level.NOTE), ("local", 0, Level.NOTE)],
-)
-def test_a_standby_that_commits_wait_for_must_be_connected(
-    synchronous_commit: str, standbys: int, level: Level
-) -> None:
-    """Otherwise no commit ends; if commits wait for none, a failover may lose some."""
-    settings = {"synchronous_standby_names": "second", "synchronous_commit": synchronous_commit}
-    results = of_postgres("default", {"standbys": standbys}, **settings)
-
-    assert one(results, "synchronous_standby_names").level is level
-
-
-@pytest.mark.parametrize(("timeout_ms", "level"), [("0", Level.OK), ("200", Level.NOTE), ("60000", Level.OK)])
-def test_a_short_statement_timeout_is_a_note(timeout_ms: str, level: Level) -> None:
-    """Nothing is lost by it, but a large batch may fail each time."""
-    assert one(of_postgres(statement_timeout=timeout_ms), "statement_timeout").level is level
-
-
-@pytest.mark.parametrize(("server", "ahead_s"), [("Redis", 3.0), ("Redis", -3.0), ("Postgres", 3.0)])
-def test_a_clock_that_is_seconds_off_is_off(server: str, ahead_s: float) -> None:
-    """Ahead or behind; the line has the difference."""
-    found = judge_clock(server, [Reading(100.0, 100.1 + ahead_s, 100.2)])
-
-    assert found.level is Level.FAIL
-    assert f"{ahead_s:+.3f} s" in found.value
-
-
-def test_a_slow_answer_does_not_make_a_clock_off() -> None:
-    """The clock was read at an unknown moment of those six seconds, so the quickest answer counts."""
-    slow, quick = Reading(100.0, 105.9, 106.0), Reading(107.0, 107.1, 107.2)
-
-    assert judge_clock("Redis", [slow]).level is Level.OK
-    assert judge_clock("Redis", [slow, quick]).value.startswith("+0.000 s")
-
-
-@pytest.mark.parametrize(
-    ("found", "level"),
-    [({4}, Level.OK), ({0, 4}, Level.NOTE), ({0}, Level.NOTE), (set(), Level.NOTE), ({8}, Level.FAIL)],
-)
-def test_a_server_initialized_for_another_number_of_shards_is_off(found: set[int], level: Level) -> None:
-    """One that was not initialized yet only needs `holdfast init`."""
-    assert judge_shards("Redis", found, 4).level is level
-
-
-def test_the_schema_that_the_check_expects_is_the_latest_migration() -> None:
-    """The two services share no code, so each new migration must raise `SCHEMA` too."""
-    assert migrations()[-1].number == SCHEMA

@@ -8,7 +8,6 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from inventory_service.domain.results import Failure
 from inventory_service.domain.shards import LedgerUnavailable
 from inventory_service.service.bulkhead import Bulkhead
-from inventory_service.service.lru_cache import LruCache
 from tests.waiting import eventually
 
 AT_ONCE, WAITING = 2, 3
@@ -89,15 +88,3 @@ async def test_a_query_that_fails_or_is_cancelled_frees_its_place() -> None:
 
     assert failures == [UNREACHABLE] * 3
     assert await bulkhead.ask(ledger.answer) == "here"
-
-
-def test_the_least_recently_used_value_leaves_the_cache_first() -> None:
-    """The cache has a fixed size."""
-    cache: LruCache[str, int] = LruCache(2)
-    cache.put("a", 1)
-    cache.put("b", 2)
-    cache.get("a")
-
-    cache.put("c", 3)
-
-    assert [cache.get(name) for name in "abc"] == [1, None, 3]
