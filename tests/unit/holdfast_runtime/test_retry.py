@@ -15,7 +15,7 @@ from inventory_service.domain.shards import KafkaUnavailable, RedisUnavailable, 
 from tests.waiting import eventually
 
 REFUSED, LACKS_TABLES = TransientError("nothing listens"), TransientError("the ledger's tables lack 0002")
-AWAY, BACK = RedisUnavailable("nobody listens"), None
+AWAY, BACK = RedisUnavailable("connection refused"), None
 
 
 class Over(Exception):
@@ -131,7 +131,7 @@ async def test_a_step_that_follows_a_stream_ends_its_outage_itself(delays: list[
             raise Over
         if is_connected:
             outage.recovered("Kafka")  # which was available
-            assert outages.open() == {"Redis": "nobody listens"}
+            assert outages.open() == {"Redis": "connection refused"}
             outage.recovered("Redis")
             assert outages.open() == {}
         raise AWAY
