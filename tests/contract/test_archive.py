@@ -214,10 +214,10 @@ async def test_an_archived_sale_is_not_made_with_an_earlier_generation(shard: Sh
     await leave(shard)
     kept = await shard.contents()
 
-    late = await shard.stock.change_sale(create()._replace(generation=unknown.generation))
+    result = await shard.stock.change_sale(create()._replace(generation=unknown.generation))
 
-    assert isinstance(late, SaleUnknown)
-    assert late != unknown
+    assert isinstance(result, SaleUnknown)
+    assert result != unknown
     assert await shard.contents() == kept
 
 
@@ -239,9 +239,9 @@ async def test_a_generation_from_before_a_take_over_is_outdated(scripts: RedisSh
     assert isinstance(unknown, SaleUnknown)
     await scripts.ask("HSET", shard_keys(0).meta, "epoch", 7, "seq", 0)
 
-    late = await scripts.stock.change_sale(create()._replace(generation=unknown.generation))
+    result = await scripts.stock.change_sale(create()._replace(generation=unknown.generation))
 
-    assert isinstance(late, SaleUnknown)
+    assert isinstance(result, SaleUnknown)
     assert await scripts.stock.list_sales(0) == []
 
 
@@ -257,12 +257,12 @@ async def test_late_calls_on_an_archived_sale_change_nothing(shard: ShardUnderTe
     assert (await scan(shard)).sale_left
     kept = await shard.contents()
 
-    late = [
+    results = [
         await shard.stock.compensate(compensate("r-1", held.reservation.created)),
         await shard.stock.expire(0),
         *await shard.stock.move_many(0, [confirm("r-1"), spend("r-9")]),
     ]
 
     not_found = Failure(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": SALE.sale_id})
-    assert late == [False, ExpireStep(0, more_is_due=False), not_found, not_found]
+    assert results == [False, ExpireStep(0, more_is_due=False), not_found, not_found]
     assert await shard.contents() == kept

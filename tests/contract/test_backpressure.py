@@ -50,8 +50,8 @@ async def test_known_ids_are_answered_under_backpressure(shard: ShardUnderTest, 
         ],
     )
 
-    said = ["REPLAYED", "RESERVATION_ENDED", "RESERVATION_ID_REUSED", "ITEM_NOT_FOUND", "LEDGER_BEHIND"]
-    assert [reason_of(answer) for answer in answers] == [*said, "RESERVATION_ENDED"]
+    expected = ["REPLAYED", "RESERVATION_ENDED", "RESERVATION_ID_REUSED", "ITEM_NOT_FOUND", "LEDGER_BEHIND"]
+    assert [reason_of(answer) for answer in answers] == [*expected, "RESERVATION_ENDED"]
     assert await shard.contents() == kept
 
 

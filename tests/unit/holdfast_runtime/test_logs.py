@@ -14,7 +14,7 @@ import base64, sys, structlog
 from holdfast_runtime.logs import configure_logging
 
 def connect(dsn):
-    raise LookupError("nobody is there")
+    raise LookupError("no such server")
 
 configure_logging("test", "info", "{form}")
 secret = base64.b64decode("b3Blbi1zZXNhbWU=").decode()
@@ -32,7 +32,7 @@ def test_an_unhandled_exception_is_logged_with_its_place_and_without_a_password(
 
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
 
-    assert "nobody is there" in run.stderr
+    assert "no such server" in run.stderr
     assert "in connect" in run.stderr
     assert "open-sesame" not in run.stderr
 

@@ -15,7 +15,7 @@ from inventory_service.domain.shards import KafkaUnavailable, RedisUnavailable, 
 from tests.waiting import eventually
 
 REFUSED, LACKS_TABLES = TransientError("nothing listens"), TransientError("the ledger's tables lack 0002")
-AWAY, BACK = RedisUnavailable("nobody listens"), None
+UNAVAILABLE, AVAILABLE = RedisUnavailable("connection refused"), None
 
 
 class Over(Exception):
@@ -70,7 +70,7 @@ def counted(registry: CollectorRegistry) -> dict[str, float]:
 
 async def test_an_outage_is_logged_once_and_counted_each_time(delays: list[float]) -> None:
     """Repeated log lines would hide others; the metric shows how long the outage lasted."""
-    logged, waited = await repeated([AWAY, AWAY, AWAY, BACK, AWAY])
+    logged, waited = await repeated([UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, AVAILABLE, UNAVAILABLE])
 
     assert logged == ["server_unavailable Redis", "server_recovered Redis", "server_unavailable Redis"]
     assert waited == {"redis": 4}
@@ -79,7 +79,7 @@ async def test_an_outage_is_logged_once_and_counted_each_time(delays: list[float
 
 async def test_delays_grow_during_an_outage_and_are_short_again_after_it(delays: list[float]) -> None:
     """A server that returns is not flooded, and a short outage costs little."""
-    await repeated([*[AWAY] * 12, BACK, AWAY])
+    await repeated([*[UNAVAILABLE] * 12, AVAILABLE, UNAVAILABLE])
 
     assert all(later > 1.1 * sooner for sooner, later in pairwise(delays[:5]))
     assert max(delays) < 7
@@ -88,7 +88,7 @@ async def test_delays_grow_during_an_outage_and_are_short_again_after_it(delays:
 
 async def test_an_outage_of_another_server_is_logged_too(delays: list[float]) -> None:
     """The first server may have recovered while the next has not."""
-    logged, waited = await repeated([AWAY, KafkaUnavailable("no answer"), BACK])
+    logged, waited = await repeated([UNAVAILABLE, KafkaUnavailable("no answer"), AVAILABLE])
 
     assert logged == ["server_unavailable Redis", "server_unavailable Kafka", "server_recovered Kafka"]
     assert waited == {"redis": 1, "kafka": 1}
@@ -131,10 +131,10 @@ async def test_a_step_that_follows_a_stream_ends_its_outage_itself(delays: list[
             raise Over
         if is_connected:
             outage.recovered("Kafka")  # which was available
-            assert outages.open() == {"Redis": "nobody listens"}
+            assert outages.open() == {"Redis": "connection refused"}
             outage.recovered("Redis")
             assert outages.open() == {}
-        raise AWAY
+        raise UNAVAILABLE
 
     with capture_logs() as logged, pytest.raises(Over):
         await Retrier(outages, ServerUnavailable).follow_forever(follow, structlog.get_logger())

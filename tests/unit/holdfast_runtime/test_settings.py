@@ -99,14 +99,14 @@ def test_a_bad_setting_ends_the_process_with_one_line(
 
     code = main(["serve"])
 
-    told = capsys.readouterr().err
+    stderr = capsys.readouterr().err
     assert code == 2
-    assert told.startswith(f"{variable}: ")
-    assert told.count("\n") == 1
+    assert stderr.startswith(f"{variable}: ")
+    assert stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("told", "environment"),
+    ("expected", "environment"),
     [
         ("PASSWORD: is required", {"SECURITY": "SASL_SSL", "USERNAME": "ann"}),
         ("USERNAME: is required", {"SECURITY": "SASL_PLAINTEXT", "PASSWORD": "secret"}),
@@ -125,7 +125,7 @@ def test_a_bad_setting_ends_the_process_with_one_line(
 @pytest.mark.parametrize("service", ["inventory", "persister"])
 def test_kafka_settings_that_contradict_each_other_end_a_process(
     service: str,
-    told: str,
+    expected: str,
     environment: Mapping[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -137,7 +137,7 @@ def test_kafka_settings_that_contradict_each_other_end_a_process(
 
     line = capsys.readouterr().err
     assert (code, line.count("\n")) == (2, 1)
-    assert line.startswith(f"HOLDFAST_KAFKA_{told}")
+    assert line.startswith(f"HOLDFAST_KAFKA_{expected}")
     assert "secret" not in line
 
 
@@ -162,9 +162,9 @@ def test_a_persister_with_a_bad_dsn_ends_with_one_line(
 
     code = persister_main(["persist"])
 
-    told = capsys.readouterr().err
-    assert (code, told.count("\n")) == (2, 1)
-    assert told.startswith("HOLDFAST_POSTGRES_DSN: ")
+    stderr = capsys.readouterr().err
+    assert (code, stderr.count("\n")) == (2, 1)
+    assert stderr.startswith("HOLDFAST_POSTGRES_DSN: ")
 
 
 @pytest.mark.parametrize(

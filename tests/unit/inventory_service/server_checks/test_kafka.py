@@ -202,11 +202,11 @@ def test_settings_without_the_right_to_read_them_are_unknown() -> None:
 
 def test_a_setting_that_one_kafka_does_not_know_is_unknown() -> None:
     """The other settings are judged all the same."""
-    told = {
+    reported = {
         setting: values for setting, values in everywhere(TOPIC_SETTINGS_OK).items() if setting != "retention.bytes"
     }
 
-    assert of(judge(a_topic(settings=told)), Level.UNKNOWN) == ["commits retention.bytes"]
+    assert of(judge(a_topic(settings=reported)), Level.UNKNOWN) == ["commits retention.bytes"]
 
 
 @pytest.mark.parametrize(("bound", "value"), [("min", "15000"), ("max", "5000")])

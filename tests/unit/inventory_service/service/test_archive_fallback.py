@@ -122,10 +122,10 @@ def archive_of(ledger: FakeArchive) -> ArchiveFallback:
 
 async def test_a_sale_made_between_the_queries_is_read_from_redis_again() -> None:
     """Redis did not have the sale yet and the ledger has it already, so Redis is called again."""
-    _, late = await failing_once(GONE)
-    reserved = await late.reserve(RESERVE)
-    _, late = await failing_once(GONE)
-    read = await late.find_sale(SALE)
+    _, fallback = await failing_once(GONE)
+    reserved = await fallback.reserve(RESERVE)
+    _, fallback = await failing_once(GONE)
+    read = await fallback.find_sale(SALE)
 
     assert isinstance(reserved, Granted)
     assert isinstance(read, SaleRead)
@@ -133,9 +133,9 @@ async def test_a_sale_made_between_the_queries_is_read_from_redis_again() -> Non
 
 async def test_an_id_of_a_sale_made_between_the_queries_is_spent() -> None:
     """Neither knows the id, and by then Redis has the sale."""
-    _, late = await failing_once(GONE)
+    _, fallback = await failing_once(GONE)
 
-    spent = await late.move(SPEND)
+    spent = await fallback.move(SPEND)
 
     assert isinstance(spent, Granted)
     assert not spent.replayed
@@ -145,12 +145,12 @@ async def test_other_failures_of_redis_are_returned_without_a_query_to_the_ledge
     """Only NOT_FOUND can be wrong about what has left Redis."""
     failure = Failure(reasons.ERROR_REASON_STORE_UNREACHABLE)
 
-    first, late = await failing_once(failure)
-    assert await late.reserve(RESERVE) == failure
-    second, late = await failing_once(failure)
-    assert await late.find_sale(SALE) == failure
-    third, late = await failing_once(failure)
-    assert await late.move(SPEND) == failure
+    first, fallback = await failing_once(failure)
+    assert await fallback.reserve(RESERVE) == failure
+    second, fallback = await failing_once(failure)
+    assert await fallback.find_sale(SALE) == failure
+    third, fallback = await failing_once(failure)
+    assert await fallback.move(SPEND) == failure
 
     assert (first.asked, second.asked, third.asked) == (1, 1, 1)
 
@@ -272,9 +272,9 @@ async def test_an_archived_sale_is_read_once_and_then_cached(archive: ArchiveFal
 
 async def test_concurrent_calls_read_an_archived_sale_once(archive: ArchiveFallback, ledger: FakeArchive) -> None:
     """The others find it in the cache when their turn comes."""
-    late = [BUY._replace(reservation_id=f"late-{number}") for number in range(20)]
+    requests = [BUY._replace(reservation_id=f"late-{number}") for number in range(20)]
 
-    answers = await asyncio.gather(*(archive.reserve(request) for request in late))
+    answers = await asyncio.gather(*(archive.reserve(request) for request in requests))
 
     assert {reason_of(answer) for answer in answers} == {"SALE_ENDED"}
     assert ledger.asked.count("sale") == 1

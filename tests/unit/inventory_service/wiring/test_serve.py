@@ -37,10 +37,10 @@ async def test_an_outage_is_logged_once_and_counted_at_each_probe() -> None:
     outage = Outage(outages, structlog.get_logger())
     look = store_probe(cast(RedisShards, redis), SHARDS, cast(MemoryWatch, redis), outage)
 
-    with capture_logs() as said:
+    with capture_logs() as logged:
         for redis.is_away in (False, True, True, False, False):
             await look()
             assert bool(outages.open()) == redis.is_away
 
-    assert [event["event"] for event in said] == ["server_unavailable", "server_recovered"]
+    assert [event["event"] for event in logged] == ["server_unavailable", "server_recovered"]
     assert registry.get_sample_value("holdfast_retries_total", {"server": "redis"}) == 2

@@ -25,7 +25,7 @@ from inventory_service.domain.shards import LedgerUnavailable
         asyncpg.PostgresError("no SQLSTATE"),
         asyncpg.InterfaceError("the connection is closed"),
         asyncpg.InternalClientError("goodbye was said"),
-        ConnectionRefusedError("nobody is there"),
+        ConnectionRefusedError("connection refused"),
         TimeoutError("no answer in time"),
     ],
     ids=lambda error: type(error).__name__,
