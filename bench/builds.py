@@ -30,7 +30,7 @@ SHARDS = 16
 HOLD_TTL = timedelta(hours=1)  # no hold expires within the measuring
 PATIENT = RetryPolicy(overall_s=60.0, attempt_s=10.0)
 PROGRAM_S = 120.0
-AUDIT_UNKNOWN = (2, 3)  # exit codes: the books could not be compared; 1 says that they differ
+AUDIT_UNKNOWN = (2, 3)  # exit codes: Redis and the ledger could not be compared; 1 says that they differ
 MOST_AUDITS = 3
 
 

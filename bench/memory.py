@@ -2,7 +2,7 @@
 
 Everything runs on the embedded servers. Half of the holds are confirmed, a quarter is given back, the rest expires. The
 persister is away for a quarter of the run, so that a backlog builds up and is drained. The run ends with the audit;
-exit code 1 if the books differ, or a process of Holdfast took more than --limit.
+exit code 1 if Redis and the ledger differ, or a process of Holdfast took more than --limit.
 """
 
 import argparse

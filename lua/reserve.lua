@@ -165,7 +165,7 @@ local function judge(sale, request)
 end
 
 local function reserve(sale, request)
-  -- Once a request has to come again, its sale's later ones must not overtake it.
+  -- Once a request got CALL_AGAIN, the later ones of its sale must not overtake it.
   if sale.overdue_cleared == false then return {'CALL_AGAIN'} end
   if not sale.settings then return {'NO_SALE'} end
   return judge(sale, request)

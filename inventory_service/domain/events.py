@@ -1,4 +1,4 @@
-"""The kinds of event in a commit, as values, and the only code of this service that tells them apart on the wire."""
+"""The kinds of event in a commit, as values, and the only code of this service that decodes them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple

@@ -207,7 +207,7 @@ def _setting(config: RedisConfig, setting: str) -> str | None:
 
 
 def _change(config: RedisConfig, setting: str, value: str) -> str:
-    """For now and for the next start: a Redis without a configuration file forgets CONFIG SET."""
+    """For now and for the next start: a Redis without a configuration file loses CONFIG SET when it stops."""
     lasting = "CONFIG REWRITE" if config.info.get("config_file") else f"start it with --{setting} {value}"
     return f"CONFIG SET {setting} {value}, then {lasting}"
 

@@ -130,7 +130,7 @@ class ArchiveFallback:
         return judged if judged is not None else _not_unknown(await self._stock.move(request))
 
     async def _archived_sale(
-        self, sale: SaleKey, failure: Failure, ask_again: Callable[[], Awaitable[Result | Failure]]
+        self, sale: SaleKey, failure: Failure, repeat: Callable[[], Awaitable[Result | Failure]]
     ) -> Result | ArchivedSale | Failure:
         """A sale that Redis does not know; one that the ledger knows may be new, so Redis is asked once more first."""
         if (cached := self._cache.get(sale)) is not None:
@@ -138,7 +138,7 @@ class ArchiveFallback:
         exists = await self._bulkhead.ask(lambda: self._sales.sale_exists(sale))
         if isinstance(exists, Failure) or not exists:
             return exists if isinstance(exists, Failure) else failure
-        again = await ask_again()
+        again = await repeat()
         if not (isinstance(again, Failure) and again.reason == _SALE_NOT_FOUND):
             return _not_unknown(again)
         archived = await self._find_archived_sale(sale)

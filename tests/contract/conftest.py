@@ -1,55 +1,55 @@
-"""Each test runs on the bodies of the rule; afterwards the books of whatever it did must add up."""
+"""Each test runs on every implementation of the stock; afterwards balances and commits must agree."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from inventory_service.adapters.redis import connections as redis_connections
-from tests.contract.bodies import Body, InMemoryBody, ScriptsBody, ServedBody
-from tests.contract.ledger import assert_books_add_up
+from tests.contract.balances import assert_balances_add_up
+from tests.contract.shards import InMemoryShard, RedisShard, ServedShard, ShardUnderTest
 
 OUTBOX_LIMIT = 100
 
 
 @pytest.fixture(autouse=True)
-def patient_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test's own process may be slow to connect, and is then no caller whom Redis did not answer."""
+def long_connection_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a connection takes long, which must not fail a test."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 20.0)
 
 
 @pytest.fixture
-async def scripts(valkey: str) -> AsyncIterator[ScriptsBody]:
+async def scripts(valkey: str) -> AsyncIterator[RedisShard]:
     """The scripts alone, on an open shard."""
-    body = ScriptsBody(valkey, OUTBOX_LIMIT)
-    await body.open_shard()
-    yield body
-    await body.connections.close()
+    shard = RedisShard(valkey, OUTBOX_LIMIT)
+    await shard.open_shard()
+    yield shard
+    await shard.connections.close()
 
 
 @pytest.fixture
-async def memory() -> InMemoryBody:
-    """The rule in plain Python alone."""
-    return InMemoryBody(OUTBOX_LIMIT)
+async def memory() -> InMemoryShard:
+    """The stock in memory."""
+    return InMemoryShard(OUTBOX_LIMIT)
 
 
 @pytest.fixture
-async def served(valkey: str) -> AsyncIterator[ScriptsBody]:
+async def served(valkey: str) -> AsyncIterator[RedisShard]:
     """The scripts behind batcher and archive, on an open shard."""
-    body = ServedBody(valkey, OUTBOX_LIMIT)
-    await body.open_shard()
-    yield body
-    await body.connections.close()
+    shard = ServedShard(valkey, OUTBOX_LIMIT)
+    await shard.open_shard()
+    yield shard
+    await shard.connections.close()
 
 
 @pytest.fixture(params=["memory", "scripts", "served"])
-def each_body(request: pytest.FixtureRequest) -> Body:
-    """One of the bodies."""
-    body: Body = request.getfixturevalue(request.param)
-    return body
+def each_shard(request: pytest.FixtureRequest) -> ShardUnderTest:
+    """One of the implementations."""
+    shard: ShardUnderTest = request.getfixturevalue(request.param)
+    return shard
 
 
 @pytest.fixture
-async def body(each_body: Body) -> AsyncIterator[Body]:
-    """One of the bodies; afterwards its books must add up."""
-    yield each_body
-    await assert_books_add_up(each_body)
+async def shard(each_shard: ShardUnderTest) -> AsyncIterator[ShardUnderTest]:
+    """One of the implementations; afterwards its balances must agree with its commits."""
+    yield each_shard
+    await assert_balances_add_up(each_shard)

@@ -1,4 +1,4 @@
-"""Requests as tests write them: short, and spelled out where it matters."""
+"""Requests with defaults, so that a test gives only the values that matter to it."""
 
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind

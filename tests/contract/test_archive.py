@@ -1,4 +1,4 @@
-"""What leaves Redis, on each body: final, settled and old; the ledger answers from then on."""
+"""What leaves Redis, on each implementation: records that are final, settled and old, and sales that are over."""
 
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 
@@ -7,19 +7,19 @@ from inventory_service.domain.archive import ArchiveStep
 from inventory_service.domain.ports import ExpireStep
 from inventory_service.domain.results import Failure, Granted, ReservationRead
 from inventory_service.domain.sale import SaleUnknown
-from tests.contract.answers import reason_of
-from tests.contract.bodies import FIRST_MOMENT_MS, NOT_SERVED, Body, ScriptsBody
 from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve, spend
+from tests.contract.results import reason_of
+from tests.contract.shards import FIRST_MOMENT_MS, NOT_SERVED, RedisShard, ShardUnderTest
 from tests.sales import make_sale
 
 DAY_MS = 86_400_000
 
 
-async def walk(body: Body) -> ArchiveStep:
-    """Walk over the sale once; what the steps dropped is summed, and the shortest wait is told."""
+async def scan(shard: ShardUnderTest) -> ArchiveStep:
+    """Scan the sale once; the result has the sum of the dropped records and the shortest wait."""
     all_steps = ArchiveStep(cursor=0, dropped=0, sale_left=False, wait_ms=DAY_MS)
     while True:
-        step = await body.stock.archive(SALE, DAY_MS, all_steps.cursor)
+        step = await shard.stock.archive(SALE, DAY_MS, all_steps.cursor)
         assert isinstance(step, ArchiveStep)
         all_steps = ArchiveStep(
             step.cursor, all_steps.dropped + step.dropped, step.sale_left, min(all_steps.wait_ms, step.wait_ms)
@@ -28,104 +28,104 @@ async def walk(body: Body) -> ArchiveStep:
             return all_steps
 
 
-async def archive_all(body: Body) -> int:
-    """Walk over the sale once: how many records were dropped."""
-    return (await walk(body)).dropped
+async def archive_all(shard: ShardUnderTest) -> int:
+    """Scan the sale once; returns how many records were dropped."""
+    return (await scan(shard)).dropped
 
 
-async def settle_all(body: Body) -> None:
-    """Let the ledger have judged everything."""
-    await body.settle_up_to(len(await body.commits()))
+async def settle_all(shard: ShardUnderTest) -> None:
+    """Act as if the ledger had settled everything."""
+    await shard.settle_up_to(len(await shard.commits()))
 
 
-async def still_there(body: Body, *ids: str) -> list[str]:
+async def still_there(shard: ShardUnderTest, *ids: str) -> list[str]:
     """Those of these reservations that are still there."""
-    return [name for name in ids if isinstance(await body.stock.find_reservation(SALE, name), ReservationRead)]
+    return [name for name in ids if isinstance(await shard.stock.find_reservation(SALE, name), ReservationRead)]
 
 
 @NOT_SERVED
-async def test_a_final_record_leaves_a_day_later_once_it_is_settled(body: Body) -> None:
+async def test_a_final_record_leaves_a_day_later_once_it_is_settled(shard: ShardUnderTest) -> None:
     """CONFIRMED is final; HELD is not, however old."""
-    await make_sale(body.stock, create(hold_ttl_ms=100 * DAY_MS))
+    await make_sale(shard.stock, create(hold_ttl_ms=100 * DAY_MS))
     for name in ("held", "sold", "freed"):
-        await body.stock.reserve(reserve(name))
-    await body.stock.move_many(0, [confirm("sold"), release("freed")])
-    seq = len(await body.commits())
+        await shard.stock.reserve(reserve(name))
+    await shard.stock.move_many(0, [confirm("sold"), release("freed")])
+    seq = len(await shard.commits())
 
-    await body.settle_up_to(seq)
-    await body.tick(DAY_MS - 1)
-    young = await archive_all(body)
-    await body.tick(1)
-    await body.settle_up_to(seq - 1)
-    unsettled = await archive_all(body)
-    await body.settle_up_to(seq)
-    old = await archive_all(body)
+    await shard.settle_up_to(seq)
+    await shard.tick(DAY_MS - 1)
+    young = await archive_all(shard)
+    await shard.tick(1)
+    await shard.settle_up_to(seq - 1)
+    unsettled = await archive_all(shard)
+    await shard.settle_up_to(seq)
+    old = await archive_all(shard)
 
     assert (young, unsettled, old) == (0, 0, 2)
-    assert await still_there(body, "held", "sold", "freed") == ["held"]
+    assert await still_there(shard, "held", "sold", "freed") == ["held"]
 
 
-async def test_archiving_moves_no_units(body: Body) -> None:
+async def test_archiving_moves_no_units(shard: ShardUnderTest) -> None:
     """What was sold is still sold, and still counts for its buyer's limit."""
-    await make_sale(body.stock, create(hold_ttl_ms=0, buyer_limit=1))
-    await body.stock.reserve(reserve("r-1"))
-    before = await body.stock.find_sale(SALE)
-    await body.settle_up_to(2)
-    await body.tick(DAY_MS)
+    await make_sale(shard.stock, create(hold_ttl_ms=0, buyer_limit=1))
+    await shard.stock.reserve(reserve("r-1"))
+    before = await shard.stock.find_sale(SALE)
+    await shard.settle_up_to(2)
+    await shard.tick(DAY_MS)
 
-    assert await archive_all(body) == 1
+    assert await archive_all(shard) == 1
 
-    after = await body.stock.find_sale(SALE)
+    after = await shard.stock.find_sale(SALE)
     assert after.sale == before.sale  # type: ignore[union-attr]
-    assert await body.buyers(SALE) == {"b-1": {"held": 0, "sold": 1}}
-    assert len(await body.commits()) == 2
+    assert await shard.buyers(SALE) == {"b-1": {"held": 0, "sold": 1}}
+    assert len(await shard.commits()) == 2
 
 
-async def test_a_late_compensation_does_not_strike_a_newer_reservation_of_the_id(body: Body) -> None:
+async def test_a_late_compensation_does_not_change_a_newer_reservation_of_the_id(shard: ShardUnderTest) -> None:
     """The id is free in Redis after its record left; the compensation names where its order was created."""
-    await make_sale(body.stock, create())
-    first = await body.stock.reserve(reserve("r-1"))
+    await make_sale(shard.stock, create())
+    first = await shard.stock.reserve(reserve("r-1"))
     assert isinstance(first, Granted)
-    await body.stock.move(release("r-1"))
-    await body.settle_up_to(3)
-    await body.tick(DAY_MS)
-    await archive_all(body)
+    await shard.stock.move(release("r-1"))
+    await shard.settle_up_to(3)
+    await shard.tick(DAY_MS)
+    await archive_all(shard)
 
-    second = await body.stock.reserve(reserve("r-1", buyer="b-2"))
+    second = await shard.stock.reserve(reserve("r-1", buyer="b-2"))
 
     assert isinstance(second, Granted)
     assert not second.replayed
-    assert await body.stock.compensate(compensate("r-1", first.reservation.created)) is False
-    assert await body.stock.compensate(compensate("r-1", second.reservation.created)) is True
+    assert await shard.stock.compensate(compensate("r-1", first.reservation.created)) is False
+    assert await shard.stock.compensate(compensate("r-1", second.reservation.created)) is True
 
 
-async def test_a_walk_over_many_records_ends(body: Body) -> None:
-    """In steps, each of which looks at a few."""
-    await make_sale(body.stock, create(items={"lamp": 1000}, hold_ttl_ms=0))
+async def test_a_scan_of_many_records_ends(shard: ShardUnderTest) -> None:
+    """Each step scans a few records."""
+    await make_sale(shard.stock, create(items={"lamp": 1000}, hold_ttl_ms=0))
     for start in range(0, 1000, 125):
-        await body.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(start, start + 125)])
-    await settle_all(body)
-    await body.tick(DAY_MS)
+        await shard.stock.reserve_many(0, [reserve(f"r-{number}") for number in range(start, start + 125)])
+    await settle_all(shard)
+    await shard.tick(DAY_MS)
 
-    assert await archive_all(body) == 1000
-    assert await still_there(body, "r-0", "r-999") == []
+    assert await archive_all(shard) == 1000
+    assert await still_there(shard, "r-0", "r-999") == []
 
 
-async def test_a_walk_tells_when_the_next_one_is_worth_while(body: Body) -> None:
-    """When the oldest of what stayed may leave; a hold is not final yet, so it has its whole time before it."""
-    await make_sale(body.stock, create(hold_ttl_ms=100 * DAY_MS))
-    await body.stock.reserve(reserve("held"))
-    nothing_final = await walk(body)
-    await body.stock.reserve(reserve("first"))
-    await body.stock.move(release("first"))
-    await body.tick(MINUTE_MS)
-    await body.stock.move(spend("second"))
+async def test_a_scan_returns_when_the_next_record_may_leave(shard: ShardUnderTest) -> None:
+    """The wait is that of the oldest final record; a hold is not final yet, so it has the whole retention before it."""
+    await make_sale(shard.stock, create(hold_ttl_ms=100 * DAY_MS))
+    await shard.stock.reserve(reserve("held"))
+    nothing_final = await scan(shard)
+    await shard.stock.reserve(reserve("first"))
+    await shard.stock.move(release("first"))
+    await shard.tick(MINUTE_MS)
+    await shard.stock.move(spend("second"))
 
-    both_young = await walk(body)
-    await body.tick(DAY_MS - MINUTE_MS)
-    old_and_unsettled = await walk(body)
-    await settle_all(body)
-    one_old = await walk(body)
+    both_young = await scan(shard)
+    await shard.tick(DAY_MS - MINUTE_MS)
+    old_and_unsettled = await scan(shard)
+    await settle_all(shard)
+    one_old = await scan(shard)
 
     assert nothing_final == ArchiveStep(0, 0, False, DAY_MS)
     assert both_young == ArchiveStep(0, 0, False, DAY_MS - MINUTE_MS)
@@ -136,133 +136,133 @@ async def test_a_walk_tells_when_the_next_one_is_worth_while(body: Body) -> None
 # --------------------------------------------------------------------------------------------------- whole sales
 
 
-async def test_a_sale_that_is_over_leaves_after_its_last_record(body: Body) -> None:
-    """With everything of it; its shard goes on, and commits tell nothing of it."""
-    await make_sale(body.stock, create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, buyer_limit=5))
-    await body.stock.reserve(reserve("r-1"))
-    await body.stock.move(confirm("r-1"))
-    await settle_all(body)
-    commits = await body.commits()
+async def test_a_sale_that_is_over_leaves_after_its_last_record(shard: ShardUnderTest) -> None:
+    """All of its keys are removed; the shard goes on serving, and no commit records the removal."""
+    await make_sale(shard.stock, create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, buyer_limit=5))
+    await shard.stock.reserve(reserve("r-1"))
+    await shard.stock.move(confirm("r-1"))
+    await settle_all(shard)
+    commits = await shard.commits()
 
-    await body.tick(MINUTE_MS + DAY_MS - 1)
-    young = await walk(body)
-    await body.tick(1)
-    gone = await walk(body)
-    again = await walk(body)
+    await shard.tick(MINUTE_MS + DAY_MS - 1)
+    young = await scan(shard)
+    await shard.tick(1)
+    gone = await scan(shard)
+    again = await scan(shard)
 
     assert young == ArchiveStep(0, 1, False, 1)
     assert gone == ArchiveStep(0, 0, True, DAY_MS)
     assert again == ArchiveStep(0, 0, False, DAY_MS)
-    assert await body.stock.list_sales(0) == []
-    assert reason_of(await body.stock.find_sale(SALE)) == "SALE_NOT_FOUND"
-    assert reason_of(await body.stock.reserve(reserve("r-1"))) == "SALE_NOT_FOUND"
-    assert await body.commits() == commits
-    assert await body.keeps(SALE) is False
+    assert await shard.stock.list_sales(0) == []
+    assert reason_of(await shard.stock.find_sale(SALE)) == "SALE_NOT_FOUND"
+    assert reason_of(await shard.stock.reserve(reserve("r-1"))) == "SALE_NOT_FOUND"
+    assert await shard.commits() == commits
+    assert await shard.keeps(SALE) is False
 
 
-async def test_a_sale_stays_while_anything_of_it_may_still_move(body: Body) -> None:
-    """A hold outlives the end of its sale; a young record may be asked for; an unsettled one compensated."""
-    await make_sale(body.stock, create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, hold_ttl_ms=3 * DAY_MS))
-    held = await body.stock.reserve(reserve("r-1"))
+async def test_a_sale_stays_while_anything_of_it_may_still_change(shard: ShardUnderTest) -> None:
+    """A hold outlives the end of its sale, a young record may be read, and an unsettled one compensated."""
+    await make_sale(shard.stock, create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, hold_ttl_ms=3 * DAY_MS))
+    held = await shard.stock.reserve(reserve("r-1"))
     assert isinstance(held, Granted)
-    await settle_all(body)
-    await body.tick(MINUTE_MS + DAY_MS)
+    await settle_all(shard)
+    await shard.tick(MINUTE_MS + DAY_MS)
 
-    with_a_hold = await walk(body)
-    await body.stock.move(confirm("r-1"))
-    with_a_young_record = await walk(body)
-    await body.tick(DAY_MS)
-    unsettled = await walk(body)
-    assert await body.stock.compensate(compensate("r-1", held.reservation.created)) is True
-    await settle_all(body)
-    compensated = await walk(body)
-    await body.tick(DAY_MS)
-    gone = await walk(body)
+    with_a_hold = await scan(shard)
+    await shard.stock.move(confirm("r-1"))
+    with_a_young_record = await scan(shard)
+    await shard.tick(DAY_MS)
+    unsettled = await scan(shard)
+    assert await shard.stock.compensate(compensate("r-1", held.reservation.created)) is True
+    await settle_all(shard)
+    compensated = await scan(shard)
+    await shard.tick(DAY_MS)
+    gone = await scan(shard)
 
     waits = [with_a_hold, with_a_young_record, unsettled, compensated]
     assert waits == [ArchiveStep(0, 0, False, wait_ms) for wait_ms in (DAY_MS, DAY_MS, 0, DAY_MS)]
     assert gone == ArchiveStep(0, 1, True, DAY_MS)
 
 
-async def test_a_sale_without_an_end_never_leaves(body: Body) -> None:
-    """Nor one that the ledger has not heard of, however long it is over."""
-    await make_sale(body.stock, create())
-    await make_sale(body.stock, create(SALE._replace(sale_id="brief"), end_time_ms=FIRST_MOMENT_MS + 1))
-    await body.settle_up_to(1)
-    await body.tick(10 * DAY_MS)
+async def test_a_sale_without_an_end_never_leaves(shard: ShardUnderTest) -> None:
+    """Nor does one that the ledger has not settled, however long it is over."""
+    await make_sale(shard.stock, create())
+    await make_sale(shard.stock, create(SALE._replace(sale_id="brief"), end_time_ms=FIRST_MOMENT_MS + 1))
+    await shard.settle_up_to(1)
+    await shard.tick(10 * DAY_MS)
 
-    endless = await walk(body)
-    unheard_of = await body.stock.archive(SALE._replace(sale_id="brief"), DAY_MS)
+    endless = await scan(shard)
+    unheard_of = await shard.stock.archive(SALE._replace(sale_id="brief"), DAY_MS)
 
     assert endless == ArchiveStep(0, 0, False, DAY_MS)
     assert unheard_of == ArchiveStep(0, 0, False, 0)
 
 
-async def leave(body: Body) -> None:
-    """Let a sale that was over when it was made leave at once, as the shortest of all lives."""
+async def leave(shard: ShardUnderTest) -> None:
+    """Archive a sale that was over when it was made at once, the shortest time a sale can exist."""
     long_ago = FIRST_MOMENT_MS - 2 * DAY_MS
-    await make_sale(body.stock, create(start_time_ms=long_ago, end_time_ms=long_ago + 1))
-    await settle_all(body)
-    assert (await walk(body)).sale_left
+    await make_sale(shard.stock, create(start_time_ms=long_ago, end_time_ms=long_ago + 1))
+    await settle_all(shard)
+    assert (await scan(shard)).sale_left
 
 
 @NOT_SERVED
-async def test_a_sale_that_left_is_not_made_again_by_who_asked_before(body: Body) -> None:
-    """One caller finds it unknown; another makes it, it ends and leaves; the first one's "unknown" is worth nothing."""
-    unknown = await body.stock.change_sale(create())
+async def test_an_archived_sale_is_not_made_with_an_earlier_generation(shard: ShardUnderTest) -> None:
+    """One caller gets UNKNOWN; another makes the sale, which is archived; that outdates the first one's generation."""
+    unknown = await shard.stock.change_sale(create())
     assert isinstance(unknown, SaleUnknown)
-    await leave(body)
-    kept = await body.contents()
+    await leave(shard)
+    kept = await shard.contents()
 
-    late = await body.stock.change_sale(create()._replace(generation=unknown.generation))
+    result = await shard.stock.change_sale(create()._replace(generation=unknown.generation))
 
-    assert isinstance(late, SaleUnknown)
-    assert late != unknown
-    assert await body.contents() == kept
+    assert isinstance(result, SaleUnknown)
+    assert result != unknown
+    assert await shard.contents() == kept
 
 
 @NOT_SERVED
-async def test_a_repeat_of_making_a_sale_that_left_makes_nothing(body: Body) -> None:
-    """The repeat comes a moment too late to find it, and asks the ledger first."""
-    await leave(body)
-    kept = await body.contents()
+async def test_a_repeated_create_of_an_archived_sale_makes_nothing(shard: ShardUnderTest) -> None:
+    """The repeat arrives after the sale has left, and gets UNKNOWN with a new generation."""
+    await leave(shard)
+    kept = await shard.contents()
 
-    again = await body.stock.change_sale(create())
+    again = await shard.stock.change_sale(create())
 
     assert isinstance(again, SaleUnknown)
-    assert await body.contents() == kept
+    assert await shard.contents() == kept
 
 
-async def test_what_was_unknown_before_a_take_over_is_asked_for_again(scripts: ScriptsBody) -> None:
-    """Whatever a rebuilt shard lacks, no sale is made in it by what the old one answered."""
+async def test_a_generation_from_before_a_take_over_is_outdated(scripts: RedisShard) -> None:
+    """No sale is made in a rebuilt shard by an answer of the old one."""
     unknown = await scripts.stock.change_sale(create())
     assert isinstance(unknown, SaleUnknown)
     await scripts.ask("HSET", shard_keys(0).meta, "epoch", 7, "seq", 0)
 
-    late = await scripts.stock.change_sale(create()._replace(generation=unknown.generation))
+    result = await scripts.stock.change_sale(create()._replace(generation=unknown.generation))
 
-    assert isinstance(late, SaleUnknown)
+    assert isinstance(result, SaleUnknown)
     assert await scripts.stock.list_sales(0) == []
 
 
-async def test_what_comes_late_for_a_sale_that_left_changes_nothing(body: Body) -> None:
-    """A repeated compensation, a sweep of overdue holds, a move: each finds nothing to do."""
-    await make_sale(body.stock, create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, hold_ttl_ms=MINUTE_MS))
-    held = await body.stock.reserve(reserve("r-1"))
+async def test_late_calls_on_an_archived_sale_change_nothing(shard: ShardUnderTest) -> None:
+    """A repeated compensation, a sweep of overdue holds, a move: none of them writes anything."""
+    await make_sale(shard.stock, create(end_time_ms=FIRST_MOMENT_MS + MINUTE_MS, hold_ttl_ms=MINUTE_MS))
+    held = await shard.stock.reserve(reserve("r-1"))
     assert isinstance(held, Granted)
-    await body.tick(MINUTE_MS)
-    assert await body.stock.expire(0) == ExpireStep(1, more_is_due=False)
-    await settle_all(body)
-    await body.tick(DAY_MS)
-    assert (await walk(body)).sale_left
-    kept = await body.contents()
+    await shard.tick(MINUTE_MS)
+    assert await shard.stock.expire(0) == ExpireStep(1, more_is_due=False)
+    await settle_all(shard)
+    await shard.tick(DAY_MS)
+    assert (await scan(shard)).sale_left
+    kept = await shard.contents()
 
-    late = [
-        await body.stock.compensate(compensate("r-1", held.reservation.created)),
-        await body.stock.expire(0),
-        *await body.stock.move_many(0, [confirm("r-1"), spend("r-9")]),
+    results = [
+        await shard.stock.compensate(compensate("r-1", held.reservation.created)),
+        await shard.stock.expire(0),
+        *await shard.stock.move_many(0, [confirm("r-1"), spend("r-9")]),
     ]
 
     not_found = Failure(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": SALE.sale_id})
-    assert late == [False, ExpireStep(0, more_is_due=False), not_found, not_found]
-    assert await body.contents() == kept
+    assert results == [False, ExpireStep(0, more_is_due=False), not_found, not_found]
+    assert await shard.contents() == kept

@@ -1,44 +1,44 @@
-"""While the ledger is far behind, or Redis short of memory: no new orders, and all else is answered; on each body."""
+"""While the ledger is far behind or Redis is short of memory, no reservation is made and all else is served."""
 
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.contract.answers import reason_of
-from tests.contract.bodies import Body
 from tests.contract.conftest import OUTBOX_LIMIT
 from tests.contract.requests import confirm, create, release, reserve, spend
+from tests.contract.results import reason_of
+from tests.contract.shards import ShardUnderTest
 from tests.sales import make_sale
 
 
-async def let_the_outbox_fill_up(body: Body) -> None:
-    """Spend ids until the ledger is owed as many commits as it may be."""
-    while (owed := len(await body.commits())) < OUTBOX_LIMIT:
+async def let_the_outbox_fill_up(shard: ShardUnderTest) -> None:
+    """Spend ids until the shard is as many commits ahead of the ledger as it may be."""
+    while (owed := len(await shard.commits())) < OUTBOX_LIMIT:
         for number in range(owed, OUTBOX_LIMIT):
-            await body.stock.move(spend(f"spent-{number}"))
+            await shard.stock.move(spend(f"spent-{number}"))
 
 
-async def let_memory_run_short(body: Body) -> None:
-    """As the server sees it before Redis itself refuses anything."""
-    body.stock.backpressure.memory_is_short = True
+async def let_memory_run_short(shard: ShardUnderTest) -> None:
+    """Set what the server's memory watch sets before Redis itself rejects writes."""
+    shard.stock.backpressure.memory_is_short = True
 
 
 SHORTAGES = pytest.mark.parametrize("run_short", [let_the_outbox_fill_up, let_memory_run_short])
-RunShort = Callable[[Body], Awaitable[None]]
+RunShort = Callable[[ShardUnderTest], Awaitable[None]]
 
 
 @SHORTAGES
-async def test_known_ids_are_answered_while_there_is_no_room(body: Body, run_short: RunShort) -> None:
-    """A caller in doubt still hears what became of its order; nothing is taken back or granted for the others."""
-    await make_sale(body.stock, create(items={"lamp": 2}))
-    await body.stock.reserve(reserve("held"))
-    await body.stock.reserve(reserve("overdue", ttl_ms=1000))
-    await body.stock.move(spend("spent"))
-    await run_short(body)
-    await body.tick(1000)
-    kept = await body.contents()
+async def test_known_ids_are_answered_under_backpressure(shard: ShardUnderTest, run_short: RunShort) -> None:
+    """A repeat still gets its reservation; for other requests nothing is taken back or granted."""
+    await make_sale(shard.stock, create(items={"lamp": 2}))
+    await shard.stock.reserve(reserve("held"))
+    await shard.stock.reserve(reserve("overdue", ttl_ms=1000))
+    await shard.stock.move(spend("spent"))
+    await run_short(shard)
+    await shard.tick(1000)
+    kept = await shard.contents()
 
-    answers = await body.stock.reserve_many(
+    answers = await shard.stock.reserve_many(
         0,
         [
             reserve("held"),
@@ -50,35 +50,35 @@ async def test_known_ids_are_answered_while_there_is_no_room(body: Body, run_sho
         ],
     )
 
-    said = ["REPLAYED", "RESERVATION_ENDED", "RESERVATION_ID_REUSED", "ITEM_NOT_FOUND", "LEDGER_BEHIND"]
-    assert [reason_of(answer) for answer in answers] == [*said, "RESERVATION_ENDED"]
-    assert await body.contents() == kept
+    expected = ["REPLAYED", "RESERVATION_ENDED", "RESERVATION_ID_REUSED", "ITEM_NOT_FOUND", "LEDGER_BEHIND"]
+    assert [reason_of(answer) for answer in answers] == [*expected, "RESERVATION_ENDED"]
+    assert await shard.contents() == kept
 
 
-async def test_reserve_stops_and_settling_goes_on_when_the_ledger_is_far_behind(body: Body) -> None:
-    """Before Redis itself refuses, Reserve does; what is held can still be settled, and it mends by itself."""
-    await make_sale(body.stock, create(items={"lamp": 2000}))
-    await body.stock.reserve(reserve("r-0"))
-    await let_the_outbox_fill_up(body)
+async def test_reserve_stops_and_moves_go_on_when_the_ledger_is_far_behind(shard: ShardUnderTest) -> None:
+    """Holds can still be confirmed and released, and the ledger's progress ends it."""
+    await make_sale(shard.stock, create(items={"lamp": 2000}))
+    await shard.stock.reserve(reserve("r-0"))
+    await let_the_outbox_fill_up(shard)
 
-    behind = await body.stock.reserve(reserve("r-1"))
-    settled = await body.stock.move(confirm("r-0"))
-    await body.settle_up_to(500)
-    mended = await body.stock.reserve(reserve("r-1"))
+    behind = await shard.stock.reserve(reserve("r-1"))
+    settled = await shard.stock.move(confirm("r-0"))
+    await shard.settle_up_to(500)
+    mended = await shard.stock.reserve(reserve("r-1"))
 
     assert [reason_of(answer) for answer in (behind, settled, mended)] == ["LEDGER_BEHIND", "GRANTED", "GRANTED"]
 
 
-async def test_reserve_stops_and_settling_goes_on_while_memory_is_short(body: Body) -> None:
-    """However little waits for the ledger; and it is as before once there is memory again."""
-    await make_sale(body.stock, create())
-    await body.stock.reserve(reserve("r-0"))
-    await body.settle_up_to(2)
-    await let_memory_run_short(body)
+async def test_reserve_stops_and_moves_go_on_while_memory_is_short(shard: ShardUnderTest) -> None:
+    """However few commits the ledger lacks; Reserve works again once there is memory."""
+    await make_sale(shard.stock, create())
+    await shard.stock.reserve(reserve("r-0"))
+    await shard.settle_up_to(2)
+    await let_memory_run_short(shard)
 
-    short = await body.stock.reserve(reserve("r-1"))
-    settled = await body.stock.move(release("r-0"))
-    body.stock.backpressure.memory_is_short = False
-    mended = await body.stock.reserve(reserve("r-1"))
+    short = await shard.stock.reserve(reserve("r-1"))
+    settled = await shard.stock.move(release("r-0"))
+    shard.stock.backpressure.memory_is_short = False
+    mended = await shard.stock.reserve(reserve("r-1"))
 
     assert [reason_of(answer) for answer in (short, settled, mended)] == ["LEDGER_BEHIND", "GRANTED", "GRANTED"]

@@ -1,4 +1,4 @@
-"""Random histories on both bodies side by side: every answer and everything that is kept must be the same."""
+"""Random histories in memory and on the scripts: every result and everything that is stored must be equal."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,8 +14,8 @@ from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import HELD, Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.sale import CreateSale, SaleRead
-from tests.contract.bodies import FIRST_MOMENT_MS, InMemoryBody, ScriptsBody, WholeStock
-from tests.contract.ledger import assert_books_add_up
+from tests.contract.balances import assert_balances_add_up
+from tests.contract.shards import FIRST_MOMENT_MS, InMemoryShard, RedisShard, WholeStock
 from tests.sales import make_sale
 from tests.servers import flush
 
@@ -60,7 +60,7 @@ creates = st.builds(
 
 
 class Histories(RuleBasedStateMachine):
-    """Does the same to the rule in memory and to the scripts. One shard, which is opened anew for every history."""
+    """Does the same to the stock in memory and to the scripts, on one shard, which is opened anew for every history."""
 
     runner: asyncio.Runner
     url: str
@@ -69,13 +69,13 @@ class Histories(RuleBasedStateMachine):
     def open_shard(self, request: CreateSale) -> None:
         self.runner.run(flush(self.url))
         self.totals: dict[tuple[SaleKey, str], int] = {}  # of the sales as they were made
-        self.memory = InMemoryBody(OUTBOX_LIMIT)
-        self.scripts = ScriptsBody(self.url, OUTBOX_LIMIT)
+        self.memory = InMemoryShard(OUTBOX_LIMIT)
+        self.scripts = RedisShard(self.url, OUTBOX_LIMIT)
         self.runner.run(self.scripts.open_shard())
         self.create_sale(request._replace(sale=SALES[0], start_time_ms=None, hold_ttl_ms=1000))
 
-    def ask_both(self, ask: Callable[[WholeStock], Awaitable[Any]]) -> Any:
-        """Ask both the same, and insist on the same answer."""
+    def call_both(self, ask: Callable[[WholeStock], Awaitable[Any]]) -> Any:
+        """Call both in the same way; fails unless the results are equal."""
 
         async def asked() -> tuple[Any, Any]:
             return await ask(self.memory.stock), await ask(self.scripts.stock)
@@ -86,30 +86,30 @@ class Histories(RuleBasedStateMachine):
 
     @rule(request=creates)
     def create_sale(self, request: CreateSale) -> None:
-        self.ask_both(lambda stock: make_sale(stock, request))
+        self.call_both(lambda stock: make_sale(stock, request))
 
     @rule(requests=st.lists(reserves, min_size=1, max_size=4))
     def reserve(self, requests: Sequence[Reserve]) -> None:
-        self.ask_both(lambda stock: stock.reserve_many(0, requests))
+        self.call_both(lambda stock: stock.reserve_many(0, requests))
 
     @rule(requests=st.lists(moves, min_size=1, max_size=4))
     def move(self, requests: Sequence[Move]) -> None:
-        self.ask_both(lambda stock: stock.move_many(0, requests))
+        self.call_both(lambda stock: stock.move_many(0, requests))
 
     @rule(sale=sales, name=names, data=st.data())
     def compensate(self, sale: SaleKey, name: str, data: st.DataObject) -> None:
         book = self.memory.memory.state().sales.get(sale)
         record = book.reservations.get(name) if book else None
         created = data.draw(st.one_of(positions, st.just(record.reservation.created)) if record else positions)
-        self.ask_both(lambda stock: stock.compensate(Compensate(sale, name, created, reason=1, detail="blocked")))
+        self.call_both(lambda stock: stock.compensate(Compensate(sale, name, created, reason=1, detail="blocked")))
 
     @rule()
     def expire(self) -> None:
-        self.ask_both(lambda stock: stock.expire(0))
+        self.call_both(lambda stock: stock.expire(0))
 
     @rule()
     def count_holds(self) -> None:
-        self.ask_both(lambda stock: stock.count_holds(0))
+        self.call_both(lambda stock: stock.count_holds(0))
 
     @rule(ms=st.sampled_from([1, 500, 1000, 1000, 3000, -2000]))
     def tick(self, ms: int) -> None:
@@ -127,17 +127,17 @@ class Histories(RuleBasedStateMachine):
 
     @rule(sale=sales, retention_ms=st.sampled_from([0, 2000]))
     def archive(self, sale: SaleKey, retention_ms: int) -> None:
-        if self.ask_both(lambda stock: stock.archive(sale, retention_ms)).sale_left:
+        if self.call_both(lambda stock: stock.archive(sale, retention_ms)).sale_left:
             self.totals = {key: total for key, total in self.totals.items() if key[0] != sale}
 
     @rule(sale=sales, name=names)
     def find_reservation(self, sale: SaleKey, name: str) -> None:
-        self.ask_both(lambda stock: stock.find_reservation(sale, name))
+        self.call_both(lambda stock: stock.find_reservation(sale, name))
 
     @invariant()
-    def sales_stand_alike_and_add_up(self) -> None:
+    def sales_are_equal_and_add_up(self) -> None:
         for sale in SALES:
-            found = self.ask_both(lambda stock, sale=sale: stock.find_sale(sale))  # type: ignore[misc]
+            found = self.call_both(lambda stock, sale=sale: stock.find_sale(sale))  # type: ignore[misc]
             for item in found.sale.items if isinstance(found, SaleRead) else ():
                 assert min(item.available, item.held, item.sold) >= 0
                 made_with = self.totals.setdefault((sale, item.sku), item.total)
@@ -150,9 +150,9 @@ class Histories(RuleBasedStateMachine):
         self.runner.run(self.scripts.connections.close())
 
     async def compare_all(self) -> None:
-        """Compare what no answer shows: commits, buyers' units, and when holds end."""
+        """Compare what no result shows: commits, buyers' units, and when holds end."""
         assert await self.scripts.commits() == await self.memory.commits()
-        await assert_books_add_up(self.scripts)
+        await assert_balances_add_up(self.scripts)
         for key, book in self.memory.memory.state().sales.items():
             assert await self.scripts.buyers(key) == book.buyers
             reservations = [record.reservation for record in book.reservations.values()]
@@ -162,8 +162,8 @@ class Histories(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(400)  # passing takes seconds; a failure is first made as short as it can be
-def test_both_bodies_live_the_same_histories(shared_valkey: str) -> None:
-    """One rule, two bodies: whatever is asked, in whatever order, no answer shows which of them gave it.
+def test_both_implementations_give_the_same_results(shared_valkey: str) -> None:
+    """Python and Lua implement one rule: whatever the calls and their order, both give the same results.
 
     Promise 1: after each step, what is available, held and sold of an item comes to the total that its sale was made
     with, and none of them is below zero.

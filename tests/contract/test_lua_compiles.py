@@ -13,7 +13,7 @@ SCRIPTS = sorted(path.stem for path in LUA.glob("*.lua"))
 
 @pytest.mark.parametrize("name", SCRIPTS)
 async def test_a_script_compiles(name: str, valkey: str) -> None:
-    """A slip in a script that is run rarely, such as a take-over's, would otherwise show in the worst moment."""
+    """Otherwise an error in a script that runs rarely, such as a take-over's, would show only when it is needed."""
     script = load_script(name)
 
     async with Redis.from_url(valkey) as client:

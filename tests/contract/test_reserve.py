@@ -1,4 +1,4 @@
-"""Reserve on each body: order of judgement, repeats, lives of holds, windows, and several lines."""
+"""Reserve on each implementation: precedence of reasons, repeats, the time to live of holds, windows, several lines."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,9 @@ from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve, Shortage
 from inventory_service.domain.results import Failure, Granted, ReservationRead
 from inventory_service.domain.sale import CreateSale
-from tests.contract.answers import granted, reason_of, rejected
-from tests.contract.bodies import FIRST_MOMENT_MS, NOT_SERVED, Body
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, release, reserve, spend
+from tests.contract.results import granted, reason_of, rejected
+from tests.contract.shards import FIRST_MOMENT_MS, NOT_SERVED, ShardUnderTest
 from tests.sales import make_sale
 
 HELD = ReservationState.RESERVATION_STATE_HELD
@@ -25,7 +25,7 @@ CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
 
 @dataclass
 class Case:
-    """A request that several reasons could refuse, and the one that must come first."""
+    """A request to which several reasons apply, and the one that takes precedence."""
 
     sale: CreateSale | None
     request: Reserve
@@ -36,7 +36,7 @@ EARLY = FIRST_MOMENT_MS + MINUTE_MS
 OVER = FIRST_MOMENT_MS + 1
 MANY: Any = {"lamp": 99}
 CASES = {
-    "no sale before all else": Case(None, reserve("r-2", ttl_ms=1000, vase=1), "SALE_NOT_FOUND"),
+    "unknown sale first": Case(None, reserve("r-2", ttl_ms=1000, vase=1), "SALE_NOT_FOUND"),
     "no item before holds": Case(
         create(hold_ttl_ms=0, end_time_ms=OVER), reserve("r-2", ttl_ms=1000, vase=1), "ITEM_NOT_FOUND"
     ),
@@ -55,38 +55,38 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-async def test_the_first_reason_that_applies_is_told(body: Body, case: Case) -> None:
-    """A caller can only act on one reason; which one must not depend on the server."""
+async def test_the_first_reason_that_applies_is_the_result(shard: ShardUnderTest, case: Case) -> None:
+    """A caller acts on one reason, and which one must not depend on the implementation."""
     if case.sale:
-        await make_sale(body.stock, case.sale)
-    await body.tick(1)
-    kept = await body.contents()
+        await make_sale(shard.stock, case.sale)
+    await shard.tick(1)
+    kept = await shard.contents()
 
-    answer = await body.stock.reserve(case.request)
+    answer = await shard.stock.reserve(case.request)
 
     assert reason_of(answer) == case.first
-    assert await body.contents() == kept
+    assert await shard.contents() == kept
 
 
-async def test_a_repeat_is_answered_before_anything_is_judged(body: Body) -> None:
-    """What was granted stays granted when the sale has ended and everything is gone."""
-    await make_sale(body.stock, create(items={"lamp": 1}, end_time_ms=FIRST_MOMENT_MS + 1000, buyer_limit=1))
-    first = await granted(body, reserve("r-1"))
+async def test_a_repeat_is_replayed_before_any_other_check(shard: ShardUnderTest) -> None:
+    """A granted reservation stays granted when the sale has ended and is sold out."""
+    await make_sale(shard.stock, create(items={"lamp": 1}, end_time_ms=FIRST_MOMENT_MS + 1000, buyer_limit=1))
+    first = await granted(shard, reserve("r-1"))
 
-    await body.tick(2000)
-    again = await granted(body, reserve("r-1"))
+    await shard.tick(2000)
+    again = await granted(shard, reserve("r-1"))
 
     assert again == Granted(first.reservation, replayed=True, read_time_ms=first.read_time_ms + 2000)
 
 
-async def test_refusals_name_what_they_are_about(body: Body) -> None:
-    """The caller's log must say which sale, item or reservation."""
-    await make_sale(body.stock, create())
-    await granted(body, reserve("r-1"))
+async def test_failures_name_sale_item_or_reservation(shard: ShardUnderTest) -> None:
+    """They are in the metadata of the status, for the caller's log."""
+    await make_sale(shard.stock, create())
+    await granted(shard, reserve("r-1"))
 
-    missing = await body.stock.reserve(reserve("r-2", lamp=1, vase=1))
-    reused = await body.stock.reserve(reserve("r-1", buyer="b-2"))
-    elsewhere = await body.stock.reserve(reserve("r-2", sale=SaleKey("default", "none")))
+    missing = await shard.stock.reserve(reserve("r-2", lamp=1, vase=1))
+    reused = await shard.stock.reserve(reserve("r-1", buyer="b-2"))
+    elsewhere = await shard.stock.reserve(reserve("r-2", sale=SaleKey("default", "none")))
 
     assert isinstance(missing, Failure)
     assert missing.metadata == {"sale_id": "lamp-sale", "sku": "vase"}
@@ -100,36 +100,38 @@ async def test_refusals_name_what_they_are_about(body: Body) -> None:
 
 
 @pytest.mark.parametrize("other", [{"buyer": "b-2"}, {"ttl_ms": 600_000}, {"lamp": 2}, {"lamp": 1, "shade": 1}])
-async def test_another_body_under_the_same_id_is_refused(body: Body, other: dict[str, object]) -> None:
-    """Buyer, lines and the life that was asked for are the body; asking for the default in words is another one."""
-    await make_sale(body.stock, create())
-    await granted(body, reserve("r-1"))
+async def test_a_different_request_with_a_used_id_is_reservation_id_reused(
+    shard: ShardUnderTest, other: dict[str, object]
+) -> None:
+    """Buyer, lines and `hold_ttl` must be equal; a `hold_ttl` of the default value differs from an unset one."""
+    await make_sale(shard.stock, create())
+    await granted(shard, reserve("r-1"))
 
-    answer = await body.stock.reserve(reserve("r-1", **other))  # type: ignore[arg-type]
+    answer = await shard.stock.reserve(reserve("r-1", **other))  # type: ignore[arg-type]
 
     assert reason_of(answer) == "RESERVATION_ID_REUSED"
 
 
-async def test_a_rejection_binds_one_attempt(body: Body) -> None:
-    """The same id may be asked again, and is judged anew, even with another body."""
-    await make_sale(body.stock, create(items={"lamp": 1}))
-    await granted(body, reserve("r-1"))
-    assert reason_of(await body.stock.reserve(reserve("r-2"))) == "SOLD_OUT"
+async def test_a_rejected_request_is_judged_anew(shard: ShardUnderTest) -> None:
+    """A repeat with the same id is no replay, and may even have other lines."""
+    await make_sale(shard.stock, create(items={"lamp": 1}))
+    await granted(shard, reserve("r-1"))
+    assert reason_of(await shard.stock.reserve(reserve("r-2"))) == "SOLD_OUT"
 
-    await body.stock.move(release("r-1"))
+    await shard.stock.move(release("r-1"))
 
-    assert reason_of(await body.stock.reserve(reserve("r-2", buyer="b-9"))) == "GRANTED"
+    assert reason_of(await shard.stock.reserve(reserve("r-2", buyer="b-9"))) == "GRANTED"
 
 
-async def test_an_ended_id_answers_with_what_became_of_it(body: Body) -> None:
-    """RESERVATION_ENDED carries the reservation; a spent id was never judged, so that is no replay."""
-    await make_sale(body.stock, create())
-    await granted(body, reserve("r-1"))
-    await body.stock.move(release("r-1", reason="changed my mind"))
-    await body.stock.move(spend("r-2"))
+async def test_an_ended_id_is_rejected_with_its_reservation(shard: ShardUnderTest) -> None:
+    """RESERVATION_ENDED has the reservation; a spent id was never reserved, so its result is no replay."""
+    await make_sale(shard.stock, create())
+    await granted(shard, reserve("r-1"))
+    await shard.stock.move(release("r-1", reason="changed my mind"))
+    await shard.stock.move(spend("r-2"))
 
-    ended = await rejected(body, reserve("r-1"))
-    spent = await rejected(body, reserve("r-2"))
+    ended = await rejected(shard, reserve("r-1"))
+    spent = await rejected(shard, reserve("r-2"))
 
     assert ended.ended is not None
     assert ended.ended.note == "changed my mind"
@@ -140,11 +142,11 @@ async def test_an_ended_id_answers_with_what_became_of_it(body: Body) -> None:
 
 
 @NOT_SERVED
-async def test_equal_ids_in_one_call_are_judged_in_order(body: Body) -> None:
-    """The batch must answer as if its requests had come one by one."""
-    await make_sale(body.stock, create(items={"lamp": 2}))
+async def test_equal_ids_in_one_call_are_judged_in_order(shard: ShardUnderTest) -> None:
+    """The results are those of the same requests one by one."""
+    await make_sale(shard.stock, create(items={"lamp": 2}))
 
-    answers = await body.stock.reserve_many(
+    answers = await shard.stock.reserve_many(
         0, [reserve("r-1"), reserve("r-1"), reserve("r-1", lamp=2), reserve("r-2"), reserve("r-3"), reserve("r-3")]
     )
 
@@ -156,50 +158,50 @@ async def test_equal_ids_in_one_call_are_judged_in_order(body: Body) -> None:
         "SOLD_OUT",
         "SOLD_OUT",
     ]
-    assert len(await body.commits()) == 2
+    assert len(await shard.commits()) == 2
 
 
 @NOT_SERVED
-async def test_one_call_serves_several_sales(body: Body) -> None:
-    """A shard has many sales; what is told of them is one commit."""
+async def test_one_call_reserves_in_several_sales(shard: ShardUnderTest) -> None:
+    """A shard has many sales, and a call makes one commit of all changes."""
     other = SaleKey("default", "vase-sale")
-    await make_sale(body.stock, create())
-    await make_sale(body.stock, create(sale=other, items={"vase": 1}))
+    await make_sale(shard.stock, create())
+    await make_sale(shard.stock, create(sale=other, items={"vase": 1}))
 
-    answers = await body.stock.reserve_many(
+    answers = await shard.stock.reserve_many(
         0, [reserve("r-1"), reserve("r-1", sale=other, vase=1), reserve("r-2", sale=other, vase=1), reserve("r-2")]
     )
 
     assert [reason_of(answer) for answer in answers] == ["GRANTED", "GRANTED", "SOLD_OUT", "GRANTED"]
-    assert [len(commit.events) for commit in await body.commits()] == [1, 1, 3]
+    assert [len(commit.events) for commit in await shard.commits()] == [1, 1, 3]
 
 
-# ---------------------------------------------------------------------------------------------- life of holds
+# ----------------------------------------------------------------------------------------------- time to live
 
 
 @pytest.mark.parametrize(("asked_ms", "lives_ms"), [(None, 10_000), (1000, 1000), (30_000, 30_000), (90_000, 60_000)])
-async def test_a_hold_lives_as_asked_but_no_longer_than_the_sale_allows(
-    body: Body, asked_ms: int | None, lives_ms: int
+async def test_a_hold_lasts_as_asked_up_to_the_maximum_of_the_sale(
+    shard: ShardUnderTest, asked_ms: int | None, lives_ms: int
 ) -> None:
     """Counted from its creation."""
-    await make_sale(body.stock, create(hold_ttl_ms=10_000, max_hold_ttl_ms=60_000))
-    await body.tick(500)
+    await make_sale(shard.stock, create(hold_ttl_ms=10_000, max_hold_ttl_ms=60_000))
+    await shard.tick(500)
 
-    answer = await granted(body, reserve("r-1", ttl_ms=asked_ms))
+    answer = await granted(shard, reserve("r-1", ttl_ms=asked_ms))
 
     assert answer.reservation.create_time_ms == FIRST_MOMENT_MS + 500
     assert answer.reservation.expire_time_ms == FIRST_MOMENT_MS + 500 + lives_ms
 
 
-async def test_a_hold_stands_strictly_before_its_end(body: Body) -> None:
+async def test_a_hold_stands_strictly_before_its_end(shard: ShardUnderTest) -> None:
     """One millisecond decides, and every read sees the same."""
-    await make_sale(body.stock, create(hold_ttl_ms=1000))
-    await granted(body, reserve("r-1"))
+    await make_sale(shard.stock, create(hold_ttl_ms=1000))
+    await granted(shard, reserve("r-1"))
 
-    await body.tick(999)
-    last = await body.stock.find_reservation(SALE, "r-1")
-    await body.tick(1)
-    over = await body.stock.find_reservation(SALE, "r-1")
+    await shard.tick(999)
+    last = await shard.stock.find_reservation(SALE, "r-1")
+    await shard.tick(1)
+    over = await shard.stock.find_reservation(SALE, "r-1")
 
     assert isinstance(last, ReservationRead)
     assert last.reservation.state == HELD
@@ -208,89 +210,89 @@ async def test_a_hold_stands_strictly_before_its_end(body: Body) -> None:
     assert over.reservation == last.reservation._replace(state=over.reservation.state)
 
 
-async def test_time_never_goes_back_below_what_was_told(body: Body) -> None:
+async def test_the_time_of_a_shard_never_goes_back(shard: ShardUnderTest) -> None:
     """A clock that is set back must not revive a hold that a later commit saw expire."""
-    await make_sale(body.stock, create(hold_ttl_ms=1000))
-    await granted(body, reserve("r-1"))
-    await body.tick(1000)
-    await granted(body, reserve("r-2"))
+    await make_sale(shard.stock, create(hold_ttl_ms=1000))
+    await granted(shard, reserve("r-1"))
+    await shard.tick(1000)
+    await granted(shard, reserve("r-2"))
 
-    await body.tick(-5000)
+    await shard.tick(-5000)
 
-    assert reason_of(await body.stock.move(confirm("r-1"))) == "WRONG_RESERVATION_STATE"
+    assert reason_of(await shard.stock.move(confirm("r-1"))) == "WRONG_RESERVATION_STATE"
 
 
-async def test_an_expiry_that_was_only_read_sells_no_unit_twice(body: Body) -> None:
-    """A clock that is set back before another buyer had the unit gives the hold its time again, and takes none away."""
-    await make_sale(body.stock, create(items={"lamp": 1}, hold_ttl_ms=1000))
-    await granted(body, reserve("r-1"))
-    await body.tick(1000)
-    early = await body.stock.find_reservation(SALE, "r-1")
+async def test_a_clock_set_back_after_a_read_of_an_expiry_sells_no_unit_twice(shard: ShardUnderTest) -> None:
+    """If no commit has recorded the expiry, the hold stands again, and its unit is not available to another buyer."""
+    await make_sale(shard.stock, create(items={"lamp": 1}, hold_ttl_ms=1000))
+    await granted(shard, reserve("r-1"))
+    await shard.tick(1000)
+    early = await shard.stock.find_reservation(SALE, "r-1")
 
-    await body.tick(-1)
-    assert reason_of(await body.stock.move(confirm("r-1"))) == "GRANTED"
-    await body.tick(1)
+    await shard.tick(-1)
+    assert reason_of(await shard.stock.move(confirm("r-1"))) == "GRANTED"
+    await shard.tick(1)
 
     assert isinstance(early, ReservationRead)
     assert early.reservation.state == ReservationState.RESERVATION_STATE_EXPIRED
-    assert reason_of(await body.stock.reserve(reserve("r-2", buyer="b-2"))) == "SOLD_OUT"
+    assert reason_of(await shard.stock.reserve(reserve("r-2", buyer="b-2"))) == "SOLD_OUT"
 
 
-async def test_a_sale_without_holds_sells_at_once(body: Body) -> None:
-    """Born CONFIRMED, never held, so it never expires."""
-    await make_sale(body.stock, create(hold_ttl_ms=0, buyer_limit=2))
+async def test_a_sale_without_holds_sells_at_once(shard: ShardUnderTest) -> None:
+    """The reservation is CONFIRMED when it is made, so it never expires."""
+    await make_sale(shard.stock, create(hold_ttl_ms=0, buyer_limit=2))
 
-    bought = await granted(body, reserve("r-1", lamp=2))
-    over = await rejected(body, reserve("r-2"))
+    bought = await granted(shard, reserve("r-1", lamp=2))
+    over = await rejected(shard, reserve("r-2"))
 
     assert (bought.reservation.state, bought.reservation.expire_time_ms) == (CONFIRMED, 0)
     assert (reason_of(over), over.buyer_remaining, over.retry_after_ms) == ("BUYER_LIMIT", 0, None)
-    assert await body.buyers(SALE) == {"b-1": {"held": 0, "sold": 2}}
+    assert await shard.buyers(SALE) == {"b-1": {"held": 0, "sold": 2}}
 
 
 # ------------------------------------------------------------------------------------------------- the window
 
 
-async def test_the_window_is_closed_at_its_end_and_open_at_its_start(body: Body) -> None:
-    """start <= now < end; before it, the caller hears how long to wait."""
-    await make_sale(body.stock, create(start_time_ms=FIRST_MOMENT_MS + 5000, end_time_ms=FIRST_MOMENT_MS + 9000))
+async def test_the_window_is_closed_at_its_end_and_open_at_its_start(shard: ShardUnderTest) -> None:
+    """start <= now < end; a rejection before the start has the time until then."""
+    await make_sale(shard.stock, create(start_time_ms=FIRST_MOMENT_MS + 5000, end_time_ms=FIRST_MOMENT_MS + 9000))
 
-    early = await rejected(body, reserve("r-1"))
-    await body.tick(5000)
-    first = await body.stock.reserve(reserve("r-1"))
-    await body.tick(3999)
-    last = await body.stock.reserve(reserve("r-2"))
-    await body.tick(1)
-    late = await rejected(body, reserve("r-3"))
+    early = await rejected(shard, reserve("r-1"))
+    await shard.tick(5000)
+    first = await shard.stock.reserve(reserve("r-1"))
+    await shard.tick(3999)
+    last = await shard.stock.reserve(reserve("r-2"))
+    await shard.tick(1)
+    late = await rejected(shard, reserve("r-3"))
 
     assert (reason_of(early), early.retry_after_ms) == ("SALE_NOT_STARTED", 5000)
     assert (reason_of(first), reason_of(last)) == ("GRANTED", "GRANTED")
     assert (reason_of(late), late.retry_after_ms) == ("SALE_ENDED", None)
 
 
-async def test_the_end_of_a_sale_gates_reserve_alone(body: Body) -> None:
-    """Holds outlive it and can be settled."""
-    await make_sale(body.stock, create(end_time_ms=FIRST_MOMENT_MS + 1000))
-    await granted(body, reserve("r-1"))
-    await granted(body, reserve("r-2"))
+async def test_the_end_of_a_sale_rejects_reserve_alone(shard: ShardUnderTest) -> None:
+    """Holds outlive it and can be confirmed and released."""
+    await make_sale(shard.stock, create(end_time_ms=FIRST_MOMENT_MS + 1000))
+    await granted(shard, reserve("r-1"))
+    await granted(shard, reserve("r-2"))
 
-    await body.tick(2000)
+    await shard.tick(2000)
 
-    assert reason_of(await body.stock.move(confirm("r-1"))) == "GRANTED"
-    assert reason_of(await body.stock.move(release("r-2"))) == "GRANTED"
+    assert reason_of(await shard.stock.move(confirm("r-1"))) == "GRANTED"
+    assert reason_of(await shard.stock.move(release("r-2"))) == "GRANTED"
 
 
 # ----------------------------------------------------------------------------------------------- several lines
 
 
-async def test_all_lines_or_none(body: Body) -> None:
-    """One short line leaves the other untouched, and only short lines are told."""
-    await make_sale(body.stock, create(items={"lamp": 5, "shade": 1, "vase": 2}))
-    await granted(body, reserve("r-1", shade=1, vase=1))
+async def test_all_lines_or_none(shard: ShardUnderTest) -> None:
+    """One short line grants nothing of the others, and the rejection lists the short lines alone."""
+    await make_sale(shard.stock, create(items={"lamp": 5, "shade": 1, "vase": 2}))
+    await granted(shard, reserve("r-1", shade=1, vase=1))
 
-    short = await rejected(body, reserve("r-2", lamp=1, shade=1, vase=3))
-    insufficient = await rejected(body, reserve("r-3", lamp=6, vase=2))
-    filled = await granted(body, reserve("r-4", lamp=5, vase=1))
+    short = await rejected(shard, reserve("r-2", lamp=1, shade=1, vase=3))
+    insufficient = await rejected(shard, reserve("r-3", lamp=6, vase=2))
+    filled = await granted(shard, reserve("r-4", lamp=5, vase=1))
 
     assert reason_of(short) == "SOLD_OUT"
     assert short.shortages == (Shortage("shade", 1, 0, 1), Shortage("vase", 3, 1, 1))
@@ -299,24 +301,24 @@ async def test_all_lines_or_none(body: Body) -> None:
     assert filled.reservation.lines == (Line("lamp", 5), Line("vase", 1))
 
 
-async def test_twenty_lines_of_the_largest_quantity(body: Body) -> None:
+async def test_twenty_lines_of_the_largest_quantity(shard: ShardUnderTest) -> None:
     """The most that one request may ask for."""
     lines: Any = {f"item-{number:02}": 1000 for number in range(20)}
-    await make_sale(body.stock, create(items=dict.fromkeys(lines, 1000)))
+    await make_sale(shard.stock, create(items=dict.fromkeys(lines, 1000)))
 
-    assert reason_of(await body.stock.reserve(reserve("r-1", **lines))) == "GRANTED"
-    assert reason_of(await body.stock.reserve(reserve("r-2", **lines))) == "SOLD_OUT"
-    assert reason_of(await body.stock.move(confirm("r-1"))) == "GRANTED"
+    assert reason_of(await shard.stock.reserve(reserve("r-1", **lines))) == "GRANTED"
+    assert reason_of(await shard.stock.reserve(reserve("r-2", **lines))) == "SOLD_OUT"
+    assert reason_of(await shard.stock.move(confirm("r-1"))) == "GRANTED"
 
 
-async def test_numbers_stay_exact_at_the_largest_total(body: Body) -> None:
-    """Lua writes large numbers its own way unless told otherwise; nothing may be rounded."""
+async def test_numbers_stay_exact_at_the_largest_total(shard: ShardUnderTest) -> None:
+    """Lua by default writes large numbers rounded, in exponential form."""
     total = 10**12
-    await make_sale(body.stock, create(items={"lamp": total, "shade": total - 1}, buyer_limit=10**12))
+    await make_sale(shard.stock, create(items={"lamp": total, "shade": total - 1}, buyer_limit=10**12))
 
-    await granted(body, reserve("r-1", lamp=1000, shade=1))
-    await body.stock.move(confirm("r-1"))
-    found = await body.stock.find_sale(SALE)
+    await granted(shard, reserve("r-1", lamp=1000, shade=1))
+    await shard.stock.move(confirm("r-1"))
+    found = await shard.stock.find_sale(SALE)
 
     assert [item[1:] for item in found.sale.items] == [  # type: ignore[union-attr]
         (total, total - 1000, 0, 1000),

@@ -1,4 +1,4 @@
-"""Making and reading sales, on each body."""
+"""Making and reading sales, on each implementation."""
 
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
@@ -7,21 +7,21 @@ from holdfast.inventory.v1.sale_pb2 import SaleState
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.results import Failure
 from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, SaleUnknown
-from tests.contract.bodies import FIRST_MOMENT_MS, NOT_SERVED, Body
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, reserve
+from tests.contract.shards import FIRST_MOMENT_MS, NOT_SERVED, ShardUnderTest
 from tests.sales import make_sale
 
 
-async def made(body: Body, request: CreateSale) -> SaleRead:
-    """Make a sale, and insist."""
-    answer = await make_sale(body.stock, request)
+async def made(shard: ShardUnderTest, request: CreateSale) -> SaleRead:
+    """Make a sale; fails unless it is made."""
+    answer = await make_sale(shard.stock, request)
     assert isinstance(answer, SaleRead), answer
     return answer
 
 
-async def test_a_new_sale_has_all_of_its_stock_available(body: Body) -> None:
-    """As it stands is what is answered; items are sorted by SKU."""
-    answer = await made(body, create(buyer_limit=2, items={"shade": 0, "lamp": 3}))
+async def test_a_new_sale_has_all_of_its_stock_available(shard: ShardUnderTest) -> None:
+    """The result is the sale as it stands, with its items sorted by SKU."""
+    answer = await made(shard, create(buyer_limit=2, items={"shade": 0, "lamp": 3}))
 
     assert answer.sale == Sale(
         sale=SALE,
@@ -39,41 +39,41 @@ async def test_a_new_sale_has_all_of_its_stock_available(body: Body) -> None:
     )
 
 
-async def test_making_a_sale_again_hears_how_it_stands(body: Body) -> None:
-    """A repeat after selling began sets nothing back; its start was asked for as "now" both times."""
-    first = await made(body, create())
-    await body.stock.reserve(reserve("r-1", lamp=2))
-    await body.stock.move(confirm("r-1"))
-    await body.tick(1000)
-    kept = await body.contents()
+async def test_a_repeated_create_returns_the_sale_as_it_stands(shard: ShardUnderTest) -> None:
+    """A repeat after selling began resets nothing; both requests have no start, which is part of the fingerprint."""
+    first = await made(shard, create())
+    await shard.stock.reserve(reserve("r-1", lamp=2))
+    await shard.stock.move(confirm("r-1"))
+    await shard.tick(1000)
+    kept = await shard.contents()
 
-    again = await made(body, create())
+    again = await made(shard, create())
 
     assert again.replayed
     assert again.as_of == Position(0, 1, 3, 0)
     assert again.read_time_ms == FIRST_MOMENT_MS + 1000
     assert again.sale.items == (Item("lamp", 10, 8, 0, 2), first.sale.items[1])
     assert again.sale._replace(items=()) == first.sale._replace(items=())
-    assert await body.contents() == kept
+    assert await shard.contents() == kept
 
 
 @NOT_SERVED
-async def test_a_sale_is_made_only_by_who_knows_that_it_was_unknown(body: Body) -> None:
-    """In between, the caller asks the ledger, which remembers sales that the store has forgotten."""
-    kept = await body.contents()
+async def test_a_sale_is_made_only_with_the_present_generation(shard: ShardUnderTest) -> None:
+    """Between the two calls the caller asks the ledger, which has archived sales too."""
+    kept = await shard.contents()
 
-    unknown = await body.stock.change_sale(create())
-    told = await body.commits()
-    untouched = await body.contents()
+    unknown = await shard.stock.change_sale(create())
+    commits = await shard.commits()
+    untouched = await shard.contents()
     assert isinstance(unknown, SaleUnknown)
-    answer = await body.stock.change_sale(create()._replace(generation=unknown.generation))
+    answer = await shard.stock.change_sale(create()._replace(generation=unknown.generation))
 
-    assert (told, untouched) == ([], kept)
+    assert (commits, untouched) == ([], kept)
     assert isinstance(answer, SaleRead)
     assert not answer.replayed
 
 
-OTHERS = [
+CHANGED_SETTINGS = [
     {"title": "Other"},
     {"start_time_ms": FIRST_MOMENT_MS},
     {"end_time_ms": FIRST_MOMENT_MS + 1},
@@ -85,101 +85,105 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("other", OTHERS, ids=lambda other: next(iter(other)))
-async def test_another_body_under_the_same_id_is_refused(body: Body, other: dict[str, object]) -> None:
-    """The operator must never believe to have made what is not there."""
-    await made(body, create())
-    kept = await body.contents()
+@pytest.mark.parametrize("other", CHANGED_SETTINGS, ids=lambda other: next(iter(other)))
+async def test_a_different_request_with_a_used_id_is_sale_id_reused(
+    shard: ShardUnderTest, other: dict[str, object]
+) -> None:
+    """Otherwise an operator would take the other sale for the one that was asked for."""
+    await made(shard, create())
+    kept = await shard.contents()
 
-    answer = await make_sale(body.stock, create(**other))  # type: ignore[arg-type]
+    answer = await make_sale(shard.stock, create(**other))  # type: ignore[arg-type]
 
     assert answer == Failure(ErrorReason.ERROR_REASON_SALE_ID_REUSED, {"sale_id": SALE.sale_id})
-    assert await body.contents() == kept
+    assert await shard.contents() == kept
 
 
 @pytest.mark.parametrize(("start_ms", "end_ms"), [(None, -1), (None, 0), (1, 1)])
-async def test_a_sale_that_ends_before_it_starts_is_not_made(body: Body, start_ms: int | None, end_ms: int) -> None:
-    """One that starts now starts by its shard's clock, so that only the shard can tell; its id stays free."""
-    kept = await body.contents()
+async def test_a_sale_that_ends_before_it_starts_is_not_made(
+    shard: ShardUnderTest, start_ms: int | None, end_ms: int
+) -> None:
+    """A sale without a start starts by its shard's clock, so only the shard can check it; the id stays free."""
+    kept = await shard.contents()
     start = None if start_ms is None else FIRST_MOMENT_MS + start_ms
 
-    answer = await make_sale(body.stock, create(start_time_ms=start, end_time_ms=FIRST_MOMENT_MS + end_ms))
+    answer = await make_sale(shard.stock, create(start_time_ms=start, end_time_ms=FIRST_MOMENT_MS + end_ms))
 
     assert answer == Failure(ErrorReason.ERROR_REASON_FIELD_OUT_OF_BOUNDS)
-    assert await body.contents() == kept
-    await made(body, create(end_time_ms=FIRST_MOMENT_MS + 1))
+    assert await shard.contents() == kept
+    await made(shard, create(end_time_ms=FIRST_MOMENT_MS + 1))
 
 
-async def test_making_an_ended_sale_again_is_a_repeat(body: Body) -> None:
-    """It ended after it began, whenever it is asked for again."""
-    await made(body, create(end_time_ms=FIRST_MOMENT_MS + 1))
-    await body.tick(1000)
+async def test_a_repeated_create_of_an_ended_sale_is_replayed(shard: ShardUnderTest) -> None:
+    """The check of end and start applies to new sales alone."""
+    await made(shard, create(end_time_ms=FIRST_MOMENT_MS + 1))
+    await shard.tick(1000)
 
-    again = await made(body, create(end_time_ms=FIRST_MOMENT_MS + 1))
+    again = await made(shard, create(end_time_ms=FIRST_MOMENT_MS + 1))
 
     assert again.replayed
 
 
-async def test_a_sales_state_follows_the_clock(body: Body) -> None:
-    """Nobody has to open or end it."""
-    await made(body, create(start_time_ms=FIRST_MOMENT_MS + 1, end_time_ms=FIRST_MOMENT_MS + 2))
+async def test_a_sales_state_follows_the_clock(shard: ShardUnderTest) -> None:
+    """No call opens or ends a sale."""
+    await made(shard, create(start_time_ms=FIRST_MOMENT_MS + 1, end_time_ms=FIRST_MOMENT_MS + 2))
 
     states = []
     for _ in range(3):
-        found = await body.stock.find_sale(SALE)
+        found = await shard.stock.find_sale(SALE)
         assert isinstance(found, SaleRead)
         states.append(SaleState.Name(SaleState.ValueType(found.sale.state)))
-        await body.tick(1)
+        await shard.tick(1)
 
     assert states == ["SALE_STATE_SCHEDULED", "SALE_STATE_OPEN", "SALE_STATE_ENDED"]
 
 
-async def test_an_overdue_hold_is_held_until_it_is_taken_back(body: Body) -> None:
-    """Reading a sale changes nothing, so its counts are those of the commits."""
-    await made(body, create(hold_ttl_ms=1000))
-    await body.stock.reserve(reserve("r-1"))
-    await body.tick(1000)
+async def test_an_overdue_hold_is_held_until_it_is_taken_back(shard: ShardUnderTest) -> None:
+    """Reading a sale changes nothing, so its counts are those of its commits."""
+    await made(shard, create(hold_ttl_ms=1000))
+    await shard.stock.reserve(reserve("r-1"))
+    await shard.tick(1000)
 
-    found = await body.stock.find_sale(SALE)
+    found = await shard.stock.find_sale(SALE)
 
     assert isinstance(found, SaleRead)
     assert found.sale.items[0] == Item("lamp", 10, 9, 1, 0)
 
 
-async def test_a_sale_of_a_thousand_items(body: Body) -> None:
+async def test_a_sale_of_a_thousand_items(shard: ShardUnderTest) -> None:
     """The most that a sale may have, the longest names, the largest totals."""
     items = {f"{'sku' * 20}-{number:03}": 10**12 for number in range(1000)}
 
-    answer = await made(body, create(items=items))
+    answer = await made(shard, create(items=items))
 
     assert [item.sku for item in answer.sale.items] == sorted(items)
     assert {item.available for item in answer.sale.items} == {10**12}
 
 
-async def test_ids_that_look_alike_are_different_sales(body: Body) -> None:
-    """No id can spell another's key, whatever separators it holds."""
+async def test_similar_ids_are_different_sales(shard: ShardUnderTest) -> None:
+    """No id can form another sale's key, whatever separators it has."""
     keys = [SaleKey("default", name) for name in ("a", "a:b", "sale:a", "a.b", "a_b", "A", "-", "item:x")]
     for at, key in enumerate(keys):
-        await made(body, create(sale=key, items={"item:lamp": at, "settings": 1}))
+        await made(shard, create(sale=key, items={"item:lamp": at, "settings": 1}))
 
     for at, key in enumerate(keys):
-        found = await body.stock.find_sale(key)
+        found = await shard.stock.find_sale(key)
         assert isinstance(found, SaleRead)
         assert found.sale.items == (Item("item:lamp", at, at, 0, 0), Item("settings", 1, 1, 0, 0))
-    named = await body.stock.list_sales(0)
+    named = await shard.stock.list_sales(0)
     assert not isinstance(named, Failure)
     assert sorted(named) == sorted(keys)
 
 
-async def test_what_is_not_there_is_not_found(body: Body) -> None:
-    """And says what: the sale, or the reservation in it."""
+async def test_unknown_sales_and_reservations_are_not_found(shard: ShardUnderTest) -> None:
+    """The failure names the sale, or the reservation in it."""
     nowhere = SaleKey("default", "none")
-    await made(body, create())
+    await made(shard, create())
 
-    sale = await body.stock.find_sale(nowhere)
-    lost = await body.stock.find_reservation(nowhere, "r-1")
-    reservation = await body.stock.find_reservation(SALE, "r-1")
-    confirmed = await body.stock.move(confirm("r-1", sale=nowhere))
+    sale = await shard.stock.find_sale(nowhere)
+    lost = await shard.stock.find_reservation(nowhere, "r-1")
+    reservation = await shard.stock.find_reservation(SALE, "r-1")
+    confirmed = await shard.stock.move(confirm("r-1", sale=nowhere))
 
     assert sale == lost == confirmed == Failure(ErrorReason.ERROR_REASON_SALE_NOT_FOUND, {"sale_id": "none"})
     assert reservation == Failure(

@@ -20,7 +20,7 @@ from inventory_service.domain.shards import Commit, CommitId, LedgerProgress
 from inventory_service.service import audit
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.domain.chain import KafkaRecord
-from tests.contract.bodies import CLOCK_KEY, load_script_on_test_clock
+from tests.contract.shards import CLOCK_KEY, load_script_on_test_clock
 from tests.integration.shard_processes import SHARDS, ShardProcesses
 from tests.ledgers import ledger_in
 from tests.sales import make_sale

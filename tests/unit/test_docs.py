@@ -24,7 +24,7 @@ METRICS = OPERATIONS.partition("## Health and metrics")[2].partition("\n## ")[0]
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files(page: Path) -> None:
-    """A link to a page that was moved leads nowhere."""
+    """A link to a page that was moved fails here."""
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
 
     missing = [target for target in targets if not (page.parent / target).exists()]
@@ -49,7 +49,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_files_that_are_named_are_there(page: Path) -> None:
+def test_files_that_the_docs_name_exist(page: Path) -> None:
     """The name of a file that was moved is changed here too; folders of a service may be named without the service."""
     named = re.findall(r"`([a-z_]+/[a-z_/]+\.(?:py|sql|lua|md))`", page.read_text())
 
@@ -68,15 +68,15 @@ def test_there_are_seven_promises() -> None:
 
 
 @pytest.mark.parametrize("promise", promises(), ids=lambda row: row.split("**")[1] if "**" in row else row)
-def test_a_promise_is_held_by_tests_that_exist(promise: str) -> None:
+def test_a_promise_names_tests_that_exist(promise: str) -> None:
     """Each promise names its tests; each of these is where the link leads, and names the promise itself."""
     [number] = re.findall(r"^\| (\d)", promise)
-    holders = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", promise)
+    tests = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", promise)
 
-    assert holders
-    for test, file in holders:
-        said = docstrings(ROOT / file).get(test, f"{test} is not in {file}")
-        assert re.search(rf"Promises? [\d, and]*{number}", said), f"{test}: {said}"
+    assert tests
+    for test, file in tests:
+        docstring = docstrings(ROOT / file).get(test, f"{test} is not in {file}")
+        assert re.search(rf"Promises? [\d, and]*{number}", docstring), f"{test}: {docstring}"
 
 
 def docstrings(file: Path) -> dict[str, str]:
@@ -85,7 +85,7 @@ def docstrings(file: Path) -> dict[str, str]:
     return {node.name: ast.get_docstring(node) or "" for node in functions}
 
 
-def test_the_readmes_example_calls_what_the_client_has() -> None:
+def test_the_readmes_example_calls_methods_of_the_client() -> None:
     """The example is run for real in tests/e2e; here it is only compared with the client's methods."""
     [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
@@ -105,13 +105,13 @@ def method_called_on(node: ast.AST, name: str) -> str | None:
 
 def test_the_settings_page_lists_every_setting() -> None:
     """The table in docs/operations.md has the variables and defaults of all processes, and no others."""
-    told = dict(re.findall(r"^\| `(HOLDFAST_\w+)` \| `?([^|`]*?)`? ?\|", OPERATIONS, re.MULTILINE))
+    listed = dict(re.findall(r"^\| `(HOLDFAST_\w+)` \| `?([^|`]*?)`? ?\|", OPERATIONS, re.MULTILINE))
 
     known = {f"HOLDFAST_{name}".upper(): str(field.default) for name, field in Settings.model_fields.items()}
 
-    assert {name: value for name, value in told.items() if name in known} == known
+    assert {name: value for name, value in listed.items() if name in known} == known
     of_the_command = {"HOLDFAST_ADDRESS", "HOLDFAST_USE_PROXY"}
-    assert set(told) - set(known) == of_the_command, "only the command's own variables are in no Settings"
+    assert set(listed) - set(known) == of_the_command, "only the command's own variables are in no Settings"
 
 
 def test_the_metrics_table_lists_every_metric() -> None:
@@ -168,7 +168,7 @@ def test_the_table_of_frozen_shards_has_every_reason() -> None:
     table = re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)
 
     sources = [path.read_text() for home, end in FREEZERS for path in (ROOT / home).glob(f"**/*.{end}")]
-    said = {word for text in sources for word in re.findall(r"[\"'][{]?([A-Z]+(?:_[A-Z]+)*)[}]?: ", text)}
+    words = {word for text in sources for word in re.findall(r"[\"'][{]?([A-Z]+(?:_[A-Z]+)*)[}]?: ", text)}
 
-    assert set(table) == {word for word in said if not word.startswith("HOLDFAST_")}
+    assert set(table) == {word for word in words if not word.startswith("HOLDFAST_")}
     assert len(table) == len(set(table))

@@ -18,9 +18,9 @@ from inventory_service.settings import Settings
 from order_persister.__main__ import main as persister_main
 from order_persister.wiring import COMMANDS as PERSISTER
 
-# These run until they are told to end, or show what they do on a screen; every other command prints facts.
+# These run until a signal ends them, or show progress on a screen; every other command prints results.
 STAY = {"serve", "relay", "compensate", "persist", "up", "demo"}
-# A number's name or its meaning says what it counts.
+# A number's name or its meaning has its unit.
 UNITS = re.compile(r"\b(seconds|bytes|commits|requests|objects|shards|share|copies|units)\b")
 
 
@@ -51,7 +51,7 @@ def test_a_process_says_what_it_does(command: Command[Any], text: str) -> None:
 
 
 def test_a_process_lists_its_settings_with_their_defaults(command: Command[Any], text: str) -> None:
-    """All that it heeds and no others, each with its default and the whole of its meaning, in one form everywhere."""
+    """All that it reads and no others, each with its default and its whole meaning, in one form everywhere."""
     listed = dict(re.findall(r"^  HOLDFAST_(\w+) \(default: (.*)\)\n      \S", text, re.MULTILINE))
 
     heeded = {name: command.kind.model_fields[name] for name in command.settings}
@@ -72,12 +72,12 @@ def test_a_service_lists_its_processes(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_command_line_that_is_invalid_ends_with_two(
     arguments: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As settings do that are."""
+    """Exit code 2 also ends a process with an invalid setting."""
     assert inventory_main(arguments) == 2
     assert "Error: " in capsys.readouterr().err
 
 
-def test_every_setting_is_heeded_by_a_process() -> None:
+def test_every_setting_is_read_by_a_process() -> None:
     """A setting that no help lists is one that no operator finds."""
     assert {name for command in MAINS for name in command.settings} == set(FIELDS)
     assert set(SharedSettings.model_fields) <= set(FIELDS)
@@ -85,7 +85,7 @@ def test_every_setting_is_heeded_by_a_process() -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_setting_says_its_unit_or_its_choices(field: str) -> None:
-    """A number without a unit is a guess, and so is a word of a list that is not shown."""
+    """A number without a unit, or a choice without the list of choices, cannot be set right."""
     name, info = field, FIELDS[field]
     meaning, kind = info.description or "", info.annotation
 
@@ -96,7 +96,7 @@ def test_a_setting_says_its_unit_or_its_choices(field: str) -> None:
         assert all(re.search(rf"\b{choice}\b", meaning) for choice in get_args(kind)), f"{name}: which are there?"
 
 
-def test_a_command_and_its_process_bear_one_name() -> None:
+def test_a_command_and_its_process_have_one_name() -> None:
     """`holdfast NAME` starts the process of that name: none is missing on either side, and both say the same."""
     of_services = {
         name: (process.module, process.purpose)
@@ -134,7 +134,7 @@ TYPED = dict(typer_commands())
 
 @pytest.mark.parametrize("name", TYPED)
 def test_a_command_explains_each_option_with_its_default(name: str) -> None:
-    """An option that may be left out says what holds then."""
+    """An option that may be left out has its default in the help."""
     assert TYPED[name].help
     for parameter in TYPED[name].params:
         if parameter.name == "help":
@@ -148,7 +148,7 @@ def test_a_command_explains_each_option_with_its_default(name: str) -> None:
         )
 
 
-def test_every_command_that_prints_facts_prints_them_as_json_too() -> None:
+def test_every_command_that_prints_results_can_print_json() -> None:
     """A script reads fields and not prose; a process that keeps running has metrics and a log instead."""
     with_json = {name for name, command in TYPED.items() if any("--json" in one.opts for one in command.params)}
 

@@ -1,4 +1,4 @@
-"""What is pinned: the lock, with hashes, lays the checkout's environment; the constraints serve everybody else."""
+"""The lock pins a checkout's environment with hashes; the constraints pin the same versions for installations."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ PIN = re.compile(r"^([\w.-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
 def test_the_constraints_are_the_locks_versions() -> None:
-    """`make lock` writes both; what one names in another version the other was never tested with."""
+    """`make lock` writes both; another version in the constraints would be one that was never tested."""
     locked = PIN.findall((ROOT / "requirements.lock").read_text())
     constrained = PIN.findall((ROOT / "constraints.txt").read_text())
 

@@ -15,21 +15,21 @@ def suites() -> set[str]:
 
 
 def tox_ini() -> RawConfigParser:
-    """tox.ini as it is written."""
+    """tox.ini, parsed without substitution."""
     ini = RawConfigParser()
     ini.read_string((ROOT / "tox.ini").read_text())
     return ini
 
 
 def run_by(environments: Iterable[str]) -> set[str]:
-    """What the commands of these environments name, a word each; a part of a suite is not the suite."""
+    """The words of the commands of these environments; a folder counts only if it is named whole."""
     ini = tox_ini()
     commands = " ".join(ini[f"testenv:{name}"]["commands"] for name in environments)
     return set(REFERENCE.sub(lambda found: ini[found[1]][found[2]], commands).split())
 
 
 def test_every_suite_is_run() -> None:
-    """By `make test`, but for the wheel and what needs real servers; by `make test-real`, but for what needs none."""
+    """`make test` runs all but packaging and suites of real servers, `make test-real` all but unit and packaging."""
     needs_real = set(tox_ini()["real"]["alone"].split())
     whole = run_by(re.split(r",\s*", tox_ini()["tox"]["env_list"]))
 

@@ -68,7 +68,7 @@ class Client:
     ) -> None:
         self._retry = retry or RetryPolicy()
         servers = cycle(address.split(","))
-        # gRPC heeds http_proxy even for loopback, where a proxy of the whole machine leads nowhere.
+        # gRPC uses http_proxy even for loopback, which a proxy of the whole machine cannot reach.
         options = (*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(use_proxy)))
         self._channels = [aio.insecure_channel(next(servers), options=options) for _ in range(channels)]
         buyers = [InventoryServiceStub(channel) for channel in self._channels]

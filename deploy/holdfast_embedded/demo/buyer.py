@@ -98,7 +98,7 @@ class SimulatedBuyer:
             self.results.unexpected.append(f"{first.reservation_id} was reserved twice with two different responses")
 
     def _acknowledge(self, reservation: Reservation) -> Acknowledged:
-        """Keep what the response said, for the comparison at the end."""
+        """Keep the response, for the comparison at the end."""
         acknowledged = Acknowledged(
             reservation.reservation_id,
             self.buyer_id,

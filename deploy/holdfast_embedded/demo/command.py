@@ -43,7 +43,7 @@ def demo(
     blocked: Annotated[int, typer.Option(min=0, help="How many of them the ledger refuses.")] = 10,
     seed: Annotated[int, typer.Option(help="Makes the buyers do the same again.")] = 1,
 ) -> None:
-    """Run a whole flash sale on servers that come with Holdfast, kill the persister in it, and audit the books.
+    """Run a whole flash sale on servers that come with Holdfast, kill the persister in it, and audit the result.
 
     Ends with 0 only if nothing is oversold, lost or doubled; 1 says what is; 2 says that the stack did not start.
     """

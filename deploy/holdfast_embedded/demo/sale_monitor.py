@@ -24,7 +24,7 @@ class LedgerLag:
     _unapplied: deque[tuple[float, tuple[int, int]]] = field(default_factory=deque)
 
     def observe(self, head: Position, watermark: Watermark, now: float) -> None:
-        """Take in one poll; a commit is late from the moment at which it was first seen at the head."""
+        """Record one poll; a commit counts as behind from the moment at which it was first seen at the head."""
         if not self._unapplied or self._unapplied[-1][1] < (head.epoch, head.seq):
             self._unapplied.append((now, (head.epoch, head.seq)))
         while self._unapplied and self._unapplied[0][1] <= (watermark.epoch, watermark.seq):

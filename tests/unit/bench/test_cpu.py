@@ -1,4 +1,4 @@
-"""CPU time from the kernel's texts: of the threads of a process, and of the machine."""
+"""CPU time as the kernel's files have it: of the threads of a process, and of the machine."""
 
 import os
 
@@ -14,17 +14,17 @@ def test_a_process_spends_what_its_threads_spend() -> None:
     assert spent_ns({1: 100, 2: 50}, {1: 130, 2: 55, 3: 7}) == 42
 
 
-def test_a_thread_that_ended_does_not_take_its_past_away() -> None:
+def test_a_thread_that_ended_is_left_out() -> None:
     """The difference of two sums would be negative here."""
     assert spent_ns({1: 100, 2: 5_000}, {1: 130}) == 30
 
 
 def test_this_process_has_spent_something() -> None:
-    """The kernel's file is where it is looked for."""
+    """The path of the kernel's file is right."""
     assert threads_of(os.getpid())[os.getpid()] > 0
 
 
-def test_waiting_is_no_work_and_stolen_time_is_apart() -> None:
+def test_idle_time_does_not_count_and_stolen_time_is_separate() -> None:
     """Idle and waiting for a disk do not disturb a measurement; a host that takes the CPU away does."""
     ticks_a_second = os.sysconf("SC_CLK_TCK")
 

@@ -20,20 +20,20 @@ def report(**changed: Any) -> dict[str, Any]:
     return {**sound, **changed}
 
 
-def test_a_report_tells_rate_and_latencies() -> None:
+def test_a_report_has_rate_and_latencies() -> None:
     """In calls a second and milliseconds."""
     read = read_report(report())
 
     assert (read.calls, read.calls_per_s, list(read.latencies_ms)) == (4, 2.0, [1.0, 2.0, 3.0, 4.0])
 
 
-def test_failed_calls_spoil_a_report() -> None:
+def test_failed_calls_make_a_report_void() -> None:
     """ghz itself ends with 0 even if every call failed, and leaves them out of its percentiles."""
     with pytest.raises(LoadFailed, match="Unavailable"):
         read_report(report(statusCodeDistribution={"OK": 3, "Unavailable": 1}))
 
 
-def test_missing_details_spoil_a_report() -> None:
+def test_missing_details_make_a_report_void() -> None:
     """ghz keeps those of a million calls; percentiles of some of the calls would be those of other calls."""
     with pytest.raises(LoadFailed, match="shorter run"):
         read_report(report(count=5))

@@ -26,8 +26,8 @@ def test_a_body_is_a_whole_request_with_places_for_two_ids() -> None:
     assert (request.sale_id, request.reservation_id, request.buyer_id) == ("lamp-sale", PLACEHOLDER, PLACEHOLDER)
 
 
-def test_both_sides_know_the_same_placeholder() -> None:
-    """It stands in Python and in C."""
+def test_python_and_c_have_the_same_placeholder() -> None:
+    """The library replaces only the placeholder that it was compiled with."""
     assert f'#define PLACEHOLDER "{PLACEHOLDER}"' in SOURCE.read_text()
 
 
@@ -38,19 +38,19 @@ def test_a_report_has_rate_and_latencies() -> None:
     assert (report.calls, report.calls_per_s, list(report.latencies_ms)) == (2, 1.0, [1.0, 3.0])
 
 
-def test_a_stream_that_broke_spoils_a_report() -> None:
+def test_a_broken_stream_makes_a_report_void() -> None:
     """h2load writes -1 for its status and goes on."""
     with pytest.raises(LoadFailed, match="1 of 3 calls failed"):
         read_report(LOAD, output(300), LOG + "1795000000000200\t-1\t500\n")
 
 
-def test_a_call_without_a_message_spoils_a_report() -> None:
+def test_a_call_without_a_message_makes_a_report_void() -> None:
     """A gRPC call that fails has the HTTP status 200, but no message."""
     with pytest.raises(LoadFailed, match="had no message"):
         read_report(LOAD, output(199), LOG)
 
 
-def test_no_calls_spoil_a_report() -> None:
+def test_a_report_without_calls_is_void() -> None:
     """A server that hangs answers none, and none of them fails."""
     with pytest.raises(LoadFailed):
         read_report(LOAD, output(0), "")

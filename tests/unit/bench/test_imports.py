@@ -1,4 +1,4 @@
-"""What benchmarks may import."""
+"""A benchmark imports neither the services nor the tests."""
 
 import ast
 from collections.abc import Iterator
@@ -23,5 +23,5 @@ def imported(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_benchmark_starts_services_and_imports_neither_them_nor_tests(file: Path) -> None:
-    """What is measured is the process of a checkout, which may be another one; and tests may use `bench`."""
+    """It measures processes, which may be of another checkout; and tests import `bench`."""
     assert FORBIDDEN.isdisjoint(imported(file.read_text()))

@@ -18,27 +18,27 @@ def disturbed_in(*numbers: int) -> Callable[[int], str]:
     return take
 
 
-def test_every_server_stands_at_every_place_once() -> None:
-    """A place is worth something: what comes after a pause finds a cooler machine."""
+def test_every_server_is_measured_at_every_place_once() -> None:
+    """The place matters: the first server after a pause runs on a cooler machine."""
     orders = [rotated(["no-op", "this", "twin"], number) for number in range(3)]
 
     assert [set(place) for place in zip(*orders, strict=True)] == [{"no-op", "this", "twin"}] * 3
 
 
-def test_the_order_goes_on_after_its_last_beginning() -> None:
-    """There are more rounds than servers."""
+def test_the_rotation_begins_again_after_the_last_server() -> None:
+    """There may be more rounds than servers."""
     assert rotated(["a", "b", "c"], 4) == ["b", "c", "a"]
 
 
 def test_a_disturbed_round_is_repeated_and_counted() -> None:
-    """The reader of the figures shall know how quiet the machine was."""
+    """The number of disturbed rounds shows how quiet the machine was."""
     rounds, disturbed = take_rounds(3, 2, disturbed_in(2, 3))
 
     assert (rounds, disturbed) == (["round 1", "round 4", "round 5"], 2)
 
 
 def test_a_busy_machine_ends_the_benchmark() -> None:
-    """Otherwise it would choose the rounds that it likes for as long as it takes."""
+    """Otherwise a busy machine would repeat rounds without end, and the figures would be a selection."""
     with pytest.raises(TooManyDisturbed, match="3 rounds were disturbed, and 1 of 5 were not"):
         take_rounds(5, 2, disturbed_in(2, 3, 4))
 
@@ -61,5 +61,5 @@ def test_one_round_has_no_spread() -> None:
 
 
 def test_a_table_shows_the_median_and_the_quartiles() -> None:
-    """In this order."""
+    """The median first, then the quartiles."""
     assert spread([0.5, 1.0, 1.5, 2.0, 2.5], 2) == "1.50 (1.00-2.00)"

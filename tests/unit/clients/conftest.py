@@ -1,4 +1,4 @@
-"""Fixtures that several unit tests share."""
+"""The fake server for tests of the client and of the command."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,6 @@ from tests.unit.clients.fake_inventory import FakeInventory, running_fake
 
 @pytest.fixture
 def fake() -> Iterator[FakeInventory]:
-    """A server that gives the replies that the test lays in."""
+    """A server that gives the replies that the test has set."""
     with running_fake() as inventory:
         yield inventory

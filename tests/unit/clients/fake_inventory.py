@@ -1,4 +1,4 @@
-"""A server that gives the replies that a test lays in, for tests of the client and the command."""
+"""A server that gives the replies that a test has set, for tests of the client and the command."""
 
 import threading
 import typing
@@ -54,7 +54,7 @@ def bad_fields(**violations: str) -> ErrorStatus:
 
 
 class FakeInventory(grpc.GenericRpcHandler):
-    """Answers each method with the replies that were laid in for it, in turn, and keeps the requests."""
+    """Answers each method with the replies that were set for it, in turn, and keeps the requests."""
 
     def __init__(self) -> None:
         self.address = ""
@@ -62,7 +62,7 @@ class FakeInventory(grpc.GenericRpcHandler):
         self._replies: defaultdict[str, deque[Message | ErrorStatus | threading.Event]] = defaultdict(deque)
 
     def will_answer(self, method: str, *replies: Message | ErrorStatus | threading.Event) -> None:
-        """Lay in replies; an event is a call that hangs until it is set; beyond the last one it is UNIMPLEMENTED."""
+        """Set replies; an event makes a call hang until it is set; a call after the last reply gets UNIMPLEMENTED."""
         self._replies[method].extend(replies)
 
     def service(self, call: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Message, Message]":

@@ -1,4 +1,4 @@
-"""The client against a server that gives the replies that the test lays in."""
+"""The client against a server that gives the replies that the test has set."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,18 +32,18 @@ from tests.waiting import LONG_S
 HELD = ReserveResponse(
     reservation=Reservation(reservation_id="r-1", state=ReservationState.RESERVATION_STATE_HELD), replayed=True
 )
-# Both wait for an answer that is slow to come; the second has no time left for a repeat.
-PATIENT = RetryPolicy(overall_s=40, attempt_s=20, first_delay_s=0.001)
-HASTY = RetryPolicy(overall_s=20, attempt_s=20, first_delay_s=60)
+# Both wait long for one answer; the second leaves no time for a repeat.
+LONG_POLICY = RetryPolicy(overall_s=40, attempt_s=20, first_delay_s=0.001)
+NO_REPEAT_POLICY = RetryPolicy(overall_s=20, attempt_s=20, first_delay_s=60)
 
 
-async def reserve(fake: FakeInventory, retry: RetryPolicy = PATIENT) -> ReserveResponse:
+async def reserve(fake: FakeInventory, retry: RetryPolicy = LONG_POLICY) -> ReserveResponse:
     async with Client(fake.address, channels=3, retry=retry) as client:
         return await client.reserve("lamps", "r-1", "ada", {"lamp": 2}, hold_ttl=timedelta(seconds=90))
 
 
-async def test_a_reserve_is_asked_as_it_was_meant(fake: FakeInventory) -> None:
-    """Every argument arrives in its field."""
+async def test_a_reserve_sends_every_argument_in_its_field(fake: FakeInventory) -> None:
+    """The request has the ids, the lines and the time to live."""
     fake.will_answer("Reserve", HELD)
 
     answer = await reserve(fake)
@@ -81,7 +81,7 @@ async def test_sold_out_is_an_answer(fake: FakeInventory) -> None:
         ),
     ],
 )
-async def test_what_was_not_answered_is_repeated_under_the_same_id(fake: FakeInventory, first: ErrorStatus) -> None:
+async def test_a_call_that_got_no_answer_is_repeated_with_the_same_id(fake: FakeInventory, first: ErrorStatus) -> None:
     """The request is equal, so that the server recognises the repeat."""
     fake.will_answer("Reserve", first, HELD)
 
@@ -115,14 +115,14 @@ async def test_giving_up_says_that_it_may_have_been_done(fake: FakeInventory) ->
     fake.will_answer("Reserve", unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN))
 
     with pytest.raises(errors.OutcomeUnknown) as raised:
-        await reserve(fake, HASTY)
+        await reserve(fake, NO_REPEAT_POLICY)
 
     assert raised.value.outcome_unknown
 
 
 async def test_a_refused_connection_is_no_answer() -> None:
     """It has an error class of its own, as every other failure."""
-    async with Client("127.0.0.1:1", channels=1, retry=HASTY) as client:
+    async with Client("127.0.0.1:1", channels=1, retry=NO_REPEAT_POLICY) as client:
         assert not await client.reach(within_s=0.1)
         with pytest.raises(errors.NoAnswer):
             await client.get_sale("lamps")
@@ -134,7 +134,7 @@ async def test_several_servers_are_called_in_turn(fake: FakeInventory) -> None:
         fake.will_answer("GetSale", *[GetSaleResponse()] * 2)
         other.will_answer("GetSale", *[GetSaleResponse()] * 2)
 
-        async with Client(f"{fake.address},{other.address}", channels=2, retry=PATIENT) as client:
+        async with Client(f"{fake.address},{other.address}", channels=2, retry=LONG_POLICY) as client:
             for _ in range(4):
                 await client.get_sale("lamps")
 
@@ -145,8 +145,8 @@ async def test_a_server_that_is_down_costs_one_attempt(fake: FakeInventory) -> N
     """The repeat goes to the next with the same ids, so nothing is done twice if the first had done it."""
     fake.will_answer("Reserve", HELD)
 
-    async with Client(f"127.0.0.1:1,{fake.address}", channels=2, retry=PATIENT) as client:
-        assert await client.reach(within_s=PATIENT.attempt_s)
+    async with Client(f"127.0.0.1:1,{fake.address}", channels=2, retry=LONG_POLICY) as client:
+        assert await client.reach(within_s=LONG_POLICY.attempt_s)
         assert await client.reserve("lamps", "r-1", "ada", {"lamp": 2}) == HELD
 
 
@@ -192,7 +192,7 @@ def test_the_blocking_client_returns_and_raises_the_same(fake: FakeInventory) ->
     """It runs the asyncio client and waits for it."""
     fake.will_answer("GetSale", unavailable(ErrorReason.ERROR_REASON_STORE_UNREACHABLE), GetSaleResponse())
 
-    with BlockingClient(fake.address, channels=2, retry=PATIENT) as client:
+    with BlockingClient(fake.address, channels=2, retry=LONG_POLICY) as client:
         assert client.get_sale("lamps") == GetSaleResponse()
         with pytest.raises(errors.HoldfastError):
             client.confirm("lamps", "r-1")
@@ -227,7 +227,7 @@ async def test_a_proxy_of_the_environment_is_not_used(fake: FakeInventory, monke
     """A proxy for web pages does not know the service, and gRPC would send it even the calls to loopback."""
     fake.will_answer("GetSale", GetSaleResponse())
 
-    async with proxy(monkeypatch) as lines, Client(fake.address, channels=1, retry=HASTY) as client:
+    async with proxy(monkeypatch) as lines, Client(fake.address, channels=1, retry=NO_REPEAT_POLICY) as client:
         assert await client.get_sale("lamps") == GetSaleResponse()
 
         assert lines.empty()
@@ -244,12 +244,12 @@ async def test_a_proxy_is_used_if_asked_for(fake: FakeInventory, monkeypatch: py
 
 
 async def test_a_time_without_a_zone_is_local_time(fake: FakeInventory) -> None:
-    """Python's own reading of such a time; protobuf takes it for UTC, and the sale would open nine hours late."""
+    """Python means local time by it; protobuf would take it for UTC, and the sale would open nine hours late."""
     fake.will_answer("CreateSale", CreateSaleResponse())
     ten, noon = datetime(2026, 11, 27, 10), datetime(2026, 11, 27, 12, tzinfo=UTC)  # noqa: DTZ001
 
     with local_zone("Asia/Tokyo"):
-        async with Client(fake.address, channels=1, retry=PATIENT) as client:
+        async with Client(fake.address, channels=1, retry=LONG_POLICY) as client:
             await client.create_sale("lamps", {"lamp": 1}, start_time=ten, end_time=noon)
 
     [asked] = fake.asked

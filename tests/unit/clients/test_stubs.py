@@ -1,4 +1,4 @@
-"""The services share the generated stubs with the client, and nothing of the client comes along."""
+"""The services share the generated stubs with the client, and import nothing else of the client."""
 
 import subprocess
 import sys

@@ -9,7 +9,7 @@ import pytest
 
 @contextmanager
 def local_zone(name: str) -> Iterator[None]:
-    """Local time is that of the zone."""
+    """Inside the block local time is that of the zone."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TZ", name)
         time.tzset()

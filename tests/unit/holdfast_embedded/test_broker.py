@@ -8,7 +8,7 @@ from holdfast_embedded.broker import Broker
 
 
 def test_an_address_that_comes_in_two_pieces_is_read_whole(tmp_path: Path) -> None:
-    """On a busy machine its end may come much later than its beginning; half an address leads nowhere."""
+    """On a busy machine the end of a line may arrive much later than its beginning."""
     read_end, write_end = os.pipe()
     broker = Broker(tmp_path)
     with open(read_end, "rb") as output, open(write_end, "wb", buffering=0) as broker_end:

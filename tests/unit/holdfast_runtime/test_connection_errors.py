@@ -1,4 +1,4 @@
-"""A connection that is rejected for good is told from one that fails for a while, below whatever a library wrapped."""
+"""Permanent connection errors are recognised and transient ones are not, below whatever a library has wrapped."""
 
 import socket
 import ssl
@@ -15,7 +15,7 @@ def tls(reason: str, kind: type[ssl.SSLError] = ssl.SSLError) -> ssl.SSLError:
     return error
 
 
-def not_believed() -> ssl.SSLCertVerificationError:
+def untrusted() -> ssl.SSLCertVerificationError:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_message = "unable to get local issuer certificate"
     return error
@@ -25,7 +25,7 @@ def not_believed() -> ssl.SSLCertVerificationError:
     ("error", "cause"),
     [
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "NAME"),
-        (not_believed(), "TRUST"),
+        (untrusted(), "TRUST"),
         (tls("TLSV13_ALERT_CERTIFICATE_REQUIRED"), "CERTIFICATE"),
         (tls("TLSV1_ALERT_UNKNOWN_CA"), "CERTIFICATE"),
         (tls("WRONG_VERSION_NUMBER"), "PROTOCOL"),
@@ -55,20 +55,20 @@ def test_a_rejection_is_found_below_other_errors(error: Exception, cause: str) -
     ],
 )
 def test_a_transient_error_is_not_classified(error: Exception) -> None:
-    """A server that restarts refuses, and cuts off what had begun."""
+    """A server that restarts refuses connections and closes open ones."""
     assert classify(error) is None
 
 
-def test_an_error_that_leads_to_itself_is_looked_at_once() -> None:
-    """Libraries that raise an old error again make such circles."""
+def test_a_circular_chain_of_errors_ends() -> None:
+    """A library that raises an old error again makes a circular chain."""
     first, second = OSError("first"), OSError("second")
     first.__context__, second.__context__ = second, first
 
     assert classify(first) is None
 
 
-def test_a_server_that_hangs_up_is_described_with_a_question() -> None:
-    """Another server's port, or TLS where there is none: nothing that comes back says so."""
+def test_a_connection_that_the_peer_closes_is_described_with_a_question() -> None:
+    """The port may be another server's, or TLS may be missing: the error itself does not say so."""
     assert describe(ConnectionResetError(104, "reset by peer"), "is it PostgreSQL?").endswith(
         "reset by peer: is it PostgreSQL?"
     )
@@ -76,7 +76,7 @@ def test_a_server_that_hangs_up_is_described_with_a_question() -> None:
 
 
 def test_a_refused_connection_is_described_without_one() -> None:
-    """It is the address, or the server is down."""
+    """The address is wrong, or the server is down."""
     wrapped = ConnectionError("no connection")
     wrapped.__context__ = ConnectionRefusedError(111, "Connection refused")
 

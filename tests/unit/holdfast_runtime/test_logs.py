@@ -1,4 +1,4 @@
-"""What the logs tell of an unhandled exception, and what they keep to themselves."""
+"""The logs have an unhandled exception with its place and without passwords, and no repeated sentences."""
 
 import logging
 import subprocess
@@ -14,7 +14,7 @@ import base64, sys, structlog
 from holdfast_runtime.logs import configure_logging
 
 def connect(dsn):
-    raise LookupError("nobody is there")
+    raise LookupError("no such server")
 
 configure_logging("test", "info", "{form}")
 secret = base64.b64decode("b3Blbi1zZXNhbWU=").decode()
@@ -26,29 +26,29 @@ except LookupError:
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
-def test_an_unhandled_exception_tells_where_it_was_and_no_password(form: str) -> None:
+def test_an_unhandled_exception_is_logged_with_its_place_and_without_a_password(form: str) -> None:
     """A trace that shows local values shows the ledger's address with its password, to everyone who reads the log."""
     code = UNHANDLED.format(form=form)
 
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
 
-    assert "nobody is there" in run.stderr
+    assert "no such server" in run.stderr
     assert "in connect" in run.stderr
     assert "open-sesame" not in run.stderr
 
 
-def test_a_sentence_is_said_once_in_a_while_and_then_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Libraries put values into their sentences, so what is remembered for ever grows for ever."""
+def test_a_repeated_sentence_is_logged_once_per_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries put values into their sentences, so sentences must not be kept for ever."""
     now = [100.0]
     monkeypatch.setattr("holdfast_runtime.logs.time.monotonic", lambda: now[0])
     repeats = RepeatFilter(pause_s=5)
 
-    def is_said(sentence: str) -> bool:
+    def is_logged(sentence: str) -> bool:
         return repeats.filter(logging.makeLogRecord({"name": "aiokafka", "msg": sentence}))
 
-    first = [is_said("away"), is_said("away"), is_said("node 1 is away")]
+    first = [is_logged("away"), is_logged("away"), is_logged("node 1 is away")]
     now[0] += 5
-    later = [is_said("away"), is_said("away")]
+    later = [is_logged("away"), is_logged("away")]
 
     assert first == [True, False, True]
     assert later == [True, False]

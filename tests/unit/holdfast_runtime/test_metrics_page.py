@@ -1,4 +1,4 @@
-"""The page of a process: its metrics, whether it can do its work, and nothing else."""
+"""The HTTP page of a process: /metrics, /healthz, and 404 for any other path."""
 
 import asyncio
 import urllib.error
@@ -19,8 +19,8 @@ from tests.waiting import LONG_S
 
 
 @pytest.fixture(autouse=True)
-def asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No answer is given twice."""
+def no_cached_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No result of a probe is reused."""
     monkeypatch.setattr(health, "FRESH_S", 0.0)
 
 
@@ -49,7 +49,7 @@ def server(name: str, probe: Callable[[], Awaitable[None]]) -> Dependency:
 
 
 async def test_metrics_are_shown() -> None:
-    """As Prometheus reads them, with or without a question behind the path."""
+    """In Prometheus' text format, with or without a query string."""
     page = Page()
     Counter("holdfast_any", "Any.", registry=page.registry).inc()
 
@@ -62,12 +62,12 @@ async def test_metrics_are_shown() -> None:
 
 @pytest.mark.parametrize("path", ["/", "/metric", "/metrics/", "/healthz/more", "/favicon.ico"])
 async def test_other_paths_are_not_found(path: str) -> None:
-    """A scraper that is set up wrong must not look as if it were right."""
+    """A scraper with a wrong path must not look as if it were right."""
     assert (await Page().get(path))[0] == 404
 
 
 async def test_a_process_whose_servers_answer_is_healthy() -> None:
-    """Each is asked anew."""
+    """Each request probes the servers."""
     asked: list[int] = []
 
     async def answer() -> None:
@@ -83,21 +83,21 @@ async def test_a_process_whose_servers_answer_is_healthy() -> None:
     "error", [TransientError("Connection\nrefused"), ConnectionRejected(Cause.USER, "Connection refused")]
 )
 async def test_a_process_without_a_server_that_it_needs_says_which(error: Exception) -> None:
-    """In one line a server, also where the server is there and no longer takes the password."""
+    """One line a server, also for a server that answers and rejects the password."""
 
     async def fail() -> None:
         raise error
 
     async def answer() -> None:
-        """It is there."""
+        """A server that answers."""
 
     page = Page([server("Redis", answer), server("Kafka", fail)])
 
     assert await page.get("/healthz") == (503, "waits for Kafka: Connection refused\n")
 
 
-async def test_a_server_that_a_loop_waits_for_is_told_too() -> None:
-    """It may take connections, and still lack what the process asks it for."""
+async def test_a_server_that_a_retry_loop_waits_for_is_named_too() -> None:
+    """It may accept connections and still fail the process's requests."""
     page = Page()
     outage = Outage(page.outages, structlog.get_logger())
     outage.failed("Postgres", "the ledger's tables lack 0002")
@@ -108,21 +108,21 @@ async def test_a_server_that_a_loop_waits_for_is_told_too() -> None:
     assert await page.get("/healthz") == (200, "ok\n")
 
 
-async def test_a_silent_server_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks has a deadline too."""
+async def test_a_silent_server_is_unhealthy_after_a_short_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller of /healthz has a deadline too."""
     monkeypatch.setattr(health, "PROBE_TIMEOUT_S", 0.05)
 
-    async def say_nothing() -> None:
+    async def stay_silent() -> None:
         await asyncio.Event().wait()
 
-    assert await Page([server("Redis", say_nothing)]).get("/healthz") == (
+    assert await Page([server("Redis", stay_silent)]).get("/healthz") == (
         503,
         "waits for Redis: no answer in time\n",
     )
 
 
 async def test_a_process_whose_loop_is_stuck_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its page has a thread of its own, and would look alive for ever."""
+    """The page has a thread of its own, and would answer although the process does nothing."""
     monkeypatch.setattr(metrics_page, "ANSWER_TIMEOUT_S", 0.05)
     page = Page()
 

@@ -1,4 +1,4 @@
-"""Waiting for servers that are away: told once, counted each time, with growing delays, and over when they are back."""
+"""Retries while a server is unavailable: logged once, counted each time, with growing delays."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from inventory_service.domain.shards import KafkaUnavailable, RedisUnavailable, 
 from tests.waiting import eventually
 
 REFUSED, LACKS_TABLES = TransientError("nothing listens"), TransientError("the ledger's tables lack 0002")
-AWAY, BACK = RedisUnavailable("nobody listens"), None
+UNAVAILABLE, AVAILABLE = RedisUnavailable("connection refused"), None
 
 
 class Over(Exception):
-    """Ends the repetition, for waiting does not mend a surprise."""
+    """An unexpected exception, which ends the repetition."""
 
 
 @pytest.fixture
 def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The delays that would have been waited for."""
+    """The delays between attempts; no test waits for them."""
     waited: list[float] = []
 
     async def note(delay: Backoff) -> None:
@@ -49,7 +49,7 @@ async def repeated(steps: Sequence[ServerUnavailable | None]) -> tuple[list[str]
 
 
 async def retried(attempts: Sequence[TransientError | str]) -> tuple[str, list[str], dict[str, float]]:
-    """What came of these attempts, what was logged on the way, and the attempts that were counted as failed."""
+    """The result of these attempts, the events that were logged, and the attempts that were counted as failed."""
     registry, left = CollectorRegistry(), iter(attempts)
 
     async def attempt() -> str:
@@ -68,38 +68,38 @@ def counted(registry: CollectorRegistry) -> dict[str, float]:
     return {one.labels["server"]: one.value for one in samples if one.name == "holdfast_retries_total"}
 
 
-async def test_an_outage_is_told_once_and_counted_each_time(delays: list[float]) -> None:
-    """A log that says the same all night hides what else it says; a metric shows how long it lasted."""
-    logged, waited = await repeated([AWAY, AWAY, AWAY, BACK, AWAY])
+async def test_an_outage_is_logged_once_and_counted_each_time(delays: list[float]) -> None:
+    """Repeated log lines would hide others; the metric shows how long the outage lasted."""
+    logged, waited = await repeated([UNAVAILABLE, UNAVAILABLE, UNAVAILABLE, AVAILABLE, UNAVAILABLE])
 
     assert logged == ["server_unavailable Redis", "server_recovered Redis", "server_unavailable Redis"]
     assert waited == {"redis": 4}
     assert len(delays) == 4
 
 
-async def test_the_delays_grow_and_begin_anew_after_an_outage(delays: list[float]) -> None:
-    """A server that comes back is not run over, and a short outage costs little."""
-    await repeated([*[AWAY] * 12, BACK, AWAY])
+async def test_delays_grow_during_an_outage_and_are_short_again_after_it(delays: list[float]) -> None:
+    """A server that returns is not flooded, and a short outage costs little."""
+    await repeated([*[UNAVAILABLE] * 12, AVAILABLE, UNAVAILABLE])
 
     assert all(later > 1.1 * sooner for sooner, later in pairwise(delays[:5]))
     assert max(delays) < 7
     assert delays[-1] < 0.2
 
 
-async def test_another_server_that_is_away_is_told_too(delays: list[float]) -> None:
-    """The first may be back while the next is not."""
-    logged, waited = await repeated([AWAY, KafkaUnavailable("no answer"), BACK])
+async def test_an_outage_of_another_server_is_logged_too(delays: list[float]) -> None:
+    """The first server may have recovered while the next has not."""
+    logged, waited = await repeated([UNAVAILABLE, KafkaUnavailable("no answer"), AVAILABLE])
 
     assert logged == ["server_unavailable Redis", "server_unavailable Kafka", "server_recovered Kafka"]
     assert waited == {"redis": 1, "kafka": 1}
 
 
-async def test_an_attempt_that_succeeds_at_once_is_not_told() -> None:
-    """Nearly every question is answered."""
+async def test_an_attempt_that_succeeds_at_once_is_not_logged() -> None:
+    """Nearly every attempt does."""
     assert await retried(["answer"]) == ("answer", [], {})
 
 
-async def test_an_attempt_is_made_again_until_it_succeeds(delays: list[float]) -> None:
+async def test_an_attempt_is_repeated_until_it_succeeds(delays: list[float]) -> None:
     """The caller gets its answer however long the outage lasted."""
     answer, logged, waits = await retried([REFUSED, REFUSED, REFUSED, "answer"])
 
@@ -108,8 +108,8 @@ async def test_an_attempt_is_made_again_until_it_succeeds(delays: list[float]) -
 
 
 @pytest.mark.usefixtures("delays")
-async def test_each_reason_of_an_outage_is_told_once() -> None:
-    """A server that came back without its tables waits for an operator, who must read of it; two that alternate do not
+async def test_each_reason_of_an_outage_is_logged_once() -> None:
+    """A server that returned without its tables waits for an operator, who must read so; two reasons in turn do not
     fill the log."""
     _, logged, _ = await retried([REFUSED, LACKS_TABLES, REFUSED, LACKS_TABLES, "answer"])
 
@@ -130,11 +130,11 @@ async def test_a_step_that_follows_a_stream_ends_its_outage_itself(delays: list[
         if is_connected is None:
             raise Over
         if is_connected:
-            outage.recovered("Kafka")  # which was not away
-            assert outages.open() == {"Redis": "nobody listens"}
+            outage.recovered("Kafka")  # which was available
+            assert outages.open() == {"Redis": "connection refused"}
             outage.recovered("Redis")
             assert outages.open() == {}
-        raise AWAY
+        raise UNAVAILABLE
 
     with capture_logs() as logged, pytest.raises(Over):
         await Retrier(outages, ServerUnavailable).follow_forever(follow, structlog.get_logger())
@@ -145,7 +145,7 @@ async def test_a_step_that_follows_a_stream_ends_its_outage_itself(delays: list[
 
 
 async def test_a_cancelled_attempt_leaves_no_outage_behind() -> None:
-    """What a process waits for is what it waits for now."""
+    """The health page names only servers that a loop waits for now."""
     outages = Outages(CollectorRegistry())
 
     async def fail() -> None:
@@ -161,7 +161,7 @@ async def test_a_cancelled_attempt_leaves_no_outage_behind() -> None:
 
 
 def test_two_loops_that_wait_for_one_server_end_their_outages_apart() -> None:
-    """The first that gets through does not speak for the other."""
+    """The recovery of one loop does not end the outage of the other."""
     outages = Outages(CollectorRegistry())
     one, other = (Outage(outages, structlog.get_logger()) for _ in range(2))
     one.failed("Redis", "refused")

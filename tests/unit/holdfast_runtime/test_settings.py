@@ -1,4 +1,4 @@
-"""Settings: the environment once, or one line that says which variable makes no sense."""
+"""Settings are read from the environment, or rejected in one line that names the variable."""
 
 from collections.abc import Mapping
 
@@ -27,21 +27,23 @@ BAD_DSNS = [
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever runs the tests may have settings of their own."""
+    """The environment of the test run may have settings."""
     for setting in list_settings(Settings):
         monkeypatch.delenv(setting.variable, raising=False)
 
 
-def test_an_empty_environment_makes_sense() -> None:
-    """Everything has a default, on this machine alone."""
+def test_every_setting_has_a_default() -> None:
+    """The defaults fit servers on this machine."""
     settings = read_settings(Settings)
 
     assert (settings.shards, settings.listen, settings.expiry) == (16, "127.0.0.1:50051", "on")
 
 
 @pytest.mark.parametrize(("verifies", "code"), [(False, 1), (True, 3)])
-def test_an_unexpected_error_is_no_verdict(monkeypatch: pytest.MonkeyPatch, verifies: bool, code: int) -> None:
-    """Exit code 1 of an audit says that the books differ, which a bug of ours must not."""
+def test_an_unexpected_error_of_a_verifying_command_is_exit_code_3(
+    monkeypatch: pytest.MonkeyPatch, verifies: bool, code: int
+) -> None:
+    """Exit code 1 of an audit means a difference, and a bug must not look like one."""
 
     async def broken(_settings: SharedSettings) -> int:
         raise LookupError("a bug")
@@ -52,7 +54,7 @@ def test_an_unexpected_error_is_no_verdict(monkeypatch: pytest.MonkeyPatch, veri
 
 
 def test_settings_are_frozen() -> None:
-    """What a process was built with stays."""
+    """A process never changes its settings."""
     with pytest.raises(Exception, match="frozen"):
         read_settings(Settings).shards = 3  # type: ignore[misc]
 
@@ -92,19 +94,19 @@ def test_settings_are_frozen() -> None:
 def test_a_bad_setting_ends_the_process_with_one_line(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An operator reads which and why, and nothing else."""
+    """The line has the variable and the reason, without a traceback."""
     monkeypatch.setenv(variable, value)
 
     code = main(["serve"])
 
-    told = capsys.readouterr().err
+    stderr = capsys.readouterr().err
     assert code == 2
-    assert told.startswith(f"{variable}: ")
-    assert told.count("\n") == 1
+    assert stderr.startswith(f"{variable}: ")
+    assert stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("told", "environment"),
+    ("expected", "environment"),
     [
         ("PASSWORD: is required", {"SECURITY": "SASL_SSL", "USERNAME": "ann"}),
         ("USERNAME: is required", {"SECURITY": "SASL_PLAINTEXT", "PASSWORD": "secret"}),
@@ -123,24 +125,24 @@ def test_a_bad_setting_ends_the_process_with_one_line(
 @pytest.mark.parametrize("service", ["inventory", "persister"])
 def test_kafka_settings_that_contradict_each_other_end_a_process(
     service: str,
-    told: str,
+    expected: str,
     environment: Mapping[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A password that is never shown, or a certificate that is never looked at, is a slip and a danger."""
+    """A password that is never sent, or a certificate that is never checked, is a mistake that no error would show."""
     for name, value in environment.items():
         monkeypatch.setenv(f"HOLDFAST_KAFKA_{name}", value)
     code = main(["relay"]) if service == "inventory" else persister_main(["persist"])
 
     line = capsys.readouterr().err
     assert (code, line.count("\n")) == (2, 1)
-    assert line.startswith(f"HOLDFAST_KAFKA_{told}")
+    assert line.startswith(f"HOLDFAST_KAFKA_{expected}")
     assert "secret" not in line
 
 
 def test_no_password_is_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They may end up in a log."""
+    """Settings may be logged."""
     monkeypatch.setenv("HOLDFAST_KAFKA_SECURITY", "SASL_SSL")
     monkeypatch.setenv("HOLDFAST_KAFKA_USERNAME", "ann")
     monkeypatch.setenv("HOLDFAST_KAFKA_PASSWORD", "secret")
@@ -155,14 +157,14 @@ def test_no_password_is_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch)
 def test_a_persister_with_a_bad_dsn_ends_with_one_line(
     dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It would wait for such a Postgres for ever."""
+    """Otherwise it would retry such an address for ever."""
     monkeypatch.setenv("HOLDFAST_POSTGRES_DSN", dsn)
 
     code = persister_main(["persist"])
 
-    told = capsys.readouterr().err
-    assert (code, told.count("\n")) == (2, 1)
-    assert told.startswith("HOLDFAST_POSTGRES_DSN: ")
+    stderr = capsys.readouterr().err
+    assert (code, stderr.count("\n")) == (2, 1)
+    assert stderr.startswith("HOLDFAST_POSTGRES_DSN: ")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,7 @@ def test_a_persister_with_a_bad_dsn_ends_with_one_line(
         ("unix:///run/redis.sock?db=1", "postgresql://ann@/holdfast?host=/run/postgresql&port=5433"),
     ],
 )
-def test_every_form_that_the_clients_read_is_good(redis_url: str, dsn: str) -> None:
+def test_every_form_that_the_client_libraries_accept_is_valid(redis_url: str, dsn: str) -> None:
     """Sockets, passwords and options among them."""
     settings = Settings(redis_url=redis_url, postgres_dsn=dsn)
 
@@ -182,8 +184,8 @@ def test_every_form_that_the_clients_read_is_good(redis_url: str, dsn: str) -> N
     assert postgres_dependency(settings).name == "Postgres"
 
 
-def test_two_bad_settings_share_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the second is not found at the second start."""
+def test_all_bad_settings_are_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the second would be found only at the next start."""
     monkeypatch.setenv("HOLDFAST_SHARDS", "0")
     monkeypatch.setenv("HOLDFAST_EXPIRY", "maybe")
 
@@ -198,7 +200,7 @@ def test_the_metrics_page_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> 
     assert read_settings(Settings).metrics_listen == ""
 
 
-def test_every_setting_explains_itself() -> None:
+def test_every_setting_has_a_description() -> None:
     """`--help` lists them all."""
     listed = list(list_settings(Settings))
 

@@ -1,4 +1,4 @@
-"""A signal is heard whenever it comes, also in the very moment in which something else ends."""
+"""A signal ends a process whenever it arrives, also at the moment in which its work ends."""
 
 import asyncio
 import os
@@ -15,8 +15,8 @@ from holdfast_runtime.signals import INTERRUPTED, first_to_end, run_unless_signa
 
 
 @pytest.fixture(autouse=True)
-def deaf_afterwards() -> Iterator[None]:
-    """Whatever a test has set up to hear signals is gone with its loop, and what they did before is back."""
+def restored_handlers() -> Iterator[None]:
+    """The handlers of a test are removed with its loop, and the former ones are restored."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in before.items():
@@ -27,26 +27,26 @@ async def nothing() -> None:
     """Work that is done at once."""
 
 
-async def test_of_two_that_end_in_one_moment_the_second_is_not_passed_over() -> None:
-    """A process that was halted finds its work done and a signal there; the signal never comes again."""
+async def test_of_two_tasks_that_end_together_both_results_count() -> None:
+    """A process that was halted may find its work done and a signal received, and the signal comes only once."""
     assert not await first_to_end(nothing(), nothing())
 
 
 @pytest.mark.parametrize(("verifies", "code"), [(False, 0), (True, INTERRUPTED)])
-async def test_a_signal_that_comes_as_the_servers_let_a_process_in_ends_it(
+async def test_a_signal_at_the_end_of_the_start_check_ends_the_process(
     monkeypatch: pytest.MonkeyPatch, verifies: bool, code: int
 ) -> None:
-    """It would begin its work, and hear nothing before it is killed."""
+    """Otherwise the process would start its work and ignore the signal until it is killed."""
     begun: list[str] = []
 
-    async def let_in(*_: Any) -> None:
+    async def pass_start_check(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     async def begin(settings: SharedSettings) -> int:
         begun.append("begun")
         return 0
 
-    monkeypatch.setattr(process, "wait_for_all", let_in)
+    monkeypatch.setattr(process, "wait_for_all", pass_start_check)
     command = Command("any", "begin", (), (), begin, SharedSettings, verifies=verifies)
 
     assert await process._begin(command, SharedSettings(), [], {}) == code
@@ -54,7 +54,7 @@ async def test_a_signal_that_comes_as_the_servers_let_a_process_in_ends_it(
 
 
 async def test_work_without_an_end_is_ended_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if the signal comes in the moment in which it ends by itself."""
+    """Also if the signal arrives at the moment in which the work ends by itself."""
     received: asyncio.Queue[signal.Signals] = asyncio.Queue()
     received.put_nowait(signal.SIGTERM)
     monkeypatch.setattr(signals, "signals", lambda: received)
@@ -63,7 +63,7 @@ async def test_work_without_an_end_is_ended_in_order(monkeypatch: pytest.MonkeyP
 
 
 async def test_work_that_is_done_keeps_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signal that comes too late to interrupt it changes nothing; one that comes before does."""
+    """A signal that arrives after its end changes nothing; one that arrives before does."""
     received: asyncio.Queue[signal.Signals] = asyncio.Queue()
     monkeypatch.setattr(signals, "signals", lambda: received)
 

@@ -1,4 +1,4 @@
-"""The start check: what ends a process before it begins, and in which words."""
+"""The start check: which errors of a server end a process, and the line that it prints."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ def dependency(probe: Callable[[], Awaitable[None]]) -> Dependency:
 
 
 def away(times: int, probes: list[int]) -> Callable[[], Awaitable[None]]:
-    """A server that is away for so many probes."""
+    """A server that is unavailable for so many probes."""
 
     async def probe() -> None:
         probes.append(1)
@@ -29,7 +29,7 @@ def away(times: int, probes: list[int]) -> Callable[[], Awaitable[None]]:
     return probe
 
 
-async def test_a_server_that_comes_in_time_is_waited_for() -> None:
+async def test_a_server_that_starts_in_time_is_waited_for() -> None:
     """Processes and servers of one deploy start side by side."""
     probes: list[int] = []
 
@@ -38,22 +38,22 @@ async def test_a_server_that_comes_in_time_is_waited_for() -> None:
     assert len(probes) == 3
 
 
-async def test_a_server_that_does_not_come_is_named_with_its_setting() -> None:
-    """In one line, whatever a library put into its message."""
+async def test_a_server_that_stays_unavailable_is_named_with_its_setting() -> None:
+    """One line, whatever the message of the library."""
     with pytest.raises(BadSettings) as ended:
         await wait_for(dependency(away(1000, [])), 0.2, LIMIT)
 
     assert str(ended.value) == f"{URL}: Redis at somewhere:1 does not answer: Connection refused ({LIMIT})"
 
 
-async def test_a_server_that_says_nothing_at_all_is_named_too() -> None:
-    """A firewall that drops everything refuses nothing."""
+async def test_a_server_that_does_not_answer_at_all_is_named_too() -> None:
+    """A firewall may drop packets without refusing the connection."""
     with pytest.raises(BadSettings, match="does not answer: no answer"):
         await wait_for(dependency(lambda: asyncio.sleep(60)), 0.2)
 
 
-async def test_without_a_wait_a_server_that_is_away_is_probed_once() -> None:
-    """An outage then keeps no process from starting."""
+async def test_without_a_wait_an_unavailable_server_is_probed_once() -> None:
+    """The process starts despite the outage then."""
     probes: list[int] = []
 
     await wait_for(dependency(away(1000, probes)), 0)
@@ -64,7 +64,7 @@ async def test_without_a_wait_a_server_that_is_away_is_probed_once() -> None:
 @pytest.mark.parametrize("wait_s", [0, LONG_S])
 @pytest.mark.parametrize(("cause", "setting"), [(Cause.USER, "HOLDFAST_KAFKA_PASSWORD"), (Cause.TRUST, URL)])
 async def test_a_rejection_is_not_waited_for(wait_s: float, cause: Cause, setting: str) -> None:
-    """However long the wait may be: no password gets right by waiting. The line names what to look at."""
+    """Waiting does not correct a password; the line names the setting, however long the wait may be."""
     probes: list[int] = []
 
     async def probe() -> None:
@@ -78,8 +78,8 @@ async def test_a_rejection_is_not_waited_for(wait_s: float, cause: Cause, settin
     assert str(ended.value) == f"{setting}: Redis at somewhere:1 cannot be used: wrong"
 
 
-async def test_without_a_wait_a_host_whose_name_is_gone_is_away() -> None:
-    """Where names are given to what runs, an outage takes the name away too."""
+async def test_without_a_wait_an_unknown_host_counts_as_unavailable() -> None:
+    """Where an orchestrator gives names only to what runs, an outage removes the name too."""
 
     async def probe() -> None:
         raise ConnectionRejected(Cause.NAME, "there is no such host")
@@ -89,8 +89,8 @@ async def test_without_a_wait_a_host_whose_name_is_gone_is_away() -> None:
         await wait_for(dependency(probe), LONG_S)
 
 
-async def test_one_rejection_is_enough() -> None:
-    """What another server might still say is not waited for."""
+async def test_one_rejection_ends_the_check() -> None:
+    """The probes of other servers are not waited for."""
 
     async def reject() -> None:
         raise ConnectionRejected(Cause.USER, "wrong")
@@ -102,7 +102,7 @@ async def test_one_rejection_is_enough() -> None:
 
 
 def test_no_password_is_in_the_line() -> None:
-    """It goes to a log that many read."""
+    """The line may be logged."""
     settings = SharedSettings(postgres_dsn="postgresql://ann:secret@here:5432/books")
 
     assert postgres_dependency(settings).server == "PostgreSQL at here:5432"

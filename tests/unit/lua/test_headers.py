@@ -1,4 +1,4 @@
-"""Every script in lua/ opens with a header that says what it is for, what it may touch and what it keeps."""
+"""Every script in lua/ opens with a header: its job, its keys, arguments and reply, and what it keeps."""
 
 import re
 from pathlib import Path
@@ -25,8 +25,8 @@ def test_there_are_scripts() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_says_what_it_is_for(script: Path) -> None:
-    """The header names the file and its job, for a script is met by its sha in the logs and by its name here."""
+def test_a_header_has_the_scripts_name_and_job(script: Path) -> None:
+    """Logs have a script by its SHA, and a reader finds it by its name here."""
     header = HEADER.match(script.read_text())
 
     assert header, f"lua/{script.name} does not open with `--[[ {script.name}: its job`, then {', '.join(WORDS)}"
@@ -34,7 +34,7 @@ def test_a_script_says_what_it_is_for(script: Path) -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_says_what_it_touches_and_keeps(script: Path) -> None:
+def test_a_header_has_keys_arguments_reply_invariants_and_parts(script: Path) -> None:
     """A caller in Python sees positions only, so KEYS, ARGV and Reply are its whole signature; Keeps is its promise."""
     header = HEADER.match(script.read_text())
 
@@ -59,7 +59,7 @@ def needs(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_uses_what_it_and_its_parts_need_and_no_more(script: Path) -> None:
+def test_a_script_names_exactly_the_parts_that_it_needs(script: Path) -> None:
     """Each call makes the functions of all its parts anew, so one too many costs time; one too few fails it."""
     uses = used_library(script.read_text())
     needed = needs(script)
@@ -72,6 +72,6 @@ def test_a_script_uses_what_it_and_its_parts_need_and_no_more(script: Path) -> N
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda path: path.name)
-def test_a_part_says_its_job(part: Path) -> None:
+def test_a_part_names_its_file_and_job(part: Path) -> None:
     """It stands before scripts, and so has no keys or arguments of its own."""
     assert re.match(rf"-- {part.name}: \S", part.read_text())

@@ -1,4 +1,4 @@
-"""What Lua and Python must spell alike: stored fields, moves, and the checks of a Reserve."""
+"""Lua and Python have the same lists: stored fields, moves, and the checks of a Reserve."""
 
 import inspect
 import re
@@ -16,7 +16,7 @@ def found(pattern: str, text: str) -> str:
     return str(match)
 
 
-def test_a_record_has_one_list_of_fields() -> None:
+def test_a_record_has_the_same_fields_in_lua_and_python() -> None:
     """Replies are read by position; the Claim's bytes are the one field that no reply has."""
     names, numbers = (
         found(r"^local (STATE,[^=]*)", read_lua("lib/record")),
@@ -29,7 +29,7 @@ def test_a_record_has_one_list_of_fields() -> None:
     assert [int(number) for number in re.findall(r"\d+", numbers)] == list(range(1, len(in_lua) + 1))
 
 
-def test_a_sales_settings_have_one_list_of_fields() -> None:
+def test_the_settings_of_a_sale_have_the_same_fields_in_lua_and_python() -> None:
     """They are packed, unpacked, replied and read in this order."""
     text = read_lua("lib/settings")
 
@@ -39,8 +39,8 @@ def test_a_sales_settings_have_one_list_of_fields() -> None:
     assert tuple(unpacked) == tuple(packed) == StoredSettings._fields
 
 
-def test_the_table_of_moves_is_one() -> None:
-    """A move that one body has and the other lacks would pass every test that does not ask for it."""
+def test_the_table_of_moves_is_the_same_in_lua_and_python() -> None:
+    """A move that only one of them has would pass every test that does not use it."""
     table = found(r"^local MOVES = \{\n(.*?)^\}", read_lua("move"))
     rows = re.findall(r"(\w+) = \{outcomes = \{(.*?)\}, sets_note = (\w+)\}", table, re.DOTALL)
 
@@ -59,7 +59,7 @@ def _state(name: str) -> int:
 
 
 def test_a_reserve_passes_the_same_checks_in_the_same_order() -> None:
-    """The order of precedence is read in either body, and is the other's too."""
+    """The order of precedence decides which reason a caller gets."""
     lua = found(r"^local function judge\(sale, request\)\n(.*?)^end", read_lua("reserve"))
 
     assert re.findall(r"(\w+)\(", lua) == re.findall(r"(\w+)\(", inspect.getsource(reserve.judge).split("return (")[1])

@@ -22,7 +22,7 @@ class Process(NamedTuple):
 PROCESSES = {
     "up": Process("holdfast_embedded", "embedded", "Run everything on this machine, servers included, until Ctrl-C."),
     "demo": Process(
-        "holdfast_embedded", "embedded", "Run a whole flash sale, with a crash in it, and audit the books."
+        "holdfast_embedded", "embedded", "Run a whole flash sale, with a crash in it, and audit the result."
     ),
     "serve": Process("inventory_service", "server", "Serve calls."),
     "relay": Process(

@@ -96,7 +96,7 @@ def show_command(
 
 def block_buyer(
     buyer_id: Annotated[str, typer.Argument(help="The buyer's id.")],
-    reason: Annotated[str, typer.Option(help="Why, for the books.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
     json: Json = False,
     address: Address = DEFAULT_ADDRESS,
     timeout_s: Timeout = DEFAULT_TIMEOUT_S,

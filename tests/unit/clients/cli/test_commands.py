@@ -52,7 +52,7 @@ def test_a_hold_is_shown_with_the_time_that_is_left(fake: FakeInventory) -> None
 
 
 def test_sold_out_is_exit_code_1_and_says_what_is_short(fake: FakeInventory) -> None:
-    """A script can tell it from a failure, and the text says that held units may come back."""
+    """Its exit code differs from a failure's, and the text says that held units may come back."""
     fake.will_answer("Reserve", SOLD_OUT)
 
     done = run(fake, *RESERVE)
@@ -96,7 +96,7 @@ def test_an_unknown_outcome_is_exit_code_3(fake: FakeInventory) -> None:
 
 
 def test_a_frozen_shard_is_exit_code_2_and_says_why(fake: FakeInventory) -> None:
-    """Nothing was done; the line says what an operator has to mend."""
+    """Nothing was done; the line has the reason of the freeze for an operator."""
     why = "NEEDS_RESTORE: the hashes differ."
     fake.will_answer(
         "Reserve",
@@ -210,7 +210,7 @@ def test_a_sale_is_shown_with_its_stock(fake: FakeInventory) -> None:
 def test_a_proxy_is_used_only_if_asked_for(
     fake: FakeInventory, monkeypatch: pytest.MonkeyPatch, asked_for: str
 ) -> None:
-    """The proxy of this machine is one that nothing can be reached through."""
+    """The proxy that the environment names serves nothing here."""
     fake.will_answer("GetSale", GetSaleResponse(sale=SALE))
     for variable in ("no_proxy", "no_grpc_proxy", "grpc_proxy", "https_proxy"):
         monkeypatch.delenv(variable, raising=False)
@@ -229,7 +229,7 @@ def test_a_proxy_is_used_only_if_asked_for(
 
 
 def test_a_buyer_is_blocked_for_a_reason(fake: FakeInventory) -> None:
-    """The reason is for the books and therefore required."""
+    """The ledger stores the reason with the block."""
     fake.will_answer("BlockBuyer", BlockBuyerResponse())
 
     assert run(fake, "block-buyer", "bot-7").exit_code == 2
@@ -275,14 +275,14 @@ def test_a_duration_is_numbers_with_units(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["10", "m10", "10 m", "-5s", "", "5x", "1h-5m"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_text_that_is_no_duration_is_rejected(text: str) -> None:
     """No unit is assumed."""
     with pytest.raises(typer.BadParameter):
         duration(text)
 
 
 def test_moments_are_local_unless_they_name_their_zone() -> None:
-    """As clocks show it where the command is run."""
+    """Local is the time zone of the machine on which the command runs."""
     assert moment("2026-11-27T10:00+00:00") == datetime(2026, 11, 27, 10, tzinfo=UTC)
     assert moment("2026-11-27T10:00") == datetime(2026, 11, 27, 10).astimezone()
     with pytest.raises(typer.BadParameter):
@@ -302,5 +302,5 @@ def test_units_name_each_sku_once() -> None:
     [(timedelta(minutes=10), "10 min"), (timedelta(seconds=3725), "1 h 2 min"), (timedelta(seconds=-1), "0 s")],
 )
 def test_a_length_of_time_is_shown_in_its_two_largest_units(length: timedelta, text: str) -> None:
-    """The rest would only be read over."""
+    """More digits would only hide the ones that matter."""
     assert spelled(length) == text

@@ -38,7 +38,7 @@ C = grpc.StatusCode
         pytest.param(("sale", "shut"), id="no-such-command"),
     ],
 )
-def test_what_cannot_be_is_one_line_and_exit_code_2(fake: FakeInventory, words: tuple[str, ...]) -> None:
+def test_an_impossible_value_is_one_line_and_exit_code_2(fake: FakeInventory, words: tuple[str, ...]) -> None:
     """It is bad usage, found before any call, and neither a page of traceback nor a box."""
     failed = run(fake, *words)
 

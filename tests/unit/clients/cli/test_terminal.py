@@ -1,4 +1,4 @@
-"""What the `holdfast` command writes where it cannot write all: encodings, closed pipes, control characters."""
+"""The output of the `holdfast` command with limited encodings, closed pipes, full disks and control characters."""
 
 import json
 import os
@@ -130,7 +130,7 @@ def test_text_of_every_script_is_printed_as_it_is() -> None:
 
 
 def test_an_sku_that_looks_like_an_emoji_is_printed_as_it_is(fake: FakeInventory) -> None:
-    """It is copied from the screen, and may have colons."""
+    """A user copies it from the screen, and it may have colons."""
     fake.will_answer(
         "GetReservation",
         GetReservationResponse(reservation=Reservation(lines=[ReservationLine(sku="a:bulb:b")]), read_time=NOON),

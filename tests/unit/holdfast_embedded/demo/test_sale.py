@@ -1,4 +1,4 @@
-"""The demo kills the persister in every run, even where no poll came in time while the sale was on."""
+"""The demo kills the persister in every run, even if the sale ended before the first poll."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""Answers that are made of bytes say what the messages say."""
+"""Responses that are serialized by hand equal the serialized messages."""
 
 import pytest
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
@@ -19,12 +19,12 @@ def request(*lines: Line, name: str = "r-1") -> calls.ReserveRequest:
     return calls.ReserveRequest(sale_id="lamp-sale", reservation_id=name, buyer_id="b-1", lines=lines)
 
 
-def granted(asked: calls.ReserveRequest, position: Position, now_ms: int = 1_795_000_000_123) -> Granted:
+def granted(request: calls.ReserveRequest, position: Position, now_ms: int = 1_795_000_000_123) -> Granted:
     reservation = Reservation(
-        SaleKey("default", asked.sale_id),
-        asked.reservation_id,
-        asked.buyer_id,
-        tuple(DomainLine(line.sku, line.quantity) for line in asked.lines),
+        SaleKey("default", request.sale_id),
+        request.reservation_id,
+        request.buyer_id,
+        tuple(DomainLine(line.sku, line.quantity) for line in request.lines),
         1,
         1,
         now_ms,
@@ -46,16 +46,16 @@ def granted(asked: calls.ReserveRequest, position: Position, now_ms: int = 1_795
     "position",
     [Position(0, 1, 1, 0), Position(15, 1, 300, 1), Position(1023, 2**31, 2**50, 127), Position(0, 1, 1, 227)],
 )
-def test_bytes_and_message_say_the_same(name: str, sku: str, quantity: int, position: Position) -> None:
-    """Whoever changes the one must change the other."""
-    asked = request(Line(sku=sku, quantity=quantity), name=name)
-    verdict = granted(asked, position)
+def test_bytes_equal_the_serialized_message(name: str, sku: str, quantity: int, position: Position) -> None:
+    """A change of messages.py needs the same change in response_bytes.py."""
+    sent = request(Line(sku=sku, quantity=quantity), name=name)
+    result = granted(sent, position)
 
-    assert calls.ReserveResponse.FromString(response_bytes(asked, verdict)) == reserve_response(verdict)
+    assert calls.ReserveResponse.FromString(response_bytes(sent, result)) == reserve_response(result)
 
 
-def test_what_is_not_plain_is_left_to_the_messages() -> None:
-    """Lines to sum or sort, a time that was asked for, repeats and purchases."""
+def test_other_responses_are_serialized_from_their_messages() -> None:
+    """Several lines, a `hold_ttl`, repeats and purchases."""
     line = Line(sku="lamp", quantity=1)
     plain, two, timed = request(line), request(line, line), request(line)
     timed.hold_ttl.seconds = 5
@@ -63,12 +63,12 @@ def test_what_is_not_plain_is_left_to_the_messages() -> None:
     held_two = new._replace(reservation=new.reservation._replace(lines=(DomainLine("lamp", 2),)))
     bought = new._replace(reservation=new.reservation._replace(state=2, expire_time_ms=0))
 
-    for asked, verdict in ((two, held_two), (timed, new), (plain, new._replace(replayed=True)), (plain, bought)):
-        assert calls.ReserveResponse.FromString(response_bytes(asked, verdict)) == reserve_response(verdict)
+    for sent, result in ((two, held_two), (timed, new), (plain, new._replace(replayed=True)), (plain, bought)):
+        assert calls.ReserveResponse.FromString(response_bytes(sent, result)) == reserve_response(result)
 
 
-def test_rejections_are_told_apart() -> None:
-    """What is remembered of one must not be said of another."""
+def test_different_rejections_have_different_bytes() -> None:
+    """The cache must not return the bytes of another rejection."""
     first = Rejected(1, Position(0, 1, 9, 0), 1000, (Shortage("lamp", 1, 0, 3),), retry_after_ms=5)
     for verdict in (first, first._replace(read_time_ms=1001), first._replace(retry_after_ms=None), first):
         answer = calls.ReserveResponse.FromString(response_bytes(request(), verdict))

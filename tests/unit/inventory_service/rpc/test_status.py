@@ -1,4 +1,4 @@
-"""Refusals to statuses: one row a reason, and no status too large for its trailers."""
+"""From failures to statuses: one row a reason, and no status too large for its trailers."""
 
 import grpc
 import pytest
@@ -14,13 +14,13 @@ from inventory_service.domain.results import Failure
 from inventory_service.rpc.status import CallFailed, Violation, row_of, status_of
 
 EVERY_REASON = [value for value in ErrorReason.values() if value != reasons.ERROR_REASON_UNSPECIFIED]
-MAY_HELP_LATER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+RETRYABLE_CODES = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 TRAILERS = 8192
 
 
-def details(refused: CallFailed) -> dict[str, Message]:
+def details(failed: CallFailed) -> dict[str, Message]:
     """The details of a status by the name of their type."""
-    ((key, raw),) = status_of(refused).trailers
+    ((key, raw),) = status_of(failed).trailers
     assert key == "grpc-status-details-bin"
     kinds: list[type[Message]] = [
         error_details_pb2.ErrorInfo,
@@ -39,7 +39,7 @@ def details(refused: CallFailed) -> dict[str, Message]:
 
 def reservation(**changed: object) -> Reservation:
     position = Position(3, 1, 7, 0)
-    sound = Reservation(
+    example = Reservation(
         SaleKey("default", "lamp-sale"),
         "r-1",
         "b-1",
@@ -55,12 +55,12 @@ def reservation(**changed: object) -> Reservation:
         0,
         "",
     )
-    return sound._replace(**changed)  # type: ignore[arg-type]
+    return example._replace(**changed)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("reason", EVERY_REASON)
-def test_every_reason_has_its_row_and_tells_itself(reason: int) -> None:
-    """A status of ours without ErrorInfo would be taken for gRPC's own, and that means: outcome unknown."""
+def test_every_reason_has_a_row_and_is_in_its_status(reason: int) -> None:
+    """A client takes a status without ErrorInfo for gRPC's own, so that the outcome is unknown."""
     ending = status_of(CallFailed(Failure(reason, {"sale_id": "s"})))
     info = details(CallFailed(Failure(reason, {"sale_id": "s"})))["ErrorInfo"]
 
@@ -72,28 +72,28 @@ def test_every_reason_has_its_row_and_tells_itself(reason: int) -> None:
 
 
 @pytest.mark.parametrize("reason", EVERY_REASON)
-def test_a_caller_hears_when_to_ask_again_wherever_that_may_help(reason: int) -> None:
-    """And only there: a client that repeats a mistake is no help to anybody."""
-    assert ("RetryInfo" in details(CallFailed(Failure(reason)))) is (row_of(reason).code in MAY_HELP_LATER)
+def test_a_status_has_retry_info_exactly_where_a_repeat_may_succeed(reason: int) -> None:
+    """A repeat of an invalid request only costs time."""
+    assert ("RetryInfo" in details(CallFailed(Failure(reason)))) is (row_of(reason).code in RETRYABLE_CODES)
 
 
 def test_twenty_violations_are_named_and_all_are_counted() -> None:
-    """A status that passes 8 KiB of trailers turns into another one, at random."""
+    """A status above 8 KiB of trailers reaches the client as another one."""
     violations = [Violation(f"sale.items[{n}].sku", "x" * 90) for n in range(1500)]
 
-    refused = CallFailed(Failure(reasons.ERROR_REASON_FIELD_OUT_OF_BOUNDS), violations)
+    failed = CallFailed(Failure(reasons.ERROR_REASON_FIELD_OUT_OF_BOUNDS), violations)
 
-    assert len(details(refused)["BadRequest"].field_violations) == 20  # type: ignore[attr-defined]
-    assert details(refused)["ErrorInfo"].metadata["violations"] == "1500"  # type: ignore[attr-defined]
-    assert len(status_of(refused).trailers[0][1]) * 4 / 3 < TRAILERS
+    assert len(details(failed)["BadRequest"].field_violations) == 20  # type: ignore[attr-defined]
+    assert details(failed)["ErrorInfo"].metadata["violations"] == "1500"  # type: ignore[attr-defined]
+    assert len(status_of(failed).trailers[0][1]) * 4 / 3 < TRAILERS
 
 
 def test_a_wrong_state_carries_the_reservation_as_it_stands() -> None:
-    """The caller need not read it to learn what to do."""
-    refused = CallFailed(Failure(reasons.ERROR_REASON_WRONG_RESERVATION_STATE, reservation=reservation()))
+    """The caller need not read the reservation first."""
+    failed = CallFailed(Failure(reasons.ERROR_REASON_WRONG_RESERVATION_STATE, reservation=reservation()))
 
-    assert details(refused)["Reservation"].reservation_id == "r-1"  # type: ignore[attr-defined]
-    assert details(refused)["ErrorInfo"].metadata["state"] == "RESERVATION_STATE_RELEASED"  # type: ignore[attr-defined]
+    assert details(failed)["Reservation"].reservation_id == "r-1"  # type: ignore[attr-defined]
+    assert details(failed)["ErrorInfo"].metadata["state"] == "RESERVATION_STATE_RELEASED"  # type: ignore[attr-defined]
 
 
 def test_the_largest_reservation_and_the_longest_reason_fit_the_trailers() -> None:

@@ -1,4 +1,4 @@
-"""Requests from messages: what is sound comes through normalised, and every bad field is named once."""
+"""From messages to requests: valid ones are normalised, and every bad field is named once."""
 
 from typing import Any
 
@@ -39,11 +39,11 @@ def create(**changed: Any) -> admin.CreateSaleRequest:
 
 
 def bad_fields(call: Any, request: Any) -> list[str]:
-    """The names of the fields that a translation refuses; none if it refuses none."""
+    """The fields in which a parser finds a violation."""
     try:
         call(request, *([TENANT] if call is not buyer_to_block else []))
-    except CallFailed as refused:
-        return [violation.field for violation in refused.violations]
+    except CallFailed as failed:
+        return [violation.field for violation in failed.violations]
     return []
 
 
@@ -85,29 +85,29 @@ BAD_RESERVES: list[tuple[dict[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("changed", "named"), BAD_RESERVES)
 def test_every_bad_field_of_a_reserve_is_named(changed: dict[str, Any], named: list[str]) -> None:
-    """A caller mends a request in one go only if it hears everything that is wrong with it."""
+    """A caller can correct a request at once only if the status names every bad field."""
     assert bad_fields(reserve_from_proto, reserve(**changed)) == named
 
 
-def test_the_usual_reserve_comes_through() -> None:
-    """One line and the sale's own time: the busy way through the checks."""
+def test_a_usual_reserve_is_parsed() -> None:
+    """One line and no `hold_ttl`: the fast path through the checks."""
     request = reserve_from_proto(reserve(), TENANT)
 
     key = SaleKey(TENANT, "lamp-sale")
     assert request == Reserve(key, "r-1", "b:1", (DomainLine("lamp", 2),), None)
 
 
-def test_bounds_themselves_are_sound() -> None:
-    """Off by one would turn away what the protos promise."""
+def test_values_at_the_bounds_are_valid() -> None:
+    """The protos give the bounds as inclusive."""
     longest = "".join("aZ0._:-z"[n % 8] for n in range(64))
 
-    sound = reserve(sale_id=longest, lines=[Line(sku=f"s{n}", quantity=1000) for n in range(20)], hold_ttl=seconds(1))
+    valid = reserve(sale_id=longest, lines=[Line(sku=f"s{n}", quantity=1000) for n in range(20)], hold_ttl=seconds(1))
 
-    assert bad_fields(reserve_from_proto, sound) == []
+    assert bad_fields(reserve_from_proto, valid) == []
 
 
 def test_equal_skus_are_summed_and_lines_sorted() -> None:
-    """Equal bodies must look equal, however they are written down."""
+    """Equal requests must have equal fingerprints, whatever the order of their lines."""
     lines = [Line(sku="b", quantity=400), Line(sku="a", quantity=1), Line(sku="b", quantity=600)]
 
     request = reserve_from_proto(reserve(lines=lines), TENANT)
@@ -115,36 +115,36 @@ def test_equal_skus_are_summed_and_lines_sorted() -> None:
     assert request.lines == (DomainLine("a", 1), DomainLine("b", 1000))
 
 
-def test_the_time_asked_for_is_kept_in_whole_milliseconds() -> None:
-    """Cut off, not rounded up: no hold lives longer than asked."""
+def test_a_hold_ttl_is_cut_to_whole_milliseconds() -> None:
+    """Not rounded up: no hold lasts longer than asked for."""
     request = reserve_from_proto(reserve(hold_ttl=seconds(2, 1_999_999)), TENANT)
 
     assert request.hold_ttl_ms == 2001
 
 
-def test_a_time_beyond_all_sales_is_cut_to_what_scripts_can_spell() -> None:
-    """The script cuts it to the sale's longest anyway."""
+def test_a_huge_hold_ttl_is_cut_to_the_largest_number_that_lua_writes_plainly() -> None:
+    """The script cuts it to the sale's `max_hold_ttl` anyway."""
     request = reserve_from_proto(reserve(hold_ttl=seconds(315_576_000_000)), TENANT)
 
     assert request.hold_ttl_ms == 10**13
 
 
 @pytest.mark.parametrize("where", ["request", "line"])
-def test_an_unknown_field_is_refused_at_any_depth(where: str) -> None:
+def test_an_unknown_field_fails_a_change_at_any_depth(where: str) -> None:
     """A call that changes something must not do less than its caller asked for."""
     unknown = b"\xf8\x07\x01"  # field 127, a number
     line = Line(sku="lamp", quantity=1).SerializeToString() + (unknown if where == "line" else b"")
     raw = reserve(lines=[]).SerializeToString() + b"\x22" + bytes([len(line)]) + line
     request = calls.ReserveRequest.FromString(raw + (unknown if where == "request" else b""))
 
-    with pytest.raises(CallFailed) as refused:
+    with pytest.raises(CallFailed) as failed:
         reserve_from_proto(request, TENANT)
 
-    assert refused.value.failure.reason == reasons.ERROR_REASON_UNKNOWN_FIELD
+    assert failed.value.failure.reason == reasons.ERROR_REASON_UNKNOWN_FIELD
 
 
 def test_a_read_ignores_unknown_fields() -> None:
-    """It does nothing, so it cannot do too little."""
+    """It changes nothing, so it cannot do less than was asked for."""
     request = calls.GetSaleRequest.FromString(calls.GetSaleRequest(sale_id="s").SerializeToString() + b"\xf8\x07\x01")
 
     assert sale_named(request, TENANT) == SaleKey(TENANT, "s")
@@ -178,17 +178,17 @@ BAD_SALES: list[tuple[dict[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("changed", "named"), BAD_SALES)
 def test_every_bad_field_of_a_sale_is_named(changed: dict[str, Any], named: list[str]) -> None:
-    """As of a Reserve; a sale that makes no sense is never made."""
+    """No sale with a bad field is made."""
     assert bad_fields(create_sale_from_proto, create(**changed)) == named
 
 
 def test_an_empty_create_names_what_is_missing() -> None:
-    """A caller that forgot the sale hears what a sale needs."""
+    """A caller that left the sale out gets the required fields."""
     assert bad_fields(create_sale_from_proto, admin.CreateSaleRequest()) == ["sale.sale_id", "sale.items"]
 
 
-def test_what_a_sale_leaves_out_is_spelled_out() -> None:
-    """A hold lives ten minutes, and no longer by being extended; the shard's clock says when now is."""
+def test_unset_settings_of_a_sale_get_their_defaults() -> None:
+    """A hold lasts ten minutes, also with extensions; the start is left to the shard's clock."""
     made = create_sale_from_proto(create(), TENANT)
 
     assert (made.start_time_ms, made.end_time_ms, made.hold_ttl_ms, made.max_hold_ttl_ms) == (
@@ -200,15 +200,15 @@ def test_what_a_sale_leaves_out_is_spelled_out() -> None:
     assert (made.title, made.buyer_limit, made.items) == ("", 0, (DomainLine("lamp", 5),))
 
 
-def test_a_sale_without_holds_says_so_in_so_many_words() -> None:
-    """A life of zero that is set is another thing than one that is not."""
+def test_a_hold_ttl_of_zero_makes_a_sale_without_holds() -> None:
+    """A zero that is set differs from a field that is not set."""
     made = create_sale_from_proto(create(hold_ttl=seconds(0)), TENANT)
 
     assert (made.hold_ttl_ms, made.max_hold_ttl_ms) == (0, 0)
 
 
-def test_output_only_fields_of_a_sale_are_not_looked_at() -> None:
-    """A sale that was read may be sent back under another id."""
+def test_output_only_fields_of_a_sale_are_ignored() -> None:
+    """A sale that was read may be sent again with another id."""
     items = [Item(sku="b", total=1, available=7, held=-3, sold=9), Item(sku="a", total=10**12)]
 
     made = create_sale_from_proto(create(items=items, state=2, etag="x", create_time=seconds(-9)), TENANT)
@@ -227,12 +227,12 @@ def test_output_only_fields_of_a_sale_are_not_looked_at() -> None:
         ),
     ],
 )
-def test_a_field_that_is_not_built_is_never_ignored(call: Any, request_: Any, field: str) -> None:
-    """A caller that asks for half and gets everything is worse off than one that hears no."""
-    with pytest.raises(CallFailed) as refused:
+def test_a_field_that_is_not_built_fails_the_call(call: Any, request_: Any, field: str) -> None:
+    """Ignoring `partial` would sell more than the caller asked for."""
+    with pytest.raises(CallFailed) as failed:
         call(request_, TENANT)
 
-    assert refused.value.failure == (reasons.ERROR_REASON_NOT_BUILT, {"field": field}, None)
+    assert failed.value.failure == (reasons.ERROR_REASON_NOT_BUILT, {"field": field}, None)
 
 
 @pytest.mark.parametrize(
@@ -256,11 +256,11 @@ def test_a_field_that_is_not_built_is_never_ignored(call: Any, request_: Any, fi
     ],
 )
 def test_every_bad_field_of_the_other_calls_is_named(call: Any, request_: Any, named: list[str]) -> None:
-    """As of a Reserve."""
+    """Confirm, release, read and block name their bad fields as Reserve does."""
     assert bad_fields(call, request_) == named
 
 
-def test_a_reason_of_256_wide_characters_is_sound() -> None:
+def test_a_reason_of_256_wide_characters_is_valid() -> None:
     """Bounds count characters, not bytes."""
     wide = calls.ReleaseReservationRequest(sale_id="s", reservation_id="r", reason="🛒" * 256, spend_id=True)
 

@@ -1,4 +1,4 @@
-"""What is answered of what has left Redis, and where Redis and the ledger were asked at different moments."""
+"""The archive fallback: calls about sales and reservations that have left Redis, or were made between two queries."""
 
 import asyncio
 
@@ -32,12 +32,12 @@ AS_OF = Position(0, 1, 40, 0)
 MADE = Position(0, 1, 2, 0)
 BOUGHT = Reservation(
     SALE, "bought", "b-1", (Line("lamp", 2),), CONFIRMED, 2, 100, 200, 60_100, MADE, MADE, 2, 0, ""
-)  # its hold had the sale's usual life
+)  # its hold had the sale's hold_ttl
 BUY = Reserve(SALE, "bought", "b-1", (Line("lamp", 2),), None)
 
 
-class KnowingLedger:
-    """Knows the sale and whatever reservations it is told; the sale has no end, or ended a while ago."""
+class FakeArchive:
+    """An archive with one sale and the reservations that a test adds; the sale has no end, or ended a while ago."""
 
     def __init__(self) -> None:
         self.reservations: dict[str, Reservation] = {}
@@ -58,7 +58,7 @@ class KnowingLedger:
 
     async def find_sale(self, sale: SaleKey) -> ArchivedSale | None:
         self._ask("sale")
-        await asyncio.sleep(0)  # as long as it takes for the next one to come
+        await asyncio.sleep(0)  # so that concurrent calls reach this line too
         items = (Item("lamp", 10, 8, 0, 2), Item("shade", 3, 3, 0, 0))
         archived = Sale(
             SALE, "Lamps", 0, self.end_ms, self.hold_ttl_ms, 90_000, 0, SALE_STATE_ARCHIVED, items, "1-1-0", 0, 0
@@ -66,12 +66,12 @@ class KnowingLedger:
         return ArchivedSale(archived, AS_OF)
 
     async def sale_exists(self, sale: SaleKey) -> bool:
-        self._ask("is there a sale")
+        self._ask("sale exists")
         return self.has_sale
 
 
-class OnceUnknowing(InMemoryStock):
-    """A stock that does not know the sale when it is first asked for anything of it, and then does."""
+class FailsOnce(InMemoryStock):
+    """A stock whose first call fails with the given failure; the sale is there from the second call on."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(lambda: NOW_MS)
@@ -92,71 +92,71 @@ class OnceUnknowing(InMemoryStock):
         return self._failures.pop() if self._failures else None
 
 
-async def once(failure: Failure) -> tuple[OnceUnknowing, ArchiveFallback]:
-    """A stock that has the sale, and fails so once; and what stands in front of it."""
-    stock = OnceUnknowing(failure)
+async def failing_once(failure: Failure) -> tuple[FailsOnce, ArchiveFallback]:
+    """A stock that has the sale and fails once, and the fallback in front of it."""
+    stock = FailsOnce(failure)
     await make_sale(stock, LAMPS)
-    ledger = KnowingLedger()
+    ledger = FakeArchive()
     return stock, ArchiveFallback(stock, ledger, ledger, Bulkhead(1), lambda: NOW_MS)
 
 
 @pytest.fixture
-def ledger() -> KnowingLedger:
-    """Of a sale that is over and has left Redis, with an order that was bought."""
-    ledger = KnowingLedger()
+def ledger() -> FakeArchive:
+    """The archive of a sale that is over and has left Redis, with a confirmed reservation."""
+    ledger = FakeArchive()
     ledger.end_ms = NOW_MS
     ledger.reservations["bought"] = BOUGHT
     return ledger
 
 
 @pytest.fixture
-def archive(ledger: KnowingLedger) -> ArchiveFallback:
-    """In front of a stock that does not know that sale any more."""
+def archive(ledger: FakeArchive) -> ArchiveFallback:
+    """The fallback in front of a stock that has the sale no more."""
     return archive_of(ledger)
 
 
-def archive_of(ledger: KnowingLedger) -> ArchiveFallback:
-    """Of a server that was just started, and a store that has forgotten everything."""
+def archive_of(ledger: FakeArchive) -> ArchiveFallback:
+    """The fallback of a server that has just started, in front of an empty stock."""
     return ArchiveFallback(InMemoryStock(lambda: NOW_MS), ledger, ledger, Bulkhead(1), lambda: NOW_MS)
 
 
-async def test_a_sale_made_while_it_was_asked_for_is_asked_for_again() -> None:
-    """The ledger hears of a new sale between the "no" of Redis and the question to it; the buyer gets the units."""
-    _, late = await once(GONE)
-    reserved = await late.reserve(RESERVE)
-    _, late = await once(GONE)
-    read = await late.find_sale(SALE)
+async def test_a_sale_made_between_the_queries_is_read_from_redis_again() -> None:
+    """Redis did not have the sale yet and the ledger has it already, so Redis is called again."""
+    _, fallback = await failing_once(GONE)
+    reserved = await fallback.reserve(RESERVE)
+    _, fallback = await failing_once(GONE)
+    read = await fallback.find_sale(SALE)
 
     assert isinstance(reserved, Granted)
     assert isinstance(read, SaleRead)
 
 
-async def test_an_id_of_a_sale_made_meanwhile_is_spent() -> None:
-    """It is unknown to both, and the sale is there by now."""
-    _, late = await once(GONE)
+async def test_an_id_of_a_sale_made_between_the_queries_is_spent() -> None:
+    """Neither knows the id, and by then Redis has the sale."""
+    _, fallback = await failing_once(GONE)
 
-    spent = await late.move(SPEND)
+    spent = await fallback.move(SPEND)
 
     assert isinstance(spent, Granted)
     assert not spent.replayed
 
 
-async def test_what_redis_refused_for_another_reason_is_not_asked_again() -> None:
-    """Only "unknown" can be wrong about what has left."""
+async def test_other_failures_of_redis_are_returned_without_a_query_to_the_ledger() -> None:
+    """Only NOT_FOUND can be wrong about what has left Redis."""
     failure = Failure(reasons.ERROR_REASON_STORE_UNREACHABLE)
 
-    first, late = await once(failure)
-    assert await late.reserve(RESERVE) == failure
-    second, late = await once(failure)
-    assert await late.find_sale(SALE) == failure
-    third, late = await once(failure)
-    assert await late.move(SPEND) == failure
+    first, fallback = await failing_once(failure)
+    assert await fallback.reserve(RESERVE) == failure
+    second, fallback = await failing_once(failure)
+    assert await fallback.find_sale(SALE) == failure
+    third, fallback = await failing_once(failure)
+    assert await fallback.move(SPEND) == failure
 
     assert (first.asked, second.asked, third.asked) == (1, 1, 1)
 
 
 def reason_of(answer: ReserveResult) -> str:
-    """Name why there are no units."""
+    """The name of the reason why there are no units."""
     if isinstance(answer, Rejected):
         return RejectionReason.Name(RejectionReason.ValueType(answer.reason)).removeprefix("REJECTION_REASON_")
     assert isinstance(answer, Failure), answer
@@ -165,35 +165,31 @@ def reason_of(answer: ReserveResult) -> str:
 
 SAME = {
     "as it was": BUY,
-    "the sale's usual life, spelled out": BUY._replace(hold_ttl_ms=60_000),
+    "the sale's hold_ttl, spelled out": BUY._replace(hold_ttl_ms=60_000),
 }
 OTHERS = {
     "another buyer": BUY._replace(buyer_id="b-2"),
     "other lines": BUY._replace(lines=(Line("lamp", 1),)),
-    "another life": BUY._replace(hold_ttl_ms=30_000),
-    "a life that is cut": BUY._replace(hold_ttl_ms=100_000),
+    "another hold_ttl": BUY._replace(hold_ttl_ms=30_000),
+    "a hold_ttl that is cut off": BUY._replace(hold_ttl_ms=100_000),
 }
 
 
 @pytest.mark.parametrize("request_", SAME.values(), ids=SAME.keys())
-async def test_a_repeat_of_an_order_of_a_sale_that_left_hears_of_it(
-    archive: ArchiveFallback, request_: Reserve
-) -> None:
+async def test_a_repeated_reserve_of_an_archived_sale_is_replayed(archive: ArchiveFallback, request_: Reserve) -> None:
     """Replays come first, however long the sale is over."""
     assert await archive.reserve(request_) == Granted(BOUGHT, replayed=True, read_time_ms=NOW_MS)
 
 
 @pytest.mark.parametrize("request_", OTHERS.values(), ids=OTHERS.keys())
-async def test_an_id_of_a_sale_that_left_is_not_taken_for_another_order(
-    archive: ArchiveFallback, request_: Reserve
-) -> None:
-    """The caller must not believe to have bought what another caller did."""
+async def test_an_id_of_an_archived_sale_cannot_be_reused(archive: ArchiveFallback, request_: Reserve) -> None:
+    """Otherwise a caller would take another caller's purchase for its own."""
     assert reason_of(await archive.reserve(request_)) == "RESERVATION_ID_REUSED"
 
 
 @pytest.mark.parametrize("buyer", ["b-1", ""], ids=["released", "spent"])
-async def test_an_ended_order_of_a_sale_that_left_is_told(
-    archive: ArchiveFallback, ledger: KnowingLedger, buyer: str
+async def test_an_ended_reservation_of_an_archived_sale_is_returned(
+    archive: ArchiveFallback, ledger: FakeArchive, buyer: str
 ) -> None:
     """It is a repeat unless the id was spent, which no Reserve made."""
     lines = BOUGHT.lines if buyer else ()
@@ -206,8 +202,8 @@ async def test_an_ended_order_of_a_sale_that_left_is_told(
     assert (reason_of(answer), answer.ended, answer.replayed) == ("RESERVATION_ENDED", ended, buyer != "")
 
 
-async def test_nothing_new_can_be_had_of_a_sale_that_left(archive: ArchiveFallback) -> None:
-    """In the order of the rule: what is not there, what cannot be asked for, and then that it is over."""
+async def test_a_new_reserve_of_an_archived_sale_is_rejected(archive: ArchiveFallback) -> None:
+    """In the order of the rule: unknown items come before the end of the sale."""
     fresh = BUY._replace(reservation_id="fresh")
     asked = [fresh, fresh._replace(lines=(Line("lamp", 1), Line("sofa", 1)))]
 
@@ -217,8 +213,8 @@ async def test_nothing_new_can_be_had_of_a_sale_that_left(archive: ArchiveFallba
     assert answers[0] == Rejected(RejectionReason.REJECTION_REASON_SALE_ENDED, AS_OF, NOW_MS)
 
 
-async def test_a_sale_that_left_may_have_been_without_holds(archive: ArchiveFallback, ledger: KnowingLedger) -> None:
-    """A life cannot be asked of it, by a repeat neither: that was another request."""
+async def test_an_archived_sale_without_holds_allows_no_hold_ttl(archive: ArchiveFallback, ledger: FakeArchive) -> None:
+    """A repeat with a `hold_ttl` is another request than the one without."""
     ledger.hold_ttl_ms = 0
     ledger.reservations["bought"] = sold = BOUGHT._replace(expire_time_ms=0)
 
@@ -230,16 +226,16 @@ async def test_a_sale_that_left_may_have_been_without_holds(archive: ArchiveFall
     assert [reason_of(other), reason_of(fresh)] == ["RESERVATION_ID_REUSED", "SALE_WITHOUT_HOLDS"]
 
 
-async def test_a_sale_that_left_is_read_from_the_ledger(archive: ArchiveFallback) -> None:
-    """As archived, as of what the ledger has applied."""
+async def test_an_archived_sale_is_read_from_the_ledger(archive: ArchiveFallback) -> None:
+    """Its state is ARCHIVED, and `as_of` is the ledger's watermark."""
     found = await archive.find_sale(SALE)
 
     assert isinstance(found, SaleRead)
     assert (found.sale.state, found.as_of, found.read_time_ms) == (SALE_STATE_ARCHIVED, AS_OF, NOW_MS)
 
 
-async def test_an_id_of_a_sale_that_left_need_not_be_spent(archive: ArchiveFallback) -> None:
-    """Nothing can be had under it, so it is simply not there; and what was bought stays bought."""
+async def test_spending_an_unknown_id_of_an_archived_sale_is_not_found(archive: ArchiveFallback) -> None:
+    """No Reserve gets units under it, so nothing is recorded; a confirmed reservation stays confirmed."""
     unknown = await archive.move(SPEND)
     bought = await archive.move(SPEND._replace(reservation_id="bought"))
 
@@ -248,10 +244,10 @@ async def test_an_id_of_a_sale_that_left_need_not_be_spent(archive: ArchiveFallb
     assert [reason_of(unknown), reason_of(bought)] == ["RESERVATION_NOT_FOUND", "WRONG_RESERVATION_STATE"]
 
 
-async def test_a_sale_that_cannot_have_left_is_not_believed_gone(
-    archive: ArchiveFallback, ledger: KnowingLedger
+async def test_a_sale_that_cannot_have_left_redis_is_not_served_from_the_ledger(
+    archive: ArchiveFallback, ledger: FakeArchive
 ) -> None:
-    """One that is not over, or in which something is held: no answer is better than a wrong one."""
+    """It is not over, or something in it is held: Redis and the ledger contradict each other, and a failure is safe."""
     ledger.reservations["bought"] = BOUGHT._replace(state=HELD)
     held = await archive.reserve(BUY)
     ledger.end_ms = NOW_MS + 1
@@ -262,8 +258,8 @@ async def test_a_sale_that_cannot_have_left_is_not_believed_gone(
     assert [held, *early] == [Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING)] * 4
 
 
-async def test_a_sale_that_left_is_looked_up_once(archive: ArchiveFallback, ledger: KnowingLedger) -> None:
-    """It never changes, and thousands may come late: each costs the ledger one question about its own id."""
+async def test_an_archived_sale_is_read_once_and_then_cached(archive: ArchiveFallback, ledger: FakeArchive) -> None:
+    """It never changes, and thousands of calls may follow: each costs the ledger one query for its own id."""
     await archive.find_sale(SALE)
     ledger.asked.clear()
 
@@ -274,20 +270,18 @@ async def test_a_sale_that_left_is_looked_up_once(archive: ArchiveFallback, ledg
     assert ledger.asked == ["reservation"] * 3
 
 
-async def test_of_many_who_come_late_at_once_one_looks_the_sale_up(
-    archive: ArchiveFallback, ledger: KnowingLedger
-) -> None:
-    """The others find it looked up when it is their turn."""
-    late = [BUY._replace(reservation_id=f"late-{number}") for number in range(20)]
+async def test_concurrent_calls_read_an_archived_sale_once(archive: ArchiveFallback, ledger: FakeArchive) -> None:
+    """The others find it in the cache when their turn comes."""
+    requests = [BUY._replace(reservation_id=f"late-{number}") for number in range(20)]
 
-    answers = await asyncio.gather(*(archive.reserve(request) for request in late))
+    answers = await asyncio.gather(*(archive.reserve(request) for request in requests))
 
     assert {reason_of(answer) for answer in answers} == {"SALE_ENDED"}
     assert ledger.asked.count("sale") == 1
 
 
-async def test_what_never_was_costs_one_question(archive: ArchiveFallback, ledger: KnowingLedger) -> None:
-    """Whether it is bought, read, moved or spent."""
+async def test_an_unknown_id_costs_one_query(archive: ArchiveFallback, ledger: FakeArchive) -> None:
+    """Whether it is reserved, read, moved or spent."""
     ledger.has_sale = False
     ledger.reservations.clear()
     asked = [
@@ -304,8 +298,8 @@ async def test_what_never_was_costs_one_question(archive: ArchiveFallback, ledge
     assert len(ledger.asked) == len(asked)
 
 
-async def test_late_callers_of_a_busy_ledger_come_again(ledger: KnowingLedger) -> None:
-    """Callers that ask for ids of the past, or for what never was, cannot keep the ledger from all others."""
+async def test_a_busy_ledger_fails_further_calls_with_overloaded(ledger: FakeArchive) -> None:
+    """Calls about archived or unknown ids must not take the ledger's time from all others."""
     archive = ArchiveFallback(InMemoryStock(lambda: NOW_MS), ledger, ledger, Bulkhead(1, waiting=0), lambda: NOW_MS)
 
     answers = await asyncio.gather(*(archive.find_sale(SALE) for _ in range(3)))
@@ -314,7 +308,7 @@ async def test_late_callers_of_a_busy_ledger_come_again(ledger: KnowingLedger) -
     assert answers[1:] == [Failure(reasons.ERROR_REASON_OVERLOADED)] * 2
 
 
-async def test_while_the_ledger_is_away_nothing_is_unknown(ledger: KnowingLedger) -> None:
+async def test_an_unreachable_ledger_is_reported_and_never_not_found(ledger: FakeArchive) -> None:
     """Each failure is a value, so that a batch can carry it item by item."""
     ledger.is_away = True
     archive = archive_of(ledger)
@@ -330,6 +324,6 @@ async def test_while_the_ledger_is_away_nothing_is_unknown(ledger: KnowingLedger
     assert answers == [Failure(reasons.ERROR_REASON_LEDGER_UNREACHABLE)] * len(answers)
 
 
-def test_a_call_has_time_for_its_turn() -> None:
-    """A caller that will have left before the batch goes is answered at once."""
+def test_the_shortest_admitted_deadline_leaves_time_for_a_batch() -> None:
+    """A call that could not be answered in time anyway is rejected before it waits for a batch."""
     assert Limits().interval_s < MIN_TIME_S

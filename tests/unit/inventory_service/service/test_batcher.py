@@ -1,4 +1,4 @@
-"""The batcher: when calls go, what they carry and which answer is whose, on a clock and a store that the test moves."""
+"""The batcher: when it sends a call, with which requests, and which answer each request gets."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ def reserve(name: str, lines: int = 1) -> Reserve:
     return Reserve(SALE, name, "buyer", tuple(Line(f"sku-{n}", 1) for n in range(lines)), None)
 
 
-class HandClock:
-    """Time that stands until the test moves it."""
+class ManualClock:
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -44,7 +44,7 @@ class HandClock:
         await settle()
 
 
-class HandStore:
+class ManualStock:
     """A stock whose calls end when the test says so; a request is answered with itself."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class HandStore:
 
 
 def name_of(answer: Any) -> str:
-    """The request that a HandStore has answered with itself."""
+    """The request that a ManualStock has answered with itself."""
     return str(answer.reservation_id)
 
 
@@ -91,10 +91,10 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-class Bench:
+class BatcherFixture:
     def __init__(self, limits: Limits = LIMITS) -> None:
-        self.clock = HandClock()
-        self.store = HandStore()
+        self.clock = ManualClock()
+        self.store = ManualStock()
         self.observed: list[tuple[str, int]] = []
         self.batcher = Batcher(
             self.store,  # type: ignore[arg-type]  # it is asked for many at a time only
@@ -105,7 +105,7 @@ class Bench:
         )
 
     async def make_busy(self) -> None:
-        """End one call of three requests just now: what comes within the next 4 ms is paced."""
+        """End a call of three requests now, so that requests of the next 4 ms wait for the interval."""
         waiting = [self.batcher.reserve(reserve(f"warm-{n}")) for n in range(4)]
         await settle()
         await self.store.answer()
@@ -117,179 +117,179 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def fixture() -> BatcherFixture:
+    return BatcherFixture()
 
 
-async def test_a_lone_request_goes_at_once(bench: Bench) -> None:
-    """A caller that is alone must not wait for an interval that serves crowds."""
+async def test_a_lone_request_goes_at_once(fixture: BatcherFixture) -> None:
+    """It would gain nothing from the interval that gathers concurrent requests."""
     for n in range(3):
-        answer = bench.batcher.reserve(reserve(f"r-{n}"))
+        answer = fixture.batcher.reserve(reserve(f"r-{n}"))
         await settle()
-        await bench.store.answer()
+        await fixture.store.answer()
         assert name_of(answer.result()) == f"r-{n}"
 
-    assert bench.store.calls == [("reserve", ["r-0"]), ("reserve", ["r-1"]), ("reserve", ["r-2"])]
+    assert fixture.store.calls == [("reserve", ["r-0"]), ("reserve", ["r-1"]), ("reserve", ["r-2"])]
 
 
-async def test_a_busy_shard_waits_out_its_pace_and_sends_all_together(bench: Bench) -> None:
-    """A fast Redis would otherwise be asked for two requests at a time."""
-    await bench.make_busy()
+async def test_a_busy_shard_gathers_requests_until_its_interval_ends(fixture: BatcherFixture) -> None:
+    """Otherwise a fast Redis would get calls of two requests each."""
+    await fixture.make_busy()
 
     for n in range(3):
-        bench.batcher.reserve(reserve(f"r-{n}"))
+        fixture.batcher.reserve(reserve(f"r-{n}"))
     await settle()
-    assert bench.store.calls == []
-    await bench.clock.pass_ms(4)
+    assert fixture.store.calls == []
+    await fixture.clock.pass_ms(4)
 
-    assert bench.store.calls == [("reserve", ["r-0", "r-1", "r-2"])]
+    assert fixture.store.calls == [("reserve", ["r-0", "r-1", "r-2"])]
 
 
-async def test_enough_waiting_requests_do_not_wait_for_the_pace(bench: Bench) -> None:
+async def test_enough_waiting_requests_are_sent_before_the_interval_ends(fixture: BatcherFixture) -> None:
     """A full call gains nothing by waiting."""
-    await bench.make_busy()
+    await fixture.make_busy()
 
     for n in range(4):
-        bench.batcher.reserve(reserve(f"r-{n}"))
+        fixture.batcher.reserve(reserve(f"r-{n}"))
     await settle()
 
-    assert bench.store.calls == [("reserve", ["r-0", "r-1", "r-2", "r-3"])]
+    assert fixture.store.calls == [("reserve", ["r-0", "r-1", "r-2", "r-3"])]
 
 
-async def test_one_call_of_a_shard_is_in_flight_at_a_time(bench: Bench) -> None:
-    """Order within a shard rests on it."""
-    bench.batcher.reserve(reserve("r-0"))
+async def test_one_call_of_a_shard_is_in_flight_at_a_time(fixture: BatcherFixture) -> None:
+    """The order of requests within a shard depends on it."""
+    fixture.batcher.reserve(reserve("r-0"))
     for n in range(1, 10):
-        bench.batcher.reserve(reserve(f"r-{n}"))
+        fixture.batcher.reserve(reserve(f"r-{n}"))
     await settle()
-    await bench.clock.pass_ms(50)
-    assert len(bench.store.calls) == 1
+    await fixture.clock.pass_ms(50)
+    assert len(fixture.store.calls) == 1
 
-    await bench.store.answer()
+    await fixture.store.answer()
 
-    assert bench.store.calls[1] == ("reserve", [f"r-{n}" for n in range(1, 9)])
+    assert fixture.store.calls[1] == ("reserve", [f"r-{n}" for n in range(1, 9)])
 
 
-async def test_a_call_carries_reserves_and_the_next_one_moves(bench: Bench) -> None:
-    """Two scripts judge them; requests of one kind are taken together from between the others."""
-    await bench.make_busy()
+async def test_a_call_carries_reserves_and_the_next_one_moves(fixture: BatcherFixture) -> None:
+    """A script judges one kind alone; a call takes all waiting requests of that kind, whatever stands between them."""
+    await fixture.make_busy()
 
-    bench.batcher.reserve(reserve("a"))
-    bench.batcher.move(Move(SALE, "b", MoveKind.CONFIRM))
-    bench.batcher.reserve(reserve("c"))
-    bench.batcher.move(Move(SALE, "d", MoveKind.RELEASE))
+    fixture.batcher.reserve(reserve("a"))
+    fixture.batcher.move(Move(SALE, "b", MoveKind.CONFIRM))
+    fixture.batcher.reserve(reserve("c"))
+    fixture.batcher.move(Move(SALE, "d", MoveKind.RELEASE))
     await settle()
-    await bench.store.answer()
-    await bench.clock.pass_ms(4)
+    await fixture.store.answer()
+    await fixture.clock.pass_ms(4)
 
-    assert bench.store.calls == [("reserve", ["a", "c"]), ("move", ["b", "d"])]
+    assert fixture.store.calls == [("reserve", ["a", "c"]), ("move", ["b", "d"])]
 
 
-async def test_equal_ids_are_judged_in_the_order_of_their_arrival(bench: Bench) -> None:
+async def test_equal_ids_are_judged_in_the_order_of_their_arrival(fixture: BatcherFixture) -> None:
     """A reserve after a release of the same id stays after it, though others of its kind go ahead."""
-    await bench.make_busy()
+    await fixture.make_busy()
 
     for request in ("a", "b"):
-        bench.batcher.reserve(reserve(request))
-    bench.batcher.move(Move(SALE, "a", MoveKind.RELEASE))
-    bench.batcher.reserve(reserve("a"))
+        fixture.batcher.reserve(reserve(request))
+    fixture.batcher.move(Move(SALE, "a", MoveKind.RELEASE))
+    fixture.batcher.reserve(reserve("a"))
     await settle()
     for _ in range(3):
-        await bench.store.answer()
-        await bench.clock.pass_ms(4)
-        if bench.store.open is None:
+        await fixture.store.answer()
+        await fixture.clock.pass_ms(4)
+        if fixture.store.open is None:
             break
 
-    assert bench.store.calls == [("reserve", ["a", "b"]), ("move", ["a"]), ("reserve", ["a"])]
+    assert fixture.store.calls == [("reserve", ["a", "b"]), ("move", ["a"]), ("reserve", ["a"])]
 
 
-async def test_a_call_is_bounded_by_lines_too(bench: Bench) -> None:
-    """A script call must not hold Redis up; ten lines are this bench's limit."""
-    await bench.make_busy()
+async def test_a_call_is_bounded_by_lines_too(fixture: BatcherFixture) -> None:
+    """A script call must not block Redis for long; the limit is ten lines here."""
+    await fixture.make_busy()
 
     for n in range(4):
-        bench.batcher.reserve(reserve(f"r-{n}", lines=4))
+        fixture.batcher.reserve(reserve(f"r-{n}", lines=4))
     await settle()
-    await bench.store.answer()
-    await bench.clock.pass_ms(4)
+    await fixture.store.answer()
+    await fixture.clock.pass_ms(4)
 
-    assert bench.store.calls == [("reserve", ["r-0", "r-1"]), ("reserve", ["r-2", "r-3"])]
+    assert fixture.store.calls == [("reserve", ["r-0", "r-1"]), ("reserve", ["r-2", "r-3"])]
 
 
-async def test_a_cancelled_caller_cancels_nobody_else(bench: Bench) -> None:
-    """Its call goes on for the others, and the answer that no caller waits for is dropped."""
-    first = bench.batcher.reserve(reserve("r-0"))
-    second = bench.batcher.reserve(reserve("r-1"))
-    third = bench.batcher.reserve(reserve("r-2"))
+async def test_cancelling_one_request_leaves_the_others_of_its_call(fixture: BatcherFixture) -> None:
+    """The call goes on, and the answer to the cancelled request is dropped."""
+    first = fixture.batcher.reserve(reserve("r-0"))
+    second = fixture.batcher.reserve(reserve("r-1"))
+    third = fixture.batcher.reserve(reserve("r-2"))
     await settle()
 
     first.cancel()
-    await bench.store.answer()
-    await bench.clock.pass_ms(4)
+    await fixture.store.answer()
+    await fixture.clock.pass_ms(4)
     second.cancel()
-    await bench.store.answer()
+    await fixture.store.answer()
 
     assert name_of(await third) == "r-2"
 
 
-async def test_a_caller_that_went_before_its_turn_is_not_sent(bench: Bench) -> None:
-    """Nothing was done for it, and no caller would get the answer."""
-    await bench.make_busy()
-    gone = bench.batcher.reserve(reserve("gone"))
-    bench.batcher.reserve(reserve("here"))
+async def test_a_request_that_is_cancelled_while_it_waits_is_not_sent(fixture: BatcherFixture) -> None:
+    """No caller would get its answer."""
+    await fixture.make_busy()
+    gone = fixture.batcher.reserve(reserve("gone"))
+    fixture.batcher.reserve(reserve("here"))
 
     gone.cancel()
-    await bench.clock.pass_ms(4)
+    await fixture.clock.pass_ms(4)
 
-    assert bench.store.calls == [("reserve", ["here"])]
+    assert fixture.store.calls == [("reserve", ["here"])]
 
 
-async def test_everybody_may_go_before_their_turn(bench: Bench) -> None:
-    """An empty call is not sent, and the queue works on."""
-    await bench.make_busy()
-    bench.batcher.reserve(reserve("gone")).cancel()
-    await bench.clock.pass_ms(4)
-    assert bench.store.calls == []
+async def test_the_queue_goes_on_after_all_waiting_requests_are_cancelled(fixture: BatcherFixture) -> None:
+    """An empty call is not sent, and the next request is."""
+    await fixture.make_busy()
+    fixture.batcher.reserve(reserve("gone")).cancel()
+    await fixture.clock.pass_ms(4)
+    assert fixture.store.calls == []
 
-    answer = bench.batcher.reserve(reserve("next"))
+    answer = fixture.batcher.reserve(reserve("next"))
     await settle()
-    await bench.store.answer()
+    await fixture.store.answer()
 
     assert answer.done()
 
 
-async def test_a_call_that_breaks_leaves_every_waiter_in_doubt(bench: Bench) -> None:
-    """What a broken call did is unknown, so no caller is answered that nothing was done."""
-    answers = [bench.batcher.reserve(reserve(f"r-{n}")) for n in range(2)]
+async def test_a_call_that_raises_gives_every_request_outcome_unknown(fixture: BatcherFixture) -> None:
+    """The script may have run, so no answer may say that nothing was done."""
+    answers = [fixture.batcher.reserve(reserve(f"r-{n}")) for n in range(2)]
     await settle()
 
-    await bench.store.fail(RuntimeError("a bug"))
+    await fixture.store.fail(RuntimeError("a bug"))
 
     assert answers[0].result() == Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN)
-    await bench.clock.pass_ms(4)
-    await bench.store.answer()
+    await fixture.clock.pass_ms(4)
+    await fixture.store.answer()
     assert name_of(answers[1].result()) == "r-1"
 
 
-async def test_a_full_queue_refuses_the_next_request(bench: Bench) -> None:
-    """A server that cannot keep up says so at once, and has done nothing."""
-    bench.batcher.reserve(reserve("in-flight"))
+async def test_a_full_queue_answers_overloaded(fixture: BatcherFixture) -> None:
+    """A server that cannot keep up fails the request at once, before anything is done."""
+    fixture.batcher.reserve(reserve("in-flight"))
     await settle()
-    waiting = [bench.batcher.reserve(reserve(f"r-{n}")) for n in range(12)]
+    waiting = [fixture.batcher.reserve(reserve(f"r-{n}")) for n in range(12)]
 
-    refused = bench.batcher.reserve(reserve("one-too-many"))
+    rejected = fixture.batcher.reserve(reserve("beyond-the-limit"))
 
-    assert refused.result() == Failure(reasons.ERROR_REASON_OVERLOADED)
+    assert rejected.result() == Failure(reasons.ERROR_REASON_OVERLOADED)
     assert not any(answer.done() for answer in waiting)
 
 
-async def test_every_call_is_told_to_the_observer(bench: Bench) -> None:
+async def test_every_call_is_observed(fixture: BatcherFixture) -> None:
     """Batch sizes and script times are metrics."""
-    await bench.make_busy()
+    await fixture.make_busy()
 
     for n in range(4):
-        bench.batcher.reserve(reserve(f"r-{n}"))
+        fixture.batcher.reserve(reserve(f"r-{n}"))
     await settle()
-    await bench.store.answer()
+    await fixture.store.answer()
 
-    assert bench.observed == [("reserve", 4)]
+    assert fixture.observed == [("reserve", 4)]

@@ -1,4 +1,4 @@
-"""Questions to the ledger are asked in turn: however many callers come late, few are under way and few wait."""
+"""The bulkhead: however many callers there are, few queries of the ledger run at once and few wait."""
 
 import asyncio
 from typing import TypeVar
@@ -8,7 +8,6 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from inventory_service.domain.results import Failure
 from inventory_service.domain.shards import LedgerUnavailable
 from inventory_service.service.bulkhead import Bulkhead
-from inventory_service.service.lru_cache import LruCache
 from tests.waiting import eventually
 
 AT_ONCE, WAITING = 2, 3
@@ -18,7 +17,7 @@ T = TypeVar("T")
 
 
 class SlowLedger:
-    """Answers when it is told to."""
+    """Answers once the test has set the event `answers`."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -32,8 +31,8 @@ class SlowLedger:
         return "here"
 
 
-async def test_few_questions_are_under_way_and_the_others_wait() -> None:
-    """The ledger has a few connections, and others need them too."""
+async def test_few_queries_run_at_once_and_the_others_wait() -> None:
+    """The ledger has few connections, and other work needs them too."""
     ledger, bulkhead = SlowLedger(), Bulkhead(AT_ONCE, WAITING)
     calls = [asyncio.ensure_future(bulkhead.ask(ledger.answer)) for _ in range(AT_ONCE + WAITING)]
     await eventually(lambda: ledger.asked == AT_ONCE)
@@ -45,41 +44,41 @@ async def test_few_questions_are_under_way_and_the_others_wait() -> None:
     assert (under_way, ledger.answered) == (AT_ONCE, len(calls))
 
 
-async def test_who_would_wait_behind_too_many_comes_again_later() -> None:
-    """The ledger is not even asked; once the others are through there is room again."""
+async def test_a_full_queue_fails_the_next_query_with_overloaded() -> None:
+    """The ledger does not get the query; once the others are done, there is room again."""
     ledger, bulkhead = SlowLedger(), Bulkhead(AT_ONCE, WAITING)
     calls = [asyncio.ensure_future(bulkhead.ask(ledger.answer)) for _ in range(AT_ONCE + WAITING)]
     await eventually(lambda: ledger.asked == AT_ONCE)
 
-    told = await bulkhead.ask(ledger.answer)
+    failures = await bulkhead.ask(ledger.answer)
     ledger.answers.set()
     await asyncio.gather(*calls)
     later = await bulkhead.ask(ledger.answer)
 
-    assert (told, later) == (OVERLOADED, "here")
+    assert (failures, later) == (OVERLOADED, "here")
     assert ledger.asked == AT_ONCE + WAITING + 1
 
 
-async def test_a_turn_that_does_not_come_is_no_answer() -> None:
-    """A ledger that hangs must not keep callers for ever."""
+async def test_a_query_whose_turn_does_not_come_fails_with_ledger_unreachable() -> None:
+    """A ledger that hangs must not block callers for ever."""
     ledger, bulkhead = SlowLedger(), Bulkhead(1, WAITING, wait_s=0.01)
     first = asyncio.ensure_future(bulkhead.ask(ledger.answer))
     await eventually(lambda: ledger.asked == 1)
 
-    told = await bulkhead.ask(ledger.answer)
+    failures = await bulkhead.ask(ledger.answer)
 
     ledger.answers.set()
-    assert (told, await first, ledger.asked) == (UNREACHABLE, "here", 1)
+    assert (failures, await first, ledger.asked) == (UNREACHABLE, "here", 1)
 
 
-async def test_a_question_without_an_answer_gives_its_turn_on() -> None:
-    """As does a caller who leaves, under way or waiting."""
+async def test_a_query_that_fails_or_is_cancelled_frees_its_place() -> None:
+    """A query that was cancelled while it waited frees its place in the queue."""
     ledger, bulkhead = SlowLedger(), Bulkhead(1, 1)
 
     async def away() -> str:
         raise LedgerUnavailable("away")
 
-    told = [await bulkhead.ask(away) for _ in range(3)]
+    failures = [await bulkhead.ask(away) for _ in range(3)]
     leaving = [asyncio.ensure_future(bulkhead.ask(ledger.answer)) for _ in range(2)]
     await eventually(lambda: ledger.asked == 1)
     for call in leaving:
@@ -87,17 +86,5 @@ async def test_a_question_without_an_answer_gives_its_turn_on() -> None:
     await asyncio.gather(*leaving, return_exceptions=True)
     ledger.answers.set()
 
-    assert told == [UNREACHABLE] * 3
+    assert failures == [UNREACHABLE] * 3
     assert await bulkhead.ask(ledger.answer) == "here"
-
-
-def test_what_was_not_asked_for_the_longest_leaves_first() -> None:
-    """So much is kept, and no more."""
-    cache: LruCache[str, int] = LruCache(2)
-    cache.put("a", 1)
-    cache.put("b", 2)
-    cache.get("a")
-
-    cache.put("c", 3)
-
-    assert [cache.get(name) for name in "abc"] == [1, None, 3]

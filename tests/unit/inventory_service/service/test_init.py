@@ -1,4 +1,4 @@
-"""What `holdfast init` makes of the ways in which a take-over can end."""
+"""The exit code of `holdfast init` for each ending of a take-over."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from inventory_service.service import init
 from inventory_service.service.relay.takeover import Attempt, Ending
 
 
-class Blank:
+class BlankServers:
     """A Redis and a ledger that hold nothing."""
 
     async def status(self, shard: int) -> ShardStatus:
@@ -22,8 +22,8 @@ class Blank:
         return {}
 
 
-class Ends:
-    """A take-over that ends as it is told to."""
+class FakeTakeover:
+    """A take-over with the given ending."""
 
     def __init__(self, ending: Ending) -> None:
         self._ending = ending
@@ -36,12 +36,12 @@ class Ends:
     ("ending", "code"),
     [(Ending.ADOPTED, 0), (Ending.SERVING, 0), (Ending.LEDGER_REFUSES, 2), (Ending.NEEDS_RESTORE, 2)],
 )
-async def test_a_shard_counts_as_open_only_if_it_is(ending: Ending, code: int) -> None:
-    """Whether we opened it or another was faster; whatever else came of it, it serves nobody."""
-    servers: Any = Blank()
-    told: list[str] = []
-    takeover: Any = Ends(ending)
+async def test_init_succeeds_only_if_the_shard_serves(ending: Ending, code: int) -> None:
+    """Opened by this take-over or by a faster one; after any other ending the shard does not serve."""
+    servers: Any = BlankServers()
+    printed: list[str] = []
+    takeover: Any = FakeTakeover(ending)
 
-    assert await init.run(1, servers, servers, takeover, structlog.get_logger(), told.append) == code
+    assert await init.run(1, servers, servers, takeover, structlog.get_logger(), printed.append) == code
 
-    assert json.loads(told[0])["open"] is (code == 0)
+    assert json.loads(printed[0])["open"] is (code == 0)

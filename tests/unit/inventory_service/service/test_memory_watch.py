@@ -1,4 +1,4 @@
-"""When a server takes no new orders for want of memory, by shares that a test makes up."""
+"""When a server stops new reservations because Redis is short of memory."""
 
 import pytest
 
@@ -10,8 +10,8 @@ from inventory_service.service.memory_watch import MemoryWatch
 OUTBOX_LIMIT = 1000
 
 
-class Store:
-    """Tells whatever share it was told to."""
+class FakeMemory:
+    """Has the share that the test sets."""
 
     def __init__(self) -> None:
         self.share: float | None = 0.0
@@ -22,9 +22,9 @@ class Store:
         return self.share
 
 
-async def test_new_orders_stop_at_the_share_and_start_again_below_it() -> None:
-    """The share itself is too much already; what was seen is shown each time."""
-    store, backpressure, shown = Store(), Backpressure(OUTBOX_LIMIT), list[float]()
+async def test_reservations_stop_at_the_limit_and_resume_below_it() -> None:
+    """The limit itself is too much already; the share is exported each time."""
+    store, backpressure, shown = FakeMemory(), Backpressure(OUTBOX_LIMIT), list[float]()
     watch = MemoryWatch(store.used_share, 0.9, backpressure, shown.append)
 
     seen = []
@@ -37,9 +37,9 @@ async def test_new_orders_stop_at_the_share_and_start_again_below_it() -> None:
     assert shown == [0.0, 0.89, 0.9, 1.2, 0.5]
 
 
-async def test_a_store_that_is_away_changes_nothing() -> None:
-    """It may be short of memory still when it is back."""
-    store, backpressure = Store(), Backpressure(OUTBOX_LIMIT)
+async def test_an_unavailable_redis_changes_nothing() -> None:
+    """It may still be short of memory when it is back."""
+    store, backpressure = FakeMemory(), Backpressure(OUTBOX_LIMIT)
     watch = MemoryWatch(store.used_share, 0.9, backpressure, lambda share: None)
     store.share = 0.95
     await watch.check()
@@ -60,5 +60,5 @@ async def test_a_store_that_is_away_changes_nothing() -> None:
     ids=["limited", "unlimited"],
 )
 def test_buffers_do_not_count_and_no_limit_is_never_reached(info: str, share: float) -> None:
-    """As Redis reckons itself."""
+    """Redis computes it in the same way."""
     assert share_from_info(info) == share

@@ -1,4 +1,4 @@
-"""What `holdfast topics` makes of a Kafka that lacks some topics or has them otherwise."""
+"""`holdfast topics` on a Kafka that lacks some topics or has them with other settings."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ FINE = CheckResult("Kafka", "commits retention.bytes", "-1", Level.OK, "no recor
 
 
 class FakeKafka:
-    """A list of topics that keeps what it is told to make."""
+    """A cluster that keeps the topics that are created."""
 
     def __init__(self, brokers: int = 1, results: Sequence[CheckResult] = (), **found: int) -> None:
         self.found = found
@@ -39,15 +39,15 @@ class FakeKafka:
         return self._findings
 
 
-async def prepare(kafka: FakeKafka, replication: int | None = None, told: list[str] | None = None) -> int:
+async def prepare(kafka: FakeKafka, replication: int | None = None, printed: list[str] | None = None) -> int:
     """The exit code."""
-    tell = None if told is None else told.append
-    parts = topics.Dependencies(kafka, kafka.brokers, kafka.run_checks, structlog.get_logger(), tell)
-    return await topics.run(parts, NAMES, SHARDS, replication)
+    write = None if printed is None else printed.append
+    dependencies = topics.Dependencies(kafka, kafka.brokers, kafka.run_checks, structlog.get_logger(), write)
+    return await topics.run(dependencies, NAMES, SHARDS, replication)
 
 
-async def test_what_is_missing_is_made_with_a_partition_for_every_shard() -> None:
-    """A shard without its partition could not tell the ledger anything; what exists is left alone."""
+async def test_a_missing_topic_is_created_with_a_partition_for_every_shard() -> None:
+    """The commits of a shard go to its partition; existing topics stay as they are."""
     kafka = FakeKafka(commits=SHARDS)
 
     code = await prepare(kafka)
@@ -56,8 +56,8 @@ async def test_what_is_missing_is_made_with_a_partition_for_every_shard() -> Non
     assert [(plan.name, plan.partitions, plan.replication) for plan in kafka.made] == [("progress", SHARDS, 1)]
 
 
-async def test_a_record_outlives_a_backup_interval_and_a_broker() -> None:
-    """A restored ledger reads again what it lost; where there are three brokers, a record lies on two of them."""
+async def test_a_created_topic_keeps_records_for_a_week_and_on_two_brokers() -> None:
+    """A restored ledger reads the commits that it lost; with three brokers a record is confirmed by two."""
     kafka = FakeKafka(brokers=5)
 
     await prepare(kafka)
@@ -69,8 +69,8 @@ async def test_a_record_outlives_a_backup_interval_and_a_broker() -> None:
     assert planned == {(3, week_ms, "2")}
 
 
-async def test_copies_are_as_many_as_was_asked_for() -> None:
-    """Whoever names a number knows their cluster; one copy cannot have two that confirm."""
+async def test_the_replication_factor_can_be_given() -> None:
+    """A single replica cannot have a `min.insync.replicas` of two."""
     kafka = FakeKafka(brokers=5)
 
     await prepare(kafka, replication=1)
@@ -78,8 +78,8 @@ async def test_copies_are_as_many_as_was_asked_for() -> None:
     assert {(plan.replication, plan.settings["min.insync.replicas"]) for plan in kafka.made} == {(1, "1")}
 
 
-async def test_nothing_is_made_beside_a_topic_of_another_layout() -> None:
-    """Whoever has to mend it finds everything as it was."""
+async def test_no_topic_is_created_if_one_has_another_number_of_partitions() -> None:
+    """The operator who corrects it finds everything as it was."""
     kafka = FakeKafka(commits=SHARDS // 2)
 
     code = await prepare(kafka)
@@ -87,29 +87,29 @@ async def test_nothing_is_made_beside_a_topic_of_another_layout() -> None:
     assert (code, kafka.made) == (1, [])
 
 
-async def test_a_topic_that_is_set_otherwise_is_named_with_the_command_that_mends_it() -> None:
-    """It is not changed: somebody may have had a reason, and a retention that shrank has lost its records already."""
+async def test_a_topic_with_another_setting_is_named_with_the_command_that_corrects_it() -> None:
+    """It is not changed: the setting may be intended, and a shorter retention has already deleted records."""
     kafka = FakeKafka(results=[SHORT, FINE], commits=SHARDS, progress=SHARDS)
-    told: list[str] = []
+    printed: list[str] = []
 
-    with capture_logs() as said:
-        code = await prepare(kafka, told=told)
+    with capture_logs() as logged:
+        code = await prepare(kafka, printed=printed)
 
     assert (code, kafka.made) == (1, [])
-    assert [event["change"] for event in said if event["event"] == "server_check_fail"] == ["kafka-configs.sh"]
-    report = json.loads(told[0])
+    assert [event["change"] for event in logged if event["event"] == "server_check_fail"] == ["kafka-configs.sh"]
+    report = json.loads(printed[0])
     assert (report["in_order"], [finding["setting"] for finding in report["off"]]) == (False, [SHORT.setting])
 
 
-async def test_a_kafka_that_tells_no_settings_is_said_to_tell_none() -> None:
-    """Nothing is known to be wrong, so that it is no failure; but nobody may think that all was looked at."""
-    untold = FINE._replace(value="?", level=Level.UNKNOWN, promise="Kafka does not tell")
-    kafka = FakeKafka(results=[untold, untold], commits=SHARDS, progress=SHARDS)
+async def test_a_kafka_that_reports_no_settings_is_success_with_a_remark() -> None:
+    """Nothing is known to be wrong, so it is no failure; but the output must say that nothing was checked."""
+    unreported = FINE._replace(value="?", level=Level.UNKNOWN, promise="Kafka does not report it")
+    kafka = FakeKafka(results=[unreported, unreported], commits=SHARDS, progress=SHARDS)
 
-    with capture_logs() as said:
+    with capture_logs() as logged:
         code = await prepare(kafka)
 
     assert code == 0
-    assert [(event["count"], event["why"]) for event in said if event["event"] == "server_check_unknown"] == [
-        (2, "Kafka does not tell")
+    assert [(event["count"], event["why"]) for event in logged if event["event"] == "server_check_unknown"] == [
+        (2, "Kafka does not report it")
     ]

@@ -1,4 +1,4 @@
-"""`holdfast audit`: which sale it compares, and what it takes for lost."""
+"""The options of `holdfast audit`: which sale it compares, and the retention."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.service import audit
 
 
-class Asked:
-    """Stands for the audit itself, and keeps what it was asked."""
+class FakeAudit:
+    """Takes the audit's place and keeps its arguments."""
 
     only: SaleKey | None = None
     retention_ms = 0
@@ -21,9 +21,9 @@ class Asked:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    """No server is there, and none is waited for."""
-    stand_in = Asked()
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeAudit:
+    """The audit is replaced, no server runs, and the start check does not wait."""
+    stand_in = FakeAudit()
     monkeypatch.setattr(audit, "run", stand_in.run)
     monkeypatch.setattr("holdfast_runtime.process.configure_logging", lambda *_: None)
     for name, value in {
@@ -35,27 +35,27 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     return stand_in
 
 
-def test_all_sales_are_compared_if_none_is_named(asked: Asked) -> None:
-    """And what Redis keeps by default is what the relays keep by default."""
+def test_all_sales_are_compared_if_none_is_named(fake: FakeAudit) -> None:
+    """The default retention is the relays' default."""
     assert main(["audit"]) == 0
-    assert (asked.only, asked.retention_ms) == (None, 86_400_000)
+    assert (fake.only, fake.retention_ms) == (None, 86_400_000)
 
 
-def test_a_sale_is_named_without_an_option(asked: Asked) -> None:
-    """Its tenant is the default one, as everywhere."""
+def test_a_sale_is_named_without_an_option(fake: FakeAudit) -> None:
+    """Its tenant is then the default one."""
     assert main(["audit", "lamp-sale"]) == 0
-    assert asked.only == SaleKey("default", "lamp-sale")
+    assert fake.only == SaleKey("default", "lamp-sale")
 
 
-def test_a_sale_of_another_tenant_is_named_with_it(asked: Asked) -> None:
+def test_a_sale_of_another_tenant_is_named_with_it(fake: FakeAudit) -> None:
     """Two tenants may have sales of one name."""
     assert main(["audit", "lamp-sale", "--tenant", "acme"]) == 0
-    assert asked.only == SaleKey("acme", "lamp-sale")
+    assert fake.only == SaleKey("acme", "lamp-sale")
 
 
-def test_the_retention_is_an_option(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The relays' setting need not be set where the audit runs, and is not heeded."""
+def test_the_retention_is_an_option(fake: FakeAudit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relays' setting has no effect on the audit."""
     monkeypatch.setenv("HOLDFAST_RECORD_RETENTION_S", "7")
 
     assert main(["audit", "--retention", "3"]) == 0
-    assert asked.retention_ms == 3000
+    assert fake.retention_ms == 3000

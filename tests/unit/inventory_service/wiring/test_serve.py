@@ -1,4 +1,4 @@
-"""A server's looks at Redis: each that fails is counted, and the log tells an outage by its beginning and its end."""
+"""The server's probe of Redis: each failure is counted; the log has the start and the end of an outage."""
 
 from typing import cast
 
@@ -15,8 +15,8 @@ from inventory_service.wiring.serve import store_probe
 SHARDS = 2
 
 
-class Redis:
-    """Laid out for as many shards as the server is set to, and away when told so."""
+class FakeRedis:
+    """A Redis with as many shards as the server is set to, unavailable when the test says so."""
 
     def __init__(self) -> None:
         self.is_away = False
@@ -27,20 +27,20 @@ class Redis:
         return ShardStatus(shard, "run", SHARDS, 1, 0, "", 0, "run", "", "", 0)
 
     async def check(self) -> None:
-        """Its memory has room."""
+        """The check of its memory passes."""
 
 
-async def test_an_outage_is_told_once_and_counted_at_each_look() -> None:
-    """Whoever reads why calls were refused finds from when to when, and is not drowned in it."""
-    redis, registry = Redis(), CollectorRegistry()
+async def test_an_outage_is_logged_once_and_counted_at_each_probe() -> None:
+    """The log shows from when to when calls failed, in two lines."""
+    redis, registry = FakeRedis(), CollectorRegistry()
     outages = Outages(registry)
     outage = Outage(outages, structlog.get_logger())
     look = store_probe(cast(RedisShards, redis), SHARDS, cast(MemoryWatch, redis), outage)
 
-    with capture_logs() as said:
+    with capture_logs() as logged:
         for redis.is_away in (False, True, True, False, False):
             await look()
             assert bool(outages.open()) == redis.is_away
 
-    assert [event["event"] for event in said] == ["server_unavailable", "server_recovered"]
+    assert [event["event"] for event in logged] == ["server_unavailable", "server_recovered"]
     assert registry.get_sample_value("holdfast_retries_total", {"server": "redis"}) == 2

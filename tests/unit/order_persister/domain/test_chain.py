@@ -161,7 +161,7 @@ def test_a_commit_that_does_not_decode_is_a_gap(shard: FakeShard) -> None:
 
 @pytest.mark.parametrize("value", [b"", b"\xff\xff\xff", record(3, FakeShard().commits or [MadeCommit(1, 1, b"", "")])])
 def test_a_record_that_is_not_a_run_of_its_partition_is_quarantined(value: bytes) -> None:
-    """Its bytes are kept, and its commits are asked for again."""
+    """Its bytes are kept, and the relay is asked to resend its commits."""
     delivery = deliveries_from([KafkaRecord(0, 11, value)])[0]
 
     assert [(item.offset, item.payload) for item in delivery.quarantined] == [(11, value)]

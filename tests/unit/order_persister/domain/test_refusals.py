@@ -36,7 +36,7 @@ def test_bad_data_and_violated_constraints_are_permanent(sqlstate: str) -> None:
         *("25006", "28P01", "3D000", "42P01", "XX000", None),
     ],
 )
-def test_everything_else_is_an_outage(sqlstate: str | None) -> None:
+def test_every_other_sqlstate_is_transient(sqlstate: str | None) -> None:
     """An outage is not a failure: nothing is compensated for it, however long it lasts."""
     assert classify(sqlstate) is ErrorKind.TRANSIENT
 
@@ -64,7 +64,7 @@ def test_a_hold_from_before_the_block_is_refused_at_its_confirm() -> None:
     assert refusals_of(shard, first=1) == [Refusal(0, BLOCKED, "the buyer is blocked: fraud", at_creation=False)]
 
 
-def test_a_blocked_buyer_may_give_back() -> None:
+def test_a_blocked_buyer_may_release_and_return() -> None:
     """Only the creation and the confirm of an order can be refused."""
     shard = FakeShard()
     shard.moves(("r-1", HELD))

@@ -1,4 +1,4 @@
-"""What the ledger answers of why an order was refused, where Redis has answered before: the same."""
+"""An archived reservation has the same compensation reason as it had in Redis."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ ROW: dict[str, Any] = {
 
 @pytest.mark.parametrize("state", ["RELEASED", "EXPIRED", "RETURNED"])
 def test_a_refused_order_that_ended_by_itself_has_no_compensation_reason(state: str) -> None:
-    """Redis never hears that it was refused: no compensation was carried out, and its end is recorded."""
+    """Redis never has the refusal: no compensation was carried out, and the end of the order is recorded."""
     found = reservation_from_row(ROW | {"state": state})
 
     assert found.compensation_reason == CompensationReason.COMPENSATION_REASON_UNSPECIFIED
@@ -27,7 +27,7 @@ def test_a_refused_order_that_ended_by_itself_has_no_compensation_reason(state: 
 
 
 def test_a_compensated_order_has_the_reason_of_its_refusal() -> None:
-    """As Redis has it from the compensation."""
+    """Redis has it from the compensation."""
     found = reservation_from_row(ROW | {"state": "COMPENSATED"})
 
     assert found.compensation_reason == CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED

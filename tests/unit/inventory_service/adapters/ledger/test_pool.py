@@ -1,4 +1,4 @@
-"""What an error of the ledger's means: wait, or a bug of ours."""
+"""The meaning of an error of Postgres: an outage to wait out, or a bug of this service."""
 
 import asyncpg
 import pytest
@@ -25,13 +25,13 @@ from inventory_service.domain.shards import LedgerUnavailable
         asyncpg.PostgresError("no SQLSTATE"),
         asyncpg.InterfaceError("the connection is closed"),
         asyncpg.InternalClientError("goodbye was said"),
-        ConnectionRefusedError("nobody is there"),
+        ConnectionRefusedError("connection refused"),
         TimeoutError("no answer in time"),
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_may_pass_is_waited_out(error: Exception) -> None:
-    """An operator mends most of these while everything else goes on: the persister waits for the same ones."""
+def test_a_transient_error_is_ledger_unavailable(error: Exception) -> None:
+    """An operator corrects most of these while everything else goes on; the persister retries the same ones."""
     assert isinstance(classify_error(error), LedgerUnavailable)
 
 
@@ -40,12 +40,12 @@ def test_what_may_pass_is_waited_out(error: Exception) -> None:
     [asyncpg.DataError("22000"), asyncpg.NumericValueOutOfRangeError("22003"), asyncpg.CheckViolationError("23514")],
     ids=lambda error: type(error).__name__,
 )
-def test_bad_data_and_broken_constraints_are_a_surprise(error: Exception) -> None:
-    """We asked for something wrong, and would for ever."""
+def test_bad_data_and_violated_constraints_are_bugs(error: Exception) -> None:
+    """The statement is wrong, and a retry would fail in the same way."""
     assert classify_error(error) is error
 
 
 @pytest.mark.parametrize("error", [asyncpg.UndefinedTableError("42P01"), asyncpg.UndefinedColumnError("42703")])
 def test_missing_tables_and_columns_say_what_to_do(error: Exception) -> None:
-    """The one outage that a newcomer meets, and whoever starts a new version before its `migrate`."""
+    """It occurs before the first `holdfast migrate`, and when a new version starts before its own."""
     assert "holdfast migrate" in str(classify_error(error))

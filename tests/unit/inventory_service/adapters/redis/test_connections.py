@@ -1,4 +1,4 @@
-"""A key that is locked by a pass phrase is refused in a line, and nobody at a terminal is asked for it."""
+"""A private key with a pass phrase is an error in one line, without a prompt on the terminal."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
 from inventory_service.adapters.redis.connections import check_url
 
 
-def test_a_process_does_not_wait_for_a_pass_phrase(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """It would look as if it had started; without one, OpenSSL asks whoever is there."""
+def test_a_key_with_a_pass_phrase_is_an_error_and_no_prompt(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """OpenSSL by itself asks on the terminal, and the process would look as if it had started."""
     issued = trustme.CA().issue_cert("here")
     certificate, locked = tmp_path / "certificate.pem", tmp_path / "key.pem"
     issued.cert_chain_pems[0].write_to_path(certificate)

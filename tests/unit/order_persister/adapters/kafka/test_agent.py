@@ -13,7 +13,7 @@ STEPS = ["apply", "observe", "publish", "ack"]
 
 
 class Ended(BaseException):
-    """In the place of `os._exit`."""
+    """Raised in the place of `os._exit`."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ async def persist(steps: FakeSteps) -> None:
 
 
 async def test_a_batch_is_acknowledged_after_it_was_published() -> None:
-    """A batch that was not published comes again."""
+    """A batch that was not published is delivered once more."""
     steps = FakeSteps()
 
     await persist(steps)

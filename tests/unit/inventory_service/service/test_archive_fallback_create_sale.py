@@ -1,4 +1,4 @@
-"""CreateSale makes no sale twice, whatever happens between its steps; with a stock and a ledger in memory."""
+"""ArchiveFallback makes no sale twice, whatever happens between the steps of CreateSale; stock and ledger in memory."""
 
 from collections.abc import Awaitable, Callable, Iterator
 

@@ -1,6 +1,6 @@
-"""The bodies of the rule behind one face, on clocks that tests move.
+"""The implementations of the stock behind one interface, on clocks that tests set.
 
-They are the rule in memory, the scripts in a real Redis, and the scripts behind batcher and archive, as in a server.
+They are the stock in memory, the scripts in a real Redis, and the scripts behind batcher and archive, as in a server.
 """
 
 import asyncio
@@ -39,42 +39,42 @@ CLOCK_KEY = "holdfast:clock-of-the-test"
 TEST_CLOCK = f"local function wall_time_ms() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end\n"
 
 # A server makes a sale by itself, and its batcher decides which requests share a commit.
-NOT_SERVED = pytest.mark.parametrize("each_body", ["memory", "scripts"], indirect=True)
+NOT_SERVED = pytest.mark.parametrize("each_shard", ["memory", "scripts"], indirect=True)
 
 
 class WholeStock(ShardStock, StockMaintenance, Protocol):
-    """Everything that a body can be asked, and its backpressure."""
+    """All calls of an implementation, and its backpressure."""
 
     backpressure: Backpressure
 
 
-class Body(Protocol):
-    """What a test may do to a body besides asking it. There is one shard, in epoch 1."""
+class ShardUnderTest(Protocol):
+    """One shard, in epoch 1: its stock, and what a test does to it besides calls of the stock."""
 
     stock: WholeStock
     now_ms: int
 
     async def tick(self, ms: int) -> None:
-        """Move the world's clock, also backwards."""
+        """Move the wall clock, also backwards."""
 
     async def settle_up_to(self, seq: int) -> None:
-        """Say that the ledger has judged everything up to here, and trim the outbox so far."""
+        """Act as if the ledger had settled everything up to here, and trim the outbox so far."""
 
     async def commits(self) -> list[CommitBody]:
         """Every commit."""
 
     async def contents(self) -> Any:
-        """Everything that is kept, comparable with itself."""
+        """Everything that is stored, to be compared with an earlier or later state."""
 
     async def buyers(self, sale: SaleKey) -> dict[str, dict[str, int]]:
         """Units that each buyer holds and owns."""
 
     async def keeps(self, sale: SaleKey) -> bool:
-        """Anything at all is kept of a sale."""
+        """Whether anything of a sale is stored."""
 
 
-class InMemoryBody:
-    """The rule in plain Python."""
+class InMemoryShard:
+    """The stock in memory."""
 
     def __init__(self, outbox_limit: int) -> None:
         self.now_ms = FIRST_MOMENT_MS
@@ -107,8 +107,8 @@ def load_script_on_test_clock(name: str) -> Script:
     return script_from_text(name, text.replace(clock, TEST_CLOCK))
 
 
-class ScriptsBody:
-    """The real scripts on a real Redis."""
+class RedisShard:
+    """The scripts on a real Redis."""
 
     def __init__(self, url: str, outbox_limit: int) -> None:
         self.now_ms = FIRST_MOMENT_MS
@@ -124,7 +124,7 @@ class ScriptsBody:
             return await connection.execute(*command)
 
     async def open_shard(self) -> None:
-        """Write what a take-over would, so that this suite rests on no other script."""
+        """Write what a take-over would write, so that this suite needs no other script."""
         connection = await connect(self.url)
         run_id = connection.run_id
         await connection.close()
@@ -168,12 +168,12 @@ class ScriptsBody:
         return bool(await self.ask("EXISTS", *self.keys(sale))) or in_directory is not None
 
     async def holds(self, sale: SaleKey) -> dict[str, int]:
-        """When each hold ends, swept or not."""
+        """When each hold ends, also overdue ones."""
         values = await self.ask("ZRANGE", self.keys(sale).expiry, 0, -1, "WITHSCORES")
         return {name.decode(): int(score) for name, score in zip(values[::2], values[1::2], strict=True)}
 
     async def first_due(self, sale: SaleKey) -> float:
-        """When the sale's first hold ends, as the shard's directory has it."""
+        """When the sale's first hold ends, as the zset `due` has it."""
         return float(await self.ask("ZSCORE", shard_keys(0).due, str(sale)))
 
     def keys(self, sale: SaleKey) -> SaleKeys:
@@ -181,7 +181,7 @@ class ScriptsBody:
 
 
 class EmptyLedger:
-    """A ledger that knows nothing: what Redis does not know never was."""
+    """A ledger without sales and reservations, so that what Redis does not have is unknown."""
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation:
         return ArchivedReservation(has_sale=False, reservation=None)
@@ -193,7 +193,7 @@ class EmptyLedger:
         return None
 
 
-class ServedBody(ScriptsBody):
+class ServedShard(RedisShard):
     """The scripts as a server has them: archive around batcher around Redis."""
 
     def __init__(self, url: str, outbox_limit: int) -> None:

@@ -1,29 +1,29 @@
-"""Answers as tests read them: insisted upon, or named by one word."""
+"""Results of calls: asserted to be of one type, or named by one word."""
 
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 
 from inventory_service.domain.reserve import Rejected, Reserve
 from inventory_service.domain.results import Failure, Granted
-from tests.contract.bodies import Body
+from tests.contract.shards import ShardUnderTest
 
 
-async def granted(body: Body, request: Reserve) -> Granted:
-    """Reserve, and insist on the units."""
-    answer = await body.stock.reserve(request)
+async def granted(shard: ShardUnderTest, request: Reserve) -> Granted:
+    """Reserve; fails unless units are granted."""
+    answer = await shard.stock.reserve(request)
     assert isinstance(answer, Granted), answer
     return answer
 
 
-async def rejected(body: Body, request: Reserve) -> Rejected:
-    """Reserve, and insist on a rejection."""
-    answer = await body.stock.reserve(request)
+async def rejected(shard: ShardUnderTest, request: Reserve) -> Rejected:
+    """Reserve; fails unless the request is rejected."""
+    answer = await shard.stock.reserve(request)
     assert isinstance(answer, Rejected), answer
     return answer
 
 
 def reason_of(answer: object) -> str:
-    """Name an answer's reason without its prefix, or its state."""
+    """The reason of a result without its prefix, or GRANTED or REPLAYED."""
     match answer:
         case Rejected(reason=reason):
             return RejectionReason.Name(reason).removeprefix("REJECTION_REASON_")

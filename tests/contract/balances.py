@@ -1,4 +1,4 @@
-"""A ledger in twenty lines: what the commits come to, held against what the stock says."""
+"""Computes balances from commits, and compares them with the balances of the stock."""
 
 from collections import Counter
 
@@ -6,30 +6,30 @@ from inventory_service.domain.events import CommitBody, SaleMade
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.sale import SaleRead
 from inventory_service.domain.units import account_of
-from tests.contract.bodies import Body
+from tests.contract.shards import ShardUnderTest
 
 Balances = dict[tuple[SaleKey, str], Counter[str]]
 
 
-async def assert_books_add_up(body: Body) -> None:
-    """Promise 1, at every commit: no account below zero. Then the stock must stand where the commits lead.
+async def assert_balances_add_up(shard: ShardUnderTest) -> None:
+    """Promise 1, at every commit: no account below zero. Then the stock must have the same balances.
 
     A sale that has left holds nothing.
     """
     balances: Balances = {}
-    for commit in await body.commits():
+    for commit in await shard.commits():
         apply(balances, commit)
         assert all(units >= 0 for item in balances.values() for units in item.values()), commit
     for sale in {sale for sale, _ in balances}:
-        if not await body.keeps(sale):
+        if not await shard.keeps(sale):
             assert not any(item["held"] for (of, _), item in balances.items() if of == sale)
             continue
-        found = await body.stock.find_sale(sale)
+        found = await shard.stock.find_sale(sale)
         assert isinstance(found, SaleRead)
         for item in found.sale.items:
-            told = balances[sale, item.sku]
-            assert (item.available, item.held, item.sold) == (told["available"], told["held"], told["sold"])
-            assert item.total == told["total"]
+            computed = balances[sale, item.sku]
+            assert (item.available, item.held, item.sold) == (computed["available"], computed["held"], computed["sold"])
+            assert item.total == computed["total"]
 
 
 def apply(balances: Balances, commit: CommitBody) -> None:

@@ -1,0 +1,35 @@
+"""The text form of requests, by which repeats are recognised."""
+
+from inventory_service.domain.fingerprints import sale_fingerprint, terms_of
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.reserve import Reserve, fingerprint_of
+from inventory_service.domain.sale import CreateSale
+
+SALE = SaleKey("default", "lamp-sale")
+RESERVE = Reserve(SALE, "r-1", "b-1", (Line("lamp", 2), Line("shade", 1)), None)
+LAMPS = CreateSale(SALE, "Lamps", None, None, 1000, 1000, 0, (Line("lamp", 1),))
+
+
+def test_a_fingerprint_has_buyer_ttl_and_lines() -> None:
+    """The scripts parse it and stored records have it, so its form is fixed."""
+    assert fingerprint_of(RESERVE) == "b-1 - lamp=2 shade=1"
+    assert fingerprint_of(RESERVE._replace(hold_ttl_ms=5000)) == "b-1 5000 lamp=2 shade=1"
+    assert terms_of("b-1 5000 lamp=2 shade=1") == ("b-1", RESERVE.lines)
+    assert terms_of("") == ("", ())
+
+
+def test_sale_fingerprints_differ_by_every_setting_that_was_asked_for() -> None:
+    """An unset start or end differs from a set one; equal requests have the same fingerprint in every version."""
+    fingerprints = {
+        sale_fingerprint(LAMPS),
+        sale_fingerprint(LAMPS._replace(start_time_ms=0)),
+        sale_fingerprint(LAMPS._replace(end_time_ms=0)),
+        sale_fingerprint(LAMPS._replace(title='Lamps", null')),
+        sale_fingerprint(LAMPS._replace(items=(Line("lamp", 1), Line("shade", 0)))),
+    }
+
+    assert len(fingerprints) == 5
+    assert sale_fingerprint(LAMPS) == "f3b700db124f06c8a4f62fb302cf9df33d895dfcea647d40def99eb50b386281"
+    assert sale_fingerprint(LAMPS._replace(generation="1-0")) == sale_fingerprint(LAMPS)
+    assert sale_fingerprint(LAMPS) == sale_fingerprint(CreateSale(*LAMPS))

@@ -1,0 +1,15 @@
+"""The check of the number of shards for which a server was initialized."""
+
+import pytest
+
+from inventory_service.server_checks.results import Level
+from inventory_service.server_checks.shards import judge_shards
+
+
+@pytest.mark.parametrize(
+    ("found", "level"),
+    [({4}, Level.OK), ({0, 4}, Level.NOTE), ({0}, Level.NOTE), (set(), Level.NOTE), ({8}, Level.FAIL)],
+)
+def test_a_server_initialized_for_another_number_of_shards_is_off(found: set[int], level: Level) -> None:
+    """One that was not initialized yet only needs `holdfast init`."""
+    assert judge_shards("Redis", found, 4).level is level
