@@ -1,4 +1,4 @@
-"""The fixtures of the three servers. Each test starts clean; it gets addresses, or a starter of servers to hurt.
+"""The fixtures of the three servers. Each test starts with empty ones: shared, or its own to kill and restart.
 
 `valkey` (redis URL), `database` (DSN of a migrated database), `empty_database` (not migrated) and `kafka` (a bootstrap
 address and a prefix) are of servers that all tests of a worker share. `start_valkey`, `start_postgres` and
@@ -15,7 +15,6 @@ from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.server import KafkaServer
 from holdfast_embedded.valkey import Valkey
 
-from tests.distribution import ByWhatIsShared
 from tests.servers import (
     PARTITIONS,
     StartBroker,
@@ -29,12 +28,13 @@ from tests.servers import (
 )
 from tests.shared_database import SharedDatabase
 from tests.shared_kafka import Kafka, SharedBroker
+from tests.xdist_groups import SharedFixtureScheduling
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWhatIsShared:
-    """Keep tests together that share what takes long to make."""
-    return ByWhatIsShared(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedFixtureScheduling:
+    """Run tests that share an expensive fixture in one worker."""
+    return SharedFixtureScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +103,7 @@ def broker(start_broker: StartBroker) -> str:
 
 @pytest.fixture
 def start_valkey(tmp_path: Path) -> Iterator[StartValkey]:
-    """Start Valkeys of this test alone, which it may kill, restart and rob of their files."""
+    """Start Valkeys of this test alone, which it may kill and restart, and whose files it may delete."""
     with ExitStack() as servers:
 
         def start() -> Valkey:

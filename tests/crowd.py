@@ -1,4 +1,4 @@
-"""Buyers who come all at once, repeat what got no answer, and remember what each of them was told."""
+"""Simulated buyers: they reserve concurrently, retry unanswered calls, and record the last state of each claim."""
 
 import asyncio
 import itertools
@@ -16,18 +16,19 @@ from holdfast.retry import RetryPolicy
 
 SKU = "lamp"
 BUYERS, BLOCKED = 30, 2
-BLOCKED_WISHES = 10  # what they take is given back, so they would go on for ever
-# A crash is waited out: each call is repeated with the same id until it is answered.
-PATIENCE = RetryPolicy(overall_s=90.0, attempt_s=2.0, longest_delay_s=0.5)
+BLOCKED_CLAIMS = 10  # their units come back, so they would never run out of stock
+# Longer than any crash: each call is retried with the same id until it is answered.
+CRASH_RETRY = RetryPolicy(overall_s=90.0, attempt_s=2.0, longest_delay_s=0.5)
 CONFIRMS, RELEASES, REPEATS = 0.6, 0.2, 0.1  # shares of the holds; those neither confirmed nor released expire
 PACE_S = (0.03, 0.2)  # between a buyer's steps: two cores carry the crowds of several tests at once
-REFUSALS, AFTER_REFUSAL_S = 3, (0.1, 0.4)  # so often a buyer is turned away before it leaves, for units may come back
+REJECTIONS = 3  # a buyer stops after so many, because units may come back after the first
+AFTER_REJECTION_S = (0.1, 0.4)
 SHORT = (RejectionReason.REJECTION_REASON_SOLD_OUT, RejectionReason.REJECTION_REASON_INSUFFICIENT_STOCK)
 
 
 @dataclass
 class Acknowledged:
-    """What a buyer was told last of one claim."""
+    """One claim, with the last state that a response showed."""
 
     reservation_id: str
     units: int
@@ -52,43 +53,43 @@ class Crowd:
 
     @asynccontextmanager
     async def buying(self) -> AsyncIterator[None]:
-        """Let them in; returns when all have left, turned away or because the doors were closed."""
+        """Buyers reserve inside the block; returns when each has stopped, after rejections or `stop_buying`."""
         for buyer in self._blocked:
             await self._client.block_buyer(buyer, "a test")
         async with asyncio.TaskGroup() as buyers:
             for buyer in self._blocked + self._free:
-                buyers.create_task(self._shop(buyer, random.Random(f"{self._seed} {buyer}")))
+                buyers.create_task(self._buy_repeatedly(buyer, random.Random(f"{self._seed} {buyer}")))
             yield
 
     def stop_buying(self) -> None:
-        """Let no buyer begin another claim."""
+        """No buyer begins another claim after this."""
         self._closing.set()
 
     def has_acknowledged(self, acknowledged: int) -> bool:
         """So many claims were acknowledged."""
         return len(self.acknowledged) >= acknowledged
 
-    async def _shop(self, buyer: str, dice: random.Random) -> None:
-        refusals = 0
-        for wish in range(BLOCKED_WISHES) if buyer in self._blocked else itertools.count():
-            if self._closing.is_set() or refusals == REFUSALS:
+    async def _buy_repeatedly(self, buyer: str, rng: random.Random) -> None:
+        rejections = 0
+        for number in range(BLOCKED_CLAIMS) if buyer in self._blocked else itertools.count():
+            if self._closing.is_set() or rejections == REJECTIONS:
                 return
-            if await self._buy(buyer, f"{buyer}-{wish}", dice):
-                await asyncio.sleep(dice.uniform(*PACE_S))
+            if await self._buy(buyer, f"{buyer}-{number}", rng):
+                await asyncio.sleep(rng.uniform(*PACE_S))
             else:
-                refusals += 1
-                await asyncio.sleep(dice.uniform(*AFTER_REFUSAL_S))
+                rejections += 1
+                await asyncio.sleep(rng.uniform(*AFTER_REJECTION_S))
 
-    async def _buy(self, buyer: str, reservation_id: str, dice: random.Random) -> bool:
-        """Claim some units and see it through; False if there are too few."""
-        units = dice.randint(1, 3)
+    async def _buy(self, buyer: str, reservation_id: str, rng: random.Random) -> bool:
+        """Claim some units, then confirm, release or leave them; False if there are too few."""
+        units = rng.randint(1, 3)
         answer = await self._reserve(buyer, reservation_id, units)
         if answer.HasField("reservation"):
-            await self._settle(self._note(answer.reservation), dice)
-            if dice.random() < REPEATS:
+            await self._end(self._remember(answer.reservation), rng)
+            if rng.random() < REPEATS:
                 await self._repeat(buyer, reservation_id, units)
         elif answer.rejection.HasField("ended"):  # held by a call whose answer was lost, and over since
-            self._note(answer.rejection.ended)
+            self._remember(answer.rejection.ended)
         else:
             assert answer.rejection.reason in SHORT, RejectionReason.Name(answer.rejection.reason)
             return False
@@ -100,14 +101,14 @@ class Crowd:
         self.reserve_times_s.append(time.monotonic() - started)
         return answer
 
-    async def _settle(self, claim: Acknowledged, dice: random.Random) -> None:
-        """Buy it, give it back, or let it expire."""
-        await asyncio.sleep(dice.uniform(*PACE_S))
-        mood = dice.random()
+    async def _end(self, claim: Acknowledged, rng: random.Random) -> None:
+        """Confirm it, release it, or let it expire."""
+        await asyncio.sleep(rng.uniform(*PACE_S))
+        draw = rng.random()
         try:
-            if mood < CONFIRMS:
+            if draw < CONFIRMS:
                 claim.state = (await self._client.confirm(self.sale_id, claim.reservation_id)).reservation.state
-            elif mood < CONFIRMS + RELEASES:
+            elif draw < CONFIRMS + RELEASES:
                 claim.state = (await self._client.release(self.sale_id, claim.reservation_id)).reservation.state
         except WrongReservationState as ended:  # it expired or was compensated meanwhile
             if ended.reservation is None:
@@ -115,20 +116,23 @@ class Crowd:
             claim.state = ended.reservation.state
 
     async def _repeat(self, buyer: str, reservation_id: str, units: int) -> None:
-        """Ask once more for what was granted: nothing may be taken twice."""
+        """Repeat a granted Reserve: no second unit may be taken."""
         again = await self._reserve(buyer, reservation_id, units)
-        heard = again.reservation if again.HasField("reservation") else again.rejection.ended
+        reservation = again.reservation if again.HasField("reservation") else again.rejection.ended
         assert again.replayed, f"{reservation_id} was granted, and its repeat was judged anew: {again}"
-        assert heard.reservation_id == reservation_id, again
+        assert reservation.reservation_id == reservation_id, again
 
-    def _note(self, told: Reservation) -> Acknowledged:
+    def _remember(self, reservation: Reservation) -> Acknowledged:
         claim = Acknowledged(
-            told.reservation_id, sum(line.quantity for line in told.lines), told.buyer_id in self._blocked, told.state
+            reservation.reservation_id,
+            sum(line.quantity for line in reservation.lines),
+            reservation.buyer_id in self._blocked,
+            reservation.state,
         )
-        self.acknowledged[told.reservation_id] = claim
+        self.acknowledged[reservation.reservation_id] = claim
         return claim
 
 
-def word(state: int) -> str:
+def state_name(state: int) -> str:
     """A state as the ledger spells it."""
     return ReservationState.Name(state).removeprefix("RESERVATION_STATE_")

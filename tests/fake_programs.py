@@ -1,7 +1,7 @@
 """Fakes of Holdfast's programs for the tests of the embedded stack: `python -m tests.fake_programs NAME`.
 
-Each does what the supervisor sees of the real program and no more, so that these tests are quick and fail for the
-supervisor's faults only. Slow imports are inside the functions that need them.
+Each does only what the supervisor sees of the real program, so that these tests are quick and fail only for faults of
+the supervisor. Slow imports are inside the functions that need them.
 `python -m tests.fake_programs up DATA_DIR` is `holdfast up` with these programs.
 """
 

@@ -1,4 +1,4 @@
-"""A stack under test: what it is asked, from outside, and what is done to it. All waits are by condition."""
+"""A running stack and the faults that a test injects: kill, stop, halt and restart its processes."""
 
 import asyncio
 import itertools
@@ -16,13 +16,13 @@ from redis.asyncio import Redis
 from tests import stacks
 from tests.crowd import SKU, Acknowledged
 from tests.servers import connected
-from tests.stacks import Ended, run_beside
+from tests.stacks import CommandResult, run_command
 from tests.waiting import eventually
 
 SHARDS = 4
-HOLD_TTL = timedelta(minutes=10)  # who says when a hold is settled has the time for it
-BRIEF = timedelta(seconds=2)  # for crowds: nobody waits long for holds that were forgotten
-SERVES_S = 90.0  # a relay that fails to take a shard over tries again after half a minute at most
+HOLD_TTL = timedelta(minutes=10)  # long enough for a test that confirms or releases its holds itself
+BRIEF = timedelta(seconds=2)  # for simulated buyers: holds that they leave open expire soon
+SERVES_S = 90.0  # a relay retries a failed take-over after half a minute at most
 ONCE = RetryPolicy(overall_s=20.0, attempt_s=20.0, first_delay_s=60.0)
 _sale_numbers = itertools.count(1)
 
@@ -60,8 +60,11 @@ class FaultStack:
 
     async def settle(self, sale_id: str, holds: Mapping[str, int]) -> dict[str, Acknowledged]:
         """Confirm what is held: reservation to units."""
-        told = {name: (await self.client.confirm(sale_id, name)).reservation for name in holds}
-        return {name: Acknowledged(name, units, blocked=False, state=told[name].state) for name, units in holds.items()}
+        reservations = {name: (await self.client.confirm(sale_id, name)).reservation for name in holds}
+        return {
+            name: Acknowledged(name, units, blocked=False, state=reservations[name].state)
+            for name, units in holds.items()
+        }
 
     async def kill(self, name: str) -> None:
         """End a process with SIGKILL; returns when the supervisor has started it again."""
@@ -82,7 +85,7 @@ class FaultStack:
         await asyncio.to_thread(self.running.take_down, name, "kill")
 
     async def stop(self, name: str) -> None:
-        """End a process in its own orderly way and keep it down: nothing of it is left that writes to its files."""
+        """Stop a process in order and keep it down; none of its children still writes to its files."""
         await asyncio.to_thread(self.running.take_down, name, "stop")
 
     async def bring_up(self, name: str) -> None:
@@ -90,13 +93,13 @@ class FaultStack:
         await asyncio.to_thread(self.running.bring_up, name)
 
     async def restart(self, name: str) -> None:
-        """End a process in its own orderly way, and start it again."""
+        """Stop a process in order, and start it again."""
         await self.stop(name)
         await self.bring_up(name)
 
     @contextmanager
     def halted(self, *names: str) -> Iterator[None]:
-        """Keep processes from doing anything (SIGSTOP), as a machine that freezes does, and let them go on."""
+        """Processes are halted by SIGSTOP inside the block, as on a frozen machine, and continue after it."""
         for name in names:
             self.running.process(name).signal(signal.SIGSTOP)
         try:
@@ -109,9 +112,9 @@ class FaultStack:
         """Return when every shard serves."""
         await asyncio.to_thread(self.running.wait_ready, SERVES_S)
 
-    async def run(self, *arguments: str) -> Ended:
-        """Run one of the service's programs in the stack's surroundings: `audit`, `init`."""
-        return await run_beside(self.running, *arguments)
+    async def run(self, *arguments: str) -> CommandResult:
+        """Run one of the service's programs with the stack's settings: `audit`, `init`."""
+        return await run_command(self.running, *arguments)
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
@@ -120,7 +123,7 @@ class FaultStack:
             yield redis
 
     async def meta(self, shard: int) -> dict[str, str]:
-        """What Redis says of a shard."""
+        """The hash with a shard's state in Redis."""
         async with self.redis() as redis:
             meta: Any = await redis.hgetall(f"holdfast:{{{shard}}}:meta")
             return dict(meta)
@@ -140,8 +143,8 @@ class FaultStack:
         return Watermark(*row)
 
 
-def impatient(stack: Stack) -> Client:
-    """A client that asks once, and tells what it heard."""
+def client_without_retries(stack: Stack) -> Client:
+    """A client that calls once and raises the error that it gets."""
     return Client(stack.addresses.listen, channels=1, retry=ONCE)
 
 

@@ -34,7 +34,7 @@ Kind = TypeVar("Kind", bound=Message)
 SHARDS = 2
 START_S = 45.0
 STOP_S = 30.0
-NOWHERE = "postgresql://127.0.0.1:1/nowhere"
+UNREACHABLE_DSN = "postgresql://127.0.0.1:1/nowhere"
 
 
 class Caller(NamedTuple):
@@ -75,7 +75,7 @@ async def calling(address: str) -> AsyncIterator[Caller]:
 
 
 @asynccontextmanager
-async def served_here(redis_url: str, dsn: str, **changed: Any) -> AsyncIterator[str]:
+async def running_server(redis_url: str, dsn: str, **changed: Any) -> AsyncIterator[str]:
     """A server in this process: its address."""
     settings = Settings(redis_url=redis_url, postgres_dsn=dsn, shards=SHARDS, listeners=2, **changed)
     registry = CollectorRegistry()
@@ -95,21 +95,21 @@ class ServerProcess(NamedTuple):
         self.process.terminate()
 
     async def ended(self) -> int:
-        """Its exit code, once it has ended by itself."""
+        """Wait until it ends by itself; return its exit code."""
         return await asyncio.wait_for(self.process.wait(), STOP_S)
 
 
 @asynccontextmanager
-async def served_apart(redis_url: str, dsn: str, **changed: str) -> AsyncIterator[ServerProcess]:
+async def running_server_process(redis_url: str, dsn: str, **changed: str) -> AsyncIterator[ServerProcess]:
     """`python -m inventory_service serve`; killed at the end if it has not ended."""
     process = await _start("serve", HOLDFAST_REDIS_URL=redis_url, HOLDFAST_POSTGRES_DSN=dsn, **changed)
     assert process.stderr is not None
     try:
-        told = await asyncio.wait_for(_told_until_listening(process.stderr), START_S)
-        address, url = (re.search(rf"{word}=(\S+)", told) for word in ("address", "url"))
-        assert address is not None, told
-        assert url is not None, told
-        drained = asyncio.create_task(process.stderr.read())  # so that it never waits for a reader
+        output = await asyncio.wait_for(_read_until_listening(process.stderr), START_S)
+        address, url = (re.search(rf"{word}=(\S+)", output) for word in ("address", "url"))
+        assert address is not None, output
+        assert url is not None, output
+        drained = asyncio.create_task(process.stderr.read())  # so that its pipe never fills up
         yield ServerProcess(process, address[1], url[1])
         drained.cancel()
     finally:
@@ -118,18 +118,18 @@ async def served_apart(redis_url: str, dsn: str, **changed: str) -> AsyncIterato
             await process.wait()
 
 
-async def run_to_its_end(process: str, *options: str, **changed: str) -> tuple[int, list[str]]:
-    """Run a process that does not stay: its exit code, and the lines that it said."""
+async def run_process(process: str, *options: str, **changed: str) -> tuple[int, list[str]]:
+    """Run a process to its end; return its exit code and the lines that it printed."""
     started = await _start(process, *options, **changed)
-    told, more = await asyncio.wait_for(started.communicate(), START_S)
+    output, log = await asyncio.wait_for(started.communicate(), START_S)
     assert started.returncode is not None
-    return started.returncode, (told + more).decode().splitlines()
+    return started.returncode, (output + log).decode().splitlines()
 
 
 async def _start(process: str, *options: str, **changed: str) -> asyncio.subprocess.Process:
     environment = {
         **os.environ,
-        "HOLDFAST_POSTGRES_DSN": NOWHERE,
+        "HOLDFAST_POSTGRES_DSN": UNREACHABLE_DSN,
         "HOLDFAST_KAFKA_BROKERS": "127.0.0.1:1",
         "HOLDFAST_START_WAIT_S": "0",
         "HOLDFAST_SHARDS": str(SHARDS),
@@ -141,17 +141,17 @@ async def _start(process: str, *options: str, **changed: str) -> asyncio.subproc
     return await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
 
 
-async def _told_until_listening(stream: asyncio.StreamReader) -> str:
-    told = ""
-    while "listening" not in told:
+async def _read_until_listening(stream: asyncio.StreamReader) -> str:
+    output = ""
+    while "listening" not in output:
         line = await stream.readline()
-        assert line, f"the server ended: {told}"
-        told += line.decode()
-    return told
+        assert line, f"the server ended: {output}"
+        output += line.decode()
+    return output
 
 
-class Told(NamedTuple):
-    """What a status of Holdfast says."""
+class CallError(NamedTuple):
+    """An error of Holdfast's gRPC API, with its details unpacked."""
 
     code: grpc.StatusCode
     reason: str
@@ -161,27 +161,27 @@ class Told(NamedTuple):
     reservation: Reservation | None
 
 
-async def refusal_of(call: Awaitable[Any]) -> Told:
-    """The status that a call ends with; AssertionError if it is answered, or by a status without an ErrorInfo."""
+async def error_of(call: Awaitable[Any]) -> CallError:
+    """The error of a call; AssertionError if the call succeeds or its status has no ErrorInfo."""
     try:
         answer = await call
     except grpc.aio.AioRpcError as error:
-        return told(error)
-    raise AssertionError(f"it was answered: {answer}")
+        return call_error(error)
+    raise AssertionError(f"the call succeeded: {answer}")
 
 
-def told(error: grpc.aio.AioRpcError) -> Told:
-    """Take a status apart; AssertionError if it has no ErrorInfo of Holdfast."""
+def call_error(error: grpc.aio.AioRpcError) -> CallError:
+    """Unpack the details of a status; AssertionError if it has no ErrorInfo of Holdfast."""
     trailers = dict(error.trailing_metadata() or ())
-    assert "grpc-status-details-bin" in trailers, f"not a status of ours: {error}"
+    assert "grpc-status-details-bin" in trailers, f"not a status of Holdfast: {error}"
     raw = trailers["grpc-status-details-bin"]
     assert isinstance(raw, bytes)
     details = status_pb2.Status.FromString(raw).details
     info = _detail(details, error_details_pb2.ErrorInfo)
-    assert info is not None, "a status of ours has an ErrorInfo"
+    assert info is not None, "a status of Holdfast has an ErrorInfo"
     assert info.domain == "holdfast.inventory"
     bad = _detail(details, error_details_pb2.BadRequest) or error_details_pb2.BadRequest()
-    return Told(
+    return CallError(
         code=error.code(),
         reason=info.reason.removeprefix("ERROR_REASON_"),
         metadata=dict(info.metadata),

@@ -1,4 +1,4 @@
-"""Reads the ledger's tables with questions of its own, for a test must not rest on the code that it tests."""
+"""Reads the ledger's tables with its own queries, because a test must not rely on the code that it tests."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,7 +34,7 @@ class Watermark(NamedTuple):
 
     head: tuple[int, int]
     settled: tuple[int, int]
-    told: tuple[int, int]
+    facts: tuple[int, int]
     frozen_reason: str  # empty: not frozen
 
 
@@ -67,47 +67,47 @@ class DeadLetter(NamedTuple):
     compensation_done: bool | None
 
 
-class LedgerPool:
-    """One database."""
+class LedgerReader:
+    """Reads one database."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
 
     async def watermark(self, shard: int) -> Watermark:
         """How far it is in a shard."""
-        [row] = await self._ask(_WATERMARK, shard)
+        [row] = await self._fetch(_WATERMARK, shard)
         return Watermark(tuple(row[:2]), tuple(row[2:4]), tuple(row[4:6]), row["frozen_reason"])
 
     async def row(self, sale_id: str, reservation_id: str) -> Row | None:
         """The row of a reservation, if there is one."""
-        rows = await self._ask(_ROW, sale_id, reservation_id)
+        rows = await self._fetch(_ROW, sale_id, reservation_id)
         return Row(*rows[0]) if rows else None
 
     async def recorded(self, sale_id: str, state: str) -> int:
         """How many reservations of a sale are recorded in a state."""
-        return int((await self._ask(_COUNT, sale_id, state))[0][0])
+        return int((await self._fetch(_COUNT, sale_id, state))[0][0])
 
     async def balance(self, sale_id: str, sku: str = "lamp") -> Balance:
         """The balances of an item."""
-        rows = await self._ask(_ITEM, sale_id, sku)
-        assert rows, f"the ledger has not heard of {sku} in {sale_id}"
+        rows = await self._fetch(_ITEM, sale_id, sku)
+        assert rows, f"the ledger has no {sku} in {sale_id}"
         return Balance(*rows[0])
 
     async def moves(self, sale_id: str, reservation_id: str) -> list[str]:
         """What a reservation moved from account to account, in order."""
-        return [row["move"] for row in await self._ask(_MOVES, sale_id, reservation_id)]
+        return [row["move"] for row in await self._fetch(_MOVES, sale_id, reservation_id)]
 
-    async def letters(self, sale_id: str) -> list[DeadLetter]:
+    async def dead_letters(self, sale_id: str) -> list[DeadLetter]:
         """The dead letters of a sale, in the order in which their reservations were made."""
-        return [DeadLetter(*row) for row in await self._ask(_LETTERS, sale_id)]
+        return [DeadLetter(*row) for row in await self._fetch(_LETTERS, sale_id)]
 
     async def has_commit(self, shard: int, epoch: int, seq: int) -> bool:
         """Whether the journal keeps a commit."""
-        return bool((await self._ask(_JOURNAL, shard, epoch, seq))[0][0])
+        return bool((await self._fetch(_JOURNAL, shard, epoch, seq))[0][0])
 
     @asynccontextmanager
     async def forbidding(self, condition: str) -> AsyncIterator[None]:
-        """It takes no reservation inside the block that does not meet the condition."""
+        """The ledger rejects reservations that break this condition inside the block, by a check constraint."""
         await self.execute(f"alter table reservation add constraint of_a_test check ({condition}) not valid")
         try:
             yield
@@ -115,10 +115,10 @@ class LedgerPool:
             await self.execute("alter table reservation drop constraint of_a_test")
 
     async def execute(self, statement: str) -> None:
-        """Change something behind everybody's back."""
+        """Change rows or tables behind the persister's back."""
         async with connected(self._dsn) as db:
             await db.execute(statement)
 
-    async def _ask(self, question: str, *subjects: Any) -> list[asyncpg.Record]:
+    async def _fetch(self, query: str, *parameters: Any) -> list[asyncpg.Record]:
         async with connected(self._dsn) as db:
-            return list(await db.fetch(question, *subjects))
+            return list(await db.fetch(query, *parameters))

@@ -1,4 +1,4 @@
-"""A proxy before Redis that loses one reply: Redis did what it was asked, and the caller does not learn of it."""
+"""A proxy before Redis that drops one reply: Redis has run the command, and the client does not get the result."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ CHUNK = 65_536
 
 
 class LossyProxy:
-    """Passes bytes on, both ways, until a command with `marker` in it goes by; the reply to that one is lost.
+    """Forwards bytes both ways until a command contains `marker`; the reply to that command is dropped.
 
     The connection then breaks, or stays open and silent for ever. It happens once.
     """
@@ -25,44 +25,47 @@ class LossyProxy:
     async def to(self, redis_url: str) -> AsyncIterator[str]:
         """Listen; yields the URL of the proxy."""
         redis = urlsplit(redis_url)
-        near_end = await asyncio.start_server(
+        server = await asyncio.start_server(
             lambda reader, writer: self._serve(reader, writer, str(redis.hostname), int(redis.port or 0)), "127.0.0.1"
         )
-        async with near_end:
-            host, port = near_end.sockets[0].getsockname()
+        async with server:
+            host, port = server.sockets[0].getsockname()
             yield f"redis://{host}:{port}{redis.path}"
 
-    async def _serve(self, ours: asyncio.StreamReader, to_us: asyncio.StreamWriter, host: str, port: int) -> None:
-        theirs, to_them = await asyncio.open_connection(host, port)
+    async def _serve(
+        self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter, host: str, port: int
+    ) -> None:
+        redis_reader, redis_writer = await asyncio.open_connection(host, port)
         marked = asyncio.Event()
         try:
             await asyncio.gather(
-                self._carry_commands(ours, to_them, marked), self._carry_replies(theirs, to_us, marked)
+                self._forward_commands(client_reader, redis_writer, marked),
+                self._forward_replies(redis_reader, client_writer, marked),
             )
         except ConnectionError:
-            pass  # an end went away, as it may
+            pass  # either end may disconnect
         finally:
-            to_us.close()
-            to_them.close()
+            client_writer.close()
+            redis_writer.close()
 
-    async def _carry_commands(
-        self, ours: asyncio.StreamReader, to_them: asyncio.StreamWriter, marked: asyncio.Event
+    async def _forward_commands(
+        self, client_reader: asyncio.StreamReader, redis_writer: asyncio.StreamWriter, marked: asyncio.Event
     ) -> None:
-        while command := await ours.read(CHUNK):
+        while command := await client_reader.read(CHUNK):
             self.marked += command.count(self._marker) > 0
             if self._marker in command and not self.lost:
                 marked.set()
-            to_them.write(command)
-        to_them.close()
+            redis_writer.write(command)
+        redis_writer.close()
 
-    async def _carry_replies(
-        self, theirs: asyncio.StreamReader, to_us: asyncio.StreamWriter, marked: asyncio.Event
+    async def _forward_replies(
+        self, redis_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter, marked: asyncio.Event
     ) -> None:
-        while reply := await theirs.read(CHUNK):
+        while reply := await redis_reader.read(CHUNK):
             if marked.is_set():
                 self.lost.append(reply)
                 if self._then == "breaks":
-                    to_us.close()
+                    client_writer.close()
             else:
-                to_us.write(reply)
-        to_us.close()
+                client_writer.write(reply)
+        client_writer.close()

@@ -25,12 +25,12 @@ class Persister:
         self._log = log
 
     def lines(self) -> list[str]:
-        """What it has said in whole lines; the last one may be just on its way."""
+        """The whole lines that it has logged; the last one may be incomplete."""
         return self._log.read_text().rpartition("\n")[0].splitlines()
 
-    def has_said(self, event: str, **more: object) -> bool:
-        """Whether it has logged such an event, with these fields among others; a plain line is no event."""
-        return any(said["event"].startswith(event) and more.items() <= said.items() for said in self._events())
+    def has_logged(self, event: str, **more: object) -> bool:
+        """Whether it has logged such an event with these fields; a line that is not JSON is no event."""
+        return any(entry["event"].startswith(event) and more.items() <= entry.items() for entry in self._events())
 
     def exit_code(self) -> int:
         """Wait until it ends by itself."""
@@ -64,7 +64,7 @@ def persisters(folder: Path) -> Iterator[StartPersister]:
 
 
 def environment(kafka: Kafka | str, dsn: str) -> Mapping[str, str]:
-    """Our own environment without its HOLDFAST_ variables, and with those that a test needs."""
+    """The test's environment without its HOLDFAST_ variables, and with those that a test needs."""
     kafka = Kafka(kafka) if isinstance(kafka, str) else kafka
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
     return kept | {

@@ -1,4 +1,4 @@
-"""Make a sale straight in a stock, as a server does whose ledger knows none of this id."""
+"""Creates a sale directly in a stock, as the server does if the ledger has no sale of this id."""
 
 from inventory_service.domain.ports import Stock
 from inventory_service.domain.results import Failure
@@ -6,7 +6,7 @@ from inventory_service.domain.sale import CreateSale, SaleRead, SaleUnknown
 
 
 async def make_sale(stock: Stock, request: CreateSale) -> SaleRead | Failure:
-    """Make it, or hear how it stands or why not."""
+    """Create it; return the sale as it is now, or the failure."""
     answer = await stock.change_sale(request)
     if isinstance(answer, SaleUnknown):
         answer = await stock.change_sale(request._replace(generation=answer.generation))

@@ -1,4 +1,4 @@
-"""What the fixtures of the three servers are made of: which servers, empty Valkeys and fresh databases.
+"""Makes the servers of the fixtures: embedded or real ones, empty Valkeys and fresh databases.
 
 HOLDFAST_TEST_SERVERS chooses for all tests, and is read here alone: `embedded`, or `real` for Redis, PostgreSQL and
 Apache Kafka as tests/real installs them.
@@ -77,11 +77,11 @@ def new_postgres(folder: Path) -> Postgres:
 
 
 def new_broker(folder: Path, partitions: int = PARTITIONS, prefix: str = "") -> KafkaServer:
-    """A broker with our topics."""
+    """A broker with Holdfast's topics."""
     return ApacheKafka(folder, partitions, topics=topics_with(prefix)) if REAL else Broker(folder, partitions, prefix)
 
 
-# Nobody should wait long for a killed consumer; Apache Kafka needs nothing else to be told.
+# A killed consumer's partitions are reassigned soon; Apache Kafka needs no other setting.
 REAL_BROKER_SETTINGS = {"HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3"}
 FACTORIES = ServerFactories(
     new_valkey, new_postgres, new_broker, REAL_BROKER_SETTINGS if REAL else EMBEDDED_BROKER_SETTINGS

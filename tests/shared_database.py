@@ -1,4 +1,4 @@
-"""One migrated database for test after test, for emptying its tables takes a hundredth of the time of a new copy."""
+"""One migrated database for all tests of a worker: emptying its tables takes a hundredth of the time of a new copy."""
 
 import asyncpg
 
@@ -38,7 +38,9 @@ class SharedDatabase:
             if await schema_of(db) != self._schema:
                 return False
             tables = [row["tablename"] for row in await db.fetch(_TABLES)]
-            await db.execute("set session_replication_role = replica")  # in any order, whatever refers to what
+            await db.execute(
+                "set session_replication_role = replica"
+            )  # foreign keys are not checked, so the order does not matter
             await db.execute("; ".join(f'delete from "{table}"' for table in tables))
         return True
 
@@ -52,5 +54,5 @@ class SharedDatabase:
 
 
 async def schema_of(db: "asyncpg.Connection[asyncpg.Record]") -> list[tuple[int, ...]]:
-    """What tells a database whose tables were altered from one whose rows were."""
+    """A fingerprint of the schema, which changes if a test alters more than rows."""
     return [tuple(row) for row in await db.fetch(_SCHEMA)]

@@ -1,4 +1,4 @@
-"""One broker for test after test; each has topics and consumer groups of its own, by a prefix of their names."""
+"""One broker for all tests of a worker; a prefix gives each test topics and consumer groups of its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from holdfast_embedded.server import KafkaServer
 from holdfast_runtime.kafka import KafkaConfig
 from tests.servers import new_broker
 
-# The topics of earlier tests stay, and clients are told of all of them: now and then a new broker takes over.
+# The topics of earlier tests stay, and clients get the metadata of all of them, so a new broker starts now and then.
 TESTS_A_BROKER = 25
 
 
@@ -26,7 +26,7 @@ class Kafka:
 
     @property
     def config(self) -> KafkaConfig:
-        """What the inventory service's adapters are made with."""
+        """The configuration for the inventory service's adapters."""
         return KafkaConfig(self.address, prefix=self.prefix)
 
     @property
@@ -56,6 +56,6 @@ class SharedBroker:
         return Kafka(self._server.address, prefix)
 
     def stop(self) -> None:
-        """End it; nothing in it is worth keeping."""
+        """Kill it; its records are not needed any more."""
         if self._server is not None:
             self._server.kill()

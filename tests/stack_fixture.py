@@ -1,4 +1,4 @@
-"""A running stack as a test of the whole sees it: callers on one side, Redis, the ledger and Kafka on the other."""
+"""A running stack for end-to-end tests: its gRPC API, and what Redis, the ledger and Kafka then hold."""
 
 import asyncio
 import itertools
@@ -24,21 +24,21 @@ from holdfast_embedded.stack import Stack
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from tests.inventory_server import Caller, told
-from tests.ledger_rows import LedgerPool, Watermark
-from tests.stacks import Ended, run_beside, shard_of
+from tests.inventory_server import Caller, call_error
+from tests.ledger_rows import LedgerReader, Watermark
+from tests.stacks import CommandResult, run_command, shard_of
 from tests.waiting import eventually
 
 FACTS, COMPENSATIONS = "holdfast.orders.v1", "holdfast.compensations.v1"
 ONE_LAMP, TEN_LAMPS = {"lamp": 1}, {"lamp": 10}
 SETTLES_S, SERVES_S, PAGE_S = 60.0, 60.0, 30.0
-SLOW = {"STORE_UNREACHABLE", "OUTCOME_UNKNOWN"}  # what is told while Redis is halted for seconds
-ReserveResult = TypeVar("ReserveResult", bound=Message)
+SLOW = {"STORE_UNREACHABLE", "OUTCOME_UNKNOWN"}  # the errors while Redis is halted for seconds
+Response = TypeVar("Response", bound=Message)
 _sale_numbers = itertools.count(1)
 
 
 class Stock(NamedTuple):
-    """An item as GetSale tells it."""
+    """An item as GetSale returns it."""
 
     available: int
     held: int
@@ -46,18 +46,18 @@ class Stock(NamedTuple):
 
 
 class StackFixture:
-    """Asks a stack everything that a test wants to know, and sells in it through the generated stubs."""
+    """Calls a stack through the generated stubs, reads its servers, and stops or halts its processes."""
 
     def __init__(self, stack: Stack, caller: Caller, log: list[tuple[str, str]]) -> None:
         self.running = stack
         self.caller = caller
-        self.ledger = LedgerPool(stack.addresses.postgres_dsn)
+        self.ledger = LedgerReader(stack.addresses.postgres_dsn)
         self._log = log
 
-    # What buyers and operators do
+    # The API's calls
 
     async def open_sale(self, units: int | Mapping[str, int] = 10, shard: int | None = None, **settings: Any) -> str:
-        """Make a sale of its own name, of lamps if nothing else is asked for, in one shard if that matters."""
+        """Make a sale of its own name, of lamps by default, in a given shard if there is one."""
         items = {"lamp": units} if isinstance(units, int) else units
         names = (f"sale-{number}" for number in _sale_numbers)
         sale_id = next(name for name in names if shard in (None, self.shard_of(name)))
@@ -68,7 +68,7 @@ class StackFixture:
         """Make a sale whose name the test chooses."""
         stock = [Item(sku=sku, total=total) for sku, total in items.items()]
         sale = Sale(sale_id=sale_id, items=stock, **settings)
-        await asked(self.caller.admin.CreateSale, admin.CreateSaleRequest(sale=sale))
+        await call_until_answered(self.caller.admin.CreateSale, admin.CreateSaleRequest(sale=sale))
 
     async def reserve(
         self,
@@ -86,24 +86,24 @@ class StackFixture:
             lines=[Line(sku=sku, quantity=quantity) for sku, quantity in lines.items()],
             hold_ttl=hold_ttl,
         )
-        return await asked(self.caller.stock.Reserve, request)
+        return await call_until_answered(self.caller.stock.Reserve, request)
 
     async def confirm(self, sale_id: str, reservation_id: str) -> calls.ConfirmReservationResponse:
         """Buy what is held."""
         request = calls.ConfirmReservationRequest(sale_id=sale_id, reservation_id=reservation_id)
-        return await asked(self.caller.stock.ConfirmReservation, request)
+        return await call_until_answered(self.caller.stock.ConfirmReservation, request)
 
     async def release(
         self, sale_id: str, reservation_id: str, spend_id: bool = False
     ) -> calls.ReleaseReservationResponse:
         """Give back what is held, or spend the id."""
         request = calls.ReleaseReservationRequest(sale_id=sale_id, reservation_id=reservation_id, spend_id=spend_id)
-        return await asked(self.caller.stock.ReleaseReservation, request)
+        return await call_until_answered(self.caller.stock.ReleaseReservation, request)
 
     async def get(self, sale_id: str, reservation_id: str) -> Reservation:
         """Read a reservation."""
         request = calls.GetReservationRequest(sale_id=sale_id, reservation_id=reservation_id)
-        return (await asked(self.caller.stock.GetReservation, request)).reservation
+        return (await call_until_answered(self.caller.stock.GetReservation, request)).reservation
 
     async def stock(self, sale_id: str, sku: str = "lamp") -> Stock:
         """Read an item."""
@@ -112,14 +112,14 @@ class StackFixture:
 
     async def sale(self, sale_id: str) -> Sale:
         """Read a sale."""
-        return (await asked(self.caller.stock.GetSale, calls.GetSaleRequest(sale_id=sale_id))).sale
+        return (await call_until_answered(self.caller.stock.GetSale, calls.GetSaleRequest(sale_id=sale_id))).sale
 
     async def block(self, buyer_id: str) -> None:
         """Let the ledger refuse a buyer's orders."""
         request = admin.BlockBuyerRequest(buyer_id=buyer_id, reason="a test")
-        await asked(self.caller.admin.BlockBuyer, request)
+        await call_until_answered(self.caller.admin.BlockBuyer, request)
 
-    # What came of it
+    # What the servers hold
 
     def shard_of(self, sale_id: str) -> int:
         """The shard of a sale."""
@@ -144,7 +144,7 @@ class StackFixture:
             return sum([await redis.zcard(key) for key in kept])
 
     async def settled(self, sale_id: str) -> None:
-        """Return when everything that was done in the sale's shard is booked, settled and told, as Redis knows."""
+        """Return when all commits of the sale's shard are applied, settled and published, and Redis has that report."""
         await eventually(lambda: self._is_settled(self.shard_of(sale_id)), SETTLES_S)
 
     async def _is_settled(self, shard: int) -> bool:
@@ -152,9 +152,9 @@ class StackFixture:
             meta = await redis.hgetall(f"holdfast:{{{shard}}}:meta")
             waiting = await redis.xlen(f"holdfast:{{{shard}}}:outbox")
         head, settled = ((int(meta.get(f"{of}epoch", 0)), int(meta.get(f"{of}seq", 0))) for of in ("", "settled_"))
-        booked = await self.ledger.watermark(shard)
-        assert booked == Watermark(head, head, head, ""), f"Redis is at {head}, the ledger is at {booked}"
-        assert settled == head, f"Redis is at {head}, and has heard that the ledger has settled {settled}"
+        watermark = await self.ledger.watermark(shard)
+        assert watermark == Watermark(head, head, head, ""), f"Redis is at {head}, the ledger is at {watermark}"
+        assert settled == head, f"Redis is at {head}, and its last report says that the ledger has settled {settled}"
         assert waiting == 0, f"{waiting} commits wait in the outbox"
         return True
 
@@ -164,33 +164,33 @@ class StackFixture:
         return [fact for fact in found if fact.reservation.sale_id == sale_id]
 
     async def compensations(self, sale_id: str) -> list[Compensation]:
-        """Every order of the ledger to give units of a sale back, repeats included."""
+        """Every compensation that the ledger published for a sale, repeats included."""
         found = [Compensation.FromString(value) for value in await self._records(COMPENSATIONS, sale_id)]
         return [order for order in found if order.sale_id == sale_id]
 
     async def publish(self, order: Compensation) -> None:
-        """Send a compensation as the persister would; returns when the compensator has dealt with it."""
-        before = self.carried_out(order.sale_id).total()
+        """Send a compensation as the persister would; returns when the compensator has processed it."""
+        before = self.compensation_outcomes(order.sale_id).total()
         async with AIOKafkaProducer(bootstrap_servers=self.running.addresses.kafka_brokers) as producer:
             shard = self.shard_of(order.sale_id)
             await producer.send_and_wait(COMPENSATIONS, order.SerializeToString(), partition=shard)
-        await eventually(lambda: self.carried_out(order.sale_id).total() > before)
+        await eventually(lambda: self.compensation_outcomes(order.sale_id).total() > before)
 
-    def carried_out(self, sale_id: str) -> Counter[str]:
-        """How many orders to give units of a sale back came to what, as the compensator says."""
+    def compensation_outcomes(self, sale_id: str) -> Counter[str]:
+        """The outcomes of a sale's compensations, counted from the compensator's log."""
         lines = [line for name, line in self._log if name == "compensate" and f"sale=default/{sale_id}" in line.split()]
         return Counter(outcome for line in lines for outcome in re.findall(r"outcome=(\w+)", line))
 
-    async def shown(self, process: str, metric: str, **labels: str) -> float:
-        """A number on the latest /metrics page of a process; 0 if it is not there."""
-        place = await eventually(lambda: self._place_of_page(process))
-        [url] = re.findall(r"url=(\S+)", place)
+    async def metric(self, process: str, metric: str, **labels: str) -> float:
+        """A metric of a process, summed over matching samples; 0 if it is not there."""
+        line = await eventually(lambda: self._metrics_line(process))
+        [url] = re.findall(r"url=(\S+)", line)
         page = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=PAGE_S).read().decode())
         samples = (sample for family in text_string_to_metric_families(page) for sample in family.samples)
         return sum(each.value for each in samples if each.name == metric and labels.items() <= each.labels.items())
 
-    def _place_of_page(self, process: str) -> str:
-        """The line in which a process has said last where its page is; a stack is ready before all have."""
+    def _metrics_line(self, process: str) -> str:
+        """The last log line with the address of a process's metrics page; a stack is ready before all are logged."""
         return next((line for name, line in self._log[::-1] if name == process and re.search(r"\bmetrics\b", line)), "")
 
     async def _records(self, topic: str, sale_id: str) -> list[bytes]:
@@ -206,11 +206,11 @@ class StackFixture:
                     values += (record.value for record in records)
             return values
 
-    # What happens to the stack
+    # Faults
 
     @asynccontextmanager
-    async def holding(self, name: str) -> AsyncIterator[None]:
-        """A process stands still inside the block, and goes on where it was after it."""
+    async def halted(self, name: str) -> AsyncIterator[None]:
+        """A process is halted by SIGSTOP inside the block, and continues after it."""
         process = self.running.process(name)
         process.signal(signal.SIGSTOP)
         try:
@@ -228,20 +228,20 @@ class StackFixture:
         finally:
             await asyncio.to_thread(self.running.bring_up, name)
 
-    async def run(self, *arguments: str, **changed: str) -> Ended:
+    async def run(self, *arguments: str, **changed: str) -> CommandResult:
         """Run one of the service's programs with the stack's settings: `audit`, `init`."""
-        return await run_beside(self.running, *arguments, **changed)
+        return await run_command(self.running, *arguments, **changed)
 
 
-async def asked(call: Callable[..., Awaitable[ReserveResult]], request: Message) -> ReserveResult:
-    """The answer to a call. It is asked again while Redis does not answer in time, as callers do, and else never."""
+async def call_until_answered(call: Callable[..., Awaitable[Response]], request: Message) -> Response:
+    """Return the response of a call; it is retried while Redis does not answer in time, and for no other error."""
 
-    async def is_answered() -> ReserveResult | None:
-        """The server has an answer of Redis."""
+    async def is_answered() -> Response | None:
+        """The server got an answer from Redis."""
         try:
             return await call(request, timeout=SERVES_S)
         except grpc.aio.AioRpcError as error:
-            if told(error).reason in SLOW:
+            if call_error(error).reason in SLOW:
                 return None
             raise
 

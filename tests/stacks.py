@@ -1,4 +1,4 @@
-"""Whole stacks as `holdfast up` runs them, and what every test of a whole does with one, whatever it is after."""
+"""Starts whole stacks as `holdfast up` does, and runs commands with their settings."""
 
 import asyncio
 import os
@@ -16,29 +16,29 @@ from holdfast_embedded.stack import Stack
 from tests.servers import FACTORIES
 
 PROGRAM_S = READY_S = 120.0
-# These tests stop and ruin servers, so they take none from the environment.
+# These tests stop servers and delete data, so they take no address from the environment.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
 
 
-class Ended(NamedTuple):
+class CommandResult(NamedTuple):
     """A program that was run to its end."""
 
     code: int
-    said: str  # on standard output
-    complained: str  # on standard error
+    stdout: str
+    stderr: str
 
 
 @contextmanager
 def running_stack(
     folder: Path, write_line: WriteLine = print, specs: ProgramSpecs | None = None, /, **settings: str
 ) -> Iterator[Stack]:
-    """A stack that serves; by default, what its processes say is shown with a test that fails."""
+    """A stack that serves; by default pytest shows its processes' output if the test fails."""
     with Stack(folder / "data", {**ENVIRONMENT, **settings}, write_line, "127.0.0.1:0", specs, FACTORIES) as stack:
         stack.wait_ready(READY_S)
         yield stack
 
 
-def surroundings(stack: Stack) -> dict[str, str]:
+def shell_environment(stack: Stack) -> dict[str, str]:
     """The environment of a shell in which the stack's addresses were set."""
     where = stack.addresses
     return {
@@ -52,19 +52,19 @@ def surroundings(stack: Stack) -> dict[str, str]:
     }
 
 
-async def run_beside(stack: Stack, *arguments: str, **changed: str) -> Ended:
-    """Run one of the service's programs in the stack's surroundings: `audit`, `init`."""
+async def run_command(stack: Stack, *arguments: str, **changed: str) -> CommandResult:
+    """Run one of the service's programs with the stack's settings: `audit`, `init`."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "inventory_service", *arguments),
-        env={**surroundings(stack), **changed},
+        env={**shell_environment(stack), **changed},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    said, complained = await asyncio.wait_for(process.communicate(), PROGRAM_S)
+    stdout, stderr = await asyncio.wait_for(process.communicate(), PROGRAM_S)
     assert process.returncode is not None
-    return Ended(process.returncode, said.decode(), complained.decode())
+    return CommandResult(process.returncode, stdout.decode(), stderr.decode())
 
 
 def shard_of(sale_id: str, shards: int) -> int:
-    """The shard of a sale, reckoned anew."""
+    """The shard of a sale, computed without the product's code."""
     return zlib.crc32(f"default/{sale_id}".encode()) % shards

@@ -1,4 +1,4 @@
-"""Kafka's topics as a stranger sees them: read the commits, put records there, hear what the ledger says of itself."""
+"""Reads and writes Kafka's topics from outside: commits, and the ledger's progress reports."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ POLL_MS = 100
 
 
 class Topics:
-    """Belongs to no consumer group, so it takes nothing away from anybody."""
+    """A consumer without a group, which takes no partition from a process of the stack, and a producer."""
 
     def __init__(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
         self._consumer = consumer
@@ -34,7 +34,7 @@ class Topics:
         return [CommitRun.FromString(value) for value in await self._read(TopicPartition(COMMITS, shard))]
 
     async def reports(self, shard: int) -> Sequence[LedgerProgress]:
-        """Everything that the ledger has said of a shard, in order."""
+        """Every progress report of a shard, in order."""
         return [LedgerProgress.FromString(value) for value in await self._read(TopicPartition(PROGRESS, shard))]
 
     async def send(self, shard: int, run: CommitRun) -> None:

@@ -21,11 +21,11 @@ async def eventually(condition: Callable[[], T | None], deadline_s: float = ...)
 
 
 async def eventually(condition: Callable[[], Any], deadline_s: float = LONG_S) -> Any:
-    """Ask until the condition answers with something true, and return that; AssertionError after `deadline_s` seconds.
+    """Call the condition until its result is true, and return that; AssertionError after `deadline_s` seconds.
 
     The condition may be a plain or an async function. An AssertionError of its own counts as "not yet", so it may
-    hold several asserts; the last one is told when time is over. It is asked once more after the deadline, for this
-    process may itself have been halted meanwhile.
+    hold several asserts; the last one is the cause of the error. It is called once more after the deadline, because
+    this process may itself have been halted meanwhile.
     """
     deadline = time.monotonic() + deadline_s
     why: AssertionError | None = None
@@ -44,5 +44,5 @@ async def eventually(condition: Callable[[], Any], deadline_s: float = LONG_S) -
 
 
 def describe(condition: Callable[..., object]) -> str:
-    """Name a condition for the message of a failed wait: its docstring says it best."""
+    """Name a condition for the message of a failed wait: its docstring, else its repr."""
     return inspect.getdoc(condition) or repr(condition)

@@ -10,20 +10,20 @@ import pytest
 from holdfast.client import Client
 from holdfast_embedded.stack import Stack
 
-from tests.crowd import PATIENCE
+from tests.crowd import CRASH_RETRY
 from tests.fault_stack import SHARDS, FaultStack
 from tests.real.kafka_cluster import NODES, KafkaCluster
 from tests.stacks import running_stack
 
 TOPICS_S, TIMES = 120.0, 5
-# Kafka looks for what is past its time every five minutes, and for the first time after half a minute.
-SOON = {"log.retention.check.interval.ms": "500", "log.initial.task.delay.ms": "500"}
+# By default Kafka checks retention every five minutes, and for the first time after half a minute.
+QUICK_RETENTION = {"log.retention.check.interval.ms": "500", "log.initial.task.delay.ms": "500"}
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    """Three brokers, otherwise as Kafka's own defaults have them, with our topics on all three."""
-    cluster = KafkaCluster(tmp_path_factory.mktemp("kafka"), settings=SOON)
+    """Three brokers, otherwise as Kafka's own defaults have them, with Holdfast's topics on all three."""
+    cluster = KafkaCluster(tmp_path_factory.mktemp("kafka"), settings=QUICK_RETENTION)
     try:
         cluster.start()
         make_topics(cluster)
@@ -34,7 +34,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 
 @pytest.fixture(scope="module")
 def running(cluster: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Every process of Holdfast on that cluster, for the tests of a file, which leave it whole."""
+    """Every process of Holdfast on that cluster, for the tests of a file, which leave all of them running."""
     with running_stack(
         tmp_path_factory.mktemp("stack"),
         HOLDFAST_SHARDS=str(SHARDS),
@@ -46,26 +46,26 @@ def running(cluster: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 async def stack(running: Stack) -> AsyncIterator[FaultStack]:
-    """The stack, and a client of this test that waits out a crash."""
-    async with Client(running.addresses.listen, channels=4, retry=PATIENCE) as client:
+    """The stack, and a client of this test that retries through a crash."""
+    async with Client(running.addresses.listen, channels=4, retry=CRASH_RETRY) as client:
         yield FaultStack(running, client)
 
 
 def make_topics(cluster: KafkaCluster) -> None:
-    """Run `holdfast topics` as an operator of three brokers would, who does so again while one is too busy."""
+    """Run `holdfast topics` for three brokers; it is repeated while one of them is too busy."""
     command = [sys.executable, "-m", "inventory_service", "topics", "--replication", str(NODES)]
-    surroundings = {
+    settings = {
         **os.environ,
         "HOLDFAST_SHARDS": str(SHARDS),
         "HOLDFAST_KAFKA_BROKERS": cluster.address,
     }
     for _ in range(TIMES):
-        ended = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=TOPICS_S, check=False)
+        ended = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=TOPICS_S, check=False)
         if ended.returncode == 0:
             break
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-async def have_topics_made(cluster: KafkaCluster) -> None:
+async def make_topics_again(cluster: KafkaCluster) -> None:
     """The same, from a test."""
     await asyncio.to_thread(make_topics, cluster)

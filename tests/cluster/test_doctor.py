@@ -1,4 +1,4 @@
-"""The doctor before a cluster of three brokers whose settings break promises, and what it says to each."""
+"""The doctor's checks of a cluster of three brokers whose settings break promises."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from holdfast_embedded.broker import TOPICS
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.settings import Settings
 from inventory_service.wiring import server_checks
-from tests.inventory_server import run_to_its_end
+from tests.inventory_server import run_process
 from tests.persister_process import persisters
 from tests.real.apache_kafka import Listener
 from tests.real.kafka_cluster import NODES, KafkaCluster
@@ -43,17 +43,17 @@ BROKEN = {
     "group.min.session.timeout.ms": "20000",
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     "allow.everyone.if.no.acl.found": "true",
-    "super.users": "User:ANONYMOUS",  # the brokers themselves, among whom nobody asks for a name
+    "super.users": "User:ANONYMOUS",  # the brokers themselves, whose listener has no authentication
 }
 LOGIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_clerk="secret";'
 LISTENER = Listener("SASL_PLAINTEXT", {"sasl.enabled.mechanisms": "PLAIN", "plain.sasl.jaas.config": LOGIN})
-CLERK = {
+CREDENTIALS = {
     "HOLDFAST_KAFKA_SECURITY": "SASL_PLAINTEXT",
     "HOLDFAST_KAFKA_USERNAME": "clerk",
     "HOLDFAST_KAFKA_PASSWORD": "secret",
 }
-OF_EVERY_TOPIC = ["min.insync.replicas"]
-OF_RECORDS = ["retention.ms", "retention.bytes", "unclean.leader.election.enable"]
+SETTINGS_OF_EVERY_TOPIC = ["min.insync.replicas"]
+SETTINGS_OF_RECORD_TOPICS = ["retention.ms", "retention.bytes", "unclean.leader.election.enable"]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 
 
 async def run_checks(cluster: KafkaCluster) -> Sequence[CheckResult]:
-    """What is said of it."""
+    """The results of the Kafka checks."""
     settings = Settings(
         kafka_brokers=cluster.address,
         kafka_security="SASL_PLAINTEXT",
@@ -80,45 +80,45 @@ async def run_checks(cluster: KafkaCluster) -> Sequence[CheckResult]:
     return await server_checks.check_kafka(settings)
 
 
-def standing(findings: Sequence[CheckResult], which: Level) -> list[str]:
-    """The settings that stand so."""
-    return [finding.setting for finding in findings if finding.level is which]
+def settings_at(findings: Sequence[CheckResult], level: Level) -> list[str]:
+    """The settings with this level."""
+    return [finding.setting for finding in findings if finding.level is level]
 
 
-async def test_every_default_of_the_brokers_that_breaks_a_promise_is_told(broken: KafkaCluster) -> None:
-    """A topic without settings of its own is as good as its brokers' file."""
+async def test_every_default_of_the_brokers_that_breaks_a_promise_is_reported(broken: KafkaCluster) -> None:
+    """A topic without settings of its own has its brokers'."""
     wanted = ["group.min/max.session.timeout.ms", "__consumer_offsets replication"]
     for topic in TOPICS:
-        wanted += [f"{topic} {setting}" for setting in OF_EVERY_TOPIC]
+        wanted += [f"{topic} {setting}" for setting in SETTINGS_OF_EVERY_TOPIC]
     for topic in (COMMITS, FACTS):
-        wanted += [f"{topic} {setting}" for setting in OF_RECORDS]
+        wanted += [f"{topic} {setting}" for setting in SETTINGS_OF_RECORD_TOPICS]
     wanted += [f"{COMMITS} max.message.bytes"]
 
-    async def they_tell() -> bool:
-        """The broker that was asked has heard of the topics."""
+    async def reports_all() -> bool:
+        """The broker has the metadata of the topics by now."""
         findings = await run_checks(broken)
-        assert sorted(standing(findings, Level.FAIL)) == sorted(wanted)
-        return f"{PROGRESS} retention.ms" in standing(findings, Level.NOTE)
+        assert sorted(settings_at(findings, Level.FAIL)) == sorted(wanted)
+        return f"{PROGRESS} retention.ms" in settings_at(findings, Level.NOTE)
 
-    await eventually(they_tell)
+    await eventually(reports_all)
 
 
-async def test_the_commands_that_it_names_mend_what_it_names(broken: KafkaCluster) -> None:
-    """`holdfast topics` leaves what it finds and ends with 1; after its advice there is nothing left to say."""
-    surroundings = {"HOLDFAST_KAFKA_BROKERS": broken.address, "HOLDFAST_SHARDS": str(SHARDS), **CLERK}
-    code, said = await run_to_its_end("topics", **surroundings, HOLDFAST_LOG_FORMAT="json")
-    advice = re.findall(r"--entity-name (\S+) --add-config ([a-z.]+)=([^\s\"]+)", "\n".join(said))
+async def test_the_commands_that_it_names_correct_the_settings(broken: KafkaCluster) -> None:
+    """`holdfast topics` changes no topic and exits with 1; after the commands that it prints every check passes."""
+    settings = {"HOLDFAST_KAFKA_BROKERS": broken.address, "HOLDFAST_SHARDS": str(SHARDS), **CREDENTIALS}
+    code, output = await run_process("topics", **settings, HOLDFAST_LOG_FORMAT="json")
+    advice = re.findall(r"--entity-name (\S+) --add-config ([a-z.]+)=([^\s\"]+)", "\n".join(output))
 
     assert code == 1
-    assert len(advice) == len(TOPICS) + 2 * len(OF_RECORDS) + 1
+    assert len(advice) == len(TOPICS) + 2 * len(SETTINGS_OF_RECORD_TOPICS) + 1
     for topic, setting, value in advice:
         broken.admin.set_topic(topic, {setting: value})
-    await eventually(lambda: _nothing_is_off_by_a_topic(broken))
+    await eventually(lambda: _no_topic_setting_fails(broken))
 
 
-async def _nothing_is_off_by_a_topic(cluster: KafkaCluster) -> bool:
-    """No promise is off by a setting of a topic."""
-    off = standing(await run_checks(cluster), Level.FAIL)
+async def _no_topic_setting_fails(cluster: KafkaCluster) -> bool:
+    """No check fails because of a topic's setting."""
+    off = settings_at(await run_checks(cluster), Level.FAIL)
     return not [setting for setting in off if setting.startswith(TOPICS)]
 
 
@@ -133,29 +133,29 @@ async def _nothing_is_off_by_a_topic(cluster: KafkaCluster) -> bool:
         ("unclean.leader.election.enable", "true"),
     ],
 )
-async def test_a_setting_of_one_topic_stands_above_the_brokers(broken: KafkaCluster, setting: str, value: str) -> None:
-    """Found where it is, and mended by what the line says."""
+async def test_a_topics_setting_overrides_the_brokers(broken: KafkaCluster, setting: str, value: str) -> None:
+    """The check fails with that value, and passes after the change that it names."""
     broken.admin.set_topic(FACTS, {setting: value})
-    found = await eventually(lambda: _found_off(broken, f"{FACTS} {setting}", value))
+    found = await eventually(lambda: _failed_check(broken, f"{FACTS} {setting}", value))
 
     broken.admin.set_topic(FACTS, {setting: found.change.rpartition("=")[2]})
-    await eventually(lambda: _is_kept(broken, f"{FACTS} {setting}"))
+    await eventually(lambda: _is_ok(broken, f"{FACTS} {setting}"))
 
 
-async def _found_off(cluster: KafkaCluster, setting: str, value: str) -> CheckResult | None:
-    """The promise is off by this value; a broker that has not heard of it yet tells another."""
+async def _failed_check(cluster: KafkaCluster, setting: str, value: str) -> CheckResult | None:
+    """The check fails with this value; a broker whose metadata is older shows another."""
     found = [finding for finding in await run_checks(cluster) if finding.setting == setting]
     assert [(finding.level, finding.value) for finding in found] == [(Level.FAIL, value)]
     return found[0]
 
 
-async def _is_kept(cluster: KafkaCluster, setting: str) -> bool:
-    """The promise is kept."""
-    return setting in standing(await run_checks(cluster), Level.OK)
+async def _is_ok(cluster: KafkaCluster, setting: str) -> bool:
+    """The check passes."""
+    return setting in settings_at(await run_checks(cluster), Level.OK)
 
 
-async def test_settings_that_this_user_may_not_see_are_not_guessed(broken: KafkaCluster) -> None:
-    """A user needs a right for it; without it the line says so."""
+async def test_settings_that_the_user_may_not_read_are_unknown(broken: KafkaCluster) -> None:
+    """Without the right to describe the topic's settings, the result is unknown and names the error."""
     rules = [
         AclBinding(ResourceType.TOPIC, COMPENSATIONS, ResourcePatternType.LITERAL, "User:clerk", "*", right, verdict)
         for right, verdict in (
@@ -167,28 +167,28 @@ async def test_settings_that_this_user_may_not_see_are_not_guessed(broken: Kafka
     for made in operator.create_acls(rules).values():
         made.result(20)
 
-    async def is_kept_back() -> CheckResult:
-        """The broker that was asked has heard of it, and does not tell these settings."""
+    async def settings_are_unknown() -> CheckResult:
+        """The broker applies the ACL by now, and denies these settings."""
         unknown = [finding for finding in await run_checks(broken) if finding.level is Level.UNKNOWN]
         assert [finding.setting for finding in unknown] == [f"{COMPENSATIONS} settings"]
         return unknown[0]
 
-    found = await eventually(is_kept_back)
+    found = await eventually(settings_are_unknown)
     assert "TopicAuthorizationFailed" in found.promise
 
 
-async def test_no_process_runs_on_a_topic_of_another_layout(
+async def test_no_process_starts_on_a_topic_with_another_number_of_partitions(
     broken: KafkaCluster, database: str, tmp_path: Path
 ) -> None:
-    """Whichever topic it is: some shard would have no place for what it has to say."""
-    surroundings = {"HOLDFAST_KAFKA_BROKERS": broken.address, "HOLDFAST_SHARDS": str(SHARDS + 1), **CLERK}
+    """For each topic: some shard would have no partition."""
+    settings = {"HOLDFAST_KAFKA_BROKERS": broken.address, "HOLDFAST_SHARDS": str(SHARDS + 1), **CREDENTIALS}
     for process, topic in (("relay", COMMITS), ("compensate", COMPENSATIONS)):
-        code, said = await run_to_its_end(process, **surroundings)
-        assert (code, topic in said[-1]) == (2, True), said
+        code, output = await run_process(process, **settings)
+        assert (code, topic in output[-1]) == (2, True), output
 
     broken.admin.delete_topics([FACTS])
     broken.admin.create_topics([FACTS], SHARDS + 1, NODES)
     with persisters(tmp_path) as start:
-        persister = start(broken.address, database, HOLDFAST_SHARDS=str(SHARDS), **CLERK)
+        persister = start(broken.address, database, HOLDFAST_SHARDS=str(SHARDS), **CREDENTIALS)
         assert persister.exit_code() == 2
         assert persister.lines()[-1:] == [f"HOLDFAST_SHARDS: is {SHARDS}, and {FACTS} has {SHARDS + 1} partitions"]

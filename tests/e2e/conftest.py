@@ -18,7 +18,7 @@ MEMORY_SHARE = 0.8
 
 
 class Running(NamedTuple):
-    """A stack that serves, and what its processes have said."""
+    """A stack that serves, and the output of its processes."""
 
     stack: Stack
     log: list[tuple[str, str]]
@@ -26,7 +26,7 @@ class Running(NamedTuple):
 
 @pytest.fixture(scope="session")
 def usual_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A stack as everybody has it."""
+    """A stack with the default settings."""
     with running(tmp_path_factory.mktemp("usual")) as started:
         yield started
 
@@ -47,26 +47,26 @@ def archiving_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runnin
 
 @pytest.fixture
 async def stack(usual_stack: Running) -> AsyncIterator[StackFixture]:
-    """The usual stack, and a connection of this test's own."""
+    """The stack with default settings, and a gRPC channel of this test."""
     async with calling(usual_stack.stack.addresses.listen) as caller:
         yield StackFixture(usual_stack.stack, caller, usual_stack.log)
 
 
 @pytest.fixture
 async def archiving(archiving_stack: Running) -> AsyncIterator[StackFixture]:
-    """The archiving stack, and a connection of this test's own."""
+    """The archiving stack, and a gRPC channel of this test."""
     async with calling(archiving_stack.stack.addresses.listen) as caller:
         yield StackFixture(archiving_stack.stack, caller, archiving_stack.log)
 
 
 @contextmanager
 def running(folder: Path, **settings: str) -> Iterator[Running]:
-    """A stack that serves; what its processes say is kept, and shown with a test that fails."""
+    """A stack that serves; its processes' output is kept, and pytest shows it if a test fails."""
     log: list[tuple[str, str]] = []
 
-    def say(name: str, line: str) -> None:
+    def write_line(name: str, line: str) -> None:
         log.append((name, line))
         print(name, line)
 
-    with running_stack(folder, say, **settings) as stack:
+    with running_stack(folder, write_line, **settings) as stack:
         yield Running(stack, log)

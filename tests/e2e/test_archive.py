@@ -1,4 +1,4 @@
-"""Reservations and sales that have left Redis: the ledger answers for them, and their ids are never taken for new."""
+"""Archived reservations and sales: they are read from the ledger, and their ids are not used for new ones."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from grpc import StatusCode
 from holdfast.inventory.v1 import reservation_pb2 as states
 from holdfast.inventory.v1 import sale_pb2 as sales
 
-from tests.e2e.archived import (
+from tests.e2e.archived_sales import (
     ARCHIVES_S,
     LONG_AGO,
     archived_sale,
@@ -20,7 +20,7 @@ from tests.e2e.archived import (
     sale_with_archived_reservations,
 )
 from tests.e2e.conftest import RETENTION_S
-from tests.inventory_server import Told, refusal_of, told
+from tests.inventory_server import CallError, call_error, error_of
 from tests.ledger_rows import Balance, DeadLetter, Row
 from tests.stack_fixture import StackFixture, Stock
 from tests.waiting import eventually
@@ -28,12 +28,12 @@ from tests.waiting import eventually
 HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIRMED
 RELEASED, COMPENSATED = states.RESERVATION_STATE_RELEASED, states.RESERVATION_STATE_COMPENSATED
 RECORDED, REFUSED = states.LEDGER_STATE_RECORDED, states.LEDGER_STATE_REFUSED
-REPEATERS = 16
-LEAVES_S = ARCHIVES_S + float(RETENTION_S)
+CALLERS = 16
+ARCHIVED_AFTER_S = ARCHIVES_S + float(RETENTION_S)
 
 
 async def test_an_archived_reservation_is_read_from_the_ledger(archiving: StackFixture) -> None:
-    """A caller that asks a day later gets the same answer as before."""
+    """A read a day later returns the same reservation as before."""
     sale = await sale_with_archived_reservations(archiving)
 
     bought, left = await archiving.get(sale, "bought"), await archiving.get(sale, "left")
@@ -44,24 +44,24 @@ async def test_an_archived_reservation_is_read_from_the_ledger(archiving: StackF
 
 
 async def test_an_archived_move_is_repeated_and_never_undone(archiving: StackFixture) -> None:
-    """The table of moves holds for what Redis has forgotten, too."""
+    """The table of moves holds for archived reservations, too."""
     sale = await sale_with_archived_reservations(archiving)
 
     confirmed = await archiving.confirm(sale, "bought")
     released = await archiving.release(sale, "left")
-    too_late = await refusal_of(archiving.confirm(sale, "left"))
-    sold = await refusal_of(archiving.release(sale, "bought"))
+    too_late = await error_of(archiving.confirm(sale, "left"))
+    sold = await error_of(archiving.release(sale, "bought"))
 
     assert (confirmed.replayed, confirmed.reservation.state) == (True, CONFIRMED)
     assert (released.replayed, released.reservation.state) == (True, RELEASED)
-    assert in_words(too_late) == (StatusCode.FAILED_PRECONDITION, "WRONG_RESERVATION_STATE")
+    assert code_and_reason(too_late) == (StatusCode.FAILED_PRECONDITION, "WRONG_RESERVATION_STATE")
     assert too_late.metadata["state"] == "RESERVATION_STATE_RELEASED"
     assert sold.metadata["state"] == "RESERVATION_STATE_CONFIRMED"
     assert await archiving.stock(sale) == Stock(available=8, held=0, sold=2)
 
 
 async def test_an_archived_id_that_is_used_again_is_compensated(archiving: StackFixture) -> None:
-    """Redis judges it anew, for it remembers nothing; the ledger remembers, and the units go back once."""
+    """Redis has no record and grants it; the ledger has one and refuses the order, and the units go back once."""
     sale = await sale_with_archived_reservations(archiving)
 
     again, seen = await reserve_refused(archiving, sale, "bought", {"lamp": 3}, buyer_id="carl")
@@ -73,7 +73,9 @@ async def test_an_archived_id_that_is_used_again_is_compensated(archiving: Stack
     assert (seen.state, seen.ledger_state, seen.buyer_id) == (COMPENSATED, REFUSED, "carl")
     assert seen.compensation_reason == states.COMPENSATION_REASON_ID_REUSED
     assert (later.state, later.ledger_state, later.buyer_id) == (CONFIRMED, RECORDED, "ann")
-    assert await archiving.ledger.letters(sale) == [DeadLetter("bought", "ID_REUSED", "SETTLED", "COMPENSATED", True)]
+    assert await archiving.ledger.dead_letters(sale) == [
+        DeadLetter("bought", "ID_REUSED", "SETTLED", "COMPENSATED", True)
+    ]
     assert (await archiving.ledger.moves(sale, "bought"))[-2:] == [
         "3 lamp available > refused",
         "3 lamp refused > available",
@@ -83,10 +85,10 @@ async def test_an_archived_id_that_is_used_again_is_compensated(archiving: Stack
 
 
 async def test_a_refused_order_that_was_released_reads_the_same_when_archived(archiving: StackFixture) -> None:
-    """It ended before its compensation came: Redis and the ledger tell the same end."""
+    """It ended before its compensation came: Redis and the ledger return the same reservation."""
     sale = await archiving.open_sale()
     await archiving.block("mallory")
-    async with archiving.holding("persist"):
+    async with archiving.halted("persist"):
         await archiving.reserve(sale, "r-1", buyer_id="mallory")
         await archiving.release(sale, "r-1")
     await archiving.settled(sale)
@@ -104,7 +106,7 @@ async def test_a_refused_order_that_was_released_reads_the_same_when_archived(ar
 async def test_a_compensation_never_touches_a_newer_reservation_of_its_id(archiving: StackFixture) -> None:
     """It names where the reservation was made, because an id can be used again once its record has left Redis."""
     sale = await archiving.open_sale()
-    async with archiving.ledger.forbidding("reservation_id <> 'r-1'"):  # so that the ledger never had a row of it
+    async with archiving.ledger.forbidding("reservation_id <> 'r-1'"):  # so that the ledger has no row of it
         await archiving.reserve(sale, "r-1", buyer_id="dora")
         await archiving.settled(sale)
     [compensation, *_] = await archiving.compensations(sale)
@@ -121,9 +123,9 @@ async def test_a_compensation_never_touches_a_newer_reservation_of_its_id(archiv
 
 
 async def test_a_spent_id_stays_spent(archiving: StackFixture) -> None:
-    """A caller in doubt closed the matter; a Reserve that comes later finds it ended, or has its units taken back."""
+    """After a release with `spend_id`, a later Reserve finds the id ended, or is compensated."""
     sale = await archiving.open_sale()
-    async with archiving.holding("relay"):  # so that nobody forgets it meanwhile
+    async with archiving.halted("relay"):  # so that it is not archived meanwhile
         spent = await archiving.release(sale, "r-1", spend_id=True)
         at_once = await archiving.reserve(sale, "r-1")
     await archiving.settled(sale)
@@ -139,32 +141,32 @@ async def test_a_spent_id_stays_spent(archiving: StackFixture) -> None:
     assert recorded == Row("", "RELEASED", "RECORDED", "", "")
     assert much_later.reservation.state == HELD
     assert seen.compensation_reason == states.COMPENSATION_REASON_ID_REUSED
-    assert await archiving.ledger.letters(sale) == [DeadLetter("r-1", "ID_REUSED", "SETTLED", "COMPENSATED", True)]
+    assert await archiving.ledger.dead_letters(sale) == [DeadLetter("r-1", "ID_REUSED", "SETTLED", "COMPENSATED", True)]
     assert await archiving.stock(sale) == Stock(available=10, held=0, sold=0)
 
 
 async def test_an_archived_id_cannot_be_spent(archiving: StackFixture) -> None:
-    """What was sold stays sold, and the answer says so, whether Redis has the record or not."""
+    """A sold reservation stays sold, and the error names its state, whether Redis has the record or not."""
     sale = await sale_with_archived_reservations(archiving)
 
-    sold = await refusal_of(archiving.release(sale, "bought", spend_id=True))
+    sold = await error_of(archiving.release(sale, "bought", spend_id=True))
     left = await archiving.release(sale, "left", spend_id=True)
     await archiving.settled(sale)
 
-    assert in_words(sold) == (StatusCode.FAILED_PRECONDITION, "WRONG_RESERVATION_STATE")
+    assert code_and_reason(sold) == (StatusCode.FAILED_PRECONDITION, "WRONG_RESERVATION_STATE")
     assert sold.metadata["state"] == "RESERVATION_STATE_CONFIRMED"
     assert (left.replayed, left.reservation.state, left.reservation.buyer_id) == (True, RELEASED, "bob")
-    assert await archiving.ledger.letters(sale) == []
+    assert await archiving.ledger.dead_letters(sale) == []
     assert await archiving.ledger.row(sale, "bought") == Row("ann", "CONFIRMED", "RECORDED", "", "2 lamp")
     assert await archiving.ledger.balance(sale) == Balance(available=8, held=0, sold=2, refused=0)
 
 
-async def test_no_reservation_is_called_unknown_while_the_ledger_is_away(archiving: StackFixture) -> None:
-    """Only the ledger could know better; "not found" would make a caller buy twice. Reserve answers as usual."""
+async def test_calls_about_archived_reservations_fail_while_the_ledger_is_down(archiving: StackFixture) -> None:
+    """The ledger may have it, and NOT_FOUND would make a caller buy twice. Reserve answers as usual."""
     sale = await sale_with_archived_reservations(archiving)
 
     async with archiving.without("postgres"):
-        asked = {
+        calls = {
             "get": archiving.get(sale, "bought"),
             "get what never was": archiving.get(sale, "never-was"),
             "confirm": archiving.confirm(sale, "bought"),
@@ -172,12 +174,12 @@ async def test_no_reservation_is_called_unknown_while_the_ledger_is_away(archivi
             "spend": archiving.release(sale, "bought", spend_id=True),
             "spend what never was": archiving.release(sale, "never-was", spend_id=True),
             "reserve in an unknown sale": archiving.reserve("never-was", "r-1"),
-            "block a buyer": archiving.block("nobody"),
+            "block a buyer": archiving.block("mallory"),
         }
-        heard = {what: in_words(await refusal_of(call)) for what, call in asked.items()}
+        errors = {what: code_and_reason(await error_of(call)) for what, call in calls.items()}
         held = await archiving.reserve(sale, "r-1")
 
-    assert heard == dict.fromkeys(asked, (StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE"))
+    assert errors == dict.fromkeys(calls, (StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE"))
     assert held.reservation.state == HELD
     await archiving.settled(sale)
     assert await archiving.ledger.row(sale, "r-1") == Row("ann", "HELD", "RECORDED", "", "1 lamp")
@@ -185,22 +187,22 @@ async def test_no_reservation_is_called_unknown_while_the_ledger_is_away(archivi
 
 
 async def is_unknown(stack: StackFixture, sale: str, reservation_id: str) -> bool:
-    """The ledger was asked, and has none."""
-    heard = in_words(await refusal_of(stack.get(sale, reservation_id)))
-    return heard == (StatusCode.NOT_FOUND, "RESERVATION_NOT_FOUND")
+    """The ledger answers, and has no such reservation."""
+    error = code_and_reason(await error_of(stack.get(sale, reservation_id)))
+    return error == (StatusCode.NOT_FOUND, "RESERVATION_NOT_FOUND")
 
 
 async def test_an_archived_sale_is_answered_from_the_ledger(archiving: StackFixture) -> None:
-    """A late caller gets the same answers as before: what was bought, and that the sale has ended."""
+    """A late caller gets the same reservations as before, and SALE_ENDED for a new one."""
     sale = await archived_sale(archiving)
 
     seen = await archiving.sale(sale)
     bought, left = await archiving.get(sale, "bought"), await archiving.get(sale, "left")
     again = await archiving.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann")
     given_back = await archiving.reserve(sale, "left", buyer_id="bob")
-    other = await refusal_of(archiving.reserve(sale, "bought", {"lamp": 1}, buyer_id="ann"))
+    other = await error_of(archiving.reserve(sale, "bought", {"lamp": 1}, buyer_id="ann"))
     late = await archiving.reserve(sale, "late")
-    unknown = await refusal_of(archiving.reserve(sale, "late", {"sofa": 1}))
+    unknown = await error_of(archiving.reserve(sale, "late", {"sofa": 1}))
 
     assert (seen.state, seen.items[0].total, seen.etag != "") == (sales.SALE_STATE_ARCHIVED, 10, True)
     assert await archiving.stock(sale) == Stock(available=8, held=0, sold=2)
@@ -208,64 +210,64 @@ async def test_an_archived_sale_is_answered_from_the_ledger(archiving: StackFixt
     assert (again.replayed, again.reservation) == (True, bought)
     assert (given_back.replayed, given_back.rejection.ended) == (True, left)
     assert given_back.rejection.reason == states.REJECTION_REASON_RESERVATION_ENDED
-    assert in_words(other) == (StatusCode.ALREADY_EXISTS, "RESERVATION_ID_REUSED")
+    assert code_and_reason(other) == (StatusCode.ALREADY_EXISTS, "RESERVATION_ID_REUSED")
     assert late.rejection.reason == states.REJECTION_REASON_SALE_ENDED
-    assert in_words(unknown) == (StatusCode.NOT_FOUND, "ITEM_NOT_FOUND")
+    assert code_and_reason(unknown) == (StatusCode.NOT_FOUND, "ITEM_NOT_FOUND")
 
 
 async def test_an_archived_sale_is_not_created_again(archiving: StackFixture) -> None:
-    """Its id is taken for good, for the very same settings too."""
+    """Its id is never free again, even for the same settings."""
     sale = await archived_sale(archiving)
 
-    again = await refusal_of(archiving.open_sale_named(sale))
+    again = await error_of(archiving.open_sale_named(sale))
 
-    assert in_words(again) == (StatusCode.ALREADY_EXISTS, "SALE_ID_REUSED")
+    assert code_and_reason(again) == (StatusCode.ALREADY_EXISTS, "SALE_ID_REUSED")
     audit = await archiving.run("audit", sale, "--retention", RETENTION_S)
-    assert audit.code == 0, audit.said
+    assert audit.code == 0, audit.stdout
 
 
 async def test_a_sale_archived_during_repeated_creates_is_created_once(archiving: StackFixture) -> None:
-    """A client that cannot stop asking hears how it stands, and from one moment on that its id is taken."""
+    """Repeated CreateSale calls return the sale, and SALE_ID_REUSED once it is archived."""
     end_time = Timestamp(seconds=round(time.time()))
     sale = await archiving.open_sale(start_time=LONG_AGO, end_time=end_time)
 
-    heard = await asyncio.gather(*(makes_until_refused(archiving, sale, end_time) for _ in range(REPEATERS)))
+    errors = await asyncio.gather(*(create_until_rejected(archiving, sale, end_time) for _ in range(CALLERS)))
 
-    assert heard == [(StatusCode.ALREADY_EXISTS, "SALE_ID_REUSED")] * REPEATERS
+    assert errors == [(StatusCode.ALREADY_EXISTS, "SALE_ID_REUSED")] * CALLERS
     assert await is_sale_archived(archiving, sale)
     await archiving.settled(sale)
     audit = await archiving.run("audit", sale, "--retention", RETENTION_S)
-    assert audit.code == 0, audit.said
+    assert audit.code == 0, audit.stdout
 
 
-async def makes_until_refused(stack: StackFixture, sale: str, end_time: Timestamp) -> tuple[StatusCode, str]:
-    """Make the same sale again and again: the error that ends it."""
-    deadline = time.monotonic() + LEAVES_S
+async def create_until_rejected(stack: StackFixture, sale: str, end_time: Timestamp) -> tuple[StatusCode, str]:
+    """Repeat CreateSale until it fails; return the error."""
+    deadline = time.monotonic() + ARCHIVED_AFTER_S
     while time.monotonic() < deadline:
         try:
             await stack.open_sale_named(sale, start_time=LONG_AGO, end_time=end_time)
         except grpc.aio.AioRpcError as error:
-            return in_words(told(error))
-    raise AssertionError("it never left")
+            return code_and_reason(call_error(error))
+    raise AssertionError("the sale was not archived")
 
 
-async def test_no_sale_is_called_unknown_while_the_ledger_is_away(archiving: StackFixture) -> None:
-    """Nor is its id given to another sale."""
+async def test_calls_about_archived_sales_fail_while_the_ledger_is_down(archiving: StackFixture) -> None:
+    """And its id is not given to another sale."""
     sale = await archived_sale(archiving)
 
     async with archiving.without("postgres"):
-        asked = [
+        calls = [
             archiving.sale(sale),
             archiving.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann"),
             archiving.reserve(sale, "late"),
             archiving.release(sale, "late", spend_id=True),
             archiving.open_sale_named(sale),
         ]
-        heard = [in_words(await refusal_of(call)) for call in asked]
+        errors = [code_and_reason(await error_of(call)) for call in calls]
 
-    assert heard == [(StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE")] * len(asked)
+    assert errors == [(StatusCode.UNAVAILABLE, "LEDGER_UNREACHABLE")] * len(calls)
 
 
-def in_words(heard: Told) -> tuple[StatusCode, str]:
-    """What a caller tells a refusal by."""
-    return heard.code, heard.reason
+def code_and_reason(error: CallError) -> tuple[StatusCode, str]:
+    """The code and the reason of an error."""
+    return error.code, error.reason

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Running
 from tests.e2e.shell import run
-from tests.stacks import surroundings
+from tests.stacks import shell_environment
 
 HOLDFAST = (sys.executable, "-m", "holdfast.cli")
 RECORDS_S = 60.0
@@ -19,7 +19,7 @@ RECORDS_S = 60.0
 @pytest.fixture
 def shell(usual_stack: Running) -> dict[str, str]:
     """The environment of a shell whose HOLDFAST_* variables point to a running stack."""
-    return surroundings(usual_stack.stack)
+    return shell_environment(usual_stack.stack)
 
 
 def holdfast(shell: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
@@ -32,12 +32,12 @@ def fields(done: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(done.stdout)
 
 
-def test_a_sale_is_sold_out_and_on_the_books(shell: dict[str, str]) -> None:
-    """Made, reserved, confirmed, sold out, recorded, audited: each by text and exit code."""
+def test_a_sale_is_sold_out_and_recorded(shell: dict[str, str]) -> None:
+    """Create, reserve, confirm, show, get and audit: each by its output and exit code."""
     assert holdfast(shell, "sale", "create", "cli-lamps", "--item", "lamp=2", "--hold", "5m").returncode == 0
-    ask = ["reserve", "cli-lamps", "--line", "lamp=2", "--buyer"]
-    held = fields(holdfast(shell, *ask, "ada", "--id", "cli-1", "--json"))
-    sold_out = holdfast(shell, *ask, "bob")
+    reserve = ["reserve", "cli-lamps", "--line", "lamp=2", "--buyer"]
+    held = fields(holdfast(shell, *reserve, "ada", "--id", "cli-1", "--json"))
+    sold_out = holdfast(shell, *reserve, "bob")
     confirmed = holdfast(shell, "confirm", "cli-lamps", "cli-1")
     too_late = holdfast(shell, "release", "cli-lamps", "cli-1")
     shown = holdfast(shell, "sale", "show", "cli-lamps")
@@ -52,7 +52,7 @@ def test_a_sale_is_sold_out_and_on_the_books(shell: dict[str, str]) -> None:
 
 
 def test_a_blocked_buyers_hold_is_compensated(shell: dict[str, str]) -> None:
-    """After `block-buyer`, `get` shows what became of the reservation, and why."""
+    """After `block-buyer`, `get` shows the reservation as compensated, and the reason."""
     holdfast(shell, "sale", "create", "cli-blocked", "--item", "lamp=1")
     assert holdfast(shell, "block-buyer", "cli-bot", "--reason", "buys everything").returncode == 0
     holdfast(shell, "reserve", "cli-blocked", "--line", "lamp=1", "--buyer", "cli-bot", "--id", "cli-2")
@@ -63,7 +63,7 @@ def test_a_blocked_buyers_hold_is_compensated(shell: dict[str, str]) -> None:
 
 
 def test_an_unknown_id_exits_with_1(shell: dict[str, str]) -> None:
-    """Not 2, for a server has answered; the line names what it looked for."""
+    """Not 2, because a server has answered; the line names the id."""
     no_reservation = holdfast(shell, "get", "cli-nowhere", "cli-9")
     no_sale = holdfast(shell, "sale", "show", "cli-nowhere", "--json")
 
@@ -73,11 +73,11 @@ def test_an_unknown_id_exits_with_1(shell: dict[str, str]) -> None:
 
 
 def test_a_process_answers_its_own_help(shell: dict[str, str]) -> None:
-    """`holdfast audit --help` is answered by the audit."""
-    asked = holdfast(shell, "audit", "--help")
+    """`holdfast audit --help` prints the options of the audit."""
+    shown = holdfast(shell, "audit", "--help")
 
-    assert asked.returncode == 0
-    assert "--json" in asked.stdout
+    assert shown.returncode == 0
+    assert "--json" in shown.stdout
 
 
 def wait_until_recorded(shell: dict[str, str], sale_id: str, reservation_id: str) -> None:

@@ -12,7 +12,7 @@ DEMO_S = 240.0
 
 
 @pytest.mark.timeout(DEMO_S + 60)
-def test_the_demo_ends_with_books_that_agree() -> None:
+def test_the_demo_ends_with_a_clean_audit() -> None:
     """Also the small one has a crash, blocked buyers and expiring holds; a proxy for web pages is not used."""
     small = ("--units", "600", "--buyers", "100", "--blocked", "3")
     environment = {**ENVIRONMENT, "http_proxy": "http://127.0.0.1:1"}

@@ -1,55 +1,55 @@
-"""The /metrics page of each process of a stack tells what an operator sets alarms on."""
+"""The /metrics page of each process of a stack has the metrics that alarms use."""
 
 import time
 
 from tests.stack_fixture import StackFixture
 from tests.waiting import eventually
 
-COMPARES_S = 60.0  # comparing is less urgent
+COMPARES_S = 60.0  # the relay compares at long intervals
 
 
-async def test_a_ledger_that_is_behind_is_seen_on_the_relays_page(stack: StackFixture) -> None:
+async def test_the_relays_page_shows_a_ledger_that_is_behind(stack: StackFixture) -> None:
     """How long the outbox is and for how long the ledger has been behind, by shard; both fall when it catches up."""
     sale = await stack.open_sale()
     await stack.settled(sale)
     shard = str(stack.shard_of(sale))
 
-    async def owes(commits: int) -> bool:
+    async def has_backlog(commits: int) -> bool:
         """The page shows a backlog of so many commits."""
-        length = await stack.shown("relay", "holdfast_outbox_commits", shard=shard)
-        lag_s = await stack.shown("relay", "holdfast_ledger_lag_seconds", shard=shard)
+        length = await stack.metric("relay", "holdfast_outbox_commits", shard=shard)
+        lag_s = await stack.metric("relay", "holdfast_ledger_lag_seconds", shard=shard)
         return length == commits and (lag_s > 0) == (commits > 0)
 
     async def is_served() -> bool:
-        """The page shows that the shard serves; a relay that was halted for seconds has it to itself again."""
-        return await stack.shown("relay", "holdfast_shard_serving", shard=shard) == 1
+        """The page shows that the shard serves; a relay that was halted for seconds has its lease again."""
+        return await stack.metric("relay", "holdfast_shard_serving", shard=shard) == 1
 
-    async with stack.holding("persist"):
+    async with stack.halted("persist"):
         for number in range(3):
             await stack.reserve(sale, f"r-{number}")
-        await eventually(lambda: owes(3))
+        await eventually(lambda: has_backlog(3))
 
-    await eventually(lambda: owes(0))
+    await eventually(lambda: has_backlog(0))
     await eventually(is_served)
 
 
 async def test_holds_are_counted_on_the_relays_page(stack: StackFixture) -> None:
-    """As many as there are; what is bought or given back is none any more."""
+    """Confirmed and released reservations are not counted any more."""
     sale = await stack.open_sale()
     shard = str(stack.shard_of(sale))
 
-    async def are(number: int) -> bool:
+    async def shows_holds(number: int) -> bool:
         """The page shows so many holds."""
-        return await stack.shown("relay", "holdfast_holds_open", shard=shard) == number
+        return await stack.metric("relay", "holdfast_holds_open", shard=shard) == number
 
     before = await stack.open_holds(stack.shard_of(sale))  # of other tests
     for number in range(3):
         await stack.reserve(sale, f"r-{number}")
-    await eventually(lambda: are(before + 3))
+    await eventually(lambda: shows_holds(before + 3))
     await stack.confirm(sale, "r-0")
     await stack.release(sale, "r-1")
 
-    await eventually(lambda: are(before + 1))
+    await eventually(lambda: shows_holds(before + 1))
 
 
 async def test_the_relay_compares_redis_with_the_ledger(stack: StackFixture) -> None:
@@ -60,8 +60,8 @@ async def test_the_relay_compares_redis_with_the_ledger(stack: StackFixture) -> 
 
     async def agrees() -> bool:
         """The shard was compared since, and nothing differs; a comparison that another test disturbed may end late."""
-        assert await stack.shown("relay", "holdfast_audit_last_run_timestamp_seconds", shard=shard) > began
-        return await stack.shown("relay", "holdfast_audit_drift_items", shard=shard) == 0
+        assert await stack.metric("relay", "holdfast_audit_last_run_timestamp_seconds", shard=shard) > began
+        return await stack.metric("relay", "holdfast_audit_drift_items", shard=shard) == 0
 
     await eventually(agrees, COMPARES_S)
 
@@ -70,15 +70,15 @@ async def test_a_refused_order_is_counted_by_persister_and_compensator(stack: St
     """By the persister that refuses it, with the reason, and by the compensator that gives its units back."""
     sale = await stack.open_sale()
     refused, given_back = await refusals(stack), await compensations(stack)
-    applied = await stack.shown("persist", "holdfast_ledger_commits_total", outcome="applied")
+    applied = await stack.metric("persist", "holdfast_ledger_commits_total", outcome="applied")
     await stack.block("mallory")
 
     async def is_counted() -> bool:
-        """Each process has come to the line that counts it, which comes after the deed."""
+        """Each process counts it after the work is done, so the metrics follow some moments later."""
         assert await refusals(stack) == refused + 1
         assert await compensations(stack) == given_back + 1
-        assert await stack.shown("persist", "holdfast_ledger_commits_total", outcome="applied") >= applied + 2
-        return await stack.shown("serve", "holdfast_reserve_outcomes_total", outcome="granted") > 0
+        assert await stack.metric("persist", "holdfast_ledger_commits_total", outcome="applied") >= applied + 2
+        return await stack.metric("serve", "holdfast_reserve_outcomes_total", outcome="granted") > 0
 
     await stack.reserve(sale, "r-1", buyer_id="mallory")
     await stack.settled(sale)
@@ -87,8 +87,8 @@ async def test_a_refused_order_is_counted_by_persister_and_compensator(stack: St
 
 
 async def refusals(stack: StackFixture) -> float:
-    return await stack.shown("persist", "holdfast_ledger_refused_orders_total", reason="BUYER_BLOCKED")
+    return await stack.metric("persist", "holdfast_ledger_refused_orders_total", reason="BUYER_BLOCKED")
 
 
 async def compensations(stack: StackFixture) -> float:
-    return await stack.shown("compensate", "holdfast_compensations_total", outcome="given_back")
+    return await stack.metric("compensate", "holdfast_compensations_total", outcome="given_back")

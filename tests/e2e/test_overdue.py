@@ -1,11 +1,11 @@
-"""A hold whose time is over in a stack that sweeps none: what callers see of it, and which Reserve gets its units."""
+"""An overdue hold in a stack whose relay expires none: it reads as EXPIRED, and the next Reserve gets its units."""
 
 from datetime import timedelta
 
 from grpc import StatusCode
 from holdfast.inventory.v1 import reservation_pb2 as states
 
-from tests.inventory_server import refusal_of
+from tests.inventory_server import error_of
 from tests.stack_fixture import StackFixture, Stock
 from tests.waiting import eventually
 
@@ -19,7 +19,7 @@ async def test_an_overdue_hold_that_is_not_expired_yet_is_not_confirmed(archivin
     await archiving.reserve(sale, "late", buyer_id="ann", hold_ttl=timedelta(seconds=1))
     await eventually(lambda: has_state(archiving, sale, "late", EXPIRED))
 
-    refused = await refusal_of(archiving.confirm(sale, "late"))
+    refused = await error_of(archiving.confirm(sale, "late"))
     unswept = await archiving.stock(sale)
     taken = await archiving.reserve(sale, "quick", buyer_id="bob")
     confirmed = await archiving.confirm(sale, "quick")

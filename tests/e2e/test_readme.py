@@ -10,11 +10,11 @@ from holdfast_embedded.stack import DEFAULT_LISTEN
 from tests.e2e.conftest import Running
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-PATIENCE_S = 60.0
+RUN_S = 60.0
 
 
 def test_the_example_runs_as_written(usual_stack: Running) -> None:
-    """It is the first thing that a newcomer tries, and he may well try it twice."""
+    """A newcomer runs it first, and may run it twice."""
     address = usual_stack.stack.addresses.listen
     [example] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert example.count(DEFAULT_LISTEN) == 1
@@ -26,8 +26,6 @@ def test_the_example_runs_as_written(usual_stack: Running) -> None:
 
 def run(program: str) -> str:
     """Run Python text in a process of its own and return what it printed."""
-    ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=RUN_S, check=False)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

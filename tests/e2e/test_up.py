@@ -1,4 +1,4 @@
-"""`holdfast up` as a person runs it, by the installed command: what it keeps, what it leaves, what it may be given."""
+"""`holdfast up` by the installed command: data after a restart, no process left behind, external servers."""
 
 import json
 import shlex
@@ -24,18 +24,18 @@ embedded = pytest.mark.skipif(REAL, reason="starts embedded servers in any case,
 HOLDFAST = Path(sys.executable).with_name("holdfast")
 SERVERS, PROCESSES = {"valkey", "postgres", "broker"}, {"serve", "relay", "persist", "compensate"}
 EMBEDDED: Mapping[str, str] = {}  # addresses of real servers: none
-ASK = ("reserve", "lamp-sale", "--line", "lamp=1", "--buyer")
+RESERVE = ("reserve", "lamp-sale", "--line", "lamp=1", "--buyer")
 STARTS_S, STOPS_S, ANSWERS_S, RECORDS_S = 120.0, 90.0, 60.0, 60.0
 
 
 class Terminal:
-    """A person's terminal next to a running `holdfast up`."""
+    """Runs commands against a running `holdfast up`."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", told: dict[str, Any]) -> None:
-        addresses = told["addresses"]
+    def __init__(self, process: "subprocess.Popen[bytes]", state: dict[str, Any]) -> None:
+        addresses = state["addresses"]
         self.supervisor = process
-        self.processes: dict[str, int] = told["processes"]
-        self.family = psutil.Process(process.pid).children(recursive=True)
+        self.processes: dict[str, int] = state["processes"]
+        self.children = psutil.Process(process.pid).children(recursive=True)
         self._environment = {
             **ENVIRONMENT,
             "HOLDFAST_ADDRESS": addresses["listen"],
@@ -44,7 +44,7 @@ class Terminal:
         }
 
     def holdfast(self, *words: str) -> str:
-        """Run one command, which must succeed; what it printed."""
+        """Run one command, which must succeed; return what it printed."""
         done = run([HOLDFAST, *words], self._environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -54,7 +54,7 @@ class Terminal:
         return json.loads(self.holdfast(*words, "--json"))["reservation"]
 
     def is_recorded(self, sale_id: str, reservation_id: str) -> bool:
-        """The ledger has it for good."""
+        """The ledger has recorded it."""
         return bool(self.reservation("get", sale_id, reservation_id)["ledger_state"] == "LEDGER_STATE_RECORDED")
 
 
@@ -64,8 +64,8 @@ def up(
 ) -> Iterator[Terminal]:
     """`holdfast up` inside the block, until a signal ends it; it leaves no process behind, however it is ended."""
     command: list[str | Path] = [HOLDFAST, "up", "--data-dir", data_dir, "--listen", f"127.0.0.1:{free_port()}"]
-    with log.open("ab") as said:
-        process = spawn(command, env={**ENVIRONMENT, **real}, stdout=said, stderr=said, death_signal=signal.SIGTERM)
+    with log.open("ab") as output:
+        process = spawn(command, env={**ENVIRONMENT, **real}, stdout=output, stderr=output, death_signal=signal.SIGTERM)
     try:
         wait_until(lambda: process.poll() is not None or state_of(data_dir).get("ready", False), STARTS_S)
         assert state_of(data_dir).get("ready"), log.read_text()
@@ -74,7 +74,7 @@ def up(
         process.send_signal(ending)
         assert wait_for_exit(process, within_s=STOPS_S), log.read_text()
         assert process.returncode == (-ending if ending == signal.SIGKILL else 0), log.read_text()
-        _, alive = psutil.wait_procs(terminal.family, timeout=STOPS_S)
+        _, alive = psutil.wait_procs(terminal.children, timeout=STOPS_S)
         assert alive == [], log.read_text()
     finally:
         process.kill()
@@ -82,19 +82,19 @@ def up(
 
 
 def state_of(data_dir: Path) -> dict[str, Any]:
-    """What a running stack tells of itself; nothing if none runs."""
+    """The stack.json of a running stack; empty if none runs."""
     try:
-        told: dict[str, Any] = json.loads((data_dir / "stack.json").read_text())
+        state: dict[str, Any] = json.loads((data_dir / "stack.json").read_text())
     except FileNotFoundError:
         return {}
-    return told
+    return state
 
 
 class SecondStart(NamedTuple):
     """`holdfast up` on a folder in which a unit was bought and another is held since it ran before."""
 
     terminal: Terminal
-    bought: Any  # as it was told then
+    bought: Any  # the reservation as it was printed then
     log: Path
 
 
@@ -104,9 +104,9 @@ def second_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondSta
     folder = tmp_path_factory.mktemp("up")
     with up(folder / "data", folder / "log") as terminal:
         terminal.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5", "--hold", "1h")
-        terminal.holdfast(*ASK, "ann", "--id", "bought")
+        terminal.holdfast(*RESERVE, "ann", "--id", "bought")
         bought = terminal.reservation("confirm", "lamp-sale", "bought")
-        terminal.holdfast(*ASK, "bob", "--id", "held")
+        terminal.holdfast(*RESERVE, "bob", "--id", "held")
 
     with up(folder / "data", folder / "log-of-second") as terminal:
         yield SecondStart(terminal, bought, folder / "log-of-second")
@@ -114,11 +114,11 @@ def second_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondSta
 
 @embedded
 def test_sales_survive_a_restart_of_up(second_start: SecondStart) -> None:
-    """Promises 2 and 7: stopped right after an answer, everything goes on where it was, under a newer epoch."""
+    """Promises 2 and 7: stopped right after an answer, the stack continues with its data, under a newer epoch."""
     terminal = second_start.terminal
     bought = terminal.reservation("get", "lamp-sale", "bought")
     held = terminal.reservation("confirm", "lamp-sale", "held")
-    later = terminal.reservation(*ASK, "carl", "--id", "later")
+    later = terminal.reservation(*RESERVE, "carl", "--id", "later")
     stock = terminal.holdfast("sale", "show", "lamp-sale").splitlines()[-1].split()
 
     assert bought["state"] == held["state"] == "RESERVATION_STATE_CONFIRMED"
@@ -131,7 +131,7 @@ def test_sales_survive_a_restart_of_up(second_start: SecondStart) -> None:
 
 @embedded
 def test_up_prints_the_addresses_of_its_servers(second_start: SecondStart) -> None:
-    """Their ports are free ones, so an audit in another terminal has to be told where they are."""
+    """Their ports are chosen at the start, so an audit in another terminal needs their addresses."""
     assert wait_until(lambda: "there: export " in second_start.log.read_text(), STARTS_S)
     exports = shlex.split(second_start.log.read_text().partition("there: export ")[2].partition("\n")[0])
     environment = {**ENVIRONMENT, **dict(word.split("=", 1) for word in exports)}
@@ -139,7 +139,7 @@ def test_up_prints_the_addresses_of_its_servers(second_start: SecondStart) -> No
     audit = run([HOLDFAST, "audit"], environment)
 
     def all_answer() -> bool:
-        """The doctor has heard from every server; one that is halted for seconds is as good as away."""
+        """Every server has answered the doctor; one that is halted for seconds does not."""
         doctor = run([HOLDFAST, "doctor"], environment)
         return "Kafka" in doctor.stdout and "answers = no" not in doctor.stdout
 
@@ -154,9 +154,9 @@ def test_a_killed_supervisor_leaves_no_process_behind(tmp_path: Path) -> None:
     with up(tmp_path / "data", tmp_path / "log", signal.SIGKILL) as terminal:
         terminal.holdfast("sale", "create", "lamp-sale", "--item", "lamp=5")
 
-        family = {process.pid for process in terminal.family}
+        children = {process.pid for process in terminal.children}
         assert set(terminal.processes) == SERVERS | PROCESSES
-        assert set(terminal.processes.values()) <= family
+        assert set(terminal.processes.values()) <= children
 
 
 def test_real_servers_take_the_places_of_the_embedded_ones(

@@ -1,4 +1,4 @@
-"""Tells whether calls take longer than usual by more than the machine itself does to them, however busy it is."""
+"""Compares the duration of calls during an outage with that before it, corrected for the load of the machine."""
 
 import asyncio
 import time
@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 from tests.fault_stack import FaultStack
 
-# A busy machine may do so much, beside what the writes show of it. Whoever asks a server that is away waits for 0.1 s
-# at least, and mostly for seconds.
-MUCH, SLACK_S = 3, 0.05
-IN_A_ROW = 50  # calls that are judged together
-CUTS = {"half of the": 9, "one in twenty": 18}  # where `quantiles` has what the median call, and a slow one, took
+# Allowed slowdown beyond that of the writes. A call that waits for a stopped server takes 0.1 s at least, and mostly
+# seconds.
+FACTOR, SLACK_S = 3, 0.05
+IN_A_ROW = 50  # calls of which one quantile is taken
+QUANTILES = {"half of the": 9, "one in twenty": 18}  # where `quantiles` has what the median call, and a slow one, took
 WRITE_EVERY_S = 0.01
 
 
 class CallTimes(NamedTuple):
-    """How long things took, in the order in which they were done."""
+    """Durations, in the order of the calls."""
 
     calls_s: Sequence[float]
-    writes_s: Sequence[float]  # of nobody but Redis: whatever slows them slows every call
+    writes_s: Sequence[float]  # of plain writes to Redis: what slows them slows every call
 
 
 @asynccontextmanager
@@ -45,17 +45,17 @@ async def timing_writes(stack: FaultStack) -> AsyncIterator[Sequence[float]]:
 
 
 def slower_than(usual: CallTimes, now: CallTimes) -> list[str]:
-    """Which calls take longer than usual by more than writes do: the usual ones, or the slow ones."""
+    """Return a sentence for each quantile of the calls that grew by more than that of the writes."""
     found = []
-    for name, cut in CUTS.items():
-        before_s, now_s = typical(usual.calls_s, cut), typical(now.calls_s, cut)
-        machine = max(1.0, typical(now.writes_s, cut) / typical(usual.writes_s, cut))
-        if now_s > machine * MUCH * before_s + SLACK_S:
-            found.append(f"{name} calls took {now_s:.3f} s, and {before_s:.3f} s before; writes, {machine:.1f} times")
+    for name, index in QUANTILES.items():
+        before_s, now_s = typical(usual.calls_s, index), typical(now.calls_s, index)
+        slowdown = max(1.0, typical(now.writes_s, index) / typical(usual.writes_s, index))
+        if now_s > slowdown * FACTOR * before_s + SLACK_S:
+            found.append(f"{name} calls took {now_s:.3f} s, and {before_s:.3f} s before; writes, {slowdown:.1f} times")
     return found
 
 
-def typical(times_s: Sequence[float], cut: int) -> float:
-    """What that part of the calls took, mostly: a process that is halted for seconds spoils one row of calls alone."""
+def typical(times_s: Sequence[float], index: int) -> float:
+    """The median of that quantile over rows of calls: a process that is halted for seconds affects one row only."""
     rows = (times_s[first : first + IN_A_ROW] for first in range(0, len(times_s) - IN_A_ROW + 1, IN_A_ROW))
-    return median_low([quantiles(row, n=20)[cut] for row in rows])
+    return median_low([quantiles(row, n=20)[index] for row in rows])

@@ -1,4 +1,4 @@
-"""A whole stack to hurt, as `holdfast up` runs it, for the tests of a file, each of which leaves it whole."""
+"""A whole stack for the tests of a file; each injects faults and leaves every process running."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -6,7 +6,7 @@ import pytest
 from holdfast.client import Client
 from holdfast_embedded.stack import Stack
 
-from tests.crowd import PATIENCE
+from tests.crowd import CRASH_RETRY
 from tests.fault_stack import SHARDS, FaultStack
 from tests.stacks import running_stack
 
@@ -26,5 +26,5 @@ async def stack(shared_stack: Stack) -> AsyncIterator[FaultStack]:
 
 
 def client_of(stack: Stack) -> Client:
-    """A client that waits out a crash."""
-    return Client(stack.addresses.listen, channels=4, retry=PATIENCE)
+    """A client that retries through a crash."""
+    return Client(stack.addresses.listen, channels=4, retry=CRASH_RETRY)

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.crowd import Crowd
-from tests.fault_proof import find_faults
 from tests.fault_stack import BRIEF, FaultStack
+from tests.promise_checks import find_violations
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
@@ -23,4 +23,4 @@ async def test_a_process_killed_in_mid_sale_loses_nothing(stack: FaultStack, vic
         await eventually(lambda: crowd.has_acknowledged(60))
         await stack.kill(victim)
 
-    assert await find_faults(stack, crowd.sale_id, crowd.acknowledged) == []
+    assert await find_violations(stack, crowd.sale_id, crowd.acknowledged) == []

@@ -1,4 +1,4 @@
-"""Redis comes back empty, or from an older copy of its files: units that it believes to have are sold already."""
+"""Redis comes back empty, or from an older copy of its files, in which sold units are still available."""
 
 import asyncio
 import shutil
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault_proof import lost_orders
 from tests.fault_stack import FaultStack, shard_of
 from tests.faults.unserved_calls import answers, calls_of, serves_nothing_because
+from tests.promise_checks import find_lost_orders
 from tests.topics import Topics
 from tests.waiting import eventually
 
@@ -20,30 +20,30 @@ NOT_SERVING = "ERROR_REASON_SHARD_NOT_SERVING"
 
 
 @pytest.mark.parametrize("how", ["flushed", "started on an empty folder"])
-async def test_a_blank_redis_is_unavailable_and_not_full(stack: FaultStack, tmp_path: Path, how: str) -> None:
-    """Promise 7: every call is refused, the reason is told, and `init` does not open what was open before."""
+async def test_a_blank_redis_serves_no_call(stack: FaultStack, tmp_path: Path, how: str) -> None:
+    """Promise 7: every call fails with the reason, and `init` does not open the shards again."""
     sale_id = await stack.open_sale(UNITS)
     acknowledged = await stack.sell(sale_id, EARLY)
     await eventually(lambda: is_drained(stack, sale_id))
 
-    async with newest_files_put_back(stack, tmp_path):
+    async with newest_files_restored(stack, tmp_path):
         if how == "flushed":
             async with stack.redis() as redis:
                 await redis.flushall()
         else:
-            await set_back(stack, to=None)
+            await restart_on(stack, to=None)
 
         await serves_nothing_because(stack, sale_id, "NEEDS_RESTORE: ")
         calls = calls_of(sale_id, next(iter(acknowledged)))
         assert await answers(stack, calls) == dict.fromkeys(calls, NOT_SERVING)
         opening = await stack.run("init")
-        assert (opening.code, "NEEDS_RESTORE" in opening.complained) == (1, True), opening.complained
+        assert (opening.code, "NEEDS_RESTORE" in opening.stderr) == (1, True), opening.stderr
         assert await answers(stack, calls) == dict.fromkeys(calls, NOT_SERVING)
-    assert await lost_orders(stack, sale_id, acknowledged) == []
+    assert await find_lost_orders(stack, sale_id, acknowledged) == []
 
 
-async def test_an_older_copy_never_sells_a_unit_again(stack: FaultStack, tmp_path: Path) -> None:
-    """Promises 1 and 7: the ledger knows of orders that this Redis does not, so the shard is frozen and says why."""
+async def test_redis_from_an_older_copy_never_sells_a_unit_again(stack: FaultStack, tmp_path: Path) -> None:
+    """Promises 1 and 7: the ledger has orders that this Redis lacks, so the shard is frozen, with the reason."""
     sale_id = await stack.open_sale(UNITS)
     acknowledged = await stack.sell(sale_id, EARLY)
     await eventually(lambda: is_drained(stack, sale_id))
@@ -51,15 +51,15 @@ async def test_an_older_copy_never_sells_a_unit_again(stack: FaultStack, tmp_pat
     acknowledged |= await stack.sell(sale_id, LATE, first=EARLY)
     await eventually(lambda: is_drained(stack, sale_id))
 
-    async with newest_files_put_back(stack, tmp_path):
-        await set_back(stack, to=copy)
+    async with newest_files_restored(stack, tmp_path):
+        await restart_on(stack, to=copy)
 
         await serves_nothing_because(stack, sale_id, "NEEDS_RESTORE: ")
-    assert await lost_orders(stack, sale_id, acknowledged) == []
+    assert await find_lost_orders(stack, sale_id, acknowledged) == []
 
 
-async def test_an_older_copy_waits_for_commits_that_only_kafka_has(stack: FaultStack, tmp_path: Path) -> None:
-    """Promises 2 and 7: this Redis agrees with the ledger, but what was acknowledged since is on its way there."""
+async def test_redis_from_an_older_copy_waits_for_commits_in_kafka(stack: FaultStack, tmp_path: Path) -> None:
+    """Promises 2 and 7: this Redis agrees with the ledger, but later acknowledged commits are still in Kafka."""
     sale_id = await stack.open_sale(UNITS)
     shard = shard_of(sale_id)
     acknowledged = await stack.sell(sale_id, EARLY)
@@ -69,14 +69,14 @@ async def test_an_older_copy_waits_for_commits_that_only_kafka_has(stack: FaultS
     acknowledged |= await stack.sell(sale_id, LATE, first=EARLY)
     await eventually(lambda: is_in_kafka(stack, shard))
 
-    async with newest_files_put_back(stack, tmp_path):
-        await set_back(stack, to=copy)
+    async with newest_files_restored(stack, tmp_path):
+        await restart_on(stack, to=copy)
         await eventually(lambda: is_in_takeover(stack, shard))
         assert (await answers(stack, calls_of(sale_id, "order-0")))["reserve"] == NOT_SERVING
         await stack.bring_up("persist")
 
         await serves_nothing_because(stack, sale_id, "NEEDS_RESTORE: ")
-    assert await lost_orders(stack, sale_id, acknowledged) == []
+    assert await find_lost_orders(stack, sale_id, acknowledged) == []
 
 
 def copy_files(stack: FaultStack, copy: Path) -> Path:
@@ -85,17 +85,17 @@ def copy_files(stack: FaultStack, copy: Path) -> Path:
 
 
 @asynccontextmanager
-async def newest_files_put_back(stack: FaultStack, folder: Path) -> AsyncIterator[None]:
+async def newest_files_restored(stack: FaultStack, folder: Path) -> AsyncIterator[None]:
     """Start Redis at the end on its files as they are now, with which it has every order and serves again."""
     newest = copy_files(stack, folder / "newest")
     try:
         yield
     finally:
-        await set_back(stack, to=newest)
+        await restart_on(stack, to=newest)
         await stack.serves()
 
 
-async def set_back(stack: FaultStack, to: Path | None) -> None:
+async def restart_on(stack: FaultStack, to: Path | None) -> None:
     """Kill Redis and start it on other files, or on none."""
     await stack.take_down("valkey")
     await asyncio.to_thread(shutil.rmtree, append_only_files(stack))

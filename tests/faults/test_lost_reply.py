@@ -9,10 +9,18 @@ import grpc
 import pytest
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest, ReserveResponse
 
-from tests.fault_proof import find_faults, item_in_redis
 from tests.fault_stack import SHARDS, FaultStack
-from tests.inventory_server import Caller, Told, calling, refusal_of, reserve_request, served_apart, told
+from tests.inventory_server import (
+    Caller,
+    CallError,
+    call_error,
+    calling,
+    error_of,
+    reserve_request,
+    running_server_process,
+)
 from tests.lossy_proxy import LossyProxy
+from tests.promise_checks import find_violations, item_in_redis
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
@@ -23,41 +31,41 @@ UNITS, WANTED = 10, 3
 async def test_a_lost_reply_is_unknown_and_the_repeat_holds_once(
     stack: FaultStack, end: Literal["breaks", "is silent"]
 ) -> None:
-    """Promises 1 and 2: OUTCOME_UNKNOWN, for it may have been done; the same id then hears what was done."""
+    """Promises 1 and 2: OUTCOME_UNKNOWN, as Redis may have done it; a repeat with the same id returns the hold."""
     sale_id = await stack.open_sale(UNITS, hold_ttl=timedelta(minutes=10))
     proxy = LossyProxy(b"lost-one", end)
     request = reserve_request("lost-one", WANTED, sale_id)
 
     async with server_behind(stack, proxy) as caller:
-        # The server learns the epoch, and Redis the script.
+        # The server reads the epoch, and Redis loads the script.
         await eventually(lambda: answered(caller, reserve_request("earlier", 1, sale_id)))
-        heard = await eventually(lambda: told_without_its_reply(caller, request, proxy))
+        error = await eventually(lambda: error_of_lost_reply(caller, request, proxy))
         again = await eventually(lambda: answered(caller, request))
         async with stack.redis() as redis:
             item = await item_in_redis(redis, sale_id)
 
-    assert (heard.code, heard.reason, heard.retries) == (grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN", True)
+    assert (error.code, error.reason, error.retries) == (grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN", True)
     assert proxy.lost
     assert again.replayed
     assert item == (UNITS - WANTED - 1, WANTED + 1, 0)
     acknowledged = await stack.settle(sale_id, {"earlier": 1, "lost-one": WANTED})
-    assert await find_faults(stack, sale_id, acknowledged) == []
+    assert await find_violations(stack, sale_id, acknowledged) == []
 
 
 async def answered(caller: Caller, request: ReserveRequest) -> ReserveResponse | None:
-    """A caller repeats what he is asked to repeat."""
+    """The response to a Reserve; None where its error says to retry."""
     try:
         return await caller.stock.Reserve(request)
     except grpc.aio.AioRpcError as error:
-        if told(error).retries:
+        if call_error(error).retries:
             return None
         raise
 
 
-async def told_without_its_reply(caller: Caller, request: ReserveRequest, proxy: LossyProxy) -> Told | None:
+async def error_of_lost_reply(caller: Caller, request: ReserveRequest, proxy: LossyProxy) -> CallError | None:
     """The error of a Reserve that went through the proxy; None where Redis was slow to connect and none has."""
-    heard = await refusal_of(caller.stock.Reserve(request))
-    return heard if proxy.marked else None
+    error = await error_of(caller.stock.Reserve(request))
+    return error if proxy.marked else None
 
 
 @asynccontextmanager
@@ -66,7 +74,7 @@ async def server_behind(stack: FaultStack, proxy: LossyProxy) -> AsyncIterator[C
     where = stack.running.addresses
     async with (
         proxy.to(where.redis_url) as redis_url,
-        served_apart(redis_url, where.postgres_dsn, HOLDFAST_SHARDS=str(SHARDS)) as server,
+        running_server_process(redis_url, where.postgres_dsn, HOLDFAST_SHARDS=str(SHARDS)) as server,
         calling(server.address) as caller,
     ):
         yield caller

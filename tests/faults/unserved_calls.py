@@ -7,7 +7,7 @@ from holdfast.client import Client
 from holdfast.errors import OutcomeUnknown, ShardNotServing, StoreUnreachable
 
 from tests.crowd import SKU
-from tests.fault_stack import FaultStack, impatient
+from tests.fault_stack import FaultStack, client_without_retries
 from tests.waiting import eventually
 
 ANSWERS_S = 60.0
@@ -29,33 +29,33 @@ def calls_of(sale_id: str, reservation_id: str) -> dict[str, Call]:
 
 
 async def serves_nothing_because(stack: FaultStack, sale_id: str, reason: str) -> None:
-    """Ask for a unit again and again until the refusal names the reason; no call may be served meanwhile."""
+    """Repeat a Reserve until its error names the reason; no call may be served meanwhile."""
     served: list[object] = []
-    async with impatient(stack.running) as client:
+    async with client_without_retries(stack.running) as client:
 
-        async def says_why() -> bool:
-            """The refusal names the reason."""
+        async def names_reason() -> bool:
+            """The error names the reason."""
             try:
                 served.append(await client.reserve(sale_id, "late", "late", {SKU: 1}))
             except (ShardNotServing, StoreUnreachable, OutcomeUnknown) as refusal:
                 return reason in refusal.metadata.get("frozen_reason", "")
             return True
 
-        await eventually(says_why, ANSWERS_S)
+        await eventually(names_reason, ANSWERS_S)
     assert not served, f"{len(served)} calls were served: {served[0]}"
 
 
 async def answers(stack: FaultStack, calls: dict[str, Call]) -> dict[str, str]:
-    """What each call comes to: the reason of its refusal, or SERVED."""
-    async with impatient(stack.running) as client:
+    """The result of each call: the reason of its error, or SERVED."""
+    async with client_without_retries(stack.running) as client:
         return {name: await eventually(partial(answer, client, call), ANSWERS_S) for name, call in calls.items()}
 
 
 async def answer(client: Client, call: Call) -> str:
-    """A call is served, or refused by the shard; where Redis itself does not answer, it has to be sent again."""
+    """The reason of the error, or SERVED; AssertionError, so that it is retried, where Redis does not answer."""
     try:
         return f"SERVED {await call(client)}"
     except ShardNotServing as refusal:
         return refusal.reason
-    except (StoreUnreachable, OutcomeUnknown) as silence:
-        raise AssertionError("Redis does not answer") from silence
+    except (StoreUnreachable, OutcomeUnknown) as unreachable:
+        raise AssertionError("Redis does not answer") from unreachable

@@ -1,4 +1,4 @@
-"""A shard in which a little was sold, its ledger, and the audit of both."""
+"""A shard with some reservations, its ledger, and the audit of both."""
 
 import json
 import time
@@ -31,12 +31,12 @@ SHARD = shard_of(SALE, SHARDS)
 
 
 class AuditFixture:
-    """A shard in which a little was sold, and its audit."""
+    """A shard with some reservations, and its audit."""
 
     def __init__(self, processes: ShardProcesses) -> None:
         self.processes = processes
         self.stock = RedisStock(processes.scripts, SHARDS, outbox_limit=10_000)
-        self.told: list[str] = []
+        self.output: list[str] = []
 
     async def sell(self, first: int, last: int) -> None:
         """Hold, and confirm or release two of three."""
@@ -50,8 +50,8 @@ class AuditFixture:
             elif number % 3 == 1:
                 await self.stock.move(Move(SALE, name, MoveKind.RELEASE))
 
-    async def book(self) -> None:
-        """Bring the outbox into the ledger, as relay and persister do."""
+    async def apply_outbox(self) -> None:
+        """Apply the outbox to the ledger, as relay and persister do."""
         database = Database(self.processes.dsn)
         after = CommitId(0, 0)
         commits: list[Commit] = []
@@ -62,8 +62,8 @@ class AuditFixture:
         await ledger_in(database).apply(records)
         await database.close()
 
-    async def let_a_sale_leave(self) -> SaleKey:
-        """Make a sale of the same shard, sell in it, and let Redis forget it; its hour passes in no time, for both."""
+    async def archive_a_sale(self) -> SaleKey:
+        """Create a sale in the same shard, sell in it, and archive it; both stores skip the hour until its end."""
         names = (SaleKey("default", f"brief-{number}") for number in range(100))
         sale = next(name for name in names if shard_of(name, SHARDS) == SHARD)
         end_ms = round(time.time() * 1000) + 3_600_000
@@ -71,7 +71,7 @@ class AuditFixture:
         assert isinstance(made, SaleRead), made
         bought = await self.stock.reserve(Reserve(sale, "r-1", "ann", (Line("lamp", 2),), None))
         assert isinstance(bought, Granted), bought
-        await self.book()
+        await self.apply_outbox()
         row = await self.processes.ledger.row(SHARD)
         assert row is not None
         at = (row.epoch, row.seq, row.hash, row.epoch, row.seq)
@@ -88,7 +88,7 @@ class AuditFixture:
     async def audit(
         self, deadline_s: float = 60, only: SaleKey | None = None, shard_count: int = SHARDS, retention_ms: int = 0
     ) -> int:
-        self.told.clear()
+        self.output.clear()
         dependencies = audit.Dependencies(
             self.processes.shards,
             self.processes.ledger,
@@ -96,13 +96,13 @@ class AuditFixture:
             PostgresSnapshots(self.processes.postgres),
             retention_ms,
             progress=lambda line: None,
-            write=self.told.append,
+            write=self.output.append,
         )
         return await audit.run(dependencies, shard_count, only, deadline_s, as_json=True)
 
     @property
     def result(self) -> dict[str, object]:
-        return json.loads(self.told[0])  # type: ignore[no-any-return]
+        return json.loads(self.output[0])  # type: ignore[no-any-return]
 
     @property
     def differences(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What several files of these tests start: persisters, a ledger of one shard, servers to call, a shard's processes."""
+"""Fixtures of several files: persisters, a ledger of one shard, a gRPC server, and a shard's processes."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,10 +13,10 @@ from inventory_service.adapters.redis import connections as redis_connections
 from inventory_service.service.relay import lease
 from order_persister.adapters.ledger.postgres import Database
 from tests import inventory_server as served
-from tests.books import disagreements
 from tests.integration.one_shard_ledger import OneShardLedger
 from tests.integration.persister_fixture import SHARDS, PersisterFixture
 from tests.integration.shard_processes import ShardProcesses
+from tests.ledger_consistency import inconsistencies
 from tests.ledgers import ledger_in, open_shards
 from tests.persister_process import StartPersister, persisters
 from tests.servers import connected
@@ -24,15 +24,15 @@ from tests.shared_kafka import Kafka
 
 
 @pytest.fixture(autouse=True)
-def patient_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test's own process may be slow to connect, and is then no caller whom a server did not answer."""
+def long_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting may take long on a busy machine, and must not count as a server that does not answer."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 20.0)
     monkeypatch.setattr(ledger_connections, "CONNECT_S", 20.0)
 
 
 @pytest.fixture
-def lasting_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leases that outlast any pause of this machine, for tests in which none may run out by itself."""
+def long_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases that outlast any pause of the machine, for tests in which none may expire by itself."""
     monkeypatch.setattr(lease, "LEASE_S", 15.0)
 
 
@@ -45,20 +45,20 @@ def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
 
 @pytest.fixture
 async def fixture(kafka: Kafka, database: str) -> AsyncIterator[PersisterFixture]:
-    """Sixteen shards, one of which does something; the books are held against each other at the end."""
+    """Sixteen shards, of which one gets commits; the ledger's tables are checked for consistency at the end."""
     async with connected(database) as db:
         await open_shards(db, range(SHARDS))
         producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
         topics = map(kafka.named, (PROGRESS, COMPENSATIONS, ORDERS))
-        heard = AIOKafkaConsumer(*topics, bootstrap_servers=kafka.address, auto_offset_reset="earliest")
+        consumer = AIOKafkaConsumer(*topics, bootstrap_servers=kafka.address, auto_offset_reset="earliest")
         await producer.start()
-        await heard.start()
+        await consumer.start()
         shard = FakeShard(shard=5)
         shard.open_sale(lamp=5000)
-        yield PersisterFixture(kafka, database, shard, db, producer, heard)
-        await heard.stop()
+        yield PersisterFixture(kafka, database, shard, db, producer, consumer)
+        await consumer.stop()
         await producer.stop()
-        assert await disagreements(db) == []
+        assert await inconsistencies(db) == []
 
 
 @pytest.fixture
@@ -72,14 +72,14 @@ async def one_shard(database: str) -> AsyncIterator[OneShardLedger]:
         one_shard = OneShardLedger(ledger_in(store), db, shard)
         yield one_shard
         await store.close()
-        assert await disagreements(db) == []
+        assert await inconsistencies(db) == []
 
 
 @pytest.fixture
 async def caller(valkey: str, database: str) -> AsyncIterator[served.Caller]:
     """Calls a server with open shards and a ledger."""
     await served.open_shards(valkey)
-    async with served.served_here(valkey, database) as address, served.calling(address) as caller:
+    async with served.running_server(valkey, database) as address, served.calling(address) as caller:
         yield caller
 
 

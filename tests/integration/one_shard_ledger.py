@@ -16,7 +16,7 @@ from order_persister.service.apply import LedgerWriter
 
 @dataclass
 class OneShardLedger:
-    """A ledger of one shard, a connection to look at it, and the Redis that it follows."""
+    """A ledger of one shard, a connection to read it, and the Redis that it follows."""
 
     ledger: LedgerWriter
     db: "asyncpg.Connection[asyncpg.Record]"
@@ -46,7 +46,7 @@ class OneShardLedger:
         )
         return tuple(row) if row else None
 
-    async def letters(self) -> list[tuple[str, ...]]:
+    async def dead_letters(self) -> list[tuple[str, ...]]:
         rows = await self.db.fetch(
             "select reservation_id, reason, state, reservation_state from dead_letter order by 1, seq"
         )

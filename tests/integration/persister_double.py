@@ -1,6 +1,6 @@
 """A double of the persister that knows only the chain: it moves the watermark, keeps the journal, and reports.
 
-What it takes and refuses is what the ledger promises the relay; rows and refusals are the real persister's business.
+It accepts and rejects commits as the relay may expect of the ledger; it writes no reservations and refuses no orders.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from tests.records import commits_from_record
 from tests.servers import connected
 from tests.shared_kafka import Kafka
 
-BEAT_S = 0.2
+REPORT_INTERVAL_S = 0.2
 JOURNAL = "insert into journal (shard, epoch, seq, hash, payload) values ($1, $2, $3, $4, $5)"
 MOVE = "update shard_watermark set seq = $2, hash = $3, settled_epoch = epoch, settled_seq = $2 where shard = $1"
 
 
 class PersisterDouble:
-    """Give it commits to lose or to alter on the way, by seq, which happens once, or to refuse for good."""
+    """Loses or alters commits with given seqs once each, or rejects them for good."""
 
     def __init__(self, kafka: Kafka, dsn: str, shards: int) -> None:
         self.kafka = kafka
@@ -33,7 +33,7 @@ class PersisterDouble:
         self.alter: set[int] = set()
         self.refuse: set[int] = set()
         self.refusals = 0
-        self.wishes = True
+        self.requests_resend = True
         self.records = 0
 
     @asynccontextmanager
@@ -41,7 +41,10 @@ class PersisterDouble:
         async with connected(self._dsn) as db, asyncio.TaskGroup() as group:
             producer = AIOKafkaProducer(bootstrap_servers=self.kafka.address)
             await producer.start()
-            tasks = [group.create_task(self._persist(db, producer)), group.create_task(self._beat(producer))]
+            tasks = [
+                group.create_task(self._persist(db, producer)),
+                group.create_task(self._report_regularly(producer)),
+            ]
             try:
                 yield self
             finally:
@@ -78,7 +81,7 @@ class PersisterDouble:
                 self.alter.discard(commit.seq)
                 commit = commit._replace(payload=commit.payload + b"\x12\x00")
             missing = not await self._take(db, shard, commit)
-        await self._report(db, producer, shard, resend=missing and self.wishes)
+        await self._report(db, producer, shard, resend=missing and self.requests_resend)
 
     async def _take(self, db: asyncpg.Connection, shard: int, commit: Commit) -> bool:
         """Apply one commit; False if there is a gap before it."""
@@ -97,19 +100,19 @@ class PersisterDouble:
             await db.execute(MOVE, shard, commit.seq, commit.hash)
         return True
 
-    async def _beat(self, producer: AIOKafkaProducer) -> None:
+    async def _report_regularly(self, producer: AIOKafkaProducer) -> None:
         async with connected(self._dsn) as db:
             while True:
                 for shard in range(self._shards):
                     await self._report(db, producer, shard)
-                await asyncio.sleep(BEAT_S)
+                await asyncio.sleep(REPORT_INTERVAL_S)
 
     async def _report(
         self, db: asyncpg.Connection, producer: AIOKafkaProducer, shard: int, resend: bool = False
     ) -> None:
         row = await db.fetchrow("select * from shard_watermark where shard = $1", shard)
         if row is not None:
-            await tell(producer, self.kafka, progress_from_row(row, resend))
+            await publish_progress(producer, self.kafka, progress_from_row(row, resend))
 
 
 def progress_from_row(row: asyncpg.Record, resend: bool = False) -> LedgerProgress:
@@ -125,5 +128,5 @@ def progress_from_row(row: asyncpg.Record, resend: bool = False) -> LedgerProgre
     )
 
 
-async def tell(producer: AIOKafkaProducer, kafka: Kafka, progress: LedgerProgress) -> None:
+async def publish_progress(producer: AIOKafkaProducer, kafka: Kafka, progress: LedgerProgress) -> None:
     await producer.send_and_wait(kafka.named(PROGRESS), progress.SerializeToString(), partition=progress.shard)

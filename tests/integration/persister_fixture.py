@@ -1,4 +1,4 @@
-"""A persister between a broker and a ledger: one shard whose commits go in, and what comes out of the other topics."""
+"""A broker and a ledger around a persister: sends one shard's commits and reads the topics that it publishes to."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -18,16 +18,16 @@ JOIN_S = 45.0
 
 @dataclass(repr=False)
 class PersisterFixture:
-    """A shard whose commits go into Kafka, and what comes out of the other topics."""
+    """A shard whose commits are sent to Kafka, and a consumer of the other topics."""
 
     kafka: Kafka
     dsn: str
     shard: FakeShard
     db: "asyncpg.Connection[asyncpg.Record]"
     producer: AIOKafkaProducer
-    heard: AIOKafkaConsumer
+    consumer: AIOKafkaConsumer
     sent: int = 0
-    unasked: defaultdict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    buffered: defaultdict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
 
     async def send(self, first: int | None = None) -> None:
         """Send what the shard did since the last time (or from a commit on), a record for every ten commits."""
@@ -45,22 +45,22 @@ class PersisterFixture:
     async def is_applied(self) -> bool:
         return await self.seq() == len(self.shard.commits)
 
-    async def is_told(self) -> bool:
+    async def is_published(self) -> bool:
         query = "select facts_seq from shard_watermark where shard = $1"
         return bool(await self.db.fetchval(query, self.shard.shard) == len(self.shard.commits))
 
-    async def hear(self, topic: str) -> list[bytes]:
-        """Everything on a topic that has come since the last time this was asked of it."""
-        for tp, records in (await self.heard.getmany(timeout_ms=200)).items():
-            self.unasked[tp.topic.removeprefix(self.kafka.prefix)] += [record.value for record in records]
-        return self.unasked.pop(topic, [])
+    async def receive(self, topic: str) -> list[bytes]:
+        """The records of a topic that have come since the last call for it."""
+        for tp, records in (await self.consumer.getmany(timeout_ms=200)).items():
+            self.buffered[tp.topic.removeprefix(self.kafka.prefix)] += [record.value for record in records]
+        return self.buffered.pop(topic, [])
 
     async def facts(self) -> list[ReservationFact]:
         """Every fact on the topic, repeats included, up to the last change of the shard."""
         facts: list[ReservationFact] = []
 
         async def are_all_there() -> bool:
-            facts.extend(map(ReservationFact.FromString, await self.hear(ORDERS)))
+            facts.extend(map(ReservationFact.FromString, await self.receive(ORDERS)))
             return bool(facts) and facts[-1].position.seq == self.shard.seq
 
         await eventually(are_all_there, JOIN_S)

@@ -1,4 +1,4 @@
-"""Everything that keeps a shard, on real servers: where the tests of relay, take-over, compensator and audit begin."""
+"""The processes of a shard on real servers, for the tests of relay, take-over, compensator and audit."""
 
 import asyncio
 import itertools
@@ -58,7 +58,7 @@ return {shard.epoch, shard.seq}
 
 
 class NoStock:
-    """A stock without holds: the relay's upkeep is tested elsewhere."""
+    """A stock without holds: the relay's maintenance is tested elsewhere."""
 
     async def expire(self, shard: int) -> ExpireStep:
         return ExpireStep(0, more_is_due=False)
@@ -71,7 +71,7 @@ class NoStock:
 
 
 class RecordedOutages(Outages):
-    """Remembers the servers that were away, one name an attempt."""
+    """Records the servers that were unavailable, one name an attempt."""
 
     def __init__(self) -> None:
         super().__init__(CollectorRegistry())
@@ -84,7 +84,7 @@ class RecordedOutages(Outages):
 
 @dataclass
 class Gauges:
-    """Remembers what was last shown of each shard, and how often anything was."""
+    """Records the last backlog of each shard, and how often one was set."""
 
     shown: dict[int, Backlog] = field(default_factory=dict)
     times: int = 0
@@ -105,7 +105,7 @@ class ShardProcesses:
         self.kafka = kafka
         self.gauges = Gauges()
         outages = RecordedOutages()
-        self.waited = outages.servers
+        self.waited_for = outages.servers
         self.retrier = Retrier(outages, ServerUnavailable)
         self.connections = RedisConnections(redis_url)
         self.shards = RedisShards(self.connections)
@@ -113,15 +113,15 @@ class ShardProcesses:
         self.scripts = RedisScripts(self.connections, Epochs())
         self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)
-        self.reading = KafkaPersisterOffsets(kafka.config)
+        self.persister_offsets = KafkaPersisterOffsets(kafka.config)
         self.persister = PersisterDouble(kafka, dsn, SHARDS)
         self._tokens = itertools.count(1)
         self._names = itertools.count(1)
 
     def takeover(self) -> ShardTakeover:
-        """A take-over of its own claims, as another process would have."""
+        """A take-over with tokens of its own, as in another process."""
         return ShardTakeover(
-            SHARDS, self.shards, self.outbox, self.ledger, self.reading, lambda: f"t{next(self._tokens)}"
+            SHARDS, self.shards, self.outbox, self.ledger, self.persister_offsets, lambda: f"t{next(self._tokens)}"
         )
 
     async def open(self) -> None:
@@ -164,7 +164,7 @@ class ShardProcesses:
     async def relaying(
         self, name: str = "", gauges: Gauges | None = None, **options: Any
     ) -> AsyncIterator[relay.Dependencies]:
-        """A relay at work. Where there are several, each has a name and gauges of its own."""
+        """A running relay. Where there are several, each has a name and gauges of its own."""
         commits = KafkaCommits(self.kafka.config)
         dependencies = relay.Dependencies(
             self.outbox,
@@ -188,12 +188,12 @@ class ShardProcesses:
 
     @asynccontextmanager
     async def at_work(self, **options: Any) -> AsyncIterator[PersisterDouble]:
-        """A relay and a persister at work."""
+        """A running relay and persister."""
         async with self.persister.running(), self.relaying(**options):
             yield self.persister
 
     async def close(self) -> None:
-        await self.reading.close()
+        await self.persister_offsets.close()
         await self.postgres.close()
         await self.connections.close()
 
@@ -230,7 +230,7 @@ async def sent_to_kafka(processes: ShardProcesses) -> list[Commit]:
     consumer.assign([partition])
     await consumer.seek_to_beginning(partition)
     commits: list[Commit] = []
-    end = await processes.reading.end(0)
+    end = await processes.persister_offsets.end(0)
     while await consumer.position(partition) < end:
         commits += commits_from_record((await consumer.getone()).value)[1]
     await consumer.stop()
@@ -242,15 +242,15 @@ async def init_code(processes: ShardProcesses, shards: int = SHARDS) -> int:
 
 
 async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, BegunTakeover]:
-    """The first steps of an attempt on shard 0, as far as a crash lets it come."""
+    """The first steps of a take-over of shard 0, as before a crash."""
     row = await takeover.read_row(0)
-    claimed = BegunTakeover(0, "", "", 0, 0, "")
+    begun = BegunTakeover(0, "", "", 0, 0, "")
     if count >= 2:
         answer = await takeover.begin(0, row)
         assert isinstance(answer, BegunTakeover)
-        claimed = answer
+        begun = answer
     if count >= 3:
-        assert await takeover.catch_up(claimed)
+        assert await takeover.catch_up(begun)
     if count >= 4:
-        assert await takeover.fence(claimed, row)
-    return row, claimed
+        assert await takeover.fence(begun, row)
+    return row, begun

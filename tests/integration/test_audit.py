@@ -1,4 +1,4 @@
-"""The audit finds every way in which the books can differ, and says so when it could not look."""
+"""The audit reports every difference of Redis and the ledger, and ends with 2 where it cannot compare them."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 # An order that was refused, and ended just now.
-YOUNG_LETTER = """
+RECENT_DEAD_LETTER = """
 insert into dead_letter (shard, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id,
                          lines, reason, detail, epoch, seq, index, state, reservation_state, reservation_create_time,
                          latest_revision, latest_time, latest_epoch, latest_seq, latest_index)
@@ -45,9 +45,9 @@ async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Aud
     await processes.close()
 
 
-async def test_books_that_agree(fixture: AuditFixture) -> None:
-    """Held, sold and released orders, on both sides and in the ledger's own sums."""
-    await fixture.book()
+async def test_redis_and_ledger_without_differences(fixture: AuditFixture) -> None:
+    """Held, sold and released orders are equal on both sides and in the ledger's own sums."""
+    await fixture.apply_outbox()
 
     assert await fixture.audit() == 0
 
@@ -61,16 +61,16 @@ async def test_books_that_agree(fixture: AuditFixture) -> None:
     }
 
 
-async def test_refused_orders_that_are_open_agree_too(fixture: AuditFixture) -> None:
+async def test_open_refused_orders_are_no_difference(fixture: AuditFixture) -> None:
     """Their units are refused in the ledger and held or sold in Redis until they come back."""
     await LedgerBuyers(fixture.processes.postgres).block_buyer("default", "buyer-3", "a test")
-    await fixture.book()
+    await fixture.apply_outbox()
 
     assert await fixture.audit() == 0
 
 
-class Shown:
-    """Remembers what a watch over the drift has shown."""
+class RecordedDrift:
+    """Records the drift that a DriftWatch shows."""
 
     def __init__(self) -> None:
         self.items: dict[int, int] = {}
@@ -81,81 +81,81 @@ class Shown:
 
 async def test_drift_is_counted_where_the_ledger_has_caught_up(fixture: AuditFixture) -> None:
     """By items whose units differ; a shard whose ledger is behind is not compared, nor is one without sales."""
-    processes, shown = fixture.processes, Shown()
+    processes, recorded = fixture.processes, RecordedDrift()
     watch = DriftWatch(
         SHARDS,
         RedisSaleReader(processes.connections),
         PostgresSnapshots(processes.postgres),
-        shown,
+        recorded,
         time=lambda: 1_800_000_000.0,
     )
 
     behind = await watch.count(SHARD)
-    await fixture.book()
+    await fixture.apply_outbox()
     caught_up = await watch.count(SHARD)
     await fixture.sql("update item set held = held + 1, available = available - 1 where sku = 'lamp'")
-    harmed = await watch.count(SHARD)
+    changed = await watch.count(SHARD)
     rounds = asyncio.create_task(watch.run_round())
-    await eventually(lambda: SHARD in shown.items)
+    await eventually(lambda: SHARD in recorded.items)
     rounds.cancel()
 
-    assert (behind, caught_up, harmed) == (None, 0, 1)
-    assert shown.items == {SHARD: 1}
+    assert (behind, caught_up, changed) == (None, 0, 1)
+    assert recorded.items == {SHARD: 1}
 
 
-async def test_a_sale_that_has_left_redis_agrees(fixture: AuditFixture) -> None:
-    """It is in the ledger alone, as it should be once it is over."""
-    await fixture.let_a_sale_leave()
+async def test_an_archived_sale_is_no_difference(fixture: AuditFixture) -> None:
+    """It is in the ledger alone, as it should be after its end."""
+    await fixture.archive_a_sale()
 
     assert await fixture.audit() == 0
 
     assert fixture.result["sales"] == 2
 
 
-async def test_a_sale_that_left_before_its_time_is_found(fixture: AuditFixture) -> None:
-    """What is not over cannot have left, and what has left holds nothing."""
-    sale = await fixture.let_a_sale_leave()
+async def test_a_sale_archived_before_its_end_is_reported(fixture: AuditFixture) -> None:
+    """A sale that has not ended cannot be archived, and an archived one has no holds."""
+    sale = await fixture.archive_a_sale()
     await fixture.sql(f"update sale set end_time = now() + interval '1 hour' where sale_id = '{sale.sale_id}'")
     lost = await fixture.audit()
-    said = fixture.differences
+    differences = fixture.differences
     await fixture.sql(f"update sale set end_time = now() where sale_id = '{sale.sale_id}'")
     await fixture.sql(f"update item set held = 1, available = available - 1 where sale_id = '{sale.sale_id}'")
     held = await fixture.audit()
 
     assert (lost, held) == (1, 1)
-    assert f"sale {sale} item lamp: is only in the ledger" in said
+    assert f"sale {sale} item lamp: is only in the ledger" in differences
     assert f"sale {sale} item lamp: has left Redis, and the ledger's held is 1, its refused 0" in fixture.differences
 
 
-async def test_a_sale_that_left_within_its_retention_is_found(fixture: AuditFixture) -> None:
-    """Redis forgets a sale, and what is in it, only after a set time; a sale that is gone before was lost."""
+async def test_a_sale_archived_within_its_retention_is_reported(fixture: AuditFixture) -> None:
+    """A sale is archived only after its retention; one that is gone before was lost."""
     hour_ms = 3_600_000
-    sale = await fixture.let_a_sale_leave()
+    sale = await fixture.archive_a_sale()
     long_ago = f"now() - interval '2 hours' where sale_id = '{sale.sale_id}'"
     just_ended = await fixture.audit(retention_ms=hour_ms)
-    said = fixture.differences
+    differences = fixture.differences
     await fixture.sql(f"update sale set end_time = {long_ago}")
-    young_order = await fixture.audit(retention_ms=hour_ms)
+    recent_order = await fixture.audit(retention_ms=hour_ms)
     await fixture.sql(f"update reservation set update_time = {long_ago}")
     all_old = await fixture.audit(retention_ms=hour_ms)
-    await fixture.sql(YOUNG_LETTER.format(sale.sale_id))
-    young_letter = await fixture.audit(retention_ms=hour_ms)
+    await fixture.sql(RECENT_DEAD_LETTER.format(sale.sale_id))
+    recent_dead_letter = await fixture.audit(retention_ms=hour_ms)
 
-    assert f"sale {sale} item lamp: is only in the ledger" in said
-    assert (just_ended, young_order, all_old, young_letter) == (1, 1, 0, 1)
+    assert f"sale {sale} item lamp: is only in the ledger" in differences
+    assert (just_ended, recent_order, all_old, recent_dead_letter) == (1, 1, 0, 1)
 
 
 async def test_a_sale_of_many_reservations_is_read_in_parts(fixture: AuditFixture) -> None:
     """No call blocks Redis for long."""
     await fixture.sell(61, 1500)
-    await fixture.book()
+    await fixture.apply_outbox()
 
     assert await fixture.audit() == 0
     assert fixture.result["reservations"] == 1500
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("statement", "expected"),
     [
         ("update item set available = available - 1, held = held + 1 where sku = 'lamp'", "available"),
         ("update item set held = held - 1, sold = sold + 1 where sku = 'lamp'", "entries add up to"),
@@ -170,19 +170,19 @@ async def test_a_sale_of_many_reservations_is_read_in_parts(fixture: AuditFixtur
         ("delete from sale", "no row of it"),
     ],
 )
-async def test_every_harm_is_found(fixture: AuditFixture, harm: str, told: str) -> None:
-    """An audit that misses one proves nothing."""
-    await fixture.book()
-    await fixture.sql(harm)
+async def test_every_change_of_the_ledger_is_reported(fixture: AuditFixture, statement: str, expected: str) -> None:
+    """An audit that misses a kind of change proves nothing."""
+    await fixture.apply_outbox()
+    await fixture.sql(statement)
 
     assert await fixture.audit() == 1
 
-    assert told in json.dumps(fixture.result["differences"])
+    assert expected in json.dumps(fixture.result["differences"])
 
 
 async def test_a_full_redis_can_be_audited(fixture: AuditFixture) -> None:
-    """Reading needs no room; and a Redis that is full is one whose books an operator wants to see."""
-    await fixture.book()
+    """Reading needs no memory, and an operator may have to audit a Redis that is full."""
+    await fixture.apply_outbox()
     async with fixture.processes.connections.acquire() as connection:
         await connection.execute("SCRIPT", "FLUSH")
         await connection.execute("CONFIG", "SET", "maxmemory", "1mb")
@@ -196,9 +196,9 @@ async def test_a_full_redis_can_be_audited(fixture: AuditFixture) -> None:
             await connection.execute("CONFIG", "SET", "maxmemory", "0")
 
 
-async def test_a_record_that_redis_lost_is_found(fixture: AuditFixture) -> None:
+async def test_a_record_that_redis_lost_is_reported(fixture: AuditFixture) -> None:
     """A hold never leaves Redis by itself."""
-    await fixture.book()
+    await fixture.apply_outbox()
     async with fixture.processes.connections.acquire() as connection:
         assert await connection.execute("HDEL", sale_keys(SHARD, SALE).reservations, "r-2") == 1
 
@@ -207,16 +207,16 @@ async def test_a_record_that_redis_lost_is_found(fixture: AuditFixture) -> None:
     assert "are held in Redis" in json.dumps(fixture.result["differences"])
 
 
-async def test_a_ledger_that_is_behind_is_waited_for_and_then_given_up(fixture: AuditFixture) -> None:
-    """Two positions cannot be compared; that is no difference."""
+async def test_the_audit_waits_for_a_ledger_behind_until_its_deadline(fixture: AuditFixture) -> None:
+    """Different commits cannot be compared; that is no difference."""
     assert await fixture.audit(deadline_s=0.5) == 2
 
     assert "did not reach the same commit" in str(fixture.result["error"])
 
 
 async def test_one_sale_can_be_audited(fixture: AuditFixture) -> None:
-    """An operator asks for the sale that just ended."""
-    await fixture.book()
+    """An operator may audit only the sale that just ended."""
+    await fixture.apply_outbox()
 
     assert await fixture.audit(only=SALE) == 0
     assert fixture.result["sales"] == 1
@@ -235,8 +235,8 @@ async def test_a_shard_that_was_never_opened_is_named(valkey: str, database: str
 
 @pytest.mark.parametrize("shard_count", [SHARDS - 1, SHARDS + 1])
 async def test_another_number_of_shards_compares_nothing(fixture: AuditFixture, shard_count: int) -> None:
-    """Set to fewer, it would look at some of the shards and call all books equal."""
-    await fixture.book()
+    """Set to fewer, it would compare some of the shards and report all as equal."""
+    await fixture.apply_outbox()
 
     assert await fixture.audit(shard_count=shard_count) == 2
 
@@ -245,8 +245,8 @@ async def test_another_number_of_shards_compares_nothing(fixture: AuditFixture, 
 
 @pytest.mark.parametrize("shard_count", [SHARDS - 1, SHARDS + 1])
 async def test_a_ledger_for_another_number_of_shards_compares_nothing(fixture: AuditFixture, shard_count: int) -> None:
-    """Redis agrees with the settings, and neither with the ledger."""
-    await fixture.book()
+    """The settings and Redis agree, and the ledger has another number."""
+    await fixture.apply_outbox()
     await fixture.sql(f"update shard_watermark set shards = {shard_count}")
 
     assert await fixture.audit() == 2
@@ -254,15 +254,15 @@ async def test_a_ledger_for_another_number_of_shards_compares_nothing(fixture: A
     assert f"the ledger was initialized for {shard_count}" in str(fixture.result["error"])
 
 
-async def test_a_server_that_is_away_is_named(fixture: AuditFixture) -> None:
-    """Nothing was compared, so nothing is claimed."""
+async def test_an_unreachable_server_ends_the_audit_with_2(fixture: AuditFixture) -> None:
+    """Nothing was compared, so the exit code says neither "equal" nor "different"."""
     processes = ShardProcesses("redis://127.0.0.1:1/0", fixture.processes.dsn, fixture.processes.kafka)
 
     assert await AuditFixture(processes).audit() == 2
 
 
 async def test_a_frozen_shard_that_differs_is_a_difference(fixture: AuditFixture) -> None:
-    """It will not come to one position by waiting."""
+    """Waiting will not bring both sides to the same commit."""
     await fixture.processes.shards.freeze(SHARD, 1, "CHAIN_BROKEN: a test")
 
     assert await fixture.audit() == 1

@@ -1,4 +1,4 @@
-"""What no request may be: each is refused with its reason, and nothing is half done."""
+"""Invalid requests: each fails with its reason, and nothing is changed."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from holdfast.inventory.v1.sale_pb2 import Item
 
 from tests.inventory_server import (
     Caller,
-    refusal_of,
+    error_of,
     reserve_request,
 )
 
@@ -35,52 +35,52 @@ async def raw_call(caller: Caller, method: str, sent: bytes) -> bytes:
 
 
 async def test_every_bad_field_is_named(caller: Caller) -> None:
-    """In one answer, so that a caller mends them in one go."""
-    heard = await refusal_of(caller.stock.Reserve(calls.ReserveRequest(lines=[Line(sku="/", quantity=0)])))
+    """In one error, so that a caller can correct them all at once."""
+    error = await error_of(caller.stock.Reserve(calls.ReserveRequest(lines=[Line(sku="/", quantity=0)])))
 
     fields = ["sale_id", "reservation_id", "buyer_id", "lines[0].sku", "lines[0].quantity"]
-    assert (heard.code, heard.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_OUT_OF_BOUNDS")
-    assert (heard.fields, heard.metadata) == (fields, {"violations": "5"})
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_OUT_OF_BOUNDS")
+    assert (error.fields, error.metadata) == (fields, {"violations": "5"})
 
 
-async def test_a_sale_that_starts_now_and_has_ended_is_refused_by_its_field(caller: Caller) -> None:
-    """As one whose start was given is: a sale that could never sell is a slip."""
-    heard = await refusal_of(caller.create_sale(end_time={"seconds": 1}))
+async def test_a_sale_that_starts_now_and_has_ended_has_an_invalid_end_time(caller: Caller) -> None:
+    """As with an explicit start time: a sale that could never sell is a mistake."""
+    error = await error_of(caller.create_sale(end_time={"seconds": 1}))
 
-    assert (heard.code, heard.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_OUT_OF_BOUNDS")
-    assert (heard.fields, heard.metadata["violations"]) == (["sale.end_time"], "1")
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_OUT_OF_BOUNDS")
+    assert (error.fields, error.metadata["violations"]) == (["sale.end_time"], "1")
 
 
 async def test_hundreds_of_bad_fields_still_fit_a_status(caller: Caller) -> None:
-    """Trailers end at 8 KiB; what passes them becomes another status, at random."""
+    """Trailers are limited to 8 KiB; beyond that clients see arbitrary other statuses."""
     items = [Item(sku="/", total=-1) for _ in range(300)]
 
-    heard = await refusal_of(caller.admin.CreateSale(admin.CreateSaleRequest(sale={"sale_id": "s", "items": items})))
+    error = await error_of(caller.admin.CreateSale(admin.CreateSaleRequest(sale={"sale_id": "s", "items": items})))
 
-    assert (len(heard.fields), heard.metadata["violations"]) == (20, "600")
-
-
-async def test_bytes_that_are_no_message_get_an_error_of_ours(caller: Caller) -> None:
-    """gRPC by itself says UNKNOWN, which means that anything may have happened."""
-    heard = await refusal_of(raw_call(caller, "Reserve", b"\xff\xff\xff"))
-
-    assert (heard.code, heard.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNREADABLE")
+    assert (len(error.fields), error.metadata["violations"]) == (20, "600")
 
 
-async def test_an_unknown_field_stops_a_call_that_changes_something(caller: Caller) -> None:
-    """And a read goes on without it."""
+async def test_bytes_that_are_no_message_are_an_invalid_argument(caller: Caller) -> None:
+    """gRPC's own status is UNKNOWN, after which a caller cannot know whether anything was done."""
+    error = await error_of(raw_call(caller, "Reserve", b"\xff\xff\xff"))
+
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNREADABLE")
+
+
+async def test_an_unknown_field_is_rejected_in_writes_and_ignored_in_reads(caller: Caller) -> None:
+    """A write must not lose a field's meaning; a read ignores it."""
     await caller.create_sale()
     unknown = b"\xf8\x07\x01"
 
-    heard = await refusal_of(raw_call(caller, "Reserve", reserve_request("r-1").SerializeToString() + unknown))
+    error = await error_of(raw_call(caller, "Reserve", reserve_request("r-1").SerializeToString() + unknown))
     read = await raw_call(caller, "GetSale", calls.GetSaleRequest(sale_id="lamp-sale").SerializeToString() + unknown)
 
-    assert (heard.code, heard.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_FIELD")
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_FIELD")
     assert calls.GetSaleResponse.FromString(read).sale.sale_id == "lamp-sale"
 
 
-async def test_a_message_over_4_mib_is_refused(caller: Caller) -> None:
-    """By gRPC itself, in its own words."""
+async def test_a_message_over_4_mib_is_rejected(caller: Caller) -> None:
+    """By gRPC itself, with its own status."""
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await raw_call(caller, "Reserve", b"\x0a" + bytes(4 * 1024 * 1024))
 
@@ -88,13 +88,13 @@ async def test_a_message_over_4_mib_is_refused(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize(("stub", "name"), NOT_BUILT)
-async def test_a_call_that_is_not_built_says_so(caller: Caller, stub: Any, name: str) -> None:
-    """Known to the protos and to this server, and never silently ignored."""
+async def test_a_call_that_is_not_built_is_unimplemented(caller: Caller, stub: Any, name: str) -> None:
+    """The protos have it, and the server must not ignore it silently."""
     method = getattr(stub(caller.channel), name)
 
-    heard = await refusal_of(_first_of(method))
+    error = await error_of(_first_of(method))
 
-    assert (heard.code, heard.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_BUILT")
+    assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_BUILT")
 
 
 async def _first_of(method: Any) -> Any:
@@ -115,10 +115,10 @@ async def test_a_partial_confirm_is_not_built(caller: Caller) -> None:
     await caller.create_sale()
     await caller.reserve("r-1")
 
-    heard = await refusal_of(
+    error = await error_of(
         caller.stock.ConfirmReservation(
             calls.ConfirmReservationRequest(sale_id="lamp-sale", reservation_id="r-1", partial=calls.PartialConfirm())
         )
     )
 
-    assert (heard.code, heard.metadata) == (grpc.StatusCode.UNIMPLEMENTED, {"field": "partial"})
+    assert (error.code, error.metadata) == (grpc.StatusCode.UNIMPLEMENTED, {"field": "partial"})

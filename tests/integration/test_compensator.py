@@ -1,4 +1,4 @@
-"""The compensator between Kafka and Redis: every order is carried out once, and none that cannot be stops the next."""
+"""The compensator between Kafka and Redis: each compensation is applied once, and an invalid one stops no other."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -29,8 +29,8 @@ SALE = SaleKey("default", "lamp-sale")
 SHARD = shard_of(SALE, SHARDS)
 
 
-class Counted:
-    """Counts what became of orders."""
+class CountedOutcomes:
+    """Counts outcomes of compensations."""
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -40,10 +40,10 @@ class Counted:
 
 
 class CompensatorFixture:
-    """A stock with one open sale, a compensator at work, and a way to order."""
+    """A stock with one open sale, a running compensator, and a producer of compensations."""
 
     def __init__(
-        self, processes: ShardProcesses, stock: RedisStock, producer: AIOKafkaProducer, counted: Counted
+        self, processes: ShardProcesses, stock: RedisStock, producer: AIOKafkaProducer, counted: CountedOutcomes
     ) -> None:
         self.processes = processes
         self.stock = stock
@@ -89,9 +89,9 @@ async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Com
     await make_sale(stock, CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),)))
     producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
     await producer.start()
-    counted = Counted()
-    heard = KafkaCompensations(kafka.config, session_timeout_s=2)
-    dependencies = compensator.Dependencies(heard, stock, counted, structlog.get_logger(), SHARDS, processes.retrier)
+    counted = CountedOutcomes()
+    consumer = KafkaCompensations(kafka.config, session_timeout_s=2)
+    dependencies = compensator.Dependencies(consumer, stock, counted, structlog.get_logger(), SHARDS, processes.retrier)
     async with running(lambda: compensator.run(dependencies)):
         yield CompensatorFixture(processes, stock, producer, counted)
     await producer.stop()
@@ -99,14 +99,12 @@ async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Com
 
 
 async def test_a_refused_order_gives_its_units_back_once(fixture: CompensatorFixture) -> None:
-    """The ledger repeats its order until it has seen it done; the second finds nothing to give."""
+    """The ledger repeats a compensation until its order has ended; the second one finds nothing to give back."""
     created = await fixture.hold("r-1")
 
     for _ in range(3):
         await fixture.order("r-1", created)
-    await eventually(
-        lambda: fixture.outcomes.total() >= 3
-    )  # Kafka may say one twice, as to a group it has lost sight of
+    await eventually(lambda: fixture.outcomes.total() >= 3)  # Kafka may deliver one twice, as after a rebalance
 
     assert fixture.outcomes == {"given_back": 1, "nothing_to_give": fixture.outcomes.total() - 1}
     assert await fixture.state("r-1") == "RESERVATION_STATE_COMPENSATED"
@@ -125,7 +123,7 @@ async def test_a_confirmed_order_is_compensated_too(fixture: CompensatorFixture)
 
 
 async def test_an_order_that_was_released_gives_nothing_more(fixture: CompensatorFixture) -> None:
-    """Its units went back with the release; the ledger closes the refusal by that."""
+    """Its units went back with the release, which also settles the refused order in the ledger."""
     created = await fixture.hold("r-1")
     await fixture.stock.move(Move(SALE, "r-1", MoveKind.RELEASE, "changed my mind"))
 
@@ -136,7 +134,7 @@ async def test_an_order_that_was_released_gives_nothing_more(fixture: Compensato
 
 
 async def test_another_reservation_of_the_same_id_is_not_compensated(fixture: CompensatorFixture) -> None:
-    """Orders are matched by where the reservation was made, for ids come again."""
+    """Compensations are matched by the position of the reservation, because ids can be reused."""
     created = await fixture.hold("r-1")
 
     await fixture.order("r-1", created._replace(seq=created.seq + 7))
@@ -146,7 +144,7 @@ async def test_another_reservation_of_the_same_id_is_not_compensated(fixture: Co
 
 
 async def test_an_order_for_a_shard_that_does_not_serve_is_dropped(fixture: CompensatorFixture) -> None:
-    """The ledger sends it again; keeping it would hold up the orders of every other shard."""
+    """The ledger sends it again; waiting would delay the compensations of every other shard."""
     created = await fixture.hold("r-1")
     await fixture.processes.shards.freeze(SHARD, 1, "UNREADABLE: a test")
 
@@ -157,7 +155,7 @@ async def test_an_order_for_a_shard_that_does_not_serve_is_dropped(fixture: Comp
 
 @pytest.mark.parametrize("shard", [1 - SHARD, SHARDS, 2**31 - 1, -1])
 async def test_an_order_for_another_shard_does_not_stop_the_next(fixture: CompensatorFixture, shard: int) -> None:
-    """A ledger of another number of shards wrote it; it would come first again after every restart."""
+    """A ledger with another number of shards sent it; it would block the partition after every restart."""
     created = await fixture.hold("r-1")
 
     await fixture.order("r-1", created._replace(shard=shard))
@@ -166,15 +164,15 @@ async def test_an_order_for_another_shard_does_not_stop_the_next(fixture: Compen
     await eventually(lambda: fixture.outcomes["misdirected"] and fixture.outcomes["given_back"])
 
 
-NAMELESS = Compensation(compensation_id="c-1", created=PositionMessage(shard=SHARD, epoch=1)).SerializeToString()
-UNMADE = Compensation(tenant="default", sale_id="lamp-sale", reservation_id="r-1").SerializeToString()
+WITHOUT_ID = Compensation(compensation_id="c-1", created=PositionMessage(shard=SHARD, epoch=1)).SerializeToString()
+WITHOUT_POSITION = Compensation(tenant="default", sale_id="lamp-sale", reservation_id="r-1").SerializeToString()
 
 
-@pytest.mark.parametrize("value", [b"\xff\xff", None, b"", NAMELESS, UNMADE])
+@pytest.mark.parametrize("value", [b"\xff\xff", None, b"", WITHOUT_ID, WITHOUT_POSITION])
 async def test_an_order_that_cannot_be_read_does_not_stop_the_next(
     fixture: CompensatorFixture, value: bytes | None
 ) -> None:
-    """It would come first again after every restart."""
+    """It would block the partition after every restart."""
     created = await fixture.hold("r-1")
 
     await fixture.send(value)

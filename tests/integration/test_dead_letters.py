@@ -1,4 +1,4 @@
-"""What the server tells of an order that the ledger refused at its making, while its dead letter alone knows of it."""
+"""Reads of an order that the ledger refused when it was made, of which there is only a dead letter."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ select reservation_state, latest_revision, latest_epoch, latest_seq, latest_inde
 
 
 @dataclass
-class Refusing:
-    """A ledger that refuses bob's orders, the Redis that it follows, and a server that asks it."""
+class RefusingLedger:
+    """A ledger that refuses bob's orders, the Redis that it follows, and the server's archive on it."""
 
     ledger: LedgerWriter
     shard: FakeShard
-    history: LedgerArchive
+    archive: LedgerArchive
     applied: int = 0
 
     async def apply_new(self) -> None:
@@ -37,31 +37,31 @@ class Refusing:
         run, self.applied = self.shard.run(self.applied), len(self.shard.commits)
         await self.ledger.apply([KafkaRecord(0, 0, run)])
 
-    async def told(self, reservation_id: str) -> Reservation:
-        found = (await self.history.find_reservation(SaleKey(TENANT, SALE), reservation_id)).reservation
+    async def find(self, reservation_id: str) -> Reservation:
+        found = (await self.archive.find_reservation(SaleKey(TENANT, SALE), reservation_id)).reservation
         assert found is not None
         return found
 
 
 @pytest.fixture
-async def refusing(database: str) -> AsyncIterator[Refusing]:
+async def refusing(database: str) -> AsyncIterator[RefusingLedger]:
     async with connected(database) as db:
         await open_shards(db, [0])
         await db.execute("insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'bob', 'a test')", TENANT)
-    store, asked, shard = Database(database), LedgerPool(database), FakeShard()
+    store, pool, shard = Database(database), LedgerPool(database), FakeShard()
     shard.open_sale(lamp=10)
-    yield Refusing(ledger_in(store), shard, LedgerArchive(asked))
+    yield RefusingLedger(ledger_in(store), shard, LedgerArchive(pool))
     await store.close()
-    await asked.close()
+    await pool.close()
 
 
-async def test_a_refused_order_is_told_as_it_was_made(refusing: Refusing) -> None:
-    """When it was made and ends is in the letter, and no moment of the ledger's own is passed off for it."""
+async def test_a_refused_order_is_read_as_it_was_made(refusing: RefusingLedger) -> None:
+    """Its create and expire times are those of the reservation, from the dead letter, and not the ledger's clock."""
     made = refusing.shard.moves(("r-1", HELD), buyer="bob", lamp=2)
     known = refusing.shard.known["r-1"]
     await refusing.apply_new()
 
-    found = await refusing.told("r-1")
+    found = await refusing.find("r-1")
 
     assert (found.state, found.ledger_state) == (ReservationState.RESERVATION_STATE_HELD, REFUSED)
     assert (found.buyer_id, found.lines, found.revision) == ("bob", (Line("lamp", 2),), 1)
@@ -71,8 +71,8 @@ async def test_a_refused_order_is_told_as_it_was_made(refusing: Refusing) -> Non
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["in one run", "in runs of their own"])
-async def test_a_refused_order_that_moved_on_is_told_as_it_stands(refusing: Refusing, cut: bool) -> None:
-    """Its revision, its latest change and where that stands are true, however its commits came to the ledger."""
+async def test_a_refused_order_that_changed_is_read_in_its_latest_state(refusing: RefusingLedger, cut: bool) -> None:
+    """Revision, update time and position are those of its latest change, however its commits are batched."""
     made = refusing.shard.moves(("r-1", HELD), ("r-2", HELD), buyer="bob")
     if cut:
         await refusing.apply_new()
@@ -80,7 +80,7 @@ async def test_a_refused_order_that_moved_on_is_told_as_it_stands(refusing: Refu
     confirmed_ms = refusing.shard.time_ms
     await refusing.apply_new()
 
-    found = await refusing.told("r-1")
+    found = await refusing.find("r-1")
 
     assert (found.state, found.revision) == (ReservationState.RESERVATION_STATE_CONFIRMED, 2)
     assert found.create_time_ms < found.update_time_ms == confirmed_ms
@@ -88,14 +88,14 @@ async def test_a_refused_order_that_moved_on_is_told_as_it_stands(refusing: Refu
     assert (found.created, found.position) == (Position(0, 1, made.seq, 0), Position(0, 1, confirmed.seq, 1))
 
 
-async def test_a_refused_order_that_was_released_is_on_the_books(refusing: Refusing) -> None:
-    """Its units came back by its own end, which Redis answers as recorded and without a reason; the ledger too."""
+async def test_a_refused_order_that_was_released_is_read_as_recorded(refusing: RefusingLedger) -> None:
+    """Its units came back with the release; like Redis, the archive returns it as RECORDED and without a reason."""
     refusing.shard.moves(("r-1", HELD), buyer="bob")
     await refusing.apply_new()
     refusing.shard.moves(("r-1", RELEASED))
     await refusing.apply_new()
 
-    found = await refusing.told("r-1")
+    found = await refusing.find("r-1")
 
     assert (found.state, found.ledger_state) == (
         ReservationState.RESERVATION_STATE_RELEASED,
@@ -104,18 +104,18 @@ async def test_a_refused_order_that_was_released_is_on_the_books(refusing: Refus
     assert found.compensation_reason == CompensationReason.COMPENSATION_REASON_UNSPECIFIED
 
 
-async def test_an_order_whose_id_was_taken_is_told_by_the_row_of_the_first(refusing: Refusing, database: str) -> None:
-    """Two orders of one id: the one that the ledger took is told, and the letter keeps how the other one ended."""
+async def test_a_reused_id_is_read_as_the_first_order(refusing: RefusingLedger, database: str) -> None:
+    """Of two orders of one id, a read returns the recorded one, and the dead letter has the end of the other."""
     refusing.shard.moves(("r-1", CONFIRMED), buyer="ann")
     refusing.shard.archive("r-1")
     refusing.shard.moves(("r-1", HELD), buyer="carl")
     ended = refusing.shard.moves(("r-1", RELEASED))
     await refusing.apply_new()
 
-    found = await refusing.told("r-1")
+    found = await refusing.find("r-1")
     async with connected(database) as db:
-        letter = await db.fetchrow(_LATEST, "r-1")
+        dead_letter = await db.fetchrow(_LATEST, "r-1")
 
     assert (found.buyer_id, found.state) == ("ann", ReservationState.RESERVATION_STATE_CONFIRMED)
-    assert letter is not None
-    assert tuple(letter) == ("RELEASED", 2, ended.epoch, ended.seq, 0)
+    assert dead_letter is not None
+    assert tuple(dead_letter) == ("RELEASED", 2, ended.epoch, ended.seq, 0)

@@ -1,4 +1,4 @@
-"""`holdfast doctor` against servers that keep what is promised, that do not, and that may not be asked."""
+"""`holdfast doctor` against servers with safe settings, with unsafe ones, and with settings that it may not read."""
 
 import json
 import urllib.request
@@ -13,18 +13,18 @@ from inventory_service.server_checks.doctor import run
 from inventory_service.settings import Settings
 from inventory_service.wiring import server_checks
 from inventory_service.wiring.servers import redis_dependency
-from tests.inventory_server import open_shards, run_to_its_end, served_apart
+from tests.inventory_server import open_shards, run_process, running_server_process
 from tests.servers import PARTITIONS, REAL, StartBroker, StartValkey, connected, new_broker
 from tests.waiting import eventually
 
-NOBODY = "127.0.0.1:1"
-# How long one that is there may take to answer. Where one is missing, it is what asking for all of them takes.
+CLOSED_PORT = "127.0.0.1:1"
+# How long servers may take to answer: all of them; and where one is missing, for which the doctor waits in full.
 ALL_THERE_S, ONE_IS_MISSING_S = 30.0, 3.0
 
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One broker for all tests that only have it asked: its bootstrap address."""
+    """One broker for all tests that only read its settings: its bootstrap address."""
     server = new_broker(tmp_path_factory.mktemp("broker"))
     server.start()
     yield server.address
@@ -33,7 +33,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 async def doctor(redis_url: str, dsn: str, brokers: str, strict: bool = False) -> tuple[int, list[str]]:
     """Its exit code, and its lines."""
-    wait_s = ONE_IS_MISSING_S if NOBODY in redis_url + brokers else ALL_THERE_S
+    wait_s = ONE_IS_MISSING_S if CLOSED_PORT in redis_url + brokers else ALL_THERE_S
     settings = Settings(
         redis_url=redis_url, postgres_dsn=dsn, kafka_brokers=brokers, shards=PARTITIONS, start_wait_s=wait_s
     )
@@ -43,32 +43,32 @@ async def doctor(redis_url: str, dsn: str, brokers: str, strict: bool = False) -
     return code, "\n".join(printed).splitlines()
 
 
-def line_of(said: list[str], server: str, setting: str) -> str:
-    """The line of a setting, and what follows it about its change."""
-    (at,) = [number for number, line in enumerate(said) if f"{server:8}  {setting} =" in line]
-    return "\n".join(said[at : at + 2])
+def line_of(output: list[str], server: str, setting: str) -> str:
+    """The line of a setting, and the next one, which has its change."""
+    (at,) = [number for number, line in enumerate(output) if f"{server:8}  {setting} =" in line]
+    return "\n".join(output[at : at + 2])
 
 
-def off(said: list[str]) -> list[str]:
-    """The settings by which a promise is off."""
-    return [line[16:].partition(" = ")[0] for line in said if line.startswith("FAIL ")]
+def off(output: list[str]) -> list[str]:
+    """The settings whose check fails."""
+    return [line[16:].partition(" = ")[0] for line in output if line.startswith("FAIL ")]
 
 
 async def test_servers_as_the_tests_start_them_keep_every_promise(valkey: str, database: str, kafka: str) -> None:
-    """Exit code 0, though the embedded broker tells no settings, which is said."""
-    code, said = await doctor(valkey, database, kafka)
+    """Exit code 0; the embedded broker shows no settings, which one line says."""
+    code, output = await doctor(valkey, database, kafka)
 
-    assert off(said) == []
-    assert code == 0, said
-    assert line_of(said, "Redis", "appendfsync").startswith("ok ")
-    assert line_of(said, "Postgres", "fsync").startswith("ok ")
-    assert line_of(said, "Kafka", "holdfast.commits.v1 partitions").startswith("ok ")
+    assert off(output) == []
+    assert code == 0, output
+    assert line_of(output, "Redis", "appendfsync").startswith("ok ")
+    assert line_of(output, "Postgres", "fsync").startswith("ok ")
+    assert line_of(output, "Kafka", "holdfast.commits.v1 partitions").startswith("ok ")
     if not REAL:
-        assert line_of(said, "Kafka", "holdfast.commits.v1 settings").startswith("?")
+        assert line_of(output, "Kafka", "holdfast.commits.v1 settings").startswith("?")
 
 
-async def test_a_redis_that_breaks_promises_is_told_line_by_line(start_valkey: StartValkey, database: str) -> None:
-    """Exit code 1, though Kafka could not even be asked: what is broken is sure."""
+async def test_unsafe_settings_of_redis_are_reported_line_by_line(start_valkey: StartValkey, database: str) -> None:
+    """Exit code 1, although Kafka could not be checked: one failed check is enough."""
     redis = start_valkey().address
     async with Redis.from_url(redis) as client:
         await client.config_set("appendfsync", "everysec")
@@ -76,53 +76,53 @@ async def test_a_redis_that_breaks_promises_is_told_line_by_line(start_valkey: S
         await client.config_set("maxmemory-policy", "allkeys-lru")
         await client.config_set("appendonly", "no")
 
-    code, said = await doctor(redis, database, NOBODY)
+    code, output = await doctor(redis, database, CLOSED_PORT)
 
     assert code == 1
-    assert off(said) == ["appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"]
-    assert "CONFIG SET appendfsync always" in line_of(said, "Redis", "appendfsync")
+    assert off(output) == ["appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"]
+    assert "CONFIG SET appendfsync always" in line_of(output, "Redis", "appendfsync")
 
 
-async def test_a_user_who_may_not_ask_is_told_so_and_nothing_is_guessed(
+async def test_settings_that_the_redis_user_may_not_read_are_unknown(
     start_valkey: StartValkey, database: str, kafka: str
 ) -> None:
-    """INFO tells of the file and of eviction all the same; how often the file is synced it does not."""
+    """INFO shows appendonly and maxmemory-policy all the same, but not appendfsync."""
     redis = start_valkey().address
     async with Redis.from_url(redis) as client:
         rights: dict[str, Any] = {"keys": ["*"], "categories": ["+@all"], "commands": ["-config"]}
         await client.acl_setuser("clerk", enabled=True, passwords=["+secret"], **rights)
 
-    code, said = await doctor(redis.replace("//", "//clerk:secret@"), database, kafka)
+    code, output = await doctor(redis.replace("//", "//clerk:secret@"), database, kafka)
 
     assert code == 0
-    assert line_of(said, "Redis", "appendfsync").startswith("?")
-    assert "no permissions" in line_of(said, "Redis", "appendfsync")
-    assert line_of(said, "Redis", "appendonly").startswith("ok ")
-    assert line_of(said, "Redis", "maxmemory-policy").startswith("ok ")
+    assert line_of(output, "Redis", "appendfsync").startswith("?")
+    assert "no permissions" in line_of(output, "Redis", "appendfsync")
+    assert line_of(output, "Redis", "appendonly").startswith("ok ")
+    assert line_of(output, "Redis", "maxmemory-policy").startswith("ok ")
 
 
 @pytest.mark.parametrize("lacking", ["-@scripting", "-@write", "resetkeys"])
-async def test_a_user_who_may_not_do_what_the_scripts_do_sells_nothing(
+async def test_missing_rights_of_the_redis_user_fail_the_check(
     start_valkey: StartValkey, database: str, lacking: str, kafka: str
 ) -> None:
-    """A server that reads is taken for healthy, and each Reserve would tell of a store that is away."""
+    """The server would look healthy because reads work, and each Reserve would fail with STORE_UNREACHABLE."""
     redis = start_valkey().address
     async with Redis.from_url(redis) as client:
         rights = ("on", ">secret", "~*", "+@all", lacking)
         await client.execute_command("ACL", "SETUSER", "clerk", *rights)  # type: ignore[no-untyped-call]
 
-    code, said = await doctor(redis.replace("//", "//clerk:secret@"), database, kafka)
+    code, output = await doctor(redis.replace("//", "//clerk:secret@"), database, kafka)
 
     assert code == 1
-    assert off(said) == ["rights"]
-    assert "permissions" in line_of(said, "Redis", "rights")
-    assert line_of(said, "Redis", "appendfsync").startswith("ok ")
+    assert off(output) == ["rights"]
+    assert "permissions" in line_of(output, "Redis", "rights")
+    assert line_of(output, "Redis", "appendfsync").startswith("ok ")
 
 
-async def test_a_primary_that_waits_for_no_replica_is_off_and_so_is_a_replica(
+async def test_a_primary_that_waits_for_no_replica_fails_and_so_does_a_replica(
     start_valkey: StartValkey, database: str, kafka: str
 ) -> None:
-    """The first goes on alone when it was cut off, the second takes nothing."""
+    """The first keeps acknowledging writes when it is cut off, and the second accepts none."""
     primary, replica = start_valkey(), start_valkey()
     async with Redis.from_url(replica.address) as client, Redis.from_url(primary.address) as other:
         await client.replicaof("127.0.0.1", str(primary.port))
@@ -142,114 +142,114 @@ async def _has_replica(client: Redis) -> bool:
 
 
 @pytest.mark.parametrize("where", ["database {database}", "role {user} in database {database}"])
-async def test_a_ledger_that_does_not_wait_for_its_disk_is_told_where_that_is_set(
+async def test_synchronous_commit_off_is_reported_with_the_place_that_sets_it(
     valkey: str, database: str, where: str, kafka: str
 ) -> None:
-    """The file may say the right thing: what is set for a database or a role stands above it."""
+    """The settings of a database or a role override the server's file."""
     address = urlsplit(database)
     place = where.format(database=address.path[1:], user=address.username)
     async with connected(database) as admin:
         await admin.execute(f"alter {place} set synchronous_commit = off")
 
-    code, said = await doctor(valkey, database, kafka)
+    code, output = await doctor(valkey, database, kafka)
 
     assert code == 1
-    assert off(said) == ["synchronous_commit"]
-    assert f"alter {place} reset synchronous_commit" in line_of(said, "Postgres", "synchronous_commit")
+    assert off(output) == ["synchronous_commit"]
+    assert f"alter {place} reset synchronous_commit" in line_of(output, "Postgres", "synchronous_commit")
 
 
-async def test_an_option_of_the_dsn_stands_above_all(valkey: str, database: str, kafka: str) -> None:
-    """It applies to every process of Holdfast, and stands in none of the server's own files."""
-    _, said = await doctor(valkey, f"{database}?synchronous_commit=off", kafka)
+async def test_an_option_of_the_dsn_overrides_all_others(valkey: str, database: str, kafka: str) -> None:
+    """It applies to every process of Holdfast, and is in none of the server's own files."""
+    _, output = await doctor(valkey, f"{database}?synchronous_commit=off", kafka)
 
-    assert off(said) == ["synchronous_commit"]
-    assert "HOLDFAST_POSTGRES_DSN" in line_of(said, "Postgres", "synchronous_commit")
+    assert off(output) == ["synchronous_commit"]
+    assert "HOLDFAST_POSTGRES_DSN" in line_of(output, "Postgres", "synchronous_commit")
 
 
 @pytest.mark.parametrize("word", ["off", "False", "no", "0"])
-async def test_another_role_that_does_not_wait_is_a_note_however_that_is_spelled(
+async def test_synchronous_commit_off_of_another_role_is_a_note(
     valkey: str, database: str, word: str, kafka: str
 ) -> None:
-    """Postgres keeps the word as it was given; a persister may run as that role."""
+    """A persister may run as that role. Postgres stores the value as it was spelled."""
     async with connected(database) as admin:
         await admin.execute("create role idler")
         try:
             await admin.execute(
                 f"alter role idler in database {urlsplit(database).path[1:]} set synchronous_commit = '{word}'"
             )
-            _, said = await doctor(valkey, database, kafka)
+            _, output = await doctor(valkey, database, kafka)
         finally:
             await admin.execute("drop role idler")
 
-    found = line_of(said, "Postgres", "synchronous_commit of other roles")
+    found = line_of(output, "Postgres", "synchronous_commit of other roles")
     assert found.startswith("note")
     assert "alter role idler" in found
 
 
-async def test_tables_that_a_crash_empties_are_off(valkey: str, database: str, kafka: str) -> None:
-    """Postgres keeps no log of them, and Redis has trimmed what they held."""
+async def test_unlogged_tables_fail_the_check(valkey: str, database: str, kafka: str) -> None:
+    """A crash of Postgres empties them, and Redis has trimmed the same commits."""
     async with connected(database) as admin:
         await admin.execute("alter table journal set unlogged")
 
-    _, said = await doctor(valkey, database, kafka)
+    _, output = await doctor(valkey, database, kafka)
 
-    assert off(said) == ["unlogged tables"]
-    assert "alter table journal set logged" in line_of(said, "Postgres", "unlogged tables")
-
-
-async def test_a_ledger_without_tables_is_off(valkey: str, empty_database: str, kafka: str) -> None:
-    """The line says what makes them."""
-    code, said = await doctor(valkey, empty_database, kafka)
-
-    assert (code, off(said)) == (1, ["schema version"])
-    assert "holdfast migrate" in line_of(said, "Postgres", "schema version")
+    assert off(output) == ["unlogged tables"]
+    assert "alter table journal set logged" in line_of(output, "Postgres", "unlogged tables")
 
 
-async def test_another_number_of_shards_is_off_wherever_it_is_written(
+async def test_a_ledger_without_tables_fails_the_check(valkey: str, empty_database: str, kafka: str) -> None:
+    """The line names the command that makes them."""
+    code, output = await doctor(valkey, empty_database, kafka)
+
+    assert (code, off(output)) == (1, ["schema version"])
+    assert "holdfast migrate" in line_of(output, "Postgres", "schema version")
+
+
+async def test_another_number_of_shards_fails_the_check_of_each_server(
     valkey: str, database: str, start_broker: StartBroker
 ) -> None:
-    """Processes refuse to run there; the doctor says of each server why."""
+    """Processes refuse to start there; the doctor has a line for each server."""
     await open_shards(valkey, shards=4)
 
-    _, said = await doctor(valkey, database, start_broker(partitions=4).address)
+    _, output = await doctor(valkey, database, start_broker(partitions=4).address)
 
-    assert off(said)[0] == "shards"
-    assert [setting for setting in off(said) if setting.endswith(" partitions")] == [
+    assert off(output)[0] == "shards"
+    assert [setting for setting in off(output) if setting.endswith(" partitions")] == [
         f"holdfast.{topic}.v1 partitions" for topic in ("commits", "ledger-progress", "compensations", "orders")
     ]
 
 
 @pytest.mark.parametrize(("strict", "expected"), [(False, 0), (True, 2)])
-async def test_servers_that_could_not_be_asked_are_named(database: str, strict: bool, expected: int) -> None:
-    """With the setting by which the server was looked for. Nothing is known to be off; who minds that asks strictly."""
-    code, said = await doctor(f"redis://{NOBODY}/0", database, NOBODY, strict=strict)
+async def test_unreachable_servers_are_named(database: str, strict: bool, expected: int) -> None:
+    """With the setting of the server's address. No check fails, so the exit code is 0, and 2 with --strict."""
+    code, output = await doctor(f"redis://{CLOSED_PORT}/0", database, CLOSED_PORT, strict=strict)
 
     assert code == expected
-    assert "HOLDFAST_REDIS_URL" in line_of(said, "Redis", "answers")
-    assert "HOLDFAST_KAFKA_BROKERS" in line_of(said, "Kafka", "answers")
-    assert line_of(said, "Postgres", "fsync").startswith("ok ")
+    assert "HOLDFAST_REDIS_URL" in line_of(output, "Redis", "answers")
+    assert "HOLDFAST_KAFKA_BROKERS" in line_of(output, "Kafka", "answers")
+    assert line_of(output, "Postgres", "fsync").startswith("ok ")
 
 
 async def test_the_doctor_prints_the_same_as_json(valkey: str, database: str) -> None:
-    """Every finding with its parts by name."""
+    """Every result as an object."""
     where = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database}
-    _, said = await run_to_its_end("doctor", "--json", HOLDFAST_START_WAIT_S=str(ONE_IS_MISSING_S), **where)
+    _, output = await run_process("doctor", "--json", HOLDFAST_START_WAIT_S=str(ONE_IS_MISSING_S), **where)
 
-    report = json.loads("\n".join(said))
+    report = json.loads("\n".join(output))
     found = {(finding["server"], finding["setting"]): finding["level"] for finding in report["results"]}
     assert found["Redis", "appendfsync"] == "ok"
     assert found["Kafka", "answers"] == "unknown"
     assert report["ok"] is False
 
 
-async def test_a_server_shows_what_it_found_at_its_start(start_valkey: StartValkey, database: str) -> None:
-    """As a metric, which an alarm can watch; it serves all the same, and does not wait for the answers."""
+async def test_the_metrics_page_shows_the_checks_at_the_start(start_valkey: StartValkey, database: str) -> None:
+    """As a metric for alarms; the server serves all the same, and does not wait for the checks."""
     redis = start_valkey().address
     await open_shards(redis)
     async with Redis.from_url(redis) as client:
         await client.config_set("appendfsync", "everysec")
 
-    async with served_apart(redis, database) as server:
+    async with running_server_process(redis, database) as server:
 
         def page() -> str:
             with urllib.request.urlopen(server.metrics_url) as answer:

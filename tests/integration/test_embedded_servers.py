@@ -39,7 +39,7 @@ async def test_valkey_writes_to_disk_before_it_answers(start_valkey: StartValkey
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_valkey_keeps_its_data_and_port(start_valkey: StartValkey, end: str) -> None:
-    """Neither an orderly stop nor a crash loses a write; the run id tells clients of the restart."""
+    """Neither an orderly stop nor a crash loses a write; clients detect the restart by the run id."""
     server = start_valkey()
     address, first_run = server.address, await run_id(server)
     async with Redis.from_url(address) as client:

@@ -18,7 +18,7 @@ from holdfast_embedded.stack import Stack, StackFailed
 from redis import Redis
 
 from tests.fake_programs import fake_spec, fake_specs
-from tests.integration.running_stacks import read_state, still_running
+from tests.integration.stack_state import read_state, still_running
 from tests.servers import CopiedEmbeddedPostgres
 from tests.stacks import ENVIRONMENT
 from tests.waiting import eventually
@@ -98,7 +98,7 @@ async def test_a_program_that_ignores_sigterm_is_killed(make_stack: MakeStack, l
 
 
 async def test_killed_processes_are_restarted_at_their_addresses(make_stack: MakeStack) -> None:
-    """Clients reconnect after a crash without being told anything."""
+    """Clients reconnect after a crash without a new address."""
     names = ("serve", "valkey", "postgres")
     stack = make_stack()
     await start(stack)

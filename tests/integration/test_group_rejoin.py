@@ -18,7 +18,7 @@ SYNC_GROUP, INVALID_REQUEST = 14, 42  # in Kafka's protocol
 
 @pytest.fixture
 def cluster() -> MockCluster:
-    """A broker in this very process, which can be told what to answer."""
+    """A broker in this process whose responses a test can set."""
     return MockCluster(TOPICS, SHARDS)
 
 
@@ -38,8 +38,8 @@ async def test_a_persister_joins_again_after_the_group_rejected_it(
 
     await fixture.send()
 
-    await eventually(fixture.is_told, JOIN_S)
-    assert persister.has_said("server_unavailable", server="Kafka")
+    await eventually(fixture.is_published, JOIN_S)
+    assert persister.has_logged("server_unavailable", server="Kafka")
     assert persister.process.poll() is None
 
 

@@ -1,4 +1,4 @@
-"""/healthz of every process: red while a server that it needs is away, which it names, and green again by itself."""
+"""/healthz of every process: 503 and the server's name while a server that it needs is down, and 200 afterwards."""
 
 import asyncio
 import sys
@@ -23,18 +23,18 @@ CHANGES_S = 60.0
 
 
 class Processes:
-    """One of each, and the pages that they serve."""
+    """One of each process, and its /healthz page."""
 
     def __init__(self, pages: Mapping[str, str]) -> None:
         self._pages = pages
 
-    async def waiting(self) -> dict[str, set[str]]:
-        """The servers that each process says it waits for; none if it is green."""
-        answers = await asyncio.gather(*(asyncio.to_thread(ask, page) for page in self._pages.values()))
+    async def waited_for(self) -> dict[str, set[str]]:
+        """The servers that each process waits for according to its page; none if it answers 200."""
+        answers = await asyncio.gather(*(asyncio.to_thread(read_page, page) for page in self._pages.values()))
         return dict(zip(self._pages, answers, strict=True))
 
 
-def ask(page: str) -> set[str]:
+def read_page(page: str) -> set[str]:
     try:
         with urllib.request.urlopen(page, timeout=CHANGES_S) as answer:
             assert (answer.status, answer.read()) == (200, b"ok\n")
@@ -53,23 +53,23 @@ def processes(tmp_path: Path) -> Iterator[ExitStack]:
         yield running
 
 
-async def test_a_process_is_red_while_it_waits_for_a_server(
+async def test_healthz_is_503_while_a_process_waits_for_a_server(
     start_valkey: StartValkey, start_broker: StartBroker, database: str, processes: ExitStack, tmp_path: Path
 ) -> None:
     """Each names the servers that it needs and no others: without Kafka or the ledger a server sells all the same."""
     redis, broker = start_valkey(), start_broker()
-    surroundings = {
+    settings = {
         **environment(broker.address, database),
         "HOLDFAST_REDIS_URL": redis.address,
         "HOLDFAST_SHARDS": str(PARTITIONS),
     }
-    running = start_all(processes, surroundings, tmp_path)
-    green: dict[str, set[str]] = {name: set() for name in PROCESSES}
+    running = start_all(processes, settings, tmp_path)
+    none_waiting: dict[str, set[str]] = {name: set() for name in PROCESSES}
 
-    async def are(**waiting: set[str]) -> bool:
+    async def are(**waited_for: set[str]) -> bool:
         """Each process waits for these servers."""
-        found = await running.waiting()
-        assert found == {**green, **waiting}
+        found = await running.waited_for()
+        assert found == {**none_waiting, **waited_for}
         return True
 
     await eventually(are, CHANGES_S)
@@ -83,7 +83,7 @@ async def test_a_process_is_red_while_it_waits_for_a_server(
     await eventually(are, CHANGES_S)
 
 
-def start_all(processes: ExitStack, surroundings: Mapping[str, str], folder: Path) -> Processes:
+def start_all(processes: ExitStack, settings: Mapping[str, str], folder: Path) -> Processes:
     """Start one of each, with a page on a port of its own."""
     pages = {}
     for name in PROCESSES:
@@ -92,6 +92,6 @@ def start_all(processes: ExitStack, surroundings: Mapping[str, str], folder: Pat
         module = "order_persister" if name == PERSIST.name else "inventory_service"
         more = {"HOLDFAST_METRICS_LISTEN": listen, "HOLDFAST_LISTEN": "127.0.0.1:0"}
         log = processes.enter_context((folder / f"{name}.log").open("wb"))
-        process = spawn([sys.executable, "-m", module, name], env={**surroundings, **more}, stderr=log)
+        process = spawn([sys.executable, "-m", module, name], env={**settings, **more}, stderr=log)
         processes.callback(terminate, process, [], 0)
     return Processes(pages)

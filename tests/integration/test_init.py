@@ -1,4 +1,4 @@
-"""`init` opens the shards of empty servers, goes on where it was cut off, and touches nothing else."""
+"""`init` opens the shards of empty servers, continues after a crash, and changes no open shard."""
 
 from tests.integration.shard_processes import SHARDS, ShardProcesses, first_steps, init_code
 from tests.servers import StartValkey
@@ -6,7 +6,7 @@ from tests.shared_kafka import Kafka
 
 
 async def test_init_opens_every_shard_once(processes: ShardProcesses) -> None:
-    """It ran in the fixture; again it touches nothing."""
+    """It ran in the fixture; a second run changes nothing."""
     before = [await processes.status(shard) for shard in range(SHARDS)]
 
     assert await init_code(processes) == 0
@@ -15,15 +15,15 @@ async def test_init_opens_every_shard_once(processes: ShardProcesses) -> None:
     assert all(status.serving and status.shards == SHARDS for status in before)
 
 
-async def test_init_refuses_another_number_of_shards(processes: ShardProcesses) -> None:
-    """Sales would be looked for in other shards than they live in."""
+async def test_init_rejects_another_number_of_shards(processes: ShardProcesses) -> None:
+    """Sales would be read from other shards than they are in."""
     assert await init_code(processes, shards=SHARDS + 1) == 1
 
     assert (await processes.status(SHARDS)).blank
 
 
-async def test_init_goes_on_after_a_crash_in_the_middle(valkey: str, database: str, kafka: Kafka) -> None:
-    """A claim, and a row in the ledger, are all that the first left."""
+async def test_init_continues_after_a_crash(valkey: str, database: str, kafka: Kafka) -> None:
+    """The first run left a take-over token in Redis and a row in the ledger."""
     processes = ShardProcesses(valkey, database, kafka)
     await first_steps(processes.takeover(), 4)
 
@@ -36,7 +36,7 @@ async def test_init_goes_on_after_a_crash_in_the_middle(valkey: str, database: s
 
 
 async def test_init_says_which_server_does_not_answer(start_valkey: StartValkey, database: str, kafka: Kafka) -> None:
-    """Exit code 2: nothing was found out."""
+    """Exit code 2: no shard could be read."""
     server = start_valkey()
     processes = ShardProcesses(server.address, database, kafka)
     server.kill()

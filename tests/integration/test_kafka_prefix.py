@@ -1,4 +1,4 @@
-"""Two installations on one Kafka: what HOLDFAST_KAFKA_PREFIX stands before is out of the other's sight."""
+"""Two installations on one Kafka: HOLDFAST_KAFKA_PREFIX separates their topics and groups."""
 
 from contextlib import aclosing
 
@@ -14,7 +14,7 @@ from inventory_service.adapters.kafka.compensations import KafkaCompensations
 from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.domain.shards import Commit
 from tests.integration.persister_fixture import JOIN_S
-from tests.inventory_server import run_to_its_end
+from tests.inventory_server import run_process
 from tests.ledgers import open_shards
 from tests.persister_process import StartPersister
 from tests.servers import PARTITIONS, StartBroker, connected
@@ -53,28 +53,28 @@ async def test_a_persister_reads_and_publishes_under_its_prefix(
 
 
 async def test_commits_are_sent_under_the_prefix(shared_broker: str) -> None:
-    """And the offsets that a take-over waits for are of the same topic."""
-    access = KafkaConfig(shared_broker, prefix=PREFIX)
-    commits, reading = KafkaCommits(access), KafkaPersisterOffsets(access)
+    """The offsets that a take-over waits for are of the same topic."""
+    config = KafkaConfig(shared_broker, prefix=PREFIX)
+    commits, persister_offsets = KafkaCommits(config), KafkaPersisterOffsets(config)
 
     await commits.publish(5, [Commit(1, 1, b"payload", "0" * 64)])
 
-    assert await reading.end(5) == 1
+    assert await persister_offsets.end(5) == 1
     assert len(await values(shared_broker, PREFIX + COMMITS)) == 1
     assert await values(shared_broker, COMMITS) == []
     await commits.close()
-    await reading.close()
+    await persister_offsets.close()
 
 
-async def test_compensations_are_heard_under_the_prefix(shared_broker: str) -> None:
+async def test_compensations_are_read_under_the_prefix(shared_broker: str) -> None:
     """Another installation's compensation would give back units that are sold here."""
     async with AIOKafkaProducer(bootstrap_servers=shared_broker) as producer:
-        for topic, name in ((COMPENSATIONS, "theirs"), (PREFIX + COMPENSATIONS, "r-1")):
+        for topic, name in ((COMPENSATIONS, "other"), (PREFIX + COMPENSATIONS, "r-1")):
             value = Compensation(tenant="default", sale_id="lamp-sale", reservation_id=name, created=Position(epoch=1))
             await producer.send_and_wait(topic, value.SerializeToString(), partition=0)
 
-    heard = KafkaCompensations(KafkaConfig(shared_broker, prefix=PREFIX), session_timeout_s=2)
-    async with aclosing(heard.compensations(lambda: None)) as compensations:
+    consumer = KafkaCompensations(KafkaConfig(shared_broker, prefix=PREFIX), session_timeout_s=2)
+    async with aclosing(consumer.compensations(lambda: None)) as compensations:
         first = await anext(compensations)
 
     assert first is not None
@@ -87,11 +87,11 @@ async def test_topics_are_checked_under_the_prefix(start_broker: StartBroker) ->
     settings = {"HOLDFAST_KAFKA_BROKERS": server.address, "HOLDFAST_SHARDS": "5", "HOLDFAST_KAFKA_PREFIX": PREFIX}
     server.make_topics(PREFIX)
 
-    code, said = await run_to_its_end("topics", **settings)
+    code, output = await run_process("topics", **settings)
 
     assert code == 1
-    assert any(PREFIX + COMMITS in line and "partitions=4" in line for line in said), said
-    assert not any(f" name={COMMITS}" in line for line in said), said
+    assert any(PREFIX + COMMITS in line and "partitions=4" in line for line in output), output
+    assert not any(f" name={COMMITS}" in line for line in output), output
 
 
 async def values(brokers: str, topic: str, partition: int = 5) -> list[bytes]:
@@ -107,7 +107,7 @@ async def values(brokers: str, topic: str, partition: int = 5) -> list[bytes]:
 
 
 async def acknowledged(brokers: str, group: str) -> int | None:
-    """What a group has acknowledged of the commits that carry its own prefix."""
+    """The committed offset of a group in the commits topic with its prefix."""
     topic = group.removesuffix(PERSISTER_GROUP) + COMMITS
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=group, enable_auto_commit=False)
     await consumer.start()

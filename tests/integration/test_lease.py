@@ -1,4 +1,4 @@
-"""The lease in Redis, and relays that share shards out by it, do without it, or are wrong about it."""
+"""The lease in Redis, and relays that divide the shards by it, run without it, or hold it wrongly."""
 
 import asyncio
 from collections import Counter
@@ -20,11 +20,11 @@ from tests.waiting import eventually
 
 LEASE_MS = 60_000  # no test waits so long
 LOW, HIGH, HIGHEST = 1, 2, 2**32
-NOBODY_LISTENS = "127.0.0.1:9"
+CLOSED_PORT = "127.0.0.1:9"
 
 
 async def test_one_relay_holds_the_lease_until_it_expires(processes: ShardProcesses) -> None:
-    """The holder keeps it by asking again; a relay of the same rank waits until it expires."""
+    """The holder keeps it by renewing; a relay of the same rank waits until it expires."""
     assert await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
     assert not await processes.shards.lease(0, "grace", HIGH, LEASE_MS)
     assert await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
@@ -46,7 +46,7 @@ async def test_a_higher_priority_takes_the_lease(processes: ShardProcesses) -> N
 
 
 async def test_only_the_holder_releases_the_lease(processes: ShardProcesses) -> None:
-    """Late words of a relay that has lost it take nothing from the one that has it."""
+    """A late release by a relay that has lost it does not end the holder's lease."""
     await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
 
     await processes.shards.lease(0, "grace", LOW, 0)
@@ -56,15 +56,15 @@ async def test_only_the_holder_releases_the_lease(processes: ShardProcesses) -> 
     assert await processes.shards.lease(0, "grace", LOW, LEASE_MS)
 
 
-async def test_a_lease_from_a_clock_that_ran_ahead_is_not_waited_for(processes: ShardProcesses) -> None:
+async def test_a_lease_set_by_a_clock_that_ran_ahead_can_be_taken(processes: ShardProcesses) -> None:
     """Redis fails over to a machine whose clock is an hour behind: no relay waits for an hour."""
     await processes.shards.lease(0, "ada", HIGH, 3_600_000)
 
     assert await processes.shards.lease(0, "grace", LOW, LEASE_MS)
 
 
-async def test_asking_for_a_lease_leaves_a_blank_shard_blank(valkey: str, database: str, kafka: Kafka) -> None:
-    """There is nothing to send, and a key that appears would look like a shard."""
+async def test_a_lease_request_leaves_a_blank_shard_blank(valkey: str, database: str, kafka: Kafka) -> None:
+    """There is nothing to send, and a new key would look like a shard."""
     processes = ShardProcesses(valkey, database, kafka)
 
     assert not await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
@@ -75,14 +75,14 @@ async def test_asking_for_a_lease_leaves_a_blank_shard_blank(valkey: str, databa
 
 
 async def test_a_shard_that_does_not_serve_can_be_leased(processes: ShardProcesses) -> None:
-    """A take-over waits until the outbox of the claimed shard has been sent."""
+    """A take-over waits until the outbox of the shard has been sent."""
     await processes.shards.begin_takeover(0, "token", 1, ledger_frozen=True)
     await processes.shards.freeze(0, 1, "HASH_DIFFERS: a test")
 
     assert await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
 
 
-@pytest.mark.usefixtures("lasting_lease")
+@pytest.mark.usefixtures("long_lease")
 async def test_a_relay_without_the_lease_sends_nothing(processes: ShardProcesses) -> None:
     """The holder sends the commits, and they need not be sent twice; once it is gone, the other relay sends them."""
     await processes.commit(count=5)
@@ -95,11 +95,11 @@ async def test_a_relay_without_the_lease_sends_nothing(processes: ShardProcesses
             await eventually(processes.is_drained)
 
 
-@pytest.mark.usefixtures("lasting_lease")
+@pytest.mark.usefixtures("long_lease")
 async def test_commits_read_before_the_lease_was_lost_are_not_sent(
     processes: ShardProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reading waits for commits, and meanwhile another relay may have come: it sends them."""
+    """A read waits for commits, and meanwhile another relay may have got the lease: that one sends them."""
     read, returned = asyncio.Event(), asyncio.Event()
     read_after = processes.outbox.read_after
 
@@ -118,14 +118,14 @@ async def test_commits_read_before_the_lease_was_lost_are_not_sent(
         await eventually(read.is_set)
         async with leased_to_another(processes):
             await eventually(returned.is_set)
-            looks = processes.gauges.times
-            await eventually(lambda: processes.gauges.times > looks + 2 * SHARDS)  # it had the time to send
+            updates = processes.gauges.times
+            await eventually(lambda: processes.gauges.times > updates + 2 * SHARDS)  # it had the time to send
 
             assert await sent_to_kafka(processes) == []
 
 
-async def test_a_second_relay_goes_on_where_the_first_has_died(processes: ShardProcesses) -> None:
-    """It said nothing at its end, so its lease has to run out first."""
+async def test_a_second_relay_sends_once_the_lease_of_a_dead_one_expires(processes: ShardProcesses) -> None:
+    """It did not release its lease, which has to expire first."""
     await processes.shards.lease(0, "the-one-that-died", HIGHEST, int(lease.LEASE_S * 1000))
     async with processes.at_work():
         await processes.commit(count=5)
@@ -133,12 +133,12 @@ async def test_a_second_relay_goes_on_where_the_first_has_died(processes: ShardP
         await eventually(processes.is_drained)
 
 
-@pytest.mark.usefixtures("lasting_lease")
+@pytest.mark.usefixtures("long_lease")
 async def test_two_relays_share_the_shards(processes: ShardProcesses) -> None:
-    """The one that joins outranks the other and gets the shard; no commit is sent twice once both know of it."""
+    """The one that joins outranks the other and gets the shard; no commit is sent twice once the lease has moved."""
     first, second = sorted(["ada", "grace"], key=lambda name: priority_of(0, name))
     joined = Gauges()
-    # Neither goes back by itself, as it would where the ledger is slow to take what it was sent.
+    # No stall timeout: neither resends where the ledger is slow to apply.
     async with processes.persister.running(), processes.relaying(first, stall_timeout_s=60):
         await processes.commit(count=5)
         await eventually(processes.is_drained)
@@ -152,16 +152,16 @@ async def test_two_relays_share_the_shards(processes: ShardProcesses) -> None:
             await eventually(processes.is_drained)
 
         await processes.commit(count=5)
-        await eventually(processes.is_drained)  # the first goes on where the other has ended
+        await eventually(processes.is_drained)  # the first continues after the other has ended
 
     times = Counter(commit.seq for commit in await sent_to_kafka(processes))
     assert {times[seq] for seq in range(after + 1, after + 21)} == {1}
     assert await journal_of(processes) == [(1, seq) for seq in range(1, after + 26)]
 
 
-async def test_two_relays_with_the_same_lease_do_no_harm(processes: ShardProcesses) -> None:
-    """Each sends everything, and the ledger takes each commit once."""
-    processes.shards = Flattering(processes.connections)
+async def test_commits_sent_by_two_relays_are_applied_once(processes: ShardProcesses) -> None:
+    """Each sends everything, and the ledger applies each commit once."""
+    processes.shards = GrantsEveryLease(processes.connections)
 
     async def is_sent_by_both() -> bool:
         times = Counter(commit.seq for commit in await sent_to_kafka(processes))
@@ -177,9 +177,9 @@ async def test_two_relays_with_the_same_lease_do_no_harm(processes: ShardProcess
 
 
 async def test_a_relay_without_kafka_yields_its_shards(processes: ShardProcesses) -> None:
-    """It reaches Redis and would have the shard for ever, and the other one, to which Kafka speaks, would look on."""
+    """It reaches Redis, and would otherwise renew its lease for ever while the relay with Kafka waits."""
     healthy, cut_off = sorted(["ada", "grace"], key=lambda name: priority_of(0, name))
-    kafka, processes.kafka = processes.kafka, Kafka(NOBODY_LISTENS)
+    kafka, processes.kafka = processes.kafka, Kafka(CLOSED_PORT)
     async with processes.relaying(cut_off):
         processes.kafka = kafka
         async with processes.persister.running(), processes.relaying(healthy, Gauges()):
@@ -188,16 +188,16 @@ async def test_a_relay_without_kafka_yields_its_shards(processes: ShardProcesses
             await eventually(processes.is_drained)
 
 
-@pytest.mark.usefixtures("lasting_lease")
+@pytest.mark.usefixtures("long_lease")
 async def test_a_relay_whose_kafka_is_back_keeps_its_shards(
     processes: ShardProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its doubt ends with the first commits that Kafka confirms, however long it would have gone on."""
+    """It takes its shards back with the first commits that Kafka confirms, before the time of its yield is over."""
     lower, higher = sorted(["ada", "grace"], key=lambda name: priority_of(0, name))
     monkeypatch.setattr(lease, "FIRST_YIELD_S", 600.0)
     joined = Gauges()
-    async with processes.persister.running(), processes.relaying(higher) as parts:
-        failing_once(parts.commits, monkeypatch)
+    async with processes.persister.running(), processes.relaying(higher) as dependencies:
+        fail_next_publish(dependencies.commits, monkeypatch)
         await processes.commit(count=5)
         await eventually(processes.is_drained)
 
@@ -205,13 +205,13 @@ async def test_a_relay_whose_kafka_is_back_keeps_its_shards(
             await eventually(lambda: joined.times > 6 * SHARDS)  # it had the time to ask
             assert not joined.shown[0].sends
 
-    assert "Kafka" in processes.waited
+    assert "Kafka" in processes.waited_for
 
 
-@pytest.mark.usefixtures("lasting_lease")
+@pytest.mark.usefixtures("long_lease")
 async def test_the_lease_holder_is_shown_as_sender_throughout_a_take_over(processes: ShardProcesses) -> None:
-    """Its window begins anew with the new epoch; it has the shard all the time, and shows what it alone knows."""
-    gauges = Remembering()
+    """Its window begins anew with the new epoch; it holds the lease all the time, and only it can show the backlog."""
+    gauges = SenderHistory()
     async with processes.persister.running(), processes.relaying(gauges=gauges):
         await processes.commit()
         await eventually(processes.is_drained)
@@ -219,14 +219,14 @@ async def test_the_lease_holder_is_shown_as_sender_throughout_a_take_over(proces
 
         await processes.shards.freeze(0, 1, "HASH_DIFFERS: a test")
         await eventually(lambda: serves_at(processes, 2))
-        looks = len(gauges.sends)
-        await eventually(lambda: len(gauges.sends) > looks + 2)
+        updates = len(gauges.sends)
+        await eventually(lambda: len(gauges.sends) > updates + 2)
 
     assert all(gauges.sends[gauges.sends.index(True) :])
 
 
-class Remembering(Gauges):
-    """Remembers of each look whether the relay was shown as the sender of the first shard."""
+class SenderHistory(Gauges):
+    """Records of each update whether the relay was shown as the sender of the first shard."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -238,7 +238,7 @@ class Remembering(Gauges):
             self.sends.append(backlog.sends)
 
 
-class Flattering(RedisShards):
+class GrantsEveryLease(RedisShards):
     """Gives the lease to every relay that asks."""
 
     async def lease(self, shard: int, relay: str, rank: int, ms: int) -> bool:
@@ -246,8 +246,8 @@ class Flattering(RedisShards):
         return True
 
 
-def failing_once(commits: CommitTopic, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Kafka not answer the next time."""
+def fail_next_publish(commits: CommitTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next publish fail."""
     publish = commits.publish
 
     async def fail(_shard: int, _commits: Sequence[Commit]) -> None:
@@ -259,19 +259,19 @@ def failing_once(commits: CommitTopic, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def leased_to_another(processes: ShardProcesses) -> AsyncIterator[None]:
-    """Keep the first shard's lease for a relay that does nothing; it has it before anything else happens."""
+    """Hold the first shard's lease for a relay that does nothing."""
     lease_ms = int(lease.LEASE_S * 1000)
 
-    async def go_on_asking() -> None:
+    async def keep_renewing() -> None:
         while True:
             await asyncio.sleep(RENEW_INTERVAL_S / 10)
             await processes.shards.lease(0, "idle", HIGHEST, lease_ms)
 
     await processes.shards.lease(0, "idle", HIGHEST, lease_ms)
-    asking = asyncio.create_task(go_on_asking())
+    renewing = asyncio.create_task(keep_renewing())
     try:
         yield
     finally:
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
         await processes.shards.lease(0, "idle", LOW, 0)

@@ -19,14 +19,14 @@ from order_persister.adapters.ledger.postgres import Database
 from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.adapters.ledger.unpublished import Unpublished
 from order_persister.domain.chain import KafkaRecord
-from tests.books import disagreements
 from tests.integration.one_shard_ledger import OneShardLedger
+from tests.ledger_consistency import inconsistencies
 from tests.ledgers import ledger_in, open_shards, waits
 from tests.servers import StartPostgres, connected
 from tests.waiting import LONG_S, eventually
 
 
-async def test_a_history_is_booked(one_shard: OneShardLedger) -> None:
+async def test_rows_balances_journal_and_watermark_are_written_together(one_shard: OneShardLedger) -> None:
     """Rows, balances, transfers and the watermark move together."""
     one_shard.shard.moves(("r-1", HELD), ("r-2", HELD), ("r-3", CONFIRMED), lamp=2)
     one_shard.shard.moves(("r-1", CONFIRMED), ("r-2", RELEASED))
@@ -41,7 +41,7 @@ async def test_a_history_is_booked(one_shard: OneShardLedger) -> None:
 
 
 async def test_repeats_and_overlaps_change_nothing(one_shard: OneShardLedger) -> None:
-    """Promise 3: whatever comes twice, in whatever cut, is booked once; the answer is told again."""
+    """Promise 3: commits that come twice, in any batches, are applied once; the outcome is returned again."""
     for number in range(6):
         one_shard.shard.moves((f"r-{number}", HELD))
     run = one_shard.shard.run
@@ -55,21 +55,21 @@ async def test_repeats_and_overlaps_change_nothing(one_shard: OneShardLedger) ->
     assert await one_shard.item() == {"available": 1994, "held": 6}
 
 
-async def test_a_gap_is_not_applied_but_asked_for(one_shard: OneShardLedger) -> None:
-    """A missing commit is never passed over; the wish names what is missing."""
+async def test_a_gap_is_not_applied_and_its_resend_is_requested(one_shard: OneShardLedger) -> None:
+    """A missing commit is never skipped; the request names the first missing one."""
     for number in range(4):
         one_shard.shard.moves((f"r-{number}", HELD))
     await one_shard.apply(one_shard.shard.run(0, 2))
 
     gap = await one_shard.apply(one_shard.shard.run(3))
-    mended = await one_shard.apply(one_shard.shard.run(2))
+    resent = await one_shard.apply(one_shard.shard.run(2))
 
     assert (gap.row.seq, gap.resend_from_seq) == (2, 3)
-    assert (mended.row.seq, mended.resend_from_seq) == (5, 0)
+    assert (resent.row.seq, resent.resend_from_seq) == (5, 0)
 
 
-async def test_an_older_epoch_is_dropped_and_its_orphans_are_quarantined(one_shard: OneShardLedger) -> None:
-    """An acknowledged order that the ledger will never hold must not vanish without a word; a repeat may."""
+async def test_new_commits_of_an_older_epoch_are_quarantined(one_shard: OneShardLedger) -> None:
+    """An acknowledged order that the ledger will never apply must not vanish silently; a repeat may."""
     one_shard.shard.moves(("r-1", HELD))
     await one_shard.apply(one_shard.shard.run(0, 1))
     await one_shard.db.execute("update shard_watermark set epoch = 2, seq = 0")
@@ -83,8 +83,8 @@ async def test_an_older_epoch_is_dropped_and_its_orphans_are_quarantined(one_sha
     ]
 
 
-async def test_a_new_epoch_goes_on_from_the_same_hash(one_shard: OneShardLedger) -> None:
-    """A take-over that adopts breaks no chain."""
+async def test_a_new_epoch_continues_the_hash_chain(one_shard: OneShardLedger) -> None:
+    """The hash chain continues across a take-over."""
     await one_shard.apply_new()
     await one_shard.db.execute("update shard_watermark set epoch = 2, seq = 0")
     one_shard.shard.next_epoch()
@@ -97,7 +97,7 @@ async def test_a_new_epoch_goes_on_from_the_same_hash(one_shard: OneShardLedger)
 
 
 async def test_two_persisters_at_once_apply_each_commit_once(one_shard: OneShardLedger, database: str) -> None:
-    """After a rebalance the old one may still have a batch in hand."""
+    """After a rebalance the old one may still be applying a batch."""
     for number in range(200):
         one_shard.shard.moves((f"r-{number}", HELD))
     other = Database(database)
@@ -111,13 +111,13 @@ async def test_two_persisters_at_once_apply_each_commit_once(one_shard: OneShard
     await other.close()
 
 
-async def test_a_record_that_does_not_decode_is_quarantined_and_asked_for_again(one_shard: OneShardLedger) -> None:
-    """It is a gap: nothing is compensated, and its resend mends it."""
+async def test_a_record_that_does_not_decode_is_quarantined_and_requested_again(one_shard: OneShardLedger) -> None:
+    """It is a gap: nothing is compensated, and the resend fills it."""
     broken = await one_shard.apply(b"\xff\xff\xff")
-    mended = await one_shard.apply_new()
+    resent = await one_shard.apply_new()
 
     assert (broken.row.seq, broken.resend_from_seq) == (0, 1)
-    assert mended.row.seq == 1
+    assert resent.row.seq == 1
     assert await one_shard.db.fetchval("select payload from quarantined_record") == b"\xff\xff\xff"
 
 
@@ -132,19 +132,19 @@ async def test_an_unknown_event_waits_for_a_newer_persister(one_shard: OneShardL
 
 
 async def test_a_run_out_of_range_is_quarantined(one_shard: OneShardLedger) -> None:
-    """Its positions are more than the ledger can count, and none of its business."""
+    """Its positions exceed the ledger's integers, so it cannot come from a relay."""
     nowhere = record(0, [MadeCommit(0, 2**63 - 1, b"", ""), MadeCommit(0, 2**63 - 1, b"", "")])
 
     broken = await one_shard.apply(nowhere)
-    mended = await one_shard.apply_new()
+    resent = await one_shard.apply_new()
 
     assert (broken.row.seq, broken.row.frozen_reason, broken.resend_from_seq) == (0, "", 1)
-    assert (mended.row.seq, mended.row.frozen_reason) == (1, "")
+    assert (resent.row.seq, resent.row.frozen_reason) == (1, "")
     assert await one_shard.db.fetchval("select payload from quarantined_record") == nowhere
 
 
-async def test_postgres_away_is_waited_out(start_postgres: StartPostgres) -> None:
-    """Promise 5: stopped under way and for longer than any deadline, it costs nothing but time."""
+async def test_apply_waits_for_postgres(start_postgres: StartPostgres) -> None:
+    """Promise 5: an outage of any length delays a commit and refuses no order."""
     server = start_postgres()
     await migrate(server.address)
     async with connected(server.address) as db:
@@ -166,16 +166,16 @@ async def test_postgres_away_is_waited_out(start_postgres: StartPostgres) -> Non
     assert outcome.row.seq == 2
     async with connected(server.address) as db:
         assert await db.fetchval("select count(*) from dead_letter") == 0
-        assert await disagreements(db) == []
+        assert await inconsistencies(db) == []
     await database.close()
 
 
-async def test_a_connection_that_is_cut_in_the_middle_is_waited_out(one_shard: OneShardLedger, database: str) -> None:
+async def test_apply_is_retried_after_a_lost_connection(one_shard: OneShardLedger, database: str) -> None:
     """The transaction is rolled back and done again."""
     one_shard.shard.moves(("r-1", HELD))
-    async with connected(database) as rival:
-        async with rival.transaction():
-            await rival.execute("select * from shard_watermark for update")
+    async with connected(database) as other:
+        async with other.transaction():
+            await other.execute("select * from shard_watermark for update")
             applying = asyncio.ensure_future(one_shard.apply_new())
             waiting = "select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
             pid = await eventually(lambda: one_shard.db.fetchval(waiting))
@@ -183,11 +183,11 @@ async def test_a_connection_that_is_cut_in_the_middle_is_waited_out(one_shard: O
         outcome = await applying
 
     assert outcome.row.seq == 2
-    assert await one_shard.letters() == []
+    assert await one_shard.dead_letters() == []
 
 
 async def test_a_persister_waits_for_the_tables_of_its_version(database: str) -> None:
-    """Started before `migrate`, it would write what the tables have no place for; it begins once they have."""
+    """Started before `migrate`, it would use columns that do not exist; it starts once they do."""
     store, registry, newest = Database(database), CollectorRegistry(), migrations()[-1]
     async with connected(database) as db:
         await db.execute("delete from migration where number = $1", newest.number)

@@ -1,4 +1,4 @@
-"""What no order can be blamed for: the ledger takes no more of that shard, and says why."""
+"""Failures that are no single order's: the ledger freezes the shard, with the reason."""
 
 from bench.commits import (
     HELD,
@@ -13,10 +13,10 @@ from tests.ledgers import open_shards
 POISON_END = "alter table reservation add constraint poison check (state <> 'RELEASED')"
 
 
-async def test_a_commit_that_was_written_unreadable_freezes_the_shard_when_it_comes_again(
+async def test_an_undecodable_commit_with_a_valid_hash_freezes_the_shard_when_repeated(
     one_shard: OneShardLedger,
 ) -> None:
-    """Its chain is valid, so no resend will ever mend it."""
+    """Its hash is valid, so no resend will replace it."""
     one_shard.shard.seq += 1
     one_shard.shard.append(b"\xff\xff")
 
@@ -28,7 +28,7 @@ async def test_a_commit_that_was_written_unreadable_freezes_the_shard_when_it_co
 
 
 async def test_a_give_back_that_fails_for_good_freezes_the_shard(one_shard: OneShardLedger) -> None:
-    """No reservation is to blame; what came before it in the same run is taken."""
+    """No order can be refused for it; earlier commits of the same run are applied."""
     await one_shard.db.execute(POISON_END)
     one_shard.shard.moves(("r-1", HELD))
     one_shard.shard.moves(("r-2", HELD))
@@ -39,11 +39,11 @@ async def test_a_give_back_that_fails_for_good_freezes_the_shard(one_shard: OneS
 
     assert outcome.row.seq == 3
     assert outcome.row.frozen_reason.startswith("GIVE_BACK_REFUSED: ")
-    assert await one_shard.letters() == []
+    assert await one_shard.dead_letters() == []
 
 
 async def test_a_negative_balance_freezes_the_shard(one_shard: OneShardLedger) -> None:
-    """More was sold than there was: no order is to blame for that, and none is compensated."""
+    """More was sold than there was: that is no single order's fault, and none is compensated."""
     one_shard.shard.moves(("r-1", HELD), lamp=2000)
     one_shard.shard.moves(("r-2", HELD), lamp=1)
 
@@ -51,11 +51,11 @@ async def test_a_negative_balance_freezes_the_shard(one_shard: OneShardLedger) -
 
     assert outcome.row.seq == 2
     assert outcome.row.frozen_reason.startswith("NEGATIVE_BALANCE: ")
-    assert await one_shard.letters() == []
+    assert await one_shard.dead_letters() == []
 
 
-async def test_an_item_that_is_not_there_freezes_the_shard(one_shard: OneShardLedger) -> None:
-    """Its units would be booked nowhere."""
+async def test_a_missing_item_freezes_the_shard(one_shard: OneShardLedger) -> None:
+    """The ledger has no row for its units."""
     one_shard.shard.moves(("r-1", HELD), sofa=1)
 
     outcome = await one_shard.apply_new()
@@ -67,7 +67,7 @@ async def test_an_item_that_is_not_there_freezes_the_shard(one_shard: OneShardLe
 
 
 async def test_a_commit_that_the_journal_has_already_freezes_its_shard_alone(one_shard: OneShardLedger) -> None:
-    """A ledger that was restored or mended in part; the other shards go on, and so does the persister."""
+    """A ledger that was restored or repaired in part; other shards are applied, and the persister runs on."""
     await open_shards(one_shard.db, [1])
     other = FakeShard(shard=1)
     other.open_sale("sofa-sale", sofa=1)
@@ -75,18 +75,18 @@ async def test_a_commit_that_the_journal_has_already_freezes_its_shard_alone(one
     one_shard.shard.moves(("r-2", HELD))
     await one_shard.db.execute("insert into journal (shard, epoch, seq, hash, payload) values (0, 1, 3, '', '')")
 
-    stuck, gone_on = await one_shard.ledger.apply(
+    stuck, unaffected = await one_shard.ledger.apply(
         [KafkaRecord(0, 0, one_shard.shard.run()), KafkaRecord(1, 0, other.run())]
     )
 
     assert (stuck.row.seq, stuck.resend_from_seq) == (2, 0)
     assert stuck.row.frozen_reason.startswith("LEDGER_BROKEN: duplicate key value violates unique constraint")
-    assert (gone_on.row.seq, gone_on.row.frozen_reason) == (1, "")
+    assert (unaffected.row.seq, unaffected.row.frozen_reason) == (1, "")
     await one_shard.db.execute("delete from journal where shard = 0 and seq = 3")
 
 
 async def test_bytes_that_cannot_even_be_quarantined_freeze_the_shard(one_shard: OneShardLedger) -> None:
-    """They would be acknowledged, and could not be looked at."""
+    """They would be acknowledged, and no copy would be kept for an operator."""
     await one_shard.apply_new()
     await one_shard.db.execute("alter table quarantined_record add constraint full_up check (false)")
 

@@ -1,4 +1,4 @@
-"""What the ledger refuses for good: that order alone, once, at the step that breaks."""
+"""Orders that the ledger refuses for good: only that order, once, at the step that fails."""
 
 import pytest
 
@@ -27,7 +27,7 @@ HELD_ONE, SOLD_ONE = {"available": 1999, "held": 1}, {"available": 1999, "sold":
 async def test_one_poison_order_among_a_thousand_good_ones(
     one_shard: OneShardLedger, later: list[int], ended: bool, cut: bool
 ) -> None:
-    """Promise 5's other half: exactly the bad order is refused, and its units go back once, whenever they go."""
+    """Promise 5: exactly the bad order is refused, and its units go back once, at whichever step."""
     await one_shard.db.execute(POISON)
     for first in range(0, 1000, 100):
         one_shard.shard.moves(*((f"r-{number}", HELD) for number in range(first, first + 100)))
@@ -45,13 +45,13 @@ async def test_one_poison_order_among_a_thousand_good_ones(
     )
     ends: dict[int, str] = {CONFIRMED: "CONFIRMED", RELEASED: "RELEASED", COMPENSATED: "COMPENSATED"}
     end = ends[later[-1]] if later else "HELD"
-    assert await one_shard.letters() == [("poison", "CONSTRAINT_VIOLATED", "SETTLED" if ended else "OPEN", end)]
+    assert await one_shard.dead_letters() == [("poison", "CONSTRAINT_VIOLATED", "SETTLED" if ended else "OPEN", end)]
     assert await one_shard.compensations_owed() == (0 if ended else 1)
     assert await one_shard.db.fetchval("select count(*) from reservation where ledger_state = 'RECORDED'") == 1000
 
 
 async def test_settled_stays_below_an_open_refusal_and_never_falls(one_shard: OneShardLedger) -> None:
-    """RECORDED rests on it, and so does what may leave Redis."""
+    """The state RECORDED depends on it, and so does archiving."""
     await one_shard.db.execute(POISON)
     settled = []
     for moves in ([("r-1", HELD)], [("poison", HELD)], [("r-2", HELD)], [("poison", COMPENSATED)]):
@@ -62,13 +62,13 @@ async def test_settled_stays_below_an_open_refusal_and_never_falls(one_shard: On
 
 
 async def test_an_order_refused_at_its_confirm_keeps_its_row_until_it_ends(one_shard: OneShardLedger) -> None:
-    """The hold was the ledger's; its units lie in refused until the compensation is seen."""
+    """The ledger had the hold; its units are in `refused` until the compensation is applied."""
     await one_shard.db.execute(POISON_CONFIRM)
     one_shard.shard.moves(("poison", HELD), ("r-1", HELD))
     await one_shard.apply_new()
     one_shard.shard.moves(("poison", CONFIRMED), ("r-1", CONFIRMED))
     await one_shard.apply_new()
-    refused = await one_shard.item(), await one_shard.reservation("poison"), await one_shard.letters()
+    refused = await one_shard.item(), await one_shard.reservation("poison"), await one_shard.dead_letters()
     one_shard.shard.moves(("poison", COMPENSATED))
     await one_shard.apply_new()
 
@@ -79,12 +79,12 @@ async def test_an_order_refused_at_its_confirm_keeps_its_row_until_it_ends(one_s
     )
     assert await one_shard.item() == {"available": 1999, "sold": 1}
     assert await one_shard.reservation("poison") == ("COMPENSATED", "REFUSED", "CONSTRAINT_VIOLATED")
-    assert await one_shard.letters() == [("poison", "CONSTRAINT_VIOLATED", "SETTLED", "COMPENSATED")]
+    assert await one_shard.dead_letters() == [("poison", "CONSTRAINT_VIOLATED", "SETTLED", "COMPENSATED")]
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["in one run", "in runs of their own"])
 @pytest.mark.parametrize(
-    ("forbidden", "states", "row", "letter", "units", "frozen_reason"),
+    ("forbidden", "states", "row", "dead_letter", "units", "frozen_reason"),
     [
         (
             "state = 'CONFIRMED'",
@@ -107,17 +107,17 @@ async def test_an_order_refused_at_its_confirm_keeps_its_row_until_it_ends(one_s
     ],
     ids=["confirmed", "released", "returned", "extended"],
 )
-async def test_the_step_that_breaks_is_blamed_however_a_history_is_cut(
+async def test_only_the_failing_step_is_refused_however_its_commits_are_batched(
     one_shard: OneShardLedger,
     cut: bool,
     forbidden: str,
     states: list[int],
     row: tuple[str, str, str | None],
-    letter: tuple[str, ...] | None,
+    dead_letter: tuple[str, ...] | None,
     units: dict[str, int],
     frozen_reason: str,
 ) -> None:
-    """What came before it stands: an order is not refused at its making for what became of it later."""
+    """Earlier steps stay applied: an order is not refused when it is made for a later step that fails."""
     await one_shard.db.execute(f"alter table reservation add constraint poison check (not ({forbidden}))")
     await one_shard.apply_new()
     for state in states:
@@ -129,7 +129,7 @@ async def test_the_step_that_breaks_is_blamed_however_a_history_is_cut(
 
     assert outcome.row.frozen_reason.partition(":")[0] == frozen_reason
     assert await one_shard.reservation("poison") == row
-    assert await one_shard.letters() == ([letter] if letter else [])
+    assert await one_shard.dead_letters() == ([dead_letter] if dead_letter else [])
     assert await one_shard.item() == units
 
 
@@ -144,7 +144,7 @@ async def test_a_blocked_buyer_is_refused_at_the_making_and_at_the_confirm(one_s
     one_shard.shard.moves(("early", CONFIRMED), ("other", RELEASED), ("good", HELD))
     await one_shard.apply_new()
 
-    assert await one_shard.letters() == [
+    assert await one_shard.dead_letters() == [
         ("bought", "BUYER_BLOCKED", "OPEN", "CONFIRMED"),
         ("early", "BUYER_BLOCKED", "OPEN", "CONFIRMED"),
         ("late", "BUYER_BLOCKED", "OPEN", "HELD"),
@@ -159,15 +159,15 @@ async def test_a_blocked_buyer_is_refused_at_the_making_and_at_the_confirm(one_s
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["in one run", "in runs of their own"])
-async def test_a_reused_id_is_refused_and_the_first_order_stands(one_shard: OneShardLedger, cut: bool) -> None:
-    """Redis forgets, the ledger does not; what the second one holds goes back by its own position."""
+async def test_a_reused_id_is_refused_and_the_first_order_is_unchanged(one_shard: OneShardLedger, cut: bool) -> None:
+    """Redis has archived the first, the ledger has it; the second one's units go back by its own position."""
     one_shard.shard.moves(("r-1", CONFIRMED))
     one_shard.shard.archive("r-1")
     if cut:
         await one_shard.apply_new()
     one_shard.shard.moves(("r-1", HELD), buyer="b-2", lamp=3)
     await one_shard.apply_new()
-    refused = await one_shard.item(), await one_shard.letters()
+    refused = await one_shard.item(), await one_shard.dead_letters()
     one_shard.shard.moves(("r-1", COMPENSATED))
     await one_shard.apply_new()
 
@@ -177,10 +177,10 @@ async def test_a_reused_id_is_refused_and_the_first_order_stands(one_shard: OneS
     )
     assert await one_shard.reservation("r-1") == ("CONFIRMED", "RECORDED", None)
     assert await one_shard.item() == {"available": 1999, "sold": 1}
-    assert await one_shard.letters() == [("r-1", "ID_REUSED", "SETTLED", "COMPENSATED")]
+    assert await one_shard.dead_letters() == [("r-1", "ID_REUSED", "SETTLED", "COMPENSATED")]
 
 
-async def test_a_reused_spent_id_is_born_settled(one_shard: OneShardLedger) -> None:
+async def test_the_dead_letter_of_a_reused_spent_id_is_settled_at_once(one_shard: OneShardLedger) -> None:
     """It holds nothing, so there is nothing to give back."""
     one_shard.shard.moves(("r-1", CONFIRMED))
     one_shard.shard.archive("r-1")
@@ -188,6 +188,6 @@ async def test_a_reused_spent_id_is_born_settled(one_shard: OneShardLedger) -> N
     one_shard.shard.spend("r-1")
     await one_shard.apply_new()
 
-    assert await one_shard.letters() == [("r-1", "ID_REUSED", "SETTLED", "RELEASED")]
+    assert await one_shard.dead_letters() == [("r-1", "ID_REUSED", "SETTLED", "RELEASED")]
     assert await one_shard.db.fetchval("select count(*) from compensation") == 0
     assert await one_shard.item() == {"available": 1999, "sold": 1}

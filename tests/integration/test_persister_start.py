@@ -1,4 +1,4 @@
-"""How the persister starts: what it waits for, what it refuses in one line, and that it leaves nothing lying about."""
+"""The start of the persister: servers that it waits for, settings that it rejects in one line, and no files."""
 
 import socket
 from pathlib import Path
@@ -17,12 +17,12 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
 
-NOBODY = "127.0.0.1:1"
-NO_LEDGER = f"postgresql://ann:secret@{NOBODY}/holdfast"
+CLOSED_PORT = "127.0.0.1:1"
+NO_LEDGER = f"postgresql://ann:secret@{CLOSED_PORT}/holdfast"
 JOIN_S = 45.0
 
 
-async def test_servers_that_are_away_at_the_start_are_waited_for(
+async def test_the_persister_waits_for_its_servers_at_the_start(
     start_broker: StartBroker, start_postgres: StartPostgres, start_persister: StartPersister
 ) -> None:
     """Processes of a deploy start in any order."""
@@ -35,9 +35,9 @@ async def test_servers_that_are_away_at_the_start_are_waited_for(
     broker.down()
 
     persister = start_persister(broker.address, server.address)
-    await eventually(lambda: persister.has_said("server_unavailable", server="Postgres"), JOIN_S)
+    await eventually(lambda: persister.has_logged("server_unavailable", server="Postgres"), JOIN_S)
     server.start()
-    await eventually(lambda: persister.has_said("server_unavailable", server="Kafka"), JOIN_S)
+    await eventually(lambda: persister.has_logged("server_unavailable", server="Kafka"), JOIN_S)
     broker.up()
 
     producer = AIOKafkaProducer(bootstrap_servers=broker.address)
@@ -51,11 +51,11 @@ async def test_servers_that_are_away_at_the_start_are_waited_for(
 async def test_another_number_of_shards_than_the_ledgers_ends_it(
     database: str, start_persister: StartPersister
 ) -> None:
-    """N is for ever; a persister that believes in another one would send facts astray."""
+    """The number of shards never changes; with another one, facts would go to wrong partitions."""
     async with connected(database) as db:
         await open_shards(db, [5])
 
-    persister = start_persister(NOBODY, database, HOLDFAST_SHARDS="8")
+    persister = start_persister(CLOSED_PORT, database, HOLDFAST_SHARDS="8")
 
     assert persister.exit_code() == 2
     assert persister.lines() == ["HOLDFAST_SHARDS: must be 16, as the ledger was made, and is 8"]
@@ -64,15 +64,15 @@ async def test_another_number_of_shards_than_the_ledgers_ends_it(
 async def test_another_number_of_partitions_than_shards_ends_it(
     start_broker: StartBroker, database: str, start_persister: StartPersister
 ) -> None:
-    """A shard is a partition; before `holdfast init` only Kafka can tell how many there are."""
+    """A shard is a partition; before `holdfast init` only Kafka has the number of shards."""
     persister = start_persister(start_broker(partitions=4).address, database)
 
     assert persister.exit_code() == 2
     assert persister.lines() == ["HOLDFAST_SHARDS: is 16, and holdfast.commits.v1 has 4 partitions"]
 
 
-def test_a_setting_that_makes_no_sense_ends_it_at_once(start_persister: StartPersister) -> None:
-    """One line that says which and why."""
+def test_an_invalid_setting_ends_it_at_once(start_persister: StartPersister) -> None:
+    """One line with the setting and the reason."""
     persister = start_persister("127.0.0.1:99999", NO_LEDGER)
 
     assert persister.exit_code() == 2
@@ -87,13 +87,13 @@ async def test_it_writes_no_files(kafka: Kafka, database: str, start_persister: 
 
     persister = start_persister(kafka, database, cwd=closed, TMPDIR=str(temporary))
 
-    await eventually(lambda: persister.has_said("persisting"), JOIN_S)
+    await eventually(lambda: persister.has_logged("persisting"), JOIN_S)
     assert list(closed.iterdir()) == list(temporary.iterdir()) == []
 
 
 def test_migrate_without_postgres_says_what_to_do(start_persister: StartPersister) -> None:
     """It is run by hand: it does not wait, and prints one line."""
-    persister = start_persister(NOBODY, NO_LEDGER, command="migrate")
+    persister = start_persister(CLOSED_PORT, NO_LEDGER, command="migrate")
 
     assert persister.exit_code() == 2
     [line] = persister.lines()
@@ -103,10 +103,10 @@ def test_migrate_without_postgres_says_what_to_do(start_persister: StartPersiste
 
 
 def test_a_metrics_address_that_is_taken_ends_it_at_once(start_persister: StartPersister) -> None:
-    """One line that names the setting, and no trace."""
+    """One line that names the setting, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        persister = start_persister(NOBODY, NO_LEDGER, HOLDFAST_METRICS_LISTEN=address)
+        persister = start_persister(CLOSED_PORT, NO_LEDGER, HOLDFAST_METRICS_LISTEN=address)
 
         assert persister.exit_code() == 2
         [line] = persister.lines()

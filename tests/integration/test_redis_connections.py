@@ -1,4 +1,4 @@
-"""Connections that know whom they speak to, never send twice and are never out of step; scripts on real time."""
+"""Redis connections: their run id, commands sent once, replies matched to commands; scripts on the real clock."""
 
 import asyncio
 import time
@@ -44,8 +44,8 @@ def stock_at(url: str) -> RedisStock:
     return RedisStock(RedisScripts(RedisConnections(url, size=2), Epochs()), shards=1, outbox_limit=1000)
 
 
-async def test_a_reply_that_never_came_is_unknown_and_nothing_is_sent_twice(valkey: str) -> None:
-    """Redis has done it; the caller hears OUTCOME_UNKNOWN, repeats with the same id, and hears its first answer."""
+async def test_a_lost_reply_is_outcome_unknown_and_the_command_is_not_resent(valkey: str) -> None:
+    """Redis has done it; the caller gets OUTCOME_UNKNOWN, repeats with the same id, and gets the first result."""
     await open_shard(valkey)
     proxy = LossyProxy(RESERVE.reservation_id.encode(), "is silent")
     async with proxy.to(valkey) as url:
@@ -63,7 +63,7 @@ async def test_a_reply_that_never_came_is_unknown_and_nothing_is_sent_twice(valk
     assert again.replayed
 
 
-async def test_a_read_that_got_no_reply_did_nothing(valkey: str) -> None:
+async def test_a_read_without_a_reply_is_store_unreachable(valkey: str) -> None:
     """OUTCOME_UNKNOWN is for calls that may have changed something."""
     await open_shard(valkey)
     await stock_at(valkey).find_sale(SALE)  # Redis has the script now
@@ -72,7 +72,7 @@ async def test_a_read_that_got_no_reply_did_nothing(valkey: str) -> None:
         assert await stock_at(url).find_sale(SALE) == Failure(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
 
 
-async def test_a_refused_connection_did_nothing(valkey: str) -> None:
+async def test_a_refused_connection_is_store_unreachable(valkey: str) -> None:
     """STORE_UNREACHABLE, for every kind of call."""
     stock = stock_at(f"redis://127.0.0.1:{free_port()}/0")
 
@@ -86,35 +86,35 @@ async def test_a_reply_that_is_late_ends_the_connection(valkey: str) -> None:
     """The late reply must not be read as the answer to the next call."""
     connections = RedisConnections(valkey, size=1)
     async with connections.acquire() as connection:
-        await connection.execute("SET", "answer", "ours")
+        await connection.execute("SET", "answer", "stored")
 
     with pytest.raises(OutcomeUnknown):
         async with connections.acquire() as connection:
             await connection.execute("BLPOP", "never", "0.2", timeout_s=0.05)
 
     async with connections.acquire() as connection:
-        assert await connection.execute("GET", "answer") == b"ours"
+        assert await connection.execute("GET", "answer") == b"stored"
 
 
-@pytest.mark.parametrize("moment", ["before it is begun", "while it is sent", "while Redis is at it"])
+@pytest.mark.parametrize("moment", ["before it is begun", "while it is sent", "while Redis runs it"])
 async def test_a_cancelled_call_leaves_no_connection_out_of_step(valkey: str, moment: str) -> None:
-    """A caller may go at any moment; the reply that it did not wait for is not taken for another caller's."""
+    """A call may be cancelled at any moment; its reply is not taken for that of the next call."""
     connections = RedisConnections(valkey, size=1)
 
     async def ask(*command: str) -> object:
         async with connections.acquire() as connection:
             return await connection.execute(*command)
 
-    async with Redis.from_url(valkey) as bystander:
+    async with Redis.from_url(valkey) as other:
         slow = asyncio.create_task(ask("BLPOP", "late", "30"))
         if moment == "while it is sent":
             await asyncio.sleep(0)
-        if moment == "while Redis is at it":
-            await eventually(lambda: has_blocked_clients(bystander))
+        if moment == "while Redis runs it":
+            await eventually(lambda: has_blocked_clients(other))
         slow.cancel()
-        await bystander.rpush("late", "an answer")
+        await other.rpush("late", "an answer")
 
-        assert await ask("ECHO", "ours") == b"ours"
+        assert await ask("ECHO", "own") == b"own"
 
 
 async def has_blocked_clients(redis: Redis) -> bool:
@@ -122,8 +122,8 @@ async def has_blocked_clients(redis: Redis) -> bool:
     return bool((await redis.info("clients"))["blocked_clients"] > 0)
 
 
-async def test_a_restarted_redis_is_another_process(start_valkey: StartValkey) -> None:
-    """Idle connections are found dead before they are used, and the new one knows the new run_id: NOT_SERVING."""
+async def test_a_restarted_redis_is_not_serving(start_valkey: StartValkey) -> None:
+    """Dead idle connections are replaced before they are used, and the new run id does not own the shard."""
     server = start_valkey()
     await open_shard(server.address)
     stock = stock_at(server.address)
@@ -135,8 +135,8 @@ async def test_a_restarted_redis_is_another_process(start_valkey: StartValkey) -
     assert await stock.reserve(RESERVE) == Failure(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
 
 
-async def test_a_script_that_breaks_raises(valkey: str) -> None:
-    """Our own bug is no refusal; the connection stays good, for Redis replied."""
+async def test_a_script_error_raises(valkey: str) -> None:
+    """A bug in a script is not a failure to return; the connection stays usable, because Redis replied."""
     await open_shard(valkey)
     broken = script_from_text("broken", "#!lua\nerror('no')")
     connections = RedisConnections(valkey, size=1)
@@ -146,8 +146,8 @@ async def test_a_script_that_breaks_raises(valkey: str) -> None:
         await scripts.run("broken", 0, shard_keys(0))
 
 
-async def test_a_busy_redis_did_nothing(valkey: str) -> None:
-    """A script that runs too long makes Redis refuse the others."""
+async def test_a_busy_redis_is_store_unreachable(valkey: str) -> None:
+    """While a script runs too long, Redis answers other commands with BUSY."""
     await open_shard(valkey)
     connections = RedisConnections(valkey, size=2)
     async with connections.acquire() as connection:
@@ -181,13 +181,13 @@ async def _first_refusal(stock: RedisStock) -> object:
 
 
 @asynccontextmanager
-async def saying(error: str | None) -> AsyncIterator[str]:
-    """A server that refuses every script with this error, or knows none and leaves when it is to learn one: its URL."""
+async def server_replying(error: str | None) -> AsyncIterator[str]:
+    """A server that answers every script with this error, or closes the connection when one is loaded: its URL."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while asked := await reader.read(65536):
             if b"INFO" in asked:
-                writer.write(b"$13\r\nrun_id:nobody\r\n")
+                writer.write(b"$13\r\nrun_id:abcdef\r\n")
             elif b"EVALSHA" in asked:
                 writer.write(f"-{error or 'NOSCRIPT No matching script.'}\r\n".encode())
             else:
@@ -212,9 +212,9 @@ async def saying(error: str | None) -> AsyncIterator[str]:
         "READONLY You can't write against a read only replica.",
     ],
 )
-async def test_a_redis_that_will_not_run_a_script_did_nothing(error: str) -> None:
-    """Waiting, or an operator, mends it; the log says what Redis said, and no process dies of it."""
-    async with saying(error) as url:
+async def test_a_script_that_redis_rejects_is_redis_unavailable(error: str) -> None:
+    """Time or an operator resolves it; the error has Redis' message, and ends no process."""
+    async with server_replying(error) as url:
         scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
 
         with pytest.raises(RedisUnavailable, match=error.partition(" ")[0]) as raised:
@@ -224,18 +224,18 @@ async def test_a_redis_that_will_not_run_a_script_did_nothing(error: str) -> Non
 
 
 async def test_a_script_that_was_stopped_midway_raises() -> None:
-    """What it wrote before stays, so the error may not say that nothing was done."""
+    """Its earlier writes stay, so the error must not say that nothing was done."""
     error = f"NOPERM ACL failure in script: no permission. script: {load_script('read').sha}, on @user_script:9."
-    async with saying(error) as url:
+    async with server_replying(error) as url:
         scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
 
         with pytest.raises(ScriptFailed):
             await scripts.run("read", 0, shard_keys(0))
 
 
-async def test_a_redis_that_leaves_while_it_learns_a_script_did_nothing() -> None:
-    """The call that needs the script was not made, whether or not Redis learned it."""
-    async with saying(None) as url:
+async def test_a_connection_lost_while_a_script_is_loaded_is_redis_unavailable() -> None:
+    """The call that needs the script was not sent, whether or not Redis loaded it."""
+    async with server_replying(None) as url:
         scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
 
         with pytest.raises(RedisUnavailable) as raised:
@@ -245,7 +245,7 @@ async def test_a_redis_that_leaves_while_it_learns_a_script_did_nothing() -> Non
 
 
 async def test_connecting_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that accepts and says nothing does not hold its caller for ever."""
+    """A server that accepts and never replies must not block its caller for ever."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 0.1)
     silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(10), "127.0.0.1", 0)
     async with silent:
@@ -254,7 +254,7 @@ async def test_connecting_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_the_scripts_take_the_time_from_redis(valkey: str) -> None:
-    """On the real clock, that of the shard is the wall's."""
+    """The shard's time is the clock of the Redis server."""
     await open_shard(valkey)
     stock = stock_at(valkey)
     await make_sale(stock, LAMPS)

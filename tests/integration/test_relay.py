@@ -1,4 +1,4 @@
-"""The relay between real servers: what leaves the outbox, what comes back, and what stops a shard."""
+"""The relay between real servers: sending, trimming, freezing and outages."""
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -7,7 +7,7 @@ from holdfast.inventory.v1 import events_pb2
 from inventory_service.domain.shards import CommitId, LedgerProgress
 from inventory_service.service.relay import shard_monitor
 from order_persister.adapters.ledger.migrator import migrate
-from tests.integration.persister_double import tell
+from tests.integration.persister_double import publish_progress
 from tests.integration.shard_processes import SHARDS, ShardProcesses, journal_of, sent_to_kafka, serves_at
 from tests.servers import StartPostgres, StartValkey, connected
 from tests.shared_kafka import Kafka
@@ -29,7 +29,7 @@ async def test_the_ledger_gets_all_commits_in_order(processes: ShardProcesses) -
 
 
 async def test_the_outbox_is_trimmed_to_the_watermark_exactly(processes: ShardProcesses) -> None:
-    """What the ledger does not hold must stay, or a lost Kafka loses it."""
+    """Commits that the ledger lacks must stay, or a lost Kafka loses them."""
     await processes.commit(count=5)
     third = await processes.outbox.find(0, CommitId(1, 3))
     assert third is not None
@@ -42,7 +42,7 @@ async def test_the_outbox_is_trimmed_to_the_watermark_exactly(processes: ShardPr
 
 
 async def test_a_stale_report_is_ignored(processes: ShardProcesses) -> None:
-    """Reports come late and twice; one below the trim point says nothing new, whatever its hash."""
+    """Reports come late and twice; one below the trim point is ignored, whatever its hash."""
     last = await processes.commit(count=5)
     head = (await processes.status()).hash
     await processes.shards.trim(report(head, last.seq))
@@ -60,7 +60,7 @@ async def test_a_stale_report_is_ignored(processes: ShardProcesses) -> None:
 async def test_a_report_that_contradicts_redis_freezes_the_shard(
     processes: ShardProcesses, epoch: int, seq: int, word: str
 ) -> None:
-    """Each says that the ledger knows what this Redis does not: it must not sell another unit."""
+    """The ledger has commits that this Redis lacks, so the shard must not sell another unit."""
     await processes.commit(count=5)
 
     trimmed = await processes.shards.trim(report("0" * 40, seq, epoch))
@@ -71,15 +71,15 @@ async def test_a_report_that_contradicts_redis_freezes_the_shard(
 
 
 @pytest.mark.parametrize(
-    ("lost", "wishes", "stall_timeout_s"),
+    ("lost", "requests_resend", "stall_timeout_s"),
     [(4, True, 60.0), (4, False, 0.5), (11, True, 0.5)],
-    ids=["asked for", "not asked for", "the last"],
+    ids=["requested", "not requested", "the last"],
 )
 async def test_a_lost_commit_is_sent_again(
-    processes: ShardProcesses, lost: int, wishes: bool, stall_timeout_s: float
+    processes: ShardProcesses, lost: int, requests_resend: bool, stall_timeout_s: float
 ) -> None:
-    """A gap brings a wish; a lost wish, and the last record, bring a watermark that stands still."""
-    processes.persister.wishes = wishes
+    """The ledger requests a resend at a gap; without a request, the relay resends when the watermark stalls."""
+    processes.persister.requests_resend = requests_resend
     async with processes.at_work(stall_timeout_s=stall_timeout_s):
         await processes.commit()
         await eventually(processes.is_drained)
@@ -91,10 +91,10 @@ async def test_a_lost_commit_is_sent_again(
     assert not processes.persister.lose
 
 
-async def test_a_commit_that_the_ledger_goes_on_refusing_is_tried_at_growing_distances(
+async def test_a_commit_that_the_ledger_rejects_is_retried_with_backoff(
     processes: ShardProcesses,
 ) -> None:
-    """Whatever makes the ledger refuse may be repaired at any time, and the shard serves no call until then."""
+    """The ledger may be repaired at any time, and the shard serves no call until then."""
     await processes.commit(count=3)
     processes.persister.refuse = {2}
     async with processes.at_work():
@@ -110,16 +110,16 @@ async def test_a_commit_that_the_ledger_goes_on_refusing_is_tried_at_growing_dis
     assert await journal_of(processes) == [(1, 1), (1, 2), (1, 3)]
 
 
-@pytest.mark.usefixtures("lasting_lease")  # whoever gets it back begins anew
-async def test_the_window_holds_the_relay_back(processes: ShardProcesses) -> None:
-    """A ledger that is away for hours must not fill Kafka."""
+@pytest.mark.usefixtures("long_lease")  # a relay that regains its lease begins a new window
+async def test_the_relay_sends_no_more_than_its_window(processes: ShardProcesses) -> None:
+    """A ledger that is down for hours must not fill Kafka."""
     window_bytes = 500
     await processes.commit(count=60)
 
     async with processes.relaying(window_bytes=window_bytes):
         await eventually(lambda: 0 in processes.gauges.shown and 0 < processes.gauges.shown[0].unsent < 60)
-        looks = processes.gauges.times
-        await eventually(lambda: processes.gauges.times > looks + 2 * SHARDS)  # it had the time to send more
+        updates = processes.gauges.times
+        await eventually(lambda: processes.gauges.times > updates + 2 * SHARDS)  # it had the time to send more
         sent = await sent_to_kafka(processes)
 
         async with processes.persister.running():
@@ -129,8 +129,8 @@ async def test_the_window_holds_the_relay_back(processes: ShardProcesses) -> Non
     assert window_bytes - len(sent[0].payload) < size <= window_bytes
 
 
-async def test_postgres_set_back_freezes_the_shard(processes: ShardProcesses) -> None:
-    """The ledger forgot what Redis has trimmed: going on would leave a hole in the books."""
+async def test_an_older_ledger_freezes_the_shard(processes: ShardProcesses) -> None:
+    """The ledger lacks commits that Redis has trimmed: later ones would leave a gap in the journal."""
     async with processes.at_work():
         await processes.commit(count=5)
         await eventually(processes.is_drained)
@@ -146,10 +146,10 @@ async def test_postgres_set_back_freezes_the_shard(processes: ShardProcesses) ->
 @pytest.mark.parametrize(
     "wiped", ["delete from shard_watermark", "update shard_watermark set epoch = 1, seq = 0, hash = ''"]
 )
-async def test_a_ledger_that_was_wiped_is_noticed_though_it_reports_nothing(
+async def test_a_wiped_ledger_freezes_the_shard_without_a_report(
     processes: ShardProcesses, wiped: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No row, no report: the shard that serves looks for itself now and then."""
+    """Without a row there is no report, so the monitor of a serving shard reads the ledger at intervals."""
     monkeypatch.setattr(shard_monitor, "COMPARE_INTERVAL_S", 0.5)
     async with processes.at_work():
         await processes.commit(count=2)
@@ -162,10 +162,10 @@ async def test_a_ledger_that_was_wiped_is_noticed_though_it_reports_nothing(
         await eventually(lambda: frozen(processes, "LEDGER_WENT_BACK: "))
 
 
-async def test_a_ledger_that_is_away_stops_nobody_who_serves(
+async def test_a_shard_serves_while_the_ledger_is_down(
     valkey: str, start_postgres: StartPostgres, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Promise 5: that the ledger cannot be looked at does not say that it went back."""
+    """Promise 5: a ledger that cannot be read is not taken for an older one."""
     monkeypatch.setattr(shard_monitor, "COMPARE_INTERVAL_S", 0.1)
     postgres = start_postgres()
     await migrate(postgres.address)
@@ -191,7 +191,7 @@ async def test_a_late_report_does_not_freeze_with_ledger_went_back(processes: Sh
         producer = AIOKafkaProducer(bootstrap_servers=processes.kafka.address)
         await producer.start()
         for _ in range(3):
-            await tell(
+            await publish_progress(
                 producer,
                 processes.kafka,
                 events_pb2.LedgerProgress(shard=0, epoch=first.epoch, seq=first.seq, hash=b"0" * 40),
@@ -203,10 +203,10 @@ async def test_a_late_report_does_not_freeze_with_ledger_went_back(processes: Sh
         assert await processes.serves()
 
 
-async def test_an_outage_of_every_server_is_waited_out(
+async def test_the_relay_continues_after_an_outage_of_redis_and_postgres(
     start_valkey: StartValkey, start_postgres: StartPostgres, kafka: Kafka
 ) -> None:
-    """Relay waits for Redis and Postgres, and goes on where it was."""
+    """It waits for both, and continues where it was."""
     valkey, postgres = start_valkey(), start_postgres()
     await migrate(postgres.address)
     processes = ShardProcesses(valkey.address, postgres.address, kafka)
@@ -217,7 +217,7 @@ async def test_an_outage_of_every_server_is_waited_out(
 
         valkey.kill()
         postgres.kill()
-        await eventually(lambda: "Redis" in processes.waited)
+        await eventually(lambda: "Redis" in processes.waited_for)
         valkey.start()
         postgres.start()
 
@@ -229,8 +229,8 @@ async def test_an_outage_of_every_server_is_waited_out(
     await processes.close()
 
 
-async def test_it_shows_how_far_everything_is_behind(processes: ShardProcesses) -> None:
-    """Outbox length and lags are what an operator looks at first."""
+async def test_the_relay_shows_backlog_and_lag(processes: ShardProcesses) -> None:
+    """An operator checks outbox length and lags first."""
     async with processes.relaying():
         await processes.commit(count=4)
 

@@ -1,4 +1,4 @@
-"""The server on a real Redis and ledger, asked over the network: answers, refusals, and what it says of itself."""
+"""The server on a real Redis and ledger, called over gRPC: responses and errors."""
 
 import asyncio
 from typing import Any
@@ -12,31 +12,31 @@ from redis.asyncio import Redis
 
 from tests.inventory_server import (
     Caller,
+    call_error,
     calling,
+    error_of,
     open_shards,
-    refusal_of,
     reserve_request,
-    served_here,
-    told,
+    running_server,
 )
 from tests.servers import StartValkey, connected
 
 
 async def reserve_at_once(valkey: str, caller: Caller, count: int) -> list[Any]:
-    """The answers to so many Reserves which the server has all begun before Redis does the first."""
-    await caller.channel.channel_ready()  # calls that come before may overtake one another
+    """The results of so many Reserves, all of which the server has begun before Redis runs the first."""
+    await caller.channel.channel_ready()  # calls sent before it is ready may overtake one another
     async with Redis.from_url(valkey) as redis:
         await redis.client_pause(60_000, all=False)  # writes alone
         try:
-            under_way = [caller.stock.Reserve(reserve_request(f"r-{number}")) for number in range(count)]
+            calls_in_flight = [caller.stock.Reserve(reserve_request(f"r-{number}")) for number in range(count)]
             with pytest.raises(grpc.aio.AioRpcError):
                 await caller.stock.Reserve(calls.ReserveRequest())  # on the same connection, so it is accepted last
         finally:
             await redis.client_unpause()
-    return await asyncio.gather(*under_way, return_exceptions=True)
+    return await asyncio.gather(*calls_in_flight, return_exceptions=True)
 
 
-async def test_one_reservation_from_making_to_confirming(caller: Caller) -> None:
+async def test_a_reservation_is_made_repeated_confirmed_and_read(caller: Caller) -> None:
     """The whole life of a hold that ends well; each call answers with the same reservation."""
     await caller.create_sale(units=5)
 
@@ -54,8 +54,8 @@ async def test_one_reservation_from_making_to_confirming(caller: Caller) -> None
     assert [(item.total, item.available, item.held, item.sold) for item in sale.sale.items] == [(5, 3, 0, 2)]
 
 
-async def test_a_release_gives_back_and_an_ended_id_says_so(caller: Caller) -> None:
-    """What was released is gone for this id, and there for the next."""
+async def test_a_released_id_is_rejected_and_its_unit_is_free(caller: Caller) -> None:
+    """A released id cannot be reserved again; its unit can, by another."""
     await caller.create_sale(units=1)
     await caller.reserve("r-1")
 
@@ -70,8 +70,8 @@ async def test_a_release_gives_back_and_an_ended_id_says_so(caller: Caller) -> N
     assert other.reservation.state == 1
 
 
-async def test_sold_out_is_an_answer(caller: Caller) -> None:
-    """With what is short, and no status."""
+async def test_sold_out_is_a_response_and_no_error(caller: Caller) -> None:
+    """The rejection names the shortages."""
     await caller.create_sale(units=1)
     await caller.reserve("r-1")
 
@@ -81,8 +81,8 @@ async def test_sold_out_is_an_answer(caller: Caller) -> None:
     assert [(line.sku, line.requested, line.held) for line in answer.rejection.shortages] == [("lamp", 1, 1)]
 
 
-async def test_a_hundred_buyers_want_ten_units(caller: Caller) -> None:
-    """Promise 1, no oversell: ten of them get one, whatever calls they shared."""
+async def test_a_hundred_buyers_get_only_ten_units(caller: Caller) -> None:
+    """Promise 1, no oversell: ten of them get one, however their requests are batched."""
     await caller.create_sale(units=10)
 
     answers = await asyncio.gather(*(caller.reserve(f"r-{n}") for n in range(100)))
@@ -104,7 +104,7 @@ async def test_concurrent_requests_share_script_calls(caller: Caller, valkey: st
 
 
 async def test_a_sale_made_twice_is_one_sale(caller: Caller) -> None:
-    """An operator in doubt repeats the call."""
+    """An operator may repeat the call."""
     sale = admin.CreateSaleRequest(sale={"sale_id": "s", "items": [Item(sku="a", total=1)]})
 
     first, second = await caller.admin.CreateSale(sale), await caller.admin.CreateSale(sale)
@@ -114,7 +114,7 @@ async def test_a_sale_made_twice_is_one_sale(caller: Caller) -> None:
 
 
 async def test_a_buyer_is_blocked_in_the_ledger(caller: Caller, database: str) -> None:
-    """Twice is harmless, and the first reason stays."""
+    """A second call changes nothing, and the first reason stays."""
     for reason in ("stolen card", "another word"):
         await caller.admin.BlockBuyer(admin.BlockBuyerRequest(buyer_id="b-1", reason=reason))
 
@@ -124,35 +124,35 @@ async def test_a_buyer_is_blocked_in_the_ledger(caller: Caller, database: str) -
         ]
 
 
-async def test_ids_that_are_not_there_are_named(caller: Caller) -> None:
+async def test_unknown_ids_are_not_found(caller: Caller) -> None:
     """Sale, item and reservation each have their reason."""
     await caller.create_sale()
     name: Any = {"sale_id": "lamp-sale", "reservation_id": "r-9"}
     sofa = reserve_request("r-1")
     sofa.lines[0].sku = "sofa"
 
-    sale = await refusal_of(caller.reserve("r-1", sale_id="no-sale"))
-    get_sale = await refusal_of(caller.stock.GetSale(calls.GetSaleRequest(sale_id="no-sale")))
-    item = await refusal_of(caller.stock.Reserve(sofa))
-    get = await refusal_of(caller.stock.GetReservation(calls.GetReservationRequest(**name)))
-    confirm = await refusal_of(caller.stock.ConfirmReservation(calls.ConfirmReservationRequest(**name)))
-    release = await refusal_of(caller.stock.ReleaseReservation(calls.ReleaseReservationRequest(**name)))
+    sale = await error_of(caller.reserve("r-1", sale_id="no-sale"))
+    get_sale = await error_of(caller.stock.GetSale(calls.GetSaleRequest(sale_id="no-sale")))
+    item = await error_of(caller.stock.Reserve(sofa))
+    get = await error_of(caller.stock.GetReservation(calls.GetReservationRequest(**name)))
+    confirm = await error_of(caller.stock.ConfirmReservation(calls.ConfirmReservationRequest(**name)))
+    release = await error_of(caller.stock.ReleaseReservation(calls.ReleaseReservationRequest(**name)))
 
-    assert {heard.code for heard in (sale, get_sale, item, get, confirm, release)} == {grpc.StatusCode.NOT_FOUND}
+    assert {error.code for error in (sale, get_sale, item, get, confirm, release)} == {grpc.StatusCode.NOT_FOUND}
     assert sale.metadata == {"sale_id": "no-sale", "reservation_id": "r-1"}
     assert (sale.reason, get_sale.reason, item.reason) == ("SALE_NOT_FOUND", "SALE_NOT_FOUND", "ITEM_NOT_FOUND")
     assert item.metadata["sku"] == "sofa"
-    assert [heard.reason for heard in (get, confirm, release)] == ["RESERVATION_NOT_FOUND"] * 3
+    assert [error.reason for error in (get, confirm, release)] == ["RESERVATION_NOT_FOUND"] * 3
     assert get.metadata == name
 
 
-async def test_an_id_with_another_body_is_refused(caller: Caller) -> None:
+async def test_an_id_with_another_body_is_rejected(caller: Caller) -> None:
     """For a reservation and for a sale."""
     await caller.create_sale()
     await caller.reserve("r-1")
 
-    reservation = await refusal_of(caller.reserve("r-1", quantity=2))
-    sale = await refusal_of(caller.create_sale(units=11))
+    reservation = await error_of(caller.reserve("r-1", quantity=2))
+    sale = await error_of(caller.create_sale(units=11))
 
     assert (reservation.code, reservation.reason) == (grpc.StatusCode.ALREADY_EXISTS, "RESERVATION_ID_REUSED")
     assert reservation.metadata == {"sale_id": "lamp-sale", "reservation_id": "r-1"}
@@ -166,61 +166,61 @@ async def test_a_wrong_state_comes_with_the_reservation(caller: Caller) -> None:
     name: Any = {"sale_id": "lamp-sale", "reservation_id": "r-1"}
     await caller.stock.ConfirmReservation(calls.ConfirmReservationRequest(**name))
 
-    heard = await refusal_of(caller.stock.ReleaseReservation(calls.ReleaseReservationRequest(**name)))
+    error = await error_of(caller.stock.ReleaseReservation(calls.ReleaseReservationRequest(**name)))
 
-    assert (heard.code, heard.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WRONG_RESERVATION_STATE")
-    assert heard.metadata["state"] == "RESERVATION_STATE_CONFIRMED"
-    assert heard.reservation is not None
-    assert heard.reservation.reservation_id == "r-1"
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WRONG_RESERVATION_STATE")
+    assert error.metadata["state"] == "RESERVATION_STATE_CONFIRMED"
+    assert error.reservation is not None
+    assert error.reservation.reservation_id == "r-1"
 
 
-async def test_a_sale_without_holds_refuses_a_time(caller: Caller) -> None:
-    """And a Reserve without one is sold at once."""
+async def test_a_sale_without_holds_rejects_a_hold_ttl(caller: Caller) -> None:
+    """A Reserve without one is confirmed at once."""
     await caller.create_sale(hold_ttl={"seconds": 0})
     timed = reserve_request("r-1")
     timed.hold_ttl.seconds = 60
 
-    heard = await refusal_of(caller.stock.Reserve(timed))
+    error = await error_of(caller.stock.Reserve(timed))
     bought = await caller.reserve("r-1")
 
-    assert (heard.code, heard.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SALE_WITHOUT_HOLDS")
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "SALE_WITHOUT_HOLDS")
     assert (bought.reservation.state, bought.reservation.HasField("expire_time")) == (2, False)
 
 
-async def test_a_store_that_is_away_says_that_nothing_was_done(start_valkey: StartValkey, database: str) -> None:
-    """And serves again when it is back and was taken over."""
+async def test_a_stopped_redis_is_store_unreachable(start_valkey: StartValkey, database: str) -> None:
+    """Nothing was done, and the server serves again once Redis is back and its shards are open."""
     valkey = start_valkey()
     await open_shards(valkey.address)
-    async with served_here(valkey.address, database) as address, calling(address) as caller:
+    async with running_server(valkey.address, database) as address, calling(address) as caller:
         await caller.create_sale()
 
         valkey.stop()
-        heard = await refusal_of(caller.reserve("r-1"))
+        error = await error_of(caller.reserve("r-1"))
         valkey.start()
         await open_shards(valkey.address, epoch=2)
         again = await caller.reserve("r-1")
 
-    assert (heard.code, heard.reason, heard.retries) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNREACHABLE", True)
+    assert (error.code, error.reason, error.retries) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNREACHABLE", True)
     assert (again.HasField("reservation"), again.replayed) == (True, False)
 
 
-async def test_a_full_queue_is_told_and_nothing_was_done(caller: Caller, valkey: str, database: str) -> None:
-    """RESOURCE_EXHAUSTED with a time to come back; the other callers are served."""
+async def test_a_full_queue_is_overloaded_and_changes_nothing(caller: Caller, valkey: str, database: str) -> None:
+    """RESOURCE_EXHAUSTED with a retry delay; the other calls are served."""
     await caller.create_sale(units=1000)
-    async with served_here(valkey, database, queue_limit=1) as address, calling(address) as crowd:
+    async with running_server(valkey, database, queue_limit=1) as address, calling(address) as crowd:
         answers = await reserve_at_once(valkey, crowd, 50)
 
-    refused = [told(answer) for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
+    refused = [call_error(answer) for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
     held = [answer for answer in answers if isinstance(answer, calls.ReserveResponse)]
-    assert {(heard.code, heard.reason, heard.retries) for heard in refused} == {
+    assert {(error.code, error.reason, error.retries) for error in refused} == {
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", True)
     }
     sale = await caller.stock.GetSale(calls.GetSaleRequest(sale_id="lamp-sale"))
     assert sale.sale.items[0].held == len(held) > 0
 
 
-async def test_a_call_without_time_is_not_begun(caller: Caller) -> None:
-    """Its caller has gone before the answer could reach it, by our word or by gRPC's."""
+async def test_a_call_past_its_deadline_is_not_begun(caller: Caller) -> None:
+    """Its caller is gone before a response could reach it; the server or gRPC ends it."""
     await caller.create_sale()
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:

@@ -1,4 +1,4 @@
-"""The server as a process: health, reflection, metrics, and how it ends."""
+"""The server as a process: health, reflection, metrics, start and shutdown."""
 
 import asyncio
 import signal
@@ -17,16 +17,16 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from redis.asyncio import Redis
 
 from tests.inventory_server import (
-    NOWHERE,
+    UNREACHABLE_DSN,
     Caller,
     ServerProcess,
+    call_error,
     calling,
+    error_of,
     open_shards,
-    refusal_of,
     reserve_request,
-    run_to_its_end,
-    served_apart,
-    told,
+    run_process,
+    running_server_process,
 )
 from tests.servers import StartBroker, StartValkey, connected
 from tests.waiting import eventually
@@ -34,7 +34,7 @@ from tests.waiting import eventually
 CallsHealth: Any = HealthStub  # their types are those of a channel that is not asyncio's
 CallsReflection: Any = ServerReflectionStub
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
-BEFORE_AN_ANSWER_S = 12.0  # which a server waits for from its ledger for 15
+BEFORE_AN_ANSWER_S = 12.0  # a server waits for its ledger for 15 s
 SERVICES = ("holdfast.inventory.v1.InventoryService", "holdfast.inventory.v1.InventoryAdminService")
 
 
@@ -47,22 +47,22 @@ async def server(valkey: str, database: str) -> AsyncIterator[ServerProcess]:
 
 @asynccontextmanager
 async def serving(redis_url: str, dsn: str, **settings: str) -> AsyncIterator[ServerProcess]:
-    """A server process with open shards that has seen them: its first look at Redis may have come to nothing."""
+    """A server process with open shards whose health is SERVING; its first probe of Redis may have failed."""
     await open_shards(redis_url)
-    async with served_apart(redis_url, dsn, **settings) as server, calling(server.address) as caller:
+    async with running_server_process(redis_url, dsn, **settings) as server, calling(server.address) as caller:
         await eventually(lambda: is_serving(caller))
         yield server
 
 
 async def health(caller: Caller, service: str = "") -> int:
-    """What the server says of itself."""
+    """The server's health status."""
     answer = await CallsHealth(caller.channel).Check(HealthCheckRequest(service=service))
     return int(answer.status)
 
 
 @asynccontextmanager
 async def in_flight(caller: Caller, dsn: str) -> AsyncIterator[Any]:
-    """A Reserve that waits for the ledger's word on its sale, of which Redis knows nothing, as long as this lasts."""
+    """A Reserve for a sale that Redis does not have; it waits for the ledger while the block locks its table."""
     async with connected(dsn) as ledger, ledger.transaction():
         await ledger.execute("lock table sale")
         call = caller.stock.Reserve(reserve_request("r-1", sale_id="no-sale"))
@@ -70,8 +70,8 @@ async def in_flight(caller: Caller, dsn: str) -> AsyncIterator[Any]:
         yield call
 
 
-async def test_health_tells_overall_and_by_service(server: ServerProcess) -> None:
-    """Load balancers ask for either."""
+async def test_health_is_reported_overall_and_by_service(server: ServerProcess) -> None:
+    """Load balancers use either."""
     async with calling(server.address) as caller:
         assert [await health(caller, name) for name in ("", "liveness", *SERVICES)] == [SERVING] * 4
         with pytest.raises(grpc.aio.AioRpcError) as unknown:
@@ -86,35 +86,35 @@ async def test_readiness_follows_the_store_and_liveness_does_not(start_valkey: S
     """A server without Redis gets no traffic, and is not restarted for it either."""
     valkey = start_valkey()
     await open_shards(valkey.address)
-    async with served_apart(valkey.address, NOWHERE) as server, calling(server.address) as caller:
+    async with running_server_process(valkey.address, UNREACHABLE_DSN) as server, calling(server.address) as caller:
         valkey.stop()
 
-        async def turned_away() -> bool:
+        async def is_unavailable() -> bool:
             return await health(caller) == NOT_SERVING and await health(caller, SERVICES[0]) == NOT_SERVING
 
-        await eventually(turned_away)
+        await eventually(is_unavailable)
         assert await health(caller, "liveness") == SERVING
         assert 'holdfast_retries_total{server="redis"}' in await page_of(server)
         valkey.start()
         await eventually(lambda: is_serving(caller))
 
 
-async def test_a_password_that_is_changed_later_is_waited_for(start_valkey: StartValkey) -> None:
-    """At the start it would end the server; afterwards that would only make it worse."""
+async def test_a_running_server_waits_while_its_password_is_wrong(start_valkey: StartValkey) -> None:
+    """At the start a wrong password ends the server; later it only stops serving until the password is right."""
     valkey = start_valkey()
     await open_shards(valkey.address)
-    async with served_apart(valkey.address, NOWHERE) as server, calling(server.address) as caller:
+    async with running_server_process(valkey.address, UNREACHABLE_DSN) as server, calling(server.address) as caller:
         async with Redis.from_url(valkey.address) as admin:
             await admin.config_set("requirepass", "another")
             await admin.client_kill_filter(_type="normal", skipme=True)
 
-            await eventually(lambda: is_turned_away(caller))
+            await eventually(lambda: is_not_serving(caller))
             await admin.config_set("requirepass", "")
 
         await eventually(lambda: is_serving(caller))
 
 
-async def is_turned_away(caller: Caller) -> bool:
+async def is_not_serving(caller: Caller) -> bool:
     return await health(caller) == NOT_SERVING
 
 
@@ -128,7 +128,7 @@ async def is_serving(caller: Caller) -> bool:
 
 
 async def test_reflection_names_the_services(server: ServerProcess) -> None:
-    """A person with grpcurl finds them without the protos."""
+    """With them grpcurl needs no protos."""
     async with calling(server.address) as caller:
         asked = iter([ServerReflectionRequest(list_services="")])
         answer = await CallsReflection(caller.channel).ServerReflectionInfo(asked).read()
@@ -137,7 +137,7 @@ async def test_reflection_names_the_services(server: ServerProcess) -> None:
 
 
 async def test_the_metrics_page_counts_calls_batches_and_outcomes(server: ServerProcess) -> None:
-    """By method and code, and by what became of them."""
+    """By method and code, and by outcome."""
     async with calling(server.address) as caller:
         await caller.create_sale(units=1)
         await caller.reserve("r-1")
@@ -152,17 +152,17 @@ async def test_the_metrics_page_counts_calls_batches_and_outcomes(server: Server
     assert 'holdfast_batch_size_count{kind="reserve"}' in page
 
 
-async def test_calls_in_flight_are_finished_and_new_ones_refused(valkey: str, database: str) -> None:
-    """A deploy must not cost a buyer the answer."""
+async def test_calls_in_flight_are_finished_and_new_ones_rejected(valkey: str, database: str) -> None:
+    """A deploy must not lose the response of a call in flight."""
     async with serving(valkey, database, HOLDFAST_DRAIN_S="60") as server, calling(server.address) as caller:
         async with in_flight(caller, database) as under_way:
             server.terminate()
-            async with calling(server.address) as newcomer:
-                await eventually(lambda: is_draining(newcomer))
-                heard = await refusal_of(newcomer.reserve("r-2"))
+            async with calling(server.address) as new_caller:
+                await eventually(lambda: is_draining(new_caller))
+                error = await error_of(new_caller.reserve("r-2"))
 
-        assert (await refusal_of(under_way)).reason == "SALE_NOT_FOUND"
-        assert (heard.code, heard.reason, heard.retries) == (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING", True)
+        assert (await error_of(under_way)).reason == "SALE_NOT_FOUND"
+        assert (error.code, error.reason, error.retries) == (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING", True)
         assert await server.ended() == 0
 
 
@@ -180,8 +180,8 @@ async def test_a_second_signal_does_not_wait(valkey: str, database: str) -> None
         assert await asyncio.wait_for(server.ended(), BEFORE_AN_ANSWER_S) == 0
 
 
-async def test_a_drain_has_an_end(valkey: str, database: str) -> None:
-    """A store that hangs must not hold a deploy up."""
+async def test_a_drain_ends_after_its_limit(valkey: str, database: str) -> None:
+    """A store that hangs must not block a deploy."""
     async with stuck(valkey, database, HOLDFAST_DRAIN_S="0.2") as (server, _, under_way):
         server.terminate()
 
@@ -202,68 +202,71 @@ async def stuck(valkey: str, dsn: str, **settings: str) -> AsyncIterator[tuple[S
 
 
 async def test_a_taken_address_is_named_in_one_line(valkey: str) -> None:
-    """Which of the two ports is in the way, and nothing but that."""
+    """The line names the setting whose port is taken."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         for setting in ("HOLDFAST_LISTEN", "HOLDFAST_METRICS_LISTEN"):
-            code, told = await run_to_its_end("serve", HOLDFAST_REDIS_URL=valkey, **{setting: taken})
+            code, output = await run_process("serve", HOLDFAST_REDIS_URL=valkey, **{setting: taken})
 
-            assert (code, told[-1].partition(": ")[0]) == (2, setting)
-            assert taken in told[-1]
-            assert not any("Traceback" in line for line in told)
+            assert (code, output[-1].partition(": ")[0]) == (2, setting)
+            assert taken in output[-1]
+            assert not any("Traceback" in line for line in output)
 
 
 @pytest.mark.parametrize(("process", "shards"), [("serve", "3"), ("relay", "1"), ("compensate", "3"), ("audit", "1")])
 async def test_no_process_starts_for_another_number_of_shards(valkey: str, process: str, shards: str) -> None:
-    """Each would look for sales in the wrong shard, or pass half of them by."""
+    """Each would read sales from the wrong shard, or skip half of them."""
     await open_shards(valkey, shards=2)
 
-    code, said = await run_to_its_end(process, HOLDFAST_REDIS_URL=valkey, HOLDFAST_SHARDS=shards)
+    code, output = await run_process(process, HOLDFAST_REDIS_URL=valkey, HOLDFAST_SHARDS=shards)
 
     assert code == 2
-    assert f"HOLDFAST_SHARDS is {shards}, and Redis was initialized for 2: they must be equal" in said[-1]
+    assert f"HOLDFAST_SHARDS is {shards}, and Redis was initialized for 2: they must be equal" in output[-1]
 
 
 async def test_no_process_starts_on_a_ledger_of_another_number_of_shards(database: str) -> None:
-    """Redis may be blank, or away: the ledger alone says it too."""
+    """Redis may be blank or down: the ledger's number of shards is checked too."""
     async with connected(database) as db:
         await db.execute("""insert into shard_watermark
             (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
             values (0, 4, 1, 0, '', 1, 0, 1, 0)""")
 
     stores = {"HOLDFAST_REDIS_URL": "redis://127.0.0.1:1/0", "HOLDFAST_POSTGRES_DSN": database}
-    code, said = await run_to_its_end("serve", **stores)
+    code, output = await run_process("serve", **stores)
 
-    assert (code, said[-1]) == (2, "HOLDFAST_SHARDS is 2, and the ledger was initialized for 4: they must be equal")
+    assert (code, output[-1]) == (2, "HOLDFAST_SHARDS is 2, and the ledger was initialized for 4: they must be equal")
 
 
 async def test_no_relay_starts_on_topics_of_another_number_of_partitions(start_broker: StartBroker) -> None:
     """A shard beyond the last partition could send nothing, and one too few would mix the shards."""
     stores = {"HOLDFAST_REDIS_URL": "redis://127.0.0.1:1/0", "HOLDFAST_KAFKA_BROKERS": start_broker(3).address}
-    code, said = await run_to_its_end("relay", **stores)
+    code, output = await run_process("relay", **stores)
 
     assert code == 2
-    assert said[-1].startswith("HOLDFAST_SHARDS is 2, and Kafka's topic holdfast.commits.v1 was initialized for 3")
+    assert output[-1].startswith("HOLDFAST_SHARDS is 2, and Kafka's topic holdfast.commits.v1 was initialized for 3")
 
 
-async def test_a_server_starts_while_everything_is_away() -> None:
+async def test_a_server_starts_while_all_its_servers_are_down() -> None:
     """An outage is not a failure, and processes may start in any order."""
-    async with served_apart("redis://127.0.0.1:1/0", NOWHERE) as server, calling(server.address) as caller:
+    async with (
+        running_server_process("redis://127.0.0.1:1/0", UNREACHABLE_DSN) as server,
+        calling(server.address) as caller,
+    ):
         assert await health(caller) == NOT_SERVING
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await caller.reserve("r-1")
         server.terminate()
 
-        assert told(refused.value).reason == "SHARD_NOT_SERVING"
+        assert call_error(refused.value).reason == "SHARD_NOT_SERVING"
         assert await server.ended() == 0
 
 
-async def test_a_server_that_waited_for_redis_serves_it_once_it_was_seen(start_valkey: StartValkey) -> None:
+async def test_a_server_serves_once_redis_is_up(start_valkey: StartValkey) -> None:
     """It needs no restart."""
     valkey = start_valkey()
     await open_shards(valkey.address)
     valkey.stop()
-    async with served_apart(valkey.address, NOWHERE) as server, calling(server.address) as caller:
+    async with running_server_process(valkey.address, UNREACHABLE_DSN) as server, calling(server.address) as caller:
         valkey.start()
         await open_shards(valkey.address, epoch=2)
 
@@ -271,15 +274,15 @@ async def test_a_server_that_waited_for_redis_serves_it_once_it_was_seen(start_v
 
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await caller.reserve("r-1")
-        assert told(refused.value).reason == "LEDGER_UNREACHABLE"  # Redis was asked, and knows no such sale
+        assert call_error(refused.value).reason == "LEDGER_UNREACHABLE"  # Redis answered, and has no such sale
 
 
-async def test_a_server_that_waited_for_another_redis_ends_in_order(start_valkey: StartValkey) -> None:
-    """Not one call is carried out in the wrong shard, and the one line says why."""
+async def test_a_server_ends_if_redis_comes_up_with_another_number_of_shards(start_valkey: StartValkey) -> None:
+    """No call may run in the wrong shard."""
     valkey = start_valkey()
     await open_shards(valkey.address, shards=4)
     valkey.stop()
-    async with served_apart(valkey.address, NOWHERE) as server:
+    async with running_server_process(valkey.address, UNREACHABLE_DSN) as server:
         valkey.start()
 
         assert await server.ended() == 2

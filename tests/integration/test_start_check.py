@@ -1,4 +1,4 @@
-"""What a process makes of its servers before it begins: those that are away, silent, busy, or will not have it."""
+"""The start check of each process: servers that are down, silent, starting up, or reject the connection."""
 
 import asyncio
 import signal
@@ -15,18 +15,18 @@ from holdfast_runtime.connection_errors import TransientError
 from holdfast_runtime.postgres import probe_postgres
 from inventory_service.adapters.redis import connections as redis_connections
 from inventory_service.adapters.redis.probe import probe_redis
-from tests.inventory_server import NOWHERE, run_to_its_end
+from tests.inventory_server import UNREACHABLE_DSN, run_process
 from tests.persister_process import StartPersister, persisters
 from tests.servers import StartValkey, database_dsn
 from tests.stacks import ENVIRONMENT
 from tests.waiting import eventually
 
-SOON = {"HOLDFAST_START_WAIT_S": "0.5"}
-ONCE_IT_ANSWERS = {"HOLDFAST_START_WAIT_S": "30"}  # its word is for good, and ends the wait
-NOBODY = "127.0.0.1:1"
+SHORT_WAIT = {"HOLDFAST_START_WAIT_S": "0.5"}
+LONG_WAIT = {"HOLDFAST_START_WAIT_S": "30"}  # a permanent error ends the wait at once
+CLOSED_PORT = "127.0.0.1:1"
 ENDS_S = 45.0
 STARTING_UP = b"SFATAL\0C57P03\0Mthe database system is starting up\0\0"
-ReserveResult = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture
@@ -36,19 +36,19 @@ def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
 
 
 @pytest.fixture
-def hasty_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests in which no server answers."""
+def short_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short connect timeout, for tests in which no server answers."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 2.0)
 
 
 @asynccontextmanager
-async def listening(answer: ReserveResult) -> AsyncIterator[int]:
+async def listening(answer: Handler) -> AsyncIterator[int]:
     """A server that accepts connections: its port."""
     async with await asyncio.start_server(answer, "127.0.0.1") as server:
         yield server.sockets[0].getsockname()[1]
 
 
-async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def never_reply(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await writer.wait_closed()
 
 
@@ -63,22 +63,22 @@ async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 async def test_a_server_that_does_not_answer_ends_a_process(
     database: str, process: str, variable: str, url: str, how: str
 ) -> None:
-    """A wrong address is known for one within seconds, and named with the setting to mend."""
-    async with listening(say_nothing) as silent:
-        where = NOBODY if how == "away" else f"127.0.0.1:{silent}"
+    """Within seconds, with the setting of the wrong address."""
+    async with listening(never_reply) as silent:
+        where = CLOSED_PORT if how == "away" else f"127.0.0.1:{silent}"
         stores = {"HOLDFAST_POSTGRES_DSN": database, variable: url.format(where)}
-        code, said = await run_to_its_end(process, **SOON, **stores)
+        code, output = await run_process(process, **SHORT_WAIT, **stores)
 
-    assert (code, len(said)) == (2, 1), said
-    assert said[0].startswith(f"{variable}: ")
-    assert "does not answer" in said[0]
-    assert "(HOLDFAST_START_WAIT_S is 0.5)" in said[0]
-    assert "secret" not in said[0]
+    assert (code, len(output)) == (2, 1), output
+    assert output[0].startswith(f"{variable}: ")
+    assert "does not answer" in output[0]
+    assert "(HOLDFAST_START_WAIT_S is 0.5)" in output[0]
+    assert "secret" not in output[0]
 
 
 def test_a_postgres_that_does_not_answer_ends_the_persister(start_persister: StartPersister) -> None:
-    """Nothing but that one line is said."""
-    persister = start_persister(NOBODY, f"postgresql://ann:secret@{NOBODY}/holdfast", **SOON)
+    """It prints only that line."""
+    persister = start_persister(CLOSED_PORT, f"postgresql://ann:secret@{CLOSED_PORT}/holdfast", **SHORT_WAIT)
 
     assert persister.exit_code() == 2
     [line] = persister.lines()
@@ -87,27 +87,27 @@ def test_a_postgres_that_does_not_answer_ends_the_persister(start_persister: Sta
 
 
 async def test_a_wrong_password_ends_a_server(start_valkey: StartValkey, database: str) -> None:
-    """Which was tried for ever before anybody read the log."""
+    """A permanent error is not retried."""
     valkey = start_valkey()
     async with Redis.from_url(valkey.address) as admin:
         await admin.config_set("requirepass", "right")
     stores = {"HOLDFAST_REDIS_URL": valkey.address.replace("//", "//:wrong@"), "HOLDFAST_POSTGRES_DSN": database}
 
-    code, said = await run_to_its_end("serve", **ONCE_IT_ANSWERS, **stores)
+    code, output = await run_process("serve", **LONG_WAIT, **stores)
 
-    assert (code, len(said)) == (2, 1), said
-    assert said[0].startswith("HOLDFAST_REDIS_URL: Redis at ")
-    assert "invalid username-password pair" in said[0]
+    assert (code, len(output)) == (2, 1), output
+    assert output[0].startswith("HOLDFAST_REDIS_URL: Redis at ")
+    assert "invalid username-password pair" in output[0]
 
 
 async def test_a_database_that_is_not_there_ends_a_server(valkey: str, postgres: str) -> None:
-    """It does not appear by waiting; only tables are waited for."""
+    """Waiting would not create it; the server waits only for tables."""
     stores = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": database_dsn(postgres, "nowhere")}
 
-    code, said = await run_to_its_end("serve", **ONCE_IT_ANSWERS, **stores)
+    code, output = await run_process("serve", **LONG_WAIT, **stores)
 
     assert code == 2
-    assert said == [
+    assert output == [
         f"HOLDFAST_POSTGRES_DSN: PostgreSQL at {postgres.split('@')[1].split('/')[0]} cannot be used: "
         'database "nowhere" does not exist'
     ]
@@ -116,14 +116,14 @@ async def test_a_database_that_is_not_there_ends_a_server(valkey: str, postgres:
 async def test_tls_to_a_kafka_without_it_names_the_setting(broker: str) -> None:
     """It cannot parse TLS; the error names the setting."""
     settings = {"HOLDFAST_START_WAIT_S": "3", "HOLDFAST_KAFKA_BROKERS": broker, "HOLDFAST_KAFKA_SECURITY": "SSL"}
-    code, said = await run_to_its_end("topics", **settings)
+    code, output = await run_process("topics", **settings)
 
-    assert (code, len(said)) == (2, 1), said
-    assert "HOLDFAST_KAFKA_SECURITY" in said[0]
+    assert (code, len(output)) == (2, 1), output
+    assert "HOLDFAST_KAFKA_SECURITY" in output[0]
 
 
 async def test_a_redis_that_is_loading_counts_as_up() -> None:
-    """It answers, and a big one loads for minutes after it was started."""
+    """It answers, and a large one loads for minutes after its start."""
 
     async def load(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
@@ -135,11 +135,11 @@ async def test_a_redis_that_is_loading_counts_as_up() -> None:
 
 
 async def test_a_postgres_that_is_starting_up_counts_as_up() -> None:
-    """It reads its log after a crash, which takes as long as it takes."""
+    """After a crash it replays its log, for an unknown time."""
 
     async def start_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         length = int.from_bytes(await reader.readexactly(4))
-        if length == 8:  # it is asked whether it speaks TLS
+        if length == 8:  # the request for TLS
             await reader.readexactly(4)
             writer.write(b"N")
             length = int.from_bytes(await reader.readexactly(4))
@@ -152,34 +152,34 @@ async def test_a_postgres_that_is_starting_up_counts_as_up() -> None:
 
 
 async def test_a_server_that_closes_the_connection_may_be_no_postgres() -> None:
-    """asyncpg calls it an answer of Postgres'; it may refuse our certificate, or be no Postgres at all."""
+    """asyncpg reports a closed connection as if Postgres had answered; it may be another kind of server."""
 
-    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.close()
 
-    async with listening(hang_up) as port:
+    async with listening(close) as port:
         with pytest.raises(TransientError, match=r"is it PostgreSQL\?$"):
             await probe_postgres(f"postgresql://ann@127.0.0.1:{port}/holdfast?sslmode=disable")
 
 
 @pytest.mark.parametrize(("process", "code"), [("serve", 0), ("init", 130)])
-async def test_a_process_that_waits_for_a_server_still_hears_a_signal(process: str, code: int) -> None:
-    """It ends as it would later: one that was to do something once did not do it."""
+async def test_sigterm_ends_a_process_that_waits_for_a_server(process: str, code: int) -> None:
+    """A server exits with 0, as it does later; a command that did not do its work exits with 130."""
     connected = asyncio.Event()
 
-    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connected.set()
-        await say_nothing(reader, writer)
+        await never_reply(reader, writer)
 
-    async with listening(note) as port:
+    async with listening(accept) as port:
         started = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "inventory_service", process),
             env={
                 **ENVIRONMENT,
                 "HOLDFAST_START_WAIT_S": "600",
                 "HOLDFAST_REDIS_URL": f"redis://127.0.0.1:{port}/0",
-                "HOLDFAST_POSTGRES_DSN": NOWHERE,
+                "HOLDFAST_POSTGRES_DSN": UNREACHABLE_DSN,
             },
         )
         await eventually(connected.is_set, ENDS_S)
@@ -188,22 +188,22 @@ async def test_a_process_that_waits_for_a_server_still_hears_a_signal(process: s
         assert await asyncio.wait_for(started.wait(), ENDS_S) == code
 
 
-async def test_a_redis_url_of_another_server_is_questioned(postgres: str) -> None:
-    """Postgres hangs up on what it hears, and so does a Redis that wants TLS."""
+async def test_the_error_for_a_redis_url_of_postgres_asks_for_the_protocol(postgres: str) -> None:
+    """Postgres closes the connection on a Redis command, as a Redis with TLS does."""
     where = postgres.split("@")[1].split("/")[0]
 
     with pytest.raises(TransientError, match=r"is it a Redis, without TLS, as redis:// says\?$"):
         await probe_redis(f"redis://{where}/0")
 
 
-@pytest.mark.usefixtures("hasty_connections")
-async def test_tls_to_a_redis_without_it_is_questioned(valkey: str) -> None:
-    """Redis waits in silence for the end of what it takes for a command."""
+@pytest.mark.usefixtures("short_connect_timeout")
+async def test_the_error_for_tls_to_a_redis_without_it_asks_for_the_protocol(valkey: str) -> None:
+    """Redis waits for the end of what it parses as a command."""
     with pytest.raises(TransientError, match=r"is it a Redis, with TLS, as rediss:// says\?$"):
         await probe_redis(valkey.replace("redis://", "rediss://"))
 
 
-async def test_a_postgres_dsn_of_a_redis_is_questioned(valkey: str) -> None:
-    """Neither says a word to the other."""
+async def test_the_error_for_a_postgres_dsn_of_redis_asks_for_the_server(valkey: str) -> None:
+    """Neither side sends a reply to the other."""
     with pytest.raises(TransientError, match=r"is it PostgreSQL\?$"):
         await probe_postgres(f"postgresql://ann@{urlsplit(valkey).netloc}/holdfast")

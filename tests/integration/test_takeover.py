@@ -18,7 +18,7 @@ from tests.waiting import eventually
 
 @pytest.fixture
 def server(start_valkey: StartValkey) -> Valkey:
-    """A Valkey to kill, restart and rob of its files."""
+    """A Valkey to kill and restart, also on other files."""
     return start_valkey()
 
 
@@ -31,7 +31,7 @@ async def processes(server: Valkey, database: str, kafka: Kafka) -> AsyncIterato
 
 
 async def test_a_restarted_redis_serves_again_under_the_next_epoch(processes: ShardProcesses, server: Valkey) -> None:
-    """What its outbox still held reaches the ledger first: an acknowledged order is never lost."""
+    """The commits of its outbox reach the ledger first: an acknowledged order is never lost."""
     await processes.commit(count=5)
     await crash(processes, server)
     assert not await processes.serves()
@@ -45,8 +45,8 @@ async def test_a_restarted_redis_serves_again_under_the_next_epoch(processes: Sh
     assert await journal_length(processes) == 5
 
 
-async def test_commits_go_on_in_the_new_epoch(processes: ShardProcesses, server: Valkey) -> None:
-    """The chain runs across epochs, so the ledger sees that nothing lies between."""
+async def test_commits_continue_in_the_new_epoch(processes: ShardProcesses, server: Valkey) -> None:
+    """The chain runs across epochs, so the ledger can check that no commit is missing."""
     async with processes.at_work():
         await processes.commit(count=2)
         await crash(processes, server)
@@ -60,12 +60,12 @@ async def test_commits_go_on_in_the_new_epoch(processes: ShardProcesses, server:
 
 
 async def test_a_restarted_redis_waits_for_a_ledger_that_is_behind(processes: ShardProcesses, server: Valkey) -> None:
-    """The fence drops whatever the ledger has not taken of the old epoch."""
+    """After the fence, the ledger drops commits of the old epoch that it has not applied."""
     await processes.commit(count=5)
     await crash(processes, server)
     async with processes.relaying():
-        await eventually(lambda: claimed(processes))
-        end = await eventually(lambda: processes.reading.end(0))
+        await eventually(lambda: is_in_takeover(processes))
+        end = await eventually(lambda: processes.persister_offsets.end(0))
         assert end > 0
         assert (await processes.ledger.row(0)).epoch == 1  # type: ignore[union-attr]
 
@@ -76,10 +76,10 @@ async def test_a_restarted_redis_waits_for_a_ledger_that_is_behind(processes: Sh
 
 
 @pytest.mark.parametrize("behind", [False, True], ids=["the ledger has it all", "Kafka alone has it"])
-async def test_a_copy_of_its_files_from_an_older_epoch_is_never_believed(
+async def test_redis_files_of_an_older_epoch_never_serve(
     processes: ShardProcesses, server: Valkey, tmp_path: Path, behind: bool
 ) -> None:
-    """It would sell units again that later commits sold; those may still be on their way when it comes back."""
+    """It would sell units again that later commits sold; those may still be in Kafka when it comes back."""
     async with processes.at_work():
         await processes.commit(count=3)
         await eventually(processes.is_drained)
@@ -87,9 +87,9 @@ async def test_a_copy_of_its_files_from_an_older_epoch_is_never_believed(
     await crash(processes, server)
     async with processes.at_work():
         await eventually(processes.serves)
-    await only_send(processes, behind)
+    await commit_after_copy(processes, behind)
 
-    await fall_back(processes, server, tmp_path / "copy")
+    await restart_from_copy(processes, server, tmp_path / "copy")
 
     async with processes.at_work():
         await eventually(lambda: frozen(processes, "NEEDS_RESTORE: "))
@@ -97,7 +97,7 @@ async def test_a_copy_of_its_files_from_an_older_epoch_is_never_believed(
     assert await journal_length(processes) == 5
 
 
-async def only_send(processes: ShardProcesses, behind: bool) -> None:
+async def commit_after_copy(processes: ShardProcesses, behind: bool) -> None:
     """Make commits that the copy does not have; they reach the ledger, or Kafka alone."""
     async with processes.relaying():
         await processes.commit(count=2)
@@ -105,22 +105,22 @@ async def only_send(processes: ShardProcesses, behind: bool) -> None:
             async with processes.persister.running():
                 await eventually(processes.is_drained)
         else:
-            await eventually(lambda: sent(processes, 2))
+            await eventually(lambda: is_sent(processes, 2))
 
 
-def sent(processes: ShardProcesses, commits: int) -> bool:
+def is_sent(processes: ShardProcesses, commits: int) -> bool:
     """So many are in the outbox, and Kafka has them all."""
     backlog = processes.gauges.shown[0]
     return (backlog.sends, backlog.outbox, backlog.unsent) == (True, commits, 0)
 
 
-async def test_the_fence_waits_for_what_the_outbox_still_holds(processes: ShardProcesses, server: Valkey) -> None:
-    """None of it may have been sent yet: the relay goes on sending from a claimed shard."""
+async def test_the_fence_waits_for_the_outbox(processes: ShardProcesses, server: Valkey) -> None:
+    """It may not be sent yet: the relay goes on sending during a take-over."""
     await processes.commit(count=5)
     await crash(processes, server)
     takeover = processes.takeover()
-    _, claim = await first_steps(takeover, 2)
-    draining = asyncio.ensure_future(takeover.catch_up(claim))
+    _, begun = await first_steps(takeover, 2)
+    draining = asyncio.ensure_future(takeover.catch_up(begun))
 
     async with processes.at_work(takeover_timeout_s=60):
         assert await draining
@@ -130,8 +130,8 @@ async def test_the_fence_waits_for_what_the_outbox_still_holds(processes: ShardP
     assert (row.epoch, row.seq) == (1, 5)
 
 
-async def test_two_take_overs_at_once_are_harmless(processes: ShardProcesses, server: Valkey) -> None:
-    """The fence is a compare-and-set and a claim has one owner, so one of them serves, under one epoch."""
+async def test_concurrent_take_overs_open_the_shard_once(processes: ShardProcesses, server: Valkey) -> None:
+    """The fence is a compare-and-set and a token has one owner, so the shard serves under one epoch."""
     await crash(processes, server)
 
     while not await processes.serves():
@@ -143,8 +143,10 @@ async def test_two_take_overs_at_once_are_harmless(processes: ShardProcesses, se
     assert await processes.commit() == (row.epoch, 1)
 
 
-async def test_a_relay_that_dies_at_any_step_is_followed_by_another(processes: ShardProcesses, server: Valkey) -> None:
-    """A claim, a fenced ledger or both are left behind; the next one begins at the first step."""
+async def test_a_take_over_that_dies_at_any_step_is_completed_by_another_relay(
+    processes: ShardProcesses, server: Valkey
+) -> None:
+    """It leaves a token, a fenced ledger or both; the next take-over begins at the first step."""
     async with processes.persister.running():
         for steps in range(1, 5):
             await crash(processes, server)
@@ -157,22 +159,24 @@ async def test_a_relay_that_dies_at_any_step_is_followed_by_another(processes: S
                 await eventually(processes.is_drained)
 
 
-async def test_a_take_over_that_wakes_up_late_does_nothing(processes: ShardProcesses, server: Valkey) -> None:
+async def test_a_delayed_take_over_changes_nothing(processes: ShardProcesses, server: Valkey) -> None:
     """It was overtaken: neither its fence nor its adoption may touch what another serves."""
     await crash(processes, server)
-    late = processes.takeover()
-    row, before = await first_steps(late, 2)
-    epoch_of_late = await first_fence(processes)
+    delayed = processes.takeover()
+    row, before = await first_steps(delayed, 2)
+    delayed_epoch = await first_fence(processes)
     assert (await processes.takeover().attempt(0)).ending is Ending.ADOPTED
     serving = await processes.status()
 
-    assert await late.fence(before, row) is None
-    assert not await late.adopt(before, epoch_of_late)
+    assert await delayed.fence(before, row) is None
+    assert not await delayed.adopt(before, delayed_epoch)
 
     assert await processes.status() == serving
 
 
-async def test_a_redis_that_restarts_after_its_claim_is_not_adopted(processes: ShardProcesses, server: Valkey) -> None:
+async def test_a_redis_that_restarts_during_a_take_over_is_not_adopted(
+    processes: ShardProcesses, server: Valkey
+) -> None:
     """It may have come back from an older copy between the two."""
     await crash(processes, server)
     takeover = processes.takeover()
@@ -187,18 +191,18 @@ async def test_a_redis_that_restarts_after_its_claim_is_not_adopted(processes: S
 
 
 async def test_an_epoch_is_never_granted_twice(processes: ShardProcesses) -> None:
-    """Even at an epoch's start: the Redis that it was drawn for may live."""
+    """Even without a commit in it: the Redis that got the epoch may still run."""
     epochs = [await processes.ledger.fence(0, SHARDS, epoch, "") for epoch in (1, 2, 2, 1, 3)]
 
     assert epochs == [2, 3, None, None, 4]
 
 
-async def test_a_redis_of_a_newer_epoch_is_not_claimed(processes: ShardProcesses) -> None:
-    """The row that the claimer read is old, or the ledger went back; its fence would lead nowhere."""
+async def test_a_redis_of_a_newer_epoch_is_not_taken_over(processes: ShardProcesses) -> None:
+    """The row that the take-over read is old, or the ledger was set back; its fence would fail."""
     assert await processes.shards.begin_takeover(0, "t", 0, ledger_frozen=False) == "NEWER_EPOCH"
 
 
-async def test_a_serving_shard_is_claimed_only_if_the_ledger_is_frozen(processes: ShardProcesses) -> None:
+async def test_a_serving_shard_is_taken_over_only_if_the_ledger_is_frozen(processes: ShardProcesses) -> None:
     """Otherwise a take-over that comes late would stop a shard that another has just opened."""
     assert await processes.shards.begin_takeover(0, "t", 1, ledger_frozen=False) == "SERVING"
     assert await processes.serves()
@@ -208,7 +212,7 @@ async def test_a_serving_shard_is_claimed_only_if_the_ledger_is_frozen(processes
 
 
 async def test_a_frozen_shard_that_agrees_is_opened_again(processes: ShardProcesses) -> None:
-    """The contradiction is gone: the fence clears the ledger's reason, the adoption that of Redis."""
+    """The fence clears the reason in the ledger, and the adoption that in Redis."""
     async with processes.at_work():
         await processes.commit(count=2)
         await eventually(processes.is_drained)
@@ -223,14 +227,14 @@ async def test_a_frozen_shard_that_agrees_is_opened_again(processes: ShardProces
 
 
 async def test_the_first_reason_of_a_frozen_shard_stays(processes: ShardProcesses) -> None:
-    """It is the cause. What take-overs find is added once, and the latest of it counts."""
+    """It is the cause. Take-overs append one reason of their own, which a later one replaces."""
     await processes.shards.freeze(0, 1, "HASH_DIFFERS: once")
     await processes.shards.freeze(0, 1, "LEDGER_WENT_BACK: later")
     assert (await processes.status()).frozen_reason == "HASH_DIFFERS: once"
 
     for reason in ("NEEDS_RESTORE: at 1-3", "NEEDS_RESTORE: at 1-4"):
-        claim = await processes.shards.begin_takeover(0, "t", 1, ledger_frozen=False)
-        assert isinstance(claim, BegunTakeover)
+        begun = await processes.shards.begin_takeover(0, "t", 1, ledger_frozen=False)
+        assert isinstance(begun, BegunTakeover)
         assert await processes.shards.freeze(0, 1, reason, "t")
 
     assert (await processes.status()).frozen_reason == "HASH_DIFFERS: once; NEEDS_RESTORE: at 1-4"
@@ -242,8 +246,8 @@ async def first_fence(processes: ShardProcesses) -> int:
     return row.epoch + 1
 
 
-async def claimed(processes: ShardProcesses) -> bool:
-    """A take-over has claimed the shard."""
+async def is_in_takeover(processes: ShardProcesses) -> bool:
+    """A take-over has set its token in the shard."""
     return bool((await processes.status()).takeover_token)
 
 
@@ -264,7 +268,7 @@ async def crash(processes: ShardProcesses, server: Valkey) -> None:
     await eventually(lambda: answers(processes))
 
 
-async def fall_back(processes: ShardProcesses, server: Valkey, copy: Path) -> None:
+async def restart_from_copy(processes: ShardProcesses, server: Valkey, copy: Path) -> None:
     """Restart Redis from an older copy of its files."""
     server.kill()
     shutil.rmtree(server.data_dir)

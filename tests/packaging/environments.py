@@ -17,7 +17,7 @@ QUIETLY = ("--quiet", "--disable-pip-version-check", "--no-input", "--no-compile
 
 
 class Environment(NamedTuple):
-    """A virtual environment, and a folder that knows nothing of the checkout."""
+    """A virtual environment, and a working folder outside the checkout."""
 
     folder: Path
     elsewhere: Path
@@ -27,7 +27,7 @@ class Environment(NamedTuple):
         return self.folder / "bin" / name
 
     def run(self, program: str, *words: str | Path, **settings: str) -> "subprocess.CompletedProcess[str]":
-        """Run a program of it to the end, away from the checkout and with no setting but these."""
+        """Run a program of it to the end, outside the checkout and with these settings only."""
         return run(self.program(program), *words, cwd=self.elsewhere, **settings)
 
     def packages(self) -> dict[str, str]:
@@ -37,7 +37,7 @@ class Environment(NamedTuple):
         return {normal(name): version for name, version in (line.split() for line in done.stdout.splitlines())}
 
 
-def lay(python: Path, folder: Path) -> Environment:
+def create(python: Path, folder: Path) -> Environment:
     """An empty environment with a pip of its own."""
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir(parents=True)
@@ -45,7 +45,7 @@ def lay(python: Path, folder: Path) -> Environment:
     return Environment(folder / "venv", elsewhere)
 
 
-def lay_beside(environment: Environment, name: str) -> Environment:
+def create_beside(environment: Environment, name: str) -> Environment:
     """Another empty environment of the same Python; it has no pip, for `install` takes the first one's."""
     folder = environment.folder.parent / name
     succeed(environment.run("python", "-m", "venv", "--without-pip", folder))
@@ -60,7 +60,7 @@ def install(environment: Environment, requirement: str, into: Environment | None
 
 
 def build_wheel(folder: Path) -> Path:
-    """The wheel, made from the source distribution, so that nothing is in it but what was given out."""
+    """The wheel, made from the source distribution, so that it contains only files of that."""
     build = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
     succeed(run(*build, "-t", "sdist", cwd=ROOT))
     [source] = folder.glob("*.tar.gz")
@@ -99,7 +99,7 @@ def bare_environment() -> Mapping[str, str]:
 
 
 def succeed(done: "Run") -> None:
-    """AssertionError, with what it said, if it did not succeed."""
+    """AssertionError with its output if it failed."""
     assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"
 
 
@@ -109,7 +109,7 @@ def pinned() -> dict[str, str]:
 
 
 def normal(name: str) -> str:
-    """A package's name as all spellings of it come to."""
+    """The normalized name of a package."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

@@ -14,9 +14,9 @@ from holdfast.inventory.v1.reservation_pb2 import Reservation
 from tests.packaging.environments import ROOT, Environment, normal, pinned
 from tests.unit.clients.fake_inventory import running_fake
 
-pytestmark = pytest.mark.timeout(600)  # the first test of an environment also lays it
+pytestmark = pytest.mark.timeout(600)  # the first test of an environment also creates it
 
-OURS = "{}.{}".format(*sys.version_info)
+THIS_PYTHON = "{}.{}".format(*sys.version_info)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CLIENT = """
 from holdfast.blocking import BlockingClient
@@ -25,7 +25,7 @@ with BlockingClient("{address}") as shop:
 """
 
 
-def test_plain_is_the_client_alone(plain: Environment) -> None:
+def test_the_plain_install_has_only_the_client(plain: Environment) -> None:
     """A caller of the service installs neither the clients of its servers nor a web framework."""
     heavy = names_of(PROJECT["optional-dependencies"]["server"] + PROJECT["optional-dependencies"]["embedded"])
 
@@ -35,11 +35,11 @@ def test_plain_is_the_client_alone(plain: Environment) -> None:
     assert not (heavy - {"holdfast"}) & installed
 
 
-def test_the_plain_client_asks_a_server(plain: Environment) -> None:
-    """By the library and by the command, each away from the checkout."""
+def test_the_plain_client_calls_a_server(plain: Environment) -> None:
+    """By the library and by the command, each outside the checkout."""
     held = GetReservationResponse(reservation=Reservation(sale_id="lamps", reservation_id="r-1", buyer_id="ada"))
     with running_fake() as inventory:
-        inventory.will_answer("GetReservation", *[held] * 10)  # an answer that comes late is asked for again
+        inventory.will_answer("GetReservation", *[held] * 10)  # the client repeats a call that is not answered in time
 
         by_library = plain.run("python", "-c", CLIENT.format(address=inventory.address))
         by_command = plain.run("holdfast", "get", "lamps", "r-1", "--json", HOLDFAST_ADDRESS=inventory.address)
@@ -48,42 +48,42 @@ def test_the_plain_client_asks_a_server(plain: Environment) -> None:
     assert json.loads(by_command.stdout)["reservation"]["buyer_id"] == "ada"
 
 
-def test_the_plain_command_says_what_a_process_needs(plain: Environment) -> None:
-    """One line that can be typed, and no trace."""
+def test_a_missing_extra_is_named(plain: Environment) -> None:
+    """The error is one line that names the extra, without a traceback."""
     refused = plain.run("holdfast", "serve")
 
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "with its extra [server]" in refused.stderr
 
 
-def test_every_version_is_pinned(whole: Environment) -> None:
-    """The constraints name the whole tree, on every Python alike: the same tomorrow as today."""
-    installed = {name: version for name, version in whole.packages().items() if name not in ("holdfast", "pip")}
+def test_every_version_is_pinned(embedded: Environment) -> None:
+    """The constraints name every dependency, on every Python, so a later install gets the same versions."""
+    installed = {name: version for name, version in embedded.packages().items() if name not in ("holdfast", "pip")}
 
     assert installed
     assert installed.items() <= pinned().items()
 
 
-def test_every_process_starts_from_the_wheel(whole: Environment) -> None:
-    """Whatever one imports is there."""
+def test_every_process_starts_from_the_wheel(embedded: Environment) -> None:
+    """Each module that a process imports is installed."""
     for name in PROCESSES:
-        asked = whole.run("holdfast", name, "--help")
+        asked = embedded.run("holdfast", name, "--help")
         assert (asked.returncode, name in asked.stdout) == (0, True), asked.stderr
 
 
-def test_a_sale_runs_from_the_wheel(whole: Environment) -> None:
+def test_a_sale_runs_from_the_wheel(embedded: Environment) -> None:
     """Every process, script, statement and migration at work, with a crash and an audit: the demo in small."""
-    shown = whole.run("holdfast", "demo", "--units", "60", "--buyers", "20", "--blocked", "1")
+    shown = embedded.run("holdfast", "demo", "--units", "60", "--buyers", "20", "--blocked", "1")
 
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "nothing is oversold, lost or doubled" in shown.stdout
 
 
-@pytest.mark.parametrize("plain", [OURS], indirect=True)
+@pytest.mark.parametrize("plain", [THIS_PYTHON], indirect=True)
 async def test_the_processes_need_no_embedded_server(
     server: Environment, valkey: str, empty_database: str, broker: str
 ) -> None:
-    """`[server]` alone lays the tables, makes the topics and opens the shards on servers that are not embedded."""
+    """`[server]` alone creates tables and topics and opens the shards on servers that are not embedded."""
     where = {"HOLDFAST_REDIS_URL": valkey, "HOLDFAST_POSTGRES_DSN": empty_database, "HOLDFAST_KAFKA_BROKERS": broker}
 
     migrated = server.run("holdfast", "migrate", "--json", **where)
@@ -97,5 +97,5 @@ async def test_the_processes_need_no_embedded_server(
 
 
 def names_of(requirements: Iterable[str]) -> set[str]:
-    """The normal names of packages that are asked for."""
+    """The normal names of required packages."""
     return {normal(re.split(r"[^\w.-]", requirement, maxsplit=1)[0]) for requirement in requirements}

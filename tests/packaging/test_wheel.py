@@ -7,8 +7,8 @@ import pytest
 
 from tests.packaging.environments import ROOT
 
-# What is read at run time or is of use beside the code: where it lies in the checkout, and where in the wheel.
-READ = {
+# Files beside the code: their place in the checkout, and in the wheel.
+DATA_FILES = {
     "lua/*.lua": "inventory_service/lua",
     "inventory_service/adapters/ledger/*.sql": "inventory_service/adapters/ledger",
     "order_persister/*.sql": "order_persister",
@@ -27,16 +27,16 @@ def names(wheel: Path) -> set[str]:
         return set(archive.namelist())
 
 
-@pytest.mark.parametrize("files", READ)
-def test_the_wheel_holds_what_is_read(names: set[str], files: str) -> None:
-    """Scripts, statements, migrations and protos travel with the code that reads them."""
-    wanted = {f"{READ[files]}/{path.name}" for path in ROOT.glob(files)}
+@pytest.mark.parametrize("files", DATA_FILES)
+def test_the_wheel_contains_all_data_files(names: set[str], files: str) -> None:
+    """Scripts, statements, migrations and protos are in the wheel with the code that reads them."""
+    wanted = {f"{DATA_FILES[files]}/{path.name}" for path in ROOT.glob(files)}
 
     assert wanted
     assert wanted <= names
 
 
-def test_the_wheel_holds_nothing_else(names: set[str]) -> None:
+def test_the_wheel_contains_no_other_package(names: set[str]) -> None:
     """No tests, no benchmarks: an installed Holdfast would make them importable."""
     tops = {name.partition("/")[0] for name in names}
 

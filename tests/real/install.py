@@ -62,7 +62,7 @@ def install(packages: Sequence[str]) -> None:
     by_hand = f"install {', '.join(packages)} by hand"
     if shutil.which("apt-get") is None:
         raise ServerFailed(f"the real servers come as Debian's packages, and there is no apt-get here: {by_hand}")
-    print(f"installing {', '.join(packages)}; no service of theirs is started", flush=True)
+    print(f"installing {', '.join(packages)}; none of their services is started", flush=True)
     done = subprocess.run([*as_root(by_hand), "sh", SCRIPT, *packages], timeout=INSTALL_S)
     if done.returncode != 0:
         raise ServerFailed(f"apt-get ended with code {done.returncode}; its last lines say why. Or {by_hand}.")

@@ -1,4 +1,4 @@
-"""The doctor before a Redis and a PostgreSQL that were started by hand with settings that break promises."""
+"""The doctor's checks of a Redis and a PostgreSQL with settings that break promises."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from order_persister.adapters.ledger.migrator import migrate
-from tests.integration.test_doctor import NOBODY, doctor, line_of, off
+from tests.integration.test_doctor import CLOSED_PORT, doctor, line_of, off
 from tests.real.debian_postgres import DebianPostgres
 from tests.real.redis_server import RedisServer
 from tests.waiting import eventually
@@ -41,20 +41,20 @@ def broken_postgres(tmp_path: Path) -> Iterator[str]:
     server.kill()
 
 
-async def test_servers_started_for_speed_are_told_line_by_line(broken_redis: str, broken_postgres: str) -> None:
-    """Each setting by itself, with the way back that fits how it was set."""
+async def test_unsafe_settings_are_reported_line_by_line(broken_redis: str, broken_postgres: str) -> None:
+    """Each setting has a line of its own, with the change that fits how it was set."""
     await migrate(broken_postgres)
 
     in_redis = ["appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy", "min-replicas-to-write"]
 
-    async def all_are_told() -> list[str]:
-        """Every setting is off; a server that is halted for seconds tells none of its own."""
-        code, said = await doctor(broken_redis, broken_postgres, NOBODY)
-        assert off(said) == [*in_redis, "fsync", "full_page_writes", "synchronous_commit"]
+    async def all_are_reported() -> list[str]:
+        """Every check fails; a server that is halted for seconds shows none of its settings."""
+        code, output = await doctor(broken_redis, broken_postgres, CLOSED_PORT)
+        assert off(output) == [*in_redis, "fsync", "full_page_writes", "synchronous_commit"]
         assert code == 1
-        return said
+        return output
 
-    said = await eventually(all_are_told)
-    assert "--appendfsync always" in line_of(said, "Redis", "appendfsync")
-    assert "command line" in line_of(said, "Postgres", "fsync")
-    assert "too few replicas" in line_of(said, "Redis", "min-replicas-to-write")
+    output = await eventually(all_are_reported)
+    assert "--appendfsync always" in line_of(output, "Redis", "appendfsync")
+    assert "command line" in line_of(output, "Postgres", "fsync")
+    assert "too few replicas" in line_of(output, "Redis", "min-replicas-to-write")

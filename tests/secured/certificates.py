@@ -1,4 +1,4 @@
-"""A certificate authority of a test's own, and the files in which servers and clients want what it issues."""
+"""A certificate authority for tests, and the files with its certificates for servers and clients."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,11 +6,11 @@ from typing import NamedTuple
 import trustme
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-HOST = "127.0.0.1"  # the only name that the servers' certificates bear: `localhost` leads to them and is not theirs
+HOST = "127.0.0.1"  # the only name in the servers' certificates: `localhost` reaches them and does not match
 
 
 class Files(NamedTuple):
-    """One certificate: with its chain, its key, and both in one file as Java wants them."""
+    """One certificate: with its chain, its key, and both in one file, as Java requires."""
 
     certificate: Path
     key: Path

@@ -15,24 +15,24 @@ from tests.secured.servers import (
     PASSWORD,
     SHARDS,
     USER,
-    LockedPostgres,
-    LockedRedis,
-    certified_kafka,
-    locked_kafka,
+    SecuredPostgres,
+    SecuredRedis,
+    mutual_tls_kafka,
+    sasl_kafka,
 )
 from tests.stacks import ENVIRONMENT
 
 ENDS_S = 60.0
 
 
-class Keys(NamedTuple):
-    """Who is believed, and who is not."""
+class Authorities(NamedTuple):
+    """The authority that servers and clients trust, and another."""
 
     authority: Authority
-    stranger: Authority
+    other_authority: Authority
 
 
-class Ended(NamedTuple):
+class CommandResult(NamedTuple):
     """A process that ended by itself."""
 
     code: int
@@ -40,45 +40,45 @@ class Ended(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+def authorities(tmp_path_factory: pytest.TempPathFactory) -> Authorities:
     folder = tmp_path_factory.mktemp("keys")
-    return Keys(Authority(folder / "ours"), Authority(folder / "strange"))
+    return Authorities(Authority(folder / "trusted"), Authority(folder / "other"))
 
 
 @pytest.fixture(scope="session")
-def redis(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockedRedis]:
-    server = LockedRedis(tmp_path_factory.mktemp("redis"), keys.authority)
+def redis(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredRedis]:
+    server = SecuredRedis(tmp_path_factory.mktemp("redis"), authorities.authority)
     with up(server):
         yield server
 
 
 @pytest.fixture(scope="session")
-def postgres(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockedPostgres]:
-    server = LockedPostgres(tmp_path_factory.mktemp("postgres"), keys.authority)
+def postgres(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredPostgres]:
+    server = SecuredPostgres(tmp_path_factory.mktemp("postgres"), authorities.authority)
     with up(server):
-        asyncio.run(server.let_in())
+        asyncio.run(server.create_user())
         yield server
 
 
 @pytest.fixture(scope="session")
-def kafka(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the one that wants passwords."""
-    server = locked_kafka(tmp_path_factory.mktemp("kafka"), keys.authority)
+def kafka(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Kafka that requires a password."""
+    server = sasl_kafka(tmp_path_factory.mktemp("kafka"), authorities.authority)
     with up(server):
         yield server.address
 
 
 @pytest.fixture(scope="session")
-def kafka_for_the_certified(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the one that wants certificates."""
-    server = certified_kafka(tmp_path_factory.mktemp("certified-kafka"), keys.authority)
+def mutual_tls_kafka_address(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Kafka that requires client certificates."""
+    server = mutual_tls_kafka(tmp_path_factory.mktemp("certified-kafka"), authorities.authority)
     with up(server):
         yield server.address
 
 
 @contextmanager
 def up(server: Server) -> Iterator[None]:
-    """Run a server; killed at the end, for its data is worth nothing."""
+    """Run a server, and kill it at the end."""
     try:
         server.start()
         yield
@@ -87,23 +87,23 @@ def up(server: Server) -> Iterator[None]:
 
 
 @pytest.fixture
-def settings(keys: Keys, redis: LockedRedis, postgres: LockedPostgres, kafka: str) -> dict[str, str]:
-    """Everything as it must be."""
+def settings(authorities: Authorities, redis: SecuredRedis, postgres: SecuredPostgres, kafka: str) -> dict[str, str]:
+    """Settings with which every process connects."""
     return {
         "HOLDFAST_SHARDS": str(SHARDS),
-        "HOLDFAST_REDIS_URL": redis.url(ca=keys.authority.file),
-        "HOLDFAST_POSTGRES_DSN": postgres.dsn(ca=keys.authority.file),
+        "HOLDFAST_REDIS_URL": redis.url(ca=authorities.authority.file),
+        "HOLDFAST_POSTGRES_DSN": postgres.dsn(ca=authorities.authority.file),
         "HOLDFAST_KAFKA_BROKERS": kafka,
         "HOLDFAST_KAFKA_SECURITY": "SASL_SSL",
         "HOLDFAST_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
         "HOLDFAST_KAFKA_USERNAME": USER,
         "HOLDFAST_KAFKA_PASSWORD": PASSWORD,
-        "HOLDFAST_KAFKA_CA_FILE": str(keys.authority.file),
+        "HOLDFAST_KAFKA_CA_FILE": str(authorities.authority.file),
     }
 
 
-async def run(name: str, settings: Mapping[str, str], ends_s: float = ENDS_S) -> Ended:
-    """Run one of our processes until it ends by itself; AssertionError if it does not."""
+async def run(name: str, settings: Mapping[str, str], ends_s: float = ENDS_S) -> CommandResult:
+    """Run one of Holdfast's processes until it ends by itself; AssertionError if it does not."""
     service = "order_persister" if name in ("persist", "migrate") else "inventory_service"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", service, name),
@@ -113,7 +113,7 @@ async def run(name: str, settings: Mapping[str, str], ends_s: float = ENDS_S) ->
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        said, _ = await asyncio.wait_for(process.communicate(), ends_s)
+        output, _ = await asyncio.wait_for(process.communicate(), ends_s)
     except TimeoutError:
         raise AssertionError(f"it did not end within {ends_s:g} s") from None
     finally:
@@ -121,4 +121,4 @@ async def run(name: str, settings: Mapping[str, str], ends_s: float = ENDS_S) ->
             process.kill()
             await process.wait()
     assert process.returncode is not None
-    return Ended(process.returncode, said.decode().splitlines())
+    return CommandResult(process.returncode, output.decode().splitlines())

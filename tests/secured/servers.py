@@ -1,4 +1,4 @@
-"""Redis, PostgreSQL and Apache Kafka that let in only who knows a password and believes their certificates."""
+"""Redis, PostgreSQL and Apache Kafka that require TLS and a password, or a client certificate."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from tests.servers import connected
 USER, PASSWORD = "ann", "s3cret-p/ss"
 IN_URLS = f"{USER}:s3cret-p%2Fss"
 SHARDS = 2
-# What our processes need, and no more; docs/operations.md names it.
+# The rights that Holdfast's processes need; docs/operations.md lists them.
 REDIS_RIGHTS = "~holdfast:* +@read +@write +@scripting +@connection +info +time +config|get"
 PLAIN_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
-class LockedRedis(RedisServer):
-    """A second port speaks TLS; without a user a client may only ask whether it is up, which tests do."""
+class SecuredRedis(RedisServer):
+    """A second port has TLS; the default user may only run PING, INFO and QUIT, by which the tests wait for it."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         files = authority.issue(folder)
@@ -40,8 +40,8 @@ class LockedRedis(RedisServer):
         return f"rediss://{user}@{host}:{self.tls_port}/{database}?ssl_ca_certs={ca}"
 
 
-class LockedPostgres(DebianPostgres):
-    """Ann needs TLS and her password; the tests' own user neither."""
+class SecuredPostgres(DebianPostgres):
+    """The user ann needs TLS and a password; the tests' own user needs neither."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         files = authority.issue(folder)
@@ -55,8 +55,8 @@ class LockedPostgres(DebianPostgres):
         }
         super().__init__(folder, settings=settings)
 
-    async def let_in(self) -> None:
-        """Make Ann, who owns what `holdfast migrate` makes."""
+    async def create_user(self) -> None:
+        """Create the user ann, who runs `holdfast migrate`."""
         async with connected(self.address) as admin:
             await admin.execute(f"create user {USER} password '{PASSWORD}'")
             await admin.execute(f"grant all on schema public to {USER}")
@@ -65,8 +65,8 @@ class LockedPostgres(DebianPostgres):
         return f"postgresql://{user}@{host}:{self.port}/{database}?sslmode=verify-full&sslrootcert={ca}"
 
 
-def locked_kafka(folder: Path, authority: Authority) -> ApacheKafka:
-    """Kafka behind SASL_SSL; all mechanisms but SCRAM-SHA-256 are to be had."""
+def sasl_kafka(folder: Path, authority: Authority) -> ApacheKafka:
+    """Kafka with SASL_SSL, and the mechanisms PLAIN and SCRAM-SHA-512."""
     files = authority.issue(folder)
     settings = {
         "ssl.keystore.type": "PEM",
@@ -78,8 +78,8 @@ def locked_kafka(folder: Path, authority: Authority) -> ApacheKafka:
     return ApacheKafka(folder, SHARDS, Listener("SASL_SSL", settings, {USER: PASSWORD}))
 
 
-def certified_kafka(folder: Path, authority: Authority) -> ApacheKafka:
-    """Kafka that knows its clients by their certificates."""
+def mutual_tls_kafka(folder: Path, authority: Authority) -> ApacheKafka:
+    """Kafka that authenticates its clients by certificate."""
     files = authority.issue(folder)
     settings = {
         "ssl.keystore.type": "PEM",

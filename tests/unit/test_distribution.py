@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.distribution import ON_A_STACK
+from tests.xdist_groups import ON_A_STACK
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "tests" / "e2e").glob("test_*.py"))

@@ -1,4 +1,4 @@
-"""Sales and reservations of the past, which have left Redis, and a look at one before it leaves."""
+"""Makes archived sales and reservations, which only the ledger still has, and refused orders."""
 
 import time
 from collections.abc import Mapping
@@ -22,34 +22,34 @@ SELLS_S = (4, 12, 36)  # short enough to wait for, and longer where a machine ne
 async def reserve_refused(
     stack: StackFixture, sale: str, reservation_id: str, lines: Mapping[str, int] = ONE_LAMP, buyer_id: str = "ann"
 ) -> tuple[calls.ReserveResponse, Reservation]:
-    """Reserve what the ledger will refuse: the answer, and how it stands once it was compensated.
+    """Reserve what the ledger will refuse; return the response, and the reservation once it is compensated.
 
-    Who looks a few seconds later finds it forgotten, and the ledger tells of the id's first owner; so the relay, which
-    has it forgotten, stands still from before the compensation until it was looked at.
+    The relay archives the reservation some seconds later, and a read then returns the id's first owner from the ledger.
+    So the relay is halted from before the compensation until the reservation has been read.
     """
-    async with AsyncExitStack() as nobody_forgets:
-        async with stack.holding("compensate"):
+    async with AsyncExitStack() as relay_halted:
+        async with stack.halted("compensate"):
             answer = await stack.reserve(sale, reservation_id, lines, buyer_id)
             await eventually(partial(is_refused, stack, sale, reservation_id))
-            await nobody_forgets.enter_async_context(stack.holding("relay"))
-        seen = await eventually(partial(compensated, stack, sale, reservation_id))
-    return answer, seen
+            await relay_halted.enter_async_context(stack.halted("relay"))
+        reservation = await eventually(partial(compensated, stack, sale, reservation_id))
+    return answer, reservation
 
 
 async def is_refused(stack: StackFixture, sale: str, reservation_id: str) -> bool:
-    """The ledger waits for its units."""
-    letters = await stack.ledger.letters(sale)
+    """The ledger has refused the order, and its dead letter is open."""
+    letters = await stack.ledger.dead_letters(sale)
     return any((letter.reservation_id, letter.state) == (reservation_id, "OPEN") for letter in letters)
 
 
 async def compensated(stack: StackFixture, sale: str, reservation_id: str) -> Reservation | None:
     """Its units are back in Redis."""
-    seen = await stack.get(sale, reservation_id)
-    return seen if seen.state == COMPENSATED else None
+    reservation = await stack.get(sale, reservation_id)
+    return reservation if reservation.state == COMPENSATED else None
 
 
 async def archived_sale(stack: StackFixture) -> str:
-    """A sale that ended, and has left Redis with everything in it: ann bought two of ten lamps, bob left one."""
+    """A sale that ended and was archived with its reservations: ann bought two of ten lamps, bob released one."""
     for sells_s in SELLS_S:
         sale = await stack.open_sale(start_time=LONG_AGO, end_time=Timestamp(seconds=round(time.time()) + sells_s))
         if await has_sold(stack, sale):
@@ -59,7 +59,7 @@ async def archived_sale(stack: StackFixture) -> str:
 
 
 async def has_sold(stack: StackFixture, sale: str) -> bool:
-    """Sell two lamps to ann, and one to bob that he leaves; False if the sale ended before."""
+    """Sell two lamps to ann, hold one for bob and release it; False if the sale ended before."""
     for name, units, buyer in (("bought", 2, "ann"), ("left", 1, "bob")):
         answer = await stack.reserve(sale, name, {"lamp": units}, buyer_id=buyer)
         if answer.rejection.reason == states.REJECTION_REASON_SALE_ENDED:
@@ -71,13 +71,13 @@ async def has_sold(stack: StackFixture, sale: str) -> bool:
 
 
 async def is_sale_archived(stack: StackFixture, sale: str) -> bool:
-    """Redis knows nothing of this sale any more."""
+    """Redis has no key of this sale any more."""
     async with stack.redis() as redis:
         return not [key async for key in redis.scan_iter(f"*/{sale}")]
 
 
 async def sale_with_archived_reservations(stack: StackFixture) -> str:
-    """A sale of ten lamps: ann bought two, bob left one, and Redis has forgotten both."""
+    """A sale of ten lamps: ann bought two, bob released one, and both reservations are archived."""
     sale = await stack.open_sale()
     await stack.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann")
     await stack.confirm(sale, "bought")

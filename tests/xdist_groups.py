@@ -8,14 +8,14 @@ _ENVIRONMENT = re.compile(r"\[(3\.\d+)\]$")  # the Python by which tests/packagi
 ON_A_STACK = {
     f"tests/e2e/test_{name}.py": stack
     for stack, names in {
-        "usual": ("books", "cli", "compensations", "journey", "metrics", "readme", "refused"),
+        "usual": ("audit", "cli", "compensations", "metrics", "readme", "refused_orders", "reservation_lifecycle"),
         "archiving": ("archive", "backpressure", "overdue"),
     }.items()
     for name in names
 }
 
 
-class ByWhatIsShared(LoadScopeScheduling):  # type: ignore[misc]
+class SharedFixtureScheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Sends groups of tests to workers, in the order of the command line."""
 
     def _split_scope(self, nodeid: str) -> str:

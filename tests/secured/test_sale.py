@@ -1,4 +1,4 @@
-"""A whole sale on servers that are locked, every one of our processes let in by its settings alone."""
+"""A whole sale on servers with TLS and passwords, to which every process connects by its settings alone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 from holdfast.client import Client
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
-from tests.secured.servers import LockedRedis
-from tests.stacks import run_beside, running_stack
+from tests.secured.servers import SecuredRedis
+from tests.stacks import run_command, running_stack
 from tests.waiting import eventually
 
 UNITS = {"lamp": 3}
@@ -18,10 +18,10 @@ COMPENSATED = ReservationState.RESERVATION_STATE_COMPENSATED
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-512", "PLAIN"])
-async def test_a_sale_goes_from_its_opening_to_clean_books(
-    settings: Mapping[str, str], redis: LockedRedis, tmp_path: Path, mechanism: str
+async def test_a_sale_on_secured_servers_is_recorded_and_audited(
+    settings: Mapping[str, str], redis: SecuredRedis, tmp_path: Path, mechanism: str
 ) -> None:
-    """The unit of a blocked buyer comes back, so the order went through all servers, and the answer all the way too."""
+    """The unit of a blocked buyer comes back, so its order and the compensation went through all servers."""
     sale = f"sale-by-{mechanism}"
     changed = {**settings, "HOLDFAST_KAFKA_SASL_MECHANISM": mechanism, "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3"}
     with running_stack(tmp_path, **changed) as stack:
@@ -39,6 +39,6 @@ async def test_a_sale_goes_from_its_opening_to_clean_books(
                 return (recorded.ledger_state, refused.state) == (LedgerState.LEDGER_STATE_RECORDED, COMPENSATED)
 
             await eventually(is_settled, SETTLES_S)
-        audit = await run_beside(stack, "audit", **changed)
+        audit = await run_command(stack, "audit", **changed)
 
     assert audit.code == 0, audit

@@ -1,4 +1,4 @@
-"""Asks the ledger's tables whether they agree with each other, by sums of their own and none of the product's code."""
+"""Checks that the ledger's tables agree with each other, by queries of its own and without the product's code."""
 
 import asyncpg
 
@@ -39,8 +39,8 @@ select w.shard from shard_watermark w
     or (select coalesce(max(seq), 0) from journal j where j.shard = w.shard and j.epoch = w.epoch) <> w.seq"""
 
 
-async def disagreements(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
-    """What does not agree; empty if everything does."""
+async def inconsistencies(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
+    """Return one line for each row that does not agree; empty if all do."""
     found = []
     for what, query in (("balances", _BALANCES), ("claims", _CLAIMS), ("journal", _JOURNAL)):
         found += [f"{what}: {tuple(row)}" for row in await connection.fetch(query)]

@@ -9,13 +9,13 @@ from tests import inventory_server
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS, PING, GOAWAY, ACK = 4, 6, 7, 1
-LEAST_MS, BETWEEN_S, PINGS = 50, 0.1, 6  # the server's own interval and a client's, a hundredth of what they are
+LEAST_MS, BETWEEN_S, PINGS = 50, 0.1, 6  # the server's minimum interval and a client's, both scaled down
 PING_EACH_MS = 10_000
 
 
 @pytest.fixture
 def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server in whose time ten seconds are a tenth of one."""
+    """A server with a minimum ping interval of 50 ms in place of several seconds."""
     options = dict(server.OPTIONS)
     name = "grpc.http2.min_ping_interval_without_data_ms"
     assert options[name] < PING_EACH_MS
@@ -25,7 +25,7 @@ def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick_pings")
 async def test_pings_on_an_idle_connection_are_accepted(valkey: str) -> None:
     """Else gRPC ends the connection with too_many_pings, and the next call pays for a new one."""
-    async with inventory_server.served_here(valkey, inventory_server.NOWHERE) as address:
+    async with inventory_server.running_server(valkey, inventory_server.UNREACHABLE_DSN) as address:
         host, _, port = address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(PREFACE + frame(SETTINGS))

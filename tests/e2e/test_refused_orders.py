@@ -1,4 +1,4 @@
-"""Orders that the ledger refuses for good: each has its units given back once, whatever became of it meanwhile."""
+"""Orders that the ledger refuses for good: the units of each go back once, whatever its state by then."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ COMPENSATED = states.RESERVATION_STATE_COMPENSATED
 BLOCKED, VIOLATED = "BUYER_BLOCKED", "CONSTRAINT_VIOLATED"
 BRIEF, USUAL = timedelta(milliseconds=300), timedelta(minutes=10)
 
-# What the ledger may forbid: that an order lives, that it is recorded at all, that it is sold.
+# Check constraints of the ledger: on the order's live states, on any row of it, and on its sale.
 NO_LIVE_POISON = "reservation_id <> 'poison' or state not in ('HELD', 'CONFIRMED')"
 NO_POISON = "reservation_id <> 'poison'"
 NO_SALE_OF_POISON = "reservation_id <> 'poison' or state <> 'CONFIRMED'"
@@ -35,17 +35,17 @@ async def test_one_poison_order_among_a_thousand_is_compensated_and_no_other(sta
 
     assert {answer.reservation.state for answer in answers} == {HELD}
     assert await stack.ledger.recorded(sale, "HELD") == 1000
-    assert await stack.ledger.letters(sale) == [DeadLetter("poison", VIOLATED, "SETTLED", "COMPENSATED", True)]
+    assert await stack.ledger.dead_letters(sale) == [DeadLetter("poison", VIOLATED, "SETTLED", "COMPENSATED", True)]
     assert len({order.compensation_id for order in await stack.compensations(sale)}) == 1
-    await eventually(lambda: stack.carried_out(sale))  # the compensator says so after it is done
-    assert stack.carried_out(sale)["given_back"] == 1
+    await eventually(lambda: stack.compensation_outcomes(sale))  # the compensator logs it after it is done
+    assert stack.compensation_outcomes(sale)["given_back"] == 1
     assert await stack.ledger.moves(sale, "poison") == ["2 lamp available > refused", "2 lamp refused > available"]
     assert await stack.ledger.balance(sale) == Balance(available=1000, held=1000, sold=0, refused=0)
     assert await stack.stock(sale) == Stock(available=1000, held=1000, sold=0)
 
 
-async def test_a_compensated_order_tells_its_reason_everywhere(stack: StackFixture) -> None:
-    """The buyer's service asks, the shop's people look into the ledger, and mail hears of it: all learn why."""
+async def test_the_reason_of_a_compensation_is_in_redis_ledger_and_facts(stack: StackFixture) -> None:
+    """GetReservation, the ledger's row and the facts have the same reason."""
     sale = await stack.open_sale()
 
     async with stack.ledger.forbidding(NO_LIVE_POISON):
@@ -63,8 +63,8 @@ async def test_a_compensated_order_tells_its_reason_everywhere(stack: StackFixtu
     assert (given_back.previous_state, given_back.reservation.state) == (HELD, COMPENSATED)
 
 
-async def test_an_order_that_can_have_no_row_is_told_by_its_dead_letter(stack: StackFixture) -> None:
-    """Not even its end can be recorded as a reservation; it is on the books all the same."""
+async def test_an_order_without_a_row_is_read_from_its_dead_letter(stack: StackFixture) -> None:
+    """The ledger cannot record it as a reservation; its dead letter has its final state."""
     sale = await stack.open_sale()
 
     async with stack.ledger.forbidding(NO_POISON):
@@ -72,7 +72,7 @@ async def test_an_order_that_can_have_no_row_is_told_by_its_dead_letter(stack: S
         await stack.settled(sale)
 
     assert await stack.ledger.row(sale, "poison") is None
-    assert await stack.ledger.letters(sale) == [DeadLetter("poison", VIOLATED, "SETTLED", "COMPENSATED", True)]
+    assert await stack.ledger.dead_letters(sale) == [DeadLetter("poison", VIOLATED, "SETTLED", "COMPENSATED", True)]
     assert (await stack.get(sale, "poison")).state == COMPENSATED
     assert await is_all_there(stack, sale)
 
@@ -100,19 +100,19 @@ async def expire(stack: StackFixture, sale: str) -> None:
         pytest.param(expire, "EXPIRED", id="expired"),
     ],
 )
-async def test_a_poison_order_that_moved_on_before_the_ledger_saw_it(
+async def test_a_poison_order_that_changed_before_the_ledger_applied_it(
     stack: StackFixture, move_on: Callable[[StackFixture, str], Awaitable[None]], state: str
 ) -> None:
     """Promise 3: its units come back once, by its own end if it has one, else by the compensation."""
     sale = await stack.open_sale(hold_ttl=BRIEF if move_on is expire else USUAL)
 
     async with stack.ledger.forbidding(NO_POISON):
-        async with stack.holding("persist"):
+        async with stack.halted("persist"):
             await stack.reserve(sale, "poison", {"lamp": 2})
             await move_on(stack, sale)
         await stack.settled(sale)
 
-    assert await stack.ledger.letters(sale) == [DeadLetter("poison", VIOLATED, "SETTLED", state, True)]
+    assert await stack.ledger.dead_letters(sale) == [DeadLetter("poison", VIOLATED, "SETTLED", state, True)]
     assert await stack.ledger.moves(sale, "poison") == ["2 lamp available > refused", "2 lamp refused > available"]
     assert await stack.ledger.balance(sale) == Balance(available=10, held=0, sold=0, refused=0)
     assert await is_all_there(stack, sale)
@@ -139,8 +139,8 @@ async def test_an_order_that_is_refused_at_its_confirm(stack: StackFixture) -> N
     assert await is_all_there(stack, sale)
 
 
-async def test_a_blocked_buyer_holds_nothing_for_long(stack: StackFixture) -> None:
-    """Redis knows nothing of blocks and answers at once; the ledger refuses, and the reason is told."""
+async def test_a_blocked_buyers_order_is_compensated(stack: StackFixture) -> None:
+    """Redis has no list of blocked buyers and grants the hold; the ledger refuses it, with the reason."""
     sale = await stack.open_sale()
     await stack.block("mallory")
 
@@ -152,13 +152,13 @@ async def test_a_blocked_buyer_holds_nothing_for_long(stack: StackFixture) -> No
     seen = await stack.get(sale, "r-1")
     assert (seen.state, seen.compensation_reason) == (COMPENSATED, states.COMPENSATION_REASON_BUYER_BLOCKED)
     assert seen.note == "the buyer is blocked: a test"
-    assert await stack.ledger.letters(sale) == [DeadLetter("r-1", BLOCKED, "SETTLED", "COMPENSATED", True)]
+    assert await stack.ledger.dead_letters(sale) == [DeadLetter("r-1", BLOCKED, "SETTLED", "COMPENSATED", True)]
     assert await stack.ledger.row(sale, "r-2") == Row("ann", "HELD", "RECORDED", "", "1 lamp")
     assert await stack.stock(sale) == Stock(available=9, held=1, sold=0)
 
 
 async def test_a_hold_made_before_its_buyer_was_blocked(stack: StackFixture) -> None:
-    """It was lawful and may end in peace; only its confirm is refused."""
+    """It was valid when it was made and may be released; only its confirm is refused."""
     sale = await stack.open_sale()
     await stack.reserve(sale, "bought", buyer_id="eve")
     await stack.reserve(sale, "left", buyer_id="eve")
@@ -172,7 +172,7 @@ async def test_a_hold_made_before_its_buyer_was_blocked(stack: StackFixture) -> 
     assert confirmed.reservation.state == CONFIRMED
     assert await stack.ledger.row(sale, "bought") == Row("eve", "COMPENSATED", "REFUSED", BLOCKED, "1 lamp")
     assert await stack.ledger.row(sale, "left") == Row("eve", "RELEASED", "RECORDED", "", "1 lamp")
-    assert await stack.ledger.letters(sale) == [DeadLetter("bought", BLOCKED, "SETTLED", "COMPENSATED", True)]
+    assert await stack.ledger.dead_letters(sale) == [DeadLetter("bought", BLOCKED, "SETTLED", "COMPENSATED", True)]
     assert await is_all_there(stack, sale)
 
 

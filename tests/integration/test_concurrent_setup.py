@@ -1,4 +1,4 @@
-"""Ten operators prepare the same servers at the same moment: it is done once, and all of them hear that it is done."""
+"""Ten concurrent `migrate` or `init` on the same servers: the work is done once, and all of them succeed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,7 +19,7 @@ TEN = 10
 
 @pytest.fixture
 async def operators(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Sequence[ShardProcesses]]:
-    """Each with connections and claims of their own; nothing is open yet."""
+    """Ten with connections and take-over tokens of their own; no shard is open yet."""
     all_processes = [ShardProcesses(valkey, database, kafka) for _ in range(TEN)]
     yield all_processes
     for processes in all_processes:
@@ -34,8 +34,8 @@ async def open_at_once(operators: Sequence[ShardProcesses]) -> Sequence[int]:
     )
 
 
-async def test_ten_migrations_at_once_make_the_tables_once(empty_database: str) -> None:
-    """One does the work, and nine wait for it and find nothing left to do."""
+async def test_ten_concurrent_migrations_make_the_tables_once(empty_database: str) -> None:
+    """One runs the migrations, and nine wait for it and have nothing left to run."""
     ran = await asyncio.gather(*(migrate(empty_database) for _ in range(TEN)))
 
     everything = [migration.name for migration in migrations()]
@@ -45,8 +45,8 @@ async def test_ten_migrations_at_once_make_the_tables_once(empty_database: str) 
     assert [row["name"] for row in noted] == everything
 
 
-async def test_ten_openings_at_once_open_every_shard_for_all(operators: Sequence[ShardProcesses]) -> None:
-    """They overtake one another, and the last one finds an open shard: no exit code is a failure."""
+async def test_ten_concurrent_inits_open_every_shard_once(operators: Sequence[ShardProcesses]) -> None:
+    """They overtake one another, and the last one finds open shards: every exit code is 0."""
     async with operators[0].persister.running():
         assert await open_at_once(operators) == [0] * TEN
 
@@ -57,8 +57,8 @@ async def test_ten_openings_at_once_open_every_shard_for_all(operators: Sequence
         assert (row.epoch, row.seq, row.hash) == (status.epoch, 0, "")
 
 
-async def test_an_opening_never_touches_a_shard_that_is_open(operators: Sequence[ShardProcesses]) -> None:
-    """With orders in it, some of them not in the ledger yet: all stays, epoch and owner too."""
+async def test_init_does_not_change_an_open_shard(operators: Sequence[ShardProcesses]) -> None:
+    """It has commits, some not in the ledger yet: its state is unchanged, epoch and owner too."""
     processes = operators[0]
     await processes.open()
     async with processes.at_work():
@@ -74,14 +74,14 @@ async def test_an_opening_never_touches_a_shard_that_is_open(operators: Sequence
     assert before[0].outbox_length == 2
 
 
-async def test_a_shard_that_is_opened_and_sold_from_meanwhile_has_lost_nothing(
+async def test_init_does_not_take_a_shard_opened_meanwhile_for_a_lost_one(
     operators: Sequence[ShardProcesses],
 ) -> None:
-    """Redis was asked before, and the ledger after: together they look like a Redis that lost its data."""
+    """Redis is read before, and the ledger after: that looks like a used ledger whose Redis lost its data."""
     processes, slow = operators[0], operators[1]
 
     class Slow:
-        """Lets another one open the shard, and sell, between the two questions."""
+        """Opens the shard and commits to it between the two reads."""
 
         is_first = True
 

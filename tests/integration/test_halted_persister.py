@@ -16,7 +16,7 @@ from tests.servers import connected
 async def test_a_halted_transaction_is_ended_and_another_persister_takes_the_shard(
     database: str, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Postgres ends it, another persister takes the shard, and the halted one hears that nothing was done."""
+    """Postgres ends it, another persister takes the shard, and the halted one gets a transient error."""
     for timeout in ("LOCK_S", "IDLE_IN_TRANSACTION_S"):
         monkeypatch.setattr(postgres, timeout, 0.3)
     halted, other = Database(database), Database(database)
@@ -32,13 +32,13 @@ async def test_a_halted_transaction_is_ended_and_another_persister_takes_the_sha
         nonlocal begun
         async with halted.transaction() as transaction:
             await transaction.fetch(ledger_queries().lock_shard, 0)
-            if where == "within a statement":  # it was sent and is not carried out yet
+            if where == "within a statement":  # it was sent and is not executed yet
                 await transaction._connection.prepare("select 1")
             begun = True
             await ledger_in(other).apply([KafkaRecord(0, 0, shard.run(0))])
             await transaction.execute("update shard_watermark set seq = 99")
 
-    while not begun:  # where the whole machine halts as long, it may be ended before it has the shard
+    while not begun:  # on a halted machine, Postgres may end the transaction before it has locked the shard
         with pytest.raises(TransientError):
             await is_halted_while_the_other_works()
 

@@ -1,6 +1,6 @@
 """Shows the clocks of Python, Valkey and PostgreSQL, and fails unless each is at a moment, or within an hour after it.
 
-`python -m tests.ahead.clocks MOMENT`, in seconds since 1970.
+`python -m tests.clock_ahead.clocks MOMENT`, in seconds since 1970.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ HOUR_S = 60 * 60
 
 
 def main(moment: int) -> int:
-    """Ask each; the exit code."""
+    """Compare the clock of each with the moment; return the exit code."""
     with tempfile.TemporaryDirectory() as folder:
         times = {"Python": time.time(), **asyncio.run(times_of_servers(Path(folder)))}
     for name, now in times.items():
@@ -27,7 +27,7 @@ def main(moment: int) -> int:
 
 
 async def times_of_servers(folder: Path) -> dict[str, float]:
-    """What the servers' own clocks say."""
+    """Read the time of each server's own clock."""
     valkey, postgres = new_valkey(folder / "valkey"), new_postgres(folder / "postgres")
     try:
         valkey.start()

@@ -1,4 +1,4 @@
-"""Two of every process at once, under load: whatever happens to one of them, each commit is applied once."""
+"""Two of every process under load: one is killed, halted or restarted, and each commit is applied once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -12,10 +12,10 @@ from holdfast_embedded.program import ProgramSpecs
 from holdfast_embedded.readiness import is_listening
 from holdfast_embedded.stack import Stack
 
-from tests.crowd import PATIENCE, Crowd
-from tests.fault_proof import faults_of_audit, find_faults_of
+from tests.crowd import CRASH_RETRY, Crowd
 from tests.fault_stack import BRIEF, SERVES_S, SHARDS, FaultStack, shard_of
 from tests.faults.applied_once import not_applied_once
+from tests.promise_checks import audit_violations, find_violations_of_sale
 from tests.servers import connected
 from tests.stacks import running_stack
 from tests.waiting import eventually
@@ -25,56 +25,58 @@ PLENTY = 100_000
 BUYERS, BLOCKED = 4, 1  # of each sale
 FIRST = ("serve", "relay", "persist", "compensate")
 SECOND = tuple(f"{name}-2" for name in FIRST)
-EVERYBODY = tuple(name for pair in zip(FIRST, SECOND, strict=True) for name in pair)
-GOES_ON_S = 90.0
+ALL_PROCESSES = tuple(name for pair in zip(FIRST, SECOND, strict=True) for name in pair)
+PROGRESS_S = 90.0
 
 
 class DoubledStack(FaultStack):
-    """A stack of two of everything, with a sale in each shard and a crowd at each."""
+    """A stack with two of each process, a sale in each shard, and buyers for each sale."""
 
     crowds: list[Crowd]
 
     @asynccontextmanager
     async def buying(self) -> AsyncIterator[None]:
-        """Let the crowds in, and close the doors at the end."""
+        """Buyers reserve in every sale inside the block, and stop at its end."""
         opened = [await self.open_sale(PLENTY, BRIEF) for _ in range(4 * SHARDS)]
         sales = {shard_of(sale_id): sale_id for sale_id in opened}
         assert len(sales) == SHARDS, "the names of the sales leave a shard without any"
         self.crowds = [Crowd(self.client, sale, buyers=BUYERS, blocked=BLOCKED) for sale in sales.values()]
-        async with AsyncExitStack() as streets:
+        async with AsyncExitStack() as crowds:
             for crowd in self.crowds:
-                await streets.enter_async_context(crowd.buying())
-            await self.goes_on()
+                await crowds.enter_async_context(crowd.buying())
+            await self.makes_progress()
             yield
             for crowd in self.crowds:
                 crowd.stop_buying()
 
-    async def goes_on(self) -> None:
-        """Return when every crowd was told more, and the ledger holds more of every shard than was made until now."""
-        told = {crowd: len(crowd.acknowledged) + 5 for crowd in self.crowds}
+    async def makes_progress(self) -> None:
+        """Return when each sale has more claims, and the ledger has applied all of each shard's commits so far."""
+        targets = {crowd: len(crowd.acknowledged) + 5 for crowd in self.crowds}
         heads = [await self.meta(shard) for shard in range(SHARDS)]
 
-        async def does() -> bool:
+        async def has_progressed() -> bool:
             """Orders are acknowledged, and reach the ledger, in every shard."""
             for shard, head in enumerate(heads):
                 mark, made = await self.watermark(shard), (int(head["epoch"]), int(head["seq"]))
-                assert (mark.epoch, mark.seq) > made, f"the ledger of shard {shard} stands at {mark}, below {made}"
-            for crowd, acknowledged in told.items():
+                assert (mark.epoch, mark.seq) > made, f"the ledger of shard {shard} is at {mark}, below {made}"
+            for crowd, acknowledged in targets.items():
                 assert crowd.has_acknowledged(acknowledged), (
                     f"{crowd.sale_id}: {len(crowd.acknowledged)} claims, {acknowledged} wanted"
                 )
             return True
 
-        await eventually(does, GOES_ON_S)
+        await eventually(has_progressed, PROGRESS_S)
 
-    async def faults(self) -> list[str]:
+    async def violations(self) -> list[str]:
         """Every broken promise of every sale; none if each commit was applied once."""
         found = [
-            fault for crowd in self.crowds for fault in await find_faults_of(self, crowd.sale_id, crowd.acknowledged)
+            violation
+            for crowd in self.crowds
+            for violation in await find_violations_of_sale(self, crowd.sale_id, crowd.acknowledged)
         ]
         async with connected(self.running.addresses.postgres_dsn) as db:
             found += await not_applied_once(db)
-        return [*found, *await faults_of_audit(self)]
+        return [*found, *await audit_violations(self)]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,7 @@ def second_server() -> str:
 
 @pytest.fixture(scope="module")
 def doubled(second_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Two of each process; they end as they do alone, the callers' first."""
+    """Two of each process; the servers that take calls stop first, as in a stack of one each."""
     once = ProgramSpecs().services
     pairs = [(spec, spec.copy(2, HOLDFAST_LISTEN=second_server)) for spec in once]
     specs = replace(ProgramSpecs(), services=tuple(spec for pair in pairs for spec in pair))
@@ -97,39 +99,39 @@ def doubled(second_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 async def stack(doubled: Stack, second_server: str) -> AsyncIterator[DoubledStack]:
     """The doubled stack, and a client of both servers."""
     await eventually(lambda: is_listening(second_server), SERVES_S)
-    async with Client(f"{doubled.addresses.listen},{second_server}", channels=8, retry=PATIENCE) as client:
+    async with Client(f"{doubled.addresses.listen},{second_server}", channels=8, retry=CRASH_RETRY) as client:
         yield DoubledStack(doubled, client)
 
 
 async def test_one_of_each_two_is_killed_and_then_the_other(stack: DoubledStack) -> None:
-    """Promises 1, 2 and 3: the others take its calls, its shards and its partitions over."""
+    """Promises 1, 2 and 3: the other process takes over calls, shards and partitions."""
     async with stack.buying():
         for half in (FIRST, SECOND):
             await asyncio.gather(*(stack.kill(name) for name in half))
-            await stack.goes_on()
+            await stack.makes_progress()
 
-    assert await stack.faults() == []
+    assert await stack.violations() == []
 
 
 @pytest.mark.parametrize("half", [FIRST, SECOND], ids=["the first of each", "the second of each"])
-async def test_one_of_each_two_stops_and_goes_on_where_it_was(stack: DoubledStack, half: tuple[str, ...]) -> None:
-    """Promises 1, 2 and 3: their leases, partitions and calls have passed to the other processes when they go on.
+async def test_one_of_each_two_is_halted_and_continues(stack: DoubledStack, half: tuple[str, ...]) -> None:
+    """Promises 1, 2 and 3: the other processes have their leases, partitions and calls by the time they continue.
 
     Each is stopped for as long as it takes the others to do all of the work.
     """
     async with stack.buying():
         with stack.halted(*half):
-            await stack.goes_on()
-        await stack.goes_on()
+            await stack.makes_progress()
+        await stack.makes_progress()
 
-    assert await stack.faults() == []
+    assert await stack.violations() == []
 
 
 async def test_each_of_two_is_restarted_in_turn(stack: DoubledStack) -> None:
     """Promises 2 and 5: a new release is rolled out in mid-sale."""
     async with stack.buying():
-        for name in EVERYBODY:
+        for name in ALL_PROCESSES:
             await stack.restart(name)
-        await stack.goes_on()
+        await stack.makes_progress()
 
-    assert await stack.faults() == []
+    assert await stack.violations() == []

@@ -1,4 +1,4 @@
-"""One reservation's whole way: from the call to Redis, the ledger's rows, and the facts that everyone may read."""
+"""A reservation from the call through Redis to the ledger's rows and the published facts."""
 
 import asyncio
 from datetime import timedelta
@@ -9,14 +9,14 @@ from tests.ledger_rows import Balance, Row
 from tests.stack_fixture import StackFixture, Stock
 from tests.waiting import eventually
 
-UNMADE = states.RESERVATION_STATE_UNSPECIFIED
+NEW = states.RESERVATION_STATE_UNSPECIFIED
 HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIRMED
 RELEASED, EXPIRED = states.RESERVATION_STATE_RELEASED, states.RESERVATION_STATE_EXPIRED
 BRIEF = timedelta(milliseconds=300)
 
 
-async def test_a_reservation_travels_from_the_call_to_its_rows(stack: StackFixture) -> None:
-    """Promises 2 and 4: what was acknowledged is in every table, and Redis says so."""
+async def test_a_reservation_reaches_the_ledgers_tables(stack: StackFixture) -> None:
+    """Promises 2 and 4: an acknowledged reservation is in every table, and Redis then shows it as RECORDED."""
     sale = await stack.open_sale({"lamp": 10, "shade": 20})
 
     answer = await stack.reserve(sale, "r-1", {"shade": 3, "lamp": 2})
@@ -33,7 +33,7 @@ async def test_a_reservation_travels_from_the_call_to_its_rows(stack: StackFixtu
 
 
 async def test_every_change_is_published_once_and_in_order(stack: StackFixture) -> None:
-    """Mail and analytics follow the facts alone: each position once, with the states before and after it."""
+    """Consumers of the facts need nothing else: each position once, with the states before and after it."""
     sale = await stack.open_sale()
 
     await stack.reserve(sale, "bought", {"lamp": 2})
@@ -44,9 +44,9 @@ async def test_every_change_is_published_once_and_in_order(stack: StackFixture) 
 
     facts = await stack.facts(sale)
     assert [(fact.reservation.reservation_id, fact.previous_state, fact.reservation.state) for fact in facts] == [
-        ("bought", UNMADE, HELD),
+        ("bought", NEW, HELD),
         ("bought", HELD, CONFIRMED),
-        ("left", UNMADE, HELD),
+        ("left", NEW, HELD),
         ("left", HELD, RELEASED),
     ]
     positions = [(fact.position.epoch, fact.position.seq, fact.position.index) for fact in facts]
@@ -56,7 +56,7 @@ async def test_every_change_is_published_once_and_in_order(stack: StackFixture) 
 
 
 async def test_a_repeated_reserve_is_one_hold_and_one_fact(stack: StackFixture) -> None:
-    """A caller that got no answer asks again with the same id, and never takes a second unit."""
+    """A caller that got no answer retries with the same id, and gets no second unit."""
     sale = await stack.open_sale()
     first = await stack.reserve(sale, "r-1")
 
@@ -71,8 +71,8 @@ async def test_a_repeated_reserve_is_one_hold_and_one_fact(stack: StackFixture) 
     assert await stack.ledger.moves(sale, "r-1") == ["1 lamp available > held"]
 
 
-async def test_repeats_that_come_at_once_are_one_hold(stack: StackFixture) -> None:
-    """Impatient callers send the same id over and over before the first was answered."""
+async def test_concurrent_repeats_are_one_hold(stack: StackFixture) -> None:
+    """A caller may send the same id many times before the first call is answered."""
     sale = await stack.open_sale()
 
     answers = await asyncio.gather(*(stack.reserve(sale, "r-1") for _ in range(50)))
@@ -84,8 +84,8 @@ async def test_repeats_that_come_at_once_are_one_hold(stack: StackFixture) -> No
     assert len(await stack.facts(sale)) == 1
 
 
-async def test_a_purchase_without_a_hold_is_sold_on_the_books(stack: StackFixture) -> None:
-    """In a sale without holds a Reserve is the purchase: no moment lies between the two."""
+async def test_a_purchase_without_a_hold_is_recorded_as_sold(stack: StackFixture) -> None:
+    """In a sale without holds a Reserve is the purchase."""
     sale = await stack.open_sale(hold_ttl=timedelta(0))
 
     answer = await stack.reserve(sale, "r-1")
@@ -97,7 +97,7 @@ async def test_a_purchase_without_a_hold_is_sold_on_the_books(stack: StackFixtur
 
 
 async def test_an_expired_hold_reaches_the_ledger_by_itself(stack: StackFixture) -> None:
-    """Promise 3: a hold without a further call ends all the same, on the books too, and its units are there again."""
+    """Promise 3: a hold without a further call expires in the ledger too, and its units are available again."""
     sale = await stack.open_sale(1, hold_ttl=BRIEF)
     await stack.reserve(sale, "r-1")
 

@@ -1,4 +1,4 @@
-"""The persister as a process that is killed, or whose Kafka goes away or is wiped: nothing is lost or doubled."""
+"""The persister as a process that is killed, or whose Kafka is stopped or wiped: nothing is lost or doubled."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,21 +21,21 @@ pytestmark = pytest.mark.timeout(180)
 async def test_a_persister_killed_at_any_moment_loses_and_doubles_nothing(
     fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
-    """SIGKILL between the transaction and what follows it: the next one drops the repeat and tells what is untold."""
+    """SIGKILL after the transaction: the next persister drops the repeat, and publishes what is unpublished."""
     for number in range(1000):
         fixture.shard.moves((f"r-{number}", HELD))
     persister = start_persister(fixture.kafka, fixture.dsn)
     await fixture.send()
     seen = 0
     for _ in range(3):
-        seen = await eventually(partial(moved_past, fixture, seen), JOIN_S)
+        seen = await eventually(partial(watermark_above, fixture, seen), JOIN_S)
         persister.process.kill()
         persister.process.wait()
         persister = start_persister(fixture.kafka, fixture.dsn)
         fixture.shard.moves((f"after-{seen}", HELD))
         await fixture.send()
 
-    await eventually(fixture.is_told, JOIN_S)
+    await eventually(fixture.is_published, JOIN_S)
 
     last = (1, 0)  # the sale, of which there is no fact
     for fact in await fixture.facts():
@@ -45,7 +45,7 @@ async def test_a_persister_killed_at_any_moment_loses_and_doubles_nothing(
     assert await fixture.db.fetchval("select count(*) from reservation") == 1003
 
 
-async def moved_past(fixture: PersisterFixture, seen: int) -> int:
+async def watermark_above(fixture: PersisterFixture, seen: int) -> int:
     """The watermark, once it is above what was seen."""
     seq = await fixture.seq()
     return seq if seq > seen else 0
@@ -54,18 +54,18 @@ async def moved_past(fixture: PersisterFixture, seen: int) -> int:
 async def test_a_second_persister_takes_over_from_a_killed_one(
     fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
-    """Kafka gives its partitions away after the session timeout."""
-    rivals = [start_persister(fixture.kafka, fixture.dsn) for _ in range(2)]
+    """Kafka reassigns its partitions after the session timeout."""
+    persisters = [start_persister(fixture.kafka, fixture.dsn) for _ in range(2)]
     fixture.shard.moves(("r-1", HELD))
     await fixture.send()
-    await eventually(fixture.is_told, JOIN_S)
+    await eventually(fixture.is_published, JOIN_S)
 
-    rivals[0].process.kill()
+    persisters[0].process.kill()
     for number in range(2, 20):
         fixture.shard.moves((f"r-{number}", HELD))
     await fixture.send()
 
-    await eventually(fixture.is_told, JOIN_S)
+    await eventually(fixture.is_published, JOIN_S)
 
 
 async def test_a_wiped_topic_is_read_from_its_beginning(
@@ -100,7 +100,7 @@ async def test_a_wiped_topic_is_read_from_its_beginning(
 async def test_an_empty_topic_that_was_wiped_counts_as_read(
     start_broker: StartBroker, database: str, start_persister: StartPersister
 ) -> None:
-    """A take-over waits for the end of the topic: an acknowledgement of the old one must not stand in its way."""
+    """A take-over waits for the end of the topic: an offset committed for the old one must not block it."""
     server, shard = start_broker(), FakeShard(shard=5)
     shard.open_sale(lamp=1)
     async with connected(database) as db:
@@ -118,20 +118,20 @@ async def test_an_empty_topic_that_was_wiped_counts_as_read(
 
 
 async def is_read_to_the_end(brokers: str) -> bool:
-    """The group has acknowledged all records of the topic as it is now, and nothing beyond."""
-    async with asked(brokers) as (consumer, partition):
+    """The group's committed offset is the end of the topic as it is now."""
+    async with group_consumer(brokers) as (consumer, partition):
         return bool(await consumer.committed(partition) == (await consumer.end_offsets([partition]))[partition] > 0)
 
 
 async def acknowledged(brokers: str, offset: int) -> bool:
-    """The group's next record is this one. Apache Kafka forgets an acknowledgement with its topic, which is as good."""
-    async with asked(brokers) as (consumer, partition):
+    """The group's committed offset is this one. Apache Kafka deletes it with its topic, which counts as 0."""
+    async with group_consumer(brokers) as (consumer, partition):
         return (await consumer.committed(partition) or 0) == offset
 
 
 @asynccontextmanager
-async def asked(brokers: str) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
-    """Ask for what the persisters' group has acknowledged, without taking part."""
+async def group_consumer(brokers: str) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
+    """A consumer that reads the offsets of the persisters' group without joining it."""
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=PERSISTER_GROUP, enable_auto_commit=False)
     await consumer.start()
     try:
@@ -140,10 +140,10 @@ async def asked(brokers: str) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPart
         await consumer.stop()
 
 
-async def test_kafka_away_for_a_while_costs_nothing_but_time(
+async def test_a_kafka_outage_delays_commits_and_facts_and_loses_none(
     start_broker: StartBroker, database: str, start_persister: StartPersister
 ) -> None:
-    """Also when something was to be told just then."""
+    """Also when a fact was about to be published."""
     server, shard = start_broker(), FakeShard(shard=5)
     shard.open_sale(lamp=10)
     shard.moves(("r-1", HELD))
@@ -154,14 +154,14 @@ async def test_kafka_away_for_a_while_costs_nothing_but_time(
         await producer.start()
         persister = start_persister(server.address, database)
         await producer.send_and_wait(COMMITS, shard.run(0, 2), partition=5)
-        mark = "select facts_seq from shard_watermark where shard = 5"
-        await eventually(lambda: is_value(db, mark, 2), JOIN_S)
+        published_seq = "select facts_seq from shard_watermark where shard = 5"
+        await eventually(lambda: is_value(db, published_seq, 2), JOIN_S)
 
         server.down()
-        await db.execute("update shard_watermark set facts_seq = 1 where shard = 5")  # the fact of r-1 is to be told
-        await eventually(lambda: persister.has_said("server_unavailable", server="Kafka"), JOIN_S)
+        await db.execute("update shard_watermark set facts_seq = 1 where shard = 5")  # the fact of r-1 is unpublished
+        await eventually(lambda: persister.has_logged("server_unavailable", server="Kafka"), JOIN_S)
         server.up()
         await producer.send_and_wait(COMMITS, shard.run(2), partition=5)
 
-        await eventually(lambda: is_value(db, mark, 3), JOIN_S)
+        await eventually(lambda: is_value(db, published_seq, 3), JOIN_S)
         await producer.stop()

@@ -1,4 +1,4 @@
-"""The persister as a process between a broker and PostgreSQL: it persists, tells, and ends when it is asked."""
+"""The persister as a process between a broker and PostgreSQL: rows, facts, progress reports and its end."""
 
 import asyncio
 import signal
@@ -29,13 +29,13 @@ RECORDED = LedgerState.LEDGER_STATE_RECORDED
 async def test_commits_become_rows_facts_and_progress(
     fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
-    """The journey's last hop: each change is one fact, in order, and the last fact and report are what the rows say."""
+    """The journey's last hop: each change is one fact, in order, and the last fact and report match the rows."""
     start_persister(fixture.kafka, fixture.dsn)
     for number in range(30):
         fixture.shard.moves((f"r-{number}", HELD), (f"s-{number}", CONFIRMED))
     await fixture.send()
 
-    await eventually(fixture.is_told, JOIN_S)
+    await eventually(fixture.is_published, JOIN_S)
 
     facts = await fixture.facts()
     assert [(fact.position.seq, fact.position.index) for fact in facts] == [
@@ -49,7 +49,7 @@ async def test_commits_become_rows_facts_and_progress(
     reports: list[LedgerProgress] = []
 
     async def the_last_report() -> bool:
-        reports.extend(map(LedgerProgress.FromString, await fixture.hear(PROGRESS)))
+        reports.extend(map(LedgerProgress.FromString, await fixture.receive(PROGRESS)))
         last = [report for report in reports if report.shard == fixture.shard.shard][-1:]
         return [(one.epoch, one.seq, one.hash.decode()) for one in last] == [(1, fixture.shard.seq, fixture.shard.hash)]
 
@@ -61,53 +61,53 @@ async def test_progress_is_published_without_a_batch(
 ) -> None:
     """Every ten seconds when idle, and soon what a take-over has changed: a relay may have missed the last report.
 
-    Four changes after another are all told within the time in which the idle ones would tell of three.
+    Four changes in turn are all reported within the time of at most three idle reports.
     """
     start_persister(fixture.kafka, fixture.dsn)
-    heard: Counter[tuple[int, int]] = Counter()
+    received: Counter[tuple[int, int]] = Counter()
 
     async def collect() -> None:
-        for value in await fixture.hear(PROGRESS):
+        for value in await fixture.receive(PROGRESS):
             progress = LedgerProgress.FromString(value)
-            heard[progress.shard, progress.epoch] += 1
+            received[progress.shard, progress.epoch] += 1
 
     async def all_shards() -> bool:
         await collect()
-        return len(heard) == SHARDS
+        return len(received) == SHARDS
 
-    async def is_told_of(epoch: int) -> bool:
+    async def is_reported(epoch: int) -> bool:
         await collect()
-        return heard[3, epoch] > 0
+        return received[3, epoch] > 0
 
-    async def again() -> bool:
+    async def is_repeated() -> bool:
         await collect()
-        return heard[4, 1] > 1
+        return received[4, 1] > 1
 
     await eventually(all_shards, JOIN_S)
     async with asyncio.timeout(25):
         for epoch in range(2, 6):
             await fixture.db.execute(NEW_EPOCH, epoch)
-            await eventually(partial(is_told_of, epoch), JOIN_S)
-    await eventually(again, JOIN_S)
+            await eventually(partial(is_reported, epoch), JOIN_S)
+    await eventually(is_repeated, JOIN_S)
 
 
 async def test_a_resend_is_requested_for_a_gap(fixture: PersisterFixture, start_persister: StartPersister) -> None:
-    """The wish hastens what the relay would do by itself."""
+    """The request is faster than the relay's own timeout."""
     start_persister(fixture.kafka, fixture.dsn)
     fixture.shard.moves(("r-1", HELD))
     await fixture.send_value(fixture.shard.run(1))
-    wishes: list[LedgerProgress] = []
+    requests: list[LedgerProgress] = []
 
-    async def a_wish() -> bool:
-        progress = map(LedgerProgress.FromString, await fixture.hear(PROGRESS))
-        wishes.extend(one for one in progress if one.resend_from_seq)
-        return bool(wishes)
+    async def is_requested() -> bool:
+        progress = map(LedgerProgress.FromString, await fixture.receive(PROGRESS))
+        requests.extend(one for one in progress if one.resend_from_seq)
+        return bool(requests)
 
-    await eventually(a_wish, JOIN_S)
+    await eventually(is_requested, JOIN_S)
     await fixture.send()
 
-    assert (wishes[0].shard, wishes[0].seq, wishes[0].resend_from_seq) == (5, 0, 1)
-    await eventually(fixture.is_told, JOIN_S)
+    assert (requests[0].shard, requests[0].seq, requests[0].resend_from_seq) == (5, 0, 1)
+    await eventually(fixture.is_published, JOIN_S)
 
 
 async def test_a_compensation_is_sent_again_until_the_order_has_ended(
@@ -120,24 +120,26 @@ async def test_a_compensation_is_sent_again_until_the_order_has_ended(
     fixture.shard.moves(("r-1", HELD), buyer="crook")
     await fixture.send()
     start_persister(fixture.kafka, fixture.dsn)
-    heard: list[Compensation] = []
+    received: list[Compensation] = []
 
     async def twice() -> bool:
-        heard.extend(map(Compensation.FromString, await fixture.hear(COMPENSATIONS)))
-        return len(heard) >= 2
+        received.extend(map(Compensation.FromString, await fixture.receive(COMPENSATIONS)))
+        return len(received) >= 2
 
     await eventually(twice, JOIN_S)
     fixture.shard.moves(("r-1", COMPENSATED))
     await fixture.send()
-    await eventually(fixture.is_told, JOIN_S)
+    await eventually(fixture.is_published, JOIN_S)
 
-    assert {(one.compensation_id, one.reservation_id, one.created.seq, one.reason, one.detail) for one in heard} == {
+    assert {(one.compensation_id, one.reservation_id, one.created.seq, one.reason, one.detail) for one in received} == {
         ("5-1-2-0", "r-1", 2, 1, "the buyer is blocked: fraud")
     }
     assert await fixture.db.fetchval("select count(*) from compensation where not done") == 0
 
 
-async def test_it_ends_cleanly_at_ctrl_c(fixture: PersisterFixture, start_persister: StartPersister) -> None:
+async def test_ctrl_c_ends_the_persister_with_exit_code_0(
+    fixture: PersisterFixture, start_persister: StartPersister
+) -> None:
     """With exit code 0, as at SIGTERM below, and before the supervisor kills it."""
     persister = start_persister(fixture.kafka, fixture.dsn)
     await fixture.send()
@@ -148,10 +150,10 @@ async def test_it_ends_cleanly_at_ctrl_c(fixture: PersisterFixture, start_persis
     assert persister.exit_code() == 0
 
 
-async def test_it_ends_while_postgres_is_away(
+async def test_sigterm_ends_the_persister_while_postgres_is_down(
     kafka: Kafka, start_postgres: StartPostgres, start_persister: StartPersister
 ) -> None:
-    """A batch in hand waits for Postgres for ever; SIGTERM ends the process all the same, with exit code 0."""
+    """A batch waits for Postgres without end; SIGTERM ends the process all the same, with exit code 0."""
     server = start_postgres()
     await migrate(server.address)
     shard = FakeShard()
@@ -166,7 +168,7 @@ async def test_it_ends_while_postgres_is_away(
         await eventually(lambda: is_value(db, "select seq from shard_watermark", 1), JOIN_S)
     server.stop()
     await producer.send_and_wait(kafka.named(COMMITS), shard.run(1), partition=0)
-    await eventually(lambda: persister.has_said("server_unavailable", server="Postgres"), JOIN_S)
+    await eventually(lambda: persister.has_logged("server_unavailable", server="Postgres"), JOIN_S)
 
     persister.process.terminate()
 

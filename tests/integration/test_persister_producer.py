@@ -1,4 +1,4 @@
-"""The persister's sender between us and a broker that comes, goes and says nothing."""
+"""The persister's Kafka producer with a broker that is down at first, or never answers."""
 
 import asyncio
 import gc
@@ -21,53 +21,53 @@ from tests.waiting import eventually
 MESSAGE = Message(ORDERS, 5, b"key", b"value")
 ARRIVES_S = 60.0
 
-# A producer that nobody stopped complains when it is collected.
+# A producer that was not stopped raises a warning when it is collected.
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed AIOKafkaProducer:ResourceWarning")
 
 
 @contextmanager
-def nobody_left_open() -> Iterator[None]:
-    """Assert that no producer is left behind."""
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+def no_unclosed_producer() -> Iterator[None]:
+    """Assert that every producer was closed."""
+    warnings: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: warnings.append(context))
     yield
     gc.collect()
-    assert complaints == []
+    assert warnings == []
 
 
-async def test_kafka_away_at_the_first_send_is_waited_for(start_broker: StartBroker) -> None:
-    """The producer is made when it is first needed, which may be just then; nothing of the failed ones is left."""
+async def test_the_first_send_waits_for_kafka(start_broker: StartBroker) -> None:
+    """The producer is created at the first send; those whose start failed are closed."""
     server, registry = start_broker(), CollectorRegistry()
     server.down()
     sender = Sender(KafkaConfig(server.address), Retrier(Outages(registry)))
 
-    with nobody_left_open():
+    with no_unclosed_producer():
         sending = asyncio.ensure_future(sender.send([MESSAGE]))
         await eventually(lambda: waits(registry, "kafka") > 1)
         server.up()
         await asyncio.wait_for(sending, ARRIVES_S)
 
-    heard = AIOKafkaConsumer(ORDERS, bootstrap_servers=server.address, auto_offset_reset="earliest")
-    await heard.start()
-    record = await asyncio.wait_for(heard.getone(), ARRIVES_S)
-    await heard.stop()
+    consumer = AIOKafkaConsumer(ORDERS, bootstrap_servers=server.address, auto_offset_reset="earliest")
+    await consumer.start()
+    record = await asyncio.wait_for(consumer.getone(), ARRIVES_S)
+    await consumer.stop()
     await sender.close()
     assert (record.partition, record.value) == (MESSAGE.shard, MESSAGE.value)
 
 
 async def test_a_first_send_that_is_cancelled_leaves_nothing_behind() -> None:
-    """A persister that is asked to end may be waiting for a broker that takes connections and says nothing."""
+    """A persister that is stopped may be waiting for a broker that accepts connections and never answers."""
     connected = asyncio.Event()
 
-    async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def never_reply(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connected.set()
         await writer.wait_closed()
 
-    async with await asyncio.start_server(say_nothing, "127.0.0.1") as silent:
+    async with await asyncio.start_server(never_reply, "127.0.0.1") as silent:
         port = silent.sockets[0].getsockname()[1]
         sender = Sender(KafkaConfig(f"127.0.0.1:{port}"), Retrier(Outages(CollectorRegistry())))
 
-        with nobody_left_open():
+        with no_unclosed_producer():
             sending = asyncio.ensure_future(sender.send([MESSAGE]))
             await connected.wait()
             sending.cancel()

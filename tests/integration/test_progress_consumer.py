@@ -1,4 +1,4 @@
-"""What a relay hears of the ledger: every report, whatever else stands in the topic."""
+"""The relay's consumer of progress reports yields every valid one, whatever other records are in the topic."""
 
 import asyncio
 from contextlib import aclosing
@@ -12,7 +12,7 @@ from inventory_service.domain.shards import LedgerProgress
 from tests.shared_kafka import Kafka
 
 SHARDS = 2
-HEARS_S = 20.0
+ARRIVES_S = 20.0
 FORGED = b"\xff" * 40
 GOOD = events_pb2.LedgerProgress(
     shard=1, epoch=1, seq=7, hash=b"a" * 40, settled_epoch=1, settled_seq=6
@@ -22,26 +22,29 @@ ELSEWHERE = events_pb2.LedgerProgress(shard=4000, epoch=1, seq=8).SerializeToStr
 
 
 async def test_an_unreadable_report_does_not_stop_the_next(kafka: Kafka) -> None:
-    """A relay that ends over a record would hear it again, or miss what was said while it started."""
+    """A relay that ends at a record would read it again after a restart, or miss reports while it starts."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
     await producer.start()
     sending = asyncio.create_task(
         send_again_and_again(producer, kafka, (None, b"", b"\xff\xff", ELSEWHERE, GOOD, BAD_HASH))
     )
-    async with asyncio.timeout(HEARS_S), aclosing(KafkaProgress(kafka.config, SHARDS).reports(lambda: None)) as reports:
-        heard = {await anext(reports) for _ in range(4)}
+    async with (
+        asyncio.timeout(ARRIVES_S),
+        aclosing(KafkaProgress(kafka.config, SHARDS).reports(lambda: None)) as reports,
+    ):
+        received = {await anext(reports) for _ in range(4)}
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
     await producer.stop()
 
-    assert heard == {
+    assert received == {
         LedgerProgress(1, 1, 7, "a" * 40, 1, 6, resend=False, frozen_reason=""),
         LedgerProgress(1, 1, 8, "\ufffd" * 40, 0, 0, resend=False, frozen_reason=""),
     }
 
 
 async def send_again_and_again(producer: AIOKafkaProducer, kafka: Kafka, values: tuple[bytes | None, ...]) -> None:
-    """Progress is heard from now on, so a reader that is still starting misses what was said before."""
+    """The consumer starts at the end of the topic, so records sent before it is ready are missed."""
     while True:
         for value in values:
             await producer.send_and_wait(kafka.named(PROGRESS), value, key=b"1", partition=1)

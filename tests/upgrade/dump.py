@@ -1,4 +1,4 @@
-"""What Redis and the ledger hold, as text that every version of the servers takes: written down, and put back.
+"""Dumps Redis and the ledger as text that every version of the servers accepts, and loads it again.
 
 Redis is kept as its own commands, one a line, in the quotes that redis-cli reads; the ledger as SQL, its tables as the
 migrations made them.
@@ -13,11 +13,11 @@ from redis.asyncio import Redis
 
 from order_persister.adapters.ledger.migrator import migrations
 
-RecordingRedis = Any  # redis-py's types know neither bytes nor text for sure
+BytesRedis = Any  # redis-py's types are neither bytes nor text
 _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b'"\\')
 _WORD = re.compile(r'"([^"]*)"')
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
-_NOTEBOOK = (
+_MIGRATION_TABLE = (
     "create table migration (number integer primary key, name text not null, run_time timestamptz not null "
     "default now());"
 )
@@ -30,7 +30,7 @@ select attname from pg_attribute
 
 async def ledger_as_sql(db: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[str]:
     """The lines of a script that makes these tables, with these rows, in an empty database."""
-    yield _NOTEBOOK
+    yield _MIGRATION_TABLE
     made = [migration.sql for migration in migrations()]
     for sql in made:
         yield sql
@@ -41,15 +41,15 @@ async def ledger_as_sql(db: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterat
             yield f"insert into {table} ({', '.join(columns)}) values ({row['row']});"
 
 
-async def redis_as_commands(redis: RecordingRedis) -> AsyncIterator[str]:
+async def redis_as_commands(redis: BytesRedis) -> AsyncIterator[str]:
     """The commands that make these keys in an empty database."""
     for key in sorted([key async for key in redis.scan_iter()]):
-        assert await redis.pttl(key) == -1, f"{key!r} would be gone before it is put back"
+        assert await redis.pttl(key) == -1, f"{key!r} would expire before it is loaded"
         for command in await _commands_of(redis, key):
             yield " ".join(map(_quoted, command))
 
 
-async def _commands_of(redis: RecordingRedis, key: bytes) -> list[list[bytes]]:
+async def _commands_of(redis: BytesRedis, key: bytes) -> list[list[bytes]]:
     kind = (await redis.type(key)).decode()
     if kind == "hash":
         fields = sorted((await redis.hgetall(key)).items())
@@ -66,12 +66,12 @@ async def _commands_of(redis: RecordingRedis, key: bytes) -> list[list[bytes]]:
     return [*added, [b"XADD", key, last, b"gone", b""], [b"XDEL", key, last]]  # a stream remembers its last id
 
 
-async def put_back_ledger(db: "asyncpg.Connection[asyncpg.Record]", script: str) -> None:
+async def load_ledger(db: "asyncpg.Connection[asyncpg.Record]", script: str) -> None:
     """Fill an empty database."""
     await db.execute(script)
 
 
-async def put_back_redis(redis_url: str, commands: str) -> None:
+async def load_redis(redis_url: str, commands: str) -> None:
     """Fill an empty Redis, at once, so that no process sees a part of it."""
     async with Redis.from_url(redis_url) as redis, redis.pipeline(transaction=True) as pipeline:
         for line in commands.splitlines():

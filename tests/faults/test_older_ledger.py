@@ -1,4 +1,4 @@
-"""Postgres comes back from an older copy: the ledger has forgotten what Redis has trimmed, and Kafka still has it."""
+"""Postgres is restored from an older copy: commits that Redis has trimmed are then in Kafka alone."""
 
 import asyncio
 import shutil
@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault_proof import find_faults
 from tests.fault_stack import FaultStack, shard_of
+from tests.promise_checks import find_violations
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
 UNITS, EARLY, LATE = 20, 3, 6
-MENDED_S = 90.0
+CATCHES_UP_S = 90.0
 
 
 @pytest.mark.parametrize("persister", ["lives", "starts afterwards"])
-async def test_a_ledger_that_went_back_is_brought_up_to_date_from_kafka(
+async def test_a_ledger_restored_from_an_older_copy_catches_up_from_kafka(
     stack: FaultStack, tmp_path: Path, persister: str
 ) -> None:
     """Promise 2: no acknowledged order is lost, no unit sold twice, and the shard opens by itself."""
@@ -24,25 +24,25 @@ async def test_a_ledger_that_went_back_is_brought_up_to_date_from_kafka(
     shard = shard_of(sale_id)
     acknowledged = await stack.sell(sale_id, EARLY)
     await eventually(lambda: is_drained(stack, shard))
-    copy = await copied(stack, tmp_path)
+    copy = await copy_files(stack, tmp_path)
     acknowledged |= await stack.sell(sale_id, LATE, first=EARLY)
     await eventually(lambda: is_drained(stack, shard))
     newest = await stack.watermark(shard)
 
     if persister == "starts afterwards":
         await stack.take_down("persist")
-    await set_back(stack, copy)
+    await restore(stack, copy)
     if persister == "starts afterwards":
         assert (await stack.watermark(shard)).seq < newest.seq
         await stack.bring_up("persist")
 
-    await eventually(lambda: has_caught_up(stack, shard, newest.hash), MENDED_S)
+    await eventually(lambda: has_caught_up(stack, shard, newest.hash), CATCHES_UP_S)
     await stack.serves()
     acknowledged |= await stack.sell(sale_id, 1, first=EARLY + LATE)
-    assert await find_faults(stack, sale_id, acknowledged) == []
+    assert await find_violations(stack, sale_id, acknowledged) == []
 
 
-async def copied(stack: FaultStack, folder: Path) -> Path:
+async def copy_files(stack: FaultStack, folder: Path) -> Path:
     """Copy the files of Postgres while it is down."""
     await stack.stop("postgres")
     copy = Path(await asyncio.to_thread(shutil.copytree, cluster(stack), folder / "copy"))
@@ -50,7 +50,7 @@ async def copied(stack: FaultStack, folder: Path) -> Path:
     return copy
 
 
-async def set_back(stack: FaultStack, copy: Path) -> None:
+async def restore(stack: FaultStack, copy: Path) -> None:
     """Start Postgres on an older copy of its files."""
     await stack.stop("postgres")
     await asyncio.to_thread(shutil.rmtree, cluster(stack))
@@ -69,5 +69,5 @@ async def is_drained(stack: FaultStack, shard: int) -> bool:
 
 
 async def has_caught_up(stack: FaultStack, shard: int, newest: str) -> bool:
-    """The ledger stands where it stood, in whatever epoch."""
+    """The ledger is at the newest hash again, in any epoch."""
     return (await stack.watermark(shard)).hash == newest

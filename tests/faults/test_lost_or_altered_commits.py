@@ -1,6 +1,6 @@
-"""The way from Redis to the ledger is cut, and what travels it is lost, doubled or altered: the ledger sees it.
+"""Commits are lost, repeated or altered between Redis and the ledger, and the ledger detects it.
 
-The relay is taken down and the test carries the commits itself, as it finds them in Redis.
+The relay is down, and the test sends the commits of the outbox to Kafka itself.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from holdfast.inventory.v1.inventory_service_pb2 import ReserveResponse
 from redis.asyncio import Redis
 
 from tests.crowd import SKU, Acknowledged
-from tests.fault_proof import find_faults
-from tests.fault_stack import FaultStack, impatient, shard_of
+from tests.fault_stack import FaultStack, client_without_retries, shard_of
+from tests.promise_checks import find_violations
 from tests.servers import connected
 from tests.topics import Topics
 from tests.waiting import eventually
@@ -25,8 +25,8 @@ UNITS, ORDERS = 20, 4
 SEEN_S = SERVES_S = 60.0
 
 
-async def test_a_commit_lost_on_the_way_is_asked_for_again(stack: FaultStack) -> None:
-    """Promise 2: nothing beyond the gap is applied, the ledger names what it misses, and gets it."""
+async def test_a_commit_lost_before_the_ledger_is_sent_again(stack: FaultStack) -> None:
+    """Promise 2: nothing beyond the gap is applied, and the ledger requests the missing commit and gets it."""
     await stack.take_down("relay")
     sale_id = await stack.open_sale(UNITS)
     acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
@@ -35,15 +35,15 @@ async def test_a_commit_lost_on_the_way_is_asked_for_again(stack: FaultStack) ->
     async with Topics.of(stack.running.addresses.kafka_brokers) as topics:
         for run in (before, *after):
             await topics.send(shard, run)
-        await eventually(lambda: asked_for(topics, lost), SEEN_S)
+        await eventually(lambda: is_resend_requested(topics, lost), SEEN_S)
     assert (await stack.watermark(shard)).seq == before.first_seq
 
     await stack.bring_up("relay")
-    assert await find_faults(stack, sale_id, acknowledged) == []
+    assert await find_violations(stack, sale_id, acknowledged) == []
 
 
-async def test_commits_that_come_twice_and_in_disorder_are_booked_once(stack: FaultStack) -> None:
-    """Promise 3: what the ledger holds it drops, so no unit is given, taken or given back twice."""
+async def test_repeated_and_reordered_commits_are_applied_once(stack: FaultStack) -> None:
+    """Promise 3: the ledger drops commits that it has applied, so no unit is granted or given back twice."""
     await stack.take_down("relay")
     sale_id = await stack.open_sale(UNITS)
     acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
@@ -55,31 +55,31 @@ async def test_commits_that_come_twice_and_in_disorder_are_booked_once(stack: Fa
     await eventually(lambda: has_applied(stack, shard, runs[-1]), SEEN_S)
 
     await stack.bring_up("relay")
-    assert await find_faults(stack, sale_id, acknowledged) == []
+    assert await find_violations(stack, sale_id, acknowledged) == []
 
 
 async def test_a_commit_that_cannot_be_read_is_quarantined_and_sent_again(stack: FaultStack) -> None:
-    """Promise 2: what was ruined on the way is kept for a person to look at, and the true commit takes its place."""
+    """Promise 2: the damaged record is kept for an operator, and the original commit is sent again."""
     await stack.take_down("relay")
     sale_id = await stack.open_sale(UNITS)
     acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
     before, lost, *_ = await commits_in_redis(stack, shard)
-    ruined = altered(lost, payload=lost.commits[0].payload[:-1])
+    damaged = altered(lost, payload=lost.commits[0].payload[:-1])
 
     async with Topics.of(stack.running.addresses.kafka_brokers) as topics:
-        for run in (before, ruined):
+        for run in (before, damaged):
             await topics.send(shard, run)
-        await eventually(lambda: asked_for(topics, lost), SEEN_S)
+        await eventually(lambda: is_resend_requested(topics, lost), SEEN_S)
     async with connected(stack.running.addresses.postgres_dsn) as db:
         kept = await db.fetchval("select payload from quarantined_record where shard = $1", shard)
-    assert kept == ruined.commits[0].payload
+    assert kept == damaged.commits[0].payload
 
     await stack.bring_up("relay")
-    assert await find_faults(stack, sale_id, acknowledged) == []
+    assert await find_violations(stack, sale_id, acknowledged) == []
 
 
-async def test_a_repeat_that_differs_is_seen_and_the_books_are_compared(stack: FaultStack) -> None:
-    """Promise 4: the ledger freezes the shard; Redis and ledger are found equal after all, and it serves again."""
+async def test_a_repeat_with_another_hash_freezes_the_shard_until_a_take_over(stack: FaultStack) -> None:
+    """Promise 4: the ledger freezes the shard; the take-over finds Redis and the ledger equal, and it serves again."""
     await stack.take_down("relay")
     sale_id = await stack.open_sale(UNITS)
     acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
@@ -94,12 +94,12 @@ async def test_a_repeat_that_differs_is_seen_and_the_books_are_compared(stack: F
 
     await stack.bring_up("relay")
     await eventually(lambda: is_taken_over(stack, shard, runs[-1]), SEEN_S)
-    assert await find_faults(stack, sale_id, acknowledged) == []
+    assert await find_violations(stack, sale_id, acknowledged) == []
 
 
 @pytest.mark.parametrize("what", ["payload", "digest"])
-async def test_an_altered_commit_freezes_its_shard_until_the_true_one_is_taken(stack: FaultStack, what: str) -> None:
-    """Promise 4: one bit is enough for the ledger to take nothing more. Redis holds the true commit, which follows."""
+async def test_an_altered_commit_freezes_its_shard_until_the_original_is_applied(stack: FaultStack, what: str) -> None:
+    """Promise 4: after one wrong bit the ledger applies nothing more until it gets the original from Redis."""
     await stack.take_down("relay")
     sale_id = await stack.open_sale(UNITS)
     acknowledged, shard = await stack.sell(sale_id, ORDERS), shard_of(sale_id)
@@ -114,21 +114,21 @@ async def test_an_altered_commit_freezes_its_shard_until_the_true_one_is_taken(s
 
     await stack.bring_up("relay")
     await eventually(lambda: is_taken_over(stack, shard, after[-1]), SEEN_S)
-    assert await find_faults(stack, sale_id, acknowledged) == []
+    assert await find_violations(stack, sale_id, acknowledged) == []
 
 
-async def test_a_shard_that_the_ledger_refuses_opens_once_that_is_repaired(stack: FaultStack) -> None:
-    """Promise 4: a shard serves no call while the ledger cannot book a give-back; the reason names the constraint."""
+async def test_a_shard_with_a_failing_give_back_serves_again_after_a_repair(stack: FaultStack) -> None:
+    """Promise 4: a shard serves no call while the ledger cannot record a give-back; the reason names the constraint."""
     sale_id = await stack.open_sale(UNITS)
     shard, hold = shard_of(sale_id), "to-be-released"
     acknowledged = await stack.sell(sale_id, ORDERS)
     await stack.client.reserve(sale_id, hold, "buyer", {SKU: 1})
     async with connected(stack.running.addresses.postgres_dsn) as db:
-        await eventually(lambda: is_booked(db, sale_id, hold))
+        await eventually(lambda: is_in_ledger(db, sale_id, hold))
         await db.execute("alter table reservation add constraint a_mistake check (state <> 'RELEASED') not valid")
         released = await stack.client.release(sale_id, hold)
-        await eventually(lambda: serves_nobody(stack, shard), SEEN_S)
-        refusal = await eventually(lambda: refused(stack, sale_id), SEEN_S)
+        await eventually(lambda: is_frozen_in_redis(stack, shard), SEEN_S)
+        refusal = await eventually(lambda: not_serving_error(stack, sale_id), SEEN_S)
         assert refusal.metadata["frozen_reason"].startswith("GIVE_BACK_REFUSED: ")
         assert "a_mistake" in refusal.metadata["frozen_reason"]
 
@@ -136,7 +136,7 @@ async def test_a_shard_that_the_ledger_refuses_opens_once_that_is_repaired(stack
 
     await eventually(lambda: serves_again(stack, shard), SERVES_S)
     acknowledged[hold] = Acknowledged(hold, 1, blocked=False, state=released.reservation.state)
-    assert await find_faults(stack, sale_id, acknowledged) == []
+    assert await find_violations(stack, sale_id, acknowledged) == []
 
 
 async def commits_in_redis(stack: FaultStack, shard: int) -> Sequence[CommitRun]:
@@ -159,7 +159,7 @@ def altered(run: CommitRun, *, payload: bytes | None = None, digest: bytes | Non
 
 
 def flipped_time(run: CommitRun) -> bytes:
-    """The payload with one bit of its moment turned; it can still be read, for the second byte begins a number."""
+    """The payload with one bit of its time flipped; it still decodes, because the second byte begins a number."""
     payload = bytearray(run.commits[0].payload)
     payload[1] ^= 1
     return bytes(payload)
@@ -171,8 +171,8 @@ def flipped_digest(run: CommitRun) -> bytes:
     return (b"1" if digest.startswith(b"0") else b"0") + digest[1:]
 
 
-async def asked_for(topics: Topics, run: CommitRun) -> bool:
-    """The ledger asks for this commit."""
+async def is_resend_requested(topics: Topics, run: CommitRun) -> bool:
+    """The ledger requests this commit again."""
     reports = await topics.reports(run.shard)
     return any((report.epoch, report.resend_from_seq) == (run.epoch, run.first_seq) for report in reports)
 
@@ -189,18 +189,18 @@ async def is_frozen(stack: FaultStack, shard: int, word: str) -> bool:
 
 
 async def is_taken_over(stack: FaultStack, shard: int, last: CommitRun) -> bool:
-    """The shard goes on in an epoch after that of this commit, in Redis and in the ledger."""
+    """Redis and the ledger are in a later epoch than this commit."""
     mark, meta = await stack.watermark(shard), await stack.meta(shard)
     return not mark.frozen_reason and int(meta["epoch"]) == mark.epoch > last.epoch
 
 
-async def is_booked(db: "asyncpg.Connection[asyncpg.Record]", sale_id: str, reservation_id: str) -> bool:
+async def is_in_ledger(db: "asyncpg.Connection[asyncpg.Record]", sale_id: str, reservation_id: str) -> bool:
     """The ledger has a row of the reservation."""
     query = "select count(*) from reservation where sale_id = $1 and reservation_id = $2"
     return bool(await db.fetchval(query, sale_id, reservation_id))
 
 
-async def serves_nobody(stack: FaultStack, shard: int) -> bool:
+async def is_frozen_in_redis(stack: FaultStack, shard: int) -> bool:
     """Redis has the shard frozen."""
     return "frozen" in await stack.meta(shard)
 
@@ -213,9 +213,9 @@ async def serves_again(stack: FaultStack, shard: int) -> bool:
     )
 
 
-async def refused(stack: FaultStack, sale_id: str) -> ShardNotServing | None:
-    """What a buyer hears, once the shard is known to be frozen."""
-    async with impatient(stack.running) as client:
+async def not_serving_error(stack: FaultStack, sale_id: str) -> ShardNotServing | None:
+    """The error of a Reserve once it names the reason of the freeze; None before."""
+    async with client_without_retries(stack.running) as client:
         try:
             answer: ReserveResponse = await client.reserve(sale_id, "late", "late", {SKU: 1})
         except ShardNotServing as refusal:

@@ -1,8 +1,8 @@
-"""Runs pytest with every clock some days ahead, by libfaketime: `python -m tests.ahead.run DAYS ARGUMENT...`.
+"""Runs pytest with every clock some days ahead, by libfaketime: `python -m tests.clock_ahead.run DAYS ARGUMENT...`.
 
-Debian's package is installed where it is missing; where that is not possible, it says why and ends with 0. One file
-cannot run so, tests/integration/test_halted.py: PostgreSQL's own timeouts, such as lock_timeout, are late by as much as
-the clock is ahead, for libfaketime shows the true time to a signal's handler.
+Debian's package is installed if it is missing; if that fails, the command prints the reason and exits with 0. One file
+cannot run with it, tests/integration/test_halted_persister.py: PostgreSQL's own timeouts, such as lock_timeout, fire
+late by as much as the clock is ahead, because libfaketime shows the true time to a signal handler.
 """
 
 import os
@@ -32,7 +32,7 @@ def main(days: int, *arguments: str) -> int:
         return 0
     environment = moved(library, days)
     expected = str(int(time.time()) + days * DAY_S)
-    clocks = subprocess.run([sys.executable, "-m", "tests.ahead.clocks", expected], env=environment)
+    clocks = subprocess.run([sys.executable, "-m", "tests.clock_ahead.clocks", expected], env=environment)
     return clocks.returncode or subprocess.run([sys.executable, "-m", "pytest", *arguments], env=environment).returncode
 
 

@@ -1,16 +1,16 @@
-"""Calls that come when Redis has forgotten: the ledger is asked, and nothing is called unknown while it is away."""
+"""Calls about ids that Redis does not have: the server reads the ledger before it answers."""
 
 import grpc
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
 from tests.inventory_server import (
     Caller,
-    refusal_of,
+    error_of,
 )
 from tests.servers import connected
 
 
-async def book(database: str, state: str) -> None:
+async def insert_into_ledger(database: str, state: str) -> None:
     """Write a sale and a reservation into the ledger, as the persister does."""
     async with connected(database) as ledger:
         await ledger.execute("insert into sale values ('default', 'lamp-sale', '', now(), null, 1, 1, 0, now(), 0)")
@@ -22,7 +22,7 @@ async def book(database: str, state: str) -> None:
 
 
 async def test_an_unknown_id_can_be_spent(caller: Caller) -> None:
-    """A Reserve that is still under way finds it ended; spending it again is a repeat."""
+    """A Reserve that comes later finds it ended; spending it again is a repeat."""
     await caller.create_sale()
     spend = calls.ReleaseReservationRequest(sale_id="lamp-sale", reservation_id="r-1", spend_id=True)
 
@@ -34,15 +34,15 @@ async def test_an_unknown_id_can_be_spent(caller: Caller) -> None:
     assert (reserved.rejection.reason, reserved.rejection.ended.state) == (8, 3)
 
 
-async def test_a_sale_that_only_the_ledger_knows_is_not_called_unknown(caller: Caller, database: str) -> None:
-    """Redis and the ledger tell different things of it, and no answer is better than a wrong one."""
-    await book(database, "CONFIRMED")
+async def test_a_sale_only_in_the_ledger_is_not_reported_as_not_found(caller: Caller, database: str) -> None:
+    """Redis and the ledger contradict each other, so every call fails with SHARD_NOT_SERVING."""
+    await insert_into_ledger(database, "CONFIRMED")
     spend = calls.ReleaseReservationRequest(sale_id="lamp-sale", reservation_id="r-9", spend_id=True)
 
-    heard = [
-        await refusal_of(caller.reserve("r-9")),
-        await refusal_of(caller.stock.GetSale(calls.GetSaleRequest(sale_id="lamp-sale"))),
-        await refusal_of(caller.stock.ReleaseReservation(spend)),
+    errors = [
+        await error_of(caller.reserve("r-9")),
+        await error_of(caller.stock.GetSale(calls.GetSaleRequest(sale_id="lamp-sale"))),
+        await error_of(caller.stock.ReleaseReservation(spend)),
     ]
 
-    assert {(told.code, told.reason) for told in heard} == {(grpc.StatusCode.UNAVAILABLE, "SHARD_NOT_SERVING")}
+    assert {(error.code, error.reason) for error in errors} == {(grpc.StatusCode.UNAVAILABLE, "SHARD_NOT_SERVING")}
