@@ -6,6 +6,7 @@ from itertools import count
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from holdfast.inventory.v1 import reservation_pb2 as states
+from redis.asyncio import Redis
 
 from tests.e2e.conftest import MEMORY_SHARE, OUTBOX_LIMIT, RETENTION_S
 from tests.inventory_server import CallError, call_error, error_of
@@ -14,7 +15,7 @@ from tests.stack_fixture import StackFixture, Stock
 from tests.waiting import eventually
 
 HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIRMED
-GROWTH_BYTES = 1_000_000  # until that share is used: far more than its own buffers come and go
+GROWTH_BYTES = 600_000  # until that share is used: far more than its own buffers come and go
 AT_ONCE = 100
 MANY = 1_000_000  # units, so that stock is never the reason
 DRAINS_S = 60.0
@@ -58,7 +59,8 @@ async def test_reserve_fails_while_redis_is_short_of_memory(archiving: StackFixt
         await redis.config_set("maxmemory", int((used + GROWTH_BYTES) / MEMORY_SHARE))
         try:
             async with archiving.without("persist"):
-                rejected = await grow_until_rejected(archiving, sale)
+                await fill(archiving, sale, redis)
+                rejected = await next_rejection(archiving, sale)
                 share = await archiving.metric("serve", "holdfast_redis_memory_used_ratio")
                 in_use = (await redis.info("memory"))["used_memory"]
                 commits = await redis.xlen(f"holdfast:{{{archiving.shard_of(sale)}}}:outbox")
@@ -88,16 +90,37 @@ async def sell_until_rejected(stack: StackFixture, sale: str) -> int:
     raise AssertionError
 
 
-async def grow_until_rejected(stack: StackFixture, sale: str) -> CallError:
-    """Reserve and release with long ids until a Reserve fails; return its error."""
+async def fill(stack: StackFixture, sale: str, redis: Redis) -> None:
+    """Reserve and release with long ids until Redis uses its share; the server's next probe finds that."""
     for first in count(step=AT_ONCE):
+        if await used_ratio(redis) >= MEMORY_SHARE:
+            return
         names = [f"{'long' * 10}-{number}" for number in range(first, first + AT_ONCE)]
         held = await asyncio.gather(*(stack.reserve(sale, name) for name in names), return_exceptions=True)
-        rejected = [error for error in held if isinstance(error, AioRpcError)]
-        if rejected:
-            return await error_of(failing(rejected[0]))
+        if any(isinstance(result, AioRpcError) for result in held):
+            return
         await asyncio.gather(*(stack.release(sale, name) for name in names))
-    raise AssertionError
+
+
+async def used_ratio(redis: Redis) -> float:
+    """The share of `maxmemory` in use, counted as Redis counts it before it rejects a write."""
+    memory = await redis.info("memory")
+    return float((memory["used_memory"] - memory["mem_not_counted_for_evict"]) / memory["maxmemory"])
+
+
+async def next_rejection(stack: StackFixture, sale: str) -> CallError:
+    """The error of the first Reserve that fails, each with an id of its own: a known id is answered in any case."""
+    numbers, errors = count(), list[AioRpcError]()
+
+    async def is_rejected() -> bool:
+        try:
+            await stack.reserve(sale, f"more-{next(numbers)}")
+        except AioRpcError as error:
+            errors.append(error)
+        return bool(errors)
+
+    await eventually(is_rejected)
+    return await error_of(failing(errors[0]))
 
 
 async def failing(error: AioRpcError) -> None:

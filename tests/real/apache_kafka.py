@@ -116,9 +116,13 @@ class ApacheKafka(KafkaServer):
         self.start()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        """Start the process, after formatting its folder if that was not done."""
+        """Start the process, after formatting its folder if that was not done.
+
+        The configuration is written at each start: the folder may be that of an earlier broker on other ports.
+        """
         if not self._config.exists():
             self._format()
+        self._config.write_text(self._properties_text())
         with self.log_path.open("ab") as log:
             return spawn([*self._java(), "kafka.Kafka", self._config], stdout=log, stderr=log)
 
@@ -136,10 +140,13 @@ class ApacheKafka(KafkaServer):
     def _java(self) -> Sequence[str]:
         return (*JAVA, *LOGGING, "-cp", kafka_class_path())
 
+    def _properties_text(self) -> str:
+        return "".join(f"{key}={value}\n" for key, value in self._properties().items())
+
     def _format(self) -> None:
         """Format the folder, and rename its configuration last: an unfinished folder is never started."""
         unfinished = self.data_dir / "server.properties.new"
-        unfinished.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
+        unfinished.write_text(self._properties_text())
         scram = [
             f"--add-scram={mechanism}=[name={name},password={password}]"
             for name, password in self._listener.scram_users.items()
