@@ -23,6 +23,8 @@ from tests.sales import make_sale
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
+SUMS_S = 5.0  # half a second on a busy machine; nested loops take a minute
+
 # An order that was refused, and ended just now.
 RECENT_DEAD_LETTER = """
 insert into dead_letter (shard, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id,
@@ -77,6 +79,36 @@ class RecordedDrift:
 
     def show_drift(self, shard: int, items: int, time_s: float) -> None:
         self.items[shard] = items
+
+
+async def test_a_large_sale_is_summed_up_before_its_tables_are_analysed(fixture: AuditFixture) -> None:
+    """A sale fills the ledger within seconds, and PostgreSQL gathers statistics a minute later."""
+    many = "from generate_series(1, 30000) as number"
+    for table in ("reservation", "reservation_line"):
+        await fixture.sql(f"alter table {table} set (autovacuum_enabled = off)")
+    await fixture.sql(
+        "insert into sale (tenant, sale_id, shard, title, start_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,"
+        f" create_time) values ('default', 'large', {SHARD}, '', now(), 0, 0, 0, now())"
+    )
+    await fixture.sql(
+        "insert into item (tenant, sale_id, sku, total, available, held, sold)"
+        " values ('default', 'large', 'lamp', 30000, 0, 30000, 0)"
+    )
+    await fixture.sql(
+        "insert into reservation (tenant, sale_id, reservation_id, buyer_id, state, revision, shard, create_time,"
+        " update_time, created_epoch, created_seq, created_index, epoch, seq, index, ledger_state, note)"
+        f" select 'default', 'large', number::text, 'ann', 'HELD', 1, {SHARD}, now(), now(), 1, number, 1000, 1,"
+        f" number, 1000, 'RECORDED', '' {many}"
+    )
+    await fixture.sql(
+        "insert into reservation_line (tenant, sale_id, reservation_id, sku, quantity, confirmed_quantity,"
+        f" returned_quantity) select 'default', 'large', number::text, 'lamp', 1, 0, 0 {many}"
+    )
+
+    async with asyncio.timeout(SUMS_S), PostgresSnapshots(fixture.processes.postgres).snapshot(SHARD) as snapshot:
+        (lamp,) = await snapshot.items(SaleKey("default", "large"))
+
+    assert lamp.lines_held == 30000
 
 
 async def test_drift_is_counted_where_the_ledger_has_caught_up(fixture: AuditFixture) -> None:

@@ -22,6 +22,7 @@ class Queries:
     clear_frozen_reason: str
     sales_of_shard: str
     sale_is_archivable: str
+    avoid_nested_loops: str
     item_sums: str
     item_balances: str
     reservations: str

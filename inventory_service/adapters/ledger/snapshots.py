@@ -54,6 +54,7 @@ class PostgresSnapshot:
         return bool(await self._db.fetchval(self._sql.sale_is_archivable, *sale, cutoff_ms))
 
     async def items(self, sale: SaleKey) -> Sequence[ItemInLedger]:
+        await self._db.execute(self._sql.avoid_nested_loops)
         rows = await self._db.fetch(self._sql.item_sums, *sale)
         return [ItemInLedger(**{**row, "entries": json.loads(row["entries"] or "{}")}) for row in rows]
 
