@@ -86,7 +86,8 @@ select end_time <= cutoff.time
 -- name: avoid_nested_loops
 -- Keeps the planner from nested loops until the transaction ends: for tables not analysed yet it would scan all lines
 -- once for each reservation, and the sums of 40,000 reservations take minutes in place of a blink.
-select set_config('enable_nestloop', 'off', true)
+-- What cannot do without one then seems so dear that it would be compiled each time, so not that either.
+select set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)
 
 -- name: item_sums
 -- The items of a sale, beside what entries, reservation lines and open dead letters add up to.
