@@ -2,13 +2,14 @@
 
 -- name: lock_shard
 -- Reads a shard's row and locks it until the transaction ends.
-select epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq, coalesce(frozen_reason, '') as frozen_reason
+select epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq,
+       coalesce(frozen_reason, '') as frozen_reason, read_offset, read_digest, seen_epoch, seen_seq
   from shard_watermark where shard = $1 for update
 
 -- name: shard_rows
 -- Reads the rows of some shards.
 select shard, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq,
-       coalesce(frozen_reason, '') as frozen_reason
+       coalesce(frozen_reason, '') as frozen_reason, read_offset, read_digest, seen_epoch, seen_seq
   from shard_watermark where shard = any ($1::integer[])
 
 -- name: migration_numbers
@@ -24,14 +25,15 @@ select distinct shards from shard_watermark
 select set_config('enable_seqscan', 'off', true)
 
 -- name: raise_watermark
--- Raises a shard's watermark, and its settled position to just below the oldest open dead letter, but never lower.
+-- Sets a shard's watermark, how far it has read its partition and what it has seen there above the watermark, and raises
+-- its settled position to just below the oldest open dead letter, but never lower.
 with settled as (
     select coalesce(max(oldest.epoch), $2::bigint) as epoch, coalesce(max(oldest.seq), $3::bigint) as seq
       from (select epoch, seq - 1 as seq from dead_letter
              where shard = $1 and state = 'OPEN' order by epoch, seq limit 1) as oldest
 )
 update shard_watermark w
-   set epoch = $2, seq = $3, hash = $4,
+   set epoch = $2, seq = $3, hash = $4, read_offset = $5, read_digest = $6, seen_epoch = $7, seen_seq = $8,
        settled_epoch = case when (settled.epoch, settled.seq) > (w.settled_epoch, w.settled_seq)
                             then settled.epoch else w.settled_epoch end,
        settled_seq = case when (settled.epoch, settled.seq) > (w.settled_epoch, w.settled_seq)
@@ -43,11 +45,20 @@ update shard_watermark w
 update shard_watermark set frozen_reason = $4
  where shard = $1 and epoch = $2 and seq = $3 and frozen_reason is null
 
+-- name: restart_reading
+-- Has a shard read its partition from the start, unless it has read on since.
+update shard_watermark set read_offset = 0, read_digest = '' where shard = $1 and read_offset = $2 and read_digest = $3
+
 -- name: journal_hashes
 -- The hashes of the commits at these positions.
 select j.epoch, j.seq, j.hash
   from unnest($2::bigint[], $3::bigint[]) as wanted (epoch, seq)
   join journal j on j.shard = $1 and j.epoch = wanted.epoch and j.seq = wanted.seq
+
+-- name: insert_epoch
+-- Keeps where an epoch began; the ledger may have been set back to before the take-over that wrote the row.
+insert into shard_epoch (shard, epoch, base_epoch, base_seq, base_hash, how, known_lost)
+values ($1, $2, $3, $4, $5, 'ADOPTED', false) on conflict do nothing
 
 -- name: insert_journal
 -- Appends commits to the journal.

@@ -53,7 +53,7 @@ class Publisher:
 
     def _is_progress_due(self, shard: int, row: ShardRow) -> bool:
         published, at = self._last_progress.get(shard, (None, 0.0))
-        return published != _without_facts(row) or time.monotonic() - at >= IDLE_INTERVAL_S
+        return published != _reported(row) or time.monotonic() - at >= IDLE_INTERVAL_S
 
     async def _publish_progress(self, shard: int, row: ShardRow, resend_from_seq: int = 0) -> None:
         progress = LedgerProgress(
@@ -67,7 +67,7 @@ class Publisher:
             frozen_reason=row.frozen_reason,
         )
         await self._send([Message(PROGRESS, shard, str(shard).encode(), progress.SerializeToString())])
-        self._last_progress[shard] = _without_facts(row), time.monotonic()
+        self._last_progress[shard] = _reported(row), time.monotonic()
 
     async def _publish_rest(self, shard: int, row: ShardRow) -> None:
         async with self._locks[shard]:
@@ -108,6 +108,6 @@ def batches(facts: Iterable[Fact], limit: int = BATCH_BYTES) -> list[list[Fact]]
     return cut
 
 
-def _without_facts(row: ShardRow) -> ShardRow:
+def _reported(row: ShardRow) -> ShardRow:
     """The part of a row that progress reports."""
-    return row._replace(facts_epoch=0, facts_seq=0)
+    return row._replace(facts_epoch=0, facts_seq=0, read_offset=0, read_digest=b"", seen_epoch=0, seen_seq=0)

@@ -16,7 +16,9 @@ class Queries:
     use_indexes_only: str
     raise_watermark: str
     freeze: str
+    restart_reading: str
     journal_hashes: str
+    insert_epoch: str
     insert_journal: str
     journal_after: str
     quarantine: str

@@ -10,7 +10,7 @@ from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 from holdfast_runtime.postgres import Row
 from order_persister.adapters.ledger.postgres import Database, Transaction
 from order_persister.adapters.ledger.queries import Queries
-from order_persister.domain.chain import AcceptedCommit, Quarantined, Watermark
+from order_persister.domain.chain import AcceptedCommit, Quarantined, ReadMark, Watermark
 from order_persister.domain.fold import (
     EARLIER_RUN,
     Created,
@@ -55,8 +55,11 @@ class PostgresTransaction:
         row = await self._db.fetch_one(self._sql.lock_shard, self._shard)
         return None if row is None else ShardRow(*row)
 
-    async def raise_watermark(self, watermark: Watermark) -> None:
-        await self._db.execute(self._sql.raise_watermark, self._shard, *watermark)
+    async def raise_watermark(self, watermark: Watermark, mark: ReadMark, seen: tuple[int, int]) -> None:
+        await self._db.execute(self._sql.raise_watermark, self._shard, *watermark, *mark, *seen)
+
+    async def restart_reading(self, mark: ReadMark) -> None:
+        await self._db.execute(self._sql.restart_reading, self._shard, *mark)
 
     async def freeze(self, epoch: int, seq: int, reason: str) -> None:
         await self._db.execute(self._sql.freeze, self._shard, epoch, seq, reason)
@@ -69,6 +72,9 @@ class PostgresTransaction:
             return {}
         found = await self._db.fetch(self._sql.journal_hashes, self._shard, *columns(positions))
         return {(epoch, seq): hash for epoch, seq, hash in found}
+
+    async def insert_epoch(self, epoch: int, base: Watermark) -> None:
+        await self._db.execute(self._sql.insert_epoch, self._shard, epoch, *base)
 
     async def insert_journal(self, commits: Sequence[AcceptedCommit]) -> None:
         rows = [(commit.epoch, commit.seq, commit.hash, commit.payload) for commit in commits]
