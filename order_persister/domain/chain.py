@@ -175,7 +175,7 @@ def _plan_next(plan: ApplyPlan, commit: ReceivedCommit) -> None:
         plan.unreadable, plan.unreadable_is_chained = commit, is_chained
     elif not is_chained:
         plan.frozen_reason = f"CHAIN_BROKEN: the hash of commit {commit.seq} does not follow from the one before it"
-    elif not all(map(is_known, body.events)):
+    elif not is_known(body):
         plan.unknown_event = commit
     else:
         plan.accepted.append(AcceptedCommit(commit.epoch, commit.seq, commit.payload, commit.hash, body))
