@@ -69,9 +69,9 @@ on conflict (shard, digest) do nothing returning quarantined_record_id
 -- name: insert_sale
 -- Inserts a sale.
 insert into sale (tenant, sale_id, title, start_time, end_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit, create_time,
-                  shard)
+                  update_time, shard, etag_epoch, etag_seq, etag_index, body)
 values ($2, $3, $4, to_timestamp($5::float8 / 1000), to_timestamp($6::float8 / 1000), $7, $8, $9,
-        to_timestamp($10::float8 / 1000), $1)
+        to_timestamp($10::float8 / 1000), to_timestamp($10::float8 / 1000), $1, $11, $12, $13, $14)
 
 -- name: insert_items
 -- Inserts the items of a sale, all units available.

@@ -88,7 +88,8 @@ async def test_a_large_sale_is_summed_up_before_its_tables_are_analysed(fixture:
         await fixture.sql(f"alter table {table} set (autovacuum_enabled = off)")
     await fixture.sql(
         "insert into sale (tenant, sale_id, shard, title, start_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,"
-        f" create_time) values ('default', 'large', {SHARD}, '', now(), 0, 0, 0, now())"
+        " create_time, update_time, etag_epoch, etag_seq, etag_index, body)"
+        f" values ('default', 'large', {SHARD}, '', now(), 0, 0, 0, now(), now(), 1, 1, 0, '')"
     )
     await fixture.sql(
         "insert into item (tenant, sale_id, sku, total, available, held, sold)"

@@ -176,6 +176,10 @@ def _sale_row(created: CreatedSale) -> tuple[object, ...]:
         sale.max_hold_ttl.ToMilliseconds() if sale.HasField("max_hold_ttl") else hold_ttl_ms,
         sale.buyer_limit,
         created.time_ms,
+        created.epoch,
+        created.seq,
+        created.index,
+        "",
     )
 
 
