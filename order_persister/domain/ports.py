@@ -25,11 +25,16 @@ class LedgerTransaction(Protocol):
     async def lock_shard(self) -> ShardRow | None:
         """Read the shard's row and lock it until the transaction ends; None if there is none."""
 
-    async def raise_watermark(self, watermark: Watermark, mark: ReadMark, seen: tuple[int, int]) -> None:
-        """Set the shard's watermark, its read mark and what it has seen above the watermark (epoch, seq).
+    async def raise_watermark(
+        self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]
+    ) -> None:
+        """Set the shard's watermark, whose commit has this time, and what `set_reading` sets.
 
         The settled position rises to just below the oldest open dead letter.
         """
+
+    async def set_reading(self, mark: ReadMark, seen: tuple[int, int]) -> None:
+        """Set the shard's read mark, and the highest commit (epoch, seq) that it has seen above its watermark."""
 
     async def restart_reading(self, mark: ReadMark) -> None:
         """Set the shard's read mark to the partition's start, if it is still at `mark`."""

@@ -25,6 +25,7 @@ from order_persister.domain.chain import (
     epochs_entered,
     is_ahead,
     plan_apply,
+    quarantined_commit,
     read_mark_after,
     read_to,
     seen_after,
@@ -179,7 +180,7 @@ async def _apply_in(transaction: LedgerTransaction, row: ShardRow, chunk: Delive
         return Applied(row, ApplyPlan(row.watermark), quarantined, [])
     hashes = await transaction.journal_hashes(already_applied(row.watermark, chunk.received))
     plan = plan_apply(row.watermark, chunk.received, hashes, read_to(row.read_offset, chunk.records))
-    orphans = [Quarantined(commit.offset, commit.payload, "orphaned: its epoch is over") for commit in plan.orphans]
+    orphans = [quarantined_commit(commit, "orphaned: its epoch is over") for commit in plan.orphans]
     quarantined += await _quarantine(transaction, orphans)
     dead_letters = await _book(transaction, row, plan) if plan.accepted else []
     quarantined += await _quarantine_unreadable(transaction, plan)
@@ -203,8 +204,10 @@ async def _move_row(transaction: LedgerTransaction, row: ShardRow, plan: ApplyPl
     """Write what the chunk changes in the shard's row: watermark, read mark, what was seen above, frozen reason."""
     mark = read_mark_after(row.read_mark, chunk.records, plan)
     seen = seen_after(row.seen, plan.watermark, chunk.received)
-    if (plan.watermark, mark, seen) != (row.watermark, row.read_mark, row.seen):
-        await transaction.raise_watermark(plan.watermark, mark, seen)
+    if plan.accepted:
+        await transaction.raise_watermark(plan.watermark, plan.accepted[-1].body.time_ms, mark, seen)
+    elif (mark, seen) != (row.read_mark, row.seen):
+        await transaction.set_reading(mark, seen)
     if plan.frozen_reason:
         await transaction.freeze(*plan.watermark.position, plan.frozen_reason)
 
@@ -213,7 +216,7 @@ async def _note_seen(transaction: LedgerTransaction, row: ShardRow, chunk: Deliv
     """Store the highest commit that the chunk names, for a row that takes none of them; the row afterwards."""
     seen = seen_after(row.seen, row.watermark, chunk.received)
     if seen != row.seen:
-        await transaction.raise_watermark(row.watermark, row.read_mark, seen)
+        await transaction.set_reading(row.read_mark, seen)
     return row._replace(seen_epoch=seen[0], seen_seq=seen[1])
 
 
@@ -222,7 +225,7 @@ async def _quarantine_unreadable(transaction: LedgerTransaction, plan: ApplyPlan
     commit = plan.unreadable
     if commit is None or plan.frozen_reason:
         return []
-    new = await _quarantine(transaction, [Quarantined(commit.offset, commit.payload, "the commit does not decode")])
+    new = await _quarantine(transaction, [quarantined_commit(commit, "the commit does not decode")])
     if not new and plan.unreadable_is_chained:
         plan.frozen_reason = f"UNREADABLE: commit {commit.seq} does not decode although its hash follows"
         plan.contradiction = commit

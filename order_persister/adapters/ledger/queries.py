@@ -15,6 +15,7 @@ class Queries:
     shard_counts: str
     use_indexes_only: str
     raise_watermark: str
+    set_reading: str
     freeze: str
     restart_reading: str
     journal_hashes: str
