@@ -10,7 +10,7 @@ from holdfast_runtime.postgres import postgres_dependency
 from holdfast_runtime.process import Command, JsonOption
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES
 from holdfast_runtime.signals import run_unless_signalled
-from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
+from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.connections import RedisConnections
@@ -33,7 +33,7 @@ async def open_shards(settings: Settings, as_json: Annotated[bool, JsonOption()]
     """Open the shards of an empty Redis and ledger."""
     connections = RedisConnections(settings.redis_url)
     shards, ledger = RedisShards(connections), LedgerShards(LedgerPool(settings.postgres_dsn))
-    offsets = KafkaPersisterOffsets(kafka_config(settings))
+    offsets = KafkaCommitOffsets(kafka_config(settings))
     shard_takeover = takeover(settings, shards, RedisOutbox(connections), ledger, offsets)
     async with closing(offsets):
         with shard_counts_checked():

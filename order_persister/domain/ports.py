@@ -25,9 +25,7 @@ class LedgerTransaction(Protocol):
     async def lock_shard(self) -> ShardRow | None:
         """Read the shard's row and lock it until the transaction ends; None if there is none."""
 
-    async def raise_watermark(
-        self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]
-    ) -> None:
+    async def raise_watermark(self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]) -> None:
         """Set the shard's watermark, whose commit has this time, and what `set_reading` sets.
 
         The settled position rises to just below the oldest open dead letter.

@@ -55,9 +55,7 @@ class PostgresTransaction:
         row = await self._db.fetch_one(self._sql.lock_shard, self._shard)
         return None if row is None else ShardRow(*row)
 
-    async def raise_watermark(
-        self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]
-    ) -> None:
+    async def raise_watermark(self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]) -> None:
         await self._db.execute(self._sql.raise_watermark, self._shard, *watermark, time_ms, *mark, *seen)
 
     async def set_reading(self, mark: ReadMark, seen: tuple[int, int]) -> None:
