@@ -190,7 +190,7 @@ async def server_replying(error: str | None) -> AsyncIterator[str]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while asked := await reader.read(65536):
-            if b"INFO" in asked:
+            if b"\r\nINFO\r\n" in asked:
                 writer.write(b"$11\r\nrole:master\r\n")
             elif b"EVALSHA" in asked:
                 writer.write(f"-{error or 'NOSCRIPT No matching script.'}\r\n".encode())

@@ -31,11 +31,11 @@ def reserve(reservation_id: str) -> Reserve:
     return Reserve(SALE, reservation_id, f"buyer of {reservation_id}", (Line("lamp", 1),), None)
 
 
-async def open_shard(shards: RedisShards) -> None:
-    """Let shard 0 serve, as `holdfast init` does."""
-    begun = await shards.begin_takeover(0, "token", 0, ledger_frozen=False)
+async def take_over(shards: RedisShards, epoch: int) -> None:
+    """Let shard 0 serve under this epoch."""
+    begun = await shards.begin_takeover(0, "token", epoch - 1, ledger_frozen=False)
     assert isinstance(begun, BegunTakeover)
-    assert await shards.adopt(begun, fenced(begun, epoch=1))
+    assert await shards.adopt(begun, fenced(begun, epoch))
 
 
 async def follow(replica: Redis, master: str) -> None:
@@ -52,9 +52,9 @@ async def follow(replica: Redis, master: str) -> None:
     await eventually(is_in_step)
 
 
-async def has(redis: Redis, seq: int) -> bool:
-    """The commit arrived in this Redis."""
-    return bool(int(await redis.hget("holdfast:{0}:meta", "seq") or 0) == seq)
+async def has_epoch(redis: Redis, epoch: int) -> bool:
+    """The take-over arrived in this Redis."""
+    return bool(await redis.hget("holdfast:{0}:meta", "epoch") == str(epoch).encode())
 
 
 async def test_a_demoted_master_does_not_serve_the_data_of_another_when_promoted_again(
@@ -67,11 +67,12 @@ async def test_a_demoted_master_does_not_serve_the_data_of_another_when_promoted
     first, second = start_valkey(), start_valkey()
     shards = RedisShards(RedisConnections(first.address))
     stock = RedisStock(RedisScripts(RedisConnections(first.address), ObservedHeads()), shards=1, outbox_limit=1000)
-    await open_shard(shards)
+    await take_over(shards, 1)
     await make_sale(stock, ONE_LAMP)
     async with Redis.from_url(first.address) as one, Redis.from_url(second.address) as two:
         await follow(two, first.address)
-        await eventually(lambda: has(two, 1))
+        await take_over(shards, 2)  # the identity of a master changes with its first replica
+        await eventually(lambda: has_epoch(two, 2))
         await two.replicaof("NO", "ONE")
         assert isinstance(await stock.reserve(reserve("r-1")), Granted)
 
@@ -84,4 +85,4 @@ async def test_a_demoted_master_does_not_serve_the_data_of_another_when_promoted
 
     assert while_replica == NOT_SERVING
     assert answers == [NOT_SERVING, NOT_SERVING]
-    assert not status.serving
+    assert (status.serving, status.frozen_reason) == (False, "")

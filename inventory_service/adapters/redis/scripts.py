@@ -90,7 +90,7 @@ def clock_ms() -> int:
 class RedisScripts:
     """Runs scripts on one Redis; before their other arguments, the highest commit observed and the latest time allowed.
 
-    No call acts more than `max_clock_ahead_s` after `now_ms` of the moment at which it was sent, so a clock of Redis that
+    No call acts more than `max_clock_ahead_s` after `now_ms` of the moment at which it was sent, so a Redis whose clock
     is an hour ahead opens no sale and ends no hold.
     """
 
