@@ -22,6 +22,8 @@ JOURNAL = "insert into journal (shard, epoch, seq, hash, payload) values ($1, $2
 MOVE = "update shard_watermark set seq = $2, hash = $3, settled_epoch = epoch, settled_seq = $2 where shard = $1"
 UNREAD = "select read_offset from shard_watermark where shard = $1 and frozen_reason is null"
 READ = "update shard_watermark set read_offset = $2 + 1, read_digest = sha256($3) where shard = $1 and read_offset = $2"
+SEEN = """update shard_watermark set seen_epoch = $2, seen_seq = $3
+           where shard = $1 and greatest((epoch, seq), (seen_epoch, seen_seq)) < ($2::bigint, $3::bigint)"""
 
 
 class PersisterDouble:
@@ -91,6 +93,7 @@ class PersisterDouble:
     async def _apply(self, db: asyncpg.Connection, producer: AIOKafkaProducer, record: ConsumerRecord) -> None:
         shard, commits = commits_from_record(record.value)
         missing = False
+        await db.execute(SEEN, shard, *commits[-1].commit_id)
         for commit in commits:
             if commit.seq in self.lose:
                 self.lose.discard(commit.seq)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from holdfast_embedded.valkey import Valkey
 
-from inventory_service.domain.shards import ADOPTED, BegunTakeover, RedisUnavailable
+from inventory_service.domain.shards import ADOPTED, BegunTakeover, CommitId, Offsets, RedisUnavailable
+from inventory_service.service.relay import shard_monitor
 from inventory_service.service.relay.catch_up import CatchUp
 from inventory_service.service.relay.takeover import Ending
 from tests.fences import fenced
@@ -116,6 +117,77 @@ def is_sent(processes: ShardProcesses, commits: int) -> bool:
     """So many are in the outbox, and Kafka has them all."""
     backlog = processes.gauges.shown[0]
     return (backlog.sends, backlog.outbox, backlog.unsent) == (True, commits, 0)
+
+
+@pytest.mark.parametrize("how", ["beyond a gap", "frozen"])
+async def test_a_ledger_that_was_shown_more_than_it_could_take_opens_no_older_redis(
+    processes: ShardProcesses, server: Valkey, tmp_path: Path, how: str
+) -> None:
+    """Both end at the same commit, and Kafka has shown the ledger that more were acknowledged."""
+    async with processes.at_work():
+        await processes.commit(count=3)
+        await eventually(processes.is_drained)
+    shutil.copytree(server.data_dir, tmp_path / "copy")
+    if how == "frozen":
+        processes.persister.refuse = {4}
+    else:
+        processes.persister.lose, processes.persister.requests_resend = {4}, False
+    async with processes.persister.running(), processes.relaying(stall_timeout_s=60.0):
+        last = await processes.commit(count=2)
+        await eventually(lambda: has_seen(processes, last))
+    processes.persister.refuse = set()
+
+    await restart_from_copy(processes, server, tmp_path / "copy")
+
+    async with processes.relaying():
+        await eventually(lambda: frozen(processes, f"NEEDS_RESTORE: Kafka has shown the ledger commit {last}"))
+        assert not await processes.serves()
+    assert await journal_length(processes) == 3
+
+
+async def test_records_that_kafka_deleted_unread_open_no_older_redis(
+    processes: ShardProcesses, server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing tells what they were, so nobody knows whether Redis and the ledger lack the same."""
+    delete_unread(processes, monkeypatch)
+    await crash(processes, server)
+
+    async with processes.at_work():
+        await eventually(lambda: frozen(processes, "NEEDS_RESTORE: Kafka has deleted records from offset 0 on"))
+
+
+async def test_records_that_kafka_deleted_unread_are_skipped_while_redis_serves(
+    processes: ShardProcesses, server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger holds all that this Redis had made by then, so it lacks none; a later take-over is as usual."""
+    monkeypatch.setattr(shard_monitor, "COMPARE_INTERVAL_S", 0.1)
+    delete_unread(processes, monkeypatch)
+
+    async with processes.relaying():
+        await eventually(lambda: has_read(processes, 7))
+        await crash(processes, server)
+        await eventually(lambda: serves_anew(processes))
+
+
+def delete_unread(processes: ShardProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka says that it has deleted the first seven records, which the embedded broker cannot do."""
+
+    async def offsets(shard: int) -> Offsets:
+        return Offsets(beginning=7, end=7)
+
+    monkeypatch.setattr(processes.commit_offsets, "offsets", offsets)
+
+
+async def has_read(processes: ShardProcesses, offset: int) -> bool:
+    """The ledger counts the records below this offset as read."""
+    row = await processes.ledger.row(0)
+    return row is not None and row.read_offset == offset
+
+
+async def has_seen(processes: ShardProcesses, commit_id: CommitId) -> bool:
+    """The ledger has been shown this commit, and could not apply it."""
+    row = await processes.ledger.row(0)
+    return row is not None and row.seen == commit_id > row.commit_id
 
 
 async def test_the_fence_waits_for_the_outbox(processes: ShardProcesses, server: Valkey) -> None:
