@@ -110,8 +110,10 @@ class Middleware:
         """Answer UNIMPLEMENTED: what a servicer does not override is the generated one, no coroutine function."""
 
         async def unimplemented(_request: Any, context: ServicerContext[Any, Any]) -> Any:
-            observe("UNIMPLEMENTED", 0.0)
-            await context.abort(*status_of(CallFailed(Failure(reasons.ERROR_REASON_NOT_BUILT))))
+            draining = reasons.ERROR_REASON_SERVER_DRAINING
+            reason = draining if self._draining else reasons.ERROR_REASON_NOT_BUILT
+            observe(row_of(reason).code.name, 0.0)
+            await context.abort(*status_of(CallFailed(Failure(reason))))
 
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(unimplemented)
@@ -120,15 +122,16 @@ class Middleware:
         return grpc.unary_unary_rpc_method_handler(unimplemented)
 
     def _admit(self, request: Any, context: ServicerContext[Any, Any]) -> None:
+        """The checks of every call that is built; the first that fails decides."""
         if self._draining:
             raise CallFailed(Failure(reasons.ERROR_REASON_SERVER_DRAINING))
-        if request is _UNPARSABLE:
-            raise CallFailed(Failure(reasons.ERROR_REASON_UNREADABLE))
-        if not self._open:
-            raise CallFailed(Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING))
         remaining_s = context.time_remaining()
         if remaining_s is not None and remaining_s < MIN_TIME_S:
             raise CallFailed(Failure(reasons.ERROR_REASON_DEADLINE_TOO_SHORT))
+        if not self._open:
+            raise CallFailed(Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING))
+        if request is _UNPARSABLE:
+            raise CallFailed(Failure(reasons.ERROR_REASON_UNREADABLE))
 
     def _leave(self) -> None:
         self._in_flight -= 1

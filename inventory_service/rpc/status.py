@@ -88,6 +88,7 @@ _TABLE: Mapping[int, Row] = {
     ),
     reasons.ERROR_REASON_CONFIRMED_OTHERWISE: Row(_C.FAILED_PRECONDITION, "It was confirmed before with other lines."),
     reasons.ERROR_REASON_MORE_THAN_HELD: Row(_C.FAILED_PRECONDITION, "That is more than is held."),
+    reasons.ERROR_REASON_MORE_THAN_SOLD: Row(_C.FAILED_PRECONDITION, "That is more than was sold."),
     reasons.ERROR_REASON_SALE_WITHOUT_HOLDS: Row(
         _C.FAILED_PRECONDITION, "The sale has no holds: every Reserve is a purchase, so hold_ttl must be unset."
     ),
@@ -98,6 +99,9 @@ _TABLE: Mapping[int, Row] = {
     reasons.ERROR_REASON_WRONG_DEAD_LETTER_STATE: Row(_C.FAILED_PRECONDITION, "The dead letter is not settled."),
     reasons.ERROR_REASON_ETAG_MISMATCH: Row(_C.ABORTED, "The sale has changed since it was read; read it again."),
     reasons.ERROR_REASON_TOTAL_MISMATCH: Row(_C.ABORTED, "The total is another than the one expected."),
+    reasons.ERROR_REASON_REVISION_MISMATCH: Row(
+        _C.ABORTED, "The reservation has changed since it was read; the details have it as it stands."
+    ),
     reasons.ERROR_REASON_TOKEN_INVALID: Row(_C.UNAUTHENTICATED, "The call has no token, or an invalid one."),
     reasons.ERROR_REASON_TOKEN_REVOKED: Row(_C.UNAUTHENTICATED, "The token was revoked."),
     reasons.ERROR_REASON_SCOPE_MISSING: Row(_C.PERMISSION_DENIED, "The token lacks a scope or the tenant."),

@@ -19,6 +19,7 @@ MIN_QUANTITY, MAX_QUANTITY = 1, 1000
 MAX_LINES = 20
 MAX_ITEMS = 1000
 MAX_UNITS = 10**12
+MAX_BUYER_LIMIT = 2**53  # Lua's numbers are exact up to here
 MAX_TEXT = 256
 MAX_CHECKED = 1000  # elements of one list: a longer one is rejected for its length, and the event loop must not stall
 MAX_DURATION_S = 315_576_000_000  # the bound of google.protobuf.Duration
@@ -76,6 +77,10 @@ class Validator:
         if not least <= value <= most:
             self.add_violation(field, f"must be {least} to {most}")
 
+    def revision(self, value: int) -> None:
+        if value < 1:
+            self.add_violation("expected_revision", "must be at least 1")
+
     def duration_ms(self, field: str, value: Duration, least_ms: int, zero_allowed: bool = False) -> int:
         """Whole milliseconds; the rest is cut off, so that no hold lasts longer than asked."""
         if not (0 <= value.seconds <= MAX_DURATION_S and 0 <= value.nanos < NANOS):
@@ -94,19 +99,19 @@ class Validator:
             self.add_violation(field, "must be a moment from 1970 to 9999, with 0 to 999999999 nanos")
         return value.seconds * 1000 + value.nanos // 1_000_000
 
-    def lines(self, lines: Sequence[LineProto]) -> tuple[Line, ...]:
-        """Lines to reserve: sorted by SKU, equal SKUs summed."""
+    def lines(self, field: str, lines: Sequence[LineProto]) -> tuple[Line, ...]:
+        """Lines of a reservation: sorted by SKU, equal SKUs summed."""
         if not 1 <= len(lines) <= MAX_LINES:
-            self.add_violation("lines", f"must be 1 to {MAX_LINES} lines")
+            self.add_violation(field, f"must be 1 to {MAX_LINES} lines")
         sums: dict[str, int] = {}
         for index, line in enumerate(islice(lines, MAX_CHECKED)):
-            self.id(f"lines[{index}].sku", line.sku)
-            self.number(f"lines[{index}].quantity", line.quantity, MIN_QUANTITY, MAX_QUANTITY)
+            self.id(f"{field}[{index}].sku", line.sku)
+            self.number(f"{field}[{index}].quantity", line.quantity, MIN_QUANTITY, MAX_QUANTITY)
             before = sums.get(line.sku, 0)
             sums[line.sku] = before + line.quantity
             if before <= MAX_QUANTITY < sums[line.sku] and line.quantity <= MAX_QUANTITY:
                 self.add_violation(
-                    f"lines[{index}].quantity", f"takes the lines of its SKU above {MAX_QUANTITY} in sum"
+                    f"{field}[{index}].quantity", f"takes the lines of its SKU above {MAX_QUANTITY} in sum"
                 )
         return sorted_lines(sums)
 
@@ -118,6 +123,7 @@ class Validator:
         for index, item in enumerate(islice(items, MAX_CHECKED)):
             self.id(f"sale.items[{index}].sku", item.sku)
             self.number(f"sale.items[{index}].total", item.total, 0, MAX_UNITS)
+            self.number(f"sale.items[{index}].buyer_limit", item.buyer_limit, 0, MAX_BUYER_LIMIT)
             if item.sku in totals and is_id(item.sku):
                 self.add_violation(f"sale.items[{index}].sku", "must be unique within the sale")
             totals[item.sku] = item.total

@@ -1,4 +1,4 @@
-"""Tells the kinds of event in a commit apart: one iterator for each kind, and `is_known` for all."""
+"""Tells the kinds of event in a commit apart: one iterator for each kind, and `is_known` for the whole commit."""
 
 from collections.abc import Iterator
 
@@ -23,10 +23,21 @@ def created_sales(body: CommitBody) -> Iterator[tuple[int, SaleMade]]:
             yield index, event.sale_made
 
 
-def is_known(event: Event) -> bool:
-    """Whether this version knows the kind of event and every enum value in it."""
+def is_known(body: CommitBody) -> bool:
+    """Whether this version knows every kind of event, field and enum value in a commit; drops the fields it does not.
+
+    Booking a commit without a field that it has would book something else.
+    """
+    size = body.ByteSize()
+    body.DiscardUnknownFields()
+    return body.ByteSize() == size and all(map(_is_known_event, body.events))
+
+
+def _is_known_event(event: Event) -> bool:
     kind = event.WhichOneof("event")
     if kind == "reservation":
         change = event.reservation
-        return change.previous_state in _STATES and change.state in _STATES and change.compensation_reason in _REASONS
+        moves_all_units = not (change.before or change.after or change.discarded)  # no other change is booked yet
+        has_known_states = change.previous_state in _STATES and change.state in _STATES
+        return moves_all_units and has_known_states and change.compensation_reason in _REASONS
     return bool(kind == "sale_made")  # which has no enums

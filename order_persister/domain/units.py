@@ -5,6 +5,7 @@ from holdfast.inventory.v1.reservation_pb2 import ReservationState
 NEW = ReservationState.RESERVATION_STATE_UNSPECIFIED  # the previous state of an order's first change
 HELD = ReservationState.RESERVATION_STATE_HELD
 CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
+COMPENSATED = ReservationState.RESERVATION_STATE_COMPENSATED
 RETURNED = ReservationState.RESERVATION_STATE_RETURNED
 LIVE = frozenset({HELD, CONFIRMED})  # the states in which an order has units
 

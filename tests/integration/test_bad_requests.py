@@ -6,25 +6,12 @@ import grpc
 import pytest
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
-from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceStub
-from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast.inventory.v1.sale_pb2 import Item
 
-from tests.inventory_server import (
-    Caller,
-    error_of,
-    reserve_request,
-)
+from tests.inventory_server import Caller, error_of, reserve_request
 
 SERVICE = "/holdfast.inventory.v1.InventoryService"
-NOT_BUILT = [
-    *((InventoryServiceStub, name) for name in ("BatchReserve", "ExtendReservation", "ReturnReservation")),
-    *((InventoryServiceStub, name) for name in ("ListReservations", "WatchReservation", "WatchSale", "StreamReserve")),
-    *((InventoryAdminServiceStub, name) for name in ("UpdateSale", "ListSales", "PauseSale", "ResumeSale")),
-    *((InventoryAdminServiceStub, name) for name in ("CloseSale", "AdjustStock", "ListAdjustments", "AuditSale")),
-    *((InventoryAdminServiceStub, name) for name in ("ListDeadLetters", "ReplayDeadLetter", "UnblockBuyer")),
-]
 
 
 async def raw_call(caller: Caller, method: str, sent: bytes) -> bytes:
@@ -85,40 +72,3 @@ async def test_a_message_over_4_mib_is_rejected(caller: Caller) -> None:
         await raw_call(caller, "Reserve", b"\x0a" + bytes(4 * 1024 * 1024))
 
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-
-
-@pytest.mark.parametrize(("stub", "name"), NOT_BUILT)
-async def test_a_call_that_is_not_built_is_unimplemented(caller: Caller, stub: Any, name: str) -> None:
-    """The protos have it, and the server must not ignore it silently."""
-    method = getattr(stub(caller.channel), name)
-
-    error = await error_of(_first_of(method))
-
-    assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_BUILT")
-
-
-async def _first_of(method: Any) -> Any:
-    """Call a method of any kind with nothing, and wait for its first answer."""
-    if isinstance(method, grpc.aio.StreamStreamMultiCallable):
-        return await method(iter([calls.StreamReserveRequest()])).read()
-    call = method(_request_of(method))
-    return await (call.read() if isinstance(method, grpc.aio.UnaryStreamMultiCallable) else call)
-
-
-def _request_of(method: Any) -> Any:
-    name = method._method.decode().rpartition("/")[2] + "Request"
-    return getattr(calls if hasattr(calls, name) else admin, name)()
-
-
-async def test_a_partial_confirm_is_not_built(caller: Caller) -> None:
-    """A caller that asks for half must not get everything."""
-    await caller.create_sale()
-    await caller.reserve("r-1")
-
-    error = await error_of(
-        caller.stock.ConfirmReservation(
-            calls.ConfirmReservationRequest(sale_id="lamp-sale", reservation_id="r-1", partial=calls.PartialConfirm())
-        )
-    )
-
-    assert (error.code, error.metadata) == (grpc.StatusCode.UNIMPLEMENTED, {"field": "partial"})

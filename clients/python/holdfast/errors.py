@@ -72,7 +72,7 @@ class IdReused(HoldfastError):
 
 
 class ReservationIdReused(IdReused):
-    """The reservation's id was used with another buyer, other lines or another `hold_ttl`."""
+    """The reservation's id was used with another buyer, other lines, another `hold_ttl` or another `reference`."""
 
 
 class SaleIdReused(IdReused):
@@ -99,6 +99,10 @@ class MoreThanHeld(WrongState):
     """The call names more units than the reservation holds."""
 
 
+class MoreThanSold(WrongState):
+    """The return names more units than were sold."""
+
+
 class SaleWithoutHolds(WrongState):
     """`hold_ttl` was asked of a sale in which every Reserve is a purchase."""
 
@@ -116,7 +120,7 @@ class WrongDeadLetterState(WrongState):
 
 
 class Outdated(HoldfastError):
-    """The data changed since the caller read it; read it again."""
+    """The data changed since the caller read it; read it again. `reservation` is what stands, if it is about one."""
 
 
 class EtagMismatch(Outdated):
@@ -125,6 +129,10 @@ class EtagMismatch(Outdated):
 
 class TotalMismatch(Outdated):
     """The item's total is not the expected one."""
+
+
+class RevisionMismatch(Outdated):
+    """The reservation's revision is not the expected one."""
 
 
 class NotAllowed(HoldfastError):

@@ -92,8 +92,7 @@ def reservation_from_dead_letter(row: Any) -> Reservation:
 
 
 def sale_from_row(row: Any) -> ArchivedSale:
-    """From a row of `archived_sale`. A sale that was created without a single unit has no etag."""
-    created = row["created_epoch"], row["created_seq"], row["created_index"]
+    """From a row of `archived_sale`."""
     sale = Sale(
         sale=SaleKey(row["tenant"], row["sale_id"]),
         title=row["title"],
@@ -104,9 +103,9 @@ def sale_from_row(row: Any) -> ArchivedSale:
         buyer_limit=row["buyer_limit"],
         state=SALE_STATE_ARCHIVED,
         items=tuple(Item(*item) for item in json.loads(row["items"] or "[]")),
-        etag=etag_of(*created) if row["created_epoch"] is not None else "",
+        etag=etag_of(row["etag_epoch"], row["etag_seq"], row["etag_index"]),
         create_time_ms=row["create_ms"],
-        update_time_ms=row["create_ms"],
+        update_time_ms=row["update_ms"],
     )
     return ArchivedSale(sale, Position(row["shard"], row["epoch"], row["seq"], 0))
 

@@ -27,20 +27,16 @@ select tenant, sale_id, reservation_id, buyer_id, lines, reason, detail, shard, 
 select exists(select from sale where tenant = $1 and sale_id = $2)
 
 -- name: archived_sale
--- A sale with its items, in one statement, so that all values are of one moment. The entry that stocked the sale says
--- where the sale was created.
+-- A sale with its items, in one statement, so that all values are of one moment.
 select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_limit,
        (extract(epoch from s.start_time) * 1000)::bigint as start_ms,
        (extract(epoch from s.end_time) * 1000)::bigint as end_ms,
        (extract(epoch from s.create_time) * 1000)::bigint as create_ms,
-       s.shard, w.epoch, w.seq, stocked.epoch as created_epoch, stocked.seq as created_seq,
-       stocked.index as created_index,
+       (extract(epoch from s.update_time) * 1000)::bigint as update_ms,
+       s.etag_epoch, s.etag_seq, s.etag_index, s.shard, w.epoch, w.seq,
        (select json_agg(json_build_array(sku, total, available, held, sold) order by sku collate "C") from item i
          where (i.tenant, i.sale_id) = (s.tenant, s.sale_id)) as items
   from sale s join shard_watermark w on w.shard = s.shard
-  left join lateral (
-       select epoch, seq, index from ledger_entry e
-        where (e.tenant, e.sale_id, e.from_account) = (s.tenant, s.sale_id, 'external') limit 1) stocked on true
  where s.tenant = $1 and s.sale_id = $2
 
 -- name: shard_row
@@ -104,7 +100,7 @@ lines as (
    where tenant = $1 and sale_id = $2 and ledger_state = 'RECORDED' group by sku),
 dead_letters as (
   select line ->> 'sku' as sku, sum((line ->> 'quantity')::bigint)::bigint as refused
-    from dead_letter cross join lateral jsonb_array_elements(lines) as line
+    from dead_letter cross join lateral jsonb_array_elements(outstanding) as line
    where tenant = $1 and sale_id = $2 and state = 'OPEN' group by 1)
 select sku, total, available, held, sold, refused,
        (select json_object_agg(account, balance) from entries where entries.sku = item.sku) as entries,

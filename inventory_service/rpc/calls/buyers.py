@@ -20,10 +20,10 @@ class BuyerCalls:
     async def BlockBuyer(self, request: admin.BlockBuyerRequest, context: Context) -> admin.BlockBuyerResponse:
         """Let the ledger refuse this buyer's orders. Harmless twice: the first reason stays."""
         buyer_id, reason = buyer_to_block(request)
-        blocked = await from_ledger(self._buyers.block_buyer(tenant_of(context), buyer_id, reason))
-        if isinstance(blocked, Failure):
-            raise CallFailed(blocked)
-        return admin.BlockBuyerResponse()
+        is_new = await from_ledger(self._buyers.block_buyer(tenant_of(context), buyer_id, reason))
+        if isinstance(is_new, Failure):
+            raise CallFailed(is_new)
+        return admin.BlockBuyerResponse(replayed=not is_new)
 
 
 def buyer_to_block(request: admin.BlockBuyerRequest) -> tuple[str, str]:

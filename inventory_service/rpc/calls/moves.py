@@ -46,9 +46,15 @@ def confirm_from_proto(request: calls.ConfirmReservationRequest, tenant: str) ->
     reject_unknown_fields(request)
     fields = Validator()
     fields.ids(request, "sale_id", "reservation_id")
+    if request.HasField("partial"):
+        fields.lines("partial.lines", request.partial.lines)
+    if request.HasField("expected_revision"):
+        fields.revision(request.expected_revision)
     fields.raise_if_invalid()
     if request.HasField("partial"):
         fail_unimplemented("partial")
+    if request.HasField("expected_revision"):
+        fail_unimplemented("expected_revision")
     return Move(SaleKey(tenant, request.sale_id), request.reservation_id, MoveKind.CONFIRM)
 
 
@@ -58,6 +64,10 @@ def release_from_proto(request: calls.ReleaseReservationRequest, tenant: str) ->
     fields = Validator()
     fields.ids(request, "sale_id", "reservation_id")
     fields.text("reason", request.reason, 0, MAX_TEXT)
+    if request.HasField("expected_revision"):
+        fields.revision(request.expected_revision)
     fields.raise_if_invalid()
+    if request.HasField("expected_revision"):
+        fail_unimplemented("expected_revision")
     kind = MoveKind.SPEND if request.spend_id else MoveKind.RELEASE
     return Move(SaleKey(tenant, request.sale_id), request.reservation_id, kind, request.reason)

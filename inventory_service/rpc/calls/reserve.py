@@ -13,7 +13,14 @@ from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context, StockCalls
 from inventory_service.rpc.response_bytes import response_bytes
 from inventory_service.rpc.status import failed
-from inventory_service.rpc.validation import MAX_QUANTITY, MIN_QUANTITY, Validator, is_id, reject_unknown_fields
+from inventory_service.rpc.validation import (
+    MAX_QUANTITY,
+    MIN_QUANTITY,
+    Validator,
+    fail_unimplemented,
+    is_id,
+    reject_unknown_fields,
+)
 
 MIN_HOLD_TTL_MS = 1000
 MAX_HOLD_TTL_MS = 10**13  # three centuries; Lua writes numbers from 10^14 on in another form
@@ -39,9 +46,9 @@ class ReserveCalls(StockCalls):
 
 
 def reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reserve:
-    """Units to hold. The usual request (one line and no `hold_ttl`) is checked without a Validator."""
+    """Units to hold. The usual request (one line, no `hold_ttl`, no `reference`) is checked without a Validator."""
     reject_unknown_fields(request)
-    if len(request.lines) == 1 and not request.HasField("hold_ttl"):
+    if len(request.lines) == 1 and not request.reference and not request.HasField("hold_ttl"):
         line = request.lines[0]
         sku, quantity = line.sku, line.quantity
         sale_id, reservation_id, buyer_id = request.sale_id, request.reservation_id, request.buyer_id
@@ -54,9 +61,13 @@ def reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reserve:
 def _any_reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reserve:
     fields = Validator()
     fields.ids(request, "sale_id", "reservation_id", "buyer_id")
-    lines = fields.lines(request.lines)
+    lines = fields.lines("lines", request.lines)
     hold_ttl_ms = None
     if request.HasField("hold_ttl"):
         hold_ttl_ms = min(fields.duration_ms("hold_ttl", request.hold_ttl, MIN_HOLD_TTL_MS), MAX_HOLD_TTL_MS)
+    if request.reference:
+        fields.id("reference", request.reference)
     fields.raise_if_invalid()
+    if request.reference:
+        fail_unimplemented("reference")
     return Reserve(SaleKey(tenant, request.sale_id), request.reservation_id, request.buyer_id, lines, hold_ttl_ms)

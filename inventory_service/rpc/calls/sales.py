@@ -11,12 +11,13 @@ from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context, StockCalls
 from inventory_service.rpc.messages import sale_to_proto
 from inventory_service.rpc.status import CallFailed, Violation, value_or_fail
-from inventory_service.rpc.validation import Validator, fail_unimplemented, reject_unknown_fields
+from inventory_service.rpc.validation import MAX_BUYER_LIMIT, Validator, fail_unimplemented, reject_unknown_fields
 
 DEFAULT_SALE_HOLD_TTL_MS = 600_000
 MAX_SALE_HOLD_TTL_MS = 86_400_000
 MAX_TITLE = 200
-MAX_BUYER_LIMIT = 2**53  # Lua's numbers are exact up to here
+MAX_ATTEMPTS_PER_MINUTE = 600
+MAX_RETURN_WINDOW_MS = 90 * 86_400_000
 ENDS_TOO_EARLY = Violation("sale.end_time", "must be after start_time")
 
 
@@ -44,13 +45,28 @@ def create_sale_from_proto(request: admin.CreateSaleRequest, tenant: str) -> Cre
     hold_ttl_ms, max_hold_ttl_ms = _times_to_live(sale, fields)
     fields.number("sale.buyer_limit", sale.buyer_limit, 0, MAX_BUYER_LIMIT)
     items = fields.items(sale.items)
-    if sale.attempts_per_minute < 0:
-        fields.add_violation("sale.attempts_per_minute", "must not be negative")
+    fields.number("sale.attempts_per_minute", sale.attempts_per_minute, 0, MAX_ATTEMPTS_PER_MINUTE)
+    _validate_return_window(sale, fields)
     fields.raise_if_invalid()
-    if sale.attempts_per_minute:
-        fail_unimplemented("sale.attempts_per_minute")
+    _fail_for_unimplemented_fields(sale)
     key = SaleKey(tenant, sale.sale_id)
     return CreateSale(key, sale.title, start_ms, end_ms, hold_ttl_ms, max_hold_ttl_ms, sale.buyer_limit, items)
+
+
+def _fail_for_unimplemented_fields(sale: Sale) -> None:
+    if sale.attempts_per_minute:
+        fail_unimplemented("sale.attempts_per_minute")
+    if sale.HasField("return_window"):
+        fail_unimplemented("sale.return_window")
+    for index, item in enumerate(sale.items):
+        if item.buyer_limit:
+            fail_unimplemented(f"sale.items[{index}].buyer_limit")
+
+
+def _validate_return_window(sale: Sale, fields: Validator) -> None:
+    window_ms = fields.duration_ms("sale.return_window", sale.return_window, 0)
+    if window_ms > MAX_RETURN_WINDOW_MS:
+        fields.add_violation("sale.return_window", "must be at most 90 days")
 
 
 def _window(sale: Sale, fields: Validator) -> tuple[int | None, int | None]:

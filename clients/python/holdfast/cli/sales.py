@@ -105,4 +105,8 @@ def block_buyer(
     """Make the ledger refuse a buyer's orders from now on."""
     server = Server(address, timeout_s, use_proxy)
     response = ask(server, lambda client: client.block_buyer(buyer_id, reason), buyer_id=buyer_id)
-    print_json(response) if json else show(f"blocked  {buyer_id}")
+    if json:
+        return print_json(response)
+    show(f"blocked  {buyer_id}")
+    if response.replayed:
+        show("  a repeat: the buyer was blocked before, and the first reason stays", "dim")

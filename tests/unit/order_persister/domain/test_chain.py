@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, ReservationChange
+from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, Event, ReservationChange, Units
 
 from bench.commits import HELD, FakeShard, MadeCommit, record
 from order_persister.domain.chain import (
@@ -138,6 +138,25 @@ def test_an_unknown_value_is_left_to_a_later_version(shard: FakeShard, field: st
     """The ledger stores each of them by its name, and this version has no name for it."""
     change = ReservationChange(state=HELD)
     setattr(change, field, 99)
+    shard.commit(Event(reservation=change))
+
+    found = planned(shard, EMPTY, shard.commits)
+
+    assert accepted(found) == [1, 2, 3, 4, 5]
+    assert found.unknown_event is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ReservationChange(state=HELD, claim=Claim.FromString(b"\xf8\x07\x01")),
+        ReservationChange(state=HELD, before=[Units(sku="lamp")], after=[Units(sku="lamp")]),
+        ReservationChange(state=HELD, discarded=True),
+    ],
+    ids=["unknown-field", "some-units", "discarded"],
+)
+def test_a_field_that_is_not_booked_is_left_to_a_later_version(shard: FakeShard, change: ReservationChange) -> None:
+    """Without it another change would be booked: all units in place of some."""
     shard.commit(Event(reservation=change))
 
     found = planned(shard, EMPTY, shard.commits)

@@ -26,21 +26,30 @@ from holdfast.inventory.v1 import reservation_pb2 as holdfast_dot_inventory_dot_
 from holdfast.inventory.v1 import sale_pb2 as holdfast_dot_inventory_dot_v1_dot_sale__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"holdfast/inventory/v1/commit.proto\x12\x15holdfast.inventory.v1\x1a\'holdfast/inventory/v1/reservation.proto\x1a holdfast/inventory/v1/sale.proto\"K\n\nCommitBody\x12\x0f\n\x07time_ms\x18\x01 \x01(\x06\x12,\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1c.holdfast.inventory.v1.Event\"\x87\x01\n\x05\x45vent\x12?\n\x0breservation\x18\x01 \x01(\x0b\x32(.holdfast.inventory.v1.ReservationChangeH\x00\x12\x34\n\tsale_made\x18\x02 \x01(\x0b\x32\x1f.holdfast.inventory.v1.SaleMadeH\x00\x42\x07\n\x05\x65vent\"~\n\x05\x43laim\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07sale_id\x18\x02 \x01(\t\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12\x10\n\x08\x62uyer_id\x18\x04 \x01(\t\x12*\n\x05lines\x18\x05 \x03(\x0b\x32\x1b.holdfast.inventory.v1.Line\"\x94\x03\n\x11ReservationChange\x12+\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x1c.holdfast.inventory.v1.Claim\x12?\n\x0eprevious_state\x18\x02 \x01(\x0e\x32\'.holdfast.inventory.v1.ReservationState\x12\x36\n\x05state\x18\x03 \x01(\x0e\x32\'.holdfast.inventory.v1.ReservationState\x12\x10\n\x08revision\x18\x04 \x01(\x07\x12\x16\n\x0e\x63reate_time_ms\x18\x05 \x01(\x06\x12\x16\n\x0e\x65xpire_time_ms\x18\x06 \x01(\x06\x12\x15\n\rcreated_epoch\x18\x07 \x01(\x06\x12\x13\n\x0b\x63reated_seq\x18\x08 \x01(\x06\x12\x15\n\rcreated_index\x18\t \x01(\x07\x12\x0c\n\x04note\x18\n \x01(\t\x12\x46\n\x13\x63ompensation_reason\x18\x0b \x01(\x0e\x32).holdfast.inventory.v1.CompensationReason\"\\\n\x08SaleMade\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12)\n\x04sale\x18\x02 \x01(\x0b\x32\x1b.holdfast.inventory.v1.Sale\x12\x15\n\rstart_time_ms\x18\x03 \x01(\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"holdfast/inventory/v1/commit.proto\x12\x15holdfast.inventory.v1\x1a\'holdfast/inventory/v1/reservation.proto\x1a holdfast/inventory/v1/sale.proto\"K\n\nCommitBody\x12\x0f\n\x07time_ms\x18\x01 \x01(\x06\x12,\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1c.holdfast.inventory.v1.Event\"\xb9\x02\n\x05\x45vent\x12?\n\x0breservation\x18\x01 \x01(\x0b\x32(.holdfast.inventory.v1.ReservationChangeH\x00\x12\x34\n\tsale_made\x18\x02 \x01(\x0b\x32\x1f.holdfast.inventory.v1.SaleMadeH\x00\x12:\n\x0csale_changed\x18\x03 \x01(\x0b\x32\".holdfast.inventory.v1.SaleChangedH\x00\x12>\n\x0estock_adjusted\x18\x04 \x01(\x0b\x32$.holdfast.inventory.v1.StockAdjustedH\x00\x12\x34\n\tsale_left\x18\x05 \x01(\x0b\x32\x1f.holdfast.inventory.v1.SaleLeftH\x00\x42\x07\n\x05\x65vent\"\xa8\x01\n\x05\x43laim\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07sale_id\x18\x02 \x01(\t\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12\x10\n\x08\x62uyer_id\x18\x04 \x01(\t\x12*\n\x05lines\x18\x05 \x03(\x0b\x32\x1b.holdfast.inventory.v1.Line\x12\x15\n\rasked_hold_ms\x18\x06 \x01(\x06\x12\x11\n\treference\x18\x07 \x01(\t\"F\n\x05Units\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0f\n\x07\x63laimed\x18\x02 \x01(\x03\x12\x0c\n\x04sold\x18\x03 \x01(\x03\x12\x11\n\tcame_back\x18\x04 \x01(\x03\"\x82\x04\n\x11ReservationChange\x12+\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x1c.holdfast.inventory.v1.Claim\x12?\n\x0eprevious_state\x18\x02 \x01(\x0e\x32\'.holdfast.inventory.v1.ReservationState\x12\x36\n\x05state\x18\x03 \x01(\x0e\x32\'.holdfast.inventory.v1.ReservationState\x12\x10\n\x08revision\x18\x04 \x01(\x07\x12\x16\n\x0e\x63reate_time_ms\x18\x05 \x01(\x06\x12\x16\n\x0e\x65xpire_time_ms\x18\x06 \x01(\x06\x12\x15\n\rcreated_epoch\x18\x07 \x01(\x06\x12\x13\n\x0b\x63reated_seq\x18\x08 \x01(\x06\x12\x15\n\rcreated_index\x18\t \x01(\x07\x12\x0c\n\x04note\x18\n \x01(\t\x12\x46\n\x13\x63ompensation_reason\x18\x0b \x01(\x0e\x32).holdfast.inventory.v1.CompensationReason\x12,\n\x06\x62\x65\x66ore\x18\x0c \x03(\x0b\x32\x1c.holdfast.inventory.v1.Units\x12+\n\x05\x61\x66ter\x18\r \x03(\x0b\x32\x1c.holdfast.inventory.v1.Units\x12\x11\n\tdiscarded\x18\x0e \x01(\x08\"j\n\x08SaleMade\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12)\n\x04sale\x18\x02 \x01(\x0b\x32\x1b.holdfast.inventory.v1.Sale\x12\x15\n\rstart_time_ms\x18\x03 \x01(\x06\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\"\xee\x02\n\x0bSaleChanged\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07sale_id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x15\n\rstart_time_ms\x18\x04 \x01(\x06\x12\x13\n\x0b\x65nd_time_ms\x18\x05 \x01(\x06\x12\x13\n\x0bhold_ttl_ms\x18\x06 \x01(\x06\x12\x17\n\x0fmax_hold_ttl_ms\x18\x07 \x01(\x06\x12\x13\n\x0b\x62uyer_limit\x18\x08 \x01(\x06\x12\x1b\n\x13\x61ttempts_per_minute\x18\t \x01(\x07\x12\x18\n\x10return_window_ms\x18\n \x01(\x06\x12\x0e\n\x06paused\x18\x0b \x01(\x08\x12\x15\n\rclose_time_ms\x18\x0c \x01(\x06\x12\x17\n\x0frelease_time_ms\x18\r \x01(\x06\x12*\n\x05\x61\x64\x64\x65\x64\x18\x0e \x03(\x0b\x32\x1b.holdfast.inventory.v1.Item\x12\x0e\n\x06reason\x18\x0f \x01(\t\x12\r\n\x05\x61\x63tor\x18\x10 \x01(\t\"\x8a\x02\n\rStockAdjusted\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07sale_id\x18\x02 \x01(\t\x12\x15\n\radjustment_id\x18\x03 \x01(\t\x12\x0b\n\x03sku\x18\x04 \x01(\t\x12\x0f\n\x05\x64\x65lta\x18\x05 \x01(\x03H\x00\x12\x13\n\tnew_total\x18\x06 \x01(\x03H\x00\x12\x1b\n\x0e\x65xpected_total\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x11\n\treference\x18\t \x01(\t\x12\r\n\x05\x61\x63tor\x18\n \x01(\t\x12\x0e\n\x06\x63hange\x18\x0b \x01(\x10\x12\x13\n\x0btotal_after\x18\x0c \x01(\x06\x42\x07\n\x05\x61skedB\x11\n\x0f_expected_total\"+\n\x08SaleLeft\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07sale_id\x18\x02 \x01(\tBT\n\x15holdfast.inventory.v1P\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.inventory.v1.commit_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\025holdfast.inventory.v1P\001Z!holdfast/inventory/v1;inventoryv1\252\002\025Holdfast.Inventory.V1'
   _globals['_COMMITBODY']._serialized_start=136
   _globals['_COMMITBODY']._serialized_end=211
   _globals['_EVENT']._serialized_start=214
-  _globals['_EVENT']._serialized_end=349
-  _globals['_CLAIM']._serialized_start=351
-  _globals['_CLAIM']._serialized_end=477
-  _globals['_RESERVATIONCHANGE']._serialized_start=480
-  _globals['_RESERVATIONCHANGE']._serialized_end=884
-  _globals['_SALEMADE']._serialized_start=886
-  _globals['_SALEMADE']._serialized_end=978
+  _globals['_EVENT']._serialized_end=527
+  _globals['_CLAIM']._serialized_start=530
+  _globals['_CLAIM']._serialized_end=698
+  _globals['_UNITS']._serialized_start=700
+  _globals['_UNITS']._serialized_end=770
+  _globals['_RESERVATIONCHANGE']._serialized_start=773
+  _globals['_RESERVATIONCHANGE']._serialized_end=1287
+  _globals['_SALEMADE']._serialized_start=1289
+  _globals['_SALEMADE']._serialized_end=1395
+  _globals['_SALECHANGED']._serialized_start=1398
+  _globals['_SALECHANGED']._serialized_end=1764
+  _globals['_STOCKADJUSTED']._serialized_start=1767
+  _globals['_STOCKADJUSTED']._serialized_end=2033
+  _globals['_SALELEFT']._serialized_start=2035
+  _globals['_SALELEFT']._serialized_end=2078
 # @@protoc_insertion_point(module_scope)

@@ -24,23 +24,33 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from holdfast.inventory.v1 import reservation_pb2 as holdfast_dot_inventory_dot_v1_dot_reservation__pb2
+from holdfast.inventory.v1 import sale_pb2 as holdfast_dot_inventory_dot_v1_dot_sale__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"holdfast/inventory/v1/events.proto\x12\x15holdfast.inventory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'holdfast/inventory/v1/reservation.proto\"l\n\tCommitRun\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x11\n\tfirst_seq\x18\x03 \x01(\x03\x12.\n\x07\x63ommits\x18\x04 \x03(\x0b\x32\x1d.holdfast.inventory.v1.Commit\"\'\n\x06\x43ommit\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\"\xf8\x01\n\x0fReservationFact\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x31\n\x08position\x18\x02 \x01(\x0b\x32\x1f.holdfast.inventory.v1.Position\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x0eprevious_state\x18\x04 \x01(\x0e\x32\'.holdfast.inventory.v1.ReservationState\x12\x37\n\x0breservation\x18\x05 \x01(\x0b\x32\".holdfast.inventory.v1.Reservation\"\xa5\x01\n\x0eLedgerProgress\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0b\n\x03seq\x18\x03 \x01(\x03\x12\x13\n\x0bsettled_seq\x18\x04 \x01(\x03\x12\x17\n\x0fresend_from_seq\x18\x05 \x01(\x03\x12\x0c\n\x04hash\x18\x06 \x01(\x0c\x12\x15\n\rfrozen_reason\x18\x07 \x01(\t\x12\x15\n\rsettled_epoch\x18\x08 \x01(\x03\"\xdd\x01\n\x0c\x43ompensation\x12\x17\n\x0f\x63ompensation_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0f\n\x07sale_id\x18\x03 \x01(\t\x12\x16\n\x0ereservation_id\x18\x04 \x01(\t\x12\x30\n\x07\x63reated\x18\x05 \x01(\x0b\x32\x1f.holdfast.inventory.v1.Position\x12\x39\n\x06reason\x18\x06 \x01(\x0e\x32).holdfast.inventory.v1.CompensationReason\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"holdfast/inventory/v1/events.proto\x12\x15holdfast.inventory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'holdfast/inventory/v1/reservation.proto\x1a holdfast/inventory/v1/sale.proto\"l\n\tCommitRun\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x11\n\tfirst_seq\x18\x03 \x01(\x03\x12.\n\x07\x63ommits\x18\x04 \x03(\x0b\x32\x1d.holdfast.inventory.v1.Commit\"\'\n\x06\x43ommit\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\"\xaa\x02\n\x0fReservationFact\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x31\n\x08position\x18\x02 \x01(\x0b\x32\x1f.holdfast.inventory.v1.Position\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x0eprevious_state\x18\x04 \x01(\x0e\x32\'.holdfast.inventory.v1.ReservationState\x12\x37\n\x0breservation\x18\x05 \x01(\x0b\x32\".holdfast.inventory.v1.Reservation\x12\x30\n\x05moved\x18\x06 \x03(\x0b\x32!.holdfast.inventory.v1.UnitsMoved\"D\n\nUnitsMoved\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0c\n\x04held\x18\x02 \x01(\x03\x12\x0c\n\x04sold\x18\x03 \x01(\x03\x12\r\n\x05total\x18\x04 \x01(\x03\"\xeb\x02\n\x08SaleFact\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x31\n\x08position\x18\x02 \x01(\x0b\x32\x1f.holdfast.inventory.v1.Position\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07sale_id\x18\x04 \x01(\t\x12+\n\x04made\x18\x05 \x01(\x0b\x32\x1b.holdfast.inventory.v1.SaleH\x00\x12=\n\x08settings\x18\x06 \x01(\x0b\x32).holdfast.inventory.v1.SaleSettingsChangeH\x00\x12\x35\n\x08\x61\x64justed\x18\x07 \x01(\x0b\x32!.holdfast.inventory.v1.AdjustmentH\x00\x12\x34\n\x04left\x18\x08 \x01(\x0b\x32$.holdfast.inventory.v1.SaleDepartureH\x00\x42\x08\n\x06\x63hange\"\x90\x01\n\x12SaleSettingsChange\x12)\n\x04sale\x18\x01 \x01(\x0b\x32\x1b.holdfast.inventory.v1.Sale\x12\x30\n\x0crelease_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"\x0f\n\rSaleDeparture\"\xa5\x01\n\x0eLedgerProgress\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0b\n\x03seq\x18\x03 \x01(\x03\x12\x13\n\x0bsettled_seq\x18\x04 \x01(\x03\x12\x17\n\x0fresend_from_seq\x18\x05 \x01(\x03\x12\x0c\n\x04hash\x18\x06 \x01(\x0c\x12\x15\n\rfrozen_reason\x18\x07 \x01(\t\x12\x15\n\rsettled_epoch\x18\x08 \x01(\x03\"\xdd\x01\n\x0c\x43ompensation\x12\x17\n\x0f\x63ompensation_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0f\n\x07sale_id\x18\x03 \x01(\t\x12\x16\n\x0ereservation_id\x18\x04 \x01(\t\x12\x30\n\x07\x63reated\x18\x05 \x01(\x0b\x32\x1f.holdfast.inventory.v1.Position\x12\x39\n\x06reason\x18\x06 \x01(\x0e\x32).holdfast.inventory.v1.CompensationReason\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\tBT\n\x15holdfast.inventory.v1P\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.inventory.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
-  _globals['_COMMITRUN']._serialized_start=135
-  _globals['_COMMITRUN']._serialized_end=243
-  _globals['_COMMIT']._serialized_start=245
-  _globals['_COMMIT']._serialized_end=284
-  _globals['_RESERVATIONFACT']._serialized_start=287
-  _globals['_RESERVATIONFACT']._serialized_end=535
-  _globals['_LEDGERPROGRESS']._serialized_start=538
-  _globals['_LEDGERPROGRESS']._serialized_end=703
-  _globals['_COMPENSATION']._serialized_start=706
-  _globals['_COMPENSATION']._serialized_end=927
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\025holdfast.inventory.v1P\001Z!holdfast/inventory/v1;inventoryv1\252\002\025Holdfast.Inventory.V1'
+  _globals['_COMMITRUN']._serialized_start=169
+  _globals['_COMMITRUN']._serialized_end=277
+  _globals['_COMMIT']._serialized_start=279
+  _globals['_COMMIT']._serialized_end=318
+  _globals['_RESERVATIONFACT']._serialized_start=321
+  _globals['_RESERVATIONFACT']._serialized_end=619
+  _globals['_UNITSMOVED']._serialized_start=621
+  _globals['_UNITSMOVED']._serialized_end=689
+  _globals['_SALEFACT']._serialized_start=692
+  _globals['_SALEFACT']._serialized_end=1055
+  _globals['_SALESETTINGSCHANGE']._serialized_start=1058
+  _globals['_SALESETTINGSCHANGE']._serialized_end=1202
+  _globals['_SALEDEPARTURE']._serialized_start=1204
+  _globals['_SALEDEPARTURE']._serialized_end=1219
+  _globals['_LEDGERPROGRESS']._serialized_start=1222
+  _globals['_LEDGERPROGRESS']._serialized_end=1387
+  _globals['_COMPENSATION']._serialized_start=1390
+  _globals['_COMPENSATION']._serialized_end=1611
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from holdfast.inventory.v1 import reservation_pb2 as _reservation_pb2
+from holdfast.inventory.v1 import sale_pb2 as _sale_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -31,18 +32,68 @@ class Commit(_message.Message):
     def __init__(self, payload: _Optional[bytes] = ..., hash: _Optional[bytes] = ...) -> None: ...
 
 class ReservationFact(_message.Message):
-    __slots__ = ("tenant", "position", "time", "previous_state", "reservation")
+    __slots__ = ("tenant", "position", "time", "previous_state", "reservation", "moved")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_STATE_FIELD_NUMBER: _ClassVar[int]
     RESERVATION_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     position: _reservation_pb2.Position
     time: _timestamp_pb2.Timestamp
     previous_state: _reservation_pb2.ReservationState
     reservation: _reservation_pb2.Reservation
-    def __init__(self, tenant: _Optional[str] = ..., position: _Optional[_Union[_reservation_pb2.Position, _Mapping]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., previous_state: _Optional[_Union[_reservation_pb2.ReservationState, str]] = ..., reservation: _Optional[_Union[_reservation_pb2.Reservation, _Mapping]] = ...) -> None: ...
+    moved: _containers.RepeatedCompositeFieldContainer[UnitsMoved]
+    def __init__(self, tenant: _Optional[str] = ..., position: _Optional[_Union[_reservation_pb2.Position, _Mapping]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., previous_state: _Optional[_Union[_reservation_pb2.ReservationState, str]] = ..., reservation: _Optional[_Union[_reservation_pb2.Reservation, _Mapping]] = ..., moved: _Optional[_Iterable[_Union[UnitsMoved, _Mapping]]] = ...) -> None: ...
+
+class UnitsMoved(_message.Message):
+    __slots__ = ("sku", "held", "sold", "total")
+    SKU_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    SOLD_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    sku: str
+    held: int
+    sold: int
+    total: int
+    def __init__(self, sku: _Optional[str] = ..., held: _Optional[int] = ..., sold: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
+
+class SaleFact(_message.Message):
+    __slots__ = ("tenant", "position", "time", "sale_id", "made", "settings", "adjusted", "left")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    SALE_ID_FIELD_NUMBER: _ClassVar[int]
+    MADE_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    ADJUSTED_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    position: _reservation_pb2.Position
+    time: _timestamp_pb2.Timestamp
+    sale_id: str
+    made: _sale_pb2.Sale
+    settings: SaleSettingsChange
+    adjusted: _sale_pb2.Adjustment
+    left: SaleDeparture
+    def __init__(self, tenant: _Optional[str] = ..., position: _Optional[_Union[_reservation_pb2.Position, _Mapping]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sale_id: _Optional[str] = ..., made: _Optional[_Union[_sale_pb2.Sale, _Mapping]] = ..., settings: _Optional[_Union[SaleSettingsChange, _Mapping]] = ..., adjusted: _Optional[_Union[_sale_pb2.Adjustment, _Mapping]] = ..., left: _Optional[_Union[SaleDeparture, _Mapping]] = ...) -> None: ...
+
+class SaleSettingsChange(_message.Message):
+    __slots__ = ("sale", "release_time", "reason", "actor")
+    SALE_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    sale: _sale_pb2.Sale
+    release_time: _timestamp_pb2.Timestamp
+    reason: str
+    actor: str
+    def __init__(self, sale: _Optional[_Union[_sale_pb2.Sale, _Mapping]] = ..., release_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class SaleDeparture(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class LedgerProgress(_message.Message):
     __slots__ = ("shard", "epoch", "seq", "settled_seq", "resend_from_seq", "hash", "frozen_reason", "settled_epoch")

@@ -48,10 +48,12 @@ class UpdateSaleRequest(_message.Message):
     def __init__(self, sale: _Optional[_Union[_sale_pb2.Sale, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
 class UpdateSaleResponse(_message.Message):
-    __slots__ = ("sale",)
+    __slots__ = ("sale", "replayed")
     SALE_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
     sale: _sale_pb2.Sale
-    def __init__(self, sale: _Optional[_Union[_sale_pb2.Sale, _Mapping]] = ...) -> None: ...
+    replayed: bool
+    def __init__(self, sale: _Optional[_Union[_sale_pb2.Sale, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
 class ListSalesRequest(_message.Message):
     __slots__ = ("states", "page_size", "page_token")
@@ -64,12 +66,14 @@ class ListSalesRequest(_message.Message):
     def __init__(self, states: _Optional[_Iterable[_Union[_sale_pb2.SaleState, str]]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListSalesResponse(_message.Message):
-    __slots__ = ("sales", "next_page_token")
+    __slots__ = ("sales", "next_page_token", "complete_time")
     SALES_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_TIME_FIELD_NUMBER: _ClassVar[int]
     sales: _containers.RepeatedCompositeFieldContainer[_sale_pb2.Sale]
     next_page_token: str
-    def __init__(self, sales: _Optional[_Iterable[_Union[_sale_pb2.Sale, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    complete_time: _timestamp_pb2.Timestamp
+    def __init__(self, sales: _Optional[_Iterable[_Union[_sale_pb2.Sale, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class PauseSaleRequest(_message.Message):
     __slots__ = ("sale_id", "etag", "reason")
@@ -82,10 +86,12 @@ class PauseSaleRequest(_message.Message):
     def __init__(self, sale_id: _Optional[str] = ..., etag: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class PauseSaleResponse(_message.Message):
-    __slots__ = ("sale",)
+    __slots__ = ("sale", "replayed")
     SALE_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
     sale: _sale_pb2.Sale
-    def __init__(self, sale: _Optional[_Union[_sale_pb2.Sale, _Mapping]] = ...) -> None: ...
+    replayed: bool
+    def __init__(self, sale: _Optional[_Union[_sale_pb2.Sale, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
 class ResumeSaleRequest(_message.Message):
     __slots__ = ("sale_id", "etag", "reason")
@@ -98,10 +104,12 @@ class ResumeSaleRequest(_message.Message):
     def __init__(self, sale_id: _Optional[str] = ..., etag: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ResumeSaleResponse(_message.Message):
-    __slots__ = ("sale",)
+    __slots__ = ("sale", "replayed")
     SALE_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
     sale: _sale_pb2.Sale
-    def __init__(self, sale: _Optional[_Union[_sale_pb2.Sale, _Mapping]] = ...) -> None: ...
+    replayed: bool
+    def __init__(self, sale: _Optional[_Union[_sale_pb2.Sale, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
 class CloseSaleRequest(_message.Message):
     __slots__ = ("sale_id", "etag", "reason", "release_holds")
@@ -116,10 +124,12 @@ class CloseSaleRequest(_message.Message):
     def __init__(self, sale_id: _Optional[str] = ..., etag: _Optional[str] = ..., reason: _Optional[str] = ..., release_holds: _Optional[bool] = ...) -> None: ...
 
 class CloseSaleResponse(_message.Message):
-    __slots__ = ("sale",)
+    __slots__ = ("sale", "replayed")
     SALE_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
     sale: _sale_pb2.Sale
-    def __init__(self, sale: _Optional[_Union[_sale_pb2.Sale, _Mapping]] = ...) -> None: ...
+    replayed: bool
+    def __init__(self, sale: _Optional[_Union[_sale_pb2.Sale, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
 class AdjustStockRequest(_message.Message):
     __slots__ = ("sale_id", "sku", "adjustment_id", "delta", "new_total", "expected_total", "reason", "reference")
@@ -142,36 +152,14 @@ class AdjustStockRequest(_message.Message):
     def __init__(self, sale_id: _Optional[str] = ..., sku: _Optional[str] = ..., adjustment_id: _Optional[str] = ..., delta: _Optional[int] = ..., new_total: _Optional[int] = ..., expected_total: _Optional[int] = ..., reason: _Optional[str] = ..., reference: _Optional[str] = ...) -> None: ...
 
 class AdjustStockResponse(_message.Message):
-    __slots__ = ("adjustment", "replayed")
+    __slots__ = ("adjustment", "replayed", "item")
     ADJUSTMENT_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
-    adjustment: Adjustment
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    adjustment: _sale_pb2.Adjustment
     replayed: bool
-    def __init__(self, adjustment: _Optional[_Union[Adjustment, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
-
-class Adjustment(_message.Message):
-    __slots__ = ("adjustment_id", "sale_id", "sku", "delta", "total_after", "reason", "reference", "actor", "create_time", "position")
-    ADJUSTMENT_ID_FIELD_NUMBER: _ClassVar[int]
-    SALE_ID_FIELD_NUMBER: _ClassVar[int]
-    SKU_FIELD_NUMBER: _ClassVar[int]
-    DELTA_FIELD_NUMBER: _ClassVar[int]
-    TOTAL_AFTER_FIELD_NUMBER: _ClassVar[int]
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    REFERENCE_FIELD_NUMBER: _ClassVar[int]
-    ACTOR_FIELD_NUMBER: _ClassVar[int]
-    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
-    POSITION_FIELD_NUMBER: _ClassVar[int]
-    adjustment_id: str
-    sale_id: str
-    sku: str
-    delta: int
-    total_after: int
-    reason: str
-    reference: str
-    actor: str
-    create_time: _timestamp_pb2.Timestamp
-    position: _reservation_pb2.Position
-    def __init__(self, adjustment_id: _Optional[str] = ..., sale_id: _Optional[str] = ..., sku: _Optional[str] = ..., delta: _Optional[int] = ..., total_after: _Optional[int] = ..., reason: _Optional[str] = ..., reference: _Optional[str] = ..., actor: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., position: _Optional[_Union[_reservation_pb2.Position, _Mapping]] = ...) -> None: ...
+    item: _sale_pb2.Item
+    def __init__(self, adjustment: _Optional[_Union[_sale_pb2.Adjustment, _Mapping]] = ..., replayed: _Optional[bool] = ..., item: _Optional[_Union[_sale_pb2.Item, _Mapping]] = ...) -> None: ...
 
 class ListAdjustmentsRequest(_message.Message):
     __slots__ = ("sale_id", "sku", "page_size", "page_token")
@@ -186,12 +174,14 @@ class ListAdjustmentsRequest(_message.Message):
     def __init__(self, sale_id: _Optional[str] = ..., sku: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListAdjustmentsResponse(_message.Message):
-    __slots__ = ("adjustments", "next_page_token")
+    __slots__ = ("adjustments", "next_page_token", "complete_time")
     ADJUSTMENTS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    adjustments: _containers.RepeatedCompositeFieldContainer[Adjustment]
+    COMPLETE_TIME_FIELD_NUMBER: _ClassVar[int]
+    adjustments: _containers.RepeatedCompositeFieldContainer[_sale_pb2.Adjustment]
     next_page_token: str
-    def __init__(self, adjustments: _Optional[_Iterable[_Union[Adjustment, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    complete_time: _timestamp_pb2.Timestamp
+    def __init__(self, adjustments: _Optional[_Iterable[_Union[_sale_pb2.Adjustment, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AuditSaleRequest(_message.Message):
     __slots__ = ("sale_id",)
@@ -200,14 +190,20 @@ class AuditSaleRequest(_message.Message):
     def __init__(self, sale_id: _Optional[str] = ...) -> None: ...
 
 class AuditSaleResponse(_message.Message):
-    __slots__ = ("consistent", "as_of", "differences")
+    __slots__ = ("consistent", "as_of", "differences", "items_compared", "reservations_compared", "truncated")
     CONSISTENT_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
     DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_COMPARED_FIELD_NUMBER: _ClassVar[int]
+    RESERVATIONS_COMPARED_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     consistent: bool
     as_of: _reservation_pb2.Position
     differences: _containers.RepeatedCompositeFieldContainer[AuditDifference]
-    def __init__(self, consistent: _Optional[bool] = ..., as_of: _Optional[_Union[_reservation_pb2.Position, _Mapping]] = ..., differences: _Optional[_Iterable[_Union[AuditDifference, _Mapping]]] = ...) -> None: ...
+    items_compared: int
+    reservations_compared: int
+    truncated: bool
+    def __init__(self, consistent: _Optional[bool] = ..., as_of: _Optional[_Union[_reservation_pb2.Position, _Mapping]] = ..., differences: _Optional[_Iterable[_Union[AuditDifference, _Mapping]]] = ..., items_compared: _Optional[int] = ..., reservations_compared: _Optional[int] = ..., truncated: _Optional[bool] = ...) -> None: ...
 
 class AuditDifference(_message.Message):
     __slots__ = ("subject", "redis_value", "ledger_value")
@@ -220,7 +216,7 @@ class AuditDifference(_message.Message):
     def __init__(self, subject: _Optional[str] = ..., redis_value: _Optional[str] = ..., ledger_value: _Optional[str] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
-    __slots__ = ("dead_letter_id", "sale_id", "reservation_id", "buyer_id", "lines", "reason", "detail", "position", "create_time", "state", "replayed_as", "created")
+    __slots__ = ("dead_letter_id", "sale_id", "reservation_id", "buyer_id", "lines", "reason", "detail", "position", "create_time", "state", "replayed_as", "created", "reservation_state", "sold")
     DEAD_LETTER_ID_FIELD_NUMBER: _ClassVar[int]
     SALE_ID_FIELD_NUMBER: _ClassVar[int]
     RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -233,6 +229,8 @@ class DeadLetter(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_AS_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_STATE_FIELD_NUMBER: _ClassVar[int]
+    SOLD_FIELD_NUMBER: _ClassVar[int]
     dead_letter_id: str
     sale_id: str
     reservation_id: str
@@ -245,7 +243,9 @@ class DeadLetter(_message.Message):
     state: DeadLetterState
     replayed_as: str
     created: _reservation_pb2.Position
-    def __init__(self, dead_letter_id: _Optional[str] = ..., sale_id: _Optional[str] = ..., reservation_id: _Optional[str] = ..., buyer_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[_reservation_pb2.Line, _Mapping]]] = ..., reason: _Optional[_Union[_reservation_pb2.CompensationReason, str]] = ..., detail: _Optional[str] = ..., position: _Optional[_Union[_reservation_pb2.Position, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[DeadLetterState, str]] = ..., replayed_as: _Optional[str] = ..., created: _Optional[_Union[_reservation_pb2.Position, _Mapping]] = ...) -> None: ...
+    reservation_state: _reservation_pb2.ReservationState
+    sold: _containers.RepeatedCompositeFieldContainer[_reservation_pb2.Line]
+    def __init__(self, dead_letter_id: _Optional[str] = ..., sale_id: _Optional[str] = ..., reservation_id: _Optional[str] = ..., buyer_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[_reservation_pb2.Line, _Mapping]]] = ..., reason: _Optional[_Union[_reservation_pb2.CompensationReason, str]] = ..., detail: _Optional[str] = ..., position: _Optional[_Union[_reservation_pb2.Position, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[DeadLetterState, str]] = ..., replayed_as: _Optional[str] = ..., created: _Optional[_Union[_reservation_pb2.Position, _Mapping]] = ..., reservation_state: _Optional[_Union[_reservation_pb2.ReservationState, str]] = ..., sold: _Optional[_Iterable[_Union[_reservation_pb2.Line, _Mapping]]] = ...) -> None: ...
 
 class ListDeadLettersRequest(_message.Message):
     __slots__ = ("sale_id", "states", "page_size", "page_token")
@@ -260,12 +260,14 @@ class ListDeadLettersRequest(_message.Message):
     def __init__(self, sale_id: _Optional[str] = ..., states: _Optional[_Iterable[_Union[DeadLetterState, str]]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListDeadLettersResponse(_message.Message):
-    __slots__ = ("dead_letters", "next_page_token")
+    __slots__ = ("dead_letters", "next_page_token", "complete_time")
     DEAD_LETTERS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_TIME_FIELD_NUMBER: _ClassVar[int]
     dead_letters: _containers.RepeatedCompositeFieldContainer[DeadLetter]
     next_page_token: str
-    def __init__(self, dead_letters: _Optional[_Iterable[_Union[DeadLetter, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    complete_time: _timestamp_pb2.Timestamp
+    def __init__(self, dead_letters: _Optional[_Iterable[_Union[DeadLetter, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ReplayDeadLetterRequest(_message.Message):
     __slots__ = ("dead_letter_id", "reservation_id")
@@ -292,8 +294,10 @@ class BlockBuyerRequest(_message.Message):
     def __init__(self, buyer_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class BlockBuyerResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("replayed",)
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    replayed: bool
+    def __init__(self, replayed: _Optional[bool] = ...) -> None: ...
 
 class UnblockBuyerRequest(_message.Message):
     __slots__ = ("buyer_id",)
@@ -302,5 +306,61 @@ class UnblockBuyerRequest(_message.Message):
     def __init__(self, buyer_id: _Optional[str] = ...) -> None: ...
 
 class UnblockBuyerResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("replayed",)
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    replayed: bool
+    def __init__(self, replayed: _Optional[bool] = ...) -> None: ...
+
+class ListBlockedBuyersRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListBlockedBuyersResponse(_message.Message):
+    __slots__ = ("blocked_buyers", "next_page_token")
+    BLOCKED_BUYERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    blocked_buyers: _containers.RepeatedCompositeFieldContainer[BlockedBuyer]
+    next_page_token: str
+    def __init__(self, blocked_buyers: _Optional[_Iterable[_Union[BlockedBuyer, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class BlockedBuyer(_message.Message):
+    __slots__ = ("buyer_id", "reason", "create_time", "actor")
+    BUYER_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    buyer_id: str
+    reason: str
+    create_time: _timestamp_pb2.Timestamp
+    actor: str
+    def __init__(self, buyer_id: _Optional[str] = ..., reason: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class RevokeTokensRequest(_message.Message):
+    __slots__ = ("jti", "subject_tokens", "reason")
+    JTI_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    jti: str
+    subject_tokens: SubjectTokens
+    reason: str
+    def __init__(self, jti: _Optional[str] = ..., subject_tokens: _Optional[_Union[SubjectTokens, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class SubjectTokens(_message.Message):
+    __slots__ = ("subject", "issued_before")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    issued_before: _timestamp_pb2.Timestamp
+    def __init__(self, subject: _Optional[str] = ..., issued_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RevokeTokensResponse(_message.Message):
+    __slots__ = ("replayed", "recorded")
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
+    replayed: bool
+    recorded: bool
+    def __init__(self, replayed: _Optional[bool] = ..., recorded: _Optional[bool] = ...) -> None: ...

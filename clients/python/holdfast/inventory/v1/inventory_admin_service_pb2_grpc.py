@@ -26,7 +26,11 @@ if _version_not_supported:
 
 
 class InventoryAdminServiceStub:
-    """Makes, changes and audits sales. Needs the scope `inventory.admin`.
+    """Sets sales up and changes them. Needs the scope `inventory.admin`; methods that only read also take
+    `inventory.audit`.
+
+    Every method that changes something may be repeated with the same request: what stands so already is told as
+    `replayed`, before an etag or an expected total is compared.
     """
 
     def __init__(self, channel):
@@ -100,63 +104,79 @@ class InventoryAdminServiceStub:
                 request_serializer=holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.UnblockBuyerRequest.SerializeToString,
                 response_deserializer=holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.UnblockBuyerResponse.FromString,
                 _registered_method=True)
+        self.ListBlockedBuyers = channel.unary_unary(
+                '/holdfast.inventory.v1.InventoryAdminService/ListBlockedBuyers',
+                request_serializer=holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.ListBlockedBuyersRequest.SerializeToString,
+                response_deserializer=holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.ListBlockedBuyersResponse.FromString,
+                _registered_method=True)
+        self.RevokeTokens = channel.unary_unary(
+                '/holdfast.inventory.v1.InventoryAdminService/RevokeTokens',
+                request_serializer=holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.RevokeTokensRequest.SerializeToString,
+                response_deserializer=holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.RevokeTokensResponse.FromString,
+                _registered_method=True)
 
 
 class InventoryAdminServiceServicer:
-    """Makes, changes and audits sales. Needs the scope `inventory.admin`.
+    """Sets sales up and changes them. Needs the scope `inventory.admin`; methods that only read also take
+    `inventory.audit`.
+
+    Every method that changes something may be repeated with the same request: what stands so already is told as
+    `replayed`, before an etag or an expected total is compared.
     """
 
     def CreateSale(self, request, context):
-        """Makes a sale with its items. Safe to repeat: the same body returns the sale as it stands. Fails with
-        ALREADY_EXISTS if the id was used with other settings or by an archived sale. The ledger alone knows those: while
-        it is unreachable, a new id is UNAVAILABLE with LEDGER_UNREACHABLE.
+        """Makes a sale with its items. The same body hears the sale as it stands, also after updates. ALREADY_EXISTS if the
+        id was used with another body, or by a sale of the past. The ledger alone knows those: while it is away, a new id
+        is UNAVAILABLE with LEDGER_UNREACHABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSale(self, request, context):
-        """Changes a sale's settings and adds items to it. The stock of an item that is there already is left to
-        AdjustStock. Fails with NOT_FOUND if there is no such sale, and with ABORTED if its etag is another.
+        """Changes settings and adds items. Never changes an item that is there. NOT_FOUND if there is no such sale; ABORTED
+        if its etag is another; FAILED_PRECONDITION if its state does not allow the change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSales(self, request, context):
-        """Lists sales, newest first.
+        """Lists sales as the ledger has them, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseSale(self, request, context):
-        """Interrupts selling. What is held lives on. Fails with NOT_FOUND if there is no such sale, and with ABORTED if
-        its etag is another.
+        """Stops selling until ResumeSale. Holds go on. Before the start and after the end it takes effect once the sale
+        would sell. NOT_FOUND if there is no such sale; ABORTED if its etag is another; FAILED_PRECONDITION if it is
+        CLOSED or ARCHIVED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeSale(self, request, context):
-        """Resumes an interrupted sale. Fails with NOT_FOUND if there is no such sale, and with ABORTED if its etag is
-        another.
+        """Takes a pause back. Fails as PauseSale does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CloseSale(self, request, context):
-        """Ends selling for good. Fails with NOT_FOUND if there is no such sale, and with ABORTED if its etag is another.
+        """Stops selling for good. NOT_FOUND if there is no such sale; ABORTED if its etag is another; FAILED_PRECONDITION
+        if it is ARCHIVED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AdjustStock(self, request, context):
-        """Changes how many units of an item are on sale, never to fewer than are held and sold. Safe to repeat: the same
-        `adjustment_id` and body return the change as it was made. Fails with NOT_FOUND if there is no such sale or item,
-        with FAILED_PRECONDITION if too few units would remain, and with ABORTED if the total is not the expected one.
+        """Changes how many units of an item are on sale, never to fewer than are held and sold. The same `adjustment_id`
+        and body hear the change as it was made; one that failed is not kept. NOT_FOUND if there is no such sale or item,
+        FAILED_PRECONDITION if too few units would remain or the sale is ARCHIVED, ABORTED if the total is not the
+        expected one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,7 +190,8 @@ class InventoryAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AuditSale(self, request, context):
-        """Compares Redis with the ledger, both at the same commit, and lists what differs.
+        """Compares Redis with the ledger while both go on working, and the ledger with itself. DEADLINE_EXCEEDED if it
+        takes longer than the deadline, or than 290 seconds: there is no half answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,22 +205,39 @@ class InventoryAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReplayDeadLetter(self, request, context):
-        """Makes a refused order anew under a new id, once the units of the old one are back. Fails with NOT_FOUND if
-        there is no such dead letter, and with FAILED_PRECONDITION if it is not SETTLED.
+        """Reserves anew, under a new id, what a refused order had. NOT_FOUND if there is no such dead letter;
+        FAILED_PRECONDITION if it is not SETTLED, if its caller ended the order itself, or if the sale does not allow it;
+        ALREADY_EXISTS if the new id was used with another body.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BlockBuyer(self, request, context):
-        """Makes the ledger refuse the orders of a buyer from now on; their units are given back. Safe to repeat.
+        """Rejects what a buyer asks for from now on; what is under way already, and confirms of older holds, the ledger
+        refuses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnblockBuyer(self, request, context):
-        """Makes the ledger accept the orders of a buyer again. Safe to repeat.
+        """Takes a block back. Orders that were refused meanwhile stay refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBlockedBuyers(self, request, context):
+        """Lists blocked buyers, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeTokens(self, request, context):
+        """Makes tokens of the caller's tenant invalid within a second: one of them, or all that a subject got before a
+        moment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -273,6 +311,16 @@ def add_InventoryAdminServiceServicer_to_server(servicer, server):
                     request_deserializer=holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.UnblockBuyerRequest.FromString,
                     response_serializer=holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.UnblockBuyerResponse.SerializeToString,
             ),
+            'ListBlockedBuyers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBlockedBuyers,
+                    request_deserializer=holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.ListBlockedBuyersRequest.FromString,
+                    response_serializer=holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.ListBlockedBuyersResponse.SerializeToString,
+            ),
+            'RevokeTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeTokens,
+                    request_deserializer=holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.RevokeTokensRequest.FromString,
+                    response_serializer=holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.RevokeTokensResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'holdfast.inventory.v1.InventoryAdminService', rpc_method_handlers)
@@ -282,7 +330,11 @@ def add_InventoryAdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InventoryAdminService:
-    """Makes, changes and audits sales. Needs the scope `inventory.admin`.
+    """Sets sales up and changes them. Needs the scope `inventory.admin`; methods that only read also take
+    `inventory.audit`.
+
+    Every method that changes something may be repeated with the same request: what stands so already is told as
+    `replayed`, before an etag or an expected total is compared.
     """
 
     @staticmethod
@@ -626,6 +678,60 @@ class InventoryAdminService:
             '/holdfast.inventory.v1.InventoryAdminService/UnblockBuyer',
             holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.UnblockBuyerRequest.SerializeToString,
             holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.UnblockBuyerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBlockedBuyers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.inventory.v1.InventoryAdminService/ListBlockedBuyers',
+            holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.ListBlockedBuyersRequest.SerializeToString,
+            holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.ListBlockedBuyersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.inventory.v1.InventoryAdminService/RevokeTokens',
+            holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.RevokeTokensRequest.SerializeToString,
+            holdfast_dot_inventory_dot_v1_dot_inventory__admin__service__pb2.RevokeTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,10 +26,15 @@ if _version_not_supported:
 
 
 class InventoryServiceStub:
-    """Sells the units of sales. Needs the scope `inventory.reserve`.
+    """Reserves units and settles what is reserved. Needs the scope `inventory.reserve`; methods that only read also take
+    `inventory.read` or `inventory.admin`.
 
-    Every method that changes something may be repeated with the same ids. A repeat changes nothing, returns the
-    present state, and sets `replayed`.
+    Every method that changes something may be repeated with the same request: a repeat changes nothing, hears how the
+    matter stands now, and says so in `replayed`. What stands so already is told before any expectation of the caller
+    (`expected_revision`) is compared, so a repeat never fails for what its first attempt did.
+
+    No method that settles (Confirm, Release, Extend, Return, and a Change to fewer units) is stopped by the state of
+    the sale, short of ARCHIVED, or by a ledger that is behind.
     """
 
     def __init__(self, channel):
@@ -68,6 +73,11 @@ class InventoryServiceStub:
                 request_serializer=holdfast_dot_inventory_dot_v1_dot_inventory__service__pb2.ExtendReservationRequest.SerializeToString,
                 response_deserializer=holdfast_dot_inventory_dot_v1_dot_inventory__service__pb2.ExtendReservationResponse.FromString,
                 _registered_method=True)
+        self.ChangeReservation = channel.unary_unary(
+                '/holdfast.inventory.v1.InventoryService/ChangeReservation',
+                request_serializer=holdfast_dot_inventory_dot_v1_dot_inventory__service__pb2.ChangeReservationRequest.SerializeToString,
+                response_deserializer=holdfast_dot_inventory_dot_v1_dot_inventory__service__pb2.ChangeReservationResponse.FromString,
+                _registered_method=True)
         self.ReturnReservation = channel.unary_unary(
                 '/holdfast.inventory.v1.InventoryService/ReturnReservation',
                 request_serializer=holdfast_dot_inventory_dot_v1_dot_inventory__service__pb2.ReturnReservationRequest.SerializeToString,
@@ -101,104 +111,120 @@ class InventoryServiceStub:
 
 
 class InventoryServiceServicer:
-    """Sells the units of sales. Needs the scope `inventory.reserve`.
+    """Reserves units and settles what is reserved. Needs the scope `inventory.reserve`; methods that only read also take
+    `inventory.read` or `inventory.admin`.
 
-    Every method that changes something may be repeated with the same ids. A repeat changes nothing, returns the
-    present state, and sets `replayed`.
+    Every method that changes something may be repeated with the same request: a repeat changes nothing, hears how the
+    matter stands now, and says so in `replayed`. What stands so already is told before any expectation of the caller
+    (`expected_revision`) is compared, so a repeat never fails for what its first attempt did.
+
+    No method that settles (Confirm, Release, Extend, Return, and a Change to fewer units) is stopped by the state of
+    the sale, short of ARCHIVED, or by a ledger that is behind.
     """
 
     def Reserve(self, request, context):
-        """Holds units of one sale for one buyer, all lines or none; in a sale without holds it sells them at once. Safe
-        to repeat: the same `reservation_id` and body return the reservation as it stands, while a rejection is judged
-        anew. Fails with NOT_FOUND if there is no such sale or item, and with ALREADY_EXISTS if the id was used with
-        another body.
+        """Holds units of one sale for one buyer, all lines or none; in a sale without holds it sells them at once. The same
+        `reservation_id` and body hear the reservation as it stands, while a rejection is judged anew. NOT_FOUND if there
+        is no such sale or item, ALREADY_EXISTS if the id was used with another body.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchReserve(self, request, context):
-        """Judges many independent requests, of any sales, in one call. It succeeds whenever the batch itself is in
-        bounds; each request has a result of its own.
+        """Judges many independent requests, of any sales, in one call. OK whenever the batch itself is in bounds: look into
+        each result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamReserve(self, request_iterator, context):
-        """Judges requests as they come and answers in any order. It ends OK once the caller has half-closed and
-        everything is answered. A server about to stop ends it with UNAVAILABLE and SERVER_DRAINING, and has then
-        judged nothing that it did not answer; after any other end, what was not answered is unknown.
+        """Judges requests as they arrive and answers in any order. Ends OK after the caller has half-closed and everything
+        is answered. A server that is stopping, or a stream that has lived for some minutes, ends UNAVAILABLE with
+        SERVER_DRAINING, and then nothing was judged that was not answered; after any other end, what was not answered is
+        unknown.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmReservation(self, request, context):
-        """Sells what is held, or a part of it. Fails with NOT_FOUND if there is no such reservation, and with
-        FAILED_PRECONDITION if it has ended or was confirmed with other lines.
+        """Sells what is held, or some of it. NOT_FOUND if there is no such reservation; FAILED_PRECONDITION if it has
+        ended, was confirmed with other quantities, or holds less than is named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseReservation(self, request, context):
-        """Gives a hold back before its time. Fails with NOT_FOUND if there is no such reservation, unless `spend_id` is
-        set and the sale has not been archived, and with FAILED_PRECONDITION once it is confirmed.
+        """Gives back what is held. NOT_FOUND if there is no such reservation, unless `spend_id` is set and the sale has not
+        left Redis; FAILED_PRECONDITION once it is CONFIRMED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExtendReservation(self, request, context):
-        """Lengthens the life of a hold. Fails with NOT_FOUND if there is no such reservation, and with
-        FAILED_PRECONDITION if it is no longer held.
+        """Lets a hold live longer. NOT_FOUND if there is no such reservation; FAILED_PRECONDITION if it is no longer HELD.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeReservation(self, request, context):
+        """Sets what a hold holds, in one step. Fewer units are always granted; more are judged as a Reserve is, all or
+        none, and a rejection leaves the hold as it is. NOT_FOUND if there is no such reservation or item;
+        FAILED_PRECONDITION if it is no longer HELD.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReturnReservation(self, request, context):
-        """Takes sold units back into the stock. Fails with NOT_FOUND if there is no such reservation, and with
-        FAILED_PRECONDITION if it is not confirmed.
+        """Takes sold units back, all or some of them, also long after the sale. NOT_FOUND if there is no such reservation;
+        FAILED_PRECONDITION if it is not CONFIRMED or RETURNED, if more is named than was sold, or if the sale is
+        ARCHIVED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReservation(self, request, context):
-        """Reads one reservation, from Redis or, if it has left there, from the ledger. NOT_FOUND says that nothing was
-        judged so far; a Reserve still under way may be judged later. `ReleaseReservation` with `spend_id` prevents that.
+        """Reads one reservation: from Redis or, once it has left there, from the ledger. NOT_FOUND is no proof that a
+        Reserve under way will not be judged later; ReleaseReservation with `spend_id` closes the matter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListReservations(self, request, context):
-        """Lists reservations as the ledger has them, newest first. What the ledger has not recorded yet is missing.
+        """Lists reservations as the ledger has them, newest first. An order that the ledger refused at its making is
+        missing until it has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchReservation(self, request, context):
-        """Sends a reservation now and after each change. It ends OK once the reservation is no longer held and is
-        recorded, or was refused and its units are back; while the ledger has not judged a confirmed one, it stays
-        open.
+        """Sends a reservation now and after each change. Ends OK once its latest change is recorded and it is not HELD, or
+        once it is COMPENSATED; a CONFIRMED one that the ledger has not judged keeps the stream open. NOT_FOUND as of
+        GetReservation: it does not wait for a reservation to be made.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSale(self, request, context):
-        """Reads one sale with the stock of its items. Fails with NOT_FOUND if there is no such sale.
+        """Reads one sale with the stock of its items. NOT_FOUND if there is no such sale.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchSale(self, request, context):
-        """Sends a sale now and as it changes, until it is closed and nothing in it is held.
+        """Sends a sale now and as it changes. Ends OK once it is CLOSED and nothing in it is held, or ARCHIVED. NOT_FOUND
+        if there is no such sale.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -236,6 +262,11 @@ def add_InventoryServiceServicer_to_server(servicer, server):
                     servicer.ExtendReservation,
                     request_deserializer=holdfast_dot_inventory_dot_v1_dot_inventory__service__pb2.ExtendReservationRequest.FromString,
                     response_serializer=holdfast_dot_inventory_dot_v1_dot_inventory__service__pb2.ExtendReservationResponse.SerializeToString,
+            ),
+            'ChangeReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeReservation,
+                    request_deserializer=holdfast_dot_inventory_dot_v1_dot_inventory__service__pb2.ChangeReservationRequest.FromString,
+                    response_serializer=holdfast_dot_inventory_dot_v1_dot_inventory__service__pb2.ChangeReservationResponse.SerializeToString,
             ),
             'ReturnReservation': grpc.unary_unary_rpc_method_handler(
                     servicer.ReturnReservation,
@@ -276,10 +307,15 @@ def add_InventoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InventoryService:
-    """Sells the units of sales. Needs the scope `inventory.reserve`.
+    """Reserves units and settles what is reserved. Needs the scope `inventory.reserve`; methods that only read also take
+    `inventory.read` or `inventory.admin`.
 
-    Every method that changes something may be repeated with the same ids. A repeat changes nothing, returns the
-    present state, and sets `replayed`.
+    Every method that changes something may be repeated with the same request: a repeat changes nothing, hears how the
+    matter stands now, and says so in `replayed`. What stands so already is told before any expectation of the caller
+    (`expected_revision`) is compared, so a repeat never fails for what its first attempt did.
+
+    No method that settles (Confirm, Release, Extend, Return, and a Change to fewer units) is stopped by the state of
+    the sale, short of ARCHIVED, or by a ledger that is behind.
     """
 
     @staticmethod
@@ -434,6 +470,33 @@ class InventoryService:
             '/holdfast.inventory.v1.InventoryService/ExtendReservation',
             holdfast_dot_inventory_dot_v1_dot_inventory__service__pb2.ExtendReservationRequest.SerializeToString,
             holdfast_dot_inventory_dot_v1_dot_inventory__service__pb2.ExtendReservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/holdfast.inventory.v1.InventoryService/ChangeReservation',
+            holdfast_dot_inventory_dot_v1_dot_inventory__service__pb2.ChangeReservationRequest.SerializeToString,
+            holdfast_dot_inventory_dot_v1_dot_inventory__service__pb2.ChangeReservationResponse.FromString,
             options,
             channel_credentials,
             insecure,

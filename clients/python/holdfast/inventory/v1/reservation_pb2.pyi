@@ -47,6 +47,8 @@ class RejectionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REJECTION_REASON_SALE_ENDED: _ClassVar[RejectionReason]
     REJECTION_REASON_ATTEMPT_LIMIT: _ClassVar[RejectionReason]
     REJECTION_REASON_RESERVATION_ENDED: _ClassVar[RejectionReason]
+    REJECTION_REASON_BUYER_BLOCKED: _ClassVar[RejectionReason]
+    REJECTION_REASON_ITEM_LIMIT: _ClassVar[RejectionReason]
 RESERVATION_STATE_UNSPECIFIED: ReservationState
 RESERVATION_STATE_HELD: ReservationState
 RESERVATION_STATE_CONFIRMED: ReservationState
@@ -72,6 +74,8 @@ REJECTION_REASON_SALE_PAUSED: RejectionReason
 REJECTION_REASON_SALE_ENDED: RejectionReason
 REJECTION_REASON_ATTEMPT_LIMIT: RejectionReason
 REJECTION_REASON_RESERVATION_ENDED: RejectionReason
+REJECTION_REASON_BUYER_BLOCKED: RejectionReason
+REJECTION_REASON_ITEM_LIMIT: RejectionReason
 
 class Line(_message.Message):
     __slots__ = ("sku", "quantity")
@@ -106,7 +110,7 @@ class Position(_message.Message):
     def __init__(self, shard: _Optional[int] = ..., epoch: _Optional[int] = ..., seq: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
 
 class Reservation(_message.Message):
-    __slots__ = ("sale_id", "reservation_id", "buyer_id", "lines", "state", "revision", "create_time", "update_time", "expire_time", "position", "ledger_state", "compensation_reason", "note")
+    __slots__ = ("sale_id", "reservation_id", "buyer_id", "lines", "state", "revision", "create_time", "update_time", "expire_time", "position", "ledger_state", "compensation_reason", "note", "reference")
     SALE_ID_FIELD_NUMBER: _ClassVar[int]
     RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     BUYER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +124,7 @@ class Reservation(_message.Message):
     LEDGER_STATE_FIELD_NUMBER: _ClassVar[int]
     COMPENSATION_REASON_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
     sale_id: str
     reservation_id: str
     buyer_id: str
@@ -133,7 +138,8 @@ class Reservation(_message.Message):
     ledger_state: LedgerState
     compensation_reason: CompensationReason
     note: str
-    def __init__(self, sale_id: _Optional[str] = ..., reservation_id: _Optional[str] = ..., buyer_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[ReservationLine, _Mapping]]] = ..., state: _Optional[_Union[ReservationState, str]] = ..., revision: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., ledger_state: _Optional[_Union[LedgerState, str]] = ..., compensation_reason: _Optional[_Union[CompensationReason, str]] = ..., note: _Optional[str] = ...) -> None: ...
+    reference: str
+    def __init__(self, sale_id: _Optional[str] = ..., reservation_id: _Optional[str] = ..., buyer_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[ReservationLine, _Mapping]]] = ..., state: _Optional[_Union[ReservationState, str]] = ..., revision: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., ledger_state: _Optional[_Union[LedgerState, str]] = ..., compensation_reason: _Optional[_Union[CompensationReason, str]] = ..., note: _Optional[str] = ..., reference: _Optional[str] = ...) -> None: ...
 
 class Shortage(_message.Message):
     __slots__ = ("sku", "requested", "available", "held")
@@ -148,17 +154,19 @@ class Shortage(_message.Message):
     def __init__(self, sku: _Optional[str] = ..., requested: _Optional[int] = ..., available: _Optional[int] = ..., held: _Optional[int] = ...) -> None: ...
 
 class Rejection(_message.Message):
-    __slots__ = ("reason", "shortages", "buyer_remaining", "retry_after", "as_of", "ended")
+    __slots__ = ("reason", "shortages", "buyer_remaining", "retry_after", "as_of", "ended", "limited_sku")
     REASON_FIELD_NUMBER: _ClassVar[int]
     SHORTAGES_FIELD_NUMBER: _ClassVar[int]
     BUYER_REMAINING_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
     AS_OF_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
+    LIMITED_SKU_FIELD_NUMBER: _ClassVar[int]
     reason: RejectionReason
     shortages: _containers.RepeatedCompositeFieldContainer[Shortage]
     buyer_remaining: int
     retry_after: _duration_pb2.Duration
     as_of: Position
     ended: Reservation
-    def __init__(self, reason: _Optional[_Union[RejectionReason, str]] = ..., shortages: _Optional[_Iterable[_Union[Shortage, _Mapping]]] = ..., buyer_remaining: _Optional[int] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., as_of: _Optional[_Union[Position, _Mapping]] = ..., ended: _Optional[_Union[Reservation, _Mapping]] = ...) -> None: ...
+    limited_sku: str
+    def __init__(self, reason: _Optional[_Union[RejectionReason, str]] = ..., shortages: _Optional[_Iterable[_Union[Shortage, _Mapping]]] = ..., buyer_remaining: _Optional[int] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., as_of: _Optional[_Union[Position, _Mapping]] = ..., ended: _Optional[_Union[Reservation, _Mapping]] = ..., limited_sku: _Optional[str] = ...) -> None: ...

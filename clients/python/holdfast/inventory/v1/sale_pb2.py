@@ -24,19 +24,23 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from holdfast.inventory.v1 import reservation_pb2 as holdfast_dot_inventory_dot_v1_dot_reservation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n holdfast/inventory/v1/sale.proto\x12\x15holdfast.inventory.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n\x04Item\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x11\n\tavailable\x18\x03 \x01(\x03\x12\x0c\n\x04held\x18\x04 \x01(\x03\x12\x0c\n\x04sold\x18\x05 \x01(\x03\"\xe1\x03\n\x04Sale\x12\x0f\n\x07sale_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08hold_ttl\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cmax_hold_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x62uyer_limit\x18\x07 \x01(\x03\x12\x1b\n\x13\x61ttempts_per_minute\x18\x08 \x01(\x05\x12/\n\x05state\x18\t \x01(\x0e\x32 .holdfast.inventory.v1.SaleState\x12*\n\x05items\x18\n \x03(\x0b\x32\x1b.holdfast.inventory.v1.Item\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xb3\x01\n\tSaleState\x12\x1a\n\x16SALE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SALE_STATE_SCHEDULED\x10\x01\x12\x13\n\x0fSALE_STATE_OPEN\x10\x02\x12\x15\n\x11SALE_STATE_PAUSED\x10\x03\x12\x14\n\x10SALE_STATE_ENDED\x10\x04\x12\x15\n\x11SALE_STATE_CLOSED\x10\x05\x12\x17\n\x13SALE_STATE_ARCHIVED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n holdfast/inventory/v1/sale.proto\x12\x15holdfast.inventory.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'holdfast/inventory/v1/reservation.proto\"f\n\x04Item\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x11\n\tavailable\x18\x03 \x01(\x03\x12\x0c\n\x04held\x18\x04 \x01(\x03\x12\x0c\n\x04sold\x18\x05 \x01(\x03\x12\x13\n\x0b\x62uyer_limit\x18\x06 \x01(\x03\"\xd3\x04\n\x04Sale\x12\x0f\n\x07sale_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08hold_ttl\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cmax_hold_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x62uyer_limit\x18\x07 \x01(\x03\x12\x1b\n\x13\x61ttempts_per_minute\x18\x08 \x01(\x05\x12/\n\x05state\x18\t \x01(\x0e\x32 .holdfast.inventory.v1.SaleState\x12*\n\x05items\x18\n \x03(\x0b\x32\x1b.holdfast.inventory.v1.Item\x12\x0c\n\x04\x65tag\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06paused\x18\x0e \x01(\x08\x12.\n\nclose_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\rreturn_window\x18\x10 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xfb\x01\n\nAdjustment\x12\x15\n\radjustment_id\x18\x01 \x01(\t\x12\x0f\n\x07sale_id\x18\x02 \x01(\t\x12\x0b\n\x03sku\x18\x03 \x01(\t\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x03\x12\x13\n\x0btotal_after\x18\x05 \x01(\x03\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x11\n\treference\x18\x07 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x08position\x18\n \x01(\x0b\x32\x1f.holdfast.inventory.v1.Position*\xb3\x01\n\tSaleState\x12\x1a\n\x16SALE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SALE_STATE_SCHEDULED\x10\x01\x12\x13\n\x0fSALE_STATE_OPEN\x10\x02\x12\x15\n\x11SALE_STATE_PAUSED\x10\x03\x12\x14\n\x10SALE_STATE_ENDED\x10\x04\x12\x15\n\x11SALE_STATE_CLOSED\x10\x05\x12\x17\n\x13SALE_STATE_ARCHIVED\x10\x06\x42T\n\x15holdfast.inventory.v1P\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'holdfast.inventory.v1.sale_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
-  _globals['_SALESTATE']._serialized_start=692
-  _globals['_SALESTATE']._serialized_end=871
-  _globals['_ITEM']._serialized_start=124
-  _globals['_ITEM']._serialized_end=205
-  _globals['_SALE']._serialized_start=208
-  _globals['_SALE']._serialized_end=689
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\025holdfast.inventory.v1P\001Z!holdfast/inventory/v1;inventoryv1\252\002\025Holdfast.Inventory.V1'
+  _globals['_SALESTATE']._serialized_start=1122
+  _globals['_SALESTATE']._serialized_end=1301
+  _globals['_ITEM']._serialized_start=165
+  _globals['_ITEM']._serialized_end=267
+  _globals['_SALE']._serialized_start=270
+  _globals['_SALE']._serialized_end=865
+  _globals['_ADJUSTMENT']._serialized_start=868
+  _globals['_ADJUSTMENT']._serialized_end=1119
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,158 @@
+"""What the protos have and the server does not support: each call and each field is UNIMPLEMENTED, and never ignored.
+
+The calls and fields come from the descriptors, so a field that is added to the protos is in the tests at once.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
+from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceStub
+from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from holdfast.inventory.v1.reservation_pb2 import Line
+from holdfast.inventory.v1.sale_pb2 import Item, Sale
+
+from tests.inventory_server import Caller, error_of
+
+STUBS = {"InventoryService": InventoryServiceStub, "InventoryAdminService": InventoryAdminServiceStub}
+METHODS: list[MethodDescriptor] = [
+    method
+    for file in (calls.DESCRIPTOR, admin.DESCRIPTOR)
+    for service in file.services_by_name.values()
+    for method in service.methods
+]
+LEAVES = ("google.protobuf.Duration", "google.protobuf.Timestamp")
+# A valid request of each call that is built; every other call is UNIMPLEMENTED.
+BUILT: dict[str, Message] = {
+    "Reserve": calls.ReserveRequest(
+        sale_id="lamp-sale", reservation_id="r-1", buyer_id="ada", lines=[Line(sku="lamp", quantity=1)]
+    ),
+    "ConfirmReservation": calls.ConfirmReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
+    "ReleaseReservation": calls.ReleaseReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
+    "GetReservation": calls.GetReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
+    "GetSale": calls.GetSaleRequest(sale_id="lamp-sale"),
+    "CreateSale": admin.CreateSaleRequest(sale=Sale(sale_id="new-sale", items=[Item(sku="lamp", total=1)])),
+    "BlockBuyer": admin.BlockBuyerRequest(buyer_id="ada", reason="fraud"),
+}
+# The fields that these calls use; every other one is UNIMPLEMENTED where it is set.
+USED = {
+    "Reserve": {"sale_id", "reservation_id", "buyer_id", "lines", "lines[0].sku", "lines[0].quantity", "hold_ttl"},
+    "ConfirmReservation": {"sale_id", "reservation_id"},
+    "ReleaseReservation": {"sale_id", "reservation_id", "reason", "spend_id"},
+    "GetReservation": {"sale_id", "reservation_id"},
+    "GetSale": {"sale_id"},
+    "CreateSale": {
+        "sale",
+        *(f"sale.{name}" for name in ("sale_id", "title", "start_time", "end_time", "hold_ttl", "max_hold_ttl")),
+        *("sale.buyer_limit", "sale.items", "sale.items[0].sku", "sale.items[0].total"),
+    },
+    "BlockBuyer": {"buyer_id", "reason"},
+}
+# The fields whose comment says "Output only".
+IGNORED = {
+    *(f"sale.{name}" for name in ("state", "etag", "create_time", "update_time", "paused", "close_time")),
+    *(f"sale.items[0].{name}" for name in ("available", "held", "sold")),
+}
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method.name not in BUILT], ids=lambda m: m.name)
+async def test_a_call_that_is_not_built_is_unimplemented(caller: Caller, method: MethodDescriptor) -> None:
+    """Whatever its request is, and for streams of either direction too."""
+    error = await error_of(_first_answer(caller, method, GetMessageClass(method.input_type)()))
+
+    assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_BUILT")
+    assert error.metadata == {}
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method.name in BUILT], ids=lambda m: m.name)
+async def test_a_field_that_is_set_is_used_or_unimplemented(caller: Caller, method: MethodDescriptor) -> None:
+    """A caller that asks for half must not get everything."""
+    await caller.create_sale()
+    fields = dict(_requests_with_each_field(BUILT[method.name]))
+
+    ignored = [field for field, request in fields.items() if not await _is_answered_for(caller, method, field, request)]
+
+    assert USED[method.name] <= fields.keys()
+    assert set(ignored) == USED[method.name] | IGNORED & fields.keys()
+
+
+async def _is_answered_for(caller: Caller, method: MethodDescriptor, field: str, request: Message) -> bool:
+    """Whether a request is UNIMPLEMENTED because of this field; False if it is judged."""
+    try:
+        await _first_answer(caller, method, request)
+    except grpc.aio.AioRpcError as failed:
+        if failed.code() is not grpc.StatusCode.UNIMPLEMENTED:
+            return False
+        error = await error_of(_first_answer(caller, method, request))
+        assert (error.reason, error.metadata) == ("NOT_BUILT", {"field": field})
+        return True
+    return False
+
+
+async def _first_answer(caller: Caller, method: MethodDescriptor, request: Message) -> Any:
+    """Call a method of any kind, and wait for its first answer."""
+    call = getattr(STUBS[method.containing_service.name](caller.channel), method.name)
+    if method.client_streaming:
+        return await call(iter([request])).read()
+    return await (call(request).read() if method.server_streaming else call(request))
+
+
+def _requests_with_each_field(request: Message) -> Iterator[tuple[str, Message]]:
+    """The path of every field of a valid request, at any depth, and the request with it set as well."""
+    for path, setting in _settings(request, ""):
+        copy = type(request)()
+        copy.CopyFrom(request)
+        setting(copy)
+        yield path, copy
+
+
+def _settings(message: Message, prefix: str) -> Iterator[tuple[str, Any]]:
+    """The path of every field below a message, and a function that sets it below an equal message."""
+    for field in message.DESCRIPTOR.fields:
+        path = f"{prefix}{field.name}"
+        yield path, lambda parent, field=field: _set(parent, field)
+        if field.message_type is None or field.message_type.full_name in LEAVES:
+            continue
+        for inner_path, set_inner in _inner_settings(message, field, path):
+            yield inner_path, lambda parent, field=field, set_inner=set_inner: set_inner(_child(parent, field))
+
+
+def _inner_settings(message: Message, field: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The fields below a field that the valid request has; below any other, the field itself is UNIMPLEMENTED."""
+    if field.is_repeated:
+        if len(getattr(message, field.name)):
+            yield from _settings(_child(message, field), f"{path}[0].")
+    elif message.HasField(field.name):
+        yield from _settings(_child(message, field), f"{path}.")
+
+
+def _child(parent: Any, field: Any) -> Any:
+    value = getattr(parent, field.name)
+    return value[0] if field.is_repeated else value
+
+
+def _set(parent: Any, field: Any) -> None:
+    """Set a field within its bounds, unless it is set; a message with all of its fields."""
+    if field.is_repeated:
+        if not getattr(parent, field.name):
+            _fill(getattr(parent, field.name).add())
+    elif field.message_type is not None:
+        if not parent.HasField(field.name):
+            _fill(getattr(parent, field.name))
+    elif not getattr(parent, field.name):
+        setattr(parent, field.name, "x" if field.type == field.TYPE_STRING else 1)
+
+
+def _fill(message: Any) -> None:
+    if message.DESCRIPTOR.full_name in LEAVES:
+        message.seconds = message.seconds or 1
+        return
+    for field in message.DESCRIPTOR.fields:
+        if field.message_type is None or field.is_repeated:
+            _set(message, field)
