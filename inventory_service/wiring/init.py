@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import structlog
+import typer
 
 from holdfast_runtime.kafka import kafka_config
 from holdfast_runtime.kafka_probe import kafka_dependency
@@ -26,10 +27,16 @@ from inventory_service.wiring.servers import (
     takeover,
 )
 
+BESIDE_OLD_RECORDS = "Open although Kafka holds commits of an earlier ledger, which are kept as orphans."
+
 log = structlog.get_logger()
 
 
-async def open_shards(settings: Settings, as_json: Annotated[bool, JsonOption()] = False) -> int:
+async def open_shards(
+    settings: Settings,
+    as_json: Annotated[bool, JsonOption()] = False,
+    beside_old_records: Annotated[bool, typer.Option("--beside-old-records", help=BESIDE_OLD_RECORDS)] = False,
+) -> int:
     """Open the shards of an empty Redis and ledger."""
     connections = RedisConnections(settings.redis_url)
     shards, ledger = RedisShards(connections), LedgerShards(LedgerPool(settings.postgres_dsn))
@@ -38,7 +45,8 @@ async def open_shards(settings: Settings, as_json: Annotated[bool, JsonOption()]
     async with closing(offsets):
         with shard_counts_checked():
             write = print if as_json else None
-            return await run_unless_signalled(init.run(settings.shards, shards, ledger, shard_takeover, log, write))
+            opening = init.run(settings.shards, shards, ledger, offsets, shard_takeover, log, write, beside_old_records)
+            return await run_unless_signalled(opening)
 
 
 COMMAND = Command(

@@ -241,8 +241,9 @@ async def sent_to_kafka(processes: ShardProcesses) -> list[Commit]:
     return commits
 
 
-async def init_code(processes: ShardProcesses, shards: int = SHARDS) -> int:
-    return await init.run(shards, processes.shards, processes.ledger, processes.takeover(), structlog.get_logger())
+async def init_code(processes: ShardProcesses, shards: int = SHARDS, beside_old_records: bool = False) -> int:
+    parts = processes.shards, processes.ledger, processes.commit_offsets, processes.takeover(), structlog.get_logger()
+    return await init.run(shards, *parts, beside_old_records=beside_old_records)
 
 
 async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, BegunTakeover]:
