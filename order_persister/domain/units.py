@@ -5,6 +5,7 @@ from holdfast.inventory.v1.reservation_pb2 import ReservationState
 NEW = ReservationState.RESERVATION_STATE_UNSPECIFIED  # the previous state of an order's first change
 HELD = ReservationState.RESERVATION_STATE_HELD
 CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
+COMPENSATED = ReservationState.RESERVATION_STATE_COMPENSATED
 RETURNED = ReservationState.RESERVATION_STATE_RETURNED
 LIVE = frozenset({HELD, CONFIRMED})  # the states in which an order has units
 
@@ -25,6 +26,11 @@ def account_of(state: int, is_refused: bool) -> str:
     if is_refused:
         return "refused"
     return "held" if state == HELD else "sold"
+
+
+def ended_by_itself(state: int) -> bool:
+    """Whether an order in this state has no units any more, and not because its compensation took them."""
+    return state not in LIVE and state != COMPENSATED
 
 
 def is_confirmed(state_name: str) -> bool:
