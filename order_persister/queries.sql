@@ -24,14 +24,15 @@ select distinct shards from shard_watermark
 select set_config('enable_seqscan', 'off', true)
 
 -- name: raise_watermark
--- Raises a shard's watermark, and its settled position to just below the oldest open dead letter, but never lower.
+-- Raises a shard's watermark, whose commit has the time `$5`, and its settled position to just below the oldest open
+-- dead letter, but never lower.
 with settled as (
     select coalesce(max(oldest.epoch), $2::bigint) as epoch, coalesce(max(oldest.seq), $3::bigint) as seq
       from (select epoch, seq - 1 as seq from dead_letter
              where shard = $1 and state = 'OPEN' order by epoch, seq limit 1) as oldest
 )
 update shard_watermark w
-   set epoch = $2, seq = $3, hash = $4,
+   set epoch = $2, seq = $3, hash = $4, time_ms = $5,
        settled_epoch = case when (settled.epoch, settled.seq) > (w.settled_epoch, w.settled_seq)
                             then settled.epoch else w.settled_epoch end,
        settled_seq = case when (settled.epoch, settled.seq) > (w.settled_epoch, w.settled_seq)
@@ -63,20 +64,21 @@ select epoch, seq, payload from journal
 
 -- name: quarantine
 -- Keeps bytes that could not be applied; returns no row if the same bytes are kept already.
-insert into quarantined_record (shard, record_offset, why, payload) values ($1, $2, $3, $4)
+insert into quarantined_record (shard, record_offset, payload, why, epoch, seq) values ($1, $2, $3, $4, $5, $6)
 on conflict (shard, digest) do nothing returning quarantined_record_id
 
 -- name: insert_sale
 -- Inserts a sale.
 insert into sale (tenant, sale_id, title, start_time, end_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit, create_time,
-                  update_time, shard, etag_epoch, etag_seq, etag_index, body)
+                  update_time, shard, etag_epoch, etag_seq, etag_index, body, attempts_per_minute, return_window_ms)
 values ($2, $3, $4, to_timestamp($5::float8 / 1000), to_timestamp($6::float8 / 1000), $7, $8, $9,
-        to_timestamp($10::float8 / 1000), to_timestamp($10::float8 / 1000), $1, $11, $12, $13, $14)
+        to_timestamp($10::float8 / 1000), to_timestamp($10::float8 / 1000), $1, $11, $12, $13, $14, $15, $16)
 
 -- name: insert_items
 -- Inserts the items of a sale, all units available.
-insert into item (tenant, sale_id, sku, total, available, held, sold)
-select $1, $2, sku, total, total, 0, 0 from unnest($3::text[], $4::bigint[]) as new (sku, total)
+insert into item (tenant, sale_id, sku, total, available, held, sold, buyer_limit)
+select $1, $2, sku, total, total, 0, 0, buyer_limit
+  from unnest($3::text[], $4::bigint[], $5::bigint[]) as new (sku, total, buyer_limit)
 
 -- name: add_to_items
 -- Adds to the balances of items; returns the items that were found.
@@ -92,16 +94,16 @@ returning i.tenant, i.sale_id, i.sku
 -- Inserts the reservations whose id is free; returns those.
 insert into reservation (tenant, sale_id, reservation_id, buyer_id, state, revision, create_time, update_time,
                          expire_time, shard, created_epoch, created_seq, created_index, epoch, seq, index,
-                         ledger_state, compensation_reason, note)
+                         ledger_state, compensation_reason, note, asked_hold_ms, reference)
 select tenant, sale_id, reservation_id, buyer_id, state, revision, to_timestamp(create_time_ms / 1000),
        to_timestamp(update_time_ms / 1000), to_timestamp(expire_time_ms / 1000), $1, created_epoch, created_seq,
-       created_index, epoch, seq, index, ledger_state, compensation_reason, note
+       created_index, epoch, seq, index, ledger_state, compensation_reason, note, asked_hold_ms, reference
   from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::float8[], $9::float8[],
               $10::float8[], $11::bigint[], $12::bigint[], $13::integer[], $14::bigint[], $15::bigint[],
-              $16::integer[], $17::text[], $18::text[], $19::text[])
+              $16::integer[], $17::text[], $18::text[], $19::text[], $20::bigint[], $21::text[])
     as new (tenant, sale_id, reservation_id, buyer_id, state, revision, create_time_ms, update_time_ms,
             expire_time_ms, created_epoch, created_seq, created_index, epoch, seq, index,
-            ledger_state, compensation_reason, note)
+            ledger_state, compensation_reason, note, asked_hold_ms, reference)
 on conflict (tenant, sale_id, reservation_id) do nothing
 returning created_epoch, created_seq, created_index
 
@@ -133,8 +135,10 @@ update reservation r set ledger_state = 'REFUSED', compensation_reason = new.rea
 
 -- name: insert_lines
 -- Inserts the lines of new reservations.
-insert into reservation_line (tenant, sale_id, reservation_id, sku, quantity, confirmed_quantity, returned_quantity)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
+insert into reservation_line (tenant, sale_id, reservation_id, sku, quantity, confirmed_quantity, returned_quantity,
+                              asked_quantity)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
+                     $8::bigint[])
 
 -- name: update_line_quantities
 -- Sets the confirmed and the returned quantities of reservations' lines: all units or none.
@@ -177,17 +181,19 @@ select d.created_epoch, d.created_seq, d.created_index, d.epoch, d.seq, d.index,
 -- Inserts the dead letters of refused orders.
 insert into dead_letter (shard, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id,
                          lines, reason, detail, epoch, seq, index, reservation_create_time, state, reservation_state,
-                         reservation_expire_time, latest_revision, latest_time, latest_epoch, latest_seq, latest_index)
+                         reservation_expire_time, latest_revision, latest_time, latest_epoch, latest_seq, latest_index,
+                         outstanding, sold)
 select $1, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id, lines::jsonb, reason,
        detail, epoch, seq, index, to_timestamp(create_time_ms / 1000), case when is_open then 'OPEN' else 'SETTLED' end,
        reservation_state, to_timestamp(expire_time_ms / 1000), latest_revision, to_timestamp(latest_time_ms / 1000),
-       latest_epoch, latest_seq, latest_index
+       latest_epoch, latest_seq, latest_index, outstanding::jsonb, sold::jsonb
   from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
               $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::integer[], $15::float8[], $16::boolean[],
-              $17::text[], $18::float8[], $19::integer[], $20::float8[], $21::bigint[], $22::bigint[], $23::integer[])
+              $17::text[], $18::float8[], $19::integer[], $20::float8[], $21::bigint[], $22::bigint[], $23::integer[],
+              $24::text[], $25::text[])
     as new (created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id, lines, reason,
             detail, epoch, seq, index, create_time_ms, is_open, reservation_state, expire_time_ms, latest_revision,
-            latest_time_ms, latest_epoch, latest_seq, latest_index)
+            latest_time_ms, latest_epoch, latest_seq, latest_index, outstanding, sold)
 
 -- name: update_dead_letters
 -- Updates the open dead letters of orders that have changed since; that of an ended order is settled.
@@ -195,11 +201,12 @@ update dead_letter d
    set reservation_state = new.reservation_state, state = case when new.is_open then 'OPEN' else 'SETTLED' end,
        reservation_expire_time = to_timestamp(new.expire_time_ms / 1000), latest_revision = new.latest_revision,
        latest_time = to_timestamp(new.latest_time_ms / 1000), latest_epoch = new.latest_epoch,
-       latest_seq = new.latest_seq, latest_index = new.latest_index
+       latest_seq = new.latest_seq, latest_index = new.latest_index, outstanding = new.outstanding::jsonb,
+       sold = new.sold::jsonb
   from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::boolean[], $6::text[], $7::float8[], $8::integer[],
-              $9::float8[], $10::bigint[], $11::bigint[], $12::integer[])
+              $9::float8[], $10::bigint[], $11::bigint[], $12::integer[], $13::text[], $14::text[])
     as new (created_epoch, created_seq, created_index, is_open, reservation_state, expire_time_ms, latest_revision,
-            latest_time_ms, latest_epoch, latest_seq, latest_index)
+            latest_time_ms, latest_epoch, latest_seq, latest_index, outstanding, sold)
  where d.shard = $1 and d.created_epoch = new.created_epoch and d.created_seq = new.created_seq
    and d.created_index = new.created_index and d.state = 'OPEN'
 

@@ -30,8 +30,8 @@ select i.tenant, i.sale_id, i.sku from item i
          where r.state = 'CONFIRMED' and (r.tenant, r.sale_id, l.sku) = (i.tenant, i.sale_id, i.sku))
     or i.refused <> (
         select coalesce(sum((line ->> 'quantity')::bigint), 0)
-          from dead_letter d cross join jsonb_array_elements(d.lines) as line
-         where d.state = 'OPEN' and (d.tenant, d.sale_id, line ->> 'sku') = (i.tenant, i.sale_id, i.sku))"""
+          from dead_letter d cross join jsonb_array_elements(d.outstanding) as line
+         where (d.tenant, d.sale_id, line ->> 'sku') = (i.tenant, i.sale_id, i.sku))"""
 # Every commit once, in order, up to the watermark.
 _JOURNAL = """
 select w.shard from shard_watermark w

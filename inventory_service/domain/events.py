@@ -24,6 +24,7 @@ class SaleMade(NamedTuple):
 
     request: CreateSale
     start_time_ms: int
+    fingerprint: str  # of the request
 
 
 Event = ReservationChange | SaleMade
@@ -98,7 +99,7 @@ def _sale_made(event: commit_pb2.Event, position: Position, time_ms: int) -> Sal
         buyer_limit=sale.buyer_limit,
         items=tuple(Line(item.sku, item.total) for item in sale.items),
     )
-    return SaleMade(request, made.start_time_ms)
+    return SaleMade(request, made.start_time_ms, made.body)
 
 
 _DECODERS: Final[dict[str, Callable[[Any, Position, int], Event]]] = {

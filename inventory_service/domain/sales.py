@@ -29,9 +29,10 @@ def create_sale(transaction: Transaction, request: CreateSale) -> SaleRead | Sal
         return sale_ends_too_early()
     items = {sku: item_accounts(total) for sku, total in request.items}
     position, asked = transaction.next_position(), request._replace(generation="")
-    made = StoredSale(asked, sale_fingerprint(request), start_ms, position, transaction.now_ms, items)
+    fingerprint = sale_fingerprint(request)
+    made = StoredSale(asked, fingerprint, start_ms, position, transaction.now_ms, items)
     shard.sales[request.sale] = made
-    transaction.add_event(SaleMade(asked, start_ms))
+    transaction.add_event(SaleMade(asked, start_ms, fingerprint))
     return read_sale(transaction, made)
 
 

@@ -38,6 +38,8 @@ class Quarantined(NamedTuple):
     offset: int
     payload: bytes
     why: str
+    epoch: int | None = None  # with seq: of the commit; None: the bytes are a whole record
+    seq: int | None = None
 
 
 @dataclass
@@ -76,7 +78,7 @@ class ApplyPlan:
     repeats: int = 0
     unreadable: ReceivedCommit | None = None  # does not decode; a gap, unless `unreadable_is_chained` and seen before
     unreadable_is_chained: bool = False
-    unknown_event: ReceivedCommit | None = None  # has an event, or a value, of a later version
+    unknown_event: ReceivedCommit | None = None  # has an event, a field or a value of a later version
     frozen_reason: str | None = None
 
 
@@ -99,6 +101,11 @@ def deliveries_from(records: Iterable[KafkaRecord]) -> dict[int, Delivery]:
             for seq, commit in enumerate(run.commits, start=run.first_seq)
         )
     return by_shard
+
+
+def quarantined_commit(commit: ReceivedCommit, why: str) -> Quarantined:
+    """A commit that the ledger cannot apply."""
+    return Quarantined(commit.offset, commit.payload, why, commit.epoch, commit.seq)
 
 
 def already_applied(watermark: Watermark, received: Sequence[ReceivedCommit]) -> list[tuple[int, int]]:

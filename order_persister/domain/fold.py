@@ -14,7 +14,17 @@ from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 
 from order_persister.domain.chain import AcceptedCommit
 from order_persister.domain.events import created_sales, reservation_changes
-from order_persister.domain.units import AVAILABLE, CONFIRMED, EXTERNAL, HELD, LIVE, NEW, STATE_NAMES, account_of
+from order_persister.domain.units import (
+    AVAILABLE,
+    COMPENSATED,
+    CONFIRMED,
+    EXTERNAL,
+    HELD,
+    LIVE,
+    NEW,
+    STATE_NAMES,
+    account_of,
+)
 
 REASON_NAMES = {number: name.removeprefix("COMPENSATION_REASON_") for name, number in CompensationReason.items()}
 
@@ -49,6 +59,8 @@ class Order:
     reservation_id: str
     buyer_id: str
     lines: list[tuple[str, int]]  # sku, quantity
+    asked_hold_ms: int  # 0: the Reserve asked for no life of the hold
+    reference: str
     steps: list[Step] = field(default_factory=list)
 
     @property
@@ -124,6 +136,8 @@ class DeadLetter(NamedTuple):
     latest_epoch: int
     latest_seq: int
     latest_index: int
+    outstanding: list[tuple[str, int]]
+    sold: list[tuple[str, int]]
     needs_compensation: bool
 
 
@@ -141,6 +155,8 @@ class DeadLetterUpdate(NamedTuple):
     latest_epoch: int
     latest_seq: int
     latest_index: int
+    outstanding: list[tuple[str, int]]  # what the order holds or owns after the change
+    sold: list[tuple[str, int]]  # what it owned before, if the change is its compensation
 
 
 def orders_from(commits: Iterable[AcceptedCommit]) -> dict[Created, Order]:
@@ -216,7 +232,7 @@ def dead_letters_from(orders: Iterable[Order], refusals: Refusals) -> list[DeadL
                 *order.created, *order.key, order.buyer_id, order.lines, REASON_NAMES[refusal.reason], refusal.detail,
                 refused.epoch, refused.seq, refused.index, refused.change.create_time_ms, latest.is_open,
                 latest.reservation_state, latest.expire_time_ms, latest.latest_revision, latest.latest_time_ms,
-                latest.latest_epoch, latest.latest_seq, latest.latest_index,
+                latest.latest_epoch, latest.latest_seq, latest.latest_index, latest.outstanding, latest.sold,
                 needs_compensation=refused.change.state in LIVE,
             )
         )  # fmt: skip
@@ -232,15 +248,21 @@ def dead_letter_updates_from(orders: Iterable[Order], refusals: Refusals) -> lis
 def _update_from(order: Order) -> DeadLetterUpdate:
     """The latest step of an order, as its dead letter stores it; the letter is open while the order has units."""
     step = order.steps[-1]
+    change, is_open = step.change, step.change.state in LIVE
+    is_compensated_sale = change.state == COMPENSATED and change.previous_state == CONFIRMED
     return DeadLetterUpdate(
-        *order.created, step.change.state in LIVE, STATE_NAMES[step.change.state],
-        step.change.expire_time_ms or None, step.change.revision, step.time_ms, step.epoch, step.seq, step.index,
+        *order.created, is_open, STATE_NAMES[change.state], change.expire_time_ms or None, change.revision,
+        step.time_ms, step.epoch, step.seq, step.index,
+        outstanding=order.lines if is_open else [], sold=order.lines if is_compensated_sale else [],
     )  # fmt: skip
 
 
 def _new_order(created: Created, claim: Claim) -> Order:
     lines = [(line.sku, line.quantity) for line in claim.lines]
-    return Order(created, claim.tenant, claim.sale_id, claim.reservation_id, claim.buyer_id, lines)
+    return Order(
+        created, claim.tenant, claim.sale_id, claim.reservation_id, claim.buyer_id, lines,
+        claim.asked_hold_ms, claim.reference,
+    )  # fmt: skip
 
 
 def first_confirm(steps: Sequence[Step]) -> int | None:

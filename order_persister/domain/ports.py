@@ -25,8 +25,10 @@ class LedgerTransaction(Protocol):
     async def lock_shard(self) -> ShardRow | None:
         """Read the shard's row and lock it until the transaction ends; None if there is none."""
 
-    async def raise_watermark(self, watermark: Watermark) -> None:
-        """Raise the shard's watermark, and the settled position below the oldest open dead letter."""
+    async def raise_watermark(self, watermark: Watermark, time_ms: int) -> None:
+        """Raise the shard's watermark, whose commit has this time, and the settled position below the oldest open
+        dead letter.
+        """
 
     async def freeze(self, epoch: int, seq: int, reason: str) -> None:
         """Freeze the shard if it is at this position and not frozen yet."""

@@ -32,6 +32,8 @@ class ReservationRow(NamedTuple):
     ledger_state: str
     compensation_reason: str | None
     note: str
+    asked_hold_ms: int
+    reference: str
 
     @property
     def created(self) -> Created:
@@ -48,6 +50,7 @@ class LineRow(NamedTuple):
     quantity: int
     confirmed_quantity: int
     returned_quantity: int
+    asked_quantity: int
 
 
 class LineUpdate(NamedTuple):
@@ -109,7 +112,7 @@ def lines_from(rows: Iterable[ReservationRow], orders: Mapping[Created, Order]) 
     return [
         LineRow(
             row.tenant, row.sale_id, row.reservation_id, sku, quantity,
-            quantity * is_confirmed(row.state), quantity * is_returned(row.state),
+            quantity * is_confirmed(row.state), quantity * is_returned(row.state), quantity,
         )
         for row in rows
         for sku, quantity in orders[row.created].lines
@@ -160,6 +163,8 @@ def _row(order: Order, number: int, refusal: Refusal | None) -> ReservationRow:
         RECORDED if refusal is None else REFUSED,
         _reason_name(change.compensation_reason if refusal is None else refusal.reason),
         change.note.replace("\0", "\N{REPLACEMENT CHARACTER}"),  # Postgres rejects NUL, and a note must refuse no order
+        order.asked_hold_ms,
+        order.reference,
     )
 
 

@@ -74,8 +74,8 @@ create table sale (
     buyer_limit         bigint      not null,                  -- 0: none
     create_time         timestamptz not null,
     shard               integer     not null,
-    attempts_per_minute integer     not null default 0,        -- of one buyer; 0: no limit
-    return_window_ms    bigint      not null default 0,        -- how long it stays in Redis; 0: as long as reservations
+    attempts_per_minute integer     not null,                  -- of one buyer; 0: no limit
+    return_window_ms    bigint      not null,                  -- how long it stays in Redis; 0: as long as reservations
     paused              boolean     not null default false,
     close_time          timestamptz,                           -- null: not closed
     release_time        timestamptz,                           -- of its holds, by the close; null: not released
@@ -114,7 +114,7 @@ create table item (
     held        bigint not null,
     sold        bigint not null,
     refused     bigint not null default 0, -- taken by orders that the ledger refused, until they are given back
-    buyer_limit bigint not null default 0, -- units of this item that one buyer may hold and own; 0: no limit
+    buyer_limit bigint not null,           -- units of this item that one buyer may hold and own; 0: no limit
     primary key (tenant, sale_id, sku),
     constraint item_balances_not_negative check (available >= 0 and held >= 0 and sold >= 0 and refused >= 0),
     constraint item_balances_add_up check (total = available + held + sold + refused)
@@ -164,8 +164,8 @@ create table reservation (
     ledger_state        text        not null,   -- RECORDED or REFUSED
     compensation_reason text,                   -- a CompensationReason without its prefix
     note                text        not null,
-    asked_hold_ms       bigint      not null default 0,    -- the life of the hold as asked; 0: none was asked
-    reference           text        not null default '',   -- the caller's; empty: none was given
+    asked_hold_ms       bigint      not null,   -- the life of the hold as asked; 0: none was asked
+    reference           text        not null,   -- the caller's; empty: none was given
     primary key (tenant, sale_id, reservation_id)
 );
 create index reservation_by_buyer on reservation (tenant, buyer_id, create_time desc);
@@ -179,10 +179,10 @@ create table reservation_line (
     sale_id            text   not null,
     reservation_id     text   not null,
     sku                text   not null,
-    quantity           bigint not null,             -- claimed; 0 for a SKU that a change of the hold dropped
-    confirmed_quantity bigint not null,             -- of these, sold
-    returned_quantity  bigint not null,             -- of those, come back
-    asked_quantity     bigint not null default 0,   -- as the Reserve asked; 0 for a SKU that a change of the hold added
+    quantity           bigint not null,   -- claimed; 0 for a SKU that a change of the hold dropped
+    confirmed_quantity bigint not null,   -- of these, sold
+    returned_quantity  bigint not null,   -- of those, come back
+    asked_quantity     bigint not null,   -- as the Reserve asked; 0 for a SKU that a change of the hold added
     primary key (tenant, sale_id, reservation_id, sku)
 );
 
@@ -231,8 +231,8 @@ create table dead_letter (
     latest_epoch      bigint      not null,   -- with shard: where the latest change stands
     latest_seq        bigint      not null,
     latest_index      integer     not null,
-    outstanding       jsonb       not null default '[]',  -- what the order holds or owns after its latest change
-    sold              jsonb       not null default '[]',  -- what it owned when its compensation found it CONFIRMED
+    outstanding       jsonb       not null,   -- what the order holds or owns after its latest change
+    sold              jsonb       not null,   -- what it owned, if its compensation found it CONFIRMED; else empty
     primary key (shard, created_epoch, created_seq, created_index)
 );
 create index dead_letter_by_reservation on dead_letter (tenant, sale_id, reservation_id);

@@ -23,6 +23,7 @@ from order_persister.domain.chain import (
     deliveries_from,
     is_ahead,
     plan_apply,
+    quarantined_commit,
 )
 from order_persister.domain.fold import DeadLetter
 from order_persister.domain.ports import Ledger, LedgerTransaction
@@ -162,7 +163,7 @@ async def _apply_in(transaction: LedgerTransaction, row: ShardRow, chunk: Delive
         return Applied(row, ApplyPlan(watermark), quarantined, [])
     hashes = await transaction.journal_hashes(already_applied(watermark, chunk.received))
     plan = plan_apply(watermark, chunk.received, hashes)
-    orphans = [Quarantined(commit.offset, commit.payload, "orphaned: its epoch is over") for commit in plan.orphans]
+    orphans = [quarantined_commit(commit, "orphaned: its epoch is over") for commit in plan.orphans]
     quarantined += await _quarantine(transaction, orphans)
     dead_letters = await _book(transaction, plan) if plan.accepted else []
     quarantined += await _quarantine_unreadable(transaction, plan)
@@ -178,7 +179,7 @@ async def _book(transaction: LedgerTransaction, plan: ApplyPlan) -> list[DeadLet
     await transaction.use_indexes_only()
     dead_letters = await Booking(transaction, plan.accepted).write()
     await transaction.insert_journal(plan.accepted)
-    await transaction.raise_watermark(plan.watermark)
+    await transaction.raise_watermark(plan.watermark, plan.accepted[-1].body.time_ms)
     return dead_letters
 
 
@@ -187,7 +188,7 @@ async def _quarantine_unreadable(transaction: LedgerTransaction, plan: ApplyPlan
     commit = plan.unreadable
     if commit is None or plan.frozen_reason:
         return []
-    new = await _quarantine(transaction, [Quarantined(commit.offset, commit.payload, "the commit does not decode")])
+    new = await _quarantine(transaction, [quarantined_commit(commit, "the commit does not decode")])
     if not new and plan.unreadable_is_chained:
         plan.frozen_reason = f"UNREADABLE: commit {commit.seq} does not decode although its hash follows"
     return new

@@ -3,6 +3,7 @@
 from holdfast.inventory.v1.reservation_pb2 import LedgerState
 
 from inventory_service.domain.events import CommitBody, ReservationChange, SaleMade
+from inventory_service.domain.fingerprints import sale_fingerprint
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.ports import ExpireStep, HoldCounts
 from inventory_service.domain.results import Granted, ReservationRead
@@ -228,11 +229,11 @@ async def test_a_settled_change_is_recorded(shard: ShardUnderTest) -> None:
 
 
 async def test_a_created_sale_has_the_settings_that_were_asked_for(shard: ShardUnderTest) -> None:
-    """Settings and totals as asked, and the start that the shard's clock gave."""
+    """Settings and totals as asked, the start that the shard's clock gave, and the fingerprint of the request."""
     request = create(title="Lámparas", end_time_ms=FIRST_MOMENT_MS + 1, buyer_limit=7, items={"b": 0, "a": 3})
 
     made = await make_sale(shard.stock, request)
 
     assert isinstance(made, SaleRead)
-    assert (await shard.commits())[0].events == (SaleMade(request, FIRST_MOMENT_MS),)
+    assert (await shard.commits())[0].events == (SaleMade(request, FIRST_MOMENT_MS, sale_fingerprint(request)),)
     assert made.as_of == Position(0, 1, 1, 0)

@@ -15,12 +15,13 @@ async def insert_into_ledger(database: str, state: str) -> None:
     async with connected(database) as ledger:
         await ledger.execute(
             """insert into sale (tenant, sale_id, title, start_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,
-            create_time, update_time, shard, etag_epoch, etag_seq, etag_index, body)
-            values ('default', 'lamp-sale', '', now(), 1, 1, 0, now(), now(), 0, 1, 1, 0, '')"""
+            create_time, update_time, shard, etag_epoch, etag_seq, etag_index, body, attempts_per_minute,
+            return_window_ms)
+            values ('default', 'lamp-sale', '', now(), 1, 1, 0, now(), now(), 0, 1, 1, 0, '', 0, 0)"""
         )
         await ledger.execute(
             """insert into reservation values ('default', 'lamp-sale', 'r-1', 'buyer-r-1', $1, 2, now(), now(), null,
-            0, 1, 2, 0, 1, 3, 0, 'RECORDED', null, '')""",
+            0, 1, 2, 0, 1, 3, 0, 'RECORDED', null, '', 0, '')""",
             state,
         )
 

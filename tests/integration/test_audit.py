@@ -29,9 +29,9 @@ SUMS_S = 5.0  # half a second on a busy machine; nested loops take a minute
 RECENT_DEAD_LETTER = """
 insert into dead_letter (shard, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id,
                          lines, reason, detail, epoch, seq, index, state, reservation_state, reservation_create_time,
-                         latest_revision, latest_time, latest_epoch, latest_seq, latest_index)
+                         latest_revision, latest_time, latest_epoch, latest_seq, latest_index, outstanding, sold)
 select shard, 1, 1, 0, tenant, sale_id, 'r-9', 'ann', '[]', 'ID_REUSED', '', 1, 1, 0, 'SETTLED', 'RELEASED', now(),
-       2, now(), 1, 2, 0
+       2, now(), 1, 2, 0, '[]', '[]'
   from sale where sale_id = '{}'"""
 
 
@@ -88,22 +88,23 @@ async def test_a_large_sale_is_summed_up_before_its_tables_are_analysed(fixture:
         await fixture.sql(f"alter table {table} set (autovacuum_enabled = off)")
     await fixture.sql(
         "insert into sale (tenant, sale_id, shard, title, start_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,"
-        " create_time, update_time, etag_epoch, etag_seq, etag_index, body)"
-        f" values ('default', 'large', {SHARD}, '', now(), 0, 0, 0, now(), now(), 1, 1, 0, '')"
+        " create_time, update_time, etag_epoch, etag_seq, etag_index, body, attempts_per_minute, return_window_ms)"
+        f" values ('default', 'large', {SHARD}, '', now(), 0, 0, 0, now(), now(), 1, 1, 0, '', 0, 0)"
     )
     await fixture.sql(
-        "insert into item (tenant, sale_id, sku, total, available, held, sold)"
-        " values ('default', 'large', 'lamp', 30000, 0, 30000, 0)"
+        "insert into item (tenant, sale_id, sku, total, available, held, sold, buyer_limit)"
+        " values ('default', 'large', 'lamp', 30000, 0, 30000, 0, 0)"
     )
     await fixture.sql(
         "insert into reservation (tenant, sale_id, reservation_id, buyer_id, state, revision, shard, create_time,"
-        " update_time, created_epoch, created_seq, created_index, epoch, seq, index, ledger_state, note)"
+        " update_time, created_epoch, created_seq, created_index, epoch, seq, index, ledger_state, note, asked_hold_ms,"
+        " reference)"
         f" select 'default', 'large', number::text, 'ann', 'HELD', 1, {SHARD}, now(), now(), 1, number, 1000, 1,"
-        f" number, 1000, 'RECORDED', '' {many}"
+        f" number, 1000, 'RECORDED', '', 0, '' {many}"
     )
     await fixture.sql(
         "insert into reservation_line (tenant, sale_id, reservation_id, sku, quantity, confirmed_quantity,"
-        f" returned_quantity) select 'default', 'large', number::text, 'lamp', 1, 0, 0 {many}"
+        f" returned_quantity, asked_quantity) select 'default', 'large', number::text, 'lamp', 1, 0, 0, 1 {many}"
     )
 
     async with asyncio.timeout(SUMS_S), PostgresSnapshots(fixture.processes.postgres).snapshot(SHARD) as snapshot:

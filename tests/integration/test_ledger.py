@@ -34,6 +34,7 @@ async def test_rows_balances_journal_and_watermark_are_written_together(one_shar
     outcome = await one_shard.apply_new()
 
     assert (outcome.row.seq, outcome.row.hash, outcome.row.settled_seq) == (3, one_shard.shard.hash, 3)
+    assert await one_shard.db.fetchval("select time_ms from shard_watermark") == one_shard.shard.time_ms
     assert await one_shard.item() == {"available": 1996, "sold": 4}
     assert await one_shard.reservation("r-1") == ("CONFIRMED", "RECORDED", None)
     journal = await one_shard.db.fetch("select payload, hash from journal order by seq")
@@ -78,9 +79,8 @@ async def test_new_commits_of_an_older_epoch_are_quarantined(one_shard: OneShard
         outcome = await one_shard.apply(one_shard.shard.run())
 
     assert (outcome.row.epoch, outcome.row.seq, outcome.row.frozen_reason) == (2, 0, "")
-    assert [row["payload"] for row in await one_shard.db.fetch("select payload from quarantined_record")] == [
-        one_shard.shard.commits[1].payload
-    ]
+    quarantined = await one_shard.db.fetch("select payload, epoch, seq from quarantined_record")
+    assert [tuple(row) for row in quarantined] == [(one_shard.shard.commits[1].payload, 1, 2)]
 
 
 async def test_a_new_epoch_continues_the_hash_chain(one_shard: OneShardLedger) -> None:
@@ -118,7 +118,8 @@ async def test_a_record_that_does_not_decode_is_quarantined_and_requested_again(
 
     assert (broken.row.seq, broken.resend_from_seq) == (0, 1)
     assert resent.row.seq == 1
-    assert await one_shard.db.fetchval("select payload from quarantined_record") == b"\xff\xff\xff"
+    quarantined = await one_shard.db.fetch("select payload, epoch, seq from quarantined_record")
+    assert [tuple(row) for row in quarantined] == [(b"\xff\xff\xff", None, None)]
 
 
 async def test_an_unknown_event_waits_for_a_newer_persister(one_shard: OneShardLedger) -> None:

@@ -1,5 +1,7 @@
 """Orders that the ledger refuses for good: only that order, once, at the step that fails."""
 
+import json
+
 import pytest
 
 from bench.commits import (
@@ -11,11 +13,13 @@ from bench.commits import (
     TENANT,
 )
 from tests.integration.one_shard_ledger import OneShardLedger
+from tests.ledger_consistency import inconsistencies
 
 POISON = "alter table reservation add constraint poison check (reservation_id <> 'poison')"
 POISON_CONFIRM = (
     "alter table reservation add constraint poison check (reservation_id <> 'poison' or state <> 'CONFIRMED')"
 )
+LINES = [{"sku": "cup", "quantity": 1}, {"sku": "plate", "quantity": 2}]
 HELD_ONE, SOLD_ONE = {"available": 1999, "held": 1}, {"available": 1999, "sold": 1}
 
 
@@ -80,6 +84,39 @@ async def test_an_order_refused_at_its_confirm_keeps_its_row_until_it_ends(one_s
     assert await one_shard.item() == {"available": 1999, "sold": 1}
     assert await one_shard.reservation("poison") == ("COMPENSATED", "REFUSED", "CONSTRAINT_VIOLATED")
     assert await one_shard.dead_letters() == [("poison", "CONSTRAINT_VIOLATED", "SETTLED", "COMPENSATED")]
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["in one run", "in runs of their own"])
+@pytest.mark.parametrize(
+    ("states", "outstanding", "sold"),
+    [
+        ([HELD], LINES, []),
+        ([HELD, CONFIRMED], LINES, []),
+        ([HELD, COMPENSATED], [], []),
+        ([HELD, RELEASED], [], []),
+        ([HELD, CONFIRMED, COMPENSATED], [], LINES),
+        ([CONFIRMED, COMPENSATED], [], LINES),
+        ([CONFIRMED, RETURNED], [], []),
+    ],
+    ids=["held", "confirmed", "hold compensated", "released", "confirm compensated", "sale compensated", "returned"],
+)
+async def test_a_dead_letter_has_the_units_that_are_out_and_those_that_had_been_sold(
+    one_shard: OneShardLedger, cut: bool, states: list[int], outstanding: object, sold: object
+) -> None:
+    """The first are what the items count as refused; the second say what a replay has to sell at once."""
+    await one_shard.db.execute(POISON)
+    one_shard.shard.open_sale("two-skus", cup=5, plate=5)
+    for state in states:
+        one_shard.shard.moves(("poison", state), sale_id="two-skus", cup=1, plate=2)
+        if cut:
+            await one_shard.apply_new()
+    if not cut:
+        await one_shard.apply_new()
+
+    row = await one_shard.db.fetchrow("select outstanding, sold, lines from dead_letter")
+    assert row is not None
+    assert [json.loads(text) for text in row] == [outstanding, sold, LINES]
+    assert await inconsistencies(one_shard.db) == []
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["in one run", "in runs of their own"])

@@ -100,7 +100,7 @@ lines as (
    where tenant = $1 and sale_id = $2 and ledger_state = 'RECORDED' group by sku),
 dead_letters as (
   select line ->> 'sku' as sku, sum((line ->> 'quantity')::bigint)::bigint as refused
-    from dead_letter cross join lateral jsonb_array_elements(lines) as line
+    from dead_letter cross join lateral jsonb_array_elements(outstanding) as line
    where tenant = $1 and sale_id = $2 and state = 'OPEN' group by 1)
 select sku, total, available, held, sold, refused,
        (select json_object_agg(account, balance) from entries where entries.sku = item.sku) as entries,

@@ -36,23 +36,24 @@ class StoredSettings(NamedTuple):
 
 def create_sale_arguments(request: CreateSale) -> list[Argument]:
     """The arguments of a call; without `start_ms` if the request has no start."""
+    fingerprint = sale_fingerprint(request)
     settings: dict[str, Argument] = {
         "end_ms": -1 if request.end_time_ms is None else request.end_time_ms,
         "hold_ttl_ms": request.hold_ttl_ms,
         "max_hold_ttl_ms": request.max_hold_ttl_ms,
         "buyer_limit": request.buyer_limit,
         "title": request.title,
-        "fingerprint": sale_fingerprint(request),
+        "fingerprint": fingerprint,
     }
     if request.start_time_ms is not None:
         settings["start_ms"] = request.start_time_ms
-    arguments: list[Argument] = [request.generation, _sale_made(request), len(settings)]
+    arguments: list[Argument] = [request.generation, _sale_made(request, fingerprint), len(settings)]
     for pair in (*settings.items(), *request.items):
         arguments += pair
     return arguments
 
 
-def _sale_made(request: CreateSale) -> bytes:
+def _sale_made(request: CreateSale, fingerprint: str) -> bytes:
     """A SaleMade; the script appends the start, which it alone knows if the request has none."""
     sale = ProtoSale(
         sale_id=request.sale.sale_id,
@@ -66,7 +67,7 @@ def _sale_made(request: CreateSale) -> bytes:
         sale.start_time.FromMilliseconds(request.start_time_ms)
     if request.end_time_ms is not None:
         sale.end_time.FromMilliseconds(request.end_time_ms)
-    return SaleMade(tenant=request.sale.tenant, sale=sale).SerializeToString()
+    return SaleMade(tenant=request.sale.tenant, sale=sale, body=fingerprint).SerializeToString()
 
 
 def create_sale_result(head: CallHead, sale: SaleKey, result: Values) -> SaleRead | SaleUnknown | Failure:

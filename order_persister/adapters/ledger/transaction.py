@@ -55,14 +55,14 @@ class PostgresTransaction:
         row = await self._db.fetch_one(self._sql.lock_shard, self._shard)
         return None if row is None else ShardRow(*row)
 
-    async def raise_watermark(self, watermark: Watermark) -> None:
-        await self._db.execute(self._sql.raise_watermark, self._shard, *watermark)
+    async def raise_watermark(self, watermark: Watermark, time_ms: int) -> None:
+        await self._db.execute(self._sql.raise_watermark, self._shard, *watermark, time_ms)
 
     async def freeze(self, epoch: int, seq: int, reason: str) -> None:
         await self._db.execute(self._sql.freeze, self._shard, epoch, seq, reason)
 
     async def quarantine(self, item: Quarantined) -> bool:
-        return bool(await self._db.fetch(self._sql.quarantine, self._shard, item.offset, item.why, item.payload))
+        return bool(await self._db.fetch(self._sql.quarantine, self._shard, *item))
 
     async def journal_hashes(self, positions: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
         if not positions:
@@ -96,8 +96,8 @@ class PostgresTransaction:
     async def insert_sale(self, sale: CreatedSale) -> None:
         await self._db.execute(self._sql.insert_sale, self._shard, *_sale_row(sale))
         event = sale.event
-        skus, totals = [item.sku for item in event.sale.items], [item.total for item in event.sale.items]
-        await self._db.execute(self._sql.insert_items, event.tenant, event.sale.sale_id, skus, totals)
+        if items := [(item.sku, item.total, item.buyer_limit) for item in event.sale.items]:
+            await self._db.execute(self._sql.insert_items, event.tenant, event.sale.sale_id, *columns(items))
 
     async def insert_reservations(self, rows: Sequence[ReservationRow]) -> set[Created]:
         if not rows:
@@ -110,7 +110,7 @@ class PostgresTransaction:
             await self._db.execute(self._sql.insert_lines, *columns(rows))
 
     async def update_reservations(self, rows: Sequence[ReservationRow]) -> int:
-        return await self._write(self._sql.update_reservations, rows)
+        return await self._write(self._sql.update_reservations, [row[:-2] for row in rows])  # what was asked stays
 
     async def update_line_quantities(self, rows: Sequence[LineUpdate]) -> None:
         if rows:
@@ -134,13 +134,17 @@ class PostgresTransaction:
         await self._write(self._sql.insert_entries, entries)
 
     async def insert_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
-        rows = [(*one[:7], _lines_as_json(one.lines), *one[8:-1]) for one in dead_letters]
+        rows = [
+            (*one[:7], _lines_as_json(one.lines), *one[8:-3], _lines_as_json(one.outstanding), _lines_as_json(one.sold))
+            for one in dead_letters
+        ]
         await self._write(self._sql.insert_dead_letters, rows)
         compensated = [(*one[:3], not one.is_open) for one in dead_letters if one.needs_compensation]
         await self._write(self._sql.insert_compensations, compensated)
 
     async def update_dead_letters(self, updates: Sequence[DeadLetterUpdate]) -> None:
-        await self._write(self._sql.update_dead_letters, updates)
+        rows = [(*one[:-2], _lines_as_json(one.outstanding), _lines_as_json(one.sold)) for one in updates]
+        await self._write(self._sql.update_dead_letters, rows)
         await self._write(self._sql.mark_compensations_done, [one[:3] for one in updates if not one.is_open])
 
     async def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
@@ -179,7 +183,9 @@ def _sale_row(created: CreatedSale) -> tuple[object, ...]:
         created.epoch,
         created.seq,
         created.index,
-        "",
+        event.body,
+        sale.attempts_per_minute,
+        sale.return_window.ToMilliseconds(),
     )
 
 

@@ -130,7 +130,7 @@ def test_the_final_row_has_the_positions_of_the_creation_and_of_the_latest_chang
     ]
     confirmed = rows.new[1]
     assert (confirmed.created, (confirmed.epoch, confirmed.seq, confirmed.index)) == (Created(1, 2, 1), (1, 3, 0))
-    assert [line[3:] for line in lines_from([confirmed], orders)] == [("bulb", 1, 1, 0), ("lamp", 2, 2, 0)]
+    assert [line[3:] for line in lines_from([confirmed], orders)] == [("bulb", 1, 1, 0, 1), ("lamp", 2, 2, 0, 2)]
 
 
 def test_an_order_refused_at_its_creation_has_no_row_until_it_ends() -> None:
