@@ -36,7 +36,7 @@ Hold = Annotated[
     timedelta | None,
     typer.Option(parser=duration, metavar="DURATION", help="For how long, as 90s or 10m; the sale's if not given."),
 ]
-Reference = Annotated[str, typer.Option(help="What this belongs to, such as an order or a cart; kept with it.")]
+Reference = Annotated[str, typer.Option(help="What this is for, such as an order or a cart; none if not given.")]
 Reason = Annotated[str, typer.Option(help="Why, for the record; none if not given.")]
 SpendId = Annotated[bool, typer.Option("--spend-id", help="End the id even if no reservation has it.")]
 

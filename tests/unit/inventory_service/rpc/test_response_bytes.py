@@ -65,7 +65,13 @@ def test_other_responses_are_serialized_from_their_messages() -> None:
 
     referred = new._replace(reservation=new.reservation._replace(reference="cart-7"))
 
-    for sent, result in ((two, held_two), (timed, new), (referring, referred), (plain, new._replace(replayed=True)), (plain, bought)):
+    for sent, result in (
+        (two, held_two),
+        (timed, new),
+        (referring, referred),
+        (plain, new._replace(replayed=True)),
+        (plain, bought),
+    ):
         assert calls.ReserveResponse.FromString(response_bytes(sent, result)) == reserve_response(result)
 
 
