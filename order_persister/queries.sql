@@ -171,8 +171,8 @@ select $1, * from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[
                          $9::text[], $10::text[], $11::text[], $12::bigint[])
 
 -- name: blocked_buyers
--- Those of these buyers that are blocked, with the reason.
-select b.tenant, b.buyer_id, b.reason
+-- Those of these buyers that are blocked, since when (ms since 1970) and why.
+select b.tenant, b.buyer_id, floor(extract(epoch from b.create_time) * 1000)::bigint, b.reason
   from unnest($1::text[], $2::text[]) as wanted (tenant, buyer_id)
   join blocked_buyer b on b.tenant = wanted.tenant and b.buyer_id = wanted.buyer_id
 

@@ -109,7 +109,7 @@ def _persister(settings: SharedSettings, instruments: Instruments) -> faust.App:
     ledger = LedgerWriter(PostgresLedger(database, queries), LedgerMetrics(registry), retrier)
     unpublished = Unpublished(database, queries, retrier)
     publisher = Publisher(unpublished, sender.send, PublishMetrics(registry))
-    replayer = Replayer(Partitions(config, topic), ledger, publisher.publish, unpublished, retrier)
+    replayer = Replayer(Partitions(config, topic), ledger, publisher, unpublished, retrier)
 
     async def check_partitions() -> None:
         partitions = await retrier.retry("Kafka", partial(partition_states, app, topic))

@@ -9,6 +9,7 @@ from holdfast.inventory.v1.events_pb2 import Compensation
 from order_persister.domain.chain import AcceptedCommit, KafkaRecord, Quarantined, ReadMark, Watermark
 from order_persister.domain.facts import NextFacts
 from order_persister.domain.fold import Created, CreatedSale, DeadLetter, DeadLetterUpdate, Entry, Refusal
+from order_persister.domain.refusals import Block
 from order_persister.domain.rows import LineRow, LineUpdate, RefusedConfirm, ReservationRow
 from order_persister.domain.shards import ShardRow
 
@@ -55,8 +56,8 @@ class LedgerTransaction(Protocol):
     async def use_indexes_only(self) -> None:
         """Keep the planner from sequential scans, which it chooses for tables that were not analysed yet."""
 
-    async def blocked_buyers(self, buyers: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
-        """The blocked ones of these buyers (tenant, id), each with the reason."""
+    async def blocked_buyers(self, buyers: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Block]:
+        """The blocked ones of these buyers (tenant, id)."""
 
     async def open_refusals(self, orders: Sequence[Created]) -> Mapping[Created, Refusal]:
         """The refusals of those of these orders whose dead letter is open."""

@@ -7,7 +7,8 @@ publishes what another one left. Compensations act once, facts have their positi
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
@@ -32,6 +33,18 @@ class Publisher:
         self._send = send
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._last_progress: dict[int, tuple[ShardRow, float]] = {}
+        self._replayed: set[int] = set()
+
+    @contextmanager
+    def holding_compensations_back(self, shard: int) -> Iterator[None]:
+        """Publish no compensation of a shard inside the block: its commits are read again, and may have the end of an
+        order that is refused again.
+        """
+        self._replayed.add(shard)
+        try:
+            yield
+        finally:
+            self._replayed.discard(shard)
 
     async def publish(self, outcomes: Iterable[Outcome]) -> None:
         """After a batch: progress first, because the relay waits for it, then compensations and facts."""
@@ -75,7 +88,7 @@ class Publisher:
             await self._publish_facts(shard, row.position)
 
     async def _publish_compensations(self, shard: int) -> None:
-        while due := await self._unpublished.due_compensations(shard):
+        while shard not in self._replayed and (due := await self._unpublished.due_compensations(shard)):
             key = str(shard).encode()
             await self._send([Message(COMPENSATIONS, shard, key, one.SerializeToString()) for one in due])
             self._metrics.compensations.inc(len(due))

@@ -5,7 +5,7 @@ backup, or that was frozen meanwhile, has read less, and Redis has trimmed what 
 comes a second time is harmless: the ledger drops what it holds and applies what follows.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from functools import partial
 
@@ -14,8 +14,9 @@ import structlog
 from holdfast_runtime.retry import Retrier
 from order_persister.domain.chain import digest_of
 from order_persister.domain.ports import CommitRecords, UnpublishedRecords
-from order_persister.domain.shards import Outcome, PartitionState, ShardRow
+from order_persister.domain.shards import PartitionState, ShardRow
 from order_persister.service.apply import LedgerWriter
+from order_persister.service.publisher import Publisher
 
 log = structlog.get_logger()
 
@@ -27,13 +28,13 @@ class Replayer:
         self,
         records: CommitRecords,
         ledger: LedgerWriter,
-        publish: Callable[[Iterable[Outcome]], Awaitable[None]],
+        publisher: Publisher,
         unpublished: UnpublishedRecords,
         retrier: Retrier,
     ) -> None:
         self._records = records
         self._ledger = ledger
-        self._publish = publish
+        self._publisher = publisher
         self._unpublished = unpublished
         self._retrier = retrier
         self._recognized: set[int] = set()  # shards whose rows have read this topic, and not an earlier one
@@ -75,7 +76,8 @@ class Replayer:
 
     async def _replay(self, shard: int, row: ShardRow, partition: PartitionState) -> None:
         log.warning("replaying", shard=shard, read_offset=row.read_offset, acknowledged=partition.acknowledged)
-        await self._retrier.retry("Kafka", partial(self._replay_from, shard, row.read_offset))
+        with self._publisher.holding_compensations_back(shard):
+            await self._retrier.retry("Kafka", partial(self._replay_from, shard, row.read_offset))
         row = (await self._unpublished.shard_rows([shard])).get(shard, row)
         complete = row.read_offset >= min(partition.acknowledged, partition.end)
         if not complete and not row.frozen_reason:
@@ -85,4 +87,4 @@ class Replayer:
     async def _replay_from(self, shard: int, offset: int) -> None:
         async with aclosing(self._records.records_from(shard, offset)) as batches:
             async for records in batches:
-                await self._publish(await self._ledger.apply(records))
+                await self._publisher.publish(await self._ledger.apply(records))

@@ -20,6 +20,7 @@ from order_persister.domain.fold import (
     Entry,
     Refusal,
 )
+from order_persister.domain.refusals import Block
 from order_persister.domain.rows import LineRow, LineUpdate, RefusedConfirm, ReservationRow
 from order_persister.domain.shards import ShardRow
 from order_persister.domain.units import ACCOUNTS
@@ -88,11 +89,11 @@ class PostgresTransaction:
 
     # What is refused before anything is written
 
-    async def blocked_buyers(self, buyers: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    async def blocked_buyers(self, buyers: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Block]:
         if not buyers:
             return {}
         found = await self._db.fetch(self._sql.blocked_buyers, *columns(buyers))
-        return {(tenant, buyer_id): reason for tenant, buyer_id, reason in found}
+        return {(tenant, buyer_id): Block(*block) for tenant, buyer_id, *block in found}
 
     async def open_refusals(self, orders: Sequence[Created]) -> dict[Created, Refusal]:
         if not orders:
