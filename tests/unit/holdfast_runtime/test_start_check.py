@@ -101,8 +101,9 @@ async def test_one_rejection_ends_the_check() -> None:
         await asyncio.wait_for(wait_for_all([silent, sure], 2 * LONG_S, LIMIT), LONG_S)
 
 
-def test_no_password_is_in_the_line() -> None:
-    """The line may be logged."""
-    settings = SharedSettings(postgres_dsn="postgresql://ann:secret@here:5432/books")
+@pytest.mark.parametrize("hosts", ["here:5432", "here:5432,there:5433"])
+def test_no_password_is_in_the_line(hosts: str) -> None:
+    """The line may be logged. All hosts of a PostgreSQL are in it."""
+    settings = SharedSettings(postgres_dsn=f"postgresql://ann:secret@{hosts}/books?target_session_attrs=read-write")
 
-    assert postgres_dependency(settings).server == "PostgreSQL at here:5432"
+    assert postgres_dependency(settings).server == f"PostgreSQL at {hosts}"
