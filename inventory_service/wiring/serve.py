@@ -53,9 +53,10 @@ async def serve(settings: Settings) -> int:
     with shard_counts_checked():
         await check_all_shard_counts(settings)
         try:
-            log.info("listening", address=await server.start(settings.listen), shards=settings.shards)
+            address = await server.start(settings.listen, shared=settings.share_port == "1")
         except CannotListen as error:
-            raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: is it in use?") from error
+            raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
+        log.info("listening", address=address, shards=settings.shards)
         checking = asyncio.create_task(
             log_once(server_checks, log, metrics.ServerCheckMetrics(instruments.registry)), name="server checks"
         )
@@ -125,7 +126,8 @@ COMMAND = Command(
     purpose="serve calls",
     dependencies=(redis_dependency, postgres_dependency),
     settings=(
-        *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "listeners", "metrics_listen"),
+        *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
+        *("listeners", "metrics_listen"),
         *("queue_limit", "outbox_limit", "memory_share", "drain_s", "start_wait_s", *LOGGING),
     ),
     run=serve,
