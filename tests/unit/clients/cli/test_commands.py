@@ -135,7 +135,7 @@ def test_fields_out_of_bounds_are_named_with_exit_code_2(fake: FakeInventory) ->
 def test_no_server_says_what_to_do_next() -> None:
     """The line names the command that starts one."""
     without_id = RESERVE[:-2]  # so that an id would be made up and printed once the server is connected
-    done = CliRunner().invoke(app, [*without_id, "--address", "127.0.0.1:1", "--timeout", "0.2"])
+    done = CliRunner().invoke(app, [*without_id, "--address", "127.0.0.1:1", "--timeout", "0.1"])
 
     assert done.exit_code == 2
     [line] = done.stderr.splitlines()
@@ -219,10 +219,10 @@ def test_a_proxy_is_used_only_if_asked_for(
 
     directly = run(fake, *show)
     if asked_for.startswith("--"):
-        by_proxy = run(fake, *show, asked_for, "--timeout", "0.2")
+        by_proxy = run(fake, *show, asked_for, "--timeout", "0.1")
     else:
         monkeypatch.setenv(asked_for, "1")
-        by_proxy = run(fake, *show, "--timeout", "0.2")
+        by_proxy = run(fake, *show, "--timeout", "0.1")
 
     assert directly.exit_code == 0
     assert "no server answers" in by_proxy.stderr
