@@ -186,6 +186,31 @@ def test_facts_are_refused_from_the_refused_change_on() -> None:
     assert [fact.reservation.lines[0].confirmed_quantity for fact in facts] == [0, 1, 0]
 
 
+@pytest.mark.parametrize("end", [RELEASED, EXPIRED])
+def test_a_refused_order_that_ends_before_its_compensation_is_recorded_again(end: int) -> None:
+    """As reads tell it: the ledger holds that end, and nothing is left to compensate. The reason stays."""
+    shard = FakeShard()
+    for state in (HELD, end):
+        shard.moves(("r-1", state))
+    commits = [JournalCommit(c.epoch, c.seq, c.body) for c in accepted(shard.commits)]
+
+    facts = [fact_of(fact.value) for fact in facts_from(0, commits, {Created(1, 1, 0): RefusedAt(1, 1, 0, BLOCKED)})]
+
+    assert [fact.reservation.ledger_state for fact in facts] == [3, 2]
+    assert [fact.reservation.compensation_reason for fact in facts] == [BLOCKED, BLOCKED]
+
+
+def test_a_fact_has_the_reference_of_its_reserve() -> None:
+    """A consumer knows the order of the shop that a fact is about."""
+    shard = FakeShard()
+    shard.moves(("r-1", HELD), reference="cart-7")
+    [commit] = accepted(shard.commits)
+
+    [fact] = facts_from(0, [JournalCommit(commit.epoch, commit.seq, commit.body)], {})
+
+    assert fact_of(fact.value).reservation.reference == "cart-7"
+
+
 def fact_of(value: bytes) -> ReservationFact:
     return ReservationFact.FromString(value)
 
