@@ -10,11 +10,14 @@ Keeps  Redis and the ledger agree at (new epoch, 0): so the outbox, which the le
 Uses   clock shard ]]
 
 local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
 local epoch, token, identity, hash = tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
 if shard.takeover_token ~= token or read_identity() ~= identity then return {'GONE'} end
 if shard.hash ~= hash or epoch <= (shard.epoch or 0) then return {'DIFFERS'} end
 redis.call('XTRIM', KEYS[2], 'MAXLEN', 0)
 redis.call('HSET', KEYS[1], 'shards', ARGV[7], 'epoch', ARGV[3], 'seq', 0, 'hash', hash, 'trim_seq', 0, 'trim_hash', hash,
-  'settled_epoch', ARGV[8], 'settled_seq', ARGV[9], 'base_epoch', ARGV[10], 'base_seq', ARGV[11], 'owner', identity)
+  'settled_epoch', ARGV[8], 'settled_seq', ARGV[9], 'base_epoch', ARGV[10], 'base_seq', ARGV[11], 'owner', identity,
+  'format', FORMAT)
 redis.call('HDEL', KEYS[1], 'takeover_token', 'frozen')
 return {'ADOPTED'}
