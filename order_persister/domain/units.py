@@ -29,7 +29,7 @@ def account_of(state: int, is_refused: bool) -> str:
 
 
 def moved_units(previous: int, state: int) -> tuple[int, int]:
-    """How many units more of an item are held, and how many more are sold, for each unit of an order that changes so."""
+    """How many units more are held, and how many more are sold, for each unit of an order that changes so."""
     return (state == HELD) - (previous == HELD), (state == CONFIRMED) - (previous == CONFIRMED)
 
 
