@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ lease.lua: grant one relay at a time the lease to send a shard's commits. Two that send are wasteful, not harmful.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
-ARGV   1 epoch  2 run_id (both unused)  3 name of the calling relay  4 its priority in this shard, a number
+ARGV   1 observed  2 latest (both unused)  3 name of the calling relay  4 its priority in this shard, a number
        5 length of the lease in ms, 0 to release it
 Reply  {BLANK}: there is nothing to send         {OTHERS}: another relay has the lease, or none after a release
        {HELD}: the caller has it for so long from now, or until a relay of a higher priority calls. It had it already, or
@@ -20,7 +20,10 @@ local function is_free()
   return not holder or tonumber(end_ms) <= now or tonumber(end_ms) > now + ms
 end
 
-if not read_meta().epoch then return {'BLANK'} end
+local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
+if not shard.epoch then return {'BLANK'} end
 if ms == 0 then
   if holder == name then redis.call('HDEL', KEYS[1], 'lease') end
   return {'OTHERS'}

@@ -19,15 +19,16 @@ from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.pool import POOL_SIZE, LedgerPool
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.memory import RedisMemory
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
 from inventory_service.domain.shards import RedisUnavailable, check_shard_count
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
-from inventory_service.server_checks.run import log_once
+from inventory_service.server_checks.run import watch_checks
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher, Limits
 from inventory_service.service.bulkhead import Bulkhead
@@ -57,7 +58,7 @@ async def serve(settings: Settings) -> int:
             raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
         log.info("listening", address=address, shards=settings.shards)
         checking = asyncio.create_task(
-            log_once(server_checks, log, metrics.ServerCheckMetrics(instruments.registry)), name="server checks"
+            watch_checks(server_checks, log, metrics.ServerCheckMetrics(instruments.registry)), name="server checks"
         )
         try:
             await first_to_end(server.watch_store(), received.get())
@@ -73,7 +74,7 @@ def build_server(settings: Settings, instruments: Instruments) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
     connections = RedisConnections(settings.redis_url, size=2 * settings.shards)
-    store = RedisStock(RedisScripts(connections, Epochs()), settings.shards, settings.outbox_limit)
+    store = RedisStock(RedisScripts(connections, ObservedHeads()), settings.shards, settings.outbox_limit)
     stock_metrics = metrics.StockMetrics(registry)
     batcher = Batcher(
         store,
