@@ -19,9 +19,10 @@ from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.pool import POOL_SIZE, LedgerPool
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.memory import RedisMemory
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
 from inventory_service.domain.shards import RedisUnavailable, check_shard_count
 from inventory_service.rpc.middleware import Middleware
@@ -73,7 +74,7 @@ def build_server(settings: Settings, instruments: Instruments) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
     connections = RedisConnections(settings.redis_url, size=2 * settings.shards)
-    store = RedisStock(RedisScripts(connections, Epochs()), settings.shards, settings.outbox_limit)
+    store = RedisStock(RedisScripts(connections, ObservedHeads()), settings.shards, settings.outbox_limit)
     stock_metrics = metrics.StockMetrics(registry)
     batcher = Batcher(
         store,
