@@ -250,7 +250,7 @@ async def test_a_connection_lost_while_a_script_is_loaded_is_redis_unavailable()
 
 @pytest.mark.parametrize("by", ["the server", "its owner"])
 async def test_a_closed_connection_never_connects_anew(valkey: str, by: str) -> None:
-    """Another Redis may have the address by now, and whoever holds the connection believes that it is still the first."""
+    """Another Redis may have the address by now, and its caller would take it for the first one."""
     connection = await connect(valkey)
     number = await connection.execute("CLIENT", "ID")
     async with Redis.from_url(valkey) as client:
