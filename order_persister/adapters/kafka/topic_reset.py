@@ -5,17 +5,15 @@ read, and every acknowledgement below the one that it last committed. This state
 many places at once, so a new process replaces it.
 """
 
-import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from shutil import rmtree
 
 import faust
 import structlog
 from faust.types import TP
 
 from holdfast_runtime.connection_errors import TransientError
+from order_persister.adapters.kafka.process_restart import restart_process
 from order_persister.domain.shards import PartitionState
 
 log = structlog.get_logger()
@@ -34,7 +32,7 @@ async def restart_if_topic_was_reset(app: faust.App, topic: str, partitions: Map
     with faust_errors():
         if await app.consumer._commit(reset):  # type: ignore[attr-defined]
             log.warning("topic_reset", shards=sorted(tp.partition for tp in reset))
-            _restart(app)
+            restart_process(app)
 
 
 @contextmanager
@@ -44,9 +42,3 @@ def faust_errors() -> Iterator[None]:
         yield
     except (RuntimeError, TimeoutError) as error:  # aiokafka's errors are RuntimeErrors
         raise TransientError(f"{type(error).__name__}: {error}") from error
-
-
-def _restart(app: faust.App) -> None:
-    """Replace the process by a new one; files and connections close by themselves, the folder has to be deleted."""
-    rmtree(app.conf.datadir, ignore_errors=True)
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
