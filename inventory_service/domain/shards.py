@@ -143,6 +143,7 @@ class ShardStatus(NamedTuple):
     frozen_reason: str  # '': not frozen
     outbox_length: int  # commits
     ahead_ms: int = 0  # by which the time of its last commit is ahead of Redis' clock
+    base: CommitId | None = None  # on which the epoch builds, 0-0: on none; None while blank
 
     @property
     def blank(self) -> bool:

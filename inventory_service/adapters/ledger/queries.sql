@@ -80,6 +80,10 @@ returning shard, shards, epoch, seq, hash, settled_epoch, settled_seq, '' as fro
 insert into shard_epoch (shard, epoch, base_epoch, base_seq, base_hash, how, known_lost)
 values ($1, $2, $3, $4, $5, $6, false)
 
+-- name: epoch_bases
+-- On which commit each epoch of a shard builds.
+select epoch, base_epoch, base_seq from shard_epoch where shard = $1
+
 -- name: skip_deleted
 -- Counts records below an offset as read, which Kafka has deleted; no result if the shard has read on since.
 update shard_watermark set read_offset = $3, read_digest = '' where shard = $1 and read_offset = $2 and $2 < $3
