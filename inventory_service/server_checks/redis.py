@@ -15,6 +15,7 @@ SETTINGS = (
     "maxmemory-policy",
     "min-replicas-to-write",
     "min-replicas-max-lag",
+    "repl-backlog-ttl",
 )
 # The INFO fields of settings, for a user who may not run CONFIG GET.
 _INFO_NAMES = {"maxmemory": "maxmemory", "maxmemory-policy": "maxmemory_policy"}
@@ -45,6 +46,7 @@ def judge_redis(config: RedisConfig, memory_share: float) -> list[CheckResult]:
         _memory(config, memory_share),
         _role(config),
         _replicas(config),
+        _backlog(config),
         _cluster(config),
     ]
 
@@ -172,6 +174,21 @@ def _replicas(config: RedisConfig) -> CheckResult:
         off, change = "too few replicas are there: Redis refuses every write", "start its replicas"
     kept = f"a primary that was cut off stops within {lag} s; a failover that lost anything is found out, and stops"
     return ok_or_fail(SERVER, "min-replicas-to-write", shown, off, f"{kept} the shards", change)
+
+
+def _backlog(config: RedisConfig) -> CheckResult:
+    """A primary without replicas frees its backlog after a time, and its `master_replid` then changes."""
+    value = _setting(config, "repl-backlog-ttl")
+    if config.info.get("connected_slaves", "0") == "0" and config.info.get("repl_backlog_active", "0") == "0":
+        alone = "there is no replica, and so no backlog to be freed"
+        return CheckResult(SERVER, "repl-backlog-ttl", value or UNKNOWN_VALUE, Level.OK, alone)
+    if value is None:
+        return _not_readable(config, "repl-backlog-ttl")
+    if value == "0":
+        return CheckResult(SERVER, "repl-backlog-ttl", value, Level.OK, "it stays when replicas leave")
+    freed = f"{value} s after its last replica left, every shard stops serving until a take-over, for about a second"
+    change = _change(config, "repl-backlog-ttl", "0")
+    return CheckResult(SERVER, "repl-backlog-ttl", value, Level.NOTE, freed, change)
 
 
 def _cluster(config: RedisConfig) -> CheckResult:

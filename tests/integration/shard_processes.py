@@ -21,7 +21,7 @@ from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOff
 from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.scripts import RedisScripts, clock_ms, with_library
@@ -102,16 +102,18 @@ class ShardProcesses:
     """Adapters to the three servers, and the processes as tasks."""
 
     def __init__(self, redis_url: str, dsn: str, kafka: Kafka) -> None:
+        self.redis_url = redis_url
         self.dsn = dsn
         self.kafka = kafka
         self.gauges = Gauges()
         outages = RecordedOutages()
         self.waited_for = outages.servers
         self.retrier = Retrier(outages, ServerUnavailable)
-        self.connections = RedisConnections(redis_url)
-        self.shards = RedisShards(self.connections)
-        self.outbox = RedisOutbox(RedisConnections(redis_url))
-        self.scripts = RedisScripts(self.connections, ObservedHeads())
+        renewal, heads = Renewal(), ObservedHeads()
+        self.connections = RedisConnections(redis_url, renewal=renewal)
+        self.shards = RedisShards(self.connections, heads)
+        self.outbox = RedisOutbox(RedisConnections(redis_url, renewal=renewal))
+        self.scripts = RedisScripts(self.connections, heads)
         self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)
         self.persister_offsets = KafkaPersisterOffsets(kafka.config)

@@ -27,6 +27,7 @@ CONFIG = {
     "maxmemory-policy": "noeviction",
     "min-replicas-to-write": "0",
     "min-replicas-max-lag": "10",
+    "repl-backlog-ttl": "3600",
 }
 
 
@@ -144,6 +145,21 @@ def test_replicas_need_a_minimum_that_is_in_force_and_met(
 def test_a_version_that_is_too_old_is_off(info: dict[str, str], level: Level) -> None:
     """Versions compare as numbers, and Valkey has versions of its own."""
     assert one(of_redis(info), "version").level is level
+
+
+@pytest.mark.parametrize(
+    ("info", "ttl_s", "level"),
+    [
+        ({}, "3600", Level.OK),
+        ({"connected_slaves": "1"}, "3600", Level.NOTE),
+        ({"repl_backlog_active": "1"}, "3600", Level.NOTE),
+        ({"connected_slaves": "1"}, "0", Level.OK),
+    ],
+    ids=["no replica", "a replica", "its replica left", "the backlog stays"],
+)
+def test_a_backlog_that_is_freed_is_worth_a_note(info: Mapping[str, str], ttl_s: str, level: Level) -> None:
+    """Redis' identity changes with it, so every shard is taken over once more."""
+    assert one(of_redis(info, repl_backlog_ttl=ttl_s), "repl-backlog-ttl").level is level
 
 
 def test_a_replica_in_the_place_of_its_primary_is_off() -> None:
