@@ -40,6 +40,12 @@ class Settings(SharedSettings):
         description="seconds by which a shard's time may be ahead of a process' clock; beyond, calls fail with"
         " SHARD_NOT_SERVING",
     )
+    redis_failover_s: float = Field(
+        5,
+        gt=0,
+        description="seconds after the loss of Redis' primary from which on a replica may be promoted, for the doctor: "
+        "Sentinel's down-after-milliseconds",
+    )
     relay_window_bytes: int = Field(
         67_108_864,
         ge=262_144,

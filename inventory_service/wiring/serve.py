@@ -29,7 +29,7 @@ from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
-from inventory_service.server_checks.run import log_once
+from inventory_service.server_checks.run import watch_checks
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher, Limits
 from inventory_service.service.bulkhead import Bulkhead
@@ -62,7 +62,7 @@ async def serve(settings: Settings) -> int:
             raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
         log.info("listening", address=address, shards=settings.shards)
         checking = asyncio.create_task(
-            log_once(server_checks, log, metrics.ServerCheckMetrics(instruments.registry)), name="server checks"
+            watch_checks(server_checks, log, metrics.ServerCheckMetrics(instruments.registry)), name="server checks"
         )
         observing = asyncio.create_task(observer.run(), name="ledger observer")
         try:
@@ -145,7 +145,8 @@ COMMAND = Command(
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
         *("listeners", "metrics_listen"),
-        *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "drain_s", "start_wait_s", *LOGGING),
+        *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
+        *("start_wait_s", *LOGGING),
     ),
     run=serve,
     kind=Settings,
