@@ -7,11 +7,11 @@ from inventory_service.domain.shards import CommitId
 
 
 class LostCommits(NamedTuple):
-    """The commits from `first` to `last`, both included, which may be of several epochs; `count` 0: none."""
+    """The commits from `first` to `last`, both included, which may be of several epochs."""
 
     first: CommitId
     last: CommitId
-    count: int
+    commits: int  # how many they are; 0: none is lost
 
 
 def lost_commits(last: CommitId, epoch: int, bases: Mapping[int, CommitId]) -> LostCommits:
@@ -25,8 +25,8 @@ def lost_commits(last: CommitId, epoch: int, bases: Mapping[int, CommitId]) -> L
         if at.epoch < kept.epoch:
             kept = bases[kept.epoch]
         else:
-            lost = lost._replace(first=CommitId(at.epoch, 1), count=lost.count + at.seq)
+            lost = lost._replace(first=CommitId(at.epoch, 1), commits=lost.commits + at.seq)
             at = bases[at.epoch]
     if at.seq > kept.seq:
-        lost = lost._replace(first=CommitId(at.epoch, kept.seq + 1), count=lost.count + at.seq - kept.seq)
+        lost = lost._replace(first=CommitId(at.epoch, kept.seq + 1), commits=lost.commits + at.seq - kept.seq)
     return lost

@@ -69,9 +69,9 @@ class LostCommitsWatch:
         return False
 
     def _report(self, change: EpochChange, lost: LostCommits) -> None:
-        if lost.count:
-            self._count(change.shard, lost.count)
-            names = {"first": str(lost.first), "last": str(lost.last), "commits": lost.count}
+        if lost.commits:
+            self._count(change.shard, lost.commits)
+            names = {"first": str(lost.first), "last": str(lost.last), "commits": lost.commits}
             self._log.error("acknowledged_and_lost", shard=change.shard, epoch=change.epoch, **names)
 
     async def _learn_from_redis(self, shard: int) -> None:

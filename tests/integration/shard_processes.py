@@ -2,16 +2,19 @@
 
 import asyncio
 import itertools
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
 from holdfast.inventory.v1.sale_pb2 import Sale
+from holdfast_embedded.valkey import Valkey
 from prometheus_client import CollectorRegistry
 
 from holdfast_runtime.kafka import COMMITS
@@ -21,7 +24,7 @@ from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.scripts import RedisScripts, clock_ms, with_library
@@ -35,6 +38,7 @@ from inventory_service.domain.shards import (
     Commit,
     CommitId,
     LedgerRow,
+    RedisUnavailable,
     ServerUnavailable,
     ShardStatus,
 )
@@ -46,6 +50,7 @@ from tests.integration.persister_double import PersisterDouble
 from tests.records import commits_from_record
 from tests.servers import connected
 from tests.shared_kafka import Kafka
+from tests.waiting import eventually
 
 SHARDS = 2
 COMMIT = """#!lua
@@ -103,16 +108,18 @@ class ShardProcesses:
     """Adapters to the three servers, and the processes as tasks."""
 
     def __init__(self, redis_url: str, dsn: str, kafka: Kafka) -> None:
+        self.redis_url = redis_url
         self.dsn = dsn
         self.kafka = kafka
         self.gauges = Gauges()
         outages = RecordedOutages()
         self.waited_for = outages.servers
         self.retrier = Retrier(outages, ServerUnavailable)
-        self.connections = RedisConnections(redis_url)
-        self.shards = RedisShards(self.connections)
-        self.outbox = RedisOutbox(RedisConnections(redis_url))
-        self.scripts = RedisScripts(self.connections, ObservedHeads())
+        renewal, heads = Renewal(), ObservedHeads()
+        self.connections = RedisConnections(redis_url, renewal=renewal)
+        self.shards = RedisShards(self.connections, heads)
+        self.outbox = RedisOutbox(RedisConnections(redis_url, renewal=renewal))
+        self.scripts = RedisScripts(self.connections, heads)
         self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)
         self.commit_offsets = KafkaCommitOffsets(kafka.config)
@@ -260,3 +267,28 @@ async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, B
     if count >= 4:
         assert await takeover.fence(begun, row)
     return row, begun
+
+
+async def crash(processes: ShardProcesses, server: Valkey) -> None:
+    """Kill and restart Redis; returns when a connection to the new process answers."""
+    server.kill()
+    server.start()
+    await eventually(lambda: answers(processes))
+
+
+async def restart_from_copy(processes: ShardProcesses, server: Valkey, copy: Path) -> None:
+    """Restart Redis from an older copy of its files."""
+    server.kill()
+    shutil.rmtree(server.data_dir)
+    shutil.copytree(copy, server.data_dir)
+    server.start()
+    await eventually(lambda: answers(processes))
+
+
+async def answers(processes: ShardProcesses) -> bool:
+    """Redis answers on every connection that was left idle."""
+    try:
+        await asyncio.gather(*(processes.status() for _ in range(8)))
+    except RedisUnavailable:
+        return False
+    return True

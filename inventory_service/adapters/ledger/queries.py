@@ -20,6 +20,7 @@ class Queries:
     insert_shard: str
     begin_epoch: str
     insert_epoch: str
+    epoch_bases: str
     skip_deleted: str
     clear_frozen_reason: str
     sales_of_shard: str

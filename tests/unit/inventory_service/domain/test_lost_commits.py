@@ -29,7 +29,7 @@ def commit(name: str) -> CommitId:
         pytest.param("10-100", 30, after("10-97", "20-50"), "10-98", 3, id="an epoch was skipped"),
         pytest.param("10-100", 40, after("10-97", "20-0", "30-0"), "10-98", 3, id="two were, without a commit"),
         pytest.param("20-5", 30, after("10-97", "10-97"), "20-1", 5, id="a whole epoch, and its base stands"),
-        pytest.param("20-5", 30, after("10-97", "10-90"), "10-91", 12, id="a whole epoch, and the end of the one before"),
+        pytest.param("20-5", 30, after("10-97", "10-90"), "10-91", 12, id="a whole epoch, and the end of another"),
         pytest.param("30-2", 40, after("10-97", "20-4", "10-90"), "10-91", 13, id="two whole epochs, and more"),
         pytest.param("10-4", 20, after("0-0"), "10-1", 4, id="it builds on nothing"),
         pytest.param("0-0", 20, after("10-97"), "", 0, id="nothing was observed before"),
