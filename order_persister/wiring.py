@@ -17,7 +17,6 @@ from holdfast_runtime.kafka import (
     COMMITS,
     COMPENSATIONS,
     ORDERS,
-    PERSISTER_GROUP,
     PROGRESS,
     disable_topic_auto_creation,
     kafka_config,
@@ -28,11 +27,12 @@ from holdfast_runtime.process import EXIT_UNEXPECTED, Command, JsonOption
 from holdfast_runtime.retry import Retrier
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES, BadSettings, SharedSettings
 from holdfast_runtime.signals import signals
+from holdfast_runtime.start_check import Dependency
 from order_persister.adapters.kafka.agent import (
     add_agent,
-    assigned_partitions,
     assigned_shards,
     new_app,
+    partition_states,
     repeat,
     start,
 )
@@ -58,8 +58,7 @@ STOP_S = 5.0
 # default thresholds takes a fifth of the time.
 GC_THRESHOLDS = (100_000, 50, 100)
 PUBLISH_INTERVAL_S = 1.0  # of what is due without a batch
-REPLAY_INTERVAL_S = 2.0
-RESET_CHECK_INTERVAL_S = 2.0
+PARTITIONS_CHECK_INTERVAL_S = 2.0
 
 log = structlog.get_logger()
 
@@ -82,9 +81,11 @@ async def run_persist(settings: SharedSettings) -> int:
     """Persist until a signal (exit code 0) or a crash of Faust (1). BadSettings if a server contradicts them."""
     gc.set_threshold(*GC_THRESHOLDS)
     received = signals()
-    instruments = serve_instruments(settings, [postgres_dependency(settings), kafka_dependency(settings)])
+    has_joined = asyncio.Event()
+    kafka = _once_joined(kafka_dependency(settings), has_joined)
+    instruments = serve_instruments(settings, [postgres_dependency(settings), kafka])
     app = _persister(settings, instruments)
-    running = asyncio.ensure_future(_run(app, settings, instruments))
+    running = asyncio.ensure_future(_run(app, settings, instruments, has_joined))
     ending = asyncio.ensure_future(received.get())
     await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
     if ending.done():
@@ -98,11 +99,22 @@ async def run_persist(settings: SharedSettings) -> int:
     os._exit(EXIT_UNEXPECTED)
 
 
+def _once_joined(kafka: Dependency, has_joined: asyncio.Event) -> Dependency:
+    """Kafka as /healthz probes it: unavailable until this process has joined its group, for it persists nothing yet."""
+
+    async def probe() -> None:
+        await kafka.probe()
+        if not has_joined.is_set():
+            raise TransientError("its group has not been joined yet")
+
+    return kafka._replace(probe=probe)
+
+
 def _persister(settings: SharedSettings, instruments: Instruments) -> faust.App:
     """The app and all that it works with; nothing connects before it starts, and it closes what has connected."""
     disable_topic_auto_creation()
     config, retrier, registry = kafka_config(settings), instruments.retrier(), instruments.registry
-    topic, group = config.named(COMMITS), config.named(PERSISTER_GROUP)
+    topic = config.named(COMMITS)
     database, queries = Database(settings.postgres_dsn), ledger_queries()
     sender = Sender(config, retrier)
     app = new_app(config, settings)
@@ -112,24 +124,27 @@ def _persister(settings: SharedSettings, instruments: Instruments) -> faust.App:
     ledger = LedgerWriter(PostgresLedger(database, queries), LedgerMetrics(registry), retrier)
     unpublished = Unpublished(database, queries, retrier)
     publisher = Publisher(unpublished, sender.send, PublishMetrics(registry))
-    replayer = Replayer(Partitions(config, topic, group), ledger, publisher.publish, unpublished, retrier)
+    replayer = Replayer(Partitions(config, topic), ledger, publisher, unpublished, retrier)
 
-    async def restart_if_reset() -> None:
-        await restart_if_topic_was_reset(app, assigned_partitions(app, topic))
+    async def check_partitions() -> None:
+        partitions = await retrier.retry("Kafka", partial(partition_states, app, topic))
+        await retrier.retry("Kafka", partial(restart_if_topic_was_reset, app, topic, partitions))
+        await replayer.check(partitions)
 
-    add_agent(app, topic, ledger, replayer, publisher)
+    add_agent(app, topic, ledger, publisher)
     repeat(app, PUBLISH_INTERVAL_S, lambda: publisher.publish_due(assigned_shards(app, topic)))
-    repeat(app, REPLAY_INTERVAL_S, lambda: replayer.replay_where_ledger_went_back(assigned_shards(app, topic)))
-    repeat(app, RESET_CHECK_INTERVAL_S, lambda: retrier.retry("Kafka", restart_if_reset))
+    repeat(app, PARTITIONS_CHECK_INTERVAL_S, check_partitions)
     return app
 
 
-async def _run(app: faust.App, settings: SharedSettings, instruments: Instruments) -> None:
+async def _run(app: faust.App, settings: SharedSettings, instruments: Instruments, has_joined: asyncio.Event) -> None:
     """Start the app once the servers agree with the settings; returns when it has crashed."""
     retrier = instruments.retrier()
     await _check_ledger(settings, retrier)
     await _check_topics(settings, retrier)  # Faust itself gives up at once when no broker answers
+    log.info("joining_group")
     await start(app)
+    has_joined.set()
     log.info("persisting", brokers=settings.kafka_brokers)
     await app.wait_until_stopped()
 

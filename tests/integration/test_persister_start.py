@@ -49,6 +49,22 @@ async def test_the_persister_waits_for_its_servers_at_the_start(
     await producer.stop()
 
 
+async def test_a_broker_that_goes_while_the_persister_joins_its_group_ends_nothing(
+    start_broker: StartBroker, database: str, start_persister: StartPersister
+) -> None:
+    """Faust ends if its first connection is refused, and waits for a broker that goes a moment later."""
+    broker = start_broker()
+    persister = start_persister(broker.address, database)
+    await eventually(lambda: persister.has_logged("joining_group"), JOIN_S)
+
+    broker.down()
+    await eventually(lambda: any("onnect" in line for line in persister.lines()), JOIN_S)
+    broker.up()
+
+    await eventually(lambda: persister.has_logged("persisting"), JOIN_S)
+    assert persister.process.poll() is None
+
+
 async def test_another_number_of_shards_than_the_ledgers_ends_it(
     database: str, start_persister: StartPersister
 ) -> None:

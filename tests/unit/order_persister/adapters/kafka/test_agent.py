@@ -1,15 +1,19 @@
 """The loop of the persister's agent: an exception in it ends the process, because Faust would acknowledge and go on."""
 
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import cast
 
+import faust
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
+from order_persister.adapters.kafka import agent
 from order_persister.adapters.kafka.agent import persist_all
 
-STEPS = ["apply", "observe", "publish", "ack"]
+STEPS = ["apply", "publish", "ack"]
 
 
 class Ended(BaseException):
@@ -18,7 +22,7 @@ class Ended(BaseException):
 
 @dataclass
 class FakeSteps:
-    """Stream, writer, replayer and publisher in one; the step `fails_at` raises."""
+    """Stream, writer and publisher in one; the step `fails_at` raises."""
 
     fails_at: str = ""
     done: list[str] = field(default_factory=list)
@@ -29,9 +33,6 @@ class FakeSteps:
 
     async def apply(self, records: Iterable[object]) -> list[object]:
         return self._do("apply")
-
-    def observe(self, outcomes: Iterable[object]) -> None:
-        self._do("observe")
 
     async def publish(self, outcomes: Iterable[object]) -> None:
         self._do("publish")
@@ -47,7 +48,7 @@ class FakeSteps:
 
 
 async def persist(steps: FakeSteps) -> None:
-    await persist_all(steps, steps, steps, steps)  # type: ignore[arg-type]
+    await persist_all(steps, steps, steps)  # type: ignore[arg-type]
 
 
 async def test_a_batch_is_acknowledged_after_it_was_published() -> None:
@@ -72,3 +73,30 @@ async def test_an_unhandled_exception_ends_the_process(monkeypatch: pytest.Monke
         await persist(steps)
 
     assert steps.done == STEPS[: STEPS.index(step)]
+
+
+class FakeApp:
+    """An app whose start fails."""
+
+    def __init__(self, error: Exception) -> None:
+        self.conf = SimpleNamespace(datadir=None)
+        self._error = error
+
+    def add_future(self, coroutine: Coroutine[object, object, None]) -> None:
+        coroutine.close()
+
+    async def start(self) -> None:
+        raise self._error
+
+
+async def test_a_broker_that_refuses_the_first_connection_restarts_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage ends no process, at its start either; anything else does."""
+    restarted: list[object] = []
+    monkeypatch.setattr(agent, "restart_process", restarted.append)
+    away, broken = FakeApp(KafkaConnectionError("Unable to bootstrap")), FakeApp(LookupError("a bug"))
+
+    await agent.start(cast(faust.App, away))
+    with pytest.raises(LookupError):
+        await agent.start(cast(faust.App, broken))
+
+    assert restarted == [away]
