@@ -3,12 +3,13 @@
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 from holdfast_runtime.kafka import kafka_config
 from holdfast_runtime.settings import BadSettings
 from holdfast_runtime.start_check import Dependency, address_of
+from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.kafka.commits import KafkaCommits
-from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.adapters.kafka.topics import KafkaTopics
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
@@ -24,14 +25,15 @@ from inventory_service.settings import Settings
 REDIS = ("redis_url",)
 
 
-def redis_dependency(settings: Settings) -> Dependency:
+def redis_dependency(settings: Settings, *, may_be_replica: bool = False) -> Dependency:
     """Redis as configured; `BadSettings` if redis-py cannot parse the URL."""
     url, setting = settings.redis_url, "HOLDFAST_REDIS_URL"
     try:
         check_url(url)
     except ValueError as error:
         raise BadSettings(f"{setting}: {error}") from None
-    return Dependency("Redis", f"Redis at {address_of(url)}", lambda: probe_redis(url), setting, {})
+    probe = partial(probe_redis, url, may_be_replica=may_be_replica)
+    return Dependency("Redis", f"Redis at {address_of(url)}", probe, setting, {})
 
 
 @contextmanager
@@ -56,14 +58,14 @@ async def check_all_shard_counts(settings: Settings, topics: Sequence[str] = ())
 
 
 def takeover(
-    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: LedgerShards, offsets: KafkaPersisterOffsets
+    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: LedgerShards, offsets: KafkaCommitOffsets
 ) -> ShardTakeover:
     """The take-over of shards, with its adapters."""
     return ShardTakeover(settings.shards, shards, outbox, ledger, offsets, lambda: uuid.uuid4().hex)
 
 
 @asynccontextmanager
-async def closing(*clients: KafkaCommits | KafkaPersisterOffsets) -> AsyncIterator[None]:
+async def closing(*clients: KafkaCommits | KafkaCommitOffsets) -> AsyncIterator[None]:
     """Close Kafka's clients however the block ends; aiokafka logs an error for a client that is not closed."""
     try:
         yield
