@@ -49,8 +49,9 @@ async def run_relay(settings: Settings) -> int:
     config, instruments = kafka_config(settings), serve_instruments(settings, required)
     commits, offsets, ledger = KafkaCommits(config), KafkaCommitOffsets(config), LedgerPool(settings.postgres_dsn)
     gauges, retrier = metrics.RelayMetrics(instruments.registry), instruments.retrier(ServerUnavailable)
-    dependencies = relay_dependencies(settings, ledger, commits, offsets, gauges, retrier)
-    sales = RedisSaleReader(RedisConnections(settings.redis_url, size=1))
+    renewal = Renewal()
+    dependencies = relay_dependencies(settings, renewal, ledger, commits, offsets, gauges, retrier)
+    sales = RedisSaleReader(RedisConnections(settings.redis_url, size=1, renewal=renewal))
     drift = DriftWatch(settings.shards, sales, PostgresSnapshots(ledger), gauges, time.time)
 
     async def work() -> None:
@@ -66,6 +67,7 @@ async def run_relay(settings: Settings) -> int:
 
 def relay_dependencies(
     settings: Settings,
+    renewal: Renewal,
     ledger: LedgerPool,
     commits: KafkaCommits,
     offsets: KafkaCommitOffsets,
@@ -73,7 +75,7 @@ def relay_dependencies(
     retrier: Retrier,
 ) -> relay.Dependencies:
     """The dependencies of a relay; no connection is made yet."""
-    url, renewal, heads, rows = settings.redis_url, Renewal(), ObservedHeads(), LedgerShards(ledger)
+    url, heads, rows = settings.redis_url, ObservedHeads(), LedgerShards(ledger)
     shards = RedisShards(RedisConnections(url, renewal=renewal), heads)
     # each shard's reader blocks one
     outbox = RedisOutbox(RedisConnections(url, size=2 * settings.shards, renewal=renewal))
