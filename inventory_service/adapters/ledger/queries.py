@@ -29,6 +29,17 @@ class Queries:
     dead_letters: str
     count_holds: str
     journal_after: str
+    plan_for_load: str
+    load_base: str
+    journal_epochs: str
+    commit_head: str
+    count_journal_after: str
+    count_shard_holds: str
+    loaded_sales: str
+    loaded_items: str
+    loaded_holds: str
+    loaded_refusals: str
+    loaded_buyers: str
     server_settings: str
     server_state: str
     latest_migration: str
