@@ -29,6 +29,10 @@ quick: $(VENV)/ready ## Run what takes about a minute: format, types, imports, u
 test: $(VENV)/ready ## Run every check, and every test on embedded servers
 	@$(BIN)/tox run
 
+.PHONY: faults
+faults: $(VENV)/ready ## Set Redis, PostgreSQL and Kafka back or blank under load, in every combination
+	@$(BIN)/tox run -e faults
+
 .PHONY: test-packaging
 test-packaging: $(VENV)/ready ## Build the wheel and try it in empty environments
 	@$(BIN)/tox run -e packaging

@@ -112,9 +112,9 @@ class FaultStack:
         """Return when every shard serves."""
         await asyncio.to_thread(self.running.wait_ready, SERVES_S)
 
-    async def run(self, *arguments: str) -> CommandResult:
-        """Run one of the service's programs with the stack's settings: `audit`, `init`."""
-        return await run_command(self.running, *arguments)
+    async def run(self, *arguments: str, module: str = "inventory_service") -> CommandResult:
+        """Run one of a service's programs with the stack's settings: `audit`, `init`."""
+        return await run_command(self.running, *arguments, module=module)
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:

@@ -52,10 +52,12 @@ def shell_environment(stack: Stack) -> dict[str, str]:
     }
 
 
-async def run_command(stack: Stack, *arguments: str, **changed: str) -> CommandResult:
-    """Run one of the service's programs with the stack's settings: `audit`, `init`."""
+async def run_command(
+    stack: Stack, *arguments: str, module: str = "inventory_service", **changed: str
+) -> CommandResult:
+    """Run one of a service's programs with the stack's settings: `audit`, `init`."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "inventory_service", *arguments),
+        *(sys.executable, "-m", module, *arguments),
         env={**shell_environment(stack), **changed},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import asyncpg
 from holdfast.inventory.v1.commit_pb2 import CommitBody
@@ -21,13 +22,13 @@ async def not_applied_once(db: "asyncpg.Connection[asyncpg.Record]") -> list[str
         *(
             violation
             for _, commits in groupby(journal, lambda row: row["shard"])
-            for violation in broken_chain(list(commits))
+            for violation in broken_chain([dict(commit) for commit in commits])
         ),
         *missing_entries(expected_entries(journal), Counter(tuple(row) for row in await db.fetch(ENTRIES))),
     ]
 
 
-def broken_chain(commits: Sequence[asyncpg.Record]) -> Iterator[str]:
+def broken_chain(commits: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """One shard's commits: without a gap in any epoch, each with the hash that follows from the one before."""
     previous, epoch, seq = "", 0, 0
     for row in commits:

@@ -1,6 +1,7 @@
 """A whole stack for the tests of a file; each injects faults and leaves every process running."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from holdfast.client import Client
@@ -8,7 +9,20 @@ from holdfast_embedded.stack import Stack
 
 from tests.crowd import CRASH_RETRY
 from tests.fault_stack import SHARDS, FaultStack
+from tests.faults.recovery.summary import Ended, summary
 from tests.stacks import running_stack
+
+WORTH_A_TABLE = 16
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show how the combinations of stores ended, if many of them ran."""
+    reports = (report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome))
+    calls = [report for report in reports if report.when == "call"]
+    lines = list(summary(Ended(report.nodeid, report.outcome, report.duration) for report in calls))
+    if len(calls) >= WORTH_A_TABLE:
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ async def open_shard(url: str) -> None:
     connections = RedisConnections(url)
     identity = (await RedisShards(connections).status(0)).identity
     async with connections.acquire() as connection:
-        await connection.execute("HSET", shard_keys(0).meta, "epoch", 1, "seq", 0, "owner", identity)
+        await connection.execute("HSET", shard_keys(0).meta, "epoch", 1, "seq", 0, "owner", identity, "format", 1)
     await connections.close()
 
 

@@ -1,0 +1,94 @@
+"""How shards come to serve again after a fault: by themselves, or by the one command that the log names."""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+
+from holdfast.errors import HoldfastError, SaleNotFound, TryLater
+
+from tests.fault_stack import FaultStack, client_without_retries
+from tests.stacks import CommandResult
+from tests.waiting import eventually
+
+SERVES_S = 60.0
+NAMES_COMMAND_S = 60.0
+
+
+class Opening(StrEnum):
+    """What has to be done so that every shard serves again."""
+
+    BY_ITSELF = "by itself"
+    RESTORE = "restore"
+    ACCEPT_LOSS = "restore --accept-loss"
+    INIT = "init"
+    INIT_BESIDE = "init --beside-old-records"
+
+
+class Log:
+    """The lines that the processes of a stack have written."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write_line(self, name: str, line: str) -> None:
+        """Take a line; pytest shows it if the test fails."""
+        self.lines.append(f"{name}: {line}")
+        print(f"{name}: {line}")
+
+    def names(self, command: str, since: int) -> bool:
+        """Whether a line names this command of `holdfast`, from this line on."""
+        return any(re.search(rf"\bholdfast {re.escape(command)}\b", line) for line in self.lines[since:])
+
+
+async def reopen(stack: FaultStack, log: Log, since: int, opening: Opening, sales: Iterable[str]) -> None:
+    """Do what has to be done, and no more; AssertionError if it is not enough, or if less would have been."""
+    if opening is not Opening.BY_ITSELF:
+        command, *options = opening.value.split()
+        await eventually(lambda: log.names(command, since), NAMES_COMMAND_S)
+        if opening is Opening.ACCEPT_LOSS:
+            await _run(stack, 1, command)
+            assert await unserved(stack, sales), "shards serve although nobody has accepted the loss"
+        await _run(stack, 0, command, *options)
+    await serve_again(stack, sales)
+
+
+async def serve_again(stack: FaultStack, sales: Iterable[str]) -> None:
+    """Return when every sale is served, or known to be gone."""
+
+    async def all_are_served() -> bool:
+        """Every shard serves."""
+        why_not = await unserved(stack, sales)
+        assert not why_not, why_not
+        return True
+
+    await eventually(all_are_served, SERVES_S)
+
+
+async def unserved(stack: FaultStack, sales: Iterable[str]) -> dict[str, str]:
+    """The sales for which calls fail, and why."""
+    async with client_without_retries(stack.running) as client:
+
+        async def why_not(sale_id: str) -> str:
+            try:
+                await client.get_sale(sale_id)
+            except SaleNotFound:
+                return ""
+            except TryLater as error:
+                return describe(error)
+            return ""
+
+        sale_ids = list(sales)
+        reasons = await asyncio.gather(*map(why_not, sale_ids))
+        return {sale_id: why for sale_id, why in zip(sale_ids, reasons, strict=True) if why}
+
+
+def describe(error: HoldfastError) -> str:
+    """The reason of an error and, of a frozen shard, why it is frozen."""
+    return f"{error.reason} {error.metadata.get('frozen_reason', '')}".strip()
+
+
+async def _run(stack: FaultStack, code: int, *arguments: str) -> CommandResult:
+    result = await stack.run(*arguments)
+    assert result.code == code, f"`holdfast {' '.join(arguments)}` ended with {result.code}, not {code}: {result}"
+    return result
