@@ -9,6 +9,8 @@ Keeps  From here on the shard is void: no commit's hash is its head's, so it can
 Uses   clock shard ]]
 
 local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
 if shard.takeover_token ~= ARGV[3] or read_identity() ~= ARGV[4] then return {'GONE'} end
 redis.call('HSET', KEYS[1], 'hash', 'void', 'parts', 0)
 redis.call('UNLINK', KEYS[2], KEYS[3])

@@ -7,6 +7,8 @@ Keeps  A shard that was loaded, or is being loaded by another take-over, loses n
 Uses   clock shard ]]
 
 local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
 if shard.takeover_token ~= ARGV[3] or read_identity() ~= ARGV[4] or shard.hash ~= 'void' then return {'GONE'} end
 redis.call('UNLINK', unpack(KEYS, 4))
 return {'CLEARED'}

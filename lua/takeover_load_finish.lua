@@ -10,10 +10,12 @@ Keeps  Redis and the ledger agree at (new epoch, 0): the next commit follows the
 Uses   clock shard ]]
 
 local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
 if shard.takeover_token ~= ARGV[3] or read_identity() ~= ARGV[4] or shard.hash ~= 'void' then return {'GONE'} end
 if redis.call('HGET', KEYS[1], 'parts') ~= ARGV[5] then return {'GAP'} end
 assert(tonumber(ARGV[6]) > (shard.epoch or 0), 'an epoch was granted twice')
 redis.call('HSET', KEYS[1], 'shards', ARGV[11], 'epoch', ARGV[6], 'seq', 0, 'hash', ARGV[7], 'time', ARGV[8],
-  'trim_seq', 0, 'trim_hash', ARGV[7], 'settled_epoch', ARGV[9], 'settled_seq', ARGV[10], 'owner', ARGV[4])
+  'trim_seq', 0, 'trim_hash', ARGV[7], 'settled_epoch', ARGV[9], 'settled_seq', ARGV[10], 'owner', ARGV[4], 'format', FORMAT)
 redis.call('HDEL', KEYS[1], 'takeover_token', 'frozen', 'parts')
 return {'LOADED'}

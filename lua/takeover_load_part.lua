@@ -14,6 +14,8 @@ Uses   clock shard record sale ]]
 local CHUNK = 4000 -- values in one command: `unpack` fails from 8,000
 
 local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
 shard.sales = {}
 if shard.takeover_token ~= ARGV[3] or read_identity() ~= ARGV[4] or shard.hash ~= 'void' then return {'GONE'} end
 local number, written = tonumber(ARGV[5]), tonumber(redis.call('HGET', KEYS[1], 'parts'))

@@ -95,7 +95,7 @@ def test_a_loaded_shard_has_every_field_as_it_was(shared_valkey: str, database: 
         run_state_machine_as_test(
             type("Machine", (Histories,), attributes),
             settings=settings(
-                max_examples=40,
+                max_examples=20,
                 stateful_step_count=30,
                 deadline=None,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
