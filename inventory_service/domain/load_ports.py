@@ -6,14 +6,13 @@ from typing import Protocol
 
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.shard_load import (
-    LoadBase,
     LoadedBuyer,
     LoadedItem,
     LoadedRecord,
     LoadedSale,
     SalePart,
 )
-from inventory_service.domain.shards import BegunTakeover
+from inventory_service.domain.shards import BegunTakeover, Fenced
 
 RecordOfSale = tuple[SaleKey, LoadedRecord]
 
@@ -22,7 +21,9 @@ class LoadSnapshot(Protocol):
     """A shard in the ledger at one moment, its row as the fence left it."""
 
     @property
-    def base(self) -> LoadBase: ...
+    def time_ms(self) -> int:
+        """The time of the last commit, by the shard's clock; 0 if there is none."""
+        ...
 
     async def count_holds(self) -> int:
         """Count the shard's holds that the ledger recorded."""
@@ -63,8 +64,8 @@ class LoadSnapshot(Protocol):
 class LoadSource(Protocol):
     """The ledger, to load from. `LedgerUnavailable` if it does not answer."""
 
-    def snapshot(self, shard: int, epoch: int) -> AbstractAsyncContextManager[LoadSnapshot]:
-        """One read-only transaction; `LedgerMoved` unless the shard's row is at (`epoch`, 0)."""
+    def snapshot(self, fenced: Fenced) -> AbstractAsyncContextManager[LoadSnapshot]:
+        """One read-only transaction; `LedgerMoved` unless the shard's row is as the fence left it."""
         ...
 
 
@@ -72,11 +73,19 @@ class LedgerMoved(Exception):
     """The ledger's row is not the one that the fence wrote: another take-over began, or the ledger was set back."""
 
 
+class Memory(Protocol):
+    """The memory of Redis. `RedisUnavailable` if it does not answer."""
+
+    async def room(self) -> int | None:
+        """How many bytes Redis may still take; None if it has no limit."""
+        ...
+
+
 class LoadTarget(Protocol):
     """Redis, to load into. Each method fails without effect once the take-over, or the Redis, is not the same."""
 
-    async def begin_load(self, takeover: BegunTakeover, base: LoadBase) -> int | None:
-        """Give up what the shard has; the shard's time in ms, or None if the take-over is gone."""
+    async def begin_load(self, takeover: BegunTakeover, time_ms: int) -> int | None:
+        """Give up what the shard has; the shard's time in ms, not before `time_ms`; None if the take-over is gone."""
         ...
 
     async def clear(self, takeover: BegunTakeover) -> bool:
@@ -87,6 +96,6 @@ class LoadTarget(Protocol):
         """Write part `number`, from 1; once, if it comes twice."""
         ...
 
-    async def finish_load(self, takeover: BegunTakeover, base: LoadBase, parts: int) -> bool:
-        """Serve, if `parts` were written."""
+    async def finish_load(self, takeover: BegunTakeover, fenced: Fenced, time_ms: int, parts: int) -> bool:
+        """Serve in the epoch of the fence, if `parts` were written."""
         ...

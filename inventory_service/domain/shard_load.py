@@ -12,17 +12,6 @@ from inventory_service.domain.reservation import HELD
 from inventory_service.domain.shards import CommitId
 
 
-class LoadBase(NamedTuple):
-    """The ledger's row of a shard that is fenced: nothing is applied before its Redis serves again."""
-
-    shard: int
-    shards: int  # their number
-    epoch: int  # which the fence began: its seq is 0
-    hash: str  # of the last commit of an earlier epoch
-    time_ms: int  # of that commit, by the shard's clock
-    settled: CommitId
-
-
 class LoadedSale(NamedTuple):
     """A sale's settings; `end_ms` is -1 for a sale without end. The fields are those that Redis stores."""
 

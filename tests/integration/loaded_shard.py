@@ -10,6 +10,7 @@ from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.load import RedisLoadTarget
+from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
@@ -18,7 +19,7 @@ from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Compensate
 from inventory_service.domain.sale import CreateSale
-from inventory_service.domain.shards import BegunTakeover, Commit, CommitId, LedgerProgress, LedgerRow
+from inventory_service.domain.shards import LOADED, BegunTakeover, Commit, CommitId, Fenced, LedgerProgress, LedgerRow
 from inventory_service.service.relay.loader import LoadProgress, ShardLoader
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.domain.chain import KafkaRecord
@@ -148,15 +149,15 @@ class LoadedShard(RedisShard):
             while await self.archive(sale):
                 pass
 
-    async def begin_takeover(self) -> tuple[BegunTakeover, int]:
-        """The first steps of a take-over of a shard that does not serve: the take-over, and the epoch of its fence."""
+    async def begin_takeover(self) -> tuple[BegunTakeover, Fenced]:
+        """The first steps of a take-over of a shard that does not serve: the take-over, and its fence."""
         self._loads += 1
         row = await self.row()
         begun = await self.shards.begin_takeover(0, f"load-{self._loads}", row.epoch, ledger_frozen=False)
         assert isinstance(begun, BegunTakeover), begun
-        epoch = await self.ledger.fence(0, 1, row.epoch, row.hash)
-        assert epoch is not None
-        return begun, epoch
+        fenced = await self.ledger.fence(row, begun.epoch, LOADED)
+        assert fenced is not None
+        return begun, fenced
 
     async def lose(self, blank: bool) -> None:
         """Redis is blank, or its shard was frozen."""
@@ -169,12 +170,14 @@ class LoadedShard(RedisShard):
     async def load(self, blank: bool) -> None:
         """Lose what Redis has, and load it."""
         await self.lose(blank)
-        begun, epoch = await self.begin_takeover()
-        assert await self.loader().load(begun, epoch)
+        begun, fenced = await self.begin_takeover()
+        assert await self.loader().load(begun, fenced)
         assert (await self.shards.status(0)).serving
 
     def loader(self) -> ShardLoader:
-        return ShardLoader(self.source, self.target, self.shards, RETENTION_MS, self.progress.append)
+        return ShardLoader(
+            self.source, self.target, self.shards, RedisMemory(self.connections), RETENTION_MS, self.progress.append
+        )
 
     async def stored(self) -> dict[str, dict[bytes, Any]]:
         """Every key of the shard with every field, unpacked, in no order; of its state, what a new epoch keeps."""

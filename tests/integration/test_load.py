@@ -14,6 +14,7 @@ from inventory_service.domain.reserve import Rejected, Reserve
 from inventory_service.domain.results import Granted, ReservationRead
 from inventory_service.domain.sale import CreateSale, SaleRead
 from inventory_service.domain.shard_load import SalePart
+from inventory_service.domain.shards import LOADED
 from inventory_service.service.relay import loader
 from tests.integration.loaded_shard import RETENTION_MS, LoadedShard
 
@@ -215,15 +216,15 @@ async def test_a_part_that_comes_twice_is_written_once(shard: LoadedShard) -> No
     """The reply to the first may have been lost, and what it wrote may be as old as one likes."""
     await shard.drain()
     await shard.lose(blank=True)
-    begun, epoch = await shard.begin_takeover()
-    async with shard.source.snapshot(0, epoch) as snapshot:
-        await shard.target.begin_load(begun, snapshot.base)
+    begun, fenced = await shard.begin_takeover()
+    async with shard.source.snapshot(fenced) as snapshot:
+        await shard.target.begin_load(begun, snapshot.time_ms)
         [settings] = await snapshot.sales(0, [])
         part = SalePart(SALE, settings=settings, items=[item for _, item in await snapshot.items([SALE])])
 
         assert await shard.target.write_part(begun, 1, [part])
         assert await shard.target.write_part(begun, 1, [part._replace(items=[])])
-        assert await shard.target.finish_load(begun, snapshot.base, 1)
+        assert await shard.target.finish_load(begun, fenced, snapshot.time_ms, 1)
 
     assert await available(shard) == 10
 
@@ -231,14 +232,14 @@ async def test_a_part_that_comes_twice_is_written_once(shard: LoadedShard) -> No
 async def test_no_part_is_left_out(shard: LoadedShard) -> None:
     """Neither a part that comes too early nor an end that comes too early is taken."""
     await shard.lose(blank=True)
-    begun, epoch = await shard.begin_takeover()
-    async with shard.source.snapshot(0, epoch) as snapshot:
-        await shard.target.begin_load(begun, snapshot.base)
+    begun, fenced = await shard.begin_takeover()
+    async with shard.source.snapshot(fenced) as snapshot:
+        await shard.target.begin_load(begun, snapshot.time_ms)
 
         with pytest.raises(AssertionError, match="part 2"):
             await shard.target.write_part(begun, 2, [])
         with pytest.raises(AssertionError, match="before all were written"):
-            await shard.target.finish_load(begun, snapshot.base, 2)
+            await shard.target.finish_load(begun, fenced, snapshot.time_ms, 2)
 
 
 async def test_a_ledger_that_moved_loads_nothing(shard: LoadedShard) -> None:
@@ -246,13 +247,12 @@ async def test_a_ledger_that_moved_loads_nothing(shard: LoadedShard) -> None:
     await hold(shard, "r-1")
     await shard.drain()
     await shard.lose(blank=False)
-    begun, epoch = await shard.begin_takeover()
+    begun, fenced = await shard.begin_takeover()
     before = await shard.stored()
-    row = await shard.row()
-    assert await shard.ledger.fence(0, 1, epoch, row.hash)
+    assert await shard.ledger.fence(await shard.row(), begun.epoch, LOADED)
 
     with pytest.raises(LedgerMoved):
-        await shard.loader().load(begun, epoch)
+        await shard.loader().load(begun, fenced)
 
     assert await shard.stored() == before
 

@@ -15,7 +15,6 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.load_ports import LedgerMoved, RecordOfSale
 from inventory_service.domain.shard_load import (
     HoldRow,
-    LoadBase,
     LoadedBuyer,
     LoadedItem,
     LoadedSale,
@@ -23,7 +22,7 @@ from inventory_service.domain.shard_load import (
     record_at,
     record_from_hold,
 )
-from inventory_service.domain.shards import CommitId
+from inventory_service.domain.shards import CommitId, Fenced, LedgerRow
 
 STATEMENT_TIMEOUT_S = 600.0
 ROWS_PER_PAGE = 5000
@@ -39,41 +38,41 @@ class PostgresLoadSource:
         self._sql = ledger_queries()
 
     @asynccontextmanager
-    async def snapshot(self, shard: int, epoch: int) -> AsyncIterator["PostgresLoadSnapshot"]:
-        """One read-only transaction; `LedgerMoved` unless the shard's row is at (`epoch`, 0)."""
+    async def snapshot(self, fenced: Fenced) -> AsyncIterator["PostgresLoadSnapshot"]:
+        """One read-only transaction; `LedgerMoved` unless the shard's row is as the fence left it."""
         async with (
             self._ledger.connection() as db,
             db.transaction(isolation="repeatable_read", readonly=True),
         ):
             await db.execute(self._sql.plan_for_load)
-            row = await db.fetchrow(self._sql.load_base, shard)
-            if row is None or (row["epoch"], row["seq"]) != (epoch, 0):
-                raise LedgerMoved(f"shard {shard} is not at commit {epoch}-0 of its take-over any more")
-            yield PostgresLoadSnapshot(db, self._sql, _base(shard, row))
+            row = await db.fetchrow(self._sql.load_base, fenced.row.shard)
+            if row is None or (row["epoch"], row["seq"], row["hash"]) != (*fenced.row.commit_id, fenced.row.hash):
+                raise LedgerMoved(f"the ledger's row is not at commit {fenced.row.commit_id} any more")
+            yield PostgresLoadSnapshot(db, self._sql, fenced.row, row["time_ms"])
 
 
 class PostgresLoadSnapshot:
-    """A shard in the ledger as of `base`."""
+    """A shard in the ledger, as its fence left it."""
 
-    def __init__(self, db: Any, sql: Queries, base: LoadBase) -> None:
+    def __init__(self, db: Any, sql: Queries, row: LedgerRow, time_ms: int) -> None:
         self._db = db
         self._sql = sql
-        self.base = base
+        self._shard = row.shard
+        self._settled = CommitId(row.settled_epoch, row.settled_seq)
+        self.time_ms = time_ms
 
     async def count_holds(self) -> int:
-        return int(await self._db.fetchval(self._sql.count_shard_holds, self.base.shard, timeout=STATEMENT_TIMEOUT_S))
+        return int(await self._db.fetchval(self._sql.count_shard_holds, self._shard, timeout=STATEMENT_TIMEOUT_S))
 
     async def count_commits(self, cutoff_ms: int) -> int:
         after = await self._last_to_leave_out(cutoff_ms)
-        count = await self._db.fetchval(
-            self._sql.count_journal_after, self.base.shard, *after, timeout=STATEMENT_TIMEOUT_S
-        )
+        count = await self._db.fetchval(self._sql.count_journal_after, self._shard, *after, timeout=STATEMENT_TIMEOUT_S)
         return int(count)
 
     async def final_records(self, cutoff_ms: int) -> AsyncGenerator[tuple[int, Sequence[RecordOfSale]], None]:
         """Each page: the number of its commits, and the records that were final after one of them."""
         after = await self._last_to_leave_out(cutoff_ms)
-        while rows := await self._db.fetch(self._sql.journal_after, self.base.shard, *after, COMMITS_PER_PAGE):
+        while rows := await self._db.fetch(self._sql.journal_after, self._shard, *after, COMMITS_PER_PAGE):
             found: list[RecordOfSale] = []
             for row in rows:
                 after = CommitId(row["epoch"], row["seq"])
@@ -83,9 +82,9 @@ class PostgresLoadSnapshot:
     async def sales(self, cutoff_ms: int, also: Sequence[SaleKey]) -> Sequence[LoadedSale]:
         rows = await self._db.fetch(
             self._sql.loaded_sales,
-            self.base.shard,
+            self._shard,
             cutoff_ms,
-            *self.base.settled,
+            *self._settled,
             *_columns(also),
             timeout=STATEMENT_TIMEOUT_S,
         )
@@ -100,7 +99,7 @@ class PostgresLoadSnapshot:
             yield [(SaleKey(row[0], row[1]), record_from_hold(HoldRow(*row))) for row in rows]
 
     async def refused(self) -> AsyncGenerator[Sequence[RecordOfSale], None]:
-        async for rows in self._pages(self._sql.loaded_refusals, COMMITS_PER_PAGE, self.base.shard):
+        async for rows in self._pages(self._sql.loaded_refusals, COMMITS_PER_PAGE, self._shard):
             yield [
                 record_at(payload, CommitId(epoch, seq), index)
                 for epoch, seq, indexes, payload in rows
@@ -118,7 +117,7 @@ class PostgresLoadSnapshot:
 
     async def _last_to_leave_out(self, cutoff_ms: int) -> CommitId:
         """The last commit made before the cutoff that is settled; the times of a shard's commits never go back."""
-        return min(await self._last_before(cutoff_ms), self.base.settled)
+        return min(await self._last_before(cutoff_ms), self._settled)
 
     async def _last_before(self, cutoff_ms: int) -> CommitId:
         for epoch in await self._epochs():
@@ -138,21 +137,15 @@ class PostgresLoadSnapshot:
         return before
 
     async def _epochs(self) -> Sequence["_Epoch"]:
-        return [_Epoch(*row) for row in await self._db.fetch(self._sql.journal_epochs, self.base.shard)]
+        return [_Epoch(*row) for row in await self._db.fetch(self._sql.journal_epochs, self._shard)]
 
     async def _time_of(self, commit: CommitId) -> int:
-        return _time_from(await self._db.fetchval(self._sql.commit_head, self.base.shard, *commit))
+        return _time_from(await self._db.fetchval(self._sql.commit_head, self._shard, *commit))
 
 
 class _Epoch(NamedTuple):
     epoch: int
     last_seq: int  # from 1, without a gap
-
-
-def _base(shard: int, row: Any) -> LoadBase:
-    time_ms = _time_from(row["head"]) if row["head"] else 0
-    settled = CommitId(row["settled_epoch"], row["settled_seq"])
-    return LoadBase(shard, row["shards"], row["epoch"], row["hash"], time_ms, settled)
 
 
 def _time_from(head: bytes) -> int:

@@ -20,6 +20,9 @@ class Queries:
     insert_shard: str
     begin_epoch: str
     insert_epoch: str
+    has_commit: str
+    insert_orphans: str
+    orphans: str
     skip_deleted: str
     clear_frozen_reason: str
     sales_of_shard: str

@@ -65,19 +65,43 @@ returning shard, shards, epoch, seq, hash, settled_epoch, settled_seq, '' as fro
 
 -- name: begin_epoch
 -- Begins the next epoch of a shard whose row is as expected, above `$6` and never the same one twice; no result if it is
--- not, or if it has seen a commit above its watermark.
+-- not, or if it has seen a commit above its watermark and `$7` does not accept that loss.
 update shard_watermark
    set epoch = greatest(epoch + 1, $6::bigint + 1, extract(epoch from clock_timestamp())::bigint,
                         (select 1 + max(epoch) from shard_epoch where shard = $1)), seq = 0,
        frozen_reason = null, seen_epoch = 0, seen_seq = 0
- where shard = $1 and shards = $2 and epoch = $3 and seq = $4 and hash = $5 and (seen_epoch, seen_seq) <= (epoch, seq)
+ where shard = $1 and shards = $2 and epoch = $3 and seq = $4 and hash = $5
+   and ($7 or (seen_epoch, seen_seq) <= (epoch, seq))
 returning shard, shards, epoch, seq, hash, settled_epoch, settled_seq, '' as frozen_reason, read_offset, read_digest,
           seen_epoch, seen_seq
 
 -- name: insert_epoch
 -- Keeps on which commit an epoch builds.
-insert into shard_epoch (shard, epoch, base_epoch, base_seq, base_hash, how, known_lost)
-values ($1, $2, $3, $4, $5, $6, false)
+insert into shard_epoch (shard, epoch, base_epoch, base_seq, base_hash, how, known_lost, said_by)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: has_commit
+-- Whether the journal has this commit, or an epoch began where `$3` is 0, with this hash.
+select exists(select from journal where shard = $1 and epoch = $2 and seq = $3 and hash = $4)
+    or $3::bigint = 0 and exists(select from shard_epoch where shard = $1 and epoch = $2 and base_hash = $4)
+
+-- name: insert_orphans
+-- Keeps changes of commits that the journal lacks; returns those that were not kept before.
+insert into orphan (shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id, lines, state, why)
+select shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id, lines::jsonb, state, why
+  from unnest($1::integer[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[],
+              $9::text[], $10::text[], $11::text[], $12::text[])
+    as new (shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id, lines, state, why)
+ where not exists(select from journal j
+                   where (j.shard, j.epoch, j.seq, j.hash) = (new.shard, new.epoch, new.seq, new.hash))
+on conflict do nothing returning index
+
+-- name: orphans
+-- Every orphan.
+select shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id,
+       (select json_agg(json_build_array(line ->> 'sku', (line ->> 'quantity')::bigint))
+          from jsonb_array_elements(lines) as line) as lines, state, why
+  from orphan order by shard, epoch, seq, index
 
 -- name: skip_deleted
 -- Counts records below an offset as read, which Kafka has deleted; no result if the shard has read on since.
@@ -166,10 +190,8 @@ select set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 
        set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)
 
 -- name: load_base
--- The row of a shard, and the first bytes of its last commit, which have its time.
-select shards, epoch, seq, hash, settled_epoch, settled_seq,
-       (select substr(payload, 1, 9) from journal j where j.shard = w.shard order by epoch desc, seq desc limit 1) as head
-  from shard_watermark w where shard = $1
+-- Where a shard stands, and the time of its last commit.
+select epoch, seq, hash, time_ms from shard_watermark where shard = $1
 
 -- name: journal_epochs
 -- The epochs of which the journal has commits, the newest first, each with its last commit.

@@ -8,8 +8,8 @@ from inventory_service.adapters.redis.connections import Argument, RedisConnecti
 from inventory_service.adapters.redis.keys import sale_keys, shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing
 from inventory_service.domain.reservation import HELD
-from inventory_service.domain.shard_load import LoadBase, LoadedRecord, LoadedSale, SalePart
-from inventory_service.domain.shards import BegunTakeover, RedisUnavailable
+from inventory_service.domain.shard_load import LoadedRecord, LoadedSale, SalePart
+from inventory_service.domain.shards import BegunTakeover, Fenced, RedisUnavailable
 
 SCAN_COUNT = 1000
 KEYS_PER_CALL = 100
@@ -29,9 +29,9 @@ class RedisLoadTarget:
         self._connections = connections
         self._scripts = scripts
 
-    async def begin_load(self, takeover: BegunTakeover, base: LoadBase) -> int | None:
-        """Give up what the shard has; the shard's time in ms, or None if the take-over is gone."""
-        result, *now_ms = await self._run("takeover_load_begin", takeover, base.time_ms)
+    async def begin_load(self, takeover: BegunTakeover, time_ms: int) -> int | None:
+        """Give up what the shard has; the shard's time in ms, not before `time_ms`; None if the take-over is gone."""
+        result, *now_ms = await self._run("takeover_load_begin", takeover, time_ms)
         return int(now_ms[0]) if result == b"BEGUN" else None
 
     async def clear(self, takeover: BegunTakeover) -> bool:
@@ -57,9 +57,10 @@ class RedisLoadTarget:
         assert result != b"GAP", f"part {number} of a load came before the one before it"
         return bool(result != b"GONE")
 
-    async def finish_load(self, takeover: BegunTakeover, base: LoadBase, parts: int) -> bool:
-        """Serve; False if the take-over is gone."""
-        state = (base.epoch, base.hash, base.time_ms, *base.settled, base.shards)
+    async def finish_load(self, takeover: BegunTakeover, fenced: Fenced, time_ms: int, parts: int) -> bool:
+        """Serve in the epoch of the fence; False if the take-over is gone."""
+        row, base = fenced
+        state = (row.epoch, row.hash, time_ms, row.settled_epoch, row.settled_seq, row.shards, *base)
         (result,) = await self._run("takeover_load_finish", takeover, parts, *state)
         assert result != b"GAP", f"a load of {parts} parts was finished before all were written"
         return bool(result == b"LOADED")
