@@ -84,7 +84,9 @@ class RedisShards:
 def _status(
     shard: int, identity: bytes, clock_ms: int, time_ms: int, outbox_length: int, meta: Sequence[bytes | None]
 ) -> ShardStatus:
-    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen = [(value or b"").decode() for value in meta]
+    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen, parts = [
+        (value or b"").decode() for value in meta
+    ]
     return ShardStatus(
         shard=shard,
         identity=identity.decode(),
@@ -98,4 +100,5 @@ def _status(
         frozen_reason=frozen,
         outbox_length=outbox_length,
         ahead_ms=max(time_ms - clock_ms, 0),
+        parts=int(parts or 0),
     )
