@@ -142,6 +142,10 @@ class RelayMetrics:
             "holdfast_audit_last_run_timestamp_seconds",
             "Time of the last comparison of the shard's items, in seconds since 1970.",
         )
+        self._parts = gauge(
+            "holdfast_shard_load_parts",
+            "Parts that a load of the shard from the ledger has written; 0: none is under way.",
+        )
         self._unledgered_s = gauge(
             "holdfast_ledger_lag_seconds", "Age of the oldest commit that the ledger has not reported."
         )
@@ -163,6 +167,7 @@ class RelayMetrics:
                 known_to_lease_holder.remove(name)
         self._unledgered_s.labels(name).set(backlog.unledgered_s)
         self._ahead_s.labels(name).set(backlog.ahead_s)
+        self._parts.labels(name).set(backlog.parts)
 
     def show_drift(self, shard: int, items: int, time_s: float) -> None:
         """Set the number of items that differ between Redis and the ledger, and the time of the comparison."""

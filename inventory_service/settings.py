@@ -54,6 +54,11 @@ class Settings(SharedSettings):
     expiry: Literal["on", "off"] = Field(
         "on", description="on or off: whether the relay expires overdue holds; off is for tests"
     )
+    restore: Literal["behind", "ask", "always"] = Field(
+        "behind",
+        description="what relays load from the ledger by themselves: behind (a Redis that has an older state), ask"
+        " (none: run holdfast restore) or always (a blank Redis as well)",
+    )
     drain_s: float = Field(
         10, ge=0, le=3600, description="seconds for which a stopping server waits for calls in flight"
     )

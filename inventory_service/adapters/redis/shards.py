@@ -85,7 +85,7 @@ def _status(
     shard: int, identity: bytes, clock_ms: int, time_ms: int, outbox_length: int, meta: Sequence[bytes | None]
 ) -> ShardStatus:
     values = [(value or b"").decode() for value in meta]
-    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen, base_epoch, base_seq = values
+    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen, parts, base_epoch, base_seq = values
     return ShardStatus(
         shard=shard,
         identity=identity.decode(),
@@ -99,5 +99,6 @@ def _status(
         frozen_reason=frozen,
         outbox_length=outbox_length,
         ahead_ms=max(time_ms - clock_ms, 0),
+        parts=int(parts or 0),
         base=CommitId(int(base_epoch), int(base_seq)) if base_epoch else None,
     )
