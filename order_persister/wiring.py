@@ -44,6 +44,7 @@ from order_persister.adapters.ledger.postgres import Database, postgres_errors
 from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.adapters.ledger.transaction import PostgresLedger
 from order_persister.adapters.ledger.unpublished import Unpublished
+from order_persister.domain.shards import RESIZING
 from order_persister.metrics import LedgerMetrics, PublishMetrics
 from order_persister.service.apply import LedgerWriter
 from order_persister.service.publisher import Publisher
@@ -155,8 +156,9 @@ async def _check_ledger(settings: SharedSettings, retrier: Retrier) -> None:
     await unpublished.wait_until_migrated()
     found = await unpublished.shard_counts()
     await database.close()
-    if found - {settings.shards}:
-        raise BadSettings(f"HOLDFAST_SHARDS: must be {min(found)}, as the ledger was made, and is {settings.shards}")
+    for other in sorted(found - {settings.shards}):
+        is_other = f"HOLDFAST_SHARDS is {settings.shards}, and the ledger was initialized for {other}"
+        raise BadSettings(f"{is_other}: set it to {other}; {RESIZING}")
 
 
 async def _check_topics(settings: SharedSettings, retrier: Retrier) -> None:
@@ -165,7 +167,8 @@ async def _check_topics(settings: SharedSettings, retrier: Retrier) -> None:
     for topic in map(config.named, (COMMITS, PROGRESS, COMPENSATIONS, ORDERS)):
         found = await retrier.retry("Kafka", partial(partitions_of, topic, config))
         if found != settings.shards:
-            raise BadSettings(f"HOLDFAST_SHARDS: is {settings.shards}, and {topic} has {found} partitions")
+            is_other = f"HOLDFAST_SHARDS is {settings.shards}, and {topic} has {found} partitions"
+            raise BadSettings(f"{is_other}: `holdfast topics` says what to do")
 
 
 async def _stop(app: faust.App) -> None:

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 from bench.commits import FakeShard
 from holdfast_runtime.kafka import COMMITS
 from order_persister.adapters.ledger.migrator import migrate
+from order_persister.domain.shards import RESIZING
 from tests.ledgers import open_shards
 from tests.persister_process import StartPersister
 from tests.servers import StartBroker, StartPostgres, connected
@@ -74,7 +75,9 @@ async def test_another_number_of_shards_than_the_ledgers_ends_it(
     persister = start_persister(CLOSED_PORT, database, HOLDFAST_SHARDS="8")
 
     assert persister.exit_code() == 2
-    assert persister.lines() == ["HOLDFAST_SHARDS: must be 16, as the ledger was made, and is 8"]
+    assert persister.lines() == [
+        f"HOLDFAST_SHARDS is 8, and the ledger was initialized for 16: set it to 16; {RESIZING}"
+    ]
 
 
 async def test_another_number_of_partitions_than_shards_ends_it(
@@ -84,7 +87,8 @@ async def test_another_number_of_partitions_than_shards_ends_it(
     persister = start_persister(start_broker(partitions=4).address, database)
 
     assert persister.exit_code() == 2
-    assert persister.lines() == ["HOLDFAST_SHARDS: is 16, and holdfast.commits.v1 has 4 partitions"]
+    [line] = persister.lines()
+    assert line.startswith("HOLDFAST_SHARDS is 16, and holdfast.commits.v1 has 4 partitions: ")
 
 
 def test_an_invalid_setting_ends_it_at_once(start_persister: StartPersister) -> None:
