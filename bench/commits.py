@@ -73,7 +73,9 @@ class FakeShard:
         sale.hold_ttl.FromMilliseconds(HOLD_MS)
         return self.commit(Event(sale_made=SaleMade(tenant=TENANT, sale=sale, start_time_ms=self.time_ms)))
 
-    def moves(self, *moves: tuple[str, int], buyer: str = "b-1", sale_id: str = SALE, **lines: int) -> MadeCommit:
+    def moves(
+        self, *moves: tuple[str, int], buyer: str = "b-1", sale_id: str = SALE, reference: str = "", **lines: int
+    ) -> MadeCommit:
         """One commit that creates or changes several reservations: (id, new state)."""
         seq = self.seq + 1
         events = []
@@ -86,6 +88,7 @@ class FakeShard:
                     reservation_id=reservation_id,
                     buyer_id=buyer,
                     lines=[Line(sku=sku, quantity=quantity) for sku, quantity in (lines or {"lamp": 1}).items()],
+                    reference=reference,
                 )
                 before = KnownReservation(claim, 0, 0, (self.epoch, seq, index), self.time_ms + 1)
             after = KnownReservation(before.claim, state, before.revision + 1, before.created, before.create_time_ms)

@@ -43,9 +43,19 @@ class TransientError(Exception):
     """The server is unavailable or busy: a retry may succeed."""
 
 
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and the chain of exceptions that led to it."""
+    seen: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in seen:
+        seen.append(following)
+        yield following
+        following = following.__cause__ or following.__context__
+
+
 def classify(error: BaseException) -> ConnectionRejected | None:
     """ConnectionRejected if an unknown host or a certificate led to the error; None if it may be transient."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return ConnectionRejected(Cause.TRUST, f"its certificate is not trusted: {cause.verify_message}")
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, PEER_CLOSED):
@@ -61,17 +71,7 @@ def describe(error: BaseException, question: str) -> str:
     The question is for example "is it PostgreSQL?".
     """
     message = str(error).rstrip(".") or "no answer in time"
-    return message if any(isinstance(cause, REFUSED) for cause in _causes(error)) else f"{message}: {question}"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and the chain of exceptions that led to it."""
-    seen: list[BaseException] = []
-    following: BaseException | None = error
-    while following is not None and following not in seen:
-        seen.append(following)
-        yield following
-        following = following.__cause__ or following.__context__
+    return message if any(isinstance(cause, REFUSED) for cause in causes(error)) else f"{message}: {question}"
 
 
 def _tls_failure(error: ssl.SSLError) -> ConnectionRejected:

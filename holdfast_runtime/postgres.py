@@ -4,9 +4,11 @@ No state depends on a session (no prepared statement outlives its transaction), 
 """
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from inspect import signature
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 from asyncpg import connect_utils
@@ -16,6 +18,7 @@ from holdfast_runtime.connection_errors import (
     Cause,
     ConnectionRejected,
     TransientError,
+    causes,
     classify,
     describe,
 )
@@ -26,17 +29,23 @@ CONNECT_S = 5.0
 CLOSE_S = 1.0
 # Wrong credentials, no such database, missing rights, unknown options. All others are transient.
 PERMANENT_SQLSTATES = ("28", "3D000", "22", "42")
+# The server takes no writes (25006: a transaction is read-only), or it is going down or still starting (57P0x).
+FAILED_OVER_SQLSTATES = ("25006", "57P0")
 _NO_TLS = "rejected SSL upgrade"  # asyncpg's only sign that a server has no TLS, which the DSN requires
 
 Row: TypeAlias = asyncpg.Record
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+
+class ServerReadOnly(ConnectionError):
+    """The server takes no writes: it is a standby, or was demoted. Another one, or this one later, may."""
 
 
 def check_dsn(dsn: str) -> None:
     """ValueError, in one sentence without the password, if asyncpg cannot parse it, which it does only on connect."""
-    parse = connect_utils._parse_connect_dsn_and_args  # type: ignore[attr-defined]  # there is no public function
     try:
-        addresses, _ = parse(**{**dict.fromkeys(signature(parse).parameters), "dsn": dsn})
+        addresses = _addresses(dsn)
     except asyncpg.InterfaceError as error:
         raise ValueError(str(error).partition("\n")[0]) from None
     except OSError as error:
@@ -58,10 +67,33 @@ def postgres_dependency(settings: SharedSettings) -> Dependency:
     return Dependency("Postgres", f"PostgreSQL at {address_of(dsn)}", lambda: probe_postgres(dsn), setting, {})
 
 
+async def connect(
+    dsn: str,
+    *,
+    timeout: float,  # noqa: ASYNC109  # the name by which asyncpg's pool passes it
+    writable: bool = True,
+    **options: Any,
+) -> Session:
+    """Connect to the first of the DSN's hosts that can be used; raises what the last one did.
+
+    Each host has an equal share of `timeout`, in seconds. With `writable`, a server that takes no writes cannot be
+    used: `ServerReadOnly`. `options` are asyncpg's.
+    """
+    hosts = _hosts(dsn)
+    for host in hosts:
+        try:
+            async with asyncio.timeout(timeout / len(hosts)):
+                return await _connect_to(dsn, writable, **host, **options)
+        except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched):
+            if host is hosts[-1]:
+                raise
+    raise AssertionError("a DSN has a host")
+
+
 async def probe_postgres(dsn: str) -> None:
     """Return if it answers, even that it is starting up; `ConnectionRejected` or `TransientError` if not."""
     try:
-        connection = await asyncpg.connect(dsn, timeout=PROBE_TIMEOUT_S, statement_cache_size=0)
+        connection = await connect(dsn, timeout=PROBE_TIMEOUT_S, writable=False, statement_cache_size=0)
     except asyncpg.PostgresError as error:
         if (error.sqlstate or "").startswith(PERMANENT_SQLSTATES):
             raise ConnectionRejected(Cause.USER, str(error)) from error
@@ -76,19 +108,33 @@ async def probe_postgres(dsn: str) -> None:
 
 
 class LazyPool:
-    """A pool that connects when first needed, so that a process may start while PostgreSQL is unavailable."""
+    """A pool that connects when first needed, so that a process may start while PostgreSQL is unavailable.
 
-    def __init__(self, dsn: str, size: int, query_timeout_s: float, name: str = "") -> None:
+    Its sessions are with a server that takes writes, unless `writable` is False. One that turns out not to, or that
+    goes down, loses all of them: the next ones may find the server that took its place.
+    """
+
+    def __init__(self, dsn: str, size: int, query_timeout_s: float, name: str = "", *, writable: bool = True) -> None:
         self._dsn = dsn
         self._size = size
         self._query_timeout_s = query_timeout_s
         self._server_settings = {"application_name": name} if name else None  # as pg_stat_activity shows it
+        self._writable = writable
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._connecting = asyncio.Lock()
 
-    async def acquire(self) -> AbstractAsyncContextManager[Connection]:
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
         """A connection for one block; raises asyncpg's errors."""
-        return (await self.ready()).acquire(timeout=CONNECT_S + 1)
+        pool = await self.ready()
+        async with pool.acquire(timeout=CONNECT_S + 1) as connection:
+            try:
+                yield connection
+            except Exception as error:
+                if any(map(_has_failed_over, causes(error))):
+                    connection.terminate()
+                    await pool.expire_connections()  # which closes each when it is next asked for
+                raise
 
     async def ready(self) -> "asyncpg.Pool[asyncpg.Record]":
         """The pool itself."""
@@ -96,6 +142,7 @@ class LazyPool:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
                     self._dsn,
+                    connect=partial(connect, writable=self._writable),
                     min_size=0,
                     max_size=self._size,
                     timeout=CONNECT_S,
@@ -109,6 +156,36 @@ class LazyPool:
         """Close every connection at once; open transactions are rolled back."""
         if self._pool is not None:
             self._pool.terminate()
+
+
+async def _connect_to(dsn: str, writable: bool, **options: Any) -> Session:
+    """Connect. The server itself is asked whether it takes writes: what PgBouncer says of it may be of another one."""
+    session: Session = await asyncpg.connect(dsn, **options)
+    try:
+        if writable and await session.fetchval("show transaction_read_only") == "on":
+            raise ServerReadOnly("the server takes no writes")
+    except BaseException:
+        session.terminate()
+        raise
+    return session
+
+
+def _hosts(dsn: str) -> Sequence[dict[str, object]]:
+    """asyncpg's options for each of several hosts; none for one host, or for a socket in the file system."""
+    addresses = _addresses(dsn)
+    hosts = [{"host": address[0], "port": address[1]} for address in addresses if isinstance(address, tuple)]
+    return hosts if len(hosts) == len(addresses) > 1 else [{}]
+
+
+def _addresses(dsn: str) -> "Sequence[tuple[str, int] | str]":
+    """Each address as asyncpg parses it: host and port, or the path of a socket; raises what asyncpg does."""
+    parse = connect_utils._parse_connect_dsn_and_args  # type: ignore[attr-defined]  # there is no public function
+    addresses, _ = parse(**{**dict.fromkeys(signature(parse).parameters), "dsn": dsn})
+    return list(addresses)
+
+
+def _has_failed_over(error: BaseException) -> bool:
+    return str(getattr(error, "sqlstate", None) or "").startswith(FAILED_OVER_SQLSTATES)
 
 
 def _classified(error: Exception) -> Exception:

@@ -14,6 +14,9 @@ class Settings(SharedSettings):
     listen: Address = Field(
         "127.0.0.1:50051", description="the address for gRPC calls, host:port; port 0: a free one, see the log"
     )
+    share_port: Literal["0", "1"] = Field(
+        "0", description="1: other servers of the same installation may listen on that address too; 0: it must be free"
+    )
     listeners: int = Field(8, ge=1, le=64, description="gRPC server objects on that address")
     queue_limit: int = Field(
         4096, ge=1, description="requests that may wait for one shard; further ones fail with OVERLOADED"

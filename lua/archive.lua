@@ -3,7 +3,7 @@
      has no records left. Calls about them are answered from the ledger afterwards.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
-ARGV   1 epoch  2 run_id  3 ms for which a record is kept after it is final, and a sale after its end
+ARGV   1 observed  2 latest  3 ms for which a record is kept after it is final, and a sale after its end
        4 cursor, 0 to begin a walk
 Reply  {now, epoch, seq, settled epoch, settled seq, {cursor, how many records, 1 or 0, ms}}; 1: the sale has left too
        A walk is over when the cursor is 0 again; ms: no record that was scanned can leave sooner.

@@ -2,7 +2,7 @@
 --[[ audit.lua: read a page of a sale as it is stored, with its shard's last commit, by which the caller detects changes
      between two pages.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 sale  5 reservations (hashes)  6 expiry (zset)  7 buyers (hash)
-ARGV   1 epoch  2 run_id  3 cursor of HSCAN, 0 to begin  4 reservations wanted, about
+ARGV   1 observed  2 latest (both unused)  3 cursor of HSCAN, 0 to begin  4 reservations wanted, about
 Reply  {PAGE, now, epoch, seq, hash, next cursor, items, reservations}; items only with cursor 0
        an item: {sku, available, held, sold}   a reservation: {id, state, revision, created epoch, seq, index, lines}
        its lines: sku, quantity and so on; an overdue hold is HELD here, as in the ledger, until it is taken back

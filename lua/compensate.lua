@@ -2,7 +2,7 @@
 --[[ compensate.lua: give back the units of an order that the ledger refused for good.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
-ARGV   1 epoch  2 run_id  3 id  4 created epoch  5 created seq  6 created index  7 reason  8 detail
+ARGV   1 observed  2 latest  3 id  4 created epoch  5 created seq  6 created index  7 reason  8 detail
 Reply  {now, epoch, seq, settled epoch, settled seq, 1 or 0}: whether it gave anything back
 Keeps  available + held + sold = total for every item. A repeat, and an order that ended by itself, change nothing: only
        a HELD or CONFIRMED record made at that very position moves, so a newer one of the same id is never compensated.

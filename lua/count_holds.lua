@@ -2,7 +2,7 @@
 --[[ count_holds.lua: count the holds of some sales of a shard.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
-ARGV   1 epoch  2 run_id  3 how many sales
+ARGV   1 observed  2 latest  3 how many sales
 Reply  {now, epoch, seq, settled epoch, settled seq, {open, overdue}}: holds that stand, and those whose end has come and
        that were not taken back yet
 Keeps  everything as it is: reads only.

@@ -3,7 +3,7 @@
      may have been archived.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
-ARGV   1 epoch  2 run_id  3 generation of the reply UNKNOWN after which the ledger was asked, '' if it was not
+ARGV   1 observed  2 latest  3 generation of the reply UNKNOWN after which the ledger was asked, '' if it was not
        4 bytes of the SaleMade but its start  5 how many settings  then per setting  name, value; without a start
        it begins now  then per item  sku, total
 Reply  {now, epoch, seq, settled epoch, settled seq, result}

@@ -2,7 +2,7 @@
 --[[ expire.lua: take back overdue holds of some of a shard's sales, at most 100, and reply whether the shard has more.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
-ARGV   1 epoch  2 run_id  3 how many sales
+ARGV   1 observed  2 latest  3 how many sales
 Reply  {now, epoch, seq, settled epoch, settled seq, {how many holds were taken back, 1 if more is due, of any sale}}
 Keeps  available + held + sold = total for every item; a hold ends once, and not before its time.
 Uses   clock shard record sale event move commit ]]

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ lease.lua: grant one relay at a time the lease to send a shard's commits. Two that send are wasteful, not harmful.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
-ARGV   1 epoch  2 run_id (both unused)  3 name of the calling relay  4 its priority in this shard, a number
+ARGV   1 observed  2 latest (both unused)  3 name of the calling relay  4 its priority in this shard, a number
        5 length of the lease in ms, 0 to release it
 Reply  {BLANK}: there is nothing to send         {OTHERS}: another relay has the lease, or none after a release
        {HELD}: the caller has it for so long from now, or until a relay of a higher priority calls. It had it already, or

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 --[[ list_sales.lua: name the sales of a shard, those that have holds, or those that have overdue ones.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
-ARGV   1 epoch  2 run_id  3 ALL, HOLDING or DUE  4 how many to name at most
+ARGV   1 observed  2 latest  3 ALL, HOLDING or DUE  4 how many to name at most
 Reply  {now, epoch, seq, settled epoch, settled seq, names}, the longest due first
 Keeps  everything as it is: reads only.
 Uses   clock shard ]]

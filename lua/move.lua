@@ -2,7 +2,7 @@
 --[[ move.lua: move up to 128 reservations of one shard on, in order, and make one commit of it.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
-ARGV   1 epoch  2 run_id
+ARGV   1 observed  2 latest
        then per request  number of the sale, id, CONFIRM | RELEASE | SPEND, note, bytes of a Claim (of SPEND, else '')
 Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a request; only MOVED writes:
        NO_SALE / NO_RECORD    there is none; SPEND makes one in a sale that is there, RELEASED and without lines

@@ -2,7 +2,7 @@
 --[[ read.lua: read one reservation, or a sale.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
-ARGV   1 epoch  2 run_id  3 id of the reservation; '' for the sale
+ARGV   1 observed  2 latest  3 id of the reservation; '' for the sale
 Reply  {now, epoch, seq, settled epoch, settled seq, result}
        FOUND, record or sale   a hold whose end has come is EXPIRED, whether or not it was taken back yet
        NO_SALE / NO_RECORD     there is none

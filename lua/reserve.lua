@@ -2,8 +2,8 @@
 --[[ reserve.lua: judge up to 128 reservations of one shard, in order, and make one commit of it.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
-ARGV   1 epoch  2 run_id  3 commits that the outbox may hold; 0: nothing new, for Redis is short of memory
-       then per request  number of the sale, id, fingerprint ("buyer ttl sku=quantity .."), bytes of the Claim
+ARGV   1 observed  2 latest  3 commits that the outbox may hold; 0: nothing new, for Redis is short of memory
+       then per request  number of the sale, id, fingerprint (lib/record.lua has its form), bytes of the Claim
 Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a request, the first that applies; only HELD
        and the holds taken back on the way write. `seen` is the seq of the last commit that the answer has seen.
        CALL_AGAIN         more holds of the sale are overdue than one call takes back; its later requests say so too

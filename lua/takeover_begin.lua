@@ -1,17 +1,19 @@
 #!lua flags=allow-oom
 --[[ takeover_begin.lua: stop a shard for a take-over and reply where it stands; a later take-over ends an earlier one.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
-ARGV   1 epoch of the ledger's row, 0 if there is none  2 run_id  3 token of the take-over
-       4 1 if the ledger's row is frozen
-Reply  {BEGUN, epoch, seq, hash, run_id}, epoch 0 for a blank shard   {SERVING}: nothing to take over
+ARGV   1 observed  2 latest (unused)  3 epoch of the ledger's row, 0 if there is none  4 token of the take-over
+       5 1 if the ledger's row is frozen
+Reply  {BEGUN, epoch, seq, hash, identity}, epoch 0 for a blank shard   {SERVING}: nothing to take over
        {NEWER_EPOCH}: the row that the caller read is older than this shard, so a fence on it would fail
 Keeps  Nothing but the token is written; the relay goes on sending what the outbox holds.
 Uses   clock shard ]]
 
 local shard = read_meta()
-local row_epoch, run_id, token, ledger_frozen = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4] == '1'
+local row_epoch, token, ledger_frozen = tonumber(ARGV[3]), ARGV[4], ARGV[5] == '1'
+local identity = read_identity()
+if identity == 'replica' then return {'SHARD', 'NOT_OWNED', ''} end
 if (shard.epoch or 0) > row_epoch then return {'NEWER_EPOCH'} end
-local serving = shard_error(shard, shard.epoch, run_id) == nil
+local serving = shard_error(shard) == nil
 if serving and not ledger_frozen then return {'SERVING'} end
 redis.call('HSET', KEYS[1], 'takeover_token', token)
-return {'BEGUN', shard.epoch or 0, shard.seq, shard.hash, run_id}
+return {'BEGUN', shard.epoch or 0, shard.seq, shard.hash, identity}

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 --[[ trim.lua: drop from the outbox what the ledger reports to hold, after comparing the report with the shard.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
-ARGV   1 epoch reported  2 run_id  3 seq reported  4 hash reported  5 settled epoch  6 settled seq
+ARGV   1 observed  2 latest (both unused)  3 epoch reported  4 seq reported  5 hash reported  6 settled epoch
+       7 settled seq
 Reply  {result, reason, epoch, trim seq}; the first that applies:
        BLANK    nothing to compare with                    STALE    of an older epoch, or below the trim point
        FROZEN   the report contradicts the shard, which is stopped with the reason
@@ -10,7 +11,7 @@ Keeps  A commit leaves the outbox only after the ledger has named it, or one abo
 Uses   clock shard ]]
 
 local shard = read_meta()
-local epoch, seq, hash = tonumber(ARGV[1]), tonumber(ARGV[3]), ARGV[4]
+local epoch, seq, hash = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 
 local function commit_id(at_epoch, at_seq)
   return string.format('%.0f-%.0f', at_epoch, at_seq)
@@ -52,9 +53,9 @@ if wrong then
 end
 
 redis.call('XTRIM', KEYS[2], 'MINID', commit_id(epoch, seq + 1))
-redis.call('HSET', KEYS[1], 'trim_seq', ARGV[3], 'trim_hash', hash)
-if is_settled_raised(tonumber(ARGV[5]), tonumber(ARGV[6])) then
-  redis.call('HSET', KEYS[1], 'settled_epoch', ARGV[5], 'settled_seq', ARGV[6])
+redis.call('HSET', KEYS[1], 'trim_seq', ARGV[4], 'trim_hash', hash)
+if is_settled_raised(tonumber(ARGV[6]), tonumber(ARGV[7])) then
+  redis.call('HSET', KEYS[1], 'settled_epoch', ARGV[6], 'settled_seq', ARGV[7])
 end
 shard.trim_seq = seq
 return reply('TRIMMED')

@@ -5,7 +5,8 @@ address and a prefix) are of servers that all tests of a worker share. `start_va
 `start_broker` give a test servers of its own, and so does `broker`.
 """
 
-from collections.abc import AsyncIterator, Iterator
+import gc
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,17 @@ from tests.xdist_groups import SharedFixtureScheduling
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedFixtureScheduling:
     """Run tests that share an expensive fixture in one worker."""
     return SharedFixtureScheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported here stays to the end: garbage collection skips it, which saves a sixth of unit tests' time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")

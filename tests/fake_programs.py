@@ -77,7 +77,7 @@ def open_shards() -> None:
 
     redis = Redis.from_url(os.environ["HOLDFAST_REDIS_URL"], decode_responses=True)
     for shard in range(int(os.environ["HOLDFAST_SHARDS"])):
-        redis.hset(f"holdfast:{{{shard}}}:meta", "owner", redis.info("server")["run_id"])
+        redis.hset(f"holdfast:{{{shard}}}:meta", "owner", redis.info("replication")["master_replid"])
     redis.incr("times_opened")
 
 
@@ -87,7 +87,7 @@ def takeover() -> None:
 
     redis = Redis.from_url(os.environ["HOLDFAST_REDIS_URL"], decode_responses=True)
     for key in redis.keys("holdfast:*:meta"):
-        redis.hset(key, "owner", redis.info("server")["run_id"])
+        redis.hset(key, "owner", redis.info("replication")["master_replid"])
     work()
 
 

@@ -77,6 +77,7 @@ class StackFixture:
         lines: Mapping[str, int] = ONE_LAMP,
         buyer_id: str = "ann",
         hold_ttl: timedelta | None = None,
+        reference: str = "",
     ) -> calls.ReserveResponse:
         """Ask for units."""
         request = calls.ReserveRequest(
@@ -85,6 +86,7 @@ class StackFixture:
             buyer_id=buyer_id,
             lines=[Line(sku=sku, quantity=quantity) for sku, quantity in lines.items()],
             hold_ttl=hold_ttl,
+            reference=reference,
         )
         return await call_until_answered(self.caller.stock.Reserve, request)
 

@@ -31,7 +31,7 @@ def not_ready_reason(redis_url: str, listen: str, shards: int) -> str | None:
 def find_unserved(redis_url: str, shards: int) -> dict[int, str]:
     """Return the shards that are not served and why: blank, frozen, or owned by an earlier run of Redis."""
     with redis_client(redis_url) as redis:
-        run_id = cast(dict[str, Any], redis.info("server"))["run_id"]
+        identity = cast(dict[str, Any], redis.info("replication"))["master_replid"]
         unserved = {}
         for shard in range(shards):
             fields = redis.hmget(META.format(shard=shard), ["owner", "takeover_token", "frozen"])
@@ -40,7 +40,7 @@ def find_unserved(redis_url: str, shards: int) -> dict[int, str]:
                 unserved[shard] = f"is frozen: {frozen}"
             elif owner is None:
                 unserved[shard] = "is blank"
-            elif owner != run_id or takeover_token:
+            elif owner != identity or takeover_token:
                 unserved[shard] = "waits to be taken over"
         return unserved
 

@@ -11,7 +11,7 @@ from holdfast.inventory.v1.reservation_pb2 import REJECTION_REASON_RESERVATION_E
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import MOVES, REPLAYED, Move
 from inventory_service.domain.reservation import CONFIRMED, HELD, Reservation
-from inventory_service.domain.reserve import Rejected, Reserve, ReserveResult
+from inventory_service.domain.reserve import Rejected, Reserve, ReserveResult, fingerprint_of
 from inventory_service.domain.results import Failure, Granted, item_not_found, reservation_id_reused, wrong_state
 from inventory_service.domain.sale import Sale
 from inventory_service.domain.shard_state import Transaction
@@ -69,6 +69,7 @@ class ArchivedReservation(NamedTuple):
 
     has_sale: bool
     reservation: Reservation | None
+    fingerprint: str = ""  # of the Reserve that made it; '' if its id was spent, or there is none
 
 
 class ArchivedSale(NamedTuple):
@@ -83,13 +84,15 @@ class ArchivedSale(NamedTuple):
         return end_ms is not None and now_ms >= end_ms
 
 
-def reserve_archived(request: Reserve, archived: ArchivedSale, known: Reservation | None, now_ms: int) -> ReserveResult:
+def reserve_archived(
+    request: Reserve, archived: ArchivedSale, known: ArchivedReservation, now_ms: int
+) -> ReserveResult:
     """Judge a Reserve of a sale that has left: a repeat gets its reservation as it ended, any other no units.
 
-    The known reservation is final, or the sale would not have left.
+    A known reservation is final, or the sale would not have left.
     """
-    if known is not None:
-        return _judge_repeat(request, archived, known, now_ms)
+    if known.reservation is not None:
+        return _judge_repeat(request, archived, known.reservation, known.fingerprint, now_ms)
     skus = {item.sku for item in archived.sale.items}
     for sku, _ in request.lines:
         if sku not in skus:
@@ -99,23 +102,15 @@ def reserve_archived(request: Reserve, archived: ArchivedSale, known: Reservatio
     return Rejected(REJECTION_REASON_SALE_ENDED, archived.as_of, now_ms)
 
 
-def _judge_repeat(request: Reserve, archived: ArchivedSale, known: Reservation, now_ms: int) -> ReserveResult:
-    spent = not known.buyer_id
-    if not spent and not _is_repeat(request, archived.sale, known):
+def _judge_repeat(
+    request: Reserve, archived: ArchivedSale, known: Reservation, fingerprint: str, now_ms: int
+) -> ReserveResult:
+    spent = not fingerprint
+    if not spent and fingerprint != fingerprint_of(request):
         return reservation_id_reused(request.sale, request.reservation_id)
     if known.state == CONFIRMED:
         return Granted(known, replayed=True, read_time_ms=now_ms)
     return Rejected(REJECTION_REASON_RESERVATION_ENDED, archived.as_of, now_ms, ended=known, replayed=not spent)
-
-
-def _is_repeat(request: Reserve, sale: Sale, known: Reservation) -> bool:
-    """Whether this Reserve would have made the reservation. The ledger keeps the granted time to live alone."""
-    if (request.buyer_id, request.lines) != (known.buyer_id, known.lines):
-        return False
-    if not known.expire_time_ms:  # sold at once, so that no time to live could be asked for
-        return request.hold_ttl_ms is None
-    asked_ms = sale.hold_ttl_ms if request.hold_ttl_ms is None else request.hold_ttl_ms
-    return known.expire_time_ms - known.create_time_ms == min(asked_ms, sale.max_hold_ttl_ms)
 
 
 def move_archived(request: Move, found: Reservation, read_time_ms: int) -> Granted | Failure | None:

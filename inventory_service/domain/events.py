@@ -16,6 +16,7 @@ class ReservationChange(NamedTuple):
 
     previous_state: int
     reservation: Reservation
+    asked_hold_ms: int = 0  # the life of the hold as the Reserve asked for it; 0: it asked for none
 
 
 class SaleMade(NamedTuple):
@@ -80,8 +81,9 @@ def _reservation_change(event: commit_pb2.Event, position: Position, time_ms: in
         ledger_state=LEDGER_STATE_PENDING,
         compensation_reason=change.compensation_reason,
         note=change.note,
+        reference=claim.reference,
     )
-    return ReservationChange(change.previous_state, reservation)
+    return ReservationChange(change.previous_state, reservation, claim.asked_hold_ms)
 
 
 def _sale_made(event: commit_pb2.Event, position: Position, time_ms: int) -> SaleMade:

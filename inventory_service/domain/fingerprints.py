@@ -2,27 +2,38 @@
 
 import hashlib
 import json
+from typing import NamedTuple
 
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.sale import CreateSale
 
 
-def reserve_fingerprint(buyer_id: str, hold_ttl_ms: int | None, lines: tuple[Line, ...]) -> str:
-    """Return buyer, life of the hold as asked ('-': not asked) and lines, which are summed and sorted already.
+class Terms(NamedTuple):
+    """What a Reserve asks for; a spent id has no buyer and no lines."""
 
-    No id holds a blank or '=', so the text has one meaning; the scripts read the lines from it.
+    buyer_id: str
+    hold_ttl_ms: int | None  # as asked; None: not asked
+    lines: tuple[Line, ...]  # sorted by SKU, equal SKUs summed
+    reference: str  # '': none was given
+
+
+def reserve_fingerprint(buyer_id: str, hold_ttl_ms: int | None, lines: tuple[Line, ...], reference: str) -> str:
+    """Return buyer, life of the hold as asked ('-': not asked), lines and, where one was given, '#' and the reference.
+
+    No id holds a blank, '=' or '#', so the text has one meaning; the scripts read the lines from it.
     """
     ttl = "-" if hold_ttl_ms is None else hold_ttl_ms
     spelled = " ".join([f"{sku}={quantity}" for sku, quantity in lines])
-    return f"{buyer_id} {ttl} {spelled}"
+    return f"{buyer_id} {ttl} {spelled} #{reference}" if reference else f"{buyer_id} {ttl} {spelled}"
 
 
-def terms_of(fingerprint: str) -> tuple[str, tuple[Line, ...]]:
-    """Return buyer and lines of a Reserve's fingerprint; a spent id's is empty."""
+def terms_of(fingerprint: str) -> Terms:
+    """Return what the Reserve of a fingerprint asks for; a spent id's fingerprint is empty."""
     if not fingerprint:
-        return "", ()
-    buyer, _, *lines = fingerprint.split(" ")
-    return buyer, tuple(_line_from(text) for text in lines)
+        return Terms("", None, (), "")
+    asked, _, reference = fingerprint.partition(" #")
+    buyer, ttl, *lines = asked.split(" ")
+    return Terms(buyer, None if ttl == "-" else int(ttl), tuple(_line_from(text) for text in lines), reference)
 
 
 def _line_from(text: str) -> Line:

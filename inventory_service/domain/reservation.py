@@ -50,6 +50,7 @@ class Reservation(NamedTuple):
     ledger_state: int  # a LedgerState
     compensation_reason: int  # a CompensationReason; 0 unless COMPENSATED
     note: str
+    reference: str = ""  # as the Reserve gave it; '': it gave none
 
 
 def is_overdue(reservation: Reservation, now_ms: int) -> bool:

@@ -38,6 +38,7 @@ class Reserve(NamedTuple):
     buyer_id: str
     lines: tuple[Line, ...]  # sorted by SKU, equal SKUs summed
     hold_ttl_ms: int | None  # as asked; None: the sale's
+    reference: str = ""  # the caller's name for what this belongs to; '': none
 
 
 class Shortage(NamedTuple):
@@ -191,7 +192,7 @@ def grant(transaction: Transaction, sale: StoredSale, request: Reserve) -> Grant
     buys = settings.hold_ttl_ms == 0
     expire_ms = 0 if buys else transaction.now_ms + min(asked_ms, settings.max_hold_ttl_ms)
     made = new_reservation(
-        transaction, request.sale, request.reservation_id, request.buyer_id, request.lines, expire_ms
+        transaction, request.sale, request.reservation_id, request.buyer_id, request.lines, expire_ms, request.reference
     )
     stored = StoredReservation(made, fingerprint_of(request))
     reservation = transaction.move(sale, stored, CONFIRMED if buys else HELD, note="")
@@ -200,7 +201,7 @@ def grant(transaction: Transaction, sale: StoredSale, request: Reserve) -> Grant
 
 def fingerprint_of(request: Reserve) -> str:
     """The text that a repeat of this request has too, and another use of its id has not."""
-    return reserve_fingerprint(request.buyer_id, request.hold_ttl_ms, request.lines)
+    return reserve_fingerprint(request.buyer_id, request.hold_ttl_ms, request.lines, request.reference)
 
 
 def new_reservation(
@@ -210,6 +211,7 @@ def new_reservation(
     buyer_id: str = "",
     lines: tuple[Line, ...] = (),
     expire_time_ms: int = 0,
+    reference: str = "",
 ) -> Reservation:
     """A reservation that the next event will make; one of no buyer and no lines spends an id."""
     return Reservation(
@@ -227,6 +229,7 @@ def new_reservation(
         ledger_state=LEDGER_STATE_PENDING,
         compensation_reason=0,
         note="",
+        reference=reference,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from inventory_service.domain.events import CommitBody, Event, ReservationChange
-from inventory_service.domain.fingerprints import terms_of
+from inventory_service.domain.fingerprints import Terms, terms_of
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import EXPIRED, HELD, Reservation, effective, is_overdue
 from inventory_service.domain.sale import CreateSale
@@ -103,9 +103,10 @@ class Transaction:
             note=note,
             compensation_reason=reason,
         )
-        _transfer(sale, stored.fingerprint, before.state, state)
+        terms = terms_of(stored.fingerprint)
+        _transfer(sale, terms, before.state, state)
         sale.reservations[after.reservation_id] = StoredReservation(after, stored.fingerprint)
-        self.add_event(ReservationChange(before.state, after))
+        self.add_event(ReservationChange(before.state, after, terms.hold_ttl_ms or 0))
         return self.effective(after)
 
     def must_wait(self, sale: SaleKey) -> bool:
@@ -137,11 +138,10 @@ class Transaction:
             self.shard.commits.append(CommitBody(self.shard.seq, self.now_ms, tuple(self._events)))
 
 
-def _transfer(sale: StoredSale, fingerprint: str, previous: int, state: int) -> None:
-    buyer_id, lines = terms_of(fingerprint)
-    buyer = dict(sale.units_of(buyer_id))
-    transfer(sale.items, buyer, lines, previous, state)
+def _transfer(sale: StoredSale, terms: Terms, previous: int, state: int) -> None:
+    buyer = dict(sale.units_of(terms.buyer_id))
+    transfer(sale.items, buyer, terms.lines, previous, state)
     if any(buyer.values()):
-        sale.buyers[buyer_id] = buyer
+        sale.buyers[terms.buyer_id] = buyer
     else:
-        sale.buyers.pop(buyer_id, None)
+        sale.buyers.pop(terms.buyer_id, None)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 # The first words of a frozen reason; a colon and a sentence follow.
 LEDGER_WENT_BACK = "LEDGER_WENT_BACK"
 NEEDS_RESTORE = "NEEDS_RESTORE"
+WENT_BACK = "WENT_BACK"
 
 
 class ServerUnavailable(Exception):
@@ -98,16 +99,17 @@ class ShardStatus(NamedTuple):
     """The state of a shard in Redis. `epoch` 0: blank, because it was never opened, or Redis lost it."""
 
     shard: int
-    run_id: str  # of the Redis process that answered
+    identity: str  # of the Redis that answered: new at each start and each promotion; `replica`: it is no master
     shards: int  # their number as `init` wrote it; 0 while blank
     epoch: int
     seq: int
     hash: str  # of the head
     trim_seq: int
-    owner: str  # the run_id of the Redis process for which it was opened
+    owner: str  # the identity of the Redis for which it was opened
     takeover_token: str  # '': no take-over has begun
     frozen_reason: str  # '': not frozen
     outbox_length: int  # commits
+    ahead_ms: int = 0  # by which the time of its last commit is ahead of Redis' clock
 
     @property
     def blank(self) -> bool:
@@ -115,7 +117,12 @@ class ShardStatus(NamedTuple):
 
     @property
     def serving(self) -> bool:
-        return not (self.blank or self.takeover_token or self.frozen_reason) and self.owner == self.run_id
+        return self.owned and not (self.takeover_token or self.frozen_reason)
+
+    @property
+    def owned(self) -> bool:
+        """Whether the shard was opened for the Redis that answered."""
+        return not self.blank and self.owner == self.identity
 
     @property
     def head(self) -> CommitId:
@@ -131,7 +138,7 @@ class BegunTakeover(NamedTuple):
 
     shard: int
     token: str
-    run_id: str
+    identity: str  # of the Redis in which it began
     epoch: int  # 0: blank
     seq: int
     hash: str

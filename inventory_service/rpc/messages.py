@@ -38,6 +38,7 @@ def reservation_to_proto(reservation: Reservation) -> reservation_pb2.Reservatio
         ledger_state=reservation.ledger_state,  # type: ignore[arg-type]
         compensation_reason=reservation.compensation_reason,  # type: ignore[arg-type]
         note=reservation.note,
+        reference=reservation.reference,
     )
     for line in reservation.lines:
         confirmed, returned = line_quantities(line, reservation.state)

@@ -38,6 +38,7 @@ def _is_plain_hold(request: calls.ReserveRequest, result: Granted) -> bool:
         not result.replayed
         and result.reservation.state == _HELD
         and len(request.lines) == 1
+        and not request.reference
         and not request.HasField("hold_ttl")
     )
 

@@ -1,8 +1,9 @@
 """Listens on the port, reports health, drains and stops."""
 
 import asyncio
-import contextlib
+import errno
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple
 
 import grpc
@@ -14,6 +15,7 @@ from holdfast.inventory.v1 import inventory_admin_service_pb2, inventory_service
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import add_InventoryAdminServiceServicer_to_server
 from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServiceServicer_to_server
 
+from holdfast_runtime.ports import exclusive, who_listens
 from inventory_service.rpc.middleware import Handler, Middleware
 from inventory_service.rpc.servicers import AdminServicer, Servicer
 
@@ -54,7 +56,7 @@ HealthProbe = Callable[[], Awaitable[StoreHealth]]
 
 
 class CannotListen(Exception):
-    """The address is taken or does not exist."""
+    """The address is taken or does not exist; the message says which."""
 
 
 class Server:
@@ -71,11 +73,13 @@ class Server:
         for server in self._servers:
             server.add_generic_rpc_handlers(handlers)
 
-    async def start(self, listen: str) -> str:
-        """Listen, and return the address with the real port if it was 0; CannotListen if it is taken."""
-        host, _, port = listen.rpartition(":")
-        for server in self._servers:
-            port = str(_bind(server, f"{host}:{port}"))
+    async def start(self, listen: str, *, shared: bool = False) -> str:
+        """Listen, and return the address with the real port if it was 0; CannotListen if it is taken.
+
+        With `shared` it may be taken by other servers, which then get a part of the connections each.
+        """
+        port = _bind_all(self._servers, listen, shared)
+        host, _, _ = listen.rpartition(":")
         await self._health.set(LIVENESS, _SERVING)
         await self._apply_health()
         for server in self._servers:
@@ -91,7 +95,7 @@ class Server:
     async def drain(self, within_s: float) -> None:
         """Set NOT_SERVING, reject new calls, finish those in flight, then stop."""
         draining = asyncio.create_task(self._middleware.drain(within_s))
-        with contextlib.suppress(TimeoutError):  # a health watcher that does not read must not delay the drain
+        with suppress(TimeoutError):  # a health watcher that does not read must not delay the drain
             async with asyncio.timeout(FLUSH_S):
                 await self._set_health(ready=False)
         log.info("draining", in_flight=self._middleware.in_flight)
@@ -149,8 +153,21 @@ def _handlers(
     ]
 
 
-def _bind(server: AioServer, address: str) -> int:
+def _bind_all(servers: Sequence[AioServer], listen: str, shared: bool) -> str:
+    """Bind every server to the address; return the port."""
+    host, _, port = listen.rpartition(":")
     try:
-        return server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise CannotListen(address) from error
+        with nullcontext() if shared or port == "0" else exclusive(host.strip("[]"), int(port)):
+            for server in servers:
+                port = str(server.add_insecure_port(f"{host}:{port}"))
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        raise CannotListen(_taken(int(port)) if taken else error.strerror or str(error)) from error
+    except RuntimeError as error:  # all that gRPC says
+        raise CannotListen("is it in use?") from error
+    return port
+
+
+def _taken(port: int) -> str:
+    listener = who_listens(port) or "another process"
+    return f"{listener} listens there; HOLDFAST_SHARE_PORT=1 lets servers of one installation share it"

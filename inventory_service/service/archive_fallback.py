@@ -63,7 +63,7 @@ class ArchiveFallback:
             return known
         if known.reservation is not None and known.reservation.state == HELD:
             return _INCONSISTENT
-        return reserve_archived(request, archived, known.reservation, self._now_ms())
+        return reserve_archived(request, archived, known, self._now_ms())
 
     async def move(self, request: Move) -> Granted | Failure:
         """Judge a move, by the ledger if Redis does not know the reservation; an id is spent if neither does."""

@@ -11,8 +11,9 @@ from holdfast_runtime.signals import run_until_signal
 from inventory_service import metrics
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
 from inventory_service.adapters.redis.connections import RedisConnections
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.shards import ServerUnavailable
 from inventory_service.service import compensator
 from inventory_service.settings import Settings
@@ -24,7 +25,7 @@ log = structlog.get_logger()
 async def compensate(settings: Settings) -> int:
     """Carry out compensations until a signal."""
     instruments = serve_instruments(settings, [make(settings) for make in COMMAND.dependencies])
-    scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
+    scripts = RedisScripts(RedisConnections(settings.redis_url), ObservedHeads())
     dependencies = compensator.Dependencies(
         compensations=KafkaCompensations(kafka_config(settings), settings.kafka_session_timeout_s),
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),

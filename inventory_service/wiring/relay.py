@@ -22,10 +22,11 @@ from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.outbox import RedisOutbox
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.shards import ServerUnavailable
 from inventory_service.service.relay import relay
 from inventory_service.service.relay.drift import DriftWatch
@@ -76,7 +77,7 @@ def relay_dependencies(
     outbox = RedisOutbox(
         RedisConnections(settings.redis_url, size=2 * settings.shards)
     )  # each shard's reader blocks one
-    scripts = RedisScripts(RedisConnections(settings.redis_url), Epochs())
+    scripts = RedisScripts(RedisConnections(settings.redis_url), ObservedHeads())
     return relay.Dependencies(
         outbox=outbox,
         shards=shards,

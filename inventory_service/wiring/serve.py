@@ -19,9 +19,10 @@ from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.pool import POOL_SIZE, LedgerPool
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.memory import RedisMemory
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
 from inventory_service.domain.shards import RedisUnavailable, check_shard_count
 from inventory_service.rpc.middleware import Middleware
@@ -52,9 +53,10 @@ async def serve(settings: Settings) -> int:
     with shard_counts_checked():
         await check_all_shard_counts(settings)
         try:
-            log.info("listening", address=await server.start(settings.listen), shards=settings.shards)
+            address = await server.start(settings.listen, shared=settings.share_port == "1")
         except CannotListen as error:
-            raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: is it in use?") from error
+            raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
+        log.info("listening", address=address, shards=settings.shards)
         checking = asyncio.create_task(
             log_once(server_checks, log, metrics.ServerCheckMetrics(instruments.registry)), name="server checks"
         )
@@ -72,7 +74,7 @@ def build_server(settings: Settings, instruments: Instruments) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
     connections = RedisConnections(settings.redis_url, size=2 * settings.shards)
-    store = RedisStock(RedisScripts(connections, Epochs()), settings.shards, settings.outbox_limit)
+    store = RedisStock(RedisScripts(connections, ObservedHeads()), settings.shards, settings.outbox_limit)
     stock_metrics = metrics.StockMetrics(registry)
     batcher = Batcher(
         store,
@@ -124,7 +126,8 @@ COMMAND = Command(
     purpose="serve calls",
     dependencies=(redis_dependency, postgres_dependency),
     settings=(
-        *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "listeners", "metrics_listen"),
+        *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
+        *("listeners", "metrics_listen"),
         *("queue_limit", "outbox_limit", "memory_share", "drain_s", "start_wait_s", *LOGGING),
     ),
     run=serve,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, LARGEST_RECORD, ORDERS, PROGRESS, kafka_config
 from holdfast_runtime.kafka_probe import kafka_dependency
-from holdfast_runtime.postgres import postgres_dependency
+from holdfast_runtime.postgres import ServerReadOnly, postgres_dependency
 from holdfast_runtime.settings import BadSettings
 from holdfast_runtime.start_check import Dependency, wait_for
 from inventory_service.adapters.kafka.server_config import KafkaServerConfig
@@ -14,7 +14,7 @@ from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.server_config import RedisServerConfig
 from inventory_service.adapters.redis.shards import RedisShards
-from inventory_service.domain.shards import ServerUnavailable
+from inventory_service.domain.shards import LedgerUnavailable, ServerUnavailable
 from inventory_service.server_checks.clocks import judge_clock
 from inventory_service.server_checks.kafka import Expected, RequiredTopic, judge_kafka
 from inventory_service.server_checks.postgres import judge_postgres
@@ -85,7 +85,16 @@ async def check_redis(settings: Settings) -> Sequence[CheckResult]:
 
 
 async def check_postgres(settings: Settings) -> Sequence[CheckResult]:
-    ledger = LedgerPool(settings.postgres_dsn, pool_size=1)
+    """Checks the host that takes writes; where none does, the first one, of which that is a result."""
+    try:
+        return await _check_postgres(settings, LedgerPool(settings.postgres_dsn, pool_size=1))
+    except LedgerUnavailable as error:
+        if not isinstance(error.__cause__, ServerReadOnly):
+            raise
+    return await _check_postgres(settings, LedgerPool(settings.postgres_dsn, pool_size=1, writable=False))
+
+
+async def _check_postgres(settings: Settings, ledger: LedgerPool) -> Sequence[CheckResult]:
     try:
         config, clock = await LedgerServerConfig(ledger).ask()
         found = [*judge_postgres(config), judge_clock("Postgres", clock)]

@@ -5,8 +5,9 @@ local NEW = 0 -- the state before the first
 
 -- A record is an array; these are its fields, in the order in which they are packed, as RecordReply of reads.py has them.
 -- CREATED_* never change: they are the reservation's identity. FINGERPRINT is the text of the Reserve, "buyer ttl
--- sku=quantity ..": a repeat has the same one, a reuse of the id another; that of a spent id is ''. CLAIM has the bytes
--- of the Claim, which every event repeats. A record may also have `terms`: its fingerprint, parsed.
+-- sku=quantity ..", with " #reference" at its end only where one was given: a repeat has the same one, a reuse of the id
+-- another; that of a spent id is ''. CLAIM has the bytes of the Claim, which every event repeats. A record may also have
+-- `terms`: its fingerprint, parsed.
 local STATE, REVISION, CREATE_MS, UPDATE_MS, EXPIRE_MS, CREATED_EPOCH, CREATED_SEQ, CREATED_INDEX, EPOCH, SEQ, INDEX,
   REASON, FINGERPRINT, NOTE, CLAIM = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 
@@ -24,10 +25,10 @@ local function new_record(shard, fingerprint, terms, claim, expire_ms)
   return {NEW, 0, now, now, expire_ms, epoch, seq, index, epoch, seq, index, 0, fingerprint, '', claim, terms = terms}
 end
 
--- The buyer, the asked life of the hold ('-': the sale's) and the lines of a fingerprint.
+-- The buyer, the asked life of the hold ('-': the sale's) and the lines of a fingerprint; a reference has no '='.
 local function parse_terms(fingerprint)
   local buyer, ttl, sku, quantity = string.match(fingerprint, '^([^ ]+) ([^ ]+) ([^ =]+)=(%d+)$')
-  if buyer then -- the usual case, one line: the loop below costs more than everything else that is done with the terms
+  if buyer then -- the usual case, one line and no reference: the loop below costs more than all else done with the terms
     local units = tonumber(quantity)
     return {buyer = buyer, ttl = ttl, lines = {{sku = sku, quantity = units}}, units = units}
   end

@@ -1,7 +1,13 @@
 -- shard.lua: the state of a shard, kept in `meta`, and whether it serves a call. Uses clock.
 -- Every script gets  KEYS 1 meta (hash)  2 outbox (stream)  3 due (zset): sale -> when the first of its holds ends;
--- +inf while it has none, so all sales of the shard are there. ARGV 1 is the epoch that the caller knows, ARGV 2 the
--- run_id of the Redis process that the caller is connected to.
+-- +inf while it has none, so all sales of the shard are there. ARGV 1 is the highest commit of the shard that the caller
+-- has observed, "epoch-seq", 0-0 if none; ARGV 2 the latest time in ms, by the caller's clock, that a call may act at.
+
+-- The identity of the data of this Redis: a new one at each start and at each promotion. A replica has none.
+local function read_identity()
+  local info = redis.call('INFO', 'replication')
+  return string.find(info, 'role:master', 1, true) and string.match(info, 'master_replid:(%x+)') or 'replica'
+end
 
 -- Reads the shard's state as it is, whether or not it serves; `epoch` is nil while it is blank.
 local function read_meta()
@@ -15,22 +21,38 @@ local function read_meta()
   }
 end
 
--- The reply to a call that the shard does not serve, or nil. What only a take-over ends comes before an old epoch.
-local function shard_error(meta, epoch, run_id)
+-- Whether the caller has observed a commit that this Redis does not have: it holds an older copy of the data.
+local function went_back(meta)
+  local epoch, seq = string.match(ARGV[1], '^(%d+)-(%d+)$')
+  epoch = tonumber(epoch)
+  return meta.epoch < epoch or (meta.epoch == epoch and meta.seq < tonumber(seq))
+end
+
+-- The reply to a call that the shard does not serve, or nil.
+local function shard_error(meta)
   if meta.frozen then return {'SHARD', 'FROZEN', meta.frozen} end
   if not meta.epoch then return {'SHARD', 'BLANK', ''} end
   if meta.takeover_token then return {'SHARD', 'IN_TAKEOVER', ''} end
-  if meta.owner ~= run_id then return {'SHARD', 'NOT_OWNED', ''} end
-  if meta.epoch ~= epoch then return {'SHARD', 'EPOCH', string.format('%.0f', meta.epoch)} end
+  if meta.owner ~= read_identity() then return {'SHARD', 'NOT_OWNED', ''} end
+  if went_back(meta) then return {'SHARD', 'WENT_BACK', string.format('%.0f-%.0f', meta.epoch, meta.seq)} end
+  return nil
+end
+
+-- The reply to a call that would act later than its caller allows, or nil: the clock of Redis is ahead, or was ahead
+-- when the shard's last commit was made.
+local function clock_error(shard, wall_ms)
+  local latest = tonumber(ARGV[2])
+  if wall_ms > latest then return {'SHARD', 'CLOCK_AHEAD', string.format('%.0f', wall_ms)} end
+  if shard.time > latest then return {'SHARD', 'TIME_AHEAD', string.format('%.0f', shard.time)} end
   return nil
 end
 
 -- Opens the shard for a call, or returns nil and the reply that says why not; its time is never before a commit's.
 local function open_shard()
-  local shard = read_meta()
-  local not_serving = shard_error(shard, tonumber(ARGV[1]), ARGV[2])
+  local shard, wall_ms = read_meta(), wall_time_ms()
+  local not_serving = shard_error(shard) or clock_error(shard, wall_ms)
   if not_serving then return nil, not_serving end
-  shard.now = math.max(wall_time_ms(), shard.time)
+  shard.now = math.max(wall_ms, shard.time)
   shard.events, shard.sales, shard.expired = {}, {}, 0
   return shard, nil
 end

@@ -10,7 +10,7 @@ from holdfast.inventory.v1.reservation_pb2 import LedgerState, Position, Reserva
 
 from order_persister.domain.events import reservation_changes
 from order_persister.domain.fold import Created
-from order_persister.domain.units import STATE_NAMES, is_confirmed, is_returned
+from order_persister.domain.units import STATE_NAMES, ended_by_itself, is_confirmed, is_returned
 
 RECORDED = LedgerState.LEDGER_STATE_RECORDED
 REFUSED = LedgerState.LEDGER_STATE_REFUSED
@@ -79,7 +79,7 @@ def _fact(shard: int, commit: JournalCommit, index: int, change: ReservationChan
     reservation = fact.reservation
     reservation.update_time.CopyFrom(fact.time)
     reservation.position.CopyFrom(fact.position)
-    reservation.ledger_state = RECORDED if refusal is None else REFUSED
+    reservation.ledger_state = RECORDED if refusal is None or ended_by_itself(change.state) else REFUSED
     if refusal is not None:
         reservation.compensation_reason = refusal.reason  # type: ignore[assignment]
     return Fact(f"{claim.tenant}/{claim.sale_id}/{claim.reservation_id}".encode(), fact.SerializeToString())
@@ -103,6 +103,7 @@ def _fill_reservation(reservation: Reservation, change: ReservationChange) -> No
         _set_time(reservation.expire_time, change.expire_time_ms)
     reservation.compensation_reason = change.compensation_reason
     reservation.note = change.note
+    reservation.reference = claim.reference
 
 
 def _set_time(timestamp: Timestamp, time_ms: int) -> None:

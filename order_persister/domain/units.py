@@ -28,6 +28,11 @@ def account_of(state: int, is_refused: bool) -> str:
     return "held" if state == HELD else "sold"
 
 
+def ended_by_itself(state: int) -> bool:
+    """Whether an order in this state has no units any more, and not because its compensation took them."""
+    return state not in LIVE and state != COMPENSATED
+
+
 def is_confirmed(state_name: str) -> bool:
     """Whether the lines' units count as confirmed."""
     return state_name in _CONFIRMED_NAMES

@@ -30,11 +30,12 @@ def reserve(
     buyer: str = "b-1",
     sale: SaleKey = SALE,
     ttl_ms: int | None = None,
+    reference: str = "",
     **lines: int,
 ) -> Reserve:
     """A Reserve of one lamp, unless lines are given."""
     wanted = tuple(Line(sku, quantity) for sku, quantity in sorted((lines or {"lamp": 1}).items()))
-    return Reserve(sale, reservation_id, buyer, wanted, ttl_ms)
+    return Reserve(sale, reservation_id, buyer, wanted, ttl_ms, reference)
 
 
 def confirm(reservation_id: str, sale: SaleKey = SALE) -> Move:

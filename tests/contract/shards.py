@@ -10,20 +10,21 @@ from typing import Any, Protocol
 
 import pytest
 
-from inventory_service.adapters.redis.connections import RedisConnections, connect
+from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.keys import SaleKeys, sale_keys, shard_keys
 from inventory_service.adapters.redis.scripts import (
-    Epochs,
     RedisScripts,
     Script,
     load_script,
     read_lua,
     script_from_text,
 )
+from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
 from inventory_service.domain.backpressure import Backpressure
 from inventory_service.domain.events import CommitBody, commit_from_payload
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move
@@ -111,11 +112,10 @@ class RedisShard:
     """The scripts on a real Redis."""
 
     def __init__(self, url: str, outbox_limit: int) -> None:
-        self.now_ms = FIRST_MOMENT_MS
-        self.url = url
-        self.epochs = Epochs()
+        self.now_ms = self.latest_ms = FIRST_MOMENT_MS  # callers' clocks do not go back
+        self.heads = ObservedHeads()
         self.connections = RedisConnections(url, size=2)
-        scripts = RedisScripts(self.connections, self.epochs, load=load_script_on_test_clock)
+        scripts = RedisScripts(self.connections, self.heads, load_script_on_test_clock, lambda: self.latest_ms)
         self.stock: WholeStock = RedisStock(scripts, shards=1, outbox_limit=outbox_limit)
 
     async def ask(self, *command: str | bytes | int) -> Any:
@@ -125,10 +125,8 @@ class RedisShard:
 
     async def open_shard(self) -> None:
         """Write what a take-over would write, so that this suite needs no other script."""
-        connection = await connect(self.url)
-        run_id = connection.run_id
-        await connection.close()
-        start = {"shards": 1, "epoch": 1, "seq": 0, "hash": "", "time": 0, "owner": run_id}
+        identity = (await RedisShards(self.connections).status(0)).identity
+        start = {"shards": 1, "epoch": 1, "seq": 0, "hash": "", "time": 0, "owner": identity}
         ledger = {"trim_seq": 0, "trim_hash": "", "settled_epoch": 0, "settled_seq": 0}
         fields: list[Any] = [word for pair in (start | ledger).items() for word in pair]
         await self.ask("HSET", shard_keys(0).meta, *fields)
@@ -136,6 +134,7 @@ class RedisShard:
 
     async def tick(self, ms: int) -> None:
         self.now_ms += ms
+        self.latest_ms = max(self.latest_ms, self.now_ms)
         await self.ask("SET", CLOCK_KEY, self.now_ms)
 
     async def settle_up_to(self, seq: int) -> None:

@@ -45,6 +45,20 @@ async def test_each_change_has_the_whole_reservation(shard: ShardUnderTest) -> N
     )
 
 
+async def test_each_change_repeats_what_the_reserve_asked_for(shard: ShardUnderTest) -> None:
+    """The life of the hold as it was asked for, before the sale's longest cut it, and the reference."""
+    await make_sale(shard.stock, create())
+    for request in (reserve("r-1", ttl_ms=90 * MINUTE_MS, reference="cart-7"), reserve("r-2")):
+        await shard.stock.reserve(request)
+        made = await last_change(shard)
+        await shard.stock.move(confirm(request.reservation_id))
+        confirmed = await last_change(shard)
+
+        asked = (request.hold_ttl_ms or 0, request.reference)
+        assert (made.asked_hold_ms, made.reservation.reference) == asked
+        assert (confirmed.asked_hold_ms, confirmed.reservation.reference) == asked
+
+
 async def test_a_release_has_its_reason_as_note(shard: ShardUnderTest) -> None:
     """The note is stored with the reservation, in any alphabet."""
     await make_sale(shard.stock, create())

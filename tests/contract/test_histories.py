@@ -42,6 +42,7 @@ reserves = st.builds(
     buyer_id=st.sampled_from(["b-1", "b-2"]),
     lines=lines_of(st.integers(1, 3), at_least=1),
     hold_ttl_ms=st.sampled_from([None, None, None, 1000, 5000]),
+    reference=st.sampled_from(["", "", "", "cart-7"]),
 )
 moves = st.builds(
     Move, sale=sales, reservation_id=names, kind=st.sampled_from(MoveKind), note=st.sampled_from(["", "why"])

@@ -99,17 +99,37 @@ async def test_failures_name_sale_item_or_reservation(shard: ShardUnderTest) -> 
 # --------------------------------------------------------------------------------------------------- repeats
 
 
-@pytest.mark.parametrize("other", [{"buyer": "b-2"}, {"ttl_ms": 600_000}, {"lamp": 2}, {"lamp": 1, "shade": 1}])
+@pytest.mark.parametrize(
+    "other", [{"buyer": "b-2"}, {"ttl_ms": 600_000}, {"lamp": 2}, {"lamp": 1, "shade": 1}, {"reference": "cart-7"}]
+)
 async def test_a_different_request_with_a_used_id_is_reservation_id_reused(
     shard: ShardUnderTest, other: dict[str, object]
 ) -> None:
-    """Buyer, lines and `hold_ttl` must be equal; a `hold_ttl` of the default value differs from an unset one."""
+    """Buyer, lines, `hold_ttl` and `reference` must be equal; a `hold_ttl` of the default value is no unset one."""
     await make_sale(shard.stock, create())
     await granted(shard, reserve("r-1"))
 
     answer = await shard.stock.reserve(reserve("r-1", **other))  # type: ignore[arg-type]
 
     assert reason_of(answer) == "RESERVATION_ID_REUSED"
+
+
+async def test_a_reference_stays_with_its_reservation(shard: ShardUnderTest) -> None:
+    """Of one line and of several; it is part of what a repeat must have, and its spelling is that of an id."""
+    await make_sale(shard.stock, create())
+    requests = [reserve("r-1", reference="o:1.A_-"), reserve("r-2", ttl_ms=9000, reference="7", lamp=2, shade=1)]
+
+    for request in requests:
+        first = await granted(shard, request)
+        again = await granted(shard, request)
+        found = await shard.stock.find_reservation(SALE, request.reservation_id)
+
+        assert (first.reservation.reference, first.reservation.lines) == (request.reference, request.lines)
+        assert again == first._replace(replayed=True)
+        assert isinstance(found, ReservationRead)
+        assert found.reservation == first.reservation
+        for other in ("", request.reference.lower() + "x"):
+            assert reason_of(await shard.stock.reserve(request._replace(reference=other))) == "RESERVATION_ID_REUSED"
 
 
 async def test_a_rejected_request_is_judged_anew(shard: ShardUnderTest) -> None:

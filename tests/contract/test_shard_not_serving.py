@@ -1,4 +1,4 @@
-"""When a shard does not serve: blank, foreign, in a take-over, frozen, at an old epoch; and a full Redis."""
+"""When a shard does not serve: blank, foreign, in a take-over, frozen, an older copy, a clock ahead; a full Redis."""
 
 from collections.abc import Awaitable, Callable
 
@@ -6,9 +6,13 @@ import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 
 from inventory_service.adapters.redis.keys import shard_keys
-from inventory_service.adapters.redis.scripts import load_script
+from inventory_service.adapters.redis.scripts import RedisScripts, load_script
+from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import Position
 from inventory_service.domain.results import Failure, Granted
+from inventory_service.domain.shards import CommitId
 from tests.contract.requests import SALE, compensate, confirm, create, release, reserve, spend
 from tests.contract.shards import RedisShard, WholeStock, load_script_on_test_clock
 from tests.sales import make_sale
@@ -37,7 +41,6 @@ STATES = {
     "in a take-over": ["HSET", META, "takeover_token", "token"],
     "frozen": ["HSET", META, "frozen", "HASH_DIFFERS: why"],
     "blank": ["DEL", META],
-    "an older epoch": ["HSET", META, "epoch", "0"],
 }
 
 
@@ -67,8 +70,8 @@ async def test_a_shard_that_does_not_serve_answers_and_changes_nothing(
     assert await scripts.contents() == kept
 
 
-async def test_a_newer_epoch_is_adopted_and_the_call_repeated(scripts: RedisShard) -> None:
-    """Redis' reply has the new epoch; nothing was done in the old one."""
+async def test_a_newer_epoch_is_served_and_observed(scripts: RedisShard) -> None:
+    """A take-over began it; from then on no Redis of the epoch before is served."""
     await make_sale(scripts.stock, create())
     await scripts.ask("HSET", META, "epoch", 7, "seq", 0)
 
@@ -76,19 +79,90 @@ async def test_a_newer_epoch_is_adopted_and_the_call_repeated(scripts: RedisShar
 
     assert isinstance(answer, Granted)
     assert answer.reservation.created == Position(0, 7, 1, 0)
-    assert scripts.epochs.get(0) == 7
+    assert scripts.heads.get(0) == CommitId(7, 1)
 
 
-async def test_an_epoch_below_the_highest_known_one_is_not_served(scripts: RedisShard) -> None:
-    """A Redis that went back to an older copy of its files has an epoch below the one that the server knows."""
+@pytest.mark.parametrize("observed", [CommitId(1, 4), CommitId(2, 0)], ids=str)
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+async def test_a_redis_that_lacks_an_observed_commit_is_frozen(
+    scripts: RedisShard, call: Callable[[WholeStock], Awaitable[object]], observed: CommitId
+) -> None:
+    """It holds an older copy of the data, by which callers who observed less would sell units a second time."""
     await a_hold_and_an_overdue_one(scripts)
-    scripts.epochs.observe(0, 2)
+    kept = await scripts.contents()
+    scripts.heads.observe(0, observed)
+
+    answer = await call(scripts.stock)
+
+    assert answer == Failure(NOT_SERVING)
+    reason = f"WENT_BACK: commit {observed} was observed, and Redis ends at 1-3"
+    assert await call(other_caller(scripts)) == Failure(NOT_SERVING, {"frozen_reason": reason})
+    await scripts.ask("HDEL", META, "frozen")
+    assert await scripts.contents() == kept
+
+
+async def test_reading_the_status_freezes_a_redis_that_lacks_an_observed_commit(scripts: RedisShard) -> None:
+    """The relay reads it twice a second, so the shard is frozen although no call is made."""
+    await a_hold_and_an_overdue_one(scripts)
+    scripts.heads.observe(0, CommitId(1, 4))
+    shards = RedisShards(scripts.connections, scripts.heads)
+
+    status = await shards.status(0)
+
+    reason = "WENT_BACK: commit 1-4 was observed, and Redis ends at 1-3"
+    assert (status.serving, status.frozen_reason) == (False, reason)
+    assert (await shards.status(0)).frozen_reason == reason
+
+
+def other_caller(scripts: RedisShard) -> RedisStock:
+    """The same Redis as another process sees it, which has observed nothing."""
+    return RedisStock(RedisScripts(scripts.connections, ObservedHeads(), load_script_on_test_clock), 1, 100)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+async def test_no_call_is_served_far_ahead_of_the_callers_clock(
+    scripts: RedisShard, call: Callable[[WholeStock], Awaitable[object]]
+) -> None:
+    """A hold would end early, a sale open early, and the time of the shard would be wrong for good."""
+    await a_hold_and_an_overdue_one(scripts)
+    kept = await scripts.contents()
+    callers_ms = scripts.latest_ms
+
+    await scripts.tick(5_001)
+    scripts.latest_ms = callers_ms
+    answer = await call(scripts.stock)
+
+    assert answer == Failure(NOT_SERVING, {"clock": "Redis' clock is 5.0 s ahead of this process'"})
+    assert await scripts.contents() == kept
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+async def test_no_call_is_served_far_behind_the_time_of_the_last_commit(
+    scripts: RedisShard, call: Callable[[WholeStock], Awaitable[object]]
+) -> None:
+    """A commit was made while all clocks were ahead: at its time, a hold of two seconds would last an hour."""
+    await a_hold_and_an_overdue_one(scripts)
+    await scripts.tick(3_600_000)
+    assert isinstance(await scripts.stock.reserve(reserve("r-5")), Granted)
+    await scripts.tick(-3_600_000)
+    scripts.latest_ms = scripts.now_ms
     kept = await scripts.contents()
 
-    answers = [await call(scripts.stock) for call in CALLS.values()]
+    answer = await call(scripts.stock)
 
-    assert answers == [Failure(NOT_SERVING)] * len(CALLS)
+    ahead = "the shard's last commit is dated 3600.0 s ahead of this process' clock"
+    assert answer == Failure(NOT_SERVING, {"clock": ahead})
     assert await scripts.contents() == kept
+
+
+async def test_a_call_is_served_at_the_bound_of_the_clock(scripts: RedisShard) -> None:
+    """A clock that is ahead a little is no reason to stop."""
+    await make_sale(scripts.stock, create())
+    callers_ms = scripts.latest_ms
+    await scripts.tick(5_000)
+    scripts.latest_ms = callers_ms
+
+    assert isinstance(await scripts.stock.reserve(reserve("r-1")), Granted)
 
 
 async def test_scripts_that_redis_has_lost_are_loaded_again(scripts: RedisShard) -> None:

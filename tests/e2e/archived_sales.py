@@ -3,7 +3,9 @@
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
@@ -16,6 +18,10 @@ from tests.waiting import eventually
 HELD, COMPENSATED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_COMPENSATED
 ARCHIVES_S = 60.0
 LONG_AGO = Timestamp(seconds=1)
+BOUGHT: dict[str, Any] = {  # the hold is cut to the sale's longest
+    "reservation_id": "bought", "lines": {"lamp": 2}, "buyer_id": "ann", "hold_ttl": timedelta(hours=2),
+    "reference": "cart-7",
+}  # fmt: skip
 SELLS_S = (4, 12, 36)  # short enough to wait for, and longer where a machine needs longer to sell something
 
 
@@ -59,9 +65,9 @@ async def archived_sale(stack: StackFixture) -> str:
 
 
 async def has_sold(stack: StackFixture, sale: str) -> bool:
-    """Sell two lamps to ann, hold one for bob and release it; False if the sale ended before."""
-    for name, units, buyer in (("bought", 2, "ann"), ("left", 1, "bob")):
-        answer = await stack.reserve(sale, name, {"lamp": units}, buyer_id=buyer)
+    """Sell two lamps to ann, as BOUGHT asks, hold one for bob and release it; False if the sale ended before."""
+    for answering in (partial(stack.reserve, sale, **BOUGHT), partial(stack.reserve, sale, "left", buyer_id="bob")):
+        answer = await answering()
         if answer.rejection.reason == states.REJECTION_REASON_SALE_ENDED:
             return False
         assert answer.reservation.state == HELD, answer

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import timedelta
 from functools import partial
 
 import grpc
@@ -12,6 +13,7 @@ from holdfast.inventory.v1 import sale_pb2 as sales
 
 from tests.e2e.archived_sales import (
     ARCHIVES_S,
+    BOUGHT,
     LONG_AGO,
     archived_sale,
     is_archived,
@@ -85,7 +87,7 @@ async def test_an_archived_id_that_is_used_again_is_compensated(archiving: Stack
 
 
 async def test_a_refused_order_that_was_released_reads_the_same_when_archived(archiving: StackFixture) -> None:
-    """It ended before its compensation came: Redis and the ledger return the same reservation."""
+    """It ended before its compensation came: Redis and the ledger return the same, and the ledger adds the reason."""
     sale = await archiving.open_sale()
     await archiving.block("mallory")
     async with archiving.halted("persist"):
@@ -100,6 +102,8 @@ async def test_a_refused_order_that_was_released_reads_the_same_when_archived(ar
     assert await archiving.ledger.row(sale, "r-1") == Row("mallory", "RELEASED", "REFUSED", "BUYER_BLOCKED", "1 lamp")
     assert (before.state, before.ledger_state) == (RELEASED, RECORDED)
     assert before.compensation_reason == states.COMPENSATION_REASON_UNSPECIFIED
+    assert after.compensation_reason == states.COMPENSATION_REASON_BUYER_BLOCKED
+    after.ClearField("compensation_reason")
     assert after == before
 
 
@@ -198,19 +202,22 @@ async def test_an_archived_sale_is_answered_from_the_ledger(archiving: StackFixt
 
     seen = await archiving.sale(sale)
     bought, left = await archiving.get(sale, "bought"), await archiving.get(sale, "left")
-    again = await archiving.reserve(sale, "bought", {"lamp": 2}, buyer_id="ann")
+    again = await archiving.reserve(sale, **BOUGHT)
     given_back = await archiving.reserve(sale, "left", buyer_id="bob")
-    other = await error_of(archiving.reserve(sale, "bought", {"lamp": 1}, buyer_id="ann"))
+    other = [
+        await error_of(archiving.reserve(sale, **(BOUGHT | change)))
+        for change in ({"lines": {"lamp": 1}}, {"hold_ttl": timedelta(hours=3)}, {"reference": ""})
+    ]
     late = await archiving.reserve(sale, "late")
     unknown = await error_of(archiving.reserve(sale, "late", {"sofa": 1}))
 
     assert (seen.state, seen.items[0].total, seen.etag != "") == (sales.SALE_STATE_ARCHIVED, 10, True)
     assert await archiving.stock(sale) == Stock(available=8, held=0, sold=2)
-    assert (bought.state, left.state) == (CONFIRMED, RELEASED)
+    assert (bought.state, bought.reference, left.state) == (CONFIRMED, "cart-7", RELEASED)
     assert (again.replayed, again.reservation) == (True, bought)
     assert (given_back.replayed, given_back.rejection.ended) == (True, left)
     assert given_back.rejection.reason == states.REJECTION_REASON_RESERVATION_ENDED
-    assert code_and_reason(other) == (StatusCode.ALREADY_EXISTS, "RESERVATION_ID_REUSED")
+    assert {*map(code_and_reason, other)} == {(StatusCode.ALREADY_EXISTS, "RESERVATION_ID_REUSED")}
     assert late.rejection.reason == states.REJECTION_REASON_SALE_ENDED
     assert code_and_reason(unknown) == (StatusCode.NOT_FOUND, "ITEM_NOT_FOUND")
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from inventory_service.adapters.kafka.runs import runs_from_commits
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.archive import ArchiveStep
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import SaleKey, shard_of
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line
@@ -79,7 +80,7 @@ class AuditFixture:
         await self.sql(f"update sale set end_time = now() where sale_id = '{sale.sale_id}'")
         async with self.processes.connections.acquire() as connection:
             await connection.execute("SET", CLOCK_KEY, end_ms)
-        scripts = RedisScripts(self.processes.connections, Epochs(), load=load_script_on_test_clock)
+        scripts = RedisScripts(self.processes.connections, ObservedHeads(), load_script_on_test_clock, lambda: end_ms)
         step = await RedisStock(scripts, SHARDS, outbox_limit=10_000).archive(sale, 0)
         assert isinstance(step, ArchiveStep), step
         assert step.sale_left

@@ -24,9 +24,10 @@ from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.outbox import RedisOutbox
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, with_library
+from inventory_service.adapters.redis.scripts import RedisScripts, clock_ms, with_library
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.backlog import Backlog
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.ports import ExpireStep, HoldCounts
 from inventory_service.domain.shards import (
@@ -110,7 +111,7 @@ class ShardProcesses:
         self.connections = RedisConnections(redis_url)
         self.shards = RedisShards(self.connections)
         self.outbox = RedisOutbox(RedisConnections(redis_url))
-        self.scripts = RedisScripts(self.connections, Epochs())
+        self.scripts = RedisScripts(self.connections, ObservedHeads())
         self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)
         self.persister_offsets = KafkaPersisterOffsets(kafka.config)
@@ -135,10 +136,9 @@ class ShardProcesses:
         return made
 
     async def _run(self, text: str, shard: int, event: bytes) -> list[int]:
-        status = await self.shards.status(shard)
         async with self.connections.acquire() as connection:
             keys = shard_keys(shard)
-            reply = await connection.execute("EVAL", text, 3, *keys, status.epoch, connection.run_id, event)
+            reply = await connection.execute("EVAL", text, 3, *keys, "0-0", clock_ms() + 5000, event)
         assert isinstance(reply, list)
         assert reply[0] != b"SHARD", reply
         return reply

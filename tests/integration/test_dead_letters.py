@@ -57,17 +57,20 @@ async def refusing(database: str) -> AsyncIterator[RefusingLedger]:
 
 async def test_a_refused_order_is_read_as_it_was_made(refusing: RefusingLedger) -> None:
     """Its create and expire times are those of the reservation, from the dead letter, and not the ledger's clock."""
-    made = refusing.shard.moves(("r-1", HELD), buyer="bob", lamp=2)
+    made = refusing.shard.moves(("r-0", HELD), ("r-1", HELD), buyer="bob", reference="cart-7", lamp=2)
     known = refusing.shard.known["r-1"]
     await refusing.apply_new()
 
-    found = await refusing.find("r-1")
+    archived = await refusing.archive.find_reservation(SaleKey(TENANT, SALE), "r-1")
+    found = archived.reservation
 
+    assert found is not None
+    assert archived.fingerprint == "bob - lamp=2 #cart-7"
     assert (found.state, found.ledger_state) == (ReservationState.RESERVATION_STATE_HELD, REFUSED)
-    assert (found.buyer_id, found.lines, found.revision) == ("bob", (Line("lamp", 2),), 1)
+    assert (found.buyer_id, found.lines, found.revision, found.reference) == ("bob", (Line("lamp", 2),), 1, "cart-7")
     assert (found.create_time_ms, found.update_time_ms) == (known.create_time_ms, known.create_time_ms)
     assert found.expire_time_ms == known.create_time_ms + HOLD_MS
-    assert found.created == found.position == Position(0, 1, made.seq, 0)
+    assert found.created == found.position == Position(0, 1, made.seq, 1)
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["in one run", "in runs of their own"])
@@ -89,7 +92,7 @@ async def test_a_refused_order_that_changed_is_read_in_its_latest_state(refusing
 
 
 async def test_a_refused_order_that_was_released_is_read_as_recorded(refusing: RefusingLedger) -> None:
-    """Its units came back with the release; like Redis, the archive returns it as RECORDED and without a reason."""
+    """Its units came back with the release; like Redis, the archive returns it as RECORDED, but with the reason."""
     refusing.shard.moves(("r-1", HELD), buyer="bob")
     await refusing.apply_new()
     refusing.shard.moves(("r-1", RELEASED))
@@ -101,7 +104,7 @@ async def test_a_refused_order_that_was_released_is_read_as_recorded(refusing: R
         ReservationState.RESERVATION_STATE_RELEASED,
         LedgerState.LEDGER_STATE_RECORDED,
     )
-    assert found.compensation_reason == CompensationReason.COMPENSATION_REASON_UNSPECIFIED
+    assert found.compensation_reason == CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
 
 
 async def test_a_reused_id_is_read_as_the_first_order(refusing: RefusingLedger, database: str) -> None:

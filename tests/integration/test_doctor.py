@@ -158,6 +158,18 @@ async def test_synchronous_commit_off_is_reported_with_the_place_that_sets_it(
     assert f"alter {place} reset synchronous_commit" in line_of(output, "Postgres", "synchronous_commit")
 
 
+async def test_a_postgres_that_takes_no_writes_fails_the_check(valkey: str, database: str, kafka: str) -> None:
+    """No process keeps a session with it, but what it says of itself tells what is wrong."""
+    name = urlsplit(database).path[1:]
+    async with connected(database) as admin:
+        await admin.execute(f"alter database {name} set default_transaction_read_only = on")
+
+    code, output = await doctor(valkey, database, kafka)
+
+    assert code == 1
+    assert off(output) == ["default_transaction_read_only"]
+
+
 async def test_an_option_of_the_dsn_overrides_all_others(valkey: str, database: str, kafka: str) -> None:
     """It applies to every process of Holdfast, and is in none of the server's own files."""
     _, output = await doctor(valkey, f"{database}?synchronous_commit=off", kafka)

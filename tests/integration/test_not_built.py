@@ -42,7 +42,16 @@ BUILT: dict[str, Message] = {
 }
 # The fields that these calls use; every other one is UNIMPLEMENTED where it is set.
 USED = {
-    "Reserve": {"sale_id", "reservation_id", "buyer_id", "lines", "lines[0].sku", "lines[0].quantity", "hold_ttl"},
+    "Reserve": {
+        "sale_id",
+        "reservation_id",
+        "buyer_id",
+        "lines",
+        "lines[0].sku",
+        "lines[0].quantity",
+        "hold_ttl",
+        "reference",
+    },
     "ConfirmReservation": {"sale_id", "reservation_id"},
     "ReleaseReservation": {"sale_id", "reservation_id", "reason", "spend_id"},
     "GetReservation": {"sale_id", "reservation_id"},

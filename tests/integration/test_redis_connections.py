@@ -1,4 +1,4 @@
-"""Redis connections: their run id, commands sent once, replies matched to commands; scripts on the real clock."""
+"""Redis connections: commands sent once, replies matched to commands; scripts on the real clock."""
 
 import asyncio
 import time
@@ -13,8 +13,10 @@ from redis.asyncio import Redis
 from inventory_service.adapters.redis import connections as redis_connections
 from inventory_service.adapters.redis.connections import OutcomeUnknown, RedisConnections, connect
 from inventory_service.adapters.redis.keys import shard_keys
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts, ScriptFailed, load_script, script_from_text
+from inventory_service.adapters.redis.scripts import RedisScripts, ScriptFailed, load_script, script_from_text
+from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
@@ -33,15 +35,17 @@ BUSY_S = 40.0
 
 
 async def open_shard(url: str) -> None:
-    """Let shard 0 serve for the Redis process at `url`."""
-    connection = await connect(url)
-    await connection.execute("HSET", shard_keys(0).meta, "epoch", 1, "seq", 0, "owner", connection.run_id)
-    await connection.close()
+    """Let shard 0 serve for the Redis at `url`."""
+    connections = RedisConnections(url)
+    identity = (await RedisShards(connections).status(0)).identity
+    async with connections.acquire() as connection:
+        await connection.execute("HSET", shard_keys(0).meta, "epoch", 1, "seq", 0, "owner", identity)
+    await connections.close()
 
 
 def stock_at(url: str) -> RedisStock:
     """The stock of one shard."""
-    return RedisStock(RedisScripts(RedisConnections(url, size=2), Epochs()), shards=1, outbox_limit=1000)
+    return RedisStock(RedisScripts(RedisConnections(url, size=2), ObservedHeads()), shards=1, outbox_limit=1000)
 
 
 async def test_a_lost_reply_is_outcome_unknown_and_the_command_is_not_resent(valkey: str) -> None:
@@ -123,7 +127,7 @@ async def has_blocked_clients(redis: Redis) -> bool:
 
 
 async def test_a_restarted_redis_is_not_serving(start_valkey: StartValkey) -> None:
-    """Dead idle connections are replaced before they are used, and the new run id does not own the shard."""
+    """Dead idle connections are replaced before they are used, and the new identity does not own the shard."""
     server = start_valkey()
     await open_shard(server.address)
     stock = stock_at(server.address)
@@ -140,7 +144,7 @@ async def test_a_script_error_raises(valkey: str) -> None:
     await open_shard(valkey)
     broken = script_from_text("broken", "#!lua\nerror('no')")
     connections = RedisConnections(valkey, size=1)
-    scripts = RedisScripts(connections, Epochs(), load=lambda name: broken)
+    scripts = RedisScripts(connections, ObservedHeads(), load=lambda name: broken)
 
     with pytest.raises(ScriptFailed, match=r"broken\.lua"):
         await scripts.run("broken", 0, shard_keys(0))
@@ -186,8 +190,8 @@ async def server_replying(error: str | None) -> AsyncIterator[str]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while asked := await reader.read(65536):
-            if b"INFO" in asked:
-                writer.write(b"$13\r\nrun_id:abcdef\r\n")
+            if b"\r\nINFO\r\n" in asked:
+                writer.write(b"$11\r\nrole:master\r\n")
             elif b"EVALSHA" in asked:
                 writer.write(f"-{error or 'NOSCRIPT No matching script.'}\r\n".encode())
             else:
@@ -215,7 +219,7 @@ async def server_replying(error: str | None) -> AsyncIterator[str]:
 async def test_a_script_that_redis_rejects_is_redis_unavailable(error: str) -> None:
     """Time or an operator resolves it; the error has Redis' message, and ends no process."""
     async with server_replying(error) as url:
-        scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
+        scripts = RedisScripts(RedisConnections(url, size=1), ObservedHeads())
 
         with pytest.raises(RedisUnavailable, match=error.partition(" ")[0]) as raised:
             await scripts.run("read", 0, shard_keys(0))
@@ -227,7 +231,7 @@ async def test_a_script_that_was_stopped_midway_raises() -> None:
     """Its earlier writes stay, so the error must not say that nothing was done."""
     error = f"NOPERM ACL failure in script: no permission. script: {load_script('read').sha}, on @user_script:9."
     async with server_replying(error) as url:
-        scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
+        scripts = RedisScripts(RedisConnections(url, size=1), ObservedHeads())
 
         with pytest.raises(ScriptFailed):
             await scripts.run("read", 0, shard_keys(0))
@@ -236,7 +240,7 @@ async def test_a_script_that_was_stopped_midway_raises() -> None:
 async def test_a_connection_lost_while_a_script_is_loaded_is_redis_unavailable() -> None:
     """The call that needs the script was not sent, whether or not Redis loaded it."""
     async with server_replying(None) as url:
-        scripts = RedisScripts(RedisConnections(url, size=1), Epochs())
+        scripts = RedisScripts(RedisConnections(url, size=1), ObservedHeads())
 
         with pytest.raises(RedisUnavailable) as raised:
             await scripts.run("read", 0, shard_keys(0))

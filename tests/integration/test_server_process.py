@@ -3,9 +3,11 @@
 import asyncio
 import signal
 import socket
+import sys
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -211,6 +213,19 @@ async def test_a_taken_address_is_named_in_one_line(valkey: str) -> None:
             assert (code, output[-1].partition(": ")[0]) == (2, setting)
             assert taken in output[-1]
             assert not any("Traceback" in line for line in output)
+
+
+async def test_a_second_server_does_not_share_a_port_unless_it_is_told_to(valkey: str, database: str) -> None:
+    """It may be of another installation, and each would sell the stock of its own."""
+    async with serving(valkey, database) as server:
+        code, output = await run_process("serve", HOLDFAST_REDIS_URL=valkey, HOLDFAST_LISTEN=server.address)
+
+        assert (code, output[-1].partition(": ")[0]) == (2, "HOLDFAST_LISTEN")
+        assert f"process {server.process.pid} ({Path(sys.executable)} -m inventory_service serve)" in output[-1]
+        assert "HOLDFAST_SHARE_PORT=1" in output[-1]
+        settings = {"HOLDFAST_LISTEN": server.address, "HOLDFAST_SHARE_PORT": "1"}
+        async with running_server_process(valkey, database, **settings) as other:
+            assert other.address == server.address
 
 
 @pytest.mark.parametrize(("process", "shards"), [("serve", "3"), ("relay", "1"), ("compensate", "3"), ("audit", "1")])

@@ -36,13 +36,18 @@ class BlockingClient(EventLoopThread):
         lines: Mapping[str, int],
         *,
         hold_ttl: timedelta | None = None,
+        reference: str = "",
     ) -> ReserveResponse:
         """Hold units (`lines`: SKU to quantity) for a buyer, all or none; returns a reservation or a rejection.
+
+        `reference` names what they belong to, such as an order or a cart, and stays with the reservation.
 
         Choose one `reservation_id` for each claim and keep it: a repeat with the same id, after an error or a crash,
         returns what became of the claim and never buys twice.
         """
-        return self._wait(self._client.reserve(sale_id, reservation_id, buyer_id, lines, hold_ttl=hold_ttl))
+        return self._wait(
+            self._client.reserve(sale_id, reservation_id, buyer_id, lines, hold_ttl=hold_ttl, reference=reference)
+        )
 
     def confirm(self, sale_id: str, reservation_id: str) -> ConfirmReservationResponse:
         """Sell what is held."""

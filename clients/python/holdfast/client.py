@@ -109,8 +109,11 @@ class Client:
         lines: Mapping[str, int],
         *,
         hold_ttl: timedelta | None = None,
+        reference: str = "",
     ) -> ReserveResponse:
         """Hold units (`lines`: SKU to quantity) for a buyer, all or none; returns a reservation or a rejection.
+
+        `reference` names what they belong to, such as an order or a cart, and stays with the reservation.
 
         Choose one `reservation_id` for each claim and keep it: a repeat with the same id, after an error or a crash,
         returns what became of the claim and never buys twice.
@@ -123,6 +126,7 @@ class Client:
                 buyer_id=buyer_id,
                 lines=[Line(sku=sku, quantity=quantity) for sku, quantity in lines.items()],
                 hold_ttl=hold_ttl,
+                reference=reference,
             ),
         )
 

@@ -1,7 +1,6 @@
 """Reads reservations and sales that have left Redis, as the ledger has them."""
 
 import json
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +10,8 @@ from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import ledger_queries
 from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
+from inventory_service.domain.events import ReservationChange, event_at
+from inventory_service.domain.fingerprints import reserve_fingerprint
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Line, Reservation
 from inventory_service.domain.sale import Item, Sale, etag_of
@@ -31,13 +32,11 @@ class LedgerArchive:
             row = await db.fetchrow(self._sql.archived_reservation, *sale, reservation_id)
             assert row is not None, "the statement answers one row for any id"
             if row["reservation_id"] is not None:
-                return ArchivedReservation(row["has_sale"], reservation_from_row(row))
-            dead_letter = None
+                return ArchivedReservation(row["has_sale"], reservation_from_row(row), fingerprint_from_row(row))
             if row["has_dead_letter"]:
                 dead_letter = await db.fetchrow(self._sql.latest_dead_letter, *sale, reservation_id)
-        return ArchivedReservation(
-            row["has_sale"], reservation_from_dead_letter(dead_letter) if dead_letter is not None else None
-        )
+                return ArchivedReservation(row["has_sale"], *refused_from_dead_letter(dead_letter))
+        return ArchivedReservation(row["has_sale"], None)
 
     async def sale_exists(self, sale: SaleKey) -> bool:
         """Whether there ever was such a sale."""
@@ -56,7 +55,7 @@ def reservation_from_row(row: Any) -> Reservation:
         sale=SaleKey(row["tenant"], row["sale_id"]),
         reservation_id=row["reservation_id"],
         buyer_id=row["buyer_id"],
-        lines=_lines(json.loads(row["lines"] or "[]")),
+        lines=tuple(Line(sku, quantity) for sku, quantity, _ in _lines_of(row) if quantity),
         state=ReservationState.Value(f"RESERVATION_STATE_{row['state']}"),
         revision=row["revision"],
         create_time_ms=_ms(row["create_time"]),
@@ -65,19 +64,37 @@ def reservation_from_row(row: Any) -> Reservation:
         created=_created(row),
         position=Position(row["shard"], row["epoch"], row["seq"], row["index"]),
         ledger_state=_ledger_state(row["state"], LedgerState.Value(f"LEDGER_STATE_{row['ledger_state']}")),
-        compensation_reason=_reason(row["state"], row["compensation_reason"]),
+        compensation_reason=_reason(row["compensation_reason"]),
         note=row["note"],
+        reference=row["reference"],
     )
 
 
-def reservation_from_dead_letter(row: Any) -> Reservation:
-    """For an order refused when it was created: it has no row until its dead letter is settled, or never."""
+def fingerprint_from_row(row: Any) -> str:
+    """The fingerprint of the Reserve that made a reservation; '' if its id was spent."""
+    asked = tuple(Line(sku, asked) for sku, _, asked in _lines_of(row) if asked)
+    return _fingerprint(row["buyer_id"], row["asked_hold_ms"], asked, row["reference"])
+
+
+def refused_from_dead_letter(row: Any) -> tuple[Reservation, str]:
+    """An order refused when it was created, which has no row until its dead letter is settled, or never.
+
+    The second value is the fingerprint of its Reserve.
+    """
+    made = event_at(row["made_by"], _created(row))
+    assert isinstance(made, ReservationChange), "a dead letter names the commit that made its order"
+    asked = made.reservation
+    fingerprint = _fingerprint(asked.buyer_id, made.asked_hold_ms, asked.lines, asked.reference)
+    return _reservation_from_dead_letter(row, asked.reference), fingerprint
+
+
+def _reservation_from_dead_letter(row: Any, reference: str) -> Reservation:
     expire_time = row["reservation_expire_time"]
     return Reservation(
         sale=SaleKey(row["tenant"], row["sale_id"]),
         reservation_id=row["reservation_id"],
         buyer_id=row["buyer_id"],
-        lines=_lines([(line["sku"], line["quantity"]) for line in json.loads(row["lines"])]),
+        lines=tuple(Line(line["sku"], line["quantity"]) for line in json.loads(row["lines"])),
         state=ReservationState.Value(f"RESERVATION_STATE_{row['reservation_state']}"),
         revision=row["latest_revision"],
         create_time_ms=_ms(row["reservation_create_time"]),
@@ -86,8 +103,9 @@ def reservation_from_dead_letter(row: Any) -> Reservation:
         created=_created(row),
         position=Position(row["shard"], row["latest_epoch"], row["latest_seq"], row["latest_index"]),
         ledger_state=_ledger_state(row["reservation_state"], LedgerState.LEDGER_STATE_REFUSED),
-        compensation_reason=_reason(row["reservation_state"], row["reason"]),
+        compensation_reason=_reason(row["reason"]),
         note=row["detail"],
+        reference=reference,
     )
 
 
@@ -110,24 +128,27 @@ def sale_from_row(row: Any) -> ArchivedSale:
     return ArchivedSale(sale, Position(row["shard"], row["epoch"], row["seq"], 0))
 
 
+def _fingerprint(buyer_id: str, asked_hold_ms: int, lines: tuple[Line, ...], reference: str) -> str:
+    return reserve_fingerprint(buyer_id, asked_hold_ms or None, lines, reference) if buyer_id else ""
+
+
 def _ledger_state(state: str, order_state: int) -> int:
-    """The ledger state of the latest change, as Redis reports it: only an end by compensation is ever refused."""
+    """The ledger state of the latest change, as Redis reports it: of all ends only one by compensation is refused."""
     return LedgerState.LEDGER_STATE_RECORDED if state in _ENDED_WITHOUT_COMPENSATION else order_state
 
 
-def _reason(state: str, name: str | None) -> int:
-    """Why the order was compensated, as Redis reports it; 0 for one that ended otherwise."""
-    if not name or state in _ENDED_WITHOUT_COMPENSATION:
-        return 0
-    return CompensationReason.Value(f"COMPENSATION_REASON_{name}")
+def _reason(name: str | None) -> int:
+    """Why the ledger refused the order; 0 if it did not."""
+    return CompensationReason.Value(f"COMPENSATION_REASON_{name}") if name else 0
 
 
 def _created(row: Any) -> Position:
     return Position(row["shard"], row["created_epoch"], row["created_seq"], row["created_index"])
 
 
-def _lines(pairs: Sequence[Sequence[Any]]) -> tuple[Line, ...]:
-    return tuple(Line(sku, quantity) for sku, quantity in pairs)
+def _lines_of(row: Any) -> list[tuple[str, int, int]]:
+    """SKU, units claimed and units asked for, sorted by SKU."""
+    return json.loads(row["lines"] or "[]")  # type: ignore[no-any-return]
 
 
 def _ms(time: datetime) -> int:

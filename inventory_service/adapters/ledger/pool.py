@@ -19,14 +19,14 @@ _ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Intern
 class LedgerPool:
     """A small pool that connects when first needed, so that a process may start while Postgres is unavailable."""
 
-    def __init__(self, dsn: str, pool_size: int = POOL_SIZE) -> None:
-        self._pool = LazyPool(dsn, pool_size, QUERY_TIMEOUT_S)
+    def __init__(self, dsn: str, pool_size: int = POOL_SIZE, *, writable: bool = True) -> None:
+        self._pool = LazyPool(dsn, pool_size, QUERY_TIMEOUT_S, writable=writable)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection for one block; `LedgerUnavailable` for every outage."""
         try:
-            async with await self._pool.acquire() as db:
+            async with self._pool.acquire() as db:
                 yield db
         except (OSError, TimeoutError, *_ASYNCPG_ERRORS) as error:
             classified = classify_error(error)

@@ -1,12 +1,14 @@
-"""Connections to one Redis: each knows the Redis process at its other end, and sends no command twice.
+"""Connections to one Redis, which send no command twice.
 
 redis-py's client repeats a command that got no reply, up to ten times, and its pool reuses a connection even if the
 reply to its last command is still to come. A script that changes stock must not run twice, so this package uses
-redis-py's connections alone, and a connection is closed unless its last reply was read to the end.
+redis-py's connections alone, and a connection is closed unless its last reply was read to the end. A reply by which the
+Redis at the other end is not the one that a shard was opened for closes it too: another one may have the address now.
 """
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +25,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from inventory_service.domain.shards import RedisUnavailable
 
 CONNECT_S = 2.0
+RENEWAL_INTERVAL_S = 0.5  # so that calls of a shard that does not serve do not connect anew each
 REPLY_TIMEOUT_S = 5.0  # a script call takes milliseconds: a Redis that needs longer is stuck, and the caller repeats
 
 Argument = str | bytes | int
@@ -33,11 +36,11 @@ class OutcomeUnknown(RedisUnavailable):
 
 
 class RedisConnection:
-    """One connection. `run_id` names the Redis process at its other end."""
+    """One connection. `begun` is the moment, by the monotonic clock, at which connecting began."""
 
-    def __init__(self, connection: AbstractConnection, run_id: str) -> None:
+    def __init__(self, connection: AbstractConnection, begun: float) -> None:
         self._connection = connection
-        self.run_id = run_id
+        self.begun = begun
 
     async def execute(self, *command: Argument, timeout_s: float = REPLY_TIMEOUT_S) -> object:
         """Send one command and return its reply; OutcomeUnknown if none came, ResponseError if it was an error."""
@@ -68,20 +71,20 @@ class RedisConnection:
 
 
 async def connect(url: str) -> RedisConnection:
-    """Connect and ask for the `run_id`; RedisUnavailable if either fails."""
-    connection = _unconnected(url)
+    """Connect and wait for a first reply; RedisUnavailable if either fails. So no call is sent to a stuck Redis."""
+    connection, begun = _unconnected(url), time.monotonic()
     try:
         async with asyncio.timeout(CONNECT_S):
             await connection.connect()  # type: ignore[no-untyped-call]
-            await connection.send_command("INFO", "server")
-            info = await connection.read_response()
+            await connection.send_command("INFO", "replication")  # the scripts need the right to run it, too
+            await connection.read_response()
     except (RedisError, OSError, TimeoutError) as error:
         await connection.disconnect(nowait=True)
         raise RedisUnavailable(str(error) or "no connection in time") from error
     except BaseException:  # a cancellation too: nothing else refers to this socket
         await connection.disconnect(nowait=True)
         raise
-    return RedisConnection(connection, _run_id_from(info))
+    return RedisConnection(connection, begun)
 
 
 def check_url(url: str) -> None:
@@ -122,19 +125,29 @@ def _unconnected(url: str) -> AbstractConnection:
     return kind(**options, protocol=2, driver_info=None, retry=no_retry, socket_timeout=None)
 
 
-def _run_id_from(info: bytes) -> str:
-    for line in info.decode().splitlines():
-        name, _, value = line.partition(":")
-        if name in ("run_id", "server_run_id"):
-            return value
-    raise RedisUnavailable("INFO names no run_id")
+class Renewal:
+    """From when on connections are used. Pools of one process that lead to the same Redis share one."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+
+    def demand(self) -> None:
+        """Have every connection that exists closed instead of used again; at most once in an interval."""
+        now = time.monotonic()
+        if now - self._since >= RENEWAL_INTERVAL_S:
+            self._since = now
+
+    def covers(self, connection: RedisConnection) -> bool:
+        """Whether a connection may be used again."""
+        return connection.begun > self._since
 
 
 class RedisConnections:
     """A pool of at most `size` connections; callers that wait for one get it in the order in which they asked."""
 
-    def __init__(self, url: str, size: int = 16) -> None:
+    def __init__(self, url: str, size: int = 16, renewal: Renewal | None = None) -> None:
         self._url = url
+        self.renewal = renewal or Renewal()
         self._free = asyncio.Semaphore(size)
         self._idle: list[RedisConnection] = []
 
@@ -146,19 +159,25 @@ class RedisConnections:
             try:
                 yield connection
             except ResponseError:
-                self._idle.append(connection)
+                await self._put_back(connection)
                 raise
             except (
                 BaseException
             ):  # a cancellation too: its reply may still come, and would be read as that of the next command
                 await connection.close()
                 raise
+            await self._put_back(connection)
+
+    async def _put_back(self, connection: RedisConnection) -> None:
+        if self.renewal.covers(connection):
             self._idle.append(connection)
+        else:
+            await connection.close()
 
     async def _usable(self) -> RedisConnection:
         while self._idle:
             connection = self._idle.pop()
-            if await connection.is_usable():
+            if self.renewal.covers(connection) and await connection.is_usable():
                 return connection
             await connection.close()
         return await connect(self._url)

@@ -7,7 +7,7 @@ from inventory_service.domain.shards import RedisUnavailable
 
 
 class RedisMemory:
-    """Reads INFO, which the Redis user of every process may run, since the `run_id` is in it too."""
+    """Reads INFO, which the Redis user of every process may run, since the scripts run it too."""
 
     def __init__(self, connections: RedisConnections) -> None:
         self._connections = connections

@@ -33,12 +33,12 @@ class RecordReply(NamedTuple):
 def reservation_from_values(head: CallHead, sale: SaleKey, reservation_id: str, values: Values) -> Reservation:
     """Parse a record, without the result's name before it."""
     record = RecordReply._make(values)
-    buyer_id, lines = terms_of(record.fingerprint.decode())
+    terms = terms_of(record.fingerprint.decode())
     return Reservation(
         sale,
         reservation_id,
-        buyer_id,
-        lines,
+        terms.buyer_id,
+        terms.lines,
         record.state,
         record.revision,
         record.create_ms,
@@ -49,6 +49,7 @@ def reservation_from_values(head: CallHead, sale: SaleKey, reservation_id: str, 
         ledger_state(record.state, record.epoch, record.seq, head.settled),
         record.reason,
         record.note.decode(),
+        terms.reference,
     )
 
 

@@ -31,15 +31,15 @@ def reserve_arguments(
     """The arguments of a call; `numbers` are those of its sales."""
     arguments: list[Argument] = [max_commits_ahead]
     for request in requests:
-        sale, reservation_id, buyer_id, lines, hold_ttl_ms = request
-        fingerprint = reserve_fingerprint(buyer_id, hold_ttl_ms, lines)
+        sale, reservation_id, buyer_id, lines, hold_ttl_ms, reference = request
+        fingerprint = reserve_fingerprint(buyer_id, hold_ttl_ms, lines, reference)
         arguments += (numbers[sale], reservation_id, fingerprint, _claim(request))
     return arguments
 
 
 def _claim(request: Reserve) -> bytes:
     """The Claim as the script puts it into the commit; encoded here because Lua takes longer."""
-    (tenant, sale_id), reservation_id, buyer_id, lines, hold_ttl_ms = request
+    (tenant, sale_id), reservation_id, buyer_id, lines, hold_ttl_ms, reference = request
     claim = Claim()  # set field by field: keywords take a fifth longer, and this runs for every Reserve
     claim.tenant, claim.sale_id, claim.reservation_id, claim.buyer_id = tenant, sale_id, reservation_id, buyer_id
     for sku, quantity in lines:
@@ -47,6 +47,8 @@ def _claim(request: Reserve) -> bytes:
         line.sku, line.quantity = sku, quantity
     if hold_ttl_ms is not None:
         claim.asked_hold_ms = hold_ttl_ms
+    if reference:
+        claim.reference = reference
     return claim.SerializeToString()
 
 
@@ -59,7 +61,7 @@ def reserve_result(head: CallHead, request: Reserve, result: Values) -> ReserveR
 
 def _held(head: CallHead, request: Reserve, result: Values) -> Granted:
     _, index, expire_ms = result
-    sale, reservation_id, buyer_id, lines, _ = request
+    sale, reservation_id, buyer_id, lines, _, reference = request
     created = Position(head.shard, head.epoch, head.seq, index)
     now_ms = head.now_ms
     state = HELD if expire_ms else CONFIRMED
@@ -78,6 +80,7 @@ def _held(head: CallHead, request: Reserve, result: Values) -> Granted:
         LEDGER_STATE_PENDING,
         0,
         "",
+        reference,
     )
     return Granted(reservation, False, now_ms)
 

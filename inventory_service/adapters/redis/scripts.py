@@ -2,7 +2,9 @@
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -10,7 +12,9 @@ from typing import Any, NamedTuple
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
 from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown, RedisConnection, RedisConnections
-from inventory_service.domain.shards import RedisUnavailable
+from inventory_service.adapters.redis.keys import shard_keys
+from inventory_service.domain.heads import ObservedHeads
+from inventory_service.domain.shards import WENT_BACK, CommitId, RedisUnavailable
 
 # First words of error replies after which a script did not run: not now, not for this user, not on this node.
 NOT_RUN = frozenset(
@@ -18,6 +22,12 @@ NOT_RUN = frozenset(
     | {"NOAUTH", "NOPERM", "WRONGPASS"}
     | {"MOVED", "ASK", "CROSSSLOT"}
 )
+LEDGER_BEHIND = "LEDGER_BEHIND"  # not a reply of a script: Redis is full
+MAX_CLOCK_AHEAD_S = 5.0
+_AHEAD = {
+    "CLOCK_AHEAD": "Redis' clock is {:.1f} s ahead of this process'",
+    "TIME_AHEAD": "the shard's last commit is dated {:.1f} s ahead of this process' clock",
+}
 USES = re.compile(r"^Uses +(.+?) *\]\]", re.MULTILINE)
 
 
@@ -72,57 +82,81 @@ def script_from_text(name: str, text: str) -> Script:
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-class Epochs:
-    """The highest epoch observed of each shard; calls never run under a lower one."""
-
-    def __init__(self) -> None:
-        self._highest: dict[int, int] = {}
-
-    def get(self, shard: int) -> int:
-        """Return it; 0 if none was observed."""
-        return self._highest.get(shard, 0)
-
-    def observe(self, shard: int, epoch: int) -> None:
-        """Record an epoch; one below the highest changes nothing."""
-        self._highest[shard] = max(epoch, self.get(shard))
+def clock_ms() -> int:
+    """This machine's clock, in ms since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 class RedisScripts:
-    """Runs scripts on one Redis, with the caller's epoch and the connection's run_id before their other arguments."""
+    """Runs scripts on one Redis; before their other arguments, the highest commit observed and the latest time allowed.
+
+    No call acts more than `max_clock_ahead_s` after `now_ms` of the moment at which it was sent, so a Redis whose clock
+    is an hour ahead opens no sale and ends no hold.
+    """
 
     def __init__(
-        self, connections: RedisConnections, epochs: Epochs, load: Callable[[str], Script] = load_script
+        self,
+        connections: RedisConnections,
+        heads: ObservedHeads,
+        load: Callable[[str], Script] = load_script,
+        now_ms: Callable[[], int] = clock_ms,
+        max_clock_ahead_s: float = MAX_CLOCK_AHEAD_S,
     ) -> None:
         self._connections = connections
-        self._epochs = epochs
+        self.heads = heads
         self._load = load
+        self._now_ms = now_ms
+        self._max_ahead_ms = round(max_clock_ahead_s * 1000)
 
     async def run(self, name: str, shard: int, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> list[Any]:
-        """Run a script on a shard that should serve, under the highest epoch observed, and return its reply.
+        """Run a script and return its reply.
 
-        If Redis has a higher epoch, the script does nothing and returns it, and the call is repeated under it. Raises
-        ShardNotServing and RedisUnavailable (the script wrote nothing), and its subclass OutcomeUnknown (it may have).
+        Raises ShardNotServing and RedisUnavailable (the script wrote nothing), and its subclass OutcomeUnknown (it may
+        have). After each of the first two, another Redis may have the address, so connections are made anew.
         """
-        while True:
-            epoch = self._epochs.get(shard)
-            try:
-                return await self.run_under(epoch, name, keys, arguments)
-            except ShardNotServing as error:
-                if error.code != "EPOCH" or int(error.detail) <= epoch:
-                    raise
-                self._epochs.observe(shard, int(error.detail))
+        observed = self.heads.get(shard)
+        try:
+            return await self._run(name, keys, observed, arguments)
+        except ShardNotServing as error:
+            if error.code != LEDGER_BEHIND:
+                self._connections.renewal.demand()
+            if error.code == WENT_BACK:
+                await self._freeze(shard, observed, error.detail)
+            raise
+        except OutcomeUnknown:
+            raise
+        except RedisUnavailable:
+            self._connections.renewal.demand()
+            raise
 
-    async def run_under(
-        self, epoch: int, name: str, keys: Sequence[str], arguments: Sequence[Argument] = ()
+    async def _run(
+        self, name: str, keys: Sequence[str], observed: CommitId, arguments: Sequence[Argument]
     ) -> list[Any]:
-        """Run a script under this epoch and no other. Raises as `run` does."""
         script = self._load(name)
         async with self._connections.acquire() as connection:
-            command = (len(keys), *keys, epoch, connection.run_id, *arguments)
-            reply = await _evaluate(connection, script, command)
+            sent_ms = self._now_ms()
+            head = (str(observed), sent_ms + self._max_ahead_ms)
+            reply = await _evaluate(connection, script, (len(keys), *keys, *head, *arguments))
         if reply[0] == b"SHARD":
-            raise ShardNotServing(reply[1].decode(), reply[2].decode())
+            raise _not_serving(reply[1].decode(), reply[2].decode(), sent_ms)
         return reply
+
+    async def _freeze(self, shard: int, observed: CommitId, head: str) -> None:
+        """Stop a shard that lacks a commit, for other callers may not have observed it; the next call does it again."""
+        arguments = (head.partition("-")[0], went_back(observed, head), "")
+        with suppress(RedisUnavailable):
+            await self._run("freeze", shard_keys(shard), CommitId(0, 0), arguments)
+
+
+def went_back(observed: CommitId, head: str) -> str:
+    """The reason for which a shard is frozen whose Redis ends below a commit that was observed."""
+    return f"{WENT_BACK}: commit {observed} was observed, and Redis ends at {head}"
+
+
+def _not_serving(code: str, detail: str, sent_ms: int) -> ShardNotServing:
+    """What the script replied; how far a time is ahead is told in a sentence."""
+    ahead_s = (int(detail) - sent_ms) / 1000 if code in _AHEAD else 0.0
+    return ShardNotServing(code, _AHEAD[code].format(ahead_s) if code in _AHEAD else detail)
 
 
 async def _evaluate(connection: RedisConnection, script: Script, command: Sequence[Argument]) -> list[Any]:
@@ -133,7 +167,7 @@ async def _evaluate(connection: RedisConnection, script: Script, command: Sequen
             await _load(connection, script)
             reply = await connection.execute("EVALSHA", script.sha, *command)
     except OutOfMemoryError as error:
-        raise ShardNotServing("LEDGER_BEHIND", str(error)) from error
+        raise ShardNotServing(LEDGER_BEHIND, str(error)) from error
     except ResponseError as error:
         code = error.status_code or str(error).partition(" ")[0]
         if code in NOT_RUN and script.sha not in str(error):  # the error names the sha if the script had begun

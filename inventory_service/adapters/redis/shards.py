@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from inventory_service.adapters.redis.connections import Argument, RedisConnections
 from inventory_service.adapters.redis.keys import shard_keys
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, went_back
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.shards import (
     BegunTakeover,
     CommitId,
@@ -17,31 +16,34 @@ from inventory_service.domain.shards import (
     Trimmed,
 )
 
-_FIELDS = ("shards", "epoch", "seq", "hash", "trim_seq", "owner", "takeover_token", "frozen")
-
 
 class RedisShards:
-    """Every script here gets the epoch that the call is about, and does nothing at another: late calls are harmless."""
+    """Every script that changes a shard gets the epoch that it is about, and does nothing at another.
 
-    def __init__(self, connections: RedisConnections) -> None:
+    So late calls are harmless. `status` observes the head of a shard that serves, and freezes one that went back.
+    """
+
+    def __init__(self, connections: RedisConnections, heads: ObservedHeads | None = None) -> None:
         self._connections = connections
-        self._scripts = RedisScripts(connections, Epochs())
+        self._scripts = RedisScripts(connections, heads or ObservedHeads())
 
     async def status(self, shard: int) -> ShardStatus:
-        keys = shard_keys(shard)
-        async with self._connections.acquire() as connection:
-            try:
-                values: Any = await connection.execute("HMGET", keys.meta, *_FIELDS)
-                length: Any = await connection.execute("XLEN", keys.outbox)
-            except ResponseError as error:
-                raise RedisUnavailable(str(error)) from error
-        return _status(shard, connection.run_id, [value.decode() if value else "" for value in values], length)
+        observed = self._scripts.heads.get(shard)  # before the call: the head is never below it then
+        status = _status(shard, *await self._run("status", shard))
+        if status.serving and status.head < observed:
+            reason = went_back(observed, str(status.head))
+            await self.freeze(shard, status.epoch, reason)
+            status = status._replace(frozen_reason=reason)
+        if status.serving:
+            self._scripts.heads.observe(shard, status.head)
+        else:
+            self._connections.renewal.demand()
+        return status
 
     async def trim(self, progress: LedgerProgress) -> Trimmed:
         settled = (progress.settled_epoch, progress.settled_seq)
-        result, reason, epoch, seq = await self._run(
-            "trim", progress.shard, progress.epoch, progress.seq, progress.hash, *settled
-        )
+        reported = (progress.epoch, progress.seq, progress.hash)
+        result, reason, epoch, seq = await self._run("trim", progress.shard, *reported, *settled)
         return Trimmed(result.decode(), reason.decode(), CommitId(epoch, seq))
 
     async def freeze(self, shard: int, epoch: int, reason: str, token: str = "") -> bool:
@@ -52,27 +54,32 @@ class RedisShards:
         result, *begun = await self._run("takeover_begin", shard, epoch, token, int(ledger_frozen))
         if result != b"BEGUN":
             return str(result.decode())
-        own_epoch, seq, head, run_id = begun
-        return BegunTakeover(shard, token, run_id.decode(), own_epoch, seq, head.decode())
+        own_epoch, seq, head, identity = begun
+        return BegunTakeover(shard, token, identity.decode(), own_epoch, seq, head.decode())
 
     async def adopt(self, takeover: BegunTakeover, epoch: int, shards: int) -> bool:
-        arguments = (takeover.token, takeover.run_id, takeover.hash, shards)
-        result = await self._run("takeover_adopt", takeover.shard, epoch, *arguments)
+        arguments = (epoch, takeover.token, takeover.identity, takeover.hash, shards)
+        result = await self._run("takeover_adopt", takeover.shard, *arguments)
         return bool(result[0] == b"ADOPTED")
 
     async def lease(self, shard: int, relay: str, priority: int, ms: int) -> bool:
-        result = await self._run("lease", shard, 0, relay, priority, ms)
+        result = await self._run("lease", shard, relay, priority, ms)
         return bool(result[0] == b"HELD")
 
-    async def _run(self, script: str, shard: int, epoch: int, *arguments: Argument) -> Sequence[Any]:
-        return await self._scripts.run_under(epoch, script, shard_keys(shard), arguments)
+    async def _run(self, script: str, shard: int, *arguments: Argument) -> Sequence[Any]:
+        try:
+            return await self._scripts.run(script, shard, shard_keys(shard), arguments)
+        except ShardNotServing as error:
+            raise RedisUnavailable(str(error)) from error
 
 
-def _status(shard: int, run_id: str, values: Sequence[str], outbox_length: int) -> ShardStatus:
-    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen = values
+def _status(
+    shard: int, identity: bytes, clock_ms: int, time_ms: int, outbox_length: int, meta: Sequence[bytes | None]
+) -> ShardStatus:
+    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen = [(value or b"").decode() for value in meta]
     return ShardStatus(
         shard=shard,
-        run_id=run_id,
+        identity=identity.decode(),
         shards=int(shards or 0),
         epoch=int(epoch or 0),
         seq=int(seq or 0),
@@ -82,4 +89,5 @@ def _status(shard: int, run_id: str, values: Sequence[str], outbox_length: int) 
         takeover_token=takeover_token,
         frozen_reason=frozen,
         outbox_length=outbox_length,
+        ahead_ms=max(time_ms - clock_ms, 0),
     )

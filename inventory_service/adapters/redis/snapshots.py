@@ -7,7 +7,8 @@ from redis.exceptions import ResponseError
 
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.keys import sale_from_member, sale_keys, shard_keys
-from inventory_service.adapters.redis.scripts import Epochs, RedisScripts
+from inventory_service.adapters.redis.scripts import RedisScripts
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reconciliation import ItemInRedis, ReservationSnapshot, SalePage
 from inventory_service.domain.reservation import Line
@@ -21,7 +22,7 @@ class RedisSaleReader:
 
     def __init__(self, connections: RedisConnections) -> None:
         self._connections = connections
-        self._scripts = RedisScripts(connections, Epochs())
+        self._scripts = RedisScripts(connections, ObservedHeads())
 
     async def sales(self, shard: int) -> Sequence[SaleKey]:
         """All sales of a shard, which are the members of `due`."""
@@ -35,8 +36,8 @@ class RedisSaleReader:
     async def page(self, shard: int, sale: SaleKey, cursor: int, size: int = PAGE_SIZE) -> SalePage:
         """One page of a sale; cursor 0 begins. A reservation may be in two pages, as HSCAN may return it twice."""
         keys = (*shard_keys(shard), *sale_keys(shard, sale))
-        _, now_ms, epoch, seq, head, next_cursor, items, reservations = await self._scripts.run_under(
-            0, "audit", keys, (cursor, size)
+        _, now_ms, epoch, seq, head, next_cursor, items, reservations = await self._scripts.run(
+            "audit", shard, keys, (cursor, size)
         )
         return SalePage(
             now_ms,

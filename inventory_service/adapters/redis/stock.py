@@ -16,7 +16,7 @@ from inventory_service.adapters.redis.moves import compensate_arguments, move_ar
 from inventory_service.adapters.redis.reads import reservation_result, sale_result
 from inventory_service.adapters.redis.reserve import reserve_arguments, reserve_result
 from inventory_service.adapters.redis.sales import create_sale_arguments, create_sale_result
-from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing
+from inventory_service.adapters.redis.scripts import LEDGER_BEHIND, RedisScripts, ShardNotServing
 from inventory_service.domain.archive import ArchiveStep
 from inventory_service.domain.backpressure import Backpressure
 from inventory_service.domain.keys import SaleKey, shard_of
@@ -26,9 +26,10 @@ from inventory_service.domain.reserve import CallAgain, Reserve, ReserveResult, 
 from inventory_service.domain.results import Failure, Granted, ReservationRead
 from inventory_service.domain.sale import CreateSale, SaleRead, SaleUnknown
 from inventory_service.domain.shard_state import SALES_PER_CALL
-from inventory_service.domain.shards import RedisUnavailable
+from inventory_service.domain.shards import CommitId, RedisUnavailable
 
 MAX_SALES = 1_000_000  # of one shard; more than any has
+_METADATA = {"FROZEN": "frozen_reason", "CLOCK_AHEAD": "clock", "TIME_AHEAD": "clock"}
 
 
 class RedisStock:
@@ -152,7 +153,9 @@ class RedisStock:
         self, script: str, shard: int, sales: Iterable[SaleKey], arguments: Sequence[Argument], reads: bool = False
     ) -> Reply | Failure:
         try:
-            return split_reply(shard, await self._scripts.run(script, shard, keys_of(shard, sales), arguments))
+            reply = split_reply(shard, await self._scripts.run(script, shard, keys_of(shard, sales), arguments))
+            self._scripts.heads.observe(shard, CommitId(reply[0].epoch, reply[0].seq))
+            return reply
         except ShardNotServing as error:
             return failure_from_shard(error)
         except RedisUnavailable as error:
@@ -161,8 +164,8 @@ class RedisStock:
 
 
 def failure_from_shard(error: ShardNotServing) -> Failure:
-    """The failure for the caller; it carries the reason for which the shard does not serve only if it is frozen."""
-    if error.code == "LEDGER_BEHIND":
+    """The failure for the caller; why the shard does not serve is in it unless a take-over is all that it waits for."""
+    if error.code == LEDGER_BEHIND:
         return Failure(ERROR_REASON_LEDGER_BEHIND)
-    frozen = {"frozen_reason": error.detail} if error.code == "FROZEN" else {}
-    return Failure(ERROR_REASON_SHARD_NOT_SERVING, frozen)
+    name = _METADATA.get(error.code)
+    return Failure(ERROR_REASON_SHARD_NOT_SERVING, {name: error.detail} if name else {})

@@ -13,14 +13,7 @@ from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context, StockCalls
 from inventory_service.rpc.response_bytes import response_bytes
 from inventory_service.rpc.status import failed
-from inventory_service.rpc.validation import (
-    MAX_QUANTITY,
-    MIN_QUANTITY,
-    Validator,
-    fail_unimplemented,
-    is_id,
-    reject_unknown_fields,
-)
+from inventory_service.rpc.validation import MAX_QUANTITY, MIN_QUANTITY, Validator, is_id, reject_unknown_fields
 
 MIN_HOLD_TTL_MS = 1000
 MAX_HOLD_TTL_MS = 10**13  # three centuries; Lua writes numbers from 10^14 on in another form
@@ -68,6 +61,5 @@ def _any_reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reser
     if request.reference:
         fields.id("reference", request.reference)
     fields.raise_if_invalid()
-    if request.reference:
-        fail_unimplemented("reference")
-    return Reserve(SaleKey(tenant, request.sale_id), request.reservation_id, request.buyer_id, lines, hold_ttl_ms)
+    sale = SaleKey(tenant, request.sale_id)
+    return Reserve(sale, request.reservation_id, request.buyer_id, lines, hold_ttl_ms, request.reference)

@@ -47,7 +47,7 @@ class LedgerCatchUp:
 
     async def _is_current(self) -> bool:
         status = await self._shards.status(self._takeover.shard)
-        return (status.takeover_token, status.run_id) == (self._takeover.token, self._takeover.run_id)
+        return (status.takeover_token, status.identity) == (self._takeover.token, self._takeover.identity)
 
     async def _took_outbox(self) -> bool:
         """True if no commit of the outbox can follow the ledger's row."""

@@ -113,7 +113,7 @@ class ShardRelay:
         )
         self._lease = ShardLease(shard, options.name, dependencies.shards, dependencies.monotonic, self.log)
         self._window = SendWindow(options.window_bytes, options.stall_timeout_s)
-        # Epoch and run_id that the window belongs to; None: start anew once this relay has the lease.
+        # Epoch and identity that the window belongs to; None: start anew once this relay has the lease.
         self._window_epoch: tuple[int, str] | None = None
         self._progress: LedgerProgress | None = None
         self._was_frozen = False  # by the last progress
@@ -189,7 +189,7 @@ class ShardRelay:
     async def watch(self) -> None:
         """Start anew when Redis or the epoch has changed, rewind when progress stalls, and export the backlog."""
         status = await self._dependencies.shards.status(self._shard)
-        if self._window_epoch != (status.epoch, status.run_id):
+        if self._window_epoch != (status.epoch, status.identity):
             self._window_epoch = None
         elif self._window.is_stalled(self._dependencies.monotonic()):
             self.log.warning("resending", after=str(self._window.watermark), why="the ledger's watermark has stalled")
@@ -212,7 +212,7 @@ class ShardRelay:
             await asyncio.sleep(WATCH_S)
             return False
         self._window.start(status.trimmed, self._dependencies.monotonic())
-        self._window_epoch = (status.epoch, status.run_id)
+        self._window_epoch = (status.epoch, status.identity)
         return True
 
     async def _publish(self, commits: Sequence[Commit]) -> None:

@@ -3,7 +3,7 @@
 from importlib.resources import files
 from typing import NamedTuple
 
-import asyncpg
+from holdfast_runtime.postgres import connect
 
 CONNECT_S = 10.0
 # The key of an advisory lock that no other application uses by chance.
@@ -37,7 +37,7 @@ async def migrate(dsn: str) -> list[str]:
     The lock belongs to the transaction, not to the session, so it works behind PgBouncer; a second process waits for it
     and then has nothing to run.
     """
-    connection = await asyncpg.connect(dsn, timeout=CONNECT_S, statement_cache_size=0)
+    connection = await connect(dsn, timeout=CONNECT_S, statement_cache_size=0)
     try:
         async with connection.transaction():
             await connection.execute("select pg_advisory_xact_lock($1)", _LOCK_KEY)

@@ -75,7 +75,7 @@ class Database:
         """
         try:
             with postgres_errors():
-                async with await self._pool.acquire() as connection, connection.transaction():
+                async with self._pool.acquire() as connection, connection.transaction():
                     await connection.execute(SET_LOCK_TIMEOUT, str(int(LOCK_S * 1000)))
                     yield Transaction(connection)
         except LockTimeout:

@@ -39,7 +39,9 @@ NO_REPEAT_POLICY = RetryPolicy(overall_s=20, attempt_s=20, first_delay_s=60)
 
 async def reserve(fake: FakeInventory, retry: RetryPolicy = LONG_POLICY) -> ReserveResponse:
     async with Client(fake.address, channels=3, retry=retry) as client:
-        return await client.reserve("lamps", "r-1", "ada", {"lamp": 2}, hold_ttl=timedelta(seconds=90))
+        return await client.reserve(
+            "lamps", "r-1", "ada", {"lamp": 2}, hold_ttl=timedelta(seconds=90), reference="cart-7"
+        )
 
 
 async def test_a_reserve_sends_every_argument_in_its_field(fake: FakeInventory) -> None:
@@ -56,6 +58,7 @@ async def test_a_reserve_sends_every_argument_in_its_field(fake: FakeInventory) 
             buyer_id="ada",
             lines=[Line(sku="lamp", quantity=2)],
             hold_ttl=timedelta(seconds=90),
+            reference="cart-7",
         )
     ]
 

@@ -59,6 +59,8 @@ def _remarks(reservation: Reservation, read_time: Timestamp, replayed: bool) -> 
     remarks.append(f"ledger: {word(LedgerState, reservation.ledger_state)}")
     if reservation.compensation_reason:
         remarks.append(f"refused by the ledger: {word(CompensationReason, reservation.compensation_reason)}")
+    if reservation.reference:
+        remarks.append(f"reference: {reservation.reference}")
     if reservation.note:
         remarks.append(f"note: {reservation.note}")
     if replayed:

@@ -36,6 +36,7 @@ Hold = Annotated[
     timedelta | None,
     typer.Option(parser=duration, metavar="DURATION", help="For how long, as 90s or 10m; the sale's if not given."),
 ]
+Reference = Annotated[str, typer.Option(help="What this is for, such as an order or a cart; none if not given.")]
 Reason = Annotated[str, typer.Option(help="Why, for the record; none if not given.")]
 SpendId = Annotated[bool, typer.Option("--spend-id", help="End the id even if no reservation has it.")]
 
@@ -46,6 +47,7 @@ def reserve(
     buyer: Annotated[str, typer.Option(help="Who buys.")],
     reservation_id: NewId = "",
     hold: Hold = None,
+    reference: Reference = "",
     json: Json = False,
     address: Address = DEFAULT_ADDRESS,
     timeout_s: Timeout = DEFAULT_TIMEOUT_S,
@@ -58,7 +60,7 @@ def reserve(
     async def call(client: Client) -> ReserveResponse:
         if is_made_up:  # before the call, so that an interrupted one can be repeated
             messages.print(f"reservation id {reservation_id} (repeat with --id {reservation_id})", style="dim")
-        return await client.reserve(sale_id, reservation_id, buyer, lines, hold_ttl=hold)
+        return await client.reserve(sale_id, reservation_id, buyer, lines, hold_ttl=hold, reference=reference)
 
     server = Server(address, timeout_s, use_proxy)
     response = ask(server, call, sale_id=sale_id, reservation_id=reservation_id)

@@ -51,6 +51,19 @@ def test_a_hold_is_shown_with_the_time_that_is_left(fake: FakeInventory) -> None
     assert "10 min from now" in done.stdout
 
 
+def test_a_reference_is_sent_and_shown(fake: FakeInventory) -> None:
+    """A person finds the reservation of a cart, and the cart of a reservation."""
+    held = Reservation()
+    held.MergeFrom(HELD)
+    held.reference = "cart-7"
+    fake.will_answer("Reserve", ReserveResponse(reservation=held))
+
+    done = run(fake, *RESERVE, "--reference", "cart-7")
+
+    assert [asked.reference for asked in fake.asked] == ["cart-7"]
+    assert "reference: cart-7" in done.stdout
+
+
 def test_sold_out_is_exit_code_1_and_says_what_is_short(fake: FakeInventory) -> None:
     """Its exit code differs from a failure's, and the text says that held units may come back."""
     fake.will_answer("Reserve", SOLD_OUT)
@@ -135,7 +148,7 @@ def test_fields_out_of_bounds_are_named_with_exit_code_2(fake: FakeInventory) ->
 def test_no_server_says_what_to_do_next() -> None:
     """The line names the command that starts one."""
     without_id = RESERVE[:-2]  # so that an id would be made up and printed once the server is connected
-    done = CliRunner().invoke(app, [*without_id, "--address", "127.0.0.1:1", "--timeout", "0.2"])
+    done = CliRunner().invoke(app, [*without_id, "--address", "127.0.0.1:1", "--timeout", "0.1"])
 
     assert done.exit_code == 2
     [line] = done.stderr.splitlines()
@@ -219,10 +232,10 @@ def test_a_proxy_is_used_only_if_asked_for(
 
     directly = run(fake, *show)
     if asked_for.startswith("--"):
-        by_proxy = run(fake, *show, asked_for, "--timeout", "0.2")
+        by_proxy = run(fake, *show, asked_for, "--timeout", "0.1")
     else:
         monkeypatch.setenv(asked_for, "1")
-        by_proxy = run(fake, *show, "--timeout", "0.2")
+        by_proxy = run(fake, *show, "--timeout", "0.1")
 
     assert directly.exit_code == 0
     assert "no server answers" in by_proxy.stderr
@@ -230,7 +243,7 @@ def test_a_proxy_is_used_only_if_asked_for(
 
 def test_a_buyer_is_blocked_for_a_reason(fake: FakeInventory) -> None:
     """The ledger stores the reason with the block."""
-    fake.will_answer("BlockBuyer", BlockBuyerResponse())
+    fake.will_answer("BlockBuyer", BlockBuyerResponse(replayed=True))
 
     assert run(fake, "block-buyer", "bot-7").exit_code == 2
     assert run(fake, "block-buyer", "bot-7", "--reason", "a bot").exit_code == 0

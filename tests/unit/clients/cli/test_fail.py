@@ -162,7 +162,7 @@ def test_a_failure_as_json_is_one_object_with_the_same_exit_code(fake: FakeInven
     [
         (("reserve", "lamps", "--json"), "INVALID_ARGUMENT"),
         ((*SHOW, "--json", "--address", "nowhere"), "INVALID_ARGUMENT"),
-        ((*SHOW, "--json", "--address", "127.0.0.1:1", "--timeout", "0.2"), "UNAVAILABLE"),
+        ((*SHOW, "--json", "--address", "127.0.0.1:1", "--timeout", "0.1"), "UNAVAILABLE"),
     ],
 )
 def test_a_failure_before_the_call_as_json_is_one_object_too(words: tuple[str, ...], code: str) -> None:

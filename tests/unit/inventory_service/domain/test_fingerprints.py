@@ -1,5 +1,7 @@
 """The text form of requests, by which repeats are recognised."""
 
+import pytest
+
 from inventory_service.domain.fingerprints import sale_fingerprint, terms_of
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import Line
@@ -15,8 +17,21 @@ def test_a_fingerprint_has_buyer_ttl_and_lines() -> None:
     """The scripts parse it and stored records have it, so its form is fixed."""
     assert fingerprint_of(RESERVE) == "b-1 - lamp=2 shade=1"
     assert fingerprint_of(RESERVE._replace(hold_ttl_ms=5000)) == "b-1 5000 lamp=2 shade=1"
-    assert terms_of("b-1 5000 lamp=2 shade=1") == ("b-1", RESERVE.lines)
-    assert terms_of("") == ("", ())
+    assert fingerprint_of(RESERVE._replace(reference="cart-7")) == "b-1 - lamp=2 shade=1 #cart-7"
+
+
+@pytest.mark.parametrize("hold_ttl_ms", [None, 5000])
+@pytest.mark.parametrize("reference", ["", "cart-7"])
+def test_a_fingerprint_has_all_terms_of_its_reserve(hold_ttl_ms: int | None, reference: str) -> None:
+    """They are read from it, so nothing else has to be stored of a Reserve."""
+    request = RESERVE._replace(hold_ttl_ms=hold_ttl_ms, reference=reference)
+
+    assert terms_of(fingerprint_of(request)) == (request.buyer_id, hold_ttl_ms, request.lines, reference)
+
+
+def test_a_spent_id_has_no_terms() -> None:
+    """No Reserve made it."""
+    assert terms_of("") == ("", None, (), "")
 
 
 def test_sale_fingerprints_differ_by_every_setting_that_was_asked_for() -> None:

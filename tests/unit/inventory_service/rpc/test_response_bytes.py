@@ -55,15 +55,23 @@ def test_bytes_equal_the_serialized_message(name: str, sku: str, quantity: int, 
 
 
 def test_other_responses_are_serialized_from_their_messages() -> None:
-    """Several lines, a `hold_ttl`, repeats and purchases."""
+    """Several lines, a `hold_ttl`, a `reference`, repeats and purchases."""
     line = Line(sku="lamp", quantity=1)
-    plain, two, timed = request(line), request(line, line), request(line)
-    timed.hold_ttl.seconds = 5
+    plain, two, timed, referring = request(line), request(line, line), request(line), request(line)
+    timed.hold_ttl.seconds, referring.reference = 5, "cart-7"
     new = granted(plain, Position(0, 1, 1, 0))
     held_two = new._replace(reservation=new.reservation._replace(lines=(DomainLine("lamp", 2),)))
     bought = new._replace(reservation=new.reservation._replace(state=2, expire_time_ms=0))
 
-    for sent, result in ((two, held_two), (timed, new), (plain, new._replace(replayed=True)), (plain, bought)):
+    referred = new._replace(reservation=new.reservation._replace(reference="cart-7"))
+
+    for sent, result in (
+        (two, held_two),
+        (timed, new),
+        (referring, referred),
+        (plain, new._replace(replayed=True)),
+        (plain, bought),
+    ):
         assert calls.ReserveResponse.FromString(response_bytes(sent, result)) == reserve_response(result)
 
 

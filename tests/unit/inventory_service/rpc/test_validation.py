@@ -108,6 +108,12 @@ def test_values_at_the_bounds_are_valid() -> None:
     assert bad_fields(reserve_from_proto, valid) == []
 
 
+def test_a_reference_is_kept_as_it_is() -> None:
+    """It has the alphabet of ids; an empty one is none."""
+    assert reserve_from_proto(reserve(reference="Cart:7._-"), TENANT).reference == "Cart:7._-"
+    assert reserve_from_proto(reserve(reference=""), TENANT).reference == ""
+
+
 def test_equal_skus_are_summed_and_lines_sorted() -> None:
     """Equal requests must have equal fingerprints, whatever the order of their lines."""
     lines = [Line(sku="b", quantity=400), Line(sku="a", quantity=1), Line(sku="b", quantity=600)]

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shards import RedisUnavailable
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.server_checks.run import Check, log_once, run_checks
@@ -57,10 +59,12 @@ async def test_each_failed_check_is_a_warning_and_all_unknown_ones_are_one() -> 
     assert gauge.shown == [OK, NOTE, FAIL, UNKNOWN]
 
 
-async def test_the_checks_of_an_unavailable_server_are_logged_once_it_answers() -> None:
+async def test_the_checks_of_an_unavailable_server_are_logged_once_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """That it is unavailable is logged once."""
+    monkeypatch.setattr(Backoff, "take", lambda _: 0.0)
+
     with capture_logs() as logged:
-        await log_once([Check("Redis", FakeRedis(away=1).ask)], structlog.get_logger(), Gauge())
+        await log_once([Check("Redis", FakeRedis(away=2).ask)], structlog.get_logger(), Gauge())
 
     assert [event["event"] for event in logged].count("server_check_pending") == 1
     assert logged[-1]["event"] == "server_checks"

@@ -1,0 +1,11 @@
+#!lua flags=no-writes
+--[[ status.lua: read where a shard stands, whether or not it serves.
+KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
+ARGV   1 observed  2 latest (both unused)
+Reply  {identity, clock, time, commits in the outbox, {shards, epoch, seq, hash, trim seq, owner, token, frozen}}: the clock
+       of Redis and the time of the last commit, in ms; what `meta` does not have is nil
+Keeps  everything as it is: reads only.
+Uses   clock shard ]]
+
+local meta = redis.call('HMGET', KEYS[1], 'shards', 'epoch', 'seq', 'hash', 'trim_seq', 'owner', 'takeover_token', 'frozen')
+return {read_identity(), wall_time_ms(), read_meta().time, redis.call('XLEN', KEYS[2]), meta}

@@ -1,0 +1,127 @@
+"""After a PostgreSQL failover no process stays with a server that takes no writes."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from bench.commits import HELD, FakeShard
+from holdfast_runtime import postgres
+from inventory_service.adapters.ledger.pool import LedgerPool
+from inventory_service.adapters.ledger.shards import LedgerShards
+from inventory_service.domain.shards import LedgerUnavailable
+from order_persister.adapters.ledger.migrator import migrate
+from order_persister.adapters.ledger.postgres import Database
+from order_persister.domain.chain import KafkaRecord
+from tests.ledgers import ledger_in, open_shards, waits
+from tests.servers import StartPostgres, connected
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.timeout(120)
+WITHIN_S = 10.0  # the longest delay between two attempts is 6.25 s
+READ_ONLY = "alter role current_user set default_transaction_read_only = on"
+WRITABLE = "alter role current_user reset default_transaction_read_only"
+END_SESSIONS = "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and usename = user"
+
+
+@pytest.fixture
+async def dsns(start_postgres: StartPostgres) -> Sequence[str]:
+    """Two migrated PostgreSQLs with an open shard 0 each, which share nothing."""
+    found = [start_postgres().address for _ in range(2)]
+    for dsn in found:
+        await migrate(dsn)
+        async with connected(dsn) as db:
+            await open_shards(db, [0])
+    return found
+
+
+async def test_the_ledger_goes_on_soon_after_a_failover(dsns: Sequence[str]) -> None:
+    """Sessions that began while the server took no writes would refuse them for ever."""
+    registry, database, shard = CollectorRegistry(), Database(dsns[0]), FakeShard()
+    shard.open_sale(lamp=1)
+    shard.moves(("r-1", HELD))
+    async with connected(dsns[0]) as db:
+        await db.execute(READ_ONLY)
+        await db.execute(END_SESSIONS)
+        applying = asyncio.create_task(ledger_in(database, registry).apply([KafkaRecord(0, 0, shard.run(0))]))
+        await eventually(lambda: waits(registry, "postgres") > 1)
+
+        await db.execute(WRITABLE)
+
+        await asyncio.wait_for(applying, WITHIN_S)
+        assert await db.fetchval("select seq from shard_watermark") == 2
+    await database.close()
+
+
+async def test_a_take_over_goes_on_soon_after_a_failover(dsns: Sequence[str]) -> None:
+    """The relay writes to the ledger too, through the pool of the inventory service."""
+    ledger = LedgerPool(dsns[0])
+    async with connected(dsns[0]) as db:
+        await db.execute(READ_ONLY)
+        with pytest.raises(LedgerUnavailable):
+            await LedgerShards(ledger).fence(0, 16, 1, "")
+
+        await db.execute(WRITABLE)
+
+        assert await LedgerShards(ledger).fence(0, 16, 1, "") is not None
+    await ledger.close()
+
+
+async def test_a_session_whose_server_no_longer_takes_writes_is_dropped(dsns: Sequence[str]) -> None:
+    """It may have begun before the failover, and all idle ones are of the same server."""
+    ledger = LedgerPool(several(dsns))
+    assert await server_of(ledger) == dsns[0]
+    async with connected(dsns[0]) as db:
+        await db.execute("alter system set default_transaction_read_only = on")
+        await db.execute("select pg_reload_conf()")
+
+        async def is_refused() -> bool:
+            """The session has got the new setting."""
+            with pytest.raises(LedgerUnavailable):
+                await LedgerShards(ledger).fence(0, 16, 1, "")
+            return True
+
+        await eventually(is_refused)
+
+    assert await LedgerShards(ledger).fence(0, 16, 1, "") is not None
+    assert await server_of(ledger) == dsns[1]
+    await ledger.close()
+
+
+async def test_of_several_hosts_the_one_that_takes_writes_is_used(dsns: Sequence[str]) -> None:
+    """The other may be the standby, or the primary of before, and its data old."""
+    ledger = LedgerPool(several(dsns))
+    async with connected(dsns[0]) as db:
+        await db.execute(READ_ONLY)
+
+    assert await server_of(ledger) == dsns[1]
+    await ledger.close()
+
+
+async def test_a_host_that_does_not_answer_leaves_time_for_the_others(
+    dsns: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine of the primary may be gone, and then nothing refuses the connection."""
+    monkeypatch.setattr(postgres, "CONNECT_S", 5.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        ledger = LedgerPool(several([f"postgresql://127.0.0.1:{silent.getsockname()[1]}", dsns[1]]))
+
+        assert await server_of(ledger) == dsns[1]
+        await ledger.close()
+
+
+def several(dsns: Sequence[str]) -> str:
+    """One DSN with the hosts of all."""
+    hosts = ",".join(urlsplit(dsn).netloc.rpartition("@")[2] for dsn in dsns)
+    user, path = urlsplit(dsns[-1]).username, urlsplit(dsns[-1]).path
+    return f"postgresql://{user}@{hosts}{path}"
+
+
+async def server_of(ledger: LedgerPool) -> str:
+    """The DSN of the server of the next session."""
+    async with ledger.connection() as db:
+        address = "select format('postgresql://%s@127.0.0.1:%s/%s', user, inet_server_port(), current_database())"
+        return str(await db.fetchval(address))
