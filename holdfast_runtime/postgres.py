@@ -4,6 +4,7 @@ No state depends on a session (no prepared statement outlives its transaction), 
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -27,6 +28,13 @@ from holdfast_runtime.start_check import Dependency, address_of
 
 CONNECT_S = 5.0
 CLOSE_S = 1.0
+PEER_TIMEOUT_S = 9
+PEER_OPTIONS = {
+    socket.TCP_KEEPIDLE: PEER_TIMEOUT_S // 3,
+    socket.TCP_KEEPINTVL: PEER_TIMEOUT_S // 3,
+    socket.TCP_KEEPCNT: 2,
+    socket.TCP_USER_TIMEOUT: PEER_TIMEOUT_S * 1000,
+}
 # Wrong credentials, no such database, missing rights, unknown options. All others are transient.
 PERMANENT_SQLSTATES = ("28", "3D000", "22", "42")
 # The server takes no writes (25006: a transaction is read-only), or it is going down or still starting (57P0x).
@@ -161,6 +169,7 @@ class LazyPool:
 async def _connect_to(dsn: str, writable: bool, **options: Any) -> Session:
     """Connect. The server itself is asked whether it takes writes: what PgBouncer says of it may be of another one."""
     session: Session = await asyncpg.connect(dsn, **options)
+    _end_when_unconfirmed(session)
     try:
         if writable and await session.fetchval("show transaction_read_only") == "on":
             raise ServerReadOnly("the server takes no writes")
@@ -168,6 +177,19 @@ async def _connect_to(dsn: str, writable: bool, **options: Any) -> Session:
         session.terminate()
         raise
     return session
+
+
+def _end_when_unconfirmed(session: Session) -> None:
+    """Have the kernel end a connection whose other end is gone without a word, long before a statement's timeout.
+
+    A server that is busy confirms what it is sent all the same.
+    """
+    connection = session._transport.get_extra_info("socket")  # type: ignore[attr-defined]  # there is no public way
+    if connection.family == socket.AF_UNIX:
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in PEER_OPTIONS.items():
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _hosts(dsn: str) -> Sequence[dict[str, object]]:

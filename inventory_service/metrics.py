@@ -1,7 +1,7 @@
 """The Prometheus metrics of each process of the inventory service."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason
@@ -165,10 +165,16 @@ class ServerCheckMetrics:
             registry=registry,
         )
 
-    def show(self, result: CheckResult) -> None:
-        """Set the gauge of one result."""
-        if result.level is not Level.UNKNOWN:
-            self._ok.labels(result.server, result.setting).set(result.level is not Level.FAIL)
+        self._exported: dict[str, set[str]] = {}  # settings by server
+
+    def show(self, server: str, results: Sequence[CheckResult]) -> None:
+        """Set the gauges of one server, and remove those of settings that it no longer reports."""
+        known = [result for result in results if result.level is not Level.UNKNOWN]
+        for result in known:
+            self._ok.labels(server, result.setting).set(result.level is not Level.FAIL)
+        before, self._exported[server] = self._exported.get(server, set()), {result.setting for result in known}
+        for setting in before - self._exported[server]:
+            self._ok.remove(server, setting)
 
 
 class CompensationMetrics:

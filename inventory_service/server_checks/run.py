@@ -1,7 +1,7 @@
-"""Runs the checks of all servers at once: for `holdfast doctor`, and once after a server's start."""
+"""Runs the checks of all servers at once: for `holdfast doctor`, and again and again beside a server's calls."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -10,7 +10,7 @@ from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shards import ServerUnavailable
 from inventory_service.server_checks.results import CheckResult, Level
 
-LONGEST_WAIT_S = 60.0
+INTERVAL_S = 30.0
 
 
 class Check(NamedTuple):
@@ -20,10 +20,10 @@ class Check(NamedTuple):
     ask: Callable[[], Awaitable[Sequence[CheckResult]]]
 
 
-class ServerCheckGauge(Protocol):
+class ServerCheckGauges(Protocol):
     """Exports the results."""
 
-    def show(self, result: CheckResult) -> None: ...
+    def show(self, server: str, results: Sequence[CheckResult]) -> None: ...
 
 
 async def run_checks(checks: Sequence[Check]) -> list[CheckResult]:
@@ -39,40 +39,75 @@ async def _run_check(check: Check) -> Sequence[CheckResult]:
         return [CheckResult(check.server, "answers", "no", Level.UNKNOWN, f"nothing is known of it: {error}")]
 
 
-async def log_once(checks: Sequence[Check], log: FilteringBoundLogger, gauge: ServerCheckGauge) -> None:
-    """Log what is off once for each server, as soon as it answers. It only reports: no call waits for it."""
-    await asyncio.gather(*(_log_one(check, log, gauge) for check in checks))
+async def watch_checks(checks: Sequence[Check], log: FilteringBoundLogger, gauges: ServerCheckGauges) -> None:
+    """Run each check again and again, until cancelled. It only reports: no call waits for it."""
+    await asyncio.gather(*(CheckWatch(check, log, gauges).run() for check in checks))
 
 
-async def _log_one(check: Check, log: FilteringBoundLogger, gauge: ServerCheckGauge) -> None:
-    delay, is_first = Backoff(first_s=1.0, longest_s=LONGEST_WAIT_S), True
-    while True:
+class CheckWatch:
+    """Runs one server's check repeatedly: exports every result, and logs those whose level has changed."""
+
+    def __init__(self, check: Check, log: FilteringBoundLogger, gauges: ServerCheckGauges) -> None:
+        self._check = check
+        self._log = log.bind(server=check.server)
+        self._gauges = gauges
+        self._levels: Mapping[str, Level] = {}  # by setting, as they were logged
+        self._failed = False  # the last check, which was logged
+
+    async def run(self) -> None:
+        """Check until cancelled: an unavailable server soon again, and less often the longer that lasts."""
+        delay = Backoff(first_s=1.0, longest_s=INTERVAL_S)
+        while True:
+            if await self.check():
+                delay.reset()
+                await asyncio.sleep(INTERVAL_S)
+            else:
+                await delay.wait()
+
+    async def check(self) -> bool:
+        """Check once; whether the server answered."""
         try:
-            found = await check.ask()
-            break
-        except ServerUnavailable as error:
-            if is_first:
-                log.info("server_check_pending", server=check.server, why=str(error))
-            is_first = False
-            await delay.wait()
-        except Exception:  # whatever is wrong with its answer: the process that checks goes on
-            log.exception("server_check_failed", server=check.server)
+            found = await self._check.ask()
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with its answer: the process that checks goes on
+            self._log_failure(error)
+            return False
+        self._failed = False
+        self._gauges.show(self._check.server, found)
+        self._log_changes(found)
+        return True
+
+    def _log_failure(self, error: Exception) -> None:
+        """Log the first of several failures in a row."""
+        if self._failed:
             return
-    for result in found:
-        gauge.show(result)
-        _log(result, log)
-    unknown = [result for result in found if result.level is Level.UNKNOWN]
-    if unknown:
-        settings = [result.setting for result in unknown]
-        log.warning("server_check_unknown", server=check.server, settings=settings, why=unknown[0].promise)
-    counts = {level.value: sum(result.level is level for result in found) for level in Level}
-    log.info("server_checks", server=check.server, **counts)
+        self._failed = True
+        if isinstance(error, ServerUnavailable):
+            self._log.info("server_check_pending", why=str(error))
+        else:
+            self._log.error("server_check_failed", exc_info=error)
+
+    def _log_changes(self, found: Sequence[CheckResult]) -> None:
+        before, self._levels = self._levels, {result.setting: result.level for result in found}
+        if before == self._levels:
+            return
+        changed = [result for result in found if before.get(result.setting, Level.OK) is not result.level]
+        for result in changed:
+            _log(result, self._log)
+        unknown = [result for result in changed if result.level is Level.UNKNOWN]
+        if unknown:
+            settings = [result.setting for result in unknown]
+            self._log.warning("server_check_unknown", settings=settings, why=unknown[0].promise)
+        self._log.info(
+            "server_checks", **{level.value: sum(result.level is level for result in found) for level in Level}
+        )
 
 
 def _log(result: CheckResult, log: FilteringBoundLogger) -> None:
-    """One event for a result that is not OK or unknown: a warning for what is off."""
-    server, setting, value, level, promise, change = result
-    if level is Level.NOTE:
-        log.info("server_check_note", server=server, setting=setting, value=value, why=promise, change=change)
+    """One event for a result that is not unknown: a warning for what is off."""
+    _, setting, value, level, promise, change = result
+    if level is Level.OK:
+        log.info("server_check_ok", setting=setting, value=value)
+    elif level is Level.NOTE:
+        log.info("server_check_note", setting=setting, value=value, why=promise, change=change)
     elif level is Level.FAIL:
-        log.warning("server_check_fail", server=server, setting=setting, value=value, why=promise, change=change)
+        log.warning("server_check_fail", setting=setting, value=value, why=promise, change=change)

@@ -28,7 +28,7 @@ from inventory_service.domain.shards import RedisUnavailable, check_shard_count
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
-from inventory_service.server_checks.run import log_once
+from inventory_service.server_checks.run import watch_checks
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher, Limits
 from inventory_service.service.bulkhead import Bulkhead
@@ -58,7 +58,7 @@ async def serve(settings: Settings) -> int:
             raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
         log.info("listening", address=address, shards=settings.shards)
         checking = asyncio.create_task(
-            log_once(server_checks, log, metrics.ServerCheckMetrics(instruments.registry)), name="server checks"
+            watch_checks(server_checks, log, metrics.ServerCheckMetrics(instruments.registry)), name="server checks"
         )
         try:
             await first_to_end(server.watch_store(), received.get())

@@ -1,14 +1,20 @@
 """`holdfast doctor` against servers with safe settings, with unsafe ones, and with settings that it may not read."""
 
+import asyncio
 import json
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import structlog
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from inventory_service import metrics
+from inventory_service.server_checks import run as checks_run
 from inventory_service.server_checks.doctor import run
 from inventory_service.settings import Settings
 from inventory_service.wiring import server_checks
@@ -271,3 +277,27 @@ async def test_the_metrics_page_shows_the_checks_at_the_start(start_valkey: Star
         lines = [kept("Redis", "appendfsync", 0.0), kept("Redis", "appendonly", 1.0), kept("Postgres", "fsync", 1.0)]
         wanted = [line.replace("'", '"') for line in lines]
         await eventually(lambda: all(line in page() for line in wanted))
+
+
+async def test_a_setting_that_is_changed_later_is_exported(
+    start_valkey: StartValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody may turn a promise off while servers run, and back on."""
+    monkeypatch.setattr(checks_run, "INTERVAL_S", 0.1)
+    redis, registry = start_valkey().address, CollectorRegistry()
+    settings = Settings(redis_url=redis, shards=PARTITIONS)
+    checks = server_checks.checks(settings)[:1]
+    watching = asyncio.create_task(
+        checks_run.watch_checks(checks, structlog.get_logger(), metrics.ServerCheckMetrics(registry))
+    )
+
+    def is_exported(value: float) -> bool:
+        """The gauge has this value."""
+        labels = {"server": "Redis", "setting": "appendfsync"}
+        return registry.get_sample_value("holdfast_server_check_ok", labels) == value
+
+    async with Redis.from_url(redis) as client:
+        for value, ok in (("always", 1.0), ("no", 0.0), ("always", 1.0)):
+            await client.config_set("appendfsync", value)
+            await eventually(partial(is_exported, ok))
+    watching.cancel()

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from bench.commits import HELD, FakeShard
 from holdfast_runtime import postgres
+from inventory_service.adapters.ledger import shards
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.domain.shards import LedgerUnavailable
@@ -80,9 +81,12 @@ async def test_a_session_whose_server_no_longer_takes_writes_is_dropped(dsns: Se
 
         async def is_refused() -> bool:
             """The session has got the new setting."""
-            with pytest.raises(LedgerUnavailable):
-                await LedgerShards(ledger).fence(0, 16, 1, "")
-            return True
+            try:
+                async with ledger.connection() as session:
+                    await session.execute("update shard_watermark set shards = shards")
+            except LedgerUnavailable:
+                return True
+            return False
 
         await eventually(is_refused)
 
@@ -111,6 +115,39 @@ async def test_a_host_that_does_not_answer_leaves_time_for_the_others(
 
         assert await server_of(ledger) == dsns[1]
         await ledger.close()
+
+
+async def test_the_sessions_of_a_machine_that_is_gone_end_soon(dsns: Sequence[str]) -> None:
+    """It closes no connection, so the kernel asks whether it is there, and ends those that it does not confirm."""
+    ledger = LedgerPool(dsns[0])
+    async with ledger.connection() as db:
+        connection = db._con._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+
+        idle_s, between_s, probes = (
+            connection.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        )
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert idle_s + between_s * probes <= WITHIN_S
+        assert 0 < connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= WITHIN_S * 1000
+    await ledger.close()
+
+
+async def test_a_take_over_does_not_wait_long_for_a_statement(
+    dsns: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever holds the ledger up, the next attempt begins soon after it has ended."""
+    monkeypatch.setattr(shards, "TIMEOUT_S", 0.2)
+    ledger = LedgerPool(dsns[0])
+    async with connected(dsns[0]) as db, db.transaction():
+        await db.execute("lock table shard_watermark in access exclusive mode")
+
+        async with asyncio.timeout(WITHIN_S):
+            with pytest.raises(LedgerUnavailable):
+                await LedgerShards(ledger).row(0)
+            with pytest.raises(LedgerUnavailable):
+                await LedgerShards(ledger).fence(0, 16, 1, "")
+    await ledger.close()
 
 
 def several(dsns: Sequence[str]) -> str:

@@ -9,11 +9,12 @@ import pytest
 from holdfast_embedded.valkey import Valkey
 
 from inventory_service.domain.shards import BegunTakeover, RedisUnavailable
+from inventory_service.service.relay import shard_monitor
 from inventory_service.service.relay.takeover import Ending
 from tests.integration.shard_processes import SHARDS, ShardProcesses, first_steps, serves_at
 from tests.servers import StartValkey, connected
 from tests.shared_kafka import Kafka
-from tests.waiting import eventually
+from tests.waiting import LONG_S, eventually
 
 
 @pytest.fixture
@@ -95,6 +96,27 @@ async def test_redis_files_of_an_older_epoch_never_serve(
         await eventually(lambda: frozen(processes, "NEEDS_RESTORE: "))
         assert not await processes.serves()
     assert await journal_length(processes) == 5
+
+
+async def test_the_right_files_serve_soon_after_older_ones(
+    processes: ShardProcesses, server: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attempts that failed meanwhile have made the delay until the next one long."""
+    monkeypatch.setattr(shard_monitor, "FIRST_RETRY_S", 10 * LONG_S)
+    monkeypatch.setattr(shard_monitor, "MAX_RETRY_S", 10 * LONG_S)
+    await processes.commit(count=1)
+    older, right = tmp_path / "older", tmp_path / "right"
+    shutil.copytree(server.data_dir, older)
+    async with processes.at_work():
+        await processes.commit(count=2)
+        await eventually(processes.is_drained)
+        shutil.copytree(server.data_dir, right)
+        await restart_from_copy(processes, server, older)
+        await eventually(lambda: frozen(processes, "NEEDS_RESTORE: "))
+
+        await restart_from_copy(processes, server, right)
+
+        await eventually(processes.serves)
 
 
 async def commit_after_copy(processes: ShardProcesses, behind: bool) -> None:

@@ -1,7 +1,9 @@
 """A pool of connections to the ledger, and which of its errors are outages."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
 
 import asyncpg
 
@@ -21,12 +23,19 @@ class LedgerPool:
 
     def __init__(self, dsn: str, pool_size: int = POOL_SIZE, *, writable: bool = True) -> None:
         self._pool = LazyPool(dsn, pool_size, QUERY_TIMEOUT_S, writable=writable)
+        self._limit_s: float | None = None
+
+    def within(self, seconds: float) -> "LedgerPool":
+        """The same pool; a block that takes longer fails as an outage does, and what it had sent may have been done."""
+        limited = copy(self)
+        limited._limit_s = seconds
+        return limited
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection for one block; `LedgerUnavailable` for every outage."""
         try:
-            async with self._pool.acquire() as db:
+            async with asyncio.timeout(self._limit_s), self._pool.acquire() as db:
                 yield db
         except (OSError, TimeoutError, *_ASYNCPG_ERRORS) as error:
             classified = classify_error(error)

@@ -7,12 +7,14 @@ from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import ledger_queries
 from inventory_service.domain.shards import LedgerRow
 
+TIMEOUT_S = 5.0  # each reads or writes one row, or one a shard: what takes longer is an outage, and repeated soon
+
 
 class LedgerShards:
     """The rows of all shards; `LedgerUnavailable` if the ledger does not answer."""
 
     def __init__(self, ledger: LedgerPool) -> None:
-        self._ledger = ledger
+        self._ledger = ledger.within(TIMEOUT_S)
         self._sql = ledger_queries()
 
     async def row(self, shard: int) -> LedgerRow | None:

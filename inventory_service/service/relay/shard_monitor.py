@@ -11,8 +11,9 @@ from inventory_service.domain.shards import LEDGER_WENT_BACK, NEEDS_RESTORE, Sha
 from inventory_service.service.relay.takeover import Ending, ShardTakeover
 
 CHECK_INTERVAL_S = 0.5
+WAITING_CHECK_INTERVAL_S = 1.0  # of a shard that does not serve and waits for its next attempt
 COMPARE_INTERVAL_S = 10.0  # between two reads of the ledger's row of a shard that serves
-MAX_RETRY_S = 30.0
+FIRST_RETRY_S, MAX_RETRY_S = 0.2, 10.0
 
 
 class ShardMonitor:
@@ -38,7 +39,7 @@ class ShardMonitor:
         self._monotonic = monotonic
         self._takeover_timeout_s = takeover_timeout_s
         self._foreign_takeover = ("", 0.0)  # and when it was first seen
-        self._retry = Backoff(first_s=0.2, longest_s=MAX_RETRY_S)
+        self._retry = Backoff(FIRST_RETRY_S, MAX_RETRY_S)
         self._logged_state = ""
         self._next_comparison = monotonic()
 
@@ -53,7 +54,7 @@ class ShardMonitor:
             self._retry.reset()
             await asyncio.sleep(CHECK_INTERVAL_S)
         else:
-            await self._retry.wait()
+            await self._wait_for_change()
 
     async def freeze_if_ledger_went_back(self) -> None:
         """Freeze the shard if its row, read after the trim point was, stands below it: then Postgres was set back."""
@@ -89,6 +90,23 @@ class ShardMonitor:
         if row is not None and row.hash and not status.frozen_reason:
             lost = f"the ledger ends at commit {row.commit_id} and Redis holds nothing"
             await self._shards.freeze(self._shard, 0, f"{NEEDS_RESTORE}: {lost}")
+
+    async def _wait_for_change(self) -> None:
+        """Wait until the next attempt is due, or until one of the stores has moved, which may end what it failed for.
+
+        A store that is unavailable meanwhile ends the wait too: it may come back with other data.
+        """
+        due, before = self._monotonic() + self._retry.take(), await self._positions()
+        while (left_s := due - self._monotonic()) > 0:
+            await asyncio.sleep(min(left_s, WAITING_CHECK_INTERVAL_S))
+            if await self._positions() != before:
+                self._retry.reset()
+                return
+
+    async def _positions(self) -> tuple[object, ...]:
+        """Where Redis and the ledger stand. An attempt, which may freeze and thaw the shard, changes none of it."""
+        status, row = await self._shards.status(self._shard), await self._ledger.row(self._shard)
+        return status.epoch, status.seq, status.hash, status.serving, row and (row.commit_id, row.hash)
 
     def _is_taken_over_elsewhere(self, status: ShardStatus) -> bool:
         """Leave a recent take-over of another process alone, so that two do not interrupt each other for ever."""

@@ -1,4 +1,4 @@
-"""The checks after a start: the results of each server are logged once, as soon as it answers."""
+"""The checks of a running server: logged once, and again when a result changes; exported each time."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,9 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shards import RedisUnavailable
 from inventory_service.server_checks.results import CheckResult, Level
-from inventory_service.server_checks.run import Check, log_once, run_checks
+from inventory_service.server_checks.run import Check, CheckWatch, run_checks
 
 OK = CheckResult("Redis", "appendonly", "yes", Level.OK, "it is still there")
 NOTE = CheckResult("Redis", "maxmemory", "0", Level.NOTE, "no limit", "set one")
@@ -17,35 +16,50 @@ FAIL = CheckResult("Redis", "appendfsync", "no", Level.FAIL, "it may be lost", "
 UNKNOWN = CheckResult("Redis", "role", "?", Level.UNKNOWN, "it does not report it")
 
 
-class Gauge:
-    """Keeps the results that were exported."""
+class Gauges:
+    """Keeps the results that were exported last."""
 
     def __init__(self) -> None:
-        self.shown: list[CheckResult] = []
+        self.shown: Sequence[CheckResult] = ()
 
-    def show(self, result: CheckResult) -> None:
-        self.shown.append(result)
+    def show(self, server: str, results: Sequence[CheckResult]) -> None:
+        assert {result.server for result in results} <= {server}
+        self.shown = results
 
 
 class FakeRedis:
     """Is unavailable for the first calls."""
 
     def __init__(self, away: int = 0) -> None:
-        self._away = away
+        self.away = away
+        self.results = [OK, NOTE, FAIL, UNKNOWN]
 
     async def ask(self) -> Sequence[CheckResult]:
-        if self._away:
-            self._away -= 1
+        if self.away:
+            self.away -= 1
             raise RedisUnavailable("connection refused")
-        return [OK, NOTE, FAIL, UNKNOWN]
+        return self.results
 
 
-async def test_each_failed_check_is_a_warning_and_all_unknown_ones_are_one() -> None:
+@pytest.fixture
+def redis() -> FakeRedis:
+    return FakeRedis()
+
+
+@pytest.fixture
+def gauges() -> Gauges:
+    return Gauges()
+
+
+@pytest.fixture
+def watch(redis: FakeRedis, gauges: Gauges) -> CheckWatch:
+    return CheckWatch(Check("Redis", redis.ask), structlog.get_logger(), gauges)
+
+
+async def test_each_failed_check_is_a_warning_and_all_unknown_ones_are_one(watch: CheckWatch, gauges: Gauges) -> None:
     """Kept settings are only counted: an operator reads the log for those that are not."""
-    gauge = Gauge()
-
     with capture_logs() as logged:
-        await log_once([Check("Redis", FakeRedis().ask)], structlog.get_logger(), gauge)
+        assert await watch.check()
 
     events = [(event["log_level"], event["event"], event.get("setting")) for event in logged]
     assert events == [
@@ -56,31 +70,62 @@ async def test_each_failed_check_is_a_warning_and_all_unknown_ones_are_one() -> 
     ]
     assert logged[1]["change"] == "set it to always"
     assert logged[2]["settings"] == ["role"]
-    assert gauge.shown == [OK, NOTE, FAIL, UNKNOWN]
+    assert gauges.shown == [OK, NOTE, FAIL, UNKNOWN]
 
 
-async def test_the_checks_of_an_unavailable_server_are_logged_once_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That it is unavailable is logged once."""
-    monkeypatch.setattr(Backoff, "take", lambda _: 0.0)
+async def test_what_changes_later_is_exported_and_logged(redis: FakeRedis, watch: CheckWatch, gauges: Gauges) -> None:
+    """A setting may be changed while servers run; a value that still keeps the promise is no news."""
+    redis.results = [OK, NOTE]
+    await watch.check()
+    worse = OK._replace(value="no", level=Level.FAIL)
 
     with capture_logs() as logged:
-        await log_once([Check("Redis", FakeRedis(away=2).ask)], structlog.get_logger(), Gauge())
+        redis.results = [OK, NOTE._replace(value="1 GiB")]
+        await watch.check()
+        redis.results = [worse, NOTE]
+        await watch.check()
+        assert gauges.shown == [worse, NOTE]
+        redis.results = [OK, NOTE]
+        await watch.check()
 
-    assert [event["event"] for event in logged].count("server_check_pending") == 1
-    assert logged[-1]["event"] == "server_checks"
+    events = [(event["event"], event.get("setting")) for event in logged]
+    assert events == [
+        ("server_check_fail", "appendonly"),
+        ("server_checks", None),
+        ("server_check_ok", "appendonly"),
+        ("server_checks", None),
+    ]
+    assert gauges.shown == [OK, NOTE]
 
 
-async def test_an_unreadable_answer_is_logged_and_the_other_servers_are_checked() -> None:
-    """It is logged with its trace, and the results of the other servers are logged all the same."""
+async def test_an_unavailable_server_is_logged_once_and_its_last_results_stay(
+    redis: FakeRedis, watch: CheckWatch, gauges: Gauges
+) -> None:
+    """Its settings have hardly changed, and that it is unavailable is shown by other means."""
+    await watch.check()
+    redis.away = 2
+
+    with capture_logs() as logged:
+        assert not await watch.check()
+        assert not await watch.check()
+        assert await watch.check()
+
+    assert [event["event"] for event in logged] == ["server_check_pending"]
+    assert gauges.shown == redis.results
+
+
+async def test_an_unreadable_answer_is_logged_once(gauges: Gauges) -> None:
+    """It is logged with its trace, and no process ends by it."""
 
     async def garbled() -> Sequence[CheckResult]:
         raise KeyError("maxmemory")
 
+    watch = CheckWatch(Check("Kafka", garbled), structlog.get_logger(), gauges)
     with capture_logs() as logged:
-        await log_once([Check("Kafka", garbled), Check("Redis", FakeRedis().ask)], structlog.get_logger(), Gauge())
+        assert not await watch.check()
+        assert not await watch.check()
 
-    assert [event["server"] for event in logged if event["event"] == "server_check_failed"] == ["Kafka"]
-    assert logged[-1]["event"] == "server_checks"
+    assert [event["event"] for event in logged] == ["server_check_failed"]
 
 
 async def test_a_server_that_does_not_answer_the_doctor_is_an_unknown_result() -> None:
