@@ -11,8 +11,8 @@ from tests.fault_stack import FaultStack, client_without_retries
 from tests.stacks import CommandResult
 from tests.waiting import eventually
 
-SERVES_S = 60.0
-NAMES_COMMAND_S = 60.0
+SERVES_S = 40.0
+NAMES_COMMAND_S = 40.0
 
 
 class Opening(StrEnum):
