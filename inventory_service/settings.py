@@ -34,6 +34,12 @@ class Settings(SharedSettings):
     memory_share: float = Field(
         0.9, gt=0, le=1, description="share of Redis' maxmemory in use from which on Reserve fails with LEDGER_BEHIND"
     )
+    redis_failover_s: float = Field(
+        5,
+        gt=0,
+        description="seconds after the loss of Redis' primary from which on a replica may be promoted, for the doctor: "
+        "Sentinel's down-after-milliseconds",
+    )
     relay_window_bytes: int = Field(
         67_108_864,
         ge=262_144,

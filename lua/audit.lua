@@ -32,6 +32,8 @@ local function reservation_reply(id, record)
 end
 
 local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
 local found = redis.call('HSCAN', KEYS[5], ARGV[3], 'COUNT', ARGV[4])
 local reservations = {}
 for at = 1, #found[2], 2 do

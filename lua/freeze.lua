@@ -9,6 +9,8 @@ Keeps  The first reason stays in front, for it is the cause. Only a take-over ad
 Uses   clock shard ]]
 
 local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
 local epoch, reason, token = tonumber(ARGV[3]), ARGV[4], ARGV[5]
 
 local function reason_after(before)

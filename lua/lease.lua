@@ -20,7 +20,10 @@ local function is_free()
   return not holder or tonumber(end_ms) <= now or tonumber(end_ms) > now + ms
 end
 
-if not read_meta().epoch then return {'BLANK'} end
+local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
+if not shard.epoch then return {'BLANK'} end
 if ms == 0 then
   if holder == name then redis.call('HDEL', KEYS[1], 'lease') end
   return {'OTHERS'}

@@ -89,7 +89,8 @@ local function judge_window(sale)
   if settings.paused == 1 then return {'SALE_PAUSED', seen_seq(shard), -1} end
 end
 
--- How long until the sale's next hold can end: no answer that waits for units changes earlier. -1: never by itself.
+-- How long until the sale's next hold can end: no answer that waits for units changes earlier. -1: there is none, or the
+-- sale is over by then.
 local function until_next_expiry(sale)
   local first = redis.call('ZRANGEBYSCORE', sale.expiry_key, string.format('(%.0f', shard.now), '+inf',
     'WITHSCORES', 'LIMIT', 0, 1)
@@ -97,7 +98,9 @@ local function until_next_expiry(sale)
   for _, expire_ms in pairs(sale.changed_expiry) do
     if expire_ms and (not earliest or expire_ms < earliest) then earliest = expire_ms end
   end
-  return earliest and earliest - shard.now or -1
+  local end_ms = sale.settings.end_ms
+  if not earliest or end_ms >= 0 and earliest >= end_ms then return -1 end
+  return earliest - shard.now
 end
 
 local function is_short(sale, request)
@@ -108,12 +111,12 @@ local function is_short(sale, request)
 end
 
 local function shortage(sale, request)
-  local reason, may_change, short = 'INSUFFICIENT_STOCK', false, {}
+  local reason, may_change, short = 'INSUFFICIENT_STOCK', true, {}
   for _, line in ipairs(request.terms.lines) do
     local item = sale.items[line.sku]
     if item.available < line.quantity then
       if item.available == 0 then reason = 'SOLD_OUT' end
-      may_change = may_change or item.held > 0
+      may_change = may_change and item.available + item.held >= line.quantity
       for _, value in ipairs({line.sku, line.quantity, item.available, item.held}) do short[#short + 1] = value end
     end
   end
@@ -141,7 +144,8 @@ local function judge_limit(sale, request)
   if not is_over_limit(sale, request) then return nil end
   local buyer = sale.buyers[request.terms.buyer]
   local remaining = math.max(0, sale.settings.buyer_limit - buyer.held - buyer.sold)
-  return {'BUYER_LIMIT', seen_seq(shard), buyer.held > 0 and until_next_expiry(sale) or -1, remaining}
+  local may_change = buyer.sold + request.terms.units <= sale.settings.buyer_limit
+  return {'BUYER_LIMIT', seen_seq(shard), may_change and until_next_expiry(sale) or -1, remaining}
 end
 
 local function grant(sale, request)

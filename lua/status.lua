@@ -7,5 +7,8 @@ Reply  {identity, clock, time, commits in the outbox, {shards, epoch, seq, hash,
 Keeps  everything as it is: reads only.
 Uses   clock shard ]]
 
+local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
 local meta = redis.call('HMGET', KEYS[1], 'shards', 'epoch', 'seq', 'hash', 'trim_seq', 'owner', 'takeover_token', 'frozen')
-return {read_identity(), wall_time_ms(), read_meta().time, redis.call('XLEN', KEYS[2]), meta}
+return {read_identity(), wall_time_ms(), shard.time, redis.call('XLEN', KEYS[2]), meta}

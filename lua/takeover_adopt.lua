@@ -9,12 +9,14 @@ Keeps  Redis and the ledger agree at (new epoch, 0): so the outbox, which the le
 Uses   clock shard ]]
 
 local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
 local epoch, token, identity, hash, shards = tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 if shard.takeover_token ~= token or read_identity() ~= identity then return {'GONE'} end
 assert(shard.hash == hash, 'a shard moved during its take-over')
 assert(epoch > (shard.epoch or 0), 'an epoch was granted twice')
 redis.call('XTRIM', KEYS[2], 'MAXLEN', 0)
 redis.call('HSET', KEYS[1], 'shards', shards, 'epoch', ARGV[3], 'seq', 0, 'hash', hash, 'trim_seq', 0, 'trim_hash', hash,
-  'owner', identity)
+  'owner', identity, 'format', FORMAT)
 redis.call('HDEL', KEYS[1], 'takeover_token', 'frozen')
 return {'ADOPTED'}

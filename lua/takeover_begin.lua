@@ -9,6 +9,8 @@ Keeps  Nothing but the token is written; the relay goes on sending what the outb
 Uses   clock shard ]]
 
 local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
 local row_epoch, token, ledger_frozen = tonumber(ARGV[3]), ARGV[4], ARGV[5] == '1'
 local identity = read_identity()
 if identity == 'replica' then return {'SHARD', 'NOT_OWNED', ''} end

@@ -11,6 +11,8 @@ Keeps  A commit leaves the outbox only after the ledger has named it, or one abo
 Uses   clock shard ]]
 
 local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
 local epoch, seq, hash = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 
 local function commit_id(at_epoch, at_seq)

@@ -51,6 +51,17 @@ class PublishMetrics:
             "Compensations that Kafka has confirmed, repeats included",
             registry=registry,
         )
-        self.open_compensations = Gauge(
+        self._open = Gauge(
             "holdfast_ledger_compensations_open", "Refused orders that still have units", ["shard"], registry=registry
         )
+        self._stalled = Gauge(
+            "holdfast_ledger_compensations_stalled",
+            "Refused orders whose compensation was sent ten times or more, and that still have units",
+            ["shard"],
+            registry=registry,
+        )
+
+    def show_compensations(self, shard: int, open_: int, stalled: int) -> None:
+        """Set the gauges of a shard's refused orders that still have units."""
+        self._open.labels(str(shard)).set(open_)
+        self._stalled.labels(str(shard)).set(stalled)

@@ -239,8 +239,9 @@ returning c.compensation_id, c.created_epoch, c.created_seq, c.created_index, c.
           d.reservation_id, d.reason, d.detail
 
 -- name: open_compensations
--- How many refused orders of each of these shards still have units.
-select shard, count(*) as open from compensation where shard = any ($1::integer[]) and not done group by shard
+-- How many refused orders of each of these shards still have units, and for how many that was sent so often or more.
+select shard, count(*) as open, count(*) filter (where sent_count >= $2) as stalled
+  from compensation where shard = any ($1::integer[]) and not done group by shard
 
 -- name: raise_facts_position
 -- Stores the position up to which facts are on Kafka; it never falls.

@@ -28,6 +28,7 @@ from holdfast_runtime.process import EXIT_UNEXPECTED, Command, JsonOption
 from holdfast_runtime.retry import Retrier
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES, BadSettings, SharedSettings
 from holdfast_runtime.signals import signals
+from holdfast_runtime.start_check import Dependency
 from order_persister.adapters.kafka.agent import (
     add_agent,
     assigned_partitions,
@@ -44,6 +45,7 @@ from order_persister.adapters.ledger.postgres import Database, postgres_errors
 from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.adapters.ledger.transaction import PostgresLedger
 from order_persister.adapters.ledger.unpublished import Unpublished
+from order_persister.domain.shards import RESIZING
 from order_persister.metrics import LedgerMetrics, PublishMetrics
 from order_persister.service.apply import LedgerWriter
 from order_persister.service.publisher import Publisher
@@ -81,9 +83,11 @@ async def run_persist(settings: SharedSettings) -> int:
     """Persist until a signal (exit code 0) or a crash of Faust (1). BadSettings if a server contradicts them."""
     gc.set_threshold(*GC_THRESHOLDS)
     received = signals()
-    instruments = serve_instruments(settings, [postgres_dependency(settings), kafka_dependency(settings)])
+    has_joined = asyncio.Event()
+    kafka = _once_joined(kafka_dependency(settings), has_joined)
+    instruments = serve_instruments(settings, [postgres_dependency(settings), kafka])
     app = _persister(settings, instruments)
-    running = asyncio.ensure_future(_run(app, settings, instruments))
+    running = asyncio.ensure_future(_run(app, settings, instruments, has_joined))
     ending = asyncio.ensure_future(received.get())
     await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
     if ending.done():
@@ -95,6 +99,17 @@ async def run_persist(settings: SharedSettings) -> int:
         raise problem
     log.error("unhandled_exception", why=repr(problem))
     os._exit(EXIT_UNEXPECTED)
+
+
+def _once_joined(kafka: Dependency, has_joined: asyncio.Event) -> Dependency:
+    """Kafka as /healthz probes it: unavailable until this process has joined its group, for it persists nothing yet."""
+
+    async def probe() -> None:
+        await kafka.probe()
+        if not has_joined.is_set():
+            raise TransientError("its group has not been joined yet")
+
+    return kafka._replace(probe=probe)
 
 
 def _persister(settings: SharedSettings, instruments: Instruments) -> faust.App:
@@ -123,12 +138,14 @@ def _persister(settings: SharedSettings, instruments: Instruments) -> faust.App:
     return app
 
 
-async def _run(app: faust.App, settings: SharedSettings, instruments: Instruments) -> None:
+async def _run(app: faust.App, settings: SharedSettings, instruments: Instruments, has_joined: asyncio.Event) -> None:
     """Start the app once the servers agree with the settings; returns when it has crashed."""
     retrier = instruments.retrier()
     await _check_ledger(settings, retrier)
     await _check_topics(settings, retrier)  # Faust itself gives up at once when no broker answers
+    log.info("joining_group")
     await start(app)
+    has_joined.set()
     log.info("persisting", brokers=settings.kafka_brokers)
     await app.wait_until_stopped()
 
@@ -140,8 +157,9 @@ async def _check_ledger(settings: SharedSettings, retrier: Retrier) -> None:
     await unpublished.wait_until_migrated()
     found = await unpublished.shard_counts()
     await database.close()
-    if found - {settings.shards}:
-        raise BadSettings(f"HOLDFAST_SHARDS: must be {min(found)}, as the ledger was made, and is {settings.shards}")
+    for other in sorted(found - {settings.shards}):
+        is_other = f"HOLDFAST_SHARDS is {settings.shards}, and the ledger was initialized for {other}"
+        raise BadSettings(f"{is_other}: set it to {other}; {RESIZING}")
 
 
 async def _check_topics(settings: SharedSettings, retrier: Retrier) -> None:
@@ -150,7 +168,8 @@ async def _check_topics(settings: SharedSettings, retrier: Retrier) -> None:
     for topic in map(config.named, (COMMITS, PROGRESS, COMPENSATIONS, ORDERS)):
         found = await retrier.retry("Kafka", partial(partitions_of, topic, config))
         if found != settings.shards:
-            raise BadSettings(f"HOLDFAST_SHARDS: is {settings.shards}, and {topic} has {found} partitions")
+            is_other = f"HOLDFAST_SHARDS is {settings.shards}, and {topic} has {found} partitions"
+            raise BadSettings(f"{is_other}: `holdfast topics` says what to do")
 
 
 async def _stop(app: faust.App) -> None:

@@ -246,7 +246,8 @@ def _shortage(transaction: Transaction, sale: StoredSale, request: Reserve) -> R
     short = _short(sale, request)
     gone = any(line.available == 0 for line in short)
     reason = REJECTION_REASON_SOLD_OUT if gone else REJECTION_REASON_INSUFFICIENT_STOCK
-    retry = _until_next_expiry(transaction, sale) if any(line.held for line in short) else None
+    may_change = all(line.available + line.held >= line.requested for line in short)
+    retry = _until_next_expiry(transaction, sale) if may_change else None
     return Rejected(reason, transaction.as_of(), transaction.now_ms, shortages=short, retry_after_ms=retry)
 
 
@@ -258,16 +259,23 @@ def _is_over_limit(sale: StoredSale, request: Reserve) -> bool:
 
 def _limit(transaction: Transaction, sale: StoredSale, request: Reserve) -> Rejected:
     units = sale.units_of(request.buyer_id)
+    may_change = units["sold"] + sum(line.quantity for line in request.lines) <= sale.request.buyer_limit
     return Rejected(
         REJECTION_REASON_BUYER_LIMIT,
         transaction.as_of(),
         transaction.now_ms,
         buyer_remaining=max(0, sale.request.buyer_limit - sum(units.values())),
-        retry_after_ms=_until_next_expiry(transaction, sale) if units["held"] else None,
+        retry_after_ms=_until_next_expiry(transaction, sale) if may_change else None,
     )
 
 
 def _until_next_expiry(transaction: Transaction, sale: StoredSale) -> int | None:
-    """How long until the sale's next hold can end: no answer that waits for units changes earlier."""
-    ends = [hold.expire_time_ms for hold in sale.live_holds(transaction.now_ms)]
-    return min(ends) - transaction.now_ms if ends else None
+    """How long until the sale's next hold can end: no answer that waits for units changes earlier.
+
+    None: there is none, or the sale is over by then.
+    """
+    next_ms = min((hold.expire_time_ms for hold in sale.live_holds(transaction.now_ms)), default=None)
+    end_ms = sale.request.end_time_ms
+    if next_ms is None or (end_ms is not None and next_ms >= end_ms):
+        return None
+    return next_ms - transaction.now_ms

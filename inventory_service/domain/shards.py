@@ -10,6 +10,13 @@ NEEDS_RESTORE = "NEEDS_RESTORE"
 WENT_BACK = "WENT_BACK"
 
 
+RESIZING = (
+    "the number of shards never changes, because each reservation is named by its shard and its place there: for "
+    "another number run a second installation, with a Redis, a PostgreSQL database and a HOLDFAST_KAFKA_PREFIX of its "
+    "own, make new sales there, and let the old one end with its sales"
+)
+
+
 class ServerUnavailable(Exception):
     """A server did not answer, or answered that it cannot now. It is transient: loops retry, and no process ends."""
 
@@ -169,9 +176,26 @@ def follows(commit: Commit, row: LedgerRow) -> bool:
 def check_shard_count(settings: int, found: int, where: str) -> None:
     """`ShardCountMismatch` if a server was initialized for another number of shards; 0: not initialized."""
     if found not in (0, settings):
+        raise ShardCountMismatch(other_shard_count(settings, found, where))
+
+
+def other_shard_count(settings: int, found: int, where: str) -> str:
+    """Why no process works with another number of shards than a server was initialized for, in one line."""
+    return f"HOLDFAST_SHARDS is {settings}, and {where} was initialized for {found}: set it to {found}; {RESIZING}"
+
+
+def check_partitions(settings: int, found: int, topic: str) -> None:
+    """`ShardCountMismatch` if a topic has another number of partitions than there are shards; 0: there is no topic."""
+    if found not in (0, settings):
         raise ShardCountMismatch(
-            f"HOLDFAST_SHARDS is {settings}, and {where} was initialized for {found}: they must be equal"
+            f"HOLDFAST_SHARDS is {settings}, and {topic} has {found} partitions: {partitions_remedy(found)}"
         )
+
+
+def partitions_remedy(found: int) -> str:
+    """What to do with a topic of another number of partitions."""
+    mistaken = "else delete the topic and run `holdfast topics`"
+    return f"set HOLDFAST_SHARDS={found} if that is what `holdfast init` was run with; {mistaken}"
 
 
 def hash_of(previous: str, payload: bytes) -> str:

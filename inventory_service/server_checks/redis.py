@@ -15,7 +15,9 @@ SETTINGS = (
     "maxmemory-policy",
     "min-replicas-to-write",
     "min-replicas-max-lag",
+    "repl-backlog-ttl",
 )
+RECOMMENDED_LAG_S = "2"
 # The INFO fields of settings, for a user who may not run CONFIG GET.
 _INFO_NAMES = {"maxmemory": "maxmemory", "maxmemory-policy": "maxmemory_policy"}
 
@@ -30,10 +32,11 @@ class RedisConfig(NamedTuple):
     missing_rights: str  # why this user may not run the scripts; '' if it may
 
 
-def judge_redis(config: RedisConfig, memory_share: float) -> list[CheckResult]:
+def judge_redis(config: RedisConfig, memory_share: float, failover_s: float) -> list[CheckResult]:
     """One result a setting, the most basic first.
 
-    `memory_share` is the share of `maxmemory` above which Reserve fails with LEDGER_BEHIND.
+    `memory_share` is the share of `maxmemory` above which Reserve fails with LEDGER_BEHIND, `failover_s` the time after
+    which a replica may be promoted.
     """
     return [
         _version(config),
@@ -44,7 +47,8 @@ def judge_redis(config: RedisConfig, memory_share: float) -> list[CheckResult]:
         _eviction(config),
         _memory(config, memory_share),
         _role(config),
-        _replicas(config),
+        _replicas(config, failover_s),
+        _backlog(config),
         _cluster(config),
     ]
 
@@ -153,25 +157,50 @@ def _role(config: RedisConfig) -> CheckResult:
     return ok_or_fail(SERVER, "role", role, off, "it is the one that takes writes", change)
 
 
-def _replicas(config: RedisConfig) -> CheckResult:
+def _replicas(config: RedisConfig, failover_s: float) -> CheckResult:
     """A maximal lag of 0 turns the minimum off, whatever it is."""
     least, lag = _setting(config, "min-replicas-to-write"), _setting(config, "min-replicas-max-lag")
-    replicas = int(config.info.get("connected_slaves", "0"))
+    replicas = _replica_count(config)
     if replicas == 0 and least in (None, "0"):
         alone = "there is no replica: nothing can fail over to an older state"
         return CheckResult(SERVER, "min-replicas-to-write", least or "0", Level.OK, alone)
     if least is None or lag is None:  # INFO counts the good replicas only where a minimum is in force
         least, lag = ("1 or more", "1 or more") if "min_slaves_good_slaves" in config.info else ("0", UNKNOWN_VALUE)
     shown = f"{least}, with {replicas} {'replica' if replicas == 1 else 'replicas'} and a maximal lag of {lag} s"
-    change = _change(config, "min-replicas-to-write", "1")
-    off = ""
-    if least == "0" or lag == "0":
-        off = "a primary that was cut off goes on acknowledging reservations which the failover loses"
-        change = change if lag != "0" else _change(config, "min-replicas-max-lag", "10")
-    elif config.info.get("min_slaves_good_slaves") == "0" or (least.isdigit() and replicas < int(least)):
-        off, change = "too few replicas are there: Redis refuses every write", "start its replicas"
+    off, change = _replicas_off(config, least, lag, failover_s)
     kept = f"a primary that was cut off stops within {lag} s; a failover that lost anything is found out, and stops"
     return ok_or_fail(SERVER, "min-replicas-to-write", shown, off, f"{kept} the shards", change)
+
+
+def _replicas_off(config: RedisConfig, least: str, lag: str, failover_s: float) -> tuple[str, str]:
+    """What is wrong with the minimum or the lag, and how to change it; '' if nothing is."""
+    sooner = _change(config, "min-replicas-max-lag", RECOMMENDED_LAG_S)
+    if least == "0" or lag == "0":
+        off = "a primary that was cut off goes on acknowledging reservations which the failover loses"
+        return off, _change(config, "min-replicas-to-write", "1") if lag != "0" else sooner
+    if config.info.get("min_slaves_good_slaves") == "0" or (least.isdigit() and _replica_count(config) < int(least)):
+        return "too few replicas are there: Redis refuses every write", "start its replicas"
+    if lag.isdigit() and int(lag) >= failover_s:
+        promoted = f"a replica may be promoted after {failover_s:g} s (HOLDFAST_REDIS_FAILOVER_S)"
+        return f"{promoted}, and until a primary that was cut off stops, what it acknowledges is lost", sooner
+    return "", ""
+
+
+def _backlog(config: RedisConfig) -> CheckResult:
+    """In seconds; 0 is without end."""
+    value = _setting(config, "repl-backlog-ttl")
+    if value is None:
+        return _not_readable(config, "repl-backlog-ttl")
+    if value == "0" or not _replica_count(config):
+        kept = "its identity stays the same while replicas are away" if value == "0" else "there is no replica"
+        return CheckResult(SERVER, "repl-backlog-ttl", value, Level.OK, kept)
+    changes = f"{value} s after its last replica has gone Redis gets a new identity: every shard pauses for a second"
+    change = _change(config, "repl-backlog-ttl", "0")
+    return CheckResult(SERVER, "repl-backlog-ttl", value, Level.NOTE, changes, change)
+
+
+def _replica_count(config: RedisConfig) -> int:
+    return int(config.info.get("connected_slaves", "0"))
 
 
 def _cluster(config: RedisConfig) -> CheckResult:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from inventory_service.domain.shards import RESIZING
 from inventory_service.server_checks.results import CheckResult, Level, ok_or_fail
 
 
@@ -16,4 +17,5 @@ def judge_shards(server: str, found: Collection[int], expected: int) -> CheckRes
     if 0 in found and not off:
         some = "some shards are not open: they serve no call"
         return CheckResult(server, "shards", shown, Level.NOTE, some, "run `holdfast init`")
-    return ok_or_fail(server, "shards", shown, off, "every sale has its place", f"set HOLDFAST_SHARDS={opened[0]}")
+    change = f"set HOLDFAST_SHARDS={opened[0]}; {RESIZING}"
+    return ok_or_fail(server, "shards", shown, off, "every sale has its place", change)

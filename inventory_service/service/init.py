@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shard_ports import LedgerRows, Shards
-from inventory_service.domain.shards import NEEDS_RESTORE, LedgerRow, ServerUnavailable, ShardStatus
+from inventory_service.domain.shards import NEEDS_RESTORE, LedgerRow, ServerUnavailable, ShardStatus, other_shard_count
 from inventory_service.service.relay.takeover import Ending, ShardTakeover
 
 WAIT_NOTICE_S = 5.0  # a shard that takes longer waits for the persister, which is logged
@@ -99,9 +99,10 @@ def _exit_code(result: InitResult) -> int:
 
 def _objections(shard_count: int, statuses: Sequence[ShardStatus], rows: Mapping[int, LedgerRow]) -> list[str]:
     """The reasons for which no shard may be opened, one sentence each."""
-    counts = {status.shards for status in statuses if not status.blank} | {row.shards for row in rows.values()}
-    others = sorted(counts - {shard_count})
-    found = [f"HOLDFAST_SHARDS is {shard_count}, and the servers were initialized for {other}" for other in others]
+    in_redis = {status.shards for status in statuses if not status.blank} - {shard_count}
+    in_ledger = {row.shards for row in rows.values()} - {shard_count}
+    found = [other_shard_count(shard_count, other, "Redis") for other in sorted(in_redis)]
+    found += [other_shard_count(shard_count, other, "the ledger") for other in sorted(in_ledger)]
     for status in statuses:
         row = rows.get(status.shard)
         if status.blank and row is not None and row.hash:

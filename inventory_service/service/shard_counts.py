@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 
 from inventory_service.domain.shard_ports import LedgerRows, Shards, TopicAdmin
-from inventory_service.domain.shards import ServerUnavailable, check_shard_count
+from inventory_service.domain.shards import ServerUnavailable, check_partitions, check_shard_count
 
 TIMEOUT_S = 5.0  # a server that takes longer counts as unavailable
 
@@ -52,4 +52,4 @@ async def _check_ledger(shard_count: int, ledger: LedgerRows) -> None:
 async def _check_topics(shard_count: int, topics: TopicAdmin, names: Sequence[str]) -> None:
     found = await topics.partitions()
     for name in names:
-        check_shard_count(shard_count, found.get(name, 0), f"Kafka's topic {name}")
+        check_partitions(shard_count, found.get(name, 0), name)

@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shard_ports import TopicAdmin
-from inventory_service.domain.shards import ServerUnavailable, TopicSpec
+from inventory_service.domain.shards import ServerUnavailable, TopicSpec, partitions_remedy
 from inventory_service.server_checks.kafka import min_in_sync, recommended_replication
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.server_checks.topics import IN_SYNC, RETENTION_MS
@@ -70,13 +70,8 @@ async def _create_missing(
     result.found = [name for name in names if name in existing]
     result.misshapen = {name: existing[name] for name in result.found if existing[name] != result.partitions}
     for name, partitions in result.misshapen.items():
-        remedy = (
-            f"set HOLDFAST_SHARDS={partitions} if that is what `holdfast init` was run with; "
-            "else delete the topic and run `holdfast topics`"
-        )
-        dependencies.log.error(
-            "topic_mismatch", name=name, partitions=partitions, expected=result.partitions, remedy=remedy
-        )
+        numbers = {"partitions": partitions, "expected": result.partitions}
+        dependencies.log.error("topic_mismatch", name=name, **numbers, remedy=partitions_remedy(partitions))
     if result.misshapen:
         return
     copies = replication or recommended_replication(await dependencies.brokers())

@@ -28,7 +28,16 @@ COMMAND = Command(
     purpose="check the settings of every server on which the promises rest",
     dependencies=(),  # a server that does not answer is one of the results
     settings=(
-        *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "memory_share", "start_wait_s"),
+        *(
+            *REDIS,
+            *POSTGRES,
+            *KAFKA,
+            "kafka_session_timeout_s",
+            "shards",
+            "memory_share",
+            "redis_failover_s",
+            "start_wait_s",
+        ),
         *LOGGING,
     ),
     run=check_servers,

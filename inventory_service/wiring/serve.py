@@ -128,7 +128,7 @@ COMMAND = Command(
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
         *("listeners", "metrics_listen"),
-        *("queue_limit", "outbox_limit", "memory_share", "drain_s", "start_wait_s", *LOGGING),
+        *("queue_limit", "outbox_limit", "memory_share", "redis_failover_s", "drain_s", "start_wait_s", *LOGGING),
     ),
     run=serve,
     kind=Settings,

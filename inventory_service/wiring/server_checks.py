@@ -75,7 +75,8 @@ async def check_redis(settings: Settings) -> Sequence[CheckResult]:
     shards = RedisShards(connections)
     try:
         config, clock = await RedisServerConfig(connections).ask()
-        found = [*judge_redis(config, settings.memory_share), judge_clock("Redis", clock)]
+        found = judge_redis(config, settings.memory_share, settings.redis_failover_s)
+        found.append(judge_clock("Redis", clock))
         if not config.cluster and not config.missing_rights:  # a Cluster's nodes redirect to one another
             numbers = {(await shards.status(shard)).shards for shard in range(settings.shards)}
             found.append(judge_shards("Redis", numbers, settings.shards))

@@ -3,6 +3,8 @@
 -- +inf while it has none, so all sales of the shard are there. ARGV 1 is the highest commit of the shard that the caller
 -- has observed, "epoch-seq", 0-0 if none; ARGV 2 the latest time in ms, by the caller's clock, that a call may act at.
 
+local FORMAT = 1 -- of everything that scripts keep in Redis; a version that keeps something otherwise has another number
+
 -- The identity of the data of this Redis: a new one at each start and at each promotion. A replica has none.
 local function read_identity()
   local info = redis.call('INFO', 'replication')
@@ -12,13 +14,19 @@ end
 -- Reads the shard's state as it is, whether or not it serves; `epoch` is nil while it is blank.
 local function read_meta()
   local values = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'hash', 'time', 'owner', 'takeover_token', 'frozen',
-    'settled_epoch', 'settled_seq', 'trim_seq')
+    'settled_epoch', 'settled_seq', 'trim_seq', 'format')
   return {
     epoch = tonumber(values[1]), seq = tonumber(values[2] or 0), hash = values[3] or '',
     time = tonumber(values[4] or 0), owner = values[5], takeover_token = values[6], frozen = values[7],
     settled_epoch = tonumber(values[8] or 0), settled_seq = tonumber(values[9] or 0),
-    trim_seq = tonumber(values[10] or 0),
+    trim_seq = tonumber(values[10] or 0), format = tonumber(values[11]),
   }
+end
+
+-- The reply of every script for a shard whose data it could misread, or nil: a shard that is not blank says its format.
+local function format_error(meta)
+  if meta.format == FORMAT or not (meta.format or meta.epoch) then return nil end
+  return {'SHARD', 'FORMAT', string.format('%.0f', meta.format or 0)}
 end
 
 -- Whether the caller has observed a commit that this Redis does not have: it holds an older copy of the data.
@@ -30,6 +38,8 @@ end
 
 -- The reply to a call that the shard does not serve, or nil.
 local function shard_error(meta)
+  local other_format = format_error(meta)
+  if other_format then return other_format end
   if meta.frozen then return {'SHARD', 'FROZEN', meta.frozen} end
   if not meta.epoch then return {'SHARD', 'BLANK', ''} end
   if meta.takeover_token then return {'SHARD', 'IN_TAKEOVER', ''} end

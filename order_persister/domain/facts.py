@@ -10,7 +10,7 @@ from holdfast.inventory.v1.reservation_pb2 import LedgerState, Position, Reserva
 
 from order_persister.domain.events import reservation_changes
 from order_persister.domain.fold import Created
-from order_persister.domain.units import STATE_NAMES, ended_by_itself, is_confirmed, is_returned
+from order_persister.domain.units import STATE_NAMES, ended_by_itself, is_confirmed, is_returned, moved_units
 
 RECORDED = LedgerState.LEDGER_STATE_RECORDED
 REFUSED = LedgerState.LEDGER_STATE_REFUSED
@@ -82,6 +82,9 @@ def _fact(shard: int, commit: JournalCommit, index: int, change: ReservationChan
     reservation.ledger_state = RECORDED if refusal is None or ended_by_itself(change.state) else REFUSED
     if refusal is not None:
         reservation.compensation_reason = refusal.reason  # type: ignore[assignment]
+    held, sold = moved_units(change.previous_state, change.state)
+    for line in claim.lines:
+        fact.moved.add(sku=line.sku, held=line.quantity * held, sold=line.quantity * sold)
     return Fact(f"{claim.tenant}/{claim.sale_id}/{claim.reservation_id}".encode(), fact.SerializeToString())
 
 

@@ -104,8 +104,15 @@ class UnpublishedRecords(Protocol):
     async def due_compensations(self, shard: int) -> Sequence[Compensation]:
         """Some compensations that are due; each is due again later until the ledger has the end of its order."""
 
-    async def open_compensations(self, shards: Iterable[int]) -> Mapping[int, int]:
-        """How many refused orders of each shard still have units; a shard without any is left out."""
+    async def open_compensations(self, shards: Iterable[int]) -> Mapping[int, "OpenCompensations"]:
+        """The refused orders of each shard that still have units; a shard without any is left out."""
+
+
+class OpenCompensations(NamedTuple):
+    """Numbers of a shard's refused orders that still have units."""
+
+    open: int
+    stalled: int  # of these, those whose compensation was sent again and again without effect
 
 
 class CommitRecords(Protocol):

@@ -2,6 +2,13 @@
 
 from typing import NamedTuple
 
+# The same as in the inventory service, and in docs/operations.md.
+RESIZING = (
+    "the number of shards never changes, because each reservation is named by its shard and its place there: for "
+    "another number run a second installation, with a Redis, a PostgreSQL database and a HOLDFAST_KAFKA_PREFIX of its "
+    "own, make new sales there, and let the old one end with its sales"
+)
+
 
 class ShardRow(NamedTuple):
     """What the ledger holds of a shard; the fields are the columns of `lock_shard`."""

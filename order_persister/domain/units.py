@@ -28,6 +28,11 @@ def account_of(state: int, is_refused: bool) -> str:
     return "held" if state == HELD else "sold"
 
 
+def moved_units(previous: int, state: int) -> tuple[int, int]:
+    """How many units more are held, and how many more are sold, for each unit of an order that changes so."""
+    return (state == HELD) - (previous == HELD), (state == CONFIRMED) - (previous == CONFIRMED)
+
+
 def ended_by_itself(state: int) -> bool:
     """Whether an order in this state has no units any more, and not because its compensation took them."""
     return state not in LIVE and state != COMPENSATED

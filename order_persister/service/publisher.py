@@ -44,7 +44,7 @@ class Publisher:
         rows = await self._unpublished.shard_rows(shards)
         open_compensations = await self._unpublished.open_compensations(rows)
         for shard, row in rows.items():
-            self._metrics.open_compensations.labels(str(shard)).set(open_compensations.get(shard, 0))
+            self._metrics.show_compensations(shard, *open_compensations.get(shard, (0, 0)))
             if self._is_progress_due(shard, row):
                 await self._publish_progress(shard, row)
         for shard, row in rows.items():

@@ -126,7 +126,7 @@ class RedisShard:
     async def open_shard(self) -> None:
         """Write what a take-over would write, so that this suite needs no other script."""
         identity = (await RedisShards(self.connections).status(0)).identity
-        start = {"shards": 1, "epoch": 1, "seq": 0, "hash": "", "time": 0, "owner": identity}
+        start = {"shards": 1, "epoch": 1, "seq": 0, "hash": "", "time": 0, "owner": identity, "format": 1}
         ledger = {"trim_seq": 0, "trim_hash": "", "settled_epoch": 0, "settled_seq": 0}
         fields: list[Any] = [word for pair in (start | ledger).items() for word in pair]
         await self.ask("HSET", shard_keys(0).meta, *fields)

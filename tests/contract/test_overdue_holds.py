@@ -1,12 +1,13 @@
 """Reserve takes back overdue holds before it rejects a request for a limit or for want of stock."""
 
+import pytest
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reserve import Rejected
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, release, reserve
 from tests.contract.results import granted, reason_of, rejected
-from tests.contract.shards import NOT_SERVED, ShardUnderTest
+from tests.contract.shards import FIRST_MOMENT_MS, NOT_SERVED, ShardUnderTest
 from tests.sales import make_sale
 
 HELD = ReservationState.RESERVATION_STATE_HELD
@@ -75,6 +76,49 @@ async def test_a_rejection_has_the_time_until_the_next_expiry(shard: ShardUnderT
 
     assert (lamps.retry_after_ms, shades.retry_after_ms) == (15_000, None)
     assert lamps.as_of == shades.as_of == Position(0, 1, 5, 0)
+
+
+async def test_a_rejection_has_no_time_if_the_end_of_all_holds_would_not_do(shard: ShardUnderTest) -> None:
+    """Each short line must be filled by what is available and held of it, whatever the others have."""
+    await make_sale(shard.stock, create(items={"lamp": 3, "shade": 1}, hold_ttl_ms=60_000))
+    await granted(shard, reserve("r-1", lamp=2))
+
+    all_lamps = await rejected(shard, reserve("r-2", lamp=3))
+    more = await rejected(shard, reserve("r-3", lamp=4))
+    more_shades = await rejected(shard, reserve("r-4", lamp=3, shade=2))
+
+    assert [each.retry_after_ms for each in (all_lamps, more, more_shades)] == [60_000, None, None]
+
+
+async def test_a_limit_has_no_time_if_what_is_sold_alone_reaches_it(shard: ShardUnderTest) -> None:
+    """What the buyer holds may come back by itself, what the buyer bought does not."""
+    await make_sale(shard.stock, create(buyer_limit=3, hold_ttl_ms=60_000))
+    await granted(shard, reserve("r-1"))
+    await shard.stock.move(confirm("r-1"))
+    await granted(shard, reserve("r-2", lamp=2))
+
+    fits = await rejected(shard, reserve("r-3", shade=2))
+    never_fits = await rejected(shard, reserve("r-4", shade=3))
+
+    assert [(reason_of(each), each.retry_after_ms) for each in (fits, never_fits)] == [
+        ("BUYER_LIMIT", 60_000),
+        ("BUYER_LIMIT", None),
+    ]
+
+
+@pytest.mark.parametrize(("end_ms", "retry_after_ms"), [(60_000, None), (60_001, 60_000)])
+async def test_a_rejection_has_no_time_if_the_sale_ends_before(
+    shard: ShardUnderTest, end_ms: int, retry_after_ms: int | None
+) -> None:
+    """At its end nothing can be had any more, also of what comes back at that moment."""
+    sale = create(items={"lamp": 1, "shade": 9}, buyer_limit=3, hold_ttl_ms=60_000)
+    await make_sale(shard.stock, sale._replace(end_time_ms=FIRST_MOMENT_MS + end_ms))
+    await granted(shard, reserve("r-1"))
+
+    short = await rejected(shard, reserve("r-2", buyer="b-2"))
+    limited = await rejected(shard, reserve("r-3", shade=3))
+
+    assert (short.retry_after_ms, limited.retry_after_ms) == (retry_after_ms, retry_after_ms)
 
 
 async def test_a_rejection_names_the_last_commit_that_it_takes_into_account(shard: ShardUnderTest) -> None:

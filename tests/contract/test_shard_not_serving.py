@@ -1,12 +1,14 @@
 """When a shard does not serve: blank, foreign, in a take-over, frozen, an older copy, a clock ahead; a full Redis."""
 
 from collections.abc import Awaitable, Callable
+from importlib.resources import files
 
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 
+from inventory_service.adapters.redis.call import keys_of
 from inventory_service.adapters.redis.keys import shard_keys
-from inventory_service.adapters.redis.scripts import RedisScripts, load_script
+from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, load_script
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.heads import ObservedHeads
@@ -36,11 +38,15 @@ CALLS: dict[str, Callable[[WholeStock], Awaitable[object]]] = {
     "list_sales": lambda stock: stock.list_sales(0),
 }
 
+FILES = (files("inventory_service") / "lua").iterdir()
+ALL_SCRIPTS = sorted(file.name.removesuffix(".lua") for file in FILES if file.is_file())
+
 STATES = {
     "owned by another process": ["HSET", META, "owner", "the-one-before-the-restart"],
     "in a take-over": ["HSET", META, "takeover_token", "token"],
     "frozen": ["HSET", META, "frozen", "HASH_DIFFERS: why"],
     "blank": ["DEL", META],
+    "of a later format": ["HSET", META, "format", 2],
 }
 
 
@@ -67,6 +73,23 @@ async def test_a_shard_that_does_not_serve_answers_and_changes_nothing(
 
     frozen = {"frozen_reason": "HASH_DIFFERS: why"} if "frozen" in state else {}
     assert answer == Failure(NOT_SERVING, frozen)
+    assert await scripts.contents() == kept
+
+
+@pytest.mark.parametrize(("change", "found"), [(["HSET", META, "format", 2], 2), (["HDEL", META, "format"], 0)])
+@pytest.mark.parametrize("script", ALL_SCRIPTS)
+async def test_no_script_runs_on_data_of_another_format(
+    scripts: RedisShard, script: str, change: list[str], found: int
+) -> None:
+    """A script of an older version would drop what it does not know from everything that it writes."""
+    await a_hold_and_an_overdue_one(scripts)
+    await scripts.ask(*change)
+    kept = await scripts.contents()
+
+    calls = RedisScripts(scripts.connections, ObservedHeads(), load_script_on_test_clock)
+    with pytest.raises(ShardNotServing, match=f"^FORMAT {found}$"):
+        await calls.run(script, 0, keys_of(0, [SALE]), ["0"] * 12)
+
     assert await scripts.contents() == kept
 
 

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 from bench.commits import FakeShard
 from holdfast_runtime.kafka import COMMITS
 from order_persister.adapters.ledger.migrator import migrate
+from order_persister.domain.shards import RESIZING
 from tests.ledgers import open_shards
 from tests.persister_process import StartPersister
 from tests.servers import StartBroker, StartPostgres, connected
@@ -48,6 +49,22 @@ async def test_the_persister_waits_for_its_servers_at_the_start(
     await producer.stop()
 
 
+async def test_a_broker_that_goes_while_the_persister_joins_its_group_ends_nothing(
+    start_broker: StartBroker, database: str, start_persister: StartPersister
+) -> None:
+    """Faust ends if its first connection is refused, and waits for a broker that goes a moment later."""
+    broker = start_broker()
+    persister = start_persister(broker.address, database)
+    await eventually(lambda: persister.has_logged("joining_group"), JOIN_S)
+
+    broker.down()
+    await eventually(lambda: any("onnect" in line for line in persister.lines()), JOIN_S)
+    broker.up()
+
+    await eventually(lambda: persister.has_logged("persisting"), JOIN_S)
+    assert persister.process.poll() is None
+
+
 async def test_another_number_of_shards_than_the_ledgers_ends_it(
     database: str, start_persister: StartPersister
 ) -> None:
@@ -58,7 +75,9 @@ async def test_another_number_of_shards_than_the_ledgers_ends_it(
     persister = start_persister(CLOSED_PORT, database, HOLDFAST_SHARDS="8")
 
     assert persister.exit_code() == 2
-    assert persister.lines() == ["HOLDFAST_SHARDS: must be 16, as the ledger was made, and is 8"]
+    assert persister.lines() == [
+        f"HOLDFAST_SHARDS is 8, and the ledger was initialized for 16: set it to 16; {RESIZING}"
+    ]
 
 
 async def test_another_number_of_partitions_than_shards_ends_it(
@@ -68,7 +87,8 @@ async def test_another_number_of_partitions_than_shards_ends_it(
     persister = start_persister(start_broker(partitions=4).address, database)
 
     assert persister.exit_code() == 2
-    assert persister.lines() == ["HOLDFAST_SHARDS: is 16, and holdfast.commits.v1 has 4 partitions"]
+    [line] = persister.lines()
+    assert line.startswith("HOLDFAST_SHARDS is 16, and holdfast.commits.v1 has 4 partitions: ")
 
 
 def test_an_invalid_setting_ends_it_at_once(start_persister: StartPersister) -> None:

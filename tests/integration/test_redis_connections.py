@@ -39,7 +39,7 @@ async def open_shard(url: str) -> None:
     connections = RedisConnections(url)
     identity = (await RedisShards(connections).status(0)).identity
     async with connections.acquire() as connection:
-        await connection.execute("HSET", shard_keys(0).meta, "epoch", 1, "seq", 0, "owner", identity)
+        await connection.execute("HSET", shard_keys(0).meta, "epoch", 1, "seq", 0, "owner", identity, "format", 1)
     await connections.close()
 
 
@@ -246,6 +246,29 @@ async def test_a_connection_lost_while_a_script_is_loaded_is_redis_unavailable()
             await scripts.run("read", 0, shard_keys(0))
 
     assert not isinstance(raised.value, OutcomeUnknown)
+
+
+@pytest.mark.parametrize("by", ["the server", "its owner"])
+async def test_a_closed_connection_never_connects_anew(valkey: str, by: str) -> None:
+    """Another Redis may have the address by now, and its caller would take it for the first one."""
+    connection = await connect(valkey)
+    number = await connection.execute("CLIENT", "ID")
+    async with Redis.from_url(valkey) as client:
+        connected = await client.info("stats")
+        if by == "the server":
+            await client.client_kill_filter(_id=str(number))
+            with pytest.raises(OutcomeUnknown):
+                await connection.execute("PING")
+        else:
+            await connection.close()
+
+        with pytest.raises(RedisUnavailable) as raised:
+            await connection.execute("PING")
+
+        after = await client.info("stats")
+    assert not isinstance(raised.value, OutcomeUnknown)
+    assert after["total_connections_received"] == connected["total_connections_received"]
+    assert not await connection.is_usable()
 
 
 async def test_connecting_times_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from redis.asyncio import Redis
 
+from inventory_service.domain.shards import RESIZING
 from tests.inventory_server import (
     UNREACHABLE_DSN,
     Caller,
@@ -236,7 +237,7 @@ async def test_no_process_starts_for_another_number_of_shards(valkey: str, proce
     code, output = await run_process(process, HOLDFAST_REDIS_URL=valkey, HOLDFAST_SHARDS=shards)
 
     assert code == 2
-    assert f"HOLDFAST_SHARDS is {shards}, and Redis was initialized for 2: they must be equal" in output[-1]
+    assert f"HOLDFAST_SHARDS is {shards}, and Redis was initialized for 2: set it to 2; {RESIZING}" in output[-1]
 
 
 async def test_no_process_starts_on_a_ledger_of_another_number_of_shards(database: str) -> None:
@@ -249,7 +250,8 @@ async def test_no_process_starts_on_a_ledger_of_another_number_of_shards(databas
     stores = {"HOLDFAST_REDIS_URL": "redis://127.0.0.1:1/0", "HOLDFAST_POSTGRES_DSN": database}
     code, output = await run_process("serve", **stores)
 
-    assert (code, output[-1]) == (2, "HOLDFAST_SHARDS is 2, and the ledger was initialized for 4: they must be equal")
+    initialized = "HOLDFAST_SHARDS is 2, and the ledger was initialized for 4"
+    assert (code, output[-1]) == (2, f"{initialized}: set it to 4; {RESIZING}")
 
 
 async def test_no_relay_starts_on_topics_of_another_number_of_partitions(start_broker: StartBroker) -> None:
@@ -258,7 +260,7 @@ async def test_no_relay_starts_on_topics_of_another_number_of_partitions(start_b
     code, output = await run_process("relay", **stores)
 
     assert code == 2
-    assert output[-1].startswith("HOLDFAST_SHARDS is 2, and Kafka's topic holdfast.commits.v1 was initialized for 3")
+    assert output[-1].startswith("HOLDFAST_SHARDS is 2, and holdfast.commits.v1 has 3 partitions: ")
 
 
 async def test_a_server_starts_while_all_its_servers_are_down() -> None:

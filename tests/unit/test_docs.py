@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from holdfast.blocking import BlockingClient
 
+from inventory_service.domain import shards as inventory_shards
 from inventory_service.server_checks.doctor import lines
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.settings import Settings
+from order_persister.domain import shards as persister_shards
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -30,6 +32,12 @@ def test_links_lead_to_files(page: Path) -> None:
     missing = [target for target in targets if not (page.parent / target).exists()]
 
     assert not missing
+
+
+def test_another_number_of_shards_is_explained_in_the_same_words_everywhere() -> None:
+    """The processes of both services refuse it with the sentence of the docs."""
+    assert persister_shards.RESIZING == inventory_shards.RESIZING
+    assert inventory_shards.RESIZING in " ".join(OPERATIONS.split())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

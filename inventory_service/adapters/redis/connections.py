@@ -44,6 +44,8 @@ class RedisConnection:
 
     async def execute(self, *command: Argument, timeout_s: float = REPLY_TIMEOUT_S) -> object:
         """Send one command and return its reply; OutcomeUnknown if none came, ResponseError if it was an error."""
+        if not self._connection.is_connected:  # redis-py would connect anew, to whichever Redis has the address now
+            raise RedisUnavailable("the connection is closed")
         try:
             async with asyncio.timeout(timeout_s):
                 # redis-py's own packing takes a quarter of the time of a call with many requests.

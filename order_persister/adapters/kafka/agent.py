@@ -9,6 +9,7 @@ from typing import Any
 
 import faust
 import structlog
+from aiokafka.errors import KafkaError
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, EventT
 
@@ -16,6 +17,7 @@ from holdfast_runtime.kafka import PERSISTER_GROUP, KafkaConfig
 from holdfast_runtime.settings import SharedSettings
 from order_persister.adapters.kafka.faust_options import faust_options
 from order_persister.adapters.kafka.group_rejoin import rejoin_after_errors
+from order_persister.adapters.kafka.process_restart import restart_process
 from order_persister.domain.chain import KafkaRecord
 from order_persister.service.apply import LedgerWriter
 from order_persister.service.publisher import Publisher
@@ -74,11 +76,19 @@ async def persist_all(stream: Any, ledger: LedgerWriter, replayer: Replayer, pub
 
 
 async def start(app: faust.App) -> None:
-    """Start the app. Faust requires a folder for tables, of which there are none: it gets a temporary one."""
+    """Start the app; returns once it has joined its group.
+
+    Faust gives up if a broker refuses its first connection, although Kafka answered just before: the process restarts.
+    It requires a folder for tables, of which there are none, and gets a temporary one.
+    """
     with TemporaryDirectory(prefix="holdfast-persister-") as folder:
         app.conf.datadir = Path(folder)
         app.add_future(rejoin_after_errors(app))
-        await app.start()
+        try:
+            await app.start()
+        except KafkaError as error:
+            log.warning("server_unavailable", server="Kafka", why=f"{type(error).__name__}: {error}")
+            restart_process(app)
 
 
 @asynccontextmanager

@@ -5,16 +5,14 @@ read, and every acknowledgement below the one that it last committed. This state
 many places at once, so a new process replaces it.
 """
 
-import os
-import sys
 from collections.abc import Collection
-from shutil import rmtree
 
 import faust
 import structlog
 from faust.types import TP
 
 from holdfast_runtime.connection_errors import TransientError
+from order_persister.adapters.kafka.process_restart import restart_process
 
 log = structlog.get_logger()
 
@@ -34,7 +32,7 @@ async def restart_if_topic_was_reset(app: faust.App, assigned: Collection[TP]) -
         reset = {tp: 0 for tp in assigned if reached[tp] > ends.get(tp, reached[tp])}
         if reset and await app.consumer._commit(reset):  # type: ignore[attr-defined]
             log.warning("topic_reset", shards=sorted(tp.partition for tp in reset))
-            _restart(app)
+            restart_process(app)
     except (RuntimeError, TimeoutError) as error:  # aiokafka's errors are RuntimeErrors
         raise TransientError(f"{type(error).__name__}: {error}") from error
 
@@ -43,9 +41,3 @@ def _reached(app: faust.App, tp: TP) -> int:
     """The offset up to which records were read or acknowledged."""
     read, acknowledged = app.consumer._read_offset[tp], app.consumer._committed_offset[tp]  # type: ignore[attr-defined]
     return max(read or 0, acknowledged or 0)
-
-
-def _restart(app: faust.App) -> None:
-    """Replace the process by a new one; files and connections close by themselves, the folder has to be deleted."""
-    rmtree(app.conf.datadir, ignore_errors=True)
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 
+import structlog
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 from holdfast.inventory.v1.events_pb2 import Compensation
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, Position
@@ -16,10 +17,14 @@ from order_persister.adapters.ledger.queries import Queries
 from order_persister.adapters.ledger.transaction import columns
 from order_persister.domain.facts import JournalCommit, NextFacts, RefusedAt, created_in, facts_from
 from order_persister.domain.fold import Created
+from order_persister.domain.ports import OpenCompensations
 from order_persister.domain.shards import ShardRow
 
 MAX_COMMITS = 64
 MAX_COMPENSATIONS = 200
+STALLED_SENDS = 10  # which take four minutes; one that can succeed does so within seconds, where its shard serves
+
+log = structlog.get_logger()
 
 
 class Unpublished:
@@ -54,8 +59,8 @@ class Unpublished:
         """Some compensations that are due; each is due again later until the ledger has the end of its order."""
         return await self._retrier.retry("Postgres", partial(self._due_compensations, shard))
 
-    async def open_compensations(self, shards: Iterable[int]) -> dict[int, int]:
-        """How many refused orders of each shard still have units; a shard without any is left out."""
+    async def open_compensations(self, shards: Iterable[int]) -> dict[int, OpenCompensations]:
+        """The refused orders of each shard that still have units; a shard without any is left out."""
         return await self._retrier.retry("Postgres", partial(self._open_compensations, sorted(shards)))
 
     async def _shard_rows(self, shards: Sequence[int]) -> dict[int, ShardRow]:
@@ -91,11 +96,16 @@ class Unpublished:
     async def _due_compensations(self, shard: int) -> list[Compensation]:
         async with self._database.transaction() as db:
             due = await db.fetch(self._sql.due_compensations, shard, MAX_COMPENSATIONS)
+        for row in due:
+            if row["sent_count"] == STALLED_SENDS:
+                order = {"sale": f"{row['tenant']}/{row['sale_id']}", "reservation": row["reservation_id"]}
+                log.warning("compensation_stalled", shard=shard, sent=STALLED_SENDS, **order)
         return [_compensation(shard, row) for row in due]
 
-    async def _open_compensations(self, shards: Sequence[int]) -> dict[int, int]:
+    async def _open_compensations(self, shards: Sequence[int]) -> dict[int, OpenCompensations]:
         async with self._database.transaction() as db:
-            return {shard: count for shard, count in await db.fetch(self._sql.open_compensations, shards)}  # noqa: C416
+            found = await db.fetch(self._sql.open_compensations, shards, STALLED_SENDS)
+        return {shard: OpenCompensations(*counts) for shard, *counts in found}
 
     async def _refused(self, db: Transaction, shard: int, orders: Iterable[Created]) -> dict[Created, RefusedAt]:
         """Those of these orders that were refused, each with the position of the refused change and the reason."""

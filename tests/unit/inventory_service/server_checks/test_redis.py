@@ -26,7 +26,8 @@ CONFIG = {
     "maxmemory": "1000000",
     "maxmemory-policy": "noeviction",
     "min-replicas-to-write": "0",
-    "min-replicas-max-lag": "10",
+    "min-replicas-max-lag": "2",
+    "repl-backlog-ttl": "3600",
 }
 
 
@@ -34,7 +35,7 @@ def of_redis(info: Mapping[str, str] | None = None, /, denied: str = "", **confi
     """The results for a Redis with recommended settings except those given."""
     changed = {name.replace("_", "-"): value for name, value in config.items()}
     facts = RedisConfig(INFO | dict(info or {}), {} if denied else CONFIG | changed, denied, {}, missing_rights="")
-    return judge_redis(facts, memory_share=0.9)
+    return judge_redis(facts, memory_share=0.9, failover_s=5)
 
 
 def test_recommended_settings_keep_every_promise() -> None:
@@ -91,7 +92,7 @@ def test_a_user_who_may_not_run_the_scripts_is_off() -> None:
     """Whatever the other settings are, nothing can be sold."""
     facts = RedisConfig(INFO, CONFIG, denied="", cluster={}, missing_rights="NOPERM")
 
-    found = one(judge_redis(facts, memory_share=0.9), "rights")
+    found = one(judge_redis(facts, memory_share=0.9, failover_s=5), "rights")
 
     assert found.level is Level.FAIL
     assert "NOPERM" in found.promise
@@ -146,6 +147,26 @@ def test_a_version_that_is_too_old_is_off(info: dict[str, str], level: Level) ->
     assert one(of_redis(info), "version").level is level
 
 
+@pytest.mark.parametrize(("lag", "level"), [("4", Level.OK), ("5", Level.FAIL), ("10", Level.FAIL)])
+def test_a_primary_must_stop_before_its_replica_is_promoted(lag: str, level: Level) -> None:
+    """Else both acknowledge reservations meanwhile, and what the old one took is lost."""
+    replicas = {"connected_slaves": "1", "min_slaves_good_slaves": "1"}
+    found = one(of_redis(replicas, min_replicas_to_write="1", min_replicas_max_lag=lag), "min-replicas-to-write")
+
+    assert found.level is level
+    if level is Level.FAIL:
+        assert "CONFIG SET min-replicas-max-lag 2" in found.change
+        assert "HOLDFAST_REDIS_FAILOVER_S" in found.promise
+
+
+@pytest.mark.parametrize(
+    ("replicas", "ttl", "level"), [("0", "3600", Level.OK), ("1", "3600", Level.NOTE), ("1", "0", Level.OK)]
+)
+def test_a_primary_keeps_its_backlog_while_replicas_are_away(replicas: str, ttl: str, level: Level) -> None:
+    """Its identity changes when it frees the backlog, and each shard is taken over."""
+    assert one(of_redis({"connected_slaves": replicas}, repl_backlog_ttl=ttl), "repl-backlog-ttl").level is level
+
+
 def test_a_replica_in_the_place_of_its_primary_is_off() -> None:
     """It takes no write, and the line has the address of its primary."""
     found = one(of_redis({"role": "slave", "master_host": "10.0.0.7", "master_port": "6380"}), "role")
@@ -159,7 +180,9 @@ def test_a_cluster_is_off_unless_one_node_holds_every_slot(nodes: str, level: Le
     """All shards are served at one address, and redirections to other nodes are not followed."""
     cluster = {"cluster_size": nodes, "cluster_state": "ok"}
     found = judge_redis(
-        RedisConfig(INFO | {"cluster_enabled": "1"}, CONFIG, "", cluster, missing_rights=""), memory_share=0.9
+        RedisConfig(INFO | {"cluster_enabled": "1"}, CONFIG, "", cluster, missing_rights=""),
+        memory_share=0.9,
+        failover_s=5,
     )
 
     assert one(found, "cluster-enabled").level is level

@@ -13,3 +13,11 @@ from inventory_service.server_checks.shards import judge_shards
 def test_a_server_initialized_for_another_number_of_shards_is_off(found: set[int], level: Level) -> None:
     """One that was not initialized yet only needs `holdfast init`."""
     assert judge_shards("Redis", found, 4).level is level
+
+
+def test_a_number_that_never_changes_is_explained() -> None:
+    """Somebody who wants another one reads what to do instead."""
+    found = judge_shards("Redis", {8}, 4)
+
+    assert "HOLDFAST_SHARDS=8" in found.change
+    assert "second installation" in found.change

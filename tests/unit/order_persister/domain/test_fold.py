@@ -200,6 +200,42 @@ def test_a_refused_order_that_ends_before_its_compensation_is_recorded_again(end
     assert [fact.reservation.compensation_reason for fact in facts] == [BLOCKED, BLOCKED]
 
 
+@pytest.mark.parametrize(
+    ("states", "moved"),
+    [
+        ([HELD, CONFIRMED, RETURNED], [(1, 0), (-1, 1), (0, -1)]),
+        ([HELD, RELEASED], [(1, 0), (-1, 0)]),
+        ([HELD, EXPIRED], [(1, 0), (-1, 0)]),
+        ([CONFIRMED, COMPENSATED], [(0, 1), (0, -1)]),
+    ],
+)
+def test_a_fact_has_the_units_that_its_change_moved(states: list[int], moved: list[tuple[int, int]]) -> None:
+    """Summed up they are what is held and sold of each item, whether or not the ledger refused an order."""
+    shard = FakeShard()
+    for state in states:
+        shard.moves(("r-1", state), lamp=1, shade=3)
+    commits = [JournalCommit(c.epoch, c.seq, c.body) for c in accepted(shard.commits)]
+
+    facts = [fact_of(fact.value) for fact in facts_from(0, commits, {Created(1, 1, 0): RefusedAt(1, 2, 0, BLOCKED)})]
+
+    for fact, (held, sold) in zip(facts, moved, strict=True):
+        assert [(each.sku, each.held, each.sold, each.total) for each in fact.moved] == [
+            ("lamp", held, sold, 0),
+            ("shade", 3 * held, 3 * sold, 0),
+        ]
+
+
+def test_a_spent_id_moves_nothing() -> None:
+    """It has no lines."""
+    shard = FakeShard()
+    shard.spend("r-1")
+    [commit] = accepted(shard.commits)
+
+    [fact] = facts_from(0, [JournalCommit(commit.epoch, commit.seq, commit.body)], {})
+
+    assert not fact_of(fact.value).moved
+
+
 def test_a_fact_has_the_reference_of_its_reserve() -> None:
     """A consumer knows the order of the shop that a fact is about."""
     shard = FakeShard()

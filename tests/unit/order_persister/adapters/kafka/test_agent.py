@@ -1,12 +1,16 @@
 """The loop of the persister's agent: an exception in it ends the process, because Faust would acknowledge and go on."""
 
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import cast
 
+import faust
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
+from order_persister.adapters.kafka import agent
 from order_persister.adapters.kafka.agent import persist_all
 
 STEPS = ["apply", "observe", "publish", "ack"]
@@ -72,3 +76,30 @@ async def test_an_unhandled_exception_ends_the_process(monkeypatch: pytest.Monke
         await persist(steps)
 
     assert steps.done == STEPS[: STEPS.index(step)]
+
+
+class FakeApp:
+    """An app whose start fails."""
+
+    def __init__(self, error: Exception) -> None:
+        self.conf = SimpleNamespace(datadir=None)
+        self._error = error
+
+    def add_future(self, coroutine: Coroutine[object, object, None]) -> None:
+        coroutine.close()
+
+    async def start(self) -> None:
+        raise self._error
+
+
+async def test_a_broker_that_refuses_the_first_connection_restarts_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage ends no process, at its start either; anything else does."""
+    restarted: list[object] = []
+    monkeypatch.setattr(agent, "restart_process", restarted.append)
+    away, broken = FakeApp(KafkaConnectionError("Unable to bootstrap")), FakeApp(LookupError("a bug"))
+
+    await agent.start(cast(faust.App, away))
+    with pytest.raises(LookupError):
+        await agent.start(cast(faust.App, broken))
+
+    assert restarted == [away]

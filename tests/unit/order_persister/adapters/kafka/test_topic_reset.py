@@ -45,7 +45,7 @@ class FakeApp:
 def restarted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The apps whose process was restarted."""
     apps: list[Any] = []
-    monkeypatch.setattr(topic_reset, "_restart", apps.append)
+    monkeypatch.setattr(topic_reset, "restart_process", apps.append)
     return apps
 
 

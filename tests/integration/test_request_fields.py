@@ -1,4 +1,4 @@
-"""What the protos have and the server does not support: each call and each field is UNIMPLEMENTED, and never ignored.
+"""What the server does with each field of each request: it uses it, or fails the call; it never ignores it in silence.
 
 The calls and fields come from the descriptors, so a field that is added to the protos is in the tests at once.
 """
@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
@@ -27,6 +28,7 @@ METHODS: list[MethodDescriptor] = [
     for service in file.services_by_name.values()
     for method in service.methods
 ]
+UNKNOWN = b"\xf8\x07\x01"  # field 127, a number
 LEAVES = ("google.protobuf.Duration", "google.protobuf.Timestamp")
 # A valid request of each call that is built; every other call is UNIMPLEMENTED.
 BUILT: dict[str, Message] = {
@@ -91,6 +93,21 @@ async def test_a_field_that_is_set_is_used_or_unimplemented(caller: Caller, meth
     assert set(ignored) == USED[method.name] | IGNORED & fields.keys()
 
 
+@pytest.mark.parametrize("method", [method for method in METHODS if method.name in BUILT], ids=lambda m: m.name)
+async def test_an_unknown_field_fails_a_change_and_not_a_read(caller: Caller, method: MethodDescriptor) -> None:
+    """At any depth: a change must not lose a field's meaning, and a read cannot do less than it was asked for."""
+    await caller.create_sale()
+    await caller.reserve("r-1")
+    is_read = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+
+    for request in _requests_with_an_unknown_field(BUILT[method.name]):
+        if is_read:
+            await _first_answer(caller, method, request)
+        else:
+            error = await error_of(_first_answer(caller, method, request))
+            assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_FIELD")
+
+
 async def _is_answered_for(caller: Caller, method: MethodDescriptor, field: str, request: Message) -> bool:
     """Whether a request is UNIMPLEMENTED because of this field; False if it is judged."""
     try:
@@ -119,6 +136,26 @@ def _requests_with_each_field(request: Message) -> Iterator[tuple[str, Message]]
         copy.CopyFrom(request)
         setting(copy)
         yield path, copy
+
+
+def _requests_with_an_unknown_field(request: Message) -> Iterator[Message]:
+    """The request with a field that no server knows: at its top, and in each of the messages below."""
+    for path in ([], *_messages_below(request)):
+        copy: Any = type(request)()
+        copy.CopyFrom(request)
+        below = copy
+        for field in path:
+            below = _child(below, field)
+        below.MergeFromString(UNKNOWN)
+        yield copy
+
+
+def _messages_below(message: Message) -> Iterator[list[Any]]:
+    """The fields that lead to each message below, of lists the first."""
+    for field, _ in message.ListFields():
+        if field.message_type is not None:
+            yield [field]
+            yield from ([field, *rest] for rest in _messages_below(_child(message, field)))
 
 
 def _settings(message: Message, prefix: str) -> Iterator[tuple[str, Any]]:
