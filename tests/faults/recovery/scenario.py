@@ -19,7 +19,7 @@ from tests.faults.independent_checker import Told, find_violations
 from tests.faults.recovery.load import Answer, Load
 from tests.faults.recovery.reopening import Log, Opening, reopen
 from tests.faults.recovery.stored import InLedger, InRedis, read_heads, read_ledger, read_redis
-from tests.faults.recovery.stores import Copies, Fate, Fates, Held, held_now, migrate, strike, take_copies
+from tests.faults.recovery.stores import Copies, Fate, Fates, Held, held_now, migrate, strike, strike_site, take_copies
 from tests.servers import connected
 from tests.waiting import eventually
 
@@ -82,13 +82,13 @@ class Before(NamedTuple):
     held: Held
 
 
-async def run_scenario(stack: LentStack, fates: Fates, opening: Opening, folder: Path) -> list[str]:
-    """Every broken promise in a sentence."""
+async def run_scenario(stack: LentStack, fates: Fates, opening: Opening, folder: Path, site: bool = False) -> list[str]:
+    """Every broken promise in a sentence. With `site` every process of Holdfast starts anew too."""
     load = await open_sales(stack)
     async with load.running():
         before = await sell_and_copy(stack, load, folder)
         line = len(stack.log.lines)
-        await strike(stack, fates, before.copies)
+        await (strike_site if site else strike)(stack, fates, before.copies)
         at_the_fault = len(load.answers)
         if fates.postgres is Fate.BLANK:
             await migrate(stack)
@@ -98,7 +98,7 @@ async def run_scenario(stack: LentStack, fates: Fates, opening: Opening, folder:
             await more_answers(load)
     told = Told(
         load.answers[:reopened],
-        before.held.in_ledger,
+        set() if site else before.held.in_ledger,  # what no store and no process knows cannot be told
         surviving(load.answers[:reopened], at_the_fault, fates, before),
         may_lose=opening in LOSES,
         blocked=BLOCKED,
