@@ -54,9 +54,9 @@ class StackLender:
         self._running = ExitStack()
 
     @asynccontextmanager
-    async def lent(self) -> AsyncIterator[LentStack]:
-        """A stack that serves, and a client of it."""
-        stack = self._stack if self._stack is not None else await asyncio.to_thread(self._start)
+    async def lent(self, fresh: bool = False) -> AsyncIterator[LentStack]:
+        """A stack that serves, and a client of it; a fresh one has all of its commits in Kafka."""
+        stack = self._stack if self._stack is not None and not fresh else await asyncio.to_thread(self._start)
         self._stack = None  # until the test has passed
         async with Client(stack.addresses.listen, channels=4, retry=PATIENT) as client:
             yield LentStack(stack, client, self._log)
