@@ -5,7 +5,7 @@ from hashlib import sha1
 
 from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, Event, ReservationChange, SaleMade
 from holdfast.inventory.v1.events_pb2 import Commit, CommitRun
-from holdfast.inventory.v1.reservation_pb2 import Line, ReservationState
+from holdfast.inventory.v1.reservation_pb2 import CompensationReason, Line, ReservationState
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
 TENANT = "default"
@@ -16,6 +16,8 @@ RELEASED = ReservationState.RESERVATION_STATE_RELEASED
 EXPIRED = ReservationState.RESERVATION_STATE_EXPIRED
 COMPENSATED = ReservationState.RESERVATION_STATE_COMPENSATED
 RETURNED = ReservationState.RESERVATION_STATE_RETURNED
+
+BUYER_BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
 
 START_MS, HOLD_MS = 1_700_000_000_000, 600_000
 
@@ -128,6 +130,7 @@ def change(before: KnownReservation, after: KnownReservation) -> ReservationChan
         created_epoch=epoch,
         created_seq=seq,
         created_index=index,
+        compensation_reason=BUYER_BLOCKED if after.state == COMPENSATED else 0,  # type: ignore[arg-type]
     )
 
 

@@ -2,13 +2,14 @@
 
 -- name: lock_shard
 -- Reads a shard's row and locks it until the transaction ends.
-select epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq, coalesce(frozen_reason, '') as frozen_reason
+select epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq,
+       coalesce(frozen_reason, '') as frozen_reason, read_offset, read_digest, seen_epoch, seen_seq
   from shard_watermark where shard = $1 for update
 
 -- name: shard_rows
 -- Reads the rows of some shards.
 select shard, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq,
-       coalesce(frozen_reason, '') as frozen_reason
+       coalesce(frozen_reason, '') as frozen_reason, read_offset, read_digest, seen_epoch, seen_seq
   from shard_watermark where shard = any ($1::integer[])
 
 -- name: migration_numbers
@@ -24,31 +25,44 @@ select distinct shards from shard_watermark
 select set_config('enable_seqscan', 'off', true)
 
 -- name: raise_watermark
--- Raises a shard's watermark, whose commit has the time `$5`, and its settled position to just below the oldest open
--- dead letter, but never lower.
+-- Raises a shard's watermark, whose commit has the time `$5`, sets how far it has read its partition and what it has seen
+-- there above the watermark, and raises its settled position to just below the oldest open dead letter, but never lower.
 with settled as (
     select coalesce(max(oldest.epoch), $2::bigint) as epoch, coalesce(max(oldest.seq), $3::bigint) as seq
       from (select epoch, seq - 1 as seq from dead_letter
              where shard = $1 and state = 'OPEN' order by epoch, seq limit 1) as oldest
 )
 update shard_watermark w
-   set epoch = $2, seq = $3, hash = $4, time_ms = $5,
+   set epoch = $2, seq = $3, hash = $4, time_ms = $5, read_offset = $6, read_digest = $7, seen_epoch = $8, seen_seq = $9,
        settled_epoch = case when (settled.epoch, settled.seq) > (w.settled_epoch, w.settled_seq)
                             then settled.epoch else w.settled_epoch end,
        settled_seq = case when (settled.epoch, settled.seq) > (w.settled_epoch, w.settled_seq)
                           then settled.seq else w.settled_seq end
   from settled where w.shard = $1
 
+-- name: set_reading
+-- Sets how far a shard has read its partition, and what it has seen there above its watermark.
+update shard_watermark set read_offset = $2, read_digest = $3, seen_epoch = $4, seen_seq = $5 where shard = $1
+
 -- name: freeze
 -- Freezes a shard that is at this position: the ledger applies none of its commits until a take-over.
 update shard_watermark set frozen_reason = $4
  where shard = $1 and epoch = $2 and seq = $3 and frozen_reason is null
+
+-- name: restart_reading
+-- Has a shard read its partition from the start, unless it has read on since.
+update shard_watermark set read_offset = 0, read_digest = '' where shard = $1 and read_offset = $2 and read_digest = $3
 
 -- name: journal_hashes
 -- The hashes of the commits at these positions.
 select j.epoch, j.seq, j.hash
   from unnest($2::bigint[], $3::bigint[]) as wanted (epoch, seq)
   join journal j on j.shard = $1 and j.epoch = wanted.epoch and j.seq = wanted.seq
+
+-- name: insert_epoch
+-- Keeps where an epoch began; the ledger may have been set back to before the take-over that wrote the row.
+insert into shard_epoch (shard, epoch, base_epoch, base_seq, base_hash, how, known_lost)
+values ($1, $2, $3, $4, $5, 'ADOPTED', false) on conflict do nothing
 
 -- name: insert_journal
 -- Appends commits to the journal.
@@ -157,8 +171,8 @@ select $1, * from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[
                          $9::text[], $10::text[], $11::text[], $12::bigint[])
 
 -- name: blocked_buyers
--- Those of these buyers that are blocked, with the reason.
-select b.tenant, b.buyer_id, b.reason
+-- Those of these buyers that are blocked, since when (ms since 1970) and why.
+select b.tenant, b.buyer_id, floor(extract(epoch from b.create_time) * 1000)::bigint, b.reason
   from unnest($1::text[], $2::text[]) as wanted (tenant, buyer_id)
   join blocked_buyer b on b.tenant = wanted.tenant and b.buyer_id = wanted.buyer_id
 

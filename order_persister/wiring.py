@@ -17,7 +17,6 @@ from holdfast_runtime.kafka import (
     COMMITS,
     COMPENSATIONS,
     ORDERS,
-    PERSISTER_GROUP,
     PROGRESS,
     disable_topic_auto_creation,
     kafka_config,
@@ -31,9 +30,9 @@ from holdfast_runtime.signals import signals
 from holdfast_runtime.start_check import Dependency
 from order_persister.adapters.kafka.agent import (
     add_agent,
-    assigned_partitions,
     assigned_shards,
     new_app,
+    partition_states,
     repeat,
     start,
 )
@@ -59,8 +58,7 @@ STOP_S = 5.0
 # default thresholds takes a fifth of the time.
 GC_THRESHOLDS = (100_000, 50, 100)
 PUBLISH_INTERVAL_S = 1.0  # of what is due without a batch
-REPLAY_INTERVAL_S = 2.0
-RESET_CHECK_INTERVAL_S = 2.0
+PARTITIONS_CHECK_INTERVAL_S = 2.0
 
 log = structlog.get_logger()
 
@@ -116,7 +114,7 @@ def _persister(settings: SharedSettings, instruments: Instruments) -> faust.App:
     """The app and all that it works with; nothing connects before it starts, and it closes what has connected."""
     disable_topic_auto_creation()
     config, retrier, registry = kafka_config(settings), instruments.retrier(), instruments.registry
-    topic, group = config.named(COMMITS), config.named(PERSISTER_GROUP)
+    topic = config.named(COMMITS)
     database, queries = Database(settings.postgres_dsn), ledger_queries()
     sender = Sender(config, retrier)
     app = new_app(config, settings)
@@ -126,15 +124,16 @@ def _persister(settings: SharedSettings, instruments: Instruments) -> faust.App:
     ledger = LedgerWriter(PostgresLedger(database, queries), LedgerMetrics(registry), retrier)
     unpublished = Unpublished(database, queries, retrier)
     publisher = Publisher(unpublished, sender.send, PublishMetrics(registry))
-    replayer = Replayer(Partitions(config, topic, group), ledger, publisher.publish, unpublished, retrier)
+    replayer = Replayer(Partitions(config, topic), ledger, publisher, unpublished, retrier)
 
-    async def restart_if_reset() -> None:
-        await restart_if_topic_was_reset(app, assigned_partitions(app, topic))
+    async def check_partitions() -> None:
+        partitions = await retrier.retry("Kafka", partial(partition_states, app, topic))
+        await retrier.retry("Kafka", partial(restart_if_topic_was_reset, app, topic, partitions))
+        await replayer.check(partitions)
 
-    add_agent(app, topic, ledger, replayer, publisher)
+    add_agent(app, topic, ledger, publisher)
     repeat(app, PUBLISH_INTERVAL_S, lambda: publisher.publish_due(assigned_shards(app, topic)))
-    repeat(app, REPLAY_INTERVAL_S, lambda: replayer.replay_where_ledger_went_back(assigned_shards(app, topic)))
-    repeat(app, RESET_CHECK_INTERVAL_S, lambda: retrier.retry("Kafka", restart_if_reset))
+    repeat(app, PARTITIONS_CHECK_INTERVAL_S, check_partitions)
     return app
 
 

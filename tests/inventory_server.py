@@ -25,6 +25,7 @@ from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.settings import Settings
 from inventory_service.wiring.serve import build_server
+from tests.fences import fenced
 
 if TYPE_CHECKING:  # they are in the stubs' types alone
     from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceAsyncStub
@@ -64,7 +65,7 @@ async def open_shards(redis_url: str, shards: int = SHARDS, epoch: int = 1) -> N
     for shard in range(shards):
         takeover = await store.begin_takeover(shard, "test", epoch - 1, False)
         assert not isinstance(takeover, str), takeover
-        assert await store.adopt(takeover, epoch, shards)
+        assert await store.adopt(takeover, fenced(takeover, epoch, shards))
     await connections.close()
 
 

@@ -11,8 +11,10 @@ from inventory_service.domain.shards import (
     BegunTakeover,
     Commit,
     CommitId,
+    Fenced,
     LedgerProgress,
     LedgerRow,
+    Offsets,
     ShardStatus,
     TopicSpec,
     Trimmed,
@@ -52,8 +54,8 @@ class Shards(Protocol):
         """Stop serving for a take-over; or the reason not to: NEWER_EPOCH, or SERVING unless the ledger is frozen."""
         ...
 
-    async def adopt(self, takeover: BegunTakeover, epoch: int, shards: int) -> bool:
-        """Serve again, under `epoch`; False if the take-over or the Redis process is gone."""
+    async def adopt(self, takeover: BegunTakeover, fenced: Fenced) -> bool:
+        """Serve again, in the epoch of the fence; False if the take-over or its Redis is gone."""
         ...
 
     async def lease(self, shard: int, relay: str, priority: int, ms: int) -> bool:
@@ -80,15 +82,15 @@ class ProgressTopic(Protocol):
         ...
 
 
-class PersisterOffsets(Protocol):
-    """How far the persisters have read the topic of commits."""
+class CommitOffsets(Protocol):
+    """The partitions of the topic of commits."""
 
-    async def end(self, shard: int) -> int:
-        """The offset that the next record will get; 0 if nothing was ever published, or Kafka lost it all."""
+    async def offsets(self, shard: int) -> Offsets:
+        """Where a partition begins and ends; 0 and 0 if nothing was ever published, or Kafka lost it all."""
         ...
 
-    async def read_up_to(self, shard: int) -> int:
-        """The offset of the first record that is there and not acknowledged; the end if all are."""
+    async def digest_at(self, shard: int, offset: int) -> bytes:
+        """The digest of a record that is not deleted."""
         ...
 
 
@@ -122,8 +124,19 @@ class LedgerRows(Protocol):
 
     async def rows(self) -> Mapping[int, LedgerRow]: ...
 
-    async def fence(self, shard: int, shards: int, epoch: int, hash: str) -> int | None:
-        """Begin the next epoch if the row is still at `epoch` (0: there is no row) and `hash`; None if it is not."""
+    async def open(self, shard: int, shards: int, read_offset: int) -> Fenced | None:
+        """Begin the first epoch of a shard that has no row, read up to an offset; None if it has one."""
+        ...
+
+    async def fence(self, row: LedgerRow, above: int, how: str) -> Fenced | None:
+        """Begin a new epoch, above the row's and that of Redis, if the row has not changed; None if it has.
+
+        None also if the ledger has seen a commit that it could not apply. `how` is ADOPTED or LOADED.
+        """
+        ...
+
+    async def skip_deleted(self, row: LedgerRow, offset: int) -> bool:
+        """Count as read what Kafka has deleted before an offset; False if the row has read on since."""
         ...
 
     async def thaw(self, row: LedgerRow) -> bool:

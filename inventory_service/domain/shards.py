@@ -10,6 +10,9 @@ NEEDS_RESTORE = "NEEDS_RESTORE"
 WENT_BACK = "WENT_BACK"
 
 
+# How an epoch began: Redis had the shard's state.
+ADOPTED = "ADOPTED"
+
 RESIZING = (
     "the number of shards never changes, because each reservation is named by its shard and its place there: for "
     "another number run a second installation, with a Redis, a PostgreSQL database and a HOLDFAST_KAFKA_PREFIX of its "
@@ -79,10 +82,33 @@ class LedgerRow(NamedTuple):
     settled_epoch: int
     settled_seq: int
     frozen_reason: str  # '': not frozen
+    read_offset: int = 0  # the records below it in the shard's partition were read, without a gap
+    read_digest: bytes = b""  # of the record before it; empty: unknown
+    seen_epoch: int = 0  # with seen_seq: the highest commit that a record named and the ledger could not apply
+    seen_seq: int = 0
 
     @property
     def commit_id(self) -> CommitId:
         return CommitId(self.epoch, self.seq)
+
+    @property
+    def seen(self) -> CommitId:
+        """0-0: none above the watermark."""
+        return CommitId(self.seen_epoch, self.seen_seq)
+
+
+class Offsets(NamedTuple):
+    """Where a partition begins, with the first record that is not deleted, and where its next record will be."""
+
+    beginning: int
+    end: int
+
+
+class Fenced(NamedTuple):
+    """A shard's row as a fence left it, in a new epoch, and the last commit on which that epoch builds."""
+
+    row: LedgerRow
+    base: CommitId
 
 
 class LedgerProgress(NamedTuple):

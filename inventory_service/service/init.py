@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from structlog.typing import FilteringBoundLogger
 
 from holdfast_runtime.retry import Backoff
-from inventory_service.domain.shard_ports import LedgerRows, Shards
+from inventory_service.domain.shard_ports import CommitOffsets, LedgerRows, Shards
 from inventory_service.domain.shards import NEEDS_RESTORE, LedgerRow, ServerUnavailable, ShardStatus, other_shard_count
 from inventory_service.service.relay.takeover import Ending, ShardTakeover
 
@@ -37,17 +37,24 @@ async def run(
     shard_count: int,
     shards: Shards,
     ledger: LedgerRows,
+    offsets: CommitOffsets,
     takeover: ShardTakeover,
     log: FilteringBoundLogger,
     write: Callable[[str], None] | None = None,
+    beside_old_records: bool = False,
 ) -> int:
     """The exit code: 0 if every shard is open, 1 if one must not be, 2 if a server did not answer or one did not open.
 
-    `write` gets the result as JSON.
+    `write` gets the result as JSON. `beside_old_records` opens shards whose partitions hold an earlier ledger's
+    records.
     """
     result = InitResult(shard_count)
     try:
-        await _open_all(result, shards, ledger, takeover, log)
+        statuses, rows = await _read_both(shard_count, shards, ledger)
+        result.objections += _objections(shard_count, statuses, rows)
+        if not beside_old_records:
+            result.objections += await _old_records(statuses, rows, offsets)
+        await _open_all(result, statuses, takeover, log)
     except ServerUnavailable as error:
         result.error = f"{error.server} does not answer: {error}"
         remedy = "start it, and run `holdfast init` again"
@@ -58,11 +65,9 @@ async def run(
 
 
 async def _open_all(
-    result: InitResult, shards: Shards, ledger: LedgerRows, takeover: ShardTakeover, log: FilteringBoundLogger
+    result: InitResult, statuses: Sequence[ShardStatus], takeover: ShardTakeover, log: FilteringBoundLogger
 ) -> None:
     """Open every shard, or none if one must not be opened."""
-    statuses, rows = await _read_both(result.shards, shards, ledger)
-    result.objections += _objections(result.shards, statuses, rows)
     for objection in result.objections:
         log.error("init_rejected", why=objection)
     result.open_already += [status.shard for status in statuses if not status.blank]
@@ -111,6 +116,22 @@ def _objections(shard_count: int, statuses: Sequence[ShardStatus], rows: Mapping
         if not status.blank and row is None:
             unknown = "open in Redis and without a row in the ledger: is HOLDFAST_POSTGRES_DSN right?"
             found.append(f"shard {status.shard}: {unknown}")
+    return found
+
+
+async def _old_records(
+    statuses: Sequence[ShardStatus], rows: Mapping[int, LedgerRow], offsets: CommitOffsets
+) -> list[str]:
+    """The partitions of shards without a row that hold records: the sales and orders of an earlier ledger."""
+    found = []
+    for shard in (status.shard for status in statuses if status.blank and status.shard not in rows):
+        beginning, end = await offsets.offsets(shard)
+        if end > beginning:
+            found.append(
+                f"shard {shard}: the ledger has no row, and the commits topic holds {end - beginning} records of an "
+                "earlier one: restore that ledger, make the topics anew, or keep their commits as orphans by "
+                "--beside-old-records"
+            )
     return found
 
 

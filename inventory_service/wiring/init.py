@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import structlog
+import typer
 
 from holdfast_runtime.kafka import kafka_config
 from holdfast_runtime.kafka_probe import kafka_dependency
@@ -10,7 +11,7 @@ from holdfast_runtime.postgres import postgres_dependency
 from holdfast_runtime.process import Command, JsonOption
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES
 from holdfast_runtime.signals import run_unless_signalled
-from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
+from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.connections import RedisConnections
@@ -26,19 +27,26 @@ from inventory_service.wiring.servers import (
     takeover,
 )
 
+BESIDE_OLD_RECORDS = "Open although Kafka holds commits of an earlier ledger, which are kept as orphans."
+
 log = structlog.get_logger()
 
 
-async def open_shards(settings: Settings, as_json: Annotated[bool, JsonOption()] = False) -> int:
+async def open_shards(
+    settings: Settings,
+    as_json: Annotated[bool, JsonOption()] = False,
+    beside_old_records: Annotated[bool, typer.Option("--beside-old-records", help=BESIDE_OLD_RECORDS)] = False,
+) -> int:
     """Open the shards of an empty Redis and ledger."""
     connections = RedisConnections(settings.redis_url)
     shards, ledger = RedisShards(connections), LedgerShards(LedgerPool(settings.postgres_dsn))
-    offsets = KafkaPersisterOffsets(kafka_config(settings))
+    offsets = KafkaCommitOffsets(kafka_config(settings))
     shard_takeover = takeover(settings, shards, RedisOutbox(connections), ledger, offsets)
     async with closing(offsets):
         with shard_counts_checked():
             write = print if as_json else None
-            return await run_unless_signalled(init.run(settings.shards, shards, ledger, shard_takeover, log, write))
+            opening = init.run(settings.shards, shards, ledger, offsets, shard_takeover, log, write, beside_old_records)
+            return await run_unless_signalled(opening)
 
 
 COMMAND = Command(

@@ -14,8 +14,8 @@ from holdfast_runtime.retry import Retrier
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES
 from holdfast_runtime.signals import first_to_end, run_until_signal
 from inventory_service import metrics
+from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.kafka.commits import KafkaCommits
-from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
@@ -47,7 +47,7 @@ async def run_relay(settings: Settings) -> int:
     """Run the background work of every shard until a signal."""
     required = [make(settings) for make in COMMAND.dependencies]
     config, instruments = kafka_config(settings), serve_instruments(settings, required)
-    commits, offsets, ledger = KafkaCommits(config), KafkaPersisterOffsets(config), LedgerPool(settings.postgres_dsn)
+    commits, offsets, ledger = KafkaCommits(config), KafkaCommitOffsets(config), LedgerPool(settings.postgres_dsn)
     gauges, retrier = metrics.RelayMetrics(instruments.registry), instruments.retrier(ServerUnavailable)
     dependencies = relay_dependencies(settings, ledger, commits, offsets, gauges, retrier)
     sales = RedisSaleReader(RedisConnections(settings.redis_url, size=1))
@@ -68,7 +68,7 @@ def relay_dependencies(
     settings: Settings,
     ledger: LedgerPool,
     commits: KafkaCommits,
-    offsets: KafkaPersisterOffsets,
+    offsets: KafkaCommitOffsets,
     gauges: metrics.RelayMetrics,
     retrier: Retrier,
 ) -> relay.Dependencies:
@@ -84,6 +84,7 @@ def relay_dependencies(
         commits=commits,
         progress=KafkaProgress(kafka_config(settings), settings.shards),
         ledger=rows,
+        offsets=offsets,
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
         takeover=takeover(settings, shards, outbox, rows, offsets),
         gauges=gauges,

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from holdfast_runtime.kafka import kafka_config
 from holdfast_runtime.settings import BadSettings
 from holdfast_runtime.start_check import Dependency, address_of
+from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.kafka.commits import KafkaCommits
-from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.adapters.kafka.topics import KafkaTopics
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
@@ -56,14 +56,14 @@ async def check_all_shard_counts(settings: Settings, topics: Sequence[str] = ())
 
 
 def takeover(
-    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: LedgerShards, offsets: KafkaPersisterOffsets
+    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: LedgerShards, offsets: KafkaCommitOffsets
 ) -> ShardTakeover:
     """The take-over of shards, with its adapters."""
     return ShardTakeover(settings.shards, shards, outbox, ledger, offsets, lambda: uuid.uuid4().hex)
 
 
 @asynccontextmanager
-async def closing(*clients: KafkaCommits | KafkaPersisterOffsets) -> AsyncIterator[None]:
+async def closing(*clients: KafkaCommits | KafkaCommitOffsets) -> AsyncIterator[None]:
     """Close Kafka's clients however the block ends; aiokafka logs an error for a client that is not closed."""
     try:
         yield

@@ -1,8 +1,8 @@
-"""Decides which commits of a delivery the ledger accepts: decoding, epochs, gaps and the hash chain."""
+"""Decides which commits of a delivery the ledger accepts, and how far its row has then read the partition."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha1
+from hashlib import sha1, sha256
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -44,8 +44,9 @@ class Quarantined(NamedTuple):
 
 @dataclass
 class Delivery:
-    """The part of a batch that is one shard's, in order."""
+    """The part of a batch that is one shard's, in order; `records` are those that end in it."""
 
+    records: list[KafkaRecord] = field(default_factory=list)
     received: list[ReceivedCommit] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
 
@@ -56,6 +57,25 @@ class Watermark(NamedTuple):
     epoch: int
     seq: int
     hash: str
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Epoch and seq."""
+        return self.epoch, self.seq
+
+
+class ReadMark(NamedTuple):
+    """How far a shard's row has read its partition: every record below `offset`.
+
+    It is part of the row, so a ledger that is restored from a backup reads again what it had read since. `digest` is
+    that of the record before `offset`, by which a topic that was made anew is recognized; empty: unknown.
+    """
+
+    offset: int
+    digest: bytes
+
+
+NOTHING_SEEN = (0, 0)
 
 
 class AcceptedCommit(NamedTuple):
@@ -79,7 +99,17 @@ class ApplyPlan:
     unreadable: ReceivedCommit | None = None  # does not decode; a gap, unless `unreadable_is_chained` and seen before
     unreadable_is_chained: bool = False
     unknown_event: ReceivedCommit | None = None  # has an event, a field or a value of a later version
+    contradiction: ReceivedCommit | None = None  # the commit for which the shard is frozen
     frozen_reason: str | None = None
+
+    @property
+    def unread_from(self) -> int:
+        """The offset from which the records have to be read again: a later version knows what this one does not.
+
+        After a freeze that is the record behind the contradicting one: nothing can be gained by reading that again.
+        """
+        known = MAX_SEQ if self.unknown_event is None else self.unknown_event.offset
+        return known if self.contradiction is None else min(known, self.contradiction.offset + 1)
 
 
 def deliveries_from(records: Iterable[KafkaRecord]) -> dict[int, Delivery]:
@@ -87,6 +117,7 @@ def deliveries_from(records: Iterable[KafkaRecord]) -> dict[int, Delivery]:
     by_shard: dict[int, Delivery] = {}
     for record in records:
         delivery = by_shard.setdefault(record.shard, Delivery())
+        delivery.records.append(record)
         try:
             run = CommitRun.FromString(record.value)
         except DecodeError:
@@ -118,11 +149,15 @@ def already_applied(watermark: Watermark, received: Sequence[ReceivedCommit]) ->
 
 
 def plan_apply(
-    watermark: Watermark, received: Sequence[ReceivedCommit], journal: Mapping[tuple[int, int], str]
+    watermark: Watermark,
+    received: Sequence[ReceivedCommit],
+    journal: Mapping[tuple[int, int], str],
+    in_order_to: int = MAX_SEQ,
 ) -> ApplyPlan:
     """Check every commit against what the ledger holds; `journal` has the hashes at the positions already applied.
 
-    Commits beyond a gap are skipped: the relay resends them.
+    Commits beyond a gap are skipped: the relay resends them. `in_order_to` is the last offset before which the row has
+    read every record.
     """
     plan = ApplyPlan(watermark)
     hashes = dict(journal)
@@ -130,16 +165,13 @@ def plan_apply(
         if commit.epoch < plan.watermark.epoch:
             _plan_older_epoch(plan, commit, hashes)
         elif commit.epoch > plan.watermark.epoch:
-            plan.frozen_reason = (
-                f"NEWER_EPOCH: commit {commit.seq} of epoch {commit.epoch} came, "
-                f"and the ledger is at {plan.watermark.epoch}"
-            )
+            _plan_newer_epoch(plan, commit, hashes, commit.offset <= in_order_to)
         elif commit.seq <= plan.watermark.seq:
             _plan_repeat(plan, commit, hashes)
         elif commit.seq == plan.watermark.seq + 1:
-            _plan_next(plan, commit)
-            hashes[commit.epoch, commit.seq] = commit.hash
+            _plan_next(plan, commit, hashes)
         if plan.frozen_reason is not None:
+            plan.contradiction = commit
             break
     return plan
 
@@ -147,6 +179,51 @@ def plan_apply(
 def is_ahead(received: Sequence[ReceivedCommit], watermark: Watermark) -> bool:
     """Whether a commit of this epoch lies above the watermark: once a delivery was applied, a gap precedes it."""
     return any(commit.epoch == watermark.epoch and commit.seq > watermark.seq for commit in received)
+
+
+def epochs_entered(
+    watermark: Watermark, accepted: Sequence[AcceptedCommit]
+) -> Iterator[tuple[Watermark, AcceptedCommit]]:
+    """The first commit of each epoch that a run enters, and the commit on which that epoch builds."""
+    for commit in accepted:
+        if commit.epoch != watermark.epoch:
+            yield watermark, commit
+        watermark = Watermark(commit.epoch, commit.seq, commit.hash)
+
+
+def read_to(offset: int, records: Iterable[KafkaRecord]) -> int:
+    """The offset to which a row that had read to `offset` has read with these records.
+
+    It moves only from exactly there: a record beyond it shows that this row has not read those before.
+    """
+    for record in records:
+        if record.offset == offset:
+            offset += 1
+    return offset
+
+
+def read_mark_after(mark: ReadMark, records: Sequence[KafkaRecord], plan: ApplyPlan) -> ReadMark:
+    """The mark once a plan for these records is carried out."""
+    read = [record for record in records if record.offset < plan.unread_from]
+    offset = read_to(mark.offset, read)
+    if offset == mark.offset:
+        return mark
+    last = next(record for record in reversed(read) if record.offset == offset - 1)
+    return ReadMark(offset, digest_of(last.value))
+
+
+def digest_of(value: bytes) -> bytes:
+    """The digest by which a record is recognized."""
+    return sha256(value).digest()
+
+
+def seen_after(seen: tuple[int, int], watermark: Watermark, received: Iterable[ReceivedCommit]) -> tuple[int, int]:
+    """The highest commit that a record named and the ledger, now at this watermark, could not apply.
+
+    Until the ledger has reached it, a take-over must not believe that the ledger holds all that was ever made.
+    """
+    highest = max(((commit.epoch, commit.seq) for commit in received), default=NOTHING_SEEN)
+    return max(seen, highest) if max(seen, highest) > watermark.position else NOTHING_SEEN
 
 
 def _why_malformed(shard: int, run: CommitRun) -> str | None:
@@ -166,6 +243,23 @@ def _plan_older_epoch(plan: ApplyPlan, commit: ReceivedCommit, hashes: Mapping[t
         plan.orphans.append(commit)
 
 
+def _plan_newer_epoch(
+    plan: ApplyPlan, commit: ReceivedCommit, hashes: dict[tuple[int, int], str], in_order: bool
+) -> None:
+    """A ledger that was set back across a take-over meets the epoch that the take-over began.
+
+    If the epoch's first commit follows from what the ledger holds, it can only have begun there, and is entered. If it
+    does not, although everything before it was read, it belongs to another history. Else what leads there comes yet.
+    """
+    if commit.seq == 1 and _follows(plan.watermark, commit):
+        _plan_next(plan, commit, hashes)
+    elif commit.seq == 1 and in_order:
+        plan.frozen_reason = (
+            f"NEWER_EPOCH: commit {commit.seq} of epoch {commit.epoch} came, which does not follow from commit "
+            f"{plan.watermark.epoch}-{plan.watermark.seq}, where the ledger is"
+        )
+
+
 def _plan_repeat(plan: ApplyPlan, commit: ReceivedCommit, hashes: Mapping[tuple[int, int], str]) -> None:
     """A repeat is dropped, but its hash must be the journal's."""
     if hashes.get((commit.epoch, commit.seq)) == commit.hash:
@@ -174,9 +268,9 @@ def _plan_repeat(plan: ApplyPlan, commit: ReceivedCommit, hashes: Mapping[tuple[
         plan.frozen_reason = f"HASH_DIFFERS: commit {commit.seq} came again with another hash than the journal's"
 
 
-def _plan_next(plan: ApplyPlan, commit: ReceivedCommit) -> None:
+def _plan_next(plan: ApplyPlan, commit: ReceivedCommit, hashes: dict[tuple[int, int], str]) -> None:
     """Accept the next commit if its hash follows, it decodes, and this version knows its events."""
-    is_chained = sha1(plan.watermark.hash.encode() + commit.payload, usedforsecurity=False).hexdigest() == commit.hash
+    is_chained = _follows(plan.watermark, commit)
     body = _decoded(commit.payload)
     if body is None:
         plan.unreadable, plan.unreadable_is_chained = commit, is_chained
@@ -187,6 +281,11 @@ def _plan_next(plan: ApplyPlan, commit: ReceivedCommit) -> None:
     else:
         plan.accepted.append(AcceptedCommit(commit.epoch, commit.seq, commit.payload, commit.hash, body))
         plan.watermark = Watermark(commit.epoch, commit.seq, commit.hash)
+        hashes[commit.epoch, commit.seq] = commit.hash
+
+
+def _follows(watermark: Watermark, commit: ReceivedCommit) -> bool:
+    return sha1(watermark.hash.encode() + commit.payload, usedforsecurity=False).hexdigest() == commit.hash
 
 
 def _decoded(payload: bytes) -> CommitBody | None:

@@ -10,7 +10,14 @@ from holdfast.inventory.v1.reservation_pb2 import LedgerState, Position, Reserva
 
 from order_persister.domain.events import reservation_changes
 from order_persister.domain.fold import Created
-from order_persister.domain.units import STATE_NAMES, ended_by_itself, is_confirmed, is_returned, moved_units
+from order_persister.domain.units import (
+    COMPENSATED,
+    STATE_NAMES,
+    ended_by_itself,
+    is_confirmed,
+    is_returned,
+    moved_units,
+)
 
 RECORDED = LedgerState.LEDGER_STATE_RECORDED
 REFUSED = LedgerState.LEDGER_STATE_REFUSED
@@ -79,7 +86,9 @@ def _fact(shard: int, commit: JournalCommit, index: int, change: ReservationChan
     reservation = fact.reservation
     reservation.update_time.CopyFrom(fact.time)
     reservation.position.CopyFrom(fact.position)
-    reservation.ledger_state = RECORDED if refusal is None or ended_by_itself(change.state) else REFUSED
+    # A compensated order was refused, if not by this ledger then by one that was set back since.
+    is_refused = refusal is not None and not ended_by_itself(change.state)
+    reservation.ledger_state = REFUSED if is_refused or change.state == COMPENSATED else RECORDED
     if refusal is not None:
         reservation.compensation_reason = refusal.reason  # type: ignore[assignment]
     held, sold = moved_units(change.previous_state, change.state)

@@ -6,9 +6,10 @@ from typing import NamedTuple, Protocol
 
 from holdfast.inventory.v1.events_pb2 import Compensation
 
-from order_persister.domain.chain import AcceptedCommit, KafkaRecord, Quarantined, Watermark
+from order_persister.domain.chain import AcceptedCommit, KafkaRecord, Quarantined, ReadMark, Watermark
 from order_persister.domain.facts import NextFacts
 from order_persister.domain.fold import Created, CreatedSale, DeadLetter, DeadLetterUpdate, Entry, Refusal
+from order_persister.domain.refusals import Block
 from order_persister.domain.rows import LineRow, LineUpdate, RefusedConfirm, ReservationRow
 from order_persister.domain.shards import ShardRow
 
@@ -25,10 +26,17 @@ class LedgerTransaction(Protocol):
     async def lock_shard(self) -> ShardRow | None:
         """Read the shard's row and lock it until the transaction ends; None if there is none."""
 
-    async def raise_watermark(self, watermark: Watermark, time_ms: int) -> None:
-        """Raise the shard's watermark, whose commit has this time, and the settled position below the oldest open
-        dead letter.
+    async def raise_watermark(self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]) -> None:
+        """Set the shard's watermark, whose commit has this time, and what `set_reading` sets.
+
+        The settled position rises to just below the oldest open dead letter.
         """
+
+    async def set_reading(self, mark: ReadMark, seen: tuple[int, int]) -> None:
+        """Set the shard's read mark, and the highest commit (epoch, seq) that it has seen above its watermark."""
+
+    async def restart_reading(self, mark: ReadMark) -> None:
+        """Set the shard's read mark to the partition's start, if it is still at `mark`."""
 
     async def freeze(self, epoch: int, seq: int, reason: str) -> None:
         """Freeze the shard if it is at this position and not frozen yet."""
@@ -39,14 +47,17 @@ class LedgerTransaction(Protocol):
     async def journal_hashes(self, positions: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], str]:
         """The hashes of the commits at these positions, of those that the journal has."""
 
+    async def insert_epoch(self, epoch: int, base: Watermark) -> None:
+        """Keep where an epoch began that the ledger has entered by its first commit."""
+
     async def insert_journal(self, commits: Sequence[AcceptedCommit]) -> None:
         """Append commits to the journal."""
 
     async def use_indexes_only(self) -> None:
         """Keep the planner from sequential scans, which it chooses for tables that were not analysed yet."""
 
-    async def blocked_buyers(self, buyers: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
-        """The blocked ones of these buyers (tenant, id), each with the reason."""
+    async def blocked_buyers(self, buyers: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Block]:
+        """The blocked ones of these buyers (tenant, id)."""
 
     async def open_refusals(self, orders: Sequence[Created]) -> Mapping[Created, Refusal]:
         """The refusals of those of these orders whose dead letter is open."""
@@ -118,11 +129,11 @@ class OpenCompensations(NamedTuple):
 class CommitRecords(Protocol):
     """The partitions of the commits topic, for reading apart from the group. Raises an error to retry."""
 
-    async def last_acknowledged(self, shard: int) -> KafkaRecord | None:
-        """The last record that the group has acknowledged; None if there is none, or it was deleted."""
+    async def record_at(self, shard: int, offset: int) -> KafkaRecord | None:
+        """One record; None if it was deleted, or does not exist yet."""
 
-    def all_records(self, shard: int) -> AsyncGenerator[Sequence[KafkaRecord], None]:
-        """Every record that a partition holds now, in order."""
+    def records_from(self, shard: int, offset: int) -> AsyncGenerator[Sequence[KafkaRecord], None]:
+        """Every record from an offset on that is not deleted, in order, up to the partition's end."""
 
 
 class Message(NamedTuple):

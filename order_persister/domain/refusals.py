@@ -8,7 +8,7 @@ how Kafka cut the history. Both results are sound: no forbidden row is stored, a
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 
@@ -41,10 +41,17 @@ def classify(sqlstate: str | None) -> ErrorKind:
     return ErrorKind.PERMANENT if (sqlstate or "")[:2] in ("22", "23") else ErrorKind.TRANSIENT
 
 
+class Block(NamedTuple):
+    """Since when a buyer is blocked, in ms since 1970, and why."""
+
+    time_ms: int
+    reason: str
+
+
 def refusals_before_writing(
-    orders: Iterable[Order], earlier: Mapping[Created, Refusal], blocked: Mapping[tuple[str, str], str]
+    orders: Iterable[Order], earlier: Mapping[Created, Refusal], blocked: Mapping[tuple[str, str], Block]
 ) -> dict[Created, Refusal]:
-    """Orders that an earlier run refused, whose buyer is blocked (buyer -> why), or whose id the run reuses."""
+    """Orders that an earlier run refused, whose buyer is blocked, or whose id the run reuses."""
     refusals: dict[Created, Refusal] = {}
     created_keys: set[tuple[str, str, str]] = set()
     for order in orders:
@@ -96,14 +103,18 @@ async def bisect(
     return left[0] + right[0], left[1] + right[1]
 
 
-def _blocked(order: Order, blocked: Mapping[tuple[str, str], str]) -> Refusal | None:
-    """A blocked buyer's order is refused when it is created, or when a hold from before the block is confirmed."""
-    why = blocked.get((order.tenant, order.buyer_id))
-    if why is None:
+def _blocked(order: Order, blocked: Mapping[tuple[str, str], Block]) -> Refusal | None:
+    """A blocked buyer's order is refused when it is created, or when a hold from before the block is confirmed.
+
+    What was done before the block stands: a ledger that was set back meets it again with blocks that came later.
+    """
+    block = blocked.get((order.tenant, order.buyer_id))
+    if block is None:
         return None
-    detail = f"the buyer is blocked: {why}"[:MAX_DETAIL_LENGTH]
-    if order.is_new:
-        first = order.steps[0].change
-        return Refusal(0, BLOCKED, detail, at_creation=True) if first.state in LIVE else None
-    confirm = first_confirm(order.steps)
-    return None if confirm is None else Refusal(confirm, BLOCKED, detail, at_creation=False)
+    detail = f"the buyer is blocked: {block.reason}"[:MAX_DETAIL_LENGTH]
+    first, confirm = order.steps[0], first_confirm(order.steps)
+    if order.is_new and first.change.state in LIVE and first.time_ms >= block.time_ms:
+        return Refusal(0, BLOCKED, detail, at_creation=True)
+    if confirm is not None and order.steps[confirm].time_ms >= block.time_ms:
+        return Refusal(confirm, BLOCKED, detail, at_creation=False)
+    return None

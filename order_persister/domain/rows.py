@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from order_persister.domain.fold import REASON_NAMES, Created, Order, Refusal, Refusals
-from order_persister.domain.units import LIVE, STATE_NAMES, is_confirmed, is_returned, may_differ_from_hold
+from order_persister.domain.units import COMPENSATED, LIVE, STATE_NAMES, is_confirmed, is_returned, may_differ_from_hold
 
 RECORDED = "RECORDED"
 REFUSED = "REFUSED"
@@ -85,18 +85,21 @@ class Rows:
     refused_ended: list[ReservationRow] = field(default_factory=list)  # refused when created, so without a row so far
 
 
-def final_rows(orders: Iterable[Order], refusals: Refusals) -> Rows:
-    """The final row of each order. One that is refused when it is created has none before it ends."""
+def final_rows(orders: Iterable[Order], refusals: Refusals, are_written: bool = False) -> Rows:
+    """The final row of each order. One that is refused when it is created has none before it ends.
+
+    `are_written`: the orders that the run creates have a row by now.
+    """
     rows = Rows()
     for order in orders:
-        refusal = refusals.get(order.created)
+        refusal, target = refusals.get(order.created), rows.new if order.is_new and not are_written else rows.changed
         if refusal is None:
-            (rows.new if order.is_new else rows.changed).append(_row(order, len(order.steps) - 1, None))
+            target.append(_row(order, len(order.steps) - 1, None))
         elif refusal.at_creation:
             if _has_ended(order):
                 rows.refused_ended.append(_row(order, len(order.steps) - 1, refusal))
         else:
-            _add_refused_at_confirm(rows, order, refusal)
+            _add_refused_at_confirm(rows, target, order, refusal)
     for each in (rows.new, rows.changed, rows.refused_confirms, rows.refused_ended):
         each.sort(key=_key)
     return rows
@@ -128,13 +131,12 @@ def line_updates_from(rows: Iterable[ReservationRow]) -> list[LineUpdate]:
     ]
 
 
-def _add_refused_at_confirm(rows: Rows, order: Order, refusal: Refusal) -> None:
+def _add_refused_at_confirm(rows: Rows, target: list[ReservationRow], order: Order, refusal: Refusal) -> None:
     """The row stays as it was before the refused step, with the refusal in it, until the order ends."""
     if _has_ended(order):
-        rows.changed.append(_row(order, len(order.steps) - 1, refusal))
-        return
-    if refusal.step > 0:
-        rows.changed.append(_row(order, refusal.step - 1, refusal))
+        target.append(_row(order, len(order.steps) - 1, refusal))
+    elif refusal.step > 0:
+        target.append(_row(order, refusal.step - 1, refusal))
     elif refusal.step == 0:
         rows.refused_confirms.append(RefusedConfirm(*order.key, *order.created, REASON_NAMES[refusal.reason]))
 
@@ -144,6 +146,7 @@ def _has_ended(order: Order) -> bool:
 
 
 def _row(order: Order, number: int, refusal: Refusal | None) -> ReservationRow:
+    """The row after one step. A compensated order was refused, if not by this ledger then by one set back since."""
     step = order.steps[number]
     change = step.change
     return ReservationRow(
@@ -160,7 +163,7 @@ def _row(order: Order, number: int, refusal: Refusal | None) -> ReservationRow:
         step.epoch,
         step.seq,
         step.index,
-        RECORDED if refusal is None else REFUSED,
+        RECORDED if refusal is None and change.state != COMPENSATED else REFUSED,
         _reason_name(change.compensation_reason if refusal is None else refusal.reason),
         change.note.replace("\0", "\N{REPLACEMENT CHARACTER}"),  # Postgres rejects NUL, and a note must refuse no order
         order.asked_hold_ms,

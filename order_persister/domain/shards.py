@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from order_persister.domain.chain import ReadMark, Watermark
+
 # The same as in the inventory service, and in docs/operations.md.
 RESIZING = (
     "the number of shards never changes, because each reservation is named by its shard and its place there: for "
@@ -21,6 +23,10 @@ class ShardRow(NamedTuple):
     facts_epoch: int
     facts_seq: int
     frozen_reason: str  # empty: not frozen
+    read_offset: int
+    read_digest: bytes
+    seen_epoch: int
+    seen_seq: int
 
     @property
     def position(self) -> tuple[int, int]:
@@ -28,9 +34,32 @@ class ShardRow(NamedTuple):
         return self.epoch, self.seq
 
     @property
+    def watermark(self) -> Watermark:
+        """The last commit that was applied."""
+        return Watermark(self.epoch, self.seq, self.hash)
+
+    @property
+    def read_mark(self) -> ReadMark:
+        """How far the row has read its partition."""
+        return ReadMark(self.read_offset, self.read_digest)
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """Epoch and seq of the highest commit that a record named and the ledger could not apply."""
+        return self.seen_epoch, self.seen_seq
+
+    @property
     def facts_position(self) -> tuple[int, int]:
         """Epoch and seq of the last commit whose facts are on Kafka."""
         return self.facts_epoch, self.facts_seq
+
+
+class PartitionState(NamedTuple):
+    """A partition that is assigned to this process."""
+
+    acknowledged: int  # the offset up to which the group has acknowledged records
+    reached: int  # the offset up to which this process has read or acknowledged them
+    end: int  # the offset that the next record will get
 
 
 class Outcome(NamedTuple):

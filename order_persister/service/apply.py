@@ -1,7 +1,8 @@
 """Applies batches of commits to the ledger, each commit once: rows and watermark in one transaction a shard.
 
 A commit may arrive twice, late, or at two persisters at once: the watermark, locked and read inside the transaction,
-tells which commits are repeats.
+tells which commits are repeats. The same transaction moves the row's read mark, which alone says what this ledger has
+read of its partition, and notes what it was shown and could not apply.
 """
 
 import asyncio
@@ -18,12 +19,16 @@ from order_persister.domain.chain import (
     Delivery,
     KafkaRecord,
     Quarantined,
-    Watermark,
+    ReadMark,
     already_applied,
     deliveries_from,
+    epochs_entered,
     is_ahead,
     plan_apply,
     quarantined_commit,
+    read_mark_after,
+    read_to,
+    seen_after,
 )
 from order_persister.domain.fold import DeadLetter
 from order_persister.domain.ports import Ledger, LedgerTransaction
@@ -68,6 +73,14 @@ class LedgerWriter:
         found = await asyncio.gather(*(self._apply(*delivery) for delivery in deliveries_from(records).items()))
         return [outcome for outcome in found if outcome is not None]
 
+    async def restart_reading(self, shard: int, mark: ReadMark) -> None:
+        """Have a shard's row read its partition from the start, if its read mark is still this one."""
+        await self._retrier.retry("Postgres", partial(self._restart_reading, shard, mark))
+
+    async def _restart_reading(self, shard: int, mark: ReadMark) -> None:
+        async with self._ledger.transaction(shard) as transaction:
+            await transaction.restart_reading(mark)
+
     async def _apply(self, shard: int, delivery: Delivery) -> Outcome | None:
         """Apply one shard's part of a batch, a transaction a chunk."""
         applied: Applied | None = None
@@ -78,7 +91,7 @@ class LedgerWriter:
         if applied is None:
             return None
         row = applied.row
-        has_gap = bool(delivery.quarantined) or is_ahead(delivery.received, Watermark(row.epoch, row.seq, row.hash))
+        has_gap = bool(delivery.quarantined) or is_ahead(delivery.received, row.watermark)
         # A resend would not make this version know an event of a later one, and a frozen shard takes nothing.
         needs_resend = has_gap and not has_unknown_event and not row.frozen_reason
         if needs_resend:
@@ -92,10 +105,10 @@ class LedgerWriter:
             applied = await self._transact(shard, chunk)
         except CannotApply as error:
             if len(chunk.received) <= 1:
-                return await self._freeze(shard, error)
+                return await self._freeze(shard, chunk, error)
             applied = None
-            for commit in chunk.received:
-                applied = await self._apply_chunk(shard, Delivery([commit], chunk.quarantined))
+            for commit in chunks(chunk, limit=1):
+                applied = await self._apply_chunk(shard, commit)
             return applied
         self._metrics.apply_s.observe(time.monotonic() - started)
         if applied is not None:
@@ -117,14 +130,18 @@ class LedgerWriter:
         log.warning("shard_unknown", shard=shard, why="the ledger has no row of it: run `holdfast init`")
         return None
 
-    async def _freeze(self, shard: int, error: CannotApply) -> Applied | None:
-        """Freeze a shard at the rejected commit, unless another persister or a take-over has moved it on."""
+    async def _freeze(self, shard: int, chunk: Delivery, error: CannotApply) -> Applied | None:
+        """Freeze a shard at the rejected commit, unless another persister or a take-over has moved it on.
+
+        The read mark stays where it is: what was rejected is read again once the cause is repaired.
+        """
         async with self._ledger.transaction(shard) as transaction:
             await transaction.freeze(*error.row.position, str(error))
             row = await transaction.lock_shard()
-        if row is None:
-            return None
-        applied = Applied(row, ApplyPlan(Watermark(row.epoch, row.seq, row.hash)), [], [])
+            if row is None:
+                return None
+            row = await _note_seen(transaction, row, chunk)
+        applied = Applied(row, ApplyPlan(row.watermark), [], [])
         self._record(shard, applied)
         return applied
 
@@ -158,29 +175,49 @@ class LedgerWriter:
 async def _apply_in(transaction: LedgerTransaction, row: ShardRow, chunk: Delivery) -> Applied:
     """Apply a chunk within a transaction that holds the shard's row; a frozen shard only quarantines."""
     quarantined = await _quarantine(transaction, chunk.quarantined)
-    watermark = Watermark(row.epoch, row.seq, row.hash)
-    if row.frozen_reason or not chunk.received:
-        return Applied(row, ApplyPlan(watermark), quarantined, [])
-    hashes = await transaction.journal_hashes(already_applied(watermark, chunk.received))
-    plan = plan_apply(watermark, chunk.received, hashes)
+    if row.frozen_reason:
+        row = await _note_seen(transaction, row, chunk)
+        return Applied(row, ApplyPlan(row.watermark), quarantined, [])
+    hashes = await transaction.journal_hashes(already_applied(row.watermark, chunk.received))
+    plan = plan_apply(row.watermark, chunk.received, hashes, read_to(row.read_offset, chunk.records))
     orphans = [quarantined_commit(commit, "orphaned: its epoch is over") for commit in plan.orphans]
     quarantined += await _quarantine(transaction, orphans)
-    dead_letters = await _book(transaction, plan) if plan.accepted else []
+    dead_letters = await _book(transaction, row, plan) if plan.accepted else []
     quarantined += await _quarantine_unreadable(transaction, plan)
-    if plan.frozen_reason:
-        await transaction.freeze(plan.watermark.epoch, plan.watermark.seq, plan.frozen_reason)
+    await _move_row(transaction, row, plan, chunk)
     after = await transaction.lock_shard()
     assert after is not None, "it is locked"
     return Applied(after, plan, quarantined, dead_letters)
 
 
-async def _book(transaction: LedgerTransaction, plan: ApplyPlan) -> list[DeadLetter]:
-    """Write the run, the journal and the new watermark."""
+async def _book(transaction: LedgerTransaction, row: ShardRow, plan: ApplyPlan) -> list[DeadLetter]:
+    """Write the run, the journal, and the epochs that the run enters."""
     await transaction.use_indexes_only()
     dead_letters = await Booking(transaction, plan.accepted).write()
+    for base, first in epochs_entered(row.watermark, plan.accepted):
+        await transaction.insert_epoch(first.epoch, base)
     await transaction.insert_journal(plan.accepted)
-    await transaction.raise_watermark(plan.watermark, plan.accepted[-1].body.time_ms)
     return dead_letters
+
+
+async def _move_row(transaction: LedgerTransaction, row: ShardRow, plan: ApplyPlan, chunk: Delivery) -> None:
+    """Write what the chunk changes in the shard's row: watermark, read mark, what was seen above, frozen reason."""
+    mark = read_mark_after(row.read_mark, chunk.records, plan)
+    seen = seen_after(row.seen, plan.watermark, chunk.received)
+    if plan.accepted:
+        await transaction.raise_watermark(plan.watermark, plan.accepted[-1].body.time_ms, mark, seen)
+    elif (mark, seen) != (row.read_mark, row.seen):
+        await transaction.set_reading(mark, seen)
+    if plan.frozen_reason:
+        await transaction.freeze(*plan.watermark.position, plan.frozen_reason)
+
+
+async def _note_seen(transaction: LedgerTransaction, row: ShardRow, chunk: Delivery) -> ShardRow:
+    """Store the highest commit that the chunk names, for a row that takes none of them; the row afterwards."""
+    seen = seen_after(row.seen, row.watermark, chunk.received)
+    if seen != row.seen:
+        await transaction.set_reading(row.read_mark, seen)
+    return row._replace(seen_epoch=seen[0], seen_seq=seen[1])
 
 
 async def _quarantine_unreadable(transaction: LedgerTransaction, plan: ApplyPlan) -> list[Quarantined]:
@@ -191,6 +228,7 @@ async def _quarantine_unreadable(transaction: LedgerTransaction, plan: ApplyPlan
     new = await _quarantine(transaction, [quarantined_commit(commit, "the commit does not decode")])
     if not new and plan.unreadable_is_chained:
         plan.frozen_reason = f"UNREADABLE: commit {commit.seq} does not decode although its hash follows"
+        plan.contradiction = commit
     return new
 
 
@@ -200,12 +238,17 @@ async def _quarantine(transaction: LedgerTransaction, items: Iterable[Quarantine
 
 
 def chunks(delivery: Delivery, limit: int = TRANSACTION_BYTES) -> Iterator[Delivery]:
-    """Cut a delivery into transactions of about `limit` bytes; the first one has all that is quarantined."""
-    chunk, size = Delivery(quarantined=delivery.quarantined), 0
+    """Cut a delivery into transactions of about `limit` bytes; the first one has all that is quarantined.
+
+    A record belongs to the transaction that has its last commit.
+    """
+    chunk, size, first_offset = Delivery(quarantined=delivery.quarantined), 0, 0
     for commit in delivery.received:
         if size >= limit:
+            chunk.records = [record for record in delivery.records if first_offset <= record.offset < commit.offset]
             yield chunk
-            chunk, size = Delivery(), 0
+            chunk, size, first_offset = Delivery(), 0, commit.offset
         chunk.received.append(commit)
-        size += len(commit.payload)
+        size += max(len(commit.payload), 1)
+    chunk.records = [record for record in delivery.records if record.offset >= first_offset]
     yield chunk

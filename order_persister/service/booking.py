@@ -83,7 +83,7 @@ class Booking:
         rejected = await self._write_rows(rows, refusals)
         await self._write_refused(rows)  # after the others: a reused id belongs to the order that is not refused
         refusals |= rejected
-        rejected_rows = final_rows([self._orders[created] for created in rejected], refusals)
+        rejected_rows = final_rows([self._orders[created] for created in rejected], refusals, are_written=True)
         await self._update(rejected_rows.changed)  # back to what they were before the refused step
         await self._write_refused(rejected_rows)
         return refusals
@@ -104,11 +104,12 @@ class Booking:
         rejected = {created: refusal_for_reused_id() for some in reused_ids for created in some}
         for bad, error in bad_rows:
             created = bad.row.created
-            if created in refusals:
-                raise _give_back_refused(bad.row, error)
-            refusal = await self._refusal_by_step(self._orders[created])
+            may_be_refused = bad.is_new or created not in refusals
+            refusal = await self._refusal_by_step(self._orders[created]) if may_be_refused else None
             if refusal is not None:
                 rejected[created] = refusal
+            elif created in refusals:
+                raise _give_back_refused(bad.row, error)
         return rejected
 
     async def _write_all_or_none(self, pending: Sequence[PendingRow]) -> set[Created]:

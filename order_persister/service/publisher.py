@@ -7,7 +7,8 @@ publishes what another one left. Compensations act once, facts have their positi
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
@@ -32,6 +33,18 @@ class Publisher:
         self._send = send
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._last_progress: dict[int, tuple[ShardRow, float]] = {}
+        self._replayed: set[int] = set()
+
+    @contextmanager
+    def holding_compensations_back(self, shard: int) -> Iterator[None]:
+        """Publish no compensation of a shard inside the block: its commits are read again, and may have the end of an
+        order that is refused again.
+        """
+        self._replayed.add(shard)
+        try:
+            yield
+        finally:
+            self._replayed.discard(shard)
 
     async def publish(self, outcomes: Iterable[Outcome]) -> None:
         """After a batch: progress first, because the relay waits for it, then compensations and facts."""
@@ -53,7 +66,7 @@ class Publisher:
 
     def _is_progress_due(self, shard: int, row: ShardRow) -> bool:
         published, at = self._last_progress.get(shard, (None, 0.0))
-        return published != _without_facts(row) or time.monotonic() - at >= IDLE_INTERVAL_S
+        return published != _reported(row) or time.monotonic() - at >= IDLE_INTERVAL_S
 
     async def _publish_progress(self, shard: int, row: ShardRow, resend_from_seq: int = 0) -> None:
         progress = LedgerProgress(
@@ -67,7 +80,7 @@ class Publisher:
             frozen_reason=row.frozen_reason,
         )
         await self._send([Message(PROGRESS, shard, str(shard).encode(), progress.SerializeToString())])
-        self._last_progress[shard] = _without_facts(row), time.monotonic()
+        self._last_progress[shard] = _reported(row), time.monotonic()
 
     async def _publish_rest(self, shard: int, row: ShardRow) -> None:
         async with self._locks[shard]:
@@ -75,7 +88,7 @@ class Publisher:
             await self._publish_facts(shard, row.position)
 
     async def _publish_compensations(self, shard: int) -> None:
-        while due := await self._unpublished.due_compensations(shard):
+        while shard not in self._replayed and (due := await self._unpublished.due_compensations(shard)):
             key = str(shard).encode()
             await self._send([Message(COMPENSATIONS, shard, key, one.SerializeToString()) for one in due])
             self._metrics.compensations.inc(len(due))
@@ -108,6 +121,6 @@ def batches(facts: Iterable[Fact], limit: int = BATCH_BYTES) -> list[list[Fact]]
     return cut
 
 
-def _without_facts(row: ShardRow) -> ShardRow:
+def _reported(row: ShardRow) -> ShardRow:
     """The part of a row that progress reports."""
-    return row._replace(facts_epoch=0, facts_seq=0)
+    return row._replace(facts_epoch=0, facts_seq=0, read_offset=0, read_digest=b"", seen_epoch=0, seen_seq=0)

@@ -1,75 +1,90 @@
-"""Replays a shard's commits from Kafka when the ledger has gone back, for example because Postgres was restored.
+"""Replays a shard's commits from Kafka from where the ledger's own row has read its partition to.
 
-Redis has trimmed the commits that the ledger had reported, so Kafka alone still has them. Every commit comes a second
-time, which the watermark makes harmless: the ledger drops what it holds and applies what follows.
+The consumer group's offset says what some ledger was shown, not what this one holds: a ledger that was restored from a
+backup, or that was frozen meanwhile, has read less, and Redis has trimmed what the other had reported. A commit that
+comes a second time is harmless: the ledger drops what it holds and applies what follows.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Mapping
 from contextlib import aclosing
 from functools import partial
 
 import structlog
 
 from holdfast_runtime.retry import Retrier
-from order_persister.domain.chain import deliveries_from
+from order_persister.domain.chain import digest_of
 from order_persister.domain.ports import CommitRecords, UnpublishedRecords
-from order_persister.domain.shards import Outcome, ShardRow
+from order_persister.domain.shards import PartitionState, ShardRow
 from order_persister.service.apply import LedgerWriter
+from order_persister.service.publisher import Publisher
 
 log = structlog.get_logger()
 
 
 class Replayer:
-    """Remembers the ledger's highest position in each assigned shard: a lower one means that the ledger went back."""
+    """Compares the rows of the assigned shards with what the group has acknowledged; `check` is repeated."""
 
     def __init__(
         self,
         records: CommitRecords,
         ledger: LedgerWriter,
-        publish: Callable[[Iterable[Outcome]], Awaitable[None]],
+        publisher: Publisher,
         unpublished: UnpublishedRecords,
         retrier: Retrier,
     ) -> None:
         self._records = records
         self._ledger = ledger
-        self._publish = publish
+        self._publisher = publisher
         self._unpublished = unpublished
         self._retrier = retrier
-        self._highest: dict[int, tuple[int, int]] = {}
+        self._recognized: set[int] = set()  # shards whose rows have read this topic, and not an earlier one
+        self._in_vain: dict[int, ShardRow] = {}  # a replay left the row short of the partition's end
 
-    def observe(self, outcomes: Iterable[Outcome]) -> None:
-        """Remember the ledger's positions after a batch."""
-        for shard, row, _ in outcomes:
-            if shard in self._highest:
-                self._highest[shard] = max(self._highest[shard], row.position)
+    async def check(self, partitions: Mapping[int, PartitionState]) -> None:
+        """Replay those of the assigned shards that have read less than the group. A frozen one takes nothing."""
+        self._recognized &= partitions.keys()
+        for shard, row in (await self._unpublished.shard_rows(partitions)).items():
+            partition = partitions[shard]
+            if row.frozen_reason:
+                continue
+            if not await self._is_recognized(shard, row, partition):
+                log.warning("topic_made_anew", shard=shard, read_offset=row.read_offset, end=partition.end)
+                await self._ledger.restart_reading(shard, row.read_mark)
+                row = row._replace(read_offset=0)
+            if row.read_offset >= min(partition.acknowledged, partition.end):
+                self._in_vain.pop(shard, None)
+            elif not self._would_be_in_vain(shard, row):
+                await self._replay(shard, row, partition)
 
-    async def replay_where_ledger_went_back(self, shards: Iterable[int]) -> None:
-        """Replay those of the assigned shards that are below their highest position. A frozen one takes nothing."""
-        assigned = set(shards)
-        for shard in self._highest.keys() - assigned:
-            del self._highest[shard]  # another persister raises it now
-        for shard in assigned - self._highest.keys():
-            self._highest[shard] = await self._retrier.retry("Kafka", partial(self._acknowledged_position, shard))
-        highest = dict(self._highest)  # copied before the rows are read, because these may rise meanwhile
-        for shard, row in (await self._unpublished.shard_rows(assigned)).items():
-            if row.position < highest[shard] and not row.frozen_reason:
-                await self._replay(shard, row, highest[shard])
+    async def _is_recognized(self, shard: int, row: ShardRow, partition: PartitionState) -> bool:
+        """False if the row has read a topic that was deleted since: this one ends earlier, or has another record."""
+        if row.read_offset > partition.end:
+            return False
+        if shard not in self._recognized and row.read_offset and row.read_digest:
+            read = partial(self._records.record_at, shard, row.read_offset - 1)
+            last = await self._retrier.retry("Kafka", read)
+            if last is not None and digest_of(last.value) != row.read_digest:
+                return False
+        self._recognized.add(shard)
+        return True
 
-    async def _acknowledged_position(self, shard: int) -> tuple[int, int]:
-        """The last commit that the group has acknowledged in a partition that has just been assigned."""
-        record = await self._records.last_acknowledged(shard)
-        received = deliveries_from([record])[shard].received if record is not None else []
-        return (received[-1].epoch, received[-1].seq) if received else (0, 0)
+    def _would_be_in_vain(self, shard: int, row: ShardRow) -> bool:
+        """Whether a replay from here has brought nothing, because Kafka has deleted what comes next, or a later
+        version wrote it."""
+        before = self._in_vain.get(shard)
+        return before is not None and row.read_offset == before.read_offset and row.position >= before.position
 
-    async def _replay(self, shard: int, row: ShardRow, highest: tuple[int, int]) -> None:
-        log.warning("ledger_went_back", shard=shard, position=row.position, highest=highest)
-        await self._retrier.retry("Kafka", partial(self._replay_all, shard))
+    async def _replay(self, shard: int, row: ShardRow, partition: PartitionState) -> None:
+        log.warning("replaying", shard=shard, read_offset=row.read_offset, acknowledged=partition.acknowledged)
+        with self._publisher.holding_compensations_back(shard):
+            await self._retrier.retry("Kafka", partial(self._replay_from, shard, row.read_offset))
         row = (await self._unpublished.shard_rows([shard])).get(shard, row)
-        # If Kafka lacks some of the commits, another replay would not bring them either.
-        self._highest[shard] = row.position
-        log.info("replayed", shard=shard, position=row.position, complete=row.position >= highest)
+        complete = row.read_offset >= min(partition.acknowledged, partition.end)
+        if not complete and not row.frozen_reason:
+            self._in_vain[shard] = row
+        log.info("replayed", shard=shard, position=row.position, read_offset=row.read_offset, complete=complete)
 
-    async def _replay_all(self, shard: int) -> None:
-        async with aclosing(self._records.all_records(shard)) as batches:
+    async def _replay_from(self, shard: int, offset: int) -> None:
+        async with aclosing(self._records.records_from(shard, offset)) as batches:
             async for records in batches:
-                await self._publish(await self._ledger.apply(records))
+                await self._publisher.publish(await self._ledger.apply(records))

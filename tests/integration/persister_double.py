@@ -20,6 +20,10 @@ from tests.shared_kafka import Kafka
 REPORT_INTERVAL_S = 0.2
 JOURNAL = "insert into journal (shard, epoch, seq, hash, payload) values ($1, $2, $3, $4, $5)"
 MOVE = "update shard_watermark set seq = $2, hash = $3, settled_epoch = epoch, settled_seq = $2 where shard = $1"
+UNREAD = "select read_offset from shard_watermark where shard = $1 and frozen_reason is null"
+READ = "update shard_watermark set read_offset = $2 + 1, read_digest = sha256($3) where shard = $1 and read_offset = $2"
+SEEN = """update shard_watermark set seen_epoch = $2, seen_seq = $3
+           where shard = $1 and greatest((epoch, seq), (seen_epoch, seen_seq)) < ($2::bigint, $3::bigint)"""
 
 
 class PersisterDouble:
@@ -61,18 +65,35 @@ class PersisterDouble:
             auto_offset_reset="earliest",
         )
         await consumer.start()
-        consumer.assign([TopicPartition(self.kafka.named(COMMITS), shard) for shard in range(self._shards)])
+        partitions = [TopicPartition(self.kafka.named(COMMITS), shard) for shard in range(self._shards)]
+        consumer.assign(partitions)
         try:
-            async for record in consumer:
-                self.records += 1
-                await self._apply(db, producer, record)
-                await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
+            while True:
+                for partition in partitions:
+                    await self._rewind(db, consumer, partition)
+                for records in (await consumer.getmany(timeout_ms=100, max_records=1)).values():
+                    await self._read(db, producer, records[0])
+                    await consumer.commit()
         finally:
             await consumer.stop()
+
+    async def _rewind(self, db: asyncpg.Connection, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
+        """Begin where the row has read to, which may have been frozen or set back meanwhile."""
+        offset = await db.fetchval(UNREAD, partition.partition)
+        if offset is not None and offset < await consumer.position(partition):
+            consumer.seek(partition, offset)
+
+    async def _read(self, db: asyncpg.Connection, producer: AIOKafkaProducer, record: ConsumerRecord) -> None:
+        self.records += 1
+        was_frozen = await db.fetchval(UNREAD, record.partition) is None
+        await self._apply(db, producer, record)
+        if not was_frozen:
+            await db.execute(READ, record.partition, record.offset, record.value)
 
     async def _apply(self, db: asyncpg.Connection, producer: AIOKafkaProducer, record: ConsumerRecord) -> None:
         shard, commits = commits_from_record(record.value)
         missing = False
+        await db.execute(SEEN, shard, *commits[-1].commit_id)
         for commit in commits:
             if commit.seq in self.lose:
                 self.lose.discard(commit.seq)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from holdfast.inventory.v1.events_pb2 import ReservationFact
 
 from bench.commits import FakeShard
@@ -38,6 +38,11 @@ class PersisterFixture:
 
     async def send_value(self, value: bytes) -> None:
         await self.producer.send_and_wait(self.kafka.named(COMMITS), value, partition=self.shard.shard)
+
+    async def end(self) -> int:
+        """The offset of the shard's next record."""
+        partition = TopicPartition(self.kafka.named(COMMITS), self.shard.shard)
+        return int((await self.consumer.end_offsets([partition]))[partition])
 
     async def seq(self) -> int:
         return int(await self.db.fetchval("select seq from shard_watermark where shard = $1", self.shard.shard))

@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry
 
 from holdfast_runtime.kafka import COMMITS
 from holdfast_runtime.retry import Outage, Outages, Retrier
+from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.kafka.commits import KafkaCommits
-from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
@@ -40,6 +40,7 @@ from inventory_service.domain.shards import (
 )
 from inventory_service.service import init
 from inventory_service.service.relay import relay
+from inventory_service.service.relay.catch_up import CatchUp
 from inventory_service.service.relay.takeover import ShardTakeover
 from tests.integration.persister_double import PersisterDouble
 from tests.records import commits_from_record
@@ -114,19 +115,21 @@ class ShardProcesses:
         self.scripts = RedisScripts(self.connections, ObservedHeads())
         self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)
-        self.persister_offsets = KafkaPersisterOffsets(kafka.config)
+        self.commit_offsets = KafkaCommitOffsets(kafka.config)
         self.persister = PersisterDouble(kafka, dsn, SHARDS)
+        self.epoch = 0  # in which `open` opened shard 0
         self._tokens = itertools.count(1)
         self._names = itertools.count(1)
 
     def takeover(self) -> ShardTakeover:
         """A take-over with tokens of its own, as in another process."""
         return ShardTakeover(
-            SHARDS, self.shards, self.outbox, self.ledger, self.persister_offsets, lambda: f"t{next(self._tokens)}"
+            SHARDS, self.shards, self.outbox, self.ledger, self.commit_offsets, lambda: f"t{next(self._tokens)}"
         )
 
     async def open(self) -> None:
-        assert await init.run(SHARDS, self.shards, self.ledger, self.takeover(), structlog.get_logger()) == 0
+        assert await init_code(self) == 0
+        self.epoch = (await self.shards.status(0)).epoch
 
     async def commit(self, shard: int = 0, count: int = 1) -> CommitId:
         """Make commits, one sale each, as a script of the service would."""
@@ -172,6 +175,7 @@ class ShardProcesses:
             commits,
             KafkaProgress(self.kafka.config, SHARDS),
             self.ledger,
+            self.commit_offsets,
             NoStock(),  # type: ignore[arg-type]
             self.takeover(),
             gauges or self.gauges,
@@ -193,7 +197,7 @@ class ShardProcesses:
             yield self.persister
 
     async def close(self) -> None:
-        await self.persister_offsets.close()
+        await self.commit_offsets.close()
         await self.postgres.close()
         await self.connections.close()
 
@@ -210,10 +214,10 @@ async def running(run: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def serves_at(processes: ShardProcesses, epoch: int) -> bool:
+async def serves_anew(processes: ShardProcesses) -> bool:
     """The shard was taken over."""
     status = await processes.status()
-    return status.serving and status.epoch == epoch
+    return status.serving and status.epoch > processes.epoch
 
 
 async def journal_of(processes: ShardProcesses) -> list[tuple[int, int]]:
@@ -230,15 +234,16 @@ async def sent_to_kafka(processes: ShardProcesses) -> list[Commit]:
     consumer.assign([partition])
     await consumer.seek_to_beginning(partition)
     commits: list[Commit] = []
-    end = await processes.persister_offsets.end(0)
+    end = (await processes.commit_offsets.offsets(0)).end
     while await consumer.position(partition) < end:
         commits += commits_from_record((await consumer.getone()).value)[1]
     await consumer.stop()
     return commits
 
 
-async def init_code(processes: ShardProcesses, shards: int = SHARDS) -> int:
-    return await init.run(shards, processes.shards, processes.ledger, processes.takeover(), structlog.get_logger())
+async def init_code(processes: ShardProcesses, shards: int = SHARDS, beside_old_records: bool = False) -> int:
+    parts = processes.shards, processes.ledger, processes.commit_offsets, processes.takeover(), structlog.get_logger()
+    return await init.run(shards, *parts, beside_old_records=beside_old_records)
 
 
 async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, BegunTakeover]:
@@ -250,7 +255,8 @@ async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, B
         assert isinstance(answer, BegunTakeover)
         begun = answer
     if count >= 3:
-        assert await takeover.catch_up(begun)
+        assert await takeover.catch_up(begun) is CatchUp.DONE
+        row = await takeover.read_row(0)
     if count >= 4:
         assert await takeover.fence(begun, row)
     return row, begun

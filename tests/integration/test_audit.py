@@ -297,7 +297,8 @@ async def test_an_unreachable_server_ends_the_audit_with_2(fixture: AuditFixture
 
 async def test_a_frozen_shard_that_differs_is_a_difference(fixture: AuditFixture) -> None:
     """Waiting will not bring both sides to the same commit."""
-    await fixture.processes.shards.freeze(SHARD, 1, "CHAIN_BROKEN: a test")
+    epoch = (await fixture.processes.status(SHARD)).epoch
+    await fixture.processes.shards.freeze(SHARD, epoch, "CHAIN_BROKEN: a test")
 
     assert await fixture.audit() == 1
 

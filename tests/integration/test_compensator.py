@@ -146,7 +146,8 @@ async def test_another_reservation_of_the_same_id_is_not_compensated(fixture: Co
 async def test_an_order_for_a_shard_that_does_not_serve_is_dropped(fixture: CompensatorFixture) -> None:
     """The ledger sends it again; waiting would delay the compensations of every other shard."""
     created = await fixture.hold("r-1")
-    await fixture.processes.shards.freeze(SHARD, 1, "UNREADABLE: a test")
+    epoch = (await fixture.processes.status(SHARD)).epoch
+    await fixture.processes.shards.freeze(SHARD, epoch, "UNREADABLE: a test")
 
     await fixture.order("r-1", created)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 import pytest
 import structlog
@@ -30,7 +31,10 @@ async def open_at_once(operators: Sequence[ShardProcesses]) -> Sequence[int]:
     """The exit codes of ten `init`."""
     log = structlog.get_logger()
     return await asyncio.gather(
-        *(init.run(SHARDS, processes.shards, processes.ledger, processes.takeover(), log) for processes in operators)
+        *(
+            init.run(SHARDS, operator.shards, operator.ledger, operator.commit_offsets, operator.takeover(), log)
+            for operator in operators
+        )
     )
 
 
@@ -97,6 +101,7 @@ async def test_init_does_not_take_a_shard_opened_meanwhile_for_a_lost_one(
     statuses: list[ShardStatus] = [await slow.status(shard) for shard in range(SHARDS)]
     assert all(status.blank for status in statuses)
 
-    code = await init.run(SHARDS, slow.shards, Slow(), slow.takeover(), structlog.get_logger())  # type: ignore[arg-type]
+    ledger: Any = Slow()
+    code = await init.run(SHARDS, slow.shards, ledger, slow.commit_offsets, slow.takeover(), structlog.get_logger())
 
     assert code == 0

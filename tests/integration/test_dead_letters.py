@@ -14,7 +14,7 @@ from inventory_service.domain.reservation import Line, Reservation
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.domain.chain import KafkaRecord
 from order_persister.service.apply import LedgerWriter
-from tests.ledgers import ledger_in, open_shards
+from tests.ledgers import block_buyer, ledger_in, open_shards
 from tests.servers import connected
 
 REFUSED = LedgerState.LEDGER_STATE_REFUSED
@@ -47,7 +47,7 @@ class RefusingLedger:
 async def refusing(database: str) -> AsyncIterator[RefusingLedger]:
     async with connected(database) as db:
         await open_shards(db, [0])
-        await db.execute("insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'bob', 'a test')", TENANT)
+        await block_buyer(db, "bob", "a test")
     store, pool, shard = Database(database), LedgerPool(database), FakeShard()
     shard.open_sale(lamp=10)
     yield RefusingLedger(ledger_in(store), shard, LedgerArchive(pool))

@@ -1,8 +1,9 @@
 """`init` opens the shards of empty servers, continues after a crash, and changes no open shard."""
 
 from tests.integration.shard_processes import SHARDS, ShardProcesses, first_steps, init_code
-from tests.servers import StartValkey
+from tests.servers import StartValkey, connected, flush
 from tests.shared_kafka import Kafka
+from tests.waiting import eventually
 
 
 async def test_init_opens_every_shard_once(processes: ShardProcesses) -> None:
@@ -26,12 +27,14 @@ async def test_init_continues_after_a_crash(valkey: str, database: str, kafka: K
     """The first run left a take-over token in Redis and a row in the ledger."""
     processes = ShardProcesses(valkey, database, kafka)
     await first_steps(processes.takeover(), 4)
+    opened = await processes.ledger.row(0)
+    assert opened is not None
 
     assert await init_code(processes) == 0
 
     assert await processes.serves()
     assert await processes.serves(1)
-    assert (await processes.status()).epoch == 2
+    assert (await processes.status()).epoch == opened.epoch + 1
     await processes.close()
 
 
@@ -43,3 +46,23 @@ async def test_init_says_which_server_does_not_answer(start_valkey: StartValkey,
 
     assert await init_code(processes) == 2
     await processes.close()
+
+
+async def test_init_opens_nothing_beside_the_records_of_an_earlier_ledger(
+    processes: ShardProcesses, valkey: str
+) -> None:
+    """Their orders would become this ledger's. Told to open, it draws an epoch above theirs."""
+    async with processes.at_work():
+        await processes.commit()
+        await eventually(processes.is_drained)
+    await flush(valkey)
+    async with connected(processes.dsn) as db:
+        await db.execute("truncate shard_watermark, shard_epoch, journal")
+
+    assert await init_code(processes) == 1
+    assert (await processes.status()).blank
+
+    assert await init_code(processes, beside_old_records=True) == 0
+    status = await processes.status()
+    assert status.serving
+    assert status.epoch > processes.epoch

@@ -9,9 +9,9 @@ from holdfast.inventory.v1.reservation_pb2 import Position
 
 from bench.commits import HELD, FakeShard
 from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, ORDERS, PERSISTER_GROUP, KafkaConfig
+from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
-from inventory_service.adapters.kafka.persister_offsets import KafkaPersisterOffsets
 from inventory_service.domain.shards import Commit
 from tests.integration.persister_fixture import JOIN_S
 from tests.inventory_server import run_process
@@ -55,15 +55,15 @@ async def test_a_persister_reads_and_publishes_under_its_prefix(
 async def test_commits_are_sent_under_the_prefix(shared_broker: str) -> None:
     """The offsets that a take-over waits for are of the same topic."""
     config = KafkaConfig(shared_broker, prefix=PREFIX)
-    commits, persister_offsets = KafkaCommits(config), KafkaPersisterOffsets(config)
+    commits, commit_offsets = KafkaCommits(config), KafkaCommitOffsets(config)
 
     await commits.publish(5, [Commit(1, 1, b"payload", "0" * 64)])
 
-    assert await persister_offsets.end(5) == 1
+    assert await commit_offsets.offsets(5) == (0, 1)
     assert len(await values(shared_broker, PREFIX + COMMITS)) == 1
     assert await values(shared_broker, COMMITS) == []
     await commits.close()
-    await persister_offsets.close()
+    await commit_offsets.close()
 
 
 async def test_compensations_are_read_under_the_prefix(shared_broker: str) -> None:

@@ -14,7 +14,7 @@ from inventory_service.domain.shard_ports import CommitTopic
 from inventory_service.domain.shards import Commit, CommitId, KafkaUnavailable
 from inventory_service.service.relay import lease
 from inventory_service.service.relay.lease import RENEW_INTERVAL_S, priority_of
-from tests.integration.shard_processes import SHARDS, Gauges, ShardProcesses, journal_of, sent_to_kafka, serves_at
+from tests.integration.shard_processes import SHARDS, Gauges, ShardProcesses, journal_of, sent_to_kafka, serves_anew
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
@@ -76,8 +76,8 @@ async def test_a_lease_request_leaves_a_blank_shard_blank(valkey: str, database:
 
 async def test_a_shard_that_does_not_serve_can_be_leased(processes: ShardProcesses) -> None:
     """A take-over waits until the outbox of the shard has been sent."""
-    await processes.shards.begin_takeover(0, "token", 1, ledger_frozen=True)
-    await processes.shards.freeze(0, 1, "HASH_DIFFERS: a test")
+    await processes.shards.begin_takeover(0, "token", processes.epoch, ledger_frozen=True)
+    await processes.shards.freeze(0, processes.epoch, "HASH_DIFFERS: a test")
 
     assert await processes.shards.lease(0, "ada", HIGH, LEASE_MS)
 
@@ -156,7 +156,7 @@ async def test_two_relays_share_the_shards(processes: ShardProcesses) -> None:
 
     times = Counter(commit.seq for commit in await sent_to_kafka(processes))
     assert {times[seq] for seq in range(after + 1, after + 21)} == {1}
-    assert await journal_of(processes) == [(1, seq) for seq in range(1, after + 26)]
+    assert await journal_of(processes) == [(processes.epoch, seq) for seq in range(1, after + 26)]
 
 
 async def test_commits_sent_by_two_relays_are_applied_once(processes: ShardProcesses) -> None:
@@ -173,7 +173,7 @@ async def test_commits_sent_by_two_relays_are_applied_once(processes: ShardProce
         async with processes.persister.running():
             await eventually(processes.is_drained)
 
-    assert await journal_of(processes) == [(1, seq) for seq in range(1, 31)]
+    assert await journal_of(processes) == [(processes.epoch, seq) for seq in range(1, 31)]
 
 
 async def test_a_relay_without_kafka_yields_its_shards(processes: ShardProcesses) -> None:
@@ -217,8 +217,8 @@ async def test_the_lease_holder_is_shown_as_sender_throughout_a_take_over(proces
         await eventually(processes.is_drained)
         await eventually(lambda: True in gauges.sends)
 
-        await processes.shards.freeze(0, 1, "HASH_DIFFERS: a test")
-        await eventually(lambda: serves_at(processes, 2))
+        await processes.shards.freeze(0, processes.epoch, "HASH_DIFFERS: a test")
+        await eventually(lambda: serves_anew(processes))
         updates = len(gauges.sends)
         await eventually(lambda: len(gauges.sends) > updates + 2)
 

@@ -51,7 +51,7 @@ async def test_repeats_and_overlaps_change_nothing(one_shard: OneShardLedger) ->
     again = await one_shard.apply(run(0, 4), run(1, 3), run(0, 4))
     straddled = await one_shard.apply(run(2))
 
-    assert again == first
+    assert (again.row.position, again.row.hash) == (first.row.position, first.row.hash)
     assert straddled.row.seq == 7
     assert await one_shard.item() == {"available": 1994, "held": 6}
 

@@ -10,10 +10,10 @@ from bench.commits import (
     HELD,
     RELEASED,
     RETURNED,
-    TENANT,
 )
 from tests.integration.one_shard_ledger import OneShardLedger
 from tests.ledger_consistency import inconsistencies
+from tests.ledgers import block_buyer
 
 POISON = "alter table reservation add constraint poison check (reservation_id <> 'poison')"
 POISON_CONFIRM = (
@@ -174,9 +174,7 @@ async def test_a_blocked_buyer_is_refused_at_the_making_and_at_the_confirm(one_s
     """A hold made before the block is refused when it is confirmed; a release is not."""
     one_shard.shard.moves(("early", HELD), ("other", HELD), buyer="crook")
     await one_shard.apply_new()
-    await one_shard.db.execute(
-        "insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'crook', 'fraud')", TENANT
-    )
+    await block_buyer(one_shard.db, "crook")
     one_shard.shard.moves(("late", HELD), ("bought", CONFIRMED), buyer="crook")
     one_shard.shard.moves(("early", CONFIRMED), ("other", RELEASED), ("good", HELD))
     await one_shard.apply_new()

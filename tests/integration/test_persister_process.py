@@ -10,11 +10,11 @@ from aiokafka import AIOKafkaProducer
 from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
-from bench.commits import COMPENSATED, CONFIRMED, HELD, TENANT, FakeShard
+from bench.commits import COMPENSATED, CONFIRMED, HELD, FakeShard
 from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, PROGRESS
 from order_persister.adapters.ledger.migrator import migrate
 from tests.integration.persister_fixture import JOIN_S, SHARDS, PersisterFixture, is_value
-from tests.ledgers import open_shards
+from tests.ledgers import block_buyer, open_shards
 from tests.persister_process import StartPersister
 from tests.servers import StartPostgres, connected
 from tests.shared_kafka import Kafka
@@ -114,9 +114,7 @@ async def test_a_compensation_is_sent_again_until_the_order_has_ended(
     fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
     """Kafka's confirmation is not the compensator's; only the ledger knows that the units are back."""
-    await fixture.db.execute(
-        "insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'crook', 'fraud')", TENANT
-    )
+    await block_buyer(fixture.db, "crook")
     fixture.shard.moves(("r-1", HELD), buyer="crook")
     await fixture.send()
     start_persister(fixture.kafka, fixture.dsn)

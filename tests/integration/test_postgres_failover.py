@@ -13,7 +13,7 @@ from holdfast_runtime import postgres
 from inventory_service.adapters.ledger import shards
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
-from inventory_service.domain.shards import LedgerUnavailable
+from inventory_service.domain.shards import ADOPTED, LedgerRow, LedgerUnavailable
 from order_persister.adapters.ledger.migrator import migrate
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.domain.chain import KafkaRecord
@@ -22,6 +22,7 @@ from tests.servers import StartPostgres, connected
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
+ROW = LedgerRow(shard=0, shards=16, epoch=1, seq=0, hash="", settled_epoch=1, settled_seq=0, frozen_reason="")
 WITHIN_S = 10.0  # the longest delay between two attempts is 6.25 s
 READ_ONLY = "alter role current_user set default_transaction_read_only = on"
 WRITABLE = "alter role current_user reset default_transaction_read_only"
@@ -63,11 +64,11 @@ async def test_a_take_over_goes_on_soon_after_a_failover(dsns: Sequence[str]) ->
     async with connected(dsns[0]) as db:
         await db.execute(READ_ONLY)
         with pytest.raises(LedgerUnavailable):
-            await LedgerShards(ledger).fence(0, 16, 1, "")
+            await LedgerShards(ledger).fence(ROW, above=0, how=ADOPTED)
 
         await db.execute(WRITABLE)
 
-        assert await LedgerShards(ledger).fence(0, 16, 1, "") is not None
+        assert await LedgerShards(ledger).fence(ROW, above=0, how=ADOPTED) is not None
     await ledger.close()
 
 
@@ -90,7 +91,7 @@ async def test_a_session_whose_server_no_longer_takes_writes_is_dropped(dsns: Se
 
         await eventually(is_refused)
 
-    assert await LedgerShards(ledger).fence(0, 16, 1, "") is not None
+    assert await LedgerShards(ledger).fence(ROW, above=0, how=ADOPTED) is not None
     assert await server_of(ledger) == dsns[1]
     await ledger.close()
 
@@ -146,7 +147,7 @@ async def test_a_take_over_does_not_wait_long_for_a_statement(
             with pytest.raises(LedgerUnavailable):
                 await LedgerShards(ledger).row(0)
             with pytest.raises(LedgerUnavailable):
-                await LedgerShards(ledger).fence(0, 16, 1, "")
+                await LedgerShards(ledger).fence(ROW, above=0, how=ADOPTED)
     await ledger.close()
 
 

@@ -16,6 +16,7 @@ from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure, Granted
 from inventory_service.domain.sale import CreateSale
 from inventory_service.domain.shards import BegunTakeover
+from tests.fences import fenced
 from tests.sales import make_sale
 from tests.servers import StartValkey
 from tests.waiting import eventually
@@ -34,7 +35,7 @@ async def take_over(shards: RedisShards, epoch: int) -> None:
     """Let shard 0 serve under this epoch."""
     begun = await shards.begin_takeover(0, "token", epoch - 1, ledger_frozen=False)
     assert isinstance(begun, BegunTakeover)
-    assert await shards.adopt(begun, epoch, shards=1)
+    assert await shards.adopt(begun, fenced(begun, epoch))
 
 
 async def follow(replica: Redis, master: str) -> None:

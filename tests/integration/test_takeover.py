@@ -2,16 +2,19 @@
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from holdfast_embedded.valkey import Valkey
 
-from inventory_service.domain.shards import BegunTakeover, RedisUnavailable
+from inventory_service.domain.shards import ADOPTED, BegunTakeover, CommitId, Offsets, RedisUnavailable
 from inventory_service.service.relay import shard_monitor
+from inventory_service.service.relay.catch_up import CatchUp
 from inventory_service.service.relay.takeover import Ending
-from tests.integration.shard_processes import SHARDS, ShardProcesses, first_steps, serves_at
+from tests.fences import fenced
+from tests.integration.shard_processes import SHARDS, ShardProcesses, first_steps, serves_anew
 from tests.servers import StartValkey, connected
 from tests.shared_kafka import Kafka
 from tests.waiting import LONG_S, eventually
@@ -42,7 +45,8 @@ async def test_a_restarted_redis_serves_again_under_the_next_epoch(processes: Sh
 
     row = await processes.ledger.row(0)
     assert row is not None
-    assert (row.epoch, row.seq, row.hash) == (2, 0, (await processes.status()).hash)
+    assert row.epoch > processes.epoch
+    assert (row.seq, row.hash) == (0, (await processes.status()).hash)
     assert await journal_length(processes) == 5
 
 
@@ -56,7 +60,8 @@ async def test_commits_continue_in_the_new_epoch(processes: ShardProcesses, serv
         last = await processes.commit(count=3)
         await eventually(processes.is_drained)
 
-    assert last == (2, 3)
+    assert (last.epoch, last.seq) == ((await processes.status()).epoch, 3)
+    assert last.epoch > processes.epoch
     assert await journal_length(processes) == 5
 
 
@@ -66,9 +71,8 @@ async def test_a_restarted_redis_waits_for_a_ledger_that_is_behind(processes: Sh
     await crash(processes, server)
     async with processes.relaying():
         await eventually(lambda: is_in_takeover(processes))
-        end = await eventually(lambda: processes.persister_offsets.end(0))
-        assert end > 0
-        assert (await processes.ledger.row(0)).epoch == 1  # type: ignore[union-attr]
+        await eventually(lambda: is_in_kafka(processes))
+        assert (await processes.ledger.row(0)).epoch == processes.epoch  # type: ignore[union-attr]
 
         async with processes.persister.running():
             await eventually(processes.serves)
@@ -136,6 +140,77 @@ def is_sent(processes: ShardProcesses, commits: int) -> bool:
     return (backlog.sends, backlog.outbox, backlog.unsent) == (True, commits, 0)
 
 
+@pytest.mark.parametrize("how", ["beyond a gap", "frozen"])
+async def test_a_ledger_that_was_shown_more_than_it_could_take_opens_no_older_redis(
+    processes: ShardProcesses, server: Valkey, tmp_path: Path, how: str
+) -> None:
+    """Both end at the same commit, and Kafka has shown the ledger that more were acknowledged."""
+    async with processes.at_work():
+        await processes.commit(count=3)
+        await eventually(processes.is_drained)
+    shutil.copytree(server.data_dir, tmp_path / "copy")
+    if how == "frozen":
+        processes.persister.refuse = {4}
+    else:
+        processes.persister.lose, processes.persister.requests_resend = {4}, False
+    async with processes.persister.running(), processes.relaying(stall_timeout_s=60.0):
+        last = await processes.commit(count=2)
+        await eventually(lambda: has_seen(processes, last))
+    processes.persister.refuse = set()
+
+    await restart_from_copy(processes, server, tmp_path / "copy")
+
+    async with processes.relaying():
+        await eventually(lambda: frozen(processes, f"NEEDS_RESTORE: Kafka has shown the ledger commit {last}"))
+        assert not await processes.serves()
+    assert await journal_length(processes) == 3
+
+
+async def test_records_that_kafka_deleted_unread_open_no_older_redis(
+    processes: ShardProcesses, server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing tells what they were, so nobody knows whether Redis and the ledger lack the same."""
+    delete_unread(processes, monkeypatch)
+    await crash(processes, server)
+
+    async with processes.at_work():
+        await eventually(lambda: frozen(processes, "NEEDS_RESTORE: Kafka has deleted records from offset 0 on"))
+
+
+async def test_records_that_kafka_deleted_unread_are_skipped_while_redis_serves(
+    processes: ShardProcesses, server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger holds all that this Redis had made by then, so it lacks none; a later take-over is as usual."""
+    monkeypatch.setattr(shard_monitor, "COMPARE_INTERVAL_S", 0.1)
+    delete_unread(processes, monkeypatch)
+
+    async with processes.relaying():
+        await eventually(lambda: has_read(processes, 7))
+        await crash(processes, server)
+        await eventually(lambda: serves_anew(processes))
+
+
+def delete_unread(processes: ShardProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka says that it has deleted the first seven records, which the embedded broker cannot do."""
+
+    async def offsets(shard: int) -> Offsets:
+        return Offsets(beginning=7, end=7)
+
+    monkeypatch.setattr(processes.commit_offsets, "offsets", offsets)
+
+
+async def has_read(processes: ShardProcesses, offset: int) -> bool:
+    """The ledger counts the records below this offset as read."""
+    row = await processes.ledger.row(0)
+    return row is not None and row.read_offset == offset
+
+
+async def has_seen(processes: ShardProcesses, commit_id: CommitId) -> bool:
+    """The ledger has been shown this commit, and could not apply it."""
+    row = await processes.ledger.row(0)
+    return row is not None and row.seen == commit_id > row.commit_id
+
+
 async def test_the_fence_waits_for_the_outbox(processes: ShardProcesses, server: Valkey) -> None:
     """It may not be sent yet: the relay goes on sending during a take-over."""
     await processes.commit(count=5)
@@ -145,11 +220,11 @@ async def test_the_fence_waits_for_the_outbox(processes: ShardProcesses, server:
     draining = asyncio.ensure_future(takeover.catch_up(begun))
 
     async with processes.at_work(takeover_timeout_s=60):
-        assert await draining
+        assert await draining is CatchUp.DONE
 
     row = await processes.ledger.row(0)
     assert row is not None
-    assert (row.epoch, row.seq) == (1, 5)
+    assert (row.epoch, row.seq) == (processes.epoch, 5)
 
 
 async def test_concurrent_take_overs_open_the_shard_once(processes: ShardProcesses, server: Valkey) -> None:
@@ -186,12 +261,11 @@ async def test_a_delayed_take_over_changes_nothing(processes: ShardProcesses, se
     await crash(processes, server)
     delayed = processes.takeover()
     row, before = await first_steps(delayed, 2)
-    delayed_epoch = await first_fence(processes)
     assert (await processes.takeover().attempt(0)).ending is Ending.ADOPTED
     serving = await processes.status()
 
     assert await delayed.fence(before, row) is None
-    assert not await delayed.adopt(before, delayed_epoch)
+    assert not await delayed.adopt(before, fenced(before, row.epoch + 1, SHARDS))
 
     assert await processes.status() == serving
 
@@ -203,20 +277,34 @@ async def test_a_redis_that_restarts_during_a_take_over_is_not_adopted(
     await crash(processes, server)
     takeover = processes.takeover()
     row, before = await first_steps(takeover, 2)
-    epoch = await takeover.fence(before, row)
-    assert epoch == 2
+    opened = await takeover.fence(before, row)
+    assert opened is not None
 
     await crash(processes, server)
 
-    assert not await takeover.adopt(before, epoch)
-    assert not await takeover.catch_up(before)
+    assert not await takeover.adopt(before, opened)
+    assert await takeover.catch_up(before) is CatchUp.REPLACED
 
 
 async def test_an_epoch_is_never_granted_twice(processes: ShardProcesses) -> None:
-    """Even without a commit in it: the Redis that got the epoch may still run."""
-    epochs = [await processes.ledger.fence(0, SHARDS, epoch, "") for epoch in (1, 2, 2, 1, 3)]
+    """Even without a commit in it: the Redis that got the epoch may still run. Nor after the ledger was set back."""
+    row = await processes.ledger.row(0)
+    assert row is not None
 
-    assert epochs == [2, 3, None, None, 4]
+    fences = [await processes.ledger.fence(row, above=0, how=ADOPTED)]
+    fences.append(await processes.ledger.fence(row, above=0, how=ADOPTED))
+    async with connected(processes.dsn) as db:
+        await db.execute("delete from shard_watermark where shard = 0")
+    fences.append(await processes.ledger.open(0, SHARDS, read_offset=0))
+    for above in (0, row.epoch + 1_000_000):
+        last = fences[-1]
+        assert last is not None
+        fences.append(await processes.ledger.fence(last.row, above=above, how=ADOPTED))
+
+    epochs = [each.row.epoch if each else None for each in fences]
+    assert epochs[1] is None
+    assert epochs[4] == row.epoch + 1_000_001
+    assert time.time() - 60 < row.epoch < (epochs[0] or 0) <= time.time() + 60
 
 
 async def test_a_redis_of_a_newer_epoch_is_not_taken_over(processes: ShardProcesses) -> None:
@@ -226,10 +314,10 @@ async def test_a_redis_of_a_newer_epoch_is_not_taken_over(processes: ShardProces
 
 async def test_a_serving_shard_is_taken_over_only_if_the_ledger_is_frozen(processes: ShardProcesses) -> None:
     """Otherwise a take-over that comes late would stop a shard that another has just opened."""
-    assert await processes.shards.begin_takeover(0, "t", 1, ledger_frozen=False) == "SERVING"
+    assert await processes.shards.begin_takeover(0, "t", processes.epoch, ledger_frozen=False) == "SERVING"
     assert await processes.serves()
 
-    assert isinstance(await processes.shards.begin_takeover(0, "t", 1, ledger_frozen=True), BegunTakeover)
+    assert isinstance(await processes.shards.begin_takeover(0, "t", processes.epoch, ledger_frozen=True), BegunTakeover)
     assert not await processes.serves()
 
 
@@ -241,7 +329,7 @@ async def test_a_frozen_shard_that_agrees_is_opened_again(processes: ShardProces
         async with connected(processes.dsn) as db:
             await db.execute("update shard_watermark set frozen_reason = 'UNREADABLE: a test' where shard = 0")
 
-        await eventually(lambda: serves_at(processes, 2))
+        await eventually(lambda: serves_anew(processes))
 
     row = await processes.ledger.row(0)
     assert row is not None
@@ -250,22 +338,21 @@ async def test_a_frozen_shard_that_agrees_is_opened_again(processes: ShardProces
 
 async def test_the_first_reason_of_a_frozen_shard_stays(processes: ShardProcesses) -> None:
     """It is the cause. Take-overs append one reason of their own, which a later one replaces."""
-    await processes.shards.freeze(0, 1, "HASH_DIFFERS: once")
-    await processes.shards.freeze(0, 1, "LEDGER_WENT_BACK: later")
+    await processes.shards.freeze(0, processes.epoch, "HASH_DIFFERS: once")
+    await processes.shards.freeze(0, processes.epoch, "LEDGER_WENT_BACK: later")
     assert (await processes.status()).frozen_reason == "HASH_DIFFERS: once"
 
     for reason in ("NEEDS_RESTORE: at 1-3", "NEEDS_RESTORE: at 1-4"):
-        begun = await processes.shards.begin_takeover(0, "t", 1, ledger_frozen=False)
+        begun = await processes.shards.begin_takeover(0, "t", processes.epoch, ledger_frozen=False)
         assert isinstance(begun, BegunTakeover)
-        assert await processes.shards.freeze(0, 1, reason, "t")
+        assert await processes.shards.freeze(0, processes.epoch, reason, "t")
 
     assert (await processes.status()).frozen_reason == "HASH_DIFFERS: once; NEEDS_RESTORE: at 1-4"
 
 
-async def first_fence(processes: ShardProcesses) -> int:
-    row = await processes.ledger.row(0)
-    assert row is not None
-    return row.epoch + 1
+async def is_in_kafka(processes: ShardProcesses) -> bool:
+    """Kafka holds a record of the shard."""
+    return (await processes.commit_offsets.offsets(0)).end > 0
 
 
 async def is_in_takeover(processes: ShardProcesses) -> bool:

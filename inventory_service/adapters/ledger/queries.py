@@ -19,6 +19,8 @@ class Queries:
     shard_rows: str
     insert_shard: str
     begin_epoch: str
+    insert_epoch: str
+    skip_deleted: str
     clear_frozen_reason: str
     sales_of_shard: str
     sale_is_archivable: str

@@ -42,25 +42,48 @@ select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_l
 
 -- name: shard_row
 -- Reads the row of one shard.
-select shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(frozen_reason, '') as frozen_reason
+select shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(frozen_reason, '') as frozen_reason,
+       read_offset, read_digest, seen_epoch, seen_seq
   from shard_watermark where shard = $1
 
 -- name: shard_rows
 -- Reads the rows of all shards.
-select shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(frozen_reason, '') as frozen_reason
+select shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(frozen_reason, '') as frozen_reason,
+       read_offset, read_digest, seen_epoch, seen_seq
   from shard_watermark order by shard
 
 -- name: insert_shard
--- Inserts a shard's row in its first epoch; no result if it has a row.
-insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
-values ($1, $2, 1, 0, '', 1, 0, 1, 0) on conflict do nothing
-returning epoch
+-- Inserts a shard's row in its first epoch, the seconds since 1970: an earlier ledger of the same topics, or this one
+-- before it is set back, has never begun the same. No result if the shard has a row.
+insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq,
+                             read_offset)
+select $1, $2, now.epoch, 0, '', now.epoch, 0, now.epoch, 0, $3
+  from (select greatest(extract(epoch from clock_timestamp())::bigint, 1 + max(epoch)) as epoch from shard_epoch
+         where shard = $1) as now
+on conflict do nothing
+returning shard, shards, epoch, seq, hash, settled_epoch, settled_seq, '' as frozen_reason, read_offset, read_digest,
+          seen_epoch, seen_seq
 
 -- name: begin_epoch
--- Begins the next epoch of a shard whose row is as expected; no result if it is not.
-update shard_watermark set epoch = epoch + 1, seq = 0, frozen_reason = null
- where shard = $1 and epoch = $2 and hash = $3 and shards = $4
-returning epoch
+-- Begins the next epoch of a shard whose row is as expected, above `$6` and never the same one twice; no result if it is
+-- not, or if it has seen a commit above its watermark.
+update shard_watermark
+   set epoch = greatest(epoch + 1, $6::bigint + 1, extract(epoch from clock_timestamp())::bigint,
+                        (select 1 + max(epoch) from shard_epoch where shard = $1)), seq = 0,
+       frozen_reason = null, seen_epoch = 0, seen_seq = 0
+ where shard = $1 and shards = $2 and epoch = $3 and seq = $4 and hash = $5 and (seen_epoch, seen_seq) <= (epoch, seq)
+returning shard, shards, epoch, seq, hash, settled_epoch, settled_seq, '' as frozen_reason, read_offset, read_digest,
+          seen_epoch, seen_seq
+
+-- name: insert_epoch
+-- Keeps on which commit an epoch builds.
+insert into shard_epoch (shard, epoch, base_epoch, base_seq, base_hash, how, known_lost)
+values ($1, $2, $3, $4, $5, $6, false)
+
+-- name: skip_deleted
+-- Counts records below an offset as read, which Kafka has deleted; no result if the shard has read on since.
+update shard_watermark set read_offset = $3, read_digest = '' where shard = $1 and read_offset = $2 and $2 < $3
+returning shard
 
 -- name: clear_frozen_reason
 -- Clears a shard's frozen reason if the row is as it was read, reason included; no result if it is not.

@@ -1,11 +1,11 @@
 """Reads the shards' rows in the ledger, and changes them for a take-over: first row, next epoch, end of a freeze."""
 
 from collections.abc import Mapping
-from typing import cast
 
+from holdfast_runtime.postgres import Connection, Row
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import ledger_queries
-from inventory_service.domain.shards import LedgerRow
+from inventory_service.domain.shards import CommitId, Fenced, LedgerRow
 
 TIMEOUT_S = 5.0  # each reads or writes one row, or one a shard: what takes longer is an outage, and repeated soon
 
@@ -27,20 +27,35 @@ class LedgerShards:
             found = await db.fetch(self._sql.shard_rows)
         return {row["shard"]: LedgerRow(**row) for row in found}
 
-    async def fence(self, shard: int, shards: int, epoch: int, hash: str) -> int | None:
-        """The next epoch, by one compare-and-set, so that no two take-overs get the same; None if the row differs.
+    async def open(self, shard: int, shards: int, read_offset: int) -> Fenced | None:
+        """Insert a shard's row in its first epoch."""
+        async with self._ledger.connection() as db, db.transaction():
+            opened = await db.fetchrow(self._sql.insert_shard, shard, shards, read_offset)
+            return await self._noted(db, opened, CommitId(0, 0), "OPENED") if opened else None
 
-        A fence whose reply was lost is harmless: a repeat reads the row anew and gets the epoch after.
+    async def fence(self, row: LedgerRow, above: int, how: str) -> Fenced | None:
+        """The next epoch, by one compare-and-set, so that no two take-overs get the same.
+
+        A fence whose reply was lost is harmless: a repeat reads the row anew and gets an epoch above.
         """
+        expected = (row.shard, row.shards, *row.commit_id, row.hash)
+        async with self._ledger.connection() as db, db.transaction():
+            fenced = await db.fetchrow(self._sql.begin_epoch, *expected, above)
+            return await self._noted(db, fenced, row.commit_id, how) if fenced else None
+
+    async def skip_deleted(self, row: LedgerRow, offset: int) -> bool:
+        """Move the read mark over what Kafka has deleted, by one compare-and-set."""
         async with self._ledger.connection() as db:
-            if epoch == 0:
-                next_epoch = await db.fetchval(self._sql.insert_shard, shard, shards) if hash == "" else None
-            else:
-                next_epoch = await db.fetchval(self._sql.begin_epoch, shard, epoch, hash, shards)
-        return cast("int | None", next_epoch)
+            return await db.fetchval(self._sql.skip_deleted, row.shard, row.read_offset, offset) is not None
 
     async def thaw(self, row: LedgerRow) -> bool:
         """Clear the frozen reason, by one compare-and-set on the whole row, so that no newer reason is cleared."""
         expected = (row.shard, row.epoch, row.seq, row.hash, row.frozen_reason)
         async with self._ledger.connection() as db:
             return await db.fetchval(self._sql.clear_frozen_reason, *expected) is not None
+
+    async def _noted(self, db: Connection, fenced: Row, base: CommitId, how: str) -> Fenced:
+        """Keep, in the fence's own transaction, on which commit its epoch builds."""
+        row = LedgerRow(**fenced)
+        await db.execute(self._sql.insert_epoch, row.shard, row.epoch, *base, row.hash, how)
+        return Fenced(row, base)

@@ -10,6 +10,7 @@ from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.shards import (
     BegunTakeover,
     CommitId,
+    Fenced,
     LedgerProgress,
     RedisUnavailable,
     ShardStatus,
@@ -57,8 +58,10 @@ class RedisShards:
         own_epoch, seq, head, identity = begun
         return BegunTakeover(shard, token, identity.decode(), own_epoch, seq, head.decode())
 
-    async def adopt(self, takeover: BegunTakeover, epoch: int, shards: int) -> bool:
-        arguments = (epoch, takeover.token, takeover.identity, takeover.hash, shards)
+    async def adopt(self, takeover: BegunTakeover, fenced: Fenced) -> bool:
+        row = fenced.row
+        settled = (row.settled_epoch, row.settled_seq)
+        arguments = (row.epoch, takeover.token, takeover.identity, row.hash, row.shards, *settled, *fenced.base)
         result = await self._run("takeover_adopt", takeover.shard, *arguments)
         return bool(result[0] == b"ADOPTED")
 

@@ -1,11 +1,20 @@
 """Step 3 of a take-over: waits until the ledger has applied all that it can, from the outbox and from Kafka."""
 
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 from functools import partial
 
 from holdfast_runtime.retry import Backoff
-from inventory_service.domain.shard_ports import LedgerRows, Outbox, PersisterOffsets, Shards
-from inventory_service.domain.shards import BegunTakeover, CommitId, LedgerRow, follows
+from inventory_service.domain.shard_ports import CommitOffsets, LedgerRows, Outbox, Shards
+from inventory_service.domain.shards import BegunTakeover, CommitId, LedgerRow, Offsets, follows
+
+
+class CatchUp(Enum):
+    """How the wait ended."""
+
+    DONE = auto()
+    REPLACED = auto()  # another take-over began, or Redis is another one
+    RECORDS_DELETED = auto()  # Kafka has deleted records that the ledger had not read: it may lack commits for good
 
 
 class LedgerCatchUp:
@@ -17,7 +26,7 @@ class LedgerCatchUp:
     """
 
     def __init__(
-        self, takeover: BegunTakeover, shards: Shards, outbox: Outbox, ledger: LedgerRows, offsets: PersisterOffsets
+        self, takeover: BegunTakeover, shards: Shards, outbox: Outbox, ledger: LedgerRows, offsets: CommitOffsets
     ) -> None:
         self._takeover = takeover
         self._shards = shards
@@ -25,17 +34,21 @@ class LedgerCatchUp:
         self._ledger = ledger
         self._offsets = offsets
         self._thawed_at: CommitId | None = None
+        self._records_deleted = False
 
-    async def wait(self) -> bool:
-        """False as soon as another take-over has replaced this one.
+    async def wait(self) -> CatchUp:
+        """Wait until the ledger has caught up, or another take-over has replaced this one.
 
         The outbox alone is not enough: Kafka may hold commits that an older copy of Redis lacks, and a shard adopted
-        before the ledger has applied them would never learn of them.
+        before the ledger has applied them would never learn of them. What the persisters' group has read does not tell
+        what this ledger has read, which may be an older copy itself: the row's own read mark does.
         """
         if not await self._until(self._took_outbox):
-            return False
-        end = await self._offsets.end(self._takeover.shard)
-        return await self._until(partial(self._was_read, end))
+            return CatchUp.REPLACED
+        end = (await self._offsets.offsets(self._takeover.shard)).end
+        if not await self._until(partial(self._was_read, end)):
+            return CatchUp.REPLACED
+        return CatchUp.RECORDS_DELETED if self._records_deleted else CatchUp.DONE
 
     async def _until(self, done: Callable[[], Awaitable[bool]]) -> bool:
         delay = Backoff(first_s=0.05, longest_s=1.0)
@@ -62,7 +75,7 @@ class LedgerCatchUp:
         return again is None or again.commit_id == row.commit_id
 
     async def _still_refuses(self, row: LedgerRow) -> bool:
-        """Thaw the row, once for each commit that it does not take; the relay then sends the commit again."""
+        """Thaw the row, once for each commit that it does not take; it is then sent, or read, again."""
         if self._thawed_at == row.commit_id:
             return True
         if await self._ledger.thaw(row):
@@ -70,12 +83,20 @@ class LedgerCatchUp:
         return False
 
     async def _was_read(self, end: int) -> bool:
-        """True if the persisters have read up to `end`, or to the topic's present end if it was emptied since.
-
-        A frozen row takes nothing, so nothing need be read for it.
-        """
-        shard = self._takeover.shard
-        row = await self._ledger.row(shard)
-        if row is not None and row.frozen_reason:
+        """True if the row has read up to `end`, or to the topic's present end if that was made anew since."""
+        row = await self._ledger.row(self._takeover.shard)
+        if row is None:
             return True
-        return await self._offsets.read_up_to(shard) >= min(end, await self._offsets.end(shard))
+        offsets = await self._offsets.offsets(row.shard)
+        self._records_deleted = row.read_offset < offsets.beginning
+        if self._records_deleted:
+            return True
+        if row.frozen_reason:
+            return row.read_offset >= offsets.end or await self._still_refuses(row)
+        return min(end, offsets.end) <= row.read_offset <= offsets.end and await self._is_same_topic(row, offsets)
+
+    async def _is_same_topic(self, row: LedgerRow, offsets: Offsets) -> bool:
+        """False if the row has read a topic that was deleted since; a persister then reads this one from its start."""
+        if not row.read_digest or row.read_offset <= offsets.beginning:
+            return True
+        return await self._offsets.digest_at(row.shard, row.read_offset - 1) == row.read_digest

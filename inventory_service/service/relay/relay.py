@@ -17,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 from holdfast_runtime.retry import Outage, Retrier
 from inventory_service.domain.backlog import Backlog, RelayGauges
 from inventory_service.domain.ports import StockMaintenance
-from inventory_service.domain.shard_ports import CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
+from inventory_service.domain.shard_ports import CommitOffsets, CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
 from inventory_service.domain.shards import (
     Commit,
     CommitId,
@@ -46,6 +46,7 @@ class Dependencies(NamedTuple):
     commits: CommitTopic
     progress: ProgressTopic
     ledger: LedgerRows
+    offsets: CommitOffsets
     stock: StockMaintenance
     takeover: ShardTakeover
     gauges: RelayGauges
@@ -106,6 +107,7 @@ class ShardRelay:
             options.shard_count,
             dependencies.shards,
             dependencies.ledger,
+            dependencies.offsets,
             dependencies.takeover,
             self.log,
             dependencies.monotonic,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from structlog.typing import FilteringBoundLogger
 
 from holdfast_runtime.retry import Backoff
-from inventory_service.domain.shard_ports import LedgerRows, Shards
-from inventory_service.domain.shards import LEDGER_WENT_BACK, NEEDS_RESTORE, ShardStatus, check_shard_count
+from inventory_service.domain.shard_ports import CommitOffsets, LedgerRows, Shards
+from inventory_service.domain.shards import LEDGER_WENT_BACK, NEEDS_RESTORE, CommitId, ShardStatus, check_shard_count
 from inventory_service.service.relay.takeover import Ending, ShardTakeover
 
 CHECK_INTERVAL_S = 0.5
@@ -25,6 +25,7 @@ class ShardMonitor:
         shard_count: int,
         shards: Shards,
         ledger: LedgerRows,
+        offsets: CommitOffsets,
         takeover: ShardTakeover,
         log: FilteringBoundLogger,
         monotonic: Callable[[], float],
@@ -34,6 +35,7 @@ class ShardMonitor:
         self._shard_count = shard_count
         self._shards = shards
         self._ledger = ledger
+        self._offsets = offsets
         self._takeover = takeover
         self._log = log
         self._monotonic = monotonic
@@ -42,6 +44,7 @@ class ShardMonitor:
         self._retry = Backoff(FIRST_RETRY_S, MAX_RETRY_S)
         self._logged_state = ""
         self._next_comparison = monotonic()
+        self._deleted: tuple[int, CommitId] | None = None  # what Kafka deleted unread, and Redis' head by then
 
     async def check(self) -> None:
         """Check once, recover the shard if it does not serve, and wait until the next check is due."""
@@ -69,8 +72,26 @@ class ShardMonitor:
     async def _compare_with_ledger_if_due(self) -> None:
         """A ledger that was emptied publishes no progress, so its row is read from time to time."""
         if self._monotonic() >= self._next_comparison:
-            await self.freeze_if_ledger_went_back()
             self._next_comparison = self._monotonic() + COMPARE_INTERVAL_S
+            await self.freeze_if_ledger_went_back()
+            await self._skip_deleted_records()
+
+    async def _skip_deleted_records(self) -> None:
+        """Have the row skip records that Kafka deleted unread, once it has all that Redis had made by then.
+
+        A take-over finds a row that has not read such records: then nothing tells what they were.
+        """
+        beginning = (await self._offsets.offsets(self._shard)).beginning
+        status = await self._shards.status(self._shard)
+        row = await self._ledger.row(self._shard)
+        if row is None or row.read_offset >= beginning or not status.serving:
+            self._deleted = None
+            return
+        if self._deleted is None or self._deleted[1].epoch != status.epoch:
+            self._deleted = beginning, status.head
+        skip_to, head = self._deleted
+        if status.trimmed >= head and await self._ledger.skip_deleted(row, skip_to):
+            self._log.info("deleted_records_skipped", first=row.read_offset, next=skip_to)
 
     async def _recover(self, status: ShardStatus) -> bool:
         if status.blank:

@@ -18,10 +18,11 @@ from holdfast_runtime.settings import SharedSettings
 from order_persister.adapters.kafka.faust_options import faust_options
 from order_persister.adapters.kafka.group_rejoin import rejoin_after_errors
 from order_persister.adapters.kafka.process_restart import restart_process
+from order_persister.adapters.kafka.topic_reset import faust_errors
 from order_persister.domain.chain import KafkaRecord
+from order_persister.domain.shards import PartitionState
 from order_persister.service.apply import LedgerWriter
 from order_persister.service.publisher import Publisher
-from order_persister.service.replay import Replayer
 
 # A batch costs a few transactions a shard, so many small records must go together; the relays' windows limit how many
 # bytes are ready. Small records must not fill the buffer, because Faust then reads only the other partitions, for up
@@ -40,13 +41,13 @@ def new_app(config: KafkaConfig, settings: SharedSettings) -> faust.App:
     return faust.App(config.named(PERSISTER_GROUP), **faust_options(config), **_faust_settings(settings))
 
 
-def add_agent(app: faust.App, topic: str, ledger: LedgerWriter, replayer: Replayer, publisher: Publisher) -> None:
+def add_agent(app: faust.App, topic: str, ledger: LedgerWriter, publisher: Publisher) -> None:
     """Have the app persist a topic of commits."""
     commits = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     @app.agent(commits, name="persist", concurrency=1)  # one at a time: the order of commits within a shard matters
     async def persist(stream: Any) -> None:  # Faust types it as a stream of values, and it yields events
-        await persist_all(stream, ledger, replayer, publisher)
+        await persist_all(stream, ledger, publisher)
 
 
 def repeat(app: faust.App, interval_s: float, step: Callable[[], Awaitable[None]]) -> None:
@@ -60,7 +61,7 @@ def repeat(app: faust.App, interval_s: float, step: Callable[[], Awaitable[None]
             await app.sleep(interval_s)
 
 
-async def persist_all(stream: Any, ledger: LedgerWriter, replayer: Replayer, publisher: Publisher) -> None:
+async def persist_all(stream: Any, ledger: LedgerWriter, publisher: Publisher) -> None:
     """Apply each commit once; on an unhandled exception, end the process before anything more is acknowledged.
 
     Faust acknowledges when an agent's body raises and may commit past an event left behind, so no exception leaves
@@ -69,7 +70,6 @@ async def persist_all(stream: Any, ledger: LedgerWriter, replayer: Replayer, pub
     async for events in stream.noack_take(MAX_RECORDS, within=RECORDS_WAIT_S):
         async with exit_on_unhandled_exception():
             outcomes = await ledger.apply(map(_record, events))  # retries transient errors
-            replayer.observe(outcomes)
             await publisher.publish(outcomes)  # returns when Kafka has confirmed progress, compensations and facts
             for event in events:
                 await stream.ack(event)
@@ -112,6 +112,20 @@ def assigned_partitions(app: faust.App, topic: str) -> set[TP]:
 def assigned_shards(app: faust.App, topic: str) -> list[int]:
     """The shards of the assigned partitions."""
     return [tp.partition for tp in assigned_partitions(app, topic)]
+
+
+async def partition_states(app: faust.App, topic: str) -> dict[int, PartitionState]:
+    """The assigned partitions, by shard. Raises `TransientError` while Kafka is unavailable."""
+    assigned = assigned_partitions(app, topic)
+    if not assigned:
+        return {}
+    consumer: Any = app.consumer
+    # Read before the ends are, because all of them rise meanwhile.
+    acknowledged = {tp: consumer._committed_offset[tp] or 0 for tp in assigned}
+    reached = {tp: max(consumer._read_offset[tp] or 0, acknowledged[tp]) for tp in assigned}
+    with faust_errors():
+        ends = await consumer.highwaters(*assigned)
+    return {tp.partition: PartitionState(acknowledged[tp], reached[tp], ends[tp]) for tp in assigned if tp in ends}
 
 
 def _faust_settings(settings: SharedSettings) -> dict[str, Any]:

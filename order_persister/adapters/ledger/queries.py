@@ -15,8 +15,11 @@ class Queries:
     shard_counts: str
     use_indexes_only: str
     raise_watermark: str
+    set_reading: str
     freeze: str
+    restart_reading: str
     journal_hashes: str
+    insert_epoch: str
     insert_journal: str
     journal_after: str
     quarantine: str

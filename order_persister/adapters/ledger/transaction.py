@@ -10,7 +10,7 @@ from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 from holdfast_runtime.postgres import Row
 from order_persister.adapters.ledger.postgres import Database, Transaction
 from order_persister.adapters.ledger.queries import Queries
-from order_persister.domain.chain import AcceptedCommit, Quarantined, Watermark
+from order_persister.domain.chain import AcceptedCommit, Quarantined, ReadMark, Watermark
 from order_persister.domain.fold import (
     EARLIER_RUN,
     Created,
@@ -20,6 +20,7 @@ from order_persister.domain.fold import (
     Entry,
     Refusal,
 )
+from order_persister.domain.refusals import Block
 from order_persister.domain.rows import LineRow, LineUpdate, RefusedConfirm, ReservationRow
 from order_persister.domain.shards import ShardRow
 from order_persister.domain.units import ACCOUNTS
@@ -55,8 +56,14 @@ class PostgresTransaction:
         row = await self._db.fetch_one(self._sql.lock_shard, self._shard)
         return None if row is None else ShardRow(*row)
 
-    async def raise_watermark(self, watermark: Watermark, time_ms: int) -> None:
-        await self._db.execute(self._sql.raise_watermark, self._shard, *watermark, time_ms)
+    async def raise_watermark(self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]) -> None:
+        await self._db.execute(self._sql.raise_watermark, self._shard, *watermark, time_ms, *mark, *seen)
+
+    async def set_reading(self, mark: ReadMark, seen: tuple[int, int]) -> None:
+        await self._db.execute(self._sql.set_reading, self._shard, *mark, *seen)
+
+    async def restart_reading(self, mark: ReadMark) -> None:
+        await self._db.execute(self._sql.restart_reading, self._shard, *mark)
 
     async def freeze(self, epoch: int, seq: int, reason: str) -> None:
         await self._db.execute(self._sql.freeze, self._shard, epoch, seq, reason)
@@ -70,6 +77,9 @@ class PostgresTransaction:
         found = await self._db.fetch(self._sql.journal_hashes, self._shard, *columns(positions))
         return {(epoch, seq): hash for epoch, seq, hash in found}
 
+    async def insert_epoch(self, epoch: int, base: Watermark) -> None:
+        await self._db.execute(self._sql.insert_epoch, self._shard, epoch, *base)
+
     async def insert_journal(self, commits: Sequence[AcceptedCommit]) -> None:
         rows = [(commit.epoch, commit.seq, commit.hash, commit.payload) for commit in commits]
         await self._write(self._sql.insert_journal, rows)
@@ -79,11 +89,11 @@ class PostgresTransaction:
 
     # What is refused before anything is written
 
-    async def blocked_buyers(self, buyers: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    async def blocked_buyers(self, buyers: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Block]:
         if not buyers:
             return {}
         found = await self._db.fetch(self._sql.blocked_buyers, *columns(buyers))
-        return {(tenant, buyer_id): reason for tenant, buyer_id, reason in found}
+        return {(tenant, buyer_id): Block(*block) for tenant, buyer_id, *block in found}
 
     async def open_refusals(self, orders: Sequence[Created]) -> dict[Created, Refusal]:
         if not orders:

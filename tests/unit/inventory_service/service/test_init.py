@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
-from inventory_service.domain.shards import LedgerRow, ShardStatus
+from inventory_service.domain.shards import LedgerRow, Offsets, ShardStatus
 from inventory_service.service import init
 from inventory_service.service.relay.takeover import Attempt, Ending
 
@@ -17,6 +17,9 @@ class BlankServers:
 
     async def status(self, shard: int) -> ShardStatus:
         return ShardStatus(shard, "run", 0, 0, 0, "", 0, "", "", "", 0)
+
+    async def offsets(self, shard: int) -> Offsets:
+        return Offsets(0, 0)
 
     async def rows(self) -> Mapping[int, LedgerRow]:
         return {}
@@ -42,6 +45,6 @@ async def test_init_succeeds_only_if_the_shard_serves(ending: Ending, code: int)
     printed: list[str] = []
     takeover: Any = FakeTakeover(ending)
 
-    assert await init.run(1, servers, servers, takeover, structlog.get_logger(), printed.append) == code
+    assert await init.run(1, servers, servers, servers, takeover, structlog.get_logger(), printed.append) == code
 
     assert json.loads(printed[0])["open"] is (code == 0)

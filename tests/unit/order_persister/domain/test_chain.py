@@ -9,12 +9,17 @@ from bench.commits import HELD, FakeShard, MadeCommit, record
 from order_persister.domain.chain import (
     ApplyPlan,
     KafkaRecord,
+    ReadMark,
     ReceivedCommit,
     Watermark,
     already_applied,
     deliveries_from,
+    digest_of,
+    epochs_entered,
     is_ahead,
     plan_apply,
+    read_mark_after,
+    seen_after,
 )
 
 EMPTY = Watermark(1, 0, "")
@@ -113,11 +118,69 @@ def test_an_older_epoch_is_dropped_and_its_orphans_are_listed(shard: FakeShard) 
     assert [orphan.seq for orphan in found.orphans] == [2, 3]
 
 
-def test_a_newer_epoch_freezes_the_shard(shard: FakeShard) -> None:
-    """A take-over opens the epoch in the ledger first, so this ledger is not the one of the shard's Redis."""
-    found = planned(shard, EMPTY, [replace(shard.commits[0], epoch=2)])
+def test_a_newer_epoch_that_follows_is_entered(shard: FakeShard) -> None:
+    """The ledger was set back to before the take-over that began the epoch; its commits say where it began."""
+    last = shard.commits[-1]
+    shard.next_epoch()
+    first, second = shard.moves(("r-6", HELD)), shard.moves(("r-7", HELD))
+
+    found = planned(shard, watermark_at(shard, 5), [first, second, first])
+
+    assert (found.watermark, found.repeats, found.frozen_reason) == (Watermark(2, 2, second.hash), 1, None)
+    entered = list(epochs_entered(Watermark(1, 5, last.hash), found.accepted))
+    assert [(base.position, commit.epoch) for base, commit in entered] == [((1, 5), 2)]
+
+
+def test_a_newer_epoch_that_does_not_follow_freezes_the_shard(shard: FakeShard) -> None:
+    """Everything before it was read, so this ledger is not the one of the shard's Redis."""
+    shard.next_epoch()
+
+    found = planned(shard, watermark_at(shard, 4), [shard.moves(("r-6", HELD))])
 
     assert (found.frozen_reason or "").startswith("NEWER_EPOCH: ")
+
+
+def test_a_newer_epoch_waits_for_what_was_not_read(shard: FakeShard) -> None:
+    """A ledger that was set back meets new commits before the earlier ones that it reads again."""
+    shard.next_epoch()
+    commits = received([shard.moves(("r-6", HELD)), shard.moves(("r-7", HELD))], offset=7)
+
+    for offset, read_to_offset in ((commits, 5), (commits[1:], 7)):  # not in order; in order, behind a gap
+        found = plan_apply(watermark_at(shard, 4), offset, {}, read_to_offset)
+        assert (accepted(found), found.frozen_reason) == ([], None)
+
+
+def test_a_row_reads_on_from_exactly_where_it_is() -> None:
+    """A record beyond shows that those before were not read by this row, and one that comes again was."""
+    records = [KafkaRecord(0, offset, b"record %d" % offset) for offset in range(9)]
+    mark = ReadMark(3, digest_of(b"record 2"))
+
+    assert read_mark_after(mark, records[4:], ApplyPlan(EMPTY)) == mark
+    assert read_mark_after(mark, records[:3], ApplyPlan(EMPTY)) == mark
+    assert read_mark_after(mark, records[1:6], ApplyPlan(EMPTY)) == ReadMark(6, digest_of(b"record 5"))
+
+
+def test_what_a_later_version_knows_is_read_again(shard: FakeShard) -> None:
+    """The row stays before it; a record that contradicts the ledger says nothing new the second time."""
+    records = [KafkaRecord(0, offset, b"") for offset in range(5, 10)]
+    commit = received(shard.commits[:1], offset=7)[0]
+
+    unknown = read_mark_after(ReadMark(5, b""), records, ApplyPlan(EMPTY, unknown_event=commit))
+    wrong = read_mark_after(ReadMark(5, b""), records, ApplyPlan(EMPTY, contradiction=commit))
+
+    assert (unknown.offset, wrong.offset) == (7, 8)
+
+
+def test_what_was_seen_stands_until_it_is_reached(shard: FakeShard) -> None:
+    """A commit that is named and not applied was made: a take-over must not drop it without a word."""
+    beyond = received(shard.commits[3:])
+
+    seen = seen_after((0, 0), watermark_at(shard, 2), beyond)
+
+    assert seen == (1, 5)
+    assert seen_after(seen, watermark_at(shard, 4), []) == (1, 5)
+    assert seen_after(seen, watermark_at(shard, 5), []) == (0, 0)
+    assert seen_after((0, 0), Watermark(2, 0, ""), beyond) == (0, 0)
 
 
 def test_an_unknown_event_is_left_to_a_later_version(shard: FakeShard) -> None:

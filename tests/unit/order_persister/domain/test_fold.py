@@ -28,7 +28,7 @@ from order_persister.domain.fold import (
     orders_from,
     sales_from,
 )
-from order_persister.domain.refusals import refusal_for_reused_id, refusals_before_writing
+from order_persister.domain.refusals import Block, refusal_for_reused_id, refusals_before_writing
 from order_persister.domain.rows import ReservationRow, final_rows, lines_from
 
 BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
@@ -284,7 +284,7 @@ class InMemoryLedger:
             for created, one in self.dead_letters.items()
             if one.is_open
         }
-        refusals = refusals_before_writing(orders.values(), earlier, {(TENANT, "blocked"): "fraud"})
+        refusals = refusals_before_writing(orders.values(), earlier, {(TENANT, "blocked"): Block(0, "fraud")})
         for created, order in orders.items():
             known = self.rows.get(order.key)
             confirm = first_confirm(order.steps)

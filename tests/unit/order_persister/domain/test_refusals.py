@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from bench.commits import CONFIRMED, HELD, RELEASED, RETURNED, TENANT, FakeShard
+from bench.commits import CONFIRMED, HELD, RELEASED, RETURNED, START_MS, TENANT, FakeShard
 from order_persister.domain.fold import EARLIER_RUN, Created, Refusal, orders_from
 from order_persister.domain.refusals import (
     BLOCKED,
     REUSED,
     VIOLATED,
+    Block,
     ErrorKind,
     PermanentError,
     bisect,
@@ -19,8 +20,6 @@ from order_persister.domain.refusals import (
     refusals_before_writing,
 )
 from tests.unit.order_persister.domain.test_fold import accepted
-
-FRAUD = {(TENANT, "b-1"): "fraud"}
 
 
 @pytest.mark.parametrize("sqlstate", ["22001", "22003", "22021", "23502", "23505", "23514"])
@@ -41,9 +40,12 @@ def test_every_other_sqlstate_is_transient(sqlstate: str | None) -> None:
     assert classify(sqlstate) is ErrorKind.TRANSIENT
 
 
-def refusals_of(shard: FakeShard, first: int = 0, earlier: dict[Created, Refusal] | None = None) -> list[Refusal]:
+def refusals_of(
+    shard: FakeShard, first: int = 0, earlier: dict[Created, Refusal] | None = None, blocked_at_ms: int = 0
+) -> list[Refusal]:
     orders = orders_from(accepted(shard.commits[first:]))
-    return list(refusals_before_writing(orders.values(), earlier or {}, FRAUD).values())
+    blocks = {(TENANT, "b-1"): Block(blocked_at_ms, "fraud")}
+    return list(refusals_before_writing(orders.values(), earlier or {}, blocks).values())
 
 
 def test_a_blocked_buyers_order_is_refused_at_its_creation() -> None:
@@ -62,6 +64,22 @@ def test_a_hold_from_before_the_block_is_refused_at_its_confirm() -> None:
     shard.moves(("r-1", CONFIRMED))
 
     assert refusals_of(shard, first=1) == [Refusal(0, BLOCKED, "the buyer is blocked: fraud", at_creation=False)]
+
+
+@pytest.mark.parametrize(
+    ("blocked_after", "expected"),
+    [(0, (0, True)), (1, (1, False)), (2, None)],
+    ids=["before the hold", "after the hold", "after the confirm"],
+)
+def test_a_block_counts_from_its_own_time(blocked_after: int, expected: tuple[int, bool] | None) -> None:
+    """A ledger that was set back reads again, in one run, what was recorded before the block, and callers know."""
+    shard = FakeShard()
+    shard.moves(("r-1", HELD))
+    shard.moves(("r-1", CONFIRMED))
+
+    found = refusals_of(shard, blocked_at_ms=START_MS + blocked_after + 1)
+
+    assert [(refusal.step, refusal.at_creation) for refusal in found] == ([expected] if expected else [])
 
 
 def test_a_blocked_buyer_may_release_and_return() -> None:

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaConnectionError
 from order_persister.adapters.kafka import agent
 from order_persister.adapters.kafka.agent import persist_all
 
-STEPS = ["apply", "observe", "publish", "ack"]
+STEPS = ["apply", "publish", "ack"]
 
 
 class Ended(BaseException):
@@ -22,7 +22,7 @@ class Ended(BaseException):
 
 @dataclass
 class FakeSteps:
-    """Stream, writer, replayer and publisher in one; the step `fails_at` raises."""
+    """Stream, writer and publisher in one; the step `fails_at` raises."""
 
     fails_at: str = ""
     done: list[str] = field(default_factory=list)
@@ -33,9 +33,6 @@ class FakeSteps:
 
     async def apply(self, records: Iterable[object]) -> list[object]:
         return self._do("apply")
-
-    def observe(self, outcomes: Iterable[object]) -> None:
-        self._do("observe")
 
     async def publish(self, outcomes: Iterable[object]) -> None:
         self._do("publish")
@@ -51,7 +48,7 @@ class FakeSteps:
 
 
 async def persist(steps: FakeSteps) -> None:
-    await persist_all(steps, steps, steps, steps)  # type: ignore[arg-type]
+    await persist_all(steps, steps, steps)  # type: ignore[arg-type]
 
 
 async def test_a_batch_is_acknowledged_after_it_was_published() -> None:

@@ -11,6 +11,7 @@ from faust.types import TP
 
 from holdfast_runtime.connection_errors import TransientError
 from order_persister.adapters.kafka import topic_reset
+from order_persister.adapters.kafka.agent import partition_states
 
 PARTITION = TP("commits", 3)
 
@@ -24,6 +25,9 @@ class FakeConsumer:
         self._end = end
         self._reads = reads
         self.acknowledged: dict[TP, int] = {}
+
+    def assignment(self) -> set[TP]:
+        return {PARTITION}
 
     async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
         self._read_offset[PARTITION] = (self._read_offset[PARTITION] or 0) + self._reads
@@ -50,7 +54,8 @@ def restarted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 async def check(consumer: FakeConsumer) -> None:
-    await topic_reset.restart_if_topic_was_reset(cast(faust.App, FakeApp(consumer)), [PARTITION])
+    app = cast(faust.App, FakeApp(consumer))
+    await topic_reset.restart_if_topic_was_reset(app, PARTITION.topic, await partition_states(app, PARTITION.topic))
 
 
 async def test_an_end_below_the_last_offset_is_a_reset(restarted: list[Any]) -> None:

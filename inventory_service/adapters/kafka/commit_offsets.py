@@ -1,0 +1,58 @@
+"""Reads where the partitions of the topic of commits begin and end, and recognizes a topic that was made anew."""
+
+import asyncio
+from collections.abc import Mapping
+from hashlib import sha256
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from holdfast_runtime.kafka import COMMITS, KafkaConfig, stop
+from inventory_service.adapters.kafka.clients import REQUEST_TIMEOUT_MS, kafka_errors, start
+from inventory_service.domain.shards import Offsets
+
+
+class KafkaCommitOffsets:
+    """Reads apart from the persisters: joins no group, acknowledges nothing."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._consumer: AIOKafkaConsumer | None = None
+        self._starting = asyncio.Lock()
+        self._reading = asyncio.Lock()
+
+    async def offsets(self, shard: int) -> Offsets:
+        """The offset of the first record that is not deleted, and the one that the next record will get."""
+        consumer, partition = await self._started(), self._partition(shard)
+        with kafka_errors():
+            beginnings: Mapping[TopicPartition, int] = await consumer.beginning_offsets([partition])
+            ends: Mapping[TopicPartition, int] = await consumer.end_offsets([partition])
+        return Offsets(beginnings[partition], ends[partition])
+
+    async def digest_at(self, shard: int, offset: int) -> bytes:
+        """The digest of one record, as the persister computes it; the record must be there."""
+        consumer, partition = await self._started(), self._partition(shard)
+        async with self._reading:
+            with kafka_errors():
+                try:
+                    consumer.assign([partition])
+                    consumer.seek(partition, offset)
+                    async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+                        record = await consumer.getone(partition)
+                finally:
+                    consumer.unsubscribe()
+        return sha256(record.value or b"").digest()
+
+    async def close(self) -> None:
+        if self._consumer is not None:
+            await stop(self._consumer)
+
+    def _partition(self, shard: int) -> TopicPartition:
+        return TopicPartition(self._config.named(COMMITS), shard)
+
+    async def _started(self) -> AIOKafkaConsumer:
+        async with self._starting:
+            if self._consumer is None:
+                consumer = AIOKafkaConsumer(**self._config.options(), request_timeout_ms=REQUEST_TIMEOUT_MS)
+                await start(consumer)
+                self._consumer = consumer
+            return self._consumer
