@@ -71,7 +71,7 @@ def _after_probe(check: Check, dependency: Dependency, wait_s: float, limit: str
 
 
 async def check_redis(settings: Settings) -> Sequence[CheckResult]:
-    connections = RedisConnections(settings.redis_url, size=1)
+    connections = RedisConnections(settings.redis_url, size=1, may_be_replica=True)
     shards = RedisShards(connections)
     try:
         config, clock = await RedisServerConfig(connections).ask()
