@@ -11,7 +11,7 @@ from tests.fault_stack import FaultStack, client_without_retries
 from tests.stacks import CommandResult
 from tests.waiting import eventually
 
-SERVES_S = 40.0
+SERVES_S = 90.0
 NAMES_COMMAND_S = 40.0
 
 

@@ -29,7 +29,7 @@ HOLD_TTLS = (timedelta(seconds=2), timedelta(minutes=5))  # of the first and the
 BLOCKED = "blocked"
 BUYERS = (BLOCKED, "ann", "bob", "cid", "dora", "eve")
 STEP = 12  # answers about each shard in each phase
-STEP_S = SETTLES_S = 60.0
+STEP_S = SETTLES_S = 90.0
 # A call is repeated through the whole recovery.
 PATIENT = RetryPolicy(overall_s=180.0, attempt_s=2.0, longest_delay_s=0.5)
 LOSES = (Opening.ACCEPT_LOSS, Opening.INIT, Opening.INIT_BESIDE)
