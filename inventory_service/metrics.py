@@ -125,8 +125,15 @@ class RelayMetrics:
             "holdfast_audit_last_run_timestamp_seconds",
             "Time of the last comparison of the shard's items, in seconds since 1970.",
         )
+        self._parts = gauge(
+            "holdfast_shard_load_parts",
+            "Parts that a load of the shard from the ledger has written; 0: none is under way.",
+        )
         self._unledgered_s = gauge(
             "holdfast_ledger_lag_seconds", "Age of the oldest commit that the ledger has not reported."
+        )
+        self._ahead_s = gauge(
+            "holdfast_shard_time_ahead_seconds", "How far the time of the last commit is ahead of Redis' clock."
         )
 
     def show(self, shard: int, backlog: Backlog) -> None:
@@ -142,6 +149,8 @@ class RelayMetrics:
             for known_to_lease_holder in (self._unsent, self._unsent_s, self._holds, self._overdue):
                 known_to_lease_holder.remove(name)
         self._unledgered_s.labels(name).set(backlog.unledgered_s)
+        self._ahead_s.labels(name).set(backlog.ahead_s)
+        self._parts.labels(name).set(backlog.parts)
 
     def show_drift(self, shard: int, items: int, time_s: float) -> None:
         """Set the number of items that differ between Redis and the ledger, and the time of the comparison."""

@@ -34,6 +34,12 @@ class Settings(SharedSettings):
     memory_share: float = Field(
         0.9, gt=0, le=1, description="share of Redis' maxmemory in use from which on Reserve fails with LEDGER_BEHIND"
     )
+    max_clock_ahead_s: float = Field(
+        5,
+        ge=0.1,
+        description="seconds by which a shard's time may be ahead of a process' clock; beyond, calls fail with"
+        " SHARD_NOT_SERVING",
+    )
     redis_failover_s: float = Field(
         5,
         gt=0,
@@ -47,6 +53,11 @@ class Settings(SharedSettings):
     )
     expiry: Literal["on", "off"] = Field(
         "on", description="on or off: whether the relay expires overdue holds; off is for tests"
+    )
+    restore: Literal["behind", "ask", "always"] = Field(
+        "behind",
+        description="what relays load from the ledger by themselves: behind (a Redis that has an older state), ask"
+        " (none: run holdfast restore) or always (a blank Redis as well)",
     )
     drain_s: float = Field(
         10, ge=0, le=3600, description="seconds for which a stopping server waits for calls in flight"

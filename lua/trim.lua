@@ -4,7 +4,7 @@ KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
 ARGV   1 observed  2 latest (both unused)  3 epoch reported  4 seq reported  5 hash reported  6 settled epoch
        7 settled seq
 Reply  {result, reason, epoch, trim seq}; the first that applies:
-       BLANK    nothing to compare with                    STALE    of an older epoch, or below the trim point
+       BLANK    nothing to compare with, or being loaded                    STALE    of an older epoch, or below the trim point
        FROZEN   the report contradicts the shard, which is stopped with the reason
        TRIMMED  exactly up to the report; what is settled rises with it
 Keeps  A commit leaves the outbox only after the ledger has named it, or one above it, with the hash that Redis gave it.
@@ -46,7 +46,7 @@ local function reply(result, reason)
   return {result, reason or '', shard.epoch or 0, shard.trim_seq}
 end
 
-if not shard.epoch then return reply('BLANK') end
+if not shard.epoch or shard.hash == 'void' then return reply('BLANK') end
 if epoch < shard.epoch or (epoch == shard.epoch and seq < shard.trim_seq) then return reply('STALE') end
 local wrong = contradiction()
 if wrong then

@@ -117,6 +117,14 @@ class TopicAdmin(Protocol):
         ...
 
 
+class Orphans(Protocol):
+    """The list of changes that callers may have heard of and that the ledger never takes."""
+
+    async def keep(self, shard: int, commits: Sequence[Commit], why: str) -> int:
+        """Keep the changes of those commits that the ledger lacks: how many were not kept before."""
+        ...
+
+
 class LedgerRows(Protocol):
     """The shards' rows in the ledger."""
 
@@ -128,11 +136,18 @@ class LedgerRows(Protocol):
         """Begin the first epoch of a shard that has no row, read up to an offset; None if it has one."""
         ...
 
-    async def fence(self, row: LedgerRow, above: int, how: str) -> Fenced | None:
+    async def fence(
+        self, row: LedgerRow, above: int, how: str, known_lost: bool = False, said_by: str = ""
+    ) -> Fenced | None:
         """Begin a new epoch, above the row's and that of Redis, if the row has not changed; None if it has.
 
-        None also if the ledger has seen a commit that it could not apply. `how` is ADOPTED or LOADED.
+        None also if the ledger has seen a commit that it could not apply, unless `known_lost`: somebody, `said_by`,
+        accepts that commits are lost. `how` is ADOPTED or LOADED.
         """
+        ...
+
+    async def has_commit(self, shard: int, commit: CommitId, hash: str) -> bool:
+        """Whether the ledger has applied this commit; of seq 0, whether an epoch began so."""
         ...
 
     async def skip_deleted(self, row: LedgerRow, offset: int) -> bool:

@@ -10,8 +10,10 @@ NEEDS_RESTORE = "NEEDS_RESTORE"
 WENT_BACK = "WENT_BACK"
 
 
-# How an epoch began: Redis had the shard's state.
-ADOPTED = "ADOPTED"
+# How an epoch began: Redis had the shard's state, or it was loaded from the ledger.
+ADOPTED, LOADED = "ADOPTED", "LOADED"
+
+VOID = "void"  # the hash of a shard that is being loaded: no commit has it
 
 RESIZING = (
     "the number of shards never changes, because each reservation is named by its shard and its place there: for "
@@ -143,10 +145,16 @@ class ShardStatus(NamedTuple):
     frozen_reason: str  # '': not frozen
     outbox_length: int  # commits
     ahead_ms: int = 0  # by which the time of its last commit is ahead of Redis' clock
+    parts: int = 0  # of a load that began and has not ended: how many are written
 
     @property
     def blank(self) -> bool:
         return self.epoch == 0
+
+    @property
+    def void(self) -> bool:
+        """Whether a load began and has not ended."""
+        return self.hash == VOID
 
     @property
     def serving(self) -> bool:

@@ -92,6 +92,21 @@ async def run(
     return 1 if result.differences else 0
 
 
+async def audit_shard(dependencies: Dependencies, shard: int, deadline_s: float) -> AuditResult | str:
+    """Compare one shard: what differs, or why it could not be compared."""
+    result = AuditResult()
+    try:
+        async with asyncio.timeout(deadline_s):
+            await _compare_when_equal(dependencies, shard, None, result)
+    except ServerUnavailable as error:
+        return f"{error.server} does not answer: {error}"
+    except CannotCompare as error:
+        return str(error)
+    except TimeoutError:
+        return f"Redis and the ledger were not at the same commit for long enough within {deadline_s:g} s"
+    return result
+
+
 async def _compare_when_equal(
     dependencies: Dependencies, shard: int, only: SaleKey | None, result: AuditResult
 ) -> None:

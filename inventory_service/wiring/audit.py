@@ -9,17 +9,11 @@ from holdfast_runtime.postgres import postgres_dependency
 from holdfast_runtime.process import Command, JsonOption
 from holdfast_runtime.settings import LOGGING, POSTGRES
 from holdfast_runtime.signals import run_unless_signalled
-from inventory_service.adapters.ledger.pool import LedgerPool
-from inventory_service.adapters.ledger.shards import LedgerShards
-from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
-from inventory_service.adapters.redis.connections import RedisConnections
-from inventory_service.adapters.redis.shards import RedisShards
-from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.domain.keys import SaleKey
 from inventory_service.rpc.auth import DEFAULT_TENANT
 from inventory_service.service import audit
 from inventory_service.settings import Settings
-from inventory_service.wiring.servers import REDIS, redis_dependency
+from inventory_service.wiring.servers import REDIS, audit_dependencies, redis_dependency
 
 RETENTION_S = 86_400  # the default of the relays' HOLDFAST_RECORD_RETENTION_S
 
@@ -40,16 +34,7 @@ async def run_audit(
     as_json: Annotated[bool, JsonOption()] = False,
 ) -> int:
     """Compare Redis with the ledger, of all sales or of one; the result is written to standard output."""
-    connections, ledger = RedisConnections(settings.redis_url), LedgerPool(settings.postgres_dsn)
-    dependencies = audit.Dependencies(
-        RedisShards(connections),
-        LedgerShards(ledger),
-        RedisSaleReader(connections),
-        PostgresSnapshots(ledger),
-        retention * 1000,
-        progress=lambda line: print(line, file=sys.stderr),
-        write=print,
-    )
+    dependencies = audit_dependencies(settings, retention, lambda line: print(line, file=sys.stderr), print)
     only = SaleKey(tenant, sale) if sale is not None else None
     return await run_unless_signalled(audit.run(dependencies, settings.shards, only, deadline, as_json))
 

@@ -39,9 +39,10 @@ async def open_shards(
 ) -> int:
     """Open the shards of an empty Redis and ledger."""
     connections = RedisConnections(settings.redis_url)
-    shards, ledger = RedisShards(connections), LedgerShards(LedgerPool(settings.postgres_dsn))
+    pool = LedgerPool(settings.postgres_dsn)
+    shards, ledger = RedisShards(connections), LedgerShards(pool)
     offsets = KafkaCommitOffsets(kafka_config(settings))
-    shard_takeover = takeover(settings, shards, RedisOutbox(connections), ledger, offsets)
+    shard_takeover = takeover(settings, shards, RedisOutbox(connections), pool, offsets, lambda _: None)
     async with closing(offsets):
         with shard_counts_checked():
             write = print if as_json else None

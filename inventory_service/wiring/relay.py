@@ -20,25 +20,30 @@ from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.heads import ObservedHeads
+from inventory_service.domain.restore import AUTOMATIC
 from inventory_service.domain.shards import ServerUnavailable
 from inventory_service.service.relay import relay
 from inventory_service.service.relay.drift import DriftWatch
+from inventory_service.service.relay.load_progress import ProgressWriter
 from inventory_service.settings import Settings
 from inventory_service.wiring.servers import (
     REDIS,
+    audit_dependencies,
     check_all_shard_counts,
     closing,
     redis_dependency,
     shard_counts_checked,
     takeover,
 )
+
+LOG_S = 5.0  # between two lines of the log on a load
 
 log = structlog.get_logger()
 
@@ -49,8 +54,9 @@ async def run_relay(settings: Settings) -> int:
     config, instruments = kafka_config(settings), serve_instruments(settings, required)
     commits, offsets, ledger = KafkaCommits(config), KafkaCommitOffsets(config), LedgerPool(settings.postgres_dsn)
     gauges, retrier = metrics.RelayMetrics(instruments.registry), instruments.retrier(ServerUnavailable)
-    dependencies = relay_dependencies(settings, ledger, commits, offsets, gauges, retrier)
-    sales = RedisSaleReader(RedisConnections(settings.redis_url, size=1))
+    renewal = Renewal()
+    dependencies = relay_dependencies(settings, renewal, ledger, commits, offsets, gauges, retrier)
+    sales = RedisSaleReader(RedisConnections(settings.redis_url, size=1, renewal=renewal))
     drift = DriftWatch(settings.shards, sales, PostgresSnapshots(ledger), gauges, time.time)
 
     async def work() -> None:
@@ -66,6 +72,7 @@ async def run_relay(settings: Settings) -> int:
 
 def relay_dependencies(
     settings: Settings,
+    renewal: Renewal,
     ledger: LedgerPool,
     commits: KafkaCommits,
     offsets: KafkaCommitOffsets,
@@ -73,11 +80,11 @@ def relay_dependencies(
     retrier: Retrier,
 ) -> relay.Dependencies:
     """The dependencies of a relay; no connection is made yet."""
-    shards, rows = RedisShards(RedisConnections(settings.redis_url)), LedgerShards(ledger)
-    outbox = RedisOutbox(
-        RedisConnections(settings.redis_url, size=2 * settings.shards)
-    )  # each shard's reader blocks one
-    scripts = RedisScripts(RedisConnections(settings.redis_url), ObservedHeads())
+    url, heads, rows = settings.redis_url, ObservedHeads(), LedgerShards(ledger)
+    shards = RedisShards(RedisConnections(url, renewal=renewal), heads)
+    # each shard's reader blocks one
+    outbox = RedisOutbox(RedisConnections(url, size=2 * settings.shards, renewal=renewal))
+    scripts = RedisScripts(RedisConnections(url, renewal=renewal), heads, max_clock_ahead_s=settings.max_clock_ahead_s)
     return relay.Dependencies(
         outbox=outbox,
         shards=shards,
@@ -86,13 +93,18 @@ def relay_dependencies(
         ledger=rows,
         offsets=offsets,
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
-        takeover=takeover(settings, shards, outbox, rows, offsets),
+        takeover=takeover(settings, shards, outbox, ledger, offsets, ProgressWriter(_log_load, time.monotonic, LOG_S)),
+        audit=audit_dependencies(settings, settings.record_retention_s, lambda _: None, lambda _: None),
         gauges=gauges,
         log=log,
         monotonic=time.monotonic,
         time=time.time,
         retrier=retrier,
     )
+
+
+def _log_load(line: str) -> None:
+    log.info("shard_load", progress=line)
 
 
 def relay_options(settings: Settings) -> relay.Options:
@@ -103,6 +115,7 @@ def relay_options(settings: Settings) -> relay.Options:
         window_bytes=settings.relay_window_bytes,
         expiry=settings.expiry == "on",
         retention_ms=settings.record_retention_s * 1000,
+        permission=AUTOMATIC[settings.restore],
     )
 
 
@@ -112,7 +125,7 @@ COMMAND = Command(
     dependencies=(redis_dependency, postgres_dependency, kafka_dependency),
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "metrics_listen", "record_retention_s"),
-        *("relay_window_bytes", "expiry", "start_wait_s", *LOGGING),
+        *("max_clock_ahead_s", "relay_window_bytes", "expiry", "restore", "start_wait_s", *LOGGING),
     ),
     run=run_relay,
     kind=Settings,

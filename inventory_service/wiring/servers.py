@@ -1,7 +1,7 @@
 """Builds what several processes share: dependencies, the check of shard counts, and take-overs."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
@@ -11,13 +11,23 @@ from holdfast_runtime.start_check import Dependency, address_of
 from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.topics import KafkaTopics
+from inventory_service.adapters.ledger.load import PostgresLoadSource
+from inventory_service.adapters.ledger.orphans import LedgerOrphans
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
+from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.connections import RedisConnections, check_url
+from inventory_service.adapters.redis.load import RedisLoadTarget
+from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.probe import probe_redis
+from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.adapters.redis.snapshots import RedisSaleReader
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.shards import ShardCountMismatch
+from inventory_service.service import audit
+from inventory_service.service.relay.loader import LOADS_AT_ONCE, LoadProgress, ShardLoader
 from inventory_service.service.relay.takeover import ShardTakeover
 from inventory_service.service.shard_counts import check_shard_counts
 from inventory_service.settings import Settings
@@ -58,10 +68,42 @@ async def check_all_shard_counts(settings: Settings, topics: Sequence[str] = ())
 
 
 def takeover(
-    settings: Settings, shards: RedisShards, outbox: RedisOutbox, ledger: LedgerShards, offsets: KafkaCommitOffsets
+    settings: Settings,
+    shards: RedisShards,
+    outbox: RedisOutbox,
+    ledger: LedgerPool,
+    offsets: KafkaCommitOffsets,
+    progress: Callable[[LoadProgress], None],
 ) -> ShardTakeover:
-    """The take-over of shards, with its adapters."""
-    return ShardTakeover(settings.shards, shards, outbox, ledger, offsets, lambda: uuid.uuid4().hex)
+    """The take-over of shards, with its adapters; `progress` is told how far a load is."""
+    connections, sources = RedisConnections(settings.redis_url), LedgerPool(settings.postgres_dsn, LOADS_AT_ONCE)
+    target = RedisLoadTarget(connections, RedisScripts(connections, ObservedHeads()))
+    loader = ShardLoader(
+        PostgresLoadSource(sources),
+        target,
+        shards,
+        RedisMemory(connections),
+        settings.record_retention_s * 1000,
+        progress,
+    )
+    rows, orphans = LedgerShards(ledger), LedgerOrphans(ledger)
+    return ShardTakeover(settings.shards, shards, outbox, rows, offsets, loader, orphans, lambda: uuid.uuid4().hex)
+
+
+def audit_dependencies(
+    settings: Settings, retention_s: int, progress: Callable[[str], None], write: Callable[[str], None]
+) -> audit.Dependencies:
+    """The dependencies of an audit, with connections of its own."""
+    connections, ledger = RedisConnections(settings.redis_url), LedgerPool(settings.postgres_dsn)
+    return audit.Dependencies(
+        RedisShards(connections),
+        LedgerShards(ledger),
+        RedisSaleReader(connections),
+        PostgresSnapshots(ledger),
+        retention_s * 1000,
+        progress,
+        write,
+    )
 
 
 @asynccontextmanager

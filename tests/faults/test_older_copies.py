@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.fault_stack import FaultStack, shard_of
-from tests.faults.test_lost_redis import append_only_files, newest_files_restored
+from tests.faults.test_lost_redis import append_only_files
 from tests.faults.test_lost_redis import copy_files as copy_redis
 from tests.faults.test_older_ledger import CATCHES_UP_S, cluster, has_caught_up, is_drained
-from tests.faults.unserved_calls import serves_nothing_because
 from tests.promise_checks import find_violations
 from tests.waiting import eventually
 
@@ -22,7 +21,7 @@ UNITS, EARLY, LATE = 20, 3, 6
 async def test_copies_that_agree_with_each_other_are_not_believed(
     stack: FaultStack, tmp_path: Path, persister: str
 ) -> None:
-    """Promises 1, 2 and 7: the consumer group has read everything, and the restored ledger has not."""
+    """Promises 1, 2, 7 and 8: the consumer group has read everything, and the restored ledger has not."""
     sale_id = await stack.open_sale(UNITS)
     shard = shard_of(sale_id)
     acknowledged = await stack.sell(sale_id, EARLY)
@@ -32,16 +31,14 @@ async def test_copies_that_agree_with_each_other_are_not_believed(
     await eventually(lambda: is_drained(stack, shard))
     newest = await stack.watermark(shard)
 
-    async with newest_files_restored(stack, tmp_path):
-        if persister == "starts afterwards":
-            await stack.take_down("persist")
-        await restore_both(stack, redis, postgres)
-        if persister == "starts afterwards":
-            await eventually(lambda: is_being_taken_over(stack, shard))
-            await stack.bring_up("persist")
-
-        await eventually(lambda: has_caught_up(stack, shard, newest.hash), CATCHES_UP_S)
-        await serves_nothing_because(stack, sale_id, "NEEDS_RESTORE: ")
+    if persister == "starts afterwards":
+        await stack.take_down("persist")
+    await restore_both(stack, redis, postgres)
+    if persister == "starts afterwards":
+        await eventually(lambda: is_being_taken_over(stack, shard))
+        await stack.bring_up("persist")
+    await eventually(lambda: has_caught_up(stack, shard, newest.hash), CATCHES_UP_S)
+    await stack.serves()
 
     acknowledged |= await stack.sell(sale_id, 1, first=EARLY + LATE)
     assert await find_violations(stack, sale_id, acknowledged) == []

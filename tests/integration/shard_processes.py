@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,28 +19,37 @@ from holdfast_runtime.retry import Outage, Outages, Retrier
 from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.progress import KafkaProgress
+from inventory_service.adapters.ledger.load import PostgresLoadSnapshot, PostgresLoadSource
+from inventory_service.adapters.ledger.orphans import LedgerOrphans
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
+from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.keys import shard_keys
+from inventory_service.adapters.redis.load import RedisLoadTarget
+from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.scripts import RedisScripts, clock_ms, with_library
 from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.ports import ExpireStep, HoldCounts
+from inventory_service.domain.shard_load import LoadedSale
 from inventory_service.domain.shards import (
     BegunTakeover,
     Commit,
     CommitId,
+    Fenced,
     LedgerRow,
     ServerUnavailable,
     ShardStatus,
 )
-from inventory_service.service import init
+from inventory_service.service import audit, init
 from inventory_service.service.relay import relay
 from inventory_service.service.relay.catch_up import CatchUp
+from inventory_service.service.relay.loader import LoadProgress, ShardLoader
 from inventory_service.service.relay.takeover import ShardTakeover
 from tests.integration.persister_double import PersisterDouble
 from tests.records import commits_from_record
@@ -99,24 +108,49 @@ class Gauges:
         pass
 
 
+class SlowLoadSource(PostgresLoadSource):
+    """Reads sales only once a test lets it."""
+
+    def __init__(self, ledger: LedgerPool, may_read: asyncio.Event) -> None:
+        super().__init__(ledger)
+        self._may_read = may_read
+
+    @asynccontextmanager
+    async def snapshot(self, fenced: Fenced) -> AsyncIterator[PostgresLoadSnapshot]:
+        async with super().snapshot(fenced) as snapshot:
+            read = snapshot.sales
+
+            async def sales(cutoff_ms: int, also: Sequence[SaleKey]) -> Sequence[LoadedSale]:
+                await self._may_read.wait()
+                return await read(cutoff_ms, also)
+
+            snapshot.sales = sales  # type: ignore[method-assign]
+            yield snapshot
+
+
 class ShardProcesses:
     """Adapters to the three servers, and the processes as tasks."""
 
     def __init__(self, redis_url: str, dsn: str, kafka: Kafka) -> None:
+        self.redis_url = redis_url
         self.dsn = dsn
+        self.may_read = asyncio.Event()  # the ledger, to load from it
+        self.may_read.set()
         self.kafka = kafka
         self.gauges = Gauges()
         outages = RecordedOutages()
         self.waited_for = outages.servers
         self.retrier = Retrier(outages, ServerUnavailable)
-        self.connections = RedisConnections(redis_url)
-        self.shards = RedisShards(self.connections)
-        self.outbox = RedisOutbox(RedisConnections(redis_url))
-        self.scripts = RedisScripts(self.connections, ObservedHeads())
+        renewal, heads = Renewal(), ObservedHeads()
+        self.connections = RedisConnections(redis_url, renewal=renewal)
+        self.shards = RedisShards(self.connections, heads)
+        self.outbox = RedisOutbox(RedisConnections(redis_url, renewal=renewal))
+        self.scripts = RedisScripts(self.connections, heads)
         self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)
         self.commit_offsets = KafkaCommitOffsets(kafka.config)
         self.persister = PersisterDouble(kafka, dsn, SHARDS)
+        self.progress: list[LoadProgress] = []
         self.epoch = 0  # in which `open` opened shard 0
         self._tokens = itertools.count(1)
         self._names = itertools.count(1)
@@ -124,8 +158,35 @@ class ShardProcesses:
     def takeover(self) -> ShardTakeover:
         """A take-over with tokens of its own, as in another process."""
         return ShardTakeover(
-            SHARDS, self.shards, self.outbox, self.ledger, self.commit_offsets, lambda: f"t{next(self._tokens)}"
+            SHARDS,
+            self.shards,
+            self.outbox,
+            self.ledger,
+            self.commit_offsets,
+            self.loader(),
+            LedgerOrphans(self.postgres),
+            lambda: f"t{next(self._tokens)}",
         )
+
+    def loader(self) -> ShardLoader:
+        """A loader that keeps what has ended for a day."""
+        return ShardLoader(
+            SlowLoadSource(self.postgres, self.may_read),
+            self.load_target(),
+            self.shards,
+            RedisMemory(self.connections),
+            86_400_000,
+            self.progress.append,
+        )
+
+    def load_target(self) -> RedisLoadTarget:
+        """What a loader writes to."""
+        return RedisLoadTarget(self.connections, self.scripts)
+
+    def audit(self) -> audit.Dependencies:
+        """An audit of these servers."""
+        sales, ledger = RedisSaleReader(self.connections), PostgresSnapshots(self.postgres)
+        return audit.Dependencies(self.shards, self.ledger, sales, ledger, 86_400_000, print, print)
 
     async def open(self) -> None:
         assert await init_code(self) == 0
@@ -178,6 +239,7 @@ class ShardProcesses:
             self.commit_offsets,
             NoStock(),  # type: ignore[arg-type]
             self.takeover(),
+            self.audit(),
             gauges or self.gauges,
             structlog.get_logger(),
             time.monotonic,

@@ -20,6 +20,9 @@ class Queries:
     insert_shard: str
     begin_epoch: str
     insert_epoch: str
+    has_commit: str
+    insert_orphans: str
+    orphans: str
     skip_deleted: str
     clear_frozen_reason: str
     sales_of_shard: str
@@ -31,6 +34,17 @@ class Queries:
     dead_letters: str
     count_holds: str
     journal_after: str
+    plan_for_load: str
+    load_base: str
+    journal_epochs: str
+    commit_head: str
+    count_journal_after: str
+    count_shard_holds: str
+    loaded_sales: str
+    loaded_items: str
+    loaded_holds: str
+    loaded_refusals: str
+    loaded_buyers: str
     server_settings: str
     server_state: str
     latest_migration: str

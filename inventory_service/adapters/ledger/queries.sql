@@ -9,17 +9,16 @@ on conflict (tenant, buyer_id) do nothing
 -- Exactly one row for any id, so that one round trip answers the usual case; the reservation's columns may be null.
 select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,
        exists(select from dead_letter where (tenant, sale_id, reservation_id) = ($1, $2, $3)) as has_dead_letter,
-       r.*, (select json_agg(json_build_array(sku, quantity, asked_quantity) order by sku collate "C")
-               from reservation_line l
+       r.*, (select json_agg(json_build_array(sku, quantity) order by sku) from reservation_line l
               where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
   from (select) as always left join reservation r on (r.tenant, r.sale_id, r.reservation_id) = ($1, $2, $3)
 
 -- name: latest_dead_letter
--- The latest dead letter of a reservation id, and the commit that made its order: there is what was asked for.
-select tenant, sale_id, reservation_id, buyer_id, lines, reason, detail, d.shard, created_epoch, created_seq,
+-- The latest dead letter of a reservation id.
+select tenant, sale_id, reservation_id, buyer_id, lines, reason, detail, shard, created_epoch, created_seq,
        created_index, reservation_state, reservation_create_time, reservation_expire_time, latest_revision, latest_time,
-       latest_epoch, latest_seq, latest_index, j.payload as made_by
-  from dead_letter d join journal j on (j.shard, j.epoch, j.seq) = (d.shard, d.created_epoch, d.created_seq)
+       latest_epoch, latest_seq, latest_index
+  from dead_letter
  where tenant = $1 and sale_id = $2 and reservation_id = $3
  order by created_epoch desc, created_seq desc, created_index desc limit 1
 
@@ -66,19 +65,43 @@ returning shard, shards, epoch, seq, hash, settled_epoch, settled_seq, '' as fro
 
 -- name: begin_epoch
 -- Begins the next epoch of a shard whose row is as expected, above `$6` and never the same one twice; no result if it is
--- not, or if it has seen a commit above its watermark.
+-- not, or if it has seen a commit above its watermark and `$7` does not accept that loss.
 update shard_watermark
    set epoch = greatest(epoch + 1, $6::bigint + 1, extract(epoch from clock_timestamp())::bigint,
                         (select 1 + max(epoch) from shard_epoch where shard = $1)), seq = 0,
        frozen_reason = null, seen_epoch = 0, seen_seq = 0
- where shard = $1 and shards = $2 and epoch = $3 and seq = $4 and hash = $5 and (seen_epoch, seen_seq) <= (epoch, seq)
+ where shard = $1 and shards = $2 and epoch = $3 and seq = $4 and hash = $5
+   and ($7 or (seen_epoch, seen_seq) <= (epoch, seq))
 returning shard, shards, epoch, seq, hash, settled_epoch, settled_seq, '' as frozen_reason, read_offset, read_digest,
           seen_epoch, seen_seq
 
 -- name: insert_epoch
 -- Keeps on which commit an epoch builds.
-insert into shard_epoch (shard, epoch, base_epoch, base_seq, base_hash, how, known_lost)
-values ($1, $2, $3, $4, $5, $6, false)
+insert into shard_epoch (shard, epoch, base_epoch, base_seq, base_hash, how, known_lost, said_by)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: has_commit
+-- Whether the journal has this commit, or an epoch began where `$3` is 0, with this hash.
+select exists(select from journal where shard = $1 and epoch = $2 and seq = $3 and hash = $4)
+    or $3::bigint = 0 and exists(select from shard_epoch where shard = $1 and epoch = $2 and base_hash = $4)
+
+-- name: insert_orphans
+-- Keeps changes of commits that the journal lacks; returns those that were not kept before.
+insert into orphan (shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id, lines, state, why)
+select shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id, lines::jsonb, state, why
+  from unnest($1::integer[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[],
+              $9::text[], $10::text[], $11::text[], $12::text[])
+    as new (shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id, lines, state, why)
+ where not exists(select from journal j
+                   where (j.shard, j.epoch, j.seq, j.hash) = (new.shard, new.epoch, new.seq, new.hash))
+on conflict do nothing returning index
+
+-- name: orphans
+-- Every orphan.
+select shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id,
+       (select json_agg(json_build_array(line ->> 'sku', (line ->> 'quantity')::bigint))
+          from jsonb_array_elements(lines) as line) as lines, state, why
+  from orphan order by shard, epoch, seq, index
 
 -- name: skip_deleted
 -- Counts records below an offset as read, which Kafka has deleted; no result if the shard has read on since.
@@ -159,6 +182,110 @@ select count(*) from reservation
 -- The next commits of a shard's journal above a position, in order.
 select epoch, seq, hash, payload from journal
  where shard = $1 and (epoch, seq) > ($2, $3) order by epoch, seq limit $4
+
+-- name: plan_for_load
+-- Makes the plans of a load's statements independent of statistics, until the transaction ends: rows are found one by
+-- one through the primary keys and the index of holds. For tables that were not analysed yet the planner would scan all.
+select set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+       set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)
+
+-- name: load_base
+-- Where a shard stands, and the time of its last commit.
+select epoch, seq, hash, time_ms from shard_watermark where shard = $1
+
+-- name: journal_epochs
+-- The epochs of which the journal has commits, the newest first, each with its last commit.
+with recursive epochs as (
+  (select epoch from journal where shard = $1 order by epoch desc limit 1)
+  union all
+  select (select j.epoch from journal j where j.shard = $1 and j.epoch < epochs.epoch order by j.epoch desc limit 1)
+    from epochs where epochs.epoch is not null)
+select epoch, (select max(seq) from journal j where j.shard = $1 and j.epoch = epochs.epoch) as seq
+  from epochs where epoch is not null
+
+-- name: commit_head
+-- The first bytes of a commit, which have its time.
+select substr(payload, 1, 9) from journal where shard = $1 and epoch = $2 and seq = $3
+
+-- name: count_journal_after
+-- How many commits there are above one position.
+select count(*) from journal where shard = $1 and (epoch, seq) > ($2::bigint, $3::bigint)
+
+-- name: count_shard_holds
+-- The holds of a shard, and the few that were refused at their confirm.
+select count(*) from sale s join reservation r using (tenant, sale_id) where s.shard = $1 and r.state = 'HELD'
+
+-- name: loaded_sales
+-- The sales that Redis has, or would have: not over at `$2` (ms since 1970), changed above what is settled, with holds,
+-- with refused orders that have units, or named.
+select s.tenant, s.sale_id, (extract(epoch from start_time) * 1000)::bigint as start_ms,
+       coalesce((extract(epoch from end_time) * 1000)::bigint, -1) as end_ms, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,
+       paused::integer as paused, (close_time is not null)::integer as closed, etag_epoch, etag_seq, etag_index,
+       (extract(epoch from create_time) * 1000)::bigint as create_ms,
+       (extract(epoch from update_time) * 1000)::bigint as update_ms, title, body
+  from sale s
+ where shard = $1
+   and (left_time is null
+        and (end_time is null or end_time > to_timestamp($2::float8 / 1000)
+             or (etag_epoch, etag_seq) > ($3::bigint, $4::bigint)
+             or exists (select from reservation r
+                         where (r.tenant, r.sale_id) = (s.tenant, s.sale_id) and r.state = 'HELD')
+             or exists (select from dead_letter d
+                         where (d.tenant, d.sale_id) = (s.tenant, s.sale_id) and d.state = 'OPEN'))
+        or (s.tenant, s.sale_id) in (select * from unnest($5::text[], $6::text[])))
+ order by 1, 2
+
+-- name: loaded_items
+-- The stock of the items of some sales, as Redis has it: refused orders hold or own their units there.
+select tenant, sale_id, sku, available, (held + refused_held)::bigint as held, (sold + refused - refused_held)::bigint as sold
+  from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join item i using (tenant, sale_id)
+  cross join lateral (
+       select coalesce(sum((line ->> 'quantity')::bigint), 0) as refused_held
+         from dead_letter d cross join lateral jsonb_array_elements(d.outstanding) as line
+        where (d.tenant, d.sale_id) = (i.tenant, i.sale_id) and d.state = 'OPEN' and d.reservation_state = 'HELD'
+          and line ->> 'sku' = i.sku) refused_held
+
+-- name: loaded_holds
+-- The holds of some sales that the ledger recorded, each with its lines as the scripts spell them.
+select r.tenant, r.sale_id, r.reservation_id, r.buyer_id, r.revision,
+       (extract(epoch from r.create_time) * 1000)::bigint, (extract(epoch from r.update_time) * 1000)::bigint,
+       (extract(epoch from r.expire_time) * 1000)::bigint, r.created_epoch, r.created_seq, r.created_index,
+       r.epoch, r.seq, r.index, r.note, r.asked_hold_ms, r.reference,
+       (select string_agg(l.sku || '=' || l.asked_quantity, ' ' order by l.sku collate "C") from reservation_line l
+         where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)
+           and l.asked_quantity > 0)
+  from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join reservation r using (tenant, sale_id)
+ where r.state = 'HELD' and r.ledger_state = 'RECORDED'
+
+-- name: loaded_refusals
+-- The commits with the latest changes of refused orders that still have units, and which of their events these are.
+select j.epoch, j.seq, latest.indexes, j.payload
+  from (select latest_epoch, latest_seq, array_agg(latest_index) as indexes from dead_letter
+         where shard = $1 and state = 'OPEN' group by 1, 2) latest
+  join journal j on (j.shard, j.epoch, j.seq) = ($1, latest_epoch, latest_seq)
+
+-- name: loaded_buyers
+-- The units of every buyer who has some in one of these sales.
+select tenant, sale_id, buyer_id, sum(held)::bigint as held, sum(sold)::bigint as sold
+  from (select tenant, sale_id, buyer_id,
+               case when state = 'HELD' then
+                    (select sum(quantity) from reservation_line l
+                      where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id))
+                    else 0 end as held,
+               case when state = 'CONFIRMED' then
+                    (select sum(confirmed_quantity - returned_quantity) from reservation_line l
+                      where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id))
+                    else 0 end as sold
+          from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join reservation r using (tenant, sale_id)
+         where ledger_state = 'RECORDED' and state in ('HELD', 'CONFIRMED')
+        union all
+        select tenant, sale_id, buyer_id, case when reservation_state = 'HELD' then units else 0 end,
+               case when reservation_state = 'CONFIRMED' then units else 0 end
+          from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join dead_letter d using (tenant, sale_id)
+          cross join lateral (select sum((line ->> 'quantity')::bigint) as units
+                                from jsonb_array_elements(d.outstanding) as line) units
+         where d.state = 'OPEN') each
+ group by 1, 2, 3 having sum(held) + sum(sold) > 0
 
 -- name: server_settings
 -- Settings as they hold in this session; `source` says whether a role or a database set them.

@@ -31,17 +31,19 @@ class LedgerShards:
         """Insert a shard's row in its first epoch."""
         async with self._ledger.connection() as db, db.transaction():
             opened = await db.fetchrow(self._sql.insert_shard, shard, shards, read_offset)
-            return await self._noted(db, opened, CommitId(0, 0), "OPENED") if opened else None
+            return await self._noted(db, opened, CommitId(0, 0), "OPENED", False, "") if opened else None
 
-    async def fence(self, row: LedgerRow, above: int, how: str) -> Fenced | None:
+    async def fence(
+        self, row: LedgerRow, above: int, how: str, known_lost: bool = False, said_by: str = ""
+    ) -> Fenced | None:
         """The next epoch, by one compare-and-set, so that no two take-overs get the same.
 
         A fence whose reply was lost is harmless: a repeat reads the row anew and gets an epoch above.
         """
         expected = (row.shard, row.shards, *row.commit_id, row.hash)
         async with self._ledger.connection() as db, db.transaction():
-            fenced = await db.fetchrow(self._sql.begin_epoch, *expected, above)
-            return await self._noted(db, fenced, row.commit_id, how) if fenced else None
+            fenced = await db.fetchrow(self._sql.begin_epoch, *expected, above, known_lost)
+            return await self._noted(db, fenced, row.commit_id, how, known_lost, said_by) if fenced else None
 
     async def skip_deleted(self, row: LedgerRow, offset: int) -> bool:
         """Move the read mark over what Kafka has deleted, by one compare-and-set."""
@@ -54,8 +56,16 @@ class LedgerShards:
         async with self._ledger.connection() as db:
             return await db.fetchval(self._sql.clear_frozen_reason, *expected) is not None
 
-    async def _noted(self, db: Connection, fenced: Row, base: CommitId, how: str) -> Fenced:
+    async def has_commit(self, shard: int, commit: CommitId, hash: str) -> bool:
+        """Whether the ledger has applied this commit; of seq 0, whether an epoch began so."""
+        async with self._ledger.connection() as db:
+            return bool(await db.fetchval(self._sql.has_commit, shard, *commit, hash))
+
+    async def _noted(
+        self, db: Connection, fenced: Row, base: CommitId, how: str, known_lost: bool, said_by: str
+    ) -> Fenced:
         """Keep, in the fence's own transaction, on which commit its epoch builds."""
         row = LedgerRow(**fenced)
-        await db.execute(self._sql.insert_epoch, row.shard, row.epoch, *base, row.hash, how)
+        loss = (known_lost, said_by or None)
+        await db.execute(self._sql.insert_epoch, row.shard, row.epoch, *base, row.hash, how, *loss)
         return Fenced(row, base)

@@ -25,7 +25,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from inventory_service.domain.shards import RedisUnavailable
 
 CONNECT_S = 2.0
-RENEWAL_INTERVAL_S = 0.5  # so that calls of a shard that does not serve do not connect anew each
+RENEWAL_INTERVAL_S = 0.5  # so that not each call of a shard that does not serve connects anew
+SLOW_RENEWAL_INTERVAL_S = 10.0  # where the shard was opened for this very Redis, or that is not known
 REPLY_TIMEOUT_S = 5.0  # a script call takes milliseconds: a Redis that needs longer is stuck, and the caller repeats
 
 Argument = str | bytes | int
@@ -148,10 +149,10 @@ class Renewal:
     def __init__(self) -> None:
         self._since = 0.0
 
-    def demand(self) -> None:
-        """Have every connection that exists closed instead of used again; at most once in an interval."""
+    def demand(self, interval_s: float = RENEWAL_INTERVAL_S) -> None:
+        """Have every connection that exists closed instead of used again, unless that was done in the last interval."""
         now = time.monotonic()
-        if now - self._since >= RENEWAL_INTERVAL_S:
+        if now - self._since >= interval_s:
             self._since = now
 
     def covers(self, connection: RedisConnection) -> bool:

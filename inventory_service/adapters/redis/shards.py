@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from inventory_service.adapters.redis.connections import Argument, RedisConnections
+from inventory_service.adapters.redis.connections import (
+    RENEWAL_INTERVAL_S,
+    SLOW_RENEWAL_INTERVAL_S,
+    Argument,
+    RedisConnections,
+)
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, went_back
 from inventory_service.domain.heads import ObservedHeads
@@ -38,7 +43,7 @@ class RedisShards:
         if status.serving:
             self._scripts.heads.observe(shard, status.head)
         else:
-            self._connections.renewal.demand()
+            self._connections.renewal.demand(SLOW_RENEWAL_INTERVAL_S if status.owned else RENEWAL_INTERVAL_S)
         return status
 
     async def trim(self, progress: LedgerProgress) -> Trimmed:
@@ -79,7 +84,9 @@ class RedisShards:
 def _status(
     shard: int, identity: bytes, clock_ms: int, time_ms: int, outbox_length: int, meta: Sequence[bytes | None]
 ) -> ShardStatus:
-    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen = [(value or b"").decode() for value in meta]
+    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen, parts = [
+        (value or b"").decode() for value in meta
+    ]
     return ShardStatus(
         shard=shard,
         identity=identity.decode(),
@@ -93,4 +100,5 @@ def _status(
         frozen_reason=frozen,
         outbox_length=outbox_length,
         ahead_ms=max(time_ms - clock_ms, 0),
+        parts=int(parts or 0),
     )

@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 from holdfast_runtime.retry import Outage, Retrier
 from inventory_service.domain.backlog import Backlog, RelayGauges
 from inventory_service.domain.ports import StockMaintenance
+from inventory_service.domain.restore import NOTHING, Permission
 from inventory_service.domain.shard_ports import CommitOffsets, CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
 from inventory_service.domain.shards import (
     Commit,
@@ -27,6 +28,8 @@ from inventory_service.domain.shards import (
     ShardStatus,
 )
 from inventory_service.domain.window import SendWindow
+from inventory_service.service import audit
+from inventory_service.service.audit import audit_shard
 from inventory_service.service.relay.lease import ShardLease
 from inventory_service.service.relay.maintenance import ShardMaintenance
 from inventory_service.service.relay.shard_monitor import ShardMonitor
@@ -35,6 +38,8 @@ from inventory_service.service.relay.takeover import ShardTakeover
 WAIT_FOR_COMMITS_MS = 500
 WAIT_FOR_ROOM_S = 1.0
 WATCH_S = 0.5
+AUDIT_S = 120.0  # for an audit of a shard that was loaded, which waits for a moment without calls
+LOGGED_DIFFERENCES = 20
 SHUTDOWN_S = 1.0  # to release the leases
 
 
@@ -49,6 +54,7 @@ class Dependencies(NamedTuple):
     offsets: CommitOffsets
     stock: StockMaintenance
     takeover: ShardTakeover
+    audit: audit.Dependencies
     gauges: RelayGauges
     log: FilteringBoundLogger
     monotonic: Callable[[], float]  # seconds, for waiting
@@ -65,7 +71,8 @@ class Options(NamedTuple):
     expiry: bool = True
     retention_ms: int = 86_400_000  # for which a record is kept after it is final
     stall_timeout_s: float = 3.0  # without progress, before the relay rewinds by itself
-    takeover_timeout_s: float = 5.0  # before another process' take-over counts as abandoned
+    takeover_timeout_s: float = 5.0  # without a change, before another process' take-over counts as abandoned
+    permission: Permission = NOTHING  # what a take-over may load from the ledger
 
 
 async def run(dependencies: Dependencies, options: Options) -> None:
@@ -102,6 +109,7 @@ class ShardRelay:
         self._shard = shard
         self._dependencies = dependencies
         self.log = dependencies.log.bind(shard=shard)
+        self._was_loaded = asyncio.Event()
         self._monitor = ShardMonitor(
             shard,
             options.shard_count,
@@ -112,6 +120,8 @@ class ShardRelay:
             self.log,
             dependencies.monotonic,
             options.takeover_timeout_s,
+            options.permission,
+            self._was_loaded.set,
         )
         self._lease = ShardLease(shard, options.name, dependencies.shards, dependencies.monotonic, self.log)
         self._window = SendWindow(options.window_bytes, options.stall_timeout_s)
@@ -126,7 +136,8 @@ class ShardRelay:
         )
 
     def steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
-        return self._lease.renew, self.send, self.apply_progress, self.watch, self._monitor.check, self.sweep
+        lasting = self._lease.renew, self.send, self.apply_progress, self.watch, self._monitor.check, self.sweep
+        return *lasting, self.audit_after_load
 
     async def shut_down(self) -> None:
         """Release the lease, so that another relay need not wait for its end."""
@@ -207,6 +218,18 @@ class ShardRelay:
             self._maintenance.stand_by()
             await self._lease.wait()
 
+    async def audit_after_load(self) -> None:
+        """Compare the shard with the ledger once it was loaded, and log what differs."""
+        await self._was_loaded.wait()
+        self._was_loaded.clear()
+        result = await audit_shard(self._dependencies.audit, self._shard, AUDIT_S)
+        if isinstance(result, str):
+            self.log.warning("shard_not_audited", why=result)
+        elif result.differences:
+            self.log.error("shard_differs", differences=[str(each) for each in result.differences[:LOGGED_DIFFERENCES]])
+        else:
+            self.log.info("shard_audited", reservations=result.reservations)
+
     async def _begin(self) -> bool:
         """Start at the first untrimmed commit."""
         status = await self._dependencies.shards.status(self._shard)
@@ -253,6 +276,8 @@ class ShardRelay:
             unsent=max(status.seq - cursor.seq, 0) if sends and cursor.epoch == status.epoch else 0,
             unsent_s=await self._age(cursor) if sends else 0.0,
             unledgered_s=await self._age(status.trimmed),
+            ahead_s=status.ahead_ms / 1000,
+            parts=status.parts,
         )
         self._dependencies.gauges.show(self._shard, backlog)
 

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from structlog.typing import FilteringBoundLogger
 
 from holdfast_runtime.retry import Backoff
+from inventory_service.domain.restore import Comparison, Permission, remedy
 from inventory_service.domain.shard_ports import CommitOffsets, LedgerRows, Shards
-from inventory_service.domain.shards import LEDGER_WENT_BACK, NEEDS_RESTORE, CommitId, ShardStatus, check_shard_count
+from inventory_service.domain.shards import NEEDS_RESTORE, CommitId, ShardStatus, check_shard_count
 from inventory_service.service.relay.takeover import Ending, ShardTakeover
 
 CHECK_INTERVAL_S = 0.5
 WAITING_CHECK_INTERVAL_S = 1.0  # of a shard that does not serve and waits for its next attempt
 COMPARE_INTERVAL_S = 10.0  # between two reads of the ledger's row of a shard that serves
 FIRST_RETRY_S, MAX_RETRY_S = 0.2, 10.0
+MAX_AHEAD_MS = 1000  # by which a shard's time may be ahead of Redis' clock without a warning
 
 
 class ShardMonitor:
@@ -30,6 +32,8 @@ class ShardMonitor:
         log: FilteringBoundLogger,
         monotonic: Callable[[], float],
         takeover_timeout_s: float,
+        permission: Permission,
+        loaded: Callable[[], None],
     ) -> None:
         self._shard = shard
         self._shard_count = shard_count
@@ -40,9 +44,12 @@ class ShardMonitor:
         self._log = log
         self._monotonic = monotonic
         self._takeover_timeout_s = takeover_timeout_s
-        self._foreign_takeover = ("", 0.0)  # and when it was first seen
+        self._permission = permission  # what a take-over may load
+        self._loaded = loaded  # called once the shard was loaded
+        self._foreign_takeover = (("", 0), 0.0)  # token and parts that are loaded, and when both were first seen
         self._retry = Backoff(FIRST_RETRY_S, MAX_RETRY_S)
         self._logged_state = ""
+        self._was_ahead = False
         self._next_comparison = monotonic()
         self._deleted: tuple[int, CommitId] | None = None  # what Kafka deleted unread, and Redis' head by then
 
@@ -61,13 +68,7 @@ class ShardMonitor:
 
     async def freeze_if_ledger_went_back(self) -> None:
         """Freeze the shard if its row, read after the trim point was, stands below it: then Postgres was set back."""
-        status = await self._shards.status(self._shard)
-        row = await self._ledger.row(self._shard)
-        if status.blank or (row is not None and row.commit_id >= status.trimmed):
-            return
-        stands = f"at commit {row.commit_id}" if row else "nowhere"
-        reason = f"{LEDGER_WENT_BACK}: the ledger stands {stands}, and had reported commit {status.trimmed}"
-        await self._shards.freeze(self._shard, status.epoch, reason)
+        await self._takeover.freeze_if_ledger_went_back(self._shard)
 
     async def _compare_with_ledger_if_due(self) -> None:
         """A ledger that was emptied publishes no progress, so its row is read from time to time."""
@@ -94,23 +95,31 @@ class ShardMonitor:
             self._log.info("deleted_records_skipped", first=row.read_offset, next=skip_to)
 
     async def _recover(self, status: ShardStatus) -> bool:
-        if status.blank:
-            await self._mark_lost(status)
+        if status.blank and not (status.void or await self._may_load_blank(status)):
             return False
         if self._is_taken_over_elsewhere(status):
             return False
-        attempt = await self._takeover.attempt(self._shard)
+        attempt = await self._takeover.attempt(self._shard, self._permission)
         self._log.info("takeover", ending=attempt.ending.value, epoch=attempt.epoch, detail=attempt.detail)
         if attempt.ending is Ending.NEWER_EPOCH:
             await self.freeze_if_ledger_went_back()
-        return attempt.ending is Ending.ADOPTED
+        if attempt.ending is Ending.LOADED:
+            self._loaded()
+        return attempt.ending in (Ending.ADOPTED, Ending.LOADED)
 
-    async def _mark_lost(self, status: ShardStatus) -> None:
-        """Freeze a blank shard of which the ledger has commits: `init` opens only what both stores have empty."""
+    async def _may_load_blank(self, status: ShardStatus) -> bool:
+        """Freeze a blank shard of which the ledger has commits, unless it may be loaded without being asked.
+
+        One of which the ledger has none is opened by `init`.
+        """
         row = await self._ledger.row(self._shard)
-        if row is not None and row.hash and not status.frozen_reason:
+        if row is None or not row.hash or self._permission.blank:
+            return row is not None and bool(row.hash)
+        if not status.frozen_reason:
             lost = f"the ledger ends at commit {row.commit_id} and Redis holds nothing"
-            await self._shards.freeze(self._shard, 0, f"{NEEDS_RESTORE}: {lost}")
+            what_to_do = remedy(self._shard, Comparison.BLANK, known_lost=False)
+            await self._shards.freeze(self._shard, 0, f"{NEEDS_RESTORE}: {lost}; {what_to_do}")
+        return False
 
     async def _wait_for_change(self) -> None:
         """Wait until the next attempt is due, or until one of the stores has moved, which may end what it failed for.
@@ -133,12 +142,17 @@ class ShardMonitor:
         """Leave a recent take-over of another process alone, so that two do not interrupt each other for ever."""
         if not status.takeover_token or self._takeover.started(self._shard, status.takeover_token):
             return False
-        if status.takeover_token != self._foreign_takeover[0]:
-            self._foreign_takeover = (status.takeover_token, self._monotonic())
+        progress = status.takeover_token, status.parts
+        if progress != self._foreign_takeover[0]:
+            self._foreign_takeover = progress, self._monotonic()
         return self._monotonic() - self._foreign_takeover[1] < self._takeover_timeout_s
 
     def _log_state(self, status: ShardStatus) -> None:
-        """Log the shard's state when it has changed."""
+        """Log the shard's state, and whether its time is ahead of Redis' clock, when it has changed."""
+        is_ahead = status.ahead_ms > MAX_AHEAD_MS
+        if is_ahead != self._was_ahead:
+            self._was_ahead = is_ahead
+            self._log.warning("shard_time_ahead", is_ahead=is_ahead, ahead_s=status.ahead_ms / 1000)
         state = _state(status)
         if state != self._logged_state:
             self._logged_state = state
@@ -148,6 +162,8 @@ class ShardMonitor:
 def _state(status: ShardStatus) -> str:
     if status.frozen_reason:
         return f"frozen: {status.frozen_reason}"
+    if status.void:
+        return "being loaded from the ledger"
     if status.blank:
         return "blank: opened by `holdfast init`, if the ledger holds nothing of it"
     if status.takeover_token:

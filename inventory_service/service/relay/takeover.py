@@ -1,23 +1,41 @@
-"""Takes over a shard that does not serve: compares it with the ledger and, where both agree, adopts it in a new epoch.
+"""Takes over a shard that does not serve: compares it with the ledger and begins a new epoch in both.
 
+Where Redis and the ledger agree the shard is adopted as it is; else it is loaded from the ledger, if that is permitted.
 Any number of take-overs may run at once and end at any step. Its beginning only stops the shard, the fence is a
-compare-and-set on the ledger's row, and a shard is adopted only if no later take-over has begun, and only in the Redis
-process in which this one began.
+compare-and-set on the ledger's row, and a shard is adopted or loaded only if no later take-over has begun, and only in
+the Redis in which this one began.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from inventory_service.domain.shard_ports import CommitOffsets, LedgerRows, Outbox, Shards
-from inventory_service.domain.shards import ADOPTED, NEEDS_RESTORE, BegunTakeover, CommitId, Fenced, LedgerRow, follows
+from inventory_service.domain.restore import NOTHING, Comparison, Permission, remedy
+from inventory_service.domain.shard_ports import CommitOffsets, LedgerRows, Orphans, Outbox, Shards
+from inventory_service.domain.shards import (
+    ADOPTED,
+    LEDGER_WENT_BACK,
+    LOADED,
+    NEEDS_RESTORE,
+    VOID,
+    BegunTakeover,
+    Commit,
+    CommitId,
+    Fenced,
+    LedgerRow,
+    follows,
+)
 from inventory_service.service.relay.catch_up import CatchUp, LedgerCatchUp
+from inventory_service.service.relay.loader import CannotLoad, ShardLoader
+
+ACCEPTED_LOSS = "dropped: its loss was accepted"
 
 
 class Ending(StrEnum):
-    """How one attempt ended. After anything but ADOPTED and SERVING another attempt begins at the first step."""
+    """How one attempt ended. After anything but ADOPTED, LOADED and SERVING another one begins at the first step."""
 
     ADOPTED = "ADOPTED"
+    LOADED = "LOADED"  # from the ledger
     SERVING = "SERVING"  # another process was faster
     NEWER_EPOCH = "NEWER_EPOCH"  # Redis is of a newer epoch than the row that was read
     OVERTAKEN = "OVERTAKEN"  # another take-over began or fenced, or Redis restarted
@@ -29,8 +47,25 @@ class Attempt(NamedTuple):
     """The result of one attempt."""
 
     ending: Ending
-    epoch: int = 0  # the new one, if ADOPTED
+    epoch: int = 0  # the new one, if ADOPTED or LOADED
     detail: str = ""
+    orphans: int = 0  # changes that were dropped, and are listed now
+
+
+class Findings(NamedTuple):
+    """What a take-over found once the ledger had caught up."""
+
+    row: LedgerRow
+    comparison: Comparison
+    objections: tuple[str, ...]  # what tells that commits are lost, a sentence each
+
+    @property
+    def known_lost(self) -> bool:
+        return bool(self.objections)
+
+
+class _LoaderBusy(Exception):
+    """This process loads as many shards as it may at the same time."""
 
 
 class ShardTakeover:
@@ -43,6 +78,8 @@ class ShardTakeover:
         outbox: Outbox,
         ledger: LedgerRows,
         offsets: CommitOffsets,
+        loader: ShardLoader,
+        orphans: Orphans,
         new_token: Callable[[], str],
     ) -> None:
         self._shard_count = shard_count
@@ -50,24 +87,44 @@ class ShardTakeover:
         self._outbox = outbox
         self._ledger = ledger
         self._offsets = offsets
+        self._loader = loader
+        self._orphans = orphans
         self._new_token = new_token
         self._tokens: dict[int, str] = {}
 
-    async def attempt(self, shard: int) -> Attempt:
+    async def attempt(self, shard: int, permission: Permission = NOTHING) -> Attempt:
+        """One attempt; while this process loads as many shards as it may, another process may take this one over."""
+        while True:
+            try:
+                return await self._attempt(shard, permission)
+            except _LoaderBusy:
+                await self._loader.until_free()
+
+    async def freeze_if_ledger_went_back(self, shard: int) -> None:
+        """Freeze the shard if its row, read after the trim point was, stands below it: then Postgres was set back."""
+        status = await self._shards.status(shard)
+        row = await self._ledger.row(shard)
+        if status.blank or (row is not None and row.commit_id >= status.trimmed):
+            return
+        stands = f"at commit {row.commit_id}" if row else "nowhere"
+        reason = f"{LEDGER_WENT_BACK}: the ledger stands {stands}, and had reported commit {status.trimmed}"
+        await self._shards.freeze(shard, status.epoch, reason)
+
+    async def _attempt(self, shard: int, permission: Permission) -> Attempt:
         before = await self.read_row(shard)
-        takeover = await self.begin(shard, before)
+        takeover = await self.begin(shard, before, permission.force)
         if isinstance(takeover, str):
             return Attempt(Ending(takeover))
         caught_up = await self.catch_up(takeover)
         row = await self.read_row(shard)
         if caught_up is CatchUp.REPLACED or row.epoch != before.epoch:
             return Attempt(Ending.OVERTAKEN)
-        if row.hash != takeover.hash or caught_up is CatchUp.RECORDS_DELETED or row.seen > row.commit_id:
-            return await self._refuse(takeover, row, caught_up)
-        fenced = await self.fence(takeover, row)
-        if fenced is None or not await self.adopt(takeover, fenced):
-            return Attempt(Ending.OVERTAKEN)
-        return Attempt(Ending.ADOPTED, fenced.row.epoch)
+        found = await self.examine(takeover, row, caught_up)
+        if not permission.allows(found.comparison, found.known_lost):
+            return await self._refuse(takeover, found)
+        if found.comparison is Comparison.EQUAL and not permission.force:
+            return await self._adopt(takeover, found, permission)
+        return await self._load(takeover, found, permission)
 
     def started(self, shard: int, token: str) -> bool:
         """Whether this is the token of this process' latest attempt, which may have ended half-way."""
@@ -77,16 +134,36 @@ class ShardTakeover:
         """Step 1: read the ledger's row, before anything else, for the fence compares with it."""
         return await self._ledger.row(shard) or _no_row(shard, self._shard_count)
 
-    async def begin(self, shard: int, row: LedgerRow) -> BegunTakeover | str:
+    async def begin(self, shard: int, row: LedgerRow, force: bool = False) -> BegunTakeover | str:
         """Step 2: stop the shard and read its head. The relay goes on publishing its outbox."""
         self._tokens[shard] = self._new_token()
-        return await self._shards.begin_takeover(shard, self._tokens[shard], row.epoch, bool(row.frozen_reason))
+        also_serving = force or bool(row.frozen_reason)
+        return await self._shards.begin_takeover(shard, self._tokens[shard], row.epoch, also_serving)
 
     async def catch_up(self, takeover: BegunTakeover) -> CatchUp:
         """Step 3: wait until the ledger has applied all that it can."""
         return await LedgerCatchUp(takeover, self._shards, self._outbox, self._ledger, self._offsets).wait()
 
-    async def fence(self, takeover: BegunTakeover, row: LedgerRow) -> Fenced | None:
+    async def examine(self, takeover: BegunTakeover, row: LedgerRow, caught_up: CatchUp) -> Findings:
+        """What keeps Redis from serving as it is, and what tells that commits are lost."""
+        comparison = await self.compare(takeover.shard, CommitId(takeover.epoch, takeover.seq), takeover.hash, row)
+        return Findings(row, comparison, tuple(_objections(takeover, comparison, row, caught_up)))
+
+    async def compare(self, shard: int, head: CommitId, hash: str, row: LedgerRow) -> Comparison:
+        """Where the head of a shard in Redis stands to the ledger's row."""
+        if hash == row.hash:
+            return Comparison.EQUAL
+        if hash == VOID:
+            return Comparison.VOID
+        if not row.epoch:
+            return Comparison.BEYOND
+        if not head.epoch:
+            return Comparison.BLANK
+        return Comparison.BEHIND if await self._ledger.has_commit(shard, head, hash) else Comparison.BEYOND
+
+    async def fence(
+        self, takeover: BegunTakeover, row: LedgerRow, how: str = ADOPTED, known_lost: bool = False, said_by: str = ""
+    ) -> Fenced | None:
         """Step 4: begin a new epoch in the ledger, if its row is still as it was read after step 3; None if it is not.
 
         Always a new one, even if the row stands at an epoch's start: the Redis of that epoch may still run.
@@ -94,16 +171,59 @@ class ShardTakeover:
         if row.epoch == 0:
             offsets = await self._offsets.offsets(takeover.shard)
             return await self._ledger.open(takeover.shard, self._shard_count, offsets.beginning)
-        return await self._ledger.fence(row, above=takeover.epoch, how=ADOPTED)
+        return await self._ledger.fence(row, takeover.epoch, how, known_lost, said_by)
 
     async def adopt(self, takeover: BegunTakeover, fenced: Fenced) -> bool:
         """Step 5: serve again, if neither take-over nor Redis was replaced."""
         return await self._shards.adopt(takeover, fenced)
 
-    async def _refuse(self, takeover: BegunTakeover, row: LedgerRow, caught_up: CatchUp) -> Attempt:
-        """Freeze the shard for what keeps it from being adopted."""
-        ending, reason = Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {'; '.join(_objections(takeover, row, caught_up))}"
-        if row.hash != takeover.hash and row.frozen_reason and await self._could_follow(row):
+    async def _adopt(self, takeover: BegunTakeover, found: Findings, permission: Permission) -> Attempt:
+        if found.known_lost:
+            await self._accept_loss(takeover, found.row)
+        fenced = await self.fence(takeover, found.row, ADOPTED, found.known_lost, permission.said_by)
+        if fenced is None or not await self.adopt(takeover, fenced):
+            return Attempt(Ending.OVERTAKEN)
+        return Attempt(Ending.ADOPTED, fenced.row.epoch)
+
+    async def _load(self, takeover: BegunTakeover, found: Findings, permission: Permission) -> Attempt:
+        """Step 5 where Redis and the ledger differ: what Redis alone has is listed first, then it is loaded."""
+        if not self._loader.is_free:
+            raise _LoaderBusy
+        orphans = await self._accept_loss(takeover, found.row) if found.known_lost else 0
+        fenced = await self.fence(takeover, found.row, LOADED, found.known_lost, permission.said_by)
+        if fenced is None:
+            return Attempt(Ending.OVERTAKEN)
+        try:
+            if not await self._loader.load(takeover, fenced):
+                return Attempt(Ending.OVERTAKEN)
+        except CannotLoad as error:
+            reason = f"{NEEDS_RESTORE}: {error}"
+            await self._shards.freeze(takeover.shard, takeover.epoch, reason, takeover.token)
+            return Attempt(Ending.NEEDS_RESTORE, detail=reason)
+        return Attempt(Ending.LOADED, fenced.row.epoch, orphans=orphans)
+
+    async def _accept_loss(self, takeover: BegunTakeover, row: LedgerRow) -> int:
+        """List what the outbox has and the ledger has not, before it is dropped, and skip what Kafka has deleted."""
+        kept = 0
+        await self._ledger.skip_deleted(row, (await self._offsets.offsets(takeover.shard)).beginning)
+        async for commits in self._outbox_of(takeover.shard):
+            kept += await self._orphans.keep(takeover.shard, commits, ACCEPTED_LOSS)
+        return kept
+
+    async def _outbox_of(self, shard: int) -> AsyncIterator[Sequence[Commit]]:
+        after = CommitId(0, 0)
+        while commits := await self._outbox.read_after(shard, after, wait_ms=1):
+            yield commits
+            after = commits[-1].commit_id
+
+    async def _refuse(self, takeover: BegunTakeover, found: Findings) -> Attempt:
+        """Freeze the shard for what keeps it from serving."""
+        row, why = found.row, "; ".join(found.objections) or _stands(takeover, found.row)
+        ending, reason = (
+            Ending.NEEDS_RESTORE,
+            f"{NEEDS_RESTORE}: {why}; {remedy(row.shard, found.comparison, found.known_lost)}",
+        )
+        if found.comparison is Comparison.BEYOND and row.frozen_reason and await self._could_follow(row):
             ending, reason = Ending.LEDGER_REFUSES, row.frozen_reason
         await self._shards.freeze(takeover.shard, takeover.epoch, reason, takeover.token)
         return Attempt(ending, detail=reason)
@@ -119,12 +239,15 @@ def _no_row(shard: int, shard_count: int) -> LedgerRow:
     return LedgerRow(shard, shard_count, epoch=0, seq=0, hash="", settled_epoch=0, settled_seq=0, frozen_reason="")
 
 
-def _objections(takeover: BegunTakeover, row: LedgerRow, caught_up: CatchUp) -> Iterator[str]:
-    """Why Redis cannot serve as it is, a sentence each."""
-    if row.hash != takeover.hash:
-        redis = f"commit {takeover.epoch}-{takeover.seq} ({takeover.hash[:12] or 'none'})"
-        stands = redis if takeover.epoch else "nothing"
-        yield f"the ledger ends at commit {row.commit_id} ({row.hash[:12] or 'none'}) and Redis holds {stands}"
+def _stands(takeover: BegunTakeover, row: LedgerRow) -> str:
+    redis = f"commit {takeover.epoch}-{takeover.seq} ({takeover.hash[:12] or 'none'})" if takeover.epoch else "nothing"
+    return f"the ledger ends at commit {row.commit_id} ({row.hash[:12] or 'none'}) and Redis holds {redis}"
+
+
+def _objections(takeover: BegunTakeover, comparison: Comparison, row: LedgerRow, caught_up: CatchUp) -> Iterator[str]:
+    """What tells that commits would be lost, a sentence each."""
+    if comparison is Comparison.BEYOND:
+        yield _stands(takeover, row) if row.epoch else "the ledger has no row of the shard"
     if row.seen > row.commit_id:
         yield f"Kafka has shown the ledger commit {row.seen}, which it could not apply, and it ends at {row.commit_id}"
     if caught_up is CatchUp.RECORDS_DELETED:

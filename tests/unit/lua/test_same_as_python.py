@@ -8,6 +8,7 @@ from inventory_service.adapters.redis.sales import StoredSettings
 from inventory_service.adapters.redis.scripts import read_lua
 from inventory_service.domain import reservation, reserve
 from inventory_service.domain.moves import MOVES, REPLAYED, MoveKind
+from inventory_service.domain.shard_load import LoadedRecord, LoadedSale
 
 
 def found(pattern: str, text: str) -> str:
@@ -26,6 +27,7 @@ def test_a_record_has_the_same_fields_in_lua_and_python() -> None:
     in_lua = [name.lower() for name in re.findall(r"\w+", names)]
 
     assert in_lua == [*RecordReply._fields, "claim"]
+    assert LoadedRecord._fields == ("reservation_id", *in_lua)
     assert [int(number) for number in re.findall(r"\d+", numbers)] == list(range(1, len(in_lua) + 1))
 
 
@@ -36,7 +38,7 @@ def test_the_settings_of_a_sale_have_the_same_fields_in_lua_and_python() -> None
     unpacked = re.findall(r"settings\.(\w+)", found(r"settings = \{\}\n(.*?) = cmsgpack.unpack", text))
     packed = re.findall(r"settings\.(\w+)", found(r"cmsgpack.pack\((.*?)\)", text))
 
-    assert tuple(unpacked) == tuple(packed) == StoredSettings._fields
+    assert tuple(unpacked) == tuple(packed) == StoredSettings._fields == LoadedSale._fields[1:]
 
 
 def test_the_table_of_moves_is_the_same_in_lua_and_python() -> None:

@@ -1,0 +1,126 @@
+"""Loads a shard of Redis in numbered parts: packs settings and records as the scripts of lua/ pack them."""
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from inventory_service.adapters.redis.connections import Argument, RedisConnections
+from inventory_service.adapters.redis.keys import sale_keys, shard_keys
+from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing
+from inventory_service.domain.reservation import HELD
+from inventory_service.domain.shard_load import LoadedRecord, LoadedSale, SalePart
+from inventory_service.domain.shards import BegunTakeover, Fenced, RedisUnavailable
+
+SCAN_COUNT = 1000
+KEYS_PER_CALL = 100
+# MessagePack, which the scripts read with cmsgpack: 0xcf is before an integer of 8 bytes, 0xd3 before one with a sign,
+# 0xce before one of 4 bytes, 0xda before the 2 bytes of a text's length; a number below 128 is one byte. A script
+# writes shorter forms of the same numbers. All numbers of a record are packed at once, for there may be millions.
+_RECORD = struct.Struct(">B BI BQ BQ BQ BQ BQ BI BQ BQ BI B".replace(" ", ""))
+_SETTINGS = struct.Struct(">" + "Bq" * 12)
+_TEXT = struct.Struct(">BH")
+_U64, _U32, _I64, _STR = 0xCF, 0xCE, 0xD3, 0xDA
+
+
+class RedisLoadTarget:
+    """Every script here does nothing unless the take-over, and the Redis in which it began, are the same."""
+
+    def __init__(self, connections: RedisConnections, scripts: RedisScripts) -> None:
+        self._connections = connections
+        self._scripts = scripts
+
+    async def begin_load(self, takeover: BegunTakeover, time_ms: int) -> int | None:
+        """Give up what the shard has; the shard's time in ms, not before `time_ms`; None if the take-over is gone."""
+        result, *now_ms = await self._run("takeover_load_begin", takeover, time_ms)
+        return int(now_ms[0]) if result == b"BEGUN" else None
+
+    async def clear(self, takeover: BegunTakeover) -> bool:
+        """Drop every key of the shard but its state; False if the take-over is gone."""
+        cursor, keep = b"0", frozenset(key.encode() for key in shard_keys(takeover.shard))
+        while True:
+            cursor, found = await self._scan(takeover.shard, cursor)
+            keys = [key for key in found if key not in keep]
+            for first in range(0, len(keys), KEYS_PER_CALL):
+                if not await self._drop(takeover, keys[first : first + KEYS_PER_CALL]):
+                    return False
+            if cursor == b"0":
+                return True
+
+    async def write_part(self, takeover: BegunTakeover, number: int, sales: Sequence[SalePart]) -> bool:
+        """Write part `number`, from 1; False if the take-over is gone."""
+        keys: list[str] = []
+        arguments: list[Argument] = [number]
+        for sale in sales:
+            keys += sale_keys(takeover.shard, sale.sale)
+            _add_sale(arguments, sale)
+        (result,) = await self._run("takeover_load_part", takeover, *arguments, keys=keys)
+        assert result != b"GAP", f"part {number} of a load came before the one before it"
+        return bool(result != b"GONE")
+
+    async def finish_load(self, takeover: BegunTakeover, fenced: Fenced, time_ms: int, parts: int) -> bool:
+        """Serve in the epoch of the fence; False if the take-over is gone."""
+        row, base = fenced
+        state = (row.epoch, row.hash, time_ms, row.settled_epoch, row.settled_seq, row.shards, *base)
+        (result,) = await self._run("takeover_load_finish", takeover, parts, *state)
+        assert result != b"GAP", f"a load of {parts} parts was finished before all were written"
+        return bool(result == b"LOADED")
+
+    async def _drop(self, takeover: BegunTakeover, keys: Sequence[bytes]) -> bool:
+        names = [key.decode() for key in keys]
+        (result,) = await self._run("takeover_load_clear", takeover, keys=names)
+        return bool(result == b"CLEARED")
+
+    async def _run(
+        self, script: str, takeover: BegunTakeover, *arguments: Argument, keys: Sequence[str] = ()
+    ) -> Sequence[Any]:
+        own = (takeover.token, takeover.identity)
+        all_keys = (*shard_keys(takeover.shard), *keys)
+        try:
+            return await self._scripts.run(script, takeover.shard, all_keys, (*own, *arguments))
+        except ShardNotServing as error:
+            raise RedisUnavailable(str(error)) from error
+
+    async def _scan(self, shard: int, cursor: bytes) -> tuple[bytes, Sequence[bytes]]:
+        async with self._connections.acquire() as connection:
+            reply: Any = await connection.execute(
+                "SCAN", cursor, "MATCH", f"holdfast:{{{shard}}}:*", "COUNT", SCAN_COUNT
+            )
+        next_cursor, keys = reply
+        return next_cursor, keys
+
+
+def _add_sale(arguments: list[Argument], part: SalePart) -> None:
+    """Add a sale's part to the arguments of takeover_load_part.lua."""
+    holds = [record for record in part.records if record.state == HELD]
+    arguments.append(min((record.expire_ms for record in holds), default=""))
+    fields: list[Argument] = ["settings", bytes_from_settings(part.settings)] if part.settings else []
+    for sku, available, held, sold in part.items:
+        fields += (f"item:{sku}", f"{available} {held} {sold}")
+    records = [value for record in part.records for value in (record.reservation_id, bytes_from_record(record))]
+    ends = [value for record in holds for value in (record.expire_ms, record.reservation_id)]
+    buyers = [value for buyer, held, sold in part.buyers for value in (buyer, f"{held} {sold}")]
+    for values in (fields, records, ends, buyers):
+        arguments.append(len(values))
+        arguments += values
+
+
+def bytes_from_record(record: LoadedRecord) -> bytes:
+    """A record as `record_from_bytes` in lua/lib/record.lua reads it."""
+    (_, state, revision, create_ms, update_ms, expire_ms, created_epoch, created_seq, created_index, epoch, seq, index,
+     reason, fingerprint, note, claim) = record  # fmt: skip
+    numbers = _RECORD.pack(
+        state, _U32, revision, _U64, create_ms, _U64, update_ms, _U64, expire_ms, _U64, created_epoch, _U64,
+        created_seq, _U32, created_index, _U64, epoch, _U64, seq, _U32, index, reason,
+    )  # fmt: skip
+    return numbers + _packed(fingerprint.encode()) + _packed(note.encode()) + _packed(claim)
+
+
+def bytes_from_settings(sale: LoadedSale) -> bytes:
+    """The settings as `settings_from_bytes` in lua/lib/settings.lua reads them."""
+    _, *numbers, title, fingerprint = sale
+    tagged = [value for number in numbers for value in (_I64, number)]
+    return _SETTINGS.pack(*tagged) + _packed(title.encode()) + _packed(fingerprint.encode())
+
+
+def _packed(text: bytes) -> bytes:
+    return _TEXT.pack(_STR, len(text)) + text

@@ -1,0 +1,203 @@
+"""What a shard is loaded with from the ledger: its sales, the stored reservations, and how far the ledger is."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, ReservationChange
+
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.reservation import HELD
+from inventory_service.domain.shards import CommitId
+
+
+class LoadedSale(NamedTuple):
+    """A sale's settings; `end_ms` is -1 for a sale without end. The fields are those that Redis stores."""
+
+    sale: SaleKey
+    start_ms: int
+    end_ms: int
+    hold_ttl_ms: int
+    max_hold_ttl_ms: int
+    buyer_limit: int
+    paused: int
+    closed: int
+    epoch: int  # with seq and index: the position of the latest change of the settings
+    seq: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not used here
+    create_ms: int
+    update_ms: int
+    title: str
+    fingerprint: str
+
+
+class LoadedItem(NamedTuple):
+    """The stock of one item, refused orders included."""
+
+    sku: str
+    available: int
+    held: int
+    sold: int
+
+
+class LoadedBuyer(NamedTuple):
+    """The units that a buyer holds and owns in a sale, refused orders included."""
+
+    buyer_id: str
+    held: int
+    sold: int
+
+
+class LoadedRecord(NamedTuple):
+    """A stored reservation, field by field as Redis stores it, behind its id."""
+
+    reservation_id: str
+    state: int
+    revision: int
+    create_ms: int
+    update_ms: int
+    expire_ms: int
+    created_epoch: int
+    created_seq: int
+    created_index: int
+    epoch: int
+    seq: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not used here
+    reason: int
+    fingerprint: str
+    note: str
+    claim: bytes
+
+
+class SalePart(NamedTuple):
+    """A part of a sale's state, in any order with its other parts."""
+
+    sale: SaleKey
+    settings: LoadedSale | None = None
+    items: Sequence[LoadedItem] = ()
+    buyers: Sequence[LoadedBuyer] = ()
+    records: Sequence[LoadedRecord] = ()
+
+    @property
+    def size(self) -> int:
+        """How many values are written, about."""
+        return len(self.items) + len(self.buyers) + len(self.records)
+
+
+class HoldRow(NamedTuple):
+    """A hold that the ledger recorded; `lines` are "sku=quantity sku=quantity ..", sorted by SKU, as asked."""
+
+    tenant: str
+    sale_id: str
+    reservation_id: str
+    buyer_id: str
+    revision: int
+    create_ms: int
+    update_ms: int
+    expire_ms: int
+    created_epoch: int
+    created_seq: int
+    created_index: int
+    epoch: int
+    seq: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not used here
+    note: str
+    asked_hold_ms: int
+    reference: str
+    lines: str
+
+
+def record_from_hold(row: HoldRow) -> LoadedRecord:
+    """Make the record of a hold anew; this runs once for each hold, of which there may be millions."""
+    tenant, sale_id, reservation_id, buyer_id, *numbers, note, asked_hold_ms, reference, lines = row
+    claim = (
+        _claim_of_sale(tenant, sale_id)
+        + _text_field(0x1A, reservation_id.encode())
+        + _text_field(0x22, buyer_id.encode())
+        + _claim_of_lines(lines)
+        + (_ASKED_HOLD.pack(0x31, asked_hold_ms) if asked_hold_ms else b"")
+        + _text_field(0x3A, reference.encode())
+    )
+    fingerprint = _fingerprint(buyer_id, asked_hold_ms, lines, reference)
+    return LoadedRecord(reservation_id, HELD, *numbers, 0, fingerprint, note, claim)  # type: ignore[arg-type,call-arg]
+
+
+def final_records(payload: bytes, commit: CommitId) -> Iterator[tuple[SaleKey, LoadedRecord]]:
+    """The reservations that a commit made or moved to another state than HELD, as they were after it."""
+    body = CommitBody.FromString(payload)
+    for index, event in enumerate(body.events):
+        if event.HasField("reservation") and event.reservation.state != HELD:
+            yield record_from_change(event.reservation, commit, index, body.time_ms)
+
+
+def record_at(payload: bytes, commit: CommitId, index: int) -> tuple[SaleKey, LoadedRecord]:
+    """The reservation that the event at `index` of a commit changed, as it was after it."""
+    body = CommitBody.FromString(payload)
+    return record_from_change(body.events[index].reservation, commit, index, body.time_ms)
+
+
+def record_from_change(
+    change: ReservationChange, commit: CommitId, index: int, time_ms: int
+) -> tuple[SaleKey, LoadedRecord]:
+    """The record as the script stored it that made this change."""
+    claim = change.claim
+    record = LoadedRecord(
+        reservation_id=claim.reservation_id,
+        state=change.state,
+        revision=change.revision,
+        create_ms=change.create_time_ms,
+        update_ms=time_ms,
+        expire_ms=change.expire_time_ms,
+        created_epoch=change.created_epoch,
+        created_seq=change.created_seq,
+        created_index=change.created_index,
+        epoch=commit.epoch,
+        seq=commit.seq,
+        index=index,
+        reason=change.compensation_reason,
+        fingerprint=_fingerprint_of(claim),
+        note=change.note,
+        claim=claim.SerializeToString(),
+    )
+    return SaleKey(claim.tenant, claim.sale_id), record
+
+
+def _fingerprint_of(claim: Claim) -> str:
+    if not claim.buyer_id:  # the id was spent
+        return ""
+    lines = " ".join([f"{line.sku}={line.quantity}" for line in claim.lines])
+    return _fingerprint(claim.buyer_id, claim.asked_hold_ms, lines, claim.reference)
+
+
+def _fingerprint(buyer_id: str, asked_hold_ms: int, lines: str, reference: str) -> str:
+    """As `reserve_fingerprint` makes it of the request."""
+    return f"{buyer_id} {asked_hold_ms or '-'} {lines}{reference and f' #{reference}'}"
+
+
+# A claim is made of pieces in the order of its fields: protobuf's encodings of parts of a message, one after the other,
+# are that of the whole, and a message object for each hold would take three times as long.
+
+_ASKED_HOLD = struct.Struct("<BQ")
+
+
+@lru_cache(maxsize=1024)
+def _claim_of_sale(tenant: str, sale_id: str) -> bytes:
+    return Claim(tenant=tenant, sale_id=sale_id).SerializeToString()
+
+
+@lru_cache(maxsize=4096)
+def _claim_of_lines(lines: str) -> bytes:
+    claim = Claim()
+    for line in lines.split():
+        sku, _, quantity = line.partition("=")
+        claim.lines.add(sku=sku, quantity=int(quantity))
+    return claim.SerializeToString()
+
+
+def _text_field(tag: int, text: bytes) -> bytes:
+    """A field of protobuf's wire type 2 of at most 16,383 bytes; an empty one is left out."""
+    size = len(text)
+    if not size:
+        return b""
+    return (bytes((tag, size)) if size < 128 else bytes((tag, size & 127 | 128, size >> 7))) + text

@@ -1,0 +1,261 @@
+"""A shard is loaded from the ledger: what must be as it was, part by part, and what goes on afterwards."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from holdfast.inventory.v1.reservation_pb2 import REJECTION_REASON_RESERVATION_ENDED
+
+from inventory_service.adapters.ledger import load as ledger_pages
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.moves import Move, MoveKind
+from inventory_service.domain.reservation import EXPIRED, HELD, Line
+from inventory_service.domain.reserve import Rejected, Reserve
+from inventory_service.domain.results import Granted, ReservationRead
+from inventory_service.domain.sale import CreateSale, SaleRead
+from inventory_service.domain.shard_load import SalePart
+from inventory_service.domain.shards import LOADED
+from inventory_service.service.relay import loader
+from tests.integration.loaded_shard import RETENTION_MS, LoadedShard
+
+SALE = SaleKey("default", "lamp-sale")
+HOLD_MS = 60_000
+Story = Callable[[LoadedShard], Awaitable[None]]
+
+
+@pytest.fixture
+async def shard(shared_valkey: str, database: str) -> AsyncIterator[LoadedShard]:
+    """A shard with a sale of ten lamps."""
+    shard = await LoadedShard.opened(shared_valkey, database)
+    await shard.create_sale(sale(lamp=10))
+    yield shard
+    await shard.close()
+
+
+def sale(key: SaleKey = SALE, end_ms: int | None = None, hold_ms: int = HOLD_MS, **items: int) -> CreateSale:
+    """A sale of these items."""
+    lines = tuple(Line(*item) for item in sorted(items.items()))
+    return CreateSale(key, "Lámparas", None, end_ms, hold_ms, 2 * hold_ms, 4, lines)
+
+
+def reserve(name: str, buyer: str = "ann", lamps: int = 1, hold_ms: int | None = None) -> Reserve:
+    return Reserve(SALE, name, buyer, (Line("lamp", lamps),), hold_ms)
+
+
+async def hold(shard: LoadedShard, *names: str, buyer: str = "ann") -> None:
+    for name in names:
+        assert isinstance(await shard.stock.reserve(reserve(name, buyer)), Granted)
+
+
+async def move(shard: LoadedShard, name: str, kind: MoveKind, note: str = "") -> None:
+    assert isinstance(await shard.stock.move(Move(SALE, name, kind, note)), Granted)
+
+
+async def every_state(shard: LoadedShard) -> None:
+    """A hold, one with a life of its own, what was sold, given back with a NUL in the note, and a spent id."""
+    await hold(shard, "held", "sold", "released")
+    assert isinstance(await shard.stock.reserve(reserve("brief", hold_ms=5000)), Granted)
+    await move(shard, "sold", MoveKind.CONFIRM)
+    await move(shard, "released", MoveKind.RELEASE, "no\0 more")
+    await move(shard, "spent", MoveKind.SPEND, "why")
+
+
+async def refused_orders(shard: LoadedShard) -> None:
+    """One refused when it was made, and one at its confirm; a third was given back."""
+    await hold(shard, "confirmed", buyer="bob")
+    await shard.drain()
+    await shard.block("bob", blocked=True)
+    await hold(shard, "given-back", buyer="bob")
+    await shard.drain()
+    await shard.compensate()
+    await move(shard, "confirmed", MoveKind.CONFIRM)
+    await hold(shard, "made", buyer="bob")
+
+
+async def a_reused_id(shard: LoadedShard) -> None:
+    """The ledger keeps the first order of the id, Redis has the second, whose units come back."""
+    await release_and_archive(shard, "twice")
+    await hold(shard, "twice", buyer="bob")
+
+
+async def a_reused_id_given_back(shard: LoadedShard) -> None:
+    """The second order has no row in the ledger, and was final lately."""
+    await a_reused_id(shard)
+    await shard.drain()
+    await shard.compensate()
+
+
+async def release_and_archive(shard: LoadedShard, name: str) -> None:
+    await hold(shard, name)
+    await move(shard, name, MoveKind.RELEASE)
+    await shard.drain()
+    await shard.tick(RETENTION_MS)
+    await shard.archive_all()
+
+
+async def overdue_holds(shard: LoadedShard) -> None:
+    """Their end has come, and nobody has taken them back yet."""
+    await hold(shard, "overdue")
+    await shard.tick(HOLD_MS + 1)
+
+
+async def a_sale_without_units(shard: LoadedShard) -> None:
+    """No entry of the ledger names it."""
+    await shard.create_sale(sale(SaleKey("default", "empty"), lamp=0))
+
+
+async def old_and_not_settled(shard: LoadedShard) -> None:
+    """An open refusal below them keeps a reservation and a sale in Redis, however long they have been over."""
+    await shard.block("bob", blocked=True)
+    await hold(shard, "refused", buyer="bob")
+    await shard.create_sale(sale(SaleKey("default", "brief"), end_ms=shard.now_ms + 1, lamp=1))
+    await hold(shard, "sold")
+    await move(shard, "sold", MoveKind.CONFIRM)
+    await shard.drain()
+    await shard.tick(10 * RETENTION_MS)
+
+
+async def over_but_held(shard: LoadedShard) -> None:
+    """A sale that ended long ago has a hold that nobody has taken back."""
+    key = SaleKey("default", "over")
+    await shard.create_sale(sale(key, end_ms=shard.now_ms + 1, lamp=1))
+    assert isinstance(await shard.stock.reserve(Reserve(key, "late", "ann", (Line("lamp", 1),), None)), Granted)
+    await shard.tick(HOLD_MS + 10 * RETENTION_MS)
+
+
+STORIES = (
+    every_state,
+    refused_orders,
+    a_reused_id,
+    a_reused_id_given_back,
+    overdue_holds,
+    a_sale_without_units,
+    old_and_not_settled,
+    over_but_held,
+)
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+async def test_every_field_is_as_it_was(shard: LoadedShard, story: Story) -> None:
+    """What a script wrote is read back from the ledger, in the usual cases as in the rare ones."""
+    await story(shard)
+    await shard.drain()
+    await shard.archive_all()
+    before = await shard.stored()
+
+    await shard.load(blank=True)
+
+    assert await shard.stored() == before
+
+
+async def test_a_load_in_many_parts_is_whole(shard: LoadedShard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of the ledger and parts in Redis end at any record."""
+    monkeypatch.setattr(ledger_pages, "ROWS_PER_PAGE", 7)
+    monkeypatch.setattr(ledger_pages, "COMMITS_PER_PAGE", 3)
+    monkeypatch.setattr(loader, "PART_SIZE_OF_IDLE_REDIS", 4)
+    monkeypatch.setattr(loader, "SALES_AT_ONCE", 2)
+    for number in range(5):
+        key = SaleKey("default", f"sale-{number}")
+        await shard.create_sale(sale(key, lamp=50, shade=50))
+        lines = (Line("lamp", 1), Line("shade", 1))
+        held = [Reserve(key, f"r-{one}", f"b-{one}", lines, None) for one in range(20)]
+        await shard.stock.reserve_many(0, held)
+        await shard.stock.move_many(0, [Move(key, f"r-{one}", MoveKind.CONFIRM) for one in range(0, 20, 3)])
+    await shard.drain()
+    before = await shard.stored()
+
+    await shard.load(blank=True)
+
+    assert await shard.stored() == before
+
+
+async def test_a_sale_goes_on_after_a_load(shard: LoadedShard) -> None:
+    """Nothing is sold twice, repeats get their results, holds keep their own end, and the ledger takes what follows."""
+    await hold(shard, "r-1", "r-2", "r-3", "r-4")
+    await hold(shard, "r-5", "r-6", "r-7", "r-8", buyer="bob")
+    await move(shard, "r-2", MoveKind.RELEASE)
+    await shard.drain()
+    await shard.load(blank=True)
+
+    repeated = await shard.stock.reserve(reserve("r-1"))
+    ended = await shard.stock.reserve(reserve("r-2"))
+    over_limit = await shard.stock.reserve(reserve("r-9", "bob"))
+    sold_out = await shard.stock.reserve(reserve("r-10", "cid", lamps=4))
+    await move(shard, "r-1", MoveKind.CONFIRM)
+    await shard.tick(HOLD_MS)
+    await shard.stock.expire(0)
+    await shard.drain()
+
+    assert isinstance(repeated, Granted)
+    assert (repeated.replayed, repeated.reservation.state) == (True, HELD)
+    assert isinstance(ended, Rejected)
+    assert ended.reason == REJECTION_REASON_RESERVATION_ENDED
+    assert isinstance(over_limit, Rejected)
+    assert isinstance(sold_out, Rejected)
+    found = await shard.stock.find_reservation(SALE, "r-3")
+    assert isinstance(found, ReservationRead)
+    assert found.reservation.state == EXPIRED
+    assert await available(shard) == 9
+
+
+async def test_the_time_of_a_loaded_shard_never_goes_back(shard: LoadedShard) -> None:
+    """A hold that was taken back in time would else be open again on a Redis whose clock is behind."""
+    await hold(shard, "r-1")
+    made_ms = shard.now_ms
+    await shard.drain()
+    await shard.tick(-HOLD_MS)
+
+    await shard.load(blank=True)
+
+    read = await shard.stock.find_sale(SALE)
+    assert isinstance(read, SaleRead)
+    assert read.read_time_ms == made_ms
+
+
+async def test_a_part_that_comes_twice_is_written_once(shard: LoadedShard) -> None:
+    """The reply to the first may have been lost, and what it wrote may be as old as one likes."""
+    await shard.drain()
+    await shard.lose(blank=True)
+    begun, fenced = await shard.begin_takeover()
+    async with shard.source.snapshot(fenced) as snapshot:
+        await shard.target.begin_load(begun, snapshot.time_ms)
+        [settings] = await snapshot.sales(0, [])
+        part = SalePart(SALE, settings=settings, items=[item for _, item in await snapshot.items([SALE])])
+
+        assert await shard.target.write_part(begun, 1, [part])
+        assert await shard.target.write_part(begun, 1, [part._replace(items=[])])
+        assert await shard.target.finish_load(begun, fenced, snapshot.time_ms, 1)
+
+    assert await available(shard) == 10
+
+
+async def test_no_part_is_left_out(shard: LoadedShard) -> None:
+    """Neither a part that comes too early nor an end that comes too early is taken."""
+    await shard.lose(blank=True)
+    begun, fenced = await shard.begin_takeover()
+    async with shard.source.snapshot(fenced) as snapshot:
+        await shard.target.begin_load(begun, snapshot.time_ms)
+
+        with pytest.raises(AssertionError, match="part 2"):
+            await shard.target.write_part(begun, 2, [])
+        with pytest.raises(AssertionError, match="before all were written"):
+            await shard.target.finish_load(begun, fenced, snapshot.time_ms, 2)
+
+
+async def test_a_ledger_that_moved_loads_nothing(shard: LoadedShard) -> None:
+    """It was set back, or another take-over has fenced it: Redis keeps what it has."""
+    await hold(shard, "r-1")
+    await shard.drain()
+    await shard.lose(blank=False)
+    begun, fenced = await shard.begin_takeover()
+    before = await shard.stored()
+    assert await shard.ledger.fence(await shard.row(), begun.epoch, LOADED)
+
+    assert not await shard.loader().load(begun, fenced)
+
+    assert await shard.stored() == before
+
+
+async def available(shard: LoadedShard) -> int:
+    read = await shard.stock.find_sale(SALE)
+    assert isinstance(read, SaleRead)
+    return read.sale.items[0].available
