@@ -32,7 +32,7 @@ class Told(NamedTuple):
 
 
 class Announced(NamedTuple):
-    """Commits of a shard that a process has logged as acknowledged and lost: epoch and seq of the first and the last."""
+    """Commits of a shard that a process has logged as acknowledged and lost: epoch and seq of the ends of the range."""
 
     shard: int
     first: tuple[int, int]

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -124,9 +124,13 @@ def _names() -> "itertools.chain[str]":
 async def sell_and_copy(stack: LentStack, load: Load, folder: Path) -> Before:
     """Load, copies of all stores under it, and load until every shard has left the copies behind."""
     await more_answers(load)
+    opened = await read_heads(stack.running.addresses.redis_url, SHARDS)
+    await eventually(lambda: has_trimmed(stack, {shard: (at.epoch, at.seq) for shard, at in opened.items()}), STEP_S)
     answers_when_copied = len(load.answers)
     copies = await take_copies(stack, folder)
-    await eventually(lambda: has_left_behind(stack, copies), STEP_S)
+    copied = copies.held.in_ledger | copies.held.in_kafka
+    newest = {shard: max((epoch, seq) for of, epoch, seq in copied if of == shard) for shard in range(SHARDS)}
+    await eventually(lambda: has_trimmed(stack, newest), STEP_S)
     await more_answers(load)
     return Before(answers_when_copied, copies, await held_now(stack))
 
@@ -137,14 +141,12 @@ async def more_answers(load: Load) -> None:
     await eventually(lambda: all(load.count(shard) >= count for shard, count in wanted.items()), STEP_S)
 
 
-async def has_left_behind(stack: LentStack, copies: Copies) -> bool:
-    """Redis has trimmed commits that are in none of the copies."""
-    copied = copies.held.in_ledger | copies.held.in_kafka
-    for shard in range(SHARDS):
+async def has_trimmed(stack: LentStack, newest: Mapping[int, tuple[int, int]]) -> bool:
+    """Redis has trimmed commits of each shard that come after this one (epoch and seq): the ledger has them."""
+    for shard, position in newest.items():
         meta = await stack.meta(shard)
-        newest = max((epoch, seq) for of, epoch, seq in copied if of == shard)
         trimmed = (int(meta["epoch"]), int(meta.get("trim_seq", 0)))
-        assert trimmed > newest, f"shard {shard} is trimmed to {trimmed}, and the copies end at {newest}"
+        assert trimmed > position, f"shard {shard} is trimmed to {trimmed}, and should be beyond {position}"
     return True
 
 
