@@ -9,6 +9,8 @@ on conflict (tenant, buyer_id) do nothing
 -- Exactly one row for any id, so that one round trip answers the usual case; the reservation's columns may be null.
 select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,
        exists(select from dead_letter where (tenant, sale_id, reservation_id) = ($1, $2, $3)) as has_dead_letter,
+       (select format('%s-%s', o.epoch, o.seq) from orphan o where (o.tenant, o.sale_id, o.reservation_id) = ($1, $2, $3)
+         order by o.epoch desc, o.seq desc limit 1) as lost,
        r.*, (select json_agg(json_build_array(sku, quantity) order by sku) from reservation_line l
               where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
   from (select) as always left join reservation r on (r.tenant, r.sale_id, r.reservation_id) = ($1, $2, $3)
