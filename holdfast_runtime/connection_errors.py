@@ -43,6 +43,10 @@ class TransientError(Exception):
     """The server is unavailable or busy: a retry may succeed."""
 
 
+class ServerNotReady(TransientError):
+    """The server answers, and does not do its work at present."""
+
+
 def causes(error: BaseException) -> Iterator[BaseException]:
     """The error, and the chain of exceptions that led to it."""
     seen: list[BaseException] = []

@@ -5,7 +5,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from holdfast_runtime.connection_errors import PROBE_TIMEOUT_S, Cause, ConnectionRejected, TransientError
+from holdfast_runtime.connection_errors import (
+    PROBE_TIMEOUT_S,
+    Cause,
+    ConnectionRejected,
+    ServerNotReady,
+    TransientError,
+)
 from holdfast_runtime.retry import Backoff
 from holdfast_runtime.settings import BadSettings
 
@@ -40,14 +46,15 @@ async def wait_for_all(dependencies: Sequence[Dependency], wait_s: float, limit:
 
 async def wait_for(dependency: Dependency, wait_s: float, limit: str = "") -> None:
     """Probe until the server answers; `BadSettings` if it rejects, or after `wait_s` (0: probe once, then go on)."""
-    backoff, why = Backoff(longest_s=1.0), "no answer"
+    backoff, why = Backoff(longest_s=1.0), "does not answer: no answer"
     try:
         async with asyncio.timeout(wait_s or PROBE_TIMEOUT_S):
             while True:
                 try:
                     return await dependency.probe()
                 except TransientError as error:
-                    why = str(error)
+                    answers = isinstance(error, ServerNotReady)
+                    why = f"{'cannot be used' if answers else 'does not answer'}: {error}"
                 if not wait_s:
                     return
                 await backoff.wait()
@@ -59,9 +66,7 @@ async def wait_for(dependency: Dependency, wait_s: float, limit: str = "") -> No
     except TimeoutError:
         if wait_s:
             waited = f" ({limit})" if limit else ""
-            raise BadSettings(
-                _line(f"{dependency.setting}: {dependency.server} does not answer: {why}{waited}")
-            ) from None
+            raise BadSettings(_line(f"{dependency.setting}: {dependency.server} {why}{waited}")) from None
 
 
 def address_of(url: str) -> str:

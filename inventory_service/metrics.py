@@ -132,6 +132,9 @@ class RelayMetrics:
         self._unledgered_s = gauge(
             "holdfast_ledger_lag_seconds", "Age of the oldest commit that the ledger has not reported."
         )
+        self._ahead_s = gauge(
+            "holdfast_shard_time_ahead_seconds", "How far the time of the last commit is ahead of Redis' clock."
+        )
 
     def show(self, shard: int, backlog: Backlog) -> None:
         """Set the gauges of a shard's backlog."""
@@ -146,6 +149,7 @@ class RelayMetrics:
             for known_to_lease_holder in (self._unsent, self._unsent_s, self._holds, self._overdue):
                 known_to_lease_holder.remove(name)
         self._unledgered_s.labels(name).set(backlog.unledgered_s)
+        self._ahead_s.labels(name).set(backlog.ahead_s)
         self._parts.labels(name).set(backlog.parts)
 
     def show_drift(self, shard: int, items: int, time_s: float) -> None:

@@ -34,6 +34,12 @@ class Settings(SharedSettings):
     memory_share: float = Field(
         0.9, gt=0, le=1, description="share of Redis' maxmemory in use from which on Reserve fails with LEDGER_BEHIND"
     )
+    max_clock_ahead_s: float = Field(
+        5,
+        ge=0.1,
+        description="seconds by which a shard's time may be ahead of a process' clock; beyond, calls fail with"
+        " SHARD_NOT_SERVING",
+    )
     redis_failover_s: float = Field(
         5,
         gt=0,

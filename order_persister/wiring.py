@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import sys
+import time
 from functools import partial
 from typing import Annotated
 
@@ -124,7 +125,9 @@ def _persister(settings: SharedSettings, instruments: Instruments) -> faust.App:
     ledger = LedgerWriter(PostgresLedger(database, queries), LedgerMetrics(registry), retrier)
     unpublished = Unpublished(database, queries, retrier)
     publisher = Publisher(unpublished, sender.send, PublishMetrics(registry))
-    replayer = Replayer(Partitions(config, topic), ledger, publisher, unpublished, retrier)
+    records = Partitions(config, topic)
+    app.async_exit_stack.push_async_callback(records.close)
+    replayer = Replayer(records, ledger, publisher, unpublished, retrier, time.monotonic)
 
     async def check_partitions() -> None:
         partitions = await retrier.retry("Kafka", partial(partition_states, app, topic))

@@ -21,8 +21,10 @@ from prometheus_client import CollectorRegistry
 
 from holdfast_runtime.instruments import Instruments
 from holdfast_runtime.retry import Outages
+from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.domain.heads import ObservedHeads
 from inventory_service.settings import Settings
 from inventory_service.wiring.serve import build_server
 from tests.fences import fenced
@@ -80,7 +82,8 @@ async def running_server(redis_url: str, dsn: str, **changed: Any) -> AsyncItera
     """A server in this process: its address."""
     settings = Settings(redis_url=redis_url, postgres_dsn=dsn, shards=SHARDS, listeners=2, **changed)
     registry = CollectorRegistry()
-    server = build_server(settings, Instruments(registry, Outages(registry)))
+    instruments = Instruments(registry, Outages(registry))
+    server = build_server(settings, instruments, LedgerPool(dsn), ObservedHeads())
     yield await server.start("127.0.0.1:0")
     await server.stop()
 

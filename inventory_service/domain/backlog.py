@@ -14,6 +14,7 @@ class Backlog(NamedTuple):
     unsent: int  # not confirmed by Kafka; known only to the relay that publishes
     unsent_s: float
     unledgered_s: float  # of the oldest commit not reported by the ledger
+    ahead_s: float  # by which the time of the last commit is ahead of Redis' clock
     parts: int = 0  # that a load from the ledger has written; 0 when none is under way
 
 

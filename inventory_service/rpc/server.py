@@ -48,7 +48,7 @@ log = structlog.get_logger()
 class StoreHealth(NamedTuple):
     """What a probe of Redis found."""
 
-    answers: bool
+    is_ready: bool  # it answers, and at least one shard was opened for it
     is_initialized: bool  # for as many shards as this server is set to; another number is a ShardCountMismatch
 
 
@@ -112,7 +112,7 @@ class Server:
         found = await self._probe()
         if found.is_initialized:
             self._middleware.open()
-        await self._set_health(ready=found.answers)
+        await self._set_health(ready=found.is_ready)
 
     async def _set_health(self, *, ready: bool) -> None:
         status = _SERVING if ready else _NOT_SERVING

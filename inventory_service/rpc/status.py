@@ -134,6 +134,9 @@ def row_of(reason: int) -> Row:
     return _TABLE[reason]
 
 
+_CLOCK = "The sale's shard does not serve, for {clock}. Nothing was done."
+
+
 class AbortArguments(NamedTuple):
     """The arguments of gRPC's `abort`."""
 
@@ -145,10 +148,11 @@ class AbortArguments(NamedTuple):
 def status_of(failed: CallFailed) -> AbortArguments:
     """The rich status: a code, a sentence, and the details in the trailer that client libraries read."""
     row = _TABLE[failed.failure.reason]
-    status = status_pb2.Status(code=row.code.value[0], message=row.sentence)
+    sentence = _CLOCK.format(**failed.failure.metadata) if "clock" in failed.failure.metadata else row.sentence
+    status = status_pb2.Status(code=row.code.value[0], message=sentence)
     for detail in _details(failed, row):
         status.details.add().Pack(detail)
-    return AbortArguments(row.code, row.sentence, (("grpc-status-details-bin", status.SerializeToString()),))
+    return AbortArguments(row.code, sentence, (("grpc-status-details-bin", status.SerializeToString()),))
 
 
 def _details(failed: CallFailed, row: Row) -> list[Message]:

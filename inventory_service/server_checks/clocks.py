@@ -31,6 +31,16 @@ class Reading(NamedTuple):
         return (self.after_s - self.before_s) / 2
 
 
+def judge_shard_time(ahead_ms: int) -> CheckResult:
+    """By the shard whose last commit is dated the furthest ahead of Redis' clock."""
+    ahead_s = ahead_ms / 1000
+    off = "a commit was made while the clock was ahead: sales and holds go by its time until the clock has reached it,"
+    off += " and calls fail with SHARD_NOT_SERVING while it is more than HOLDFAST_MAX_CLOCK_AHEAD_S ahead"
+    change = "set Redis' clock by a time server (NTP) if it is behind; otherwise wait"
+    kept = "no shard's last commit is dated ahead of Redis' clock"
+    return ok_or_fail("Redis", "shard time", f"{ahead_s:+.3f} s", off if ahead_s > MAX_OFFSET_S else "", kept, change)
+
+
 def judge_clock(server: str, readings: Iterable[Reading]) -> CheckResult:
     """By the reading that took the shortest time."""
     best = min(readings, key=lambda reading: reading.uncertainty_s)

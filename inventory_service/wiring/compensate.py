@@ -25,7 +25,9 @@ log = structlog.get_logger()
 async def compensate(settings: Settings) -> int:
     """Carry out compensations until a signal."""
     instruments = serve_instruments(settings, [make(settings) for make in COMMAND.dependencies])
-    scripts = RedisScripts(RedisConnections(settings.redis_url), ObservedHeads())
+    scripts = RedisScripts(
+        RedisConnections(settings.redis_url), ObservedHeads(), max_clock_ahead_s=settings.max_clock_ahead_s
+    )
     dependencies = compensator.Dependencies(
         compensations=KafkaCompensations(kafka_config(settings), settings.kafka_session_timeout_s),
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
@@ -48,8 +50,8 @@ COMMAND = Command(
     purpose="give the units of refused orders back",
     dependencies=(redis_dependency, kafka_dependency),
     settings=(
-        *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "metrics_listen", "start_wait_s"),
-        *LOGGING,
+        *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "metrics_listen", "max_clock_ahead_s"),
+        *("start_wait_s", *LOGGING),
     ),
     run=compensate,
     kind=Settings,

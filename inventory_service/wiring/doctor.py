@@ -19,7 +19,7 @@ async def check_servers(
     as_json: Annotated[bool, JsonOption()] = False,
 ) -> int:
     """Check every server's settings; the result is written to standard output."""
-    checking = checks_after_probe(settings, redis_dependency(settings))
+    checking = checks_after_probe(settings, redis_dependency(settings, may_be_replica=True))
     return await run_unless_signalled(doctor.run(checking, as_json, print, strict))
 
 

@@ -20,7 +20,7 @@ from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
@@ -54,8 +54,9 @@ async def run_relay(settings: Settings) -> int:
     config, instruments = kafka_config(settings), serve_instruments(settings, required)
     commits, offsets, ledger = KafkaCommits(config), KafkaCommitOffsets(config), LedgerPool(settings.postgres_dsn)
     gauges, retrier = metrics.RelayMetrics(instruments.registry), instruments.retrier(ServerUnavailable)
-    dependencies = relay_dependencies(settings, ledger, commits, offsets, gauges, retrier)
-    sales = RedisSaleReader(RedisConnections(settings.redis_url, size=1))
+    renewal = Renewal()
+    dependencies = relay_dependencies(settings, renewal, ledger, commits, offsets, gauges, retrier)
+    sales = RedisSaleReader(RedisConnections(settings.redis_url, size=1, renewal=renewal))
     drift = DriftWatch(settings.shards, sales, PostgresSnapshots(ledger), gauges, time.time)
 
     async def work() -> None:
@@ -71,6 +72,7 @@ async def run_relay(settings: Settings) -> int:
 
 def relay_dependencies(
     settings: Settings,
+    renewal: Renewal,
     ledger: LedgerPool,
     commits: KafkaCommits,
     offsets: KafkaCommitOffsets,
@@ -78,11 +80,11 @@ def relay_dependencies(
     retrier: Retrier,
 ) -> relay.Dependencies:
     """The dependencies of a relay; no connection is made yet."""
-    shards, rows = RedisShards(RedisConnections(settings.redis_url)), LedgerShards(ledger)
-    outbox = RedisOutbox(
-        RedisConnections(settings.redis_url, size=2 * settings.shards)
-    )  # each shard's reader blocks one
-    scripts = RedisScripts(RedisConnections(settings.redis_url), ObservedHeads())
+    url, heads, rows = settings.redis_url, ObservedHeads(), LedgerShards(ledger)
+    shards = RedisShards(RedisConnections(url, renewal=renewal), heads)
+    # each shard's reader blocks one
+    outbox = RedisOutbox(RedisConnections(url, size=2 * settings.shards, renewal=renewal))
+    scripts = RedisScripts(RedisConnections(url, renewal=renewal), heads, max_clock_ahead_s=settings.max_clock_ahead_s)
     return relay.Dependencies(
         outbox=outbox,
         shards=shards,
@@ -123,7 +125,7 @@ COMMAND = Command(
     dependencies=(redis_dependency, postgres_dependency, kafka_dependency),
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "metrics_listen", "record_retention_s"),
-        *("relay_window_bytes", "expiry", "restore", "start_wait_s", *LOGGING),
+        *("max_clock_ahead_s", "relay_window_bytes", "expiry", "restore", "start_wait_s", *LOGGING),
     ),
     run=run_relay,
     kind=Settings,

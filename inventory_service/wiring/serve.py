@@ -17,14 +17,15 @@ from inventory_service import metrics
 from inventory_service.adapters.ledger.archive import LedgerArchive
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.pool import POOL_SIZE, LedgerPool
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.ledger.shards import LedgerShards
+from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
-from inventory_service.domain.shards import RedisUnavailable, check_shard_count
+from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
@@ -32,6 +33,7 @@ from inventory_service.server_checks.run import watch_checks
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher, Limits
 from inventory_service.service.bulkhead import Bulkhead
+from inventory_service.service.ledger_observer import LedgerObserver
 from inventory_service.service.memory_watch import MemoryWatch
 from inventory_service.settings import Settings
 from inventory_service.wiring.server_checks import checks
@@ -49,9 +51,11 @@ async def serve(settings: Settings) -> int:
     instruments = serve_instruments(
         settings, [redis_dependency(settings)]
     )  # the ledger is not required: reservations need Redis alone
-    server, received = build_server(settings, instruments), signals()
+    ledger, heads = LedgerPool(settings.postgres_dsn), ObservedHeads()
+    server, received = build_server(settings, instruments, ledger, heads), signals()
+    observer = LedgerObserver(LedgerShards(ledger), heads)
     with shard_counts_checked():
-        await check_all_shard_counts(settings)
+        await asyncio.gather(check_all_shard_counts(settings), observer.observe())
         try:
             address = await server.start(settings.listen, shared=settings.share_port == "1")
         except CannotListen as error:
@@ -60,21 +64,25 @@ async def serve(settings: Settings) -> int:
         checking = asyncio.create_task(
             watch_checks(server_checks, log, metrics.ServerCheckMetrics(instruments.registry)), name="server checks"
         )
+        observing = asyncio.create_task(observer.run(), name="ledger observer")
         try:
             await first_to_end(server.watch_store(), received.get())
         finally:  # also when the probe finds another number of shards in Redis
             checking.cancel()
+            observing.cancel()
             await first_to_end(asyncio.create_task(server.drain(settings.drain_s)), received.get())
             await server.stop()
     log.info("stopped")
     return 0
 
 
-def build_server(settings: Settings, instruments: Instruments) -> Server:
+def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPool, heads: ObservedHeads) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
-    connections = RedisConnections(settings.redis_url, size=2 * settings.shards)
-    store = RedisStock(RedisScripts(connections, ObservedHeads()), settings.shards, settings.outbox_limit)
+    renewal = Renewal()
+    connections = RedisConnections(settings.redis_url, size=2 * settings.shards, renewal=renewal)
+    scripts = RedisScripts(connections, heads, max_clock_ahead_s=settings.max_clock_ahead_s)
+    store = RedisStock(scripts, settings.shards, settings.outbox_limit)
     stock_metrics = metrics.StockMetrics(registry)
     batcher = Batcher(
         store,
@@ -82,12 +90,11 @@ def build_server(settings: Settings, instruments: Instruments) -> Server:
         stock_metrics.observe_call,
         Limits(queue=settings.queue_limit),
     )
-    ledger = LedgerPool(settings.postgres_dsn)
     bulkhead = Bulkhead(at_once=POOL_SIZE - 1)  # one connection is reserved for operators' calls
     archive = LedgerArchive(ledger)
     stock = ArchiveFallback(batcher, archive, archive, bulkhead, now_ms=lambda: time.time_ns() // 1_000_000)
     middleware = Middleware(metrics.CallMetrics(registry))
-    probing = RedisConnections(settings.redis_url, size=1)
+    probing = RedisConnections(settings.redis_url, size=1, renewal=renewal)
     memory = MemoryWatch(
         RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory
     )
@@ -106,19 +113,29 @@ def store_probe(shards: RedisShards, count: int, memory: MemoryWatch, outage: Ou
 
     async def probe() -> StoreHealth:
         nonlocal is_initialized
-        try:  # all shards until one has the number, because any may be blank
-            found = [(await shards.status(shard)).shards for shard in range(1 if is_initialized else count)]
+        try:
+            found = await _until_one_is_owned(shards, count)
             await memory.check()
         except RedisUnavailable as error:
             outage.failed(error.server, str(error))
-            return StoreHealth(answers=False, is_initialized=is_initialized)
+            return StoreHealth(is_ready=False, is_initialized=is_initialized)
         outage.recovered()
-        for number in found:
-            check_shard_count(count, number, "Redis")
-        is_initialized = is_initialized or any(found)
-        return StoreHealth(answers=True, is_initialized=is_initialized)
+        for status in found:
+            check_shard_count(count, status.shards, "Redis")
+        is_initialized = is_initialized or any(status.shards for status in found)
+        return StoreHealth(is_ready=found[-1].owned, is_initialized=is_initialized)
 
     return probe
+
+
+async def _until_one_is_owned(shards: RedisShards, count: int) -> list[ShardStatus]:
+    """The shards in their order, up to one that was opened for the Redis that answers; all if there is none."""
+    found: list[ShardStatus] = []
+    for shard in range(count):
+        found.append(await shards.status(shard))
+        if found[-1].owned:
+            break
+    return found
 
 
 COMMAND = Command(
@@ -128,7 +145,8 @@ COMMAND = Command(
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
         *("listeners", "metrics_listen"),
-        *("queue_limit", "outbox_limit", "memory_share", "redis_failover_s", "drain_s", "start_wait_s", *LOGGING),
+        *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
+        *("start_wait_s", *LOGGING),
     ),
     run=serve,
     kind=Settings,

@@ -15,7 +15,7 @@ from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.server_config import RedisServerConfig
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.shards import LedgerUnavailable, ServerUnavailable
-from inventory_service.server_checks.clocks import judge_clock
+from inventory_service.server_checks.clocks import judge_clock, judge_shard_time
 from inventory_service.server_checks.kafka import Expected, RequiredTopic, judge_kafka
 from inventory_service.server_checks.postgres import judge_postgres
 from inventory_service.server_checks.redis import judge_redis
@@ -71,15 +71,16 @@ def _after_probe(check: Check, dependency: Dependency, wait_s: float, limit: str
 
 
 async def check_redis(settings: Settings) -> Sequence[CheckResult]:
-    connections = RedisConnections(settings.redis_url, size=1)
+    connections = RedisConnections(settings.redis_url, size=1, may_be_replica=True)
     shards = RedisShards(connections)
     try:
         config, clock = await RedisServerConfig(connections).ask()
         found = judge_redis(config, settings.memory_share, settings.redis_failover_s)
         found.append(judge_clock("Redis", clock))
         if not config.cluster and not config.missing_rights:  # a Cluster's nodes redirect to one another
-            numbers = {(await shards.status(shard)).shards for shard in range(settings.shards)}
-            found.append(judge_shards("Redis", numbers, settings.shards))
+            statuses = [await shards.status(shard) for shard in range(settings.shards)]
+            found.append(judge_shard_time(max(status.ahead_ms for status in statuses)))
+            found.append(judge_shards("Redis", {status.shards for status in statuses}, settings.shards))
     finally:
         await connections.close()
     return found

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 from holdfast_runtime.kafka import kafka_config
 from holdfast_runtime.settings import BadSettings
@@ -34,14 +35,15 @@ from inventory_service.settings import Settings
 REDIS = ("redis_url",)
 
 
-def redis_dependency(settings: Settings) -> Dependency:
+def redis_dependency(settings: Settings, *, may_be_replica: bool = False) -> Dependency:
     """Redis as configured; `BadSettings` if redis-py cannot parse the URL."""
     url, setting = settings.redis_url, "HOLDFAST_REDIS_URL"
     try:
         check_url(url)
     except ValueError as error:
         raise BadSettings(f"{setting}: {error}") from None
-    return Dependency("Redis", f"Redis at {address_of(url)}", lambda: probe_redis(url), setting, {})
+    probe = partial(probe_redis, url, may_be_replica=may_be_replica)
+    return Dependency("Redis", f"Redis at {address_of(url)}", probe, setting, {})
 
 
 @contextmanager

@@ -133,6 +133,9 @@ class OpenCompensations(NamedTuple):
 class CommitRecords(Protocol):
     """The partitions of the commits topic, for reading apart from the group. Raises an error to retry."""
 
+    async def end(self, shard: int) -> int:
+        """The offset that the next record will get."""
+
     async def record_at(self, shard: int, offset: int) -> KafkaRecord | None:
         """One record; None if it was deleted, or does not exist yet."""
 

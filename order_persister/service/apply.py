@@ -7,7 +7,7 @@ read of its partition, and notes what it was shown and could not apply.
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import structlog
 
 from holdfast_runtime.retry import Retrier
 from order_persister.domain.chain import (
+    MAX_SEQ,
     ApplyPlan,
     Delivery,
     KafkaRecord,
@@ -51,6 +52,7 @@ class Applied(NamedTuple):
     plan: ApplyPlan
     quarantined: list[Quarantined]
     dead_letters: list[DeadLetter]
+    unread_from: int  # the offset from which records have to be read again; MAX_SEQ: none
 
 
 class CannotApply(Exception):
@@ -84,17 +86,15 @@ class LedgerWriter:
 
     async def _apply(self, shard: int, delivery: Delivery) -> Outcome | None:
         """Apply one shard's part of a batch, a transaction a chunk."""
-        applied: Applied | None = None
-        has_unknown_event = False
-        for chunk in chunks(delivery):
-            applied = await self._retrier.retry("Postgres", partial(self._apply_chunk, shard, chunk))
-            has_unknown_event |= applied is not None and applied.plan.unknown_event is not None
+        applied = await _in_order(
+            chunks(delivery), lambda chunk: self._retrier.retry("Postgres", partial(self._apply_chunk, shard, chunk))
+        )
         if applied is None:
             return None
         row = applied.row
         has_gap = bool(delivery.quarantined) or is_ahead(delivery.received, row.watermark)
         # A resend would not make this version know an event of a later one, and a frozen shard takes nothing.
-        needs_resend = has_gap and not has_unknown_event and not row.frozen_reason
+        needs_resend = has_gap and applied.unread_from == MAX_SEQ and not row.frozen_reason
         if needs_resend:
             self._metrics.gaps.inc()
         return Outcome(shard, row, row.seq + 1 if needs_resend else 0)
@@ -107,10 +107,7 @@ class LedgerWriter:
         except CannotApply as error:
             if len(chunk.received) <= 1:
                 return await self._freeze(shard, chunk, error)
-            applied = None
-            for commit in chunks(chunk, limit=1):
-                applied = await self._apply_chunk(shard, commit)
-            return applied
+            return await _in_order(chunks(chunk, limit=1), partial(self._apply_chunk, shard))
         self._metrics.apply_s.observe(time.monotonic() - started)
         if applied is not None:
             self._record(shard, applied)
@@ -142,7 +139,8 @@ class LedgerWriter:
             if row is None:
                 return None
             row = await _note_seen(transaction, row, chunk)
-        applied = Applied(row, ApplyPlan(row.watermark), [], [])
+        rejected = min((commit.offset for commit in chunk.received), default=MAX_SEQ)
+        applied = Applied(row, ApplyPlan(row.watermark), [], [], rejected)
         self._record(shard, applied)
         return applied
 
@@ -173,12 +171,26 @@ class LedgerWriter:
             log.error("event_unknown", shard=shard, seq=plan.unknown_event.seq, why=why)
 
 
+async def _in_order(
+    pieces: Iterable[Delivery], apply: Callable[[Delivery], Awaitable[Applied | None]]
+) -> Applied | None:
+    """Apply the pieces of a delivery; the last result. What one piece leaves unread is not read with a later one."""
+    applied: Applied | None = None
+    unread_from = MAX_SEQ
+    for piece in pieces:
+        piece.records = [record for record in piece.records if record.offset < unread_from]
+        applied = await apply(piece)
+        if applied is not None:
+            unread_from = min(unread_from, applied.unread_from)
+    return applied and applied._replace(unread_from=unread_from)
+
+
 async def _apply_in(transaction: LedgerTransaction, row: ShardRow, chunk: Delivery) -> Applied:
     """Apply a chunk within a transaction that holds the shard's row; a frozen shard only quarantines."""
     quarantined = await _quarantine(transaction, chunk.quarantined)
     if row.frozen_reason:
         row = await _note_seen(transaction, row, chunk)
-        return Applied(row, ApplyPlan(row.watermark), quarantined, [])
+        return Applied(row, ApplyPlan(row.watermark), quarantined, [], MAX_SEQ)
     hashes = await transaction.journal_hashes(already_applied(row.watermark, chunk.received))
     plan = plan_apply(row.watermark, chunk.received, hashes, read_to(row.read_offset, chunk.records))
     quarantined += await _quarantine(transaction, [quarantined_commit(orphan, EPOCH_IS_OVER) for orphan in plan.orphans])
@@ -188,7 +200,7 @@ async def _apply_in(transaction: LedgerTransaction, row: ShardRow, chunk: Delive
     await _move_row(transaction, row, plan, chunk)
     after = await transaction.lock_shard()
     assert after is not None, "it is locked"
-    return Applied(after, plan, quarantined, dead_letters)
+    return Applied(after, plan, quarantined, dead_letters, plan.unread_from)
 
 
 async def _book(transaction: LedgerTransaction, row: ShardRow, plan: ApplyPlan) -> list[DeadLetter]:

@@ -5,9 +5,10 @@ backup, or that was frozen meanwhile, has read less, and Redis has trimmed what 
 comes a second time is harmless: the ledger drops what it holds and applies what follows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
@@ -18,7 +19,16 @@ from order_persister.domain.shards import PartitionState, ShardRow
 from order_persister.service.apply import LedgerWriter
 from order_persister.service.publisher import Publisher
 
+RECOGNIZE_INTERVAL_S = 10.0  # after which a row that has not moved is compared with its topic again
+
 log = structlog.get_logger()
+
+
+class _Recognized(NamedTuple):
+    """Up to where a row had read this topic, and not an earlier one of that name, at a moment."""
+
+    read_offset: int
+    monotonic: float
 
 
 class Replayer:
@@ -31,18 +41,20 @@ class Replayer:
         publisher: Publisher,
         unpublished: UnpublishedRecords,
         retrier: Retrier,
+        monotonic: Callable[[], float],
     ) -> None:
         self._records = records
         self._ledger = ledger
         self._publisher = publisher
         self._unpublished = unpublished
         self._retrier = retrier
-        self._recognized: set[int] = set()  # shards whose rows have read this topic, and not an earlier one
+        self._monotonic = monotonic
+        self._recognized: dict[int, _Recognized] = {}
         self._in_vain: dict[int, ShardRow] = {}  # a replay left the row short of the partition's end
 
     async def check(self, partitions: Mapping[int, PartitionState]) -> None:
         """Replay those of the assigned shards that have read less than the group. A frozen one takes nothing."""
-        self._recognized &= partitions.keys()
+        self._recognized = {shard: at for shard, at in self._recognized.items() if shard in partitions}
         for shard, row in (await self._unpublished.shard_rows(partitions)).items():
             partition = partitions[shard]
             if row.frozen_reason:
@@ -51,6 +63,7 @@ class Replayer:
                 log.warning("topic_made_anew", shard=shard, read_offset=row.read_offset, end=partition.end)
                 await self._ledger.restart_reading(shard, row.read_mark)
                 row = row._replace(read_offset=0)
+                self._recognized.pop(shard, None)
             if row.read_offset >= min(partition.acknowledged, partition.end):
                 self._in_vain.pop(shard, None)
             elif not self._would_be_in_vain(shard, row):
@@ -58,15 +71,23 @@ class Replayer:
 
     async def _is_recognized(self, shard: int, row: ShardRow, partition: PartitionState) -> bool:
         """False if the row has read a topic that was deleted since: this one ends earlier, or has another record."""
-        if row.read_offset > partition.end:
+        if row.read_offset > partition.end:  # or the partition has grown since
+            return row.read_offset <= await self._retrier.retry("Kafka", partial(self._records.end, shard))
+        known, now = self._recognized.get(shard), self._monotonic()
+        if known is not None and known.read_offset == row.read_offset and now - known.monotonic < RECOGNIZE_INTERVAL_S:
+            return True
+        has_read_on = known is not None and known.read_offset < row.read_offset  # so a persister reads the topic
+        if not has_read_on and not await self._has_last_record(shard, row):
             return False
-        if shard not in self._recognized and row.read_offset and row.read_digest:
-            read = partial(self._records.record_at, shard, row.read_offset - 1)
-            last = await self._retrier.retry("Kafka", read)
-            if last is not None and digest_of(last.value) != row.read_digest:
-                return False
-        self._recognized.add(shard)
+        self._recognized[shard] = _Recognized(row.read_offset, now)
         return True
+
+    async def _has_last_record(self, shard: int, row: ShardRow) -> bool:
+        """Whether the partition has the record that the row has read last; one that was deleted is believed."""
+        if not (row.read_offset and row.read_digest):
+            return True
+        last = await self._retrier.retry("Kafka", partial(self._records.record_at, shard, row.read_offset - 1))
+        return last is None or digest_of(last.value) == row.read_digest
 
     def _would_be_in_vain(self, shard: int, row: ShardRow) -> bool:
         """Whether a replay from here has brought nothing, because Kafka has deleted what comes next, or a later

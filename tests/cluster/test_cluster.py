@@ -12,6 +12,7 @@ from tests.crowd import Crowd
 from tests.fault_stack import BRIEF, FaultStack, shard_of
 from tests.promise_checks import count_refusals, find_violations
 from tests.real.kafka_cluster import KafkaCluster
+from tests.servers import connected
 from tests.topics import COMMITS
 from tests.waiting import eventually
 
@@ -120,6 +121,14 @@ async def test_commits_removed_by_retention_are_sent_again_from_the_outbox(
         crowd.stop_buying()
 
     assert await find_violations(stack, crowd.sale_id, crowd.acknowledged) == []
+    await eventually(lambda: has_read_everything(stack, cluster, shard), APPLIED_S)
+
+
+async def has_read_everything(stack: FaultStack, cluster: KafkaCluster, shard: int) -> bool:
+    """The ledger counts as read what Kafka has deleted, so the next take-over has nothing to doubt."""
+    async with connected(stack.running.addresses.postgres_dsn) as db:
+        read_offset = await db.fetchval("select read_offset from shard_watermark where shard = $1", shard)
+    return bool(read_offset == await end_of_commits(cluster, shard))
 
 
 async def is_under_way(stack: FaultStack, crowd: Crowd) -> bool:

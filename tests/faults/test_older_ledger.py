@@ -42,6 +42,36 @@ async def test_a_ledger_restored_from_an_older_copy_catches_up_from_kafka(
     assert await find_violations(stack, sale_id, acknowledged) == []
 
 
+async def test_a_ledger_restored_from_before_a_take_over_catches_up_from_kafka(
+    stack: FaultStack, tmp_path: Path
+) -> None:
+    """Promises 2 and 8: it enters the later epoch at its first commit, and the next take-over begins one above both."""
+    sale_id = await stack.open_sale(UNITS)
+    shard = shard_of(sale_id)
+    acknowledged = await stack.sell(sale_id, EARLY)
+    await eventually(lambda: is_drained(stack, shard))
+    copy = await copy_files(stack, tmp_path)
+    before = await stack.watermark(shard)
+    await stack.crash("valkey")
+    await eventually(lambda: is_taken_over(stack, shard, before.epoch), CATCHES_UP_S)
+    acknowledged |= await stack.sell(sale_id, LATE, first=EARLY)
+    await eventually(lambda: is_drained(stack, shard))
+    newest = await stack.watermark(shard)
+
+    await restore(stack, copy)
+
+    await eventually(lambda: has_caught_up(stack, shard, newest.hash), CATCHES_UP_S)
+    await stack.serves()
+    acknowledged |= await stack.sell(sale_id, 1, first=EARLY + LATE)
+    assert await find_violations(stack, sale_id, acknowledged) == []
+
+
+async def is_taken_over(stack: FaultStack, shard: int, epoch: int) -> bool:
+    """Redis serves the shard in a later epoch."""
+    meta = await stack.meta(shard)
+    return int(meta["epoch"]) > epoch and "takeover_token" not in meta
+
+
 async def copy_files(stack: FaultStack, folder: Path) -> Path:
     """Copy the files of Postgres while it is down."""
     await stack.stop("postgres")

@@ -24,7 +24,7 @@ from inventory_service.adapters.ledger.orphans import LedgerOrphans
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.load import RedisLoadTarget
 from inventory_service.adapters.redis.memory import RedisMemory
@@ -141,10 +141,11 @@ class ShardProcesses:
         outages = RecordedOutages()
         self.waited_for = outages.servers
         self.retrier = Retrier(outages, ServerUnavailable)
-        self.connections = RedisConnections(redis_url)
-        self.shards = RedisShards(self.connections)
-        self.outbox = RedisOutbox(RedisConnections(redis_url))
-        self.scripts = RedisScripts(self.connections, ObservedHeads())
+        renewal, heads = Renewal(), ObservedHeads()
+        self.connections = RedisConnections(redis_url, renewal=renewal)
+        self.shards = RedisShards(self.connections, heads)
+        self.outbox = RedisOutbox(RedisConnections(redis_url, renewal=renewal))
+        self.scripts = RedisScripts(self.connections, heads)
         self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)
         self.commit_offsets = KafkaCommitOffsets(kafka.config)

@@ -44,7 +44,7 @@ async def doctor(redis_url: str, dsn: str, brokers: str, strict: bool = False) -
         redis_url=redis_url, postgres_dsn=dsn, kafka_brokers=brokers, shards=PARTITIONS, start_wait_s=wait_s
     )
     printed: list[str] = []
-    checks = server_checks.checks_after_probe(settings, redis_dependency(settings))
+    checks = server_checks.checks_after_probe(settings, redis_dependency(settings, may_be_replica=True))
     code = await run(checks, as_json=False, write=printed.append, strict=strict)
     return code, "\n".join(printed).splitlines()
 

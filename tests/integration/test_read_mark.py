@@ -7,6 +7,7 @@ from holdfast.inventory.v1.commit_pb2 import Event
 
 from bench.commits import CONFIRMED, HELD, RELEASED, FakeShard
 from order_persister.domain.chain import KafkaRecord
+from order_persister.service.apply import TRANSACTION_BYTES
 from tests.integration.one_shard_ledger import OneShardLedger
 from tests.integration.persister_fixture import JOIN_S, PersisterFixture
 from tests.ledger_consistency import inconsistencies
@@ -18,6 +19,9 @@ SET_BACK = """
 update shard_watermark set epoch = 1, seq = 0, hash = '', settled_epoch = 1, settled_seq = 0, facts_epoch = 1,
        facts_seq = 0, read_offset = 0, read_digest = '' where shard = 5"""
 NO_RELEASE = "alter table reservation add constraint a_mistake check (state <> 'RELEASED') not valid"
+THAW_AT_ONCE = """
+create function thaw() returns trigger language plpgsql as 'begin new.frozen_reason := null; return new; end';
+create trigger thaw before update on shard_watermark for each row execute function thaw()"""
 
 
 async def read(one_shard: OneShardLedger, *records: tuple[int, bytes]) -> tuple[int, bool]:
@@ -88,6 +92,20 @@ async def test_a_frozen_row_reads_nothing_and_sees_everything(one_shard: OneShar
     assert (await one_shard.apply(run())).row.seen == (0, 0)
 
 
+async def test_a_row_that_is_thawed_at_once_has_not_read_what_it_rejected(one_shard: OneShardLedger) -> None:
+    """A take-over may thaw it while the rest of the same record is still being applied."""
+    await one_shard.db.execute(NO_RELEASE)
+    await one_shard.db.execute(THAW_AT_ONCE)
+    one_shard.shard.moves(("r-1", HELD))
+    one_shard.shard.moves(("r-1", RELEASED))
+    one_shard.shard.moves(("r-2", HELD))
+
+    assert await read(one_shard, (0, one_shard.shard.run())) == (0, False)
+
+    await one_shard.db.execute("drop function thaw() cascade")
+    await one_shard.db.execute("alter table reservation drop constraint a_mistake")
+
+
 async def test_a_record_that_contradicts_the_ledger_is_read(one_shard: OneShardLedger) -> None:
     """Once thawed the ledger would only meet it again, before the original that the relay has sent behind it."""
     one_shard.shard.moves(("r-1", HELD))
@@ -106,6 +124,17 @@ async def test_what_only_a_later_version_knows_is_not_read(one_shard: OneShardLe
     run = one_shard.shard.run
 
     assert await read(one_shard, (0, run(0, 1)), (1, run(1, 2)), (2, run(2))) == (1, False)
+
+
+async def test_a_large_record_with_what_only_a_later_version_knows_is_not_read(one_shard: OneShardLedger) -> None:
+    """Another transaction than that which met the unknown event reaches the record's end."""
+    one_shard.shard.commit(Event())
+    for number in range(60):
+        one_shard.shard.moves(*((f"r-{number}-{order}", HELD) for order in range(100)))
+    record = one_shard.shard.run()
+    assert len(record) > TRANSACTION_BYTES
+
+    assert await read(one_shard, (0, record)) == (0, False)
 
 
 @pytest.mark.parametrize("persister", ["lives", "starts afterwards"])

@@ -99,6 +99,23 @@ async def test_readiness_follows_the_store_and_liveness_does_not(start_valkey: S
         assert await health(caller, "liveness") == SERVING
         assert 'holdfast_retries_total{server="redis"}' in await page_of(server)
         valkey.start()
+        await open_shards(valkey.address, epoch=2)
+        await eventually(lambda: is_serving(caller))
+
+
+async def test_a_server_without_an_open_shard_gets_no_traffic(start_valkey: StartValkey) -> None:
+    """Before `init`, and while its Redis is another one than the shards were opened for, it can serve no call."""
+    valkey = start_valkey()
+    async with running_server_process(valkey.address, UNREACHABLE_DSN) as server, calling(server.address) as caller:
+        assert await health(caller) == NOT_SERVING
+        await open_shards(valkey.address)
+        await eventually(lambda: is_serving(caller))
+        async with Redis.from_url(valkey.address) as admin:
+            await admin.replicaof("127.0.0.1", 1)
+            await eventually(lambda: is_not_serving(caller))
+            await admin.replicaof("NO", "ONE")
+        await open_shards(valkey.address, epoch=2)
+
         await eventually(lambda: is_serving(caller))
 
 

@@ -5,10 +5,12 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from holdfast_embedded.valkey import Valkey
 
+from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.shards import ADOPTED, BegunTakeover, CommitId, Offsets, RedisUnavailable
 from inventory_service.service.relay import shard_monitor
 from inventory_service.service.relay.catch_up import CatchUp
@@ -164,6 +166,75 @@ async def test_a_ledger_that_was_shown_more_than_it_could_take_opens_no_older_re
         await eventually(lambda: frozen(processes, f"NEEDS_RESTORE: Kafka has shown the ledger commit {last}"))
         assert not await processes.serves()
     assert await journal_length(processes) == 3
+
+
+async def test_a_ledger_that_was_frozen_reads_on_before_redis_is_compared_with_it(
+    processes: ShardProcesses, server: Valkey, tmp_path: Path
+) -> None:
+    """Kafka alone has what the ledger did not take, and the cause may have been repaired since."""
+    async with processes.at_work():
+        await processes.commit(count=3)
+        await eventually(processes.is_drained)
+    shutil.copytree(server.data_dir, tmp_path / "copy")
+    async with connected(processes.dsn) as db:
+        await db.execute("update shard_watermark set frozen_reason = 'LEDGER_BROKEN: a test' where shard = 0")
+    async with processes.relaying():
+        await processes.commit(count=2)
+        await eventually(lambda: is_sent(processes, 2))
+
+    await restart_from_copy(processes, server, tmp_path / "copy")
+
+    async with processes.at_work():
+        await eventually(lambda: frozen(processes, "NEEDS_RESTORE: "))
+    assert await journal_length(processes) == 5
+
+
+async def test_redis_learns_from_a_take_over_what_the_ledger_knows(processes: ShardProcesses, server: Valkey) -> None:
+    """What is settled, below which nothing is compensated any more, and the commit on which the epoch builds."""
+    async with processes.persister.running(), processes.relaying():
+        await processes.commit(count=5)
+        await eventually(processes.is_drained)
+    async with connected(processes.dsn) as db:
+        await db.execute("update shard_watermark set settled_seq = 2 where shard = 0")
+
+        await crash(processes, server)
+        async with processes.relaying():
+            await eventually(processes.serves)
+
+        began = await db.fetchrow("select * from shard_epoch where shard = 0 order by epoch desc limit 1")
+    epoch = (await processes.status()).epoch
+    assert began is not None
+    assert tuple(began)[:6] == (0, epoch, processes.epoch, 5, (await processes.status()).hash, "ADOPTED")
+    fields = ("settled_epoch", "settled_seq", "base_epoch", "base_seq")
+    async with processes.connections.acquire() as connection:
+        known: Any = await connection.execute("HMGET", shard_keys(0).meta, *fields)
+    assert [int(value) for value in known] == [processes.epoch, 2, processes.epoch, 5]
+
+
+async def test_a_ledger_that_lost_the_last_fence_draws_an_epoch_above_it(
+    processes: ShardProcesses, server: Valkey
+) -> None:
+    """Both are at the same commit, and no newer backup of the ledger exists."""
+    async with processes.at_work():
+        await processes.commit(count=3)
+        await eventually(processes.is_drained)
+        async with connected(processes.dsn) as db:
+            before = await db.fetchrow("select epoch, seq from shard_watermark where shard = 0")
+            assert before is not None
+            await crash(processes, server)
+            await eventually(lambda: serves_anew(processes))
+            lost = (await processes.status()).epoch
+
+            await db.execute("update shard_watermark set epoch = $1, seq = $2 where shard = 0", *before)
+            await db.execute("delete from shard_epoch where epoch = $1", lost)
+
+        await eventually(lambda: serves_above(processes, lost))
+
+
+async def serves_above(processes: ShardProcesses, epoch: int) -> bool:
+    """The shard was taken over once more."""
+    status = await processes.status()
+    return status.serving and status.epoch > epoch
 
 
 async def test_records_that_kafka_deleted_unread_open_no_older_redis(

@@ -25,7 +25,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from inventory_service.domain.shards import RedisUnavailable
 
 CONNECT_S = 2.0
-RENEWAL_INTERVAL_S = 0.5  # so that calls of a shard that does not serve do not connect anew each
+RENEWAL_INTERVAL_S = 0.5  # so that not each call of a shard that does not serve connects anew
+SLOW_RENEWAL_INTERVAL_S = 10.0  # where the shard was opened for this very Redis, or that is not known
 REPLY_TIMEOUT_S = 5.0  # a script call takes milliseconds: a Redis that needs longer is stuck, and the caller repeats
 
 Argument = str | bytes | int
@@ -33,6 +34,10 @@ Argument = str | bytes | int
 
 class OutcomeUnknown(RedisUnavailable):
     """The command was sent and no reply came: it may have been carried out."""
+
+
+class RedisIsReplica(RedisUnavailable):
+    """It takes no writes and its data may be old. It may be promoted, or the address may lead to its primary later."""
 
 
 class RedisConnection:
@@ -72,14 +77,19 @@ class RedisConnection:
         await self._connection.disconnect(nowait=True)
 
 
-async def connect(url: str) -> RedisConnection:
-    """Connect and wait for a first reply; RedisUnavailable if either fails. So no call is sent to a stuck Redis."""
+async def connect(url: str, *, may_be_replica: bool = False) -> RedisConnection:
+    """Connect and wait for a first reply; RedisUnavailable if either fails. So no call is sent to a stuck Redis.
+
+    RedisIsReplica unless it may be one.
+    """
     connection, begun = _unconnected(url), time.monotonic()
     try:
         async with asyncio.timeout(CONNECT_S):
             await connection.connect()  # type: ignore[no-untyped-call]
             await connection.send_command("INFO", "replication")  # the scripts need the right to run it, too
-            await connection.read_response()
+            primary = _primary_in(await connection.read_response())
+        if primary and not may_be_replica:
+            raise RedisIsReplica(f"it is a replica of {primary} and takes no writes")
     except (RedisError, OSError, TimeoutError) as error:
         await connection.disconnect(nowait=True)
         raise RedisUnavailable(str(error) or "no connection in time") from error
@@ -87,6 +97,12 @@ async def connect(url: str) -> RedisConnection:
         await connection.disconnect(nowait=True)
         raise
     return RedisConnection(connection, begun)
+
+
+def _primary_in(info: bytes) -> str:
+    """The address of its primary in a replica's INFO; '' of a primary."""
+    fields = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
+    return "" if fields.get("role") == "master" else f"{fields.get('master_host')}:{fields.get('master_port')}"
 
 
 def check_url(url: str) -> None:
@@ -133,10 +149,10 @@ class Renewal:
     def __init__(self) -> None:
         self._since = 0.0
 
-    def demand(self) -> None:
-        """Have every connection that exists closed instead of used again; at most once in an interval."""
+    def demand(self, interval_s: float = RENEWAL_INTERVAL_S) -> None:
+        """Have every connection that exists closed instead of used again, unless that was done in the last interval."""
         now = time.monotonic()
-        if now - self._since >= RENEWAL_INTERVAL_S:
+        if now - self._since >= interval_s:
             self._since = now
 
     def covers(self, connection: RedisConnection) -> bool:
@@ -147,8 +163,11 @@ class Renewal:
 class RedisConnections:
     """A pool of at most `size` connections; callers that wait for one get it in the order in which they asked."""
 
-    def __init__(self, url: str, size: int = 16, renewal: Renewal | None = None) -> None:
+    def __init__(
+        self, url: str, size: int = 16, renewal: Renewal | None = None, *, may_be_replica: bool = False
+    ) -> None:
         self._url = url
+        self._may_be_replica = may_be_replica
         self.renewal = renewal or Renewal()
         self._free = asyncio.Semaphore(size)
         self._idle: list[RedisConnection] = []
@@ -182,7 +201,7 @@ class RedisConnections:
             if self.renewal.covers(connection) and await connection.is_usable():
                 return connection
             await connection.close()
-        return await connect(self._url)
+        return await connect(self._url, may_be_replica=self._may_be_replica)
 
     async def close(self) -> None:
         """Close the idle connections; the others end with the process."""

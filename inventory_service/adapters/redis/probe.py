@@ -3,15 +3,24 @@
 from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from holdfast_runtime.connection_errors import Cause, ConnectionRejected, TransientError, classify, describe
-from inventory_service.adapters.redis.connections import connect
+from holdfast_runtime.connection_errors import (
+    Cause,
+    ConnectionRejected,
+    ServerNotReady,
+    TransientError,
+    classify,
+    describe,
+)
+from inventory_service.adapters.redis.connections import RedisIsReplica, connect
 from inventory_service.domain.shards import RedisUnavailable
 
 
-async def probe_redis(url: str) -> None:
+async def probe_redis(url: str, *, may_be_replica: bool = False) -> None:
     """Return if Redis answers, even that it is still loading; `ConnectionRejected` or `TransientError` if not."""
     try:
-        connection = await connect(url)
+        connection = await connect(url, may_be_replica=may_be_replica)
+    except RedisIsReplica as error:
+        raise ServerNotReady(str(error)) from error
     except RedisUnavailable as error:
         if isinstance(error.__cause__, BusyLoadingError):
             return

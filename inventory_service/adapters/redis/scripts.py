@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
-from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown, RedisConnection, RedisConnections
+from inventory_service.adapters.redis.connections import (
+    RENEWAL_INTERVAL_S,
+    SLOW_RENEWAL_INTERVAL_S,
+    Argument,
+    OutcomeUnknown,
+    RedisConnection,
+    RedisConnections,
+)
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.shards import WENT_BACK, CommitId, RedisUnavailable
@@ -24,6 +31,7 @@ NOT_RUN = frozenset(
 )
 LEDGER_BEHIND = "LEDGER_BEHIND"  # not a reply of a script: Redis is full
 MAX_CLOCK_AHEAD_S = 5.0
+_OTHER_REDIS = frozenset({"NOT_OWNED", WENT_BACK, "BLANK"})  # so another one may have the address now
 _AHEAD = {
     "CLOCK_AHEAD": "Redis' clock is {:.1f} s ahead of this process'",
     "TIME_AHEAD": "the shard's last commit is dated {:.1f} s ahead of this process' clock",
@@ -119,7 +127,8 @@ class RedisScripts:
             return await self._run(name, keys, observed, arguments)
         except ShardNotServing as error:
             if error.code != LEDGER_BEHIND:
-                self._connections.renewal.demand()
+                is_other_redis = error.code in _OTHER_REDIS
+                self._connections.renewal.demand(RENEWAL_INTERVAL_S if is_other_redis else SLOW_RENEWAL_INTERVAL_S)
             if error.code == WENT_BACK:
                 await self._freeze(shard, observed, error.detail)
             raise
@@ -142,10 +151,15 @@ class RedisScripts:
         return reply
 
     async def _freeze(self, shard: int, observed: CommitId, head: str) -> None:
-        """Stop a shard that lacks a commit, for other callers may not have observed it; the next call does it again."""
-        arguments = (head.partition("-")[0], went_back(observed, head), "")
-        with suppress(RedisUnavailable):
-            await self._run("freeze", shard_keys(shard), CommitId(0, 0), arguments)
+        """Stop a shard that lacks a commit, for other callers may not have observed it; the next call does it again.
+
+        A Redis of an older epoch is another one than that of the take-over since, and this process does not serve it.
+        """
+        epoch = head.partition("-")[0]
+        if int(epoch) == observed.epoch:
+            with suppress(RedisUnavailable):
+                arguments = (epoch, went_back(observed, head), "")
+                await self._run("freeze", shard_keys(shard), CommitId(0, 0), arguments)
 
 
 def went_back(observed: CommitId, head: str) -> str:

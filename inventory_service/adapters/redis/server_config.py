@@ -16,7 +16,8 @@ CLOCK_READINGS = 3  # of which the fastest is the most exact
 # Checks the rights for one command of each kind that the scripts run, and runs none.
 _CHECK_RIGHTS = """
 local key = KEYS[1]
-return redis.acl_check_cmd('hget', key, 'f') and redis.acl_check_cmd('hset', key, 'f', 'v')
+return redis.acl_check_cmd('info', 'replication')
+    and redis.acl_check_cmd('hget', key, 'f') and redis.acl_check_cmd('hset', key, 'f', 'v')
     and redis.acl_check_cmd('xadd', key, '*', 'f', 'v') and redis.acl_check_cmd('zadd', key, '1', 'm')"""
 
 

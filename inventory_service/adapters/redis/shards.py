@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from inventory_service.adapters.redis.connections import Argument, RedisConnections
+from inventory_service.adapters.redis.connections import (
+    RENEWAL_INTERVAL_S,
+    SLOW_RENEWAL_INTERVAL_S,
+    Argument,
+    RedisConnections,
+)
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, went_back
 from inventory_service.domain.heads import ObservedHeads
@@ -38,7 +43,7 @@ class RedisShards:
         if status.serving:
             self._scripts.heads.observe(shard, status.head)
         else:
-            self._connections.renewal.demand()
+            self._connections.renewal.demand(SLOW_RENEWAL_INTERVAL_S if status.owned else RENEWAL_INTERVAL_S)
         return status
 
     async def trim(self, progress: LedgerProgress) -> Trimmed:

@@ -83,13 +83,16 @@ class LedgerCatchUp:
         return False
 
     async def _was_read(self, end: int) -> bool:
-        """True if the row has read up to `end`, or to the topic's present end if that was made anew since."""
+        """True if the row has read up to `end`, or to the topic's present end if that was made anew since.
+
+        There is nothing to read in a topic that is empty.
+        """
         row = await self._ledger.row(self._takeover.shard)
         if row is None:
             return True
         offsets = await self._offsets.offsets(row.shard)
         self._records_deleted = row.read_offset < offsets.beginning
-        if self._records_deleted:
+        if self._records_deleted or offsets.beginning == offsets.end:
             return True
         if row.frozen_reason:
             return row.read_offset >= offsets.end or await self._still_refuses(row)

@@ -276,6 +276,7 @@ class ShardRelay:
             unsent=max(status.seq - cursor.seq, 0) if sends and cursor.epoch == status.epoch else 0,
             unsent_s=await self._age(cursor) if sends else 0.0,
             unledgered_s=await self._age(status.trimmed),
+            ahead_s=status.ahead_ms / 1000,
             parts=status.parts,
         )
         self._dependencies.gauges.show(self._shard, backlog)

@@ -15,6 +15,7 @@ CHECK_INTERVAL_S = 0.5
 WAITING_CHECK_INTERVAL_S = 1.0  # of a shard that does not serve and waits for its next attempt
 COMPARE_INTERVAL_S = 10.0  # between two reads of the ledger's row of a shard that serves
 FIRST_RETRY_S, MAX_RETRY_S = 0.2, 10.0
+MAX_AHEAD_MS = 1000  # by which a shard's time may be ahead of Redis' clock without a warning
 
 
 class ShardMonitor:
@@ -48,6 +49,7 @@ class ShardMonitor:
         self._foreign_takeover = (("", 0), 0.0)  # token and parts that are loaded, and when both were first seen
         self._retry = Backoff(FIRST_RETRY_S, MAX_RETRY_S)
         self._logged_state = ""
+        self._was_ahead = False
         self._next_comparison = monotonic()
         self._deleted: tuple[int, CommitId] | None = None  # what Kafka deleted unread, and Redis' head by then
 
@@ -146,7 +148,11 @@ class ShardMonitor:
         return self._monotonic() - self._foreign_takeover[1] < self._takeover_timeout_s
 
     def _log_state(self, status: ShardStatus) -> None:
-        """Log the shard's state when it has changed."""
+        """Log the shard's state, and whether its time is ahead of Redis' clock, when it has changed."""
+        is_ahead = status.ahead_ms > MAX_AHEAD_MS
+        if is_ahead != self._was_ahead:
+            self._was_ahead = is_ahead
+            self._log.warning("shard_time_ahead", is_ahead=is_ahead, ahead_s=status.ahead_ms / 1000)
         state = _state(status)
         if state != self._logged_state:
             self._logged_state = state

@@ -19,16 +19,34 @@ class Partitions:
     def __init__(self, config: KafkaConfig, topic: str) -> None:
         self._config = config
         self._topic = topic
+        self._lock = asyncio.Lock()
+        self._kept: AIOKafkaConsumer | None = None  # for single records, which are asked for regularly
+
+    async def end(self, shard: int) -> int:
+        """The offset that the next record will get."""
+        partition = TopicPartition(self._topic, shard)
+        async with self._kept_consumer() as consumer:
+            return int((await consumer.end_offsets([partition]))[partition])
 
     async def record_at(self, shard: int, offset: int) -> KafkaRecord | None:
         """One record; None if it was deleted, or does not exist yet."""
-        async with self._consumer(shard) as (consumer, partition), asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+        partition = TopicPartition(self._topic, shard)
+        async with self._kept_consumer() as consumer:
             first, end = await consumer.beginning_offsets([partition]), await consumer.end_offsets([partition])
             if not first[partition] <= offset < end[partition]:
                 return None
-            consumer.seek(partition, offset)
-            found = await consumer.getone(partition)
+            consumer.assign([partition])
+            try:
+                consumer.seek(partition, offset)
+                found = await consumer.getone(partition)
+            finally:
+                consumer.unsubscribe()  # or it would go on reading
             return KafkaRecord(shard, found.offset, found.value or b"")
+
+    async def close(self) -> None:
+        """Close what is kept open."""
+        if self._kept is not None:
+            await stop(self._kept)
 
     async def records_from(self, shard: int, offset: int) -> AsyncGenerator[Sequence[KafkaRecord], None]:
         """Every record from an offset on that is not deleted, in order; ends where the partition ends by then."""
@@ -39,13 +57,27 @@ class Partitions:
                 yield [KafkaRecord(shard, one.offset, one.value or b"") for one in fetched.get(partition, ())]
 
     @asynccontextmanager
+    async def _kept_consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """A consumer that stays connected, for one caller at a time, and not for long."""
+        async with self._lock:
+            with kafka_errors():
+                async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+                    if self._kept is None:
+                        self._kept = await self._started()
+                    yield self._kept
+
+    async def _started(self) -> AIOKafkaConsumer:
+        consumer = self._new_consumer()
+        try:
+            await consumer.start()
+        except BaseException:  # it has tasks and connections already, also if this is cancelled
+            await stop(consumer)
+            raise
+        return consumer
+
+    @asynccontextmanager
     async def _consumer(self, shard: int) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
-        consumer = AIOKafkaConsumer(
-            **self._config.options(),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
-        )
+        consumer = self._new_consumer()
         try:
             with kafka_errors():
                 await consumer.start()
@@ -54,3 +86,11 @@ class Partitions:
                 yield consumer, partition
         finally:
             await stop(consumer)
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            **self._config.options(),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+        )

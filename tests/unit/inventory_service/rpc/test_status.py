@@ -103,3 +103,13 @@ def test_the_largest_reservation_and_the_longest_reason_fit_the_trailers() -> No
     refusal = Failure(reasons.ERROR_REASON_WRONG_RESERVATION_STATE, {"frozen_reason": "x" * 5000}, large)
 
     assert len(status_of(CallFailed(refusal)).trailers[0][1]) * 4 / 3 < TRAILERS
+
+
+def test_a_clock_that_is_ahead_is_named_in_the_message() -> None:
+    """A comparison with the ledger, of which the usual sentence speaks, would not end it."""
+    clock = "Redis' clock is 3600.0 s ahead of this process'"
+
+    arguments = status_of(CallFailed(Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING, {"clock": clock})))
+
+    assert arguments.sentence == f"The sale's shard does not serve, for {clock}. Nothing was done."
+    assert status_pb2.Status.FromString(arguments.trailers[0][1]).message == arguments.sentence

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inventory_service.server_checks.clocks import Reading, judge_clock
+from inventory_service.server_checks.clocks import Reading, judge_clock, judge_shard_time
 from inventory_service.server_checks.results import Level
 
 
@@ -21,3 +21,11 @@ def test_a_slow_answer_does_not_make_a_clock_off() -> None:
 
     assert judge_clock("Redis", [slow]).level is Level.OK
     assert judge_clock("Redis", [slow, quick]).value.startswith("+0.000 s")
+
+
+@pytest.mark.parametrize(("ahead_ms", "level"), [(0, Level.OK), (900, Level.OK), (3_600_000, Level.FAIL)])
+def test_a_commit_that_is_dated_ahead_is_off(ahead_ms: int, level: Level) -> None:
+    """The clock is right again, and the shard goes by the time of that commit until the clock has reached it."""
+    found = judge_shard_time(ahead_ms)
+
+    assert (found.level, found.value) == (level, f"+{ahead_ms / 1000:.3f} s")

@@ -17,7 +17,7 @@ from inventory_service.service.relay.maintenance import COUNT_INTERVAL_S, SWEEP_
 from tests.sales import make_sale
 
 MINUTE_MS = 60_000
-WITH_LEASE = Backlog(serving=True, sends=True, outbox=0, unsent=0, unsent_s=0.0, unledgered_s=0.0)
+WITH_LEASE = Backlog(serving=True, sends=True, outbox=0, unsent=0, unsent_s=0.0, unledgered_s=0.0, ahead_s=0.0)
 SALE = SaleKey("default", "sale-0")
 
 
