@@ -5,8 +5,8 @@ Safe to repeat, also after a crash at any step, and beside relays, which do the 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -14,10 +14,11 @@ from typing import NamedTuple
 from holdfast_runtime.retry import Backoff
 from inventory_service.domain.restore import Comparison, Permission, remedy
 from inventory_service.domain.shard_ports import LedgerRows, Shards
-from inventory_service.domain.shards import ServerUnavailable, check_shard_count
+from inventory_service.domain.shards import ServerUnavailable
 from inventory_service.service import audit
-from inventory_service.service.relay.takeover import Ending, Findings, ShardTakeover
+from inventory_service.service.relay.takeover import Ending, ShardTakeover
 
+WATCH_S = 1.0
 STALL_S = 120.0  # without any progress, of the ledger or of a load, before a shard is given up
 AUDIT_S = 120.0
 ERRORS = 8  # in a row, with growing delays, before a server counts as away
@@ -92,7 +93,7 @@ async def run(dependencies: Dependencies, options: Options) -> int:
     return code
 
 
-def _exit_code(results: "list[ShardResult]") -> int:
+def _exit_code(results: Sequence[ShardResult]) -> int:
     states = {result.state for result in results}
     if State.UNKNOWN in states:
         return 2
@@ -100,7 +101,7 @@ def _exit_code(results: "list[ShardResult]") -> int:
 
 
 class _Restore:
-    """The restore of one shard after the other."""
+    """Opens shards; each method does one of them."""
 
     def __init__(self, dependencies: Dependencies, options: Options) -> None:
         self._dependencies = dependencies
@@ -115,9 +116,7 @@ class _Restore:
         except TimeoutError:
             return ShardResult(shard, State.UNKNOWN, await self._where_it_stands(shard))
 
-    async def _retried(
-        self, shard: int, attempt: "Callable[[int], asyncio.Future[ShardResult | None]]"
-    ) -> ShardResult:
+    async def _retried(self, shard: int, attempt: Callable[[int], Awaitable[ShardResult | None]]) -> ShardResult:
         """The first result; an attempt that has none was overtaken by another process."""
         delay, errors = Backoff(first_s=0.05, longest_s=1.0), 0
         while True:
@@ -133,3 +132,81 @@ class _Restore:
                     return result
                 errors = 0
             await delay.wait()
+
+    async def _open(self, shard: int) -> ShardResult | None:
+        """One attempt."""
+        status, row = await self._dependencies.shards.status(shard), await self._dependencies.ledger.row(shard)
+        if status.serving and not self._options.permission.force:
+            return ShardResult(shard, State.SERVES)
+        if row is None and status.blank:
+            return ShardResult(shard, State.NEEDS_CONSENT, "neither store has anything of it: run `holdfast init`")
+        if row is None:
+            await self._dependencies.ledger.read_again(shard, self._options.shard_count)
+        attempt = await self._dependencies.takeover.attempt(shard, self._options.permission)
+        if attempt.ending is Ending.LOADED:
+            return await self._audited(ShardResult(shard, State.LOADED, "", attempt.epoch, attempt.orphans))
+        if attempt.ending is Ending.ADOPTED:
+            return ShardResult(shard, State.ADOPTED, "", attempt.epoch)
+        if attempt.ending in (Ending.NEEDS_RESTORE, Ending.LEDGER_REFUSES):
+            return ShardResult(shard, State.NEEDS_CONSENT, attempt.detail)
+        if attempt.ending is Ending.NEWER_EPOCH:
+            await self._dependencies.takeover.freeze_if_ledger_went_back(shard)
+        return None
+
+    async def _audited(self, result: ShardResult) -> ShardResult:
+        found = await audit.audit_shard(self._dependencies.audit, result.shard, AUDIT_S)
+        if isinstance(found, str):
+            result.why = f"not audited: {found}"
+        elif found.differences:
+            result.state, result.differences = State.DIFFERS, [str(difference) for difference in found.differences]
+        return result
+
+    async def _preview(self, shard: int) -> ShardResult:
+        """What `_open` would do, as far as the ledger has read what Kafka has."""
+        status = await self._dependencies.shards.status(shard)
+        permission = self._options.permission
+        if status.serving and not permission.force:
+            return ShardResult(shard, State.SERVES)
+        found = await self._dependencies.takeover.preview(status)
+        if found is None:
+            return ShardResult(shard, State.NEEDS_CONSENT, "the ledger has no row of it")
+        why = f"Redis is {found.comparison.value}"
+        if found.objections:
+            why = "; ".join(found.objections)
+        if not permission.allows(found.comparison, found.known_lost):
+            what_to_do = remedy(shard, found.comparison, found.known_lost)
+            return ShardResult(shard, State.NEEDS_CONSENT, f"{why}; {what_to_do}")
+        adopts = found.comparison is Comparison.EQUAL and not permission.force
+        return ShardResult(shard, State.WOULD_ADOPT if adopts else State.WOULD_LOAD, why)
+
+    @asynccontextmanager
+    async def _while_it_moves(self, shard: int) -> AsyncIterator[None]:
+        """TimeoutError once neither the ledger nor a load has moved for a while."""
+        async with asyncio.timeout(STALL_S) as deadline:
+            watch = asyncio.ensure_future(self._extend(deadline, shard))
+            try:
+                yield
+            finally:
+                watch.cancel()
+
+    async def _extend(self, deadline: asyncio.Timeout, shard: int) -> None:
+        before: object = None
+        while True:
+            with suppress(ServerUnavailable):
+                now = await self._positions(shard)
+                if now != before:
+                    before = now
+                    deadline.reschedule(asyncio.get_running_loop().time() + STALL_S)
+            await asyncio.sleep(WATCH_S)
+
+    async def _positions(self, shard: int) -> tuple[object, ...]:
+        status, row = await self._dependencies.shards.status(shard), await self._dependencies.ledger.row(shard)
+        return status.parts, status.serving, row and (row.commit_id, row.read_offset)
+
+    async def _where_it_stands(self, shard: int) -> str:
+        with suppress(ServerUnavailable):
+            row = await self._dependencies.ledger.row(shard)
+            if row is not None:
+                stands = f"the ledger stands at commit {row.commit_id} and has read its records up to {row.read_offset}"
+                return f"{stands}; check that `holdfast persist` and `holdfast relay` run, {RUN_AGAIN}"
+        return f"nothing has moved for {STALL_S:g} s; {RUN_AGAIN}"

@@ -193,7 +193,9 @@ async def _apply_in(transaction: LedgerTransaction, row: ShardRow, chunk: Delive
         return Applied(row, ApplyPlan(row.watermark), quarantined, [], MAX_SEQ)
     hashes = await transaction.journal_hashes(already_applied(row.watermark, chunk.received))
     plan = plan_apply(row.watermark, chunk.received, hashes, read_to(row.read_offset, chunk.records))
-    quarantined += await _quarantine(transaction, [quarantined_commit(orphan, EPOCH_IS_OVER) for orphan in plan.orphans])
+    quarantined += await _quarantine(
+        transaction, [quarantined_commit(orphan, EPOCH_IS_OVER) for orphan in plan.orphans]
+    )
     await transaction.insert_orphans(list(orphans_from(plan.orphans)))
     dead_letters = await _book(transaction, row, plan) if plan.accepted else []
     quarantined += await _quarantine_unreadable(transaction, plan)

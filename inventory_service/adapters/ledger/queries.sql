@@ -65,6 +65,11 @@ on conflict do nothing
 returning shard, shards, epoch, seq, hash, settled_epoch, settled_seq, '' as frozen_reason, read_offset, read_digest,
           seen_epoch, seen_seq
 
+-- name: insert_unread_shard
+-- Inserts a row before the first commit of any epoch that was ever drawn, and before the first record.
+insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
+values ($1, $2, 1, 0, '', 1, 0, 1, 0) on conflict do nothing
+
 -- name: begin_epoch
 -- Begins the next epoch of a shard whose row is as expected, above `$6` and never the same one twice; no result if it is
 -- not, or if it has seen a commit above its watermark and `$7` does not accept that loss.
