@@ -22,7 +22,6 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
-from holdfast_embedded.valkey import Valkey
 
 from bench.commits import CONFIRMED, HELD, RELEASED, FakeShard, MadeCommit, record
 from bench.machine import ROOT, machine_and_commit
@@ -32,6 +31,10 @@ COMMITS, ORDERS = "holdfast.commits.v1", "holdfast.orders.v1"
 RECORD_BYTES = 250_000
 PARTITION_BYTES = 4_500_000  # the embedded broker keeps only the last 5 MiB of a partition
 COMMIT_OVERHEAD_BYTES = 60  # its hash and lengths in a record
+# In the epoch of the generated commits, as `holdfast init` would in the one that it draws.
+OPEN_SHARDS = """
+insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
+select shard, $1, 1, 0, '', 1, 0, 1, 0 from generate_series(0, $1 - 1) as shard"""
 DEADLINE_S = 300
 PROGRAM_S = 120.0
 
@@ -129,10 +132,10 @@ async def measure(folder: Path, histories: list[History], record_bytes: int) -> 
     """One drain on new servers: reservations/s, or None if the ledger is wrong."""
     with servers(folder, len(histories)) as environment:
         run_to_end(ROOT, PROGRAM_S, "order_persister", "migrate", **environment)
-        run_to_end(ROOT, PROGRAM_S, "inventory_service", "init", **environment)
         brokers = environment["HOLDFAST_KAFKA_BROKERS"]
         await preload(brokers, histories, record_bytes)
         db = await asyncpg.connect(environment["HOLDFAST_POSTGRES_DSN"])
+        await db.execute(OPEN_SHARDS, len(histories))
         with running(ROOT, folder / "persist.log", "order_persister", "persist", **environment) as process:
             rate = await drain(db, histories, process)
             differences = await find_differences(db, brokers, histories)
@@ -207,15 +210,13 @@ async def preload(brokers: str, histories: list[History], record_bytes: int) -> 
 
 @contextmanager
 def servers(folder: Path, shards: int) -> Iterator[dict[str, str]]:
-    """Start new servers: the settings of programs that use them. Redis is for `init` alone."""
-    valkey, postgres = Valkey(folder / "valkey"), Postgres(folder / "postgres")
-    broker = Broker(folder / "broker", shards)
+    """Start new servers: the settings of programs that use them."""
+    postgres, broker = Postgres(folder / "postgres"), Broker(folder / "broker", shards)
     with ExitStack() as held:
-        for server in (valkey, postgres, broker):
+        for server in (postgres, broker):
             held.callback(server.stop)
             server.start()
         yield {
-            "HOLDFAST_REDIS_URL": valkey.address,
             "HOLDFAST_POSTGRES_DSN": postgres.address,
             "HOLDFAST_KAFKA_BROKERS": broker.address,
             "HOLDFAST_SHARDS": str(shards),

@@ -65,10 +65,16 @@ def reject_settings() -> None:
 
 
 def serve() -> None:
-    """Listen on HOLDFAST_LISTEN until SIGTERM."""
+    """Listen on HOLDFAST_LISTEN until SIGTERM, and speak first, as a gRPC server does."""
     host, _, port = os.environ["HOLDFAST_LISTEN"].rpartition(":")
-    with socket.create_server((host, int(port)), backlog=64):
-        work()
+    listener = socket.create_server((host, int(port)), backlog=64)
+
+    def answer() -> None:
+        while True:
+            listener.accept()[0].sendall(b"settings")
+
+    threading.Thread(target=answer, daemon=True).start()
+    work()
 
 
 def open_shards() -> None:

@@ -16,7 +16,7 @@ META = "holdfast:{{{shard}}}:meta"
 
 def not_ready_reason(redis_url: str, listen: str, shards: int) -> str | None:
     """Return why calls cannot be answered yet; None if they can."""
-    if not is_listening(listen):
+    if not is_answering(listen):
         return f"no server listens on {listen}"
     try:
         unserved = find_unserved(redis_url, shards)
@@ -50,6 +50,20 @@ def is_listening(address: str) -> bool:
     host, _, port = address.rpartition(":")
     with contextlib.suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=DEADLINE_S):
         return True
+    return False
+
+
+def is_answering(address: str) -> bool:
+    """Return whether a gRPC server accepts connections at host:port: it speaks first.
+
+    A server that starts listens a moment before, to have the address for itself, and closes connections made by then.
+    """
+    host, _, port = address.rpartition(":")
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((host.strip("[]"), int(port)), timeout=DEADLINE_S) as connection,
+    ):
+        return connection.recv(1) != b""
     return False
 
 

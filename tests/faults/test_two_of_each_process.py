@@ -9,7 +9,7 @@ import pytest
 from holdfast.client import Client
 from holdfast_embedded.ports import free_port
 from holdfast_embedded.program import ProgramSpecs
-from holdfast_embedded.readiness import is_listening
+from holdfast_embedded.readiness import is_answering
 from holdfast_embedded.stack import Stack
 
 from tests.crowd import CRASH_RETRY, Crowd
@@ -98,7 +98,7 @@ def doubled(second_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture
 async def stack(doubled: Stack, second_server: str) -> AsyncIterator[DoubledStack]:
     """The doubled stack, and a client of both servers."""
-    await eventually(lambda: is_listening(second_server), SERVES_S)
+    await eventually(lambda: is_answering(second_server), SERVES_S)
     async with Client(f"{doubled.addresses.listen},{second_server}", channels=8, retry=CRASH_RETRY) as client:
         yield DoubledStack(doubled, client)
 

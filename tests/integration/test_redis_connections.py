@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partialmethod
 
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
@@ -11,7 +12,7 @@ from holdfast_embedded.ports import free_port
 from redis.asyncio import Redis
 
 from inventory_service.adapters.redis import connections as redis_connections
-from inventory_service.adapters.redis.connections import OutcomeUnknown, RedisConnections, connect
+from inventory_service.adapters.redis.connections import OutcomeUnknown, RedisConnection, RedisConnections, connect
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ScriptFailed, load_script, script_from_text
 from inventory_service.adapters.redis.shards import RedisShards
@@ -48,6 +49,13 @@ def stock_at(url: str) -> RedisStock:
     return RedisStock(RedisScripts(RedisConnections(url, size=2), ObservedHeads()), shards=1, outbox_limit=1000)
 
 
+@pytest.fixture
+def short_reply_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second in place of five, for tests in which no reply comes."""
+    monkeypatch.setattr(RedisConnection, "execute", partialmethod(RedisConnection.execute, timeout_s=1.0))
+
+
+@pytest.mark.usefixtures("short_reply_timeout")
 async def test_a_lost_reply_is_outcome_unknown_and_the_command_is_not_resent(valkey: str) -> None:
     """Redis has done it; the caller gets OUTCOME_UNKNOWN, repeats with the same id, and gets the first result."""
     await open_shard(valkey)
@@ -67,6 +75,7 @@ async def test_a_lost_reply_is_outcome_unknown_and_the_command_is_not_resent(val
     assert again.replayed
 
 
+@pytest.mark.usefixtures("short_reply_timeout")
 async def test_a_read_without_a_reply_is_store_unreachable(valkey: str) -> None:
     """OUTCOME_UNKNOWN is for calls that may have changed something."""
     await open_shard(valkey)

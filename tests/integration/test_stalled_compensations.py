@@ -6,7 +6,7 @@ from holdfast.inventory.v1.events_pb2 import Compensation
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from bench.commits import HELD, RELEASED, TENANT, FakeShard
+from bench.commits import HELD, RELEASED, FakeShard
 from holdfast_runtime.kafka import COMPENSATIONS
 from holdfast_runtime.retry import Outages, Retrier
 from order_persister.adapters.ledger.postgres import Database
@@ -16,7 +16,7 @@ from order_persister.domain.chain import KafkaRecord
 from order_persister.domain.ports import Message
 from order_persister.metrics import PublishMetrics
 from order_persister.service.publisher import Publisher
-from tests.ledgers import ledger_in, open_shards
+from tests.ledgers import block_buyer, ledger_in, open_shards
 from tests.servers import connected
 
 MAKE_DUE = "update compensation set next_send_time = now()"
@@ -38,7 +38,7 @@ async def test_a_compensation_that_was_sent_often_is_logged_once_and_counted_unt
 
     async with connected(database) as db:
         await open_shards(db, [0])
-        await db.execute("insert into blocked_buyer (tenant, buyer_id, reason) values ($1, 'bob', 'a test')", TENANT)
+        await block_buyer(db, "bob")
         shard.open_sale(lamp=1)
         shard.moves(("r-1", HELD), buyer="bob")
         await ledger_in(store).apply([KafkaRecord(0, 0, shard.run(0))])

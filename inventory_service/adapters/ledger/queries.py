@@ -24,6 +24,8 @@ class Queries:
     has_commit: str
     insert_orphans: str
     orphans: str
+    epoch_bases: str
+    recent_losses: str
     skip_deleted: str
     clear_frozen_reason: str
     sales_of_shard: str
