@@ -37,7 +37,6 @@ from inventory_service.wiring.servers import (
 )
 
 PROGRESS_S = 1.0  # between two lines on one shard
-REPLICA = "replica"  # the identity of a Redis that is one
 SHARD = "The shard to open (default: all)."
 ACCEPT_LOSS = (
     "Open a shard although commits are lost that callers heard of. What Redis alone has is dropped and listed by"
@@ -81,8 +80,6 @@ async def _restore(settings: Settings, offsets: KafkaCommitOffsets, options: res
     await check_all_shard_counts(settings)
     connections, ledger = RedisConnections(settings.redis_url), LedgerPool(settings.postgres_dsn)
     shards = RedisShards(connections)
-    if (await shards.status(0)).identity == REPLICA:
-        raise BadSettings("HOLDFAST_REDIS_URL: this Redis is a replica; name its master")
     progress = ProgressWriter(lambda line: print(line, file=sys.stderr), time.monotonic, PROGRESS_S)
     dependencies = restore.Dependencies(
         shards,
