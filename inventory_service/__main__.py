@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from holdfast_runtime.process import build_app, run_app
-from inventory_service.wiring import audit, compensate, doctor, init, relay, serve, topics
+from inventory_service.wiring import audit, compensate, doctor, init, orphans, relay, restore, serve, topics
 
 COMMANDS = (
     serve.COMMAND,
@@ -14,6 +14,8 @@ COMMANDS = (
     topics.COMMAND,
     doctor.COMMAND,
     audit.COMMAND,
+    restore.COMMAND,
+    orphans.COMMAND,
 )
 # It logs every attempt to reach a broker that is away; the processes log once that one is, and that it is back.
 SILENT_LIBRARIES = ("aiokafka",)

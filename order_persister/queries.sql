@@ -81,6 +81,15 @@ select epoch, seq, payload from journal
 insert into quarantined_record (shard, record_offset, payload, why, epoch, seq) values ($1, $2, $3, $4, $5, $6)
 on conflict (shard, digest) do nothing returning quarantined_record_id
 
+-- name: insert_orphans
+-- Keeps changes that the ledger never takes, unless they are kept already.
+insert into orphan (shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id, lines, state, why)
+select $1, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id, lines::jsonb, state, why
+  from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+              $10::text[], $11::text[], $12::text[])
+    as new (epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id, lines, state, why)
+on conflict do nothing
+
 -- name: insert_sale
 -- Inserts a sale.
 insert into sale (tenant, sale_id, title, start_time, end_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit, create_time,

@@ -70,6 +70,7 @@ class ArchivedReservation(NamedTuple):
     has_sale: bool
     reservation: Reservation | None
     fingerprint: str = ""  # of the Reserve that made it; '' if its id was spent, or there is none
+    lost: str = ""  # if there is none: a commit, epoch-seq, that had one and that the ledger never takes
 
 
 class ArchivedSale(NamedTuple):

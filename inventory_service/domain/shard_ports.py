@@ -150,6 +150,10 @@ class LedgerRows(Protocol):
         """Whether the ledger has applied this commit; of seq 0, whether an epoch began so."""
         ...
 
+    async def read_again(self, shard: int, shards: int) -> None:
+        """Give a shard that has no row one before every commit, so that persisters read its records from the first."""
+        ...
+
     async def skip_deleted(self, row: LedgerRow, offset: int) -> bool:
         """Count as read what Kafka has deleted before an offset; False if the row has read on since."""
         ...

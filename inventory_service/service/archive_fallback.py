@@ -173,7 +173,9 @@ class ArchiveFallback:
         if known.reservation is not None:
             return known.reservation
         if failure.reason == _SALE_NOT_FOUND and known.has_sale:
-            return reservation_not_found(sale, reservation_id)
+            failure = reservation_not_found(sale, reservation_id)
+        if known.lost and failure.reason == _RESERVATION_NOT_FOUND:
+            failure = failure._replace(metadata=failure.metadata | {"lost": known.lost})
         return failure
 
 

@@ -9,6 +9,7 @@ from holdfast.inventory.v1.events_pb2 import Compensation
 from order_persister.domain.chain import AcceptedCommit, KafkaRecord, Quarantined, ReadMark, Watermark
 from order_persister.domain.facts import NextFacts
 from order_persister.domain.fold import Created, CreatedSale, DeadLetter, DeadLetterUpdate, Entry, Refusal
+from order_persister.domain.orphans import Orphan
 from order_persister.domain.refusals import Block
 from order_persister.domain.rows import LineRow, LineUpdate, RefusedConfirm, ReservationRow
 from order_persister.domain.shards import ShardRow
@@ -43,6 +44,9 @@ class LedgerTransaction(Protocol):
 
     async def quarantine(self, item: Quarantined) -> bool:
         """Keep bytes that cannot be applied; False if they are kept already."""
+
+    async def insert_orphans(self, orphans: Sequence[Orphan]) -> None:
+        """Keep changes that the ledger never takes; a repeat changes nothing."""
 
     async def journal_hashes(self, positions: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], str]:
         """The hashes of the commits at these positions, of those that the journal has."""

@@ -32,6 +32,7 @@ from order_persister.domain.chain import (
     seen_after,
 )
 from order_persister.domain.fold import DeadLetter
+from order_persister.domain.orphans import EPOCH_IS_OVER, orphans_from
 from order_persister.domain.ports import Ledger, LedgerTransaction
 from order_persister.domain.refusals import PermanentError
 from order_persister.domain.shards import Outcome, ShardRow
@@ -192,8 +193,10 @@ async def _apply_in(transaction: LedgerTransaction, row: ShardRow, chunk: Delive
         return Applied(row, ApplyPlan(row.watermark), quarantined, [], MAX_SEQ)
     hashes = await transaction.journal_hashes(already_applied(row.watermark, chunk.received))
     plan = plan_apply(row.watermark, chunk.received, hashes, read_to(row.read_offset, chunk.records))
-    orphans = [quarantined_commit(commit, "orphaned: its epoch is over") for commit in plan.orphans]
-    quarantined += await _quarantine(transaction, orphans)
+    quarantined += await _quarantine(
+        transaction, [quarantined_commit(orphan, EPOCH_IS_OVER) for orphan in plan.orphans]
+    )
+    await transaction.insert_orphans(list(orphans_from(plan.orphans)))
     dead_letters = await _book(transaction, row, plan) if plan.accepted else []
     quarantined += await _quarantine_unreadable(transaction, plan)
     await _move_row(transaction, row, plan, chunk)

@@ -2,15 +2,14 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.crowd import SKU
 from tests.fault_stack import FaultStack, shard_of
 from tests.faults.unserved_calls import answers, calls_of, serves_nothing_because
-from tests.promise_checks import find_lost_orders, find_violations
+from tests.promise_checks import find_violations
 from tests.topics import Topics
 from tests.waiting import eventually
 
@@ -20,26 +19,31 @@ NOT_SERVING = "ERROR_REASON_SHARD_NOT_SERVING"
 
 
 @pytest.mark.parametrize("how", ["flushed", "started on an empty folder"])
-async def test_a_blank_redis_serves_no_call(stack: FaultStack, tmp_path: Path, how: str) -> None:
-    """Promise 7: every call fails with the reason, and `init` does not open the shards again."""
+async def test_a_blank_redis_serves_no_call_until_it_is_restored(stack: FaultStack, how: str) -> None:
+    """Promises 7 and 8: every call fails with the reason, `init` opens nothing, and `restore` loads what was lost."""
     sale_id = await stack.open_sale(UNITS)
     acknowledged = await stack.sell(sale_id, EARLY)
+    await stack.client.reserve(sale_id, "held", "ann", {SKU: 1})
     await eventually(lambda: is_drained(stack, sale_id))
 
-    async with newest_files_restored(stack, tmp_path):
-        if how == "flushed":
-            async with stack.redis() as redis:
-                await redis.flushall()
-        else:
-            await restart_on(stack, to=None)
+    if how == "flushed":
+        async with stack.redis() as redis:
+            await redis.flushall()
+    else:
+        await restart_on(stack, to=None)
+    await serves_nothing_because(stack, sale_id, "NEEDS_RESTORE: ")
+    calls = calls_of(sale_id, next(iter(acknowledged)))
+    assert await answers(stack, calls) == dict.fromkeys(calls, NOT_SERVING)
+    opening = await stack.run("init")
+    assert (opening.code, "NEEDS_RESTORE" in opening.stderr) == (1, True), opening.stderr
+    assert await answers(stack, calls) == dict.fromkeys(calls, NOT_SERVING)
+    restored = await stack.run("restore")
 
-        await serves_nothing_because(stack, sale_id, "NEEDS_RESTORE: ")
-        calls = calls_of(sale_id, next(iter(acknowledged)))
-        assert await answers(stack, calls) == dict.fromkeys(calls, NOT_SERVING)
-        opening = await stack.run("init")
-        assert (opening.code, "NEEDS_RESTORE" in opening.stderr) == (1, True), opening.stderr
-        assert await answers(stack, calls) == dict.fromkeys(calls, NOT_SERVING)
-    assert await find_lost_orders(stack, sale_id, acknowledged) == []
+    loaded = f"shard {shard_of(sale_id)} was loaded from the ledger"
+    assert (restored.code, loaded in restored.stdout) == (0, True), restored
+    acknowledged |= await stack.settle(sale_id, {"held": 1})
+    acknowledged |= await stack.sell(sale_id, UNITS - EARLY - 1, first=EARLY)
+    assert await find_violations(stack, sale_id, acknowledged) == []
 
 
 async def test_redis_from_an_older_copy_never_sells_a_unit_again(stack: FaultStack, tmp_path: Path) -> None:
@@ -82,17 +86,6 @@ async def test_redis_from_an_older_copy_waits_for_commits_in_kafka(stack: FaultS
 def copy_files(stack: FaultStack, copy: Path) -> Path:
     """Keep Redis' files as they are now; a command that is written at this moment is left out when they are loaded."""
     return Path(shutil.copytree(append_only_files(stack), copy))
-
-
-@asynccontextmanager
-async def newest_files_restored(stack: FaultStack, folder: Path) -> AsyncIterator[None]:
-    """Start Redis at the end on its files as they are now, with which it has every order and serves again."""
-    newest = copy_files(stack, folder / "newest")
-    try:
-        yield
-    finally:
-        await restart_on(stack, to=newest)
-        await stack.serves()
 
 
 async def restart_on(stack: FaultStack, to: Path | None) -> None:

@@ -5,11 +5,12 @@ import itertools
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
@@ -216,6 +217,10 @@ class ShardProcesses:
         """An event behind its tag in CommitBody, as the scripts keep them."""
         sale = SaleMade(tenant="default", sale=Sale(sale_id=f"sale-{next(self._names)}"))
         return CommitBody(events=[Event(sale_made=sale)]).SerializeToString()
+
+    def connected(self) -> "AbstractAsyncContextManager[asyncpg.Connection[asyncpg.Record]]":
+        """A connection of the test's own to the ledger."""
+        return connected(self.dsn)
 
     async def status(self, shard: int = 0) -> ShardStatus:
         return await self.shards.status(shard)

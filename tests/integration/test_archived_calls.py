@@ -39,6 +39,27 @@ async def test_an_unknown_id_can_be_spent(caller: Caller) -> None:
     assert (reserved.rejection.reason, reserved.rejection.ended.state) == (8, 3)
 
 
+async def test_a_lost_reservation_is_not_found_and_names_its_commit(caller: Caller, database: str) -> None:
+    """Its caller learns that it did not dream: a commit that the ledger never takes had it."""
+    await caller.create_sale()
+    async with connected(database) as ledger:
+        await ledger.execute(
+            """insert into orphan (shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id, lines,
+            state, why) values (0, 7, 3, 0, '', 'default', 'lamp-sale', 'r-1', 'ann', '[]', 'HELD', 'a test')"""
+        )
+    get = calls.GetReservationRequest(sale_id="lamp-sale", reservation_id="r-1")
+    confirm = calls.ConfirmReservationRequest(sale_id="lamp-sale", reservation_id="r-1")
+    release = calls.ReleaseReservationRequest(sale_id="lamp-sale", reservation_id="r-1")
+
+    errors = [
+        await error_of(caller.stock.GetReservation(get)),
+        await error_of(caller.stock.ConfirmReservation(confirm)),
+        await error_of(caller.stock.ReleaseReservation(release)),
+    ]
+
+    assert {(error.reason, error.metadata.get("lost")) for error in errors} == {("RESERVATION_NOT_FOUND", "7-3")}
+
+
 async def test_a_sale_only_in_the_ledger_is_not_reported_as_not_found(caller: Caller, database: str) -> None:
     """Redis and the ledger contradict each other, so every call fails with SHARD_NOT_SERVING."""
     await insert_into_ledger(database, "CONFIRMED")

@@ -18,7 +18,7 @@ from tests.shared_kafka import Kafka
 
 RUN_S = 60.0
 # In the order in which an operator runs them.
-COMMANDS = ("migrate", "topics", "init", "audit", "doctor")
+COMMANDS = ("migrate", "topics", "init", "audit", "restore", "orphans", "doctor")
 
 
 @pytest.fixture
@@ -48,7 +48,9 @@ async def test_each_command_prints_one_json_object(settings: dict[str, str]) -> 
     assert (results["init"][1]["open"], again["init"][1]["open"], again["init"][1]["opened"]) == (True, True, [])
     assert again["migrate"][1]["ran"] == []
     assert results["audit"][1]["consistent"]
-    assert [results[command][0] for command in ("migrate", "init", "audit")] == [0, 0, 0]
+    assert {shard["state"] for shard in results["restore"][1]["shards"]} == {"serves"}
+    assert results["orphans"][1] == {"orphans": []}
+    assert {results[command][0] for command in ("migrate", "init", "audit", "restore", "orphans")} == {0}
 
 
 async def test_init_reports_why_it_opens_no_shard(valkey: str, database: str, kafka: Kafka) -> None:

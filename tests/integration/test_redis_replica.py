@@ -22,7 +22,7 @@ async def replica(start_valkey: StartValkey) -> Valkey:
     return server
 
 
-@pytest.mark.parametrize("command", ["init", "audit", "serve", "relay", "compensate"])
+@pytest.mark.parametrize("command", ["init", "audit", "restore", "serve", "relay", "compensate"])
 async def test_a_replica_ends_a_start_with_one_line(replica: Valkey, database: str, kafka: Kafka, command: str) -> None:
     """It takes no write, and its data may be old; the line names its primary."""
     settings = {"HOLDFAST_REDIS_URL": replica.address, "HOLDFAST_POSTGRES_DSN": database, **kafka.settings}
@@ -34,7 +34,7 @@ async def test_a_replica_ends_a_start_with_one_line(replica: Valkey, database: s
     assert len(output) == 1
 
 
-@pytest.mark.parametrize("command", ["init", "audit"])
+@pytest.mark.parametrize("command", ["init", "audit", "restore"])
 async def test_a_command_that_need_not_wait_says_the_same(
     replica: Valkey, database: str, kafka: Kafka, command: str
 ) -> None:

@@ -36,7 +36,7 @@ class LedgerArchive:
             if row["has_dead_letter"]:
                 dead_letter = await db.fetchrow(self._sql.latest_dead_letter, *sale, reservation_id)
                 return ArchivedReservation(row["has_sale"], *refused_from_dead_letter(dead_letter))
-        return ArchivedReservation(row["has_sale"], None)
+        return ArchivedReservation(row["has_sale"], None, lost=row["lost"] or "")
 
     async def sale_exists(self, sale: SaleKey) -> bool:
         """Whether there ever was such a sale."""

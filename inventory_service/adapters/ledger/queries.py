@@ -18,6 +18,7 @@ class Queries:
     shard_row: str
     shard_rows: str
     insert_shard: str
+    insert_unread_shard: str
     begin_epoch: str
     insert_epoch: str
     has_commit: str

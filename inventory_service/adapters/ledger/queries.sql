@@ -9,6 +9,8 @@ on conflict (tenant, buyer_id) do nothing
 -- Exactly one row for any id, so that one round trip answers the usual case; the reservation's columns may be null.
 select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,
        exists(select from dead_letter where (tenant, sale_id, reservation_id) = ($1, $2, $3)) as has_dead_letter,
+       (select format('%s-%s', o.epoch, o.seq) from orphan o where (o.tenant, o.sale_id, o.reservation_id) = ($1, $2, $3)
+         order by o.epoch desc, o.seq desc limit 1) as lost,
        r.*, (select json_agg(json_build_array(sku, quantity, asked_quantity) order by sku collate "C")
                from reservation_line l
               where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
@@ -63,6 +65,11 @@ select $1, $2, now.epoch, 0, '', now.epoch, 0, now.epoch, 0, $3
 on conflict do nothing
 returning shard, shards, epoch, seq, hash, settled_epoch, settled_seq, '' as frozen_reason, read_offset, read_digest,
           seen_epoch, seen_seq
+
+-- name: insert_unread_shard
+-- Inserts a row before the first commit of any epoch that was ever drawn, and before the first record.
+insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
+values ($1, $2, 1, 0, '', 1, 0, 1, 0) on conflict do nothing
 
 -- name: begin_epoch
 -- Begins the next epoch of a shard whose row is as expected, above `$6` and never the same one twice; no result if it is

@@ -55,6 +55,11 @@ class LedgerShards:
             fenced = await db.fetchrow(self._sql.begin_epoch, *expected, above, known_lost)
             return await self._noted(db, fenced, row.commit_id, how, known_lost, said_by) if fenced else None
 
+    async def read_again(self, shard: int, shards: int) -> None:
+        """Insert a row below every epoch; nothing if there is one."""
+        async with self._ledger.connection() as db:
+            await db.execute(self._sql.insert_unread_shard, shard, shards)
+
     async def skip_deleted(self, row: LedgerRow, offset: int) -> bool:
         """Move the read mark over what Kafka has deleted, by one compare-and-set."""
         async with self._ledger.connection() as db:

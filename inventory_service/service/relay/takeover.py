@@ -23,6 +23,7 @@ from inventory_service.domain.shards import (
     CommitId,
     Fenced,
     LedgerRow,
+    ShardStatus,
     follows,
 )
 from inventory_service.service.relay.catch_up import CatchUp, LedgerCatchUp
@@ -148,6 +149,18 @@ class ShardTakeover:
         """What keeps Redis from serving as it is, and what tells that commits are lost."""
         comparison = await self.compare(takeover.shard, CommitId(takeover.epoch, takeover.seq), takeover.hash, row)
         return Findings(row, comparison, tuple(_objections(takeover, comparison, row, caught_up)))
+
+    async def preview(self, status: ShardStatus) -> Findings | None:
+        """What an attempt would find, as far as the ledger has read; None if the ledger has no row of the shard."""
+        row = await self._ledger.row(status.shard)
+        if row is None:
+            return None
+        takeover = BegunTakeover(status.shard, "", status.identity, status.epoch, status.seq, status.hash)
+        deleted = row.read_offset < (await self._offsets.offsets(status.shard)).beginning
+        found = await self.examine(takeover, row, CatchUp.RECORDS_DELETED if deleted else CatchUp.DONE)
+        if found.comparison is Comparison.BEYOND and not row.frozen_reason and await self._could_follow(row):
+            return await self.examine(takeover._replace(hash=row.hash), row, CatchUp.DONE)  # once it has the outbox
+        return found
 
     async def compare(self, shard: int, head: CommitId, hash: str, row: LedgerRow) -> Comparison:
         """Where the head of a shard in Redis stands to the ledger's row."""

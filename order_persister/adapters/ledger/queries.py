@@ -23,6 +23,7 @@ class Queries:
     insert_journal: str
     journal_after: str
     quarantine: str
+    insert_orphans: str
     insert_sale: str
     insert_items: str
     add_to_items: str

@@ -20,6 +20,7 @@ from order_persister.domain.fold import (
     Entry,
     Refusal,
 )
+from order_persister.domain.orphans import Orphan
 from order_persister.domain.refusals import Block
 from order_persister.domain.rows import LineRow, LineUpdate, RefusedConfirm, ReservationRow
 from order_persister.domain.shards import ShardRow
@@ -70,6 +71,11 @@ class PostgresTransaction:
 
     async def quarantine(self, item: Quarantined) -> bool:
         return bool(await self._db.fetch(self._sql.quarantine, self._shard, *item))
+
+    async def insert_orphans(self, orphans: Sequence[Orphan]) -> None:
+        await self._write(
+            self._sql.insert_orphans, [(*one[:8], _lines_as_json(one.lines), *one[9:]) for one in orphans]
+        )
 
     async def journal_hashes(self, positions: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
         if not positions:

@@ -43,6 +43,14 @@ PROCESSES = {
     "init": Process("inventory_service", "server", "Open every shard of an empty Redis and ledger, once."),
     "doctor": Process("inventory_service", "server", "Check the settings of every server on which the promises rest."),
     "audit": Process("inventory_service", "server", "Compare Redis with the ledger."),
+    "restore": Process(
+        "inventory_service",
+        "server",
+        "Open shards that do not open by themselves, from the ledger where Redis is lost.",
+    ),
+    "orphans": Process(
+        "inventory_service", "server", "List what callers may have heard of and what the ledger never takes."
+    ),
 }
 
 # A library that is installed by this extra alone and that its processes need.

@@ -1,0 +1,212 @@
+"""Opens shards that do not open by themselves, by a take-over each, which loads from the ledger what it may.
+
+Safe to repeat, also after a crash at any step, and beside relays, which do the same for what needs no operator.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from holdfast_runtime.retry import Backoff
+from inventory_service.domain.restore import Comparison, Permission, remedy
+from inventory_service.domain.shard_ports import LedgerRows, Shards
+from inventory_service.domain.shards import ServerUnavailable
+from inventory_service.service import audit
+from inventory_service.service.relay.takeover import Ending, ShardTakeover
+
+WATCH_S = 1.0
+STALL_S = 120.0  # without any progress, of the ledger or of a load, before a shard is given up
+AUDIT_S = 120.0
+ERRORS = 8  # in a row, with growing delays, before a server counts as away
+RUN_AGAIN = "and run `holdfast restore` again"
+
+
+class State(StrEnum):
+    """How a shard stands at the end of the command."""
+
+    SERVES = "serves"
+    ADOPTED = "was opened as it is"
+    LOADED = "was loaded from the ledger"
+    WOULD_ADOPT = "would be opened as it is"
+    WOULD_LOAD = "would be loaded from the ledger"
+    DIFFERS = "was loaded from the ledger and differs from it"
+    NEEDS_CONSENT = "is not opened"
+    UNKNOWN = "could not be opened"
+
+
+WELL = frozenset({State.SERVES, State.ADOPTED, State.LOADED, State.WOULD_ADOPT, State.WOULD_LOAD})
+
+
+@dataclass
+class ShardResult:
+    """What became of one shard."""
+
+    shard: int
+    state: State
+    why: str = ""
+    epoch: int = 0  # the new one, if it was opened
+    orphans: int = 0  # changes that were dropped, and are listed by `holdfast orphans`
+    differences: list[str] = field(default_factory=list)  # that an audit found after a load
+
+    def __str__(self) -> str:
+        """A line for a person."""
+        parts = [f"shard {self.shard} {self.state.value}", self.why, "; ".join(self.differences)]
+        if self.orphans:
+            parts.append(f"{self.orphans} dropped changes are listed by `holdfast orphans`")
+        return ": ".join(part for part in parts if part)
+
+
+class Dependencies(NamedTuple):
+    """The ports of a restore, and its outputs."""
+
+    shards: Shards
+    ledger: LedgerRows
+    takeover: ShardTakeover
+    audit: audit.Dependencies
+    write: Callable[[str], None]  # gets the result
+
+
+class Options(NamedTuple):
+    """What to open, and what may be loaded for it."""
+
+    shard_count: int
+    only: int | None  # one shard; None: all
+    permission: Permission
+    dry_run: bool
+    as_json: bool
+
+
+async def run(dependencies: Dependencies, options: Options) -> int:
+    """The exit code: 0 if all serve, 1 if a loss must be accepted or an audit differs, 2 if a server is away."""
+    shards = range(options.shard_count) if options.only is None else [options.only]
+    restore = _Restore(dependencies, options)
+    results = await asyncio.gather(*(restore.result_of(shard) for shard in shards))
+    code = _exit_code(results)
+    if options.as_json:
+        dependencies.write(json.dumps({"serving": not code, "shards": [asdict(result) for result in results]}))
+    else:
+        dependencies.write("\n".join(map(str, results)))
+    return code
+
+
+def _exit_code(results: Sequence[ShardResult]) -> int:
+    states = {result.state for result in results}
+    if State.UNKNOWN in states:
+        return 2
+    return 0 if states <= WELL else 1
+
+
+class _Restore:
+    """Opens shards; each method does one of them."""
+
+    def __init__(self, dependencies: Dependencies, options: Options) -> None:
+        self._dependencies = dependencies
+        self._options = options
+
+    async def result_of(self, shard: int) -> ShardResult:
+        if self._options.dry_run:
+            return await self._retried(shard, self._preview)
+        try:
+            async with self._while_it_moves(shard):
+                return await self._retried(shard, self._open)
+        except TimeoutError:
+            return ShardResult(shard, State.UNKNOWN, await self._where_it_stands(shard))
+
+    async def _retried(self, shard: int, attempt: Callable[[int], Awaitable[ShardResult | None]]) -> ShardResult:
+        """The first result; an attempt that has none was overtaken by another process."""
+        delay, errors = Backoff(first_s=0.05, longest_s=1.0), 0
+        while True:
+            try:
+                result = await attempt(shard)
+            except ServerUnavailable as error:
+                errors += 1
+                if errors == ERRORS:
+                    away = f"{error.server} does not answer: {error}; start it, {RUN_AGAIN}"
+                    return ShardResult(shard, State.UNKNOWN, away)
+            else:
+                if result is not None:
+                    return result
+                errors = 0
+            await delay.wait()
+
+    async def _open(self, shard: int) -> ShardResult | None:
+        """One attempt."""
+        status, row = await self._dependencies.shards.status(shard), await self._dependencies.ledger.row(shard)
+        if status.serving and not self._options.permission.force:
+            return ShardResult(shard, State.SERVES)
+        if row is None and status.blank:
+            return ShardResult(shard, State.NEEDS_CONSENT, "neither store has anything of it: run `holdfast init`")
+        if row is None:
+            await self._dependencies.ledger.read_again(shard, self._options.shard_count)
+        attempt = await self._dependencies.takeover.attempt(shard, self._options.permission)
+        if attempt.ending is Ending.LOADED:
+            return await self._audited(ShardResult(shard, State.LOADED, "", attempt.epoch, attempt.orphans))
+        if attempt.ending is Ending.ADOPTED:
+            return ShardResult(shard, State.ADOPTED, "", attempt.epoch)
+        if attempt.ending in (Ending.NEEDS_RESTORE, Ending.LEDGER_REFUSES):
+            return ShardResult(shard, State.NEEDS_CONSENT, attempt.detail)
+        if attempt.ending is Ending.NEWER_EPOCH:
+            await self._dependencies.takeover.freeze_if_ledger_went_back(shard)
+        return None
+
+    async def _audited(self, result: ShardResult) -> ShardResult:
+        found = await audit.audit_shard(self._dependencies.audit, result.shard, AUDIT_S)
+        if isinstance(found, str):
+            result.why = f"not audited: {found}"
+        elif found.differences:
+            result.state, result.differences = State.DIFFERS, [str(difference) for difference in found.differences]
+        return result
+
+    async def _preview(self, shard: int) -> ShardResult:
+        """What `_open` would do, as far as the ledger has read what Kafka has."""
+        status = await self._dependencies.shards.status(shard)
+        permission = self._options.permission
+        if status.serving and not permission.force:
+            return ShardResult(shard, State.SERVES)
+        found = await self._dependencies.takeover.preview(status)
+        if found is None:
+            return ShardResult(shard, State.NEEDS_CONSENT, "the ledger has no row of it")
+        why = f"Redis is {found.comparison.value}"
+        if found.objections:
+            why = "; ".join(found.objections)
+        if not permission.allows(found.comparison, found.known_lost):
+            what_to_do = remedy(shard, found.comparison, found.known_lost)
+            return ShardResult(shard, State.NEEDS_CONSENT, f"{why}; {what_to_do}")
+        adopts = found.comparison is Comparison.EQUAL and not permission.force
+        return ShardResult(shard, State.WOULD_ADOPT if adopts else State.WOULD_LOAD, why)
+
+    @asynccontextmanager
+    async def _while_it_moves(self, shard: int) -> AsyncIterator[None]:
+        """TimeoutError once neither the ledger nor a load has moved for a while."""
+        async with asyncio.timeout(STALL_S) as deadline:
+            watch = asyncio.ensure_future(self._extend(deadline, shard))
+            try:
+                yield
+            finally:
+                watch.cancel()
+
+    async def _extend(self, deadline: asyncio.Timeout, shard: int) -> None:
+        before: object = None
+        while True:
+            with suppress(ServerUnavailable):
+                now = await self._positions(shard)
+                if now != before:
+                    before = now
+                    deadline.reschedule(asyncio.get_running_loop().time() + STALL_S)
+            await asyncio.sleep(WATCH_S)
+
+    async def _positions(self, shard: int) -> tuple[object, ...]:
+        status, row = await self._dependencies.shards.status(shard), await self._dependencies.ledger.row(shard)
+        return status.parts, status.serving, row and (row.commit_id, row.read_offset)
+
+    async def _where_it_stands(self, shard: int) -> str:
+        with suppress(ServerUnavailable):
+            row = await self._dependencies.ledger.row(shard)
+            if row is not None:
+                stands = f"the ledger stands at commit {row.commit_id} and has read its records up to {row.read_offset}"
+                return f"{stands}; check that `holdfast persist` and `holdfast relay` run, {RUN_AGAIN}"
+        return f"nothing has moved for {STALL_S:g} s; {RUN_AGAIN}"

@@ -1,0 +1,27 @@
+"""What is kept of a commit whose epoch is over."""
+
+from bench.commits import CONFIRMED, HELD, FakeShard
+from order_persister.domain.chain import ReceivedCommit
+from order_persister.domain.orphans import EPOCH_IS_OVER, Orphan, orphans_from
+
+
+def test_every_change_of_a_reservation_is_listed() -> None:
+    """People make good what callers heard of, so they need to know of whom, and of what."""
+    shard = FakeShard()
+    shard.open_sale(lamp=5)
+    shard.moves(("r-1", HELD), ("r-2", HELD), buyer="ann", lamp=2)
+    shard.moves(("r-1", CONFIRMED))
+    received = [ReceivedCommit(0, made.epoch, made.seq, made.payload, made.hash) for made in shard.commits]
+    held, confirmed = shard.commits[1], shard.commits[2]
+
+    orphans = list(orphans_from(received))
+
+    who = ("default", "lamp-sale", "r-1", "ann", [("lamp", 2)])
+    assert orphans[0] == Orphan(1, held.seq, 0, held.hash, *who, "HELD", EPOCH_IS_OVER)
+    assert orphans[2] == Orphan(1, confirmed.seq, 0, confirmed.hash, *who, "CONFIRMED", EPOCH_IS_OVER)
+    assert len(orphans) == 3
+
+
+def test_a_commit_that_does_not_decode_has_no_changes() -> None:
+    """Its bytes are quarantined, like those of the others."""
+    assert list(orphans_from([ReceivedCommit(0, 1, 2, b"\xff", "")])) == []
