@@ -101,6 +101,23 @@ def _outcome(reason: int) -> str:
     return RejectionReason.Name(RejectionReason.ValueType(reason)).removeprefix("REJECTION_REASON_").lower()
 
 
+class LostCommitMetrics:
+    """Commits that this server observed and that are lost, by shard, from 0 on, so that an increase is seen."""
+
+    def __init__(self, registry: CollectorRegistry, shards: int) -> None:
+        self._lost = Counter(
+            "holdfast_acknowledged_and_lost_commits",
+            "Commits that this server observed and that a take-over did not find.",
+            ["shard"],
+            registry=registry,
+        )
+        for shard in range(shards):
+            self._lost.labels(str(shard))
+
+    def count(self, shard: int, commits: int) -> None:
+        self._lost.labels(str(shard)).inc(commits)
+
+
 class RelayMetrics:
     """Backlog, holds and drift of each shard."""
 

@@ -157,3 +157,11 @@ class LedgerRows(Protocol):
     async def thaw(self, row: LedgerRow) -> bool:
         """Let the ledger apply commits again, if its row is still as it was read, frozen reason included."""
         ...
+
+
+class EpochBases(Protocol):
+    """The epochs that the ledger has begun."""
+
+    async def bases(self, shard: int) -> Mapping[int, CommitId]:
+        """By epoch of a shard, the commit on which it builds; 0-0 if on none."""
+        ...

@@ -34,6 +34,7 @@ from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher, Limits
 from inventory_service.service.bulkhead import Bulkhead
 from inventory_service.service.ledger_observer import LedgerObserver
+from inventory_service.service.lost_commits import LostCommitsWatch
 from inventory_service.service.memory_watch import MemoryWatch
 from inventory_service.settings import Settings
 from inventory_service.wiring.server_checks import checks
@@ -51,9 +52,12 @@ async def serve(settings: Settings) -> int:
     instruments = serve_instruments(
         settings, [redis_dependency(settings)]
     )  # the ledger is not required: reservations need Redis alone
-    ledger, heads = LedgerPool(settings.postgres_dsn), ObservedHeads()
+    ledger = LedgerPool(settings.postgres_dsn)
+    lost_commits = lost_commits_watch(settings, instruments, ledger)
+    heads = ObservedHeads(lost_commits.epoch_changed)
     server, received = build_server(settings, instruments, ledger, heads), signals()
     observer = LedgerObserver(LedgerShards(ledger), heads)
+    check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
         await asyncio.gather(check_all_shard_counts(settings), observer.observe())
         try:
@@ -61,15 +65,13 @@ async def serve(settings: Settings) -> int:
         except CannotListen as error:
             raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
         log.info("listening", address=address, shards=settings.shards)
-        checking = asyncio.create_task(
-            watch_checks(server_checks, log, metrics.ServerCheckMetrics(instruments.registry)), name="server checks"
-        )
-        observing = asyncio.create_task(observer.run(), name="ledger observer")
+        watches = (watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run())
+        watching = [asyncio.create_task(watch) for watch in watches]
         try:
             await first_to_end(server.watch_store(), received.get())
         finally:  # also when the probe finds another number of shards in Redis
-            checking.cancel()
-            observing.cancel()
+            for task in watching:
+                task.cancel()
             await first_to_end(asyncio.create_task(server.drain(settings.drain_s)), received.get())
             await server.stop()
     log.info("stopped")
@@ -105,6 +107,13 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,
     )
+
+
+def lost_commits_watch(settings: Settings, instruments: Instruments, ledger: LedgerPool) -> LostCommitsWatch:
+    """The watch for commits that a take-over did not find; it connects to Redis when an epoch changes."""
+    shards = RedisShards(RedisConnections(settings.redis_url, size=1))
+    counter = metrics.LostCommitMetrics(instruments.registry, settings.shards)
+    return LostCommitsWatch(shards, LedgerShards(ledger), counter.count, log)
 
 
 def store_probe(shards: RedisShards, count: int, memory: MemoryWatch, outage: Outage) -> HealthProbe:

@@ -19,7 +19,7 @@ from order_persister.domain.shards import PartitionState, ShardRow
 from order_persister.service.apply import LedgerWriter
 from order_persister.service.publisher import Publisher
 
-RECOGNIZE_INTERVAL_S = 10.0  # after which a row that has not moved is compared with its topic again
+RECOGNIZE_INTERVAL_S = 30.0  # after which a row that has not moved is compared with its topic again
 
 log = structlog.get_logger()
 

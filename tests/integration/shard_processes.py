@@ -2,16 +2,19 @@
 
 import asyncio
 import itertools
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
 from holdfast.inventory.v1.sale_pb2 import Sale
+from holdfast_embedded.valkey import Valkey
 from prometheus_client import CollectorRegistry
 
 from holdfast_runtime.kafka import COMMITS
@@ -43,6 +46,7 @@ from inventory_service.domain.shards import (
     CommitId,
     Fenced,
     LedgerRow,
+    RedisUnavailable,
     ServerUnavailable,
     ShardStatus,
 )
@@ -55,6 +59,7 @@ from tests.integration.persister_double import PersisterDouble
 from tests.records import commits_from_record
 from tests.servers import connected
 from tests.shared_kafka import Kafka
+from tests.waiting import eventually
 
 SHARDS = 2
 COMMIT = """#!lua
@@ -322,3 +327,28 @@ async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, B
     if count >= 4:
         assert await takeover.fence(begun, row)
     return row, begun
+
+
+async def crash(processes: ShardProcesses, server: Valkey) -> None:
+    """Kill and restart Redis; returns when a connection to the new process answers."""
+    server.kill()
+    server.start()
+    await eventually(lambda: answers(processes))
+
+
+async def restart_from_copy(processes: ShardProcesses, server: Valkey, copy: Path) -> None:
+    """Restart Redis from an older copy of its files."""
+    server.kill()
+    shutil.rmtree(server.data_dir)
+    shutil.copytree(copy, server.data_dir)
+    server.start()
+    await eventually(lambda: answers(processes))
+
+
+async def answers(processes: ShardProcesses) -> bool:
+    """Redis answers on every connection that was left idle."""
+    try:
+        await asyncio.gather(*(processes.status() for _ in range(8)))
+    except RedisUnavailable:
+        return False
+    return True

@@ -18,6 +18,7 @@ from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.restore import AUTOMATIC
 from inventory_service.domain.results import Failure, Granted
 from inventory_service.domain.sale import CreateSale, SaleRead
 from inventory_service.domain.shards import BegunTakeover, LedgerRow, LedgerUnavailable
@@ -100,6 +101,33 @@ async def test_a_demoted_master_does_not_serve_the_data_of_another_when_promoted
     assert while_replica == NOT_SERVING
     assert answers == [NOT_SERVING, NOT_SERVING]
     assert (status.serving, status.frozen_reason) == (False, "")
+
+
+async def test_a_failover_and_back_that_lost_commits_is_mended_from_the_ledger(
+    start_valkey: StartValkey, database: str, kafka: Kafka
+) -> None:
+    """The ledger has what the copy lacks, so nothing is sold before the shard has it again."""
+    first, second = start_valkey(), start_valkey()
+    processes = ShardProcesses(first.address, database, kafka)
+    await processes.open()
+    relaying = processes.at_work(permission=AUTOMATIC["behind"])
+    async with relaying, Redis.from_url(first.address) as one, Redis.from_url(second.address) as two:
+        await follow(two, first.address)
+        await eventually(lambda: serves_anew(processes))
+        epoch = (await processes.commit()).epoch
+        await eventually(lambda: has_epoch(two, epoch))
+        await two.replicaof("NO", "ONE")
+        await processes.commit(count=2)
+        await eventually(processes.is_drained)
+
+        await follow(one, second.address)
+        await one.replicaof("NO", "ONE")
+
+        await eventually(processes.serves)
+        status, row = await processes.status(), await processes.ledger.row(0)
+        assert row is not None
+        assert (status.epoch, status.hash) == (row.epoch, row.hash)
+    await processes.close()
 
 
 async def copy_of(redis: Redis) -> dict[Any, Any]:

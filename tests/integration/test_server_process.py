@@ -18,8 +18,10 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from redis.asyncio import Redis
 
+from inventory_service.domain.keys import SaleKey, shard_of
 from inventory_service.domain.shards import RESIZING
 from tests.inventory_server import (
+    SHARDS,
     UNREACHABLE_DSN,
     Caller,
     ServerProcess,
@@ -37,6 +39,9 @@ from tests.waiting import eventually
 CallsHealth: Any = HealthStub  # their types are those of a channel that is not asyncio's
 CallsReflection: Any = ServerReflectionStub
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+SHARD = shard_of(SaleKey("default", "lamp-sale"), SHARDS)
+META = f"holdfast:{{{SHARD}}}:meta"
+LOST = f'holdfast_acknowledged_and_lost_commits_total{{shard="{SHARD}"}}'
 BEFORE_AN_ANSWER_S = 12.0  # a server waits for its ledger for 15 s
 SERVICES = ("holdfast.inventory.v1.InventoryService", "holdfast.inventory.v1.InventoryAdminService")
 
@@ -156,20 +161,30 @@ async def test_reflection_names_the_services(server: ServerProcess) -> None:
     assert set(SERVICES) < {service.name for service in answer.list_services_response.service}
 
 
-async def test_the_metrics_page_counts_calls_batches_and_outcomes(server: ServerProcess) -> None:
-    """By method and code, and by outcome."""
-    async with calling(server.address) as caller:
+async def test_the_metrics_page_counts_calls_batches_outcomes_and_lost_commits(
+    server: ServerProcess, valkey: str
+) -> None:
+    """By method and code, and by outcome; the last ones once a take-over has not found what a caller was told of."""
+    async with calling(server.address) as caller, Redis.from_url(valkey) as redis:
         await caller.create_sale(units=1)
         await caller.reserve("r-1")
         await caller.reserve("r-2")
-
-    page = await page_of(server)
+        page = await page_of(server)
+        await redis.hset(META, mapping={"epoch": 2, "seq": 0, "base_epoch": 1, "base_seq": 1})
+        await caller.reserve("r-3")
 
     service = 'service="holdfast.inventory.v1.InventoryService"'
     assert f'holdfast_rpc_calls_total{{code="OK",method="Reserve",{service}}} 2.0' in page
     assert 'holdfast_reserve_outcomes_total{outcome="granted"} 1.0' in page
     assert 'holdfast_reserve_outcomes_total{outcome="sold_out"} 1.0' in page
     assert 'holdfast_batch_size_count{kind="reserve"}' in page
+    assert f"{LOST} 0.0" in page
+    await eventually(lambda: is_on_page(server, f"{LOST} 1.0"))
+
+
+async def is_on_page(server: ServerProcess, line: str) -> bool:
+    """The metrics page has this line."""
+    return line in await page_of(server)
 
 
 async def test_calls_in_flight_are_finished_and_new_ones_rejected(valkey: str, database: str) -> None:

@@ -11,12 +11,19 @@ import pytest
 from holdfast_embedded.valkey import Valkey
 
 from inventory_service.adapters.redis.keys import shard_keys
-from inventory_service.domain.shards import ADOPTED, BegunTakeover, CommitId, Offsets, RedisUnavailable
+from inventory_service.domain.shards import ADOPTED, BegunTakeover, CommitId, Offsets
 from inventory_service.service.relay import shard_monitor
 from inventory_service.service.relay.catch_up import CatchUp
 from inventory_service.service.relay.takeover import Ending
 from tests.fences import fenced
-from tests.integration.shard_processes import SHARDS, ShardProcesses, first_steps, serves_anew
+from tests.integration.shard_processes import (
+    SHARDS,
+    ShardProcesses,
+    crash,
+    first_steps,
+    restart_from_copy,
+    serves_anew,
+)
 from tests.servers import StartValkey, connected
 from tests.shared_kafka import Kafka
 from tests.waiting import LONG_S, eventually
@@ -439,28 +446,3 @@ async def frozen(processes: ShardProcesses, words: str) -> bool:
 async def journal_length(processes: ShardProcesses) -> int:
     async with connected(processes.dsn) as db:
         return int(await db.fetchval("select count(*) from journal where shard = 0"))
-
-
-async def crash(processes: ShardProcesses, server: Valkey) -> None:
-    """Kill and restart Redis; returns when a connection to the new process answers."""
-    server.kill()
-    server.start()
-    await eventually(lambda: answers(processes))
-
-
-async def restart_from_copy(processes: ShardProcesses, server: Valkey, copy: Path) -> None:
-    """Restart Redis from an older copy of its files."""
-    server.kill()
-    shutil.rmtree(server.data_dir)
-    shutil.copytree(copy, server.data_dir)
-    server.start()
-    await eventually(lambda: answers(processes))
-
-
-async def answers(processes: ShardProcesses) -> bool:
-    """Redis answers on every connection that was left idle."""
-    try:
-        await asyncio.gather(*(processes.status() for _ in range(8)))
-    except RedisUnavailable:
-        return False
-    return True

@@ -23,6 +23,7 @@ class Queries:
     has_commit: str
     insert_orphans: str
     orphans: str
+    epoch_bases: str
     skip_deleted: str
     clear_frozen_reason: str
     sales_of_shard: str

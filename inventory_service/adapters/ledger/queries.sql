@@ -103,6 +103,10 @@ select shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id
           from jsonb_array_elements(lines) as line) as lines, state, why
   from orphan order by shard, epoch, seq, index
 
+-- name: epoch_bases
+-- On which commit each epoch of a shard builds.
+select epoch, base_epoch, base_seq from shard_epoch where shard = $1
+
 -- name: skip_deleted
 -- Counts records below an offset as read, which Kafka has deleted; no result if the shard has read on since.
 update shard_watermark set read_offset = $3, read_digest = '' where shard = $1 and read_offset = $2 and $2 < $3

@@ -27,6 +27,11 @@ class LedgerShards:
             found = await db.fetch(self._sql.shard_rows)
         return {row["shard"]: LedgerRow(**row) for row in found}
 
+    async def bases(self, shard: int) -> Mapping[int, CommitId]:
+        async with self._ledger.connection() as db:
+            found = await db.fetch(self._sql.epoch_bases, shard)
+        return {epoch: CommitId(*base) for epoch, *base in found}
+
     async def open(self, shard: int, shards: int, read_offset: int) -> Fenced | None:
         """Insert a shard's row in its first epoch."""
         async with self._ledger.connection() as db, db.transaction():

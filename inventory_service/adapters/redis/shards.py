@@ -84,9 +84,8 @@ class RedisShards:
 def _status(
     shard: int, identity: bytes, clock_ms: int, time_ms: int, outbox_length: int, meta: Sequence[bytes | None]
 ) -> ShardStatus:
-    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen, parts = [
-        (value or b"").decode() for value in meta
-    ]
+    values = [(value or b"").decode() for value in meta]
+    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen, parts, base_epoch, base_seq = values
     return ShardStatus(
         shard=shard,
         identity=identity.decode(),
@@ -101,4 +100,5 @@ def _status(
         outbox_length=outbox_length,
         ahead_ms=max(time_ms - clock_ms, 0),
         parts=int(parts or 0),
+        base=CommitId(int(base_epoch), int(base_seq)) if base_epoch else None,
     )

@@ -168,4 +168,4 @@ def _state(status: ShardStatus) -> str:
         return "blank: opened by `holdfast init`, if the ledger holds nothing of it"
     if status.takeover_token:
         return "being taken over"
-    return "serving" if status.serving else "not owned: this Redis process is not the one that the shard was opened for"
+    return "serving" if status.serving else "not owned: this Redis is not the one that the shard was opened for"
