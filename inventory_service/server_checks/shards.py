@@ -1,6 +1,6 @@
-"""Checks whether a server was initialized for as many shards as HOLDFAST_SHARDS says."""
+"""Checks the shards: their number, which is that of HOLDFAST_SHARDS, and whether commits were lost of late."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from inventory_service.domain.shards import RESIZING
 from inventory_service.server_checks.results import CheckResult, Level, ok_or_fail
@@ -19,3 +19,13 @@ def judge_shards(server: str, found: Collection[int], expected: int) -> CheckRes
         return CheckResult(server, "shards", shown, Level.NOTE, some, "run `holdfast init`")
     change = f"set HOLDFAST_SHARDS={opened[0]}; {RESIZING}"
     return ok_or_fail(server, "shards", shown, off, "every sale has its place", change)
+
+
+def judge_losses(server: str, lost: Sequence[int]) -> CheckResult:
+    """`lost`: the shards of which commits were given up within a day, when they were opened again."""
+    setting, shown = "commits given up", ", ".join(f"shard {shard}" for shard in lost) or "none"
+    if not lost:
+        return CheckResult(server, setting, shown, Level.OK, "no shard was opened without commits known to be lost")
+    told = "a shard was opened within a day although commits were lost that callers may know of"
+    change = "see `holdfast orphans` for the reservations that are known, and make them good"
+    return CheckResult(server, setting, shown, Level.NOTE, told, change)

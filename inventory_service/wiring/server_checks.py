@@ -21,7 +21,7 @@ from inventory_service.server_checks.postgres import judge_postgres
 from inventory_service.server_checks.redis import judge_redis
 from inventory_service.server_checks.results import CheckResult
 from inventory_service.server_checks.run import Check
-from inventory_service.server_checks.shards import judge_shards
+from inventory_service.server_checks.shards import judge_losses, judge_shards
 from inventory_service.settings import Settings
 
 # A lost record of commits or orders may be lost data: facts are never re-sent, commits only while they are in the
@@ -101,8 +101,10 @@ async def _check_postgres(settings: Settings, ledger: LedgerPool) -> Sequence[Ch
         config, clock = await LedgerServerConfig(ledger).ask()
         found = [*judge_postgres(config), judge_clock("Postgres", clock)]
         if config.migration:
-            numbers = {row.shards for row in (await LedgerShards(ledger).rows()).values()}
+            shards = LedgerShards(ledger)
+            numbers = {row.shards for row in (await shards.rows()).values()}
             found.append(judge_shards("Postgres", numbers, settings.shards))
+            found.append(judge_losses("Postgres", await shards.recent_losses()))
     finally:
         await ledger.close()
     return found

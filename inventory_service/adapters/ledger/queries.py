@@ -24,6 +24,7 @@ class Queries:
     insert_orphans: str
     orphans: str
     epoch_bases: str
+    recent_losses: str
     skip_deleted: str
     clear_frozen_reason: str
     sales_of_shard: str

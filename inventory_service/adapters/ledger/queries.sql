@@ -107,6 +107,10 @@ select shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id
 -- On which commit each epoch of a shard builds.
 select epoch, base_epoch, base_seq from shard_epoch where shard = $1
 
+-- name: recent_losses
+-- The shards in which an epoch was begun within a day although commits were known to be lost.
+select distinct shard from shard_epoch where known_lost and create_time > now() - interval '1 day' order by shard
+
 -- name: skip_deleted
 -- Counts records below an offset as read, which Kafka has deleted; no result if the shard has read on since.
 update shard_watermark set read_offset = $3, read_digest = '' where shard = $1 and read_offset = $2 and $2 < $3

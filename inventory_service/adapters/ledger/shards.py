@@ -1,6 +1,6 @@
 """Reads the shards' rows in the ledger, and changes them for a take-over: first row, next epoch, end of a freeze."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from holdfast_runtime.postgres import Connection, Row
 from inventory_service.adapters.ledger.pool import LedgerPool
@@ -31,6 +31,11 @@ class LedgerShards:
         async with self._ledger.connection() as db:
             found = await db.fetch(self._sql.epoch_bases, shard)
         return {epoch: CommitId(*base) for epoch, *base in found}
+
+    async def recent_losses(self) -> Sequence[int]:
+        """The shards that were opened within a day although commits were known to be lost."""
+        async with self._ledger.connection() as db:
+            return [row["shard"] for row in await db.fetch(self._sql.recent_losses)]
 
     async def open(self, shard: int, shards: int, read_offset: int) -> Fenced | None:
         """Insert a shard's row in its first epoch."""
