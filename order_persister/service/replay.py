@@ -20,6 +20,8 @@ from order_persister.service.apply import LedgerWriter
 from order_persister.service.publisher import Publisher
 
 RECOGNIZE_INTERVAL_S = 30.0  # after which a row that has not moved is compared with its topic again
+FIRST_PAUSE_S = 2.0  # after a replay that has moved nothing; doubled after each that follows
+LONGEST_PAUSE_S = 60.0
 
 log = structlog.get_logger()
 
@@ -29,6 +31,14 @@ class _Recognized(NamedTuple):
 
     read_offset: int
     monotonic: float
+
+
+class _InVain(NamedTuple):
+    """A replay that has moved nothing: Kafka has deleted what comes next, or a later version wrote it."""
+
+    row: ShardRow
+    pause_s: float
+    until: float  # by the monotonic clock
 
 
 class Replayer:
@@ -50,7 +60,7 @@ class Replayer:
         self._retrier = retrier
         self._monotonic = monotonic
         self._recognized: dict[int, _Recognized] = {}
-        self._in_vain: dict[int, ShardRow] = {}  # a replay left the row short of the partition's end
+        self._in_vain: dict[int, _InVain] = {}
 
     async def check(self, partitions: Mapping[int, PartitionState]) -> None:
         """Replay those of the assigned shards that have read less than the group. A frozen one takes nothing."""
@@ -66,7 +76,7 @@ class Replayer:
                 self._recognized.pop(shard, None)
             if row.read_offset >= min(partition.acknowledged, partition.end):
                 self._in_vain.pop(shard, None)
-            elif not self._would_be_in_vain(shard, row):
+            elif not self._is_paused(shard, row):
                 await self._replay(shard, row, partition)
 
     async def _is_recognized(self, shard: int, row: ShardRow, partition: PartitionState) -> bool:
@@ -89,23 +99,32 @@ class Replayer:
         last = await self._retrier.retry("Kafka", partial(self._records.record_at, shard, row.read_offset - 1))
         return last is None or digest_of(last.value) == row.read_digest
 
-    def _would_be_in_vain(self, shard: int, row: ShardRow) -> bool:
-        """Whether a replay from here has brought nothing, because Kafka has deleted what comes next, or a later
-        version wrote it."""
+    def _is_paused(self, shard: int, row: ShardRow) -> bool:
+        """Whether a replay from here has just moved nothing. It is repeated later, for the cause may have gone."""
         before = self._in_vain.get(shard)
-        return before is not None and row.read_offset == before.read_offset and row.position >= before.position
+        return before is not None and not _has_moved(before.row, row) and self._monotonic() < before.until
 
     async def _replay(self, shard: int, row: ShardRow, partition: PartitionState) -> None:
         log.warning("replaying", shard=shard, read_offset=row.read_offset, acknowledged=partition.acknowledged)
         with self._publisher.holding_compensations_back(shard):
             await self._retrier.retry("Kafka", partial(self._replay_from, shard, row.read_offset))
-        row = (await self._unpublished.shard_rows([shard])).get(shard, row)
-        complete = row.read_offset >= min(partition.acknowledged, partition.end)
-        if not complete and not row.frozen_reason:
-            self._in_vain[shard] = row
-        log.info("replayed", shard=shard, position=row.position, read_offset=row.read_offset, complete=complete)
+        after = (await self._unpublished.shard_rows([shard])).get(shard, row)
+        complete = after.read_offset >= min(partition.acknowledged, partition.end)
+        if not complete and not _has_moved(row, after):
+            self._pause(shard, row)
+        log.info("replayed", shard=shard, position=after.position, read_offset=after.read_offset, complete=complete)
+
+    def _pause(self, shard: int, row: ShardRow) -> None:
+        before = self._in_vain.get(shard)
+        pause_s = FIRST_PAUSE_S if before is None else min(2 * before.pause_s, LONGEST_PAUSE_S)
+        self._in_vain[shard] = _InVain(row, pause_s, self._monotonic() + pause_s)
 
     async def _replay_from(self, shard: int, offset: int) -> None:
         async with aclosing(self._records.records_from(shard, offset)) as batches:
             async for records in batches:
                 await self._publisher.publish(await self._ledger.apply(records))
+
+
+def _has_moved(before: ShardRow, row: ShardRow) -> bool:
+    """Whether a row has read on or was set back; it applies commits also without reading on, those beyond a gap."""
+    return row.read_offset != before.read_offset or row.position < before.position

@@ -6,6 +6,7 @@ They are the stock in memory, the scripts in a real Redis, and the scripts behin
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import pytest
@@ -101,6 +102,7 @@ class InMemoryShard:
         return sale in self.memory.state().sales
 
 
+@cache
 def load_script_on_test_clock(name: str) -> Script:
     """Load a script whose clock is a key that the test sets."""
     text, clock = load_script(name).text, read_lua("lib/clock")

@@ -17,13 +17,13 @@ from inventory_service.domain.sale import CreateSale, SaleRead
 from tests.contract.balances import assert_balances_add_up
 from tests.contract.shards import FIRST_MOMENT_MS, InMemoryShard, RedisShard, WholeStock
 from tests.sales import make_sale
-from tests.servers import flush
 
 SALES = [SaleKey("default", f"sale-{number}") for number in range(2)]
+IDS = 5
 OUTBOX_LIMIT = 30
 
 sales = st.sampled_from(SALES)
-names = st.sampled_from([f"r-{number}" for number in range(5)])
+names = st.sampled_from([f"r-{number}" for number in range(IDS)])
 skus = st.sampled_from(["lamp", "shade", "vase"])
 positions = st.builds(Position, st.just(0), st.integers(1, 2), st.integers(1, 40), st.integers(0, 2))
 
@@ -68,22 +68,27 @@ class Histories(RuleBasedStateMachine):
 
     @initialize(request=creates)
     def open_shard(self, request: CreateSale) -> None:
-        self.runner.run(flush(self.url))
         self.totals: dict[tuple[SaleKey, str], int] = {}  # of the sales as they were made
         self.memory = InMemoryShard(OUTBOX_LIMIT)
         self.scripts = RedisShard(self.url, OUTBOX_LIMIT)
+        self.runner.run(self.scripts.ask("FLUSHALL"))
         self.runner.run(self.scripts.open_shard())
         self.create_sale(request._replace(sale=SALES[0], start_time_ms=None, hold_ttl_ms=1000))
 
     def call_both(self, ask: Callable[[WholeStock], Awaitable[Any]]) -> Any:
         """Call both in the same way; fails unless the results are equal."""
+        return self.read_both([ask])[0]
 
-        async def asked() -> tuple[Any, Any]:
-            return await ask(self.memory.stock), await ask(self.scripts.stock)
+    def read_both(self, questions: Sequence[Callable[[WholeStock], Awaitable[Any]]]) -> Sequence[Any]:
+        """Ask both the same questions, all at once: so more than one only if they change nothing."""
 
-        expected, answer = self.runner.run(asked())
-        assert answer == expected
-        return answer
+        async def asked() -> Sequence[Sequence[Any]]:
+            stocks = self.memory.stock, self.scripts.stock
+            return [await asyncio.gather(*(ask(stock) for ask in questions)) for stock in stocks]
+
+        expected, answers = self.runner.run(asked())
+        assert answers == expected
+        return answers
 
     @rule(request=creates)
     def create_sale(self, request: CreateSale) -> None:
@@ -108,17 +113,11 @@ class Histories(RuleBasedStateMachine):
     def expire(self) -> None:
         self.call_both(lambda stock: stock.expire(0))
 
-    @rule()
-    def count_holds(self) -> None:
-        self.call_both(lambda stock: stock.count_holds(0))
-
     @rule(ms=st.sampled_from([1, 500, 1000, 1000, 3000, -2000]))
     def tick(self, ms: int) -> None:
         self.runner.run(self.memory.tick(ms))
         self.runner.run(self.scripts.tick(ms))
-        for sale, book in self.memory.memory.state().sales.items():
-            for name in list(book.reservations):
-                self.find_reservation(sale, name)
+        self.read_everything()
 
     @rule(behind=st.integers(0, 3))
     def settle_up_to(self, behind: int) -> None:
@@ -131,14 +130,16 @@ class Histories(RuleBasedStateMachine):
         if self.call_both(lambda stock: stock.archive(sale, retention_ms)).sale_left:
             self.totals = {key: total for key, total in self.totals.items() if key[0] != sale}
 
-    @rule(sale=sales, name=names)
-    def find_reservation(self, sale: SaleKey, name: str) -> None:
-        self.call_both(lambda stock: stock.find_reservation(sale, name))
+    def read_everything(self) -> None:
+        """Every id, also those that were never given or are archived, and how many holds there are."""
+        ids = [(sale, f"r-{number}") for sale in SALES for number in range(IDS)]
+        self.read_both([lambda stock, id=each: stock.find_reservation(*id) for each in ids])  # type: ignore[misc]
+        self.call_both(lambda stock: stock.count_holds(0))
 
     @invariant()
     def sales_are_equal_and_add_up(self) -> None:
-        for sale in SALES:
-            found = self.call_both(lambda stock, sale=sale: stock.find_sale(sale))  # type: ignore[misc]
+        questions = [lambda stock, sale=sale: stock.find_sale(sale) for sale in SALES]
+        for sale, found in zip(SALES, self.read_both(questions), strict=True):
             for item in found.sale.items if isinstance(found, SaleRead) else ():
                 assert min(item.available, item.held, item.sold) >= 0
                 made_with = self.totals.setdefault((sale, item.sku), item.total)
@@ -147,6 +148,7 @@ class Histories(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "scripts"):
             return
+        self.read_everything()
         self.runner.run(self.compare_all())
         self.runner.run(self.scripts.connections.close())
 
@@ -174,8 +176,8 @@ def test_both_implementations_give_the_same_results(shared_valkey: str) -> None:
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=80,
-                stateful_step_count=40,
+                max_examples=50,
+                stateful_step_count=32,
                 deadline=None,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
             ),

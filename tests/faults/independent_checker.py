@@ -18,6 +18,7 @@ from tests.faults.recovery.stored import STATES, Commit, InLedger, InRedis, Item
 
 Place = tuple[int, int, int, int]  # shard, epoch, seq, index
 CommitPlace = tuple[int, int, int]
+SILENTLY = "lost in silence"
 
 
 class Told(NamedTuple):
@@ -28,6 +29,14 @@ class Told(NamedTuple):
     surviving: Collection[CommitPlace]  # commits that Redis, the ledger or Kafka has after the fault
     may_lose: bool  # a loss of what survives may be accepted
     blocked: str  # the buyer whose orders the ledger refuses
+
+
+class Announced(NamedTuple):
+    """Commits of a shard that a process has logged as acknowledged and lost: epoch and seq of the ends of the range."""
+
+    shard: int
+    first: tuple[int, int]
+    last: tuple[int, int]
 
 
 @dataclass
@@ -46,7 +55,9 @@ class Usage(NamedTuple):
     sold: Counter[Key]
 
 
-def find_violations(redis: InRedis, ledger: InLedger, told: Told, after: list[Answer]) -> list[str]:
+def find_violations(
+    redis: InRedis, ledger: InLedger, told: Told, after: list[Answer], announced: Collection[Announced] = ()
+) -> list[str]:
     """Every broken promise in a sentence; both stores must stand at the same commit, with no refused order open.
 
     `after` is what callers were told after the fault: all of it must stand.
@@ -58,7 +69,7 @@ def find_violations(redis: InRedis, ledger: InLedger, told: Told, after: list[An
         *differences("Redis", redis.reservations, "the journal", books.reservations),
         *stock_violations(redis, ledger, books),
         *buyer_violations(redis, books),
-        *lost_answers(told, books, ledger),
+        *lost_answers(told, books, ledger, announced),
         *(f"told after the fault and not in the ledger: {answer}" for answer in after if not stands(answer, books)),
         *wrong_ends([*told.answers, *after], books, told.blocked),
         *sold_twice([*told.answers, *after], books),
@@ -150,7 +161,7 @@ def stands(answer: Answer, books: Books) -> bool:
     return (key, revision) == (answer.key, answer.revision) and STATES[answer.state] in states
 
 
-def lost_answers(told: Told, books: Books, ledger: InLedger) -> Iterator[str]:
+def lost_answers(told: Told, books: Books, ledger: InLedger, announced: Collection[Announced]) -> Iterator[str]:
     """What callers were told, what was kept somewhere or recorded, and what is gone: in silence, or without consent."""
     for answer in told.answers:
         if stands(answer, books):
@@ -158,16 +169,20 @@ def lost_answers(told: Told, books: Books, ledger: InLedger) -> Iterator[str]:
         survived = answer.commit in told.surviving
         if survived and not told.may_lose:
             yield f"lost, although a store has it: {answer}"
-        elif (survived or answer.commit in told.recorded) and not is_announced(answer, ledger):
-            yield f"lost in silence: {answer}"
+        elif (survived or answer.commit in told.recorded) and not is_announced(answer, ledger, announced):
+            yield f"{SILENTLY}: {answer}"
 
 
-def is_announced(answer: Answer, ledger: InLedger) -> bool:
-    """Whether the ledger lists the change as an orphan, or has an epoch that says that commits were lost there."""
+def is_announced(answer: Answer, ledger: InLedger, announced: Collection[Announced]) -> bool:
+    """Whether the ledger lists the change as an orphan or has an epoch that says that commits were lost there, or the
+    log says so."""
+    at = (answer.epoch, answer.seq)
+    if any(answer.shard == one.shard and one.first <= at <= one.last for one in announced):
+        return True
     if (answer.shard, answer.epoch, answer.seq, answer.index) in ledger.orphans:
         return True
     return any(
-        shard == answer.shard and (base_epoch, base_seq) < (answer.epoch, answer.seq) and answer.epoch < epoch
+        shard == answer.shard and (base_epoch, base_seq) < at and answer.epoch < epoch
         for shard, epoch, base_epoch, base_seq in ledger.losses
     )
 

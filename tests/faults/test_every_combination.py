@@ -3,9 +3,10 @@
 Every combination: `make test` runs those of SELECTION, `make faults` all of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,18 +50,22 @@ WORDS = {
     "beside": Opening.INIT_BESIDE,
 }
 FATES = {fate.value.replace(" ", "-"): fate for fate in Fate}
-# Those of most value, for each run of the tests; about six seconds each.
+# Those of most value, for each run of the tests: Redis, PostgreSQL and Kafka; about six seconds each.
 SELECTION = {
-    ("restarted", "restarted", "restarted"),
+    ("set-back", "untouched", "untouched"),
+    ("untouched", "set-back", "untouched"),
+    ("set-back", "set-back", "set-back"),
 }
+# The same, and every process starts anew: the ledger alone tells then how far it had read what Kafka has.
+SITE_SELECTION = {("set-back", "set-back", "untouched")}
 
 
-def combinations() -> Iterator[object]:
+def combinations(selection: Collection[tuple[str, str, str]]) -> Iterator[Any]:
     """A parameter for each combination: what happens to the stores, and what opens the shards again."""
     rows = {tuple(row.split()[:2]): row.split()[2:] for row in OPENINGS.strip().splitlines()[1:]}
     for redis, postgres, (at, kafka) in product(FATES, FATES, enumerate(FATES)):
         fates = Fates(FATES[redis], FATES[postgres], FATES[kafka])
-        marks = [] if (redis, postgres, kafka) in SELECTION else [pytest.mark.every_combination]
+        marks = [] if (redis, postgres, kafka) in selection else [pytest.mark.every_combination]
         opening = WORDS[rows[redis, postgres][at]]
         yield pytest.param(fates, opening, id=f"redis-{redis} postgres-{postgres} kafka-{kafka}", marks=marks)
 
@@ -73,7 +78,7 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackLender]:
     lender.stop()
 
 
-@pytest.mark.parametrize(("fates", "opening"), list(combinations()))
+@pytest.mark.parametrize(("fates", "opening"), list(combinations(SELECTION)))
 async def test_no_unit_is_sold_twice_and_no_order_lost_in_silence(
     fates: Fates, opening: Opening, stacks: StackLender, tmp_path: Path
 ) -> None:
@@ -82,5 +87,17 @@ async def test_no_unit_is_sold_twice_and_no_order_lost_in_silence(
     Every order that the ledger had recorded, or that any of the stores still has, is there afterwards; if a loss has to
     be accepted, it is listed as an orphan or an epoch of its shard says that commits were lost.
     """
-    async with stacks.lent() as stack:
+    async with stacks.lent(fresh=fates.postgres is Fate.BLANK) as stack:
         assert await run_scenario(stack, fates, opening, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("fates", "opening"),
+    [one for one in combinations(SITE_SELECTION) if one.values[0].postgres is Fate.SET_BACK],
+)
+async def test_nothing_is_lost_when_every_process_starts_anew_beside_an_older_ledger(
+    fates: Fates, opening: Opening, stacks: StackLender, tmp_path: Path
+) -> None:
+    """Promises 1, 2, 7 and 8: a whole site comes back, and no process remembers how far anything was."""
+    async with stacks.lent() as stack:
+        assert await run_scenario(stack, fates, opening, tmp_path, site=True) == []

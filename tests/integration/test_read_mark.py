@@ -182,23 +182,19 @@ async def test_a_thawed_row_reads_what_it_did_not_take(
     await eventually(lambda: stands_at(fixture, fixture.shard), JOIN_S)
 
 
-@pytest.mark.parametrize("read_offset", [1, 1000], ids=["another record", "beyond the end"])
 async def test_a_topic_made_anew_is_read_from_its_start(
-    fixture: PersisterFixture, start_persister: StartPersister, read_offset: int
+    fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
-    """The row has read another topic of that name, so its offset says nothing about this one."""
-    process = await persisted(fixture, start_persister)
-    process.process.kill()
-    process.process.wait()
-    await fixture.db.execute(
-        "update shard_watermark set read_offset = $1, read_digest = $2 where shard = 5", read_offset, b"\0" * 32
-    )
-    fixture.shard.moves(("r-3", HELD))
-    await fixture.send()
+    """The row has read another topic of that name, to another record or beyond the end: its offset says nothing."""
+    await persisted(fixture, start_persister)
+    for number, read_offset in enumerate((1, 1000)):
+        elsewhere = "update shard_watermark set read_offset = $1, read_digest = $2 where shard = 5"
+        await fixture.db.execute(elsewhere, read_offset, b"\0" * 32)
 
-    start_persister(fixture.kafka, fixture.dsn)
-
-    await eventually(lambda: stands_at(fixture, fixture.shard), JOIN_S)
+        await eventually(lambda: stands_at(fixture, fixture.shard), JOIN_S)
+        fixture.shard.moves((f"after-{number}", HELD))
+        await fixture.send()
+        await eventually(lambda: stands_at(fixture, fixture.shard), JOIN_S)
 
 
 async def persisted(fixture: PersisterFixture, start_persister: StartPersister) -> Persister:

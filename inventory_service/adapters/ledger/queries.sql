@@ -11,16 +11,17 @@ select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,
        exists(select from dead_letter where (tenant, sale_id, reservation_id) = ($1, $2, $3)) as has_dead_letter,
        (select format('%s-%s', o.epoch, o.seq) from orphan o where (o.tenant, o.sale_id, o.reservation_id) = ($1, $2, $3)
          order by o.epoch desc, o.seq desc limit 1) as lost,
-       r.*, (select json_agg(json_build_array(sku, quantity) order by sku) from reservation_line l
+       r.*, (select json_agg(json_build_array(sku, quantity, asked_quantity) order by sku collate "C")
+               from reservation_line l
               where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
   from (select) as always left join reservation r on (r.tenant, r.sale_id, r.reservation_id) = ($1, $2, $3)
 
 -- name: latest_dead_letter
--- The latest dead letter of a reservation id.
-select tenant, sale_id, reservation_id, buyer_id, lines, reason, detail, shard, created_epoch, created_seq,
+-- The latest dead letter of a reservation id, and the commit that made its order: there is what was asked for.
+select tenant, sale_id, reservation_id, buyer_id, lines, reason, detail, d.shard, created_epoch, created_seq,
        created_index, reservation_state, reservation_create_time, reservation_expire_time, latest_revision, latest_time,
-       latest_epoch, latest_seq, latest_index
-  from dead_letter
+       latest_epoch, latest_seq, latest_index, j.payload as made_by
+  from dead_letter d join journal j on (j.shard, j.epoch, j.seq) = (d.shard, d.created_epoch, d.created_seq)
  where tenant = $1 and sale_id = $2 and reservation_id = $3
  order by created_epoch desc, created_seq desc, created_index desc limit 1
 

@@ -157,7 +157,7 @@ class RedisScripts:
         """
         epoch = head.partition("-")[0]
         if int(epoch) == observed.epoch:
-            with suppress(RedisUnavailable):
+            with suppress(RedisUnavailable, ShardNotServing):
                 arguments = (epoch, went_back(observed, head), "")
                 await self._run("freeze", shard_keys(shard), CommitId(0, 0), arguments)
 

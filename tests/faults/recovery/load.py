@@ -17,7 +17,7 @@ from holdfast.errors import (
 from holdfast.inventory.v1.reservation_pb2 import Reservation, ReservationState
 
 CONFIRMS, RELEASES = 0.55, 0.15  # shares of the holds; the others are left open, and some of them expire
-PACE_S = (0.01, 0.06)  # between a buyer's steps
+PACE_S = (0.05, 0.2)  # between a buyer's steps
 AFTER_REJECTION_S = 0.3
 CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
 

@@ -8,11 +8,12 @@ from enum import StrEnum
 from holdfast.errors import HoldfastError, SaleNotFound, TryLater
 
 from tests.fault_stack import FaultStack, client_without_retries
+from tests.faults.independent_checker import Announced
 from tests.stacks import CommandResult
 from tests.waiting import eventually
 
 SERVES_S = 60.0
-NAMES_COMMAND_S = 60.0
+NAMES_COMMAND_S = 40.0
 
 
 class Opening(StrEnum):
@@ -39,6 +40,23 @@ class Log:
     def names(self, command: str, since: int) -> bool:
         """Whether a line names this command of `holdfast`, from this line on."""
         return any(re.search(rf"\bholdfast {re.escape(command)}\b", line) for line in self.lines[since:])
+
+    def announced(self) -> list[Announced]:
+        """The commits that processes have logged as acknowledged and lost."""
+        found = (_ACKNOWLEDGED_AND_LOST.search(line) for line in self.lines)
+        return [
+            Announced(int(words["shard"]), _commit(words["first"]), _commit(words["last"])) for words in found if words
+        ]
+
+
+_ACKNOWLEDGED_AND_LOST = re.compile(
+    r"acknowledged_and_lost .*\bfirst=(?P<first>\S+) .*\blast=(?P<last>\S+) .*\bshard=(?P<shard>\d+)"
+)
+
+
+def _commit(name: str) -> tuple[int, int]:
+    epoch, _, seq = name.partition("-")
+    return int(epoch), int(seq)
 
 
 async def reopen(stack: FaultStack, log: Log, since: int, opening: Opening, sales: Iterable[str]) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -15,11 +16,11 @@ from holdfast_embedded.stack import Stack
 
 from tests import stacks
 from tests.fault_stack import FaultStack
-from tests.faults.independent_checker import Told, find_violations
+from tests.faults.independent_checker import SILENTLY, Told, find_violations
 from tests.faults.recovery.load import Answer, Load
 from tests.faults.recovery.reopening import Log, Opening, reopen
 from tests.faults.recovery.stored import InLedger, InRedis, read_heads, read_ledger, read_redis
-from tests.faults.recovery.stores import Copies, Fate, Fates, Held, held_now, migrate, strike, take_copies
+from tests.faults.recovery.stores import Copies, Fate, Fates, Held, held_now, migrate, strike, strike_site, take_copies
 from tests.servers import connected
 from tests.waiting import eventually
 
@@ -29,7 +30,8 @@ HOLD_TTLS = (timedelta(seconds=2), timedelta(minutes=5))  # of the first and the
 BLOCKED = "blocked"
 BUYERS = (BLOCKED, "ann", "bob", "cid", "dora", "eve")
 STEP = 12  # answers about each shard in each phase
-STEP_S = SETTLES_S = 60.0
+STEP_S = SETTLES_S = 90.0
+ANNOUNCES_S = 40.0
 # A call is repeated through the whole recovery.
 PATIENT = RetryPolicy(overall_s=180.0, attempt_s=2.0, longest_delay_s=0.5)
 LOSES = (Opening.ACCEPT_LOSS, Opening.INIT, Opening.INIT_BESIDE)
@@ -54,9 +56,9 @@ class StackLender:
         self._running = ExitStack()
 
     @asynccontextmanager
-    async def lent(self) -> AsyncIterator[LentStack]:
-        """A stack that serves, and a client of it."""
-        stack = self._stack if self._stack is not None else await asyncio.to_thread(self._start)
+    async def lent(self, fresh: bool = False) -> AsyncIterator[LentStack]:
+        """A stack that serves, and a client of it; a fresh one has all of its commits in Kafka."""
+        stack = self._stack if self._stack is not None and not fresh else await asyncio.to_thread(self._start)
         self._stack = None  # until the test has passed
         async with Client(stack.addresses.listen, channels=4, retry=PATIENT) as client:
             yield LentStack(stack, client, self._log)
@@ -82,13 +84,13 @@ class Before(NamedTuple):
     held: Held
 
 
-async def run_scenario(stack: LentStack, fates: Fates, opening: Opening, folder: Path) -> list[str]:
-    """Every broken promise in a sentence."""
+async def run_scenario(stack: LentStack, fates: Fates, opening: Opening, folder: Path, site: bool = False) -> list[str]:
+    """Every broken promise in a sentence. With `site` every process of Holdfast starts anew too."""
     load = await open_sales(stack)
     async with load.running():
         before = await sell_and_copy(stack, load, folder)
         line = len(stack.log.lines)
-        await strike(stack, fates, before.copies)
+        await (strike_site if site else strike)(stack, fates, before.copies)
         at_the_fault = len(load.answers)
         if fates.postgres is Fate.BLANK:
             await migrate(stack)
@@ -98,7 +100,7 @@ async def run_scenario(stack: LentStack, fates: Fates, opening: Opening, folder:
             await more_answers(load)
     told = Told(
         load.answers[:reopened],
-        before.held.in_ledger,
+        set() if site else before.held.in_ledger,  # what no store and no process knows cannot be told
         surviving(load.answers[:reopened], at_the_fault, fates, before),
         may_lose=opening in LOSES,
         blocked=BLOCKED,
@@ -122,9 +124,13 @@ def _names() -> "itertools.chain[str]":
 async def sell_and_copy(stack: LentStack, load: Load, folder: Path) -> Before:
     """Load, copies of all stores under it, and load until every shard has left the copies behind."""
     await more_answers(load)
+    opened = await read_heads(stack.running.addresses.redis_url, SHARDS)
+    await eventually(lambda: has_trimmed(stack, {shard: (at.epoch, at.seq) for shard, at in opened.items()}), STEP_S)
     answers_when_copied = len(load.answers)
     copies = await take_copies(stack, folder)
-    await eventually(lambda: has_left_behind(stack, copies), STEP_S)
+    copied = copies.held.in_ledger | copies.held.in_kafka
+    newest = {shard: max((epoch, seq) for of, epoch, seq in copied if of == shard) for shard in range(SHARDS)}
+    await eventually(lambda: has_trimmed(stack, newest), STEP_S)
     await more_answers(load)
     return Before(answers_when_copied, copies, await held_now(stack))
 
@@ -135,14 +141,12 @@ async def more_answers(load: Load) -> None:
     await eventually(lambda: all(load.count(shard) >= count for shard, count in wanted.items()), STEP_S)
 
 
-async def has_left_behind(stack: LentStack, copies: Copies) -> bool:
-    """Redis has trimmed commits that are in none of the copies."""
-    copied = copies.held.in_ledger | copies.held.in_kafka
-    for shard in range(SHARDS):
+async def has_trimmed(stack: LentStack, newest: Mapping[int, tuple[int, int]]) -> bool:
+    """Redis has trimmed commits of each shard that come after this one (epoch and seq): the ledger has them."""
+    for shard, position in newest.items():
         meta = await stack.meta(shard)
-        newest = max((epoch, seq) for of, epoch, seq in copied if of == shard)
         trimmed = (int(meta["epoch"]), int(meta.get("trim_seq", 0)))
-        assert trimmed > newest, f"shard {shard} is trimmed to {trimmed}, and the copies end at {newest}"
+        assert trimmed > position, f"shard {shard} is trimmed to {trimmed}, and should be beyond {position}"
     return True
 
 
@@ -167,8 +171,19 @@ async def violations_after_selling_out(stack: LentStack, load: Load, told: Told)
     """Sell every unit that is left, so that one that is offered twice is sold twice, and check all that is stored."""
     for sale_id in load.sales:
         await load.buy_the_rest(sale_id)
+    found = await violations_when_settled(stack, load, told)
+    deadline = time.monotonic() + ANNOUNCES_S
+    while any(line.startswith(SILENTLY) for line in found) and time.monotonic() < deadline:
+        await asyncio.sleep(ANNOUNCES_S / 20)  # a server asks the stores about a new epoch from time to time
+        found = await violations_when_settled(stack, load, told)
+    return found
+
+
+async def violations_when_settled(stack: LentStack, load: Load, told: Told) -> list[str]:
+    """Check all that is stored once both stores stand at the same commit."""
     redis, ledger = await eventually(lambda: read_when_settled(stack), SETTLES_S)
-    return find_violations(redis, ledger, told, load.answers[len(told.answers) :])
+    after = load.answers[len(told.answers) :]
+    return find_violations(redis, ledger, told, after, stack.log.announced())
 
 
 async def read_when_settled(stack: LentStack) -> tuple[InRedis, InLedger]:

@@ -18,6 +18,7 @@ from tests.servers import connected
 
 REDIS, POSTGRES, KAFKA = "valkey", "postgres", "broker"
 KAFKA_CLIENTS = ("relay", "persist", "compensate")
+PROCESSES = ("serve", *KAFKA_CLIENTS)
 DIES_S = 10.0
 
 
@@ -92,20 +93,33 @@ async def strike(stack: FaultStack, fates: Fates, copies: Copies) -> None:
     Only while Kafka's topics are emptied or filled are its clients halted, for none of them may write in between.
     """
     with stack.halted(*KAFKA_CLIENTS) if fates.kafka in REPLACED else nullcontext():
-        if fates.kafka is not Fate.UNTOUCHED:
-            await _take_kafka_down(stack)
-        for name, fate, copy in ((REDIS, fates.redis, copies.redis), (POSTGRES, fates.postgres, copies.postgres)):
-            if fate is not Fate.UNTOUCHED:
-                await kill(stack, name)
-            if fate in REPLACED:
-                await asyncio.to_thread(shutil.rmtree, files_of(stack, name))
-            if fate is Fate.SET_BACK:
-                await asyncio.to_thread(shutil.copytree, copy, files_of(stack, name))
-        if fates.kafka is not Fate.UNTOUCHED:
-            await _bring_kafka_up(stack, fates.kafka, copies.kafka)
-        for name, fate in ((POSTGRES, fates.postgres), (REDIS, fates.redis)):
-            if fate is not Fate.UNTOUCHED:
-                await stack.bring_up(name)
+        await _let_meet(stack, fates, copies)
+
+
+async def strike_site(stack: FaultStack, fates: Fates, copies: Copies) -> None:
+    """The same, and every process is killed first, and started when all stores are back: none remembers anything."""
+    for name in PROCESSES:
+        await stack.take_down(name)
+    await _let_meet(stack, fates, copies)
+    for name in PROCESSES:
+        await stack.bring_up(name)
+
+
+async def _let_meet(stack: FaultStack, fates: Fates, copies: Copies) -> None:
+    if fates.kafka is not Fate.UNTOUCHED:
+        await _take_kafka_down(stack)
+    for name, fate, copy in ((REDIS, fates.redis, copies.redis), (POSTGRES, fates.postgres, copies.postgres)):
+        if fate is not Fate.UNTOUCHED:
+            await kill(stack, name)
+        if fate in REPLACED:
+            await asyncio.to_thread(shutil.rmtree, files_of(stack, name))
+        if fate is Fate.SET_BACK:
+            await asyncio.to_thread(shutil.copytree, copy, files_of(stack, name))
+    if fates.kafka is not Fate.UNTOUCHED:
+        await _bring_kafka_up(stack, fates.kafka, copies.kafka)
+    for name, fate in ((POSTGRES, fates.postgres), (REDIS, fates.redis)):
+        if fate is not Fate.UNTOUCHED:
+            await stack.bring_up(name)
 
 
 async def kill(stack: FaultStack, name: str) -> None:

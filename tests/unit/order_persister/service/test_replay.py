@@ -103,6 +103,32 @@ async def test_what_was_read_in_vain_is_not_read_all_the_time() -> None:
     assert servers.replayed_from == [3, 5]
 
 
+async def test_what_was_read_in_vain_is_read_again_later() -> None:
+    """A later version may run by then. Each pause is twice as long as the one before."""
+    servers = FakeServers()
+    servers.readable = 0
+    replayer = servers.replayer()
+
+    for now_s in range(15):
+        servers.now_s = now_s
+        await servers.check(replayer)
+
+    assert servers.replayed_from == [3] * 4  # at 0, 2, 6 and 14 s
+
+
+async def test_a_row_that_was_set_back_during_a_replay_reads_again() -> None:
+    """The replay ends short of the partition's end, for its later records came after the backup was restored."""
+    servers = FakeServers()
+    servers.readable = 6
+    replayer = servers.replayer()
+    await servers.check(replayer)
+    servers.readable = 10
+    await servers.check(replayer)
+
+    assert servers.replayed_from == [3, 6]
+    assert servers.row.read_offset == 10
+
+
 async def test_a_frozen_row_reads_nothing_until_it_is_thawed() -> None:
     """It would take nothing."""
     servers = FakeServers(ROW._replace(frozen_reason="LEDGER_BROKEN: a test"))
