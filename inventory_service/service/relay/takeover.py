@@ -232,10 +232,8 @@ class ShardTakeover:
     async def _refuse(self, takeover: BegunTakeover, found: Findings) -> Attempt:
         """Freeze the shard for what keeps it from serving."""
         row, why = found.row, "; ".join(found.objections) or _stands(takeover, found.row)
-        ending, reason = (
-            Ending.NEEDS_RESTORE,
-            f"{NEEDS_RESTORE}: {why}; {remedy(row.shard, found.comparison, found.known_lost)}",
-        )
+        what_to_do = remedy(row.shard, found.comparison, found.known_lost and row.epoch > 0)
+        ending, reason = Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {why}; {what_to_do}"
         if found.comparison is Comparison.BEYOND and row.frozen_reason and await self._could_follow(row):
             ending, reason = Ending.LEDGER_REFUSES, row.frozen_reason
         await self._shards.freeze(takeover.shard, takeover.epoch, reason, takeover.token)
