@@ -5,10 +5,14 @@
 
 local FORMAT = 1 -- of everything that scripts keep in Redis; a version that keeps something otherwise has another number
 
+local IDENTITY_LABEL, IDENTITY_LENGTH = 'master_replid:', 40 -- in INFO
+
 -- The identity of the data of this Redis: a new one at each start and at each promotion. A replica has none.
 local function read_identity()
   local info = redis.call('INFO', 'replication')
-  return string.find(info, 'role:master', 1, true) and string.match(info, 'master_replid:(%x+)') or 'replica'
+  local at = string.find(info, IDENTITY_LABEL, 1, true) -- plain: a pattern is tried at every character
+  if not at or not string.find(info, 'role:master', 1, true) then return 'replica' end
+  return string.sub(info, at + #IDENTITY_LABEL, at + #IDENTITY_LABEL + IDENTITY_LENGTH - 1)
 end
 
 -- Reads the shard's state as it is, whether or not it serves; `epoch` is nil while it is blank.

@@ -1,6 +1,7 @@
 """The server on a real Redis and ledger, called over gRPC: responses and errors."""
 
 import asyncio
+import time
 from typing import Any
 
 import grpc
@@ -10,7 +11,9 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.sale_pb2 import Item
 from redis.asyncio import Redis
 
+from inventory_service.adapters.redis.keys import shard_keys
 from tests.inventory_server import (
+    SHARDS,
     Caller,
     call_error,
     calling,
@@ -227,3 +230,22 @@ async def test_a_call_past_its_deadline_is_not_begun(caller: Caller) -> None:
         await caller.stock.Reserve(reserve_request("r-1"), timeout=0.001)
 
     assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_shard_whose_time_is_ahead_serves_no_call_unless_it_is_allowed(
+    caller: Caller, valkey: str, database: str
+) -> None:
+    """A hold would last an hour longer than it says. The error has the reason, and a setting is the way out."""
+    await caller.create_sale()
+    ahead_ms = round(time.time() * 1000) + 3_600_000
+    async with Redis.from_url(valkey) as redis:
+        for shard in range(SHARDS):
+            await redis.hset(shard_keys(shard).meta, "time", str(ahead_ms))
+
+    refused = await error_of(caller.reserve("r-1"))
+    async with running_server(valkey, database, max_clock_ahead_s=7200) as address, calling(address) as allowed:
+        held = await allowed.reserve("r-1")
+
+    assert (refused.code, refused.reason, refused.retries) == (grpc.StatusCode.UNAVAILABLE, "SHARD_NOT_SERVING", True)
+    assert "the shard's last commit is dated 3" in refused.metadata["clock"]
+    assert held.read_time.ToMilliseconds() == ahead_ms
