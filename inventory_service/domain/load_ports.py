@@ -68,6 +68,10 @@ class LoadSource(Protocol):
         """One read-only transaction; `LedgerMoved` unless the shard's row is as the fence left it."""
         ...
 
+    async def check(self, fenced: Fenced) -> None:
+        """`LedgerMoved` unless the shard's row is still as the fence left it."""
+        ...
+
 
 class LedgerMoved(Exception):
     """The ledger's row is not the one that the fence wrote: another take-over began, or the ledger was set back."""

@@ -17,6 +17,7 @@ from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.archive import ArchiveStep
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.load_ports import LoadTarget
 from inventory_service.domain.moves import Compensate
 from inventory_service.domain.sale import CreateSale
 from inventory_service.domain.shards import LOADED, BegunTakeover, Commit, CommitId, Fenced, LedgerProgress, LedgerRow
@@ -63,8 +64,8 @@ class LoadedShard(RedisShard):
         self.database = Database(dsn)
         self.writer = ledger_in(self.database)
         self.progress: list[LoadProgress] = []
-        scripts = RedisScripts(self.connections, ObservedHeads(), load_script_on_test_clock)
-        self.target = RedisLoadTarget(self.connections, scripts)
+        self.target_scripts = RedisScripts(self.connections, ObservedHeads(), load_script_on_test_clock)
+        self.target = RedisLoadTarget(self.connections, self.target_scripts)
         self.source = PostgresLoadSource(self.pool)
         self.left: set[SaleKey] = set()
         self._loads = 0
@@ -149,11 +150,12 @@ class LoadedShard(RedisShard):
             while await self.archive(sale):
                 pass
 
-    async def begin_takeover(self) -> tuple[BegunTakeover, Fenced]:
+    async def begin_takeover(self, token: str = "") -> tuple[BegunTakeover, Fenced]:
         """The first steps of a take-over of a shard that does not serve: the take-over, and its fence."""
         self._loads += 1
+        token = token or f"load-{self._loads}"
         row = await self.row()
-        begun = await self.shards.begin_takeover(0, f"load-{self._loads}", row.epoch, ledger_frozen=False)
+        begun = await self.shards.begin_takeover(0, token, row.epoch, ledger_frozen=False)
         assert isinstance(begun, BegunTakeover), begun
         fenced = await self.ledger.fence(row, begun.epoch, LOADED)
         assert fenced is not None
@@ -174,10 +176,9 @@ class LoadedShard(RedisShard):
         assert await self.loader().load(begun, fenced)
         assert (await self.shards.status(0)).serving
 
-    def loader(self) -> ShardLoader:
-        return ShardLoader(
-            self.source, self.target, self.shards, RedisMemory(self.connections), RETENTION_MS, self.progress.append
-        )
+    def loader(self, target: LoadTarget | None = None) -> ShardLoader:
+        memory, writes = RedisMemory(self.connections), target or self.target
+        return ShardLoader(self.source, writes, self.shards, memory, RETENTION_MS, self.progress.append)
 
     async def stored(self) -> dict[str, dict[bytes, Any]]:
         """Every key of the shard with every field, unpacked, in no order; of its state, what a new epoch keeps."""

@@ -124,7 +124,7 @@ async def test_nothing_is_loaded_that_an_operator_is_to_be_asked_for(drained: Sh
 
 
 async def test_a_loss_has_to_be_accepted_and_is_listed(drained: ShardProcesses) -> None:
-    """Redis holds a commit that the ledger cannot take: callers heard of it."""
+    """Promise 8: Redis holds a commit that the ledger cannot take, and callers heard of it."""
     head = await fork(drained)
     assert (await drained.takeover().attempt(0, ON_REQUEST)).ending is Ending.NEEDS_RESTORE
     assert await is_frozen(drained, "gives it up with --accept-loss")

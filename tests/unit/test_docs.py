@@ -70,9 +70,9 @@ def promises() -> list[str]:
     return [row for row in section.splitlines() if row.startswith("| ")][1:]
 
 
-def test_there_are_seven_promises() -> None:
+def test_there_are_eight_promises() -> None:
     """As many as Holdfast makes; a row that is lost is a promise without a test."""
-    assert len(promises()) == 7
+    assert len(promises()) == 8
 
 
 @pytest.mark.parametrize("promise", promises(), ids=lambda row: row.split("**")[1] if "**" in row else row)

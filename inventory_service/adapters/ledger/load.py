@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+from holdfast_runtime.postgres import Connection
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import Queries, ledger_queries
 from inventory_service.domain.keys import SaleKey
@@ -45,10 +46,18 @@ class PostgresLoadSource:
             db.transaction(isolation="repeatable_read", readonly=True),
         ):
             await db.execute(self._sql.plan_for_load)
-            row = await db.fetchrow(self._sql.load_base, fenced.row.shard)
-            if row is None or (row["epoch"], row["seq"], row["hash"]) != (*fenced.row.commit_id, fenced.row.hash):
-                raise LedgerMoved(f"the ledger's row is not at commit {fenced.row.commit_id} any more")
-            yield PostgresLoadSnapshot(db, self._sql, fenced.row, row["time_ms"])
+            yield PostgresLoadSnapshot(db, self._sql, fenced.row, await self._checked_time(db, fenced.row))
+
+    async def check(self, fenced: Fenced) -> None:
+        """`LedgerMoved` unless the shard's row is still as the fence left it."""
+        async with self._ledger.connection() as db:
+            await self._checked_time(db, fenced.row)
+
+    async def _checked_time(self, db: Connection, expected: LedgerRow) -> int:
+        row = await db.fetchrow(self._sql.load_base, expected.shard)
+        if row is None or (row["epoch"], row["seq"], row["hash"]) != (*expected.commit_id, expected.hash):
+            raise LedgerMoved(f"the ledger's row is not at commit {expected.commit_id} any more")
+        return int(row["time_ms"])
 
 
 class PostgresLoadSnapshot:

@@ -93,6 +93,7 @@ class ShardLoader:
                 await self._write_all(snapshot, parts, now_ms - self._retention_ms, holds)
             finally:
                 await _cancel(renewal)
+        await self._source.check(fenced)
         return await self._target.finish_load(takeover, fenced, snapshot.time_ms, parts.written)
 
     async def _part_size(self, row: LedgerRow) -> int:
