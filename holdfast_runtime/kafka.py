@@ -9,7 +9,8 @@ from typing import Any
 
 import aiokafka.client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, RequestTimedOutError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from holdfast_runtime.settings import BadSettings, SharedSettings
@@ -22,6 +23,8 @@ PERSISTER_GROUP = "holdfast-persister"
 COMPENSATOR_GROUP = "holdfast-compensator"
 LARGEST_RECORD = 8 * 1024 * 1024  # a run is 256 KiB, but a single commit is never split
 STOP_S = 5.0
+
+_send = AIOKafkaClient.send
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,25 @@ def kafka_config(settings: SharedSettings) -> KafkaConfig:
     )
 
 
-def disable_topic_auto_creation() -> None:
-    """Keep the clients of this process from creating missing topics. A second call changes nothing.
+def adapt_aiokafka() -> None:
+    """Change two things that aiokafka has no setting for, in this process. A second call changes nothing.
 
-    aiokafka requests metadata of topics by name, which lets Kafka create missing ones, and has no setting for it. A
-    deleted topic would reappear with Kafka's default number of partitions before `holdfast topics` could create it.
+    Its clients request metadata of topics by name, which lets Kafka create missing ones: a deleted topic would reappear
+    with Kafka's default number of partitions before `holdfast topics` could create it.
+
+    A request that times out closes its connection, which another task may have removed since it broke, for example when
+    a process was halted while Kafka restarted. That KeyError ends the task that fetches, and the consumer would wait
+    for records for ever without an error.
     """
     aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
+    AIOKafkaClient.send = _send_or_time_out
+
+
+async def _send_or_time_out(client: AIOKafkaClient, *args: Any, **options: Any) -> Any:
+    try:
+        return await _send(client, *args, **options)
+    except KeyError as error:  # the connection, by its node
+        raise RequestTimedOutError from error
 
 
 async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:

@@ -19,7 +19,7 @@ from holdfast_runtime.kafka import (
     COMPENSATIONS,
     ORDERS,
     PROGRESS,
-    disable_topic_auto_creation,
+    adapt_aiokafka,
     kafka_config,
 )
 from holdfast_runtime.kafka_probe import kafka_dependency
@@ -113,7 +113,7 @@ def _once_joined(kafka: Dependency, has_joined: asyncio.Event) -> Dependency:
 
 def _persister(settings: SharedSettings, instruments: Instruments) -> faust.App:
     """The app and all that it works with; nothing connects before it starts, and it closes what has connected."""
-    disable_topic_auto_creation()
+    adapt_aiokafka()
     config, retrier, registry = kafka_config(settings), instruments.retrier(), instruments.registry
     topic = config.named(COMMITS)
     database, queries = Database(settings.postgres_dsn), ledger_queries()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from holdfast_runtime.kafka import disable_topic_auto_creation, stop
+from holdfast_runtime.kafka import adapt_aiokafka, stop
 from inventory_service.domain.shards import KafkaUnavailable
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -27,7 +27,7 @@ def kafka_errors() -> Iterator[None]:
 
 async def start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     """Connect; KafkaUnavailable if no broker answers."""
-    disable_topic_auto_creation()
+    adapt_aiokafka()
     try:
         with kafka_errors():
             async with asyncio.timeout(2 * REQUEST_TIMEOUT_MS / 1000):
