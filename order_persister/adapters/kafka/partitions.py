@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from holdfast_runtime.kafka import KafkaConfig, stop
 from order_persister.adapters.kafka.producer import REQUEST_TIMEOUT_MS, kafka_errors
 from order_persister.domain.chain import KafkaRecord
 
-MAX_RECORDS = 256
+MAX_RECORDS = 256  # of a batch
+FIRST_RECORD_MS = 1000
+NEXT_RECORD_MS = 50  # a broker may send one record a fetch, and a transaction for each would take far longer
 
 
 class Partitions:
@@ -53,8 +55,9 @@ class Partitions:
         async with self._consumer(shard) as (consumer, partition):
             consumer.seek(partition, max(offset, (await consumer.beginning_offsets([partition]))[partition]))
             while await consumer.position(partition) < (await consumer.end_offsets([partition]))[partition]:
-                fetched = await consumer.getmany(partition, timeout_ms=1000, max_records=MAX_RECORDS)
-                yield [KafkaRecord(shard, one.offset, one.value or b"") for one in fetched.get(partition, ())]
+                yield [
+                    KafkaRecord(shard, one.offset, one.value or b"") for one in await _next_batch(consumer, partition)
+                ]
 
     @asynccontextmanager
     async def _kept_consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
@@ -94,3 +97,15 @@ class Partitions:
             auto_offset_reset="earliest",
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
+
+
+async def _next_batch(consumer: AIOKafkaConsumer, partition: TopicPartition) -> Sequence[ConsumerRecord]:
+    """What comes within `FIRST_RECORD_MS`, and what follows without a pause."""
+    batch: list[ConsumerRecord] = []
+    while len(batch) < MAX_RECORDS:
+        timeout_ms, most = NEXT_RECORD_MS if batch else FIRST_RECORD_MS, MAX_RECORDS - len(batch)
+        fetched = (await consumer.getmany(partition, timeout_ms=timeout_ms, max_records=most)).get(partition)
+        if not fetched:
+            break
+        batch += fetched
+    return batch
