@@ -173,7 +173,7 @@ async def _connect_to(dsn: str, writable: bool, **options: Any) -> Session:
     try:
         if writable and await session.fetchval("show transaction_read_only") == "on":
             raise ServerReadOnly("the server takes no writes")
-    except BaseException:
+    except BaseException:  # a cancellation too: nothing else refers to this session
         session.terminate()
         raise
     return session

@@ -53,7 +53,7 @@ class LostCommitsWatch:
                 delay.reset()
 
     async def check(self) -> None:
-        """Judge what is pending; what cannot be judged yet stays so. Without a change it asks nobody."""
+        """Judge what is pending; what cannot be judged yet stays so. Without a change no server is asked."""
         changes, self._pending = self._pending, []
         for change in changes:
             if not await self._judge(change):

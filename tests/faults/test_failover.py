@@ -140,7 +140,7 @@ async def stack_on(redis_url: str, folder: Path) -> AsyncIterator[LentStack]:
 async def test_a_redis_that_fails_over_to_a_lagging_replica_and_back_loses_no_order(
     failovers: Failovers, back: str
 ) -> None:
-    """Promises 1, 2 and 7: the older data is never believed, under whichever master it comes back.
+    """Promises 1, 2 and 7: no shard serves the older data, under whichever master it comes back.
 
     With `at once` the first Redis is the master again, in the same process, before the second has served at all: only
     its identity tells that its data was replaced.

@@ -87,7 +87,7 @@ def test_a_loss_that_the_ledger_tells_is_not_silent(how: str) -> None:
 
 
 def test_a_loss_without_consent_is_found_even_if_it_is_told() -> None:
-    """A store still had the order, and nobody accepted its loss."""
+    """A store still had the order, and the loss was not accepted by `--accept-loss`."""
     redis, ledger = stores(ONE_SOLD[:1])
     ledger.losses = {(0, 8, 7, 1)}
 

@@ -298,7 +298,7 @@ async def test_the_metrics_page_shows_the_checks_at_the_start(start_valkey: Star
 async def test_a_setting_that_is_changed_later_is_exported(
     start_valkey: StartValkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody may turn a promise off while servers run, and back on."""
+    """A Redis setting that breaks a promise is reported while servers run, and its mending too."""
     monkeypatch.setattr(checks_run, "INTERVAL_S", 0.1)
     redis, registry = start_valkey().address, CollectorRegistry()
     settings = Settings(redis_url=redis, shards=PARTITIONS)

@@ -17,7 +17,7 @@ BACKED_UP = (
     *("shard_watermark", "journal", "sale", "item", "reservation", "reservation_line", "ledger_entry"),
     *("dead_letter", "compensation"),
 )
-# As callers hear of them: one that ended without its compensation is theirs, whatever the ledger made of it.
+# As reads report them: a refused order that ended before its compensation reads RECORDED.
 ROWS = """
 select reservation_id, state,
        case when state in ('RELEASED', 'EXPIRED', 'RETURNED') then 'RECORDED' else ledger_state end,
