@@ -93,7 +93,7 @@ class Replayer:
         return True
 
     async def _has_last_record(self, shard: int, row: ShardRow) -> bool:
-        """Whether the partition has the record that the row has read last; a record that was deleted counts as there."""
+        """Whether the partition has the record that the row has read last; a deleted record counts as there."""
         if not (row.read_offset and row.read_digest):
             return True
         last = await self._retrier.retry("Kafka", partial(self._records.record_at, shard, row.read_offset - 1))
