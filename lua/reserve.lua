@@ -105,7 +105,7 @@ end
 
 local function is_short(sale, request)
   for _, line in ipairs(request.terms.lines) do
-    if sale.items[line.sku].available < line.claimed then return true end
+    if sale.items[line.sku].available < line.quantity then return true end
   end
   return false
 end
@@ -114,10 +114,10 @@ local function shortage(sale, request)
   local reason, may_change, short = 'INSUFFICIENT_STOCK', true, {}
   for _, line in ipairs(request.terms.lines) do
     local item = sale.items[line.sku]
-    if item.available < line.claimed then
+    if item.available < line.quantity then
       if item.available == 0 then reason = 'SOLD_OUT' end
-      may_change = may_change and item.available + item.held >= line.claimed
-      for _, value in ipairs({line.sku, line.claimed, item.available, item.held}) do short[#short + 1] = value end
+      may_change = may_change and item.available + item.held >= line.quantity
+      for _, value in ipairs({line.sku, line.quantity, item.available, item.held}) do short[#short + 1] = value end
     end
   end
   return {reason, seen_seq(shard), may_change and until_next_expiry(sale) or -1, unpack(short)}

@@ -19,7 +19,7 @@ local function units_fields(tag, units)
   local fields = {}
   for at, line in ipairs(units) do
     local bytes = field(0x0a, line.sku)
-    if line.claimed > 0 then bytes = bytes .. string.char(0x10) .. varint(line.claimed) end
+    if line.quantity > 0 then bytes = bytes .. string.char(0x10) .. varint(line.quantity) end
     if line.sold > 0 then bytes = bytes .. string.char(0x18) .. varint(line.sold) end
     if line.came_back > 0 then bytes = bytes .. string.char(0x20) .. varint(line.came_back) end
     fields[at] = field(tag, bytes)

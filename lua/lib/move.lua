@@ -8,7 +8,7 @@ local function book(sale, buyer, units, state, sign, discarded)
   local account = state == HELD and 'held' or state == CONFIRMED and 'sold'
   if not account then return end
   for _, line in ipairs(units) do
-    local item, count = sale.items[line.sku], sign * (state == HELD and line.claimed or line.sold - line.came_back)
+    local item, count = sale.items[line.sku], sign * (state == HELD and line.quantity or line.sold - line.came_back)
     item[account], buyer[account] = item[account] + count, buyer[account] + count
     if not discarded then item.available = item.available - count end
     assert(item[account] >= 0 and item.available >= 0 and buyer[account] >= 0, 'an account below zero')

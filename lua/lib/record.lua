@@ -7,7 +7,7 @@ local NEW = 0 -- the state before the first
 -- CREATED_* never change: they are the reservation's identity. FINGERPRINT is the text of the Reserve, "buyer ttl
 -- sku=quantity ..", with " #reference" at its end only where one was given: a repeat has the same one, a reuse of the id
 -- another; that of a spent id is ''. CLAIM has the bytes of the Claim, which every event repeats. UNITS is the text
--- "sku=claimed:sold:came_back ..", and not there (15 fields are packed then) where state and fingerprint imply the units.
+-- "sku=quantity:sold:came_back ..", and not there (15 fields are packed then) where state and fingerprint imply the units.
 -- A record may also have `terms` and `units`: its fingerprint and its units, parsed.
 local STATE, REVISION, CREATE_MS, UPDATE_MS, EXPIRE_MS, CREATED_EPOCH, CREATED_SEQ, CREATED_INDEX, EPOCH, SEQ, INDEX,
   REASON, FINGERPRINT, NOTE, CLAIM, UNITS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
@@ -32,14 +32,14 @@ local function parse_terms(fingerprint)
   local buyer, ttl, sku, quantity = string.match(fingerprint, '^([^ ]+) ([^ ]+) ([^ =]+)=(%d+)$')
   if buyer then -- the usual case, one line and no reference: the loop below costs more than all else done with the terms
     local units = tonumber(quantity)
-    return {buyer = buyer, ttl = ttl, lines = {{sku = sku, claimed = units, sold = 0, came_back = 0}}, units = units}
+    return {buyer = buyer, ttl = ttl, lines = {{sku = sku, quantity = units, sold = 0, came_back = 0}}, units = units}
   end
   buyer, ttl = string.match(fingerprint, '^(%S+) (%S+)')
   local lines, units = {}, 0
   for next_sku, next_quantity in string.gmatch(fingerprint, '(%S+)=(%d+)') do
-    local claimed = tonumber(next_quantity)
-    lines[#lines + 1] = {sku = next_sku, claimed = claimed, sold = 0, came_back = 0}
-    units = units + claimed
+    local line = {sku = next_sku, quantity = tonumber(next_quantity), sold = 0, came_back = 0}
+    lines[#lines + 1] = line
+    units = units + line.quantity
   end
   return {buyer = buyer, ttl = ttl, lines = lines, units = units}
 end
@@ -49,12 +49,12 @@ local function terms_of(record)
   return record.terms
 end
 
--- Units once all that is claimed of them has gone to `state`.
+-- Units once their whole quantity has gone to `state`.
 local function units_in(units, state)
   local moved, is_sold, is_back = {}, state == CONFIRMED or state == RETURNED, state == RETURNED
   for at, line in ipairs(units) do
-    moved[at] = {sku = line.sku, claimed = line.claimed, sold = is_sold and line.claimed or 0,
-      came_back = is_back and line.claimed or 0}
+    moved[at] = {sku = line.sku, quantity = line.quantity, sold = is_sold and line.quantity or 0,
+      came_back = is_back and line.quantity or 0}
   end
   return moved
 end
@@ -67,9 +67,9 @@ end
 
 local function units_from_text(text)
   local units = {}
-  for sku, claimed, sold, came_back in string.gmatch(text, '(%S+)=(%d+):(%d+):(%d+)') do
+  for sku, quantity, sold, came_back in string.gmatch(text, '(%S+)=(%d+):(%d+):(%d+)') do
     units[#units + 1] = {
-      sku = sku, claimed = tonumber(claimed), sold = tonumber(sold), came_back = tonumber(came_back),
+      sku = sku, quantity = tonumber(quantity), sold = tonumber(sold), came_back = tonumber(came_back),
     }
   end
   return units
@@ -78,13 +78,13 @@ end
 local function text_from_units(units)
   local lines = {}
   for at, line in ipairs(units) do
-    lines[at] = string.format('%s=%d:%d:%d', line.sku, line.claimed, line.sold, line.came_back)
+    lines[at] = string.format('%s=%d:%d:%d', line.sku, line.quantity, line.sold, line.came_back)
   end
   return table.concat(lines, ' ')
 end
 
--- How a record stands with each of its items: a list of {sku, claimed, sold, came_back}, sorted by SKU. While it is HELD,
--- what is claimed is held; while it is CONFIRMED, what is sold and has not come back is sold; else it has no units.
+-- How a record stands with each of its items: a list of {sku, quantity, sold, came_back}, sorted by SKU. While it is HELD,
+-- the quantity is held; while it is CONFIRMED, what is sold and has not come back is sold; else it has no units.
 local function units_of(record)
   if not record.units then
     record.units = record[UNITS] and units_from_text(record[UNITS]) or usual_units(record, record[STATE])
@@ -97,7 +97,7 @@ local function are_equal(units, others)
   if #units ~= #others then return false end
   for at, line in ipairs(units) do
     local other = others[at]
-    if line.sku ~= other.sku or line.claimed ~= other.claimed or line.sold ~= other.sold
+    if line.sku ~= other.sku or line.quantity ~= other.quantity or line.sold ~= other.sold
       or line.came_back ~= other.came_back then return false end
   end
   return true
