@@ -1,4 +1,4 @@
--- move.lua: a reservation moves from one state to another, and its units with it. Uses record sale event.
+-- move.lua: a reservation moves from one state to another, and its units with it. Uses record sale settings event.
 
 -- Where the units of a reservation lie, by its state: the account of the item.
 local ACCOUNT = {
@@ -37,16 +37,22 @@ local function move(shard, sale, id, record, state)
   elseif previous == HELD then sale.changed_expiry[id] = false end
 end
 
--- Takes back the overdue holds of a sale, the longest overdue first. False if they are more than the call may take back.
+-- Takes back the overdue holds of a sale, and the released ones, the longest overdue first. False if they are more than
+-- the call may take back. The sale's settings must have been read.
 local function expire_overdue(shard, sale)
   if sale.overdue_cleared ~= nil then return sale.overdue_cleared end
   local room = MAX_EXPIRIES - shard.expired
-  local ids = redis.call('ZRANGEBYSCORE', sale.expiry_key, '-inf', shard.now, 'LIMIT', 0, room + 1)
+  local ids = redis.call('ZRANGEBYSCORE', sale.expiry_key, '-inf', last_due(shard, sale), 'LIMIT', 0, room + 1)
   sale.overdue_cleared = #ids <= room
   if #ids > room then ids[#ids] = nil end
   load_records(sale, ids)
   load_accounts(sale, ids)
-  for _, id in ipairs(ids) do move(shard, sale, id, sale.records[id], EXPIRED) end
+  for _, id in ipairs(ids) do
+    local record = sale.records[id]
+    local state = effective(shard, sale, record)
+    if state == RELEASED then record[NOTE] = sale.settings.release_reason end
+    move(shard, sale, id, record, state)
+  end
   shard.expired = shard.expired + #ids
   return sale.overdue_cleared
 end
