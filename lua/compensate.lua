@@ -26,7 +26,7 @@ local record = sale.records[id]
 local state = record and is_created_there(record) and effective(shard, sale, record)
 if state == HELD or state == CONFIRMED then
   record[REASON], record[NOTE] = tonumber(ARGV[7]), ARGV[8]
-  move(shard, sale, id, record, COMPENSATED)
+  move(shard, sale, id, record, COMPENSATED, units_in(units_of(record), COMPENSATED))
 end
 commit(shard)
 return reply_of(shard, #shard.events)

@@ -66,7 +66,7 @@ local function judge(sale, request)
   local outcome = rule.outcomes[effective(shard, sale, record)]
   if type(outcome) ~= 'number' then return record_reply(shard, sale, outcome or 'WRONG_STATE', record) end
   if rule.sets_note then record[NOTE] = request.note end
-  move(shard, sale, request.id, record, outcome)
+  move(shard, sale, request.id, record, outcome, units_in(units_of(record), outcome))
   return record_reply(shard, sale, 'MOVED', record)
 end
 

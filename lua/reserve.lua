@@ -153,7 +153,8 @@ local function grant(sale, request)
   local ttl_ms = math.min(tonumber(request.terms.ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
   local buys = settings.hold_ttl_ms == 0
   local record = new_record(shard, request.fingerprint, request.terms, request.claim, buys and 0 or shard.now + ttl_ms)
-  move(shard, sale, request.id, record, buys and CONFIRMED or HELD)
+  local state = buys and CONFIRMED or HELD
+  move(shard, sale, request.id, record, state, usual_units(record, state))
   return {'HELD', record[INDEX], record[EXPIRE_MS]}
 end
 

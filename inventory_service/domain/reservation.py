@@ -33,13 +33,22 @@ class Line(NamedTuple):
     quantity: int
 
 
+class Units(NamedTuple):
+    """How a reservation stands with one item; in which state it has which of them is in units.py."""
+
+    sku: str
+    claimed: int
+    sold: int  # of those claimed
+    came_back: int  # of those sold
+
+
 class Reservation(NamedTuple):
     """A reservation as it stands at the moment of reading."""
 
     sale: SaleKey
     reservation_id: str
     buyer_id: str
-    lines: tuple[Line, ...]
+    lines: tuple[Units, ...]  # sorted by SKU; empty only if the id was spent
     state: int  # a ReservationState; an overdue hold is EXPIRED, a released one RELEASED
     revision: int
     create_time_ms: int

@@ -28,6 +28,7 @@ from inventory_service.domain.reservation import CONFIRMED, HELD, NEW, Line, Res
 from inventory_service.domain.results import Failure, Granted, item_not_found, reservation_id_reused, sale_not_found
 from inventory_service.domain.sale import sale_state
 from inventory_service.domain.shard_state import StoredReservation, StoredSale, Transaction
+from inventory_service.domain.units import usual_units
 
 
 class Reserve(NamedTuple):
@@ -195,7 +196,8 @@ def grant(transaction: Transaction, sale: StoredSale, request: Reserve) -> Grant
         transaction, request.sale, request.reservation_id, request.buyer_id, request.lines, expire_ms, request.reference
     )
     stored = StoredReservation(made, fingerprint_of(request))
-    reservation = transaction.move(sale, stored, CONFIRMED if buys else HELD, note="")
+    state = CONFIRMED if buys else HELD
+    reservation = transaction.move(sale, stored, state, usual_units(request.lines, state), note="")
     return Granted(reservation, replayed=False, read_time_ms=transaction.now_ms)
 
 
@@ -218,7 +220,7 @@ def new_reservation(
         sale=sale,
         reservation_id=reservation_id,
         buyer_id=buyer_id,
-        lines=lines,
+        lines=usual_units(lines, NEW),
         state=NEW,
         revision=0,
         create_time_ms=transaction.now_ms,

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from inventory_service.domain.events import CommitBody, Event, ReservationChange
-from inventory_service.domain.fingerprints import Terms, terms_of
+from inventory_service.domain.fingerprints import terms_of
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reservation import HELD, RELEASED, Reservation, effective, state_at
+from inventory_service.domain.reservation import HELD, RELEASED, Reservation, Units, effective, state_at
 from inventory_service.domain.sale import Settings
-from inventory_service.domain.units import Accounts, buyer_accounts, transfer
+from inventory_service.domain.units import Accounts, book, buyer_accounts
 
 MAX_EXPIRIES = 100  # holds taken back by one call, so that no call blocks the shard for long
 SALES_PER_CALL = 16  # of a sweep or a count, for the same reason
@@ -102,11 +102,21 @@ class Transaction:
         """Add an event to this call's commit."""
         self._events.append(event)
 
-    def move(self, sale: StoredSale, stored: StoredReservation, state: int, note: str, reason: int = 0) -> Reservation:
-        """Move a reservation on (or make it, from NEW): the one place where units change account."""
+    def move(
+        self,
+        sale: StoredSale,
+        stored: StoredReservation,
+        state: int,
+        lines: tuple[Units, ...],
+        note: str,
+        reason: int = 0,
+        discarded: bool = False,
+    ) -> Reservation:
+        """Move a reservation on (or make it, from NEW) to these units: the one place where units change account."""
         before = stored.reservation
         after = before._replace(
             state=state,
+            lines=lines,
             revision=before.revision + 1,
             update_time_ms=self.now_ms,
             position=self.next_position(),
@@ -114,9 +124,10 @@ class Transaction:
             compensation_reason=reason,
         )
         terms = terms_of(stored.fingerprint)
-        _transfer(sale, terms, before.state, state)
+        _transfer(sale, before, after, discarded)
         sale.reservations[after.reservation_id] = StoredReservation(after, stored.fingerprint)
-        self.add_event(ReservationChange(before.state, after, terms.hold_ttl_ms or 0))
+        change = ReservationChange(before.state, before.lines, after, terms.lines, terms.hold_ttl_ms or 0, discarded)
+        self.add_event(change)
         return self.effective(sale, after)
 
     def must_wait(self, sale: SaleKey) -> bool:
@@ -130,9 +141,10 @@ class Transaction:
             overdue = sale.overdue(self.now_ms)
             room = MAX_EXPIRIES - self.expired
             for reservation in overdue[:room]:
+                stored = sale.reservations[reservation.reservation_id]
                 state = sale.state_of(reservation, self.now_ms)
                 note = sale.settings.release_reason if state == RELEASED else reservation.note
-                self.move(sale, sale.reservations[reservation.reservation_id], state, note)
+                self.move(sale, stored, state, reservation.lines, note)
             self.expired += len(overdue[:room])
             self._overdue_cleared[key] = len(overdue) <= room
         return self._overdue_cleared[key]
@@ -150,10 +162,11 @@ class Transaction:
             self.shard.commits.append(CommitBody(self.shard.seq, self.now_ms, tuple(self._events)))
 
 
-def _transfer(sale: StoredSale, terms: Terms, previous: int, state: int) -> None:
-    buyer = dict(sale.units_of(terms.buyer_id))
-    transfer(sale.items, buyer, terms.lines, previous, state)
+def _transfer(sale: StoredSale, before: Reservation, after: Reservation, discarded: bool) -> None:
+    buyer = dict(sale.units_of(after.buyer_id))
+    book(sale.items, buyer, before.lines, before.state, -1, discarded)
+    book(sale.items, buyer, after.lines, after.state, 1, discarded)
     if any(buyer.values()):
-        sale.buyers[terms.buyer_id] = buyer
+        sale.buyers[after.buyer_id] = buyer
     else:
-        sale.buyers.pop(terms.buyer_id, None)
+        sale.buyers.pop(after.buyer_id, None)

@@ -10,7 +10,6 @@ from inventory_service.domain.reservation import Reservation
 from inventory_service.domain.reserve import Rejected
 from inventory_service.domain.results import Granted
 from inventory_service.domain.sale import Sale
-from inventory_service.domain.units import line_quantities
 
 
 def reserve_response(result: Granted | Rejected) -> calls.ReserveResponse:
@@ -41,9 +40,8 @@ def reservation_to_proto(reservation: Reservation) -> reservation_pb2.Reservatio
         reference=reservation.reference,
     )
     for line in reservation.lines:
-        confirmed, returned = line_quantities(line, reservation.state)
         message.lines.add(
-            sku=line.sku, quantity=line.quantity, confirmed_quantity=confirmed, returned_quantity=returned
+            sku=line.sku, quantity=line.claimed, confirmed_quantity=line.sold, returned_quantity=line.came_back
         )
     return message
 

@@ -108,12 +108,13 @@ def _add_sale(arguments: list[Argument], part: SalePart) -> None:
 def bytes_from_record(record: LoadedRecord) -> bytes:
     """A record as `record_from_bytes` in lua/lib/record.lua reads it."""
     (_, state, revision, create_ms, update_ms, expire_ms, created_epoch, created_seq, created_index, epoch, seq, index,
-     reason, fingerprint, note, claim) = record  # fmt: skip
+     reason, fingerprint, note, claim, units) = record  # fmt: skip
     numbers = _RECORD.pack(
         state, _U32, revision, _U64, create_ms, _U64, update_ms, _U64, expire_ms, _U64, created_epoch, _U64,
         created_seq, _U32, created_index, _U64, epoch, _U64, seq, _U32, index, reason,
     )  # fmt: skip
-    return numbers + _packed(fingerprint.encode()) + _packed(note.encode()) + _packed(claim)
+    texts = _packed(fingerprint.encode()) + _packed(note.encode()) + _packed(claim)
+    return numbers + texts + (_packed(units.encode()) if units else b"")
 
 
 def bytes_from_settings(sale: LoadedSale) -> bytes:

@@ -3,7 +3,7 @@
 from holdfast.inventory.v1.reservation_pb2 import LedgerState
 
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reservation import Line, Reservation, effective, ledger_state, state_at
+from inventory_service.domain.reservation import Reservation, Units, effective, ledger_state, state_at
 
 SALE = SaleKey("default", "lamp-sale")
 HELD, CONFIRMED, RELEASED, EXPIRED, COMPENSATED, RETURNED = range(1, 7)
@@ -12,7 +12,7 @@ HELD, CONFIRMED, RELEASED, EXPIRED, COMPENSATED, RETURNED = range(1, 7)
 def reservation(state: int, expire_ms: int = 0, seq: int = 5) -> Reservation:
     """A reservation in a state, after two changes."""
     where = Position(0, 1, seq, 0)
-    return Reservation(SALE, "r-1", "b-1", (Line("lamp", 1),), state, 2, 1, 2, expire_ms, where, where, 1, 0, "")
+    return Reservation(SALE, "r-1", "b-1", (Units("lamp", 1, 0, 0),), state, 2, 1, 2, expire_ms, where, where, 1, 0, "")
 
 
 def test_an_overdue_hold_is_seen_expired_and_otherwise_unchanged() -> None:

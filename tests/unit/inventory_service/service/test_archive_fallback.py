@@ -11,7 +11,7 @@ from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Move, MoveKind
-from inventory_service.domain.reservation import CONFIRMED, HELD, RELEASED, Line, Reservation
+from inventory_service.domain.reservation import CONFIRMED, HELD, RELEASED, Line, Reservation, Units
 from inventory_service.domain.reserve import Rejected, Reserve, ReserveResult, fingerprint_of
 from inventory_service.domain.results import Failure, Granted, sale_not_found
 from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, Settings
@@ -30,7 +30,8 @@ GONE = sale_not_found(SALE)
 NOW_MS = 1000
 AS_OF = Position(0, 1, 40, 0)
 MADE = Position(0, 1, 2, 0)
-BOUGHT = Reservation(SALE, "bought", "b-1", (Line("lamp", 2),), CONFIRMED, 2, 100, 200, 60_100, MADE, MADE, 2, 0, "")
+BOUGHT_LAMPS = (Units("lamp", 2, 2, 0),)
+BOUGHT = Reservation(SALE, "bought", "b-1", BOUGHT_LAMPS, CONFIRMED, 2, 100, 200, 60_100, MADE, MADE, 2, 0, "")
 BUY = Reserve(SALE, "bought", "b-1", (Line("lamp", 2),), None)
 
 
