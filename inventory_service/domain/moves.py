@@ -66,7 +66,7 @@ def move(transaction: Transaction, request: Move) -> Granted | Failure:
         if NEW not in rule.outcomes:
             return reservation_not_found(request.sale, request.reservation_id)
         stored = StoredReservation(new_reservation(transaction, request.sale, request.reservation_id), fingerprint="")
-    reservation = transaction.effective(stored.reservation)
+    reservation = transaction.effective(sale, stored.reservation)
     outcome = rule.outcomes.get(reservation.state)
     if outcome is None:
         return wrong_state(reservation)
@@ -84,7 +84,7 @@ def compensate(transaction: Transaction, request: Compensate) -> bool:
     stored = sale.reservations.get(request.reservation_id) if sale else None
     if sale is None or stored is None or stored.reservation.created != request.created:
         return False
-    if transaction.effective(stored.reservation).state not in (HELD, CONFIRMED):
+    if transaction.effective(sale, stored.reservation).state not in (HELD, CONFIRMED):
         return False
     lines = units_in(stored.reservation.lines, COMPENSATED)
     transaction.move(sale, stored, COMPENSATED, lines, request.detail, request.reason)
