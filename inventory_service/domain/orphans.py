@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
+from inventory_service.domain.events import units_of_change
 from inventory_service.domain.keys import Position
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.shards import Commit
@@ -44,6 +45,6 @@ def _described(event: Event) -> tuple[str, str, str, str, tuple[Line, ...], str]
         sale_id = about.sale.sale_id if kind == "sale_made" else about.sale_id
         return about.tenant, sale_id, "", "", (), kind.upper()
     claim = event.reservation.claim
-    lines = tuple(Line(line.sku, line.quantity) for line in claim.lines)
+    lines = tuple(Line(line.sku, line.claimed) for line in units_of_change(event.reservation)[1])
     state = ReservationState.Name(event.reservation.state).removeprefix("RESERVATION_STATE_")
     return claim.tenant, claim.sale_id, claim.reservation_id, claim.buyer_id, lines, state
