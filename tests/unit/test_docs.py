@@ -1,6 +1,7 @@
 """What the docs name is in the code: files, tests, settings, metrics, log events, words, and the README's example."""
 
 import ast
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,19 @@ def test_the_readmes_example_calls_methods_of_the_client() -> None:
 
     assert calls == {"create_sale", "reserve", "confirm"}
     assert all(hasattr(BlockingClient, name) for name in calls)
+
+
+def test_the_examples_of_the_client_call_it_as_it_is() -> None:
+    """Every method that they call takes the arguments that they name."""
+    examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "client.md").read_text(), re.DOTALL)
+    calls = [node for text in examples for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+
+    on_the_shop = [(method, call) for call in calls if (method := method_called_on(call, "shop"))]
+
+    assert len(on_the_shop) > 10
+    for method, call in on_the_shop:
+        signature = inspect.signature(getattr(BlockingClient, method))
+        signature.bind("self", *call.args, **{str(given.arg): given for given in call.keywords})
 
 
 def method_called_on(node: ast.AST, name: str) -> str | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
@@ -73,16 +73,21 @@ class Caller:
         try:
             async with asyncio.timeout(self._retry.overall_s + GRACE_S) as limit:
                 with connections.under_way(limit):
-                    for stubs in connections.in_turn():
-                        try:
-                            metadata = with_token(self._metadata, self._token)
-                            return await method(stubs)(request, timeout=attempts.begin(), metadata=metadata)
-                        except aio.AioRpcError as failure:
-                            error = error_from_rpc(failure, request)
-                        await asyncio.sleep(attempts.delay_after(error))
-                    raise AssertionError("the turns have no end")
+                    return await self._until_answered(method, request, attempts, connections.in_turn())
         except TimeoutError:
             raise self._ended(request, attempts) from None
+
+    async def _until_answered(
+        self, method: Method[Request, Response], request: Request, attempts: Attempts, servers: Iterator[Stubs]
+    ) -> Response:
+        while True:
+            metadata = with_token(self._metadata, self._token)
+            call = method(next(servers))(request, timeout=attempts.begin(), metadata=metadata)
+            try:
+                return await call
+            except aio.AioRpcError as failure:
+                error = error_from_rpc(failure, request)
+            await asyncio.sleep(attempts.delay_after(error))
 
     def _ended(self, request: Message, attempts: Attempts) -> HoldfastError:
         """The error of a call that was ended by `close` or, if gRPC kept no deadline, by the clock."""
