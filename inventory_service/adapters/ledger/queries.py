@@ -15,6 +15,7 @@ class Queries:
     latest_dead_letter: str
     sale_exists: str
     archived_sale: str
+    adjustment: str
     shard_row: str
     shard_rows: str
     insert_shard: str

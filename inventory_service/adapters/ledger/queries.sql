@@ -44,6 +44,12 @@ select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_l
   from sale s join shard_watermark w on w.shard = s.shard
  where s.tenant = $1 and s.sale_id = $2
 
+-- name: adjustment
+-- An adjustment of a sale's stock, by its id.
+select tenant, sale_id, adjustment_id, sku, asked_delta, asked_total, expected_total, reason, reference, actor, change,
+       total_after, (extract(epoch from create_time) * 1000)::bigint as create_ms, shard, epoch, seq, index
+  from adjustment where tenant = $1 and sale_id = $2 and adjustment_id = $3
+
 -- name: shard_row
 -- Reads the row of one shard.
 select shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(frozen_reason, '') as frozen_reason,
