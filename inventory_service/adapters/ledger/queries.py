@@ -49,6 +49,7 @@ class Queries:
     loaded_holds: str
     loaded_refusals: str
     loaded_buyers: str
+    loaded_adjustments: str
     server_settings: str
     server_state: str
     latest_migration: str

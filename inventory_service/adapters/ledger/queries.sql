@@ -321,6 +321,13 @@ select tenant, sale_id, buyer_id, sum(held)::bigint as held, sum(sold)::bigint a
          where d.state = 'OPEN') each
  group by 1, 2, 3 having sum(held) + sum(sold) > 0
 
+-- name: loaded_adjustments
+-- The adjustments of some sales, of each in their order.
+select a.tenant, a.sale_id, adjustment_id, sku, asked_delta, asked_total, expected_total, reason, reference, actor, change,
+       total_after, (extract(epoch from create_time) * 1000)::bigint as create_ms, shard, epoch, seq, index
+  from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join adjustment a using (tenant, sale_id)
+ order by a.tenant, a.sale_id, epoch, seq, index
+
 -- name: server_settings
 -- Settings as they hold in this session; `source` says whether a role or a database set them.
 select name, setting, source from pg_settings where name = any($1)
