@@ -11,7 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-IDS = {"sale_id": 6, "reservation_id": 60, "buyer_id": 12, "sku": 4}  # so many of a name; of any other, five
+IDS = {"sale_id": 6, "reservation_id": 40, "buyer_id": 12, "sku": 4}  # so many of a name; of any other, five
 USUAL = ("_id", "sku", "quantity", "total", "lines", "items", "sale", "reason", "change")  # these fields are mostly set
 UNKNOWN = (b"\xf8\x07\x01", b"\xfa\x07\x02ab", b"\xfd\x07abcd", b"\xf9\x07abcdefgh")  # field 127, of each wire type
 PLACEHOLDER = "\x7f\x7f\x7f"

@@ -1,4 +1,7 @@
-"""Ten thousand random requests of every method: each is answered as the protos say, and the books agree afterwards."""
+"""Ten thousand random requests of every method: each is answered as the protos say, and the books agree afterwards.
+
+The requests follow from a seed, which is printed; HOLDFAST_TEST_SEED sets another one.
+"""
 
 import asyncio
 import logging
@@ -58,7 +61,7 @@ async def test_random_requests_are_answered_as_documented_and_the_books_agree(
 ) -> None:
     """Whatever is sent, no call ends without a reason, nothing is logged as a bug, and no unit is lost or made."""
     print(f"HOLDFAST_TEST_SEED={SEED}")
-    for number in range(IDS["sale_id"]):
+    for number in range(IDS["sale_id"] // 2):  # the others may be made by a request
         await caller.create_sale(
             f"sale_id-{number}", items=[{"sku": f"sku-{n}", "total": 500} for n in range(IDS["sku"])]
         )
