@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 
 from order_persister.domain.chain import ReceivedCommit
-from order_persister.domain.events import reservation_changes
+from order_persister.domain.events import events_of
 from order_persister.domain.units import STATE_NAMES
 
 EPOCH_IS_OVER = "orphaned: its epoch is over"
@@ -36,7 +36,7 @@ def orphans_from(commits: Iterable[ReceivedCommit]) -> Iterator[Orphan]:
             body = CommitBody.FromString(commit.payload)
         except DecodeError:
             continue
-        for index, change in reservation_changes(body):
+        for index, change in events_of(body).orders:
             claim = change.claim
             lines = [(line.sku, line.quantity) for line in claim.lines]
             yield Orphan(
