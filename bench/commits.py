@@ -1,5 +1,6 @@
 """Makes commits as the scripts do: payloads, seqs without gaps, and the hash chain."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha1
 
@@ -101,21 +102,30 @@ class FakeShard:
         events = []
         for index, (reservation_id, state) in enumerate(moves):
             if reservation_id not in self.known:
-                self.claim(reservation_id, index, buyer, sale_id, reference, **(lines or {"lamp": 1}))
+                self.claim(reservation_id, index, lines or {"lamp": 1}, buyer, sale_id, reference)
             events.append(self.changed(reservation_id, state))
         return self.commit(*events)
 
-    def move(self, reservation_id: str, state: int, *, discarded: bool = False, **counts: tuple[int, int, int]) -> MadeCommit:
+    def move(
+        self, reservation_id: str, state: int, *, discarded: bool = False, **counts: tuple[int, int, int]
+    ) -> MadeCommit:
         """One commit that changes a reservation, which then stands so with each SKU."""
         return self.commit(self.changed(reservation_id, state, counts, discarded=discarded))
 
     def spend(self, reservation_id: str, sale_id: str = SALE) -> MadeCommit:
         """A commit that ends an id which never had units."""
-        self.claim(reservation_id, 0, "", sale_id)
+        self.claim(reservation_id, 0, {}, "", sale_id)
         return self.commit(self.changed(reservation_id, RELEASED))
 
     def claim(
-        self, reservation_id: str, index: int, buyer: str, sale_id: str = SALE, reference: str = "", **lines: int
+        self,
+        reservation_id: str,
+        index: int,
+        lines: Mapping[str, int],
+        buyer: str,
+        sale_id: str = SALE,
+        reference: str = "",
+        asked_hold_ms: int = 0,
     ) -> None:
         """Know a reservation that the next commit will make, by its event of this index."""
         claim = Claim(
@@ -125,6 +135,7 @@ class FakeShard:
             buyer_id=buyer,
             lines=[Line(sku=sku, quantity=quantity) for sku, quantity in lines.items()],
             reference=reference,
+            asked_hold_ms=asked_hold_ms,
         )
         counts = {sku: (quantity, 0, 0) for sku, quantity in lines.items()}
         created, time_ms = (self.epoch, self.seq + 1, index), self.time_ms + 1
