@@ -25,11 +25,6 @@ REFUSED_BUYER = "bob"  # whose orders a ledger may refuse
 Created = tuple[int, int, int]
 
 
-def nothing_refused() -> Collection[Created]:
-    """A ledger that refuses no order."""
-    return ()
-
-
 def is_poison(name: str) -> bool:
     """Whether a ledger may refuse the confirm of this reservation."""
     return name.startswith("poison")
@@ -43,24 +38,22 @@ class SaleHistory:
         self.shard = FakeShard()
         self.totals = {"bulb": 20, "lamp": 30}
         self.archived: list[KnownReservation] = []
+        self.refused: Collection[Created] = ()  # by the ledger, and to be compensated sooner or later
         self._made = 0
         self._events: list[Event] = []
         self._close_ms = self._release_ms = 0
 
-    def commits(self, count: int, refused: Callable[[], Collection[Created]] = nothing_refused) -> Iterator[MadeCommit]:
-        """The commits of a sale, from the one that makes it to the one with which it leaves Redis.
-
-        `refused` says which orders the ledger has refused so far; they are compensated sooner or later.
-        """
+    def commits(self, count: int) -> Iterator[MadeCommit]:
+        """The commits of a sale, from the one that makes it to the one with which it leaves Redis."""
         yield self.shard.open_sale(SALE, **self.totals)
         for _ in range(count):
             for _ in range(self.random.choice((1, 1, 2, 3))):
                 self._draw()()
             if self.random.random() < 0.3:
-                self._compensate(refused())
+                self._compensate()
             if self._events:
                 yield self._commit()
-        self._compensate(refused())
+        self._compensate()
         self._end_all()
         yield self._commit()
         self._events.append(Event(sale_left=SaleLeft(tenant=TENANT, sale_id=SALE)))
@@ -79,10 +72,10 @@ class SaleHistory:
         self._events = []
         return made
 
-    def _compensate(self, refused: Collection[Created]) -> None:
+    def _compensate(self) -> None:
         """What the compensator does for refused orders that still have units."""
         for name, one in list(self.shard.known.items()):
-            if one.created in refused and one.state in (HELD, CONFIRMED):
+            if one.created in self.refused and one.state in (HELD, CONFIRMED):
                 self._move(name, COMPENSATED)
 
     def _end_all(self) -> None:

@@ -100,9 +100,8 @@ class Publisher:
         while published < watermark:
             found = await self._unpublished.facts_after(shard, published, watermark)
             if found:
-                await asyncio.gather(
-                    self._send_facts(ORDERS, shard, found.orders), self._send_facts(SALES, shard, found.sales)
-                )
+                await self._send_facts(ORDERS, shard, found.orders)
+                await self._send_facts(SALES, shard, found.sales)
             # With no commits in between, the watermark is the start of an epoch that a take-over has opened.
             published = (found.epoch, found.seq) if found else watermark
             await self._unpublished.record_published(shard, *published)

@@ -118,8 +118,9 @@ def test_a_history_comes_to_the_same_books_however_it_is_cut(seed: int) -> None:
     history, blocked_at_ms = SaleHistory(random), random.randint(1, 60)
     blocks = {(TENANT, REFUSED_BUYER): Block(history.shard.time_ms + blocked_at_ms, "fraud")}
     one_by_one, at_once, by_chance = (InMemoryLedger(blocks) for _ in range(3))
-    for made in history.commits(random.randint(5, 80), one_by_one.open_orders):
+    for made in history.commits(random.randint(5, 80)):
         one_by_one.apply(accepted([made]))
+        history.refused = one_by_one.open_orders()
 
     run = accepted(history.shard.commits)
     at_once.apply(run)
