@@ -6,7 +6,7 @@ from inventory_service.domain.archive import ArchiveStep, archive
 from inventory_service.domain.backpressure import Backpressure
 from inventory_service.domain.events import CommitBody
 from inventory_service.domain.keys import SaleKey, shard_of
-from inventory_service.domain.moves import Compensate, Move, compensate, move
+from inventory_service.domain.moves import Compensate, Move, compensate, is_unknown, move
 from inventory_service.domain.ports import ExpireStep, HoldCounts
 from inventory_service.domain.reserve import CallAgain, Reserve, ReserveResult, reserve, until_judged
 from inventory_service.domain.results import Failure, Granted, ReservationRead, reservation_not_found, sale_not_found
@@ -47,7 +47,7 @@ class InMemoryStock:
         if stored_sale is None:
             return sale_not_found(sale)
         stored = stored_sale.reservations.get(reservation_id)
-        if stored is None:
+        if stored is None or is_unknown(stored.reservation):
             return reservation_not_found(sale, reservation_id)
         return ReservationRead(transaction.effective(stored.reservation), transaction.now_ms)
 

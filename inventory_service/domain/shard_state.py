@@ -9,6 +9,7 @@ from inventory_service.domain.fingerprints import terms_of
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import EXPIRED, HELD, Reservation, Units, effective, is_overdue
 from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.shards import CommitId
 from inventory_service.domain.units import Accounts, book, buyer_accounts
 
 MAX_EXPIRIES = 100  # holds taken back by one call, so that no call blocks the shard for long
@@ -83,6 +84,10 @@ class Transaction:
     def as_of(self) -> Position:
         """The last commit that a result takes into account: this call's, once it has changed something."""
         return Position(self.shard.number, self.shard.epoch, self.shard.seq + bool(self._events), 0)
+
+    def head(self) -> CommitId:
+        """The last commit before this call."""
+        return CommitId(self.shard.epoch, self.shard.seq)
 
     def effective(self, reservation: Reservation) -> Reservation:
         """The reservation as it stands at this call's moment."""

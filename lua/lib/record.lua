@@ -2,6 +2,7 @@
 
 local HELD, CONFIRMED, RELEASED, EXPIRED, COMPENSATED, RETURNED = 1, 2, 3, 4, 5, 6 -- a ReservationState each
 local NEW = 0 -- the state before the first
+local ID_REUSED = 2 -- a CompensationReason
 
 -- A record is an array; these are its fields, in the order in which they are packed, as RecordReply of reads.py has them.
 -- CREATED_* never change: they are the reservation's identity. FINGERPRINT is the text of the Reserve, "buyer ttl
@@ -113,6 +114,11 @@ end
 local function effective(shard, record)
   local state = record[STATE]
   return state == HELD and shard.now >= record[EXPIRE_MS] and EXPIRED or state
+end
+
+-- Whether reads and moves do not find a record: the ledger refused it, for it knows an earlier one of this id, and answers.
+local function is_unknown(record)
+  return record[REASON] == ID_REUSED
 end
 
 -- A reservation as replies carry it: its fields up to NOTE, but the state as every call sees it, and UNITS or ''.
