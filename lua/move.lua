@@ -63,7 +63,7 @@ local function judge(sale, request)
   local record, spends = sale.records[request.id], request.kind == 'SPEND'
   if not record and spends then record = new_record(shard, '', parse_terms(''), request.claim, 0) end
   if not record or is_unknown(record) and not spends then return {'NO_RECORD', shard.epoch, shard.seq} end
-  return record_reply(shard, judge_move(shard, sale, record, request), record)
+  return record_reply(shard, sale, judge_move(shard, sale, record, request), record)
 end
 
 local requests = read_requests()

@@ -124,6 +124,8 @@ def _sale_made(event: commit_pb2.Event, position: Position, time_ms: int) -> Sal
         max_hold_ttl_ms=sale.max_hold_ttl.ToMilliseconds(),
         buyer_limit=sale.buyer_limit,
         items=tuple(Line(item.sku, item.total) for item in sale.items),
+        attempts_per_minute=sale.attempts_per_minute,
+        return_window_ms=sale.return_window.ToMilliseconds(),
     )
     return SaleMade(request, made.start_time_ms, made.body)
 

@@ -114,8 +114,8 @@ def move_stored(
     transaction: Transaction, sale: StoredSale, stored: StoredReservation, request: Move
 ) -> Granted | Failure:
     """Judge a move of a reservation that is there, or that a SPEND makes, and carry it out."""
-    reservation = transaction.effective(stored.reservation)
-    step = judge_move(reservation, request, sale.request.max_hold_ttl_ms)
+    reservation = transaction.effective(sale, stored.reservation)
+    step = judge_move(reservation, request, sale.settings.max_hold_ttl_ms)
     if isinstance(step, Failure):
         return step
     if step is None:
@@ -155,7 +155,7 @@ def compensate(transaction: Transaction, request: Compensate) -> bool:
     stored = sale.reservations.get(request.reservation_id) if sale else None
     if sale is None or stored is None or stored.reservation.created != request.created:
         return False
-    if transaction.effective(stored.reservation).state not in (HELD, CONFIRMED):
+    if transaction.effective(sale, stored.reservation).state not in (HELD, CONFIRMED):
         return False
     lines = units_in(stored.reservation.lines, COMPENSATED)
     transaction.move(sale, stored, COMPENSATED, lines, request.detail, request.reason)

@@ -22,8 +22,11 @@ class LoadedSale(NamedTuple):
     hold_ttl_ms: int
     max_hold_ttl_ms: int
     buyer_limit: int
+    attempts_per_minute: int
+    return_window_ms: int
     paused: int
-    closed: int
+    close_ms: int  # 0: not closed
+    release_ms: int  # 0: its holds were not released
     epoch: int  # with seq and index: the position of the latest change of the settings
     seq: int
     index: int  # type: ignore[assignment]  # hides tuple.index, which is not used here
@@ -31,6 +34,7 @@ class LoadedSale(NamedTuple):
     update_ms: int
     title: str
     fingerprint: str
+    release_reason: str
 
 
 class LoadedItem(NamedTuple):
@@ -80,6 +84,7 @@ class SalePart(NamedTuple):
     items: Sequence[LoadedItem] = ()
     buyers: Sequence[LoadedBuyer] = ()
     records: Sequence[LoadedRecord] = ()
+    release_ms: int = 0  # with records: when the sale's holds were released; 0: they were not
 
     @property
     def size(self) -> int:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from inventory_service.domain.events import CommitBody, Event, ReservationChange
 from inventory_service.domain.fingerprints import terms_of
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reservation import EXPIRED, HELD, Reservation, Units, effective, is_overdue
-from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.reservation import HELD, RELEASED, Reservation, Units, effective, state_at
+from inventory_service.domain.sale import Settings
 from inventory_service.domain.shards import CommitId
 from inventory_service.domain.units import Accounts, book, buyer_accounts
 
@@ -27,14 +27,13 @@ class StoredReservation(NamedTuple):
 class StoredSale:
     """One sale: its settings, the accounts of its items and buyers, and its reservations."""
 
-    request: CreateSale
-    fingerprint: str
-    start_time_ms: int
-    made: Position
+    key: SaleKey
+    settings: Settings
+    fingerprint: str  # of the request that made it
+    changed: Position  # where its settings were last changed
     create_time_ms: int
+    update_time_ms: int  # of its settings
     items: dict[str, Accounts]
-    paused: bool = False
-    closed: bool = False
     reservations: dict[str, StoredReservation] = field(default_factory=dict)
     buyers: dict[str, Accounts] = field(default_factory=dict)
 
@@ -44,12 +43,23 @@ class StoredSale:
 
     def live_holds(self, now_ms: int) -> list[Reservation]:
         """Holds that still stand."""
-        return [r for r, _ in self.reservations.values() if r.state == HELD and not is_overdue(r, now_ms)]
+        return [r for r in self._holds() if self.state_of(r, now_ms) == HELD]
 
     def overdue(self, now_ms: int) -> list[Reservation]:
-        """Holds whose end has come and that were not taken back, the longest overdue first."""
-        found = [r for r, _ in self.reservations.values() if is_overdue(r, now_ms)]
+        """Holds whose end has come, or that were released, and that were not taken back, the longest overdue first."""
+        found = [r for r in self._holds() if self.state_of(r, now_ms) != HELD]
         return sorted(found, key=lambda r: (r.expire_time_ms, r.reservation_id))
+
+    def due_since(self, overdue: list[Reservation]) -> int:
+        """Since when the sale has had something to take back: at least one is overdue."""
+        return self.settings.release_time_ms or overdue[0].expire_time_ms
+
+    def state_of(self, reservation: Reservation, now_ms: int) -> int:
+        """The state of a reservation at a moment, as every call sees it."""
+        return state_at(reservation, now_ms, self.settings.release_time_ms)
+
+    def _holds(self) -> list[Reservation]:
+        return [r for r, _ in self.reservations.values() if r.state == HELD]
 
 
 @dataclass
@@ -89,9 +99,9 @@ class Transaction:
         """The last commit before this call."""
         return CommitId(self.shard.epoch, self.shard.seq)
 
-    def effective(self, reservation: Reservation) -> Reservation:
-        """The reservation as it stands at this call's moment."""
-        return effective(reservation, self.now_ms, self.shard.settled)
+    def effective(self, sale: StoredSale, reservation: Reservation) -> Reservation:
+        """A reservation of a sale as it stands at this call's moment."""
+        return effective(reservation, sale.state_of(reservation, self.now_ms), self.shard.settled)
 
     def add_event(self, event: Event) -> None:
         """Add an event to this call's commit."""
@@ -123,29 +133,31 @@ class Transaction:
         sale.reservations[after.reservation_id] = StoredReservation(after, stored.fingerprint)
         change = ReservationChange(before.state, before.lines, after, terms.lines, terms.hold_ttl_ms or 0, discarded)
         self.add_event(change)
-        return self.effective(after)
+        return self.effective(sale, after)
 
     def must_wait(self, sale: SaleKey) -> bool:
         """Whether more of a sale is overdue than this call may take back: its later requests must not overtake then."""
         return self._overdue_cleared.get(sale) is False
 
     def expire_overdue(self, key: SaleKey) -> bool:
-        """Take back overdue holds of a sale; False if they are more than one call may take back."""
+        """Take back overdue and released holds of a sale; False if they are more than one call may take back."""
         if key not in self._overdue_cleared:
             sale = self.shard.sales[key]
             overdue = sale.overdue(self.now_ms)
             room = MAX_EXPIRIES - self.expired
             for reservation in overdue[:room]:
                 stored = sale.reservations[reservation.reservation_id]
-                self.move(sale, stored, EXPIRED, reservation.lines, reservation.note)
+                state = sale.state_of(reservation, self.now_ms)
+                note = sale.settings.release_reason if state == RELEASED else reservation.note
+                self.move(sale, stored, state, reservation.lines, note)
             self.expired += len(overdue[:room])
             self._overdue_cleared[key] = len(overdue) <= room
         return self._overdue_cleared[key]
 
     def due(self) -> list[SaleKey]:
-        """Sales that have overdue holds, the longest due first."""
+        """Sales that have overdue or released holds, the longest due first."""
         overdue = {key: found for key, sale in self.shard.sales.items() if (found := sale.overdue(self.now_ms))}
-        return sorted(overdue, key=lambda key: (overdue[key][0].expire_time_ms, str(key)))
+        return sorted(overdue, key=lambda key: (self.shard.sales[key].due_since(overdue[key]), str(key)))
 
     def commit(self) -> None:
         """Write what this call did; nothing, if it changed nothing."""

@@ -33,6 +33,7 @@ local function write_fields(key, prefix, names, known, encode)
 end
 
 -- Writes when holds end, and when the first of the sale's does; holds that are only added can but bring that forward.
+-- While a sale has holds that were released, it is due since that moment.
 local function write_expiry(sale)
   if next(sale.changed_expiry) == nil then return end
   local add, drop, count, earliest = {}, {}, 0, nil
@@ -51,7 +52,9 @@ local function write_expiry(sale)
   end
   if #drop > 0 then redis.call('ZREM', sale.expiry_key, unpack(drop)) end
   local first = redis.call('ZRANGE', sale.expiry_key, 0, 0, 'WITHSCORES')
-  redis.call('ZADD', KEYS[3], first[2] or '+inf', sale.name)
+  local due_ms = first[2] or '+inf'
+  if first[2] and sale.settings.release_ms > 0 then due_ms = sale.settings.release_ms end
+  redis.call('ZADD', KEYS[3], due_ms, sale.name)
 end
 
 local function write_sale(sale)

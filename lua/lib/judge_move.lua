@@ -1,4 +1,4 @@
--- judge_move.lua: what a move of a reservation leads to, in one table, and the move itself. Uses record move.
+-- judge_move.lua: what a move of a reservation leads to, in one table, and the move itself. Uses record settings move.
 -- A request has  kind, a row's name; note; revision that must be found, nil for any; lines, sku -> quantity, nil where
 -- none are named; ttl_ms, the asked life of a hold; discards, whether what comes back leaves the sale.
 
@@ -90,7 +90,7 @@ end
 -- has the same rule.
 local function judge_move(shard, sale, record, request)
   local rule, before = MOVES[request.kind], units_of(record)
-  local outcome = rule.outcomes[effective(shard, record)]
+  local outcome = rule.outcomes[effective(shard, sale, record)]
   if not outcome then return 'WRONG_STATE' end
   if outcome == 'REPLAYED' then
     return request.kind == 'CONFIRM' and judge_repeated_confirm(record, request) or 'REPLAYED'

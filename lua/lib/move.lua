@@ -1,4 +1,4 @@
--- move.lua: a reservation moves from one state to another, and its units with it. Uses record sale event.
+-- move.lua: a reservation moves from one state to another, and its units with it. Uses record sale settings event.
 
 local MAX_EXPIRIES = 100 -- holds taken back by one call, so that no call blocks Redis for long
 
@@ -39,18 +39,21 @@ local function extend(sale, id, record, expire_ms)
   record[EXPIRE_MS], sale.changed_expiry[id], sale.has_extended = expire_ms, expire_ms, true
 end
 
--- Takes back the overdue holds of a sale, the longest overdue first. False if they are more than the call may take back.
+-- Takes back the overdue holds of a sale, and the released ones, the longest overdue first. False if they are more than
+-- the call may take back. The sale's settings must have been read.
 local function expire_overdue(shard, sale)
   if sale.overdue_cleared ~= nil then return sale.overdue_cleared end
   local room = MAX_EXPIRIES - shard.expired
-  local ids = redis.call('ZRANGEBYSCORE', sale.expiry_key, '-inf', shard.now, 'LIMIT', 0, room + 1)
+  local ids = redis.call('ZRANGEBYSCORE', sale.expiry_key, '-inf', last_due(shard, sale), 'LIMIT', 0, room + 1)
   sale.overdue_cleared = #ids <= room
   if #ids > room then ids[#ids] = nil end
   load_records(sale, ids)
   load_accounts(sale, ids)
   for _, id in ipairs(ids) do
     local record = sale.records[id]
-    move(shard, sale, id, record, EXPIRED, units_of(record))
+    local state = effective(shard, sale, record)
+    if state == RELEASED then record[NOTE] = sale.settings.release_reason end
+    move(shard, sale, id, record, state, units_of(record))
   end
   shard.expired = shard.expired + #ids
   return sale.overdue_cleared

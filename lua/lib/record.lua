@@ -110,10 +110,14 @@ local function set_units(record, state, units)
   record[UNITS] = not are_equal(units, usual_units(record, state)) and text_from_units(units) or nil
 end
 
--- The state that every call sees: a hold whose end has come is EXPIRED, whether or not it was taken back yet.
-local function effective(shard, record)
+-- The state that every call sees: a hold whose end has come is EXPIRED, and one that stood when its sale was closed with
+-- a release of its holds is RELEASED, whether or not it was taken back yet. The sale's settings must have been read.
+local function effective(shard, sale, record)
   local state = record[STATE]
-  return state == HELD and shard.now >= record[EXPIRE_MS] and EXPIRED or state
+  if state ~= HELD then return state end
+  local release_ms, expire_ms = sale.settings.release_ms, record[EXPIRE_MS]
+  if release_ms > 0 and expire_ms > release_ms then return RELEASED end
+  return shard.now >= expire_ms and EXPIRED or HELD
 end
 
 -- Whether reads and moves do not find a record: the ledger refused it, for it knows an earlier one of this id, and answers.
@@ -122,8 +126,8 @@ local function is_unknown(record)
 end
 
 -- A reservation as replies carry it: its fields up to NOTE, but the state as every call sees it, and UNITS or ''.
-local function record_reply(shard, result, record)
-  local reply = {result, effective(shard, record), unpack(record, REVISION, NOTE)}
+local function record_reply(shard, sale, result, record)
+  local reply = {result, effective(shard, sale, record), unpack(record, REVISION, NOTE)}
   reply[#reply + 1] = record[UNITS] or ''
   return reply
 end

@@ -14,7 +14,7 @@ from inventory_service.domain.events import ReservationChange, event_at
 from inventory_service.domain.fingerprints import reserve_fingerprint
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Line, Reservation, Units
-from inventory_service.domain.sale import Item, Sale, etag_of
+from inventory_service.domain.sale import Item, Sale, Settings, etag_of
 
 _STATE = "RESERVATION_STATE_"
 _ENDED_WITHOUT_COMPENSATION = ("RELEASED", "EXPIRED", "RETURNED")
@@ -98,12 +98,7 @@ def sale_from_row(row: Any) -> ArchivedSale:
     """From a row of `archived_sale`."""
     sale = Sale(
         sale=SaleKey(row["tenant"], row["sale_id"]),
-        title=row["title"],
-        start_time_ms=row["start_ms"],
-        end_time_ms=row["end_ms"],
-        hold_ttl_ms=row["hold_ttl_ms"],
-        max_hold_ttl_ms=row["max_hold_ttl_ms"],
-        buyer_limit=row["buyer_limit"],
+        settings=settings_from_row(row),
         state=SALE_STATE_ARCHIVED,
         items=tuple(Item(*item) for item in json.loads(row["items"] or "[]")),
         etag=etag_of(row["etag_epoch"], row["etag_seq"], row["etag_index"]),
@@ -111,6 +106,24 @@ def sale_from_row(row: Any) -> ArchivedSale:
         update_time_ms=row["update_ms"],
     )
     return ArchivedSale(sale, Position(row["shard"], row["epoch"], row["seq"], 0))
+
+
+def settings_from_row(row: Any) -> Settings:
+    """The settings of a sale, as its row has them."""
+    return Settings(
+        title=row["title"],
+        start_time_ms=row["start_ms"],
+        end_time_ms=row["end_ms"],
+        hold_ttl_ms=row["hold_ttl_ms"],
+        max_hold_ttl_ms=row["max_hold_ttl_ms"],
+        buyer_limit=row["buyer_limit"],
+        attempts_per_minute=row["attempts_per_minute"],
+        return_window_ms=row["return_window_ms"],
+        paused=row["paused"],
+        close_time_ms=row["close_ms"],
+        release_time_ms=row["release_ms"],
+        release_reason=row["release_reason"],
+    )
 
 
 def _fingerprint(buyer_id: str, asked_hold_ms: int, lines: tuple[Line, ...], reference: str) -> str:

@@ -30,9 +30,12 @@ select exists(select from sale where tenant = $1 and sale_id = $2)
 
 -- name: archived_sale
 -- A sale with its items, in one statement, so that all values are of one moment.
-select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_limit,
+select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_limit, s.attempts_per_minute,
+       s.return_window_ms, s.paused, coalesce(s.release_reason, '') as release_reason,
        (extract(epoch from s.start_time) * 1000)::bigint as start_ms,
        (extract(epoch from s.end_time) * 1000)::bigint as end_ms,
+       coalesce((extract(epoch from s.close_time) * 1000)::bigint, 0) as close_ms,
+       coalesce((extract(epoch from s.release_time) * 1000)::bigint, 0) as release_ms,
        (extract(epoch from s.create_time) * 1000)::bigint as create_ms,
        (extract(epoch from s.update_time) * 1000)::bigint as update_ms,
        s.etag_epoch, s.etag_seq, s.etag_index, s.shard, w.epoch, w.seq,
@@ -236,9 +239,12 @@ select count(*) from sale s join reservation r using (tenant, sale_id) where s.s
 -- with refused orders that have units, or named.
 select s.tenant, s.sale_id, (extract(epoch from start_time) * 1000)::bigint as start_ms,
        coalesce((extract(epoch from end_time) * 1000)::bigint, -1) as end_ms, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,
-       paused::integer as paused, (close_time is not null)::integer as closed, etag_epoch, etag_seq, etag_index,
+       attempts_per_minute, return_window_ms, paused::integer as paused,
+       coalesce((extract(epoch from close_time) * 1000)::bigint, 0) as close_ms,
+       coalesce((extract(epoch from release_time) * 1000)::bigint, 0) as release_ms, etag_epoch, etag_seq, etag_index,
        (extract(epoch from create_time) * 1000)::bigint as create_ms,
-       (extract(epoch from update_time) * 1000)::bigint as update_ms, title, body
+       (extract(epoch from update_time) * 1000)::bigint as update_ms, title, body,
+       coalesce(release_reason, '') as release_reason
   from sale s
  where shard = $1
    and (left_time is null

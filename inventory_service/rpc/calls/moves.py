@@ -1,6 +1,6 @@
 """Calls that move a reservation on: confirm, release, extend and return."""
 
-from typing import Any, Protocol
+from typing import TypeAlias
 
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
@@ -12,6 +12,13 @@ from inventory_service.rpc.calls.call import Context, StockCalls
 from inventory_service.rpc.messages import reservation_to_proto, timestamp
 from inventory_service.rpc.status import value_or_fail
 from inventory_service.rpc.validation import MAX_TEXT, Validator, reject_unknown_fields
+
+MoveRequest: TypeAlias = (
+    calls.ConfirmReservationRequest
+    | calls.ReleaseReservationRequest
+    | calls.ExtendReservationRequest
+    | calls.ReturnReservationRequest
+)
 
 
 class MoveCalls(StockCalls):
@@ -65,16 +72,6 @@ class MoveCalls(StockCalls):
         return value_or_fail(await self._stock.move(command), command.sale, command.reservation_id)
 
 
-class MovingRequest(Protocol):
-    """What the requests of all moves have."""
-
-    sale_id: str
-    reservation_id: str
-    expected_revision: int
-
-    def HasField(self, field_name: Any) -> bool: ...
-
-
 def confirm_from_proto(request: calls.ConfirmReservationRequest, tenant: str) -> Move:
     """A hold to sell, whole or in part."""
     fields = _checked(request)
@@ -109,7 +106,7 @@ def return_from_proto(request: calls.ReturnReservationRequest, tenant: str) -> M
     return _move(request, tenant, MoveKind.RETURN)._replace(note=request.reason, lines=lines, discards=request.discard)
 
 
-def _checked(request: MovingRequest) -> Validator:
+def _checked(request: MoveRequest) -> Validator:
     """The fields that all moves have, checked."""
     reject_unknown_fields(request)
     fields = Validator()
@@ -119,6 +116,6 @@ def _checked(request: MovingRequest) -> Validator:
     return fields
 
 
-def _move(request: MovingRequest, tenant: str, kind: MoveKind) -> Move:
+def _move(request: MoveRequest, tenant: str, kind: MoveKind) -> Move:
     revision = request.expected_revision if request.HasField("expected_revision") else None
     return Move(SaleKey(tenant, request.sale_id), request.reservation_id, kind, expected_revision=revision)

@@ -255,7 +255,7 @@ def test_output_only_fields_of_a_sale_are_ignored() -> None:
             calls.ConfirmReservationRequest(
                 sale_id="s", reservation_id="r", partial={"lines": [Line(sku="lamp")]}, expected_revision=0
             ),
-            ["partial.lines[0].quantity", "expected_revision"],
+            ["expected_revision", "partial.lines[0].quantity"],
         ),
         (
             release_from_proto,
@@ -295,7 +295,8 @@ def test_every_bad_field_of_the_other_calls_is_named(call: Any, request_: Any, n
 def test_a_move_has_all_that_is_asked_for() -> None:
     """Lines are summed and sorted, moments are cut to milliseconds, and what is not set is not asked for."""
     lines = [Line(sku="b", quantity=1), Line(sku="a", quantity=2), Line(sku="b", quantity=3)]
-    named, summed = {"sale_id": "s", "reservation_id": "r"}, (DomainLine("a", 2), DomainLine("b", 4))
+    summed = (DomainLine("a", 2), DomainLine("b", 4))
+    named: dict[str, Any] = {"sale_id": "s", "reservation_id": "r"}
     sale = SaleKey(TENANT, "s")
 
     asked = [

@@ -14,7 +14,7 @@ from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import CONFIRMED, HELD, RELEASED, Line, Reservation, Units
 from inventory_service.domain.reserve import Rejected, Reserve, ReserveResult, fingerprint_of
 from inventory_service.domain.results import Failure, Granted, sale_not_found
-from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead
+from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, Settings
 from inventory_service.domain.shards import LedgerUnavailable
 from inventory_service.rpc.middleware import MIN_TIME_S
 from inventory_service.service.archive_fallback import ArchiveFallback
@@ -62,9 +62,8 @@ class FakeArchive:
         self._ask("sale")
         await asyncio.sleep(0)  # so that concurrent calls reach this line too
         items = (Item("lamp", 10, 8, 0, 2), Item("shade", 3, 3, 0, 0))
-        archived = Sale(
-            SALE, "Lamps", 0, self.end_ms, self.hold_ttl_ms, 90_000, 0, SALE_STATE_ARCHIVED, items, "1-1-0", 0, 0
-        )
+        settings = Settings("Lamps", 0, self.end_ms, self.hold_ttl_ms, 90_000, 0)
+        archived = Sale(SALE, settings, SALE_STATE_ARCHIVED, items, "1-1-0", 0, 0)
         return ArchivedSale(archived, AS_OF)
 
     async def sale_exists(self, sale: SaleKey) -> bool:
