@@ -22,13 +22,6 @@ local FIRST, WIDTH = 3, 9 -- where requests begin in ARGV, and how many values e
 local shard, not_serving = open_shard()
 if not_serving then return not_serving end
 
-local function lines_from_text(text)
-  if text == '' then return nil end
-  local lines = {}
-  for sku, quantity in string.gmatch(text, '(%S+)=(%d+)') do lines[sku] = tonumber(quantity) end
-  return lines
-end
-
 local function read_requests()
   local requests = {}
   for at = FIRST, #ARGV, WIDTH do

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from inventory_service.domain.archive import ArchiveStep, archive
+from inventory_service.domain.archive import ArchiveStep, ReturnArchived, archive, return_archived
 from inventory_service.domain.backpressure import Backpressure
 from inventory_service.domain.events import CommitBody
 from inventory_service.domain.keys import SaleKey, shard_of
@@ -32,6 +32,13 @@ class InMemoryStock:
     async def move(self, request: Move) -> Granted | Failure:
         """Judge one move."""
         return (await self.move_many(self._number(request.sale), [request]))[0]
+
+    async def return_archived(self, request: ReturnArchived) -> Granted | Failure:
+        """Take back sold units of a reservation that has left."""
+        transaction = self._begin(self._number(request.move.sale))
+        result = return_archived(transaction, request)
+        transaction.commit()
+        return result
 
     async def change_sale(self, request: CreateSale) -> SaleRead | SaleUnknown | Failure:
         """Make a sale that the ledger does not know, or read how it stands."""

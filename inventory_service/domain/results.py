@@ -9,8 +9,10 @@ from holdfast.inventory.v1.error_reason_pb2 import (
     ERROR_REASON_REVISION_MISMATCH,
     ERROR_REASON_SALE_NOT_FOUND,
     ERROR_REASON_WRONG_RESERVATION_STATE,
+    ERROR_REASON_WRONG_SALE_STATE,
 )
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
+from holdfast.inventory.v1.sale_pb2 import SaleState
 
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import Reservation
@@ -66,6 +68,11 @@ def wrong_state(reservation: Reservation) -> Failure:
     """The table of moves has no such move from the reservation's state."""
     state = ReservationState.Name(ReservationState.ValueType(reservation.state))
     return Failure(ERROR_REASON_WRONG_RESERVATION_STATE, {"state": state}, reservation)
+
+
+def wrong_sale_state(state: int) -> Failure:
+    """The sale's state does not allow this."""
+    return Failure(ERROR_REASON_WRONG_SALE_STATE, {"state": SaleState.Name(SaleState.ValueType(state))})
 
 
 def revision_mismatch(reservation: Reservation) -> Failure:

@@ -73,6 +73,7 @@ class ShardState:
     trim_seq: int = 0
     settled: tuple[int, int] = (0, 0)  # epoch and seq up to which no refused order is open
     sales_left: int = 0
+    archived: tuple[int, int] = (0, 0)  # epoch and seq of the highest change of a reservation that has left
     sales: dict[SaleKey, StoredSale] = field(default_factory=dict)
     commits: list[CommitBody] = field(default_factory=list)
 

@@ -14,6 +14,14 @@ local MOVES = {
   RETURN = {outcomes = {[CONFIRMED] = RETURNED, [RETURNED] = RETURNED}, sets_note = true},
 }
 
+-- The lines of a request, from "sku=quantity .."; '': it names none.
+local function lines_from_text(text)
+  if text == '' then return nil end
+  local lines = {}
+  for sku, quantity in string.gmatch(text, '(%S+)=(%d+)') do lines[sku] = tonumber(quantity) end
+  return lines
+end
+
 -- The quantity of a SKU that a request names; `all` where it names no lines.
 local function named(request, sku, all)
   if not request.lines then return all end

@@ -6,8 +6,9 @@ import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason, ReservationState
 
+from inventory_service.domain.archive import move_archived
 from inventory_service.domain.keys import Position
-from inventory_service.domain.moves import Move
+from inventory_service.domain.moves import Move, Step
 from inventory_service.domain.ports import ExpireStep
 from inventory_service.domain.reservation import HELD, RETURNED, Units
 from inventory_service.domain.reserve import Rejected
@@ -27,7 +28,7 @@ from tests.contract.requests import (
     spend,
 )
 from tests.contract.results import granted, reason_of
-from tests.contract.shards import ShardUnderTest
+from tests.contract.shards import InMemoryShard, ShardUnderTest
 from tests.sales import make_sale
 
 ID = "r-1"
@@ -85,26 +86,30 @@ async def bring_to(shard: ShardUnderTest, state: str) -> Position:
     return held.reservation.created
 
 
+MOVES = {
+    "confirm": confirm(ID),
+    "confirm-some": confirm(ID, lamp=1),
+    "confirm-more": confirm(ID, lamp=2, shade=2),
+    "release": release(ID),
+    "spend": spend(ID),
+    "extend": extend(ID, 20 * MINUTE_MS),
+    "extend-less": extend(ID, 10 * MINUTE_MS),
+    "return": give_back(ID),
+    "return-one": give_back(ID, lamp=1),
+    "return-more": give_back(ID, lamp=3),
+}
+
+
 async def make(shard: ShardUnderTest, move: str, created: Position) -> object:
-    moves: dict[str, Move] = {
-        "confirm": confirm(ID),
-        "confirm-some": confirm(ID, lamp=1),
-        "confirm-more": confirm(ID, lamp=2, shade=2),
-        "release": release(ID),
-        "spend": spend(ID),
-        "extend": extend(ID, 20 * MINUTE_MS),
-        "extend-less": extend(ID, 10 * MINUTE_MS),
-        "return": give_back(ID),
-        "return-one": give_back(ID, lamp=1),
-        "return-more": give_back(ID, lamp=3),
-    }
+    if move in MOVES:
+        return await shard.stock.move(MOVES[move])
     others: dict[str, Callable[[], Awaitable[object]]] = {
         "reserve": lambda: shard.stock.reserve(reserve(ID, lamp=2, shade=1)),
         "reserve-other": lambda: shard.stock.reserve(reserve(ID, lamp=1)),
         "expire": lambda: shard.stock.expire(0),
         "compensate": lambda: shard.stock.compensate(compensate(ID, created)),
     }
-    return await (shard.stock.move(moves[move]) if move in moves else others[move]())
+    return await others[move]()
 
 
 async def state_of(shard: ShardUnderTest) -> str:
@@ -159,6 +164,36 @@ async def test_a_move_has_the_outcome_of_the_table(shard: ShardUnderTest, state:
         assert answer == (cell != "-")
     else:
         assert word_for(answer) == cell
+
+
+@pytest.mark.parametrize(
+    ("state", "move", "cell"),
+    [cell for cell in cells() if cell[0] not in ("none", "HELD", "OVERDUE") and cell[1] in MOVES],
+)
+async def test_an_archived_reservation_is_judged_by_the_same_table(
+    memory: InMemoryShard, state: str, move: str, cell: str
+) -> None:
+    """The caller does not see whether it has left; only what would move a unit must be done in Redis."""
+    await bring_to(memory, state)
+    found = await memory.stock.find_reservation(SALE, ID)
+    assert isinstance(found, ReservationRead)
+
+    answer = move_archived(MOVES[move], found.reservation, read_time_ms=9)
+
+    if isinstance(answer, Step):
+        assert ReservationState.Name(answer.state)[18:] == cell
+    else:
+        assert word_for(answer) == cell
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+async def test_a_held_reservation_cannot_have_left_redis(memory: InMemoryShard, move: Move) -> None:
+    """The ledger has it since Redis was asked, so Redis must be asked again."""
+    await bring_to(memory, "HELD")
+    found = await memory.stock.find_reservation(SALE, ID)
+    assert isinstance(found, ReservationRead)
+
+    assert move_archived(move, found.reservation, read_time_ms=9) is None
 
 
 def state_or_end(cell: str) -> str | None:

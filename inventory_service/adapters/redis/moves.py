@@ -1,13 +1,16 @@
-"""Builds the arguments of move.lua and compensate.lua, and parses the results of move.lua."""
+"""Builds the arguments of move.lua, return_archived.lua and compensate.lua, and parses the results of the first two."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from holdfast.inventory.v1.commit_pb2 import Claim
+from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_SHARD_NOT_SERVING
 
 from inventory_service.adapters.redis.call import CallHead, Values
 from inventory_service.adapters.redis.connections import Argument
+from inventory_service.adapters.redis.load import bytes_from_record
 from inventory_service.adapters.redis.reads import reservation_from_values
+from inventory_service.domain.archive import ReturnArchived
 from inventory_service.domain.fingerprints import spelled
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import (
@@ -27,6 +30,7 @@ from inventory_service.domain.results import (
     sale_not_found,
     wrong_state,
 )
+from inventory_service.domain.shard_load import record_of
 from inventory_service.domain.shards import CommitId
 
 
@@ -41,6 +45,14 @@ def move_arguments(requests: Sequence[Move], numbers: Mapping[SaleKey, int]) -> 
     return arguments
 
 
+def return_archived_arguments(request: ReturnArchived) -> list[Argument]:
+    """The arguments of a call on the reservation's sale."""
+    _, reservation_id, _, note, revision, lines, _, discards = request.move
+    record = bytes_from_record(record_of(request.reservation, request.fingerprint))
+    named = ("" if revision is None else revision, spelled(lines), "1" if discards else "")
+    return [*request.head, *request.watermark, record, reservation_id, note, *named]
+
+
 def _spent_claim(request: Move) -> bytes:
     """The Claim of a spent id, which has no buyer and no lines."""
     (tenant, sale_id), reservation_id = request.sale, request.reservation_id
@@ -52,6 +64,8 @@ def move_result(head: CallHead, request: Move, result: Values) -> Granted | Fail
     name, *values = result
     if name == b"NO_SALE":
         return sale_not_found(request.sale)
+    if name == b"WATERMARK_BELOW_TRIM":  # the ledger has lost commits that it had reported
+        return Failure(ERROR_REASON_SHARD_NOT_SERVING)
     if name == b"NO_RECORD":
         return reservation_not_found(request.sale, request.reservation_id, CommitId(*values))
     reservation = reservation_from_values(head, request.sale, request.reservation_id, values)
