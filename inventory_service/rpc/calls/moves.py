@@ -11,7 +11,7 @@ from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context, StockCalls
 from inventory_service.rpc.messages import reservation_to_proto, timestamp
 from inventory_service.rpc.status import value_or_fail
-from inventory_service.rpc.validation import MAX_TEXT, Validator, reject_unknown_fields
+from inventory_service.rpc.validation import MAX_TEXT, Validator
 
 MoveRequest: TypeAlias = (
     calls.ConfirmReservationRequest
@@ -108,7 +108,6 @@ def return_from_proto(request: calls.ReturnReservationRequest, tenant: str) -> M
 
 def _checked(request: MoveRequest) -> Validator:
     """The fields that all moves have, checked."""
-    reject_unknown_fields(request)
     fields = Validator()
     fields.ids(request, "sale_id", "reservation_id")
     if request.HasField("expected_revision"):
