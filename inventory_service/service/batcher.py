@@ -83,7 +83,7 @@ class Batcher:
         return await self._uncut(self._stock.change_sale(request))
 
     async def return_archived(self, request: ReturnArchived) -> Granted | Failure:
-        return await self._stock.return_archived(request)
+        return await self._uncut(self._stock.return_archived(request))
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure:
         return await self._uncut(self._stock.find_reservation(sale, reservation_id))
