@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from holdfast.inventory.v1.error_reason_pb2 import (
+    ERROR_REASON_FIELD_OUT_OF_BOUNDS,
     ERROR_REASON_ITEM_NOT_FOUND,
     ERROR_REASON_RESERVATION_ID_REUSED,
     ERROR_REASON_RESERVATION_NOT_FOUND,
@@ -64,15 +65,20 @@ def reservation_id_reused(sale: SaleKey, reservation_id: str) -> Failure:
     return Failure(ERROR_REASON_RESERVATION_ID_REUSED, {"sale_id": sale.sale_id, "reservation_id": reservation_id})
 
 
+def wrong_sale_state(state: int) -> Failure:
+    """A sale in this state does not allow the request."""
+    return Failure(ERROR_REASON_WRONG_SALE_STATE, {"state": SaleState.Name(SaleState.ValueType(state))})
+
+
+def field_out_of_bounds(field: str) -> Failure:
+    """Only the shard could judge this field of the request."""
+    return Failure(ERROR_REASON_FIELD_OUT_OF_BOUNDS, {"field": field})
+
+
 def wrong_state(reservation: Reservation) -> Failure:
     """The table of moves has no such move from the reservation's state."""
     state = ReservationState.Name(ReservationState.ValueType(reservation.state))
     return Failure(ERROR_REASON_WRONG_RESERVATION_STATE, {"state": state}, reservation)
-
-
-def wrong_sale_state(state: int) -> Failure:
-    """The sale's state does not allow this."""
-    return Failure(ERROR_REASON_WRONG_SALE_STATE, {"state": SaleState.Name(SaleState.ValueType(state))})
 
 
 def revision_mismatch(reservation: Reservation) -> Failure:

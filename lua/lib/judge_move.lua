@@ -23,7 +23,7 @@ local function lines_from_text(text)
 end
 
 -- The quantity of a SKU that a request names; `all` where it names no lines.
-local function named(request, sku, all)
+local function named_quantity(request, sku, all)
   if not request.lines then return all end
   return request.lines[sku] or 0
 end
@@ -51,13 +51,13 @@ end
 local UNITS_AFTER = {
   CONFIRM = function(units, request)
     if names_more(request, units, 'quantity') then return nil, 'MORE_THAN_HELD' end
-    return with_field(units, 'sold', function(line) return named(request, line.sku, line.quantity) end)
+    return with_field(units, 'sold', function(line) return named_quantity(request, line.sku, line.quantity) end)
   end,
   EXTEND = function(units) return units end,
   RETURN = function(units, request)
     if names_more(request, units, 'sold') then return nil, 'MORE_THAN_SOLD' end
     return with_field(units, 'came_back', function(line)
-      return math.max(line.came_back, named(request, line.sku, line.sold))
+      return math.max(line.came_back, named_quantity(request, line.sku, line.sold))
     end)
   end,
 }
@@ -82,7 +82,7 @@ local function judge_repeated_confirm(record, request)
   local units = units_of(record)
   if names_more(request, units, 'sold') then return 'CONFIRMED_OTHERWISE' end
   for _, line in ipairs(units) do
-    if line.sold ~= named(request, line.sku, line.quantity) then return 'CONFIRMED_OTHERWISE' end
+    if line.sold ~= named_quantity(request, line.sku, line.quantity) then return 'CONFIRMED_OTHERWISE' end
   end
   return 'REPLAYED'
 end

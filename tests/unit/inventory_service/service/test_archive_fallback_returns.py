@@ -59,6 +59,9 @@ class Ledger:
     async def find_sale(self, sale: SaleKey) -> ArchivedSale | None:
         return None
 
+    async def find_adjustment(self, sale: SaleKey, adjustment_id: str) -> None:
+        return None
+
 
 class Shop:
     """A sale in which two lamps were bought, and the purchase has left; and servers before it."""
