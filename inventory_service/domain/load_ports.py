@@ -68,6 +68,10 @@ class LoadSource(Protocol):
         """One read-only transaction; `LedgerMoved` unless the shard's row is as the fence left it."""
         ...
 
+    async def count_holds(self, shard: int) -> int:
+        """Count the holds of a shard that the ledger recorded; it need not be fenced."""
+        ...
+
     async def check(self, fenced: Fenced) -> None:
         """`LedgerMoved` unless the shard's row is still as the fence left it."""
         ...

@@ -1,6 +1,7 @@
 """A take-over that finds Redis and the ledger different: what it loads by itself, and what it leaves to an operator."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, Event, ReservationChange
@@ -148,6 +149,51 @@ async def test_an_equal_shard_is_loaded_only_by_force(drained: ShardProcesses) -
 
     status = await drained.status()
     assert (attempt.ending, status.serving, status.hash) == (Ending.LOADED, True, before.hash)
+
+
+async def test_a_redis_without_room_for_what_the_ledger_has_stays_blank(drained: ShardProcesses) -> None:
+    """Nothing is begun, neither in Redis nor an epoch of the ledger, until an operator raises its `maxmemory`."""
+    await insert_hold(drained)
+    await flush_redis(drained)
+    before = await drained.ledger.row(0)
+    async with limited_memory(drained):
+        attempt = await drained.takeover().attempt(0, ON_REQUEST)
+
+    assert attempt.ending is Ending.NEEDS_RESTORE
+    assert await is_frozen(drained, "and 1 holds need about 0.0 MiB: raise its maxmemory")
+    assert not await is_loading(drained)
+    assert await drained.ledger.row(0) == before
+    assert (await drained.takeover().attempt(0, ON_REQUEST)).ending is Ending.LOADED
+
+
+async def insert_hold(processes: ShardProcesses) -> None:
+    """A sale with one hold in the ledger."""
+    async with processes.connected() as db:
+        await db.execute(
+            """insert into sale (tenant, sale_id, title, start_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,
+               create_time, update_time, shard, etag_epoch, etag_seq, etag_index, body, attempts_per_minute,
+               return_window_ms) values ('default', 's', '', now(), 1, 1, 0, now(), now(), 0, 1, 1, 0, '', 0, 0)"""
+        )
+        await db.execute(
+            """insert into reservation (tenant, sale_id, reservation_id, buyer_id, state, revision, create_time,
+               update_time, expire_time, shard, created_epoch, created_seq, created_index, epoch, seq, index,
+               ledger_state, note, asked_hold_ms, reference)
+               values ('default', 's', 'r-1', 'ann', 'HELD', 1, now(), now(), now(), 0, 1, 1, 0, 1, 1, 0,
+                       'RECORDED', '', 0, '')"""
+        )
+        await db.execute("insert into reservation_line values ('default', 's', 'r-1', 'lamp', 1, 0, 0, 1)")
+
+
+@asynccontextmanager
+async def limited_memory(processes: ShardProcesses) -> AsyncIterator[None]:
+    """Redis uses more than its `maxmemory` inside the block; no key is evicted for it."""
+    async with processes.connections.acquire() as connection:
+        await connection.execute("CONFIG", "SET", "maxmemory", 1)
+    try:
+        yield
+    finally:
+        async with processes.connections.acquire() as connection:
+            await connection.execute("CONFIG", "SET", "maxmemory", 0)
 
 
 async def test_what_was_begun_is_finished_by_any_relay(drained: ShardProcesses) -> None:

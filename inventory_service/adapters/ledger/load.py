@@ -41,17 +41,27 @@ class PostgresLoadSource:
     @asynccontextmanager
     async def snapshot(self, fenced: Fenced) -> AsyncIterator["PostgresLoadSnapshot"]:
         """One read-only transaction; `LedgerMoved` unless the shard's row is as the fence left it."""
-        async with (
-            self._ledger.connection() as db,
-            db.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            await db.execute(self._sql.plan_for_load)
+        async with self._reading() as db:
             yield PostgresLoadSnapshot(db, self._sql, fenced.row, await self._checked_time(db, fenced.row))
+
+    async def count_holds(self, shard: int) -> int:
+        """Count the holds of a shard that need not be fenced."""
+        async with self._reading() as db:
+            return int(await db.fetchval(self._sql.count_shard_holds, shard, timeout=STATEMENT_TIMEOUT_S))
 
     async def check(self, fenced: Fenced) -> None:
         """`LedgerMoved` unless the shard's row is still as the fence left it."""
         async with self._ledger.connection() as db:
             await self._checked_time(db, fenced.row)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Connection]:
+        async with (
+            self._ledger.connection() as db,
+            db.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            await db.execute(self._sql.plan_for_load)
+            yield db
 
     async def _checked_time(self, db: Connection, expected: LedgerRow) -> int:
         row = await db.fetchrow(self._sql.load_base, expected.shard)

@@ -70,6 +70,19 @@ class ShardLoader:
         async with self._slots:
             pass
 
+    async def check_room(self, takeover: BegunTakeover) -> None:
+        """`CannotLoad` if a blank Redis has too little memory: the scripts write also above its `maxmemory`.
+
+        Any other gives up, as its load begins, about as much as the load brings.
+        """
+        room = await self._memory.room()
+        if room is None or takeover.epoch or takeover.hash == VOID:
+            return
+        holds = await self._source.count_holds(takeover.shard)
+        if (needed := holds * BYTES_PER_HOLD) > room:
+            has = f"Redis may take {room >> 20} MiB more"
+            raise CannotLoad(f"{has}, and {holds:,} holds need about {needed / 2**20:.1f} MiB: raise its maxmemory")
+
     async def load(self, takeover: BegunTakeover, fenced: Fenced) -> bool:
         """Load a shard that is fenced and let it serve; False if its take-over, its Redis or its fence is gone."""
         try:
@@ -81,14 +94,11 @@ class ShardLoader:
     async def _load(self, takeover: BegunTakeover, fenced: Fenced) -> bool:
         async with self._source.snapshot(fenced) as snapshot:
             holds = await snapshot.count_holds()
-            if not takeover.epoch and takeover.hash != VOID:  # any other gives up as much first
-                await self._check_room(holds)
             now_ms = await self._target.begin_load(takeover, snapshot.time_ms)
             if now_ms is None or not await self._target.clear(takeover):
                 raise _TakeoverGone
-            size = await self._part_size(fenced.row)
-            parts = _Parts(takeover, self._target, size)
-            renewal = asyncio.ensure_future(parts.renew())
+            parts = _Parts(takeover, self._target, await self._part_size(fenced.row))
+            renewal = asyncio.ensure_future(self._renew(parts, fenced.row))
             try:
                 await self._write_all(snapshot, parts, now_ms - self._retention_ms, holds)
             finally:
@@ -100,12 +110,14 @@ class ShardLoader:
         others = [await self._shards.status(other) for other in range(row.shards) if other != row.shard]
         return PART_SIZE if any(other.serving for other in others) else PART_SIZE_OF_IDLE_REDIS
 
-    async def _check_room(self, holds: int) -> None:
-        """Before anything is given up: the scripts write even if Redis has used up its `maxmemory`."""
-        room, needed = await self._memory.room(), holds * BYTES_PER_HOLD
-        if room is not None and needed > room:
-            has = f"Redis may take {room >> 20} MiB more"
-            raise CannotLoad(f"{has}, and {holds:,} holds need about {needed >> 20} MiB: raise its maxmemory")
+    async def _renew(self, parts: "_Parts", row: LedgerRow) -> None:
+        """Every second adapt the size of the parts, for other shards may serve by now, and write one if none came."""
+        with suppress(_TakeoverGone, RedisUnavailable):  # the next part meets the same
+            while True:
+                written = parts.written
+                await asyncio.sleep(RENEW_S)
+                parts.size = await self._part_size(row)
+                await parts.renew(written)
 
     async def _write_all(self, snapshot: LoadSnapshot, parts: "_Parts", cutoff_ms: int, holds: int) -> None:
         """Final records first, in the order of their commits: an id that was reused then belongs to the later order."""
@@ -150,18 +162,14 @@ class _Parts:
         self.shard = takeover.shard
         self._takeover = takeover
         self._target = target
-        self._size = size
+        self.size = size
         self._turn = asyncio.Lock()
         self.written = 0
 
-    async def renew(self) -> None:
-        """Write an empty part whenever none was written for a while: parts tell other processes that this one loads."""
-        with suppress(_TakeoverGone, RedisUnavailable):  # the next part meets the same
-            while True:
-                written = self.written
-                await asyncio.sleep(RENEW_S)
-                if self.written == written:
-                    await self._write([])
+    async def renew(self, written: int) -> None:
+        """Write an empty part if no more than these are written: parts tell other processes that this one loads."""
+        if self.written == written:
+            await self._write([])
 
     async def write_records(self, records: Sequence[RecordOfSale]) -> None:
         for some in self._cut(records):
@@ -177,7 +185,7 @@ class _Parts:
         """Write sales with their items; one that has more than a part holds is a part by itself."""
         part: list[SalePart] = []
         for sale in sales:
-            if part and sum(each.size for each in part) + sale.size > self._size:
+            if part and sum(each.size for each in part) + sale.size > self.size:
                 await self._write(part)
                 part = []
             part.append(sale)
@@ -191,7 +199,8 @@ class _Parts:
             self.written += 1
 
     def _cut(self, values: Sequence[Page]) -> Iterable[Sequence[Page]]:
-        return (values[first : first + self._size] for first in range(0, len(values), self._size))
+        size = self.size  # may change meanwhile
+        return (values[first : first + size] for first in range(0, len(values), size))
 
 
 def _by_sale(pairs: Iterable[tuple[SaleKey, Page]]) -> defaultdict[SaleKey, list[Page]]:

@@ -202,17 +202,14 @@ class ShardTakeover:
         """Step 5 where Redis and the ledger differ: what Redis alone has is listed first, then it is loaded."""
         if not self._loader.is_free:
             raise _LoaderBusy
+        try:
+            await self._loader.check_room(takeover)
+        except CannotLoad as error:
+            return await self._freeze(takeover, Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {error}")
         orphans = await self._accept_loss(takeover, found.row) if found.known_lost else 0
         fenced = await self.fence(takeover, found.row, LOADED, found.known_lost, permission.said_by)
-        if fenced is None:
+        if fenced is None or not await self._loader.load(takeover, fenced):
             return Attempt(Ending.OVERTAKEN)
-        try:
-            if not await self._loader.load(takeover, fenced):
-                return Attempt(Ending.OVERTAKEN)
-        except CannotLoad as error:
-            reason = f"{NEEDS_RESTORE}: {error}"
-            await self._shards.freeze(takeover.shard, takeover.epoch, reason, takeover.token)
-            return Attempt(Ending.NEEDS_RESTORE, detail=reason)
         return Attempt(Ending.LOADED, fenced.row.epoch, orphans=orphans)
 
     async def _accept_loss(self, takeover: BegunTakeover, row: LedgerRow) -> int:
@@ -236,6 +233,9 @@ class ShardTakeover:
         ending, reason = Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {why}; {what_to_do}"
         if found.comparison is Comparison.BEYOND and row.frozen_reason and await self._could_follow(row):
             ending, reason = Ending.LEDGER_REFUSES, row.frozen_reason
+        return await self._freeze(takeover, ending, reason)
+
+    async def _freeze(self, takeover: BegunTakeover, ending: Ending, reason: str) -> Attempt:
         await self._shards.freeze(takeover.shard, takeover.epoch, reason, takeover.token)
         return Attempt(ending, detail=reason)
 
