@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -56,7 +57,7 @@ class Restored(list[str]):
         self.clear()
         processes = self._processes
         dependencies = restore.Dependencies(
-            processes.shards, processes.ledger, processes.takeover(), processes.audit(), self.append
+            *(processes.shards, processes.ledger, processes.takeover(), processes.audit(), self.append, time.monotonic)
         )
         self.code = await restore.run(dependencies, restore.Options(SHARDS, only, permission, dry_run, as_json))
         return self
@@ -174,7 +175,7 @@ async def test_a_load_that_differs_ends_with_one(drained: ShardProcesses) -> Non
     restored = await Restored(drained).run(only=0)
 
     assert restored.code == 1
-    assert restored.lines[0].startswith("shard 0 was loaded from the ledger and differs from it: ")
+    assert restored.lines[0].startswith("shard 0 serves, and differs from the ledger: ")
 
 
 def is_sent(processes: ShardProcesses, commits: int) -> bool:
