@@ -5,7 +5,7 @@ import json
 from typing import NamedTuple
 
 from inventory_service.domain.reservation import Line
-from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.sale import AdjustStock, CreateSale
 
 
 class Terms(NamedTuple):
@@ -42,8 +42,11 @@ def _line_from(text: str) -> Line:
 
 
 def sale_fingerprint(request: CreateSale) -> str:
-    """Return the digest of everything that the operator asked for; a start that was not asked for is part of it."""
-    asked = (
+    """Return the digest of everything that the operator asked for; a start that was not asked for is part of it.
+
+    A setting of a later version is in it only where it is set, so that a repeat across a deploy has the same digest.
+    """
+    asked: tuple[object, ...] = (
         request.title,
         request.start_time_ms,
         request.end_time_ms,
@@ -52,4 +55,13 @@ def sale_fingerprint(request: CreateSale) -> str:
         request.buyer_limit,
         request.items,
     )
+    later = {"attempts_per_minute": request.attempts_per_minute, "return_window_ms": request.return_window_ms}
+    asked += tuple((name, value) for name, value in later.items() if value)
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def adjustment_body(request: AdjustStock) -> str:
+    """Return what a repeat of an adjustment must ask for too: item, change, expected total ('-': any) and reference."""
+    change = f"to {request.new_total}" if request.delta is None else f"by {request.delta}"
+    expected = "-" if request.expected_total is None else request.expected_total
+    return f"{request.sku} {change} {expected} {request.reference}"

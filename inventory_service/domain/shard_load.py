@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, ReservationChange
 
+from inventory_service.domain.events import has_usual_units
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import HELD
 from inventory_service.domain.shards import CommitId
@@ -24,8 +25,11 @@ class LoadedSale(NamedTuple):
     hold_ttl_ms: int
     max_hold_ttl_ms: int
     buyer_limit: int
+    attempts_per_minute: int
+    return_window_ms: int
     paused: int
-    closed: int
+    close_ms: int  # 0: not closed
+    release_ms: int  # 0: its holds were not released
     epoch: int  # with seq and index: the position of the latest change of the settings
     seq: int
     index: int  # type: ignore[assignment]  # hides tuple.index, which is not used here
@@ -33,6 +37,7 @@ class LoadedSale(NamedTuple):
     update_ms: int
     title: str
     fingerprint: str
+    release_reason: str
 
 
 class LoadedItem(NamedTuple):
@@ -50,6 +55,21 @@ class LoadedBuyer(NamedTuple):
     buyer_id: str
     held: int
     sold: int
+
+
+class LoadedAdjustment(NamedTuple):
+    """An adjustment of a sale's stock, field by field as Redis stores it, behind its id."""
+
+    adjustment_id: str
+    body: str
+    change: int
+    total_after: int
+    reason: str
+    actor: str
+    create_ms: int
+    epoch: int
+    seq: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not used here
 
 
 class LoadedRecord(NamedTuple):
@@ -71,6 +91,7 @@ class LoadedRecord(NamedTuple):
     fingerprint: str
     note: str
     claim: bytes
+    units: str  # '': those that state and fingerprint imply, and then Redis stores none
 
 
 class SalePart(NamedTuple):
@@ -81,11 +102,13 @@ class SalePart(NamedTuple):
     items: Sequence[LoadedItem] = ()
     buyers: Sequence[LoadedBuyer] = ()
     records: Sequence[LoadedRecord] = ()
+    release_ms: int = 0  # with records: when the sale's holds were released; 0: they were not
+    adjustments: Sequence[LoadedAdjustment] = ()  # in their order
 
     @property
     def size(self) -> int:
         """How many values are written, about."""
-        return len(self.items) + len(self.buyers) + len(self.records)
+        return len(self.items) + len(self.buyers) + len(self.records) + len(self.adjustments)
 
 
 class LoadSize(NamedTuple):
@@ -106,7 +129,10 @@ class LoadSize(NamedTuple):
 
 
 class HoldRow(NamedTuple):
-    """A hold that the ledger recorded; `lines` are "sku=quantity sku=quantity ..", sorted by SKU, as asked."""
+    """A hold that the ledger recorded; `lines` are "sku=quantity sku=quantity ..", sorted by SKU, as asked.
+
+    `units` are "sku=claimed:0:0 .." likewise where a change of the hold made them others than asked, else None.
+    """
 
     tenant: str
     sale_id: str
@@ -126,11 +152,12 @@ class HoldRow(NamedTuple):
     asked_hold_ms: int
     reference: str
     lines: str
+    units: str | None
 
 
 def record_from_hold(row: HoldRow) -> LoadedRecord:
     """Make the record of a hold anew; this runs once for each hold, of which there may be millions."""
-    tenant, sale_id, reservation_id, buyer_id, *numbers, note, asked_hold_ms, reference, lines = row
+    tenant, sale_id, reservation_id, buyer_id, *numbers, note, asked_hold_ms, reference, lines, units = row
     claim = (
         _claim_of_sale(tenant, sale_id)
         + _text_field(0x1A, reservation_id.encode())
@@ -140,7 +167,7 @@ def record_from_hold(row: HoldRow) -> LoadedRecord:
         + _text_field(0x3A, reference.encode())
     )
     fingerprint = _fingerprint(buyer_id, asked_hold_ms, lines, reference)
-    return LoadedRecord(reservation_id, HELD, *numbers, 0, fingerprint, note, claim)  # type: ignore[arg-type,call-arg]
+    return LoadedRecord(reservation_id, HELD, *numbers, 0, fingerprint, note, claim, units or "")  # type: ignore[arg-type,call-arg]
 
 
 def final_records(payload: bytes, commit: CommitId) -> Iterator[tuple[SaleKey, LoadedRecord]]:
@@ -179,8 +206,16 @@ def record_from_change(
         fingerprint=_fingerprint_of(claim),
         note=change.note,
         claim=claim.SerializeToString(),
+        units=_unusual_units(change),
     )
     return SaleKey(claim.tenant, claim.sale_id), record
+
+
+def _unusual_units(change: ReservationChange) -> str:
+    """The units after a change, unless state and claim imply them; as `text_from_units` in lua/lib/record.lua."""
+    if has_usual_units(change):
+        return ""
+    return " ".join([f"{line.sku}={line.claimed}:{line.sold}:{line.came_back}" for line in change.after])
 
 
 def _fingerprint_of(claim: Claim) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from holdfast_runtime.retry import Backoff
 from inventory_service.domain.restore import Comparison, Permission, remedy
-from inventory_service.domain.shard_ports import LedgerRows, Shards
+from inventory_service.domain.shard_ports import CommitOffsets, LedgerRows, Shards
 from inventory_service.domain.shards import ServerUnavailable
 from inventory_service.service import audit
 from inventory_service.service.relay.takeover import Ending, ShardTakeover
@@ -25,6 +25,7 @@ STALL_S = 120.0  # without any progress, of the ledger or of a load, before a sh
 AUDIT_S = 120.0  # from when the shard serves
 ERRORS = 8  # in a row, with growing delays, before a server counts as away
 RUN_AGAIN = "and run `holdfast restore` again"
+NOTHING_KNOWN = "neither store has anything of it, nor Kafka all of it: run `holdfast init`"
 
 
 class State(StrEnum):
@@ -68,6 +69,7 @@ class Dependencies(NamedTuple):
 
     shards: Shards
     ledger: LedgerRows
+    offsets: CommitOffsets
     takeover: ShardTakeover
     audit: audit.Dependencies
     write: Callable[[str], None]  # gets the result
@@ -108,7 +110,7 @@ class _ShardRestore:
 
     def __init__(self, shard: int, dependencies: Dependencies, options: Options) -> None:
         self._shard = shard
-        self._shards, self._ledger, self._takeover, self._audit, _, monotonic = dependencies
+        self._shards, self._ledger, self._offsets, self._takeover, self._audit, _, monotonic = dependencies
         self._permission, self._options = options.permission, options
         self._turn = ShardTurn(shard, self._shards, self._takeover, monotonic)
         self._was_closed = False
@@ -148,9 +150,9 @@ class _ShardRestore:
         if status.serving and not self._permission.force:
             return self._result(State.SERVES)
         self._was_closed = True
-        if row is None and status.blank:
-            return self._result(State.NEEDS_CONSENT, "neither store has anything of it: run `holdfast init`")
         if row is None:
+            if status.blank and not await self._kafka_has_all():
+                return self._result(State.NEEDS_CONSENT, NOTHING_KNOWN)
             await self._ledger.read_again(self._shard, self._options.shard_count)
         attempt = await self._turn.attempt(status, self._permission)
         if attempt is None:
@@ -163,6 +165,11 @@ class _ShardRestore:
         if attempt.ending is Ending.NEWER_EPOCH:
             await self._takeover.freeze_if_ledger_went_back(self._shard)
         return None
+
+    async def _kafka_has_all(self) -> bool:
+        """Whether Kafka still has every record of the shard since its first one, and there is one."""
+        beginning, end = await self._offsets.offsets(self._shard)
+        return beginning == 0 < end
 
     async def _audited(self, result: ShardResult) -> ShardResult:
         found = await audit.audit_shard(self._audit, self._shard, AUDIT_S)
@@ -179,7 +186,9 @@ class _ShardRestore:
             return self._result(State.SERVES)
         found = await self._takeover.preview(status)
         if found is None:
-            return self._result(State.NEEDS_CONSENT, "the ledger has no row of it")
+            if status.blank and not await self._kafka_has_all():
+                return self._result(State.NEEDS_CONSENT, NOTHING_KNOWN)
+            return self._result(State.WOULD_LOAD, "the ledger has no row of it, and reads what Kafka has first")
         why = f"Redis is {found.comparison.value}"
         if found.objections:
             why = "; ".join(found.objections)

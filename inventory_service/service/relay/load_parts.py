@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.load_ports import LoadTarget, RecordOfSale
-from inventory_service.domain.shard_load import LoadedBuyer, LoadedRecord, SalePart
+from inventory_service.domain.shard_load import LoadedAdjustment, LoadedBuyer, LoadedRecord, SalePart
 from inventory_service.domain.shards import BegunTakeover
 
 Value = TypeVar("Value")
@@ -22,6 +22,7 @@ class LoadParts:
     def __init__(self, takeover: BegunTakeover, target: LoadTarget, size: int) -> None:
         self.size = size
         self.written = 0
+        self.released: dict[SaleKey, int] = {}  # sales whose holds were released -> when
         self._takeover = takeover
         self._target = target
 
@@ -39,12 +40,19 @@ class LoadParts:
     async def write_records(self, records: Sequence[RecordOfSale]) -> None:
         for some in self._cut(records):
             by_sale: dict[SaleKey, list[LoadedRecord]] = values_by_sale(some)
-            await self._write([SalePart(sale, records=its) for sale, its in by_sale.items()])
+            await self._write(
+                [SalePart(sale, records=its, release_ms=self.released.get(sale, 0)) for sale, its in by_sale.items()]
+            )
 
     async def write_buyers(self, buyers: Sequence[tuple[SaleKey, LoadedBuyer]]) -> None:
         for some in self._cut(buyers):
             by_sale: dict[SaleKey, list[LoadedBuyer]] = values_by_sale(some)
             await self._write([SalePart(sale, buyers=its) for sale, its in by_sale.items()])
+
+    async def write_adjustments(self, adjustments: Sequence[tuple[SaleKey, LoadedAdjustment]]) -> None:
+        for some in self._cut(adjustments):
+            by_sale: dict[SaleKey, list[LoadedAdjustment]] = values_by_sale(some)
+            await self._write([SalePart(sale, adjustments=its) for sale, its in by_sale.items()])
 
     async def _write(self, part: Sequence[SalePart]) -> None:
         if not await self._target.write_part(self._takeover, self.written + 1, part):

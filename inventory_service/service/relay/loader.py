@@ -131,6 +131,7 @@ class ShardLoad:
         for first in range(0, len(sales), SALES_AT_ONCE):
             some = sales[first : first + SALES_AT_ONCE]
             keys = [sale.sale for sale in some]
+            self._parts.released |= {sale.sale: sale.release_ms for sale in some if sale.release_ms}
             items = values_by_sale(await snapshot.items(keys))
             await self._parts.write_sales([SalePart(sale.sale, settings=sale, items=items[sale.sale]) for sale in some])
             async for page in ahead(snapshot.holds(keys)):
@@ -139,6 +140,8 @@ class ShardLoad:
             async for buyers in ahead(snapshot.buyers(keys)):
                 await self._parts.write_buyers(buyers)
                 self._tell(len(buyers))
+            async for adjustments in ahead(snapshot.adjustments(keys)):
+                await self._parts.write_adjustments(adjustments)
         async for refused in ahead(snapshot.refused()):
             await self._parts.write_records(refused)
             self._tell(len(refused))

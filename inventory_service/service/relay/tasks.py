@@ -33,7 +33,7 @@ async def ahead(pages: AsyncGenerator[Page, None]) -> AsyncGenerator[Page, None]
 
 
 async def _stop(task: "asyncio.Future[Any]") -> None:
-    """Cancel it and wait for its end. A cancellation of the caller itself meanwhile is not taken for that of the task."""
+    """Cancel it and wait for its end. A cancellation of the caller meanwhile is not taken for that of the task."""
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled():

@@ -56,7 +56,7 @@ class Installation:
 
     async def restore(self) -> int:
         ports = cast(Any, self)
-        dependencies = restore.Dependencies(ports, ports, ports, ports, self.lines.append, time.monotonic)
+        dependencies = restore.Dependencies(ports, ports, ports, ports, ports, self.lines.append, time.monotonic)
         return await restore.run(dependencies, restore.Options(len(self.found), None, ON_REQUEST, False, False))
 
 

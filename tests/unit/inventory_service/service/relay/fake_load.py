@@ -59,7 +59,7 @@ class FakeLedger:
         for page in list[Any]():
             yield page
 
-    final_records = refused = nothing
+    final_records = refused = adjustments = nothing
 
 
 class FakeRedis:
@@ -111,7 +111,7 @@ def holds(first: int) -> list[RecordOfSale]:
 
 
 def record(name: str) -> LoadedRecord:
-    return LoadedRecord(name, HELD, 1, 0, 0, 0, 1, 1, 0, 1, 1, 0, 0, "", "", b"")
+    return LoadedRecord(name, HELD, 1, 0, 0, 0, 1, 1, 0, 1, 1, 0, 0, "", "", b"", "")
 
 
 def loader_of(ledger: FakeLedger, redis: FakeRedis, told: list[LoadProgress] | None = None) -> ShardLoader:
