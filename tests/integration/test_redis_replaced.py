@@ -262,15 +262,9 @@ async def test_a_relay_loads_the_redis_that_has_the_address_now(
             assert (await relay.attempt(0, BY_FORCE)).ending is Ending.LOADED
 
             proxy.redis_url = new.address
-
-            async def is_loaded() -> bool:
-                """The Redis that has the address now is loaded."""
-                status = await processes.status()
-                return status.serving or (await relay.attempt(0, BY_FORCE)).ending is Ending.LOADED
-
             async with Redis.from_url(new.address) as redis:
                 await eventually(lambda: has_identity_of(processes, redis))
-                await eventually(is_loaded)
+                assert (await relay.attempt(0, BY_FORCE)).ending is Ending.LOADED
                 assert await redis.hexists("holdfast:{0}:meta", "owner")
         await processes.close()
 
