@@ -45,6 +45,12 @@ select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_l
   from sale s join shard_watermark w on w.shard = s.shard
  where s.tenant = $1 and s.sale_id = $2
 
+-- name: adjustment
+-- An adjustment of a sale's stock, by its id.
+select tenant, sale_id, adjustment_id, sku, asked_delta, asked_total, expected_total, reason, reference, actor, change,
+       total_after, (extract(epoch from create_time) * 1000)::bigint as create_ms, shard, epoch, seq, index
+  from adjustment where tenant = $1 and sale_id = $2 and adjustment_id = $3
+
 -- name: shard_row
 -- Reads the row of one shard.
 select shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(frozen_reason, '') as frozen_reason,
@@ -319,6 +325,13 @@ select tenant, sale_id, buyer_id, sum(held)::bigint as held, sum(sold)::bigint a
                                 from jsonb_array_elements(d.outstanding) as line) units
          where d.state = 'OPEN') each
  group by 1, 2, 3 having sum(held) + sum(sold) > 0
+
+-- name: loaded_adjustments
+-- The adjustments of some sales, of each in their order.
+select a.tenant, a.sale_id, adjustment_id, sku, asked_delta, asked_total, expected_total, reason, reference, actor, change,
+       total_after, (extract(epoch from create_time) * 1000)::bigint as create_ms, shard, epoch, seq, index
+  from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join adjustment a using (tenant, sale_id)
+ order by a.tenant, a.sale_id, epoch, seq, index
 
 -- name: server_settings
 -- Settings as they hold in this session; `source` says whether a role or a database set them.
