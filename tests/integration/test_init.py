@@ -2,7 +2,8 @@
 
 import time
 
-from tests.integration.shard_processes import SHARDS, ShardProcesses, first_steps, init_code
+from tests.integration.shard_processes import SHARDS, ShardProcesses
+from tests.integration.shard_steps import first_steps
 from tests.servers import StartValkey, connected, flush
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually
@@ -12,7 +13,7 @@ async def test_init_opens_every_shard_once(processes: ShardProcesses) -> None:
     """It ran in the fixture; a second run changes nothing."""
     before = [await processes.status(shard) for shard in range(SHARDS)]
 
-    assert await init_code(processes) == 0
+    assert await processes.init_code() == 0
 
     assert [await processes.status(shard) for shard in range(SHARDS)] == before
     assert all(status.serving and status.shards == SHARDS for status in before)
@@ -20,7 +21,7 @@ async def test_init_opens_every_shard_once(processes: ShardProcesses) -> None:
 
 async def test_init_rejects_another_number_of_shards(processes: ShardProcesses) -> None:
     """Sales would be read from other shards than they are in."""
-    assert await init_code(processes, shards=SHARDS + 1) == 1
+    assert await processes.init_code(shards=SHARDS + 1) == 1
 
     assert (await processes.status(SHARDS)).blank
 
@@ -32,7 +33,7 @@ async def test_init_continues_after_a_crash(valkey: str, database: str, kafka: K
     opened = await processes.ledger.row(0)
     assert opened is not None
 
-    assert await init_code(processes) == 0
+    assert await processes.init_code() == 0
 
     assert await processes.serves()
     assert await processes.serves(1)
@@ -46,7 +47,7 @@ async def test_init_says_which_server_does_not_answer(start_valkey: StartValkey,
     processes = ShardProcesses(server.address, database, kafka)
     server.kill()
 
-    assert await init_code(processes) == 2
+    assert await processes.init_code() == 2
     await processes.close()
 
 
@@ -61,12 +62,12 @@ async def test_init_opens_nothing_beside_the_records_of_an_earlier_ledger(
     async with connected(processes.dsn) as db:
         await db.execute("truncate shard_watermark, shard_epoch, journal")
 
-    assert await init_code(processes) == 1
+    assert await processes.init_code() == 1
     assert (await processes.status()).blank
 
     first_epoch = processes.epoch
     await eventually(lambda: time.time() >= first_epoch + 1)  # without a ledger an epoch is the second of its draw
-    assert await init_code(processes, beside_old_records=True) == 0
+    assert await processes.init_code(beside_old_records=True) == 0
     status = await processes.status()
     assert status.serving
     assert status.epoch > first_epoch

@@ -24,7 +24,8 @@ from inventory_service.domain.sale import CreateSale, SaleRead
 from inventory_service.domain.shards import BegunTakeover, LedgerRow, LedgerUnavailable
 from inventory_service.service.ledger_observer import LedgerObserver
 from tests.fences import fenced
-from tests.integration.shard_processes import ShardProcesses, journal_of, serves_anew
+from tests.integration.shard_processes import ShardProcesses
+from tests.integration.shard_steps import journal_of, serves_anew
 from tests.sales import make_sale
 from tests.servers import StartValkey
 from tests.shared_kafka import Kafka

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from inventory_service.domain.events import sales_made
-from inventory_service.domain.restore import ON_REQUEST, Permission
+from inventory_service.domain.restore import ON_REQUEST
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus
 from inventory_service.service import restore
-from tests.integration.shard_processes import SHARDS, ShardProcesses
-from tests.integration.test_takeover_loads import change_meta, fork, set_back
+from tests.integration.altered_redis import change_meta, fork, set_back
+from tests.integration.restored import Restored
+from tests.integration.shard_processes import ShardProcesses
 from tests.servers import flush
 from tests.waiting import eventually
 
@@ -41,29 +42,6 @@ async def insert_sales(processes: ShardProcesses) -> None:
                 return_window_ms) values ($1, $2, '', now(), 1, 1, 0, now(), now(), 0, 1, 1, 0, '', 0, 0)""",
                 *sale,
             )
-
-
-class Restored(list[str]):
-    """The exit code of a restore, and what it wrote."""
-
-    def __init__(self, processes: ShardProcesses) -> None:
-        self._processes = processes
-        self.code = -1
-
-    async def run(
-        self, permission: Permission = ON_REQUEST, dry_run: bool = False, only: int | None = None, as_json: bool = False
-    ) -> "Restored":
-        self.clear()
-        processes = self._processes
-        dependencies = restore.Dependencies(
-            processes.shards, processes.ledger, processes.takeover(), processes.audit(), self.append
-        )
-        self.code = await restore.run(dependencies, restore.Options(SHARDS, only, permission, dry_run, as_json))
-        return self
-
-    @property
-    def lines(self) -> list[str]:
-        return self[0].splitlines()
 
 
 async def test_it_loads_a_blank_redis_and_opens_what_the_ledger_has_nothing_of(drained: ShardProcesses) -> None:
