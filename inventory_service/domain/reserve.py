@@ -28,6 +28,7 @@ from inventory_service.domain.reservation import CONFIRMED, HELD, NEW, Line, Res
 from inventory_service.domain.results import Failure, Granted, item_not_found, reservation_id_reused, sale_not_found
 from inventory_service.domain.sale import sale_state
 from inventory_service.domain.shard_state import StoredReservation, StoredSale, Transaction
+from inventory_service.domain.units import usual_units
 
 
 class Reserve(NamedTuple):
@@ -135,7 +136,7 @@ def judge_repeat(transaction: Transaction, sale: StoredSale, request: Reserve) -
     spent = not stored.fingerprint
     if not spent and stored.fingerprint != fingerprint_of(request):
         return reservation_id_reused(request.sale, request.reservation_id)
-    reservation = transaction.effective(stored.reservation)
+    reservation = transaction.effective(sale, stored.reservation)
     if reservation.state in (HELD, CONFIRMED):
         return Granted(reservation, replayed=True, read_time_ms=transaction.now_ms)
     ended = REJECTION_REASON_RESERVATION_ENDED
@@ -147,7 +148,7 @@ def judge_names(sale: StoredSale, request: Reserve) -> Failure | None:
     for sku, _ in request.lines:
         if sku not in sale.items:
             return item_not_found(request.sale, sku)
-    if request.hold_ttl_ms is not None and sale.request.hold_ttl_ms == 0:
+    if request.hold_ttl_ms is not None and sale.settings.hold_ttl_ms == 0:
         return Failure(ERROR_REASON_SALE_WITHOUT_HOLDS)
     return None
 
@@ -160,10 +161,10 @@ def judge_backpressure(is_full: bool) -> Failure | None:
 def judge_window(transaction: Transaction, sale: StoredSale) -> Rejected | None:
     """The sale must be open."""
     now_ms = transaction.now_ms
-    state = sale_state(sale.start_time_ms, sale.request.end_time_ms, sale.paused, sale.closed, now_ms)
+    state = sale_state(sale.settings, now_ms)
     if state not in _REJECTION_BY_SALE_STATE:
         return None
-    until_start = sale.start_time_ms - now_ms if state == SALE_STATE_SCHEDULED else None
+    until_start = sale.settings.start_time_ms - now_ms if state == SALE_STATE_SCHEDULED else None
     return Rejected(_REJECTION_BY_SALE_STATE[state], transaction.as_of(), now_ms, retry_after_ms=until_start)
 
 
@@ -187,7 +188,7 @@ def judge_limit(transaction: Transaction, sale: StoredSale, request: Reserve) ->
 
 def grant(transaction: Transaction, sale: StoredSale, request: Reserve) -> Granted:
     """Hold the units, or sell them in a sale without holds."""
-    settings = sale.request
+    settings = sale.settings
     asked_ms = settings.hold_ttl_ms if request.hold_ttl_ms is None else request.hold_ttl_ms
     buys = settings.hold_ttl_ms == 0
     expire_ms = 0 if buys else transaction.now_ms + min(asked_ms, settings.max_hold_ttl_ms)
@@ -195,7 +196,8 @@ def grant(transaction: Transaction, sale: StoredSale, request: Reserve) -> Grant
         transaction, request.sale, request.reservation_id, request.buyer_id, request.lines, expire_ms, request.reference
     )
     stored = StoredReservation(made, fingerprint_of(request))
-    reservation = transaction.move(sale, stored, CONFIRMED if buys else HELD, note="")
+    state = CONFIRMED if buys else HELD
+    reservation = transaction.move(sale, stored, state, usual_units(request.lines, state), note="")
     return Granted(reservation, replayed=False, read_time_ms=transaction.now_ms)
 
 
@@ -218,7 +220,7 @@ def new_reservation(
         sale=sale,
         reservation_id=reservation_id,
         buyer_id=buyer_id,
-        lines=lines,
+        lines=usual_units(lines, NEW),
         state=NEW,
         revision=0,
         create_time_ms=transaction.now_ms,
@@ -253,18 +255,18 @@ def _shortage(transaction: Transaction, sale: StoredSale, request: Reserve) -> R
 
 def _is_over_limit(sale: StoredSale, request: Reserve) -> bool:
     asked = sum(line.quantity for line in request.lines)
-    limit = sale.request.buyer_limit
+    limit = sale.settings.buyer_limit
     return limit != 0 and sum(sale.units_of(request.buyer_id).values()) + asked > limit
 
 
 def _limit(transaction: Transaction, sale: StoredSale, request: Reserve) -> Rejected:
     units = sale.units_of(request.buyer_id)
-    may_change = units["sold"] + sum(line.quantity for line in request.lines) <= sale.request.buyer_limit
+    may_change = units["sold"] + sum(line.quantity for line in request.lines) <= sale.settings.buyer_limit
     return Rejected(
         REJECTION_REASON_BUYER_LIMIT,
         transaction.as_of(),
         transaction.now_ms,
-        buyer_remaining=max(0, sale.request.buyer_limit - sum(units.values())),
+        buyer_remaining=max(0, sale.settings.buyer_limit - sum(units.values())),
         retry_after_ms=_until_next_expiry(transaction, sale) if may_change else None,
     )
 
@@ -275,7 +277,7 @@ def _until_next_expiry(transaction: Transaction, sale: StoredSale) -> int | None
     None: there is none, or the sale is over by then.
     """
     next_ms = min((hold.expire_time_ms for hold in sale.live_holds(transaction.now_ms)), default=None)
-    end_ms = sale.request.end_time_ms
+    end_ms = sale.settings.end_time_ms
     if next_ms is None or (end_ms is not None and next_ms >= end_ms):
         return None
     return next_ms - transaction.now_ms

@@ -23,6 +23,7 @@ from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import CONFIRMED, HELD, Reservation
 from inventory_service.domain.reserve import CALL_AGAIN, CallAgain, Rejected, Reserve, ReserveResult, Shortage
 from inventory_service.domain.results import Failure, Granted, item_not_found, reservation_id_reused, sale_not_found
+from inventory_service.domain.units import usual_units
 
 
 def reserve_arguments(
@@ -69,7 +70,7 @@ def _held(head: CallHead, request: Reserve, result: Values) -> Granted:
         sale,
         reservation_id,
         buyer_id,
-        lines,
+        usual_units(lines, state),
         state,
         1,
         now_ms,
