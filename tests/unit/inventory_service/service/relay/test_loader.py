@@ -103,7 +103,7 @@ def holds(first: int) -> list[RecordOfSale]:
 
 
 def record(name: str) -> LoadedRecord:
-    return LoadedRecord(name, HELD, 1, 0, 0, 0, 1, 1, 0, 1, 1, 0, 0, "", "", b"")
+    return LoadedRecord(name, HELD, 1, 0, 0, 0, 1, 1, 0, 1, 1, 0, 0, "", "", b"", "")
 
 
 def loads_from(ledger: Ledger, redis: Redis) -> ShardLoader:
