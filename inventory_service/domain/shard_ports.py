@@ -93,6 +93,10 @@ class CommitOffsets(Protocol):
         """The digest of a record that is not deleted."""
         ...
 
+    async def last_epoch(self, shard: int) -> int:
+        """The epoch of the newest record; 0 if none tells one."""
+        ...
+
 
 class CompensationTopic(Protocol):
     """The compensations of refused orders."""
@@ -132,8 +136,11 @@ class LedgerRows(Protocol):
 
     async def rows(self) -> Mapping[int, LedgerRow]: ...
 
-    async def open(self, shard: int, shards: int, read_offset: int) -> Fenced | None:
-        """Begin the first epoch of a shard that has no row, read up to an offset; None if it has one."""
+    async def open(self, shard: int, shards: int, read_offset: int, above: int = 0) -> Fenced | None:
+        """Begin the first epoch of a shard that has no row, read up to an offset; None if it has one.
+
+        It is above every epoch that this ledger knows, and above another, such as one that Kafka has records of.
+        """
         ...
 
     async def fence(

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from google.protobuf.message import DecodeError
+from holdfast.inventory.v1.events_pb2 import CommitRun
 
 from holdfast_runtime.kafka import COMMITS, KafkaConfig, stop
 from inventory_service.adapters.kafka.clients import REQUEST_TIMEOUT_MS, kafka_errors, start
@@ -30,6 +32,23 @@ class KafkaCommitOffsets:
 
     async def digest_at(self, shard: int, offset: int) -> bytes:
         """The digest of one record, as the persister computes it; the record must be there."""
+        return sha256(await self._value_at(shard, offset)).digest()
+
+    async def last_epoch(self, shard: int) -> int:
+        """The epoch of the newest record; 0 if there is none, or it does not decode."""
+        beginning, end = await self.offsets(shard)
+        if beginning == end:
+            return 0
+        try:
+            return CommitRun.FromString(await self._value_at(shard, end - 1)).epoch
+        except DecodeError:
+            return 0
+
+    async def close(self) -> None:
+        if self._consumer is not None:
+            await stop(self._consumer)
+
+    async def _value_at(self, shard: int, offset: int) -> bytes:
         consumer, partition = await self._started(), self._partition(shard)
         async with self._reading:
             with kafka_errors():
@@ -40,11 +59,7 @@ class KafkaCommitOffsets:
                         record = await consumer.getone(partition)
                 finally:
                     consumer.unsubscribe()
-        return sha256(record.value or b"").digest()
-
-    async def close(self) -> None:
-        if self._consumer is not None:
-            await stop(self._consumer)
+        return record.value or b""
 
     def _partition(self, shard: int) -> TopicPartition:
         return TopicPartition(self._config.named(COMMITS), shard)

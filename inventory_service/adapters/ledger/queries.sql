@@ -57,13 +57,13 @@ select shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(fro
   from shard_watermark order by shard
 
 -- name: insert_shard
--- Inserts a shard's row in its first epoch, the seconds since 1970: an earlier ledger of the same topics, or this one
--- before it is set back, has never begun the same. No result if the shard has a row.
+-- Inserts a shard's row in its first epoch, the seconds since 1970 or one above `$4`: an earlier ledger of the same
+-- topics, or this one before it is set back, has never begun the same. No result if the shard has a row.
 insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq,
                              read_offset)
 select $1, $2, now.epoch, 0, '', now.epoch, 0, now.epoch, 0, $3
-  from (select greatest(extract(epoch from clock_timestamp())::bigint, 1 + max(epoch)) as epoch from shard_epoch
-         where shard = $1) as now
+  from (select greatest(extract(epoch from clock_timestamp())::bigint, $4::bigint + 1, 1 + max(epoch)) as epoch
+          from shard_epoch where shard = $1) as now
 on conflict do nothing
 returning shard, shards, epoch, seq, hash, settled_epoch, settled_seq, '' as frozen_reason, read_offset, read_digest,
           seen_epoch, seen_seq

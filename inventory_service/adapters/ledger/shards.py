@@ -37,10 +37,10 @@ class LedgerShards:
         async with self._ledger.connection() as db:
             return [row["shard"] for row in await db.fetch(self._sql.recent_losses)]
 
-    async def open(self, shard: int, shards: int, read_offset: int) -> Fenced | None:
-        """Insert a shard's row in its first epoch."""
+    async def open(self, shard: int, shards: int, read_offset: int, above: int = 0) -> Fenced | None:
+        """Insert a shard's row in its first epoch, which is above one that Kafka has records of."""
         async with self._ledger.connection() as db, db.transaction():
-            opened = await db.fetchrow(self._sql.insert_shard, shard, shards, read_offset)
+            opened = await db.fetchrow(self._sql.insert_shard, shard, shards, read_offset, above)
             return await self._noted(db, opened, CommitId(0, 0), "OPENED", False, "") if opened else None
 
     async def fence(

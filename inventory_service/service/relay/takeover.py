@@ -184,7 +184,8 @@ class ShardTakeover:
         """
         if row.epoch == 0:
             offsets = await self._offsets.offsets(takeover.shard)
-            return await self._ledger.open(takeover.shard, self._shard_count, offsets.beginning)
+            above = await self._offsets.last_epoch(takeover.shard)
+            return await self._ledger.open(takeover.shard, self._shard_count, offsets.beginning, above)
         return await self._ledger.fence(row, takeover.epoch, how, known_lost, said_by)
 
     async def adopt(self, takeover: BegunTakeover, fenced: Fenced) -> bool:
