@@ -89,8 +89,8 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--holds", type=int, default=300_000, help="that are loaded into one shard (%(default)s)")
     parser.add_argument("--shards", type=int, default=4, help="in all (%(default)s)")
-    parser.add_argument("--rate", type=float, default=200.0, help="calls a second to the others (%(default)s)")
-    parser.add_argument("--before", type=float, default=15.0, help="seconds of calls before the load (%(default)s)")
+    parser.add_argument("--rate", type=float, default=100.0, help="calls a second to the others (%(default)s)")
+    parser.add_argument("--before", type=float, default=20.0, help="seconds of calls before the load (%(default)s)")
     return parser.parse_args()
 
 

@@ -87,9 +87,11 @@ async def test_a_restarted_redis_waits_for_a_ledger_that_is_behind(processes: Sh
 
 async def test_redis_learns_from_a_take_over_what_the_ledger_knows(processes: ShardProcesses, server: Valkey) -> None:
     """What is settled, below which nothing is compensated any more, and the commit on which the epoch builds."""
-    async with processes.persister.running(), processes.relaying():
-        await processes.commit(count=5)
-        await eventually(processes.is_drained)
+    async with processes.persister.running():
+        async with processes.relaying():
+            await processes.commit(count=5)
+            await eventually(processes.is_drained)
+        await eventually(lambda: has_read_all(processes))
     async with connected(processes.dsn) as db:
         await db.execute("update shard_watermark set settled_seq = 2 where shard = 0")
 
@@ -223,6 +225,12 @@ async def test_the_first_reason_of_a_frozen_shard_stays(processes: ShardProcesse
         assert await processes.shards.freeze(0, processes.epoch, reason, "t")
 
     assert (await processes.status()).frozen_reason == "HASH_DIFFERS: once; NEEDS_RESTORE: at 1-4"
+
+
+async def has_read_all(processes: ShardProcesses) -> bool:
+    """The ledger has read what Kafka has, also what a relay sent twice."""
+    row, offsets = await processes.ledger.row(0), await processes.commit_offsets.offsets(0)
+    return row is not None and row.read_offset == offsets.end
 
 
 async def is_in_takeover(processes: ShardProcesses) -> bool:
