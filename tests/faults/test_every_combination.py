@@ -20,10 +20,10 @@ pytestmark = pytest.mark.timeout(400)  # the waits' own deadlines come first, an
 # blank PostgreSQL is migrated. Kafka keeps all records since `init`. Where all three are replaced, and what the relay
 # was sending shows that more was made, the loss has to be accepted too.
 #   itself    nothing: no commit that is known to have been is missing, and none of the stores is blank
-#   restore   `holdfast restore`: nothing known is lost, but a blank store may be the wrong address or volume
+#   restore   `holdfast restore`: nothing known is lost, but a blank store may be the wrong address or volume; two are
+#             rebuilt from Kafka
 #   accept    `holdfast restore --accept-loss`: Redis holds what the ledger cannot take, what lies between is nowhere
 #   init      `holdfast init`: all three are empty
-#   beside    `holdfast init --beside-old-records`: both stores are empty, and what Kafka has become orphans
 OPENINGS = """
 redis      postgres    kafka: untouched  restarted  set-back  blank
 untouched  untouched          itself     itself     itself    itself
@@ -41,14 +41,13 @@ set-back   blank              restore    restore    restore   accept
 blank      untouched          restore    restore    restore   restore
 blank      restarted          restore    restore    restore   restore
 blank      set-back           restore    restore    restore   restore
-blank      blank              beside     beside     beside    init
+blank      blank              restore    restore    restore   init
 """
 WORDS = {
     "itself": Opening.BY_ITSELF,
     "restore": Opening.RESTORE,
     "accept": Opening.ACCEPT_LOSS,
     "init": Opening.INIT,
-    "beside": Opening.INIT_BESIDE,
 }
 FATES = {fate.value.replace(" ", "-"): fate for fate in Fate}
 # Those of most value, for each run of the tests: Redis, PostgreSQL and Kafka; about six seconds each.

@@ -14,7 +14,7 @@ from tests.integration.shard_steps import serves_anew
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
-LOSS = ON_REQUEST._replace(loss=True, said_by="ann@desk")
+LOSS = ON_REQUEST._replace(loss=True, accepted_by="ann@desk")
 ASKS = "`holdfast restore --shard 0` says what is lost, and gives it up with --accept-loss"
 Step = Callable[[SellingShard], Awaitable[None]]
 

@@ -118,7 +118,7 @@ async def test_the_fence_waits_for_the_outbox(processes: ShardProcesses, server:
     draining = asyncio.ensure_future(takeover.catch_up(begun))
 
     async with processes.at_work(takeover_timeout_s=60):
-        assert await draining is CatchUp.DONE
+        assert (await draining).how is CatchUp.DONE
 
     row = await processes.ledger.row(0)
     assert row is not None
@@ -181,7 +181,7 @@ async def test_a_redis_that_restarts_during_a_take_over_is_not_adopted(
     await crash(processes, server)
 
     assert not await takeover.adopt(before, opened)
-    assert await takeover.catch_up(before) is CatchUp.REPLACED
+    assert (await takeover.catch_up(before)).how is CatchUp.REPLACED
 
 
 async def test_a_redis_of_a_newer_epoch_is_not_taken_over(processes: ShardProcesses) -> None:

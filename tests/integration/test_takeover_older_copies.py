@@ -212,7 +212,7 @@ async def test_an_epoch_is_never_granted_twice(processes: ShardProcesses) -> Non
     fences.append(await processes.ledger.fence(row, above=0, how=ADOPTED))
     async with connected(processes.dsn) as db:
         await db.execute("delete from shard_watermark where shard = 0")
-    fences.append(await processes.ledger.open(0, SHARDS, read_offset=0))
+    fences.append(await processes.ledger.open(0, SHARDS, read_offset=0, above=0))
     for above in (0, row.epoch + 1_000_000):
         last = fences[-1]
         assert last is not None

@@ -32,23 +32,17 @@ class KafkaCommitOffsets:
 
     async def digest_at(self, shard: int, offset: int) -> bytes:
         """The digest of one record, as the persister computes it; the record must be there."""
-        return sha256(await self._value_at(shard, offset)).digest()
+        return sha256(await self._record_at(shard, offset)).digest()
 
     async def last_epoch(self, shard: int) -> int:
-        """The epoch of the newest record; 0 if there is none, or it does not decode."""
+        """The epoch of the last record; 0 if there is none, or it is no run of commits."""
         beginning, end = await self.offsets(shard)
-        if beginning == end:
-            return 0
         try:
-            return CommitRun.FromString(await self._value_at(shard, end - 1)).epoch
+            return CommitRun.FromString(await self._record_at(shard, end - 1)).epoch if end > beginning else 0
         except DecodeError:
             return 0
 
-    async def close(self) -> None:
-        if self._consumer is not None:
-            await stop(self._consumer)
-
-    async def _value_at(self, shard: int, offset: int) -> bytes:
+    async def _record_at(self, shard: int, offset: int) -> bytes:
         consumer, partition = await self._started(), self._partition(shard)
         async with self._reading:
             with kafka_errors():
@@ -60,6 +54,10 @@ class KafkaCommitOffsets:
                 finally:
                     consumer.unsubscribe()
         return record.value or b""
+
+    async def close(self) -> None:
+        if self._consumer is not None:
+            await stop(self._consumer)
 
     def _partition(self, shard: int) -> TopicPartition:
         return TopicPartition(self._config.named(COMMITS), shard)
