@@ -13,7 +13,7 @@ from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.ports import ExpireStep, HoldCounts
-from inventory_service.domain.shard_load import LoadedSale
+from inventory_service.domain.shard_load import LoadedSale, LoadSize
 from inventory_service.domain.shards import Fenced
 
 
@@ -58,11 +58,16 @@ class Gauges:
 
 
 class SlowLoadSource(PostgresLoadSource):
-    """Reads sales only once a test lets it."""
+    """Counts what is to be loaded, and reads sales, only once a test lets it."""
 
-    def __init__(self, ledger: LedgerPool, may_read: asyncio.Event) -> None:
+    def __init__(self, ledger: LedgerPool, may_count: asyncio.Event, may_read: asyncio.Event) -> None:
         super().__init__(ledger)
+        self._may_count = may_count
         self._may_read = may_read
+
+    async def size(self, shard: int, retention_ms: int) -> LoadSize:
+        await self._may_count.wait()
+        return await super().size(shard, retention_ms)
 
     @asynccontextmanager
     async def snapshot(self, fenced: Fenced) -> AsyncIterator[PostgresLoadSnapshot]:

@@ -1,6 +1,7 @@
 """Runs `holdfast restore` on the servers of a shard's processes, and writes the rows that its audit compares."""
 
 import itertools
+import time
 
 from inventory_service.domain.events import sales_made
 from inventory_service.domain.restore import ON_REQUEST, Permission
@@ -27,6 +28,7 @@ class Restored(list[str]):
             processes.takeover(),
             processes.audit(),
             self.append,
+            time.monotonic,
         )
         self.code = await restore.run(dependencies, restore.Options(SHARDS, only, permission, dry_run, as_json))
         return self

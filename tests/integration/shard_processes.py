@@ -36,7 +36,8 @@ from inventory_service.domain.shards import (
 )
 from inventory_service.service import audit, init
 from inventory_service.service.relay import relay
-from inventory_service.service.relay.loader import LoadProgress, ShardLoader
+from inventory_service.service.relay.load_progress import LoadProgress
+from inventory_service.service.relay.loader import LoaderPorts, ShardLoader
 from inventory_service.service.relay.takeover import ShardTakeover
 from tests.integration.persister_double import PersisterDouble
 from tests.integration.relay_doubles import Gauges, NoStock, RecordedOutages, SlowLoadSource
@@ -62,7 +63,8 @@ class ShardProcesses:
     def __init__(self, redis_url: str, dsn: str, kafka: Kafka) -> None:
         self.redis_url = redis_url
         self.dsn = dsn
-        self.may_read = asyncio.Event()  # the ledger, to load from it
+        self.may_count, self.may_read = asyncio.Event(), asyncio.Event()  # what is in the ledger, to load from it
+        self.may_count.set()
         self.may_read.set()
         self.kafka = kafka
         self.gauges = Gauges()
@@ -98,18 +100,13 @@ class ShardProcesses:
 
     def loader(self) -> ShardLoader:
         """A loader that keeps what has ended for a day."""
-        return ShardLoader(
-            SlowLoadSource(self.postgres, self.may_read),
-            self.load_target(),
-            self.shards,
-            RedisMemory(self.connections),
-            86_400_000,
-            self.progress.append,
-        )
+        memory, source = RedisMemory(self.connections), SlowLoadSource(self.postgres, self.may_count, self.may_read)
+        ports = LoaderPorts(source, self.load_target(), self.shards, memory, 86_400_000, self.progress.append)
+        return ShardLoader(ports)
 
     def load_target(self) -> RedisLoadTarget:
         """What a loader writes to."""
-        return RedisLoadTarget(self.connections, self.scripts)
+        return RedisLoadTarget(self.scripts)
 
     def audit(self) -> audit.Dependencies:
         """An audit of these servers."""

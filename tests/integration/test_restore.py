@@ -137,7 +137,7 @@ async def test_a_load_that_differs_ends_with_one(drained: ShardProcesses) -> Non
     restored = await Restored(drained).run(only=0)
 
     assert restored.code == 1
-    assert restored.lines[0].startswith("shard 0 was loaded from the ledger and differs from it: ")
+    assert restored.lines[0].startswith("shard 0 serves, and differs from the ledger: ")
 
 
 def is_sent(processes: ShardProcesses, commits: int) -> bool:

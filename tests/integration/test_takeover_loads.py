@@ -1,5 +1,6 @@
 """A take-over that finds Redis and the ledger different: what it loads by itself, and what it leaves to an operator."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -123,16 +124,22 @@ async def test_an_equal_shard_is_loaded_only_by_force(drained: ShardProcesses) -
     assert (attempt.ending, status.serving, status.hash) == (Ending.LOADED, True, before.hash)
 
 
-async def test_a_redis_without_room_for_what_the_ledger_has_stays_blank(drained: ShardProcesses) -> None:
+@pytest.mark.parametrize("blank", [True, False], ids=["blank", "behind"])
+async def test_a_redis_without_room_for_what_the_ledger_has_stays_as_it_is(
+    drained: ShardProcesses, blank: bool
+) -> None:
     """Nothing is begun, neither in Redis nor an epoch of the ledger, until an operator raises its `maxmemory`."""
     await insert_hold(drained)
-    await flush_redis(drained)
+    if blank:
+        await flush_redis(drained)
+    else:
+        await set_back(drained, 2)
     before = await drained.ledger.row(0)
     async with limited_memory(drained):
         attempt = await drained.takeover().attempt(0, ON_REQUEST)
 
     assert attempt.ending is Ending.NEEDS_RESTORE
-    assert await is_frozen(drained, "and 1 holds need about 0.0 MiB: raise its maxmemory")
+    assert await is_frozen(drained, "and 1 reservations and 1 buyers need about 0.0 MiB more: raise its maxmemory")
     assert not await is_loading(drained)
     assert await drained.ledger.row(0) == before
     assert (await drained.takeover().attempt(0, ON_REQUEST)).ending is Ending.LOADED
@@ -183,19 +190,23 @@ async def test_what_was_begun_is_finished_by_any_relay(drained: ShardProcesses) 
         await eventually(drained.serves)
 
 
-async def test_a_load_that_goes_on_is_left_alone(drained: ShardProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The patience with another process' take-over begins anew with each part, also while the ledger is being read."""
+@pytest.mark.parametrize("slow", ["may_count", "may_read"], ids=["before it begins", "before its first part"])
+async def test_a_load_that_goes_on_is_left_alone(
+    drained: ShardProcesses, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    """The ledger is slow. The patience with another process' take-over begins anew with each renewal."""
     monkeypatch.setattr(loader, "RENEW_S", 0.05)
     await set_back(drained, 2)
-    drained.may_read.clear()
+    ledger: asyncio.Event = getattr(drained, slow)
+    ledger.clear()
 
     async with drained.relaying(permission=BEHIND, takeover_timeout_s=1.0):
-        await eventually(lambda: is_loading(drained))
+        await eventually(lambda: is_renewed(drained, 1))
         token = (await drained.status()).takeover_token
         async with drained.relaying(permission=BEHIND, takeover_timeout_s=1.0):
-            await eventually(lambda: has_written(drained, 40))
+            await eventually(lambda: is_renewed(drained, 40))
             assert (await drained.status()).takeover_token == token
-            drained.may_read.set()
+            ledger.set()
             await eventually(drained.serves)
 
 
@@ -204,9 +215,9 @@ async def is_loading(processes: ShardProcesses) -> bool:
     return (await processes.status()).void
 
 
-async def has_written(processes: ShardProcesses, parts: int) -> bool:
-    """So many parts are written."""
-    return (await processes.status()).parts >= parts
+async def is_renewed(processes: ShardProcesses, times: int) -> bool:
+    """The take-over was renewed so often."""
+    return (await processes.status()).renewals >= times
 
 
 async def is_frozen(processes: ShardProcesses, words: str) -> bool:

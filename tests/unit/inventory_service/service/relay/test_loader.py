@@ -1,158 +1,150 @@
-"""How large the parts of a load are, and when Redis has no room for one, without servers."""
-
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+"""How large the parts of a load are, how others hear of it, how far it is, and when Redis has no room for it."""
 
 import pytest
 
-from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.load_ports import RecordOfSale
-from inventory_service.domain.reservation import HELD
-from inventory_service.domain.shard_load import LoadedRecord, SalePart
-from inventory_service.domain.shards import VOID, BegunTakeover, CommitId, Fenced, LedgerRow, ShardStatus
+from inventory_service.domain.shard_load import LoadSize
 from inventory_service.service.relay import loader
-from inventory_service.service.relay.loader import (
-    BYTES_PER_HOLD,
-    PART_SIZE,
-    PART_SIZE_OF_IDLE_REDIS,
-    CannotLoad,
-    ShardLoader,
+from inventory_service.service.relay.load_progress import LoadProgress, ProgressWriter
+from inventory_service.service.relay.loader import PART_SIZE, PART_SIZE_OF_IDLE_REDIS, CannotLoad
+from tests.unit.inventory_service.service.relay.fake_load import (
+    BLANK,
+    FENCED,
+    PAGE,
+    FakeLedger,
+    FakeRedis,
+    loader_of,
 )
 from tests.waiting import eventually
 
-SALE = SaleKey("default", "lamp-sale")
-BLANK = BegunTakeover(0, "token", "redis", 0, 0, "")
-FENCED = Fenced(LedgerRow(0, 2, 2, 0, "a", 1, 9, ""), CommitId(1, 9))
-PAGE = 5000
-Between = Callable[[], Any]
+VALUES = 4 * PAGE
+SIZE = LoadSize(2 * PAGE, 2 * PAGE)
 
 
-class Ledger:
-    """Two pages of holds of one shard; between them a test may do something."""
-
-    time_ms = 1
-
-    def __init__(self, between: Between | None = None) -> None:
-        self._between = between
-
-    @asynccontextmanager
-    async def snapshot(self, fenced: Fenced) -> AsyncIterator["Ledger"]:
-        yield self
-
-    async def check(self, fenced: Fenced) -> None:
-        pass
-
-    async def count_holds(self, shard: int = 0) -> int:
-        return 2 * PAGE
-
-    async def count_commits(self, cutoff_ms: int) -> int:
-        return 0
-
-    async def sales(self, cutoff_ms: int, also: Sequence[SaleKey]) -> Sequence[Any]:
-        return [SalePart(SALE)]  # of a sale's settings the loader reads the name alone
-
-    async def items(self, sales: Sequence[SaleKey]) -> Sequence[Any]:
-        return []
-
-    async def holds(self, sales: Sequence[SaleKey]) -> AsyncGenerator[Sequence[RecordOfSale], None]:
-        yield holds(0)
-        if self._between is not None:
-            await self._between()
-        yield holds(PAGE)
-
-    async def nothing(self, *_: object) -> AsyncGenerator[Any, None]:
-        for page in list[Any]():
-            yield page
-
-    final_records = buyers = refused = nothing
+async def is_loaded(ledger: FakeLedger, redis: FakeRedis, told: list[LoadProgress] | None = None) -> bool:
+    """Load; whether the shard serves."""
+    async with loader_of(ledger, redis, told).load_of(BLANK, FENCED.row) as load:
+        assert load is not None
+        await load.check_room()
+        return await load.run(FENCED)
 
 
-class Redis:
-    """Takes parts and remembers their sizes; another shard of it serves or not."""
-
-    def __init__(self, other_serves: bool, room: int | None = None) -> None:
-        self.other_serves = other_serves
-        self.sizes: list[int] = []
-        self._room = room
-
-    async def status(self, shard: int) -> ShardStatus:
-        owner = "redis" if self.other_serves else "one before"
-        return ShardStatus(shard, "redis", 2, 1, 0, "", 0, owner, "", "", 0)
-
-    async def room(self) -> int | None:
-        return self._room
-
-    async def begin_load(self, takeover: BegunTakeover, time_ms: int) -> int | None:
-        return 10
-
-    async def clear(self, takeover: BegunTakeover) -> bool:
-        return True
-
-    async def write_part(self, takeover: BegunTakeover, number: int, sales: Sequence[SalePart]) -> bool:
-        self.sizes.append(sum(part.size for part in sales))
-        return True
-
-    async def finish_load(self, takeover: BegunTakeover, fenced: Fenced, time_ms: int, parts: int) -> bool:
-        return parts == len(self.sizes)
-
-
-def holds(first: int) -> list[RecordOfSale]:
-    """A page of them."""
-    return [(SALE, record(f"r-{number}")) for number in range(first, first + PAGE)]
-
-
-def record(name: str) -> LoadedRecord:
-    return LoadedRecord(name, HELD, 1, 0, 0, 0, 1, 1, 0, 1, 1, 0, 0, "", "", b"", "")
-
-
-def loads_from(ledger: Ledger, redis: Redis) -> ShardLoader:
-    return ShardLoader(ledger, redis, redis, redis, 0, lambda progress: None)  # type: ignore[arg-type]
+async def check_room(redis: FakeRedis) -> None:
+    async with loader_of(FakeLedger(), redis).load_of(BLANK, FENCED.row) as load:
+        assert load is not None
+        await load.check_room()
 
 
 @pytest.mark.parametrize(("other_serves", "size"), [(True, PART_SIZE), (False, PART_SIZE_OF_IDLE_REDIS)])
 async def test_parts_are_small_while_another_shard_of_that_redis_serves(other_serves: bool, size: int) -> None:
     """A part stops Redis while it is written, for all shards; where none serves, nobody waits for it."""
-    redis = Redis(other_serves)
+    redis = FakeRedis(other_serves)
 
-    assert await loads_from(Ledger(), redis).load(BLANK, FENCED)
+    assert await is_loaded(FakeLedger(), redis)
 
-    assert (max(redis.sizes), sum(redis.sizes)) == (size, 2 * PAGE)
+    assert (max(redis.sizes), sum(redis.sizes)) == (size, VALUES)
 
 
 async def test_parts_become_small_once_another_shard_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the loss of a whole Redis the first shard that is loaded serves while the others are being loaded."""
     monkeypatch.setattr(loader, "RENEW_S", 0.001)
-    redis = Redis(other_serves=False)
+    redis = FakeRedis(other_serves=False)
 
     async def other_shard_opens() -> None:
         await eventually(lambda: sum(redis.sizes) == PAGE)
         redis.other_serves = True
-        renewed = len(redis.sizes) + 2  # an empty part each: the second was decided on after the other shard served
-        await eventually(lambda: len(redis.sizes) >= renewed)
+        renewed = redis.renewals + 2  # after the second one the parts fit
+        await eventually(lambda: redis.renewals >= renewed)
 
-    assert await loads_from(Ledger(other_shard_opens), redis).load(BLANK, FENCED)
+    assert await is_loaded(FakeLedger(other_shard_opens), redis)
 
     sizes = [size for size in redis.sizes if size]
     assert sizes[:2] == [PART_SIZE_OF_IDLE_REDIS, PAGE - PART_SIZE_OF_IDLE_REDIS]
-    assert (max(sizes[2:]), sum(sizes[2:])) == (PART_SIZE, PAGE)
+    assert (max(sizes[2:]), sum(sizes[2:])) == (PART_SIZE, VALUES - PAGE)
 
 
-@pytest.mark.parametrize("room", [None, 2 * PAGE * BYTES_PER_HOLD])
-async def test_a_redis_with_room_enough_may_be_loaded(room: int | None) -> None:
-    """Or without a limit."""
-    await loads_from(Ledger(), Redis(False, room)).check_room(BLANK)
+async def test_a_load_is_renewed_also_after_a_renewal_without_a_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes would take it over; and no part of it depends on what became of the renewal."""
+    monkeypatch.setattr(loader, "RENEW_S", 0.001)
+    redis = FakeRedis()
+    redis.answers_renewals = False
+
+    async def three_are_lost() -> None:
+        await eventually(lambda: redis.renewals >= 3)
+        redis.answers_renewals = True
+        await eventually(lambda: redis.renewals >= 5)
+
+    assert await is_loaded(FakeLedger(three_are_lost), redis)
+
+    assert sum(redis.sizes) == VALUES
 
 
-async def test_a_blank_redis_without_room_is_not_loaded() -> None:
+async def test_two_shards_are_loaded_at_once_and_others_are_told() -> None:
+    """A third one would wait in a take-over of its own, where no other process may load it."""
+    shards = loader_of(FakeLedger(), FakeRedis())
+    first, second, third = (shards.load_of(BLANK._replace(shard=shard), FENCED.row) for shard in range(3))
+    async with first as one, second as two, third as three:
+        assert None not in (one, two)
+        assert three is None
+
+    first, third = (shards.load_of(BLANK._replace(shard=shard), FENCED.row) for shard in (0, 2))
+    async with shards.slots.wait(1), shards.slots.wait(2), first as one, third as three:
+        assert one is None
+        assert three is not None
+
+
+@pytest.mark.parametrize(
+    ("room", "before"),
+    [(None, None), (SIZE.bytes, None), (LoadSize(1, 0).bytes, SIZE._replace(reservations=SIZE.reservations - 1))],
+    ids=["without a limit", "enough", "enough with what the shard has"],
+)
+async def test_a_redis_with_room_enough_may_be_loaded(room: int | None, before: LoadSize | None) -> None:
+    """What the shard has is dropped first, so its place counts."""
+    await check_room(FakeRedis(room=room, before=before))
+
+
+@pytest.mark.parametrize("before", [None, LoadSize(10, 10)], ids=["blank", "behind"])
+async def test_a_redis_without_room_is_not_loaded(before: LoadSize | None) -> None:
     """The scripts of a load write also above `maxmemory`, and nothing could be sold there afterwards."""
-    no_room = loads_from(Ledger(), Redis(False, 2 * PAGE * BYTES_PER_HOLD - 1))
+    too_little = SIZE.bytes - (before or LoadSize(0, 0)).bytes - 1
 
-    with pytest.raises(CannotLoad, match=r"may take 4 MiB more, and 10,000 holds need about 4\.9 MiB: raise"):
-        await no_room.check_room(BLANK)
+    told = r"may take 4\.9 MiB more, and 10,000 reservations and 10,000 buyers need about 4\.9 MiB more: raise its"
+    with pytest.raises(CannotLoad, match=told):
+        await check_room(FakeRedis(room=too_little, before=before))
 
 
-@pytest.mark.parametrize("takeover", [BLANK._replace(epoch=1, hash="a"), BLANK._replace(hash=VOID)])
-async def test_a_redis_that_has_an_older_state_gives_its_room_to_the_load(takeover: BegunTakeover) -> None:
-    """Or the parts of a load that was cut off, before which it was asked."""
-    await loads_from(Ledger(), Redis(False, room=0)).check_room(takeover)
+async def test_the_end_of_a_load_is_told_from_its_beginning() -> None:
+    """Of reservations and buyers together, so that no later step is left out."""
+    told: list[LoadProgress] = []
+
+    assert await is_loaded(FakeLedger(), FakeRedis(), told)
+
+    assert told[0] == LoadProgress(0, PAGE, VALUES)
+    assert told[-1] == LoadProgress(0, VALUES, VALUES)
+
+
+def test_a_line_tells_how_much_is_left_and_how_long_it_takes() -> None:
+    """As fast as so far; a line a second at most, and one at the end."""
+    seconds = iter([10.0, 10.5, 12.0, 14.0])
+    lines: list[str] = []
+    writer = ProgressWriter(lines.append, lambda: next(seconds), 1.0)
+
+    for done in (1000, 1500, 2000, 6000):
+        writer(LoadProgress(3, done, 6000))
+
+    assert lines == [
+        "shard 3: 1,000 of about 6,000 reservations and buyers loaded",
+        "shard 3: 2,000 of about 6,000 reservations and buyers loaded, 500 a second, about 8 s left",
+        "shard 3: 6,000 reservations and buyers loaded, 1,250 a second",
+    ]
+
+
+def test_a_load_that_begins_anew_is_measured_anew() -> None:
+    """Another take-over began, and with it the shard's first part."""
+    seconds = iter([10.0, 20.0, 22.0])
+    lines: list[str] = []
+    writer = ProgressWriter(lines.append, lambda: next(seconds), 0.0)
+
+    for done in (1000, 1000, 3000):
+        writer(LoadProgress(3, done, 6000))
+
+    assert lines[-1].endswith("1,000 a second, about 3 s left")
