@@ -175,7 +175,7 @@ def name_of(case: Case) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 async def test_a_frozen_shard_serves_again_as_its_reason_says(shard: SellingShard, case: Case) -> None:
-    """It sells on, the ledger takes what it sells, and the audit finds no difference."""
+    """Promises 4 and 8: it sells on, the ledger takes what it sells, and the audit finds no difference."""
     await case.cause(shard)
 
     async with shard.at_work():
