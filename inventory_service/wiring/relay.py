@@ -94,7 +94,7 @@ def relay_dependencies(
         offsets=offsets,
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
         takeover=takeover(settings, shards, outbox, ledger, offsets, ProgressWriter(_log_load, time.monotonic, LOG_S)),
-        audit=audit_dependencies(settings, settings.record_retention_s, lambda _: None, lambda _: None),
+        audit=audit_dependencies(settings, lambda _: None, lambda _: None),
         gauges=gauges,
         log=log,
         monotonic=time.monotonic,

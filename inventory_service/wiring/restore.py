@@ -85,7 +85,7 @@ async def _restore(settings: Settings, offsets: KafkaCommitOffsets, options: res
         shards,
         LedgerShards(ledger),
         takeover(settings, shards, RedisOutbox(connections), ledger, offsets, progress),
-        audit_dependencies(settings, settings.record_retention_s, lambda _: None, lambda _: None),
+        audit_dependencies(settings, lambda _: None, lambda _: None),
         write=print,
     )
     return await restore.run(dependencies, options)

@@ -91,7 +91,7 @@ def takeover(
 
 
 def audit_dependencies(
-    settings: Settings, retention_s: int, progress: Callable[[str], None], write: Callable[[str], None]
+    settings: Settings, progress: Callable[[str], None], write: Callable[[str], None]
 ) -> audit.Dependencies:
     """The dependencies of an audit, with connections of its own."""
     connections, ledger = RedisConnections(settings.redis_url), LedgerPool(settings.postgres_dsn)
@@ -100,7 +100,6 @@ def audit_dependencies(
         LedgerShards(ledger),
         RedisSaleReader(connections),
         PostgresSnapshots(ledger),
-        retention_s * 1000,
         progress,
         write,
     )

@@ -229,7 +229,7 @@ async def test_an_archived_sale_is_not_created_again(archiving: StackFixture) ->
     again = await error_of(archiving.open_sale_named(sale))
 
     assert code_and_reason(again) == (StatusCode.ALREADY_EXISTS, "SALE_ID_REUSED")
-    audit = await archiving.run("audit", sale, "--retention", RETENTION_S)
+    audit = await archiving.run("audit", sale)
     assert audit.code == 0, audit.stdout
 
 
@@ -243,7 +243,7 @@ async def test_a_sale_archived_during_repeated_creates_is_created_once(archiving
     assert errors == [(StatusCode.ALREADY_EXISTS, "SALE_ID_REUSED")] * CALLERS
     assert await is_sale_archived(archiving, sale)
     await archiving.settled(sale)
-    audit = await archiving.run("audit", sale, "--retention", RETENTION_S)
+    audit = await archiving.run("audit", sale)
     assert audit.code == 0, audit.stdout
 
 

@@ -126,9 +126,9 @@ class SlowLoadSource(PostgresLoadSource):
         async with super().snapshot(fenced) as snapshot:
             read = snapshot.sales
 
-            async def sales(cutoff_ms: int, also: Sequence[SaleKey]) -> Sequence[LoadedSale]:
+            async def sales() -> Sequence[LoadedSale]:
                 await self._may_read.wait()
-                return await read(cutoff_ms, also)
+                return await read()
 
             snapshot.sales = sales  # type: ignore[method-assign]
             yield snapshot
@@ -192,7 +192,7 @@ class ShardProcesses:
     def audit(self) -> audit.Dependencies:
         """An audit of these servers."""
         sales, ledger = RedisSaleReader(self.connections), PostgresSnapshots(self.postgres)
-        return audit.Dependencies(self.shards, self.ledger, sales, ledger, 86_400_000, print, print)
+        return audit.Dependencies(self.shards, self.ledger, sales, ledger, print, print)
 
     async def open(self) -> None:
         assert await init_code(self) == 0

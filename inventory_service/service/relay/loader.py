@@ -109,8 +109,8 @@ class ShardLoader:
 
     async def _write_all(self, snapshot: LoadSnapshot, parts: "_Parts", cutoff_ms: int, holds: int) -> None:
         """Final records first, in the order of their commits: an id that was reused then belongs to the later order."""
-        seen = await self._write_final(snapshot, parts, cutoff_ms)
-        sales = await snapshot.sales(cutoff_ms, sorted(seen))
+        sales = await snapshot.sales()
+        await self._write_final(snapshot, parts, cutoff_ms, frozenset(sale.sale for sale in sales))
         loaded = 0
         for first in range(0, len(sales), SALES_AT_ONCE):
             some = sales[first : first + SALES_AT_ONCE]
@@ -130,16 +130,15 @@ class ShardLoader:
         async for refused in ahead(snapshot.refused()):
             await parts.write_records(refused)
 
-    async def _write_final(self, snapshot: LoadSnapshot, parts: "_Parts", cutoff_ms: int) -> set[SaleKey]:
-        """Returns the sales that the records are of."""
-        seen: set[SaleKey] = set()
+    async def _write_final(
+        self, snapshot: LoadSnapshot, parts: "_Parts", cutoff_ms: int, sales: frozenset[SaleKey]
+    ) -> None:
+        """Only those of `sales`: a sale that has left took its records along, however long they are kept now."""
         commits, read = await snapshot.count_commits(cutoff_ms), 0
         async for count, records in ahead(snapshot.final_records(cutoff_ms)):
-            await parts.write_records(records)
-            seen.update(sale for sale, _ in records)
+            await parts.write_records([record for record in records if record[0] in sales])
             read += count
             self._progress(LoadProgress(parts.shard, "commits", read, commits))
-        return seen
 
 
 class _TakeoverGone(Exception):
