@@ -207,7 +207,7 @@ class ArchiveFallback:
             return known.reservation
         if failure.reason == _SALE_NOT_FOUND and known.has_sale:
             failure = reservation_not_found(sale, reservation_id)
-        if known.lost and failure.reason == _RESERVATION_NOT_FOUND:
+        if known.lost:
             failure = failure._replace(metadata=failure.metadata | {"lost": known.lost})
         return failure
 

@@ -96,6 +96,8 @@ def _ask(options: Options, call: Call[Response], reads: bool, ids: dict[str, str
     except errors.HoldfastError as error:
         error.outcome_unknown = error.outcome_unknown and not reads
         raise failure_of(error, ids) from None
+    except OSError as error:  # of a token or a certificate
+        fail(f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
         if reads or not progress.is_sent:
             fail(f"{named(ids)}: interrupted; nothing was done", UNASKED, "CANCELLED")
@@ -111,7 +113,8 @@ class _Progress:
 
 async def _call(options: Options, call: Call[Response], progress: _Progress) -> Response:
     policy = RetryPolicy(overall_s=options.timeout_s, attempt_s=options.timeout_s)
-    async with Client(options.address, channels=1, retry=policy, use_proxy=options.use_proxy) as client:
+    server = {"address": options.address, "use_proxy": options.use_proxy}
+    async with Client.from_env(**server, channels=1, retry=policy) as client:
         if not await client.reach(within_s=min(options.timeout_s, CONNECT_S)):
             hint = "start one with `holdfast up`, or set HOLDFAST_ADDRESS"
             fail(f"no server answers at {options.address}: {hint}", UNASKED, "UNAVAILABLE")

@@ -217,6 +217,16 @@ def test_a_sale_is_shown_with_its_stock(fake: FakeInventory) -> None:
     assert shown.stdout.splitlines()[-1].split() == ["lamp", "4,998", "2", "0", "5,000"]
 
 
+def test_the_token_of_the_environment_is_sent(fake: FakeInventory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No option has it, because every user of a machine can list the arguments of its processes."""
+    fake.will_answer("GetSale", GetSaleResponse(sale=SALE))
+    monkeypatch.setenv("HOLDFAST_TOKEN", "t-1")
+
+    run(fake, "sale", "show", "lamps")
+
+    assert [each["authorization"] for each in fake.metadata] == ["Bearer t-1"]
+
+
 @pytest.mark.parametrize("asked_for", ["--use-proxy", "HOLDFAST_USE_PROXY"])
 def test_a_proxy_is_used_only_if_asked_for(
     fake: FakeInventory, monkeypatch: pytest.MonkeyPatch, asked_for: str

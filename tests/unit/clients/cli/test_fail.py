@@ -58,6 +58,16 @@ def test_an_address_of_the_environment_that_is_not_utf_8_is_one_line() -> None:
     assert failed.exit_code == 2
 
 
+@pytest.mark.parametrize("variable", ["HOLDFAST_TOKEN_FILE", "HOLDFAST_CA_FILE"])
+def test_a_file_that_cannot_be_read_is_named(fake: FakeInventory, variable: str) -> None:
+    """Nothing is sent without the token, or without TLS."""
+    failed = invoke(SHOW, {"HOLDFAST_ADDRESS": fake.address, variable: "/nowhere/file"})
+
+    assert failed.stderr == "holdfast: /nowhere/file: No such file or directory\n"
+    assert failed.exit_code == 2
+    assert not fake.asked
+
+
 @pytest.mark.parametrize(
     ("words", "method", "status", "line", "exit_code"),
     [
