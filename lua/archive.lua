@@ -10,7 +10,7 @@ Reply  {now, epoch, seq, settled epoch, settled seq, {cursor, how many records, 
 Keeps  what is HELD, above what is settled (a compensation may still come) or young. No unit moves: while the sale is here,
        what was sold is still sold and still counts for its buyer. Each sale that leaves raises `sales_left` of meta, by
        which create_sale.lua detects that one has left since the ledger was asked.
-Uses   clock shard record sale settings event commit ]]
+Uses   clock shard record sale settings event sale_event commit ]]
 
 local SCAN_COUNT = 100 -- about how many entries one call scans
 
@@ -62,7 +62,7 @@ local function drop_sale(sale)
   local ended_ms = settings and over_ms(settings)
   if not ended_ms or redis.call('EXISTS', sale.reservations_key) == 1 then return 0 end
   if not may_leave(ended_ms, math.max(keep_ms, settings.return_window_ms), sale_is_settled(settings)) then return 0 end
-  add_event(shard, field(0x12, field(0x2a, ARGV[5]))) -- one `Event`: a SaleLeft
+  add_event(shard, sale_left_event(ARGV[5]))
   commit(shard)
   redis.call('HINCRBY', KEYS[1], 'sales_left', 1)
   redis.call('UNLINK', sale.key, sale.reservations_key, sale.expiry_key, sale.buyers_key, adjustments_key)
