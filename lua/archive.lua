@@ -21,7 +21,7 @@ local keep_ms, adjustments_key = tonumber(ARGV[3]), KEYS[8]
 local wait_ms = keep_ms -- a record that is not final yet leaves no sooner
 
 local function is_settled(epoch, seq)
-  return epoch < shard.settled_epoch or epoch == shard.settled_epoch and seq <= shard.settled_seq
+  return not is_before(shard.settled_epoch, shard.settled_seq, epoch, seq)
 end
 
 -- Whether what ended at `end_ms` and is kept for `ms` may leave, if all changes of it are settled.
@@ -32,15 +32,28 @@ local function may_leave(end_ms, ms, settled)
   return false
 end
 
+-- Keeps in meta the highest change of a record that has left, by which return_archived.lua tells what it may have missed.
+local function keep_archived(highest)
+  local epoch, seq = string.match(redis.call('HGET', KEYS[1], 'archived') or '0-0', '^(%d+)-(%d+)$')
+  if is_before(tonumber(epoch), tonumber(seq), highest[EPOCH], highest[SEQ]) then
+    redis.call('HSET', KEYS[1], 'archived', string.format('%.0f-%.0f', highest[EPOCH], highest[SEQ]))
+  end
+end
+
 local function drop_records(sale, entries)
-  local ids = {}
+  local ids, highest = {}, nil
   for at = 1, #entries, 2 do
     local record = record_from_bytes(entries[at + 1])
     local is_final = record[STATE] ~= HELD
     local settled = is_settled(record[EPOCH], record[SEQ])
-    if is_final and may_leave(record[UPDATE_MS], keep_ms, settled) then ids[#ids + 1] = entries[at] end
+    if is_final and may_leave(record[UPDATE_MS], keep_ms, settled) then
+      ids[#ids + 1] = entries[at]
+      if not highest or is_before(highest[EPOCH], highest[SEQ], record[EPOCH], record[SEQ]) then highest = record end
+    end
   end
-  if #ids > 0 then redis.call('HDEL', sale.reservations_key, unpack(ids)) end
+  if not highest then return 0 end
+  redis.call('HDEL', sale.reservations_key, unpack(ids))
+  keep_archived(highest)
   return #ids
 end
 
