@@ -16,8 +16,10 @@ from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Line, Reservation, Units
 from inventory_service.domain.sale import Adjustment, AdjustStock, Item, Sale, Settings, etag_of
 from inventory_service.domain.shard_state import StoredAdjustment
+from inventory_service.domain.shards import CommitId
 
 _STATE = "RESERVATION_STATE_"
+QUESTION_S = 5.0  # each reads a few rows by their keys, for a caller that waits
 _ENDED_WITHOUT_COMPENSATION = ("RELEASED", "EXPIRED", "RETURNED")
 
 
@@ -25,7 +27,7 @@ class LedgerArchive:
     """Reads only; `LedgerUnavailable` if the ledger does not answer."""
 
     def __init__(self, ledger: LedgerPool) -> None:
-        self._ledger = ledger
+        self._ledger = ledger.within(QUESTION_S)
         self._sql = ledger_queries()
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation:
@@ -34,7 +36,10 @@ class LedgerArchive:
             row = await db.fetchrow(self._sql.archived_reservation, *sale, reservation_id)
             assert row is not None, "the statement answers one row for any id"
             if row["reservation_id"] is not None:
-                return ArchivedReservation(row["has_sale"], reservation_from_row(row), fingerprint_from_row(row))
+                watermark = CommitId(row["watermark_epoch"], row["watermark_seq"])
+                return ArchivedReservation(
+                    row["has_sale"], reservation_from_row(row), fingerprint_from_row(row), watermark=watermark
+                )
             if row["has_dead_letter"]:
                 dead_letter = await db.fetchrow(self._sql.latest_dead_letter, *sale, reservation_id)
                 return ArchivedReservation(row["has_sale"], *refused_from_dead_letter(dead_letter))
