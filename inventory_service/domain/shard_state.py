@@ -9,6 +9,7 @@ from inventory_service.domain.fingerprints import terms_of
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import HELD, RELEASED, Reservation, Units, effective, state_at
 from inventory_service.domain.sale import Adjustment, Settings
+from inventory_service.domain.shards import CommitId
 from inventory_service.domain.units import Accounts, book, buyer_accounts
 
 MAX_EXPIRIES = 100  # holds taken back by one call, so that no call blocks the shard for long
@@ -81,6 +82,7 @@ class ShardState:
     trim_seq: int = 0
     settled: tuple[int, int] = (0, 0)  # epoch and seq up to which no refused order is open
     sales_left: int = 0
+    archived: tuple[int, int] = (0, 0)  # epoch and seq of the highest change of a reservation that has left
     sales: dict[SaleKey, StoredSale] = field(default_factory=dict)
     commits: list[CommitBody] = field(default_factory=list)
 
@@ -102,6 +104,10 @@ class Transaction:
     def as_of(self) -> Position:
         """The last commit that a result takes into account: this call's, once it has changed something."""
         return Position(self.shard.number, self.shard.epoch, self.shard.seq + bool(self._events), 0)
+
+    def head(self) -> CommitId:
+        """The last commit before this call."""
+        return CommitId(self.shard.epoch, self.shard.seq)
 
     def effective(self, sale: StoredSale, reservation: Reservation) -> Reservation:
         """A reservation of a sale as it stands at this call's moment."""

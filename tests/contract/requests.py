@@ -1,5 +1,7 @@
 """Requests with defaults, so that a test gives only the values that matter to it."""
 
+from collections.abc import Mapping
+
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import Line
@@ -21,7 +23,7 @@ def create(sale: SaleKey = SALE, hold_ttl_ms: int = 10 * MINUTE_MS, **rest: obje
         "items": {"lamp": 10, "shade": 10},
     }
     settings |= rest
-    items = tuple(Line(sku, total) for sku, total in sorted(dict(settings.pop("items")).items()))  # type: ignore[call-overload]
+    items = lines_of(dict(settings.pop("items")))  # type: ignore[call-overload]
     return CreateSale(sale=sale, hold_ttl_ms=hold_ttl_ms, items=items, **settings)  # type: ignore[arg-type]
 
 
@@ -34,18 +36,34 @@ def reserve(
     **lines: int,
 ) -> Reserve:
     """A Reserve of one lamp, unless lines are given."""
-    wanted = tuple(Line(sku, quantity) for sku, quantity in sorted((lines or {"lamp": 1}).items()))
-    return Reserve(sale, reservation_id, buyer, wanted, ttl_ms, reference)
+    return Reserve(sale, reservation_id, buyer, lines_of(lines or {"lamp": 1}), ttl_ms, reference)
 
 
-def confirm(reservation_id: str, sale: SaleKey = SALE) -> Move:
-    """A whole confirm."""
-    return Move(sale, reservation_id, MoveKind.CONFIRM)
+def confirm(reservation_id: str, sale: SaleKey = SALE, revision: int | None = None, **lines: int) -> Move:
+    """A confirm of these lines, or else of everything."""
+    return Move(sale, reservation_id, MoveKind.CONFIRM, "", revision, lines_of(lines))
 
 
-def release(reservation_id: str, sale: SaleKey = SALE, reason: str = "") -> Move:
+def release(reservation_id: str, sale: SaleKey = SALE, reason: str = "", revision: int | None = None) -> Move:
     """A release."""
-    return Move(sale, reservation_id, MoveKind.RELEASE, reason)
+    return Move(sale, reservation_id, MoveKind.RELEASE, reason, revision)
+
+
+def extend(reservation_id: str, hold_ttl_ms: int, sale: SaleKey = SALE, revision: int | None = None) -> Move:
+    """A longer life for a hold, from its creation."""
+    return Move(sale, reservation_id, MoveKind.EXTEND, "", revision, hold_ttl_ms=hold_ttl_ms)
+
+
+def give_back(
+    reservation_id: str, sale: SaleKey = SALE, revision: int | None = None, discards: bool = False, **lines: int
+) -> Move:
+    """A return of these lines, or else of everything."""
+    return Move(sale, reservation_id, MoveKind.RETURN, "broken", revision, lines_of(lines), discards=discards)
+
+
+def lines_of(lines: Mapping[str, int]) -> tuple[Line, ...]:
+    """Lines sorted by SKU."""
+    return tuple(Line(sku, quantity) for sku, quantity in sorted(lines.items()))
 
 
 def spend(reservation_id: str, sale: SaleKey = SALE, reason: str = "") -> Move:

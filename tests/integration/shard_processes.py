@@ -40,7 +40,7 @@ from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.ports import ExpireStep, HoldCounts
-from inventory_service.domain.shard_load import LoadedSale
+from inventory_service.domain.shard_load import LoadedSale, LoadSize
 from inventory_service.domain.shards import (
     BegunTakeover,
     Commit,
@@ -54,7 +54,8 @@ from inventory_service.domain.shards import (
 from inventory_service.service import audit, init
 from inventory_service.service.relay import relay
 from inventory_service.service.relay.catch_up import CatchUp
-from inventory_service.service.relay.loader import LoadProgress, ShardLoader
+from inventory_service.service.relay.load_progress import LoadProgress
+from inventory_service.service.relay.loader import LoaderPorts, ShardLoader
 from inventory_service.service.relay.takeover import ShardTakeover
 from tests.integration.persister_double import PersisterDouble
 from tests.records import commits_from_record
@@ -115,11 +116,16 @@ class Gauges:
 
 
 class SlowLoadSource(PostgresLoadSource):
-    """Reads sales only once a test lets it."""
+    """Counts what is to be loaded, and reads sales, only once a test lets it."""
 
-    def __init__(self, ledger: LedgerPool, may_read: asyncio.Event) -> None:
+    def __init__(self, ledger: LedgerPool, may_count: asyncio.Event, may_read: asyncio.Event) -> None:
         super().__init__(ledger)
+        self._may_count = may_count
         self._may_read = may_read
+
+    async def size(self, shard: int, retention_ms: int) -> LoadSize:
+        await self._may_count.wait()
+        return await super().size(shard, retention_ms)
 
     @asynccontextmanager
     async def snapshot(self, fenced: Fenced) -> AsyncIterator[PostgresLoadSnapshot]:
@@ -140,7 +146,8 @@ class ShardProcesses:
     def __init__(self, redis_url: str, dsn: str, kafka: Kafka) -> None:
         self.redis_url = redis_url
         self.dsn = dsn
-        self.may_read = asyncio.Event()  # the ledger, to load from it
+        self.may_count, self.may_read = asyncio.Event(), asyncio.Event()  # what is in the ledger, to load from it
+        self.may_count.set()
         self.may_read.set()
         self.kafka = kafka
         self.gauges = Gauges()
@@ -176,18 +183,13 @@ class ShardProcesses:
 
     def loader(self) -> ShardLoader:
         """A loader that keeps what has ended for a day."""
-        return ShardLoader(
-            SlowLoadSource(self.postgres, self.may_read),
-            self.load_target(),
-            self.shards,
-            RedisMemory(self.connections),
-            86_400_000,
-            self.progress.append,
-        )
+        memory, source = RedisMemory(self.connections), SlowLoadSource(self.postgres, self.may_count, self.may_read)
+        ports = LoaderPorts(source, self.load_target(), self.shards, memory, 86_400_000, self.progress.append)
+        return ShardLoader(ports)
 
     def load_target(self) -> RedisLoadTarget:
         """What a loader writes to."""
-        return RedisLoadTarget(self.connections, self.scripts)
+        return RedisLoadTarget(self.scripts)
 
     def audit(self) -> audit.Dependencies:
         """An audit of these servers."""

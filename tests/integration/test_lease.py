@@ -76,7 +76,7 @@ async def test_a_lease_request_leaves_a_blank_shard_blank(valkey: str, database:
 
 async def test_a_shard_that_does_not_serve_can_be_leased(processes: ShardProcesses) -> None:
     """A take-over waits until the outbox of the shard has been sent."""
-    await processes.shards.begin_takeover(0, "token", processes.epoch, ledger_frozen=True)
+    await processes.shards.begin_takeover(0, "token", processes.epoch, also_serving=True)
     await processes.shards.freeze(0, processes.epoch, "HASH_DIFFERS: a test")
 
     assert await processes.shards.lease(0, "ada", HIGH, LEASE_MS)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -62,6 +63,7 @@ class Restored(list[str]):
             processes.takeover(),
             processes.audit(),
             self.append,
+            time.monotonic,
         )
         self.code = await restore.run(dependencies, restore.Options(SHARDS, only, permission, dry_run, as_json))
         return self
@@ -179,7 +181,7 @@ async def test_a_load_that_differs_ends_with_one(drained: ShardProcesses) -> Non
     restored = await Restored(drained).run(only=0)
 
     assert restored.code == 1
-    assert restored.lines[0].startswith("shard 0 was loaded from the ledger and differs from it: ")
+    assert restored.lines[0].startswith("shard 0 serves, and differs from the ledger: ")
 
 
 def is_sent(processes: ShardProcesses, commits: int) -> bool:

@@ -387,15 +387,15 @@ async def test_an_epoch_is_never_granted_twice(processes: ShardProcesses) -> Non
 
 async def test_a_redis_of_a_newer_epoch_is_not_taken_over(processes: ShardProcesses) -> None:
     """The row that the take-over read is old, or the ledger was set back; its fence would fail."""
-    assert await processes.shards.begin_takeover(0, "t", 0, ledger_frozen=False) == "NEWER_EPOCH"
+    assert await processes.shards.begin_takeover(0, "t", 0, also_serving=False) == "NEWER_EPOCH"
 
 
 async def test_a_serving_shard_is_taken_over_only_if_the_ledger_is_frozen(processes: ShardProcesses) -> None:
     """Otherwise a take-over that comes late would stop a shard that another has just opened."""
-    assert await processes.shards.begin_takeover(0, "t", processes.epoch, ledger_frozen=False) == "SERVING"
+    assert await processes.shards.begin_takeover(0, "t", processes.epoch, also_serving=False) == "SERVING"
     assert await processes.serves()
 
-    assert isinstance(await processes.shards.begin_takeover(0, "t", processes.epoch, ledger_frozen=True), BegunTakeover)
+    assert isinstance(await processes.shards.begin_takeover(0, "t", processes.epoch, also_serving=True), BegunTakeover)
     assert not await processes.serves()
 
 
@@ -421,7 +421,7 @@ async def test_the_first_reason_of_a_frozen_shard_stays(processes: ShardProcesse
     assert (await processes.status()).frozen_reason == "HASH_DIFFERS: once"
 
     for reason in ("NEEDS_RESTORE: at 1-3", "NEEDS_RESTORE: at 1-4"):
-        begun = await processes.shards.begin_takeover(0, "t", processes.epoch, ledger_frozen=False)
+        begun = await processes.shards.begin_takeover(0, "t", processes.epoch, also_serving=False)
         assert isinstance(begun, BegunTakeover)
         assert await processes.shards.freeze(0, processes.epoch, reason, "t")
 

@@ -12,11 +12,13 @@ select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,
        (select format('%s-%s', o.epoch, o.seq) from orphan o where (o.tenant, o.sale_id, o.reservation_id) = ($1, $2, $3)
            and not exists(select from journal j where (j.shard, j.epoch, j.seq, j.hash) = (o.shard, o.epoch, o.seq, o.hash))
          order by o.epoch desc, o.seq desc limit 1) as lost,
+       w.epoch as watermark_epoch, w.seq as watermark_seq,
        r.*, (select json_agg(json_build_array(sku, quantity, confirmed_quantity, returned_quantity, asked_quantity)
                              order by sku collate "C")
                from reservation_line l
               where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
   from (select) as always left join reservation r on (r.tenant, r.sale_id, r.reservation_id) = ($1, $2, $3)
+  left join shard_watermark w on w.shard = r.shard
 
 -- name: latest_dead_letter
 -- The latest dead letter of a reservation id, and the commit with the latest change of its order.
@@ -237,13 +239,14 @@ select epoch, (select max(seq) from journal j where j.shard = $1 and j.epoch = e
 -- The first bytes of a commit, which have its time.
 select substr(payload, 1, 9) from journal where shard = $1 and epoch = $2 and seq = $3
 
--- name: count_journal_after
--- How many commits there are above one position.
-select count(*) from journal where shard = $1 and (epoch, seq) > ($2::bigint, $3::bigint)
-
--- name: count_shard_holds
--- The holds of a shard, and the few that were refused at their confirm.
-select count(*) from sale s join reservation r using (tenant, sale_id) where s.shard = $1 and r.state = 'HELD'
+-- name: load_size
+-- How many reservations, and buyers with units, Redis has of a shard, about: holds, and what changed within `$2` ms.
+select coalesce(sum(kept), 0)::bigint as reservations, count(*) filter (where owned > 0) as buyers
+  from (select count(*) filter (where state = 'HELD' or r.update_time > now() - $2 * interval '1 ms') as kept,
+               count(*) filter (where state in ('HELD', 'CONFIRMED')) as owned
+          from sale s join reservation r using (tenant, sale_id)
+         where s.shard = $1 and s.left_time is null
+         group by tenant, sale_id, buyer_id) each
 
 -- name: loaded_sales
 -- The sales that Redis has, or would have: not over at `$2` (ms since 1970), changed above what is settled, with holds,
