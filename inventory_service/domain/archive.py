@@ -11,8 +11,15 @@ from holdfast.inventory.v1.reservation_pb2 import REJECTION_REASON_RESERVATION_E
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import MOVES, REPLAYED, Move
 from inventory_service.domain.reservation import CONFIRMED, HELD, Reservation
-from inventory_service.domain.reserve import Rejected, Reserve, ReserveResult, fingerprint_of
-from inventory_service.domain.results import Failure, Granted, item_not_found, reservation_id_reused, wrong_state
+from inventory_service.domain.reserve import Reserve, ReserveResult, fingerprint_of
+from inventory_service.domain.results import (
+    Failure,
+    Granted,
+    Rejected,
+    item_not_found,
+    reservation_id_reused,
+    wrong_state,
+)
 from inventory_service.domain.sale import Sale
 from inventory_service.domain.shard_state import Transaction
 

@@ -8,8 +8,7 @@ from holdfast.inventory.v1.reservation_pb2 import RejectionReason, ReservationSt
 
 from inventory_service.domain.keys import Position
 from inventory_service.domain.ports import ExpireStep
-from inventory_service.domain.reserve import Rejected
-from inventory_service.domain.results import Failure, Granted, ReservationRead
+from inventory_service.domain.results import Failure, Granted, Rejected, ReservationRead
 from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve, spend
 from tests.contract.shards import ShardUnderTest
 from tests.sales import make_sale

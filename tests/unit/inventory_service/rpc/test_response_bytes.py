@@ -7,8 +7,7 @@ from holdfast.inventory.v1.reservation_pb2 import Line
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Line as DomainLine
 from inventory_service.domain.reservation import Reservation
-from inventory_service.domain.reserve import Rejected, Shortage
-from inventory_service.domain.results import Granted
+from inventory_service.domain.results import Granted, Rejected, Shortage
 from inventory_service.rpc.messages import reserve_response
 from inventory_service.rpc.response_bytes import response_bytes
 

@@ -12,7 +12,7 @@ from holdfast.inventory.v1.sale_pb2 import Item, Sale
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import Line as DomainLine
 from inventory_service.domain.reserve import Reserve
-from inventory_service.rpc.calls.buyers import buyer_to_block
+from inventory_service.rpc.calls.buyers import buyer_to_block, buyer_to_unblock
 from inventory_service.rpc.calls.moves import confirm_from_proto, release_from_proto
 from inventory_service.rpc.calls.reads import reservation_named, sale_named
 from inventory_service.rpc.calls.reserve import reserve_from_proto
@@ -41,7 +41,7 @@ def create(**changed: Any) -> admin.CreateSaleRequest:
 def bad_fields(call: Any, request: Any) -> list[str]:
     """The fields in which a parser finds a violation."""
     try:
-        call(request, *([TENANT] if call is not buyer_to_block else []))
+        call(request, *([TENANT] if call not in (buyer_to_block, buyer_to_unblock) else []))
     except CallFailed as failed:
         return [violation.field for violation in failed.violations]
     return []
@@ -258,6 +258,7 @@ def test_output_only_fields_of_a_sale_are_ignored() -> None:
         (reservation_named, calls.GetReservationRequest(sale_id="s"), ["reservation_id"]),
         (sale_named, calls.GetSaleRequest(sale_id="*"), ["sale_id"]),
         (buyer_to_block, admin.BlockBuyerRequest(), ["buyer_id", "reason"]),
+        (buyer_to_unblock, admin.UnblockBuyerRequest(buyer_id="/"), ["buyer_id"]),
         (buyer_to_block, admin.BlockBuyerRequest(buyer_id="b", reason="x" * 257), ["reason"]),
     ],
 )
