@@ -38,7 +38,12 @@ class CallMetrics(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._tallies: dict[tuple[str, str], _Tally] = {}
+        self._slots = Gauge("holdfast_slots_in_use", "Calls under way, of at most 4096.", registry=registry)
         registry.register(self)
+
+    def show_slots(self, in_use: Callable[[], int]) -> None:
+        """Have each scrape ask how many slots are in use."""
+        self._slots.set_function(in_use)
 
     def observer(self, service: str, method: str) -> Callable[[str, float], None]:
         """The function that counts the calls of one method."""

@@ -4,8 +4,8 @@
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 sale  5 reservations (hashes)  6 expiry (zset)  7 buyers (hash)
 ARGV   1 observed  2 latest (both unused)  3 cursor of HSCAN, 0 to begin  4 reservations wanted, about
 Reply  {PAGE, now, epoch, seq, hash, next cursor, items, reservations}; items only with cursor 0
-       an item: {sku, available, held, sold}   a reservation: {id, state, revision, created epoch, seq, index, lines}
-       its lines: sku, quantity and so on; an overdue hold is HELD here, as in the ledger, until it is taken back
+       an item: {sku, available, held, sold}   a reservation: {id, state, revision, created epoch, seq, index, units}
+       its units: sku, quantity, sold, came back and so on; an overdue hold is HELD here, as in the ledger, until it is taken back
 Keeps  Writes nothing, and reads a shard that does not serve, too.
 Uses   clock shard record sale ]]
 
@@ -24,9 +24,8 @@ end
 
 local function reservation_reply(id, record)
   local lines = {}
-  for _, line in ipairs(terms_of(record).lines) do
-    lines[#lines + 1] = line.sku
-    lines[#lines + 1] = line.quantity
+  for _, line in ipairs(units_of(record)) do
+    for _, value in ipairs({line.sku, line.quantity, line.sold, line.came_back}) do lines[#lines + 1] = value end
   end
   return {id, record[STATE], record[REVISION], record[CREATED_EPOCH], record[CREATED_SEQ], record[CREATED_INDEX], lines}
 end

@@ -23,8 +23,8 @@ if not_serving then return not_serving end
 
 local function settings_from_arguments()
   local settings = {
-    start_ms = shard.now, paused = 0, closed = 0, epoch = shard.epoch, seq = shard.seq + 1, index = #shard.events,
-    create_ms = shard.now, update_ms = shard.now,
+    start_ms = shard.now, paused = 0, close_ms = 0, release_ms = 0, release_reason = '',
+    epoch = shard.epoch, seq = shard.seq + 1, index = #shard.events, create_ms = shard.now, update_ms = shard.now,
   }
   for at = FIRST_SETTING, FIRST_ITEM - 1, 2 do
     local name, value = ARGV[at], ARGV[at + 1]

@@ -10,7 +10,7 @@ Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a requ
        REPLAYED, record       it stands so already: sold or, for RELEASE and SPEND, not held any more
        WRONG_STATE, record    the table of moves has no such move from here
 Keeps  available + held + sold = total for every item; what is given back is given back once.
-Uses   clock shard record sale event move commit ]]
+Uses   clock shard record sale settings event move commit ]]
 
 local FIRST, WIDTH = 3, 5 -- where requests begin in ARGV, and how many values each has
 
@@ -45,7 +45,7 @@ local function open_sales(requests)
     local number = request.number
     if not shard.sales[number] then
       local sale = open_sale(shard, number)
-      sale.exists = redis.call('HEXISTS', sale.key, 'settings') == 1
+      load_settings(sale, {})
       ids[number] = {}
     end
     table.insert(ids[number], request.id)
@@ -57,17 +57,17 @@ local function open_sales(requests)
 end
 
 local function judge(sale, request)
-  if not sale.exists then return {'NO_SALE'} end
+  if not sale.settings then return {'NO_SALE'} end
   local record, rule = sale.records[request.id], request.rule
   if not record then
     if not rule.outcomes[NEW] then return {'NO_RECORD'} end
     record = new_record(shard, '', parse_terms(''), request.claim, 0)
   end
-  local outcome = rule.outcomes[effective(shard, record)]
-  if type(outcome) ~= 'number' then return record_reply(shard, outcome or 'WRONG_STATE', record) end
+  local outcome = rule.outcomes[effective(shard, sale, record)]
+  if type(outcome) ~= 'number' then return record_reply(shard, sale, outcome or 'WRONG_STATE', record) end
   if rule.sets_note then record[NOTE] = request.note end
-  move(shard, sale, request.id, record, outcome)
-  return record_reply(shard, 'MOVED', record)
+  move(shard, sale, request.id, record, outcome, units_in(units_of(record), outcome))
+  return record_reply(shard, sale, 'MOVED', record)
 end
 
 local requests = read_requests()

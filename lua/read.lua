@@ -4,7 +4,8 @@ KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 observed  2 latest  3 id of the reservation; '' for the sale
 Reply  {now, epoch, seq, settled epoch, settled seq, result}
-       FOUND, record or sale   a hold whose end has come is EXPIRED, whether or not it was taken back yet
+       FOUND, record or sale   a hold whose end has come is EXPIRED, and a released one RELEASED, whether or
+                               not it was taken back yet
        NO_SALE / NO_RECORD     there is none
 Keeps  everything as it is: reads only.
 Uses   clock shard record sale settings sale_reply ]]
@@ -15,7 +16,7 @@ if not_serving then return not_serving end
 local function read_reservation(sale, id)
   load_records(sale, {id})
   local record = sale.records[id]
-  return record and record_reply(shard, 'FOUND', record) or {'NO_RECORD'}
+  return record and record_reply(shard, sale, 'FOUND', record) or {'NO_RECORD'}
 end
 
 local sale = open_sale(shard, 1)

@@ -62,9 +62,9 @@ local function judge_repeat(sale, request)
   local record = sale.records[request.id]
   if not record then return nil end
   if record[FINGERPRINT] ~= request.fingerprint and record[FINGERPRINT] ~= '' then return {'ID_REUSED'} end
-  local state = effective(shard, record)
-  if state == HELD or state == CONFIRMED then return record_reply(shard, 'REPLAYED', record) end
-  local ended = record_reply(shard, 'ENDED', record)
+  local state = effective(shard, sale, record)
+  if state == HELD or state == CONFIRMED then return record_reply(shard, sale, 'REPLAYED', record) end
+  local ended = record_reply(shard, sale, 'ENDED', record)
   ended[#ended + 1] = seen_seq(shard)
   return ended
 end
@@ -81,7 +81,8 @@ local function grant(sale, request)
   local ttl_ms = math.min(tonumber(request.terms.ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
   local buys = settings.hold_ttl_ms == 0
   local record = new_record(shard, request.fingerprint, request.terms, request.claim, buys and 0 or shard.now + ttl_ms)
-  move(shard, sale, request.id, record, buys and CONFIRMED or HELD)
+  local state = buys and CONFIRMED or HELD
+  move(shard, sale, request.id, record, state, usual_units(record, state))
   return {'HELD', record[INDEX], record[EXPIRE_MS]}
 end
 

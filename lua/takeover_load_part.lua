@@ -3,7 +3,7 @@
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 observed  2 latest (both unused)  3 token of the take-over  4 identity of the Redis in which it began
-       5 number of the part  then per sale: when the earliest hold of the part ends in ms, '' without holds, and four
+       5 number of the part  then per sale: since or from when the part's holds are due in ms, '' without holds, and four
        lists, each behind the number of its values: fields of the sale with their values, ids with records, ends of
        holds with ids, buyers with units
 Reply  {WRITTEN}   {DONE}: this part was written before   {GAP}: the part before it was not

@@ -25,7 +25,7 @@ SKU = "lamp"
 BUYERS, BLOCKED = 30, 2
 BLOCKED_CLAIMS = 10  # their units come back, so they would never run out of stock
 # Longer than any crash: each call is retried with the same id until it is answered.
-CRASH_RETRY = RetryPolicy(overall_s=90.0, attempt_s=2.0, longest_delay_s=0.5)
+CRASH_RETRY = RetryPolicy(overall_s=90.0, attempt_s=2.0, longest_delay_s=0.5, repeats_per_s=1000)
 CONFIRMS, RELEASES, REPEATS = 0.6, 0.2, 0.1  # shares of the holds; those neither confirmed nor released expire
 PACE_S = (0.03, 0.2)  # between a buyer's steps: two cores carry the crowds of several tests at once
 REJECTIONS = 3  # a buyer stops after so many, because units may come back after the first

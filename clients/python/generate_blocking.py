@@ -1,18 +1,21 @@
-"""Makes `holdfast/blocking.py` from the methods of `holdfast/client.py`, so that both clients have the same calls."""
+"""Makes `holdfast/blocking.py` from the classes of the asyncio client, so that both clients have the same calls."""
 
 import ast
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 PACKAGE = Path(__file__).resolve().parent / "holdfast"
-SOURCE, TARGET = PACKAGE / "client.py", PACKAGE / "blocking.py"
-BY_HAND = {"close"}  # EventLoopThread has it
+SOURCES = [PACKAGE / name for name in ("client.py", "reservation_calls.py", "sale_calls.py")]
+TARGET = PACKAGE / "blocking.py"
 
-HEAD = '''"""The client for callers without an event loop; made from client.py by generate_blocking.py, not by hand."""
+HEAD = '''"""The client for callers without an event loop; made from `Client` by generate_blocking.py, not by hand."""
 
 {imports}
 from holdfast.client import Client
+from holdfast.sale_calls import SaleSettings
 from holdfast.event_loop_thread import EventLoopThread
 
 
@@ -20,7 +23,7 @@ class BlockingClient(EventLoopThread):
     """Waits for every answer; threads may share one. The methods mean what those of `Client` mean."""
 
     def __init__({parameters}) -> None:
-        super().__init__(lambda: Client({arguments}))
+        super().__init__(Client({arguments}))
 
 '''
 
@@ -31,19 +34,24 @@ METHOD = '''    def {name}({parameters}) -> {returns}:
 '''
 
 
-def blocking_source(client_source: str) -> str:
-    """The text of blocking.py for this text of client.py."""
-    module = ast.parse(client_source)
-    [client] = (node for node in module.body if isinstance(node, ast.ClassDef) and node.name == "Client")
-    [start] = (node for node in client.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
-    imports = [node for node in module.body if isinstance(node, ast.Import | ast.ImportFrom)]
+def blocking_source(client_sources: Sequence[str]) -> str:
+    """The text of blocking.py for these texts of the asyncio client, the first of which has its `__init__`."""
+    modules = [ast.parse(source) for source in client_sources]
+    classes = [node for module in modules for node in module.body if is_client(node)]
+    [start] = (node for node in classes[0].body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    imports = [node for module in modules for node in module.body if isinstance(node, ast.Import | ast.ImportFrom)]
     head = HEAD.format(imports="\n".join(map(ast.unparse, imports)), **call_of(start.args))
-    return tidy(head + "".join(method_source(node) for node in client.body if is_call(node)))
+    return tidy(head + "".join(method_source(node) for part in classes for node in part.body if is_call(node)))
+
+
+def is_client(node: ast.stmt) -> TypeGuard[ast.ClassDef]:
+    """Whether a statement is the class of the client, or one of those that it inherits its calls from."""
+    return isinstance(node, ast.ClassDef) and (node.name == "Client" or node.name.endswith("Calls"))
 
 
 def is_call(node: ast.stmt) -> bool:
-    """Whether a statement of the class is a public coroutine that `BlockingClient` has too."""
-    return isinstance(node, ast.AsyncFunctionDef) and not node.name.startswith("_") and node.name not in BY_HAND
+    """Whether a statement of a class is a public coroutine that `BlockingClient` has too."""
+    return isinstance(node, ast.AsyncFunctionDef) and not node.name.startswith("_")
 
 
 def method_source(node: ast.AST) -> str:
@@ -59,7 +67,8 @@ def call_of(parameters: ast.arguments) -> dict[str, str]:
     """The parameters as they are declared, and the arguments that pass each of them on."""
     positional = [parameter.arg for parameter in parameters.args if parameter.arg != "self"]
     by_name = [f"{parameter.arg}={parameter.arg}" for parameter in parameters.kwonlyargs]
-    return {"parameters": ast.unparse(parameters), "arguments": ", ".join(positional + by_name)}
+    rest = [f"**{parameters.kwarg.arg}"] if parameters.kwarg else []
+    return {"parameters": ast.unparse(parameters), "arguments": ", ".join(positional + by_name + rest)}
 
 
 def tidy(source: str) -> str:
@@ -71,4 +80,4 @@ def tidy(source: str) -> str:
 
 
 if __name__ == "__main__":
-    TARGET.write_text(blocking_source(SOURCE.read_text()))
+    TARGET.write_text(blocking_source([source.read_text() for source in SOURCES]))

@@ -45,8 +45,8 @@ def archive(transaction: Transaction, key: SaleKey, retention_ms: int) -> Archiv
     gone = [r.reservation_id for r in final if leaving.may_leave(r.update_time_ms, r.position)]
     for reservation_id in gone:
         del sale.reservations[reservation_id]
-    end_ms = sale.request.end_time_ms
-    sale_leaves = not sale.reservations and end_ms is not None and leaving.may_leave(end_ms, sale.made)
+    end_ms = sale.settings.end_time_ms
+    sale_leaves = not sale.reservations and end_ms is not None and leaving.may_leave(end_ms, sale.changed)
     if sale_leaves:
         del transaction.shard.sales[key]
         transaction.shard.sales_left += 1  # so that a caller that asked the ledger before does not make it again
@@ -88,7 +88,7 @@ class ArchivedSale(NamedTuple):
 
     def is_over(self, now_ms: int) -> bool:
         """Tell whether it may have left Redis at all."""
-        end_ms = self.sale.end_time_ms
+        end_ms = self.sale.settings.end_time_ms
         return end_ms is not None and now_ms >= end_ms
 
 
@@ -105,7 +105,7 @@ def reserve_archived(
     for sku, _ in request.lines:
         if sku not in skus:
             return item_not_found(request.sale, sku)
-    if request.hold_ttl_ms is not None and archived.sale.hold_ttl_ms == 0:
+    if request.hold_ttl_ms is not None and archived.sale.settings.hold_ttl_ms == 0:
         return Failure(ERROR_REASON_SALE_WITHOUT_HOLDS)
     return Rejected(REJECTION_REASON_SALE_ENDED, archived.as_of, now_ms)
 

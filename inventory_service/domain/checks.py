@@ -60,10 +60,11 @@ def judge_backpressure(is_full: bool) -> Failure | None:
 def judge_window(transaction: Transaction, sale: StoredSale) -> Rejected | None:
     """The sale must be open. One that is paused does not open by itself at its start."""
     now_ms = transaction.now_ms
-    state = sale_state(sale.start_time_ms, sale.request.end_time_ms, sale.paused, sale.closed, now_ms)
+    state = sale_state(sale.settings, now_ms)
     if state not in _REJECTION_BY_SALE_STATE:
         return None
-    until_start = sale.start_time_ms - now_ms if state == SALE_STATE_SCHEDULED and not sale.paused else None
+    opens = state == SALE_STATE_SCHEDULED and not sale.settings.paused
+    until_start = sale.settings.start_time_ms - now_ms if opens else None
     return Rejected(_REJECTION_BY_SALE_STATE[state], transaction.as_of(), now_ms, retry_after_ms=until_start)
 
 
@@ -111,18 +112,18 @@ def _shortage(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rej
 
 
 def _is_over_limit(sale: StoredSale, wanted: Wanted) -> bool:
-    limit = sale.request.buyer_limit
+    limit = sale.settings.buyer_limit
     return limit != 0 and sum(sale.units_of(wanted.buyer_id).values()) + wanted.units > limit
 
 
 def _limit(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rejected:
     units = sale.units_of(wanted.buyer_id)
-    may_change = units["sold"] + wanted.units <= sale.request.buyer_limit
+    may_change = units["sold"] + wanted.units <= sale.settings.buyer_limit
     return Rejected(
         REJECTION_REASON_BUYER_LIMIT,
         transaction.as_of(),
         transaction.now_ms,
-        buyer_remaining=max(0, sale.request.buyer_limit - sum(units.values())),
+        buyer_remaining=max(0, sale.settings.buyer_limit - sum(units.values())),
         retry_after_ms=_until_next_expiry(transaction, sale) if may_change else None,
     )
 
@@ -133,7 +134,7 @@ def _until_next_expiry(transaction: Transaction, sale: StoredSale) -> int | None
     None: there is none, or the sale is over by then.
     """
     next_ms = min((hold.expire_time_ms for hold in sale.live_holds(transaction.now_ms)), default=None)
-    end_ms = sale.request.end_time_ms
+    end_ms = sale.settings.end_time_ms
     if next_ms is None or (end_ms is not None and next_ms >= end_ms):
         return None
     return next_ms - transaction.now_ms

@@ -1,22 +1,26 @@
 """The kinds of event in a commit, as values, and the only code of this service that decodes them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from holdfast.inventory.v1 import commit_pb2
 from holdfast.inventory.v1.reservation_pb2 import LEDGER_STATE_PENDING
 
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reservation import Line, Reservation
+from inventory_service.domain.reservation import Line, Reservation, Units
 from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.units import usual_units
 
 
 class ReservationChange(NamedTuple):
     """A reservation was made or moved on."""
 
     previous_state: int
-    reservation: Reservation
+    before: tuple[Units, ...]  # its units before the change
+    reservation: Reservation  # after it
+    asked: tuple[Line, ...]  # what the Reserve asked for
     asked_hold_ms: int = 0  # the life of the hold as the Reserve asked for it; 0: it asked for none
+    discarded: bool = False  # whether what came back left the sale
 
 
 class SaleMade(NamedTuple):
@@ -66,11 +70,13 @@ def _decode(body: commit_pb2.CommitBody, position: Position) -> Event:
 def _reservation_change(event: commit_pb2.Event, position: Position, time_ms: int) -> ReservationChange:
     change = event.reservation
     claim = change.claim
+    asked = tuple(Line(line.sku, line.quantity) for line in claim.lines)
+    before, after = units_of_change(change)
     reservation = Reservation(
         sale=SaleKey(claim.tenant, claim.sale_id),
         reservation_id=claim.reservation_id,
         buyer_id=claim.buyer_id,
-        lines=tuple(Line(line.sku, line.quantity) for line in claim.lines),
+        lines=after,
         state=change.state,
         revision=change.revision,
         create_time_ms=change.create_time_ms,
@@ -83,7 +89,27 @@ def _reservation_change(event: commit_pb2.Event, position: Position, time_ms: in
         note=change.note,
         reference=claim.reference,
     )
-    return ReservationChange(change.previous_state, reservation, claim.asked_hold_ms)
+    return ReservationChange(change.previous_state, before, reservation, asked, claim.asked_hold_ms, change.discarded)
+
+
+def units_of_change(change: commit_pb2.ReservationChange) -> tuple[tuple[Units, ...], tuple[Units, ...]]:
+    """The units before and after a change: those that it names, or else what states and claim imply."""
+    if change.before or change.after:
+        return _units(change.before), _units(change.after)
+    return _usual(change, change.previous_state), _usual(change, change.state)
+
+
+def has_usual_units(change: commit_pb2.ReservationChange) -> bool:
+    """Whether state and claim imply the units after a change."""
+    return not change.after or _units(change.after) == _usual(change, change.state)
+
+
+def _usual(change: commit_pb2.ReservationChange, state: int) -> tuple[Units, ...]:
+    return usual_units((Line(line.sku, line.quantity) for line in change.claim.lines), state)
+
+
+def _units(lines: Iterable[commit_pb2.Units]) -> tuple[Units, ...]:
+    return tuple(Units(line.sku, line.claimed, line.sold, line.came_back) for line in lines)
 
 
 def _sale_made(event: commit_pb2.Event, position: Position, time_ms: int) -> SaleMade:
@@ -98,6 +124,8 @@ def _sale_made(event: commit_pb2.Event, position: Position, time_ms: int) -> Sal
         max_hold_ttl_ms=sale.max_hold_ttl.ToMilliseconds(),
         buyer_limit=sale.buyer_limit,
         items=tuple(Line(item.sku, item.total) for item in sale.items),
+        attempts_per_minute=sale.attempts_per_minute,
+        return_window_ms=sale.return_window.ToMilliseconds(),
     )
     return SaleMade(request, made.start_time_ms, made.body)
 

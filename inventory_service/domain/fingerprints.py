@@ -42,8 +42,11 @@ def _line_from(text: str) -> Line:
 
 
 def sale_fingerprint(request: CreateSale) -> str:
-    """Return the digest of everything that the operator asked for; a start that was not asked for is part of it."""
-    asked = (
+    """Return the digest of everything that the operator asked for; a start that was not asked for is part of it.
+
+    A setting of a later version is in it only where it is set, so that a repeat across a deploy has the same digest.
+    """
+    asked: tuple[object, ...] = (
         request.title,
         request.start_time_ms,
         request.end_time_ms,
@@ -52,4 +55,6 @@ def sale_fingerprint(request: CreateSale) -> str:
         request.buyer_limit,
         request.items,
     )
+    later = {"attempts_per_minute": request.attempts_per_minute, "return_window_ms": request.return_window_ms}
+    asked += tuple((name, value) for name, value in later.items() if value)
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()

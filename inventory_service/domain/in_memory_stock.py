@@ -51,7 +51,7 @@ class InMemoryStock:
         stored = stored_sale.reservations.get(reservation_id)
         if stored is None:
             return reservation_not_found(sale, reservation_id)
-        return ReservationRead(transaction.effective(stored.reservation), transaction.now_ms)
+        return ReservationRead(transaction.effective(stored_sale, stored.reservation), transaction.now_ms)
 
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
         """Read a sale."""

@@ -9,6 +9,7 @@ from inventory_service.domain.reservation import COMPENSATED, CONFIRMED, EXPIRED
 from inventory_service.domain.reserve import new_reservation
 from inventory_service.domain.results import Failure, Granted, reservation_not_found, sale_not_found, wrong_state
 from inventory_service.domain.shard_state import StoredReservation, Transaction
+from inventory_service.domain.units import units_in
 
 
 class MoveKind(StrEnum):
@@ -65,14 +66,16 @@ def move(transaction: Transaction, request: Move) -> Granted | Failure:
         if NEW not in rule.outcomes:
             return reservation_not_found(request.sale, request.reservation_id)
         stored = StoredReservation(new_reservation(transaction, request.sale, request.reservation_id), fingerprint="")
-    reservation = transaction.effective(stored.reservation)
+    reservation = transaction.effective(sale, stored.reservation)
     outcome = rule.outcomes.get(reservation.state)
     if outcome is None:
         return wrong_state(reservation)
     if outcome == REPLAYED:
         return Granted(reservation, replayed=True, read_time_ms=transaction.now_ms)
     note = request.note if rule.sets_note else reservation.note
-    return Granted(transaction.move(sale, stored, outcome, note), replayed=False, read_time_ms=transaction.now_ms)
+    lines = units_in(reservation.lines, outcome)
+    moved = transaction.move(sale, stored, outcome, lines, note)
+    return Granted(moved, replayed=False, read_time_ms=transaction.now_ms)
 
 
 def compensate(transaction: Transaction, request: Compensate) -> bool:
@@ -81,7 +84,8 @@ def compensate(transaction: Transaction, request: Compensate) -> bool:
     stored = sale.reservations.get(request.reservation_id) if sale else None
     if sale is None or stored is None or stored.reservation.created != request.created:
         return False
-    if transaction.effective(stored.reservation).state not in (HELD, CONFIRMED):
+    if transaction.effective(sale, stored.reservation).state not in (HELD, CONFIRMED):
         return False
-    transaction.move(sale, stored, COMPENSATED, request.detail, request.reason)
+    lines = units_in(stored.reservation.lines, COMPENSATED)
+    transaction.move(sale, stored, COMPENSATED, lines, request.detail, request.reason)
     return True

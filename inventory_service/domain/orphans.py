@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
+from inventory_service.domain.events import units_of_change
 from inventory_service.domain.keys import Position
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.shards import Commit
@@ -42,7 +43,7 @@ def orphans_from(shard: int, commit: Commit, why: str) -> Iterator[Orphan]:
                 claim.sale_id,
                 claim.reservation_id,
                 claim.buyer_id,
-                tuple(Line(line.sku, line.quantity) for line in claim.lines),
+                tuple(Line(line.sku, line.claimed) for line in units_of_change(event.reservation)[1]),
                 ReservationState.Name(event.reservation.state).removeprefix("RESERVATION_STATE_"),
                 why,
             )

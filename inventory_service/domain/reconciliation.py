@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 
 from inventory_service.domain.events import sales_made
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reservation import Line
+from inventory_service.domain.reservation import Units
 from inventory_service.domain.shards import Commit, CommitId, hash_of
 
 
@@ -25,7 +25,7 @@ class ReservationSnapshot(NamedTuple):
     state: int
     revision: int
     created: Position
-    lines: tuple[Line, ...]  # sorted by SKU
+    lines: tuple[Units, ...]  # sorted by SKU
 
 
 class SalePage(NamedTuple):
@@ -158,10 +158,14 @@ def hold_differences(sale: SaleKey, redis: int, ledger: int) -> Iterable[Differe
 
 
 def _describe(reservation: ReservationSnapshot) -> str:
-    lines = ", ".join(f"{line.quantity} {line.sku}" for line in reservation.lines)
+    lines = ", ".join(f"{line.claimed} {line.sku}{_sold(line)}" for line in reservation.lines)
     _, epoch, seq, index = reservation.created
     state = f"state {reservation.state}, revision {reservation.revision}"
     return f"({state}, created at {epoch}-{seq}[{index}], {lines or 'no lines'})"
+
+
+def _sold(line: Units) -> str:
+    return f" ({line.sold} sold, {line.came_back} came back)" if line.sold else ""
 
 
 class JournalReader:

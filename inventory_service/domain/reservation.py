@@ -33,14 +33,23 @@ class Line(NamedTuple):
     quantity: int
 
 
+class Units(NamedTuple):
+    """How a reservation stands with one item; in which state it has which of them is in units.py."""
+
+    sku: str
+    claimed: int
+    sold: int  # of those claimed
+    came_back: int  # of those sold
+
+
 class Reservation(NamedTuple):
     """A reservation as it stands at the moment of reading."""
 
     sale: SaleKey
     reservation_id: str
     buyer_id: str
-    lines: tuple[Line, ...]
-    state: int  # a ReservationState; an overdue hold is EXPIRED
+    lines: tuple[Units, ...]  # sorted by SKU; empty only if the id was spent
+    state: int  # a ReservationState; an overdue hold is EXPIRED, a released one RELEASED
     revision: int
     create_time_ms: int
     update_time_ms: int
@@ -53,14 +62,21 @@ class Reservation(NamedTuple):
     reference: str = ""  # as the Reserve gave it; '': it gave none
 
 
-def is_overdue(reservation: Reservation, now_ms: int) -> bool:
-    """Tell whether a hold's end has come; it stands strictly before that moment."""
-    return reservation.state == HELD and now_ms >= reservation.expire_time_ms
+def state_at(reservation: Reservation, now_ms: int, release_time_ms: int) -> int:
+    """The state of a reservation as every call sees it, swept or not.
+
+    A hold stands strictly before its end; one that stood when its sale was closed with a release of its holds, at
+    `release_time_ms`, is RELEASED from then on. 0: they were not released.
+    """
+    if reservation.state != HELD:
+        return reservation.state
+    if 0 < release_time_ms < reservation.expire_time_ms:
+        return RELEASED
+    return EXPIRED if now_ms >= reservation.expire_time_ms else HELD
 
 
-def effective(reservation: Reservation, now_ms: int, settled: tuple[int, int]) -> Reservation:
-    """A reservation as every call sees it now: an overdue hold is EXPIRED, swept or not."""
-    state = EXPIRED if is_overdue(reservation, now_ms) else reservation.state
+def effective(reservation: Reservation, state: int, settled: tuple[int, int]) -> Reservation:
+    """A reservation as every call sees it now, in the state that `state_at` tells."""
     position = reservation.position
     return reservation._replace(state=state, ledger_state=ledger_state(state, position.epoch, position.seq, settled))
 

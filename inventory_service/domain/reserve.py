@@ -26,6 +26,7 @@ from inventory_service.domain.results import (
     sale_not_found,
 )
 from inventory_service.domain.shard_state import StoredReservation, StoredSale, Transaction
+from inventory_service.domain.units import usual_units
 
 
 class Reserve(NamedTuple):
@@ -79,7 +80,7 @@ def judge_repeat(transaction: Transaction, sale: StoredSale, request: Reserve) -
     spent = not stored.fingerprint
     if not spent and stored.fingerprint != fingerprint_of(request):
         return reservation_id_reused(request.sale, request.reservation_id)
-    reservation = transaction.effective(stored.reservation)
+    reservation = transaction.effective(sale, stored.reservation)
     if reservation.state in (HELD, CONFIRMED):
         return Granted(reservation, replayed=True, read_time_ms=transaction.now_ms)
     ended = REJECTION_REASON_RESERVATION_ENDED
@@ -91,14 +92,14 @@ def judge_names(sale: StoredSale, request: Reserve) -> Failure | None:
     for sku, _ in request.lines:
         if sku not in sale.items:
             return item_not_found(request.sale, sku)
-    if request.hold_ttl_ms is not None and sale.request.hold_ttl_ms == 0:
+    if request.hold_ttl_ms is not None and sale.settings.hold_ttl_ms == 0:
         return Failure(ERROR_REASON_SALE_WITHOUT_HOLDS)
     return None
 
 
 def grant(transaction: Transaction, sale: StoredSale, request: Reserve) -> Granted:
     """Hold the units, or sell them in a sale without holds."""
-    settings = sale.request
+    settings = sale.settings
     asked_ms = settings.hold_ttl_ms if request.hold_ttl_ms is None else request.hold_ttl_ms
     buys = settings.hold_ttl_ms == 0
     expire_ms = 0 if buys else transaction.now_ms + min(asked_ms, settings.max_hold_ttl_ms)
@@ -106,7 +107,8 @@ def grant(transaction: Transaction, sale: StoredSale, request: Reserve) -> Grant
         transaction, request.sale, request.reservation_id, request.buyer_id, request.lines, expire_ms, request.reference
     )
     stored = StoredReservation(made, fingerprint_of(request))
-    reservation = transaction.move(sale, stored, CONFIRMED if buys else HELD, note="")
+    state = CONFIRMED if buys else HELD
+    reservation = transaction.move(sale, stored, state, usual_units(request.lines, state), note="")
     return Granted(reservation, replayed=False, read_time_ms=transaction.now_ms)
 
 
@@ -129,7 +131,7 @@ def new_reservation(
         sale=sale,
         reservation_id=reservation_id,
         buyer_id=buyer_id,
-        lines=lines,
+        lines=usual_units(lines, NEW),
         state=NEW,
         revision=0,
         create_time_ms=transaction.now_ms,

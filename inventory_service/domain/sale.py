@@ -25,9 +25,28 @@ class CreateSale(NamedTuple):
     max_hold_ttl_ms: int
     buyer_limit: int  # 0: none
     items: tuple[Line, ...]  # sorted by SKU; quantity is the total, 0 allowed
+    attempts_per_minute: int = 0  # of one buyer; 0: no limit
+    return_window_ms: int = 0  # 0: as long as reservations are kept
     generation: str = (
         ""  # of the SaleUnknown after which the ledger was asked and had no such sale; '': it was not asked
     )
+
+
+class Settings(NamedTuple):
+    """The settings of a sale: what an operator can change of it, apart from its stock."""
+
+    title: str
+    start_time_ms: int
+    end_time_ms: int | None
+    hold_ttl_ms: int  # 0: no holds
+    max_hold_ttl_ms: int
+    buyer_limit: int  # 0: none
+    attempts_per_minute: int = 0  # of one buyer; 0: no limit
+    return_window_ms: int = 0  # how long it stays after it is over; 0: as long as reservations are kept
+    paused: bool = False
+    close_time_ms: int = 0  # 0: not closed
+    release_time_ms: int = 0  # when all of its holds were released, with the close; 0: they were not
+    release_reason: str = ""  # of that close: the note of each hold that it released
 
 
 class Item(NamedTuple):
@@ -44,12 +63,7 @@ class Sale(NamedTuple):
     """A sale as it stands at the moment of reading."""
 
     sale: SaleKey
-    title: str
-    start_time_ms: int
-    end_time_ms: int | None
-    hold_ttl_ms: int
-    max_hold_ttl_ms: int
-    buyer_limit: int
+    settings: Settings
     state: int  # a SaleState, by the shard's clock
     items: tuple[Item, ...]  # sorted by SKU
     etag: str
@@ -72,15 +86,29 @@ class SaleUnknown(NamedTuple):
     generation: str  # changes as soon as any sale leaves the shard
 
 
-def sale_state(start_ms: int, end_ms: int | None, paused: bool, closed: bool, now_ms: int) -> int:
+def sale_state(settings: Settings, now_ms: int) -> int:
     """The state of a sale at a moment; the first that applies."""
-    if closed:
+    if settings.close_time_ms:
         return SALE_STATE_CLOSED
-    if end_ms is not None and now_ms >= end_ms:
+    if settings.end_time_ms is not None and now_ms >= settings.end_time_ms:
         return SALE_STATE_ENDED
-    if now_ms < start_ms:
+    if now_ms < settings.start_time_ms:
         return SALE_STATE_SCHEDULED
-    return SALE_STATE_PAUSED if paused else SALE_STATE_OPEN
+    return SALE_STATE_PAUSED if settings.paused else SALE_STATE_OPEN
+
+
+def settings_at_creation(request: CreateSale, start_time_ms: int) -> Settings:
+    """The settings of a sale that begins as it was asked for."""
+    return Settings(
+        title=request.title,
+        start_time_ms=start_time_ms,
+        end_time_ms=request.end_time_ms,
+        hold_ttl_ms=request.hold_ttl_ms,
+        max_hold_ttl_ms=request.max_hold_ttl_ms,
+        buyer_limit=request.buyer_limit,
+        attempts_per_minute=request.attempts_per_minute,
+        return_window_ms=request.return_window_ms,
+    )
 
 
 def etag_of(epoch: int, seq: int, index: int) -> str:

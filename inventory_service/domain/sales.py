@@ -6,7 +6,16 @@ from inventory_service.domain.events import SaleMade
 from inventory_service.domain.fingerprints import sale_fingerprint
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.results import Failure
-from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, SaleUnknown, etag_of, sale_state
+from inventory_service.domain.sale import (
+    CreateSale,
+    Item,
+    Sale,
+    SaleRead,
+    SaleUnknown,
+    etag_of,
+    sale_state,
+    settings_at_creation,
+)
 from inventory_service.domain.shard_state import StoredSale, Transaction
 from inventory_service.domain.units import Accounts, item_accounts
 
@@ -30,7 +39,8 @@ def create_sale(transaction: Transaction, request: CreateSale) -> SaleRead | Sal
     items = {sku: item_accounts(total) for sku, total in request.items}
     position, asked = transaction.next_position(), request._replace(generation="")
     fingerprint = sale_fingerprint(request)
-    made = StoredSale(asked, fingerprint, start_ms, position, transaction.now_ms, items)
+    settings = settings_at_creation(request, start_ms)
+    made = StoredSale(request.sale, settings, fingerprint, position, transaction.now_ms, transaction.now_ms, items)
     shard.sales[request.sale] = made
     transaction.add_event(SaleMade(asked, start_ms, fingerprint))
     return read_sale(transaction, made)
@@ -48,20 +58,14 @@ def sale_ends_too_early() -> Failure:
 
 def read_sale(transaction: Transaction, stored: StoredSale, replayed: bool = False) -> SaleRead:
     """A sale as it stands at this call's moment."""
-    request = stored.request
     sale = Sale(
-        sale=request.sale,
-        title=request.title,
-        start_time_ms=stored.start_time_ms,
-        end_time_ms=request.end_time_ms,
-        hold_ttl_ms=request.hold_ttl_ms,
-        max_hold_ttl_ms=request.max_hold_ttl_ms,
-        buyer_limit=request.buyer_limit,
-        state=sale_state(stored.start_time_ms, request.end_time_ms, stored.paused, stored.closed, transaction.now_ms),
+        sale=stored.key,
+        settings=stored.settings,
+        state=sale_state(stored.settings, transaction.now_ms),
         items=tuple(_item(sku, stored.items[sku]) for sku in sorted(stored.items)),
-        etag=etag_of(stored.made.epoch, stored.made.seq, stored.made.index),
+        etag=etag_of(stored.changed.epoch, stored.changed.seq, stored.changed.index),
         create_time_ms=stored.create_time_ms,
-        update_time_ms=stored.create_time_ms,
+        update_time_ms=stored.update_time_ms,
     )
     return SaleRead(sale, transaction.as_of(), transaction.now_ms, replayed)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, ReservationChange
 
+from inventory_service.domain.events import has_usual_units
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import HELD
 from inventory_service.domain.shards import CommitId
@@ -21,8 +22,11 @@ class LoadedSale(NamedTuple):
     hold_ttl_ms: int
     max_hold_ttl_ms: int
     buyer_limit: int
+    attempts_per_minute: int
+    return_window_ms: int
     paused: int
-    closed: int
+    close_ms: int  # 0: not closed
+    release_ms: int  # 0: its holds were not released
     epoch: int  # with seq and index: the position of the latest change of the settings
     seq: int
     index: int  # type: ignore[assignment]  # hides tuple.index, which is not used here
@@ -30,6 +34,7 @@ class LoadedSale(NamedTuple):
     update_ms: int
     title: str
     fingerprint: str
+    release_reason: str
 
 
 class LoadedItem(NamedTuple):
@@ -68,6 +73,7 @@ class LoadedRecord(NamedTuple):
     fingerprint: str
     note: str
     claim: bytes
+    units: str  # '': those that state and fingerprint imply, and then Redis stores none
 
 
 class SalePart(NamedTuple):
@@ -78,6 +84,7 @@ class SalePart(NamedTuple):
     items: Sequence[LoadedItem] = ()
     buyers: Sequence[LoadedBuyer] = ()
     records: Sequence[LoadedRecord] = ()
+    release_ms: int = 0  # with records: when the sale's holds were released; 0: they were not
 
     @property
     def size(self) -> int:
@@ -86,7 +93,10 @@ class SalePart(NamedTuple):
 
 
 class HoldRow(NamedTuple):
-    """A hold that the ledger recorded; `lines` are "sku=quantity sku=quantity ..", sorted by SKU, as asked."""
+    """A hold that the ledger recorded; `lines` are "sku=quantity sku=quantity ..", sorted by SKU, as asked.
+
+    `units` are "sku=claimed:0:0 .." likewise where a change of the hold made them others than asked, else None.
+    """
 
     tenant: str
     sale_id: str
@@ -106,11 +116,12 @@ class HoldRow(NamedTuple):
     asked_hold_ms: int
     reference: str
     lines: str
+    units: str | None
 
 
 def record_from_hold(row: HoldRow) -> LoadedRecord:
     """Make the record of a hold anew; this runs once for each hold, of which there may be millions."""
-    tenant, sale_id, reservation_id, buyer_id, *numbers, note, asked_hold_ms, reference, lines = row
+    tenant, sale_id, reservation_id, buyer_id, *numbers, note, asked_hold_ms, reference, lines, units = row
     claim = (
         _claim_of_sale(tenant, sale_id)
         + _text_field(0x1A, reservation_id.encode())
@@ -120,7 +131,7 @@ def record_from_hold(row: HoldRow) -> LoadedRecord:
         + _text_field(0x3A, reference.encode())
     )
     fingerprint = _fingerprint(buyer_id, asked_hold_ms, lines, reference)
-    return LoadedRecord(reservation_id, HELD, *numbers, 0, fingerprint, note, claim)  # type: ignore[arg-type,call-arg]
+    return LoadedRecord(reservation_id, HELD, *numbers, 0, fingerprint, note, claim, units or "")  # type: ignore[arg-type,call-arg]
 
 
 def final_records(payload: bytes, commit: CommitId) -> Iterator[tuple[SaleKey, LoadedRecord]]:
@@ -159,8 +170,16 @@ def record_from_change(
         fingerprint=_fingerprint_of(claim),
         note=change.note,
         claim=claim.SerializeToString(),
+        units=_unusual_units(change),
     )
     return SaleKey(claim.tenant, claim.sale_id), record
+
+
+def _unusual_units(change: ReservationChange) -> str:
+    """The units after a change, unless state and claim imply them; as `text_from_units` in lua/lib/record.lua."""
+    if has_usual_units(change):
+        return ""
+    return " ".join([f"{line.sku}={line.claimed}:{line.sold}:{line.came_back}" for line in change.after])
 
 
 def _fingerprint_of(claim: Claim) -> str:

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from inventory_service.domain.blocked_buyers import BlockedCopy
 from inventory_service.domain.events import CommitBody, Event, ReservationChange
-from inventory_service.domain.fingerprints import Terms, terms_of
+from inventory_service.domain.fingerprints import terms_of
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reservation import EXPIRED, HELD, Reservation, effective, is_overdue
-from inventory_service.domain.sale import CreateSale
-from inventory_service.domain.units import Accounts, buyer_accounts, transfer
+from inventory_service.domain.reservation import HELD, RELEASED, Reservation, Units, effective, state_at
+from inventory_service.domain.sale import Settings
+from inventory_service.domain.units import Accounts, book, buyer_accounts
 
 MAX_EXPIRIES = 100  # holds taken back by one call, so that no call blocks the shard for long
 SALES_PER_CALL = 16  # of a sweep or a count, for the same reason
@@ -27,14 +27,13 @@ class StoredReservation(NamedTuple):
 class StoredSale:
     """One sale: its settings, the accounts of its items and buyers, and its reservations."""
 
-    request: CreateSale
-    fingerprint: str
-    start_time_ms: int
-    made: Position
+    key: SaleKey
+    settings: Settings
+    fingerprint: str  # of the request that made it
+    changed: Position  # where its settings were last changed
     create_time_ms: int
+    update_time_ms: int  # of its settings
     items: dict[str, Accounts]
-    paused: bool = False
-    closed: bool = False
     reservations: dict[str, StoredReservation] = field(default_factory=dict)
     buyers: dict[str, Accounts] = field(default_factory=dict)
 
@@ -44,12 +43,23 @@ class StoredSale:
 
     def live_holds(self, now_ms: int) -> list[Reservation]:
         """Holds that still stand."""
-        return [r for r, _ in self.reservations.values() if r.state == HELD and not is_overdue(r, now_ms)]
+        return [r for r in self._holds() if self.state_of(r, now_ms) == HELD]
 
     def overdue(self, now_ms: int) -> list[Reservation]:
-        """Holds whose end has come and that were not taken back, the longest overdue first."""
-        found = [r for r, _ in self.reservations.values() if is_overdue(r, now_ms)]
+        """Holds whose end has come, or that were released, and that were not taken back, the longest overdue first."""
+        found = [r for r in self._holds() if self.state_of(r, now_ms) != HELD]
         return sorted(found, key=lambda r: (r.expire_time_ms, r.reservation_id))
+
+    def due_since(self, overdue: list[Reservation]) -> int:
+        """Since when the sale has had something to take back: at least one is overdue."""
+        return self.settings.release_time_ms or overdue[0].expire_time_ms
+
+    def state_of(self, reservation: Reservation, now_ms: int) -> int:
+        """The state of a reservation at a moment, as every call sees it."""
+        return state_at(reservation, now_ms, self.settings.release_time_ms)
+
+    def _holds(self) -> list[Reservation]:
+        return [r for r, _ in self.reservations.values() if r.state == HELD]
 
 
 @dataclass
@@ -86,19 +96,29 @@ class Transaction:
         """The last commit that a result takes into account: this call's, once it has changed something."""
         return Position(self.shard.number, self.shard.epoch, self.shard.seq + bool(self._events), 0)
 
-    def effective(self, reservation: Reservation) -> Reservation:
-        """The reservation as it stands at this call's moment."""
-        return effective(reservation, self.now_ms, self.shard.settled)
+    def effective(self, sale: StoredSale, reservation: Reservation) -> Reservation:
+        """A reservation of a sale as it stands at this call's moment."""
+        return effective(reservation, sale.state_of(reservation, self.now_ms), self.shard.settled)
 
     def add_event(self, event: Event) -> None:
         """Add an event to this call's commit."""
         self._events.append(event)
 
-    def move(self, sale: StoredSale, stored: StoredReservation, state: int, note: str, reason: int = 0) -> Reservation:
-        """Move a reservation on (or make it, from NEW): the one place where units change account."""
+    def move(
+        self,
+        sale: StoredSale,
+        stored: StoredReservation,
+        state: int,
+        lines: tuple[Units, ...],
+        note: str,
+        reason: int = 0,
+        discarded: bool = False,
+    ) -> Reservation:
+        """Move a reservation on (or make it, from NEW) to these units: the one place where units change account."""
         before = stored.reservation
         after = before._replace(
             state=state,
+            lines=lines,
             revision=before.revision + 1,
             update_time_ms=self.now_ms,
             position=self.next_position(),
@@ -106,31 +126,35 @@ class Transaction:
             compensation_reason=reason,
         )
         terms = terms_of(stored.fingerprint)
-        _transfer(sale, terms, before.state, state)
+        _transfer(sale, before, after, discarded)
         sale.reservations[after.reservation_id] = StoredReservation(after, stored.fingerprint)
-        self.add_event(ReservationChange(before.state, after, terms.hold_ttl_ms or 0))
-        return self.effective(after)
+        change = ReservationChange(before.state, before.lines, after, terms.lines, terms.hold_ttl_ms or 0, discarded)
+        self.add_event(change)
+        return self.effective(sale, after)
 
     def must_wait(self, sale: SaleKey) -> bool:
         """Whether more of a sale is overdue than this call may take back: its later requests must not overtake then."""
         return self._overdue_cleared.get(sale) is False
 
     def expire_overdue(self, key: SaleKey) -> bool:
-        """Take back overdue holds of a sale; False if they are more than one call may take back."""
+        """Take back overdue and released holds of a sale; False if they are more than one call may take back."""
         if key not in self._overdue_cleared:
             sale = self.shard.sales[key]
             overdue = sale.overdue(self.now_ms)
             room = MAX_EXPIRIES - self.expired
             for reservation in overdue[:room]:
-                self.move(sale, sale.reservations[reservation.reservation_id], EXPIRED, reservation.note)
+                stored = sale.reservations[reservation.reservation_id]
+                state = sale.state_of(reservation, self.now_ms)
+                note = sale.settings.release_reason if state == RELEASED else reservation.note
+                self.move(sale, stored, state, reservation.lines, note)
             self.expired += len(overdue[:room])
             self._overdue_cleared[key] = len(overdue) <= room
         return self._overdue_cleared[key]
 
     def due(self) -> list[SaleKey]:
-        """Sales that have overdue holds, the longest due first."""
+        """Sales that have overdue or released holds, the longest due first."""
         overdue = {key: found for key, sale in self.shard.sales.items() if (found := sale.overdue(self.now_ms))}
-        return sorted(overdue, key=lambda key: (overdue[key][0].expire_time_ms, str(key)))
+        return sorted(overdue, key=lambda key: (self.shard.sales[key].due_since(overdue[key]), str(key)))
 
     def commit(self) -> None:
         """Write what this call did; nothing, if it changed nothing."""
@@ -140,10 +164,11 @@ class Transaction:
             self.shard.commits.append(CommitBody(self.shard.seq, self.now_ms, tuple(self._events)))
 
 
-def _transfer(sale: StoredSale, terms: Terms, previous: int, state: int) -> None:
-    buyer = dict(sale.units_of(terms.buyer_id))
-    transfer(sale.items, buyer, terms.lines, previous, state)
+def _transfer(sale: StoredSale, before: Reservation, after: Reservation, discarded: bool) -> None:
+    buyer = dict(sale.units_of(after.buyer_id))
+    book(sale.items, buyer, before.lines, before.state, -1, discarded)
+    book(sale.items, buyer, after.lines, after.state, 1, discarded)
     if any(buyer.values()):
-        sale.buyers[terms.buyer_id] = buyer
+        sale.buyers[after.buyer_id] = buyer
     else:
-        sale.buyers.pop(terms.buyer_id, None)
+        sale.buyers.pop(after.buyer_id, None)

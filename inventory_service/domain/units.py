@@ -1,41 +1,35 @@
-"""In which account the units of a reservation lie, by its state: the only file of this service that says so."""
+"""The units of reservations: which of them are held and sold in each state, and the accounts in which they lie.
+
+The reference for lua/lib/record.lua and lua/lib/move.lua.
+"""
 
 from collections.abc import Iterable
 from typing import Final
 
-from inventory_service.domain.reservation import (
-    COMPENSATED,
-    CONFIRMED,
-    EXPIRED,
-    HELD,
-    NEW,
-    RELEASED,
-    RETURNED,
-    Line,
-)
+from inventory_service.domain.reservation import CONFIRMED, HELD, RETURNED, Line, Units
 
 Accounts = dict[str, int]  # units by account; an item's are available, held and sold, a buyer's are held and sold
 
-_ACCOUNT: Final = {
-    NEW: "available",
-    HELD: "held",
-    CONFIRMED: "sold",
-    RELEASED: "available",
-    EXPIRED: "available",
-    COMPENSATED: "available",
-    RETURNED: "available",
-}
+_SOLD: Final = (CONFIRMED, RETURNED)  # the states in which units count as sold, until they have come back
 
 
-def account_of(state: int) -> str:
-    """The account of its item in which a line's units lie while its reservation is in `state`."""
-    return _ACCOUNT[state]
+def usual_units(claimed: Iterable[Line], state: int) -> tuple[Units, ...]:
+    """The units that state and claim imply: all of the claim sold, or come back, or none."""
+    return units_in((Units(sku, quantity, 0, 0) for sku, quantity in claimed), state)
 
 
-def line_quantities(line: Line, state: int) -> tuple[int, int]:
-    """How many units of a line have been confirmed, and how many of those were returned."""
-    confirmed = line.quantity if state in (CONFIRMED, RETURNED) else 0
-    return confirmed, confirmed if state == RETURNED else 0
+def units_in(units: Iterable[Units], state: int) -> tuple[Units, ...]:
+    """Units once all that is claimed of them has gone to `state`."""
+    return tuple(
+        [Units(sku, claimed, claimed * (state in _SOLD), claimed * (state == RETURNED)) for sku, claimed, _, _ in units]
+    )
+
+
+def held_and_sold(units: Units, state: int) -> tuple[int, int]:
+    """How many units a reservation holds and owns of one item while it is in `state`."""
+    if state == HELD:
+        return units.claimed, 0
+    return 0, units.sold - units.came_back if state == CONFIRMED else 0
 
 
 def item_accounts(total: int) -> Accounts:
@@ -48,15 +42,18 @@ def buyer_accounts() -> Accounts:
     return {"held": 0, "sold": 0}
 
 
-def transfer(items: dict[str, Accounts], buyer: Accounts, lines: Iterable[Line], previous: int, state: int) -> None:
-    """Move the units of lines to where they lie in `state`, from where they lay in `previous`."""
-    source, target = account_of(previous), account_of(state)
-    for sku, quantity in lines:
-        item = items[sku]
-        item[source] -= quantity
-        item[target] += quantity
-        assert item[source] >= 0, "an account below zero"
-        if source in buyer:
-            buyer[source] -= quantity
-        if target in buyer:
-            buyer[target] += quantity
+def book(
+    items: dict[str, Accounts], buyer: Accounts, lines: Iterable[Units], state: int, sign: int, discarded: bool = False
+) -> None:
+    """Add what a reservation in `state` has to the accounts of items and buyer, or take it off where `sign` is -1.
+
+    What is `discarded` leaves the sale: it is not available then.
+    """
+    for units in lines:
+        item = items[units.sku]
+        held, sold = held_and_sold(units, state)
+        for account, count in (("held", sign * held), ("sold", sign * sold)):
+            item[account] += count
+            buyer[account] += count
+            item["available"] -= 0 if discarded else count
+        assert min(item.values()) >= 0 <= min(buyer.values()), "an account below zero"

@@ -9,7 +9,6 @@ from inventory_service.domain.keys import Position
 from inventory_service.domain.reservation import Reservation
 from inventory_service.domain.results import Granted, Rejected
 from inventory_service.domain.sale import Sale
-from inventory_service.domain.units import line_quantities
 
 
 def reserve_response(result: Granted | Rejected) -> calls.ReserveResponse:
@@ -40,9 +39,8 @@ def reservation_to_proto(reservation: Reservation) -> reservation_pb2.Reservatio
         reference=reservation.reference,
     )
     for line in reservation.lines:
-        confirmed, returned = line_quantities(line, reservation.state)
         message.lines.add(
-            sku=line.sku, quantity=line.quantity, confirmed_quantity=confirmed, returned_quantity=returned
+            sku=line.sku, quantity=line.claimed, confirmed_quantity=line.sold, returned_quantity=line.came_back
         )
     return message
 
@@ -63,18 +61,23 @@ def rejection_to_proto(result: Rejected) -> reservation_pb2.Rejection:
 
 
 def sale_to_proto(sale: Sale) -> sale_pb2.Sale:
+    settings = sale.settings
     message = sale_pb2.Sale(
         sale_id=sale.sale.sale_id,
-        title=sale.title,
-        start_time=timestamp(sale.start_time_ms),
-        end_time=None if sale.end_time_ms is None else timestamp(sale.end_time_ms),
-        hold_ttl=duration(sale.hold_ttl_ms),
-        max_hold_ttl=duration(sale.max_hold_ttl_ms),
-        buyer_limit=sale.buyer_limit,
+        title=settings.title,
+        start_time=timestamp(settings.start_time_ms),
+        end_time=None if settings.end_time_ms is None else timestamp(settings.end_time_ms),
+        hold_ttl=duration(settings.hold_ttl_ms),
+        max_hold_ttl=duration(settings.max_hold_ttl_ms),
+        buyer_limit=settings.buyer_limit,
+        attempts_per_minute=settings.attempts_per_minute,
         state=sale.state,  # type: ignore[arg-type]
         etag=sale.etag,
         create_time=timestamp(sale.create_time_ms),
         update_time=timestamp(sale.update_time_ms),
+        paused=settings.paused,
+        close_time=timestamp(settings.close_time_ms) if settings.close_time_ms else None,
+        return_window=duration(settings.return_window_ms) if settings.return_window_ms else None,
     )
     for item in sale.items:
         message.items.add(sku=item.sku, total=item.total, available=item.available, held=item.held, sold=item.sold)

@@ -1,4 +1,4 @@
-"""Wraps every method of the servicers: admission, deadline, unparsable bytes, metrics and unhandled exceptions.
+"""Wraps every method of the servicers: the checks that each call passes, its slot, its end, metrics and exceptions.
 
 Methods are wrapped once, when they are registered, and not call by call as gRPC's interceptors do: that costs 3 %.
 """
@@ -15,7 +15,10 @@ from grpc.aio import ServicerContext
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.results import Failure
-from inventory_service.rpc.status import CallFailed, row_of, status_of
+from inventory_service.rpc.methods import METHODS, MethodClass
+from inventory_service.rpc.status import CallFailed, status_of
+from inventory_service.rpc.time_limit import TimeLimit
+from inventory_service.rpc.validation import reject_unknown_fields
 
 MIN_TIME_S = 0.010  # a request for a busy shard may wait 8 ms in the batcher before it goes to Redis
 
@@ -31,26 +34,44 @@ class CallMeter(Protocol):
     def observer(self, service: str, method: str) -> Observe: ...
 
 
+class Slots:
+    """How many are in use. The middleware takes one for each call; what judges many items takes one for each item."""
+
+    __slots__ = ("in_use",)
+
+    def __init__(self) -> None:
+        self.in_use = 0
+
+
 class _Unparsable:
     """Stands for bytes that do not parse, so that the caller gets INVALID_ARGUMENT in place of gRPC's UNKNOWN."""
 
 
 _UNPARSABLE = _Unparsable()
+_MAKE_HANDLER: Mapping[tuple[bool, bool], Callable[..., Handler]] = {  # by what is a stream: request, response
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
 
 
 class Middleware:
-    """Wraps the methods of all services of one process and counts the calls in flight."""
+    """Wraps the methods of all services of one process; its calls and its streams have slots of their own."""
 
     def __init__(self, meter: CallMeter) -> None:
         self._meter = meter
-        self._in_flight = 0
+        self.slots = Slots()
+        self.streams = Slots()
+        self.draining = asyncio.Event()  # a stream that is open ends itself once it is set
+        self._is_draining = False  # the same, for each call
         self._open = False
-        self._draining = False
         self._idle = asyncio.Event()
 
     @property
     def in_flight(self) -> int:
-        return self._in_flight
+        """Calls and streams under way."""
+        return self.slots.in_use + self.streams.in_use
 
     def open(self) -> None:
         """Admit calls: Redis has answered, and has as many shards as this server is set to."""
@@ -58,8 +79,9 @@ class Middleware:
 
     async def drain(self, within_s: float) -> bool:
         """Reject new calls and wait for those in flight; False if one of them takes longer than `within_s`."""
-        self._draining = True
-        if not self._in_flight:
+        self._is_draining = True
+        self.draining.set()
+        if not self.in_flight:
             return True
         try:
             async with asyncio.timeout(within_s):
@@ -74,69 +96,86 @@ class Middleware:
         return grpc.method_handlers_generic_handler(service, wrapped)
 
     def _wrap_method(self, service: str, name: str, handler: Handler) -> Handler:
-        observe = self._meter.observer(service, name)
-        if not inspect.iscoroutinefunction(handler.unary_unary):
-            return self._unimplemented(handler, observe)
-        return grpc.unary_unary_rpc_method_handler(
-            self._wrapped(handler.unary_unary, observe),
+        behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        return _MAKE_HANDLER[handler.request_streaming, handler.response_streaming](
+            self._wrapped(behaviour, METHODS[name], self._meter.observer(service, name)),
             request_deserializer=_safe_deserializer(handler.request_deserializer),
             response_serializer=_serialized,
         )
 
-    def _wrapped(self, behaviour: Behaviour, observe: Observe) -> Behaviour:
+    def _wrapped(self, behaviour: Any, method: MethodClass, observe: Observe) -> Behaviour:
+        admit = self._admission(method, is_built=inspect.iscoroutinefunction(behaviour))
+        slots, limit = self._slots_of(method), TimeLimit(method.time_limit_s)
+
         async def wrapped(request: Any, context: ServicerContext[Any, Any]) -> Any:
-            self._in_flight += 1
-            code, started = "OK", perf_counter()
+            slots.in_use += 1
+            began, left_s = perf_counter(), context.time_remaining()
+            code, ended, limited = "CANCELLED", None, limit.begin(began, left_s)
             try:
-                self._admit(request, context)
-                return await behaviour(request, context)
+                admit(request, left_s)
+                response = await behaviour(request, context)
+                code = "OK"
+                return response
             except CallFailed as failed:
-                code = row_of(failed.failure.reason).code.name
-                await context.abort(*status_of(failed))
-            except asyncio.CancelledError:
-                code = "CANCELLED"  # by the caller, or by its deadline
-                raise
+                ended = failed
+            except asyncio.CancelledError:  # by the caller, by its deadline, or by the limit
+                if limited is None or not limit.end(limited):
+                    raise
+                limited.uncancel()
+                ended = _overdue(method)
             except Exception:  # any bug: the caller still gets a status with ErrorInfo
                 log.exception("unhandled_exception", call=behaviour.__name__)
-                code = "UNAVAILABLE"
-                await context.abort(*status_of(CallFailed(Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN))))
+                ended = _failed(reasons.ERROR_REASON_OUTCOME_UNKNOWN)
             finally:
-                observe(code, perf_counter() - started)
-                self._leave()
+                if limited is not None:
+                    limit.end(limited)
+                observe(ended.code.name if ended else code, perf_counter() - began)
+                self._leave(slots)
+            await context.abort(*status_of(ended))
 
         return wrapped
 
-    def _unimplemented(self, handler: Handler, observe: Observe) -> Handler:
-        """Answer UNIMPLEMENTED: what a servicer does not override is the generated one, no coroutine function."""
+    def _admission(self, method: MethodClass, *, is_built: bool) -> Callable[[Any, float | None], None]:
+        """The checks of every call of a method; the call itself then checks its fields' bounds."""
+        slots = self._slots_of(method)
+        is_whole_change = method.changes and not method.has_items
 
-        async def unimplemented(_request: Any, context: ServicerContext[Any, Any]) -> Any:
-            draining = reasons.ERROR_REASON_SERVER_DRAINING
-            reason = draining if self._draining else reasons.ERROR_REASON_NOT_BUILT
-            observe(row_of(reason).code.name, 0.0)
-            await context.abort(*status_of(CallFailed(Failure(reason))))
+        def admit(request: Any, left_s: float | None) -> None:
+            """Each check in its order: the first that fails decides."""
+            if self._is_draining:
+                raise _failed(reasons.ERROR_REASON_SERVER_DRAINING)
+            if slots.in_use > method.slots:
+                raise _failed(reasons.ERROR_REASON_OVERLOADED)
+            if not is_built:
+                raise _failed(reasons.ERROR_REASON_NOT_BUILT)
+            if left_s is not None and left_s < MIN_TIME_S:
+                raise _failed(reasons.ERROR_REASON_DEADLINE_TOO_SHORT)
+            if not self._open:
+                raise _failed(reasons.ERROR_REASON_SHARD_NOT_SERVING)
+            if request is _UNPARSABLE:
+                raise _failed(reasons.ERROR_REASON_UNREADABLE)
+            if is_whole_change:
+                reject_unknown_fields(request)
 
-        if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(unimplemented)
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(unimplemented)
-        return grpc.unary_unary_rpc_method_handler(unimplemented)
+        return admit
 
-    def _admit(self, request: Any, context: ServicerContext[Any, Any]) -> None:
-        """The checks of every call that is built; the first that fails decides."""
-        if self._draining:
-            raise CallFailed(Failure(reasons.ERROR_REASON_SERVER_DRAINING))
-        remaining_s = context.time_remaining()
-        if remaining_s is not None and remaining_s < MIN_TIME_S:
-            raise CallFailed(Failure(reasons.ERROR_REASON_DEADLINE_TOO_SHORT))
-        if not self._open:
-            raise CallFailed(Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING))
-        if request is _UNPARSABLE:
-            raise CallFailed(Failure(reasons.ERROR_REASON_UNREADABLE))
+    def _slots_of(self, method: MethodClass) -> Slots:
+        return self.streams if method.time_limit_s is None else self.slots
 
-    def _leave(self) -> None:
-        self._in_flight -= 1
-        if self._draining and not self._in_flight:
+    def _leave(self, slots: Slots) -> None:
+        slots.in_use -= 1
+        if self._is_draining and not self.in_flight:
             self._idle.set()
+
+
+def _failed(reason: int) -> CallFailed:
+    return CallFailed(Failure(reason))
+
+
+def _overdue(method: MethodClass) -> CallFailed:
+    """What ends a call that its limit has cancelled: a change may have been sent to a server before."""
+    unknown, nothing_done = reasons.ERROR_REASON_OUTCOME_UNKNOWN, reasons.ERROR_REASON_DEADLINE_TOO_SHORT
+    return _failed(unknown if method.changes else nothing_done)
 
 
 def _safe_deserializer(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:

@@ -20,8 +20,10 @@ from inventory_service.rpc.middleware import Handler, Middleware
 from inventory_service.rpc.servicers import AdminServicer, Servicer
 
 LARGEST_MESSAGE = 4 * 1024 * 1024
-CONNECTION_AGE_MS = 300_000  # so that callers find new servers; calls in flight then have the grace to end
-CONNECTION_GRACE_MS = 30_000
+CONNECTION_AGE_MS = 300_000  # so that callers find new servers
+CONNECTION_GRACE_MS = (
+    300_000  # for what is under way then; gRPC cuts what takes longer, which no call and no stream does
+)
 # Clients and proxies ping each ten seconds, so that nothing on the way drops an idle connection; by default gRPC ends
 # a connection without calls that is pinged more than once in two hours.
 MIN_PING_INTERVAL_MS = 5_000

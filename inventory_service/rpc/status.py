@@ -36,6 +36,10 @@ class CallFailed(Exception):
         self.failure = failure
         self.violations = violations
 
+    @property
+    def code(self) -> grpc.StatusCode:
+        return _TABLE[self.failure.reason].code
+
 
 def value_or_fail(result: T | Failure, sale: SaleKey, reservation_id: str = "") -> T:
     """The result, unless it is a failure: that ends the call, and names what the call was about."""

@@ -5,9 +5,9 @@ The batcher sends each request once and never repeats it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import structlog
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
@@ -20,6 +20,8 @@ from inventory_service.domain.results import Failure, Granted, ReservationRead
 from inventory_service.domain.sale import CreateSale, SaleRead, SaleUnknown
 
 Request = Reserve | Move
+T = TypeVar("T")
+_OVERLOADED: Final = Failure(reasons.ERROR_REASON_OVERLOADED)
 TICK_S = 0.0005  # an event loop's clock may round to whole milliseconds
 log = structlog.get_logger()
 
@@ -33,6 +35,7 @@ class Limits(NamedTuple):
     interval_s: float = 0.008  # a busy shard's calls begin at least so far apart: docs/decisions/batching.md says why
     idle_below: int = 3  # a shard is busy if its last call and its queue hold more than these together
     queue: int = 4096  # waiting requests of a shard; the next one is answered OVERLOADED
+    wait_s: float = 29.0  # so long a request waits, then it is OVERLOADED: less than a call without a deadline may take
     scan_limit: int = 512  # waiting requests that one call chooses from
 
 
@@ -67,6 +70,7 @@ class Batcher:
         self._limits = limits or Limits()
         self._clock = clock
         self._queues: dict[int, _ShardQueue] = {}
+        self._single_calls: set[asyncio.Task[Any]] = set()  # which nothing else may refer to
 
     def reserve(self, request: Reserve) -> "asyncio.Future[ReserveResult]":
         return self._queue(request.sale).ask(request)
@@ -75,13 +79,20 @@ class Batcher:
         return self._queue(request.sale).ask(request)
 
     async def change_sale(self, request: CreateSale) -> SaleRead | SaleUnknown | Failure:
-        return await self._stock.change_sale(request)
+        return await self._uncut(self._stock.change_sale(request))
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure:
-        return await self._stock.find_reservation(sale, reservation_id)
+        return await self._uncut(self._stock.find_reservation(sale, reservation_id))
 
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
-        return await self._stock.find_sale(sale)
+        return await self._uncut(self._stock.find_sale(sale))
+
+    def _uncut(self, call: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
+        """A call that goes on when its caller leaves. If it were cut, its connection would have to be made anew."""
+        task = asyncio.create_task(call)
+        self._single_calls.add(task)
+        task.add_done_callback(self._single_calls.discard)
+        return asyncio.shield(task)
 
     def _queue(self, sale: SaleKey) -> "_ShardQueue":
         shard = self._shard_of(sale)
@@ -95,6 +106,7 @@ class Batcher:
 class _Waiting(NamedTuple):
     request: Request
     answer: "asyncio.Future[Any]"
+    since: float
 
 
 class _ShardQueue:
@@ -112,18 +124,36 @@ class _ShardQueue:
         self._queue: deque[_Waiting] = deque()
         self._call: asyncio.Task[None] | None = None
         self._timer_is_set = False  # which calls `_wake`
+        self._wait_timer_is_set = False  # which calls `_end_long_waits`
         self._last_began = float("-inf")
         self._last_size = 0
 
     def ask(self, request: Request) -> "asyncio.Future[Any]":
         answer: asyncio.Future[Any] = self._loop.create_future()
         if len(self._queue) >= self._limits.queue:
-            answer.set_result(Failure(reasons.ERROR_REASON_OVERLOADED))
+            answer.set_result(_OVERLOADED)
             return answer
-        self._queue.append(_Waiting(request, answer))
+        self._queue.append(_Waiting(request, answer, self._clock.time()))
         if self._call is None:
             self._send_if_due()
+        if not self._wait_timer_is_set:
+            self._set_wait_timer()
         return answer
+
+    def _set_wait_timer(self) -> None:
+        """Wake when the first of the queue, which is the oldest, will have waited for too long."""
+        self._wait_timer_is_set = bool(self._queue)
+        if self._queue:
+            self._clock.call_at(self._queue[0].since + self._limits.wait_s, self._end_long_waits)
+
+    def _end_long_waits(self) -> None:
+        """Drop what has waited for too long: it was not sent, so nothing was done."""
+        since = self._clock.time() - self._limits.wait_s + TICK_S
+        while self._queue and self._queue[0].since <= since:
+            answer = self._queue.popleft().answer
+            if not answer.done():
+                answer.set_result(_OVERLOADED)
+        self._set_wait_timer()
 
     def _send_if_due(self) -> None:
         """Send now, or set a timer: the one place that decides when a call goes."""

@@ -98,7 +98,9 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     archive = LedgerArchive(ledger)
     stock = ArchiveFallback(batcher, archive, archive, bulkhead, now_ms=lambda: time.time_ns() // 1_000_000)
     buyers = BlockedBuyers(LedgerBuyers(ledger), RedisBlockedCopies(scripts), settings.shards)
-    middleware = Middleware(metrics.CallMetrics(registry))
+    call_metrics = metrics.CallMetrics(registry)
+    middleware = Middleware(call_metrics)
+    call_metrics.show_slots(lambda: middleware.slots.in_use)
     probing = RedisConnections(settings.redis_url, size=1, renewal=renewal)
     memory = MemoryWatch(
         RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory

@@ -9,7 +9,7 @@ end
 
 local function judge_window(shard, sale)
   local settings = sale.settings
-  local ended = settings.closed == 1 or settings.end_ms >= 0 and shard.now >= settings.end_ms
+  local ended = settings.close_ms > 0 or settings.end_ms >= 0 and shard.now >= settings.end_ms
   if ended then return {'SALE_ENDED', seen_seq(shard), -1} end
   if shard.now < settings.start_ms then -- one that is paused does not open by itself
     return {'SALE_NOT_STARTED', seen_seq(shard), settings.paused == 1 and -1 or settings.start_ms - shard.now}

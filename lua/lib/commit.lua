@@ -1,4 +1,4 @@
--- commit.lua: writes what a call changed, the outbox entry first. Uses record.
+-- commit.lua: writes what a call changed, the outbox entry first. Uses record sale.
 -- A script judges in tables and calls `commit` last: nothing is refused after the first write.
 
 -- %.0f, because Lua by itself writes 10^14 as 1e+14.
@@ -10,7 +10,14 @@ local function text_from_buyer(buyer)
   return (buyer.held > 0 or buyer.sold > 0) and string.format('%.0f %.0f', buyer.held, buyer.sold)
 end
 
--- Writes the named entries of a hash in one command, and drops those that `encode` answers false for in another.
+-- Calls a command on these values, as many of them at once as `unpack` can take.
+local function call_in_chunks(command, key, values)
+  for first = 1, #values, 2 * MAX_NAMES do
+    redis.call(command, key, unpack(values, first, math.min(first + 2 * MAX_NAMES - 1, #values)))
+  end
+end
+
+-- Writes the named entries of a hash, and drops those that `encode` answers false for.
 local function write_fields(key, prefix, names, known, encode)
   local set, drop, count = {}, {}, 0
   for name in pairs(names) do
@@ -21,11 +28,12 @@ local function write_fields(key, prefix, names, known, encode)
       drop[#drop + 1] = prefix .. name
     end
   end
-  if count > 0 then redis.call('HSET', key, unpack(set)) end
-  if #drop > 0 then redis.call('HDEL', key, unpack(drop)) end
+  call_in_chunks('HSET', key, set)
+  call_in_chunks('HDEL', key, drop)
 end
 
 -- Writes when holds end, and when the first of the sale's does; holds that are only added can but bring that forward.
+-- While a sale has holds that were released, it is due since that moment.
 local function write_expiry(sale)
   if next(sale.changed_expiry) == nil then return end
   local add, drop, count, earliest = {}, {}, 0, nil
@@ -44,7 +52,9 @@ local function write_expiry(sale)
   end
   redis.call('ZREM', sale.expiry_key, unpack(drop))
   local first = redis.call('ZRANGE', sale.expiry_key, 0, 0, 'WITHSCORES')
-  redis.call('ZADD', KEYS[3], first[2] or '+inf', sale.name)
+  local due_ms = first[2] or '+inf'
+  if first[2] and sale.settings.release_ms > 0 then due_ms = sale.settings.release_ms end
+  redis.call('ZADD', KEYS[3], due_ms, sale.name)
 end
 
 local function write_sale(sale)

@@ -15,14 +15,29 @@ local function field(tag, bytes)
   return string.char(tag) .. varint(#bytes) .. bytes
 end
 
--- One `Event`, behind its tag in CommitBody: a ReservationChange of `record` as it now stands.
-local function change_event(record, previous)
+local function units_fields(tag, units)
+  local fields = {}
+  for at, line in ipairs(units) do
+    local bytes = field(0x0a, line.sku)
+    if line.quantity > 0 then bytes = bytes .. string.char(0x10) .. varint(line.quantity) end
+    if line.sold > 0 then bytes = bytes .. string.char(0x18) .. varint(line.sold) end
+    if line.came_back > 0 then bytes = bytes .. string.char(0x20) .. varint(line.came_back) end
+    fields[at] = field(tag, bytes)
+  end
+  return table.concat(fields)
+end
+
+-- One `Event`, behind its tag in CommitBody: a ReservationChange of `record` as it now stands. `before` has its units
+-- before the change, nil where the usual ones are on both sides; whether what came back left the sale is `discarded`.
+local function change_event(record, previous, before, discarded)
   local change = field(0x0a, record[CLAIM])
     .. struct.pack('<BBBBBI4BI8BI8BI8BI8BI4', 0x10, previous, 0x18, record[STATE], 0x25, record[REVISION],
       0x29, record[CREATE_MS], 0x31, record[EXPIRE_MS], 0x39, record[CREATED_EPOCH], 0x41, record[CREATED_SEQ],
       0x4d, record[CREATED_INDEX])
   if record[NOTE] ~= '' then change = change .. field(0x52, record[NOTE]) end
   if record[REASON] ~= 0 then change = change .. struct.pack('BB', 0x58, record[REASON]) end
+  if before then change = change .. units_fields(0x62, before) .. units_fields(0x6a, units_of(record)) end
+  if discarded then change = change .. struct.pack('BB', 0x70, 1) end
   return field(0x12, field(0x0a, change))
 end
 

@@ -6,17 +6,18 @@ local NEW = 0 -- the state before the first
 -- A record is an array; these are its fields, in the order in which they are packed, as RecordReply of reads.py has them.
 -- CREATED_* never change: they are the reservation's identity. FINGERPRINT is the text of the Reserve, "buyer ttl
 -- sku=quantity ..", with " #reference" at its end only where one was given: a repeat has the same one, a reuse of the id
--- another; that of a spent id is ''. CLAIM has the bytes of the Claim, which every event repeats. A record may also have
--- `terms`: its fingerprint, parsed.
+-- another; that of a spent id is ''. CLAIM has the bytes of the Claim, which every event repeats. UNITS is the text
+-- "sku=quantity:sold:came_back ..", and not there (15 fields are packed then) where state and fingerprint imply the units.
+-- A record may also have `terms` and `units`: its fingerprint and its units, parsed.
 local STATE, REVISION, CREATE_MS, UPDATE_MS, EXPIRE_MS, CREATED_EPOCH, CREATED_SEQ, CREATED_INDEX, EPOCH, SEQ, INDEX,
-  REASON, FINGERPRINT, NOTE, CLAIM = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+  REASON, FINGERPRINT, NOTE, CLAIM, UNITS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
 
 local function record_from_bytes(bytes)
   return {cmsgpack.unpack(bytes)}
 end
 
 local function bytes_from_record(record)
-  return cmsgpack.pack(unpack(record, 1, CLAIM))
+  return cmsgpack.pack(unpack(record, 1, record[UNITS] and UNITS or CLAIM))
 end
 
 -- A reservation that the next event will make: the fields in their order.
@@ -25,17 +26,18 @@ local function new_record(shard, fingerprint, terms, claim, expire_ms)
   return {NEW, 0, now, now, expire_ms, epoch, seq, index, epoch, seq, index, 0, fingerprint, '', claim, terms = terms}
 end
 
--- The buyer, the asked life of the hold ('-': the sale's) and the lines of a fingerprint; a reference has no '='.
+-- The buyer, the asked life of the hold ('-': the sale's) and the lines of a fingerprint, as units that are claimed and
+-- not sold; a reference has no '='.
 local function parse_terms(fingerprint)
   local buyer, ttl, sku, quantity = string.match(fingerprint, '^([^ ]+) ([^ ]+) ([^ =]+)=(%d+)$')
   if buyer then -- the usual case, one line and no reference: the loop below costs more than all else done with the terms
     local units = tonumber(quantity)
-    return {buyer = buyer, ttl = ttl, lines = {{sku = sku, quantity = units}}, units = units}
+    return {buyer = buyer, ttl = ttl, lines = {{sku = sku, quantity = units, sold = 0, came_back = 0}}, units = units}
   end
   buyer, ttl = string.match(fingerprint, '^(%S+) (%S+)')
   local lines, units = {}, 0
   for next_sku, next_quantity in string.gmatch(fingerprint, '(%S+)=(%d+)') do
-    local line = {sku = next_sku, quantity = tonumber(next_quantity)}
+    local line = {sku = next_sku, quantity = tonumber(next_quantity), sold = 0, came_back = 0}
     lines[#lines + 1] = line
     units = units + line.quantity
   end
@@ -47,13 +49,79 @@ local function terms_of(record)
   return record.terms
 end
 
--- The state that every call sees: a hold whose end has come is EXPIRED, whether or not it was taken back yet.
-local function effective(shard, record)
-  local state = record[STATE]
-  return state == HELD and shard.now >= record[EXPIRE_MS] and EXPIRED or state
+-- Units once their whole quantity has gone to `state`.
+local function units_in(units, state)
+  local moved, is_sold, is_back = {}, state == CONFIRMED or state == RETURNED, state == RETURNED
+  for at, line in ipairs(units) do
+    moved[at] = {sku = line.sku, quantity = line.quantity, sold = is_sold and line.quantity or 0,
+      came_back = is_back and line.quantity or 0}
+  end
+  return moved
 end
 
--- A reservation as replies carry it: its fields up to NOTE, but the state as every call sees it.
-local function record_reply(shard, result, record)
-  return {result, effective(shard, record), unpack(record, REVISION, NOTE)}
+-- The units that state and fingerprint imply: where nothing was sold, the very lines of the fingerprint.
+local function usual_units(record, state)
+  local lines = terms_of(record).lines
+  return (state == CONFIRMED or state == RETURNED) and units_in(lines, state) or lines
+end
+
+local function units_from_text(text)
+  local units = {}
+  for sku, quantity, sold, came_back in string.gmatch(text, '(%S+)=(%d+):(%d+):(%d+)') do
+    units[#units + 1] = {
+      sku = sku, quantity = tonumber(quantity), sold = tonumber(sold), came_back = tonumber(came_back),
+    }
+  end
+  return units
+end
+
+local function text_from_units(units)
+  local lines = {}
+  for at, line in ipairs(units) do
+    lines[at] = string.format('%s=%d:%d:%d', line.sku, line.quantity, line.sold, line.came_back)
+  end
+  return table.concat(lines, ' ')
+end
+
+-- How a record stands with each of its items: a list of {sku, quantity, sold, came_back}, sorted by SKU. While it is HELD,
+-- the quantity is held; while it is CONFIRMED, what is sold and has not come back is sold; else it has no units.
+local function units_of(record)
+  if not record.units then
+    record.units = record[UNITS] and units_from_text(record[UNITS]) or usual_units(record, record[STATE])
+  end
+  return record.units
+end
+
+local function are_equal(units, others)
+  if units == others then return true end
+  if #units ~= #others then return false end
+  for at, line in ipairs(units) do
+    local other = others[at]
+    if line.sku ~= other.sku or line.quantity ~= other.quantity or line.sold ~= other.sold
+      or line.came_back ~= other.came_back then return false end
+  end
+  return true
+end
+
+-- Sets state and units of a record; UNITS is set only where they are not the usual ones.
+local function set_units(record, state, units)
+  record[STATE], record.units = state, units
+  record[UNITS] = not are_equal(units, usual_units(record, state)) and text_from_units(units) or nil
+end
+
+-- The state that every call sees: a hold whose end has come is EXPIRED, and one that stood when its sale was closed with
+-- a release of its holds is RELEASED, whether or not it was taken back yet. The sale's settings must have been read.
+local function effective(shard, sale, record)
+  local state = record[STATE]
+  if state ~= HELD then return state end
+  local release_ms, expire_ms = sale.settings.release_ms, record[EXPIRE_MS]
+  if release_ms > 0 and expire_ms > release_ms then return RELEASED end
+  return shard.now >= expire_ms and EXPIRED or HELD
+end
+
+-- A reservation as replies carry it: its fields up to NOTE, but the state as every call sees it, and UNITS or ''.
+local function record_reply(shard, sale, result, record)
+  local reply = {result, effective(shard, sale, record), unpack(record, REVISION, NOTE)}
+  reply[#reply + 1] = record[UNITS] or ''
+  return reply
 end

@@ -29,7 +29,9 @@ local function open_sale(shard, number, first_key)
   return sale
 end
 
--- Reads the fields of a hash that are not in `known` yet, in one command; what is not there becomes false.
+local MAX_NAMES = 1000 -- of fields in one command: `unpack` fails from 8,000 values
+
+-- Reads the fields of a hash that are not in `known` yet; what is not there becomes false.
 local function load_fields(key, prefix, names, known, decode)
   local missing, fields, count = {}, {}, 0
   for _, name in ipairs(names) do
@@ -38,10 +40,11 @@ local function load_fields(key, prefix, names, known, decode)
       missing[count], fields[count] = name, prefix .. name
     end
   end
-  if count == 0 then return end
-  local values = redis.call('HMGET', key, unpack(fields))
-  for at = 1, count do
-    if values[at] then known[missing[at]] = decode(values[at]) end
+  for first = 1, count, MAX_NAMES do
+    local values = redis.call('HMGET', key, unpack(fields, first, math.min(first + MAX_NAMES - 1, count)))
+    for at, value in ipairs(values) do
+      if value then known[missing[first + at - 1]] = decode(value) end
+    end
   end
 end
 
@@ -66,9 +69,8 @@ local function load_accounts(sale, ids)
   for _, id in ipairs(ids) do
     local record = sale.records[id]
     if record and record[FINGERPRINT] ~= '' then
-      local terms = terms_of(record)
-      buyers[#buyers + 1] = terms.buyer
-      for _, line in ipairs(terms.lines) do skus[#skus + 1] = line.sku end
+      buyers[#buyers + 1] = terms_of(record).buyer
+      for _, line in ipairs(units_of(record)) do skus[#skus + 1] = line.sku end
     end
   end
   load_items(sale, skus)

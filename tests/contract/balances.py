@@ -5,7 +5,7 @@ from collections import Counter
 from inventory_service.domain.events import CommitBody, SaleMade
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.sale import SaleRead
-from inventory_service.domain.units import account_of
+from inventory_service.domain.units import held_and_sold
 from tests.contract.shards import ShardUnderTest
 
 Balances = dict[tuple[SaleKey, str], Counter[str]]
@@ -33,13 +33,16 @@ async def assert_balances_add_up(shard: ShardUnderTest) -> None:
 
 
 def apply(balances: Balances, commit: CommitBody) -> None:
-    """Book one commit; nothing ever changes an item's total."""
+    """Book one commit: what each change takes off and adds; what is discarded leaves the total."""
     for event in commit.events:
         if isinstance(event, SaleMade):
             for sku, total in event.request.items:
                 balances[event.request.sale, sku] = Counter(available=total, total=total)
             continue
-        for sku, quantity in event.reservation.lines:
-            item = balances[event.reservation.sale, sku]
-            item[account_of(event.previous_state)] -= quantity
-            item[account_of(event.reservation.state)] += quantity
+        after = event.reservation
+        for state, lines, sign in ((event.previous_state, event.before, -1), (after.state, after.lines, 1)):
+            for units in lines:
+                item, (held, sold) = balances[after.sale, units.sku], held_and_sold(units, state)
+                item["held"] += sign * held
+                item["sold"] += sign * sold
+                item["total" if event.discarded else "available"] += sign * (sold if event.discarded else -held - sold)

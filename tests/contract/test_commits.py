@@ -6,6 +6,7 @@ from inventory_service.domain.events import CommitBody, ReservationChange, SaleM
 from inventory_service.domain.fingerprints import sale_fingerprint
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.ports import ExpireStep, HoldCounts
+from inventory_service.domain.reservation import Line, Units
 from inventory_service.domain.results import Granted, ReservationRead
 from inventory_service.domain.sale import SaleRead
 from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve, spend
@@ -31,17 +32,23 @@ def sales_of(commit: CommitBody) -> list[SaleKey]:
 async def test_each_change_has_the_whole_reservation(shard: ShardUnderTest) -> None:
     """Every change can be understood alone: it repeats claim, states, times and creation position."""
     await make_sale(shard.stock, create())
+    asked = (Line("lamp", 2), Line("shade", 1))
+    claimed = (Units("lamp", 2, 0, 0), Units("shade", 1, 0, 0))
     held = await shard.stock.reserve(reserve("r-1", lamp=2, shade=1))
     assert isinstance(held, Granted)
-    assert await last_change(shard) == ReservationChange(UNMADE, held.reservation)
+    assert await last_change(shard) == ReservationChange(UNMADE, claimed, held.reservation, asked)
 
     await shard.tick(MINUTE_MS)
     confirmed = await shard.stock.move(confirm("r-1"))
 
     assert isinstance(confirmed, Granted)
-    assert await last_change(shard) == ReservationChange(HELD, confirmed.reservation)
+    assert await last_change(shard) == ReservationChange(HELD, claimed, confirmed.reservation, asked)
     assert confirmed.reservation == held.reservation._replace(
-        state=CONFIRMED, revision=2, update_time_ms=FIRST_MOMENT_MS + MINUTE_MS, position=Position(0, 1, 3, 0)
+        state=CONFIRMED,
+        lines=(Units("lamp", 2, 2, 0), Units("shade", 1, 1, 0)),
+        revision=2,
+        update_time_ms=FIRST_MOMENT_MS + MINUTE_MS,
+        position=Position(0, 1, 3, 0),
     )
 
 

@@ -65,6 +65,9 @@ creates = st.builds(
     max_hold_ttl_ms=st.just(3000),
     buyer_limit=st.sampled_from([0, 0, 4]),
     items=lines_of(st.integers(0, 6), at_least=1),
+    attempts_per_minute=st.sampled_from([0, 0, 3]),
+    return_window_ms=st.sampled_from([0, 0, 4000]),
+    generation=st.just(""),
 )
 
 

@@ -7,10 +7,11 @@ import pytest
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.reservation import Line
+from inventory_service.domain.reservation import Units
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure, Granted, ReservationRead, Shortage
 from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.units import usual_units
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, release, reserve, spend
 from tests.contract.results import granted, reason_of, rejected
 from tests.contract.shards import FIRST_MOMENT_MS, NOT_SERVED, ShardUnderTest
@@ -124,7 +125,10 @@ async def test_a_reference_stays_with_its_reservation(shard: ShardUnderTest) -> 
         again = await granted(shard, request)
         found = await shard.stock.find_reservation(SALE, request.reservation_id)
 
-        assert (first.reservation.reference, first.reservation.lines) == (request.reference, request.lines)
+        assert (first.reservation.reference, first.reservation.lines) == (
+            request.reference,
+            usual_units(request.lines, HELD),
+        )
         assert again == first._replace(replayed=True)
         assert isinstance(found, ReservationRead)
         assert found.reservation == first.reservation
@@ -318,7 +322,7 @@ async def test_all_lines_or_none(shard: ShardUnderTest) -> None:
     assert short.shortages == (Shortage("shade", 1, 0, 1), Shortage("vase", 3, 1, 1))
     assert reason_of(insufficient) == "INSUFFICIENT_STOCK"
     assert insufficient.shortages == (Shortage("lamp", 6, 5, 0), Shortage("vase", 2, 1, 1))
-    assert filled.reservation.lines == (Line("lamp", 5), Line("vase", 1))
+    assert filled.reservation.lines == (Units("lamp", 5, 0, 0), Units("vase", 1, 0, 0))
 
 
 async def test_twenty_lines_of_the_largest_quantity(shard: ShardUnderTest) -> None:

@@ -6,7 +6,7 @@ from holdfast.inventory.v1.sale_pb2 import SaleState
 
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.results import Failure
-from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, SaleUnknown
+from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, SaleUnknown, Settings
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, reserve
 from tests.contract.shards import FIRST_MOMENT_MS, NOT_SERVED, ShardUnderTest
 from tests.sales import make_sale
@@ -19,18 +19,31 @@ async def made(shard: ShardUnderTest, request: CreateSale) -> SaleRead:
     return answer
 
 
+CREATE_WITH_EVERY_SETTING = create(
+    max_hold_ttl_ms=20 * MINUTE_MS,
+    buyer_limit=2,
+    attempts_per_minute=3,
+    return_window_ms=90 * MINUTE_MS,
+    items={"shade": 0, "lamp": 3},
+)
+
+
 async def test_a_new_sale_has_all_of_its_stock_available(shard: ShardUnderTest) -> None:
     """The result is the sale as it stands, with its items sorted by SKU."""
-    answer = await made(shard, create(buyer_limit=2, items={"shade": 0, "lamp": 3}))
+    answer = await made(shard, CREATE_WITH_EVERY_SETTING)
 
     assert answer.sale == Sale(
         sale=SALE,
-        title="Lamps",
-        start_time_ms=FIRST_MOMENT_MS,
-        end_time_ms=None,
-        hold_ttl_ms=10 * MINUTE_MS,
-        max_hold_ttl_ms=10 * MINUTE_MS,
-        buyer_limit=2,
+        settings=Settings(
+            title="Lamps",
+            start_time_ms=FIRST_MOMENT_MS,
+            end_time_ms=None,
+            hold_ttl_ms=10 * MINUTE_MS,
+            max_hold_ttl_ms=20 * MINUTE_MS,
+            buyer_limit=2,
+            attempts_per_minute=3,
+            return_window_ms=90 * MINUTE_MS,
+        ),
         state=SaleState.SALE_STATE_OPEN,
         items=(Item("lamp", 3, 3, 0, 0), Item("shade", 0, 0, 0, 0)),
         etag="1-1-0",
@@ -80,6 +93,8 @@ CHANGED_SETTINGS = [
     {"hold_ttl_ms": 1000},
     {"max_hold_ttl_ms": 20 * MINUTE_MS},
     {"buyer_limit": 1},
+    {"attempts_per_minute": 1},
+    {"return_window_ms": 1},
     {"items": {"lamp": 10}},
     {"items": {"lamp": 11, "shade": 10}},
 ]

@@ -1,19 +1,33 @@
-"""The client for callers without an event loop; made from client.py by generate_blocking.py, not by hand."""
+"""The client for callers without an event loop; made from `Client` by generate_blocking.py, not by hand."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Unpack
 
 from holdfast.client import Client
 from holdfast.event_loop_thread import EventLoopThread
-from holdfast.inventory.v1.inventory_admin_service_pb2 import BlockBuyerResponse, CreateSaleResponse
+from holdfast.inventory.v1.inventory_admin_service_pb2 import (
+    AdjustStockResponse,
+    BlockBuyerResponse,
+    CloseSaleResponse,
+    CreateSaleResponse,
+    PauseSaleResponse,
+    ResumeSaleResponse,
+    UnblockBuyerResponse,
+    UpdateSaleResponse,
+)
 from holdfast.inventory.v1.inventory_service_pb2 import (
+    ChangeReservationResponse,
     ConfirmReservationResponse,
+    ExtendReservationResponse,
     GetReservationResponse,
     GetSaleResponse,
     ReleaseReservationResponse,
     ReserveResponse,
+    ReturnReservationResponse,
 )
 from holdfast.retry import RetryPolicy
+from holdfast.sale_calls import SaleSettings
 
 
 class BlockingClient(EventLoopThread):
@@ -22,7 +36,7 @@ class BlockingClient(EventLoopThread):
     def __init__(
         self, address: str, *, channels: int = 8, retry: RetryPolicy | None = None, use_proxy: bool = False
     ) -> None:
-        super().__init__(lambda: Client(address, channels=channels, retry=retry, use_proxy=use_proxy))
+        super().__init__(Client(address, channels=channels, retry=retry, use_proxy=use_proxy))
 
     def reach(self, within_s: float) -> bool:
         """Whether a server accepts connections at the address, or at one of them; sends no call."""
@@ -49,15 +63,82 @@ class BlockingClient(EventLoopThread):
             self._client.reserve(sale_id, reservation_id, buyer_id, lines, hold_ttl=hold_ttl, reference=reference)
         )
 
-    def confirm(self, sale_id: str, reservation_id: str) -> ConfirmReservationResponse:
-        """Sell what is held."""
-        return self._wait(self._client.confirm(sale_id, reservation_id))
+    def confirm(
+        self,
+        sale_id: str,
+        reservation_id: str,
+        *,
+        lines: Mapping[str, int] | None = None,
+        expected_revision: int | None = None,
+    ) -> ConfirmReservationResponse:
+        """Sell what is held or, with `lines`, these units alone, and give the rest back."""
+        return self._wait(
+            self._client.confirm(sale_id, reservation_id, lines=lines, expected_revision=expected_revision)
+        )
 
     def release(
-        self, sale_id: str, reservation_id: str, *, reason: str = "", spend_id: bool = False
+        self,
+        sale_id: str,
+        reservation_id: str,
+        *,
+        reason: str = "",
+        spend_id: bool = False,
+        expected_revision: int | None = None,
     ) -> ReleaseReservationResponse:
         """Give back what is held; with `spend_id` also end an id whose Reserve got no answer."""
-        return self._wait(self._client.release(sale_id, reservation_id, reason=reason, spend_id=spend_id))
+        return self._wait(
+            self._client.release(
+                sale_id, reservation_id, reason=reason, spend_id=spend_id, expected_revision=expected_revision
+            )
+        )
+
+    def extend(
+        self,
+        sale_id: str,
+        reservation_id: str,
+        hold_ttl: timedelta | None = None,
+        *,
+        by: timedelta | None = None,
+        expected_revision: int | None = None,
+    ) -> ExtendReservationResponse:
+        """Let a hold live for `hold_ttl` from its creation, or `by` so long from now; it never becomes shorter.
+
+        The sale's `max_hold_ttl` cuts it, so read the `expire_time` that is returned. With `by` the reservation is read
+        first. A second call with the same `by` extends again, and one with the same `hold_ttl` does not.
+        """
+        return self._wait(
+            self._client.extend(sale_id, reservation_id, hold_ttl, by=by, expected_revision=expected_revision)
+        )
+
+    def change(
+        self, sale_id: str, reservation_id: str, lines: Mapping[str, int], *, expected_revision: int | None = None
+    ) -> ChangeReservationResponse:
+        """Hold these lines instead, all or none; returns the reservation, or the rejection that left it as it was.
+
+        SKUs that are not named are given back.
+        """
+        return self._wait(self._client.change(sale_id, reservation_id, lines, expected_revision=expected_revision))
+
+    def return_(
+        self,
+        sale_id: str,
+        reservation_id: str,
+        reason: str,
+        *,
+        lines: Mapping[str, int] | None = None,
+        discard: bool = False,
+        expected_revision: int | None = None,
+    ) -> ReturnReservationResponse:
+        """Take sold units back: all of them or, with `lines`, until so many have come back in all.
+
+        Earlier returns count in `lines`, so a repeat takes nothing more. They are sold again, unless `discard` takes
+        what comes back with this call out of the sale.
+        """
+        return self._wait(
+            self._client.return_(
+                sale_id, reservation_id, reason, lines=lines, discard=discard, expected_revision=expected_revision
+            )
+        )
 
     def get_reservation(self, sale_id: str, reservation_id: str) -> GetReservationResponse:
         """Read a reservation."""
@@ -72,31 +153,83 @@ class BlockingClient(EventLoopThread):
         sale_id: str,
         items: Mapping[str, int],
         *,
-        title: str = "",
-        start_time: datetime | None = None,
-        end_time: datetime | None = None,
-        hold_ttl: timedelta | None = None,
-        max_hold_ttl: timedelta | None = None,
-        buyer_limit: int = 0,
+        item_limits: Mapping[str, int] | None = None,
+        **settings: Unpack[SaleSettings],
     ) -> CreateSaleResponse:
         """Make a sale of `items` (SKU to units). A repeat must have equal arguments, times included.
 
-        Unset: it starts now, never ends, and holds last 10 minutes. A `hold_ttl` of zero makes each Reserve a purchase.
-        A time without a zone is local time.
+        `title`, for people. `start_time` and `end_time`: now and never if not given; a time without a zone is local.
+        `hold_ttl`: how long a hold lasts, 10 minutes if not given; zero makes each Reserve a purchase. `max_hold_ttl`:
+        the longest that a buyer may ask for. `buyer_limit`: units that one buyer may hold and own; `item_limits` (SKU
+        to units) are the same of single items. `attempts_per_minute` of one buyer. `return_window`: for how long after
+        its end sold units can come back.
+        """
+        return self._wait(self._client.create_sale(sale_id, items, item_limits=item_limits, **settings))
+
+    def update_sale(
+        self,
+        sale_id: str,
+        *,
+        items: Mapping[str, int] | None = None,
+        item_limits: Mapping[str, int] | None = None,
+        etag: str = "",
+        **settings: Unpack[SaleSettings],
+    ) -> UpdateSaleResponse:
+        """Change the settings that are given, and no others; one that is None becomes what it is in a sale without it.
+
+        `items` (SKU to units) adds those that are missing and changes none that is there; `adjust_stock` does that.
         """
         return self._wait(
-            self._client.create_sale(
+            self._client.update_sale(sale_id, items=items, item_limits=item_limits, etag=etag, **settings)
+        )
+
+    def pause_sale(self, sale_id: str, *, reason: str = "", etag: str = "") -> PauseSaleResponse:
+        """Stop selling until `resume_sale`; holds go on."""
+        return self._wait(self._client.pause_sale(sale_id, reason=reason, etag=etag))
+
+    def resume_sale(self, sale_id: str, *, reason: str = "", etag: str = "") -> ResumeSaleResponse:
+        """Sell again after `pause_sale`."""
+        return self._wait(self._client.resume_sale(sale_id, reason=reason, etag=etag))
+
+    def close_sale(
+        self, sale_id: str, *, release_holds: bool = False, reason: str = "", etag: str = ""
+    ) -> CloseSaleResponse:
+        """Stop selling for good; with `release_holds` also give back all that is held, at this very moment."""
+        return self._wait(self._client.close_sale(sale_id, release_holds=release_holds, reason=reason, etag=etag))
+
+    def adjust_stock(
+        self,
+        sale_id: str,
+        sku: str,
+        adjustment_id: str,
+        reason: str,
+        *,
+        delta: int | None = None,
+        new_total: int | None = None,
+        expected_total: int | None = None,
+        reference: str = "",
+    ) -> AdjustStockResponse:
+        """Change how many units of an item are on sale: by `delta`, or to `new_total`.
+
+        Choose one `adjustment_id` for each change and keep it, as with a reservation: a repeat changes nothing more.
+        """
+        return self._wait(
+            self._client.adjust_stock(
                 sale_id,
-                items,
-                title=title,
-                start_time=start_time,
-                end_time=end_time,
-                hold_ttl=hold_ttl,
-                max_hold_ttl=max_hold_ttl,
-                buyer_limit=buyer_limit,
+                sku,
+                adjustment_id,
+                reason,
+                delta=delta,
+                new_total=new_total,
+                expected_total=expected_total,
+                reference=reference,
             )
         )
 
     def block_buyer(self, buyer_id: str, reason: str) -> BlockBuyerResponse:
-        """Make the ledger refuse this buyer's orders from now on."""
+        """Reject what this buyer asks for from now on; the ledger refuses what is under way."""
         return self._wait(self._client.block_buyer(buyer_id, reason))
+
+    def unblock_buyer(self, buyer_id: str) -> UnblockBuyerResponse:
+        """Take a block back; orders that were refused meanwhile stay refused."""
+        return self._wait(self._client.unblock_buyer(buyer_id))

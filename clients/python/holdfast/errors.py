@@ -1,6 +1,7 @@
 """The errors of failed calls: one class for each reason, for a caller to catch. Sold out is no error.
 
-The base of a class is its kind; a reason that this version of the client does not know is raised as its kind.
+The base of a class is its kind; a reason that this version of the client does not know is raised as its kind. Errors
+can be pickled and copied.
 """
 
 from collections.abc import Mapping
@@ -13,22 +14,26 @@ from holdfast.inventory.v1.reservation_pb2 import Reservation
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """The details of a status; empty if gRPC itself made the status."""
+    """What a call was about, and the details of its status; these are empty if gRPC itself made the status."""
 
     reason: str = ""  # the name of an `ErrorReason`
     metadata: Mapping[str, str] = field(default_factory=dict)
     retry_after_s: float | None = None  # the pause that the server asks for; None: it asks for none
     reservation: Reservation | None = None  # its present state, where the reason is about its state
     violations: Mapping[str, str] = field(default_factory=dict)  # field to what is wrong with it
+    ids: Mapping[str, str] = field(default_factory=dict)  # those of the request: `sale_id`, `reservation_id` and others
 
 
 class HoldfastError(Exception):
-    """A call that failed. `reason` is the name of an `ErrorReason`, or '' if gRPC itself made the status."""
+    """A call that failed. `reason` is the name of an `ErrorReason`, or '' if gRPC or this client made the status."""
 
     repeatable = False  # whether the same request may succeed later
+    judged = False  # whether the server looked at the state, which shows what earlier attempts of the call did
+    outcome_unknown = False  # whether it may have been done nevertheless
 
-    def __init__(self, code: grpc.StatusCode, message: str, details: Details) -> None:
-        super().__init__(message)
+    def __init__(self, code: grpc.StatusCode, message: str, details: Details | None = None) -> None:
+        details = details or Details()
+        super().__init__(code, message, details)  # pickle and copy make the error anew from these
         self.code = code
         self.message = message
         self.reason = details.reason
@@ -36,7 +41,37 @@ class HoldfastError(Exception):
         self.retry_after_s = details.retry_after_s
         self.reservation = details.reservation
         self.violations = details.violations
-        self.outcome_unknown = False  # whether it may have been done nevertheless
+        self.ids = details.ids
+
+    def __str__(self) -> str:
+        about = f"{named(self.ids)}: " if named(self.ids) else ""
+        fields = "".join(f" {field}: {wrong}." for field, wrong in self.violations.items())
+        unknown = ", outcome unknown" if self.outcome_unknown else ""
+        return f"{about}{self.message}{fields} [{self.tag}{unknown}]"
+
+    @property
+    def tag(self) -> str:
+        """The reason without its prefix, which is the name to search the docs for; without a reason the code."""
+        return self.reason.removeprefix("ERROR_REASON_") or self.code.name
+
+
+def named(ids: Mapping[str, str]) -> str:
+    """What a call is about: `reservation r-1 of sale lamps`, `item lamp of sale lamps`, `buyer ada`."""
+    kinds = {"adjustment_id": "adjustment", "reservation_id": "reservation", "sku": "item", "sale_id": "sale"}
+    parts = [f"{kind} {ids[field]}" for field, kind in kinds.items() if ids.get(field)]
+    return " of ".join(parts) or (f"buyer {ids['buyer_id']}" if ids.get("buyer_id") else "")
+
+
+class Closed(HoldfastError):
+    """The client can make no calls: it was closed, or this process was forked while clients of its parent were open.
+
+    A call that was under way when the client was closed ends so too; `outcome_unknown` says whether it was sent.
+    """
+
+    def __init__(
+        self, code: grpc.StatusCode = grpc.StatusCode.CANCELLED, message: str = "", details: Details | None = None
+    ) -> None:
+        super().__init__(code, message or "The client is closed.", details)
 
 
 class InvalidRequest(HoldfastError):
@@ -49,6 +84,8 @@ class NotBuilt(HoldfastError):
 
 class NotFound(HoldfastError):
     """A sale, item, reservation or dead letter does not exist."""
+
+    judged = True
 
 
 class SaleNotFound(NotFound):
@@ -70,6 +107,8 @@ class DeadLetterNotFound(NotFound):
 class IdReused(HoldfastError):
     """The id was used before for something else."""
 
+    judged = True
+
 
 class ReservationIdReused(IdReused):
     """The reservation's id was used with another buyer, other lines, another `hold_ttl` or another `reference`."""
@@ -85,6 +124,8 @@ class AdjustmentIdReused(IdReused):
 
 class WrongState(HoldfastError):
     """The state does not allow the call; `reservation` is the reservation, if the call is about one."""
+
+    judged = True
 
 
 class WrongReservationState(WrongState):
@@ -121,6 +162,8 @@ class WrongDeadLetterState(WrongState):
 
 class Outdated(HoldfastError):
     """The data changed since the caller read it; read it again. `reservation` is what stands, if it is about one."""
+
+    judged = True
 
 
 class EtagMismatch(Outdated):
@@ -192,10 +235,8 @@ class DeadlineTooShort(TryLater):
 class OutcomeUnknown(TryLater):
     """The server does not know whether it was done."""
 
-    def __init__(self, code: grpc.StatusCode, message: str, details: Details) -> None:
-        super().__init__(code, message, details)
-        self.outcome_unknown = True
+    outcome_unknown = True
 
 
 class NoAnswer(OutcomeUnknown):
-    """No answer came: the connection failed or broke, or the deadline passed."""
+    """No answer of the service came: the connection failed or broke, the deadline passed, or gRPC itself failed."""

@@ -7,48 +7,91 @@ from dataclasses import dataclass
 
 from holdfast.errors import HoldfastError
 
+BURST_S = 10  # seconds for which a retry budget keeps what is not spent
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Limits of the repeats of one call. A repeat carries the same ids, so it never does a thing twice."""
+    """Limits of the repeats of one call, and of all calls of a client. A repeat never does a thing twice."""
 
     overall_s: float = 10.0  # from the first attempt to giving up
     attempt_s: float = 2.0  # the deadline of one attempt, cut to what is left of the whole
+    ledger_attempt_s: float = 5.0  # the same, if it is longer, of calls for which the server may ask the ledger
     first_delay_s: float = 0.05
     longest_delay_s: float = 2.0
+    repeats_per_s: float = 10.0  # of all calls together; beyond these, a call in ten is repeated
 
 
 class RetryBudget:
-    """What is left of one call's time for repeats."""
+    """How many repeats the calls of one client have left, so that a server that is slow is not asked ever more."""
+
+    SHARE = 0.1  # repeats that each call adds
+
+    def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_s = per_s
+        self._clock = clock
+        self._filled_at = clock()
+        self._most = self._left = BURST_S * per_s
+
+    def add_call(self) -> None:
+        """Count a call that begins."""
+        self._left = min(self._most, self._left + self.SHARE)
+
+    def take(self) -> bool:
+        """Whether one more repeat may be made now; it is counted."""
+        now = self._clock()
+        self._left = min(self._most, self._left + (now - self._filled_at) * self._per_s)
+        self._filled_at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class Attempts:
+    """The attempts of one call: their deadlines, the delays between them, and whether one may have done it."""
 
     def __init__(
         self,
         policy: RetryPolicy,
+        budget: RetryBudget,
+        *,
+        attempt_s: float | None = None,  # the policy's if not given
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,  # from 0 to 1
     ) -> None:
         self._policy = policy
+        self._budget = budget
         self._clock = clock
         self._jitter = jitter
+        self._attempt_s = policy.attempt_s if attempt_s is None else attempt_s
         self._ends_at = clock() + policy.overall_s
         self._delay_s = policy.first_delay_s
+        self._is_out = False
         self._outcome_unknown = False
+        budget.add_call()
 
-    def attempt_s(self) -> float:
-        """The deadline of the attempt that begins now."""
-        return max(0.001, min(self._policy.attempt_s, self._left_s()))
+    @property
+    def outcome_unknown(self) -> bool:
+        """Whether an attempt may have done it: one that is out, or one that ended so and was followed by no answer."""
+        return self._is_out or self._outcome_unknown
+
+    def begin(self) -> float:
+        """The deadline of the attempt that begins now, in seconds."""
+        self._is_out = True
+        return max(0.001, min(self._attempt_s, self._left_s()))
 
     def delay_after(self, error: HoldfastError) -> float:
         """How long to wait before the next attempt; raises the error if there is none.
 
         The pause that the server asks for is a minimum: the jittered delay comes on top, so that clients that failed
-        together do not return together. One attempt with an unknown outcome makes the whole call's outcome unknown.
+        together do not return together. One attempt with an unknown outcome makes the whole call's outcome unknown,
+        unless a later one was judged: a repeat is told how the matter stands.
         """
-        self._outcome_unknown = self._outcome_unknown or error.outcome_unknown
+        self._is_out = False
+        self._outcome_unknown = error.outcome_unknown or (self._outcome_unknown and not error.judged)
         delay_s = (error.retry_after_s or 0.0) + self._delay_s * (0.5 + self._jitter() / 2)
-        if not error.repeatable:
-            raise error
-        if delay_s >= self._left_s():
+        if not error.repeatable or delay_s >= self._left_s() or not self._budget.take():
             error.outcome_unknown = self._outcome_unknown
             raise error
         self._delay_s = min(2 * self._delay_s, self._policy.longest_delay_s)

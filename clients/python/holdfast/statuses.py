@@ -69,22 +69,33 @@ BY_CODE: Mapping[grpc.StatusCode, type[errors.HoldfastError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.TryLater,
 }
 
-# The codes with which gRPC itself reports that no answer came. CANCELLED comes from a server that stopped before it
-# began the call; a call that this client cancels raises CancelledError. gRPC's own RESOURCE_EXHAUSTED means that a
-# message is too large, which no repeat changes.
-UNANSWERED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+# The codes with which gRPC itself, or a proxy, says that the call was not begun. After any other code without a reason
+# nobody knows whether it was done. RESOURCE_EXHAUSTED means that a message is too large, which no repeat changes.
+NOT_BEGUN: Mapping[grpc.StatusCode, type[errors.HoldfastError]] = {
+    grpc.StatusCode.UNIMPLEMENTED: errors.NotBuilt,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.HoldfastError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.NotAllowed,
+    grpc.StatusCode.PERMISSION_DENIED: errors.NotAllowed,
+}
+IDS = ("sale_id", "reservation_id", "buyer_id", "sku", "adjustment_id")
 
 
-def error_from_rpc(failure: grpc.aio.AioRpcError) -> errors.HoldfastError:
+def error_from_rpc(failure: grpc.aio.AioRpcError, request: Message) -> errors.HoldfastError:
     """The typed error of a failed call."""
-    details = _details_of(_status_of(failure.trailing_metadata()))
+    details = _details_of(_status_of(failure.trailing_metadata()), ids_of(request))
     return _class_of(failure.code(), details.reason)(failure.code(), failure.details() or "", details)
 
 
+def ids_of(request: Message) -> Mapping[str, str]:
+    """The ids that a request names, by field."""
+    named: Message = getattr(request, "sale", request)  # a request about the settings of a sale has them in this field
+    return {field: value for field in IDS if (value := getattr(named, field, ""))}
+
+
 def _class_of(code: grpc.StatusCode, reason: str) -> type[errors.HoldfastError]:
-    """The class of a reason; of the code if the reason is unknown; NoAnswer if gRPC itself reports that none came."""
+    """The class of a reason; of the code if the reason is unknown; without a reason, of what gRPC means by the code."""
     if not reason:
-        return errors.NoAnswer if code in UNANSWERED else errors.HoldfastError
+        return NOT_BEGUN.get(code, errors.NoAnswer)
     number = dict(ErrorReason.items()).get(reason, ErrorReason.ERROR_REASON_UNSPECIFIED)
     return BY_REASON.get(number) or BY_CODE.get(code, errors.HoldfastError)
 
@@ -96,7 +107,7 @@ def _status_of(trailers: Iterable[tuple[str, str | bytes]] | None) -> Status:
     return Status()
 
 
-def _details_of(status: Status) -> errors.Details:
+def _details_of(status: Status, ids: Mapping[str, str]) -> errors.Details:
     info = _detail(status, ErrorInfo) or ErrorInfo()
     retry = _detail(status, RetryInfo)
     request = _detail(status, BadRequest) or BadRequest()
@@ -107,6 +118,7 @@ def _details_of(status: Status) -> errors.Details:
         retry_after_s=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
         reservation=_detail(status, Reservation),
         violations={violation.field: violation.description for violation in request.field_violations},
+        ids=ids,
     )
 
 

@@ -30,7 +30,7 @@ from holdfast_embedded.server import ServerFailed
 from holdfast_embedded.stack import Stack, StackFailed
 
 CHANNELS = 10
-RETRY = RetryPolicy(overall_s=30.0, attempt_s=5.0)
+RETRY = RetryPolicy(overall_s=30.0, attempt_s=5.0, repeats_per_s=1000)
 AUDIT_DEADLINE_S = 60.0
 MAX_LINES = 40  # of the stack's log, and of the faults, printed after a failure
 EXIT_FAULTS, EXIT_NOT_STARTED, EXIT_INTERRUPTED = 1, 2, 130

@@ -13,9 +13,10 @@ from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
 from inventory_service.domain.events import ReservationChange, event_at
 from inventory_service.domain.fingerprints import reserve_fingerprint
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reservation import Line, Reservation
-from inventory_service.domain.sale import Item, Sale, etag_of
+from inventory_service.domain.reservation import Line, Reservation, Units
+from inventory_service.domain.sale import Item, Sale, Settings, etag_of
 
+_STATE = "RESERVATION_STATE_"
 _ENDED_WITHOUT_COMPENSATION = ("RELEASED", "EXPIRED", "RETURNED")
 
 
@@ -55,8 +56,8 @@ def reservation_from_row(row: Any) -> Reservation:
         sale=SaleKey(row["tenant"], row["sale_id"]),
         reservation_id=row["reservation_id"],
         buyer_id=row["buyer_id"],
-        lines=tuple(Line(sku, quantity) for sku, quantity, _ in _lines_of(row) if quantity),
-        state=ReservationState.Value(f"RESERVATION_STATE_{row['state']}"),
+        lines=tuple(Units(*units) for *units, _ in _lines_of(row) if units[1]),
+        state=ReservationState.Value(_STATE + row["state"]),
         revision=row["revision"],
         create_time_ms=_ms(row["create_time"]),
         update_time_ms=_ms(row["update_time"]),
@@ -72,7 +73,7 @@ def reservation_from_row(row: Any) -> Reservation:
 
 def fingerprint_from_row(row: Any) -> str:
     """The fingerprint of the Reserve that made a reservation; '' if its id was spent."""
-    asked = tuple(Line(sku, asked) for sku, _, asked in _lines_of(row) if asked)
+    asked = tuple(Line(sku, asked) for sku, *_, asked in _lines_of(row) if asked)
     return _fingerprint(row["buyer_id"], row["asked_hold_ms"], asked, row["reference"])
 
 
@@ -81,44 +82,23 @@ def refused_from_dead_letter(row: Any) -> tuple[Reservation, str]:
 
     The second value is the fingerprint of its Reserve.
     """
-    made = event_at(row["made_by"], _created(row))
-    assert isinstance(made, ReservationChange), "a dead letter names the commit that made its order"
-    asked = made.reservation
-    fingerprint = _fingerprint(asked.buyer_id, made.asked_hold_ms, asked.lines, asked.reference)
-    return _reservation_from_dead_letter(row, asked.reference), fingerprint
-
-
-def _reservation_from_dead_letter(row: Any, reference: str) -> Reservation:
-    expire_time = row["reservation_expire_time"]
-    return Reservation(
-        sale=SaleKey(row["tenant"], row["sale_id"]),
-        reservation_id=row["reservation_id"],
-        buyer_id=row["buyer_id"],
-        lines=tuple(Line(line["sku"], line["quantity"]) for line in json.loads(row["lines"])),
-        state=ReservationState.Value(f"RESERVATION_STATE_{row['reservation_state']}"),
-        revision=row["latest_revision"],
-        create_time_ms=_ms(row["reservation_create_time"]),
-        update_time_ms=_ms(row["latest_time"]),
-        expire_time_ms=_ms(expire_time) if expire_time else 0,
-        created=_created(row),
-        position=Position(row["shard"], row["latest_epoch"], row["latest_seq"], row["latest_index"]),
-        ledger_state=_ledger_state(row["reservation_state"], LedgerState.LEDGER_STATE_REFUSED),
+    position = Position(row["shard"], row["latest_epoch"], row["latest_seq"], row["latest_index"])
+    change = event_at(row["latest_commit"], position)
+    assert isinstance(change, ReservationChange), "a dead letter names the latest change of its order"
+    latest, state = change.reservation, ReservationState.Name(change.reservation.state)[len(_STATE) :]
+    refused = latest._replace(
+        ledger_state=_ledger_state(state, LedgerState.LEDGER_STATE_REFUSED),
         compensation_reason=_reason(row["reason"]),
         note=row["detail"],
-        reference=reference,
     )
+    return refused, _fingerprint(latest.buyer_id, change.asked_hold_ms, change.asked, latest.reference)
 
 
 def sale_from_row(row: Any) -> ArchivedSale:
     """From a row of `archived_sale`."""
     sale = Sale(
         sale=SaleKey(row["tenant"], row["sale_id"]),
-        title=row["title"],
-        start_time_ms=row["start_ms"],
-        end_time_ms=row["end_ms"],
-        hold_ttl_ms=row["hold_ttl_ms"],
-        max_hold_ttl_ms=row["max_hold_ttl_ms"],
-        buyer_limit=row["buyer_limit"],
+        settings=settings_from_row(row),
         state=SALE_STATE_ARCHIVED,
         items=tuple(Item(*item) for item in json.loads(row["items"] or "[]")),
         etag=etag_of(row["etag_epoch"], row["etag_seq"], row["etag_index"]),
@@ -126,6 +106,24 @@ def sale_from_row(row: Any) -> ArchivedSale:
         update_time_ms=row["update_ms"],
     )
     return ArchivedSale(sale, Position(row["shard"], row["epoch"], row["seq"], 0))
+
+
+def settings_from_row(row: Any) -> Settings:
+    """The settings of a sale, as its row has them."""
+    return Settings(
+        title=row["title"],
+        start_time_ms=row["start_ms"],
+        end_time_ms=row["end_ms"],
+        hold_ttl_ms=row["hold_ttl_ms"],
+        max_hold_ttl_ms=row["max_hold_ttl_ms"],
+        buyer_limit=row["buyer_limit"],
+        attempts_per_minute=row["attempts_per_minute"],
+        return_window_ms=row["return_window_ms"],
+        paused=row["paused"],
+        close_time_ms=row["close_ms"],
+        release_time_ms=row["release_ms"],
+        release_reason=row["release_reason"],
+    )
 
 
 def _fingerprint(buyer_id: str, asked_hold_ms: int, lines: tuple[Line, ...], reference: str) -> str:
@@ -146,8 +144,8 @@ def _created(row: Any) -> Position:
     return Position(row["shard"], row["created_epoch"], row["created_seq"], row["created_index"])
 
 
-def _lines_of(row: Any) -> list[tuple[str, int, int]]:
-    """SKU, units claimed and units asked for, sorted by SKU."""
+def _lines_of(row: Any) -> list[tuple[Any, ...]]:
+    """SKU, units claimed, sold and come back, and units asked for; sorted by SKU."""
     return json.loads(row["lines"] or "[]")  # type: ignore[no-any-return]
 
 

@@ -28,17 +28,16 @@ select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,
        exists(select from dead_letter where (tenant, sale_id, reservation_id) = ($1, $2, $3)) as has_dead_letter,
        (select format('%s-%s', o.epoch, o.seq) from orphan o where (o.tenant, o.sale_id, o.reservation_id) = ($1, $2, $3)
          order by o.epoch desc, o.seq desc limit 1) as lost,
-       r.*, (select json_agg(json_build_array(sku, quantity, asked_quantity) order by sku collate "C")
+       r.*, (select json_agg(json_build_array(sku, quantity, confirmed_quantity, returned_quantity, asked_quantity)
+                             order by sku collate "C")
                from reservation_line l
               where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
   from (select) as always left join reservation r on (r.tenant, r.sale_id, r.reservation_id) = ($1, $2, $3)
 
 -- name: latest_dead_letter
--- The latest dead letter of a reservation id, and the commit that made its order: there is what was asked for.
-select tenant, sale_id, reservation_id, buyer_id, lines, reason, detail, d.shard, created_epoch, created_seq,
-       created_index, reservation_state, reservation_create_time, reservation_expire_time, latest_revision, latest_time,
-       latest_epoch, latest_seq, latest_index, j.payload as made_by
-  from dead_letter d join journal j on (j.shard, j.epoch, j.seq) = (d.shard, d.created_epoch, d.created_seq)
+-- The latest dead letter of a reservation id, and the commit with the latest change of its order.
+select reason, detail, d.shard, latest_epoch, latest_seq, latest_index, j.payload as latest_commit
+  from dead_letter d join journal j on (j.shard, j.epoch, j.seq) = (d.shard, d.latest_epoch, d.latest_seq)
  where tenant = $1 and sale_id = $2 and reservation_id = $3
  order by created_epoch desc, created_seq desc, created_index desc limit 1
 
@@ -48,9 +47,12 @@ select exists(select from sale where tenant = $1 and sale_id = $2)
 
 -- name: archived_sale
 -- A sale with its items, in one statement, so that all values are of one moment.
-select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_limit,
+select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_limit, s.attempts_per_minute,
+       s.return_window_ms, s.paused, coalesce(s.release_reason, '') as release_reason,
        (extract(epoch from s.start_time) * 1000)::bigint as start_ms,
        (extract(epoch from s.end_time) * 1000)::bigint as end_ms,
+       coalesce((extract(epoch from s.close_time) * 1000)::bigint, 0) as close_ms,
+       coalesce((extract(epoch from s.release_time) * 1000)::bigint, 0) as release_ms,
        (extract(epoch from s.create_time) * 1000)::bigint as create_ms,
        (extract(epoch from s.update_time) * 1000)::bigint as update_ms,
        s.etag_epoch, s.etag_seq, s.etag_index, s.shard, w.epoch, w.seq,
@@ -197,8 +199,9 @@ select tenant, sale_id, sku, available, held, sold, refused
 -- name: reservations
 -- Reservations of a sale, by their ids.
 select reservation_id, state, revision, shard, created_epoch, created_seq, created_index,
-       (select json_agg(json_build_array(sku, quantity) order by sku) from reservation_line l
-         where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
+       (select json_agg(json_build_array(sku, quantity, confirmed_quantity, returned_quantity)) from reservation_line l
+         where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)
+           and l.quantity > 0) as lines
   from reservation r where tenant = $1 and sale_id = $2 and reservation_id = any($3)
 
 -- name: dead_letters
@@ -253,9 +256,12 @@ select count(*) from sale s join reservation r using (tenant, sale_id) where s.s
 -- with refused orders that have units, or named.
 select s.tenant, s.sale_id, (extract(epoch from start_time) * 1000)::bigint as start_ms,
        coalesce((extract(epoch from end_time) * 1000)::bigint, -1) as end_ms, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,
-       paused::integer as paused, (close_time is not null)::integer as closed, etag_epoch, etag_seq, etag_index,
+       attempts_per_minute, return_window_ms, paused::integer as paused,
+       coalesce((extract(epoch from close_time) * 1000)::bigint, 0) as close_ms,
+       coalesce((extract(epoch from release_time) * 1000)::bigint, 0) as release_ms, etag_epoch, etag_seq, etag_index,
        (extract(epoch from create_time) * 1000)::bigint as create_ms,
-       (extract(epoch from update_time) * 1000)::bigint as update_ms, title, body
+       (extract(epoch from update_time) * 1000)::bigint as update_ms, title, body,
+       coalesce(release_reason, '') as release_reason
   from sale s
  where shard = $1
    and (left_time is null
@@ -279,15 +285,21 @@ select tenant, sale_id, sku, available, (held + refused_held)::bigint as held, (
           and line ->> 'sku' = i.sku) refused_held
 
 -- name: loaded_holds
--- The holds of some sales that the ledger recorded, each with its lines as the scripts spell them.
+-- The holds of some sales that the ledger recorded, each with its lines as the scripts spell them, and with its units
+-- where they are others.
 select r.tenant, r.sale_id, r.reservation_id, r.buyer_id, r.revision,
        (extract(epoch from r.create_time) * 1000)::bigint, (extract(epoch from r.update_time) * 1000)::bigint,
        (extract(epoch from r.expire_time) * 1000)::bigint, r.created_epoch, r.created_seq, r.created_index,
-       r.epoch, r.seq, r.index, r.note, r.asked_hold_ms, r.reference,
-       (select string_agg(l.sku || '=' || l.asked_quantity, ' ' order by l.sku collate "C") from reservation_line l
-         where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)
-           and l.asked_quantity > 0)
+       r.epoch, r.seq, r.index, r.note, r.asked_hold_ms, r.reference, lines.asked, lines.changed
   from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join reservation r using (tenant, sale_id)
+  cross join lateral (
+       select string_agg(l.sku || '=' || l.asked_quantity, ' ' order by l.sku collate "C")
+                filter (where l.asked_quantity > 0) as asked,
+              case when bool_or(l.quantity <> l.asked_quantity)
+                   then string_agg(l.sku || '=' || l.quantity || ':0:0', ' ' order by l.sku collate "C")
+                          filter (where l.quantity > 0) end as changed
+         from reservation_line l
+        where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) lines
  where r.state = 'HELD' and r.ledger_state = 'RECORDED'
 
 -- name: loaded_refusals

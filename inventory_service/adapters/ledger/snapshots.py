@@ -11,7 +11,7 @@ from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import Queries, ledger_queries
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reconciliation import Balances, DeadLetter, ItemInLedger, ReservationSnapshot
-from inventory_service.domain.reservation import Line
+from inventory_service.domain.reservation import Units
 from inventory_service.domain.shards import Commit, CommitId
 
 COMMITS_PER_FETCH = 500
@@ -94,7 +94,7 @@ def _reservation(row: Mapping[str, Any]) -> ReservationSnapshot:
         ReservationState.Value(f"RESERVATION_STATE_{row['state']}"),
         row["revision"],
         _created(row),
-        tuple(Line(sku, quantity) for sku, quantity in sorted(json.loads(row["lines"] or "[]"))),
+        tuple(sorted(Units(*line) for line in json.loads(row["lines"] or "[]"))),
     )
 
 

@@ -17,7 +17,7 @@ KEYS_PER_CALL = 100
 # 0xce before one of 4 bytes, 0xda before the 2 bytes of a text's length; a number below 128 is one byte. A script
 # writes shorter forms of the same numbers. All numbers of a record are packed at once, for there may be millions.
 _RECORD = struct.Struct(">B BI BQ BQ BQ BQ BQ BI BQ BQ BI B".replace(" ", ""))
-_SETTINGS = struct.Struct(">" + "Bq" * 12)
+_SETTINGS = struct.Struct(">" + "Bq" * 15)
 _TEXT = struct.Struct(">BH")
 _U64, _U32, _I64, _STR = 0xCF, 0xCE, 0xD3, 0xDA
 
@@ -92,7 +92,8 @@ class RedisLoadTarget:
 def _add_sale(arguments: list[Argument], part: SalePart) -> None:
     """Add a sale's part to the arguments of takeover_load_part.lua."""
     holds = [record for record in part.records if record.state == HELD]
-    arguments.append(min((record.expire_ms for record in holds), default=""))
+    due_ms = part.release_ms or min((record.expire_ms for record in holds), default=0)
+    arguments.append(due_ms if holds else "")
     fields: list[Argument] = ["settings", bytes_from_settings(part.settings)] if part.settings else []
     for sku, available, held, sold in part.items:
         fields += (f"item:{sku}", f"{available} {held} {sold}")
@@ -107,19 +108,20 @@ def _add_sale(arguments: list[Argument], part: SalePart) -> None:
 def bytes_from_record(record: LoadedRecord) -> bytes:
     """A record as `record_from_bytes` in lua/lib/record.lua reads it."""
     (_, state, revision, create_ms, update_ms, expire_ms, created_epoch, created_seq, created_index, epoch, seq, index,
-     reason, fingerprint, note, claim) = record  # fmt: skip
+     reason, fingerprint, note, claim, units) = record  # fmt: skip
     numbers = _RECORD.pack(
         state, _U32, revision, _U64, create_ms, _U64, update_ms, _U64, expire_ms, _U64, created_epoch, _U64,
         created_seq, _U32, created_index, _U64, epoch, _U64, seq, _U32, index, reason,
     )  # fmt: skip
-    return numbers + _packed(fingerprint.encode()) + _packed(note.encode()) + _packed(claim)
+    texts = _packed(fingerprint.encode()) + _packed(note.encode()) + _packed(claim)
+    return numbers + texts + (_packed(units.encode()) if units else b"")
 
 
 def bytes_from_settings(sale: LoadedSale) -> bytes:
     """The settings as `settings_from_bytes` in lua/lib/settings.lua reads them."""
-    _, *numbers, title, fingerprint = sale
+    _, *numbers, title, fingerprint, release_reason = sale
     tagged = [value for number in numbers for value in (_I64, number)]
-    return _SETTINGS.pack(*tagged) + _packed(title.encode()) + _packed(fingerprint.encode())
+    return _SETTINGS.pack(*tagged) + b"".join(_packed(text.encode()) for text in (title, fingerprint, release_reason))
 
 
 def _packed(text: bytes) -> bytes:

@@ -6,9 +6,10 @@ from inventory_service.adapters.redis.call import CallHead, Values
 from inventory_service.adapters.redis.sales import sale_from_values
 from inventory_service.domain.fingerprints import terms_of
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reservation import Reservation, ledger_state
+from inventory_service.domain.reservation import Reservation, Units, ledger_state
 from inventory_service.domain.results import Failure, ReservationRead, reservation_not_found, sale_not_found
 from inventory_service.domain.sale import SaleRead
+from inventory_service.domain.units import usual_units
 
 
 class RecordReply(NamedTuple):
@@ -28,6 +29,7 @@ class RecordReply(NamedTuple):
     reason: int
     fingerprint: bytes
     note: bytes
+    units: bytes  # as the record has them; b"": those that state and fingerprint imply
 
 
 def reservation_from_values(head: CallHead, sale: SaleKey, reservation_id: str, values: Values) -> Reservation:
@@ -38,7 +40,7 @@ def reservation_from_values(head: CallHead, sale: SaleKey, reservation_id: str, 
         sale,
         reservation_id,
         terms.buyer_id,
-        terms.lines,
+        units_from_text(record.units) if record.units else usual_units(terms.lines, record.state),
         record.state,
         record.revision,
         record.create_ms,
@@ -51,6 +53,12 @@ def reservation_from_values(head: CallHead, sale: SaleKey, reservation_id: str, 
         record.note.decode(),
         terms.reference,
     )
+
+
+def units_from_text(text: bytes) -> tuple[Units, ...]:
+    """Parse units as `text_from_units` in lua/lib/record.lua writes them."""
+    lines = (line.split("=") for line in text.decode().split(" "))
+    return tuple(Units(sku, *map(int, counts.split(":"))) for sku, counts in lines)
 
 
 def reservation_result(head: CallHead, sale: SaleKey, reservation_id: str, result: Values) -> ReservationRead | Failure:

@@ -34,6 +34,7 @@ from inventory_service.domain.results import (
     reservation_id_reused,
     sale_not_found,
 )
+from inventory_service.domain.units import usual_units
 
 
 def reserve_keys(shard: int, sales: Iterable[SaleKey]) -> list[str]:
@@ -88,7 +89,7 @@ def _held(head: CallHead, request: Reserve, result: Values) -> Granted:
         sale,
         reservation_id,
         buyer_id,
-        lines,
+        usual_units(lines, state),
         state,
         1,
         now_ms,

@@ -11,20 +11,23 @@ from inventory_service.adapters.redis.connections import Argument
 from inventory_service.domain.fingerprints import sale_fingerprint
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.results import Failure
-from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, SaleUnknown, etag_of, sale_state
+from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, SaleUnknown, Settings, etag_of, sale_state
 from inventory_service.domain.sales import sale_ends_too_early, sale_id_reused
 
 
 class StoredSettings(NamedTuple):
-    """A sale's stored settings, in the order in which lua/lib/sale.lua stores and returns them."""
+    """A sale's stored settings, in the order in which lua/lib/settings.lua stores and returns them."""
 
     start_ms: int
     end_ms: int  # -1: none
     hold_ttl_ms: int
     max_hold_ttl_ms: int
     buyer_limit: int
+    attempts_per_minute: int
+    return_window_ms: int
     paused: int
-    closed: int
+    close_ms: int  # 0: not closed
+    release_ms: int  # 0: its holds were not released
     epoch: int  # with seq and index: the position of the latest change of the settings
     seq: int
     index: int  # type: ignore[assignment]  # hides tuple.index, which is not used here
@@ -32,6 +35,7 @@ class StoredSettings(NamedTuple):
     update_ms: int
     title: bytes
     fingerprint: bytes
+    release_reason: bytes
 
 
 def create_sale_arguments(request: CreateSale) -> list[Argument]:
@@ -42,6 +46,8 @@ def create_sale_arguments(request: CreateSale) -> list[Argument]:
         "hold_ttl_ms": request.hold_ttl_ms,
         "max_hold_ttl_ms": request.max_hold_ttl_ms,
         "buyer_limit": request.buyer_limit,
+        "attempts_per_minute": request.attempts_per_minute,
+        "return_window_ms": request.return_window_ms,
         "title": request.title,
         "fingerprint": fingerprint,
     }
@@ -59,6 +65,7 @@ def _sale_made(request: CreateSale, fingerprint: str) -> bytes:
         sale_id=request.sale.sale_id,
         title=request.title,
         buyer_limit=request.buyer_limit,
+        attempts_per_minute=request.attempts_per_minute,
         items=[ProtoItem(sku=sku, total=total) for sku, total in request.items],
     )
     sale.hold_ttl.FromMilliseconds(request.hold_ttl_ms)
@@ -67,6 +74,8 @@ def _sale_made(request: CreateSale, fingerprint: str) -> bytes:
         sale.start_time.FromMilliseconds(request.start_time_ms)
     if request.end_time_ms is not None:
         sale.end_time.FromMilliseconds(request.end_time_ms)
+    if request.return_window_ms:
+        sale.return_window.FromMilliseconds(request.return_window_ms)
     return SaleMade(tenant=request.sale.tenant, sale=sale, body=fingerprint).SerializeToString()
 
 
@@ -85,22 +94,34 @@ def sale_from_values(head: CallHead, key: SaleKey, result: Values) -> SaleRead:
     """Parse a sale as `sale_reply` in lua/lib/sale.lua returns it."""
     name, *values, stock = result
     stored = StoredSettings._make(values)
-    end_ms = None if stored.end_ms < 0 else stored.end_ms
+    settings = _settings_from(stored)
     sale = Sale(
         sale=key,
-        title=stored.title.decode(),
-        start_time_ms=stored.start_ms,
-        end_time_ms=end_ms,
-        hold_ttl_ms=stored.hold_ttl_ms,
-        max_hold_ttl_ms=stored.max_hold_ttl_ms,
-        buyer_limit=stored.buyer_limit,
-        state=sale_state(stored.start_ms, end_ms, bool(stored.paused), bool(stored.closed), head.now_ms),
+        settings=settings,
+        state=sale_state(settings, head.now_ms),
         items=tuple(sorted(_item(*stock[at : at + 4]) for at in range(0, len(stock), 4))),
         etag=etag_of(stored.epoch, stored.seq, stored.index),
         create_time_ms=stored.create_ms,
         update_time_ms=stored.update_ms,
     )
     return SaleRead(sale, head.position(head.seq), head.now_ms, replayed=name == b"REPLAYED")
+
+
+def _settings_from(stored: StoredSettings) -> Settings:
+    return Settings(
+        title=stored.title.decode(),
+        start_time_ms=stored.start_ms,
+        end_time_ms=None if stored.end_ms < 0 else stored.end_ms,
+        hold_ttl_ms=stored.hold_ttl_ms,
+        max_hold_ttl_ms=stored.max_hold_ttl_ms,
+        buyer_limit=stored.buyer_limit,
+        attempts_per_minute=stored.attempts_per_minute,
+        return_window_ms=stored.return_window_ms,
+        paused=bool(stored.paused),
+        close_time_ms=stored.close_ms,
+        release_time_ms=stored.release_ms,
+        release_reason=stored.release_reason.decode(),
+    )
 
 
 def _item(sku: bytes, available: int, held: int, sold: int) -> Item:

@@ -11,7 +11,7 @@ from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reconciliation import ItemInRedis, ReservationSnapshot, SalePage
-from inventory_service.domain.reservation import Line
+from inventory_service.domain.reservation import Units
 from inventory_service.domain.shards import CommitId, RedisUnavailable
 
 PAGE_SIZE = 500  # about half a millisecond of Redis
@@ -52,7 +52,7 @@ class RedisSaleReader:
 def _reservation(
     shard: int, reservation_id: bytes, state: int, revision: int, epoch: int, seq: int, index: int, lines: Sequence[Any]
 ) -> ReservationSnapshot:
-    pairs = zip(lines[::2], lines[1::2], strict=True)
-    sorted_lines = tuple(sorted(Line(sku.decode(), quantity) for sku, quantity in pairs))
+    each = (lines[at : at + 4] for at in range(0, len(lines), 4))
+    sorted_lines = tuple(sorted(Units(sku.decode(), *counts) for sku, *counts in each))
     created = Position(shard, epoch, seq, index)
     return ReservationSnapshot(reservation_id.decode(), state, revision, created, sorted_lines)

@@ -7,7 +7,7 @@ from inventory_service.domain.results import Failure
 from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context
 from inventory_service.rpc.status import CallFailed
-from inventory_service.rpc.validation import MAX_TEXT, Validator, reject_unknown_fields
+from inventory_service.rpc.validation import MAX_TEXT, Validator
 from inventory_service.service.blocked_buyers import BlockedBuyers
 
 
@@ -38,7 +38,6 @@ def _changed(change: BlockChange | Failure) -> BlockChange:
 
 def buyer_to_block(request: admin.BlockBuyerRequest) -> tuple[str, str]:
     """The buyer, and the reason."""
-    reject_unknown_fields(request)
     fields = Validator()
     fields.ids(request, "buyer_id")
     fields.text("reason", request.reason, 1, MAX_TEXT)
@@ -48,7 +47,6 @@ def buyer_to_block(request: admin.BlockBuyerRequest) -> tuple[str, str]:
 
 def buyer_to_unblock(request: admin.UnblockBuyerRequest) -> str:
     """The buyer."""
-    reject_unknown_fields(request)
     fields = Validator()
     fields.ids(request, "buyer_id")
     fields.raise_if_invalid()

@@ -9,7 +9,7 @@ from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context, StockCalls
 from inventory_service.rpc.messages import reservation_to_proto, timestamp
 from inventory_service.rpc.status import value_or_fail
-from inventory_service.rpc.validation import MAX_TEXT, Validator, fail_unimplemented, reject_unknown_fields
+from inventory_service.rpc.validation import MAX_TEXT, Validator, fail_unimplemented
 
 
 class MoveCalls(StockCalls):
@@ -43,7 +43,6 @@ class MoveCalls(StockCalls):
 
 def confirm_from_proto(request: calls.ConfirmReservationRequest, tenant: str) -> Move:
     """A hold to sell, whole."""
-    reject_unknown_fields(request)
     fields = Validator()
     fields.ids(request, "sale_id", "reservation_id")
     if request.HasField("partial"):
@@ -60,7 +59,6 @@ def confirm_from_proto(request: calls.ConfirmReservationRequest, tenant: str) ->
 
 def release_from_proto(request: calls.ReleaseReservationRequest, tenant: str) -> Move:
     """A hold to give back, or an id to spend."""
-    reject_unknown_fields(request)
     fields = Validator()
     fields.ids(request, "sale_id", "reservation_id")
     fields.text("reason", request.reason, 0, MAX_TEXT)

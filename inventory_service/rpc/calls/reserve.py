@@ -13,7 +13,7 @@ from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context, StockCalls
 from inventory_service.rpc.response_bytes import response_bytes
 from inventory_service.rpc.status import failed
-from inventory_service.rpc.validation import MAX_QUANTITY, MIN_QUANTITY, Validator, is_id, reject_unknown_fields
+from inventory_service.rpc.validation import MAX_QUANTITY, MIN_QUANTITY, Validator, is_id
 
 MIN_HOLD_TTL_MS = 1000
 MAX_HOLD_TTL_MS = 10**13  # three centuries; Lua writes numbers from 10^14 on in another form
@@ -40,7 +40,6 @@ class ReserveCalls(StockCalls):
 
 def reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reserve:
     """Units to hold. The usual request (one line, no `hold_ttl`, no `reference`) is checked without a Validator."""
-    reject_unknown_fields(request)
     if len(request.lines) == 1 and not request.reference and not request.HasField("hold_ttl"):
         line = request.lines[0]
         sku, quantity = line.sku, line.quantity

@@ -11,7 +11,7 @@ from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context, StockCalls
 from inventory_service.rpc.messages import sale_to_proto
 from inventory_service.rpc.status import CallFailed, Violation, value_or_fail
-from inventory_service.rpc.validation import MAX_BUYER_LIMIT, Validator, fail_unimplemented, reject_unknown_fields
+from inventory_service.rpc.validation import MAX_BUYER_LIMIT, Validator, fail_unimplemented
 
 DEFAULT_SALE_HOLD_TTL_MS = 600_000
 MAX_SALE_HOLD_TTL_MS = 86_400_000
@@ -37,7 +37,6 @@ class SaleCalls(StockCalls):
 
 def create_sale_from_proto(request: admin.CreateSaleRequest, tenant: str) -> CreateSale:
     """A sale to make; fields that are unset get their defaults, output-only fields are ignored."""
-    reject_unknown_fields(request)
     sale, fields = request.sale, Validator()
     fields.id("sale.sale_id", sale.sale_id)
     fields.text("sale.title", sale.title, 0, MAX_TITLE)

@@ -115,6 +115,7 @@ class ShardLoader:
         for first in range(0, len(sales), SALES_AT_ONCE):
             some = sales[first : first + SALES_AT_ONCE]
             keys = [sale.sale for sale in some]
+            parts.released |= {sale.sale: sale.release_ms for sale in some if sale.release_ms}
             items = _by_sale(await snapshot.items(keys))
             await parts.write([SalePart(sale.sale, settings=sale, items=items[sale.sale]) for sale in some])
             async for page in ahead(snapshot.holds(keys)):
@@ -153,6 +154,7 @@ class _Parts:
         self._size = size
         self._turn = asyncio.Lock()
         self.written = 0
+        self.released: dict[SaleKey, int] = {}  # sales whose holds were released -> when
 
     async def renew(self) -> None:
         """Write an empty part whenever none was written for a while: parts tell other processes that this one loads."""
@@ -166,7 +168,9 @@ class _Parts:
     async def write_records(self, records: Sequence[RecordOfSale]) -> None:
         for some in self._cut(records):
             by_sale: dict[SaleKey, list[LoadedRecord]] = _by_sale(some)
-            await self._write([SalePart(sale, records=its) for sale, its in by_sale.items()])
+            await self._write(
+                [SalePart(sale, records=its, release_ms=self.released.get(sale, 0)) for sale, its in by_sale.items()]
+            )
 
     async def write_buyers(self, buyers: Sequence[tuple[SaleKey, LoadedBuyer]]) -> None:
         for some in self._cut(buyers):

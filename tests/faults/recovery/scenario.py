@@ -34,7 +34,7 @@ STEP = 12  # answers about each shard in each phase
 STEP_S = SETTLES_S = 90.0
 ANNOUNCES_S = 40.0
 # A call is repeated through the whole recovery.
-PATIENT = RetryPolicy(overall_s=180.0, attempt_s=2.0, longest_delay_s=0.5)
+PATIENT = RetryPolicy(overall_s=180.0, attempt_s=2.0, longest_delay_s=0.5, repeats_per_s=1000)
 LOSES = (Opening.ACCEPT_LOSS, Opening.INIT, Opening.INIT_BESIDE)
 _sale_numbers = itertools.count(1)
 

@@ -59,6 +59,8 @@ class FakeInventory(grpc.GenericRpcHandler):
     def __init__(self) -> None:
         self.address = ""
         self.asked: list[typing.Any] = []
+        self.deadlines_s: list[float] = []  # of the calls, as they came
+        self.abandoned: list[typing.Any] = []  # requests whose caller has gone before the reply
         self._replies: defaultdict[str, deque[Message | ErrorStatus | threading.Event]] = defaultdict(deque)
 
     def will_answer(self, method: str, *replies: Message | ErrorStatus | threading.Event) -> None:
@@ -70,10 +72,12 @@ class FakeInventory(grpc.GenericRpcHandler):
         method = METHODS[call.method]
 
         def answer(request: Message, context: grpc.ServicerContext) -> Message:
+            self.deadlines_s.append(context.time_remaining())
             self.asked.append(request)
             waiting = self._replies[method.name]
             reply = waiting.popleft() if waiting else ErrorStatus(grpc.StatusCode.UNIMPLEMENTED)
             if isinstance(reply, threading.Event):
+                context.add_callback(lambda: self.abandoned.append(request))
                 reply.wait()
                 reply = ErrorStatus(grpc.StatusCode.CANCELLED)
             if isinstance(reply, Message):

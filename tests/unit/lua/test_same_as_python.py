@@ -18,7 +18,7 @@ def found(pattern: str, text: str) -> str:
 
 
 def test_a_record_has_the_same_fields_in_lua_and_python() -> None:
-    """Replies are read by position; the Claim's bytes are the one field that no reply has."""
+    """Replies are read by position; the Claim's bytes are the one field that no reply has, and the units end each."""
     names, numbers = (
         found(r"^local (STATE,[^=]*)", read_lua("lib/record")),
         found(r"^local STATE,[^=]*= ([\d, \n]*)$", read_lua("lib/record")),
@@ -26,7 +26,7 @@ def test_a_record_has_the_same_fields_in_lua_and_python() -> None:
 
     in_lua = [name.lower() for name in re.findall(r"\w+", names)]
 
-    assert in_lua == [*RecordReply._fields, "claim"]
+    assert in_lua == [*RecordReply._fields[:-1], "claim", RecordReply._fields[-1]]
     assert LoadedRecord._fields == ("reservation_id", *in_lua)
     assert [int(number) for number in re.findall(r"\d+", numbers)] == list(range(1, len(in_lua) + 1))
 

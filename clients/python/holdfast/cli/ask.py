@@ -7,9 +7,10 @@ from typing import Annotated, NamedTuple, TypeVar
 import typer
 
 from holdfast import errors
-from holdfast.cli.fail import UNASKED, UNKNOWN, about, fail, failure_of
+from holdfast.cli.fail import UNASKED, UNKNOWN, fail, failure_of
 from holdfast.cli.parsing import finite_seconds
 from holdfast.client import Client
+from holdfast.errors import named
 from holdfast.retry import RetryPolicy
 
 CONNECT_S = 2.0  # a server that runs accepts within milliseconds; this is for one that is just starting
@@ -55,20 +56,24 @@ class Server(NamedTuple):
     use_proxy: bool
 
 
-def ask(server: Server, call: Call[Response], **ids: str) -> Response:
-    """The response to one call; otherwise fails with a sentence that names `ids`, what the call is about."""
+def ask(server: Server, call: Call[Response], *, reads: bool = False, **ids: str) -> Response:
+    """The response to one call; otherwise fails with a sentence that names `ids`, what the call is about.
+
+    After a call that only `reads` nothing is unknown.
+    """
     if not all(":" in part and part.isprintable() for part in server.address.split(",")):
         fail(f"HOLDFAST_ADDRESS: must be host:port, or several with commas between them, and is {server.address!r}")
     progress = _Progress()
     try:
         return asyncio.run(_ask(server, call, progress))
     except errors.HoldfastError as error:
+        error.outcome_unknown = error.outcome_unknown and not reads
         raise failure_of(error, ids) from None
     except KeyboardInterrupt:
-        if not progress.is_sent:
-            fail(f"{about(ids)}: interrupted before the call was sent; nothing was done", UNASKED, "CANCELLED")
+        if reads or not progress.is_sent:
+            fail(f"{named(ids)}: interrupted; nothing was done", UNASKED, "CANCELLED")
         unknown = "interrupted while the call was out; it is unknown whether this was done: repeat it with the same ids"
-        fail(f"{about(ids)}: {unknown}", UNKNOWN, "CANCELLED")
+        fail(f"{named(ids)}: {unknown}", UNKNOWN, "CANCELLED")
 
 
 class _Progress:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from holdfast import errors
+from holdfast.errors import named
 
 DONE, NO, UNASKED, UNKNOWN = 0, 1, 2, 3
 EXIT_CODES = "\n".join(
@@ -32,7 +33,6 @@ SENTENCES = {
     "SALE_WITHOUT_HOLDS": "sale {sale_id}: has no holds, every reserve is a purchase; leave --hold out",
     "NOT_BUILT": "{about}: this server does not support {field} yet",
 }
-ANSWERS_NO = (errors.NotFound, errors.IdReused, errors.WrongState, errors.Outdated)
 
 
 class CommandFailed(Exception):
@@ -63,34 +63,28 @@ def fail(message: str, exit_code: int = UNASKED, code: str = "INVALID_ARGUMENT")
     raise CommandFailed(message, exit_code, code=code)
 
 
-def about(ids: Mapping[str, str]) -> str:
-    """What a call is about: `reservation r-1 of sale lamps`, `sale lamps`, `buyer ada`."""
-    kinds = ("reservation", "sale", "buyer")
-    return " of ".join(f"{kind} {ids[f'{kind}_id']}" for kind in kinds if f"{kind}_id" in ids)
-
-
 def failure_of(error: errors.HoldfastError, ids: Mapping[str, str]) -> CommandFailed:
     """What a failed call means to a shell; `ids` names what it was about."""
     if error.outcome_unknown:
         exit_code = UNKNOWN
-        sentence = f"{about(ids)}: it is unknown whether this was done; repeat it with the same ids ({error.message})"
+        sentence = f"{named(ids)}: it is unknown whether this was done; repeat it with the same ids ({error.message})"
     else:
-        exit_code = NO if isinstance(error, ANSWERS_NO) else UNASKED
+        exit_code = NO if error.judged else UNASKED
         sentence = _sentence(error, ids)
     failure = CommandFailed(sentence, exit_code, code=error.code.name, reason=error.reason, metadata=error.metadata)
-    failure.tag = error.reason.removeprefix("ERROR_REASON_") or error.code.name
+    failure.tag = error.tag
     return failure
 
 
 def _sentence(error: errors.HoldfastError, ids: Mapping[str, str]) -> str:
     """The sentence of the error's reason; otherwise the server's own, with what the call was about before it."""
     if error.violations:
-        return f"{about(ids)}: " + "; ".join(f"{field}: {why}" for field, why in error.violations.items())
+        return f"{named(ids)}: " + "; ".join(f"{field}: {why}" for field, why in error.violations.items())
     if template := SENTENCES.get(error.reason.removeprefix("ERROR_REASON_")):
         state = error.metadata.get("state", "").rpartition("_STATE_")[2].lower()
-        named = {"about": about(ids), **ids, **error.metadata, "state": state}
-        return template.format_map(defaultdict(lambda: "(not named)", named))
+        values = {"about": named(ids), **ids, **error.metadata, "state": state}
+        return template.format_map(defaultdict(lambda: "(not named)", values))
     if isinstance(error, errors.TryLater):
         frozen = f"; frozen: {error.metadata['frozen_reason']}" if "frozen_reason" in error.metadata else ""
-        return f"{about(ids)}: the server cannot answer now, and nothing was done: {error.message}{frozen}"
-    return f"{about(ids)}: {error.message}"
+        return f"{named(ids)}: the server cannot answer now, and nothing was done: {error.message}{frozen}"
+    return f"{named(ids)}: {error.message}"

@@ -131,6 +131,7 @@ def get(
     response = ask(
         Server(address, timeout_s, use_proxy),
         lambda client: client.get_reservation(sale_id, reservation_id),
+        reads=True,
         sale_id=sale_id,
         reservation_id=reservation_id,
     )

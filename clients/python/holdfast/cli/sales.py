@@ -90,7 +90,8 @@ def show_command(
     use_proxy: UseProxy = False,
 ) -> None:
     """Show a sale and its stock."""
-    response = ask(Server(address, timeout_s, use_proxy), lambda client: client.get_sale(sale_id), sale_id=sale_id)
+    server = Server(address, timeout_s, use_proxy)
+    response = ask(server, lambda client: client.get_sale(sale_id), reads=True, sale_id=sale_id)
     print_json(response) if json else show_sale(response.sale)
 
 

@@ -19,6 +19,7 @@ CREATE = ("sale", "create", "lamps", "--item")
 CONFIRM, RELEASE, SHOW = ("confirm", "lamps", "r-1"), ("release", "lamps", "r-1"), ("sale", "show", "lamps")
 BLOCK = ("block-buyer", "ada", "--reason", "a bot")
 C = grpc.StatusCode
+R1, SAYS = "reservation r-1 of sale lamps", "The sentence of the server."
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,15 @@ def test_an_address_of_the_environment_that_is_not_utf_8_is_one_line() -> None:
             " (The sentence of the server.) [OUTCOME_UNKNOWN]",
             3,
         ),
-        (SHOW, "GetSale", ErrorStatus(C.INTERNAL), "sale lamps: The sentence of the server. [INTERNAL]", 2),
+        (
+            SHOW,
+            "GetSale",
+            unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN, TOO_LONG_S),
+            "sale lamps: the server cannot answer now, and nothing was done: The sentence of the server."
+            " [OUTCOME_UNKNOWN]",
+            2,
+        ),
+        (RELEASE, "ReleaseReservation", ErrorStatus(C.UNAUTHENTICATED), f"{R1}: {SAYS} [UNAUTHENTICATED]", 2),
     ],
 )
 def test_a_failure_names_ids_sku_and_state(
@@ -211,7 +220,7 @@ async def test_a_command_that_is_interrupted_before_the_call_has_done_nothing(fa
         command.send_signal(signal.SIGINT)
         _, stderr = await asyncio.to_thread(command.communicate, timeout=LONG_S)
 
-    assert b"interrupted before the call was sent; nothing was done" in stderr
+    assert b"interrupted; nothing was done" in stderr
     assert command.returncode == 2
 
 

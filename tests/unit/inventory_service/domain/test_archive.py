@@ -6,7 +6,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from inventory_service.domain.archive import move_archived
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Move, MoveKind
-from inventory_service.domain.reservation import Line, Reservation
+from inventory_service.domain.reservation import Reservation, Units
 from inventory_service.domain.results import Failure, Granted
 
 SALE = SaleKey("default", "lamp-sale")
@@ -19,7 +19,7 @@ SPEND = Move(SALE, "r-1", MoveKind.SPEND)
 def reservation(state: int, expire_ms: int = 0, seq: int = 5) -> Reservation:
     """A reservation in a state, after two changes."""
     where = Position(0, 1, seq, 0)
-    return Reservation(SALE, "r-1", "b-1", (Line("lamp", 1),), state, 2, 1, 2, expire_ms, where, where, 1, 0, "")
+    return Reservation(SALE, "r-1", "b-1", (Units("lamp", 1, 0, 0),), state, 2, 1, 2, expire_ms, where, where, 1, 0, "")
 
 
 @pytest.mark.parametrize(

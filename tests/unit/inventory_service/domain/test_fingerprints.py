@@ -42,9 +42,11 @@ def test_sale_fingerprints_differ_by_every_setting_that_was_asked_for() -> None:
         sale_fingerprint(LAMPS._replace(end_time_ms=0)),
         sale_fingerprint(LAMPS._replace(title='Lamps", null')),
         sale_fingerprint(LAMPS._replace(items=(Line("lamp", 1), Line("shade", 0)))),
+        sale_fingerprint(LAMPS._replace(attempts_per_minute=1)),
+        sale_fingerprint(LAMPS._replace(return_window_ms=1)),
     }
 
-    assert len(fingerprints) == 5
+    assert len(fingerprints) == 7
     assert sale_fingerprint(LAMPS) == "f3b700db124f06c8a4f62fb302cf9df33d895dfcea647d40def99eb50b386281"
     assert sale_fingerprint(LAMPS._replace(generation="1-0")) == sale_fingerprint(LAMPS)
     assert sale_fingerprint(LAMPS) == sale_fingerprint(CreateSale(*LAMPS))

@@ -1,15 +1,49 @@
-"""The checks that every call passes before it is judged, in their order."""
+"""The checks that every call passes before it is judged, in their order, and how a call ends."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
+import pytest
 from google.rpc import error_details_pb2, status_pb2
+from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import (
+    InventoryAdminServiceServicer,
+    add_InventoryAdminServiceServicer_to_server,
+)
+from holdfast.inventory.v1.inventory_service_pb2_grpc import (
+    InventoryServiceServicer,
+    add_InventoryServiceServicer_to_server,
+)
+from holdfast.inventory.v1.reservation_pb2 import Line
 
+from inventory_service.domain.results import Failure
+from inventory_service.rpc import methods
+from inventory_service.rpc.methods import CLAIM, METHODS, MOVE, SLOTS, STREAMS
 from inventory_service.rpc.middleware import Middleware, Observe
+from inventory_service.rpc.status import CallFailed
+from tests.waiting import eventually
 
-READ = calls.GetSaleRequest(sale_id="lamp-sale").SerializeToString()
 UNREADABLE = b"\xff"
+UNKNOWN = b"\xf8\x07\x01"  # field 127, a number
+Behaviour = Callable[[Any, Any], Awaitable[Any]]
+
+
+class EveryHandler(dict[str, Any]):
+    """Takes the place of a server in the generated code, and keeps the handlers of the methods by name."""
+
+    def add_generic_rpc_handlers(self, _handlers: Any) -> None:
+        """Has the same ones."""
+
+    def add_registered_method_handlers(self, _service: str, handlers: dict[str, Any]) -> None:
+        self.update(handlers)
+
+
+EVERY_HANDLER: Any = EveryHandler()
+add_InventoryServiceServicer_to_server(InventoryServiceServicer(), EVERY_HANDLER)  # type: ignore[abstract]
+add_InventoryAdminServiceServicer_to_server(InventoryAdminServiceServicer(), EVERY_HANDLER)  # type: ignore[abstract]
 
 
 class Aborted(Exception):
@@ -33,55 +67,204 @@ class FakeContext:
         raise Aborted
 
 
-class NoMeter:
-    """Counts nothing."""
+class Meter:
+    """Keeps the status codes of the calls that ended."""
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
 
     def observer(self, service: str, method: str) -> Observe:
-        return lambda code, seconds: None
+        return lambda code, seconds: self.codes.append(code)
 
 
-async def read_sale(request: Any, context: Any) -> bytes:
-    return b"read"
+class Calls:
+    """Calls of methods that one middleware wraps."""
+
+    def __init__(self, *, is_open: bool = True) -> None:
+        self.meter = Meter()
+        self.middleware = Middleware(self.meter)
+        if is_open:
+            self.middleware.open()
+
+    async def outcome(
+        self, method: str, behaviour: Behaviour, sent: bytes = b"", remaining_s: float | None = None
+    ) -> str:
+        """Why a call was aborted, or what its behaviour returned."""
+        make = grpc.unary_stream_rpc_method_handler if method == "WatchSale" else grpc.unary_unary_rpc_method_handler
+        handler: Any = make(behaviour, getattr(calls, f"{method}Request").FromString)
+        return await self.outcome_of(method, handler, sent, remaining_s)
+
+    async def outcome_of(self, method: str, handler: Any, sent: bytes, remaining_s: float | None) -> str:
+        wrapped: Any = self.middleware._wrap_method("a.Service", method, handler)
+        call = wrapped.unary_unary or wrapped.unary_stream or wrapped.stream_stream
+        context = FakeContext(remaining_s)
+        try:
+            return str(await call(wrapped.request_deserializer(sent), context))
+        except Aborted:
+            return context.reason
 
 
-def built() -> Any:
-    return grpc.unary_unary_rpc_method_handler(
-        read_sale, request_deserializer=calls.GetSaleRequest.FromString, response_serializer=None
-    )
+async def done(request: Any, context: Any) -> str:
+    return "done"
 
 
-def not_built() -> Any:
-    return grpc.unary_unary_rpc_method_handler(lambda request, context: None)
+async def never(request: Any, context: Any) -> None:
+    await asyncio.Event().wait()
 
 
-async def outcome(middleware: Middleware, handler: Any, sent: bytes, remaining_s: float | None = None) -> str:
-    """Why a call was aborted, or the name of its response."""
-    wrapped: Any = middleware._wrap_method("a.Service", "Method", handler)
-    request = wrapped.request_deserializer(sent) if wrapped.request_deserializer else sent
-    context = FakeContext(remaining_s)
-    try:
-        return str((await wrapped.unary_unary(request, context)).decode())
-    except Aborted:
-        return context.reason
+def not_built(request: Any, context: Any) -> Any:
+    """As in the generated code: no coroutine function."""
 
 
 async def test_the_first_check_that_fails_decides() -> None:
     """A request that fails them all hears one reason after the other, as each is mended."""
-    middleware = Middleware(NoMeter())
+    served = Calls(is_open=False)
+    slots = served.middleware.slots
+    slots.in_use = CLAIM.slots
 
-    assert await outcome(middleware, built(), UNREADABLE, remaining_s=0.001) == "DEADLINE_TOO_SHORT"
-    assert await outcome(middleware, built(), UNREADABLE, remaining_s=1.0) == "SHARD_NOT_SERVING"
-    middleware.open()
-    assert await outcome(middleware, built(), UNREADABLE, remaining_s=1.0) == "UNREADABLE"
-    assert await outcome(middleware, built(), READ, remaining_s=1.0) == "read"
-    await middleware.drain(within_s=0.0)
-    assert await outcome(middleware, built(), UNREADABLE, remaining_s=0.001) == "SERVER_DRAINING"
+    async def outcome(behaviour: Behaviour = done, sent: bytes = UNREADABLE, remaining_s: float = 0.001) -> str:
+        return await served.outcome("Reserve", behaviour, sent, remaining_s)
+
+    assert await outcome(not_built) == "OVERLOADED"
+    slots.in_use -= 1
+    assert await outcome(not_built) == "NOT_BUILT"
+    assert await outcome() == "DEADLINE_TOO_SHORT"
+    assert await outcome(remaining_s=1.0) == "SHARD_NOT_SERVING"
+    served.middleware.open()
+    assert await outcome(remaining_s=1.0) == "UNREADABLE"
+    assert await outcome(sent=UNKNOWN, remaining_s=1.0) == "UNKNOWN_FIELD"
+    assert await outcome(sent=b"", remaining_s=1.0) == "done"
+    slots.in_use += 1
+    await served.middleware.drain(within_s=0.0)
+    assert await outcome(not_built) == "SERVER_DRAINING"
 
 
-async def test_a_call_that_is_not_built_is_told_before_its_deadline_and_its_bytes() -> None:
-    """It will not be judged whatever it says, but a draining server sends every caller away."""
-    middleware = Middleware(NoMeter())
+@pytest.mark.parametrize("method", EVERY_HANDLER)
+async def test_every_method_passes_the_checks_before_it_is_not_built(method: str) -> None:
+    """A server that is full or stops sends every caller away, streams and what it has not learnt yet included."""
+    served, handler = Calls(), EVERY_HANDLER[method]
 
-    assert await outcome(middleware, not_built(), UNREADABLE, remaining_s=0.001) == "NOT_BUILT"
-    await middleware.drain(within_s=0.0)
-    assert await outcome(middleware, not_built(), UNREADABLE, remaining_s=0.001) == "SERVER_DRAINING"
+    outcomes = [await served.outcome_of(method, handler, UNREADABLE, 0.001)]
+    served.middleware.slots.in_use, served.middleware.streams.in_use = SLOTS, STREAMS
+    outcomes.append(await served.outcome_of(method, handler, UNREADABLE, 0.001))
+    await served.middleware.drain(within_s=0.0)
+    outcomes.append(await served.outcome_of(method, handler, UNREADABLE, 0.001))
+
+    assert outcomes == ["NOT_BUILT", "OVERLOADED", "SERVER_DRAINING"]
+
+
+@pytest.mark.parametrize(("method", "slots"), [("GetSale", CLAIM.slots), ("ConfirmReservation", MOVE.slots)])
+async def test_the_slots_of_a_class_are_all_used_and_no_more(method: str, slots: int) -> None:
+    """What is begun is finished under load: a claim fails before a move."""
+    served = Calls()
+
+    served.middleware.slots.in_use = slots - 1
+    assert await served.outcome(method, done) == "done"
+    served.middleware.slots.in_use = slots
+    assert await served.outcome(method, done) == "OVERLOADED"
+
+    assert served.middleware.slots.in_use == slots < SLOTS
+
+
+async def test_a_call_has_its_slot_until_it_ends_however_it_ends() -> None:
+    """A slot that is not given back is lost until the process ends."""
+    served, in_use = Calls(), []
+
+    async def fails(request: Any, context: Any) -> None:
+        in_use.append(served.middleware.slots.in_use)
+        raise CallFailed(Failure(reasons.ERROR_REASON_SALE_NOT_FOUND))
+
+    async def has_a_bug(request: Any, context: Any) -> None:
+        in_use.append(served.middleware.slots.in_use)
+        raise KeyError("a bug")
+
+    left = asyncio.ensure_future(served.outcome("Reserve", never))
+    await eventually(lambda: served.middleware.slots.in_use == 1)
+
+    assert await served.outcome("Reserve", fails) == "SALE_NOT_FOUND"
+    assert await served.outcome("Reserve", has_a_bug) == "OUTCOME_UNKNOWN"
+    assert await served.outcome("Reserve", done) == "done"
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+
+    assert (in_use, served.middleware.slots.in_use) == ([2, 2], 0)
+    assert served.meter.codes == ["NOT_FOUND", "UNAVAILABLE", "OK", "CANCELLED"]
+
+
+@pytest.mark.parametrize(("method", "reason"), [("Reserve", "OUTCOME_UNKNOWN"), ("GetSale", "DEADLINE_TOO_SHORT")])
+async def test_a_call_without_a_deadline_ends_after_its_limit(
+    monkeypatch: pytest.MonkeyPatch, method: str, reason: str
+) -> None:
+    """A change may have been sent; a read has done nothing."""
+    monkeypatch.setitem(methods.METHODS, method, METHODS[method]._replace(time_limit_s=0.01))
+    served = Calls()
+
+    assert await served.outcome(method, never) == reason
+    assert await served.outcome(method, done) == "done"
+    assert served.middleware.slots.in_use == 0
+
+
+async def test_calls_end_in_the_order_in_which_they_began_and_those_with_a_deadline_are_left_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One timer serves all of a method's calls, and gRPC ends those whose callers set a deadline."""
+    monkeypatch.setitem(methods.METHODS, "GetSale", METHODS["GetSale"]._replace(time_limit_s=0.02))
+    served, ended = Calls(), list[str]()
+
+    async def call(name: str, remaining_s: float | None) -> None:
+        ended.append(f"{name} {await served.outcome('GetSale', never, remaining_s=remaining_s)}")
+
+    dated = asyncio.ensure_future(call("dated", 60.0))
+    await asyncio.gather(call("first", None), call("second", None))
+
+    assert ended == ["first DEADLINE_TOO_SHORT", "second DEADLINE_TOO_SHORT"]
+    assert not dated.done()
+    dated.cancel()
+
+
+async def test_a_stream_takes_no_slot_of_calls_and_ends_with_the_drain() -> None:
+    """Ten thousand watches must not keep a buyer from reserving, and a deploy does not wait for their age."""
+    served = Calls()
+
+    async def watch(request: Any, context: Any) -> None:
+        await served.middleware.draining.wait()
+        raise CallFailed(Failure(reasons.ERROR_REASON_SERVER_DRAINING))
+
+    watching = asyncio.ensure_future(served.outcome("WatchSale", watch))
+    await eventually(lambda: served.middleware.streams.in_use == 1)
+
+    assert served.middleware.slots.in_use == 0
+    assert await served.middleware.drain(within_s=60.0)
+    assert await watching == "SERVER_DRAINING"
+
+
+async def test_streams_are_limited_too() -> None:
+    """Each costs memory for as long as it lives."""
+    served = Calls()
+    served.middleware.streams.in_use = STREAMS
+
+    assert await served.outcome("WatchSale", done) == "OVERLOADED"
+
+
+async def test_a_drain_that_takes_too_long_says_so() -> None:
+    """The calls that are left are ended with the server."""
+    served = Calls()
+    left = asyncio.ensure_future(served.outcome("Reserve", never))
+    await eventually(lambda: served.middleware.in_flight == 1)
+
+    assert not await served.middleware.drain(within_s=0.001)
+    left.cancel()
+
+
+@pytest.mark.parametrize("where", ["request", "line"])
+async def test_an_unknown_field_fails_a_change_at_any_depth(where: str) -> None:
+    """A call that changes something must not do less than its caller asked for."""
+    line = Line(sku="lamp", quantity=1).SerializeToString() + (UNKNOWN if where == "line" else b"")
+    sent = b"\x22" + bytes([len(line)]) + line + (UNKNOWN if where == "request" else b"")
+
+    assert await Calls().outcome("Reserve", done, sent) == "UNKNOWN_FIELD"
+
+
+async def test_a_read_ignores_unknown_fields() -> None:
+    """It changes nothing, so it cannot do less than was asked for."""
+    assert await Calls().outcome("GetSale", done, UNKNOWN) == "done"

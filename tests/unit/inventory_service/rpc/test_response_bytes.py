@@ -5,8 +5,7 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Line
 
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reservation import Line as DomainLine
-from inventory_service.domain.reservation import Reservation
+from inventory_service.domain.reservation import Reservation, Units
 from inventory_service.domain.results import Granted, Rejected, Shortage
 from inventory_service.rpc.messages import reserve_response
 from inventory_service.rpc.response_bytes import response_bytes
@@ -23,7 +22,7 @@ def granted(request: calls.ReserveRequest, position: Position, now_ms: int = 1_7
         SaleKey("default", request.sale_id),
         request.reservation_id,
         request.buyer_id,
-        tuple(DomainLine(line.sku, line.quantity) for line in request.lines),
+        tuple(Units(line.sku, line.quantity, 0, 0) for line in request.lines),
         1,
         1,
         now_ms,
@@ -59,7 +58,7 @@ def test_other_responses_are_serialized_from_their_messages() -> None:
     plain, two, timed, referring = request(line), request(line, line), request(line), request(line)
     timed.hold_ttl.seconds, referring.reference = 5, "cart-7"
     new = granted(plain, Position(0, 1, 1, 0))
-    held_two = new._replace(reservation=new.reservation._replace(lines=(DomainLine("lamp", 2),)))
+    held_two = new._replace(reservation=new.reservation._replace(lines=(Units("lamp", 2, 0, 0),)))
     bought = new._replace(reservation=new.reservation._replace(state=2, expire_time_ms=0))
 
     referred = new._replace(reservation=new.reservation._replace(reference="cart-7"))

@@ -9,7 +9,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import Reservation as ReservationProto
 
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reservation import Line, Reservation
+from inventory_service.domain.reservation import Reservation, Units
 from inventory_service.domain.results import Failure
 from inventory_service.rpc.status import CallFailed, Violation, row_of, status_of
 
@@ -43,7 +43,7 @@ def reservation(**changed: object) -> Reservation:
         SaleKey("default", "lamp-sale"),
         "r-1",
         "b-1",
-        (Line("lamp", 1),),
+        (Units("lamp", 1, 0, 0),),
         3,
         2,
         1000,
@@ -98,7 +98,7 @@ def test_a_wrong_state_carries_the_reservation_as_it_stands() -> None:
 
 def test_the_largest_reservation_and_the_longest_reason_fit_the_trailers() -> None:
     """Twenty lines, the longest ids and a note of 256 wide characters."""
-    lines = tuple(Line(f"{n:064}", 1000) for n in range(20))
+    lines = tuple(Units(f"{n:064}", 1000, 1000, 1000) for n in range(20))
     large = reservation(lines=lines, note="🛒" * 256, reservation_id="r" * 64, buyer_id="b" * 64)
     refusal = Failure(reasons.ERROR_REASON_WRONG_RESERVATION_STATE, {"frozen_reason": "x" * 5000}, large)
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Line
@@ -135,27 +134,6 @@ def test_a_huge_hold_ttl_is_cut_to_the_largest_number_that_lua_writes_plainly() 
     request = reserve_from_proto(reserve(hold_ttl=seconds(315_576_000_000)), TENANT)
 
     assert request.hold_ttl_ms == 10**13
-
-
-@pytest.mark.parametrize("where", ["request", "line"])
-def test_an_unknown_field_fails_a_change_at_any_depth(where: str) -> None:
-    """A call that changes something must not do less than its caller asked for."""
-    unknown = b"\xf8\x07\x01"  # field 127, a number
-    line = Line(sku="lamp", quantity=1).SerializeToString() + (unknown if where == "line" else b"")
-    raw = reserve(lines=[]).SerializeToString() + b"\x22" + bytes([len(line)]) + line
-    request = calls.ReserveRequest.FromString(raw + (unknown if where == "request" else b""))
-
-    with pytest.raises(CallFailed) as failed:
-        reserve_from_proto(request, TENANT)
-
-    assert failed.value.failure.reason == reasons.ERROR_REASON_UNKNOWN_FIELD
-
-
-def test_a_read_ignores_unknown_fields() -> None:
-    """It changes nothing, so it cannot do less than was asked for."""
-    request = calls.GetSaleRequest.FromString(calls.GetSaleRequest(sale_id="s").SerializeToString() + b"\xf8\x07\x01")
-
-    assert sale_named(request, TENANT) == SaleKey(TENANT, "s")
 
 
 BAD_SALES: list[tuple[dict[str, Any], list[str]]] = [

@@ -11,10 +11,10 @@ from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Move, MoveKind
-from inventory_service.domain.reservation import CONFIRMED, HELD, RELEASED, Line, Reservation
+from inventory_service.domain.reservation import CONFIRMED, HELD, RELEASED, Line, Reservation, Units
 from inventory_service.domain.reserve import Reserve, ReserveResult, fingerprint_of
 from inventory_service.domain.results import Failure, Granted, Rejected, sale_not_found
-from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead
+from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, Settings
 from inventory_service.domain.shards import LedgerUnavailable
 from inventory_service.rpc.middleware import MIN_TIME_S
 from inventory_service.service.archive_fallback import ArchiveFallback
@@ -30,7 +30,8 @@ GONE = sale_not_found(SALE)
 NOW_MS = 1000
 AS_OF = Position(0, 1, 40, 0)
 MADE = Position(0, 1, 2, 0)
-BOUGHT = Reservation(SALE, "bought", "b-1", (Line("lamp", 2),), CONFIRMED, 2, 100, 200, 60_100, MADE, MADE, 2, 0, "")
+BOUGHT_LAMPS = (Units("lamp", 2, 2, 0),)
+BOUGHT = Reservation(SALE, "bought", "b-1", BOUGHT_LAMPS, CONFIRMED, 2, 100, 200, 60_100, MADE, MADE, 2, 0, "")
 BUY = Reserve(SALE, "bought", "b-1", (Line("lamp", 2),), None)
 
 
@@ -61,9 +62,8 @@ class FakeArchive:
         self._ask("sale")
         await asyncio.sleep(0)  # so that concurrent calls reach this line too
         items = (Item("lamp", 10, 8, 0, 2), Item("shade", 3, 3, 0, 0))
-        archived = Sale(
-            SALE, "Lamps", 0, self.end_ms, self.hold_ttl_ms, 90_000, 0, SALE_STATE_ARCHIVED, items, "1-1-0", 0, 0
-        )
+        settings = Settings("Lamps", 0, self.end_ms, self.hold_ttl_ms, 90_000, 0)
+        archived = Sale(SALE, settings, SALE_STATE_ARCHIVED, items, "1-1-0", 0, 0)
         return ArchivedSale(archived, AS_OF)
 
     async def sale_exists(self, sale: SaleKey) -> bool:

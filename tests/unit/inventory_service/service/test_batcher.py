@@ -12,9 +12,11 @@ from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
+from inventory_service.rpc.methods import TIME_LIMIT_S
 from inventory_service.service.batcher import Batcher, Limits
 
 SALE = SaleKey("default", "lamp-sale")
+OVERLOADED = Failure(reasons.ERROR_REASON_OVERLOADED)
 LIMITS = Limits(requests=8, lines=10, full_at=4, interval_s=0.004, idle_below=2, queue=12)
 
 
@@ -50,12 +52,17 @@ class ManualStock:
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[str]]] = []
         self.open: asyncio.Future[Any] | None = None
+        self.answered: list[str] = []  # reads that came to their end
 
     async def reserve_many(self, shard: int, requests: Sequence[Any]) -> Any:
         return await self._call("reserve", requests)
 
     async def move_many(self, shard: int, requests: Sequence[Any]) -> Any:
         return await self._call("move", requests)
+
+    async def find_sale(self, sale: SaleKey) -> Any:
+        await self._call("read", [])
+        self.answered.append(sale.sale_id)
 
     async def _call(self, kind: str, requests: Sequence[Any]) -> Any:
         assert self.open is None, "two calls of a shard at once"
@@ -279,8 +286,42 @@ async def test_a_full_queue_answers_overloaded(fixture: BatcherFixture) -> None:
 
     rejected = fixture.batcher.reserve(reserve("beyond-the-limit"))
 
-    assert rejected.result() == Failure(reasons.ERROR_REASON_OVERLOADED)
+    assert rejected.result() == OVERLOADED
     assert not any(answer.done() for answer in waiting)
+
+
+async def test_a_request_that_waits_too_long_is_dropped_as_overloaded(fixture: BatcherFixture) -> None:
+    """A stuck Redis must not hold a caller that sets no deadline; what was sent may be done, and is waited for."""
+    sent = fixture.batcher.reserve(reserve("sent"))
+    await settle()
+    first = fixture.batcher.reserve(reserve("first"))
+    await fixture.clock.pass_ms(1000)
+    second = fixture.batcher.reserve(reserve("second"))
+
+    await fixture.clock.pass_ms(28_000)
+    assert (first.result(), sent.done(), second.done()) == (OVERLOADED, False, False)
+    await fixture.clock.pass_ms(1000)
+
+    assert second.result() == OVERLOADED
+    await fixture.store.answer()
+    assert (name_of(sent.result()), fixture.store.calls) == ("sent", [("reserve", ["sent"])])
+
+
+def test_what_waits_in_the_queue_is_dropped_before_its_call_is_cut() -> None:
+    """The queue knows that nothing was done."""
+    assert Limits().wait_s < TIME_LIMIT_S
+
+
+async def test_a_caller_that_leaves_cuts_no_call_to_redis(fixture: BatcherFixture) -> None:
+    """Its connection would be closed and made anew, which is what a slow Redis needs least."""
+    read = asyncio.ensure_future(fixture.batcher.find_sale(SALE))
+    await settle()
+
+    read.cancel()
+    await settle()
+    await fixture.store.answer()
+
+    assert (read.cancelled(), fixture.store.answered) == (True, ["lamp-sale"])
 
 
 async def test_every_call_is_observed(fixture: BatcherFixture) -> None:

@@ -1,0 +1,123 @@
+"""The connections of a client on one event loop: channels with their stubs, and the calls that are under way."""
+
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from grpc import aio
+
+from holdfast.errors import Closed
+from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceStub
+from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+
+if TYPE_CHECKING:
+    from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceAsyncStub
+    from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceAsyncStub
+
+# A server process accepts calls connection by connection, and gRPC lets channels to one address share a connection
+# unless each has a pool of its own. gRPC's pause before it reconnects grows to two minutes unless it is capped, and its
+# own retries do not read Holdfast's error reasons.
+CHANNEL_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+)
+OTHER_LOOP_S = 5.0  # for the loop of another thread to close its connections
+Options = Sequence[tuple[str, int]]
+
+# In a forked process gRPC's threads are missing: a call waits for ever, and a channel that is freed ends the process
+# by a signal. So the channels of the parent are kept there for ever, and no call is made while there are any.
+_open: "set[Connections]" = set()
+
+
+def check_not_forked() -> None:
+    """Raises `Closed` in a process that was forked while its parent had connections."""
+    if _open and next(iter(_open)).process != os.getpid():
+        raise Closed(
+            message="This process was forked while a client of its parent was open, and gRPC works in no such process:"
+            " close every client before the fork, or start processes by another method than fork."
+        )
+
+
+class Stubs(NamedTuple):
+    """The methods of both services on one channel."""
+
+    buyers: "InventoryServiceAsyncStub"
+    operators: "InventoryAdminServiceAsyncStub"
+
+
+class Connections:
+    """Channels to servers, in turn; they belong to the event loop that runs when they are made."""
+
+    def __init__(self, servers: Sequence[str], channels: int, options: Options) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.process = os.getpid()
+        rounds = -(-channels // len(servers))  # as many channels to each server, so that neighbours never share one
+        self._channels = [aio.insecure_channel(server, options=options) for server in list(servers) * rounds]
+        self._stubs = [Stubs(InventoryServiceStub(one), InventoryAdminServiceStub(one)) for one in self._channels]
+        self._turn = 0
+        self._calls: set[asyncio.Timeout] = set()
+        self._idle = asyncio.Event()
+        _open.add(self)
+
+    def in_turn(self) -> Iterator[Stubs]:
+        """The stubs for the attempts of one call, without end: each attempt goes to the next server."""
+        turn = self._turn = (self._turn + 1) % len(self._stubs)
+        while True:
+            yield self._stubs[turn]
+            turn = (turn + 1) % len(self._stubs)
+
+    @contextmanager
+    def under_way(self, limit: asyncio.Timeout) -> Iterator[None]:
+        """Inside the block `close` ends the call that has this limit."""
+        self._calls.add(limit)
+        try:
+            yield
+        finally:
+            self._calls.discard(limit)
+            if not self._calls:
+                self._idle.set()
+
+    async def reach(self, within_s: float) -> bool:
+        """Whether a server accepts connections."""
+        attempts = [asyncio.ensure_future(channel.channel_ready()) for channel in self._channels]
+        try:
+            connected, _ = await asyncio.wait(attempts, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for attempt in attempts:
+                attempt.cancel()
+            await asyncio.gather(*attempts, return_exceptions=True)
+        return bool(connected)
+
+    async def end(self) -> None:
+        """Close these connections from whichever loop; those of a process before a fork are left alone."""
+        if self.process != os.getpid():
+            return
+        if self.loop is asyncio.get_running_loop():
+            await self._close()
+        elif self.loop.is_running():
+            closing = asyncio.run_coroutine_threadsafe(self._close(), self.loop)
+            # A loop that stops meanwhile cancels this, or leaves it: its calls have ended then.
+            await asyncio.wait([asyncio.wrap_future(closing)], timeout=OTHER_LOOP_S)
+        self.drop()
+
+    async def _close(self) -> None:
+        """End the calls that are under way, wait until they have ended, and close the channels."""
+        self._idle.clear()
+        for limit in self._calls:
+            if not limit.expired():
+                limit.reschedule(self.loop.time())
+        if self._calls:
+            await self._idle.wait()
+        await asyncio.gather(*(channel.close() for channel in self._channels))
+
+    def drop(self) -> None:
+        """Free the channels, which closes them; not in a forked process, which this would end by a signal."""
+        if self.process == os.getpid():
+            _open.discard(self)
+            self._channels.clear()
+            self._stubs.clear()

@@ -1,0 +1,58 @@
+"""One table: for every method of both services, how many slots may be in use before it and what a call of it may do."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+SLOTS = 4096  # calls that a process has under way at a time, over all of its server objects
+STREAMS = 10_000  # streams that it has open at a time
+TIME_LIMIT_S = 30.0  # for a call whose caller sets no deadline
+AUDIT_TIME_LIMIT_S = 290.0  # gRPC cuts a call that outlasts its connection's age and grace
+
+
+class MethodClass(NamedTuple):
+    """What the methods of one class have in common."""
+
+    slots: int  # that may be in use, its own included; beyond, a call is OVERLOADED
+    changes: bool  # something: an unknown field fails the call, and a call that is cut may have been carried out
+    time_limit_s: float | None = TIME_LIMIT_S  # None: a stream, which ends by itself
+    has_items: bool = False  # each of which is checked for unknown fields by itself
+
+
+# Under load what is begun is finished: a new claim fails before a move of a reservation, and that before an operator.
+CLAIM = MethodClass(SLOTS * 85 // 100, changes=True)
+READ = MethodClass(SLOTS * 85 // 100, changes=False)
+MOVE = MethodClass(SLOTS * 95 // 100, changes=True)
+OPERATOR_READ = MethodClass(SLOTS, changes=False)
+OPERATOR = MethodClass(SLOTS, changes=True)
+WATCH = MethodClass(STREAMS, changes=False, time_limit_s=None)
+
+METHODS: Mapping[str, MethodClass] = {
+    "Reserve": CLAIM,
+    "BatchReserve": CLAIM._replace(has_items=True),
+    "StreamReserve": MethodClass(STREAMS, changes=True, time_limit_s=None, has_items=True),
+    "ConfirmReservation": MOVE,
+    "ReleaseReservation": MOVE,
+    "ExtendReservation": MOVE,
+    "ChangeReservation": MOVE,
+    "ReturnReservation": MOVE,
+    "GetReservation": READ,
+    "ListReservations": READ,
+    "WatchReservation": WATCH,
+    "GetSale": READ,
+    "WatchSale": WATCH,
+    "CreateSale": OPERATOR,
+    "UpdateSale": OPERATOR,
+    "ListSales": OPERATOR_READ,
+    "PauseSale": OPERATOR,
+    "ResumeSale": OPERATOR,
+    "CloseSale": OPERATOR,
+    "AdjustStock": OPERATOR,
+    "ListAdjustments": OPERATOR_READ,
+    "AuditSale": OPERATOR_READ._replace(time_limit_s=AUDIT_TIME_LIMIT_S),
+    "ListDeadLetters": OPERATOR_READ,
+    "ReplayDeadLetter": OPERATOR,
+    "BlockBuyer": OPERATOR,
+    "UnblockBuyer": OPERATOR,
+    "ListBlockedBuyers": OPERATOR_READ,
+    "RevokeTokens": OPERATOR,
+}

@@ -1,0 +1,57 @@
+"""The table of methods: every method of both services has its class, and the class fits what the protos say of it."""
+
+from collections.abc import Mapping
+
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
+from holdfast.inventory.v1 import inventory_service_pb2 as calls
+
+from inventory_service.rpc.methods import METHODS, SLOTS, STREAMS
+
+STOCK: Mapping[str, MethodDescriptor] = calls.DESCRIPTOR.services_by_name["InventoryService"].methods_by_name
+ADMIN: Mapping[str, MethodDescriptor] = admin.DESCRIPTOR.services_by_name["InventoryAdminService"].methods_by_name
+EVERY = {**STOCK, **ADMIN}
+CLAIMS = {"Reserve", "BatchReserve"}
+
+
+def is_read(name: str) -> bool:
+    return bool(EVERY[name].GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS)
+
+
+def is_stream(name: str) -> bool:
+    return bool(EVERY[name].client_streaming or EVERY[name].server_streaming)
+
+
+def test_every_method_has_a_class_and_no_name_is_in_both_services() -> None:
+    """A server with a method that the table lacks would not start."""
+    assert METHODS.keys() == EVERY.keys()
+    assert len(EVERY) == len(STOCK) + len(ADMIN)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_method_changes_something_unless_the_protos_say_otherwise(name: str) -> None:
+    """A change fails for an unknown field, and its outcome may be unknown."""
+    assert METHODS[name].changes is not is_read(name)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_slots_of_a_method_follow_from_what_it_does(name: str) -> None:
+    """Claims and reads fail first, then moves; an operator gets through as long as there is a slot."""
+    if is_stream(name):
+        slots = STREAMS
+    elif name in ADMIN:
+        slots = SLOTS
+    else:
+        slots = SLOTS * (85 if name in CLAIMS or is_read(name) else 95) // 100
+
+    assert METHODS[name].slots == slots
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_only_streams_have_no_time_limit(name: str) -> None:
+    """They end by themselves; every other call ends though its caller sets no deadline."""
+    limit_s = 290 if name == "AuditSale" else 30
+
+    assert METHODS[name].time_limit_s == (None if is_stream(name) else limit_s)
