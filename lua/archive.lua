@@ -2,8 +2,8 @@
 --[[ archive.lua: drop records of a sale that are final, settled and old, and then the sale itself, once it is over and
      has no records left. Calls about them are answered from the ledger afterwards.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
-       then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
-ARGV   1 observed  2 latest  3 ms for which a record is kept after it is final, and a sale after its end
+       then of the sale  sale, reservations (hashes), expiry (zset), buyers, adjustments (hashes)
+ARGV   1 observed  2 latest  3 ms for which a record is kept after it is final, and a sale at least after it is over
        4 cursor, 0 to begin a walk
 Reply  {now, epoch, seq, settled epoch, settled seq, {cursor, how many records, 1 or 0, ms}}; 1: the sale has left too
        A walk is over when the cursor is 0 again; ms: no record that was scanned can leave sooner.
@@ -17,15 +17,17 @@ local SCAN_COUNT = 100 -- about how many entries one call scans
 local shard, not_serving = open_shard()
 if not_serving then return not_serving end
 
-local keep_ms = tonumber(ARGV[3])
+local keep_ms, adjustments_key = tonumber(ARGV[3]), KEYS[8]
 local wait_ms = keep_ms -- a record that is not final yet leaves no sooner
 
--- Whether a record or sale that ended at `end_ms` and was last changed by this commit may leave.
-local function may_leave(end_ms, epoch, seq)
-  local left_ms = end_ms + keep_ms - shard.now
-  local is_settled = epoch < shard.settled_epoch
-    or epoch == shard.settled_epoch and seq <= shard.settled_seq
-  if left_ms <= 0 and is_settled then return true end
+local function is_settled(epoch, seq)
+  return epoch < shard.settled_epoch or epoch == shard.settled_epoch and seq <= shard.settled_seq
+end
+
+-- Whether what ended at `end_ms` and is kept for `ms` may leave, if all changes of it are settled.
+local function may_leave(end_ms, ms, settled)
+  local left_ms = end_ms + ms - shard.now
+  if left_ms <= 0 and settled then return true end
   wait_ms = math.min(wait_ms, math.max(left_ms, 0))
   return false
 end
@@ -35,19 +37,33 @@ local function drop_records(sale, entries)
   for at = 1, #entries, 2 do
     local record = record_from_bytes(entries[at + 1])
     local is_final = record[STATE] ~= HELD
-    if is_final and may_leave(record[UPDATE_MS], record[EPOCH], record[SEQ]) then ids[#ids + 1] = entries[at] end
+    local settled = is_settled(record[EPOCH], record[SEQ])
+    if is_final and may_leave(record[UPDATE_MS], keep_ms, settled) then ids[#ids + 1] = entries[at] end
   end
   if #ids > 0 then redis.call('HDEL', sale.reservations_key, unpack(ids)) end
   return #ids
 end
 
+-- When a sale is over for its buyers: at its end or its close, whichever comes first; nil: never yet.
+local function over_ms(settings)
+  if settings.close_ms > 0 and (settings.end_ms < 0 or settings.close_ms < settings.end_ms) then return settings.close_ms end
+  return settings.end_ms >= 0 and settings.end_ms or nil
+end
+
+-- Whether the ledger has all that was done to a sale as a whole: a caller who repeats it is answered from there.
+local function sale_is_settled(settings)
+  local epoch, seq = string.match(redis.call('HGET', adjustments_key, '@') or '', '^(%d+)-(%d+)$')
+  return is_settled(settings.epoch, settings.seq) and (not epoch or is_settled(tonumber(epoch), tonumber(seq)))
+end
+
 local function drop_sale(sale)
   load_settings(sale, {})
   local settings = sale.settings
-  local stays = not settings or settings.end_ms < 0 or redis.call('EXISTS', sale.reservations_key) == 1
-  if stays or not may_leave(settings.end_ms, settings.epoch, settings.seq) then return 0 end
+  local ended_ms = settings and over_ms(settings)
+  if not ended_ms or redis.call('EXISTS', sale.reservations_key) == 1 then return 0 end
+  if not may_leave(ended_ms, math.max(keep_ms, settings.return_window_ms), sale_is_settled(settings)) then return 0 end
   redis.call('HINCRBY', KEYS[1], 'sales_left', 1)
-  redis.call('UNLINK', sale.key, sale.reservations_key, sale.expiry_key, sale.buyers_key)
+  redis.call('UNLINK', sale.key, sale.reservations_key, sale.expiry_key, sale.buyers_key, adjustments_key)
   redis.call('ZREM', KEYS[3], sale.name)
   return 1
 end

@@ -2,10 +2,11 @@
 --[[ takeover_load_part.lua: write one part of a shard's state as the ledger has it; parts are numbered from 1.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
+       then per sale  adjustments (hash)
 ARGV   1 observed  2 latest (both unused)  3 token of the take-over  4 identity of the Redis in which it began
-       5 number of the part  then per sale: since or from when the part's holds are due in ms, '' without holds, and four
+       5 number of the part  then per sale: since or from when the part's holds are due in ms, '' without holds, and five
        lists, each behind the number of its values: fields of the sale with their values, ids with records, ends of
-       holds with ids, buyers with units
+       holds with ids, buyers with units, ids with adjustments
 Reply  {WRITTEN}   {DONE}: this part was written before   {GAP}: the part before it was not
        {GONE}: another take-over, another Redis, or not void
 Keeps  A part that comes twice is written once, and none is left out. No key of a sale is read before the last part.
@@ -32,8 +33,8 @@ local function write_list(at, command, key)
   return last + 1
 end
 
-local at = 6
-for sale_number = 1, (#KEYS - 3) / 4 do
+local at, sales = 6, (#KEYS - 3) / 5
+for sale_number = 1, sales do
   local sale, earliest = open_sale(shard, sale_number), ARGV[at]
   redis.call('ZADD', KEYS[3], 'NX', '+inf', sale.name)
   if earliest ~= '' then redis.call('ZADD', KEYS[3], 'LT', earliest, sale.name) end
@@ -41,6 +42,7 @@ for sale_number = 1, (#KEYS - 3) / 4 do
   at = write_list(at, 'HSET', sale.reservations_key)
   at = write_list(at, 'ZADD', sale.expiry_key)
   at = write_list(at, 'HSET', sale.buyers_key)
+  at = write_list(at, 'HSET', KEYS[3 + 4 * sales + sale_number])
 end
 redis.call('HSET', KEYS[1], 'parts', number)
 return {'WRITTEN'}

@@ -128,6 +128,7 @@ def _persister(settings: SharedSettings, instruments: Instruments) -> faust.App:
     records = Partitions(config, topic)
     app.async_exit_stack.push_async_callback(records.close)
     replayer = Replayer(records, ledger, publisher, unpublished, retrier, time.monotonic)
+    app.async_exit_stack.push_async_callback(replayer.close)
 
     async def check_partitions() -> None:
         partitions = await retrier.retry("Kafka", partial(partition_states, app, topic))

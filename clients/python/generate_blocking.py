@@ -25,6 +25,11 @@ class BlockingClient(EventLoopThread):
     def __init__({parameters}) -> None:
         super().__init__(Client({arguments}))
 
+    @classmethod
+    def from_env(cls, **arguments: Any) -> Self:
+        """A client of the server that the environment names, as `Client.from_env` says."""
+        return cls(**{{**from_environment(), **arguments}})
+
 '''
 
 METHOD = '''    def {name}({parameters}) -> {returns}:

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_SALE_WITHOUT_HOLDS
 from holdfast.inventory.v1.reservation_pb2 import REJECTION_REASON_RESERVATION_ENDED, REJECTION_REASON_SALE_ENDED
+from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 
+from inventory_service.domain.adjustments import adjustment_id_reused
+from inventory_service.domain.fingerprints import adjustment_body
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import MOVES, REPLAYED, Move
 from inventory_service.domain.reservation import CONFIRMED, HELD, Reservation
@@ -18,10 +21,11 @@ from inventory_service.domain.results import (
     Rejected,
     item_not_found,
     reservation_id_reused,
+    wrong_sale_state,
     wrong_state,
 )
-from inventory_service.domain.sale import Sale
-from inventory_service.domain.shard_state import Transaction
+from inventory_service.domain.sale import Adjusted, AdjustStock, Sale
+from inventory_service.domain.shard_state import StoredAdjustment, StoredSale, Transaction
 
 
 class ArchiveStep(NamedTuple):
@@ -34,7 +38,7 @@ class ArchiveStep(NamedTuple):
 
 
 def archive(transaction: Transaction, key: SaleKey, retention_ms: int) -> ArchiveStep:
-    """Drop reservations that are final, settled and old; then the sale, if it has none left and has been over as long.
+    """Drop reservations that are final, settled and old; then the sale, if it has none left and was over long ago.
 
     No unit moves: while the sale is here, what was sold is still sold and still counts for its buyer.
     """
@@ -45,8 +49,7 @@ def archive(transaction: Transaction, key: SaleKey, retention_ms: int) -> Archiv
     gone = [r.reservation_id for r in final if leaving.may_leave(r.update_time_ms, r.position)]
     for reservation_id in gone:
         del sale.reservations[reservation_id]
-    end_ms = sale.settings.end_time_ms
-    sale_leaves = not sale.reservations and end_ms is not None and leaving.may_leave(end_ms, sale.changed)
+    sale_leaves = not sale.reservations and leaving.sale_may_leave(sale)
     if sale_leaves:
         del transaction.shard.sales[key]
         transaction.shard.sales_left += 1  # so that a caller that asked the ledger before does not make it again
@@ -61,9 +64,15 @@ class _Leaving:
         self._retention_ms = retention_ms
         self.wait_ms = retention_ms  # a reservation that is not final yet leaves no sooner
 
-    def may_leave(self, end_ms: int, change: Position) -> bool:
+    def sale_may_leave(self, sale: StoredSale) -> bool:
+        """Tell whether a sale without reservations may leave: none returns what was sold any more."""
+        over_ms, keep_ms = sale.settings.over_time_ms, max(self._retention_ms, sale.settings.return_window_ms)
+        latest = max(sale.changed, sale.adjusted or sale.changed)
+        return over_ms is not None and self.may_leave(over_ms, latest, keep_ms)
+
+    def may_leave(self, end_ms: int, change: Position, keep_ms: int | None = None) -> bool:
         """Tell whether something may leave that ended at `end_ms` and changed last at `change`."""
-        left_ms = end_ms + self._retention_ms - self._transaction.now_ms
+        left_ms = end_ms + (self._retention_ms if keep_ms is None else keep_ms) - self._transaction.now_ms
         is_settled = change[1:3] <= self._transaction.shard.settled  # above, a compensation may still come
         if left_ms <= 0 and is_settled:
             return True
@@ -88,8 +97,8 @@ class ArchivedSale(NamedTuple):
 
     def is_over(self, now_ms: int) -> bool:
         """Tell whether it may have left Redis at all."""
-        end_ms = self.sale.settings.end_time_ms
-        return end_ms is not None and now_ms >= end_ms
+        over_ms = self.sale.settings.over_time_ms
+        return over_ms is not None and now_ms >= over_ms
 
 
 def reserve_archived(
@@ -119,6 +128,16 @@ def _judge_repeat(
     if known.state == CONFIRMED:
         return Granted(known, replayed=True, read_time_ms=now_ms)
     return Rejected(REJECTION_REASON_RESERVATION_ENDED, archived.as_of, now_ms, ended=known, replayed=not spent)
+
+
+def adjust_archived(request: AdjustStock, archived: ArchivedSale, known: StoredAdjustment | None) -> Adjusted | Failure:
+    """Judge an AdjustStock of a sale that has left: a repeat gets its adjustment, any other finds the sale archived."""
+    if known is None:
+        return wrong_sale_state(SALE_STATE_ARCHIVED)
+    if known.body != adjustment_body(request):
+        return adjustment_id_reused(request)
+    (item,) = (item for item in archived.sale.items if item.sku == request.sku)
+    return Adjusted(known.adjustment, item, replayed=True)
 
 
 def move_archived(request: Move, found: Reservation, read_time_ms: int) -> Granted | Failure | None:

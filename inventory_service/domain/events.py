@@ -8,7 +8,7 @@ from holdfast.inventory.v1.reservation_pb2 import LEDGER_STATE_PENDING
 
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Line, Reservation, Units
-from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.sale import AdjustStock, CreateSale, Settings
 from inventory_service.domain.units import usual_units
 
 
@@ -31,7 +31,31 @@ class SaleMade(NamedTuple):
     fingerprint: str  # of the request
 
 
-Event = ReservationChange | SaleMade
+class SaleChanged(NamedTuple):
+    """A sale's settings were changed, or items were added to it."""
+
+    sale: SaleKey
+    settings: Settings  # all of them, after the change
+    added: tuple[Line, ...]  # quantity is the total
+    reason: str
+    actor: str
+
+
+class StockAdjusted(NamedTuple):
+    """The stock of an item was adjusted."""
+
+    request: AdjustStock
+    change: int
+    total_after: int
+
+
+class SaleLeft(NamedTuple):
+    """A sale left Redis, with its last reservation."""
+
+    sale: SaleKey
+
+
+Event = ReservationChange | SaleMade | SaleChanged | StockAdjusted | SaleLeft
 
 
 class CommitBody(NamedTuple):
@@ -130,7 +154,50 @@ def _sale_made(event: commit_pb2.Event, position: Position, time_ms: int) -> Sal
     return SaleMade(request, made.start_time_ms, made.body)
 
 
+def _sale_changed(event: commit_pb2.Event, position: Position, time_ms: int) -> SaleChanged:
+    changed = event.sale_changed
+    settings = Settings(
+        title=changed.title,
+        start_time_ms=changed.start_time_ms,
+        end_time_ms=changed.end_time_ms or None,
+        hold_ttl_ms=changed.hold_ttl_ms,
+        max_hold_ttl_ms=changed.max_hold_ttl_ms,
+        buyer_limit=changed.buyer_limit,
+        attempts_per_minute=changed.attempts_per_minute,
+        return_window_ms=changed.return_window_ms,
+        paused=changed.paused,
+        close_time_ms=changed.close_time_ms,
+        release_time_ms=changed.release_time_ms,
+        release_reason=changed.reason if changed.release_time_ms else "",  # nothing changes a sale after its release
+    )
+    added = tuple(Line(item.sku, item.total) for item in changed.added)
+    return SaleChanged(SaleKey(changed.tenant, changed.sale_id), settings, added, changed.reason, changed.actor)
+
+
+def _stock_adjusted(event: commit_pb2.Event, position: Position, time_ms: int) -> StockAdjusted:
+    adjusted = event.stock_adjusted
+    request = AdjustStock(
+        sale=SaleKey(adjusted.tenant, adjusted.sale_id),
+        adjustment_id=adjusted.adjustment_id,
+        sku=adjusted.sku,
+        delta=adjusted.delta if adjusted.HasField("delta") else None,
+        new_total=adjusted.new_total if adjusted.HasField("new_total") else None,
+        expected_total=adjusted.expected_total if adjusted.HasField("expected_total") else None,
+        reason=adjusted.reason,
+        reference=adjusted.reference,
+        actor=adjusted.actor,
+    )
+    return StockAdjusted(request, adjusted.change, adjusted.total_after)
+
+
+def _sale_left(event: commit_pb2.Event, position: Position, time_ms: int) -> SaleLeft:
+    return SaleLeft(SaleKey(event.sale_left.tenant, event.sale_left.sale_id))
+
+
 _DECODERS: Final[dict[str, Callable[[Any, Position, int], Event]]] = {
     "reservation": _reservation_change,
     "sale_made": _sale_made,
+    "sale_changed": _sale_changed,
+    "stock_adjusted": _stock_adjusted,
+    "sale_left": _sale_left,
 }

@@ -5,7 +5,7 @@ import json
 from typing import NamedTuple
 
 from inventory_service.domain.reservation import Line
-from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.sale import AdjustStock, CreateSale
 
 
 class Terms(NamedTuple):
@@ -58,3 +58,10 @@ def sale_fingerprint(request: CreateSale) -> str:
     later = {"attempts_per_minute": request.attempts_per_minute, "return_window_ms": request.return_window_ms}
     asked += tuple((name, value) for name, value in later.items() if value)
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def adjustment_body(request: AdjustStock) -> str:
+    """Return what a repeat of an adjustment must ask for too: item, change, expected total ('-': any) and reference."""
+    change = f"to {request.new_total}" if request.delta is None else f"by {request.delta}"
+    expected = "-" if request.expected_total is None else request.expected_total
+    return f"{request.sku} {change} {expected} {request.reference}"

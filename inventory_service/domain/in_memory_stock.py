@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from inventory_service.domain.adjustments import adjust_stock
 from inventory_service.domain.archive import ArchiveStep, archive
 from inventory_service.domain.backpressure import Backpressure
 from inventory_service.domain.blocked_buyers import BlockChange
@@ -12,7 +13,8 @@ from inventory_service.domain.moves import Compensate, Move, compensate, move
 from inventory_service.domain.ports import ExpireStep, HoldCounts
 from inventory_service.domain.reserve import Reserve, ReserveResult, reserve
 from inventory_service.domain.results import Failure, Granted, ReservationRead, reservation_not_found, sale_not_found
-from inventory_service.domain.sale import CreateSale, SaleRead, SaleUnknown
+from inventory_service.domain.sale import AdjustStock, CreateSale, SaleRead, SaleRequest, SaleResult
+from inventory_service.domain.sale_changes import change_sale
 from inventory_service.domain.sales import create_sale, read_sale
 from inventory_service.domain.shard_state import SALES_PER_CALL, ShardState, Transaction
 
@@ -35,12 +37,17 @@ class InMemoryStock:
         """Judge one move."""
         return (await self.move_many(self._number(request.sale), [request]))[0]
 
-    async def change_sale(self, request: CreateSale) -> SaleRead | SaleUnknown | Failure:
-        """Make a sale that the ledger does not know, or read how it stands."""
-        transaction = self._begin(self._number(request.sale))
-        result = create_sale(transaction, request)
-        transaction.commit()
-        return result
+    async def change_sale(self, request: SaleRequest) -> SaleResult | Failure:
+        """Make a sale that the ledger does not know, change one, or read how it stands."""
+
+        async def judge_one(some: Sequence[SaleRequest]) -> Sequence[SaleResult | Failure | CallAgain]:
+            transaction = self._begin(self._number(request.sale))
+            result = _judge_sale_request(transaction, request)
+            transaction.commit()
+            return [result]
+
+        results: list[SaleResult | Failure] = await until_judged([request], judge_one)
+        return results[0]
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure:
         """Read one reservation."""
@@ -153,3 +160,11 @@ class InMemoryStock:
     def _is_full(self, shard: int) -> bool:
         state = self._shards[shard]
         return state.seq - state.trim_seq >= self.backpressure.max_commits_ahead
+
+
+def _judge_sale_request(transaction: Transaction, request: SaleRequest) -> SaleResult | Failure | CallAgain:
+    if isinstance(request, CreateSale):
+        return create_sale(transaction, request)
+    if isinstance(request, AdjustStock):
+        return adjust_stock(transaction, request)
+    return change_sale(transaction, request)

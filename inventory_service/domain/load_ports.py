@@ -6,6 +6,7 @@ from typing import Protocol
 
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.shard_load import (
+    LoadedAdjustment,
     LoadedBuyer,
     LoadedItem,
     LoadedRecord,
@@ -58,6 +59,10 @@ class LoadSnapshot(Protocol):
 
     def buyers(self, sales: Sequence[SaleKey]) -> AsyncGenerator[Sequence[tuple[SaleKey, LoadedBuyer]], None]:
         """The units of every buyer who has some in one of these sales, in pages."""
+        ...
+
+    def adjustments(self, sales: Sequence[SaleKey]) -> AsyncGenerator[Sequence[tuple[SaleKey, LoadedAdjustment]], None]:
+        """The adjustments of these sales, of each in their order, in pages."""
         ...
 
 

@@ -12,7 +12,8 @@ from inventory_service.domain.keys import BuyerKey, SaleKey
 from inventory_service.domain.moves import Compensate, Move
 from inventory_service.domain.reserve import Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead
-from inventory_service.domain.sale import CreateSale, SaleRead, SaleUnknown
+from inventory_service.domain.sale import SaleRead, SaleRequest, SaleResult
+from inventory_service.domain.shard_state import StoredAdjustment
 
 
 class Stock(Protocol):
@@ -22,10 +23,11 @@ class Stock(Protocol):
 
     def move(self, request: Move) -> Awaitable[Granted | Failure]: ...
 
-    async def change_sale(self, request: CreateSale) -> SaleRead | SaleUnknown | Failure:
-        """Change a sale, or read how one stands that this request changed before.
+    async def change_sale(self, request: SaleRequest) -> SaleResult | Failure:
+        """Make or change a sale, or read how one stands that this request changed before.
 
-        SaleUnknown: there is none and nothing was done; ask the ledger, and repeat the request with this generation.
+        Adjusted answers an AdjustStock, SaleRead the others. SaleUnknown, of a CreateSale: there is none and nothing
+        was done; ask the ledger, and repeat the request with this generation.
         """
         ...
 
@@ -59,6 +61,10 @@ class SaleArchive(Protocol):
 
     async def find_sale(self, sale: SaleKey) -> ArchivedSale | None:
         """A sale as it is once it has left Redis; None only if the ledger was asked and has none."""
+        ...
+
+    async def find_adjustment(self, sale: SaleKey, adjustment_id: str) -> StoredAdjustment | None:
+        """An adjustment of such a sale; None only if the ledger was asked and has none."""
         ...
 
 

@@ -21,7 +21,7 @@ class Permission(NamedTuple):
     blank: bool = False
     loss: bool = False  # also if commits are lost that callers heard of
     force: bool = False  # also if Redis is at the ledger's commit: its contents differ
-    said_by: str = ""  # who accepts a loss
+    accepted_by: str = ""  # who accepts a loss
 
     def allows(self, comparison: Comparison, known_lost: bool) -> bool:
         """Whether a shard may serve again; an equal one is adopted as it is, any other is loaded."""

@@ -3,13 +3,16 @@
 from typing import NamedTuple
 
 from holdfast.inventory.v1.error_reason_pb2 import (
+    ERROR_REASON_FIELD_OUT_OF_BOUNDS,
     ERROR_REASON_ITEM_NOT_FOUND,
     ERROR_REASON_RESERVATION_ID_REUSED,
     ERROR_REASON_RESERVATION_NOT_FOUND,
     ERROR_REASON_SALE_NOT_FOUND,
     ERROR_REASON_WRONG_RESERVATION_STATE,
+    ERROR_REASON_WRONG_SALE_STATE,
 )
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
+from holdfast.inventory.v1.sale_pb2 import SaleState
 
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Reservation
@@ -78,6 +81,16 @@ def reservation_not_found(sale: SaleKey, reservation_id: str) -> Failure:
 def reservation_id_reused(sale: SaleKey, reservation_id: str) -> Failure:
     """The id was used with another body."""
     return Failure(ERROR_REASON_RESERVATION_ID_REUSED, {"sale_id": sale.sale_id, "reservation_id": reservation_id})
+
+
+def wrong_sale_state(state: int) -> Failure:
+    """A sale in this state does not allow the request."""
+    return Failure(ERROR_REASON_WRONG_SALE_STATE, {"state": SaleState.Name(SaleState.ValueType(state))})
+
+
+def field_out_of_bounds(field: str) -> Failure:
+    """Only the shard could judge this field of the request."""
+    return Failure(ERROR_REASON_FIELD_OUT_OF_BOUNDS, {"field": field})
 
 
 def wrong_state(reservation: Reservation) -> Failure:

@@ -1,6 +1,7 @@
 """A sale: what an operator asks for, and how it stands at a moment."""
 
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 from holdfast.inventory.v1.sale_pb2 import (
     SALE_STATE_CLOSED,
@@ -32,6 +33,49 @@ class CreateSale(NamedTuple):
     )
 
 
+class SaleAction(StrEnum):
+    """What an operator does to a sale as a whole; change_sale.lua has the same words."""
+
+    PAUSE = "PAUSE"
+    RESUME = "RESUME"
+    CLOSE = "CLOSE"
+    CLOSE_AND_RELEASE = "CLOSE_AND_RELEASE"  # every hold of the sale is released at that moment
+
+
+class ActOnSale(NamedTuple):
+    """Pause, resume or close a sale."""
+
+    sale: SaleKey
+    action: SaleAction
+    etag: str = ""  # if set, must be the sale's
+    reason: str = ""
+    actor: str = ""  # '': authentication is off
+
+
+class UpdateSale(NamedTuple):
+    """Change settings of a sale, and add items to it; whatever is not named stays."""
+
+    sale: SaleKey
+    settings: dict[str, str | int | None]  # by field of Settings; None: what an unset field means at creation
+    items: tuple[Line, ...] = ()  # sorted by SKU; those that the sale has already stay as they are
+    etag: str = ""  # if set, must be the sale's
+    actor: str = ""
+
+
+class AdjustStock(NamedTuple):
+    """Change how many units of an item are on sale. Either `delta` or `new_total` is given."""
+
+    sale: SaleKey
+    adjustment_id: str
+    sku: str
+    delta: int | None  # units to add or, below 0, to take away
+    new_total: int | None  # units on sale afterwards
+    expected_total: int | None = None  # the total that must be found; None: any
+    reason: str = ""
+    reference: str = ""
+    actor: str = ""
+
+
 class Settings(NamedTuple):
     """The settings of a sale: what an operator can change of it, apart from its stock."""
 
@@ -47,6 +91,12 @@ class Settings(NamedTuple):
     close_time_ms: int = 0  # 0: not closed
     release_time_ms: int = 0  # when all of its holds were released, with the close; 0: they were not
     release_reason: str = ""  # of that close: the note of each hold that it released
+
+    @property
+    def over_time_ms(self) -> int | None:
+        """When the sale is over for its buyers: at its end or its close, whichever comes first; None: never yet."""
+        ends = [ms for ms in (self.end_time_ms, self.close_time_ms or None) if ms is not None]
+        return min(ends, default=None)
 
 
 class Item(NamedTuple):
@@ -80,10 +130,40 @@ class SaleRead(NamedTuple):
     replayed: bool = False
 
 
+class Adjustment(NamedTuple):
+    """A change of how many units of an item are on sale, as it was made."""
+
+    sale: SaleKey
+    adjustment_id: str
+    sku: str
+    delta: int  # units that were added or, below 0, taken away; 0: the total was right already
+    total_after: int
+    reason: str
+    reference: str
+    actor: str
+    create_time_ms: int
+    position: Position
+
+
+class Adjusted(NamedTuple):
+    """The stock of an item was adjusted, now or by the call that this one repeats."""
+
+    adjustment: Adjustment
+    item: Item  # as it stands
+    replayed: bool = False
+
+
 class SaleUnknown(NamedTuple):
     """The store has no such sale, so the ledger must be asked before it is made."""
 
     generation: str  # changes as soon as any sale leaves the shard
+
+
+SaleRequest = CreateSale | ActOnSale | UpdateSale | AdjustStock
+SaleResult = SaleRead | SaleUnknown | Adjusted
+
+MAX_ITEMS: Final = 1000  # of one sale
+MAX_TOTAL: Final = 10**12  # units of one item
 
 
 def sale_state(settings: Settings, now_ms: int) -> int:

@@ -1,11 +1,11 @@
 """The rule of sales: how one is made, once, and how it reads. The reference for lua/create_sale.lua."""
 
-from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_FIELD_OUT_OF_BOUNDS, ERROR_REASON_SALE_ID_REUSED
+from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_SALE_ID_REUSED
 
 from inventory_service.domain.events import SaleMade
 from inventory_service.domain.fingerprints import sale_fingerprint
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.results import Failure
+from inventory_service.domain.results import Failure, field_out_of_bounds
 from inventory_service.domain.sale import (
     CreateSale,
     Item,
@@ -35,7 +35,7 @@ def create_sale(transaction: Transaction, request: CreateSale) -> SaleRead | Sal
         return SaleUnknown(generation)
     start_ms = transaction.now_ms if request.start_time_ms is None else request.start_time_ms
     if request.end_time_ms is not None and request.end_time_ms <= start_ms:
-        return sale_ends_too_early()
+        return field_out_of_bounds("end_time")  # only the shard knows the start of one that begins now
     items = {sku: item_accounts(total) for sku, total in request.items}
     position, asked = transaction.next_position(), request._replace(generation="")
     fingerprint = sale_fingerprint(request)
@@ -51,18 +51,13 @@ def sale_id_reused(sale: SaleKey) -> Failure:
     return Failure(ERROR_REASON_SALE_ID_REUSED, {"sale_id": sale.sale_id})
 
 
-def sale_ends_too_early() -> Failure:
-    """The sale's end does not come after its start."""
-    return Failure(ERROR_REASON_FIELD_OUT_OF_BOUNDS)
-
-
 def read_sale(transaction: Transaction, stored: StoredSale, replayed: bool = False) -> SaleRead:
     """A sale as it stands at this call's moment."""
     sale = Sale(
         sale=stored.key,
         settings=stored.settings,
         state=sale_state(stored.settings, transaction.now_ms),
-        items=tuple(_item(sku, stored.items[sku]) for sku in sorted(stored.items)),
+        items=tuple(item_of(sku, stored.items[sku]) for sku in sorted(stored.items)),
         etag=etag_of(stored.changed.epoch, stored.changed.seq, stored.changed.index),
         create_time_ms=stored.create_time_ms,
         update_time_ms=stored.update_time_ms,
@@ -70,5 +65,6 @@ def read_sale(transaction: Transaction, stored: StoredSale, replayed: bool = Fal
     return SaleRead(sale, transaction.as_of(), transaction.now_ms, replayed)
 
 
-def _item(sku: str, accounts: Accounts) -> Item:
+def item_of(sku: str, accounts: Accounts) -> Item:
+    """An item as it stands."""
     return Item(sku, sum(accounts.values()), accounts["available"], accounts["held"], accounts["sold"])

@@ -54,6 +54,21 @@ class LoadedBuyer(NamedTuple):
     sold: int
 
 
+class LoadedAdjustment(NamedTuple):
+    """An adjustment of a sale's stock, field by field as Redis stores it, behind its id."""
+
+    adjustment_id: str
+    body: str
+    change: int
+    total_after: int
+    reason: str
+    actor: str
+    create_ms: int
+    epoch: int
+    seq: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not used here
+
+
 class LoadedRecord(NamedTuple):
     """A stored reservation, field by field as Redis stores it, behind its id."""
 
@@ -85,11 +100,12 @@ class SalePart(NamedTuple):
     buyers: Sequence[LoadedBuyer] = ()
     records: Sequence[LoadedRecord] = ()
     release_ms: int = 0  # with records: when the sale's holds were released; 0: they were not
+    adjustments: Sequence[LoadedAdjustment] = ()  # in their order
 
     @property
     def size(self) -> int:
         """How many values are written, about."""
-        return len(self.items) + len(self.buyers) + len(self.records)
+        return len(self.items) + len(self.buyers) + len(self.records) + len(self.adjustments)
 
 
 class HoldRow(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from inventory_service.domain.moves import Compensate
 from inventory_service.domain.shards import (
+    AcceptedLoss,
     BegunTakeover,
     Commit,
     CommitId,
@@ -93,6 +94,10 @@ class CommitOffsets(Protocol):
         """The digest of a record that is not deleted."""
         ...
 
+    async def last_epoch(self, shard: int) -> int:
+        """The epoch of the last record of a partition; 0 if it holds none."""
+        ...
+
 
 class CompensationTopic(Protocol):
     """The compensations of refused orders."""
@@ -132,17 +137,18 @@ class LedgerRows(Protocol):
 
     async def rows(self) -> Mapping[int, LedgerRow]: ...
 
-    async def open(self, shard: int, shards: int, read_offset: int) -> Fenced | None:
-        """Begin the first epoch of a shard that has no row, read up to an offset; None if it has one."""
+    async def open(self, shard: int, shards: int, read_offset: int, above: int) -> Fenced | None:
+        """Begin the first epoch of a shard that has no row, read up to an offset; None if it has one.
+
+        It is above that of any record of an earlier installation, which the ledger would take for its own otherwise.
+        """
         ...
 
-    async def fence(
-        self, row: LedgerRow, above: int, how: str, known_lost: bool = False, said_by: str = ""
-    ) -> Fenced | None:
-        """Begin a new epoch, above the row's and that of Redis, if the row has not changed; None if it has.
+    async def fence(self, row: LedgerRow, above: int, how: str, loss: AcceptedLoss | None = None) -> Fenced | None:
+        """Begin a new epoch, above the row's and that of Redis; None if the row has changed or has read less.
 
-        None also if the ledger has seen a commit that it could not apply, unless `known_lost`: somebody, `said_by`,
-        accepts that commits are lost. `how` is ADOPTED or LOADED.
+        None also if the ledger has seen a commit that it could not apply, unless that `loss` is accepted. `how` is
+        ADOPTED or LOADED.
         """
         ...
 

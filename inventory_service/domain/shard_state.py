@@ -9,7 +9,7 @@ from inventory_service.domain.events import CommitBody, Event, ReservationChange
 from inventory_service.domain.fingerprints import terms_of
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import HELD, RELEASED, Reservation, Units, effective, state_at
-from inventory_service.domain.sale import Settings
+from inventory_service.domain.sale import Adjustment, Settings
 from inventory_service.domain.units import Accounts, book, buyer_accounts
 
 MAX_EXPIRIES = 100  # holds taken back by one call, so that no call blocks the shard for long
@@ -21,6 +21,13 @@ class StoredReservation(NamedTuple):
 
     reservation: Reservation
     fingerprint: str
+
+
+class StoredAdjustment(NamedTuple):
+    """An adjustment of stock, and what a repeat of its request asks for too."""
+
+    adjustment: Adjustment
+    body: str
 
 
 @dataclass
@@ -36,6 +43,8 @@ class StoredSale:
     items: dict[str, Accounts]
     reservations: dict[str, StoredReservation] = field(default_factory=dict)
     buyers: dict[str, Accounts] = field(default_factory=dict)
+    adjustments: dict[str, StoredAdjustment] = field(default_factory=dict)
+    adjusted: Position | None = None  # where the latest of them stands
 
     def units_of(self, buyer_id: str) -> Accounts:
         """Units that a buyer holds and owns over all items."""

@@ -117,6 +117,13 @@ class Fenced(NamedTuple):
     base: CommitId
 
 
+class AcceptedLoss(NamedTuple):
+    """Commits are known to be lost, and somebody has the shard opened without them."""
+
+    accepted_by: str
+    read_from: int  # the offset from which its partition is read again: what the ledger does not take becomes orphans
+
+
 class LedgerProgress(NamedTuple):
     """The state of a shard in the ledger, which the persister reports repeatedly: one may be lost, late or doubled."""
 
@@ -209,8 +216,9 @@ class TopicSpec(NamedTuple):
 
 
 def follows(commit: Commit, row: LedgerRow) -> bool:
-    """Whether the commit is the next one in the ledger's hash chain."""
-    return commit.commit_id == CommitId(row.epoch, row.seq + 1) and commit.hash == hash_of(row.hash, commit.payload)
+    """Whether the commit is the next one in the ledger's hash chain: of its epoch, or the first of a later one."""
+    is_next = commit.commit_id == CommitId(row.epoch, row.seq + 1) or (commit.epoch > row.epoch and commit.seq == 1)
+    return is_next and commit.hash == hash_of(row.hash, commit.payload)
 
 
 def check_shard_count(settings: int, found: int, where: str) -> None:

@@ -7,15 +7,31 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
+from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 
-from inventory_service.domain.archive import ArchivedReservation, ArchivedSale, move_archived, reserve_archived
+from inventory_service.domain.archive import (
+    ArchivedReservation,
+    ArchivedSale,
+    adjust_archived,
+    move_archived,
+    reserve_archived,
+)
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.ports import ReservationArchive, SaleArchive, Stock
 from inventory_service.domain.reservation import HELD, Reservation
 from inventory_service.domain.reserve import Reserve, ReserveResult
-from inventory_service.domain.results import Failure, Granted, ReservationRead, reservation_not_found
-from inventory_service.domain.sale import CreateSale, SaleRead, SaleUnknown
+from inventory_service.domain.results import Failure, Granted, ReservationRead, reservation_not_found, wrong_sale_state
+from inventory_service.domain.sale import (
+    ActOnSale,
+    AdjustStock,
+    CreateSale,
+    SaleRead,
+    SaleRequest,
+    SaleResult,
+    SaleUnknown,
+    UpdateSale,
+)
 from inventory_service.domain.sales import sale_id_reused
 from inventory_service.service.bulkhead import Bulkhead
 from inventory_service.service.lru_cache import LruCache
@@ -80,12 +96,16 @@ class ArchiveFallback:
                 return archived if isinstance(archived, Failure) else result
         return _not_unknown(spent)
 
-    async def change_sale(self, request: CreateSale) -> SaleRead | SaleUnknown | Failure:
+    async def change_sale(self, request: SaleRequest) -> SaleResult | Failure:
+        """Make or change a sale; one that has left Redis is judged by the ledger. SaleUnknown is never the answer."""
+        return await (self._make_sale(request) if isinstance(request, CreateSale) else self._change_sale(request))
+
+    async def _make_sale(self, request: CreateSale) -> SaleResult | Failure:
         """Make a sale, unless its id was ever taken: Redis must not know it, nor then the ledger.
 
         A sale leaves Redis only once the ledger has it, so the ledger is asked after Redis. The stock makes the sale
         only while its generation is the one in which the ledger was asked; if a sale left meanwhile, both are asked
-        again. SaleUnknown is never the answer.
+        again.
         """
         result = await self._stock.change_sale(request)
         for _ in range(MAX_ROUNDS):
@@ -99,6 +119,19 @@ class ArchiveFallback:
                 return sale_id_reused(request.sale) if isinstance(result, SaleUnknown) else result
             result = await self._stock.change_sale(request._replace(generation=result.generation))
         return _INCONSISTENT if isinstance(result, SaleUnknown) else result
+
+    async def _change_sale(self, request: ActOnSale | UpdateSale | AdjustStock) -> SaleResult | Failure:
+        result = await self._stock.change_sale(request)
+        if not (isinstance(result, Failure) and result.reason == _SALE_NOT_FOUND):
+            return result
+        archived: SaleResult | ArchivedSale | Failure
+        archived = await self._archived_sale(request.sale, result, lambda: self._stock.change_sale(request))
+        if not isinstance(archived, ArchivedSale):
+            return archived
+        if not isinstance(request, AdjustStock):
+            return wrong_sale_state(SALE_STATE_ARCHIVED)
+        known = await self._bulkhead.ask(lambda: self._sales.find_adjustment(request.sale, request.adjustment_id))
+        return known if isinstance(known, Failure) else adjust_archived(request, archived, known)
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure:
         """Read a reservation, from the ledger if Redis does not know it."""
@@ -174,7 +207,7 @@ class ArchiveFallback:
             return known.reservation
         if failure.reason == _SALE_NOT_FOUND and known.has_sale:
             failure = reservation_not_found(sale, reservation_id)
-        if known.lost and failure.reason == _RESERVATION_NOT_FOUND:
+        if known.lost:
             failure = failure._replace(metadata=failure.metadata | {"lost": known.lost})
         return failure
 

@@ -17,7 +17,7 @@ from inventory_service.domain.moves import Move
 from inventory_service.domain.ports import ShardStock
 from inventory_service.domain.reserve import Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead
-from inventory_service.domain.sale import CreateSale, SaleRead, SaleUnknown
+from inventory_service.domain.sale import SaleRead, SaleRequest, SaleResult
 
 Request = Reserve | Move
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Batcher:
     def move(self, request: Move) -> "asyncio.Future[Granted | Failure]":
         return self._queue(request.sale).ask(request)
 
-    async def change_sale(self, request: CreateSale) -> SaleRead | SaleUnknown | Failure:
+    async def change_sale(self, request: SaleRequest) -> SaleResult | Failure:
         return await self._uncut(self._stock.change_sale(request))
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure:

@@ -129,8 +129,8 @@ async def _old_records(
         if end > beginning:
             found.append(
                 f"shard {shard}: the ledger has no row, and the commits topic holds {end - beginning} records of an "
-                "earlier one: restore that ledger, make the topics anew, or keep their commits as orphans by "
-                "--beside-old-records"
+                "earlier one: restore that ledger, have `holdfast restore` rebuild it if Kafka has deleted none, make "
+                "the topics anew, or keep their commits as orphans by --beside-old-records"
             )
     return found
 

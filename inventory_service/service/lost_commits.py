@@ -13,6 +13,7 @@ from inventory_service.domain.shard_ports import EpochBases, Shards
 from inventory_service.domain.shards import CommitId, LedgerUnavailable, RedisUnavailable
 
 INTERVAL_S, MAX_RETRY_S = 1.0, 30.0
+MAX_ATTEMPTS = 10  # some minutes: a ledger that was set back may never know on which commit an epoch built
 
 
 class EpochChange(NamedTuple):
@@ -21,6 +22,7 @@ class EpochChange(NamedTuple):
     shard: int
     last: CommitId
     epoch: int
+    attempts: int = 0  # to judge it, while both servers answered
 
 
 class LostCommitsWatch:
@@ -56,17 +58,23 @@ class LostCommitsWatch:
         """Judge what is pending; what cannot be judged yet stays so. Without a change no server is asked."""
         changes, self._pending = self._pending, []
         for change in changes:
-            if not await self._judge(change):
-                self._pending.append(change)
+            again = await self._judge(change)
+            if again is not None and again.attempts == MAX_ATTEMPTS:
+                names = {"last": str(change.last), "why": "nothing tells on which commit the new epoch builds"}
+                self._log.error("acknowledged_perhaps_lost", shard=change.shard, epoch=change.epoch, **names)
+            elif again is not None:
+                self._pending.append(again)
 
-    async def _judge(self, change: EpochChange) -> bool:
-        """Log and count what the change lost; False if it is not known yet."""
+    async def _judge(self, change: EpochChange) -> EpochChange | None:
+        """Log and count what the change lost; the change, to be judged again, if it is not known yet."""
+        answered = 0
         for learn in (self._learn_from_redis, self._learn_from_ledger):
             with suppress(KeyError, RedisUnavailable, LedgerUnavailable):
                 await learn(change.shard)
+                answered += 1
                 self._report(change, lost_commits(change.last, change.epoch, self._bases[change.shard]))
-                return True
-        return False
+                return None
+        return change._replace(attempts=change.attempts + (answered == 2))
 
     def _report(self, change: EpochChange, lost: LostCommits) -> None:
         if lost.commits:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from holdfast_runtime.retry import Backoff
 from inventory_service.domain.restore import Comparison, Permission, remedy
-from inventory_service.domain.shard_ports import LedgerRows, Shards
+from inventory_service.domain.shard_ports import CommitOffsets, LedgerRows, Shards
 from inventory_service.domain.shards import ServerUnavailable
 from inventory_service.service import audit
 from inventory_service.service.relay.takeover import Ending, ShardTakeover
@@ -23,6 +23,7 @@ STALL_S = 120.0  # without any progress, of the ledger or of a load, before a sh
 AUDIT_S = 120.0
 ERRORS = 8  # in a row, with growing delays, before a server counts as away
 RUN_AGAIN = "and run `holdfast restore` again"
+NOTHING_KNOWN = "neither store has anything of it, nor Kafka all of it: run `holdfast init`"
 
 
 class State(StrEnum):
@@ -65,6 +66,7 @@ class Dependencies(NamedTuple):
 
     shards: Shards
     ledger: LedgerRows
+    offsets: CommitOffsets
     takeover: ShardTakeover
     audit: audit.Dependencies
     write: Callable[[str], None]  # gets the result
@@ -138,9 +140,9 @@ class _Restore:
         status, row = await self._dependencies.shards.status(shard), await self._dependencies.ledger.row(shard)
         if status.serving and not self._options.permission.force:
             return ShardResult(shard, State.SERVES)
-        if row is None and status.blank:
-            return ShardResult(shard, State.NEEDS_CONSENT, "neither store has anything of it: run `holdfast init`")
         if row is None:
+            if status.blank and not await self._kafka_has_all(shard):
+                return ShardResult(shard, State.NEEDS_CONSENT, NOTHING_KNOWN)
             await self._dependencies.ledger.read_again(shard, self._options.shard_count)
         attempt = await self._dependencies.takeover.attempt(shard, self._options.permission)
         if attempt.ending is Ending.LOADED:
@@ -152,6 +154,11 @@ class _Restore:
         if attempt.ending is Ending.NEWER_EPOCH:
             await self._dependencies.takeover.freeze_if_ledger_went_back(shard)
         return None
+
+    async def _kafka_has_all(self, shard: int) -> bool:
+        """Whether Kafka still has every record of the shard since its first one, and there is one."""
+        beginning, end = await self._dependencies.offsets.offsets(shard)
+        return beginning == 0 < end
 
     async def _audited(self, result: ShardResult) -> ShardResult:
         found = await audit.audit_shard(self._dependencies.audit, result.shard, AUDIT_S)
@@ -169,7 +176,9 @@ class _Restore:
             return ShardResult(shard, State.SERVES)
         found = await self._dependencies.takeover.preview(status)
         if found is None:
-            return ShardResult(shard, State.NEEDS_CONSENT, "the ledger has no row of it")
+            if status.blank and not await self._kafka_has_all(shard):
+                return ShardResult(shard, State.NEEDS_CONSENT, NOTHING_KNOWN)
+            return ShardResult(shard, State.WOULD_LOAD, "the ledger has no row of it, and reads what Kafka has first")
         why = f"Redis is {found.comparison.value}"
         if found.objections:
             why = "; ".join(found.objections)

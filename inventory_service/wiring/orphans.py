@@ -16,7 +16,7 @@ from inventory_service.settings import Settings
 
 
 async def list_orphans(settings: Settings, as_json: Annotated[bool, JsonOption()] = False) -> int:
-    """List every change of a reservation that the ledger never takes; the list is written to standard output."""
+    """List every change that the ledger never takes; the list is written to standard output."""
 
     async def write() -> int:
         try:
@@ -46,9 +46,11 @@ def _text(orphans: Sequence[Orphan]) -> str:
 
 def _line(orphan: Orphan) -> str:
     shard, epoch, seq, index = orphan.position
-    lines = ", ".join(f"{quantity} {sku}" for sku, quantity in orphan.lines)
-    of_whom = f"{orphan.tenant}/{orphan.sale_id} {orphan.reservation_id}, buyer {orphan.buyer_id or 'none'}"
-    return f"shard {shard}, {epoch}-{seq}-{index}: {of_whom}: {orphan.state} {lines}: {orphan.why}"
+    sale, what = f"{orphan.tenant}/{orphan.sale_id}", orphan.state
+    if orphan.reservation_id:
+        sale += f" {orphan.reservation_id}, buyer {orphan.buyer_id or 'none'}"
+        what += " " + ", ".join(f"{quantity} {sku}" for sku, quantity in orphan.lines)
+    return f"shard {shard}, {epoch}-{seq}-{index}: {sale}: {what}: {orphan.why}"
 
 
 COMMAND = Command(

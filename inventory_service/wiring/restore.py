@@ -59,7 +59,7 @@ async def restore_shards(
         raise BadSettings(f"--shard: there are {settings.shards} shards, from 0 to {settings.shards - 1}")
     if force and shard is None:
         raise BadSettings("--force: name the shard with --shard")
-    permission = ON_REQUEST._replace(loss=accept_loss, force=force, said_by=_user())
+    permission = ON_REQUEST._replace(loss=accept_loss, force=force, accepted_by=_user())
     options = restore.Options(settings.shards, shard, permission, dry_run, as_json)
     offsets = KafkaCommitOffsets(kafka_config(settings))
     async with closing(offsets):
@@ -84,6 +84,7 @@ async def _restore(settings: Settings, offsets: KafkaCommitOffsets, options: res
     dependencies = restore.Dependencies(
         shards,
         LedgerShards(ledger),
+        offsets,
         takeover(settings, shards, RedisOutbox(connections), ledger, offsets, progress),
         audit_dependencies(settings, settings.record_retention_s, lambda _: None, lambda _: None),
         write=print,

@@ -1,20 +1,22 @@
-"""Orphans: changes of reservations that callers may have heard of, in commits whose epoch is over."""
+"""Orphans: changes that callers may have heard of, in commits whose epoch is over."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
-from holdfast.inventory.v1.commit_pb2 import CommitBody
+from holdfast.inventory.v1.commit_pb2 import CommitBody, Event
 
 from order_persister.domain.chain import ReceivedCommit
-from order_persister.domain.events import reservation_changes
 from order_persister.domain.units import STATE_NAMES
 
 EPOCH_IS_OVER = "orphaned: its epoch is over"
 
 
 class Orphan(NamedTuple):
-    """One change of a reservation; the fields are in the order of the statement's columns."""
+    """One change: of a reservation, or of a sale, where `reservation_id` and `buyer_id` are ''.
+
+    The fields are in the order of the statement's columns.
+    """
 
     epoch: int
     seq: int
@@ -36,10 +38,18 @@ def orphans_from(commits: Iterable[ReceivedCommit]) -> Iterator[Orphan]:
             body = CommitBody.FromString(commit.payload)
         except DecodeError:
             continue
-        for index, change in reservation_changes(body):
-            claim = change.claim
-            lines = [(line.sku, line.quantity) for line in claim.lines]
-            yield Orphan(
-                commit.epoch, commit.seq, index, commit.hash, claim.tenant, claim.sale_id, claim.reservation_id,
-                claim.buyer_id, lines, STATE_NAMES.get(change.state, str(change.state)), EPOCH_IS_OVER,
-            )  # fmt: skip
+        for index, event in enumerate(body.events):
+            yield Orphan(commit.epoch, commit.seq, index, commit.hash, *_described(event), EPOCH_IS_OVER)
+
+
+def _described(event: Event) -> tuple[str, str, str, str, list[tuple[str, int]], str]:
+    """The columns from the tenant to the state: of an event on a sale, which has no lines, that is its kind."""
+    kind = str(event.WhichOneof("event"))
+    if kind != "reservation":
+        about = getattr(event, kind)
+        sale_id = about.sale.sale_id if kind == "sale_made" else about.sale_id
+        return about.tenant, sale_id, "", "", [], kind.upper()
+    change, claim = event.reservation, event.reservation.claim
+    lines = [(line.sku, line.quantity) for line in claim.lines]
+    state = STATE_NAMES.get(change.state, str(change.state))
+    return claim.tenant, claim.sale_id, claim.reservation_id, claim.buyer_id, lines, state

@@ -28,13 +28,13 @@ create table shard_epoch (
     base_hash   text        not null,      -- of that commit; '' if there is none
     how         text        not null,      -- OPENED: first epoch; ADOPTED: Redis had its state; LOADED: from the ledger
     known_lost  boolean     not null,      -- whether commits above the base were known to be lost
-    said_by     text,                      -- who accepted that loss; null: none was known
+    accepted_by text,                      -- who accepted that loss; null: none was known
     create_time timestamptz not null default now(),
     primary key (shard, epoch)
 );
 
--- A change of a reservation whose commit the ledger never applies, because its epoch is over: callers may have heard of it,
--- and it no longer holds. Two commits of one position differ in their hash.
+-- A change whose commit the ledger never applies, because its epoch is over: callers may have heard of it, and it no
+-- longer holds. Two commits of one position differ in their hash.
 create table orphan (
     shard          integer     not null,
     epoch          bigint      not null,
@@ -43,10 +43,10 @@ create table orphan (
     hash           text        not null,      -- of the commit
     tenant         text        not null,
     sale_id        text        not null,
-    reservation_id text        not null,
+    reservation_id text        not null,      -- empty: a change of a sale
     buyer_id       text        not null,
     lines          jsonb       not null,      -- as in dead_letter
-    state          text        not null,      -- after the change: a ReservationState without its prefix
+    state          text        not null,      -- a ReservationState without its prefix, or the kind of event
     why            text        not null,      -- for operators
     create_time    timestamptz not null default now(),
     primary key (shard, epoch, seq, index, hash)

@@ -5,6 +5,7 @@ backup, or that was frozen meanwhile, has read less, and Redis has trimmed what 
 comes a second time is harmless: the ledger drops what it holds and applies what follows.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -22,6 +23,8 @@ from order_persister.service.publisher import Publisher
 RECOGNIZE_INTERVAL_S = 30.0  # after which a row that has not moved is compared with its topic again
 FIRST_PAUSE_S = 2.0  # after a replay that has moved nothing; doubled after each that follows
 LONGEST_PAUSE_S = 60.0
+CHECK_S = 1.0  # for which a check waits for what it began
+REPLAYS_AT_ONCE = 4
 
 log = structlog.get_logger()
 
@@ -61,22 +64,45 @@ class Replayer:
         self._monotonic = monotonic
         self._recognized: dict[int, _Recognized] = {}
         self._in_vain: dict[int, _InVain] = {}
+        self._tasks: dict[int, asyncio.Future[None]] = {}  # by shard
+        self._at_once = asyncio.Semaphore(REPLAYS_AT_ONCE)
 
     async def check(self, partitions: Mapping[int, PartitionState]) -> None:
-        """Replay those of the assigned shards that have read less than the group. A frozen one takes nothing."""
+        """Replay those of the assigned shards that have read less than the group. A frozen one takes nothing.
+
+        Each in a task of its own, which may outlast the call: a partition without a leader holds up no other shard.
+        """
         self._recognized = {shard: at for shard, at in self._recognized.items() if shard in partitions}
+        for shard in self._tasks.keys() - partitions.keys():
+            self._tasks.pop(shard).cancel()
         for shard, row in (await self._unpublished.shard_rows(partitions)).items():
-            partition = partitions[shard]
-            if row.frozen_reason:
-                continue
-            if not await self._is_recognized(shard, row, partition):
-                log.warning("topic_made_anew", shard=shard, read_offset=row.read_offset, end=partition.end)
-                await self._ledger.restart_reading(shard, row.read_mark)
-                row = row._replace(read_offset=0)
-                self._recognized.pop(shard, None)
-            if row.read_offset >= min(partition.acknowledged, partition.end):
-                self._in_vain.pop(shard, None)
-            elif not self._is_paused(shard, row):
+            if shard not in self._tasks and not row.frozen_reason:
+                self._tasks[shard] = asyncio.ensure_future(self._check_shard(shard, row, partitions[shard]))
+        await self._collect()
+
+    async def close(self) -> None:
+        """End what still runs."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _collect(self) -> None:
+        """Forget the tasks that end soon; one that failed raises here."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=CHECK_S)
+        for shard in [shard for shard, task in self._tasks.items() if task.done()]:
+            self._tasks.pop(shard).result()
+
+    async def _check_shard(self, shard: int, row: ShardRow, partition: PartitionState) -> None:
+        if not await self._is_recognized(shard, row, partition):
+            log.warning("topic_made_anew", shard=shard, read_offset=row.read_offset, end=partition.end)
+            await self._ledger.restart_reading(shard, row.read_mark)
+            row = row._replace(read_offset=0)
+            self._recognized.pop(shard, None)
+        if row.read_offset >= min(partition.acknowledged, partition.end):
+            self._in_vain.pop(shard, None)
+        elif not self._is_paused(shard, row):
+            async with self._at_once:
                 await self._replay(shard, row, partition)
 
     async def _is_recognized(self, shard: int, row: ShardRow, partition: PartitionState) -> bool:
@@ -107,7 +133,7 @@ class Replayer:
     async def _replay(self, shard: int, row: ShardRow, partition: PartitionState) -> None:
         log.warning("replaying", shard=shard, read_offset=row.read_offset, acknowledged=partition.acknowledged)
         with self._publisher.holding_compensations_back(shard):
-            await self._retrier.retry("Kafka", partial(self._replay_from, shard, row.read_offset))
+            await self._retrier.retry("Kafka", partial(self._replay_from_mark, shard, row))
         after = (await self._unpublished.shard_rows([shard])).get(shard, row)
         complete = after.read_offset >= min(partition.acknowledged, partition.end)
         if not complete and not _has_moved(row, after):
@@ -119,8 +145,10 @@ class Replayer:
         pause_s = FIRST_PAUSE_S if before is None else min(2 * before.pause_s, LONGEST_PAUSE_S)
         self._in_vain[shard] = _InVain(row, pause_s, self._monotonic() + pause_s)
 
-    async def _replay_from(self, shard: int, offset: int) -> None:
-        async with aclosing(self._records.records_from(shard, offset)) as batches:
+    async def _replay_from_mark(self, shard: int, row: ShardRow) -> None:
+        """Read on from where the row has come by now, perhaps in an earlier attempt."""
+        row = (await self._unpublished.shard_rows([shard])).get(shard, row)
+        async with aclosing(self._records.records_from(shard, row.read_offset)) as batches:
             async for records in batches:
                 await self._publisher.publish(await self._ledger.apply(records))
 

@@ -2,8 +2,9 @@
 
 from collections import Counter
 
-from inventory_service.domain.events import CommitBody, SaleMade
+from inventory_service.domain.events import CommitBody, ReservationChange, SaleChanged, SaleMade, StockAdjusted
 from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.reservation import Line
 from inventory_service.domain.sale import SaleRead
 from inventory_service.domain.units import held_and_sold
 from tests.contract.shards import ShardUnderTest
@@ -33,16 +34,33 @@ async def assert_balances_add_up(shard: ShardUnderTest) -> None:
 
 
 def apply(balances: Balances, commit: CommitBody) -> None:
-    """Book one commit: what each change takes off and adds; what is discarded leaves the total."""
+    """Book one commit."""
     for event in commit.events:
         if isinstance(event, SaleMade):
-            for sku, total in event.request.items:
-                balances[event.request.sale, sku] = Counter(available=total, total=total)
-            continue
-        after = event.reservation
-        for state, lines, sign in ((event.previous_state, event.before, -1), (after.state, after.lines, 1)):
-            for units in lines:
-                item, (held, sold) = balances[after.sale, units.sku], held_and_sold(units, state)
-                item["held"] += sign * held
-                item["sold"] += sign * sold
-                item["total" if event.discarded else "available"] += sign * (sold if event.discarded else -held - sold)
+            _add_items(balances, event.request.sale, event.request.items)
+        elif isinstance(event, SaleChanged):
+            _add_items(balances, event.sale, event.added)
+        elif isinstance(event, StockAdjusted):
+            item = balances[event.request.sale, event.request.sku]
+            item["total"] += event.change
+            item["available"] += event.change
+            assert item["total"] == event.total_after, event
+        elif isinstance(event, ReservationChange):
+            _move_units(balances, event)
+
+
+def _add_items(balances: Balances, sale: SaleKey, items: tuple[Line, ...]) -> None:
+    for sku, total in items:
+        assert (sale, sku) not in balances or not any(balances[sale, sku].values()), "an item was made twice"
+        balances[sale, sku] = Counter(available=total, total=total)
+
+
+def _move_units(balances: Balances, event: ReservationChange) -> None:
+    """What the change takes off and adds; what is discarded leaves the total."""
+    after = event.reservation
+    for state, lines, sign in ((event.previous_state, event.before, -1), (after.state, after.lines, 1)):
+        for units in lines:
+            item, (held, sold) = balances[after.sale, units.sku], held_and_sold(units, state)
+            item["held"] += sign * held
+            item["sold"] += sign * sold
+            item["total" if event.discarded else "available"] += sign * (sold if event.discarded else -held - sold)

@@ -5,7 +5,7 @@ from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.sale import ActOnSale, AdjustStock, CreateSale, SaleAction, UpdateSale
 
 SALE = SaleKey("default", "lamp-sale")
 MINUTE_MS = 60_000
@@ -67,3 +67,33 @@ def unblock(buyer: str, version: int) -> BlockChange:
 def compensate(reservation_id: str, created: Position, sale: SaleKey = SALE) -> Compensate:
     """A compensation of a blocked buyer's order."""
     return Compensate(sale, reservation_id, created, reason=1, detail="blocked")
+
+
+def act(action: SaleAction, sale: SaleKey = SALE, etag: str = "", reason: str = "", actor: str = "") -> ActOnSale:
+    """A pause, a resume or a close."""
+    return ActOnSale(sale, action, etag, reason, actor)
+
+
+def update(
+    sale: SaleKey = SALE, etag: str = "", items: dict[str, int] | None = None, **settings: str | int | None
+) -> UpdateSale:
+    """An update of the settings that are given."""
+    added = tuple(Line(sku, total) for sku, total in sorted((items or {}).items()))
+    return UpdateSale(sale, settings, added, etag)
+
+
+def adjust(
+    adjustment_id: str = "a-1",
+    delta: int | None = None,
+    new_total: int | None = None,
+    expected_total: int | None = None,
+    sku: str = "lamp",
+    sale: SaleKey = SALE,
+    reason: str = "counted",
+    reference: str = "",
+    actor: str = "",
+) -> AdjustStock:
+    """A change of how many lamps are on sale; one more unless said otherwise."""
+    if delta is None and new_total is None:
+        delta = 1
+    return AdjustStock(sale, adjustment_id, sku, delta, new_total, expected_total, reason, reference, actor)

@@ -13,7 +13,7 @@ import pytest
 
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
 from inventory_service.adapters.redis.connections import RedisConnections
-from inventory_service.adapters.redis.keys import SaleKeys, blocked_key, sale_keys, shard_keys
+from inventory_service.adapters.redis.keys import SaleKeys, adjustments_key, blocked_key, sale_keys, shard_keys
 from inventory_service.adapters.redis.scripts import (
     RedisScripts,
     Script,
@@ -33,6 +33,7 @@ from inventory_service.domain.moves import Move
 from inventory_service.domain.ports import BlockedCopies, ShardStock, StockMaintenance
 from inventory_service.domain.reserve import Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted
+from inventory_service.domain.shard_state import StoredAdjustment
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher
 from inventory_service.service.bulkhead import Bulkhead
@@ -184,7 +185,8 @@ class RedisShard:
 
     async def keeps(self, sale: SaleKey) -> bool:
         in_directory = await self.ask("ZSCORE", shard_keys(0).due, str(sale))
-        return bool(await self.ask("EXISTS", *self.keys(sale))) or in_directory is not None
+        keys = *self.keys(sale), adjustments_key(0, sale)
+        return bool(await self.ask("EXISTS", *keys)) or in_directory is not None
 
     async def holds(self, sale: SaleKey) -> dict[str, int]:
         """When each hold ends, also overdue ones."""
@@ -209,6 +211,9 @@ class EmptyLedger:
         return False
 
     async def find_sale(self, sale: SaleKey) -> ArchivedSale | None:
+        return None
+
+    async def find_adjustment(self, sale: SaleKey, adjustment_id: str) -> StoredAdjustment | None:
         return None
 
 

@@ -1,13 +1,14 @@
 """What leaves Redis, on each implementation: records that are final, settled and old, and sales that are over."""
 
+import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.archive import ArchiveStep
 from inventory_service.domain.ports import ExpireStep
 from inventory_service.domain.results import Failure, Granted, ReservationRead
-from inventory_service.domain.sale import SaleUnknown
-from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve, spend
+from inventory_service.domain.sale import SaleAction, SaleUnknown
+from tests.contract.requests import MINUTE_MS, SALE, act, adjust, compensate, confirm, create, release, reserve, spend
 from tests.contract.results import reason_of
 from tests.contract.shards import FIRST_MOMENT_MS, NOT_SERVED, RedisShard, ShardUnderTest
 from tests.sales import make_sale
@@ -196,6 +197,57 @@ async def test_a_sale_without_an_end_never_leaves(shard: ShardUnderTest) -> None
 
     assert endless == ArchiveStep(0, 0, False, DAY_MS)
     assert unheard_of == ArchiveStep(0, 0, False, 0)
+
+
+@pytest.mark.parametrize("window_ms", [0, DAY_MS, 3 * DAY_MS])
+async def test_a_sale_stays_for_its_return_window(shard: ShardUnderTest, window_ms: int) -> None:
+    """What was sold can be returned meanwhile; a window that is shorter than the retention changes nothing."""
+    await make_sale(shard.stock, create(end_time_ms=FIRST_MOMENT_MS + 1, return_window_ms=window_ms))
+    await settle_all(shard)
+    keep_ms = max(DAY_MS, window_ms)
+    await shard.tick(keep_ms)
+
+    young = await scan(shard)
+    await shard.tick(1)
+
+    assert young == ArchiveStep(0, 0, False, 1)
+    assert (await scan(shard)).sale_left
+
+
+@pytest.mark.parametrize("end_ms", [None, 2, 2 * DAY_MS])
+async def test_a_sale_is_over_at_its_end_or_close(shard: ShardUnderTest, end_ms: int | None) -> None:
+    """Whichever came first; the last change of its settings must be settled."""
+    await make_sale(shard.stock, create(end_time_ms=end_ms and FIRST_MOMENT_MS + end_ms))
+    await settle_all(shard)
+    await shard.tick(5)
+    await shard.stock.change_sale(act(SaleAction.CLOSE))
+    await shard.tick(DAY_MS)
+    unsettled = await scan(shard)
+    await settle_all(shard)
+    await shard.tick(-1)
+
+    closed = await scan(shard)
+    await shard.tick(1)
+
+    assert unsettled == ArchiveStep(0, 0, False, 0)
+    assert closed.sale_left == (end_ms == 2)
+    assert closed.sale_left or (await scan(shard)).sale_left
+
+
+async def test_a_sale_stays_until_its_last_adjustment_is_settled(shard: ShardUnderTest) -> None:
+    """A repeat is then answered from the ledger, for good; the sale leaves with its adjustments."""
+    await make_sale(shard.stock, create(end_time_ms=FIRST_MOMENT_MS + 1))
+    await shard.stock.change_sale(adjust("a-1"))
+    await settle_all(shard)
+    await shard.stock.change_sale(adjust("a-2"))
+    await shard.tick(DAY_MS + 1)
+
+    unsettled = await scan(shard)
+    await settle_all(shard)
+    gone = await scan(shard)
+
+    assert (unsettled.sale_left, gone.sale_left) == (False, True)
+    assert not await shard.keeps(SALE)
 
 
 async def leave(shard: ShardUnderTest) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from inventory_service.domain.sale import Adjusted, SaleAction, SaleRead
 from tests.contract.conftest import OUTBOX_LIMIT
-from tests.contract.requests import confirm, create, release, reserve, spend
+from tests.contract.requests import act, adjust, confirm, create, release, reserve, spend, update
 from tests.contract.results import reason_of
 from tests.contract.shards import ShardUnderTest
 from tests.sales import make_sale
@@ -82,3 +83,17 @@ async def test_reserve_stops_and_moves_go_on_while_memory_is_short(shard: ShardU
     mended = await shard.stock.reserve(reserve("r-1"))
 
     assert [reason_of(answer) for answer in (short, settled, mended)] == ["LEDGER_BEHIND", "GRANTED", "GRANTED"]
+
+
+@SHORTAGES
+async def test_sales_are_changed_under_backpressure(shard: ShardUnderTest, run_short: RunShort) -> None:
+    """None of it is a new claim, and a close or a pause must not wait for the ledger."""
+    await make_sale(shard.stock, create())
+    await run_short(shard)
+
+    adjusted = await shard.stock.change_sale(adjust())
+    changes = [await shard.stock.change_sale(request) for request in (act(SaleAction.PAUSE), update(title="Other"))]
+    closed = await shard.stock.change_sale(act(SaleAction.CLOSE_AND_RELEASE))
+
+    assert isinstance(adjusted, Adjusted)
+    assert [type(answer) for answer in (*changes, closed)] == [SaleRead] * 3

@@ -13,7 +13,6 @@ from tests.contract.results import granted, reason_of, rejected
 from tests.contract.shards import FIRST_MOMENT_MS, NOT_SERVED, RedisShard, ShardUnderTest
 from tests.sales import make_sale
 
-pytestmark = NOT_SERVED
 OTHER_TENANT = SaleKey("acme", "lamp-sale")
 
 
@@ -28,6 +27,7 @@ async def replace_copy(shard: ShardUnderTest, version: int, *buyers: str) -> Non
 # ------------------------------------------------------------------------------------------- what is rejected
 
 
+@NOT_SERVED
 async def test_a_blocked_buyer_gets_nothing_until_unblocked(shard: ShardUnderTest) -> None:
     """Of that tenant alone; the same name of another one is another buyer."""
     await make_sale(shard.stock, create())
@@ -44,6 +44,7 @@ async def test_a_blocked_buyer_gets_nothing_until_unblocked(shard: ShardUnderTes
     await granted(shard, reserve("r-1", buyer="bob"))
 
 
+@NOT_SERVED
 async def test_what_a_blocked_buyer_has_can_be_settled(shard: ShardUnderTest) -> None:
     """And repeats hear what stands: only new units are rejected."""
     await make_sale(shard.stock, create())
@@ -57,6 +58,7 @@ async def test_what_a_blocked_buyer_has_can_be_settled(shard: ShardUnderTest) ->
     assert reason_of(await shard.stock.move(release("left"))) == "GRANTED"
 
 
+@NOT_SERVED
 @pytest.mark.parametrize(
     ("sale", "first"),
     [
@@ -79,6 +81,7 @@ async def test_the_block_comes_after_the_window_and_before_stock(
     assert await shard.contents() == kept
 
 
+@NOT_SERVED
 async def test_blocked_buyers_of_one_call_are_told_apart(shard: ShardUnderTest) -> None:
     """They are read once a call, for all of its sales."""
     await make_sale(shard.stock, create())
@@ -94,6 +97,7 @@ async def test_blocked_buyers_of_one_call_are_told_apart(shard: ShardUnderTest) 
 # ---------------------------------------------------------------------------------- how the copy follows the list
 
 
+@NOT_SERVED
 async def test_changes_in_their_order_keep_a_copy_complete(each_shard: ShardUnderTest) -> None:
     """So a copy that was complete once need not be replaced."""
     await replace_copy(each_shard, 0)
@@ -104,6 +108,7 @@ async def test_changes_in_their_order_keep_a_copy_complete(each_shard: ShardUnde
     assert await each_shard.blocked() == (3, {"default/bob"})
 
 
+@NOT_SERVED
 async def test_a_change_behind_a_lost_one_leaves_the_copy_incomplete(each_shard: ShardUnderTest) -> None:
     """It takes effect at once, and the version tells that one is missing. A repeat that changed nothing hides none."""
     await replace_copy(each_shard, 1, "ann")
@@ -114,6 +119,7 @@ async def test_a_change_behind_a_lost_one_leaves_the_copy_incomplete(each_shard:
     assert await each_shard.blocked() == (1, {"default/ann", "default/cid"})
 
 
+@NOT_SERVED
 async def test_a_late_change_does_not_undo_a_later_one(each_shard: ShardUnderTest) -> None:
     """Whether the later one came by itself or with a replacement of the copy."""
     await replace_copy(each_shard, 5, "ann")
@@ -125,6 +131,7 @@ async def test_a_late_change_does_not_undo_a_later_one(each_shard: ShardUnderTes
     assert await each_shard.blocked() == (6, {"default/ann", "default/bob"})
 
 
+@NOT_SERVED
 async def test_a_replacement_drops_as_well_as_adds(each_shard: ShardUnderTest) -> None:
     """But not who is blocked while it is under way: that is of a later list."""
     await replace_copy(each_shard, 2, "ann", "bob")
@@ -138,6 +145,7 @@ async def test_a_replacement_drops_as_well_as_adds(each_shard: ShardUnderTest) -
     assert await each_shard.blocked() == (4, {"default/bob", "default/cid", "default/dora"})
 
 
+@NOT_SERVED
 async def test_a_replacement_ends_the_one_before_it(each_shard: ShardUnderTest) -> None:
     """Two relays may replace a copy at once; only the one that began last completes it."""
     await each_shard.copies.begin(0, 4)
@@ -150,6 +158,7 @@ async def test_a_replacement_ends_the_one_before_it(each_shard: ShardUnderTest) 
     assert await each_shard.blocked() == (5, set())
 
 
+@NOT_SERVED
 async def test_a_list_that_was_set_back_replaces_a_newer_copy(each_shard: ShardUnderTest) -> None:
     """A ledger that was restored from a backup is the truth, and has lost the later blocks."""
     await replace_copy(each_shard, 9, "ann", "bob")
@@ -179,6 +188,7 @@ async def test_no_blocked_buyer_costs_no_command(scripts: RedisShard) -> None:
     await granted(scripts, reserve("r-1"))
 
 
+@NOT_SERVED
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_copy_has_every_change_up_to_its_version(each_shard: ShardUnderTest, seed: int) -> None:
     """Whatever is lost, doubled or late, and whenever it is replaced; a replacement makes a copy equal to the list."""

@@ -124,7 +124,7 @@ async def test_a_sale_that_ends_before_it_starts_is_not_made(
 
     answer = await make_sale(shard.stock, create(start_time_ms=start, end_time_ms=FIRST_MOMENT_MS + end_ms))
 
-    assert answer == Failure(ErrorReason.ERROR_REASON_FIELD_OUT_OF_BOUNDS)
+    assert answer == Failure(ErrorReason.ERROR_REASON_FIELD_OUT_OF_BOUNDS, {"field": "end_time"})
     assert await shard.contents() == kept
     await made(shard, create(end_time_ms=FIRST_MOMENT_MS + 1))
 

@@ -52,9 +52,9 @@ def test_a_sale_is_sold_out_and_recorded(shell: dict[str, str]) -> None:
 
 
 def test_a_blocked_buyers_hold_is_compensated(shell: dict[str, str]) -> None:
-    """After `block-buyer`, `get` shows the reservation as compensated, and the reason."""
+    """After `buyer block`, `get` shows the reservation as compensated, and the reason."""
     holdfast(shell, "sale", "create", "cli-blocked", "--item", "lamp=1")
-    assert holdfast(shell, "block-buyer", "cli-bot", "--reason", "buys everything").returncode == 0
+    assert holdfast(shell, "buyer", "block", "cli-bot", "--reason", "bot", "--yes").returncode == 0
     holdfast(shell, "reserve", "cli-blocked", "--line", "lamp=1", "--buyer", "cli-bot", "--id", "cli-2")
 
     compensated = wait_until(shell, "cli-blocked", "cli-2", "state", "RESERVATION_STATE_COMPENSATED")

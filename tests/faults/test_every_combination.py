@@ -19,10 +19,10 @@ pytestmark = pytest.mark.timeout(400)  # the waits' own deadlines come first, an
 # What has to be done so that every shard serves again. Copies are taken in the order Redis, PostgreSQL, Kafka, and a
 # blank PostgreSQL is migrated. Kafka keeps all records since `init`.
 #   itself    nothing: no commit that is known to have been is missing, and none of the stores is blank
-#   restore   `holdfast restore`: nothing known is lost, but a blank store may be the wrong address or volume
+#   restore   `holdfast restore`: nothing known is lost, but a blank store may be the wrong address or volume; two are
+#             rebuilt from Kafka
 #   accept    `holdfast restore --accept-loss`: Redis holds what the ledger cannot take, what lies between is nowhere
 #   init      `holdfast init`: all three are empty
-#   beside    `holdfast init --beside-old-records`: both stores are empty, and what Kafka has become orphans
 OPENINGS = """
 redis      postgres    kafka: untouched  restarted  set-back  blank
 untouched  untouched          itself     itself     itself    itself
@@ -40,14 +40,13 @@ set-back   blank              restore    restore    restore   accept
 blank      untouched          restore    restore    restore   restore
 blank      restarted          restore    restore    restore   restore
 blank      set-back           restore    restore    restore   restore
-blank      blank              beside     beside     beside    init
+blank      blank              restore    restore    restore   init
 """
 WORDS = {
     "itself": Opening.BY_ITSELF,
     "restore": Opening.RESTORE,
     "accept": Opening.ACCEPT_LOSS,
     "init": Opening.INIT,
-    "beside": Opening.INIT_BESIDE,
 }
 FATES = {fate.value.replace(" ", "-"): fate for fate in Fate}
 # Those of most value, for each run of the tests: Redis, PostgreSQL and Kafka; about six seconds each.

@@ -41,7 +41,8 @@ for _, key in ipairs(redis.call('KEYS', 'holdfast:{0}:*')) do
   if kind == 'hash' then
     values = redis.call('HGETALL', key)
     for at = 1, #values, 2 do
-      local packed = string.find(key, ':reservations:', 1, true) or values[at] == 'settings'
+      local adjustment = string.find(key, ':adjustments:', 1, true) and values[at] ~= '@'
+      local packed = string.find(key, ':reservations:', 1, true) or values[at] == 'settings' or adjustment
       if packed then values[at + 1] = {cmsgpack.unpack(values[at + 1])} end
     end
   end

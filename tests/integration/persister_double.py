@@ -19,7 +19,10 @@ from tests.shared_kafka import Kafka
 
 REPORT_INTERVAL_S = 0.2
 JOURNAL = "insert into journal (shard, epoch, seq, hash, payload) values ($1, $2, $3, $4, $5)"
-MOVE = "update shard_watermark set seq = $2, hash = $3, settled_epoch = epoch, settled_seq = $2 where shard = $1"
+MOVE = """update shard_watermark set epoch = $2, seq = $3, hash = $4, settled_epoch = $2, settled_seq = $3
+           where shard = $1"""
+ENTER = """insert into shard_epoch (shard, epoch, base_epoch, base_seq, base_hash, how, known_lost)
+           values ($1, $2, $3, $4, $5, 'ADOPTED', false) on conflict do nothing"""
 UNREAD = "select read_offset from shard_watermark where shard = $1 and frozen_reason is null"
 READ = "update shard_watermark set read_offset = $2 + 1, read_digest = sha256($3) where shard = $1 and read_offset = $2"
 SEEN = """update shard_watermark set seen_epoch = $2, seen_seq = $3
@@ -111,14 +114,16 @@ class PersisterDouble:
             return True
         if commit.epoch == row["epoch"] and commit.seq > row["seq"] + 1:
             return False
-        if commit.epoch > row["epoch"] or commit.hash != hash_of(row["hash"], commit.payload):
+        is_amid_later_epoch = commit.epoch > row["epoch"] and commit.seq > 1
+        if is_amid_later_epoch or commit.hash != hash_of(row["hash"], commit.payload):
             self.refusals += 1
             reason = "CHAIN_BROKEN: a commit does not follow"
             await db.execute("update shard_watermark set frozen_reason = $2 where shard = $1", shard, reason)
             return True
         async with db.transaction():
             await db.execute(JOURNAL, shard, commit.epoch, commit.seq, commit.hash, commit.payload)
-            await db.execute(MOVE, shard, commit.seq, commit.hash)
+            await db.execute(ENTER, shard, commit.epoch, row["epoch"], row["seq"], row["hash"])
+            await db.execute(MOVE, shard, *commit.commit_id, commit.hash)
         return True
 
     async def _report_regularly(self, producer: AIOKafkaProducer) -> None:

@@ -331,8 +331,9 @@ async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, B
         assert isinstance(answer, BegunTakeover)
         begun = answer
     if count >= 3:
-        assert await takeover.catch_up(begun) is CatchUp.DONE
-        row = await takeover.read_row(0)
+        caught_up, read = await takeover.catch_up(begun)
+        assert caught_up is CatchUp.DONE
+        row = read or row
     if count >= 4:
         assert await takeover.fence(begun, row)
     return row, begun

@@ -6,6 +6,9 @@ import pytest
 from holdfast.inventory.v1.commit_pb2 import Event
 
 from bench.commits import CONFIRMED, HELD, RELEASED, FakeShard
+from inventory_service.adapters.ledger.pool import LedgerPool
+from inventory_service.adapters.ledger.shards import LedgerShards
+from inventory_service.domain.shards import LOADED, AcceptedLoss
 from order_persister.domain.chain import KafkaRecord
 from order_persister.service.apply import TRANSACTION_BYTES
 from tests.integration.one_shard_ledger import OneShardLedger
@@ -180,6 +183,30 @@ async def test_a_thawed_row_reads_what_it_did_not_take(
     await fixture.db.execute("update shard_watermark set frozen_reason = null")
 
     await eventually(lambda: stands_at(fixture, fixture.shard), JOIN_S)
+
+
+async def test_what_kafka_alone_has_is_listed_once_its_loss_is_accepted(
+    fixture: PersisterFixture, start_persister: StartPersister
+) -> None:
+    """It lies beyond a gap that nothing fills any more, and was read before the loss was known to be one."""
+    await persisted(fixture, start_persister)
+    fixture.shard.moves(("r-3", HELD))
+    fixture.shard.moves(("r-4", HELD))
+    await fixture.send_value(fixture.shard.run(4))
+    seen = "select seen_seq from shard_watermark where shard = 5"
+    await eventually(lambda: fixture.db.fetchval(f"select ({seen}) = 5"), JOIN_S)
+    pool = LedgerPool(fixture.dsn)
+    ledger = LedgerShards(pool)
+    row = await ledger.row(5)
+    assert row is not None
+    assert await ledger.fence(row, 1, LOADED) is None
+
+    assert await ledger.fence(row, 1, LOADED, AcceptedLoss("ann", read_from=0)) is not None
+
+    listed = "select reservation_id from orphan where shard = 5"
+    await eventually(lambda: fixture.db.fetchval(f"select exists({listed})"), JOIN_S)
+    assert [row["reservation_id"] for row in await fixture.db.fetch(listed)] == ["r-4"]
+    await pool.close()
 
 
 async def test_a_topic_made_anew_is_read_from_its_start(

@@ -16,7 +16,7 @@ from tests.integration.test_takeover_loads import change_meta, fork, set_back
 from tests.servers import flush
 from tests.waiting import eventually
 
-LOSS = ON_REQUEST._replace(loss=True, said_by="ann@desk")
+LOSS = ON_REQUEST._replace(loss=True, accepted_by="ann@desk")
 
 
 @pytest.fixture
@@ -56,7 +56,12 @@ class Restored(list[str]):
         self.clear()
         processes = self._processes
         dependencies = restore.Dependencies(
-            processes.shards, processes.ledger, processes.takeover(), processes.audit(), self.append
+            processes.shards,
+            processes.ledger,
+            processes.commit_offsets,
+            processes.takeover(),
+            processes.audit(),
+            self.append,
         )
         self.code = await restore.run(dependencies, restore.Options(SHARDS, only, permission, dry_run, as_json))
         return self

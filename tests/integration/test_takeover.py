@@ -298,7 +298,7 @@ async def test_the_fence_waits_for_the_outbox(processes: ShardProcesses, server:
     draining = asyncio.ensure_future(takeover.catch_up(begun))
 
     async with processes.at_work(takeover_timeout_s=60):
-        assert await draining is CatchUp.DONE
+        assert (await draining).how is CatchUp.DONE
 
     row = await processes.ledger.row(0)
     assert row is not None
@@ -361,7 +361,7 @@ async def test_a_redis_that_restarts_during_a_take_over_is_not_adopted(
     await crash(processes, server)
 
     assert not await takeover.adopt(before, opened)
-    assert await takeover.catch_up(before) is CatchUp.REPLACED
+    assert (await takeover.catch_up(before)).how is CatchUp.REPLACED
 
 
 async def test_an_epoch_is_never_granted_twice(processes: ShardProcesses) -> None:
@@ -373,7 +373,7 @@ async def test_an_epoch_is_never_granted_twice(processes: ShardProcesses) -> Non
     fences.append(await processes.ledger.fence(row, above=0, how=ADOPTED))
     async with connected(processes.dsn) as db:
         await db.execute("delete from shard_watermark where shard = 0")
-    fences.append(await processes.ledger.open(0, SHARDS, read_offset=0))
+    fences.append(await processes.ledger.open(0, SHARDS, read_offset=0, above=0))
     for above in (0, row.epoch + 1_000_000):
         last = fences[-1]
         assert last is not None

@@ -16,7 +16,7 @@ from tests.servers import connected, flush
 from tests.waiting import eventually
 
 BEHIND, ALWAYS, ASK = AUTOMATIC["behind"], AUTOMATIC["always"], AUTOMATIC["ask"]
-LOSS = Permission(behind=True, blank=True, loss=True, said_by="ann@desk")
+LOSS = Permission(behind=True, blank=True, loss=True, accepted_by="ann@desk")
 
 
 @pytest.fixture
@@ -61,7 +61,9 @@ async def fork(processes: ShardProcesses) -> CommitId:
 async def how_begun(processes: ShardProcesses) -> tuple[str, bool, str | None]:
     """How the newest epoch began, whether commits were known to be lost, and who accepted that."""
     async with connected(processes.dsn) as db:
-        row = await db.fetchrow("select how, known_lost, said_by from shard_epoch where shard = 0 order by epoch desc")
+        row = await db.fetchrow(
+            "select how, known_lost, accepted_by from shard_epoch where shard = 0 order by epoch desc"
+        )
     assert row is not None
     return tuple(row)
 

@@ -1,10 +1,13 @@
 """What the docs name is in the code: files, tests, settings, metrics, log events, words, and the README's example."""
 
 import ast
+import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from holdfast.access import from_environment
 from holdfast.blocking import BlockingClient
 
 from inventory_service.domain import shards as inventory_shards
@@ -103,6 +106,19 @@ def test_the_readmes_example_calls_methods_of_the_client() -> None:
     assert all(hasattr(BlockingClient, name) for name in calls)
 
 
+def test_the_examples_of_the_client_call_it_as_it_is() -> None:
+    """Every method that they call takes the arguments that they name."""
+    examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "client.md").read_text(), re.DOTALL)
+    calls = [node for text in examples for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+
+    on_the_shop = [(method, call) for call in calls if (method := method_called_on(call, "shop"))]
+
+    assert len(on_the_shop) > 10
+    for method, call in on_the_shop:
+        signature = inspect.signature(getattr(BlockingClient, method))
+        signature.bind("self", *call.args, **{str(given.arg): given for given in call.keywords})
+
+
 def method_called_on(node: ast.AST, name: str) -> str | None:
     """Which method of the variable `name` a node calls, if it does."""
     match node:
@@ -118,8 +134,20 @@ def test_the_settings_page_lists_every_setting() -> None:
     known = {f"HOLDFAST_{name}".upper(): str(field.default) for name, field in Settings.model_fields.items()}
 
     assert {name: value for name, value in listed.items() if name in known} == known
-    of_the_command = {"HOLDFAST_ADDRESS", "HOLDFAST_USE_PROXY"}
-    assert set(listed) - set(known) == of_the_command, "only the command's own variables are in no Settings"
+    assert set(listed) - set(known) == variables_of_the_command(), "only the command's own are in no Settings"
+
+
+def variables_of_the_command() -> set[str]:
+    """What the client looks for in an environment."""
+    found: set[str] = set()
+
+    class Environment(dict[str, str]):
+        def get(self, name: str, default: object = None) -> Any:
+            found.add(name)
+            return default
+
+    from_environment(Environment())
+    return found
 
 
 def test_the_metrics_table_lists_every_metric() -> None:

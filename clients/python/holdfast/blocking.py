@@ -1,9 +1,12 @@
 """The client for callers without an event loop; made from `Client` by generate_blocking.py, not by hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Unpack
+from typing import Any, Self, Unpack
 
+from grpc import aio
+
+from holdfast.access import Tls, Token, from_environment
 from holdfast.client import Client
 from holdfast.event_loop_thread import EventLoopThread
 from holdfast.inventory.v1.inventory_admin_service_pb2 import (
@@ -34,9 +37,34 @@ class BlockingClient(EventLoopThread):
     """Waits for every answer; threads may share one. The methods mean what those of `Client` mean."""
 
     def __init__(
-        self, address: str, *, channels: int = 8, retry: RetryPolicy | None = None, use_proxy: bool = False
+        self,
+        address: str,
+        *,
+        channels: int = 8,
+        retry: RetryPolicy | None = None,
+        use_proxy: bool = False,
+        tls: Tls | None = None,
+        token: Token | None = None,
+        user_agent: str = "",
+        interceptors: Sequence[aio.ClientInterceptor] = (),
     ) -> None:
-        super().__init__(Client(address, channels=channels, retry=retry, use_proxy=use_proxy))
+        super().__init__(
+            Client(
+                address,
+                channels=channels,
+                retry=retry,
+                use_proxy=use_proxy,
+                tls=tls,
+                token=token,
+                user_agent=user_agent,
+                interceptors=interceptors,
+            )
+        )
+
+    @classmethod
+    def from_env(cls, **arguments: Any) -> Self:
+        """A client of the server that the environment names, as `Client.from_env` says."""
+        return cls(**{**from_environment(), **arguments})
 
     def reach(self, within_s: float) -> bool:
         """Whether a server accepts connections at the address, or at one of them; sends no call."""

@@ -1,8 +1,9 @@
 """Sends a request, and repeats it until it is answered: what all methods of the client have in common."""
 
 import asyncio
-import weakref
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -10,7 +11,8 @@ import grpc
 from google.protobuf.message import Message
 from grpc import aio
 
-from holdfast.connections import CHANNEL_OPTIONS, Connections, Stubs, check_not_forked
+from holdfast.access import Access, Metadata, Token, with_token
+from holdfast.connections import Pool, Stubs
 from holdfast.errors import Closed, Details, HoldfastError, NoAnswer
 from holdfast.retry import Attempts, RetryBudget, RetryPolicy
 from holdfast.statuses import error_from_rpc, ids_of
@@ -23,18 +25,14 @@ GRACE_S = 1.0  # for gRPC to end the last attempt at its deadline
 
 
 class Caller:
-    """Calls servers over several connections, which open when an event loop first uses them."""
+    """Calls servers over a pool of connections, as often as its policy allows."""
 
-    def __init__(self, address: str, channels: int, retry: RetryPolicy | None, use_proxy: bool) -> None:
-        self._servers = address.split(",")
-        self._channels = channels
+    def __init__(self, access: Access, retry: RetryPolicy | None, token: Token | None) -> None:
+        self._pool = Pool(access)
         self._retry = retry or RetryPolicy()
         self._budget = RetryBudget(self._retry.repeats_per_s)
-        # gRPC uses http_proxy even for loopback, which a proxy of the whole machine cannot reach.
-        self._options = (*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(use_proxy)))
-        self._connections: dict[asyncio.AbstractEventLoop, Connections] = {}
-        self._is_closed = False
-        weakref.finalize(self, _drop, self._connections).atexit = False
+        self._token = token
+        self._metadata: Metadata = ()
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,25 +42,23 @@ class Caller:
     ) -> None:
         await self.close()
 
+    def with_options(
+        self, *, timeout_s: float | None = None, retry: RetryPolicy | None = None, metadata: Metadata = ()
+    ) -> Self:
+        """The same client for some calls: with another patience, or with metadata that these calls carry.
+
+        It has the same connections, and closing either closes both.
+        """
+        other = copy.copy(self)
+        other._retry = retry or self._retry
+        if timeout_s is not None:
+            other._retry = replace(other._retry, overall_s=timeout_s)
+        other._metadata = (*self._metadata, *metadata)
+        return other
+
     async def close(self) -> None:
         """Close the connections for good; calls that are under way end with `Closed` before this returns."""
-        self._is_closed = True
-        connections = list(self._connections.values())
-        self._connections.clear()
-        for each in connections:
-            await each.end()
-
-    def _connect(self) -> Connections:
-        """The connections on the running loop."""
-        check_not_forked()
-        if self._is_closed:
-            raise Closed
-        loop = asyncio.get_running_loop()
-        if loop not in self._connections:
-            for ended in [other for other in self._connections if other.is_closed()]:
-                self._connections.pop(ended).drop()
-            self._connections[loop] = Connections(self._servers, self._channels, self._options)
-        return self._connections[loop]
+        await self._pool.close()
 
     async def _ask(
         self, method: Method[Request, Response], request: Request, *, attempt_s: float | None = None
@@ -71,38 +67,33 @@ class Caller:
 
         An attempt lasts `attempt_s`, or by default as long as a server needs that has to ask the ledger.
         """
-        connections = self._connect()
+        connections = self._pool.connections()
         attempt_s = attempt_s or max(self._retry.attempt_s, self._retry.ledger_attempt_s)
         attempts = Attempts(self._retry, self._budget, attempt_s=attempt_s)
         try:
             async with asyncio.timeout(self._retry.overall_s + GRACE_S) as limit:
                 with connections.under_way(limit):
-                    return await _until_answered(method, request, attempts, connections)
+                    return await self._until_answered(method, request, attempts, connections.in_turn())
         except TimeoutError:
             raise self._ended(request, attempts) from None
+
+    async def _until_answered(
+        self, method: Method[Request, Response], request: Request, attempts: Attempts, servers: Iterator[Stubs]
+    ) -> Response:
+        while True:
+            metadata = with_token(self._metadata, self._token)
+            call = method(next(servers))(request, timeout=attempts.begin(), metadata=metadata)
+            try:
+                return await call
+            except aio.AioRpcError as failure:
+                error = error_from_rpc(failure, request)
+            await asyncio.sleep(attempts.delay_after(error))
 
     def _ended(self, request: Message, attempts: Attempts) -> HoldfastError:
         """The error of a call that was ended by `close` or, if gRPC kept no deadline, by the clock."""
         details = Details(ids=ids_of(request))
-        if not self._is_closed:
+        if not self._pool.is_closed:
             return NoAnswer(grpc.StatusCode.DEADLINE_EXCEEDED, "No answer came in time.", details)
         closed = Closed(message="The client was closed during the call.", details=details)
         closed.outcome_unknown = attempts.outcome_unknown
         return closed
-
-
-async def _until_answered(
-    method: Method[Request, Response], request: Request, attempts: Attempts, connections: Connections
-) -> Response:
-    for stubs in connections.in_turn():
-        try:
-            return await method(stubs)(request, timeout=attempts.begin())
-        except aio.AioRpcError as failure:
-            error = error_from_rpc(failure, request)
-        await asyncio.sleep(attempts.delay_after(error))
-    raise AssertionError("the turns have no end")
-
-
-def _drop(connections: dict[asyncio.AbstractEventLoop, Connections]) -> None:
-    for each in connections.values():
-        each.drop()

@@ -4,6 +4,12 @@ Each method is one call and returns that call's response message. A call that fa
 sold out is no failure and comes back in the response.
 """
 
+from collections.abc import Sequence
+from typing import Any, Self
+
+from grpc import aio
+
+from holdfast.access import Access, Tls, Token, from_environment
 from holdfast.reservation_calls import ReservationCalls
 from holdfast.retry import RetryPolicy
 from holdfast.sale_calls import SaleCalls
@@ -15,17 +21,36 @@ class Client(ReservationCalls, SaleCalls):
     `address` is host:port; several have commas between them and share the connections, of which each server has at
     least one. Calls go over the connections in turn and so do repeats, so a server that is down costs a call one
     attempt. With `use_proxy` the connections go through the proxy that the environment names (`http_proxy`,
-    `https_proxy`, `no_proxy`).
+    `https_proxy`, `no_proxy`), and with `tls` they are encrypted. `token` is sent with each attempt; one that is a
+    function is called for it, on the event loop.
 
     A client may be made anywhere, outside an event loop too, and used by one event loop after another. It is not
     carried over a fork once it has connected: there its calls raise `Closed`.
     """
 
     def __init__(
-        self, address: str, *, channels: int = 8, retry: RetryPolicy | None = None, use_proxy: bool = False
+        self,
+        address: str,
+        *,
+        channels: int = 8,
+        retry: RetryPolicy | None = None,
+        use_proxy: bool = False,
+        tls: Tls | None = None,
+        token: Token | None = None,
+        user_agent: str = "",
+        interceptors: Sequence[aio.ClientInterceptor] = (),
     ) -> None:
-        super().__init__(address, channels, retry, use_proxy)
+        super().__init__(Access(address, channels, use_proxy, tls, user_agent, interceptors), retry, token)
+
+    @classmethod
+    def from_env(cls, **arguments: Any) -> Self:
+        """A client of the server that HOLDFAST_ADDRESS names; `arguments` go before what the environment says.
+
+        HOLDFAST_TOKEN or HOLDFAST_TOKEN_FILE is the token, and HOLDFAST_TLS=1 encrypts, as do HOLDFAST_CA_FILE,
+        HOLDFAST_CLIENT_CERT_FILE and HOLDFAST_CLIENT_KEY_FILE. HOLDFAST_USE_PROXY=1 connects through a proxy.
+        """
+        return cls(**{**from_environment(), **arguments})
 
     async def reach(self, within_s: float) -> bool:
         """Whether a server accepts connections at the address, or at one of them; sends no call."""
-        return await self._connect().reach(within_s)
+        return await self._pool.connections().reach(within_s)

@@ -1,13 +1,13 @@
-"""The connections of a client on one event loop: channels with their stubs, and the calls that are under way."""
+"""The connections of a client: channels with their stubs for each event loop, and the calls that are under way."""
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from grpc import aio
-
+from holdfast.access import Access
 from holdfast.errors import Closed
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceStub
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
@@ -16,18 +16,7 @@ if TYPE_CHECKING:
     from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceAsyncStub
     from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceAsyncStub
 
-# A server process accepts calls connection by connection, and gRPC lets channels to one address share a connection
-# unless each has a pool of its own. gRPC's pause before it reconnects grows to two minutes unless it is capped, and its
-# own retries do not read Holdfast's error reasons.
-CHANNEL_OPTIONS = (
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_retries", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2000),
-)
 OTHER_LOOP_S = 5.0  # for the loop of another thread to close its connections
-Options = Sequence[tuple[str, int]]
 
 # In a forked process gRPC's threads are missing: a call waits for ever, and a channel that is freed ends the process
 # by a signal. So the channels of the parent are kept there for ever, and no call is made while there are any.
@@ -51,13 +40,12 @@ class Stubs(NamedTuple):
 
 
 class Connections:
-    """Channels to servers, in turn; they belong to the event loop that runs when they are made."""
+    """The channels of one event loop: of the one that runs when they are made."""
 
-    def __init__(self, servers: Sequence[str], channels: int, options: Options) -> None:
+    def __init__(self, access: Access) -> None:
         self.loop = asyncio.get_running_loop()
         self.process = os.getpid()
-        rounds = -(-channels // len(servers))  # as many channels to each server, so that neighbours never share one
-        self._channels = [aio.insecure_channel(server, options=options) for server in list(servers) * rounds]
+        self._channels = access.open_channels()
         self._stubs = [Stubs(InventoryServiceStub(one), InventoryAdminServiceStub(one)) for one in self._channels]
         self._turn = 0
         self._calls: set[asyncio.Timeout] = set()
@@ -121,3 +109,38 @@ class Connections:
             _open.discard(self)
             self._channels.clear()
             self._stubs.clear()
+
+
+class Pool:
+    """The connections of one client, on each event loop that uses it; they open when they are first used."""
+
+    def __init__(self, access: Access) -> None:
+        self.is_closed = False
+        self._access = access
+        self._by_loop: dict[asyncio.AbstractEventLoop, Connections] = {}
+        weakref.finalize(self, _drop, self._by_loop).atexit = False
+
+    def connections(self) -> Connections:
+        """Those of the running loop; raises `Closed` if there can be none."""
+        check_not_forked()
+        if self.is_closed:
+            raise Closed
+        loop = asyncio.get_running_loop()
+        if loop not in self._by_loop:
+            for ended in [other for other in self._by_loop if other.is_closed()]:
+                self._by_loop.pop(ended).drop()
+            self._by_loop[loop] = Connections(self._access)
+        return self._by_loop[loop]
+
+    async def close(self) -> None:
+        """Close all connections, for good."""
+        self.is_closed = True
+        everywhere = list(self._by_loop.values())
+        self._by_loop.clear()
+        for connections in everywhere:
+            await connections.end()
+
+
+def _drop(by_loop: dict[asyncio.AbstractEventLoop, Connections]) -> None:
+    for connections in by_loop.values():
+        connections.drop()

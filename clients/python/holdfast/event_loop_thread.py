@@ -1,35 +1,28 @@
 """Runs a `Client` on an event loop in a thread of its own, and waits for its answers."""
 
 import asyncio
+import copy
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
+from holdfast.access import Metadata
 from holdfast.client import Client
 from holdfast.connections import check_not_forked
 from holdfast.errors import Closed
+from holdfast.retry import RetryPolicy
 
 Response = TypeVar("Response")
 
 
-class Running(NamedTuple):
-    """A loop that runs until `stop` is set on it."""
-
-    thread: threading.Thread
-    loop: asyncio.AbstractEventLoop
-    stop: asyncio.Event
-
-
 class EventLoopThread:
-    """The part of `BlockingClient` that is written by hand: how it starts, waits and ends."""
+    """The part of `BlockingClient` that is written by hand: how it waits and ends, and its variants."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._lock = threading.Lock()  # nothing is handed to the loop once it is about to end
-        self._running: Running | None = None  # from the first call on
-        self._is_closed = False
+        self._thread = LoopThread(client)
 
     def __enter__(self) -> Self:
         return self
@@ -41,19 +34,25 @@ class EventLoopThread:
 
     def close(self) -> None:
         """Close the connections and end the thread; calls of other threads that are under way end with `Closed`."""
-        with self._lock:
-            is_first, self._is_closed = not self._is_closed, True
-        if self._running is not None and self._running.thread.is_alive():
-            if is_first:
-                self._running.loop.call_soon_threadsafe(self._running.stop.set)
-            self._running.thread.join()
+        self._thread.close()
+
+    def with_options(
+        self, *, timeout_s: float | None = None, retry: RetryPolicy | None = None, metadata: Metadata = ()
+    ) -> Self:
+        """The same client for some calls: with another patience, or with metadata that these calls carry.
+
+        It has the same connections, and closing either closes both.
+        """
+        other = copy.copy(self)
+        other._client = self._client.with_options(timeout_s=timeout_s, retry=retry, metadata=metadata)
+        return other
 
     def _wait(self, answer: Coroutine[Any, Any, Response]) -> Response:
         """The result of a coroutine that runs on the loop; the retry policy says how long that may take.
 
         An exception that interrupts the wait, such as that of Ctrl-C, cancels the call.
         """
-        future = self._hand_over(answer)
+        future = self._thread.start(answer)
         try:
             return future.result()
         except CancelledError:  # of the loop, which ended before the answer
@@ -62,30 +61,56 @@ class EventLoopThread:
             future.cancel()
             raise
 
-    def _hand_over(self, answer: Coroutine[Any, Any, Response]) -> "Future[Response]":
+
+class Running(NamedTuple):
+    """A loop that runs until `stop` is set on it."""
+
+    thread: threading.Thread
+    loop: asyncio.AbstractEventLoop
+    stop: asyncio.Event
+
+
+class LoopThread:
+    """An event loop in a thread of its own, from the first coroutine on; it closes the client when it ends."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._lock = threading.Lock()  # no coroutine is started once the loop is about to end
+        self._running: Running | None = None
+        self._is_closed = False
+
+    def start(self, coroutine: Coroutine[Any, Any, Response]) -> "Future[Response]":
+        """Start a coroutine on the loop; raises `Closed` if there can be none."""
         try:
             check_not_forked()
             with self._lock:
                 if self._running is None and not self._is_closed:
-                    self._running = _start(self._client)
+                    self._running = self._run()
                 if self._running is None or self._is_closed or not self._running.thread.is_alive():
                     raise Closed
-                return asyncio.run_coroutine_threadsafe(answer, self._running.loop)
+                return asyncio.run_coroutine_threadsafe(coroutine, self._running.loop)
         except Closed:
-            answer.close()  # it was never begun
+            coroutine.close()  # it was never begun
             raise
 
+    def close(self) -> None:
+        """End the loop, and wait for its end; the thread of a process before a fork is left alone."""
+        with self._lock:
+            is_first, self._is_closed = not self._is_closed, True
+        if self._running is not None and self._running.thread.is_alive():
+            if is_first:
+                self._running.loop.call_soon_threadsafe(self._running.stop.set)
+            self._running.thread.join()
 
-def _start(client: Client) -> Running:
-    """Start a thread whose loop closes the client when it ends."""
-    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+    def _run(self) -> Running:
+        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
-    async def run() -> None:
-        async with client:
-            stop = asyncio.Event()
-            started.set_result((asyncio.get_running_loop(), stop))
-            await stop.wait()
+        async def run() -> None:
+            async with self._client:
+                stop = asyncio.Event()
+                started.set_result((asyncio.get_running_loop(), stop))
+                await stop.wait()
 
-    thread = threading.Thread(target=lambda: asyncio.run(run()), name="holdfast-client", daemon=True)
-    thread.start()
-    return Running(thread, *started.result())
+        thread = threading.Thread(target=lambda: asyncio.run(run()), name="holdfast-client", daemon=True)
+        thread.start()
+        return Running(thread, *started.result())

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from google.protobuf.message import DecodeError
+from holdfast.inventory.v1.events_pb2 import CommitRun
 
 from holdfast_runtime.kafka import COMMITS, KafkaConfig, stop
 from inventory_service.adapters.kafka.clients import REQUEST_TIMEOUT_MS, kafka_errors, start
@@ -30,6 +32,17 @@ class KafkaCommitOffsets:
 
     async def digest_at(self, shard: int, offset: int) -> bytes:
         """The digest of one record, as the persister computes it; the record must be there."""
+        return sha256(await self._record_at(shard, offset)).digest()
+
+    async def last_epoch(self, shard: int) -> int:
+        """The epoch of the last record; 0 if there is none, or it is no run of commits."""
+        beginning, end = await self.offsets(shard)
+        try:
+            return CommitRun.FromString(await self._record_at(shard, end - 1)).epoch if end > beginning else 0
+        except DecodeError:
+            return 0
+
+    async def _record_at(self, shard: int, offset: int) -> bytes:
         consumer, partition = await self._started(), self._partition(shard)
         async with self._reading:
             with kafka_errors():
@@ -40,7 +53,7 @@ class KafkaCommitOffsets:
                         record = await consumer.getone(partition)
                 finally:
                     consumer.unsubscribe()
-        return sha256(record.value or b"").digest()
+        return record.value or b""
 
     async def close(self) -> None:
         if self._consumer is not None:

@@ -11,10 +11,11 @@ from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import ledger_queries
 from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
 from inventory_service.domain.events import ReservationChange, event_at
-from inventory_service.domain.fingerprints import reserve_fingerprint
+from inventory_service.domain.fingerprints import adjustment_body, reserve_fingerprint
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Line, Reservation, Units
-from inventory_service.domain.sale import Item, Sale, Settings, etag_of
+from inventory_service.domain.sale import Adjustment, AdjustStock, Item, Sale, Settings, etag_of
+from inventory_service.domain.shard_state import StoredAdjustment
 
 _STATE = "RESERVATION_STATE_"
 _ENDED_WITHOUT_COMPENSATION = ("RELEASED", "EXPIRED", "RETURNED")
@@ -49,6 +50,12 @@ class LedgerArchive:
         async with self._ledger.connection() as db:
             row = await db.fetchrow(self._sql.archived_sale, *sale)
         return sale_from_row(row) if row is not None else None
+
+    async def find_adjustment(self, sale: SaleKey, adjustment_id: str) -> StoredAdjustment | None:
+        """An adjustment of a sale; None if the ledger has none."""
+        async with self._ledger.connection() as db:
+            row = await db.fetchrow(self._sql.adjustment, *sale, adjustment_id)
+        return adjustment_from_row(row) if row is not None else None
 
 
 def reservation_from_row(row: Any) -> Reservation:
@@ -106,6 +113,32 @@ def sale_from_row(row: Any) -> ArchivedSale:
         update_time_ms=row["update_ms"],
     )
     return ArchivedSale(sale, Position(row["shard"], row["epoch"], row["seq"], 0))
+
+
+def adjustment_from_row(row: Any) -> StoredAdjustment:
+    """An adjustment as the script stored it that made it."""
+    request = AdjustStock(
+        sale=SaleKey(row["tenant"], row["sale_id"]),
+        adjustment_id=row["adjustment_id"],
+        sku=row["sku"],
+        delta=row["asked_delta"],
+        new_total=row["asked_total"],
+        expected_total=row["expected_total"],
+        reference=row["reference"],
+    )
+    adjustment = Adjustment(
+        sale=request.sale,
+        adjustment_id=request.adjustment_id,
+        sku=request.sku,
+        delta=row["change"],
+        total_after=row["total_after"],
+        reason=row["reason"],
+        reference=request.reference,
+        actor=row["actor"],
+        create_time_ms=row["create_ms"],
+        position=Position(row["shard"], row["epoch"], row["seq"], row["index"]),
+    )
+    return StoredAdjustment(adjustment, adjustment_body(request))
 
 
 def settings_from_row(row: Any) -> Settings:

@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from holdfast_runtime.postgres import Connection
+from inventory_service.adapters.ledger.archive import adjustment_from_row
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import Queries, ledger_queries
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.load_ports import LedgerMoved, RecordOfSale
 from inventory_service.domain.shard_load import (
     HoldRow,
+    LoadedAdjustment,
     LoadedBuyer,
     LoadedItem,
     LoadedSale,
@@ -119,6 +121,12 @@ class PostgresLoadSnapshot:
         async for rows in self._pages(self._sql.loaded_buyers, ROWS_PER_PAGE, *_columns(sales)):
             yield [(SaleKey(tenant, sale_id), LoadedBuyer(*units)) for tenant, sale_id, *units in rows]
 
+    async def adjustments(
+        self, sales: Sequence[SaleKey]
+    ) -> AsyncGenerator[Sequence[tuple[SaleKey, LoadedAdjustment]], None]:
+        async for rows in self._pages(self._sql.loaded_adjustments, ROWS_PER_PAGE, *_columns(sales)):
+            yield [_loaded_adjustment(row) for row in rows]
+
     async def _pages(self, statement: str, size: int, *values: object) -> AsyncGenerator[Sequence[Any], None]:
         cursor = await self._db.cursor(statement, *values, timeout=STATEMENT_TIMEOUT_S)
         while rows := await cursor.fetch(size, timeout=STATEMENT_TIMEOUT_S):
@@ -150,6 +158,13 @@ class PostgresLoadSnapshot:
 
     async def _time_of(self, commit: CommitId) -> int:
         return _time_from(await self._db.fetchval(self._sql.commit_head, self._shard, *commit))
+
+
+def _loaded_adjustment(row: Any) -> tuple[SaleKey, LoadedAdjustment]:
+    made, body = adjustment_from_row(row)
+    at = made.position
+    told = (made.delta, made.total_after, made.reason, made.actor, made.create_time_ms)
+    return made.sale, LoadedAdjustment(made.adjustment_id, body, *told, at.epoch, at.seq, at.index)
 
 
 class _Epoch(NamedTuple):

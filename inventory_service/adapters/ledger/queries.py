@@ -19,6 +19,7 @@ class Queries:
     latest_dead_letter: str
     sale_exists: str
     archived_sale: str
+    adjustment: str
     shard_row: str
     shard_rows: str
     insert_shard: str
@@ -52,6 +53,7 @@ class Queries:
     loaded_holds: str
     loaded_refusals: str
     loaded_buyers: str
+    loaded_adjustments: str
     server_settings: str
     server_state: str
     latest_migration: str

@@ -27,6 +27,7 @@ select tenant, buyer_id from blocked_buyer where (tenant, buyer_id) > ($1, $2) o
 select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,
        exists(select from dead_letter where (tenant, sale_id, reservation_id) = ($1, $2, $3)) as has_dead_letter,
        (select format('%s-%s', o.epoch, o.seq) from orphan o where (o.tenant, o.sale_id, o.reservation_id) = ($1, $2, $3)
+           and not exists(select from journal j where (j.shard, j.epoch, j.seq, j.hash) = (o.shard, o.epoch, o.seq, o.hash))
          order by o.epoch desc, o.seq desc limit 1) as lost,
        r.*, (select json_agg(json_build_array(sku, quantity, confirmed_quantity, returned_quantity, asked_quantity)
                              order by sku collate "C")
@@ -61,6 +62,12 @@ select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_l
   from sale s join shard_watermark w on w.shard = s.shard
  where s.tenant = $1 and s.sale_id = $2
 
+-- name: adjustment
+-- An adjustment of a sale's stock, by its id.
+select tenant, sale_id, adjustment_id, sku, asked_delta, asked_total, expected_total, reason, reference, actor, change,
+       total_after, (extract(epoch from create_time) * 1000)::bigint as create_ms, shard, epoch, seq, index
+  from adjustment where tenant = $1 and sale_id = $2 and adjustment_id = $3
+
 -- name: shard_row
 -- Reads the row of one shard.
 select shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(frozen_reason, '') as frozen_reason,
@@ -74,12 +81,12 @@ select shard, shards, epoch, seq, hash, settled_epoch, settled_seq, coalesce(fro
   from shard_watermark order by shard
 
 -- name: insert_shard
--- Inserts a shard's row in its first epoch, the seconds since 1970: an earlier ledger of the same topics, or this one
--- before it is set back, has never begun the same. No result if the shard has a row.
+-- Inserts a shard's row in its first epoch, the seconds since 1970, or above `$4`: an earlier ledger of the same topics,
+-- or this one before it is set back, has never begun the same. No result if the shard has a row.
 insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq,
                              read_offset)
 select $1, $2, now.epoch, 0, '', now.epoch, 0, now.epoch, 0, $3
-  from (select greatest(extract(epoch from clock_timestamp())::bigint, 1 + max(epoch)) as epoch from shard_epoch
+  from (select greatest(extract(epoch from clock_timestamp())::bigint, 1 + max(epoch), $4::bigint + 1) as epoch from shard_epoch
          where shard = $1) as now
 on conflict do nothing
 returning shard, shards, epoch, seq, hash, settled_epoch, settled_seq, '' as frozen_reason, read_offset, read_digest,
@@ -91,20 +98,22 @@ insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, set
 values ($1, $2, 1, 0, '', 1, 0, 1, 0) on conflict do nothing
 
 -- name: begin_epoch
--- Begins the next epoch of a shard whose row is as expected, above `$6` and never the same one twice; no result if it is
--- not, or if it has seen a commit above its watermark and `$7` does not accept that loss.
+-- Begins the next epoch of a shard whose row is as expected and has read its partition to `$6`, above `$7` and never the
+-- same one twice; no result if it is not, or if it has seen a commit above its watermark. `$8` accepts that loss: it is
+-- the offset from which the partition is read again, by which all that the ledger does not take becomes orphans.
 update shard_watermark
-   set epoch = greatest(epoch + 1, $6::bigint + 1, extract(epoch from clock_timestamp())::bigint,
+   set epoch = greatest(epoch + 1, $7::bigint + 1, extract(epoch from clock_timestamp())::bigint,
                         (select 1 + max(epoch) from shard_epoch where shard = $1)), seq = 0,
-       frozen_reason = null, seen_epoch = 0, seen_seq = 0
- where shard = $1 and shards = $2 and epoch = $3 and seq = $4 and hash = $5
-   and ($7 or (seen_epoch, seen_seq) <= (epoch, seq))
+       frozen_reason = null, seen_epoch = 0, seen_seq = 0, read_offset = coalesce($8, read_offset),
+       read_digest = case when $8::bigint is null then read_digest else '' end
+ where shard = $1 and shards = $2 and epoch = $3 and seq = $4 and hash = $5 and read_offset >= $6
+   and ($8::bigint is not null or (seen_epoch, seen_seq) <= (epoch, seq))
 returning shard, shards, epoch, seq, hash, settled_epoch, settled_seq, '' as frozen_reason, read_offset, read_digest,
           seen_epoch, seen_seq
 
 -- name: insert_epoch
 -- Keeps on which commit an epoch builds.
-insert into shard_epoch (shard, epoch, base_epoch, base_seq, base_hash, how, known_lost, said_by)
+insert into shard_epoch (shard, epoch, base_epoch, base_seq, base_hash, how, known_lost, accepted_by)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: has_commit
@@ -124,11 +133,13 @@ select shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id
 on conflict do nothing returning index
 
 -- name: orphans
--- Every orphan.
+-- Every orphan, but those of a commit that the ledger has taken since.
 select shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id,
        (select json_agg(json_build_array(line ->> 'sku', (line ->> 'quantity')::bigint))
           from jsonb_array_elements(lines) as line) as lines, state, why
-  from orphan order by shard, epoch, seq, index
+  from orphan o
+ where not exists(select from journal j where (j.shard, j.epoch, j.seq, j.hash) = (o.shard, o.epoch, o.seq, o.hash))
+ order by shard, epoch, seq, index
 
 -- name: epoch_bases
 -- On which commit each epoch of a shard builds.
@@ -331,6 +342,13 @@ select tenant, sale_id, buyer_id, sum(held)::bigint as held, sum(sold)::bigint a
                                 from jsonb_array_elements(d.outstanding) as line) units
          where d.state = 'OPEN') each
  group by 1, 2, 3 having sum(held) + sum(sold) > 0
+
+-- name: loaded_adjustments
+-- The adjustments of some sales, of each in their order.
+select a.tenant, a.sale_id, adjustment_id, sku, asked_delta, asked_total, expected_total, reason, reference, actor, change,
+       total_after, (extract(epoch from create_time) * 1000)::bigint as create_ms, shard, epoch, seq, index
+  from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join adjustment a using (tenant, sale_id)
+ order by a.tenant, a.sale_id, epoch, seq, index
 
 -- name: server_settings
 -- Settings as they hold in this session; `source` says whether a role or a database set them.

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from holdfast_runtime.postgres import Connection, Row
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import ledger_queries
-from inventory_service.domain.shards import CommitId, Fenced, LedgerRow
+from inventory_service.domain.shards import AcceptedLoss, CommitId, Fenced, LedgerRow
 
 TIMEOUT_S = 5.0  # each reads or writes one row, or one a shard: what takes longer is an outage, and repeated soon
 
@@ -37,23 +37,21 @@ class LedgerShards:
         async with self._ledger.connection() as db:
             return [row["shard"] for row in await db.fetch(self._sql.recent_losses)]
 
-    async def open(self, shard: int, shards: int, read_offset: int) -> Fenced | None:
+    async def open(self, shard: int, shards: int, read_offset: int, above: int) -> Fenced | None:
         """Insert a shard's row in its first epoch."""
         async with self._ledger.connection() as db, db.transaction():
-            opened = await db.fetchrow(self._sql.insert_shard, shard, shards, read_offset)
-            return await self._noted(db, opened, CommitId(0, 0), "OPENED", False, "") if opened else None
+            opened = await db.fetchrow(self._sql.insert_shard, shard, shards, read_offset, above)
+            return await self._noted(db, opened, CommitId(0, 0), "OPENED", None) if opened else None
 
-    async def fence(
-        self, row: LedgerRow, above: int, how: str, known_lost: bool = False, said_by: str = ""
-    ) -> Fenced | None:
+    async def fence(self, row: LedgerRow, above: int, how: str, loss: AcceptedLoss | None = None) -> Fenced | None:
         """The next epoch, by one compare-and-set, so that no two take-overs get the same.
 
         A fence whose reply was lost is harmless: a repeat reads the row anew and gets an epoch above.
         """
-        expected = (row.shard, row.shards, *row.commit_id, row.hash)
+        expected = (row.shard, row.shards, *row.commit_id, row.hash, row.read_offset)
         async with self._ledger.connection() as db, db.transaction():
-            fenced = await db.fetchrow(self._sql.begin_epoch, *expected, above, known_lost)
-            return await self._noted(db, fenced, row.commit_id, how, known_lost, said_by) if fenced else None
+            fenced = await db.fetchrow(self._sql.begin_epoch, *expected, above, loss.read_from if loss else None)
+            return await self._noted(db, fenced, row.commit_id, how, loss) if fenced else None
 
     async def read_again(self, shard: int, shards: int) -> None:
         """Insert a row below every epoch; nothing if there is one."""
@@ -76,11 +74,9 @@ class LedgerShards:
         async with self._ledger.connection() as db:
             return bool(await db.fetchval(self._sql.has_commit, shard, *commit, hash))
 
-    async def _noted(
-        self, db: Connection, fenced: Row, base: CommitId, how: str, known_lost: bool, said_by: str
-    ) -> Fenced:
+    async def _noted(self, db: Connection, fenced: Row, base: CommitId, how: str, loss: AcceptedLoss | None) -> Fenced:
         """Keep, in the fence's own transaction, on which commit its epoch builds."""
         row = LedgerRow(**fenced)
-        loss = (known_lost, said_by or None)
-        await db.execute(self._sql.insert_epoch, row.shard, row.epoch, *base, row.hash, how, *loss)
+        accepted = (loss is not None, loss.accepted_by if loss else None)
+        await db.execute(self._sql.insert_epoch, row.shard, row.epoch, *base, row.hash, how, *accepted)
         return Fenced(row, base)

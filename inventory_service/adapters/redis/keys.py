@@ -22,6 +22,11 @@ class SaleKeys(NamedTuple):
     buyers: str  # hash: buyer -> units held and sold
 
 
+def adjustments_key(shard: int, sale: SaleKey) -> str:
+    """The key of a sale's adjustments, a hash: id -> packed adjustment. Only the calls that need it are given it."""
+    return f"holdfast:{{{shard}}}:adjustments:{sale}"
+
+
 def shard_keys(shard: int) -> ShardKeys:
     """The keys of a shard."""
     tag = f"holdfast:{{{shard}}}"

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from inventory_service.adapters.redis.connections import Argument, RedisConnections
-from inventory_service.adapters.redis.keys import sale_keys, shard_keys
+from inventory_service.adapters.redis.keys import adjustments_key, sale_keys, shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing
 from inventory_service.domain.reservation import HELD
-from inventory_service.domain.shard_load import LoadedRecord, LoadedSale, SalePart
+from inventory_service.domain.shard_load import LoadedAdjustment, LoadedRecord, LoadedSale, SalePart
 from inventory_service.domain.shards import BegunTakeover, Fenced, RedisUnavailable
 
 SCAN_COUNT = 1000
@@ -18,6 +18,7 @@ KEYS_PER_CALL = 100
 # writes shorter forms of the same numbers. All numbers of a record are packed at once, for there may be millions.
 _RECORD = struct.Struct(">B BI BQ BQ BQ BQ BQ BI BQ BQ BI B".replace(" ", ""))
 _SETTINGS = struct.Struct(">" + "Bq" * 15)
+_NUMBER = struct.Struct(">Bq")
 _TEXT = struct.Struct(">BH")
 _U64, _U32, _I64, _STR = 0xCF, 0xCE, 0xD3, 0xDA
 
@@ -53,6 +54,7 @@ class RedisLoadTarget:
         for sale in sales:
             keys += sale_keys(takeover.shard, sale.sale)
             _add_sale(arguments, sale)
+        keys += [adjustments_key(takeover.shard, sale.sale) for sale in sales]
         (result,) = await self._run("takeover_load_part", takeover, *arguments, keys=keys)
         assert result != b"GAP", f"part {number} of a load came before the one before it"
         return bool(result != b"GONE")
@@ -100,7 +102,11 @@ def _add_sale(arguments: list[Argument], part: SalePart) -> None:
     records = [value for record in part.records for value in (record.reservation_id, bytes_from_record(record))]
     ends = [value for record in holds for value in (record.expire_ms, record.reservation_id)]
     buyers = [value for buyer, held, sold in part.buyers for value in (buyer, f"{held} {sold}")]
-    for values in (fields, records, ends, buyers):
+    adjustments = [value for made in part.adjustments for value in (made.adjustment_id, bytes_from_adjustment(made))]
+    if part.adjustments:
+        latest = part.adjustments[-1]
+        adjustments += ("@", f"{latest.epoch}-{latest.seq}")  # as adjust_stock.lua keeps it
+    for values in (fields, records, ends, buyers, adjustments):
         arguments.append(len(values))
         arguments += values
 
@@ -115,6 +121,14 @@ def bytes_from_record(record: LoadedRecord) -> bytes:
     )  # fmt: skip
     texts = _packed(fingerprint.encode()) + _packed(note.encode()) + _packed(claim)
     return numbers + texts + (_packed(units.encode()) if units else b"")
+
+
+def bytes_from_adjustment(adjustment: LoadedAdjustment) -> bytes:
+    """An adjustment as adjust_stock.lua reads it."""
+    values = [
+        _packed(value.encode()) if isinstance(value, str) else _NUMBER.pack(_I64, value) for value in adjustment[1:]
+    ]
+    return b"".join(values)
 
 
 def bytes_from_settings(sale: LoadedSale) -> bytes:

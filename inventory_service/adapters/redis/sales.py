@@ -10,9 +10,9 @@ from inventory_service.adapters.redis.call import CallHead, Values
 from inventory_service.adapters.redis.connections import Argument
 from inventory_service.domain.fingerprints import sale_fingerprint
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.results import Failure
+from inventory_service.domain.results import Failure, field_out_of_bounds
 from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, SaleUnknown, Settings, etag_of, sale_state
-from inventory_service.domain.sales import sale_ends_too_early, sale_id_reused
+from inventory_service.domain.sales import sale_id_reused
 
 
 class StoredSettings(NamedTuple):
@@ -86,7 +86,7 @@ def create_sale_result(head: CallHead, sale: SaleKey, result: Values) -> SaleRea
     if result[0] == b"UNKNOWN":
         return SaleUnknown(result[1].decode())
     if result[0] == b"ENDS_TOO_EARLY":
-        return sale_ends_too_early()
+        return field_out_of_bounds("end_time")
     return sale_from_values(head, sale, result)
 
 

@@ -9,12 +9,14 @@ from holdfast.inventory.v1.error_reason_pb2 import (
     ERROR_REASON_STORE_UNREACHABLE,
 )
 
+from inventory_service.adapters.redis.adjustments import adjust_stock_arguments, adjust_stock_result
 from inventory_service.adapters.redis.call import Reply, keys_of, number_sales, split_reply
 from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown
-from inventory_service.adapters.redis.keys import sale_from_member, shard_keys
+from inventory_service.adapters.redis.keys import adjustments_key, sale_from_member, shard_keys
 from inventory_service.adapters.redis.moves import compensate_arguments, move_arguments, move_result
 from inventory_service.adapters.redis.reads import reservation_result, sale_result
 from inventory_service.adapters.redis.reserve import reserve_arguments, reserve_keys, reserve_result
+from inventory_service.adapters.redis.sale_changes import change_sale_arguments, change_sale_result
 from inventory_service.adapters.redis.sales import create_sale_arguments, create_sale_result
 from inventory_service.adapters.redis.scripts import LEDGER_BEHIND, RedisScripts, ShardNotServing
 from inventory_service.domain.archive import ArchiveStep
@@ -25,7 +27,7 @@ from inventory_service.domain.moves import Compensate, Move
 from inventory_service.domain.ports import ExpireStep, HoldCounts
 from inventory_service.domain.reserve import Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead
-from inventory_service.domain.sale import CreateSale, SaleRead, SaleUnknown
+from inventory_service.domain.sale import Adjusted, AdjustStock, CreateSale, SaleRead, SaleRequest, SaleResult
 from inventory_service.domain.shard_state import SALES_PER_CALL
 from inventory_service.domain.shards import CommitId, RedisUnavailable
 
@@ -51,10 +53,15 @@ class RedisStock:
         """Judge one move."""
         return (await self.move_many(self._shard_of(request.sale), [request]))[0]
 
-    async def change_sale(self, request: CreateSale) -> SaleRead | SaleUnknown | Failure:
-        """Create a sale that the ledger does not have, or read it if it exists."""
-        reply = await self._run_on("create_sale", request.sale, create_sale_arguments(request))
-        return reply if isinstance(reply, Failure) else create_sale_result(reply[0], request.sale, reply[1])
+    async def change_sale(self, request: SaleRequest) -> SaleResult | Failure:
+        """Create a sale that the ledger does not have, change one, or read how it stands."""
+        if isinstance(request, AdjustStock):
+            return await self._adjust_stock(request)
+        if isinstance(request, CreateSale):
+            reply = await self._run_on("create_sale", request.sale, create_sale_arguments(request))
+            return reply if isinstance(reply, Failure) else create_sale_result(reply[0], request.sale, reply[1])
+        reply = await self._run_on("change_sale", request.sale, change_sale_arguments(request))
+        return reply if isinstance(reply, Failure) else change_sale_result(reply[0], request, reply[1])
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure:
         """Read one reservation."""
@@ -130,11 +137,21 @@ class RedisStock:
 
     async def archive(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> ArchiveStep | Failure:
         """Scan a part of a sale: drop reservations that are final, settled and older than `retention_ms`."""
-        reply = await self._run_on("archive", sale, (retention_ms, cursor))
+        key = adjustments_key(self._shard_of(sale), sale)
+        reply = await self._run_on("archive", sale, (retention_ms, cursor), more_keys=[key])
         if isinstance(reply, Failure):
             return reply
         next_cursor, dropped, sale_left, wait_ms = reply[1]
         return ArchiveStep(int(next_cursor), dropped, bool(sale_left), wait_ms)
+
+    async def _adjust_stock(self, request: AdjustStock) -> Adjusted | Failure:
+        async def judge_one(_: Sequence[AdjustStock]) -> Sequence[Adjusted | Failure | CallAgain]:
+            key = adjustments_key(self._shard_of(request.sale), request.sale)
+            reply = await self._run_on("adjust_stock", request.sale, adjust_stock_arguments(request), more_keys=[key])
+            return [reply if isinstance(reply, Failure) else adjust_stock_result(reply[0], request, reply[1])]
+
+        results: list[Adjusted | Failure] = await until_judged([request], judge_one)
+        return results[0]
 
     # ---------------------------------------------------------------------------------------- script calls
 
@@ -146,10 +163,15 @@ class RedisStock:
         return reply if isinstance(reply, Failure) else [sale_from_member(name) for name in reply[1]]
 
     async def _run_on(
-        self, script: str, sale: SaleKey, arguments: Sequence[Argument], reads: bool = False
+        self,
+        script: str,
+        sale: SaleKey,
+        arguments: Sequence[Argument],
+        reads: bool = False,
+        more_keys: Sequence[str] = (),
     ) -> Reply | Failure:
         shard = self._shard_of(sale)
-        return await self._run(script, shard, keys_of(shard, [sale]), arguments, reads)
+        return await self._run(script, shard, [*keys_of(shard, [sale]), *more_keys], arguments, reads)
 
     async def _run(
         self, script: str, shard: int, keys: Sequence[str], arguments: Sequence[Argument], reads: bool = False

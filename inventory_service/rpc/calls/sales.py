@@ -6,7 +6,7 @@ from holdfast.inventory.v1.sale_pb2 import Sale
 
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.results import Failure
-from inventory_service.domain.sale import CreateSale, SaleUnknown
+from inventory_service.domain.sale import CreateSale, SaleRead
 from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context, StockCalls
 from inventory_service.rpc.messages import sale_to_proto
@@ -28,9 +28,11 @@ class SaleCalls(StockCalls):
         """Make a sale, unless its id belongs to another one, in Redis or archived."""
         command = create_sale_from_proto(request, tenant_of(context))
         made = await self._stock.change_sale(command)
-        assert not isinstance(made, SaleUnknown), "a stock in front of the archive knows each sale, or has it made"
+        assert isinstance(made, SaleRead | Failure), "a stock in front of the archive knows each sale, or has it made"
         if isinstance(made, Failure) and made.reason == reasons.ERROR_REASON_FIELD_OUT_OF_BOUNDS:
-            raise CallFailed(made, [ENDS_TOO_EARLY])  # only the shard knows the start of a sale that starts at once
+            raise CallFailed(
+                made._replace(metadata={}), [ENDS_TOO_EARLY]
+            )  # only the shard knows the start of a sale that starts at once
         sale = value_or_fail(made, command.sale)
         return admin.CreateSaleResponse(sale=sale_to_proto(sale.sale), replayed=sale.replayed)
 

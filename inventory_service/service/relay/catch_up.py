@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from functools import partial
+from typing import NamedTuple
 
 from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shard_ports import CommitOffsets, LedgerRows, Outbox, Shards
-from inventory_service.domain.shards import BegunTakeover, CommitId, LedgerRow, Offsets, follows
+from inventory_service.domain.shards import BegunTakeover, Commit, CommitId, LedgerRow, Offsets, follows
 
 
 class CatchUp(Enum):
@@ -15,6 +16,13 @@ class CatchUp(Enum):
     DONE = auto()
     REPLACED = auto()  # another take-over began, or Redis is another one
     RECORDS_DELETED = auto()  # Kafka has deleted records that the ledger had not read: it may lack commits for good
+
+
+class CaughtUp(NamedTuple):
+    """How the wait ended, and the row for which it did: a fence must find that one, or one that has read more."""
+
+    how: CatchUp
+    row: LedgerRow | None  # None: the ledger has none
 
 
 class LedgerCatchUp:
@@ -34,21 +42,26 @@ class LedgerCatchUp:
         self._ledger = ledger
         self._offsets = offsets
         self._thawed_at: CommitId | None = None
+        self._row: LedgerRow | None = None
         self._records_deleted = False
 
-    async def wait(self) -> CatchUp:
+    async def wait(self) -> CaughtUp:
         """Wait until the ledger has caught up, or another take-over has replaced this one.
 
         The outbox alone is not enough: Kafka may hold commits that an older copy of Redis lacks, and a shard adopted
         before the ledger has applied them would never learn of them. What the persisters' group has read does not tell
-        what this ledger has read, which may be an older copy itself: the row's own read mark does.
+        what this ledger has read, which may be an older copy itself: the row's own read mark does. What it has read
+        may be what the outbox follows from, so the outbox is looked at once more.
         """
-        if not await self._until(self._took_outbox):
-            return CatchUp.REPLACED
-        end = (await self._offsets.offsets(self._takeover.shard)).end
-        if not await self._until(partial(self._was_read, end)):
-            return CatchUp.REPLACED
-        return CatchUp.RECORDS_DELETED if self._records_deleted else CatchUp.DONE
+        while await self._until(self._took_outbox):
+            end = (await self._offsets.offsets(self._takeover.shard)).end
+            if not await self._until(partial(self._was_read, end)):
+                break
+            if self._records_deleted:
+                return CaughtUp(CatchUp.RECORDS_DELETED, self._row)
+            if await self._took_outbox():
+                return CaughtUp(CatchUp.DONE, self._row)
+        return CaughtUp(CatchUp.REPLACED, None)
 
     async def _until(self, done: Callable[[], Awaitable[bool]]) -> bool:
         delay = Backoff(first_s=0.05, longest_s=1.0)
@@ -65,11 +78,11 @@ class LedgerCatchUp:
     async def _took_outbox(self) -> bool:
         """True if no commit of the outbox can follow the ledger's row."""
         row = await self._ledger.row(self._takeover.shard)
-        if row is None or row.epoch != self._takeover.epoch or row.seq >= self._takeover.seq:
+        head = CommitId(self._takeover.epoch, self._takeover.seq)
+        if row is None or row.commit_id >= head:
             return True
-        following = await self._outbox.find(row.shard, CommitId(row.epoch, row.seq + 1))
-        if following is not None:
-            return not follows(following, row) or (bool(row.frozen_reason) and await self._still_refuses(row))
+        if await next_in_outbox(self._outbox, row, head.epoch) is not None:
+            return bool(row.frozen_reason) and await self._still_refuses(row)
         # It is missing, or was trimmed since the row was read: then the ledger has advanced.
         again = await self._ledger.row(self._takeover.shard)
         return again is None or again.commit_id == row.commit_id
@@ -87,7 +100,7 @@ class LedgerCatchUp:
 
         There is nothing to read in a topic that is empty.
         """
-        row = await self._ledger.row(self._takeover.shard)
+        row = self._row = await self._ledger.row(self._takeover.shard)
         if row is None:
             return True
         offsets = await self._offsets.offsets(row.shard)
@@ -103,3 +116,14 @@ class LedgerCatchUp:
         if not row.read_digest or row.read_offset <= offsets.beginning:
             return True
         return await self._offsets.digest_at(row.shard, row.read_offset - 1) == row.read_digest
+
+
+async def next_in_outbox(outbox: Outbox, row: LedgerRow, epoch: int) -> Commit | None:
+    """The commit of an outbox in `epoch` that the ledger takes next, while it is not trimmed.
+
+    That is the row's next one, or the first of a later epoch that began at the row's: a ledger that was set back meets
+    such a one.
+    """
+    next_id = CommitId(row.epoch, row.seq + 1) if epoch == row.epoch else CommitId(epoch, 1)
+    following = await outbox.find(row.shard, next_id)
+    return following if following is not None and follows(following, row) else None

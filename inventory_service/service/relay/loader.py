@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.load_ports import LedgerMoved, LoadSnapshot, LoadSource, LoadTarget, Memory, RecordOfSale
-from inventory_service.domain.shard_load import LoadedBuyer, LoadedRecord, SalePart
+from inventory_service.domain.shard_load import LoadedAdjustment, LoadedBuyer, LoadedRecord, SalePart
 from inventory_service.domain.shard_ports import Shards
 from inventory_service.domain.shards import VOID, BegunTakeover, Fenced, LedgerRow, RedisUnavailable
 
@@ -124,6 +124,8 @@ class ShardLoader:
                 self._progress(LoadProgress(parts.shard, "holds", loaded, holds))
             async for buyers in ahead(snapshot.buyers(keys)):
                 await parts.write_buyers(buyers)
+            async for adjustments in ahead(snapshot.adjustments(keys)):
+                await parts.write_adjustments(adjustments)
             self._progress(LoadProgress(parts.shard, "sales", first + len(some), len(sales)))
         async for refused in ahead(snapshot.refused()):
             await parts.write_records(refused)
@@ -176,6 +178,11 @@ class _Parts:
         for some in self._cut(buyers):
             by_sale: dict[SaleKey, list[LoadedBuyer]] = _by_sale(some)
             await self._write([SalePart(sale, buyers=its) for sale, its in by_sale.items()])
+
+    async def write_adjustments(self, adjustments: Sequence[tuple[SaleKey, LoadedAdjustment]]) -> None:
+        for some in self._cut(adjustments):
+            by_sale: dict[SaleKey, list[LoadedAdjustment]] = _by_sale(some)
+            await self._write([SalePart(sale, adjustments=its) for sale, its in by_sale.items()])
 
     async def write(self, sales: Iterable[SalePart]) -> None:
         """Write sales with their items; one that has more than a part holds is a part by itself."""

@@ -165,7 +165,7 @@ def _state(status: ShardStatus) -> str:
     if status.void:
         return "being loaded from the ledger"
     if status.blank:
-        return "blank: opened by `holdfast init`, if the ledger holds nothing of it"
+        return "blank: opened by `holdfast init` if it is new, else by `holdfast restore`"
     if status.takeover_token:
         return "being taken over"
     return "serving" if status.serving else "not owned: this Redis is not the one that the shard was opened for"

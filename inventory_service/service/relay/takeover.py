@@ -18,15 +18,15 @@ from inventory_service.domain.shards import (
     LOADED,
     NEEDS_RESTORE,
     VOID,
+    AcceptedLoss,
     BegunTakeover,
     Commit,
     CommitId,
     Fenced,
     LedgerRow,
     ShardStatus,
-    follows,
 )
-from inventory_service.service.relay.catch_up import CatchUp, LedgerCatchUp
+from inventory_service.service.relay.catch_up import CatchUp, CaughtUp, LedgerCatchUp, next_in_outbox
 from inventory_service.service.relay.loader import CannotLoad, ShardLoader
 
 ACCEPTED_LOSS = "dropped: its loss was accepted"
@@ -116,8 +116,8 @@ class ShardTakeover:
         takeover = await self.begin(shard, before, permission.force)
         if isinstance(takeover, str):
             return Attempt(Ending(takeover))
-        caught_up = await self.catch_up(takeover)
-        row = await self.read_row(shard)
+        caught_up, row = await self.catch_up(takeover)
+        row = row or _no_row(shard, self._shard_count)
         if caught_up is CatchUp.REPLACED or row.epoch != before.epoch:
             return Attempt(Ending.OVERTAKEN)
         found = await self.examine(takeover, row, caught_up)
@@ -141,7 +141,7 @@ class ShardTakeover:
         also_serving = force or bool(row.frozen_reason)
         return await self._shards.begin_takeover(shard, self._tokens[shard], row.epoch, also_serving)
 
-    async def catch_up(self, takeover: BegunTakeover) -> CatchUp:
+    async def catch_up(self, takeover: BegunTakeover) -> CaughtUp:
         """Step 3: wait until the ledger has applied all that it can."""
         return await LedgerCatchUp(takeover, self._shards, self._outbox, self._ledger, self._offsets).wait()
 
@@ -158,52 +158,54 @@ class ShardTakeover:
         takeover = BegunTakeover(status.shard, "", status.identity, status.epoch, status.seq, status.hash)
         deleted = row.read_offset < (await self._offsets.offsets(status.shard)).beginning
         found = await self.examine(takeover, row, CatchUp.RECORDS_DELETED if deleted else CatchUp.DONE)
-        if found.comparison is Comparison.BEYOND and not row.frozen_reason and await self._could_follow(row):
+        if found.comparison is Comparison.BEYOND and not row.frozen_reason and await self._could_follow(takeover, row):
             return await self.examine(takeover._replace(hash=row.hash), row, CatchUp.DONE)  # once it has the outbox
         return found
 
     async def compare(self, shard: int, head: CommitId, hash: str, row: LedgerRow) -> Comparison:
-        """Where the head of a shard in Redis stands to the ledger's row."""
+        """Where the head of a shard in Redis stands to the ledger's row.
+
+        A ledger without a row lost it, unless Redis is blank too: also where Redis was copied before its first commit.
+        """
+        if head.epoch and not row.epoch:
+            return Comparison.BEYOND
         if hash == row.hash:
             return Comparison.EQUAL
         if hash == VOID:
             return Comparison.VOID
-        if not row.epoch:
-            return Comparison.BEYOND
         if not head.epoch:
             return Comparison.BLANK
         return Comparison.BEHIND if await self._ledger.has_commit(shard, head, hash) else Comparison.BEYOND
 
     async def fence(
-        self, takeover: BegunTakeover, row: LedgerRow, how: str = ADOPTED, known_lost: bool = False, said_by: str = ""
+        self, takeover: BegunTakeover, row: LedgerRow, how: str = ADOPTED, loss: AcceptedLoss | None = None
     ) -> Fenced | None:
         """Step 4: begin a new epoch in the ledger, if its row is still as it was read after step 3; None if it is not.
 
         Always a new one, even if the row stands at an epoch's start: the Redis of that epoch may still run.
         """
         if row.epoch == 0:
-            offsets = await self._offsets.offsets(takeover.shard)
-            return await self._ledger.open(takeover.shard, self._shard_count, offsets.beginning)
-        return await self._ledger.fence(row, takeover.epoch, how, known_lost, said_by)
+            offsets, above = await self._offsets.offsets(takeover.shard), await self._offsets.last_epoch(takeover.shard)
+            return await self._ledger.open(takeover.shard, self._shard_count, offsets.beginning, above)
+        return await self._ledger.fence(row, takeover.epoch, how, loss)
 
     async def adopt(self, takeover: BegunTakeover, fenced: Fenced) -> bool:
         """Step 5: serve again, if neither take-over nor Redis was replaced."""
         return await self._shards.adopt(takeover, fenced)
 
     async def _adopt(self, takeover: BegunTakeover, found: Findings, permission: Permission) -> Attempt:
-        if found.known_lost:
-            await self._accept_loss(takeover, found.row)
-        fenced = await self.fence(takeover, found.row, ADOPTED, found.known_lost, permission.said_by)
+        loss, orphans = await self._accept_loss(takeover, found, permission)
+        fenced = await self.fence(takeover, found.row, ADOPTED, loss)
         if fenced is None or not await self.adopt(takeover, fenced):
             return Attempt(Ending.OVERTAKEN)
-        return Attempt(Ending.ADOPTED, fenced.row.epoch)
+        return Attempt(Ending.ADOPTED, fenced.row.epoch, orphans=orphans)
 
     async def _load(self, takeover: BegunTakeover, found: Findings, permission: Permission) -> Attempt:
         """Step 5 where Redis and the ledger differ: what Redis alone has is listed first, then it is loaded."""
         if not self._loader.is_free:
             raise _LoaderBusy
-        orphans = await self._accept_loss(takeover, found.row) if found.known_lost else 0
-        fenced = await self.fence(takeover, found.row, LOADED, found.known_lost, permission.said_by)
+        loss, orphans = await self._accept_loss(takeover, found, permission)
+        fenced = await self.fence(takeover, found.row, LOADED, loss)
         if fenced is None:
             return Attempt(Ending.OVERTAKEN)
         try:
@@ -215,13 +217,20 @@ class ShardTakeover:
             return Attempt(Ending.NEEDS_RESTORE, detail=reason)
         return Attempt(Ending.LOADED, fenced.row.epoch, orphans=orphans)
 
-    async def _accept_loss(self, takeover: BegunTakeover, row: LedgerRow) -> int:
-        """List what the outbox has and the ledger has not, before it is dropped, and skip what Kafka has deleted."""
+    async def _accept_loss(
+        self, takeover: BegunTakeover, found: Findings, permission: Permission
+    ) -> tuple[AcceptedLoss | None, int]:
+        """List what the outbox has and the ledger has not, before it is dropped; how many changes these are.
+
+        What Kafka alone has is listed by the persister, which reads the partition again.
+        """
+        if not found.known_lost:
+            return None, 0
         kept = 0
-        await self._ledger.skip_deleted(row, (await self._offsets.offsets(takeover.shard)).beginning)
         async for commits in self._outbox_of(takeover.shard):
             kept += await self._orphans.keep(takeover.shard, commits, ACCEPTED_LOSS)
-        return kept
+        beginning = (await self._offsets.offsets(takeover.shard)).beginning
+        return AcceptedLoss(permission.accepted_by, beginning), kept
 
     async def _outbox_of(self, shard: int) -> AsyncIterator[Sequence[Commit]]:
         after = CommitId(0, 0)
@@ -234,15 +243,14 @@ class ShardTakeover:
         row, why = found.row, "; ".join(found.objections) or _stands(takeover, found.row)
         what_to_do = remedy(row.shard, found.comparison, found.known_lost and row.epoch > 0)
         ending, reason = Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {why}; {what_to_do}"
-        if found.comparison is Comparison.BEYOND and row.frozen_reason and await self._could_follow(row):
+        if found.comparison is Comparison.BEYOND and row.frozen_reason and await self._could_follow(takeover, row):
             ending, reason = Ending.LEDGER_REFUSES, row.frozen_reason
         await self._shards.freeze(takeover.shard, takeover.epoch, reason, takeover.token)
         return Attempt(ending, detail=reason)
 
-    async def _could_follow(self, row: LedgerRow) -> bool:
+    async def _could_follow(self, takeover: BegunTakeover, row: LedgerRow) -> bool:
         """Whether the outbox still has the commit that the ledger needs next."""
-        following = await self._outbox.find(row.shard, CommitId(row.epoch, row.seq + 1))
-        return following is not None and follows(following, row)
+        return await next_in_outbox(self._outbox, row, takeover.epoch) is not None
 
 
 def _no_row(shard: int, shard_count: int) -> LedgerRow:

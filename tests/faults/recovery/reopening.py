@@ -23,7 +23,6 @@ class Opening(StrEnum):
     RESTORE = "restore"
     ACCEPT_LOSS = "restore --accept-loss"
     INIT = "init"
-    INIT_BESIDE = "init --beside-old-records"
 
 
 class Log:

@@ -35,7 +35,7 @@ STEP_S = SETTLES_S = 90.0
 ANNOUNCES_S = 40.0
 # A call is repeated through the whole recovery.
 PATIENT = RetryPolicy(overall_s=180.0, attempt_s=2.0, longest_delay_s=0.5, repeats_per_s=1000)
-LOSES = (Opening.ACCEPT_LOSS, Opening.INIT, Opening.INIT_BESIDE)
+LOSES = (Opening.ACCEPT_LOSS, Opening.INIT)
 _sale_numbers = itertools.count(1)
 
 

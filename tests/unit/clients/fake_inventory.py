@@ -60,6 +60,7 @@ class FakeInventory(grpc.GenericRpcHandler):
         self.address = ""
         self.asked: list[typing.Any] = []
         self.deadlines_s: list[float] = []  # of the calls, as they came
+        self.metadata: list[dict[str, str | bytes]] = []  # the same
         self.abandoned: list[typing.Any] = []  # requests whose caller has gone before the reply
         self._replies: defaultdict[str, deque[Message | ErrorStatus | threading.Event]] = defaultdict(deque)
 
@@ -73,6 +74,7 @@ class FakeInventory(grpc.GenericRpcHandler):
 
         def answer(request: Message, context: grpc.ServicerContext) -> Message:
             self.deadlines_s.append(context.time_remaining())
+            self.metadata.append(dict(context.invocation_metadata()))
             self.asked.append(request)
             waiting = self._replies[method.name]
             reply = waiting.popleft() if waiting else ErrorStatus(grpc.StatusCode.UNIMPLEMENTED)
@@ -99,11 +101,13 @@ def _trailers(reply: ErrorStatus) -> tuple[tuple[str, bytes], ...]:
 
 
 @contextmanager
-def running_fake() -> Iterator[FakeInventory]:
-    """A fake that listens on loopback, in threads of this process."""
+def running_fake(credentials: grpc.ServerCredentials | None = None) -> Iterator[FakeInventory]:
+    """A fake that listens on loopback, in threads of this process; with credentials by TLS."""
     fake = FakeInventory()
     server = grpc.server(ThreadPoolExecutor(4), handlers=[fake])
-    fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    anywhere = "127.0.0.1:0"
+    port = server.add_secure_port(anywhere, credentials) if credentials else server.add_insecure_port(anywhere)
+    fake.address = f"127.0.0.1:{port}"
     server.start()
     yield fake
     server.stop(grace=None).wait()

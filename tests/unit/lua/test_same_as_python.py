@@ -2,12 +2,16 @@
 
 import inspect
 import re
+from collections.abc import Callable
+
+import pytest
 
 from inventory_service.adapters.redis.reads import RecordReply
 from inventory_service.adapters.redis.sales import StoredSettings
 from inventory_service.adapters.redis.scripts import read_lua
-from inventory_service.domain import reservation, reserve
+from inventory_service.domain import adjustments, reservation, reserve, sale_changes
 from inventory_service.domain.moves import MOVES, REPLAYED, MoveKind
+from inventory_service.domain.sale import SaleAction
 from inventory_service.domain.shard_load import LoadedRecord, LoadedSale
 
 
@@ -60,8 +64,24 @@ def _state(name: str) -> int:
     return int(getattr(reservation, name))
 
 
-def test_a_reserve_passes_the_same_checks_in_the_same_order() -> None:
+@pytest.mark.parametrize(
+    ("script", "rule"),
+    [
+        ("reserve", reserve.judge),
+        ("change_sale", sale_changes.change_sale),
+        ("adjust_stock", adjustments.adjust_stock),
+    ],
+    ids=["reserve", "change_sale", "adjust_stock"],
+)
+def test_a_request_passes_the_same_checks_in_the_same_order(script: str, rule: Callable[..., object]) -> None:
     """The order of precedence decides which reason a caller gets."""
-    lua = found(r"^local function judge\(sale, request\)\n(.*?)^end", read_lua("reserve"))
+    lua = found(r"^local function judge\([^)]*\)\n(.*?)^end", read_lua(script))
 
-    assert re.findall(r"(\w+)\(", lua) == re.findall(r"(\w+)\(", inspect.getsource(reserve.judge).split("return (")[1])
+    assert re.findall(r"(\w+)\(", lua) == re.findall(r"(\w+)\(", inspect.getsource(rule).split("return (")[1])
+
+
+def test_an_act_on_a_sale_has_the_same_word_in_lua_and_python() -> None:
+    """A word that the script does not know would change nothing, and say that it did not have to."""
+    words = found(r"3 ([A-Z_ |]+) \| UPDATE", read_lua("change_sale"))
+
+    assert words.split(" | ") == [action.value for action in SaleAction]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli import reservations, sales
+from holdfast.cli import buyers, reservations, sales, stock
 from holdfast.cli.command_group import CommandGroup
 from holdfast.cli.fail import EXIT_CODES
 from holdfast.cli.processes import add_processes
@@ -19,9 +19,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,
 )
-app.add_typer(sales.app, name="sale")
-for command in (reservations.reserve, reservations.confirm, reservations.release, reservations.get, sales.block_buyer):
-    app.command(rich_help_panel="Ask a server")(command)
+ASK = "Ask a server"
+for name, group in (("sale", sales), ("stock", stock), ("reservation", reservations), ("buyer", buyers)):
+    app.add_typer(group.app, name=name, rich_help_panel=ASK)
+# The last three are short for those of `reservation`.
+for command in (reservations.reserve, reservations.confirm, reservations.release, reservations.get):
+    app.command(rich_help_panel=ASK)(command)
 add_processes(app)
 
 

@@ -1,13 +1,17 @@
 """One call to a server: the options that all such commands share, and what becomes of the call."""
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Annotated, NamedTuple, TypeVar
 
 import typer
+from google.protobuf.message import Message
 
 from holdfast import errors
 from holdfast.cli.fail import UNASKED, UNKNOWN, fail, failure_of
+from holdfast.cli.json_output import print_json
 from holdfast.cli.parsing import finite_seconds
 from holdfast.client import Client
 from holdfast.errors import named
@@ -15,6 +19,7 @@ from holdfast.retry import RetryPolicy
 
 CONNECT_S = 2.0  # a server that runs accepts within milliseconds; this is for one that is just starting
 
+Json = Annotated[bool, typer.Option("--json", help="Print the response, or the failure, as JSON.")]
 Address = Annotated[
     str, typer.Option(envvar="HOLDFAST_ADDRESS", help="Where a server listens.", rich_help_panel="Server")
 ]
@@ -38,37 +43,61 @@ UseProxy = Annotated[
         rich_help_panel="Server",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the response, or the failure, as JSON.")]
 SaleId = Annotated[str, typer.Argument(help="The sale's id.")]
 ReservationId = Annotated[str, typer.Argument(help="The reservation's id, which was chosen when it was made.")]
-DEFAULT_ADDRESS = "127.0.0.1:50051"
-DEFAULT_TIMEOUT_S = 5.0
 
-Response = TypeVar("Response")
+Response = TypeVar("Response", bound=Message)
 Call = Callable[[Client], Awaitable[Response]]
+Command = Callable[..., None]
 
 
-class Server(NamedTuple):
-    """Where a server listens, how long to wait for its answer, and whether to go through a proxy."""
+class Options(NamedTuple):
+    """How the answer is printed, where a server listens, how long to wait for it, and whether through a proxy."""
 
-    address: str
-    timeout_s: float
-    use_proxy: bool
+    json: Json = False
+    address: Address = "127.0.0.1:50051"
+    timeout_s: Timeout = 5.0
+    use_proxy: UseProxy = False
 
 
-def ask(server: Server, call: Call[Response], *, reads: bool = False, **ids: str) -> Response:
-    """The response to one call; otherwise fails with a sentence that names `ids`, what the call is about.
+def calls_server(command: Command) -> Command:
+    """Give a command, in place of its parameter `options`, the options that all calls share."""
+
+    @wraps(command)
+    def run(**given: object) -> None:
+        command(Options(**{name: given.pop(name) for name in Options._fields}), **given)  # type: ignore[arg-type]
+
+    own = [one for one in inspect.signature(command).parameters.values() if one.name != "options"]
+    shared = inspect.signature(Options).parameters.values()
+    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def answer(
+    options: Options, call: Call[Response], show: Callable[[Response], None], *, reads: bool = False, **ids: str
+) -> Response:
+    """Make one call and print its response; otherwise fail with a sentence that names `ids`, what it is about.
 
     After a call that only `reads` nothing is unknown.
     """
-    if not all(":" in part and part.isprintable() for part in server.address.split(",")):
-        fail(f"HOLDFAST_ADDRESS: must be host:port, or several with commas between them, and is {server.address!r}")
+    response = _ask(options, call, reads, ids)
+    print_json(response) if options.json else show(response)
+    return response
+
+
+def _ask(options: Options, call: Call[Response], reads: bool, ids: dict[str, str]) -> Response:
+    if not all(":" in part and part.isprintable() for part in options.address.split(",")):
+        fail(f"HOLDFAST_ADDRESS: must be host:port, or several with commas between them, and is {options.address!r}")
     progress = _Progress()
     try:
-        return asyncio.run(_ask(server, call, progress))
+        return asyncio.run(_call(options, call, progress))
     except errors.HoldfastError as error:
         error.outcome_unknown = error.outcome_unknown and not reads
         raise failure_of(error, ids) from None
+    except OSError as error:  # of a token or a certificate
+        fail(f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
         if reads or not progress.is_sent:
             fail(f"{named(ids)}: interrupted; nothing was done", UNASKED, "CANCELLED")
@@ -82,12 +111,12 @@ class _Progress:
     is_sent = False
 
 
-async def _ask(server: Server, call: Call[Response], progress: _Progress) -> Response:
-    policy = RetryPolicy(overall_s=server.timeout_s, attempt_s=server.timeout_s)
-    channels = 1 + server.address.count(",")
-    async with Client(server.address, channels=channels, retry=policy, use_proxy=server.use_proxy) as client:
-        if not await client.reach(within_s=min(server.timeout_s, CONNECT_S)):
+async def _call(options: Options, call: Call[Response], progress: _Progress) -> Response:
+    policy = RetryPolicy(overall_s=options.timeout_s, attempt_s=options.timeout_s)
+    server = {"address": options.address, "use_proxy": options.use_proxy}
+    async with Client.from_env(**server, channels=1, retry=policy) as client:
+        if not await client.reach(within_s=min(options.timeout_s, CONNECT_S)):
             hint = "start one with `holdfast up`, or set HOLDFAST_ADDRESS"
-            fail(f"no server answers at {server.address}: {hint}", UNASKED, "UNAVAILABLE")
+            fail(f"no server answers at {options.address}: {hint}", UNASKED, "UNAVAILABLE")
         progress.is_sent = True
         return await call(client)

@@ -19,18 +19,27 @@ EXIT_CODES = "\n".join(
 )
 
 # By reason, where the client knows more than the server's sentence says; filled in from the ids and the metadata.
+RESERVATION = "reservation {reservation_id} of sale {sale_id}"
 SENTENCES = {
     "SALE_NOT_FOUND": "sale {sale_id}: does not exist",
     "ITEM_NOT_FOUND": "sale {sale_id}: has no item {sku}",
-    "RESERVATION_NOT_FOUND": "reservation {reservation_id} of sale {sale_id}: does not exist",
+    "RESERVATION_NOT_FOUND": f"{RESERVATION}: does not exist",
     "RESERVATION_ID_REUSED": (
-        "reservation {reservation_id} of sale {sale_id}: the id was used before with another buyer, other lines or"
-        " another hold; choose a new id for a new claim"
+        f"{RESERVATION}: the id was used before with another buyer, other lines or another hold; choose a new id for a"
+        " new claim"
     ),
     "SALE_ID_REUSED": "sale {sale_id}: the id was used before with other settings; choose a new id",
-    "WRONG_RESERVATION_STATE": "reservation {reservation_id} of sale {sale_id}: is {state}, which does not allow this",
+    "ADJUSTMENT_ID_REUSED": "{about}: the id was used before for another change; choose a new id",
+    "WRONG_RESERVATION_STATE": f"{RESERVATION}: is {{state}}, which does not allow this",
+    "CONFIRMED_OTHERWISE": f"{RESERVATION}: was confirmed before with {{sold}} {{sku}}, not {{asked}}",
+    "MORE_THAN_HELD": f"{RESERVATION}: holds {{held}} {{sku}}, not {{asked}}",
+    "MORE_THAN_SOLD": f"{RESERVATION}: {{sold}} {{sku}} were sold, not {{asked}}",
+    "REVISION_MISMATCH": f"{RESERVATION}: has changed, and its revision is {{revision}}",
     "WRONG_SALE_STATE": "sale {sale_id}: is {state}, which does not allow this",
     "SALE_WITHOUT_HOLDS": "sale {sale_id}: has no holds, every reserve is a purchase; leave --hold out",
+    "STOCK_IN_USE": "item {sku} of sale {sale_id}: {held} are held and {sold} sold, and so many must remain",
+    "ETAG_MISMATCH": "sale {sale_id}: has changed since its etag was read",
+    "TOTAL_MISMATCH": "item {sku} of sale {sale_id}: {total} are on sale, and another total was expected",
     "NOT_BUILT": "{about}: this server does not support {field} yet",
 }
 
@@ -82,7 +91,7 @@ def _sentence(error: errors.HoldfastError, ids: Mapping[str, str]) -> str:
         return f"{named(ids)}: " + "; ".join(f"{field}: {why}" for field, why in error.violations.items())
     if template := SENTENCES.get(error.reason.removeprefix("ERROR_REASON_")):
         state = error.metadata.get("state", "").rpartition("_STATE_")[2].lower()
-        values = {"about": named(ids), **ids, **error.metadata, "state": state}
+        values = {"about": named(ids), "field": "this call", **ids, **error.metadata, "state": state}
         return template.format_map(defaultdict(lambda: "(not named)", values))
     if isinstance(error, errors.TryLater):
         frozen = f"; frozen: {error.metadata['frozen_reason']}" if "frozen_reason" in error.metadata else ""

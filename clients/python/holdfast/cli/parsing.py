@@ -3,6 +3,7 @@
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import typer
 
@@ -24,12 +25,19 @@ def duration(text: str) -> timedelta:
         raise typer.BadParameter(f"{text!r} is too long") from None
 
 
-def moment(text: str) -> datetime:
-    """`2026-11-27T10:00` (local unless it names its zone), or `+10m` from now."""
+class Moment(NamedTuple):
+    """A moment, and whether it was given by its distance from now."""
+
+    time: datetime
+    is_relative: bool
+
+
+def moment(text: str) -> Moment:
+    """`2026-11-27T10:00` (local unless it names its zone), or `+10m` from now, cut to a second."""
     try:
         if text.startswith("+"):
-            return datetime.now(UTC) + duration(text[1:])
-        return datetime.fromisoformat(text).astimezone()
+            return Moment((datetime.now(UTC) + duration(text[1:])).replace(microsecond=0), is_relative=True)
+        return Moment(datetime.fromisoformat(text).astimezone(), is_relative=False)
     except OverflowError:
         raise typer.BadParameter(f"{text!r} is outside the years 1 to 9999") from None
     except ValueError:
@@ -51,9 +59,9 @@ def units(pairs: list[str]) -> dict[str, int]:
     return found
 
 
-def whole_number(value: int) -> int:
+def whole_number(value: int | None) -> int | None:
     """A number that a field of 64 bits holds."""
-    if abs(value) > MOST:
+    if value is not None and abs(value) > MOST:
         raise typer.BadParameter(f"{value} is beyond {MOST}")
     return value
 

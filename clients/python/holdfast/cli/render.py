@@ -8,16 +8,37 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast.cli.terminal import printable, screen
+from holdfast.inventory.v1.inventory_admin_service_pb2 import (
+    AdjustStockResponse,
+    CloseSaleResponse,
+    CreateSaleResponse,
+    PauseSaleResponse,
+    ResumeSaleResponse,
+    UpdateSaleResponse,
+)
+from holdfast.inventory.v1.inventory_service_pb2 import (
+    ChangeReservationResponse,
+    ConfirmReservationResponse,
+    ExtendReservationResponse,
+    GetReservationResponse,
+    ReleaseReservationResponse,
+    ReserveResponse,
+    ReturnReservationResponse,
+)
 from holdfast.inventory.v1.reservation_pb2 import (
     CompensationReason,
     LedgerState,
     Rejection,
     RejectionReason,
     Reservation,
+    ReservationLine,
     ReservationState,
 )
 from holdfast.inventory.v1.sale_pb2 import Sale, SaleState
 
+Moved = ConfirmReservationResponse | ReleaseReservationResponse | ExtendReservationResponse | ReturnReservationResponse
+ChangedSale = CreateSaleResponse | UpdateSaleResponse | PauseSaleResponse | ResumeSaleResponse | CloseSaleResponse
+LIMITS = (RejectionReason.REJECTION_REASON_BUYER_LIMIT, RejectionReason.REJECTION_REASON_ITEM_LIMIT)
 STATE_STYLES = {
     ReservationState.RESERVATION_STATE_HELD: "bold yellow",
     ReservationState.RESERVATION_STATE_CONFIRMED: "bold green",
@@ -45,9 +66,19 @@ def show_reservation(reservation: Reservation, read_time: Timestamp, *, replayed
         f"  sale {reservation.sale_id}{buyer}",
     )
     for line in reservation.lines:
-        show(f"  {line.quantity} {line.sku}")
+        show(f"  {line.quantity} {line.sku}{_settled(line)}")
     for remark in _remarks(reservation, read_time, replayed):
         show(f"  {remark}", "dim")
+
+
+def _settled(line: ReservationLine) -> str:
+    """What was sold of a line, if that is not all, and what has come back of it."""
+    parts = []
+    if line.confirmed_quantity not in (0, line.quantity):
+        parts.append(f", {line.confirmed_quantity} sold")
+    if line.returned_quantity:
+        parts.append(f", {line.returned_quantity} back")
+    return "".join(parts)
 
 
 def _remarks(reservation: Reservation, read_time: Timestamp, replayed: bool) -> list[str]:
@@ -68,26 +99,59 @@ def _remarks(reservation: Reservation, read_time: Timestamp, replayed: bool) -> 
     return remarks
 
 
+def show_moved(response: Moved | GetReservationResponse) -> None:
+    """A reservation that was settled or read."""
+    replayed = not isinstance(response, GetReservationResponse) and response.replayed
+    show_reservation(response.reservation, response.read_time, replayed=replayed)
+
+
+def show_outcome(response: ReserveResponse | ChangeReservationResponse) -> None:
+    """A reservation or a rejection; a response with neither comes from a newer server and holds no more units."""
+    if response.HasField("reservation"):
+        show_reservation(response.reservation, response.read_time, replayed=response.replayed)
+    else:
+        show_rejection(response.rejection, response.read_time)
+
+
 def show_rejection(rejection: Rejection, read_time: Timestamp) -> None:
     """Why no units were held, and whether a repeat may succeed."""
     show(word(RejectionReason, rejection.reason), "bold red")
     for short in rejection.shortages:
         show(f"  {short.sku}: {short.requested} asked, {short.available} left, {short.held} held by others")
-    if rejection.reason == RejectionReason.REJECTION_REASON_BUYER_LIMIT:
-        show(f"  the buyer may still take {rejection.buyer_remaining}")
+    if rejection.reason in LIMITS:
+        of_item = f" of {rejection.limited_sku}" if rejection.limited_sku else ""
+        show(f"  the buyer may still take {rejection.buyer_remaining}{of_item}")
     if rejection.HasField("ended"):
         show_reservation(rejection.ended, read_time)
     if rejection.HasField("retry_after"):
         show(f"  may differ in {spelled(rejection.retry_after.ToTimedelta())}", "dim")
 
 
+def show_changed_sale(response: ChangedSale) -> None:
+    """A sale that was made or changed."""
+    show_sale(response.sale, replayed=response.replayed)
+
+
 def show_sale(sale: Sale, *, replayed: bool = False) -> None:
     """A sale's settings, and its stock as a table."""
     show_head(word(SaleState, sale.state), "bold", sale.sale_id, f"  {sale.title}" if sale.title else "")
-    show(f"  from {local(sale.start_time)} {_until(sale)}; {_holds(sale)}; {_limit(sale)}", "dim")
+    show(f"  from {local(sale.start_time)} {_until(sale)}; {_holds(sale)}; {_limits(sale)}", "dim")
+    if sale.paused and sale.state != SaleState.SALE_STATE_PAUSED:
+        show("  paused: it sells only after it is resumed", "dim")
+    if sale.etag:
+        show(f"  etag {sale.etag}", "dim")
     if replayed:
-        show("  a repeat: this was made before, and not made again", "dim")
+        show("  a repeat: it was so before this call", "dim")
     screen.print(_stock(sale))
+
+
+def show_adjustment(response: AdjustStockResponse) -> None:
+    """A change of stock, and the item as it stands."""
+    made, item = response.adjustment, response.item
+    show_head("adjusted", "bold", made.adjustment_id, f"  item {made.sku} of sale {made.sale_id}: {made.delta:+,}")
+    show(f"  {made.total_after:,} on sale then; now {item.total:,}, of which {item.available:,} are available")
+    if response.replayed:
+        show("  a repeat: this was done before, and not done again", "dim")
 
 
 def _stock(sale: Sale) -> Table:
@@ -109,8 +173,12 @@ def _holds(sale: Sale) -> str:
     return f"holds last {spelled(hold_ttl)}" if hold_ttl else "no holds: every reserve is a purchase"
 
 
-def _limit(sale: Sale) -> str:
-    return f"at most {sale.buyer_limit} a buyer" if sale.buyer_limit else "no limit a buyer"
+def _limits(sale: Sale) -> str:
+    limits = [f"at most {sale.buyer_limit:,} a buyer" if sale.buyer_limit else "no limit a buyer"]
+    limits += [f"at most {item.buyer_limit:,} {item.sku} a buyer" for item in sale.items if item.buyer_limit]
+    if sale.attempts_per_minute:
+        limits.append(f"at most {sale.attempts_per_minute} attempts a minute")
+    return ", ".join(limits)
 
 
 def word(enum: EnumTypeWrapper, value: int) -> str:

@@ -7,17 +7,16 @@ import threading
 
 import grpc
 import pytest
-from holdfast.cli.__main__ import app
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
-from typer.testing import CliRunner
 
-from tests.unit.clients.cli.command import RESERVE, TOO_LONG_S, run, start
+from tests.unit.clients.cli.command import RESERVE, TOO_LONG_S, invoke, run, start
 from tests.unit.clients.fake_inventory import ErrorStatus, FakeInventory, bad_fields, error_status, unavailable
 from tests.waiting import LONG_S, eventually
 
 CREATE = ("sale", "create", "lamps", "--item")
 CONFIRM, RELEASE, SHOW = ("confirm", "lamps", "r-1"), ("release", "lamps", "r-1"), ("sale", "show", "lamps")
-BLOCK = ("block-buyer", "ada", "--reason", "a bot")
+BLOCK = ("buyer", "block", "ada", "--reason", "a bot", "--yes")
+ADJUST = ("stock", "adjust", "lamps", "lamp", "--by", "-5", "--reason", "lost", "--id", "a-1")
 C = grpc.StatusCode
 R1, SAYS = "reservation r-1 of sale lamps", "The sentence of the server."
 
@@ -28,6 +27,7 @@ R1, SAYS = "reservation r-1 of sale lamps", "The sentence of the server."
         pytest.param((*CREATE, f"lamp={10**20}"), id="units-beyond-64-bits"),
         pytest.param((*CREATE, f"lamp={'9' * 5000}"), id="more-digits-than-python-reads"),
         pytest.param((*CREATE, "lamp=1", "--limit", str(10**20)), id="limit-beyond-64-bits"),
+        pytest.param((*CREATE, "lamp=1", "--attempts", str(2**31)), id="attempts-beyond-32-bits"),
         pytest.param((*CREATE, "lamp=1", "--hold", f"{10**15}d"), id="duration-beyond-the-calendar"),
         pytest.param((*CREATE, "lamp=1", "--hold", f"{'9' * 400}s"), id="duration-beyond-a-float"),
         pytest.param((*CREATE, "lamp=1", "--start", f"+{10**9 - 1}d"), id="moment-beyond-the-calendar"),
@@ -52,10 +52,20 @@ def test_an_impossible_value_is_one_line_and_exit_code_2(fake: FakeInventory, wo
 
 def test_an_address_of_the_environment_that_is_not_utf_8_is_one_line() -> None:
     """A variable may hold any byte too."""
-    failed = CliRunner().invoke(app, SHOW, env={"HOLDFAST_ADDRESS": "127.0.0.1\udcff:1"})
+    failed = invoke(SHOW, {"HOLDFAST_ADDRESS": "127.0.0.1\udcff:1"})
 
     assert "HOLDFAST_ADDRESS: must be host:port" in failed.stderr
     assert failed.exit_code == 2
+
+
+@pytest.mark.parametrize("variable", ["HOLDFAST_TOKEN_FILE", "HOLDFAST_CA_FILE"])
+def test_a_file_that_cannot_be_read_is_named(fake: FakeInventory, variable: str) -> None:
+    """Nothing is sent without the token, or without TLS."""
+    failed = invoke(SHOW, {"HOLDFAST_ADDRESS": fake.address, variable: "/nowhere/file"})
+
+    assert failed.stderr == "holdfast: /nowhere/file: No such file or directory\n"
+    assert failed.exit_code == 2
+    assert not fake.asked
 
 
 @pytest.mark.parametrize(
@@ -99,6 +109,53 @@ def test_an_address_of_the_environment_that_is_not_utf_8_is_one_line() -> None:
             error_status(C.ALREADY_EXISTS, ErrorReason.ERROR_REASON_SALE_ID_REUSED, sale_id="lamps"),
             "sale lamps: the id was used before with other settings; choose a new id [SALE_ID_REUSED]",
             1,
+        ),
+        (
+            (*CONFIRM, "--line", "lamp=3"),
+            "ConfirmReservation",
+            error_status(
+                C.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_MORE_THAN_HELD, sku="lamp", held="2", asked="3"
+            ),
+            f"{R1}: holds 2 lamp, not 3 [MORE_THAN_HELD]",
+            1,
+        ),
+        (
+            CONFIRM,
+            "ConfirmReservation",
+            error_status(
+                C.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_CONFIRMED_OTHERWISE, sku="lamp", sold="1", asked="2"
+            ),
+            f"{R1}: was confirmed before with 1 lamp, not 2 [CONFIRMED_OTHERWISE]",
+            1,
+        ),
+        (
+            (*RELEASE, "--revision", "2"),
+            "ReleaseReservation",
+            error_status(C.ABORTED, ErrorReason.ERROR_REASON_REVISION_MISMATCH, revision="3"),
+            f"{R1}: has changed, and its revision is 3 [REVISION_MISMATCH]",
+            1,
+        ),
+        (
+            ADJUST,
+            "AdjustStock",
+            error_status(C.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STOCK_IN_USE, sku="lamp", held="3", sold="4"),
+            "item lamp of sale lamps: 3 are held and 4 sold, and so many must remain [STOCK_IN_USE]",
+            1,
+        ),
+        (
+            ADJUST,
+            "AdjustStock",
+            error_status(C.ALREADY_EXISTS, ErrorReason.ERROR_REASON_ADJUSTMENT_ID_REUSED, adjustment_id="a-1"),
+            "adjustment a-1 of item lamp of sale lamps: the id was used before for another change; choose a new id"
+            " [ADJUSTMENT_ID_REUSED]",
+            1,
+        ),
+        (
+            ("sale", "pause", "lamps"),
+            "PauseSale",
+            error_status(C.UNIMPLEMENTED, ErrorReason.ERROR_REASON_NOT_BUILT),
+            "sale lamps: this server does not support this call yet [NOT_BUILT]",
+            2,
         ),
         (
             BLOCK,
@@ -176,7 +233,7 @@ def test_a_failure_as_json_is_one_object_with_the_same_exit_code(fake: FakeInven
 )
 def test_a_failure_before_the_call_as_json_is_one_object_too(words: tuple[str, ...], code: str) -> None:
     """No server gave a reason, so the code alone says of what kind it is."""
-    failed = CliRunner().invoke(app, words)
+    failed = invoke(words)
 
     error = json.loads(failed.stdout)["error"]
     assert (error["code"], error["reason"], error["metadata"]) == (code, "", {})

@@ -15,6 +15,7 @@ from inventory_service.domain.reservation import CONFIRMED, HELD, RELEASED, Line
 from inventory_service.domain.reserve import Reserve, ReserveResult, fingerprint_of
 from inventory_service.domain.results import Failure, Granted, Rejected, sale_not_found
 from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, Settings
+from inventory_service.domain.shard_state import StoredAdjustment
 from inventory_service.domain.shards import LedgerUnavailable
 from inventory_service.rpc.middleware import MIN_TIME_S
 from inventory_service.service.archive_fallback import ArchiveFallback
@@ -44,6 +45,7 @@ class FakeArchive:
         self.end_ms: int | None = None
         self.hold_ttl_ms = 60_000
         self.has_sale = True
+        self.adjustments: dict[str, StoredAdjustment] = {}
         self.is_away = False
         self.asked: list[str] = []
 
@@ -65,6 +67,10 @@ class FakeArchive:
         settings = Settings("Lamps", 0, self.end_ms, self.hold_ttl_ms, 90_000, 0)
         archived = Sale(SALE, settings, SALE_STATE_ARCHIVED, items, "1-1-0", 0, 0)
         return ArchivedSale(archived, AS_OF)
+
+    async def find_adjustment(self, sale: SaleKey, adjustment_id: str) -> StoredAdjustment | None:
+        self._ask("adjustment")
+        return self.adjustments.get(adjustment_id)
 
     async def sale_exists(self, sale: SaleKey) -> bool:
         self._ask("sale exists")

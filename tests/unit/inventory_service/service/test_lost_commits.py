@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.shard_ports import Shards
 from inventory_service.domain.shards import CommitId, LedgerUnavailable, RedisUnavailable, ShardStatus
-from inventory_service.service.lost_commits import LostCommitsWatch
+from inventory_service.service.lost_commits import MAX_ATTEMPTS, LostCommitsWatch
 
 SHARD = 3
 
@@ -106,3 +106,18 @@ async def test_an_epoch_that_the_ledger_has_forgotten_is_known_from_before() -> 
     servers.in_redis = 30, CommitId(10, 90)
 
     assert await servers.observe(30, 1) == [(SHARD, 12)]
+
+
+async def test_a_loss_that_nothing_can_tell_of_is_logged() -> None:
+    """The ledger was set back to before an epoch that had no commit, and that another was built on."""
+    servers = Servers()
+    await servers.observe(10, 100)
+    servers.in_redis, servers.in_ledger = (40, CommitId(30, 7)), {}
+
+    with capture_logs() as logged:
+        await servers.observe(40, 0)
+        for _ in range(2 * MAX_ATTEMPTS):
+            await servers.watch.check()
+
+    assert [entry["event"] for entry in logged] == ["acknowledged_perhaps_lost"]
+    assert (logged[0]["last"], servers.counted) == ("10-100", [])

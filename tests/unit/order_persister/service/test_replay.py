@@ -1,5 +1,6 @@
 """When a persister reads a partition again, and from where."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import cast
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from holdfast_runtime.retry import Outages, Retrier
 from order_persister.domain.chain import KafkaRecord, ReadMark, digest_of
 from order_persister.domain.shards import Outcome, PartitionState, ShardRow
+from order_persister.service import replay
 from order_persister.service.apply import LedgerWriter
 from order_persister.service.publisher import Publisher
 from order_persister.service.replay import RECOGNIZE_INTERVAL_S, Replayer
@@ -178,3 +180,41 @@ async def test_a_row_that_reads_on_is_not_compared_with_its_topic() -> None:
     await servers.check(replayer)
 
     assert servers.looked_at == [8]
+
+
+async def test_a_partition_that_cannot_be_read_holds_up_no_other_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its broker may be away for hours, and the others' take-overs wait for their rows to be read."""
+    monkeypatch.setattr(replay, "CHECK_S", 0.01)
+    servers, never = TwoShards(), asyncio.Event()
+    servers.unreadable = never
+    replayer = servers.replayer()
+
+    await servers.check_both(replayer)
+    await servers.check_both(replayer)
+
+    assert servers.replayed == {0: [3], 1: [3]}
+    await replayer.close()
+
+
+class TwoShards(FakeServers):
+    """Two partitions; the first one's records come only once `unreadable` is set."""
+
+    unreadable: asyncio.Event
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replayed: dict[int, list[int]] = {0: [], 1: []}
+        self.rows = {0: ROW, 1: ROW}
+
+    async def check_both(self, replayer: Replayer) -> None:
+        await replayer.check(dict.fromkeys((0, 1), PartitionState(10, 10, 10)))
+
+    async def shard_rows(self, shards: Iterable[int]) -> Mapping[int, ShardRow]:
+        return {shard: self.rows[shard] for shard in shards}
+
+    async def records_from(self, shard: int, offset: int) -> AsyncGenerator[Sequence[KafkaRecord], None]:
+        self.replayed[shard].append(offset)
+        if shard == 0:
+            await self.unreadable.wait()
+        self.rows[shard] = self.rows[shard]._replace(read_offset=10)
+        yield []

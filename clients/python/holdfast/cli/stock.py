@@ -1,0 +1,58 @@
+"""The command on the stock of a sale: change how many units of an item are on sale."""
+
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+
+from holdfast.cli.ask import Options, SaleId, answer, calls_server
+from holdfast.cli.parsing import whole_number
+from holdfast.cli.render import show_adjustment
+from holdfast.cli.terminal import messages
+from holdfast.client import Client
+from holdfast.inventory.v1.inventory_admin_service_pb2 import AdjustStockResponse
+
+app = typer.Typer(help="Change the stock of a sale.", no_args_is_help=True)
+
+Sku = Annotated[str, typer.Argument(help="The item.")]
+Reason = Annotated[str, typer.Option(help="Why, for the books.")]
+By = Annotated[
+    int | None,
+    typer.Option(callback=whole_number, help="Units to add or, below 0, to take away; if not given, --to is."),
+]
+To = Annotated[int | None, typer.Option(callback=whole_number, help="Units on sale afterwards; if not given, --by is.")]
+Expect = Annotated[
+    int | None,
+    typer.Option(callback=whole_number, help="Only if so many are on sale now; however many are, if not given."),
+]
+NewId = Annotated[str, typer.Option("--id", help="Makes repeats safe; made up and printed if not given.")]
+Reference = Annotated[str, typer.Option(help="A document elsewhere, such as a delivery note; none if not given.")]
+
+
+@app.command()
+@calls_server
+def adjust(
+    options: Options,
+    sale_id: SaleId,
+    sku: Sku,
+    reason: Reason,
+    by: By = None,
+    to: To = None,
+    expect: Expect = None,
+    adjustment_id: NewId = "",
+    reference: Reference = "",
+) -> None:
+    """Change how many units of an item are on sale, never to fewer than are held and sold."""
+    if (by is None) == (to is None):
+        raise typer.BadParameter("give either --by or --to")
+    is_made_up = not adjustment_id
+    adjustment_id = adjustment_id or f"a-{uuid4().hex[:12]}"
+
+    async def call(client: Client) -> AdjustStockResponse:
+        if is_made_up:  # before the call, so that an interrupted one can be repeated
+            messages.print(f"adjustment id {adjustment_id} (repeat with --id {adjustment_id})", style="dim")
+        return await client.adjust_stock(
+            sale_id, sku, adjustment_id, reason, delta=by, new_total=to, expected_total=expect, reference=reference
+        )
+
+    answer(options, call, show_adjustment, sale_id=sale_id, sku=sku, adjustment_id=adjustment_id)

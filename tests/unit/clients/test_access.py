@@ -1,0 +1,147 @@
+"""How a client gets to its servers: TLS, tokens, metadata, the environment, and a patience for some calls alone."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+import trustme
+from holdfast import errors
+from holdfast.access import Tls, from_environment
+from holdfast.blocking import BlockingClient
+from holdfast.client import Client
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.inventory_service_pb2 import GetSaleResponse, ReserveResponse
+from holdfast.messages import Rejection, Reservation, ReservationState, held
+from holdfast.retry import RetryPolicy
+
+from tests.unit.clients.fake_inventory import FakeInventory, running_fake, unavailable
+from tests.waiting import LONG_S
+
+PATIENT = RetryPolicy(overall_s=LONG_S, attempt_s=LONG_S, first_delay_s=0.001)
+
+
+async def test_a_token_is_asked_for_with_each_attempt(fake: FakeInventory) -> None:
+    """It may have run out since the last one."""
+    tokens = iter(["t-1", "t-2"])
+    fake.will_answer("GetSale", unavailable(ErrorReason.ERROR_REASON_STORE_UNREACHABLE), GetSaleResponse())
+
+    async with Client(fake.address, retry=PATIENT, token=lambda: next(tokens)) as client:
+        await client.get_sale("lamps")
+
+    assert [each["authorization"] for each in fake.metadata] == ["Bearer t-1", "Bearer t-2"]
+
+
+async def test_some_calls_have_a_patience_and_metadata_of_their_own(fake: FakeInventory) -> None:
+    """Over the same connections; the client itself stays as it is."""
+    fake.will_answer("Reserve", *[ReserveResponse()] * 2)
+    once = ("lamps", "r-1", "ada", {"lamp": 1})
+
+    async with Client(fake.address, retry=PATIENT, token="t-1", user_agent="shop/3") as client:
+        await client.with_options(timeout_s=5, metadata=[("x-cart", "7")]).reserve(*once)
+        await client.reserve(*once)
+
+    special, usual = fake.metadata
+    assert fake.deadlines_s[0] <= 5 < fake.deadlines_s[1]
+    assert (special["x-cart"], usual.get("x-cart")) == ("7", None)
+    assert special["authorization"] == usual["authorization"] == "Bearer t-1"
+    assert str(usual["user-agent"]).startswith("shop/3 grpc-python")
+
+
+def test_a_variant_of_a_blocking_client_is_closed_with_it(fake: FakeInventory) -> None:
+    """Both have one thread."""
+    fake.will_answer("GetSale", GetSaleResponse())
+    client = BlockingClient(fake.address, retry=PATIENT)
+    variant = client.with_options(retry=PATIENT)
+
+    variant.get_sale("lamps")
+    client.close()
+
+    with pytest.raises(errors.Closed):
+        variant.get_sale("lamps")
+
+
+async def test_an_interceptor_sees_each_attempt(fake: FakeInventory) -> None:
+    """A caller traces its calls so."""
+    seen = []
+
+    class Tracer(grpc.aio.UnaryUnaryClientInterceptor):
+        async def intercept_unary_unary(self, continuation, client_call_details, request):  # type: ignore[no-untyped-def]
+            seen.append(client_call_details.method)
+            return await continuation(client_call_details, request)
+
+    fake.will_answer("GetSale", unavailable(ErrorReason.ERROR_REASON_STORE_UNREACHABLE), GetSaleResponse())
+    async with Client(fake.address, retry=PATIENT, interceptors=[Tracer()]) as client:
+        await client.get_sale("lamps")
+
+    assert [str(method).rpartition("/")[2].strip("'") for method in seen] == ["GetSale", "GetSale"]
+
+
+async def test_a_client_with_a_certificate_is_served_by_tls(tmp_path: Path) -> None:
+    """The files are read when the client connects; without them the server is not believed."""
+    authority = trustme.CA()
+    server, caller = authority.issue_cert("127.0.0.1"), authority.issue_cert("shop")
+    ca_pem, server_pem = authority.cert_pem.bytes(), b"".join(blob.bytes() for blob in server.cert_chain_pems)
+    credentials = grpc.ssl_server_credentials(
+        [(server.private_key_pem.bytes(), server_pem)], root_certificates=ca_pem, require_client_auth=True
+    )
+    tls = Tls(ca_file=tmp_path / "ca", cert_file=str(tmp_path / "cert"), key_file=tmp_path / "key")
+    with running_fake(credentials) as fake:
+        fake.will_answer("GetSale", GetSaleResponse())
+        trusting = Client(fake.address, channels=1, retry=PATIENT, tls=tls)
+        (tmp_path / "ca").write_bytes(ca_pem)
+        caller.private_key_pem.write_to_path(tmp_path / "key")
+        caller.cert_chain_pems[0].write_to_path(tmp_path / "cert")
+
+        async with trusting, Client(fake.address, channels=1, tls=Tls()) as distrusting:
+            assert await trusting.get_sale("lamps") == GetSaleResponse()
+            with pytest.raises(errors.NoAnswer):
+                await distrusting.with_options(timeout_s=0.1).get_sale("lamps")
+
+
+def test_the_environment_names_server_token_and_certificates(tmp_path: Path) -> None:
+    """A token in a file is read anew with each attempt; nothing named means a server on this machine, without TLS."""
+    token_file = tmp_path / "token"
+    environment = {
+        "HOLDFAST_ADDRESS": "a:1,b:1",
+        "HOLDFAST_TOKEN_FILE": str(token_file),
+        "HOLDFAST_CA_FILE": "ca.pem",
+        "HOLDFAST_USE_PROXY": "1",
+    }
+
+    arguments = from_environment(environment)
+    token = arguments.pop("token")
+    tokens = []
+    for text in ("t-1\n", "t-2\n"):
+        token_file.write_text(text)
+        tokens.append(token())
+
+    assert arguments == {"address": "a:1,b:1", "use_proxy": True, "tls": Tls("ca.pem")}
+    assert tokens == ["t-1", "t-2"]
+    assert from_environment({}) == {"address": "127.0.0.1:50051", "use_proxy": False, "token": None, "tls": None}
+    assert from_environment({"HOLDFAST_TLS": "1", "HOLDFAST_TOKEN": "t"})["tls"] == Tls()
+
+
+async def test_a_client_of_the_environment_calls_the_server_it_names(
+    fake: FakeInventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An argument goes before a variable."""
+    fake.will_answer("GetSale", *[GetSaleResponse()] * 2)
+    monkeypatch.setenv("HOLDFAST_ADDRESS", fake.address)
+    monkeypatch.setenv("HOLDFAST_TOKEN", "t-1")
+
+    async with Client.from_env(retry=PATIENT) as client:
+        await client.get_sale("lamps")
+    with BlockingClient.from_env(token="t-2") as blocking:
+        blocking.get_sale("lamps")
+
+    assert [each["authorization"] for each in fake.metadata] == ["Bearer t-1", "Bearer t-2"]
+
+
+def test_units_are_held_by_a_reservation_that_stands() -> None:
+    """A rejection, nothing at all and a state that this client does not know are no claim."""
+    mine = Reservation(state=ReservationState.RESERVATION_STATE_CONFIRMED)
+    unknown = Reservation.FromString(bytes([5 << 3, 99]))
+
+    assert held(ReserveResponse(reservation=mine)) == mine
+    for none in (ReserveResponse(rejection=Rejection()), ReserveResponse(), ReserveResponse(reservation=unknown)):
+        assert held(none) is None
