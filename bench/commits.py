@@ -1,9 +1,10 @@
 """Makes commits as the scripts do: payloads, seqs without gaps, and the hash chain."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import sha1
 
-from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, Event, ReservationChange, SaleMade
+from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, Event, ReservationChange, SaleMade, Units
 from holdfast.inventory.v1.events_pb2 import Commit, CommitRun
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, Line, ReservationState
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
@@ -18,6 +19,8 @@ COMPENSATED = ReservationState.RESERVATION_STATE_COMPENSATED
 RETURNED = ReservationState.RESERVATION_STATE_RETURNED
 
 BUYER_BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
+
+Counts = dict[str, tuple[int, int, int]]  # by SKU: units claimed, of these sold, of those come back
 
 START_MS, HOLD_MS = 1_700_000_000_000, 600_000
 
@@ -41,6 +44,23 @@ class KnownReservation:
     revision: int
     created: tuple[int, int, int]
     create_time_ms: int
+    counts: Counts = field(default_factory=dict)
+    expire_time_ms: int = 0
+
+    def counts_after(self, state: int) -> Counts:
+        """How it stands with each SKU if it moves to a state as a whole."""
+        if state == HELD:
+            return self.counts
+        if state == CONFIRMED:
+            return {sku: (claimed, claimed, 0) for sku, (claimed, _, _) in self.counts.items()}
+        if state == RETURNED:
+            return {sku: (claimed, sold, sold) for sku, (claimed, sold, _) in self.counts.items()}
+        return {sku: (claimed, 0, 0) for sku, (claimed, _, _) in self.counts.items()}
+
+    def owned(self) -> dict[str, int]:
+        """The units that it holds or owns."""
+        held, sold = self.state == HELD, self.state == CONFIRMED
+        return {sku: claimed * held + (sale - back) * sold for sku, (claimed, sale, back) in self.counts.items()}
 
 
 @dataclass
@@ -79,31 +99,67 @@ class FakeShard:
         self, *moves: tuple[str, int], buyer: str = "b-1", sale_id: str = SALE, reference: str = "", **lines: int
     ) -> MadeCommit:
         """One commit that creates or changes several reservations: (id, new state)."""
-        seq = self.seq + 1
         events = []
         for index, (reservation_id, state) in enumerate(moves):
-            before = self.known.get(reservation_id)
-            if before is None:
-                claim = Claim(
-                    tenant=TENANT,
-                    sale_id=sale_id,
-                    reservation_id=reservation_id,
-                    buyer_id=buyer,
-                    lines=[Line(sku=sku, quantity=quantity) for sku, quantity in (lines or {"lamp": 1}).items()],
-                    reference=reference,
-                )
-                before = KnownReservation(claim, 0, 0, (self.epoch, seq, index), self.time_ms + 1)
-            after = KnownReservation(before.claim, state, before.revision + 1, before.created, before.create_time_ms)
-            self.known[reservation_id] = after
-            events.append(Event(reservation=change(before, after)))
+            if reservation_id not in self.known:
+                self.claim(reservation_id, index, lines or {"lamp": 1}, buyer, sale_id, reference)
+            events.append(self.changed(reservation_id, state))
         return self.commit(*events)
+
+    def move(
+        self, reservation_id: str, state: int, *, discarded: bool = False, **counts: tuple[int, int, int]
+    ) -> MadeCommit:
+        """One commit that changes a reservation, which then stands so with each SKU."""
+        return self.commit(self.changed(reservation_id, state, counts, discarded=discarded))
 
     def spend(self, reservation_id: str, sale_id: str = SALE) -> MadeCommit:
         """A commit that ends an id which never had units."""
-        claim = Claim(tenant=TENANT, sale_id=sale_id, reservation_id=reservation_id)
-        before = KnownReservation(claim, 0, 0, (self.epoch, self.seq + 1, 0), self.time_ms + 1)
-        self.known[reservation_id] = KnownReservation(claim, RELEASED, 1, before.created, before.create_time_ms)
-        return self.commit(Event(reservation=change(before, self.known[reservation_id])))
+        self.claim(reservation_id, 0, {}, "", sale_id)
+        return self.commit(self.changed(reservation_id, RELEASED))
+
+    def claim(
+        self,
+        reservation_id: str,
+        index: int,
+        lines: Mapping[str, int],
+        buyer: str,
+        sale_id: str = SALE,
+        reference: str = "",
+        asked_hold_ms: int = 0,
+    ) -> None:
+        """Know a reservation that the next commit will make, by its event of this index."""
+        claim = Claim(
+            tenant=TENANT,
+            sale_id=sale_id,
+            reservation_id=reservation_id,
+            buyer_id=buyer,
+            lines=[Line(sku=sku, quantity=quantity) for sku, quantity in lines.items()],
+            reference=reference,
+            asked_hold_ms=asked_hold_ms,
+        )
+        counts = {sku: (quantity, 0, 0) for sku, quantity in lines.items()}
+        created, time_ms = (self.epoch, self.seq + 1, index), self.time_ms + 1
+        self.known[reservation_id] = KnownReservation(claim, 0, 0, created, time_ms, counts, time_ms + HOLD_MS)
+
+    def changed(
+        self,
+        reservation_id: str,
+        state: int,
+        counts: Counts | None = None,
+        *,
+        discarded: bool = False,
+        extended_ms: int = 0,
+    ) -> Event:
+        """The event of a change of a reservation, to be committed next; without `counts` of a whole one."""
+        before = self.known[reservation_id]
+        after = self.known[reservation_id] = replace(
+            before,
+            state=state,
+            revision=before.revision + 1,
+            counts=counts or before.counts_after(state),
+            expire_time_ms=before.expire_time_ms + extended_ms,
+        )
+        return Event(reservation=change(before, after, discarded))
 
     def archive(self, reservation_id: str) -> None:
         """Remove a reservation from the shard, so that its id may be reused."""
@@ -118,20 +174,40 @@ class FakeShard:
         return record(self.shard, self.commits[first:last])
 
 
-def change(before: KnownReservation, after: KnownReservation) -> ReservationChange:
+def change(before: KnownReservation, after: KnownReservation, discarded: bool = False) -> ReservationChange:
+    """The change between two states of a reservation."""
     epoch, seq, index = after.created
-    return ReservationChange(
+    made = ReservationChange(
         claim=after.claim,
         previous_state=before.state,  # type: ignore[arg-type]
         state=after.state,  # type: ignore[arg-type]
         revision=after.revision,
         create_time_ms=after.create_time_ms,
-        expire_time_ms=after.create_time_ms + HOLD_MS,
+        expire_time_ms=after.expire_time_ms,
         created_epoch=epoch,
         created_seq=seq,
         created_index=index,
         compensation_reason=BUYER_BLOCKED if after.state == COMPENSATED else 0,  # type: ignore[arg-type]
+        discarded=discarded,
     )
+    if not (_is_implied(before) and _is_implied(after)):
+        made.before.extend(_units(before))
+        made.after.extend(_units(after))
+    return made
+
+
+def _is_implied(reservation: KnownReservation) -> bool:
+    """Whether its claim and its state say how it stands with each SKU."""
+    is_sold, is_back = reservation.state in (CONFIRMED, RETURNED), reservation.state == RETURNED
+    claimed = ((line.sku, line.quantity) for line in reservation.claim.lines)
+    return reservation.counts == {sku: (units, units * is_sold, units * is_back) for sku, units in claimed}
+
+
+def _units(reservation: KnownReservation) -> list[Units]:
+    return [
+        Units(sku=sku, claimed=claimed, sold=sold, came_back=came_back)
+        for sku, (claimed, sold, came_back) in sorted(reservation.counts.items())
+    ]
 
 
 def record(shard: int, commits: list[MadeCommit]) -> bytes:

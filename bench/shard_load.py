@@ -19,13 +19,12 @@ from typing import NamedTuple
 
 import asyncpg
 import psutil
-from holdfast.inventory.v1.commit_pb2 import Claim, Event
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.valkey import Valkey
 from redis.asyncio import Redis
 
-from bench.commits import HELD, HOLD_MS, TENANT, FakeShard, KnownReservation, change
+from bench.commits import HELD, HOLD_MS, TENANT, FakeShard, KnownReservation
 from bench.machine import ROOT, machine_and_commit
 from bench.programs import run_to_end, running
 
@@ -87,16 +86,11 @@ async def fill_shard(db: "asyncpg.Connection[asyncpg.Record]", number: int, shar
 
 def make_holds(shard: FakeShard, sale_id: str, numbers: range) -> list[KnownReservation]:
     """One commit of new holds of one unit each."""
-    made = []
-    for at, number in enumerate(numbers):
-        claim = Claim(tenant=TENANT, sale_id=sale_id, reservation_id=f"reservation-{number:08}")
-        claim.buyer_id = f"buyer-{number:08}"
-        claim.lines.add(sku=SKU, quantity=1)
-        position = (shard.epoch, shard.seq + 1, at)
-        before = KnownReservation(claim, 0, 0, position, shard.time_ms + 1)
-        made.append((before, KnownReservation(claim, HELD, 1, position, shard.time_ms + 1)))
-    shard.commit(*(Event(reservation=change(before, after)) for before, after in made))
-    return [after for _, after in made]
+    names = [f"{number:08}" for number in numbers]
+    for at, name in enumerate(names):
+        shard.claim(f"reservation-{name}", at, {SKU: 1}, f"buyer-{name}", sale_id)
+    shard.commit(*(shard.changed(f"reservation-{name}", HELD) for name in names))
+    return [shard.known.pop(f"reservation-{name}") for name in names]
 
 
 def reservation_row(shard: FakeShard, made: KnownReservation, at: int) -> tuple[object, ...]:

@@ -19,6 +19,7 @@ COMMITS = "holdfast.commits.v1"
 PROGRESS = "holdfast.ledger-progress.v1"
 COMPENSATIONS = "holdfast.compensations.v1"
 ORDERS = "holdfast.orders.v1"
+SALES = "holdfast.sales.v1"
 PERSISTER_GROUP = "holdfast-persister"
 COMPENSATOR_GROUP = "holdfast-compensator"
 LARGEST_RECORD = 8 * 1024 * 1024  # a run is 256 KiB, but a single commit is never split

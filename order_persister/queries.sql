@@ -90,26 +90,75 @@ select $1, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id, l
     as new (epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id, lines, state, why)
 on conflict do nothing
 
--- name: insert_sale
--- Inserts a sale.
-insert into sale (tenant, sale_id, title, start_time, end_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit, create_time,
-                  update_time, shard, etag_epoch, etag_seq, etag_index, body, attempts_per_minute, return_window_ms)
-values ($2, $3, $4, to_timestamp($5::float8 / 1000), to_timestamp($6::float8 / 1000), $7, $8, $9,
-        to_timestamp($10::float8 / 1000), to_timestamp($10::float8 / 1000), $1, $11, $12, $13, $14, $15, $16)
+-- name: insert_sales
+-- Inserts sales.
+insert into sale (tenant, sale_id, title, start_time, end_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,
+                  attempts_per_minute, return_window_ms, etag_epoch, etag_seq, etag_index, create_time, update_time, body,
+                  shard)
+select tenant, sale_id, title, to_timestamp(start_ms / 1000), to_timestamp(end_ms / 1000), hold_ttl_ms, max_hold_ttl_ms,
+       buyer_limit, attempts_per_minute, return_window_ms, etag_epoch, etag_seq, etag_index,
+       to_timestamp(create_ms / 1000), to_timestamp(create_ms / 1000), body, $1
+  from unnest($2::text[], $3::text[], $4::text[], $5::float8[], $6::float8[], $7::bigint[], $8::bigint[], $9::bigint[],
+              $10::integer[], $11::bigint[], $12::bigint[], $13::bigint[], $14::integer[], $15::float8[], $16::text[])
+    as new (tenant, sale_id, title, start_ms, end_ms, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,
+            attempts_per_minute, return_window_ms, etag_epoch, etag_seq, etag_index, create_ms, body)
+
+-- name: update_settings
+-- Sets the settings of sales.
+update sale s
+   set title = new.title, start_time = to_timestamp(new.start_ms / 1000), end_time = to_timestamp(new.end_ms / 1000),
+       hold_ttl_ms = new.hold_ttl_ms, max_hold_ttl_ms = new.max_hold_ttl_ms, buyer_limit = new.buyer_limit,
+       attempts_per_minute = new.attempts_per_minute, return_window_ms = new.return_window_ms,
+       etag_epoch = new.etag_epoch, etag_seq = new.etag_seq, etag_index = new.etag_index,
+       update_time = to_timestamp(new.update_ms / 1000), paused = new.paused,
+       close_time = to_timestamp(new.close_ms / 1000), release_time = to_timestamp(new.release_ms / 1000),
+       release_reason = new.release_reason
+  from unnest($2::text[], $3::text[], $4::text[], $5::float8[], $6::float8[], $7::bigint[], $8::bigint[], $9::bigint[],
+              $10::integer[], $11::bigint[], $12::bigint[], $13::bigint[], $14::integer[], $15::float8[], $16::boolean[],
+              $17::float8[], $18::float8[], $19::text[])
+    as new (tenant, sale_id, title, start_ms, end_ms, hold_ttl_ms, max_hold_ttl_ms, buyer_limit, attempts_per_minute,
+            return_window_ms, etag_epoch, etag_seq, etag_index, update_ms, paused, close_ms, release_ms, release_reason)
+ where s.tenant = new.tenant and s.sale_id = new.sale_id and s.shard = $1
+
+-- name: insert_sale_changes
+-- Inserts changes of sales' settings.
+insert into sale_change (shard, epoch, seq, index, create_time, tenant, sale_id, reason, actor)
+select $1, epoch, seq, index, to_timestamp(time_ms / 1000), tenant, sale_id, reason, actor
+  from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::float8[], $6::text[], $7::text[], $8::text[], $9::text[])
+    as new (epoch, seq, index, time_ms, tenant, sale_id, reason, actor)
 
 -- name: insert_items
--- Inserts the items of a sale, all units available.
+-- Inserts items, all units available.
 insert into item (tenant, sale_id, sku, total, available, held, sold, buyer_limit)
-select $1, $2, sku, total, total, 0, 0, buyer_limit
-  from unnest($3::text[], $4::bigint[], $5::bigint[]) as new (sku, total, buyer_limit)
+select tenant, sale_id, sku, total, total, 0, 0, buyer_limit
+  from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
+    as new (tenant, sale_id, sku, total, buyer_limit)
+
+-- name: insert_adjustments
+-- Inserts adjustments of stock.
+insert into adjustment (shard, epoch, seq, index, create_time, tenant, sale_id, adjustment_id, sku, asked_delta,
+                        asked_total, expected_total, reason, reference, actor, change, total_after)
+select $1, epoch, seq, index, to_timestamp(time_ms / 1000), tenant, sale_id, adjustment_id, sku, asked_delta,
+       asked_total, expected_total, reason, reference, actor, change, total_after
+  from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::float8[], $6::text[], $7::text[], $8::text[], $9::text[],
+              $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::text[], $15::text[], $16::bigint[],
+              $17::bigint[])
+    as new (epoch, seq, index, time_ms, tenant, sale_id, adjustment_id, sku, asked_delta,
+            asked_total, expected_total, reason, reference, actor, change, total_after)
+
+-- name: set_left_times
+-- Notes when sales left Redis.
+update sale s set left_time = to_timestamp(new.time_ms / 1000)
+  from unnest($2::text[], $3::text[], $4::float8[]) as new (tenant, sale_id, time_ms)
+ where s.tenant = new.tenant and s.sale_id = new.sale_id and s.shard = $1
 
 -- name: add_to_items
--- Adds to the balances of items; returns the items that were found.
+-- Adds to the totals and the balances of items; returns the items that were found.
 update item i
-   set available = i.available + d.available, held = i.held + d.held, sold = i.sold + d.sold,
+   set total = i.total + d.total, available = i.available + d.available, held = i.held + d.held, sold = i.sold + d.sold,
        refused = i.refused + d.refused
-  from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-    as d (tenant, sale_id, sku, available, held, sold, refused)
+  from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+    as d (tenant, sale_id, sku, total, available, held, sold, refused)
  where i.tenant = d.tenant and i.sale_id = d.sale_id and i.sku = d.sku
 returning i.tenant, i.sale_id, i.sku
 
@@ -156,21 +205,15 @@ update reservation r set ledger_state = 'REFUSED', compensation_reason = new.rea
    and r.shard = $1 and r.created_epoch = new.created_epoch and r.created_seq = new.created_seq
    and r.created_index = new.created_index
 
--- name: insert_lines
--- Inserts the lines of new reservations.
+-- name: write_lines
+-- Writes lines of reservations; what was asked for stays.
 insert into reservation_line (tenant, sale_id, reservation_id, sku, quantity, confirmed_quantity, returned_quantity,
                               asked_quantity)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
                      $8::bigint[])
-
--- name: update_line_quantities
--- Sets the confirmed and the returned quantities of reservations' lines: all units or none.
-update reservation_line l
-   set confirmed_quantity = case when new.is_confirmed then l.quantity else 0 end,
-       returned_quantity = case when new.is_returned then l.quantity else 0 end
-  from unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::boolean[])
-    as new (tenant, sale_id, reservation_id, is_confirmed, is_returned)
- where l.tenant = new.tenant and l.sale_id = new.sale_id and l.reservation_id = new.reservation_id
+on conflict (tenant, sale_id, reservation_id, sku) do update
+   set quantity = excluded.quantity, confirmed_quantity = excluded.confirmed_quantity,
+       returned_quantity = excluded.returned_quantity
 
 -- name: insert_entries
 -- Inserts transfers between accounts.
@@ -203,20 +246,20 @@ select d.created_epoch, d.created_seq, d.created_index, d.epoch, d.seq, d.index,
 -- name: insert_dead_letters
 -- Inserts the dead letters of refused orders.
 insert into dead_letter (shard, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id,
-                         lines, reason, detail, epoch, seq, index, reservation_create_time, state, reservation_state,
+                         reason, detail, epoch, seq, index, reservation_create_time, state, reservation_state,
                          reservation_expire_time, latest_revision, latest_time, latest_epoch, latest_seq, latest_index,
-                         outstanding, sold)
-select $1, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id, lines::jsonb, reason,
+                         lines, outstanding, sold)
+select $1, created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id, reason,
        detail, epoch, seq, index, to_timestamp(create_time_ms / 1000), case when is_open then 'OPEN' else 'SETTLED' end,
        reservation_state, to_timestamp(expire_time_ms / 1000), latest_revision, to_timestamp(latest_time_ms / 1000),
-       latest_epoch, latest_seq, latest_index, outstanding::jsonb, sold::jsonb
+       latest_epoch, latest_seq, latest_index, lines::jsonb, outstanding::jsonb, sold::jsonb
   from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-              $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::integer[], $15::float8[], $16::boolean[],
-              $17::text[], $18::float8[], $19::integer[], $20::float8[], $21::bigint[], $22::bigint[], $23::integer[],
-              $24::text[], $25::text[])
-    as new (created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id, lines, reason,
+              $10::text[], $11::bigint[], $12::bigint[], $13::integer[], $14::float8[], $15::boolean[],
+              $16::text[], $17::float8[], $18::integer[], $19::float8[], $20::bigint[], $21::bigint[], $22::integer[],
+              $23::text[], $24::text[], $25::text[])
+    as new (created_epoch, created_seq, created_index, tenant, sale_id, reservation_id, buyer_id, reason,
             detail, epoch, seq, index, create_time_ms, is_open, reservation_state, expire_time_ms, latest_revision,
-            latest_time_ms, latest_epoch, latest_seq, latest_index, outstanding, sold)
+            latest_time_ms, latest_epoch, latest_seq, latest_index, lines, outstanding, sold)
 
 -- name: update_dead_letters
 -- Updates the open dead letters of orders that have changed since; that of an ended order is settled.
@@ -224,12 +267,12 @@ update dead_letter d
    set reservation_state = new.reservation_state, state = case when new.is_open then 'OPEN' else 'SETTLED' end,
        reservation_expire_time = to_timestamp(new.expire_time_ms / 1000), latest_revision = new.latest_revision,
        latest_time = to_timestamp(new.latest_time_ms / 1000), latest_epoch = new.latest_epoch,
-       latest_seq = new.latest_seq, latest_index = new.latest_index, outstanding = new.outstanding::jsonb,
-       sold = new.sold::jsonb
+       latest_seq = new.latest_seq, latest_index = new.latest_index, lines = new.lines::jsonb,
+       outstanding = new.outstanding::jsonb, sold = new.sold::jsonb
   from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::boolean[], $6::text[], $7::float8[], $8::integer[],
-              $9::float8[], $10::bigint[], $11::bigint[], $12::integer[], $13::text[], $14::text[])
+              $9::float8[], $10::bigint[], $11::bigint[], $12::integer[], $13::text[], $14::text[], $15::text[])
     as new (created_epoch, created_seq, created_index, is_open, reservation_state, expire_time_ms, latest_revision,
-            latest_time_ms, latest_epoch, latest_seq, latest_index, outstanding, sold)
+            latest_time_ms, latest_epoch, latest_seq, latest_index, lines, outstanding, sold)
  where d.shard = $1 and d.created_epoch = new.created_epoch and d.created_seq = new.created_seq
    and d.created_index = new.created_index and d.state = 'OPEN'
 

@@ -19,6 +19,7 @@ from holdfast_runtime.kafka import (
     COMPENSATIONS,
     ORDERS,
     PROGRESS,
+    SALES,
     adapt_aiokafka,
     kafka_config,
 )
@@ -168,7 +169,7 @@ async def _check_ledger(settings: SharedSettings, retrier: Retrier) -> None:
 async def _check_topics(settings: SharedSettings, retrier: Retrier) -> None:
     """BadSettings if one has another number of partitions: some would not be read, or a shard would have none."""
     config = kafka_config(settings)
-    for topic in map(config.named, (COMMITS, PROGRESS, COMPENSATIONS, ORDERS)):
+    for topic in map(config.named, (COMMITS, PROGRESS, COMPENSATIONS, ORDERS, SALES)):
         found = await retrier.retry("Kafka", partial(partitions_of, topic, config))
         if found != settings.shards:
             is_other = f"HOLDFAST_SHARDS is {settings.shards}, and {topic} has {found} partitions"

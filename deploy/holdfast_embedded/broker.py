@@ -15,6 +15,7 @@ TOPICS = (
     "holdfast.ledger-progress.v1",
     "holdfast.compensations.v1",
     "holdfast.orders.v1",
+    "holdfast.sales.v1",
 )
 COMMAND_DEADLINE_S = 10.0
 READ_S = 0.05

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, LARGEST_RECORD, ORDERS, PROGRESS, kafka_config
+from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, LARGEST_RECORD, ORDERS, PROGRESS, SALES, kafka_config
 from holdfast_runtime.kafka_probe import kafka_dependency
 from holdfast_runtime.postgres import ServerReadOnly, postgres_dependency
 from holdfast_runtime.settings import BadSettings
@@ -24,13 +24,14 @@ from inventory_service.server_checks.run import Check
 from inventory_service.server_checks.shards import judge_losses, judge_shards
 from inventory_service.settings import Settings
 
-# A lost record of commits or orders may be lost data: facts are never re-sent, commits only while they are in the
-# outbox. Progress and compensations are re-sent until they take effect.
+# A lost record of commits, orders or sales may be lost data: facts are never re-sent, commits only while they are in
+# the outbox. Progress and compensations are re-sent until they take effect.
 _REQUIRED_TOPICS = (
     RequiredTopic(COMMITS, must_not_be_lost=True, max_record_bytes=LARGEST_RECORD),
     RequiredTopic(PROGRESS, must_not_be_lost=False, max_record_bytes=0),
     RequiredTopic(COMPENSATIONS, must_not_be_lost=False, max_record_bytes=0),
     RequiredTopic(ORDERS, must_not_be_lost=True, max_record_bytes=0),
+    RequiredTopic(SALES, must_not_be_lost=True, max_record_bytes=0),
 )
 SINGLE_PROBE_S = 4.0
 

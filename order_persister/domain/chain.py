@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 from holdfast.inventory.v1.events_pb2 import CommitRun
 
-from order_persister.domain.events import is_known
+from order_persister.domain.events import Events, known_events
 
 MAX_SEQ = 2**63 - 1  # of the ledger's column; epochs are no wider on the wire
 
@@ -85,7 +85,7 @@ class AcceptedCommit(NamedTuple):
     seq: int
     payload: bytes
     hash: str
-    body: CommitBody
+    events: Events
 
 
 @dataclass
@@ -276,10 +276,10 @@ def _plan_next(plan: ApplyPlan, commit: ReceivedCommit, hashes: dict[tuple[int, 
         plan.unreadable, plan.unreadable_is_chained = commit, is_chained
     elif not is_chained:
         plan.frozen_reason = f"CHAIN_BROKEN: the hash of commit {commit.seq} does not follow from the one before it"
-    elif not is_known(body):
+    elif (events := known_events(body)) is None:
         plan.unknown_event = commit
     else:
-        plan.accepted.append(AcceptedCommit(commit.epoch, commit.seq, commit.payload, commit.hash, body))
+        plan.accepted.append(AcceptedCommit(commit.epoch, commit.seq, commit.payload, commit.hash, events))
         plan.watermark = Watermark(commit.epoch, commit.seq, commit.hash)
         hashes[commit.epoch, commit.seq] = commit.hash
 

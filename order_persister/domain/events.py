@@ -1,43 +1,62 @@
-"""Tells the kinds of event in a commit apart: one iterator for each kind, and `is_known` for the whole commit."""
+"""Tells the events of a commit apart, and whether this version knows all that is in them."""
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
-from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, ReservationChange, SaleMade
+from holdfast.inventory.v1.commit_pb2 import (
+    CommitBody,
+    ReservationChange,
+    SaleChanged,
+    SaleLeft,
+    SaleMade,
+    StockAdjusted,
+)
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, ReservationState
+from holdfast.inventory.v1.sale_pb2 import SaleState
+
+SaleEvent = SaleMade | SaleChanged | StockAdjusted | SaleLeft
 
 _STATES = frozenset(ReservationState.values())
 _REASONS = frozenset(CompensationReason.values())
+_SALE_STATES = frozenset(SaleState.values())
 
 
-def reservation_changes(body: CommitBody) -> Iterator[tuple[int, ReservationChange]]:
-    """Every change of a reservation, with its index in the commit."""
+class Events(NamedTuple):
+    """The events of one commit by what they change, each with its index."""
+
+    time_ms: int
+    orders: list[tuple[int, ReservationChange]]
+    sales: list[tuple[int, SaleEvent]]
+
+
+def events_of(body: CommitBody) -> Events:
+    """The events of a commit; one of a kind that this version does not know is left out."""
+    events = Events(body.time_ms, [], [])
     for index, event in enumerate(body.events):
-        if event.HasField("reservation"):
-            yield index, event.reservation
+        kind = event.WhichOneof("event")
+        if kind == "reservation":
+            events.orders.append((index, event.reservation))
+        elif kind is not None:
+            events.sales.append((index, getattr(event, kind)))
+    return events
 
 
-def created_sales(body: CommitBody) -> Iterator[tuple[int, SaleMade]]:
-    """Every sale that was created, with its index in the commit."""
-    for index, event in enumerate(body.events):
-        if event.HasField("sale_made"):
-            yield index, event.sale_made
-
-
-def is_known(body: CommitBody) -> bool:
-    """Whether this version knows every kind of event, field and enum value in a commit; drops the fields it does not.
+def known_events(body: CommitBody) -> Events | None:
+    """The events of a commit; None if it has a kind of event, a field or an enum value that this version does not know.
 
     Booking a commit without a field that it has would book something else.
     """
     size = body.ByteSize()
     body.DiscardUnknownFields()
-    return body.ByteSize() == size and all(map(_is_known_event, body.events))
+    if body.ByteSize() != size:
+        return None
+    events = events_of(body)
+    are_known = len(events.orders) + len(events.sales) == len(body.events) and (
+        all(_has_known_values(change) for _, change in events.orders)
+        and all(event.sale.state in _SALE_STATES for _, event in events.sales if isinstance(event, SaleMade))
+    )
+    return events if are_known else None
 
 
-def _is_known_event(event: Event) -> bool:
-    kind = event.WhichOneof("event")
-    if kind == "reservation":
-        change = event.reservation
-        moves_all_units = not (change.before or change.after or change.discarded)  # no other change is booked yet
-        has_known_states = change.previous_state in _STATES and change.state in _STATES
-        return moves_all_units and has_known_states and change.compensation_reason in _REASONS
-    return bool(kind == "sale_made")  # which has no enums
+def _has_known_values(change: ReservationChange) -> bool:
+    has_known_states = change.previous_state in _STATES and change.state in _STATES
+    return has_known_states and change.compensation_reason in _REASONS

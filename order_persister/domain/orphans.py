@@ -32,19 +32,20 @@ class Orphan(NamedTuple):
 
 
 def orphans_from(commits: Iterable[ReceivedCommit]) -> Iterator[Orphan]:
-    """The changes of these commits; one that does not decode has none, and is kept as bytes alone."""
+    """The changes of these commits. What does not decode, or is of an unknown kind, is kept as bytes alone."""
     for commit in commits:
         try:
             body = CommitBody.FromString(commit.payload)
         except DecodeError:
             continue
         for index, event in enumerate(body.events):
-            yield Orphan(commit.epoch, commit.seq, index, commit.hash, *_described(event), EPOCH_IS_OVER)
+            if kind := event.WhichOneof("event"):
+                described = _described(kind, event)
+                yield Orphan(commit.epoch, commit.seq, index, commit.hash, *described, EPOCH_IS_OVER)
 
 
-def _described(event: Event) -> tuple[str, str, str, str, list[tuple[str, int]], str]:
+def _described(kind: str, event: Event) -> tuple[str, str, str, str, list[tuple[str, int]], str]:
     """The columns from the tenant to the state: of an event on a sale, which has no lines, that is its kind."""
-    kind = str(event.WhichOneof("event"))
     if kind != "reservation":
         about = getattr(event, kind)
         sale_id = about.sale.sale_id if kind == "sale_made" else about.sale_id

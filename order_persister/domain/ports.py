@@ -7,12 +7,15 @@ from typing import NamedTuple, Protocol
 from holdfast.inventory.v1.events_pb2 import Compensation
 
 from order_persister.domain.chain import AcceptedCommit, KafkaRecord, Quarantined, ReadMark, Watermark
+from order_persister.domain.dead_letters import DeadLetter, DeadLetterUpdate
 from order_persister.domain.facts import NextFacts
-from order_persister.domain.fold import Created, CreatedSale, DeadLetter, DeadLetterUpdate, Entry, Refusal
+from order_persister.domain.fold import Created, Refusal
 from order_persister.domain.orphans import Orphan
 from order_persister.domain.refusals import Block
-from order_persister.domain.rows import LineRow, LineUpdate, RefusedConfirm, ReservationRow
+from order_persister.domain.rows import LineRow, RefusedConfirm, ReservationRow
+from order_persister.domain.sales import AdjustmentRow, ItemRow, LeftRow, SaleChangeRow, SaleRow, SettingsRow
 from order_persister.domain.shards import ShardRow
+from order_persister.domain.transfers import Entry
 
 
 class LedgerTransaction(Protocol):
@@ -66,26 +69,38 @@ class LedgerTransaction(Protocol):
     async def open_refusals(self, orders: Sequence[Created]) -> Mapping[Created, Refusal]:
         """The refusals of those of these orders whose dead letter is open."""
 
-    async def insert_sale(self, sale: CreatedSale) -> None:
-        """Insert a sale and its items, all units available."""
+    async def insert_sales(self, rows: Sequence[SaleRow]) -> None:
+        """Insert sales."""
+
+    async def update_settings(self, rows: Sequence[SettingsRow]) -> int:
+        """Set the settings of sales; how many of them were found."""
+
+    async def insert_sale_changes(self, rows: Sequence[SaleChangeRow]) -> None:
+        """Insert changes of sales' settings."""
+
+    async def insert_items(self, rows: Sequence[ItemRow]) -> None:
+        """Insert items, all units available."""
+
+    async def insert_adjustments(self, rows: Sequence[AdjustmentRow]) -> None:
+        """Insert adjustments of stock."""
+
+    async def set_left_times(self, rows: Sequence[LeftRow]) -> int:
+        """Note when sales left Redis; how many of them were found."""
 
     async def insert_reservations(self, rows: Sequence[ReservationRow]) -> set[Created]:
-        """Insert the reservations whose id is free; which they were."""
-
-    async def insert_lines(self, rows: Sequence[LineRow]) -> None:
-        """Insert the lines of new reservations."""
+        """Insert the reservations whose id is free, without their lines; which they were."""
 
     async def update_reservations(self, rows: Sequence[ReservationRow]) -> int:
-        """Update reservations, found by id and creation position; how many were found."""
+        """Update reservations without their lines, found by id and creation position; how many were found."""
 
-    async def update_line_quantities(self, rows: Sequence[LineUpdate]) -> None:
-        """Set the confirmed and the returned quantities of reservations' lines."""
+    async def write_lines(self, rows: Sequence[LineRow]) -> None:
+        """Insert or update lines of reservations; what was asked for stays as it was first inserted."""
 
     async def mark_refused_confirms(self, rows: Sequence[RefusedConfirm]) -> None:
         """Mark reservations as refused, their states as they were."""
 
     async def add_to_items(self, deltas: Mapping[tuple[str, str, str], Mapping[str, int]]) -> set[tuple[str, str, str]]:
-        """Add changes (item -> account -> units) to the balances of items; the items that were found."""
+        """Add changes (item -> account -> units) to the balances and totals of items; the items that were found."""
 
     async def insert_entries(self, entries: Sequence[Entry]) -> None:
         """Insert transfers."""

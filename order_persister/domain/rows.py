@@ -1,18 +1,32 @@
 """Turns folded orders into the rows of reservations and lines that the ledger stores."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from order_persister.domain.fold import REASON_NAMES, Created, Order, Refusal, Refusals
-from order_persister.domain.units import COMPENSATED, LIVE, STATE_NAMES, is_confirmed, is_returned, may_differ_from_hold
+from order_persister.domain.text import storable
+from order_persister.domain.units import COMPENSATED, LIVE, STATE_NAMES, units_after, units_before
 
 RECORDED = "RECORDED"
 REFUSED = "REFUSED"
 
 
+class LineRow(NamedTuple):
+    """How a reservation stands with one SKU; the fields are in the order of the statement's columns."""
+
+    tenant: str
+    sale_id: str
+    reservation_id: str
+    sku: str
+    quantity: int  # 0: a change of the hold dropped the SKU
+    confirmed_quantity: int
+    returned_quantity: int
+    asked_quantity: int  # 0: a change of the hold added the SKU
+
+
 class ReservationRow(NamedTuple):
-    """A reservation after the run; the fields are in the order of the statements' columns."""
+    """A reservation after the run; all fields but the last are in the order of the statements' columns."""
 
     tenant: str
     sale_id: str
@@ -34,33 +48,11 @@ class ReservationRow(NamedTuple):
     note: str
     asked_hold_ms: int
     reference: str
+    lines: list[LineRow]  # to write with it: every one, or none if the ledger has them so already
 
     @property
     def created(self) -> Created:
         return Created(self.created_epoch, self.created_seq, self.created_index)
-
-
-class LineRow(NamedTuple):
-    """A line of a new reservation; the fields are in the order of the statement's columns."""
-
-    tenant: str
-    sale_id: str
-    reservation_id: str
-    sku: str
-    quantity: int
-    confirmed_quantity: int
-    returned_quantity: int
-    asked_quantity: int
-
-
-class LineUpdate(NamedTuple):
-    """What the lines of a changed reservation count as; the fields are in the order of the statement's columns."""
-
-    tenant: str
-    sale_id: str
-    reservation_id: str
-    is_confirmed: bool
-    is_returned: bool
 
 
 class RefusedConfirm(NamedTuple):
@@ -88,7 +80,7 @@ class Rows:
 def final_rows(orders: Iterable[Order], refusals: Refusals, are_written: bool = False) -> Rows:
     """The final row of each order. One that is refused when it is created has none before it ends.
 
-    `are_written`: the orders that the run creates have a row by now.
+    `are_written`: the orders have a row by now that may be of any of their steps.
     """
     rows = Rows()
     for order in orders:
@@ -106,29 +98,9 @@ def final_rows(orders: Iterable[Order], refusals: Refusals, are_written: bool = 
 
 
 def rows_by_step(order: Order) -> list[ReservationRow]:
-    """The row of an order after each step, refused or not."""
-    return [_row(order, number, None) for number in range(len(order.steps))]
-
-
-def lines_from(rows: Iterable[ReservationRow], orders: Mapping[Created, Order]) -> list[LineRow]:
-    """The lines of new reservations, in the order of the rows."""
-    return [
-        LineRow(
-            row.tenant, row.sale_id, row.reservation_id, sku, quantity,
-            quantity * is_confirmed(row.state), quantity * is_returned(row.state), quantity,
-        )
-        for row in rows
-        for sku, quantity in orders[row.created].lines
-    ]  # fmt: skip
-
-
-def line_updates_from(rows: Iterable[ReservationRow]) -> list[LineUpdate]:
-    """The updates of the lines of changed reservations; a hold that is released or expires needs none."""
-    return [
-        LineUpdate(row.tenant, row.sale_id, row.reservation_id, is_confirmed(row.state), is_returned(row.state))
-        for row in rows
-        if may_differ_from_hold(row.state)
-    ]
+    """The row of an order after each step, refused or not, each with all its lines."""
+    numbers = range(len(order.steps))
+    return [_row(order, number, None)._replace(lines=_lines(order, number, is_complete=True)) for number in numbers]
 
 
 def _add_refused_at_confirm(rows: Rows, target: list[ReservationRow], order: Order, refusal: Refusal) -> None:
@@ -165,10 +137,32 @@ def _row(order: Order, number: int, refusal: Refusal | None) -> ReservationRow:
         step.index,
         RECORDED if refusal is None and change.state != COMPENSATED else REFUSED,
         _reason_name(change.compensation_reason if refusal is None else refusal.reason),
-        change.note.replace("\0", "\N{REPLACEMENT CHARACTER}"),  # Postgres rejects NUL, and a note must refuse no order
+        storable(change.note),
         order.asked_hold_ms,
         order.reference,
+        _lines(order, number, is_complete=refusal is not None),
     )
+
+
+def _lines(order: Order, number: int, is_complete: bool) -> list[LineRow]:
+    """Every line after one step; none if they are as the run has found them, unless `is_complete`."""
+    first, step, claim = order.steps[0], order.steps[number], order.claim
+    units = units_after(step.change, step.is_usual, claim)
+    if not is_complete and not order.is_new and units == units_before(first.change, first.is_usual, claim):
+        return []
+    tenant, sale_id, reservation_id = order.key
+    unusual = [each.change for each in order.steps if not each.is_usual]
+    if not unusual:
+        return [
+            LineRow(tenant, sale_id, reservation_id, sku, claimed, sold, came_back, claimed)
+            for sku, claimed, sold, came_back in units
+        ]
+    asked, counts = dict(claim), {one[0]: one[1:] for one in units}
+    named = {one.sku for change in unusual for one in (*change.before, *change.after)}
+    return [
+        LineRow(tenant, sale_id, reservation_id, sku, *counts.get(sku, (0, 0, 0)), asked.get(sku, 0))
+        for sku in sorted(asked.keys() | named)
+    ]
 
 
 def _reason_name(reason: int) -> str | None:

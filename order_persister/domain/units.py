@@ -1,5 +1,9 @@
-"""In which account the units of an order lie, by the state of its reservation: the only file here that says so."""
+"""How an order stands with each SKU, and what a change of it moves."""
 
+from collections.abc import Iterable, Sequence
+
+from holdfast.inventory.v1.commit_pb2 import ReservationChange
+from holdfast.inventory.v1.commit_pb2 import Units as UnitsMessage
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
 NEW = ReservationState.RESERVATION_STATE_UNSPECIFIED  # the previous state of an order's first change
@@ -11,26 +15,49 @@ LIVE = frozenset({HELD, CONFIRMED})  # the states in which an order has units
 
 STATE_NAMES = {number: name.removeprefix("RESERVATION_STATE_") for name, number in ReservationState.items()}
 
-EXTERNAL = "external"  # where the units of a new item come from; it has no balance
-AVAILABLE = "available"
-ACCOUNTS = (AVAILABLE, "held", "sold", "refused")  # the balances of an item
-
-_CONFIRMED_NAMES = frozenset({"CONFIRMED", "RETURNED"})  # a return leaves the confirmed quantity as it was
-_NOT_AS_HELD = _CONFIRMED_NAMES | {"COMPENSATED"}
+Quantity = tuple[str, int]  # a SKU, and units of it
+Units = tuple[str, int, int, int]  # a SKU, units claimed, of these those sold, of those the ones that came back
+Moved = tuple[str, int, int]  # a SKU, how many units more are held, how many more are sold
 
 
-def account_of(state: int, is_refused: bool) -> str:
-    """The account of an order's units while its reservation is in this state."""
-    if state not in LIVE:
-        return AVAILABLE
-    if is_refused:
-        return "refused"
-    return "held" if state == HELD else "sold"
+def is_usual(change: ReservationChange) -> bool:
+    """Whether state and claim imply how the order stands with each SKU, before the change and after it."""
+    return not change.after  # which is set together with `before`, and never empty then
 
 
-def moved_units(previous: int, state: int) -> tuple[int, int]:
-    """How many units more are held, and how many more are sold, for each unit of an order that changes so."""
-    return (state == HELD) - (previous == HELD), (state == CONFIRMED) - (previous == CONFIRMED)
+def units_before(change: ReservationChange, usual: bool, claim: Sequence[Quantity]) -> list[Units]:
+    """How an order stood with each SKU before a change, which `is_usual` or not; `claim` are the lines of its claim."""
+    return _implied_units(change.previous_state, claim) if usual else _units(change.before)
+
+
+def units_after(change: ReservationChange, usual: bool, claim: Sequence[Quantity]) -> list[Units]:
+    """How an order stands with each SKU after a change."""
+    return _implied_units(change.state, claim) if usual else _units(change.after)
+
+
+def owned_units(state: int, units: Iterable[Units]) -> list[Quantity]:
+    """What an order in this state holds or owns."""
+    if state == HELD:
+        return [(sku, claimed) for sku, claimed, _, _ in units if claimed]
+    if state == CONFIRMED:
+        return [(sku, sold - came_back) for sku, _, sold, came_back in units if sold > came_back]
+    return []
+
+
+def moved_units(change: ReservationChange, usual: bool, claim: Sequence[Quantity]) -> list[Moved]:
+    """What a change moves, sorted by SKU; a SKU of which it moves nothing is left out."""
+    previous, state = change.previous_state, change.state
+    if usual:
+        held, sold = (state == HELD) - (previous == HELD), (state == CONFIRMED) - (previous == CONFIRMED)
+        return [(sku, units * held, units * sold) for sku, units in claim] if held or sold else []
+    before, after = owned_units(previous, _units(change.before)), owned_units(state, _units(change.after))
+    held_before, held_after = dict(before if previous == HELD else ()), dict(after if state == HELD else ())
+    sold_before, sold_after = dict(before if previous == CONFIRMED else ()), dict(after if state == CONFIRMED else ())
+    moved = (
+        (sku, held_after.get(sku, 0) - held_before.get(sku, 0), sold_after.get(sku, 0) - sold_before.get(sku, 0))
+        for sku in sorted({sku for sku, _ in (*before, *after)})
+    )
+    return [(sku, held, sold) for sku, held, sold in moved if held or sold]
 
 
 def ended_by_itself(state: int) -> bool:
@@ -38,16 +65,10 @@ def ended_by_itself(state: int) -> bool:
     return state not in LIVE and state != COMPENSATED
 
 
-def is_confirmed(state_name: str) -> bool:
-    """Whether the lines' units count as confirmed."""
-    return state_name in _CONFIRMED_NAMES
+def _implied_units(state: int, claim: Sequence[Quantity]) -> list[Units]:
+    was_sold, came_back = state in (CONFIRMED, RETURNED), state == RETURNED
+    return [(sku, claimed, claimed * was_sold, claimed * came_back) for sku, claimed in claim]
 
 
-def is_returned(state_name: str) -> bool:
-    """Whether the lines' units count as returned."""
-    return state_name == "RETURNED"
-
-
-def may_differ_from_hold(state_name: str) -> bool:
-    """Whether an order that comes to this state may have had other confirmed or returned quantities before, or now."""
-    return state_name in _NOT_AS_HELD
+def _units(messages: Iterable[UnitsMessage]) -> list[Units]:
+    return [(one.sku, one.claimed, one.sold, one.came_back) for one in messages]

@@ -31,7 +31,7 @@ from order_persister.domain.chain import (
     read_to,
     seen_after,
 )
-from order_persister.domain.fold import DeadLetter
+from order_persister.domain.dead_letters import DeadLetter
 from order_persister.domain.orphans import EPOCH_IS_OVER, orphans_from
 from order_persister.domain.ports import Ledger, LedgerTransaction
 from order_persister.domain.refusals import PermanentError
@@ -163,9 +163,9 @@ class LedgerWriter:
         self._metrics.commits.labels("applied").inc(len(accepted))
         self._metrics.commits.labels("repeated").inc(plan.repeats)
         self._metrics.commits.labels("orphaned").inc(len(plan.orphans))
-        self._metrics.changes.inc(sum(len(commit.body.events) for commit in accepted))
+        self._metrics.changes.inc(sum(len(commit.events.orders) for commit in accepted))
         if accepted:
-            self._metrics.age_s.labels(str(shard)).set(max(0.0, time.time() - accepted[-1].body.time_ms / 1000))
+            self._metrics.age_s.labels(str(shard)).set(max(0.0, time.time() - accepted[-1].events.time_ms / 1000))
         if plan.unknown_event is not None:
             why = "a later version wrote it: upgrade the persister"
             log.error("event_unknown", shard=shard, seq=plan.unknown_event.seq, why=why)
@@ -220,7 +220,7 @@ async def _move_row(transaction: LedgerTransaction, row: ShardRow, plan: ApplyPl
     mark = read_mark_after(row.read_mark, chunk.records, plan)
     seen = seen_after(row.seen, plan.watermark, chunk.received)
     if plan.accepted:
-        await transaction.raise_watermark(plan.watermark, plan.accepted[-1].body.time_ms, mark, seen)
+        await transaction.raise_watermark(plan.watermark, plan.accepted[-1].events.time_ms, mark, seen)
     elif (mark, seen) != (row.read_mark, row.seen):
         await transaction.set_reading(mark, seen)
     if plan.frozen_reason:

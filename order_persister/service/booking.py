@@ -4,19 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from order_persister.domain.chain import AcceptedCommit
-from order_persister.domain.fold import (
-    Created,
-    DeadLetter,
-    Order,
-    Refusal,
-    dead_letter_updates_from,
-    dead_letters_from,
-    deltas_from,
-    entries_from_orders,
-    entries_from_sales,
-    orders_from,
-    sales_from,
-)
+from order_persister.domain.dead_letters import DeadLetter, dead_letter_updates_from, dead_letters_from
+from order_persister.domain.fold import Created, Order, Refusal, orders_from
 from order_persister.domain.ports import LedgerTransaction
 from order_persister.domain.refusals import (
     PermanentError,
@@ -26,15 +15,9 @@ from order_persister.domain.refusals import (
     refusal_for_reused_id,
     refusals_before_writing,
 )
-from order_persister.domain.rows import (
-    ReservationRow,
-    Rows,
-    final_rows,
-    line_updates_from,
-    lines_from,
-    rows_by_step,
-)
-from order_persister.domain.units import EXTERNAL
+from order_persister.domain.rows import ReservationRow, Rows, final_rows, rows_by_step
+from order_persister.domain.sales import sale_rows_from
+from order_persister.domain.transfers import deltas_from, entries_from_orders
 
 
 class BrokenInvariant(Exception):
@@ -54,7 +37,7 @@ class Booking:
     def __init__(self, transaction: LedgerTransaction, commits: Sequence[AcceptedCommit]) -> None:
         self._transaction = transaction
         self._orders = orders_from(commits)
-        self._sales = sales_from(commits)
+        self._sales = sale_rows_from(commits)
 
     async def write(self) -> list[DeadLetter]:
         """Write everything that follows from the run; the dead letters of the orders that it refused."""
@@ -64,17 +47,28 @@ class Booking:
             raise BrokenInvariant(f"GIVE_BACK_REFUSED: {error}") from error
 
     async def _write(self) -> list[DeadLetter]:
-        for sale in self._sales:
-            await self._transaction.insert_sale(sale)
+        await self._write_sales()
         refusals = await self._write_reservations()
         orders = self._orders.values()
-        entries = [*entries_from_sales(self._sales), *entries_from_orders(orders, refusals)]
-        await self._add_to_items(deltas_from(entry for entry in entries if entry.from_account != EXTERNAL))
-        await self._transaction.insert_entries(entries)
+        moves = [*self._sales.entries_of_adjustments, *entries_from_orders(orders, refusals)]
+        await self._add_to_items(deltas_from(moves))
+        await self._transaction.insert_entries([*self._sales.entries_of_items, *moves])
         dead_letters = dead_letters_from(orders, refusals)
         await self._transaction.insert_dead_letters(dead_letters)
         await self._transaction.update_dead_letters(dead_letter_updates_from(orders, refusals))
         return dead_letters
+
+    async def _write_sales(self) -> None:
+        """Write sales before the orders in them. Redis makes each change once, so a second one freezes the shard."""
+        transaction, sales = self._transaction, self._sales
+        await transaction.insert_sales(sales.made)
+        found = await transaction.update_settings(sorted(sales.settings.values()))
+        await transaction.insert_sale_changes(sales.changes)
+        await transaction.insert_items(sales.items)
+        await transaction.insert_adjustments(sales.adjustments)
+        found += await transaction.set_left_times(sales.left)
+        if found != len(sales.settings) + len(sales.left):
+            raise BrokenInvariant("GIVE_BACK_REFUSED: the ledger does not hold a sale that has changed")
 
     async def _write_reservations(self) -> dict[Created, Refusal]:
         """Write a row for every order that has one; the refusals decided before the writing and by it."""
@@ -146,14 +140,14 @@ class Booking:
     async def _insert(self, rows: Sequence[ReservationRow]) -> set[Created]:
         """Insert the reservations whose id is free, with their lines; which they were."""
         inserted = await self._transaction.insert_reservations(rows)
-        await self._transaction.insert_lines(lines_from([row for row in rows if row.created in inserted], self._orders))
+        await self._transaction.write_lines([line for row in rows if row.created in inserted for line in row.lines])
         return inserted
 
     async def _update(self, rows: Sequence[ReservationRow]) -> None:
         found = await self._transaction.update_reservations(rows)
         if found != len(rows):
             raise BrokenInvariant("GIVE_BACK_REFUSED: the ledger does not hold a reservation that has changed")
-        await self._transaction.update_line_quantities(line_updates_from(rows))
+        await self._transaction.write_lines([line for row in rows for line in row.lines])
 
     async def _add_to_items(self, deltas: Mapping[tuple[str, str, str], Mapping[str, int]]) -> None:
         """Balances are applied whole: no single order is refused for one that would be negative."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
-from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS
+from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS, SALES
 from order_persister.domain.facts import Fact
 from order_persister.domain.ports import Message, Send, UnpublishedRecords
 from order_persister.domain.shards import Outcome, ShardRow
@@ -99,12 +99,18 @@ class Publisher:
         published = rows[shard].facts_position
         while published < watermark:
             found = await self._unpublished.facts_after(shard, published, watermark)
-            for batch in batches(found.facts if found else []):
-                await self._send([Message(ORDERS, shard, fact.key, fact.value) for fact in batch])
-                self._metrics.facts.inc(len(batch))
+            if found:
+                await self._send_facts(ORDERS, shard, found.orders)
+                await self._send_facts(SALES, shard, found.sales)
             # With no commits in between, the watermark is the start of an epoch that a take-over has opened.
             published = (found.epoch, found.seq) if found else watermark
             await self._unpublished.record_published(shard, *published)
+
+    async def _send_facts(self, topic: str, shard: int, facts: Iterable[Fact]) -> None:
+        """Returns once Kafka has confirmed all of them."""
+        for batch in batches(facts):
+            await self._send([Message(topic, shard, fact.key, fact.value) for fact in batch])
+            self._metrics.facts.inc(len(batch))
 
 
 def batches(facts: Iterable[Fact], limit: int = BATCH_BYTES) -> list[list[Fact]]:

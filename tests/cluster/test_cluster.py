@@ -20,7 +20,13 @@ pytestmark = pytest.mark.timeout(500)  # the waits' own deadlines come first, an
 PLENTY = 100_000
 FIRST_CLAIMS, MORE_CLAIMS = 60, 100  # claims
 APPLIED_S, CUT_S = 90.0, 90.0
-TOPICS = ("holdfast.commits.v1", "holdfast.ledger-progress.v1", "holdfast.compensations.v1", "holdfast.orders.v1")
+TOPICS = (
+    "holdfast.commits.v1",
+    "holdfast.ledger-progress.v1",
+    "holdfast.compensations.v1",
+    "holdfast.orders.v1",
+    "holdfast.sales.v1",
+)
 WEEK_MS = str(7 * 24 * 3600 * 1000)
 
 

@@ -26,11 +26,12 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
 SHARDS = 4
-COMMITS, PROGRESS, COMPENSATIONS, FACTS = (
+COMMITS, PROGRESS, COMPENSATIONS, FACTS, SALES = (
     "holdfast.commits.v1",
     "holdfast.ledger-progress.v1",
     "holdfast.compensations.v1",
     "holdfast.orders.v1",
+    "holdfast.sales.v1",
 )
 # Each of these alone breaks a promise; every topic has them, for it has no settings of its own.
 BROKEN = {
@@ -90,7 +91,7 @@ async def test_every_default_of_the_brokers_that_breaks_a_promise_is_reported(br
     wanted = ["group.min/max.session.timeout.ms", "__consumer_offsets replication"]
     for topic in TOPICS:
         wanted += [f"{topic} {setting}" for setting in SETTINGS_OF_EVERY_TOPIC]
-    for topic in (COMMITS, FACTS):
+    for topic in (COMMITS, FACTS, SALES):
         wanted += [f"{topic} {setting}" for setting in SETTINGS_OF_RECORD_TOPICS]
     wanted += [f"{COMMITS} max.message.bytes"]
 

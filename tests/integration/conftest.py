@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bench.commits import FakeShard
 from holdfast_runtime import postgres as ledger_connections
-from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS
+from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS, SALES
 from inventory_service.adapters.redis import connections as redis_connections
 from inventory_service.service.relay import lease
 from order_persister.adapters.ledger.postgres import Database
@@ -49,7 +49,7 @@ async def fixture(kafka: Kafka, database: str) -> AsyncIterator[PersisterFixture
     async with connected(database) as db:
         await open_shards(db, range(SHARDS))
         producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
-        topics = map(kafka.named, (PROGRESS, COMPENSATIONS, ORDERS))
+        topics = map(kafka.named, (PROGRESS, COMPENSATIONS, ORDERS, SALES))
         consumer = AIOKafkaConsumer(*topics, bootstrap_servers=kafka.address, auto_offset_reset="earliest")
         await producer.start()
         await consumer.start()

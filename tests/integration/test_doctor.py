@@ -249,7 +249,8 @@ async def test_another_number_of_shards_fails_the_check_of_each_server(
 
     assert off(output)[0] == "shards"
     assert [setting for setting in off(output) if setting.endswith(" partitions")] == [
-        f"holdfast.{topic}.v1 partitions" for topic in ("commits", "ledger-progress", "compensations", "orders")
+        f"holdfast.{topic}.v1 partitions"
+        for topic in ("commits", "ledger-progress", "compensations", "orders", "sales")
     ]
 
 

@@ -4,10 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from holdfast.inventory.v1.commit_pb2 import Claim, Event
-from holdfast.inventory.v1.reservation_pb2 import Line as LineProto
 
-from bench.commits import HELD, SALE, TENANT, KnownReservation, change
+from bench.commits import HELD
 from inventory_service.adapters.ledger.archive import LedgerArchive
 from inventory_service.domain.fingerprints import sale_fingerprint
 from inventory_service.domain.keys import SaleKey, shard_of
@@ -77,15 +75,11 @@ async def test_a_reservation_is_stored_with_what_its_reserve_asked(fixture: Audi
 
 async def test_a_reservation_is_stored_with_its_reference(one_shard: OneShardLedger) -> None:
     """It stays when the reservation changes."""
-    claim = Claim(
-        tenant=TENANT, sale_id=SALE, reservation_id="r-1", buyer_id="ann", reference="cart-7", asked_hold_ms=5_000,
-        lines=[LineProto(sku="lamp", quantity=1)],
-    )  # fmt: skip
-    states = [KnownReservation(claim, state, state, (1, 2, 0), one_shard.shard.time_ms) for state in (0, HELD)]
-    one_shard.shard.commit(Event(reservation=change(*states)))
+    shard = one_shard.shard
+    shard.claim("r-1", 0, {"lamp": 1}, "ann", reference="cart-7", asked_hold_ms=5_000)
+    shard.commit(shard.changed("r-1", HELD))
     await one_shard.apply_new()
-    extended = KnownReservation(claim, HELD, 2, (1, 2, 0), one_shard.shard.time_ms)
-    one_shard.shard.commit(Event(reservation=change(states[1], extended)))
+    shard.commit(shard.changed("r-1", HELD, extended_ms=1_000))
 
     outcome = await one_shard.apply_new()
 

@@ -1,11 +1,9 @@
 """Failures that are no single order's: the ledger freezes the shard, with the reason."""
 
-from bench.commits import (
-    HELD,
-    RELEASED,
-    SALE,
-    FakeShard,
-)
+import pytest
+from holdfast.inventory.v1.commit_pb2 import Event, SaleChanged, StockAdjusted
+
+from bench.commits import HELD, RELEASED, SALE, TENANT, FakeShard
 from order_persister.domain.chain import KafkaRecord
 from tests.integration.one_shard_ledger import OneShardLedger
 from tests.ledgers import open_shards
@@ -52,6 +50,41 @@ async def test_a_negative_balance_freezes_the_shard(one_shard: OneShardLedger) -
     assert outcome.row.seq == 2
     assert outcome.row.frozen_reason.startswith("NEGATIVE_BALANCE: ")
     assert await one_shard.dead_letters() == []
+
+
+@pytest.mark.parametrize(
+    ("event", "table"),
+    [
+        (Event(stock_adjusted=StockAdjusted(tenant=TENANT, sale_id=SALE, adjustment_id="a-1", delta=0)), "adjustment"),
+        (Event(sale_changed=SaleChanged(tenant=TENANT, sale_id=SALE)), "sale_change"),
+    ],
+    ids=["adjustment", "settings"],
+)
+async def test_a_change_of_a_sale_that_the_ledger_has_already_freezes_the_shard(
+    one_shard: OneShardLedger, event: Event, table: str
+) -> None:
+    """Redis makes each once, so it forgot one, or the ledger was changed by hand."""
+    one_shard.shard.commit(event)
+    await one_shard.apply_new()
+    await one_shard.db.execute(f"update {table} set seq = 3")
+    one_shard.shard.commit(event)
+
+    outcome = await one_shard.apply_new()
+
+    assert outcome.row.seq == 2
+    assert outcome.row.frozen_reason.startswith("GIVE_BACK_REFUSED: duplicate key value violates unique constraint")
+
+
+async def test_a_change_of_a_sale_that_the_ledger_lacks_freezes_the_shard(one_shard: OneShardLedger) -> None:
+    """There is no row that could have its settings."""
+    one_shard.shard.commit(Event(sale_changed=SaleChanged(tenant=TENANT, sale_id="other")))
+
+    outcome = await one_shard.apply_new()
+
+    assert (outcome.row.seq, outcome.row.frozen_reason) == (
+        1,
+        "GIVE_BACK_REFUSED: the ledger does not hold a sale that has changed",
+    )
 
 
 async def test_a_missing_item_freezes_the_shard(one_shard: OneShardLedger) -> None:

@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress
+from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress, SaleFact
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 
-from bench.commits import COMPENSATED, CONFIRMED, HELD, FakeShard
-from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, PROGRESS
+from bench.commits import COMPENSATED, CONFIRMED, HELD, SALE, FakeShard
+from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, PROGRESS, SALES
 from order_persister.adapters.ledger.migrator import migrate
 from tests.integration.persister_fixture import JOIN_S, SHARDS, PersisterFixture, is_value
 from tests.ledgers import block_buyer, open_shards
@@ -29,7 +29,10 @@ RECORDED = LedgerState.LEDGER_STATE_RECORDED
 async def test_commits_become_rows_facts_and_progress(
     fixture: PersisterFixture, start_persister: StartPersister
 ) -> None:
-    """The journey's last hop: each change is one fact, in order, and the last fact and report match the rows."""
+    """The journey's last hop: each change is one fact, in order, and the last fact and report match the rows.
+
+    Changes of sales have a topic of their own.
+    """
     start_persister(fixture.kafka, fixture.dsn)
     for number in range(30):
         fixture.shard.moves((f"r-{number}", HELD), (f"s-{number}", CONFIRMED))
@@ -46,6 +49,8 @@ async def test_commits_become_rows_facts_and_progress(
         (row["reservation_id"], ReservationState.Value(f"RESERVATION_STATE_{row['state']}"))
         for row in await fixture.db.fetch("select reservation_id, state from reservation")
     }
+    [made] = map(SaleFact.FromString, await fixture.receive(SALES))
+    assert (made.sale_id, made.made.items[0].total, made.position.seq) == (SALE, 5000, 1)
     reports: list[LedgerProgress] = []
 
     async def the_last_report() -> bool:

@@ -4,6 +4,7 @@ Each method is one call and returns that call's response message. A call that fa
 sold out is no failure and comes back in the response.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -53,4 +54,12 @@ class Client(ReservationCalls, SaleCalls):
 
     async def reach(self, within_s: float) -> bool:
         """Whether a server accepts connections at the address, or at one of them; sends no call."""
-        return await self._pool.connections().reach(within_s)
+        connections = self._pool.connections()
+        try:
+            async with asyncio.timeout(within_s) as limit:
+                with connections.under_way(limit):
+                    await connections.ready()
+        except TimeoutError:
+            self._pool.connections()  # raises `Closed` if it was `close` that ended the wait
+            return False
+        return True

@@ -70,16 +70,15 @@ class Connections:
             if not self._calls:
                 self._idle.set()
 
-    async def reach(self, within_s: float) -> bool:
-        """Whether a server accepts connections."""
+    async def ready(self) -> None:
+        """Wait until a channel is connected."""
         attempts = [asyncio.ensure_future(channel.channel_ready()) for channel in self._channels]
         try:
-            connected, _ = await asyncio.wait(attempts, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for attempt in attempts:
                 attempt.cancel()
             await asyncio.gather(*attempts, return_exceptions=True)
-        return bool(connected)
 
     async def end(self) -> None:
         """Close these connections from whichever loop; those of a process before a fork are left alone."""

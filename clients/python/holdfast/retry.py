@@ -25,26 +25,27 @@ class RetryPolicy:
 class RetryBudget:
     """How many repeats the calls of one client have left, so that a server that is slow is not asked ever more."""
 
-    SHARE = 0.1  # repeats that each call adds
+    CALLS_A_REPEAT = 10  # the budget is kept in calls, so that it is a whole number while no time passes
 
     def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_s = per_s
+        self._calls_per_s = per_s * self.CALLS_A_REPEAT
         self._clock = clock
         self._filled_at = clock()
-        self._most = self._left = BURST_S * per_s
+        self._left = self._calls_per_s * BURST_S
+        self._most = max(self.CALLS_A_REPEAT, self._left)
 
     def add_call(self) -> None:
         """Count a call that begins."""
-        self._left = min(self._most, self._left + self.SHARE)
+        self._left = min(self._most, self._left + 1)
 
     def take(self) -> bool:
         """Whether one more repeat may be made now; it is counted."""
         now = self._clock()
-        self._left = min(self._most, self._left + (now - self._filled_at) * self._per_s)
+        self._left = min(self._most, self._left + (now - self._filled_at) * self._calls_per_s)
         self._filled_at = now
-        if self._left < 1:
+        if self._left < self.CALLS_A_REPEAT:
             return False
-        self._left -= 1
+        self._left -= self.CALLS_A_REPEAT
         return True
 
 

@@ -24,14 +24,17 @@ class Queries:
     journal_after: str
     quarantine: str
     insert_orphans: str
-    insert_sale: str
+    insert_sales: str
+    update_settings: str
+    insert_sale_changes: str
     insert_items: str
+    insert_adjustments: str
+    set_left_times: str
     add_to_items: str
     insert_reservations: str
     update_reservations: str
     mark_refused_confirms: str
-    insert_lines: str
-    update_line_quantities: str
+    write_lines: str
     insert_entries: str
     blocked_buyers: str
     open_dead_letters: str

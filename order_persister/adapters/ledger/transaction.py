@@ -11,20 +11,14 @@ from holdfast_runtime.postgres import Row
 from order_persister.adapters.ledger.postgres import Database, Transaction
 from order_persister.adapters.ledger.queries import Queries
 from order_persister.domain.chain import AcceptedCommit, Quarantined, ReadMark, Watermark
-from order_persister.domain.fold import (
-    EARLIER_RUN,
-    Created,
-    CreatedSale,
-    DeadLetter,
-    DeadLetterUpdate,
-    Entry,
-    Refusal,
-)
+from order_persister.domain.dead_letters import DeadLetter, DeadLetterUpdate
+from order_persister.domain.fold import EARLIER_RUN, Created, Refusal
 from order_persister.domain.orphans import Orphan
 from order_persister.domain.refusals import Block
-from order_persister.domain.rows import LineRow, LineUpdate, RefusedConfirm, ReservationRow
+from order_persister.domain.rows import LineRow, RefusedConfirm, ReservationRow
+from order_persister.domain.sales import AdjustmentRow, ItemRow, LeftRow, SaleChangeRow, SaleRow, SettingsRow
 from order_persister.domain.shards import ShardRow
-from order_persister.domain.units import ACCOUNTS
+from order_persister.domain.transfers import ACCOUNTS, EXTERNAL, Entry
 
 
 class PostgresLedger:
@@ -109,28 +103,41 @@ class PostgresTransaction:
 
     # Sales and reservations
 
-    async def insert_sale(self, sale: CreatedSale) -> None:
-        await self._db.execute(self._sql.insert_sale, self._shard, *_sale_row(sale))
-        event = sale.event
-        if items := [(item.sku, item.total, item.buyer_limit) for item in event.sale.items]:
-            await self._db.execute(self._sql.insert_items, event.tenant, event.sale.sale_id, *columns(items))
+    async def insert_sales(self, rows: Sequence[SaleRow]) -> None:
+        await self._write(self._sql.insert_sales, rows)
+
+    async def update_settings(self, rows: Sequence[SettingsRow]) -> int:
+        return await self._write(self._sql.update_settings, rows)
+
+    async def insert_sale_changes(self, rows: Sequence[SaleChangeRow]) -> None:
+        await self._write(self._sql.insert_sale_changes, rows)
+
+    async def insert_items(self, rows: Sequence[ItemRow]) -> None:
+        if rows:
+            await self._db.execute(self._sql.insert_items, *columns(rows))
+
+    async def insert_adjustments(self, rows: Sequence[AdjustmentRow]) -> None:
+        await self._write(self._sql.insert_adjustments, rows)
+
+    async def set_left_times(self, rows: Sequence[LeftRow]) -> int:
+        return await self._write(self._sql.set_left_times, rows)
 
     async def insert_reservations(self, rows: Sequence[ReservationRow]) -> set[Created]:
         if not rows:
             return set()
-        found = await self._db.fetch(self._sql.insert_reservations, self._shard, *columns(rows))
+        *values, _lines = columns(rows)
+        found = await self._db.fetch(self._sql.insert_reservations, self._shard, *values)
         return {Created(*row) for row in found}
 
-    async def insert_lines(self, rows: Sequence[LineRow]) -> None:
-        if rows:
-            await self._db.execute(self._sql.insert_lines, *columns(rows))
-
     async def update_reservations(self, rows: Sequence[ReservationRow]) -> int:
-        return await self._write(self._sql.update_reservations, [row[:-2] for row in rows])  # what was asked stays
+        if not rows:
+            return 0
+        *values, _asked_hold_ms, _reference, _lines = columns(rows)  # what was asked for stays
+        return await self._db.execute(self._sql.update_reservations, self._shard, *values)
 
-    async def update_line_quantities(self, rows: Sequence[LineUpdate]) -> None:
+    async def write_lines(self, rows: Sequence[LineRow]) -> None:
         if rows:
-            await self._db.execute(self._sql.update_line_quantities, *columns(rows))
+            await self._db.execute(self._sql.write_lines, *columns(rows))
 
     async def mark_refused_confirms(self, rows: Sequence[RefusedConfirm]) -> None:
         await self._write(self._sql.mark_refused_confirms, rows)
@@ -138,7 +145,10 @@ class PostgresTransaction:
     # Balances, transfers and dead letters
 
     async def add_to_items(self, deltas: Mapping[tuple[str, str, str], Mapping[str, int]]) -> set[tuple[str, str, str]]:
-        rows = sorted((*item, *(delta.get(account, 0) for account in ACCOUNTS)) for item, delta in deltas.items())
+        rows = sorted(
+            (*item, -delta.get(EXTERNAL, 0), *(delta.get(account, 0) for account in ACCOUNTS))
+            for item, delta in deltas.items()
+        )
         if not rows:
             return set()
         return {
@@ -150,17 +160,13 @@ class PostgresTransaction:
         await self._write(self._sql.insert_entries, entries)
 
     async def insert_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
-        rows = [
-            (*one[:7], _lines_as_json(one.lines), *one[8:-3], _lines_as_json(one.outstanding), _lines_as_json(one.sold))
-            for one in dead_letters
-        ]
+        rows = [(*one[:-2], *_update_row(one.latest)[3:]) for one in dead_letters]
         await self._write(self._sql.insert_dead_letters, rows)
-        compensated = [(*one[:3], not one.is_open) for one in dead_letters if one.needs_compensation]
+        compensated = [(*one[:3], not one.latest.is_open) for one in dead_letters if one.needs_compensation]
         await self._write(self._sql.insert_compensations, compensated)
 
     async def update_dead_letters(self, updates: Sequence[DeadLetterUpdate]) -> None:
-        rows = [(*one[:-2], _lines_as_json(one.outstanding), _lines_as_json(one.sold)) for one in updates]
-        await self._write(self._sql.update_dead_letters, rows)
+        await self._write(self._sql.update_dead_letters, [_update_row(one) for one in updates])
         await self._write(self._sql.mark_compensations_done, [one[:3] for one in updates if not one.is_open])
 
     async def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
@@ -183,26 +189,8 @@ def _earlier_refusal(row: Row) -> Refusal:
     return Refusal(EARLIER_RUN, reason, row["detail"], at_creation)
 
 
-def _sale_row(created: CreatedSale) -> tuple[object, ...]:
-    event, sale = created.event, created.event.sale
-    hold_ttl_ms = sale.hold_ttl.ToMilliseconds()
-    return (
-        event.tenant,
-        sale.sale_id,
-        sale.title,
-        event.start_time_ms,
-        sale.end_time.ToMilliseconds() if sale.HasField("end_time") else None,
-        hold_ttl_ms,
-        sale.max_hold_ttl.ToMilliseconds() if sale.HasField("max_hold_ttl") else hold_ttl_ms,
-        sale.buyer_limit,
-        created.time_ms,
-        created.epoch,
-        created.seq,
-        created.index,
-        event.body,
-        sale.attempts_per_minute,
-        sale.return_window.ToMilliseconds(),
-    )
+def _update_row(update: DeadLetterUpdate) -> tuple[Any, ...]:
+    return (*update[:-3], *map(_lines_as_json, update[-3:]))
 
 
 def _lines_as_json(lines: Sequence[tuple[str, int]]) -> str:

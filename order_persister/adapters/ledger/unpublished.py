@@ -15,9 +15,11 @@ from order_persister.adapters.ledger.migrator import migrations
 from order_persister.adapters.ledger.postgres import Database, Transaction
 from order_persister.adapters.ledger.queries import Queries
 from order_persister.adapters.ledger.transaction import columns
-from order_persister.domain.facts import JournalCommit, NextFacts, RefusedAt, created_in, facts_from
+from order_persister.domain.events import events_of
+from order_persister.domain.facts import JournalCommit, NextFacts, RefusedAt, created_in, order_facts
 from order_persister.domain.fold import Created
 from order_persister.domain.ports import OpenCompensations
+from order_persister.domain.sale_facts import sale_facts
 from order_persister.domain.shards import ShardRow
 
 MAX_COMMITS = 64
@@ -85,9 +87,12 @@ class Unpublished:
             found = await db.fetch(self._sql.journal_after, shard, *published, *watermark, MAX_COMMITS)
             if not found:
                 return None
-            commits = [JournalCommit(epoch, seq, CommitBody.FromString(payload)) for epoch, seq, payload in found]
+            commits = [
+                JournalCommit(epoch, seq, events_of(CommitBody.FromString(payload))) for epoch, seq, payload in found
+            ]
             refused = await self._refused(db, shard, created_in(commits))
-        return NextFacts(list(facts_from(shard, commits, refused)), commits[-1].epoch, commits[-1].seq)
+        orders, sales = list(order_facts(shard, commits, refused)), list(sale_facts(shard, commits))
+        return NextFacts(orders, sales, commits[-1].epoch, commits[-1].seq)
 
     async def _record_published(self, shard: int, epoch: int, seq: int) -> None:
         async with self._database.transaction() as db:

@@ -7,7 +7,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from holdfast.inventory.v1.events_pb2 import CommitRun
 
 COMMITS = "holdfast.commits.v1"
-TOPICS = (COMMITS, "holdfast.ledger-progress.v1", "holdfast.compensations.v1", "holdfast.orders.v1")
+TOPICS = (
+    COMMITS,
+    "holdfast.ledger-progress.v1",
+    "holdfast.compensations.v1",
+    "holdfast.orders.v1",
+    "holdfast.sales.v1",
+)
 POLL_MS = 50
 
 

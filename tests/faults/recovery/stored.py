@@ -156,7 +156,7 @@ def _reservation(packed: bytes) -> Reservation:
 _ROWS = """
 select r.sale_id, r.reservation_id, r.state, r.revision, r.buyer_id, r.epoch, r.seq, r.index,
        array_agg(l.sku order by l.sku) as skus, array_agg(l.quantity order by l.sku) as quantities
-  from reservation r join reservation_line l using (tenant, sale_id, reservation_id)
+  from reservation r left join reservation_line l using (tenant, sale_id, reservation_id)
  group by r.tenant, r.sale_id, r.reservation_id"""
 
 
@@ -186,7 +186,7 @@ async def journal_of(db: "asyncpg.Connection[asyncpg.Record]") -> set[tuple[int,
 
 
 def _row(row: asyncpg.Record) -> tuple[Key, Reservation]:
-    units = tuple(zip(row["skus"], row["quantities"], strict=True))
+    units = tuple(pair for pair in zip(row["skus"], row["quantities"], strict=True) if pair[0])  # none of a spent id
     place = (row["epoch"], row["seq"], row["index"])
     return (row["sale_id"], row["reservation_id"]), Reservation(
         row["state"], row["revision"], row["buyer_id"], units, *place

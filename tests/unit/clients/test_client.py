@@ -173,6 +173,21 @@ async def test_several_servers_are_called_in_turn(fake: FakeInventory) -> None:
         assert (len(fake.asked), len(other.asked)) == (2, 2)
 
 
+async def test_all_calls_of_a_client_share_its_budget_for_repeats(fake: FakeInventory) -> None:
+    """Ten calls have one repeat between them, and the other calls their error at once."""
+    away = unavailable(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
+    fake.will_answer("GetSale", *[GetSaleResponse()] * 9, away, GetSaleResponse(), away)
+    policy = RetryPolicy(overall_s=LONG_S, first_delay_s=0.001, repeats_per_s=0)
+
+    async with Client(fake.address, retry=policy) as client:
+        for _ in range(10):
+            await client.with_options(metadata=[("x-cart", "7")]).get_sale("lamps")
+        with pytest.raises(errors.StoreUnreachable):
+            await client.get_sale("lamps")
+
+    assert len(fake.asked) == 12
+
+
 async def test_each_of_more_servers_than_channels_is_called(fake: FakeInventory) -> None:
     """A server without a channel would never be asked, not even while all others are down."""
     with running_fake() as other:

@@ -113,6 +113,18 @@ async def test_close_ends_a_call_that_is_out(fake: FakeInventory, hanging: threa
     assert error.ids["reservation_id"] == "r-1"
 
 
+async def test_close_ends_the_wait_for_a_server() -> None:
+    """It found none, and the answer "no server" would be taken for one about the server."""
+    client = Client("127.0.0.1:1")
+    waiting = asyncio.ensure_future(client.reach(LONG_S))
+    await asyncio.sleep(0)
+
+    await client.close()
+
+    with pytest.raises(errors.Closed):
+        await waiting
+
+
 @pytest.mark.parametrize(("first", "may_be_done"), [(NOTHING_DONE, False), (UNKNOWN, True)], ids=["not", "unknown"])
 async def test_close_wakes_a_call_that_waits_between_attempts(
     fake: FakeInventory, pausing: threading.Event, first: ErrorStatus, may_be_done: bool

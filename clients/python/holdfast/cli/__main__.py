@@ -11,10 +11,18 @@ from holdfast.cli.fail import EXIT_CODES
 from holdfast.cli.processes import add_processes
 from holdfast.cli.terminal import make_output_lenient
 
+VARIABLES = "\n".join(
+    [
+        "Variables, beside those of the options:",
+        "  HOLDFAST_TOKEN, or HOLDFAST_TOKEN_FILE that has it: the token of each call",
+        "  HOLDFAST_TLS=1, HOLDFAST_CA_FILE, HOLDFAST_CLIENT_CERT_FILE, HOLDFAST_CLIENT_KEY_FILE: connect by TLS",
+    ]
+)
+
 app = typer.Typer(
     cls=CommandGroup,
     help="Holdfast sells every unit of a flash sale exactly once.",
-    epilog=EXIT_CODES,
+    epilog=f"{EXIT_CODES}\n\n{VARIABLES}",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,

@@ -12,6 +12,7 @@ from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Reservation, Units
 from inventory_service.domain.results import Failure
 from inventory_service.rpc.status import CallFailed, Violation, row_of, status_of
+from tests.error_reasons import documented
 
 EVERY_REASON = [value for value in ErrorReason.values() if value != reasons.ERROR_REASON_UNSPECIFIED]
 RETRYABLE_CODES = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
@@ -69,6 +70,14 @@ def test_every_reason_has_a_row_and_is_in_its_status(reason: int) -> None:
     assert info == error_details_pb2.ErrorInfo(
         reason=ErrorReason.Name(reason), domain="holdfast.inventory", metadata={"sale_id": "s"}
     )
+
+
+@pytest.mark.parametrize("reason", EVERY_REASON)
+def test_a_status_is_as_the_protos_say(reason: int) -> None:
+    """Callers know a reason by the comment of its value: its code, and whether RetryInfo comes with it."""
+    promised = documented()[ErrorReason.Name(reason).removeprefix("ERROR_REASON_")]
+
+    assert (row_of(reason).code, row_of(reason).retry_ms is not None) == promised
 
 
 @pytest.mark.parametrize("reason", EVERY_REASON)

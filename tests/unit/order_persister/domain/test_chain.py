@@ -3,7 +3,18 @@
 from dataclasses import replace
 
 import pytest
-from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, Event, ReservationChange, Units
+from holdfast.inventory.v1.commit_pb2 import (
+    Claim,
+    CommitBody,
+    Event,
+    ReservationChange,
+    SaleChanged,
+    SaleLeft,
+    SaleMade,
+    StockAdjusted,
+    Units,
+)
+from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
 from bench.commits import HELD, FakeShard, MadeCommit, record
 from order_persister.domain.chain import (
@@ -23,6 +34,7 @@ from order_persister.domain.chain import (
 )
 
 EMPTY = Watermark(1, 0, "")
+UNKNOWN_FIELD = b"\xf8\x07\x01"
 
 
 @pytest.fixture
@@ -210,22 +222,42 @@ def test_an_unknown_value_is_left_to_a_later_version(shard: FakeShard, field: st
 
 
 @pytest.mark.parametrize(
-    "change",
+    "event",
     [
-        ReservationChange(state=HELD, claim=Claim.FromString(b"\xf8\x07\x01")),
-        ReservationChange(state=HELD, before=[Units(sku="lamp")], after=[Units(sku="lamp")]),
-        ReservationChange(state=HELD, discarded=True),
+        Event(reservation=ReservationChange(state=HELD, claim=Claim.FromString(UNKNOWN_FIELD))),
+        Event(reservation=ReservationChange(state=HELD, after=[Units.FromString(UNKNOWN_FIELD)])),
+        Event(sale_made=SaleMade(sale=Sale(items=[Item.FromString(UNKNOWN_FIELD)]))),
+        Event(sale_made=SaleMade(sale=Sale(state=99))),  # type: ignore[arg-type]
+        Event(sale_changed=SaleChanged(added=[Item.FromString(UNKNOWN_FIELD)])),
+        Event(stock_adjusted=StockAdjusted.FromString(UNKNOWN_FIELD)),
+        Event(sale_left=SaleLeft.FromString(UNKNOWN_FIELD)),
     ],
-    ids=["unknown-field", "some-units", "discarded"],
+    ids=["claim", "units", "item", "sale-state", "added-item", "adjustment", "departure"],
 )
-def test_a_field_that_is_not_booked_is_left_to_a_later_version(shard: FakeShard, change: ReservationChange) -> None:
-    """Without it another change would be booked: all units in place of some."""
-    shard.commit(Event(reservation=change))
+def test_an_unknown_field_or_value_at_any_depth_is_left_to_a_later_version(shard: FakeShard, event: Event) -> None:
+    """Without it another change would be booked."""
+    shard.commit(event)
+    shard.moves(("r-9", HELD))
 
     found = planned(shard, EMPTY, shard.commits)
 
     assert accepted(found) == [1, 2, 3, 4, 5]
     assert found.unknown_event is not None
+
+
+def test_every_kind_of_event_is_known(shard: FakeShard) -> None:
+    """A persister of this version waits for none of them."""
+    shard.commit(
+        Event(sale_made=SaleMade(tenant="t", sale=Sale(sale_id="s", items=[Item(sku="lamp", total=1)]))),
+        Event(sale_changed=SaleChanged(tenant="t", sale_id="s", added=[Item(sku="bulb")])),
+        Event(stock_adjusted=StockAdjusted(tenant="t", sale_id="s", delta=-1, expected_total=0)),
+        Event(reservation=ReservationChange(state=HELD, before=[Units(sku="a")], after=[Units(sku="a")])),
+        Event(sale_left=SaleLeft(tenant="t", sale_id="s")),
+    )
+
+    [*_, last] = planned(shard, EMPTY, shard.commits).accepted
+
+    assert (last.seq, len(last.events.orders), len(last.events.sales)) == (6, 1, 4)
 
 
 def test_a_commit_that_does_not_decode_is_a_gap(shard: FakeShard) -> None:

@@ -1,5 +1,8 @@
 """What is kept of a commit whose epoch is over."""
 
+import pytest
+from holdfast.inventory.v1.commit_pb2 import CommitBody, Event
+
 from bench.commits import CONFIRMED, HELD, FakeShard
 from order_persister.domain.chain import ReceivedCommit
 from order_persister.domain.orphans import EPOCH_IS_OVER, Orphan, orphans_from
@@ -25,6 +28,7 @@ def test_every_change_is_listed() -> None:
     assert len(orphans) == 4
 
 
-def test_a_commit_that_does_not_decode_has_no_changes() -> None:
+@pytest.mark.parametrize("payload", [b"\xff", CommitBody(events=[Event()]).SerializeToString()])
+def test_a_commit_that_this_version_does_not_understand_has_no_changes(payload: bytes) -> None:
     """Its bytes are quarantined, like those of the others."""
-    assert list(orphans_from([ReceivedCommit(0, 1, 2, b"\xff", "")])) == []
+    assert list(orphans_from([ReceivedCommit(0, 1, 2, payload, "")])) == []

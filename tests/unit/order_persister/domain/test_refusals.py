@@ -19,7 +19,7 @@ from order_persister.domain.refusals import (
     refusal_for,
     refusals_before_writing,
 )
-from tests.unit.order_persister.domain.test_fold import accepted
+from tests.unit.order_persister.domain.runs import accepted
 
 
 @pytest.mark.parametrize("sqlstate", ["22001", "22003", "22021", "23502", "23505", "23514"])

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import pytest
-from holdfast.inventory.v1.events_pb2 import LedgerProgress
+from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress
 from prometheus_client import CollectorRegistry
 
+from holdfast_runtime.kafka import ORDERS, PROGRESS, SALES
+from order_persister.domain.facts import Fact, NextFacts
 from order_persister.domain.ports import Message, UnpublishedRecords
 from order_persister.domain.shards import ShardRow
 from order_persister.metrics import PublishMetrics
@@ -17,15 +19,51 @@ ROW = ShardRow(1, 5, "hash", 1, 5, facts_epoch=1, facts_seq=5, frozen_reason="",
 
 
 class FakeLedger:
-    """A ledger that has published all but progress."""
+    """A ledger of one shard, by default with all published but progress."""
 
     row = ROW
+    facts = NextFacts([], [], 1, 5)
 
     async def shard_rows(self, shards: Iterable[int]) -> Mapping[int, ShardRow]:
         return dict.fromkeys(shards, self.row)
 
+    async def facts_after(self, shard: int, published: tuple[int, int], watermark: tuple[int, int]) -> NextFacts:
+        assert (published, watermark) == ((1, 4), (1, 5))
+        return self.facts
+
+    async def record_published(self, shard: int, epoch: int, seq: int) -> None:
+        self.row = self.row._replace(facts_epoch=epoch, facts_seq=seq)
+
+    async def due_compensations(self, shard: int) -> Sequence[Compensation]:
+        return []
+
     async def open_compensations(self, shards: Iterable[int]) -> Mapping[int, tuple[int, int]]:
         return {}
+
+
+@pytest.mark.parametrize("unconfirmed", [ORDERS, SALES])
+async def test_the_facts_mark_rises_once_both_topics_have_confirmed(unconfirmed: str) -> None:
+    """What one of them lacks is sent again, to both: facts carry their position."""
+    ledger, sent, down = FakeLedger(), list[tuple[str, bytes]](), [unconfirmed]
+    ledger.row = ROW._replace(facts_seq=4)
+    ledger.facts = NextFacts([Fact(b"order", b"1")], [Fact(b"sale", b"2")], 1, 5)
+
+    async def send(messages: Sequence[Message]) -> None:
+        if messages[0].topic in down:
+            raise ConnectionError
+        sent.extend((one.topic, one.value) for one in messages if one.topic != PROGRESS)
+
+    publishes = Publisher(cast(UnpublishedRecords, ledger), send, PublishMetrics(CollectorRegistry()))
+    with pytest.raises(ConnectionError):
+        await publishes.publish_due([0])
+    assert ledger.row.facts_seq == 4
+
+    down.clear()
+    sent.clear()
+    await publishes.publish_due([0])
+
+    assert sorted(sent) == [(ORDERS, b"1"), (SALES, b"2")]
+    assert ledger.row.facts_seq == 5
 
 
 async def test_progress_is_published_once_a_change_and_else_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

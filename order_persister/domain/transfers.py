@@ -1,0 +1,85 @@
+"""Turns what a run did into transfers between the accounts of items: this file alone says in which account units lie.
+
+The units of an order lie in `held` or `sold`. From the step at which the ledger refuses it, `refused` stands for `sold`
+and, if that is the step that made it, for `held` too; what it gives back goes to `available` as of any other order.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from order_persister.domain.fold import Order, Refusal, Refusals
+from order_persister.domain.units import moved_units
+
+EXTERNAL = "external"  # the world around the sale: what an item has in all is what came from there
+AVAILABLE = "available"
+HELD = "held"
+SOLD = "sold"
+REFUSED = "refused"
+ACCOUNTS = (AVAILABLE, HELD, SOLD, REFUSED)  # the balances of an item
+
+Transfer = tuple[str, str, int]  # from an account, to an account, units
+
+
+class Entry(NamedTuple):
+    """One transfer between two accounts; the fields are in the order of the statement's columns."""
+
+    epoch: int
+    seq: int
+    index: int  # type: ignore[assignment]  # tuples have a method of that name
+    line: int  # counts the transfers of the change
+    tenant: str
+    sale_id: str
+    sku: str
+    reservation_id: str | None
+    from_account: str
+    to_account: str
+    quantity: int
+
+
+def entries_from_orders(orders: Iterable[Order], refusals: Refusals) -> Iterator[Entry]:
+    """The transfers of every step."""
+    for order in orders:
+        refusal = refusals.get(order.created)
+        for number, step in enumerate(order.steps):
+            held, sold = _accounts(refusal, number)
+            back_to = EXTERNAL if step.change.discarded else AVAILABLE
+            line = 0
+            for sku, more_held, more_sold in moved_units(step.change, step.is_usual, order.claim):
+                for source, target, quantity in _transfers(more_held, more_sold, held, sold, back_to):
+                    yield Entry(
+                        step.epoch, step.seq, step.index, line, order.tenant, order.sale_id, sku, order.reservation_id,
+                        source, target, quantity,
+                    )  # fmt: skip
+                    line += 1
+
+
+def deltas_from(entries: Iterable[Entry]) -> dict[tuple[str, str, str], dict[str, int]]:
+    """The sums of the transfers: item -> account -> change."""
+    deltas: dict[tuple[str, str, str], dict[str, int]] = {}
+    for entry in entries:
+        item = deltas.setdefault((entry.tenant, entry.sale_id, entry.sku), {})
+        item[entry.from_account] = item.get(entry.from_account, 0) - entry.quantity
+        item[entry.to_account] = item.get(entry.to_account, 0) + entry.quantity
+    return deltas
+
+
+def _accounts(refusal: Refusal | None, number: int) -> tuple[str, str]:
+    """Where an order's units lie at this step while they are held, and while they are sold."""
+    if refusal is None or number < refusal.step:
+        return HELD, SOLD
+    return (REFUSED if refusal.at_creation else HELD), REFUSED
+
+
+@lru_cache(maxsize=1024)  # the orders of a run move in a few ways
+def _transfers(more_held: int, more_sold: int, held: str, sold: str, back_to: str) -> tuple[Transfer, ...]:
+    """What these differences come to: sold out of what was held, given back, returned, taken."""
+    confirmed = max(0, min(-more_held, more_sold))
+    wanted = (
+        (held, sold, confirmed),
+        (held, AVAILABLE, -more_held - confirmed),
+        (sold, back_to, -more_sold),
+        (AVAILABLE, held, more_held),
+        (AVAILABLE, sold, more_sold - confirmed),
+    )
+    return tuple((source, target, units) for source, target, units in wanted if units > 0 and source != target)

@@ -1,0 +1,154 @@
+"""Ten thousand random requests of every method: each is answered as the protos say, and the books agree afterwards.
+
+The requests follow from a seed, which is printed; HOLDFAST_TEST_SEED sets another one.
+"""
+
+import asyncio
+import logging
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from random import Random
+from typing import Any, NamedTuple
+
+import grpc
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+from google.protobuf.message_factory import GetMessageClass
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
+from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from structlog.testing import capture_logs
+
+from inventory_service.adapters.kafka.runs import runs_from_commits
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.outbox import RedisOutbox
+from inventory_service.domain.shards import Commit, CommitId
+from order_persister.adapters.ledger.postgres import Database
+from order_persister.domain.chain import KafkaRecord
+from tests import ledgers
+from tests.error_reasons import Documented, documented
+from tests.faults.independent_checker import Told, find_violations
+from tests.faults.recovery.stored import InLedger, read_ledger, read_redis
+from tests.fuzzed_requests import IDS, FuzzedRequests
+from tests.inventory_server import SHARDS, Caller, call_error
+from tests.ledger_consistency import inconsistencies
+from tests.servers import connected
+
+SEED = int(os.environ.get("HOLDFAST_TEST_SEED", "1"))
+REQUESTS = 10_000
+CALLERS = 100
+READ_S = 2.0  # a read may wait for the ledger, which nothing is written to meanwhile
+METHODS: Sequence[MethodDescriptor] = [
+    method
+    for file in (calls.DESCRIPTOR, admin.DESCRIPTOR)
+    for service in file.services_by_name.values()
+    for method in service.methods
+]
+HAS_A_DEADLINE = "cut by its caller's deadline"
+DOCUMENTED = documented()
+
+
+class Outcome(NamedTuple):
+    """How a request ended: the reason of its status, or OK."""
+
+    method: str
+    reason: str
+
+
+async def test_random_requests_are_answered_as_documented_and_the_books_agree(
+    caller: Caller, valkey: str, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever is sent, no call ends without a reason, nothing is logged as a bug, and no unit is lost or made."""
+    print(f"HOLDFAST_TEST_SEED={SEED}")
+    for number in range(IDS["sale_id"] // 2):  # the others may be made by a request
+        await caller.create_sale(
+            f"sale_id-{number}", items=[{"sku": f"sku-{n}", "total": 500} for n in range(IDS["sku"])]
+        )
+
+    with capture_logs() as logged, caplog.at_level(logging.ERROR):
+        outcomes = await send_all(caller, REQUESTS)
+
+    assert [line for line in logged if line["log_level"] in ("error", "critical")] == []
+    assert [record.getMessage() for record in caplog.records] == []
+    reasons = Counter(outcome.reason for outcome in outcomes)
+    assert reasons.keys() >= {"OK", "NOT_BUILT", "UNREADABLE", "UNKNOWN_FIELD", "FIELD_OUT_OF_BOUNDS"}, reasons
+    assert {outcome.method for outcome in outcomes} == {method.name for method in METHODS}
+    assert await book(valkey, database) == []
+
+
+async def send_all(caller: Caller, count: int) -> list[Outcome]:
+    """Send so many requests, some at a time; the seed decides on them, and not on the order in which they arrive."""
+    requests, which, outcomes = FuzzedRequests(SEED), Random(SEED), list[Outcome]()
+    waiting = ((method, requests.next(method)) for method in which.choices(METHODS, k=count))
+
+    async def send_one_by_one() -> None:
+        for method, sent in waiting:
+            outcomes.append(await outcome(caller, method, sent))
+
+    await asyncio.gather(*(send_one_by_one() for _ in range(CALLERS)))
+    return outcomes
+
+
+async def outcome(caller: Caller, method: MethodDescriptor, sent: bytes) -> Outcome:
+    """How one request ends; an AssertionError that names it unless the protos say so."""
+    try:
+        answer = await first_answer(caller.channel, method, sent)
+        GetMessageClass(method.output_type).FromString(answer)
+        return Outcome(method.name, "OK")
+    except grpc.aio.AioRpcError as error:
+        if method.client_streaming and error.code() is grpc.StatusCode.INTERNAL:
+            return await outcome(caller, method, sent)  # Python's client: the stream had ended before its first message
+        if is_read(method) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not error.trailing_metadata():
+            return Outcome(method.name, HAS_A_DEADLINE)
+        found = call_error(error)
+    assert found.reason != "OUTCOME_UNKNOWN", f"{method.name} {sent!r:.500}"  # every server answers
+    assert DOCUMENTED[found.reason] == Documented(found.code, found.retries), f"{method.name} {sent!r:.500}: {found}"
+    return Outcome(method.name, found.reason)
+
+
+async def first_answer(channel: Any, method: MethodDescriptor, sent: bytes) -> bytes:
+    """Call a method of any kind with bytes, and wait for its first answer; b'' if a stream ends without one."""
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    timeout = READ_S if is_read(method) else None
+    if not (method.client_streaming or method.server_streaming):
+        answer: bytes = await channel.unary_unary(path)(sent, timeout=timeout)
+        return answer
+    call = channel.stream_stream(path)(iter([sent])) if method.client_streaming else channel.unary_stream(path)(sent)
+    first = await call.read()
+    call.cancel()
+    return b"" if first is grpc.aio.EOF else first
+
+
+def is_read(method: MethodDescriptor) -> bool:
+    return bool(method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS)
+
+
+async def book(redis_url: str, dsn: str) -> list[str]:
+    """Book all commits in the ledger, as relay and persister do; what then does not agree, a sentence each."""
+    async with connected(dsn) as db:
+        await db.execute("delete from blocked_buyer")  # the ledger would refuse their orders, and await compensations
+        await ledgers.open_shards(db, range(SHARDS), of=SHARDS)
+        database = Database(dsn)
+        for shard in range(SHARDS):
+            commits = [commit async for commit in outbox_of(redis_url, shard)]
+            runs = runs_from_commits(shard, commits)
+            await ledgers.ledger_in(database).apply([KafkaRecord(shard, at, run.value) for at, run in enumerate(runs)])
+        await database.close()
+        in_ledger: InLedger = await read_ledger(db)
+        assert sum(row.state in ("HELD", "CONFIRMED", "RELEASED") for row in in_ledger.reservations.values()) > 50
+        nothing = Told([], (), (), may_lose=False, blocked="")
+        return [
+            *find_violations(await read_redis(redis_url, SHARDS), in_ledger, nothing, []),
+            *await inconsistencies(db),
+        ]
+
+
+async def outbox_of(redis_url: str, shard: int) -> AsyncIterator[Commit]:
+    connections, after = RedisConnections(redis_url), CommitId(0, 0)
+    outbox = RedisOutbox(connections)
+    while commits := await outbox.read_after(shard, after, wait_ms=1):
+        for commit in commits:
+            yield commit
+        after = commits[-1].commit_id
+    await connections.close()
