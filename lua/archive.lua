@@ -32,15 +32,28 @@ local function may_leave(end_ms, ms, settled)
   return false
 end
 
+-- Keeps in meta the highest change of a record that has left, by which return_archived.lua tells what it may have missed.
+local function keep_archived(highest)
+  local epoch, seq = string.match(redis.call('HGET', KEYS[1], 'archived') or '0-0', '^(%d+)-(%d+)$')
+  if is_before(tonumber(epoch), tonumber(seq), highest[EPOCH], highest[SEQ]) then
+    redis.call('HSET', KEYS[1], 'archived', string.format('%.0f-%.0f', highest[EPOCH], highest[SEQ]))
+  end
+end
+
 local function drop_records(sale, entries)
-  local ids = {}
+  local ids, highest = {}, nil
   for at = 1, #entries, 2 do
     local record = record_from_bytes(entries[at + 1])
     local is_final = record[STATE] ~= HELD
     local settled = is_settled(record[EPOCH], record[SEQ])
-    if is_final and may_leave(record[UPDATE_MS], keep_ms, settled) then ids[#ids + 1] = entries[at] end
+    if is_final and may_leave(record[UPDATE_MS], keep_ms, settled) then
+      ids[#ids + 1] = entries[at]
+      if not highest or is_before(highest[EPOCH], highest[SEQ], record[EPOCH], record[SEQ]) then highest = record end
+    end
   end
-  if #ids > 0 then redis.call('HDEL', sale.reservations_key, unpack(ids)) end
+  if not highest then return 0 end
+  redis.call('HDEL', sale.reservations_key, unpack(ids))
+  keep_archived(highest)
   return #ids
 end
 

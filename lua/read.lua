@@ -16,7 +16,8 @@ if not_serving then return not_serving end
 local function read_reservation(sale, id)
   load_records(sale, {id})
   local record = sale.records[id]
-  return record and record_reply(shard, sale, 'FOUND', record) or {'NO_RECORD'}
+  if not record or is_unknown(record) then return {'NO_RECORD'} end
+  return record_reply(shard, sale, 'FOUND', record)
 end
 
 local sale = open_sale(shard, 1)

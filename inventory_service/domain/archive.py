@@ -1,18 +1,18 @@
 """The archive: what leaves a shard and when, and how calls about it are judged afterwards, by what the ledger holds.
 
-The first half is the reference for lua/archive.lua.
+The first half is the reference for lua/archive.lua, the end for lua/return_archived.lua.
 """
 
 from typing import NamedTuple
 
-from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_SALE_WITHOUT_HOLDS
+from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_SALE_WITHOUT_HOLDS, ERROR_REASON_SHARD_NOT_SERVING
 from holdfast.inventory.v1.reservation_pb2 import REJECTION_REASON_RESERVATION_ENDED, REJECTION_REASON_SALE_ENDED
 from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 
 from inventory_service.domain.adjustments import adjustment_id_reused
 from inventory_service.domain.fingerprints import adjustment_body
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.moves import MOVES, REPLAYED, Move
+from inventory_service.domain.moves import Move, Step, is_unknown, judge_move, move_stored
 from inventory_service.domain.reservation import CONFIRMED, HELD, Reservation
 from inventory_service.domain.reserve import Reserve, ReserveResult, fingerprint_of
 from inventory_service.domain.results import (
@@ -21,11 +21,13 @@ from inventory_service.domain.results import (
     Rejected,
     item_not_found,
     reservation_id_reused,
+    reservation_not_found,
+    sale_not_found,
     wrong_sale_state,
-    wrong_state,
 )
 from inventory_service.domain.sale import Adjusted, AdjustStock, Sale
-from inventory_service.domain.shard_state import StoredAdjustment, StoredSale, Transaction
+from inventory_service.domain.shard_state import StoredAdjustment, StoredReservation, StoredSale, Transaction
+from inventory_service.domain.shards import CommitId
 
 
 class ArchiveStep(NamedTuple):
@@ -48,7 +50,8 @@ def archive(transaction: Transaction, key: SaleKey, retention_ms: int) -> Archiv
     final = [reservation for reservation, _ in sale.reservations.values() if reservation.state != HELD]
     gone = [r.reservation_id for r in final if leaving.may_leave(r.update_time_ms, r.position)]
     for reservation_id in gone:
-        del sale.reservations[reservation_id]
+        left = sale.reservations.pop(reservation_id).reservation.position
+        transaction.shard.archived = max(transaction.shard.archived, (left.epoch, left.seq))
     sale_leaves = not sale.reservations and leaving.sale_may_leave(sale)
     if sale_leaves:
         del transaction.shard.sales[key]
@@ -86,6 +89,7 @@ class ArchivedReservation(NamedTuple):
     has_sale: bool
     reservation: Reservation | None
     fingerprint: str = ""  # of the Reserve that made it; '' if its id was spent, or there is none
+    watermark: CommitId = CommitId(0, 0)  # of its shard in the ledger
     lost: str = ""  # if there is none: a commit, epoch-seq, that had one and that the ledger never takes
 
 
@@ -140,13 +144,43 @@ def adjust_archived(request: AdjustStock, archived: ArchivedSale, known: StoredA
     return Adjusted(known.adjustment, item, replayed=True)
 
 
-def move_archived(request: Move, found: Reservation, read_time_ms: int) -> Granted | Failure | None:
+def move_archived(request: Move, found: Reservation, read_time_ms: int) -> Granted | Failure | Step | None:
     """Judge a move of a reservation that left Redis and was read from the ledger.
 
-    It left because it is final, so nothing can move. None says that it has not left: it is held, made after Redis was
-    asked, and Redis must be asked again.
+    It left because it is final, so at most sold units can come back: then a Step says what the return leads to. None
+    says that it has not left: it is held, made after Redis was asked, and Redis must be asked again.
     """
-    outcome = MOVES[request.kind].outcomes.get(found.state)
-    if outcome is None:
-        return wrong_state(found)
-    return Granted(found, replayed=True, read_time_ms=read_time_ms) if outcome == REPLAYED else None
+    if found.state == HELD:
+        return None
+    step = judge_move(found, request, max_hold_ttl_ms=0)
+    return Granted(found, replayed=True, read_time_ms=read_time_ms) if step is None else step
+
+
+class ReturnArchived(NamedTuple):
+    """Take back sold units of a reservation that has left a sale that has not."""
+
+    move: Move  # a RETURN
+    head: CommitId  # of the shard, before a call that did not find the reservation
+    watermark: CommitId  # of the shard in the ledger, when the reservation was read there, after that call
+    reservation: Reservation  # as the ledger has it
+    fingerprint: str  # of the Reserve that made it
+
+
+def return_archived(transaction: Transaction, request: ReturnArchived) -> Granted | Failure:
+    """Store the reservation again as the ledger has it, and move it.
+
+    It is done once: whatever was stored of the reservation after `head` is there, or its position is at most that of
+    the highest record that has left, which is above `head` then. So this needs no clock.
+    """
+    move, key = request.move, request.reservation.reservation_id
+    sale = transaction.shard.sales.get(move.sale)
+    if sale is None:
+        return sale_not_found(move.sale)
+    stored = sale.reservations.get(key)
+    if stored is not None and not is_unknown(stored.reservation):
+        return move_stored(transaction, sale, stored, move)
+    if request.head.epoch != transaction.shard.epoch or request.head < transaction.shard.archived:
+        return reservation_not_found(move.sale, key, transaction.head())
+    if request.watermark < CommitId(transaction.shard.epoch, transaction.shard.trim_seq):
+        return Failure(ERROR_REASON_SHARD_NOT_SERVING)  # the ledger has lost commits that it had reported
+    return move_stored(transaction, sale, StoredReservation(request.reservation, request.fingerprint), move)

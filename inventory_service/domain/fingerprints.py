@@ -23,8 +23,13 @@ def reserve_fingerprint(buyer_id: str, hold_ttl_ms: int | None, lines: tuple[Lin
     No id holds a blank, '=' or '#', so the text has one meaning; the scripts read the lines from it.
     """
     ttl = "-" if hold_ttl_ms is None else hold_ttl_ms
-    spelled = " ".join([f"{sku}={quantity}" for sku, quantity in lines])
-    return f"{buyer_id} {ttl} {spelled} #{reference}" if reference else f"{buyer_id} {ttl} {spelled}"
+    asked = spelled(lines)
+    return f"{buyer_id} {ttl} {asked} #{reference}" if reference else f"{buyer_id} {ttl} {asked}"
+
+
+def spelled(lines: tuple[Line, ...]) -> str:
+    """Return lines as the scripts read them."""
+    return " ".join([f"{sku}={quantity}" for sku, quantity in lines])
 
 
 def terms_of(fingerprint: str) -> Terms:

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 
 from inventory_service.domain.adjustments import adjust_stock
-from inventory_service.domain.archive import ArchiveStep, archive
+from inventory_service.domain.archive import ArchiveStep, ReturnArchived, archive, return_archived
 from inventory_service.domain.backpressure import Backpressure
 from inventory_service.domain.blocked_buyers import BlockChange
 from inventory_service.domain.call_again import CallAgain, until_judged
 from inventory_service.domain.events import CommitBody
 from inventory_service.domain.keys import BuyerKey, SaleKey, shard_of
-from inventory_service.domain.moves import Compensate, Move, compensate, move
+from inventory_service.domain.moves import Compensate, Move, compensate, is_unknown, move
 from inventory_service.domain.ports import ExpireStep, HoldCounts
 from inventory_service.domain.reserve import Reserve, ReserveResult, reserve
 from inventory_service.domain.results import Failure, Granted, ReservationRead, reservation_not_found, sale_not_found
@@ -37,6 +37,13 @@ class InMemoryStock:
         """Judge one move."""
         return (await self.move_many(self._number(request.sale), [request]))[0]
 
+    async def return_archived(self, request: ReturnArchived) -> Granted | Failure:
+        """Take back sold units of a reservation that has left."""
+        transaction = self._begin(self._number(request.move.sale))
+        result = return_archived(transaction, request)
+        transaction.commit()
+        return result
+
     async def change_sale(self, request: SaleRequest) -> SaleResult | Failure:
         """Make a sale that the ledger does not know, change one, or read how it stands."""
 
@@ -56,7 +63,7 @@ class InMemoryStock:
         if stored_sale is None:
             return sale_not_found(sale)
         stored = stored_sale.reservations.get(reservation_id)
-        if stored is None:
+        if stored is None or is_unknown(stored.reservation):
             return reservation_not_found(sale, reservation_id)
         return ReservationRead(transaction.effective(stored_sale, stored.reservation), transaction.now_ms)
 

@@ -6,7 +6,7 @@
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, Protocol
 
-from inventory_service.domain.archive import ArchivedReservation, ArchivedSale, ArchiveStep
+from inventory_service.domain.archive import ArchivedReservation, ArchivedSale, ArchiveStep, ReturnArchived
 from inventory_service.domain.blocked_buyers import BlockChange
 from inventory_service.domain.keys import BuyerKey, SaleKey
 from inventory_service.domain.moves import Compensate, Move
@@ -36,7 +36,15 @@ class Stock(Protocol):
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure: ...
 
 
-class ShardStock(Stock, Protocol):
+class StoredStock(Stock, Protocol):
+    """A stock as its store has it, from which reservations leave."""
+
+    async def return_archived(self, request: ReturnArchived) -> Granted | Failure:
+        """Take back sold units of a reservation that has left; RESERVATION_NOT_FOUND: ask the ledger again first."""
+        ...
+
+
+class ShardStock(StoredStock, Protocol):
     """A stock that also takes many requests of one shard in a call, and answers them in their order."""
 
     async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[ReserveResult]: ...

@@ -7,6 +7,7 @@ from holdfast.inventory.v1.error_reason_pb2 import (
     ERROR_REASON_ITEM_NOT_FOUND,
     ERROR_REASON_RESERVATION_ID_REUSED,
     ERROR_REASON_RESERVATION_NOT_FOUND,
+    ERROR_REASON_REVISION_MISMATCH,
     ERROR_REASON_SALE_NOT_FOUND,
     ERROR_REASON_WRONG_RESERVATION_STATE,
     ERROR_REASON_WRONG_SALE_STATE,
@@ -16,6 +17,7 @@ from holdfast.inventory.v1.sale_pb2 import SaleState
 
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Reservation
+from inventory_service.domain.shards import CommitId
 
 
 class Failure(NamedTuple):
@@ -23,7 +25,8 @@ class Failure(NamedTuple):
 
     reason: int  # an ErrorReason
     metadata: dict[str, str] = {}  # noqa: RUF012  (never mutated)
-    reservation: Reservation | None = None  # for FAILED_PRECONDITION
+    reservation: Reservation | None = None  # for FAILED_PRECONDITION, and ABORTED for its revision
+    head: CommitId | None = None  # for RESERVATION_NOT_FOUND of a move: the shard's last commit before the call
 
 
 class Granted(NamedTuple):
@@ -74,9 +77,10 @@ def item_not_found(sale: SaleKey, sku: str) -> Failure:
     return Failure(ERROR_REASON_ITEM_NOT_FOUND, {"sale_id": sale.sale_id, "sku": sku})
 
 
-def reservation_not_found(sale: SaleKey, reservation_id: str) -> Failure:
+def reservation_not_found(sale: SaleKey, reservation_id: str, head: CommitId | None = None) -> Failure:
     """The request names a reservation that is not there."""
-    return Failure(ERROR_REASON_RESERVATION_NOT_FOUND, {"sale_id": sale.sale_id, "reservation_id": reservation_id})
+    names = {"sale_id": sale.sale_id, "reservation_id": reservation_id}
+    return Failure(ERROR_REASON_RESERVATION_NOT_FOUND, names, head=head)
 
 
 def reservation_id_reused(sale: SaleKey, reservation_id: str) -> Failure:
@@ -98,3 +102,8 @@ def wrong_state(reservation: Reservation) -> Failure:
     """The table of moves has no such move from the reservation's state."""
     state = ReservationState.Name(ReservationState.ValueType(reservation.state))
     return Failure(ERROR_REASON_WRONG_RESERVATION_STATE, {"state": state}, reservation)
+
+
+def revision_mismatch(reservation: Reservation) -> Failure:
+    """The reservation has another revision than the caller expects."""
+    return Failure(ERROR_REASON_REVISION_MISMATCH, {"revision": str(reservation.revision)}, reservation)

@@ -1,16 +1,19 @@
 """What a shard is loaded with from the ledger: its sales, the stored reservations, and how far the ledger is."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, ReservationChange
+from holdfast.inventory.v1.reservation_pb2 import Line
 
-from inventory_service.domain.events import has_usual_units
+from inventory_service.domain.events import has_usual_units, units_of_change
+from inventory_service.domain.fingerprints import terms_of
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.reservation import HELD
+from inventory_service.domain.reservation import HELD, Reservation, Units
 from inventory_service.domain.shards import CommitId
+from inventory_service.domain.units import usual_units
 
 
 class LoadedSale(NamedTuple):
@@ -187,16 +190,49 @@ def record_from_change(
         fingerprint=_fingerprint_of(claim),
         note=change.note,
         claim=claim.SerializeToString(),
-        units=_unusual_units(change),
+        units="" if has_usual_units(change) else text_from_units(units_of_change(change)[1]),
     )
     return SaleKey(claim.tenant, claim.sale_id), record
 
 
-def _unusual_units(change: ReservationChange) -> str:
-    """The units after a change, unless state and claim imply them; as `text_from_units` in lua/lib/record.lua."""
-    if has_usual_units(change):
-        return ""
-    return " ".join([f"{line.sku}={line.claimed}:{line.sold}:{line.came_back}" for line in change.after])
+def record_of(reservation: Reservation, fingerprint: str) -> LoadedRecord:
+    """The record of a reservation, and of the Reserve that made it."""
+    terms, usual = terms_of(fingerprint), usual_units(terms_of(fingerprint).lines, reservation.state)
+    _, created_epoch, created_seq, created_index = reservation.created
+    _, epoch, seq, index = reservation.position
+    claim = Claim(
+        tenant=reservation.sale.tenant,
+        sale_id=reservation.sale.sale_id,
+        reservation_id=reservation.reservation_id,
+        buyer_id=terms.buyer_id,
+        lines=[Line(sku=sku, quantity=quantity) for sku, quantity in terms.lines],
+        asked_hold_ms=terms.hold_ttl_ms or 0,
+        reference=terms.reference,
+    )
+    return LoadedRecord(
+        reservation_id=reservation.reservation_id,
+        state=reservation.state,
+        revision=reservation.revision,
+        create_ms=reservation.create_time_ms,
+        update_ms=reservation.update_time_ms,
+        expire_ms=reservation.expire_time_ms,
+        created_epoch=created_epoch,
+        created_seq=created_seq,
+        created_index=created_index,
+        epoch=epoch,
+        seq=seq,
+        index=index,
+        reason=reservation.compensation_reason,
+        fingerprint=fingerprint,
+        note=reservation.note,
+        claim=claim.SerializeToString(),
+        units="" if reservation.lines == usual else text_from_units(reservation.lines),
+    )
+
+
+def text_from_units(lines: Iterable[Units]) -> str:
+    """As `text_from_units` in lua/lib/record.lua."""
+    return " ".join([f"{sku}={claimed}:{sold}:{came_back}" for sku, claimed, sold, came_back in lines])
 
 
 def _fingerprint_of(claim: Claim) -> str:

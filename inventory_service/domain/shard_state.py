@@ -11,6 +11,7 @@ from inventory_service.domain.fingerprints import terms_of
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import HELD, RELEASED, Reservation, Units, effective, state_at
 from inventory_service.domain.sale import Adjustment, NewItem, Settings
+from inventory_service.domain.shards import CommitId
 from inventory_service.domain.units import (
     Accounts,
     book,
@@ -107,6 +108,7 @@ class ShardState:
     settled: tuple[int, int] = (0, 0)  # epoch and seq up to which no refused order is open
     sales_left: int = 0
     blocked: BlockedCopy = field(default_factory=BlockedCopy)
+    archived: tuple[int, int] = (0, 0)  # epoch and seq of the highest change of a reservation that has left
     sales: dict[SaleKey, StoredSale] = field(default_factory=dict)
     commits: list[CommitBody] = field(default_factory=list)
 
@@ -128,6 +130,10 @@ class Transaction:
     def as_of(self) -> Position:
         """The last commit that a result takes into account: this call's, once it has changed something."""
         return Position(self.shard.number, self.shard.epoch, self.shard.seq + bool(self._events), 0)
+
+    def head(self) -> CommitId:
+        """The last commit before this call."""
+        return CommitId(self.shard.epoch, self.shard.seq)
 
     def effective(self, sale: StoredSale, reservation: Reservation) -> Reservation:
         """A reservation of a sale as it stands at this call's moment."""

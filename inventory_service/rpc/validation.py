@@ -22,6 +22,8 @@ MAX_ITEMS = 1000
 MAX_UNITS = 10**12
 MAX_BUYER_LIMIT = 2**53  # Lua's numbers are exact up to here
 MAX_TEXT = 256
+MIN_HOLD_TTL_MS = 1000
+MAX_HOLD_TTL_MS = 10**13  # three centuries; Lua writes numbers from 10^14 on in another form
 MAX_CHECKED = 1000  # elements of one list: a longer one is rejected for its length, and the event loop must not stall
 MAX_DURATION_S = 315_576_000_000  # the bound of google.protobuf.Duration
 MAX_TIMESTAMP_S = 253_402_300_799  # the last second of the year 9999
@@ -93,6 +95,10 @@ class Validator:
         if milliseconds < least_ms:
             self.add_violation(field, f"must be {'zero or ' * zero_allowed}at least {least_ms} ms")
         return milliseconds
+
+    def hold_ttl_ms(self, value: Duration) -> int:
+        """The life of a hold, whole milliseconds; the sale's longest cuts what is beyond three centuries anyway."""
+        return min(self.duration_ms("hold_ttl", value, MIN_HOLD_TTL_MS), MAX_HOLD_TTL_MS)
 
     def moment_ms(self, field: str, value: Timestamp) -> int:
         """Milliseconds since 1970, finer parts cut off."""

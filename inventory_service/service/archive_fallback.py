@@ -12,14 +12,15 @@ from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 from inventory_service.domain.archive import (
     ArchivedReservation,
     ArchivedSale,
+    ReturnArchived,
     adjust_archived,
     move_archived,
     reserve_archived,
 )
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.moves import Move, MoveKind
-from inventory_service.domain.ports import ReservationArchive, SaleArchive, Stock
-from inventory_service.domain.reservation import HELD, Reservation
+from inventory_service.domain.moves import Move, MoveKind, Step
+from inventory_service.domain.ports import ReservationArchive, SaleArchive, StoredStock
+from inventory_service.domain.reservation import HELD
 from inventory_service.domain.reserve import Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead, reservation_not_found, wrong_sale_state
 from inventory_service.domain.sale import (
@@ -52,7 +53,7 @@ class ArchiveFallback:
 
     def __init__(
         self,
-        stock: Stock,
+        stock: StoredStock,
         reservations: ReservationArchive,
         sales: SaleArchive,
         bulkhead: Bulkhead,
@@ -138,8 +139,11 @@ class ArchiveFallback:
         result = await self._stock.find_reservation(sale, reservation_id)
         if not isinstance(result, Failure):
             return result
-        found = await self._find_archived_reservation(sale, reservation_id, result)
-        return found if isinstance(found, Failure) else ReservationRead(found, self._now_ms())
+        known = await self._find_archived(sale, reservation_id, result)
+        if isinstance(known, Failure):
+            return known
+        assert known.reservation is not None, "unknown is a failure"
+        return ReservationRead(known.reservation, self._now_ms())
 
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
         """Read a sale, from the ledger if it has left Redis."""
@@ -152,15 +156,36 @@ class ArchiveFallback:
         return SaleRead(archived.sale, archived.as_of, self._now_ms())
 
     async def _move_if_known(self, request: Move) -> Granted | Failure:
-        """Judge a move that makes nothing; what the ledger has as held has not left, so Redis is asked once more."""
+        """Judge a move that makes nothing; what the ledger has as held has not left, so Redis is asked once more.
+
+        Sold units of a reservation that has left come back to its sale in Redis; in turn with the ledger, which must be
+        asked again if reservations have left since Redis was asked.
+        """
         result = await self._stock.move(request)
-        if not isinstance(result, Failure):
-            return result
-        found = await self._find_archived_reservation(request.sale, request.reservation_id, result)
-        if isinstance(found, Failure):
-            return found
-        judged = move_archived(request, found, self._now_ms())
-        return judged if judged is not None else _not_unknown(await self._stock.move(request))
+        for _ in range(MAX_ROUNDS):
+            if not isinstance(result, Failure) or result.reason not in _UNKNOWN:
+                return result
+            known = await self._find_archived(request.sale, request.reservation_id, result)
+            if isinstance(known, Failure):
+                return known
+            assert known.reservation is not None, "unknown is a failure"
+            judged = move_archived(request, known.reservation, self._now_ms())
+            if judged is None:
+                return _not_unknown(await self._stock.move(request))
+            if not isinstance(judged, Step):
+                return judged
+            if result.head is None:  # there is no such sale in Redis
+                return await self._judge_left_sale(request.sale)
+            found = ReturnArchived(request, result.head, known.watermark, known.reservation, known.fingerprint)
+            result = await self._stock.return_archived(found)
+        return _INCONSISTENT if isinstance(result, Failure) and result.reason in _UNKNOWN else result
+
+    async def _judge_left_sale(self, sale: SaleKey) -> Failure:
+        """Nothing can be changed in a sale that has left."""
+        archived = await self._find_archived_sale(sale)
+        if isinstance(archived, Failure):
+            return archived
+        return _INCONSISTENT if archived is None else wrong_sale_state(archived.sale.state)
 
     async def _archived_sale(
         self, sale: SaleKey, failure: Failure, repeat: Callable[[], Awaitable[Result | Failure]]
@@ -194,9 +219,9 @@ class ArchiveFallback:
     async def _ask_for_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation | Failure:
         return await self._bulkhead.ask(lambda: self._reservations.find_reservation(sale, reservation_id))
 
-    async def _find_archived_reservation(
+    async def _find_archived(
         self, sale: SaleKey, reservation_id: str, failure: Failure
-    ) -> Reservation | Failure:
+    ) -> ArchivedReservation | Failure:
         """A reservation that Redis does not know, or which of the two names the ledger does not know either."""
         if failure.reason not in _UNKNOWN:
             return failure
@@ -204,7 +229,7 @@ class ArchiveFallback:
         if isinstance(known, Failure):
             return known
         if known.reservation is not None:
-            return known.reservation
+            return known
         if failure.reason == _SALE_NOT_FOUND and known.has_sale:
             failure = reservation_not_found(sale, reservation_id)
         if known.lost:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 import structlog
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
+from inventory_service.domain.archive import ReturnArchived
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move
 from inventory_service.domain.ports import ShardStock
@@ -80,6 +81,9 @@ class Batcher:
 
     async def change_sale(self, request: SaleRequest) -> SaleResult | Failure:
         return await self._uncut(self._stock.change_sale(request))
+
+    async def return_archived(self, request: ReturnArchived) -> Granted | Failure:
+        return await self._uncut(self._stock.return_archived(request))
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure:
         return await self._uncut(self._stock.find_reservation(sale, reservation_id))

@@ -47,11 +47,11 @@ local function write_expiry(sale)
     end
   end
   if count > 0 then redis.call('ZADD', sale.expiry_key, unpack(add)) end
-  if #drop == 0 then
+  if #drop == 0 and not sale.has_extended then
     redis.call('ZADD', KEYS[3], 'LT', earliest, sale.name)
     return
   end
-  redis.call('ZREM', sale.expiry_key, unpack(drop))
+  if #drop > 0 then redis.call('ZREM', sale.expiry_key, unpack(drop)) end
   local first = redis.call('ZRANGE', sale.expiry_key, 0, 0, 'WITHSCORES')
   local due_ms = first[2] or '+inf'
   if first[2] and sale.settings.release_ms > 0 then due_ms = sale.settings.release_ms end

@@ -39,8 +39,13 @@ local function move(shard, sale, id, record, state, after, discarded)
   record[EPOCH], record[SEQ], record[INDEX] = shard.epoch, shard.seq + 1, #shard.events
   add_event(shard, change_event(record, previous, (was_unusual or record[UNITS]) and before, discarded))
   sale.records[id], sale.changed_records[id] = record, true
-  if state == HELD then sale.changed_expiry[id] = record[EXPIRE_MS]
-  elseif previous == HELD then sale.changed_expiry[id] = false end
+  if state == HELD and previous == NEW then sale.changed_expiry[id] = record[EXPIRE_MS]
+  elseif previous == HELD and state ~= HELD then sale.changed_expiry[id] = false end
+end
+
+-- Lets a hold end later; a move follows.
+local function extend(sale, id, record, expire_ms)
+  record[EXPIRE_MS], sale.changed_expiry[id], sale.has_extended = expire_ms, expire_ms, true
 end
 
 -- Takes back the overdue holds of a sale, and the released ones, the longest overdue first. False if they are more than

@@ -2,6 +2,7 @@
 
 local HELD, CONFIRMED, RELEASED, EXPIRED, COMPENSATED, RETURNED = 1, 2, 3, 4, 5, 6 -- a ReservationState each
 local NEW = 0 -- the state before the first
+local ID_REUSED = 2 -- a CompensationReason
 
 -- A record is an array; these are its fields, in the order in which they are packed, as RecordReply of reads.py has them.
 -- CREATED_* never change: they are the reservation's identity. FINGERPRINT is the text of the Reserve, "buyer ttl
@@ -117,6 +118,11 @@ local function effective(shard, sale, record)
   local release_ms, expire_ms = sale.settings.release_ms, record[EXPIRE_MS]
   if release_ms > 0 and expire_ms > release_ms then return RELEASED end
   return shard.now >= expire_ms and EXPIRED or HELD
+end
+
+-- Whether reads and moves do not find a record: the ledger refused it, for it knows an earlier one of this id, and answers.
+local function is_unknown(record)
+  return record[REASON] == ID_REUSED
 end
 
 -- A reservation as replies carry it: its fields up to NOTE, but the state as every call sees it, and UNITS or ''.

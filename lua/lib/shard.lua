@@ -33,11 +33,15 @@ local function format_error(meta)
   return {'SHARD', 'FORMAT', string.format('%.0f', meta.format or 0)}
 end
 
+-- Whether a commit was made before another one of its shard.
+local function is_before(epoch, seq, other_epoch, other_seq)
+  return epoch < other_epoch or epoch == other_epoch and seq < other_seq
+end
+
 -- Whether the caller has observed a commit that this Redis does not have: it holds an older copy of the data.
 local function went_back(meta)
   local epoch, seq = string.match(ARGV[1], '^(%d+)-(%d+)$')
-  epoch = tonumber(epoch)
-  return meta.epoch < epoch or (meta.epoch == epoch and meta.seq < tonumber(seq))
+  return is_before(meta.epoch, meta.seq, tonumber(epoch), tonumber(seq))
 end
 
 -- The reply to a call that the shard does not serve, or nil.

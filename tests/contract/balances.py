@@ -1,6 +1,7 @@
 """Computes balances from commits, and compares them with the balances of the stock."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from inventory_service.domain.events import CommitBody, ReservationChange, SaleChanged, SaleMade, StockAdjusted
 from inventory_service.domain.keys import SaleKey
@@ -16,10 +17,7 @@ async def assert_balances_add_up(shard: ShardUnderTest) -> None:
 
     A sale that has left holds nothing.
     """
-    balances: Balances = {}
-    for commit in await shard.commits():
-        apply(balances, commit)
-        assert all(units >= 0 for item in balances.values() for units in item.values()), commit
+    balances = balances_of(await shard.commits())
     for sale in {sale for sale, _ in balances}:
         if not await shard.keeps(sale):
             assert not any(item["held"] for (of, _), item in balances.items() if of == sale)
@@ -30,6 +28,15 @@ async def assert_balances_add_up(shard: ShardUnderTest) -> None:
             computed = balances[sale, item.sku]
             assert (item.available, item.held, item.sold) == (computed["available"], computed["held"], computed["sold"])
             assert item.total == computed["total"]
+
+
+def balances_of(commits: Sequence[CommitBody]) -> Balances:
+    """The balances of every item after all commits; none is below zero after any of them."""
+    balances: Balances = {}
+    for commit in commits:
+        apply(balances, commit)
+        assert all(units >= 0 for item in balances.values() for units in item.values()), commit
+    return balances
 
 
 def apply(balances: Balances, commit: CommitBody) -> None:

@@ -1,5 +1,7 @@
 """Requests with defaults, so that a test gives only the values that matter to it."""
 
+from collections.abc import Mapping
+
 from inventory_service.domain.blocked_buyers import BlockChange
 from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
@@ -38,18 +40,34 @@ def reserve(
     **lines: int,
 ) -> Reserve:
     """A Reserve of one lamp, unless lines are given."""
-    wanted = tuple(Line(sku, quantity) for sku, quantity in sorted((lines or {"lamp": 1}).items()))
-    return Reserve(sale, reservation_id, buyer, wanted, ttl_ms, reference)
+    return Reserve(sale, reservation_id, buyer, lines_of(lines or {"lamp": 1}), ttl_ms, reference)
 
 
-def confirm(reservation_id: str, sale: SaleKey = SALE) -> Move:
-    """A whole confirm."""
-    return Move(sale, reservation_id, MoveKind.CONFIRM)
+def confirm(reservation_id: str, sale: SaleKey = SALE, revision: int | None = None, **lines: int) -> Move:
+    """A confirm of these lines, or else of everything."""
+    return Move(sale, reservation_id, MoveKind.CONFIRM, "", revision, lines_of(lines))
 
 
-def release(reservation_id: str, sale: SaleKey = SALE, reason: str = "") -> Move:
+def release(reservation_id: str, sale: SaleKey = SALE, reason: str = "", revision: int | None = None) -> Move:
     """A release."""
-    return Move(sale, reservation_id, MoveKind.RELEASE, reason)
+    return Move(sale, reservation_id, MoveKind.RELEASE, reason, revision)
+
+
+def extend(reservation_id: str, hold_ttl_ms: int, sale: SaleKey = SALE, revision: int | None = None) -> Move:
+    """A longer life for a hold, from its creation."""
+    return Move(sale, reservation_id, MoveKind.EXTEND, "", revision, hold_ttl_ms=hold_ttl_ms)
+
+
+def give_back(
+    reservation_id: str, sale: SaleKey = SALE, revision: int | None = None, discards: bool = False, **lines: int
+) -> Move:
+    """A return of these lines, or else of everything."""
+    return Move(sale, reservation_id, MoveKind.RETURN, "broken", revision, lines_of(lines), discards=discards)
+
+
+def lines_of(lines: Mapping[str, int]) -> tuple[Line, ...]:
+    """Lines sorted by SKU."""
+    return tuple(Line(sku, quantity) for sku, quantity in sorted(lines.items()))
 
 
 def spend(reservation_id: str, sale: SaleKey = SALE, reason: str = "") -> Move:

@@ -1,34 +1,56 @@
 """The table of states and moves, cell by cell, on each implementation."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason, ReservationState
 
+from inventory_service.domain.archive import move_archived
 from inventory_service.domain.keys import Position
+from inventory_service.domain.moves import Move, Step
 from inventory_service.domain.ports import ExpireStep
+from inventory_service.domain.reservation import HELD, RETURNED, Units
 from inventory_service.domain.results import Failure, Granted, Rejected, ReservationRead
-from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, create, release, reserve, spend
-from tests.contract.shards import ShardUnderTest
+from inventory_service.domain.sale import SaleRead
+from inventory_service.domain.units import Accounts
+from tests.contract.requests import (
+    MINUTE_MS,
+    SALE,
+    compensate,
+    confirm,
+    create,
+    extend,
+    give_back,
+    release,
+    reserve,
+    spend,
+)
+from tests.contract.results import granted, reason_of
+from tests.contract.shards import InMemoryShard, ShardUnderTest
 from tests.sales import make_sale
 
 ID = "r-1"
 NOWHERE = Position(0, 1, 999, 0)
+STATES = ("HELD", "CONFIRMED", "RELEASED", "EXPIRED", "COMPENSATED", "RETURNED")
 
 # A cell is the state that the move leads to, or else a result, for which nothing is written. R: the same reservation
-# again, replayed. END: RESERVATION_ENDED. FP, AE, NF: a failure. `-`: nothing to do.
+# again, replayed. END: RESERVATION_ENDED. FP, AE, NF, CO, MH, MS: a failure. `-`: nothing to do. The reservation claims
+# two lamps and a shade; PARTLY-SOLD owns one lamp, PARTLY-BACK gave one of its two lamps back. CONF* is CONFIRMED.
 TABLE = """
-             reserve  reserve-other  confirm    release   spend     expire   compensate
-none         HELD     HELD           NF         NF        RELEASED  -        -
-HELD         R        AE             CONFIRMED  RELEASED  RELEASED  -        COMPENSATED
-CONFIRMED    R        AE             R          FP        FP        -        COMPENSATED
-RELEASED     END      AE             FP         R         R         -        -
-SPENT        END      END            FP         R         R         -        -
-EXPIRED      END      AE             FP         R         R         -        -
-OVERDUE      END      AE             FP         R         R         EXPIRED  -
-COMPENSATED  END      AE             FP         R         R         -        -
-"""
+             reserve  reserve-other  confirm    confirm-some  confirm-more  release   spend     extend  extend-less  return    return-one  return-more  expire   compensate
+none         HELD     HELD           NF         NF            NF            NF        RELEASED  NF      NF           NF        NF          NF           -        -
+HELD         R        AE             CONFIRMED  CONFIRMED     MH            RELEASED  RELEASED  HELD    R            FP        FP          FP           -        COMPENSATED
+CONFIRMED    R        AE             R          CO            CO            FP        FP        FP      FP           RETURNED  CONFIRMED   MS           -        COMPENSATED
+PARTLY-SOLD  R        AE             CO         R             CO            FP        FP        FP      FP           RETURNED  RETURNED    MS           -        COMPENSATED
+PARTLY-BACK  R        AE             R          CO            CO            FP        FP        FP      FP           RETURNED  R           MS           -        COMPENSATED
+RETURNED     END      AE             FP         FP            FP            R         R         FP      FP           R         R           MS           -        -
+RELEASED     END      AE             FP         FP            FP            R         R         FP      FP           FP        FP          FP           -        -
+SPENT        END      END            FP         FP            FP            R         R         FP      FP           FP        FP          FP           -        -
+EXPIRED      END      AE             FP         FP            FP            R         R         FP      FP           FP        FP          FP           -        -
+OVERDUE      END      AE             FP         FP            FP            R         R         FP      FP           FP        FP          FP           EXPIRED  -
+COMPENSATED  END      AE             FP         FP            FP            R         R         FP      FP           FP        FP          FP           -        -
+"""  # noqa: E501
 
 
 def cells() -> list[tuple[str, str, str]]:
@@ -38,38 +60,55 @@ def cells() -> list[tuple[str, str, str]]:
 
 async def bring_to(shard: ShardUnderTest, state: str) -> Position:
     """Bring the reservation to a state by the moves that lead there; returns its creation position."""
-    await make_sale(shard.stock, create())
-    if state in ("none", "SPENT"):
-        if state == "SPENT":
-            await shard.stock.move(spend(ID))
-            return Position(0, 1, 2, 0)
+    await make_sale(shard.stock, create(max_hold_ttl_ms=30 * MINUTE_MS))
+    if state == "none":
         return NOWHERE
-    held = await shard.stock.reserve(reserve(ID))
-    assert isinstance(held, Granted)
+    if state == "SPENT":
+        await shard.stock.move(spend(ID))
+        return Position(0, 1, 2, 0)
+    held = await granted(shard, reserve(ID, lamp=2, shade=1))
     if state in ("OVERDUE", "EXPIRED"):
         await shard.tick(10 * MINUTE_MS)
-    last_moves: dict[str, Callable[[], Awaitable[object]]] = {
-        "CONFIRMED": lambda: shard.stock.move(confirm(ID)),
-        "RELEASED": lambda: shard.stock.move(release(ID)),
-        "EXPIRED": lambda: shard.stock.expire(0),
-        "COMPENSATED": lambda: shard.stock.compensate(compensate(ID, held.reservation.created)),
+    last_moves: dict[str, Sequence[Move]] = {
+        "CONFIRMED": [confirm(ID)],
+        "PARTLY-SOLD": [confirm(ID, lamp=1)],
+        "PARTLY-BACK": [confirm(ID), give_back(ID, lamp=1)],
+        "RETURNED": [confirm(ID), give_back(ID)],
+        "RELEASED": [release(ID)],
     }
-    if state in last_moves:
-        await last_moves[state]()
+    for move in last_moves.get(state, ()):
+        assert isinstance(await shard.stock.move(move), Granted)
+    if state == "EXPIRED":
+        await shard.stock.expire(0)
+    if state == "COMPENSATED":
+        await shard.stock.compensate(compensate(ID, held.reservation.created))
     return held.reservation.created
 
 
+MOVES = {
+    "confirm": confirm(ID),
+    "confirm-some": confirm(ID, lamp=1),
+    "confirm-more": confirm(ID, lamp=2, shade=2),
+    "release": release(ID),
+    "spend": spend(ID),
+    "extend": extend(ID, 20 * MINUTE_MS),
+    "extend-less": extend(ID, 10 * MINUTE_MS),
+    "return": give_back(ID),
+    "return-one": give_back(ID, lamp=1),
+    "return-more": give_back(ID, lamp=3),
+}
+
+
 async def make(shard: ShardUnderTest, move: str, created: Position) -> object:
-    moves: dict[str, Callable[[], Awaitable[object]]] = {
-        "reserve": lambda: shard.stock.reserve(reserve(ID)),
-        "reserve-other": lambda: shard.stock.reserve(reserve(ID, lamp=2)),
-        "confirm": lambda: shard.stock.move(confirm(ID)),
-        "release": lambda: shard.stock.move(release(ID)),
-        "spend": lambda: shard.stock.move(spend(ID)),
+    if move in MOVES:
+        return await shard.stock.move(MOVES[move])
+    others: dict[str, Callable[[], Awaitable[object]]] = {
+        "reserve": lambda: shard.stock.reserve(reserve(ID, lamp=2, shade=1)),
+        "reserve-other": lambda: shard.stock.reserve(reserve(ID, lamp=1)),
         "expire": lambda: shard.stock.expire(0),
         "compensate": lambda: shard.stock.compensate(compensate(ID, created)),
     }
-    return await moves[move]()
+    return await others[move]()
 
 
 async def state_of(shard: ShardUnderTest) -> str:
@@ -92,6 +131,9 @@ def word_for(answer: object) -> str:
                 ErrorReason.ERROR_REASON_RESERVATION_ID_REUSED: "AE",
                 ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND: "NF",
                 ErrorReason.ERROR_REASON_WRONG_RESERVATION_STATE: "FP",
+                ErrorReason.ERROR_REASON_CONFIRMED_OTHERWISE: "CO",
+                ErrorReason.ERROR_REASON_MORE_THAN_HELD: "MH",
+                ErrorReason.ERROR_REASON_MORE_THAN_SOLD: "MS",
             }
             return failures[reason]
     raise AssertionError(f"no word for {answer}")
@@ -123,9 +165,39 @@ async def test_a_move_has_the_outcome_of_the_table(shard: ShardUnderTest, state:
         assert word_for(answer) == cell
 
 
+@pytest.mark.parametrize(
+    ("state", "move", "cell"),
+    [cell for cell in cells() if cell[0] not in ("none", "HELD", "OVERDUE") and cell[1] in MOVES],
+)
+async def test_an_archived_reservation_is_judged_by_the_same_table(
+    memory: InMemoryShard, state: str, move: str, cell: str
+) -> None:
+    """The caller does not see whether it has left; only what would move a unit must be done in Redis."""
+    await bring_to(memory, state)
+    found = await memory.stock.find_reservation(SALE, ID)
+    assert isinstance(found, ReservationRead)
+
+    answer = move_archived(MOVES[move], found.reservation, read_time_ms=9)
+
+    if isinstance(answer, Step):
+        assert ReservationState.Name(answer.state)[18:] == cell
+    else:
+        assert word_for(answer) == cell
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+async def test_a_held_reservation_cannot_have_left_redis(memory: InMemoryShard, move: Move) -> None:
+    """The ledger has it since Redis was asked, so Redis must be asked again."""
+    await bring_to(memory, "HELD")
+    found = await memory.stock.find_reservation(SALE, ID)
+    assert isinstance(found, ReservationRead)
+
+    assert move_archived(move, found.reservation, read_time_ms=9) is None
+
+
 def state_or_end(cell: str) -> str | None:
     """The state that a cell leads to, if it names one."""
-    return cell if cell in ("HELD", "CONFIRMED", "RELEASED", "EXPIRED", "COMPENSATED") else None
+    return cell if cell in STATES else None
 
 
 @pytest.mark.parametrize("state", ["HELD", "CONFIRMED"])
@@ -152,3 +224,155 @@ async def test_a_wrong_state_failure_has_the_reservation_as_it_stands(shard: Sha
     assert answer.metadata == {"state": "RESERVATION_STATE_EXPIRED"}
     assert answer.reservation is not None
     assert ReservationState.Name(answer.reservation.state) == "RESERVATION_STATE_EXPIRED"
+
+
+async def units_of(shard: ShardUnderTest, lines: tuple[Units, ...]) -> tuple[Accounts, Accounts, dict[str, Accounts]]:
+    """The accounts of lamps, of shades and of the buyers; the reservation must stand with these units."""
+    found, sale = await shard.stock.find_reservation(SALE, ID), await shard.stock.find_sale(SALE)
+    assert isinstance(found, ReservationRead)
+    assert isinstance(sale, SaleRead)
+    assert found.reservation.lines == lines
+    lamps, shades = ({"available": item.available, "held": item.held, "sold": item.sold} for item in sale.sale.items)
+    return lamps, shades, await shard.buyers(SALE)
+
+
+def accounts(available: int, held: int = 0, sold: int = 0) -> Accounts:
+    """The accounts of an item."""
+    return {"available": available, "held": held, "sold": sold}
+
+
+async def test_a_partial_confirm_sells_what_it_names_and_gives_back_the_rest(shard: ShardUnderTest) -> None:
+    """In one step, so that the rest goes to nobody before the part is sold. A line that was not sold stays."""
+    await bring_to(shard, "PARTLY-SOLD")
+
+    lines = (Units("lamp", 2, 1, 0), Units("shade", 1, 0, 0))
+
+    assert await units_of(shard, lines) == (accounts(9, sold=1), accounts(10), {"b-1": {"held": 0, "sold": 1}})
+
+
+async def test_returns_say_what_has_come_back_in_all(shard: ShardUnderTest) -> None:
+    """What has come back never becomes less, items that are not named stay, and the buyer's limit has room again."""
+    await bring_to(shard, "PARTLY-BACK")
+    some = (Units("lamp", 2, 2, 1), Units("shade", 1, 1, 0))
+    assert await units_of(shard, some) == (accounts(9, sold=1), accounts(9, sold=1), {"b-1": {"held": 0, "sold": 2}})
+
+    more = await shard.stock.move(give_back(ID, shade=1))
+    again = await shard.stock.move(give_back(ID, lamp=1, shade=1))
+    last = await shard.stock.move(give_back(ID, lamp=2))
+
+    assert isinstance(more, Granted)
+    assert again == Granted(more.reservation, replayed=True, read_time_ms=shard.now_ms)
+    assert isinstance(last, Granted)
+    assert (last.reservation.state, last.reservation.note) == (RETURNED, "broken")
+    everything = (Units("lamp", 2, 2, 2), Units("shade", 1, 1, 1))
+    assert await units_of(shard, everything) == (accounts(10), accounts(10), {})
+
+
+async def test_what_is_discarded_leaves_the_sale(shard: ShardUnderTest) -> None:
+    """A damaged unit must not be sold again between the return and a later change of the stock."""
+    await bring_to(shard, "PARTLY-BACK")
+
+    await shard.stock.move(give_back(ID, discards=True))
+
+    everything = (Units("lamp", 2, 2, 2), Units("shade", 1, 1, 1))
+    assert await units_of(shard, everything) == (accounts(9), accounts(9), {})
+
+
+async def test_a_compensation_gives_back_what_has_not_come_back(shard: ShardUnderTest) -> None:
+    """A refused order may have been sold in part and have come back in part: no unit is given back twice."""
+    created = await bring_to(shard, "PARTLY-BACK")
+
+    assert await shard.stock.compensate(compensate(ID, created)) is True
+
+    nothing = (Units("lamp", 2, 0, 0), Units("shade", 1, 0, 0))
+    assert await units_of(shard, nothing) == (accounts(10), accounts(10), {})
+
+
+async def test_an_extended_hold_ends_later(shard: ShardUnderTest) -> None:
+    """The life is counted from the creation, cut to the sale's longest, and by it the hold is taken back."""
+    await bring_to(shard, "HELD")
+    await shard.tick(9 * MINUTE_MS)
+
+    longest = await shard.stock.move(extend(ID, 90 * MINUTE_MS))
+
+    assert isinstance(longest, Granted)
+    assert longest.reservation.expire_time_ms == longest.reservation.create_time_ms + 30 * MINUTE_MS
+    assert (longest.reservation.state, longest.reservation.revision) == (HELD, 2)
+    await shard.tick(20 * MINUTE_MS)
+    assert await shard.stock.expire(0) == ExpireStep(0, more_is_due=False)
+    await shard.tick(MINUTE_MS)
+    assert await shard.stock.expire(0) == ExpireStep(1, more_is_due=False)
+
+
+MISMATCH = "REVISION_MISMATCH"
+
+
+@pytest.mark.parametrize(
+    ("state", "move", "reason"),
+    [
+        pytest.param("HELD", confirm(ID, revision=2), MISMATCH, id="confirm"),
+        pytest.param("HELD", confirm(ID, revision=2, lamp=3), MISMATCH, id="before-more-than-held"),
+        pytest.param("HELD", release(ID, revision=2), MISMATCH, id="release"),
+        pytest.param("HELD", extend(ID, 20 * MINUTE_MS, revision=2), MISMATCH, id="extend"),
+        pytest.param("CONFIRMED", give_back(ID, revision=1), MISMATCH, id="return"),
+        pytest.param("CONFIRMED", give_back(ID, revision=1, lamp=3), MISMATCH, id="before-more-than-sold"),
+        pytest.param("HELD", confirm(ID, revision=1), "GRANTED", id="the-same"),
+        pytest.param("CONFIRMED", confirm(ID, revision=1), "REPLAYED", id="after-a-repeat"),
+        pytest.param("CONFIRMED", confirm(ID, revision=1, lamp=1), "CONFIRMED_OTHERWISE", id="after-other-lines"),
+        pytest.param("CONFIRMED", release(ID, revision=1), "WRONG_RESERVATION_STATE", id="after-the-state"),
+        pytest.param("OVERDUE", release(ID, revision=7), "REPLAYED", id="after-its-end"),
+    ],
+)
+async def test_the_expected_revision_must_be_found(shard: ShardUnderTest, state: str, move: Move, reason: str) -> None:
+    """After what stands so already and what the state does not allow, and before the move's own checks."""
+    await bring_to(shard, state)
+    kept = await shard.contents()
+
+    answer = await shard.stock.move(move)
+
+    assert reason_of(answer) == reason
+    if isinstance(answer, Failure):
+        assert answer.reservation is not None
+        assert answer.metadata.get("revision") == (str(answer.reservation.revision) if reason == MISMATCH else None)
+        assert await shard.contents() == kept
+
+
+async def test_a_spend_of_an_unknown_id_expects_no_revision(shard: ShardUnderTest) -> None:
+    """There is none to be found."""
+    await bring_to(shard, "none")
+
+    assert reason_of(await shard.stock.move(spend(ID)._replace(expected_revision=7))) == "GRANTED"
+
+
+@pytest.mark.parametrize(
+    ("state", "move", "about"),
+    [
+        ("HELD", confirm(ID, lamp=3), {"sku": "lamp", "held": "2", "asked": "3"}),
+        ("HELD", confirm(ID, lamp=1, vase=1, shade=2), {"sku": "shade", "held": "1", "asked": "2"}),
+        ("HELD", confirm(ID, vase=1), {"sku": "vase", "held": "0", "asked": "1"}),
+        ("PARTLY-SOLD", confirm(ID), {"sku": "lamp", "sold": "1", "asked": "2"}),
+        ("PARTLY-SOLD", confirm(ID, lamp=1, vase=1), {"sku": "vase", "sold": "0", "asked": "1"}),
+        ("PARTLY-SOLD", give_back(ID, lamp=1, shade=1), {"sku": "shade", "sold": "0", "asked": "1"}),
+        ("PARTLY-BACK", give_back(ID, vase=1), {"sku": "vase", "sold": "0", "asked": "1"}),
+    ],
+)
+async def test_a_refusal_names_the_first_item_and_both_numbers(
+    shard: ShardUnderTest, state: str, move: Move, about: dict[str, str]
+) -> None:
+    """The caller sees by how much it was wrong, without a read."""
+    await bring_to(shard, state)
+
+    answer = await shard.stock.move(move)
+
+    assert isinstance(answer, Failure)
+    assert answer.metadata == about
+
+
+async def test_an_order_that_the_ledger_refused_for_its_id_is_unknown(shard: ShardUnderTest) -> None:
+    """The ledger answers with the one that had the id first; a repeat of the Reserve alone hears how it ended."""
+    created = await bring_to(shard, "HELD")
+    await shard.stock.compensate(compensate(ID, created)._replace(reason=2))
+
+    for answer in [await shard.stock.find_reservation(SALE, ID), await shard.stock.move(release(ID))]:
+        assert reason_of(answer) == "RESERVATION_NOT_FOUND"
+    assert reason_of(await shard.stock.reserve(reserve(ID, lamp=2, shade=1))) == "RESERVATION_ENDED"

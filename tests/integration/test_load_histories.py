@@ -12,7 +12,7 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.sale import CreateSale
-from tests.contract.test_histories import SALES, creates, moves, reserves, sales
+from tests.contract.test_histories import SALES, creates, reserves, sales, whole_moves
 from tests.integration.loaded_shard import RETENTION_MS, LoadedShard
 
 buyers = st.sampled_from(["b-1", "b-2"])
@@ -38,7 +38,7 @@ class Histories(RuleBasedStateMachine):
     def reserve(self, requests: Sequence[Reserve]) -> None:
         self.runner.run(self.shard.stock.reserve_many(0, requests))
 
-    @rule(requests=st.lists(moves, min_size=1, max_size=4))
+    @rule(requests=st.lists(whole_moves, min_size=1, max_size=4))
     def move(self, requests: Sequence[Move]) -> None:
         self.runner.run(self.shard.stock.move_many(0, requests))
 

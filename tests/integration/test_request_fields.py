@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
@@ -35,28 +36,38 @@ BUILT: dict[str, Message] = {
     "Reserve": calls.ReserveRequest(
         sale_id="lamp-sale", reservation_id="r-1", buyer_id="ada", lines=[Line(sku="lamp", quantity=1)]
     ),
-    "ConfirmReservation": calls.ConfirmReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
+    "ConfirmReservation": calls.ConfirmReservationRequest(
+        sale_id="lamp-sale", reservation_id="r-1", partial={"lines": [Line(sku="lamp", quantity=1)]}
+    ),
     "ReleaseReservation": calls.ReleaseReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
+    "ExtendReservation": calls.ExtendReservationRequest(
+        sale_id="lamp-sale", reservation_id="r-1", hold_ttl=Duration(seconds=60)
+    ),
+    "ReturnReservation": calls.ReturnReservationRequest(
+        sale_id="lamp-sale", reservation_id="r-1", reason="broken", lines=[Line(sku="lamp", quantity=1)]
+    ),
     "GetReservation": calls.GetReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
     "GetSale": calls.GetSaleRequest(sale_id="lamp-sale"),
     "CreateSale": admin.CreateSaleRequest(sale=Sale(sale_id="new-sale", items=[Item(sku="lamp", total=1)])),
     "BlockBuyer": admin.BlockBuyerRequest(buyer_id="bob", reason="fraud"),
     "UnblockBuyer": admin.UnblockBuyerRequest(buyer_id="bob"),
 }
+MOVE = ("sale_id", "reservation_id", "expected_revision")
+LINES = ("lines", "lines[0].sku", "lines[0].quantity")
 # The fields that these calls use; every other one is UNIMPLEMENTED where it is set.
 USED = {
     "Reserve": {
         "sale_id",
         "reservation_id",
         "buyer_id",
-        "lines",
-        "lines[0].sku",
-        "lines[0].quantity",
         "hold_ttl",
         "reference",
+        *LINES,
     },
-    "ConfirmReservation": {"sale_id", "reservation_id"},
-    "ReleaseReservation": {"sale_id", "reservation_id", "reason", "spend_id"},
+    "ConfirmReservation": {*MOVE, "partial", *(f"partial.{name}" for name in LINES)},
+    "ReleaseReservation": {*MOVE, "reason", "spend_id"},
+    "ExtendReservation": {*MOVE, "hold_ttl"},
+    "ReturnReservation": {*MOVE, "reason", "discard", *LINES},
     "GetReservation": {"sale_id", "reservation_id"},
     "GetSale": {"sale_id"},
     "CreateSale": {

@@ -16,6 +16,7 @@ from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Line, Reservation, Units
 from inventory_service.domain.sale import Adjustment, AdjustStock, Item, Sale, Settings, etag_of
 from inventory_service.domain.shard_state import StoredAdjustment
+from inventory_service.domain.shards import CommitId
 
 _STATE = "RESERVATION_STATE_"
 _ENDED_WITHOUT_COMPENSATION = ("RELEASED", "EXPIRED", "RETURNED")
@@ -34,7 +35,10 @@ class LedgerArchive:
             row = await db.fetchrow(self._sql.archived_reservation, *sale, reservation_id)
             assert row is not None, "the statement answers one row for any id"
             if row["reservation_id"] is not None:
-                return ArchivedReservation(row["has_sale"], reservation_from_row(row), fingerprint_from_row(row))
+                watermark = CommitId(row["watermark_epoch"], row["watermark_seq"])
+                return ArchivedReservation(
+                    row["has_sale"], reservation_from_row(row), fingerprint_from_row(row), watermark=watermark
+                )
             if row["has_dead_letter"]:
                 dead_letter = await db.fetchrow(self._sql.latest_dead_letter, *sale, reservation_id)
                 return ArchivedReservation(row["has_sale"], *refused_from_dead_letter(dead_letter))

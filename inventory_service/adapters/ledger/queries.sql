@@ -29,11 +29,13 @@ select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,
        (select format('%s-%s', o.epoch, o.seq) from orphan o where (o.tenant, o.sale_id, o.reservation_id) = ($1, $2, $3)
            and not exists(select from journal j where (j.shard, j.epoch, j.seq, j.hash) = (o.shard, o.epoch, o.seq, o.hash))
          order by o.epoch desc, o.seq desc limit 1) as lost,
+       w.epoch as watermark_epoch, w.seq as watermark_seq,
        r.*, (select json_agg(json_build_array(sku, quantity, confirmed_quantity, returned_quantity, asked_quantity)
                              order by sku collate "C")
                from reservation_line l
               where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)) as lines
   from (select) as always left join reservation r on (r.tenant, r.sale_id, r.reservation_id) = ($1, $2, $3)
+  left join shard_watermark w on w.shard = r.shard
 
 -- name: latest_dead_letter
 -- The latest dead letter of a reservation id, and the commit with the latest change of its order.

@@ -13,13 +13,18 @@ from inventory_service.adapters.redis.adjustments import adjust_stock_arguments,
 from inventory_service.adapters.redis.call import Reply, keys_of, number_sales, split_reply
 from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown
 from inventory_service.adapters.redis.keys import adjustments_key, sale_from_member, shard_keys
-from inventory_service.adapters.redis.moves import compensate_arguments, move_arguments, move_result
+from inventory_service.adapters.redis.moves import (
+    compensate_arguments,
+    move_arguments,
+    move_result,
+    return_archived_arguments,
+)
 from inventory_service.adapters.redis.reads import reservation_result, sale_result
 from inventory_service.adapters.redis.reserve import reserve_arguments, reserve_keys, reserve_result
 from inventory_service.adapters.redis.sale_changes import change_sale_arguments, change_sale_result
 from inventory_service.adapters.redis.sales import create_sale_arguments, create_sale_result
 from inventory_service.adapters.redis.scripts import LEDGER_BEHIND, RedisScripts, ShardNotServing
-from inventory_service.domain.archive import ArchiveStep
+from inventory_service.domain.archive import ArchiveStep, ReturnArchived
 from inventory_service.domain.backpressure import Backpressure
 from inventory_service.domain.call_again import CallAgain, until_judged
 from inventory_service.domain.keys import SaleKey, shard_of
@@ -97,6 +102,11 @@ class RedisStock:
             return [reply] * len(requests)
         head, results = reply
         return [move_result(head, *pair) for pair in zip(requests, results, strict=True)]
+
+    async def return_archived(self, request: ReturnArchived) -> Granted | Failure:
+        """Take back sold units of a reservation that has left."""
+        reply = await self._run_on("return_archived", request.move.sale, return_archived_arguments(request))
+        return reply if isinstance(reply, Failure) else move_result(reply[0], request.move, reply[1])
 
     # -------------------------------------------------------------------------------------- StockMaintenance
 

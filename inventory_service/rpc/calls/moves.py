@@ -1,4 +1,6 @@
-"""Calls that move a reservation to another state: confirm and release."""
+"""Calls that move a reservation on: confirm, release, extend and return."""
+
+from typing import TypeAlias
 
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
@@ -9,16 +11,23 @@ from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context, StockCalls
 from inventory_service.rpc.messages import reservation_to_proto, timestamp
 from inventory_service.rpc.status import value_or_fail
-from inventory_service.rpc.validation import MAX_TEXT, Validator, fail_unimplemented
+from inventory_service.rpc.validation import MAX_TEXT, Validator
+
+MoveRequest: TypeAlias = (
+    calls.ConfirmReservationRequest
+    | calls.ReleaseReservationRequest
+    | calls.ExtendReservationRequest
+    | calls.ReturnReservationRequest
+)
 
 
 class MoveCalls(StockCalls):
-    """The moves that are built."""
+    """A move each, which the stock answers; repeats too."""
 
     async def ConfirmReservation(
         self, request: calls.ConfirmReservationRequest, context: Context
     ) -> calls.ConfirmReservationResponse:
-        """Sell the units that are held."""
+        """Sell the units that are held, or some of them."""
         moved = await self._move(confirm_from_proto(request, tenant_of(context)))
         return calls.ConfirmReservationResponse(
             reservation=reservation_to_proto(moved.reservation),
@@ -37,35 +46,75 @@ class MoveCalls(StockCalls):
             read_time=timestamp(moved.read_time_ms),
         )
 
+    async def ExtendReservation(
+        self, request: calls.ExtendReservationRequest, context: Context
+    ) -> calls.ExtendReservationResponse:
+        """Let a hold live longer."""
+        moved = await self._move(extend_from_proto(request, tenant_of(context)))
+        return calls.ExtendReservationResponse(
+            reservation=reservation_to_proto(moved.reservation),
+            replayed=moved.replayed,
+            read_time=timestamp(moved.read_time_ms),
+        )
+
+    async def ReturnReservation(
+        self, request: calls.ReturnReservationRequest, context: Context
+    ) -> calls.ReturnReservationResponse:
+        """Take sold units back, all or some of them."""
+        moved = await self._move(return_from_proto(request, tenant_of(context)))
+        return calls.ReturnReservationResponse(
+            reservation=reservation_to_proto(moved.reservation),
+            replayed=moved.replayed,
+            read_time=timestamp(moved.read_time_ms),
+        )
+
     async def _move(self, command: Move) -> Granted:
         return value_or_fail(await self._stock.move(command), command.sale, command.reservation_id)
 
 
 def confirm_from_proto(request: calls.ConfirmReservationRequest, tenant: str) -> Move:
-    """A hold to sell, whole."""
-    fields = Validator()
-    fields.ids(request, "sale_id", "reservation_id")
-    if request.HasField("partial"):
-        fields.lines("partial.lines", request.partial.lines)
-    if request.HasField("expected_revision"):
-        fields.revision(request.expected_revision)
+    """A hold to sell, whole or in part."""
+    fields = _checked(request)
+    lines = fields.lines("partial.lines", request.partial.lines) if request.HasField("partial") else ()
     fields.raise_if_invalid()
-    if request.HasField("partial"):
-        fail_unimplemented("partial")
-    if request.HasField("expected_revision"):
-        fail_unimplemented("expected_revision")
-    return Move(SaleKey(tenant, request.sale_id), request.reservation_id, MoveKind.CONFIRM)
+    return _move(request, tenant, MoveKind.CONFIRM)._replace(lines=lines)
 
 
 def release_from_proto(request: calls.ReleaseReservationRequest, tenant: str) -> Move:
     """A hold to give back, or an id to spend."""
+    fields = _checked(request)
+    fields.text("reason", request.reason, 0, MAX_TEXT)
+    fields.raise_if_invalid()
+    kind = MoveKind.SPEND if request.spend_id else MoveKind.RELEASE
+    return _move(request, tenant, kind)._replace(note=request.reason)
+
+
+def extend_from_proto(request: calls.ExtendReservationRequest, tenant: str) -> Move:
+    """A hold that is to live longer."""
+    fields = _checked(request)
+    hold_ttl_ms = fields.hold_ttl_ms(request.hold_ttl)
+    fields.raise_if_invalid()
+    return _move(request, tenant, MoveKind.EXTEND)._replace(hold_ttl_ms=hold_ttl_ms)
+
+
+def return_from_proto(request: calls.ReturnReservationRequest, tenant: str) -> Move:
+    """Sold units to take back; without lines, all of them."""
+    fields = _checked(request)
+    fields.text("reason", request.reason, 1, MAX_TEXT)
+    lines = fields.lines("lines", request.lines) if request.lines else ()
+    fields.raise_if_invalid()
+    return _move(request, tenant, MoveKind.RETURN)._replace(note=request.reason, lines=lines, discards=request.discard)
+
+
+def _checked(request: MoveRequest) -> Validator:
+    """The fields that all moves have, checked."""
     fields = Validator()
     fields.ids(request, "sale_id", "reservation_id")
-    fields.text("reason", request.reason, 0, MAX_TEXT)
     if request.HasField("expected_revision"):
         fields.revision(request.expected_revision)
-    fields.raise_if_invalid()
-    if request.HasField("expected_revision"):
-        fail_unimplemented("expected_revision")
-    kind = MoveKind.SPEND if request.spend_id else MoveKind.RELEASE
-    return Move(SaleKey(tenant, request.sale_id), request.reservation_id, kind, request.reason)
+    return fields
+
+
+def _move(request: MoveRequest, tenant: str, kind: MoveKind) -> Move:
+    revision = request.expected_revision if request.HasField("expected_revision") else None
+    return Move(SaleKey(tenant, request.sale_id), request.reservation_id, kind, expected_revision=revision)

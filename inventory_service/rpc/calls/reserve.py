@@ -15,9 +15,6 @@ from inventory_service.rpc.response_bytes import response_bytes
 from inventory_service.rpc.status import failed
 from inventory_service.rpc.validation import MAX_QUANTITY, MIN_QUANTITY, Validator, is_id
 
-MIN_HOLD_TTL_MS = 1000
-MAX_HOLD_TTL_MS = 10**13  # three centuries; Lua writes numbers from 10^14 on in another form
-
 CountOutcome = Callable[[Granted | Rejected], None]
 
 
@@ -56,7 +53,7 @@ def _any_reserve_from_proto(request: calls.ReserveRequest, tenant: str) -> Reser
     lines = fields.lines("lines", request.lines)
     hold_ttl_ms = None
     if request.HasField("hold_ttl"):
-        hold_ttl_ms = min(fields.duration_ms("hold_ttl", request.hold_ttl, MIN_HOLD_TTL_MS), MAX_HOLD_TTL_MS)
+        hold_ttl_ms = fields.hold_ttl_ms(request.hold_ttl)
     if request.reference:
         fields.id("reference", request.reference)
     fields.raise_if_invalid()

@@ -47,7 +47,7 @@ def test_the_settings_of_a_sale_have_the_same_fields_in_lua_and_python() -> None
 
 def test_the_table_of_moves_is_the_same_in_lua_and_python() -> None:
     """A move that only one of them has would pass every test that does not use it."""
-    table = found(r"^local MOVES = \{\n(.*?)^\}", read_lua("move"))
+    table = found(r"^local MOVES = \{\n(.*?)^\}", read_lua("lib/judge_move"))
     rows = re.findall(r"(\w+) = \{outcomes = \{(.*?)\}, sets_note = (\w+)\}", table, re.DOTALL)
 
     in_lua = {name: (_outcomes(outcomes), note == "true") for name, outcomes, note in rows}

@@ -3,17 +3,24 @@
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
 from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line as DomainLine
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.sale import NewItem
 from inventory_service.rpc.calls.buyers import buyer_to_block, buyer_to_unblock
-from inventory_service.rpc.calls.moves import confirm_from_proto, release_from_proto
+from inventory_service.rpc.calls.moves import (
+    confirm_from_proto,
+    extend_from_proto,
+    release_from_proto,
+    return_from_proto,
+)
 from inventory_service.rpc.calls.reads import reservation_named, sale_named
 from inventory_service.rpc.calls.reserve import reserve_from_proto
 from inventory_service.rpc.calls.sales import create_sale_from_proto
@@ -227,12 +234,31 @@ def test_output_only_fields_of_a_sale_are_ignored() -> None:
             calls.ConfirmReservationRequest(
                 sale_id="s", reservation_id="r", partial={"lines": [Line(sku="lamp")]}, expected_revision=0
             ),
-            ["partial.lines[0].quantity", "expected_revision"],
+            ["expected_revision", "partial.lines[0].quantity"],
         ),
         (
             release_from_proto,
             calls.ReleaseReservationRequest(sale_id="s", reservation_id="r", expected_revision=-1),
             ["expected_revision"],
+        ),
+        (
+            confirm_from_proto,
+            calls.ConfirmReservationRequest(sale_id="s", reservation_id="r", partial={}),
+            ["partial.lines"],
+        ),
+        (extend_from_proto, calls.ExtendReservationRequest(sale_id="s", reservation_id="r"), ["hold_ttl"]),
+        (
+            extend_from_proto,
+            calls.ExtendReservationRequest(reservation_id="r", hold_ttl=seconds(-1), expected_revision=0),
+            ["sale_id", "expected_revision", "hold_ttl"],
+        ),
+        (return_from_proto, calls.ReturnReservationRequest(sale_id="s", reservation_id="r"), ["reason"]),
+        (
+            return_from_proto,
+            calls.ReturnReservationRequest(
+                sale_id="s", reservation_id="r", reason="x" * 257, lines=[Line(sku="a", quantity=1)] * 21
+            ),
+            ["reason", "lines"],
         ),
         (reservation_named, calls.GetReservationRequest(sale_id="s"), ["reservation_id"]),
         (sale_named, calls.GetSaleRequest(sale_id="*"), ["sale_id"]),
@@ -242,8 +268,36 @@ def test_output_only_fields_of_a_sale_are_ignored() -> None:
     ],
 )
 def test_every_bad_field_of_the_other_calls_is_named(call: Any, request_: Any, named: list[str]) -> None:
-    """Confirm, release, read and block name their bad fields as Reserve does."""
+    """Moves, reads and block name their bad fields as Reserve does."""
     assert bad_fields(call, request_) == named
+
+
+def test_a_move_has_all_that_is_asked_for() -> None:
+    """Lines are summed and sorted, moments are cut to milliseconds, and what is not set is not asked for."""
+    lines = [Line(sku="b", quantity=1), Line(sku="a", quantity=2), Line(sku="b", quantity=3)]
+    summed = (DomainLine("a", 2), DomainLine("b", 4))
+    named: dict[str, Any] = {"sale_id": "s", "reservation_id": "r"}
+    sale = SaleKey(TENANT, "s")
+
+    asked = [
+        confirm_from_proto(calls.ConfirmReservationRequest(**named), TENANT),
+        confirm_from_proto(
+            calls.ConfirmReservationRequest(**named, partial={"lines": lines}, expected_revision=3), TENANT
+        ),
+        extend_from_proto(
+            calls.ExtendReservationRequest(**named, hold_ttl=Duration(seconds=2, nanos=1_999_999)), TENANT
+        ),
+        return_from_proto(calls.ReturnReservationRequest(**named, reason="x"), TENANT),
+        return_from_proto(calls.ReturnReservationRequest(**named, reason="x", lines=lines, discard=True), TENANT),
+    ]
+
+    assert asked == [
+        Move(sale, "r", MoveKind.CONFIRM),
+        Move(sale, "r", MoveKind.CONFIRM, expected_revision=3, lines=summed),
+        Move(sale, "r", MoveKind.EXTEND, hold_ttl_ms=2001),
+        Move(sale, "r", MoveKind.RETURN, "x"),
+        Move(sale, "r", MoveKind.RETURN, "x", lines=summed, discards=True),
+    ]
 
 
 def test_a_reason_of_256_wide_characters_is_valid() -> None:

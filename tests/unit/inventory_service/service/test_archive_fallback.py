@@ -11,7 +11,7 @@ from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Move, MoveKind
-from inventory_service.domain.reservation import CONFIRMED, HELD, RELEASED, Line, Reservation, Units
+from inventory_service.domain.reservation import CONFIRMED, HELD, RELEASED, RETURNED, Line, Reservation, Units
 from inventory_service.domain.reserve import Reserve, ReserveResult, fingerprint_of
 from inventory_service.domain.results import Failure, Granted, Rejected, sale_not_found
 from inventory_service.domain.sale import CreateSale, Item, NewItem, Sale, SaleRead, Settings
@@ -250,6 +250,19 @@ async def test_spending_an_unknown_id_of_an_archived_sale_is_not_found(archive: 
     assert isinstance(unknown, Failure)
     assert isinstance(bought, Failure)
     assert [reason_of(unknown), reason_of(bought)] == ["RESERVATION_NOT_FOUND", "WRONG_RESERVATION_STATE"]
+
+
+async def test_nothing_comes_back_to_an_archived_sale(archive: ArchiveFallback, ledger: FakeArchive) -> None:
+    """What has come back says so again, and what was never sold is refused first: both need no unit to move."""
+    everything = Move(SALE, "bought", MoveKind.RETURN, "broken")
+    too_many = everything._replace(lines=(Line("lamp", 3),))
+    refused = [await archive.move(everything), await archive.move(too_many)]
+    ledger.reservations["bought"] = back = BOUGHT._replace(state=RETURNED, lines=(Units("lamp", 2, 2, 2),))
+
+    assert refused[0] == Failure(reasons.ERROR_REASON_WRONG_SALE_STATE, {"state": "SALE_STATE_ARCHIVED"})
+    assert isinstance(refused[1], Failure)
+    assert reason_of(refused[1]) == "MORE_THAN_SOLD"
+    assert await archive.move(everything) == Granted(back, replayed=True, read_time_ms=NOW_MS)
 
 
 async def test_a_sale_that_cannot_have_left_redis_is_not_served_from_the_ledger(
