@@ -49,7 +49,7 @@ async def shard(shared_valkey: str, database: str) -> AsyncIterator[LoadedShard]
 
 def sale(key: SaleKey = SALE, end_ms: int | None = None, hold_ms: int = HOLD_MS, **items: int) -> CreateSale:
     """A sale of these items."""
-    new = tuple(NewItem(*item) for item in sorted(items.items()))
+    new = tuple(NewItem(sku, total, buyer_limit=50) for sku, total in sorted(items.items()))
     return CreateSale(key, "Lámparas", None, end_ms, hold_ms, 2 * hold_ms, 4, new)
 
 
