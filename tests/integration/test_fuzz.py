@@ -32,7 +32,7 @@ from tests.error_reasons import Documented, documented
 from tests.faults.independent_checker import Told, find_violations
 from tests.faults.recovery.stored import InLedger, read_ledger, read_redis
 from tests.fuzzed_requests import IDS, FuzzedRequests
-from tests.inventory_server import SHARDS, Caller, call_error
+from tests.inventory_server import SHARDS, Caller, call_error, first_answer_to
 from tests.ledger_consistency import inconsistencies
 from tests.servers import connected
 
@@ -116,8 +116,6 @@ async def outcome(caller: Caller, method: MethodDescriptor, sent: bytes) -> Outc
         GetMessageClass(method.output_type).FromString(answer)
         return Outcome(method.name, "OK")
     except grpc.aio.AioRpcError as error:
-        if method.client_streaming and error.code() is grpc.StatusCode.INTERNAL:
-            return await outcome(caller, method, sent)  # Python's client: the stream had ended before its first message
         if is_read(method) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not error.trailing_metadata():
             return Outcome(method.name, HAS_A_DEADLINE)
         found = call_error(error)
@@ -133,9 +131,12 @@ async def first_answer(channel: Any, method: MethodDescriptor, sent: bytes) -> b
     if not (method.client_streaming or method.server_streaming):
         answer: bytes = await channel.unary_unary(path)(sent, timeout=timeout)
         return answer
-    call = channel.stream_stream(path)(iter([sent])) if method.client_streaming else channel.unary_stream(path)(sent)
-    first = await call.read()
-    call.cancel()
+    if method.client_streaming:
+        first = await first_answer_to(channel.stream_stream(path), sent)
+    else:
+        call = channel.unary_stream(path)(sent)
+        first = await call.read()
+        call.cancel()
     return b"" if first is grpc.aio.EOF else first
 
 
