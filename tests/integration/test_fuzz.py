@@ -46,11 +46,8 @@ METHODS: Sequence[MethodDescriptor] = [
     for service in file.services_by_name.values()
     for method in service.methods
 ]
-# Without reservations there is nothing to move.
-WEIGHTS = [
-    8 if method.name == "Reserve" else 2 if method.containing_service.name == "InventoryService" else 1
-    for method in METHODS
-]
+# Without reservations there is nothing to move, and a sale that is closed sells none.
+WEIGHTS = [{"Reserve": 8.0, "CloseSale": 0.1}.get(method.name, 1.0) for method in METHODS]
 HAS_A_DEADLINE = "cut by its caller's deadline"
 DOCUMENTED = documented()
 
@@ -156,7 +153,7 @@ async def book(redis_url: str, dsn: str) -> list[str]:
             await ledgers.ledger_in(database).apply([KafkaRecord(shard, at, run.value) for at, run in enumerate(runs)])
         await database.close()
         in_ledger: InLedger = await read_ledger(db)
-        assert sum(row.state in ("HELD", "CONFIRMED", "RELEASED") for row in in_ledger.reservations.values()) > 50
+        assert sum(row.state in ("HELD", "CONFIRMED", "RELEASED") for row in in_ledger.reservations.values()) > 30
         nothing = Told([], (), (), may_lose=False, blocked="")
         return [
             *find_violations(await read_redis(redis_url, SHARDS), in_ledger, nothing, []),
