@@ -85,7 +85,7 @@ async def make_records_in_redis(fixture: StackFixture) -> None:
     await fixture.caller.create_sale("closed", 3, hold_ttl=DAY)
     await fixture.reserve("closed", "released")
     await fixture.caller.admin.CloseSale(admin.CloseSaleRequest(sale_id="closed", release_holds=True, reason="over"))
-    await fixture.block("mallory")
+    await fixture.refuse_orders_of("mallory")
     await fixture.reserve("lamps", "refused", buyer_id="mallory")
     await fixture.settled("lamps")
     await fixture.reserve("lamps", "held", {"lamp": 2})
