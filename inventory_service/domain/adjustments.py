@@ -6,9 +6,9 @@ from holdfast.inventory.v1.error_reason_pb2 import (
     ERROR_REASON_TOTAL_MISMATCH,
 )
 
+from inventory_service.domain.call_again import CALL_AGAIN, CallAgain
 from inventory_service.domain.events import StockAdjusted
 from inventory_service.domain.fingerprints import adjustment_body
-from inventory_service.domain.reserve import CALL_AGAIN, CallAgain
 from inventory_service.domain.results import Failure, field_out_of_bounds, item_not_found, sale_not_found
 from inventory_service.domain.sale import MAX_TOTAL, Adjusted, Adjustment, AdjustStock
 from inventory_service.domain.sales import item_of
@@ -36,7 +36,7 @@ def judge_repeat(sale: StoredSale, request: AdjustStock) -> Adjusted | Failure |
         return None
     if stored.body != adjustment_body(request):
         return adjustment_id_reused(request)
-    return Adjusted(stored.adjustment, item_of(request.sku, sale.items[request.sku]), replayed=True)
+    return Adjusted(stored.adjustment, item_of(sale, request.sku), replayed=True)
 
 
 def judge_item(sale: StoredSale, request: AdjustStock) -> Failure | None:
@@ -72,7 +72,7 @@ def carry_out(transaction: Transaction, sale: StoredSale, request: AdjustStock) 
     sale.adjusted = adjustment.position
     item["available"] += change
     transaction.add_event(StockAdjusted(request, change, after))
-    return Adjusted(adjustment, item_of(request.sku, item))
+    return Adjusted(adjustment, item_of(sale, request.sku))
 
 
 def adjustment_made(request: AdjustStock, change: int, total_after: int, transaction: Transaction) -> Adjustment:

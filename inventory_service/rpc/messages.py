@@ -7,8 +7,7 @@ from holdfast.inventory.v1 import reservation_pb2, sale_pb2
 
 from inventory_service.domain.keys import Position
 from inventory_service.domain.reservation import Reservation
-from inventory_service.domain.reserve import Rejected
-from inventory_service.domain.results import Granted
+from inventory_service.domain.results import Granted, Rejected
 from inventory_service.domain.sale import Adjustment, Item, Sale
 
 
@@ -50,6 +49,7 @@ def rejection_to_proto(result: Rejected) -> reservation_pb2.Rejection:
     message = reservation_pb2.Rejection(
         reason=result.reason,  # type: ignore[arg-type]
         buyer_remaining=result.buyer_remaining,
+        limited_sku=result.limited_sku,
         retry_after=None if result.retry_after_ms is None else duration(result.retry_after_ms),
         as_of=position_to_proto(result.as_of),
         ended=None if result.ended is None else reservation_to_proto(result.ended),
@@ -85,7 +85,7 @@ def sale_to_proto(sale: Sale) -> sale_pb2.Sale:
 
 
 def item_to_proto(item: Item) -> sale_pb2.Item:
-    return sale_pb2.Item(sku=item.sku, total=item.total, available=item.available, held=item.held, sold=item.sold)
+    return sale_pb2.Item(**item._asdict())
 
 
 def adjustment_to_proto(adjustment: Adjustment) -> sale_pb2.Adjustment:

@@ -10,7 +10,7 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.results import Failure
 from inventory_service.domain.sale import MAX_ITEMS, SaleRead, SaleResult
 from inventory_service.rpc.status import CallFailed, Violation, value_or_fail
-from inventory_service.rpc.validation import MAX_BUYER_LIMIT, Validator, fail_unimplemented
+from inventory_service.rpc.validation import MAX_BUYER_LIMIT, Validator
 
 DEFAULT_SALE_HOLD_TTL_MS = 600_000
 MAX_SALE_HOLD_TTL_MS = 86_400_000
@@ -45,15 +45,6 @@ def settings_named(sale: Sale, names: Iterable[str], fields: Validator) -> Setti
     if isinstance(hold_ttl_ms, int) and isinstance(max_hold_ttl_ms, int) and max_hold_ttl_ms < hold_ttl_ms:
         fields.add_violation(*_MAX_HOLD_TTL)
     return settings
-
-
-def fail_for_unimplemented(sale: Sale, names: Iterable[str]) -> None:
-    """Fail for a setting of these names that is known and not supported yet."""
-    if "attempts_per_minute" in names and sale.attempts_per_minute:
-        fail_unimplemented("sale.attempts_per_minute")
-    for index, item in enumerate(sale.items if "items" in names else ()):
-        if item.buyer_limit:
-            fail_unimplemented(f"sale.items[{index}].buyer_limit")
 
 
 def sale_or_fail(result: SaleResult | Failure, sale: SaleKey) -> SaleRead:

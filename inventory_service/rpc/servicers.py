@@ -3,7 +3,7 @@
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceServicer
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceServicer
 
-from inventory_service.domain.ports import Buyers, Stock
+from inventory_service.domain.ports import Stock
 from inventory_service.rpc.calls.adjustments import AdjustmentCalls
 from inventory_service.rpc.calls.buyers import BuyerCalls
 from inventory_service.rpc.calls.moves import MoveCalls
@@ -11,6 +11,7 @@ from inventory_service.rpc.calls.reads import ReadCalls
 from inventory_service.rpc.calls.reserve import CountOutcome, ReserveCalls
 from inventory_service.rpc.calls.sale_states import SaleStateCalls
 from inventory_service.rpc.calls.sales import SaleCalls
+from inventory_service.service.blocked_buyers import BlockedBuyers
 
 
 class Servicer(ReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  # type: ignore[misc]  # Reserve answers bytes
@@ -23,6 +24,6 @@ class Servicer(ReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  #
 class AdminServicer(SaleCalls, SaleStateCalls, AdjustmentCalls, BuyerCalls, InventoryAdminServiceServicer):
     """InventoryAdminService, for operators."""
 
-    def __init__(self, stock: Stock, buyers: Buyers) -> None:
+    def __init__(self, stock: Stock, buyers: BlockedBuyers) -> None:
         SaleCalls.__init__(self, stock)
         BuyerCalls.__init__(self, buyers)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.blocked_buyers import BlockChange
+from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.sale import ActOnSale, AdjustStock, CreateSale, SaleAction, UpdateSale
+from inventory_service.domain.sale import ActOnSale, AdjustStock, CreateSale, NewItem, SaleAction, UpdateSale
 
 SALE = SaleKey("default", "lamp-sale")
 MINUTE_MS = 60_000
@@ -21,9 +22,12 @@ def create(sale: SaleKey = SALE, hold_ttl_ms: int = 10 * MINUTE_MS, **rest: obje
         "max_hold_ttl_ms": hold_ttl_ms,
         "buyer_limit": 0,
         "items": {"lamp": 10, "shade": 10},
+        "item_limits": {},
     }
     settings |= rest
-    items = lines_of(dict(settings.pop("items")))  # type: ignore[call-overload]
+    limits: dict[str, int] = settings.pop("item_limits")  # type: ignore[assignment]
+    totals = sorted(dict(settings.pop("items")).items())  # type: ignore[call-overload]
+    items = tuple(NewItem(sku, total, limits.get(sku, 0)) for sku, total in totals)
     return CreateSale(sale=sale, hold_ttl_ms=hold_ttl_ms, items=items, **settings)  # type: ignore[arg-type]
 
 
@@ -71,6 +75,16 @@ def spend(reservation_id: str, sale: SaleKey = SALE, reason: str = "") -> Move:
     return Move(sale, reservation_id, MoveKind.SPEND, reason)
 
 
+def block(buyer: str, version: int, before: int | None = None) -> BlockChange:
+    """A buyer was blocked, which made the list this version; where `before` is `version` it was so already."""
+    return BlockChange(BuyerKey("default", buyer), True, version - 1 if before is None else before, version)
+
+
+def unblock(buyer: str, version: int) -> BlockChange:
+    """A block was taken back."""
+    return BlockChange(BuyerKey("default", buyer), False, version - 1, version)
+
+
 def compensate(reservation_id: str, created: Position, sale: SaleKey = SALE) -> Compensate:
     """A compensation of a blocked buyer's order."""
     return Compensate(sale, reservation_id, created, reason=1, detail="blocked")
@@ -85,7 +99,7 @@ def update(
     sale: SaleKey = SALE, etag: str = "", items: dict[str, int] | None = None, **settings: str | int | None
 ) -> UpdateSale:
     """An update of the settings that are given."""
-    added = tuple(Line(sku, total) for sku, total in sorted((items or {}).items()))
+    added = tuple(NewItem(sku, total) for sku, total in sorted((items or {}).items()))
     return UpdateSale(sale, settings, added, etag)
 
 

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.blocked_buyers import BlockChange
+from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import HELD, Line
 from inventory_service.domain.reserve import Reserve
@@ -17,6 +18,7 @@ from inventory_service.domain.sale import (
     ActOnSale,
     AdjustStock,
     CreateSale,
+    NewItem,
     SaleAction,
     SaleRead,
     UpdateSale,
@@ -39,6 +41,14 @@ def lines_of(quantities: st.SearchStrategy[int], at_least: int) -> st.SearchStra
     """Lines sorted by SKU, each SKU once."""
     return st.dictionaries(skus, quantities, min_size=at_least).map(
         lambda lines: tuple(Line(*pair) for pair in sorted(lines.items()))
+    )
+
+
+def new_items(at_least: int) -> st.SearchStrategy[tuple[NewItem, ...]]:
+    """Items sorted by SKU, each SKU once, some of them limited."""
+    stock = st.tuples(st.integers(0, 6), st.sampled_from([0, 0, 2]))
+    return st.dictionaries(skus, stock, min_size=at_least).map(
+        lambda items: tuple(NewItem(sku, *values) for sku, values in sorted(items.items()))
     )
 
 
@@ -81,6 +91,13 @@ moves = st.one_of(
         hold_ttl_ms=st.sampled_from([1000, 2500, 9000]),
     ),
 )
+block_changes = st.builds(
+    BlockChange,
+    buyer=st.builds(BuyerKey, st.just("default"), st.sampled_from(["b-1", "b-2"])),
+    is_blocked=st.sampled_from([True, False, False]),
+    before=st.integers(4, 6),
+    version=st.integers(5, 9),
+)
 creates = st.builds(
     CreateSale,
     sale=sales,
@@ -90,7 +107,7 @@ creates = st.builds(
     hold_ttl_ms=st.sampled_from([0, 1000, 3000]),
     max_hold_ttl_ms=st.just(3000),
     buyer_limit=st.sampled_from([0, 0, 4]),
-    items=lines_of(st.integers(0, 6), at_least=1),
+    items=new_items(at_least=1),
     attempts_per_minute=st.sampled_from([0, 0, 3]),
     return_window_ms=st.sampled_from([0, 0, 4000]),
     generation=st.just(""),
@@ -121,7 +138,7 @@ updates = st.builds(
             "return_window_ms": st.sampled_from([0, 4000]),
         },
     ),
-    items=lines_of(st.integers(0, 6), at_least=0),
+    items=new_items(at_least=0),
     etag=etags,
     actor=st.just(""),
 )
@@ -193,11 +210,16 @@ class Histories(RuleBasedStateMachine):
         created = data.draw(st.one_of(positions, st.just(record.reservation.created)) if record else positions)
         self.call_both(lambda stock: stock.compensate(Compensate(sale, name, created, reason=1, detail="blocked")))
 
+    @rule(change=block_changes)
+    def change_block(self, change: BlockChange) -> None:
+        made = [self.runner.run(shard.copies.change(0, change)) for shard in (self.memory, self.scripts)]
+        assert made[0] == made[1]
+
     @rule()
     def expire(self) -> None:
         self.call_both(lambda stock: stock.expire(0))
 
-    @rule(ms=st.sampled_from([1, 500, 1000, 1000, 3000, -2000]))
+    @rule(ms=st.sampled_from([1, 500, 1000, 1000, 3000, 31_000, -2000]))
     def tick(self, ms: int) -> None:
         self.runner.run(self.memory.tick(ms))
         self.runner.run(self.scripts.tick(ms))
@@ -239,6 +261,7 @@ class Histories(RuleBasedStateMachine):
         """Compare what no result shows: commits, buyers' units, and when holds end."""
         assert await self.scripts.commits() == await self.memory.commits()
         await assert_balances_add_up(self.scripts)
+        assert await self.scripts.blocked() == await self.memory.blocked()
         for key, book in self.memory.memory.state().sales.items():
             assert await self.scripts.buyers(key) == book.buyers
             reservations = [record.reservation for record in book.reservations.values()]

@@ -17,7 +17,7 @@ from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.restore import AUTOMATIC
 from inventory_service.domain.results import Granted
-from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.sale import CreateSale, NewItem
 from inventory_service.domain.shards import Commit, CommitId, hash_of
 from inventory_service.service.audit import audit_shard
 from order_persister.adapters.ledger.postgres import Database
@@ -59,7 +59,7 @@ class SellingShard:
     async def open(self) -> None:
         """Sell and drain."""
         await self.processes.open()
-        await make_sale(self.stock, CreateSale(SALE, "", None, None, HOLD_MS, HOLD_MS, 0, (Line("lamp", 10),)))
+        await make_sale(self.stock, CreateSale(SALE, "", None, None, HOLD_MS, HOLD_MS, 0, (NewItem("lamp", 10),)))
         await self.hold("r-1", "r-2", "r-3")
         async with self.at_work():
             await eventually(self.processes.is_drained)

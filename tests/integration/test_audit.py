@@ -16,7 +16,7 @@ from inventory_service.domain.reconciliation import SalePage
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
-from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.sale import CreateSale, NewItem
 from inventory_service.service import audit
 from inventory_service.service.relay.drift import DriftWatch
 from tests.integration.audit_fixture import SALE, SHARD, AuditFixture
@@ -35,7 +35,7 @@ async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Aud
     processes = ShardProcesses(valkey, database, kafka)
     await processes.open()
     fixture = AuditFixture(processes)
-    items = (Line("lamp", 1000), Line("shade", 5000))
+    items = (NewItem("lamp", 1000), NewItem("shade", 5000))
     await make_sale(fixture.stock, CreateSale(SALE, "Lamps", None, None, 600_000, 600_000, 0, items))
     await fixture.sell(1, 60)
     yield fixture
@@ -86,7 +86,7 @@ async def test_a_shard_is_compared_although_it_sells(fixture: AuditFixture) -> N
     """Each sale is read at one commit; a shard with many sales is seldom quiet for as long as all of them take."""
     names = (SaleKey("default", f"rug-{number}") for number in range(100))
     for sale in [name for name in names if shard_of(name, SHARDS) == SHARD][:3]:
-        await make_sale(fixture.stock, CreateSale(sale, "", None, None, 0, 0, 0, (Line("rug", 5),)))
+        await make_sale(fixture.stock, CreateSale(sale, "", None, None, 0, 0, 0, (NewItem("rug", 5),)))
     await fixture.apply_outbox()
     processes = fixture.processes
     ledger, reader = PostgresSnapshots(processes.postgres), SellsWhileRead(fixture)

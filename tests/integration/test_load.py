@@ -14,12 +14,13 @@ from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import EXPIRED, HELD, Line
-from inventory_service.domain.reserve import Rejected, Reserve
-from inventory_service.domain.results import Failure, Granted, ReservationRead
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Failure, Granted, Rejected, ReservationRead
 from inventory_service.domain.sale import (
     ActOnSale,
     AdjustStock,
     CreateSale,
+    NewItem,
     SaleAction,
     SaleRead,
     SaleRequest,
@@ -48,8 +49,8 @@ async def shard(shared_valkey: str, database: str) -> AsyncIterator[LoadedShard]
 
 def sale(key: SaleKey = SALE, end_ms: int | None = None, hold_ms: int = HOLD_MS, **items: int) -> CreateSale:
     """A sale of these items."""
-    lines = tuple(Line(*item) for item in sorted(items.items()))
-    return CreateSale(key, "Lámparas", None, end_ms, hold_ms, 2 * hold_ms, 4, lines)
+    new = tuple(NewItem(sku, total, buyer_limit=500) for sku, total in sorted(items.items()))
+    return CreateSale(key, "Lámparas", None, end_ms, hold_ms, 2 * hold_ms, 4, new)
 
 
 def reserve(name: str, buyer: str = "ann", lamps: int = 1, hold_ms: int | None = None) -> Reserve:
@@ -156,7 +157,7 @@ async def changed_sales(shard: LoadedShard) -> None:
         "return_window_ms": 9000,
     }
     await shard.tick(5)
-    await change(shard, UpdateSale(SALE, settings, (Line("vase", 4),), actor="ops"))
+    await change(shard, UpdateSale(SALE, settings, (NewItem("vase", 4),), actor="ops"))
     await change(shard, ActOnSale(SALE, SaleAction.PAUSE, reason="why"))
     await change(shard, ActOnSale(other, SaleAction.CLOSE))
 
@@ -360,13 +361,16 @@ async def test_nothing_that_is_loaded_is_cleared(shard: LoadedShard) -> None:
 
 
 async def test_what_a_load_brings_and_takes_is_counted(shard: LoadedShard) -> None:
-    """Redis has the same before and after, and the ledger tells it beforehand; of buyers, how many they are at most."""
+    """Redis has the same before and after, and the ledger tells it beforehand; of buyers, how many they are at most.
+
+    Redis has two for each here, one of the lamps, which are limited.
+    """
     await every_state(shard)
     await hold(shard, "of-bob", buyer="bob")
     await shard.drain()
     begun, _ = await taken_over(shard)
 
-    assert await shard.target.size(begun) == LoadSize(reservations=6, buyers=2)
+    assert await shard.target.size(begun) == LoadSize(reservations=6, buyers=4)
     assert await shard.source.size(0, FOR_EVER_MS) == LoadSize(reservations=6, buyers=4)
     assert await shard.source.size(0, -FOR_EVER_MS) == LoadSize(reservations=3, buyers=4)
 

@@ -21,7 +21,7 @@ from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
 from inventory_service.rpc.calls.sales import UPDATABLE
-from tests.inventory_server import Caller, error_of
+from tests.inventory_server import Caller, error_of, first_answer_to
 
 STUBS = {"InventoryService": InventoryServiceStub, "InventoryAdminService": InventoryAdminServiceStub}
 METHODS: list[MethodDescriptor] = [
@@ -59,12 +59,14 @@ BUILT: dict[str, Message] = {
     "AdjustStock": admin.AdjustStockRequest(
         sale_id="lamp-sale", sku="lamp", adjustment_id="a-1", delta=1, reason="found"
     ),
-    "BlockBuyer": admin.BlockBuyerRequest(buyer_id="ada", reason="fraud"),
+    "BlockBuyer": admin.BlockBuyerRequest(buyer_id="bob", reason="fraud"),
+    "UnblockBuyer": admin.UnblockBuyerRequest(buyer_id="bob"),
 }
 SETTINGS = {
     "sale",
     *(f"sale.{name}" for name in ("sale_id", "title", "start_time", "end_time", "hold_ttl", "max_hold_ttl")),
-    *("sale.buyer_limit", "sale.return_window", "sale.items", "sale.items[0].sku", "sale.items[0].total"),
+    *("sale.buyer_limit", "sale.attempts_per_minute", "sale.return_window"),
+    *("sale.items", "sale.items[0].sku", "sale.items[0].total", "sale.items[0].buyer_limit"),
 }
 MOVE = ("sale_id", "reservation_id", "expected_revision")
 LINES = ("lines", "lines[0].sku", "lines[0].quantity")
@@ -93,6 +95,7 @@ USED = {
         *("sale_id", "sku", "adjustment_id", "delta", "new_total", "expected_total", "reason", "reference"),
     },
     "BlockBuyer": {"buyer_id", "reason"},
+    "UnblockBuyer": {"buyer_id"},
 }
 # The fields whose comment says "Output only".
 IGNORED = {
@@ -154,7 +157,7 @@ async def _first_answer(caller: Caller, method: MethodDescriptor, request: Messa
     """Call a method of any kind, and wait for its first answer."""
     call = getattr(STUBS[method.containing_service.name](caller.channel), method.name)
     if method.client_streaming:
-        return await call(iter([request])).read()
+        return await first_answer_to(call, request)
     return await (call(request).read() if method.server_streaming else call(request))
 
 

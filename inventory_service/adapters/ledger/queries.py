@@ -11,6 +11,10 @@ class Queries:
     """One field a statement, in the order of the file, which describes each."""
 
     block_buyer: str
+    unblock_buyer: str
+    raise_blocked_version: str
+    blocked_version: str
+    blocked_page: str
     archived_reservation: str
     latest_dead_letter: str
     sale_exists: str
@@ -48,6 +52,7 @@ class Queries:
     loaded_holds: str
     loaded_refusals: str
     loaded_buyers: str
+    loaded_buyers_of_items: str
     loaded_adjustments: str
     server_settings: str
     server_state: str

@@ -33,10 +33,21 @@ def shard_keys(shard: int) -> ShardKeys:
     return ShardKeys(f"{tag}:meta", f"{tag}:outbox", f"{tag}:due")
 
 
+def blocked_key(shard: int) -> str:
+    """The hash with a shard's copy of blocked buyers: tenant/buyer -> a version of the ledger's list."""
+    return f"holdfast:{{{shard}}}:blocked"
+
+
 def sale_keys(shard: int, sale: SaleKey) -> SaleKeys:
     """The keys of a sale. Two sales never share a key: the `/` between tenant and id is allowed in neither."""
     tag, name = f"holdfast:{{{shard}}}", str(sale)
     return SaleKeys(f"{tag}:sale:{name}", f"{tag}:reservations:{name}", f"{tag}:expiry:{name}", f"{tag}:buyers:{name}")
+
+
+def attempts_keys(shard: int, sale: SaleKey) -> tuple[str, str]:
+    """Two hashes of a sale, for even and odd minutes: buyer -> moments at which it was judged."""
+    tag, name = f"holdfast:{{{shard}}}", str(sale)
+    return f"{tag}:attempts-even:{name}", f"{tag}:attempts-odd:{name}"
 
 
 def sale_from_member(member: bytes) -> SaleKey:

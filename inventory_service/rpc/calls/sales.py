@@ -7,7 +7,7 @@ from inventory_service.domain.sale import CreateSale, UpdateSale
 from inventory_service.rpc.auth import actor_of, tenant_of
 from inventory_service.rpc.calls.call import Context, StockCalls
 from inventory_service.rpc.messages import sale_to_proto
-from inventory_service.rpc.sale_settings import SETTINGS, fail_for_unimplemented, sale_or_fail, settings_named
+from inventory_service.rpc.sale_settings import SETTINGS, sale_or_fail, settings_named
 from inventory_service.rpc.validation import Validator
 
 UPDATABLE = (*SETTINGS, "items")
@@ -36,7 +36,6 @@ def create_sale_from_proto(request: admin.CreateSaleRequest, tenant: str) -> Cre
     settings = settings_named(sale, SETTINGS, fields)
     items = fields.items(sale.items)
     fields.raise_if_invalid()
-    fail_for_unimplemented(sale, UPDATABLE)
     if settings["max_hold_ttl_ms"] is None:
         settings["max_hold_ttl_ms"] = settings["hold_ttl_ms"]
     return CreateSale(SaleKey(tenant, sale.sale_id), items=items, **settings)  # type: ignore[arg-type]
@@ -51,5 +50,4 @@ def update_sale_from_proto(request: admin.UpdateSaleRequest, tenant: str, actor:
     settings = settings_named(sale, [name for name in SETTINGS if name in named], fields)
     items = fields.items(sale.items) if "items" in named else ()
     fields.raise_if_invalid()
-    fail_for_unimplemented(sale, named)
     return UpdateSale(SaleKey(tenant, sale.sale_id), settings, items, sale.etag, actor)

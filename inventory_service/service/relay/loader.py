@@ -137,9 +137,11 @@ class ShardLoad:
             async for page in ahead(snapshot.holds(keys)):
                 await self._parts.write_records(page)
                 self._tell(len(page))
-            async for buyers in ahead(snapshot.buyers(keys)):
-                await self._parts.write_buyers(buyers)
-                self._tell(len(buyers))
+            limited = [key for key in keys if any(item.buyer_limit for item in items[key])]
+            for pages in (snapshot.buyers(keys), *([snapshot.buyers_of_items(limited)] if limited else [])):
+                async for buyers in ahead(pages):
+                    await self._parts.write_buyers(buyers)
+                    self._tell(len(buyers))
             async for adjustments in ahead(snapshot.adjustments(keys)):
                 await self._parts.write_adjustments(adjustments)
         async for refused in ahead(snapshot.refused()):

@@ -32,6 +32,7 @@ from tests.faults.recovery.stores import (
     strike_site,
     take_copies,
 )
+from tests.ledger_rows import refuse_orders_of
 from tests.servers import connected
 from tests.waiting import eventually
 
@@ -129,7 +130,7 @@ async def open_sales(stack: LentStack) -> Load:
     names = [next(n for n in _names() if stacks.shard_of(n, SHARDS) == shard) for shard in range(SHARDS)]
     for name, hold_ttl in zip(names, HOLD_TTLS, strict=True):
         await stack.client.create_sale(name, dict.fromkeys(SKUS, UNITS), hold_ttl=hold_ttl)
-    await stack.client.block_buyer(BLOCKED, "a test")
+    await refuse_orders_of(stack.running.addresses.postgres_dsn, BLOCKED)
     return Load(stack.client, dict.fromkeys(names, SKUS), BUYERS, seed=names[0])
 
 

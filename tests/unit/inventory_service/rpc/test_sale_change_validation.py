@@ -7,9 +7,8 @@ from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.reservation import Line
 from inventory_service.domain.results import Failure, field_out_of_bounds
-from inventory_service.domain.sale import ActOnSale, AdjustStock, SaleAction, UpdateSale
+from inventory_service.domain.sale import ActOnSale, AdjustStock, NewItem, SaleAction, UpdateSale
 from inventory_service.rpc.calls.adjustments import adjust_stock_from_proto
 from inventory_service.rpc.calls.sale_states import act_from_proto
 from inventory_service.rpc.calls.sales import UPDATABLE, update_sale_from_proto
@@ -114,7 +113,7 @@ def test_a_field_that_is_named_and_unset_is_as_at_creation() -> None:
         "attempts_per_minute": 0,
         "return_window_ms": 0,
     }
-    assert taken.items == (Line("a", 0), Line("b", 2))
+    assert taken.items == (NewItem("a", 0), NewItem("b", 2))
 
 
 def test_an_adjustment_asks_for_a_change_or_a_total() -> None:
