@@ -14,7 +14,9 @@ from inventory_service.domain.shard_ports import CommitTopic
 from inventory_service.domain.shards import Commit, CommitId, KafkaUnavailable
 from inventory_service.service.relay import lease
 from inventory_service.service.relay.lease import RENEW_INTERVAL_S, priority_of
-from tests.integration.shard_processes import SHARDS, Gauges, ShardProcesses, journal_of, sent_to_kafka, serves_anew
+from tests.integration.relay_doubles import Gauges
+from tests.integration.shard_processes import SHARDS, ShardProcesses
+from tests.integration.shard_steps import journal_of, sent_to_kafka, serves_anew
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 

@@ -11,9 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.sale import CreateSale
-from tests.contract.test_histories import SALES, creates, reserves, sales, whole_moves
-from tests.integration.loaded_shard import RETENTION_MS, LoadedShard
+from inventory_service.domain.sale import CreateSale, SaleRequest
+from tests.contract.test_histories import SALES, acts, adjustments, creates, reserves, sales, updates, whole_moves
+from tests.integration.loaded_shard import LoadedShard
 
 buyers = st.sampled_from(["b-1", "b-2"])
 
@@ -33,6 +33,10 @@ class Histories(RuleBasedStateMachine):
     @rule(request=creates)
     def create_sale(self, request: CreateSale) -> None:
         self.runner.run(self.shard.create_sale(request))
+
+    @rule(request=st.one_of(acts, updates, adjustments))
+    def change_sale(self, request: SaleRequest) -> None:
+        self.runner.run(self.shard.stock.change_sale(request))
 
     @rule(requests=st.lists(reserves, min_size=1, max_size=4))
     def reserve(self, requests: Sequence[Reserve]) -> None:
@@ -65,7 +69,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(sale=sales)
     def archive(self, sale: SaleKey) -> None:
-        self.runner.run(self.shard.stock.archive(sale, RETENTION_MS))
+        self.runner.run(self.shard.archive(sale))
 
     @rule(blank=st.booleans())
     def lose_redis(self, blank: bool) -> None:
@@ -76,6 +80,7 @@ class Histories(RuleBasedStateMachine):
         self.runner.run(self.shard.drain())
         self.runner.run(self.shard.tick(self.shard.latest_ms - self.shard.now_ms))
         self.runner.run(self.shard.archive_all())
+        self.runner.run(self.shard.drain())
         before = self.runner.run(self.shard.stored())
 
         self.runner.run(self.shard.load(blank))

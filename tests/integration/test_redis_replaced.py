@@ -27,7 +27,8 @@ from inventory_service.service.relay.takeover import Ending, ShardTakeover
 from inventory_service.settings import Settings
 from inventory_service.wiring.servers import takeover
 from tests.fences import fenced
-from tests.integration.shard_processes import SHARDS, ShardProcesses, journal_of, serves_anew
+from tests.integration.shard_processes import SHARDS, ShardProcesses
+from tests.integration.shard_steps import journal_of, serves_anew
 from tests.sales import make_sale
 from tests.servers import StartValkey
 from tests.shared_kafka import Kafka

@@ -5,15 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, Event, ReservationChange
-from holdfast.inventory.v1.reservation_pb2 import RESERVATION_STATE_HELD
 
-from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.restore import AUTOMATIC, NOTHING, ON_REQUEST, Permission
-from inventory_service.domain.shards import LOADED, BegunTakeover, CommitId, hash_of
+from inventory_service.domain.shards import LOADED, BegunTakeover
 from inventory_service.service.relay import loader
 from inventory_service.service.relay.takeover import ACCEPTED_LOSS, Ending
-from tests.integration.shard_processes import ShardProcesses, first_steps
+from tests.integration.altered_redis import change_meta, fork, set_back
+from tests.integration.shard_processes import ShardProcesses
+from tests.integration.shard_steps import first_steps
 from tests.servers import connected, flush
 from tests.waiting import eventually
 
@@ -29,35 +28,6 @@ async def drained(processes: ShardProcesses) -> AsyncIterator[ShardProcesses]:
         await eventually(processes.is_drained)
     async with processes.persister.running():
         yield processes
-
-
-async def set_back(processes: ShardProcesses, seq: int) -> None:
-    """Make Redis forget the commits above one, as a copy of that moment would; it is not the same Redis any more."""
-    async with connected(processes.dsn) as db:
-        hash = await db.fetchval("select hash from journal where shard = 0 and seq = $1", seq)
-    await change_meta(processes, "seq", seq, "hash", hash, "trim_seq", seq, "trim_hash", hash, "owner", "of-the-copy")
-
-
-async def change_meta(processes: ShardProcesses, *fields: str | int) -> None:
-    async with processes.connections.acquire() as connection:
-        await connection.execute("HSET", shard_keys(0).meta, *fields)
-
-
-async def fork(processes: ShardProcesses) -> CommitId:
-    """Make Redis forget the last commit and make another one: a hold of r-1 that the ledger can never take."""
-    await set_back(processes, 3)
-    status = await processes.status()
-    claim = Claim(tenant="default", sale_id="sale-1", reservation_id="r-1", buyer_id="ann")
-    claim.lines.add(sku="lamp", quantity=2)
-    change = ReservationChange(claim=claim, state=RESERVATION_STATE_HELD, revision=1)
-    payload = CommitBody(time_ms=1, events=[Event(reservation=change)]).SerializeToString()
-    head = CommitId(status.epoch, 4)
-    hash = hash_of(status.hash, payload)
-    async with processes.connections.acquire() as connection:
-        await connection.execute("DEL", shard_keys(0).outbox)
-        await connection.execute("XADD", shard_keys(0).outbox, str(head), "p", payload, "h", hash)
-    await change_meta(processes, "seq", 4, "hash", hash)
-    return head
 
 
 async def how_begun(processes: ShardProcesses) -> tuple[str, bool, str | None]:

@@ -31,6 +31,7 @@ from inventory_service.service.relay.catch_up import CatchUp, CaughtUp, LedgerCa
 from inventory_service.service.relay.loader import CannotLoad, ShardLoader
 
 ACCEPTED_LOSS = "dropped: its loss was accepted"
+AFTER_REPAIR = "once the cause is repaired the shard opens by itself"
 
 
 class Ending(StrEnum):
@@ -235,10 +236,10 @@ class ShardTakeover:
         """Freeze the shard for what keeps it from serving."""
         row, why = found.row, "; ".join(found.objections) or _stands(takeover, found.row)
         what_to_do = remedy(row.shard, found.comparison, found.known_lost and row.epoch > 0)
-        ending, reason = Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {why}; {what_to_do}"
         if found.comparison is Comparison.BEYOND and row.frozen_reason and await self._could_follow(takeover, row):
-            ending, reason = Ending.LEDGER_REFUSES, row.frozen_reason
-        return await self._freeze(takeover, ending, reason)
+            attempt = await self._freeze(takeover, Ending.LEDGER_REFUSES, row.frozen_reason)
+            return attempt._replace(detail=f"{attempt.detail}; {AFTER_REPAIR}, else {what_to_do}")
+        return await self._freeze(takeover, Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {why}; {what_to_do}")
 
     async def _freeze(self, takeover: BegunTakeover, ending: Ending, reason: str) -> Attempt:
         await self._shards.freeze(takeover.shard, takeover.epoch, reason, takeover.token)
