@@ -12,8 +12,7 @@ from prometheus_client.utils import floatToGoString
 
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.ports import HoldCounts
-from inventory_service.domain.reserve import Rejected
-from inventory_service.domain.results import Granted
+from inventory_service.domain.results import Granted, Rejected
 from inventory_service.server_checks.results import CheckResult, Level
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)

@@ -1,6 +1,6 @@
 #!lua
 --[[ reserve.lua: judge up to 128 reservations of one shard, in order, and make one commit of it.
-KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
+KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 blocked (hash)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 observed  2 latest  3 commits that the outbox may hold; 0: nothing new, for Redis is short of memory
        then per request  number of the sale, id, fingerprint (lib/record.lua has its form), bytes of the Claim
@@ -10,14 +10,15 @@ Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a requ
        REPLAYED, record   this id and fingerprint were seen   ENDED, record, seen  so they were; the claim has ended
        ID_REUSED          this id, another fingerprint       NO_SALE / NO_ITEM, sku
        WITHOUT_HOLDS      a ttl asked of a sale without      LEDGER_BEHIND  no room: nothing is taken back or granted
-       SALE_ENDED / SALE_NOT_STARTED / SALE_PAUSED, seen, retry
+       SALE_ENDED / SALE_NOT_STARTED / SALE_PAUSED / BUYER_BLOCKED, seen, retry
        SOLD_OUT / INSUFFICIENT_STOCK, seen, retry, then per short line  sku, asked, available, held
        BUYER_LIMIT, seen, retry, units that the buyer may still take
        HELD, index, expire   the units are the buyer's: set aside or, where expire is 0, sold
 Keeps  available + held + sold = total for every item, and none of them is ever below zero.
-Uses   clock shard record sale settings event move commit ]]
+Uses   clock shard record sale settings event move checks commit ]]
 
 local FIRST, WIDTH = 4, 4 -- where requests begin in ARGV, and how many values each has
+local FIRST_SALE = 5 -- where the keys of sales begin in KEYS
 
 local shard, not_serving = open_shard()
 if not_serving then return not_serving end
@@ -43,10 +44,10 @@ local function open_sales(requests)
   for _, request in ipairs(requests) do
     local sale = shard.sales[request.number]
     if not sale then
-      sale = open_sale(shard, request.number)
-      sale.unread_buyers, ids[request.number], skus[request.number] = {}, {}, {}
+      sale = open_sale(shard, request.number, FIRST_SALE)
+      sale.call_buyers, ids[request.number], skus[request.number] = {}, {}, {}
     end
-    local buyers, sale_ids, sale_skus = sale.unread_buyers, ids[request.number], skus[request.number]
+    local buyers, sale_ids, sale_skus = sale.call_buyers, ids[request.number], skus[request.number]
     buyers[#buyers + 1], sale_ids[#sale_ids + 1] = request.terms.buyer, request.id
     for _, line in ipairs(request.terms.lines) do sale_skus[#sale_skus + 1] = line.sku end
   end
@@ -75,79 +76,6 @@ local function judge_names(sale, request)
   if request.terms.ttl ~= '-' and sale.settings.hold_ttl_ms == 0 then return {'WITHOUT_HOLDS'} end
 end
 
-local function judge_backpressure()
-  if is_full then return {'LEDGER_BEHIND'} end
-end
-
-local function judge_window(sale)
-  local settings = sale.settings
-  local ended = settings.close_ms > 0 or settings.end_ms >= 0 and shard.now >= settings.end_ms
-  if ended then return {'SALE_ENDED', seen_seq(shard), -1} end
-  if shard.now < settings.start_ms then
-    return {'SALE_NOT_STARTED', seen_seq(shard), settings.start_ms - shard.now}
-  end
-  if settings.paused == 1 then return {'SALE_PAUSED', seen_seq(shard), -1} end
-end
-
--- How long until the sale's next hold can end: no answer that waits for units changes earlier. -1: there is none, or the
--- sale is over by then.
-local function until_next_expiry(sale)
-  local first = redis.call('ZRANGEBYSCORE', sale.expiry_key, string.format('(%.0f', shard.now), '+inf',
-    'WITHSCORES', 'LIMIT', 0, 1)
-  local earliest = tonumber(first[2])
-  for _, expire_ms in pairs(sale.changed_expiry) do
-    if expire_ms and (not earliest or expire_ms < earliest) then earliest = expire_ms end
-  end
-  local end_ms = sale.settings.end_ms
-  if not earliest or end_ms >= 0 and earliest >= end_ms then return -1 end
-  return earliest - shard.now
-end
-
-local function is_short(sale, request)
-  for _, line in ipairs(request.terms.lines) do
-    if sale.items[line.sku].available < line.quantity then return true end
-  end
-  return false
-end
-
-local function shortage(sale, request)
-  local reason, may_change, short = 'INSUFFICIENT_STOCK', true, {}
-  for _, line in ipairs(request.terms.lines) do
-    local item = sale.items[line.sku]
-    if item.available < line.quantity then
-      if item.available == 0 then reason = 'SOLD_OUT' end
-      may_change = may_change and item.available + item.held >= line.quantity
-      for _, value in ipairs({line.sku, line.quantity, item.available, item.held}) do short[#short + 1] = value end
-    end
-  end
-  return {reason, seen_seq(shard), may_change and until_next_expiry(sale) or -1, unpack(short)}
-end
-
-local function judge_stock(sale, request)
-  if not is_short(sale, request) then return nil end
-  if not expire_overdue(shard, sale) then return {'CALL_AGAIN'} end
-  if is_short(sale, request) then return shortage(sale, request) end
-end
-
-local function is_over_limit(sale, request)
-  local buyer = sale.buyers[request.terms.buyer]
-  return buyer.held + buyer.sold + request.terms.units > sale.settings.buyer_limit
-end
-
-local function judge_limit(sale, request)
-  if sale.unread_buyers then
-    load_buyers(sale, sale.unread_buyers)
-    sale.unread_buyers = nil
-  end
-  if sale.settings.buyer_limit == 0 or not is_over_limit(sale, request) then return nil end
-  if not expire_overdue(shard, sale) then return {'CALL_AGAIN'} end
-  if not is_over_limit(sale, request) then return nil end
-  local buyer = sale.buyers[request.terms.buyer]
-  local remaining = math.max(0, sale.settings.buyer_limit - buyer.held - buyer.sold)
-  local may_change = buyer.sold + request.terms.units <= sale.settings.buyer_limit
-  return {'BUYER_LIMIT', seen_seq(shard), may_change and until_next_expiry(sale) or -1, remaining}
-end
-
 local function grant(sale, request)
   local settings = sale.settings
   local ttl_ms = math.min(tonumber(request.terms.ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
@@ -162,10 +90,11 @@ end
 local function judge(sale, request)
   return judge_repeat(sale, request)
     or judge_names(sale, request)
-    or judge_backpressure()
-    or judge_window(sale)
-    or judge_stock(sale, request)
-    or judge_limit(sale, request)
+    or judge_backpressure(is_full)
+    or judge_window(shard, sale)
+    or judge_block(shard, sale, request.terms)
+    or judge_stock(shard, sale, request.terms)
+    or judge_limit(shard, sale, request.terms)
     or grant(sale, request)
 end
 

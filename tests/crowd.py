@@ -11,8 +11,15 @@ from dataclasses import dataclass
 from holdfast.client import Client
 from holdfast.errors import WrongReservationState
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveResponse
-from holdfast.inventory.v1.reservation_pb2 import RejectionReason, Reservation, ReservationState
+from holdfast.inventory.v1.reservation_pb2 import (
+    REJECTION_REASON_BUYER_BLOCKED,
+    RejectionReason,
+    Reservation,
+    ReservationState,
+)
 from holdfast.retry import RetryPolicy
+
+from tests.ledger_rows import refuse_orders_of
 
 SKU = "lamp"
 BUYERS, BLOCKED = 30, 2
@@ -37,12 +44,16 @@ class Acknowledged:
 
 
 class Crowd:
-    """Buyers of one sale, the same again for the same seed; the ledger refuses `blocked` of them."""
+    """Buyers of one sale, the same again for the same seed; the ledger at `dsn` refuses `blocked` of them.
+
+    Their shards do not know until an epoch begins, so that there are orders to be refused.
+    """
 
     def __init__(
-        self, client: Client, sale_id: str, *, buyers: int = BUYERS, blocked: int = BLOCKED, seed: int = 1
+        self, client: Client, dsn: str, sale_id: str, *, buyers: int = BUYERS, blocked: int = BLOCKED, seed: int = 1
     ) -> None:
         self.sale_id = sale_id
+        self._dsn = dsn
         self.acknowledged: dict[str, Acknowledged] = {}
         self.reserve_times_s: list[float] = []  # how long each Reserve took, repeats included, in the order of answers
         self._client = client
@@ -54,8 +65,7 @@ class Crowd:
     @asynccontextmanager
     async def buying(self) -> AsyncIterator[None]:
         """Buyers reserve inside the block; returns when each has stopped, after rejections or `stop_buying`."""
-        for buyer in self._blocked:
-            await self._client.block_buyer(buyer, "a test")
+        await refuse_orders_of(self._dsn, *self._blocked)
         async with asyncio.TaskGroup() as buyers:
             for buyer in self._blocked + self._free:
                 buyers.create_task(self._buy_repeatedly(buyer, random.Random(f"{self._seed} {buyer}")))
@@ -91,7 +101,8 @@ class Crowd:
         elif answer.rejection.HasField("ended"):  # held by a call whose answer was lost, and over since
             self._remember(answer.rejection.ended)
         else:
-            assert answer.rejection.reason in SHORT, RejectionReason.Name(answer.rejection.reason)
+            is_blocked = buyer in self._blocked and answer.rejection.reason == REJECTION_REASON_BUYER_BLOCKED
+            assert is_blocked or answer.rejection.reason in SHORT, RejectionReason.Name(answer.rejection.reason)
             return False
         return True
 

@@ -43,6 +43,11 @@ class FaultStack:
         self.running = stack
         self.client = client
 
+    @property
+    def dsn(self) -> str:
+        """The ledger's address."""
+        return self.running.addresses.postgres_dsn
+
     async def open_sale(self, units: int, hold_ttl: timedelta = HOLD_TTL) -> str:
         """Make a sale of its own name."""
         sale_id = f"sale-{next(_sale_numbers)}"

@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
 from tests.inventory_server import Caller, call_error
-from tests.ledger_rows import LedgerReader, Watermark
+from tests.ledger_rows import LedgerReader, Watermark, refuse_orders_of
 from tests.stacks import CommandResult, run_command, shard_of
 from tests.waiting import eventually
 
@@ -117,9 +117,13 @@ class StackFixture:
         return (await call_until_answered(self.caller.stock.GetSale, calls.GetSaleRequest(sale_id=sale_id))).sale
 
     async def block(self, buyer_id: str) -> None:
-        """Let the ledger refuse a buyer's orders."""
+        """Block a buyer."""
         request = admin.BlockBuyerRequest(buyer_id=buyer_id, reason="a test")
         await call_until_answered(self.caller.admin.BlockBuyer, request)
+
+    async def refuse_orders_of(self, buyer_id: str) -> None:
+        """Let the ledger refuse a buyer's orders, which the shards grant, because they do not know of the block."""
+        await refuse_orders_of(self.running.addresses.postgres_dsn, buyer_id)
 
     # What the servers hold
 

@@ -6,9 +6,9 @@ from holdfast.inventory.v1.error_reason_pb2 import (
     ERROR_REASON_TOTAL_MISMATCH,
 )
 
+from inventory_service.domain.call_again import CALL_AGAIN, CallAgain
 from inventory_service.domain.events import StockAdjusted
 from inventory_service.domain.fingerprints import adjustment_body
-from inventory_service.domain.reserve import CALL_AGAIN, CallAgain
 from inventory_service.domain.results import Failure, field_out_of_bounds, item_not_found, sale_not_found
 from inventory_service.domain.sale import MAX_TOTAL, Adjusted, Adjustment, AdjustStock
 from inventory_service.domain.sales import item_of

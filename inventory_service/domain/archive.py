@@ -14,10 +14,11 @@ from inventory_service.domain.fingerprints import adjustment_body
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Move, Step, is_unknown, judge_move, move_stored
 from inventory_service.domain.reservation import CONFIRMED, HELD, Reservation
-from inventory_service.domain.reserve import Rejected, Reserve, ReserveResult, fingerprint_of
+from inventory_service.domain.reserve import Reserve, ReserveResult, fingerprint_of
 from inventory_service.domain.results import (
     Failure,
     Granted,
+    Rejected,
     item_not_found,
     reservation_id_reused,
     reservation_not_found,

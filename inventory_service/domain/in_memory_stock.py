@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from inventory_service.domain.adjustments import adjust_stock
 from inventory_service.domain.archive import ArchiveStep, ReturnArchived, archive, return_archived
 from inventory_service.domain.backpressure import Backpressure
+from inventory_service.domain.blocked_buyers import BlockChange
+from inventory_service.domain.call_again import CallAgain, until_judged
 from inventory_service.domain.events import CommitBody
-from inventory_service.domain.keys import SaleKey, shard_of
+from inventory_service.domain.keys import BuyerKey, SaleKey, shard_of
 from inventory_service.domain.moves import Compensate, Move, compensate, is_unknown, move
 from inventory_service.domain.ports import ExpireStep, HoldCounts
-from inventory_service.domain.reserve import CallAgain, Reserve, ReserveResult, reserve, until_judged
+from inventory_service.domain.reserve import Reserve, ReserveResult, reserve
 from inventory_service.domain.results import Failure, Granted, ReservationRead, reservation_not_found, sale_not_found
 from inventory_service.domain.sale import AdjustStock, CreateSale, SaleRead, SaleRequest, SaleResult
 from inventory_service.domain.sale_changes import change_sale
@@ -122,6 +124,24 @@ class InMemoryStock:
     async def archive(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> ArchiveStep | Failure:
         """Drop what is final, settled and older than `retention_ms`; here a walk has one step."""
         return archive(self._begin(self._number(sale)), sale, retention_ms)
+
+    # ---------------------------------------------------------------------------------------- BlockedCopies
+
+    async def change(self, shard: int, change: BlockChange) -> bool:
+        """Make one change of the list of blocked buyers."""
+        return self._shards[shard].blocked.change(change)
+
+    async def begin(self, shard: int, version: int) -> None:
+        """Begin to replace a shard's copy of that list."""
+        self._shards[shard].blocked.begin(version)
+
+    async def add(self, shard: int, version: int, buyers: Sequence[BuyerKey]) -> bool:
+        """Add buyers of that list."""
+        return self._shards[shard].blocked.add(version, buyers)
+
+    async def drop_others(self, shard: int, version: int) -> bool:
+        """Drop who was not added."""
+        return self._shards[shard].blocked.drop_others(version)
 
     # -------------------------------------------------------------------------------------------- for tests
 

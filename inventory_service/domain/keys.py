@@ -1,4 +1,4 @@
-"""What names things: a sale's key, which also decides its shard, and a position in a shard's commits."""
+"""What names things: a sale's key, which also decides its shard, a buyer's, and a position in a shard's commits."""
 
 import zlib
 from functools import lru_cache
@@ -13,6 +13,16 @@ class SaleKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.tenant}/{self.sale_id}"
+
+
+class BuyerKey(NamedTuple):
+    """Names a buyer of a tenant."""
+
+    tenant: str
+    buyer_id: str
+
+    def __str__(self) -> str:
+        return f"{self.tenant}/{self.buyer_id}"
 
 
 class Position(NamedTuple):

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, Protocol
 
 from inventory_service.domain.archive import ArchivedReservation, ArchivedSale, ArchiveStep, ReturnArchived
-from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.blocked_buyers import BlockChange
+from inventory_service.domain.keys import BuyerKey, SaleKey
 from inventory_service.domain.moves import Compensate, Move
 from inventory_service.domain.reserve import Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead
@@ -75,11 +76,43 @@ class SaleArchive(Protocol):
         ...
 
 
-class Buyers(Protocol):
+class BlockedList(Protocol):
     """The ledger's list of buyers whose orders it refuses. `LedgerUnavailable` if it does not answer."""
 
-    async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> bool:
-        """Refuse this buyer's orders from now on; False: it was so already, and the first reason stays."""
+    async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> BlockChange:
+        """Refuse this buyer's orders from now on. Of one who is blocked already the first reason stays."""
+        ...
+
+    async def unblock_buyer(self, tenant: str, buyer_id: str) -> BlockChange:
+        """Take this buyer's orders again."""
+        ...
+
+    async def blocked_version(self) -> int:
+        """The number of changes that the list has had."""
+        ...
+
+    async def blocked_page(self, after: BuyerKey | None) -> Sequence[BuyerKey]:
+        """At most 1000 buyers of the list in their order, from the first or behind one; none behind the last."""
+        ...
+
+
+class BlockedCopies(Protocol):
+    """Each shard's copy of that list, by which Reserve rejects. `RedisUnavailable` if the shard does not serve."""
+
+    async def change(self, shard: int, change: BlockChange) -> bool:
+        """Make one change; False: the copy has it, or what replaced it, so it is not made again."""
+        ...
+
+    async def begin(self, shard: int, version: int) -> None:
+        """Begin to replace the copy by the list of this version; any other replacement ends."""
+        ...
+
+    async def add(self, shard: int, version: int, buyers: Sequence[BuyerKey]) -> bool:
+        """Add at most 1000 buyers of that list; False: another replacement has begun."""
+        ...
+
+    async def drop_others(self, shard: int, version: int) -> bool:
+        """Drop who was not added, which completes the copy; False: another replacement has begun."""
         ...
 
 

@@ -15,7 +15,7 @@ from holdfast.inventory.v1.error_reason_pb2 import (
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 from holdfast.inventory.v1.sale_pb2 import SaleState
 
-from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Reservation
 from inventory_service.domain.shards import CommitId
 
@@ -35,6 +35,28 @@ class Granted(NamedTuple):
     reservation: Reservation
     replayed: bool
     read_time_ms: int
+
+
+class Shortage(NamedTuple):
+    """A line that could not be filled."""
+
+    sku: str
+    requested: int
+    available: int
+    held: int
+
+
+class Rejected(NamedTuple):
+    """An answer: no units, and why."""
+
+    reason: int  # a RejectionReason
+    as_of: Position  # index 0
+    read_time_ms: int
+    shortages: tuple[Shortage, ...] = ()
+    buyer_remaining: int = 0
+    retry_after_ms: int | None = None
+    ended: Reservation | None = None  # for RESERVATION_ENDED
+    replayed: bool = False  # for RESERVATION_ENDED, unless the id was spent
 
 
 class ReservationRead(NamedTuple):

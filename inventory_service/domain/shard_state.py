@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from inventory_service.domain.blocked_buyers import BlockedCopy
 from inventory_service.domain.events import CommitBody, Event, ReservationChange
 from inventory_service.domain.fingerprints import terms_of
 from inventory_service.domain.keys import Position, SaleKey
@@ -83,6 +84,7 @@ class ShardState:
     settled: tuple[int, int] = (0, 0)  # epoch and seq up to which no refused order is open
     sales_left: int = 0
     archived: tuple[int, int] = (0, 0)  # epoch and seq of the highest change of a reservation that has left
+    blocked: BlockedCopy = field(default_factory=BlockedCopy)
     sales: dict[SaleKey, StoredSale] = field(default_factory=dict)
     commits: list[CommitBody] = field(default_factory=list)
 

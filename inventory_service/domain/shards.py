@@ -46,6 +46,10 @@ class LedgerUnavailable(ServerUnavailable):
     server = "Postgres"
 
 
+class LedgerOutcomeUnknown(LedgerUnavailable):
+    """Postgres did not answer a change, which it may have made."""
+
+
 class ShardCountMismatch(Exception):
     """Settings and servers contradict each other. It is permanent: the process ends with this message."""
 
@@ -154,6 +158,7 @@ class ShardStatus(NamedTuple):
     ahead_ms: int = 0  # by which the time of its last commit is ahead of Redis' clock
     parts: int = 0  # of a load that began and has not ended: how many are written
     base: CommitId | None = None  # on which the epoch builds, 0-0: on none; None while blank
+    blocked_version: int | None = None  # of the list that its copy of blocked buyers is equal to; None: they may differ
 
     @property
     def blank(self) -> bool:

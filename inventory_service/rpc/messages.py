@@ -7,8 +7,7 @@ from holdfast.inventory.v1 import reservation_pb2, sale_pb2
 
 from inventory_service.domain.keys import Position
 from inventory_service.domain.reservation import Reservation
-from inventory_service.domain.reserve import Rejected
-from inventory_service.domain.results import Granted
+from inventory_service.domain.results import Granted, Rejected
 from inventory_service.domain.sale import Sale
 
 

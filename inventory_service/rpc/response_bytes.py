@@ -11,8 +11,7 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Position, ReservationState
 
 from inventory_service.domain.reservation import Reservation
-from inventory_service.domain.reserve import Rejected
-from inventory_service.domain.results import Granted
+from inventory_service.domain.results import Granted, Rejected
 from inventory_service.rpc.messages import reserve_response
 
 _HELD = ReservationState.RESERVATION_STATE_HELD

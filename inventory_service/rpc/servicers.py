@@ -3,12 +3,13 @@
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceServicer
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceServicer
 
-from inventory_service.domain.ports import Buyers, Stock
+from inventory_service.domain.ports import Stock
 from inventory_service.rpc.calls.buyers import BuyerCalls
 from inventory_service.rpc.calls.moves import MoveCalls
 from inventory_service.rpc.calls.reads import ReadCalls
 from inventory_service.rpc.calls.reserve import CountOutcome, ReserveCalls
 from inventory_service.rpc.calls.sales import SaleCalls
+from inventory_service.service.blocked_buyers import BlockedBuyers
 
 
 class Servicer(ReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  # type: ignore[misc]  # Reserve answers bytes
@@ -21,6 +22,6 @@ class Servicer(ReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  #
 class AdminServicer(SaleCalls, BuyerCalls, InventoryAdminServiceServicer):
     """InventoryAdminService, for operators."""
 
-    def __init__(self, stock: Stock, buyers: Buyers) -> None:
+    def __init__(self, stock: Stock, buyers: BlockedBuyers) -> None:
         SaleCalls.__init__(self, stock)
         BuyerCalls.__init__(self, buyers)

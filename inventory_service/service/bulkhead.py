@@ -7,12 +7,13 @@ from typing import Final, TypeVar
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.results import Failure
-from inventory_service.domain.shards import LedgerUnavailable
+from inventory_service.domain.shards import LedgerOutcomeUnknown, LedgerUnavailable
 
 T = TypeVar("T")
 WAIT_S = 5.0  # as long as a connection may take
 _OVERLOADED: Final = Failure(reasons.ERROR_REASON_OVERLOADED)
 _UNREACHABLE: Final = Failure(reasons.ERROR_REASON_LEDGER_UNREACHABLE)
+_OUTCOME_UNKNOWN: Final = Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN)
 
 
 class Bulkhead:
@@ -47,8 +48,12 @@ class Bulkhead:
 
 
 async def from_ledger(query: Awaitable[T]) -> T | Failure:
-    """The query's result; LEDGER_UNREACHABLE if the ledger does not answer."""
+    """The query's result; LEDGER_UNREACHABLE if the ledger does not answer, OUTCOME_UNKNOWN if it did not say whether
+    it made a change.
+    """
     try:
         return await query
+    except LedgerOutcomeUnknown:
+        return _OUTCOME_UNKNOWN
     except LedgerUnavailable:
         return _UNREACHABLE

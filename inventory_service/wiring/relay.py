@@ -17,9 +17,11 @@ from inventory_service import metrics
 from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.progress import KafkaProgress
+from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
+from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
 from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.scripts import RedisScripts
@@ -93,6 +95,8 @@ def relay_dependencies(
         ledger=rows,
         offsets=offsets,
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
+        blocked=LedgerBuyers(ledger),
+        copies=RedisBlockedCopies(scripts),
         takeover=takeover(settings, shards, outbox, ledger, offsets, ProgressWriter(_log_load, time.monotonic, LOG_S)),
         audit=audit_dependencies(settings, settings.record_retention_s, lambda _: None, lambda _: None),
         gauges=gauges,

@@ -18,6 +18,7 @@ from inventory_service.adapters.ledger.archive import LedgerArchive
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.pool import POOL_SIZE, LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
+from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
 from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.scripts import RedisScripts
@@ -32,6 +33,7 @@ from inventory_service.rpc.servicers import AdminServicer, Servicer
 from inventory_service.server_checks.run import watch_checks
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher, Limits
+from inventory_service.service.blocked_buyers import BlockedBuyers
 from inventory_service.service.bulkhead import Bulkhead
 from inventory_service.service.ledger_observer import LedgerObserver
 from inventory_service.service.lost_commits import LostCommitsWatch
@@ -95,6 +97,7 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     bulkhead = Bulkhead(at_once=POOL_SIZE - 1)  # one connection is reserved for operators' calls
     archive = LedgerArchive(ledger)
     stock = ArchiveFallback(batcher, archive, archive, bulkhead, now_ms=lambda: time.time_ns() // 1_000_000)
+    buyers = BlockedBuyers(LedgerBuyers(ledger), RedisBlockedCopies(scripts), settings.shards)
     call_metrics = metrics.CallMetrics(registry)
     middleware = Middleware(call_metrics)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
@@ -104,7 +107,7 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     )
     return Server(
         Servicer(stock, stock_metrics.count_outcome),  # type: ignore[abstract]  # the middleware answers the rest
-        AdminServicer(stock, LedgerBuyers(ledger)),  # type: ignore[abstract]
+        AdminServicer(stock, buyers),  # type: ignore[abstract]
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,

@@ -1,5 +1,5 @@
 -- sale.lua: what is kept of a sale, read into tables on which a call works. Uses record.
--- For each sale of a call there are four KEYS more, behind the first three:
+-- For each sale of a call there are four KEYS more, behind those of its shard:
 --   sale          hash: `settings` (packed), and an `item:<sku>` for each item: "available held sold"
 --   reservations  hash: id -> record (packed)
 --   expiry        zset: id of a hold -> when it ends, in ms
@@ -15,9 +15,10 @@ local function buyer_from_text(text)
   return {held = tonumber(held), sold = tonumber(sold)}
 end
 
--- Names sale number `number` of the call: nothing is read yet.
-local function open_sale(shard, number)
-  local first = 4 * number
+-- Names sale number `number` of the call, where the keys of sales begin at `first_key` (4 if not given): nothing is read
+-- yet.
+local function open_sale(shard, number, first_key)
+  local first = (first_key or 4) + 4 * (number - 1)
   local sale = {
     key = KEYS[first], reservations_key = KEYS[first + 1], expiry_key = KEYS[first + 2], buyers_key = KEYS[first + 3],
     name = string.match(KEYS[first], '}:sale:(.*)$'),

@@ -18,12 +18,12 @@ end
 -- Reads the shard's state as it is, whether or not it serves; `epoch` is nil while it is blank.
 local function read_meta()
   local values = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'hash', 'time', 'owner', 'takeover_token', 'frozen',
-    'settled_epoch', 'settled_seq', 'trim_seq', 'format')
+    'settled_epoch', 'settled_seq', 'trim_seq', 'format', 'blocked')
   return {
     epoch = tonumber(values[1]), seq = tonumber(values[2] or 0), hash = values[3] or '',
     time = tonumber(values[4] or 0), owner = values[5], takeover_token = values[6], frozen = values[7],
     settled_epoch = tonumber(values[8] or 0), settled_seq = tonumber(values[9] or 0),
-    trim_seq = tonumber(values[10] or 0), format = tonumber(values[11]),
+    trim_seq = tonumber(values[10] or 0), format = tonumber(values[11]), blocked = tonumber(values[12] or 0),
   }
 end
 

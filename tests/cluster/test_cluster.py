@@ -32,7 +32,7 @@ WEEK_MS = str(7 * 24 * 3600 * 1000)
 
 async def test_each_broker_may_be_lost_for_a_while(stack: FaultStack, cluster: KafkaCluster) -> None:
     """Promises 2 and 5: two of three brokers are enough, whichever of them was leader, coordinator or controller."""
-    crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
+    crowd = Crowd(stack.client, stack.dsn, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
 
     async with crowd.buying():
@@ -51,7 +51,7 @@ async def test_each_broker_may_be_lost_for_a_while(stack: FaultStack, cluster: K
 
 async def test_a_single_broker_confirms_nothing_and_no_commit_is_lost(stack: FaultStack, cluster: KafkaCluster) -> None:
     """Promise 5: unconfirmed commits stay in Redis, no call waits for them, and the backlog drains afterwards."""
-    crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF), blocked=0)
+    crowd = Crowd(stack.client, stack.dsn, await stack.open_sale(PLENTY, BRIEF), blocked=0)
 
     async with crowd.buying():
         await eventually(lambda: is_under_way(stack, crowd), APPLIED_S)
@@ -75,7 +75,7 @@ async def test_a_topic_deleted_and_made_again_loses_nothing(
 
     Only `holdfast topics` makes it again: the processes ask for no auto-creation, which would make a single partition.
     """
-    crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
+    crowd = Crowd(stack.client, stack.dsn, await stack.open_sale(PLENTY, BRIEF))
 
     async with crowd.buying():
         await eventually(lambda: is_under_way(stack, crowd), APPLIED_S)
@@ -90,7 +90,7 @@ async def test_a_topic_deleted_and_made_again_loses_nothing(
 
 async def test_unread_commits_of_a_deleted_topic_are_sent_again(stack: FaultStack, cluster: KafkaCluster) -> None:
     """Promise 2: the persister is halted, and continues on a topic of the same name with other records and offsets."""
-    crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
+    crowd = Crowd(stack.client, stack.dsn, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
 
     async with crowd.buying():
@@ -111,7 +111,7 @@ async def test_commits_removed_by_retention_are_sent_again_from_the_outbox(
     stack: FaultStack, cluster: KafkaCluster
 ) -> None:
     """Promise 2: Kafka deleted commits that no persister had read; the outbox keeps what the ledger lacks."""
-    crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
+    crowd = Crowd(stack.client, stack.dsn, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
 
     async with crowd.buying():

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.blocked_buyers import BlockChange
+from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
@@ -69,6 +70,16 @@ def lines_of(lines: Mapping[str, int]) -> tuple[Line, ...]:
 def spend(reservation_id: str, sale: SaleKey = SALE, reason: str = "") -> Move:
     """A release that ends an id, whether or not it was used."""
     return Move(sale, reservation_id, MoveKind.SPEND, reason)
+
+
+def block(buyer: str, version: int, before: int | None = None) -> BlockChange:
+    """A buyer was blocked, which made the list this version; where `before` is `version` it was so already."""
+    return BlockChange(BuyerKey("default", buyer), True, version - 1 if before is None else before, version)
+
+
+def unblock(buyer: str, version: int) -> BlockChange:
+    """A block was taken back."""
+    return BlockChange(BuyerKey("default", buyer), False, version - 1, version)
 
 
 def compensate(reservation_id: str, created: Position, sale: SaleKey = SALE) -> Compensate:

@@ -3,8 +3,8 @@
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 
-from inventory_service.domain.reserve import Rejected, Reserve
-from inventory_service.domain.results import Failure, Granted
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Failure, Granted, Rejected
 from tests.contract.shards import ShardUnderTest
 
 

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import pytest
 
+from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
 from inventory_service.adapters.redis.connections import RedisConnections
-from inventory_service.adapters.redis.keys import SaleKeys, adjustments_key, sale_keys, shard_keys
+from inventory_service.adapters.redis.keys import SaleKeys, adjustments_key, blocked_key, sale_keys, shard_keys
 from inventory_service.adapters.redis.scripts import (
     RedisScripts,
     Script,
@@ -29,7 +30,7 @@ from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move
-from inventory_service.domain.ports import ShardStock, StockMaintenance
+from inventory_service.domain.ports import BlockedCopies, ShardStock, StockMaintenance
 from inventory_service.domain.reserve import Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted
 from inventory_service.domain.shard_state import StoredAdjustment
@@ -55,6 +56,7 @@ class ShardUnderTest(Protocol):
     """One shard, in epoch 1: its stock, and what a test does to it besides calls of the stock."""
 
     stock: WholeStock
+    copies: BlockedCopies
     now_ms: int
 
     async def tick(self, ms: int) -> None:
@@ -72,6 +74,9 @@ class ShardUnderTest(Protocol):
     async def buyers(self, sale: SaleKey) -> dict[str, dict[str, int]]:
         """Units that each buyer holds and owns."""
 
+    async def blocked(self) -> tuple[int | None, set[str]]:
+        """The shard's copy of the list of blocked buyers: its version, and their names."""
+
     async def keeps(self, sale: SaleKey) -> bool:
         """Whether anything of a sale is stored."""
 
@@ -83,6 +88,7 @@ class InMemoryShard:
         self.now_ms = FIRST_MOMENT_MS
         self.memory = InMemoryStock(lambda: self.now_ms, outbox_limit=outbox_limit)
         self.stock: WholeStock = self.memory
+        self.copies: BlockedCopies = self.memory
 
     async def tick(self, ms: int) -> None:
         self.now_ms += ms
@@ -98,6 +104,10 @@ class InMemoryShard:
 
     async def buyers(self, sale: SaleKey) -> dict[str, dict[str, int]]:
         return self.memory.state().sales[sale].buyers
+
+    async def blocked(self) -> tuple[int | None, set[str]]:
+        copy = self.memory.state().blocked
+        return copy.version, {str(buyer) for buyer in copy.buyers}
 
     async def keeps(self, sale: SaleKey) -> bool:
         return sale in self.memory.state().sales
@@ -120,6 +130,7 @@ class RedisShard:
         self.connections = RedisConnections(url, size=2)
         scripts = RedisScripts(self.connections, self.heads, load_script_on_test_clock, lambda: self.latest_ms)
         self.stock: WholeStock = RedisStock(scripts, shards=1, outbox_limit=outbox_limit)
+        self.copies: BlockedCopies = RedisBlockedCopies(scripts)
 
     async def ask(self, *command: str | bytes | int) -> Any:
         """Send a command of the test's own."""
@@ -164,6 +175,13 @@ class RedisShard:
         values = await self.ask("HGETALL", self.keys(sale).buyers)
         units = {buyer.decode(): text.split() for buyer, text in zip(values[::2], values[1::2], strict=True)}
         return {buyer: {"held": int(held), "sold": int(sold)} for buyer, (held, sold) in units.items()}
+
+    async def blocked(self) -> tuple[int | None, set[str]]:
+        """The hash; meta must have its size, for where that is 0 the hash is not read."""
+        version, size = await self.ask("HMGET", shard_keys(0).meta, "blocked_version", "blocked")
+        names = await self.ask("HKEYS", blocked_key(0))
+        assert int(size or 0) == len(names)
+        return int(version) if version else None, {name.decode() for name in names}
 
     async def keeps(self, sale: SaleKey) -> bool:
         in_directory = await self.ask("ZSCORE", shard_keys(0).due, str(sale))

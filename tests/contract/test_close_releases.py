@@ -8,8 +8,7 @@ from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 from inventory_service.domain.events import ReservationChange, SaleChanged
 from inventory_service.domain.ports import ExpireStep, HoldCounts
 from inventory_service.domain.reservation import CONFIRMED, EXPIRED, HELD, RELEASED
-from inventory_service.domain.reserve import Rejected
-from inventory_service.domain.results import Failure, Granted, ReservationRead
+from inventory_service.domain.results import Failure, Granted, Rejected, ReservationRead
 from inventory_service.domain.sale import Item, SaleAction, SaleRead
 from tests.contract.requests import MINUTE_MS, SALE, act, compensate, confirm, create, release, reserve, spend
 from tests.contract.shards import FIRST_MOMENT_MS, NOT_SERVED, ShardUnderTest

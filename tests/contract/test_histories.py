@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.blocked_buyers import BlockChange
+from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import HELD, Line
 from inventory_service.domain.reserve import Reserve
@@ -80,6 +81,13 @@ moves = st.one_of(
         expected_revision=revisions,
         hold_ttl_ms=st.sampled_from([1000, 2500, 9000]),
     ),
+)
+block_changes = st.builds(
+    BlockChange,
+    buyer=st.builds(BuyerKey, st.just("default"), st.sampled_from(["b-1", "b-2"])),
+    is_blocked=st.sampled_from([True, False, False]),
+    before=st.integers(4, 6),
+    version=st.integers(5, 9),
 )
 creates = st.builds(
     CreateSale,
@@ -193,6 +201,11 @@ class Histories(RuleBasedStateMachine):
         created = data.draw(st.one_of(positions, st.just(record.reservation.created)) if record else positions)
         self.call_both(lambda stock: stock.compensate(Compensate(sale, name, created, reason=1, detail="blocked")))
 
+    @rule(change=block_changes)
+    def change_block(self, change: BlockChange) -> None:
+        made = [self.runner.run(shard.copies.change(0, change)) for shard in (self.memory, self.scripts)]
+        assert made[0] == made[1]
+
     @rule()
     def expire(self) -> None:
         self.call_both(lambda stock: stock.expire(0))
@@ -239,6 +252,7 @@ class Histories(RuleBasedStateMachine):
         """Compare what no result shows: commits, buyers' units, and when holds end."""
         assert await self.scripts.commits() == await self.memory.commits()
         await assert_balances_add_up(self.scripts)
+        assert await self.scripts.blocked() == await self.memory.blocked()
         for key, book in self.memory.memory.state().sales.items():
             assert await self.scripts.buyers(key) == book.buyers
             reservations = [record.reservation for record in book.reservations.values()]

@@ -11,8 +11,7 @@ from inventory_service.domain.keys import Position
 from inventory_service.domain.moves import Move, Step
 from inventory_service.domain.ports import ExpireStep
 from inventory_service.domain.reservation import HELD, RETURNED, Units
-from inventory_service.domain.reserve import Rejected
-from inventory_service.domain.results import Failure, Granted, ReservationRead
+from inventory_service.domain.results import Failure, Granted, Rejected, ReservationRead
 from inventory_service.domain.sale import SaleRead
 from inventory_service.domain.units import Accounts
 from tests.contract.requests import (

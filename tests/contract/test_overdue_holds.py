@@ -4,7 +4,7 @@ import pytest
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reserve import Rejected
+from inventory_service.domain.results import Rejected
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, release, reserve
 from tests.contract.results import granted, reason_of, rejected
 from tests.contract.shards import FIRST_MOMENT_MS, NOT_SERVED, ShardUnderTest

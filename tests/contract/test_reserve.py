@@ -8,8 +8,8 @@ from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import Units
-from inventory_service.domain.reserve import Reserve, Shortage
-from inventory_service.domain.results import Failure, Granted, ReservationRead
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Failure, Granted, ReservationRead, Shortage
 from inventory_service.domain.sale import CreateSale
 from inventory_service.domain.units import usual_units
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, release, reserve, spend

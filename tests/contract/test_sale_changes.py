@@ -9,8 +9,7 @@ from holdfast.inventory.v1.sale_pb2 import SaleState
 
 from inventory_service.domain.events import SaleChanged
 from inventory_service.domain.reservation import Line
-from inventory_service.domain.reserve import Rejected
-from inventory_service.domain.results import Failure, Granted
+from inventory_service.domain.results import Failure, Granted, Rejected
 from inventory_service.domain.sale import ActOnSale, Item, Sale, SaleAction, SaleRead, SaleRequest, UpdateSale
 from tests.contract.requests import MINUTE_MS, SALE, act, create, reserve, update
 from tests.contract.shards import FIRST_MOMENT_MS, ShardUnderTest

@@ -89,7 +89,7 @@ async def test_an_archived_id_that_is_used_again_is_compensated(archiving: Stack
 async def test_a_refused_order_that_was_released_reads_the_same_when_archived(archiving: StackFixture) -> None:
     """It ended before its compensation came: Redis and the ledger return the same, and the ledger adds the reason."""
     sale = await archiving.open_sale()
-    await archiving.block("mallory")
+    await archiving.refuse_orders_of("mallory")
     async with archiving.halted("persist"):
         await archiving.reserve(sale, "r-1", buyer_id="mallory")
         await archiving.release(sale, "r-1")

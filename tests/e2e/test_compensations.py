@@ -31,7 +31,7 @@ async def test_a_compensation_comes_after_a_confirm_or_release(stack: StackFixtu
     """With a slow compensator, a confirmed order is still compensated, and a released one is not given back twice."""
     buyer = f"slow-{move}"
     sale = await stack.open_sale()
-    await stack.block(buyer)
+    await stack.refuse_orders_of(buyer)
 
     async with stack.halted("compensate"):
         await stack.reserve(sale, "r-1", buyer_id=buyer)
@@ -51,7 +51,7 @@ async def test_a_compensation_comes_after_a_confirm_or_release(stack: StackFixtu
 async def compensated(stack: StackFixture, buyer: str) -> tuple[str, Compensation]:
     """A sale with one compensated order of a blocked buyer, and its compensation."""
     sale = await stack.open_sale()
-    await stack.block(buyer)
+    await stack.refuse_orders_of(buyer)
     await stack.reserve(sale, "r-1", buyer_id=buyer)
     await stack.settled(sale)
     assert (await stack.get(sale, "r-1")).state == COMPENSATED

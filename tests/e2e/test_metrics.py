@@ -71,7 +71,7 @@ async def test_a_refused_order_is_counted_by_persister_and_compensator(stack: St
     sale = await stack.open_sale()
     refused, given_back = await refusals(stack), await compensations(stack)
     applied = await stack.metric("persist", "holdfast_ledger_commits_total", outcome="applied")
-    await stack.block("mallory")
+    await stack.refuse_orders_of("mallory")
 
     async def is_counted() -> bool:
         """Each process counts it after the work is done, so the metrics follow some moments later."""

@@ -140,9 +140,9 @@ async def test_an_order_that_is_refused_at_its_confirm(stack: StackFixture) -> N
 
 
 async def test_a_blocked_buyers_order_is_compensated(stack: StackFixture) -> None:
-    """Redis has no list of blocked buyers and grants the hold; the ledger refuses it, with the reason."""
+    """A shard that did not hear of the block grants the hold; the ledger refuses it, with the reason."""
     sale = await stack.open_sale()
-    await stack.block("mallory")
+    await stack.refuse_orders_of("mallory")
 
     answer = await stack.reserve(sale, "r-1", buyer_id="mallory")
     await stack.reserve(sale, "r-2", buyer_id="ann")

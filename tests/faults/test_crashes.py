@@ -17,7 +17,7 @@ async def test_a_process_killed_in_mid_sale_loses_nothing(stack: FaultStack, vic
 
     The crowd sells out after the crash, so a unit that came back by mistake would be sold again.
     """
-    crowd = Crowd(stack.client, await stack.open_sale(UNITS, BRIEF))
+    crowd = Crowd(stack.client, stack.dsn, await stack.open_sale(UNITS, BRIEF))
 
     async with crowd.buying():
         await eventually(lambda: crowd.has_acknowledged(60))

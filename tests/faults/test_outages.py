@@ -23,7 +23,7 @@ BACKLOG = 40  # commits
 @pytest.mark.parametrize("server", ["postgres", "broker"])
 async def test_ten_seconds_of_an_outage_lose_no_order(stack: FaultStack, server: str) -> None:
     """Promise 5: Reserve answers as quickly as before, nothing is compensated, and the backlog drains afterwards."""
-    crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF), buyers=BUYERS, blocked=0)
+    crowd = Crowd(stack.client, stack.dsn, await stack.open_sale(PLENTY, BRIEF), buyers=BUYERS, blocked=0)
     shard = shard_of(crowd.sale_id)
 
     async with crowd.buying(), timing_writes(stack) as writes_s:
@@ -54,7 +54,7 @@ async def test_a_broker_wiped_in_mid_sale_loses_nothing(stack: FaultStack) -> No
 
     The persister is halted, so the wipe deletes unread records.
     """
-    crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
+    crowd = Crowd(stack.client, stack.dsn, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
 
     async with crowd.buying():
@@ -72,7 +72,7 @@ async def test_a_broker_wiped_in_mid_sale_loses_nothing(stack: FaultStack) -> No
 
 async def test_a_broker_killed_in_mid_sale_loses_nothing(stack: FaultStack) -> None:
     """Promises 2 and 5: the new broker knows nothing, and every commit that the ledger lacks is still in Redis."""
-    crowd = Crowd(stack.client, await stack.open_sale(PLENTY, BRIEF))
+    crowd = Crowd(stack.client, stack.dsn, await stack.open_sale(PLENTY, BRIEF))
     shard = shard_of(crowd.sale_id)
 
     async with crowd.buying():

@@ -40,7 +40,7 @@ class DoubledStack(FaultStack):
         opened = [await self.open_sale(PLENTY, BRIEF) for _ in range(4 * SHARDS)]
         sales = {shard_of(sale_id): sale_id for sale_id in opened}
         assert len(sales) == SHARDS, "the names of the sales leave a shard without any"
-        self.crowds = [Crowd(self.client, sale, buyers=BUYERS, blocked=BLOCKED) for sale in sales.values()]
+        self.crowds = [Crowd(self.client, self.dsn, sale, buyers=BUYERS, blocked=BLOCKED) for sale in sales.values()]
         async with AsyncExitStack() as crowds:
             for crowd in self.crowds:
                 await crowds.enter_async_context(crowd.buying())

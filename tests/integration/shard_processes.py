@@ -23,11 +23,13 @@ from holdfast_runtime.retry import Outage, Outages, Retrier
 from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.progress import KafkaProgress
+from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.load import PostgresLoadSnapshot, PostgresLoadSource
 from inventory_service.adapters.ledger.orphans import LedgerOrphans
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
+from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
 from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.load import RedisLoadTarget
@@ -248,6 +250,8 @@ class ShardProcesses:
             self.ledger,
             self.commit_offsets,
             NoStock(),  # type: ignore[arg-type]
+            LedgerBuyers(self.postgres),
+            RedisBlockedCopies(self.scripts),
             self.takeover(),
             self.audit(),
             gauges or self.gauges,

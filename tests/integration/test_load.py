@@ -9,8 +9,8 @@ from inventory_service.adapters.ledger import load as ledger_pages
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import EXPIRED, HELD, Line
-from inventory_service.domain.reserve import Rejected, Reserve
-from inventory_service.domain.results import Granted, ReservationRead
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Granted, Rejected, ReservationRead
 from inventory_service.domain.sale import CreateSale, SaleRead
 from inventory_service.domain.shard_load import SalePart
 from inventory_service.domain.shards import LOADED

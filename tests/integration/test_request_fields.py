@@ -49,7 +49,8 @@ BUILT: dict[str, Message] = {
     "GetReservation": calls.GetReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
     "GetSale": calls.GetSaleRequest(sale_id="lamp-sale"),
     "CreateSale": admin.CreateSaleRequest(sale=Sale(sale_id="new-sale", items=[Item(sku="lamp", total=1)])),
-    "BlockBuyer": admin.BlockBuyerRequest(buyer_id="ada", reason="fraud"),
+    "BlockBuyer": admin.BlockBuyerRequest(buyer_id="bob", reason="fraud"),
+    "UnblockBuyer": admin.UnblockBuyerRequest(buyer_id="bob"),
 }
 MOVE = ("sale_id", "reservation_id", "expected_revision")
 LINES = ("lines", "lines[0].sku", "lines[0].quantity")
@@ -75,6 +76,7 @@ USED = {
         *("sale.buyer_limit", "sale.items", "sale.items[0].sku", "sale.items[0].total"),
     },
     "BlockBuyer": {"buyer_id", "reason"},
+    "UnblockBuyer": {"buyer_id"},
 }
 # The fields whose comment says "Output only".
 IGNORED = {

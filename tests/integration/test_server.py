@@ -22,7 +22,7 @@ from tests.inventory_server import (
     reserve_request,
     running_server,
 )
-from tests.servers import StartValkey, connected
+from tests.servers import StartValkey
 
 
 async def reserve_at_once(valkey: str, caller: Caller, count: int) -> list[Any]:
@@ -114,17 +114,6 @@ async def test_a_sale_made_twice_is_one_sale(caller: Caller) -> None:
 
     assert (first.replayed, second.replayed) == (False, True)
     assert second.sale == first.sale
-
-
-async def test_a_buyer_is_blocked_in_the_ledger(caller: Caller, database: str) -> None:
-    """A second call changes nothing, and the first reason stays."""
-    for reason in ("stolen card", "another word"):
-        await caller.admin.BlockBuyer(admin.BlockBuyerRequest(buyer_id="b-1", reason=reason))
-
-    async with connected(database) as ledger:
-        assert [tuple(row) for row in await ledger.fetch("select tenant, buyer_id, reason from blocked_buyer")] == [
-            ("default", "b-1", "stolen card")
-        ]
 
 
 async def test_unknown_ids_are_not_found(caller: Caller) -> None:

@@ -43,7 +43,7 @@ async def test_two_processes_killed_at_once_lose_nothing(stack: FaultStack, pair
 
     The crowd sells out after the crash, so a unit that came back by mistake would be sold again.
     """
-    crowd = Crowd(stack.client, await stack.open_sale(UNITS, HOLD_TTL), buyers=BUYERS)
+    crowd = Crowd(stack.client, stack.dsn, await stack.open_sale(UNITS, HOLD_TTL), buyers=BUYERS)
 
     async with crowd.buying():
         await eventually(lambda: crowd.has_acknowledged(30))

@@ -27,10 +27,11 @@ async def test_a_sale_on_secured_servers_is_recorded_and_audited(
     with running_stack(tmp_path, **changed) as stack:
         async with Client(stack.addresses.listen) as client:
             await client.create_sale(sale, UNITS)
-            await client.block_buyer(f"mallory-{mechanism}", "a test")
             await client.reserve(sale, "r-1", "ann", {"lamp": 1})
             await client.confirm(sale, "r-1")
             await client.reserve(sale, "r-2", f"mallory-{mechanism}", {"lamp": 2})
+            await client.block_buyer(f"mallory-{mechanism}", "a test")
+            await client.confirm(sale, "r-2")
 
             async def is_settled() -> bool:
                 """The ledger has recorded the one and refused the other, whose units are back."""

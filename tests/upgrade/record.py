@@ -76,7 +76,7 @@ async def make_archived_records(fixture: StackFixture) -> None:
 
 async def make_records_in_redis(fixture: StackFixture) -> None:
     """A sale, a compensated order, holds, and an overdue hold, all still in Redis."""
-    await fixture.block("mallory")
+    await fixture.refuse_orders_of("mallory")
     await fixture.reserve("lamps", "refused", buyer_id="mallory")
     await fixture.settled("lamps")
     await fixture.reserve("lamps", "held", {"lamp": 2})

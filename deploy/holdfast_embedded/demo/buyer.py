@@ -36,7 +36,7 @@ class SimulatedBuyer:
     rng: random.Random
 
     async def run(self) -> None:
-        """Buy until no unit is left and none can come back. A blocked buyer buys once, early."""
+        """Buy until no unit is left and none can come back. A blocked buyer is blocked with its first hold."""
         try:
             await self._pause(0.0, ARRIVAL_S)
             number = 0
@@ -112,6 +112,8 @@ class SimulatedBuyer:
     async def _finish(self, hold: Acknowledged, waited: bool) -> None:
         """Confirm, release or abandon a hold; a buyer who had to wait for it always confirms."""
         choice = 0.0 if waited else self.rng.random()
+        if self.blocked:
+            await self.client.block_buyer(self.buyer_id, "blocked by the demo")
         await self._pause(*CHECKOUT_S)
         try:
             if choice < CONFIRMED_SHARE:

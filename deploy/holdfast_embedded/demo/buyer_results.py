@@ -15,7 +15,7 @@ class Acknowledged:
     reservation_id: str
     buyer_id: str
     units: int
-    blocked: bool  # the ledger refuses this buyer
+    blocked: bool  # the ledger refuses what this buyer confirms
     state: int  # a ReservationState
 
 

@@ -113,11 +113,9 @@ class DemoSale:
         )
 
     async def _create(self) -> None:
-        for buyer in self._buyers():
-            if buyer.blocked:
-                await self.client.block_buyer(buyer.buyer_id, "blocked by the demo")
         await self.client.create_sale(self.sale_id, {SKU: self.size.units}, title="Demo", hold_ttl=HOLD_TTL)
-        self.display.log(f"{self.size.units:,} units, {self.size.buyers:,} buyers, {self.size.blocked} of them blocked")
+        size = self.size
+        self.display.log(f"{size.units:,} units, {size.buyers:,} buyers, of whom {size.blocked} will be blocked")
 
     async def _sell(self) -> None:
         """Run every buyer, and the monitor beside them."""

@@ -1,17 +1,51 @@
-"""Writes blocked buyers, whose orders the ledger refuses."""
+"""Changes and reads the ledger's list of blocked buyers, whose orders it refuses."""
+
+from collections.abc import Sequence
 
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import ledger_queries
+from inventory_service.domain.blocked_buyers import BlockChange
+from inventory_service.domain.keys import BuyerKey
+from inventory_service.domain.shards import LedgerOutcomeUnknown, LedgerUnavailable
+
+TIMEOUT_S = 5.0  # each statement changes one row or reads a page
+PAGE = 1000
 
 
 class LedgerBuyers:
-    """Writes a blocked buyer and nothing else; `LedgerUnavailable` if the ledger does not answer."""
+    """The list; a change of it raises its version by one in the same transaction."""
 
     def __init__(self, ledger: LedgerPool) -> None:
-        self._ledger = ledger
+        self._ledger = ledger.within(TIMEOUT_S)
         self._sql = ledger_queries()
 
-    async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> bool:
-        """False: this buyer is blocked already, and stays so for the first reason."""
+    async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> BlockChange:
+        """Insert a row; one that is there stays, with its reason."""
+        return await self._change(BuyerKey(tenant, buyer_id), True, self._sql.block_buyer, reason)
+
+    async def unblock_buyer(self, tenant: str, buyer_id: str) -> BlockChange:
+        """Delete the row, if there is one."""
+        return await self._change(BuyerKey(tenant, buyer_id), False, self._sql.unblock_buyer)
+
+    async def blocked_version(self) -> int:
         async with self._ledger.connection() as db:
-            return (await db.execute(self._sql.block_buyer, tenant, buyer_id, reason)).endswith(" 1")
+            return int(await db.fetchval(self._sql.blocked_version))
+
+    async def blocked_page(self, after: BuyerKey | None) -> Sequence[BuyerKey]:
+        async with self._ledger.connection() as db:
+            rows = await db.fetch(self._sql.blocked_page, *(after or BuyerKey("", "")), PAGE)
+        return [BuyerKey(*row) for row in rows]
+
+    async def _change(self, buyer: BuyerKey, is_blocked: bool, statement: str, *reason: str) -> BlockChange:
+        """`LedgerOutcomeUnknown` if the ledger stops answering once the statement was sent. Harmless twice."""
+        sent = False
+        try:
+            async with self._ledger.connection() as db, db.transaction():
+                sent = True
+                changed = (await db.execute(statement, *buyer, *reason)).endswith(" 1")
+                version = await db.fetchval(self._sql.raise_blocked_version if changed else self._sql.blocked_version)
+        except LedgerUnavailable as error:
+            if not sent:
+                raise
+            raise LedgerOutcomeUnknown(str(error)) from error
+        return BlockChange(buyer, is_blocked, version - changed, version)

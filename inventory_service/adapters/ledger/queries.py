@@ -11,6 +11,10 @@ class Queries:
     """One field a statement, in the order of the file, which describes each."""
 
     block_buyer: str
+    unblock_buyer: str
+    raise_blocked_version: str
+    blocked_version: str
+    blocked_page: str
     archived_reservation: str
     latest_dead_letter: str
     sale_exists: str

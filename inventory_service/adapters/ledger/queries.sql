@@ -5,6 +5,23 @@
 insert into blocked_buyer (tenant, buyer_id, reason) values ($1, $2, $3)
 on conflict (tenant, buyer_id) do nothing
 
+-- name: unblock_buyer
+-- Removes a blocked buyer.
+delete from blocked_buyer where (tenant, buyer_id) = ($1, $2)
+
+-- name: raise_blocked_version
+-- Counts a change of blocked_buyer in the change's own transaction; its row is locked, so versions commit in their order.
+insert into blocked_version (version) values (1)
+on conflict (is_only) do update set version = blocked_version.version + 1 returning version
+
+-- name: blocked_version
+-- The number of changes of blocked_buyer.
+select coalesce(max(version), 0) from blocked_version
+
+-- name: blocked_page
+-- Blocked buyers behind one, in the order of the primary key.
+select tenant, buyer_id from blocked_buyer where (tenant, buyer_id) > ($1, $2) order by tenant, buyer_id limit $3
+
 -- name: archived_reservation
 -- Exactly one row for any id, so that one round trip answers the usual case; the reservation's columns may be null.
 select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,

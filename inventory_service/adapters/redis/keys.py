@@ -33,6 +33,11 @@ def shard_keys(shard: int) -> ShardKeys:
     return ShardKeys(f"{tag}:meta", f"{tag}:outbox", f"{tag}:due")
 
 
+def blocked_key(shard: int) -> str:
+    """The hash with a shard's copy of blocked buyers: tenant/buyer -> a version of the ledger's list."""
+    return f"holdfast:{{{shard}}}:blocked"
+
+
 def sale_keys(shard: int, sale: SaleKey) -> SaleKeys:
     """The keys of a sale. Two sales never share a key: the `/` between tenant and id is allowed in neither."""
     tag, name = f"holdfast:{{{shard}}}", str(sale)

@@ -1,11 +1,12 @@
 """Builds the arguments of reserve.lua and parses its results; it runs thousands of times a second."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from holdfast.inventory.v1.commit_pb2 import Claim
 from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND, ERROR_REASON_SALE_WITHOUT_HOLDS
 from holdfast.inventory.v1.reservation_pb2 import (
     LEDGER_STATE_PENDING,
+    REJECTION_REASON_BUYER_BLOCKED,
     REJECTION_REASON_BUYER_LIMIT,
     REJECTION_REASON_INSUFFICIENT_STOCK,
     REJECTION_REASON_RESERVATION_ENDED,
@@ -17,13 +18,31 @@ from holdfast.inventory.v1.reservation_pb2 import (
 
 from inventory_service.adapters.redis.call import CallHead, Values
 from inventory_service.adapters.redis.connections import Argument
+from inventory_service.adapters.redis.keys import blocked_key, sale_keys, shard_keys
 from inventory_service.adapters.redis.reads import reservation_from_values
+from inventory_service.domain.call_again import CALL_AGAIN, CallAgain
 from inventory_service.domain.fingerprints import reserve_fingerprint
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import CONFIRMED, HELD, Reservation
-from inventory_service.domain.reserve import CALL_AGAIN, CallAgain, Rejected, Reserve, ReserveResult, Shortage
-from inventory_service.domain.results import Failure, Granted, item_not_found, reservation_id_reused, sale_not_found
+from inventory_service.domain.reserve import Reserve, ReserveResult
+from inventory_service.domain.results import (
+    Failure,
+    Granted,
+    Rejected,
+    Shortage,
+    item_not_found,
+    reservation_id_reused,
+    sale_not_found,
+)
 from inventory_service.domain.units import usual_units
+
+
+def reserve_keys(shard: int, sales: Iterable[SaleKey]) -> list[str]:
+    """The keys of a call."""
+    keys: list[str] = [*shard_keys(shard), blocked_key(shard)]
+    for sale in sales:
+        keys += sale_keys(shard, sale)
+    return keys
 
 
 def reserve_arguments(
@@ -124,6 +143,7 @@ _OTHER_RESULTS: dict[bytes, Callable[[CallHead, Reserve, Values], ReserveResult 
     b"SALE_ENDED": _rejection(REJECTION_REASON_SALE_ENDED),
     b"SALE_NOT_STARTED": _rejection(REJECTION_REASON_SALE_NOT_STARTED),
     b"SALE_PAUSED": _rejection(REJECTION_REASON_SALE_PAUSED),
+    b"BUYER_BLOCKED": _rejection(REJECTION_REASON_BUYER_BLOCKED),
     b"SOLD_OUT": _rejection(REJECTION_REASON_SOLD_OUT),
     b"INSUFFICIENT_STOCK": _rejection(REJECTION_REASON_INSUFFICIENT_STOCK),
     b"BUYER_LIMIT": _rejection(REJECTION_REASON_BUYER_LIMIT),

@@ -9,7 +9,7 @@ from inventory_service.adapters.redis.connections import (
     Argument,
     RedisConnections,
 )
-from inventory_service.adapters.redis.keys import shard_keys
+from inventory_service.adapters.redis.keys import blocked_key, shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, went_back
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.shards import (
@@ -67,16 +67,16 @@ class RedisShards:
         row = fenced.row
         settled = (row.settled_epoch, row.settled_seq)
         arguments = (row.epoch, takeover.token, takeover.identity, row.hash, row.shards, *settled, *fenced.base)
-        result = await self._run("takeover_adopt", takeover.shard, *arguments)
+        result = await self._run("takeover_adopt", takeover.shard, *arguments, keys=[blocked_key(takeover.shard)])
         return bool(result[0] == b"ADOPTED")
 
     async def lease(self, shard: int, relay: str, priority: int, ms: int) -> bool:
         result = await self._run("lease", shard, relay, priority, ms)
         return bool(result[0] == b"HELD")
 
-    async def _run(self, script: str, shard: int, *arguments: Argument) -> Sequence[Any]:
+    async def _run(self, script: str, shard: int, *arguments: Argument, keys: Sequence[str] = ()) -> Sequence[Any]:
         try:
-            return await self._scripts.run(script, shard, shard_keys(shard), arguments)
+            return await self._scripts.run(script, shard, [*shard_keys(shard), *keys], arguments)
         except ShardNotServing as error:
             raise RedisUnavailable(str(error)) from error
 
@@ -85,7 +85,7 @@ def _status(
     shard: int, identity: bytes, clock_ms: int, time_ms: int, outbox_length: int, meta: Sequence[bytes | None]
 ) -> ShardStatus:
     values = [(value or b"").decode() for value in meta]
-    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen, parts, base_epoch, base_seq = values
+    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen, parts, base_epoch, base_seq, blocked = values
     return ShardStatus(
         shard=shard,
         identity=identity.decode(),
@@ -101,4 +101,5 @@ def _status(
         ahead_ms=max(time_ms - clock_ms, 0),
         parts=int(parts or 0),
         base=CommitId(int(base_epoch), int(base_seq)) if base_epoch else None,
+        blocked_version=int(blocked) if blocked else None,
     )

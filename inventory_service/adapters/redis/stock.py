@@ -1,6 +1,6 @@
 """The stock in Redis: runs the scripts of lua/, which apply the same rule as `domain/in_memory_stock.py`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from holdfast.inventory.v1.error_reason_pb2 import (
     ERROR_REASON_LEDGER_BEHIND,
@@ -12,7 +12,7 @@ from holdfast.inventory.v1.error_reason_pb2 import (
 from inventory_service.adapters.redis.adjustments import adjust_stock_arguments, adjust_stock_result
 from inventory_service.adapters.redis.call import Reply, keys_of, number_sales, split_reply
 from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown
-from inventory_service.adapters.redis.keys import adjustments_key, sale_from_member
+from inventory_service.adapters.redis.keys import adjustments_key, sale_from_member, shard_keys
 from inventory_service.adapters.redis.moves import (
     compensate_arguments,
     move_arguments,
@@ -20,16 +20,17 @@ from inventory_service.adapters.redis.moves import (
     return_archived_arguments,
 )
 from inventory_service.adapters.redis.reads import reservation_result, sale_result
-from inventory_service.adapters.redis.reserve import reserve_arguments, reserve_result
+from inventory_service.adapters.redis.reserve import reserve_arguments, reserve_keys, reserve_result
 from inventory_service.adapters.redis.sale_changes import change_sale_arguments, change_sale_result
 from inventory_service.adapters.redis.sales import create_sale_arguments, create_sale_result
 from inventory_service.adapters.redis.scripts import LEDGER_BEHIND, RedisScripts, ShardNotServing
 from inventory_service.domain.archive import ArchiveStep, ReturnArchived
 from inventory_service.domain.backpressure import Backpressure
+from inventory_service.domain.call_again import CallAgain, until_judged
 from inventory_service.domain.keys import SaleKey, shard_of
 from inventory_service.domain.moves import Compensate, Move
 from inventory_service.domain.ports import ExpireStep, HoldCounts
-from inventory_service.domain.reserve import CallAgain, Reserve, ReserveResult, until_judged
+from inventory_service.domain.reserve import Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead
 from inventory_service.domain.sale import Adjusted, AdjustStock, CreateSale, SaleRead, SaleRequest, SaleResult
 from inventory_service.domain.shard_state import SALES_PER_CALL
@@ -85,7 +86,7 @@ class RedisStock:
         async def judge_some(some: Sequence[Reserve]) -> Sequence[ReserveResult | CallAgain]:
             numbers = number_sales([request.sale for request in some])
             arguments = reserve_arguments(some, numbers, self.backpressure.max_commits_ahead)
-            reply = await self._run("reserve", shard, numbers, arguments)
+            reply = await self._run("reserve", shard, reserve_keys(shard, numbers), arguments)
             if isinstance(reply, Failure):
                 return [reply] * len(some)
             head, results = reply
@@ -96,7 +97,7 @@ class RedisStock:
     async def move_many(self, shard: int, requests: Sequence[Move]) -> Sequence[Granted | Failure]:
         """Judge at most 128 moves, in order, each seeing the ones before it."""
         numbers = number_sales([request.sale for request in requests])
-        reply = await self._run("move", shard, numbers, move_arguments(requests, numbers))
+        reply = await self._run("move", shard, keys_of(shard, numbers), move_arguments(requests, numbers))
         if isinstance(reply, Failure):
             return [reply] * len(requests)
         head, results = reply
@@ -114,7 +115,7 @@ class RedisStock:
         due = await self._list("DUE", shard, SALES_PER_CALL)
         if isinstance(due, Failure) or not due:
             return due if isinstance(due, Failure) else ExpireStep(0, more_is_due=False)
-        reply = await self._run("expire", shard, sorted(due), [len(due)])
+        reply = await self._run("expire", shard, keys_of(shard, sorted(due)), [len(due)])
         if isinstance(reply, Failure):
             return reply
         holds, more_is_due = reply[1]
@@ -128,7 +129,7 @@ class RedisStock:
         open_holds, overdue_holds = 0, 0
         for first in range(0, len(sales), SALES_PER_CALL):
             some = sales[first : first + SALES_PER_CALL]
-            reply = await self._run("count_holds", shard, some, [len(some)], reads=True)
+            reply = await self._run("count_holds", shard, keys_of(shard, some), [len(some)], reads=True)
             if isinstance(reply, Failure):
                 return reply
             open_holds, overdue_holds = open_holds + reply[1][0], overdue_holds + reply[1][1]
@@ -168,7 +169,7 @@ class RedisStock:
         return shard_of(sale, self._shards)
 
     async def _list(self, which: str, shard: int, at_most: int) -> Sequence[SaleKey] | Failure:
-        reply = await self._run("list_sales", shard, (), (which, at_most), reads=True)
+        reply = await self._run("list_sales", shard, shard_keys(shard), (which, at_most), reads=True)
         return reply if isinstance(reply, Failure) else [sale_from_member(name) for name in reply[1]]
 
     async def _run_on(
@@ -179,18 +180,12 @@ class RedisStock:
         reads: bool = False,
         more_keys: Sequence[str] = (),
     ) -> Reply | Failure:
-        return await self._run(script, self._shard_of(sale), [sale], arguments, reads, more_keys)
+        shard = self._shard_of(sale)
+        return await self._run(script, shard, [*keys_of(shard, [sale]), *more_keys], arguments, reads)
 
     async def _run(
-        self,
-        script: str,
-        shard: int,
-        sales: Iterable[SaleKey],
-        arguments: Sequence[Argument],
-        reads: bool = False,
-        more_keys: Sequence[str] = (),
+        self, script: str, shard: int, keys: Sequence[str], arguments: Sequence[Argument], reads: bool = False
     ) -> Reply | Failure:
-        keys = [*keys_of(shard, sales), *more_keys]
         try:
             reply = split_reply(shard, await self._scripts.run(script, shard, keys, arguments))
             self._scripts.heads.observe(shard, CommitId(reply[0].epoch, reply[0].seq))

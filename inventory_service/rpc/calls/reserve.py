@@ -7,8 +7,8 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.ports import Stock
 from inventory_service.domain.reservation import Line
-from inventory_service.domain.reserve import Rejected, Reserve
-from inventory_service.domain.results import Failure, Granted
+from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Failure, Granted, Rejected
 from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context, StockCalls
 from inventory_service.rpc.response_bytes import response_bytes

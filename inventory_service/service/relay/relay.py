@@ -16,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from holdfast_runtime.retry import Outage, Retrier
 from inventory_service.domain.backlog import Backlog, RelayGauges
-from inventory_service.domain.ports import StockMaintenance
+from inventory_service.domain.ports import BlockedCopies, BlockedList, StockMaintenance
 from inventory_service.domain.restore import NOTHING, Permission
 from inventory_service.domain.shard_ports import CommitOffsets, CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
 from inventory_service.domain.shards import (
@@ -30,6 +30,7 @@ from inventory_service.domain.shards import (
 from inventory_service.domain.window import SendWindow
 from inventory_service.service import audit
 from inventory_service.service.audit import audit_shard
+from inventory_service.service.relay.blocked_buyers import BlockedBuyersCopier
 from inventory_service.service.relay.lease import ShardLease
 from inventory_service.service.relay.maintenance import ShardMaintenance
 from inventory_service.service.relay.shard_monitor import ShardMonitor
@@ -53,6 +54,8 @@ class Dependencies(NamedTuple):
     ledger: LedgerRows
     offsets: CommitOffsets
     stock: StockMaintenance
+    blocked: BlockedList
+    copies: BlockedCopies
     takeover: ShardTakeover
     audit: audit.Dependencies
     gauges: RelayGauges
@@ -135,9 +138,13 @@ class ShardRelay:
             shard, dependencies.stock, dependencies.gauges, dependencies.monotonic, options.retention_ms, options.expiry
         )
 
+        self._copier = BlockedBuyersCopier(
+            shard, dependencies.shards, dependencies.blocked, dependencies.copies, self._lease, self.log
+        )
+
     def steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
         lasting = self._lease.renew, self.send, self.apply_progress, self.watch, self._monitor.check, self.sweep
-        return *lasting, self.audit_after_load
+        return *lasting, self._copier.run, self.audit_after_load
 
     async def shut_down(self) -> None:
         """Release the lease, so that another relay need not wait for its end."""
@@ -207,6 +214,7 @@ class ShardRelay:
         elif self._window.is_stalled(self._dependencies.monotonic()):
             self.log.warning("resending", after=str(self._window.watermark), why="the ledger's watermark has stalled")
         self._moved.set()
+        self._copier.on_status(status)
         await self._export_backlog(status)
         await asyncio.sleep(WATCH_S)
 

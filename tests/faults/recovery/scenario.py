@@ -21,6 +21,7 @@ from tests.faults.recovery.load import Answer, Load
 from tests.faults.recovery.reopening import Log, Opening, reopen
 from tests.faults.recovery.stored import InLedger, InRedis, read_heads, read_ledger, read_redis
 from tests.faults.recovery.stores import Copies, Fate, Fates, Held, held_now, migrate, strike, strike_site, take_copies
+from tests.ledger_rows import refuse_orders_of
 from tests.servers import connected
 from tests.waiting import eventually
 
@@ -113,7 +114,7 @@ async def open_sales(stack: LentStack) -> Load:
     names = [next(n for n in _names() if stacks.shard_of(n, SHARDS) == shard) for shard in range(SHARDS)]
     for name, hold_ttl in zip(names, HOLD_TTLS, strict=True):
         await stack.client.create_sale(name, dict.fromkeys(SKUS, UNITS), hold_ttl=hold_ttl)
-    await stack.client.block_buyer(BLOCKED, "a test")
+    await refuse_orders_of(stack.running.addresses.postgres_dsn, BLOCKED)
     return Load(stack.client, dict.fromkeys(names, SKUS), BUYERS, seed=names[0])
 
 

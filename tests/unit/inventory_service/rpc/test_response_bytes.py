@@ -6,8 +6,7 @@ from holdfast.inventory.v1.reservation_pb2 import Line
 
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Reservation, Units
-from inventory_service.domain.reserve import Rejected, Shortage
-from inventory_service.domain.results import Granted
+from inventory_service.domain.results import Granted, Rejected, Shortage
 from inventory_service.rpc.messages import reserve_response
 from inventory_service.rpc.response_bytes import response_bytes
 

@@ -13,7 +13,7 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line as DomainLine
 from inventory_service.domain.reserve import Reserve
-from inventory_service.rpc.calls.buyers import buyer_to_block
+from inventory_service.rpc.calls.buyers import buyer_to_block, buyer_to_unblock
 from inventory_service.rpc.calls.moves import (
     confirm_from_proto,
     extend_from_proto,
@@ -47,7 +47,7 @@ def create(**changed: Any) -> admin.CreateSaleRequest:
 def bad_fields(call: Any, request: Any) -> list[str]:
     """The fields in which a parser finds a violation."""
     try:
-        call(request, *([TENANT] if call is not buyer_to_block else []))
+        call(request, *([TENANT] if call not in (buyer_to_block, buyer_to_unblock) else []))
     except CallFailed as failed:
         return [violation.field for violation in failed.violations]
     return []
@@ -262,6 +262,7 @@ def test_output_only_fields_of_a_sale_are_ignored() -> None:
         (reservation_named, calls.GetReservationRequest(sale_id="s"), ["reservation_id"]),
         (sale_named, calls.GetSaleRequest(sale_id="*"), ["sale_id"]),
         (buyer_to_block, admin.BlockBuyerRequest(), ["buyer_id", "reason"]),
+        (buyer_to_unblock, admin.UnblockBuyerRequest(buyer_id="/"), ["buyer_id"]),
         (buyer_to_block, admin.BlockBuyerRequest(buyer_id="b", reason="x" * 257), ["reason"]),
     ],
 )

@@ -12,8 +12,8 @@ from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import CONFIRMED, HELD, RELEASED, RETURNED, Line, Reservation, Units
-from inventory_service.domain.reserve import Rejected, Reserve, ReserveResult, fingerprint_of
-from inventory_service.domain.results import Failure, Granted, sale_not_found
+from inventory_service.domain.reserve import Reserve, ReserveResult, fingerprint_of
+from inventory_service.domain.results import Failure, Granted, Rejected, sale_not_found
 from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, Settings
 from inventory_service.domain.shard_state import StoredAdjustment
 from inventory_service.domain.shards import LedgerUnavailable

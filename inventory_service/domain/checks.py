@@ -1,0 +1,140 @@
+"""What new units for a buyer must pass, whether a Reserve asks for them or a change of a hold.
+
+The reference for lua/lib/checks.lua. Each check returns None where it has no objection.
+"""
+
+from typing import Final, NamedTuple
+
+from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND
+from holdfast.inventory.v1.reservation_pb2 import (
+    REJECTION_REASON_BUYER_BLOCKED,
+    REJECTION_REASON_BUYER_LIMIT,
+    REJECTION_REASON_INSUFFICIENT_STOCK,
+    REJECTION_REASON_SALE_ENDED,
+    REJECTION_REASON_SALE_NOT_STARTED,
+    REJECTION_REASON_SALE_PAUSED,
+    REJECTION_REASON_SOLD_OUT,
+)
+from holdfast.inventory.v1.sale_pb2 import (
+    SALE_STATE_CLOSED,
+    SALE_STATE_ENDED,
+    SALE_STATE_PAUSED,
+    SALE_STATE_SCHEDULED,
+)
+
+from inventory_service.domain.call_again import CALL_AGAIN, CallAgain
+from inventory_service.domain.keys import BuyerKey, SaleKey
+from inventory_service.domain.reservation import Line
+from inventory_service.domain.results import Failure, Rejected, Shortage
+from inventory_service.domain.sale import sale_state
+from inventory_service.domain.shard_state import StoredSale, Transaction
+
+
+class Wanted(NamedTuple):
+    """What is asked for, beyond what is held already."""
+
+    sale: SaleKey
+    buyer_id: str
+    lines: tuple[Line, ...]
+    units: int  # of all lines; of a change of a hold, less those that it gives back
+
+
+def wanted_by(sale: SaleKey, buyer_id: str, lines: tuple[Line, ...]) -> Wanted:
+    """What a Reserve of these lines asks for."""
+    return Wanted(sale, buyer_id, lines, sum(line.quantity for line in lines))
+
+
+_REJECTION_BY_SALE_STATE: Final[dict[int, int]] = {
+    SALE_STATE_CLOSED: REJECTION_REASON_SALE_ENDED,
+    SALE_STATE_ENDED: REJECTION_REASON_SALE_ENDED,
+    SALE_STATE_SCHEDULED: REJECTION_REASON_SALE_NOT_STARTED,
+    SALE_STATE_PAUSED: REJECTION_REASON_SALE_PAUSED,
+}
+
+
+def judge_backpressure(is_full: bool) -> Failure | None:
+    """The shard may not be further ahead of the ledger."""
+    return Failure(ERROR_REASON_LEDGER_BEHIND) if is_full else None
+
+
+def judge_window(transaction: Transaction, sale: StoredSale) -> Rejected | None:
+    """The sale must be open. One that is paused does not open by itself at its start."""
+    now_ms = transaction.now_ms
+    state = sale_state(sale.settings, now_ms)
+    if state not in _REJECTION_BY_SALE_STATE:
+        return None
+    opens = state == SALE_STATE_SCHEDULED and not sale.settings.paused
+    until_start = sale.settings.start_time_ms - now_ms if opens else None
+    return Rejected(_REJECTION_BY_SALE_STATE[state], transaction.as_of(), now_ms, retry_after_ms=until_start)
+
+
+def judge_block(transaction: Transaction, wanted: Wanted) -> Rejected | None:
+    """The buyer must not be blocked."""
+    if BuyerKey(wanted.sale.tenant, wanted.buyer_id) not in transaction.shard.blocked.buyers:
+        return None
+    return Rejected(REJECTION_REASON_BUYER_BLOCKED, transaction.as_of(), transaction.now_ms)
+
+
+def judge_stock(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rejected | CallAgain | None:
+    """Each line must be available; overdue holds are taken back before a request is rejected for it."""
+    if not _short(sale, wanted):
+        return None
+    if not transaction.expire_overdue(wanted.sale):
+        return CALL_AGAIN
+    return _shortage(transaction, sale, wanted) if _short(sale, wanted) else None
+
+
+def judge_limit(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rejected | CallAgain | None:
+    """The buyer must keep to the sale's limit; overdue holds are taken back before a request is rejected for it."""
+    if not _is_over_limit(sale, wanted):
+        return None
+    if not transaction.expire_overdue(wanted.sale):
+        return CALL_AGAIN
+    return _limit(transaction, sale, wanted) if _is_over_limit(sale, wanted) else None
+
+
+def _short(sale: StoredSale, wanted: Wanted) -> tuple[Shortage, ...]:
+    items = sale.items
+    return tuple(
+        Shortage(sku, quantity, items[sku]["available"], items[sku]["held"])
+        for sku, quantity in wanted.lines
+        if items[sku]["available"] < quantity
+    )
+
+
+def _shortage(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rejected:
+    short = _short(sale, wanted)
+    gone = any(line.available == 0 for line in short)
+    reason = REJECTION_REASON_SOLD_OUT if gone else REJECTION_REASON_INSUFFICIENT_STOCK
+    may_change = all(line.available + line.held >= line.requested for line in short)
+    retry = _until_next_expiry(transaction, sale) if may_change else None
+    return Rejected(reason, transaction.as_of(), transaction.now_ms, shortages=short, retry_after_ms=retry)
+
+
+def _is_over_limit(sale: StoredSale, wanted: Wanted) -> bool:
+    limit = sale.settings.buyer_limit
+    return limit != 0 and sum(sale.units_of(wanted.buyer_id).values()) + wanted.units > limit
+
+
+def _limit(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rejected:
+    units = sale.units_of(wanted.buyer_id)
+    may_change = units["sold"] + wanted.units <= sale.settings.buyer_limit
+    return Rejected(
+        REJECTION_REASON_BUYER_LIMIT,
+        transaction.as_of(),
+        transaction.now_ms,
+        buyer_remaining=max(0, sale.settings.buyer_limit - sum(units.values())),
+        retry_after_ms=_until_next_expiry(transaction, sale) if may_change else None,
+    )
+
+
+def _until_next_expiry(transaction: Transaction, sale: StoredSale) -> int | None:
+    """How long until the sale's next hold can end: no answer that waits for units changes earlier.
+
+    None: there is none, or the sale is over by then.
+    """
+    next_ms = min((hold.expire_time_ms for hold in sale.live_holds(transaction.now_ms)), default=None)
+    end_ms = sale.settings.end_time_ms
+    if next_ms is None or (end_ms is not None and next_ms >= end_ms):
+        return None
+    return next_ms - transaction.now_ms

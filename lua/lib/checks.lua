@@ -1,0 +1,96 @@
+-- checks.lua: what new units for a buyer must pass, whether a Reserve asks for them or a change of a hold. Uses shard sale
+-- move.
+-- `wanted` is what is asked for beyond what is held already: a buyer, lines and the sum of their units. A sale has a list
+-- `call_buyers`, the buyers of all requests of the call. Each check returns nil or a result, in the form of reserve.lua.
+
+local function judge_backpressure(is_full)
+  if is_full then return {'LEDGER_BEHIND'} end
+end
+
+local function judge_window(shard, sale)
+  local settings = sale.settings
+  local ended = settings.close_ms > 0 or settings.end_ms >= 0 and shard.now >= settings.end_ms
+  if ended then return {'SALE_ENDED', seen_seq(shard), -1} end
+  if shard.now < settings.start_ms then -- one that is paused does not open by itself
+    return {'SALE_NOT_STARTED', seen_seq(shard), settings.paused == 1 and -1 or settings.start_ms - shard.now}
+  end
+  if settings.paused == 1 then return {'SALE_PAUSED', seen_seq(shard), -1} end
+end
+
+-- The field of a buyer in the hash `blocked`: buyers of two tenants never share one.
+local function blocked_field(sale, buyer)
+  return string.match(sale.name, '^[^/]*/') .. buyer
+end
+
+-- Reads which buyers of the call are blocked, in one command.
+local function load_blocked(shard)
+  local fields = {}
+  for _, sale in ipairs(shard.sales) do
+    for _, buyer in ipairs(sale.call_buyers) do fields[#fields + 1] = blocked_field(sale, buyer) end
+  end
+  shard.blocked_fields = {}
+  load_fields(KEYS[4], '', fields, shard.blocked_fields, tonumber)
+end
+
+local function judge_block(shard, sale, wanted)
+  if shard.blocked == 0 then return nil end -- the number of buyers in the hash
+  if not shard.blocked_fields then load_blocked(shard) end
+  if shard.blocked_fields[blocked_field(sale, wanted.buyer)] then return {'BUYER_BLOCKED', seen_seq(shard), -1} end
+end
+
+-- How long until the sale's next hold can end: no answer that waits for units changes earlier. -1: there is none, or the
+-- sale is over by then.
+local function until_next_expiry(shard, sale)
+  local first = redis.call('ZRANGEBYSCORE', sale.expiry_key, string.format('(%.0f', shard.now), '+inf',
+    'WITHSCORES', 'LIMIT', 0, 1)
+  local earliest = tonumber(first[2])
+  for _, expire_ms in pairs(sale.changed_expiry) do
+    if expire_ms and (not earliest or expire_ms < earliest) then earliest = expire_ms end
+  end
+  local end_ms = sale.settings.end_ms
+  if not earliest or end_ms >= 0 and earliest >= end_ms then return -1 end
+  return earliest - shard.now
+end
+
+local function is_short(sale, wanted)
+  for _, line in ipairs(wanted.lines) do
+    if sale.items[line.sku].available < line.quantity then return true end
+  end
+  return false
+end
+
+local function shortage(shard, sale, wanted)
+  local reason, may_change, short = 'INSUFFICIENT_STOCK', true, {}
+  for _, line in ipairs(wanted.lines) do
+    local item = sale.items[line.sku]
+    if item.available < line.quantity then
+      if item.available == 0 then reason = 'SOLD_OUT' end
+      may_change = may_change and item.available + item.held >= line.quantity
+      for _, value in ipairs({line.sku, line.quantity, item.available, item.held}) do short[#short + 1] = value end
+    end
+  end
+  return {reason, seen_seq(shard), may_change and until_next_expiry(shard, sale) or -1, unpack(short)}
+end
+
+local function judge_stock(shard, sale, wanted)
+  if not is_short(sale, wanted) then return nil end
+  if not expire_overdue(shard, sale) then return {'CALL_AGAIN'} end
+  if is_short(sale, wanted) then return shortage(shard, sale, wanted) end
+end
+
+local function is_over_limit(sale, wanted)
+  local buyer = sale.buyers[wanted.buyer]
+  return buyer.held + buyer.sold + wanted.units > sale.settings.buyer_limit
+end
+
+-- Reads the units of all buyers of the call, also where there is no limit: granting needs them.
+local function judge_limit(shard, sale, wanted)
+  if not sale.buyers[wanted.buyer] then load_buyers(sale, sale.call_buyers) end
+  if sale.settings.buyer_limit == 0 or not is_over_limit(sale, wanted) then return nil end
+  if not expire_overdue(shard, sale) then return {'CALL_AGAIN'} end
+  if not is_over_limit(sale, wanted) then return nil end
+  local buyer = sale.buyers[wanted.buyer]
+  local remaining = math.max(0, sale.settings.buyer_limit - buyer.held - buyer.sold)
+  local may_change = buyer.sold + wanted.units <= sale.settings.buyer_limit
+  return {'BUYER_LIMIT', seen_seq(shard), may_change and until_next_expiry(shard, sale) or -1, remaining}
+end
