@@ -1,6 +1,7 @@
--- checks.lua: what new units for a buyer must pass, whether a Reserve asks for them or a change of a hold. Uses shard sale
--- move.
--- `wanted` is what is asked for beyond what is held already: a buyer, lines and the sum of their units. A sale has a list
+-- checks.lua: what new units for a buyer must pass, whether a Reserve asks for them or a change of a hold. Uses shard record
+-- sale move.
+-- `wanted` is what is asked for beyond what is held already: a buyer, lines, the sum of their units and, for a change, the
+-- record of its own hold; the sum is then less by what the change gives back. A sale has a list
 -- `call_buyers`, the buyers of all requests of the call. Each check returns nil or a result, in the form of reserve.lua.
 
 local function judge_backpressure(is_full)
@@ -39,8 +40,8 @@ local function judge_block(shard, sale, wanted)
 end
 
 -- How long until the sale's next hold can end: no answer that waits for units changes earlier. -1: there is none, or the
--- sale is over by then.
-local function until_next_expiry(shard, sale)
+-- sale, or the hold that is to be changed, is over by then.
+local function until_next_expiry(shard, sale, wanted)
   local first = redis.call('ZRANGEBYSCORE', sale.expiry_key, string.format('(%.0f', shard.now), '+inf',
     'WITHSCORES', 'LIMIT', 0, 1)
   local earliest = tonumber(first[2])
@@ -49,6 +50,7 @@ local function until_next_expiry(shard, sale)
   end
   local end_ms = sale.settings.end_ms
   if not earliest or end_ms >= 0 and earliest >= end_ms then return -1 end
+  if wanted.own and earliest >= wanted.own[EXPIRE_MS] then return -1 end
   return earliest - shard.now
 end
 
@@ -59,17 +61,26 @@ local function is_short(sale, wanted)
   return false
 end
 
+-- What the hold that is to be changed has of an item, or of all: it does not come back for it.
+local function kept_units(wanted, sku)
+  local kept = 0
+  for _, line in ipairs(wanted.own and units_of(wanted.own) or {}) do
+    if not sku or line.sku == sku then kept = kept + line.quantity end
+  end
+  return kept
+end
+
 local function shortage(shard, sale, wanted)
   local reason, may_change, short = 'INSUFFICIENT_STOCK', true, {}
   for _, line in ipairs(wanted.lines) do
     local item = sale.items[line.sku]
     if item.available < line.quantity then
       if item.available == 0 then reason = 'SOLD_OUT' end
-      may_change = may_change and item.available + item.held >= line.quantity
+      may_change = may_change and item.available + item.held - kept_units(wanted, line.sku) >= line.quantity
       for _, value in ipairs({line.sku, line.quantity, item.available, item.held}) do short[#short + 1] = value end
     end
   end
-  return {reason, seen_seq(shard), may_change and until_next_expiry(shard, sale) or -1, unpack(short)}
+  return {reason, seen_seq(shard), may_change and until_next_expiry(shard, sale, wanted) or -1, unpack(short)}
 end
 
 local function judge_stock(shard, sale, wanted)
@@ -80,7 +91,7 @@ end
 
 local function is_over_limit(sale, wanted)
   local buyer = sale.buyers[wanted.buyer]
-  return buyer.held + buyer.sold + wanted.units > sale.settings.buyer_limit
+  return wanted.units > 0 and buyer.held + buyer.sold + wanted.units > sale.settings.buyer_limit
 end
 
 -- Reads the units of all buyers of the call, also where there is no limit: granting needs them.
@@ -91,6 +102,6 @@ local function judge_limit(shard, sale, wanted)
   if not is_over_limit(sale, wanted) then return nil end
   local buyer = sale.buyers[wanted.buyer]
   local remaining = math.max(0, sale.settings.buyer_limit - buyer.held - buyer.sold)
-  local may_change = buyer.sold + wanted.units <= sale.settings.buyer_limit
-  return {'BUYER_LIMIT', seen_seq(shard), may_change and until_next_expiry(shard, sale) or -1, remaining}
+  local may_change = buyer.sold + kept_units(wanted) + wanted.units <= sale.settings.buyer_limit
+  return {'BUYER_LIMIT', seen_seq(shard), may_change and until_next_expiry(shard, sale, wanted) or -1, remaining}
 end

@@ -27,8 +27,18 @@ local function new_record(shard, fingerprint, terms, claim, expire_ms)
   return {NEW, 0, now, now, expire_ms, epoch, seq, index, epoch, seq, index, 0, fingerprint, '', claim, terms = terms}
 end
 
--- The buyer, the asked life of the hold ('-': the sale's) and the lines of a fingerprint, as units that are claimed and
--- not sold; a reference has no '='.
+-- The lines "sku=quantity .." of a text as units that are claimed and not sold, and their sum.
+local function parse_lines(text)
+  local lines, units = {}, 0
+  for sku, quantity in string.gmatch(text, '(%S+)=(%d+)') do
+    local line = {sku = sku, quantity = tonumber(quantity), sold = 0, came_back = 0}
+    lines[#lines + 1] = line
+    units = units + line.quantity
+  end
+  return lines, units
+end
+
+-- The buyer, the asked life of the hold ('-': the sale's) and the lines of a fingerprint; a reference has no '='.
 local function parse_terms(fingerprint)
   local buyer, ttl, sku, quantity = string.match(fingerprint, '^([^ ]+) ([^ ]+) ([^ =]+)=(%d+)$')
   if buyer then -- the usual case, one line and no reference: the loop below costs more than all else done with the terms
@@ -36,12 +46,7 @@ local function parse_terms(fingerprint)
     return {buyer = buyer, ttl = ttl, lines = {{sku = sku, quantity = units, sold = 0, came_back = 0}}, units = units}
   end
   buyer, ttl = string.match(fingerprint, '^(%S+) (%S+)')
-  local lines, units = {}, 0
-  for next_sku, next_quantity in string.gmatch(fingerprint, '(%S+)=(%d+)') do
-    local line = {sku = next_sku, quantity = tonumber(next_quantity), sold = 0, came_back = 0}
-    lines[#lines + 1] = line
-    units = units + line.quantity
-  end
+  local lines, units = parse_lines(fingerprint)
   return {buyer = buyer, ttl = ttl, lines = lines, units = units}
 end
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from inventory_service.domain.blocked_buyers import BlockChange
+from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import HELD, Line
@@ -53,16 +54,15 @@ reserves = st.builds(
     reference=st.sampled_from(["", "", "", "cart-7"]),
 )
 revisions = st.sampled_from([None, None, None, 1, 2])
-whole_moves = st.builds(
-    Move,
-    sale=sales,
-    reservation_id=names,
-    kind=st.sampled_from([MoveKind.CONFIRM, MoveKind.RELEASE, MoveKind.SPEND]),
-    note=st.sampled_from(["", "why"]),
-    expected_revision=revisions,
-)
 moves = st.one_of(
-    whole_moves,
+    st.builds(
+        Move,
+        sale=sales,
+        reservation_id=names,
+        kind=st.sampled_from([MoveKind.CONFIRM, MoveKind.RELEASE, MoveKind.SPEND]),
+        note=st.sampled_from(["", "why"]),
+        expected_revision=revisions,
+    ),
     st.builds(
         Move,
         sale=sales,
@@ -145,6 +145,15 @@ adjustments = st.builds(
 )
 
 
+changes = st.builds(
+    ChangeHold,
+    sale=sales,
+    reservation_id=names,
+    lines=lines_of(st.integers(1, 4), at_least=1),
+    expected_revision=revisions,
+)
+
+
 class Histories(RuleBasedStateMachine):
     """Does the same to the stock in memory and to the scripts, on one shard, which is opened anew for every history."""
 
@@ -193,6 +202,10 @@ class Histories(RuleBasedStateMachine):
     @rule(requests=st.lists(moves, min_size=1, max_size=4))
     def move(self, requests: Sequence[Move]) -> None:
         self.call_both(lambda stock: stock.move_many(0, requests))
+
+    @rule(request=changes)
+    def change_hold(self, request: ChangeHold) -> None:
+        self.call_both(lambda stock: stock.change_hold(request))
 
     @rule(sale=sales, name=names, data=st.data())
     def compensate(self, sale: SaleKey, name: str, data: st.DataObject) -> None:
