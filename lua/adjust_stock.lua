@@ -13,7 +13,7 @@ Reply  {now, epoch, seq, settled epoch, settled seq, result}, the first that app
        CALL_AGAIN                       more holds of the sale are overdue than one call takes back
        IN_USE, held, sold               fewer units than these would remain
        ADJUSTED, adjustment, item       the adjustment as it was made, the item as it stands
-       an adjustment: {body, change, total after, reason, actor, ms, epoch, seq, index}   an item: {available, held, sold}
+       an adjustment: {body, change, total after, reason, actor, ms, epoch, seq, index}   an item: {available, held, sold, limit}
 Keeps  available + held + sold = total for every item, and none of them is ever below zero.
 Uses   clock shard record sale settings event move commit ]]
 
@@ -36,7 +36,7 @@ end
 
 local function adjustment_reply(result, adjustment)
   local item = sale.items[sku]
-  return {result, adjustment, {item.available, item.held, item.sold}}
+  return {result, adjustment, {item.available, item.held, item.sold, item.limit or 0}}
 end
 
 -- A known id gets the adjustment as it was made, beside the item as it stands.

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ change_hold.lua: set what a hold holds; what rises is judged as a Reserve is, all or none, and what falls is granted.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 blocked (hash)
-       then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
+       then of the sale  sale, reservations (hashes), expiry (zset), buyers, attempts of even and of odd minutes (hashes)
 ARGV   1 observed  2 latest  3 commits that the outbox may hold; 0: no more units, for Redis is short of memory
        4 id  5 revision that must be found ('': any)  6 lines "sku=quantity ..", sorted by SKU
 Reply  {now, epoch, seq, settled epoch, settled seq, result}, the first that applies; only MOVED and the holds taken back
@@ -12,7 +12,7 @@ Reply  {now, epoch, seq, settled epoch, settled seq, result}, the first that app
        MOVED, record      it holds these lines now
 Keeps  available + held + sold = total for every item, and none of them is ever below zero; a hold that is not changed is
        as it was.
-Uses   clock shard record sale settings event move checks commit ]]
+Uses   clock shard record sale settings event move checks attempts commit ]]
 
 local FIRST_SALE = 5 -- where the keys of the sale begin in KEYS
 
@@ -45,7 +45,9 @@ local function judge(sale, wanted)
     or judge_backpressure(is_full)
     or judge_window(shard, sale)
     or judge_block(shard, sale, wanted)
+    or judge_attempts(shard, sale, wanted)
     or judge_stock(shard, sale, wanted)
+    or judge_item_limits(shard, sale, wanted)
     or judge_limit(shard, sale, wanted)
 end
 
@@ -65,8 +67,10 @@ local function change(sale)
   if effective(shard, sale, record) ~= HELD then return record_reply(shard, sale, 'WRONG_STATE', record) end
   if are_equal(after, units_of(record)) then return record_reply(shard, sale, 'REPLAYED', record) end
   if revision and revision ~= record[REVISION] then return record_reply(shard, sale, 'REVISION_MISMATCH', record) end
-  sale.call_buyers = {terms_of(record).buyer}
-  local refused = judge(sale, rises(record))
+  local wanted = rises(record)
+  sale.call_buyers, sale.call_lines = {wanted.buyer}, {after}
+  local refused = judge(sale, wanted)
+  count_attempt(shard, sale, wanted.buyer, refused or {'HELD'})
   if refused then return refused end
   move(shard, sale, id, record, HELD, after)
   return record_reply(shard, sale, 'MOVED', record)
@@ -74,4 +78,5 @@ end
 
 local result = change(open_asked_sale())
 commit(shard)
+write_attempts(shard)
 return reply_of(shard, result)

@@ -4,7 +4,8 @@ KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 observed  2 latest  3 PAUSE | RESUME | CLOSE | CLOSE_AND_RELEASE | UPDATE  4 etag that is expected, '' for any
        5 reason  6 bytes of the SaleChanged but its settings and items  7 how many settings  then of UPDATE per setting
-       name, value ('': what an unset one means at creation)  then per item  sku, total, its bytes in the SaleChanged
+       name, value ('': what an unset one means at creation)  then per item  sku, total, limit of one buyer, bytes in the
+       SaleChanged
 Reply  {now, epoch, seq, settled epoch, settled seq, result}, the first that applies; only CHANGED writes
        NO_SALE              there is none                   REPLAYED, sale      it stands so already
        WRONG_STATE, sale    its state does not allow this   ETAG_MISMATCH       its settings changed since they were read
@@ -46,9 +47,9 @@ local function change_of(sale)
   for name, value in pairs(change.named) do
     if sale.settings[name] ~= value then change.settings[name] = value end
   end
-  for at = FIRST_ITEM, #ARGV, 3 do skus[#skus + 1] = ARGV[at] end
+  for at = FIRST_ITEM, #ARGV, 4 do skus[#skus + 1] = ARGV[at] end
   load_items(sale, skus)
-  for at = FIRST_ITEM, #ARGV, 3 do
+  for at = FIRST_ITEM, #ARGV, 4 do
     if not sale.items[ARGV[at]] then change.items[#change.items + 1] = at end
   end
   return change
@@ -92,8 +93,8 @@ end
 local function add_items(sale, places)
   local added = {}
   for number, at in ipairs(places) do
-    sale.items[ARGV[at]] = {available = tonumber(ARGV[at + 1]), held = 0, sold = 0}
-    sale.changed_items[ARGV[at]], added[number] = true, ARGV[at + 2]
+    add_item(sale, ARGV[at], ARGV[at + 1], ARGV[at + 2])
+    added[number] = ARGV[at + 3]
   end
   return table.concat(added)
 end

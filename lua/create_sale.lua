@@ -5,7 +5,7 @@ KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 observed  2 latest  3 generation of the reply UNKNOWN after which the ledger was asked, '' if it was not
        4 bytes of the SaleMade but its start  5 how many settings  then per setting  name, value; without a start
-       it begins now  then per item  sku, total
+       it begins now  then per item  sku, total, limit of one buyer, 0 for none
 Reply  {now, epoch, seq, settled epoch, settled seq, result}
        MADE / REPLAYED, sale  as `sale_reply` has it       ID_REUSED  this id, another fingerprint
        UNKNOWN, generation    nothing is made: there is no such sale, and the generation that was given is not this one
@@ -44,10 +44,7 @@ local function generation_of(shard)
 end
 
 local function make(sale, settings)
-  for at = FIRST_ITEM, #ARGV, 2 do
-    sale.items[ARGV[at]] = {available = tonumber(ARGV[at + 1]), held = 0, sold = 0}
-    sale.changed_items[ARGV[at]] = true
-  end
+  for at = FIRST_ITEM, #ARGV, 3 do add_item(sale, ARGV[at], ARGV[at + 1], ARGV[at + 2]) end
   add_event(shard, sale_made_event(settings))
   commit(shard)
   redis.call('HSET', sale.key, 'settings', bytes_from_settings(settings))

@@ -1,24 +1,26 @@
 #!lua
 --[[ reserve.lua: judge up to 128 reservations of one shard, in order, and make one commit of it.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 blocked (hash)
-       then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
+       then per sale  sale, reservations (hashes), expiry (zset), buyers, attempts of even and of odd minutes (hashes)
 ARGV   1 observed  2 latest  3 commits that the outbox may hold; 0: nothing new, for Redis is short of memory
        then per request  number of the sale, id, fingerprint (lib/record.lua has its form), bytes of the Claim
 Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a request, the first that applies; only HELD
-       and the holds taken back on the way write. `seen` is the seq of the last commit that the answer has seen.
+       and the holds taken back on the way write; and attempts, where the sale limits them. `seen` is the seq of the last commit that the answer has seen.
        CALL_AGAIN         more holds of the sale are overdue than one call takes back; its later requests say so too
        REPLAYED, record   this id and fingerprint were seen   ENDED, record, seen  so they were; the claim has ended
        ID_REUSED          this id, another fingerprint       NO_SALE / NO_ITEM, sku
        WITHOUT_HOLDS      a ttl asked of a sale without      LEDGER_BEHIND  no room: nothing is taken back or granted
        SALE_ENDED / SALE_NOT_STARTED / SALE_PAUSED / BUYER_BLOCKED, seen, retry
+       ATTEMPT_LIMIT, seen, retry
        SOLD_OUT / INSUFFICIENT_STOCK, seen, retry, then per short line  sku, asked, available, held
+       ITEM_LIMIT, seen, retry, units of the item that the buyer may still take, sku
        BUYER_LIMIT, seen, retry, units that the buyer may still take
        HELD, index, expire   the units are the buyer's: set aside or, where expire is 0, sold
 Keeps  available + held + sold = total for every item, and none of them is ever below zero.
-Uses   clock shard record sale settings event move checks commit ]]
+Uses   clock shard record sale settings event move checks attempts commit ]]
 
 local FIRST, WIDTH = 4, 4 -- where requests begin in ARGV, and how many values each has
-local FIRST_SALE = 5 -- where the keys of sales begin in KEYS
+local FIRST_SALE, SALE_KEYS = 5, 6 -- where the keys of sales begin in KEYS, and how many each has
 
 local shard, not_serving = open_shard()
 if not_serving then return not_serving end
@@ -44,11 +46,11 @@ local function open_sales(requests)
   for _, request in ipairs(requests) do
     local sale = shard.sales[request.number]
     if not sale then
-      sale = open_sale(shard, request.number, FIRST_SALE)
-      sale.call_buyers, ids[request.number], skus[request.number] = {}, {}, {}
+      sale = open_sale(shard, request.number, FIRST_SALE + SALE_KEYS * (request.number - 1))
+      sale.call_buyers, sale.call_lines, ids[request.number], skus[request.number] = {}, {}, {}, {}
     end
-    local buyers, sale_ids, sale_skus = sale.call_buyers, ids[request.number], skus[request.number]
-    buyers[#buyers + 1], sale_ids[#sale_ids + 1] = request.terms.buyer, request.id
+    local at, sale_ids, sale_skus = #sale.call_buyers + 1, ids[request.number], skus[request.number]
+    sale.call_buyers[at], sale.call_lines[at], sale_ids[at] = request.terms.buyer, request.terms.lines, request.id
     for _, line in ipairs(request.terms.lines) do sale_skus[#sale_skus + 1] = line.sku end
   end
   for number, sale in ipairs(shard.sales) do
@@ -93,7 +95,9 @@ local function judge(sale, request)
     or judge_backpressure(is_full)
     or judge_window(shard, sale)
     or judge_block(shard, sale, request.terms)
+    or judge_attempts(shard, sale, request.terms)
     or judge_stock(shard, sale, request.terms)
+    or judge_item_limits(shard, sale, request.terms)
     or judge_limit(shard, sale, request.terms)
     or grant(sale, request)
 end
@@ -102,7 +106,9 @@ local function reserve(sale, request)
   -- Once a request got CALL_AGAIN, the later ones of its sale must not overtake it.
   if sale.overdue_cleared == false then return {'CALL_AGAIN'} end
   if not sale.settings then return {'NO_SALE'} end
-  return judge(sale, request)
+  local result = judge(sale, request)
+  count_attempt(shard, sale, request.terms.buyer, result)
+  return result
 end
 
 local requests = read_requests()
@@ -112,4 +118,5 @@ for at, request in ipairs(requests) do
   results[at] = reserve(shard.sales[request.number], request)
 end
 commit(shard)
+write_attempts(shard)
 return reply_of(shard, results)

@@ -36,7 +36,7 @@ def judge_repeat(sale: StoredSale, request: AdjustStock) -> Adjusted | Failure |
         return None
     if stored.body != adjustment_body(request):
         return adjustment_id_reused(request)
-    return Adjusted(stored.adjustment, item_of(request.sku, sale.items[request.sku]), replayed=True)
+    return Adjusted(stored.adjustment, item_of(sale, request.sku), replayed=True)
 
 
 def judge_item(sale: StoredSale, request: AdjustStock) -> Failure | None:
@@ -72,7 +72,7 @@ def carry_out(transaction: Transaction, sale: StoredSale, request: AdjustStock) 
     sale.adjusted = adjustment.position
     item["available"] += change
     transaction.add_event(StockAdjusted(request, change, after))
-    return Adjusted(adjustment, item_of(request.sku, item))
+    return Adjusted(adjustment, item_of(sale, request.sku))
 
 
 def adjustment_made(request: AdjustStock, change: int, total_after: int, transaction: Transaction) -> Adjustment:

@@ -5,8 +5,11 @@ from typing import NamedTuple
 from inventory_service.domain.call_again import CallAgain
 from inventory_service.domain.checks import (
     Wanted,
+    count_attempt,
+    judge_attempts,
     judge_backpressure,
     judge_block,
+    judge_item_limits,
     judge_limit,
     judge_stock,
     judge_window,
@@ -55,11 +58,14 @@ def change_hold(transaction: Transaction, request: ChangeHold, is_full: bool = F
         return Granted(found, replayed=True, read_time_ms=transaction.now_ms)
     if request.expected_revision not in (None, found.revision):
         return revision_mismatch(found)
-    refused = judge_rises(transaction, sale, rises(found, request), is_full)
-    if refused is not None:
-        return refused
-    changed = transaction.move(sale, stored, HELD, lines, found.note)
-    return Granted(changed, replayed=False, read_time_ms=transaction.now_ms)
+    wanted = rises(found, request)
+    refused = judge_rises(transaction, sale, wanted, is_full)
+    result = refused or Granted(
+        transaction.move(sale, stored, HELD, lines, found.note), replayed=False, read_time_ms=transaction.now_ms
+    )
+    if wanted.lines:
+        count_attempt(transaction, sale, wanted.buyer_id, result)
+    return result
 
 
 def rises(found: Reservation, request: ChangeHold) -> Wanted:
@@ -81,7 +87,9 @@ def judge_rises(
         or judge_backpressure(is_full)
         or judge_window(transaction, sale)
         or judge_block(transaction, wanted)
+        or judge_attempts(transaction, sale, wanted)
         or judge_stock(transaction, sale, wanted)
+        or judge_item_limits(transaction, sale, wanted)
         or judge_limit(transaction, sale, wanted)
     )
 

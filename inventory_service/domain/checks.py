@@ -7,9 +7,11 @@ from typing import Final, NamedTuple
 
 from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND
 from holdfast.inventory.v1.reservation_pb2 import (
+    REJECTION_REASON_ATTEMPT_LIMIT,
     REJECTION_REASON_BUYER_BLOCKED,
     REJECTION_REASON_BUYER_LIMIT,
     REJECTION_REASON_INSUFFICIENT_STOCK,
+    REJECTION_REASON_ITEM_LIMIT,
     REJECTION_REASON_SALE_ENDED,
     REJECTION_REASON_SALE_NOT_STARTED,
     REJECTION_REASON_SALE_PAUSED,
@@ -22,12 +24,14 @@ from holdfast.inventory.v1.sale_pb2 import (
     SALE_STATE_SCHEDULED,
 )
 
+from inventory_service.domain.attempts import MINUTE_MS, is_attempt
 from inventory_service.domain.call_again import CALL_AGAIN, CallAgain
 from inventory_service.domain.keys import BuyerKey, SaleKey
 from inventory_service.domain.reservation import Line, Reservation
 from inventory_service.domain.results import Failure, Rejected, Shortage
 from inventory_service.domain.sale import sale_state
 from inventory_service.domain.shard_state import StoredSale, Transaction
+from inventory_service.domain.units import Accounts, name_of_limited
 
 
 class Wanted(NamedTuple):
@@ -84,6 +88,23 @@ def judge_block(transaction: Transaction, wanted: Wanted) -> Rejected | None:
     return Rejected(REJECTION_REASON_BUYER_BLOCKED, transaction.as_of(), transaction.now_ms)
 
 
+def judge_attempts(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rejected | None:
+    """The buyer must not have been judged as often within the last 60 seconds as the sale allows."""
+    most, now_ms = sale.settings.attempts_per_minute, transaction.now_ms
+    times = sale.attempts.last_minute(wanted.buyer_id, now_ms) if most else []
+    if len(times) < most or not most:
+        return None
+    judged_ms = times[-most] + MINUTE_MS
+    retry_after_ms = None if _is_over_by(sale, wanted, judged_ms) else judged_ms - now_ms
+    return Rejected(REJECTION_REASON_ATTEMPT_LIMIT, transaction.as_of(), now_ms, retry_after_ms=retry_after_ms)
+
+
+def count_attempt(transaction: Transaction, sale: StoredSale, buyer_id: str, result: object) -> None:
+    """Count an attempt by its result, where the sale limits them."""
+    if sale.settings.attempts_per_minute and is_attempt(result):
+        sale.attempts.add(buyer_id, transaction.now_ms)
+
+
 def judge_stock(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rejected | CallAgain | None:
     """Each line must be available; overdue holds are taken back before a request is rejected for it."""
     if not _short(sale, wanted):
@@ -91,6 +112,16 @@ def judge_stock(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> R
     if not transaction.expire_overdue(wanted.sale):
         return CALL_AGAIN
     return _shortage(transaction, sale, wanted) if _short(sale, wanted) else None
+
+
+def judge_item_limits(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rejected | CallAgain | None:
+    """The buyer must keep to each item's limit; overdue holds are taken back before a request is rejected for it."""
+    if not _lines_over_limit(sale, wanted):
+        return None
+    if not transaction.expire_overdue(wanted.sale):
+        return CALL_AGAIN
+    over = _lines_over_limit(sale, wanted)
+    return _item_limit(transaction, sale, wanted, over[0].sku) if over else None
 
 
 def judge_limit(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rejected | CallAgain | None:
@@ -120,6 +151,40 @@ def _shortage(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rej
     return Rejected(reason, transaction.as_of(), transaction.now_ms, shortages=short, retry_after_ms=retry)
 
 
+def _lines_over_limit(sale: StoredSale, wanted: Wanted) -> list[Line]:
+    """The lines that would take the buyer over the limit of their item, in their order."""
+    return [line for line in _limited(sale, wanted) if sum(_has(sale, wanted, line).values()) > _room(sale, line)]
+
+
+def _limited(sale: StoredSale, wanted: Wanted) -> list[Line]:
+    return [line for line in wanted.lines if line.sku in sale.item_limits]
+
+
+def _has(sale: StoredSale, wanted: Wanted, line: Line) -> Accounts:
+    """The buyer's units of a limited item."""
+    return sale.units_of(name_of_limited(wanted.buyer_id, line.sku))
+
+
+def _room(sale: StoredSale, line: Line) -> int:
+    """How many units of its item a buyer may have before what the line asks for."""
+    return sale.item_limits[line.sku] - line.quantity
+
+
+def _item_limit(transaction: Transaction, sale: StoredSale, wanted: Wanted, sku: str) -> Rejected:
+    units = sale.units_of(name_of_limited(wanted.buyer_id, sku))
+    may_change = all(
+        _has(sale, wanted, line)["sold"] + wanted.kept(line.sku) <= _room(sale, line) for line in _limited(sale, wanted)
+    )
+    return Rejected(
+        REJECTION_REASON_ITEM_LIMIT,
+        transaction.as_of(),
+        transaction.now_ms,
+        buyer_remaining=max(0, sale.item_limits[sku] - sum(units.values())),
+        retry_after_ms=_until_next_expiry(transaction, sale, wanted) if may_change else None,
+        limited_sku=sku,
+    )
+
+
 def _is_over_limit(sale: StoredSale, wanted: Wanted) -> bool:
     limit = sale.settings.buyer_limit
     return 0 < limit < sum(sale.units_of(wanted.buyer_id).values()) + wanted.units and wanted.units > 0
@@ -143,7 +208,12 @@ def _until_next_expiry(transaction: Transaction, sale: StoredSale, wanted: Wante
     None: there is none, or the sale or the hold that is to be changed is over by then.
     """
     next_ms = min((hold.expire_time_ms for hold in sale.live_holds(transaction.now_ms)), default=None)
-    ends_ms = (sale.settings.end_time_ms, wanted.own.expire_time_ms if wanted.own else None)
-    if next_ms is None or any(end_ms is not None and next_ms >= end_ms for end_ms in ends_ms):
+    if next_ms is None or _is_over_by(sale, wanted, next_ms):
         return None
     return next_ms - transaction.now_ms
+
+
+def _is_over_by(sale: StoredSale, wanted: Wanted, moment_ms: int) -> bool:
+    """Whether the sale, or the hold that is to be changed, is over by then."""
+    ends_ms = (sale.settings.end_time_ms, wanted.own.expire_time_ms if wanted.own else None)
+    return any(end_ms is not None and moment_ms >= end_ms for end_ms in ends_ms)

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from holdfast.inventory.v1 import commit_pb2
+from holdfast.inventory.v1 import commit_pb2, sale_pb2
 from holdfast.inventory.v1.reservation_pb2 import LEDGER_STATE_PENDING
 
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Line, Reservation, Units
-from inventory_service.domain.sale import AdjustStock, CreateSale, Settings
+from inventory_service.domain.sale import AdjustStock, CreateSale, NewItem, Settings
 from inventory_service.domain.units import usual_units
 
 
@@ -36,7 +36,7 @@ class SaleChanged(NamedTuple):
 
     sale: SaleKey
     settings: Settings  # all of them, after the change
-    added: tuple[Line, ...]  # quantity is the total
+    added: tuple[NewItem, ...]
     reason: str
     actor: str
 
@@ -136,6 +136,10 @@ def _units(lines: Iterable[commit_pb2.Units]) -> tuple[Units, ...]:
     return tuple(Units(line.sku, line.claimed, line.sold, line.came_back) for line in lines)
 
 
+def _new_items(items: Iterable[sale_pb2.Item]) -> tuple[NewItem, ...]:
+    return tuple(NewItem(item.sku, item.total, item.buyer_limit) for item in items)
+
+
 def _sale_made(event: commit_pb2.Event, position: Position, time_ms: int) -> SaleMade:
     made = event.sale_made
     sale = made.sale
@@ -147,7 +151,7 @@ def _sale_made(event: commit_pb2.Event, position: Position, time_ms: int) -> Sal
         hold_ttl_ms=sale.hold_ttl.ToMilliseconds(),
         max_hold_ttl_ms=sale.max_hold_ttl.ToMilliseconds(),
         buyer_limit=sale.buyer_limit,
-        items=tuple(Line(item.sku, item.total) for item in sale.items),
+        items=_new_items(sale.items),
         attempts_per_minute=sale.attempts_per_minute,
         return_window_ms=sale.return_window.ToMilliseconds(),
     )
@@ -170,7 +174,7 @@ def _sale_changed(event: commit_pb2.Event, position: Position, time_ms: int) -> 
         release_time_ms=changed.release_time_ms,
         release_reason=changed.reason if changed.release_time_ms else "",  # nothing changes a sale after its release
     )
-    added = tuple(Line(item.sku, item.total) for item in changed.added)
+    added = _new_items(changed.added)
     return SaleChanged(SaleKey(changed.tenant, changed.sale_id), settings, added, changed.reason, changed.actor)
 
 

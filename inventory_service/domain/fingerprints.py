@@ -58,7 +58,7 @@ def sale_fingerprint(request: CreateSale) -> str:
         request.hold_ttl_ms,
         request.max_hold_ttl_ms,
         request.buyer_limit,
-        request.items,
+        [item if item.buyer_limit else item[:2] for item in request.items],
     )
     later = {"attempts_per_minute": request.attempts_per_minute, "return_window_ms": request.return_window_ms}
     asked += tuple((name, value) for name, value in later.items() if value)

@@ -61,6 +61,10 @@ class LoadSnapshot(Protocol):
         """The units of every buyer who has some in one of these sales, in pages."""
         ...
 
+    def buyers_of_items(self, sales: Sequence[SaleKey]) -> AsyncGenerator[Sequence[tuple[SaleKey, LoadedBuyer]], None]:
+        """The same of each limited item."""
+        ...
+
     def adjustments(self, sales: Sequence[SaleKey]) -> AsyncGenerator[Sequence[tuple[SaleKey, LoadedAdjustment]], None]:
         """The adjustments of these sales, of each in their order, in pages."""
         ...

@@ -7,8 +7,11 @@ from holdfast.inventory.v1.reservation_pb2 import LEDGER_STATE_PENDING, REJECTIO
 
 from inventory_service.domain.call_again import CALL_AGAIN, CallAgain
 from inventory_service.domain.checks import (
+    count_attempt,
+    judge_attempts,
     judge_backpressure,
     judge_block,
+    judge_item_limits,
     judge_limit,
     judge_stock,
     judge_window,
@@ -54,7 +57,9 @@ def reserve(transaction: Transaction, request: Reserve, is_full: bool = False) -
     sale = transaction.shard.sales.get(request.sale)
     if sale is None:
         return sale_not_found(request.sale)
-    return judge(transaction, sale, request, is_full)
+    result = judge(transaction, sale, request, is_full)
+    count_attempt(transaction, sale, request.buyer_id, result)
+    return result
 
 
 def judge(transaction: Transaction, sale: StoredSale, request: Reserve, is_full: bool) -> ReserveResult | CallAgain:
@@ -66,7 +71,9 @@ def judge(transaction: Transaction, sale: StoredSale, request: Reserve, is_full:
         or judge_backpressure(is_full)
         or judge_window(transaction, sale)
         or judge_block(transaction, wanted)
+        or judge_attempts(transaction, sale, wanted)
         or judge_stock(transaction, sale, wanted)
+        or judge_item_limits(transaction, sale, wanted)
         or judge_limit(transaction, sale, wanted)
         or grant(transaction, sale, request)
     )

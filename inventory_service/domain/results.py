@@ -56,6 +56,7 @@ class Rejected(NamedTuple):
     buyer_remaining: int = 0
     retry_after_ms: int | None = None
     ended: Reservation | None = None  # for RESERVATION_ENDED
+    limited_sku: str = ""  # for ITEM_LIMIT
     replayed: bool = False  # for RESERVATION_ENDED, unless the id was spent
 
 

@@ -12,7 +12,14 @@ from holdfast.inventory.v1.sale_pb2 import (
 )
 
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reservation import Line
+
+
+class NewItem(NamedTuple):
+    """An item of which nothing is held or sold."""
+
+    sku: str
+    total: int  # 0 is allowed
+    buyer_limit: int = 0  # units of it that one buyer may hold and own; 0: no limit
 
 
 class CreateSale(NamedTuple):
@@ -25,7 +32,7 @@ class CreateSale(NamedTuple):
     hold_ttl_ms: int  # 0: no holds, every Reserve is a purchase
     max_hold_ttl_ms: int
     buyer_limit: int  # 0: none
-    items: tuple[Line, ...]  # sorted by SKU; quantity is the total, 0 allowed
+    items: tuple[NewItem, ...]  # sorted by SKU
     attempts_per_minute: int = 0  # of one buyer; 0: no limit
     return_window_ms: int = 0  # 0: as long as reservations are kept
     generation: str = (
@@ -57,7 +64,7 @@ class UpdateSale(NamedTuple):
 
     sale: SaleKey
     settings: dict[str, str | int | None]  # by field of Settings; None: what an unset field means at creation
-    items: tuple[Line, ...] = ()  # sorted by SKU; those that the sale has already stay as they are
+    items: tuple[NewItem, ...] = ()  # sorted by SKU; those that the sale has already stay as they are
     etag: str = ""  # if set, must be the sale's
     actor: str = ""
 
@@ -107,6 +114,7 @@ class Item(NamedTuple):
     available: int
     held: int
     sold: int
+    buyer_limit: int = 0  # 0: none
 
 
 class Sale(NamedTuple):

@@ -6,11 +6,11 @@ from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_ETAG_MISMATCH
 from holdfast.inventory.v1.sale_pb2 import SALE_STATE_CLOSED
 
 from inventory_service.domain.events import SaleChanged
-from inventory_service.domain.reservation import Line
 from inventory_service.domain.results import Failure, field_out_of_bounds, sale_not_found, wrong_sale_state
 from inventory_service.domain.sale import (
     MAX_ITEMS,
     ActOnSale,
+    NewItem,
     SaleAction,
     SaleRead,
     Settings,
@@ -20,7 +20,6 @@ from inventory_service.domain.sale import (
 )
 from inventory_service.domain.sales import read_sale
 from inventory_service.domain.shard_state import StoredSale, Transaction
-from inventory_service.domain.units import item_accounts
 
 ChangeSale = ActOnSale | UpdateSale
 
@@ -29,7 +28,7 @@ class _Change(NamedTuple):
     """What a sale would be after the request."""
 
     settings: Settings
-    added: tuple[Line, ...]
+    added: tuple[NewItem, ...]
 
 
 def change_sale(transaction: Transaction, request: ChangeSale) -> SaleRead | Failure:
@@ -97,7 +96,7 @@ def carry_out(transaction: Transaction, sale: StoredSale, request: ChangeSale, c
     sale.settings, sale.changed, sale.update_time_ms = (
         change.settings, transaction.next_position(), transaction.now_ms
     )  # fmt: skip
-    sale.items |= {sku: item_accounts(total) for sku, total in change.added}
+    sale.add_items(change.added)
     reason = request.reason if isinstance(request, ActOnSale) else ""
     transaction.add_event(SaleChanged(request.sale, sale.settings, change.added, reason, request.actor))
     if sale.settings.release_time_ms:

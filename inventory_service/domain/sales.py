@@ -17,7 +17,6 @@ from inventory_service.domain.sale import (
     settings_at_creation,
 )
 from inventory_service.domain.shard_state import StoredSale, Transaction
-from inventory_service.domain.units import Accounts, item_accounts
 
 
 def create_sale(transaction: Transaction, request: CreateSale) -> SaleRead | SaleUnknown | Failure:
@@ -36,11 +35,11 @@ def create_sale(transaction: Transaction, request: CreateSale) -> SaleRead | Sal
     start_ms = transaction.now_ms if request.start_time_ms is None else request.start_time_ms
     if request.end_time_ms is not None and request.end_time_ms <= start_ms:
         return field_out_of_bounds("end_time")  # only the shard knows the start of one that begins now
-    items = {sku: item_accounts(total) for sku, total in request.items}
     position, asked = transaction.next_position(), request._replace(generation="")
     fingerprint = sale_fingerprint(request)
     settings = settings_at_creation(request, start_ms)
-    made = StoredSale(request.sale, settings, fingerprint, position, transaction.now_ms, transaction.now_ms, items)
+    made = StoredSale(request.sale, settings, fingerprint, position, transaction.now_ms, transaction.now_ms, {})
+    made.add_items(request.items)
     shard.sales[request.sale] = made
     transaction.add_event(SaleMade(asked, start_ms, fingerprint))
     return read_sale(transaction, made)
@@ -57,7 +56,7 @@ def read_sale(transaction: Transaction, stored: StoredSale, replayed: bool = Fal
         sale=stored.key,
         settings=stored.settings,
         state=sale_state(stored.settings, transaction.now_ms),
-        items=tuple(item_of(sku, stored.items[sku]) for sku in sorted(stored.items)),
+        items=tuple(item_of(stored, sku) for sku in sorted(stored.items)),
         etag=etag_of(stored.changed.epoch, stored.changed.seq, stored.changed.index),
         create_time_ms=stored.create_time_ms,
         update_time_ms=stored.update_time_ms,
@@ -65,6 +64,6 @@ def read_sale(transaction: Transaction, stored: StoredSale, replayed: bool = Fal
     return SaleRead(sale, transaction.as_of(), transaction.now_ms, replayed)
 
 
-def item_of(sku: str, accounts: Accounts) -> Item:
+def item_of(sale: StoredSale, sku: str) -> Item:
     """An item as it stands."""
-    return Item(sku, sum(accounts.values()), accounts["available"], accounts["held"], accounts["sold"])
+    return Item(sku, sum(sale.items[sku].values()), **sale.items[sku], buyer_limit=sale.item_limits.get(sku, 0))

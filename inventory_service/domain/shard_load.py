@@ -47,12 +47,13 @@ class LoadedItem(NamedTuple):
     available: int
     held: int
     sold: int
+    buyer_limit: int  # 0: none
 
 
 class LoadedBuyer(NamedTuple):
-    """The units that a buyer holds and owns in a sale, refused orders included."""
+    """The units that a buyer holds and owns in a sale, or of one of its limited items, refused orders included."""
 
-    buyer_id: str
+    name: str  # the buyer, or `name_of_limited`
     held: int
     sold: int
 

@@ -1,17 +1,25 @@
 """The state of a shard in memory: stock, reservations, buyers' units, and the commits that record every change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from inventory_service.domain.attempts import Attempts
 from inventory_service.domain.blocked_buyers import BlockedCopy
 from inventory_service.domain.events import CommitBody, Event, ReservationChange
 from inventory_service.domain.fingerprints import terms_of
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import HELD, RELEASED, Reservation, Units, effective, state_at
-from inventory_service.domain.sale import Adjustment, Settings
+from inventory_service.domain.sale import Adjustment, NewItem, Settings
 from inventory_service.domain.shards import CommitId
-from inventory_service.domain.units import Accounts, book, buyer_accounts
+from inventory_service.domain.units import (
+    Accounts,
+    book,
+    buyer_accounts,
+    held_and_sold,
+    item_accounts,
+    name_of_limited,
+)
 
 MAX_EXPIRIES = 100  # holds taken back by one call, so that no call blocks the shard for long
 SALES_PER_CALL = 16  # of a sweep or a count, for the same reason
@@ -42,14 +50,30 @@ class StoredSale:
     create_time_ms: int
     update_time_ms: int  # of its settings
     items: dict[str, Accounts]
+    item_limits: dict[str, int] = field(default_factory=dict)  # SKU -> units that one buyer may hold and own
     reservations: dict[str, StoredReservation] = field(default_factory=dict)
-    buyers: dict[str, Accounts] = field(default_factory=dict)
+    attempts: Attempts = field(default_factory=Attempts)
+    buyers: dict[str, Accounts] = field(default_factory=dict)  # by buyer, and of limited items by `name_of_limited`
     adjustments: dict[str, StoredAdjustment] = field(default_factory=dict)
     adjusted: Position | None = None  # where the latest of them stands
 
-    def units_of(self, buyer_id: str) -> Accounts:
-        """Units that a buyer holds and owns over all items."""
-        return self.buyers.get(buyer_id, buyer_accounts())
+    def add_items(self, items: Iterable[NewItem]) -> None:
+        """Make items."""
+        for sku, total, limit in items:
+            self.items[sku] = item_accounts(total)
+            if limit:
+                self.item_limits[sku] = limit
+
+    def units_of(self, name: str) -> Accounts:
+        """Units that a buyer holds and owns: over all items or, under `name_of_limited`, of a limited one."""
+        return self.buyers.get(name, buyer_accounts())
+
+    def set_units(self, name: str, accounts: Accounts) -> None:
+        """Keep the units of a buyer, if there are any."""
+        if any(accounts.values()):
+            self.buyers[name] = accounts
+        else:
+            self.buyers.pop(name, None)
 
     def live_holds(self, now_ms: int) -> list[Reservation]:
         """Holds that still stand."""
@@ -83,8 +107,8 @@ class ShardState:
     trim_seq: int = 0
     settled: tuple[int, int] = (0, 0)  # epoch and seq up to which no refused order is open
     sales_left: int = 0
-    archived: tuple[int, int] = (0, 0)  # epoch and seq of the highest change of a reservation that has left
     blocked: BlockedCopy = field(default_factory=BlockedCopy)
+    archived: tuple[int, int] = (0, 0)  # epoch and seq of the highest change of a reservation that has left
     sales: dict[SaleKey, StoredSale] = field(default_factory=dict)
     commits: list[CommitBody] = field(default_factory=list)
 
@@ -183,7 +207,16 @@ def _transfer(sale: StoredSale, before: Reservation, after: Reservation, discard
     buyer = dict(sale.units_of(after.buyer_id))
     book(sale.items, buyer, before.lines, before.state, -1, discarded)
     book(sale.items, buyer, after.lines, after.state, 1, discarded)
-    if any(buyer.values()):
-        sale.buyers[after.buyer_id] = buyer
-    else:
-        sale.buyers.pop(after.buyer_id, None)
+    sale.set_units(after.buyer_id, buyer)
+    _book_limited(sale, before, -1)
+    _book_limited(sale, after, 1)
+
+
+def _book_limited(sale: StoredSale, reservation: Reservation, sign: int) -> None:
+    """Add what a reservation has of limited items to its buyer's accounts of them; where `sign` is -1, take it off."""
+    for units in reservation.lines:
+        if units.sku in sale.item_limits:
+            name = name_of_limited(reservation.buyer_id, units.sku)
+            held, sold = held_and_sold(units, reservation.state)
+            before = sale.units_of(name)
+            sale.set_units(name, {"held": before["held"] + sign * held, "sold": before["sold"] + sign * sold})

@@ -37,6 +37,11 @@ def item_accounts(total: int) -> Accounts:
     return {"available": total, "held": 0, "sold": 0}
 
 
+def name_of_limited(buyer_id: str, sku: str) -> str:
+    """The name under which a buyer's units of a limited item are kept; no id holds a '/'."""
+    return f"{buyer_id}/{sku}"
+
+
 def buyer_accounts() -> Accounts:
     """The accounts of a buyer without units; what is available belongs to no buyer."""
     return {"held": 0, "sold": 0}

@@ -49,6 +49,7 @@ def rejection_to_proto(result: Rejected) -> reservation_pb2.Rejection:
     message = reservation_pb2.Rejection(
         reason=result.reason,  # type: ignore[arg-type]
         buyer_remaining=result.buyer_remaining,
+        limited_sku=result.limited_sku,
         retry_after=None if result.retry_after_ms is None else duration(result.retry_after_ms),
         as_of=position_to_proto(result.as_of),
         ended=None if result.ended is None else reservation_to_proto(result.ended),
@@ -80,7 +81,14 @@ def sale_to_proto(sale: Sale) -> sale_pb2.Sale:
         return_window=duration(settings.return_window_ms) if settings.return_window_ms else None,
     )
     for item in sale.items:
-        message.items.add(sku=item.sku, total=item.total, available=item.available, held=item.held, sold=item.sold)
+        message.items.add(
+            sku=item.sku,
+            total=item.total,
+            available=item.available,
+            held=item.held,
+            sold=item.sold,
+            buyer_limit=item.buyer_limit,
+        )
     return message
 
 

@@ -13,6 +13,7 @@ from holdfast.inventory.v1.sale_pb2 import Item as ItemProto
 
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.results import Failure
+from inventory_service.domain.sale import NewItem
 from inventory_service.rpc.status import CallFailed, Violation
 
 MIN_QUANTITY, MAX_QUANTITY = 1, 1000
@@ -121,19 +122,19 @@ class Validator:
                 )
         return sorted_lines(sums)
 
-    def items(self, items: Sequence[ItemProto]) -> tuple[Line, ...]:
+    def items(self, items: Sequence[ItemProto]) -> tuple[NewItem, ...]:
         """Items of a new sale: sorted by SKU, each SKU once."""
         if not 1 <= len(items) <= MAX_ITEMS:
             self.add_violation("sale.items", f"must be 1 to {MAX_ITEMS} items")
-        totals: dict[str, int] = {}
+        made: dict[str, NewItem] = {}
         for index, item in enumerate(islice(items, MAX_CHECKED)):
             self.id(f"sale.items[{index}].sku", item.sku)
             self.number(f"sale.items[{index}].total", item.total, 0, MAX_UNITS)
             self.number(f"sale.items[{index}].buyer_limit", item.buyer_limit, 0, MAX_BUYER_LIMIT)
-            if item.sku in totals and is_id(item.sku):
+            if item.sku in made and is_id(item.sku):
                 self.add_violation(f"sale.items[{index}].sku", "must be unique within the sale")
-            totals[item.sku] = item.total
-        return sorted_lines(totals)
+            made[item.sku] = NewItem(item.sku, item.total, item.buyer_limit)
+        return tuple(made[sku] for sku in sorted(made))
 
 
 def sorted_lines(quantities: Mapping[str, int]) -> tuple[Line, ...]:

@@ -1,8 +1,8 @@
--- checks.lua: what new units for a buyer must pass, whether a Reserve asks for them or a change of a hold. Uses shard record
--- sale move.
--- `wanted` is what is asked for beyond what is held already: a buyer, lines, the sum of their units and, for a change, the
--- record of its own hold; the sum is then less by what the change gives back. A sale has a list
--- `call_buyers`, the buyers of all requests of the call. Each check returns nil or a result, in the form of reserve.lua.
+-- checks.lua: what new units for a buyer must pass, whether a Reserve asks for them or a change of a hold. Uses shard
+-- record sale move.
+-- `wanted` is what is asked for beyond what is held already: a buyer, lines, the sum of their units and, for a change,
+-- `own`, the record of its hold; the sum is then less what the change gives back. A sale has the lists `call_buyers` and
+-- `call_lines`, buyer and lines of each request of the call. Each check returns nil or a result, in the form of reserve.lua.
 
 local function judge_backpressure(is_full)
   if is_full then return {'LEDGER_BEHIND'} end
@@ -89,14 +89,46 @@ local function judge_stock(shard, sale, wanted)
   if is_short(sale, wanted) then return shortage(shard, sale, wanted) end
 end
 
+-- The first line, in their order, that would take the buyer over the limit of its item.
+local function line_over_limit(sale, wanted)
+  for _, line in ipairs(wanted.lines) do
+    local limit = sale.items[line.sku].limit
+    local buyer = limit and sale.buyers[name_of_limited(wanted.buyer, line.sku)]
+    if limit and buyer.held + buyer.sold + line.quantity > limit then return line end
+  end
+end
+
+-- Whether what the buyer owns, which time does not take away, leaves room for every line.
+local function sold_leaves_room(sale, wanted)
+  for _, line in ipairs(wanted.lines) do
+    local limit = sale.items[line.sku].limit
+    local buyer = limit and sale.buyers[name_of_limited(wanted.buyer, line.sku)]
+    if limit and buyer.sold + kept_units(wanted, line.sku) + line.quantity > limit then return false end
+  end
+  return true
+end
+
+-- Reads the units of all buyers of the call, also where there is no limit: granting needs them.
+local function judge_item_limits(shard, sale, wanted)
+  if not sale.are_buyers_read then
+    load_buyers(sale, sale.call_buyers, sale.call_lines)
+    sale.are_buyers_read = true
+  end
+  if not line_over_limit(sale, wanted) then return nil end
+  if not expire_overdue(shard, sale) then return {'CALL_AGAIN'} end
+  local line = line_over_limit(sale, wanted)
+  if not line then return nil end
+  local buyer, limit = sale.buyers[name_of_limited(wanted.buyer, line.sku)], sale.items[line.sku].limit
+  local retry = sold_leaves_room(sale, wanted) and until_next_expiry(shard, sale, wanted) or -1
+  return {'ITEM_LIMIT', seen_seq(shard), retry, math.max(0, limit - buyer.held - buyer.sold), line.sku}
+end
+
 local function is_over_limit(sale, wanted)
   local buyer = sale.buyers[wanted.buyer]
   return wanted.units > 0 and buyer.held + buyer.sold + wanted.units > sale.settings.buyer_limit
 end
 
--- Reads the units of all buyers of the call, also where there is no limit: granting needs them.
 local function judge_limit(shard, sale, wanted)
-  if not sale.buyers[wanted.buyer] then load_buyers(sale, sale.call_buyers) end
   if sale.settings.buyer_limit == 0 or not is_over_limit(sale, wanted) then return nil end
   if not expire_overdue(shard, sale) then return {'CALL_AGAIN'} end
   if not is_over_limit(sale, wanted) then return nil end

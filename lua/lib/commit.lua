@@ -3,7 +3,8 @@
 
 -- %.0f, because Lua by itself writes 10^14 as 1e+14.
 local function text_from_item(item)
-  return string.format('%.0f %.0f %.0f', item.available, item.held, item.sold)
+  local text = string.format('%.0f %.0f %.0f', item.available, item.held, item.sold)
+  return item.limit and string.format('%s %.0f', text, item.limit) or text
 end
 
 local function text_from_buyer(buyer)

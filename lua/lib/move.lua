@@ -2,10 +2,18 @@
 
 local MAX_EXPIRIES = 100 -- holds taken back by one call, so that no call blocks Redis for long
 
--- Adds what a reservation in `state` has of its items to their accounts and the buyer's, or takes it off where `sign` is
+-- Adds units to the buyer's account of a limited item.
+local function book_limited(sale, name, account, count)
+  local limited = sale.buyers[name]
+  limited[account] = limited[account] + count
+  assert(limited[account] >= 0, 'an account below zero')
+  sale.changed_buyers[name] = true
+end
+
+-- Adds what a reservation in `state` has of its items to their accounts and those of the buyer `name`, or takes it off where `sign` is
 -- -1. What is `discarded` leaves the sale: it is not available then.
-local function book(sale, buyer, units, state, sign, discarded)
-  local account = state == HELD and 'held' or state == CONFIRMED and 'sold'
+local function book(sale, name, units, state, sign, discarded)
+  local account, buyer = state == HELD and 'held' or state == CONFIRMED and 'sold', sale.buyers[name]
   if not account then return end
   for _, line in ipairs(units) do
     local item, count = sale.items[line.sku], sign * (state == HELD and line.quantity or line.sold - line.came_back)
@@ -13,6 +21,7 @@ local function book(sale, buyer, units, state, sign, discarded)
     if not discarded then item.available = item.available - count end
     assert(item[account] >= 0 and item.available >= 0 and buyer[account] >= 0, 'an account below zero')
     sale.changed_items[line.sku] = true
+    if item.limit then book_limited(sale, name_of_limited(name, line.sku), account, count) end
   end
 end
 
@@ -21,8 +30,8 @@ end
 local function move(shard, sale, id, record, state, after, discarded)
   local previous, before, was_unusual, buyer = record[STATE], units_of(record), record[UNITS], terms_of(record).buyer
   if buyer and (state ~= previous or after ~= before) then -- a spent id has no buyer, and an extend moves no unit
-    book(sale, sale.buyers[buyer], before, previous, -1, discarded)
-    book(sale, sale.buyers[buyer], after, state, 1, discarded)
+    book(sale, buyer, before, previous, -1, discarded)
+    book(sale, buyer, after, state, 1, discarded)
     sale.changed_buyers[buyer] = true
   end
   set_units(record, state, after)

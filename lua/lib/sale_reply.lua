@@ -1,6 +1,7 @@
 -- sale_reply.lua: a sale as replies carry it. Uses sale.
 
--- The result, then the settings as they are packed, then a list of `sku, available, held, sold` for all its items.
+-- The result, then the settings as they are packed, then a list of `sku, available, held, sold, limit` for all its items; the limit
+-- of one that has none is 0.
 local function sale_reply(result, sale)
   local items = {}
   local fields = redis.call('HGETALL', sale.key)
@@ -9,7 +10,8 @@ local function sale_reply(result, sale)
     local sku = string.match(fields[at], '^item:(.*)$')
     if sku then
       local item = item_from_text(fields[at + 1])
-      for _, value in ipairs({sku, item.available, item.held, item.sold}) do items[#items + 1] = value end
+      local values = {sku, item.available, item.held, item.sold, item.limit or 0}
+      for _, value in ipairs(values) do items[#items + 1] = value end
     else
       reply = {result, cmsgpack.unpack(fields[at + 1])}
     end

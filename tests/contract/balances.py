@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from inventory_service.domain.events import CommitBody, ReservationChange, SaleChanged, SaleMade, StockAdjusted
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.reservation import Line
-from inventory_service.domain.sale import SaleRead
+from inventory_service.domain.sale import NewItem, SaleRead
 from inventory_service.domain.units import held_and_sold
 from tests.contract.shards import ShardUnderTest
 
@@ -56,8 +55,8 @@ def apply(balances: Balances, commit: CommitBody) -> None:
             _move_units(balances, event)
 
 
-def _add_items(balances: Balances, sale: SaleKey, items: tuple[Line, ...]) -> None:
-    for sku, total in items:
+def _add_items(balances: Balances, sale: SaleKey, items: tuple[NewItem, ...]) -> None:
+    for sku, total, _ in items:
         assert (sale, sku) not in balances or not any(balances[sale, sku].values()), "an item was made twice"
         balances[sale, sku] = Counter(available=total, total=total)
 

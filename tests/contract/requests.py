@@ -8,7 +8,7 @@ from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.sale import ActOnSale, AdjustStock, CreateSale, SaleAction, UpdateSale
+from inventory_service.domain.sale import ActOnSale, AdjustStock, CreateSale, NewItem, SaleAction, UpdateSale
 
 SALE = SaleKey("default", "lamp-sale")
 MINUTE_MS = 60_000
@@ -23,9 +23,12 @@ def create(sale: SaleKey = SALE, hold_ttl_ms: int = 10 * MINUTE_MS, **rest: obje
         "max_hold_ttl_ms": hold_ttl_ms,
         "buyer_limit": 0,
         "items": {"lamp": 10, "shade": 10},
+        "item_limits": {},
     }
     settings |= rest
-    items = lines_of(dict(settings.pop("items")))  # type: ignore[call-overload]
+    limits: dict[str, int] = settings.pop("item_limits")  # type: ignore[assignment]
+    totals = sorted(dict(settings.pop("items")).items())  # type: ignore[call-overload]
+    items = tuple(NewItem(sku, total, limits.get(sku, 0)) for sku, total in totals)
     return CreateSale(sale=sale, hold_ttl_ms=hold_ttl_ms, items=items, **settings)  # type: ignore[arg-type]
 
 
@@ -102,7 +105,7 @@ def update(
     sale: SaleKey = SALE, etag: str = "", items: dict[str, int] | None = None, **settings: str | int | None
 ) -> UpdateSale:
     """An update of the settings that are given."""
-    added = tuple(Line(sku, total) for sku, total in sorted((items or {}).items()))
+    added = tuple(NewItem(sku, total) for sku, total in sorted((items or {}).items()))
     return UpdateSale(sale, settings, added, etag)
 
 

@@ -19,6 +19,7 @@ from inventory_service.domain.sale import (
     ActOnSale,
     AdjustStock,
     CreateSale,
+    NewItem,
     SaleAction,
     SaleRead,
     UpdateSale,
@@ -41,6 +42,14 @@ def lines_of(quantities: st.SearchStrategy[int], at_least: int) -> st.SearchStra
     """Lines sorted by SKU, each SKU once."""
     return st.dictionaries(skus, quantities, min_size=at_least).map(
         lambda lines: tuple(Line(*pair) for pair in sorted(lines.items()))
+    )
+
+
+def new_items(at_least: int) -> st.SearchStrategy[tuple[NewItem, ...]]:
+    """Items sorted by SKU, each SKU once, some of them limited."""
+    stock = st.tuples(st.integers(0, 6), st.sampled_from([0, 0, 2]))
+    return st.dictionaries(skus, stock, min_size=at_least).map(
+        lambda items: tuple(NewItem(sku, *values) for sku, values in sorted(items.items()))
     )
 
 
@@ -98,7 +107,7 @@ creates = st.builds(
     hold_ttl_ms=st.sampled_from([0, 1000, 3000]),
     max_hold_ttl_ms=st.just(3000),
     buyer_limit=st.sampled_from([0, 0, 4]),
-    items=lines_of(st.integers(0, 6), at_least=1),
+    items=new_items(at_least=1),
     attempts_per_minute=st.sampled_from([0, 0, 3]),
     return_window_ms=st.sampled_from([0, 0, 4000]),
     generation=st.just(""),
@@ -129,7 +138,7 @@ updates = st.builds(
             "return_window_ms": st.sampled_from([0, 4000]),
         },
     ),
-    items=lines_of(st.integers(0, 6), at_least=0),
+    items=new_items(at_least=0),
     etag=etags,
     actor=st.just(""),
 )
@@ -223,7 +232,7 @@ class Histories(RuleBasedStateMachine):
     def expire(self) -> None:
         self.call_both(lambda stock: stock.expire(0))
 
-    @rule(ms=st.sampled_from([1, 500, 1000, 1000, 3000, -2000]))
+    @rule(ms=st.sampled_from([1, 500, 1000, 1000, 3000, 31_000, -2000]))
     def tick(self, ms: int) -> None:
         self.runner.run(self.memory.tick(ms))
         self.runner.run(self.scripts.tick(ms))

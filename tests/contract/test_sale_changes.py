@@ -8,9 +8,8 @@ from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 from holdfast.inventory.v1.sale_pb2 import SaleState
 
 from inventory_service.domain.events import SaleChanged
-from inventory_service.domain.reservation import Line
 from inventory_service.domain.results import Failure, Granted, Rejected
-from inventory_service.domain.sale import ActOnSale, Item, Sale, SaleAction, SaleRead, SaleRequest, UpdateSale
+from inventory_service.domain.sale import ActOnSale, Item, NewItem, Sale, SaleAction, SaleRead, SaleRequest, UpdateSale
 from tests.contract.requests import MINUTE_MS, SALE, act, create, reserve, update
 from tests.contract.shards import FIRST_MOMENT_MS, ShardUnderTest
 from tests.sales import make_sale
@@ -212,12 +211,12 @@ async def test_an_update_sets_each_setting_that_it_names(shard: ShardUnderTest) 
         settings = settings._replace(**{name: EVERY_SETTING[name]})
         assert answer.sale.settings == settings
 
-    answer = await changed(shard, UpdateSale(SALE, EVERY_SETTING, (Line("vase", 7),), actor="ops"))
+    answer = await changed(shard, UpdateSale(SALE, EVERY_SETTING, (NewItem("vase", 7),), actor="ops"))
 
     assert answer.sale.settings == settings._replace(**EVERY_SETTING)
     assert answer.sale.items == (Item("lamp", 10, 10, 0, 0), Item("shade", 10, 10, 0, 0), Item("vase", 7, 7, 0, 0))
     (event,) = (await shard.commits())[-1].events
-    assert event == SaleChanged(SALE, answer.sale.settings, (Line("vase", 7),), reason="", actor="ops")
+    assert event == SaleChanged(SALE, answer.sale.settings, (NewItem("vase", 7),), reason="", actor="ops")
 
 
 async def test_an_unset_setting_is_as_at_creation(shard: ShardUnderTest) -> None:
@@ -280,7 +279,7 @@ async def test_an_item_that_is_there_is_left_alone(shard: ShardUnderTest) -> Non
     assert answer.sale.items[0] == Item("lamp", 10, 8, 2, 0)
     event = (await shard.commits())[-1].events[0]
     assert isinstance(event, SaleChanged)
-    assert event.added == (Line("vase", 2),)
+    assert event.added == (NewItem("vase", 2),)
     assert isinstance(await shard.stock.reserve(reserve("r-2", "b-2", vase=2)), Granted)
 
 

@@ -16,7 +16,7 @@ from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Granted
-from inventory_service.domain.sale import CreateSale, SaleRead
+from inventory_service.domain.sale import CreateSale, NewItem, SaleRead
 from inventory_service.domain.shards import Commit, CommitId, LedgerProgress
 from inventory_service.service import audit
 from order_persister.adapters.ledger.postgres import Database
@@ -68,7 +68,7 @@ class AuditFixture:
         names = (SaleKey("default", f"brief-{number}") for number in range(100))
         sale = next(name for name in names if shard_of(name, SHARDS) == SHARD)
         end_ms = round(time.time() * 1000) + 3_600_000
-        made = await make_sale(self.stock, CreateSale(sale, "", None, end_ms, 0, 0, 0, (Line("lamp", 5),)))
+        made = await make_sale(self.stock, CreateSale(sale, "", None, end_ms, 0, 0, 0, (NewItem("lamp", 5),)))
         assert isinstance(made, SaleRead), made
         bought = await self.stock.reserve(Reserve(sale, "r-1", "ann", (Line("lamp", 2),), None))
         assert isinstance(bought, Granted), bought

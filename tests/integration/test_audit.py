@@ -15,7 +15,7 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
-from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.sale import CreateSale, NewItem
 from inventory_service.service.relay.drift import DriftWatch
 from tests.integration.audit_fixture import SALE, SHARD, AuditFixture
 from tests.integration.shard_processes import SHARDS, ShardProcesses
@@ -40,7 +40,7 @@ async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Aud
     processes = ShardProcesses(valkey, database, kafka)
     await processes.open()
     fixture = AuditFixture(processes)
-    items = (Line("lamp", 1000), Line("shade", 5000))
+    items = (NewItem("lamp", 1000), NewItem("shade", 5000))
     await make_sale(fixture.stock, CreateSale(SALE, "Lamps", None, None, 600_000, 600_000, 0, items))
     await fixture.sell(1, 60)
     yield fixture

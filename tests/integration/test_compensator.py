@@ -18,7 +18,7 @@ from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Granted, ReservationRead
-from inventory_service.domain.sale import CreateSale, Item, SaleRead
+from inventory_service.domain.sale import CreateSale, Item, NewItem, SaleRead
 from inventory_service.service import compensator
 from tests.integration.shard_processes import SHARDS, ShardProcesses, running
 from tests.sales import make_sale
@@ -86,7 +86,7 @@ async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Com
     processes = ShardProcesses(valkey, database, kafka)
     await processes.open()
     stock = RedisStock(processes.scripts, SHARDS, outbox_limit=1000)
-    await make_sale(stock, CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),)))
+    await make_sale(stock, CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (NewItem("lamp", 10),)))
     producer = AIOKafkaProducer(bootstrap_servers=kafka.address)
     await producer.start()
     counted = CountedOutcomes()

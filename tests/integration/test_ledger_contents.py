@@ -13,7 +13,7 @@ from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Granted
-from inventory_service.domain.sale import CreateSale, SaleRead
+from inventory_service.domain.sale import CreateSale, NewItem, SaleRead
 from tests.integration.audit_fixture import SALE as LAMP_SALE
 from tests.integration.audit_fixture import SHARD, AuditFixture
 from tests.integration.one_shard_ledger import OneShardLedger
@@ -37,7 +37,7 @@ async def fixture(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Aud
 @pytest.mark.parametrize("units", [0, 3], ids=["without units", "with units"])
 async def test_a_sale_is_stored_as_redis_has_it(fixture: AuditFixture, units: int) -> None:
     """Its etag does not depend on the units that it has, and its fingerprint tells a repeated CreateSale later."""
-    request = CreateSale(LAMP_SALE, "Lamps", None, None, 60_000, 90_000, 7, (Line("lamp", units),))
+    request = CreateSale(LAMP_SALE, "Lamps", None, None, 60_000, 90_000, 7, (NewItem("lamp", units),))
     for number in range(2):  # so that the sale is not the shard's first commit
         await make_sale(fixture.stock, request._replace(sale=_name_in_shard(number)))
     made = await make_sale(fixture.stock, request)
@@ -53,7 +53,7 @@ async def test_a_sale_is_stored_as_redis_has_it(fixture: AuditFixture, units: in
 
 async def test_a_reservation_is_stored_with_what_its_reserve_asked(fixture: AuditFixture) -> None:
     """The life of the hold as asked, which is not the one that was granted; a spent id was asked for by no Reserve."""
-    items = (Line("lamp", 9), Line("shade", 9))
+    items = (NewItem("lamp", 9), NewItem("shade", 9))
     await make_sale(fixture.stock, CreateSale(LAMP_SALE, "", None, None, 60_000, 90_000, 0, items))
     for name, hold_ttl_ms in (("r-1", None), ("r-2", 120_000)):
         lines = (Line("lamp", 1), Line("shade", 2))

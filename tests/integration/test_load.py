@@ -11,7 +11,7 @@ from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import EXPIRED, HELD, Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Granted, Rejected, ReservationRead
-from inventory_service.domain.sale import CreateSale, SaleRead
+from inventory_service.domain.sale import CreateSale, NewItem, SaleRead
 from inventory_service.domain.shard_load import SalePart
 from inventory_service.domain.shards import LOADED
 from inventory_service.service.relay import loader
@@ -33,8 +33,8 @@ async def shard(shared_valkey: str, database: str) -> AsyncIterator[LoadedShard]
 
 def sale(key: SaleKey = SALE, end_ms: int | None = None, hold_ms: int = HOLD_MS, **items: int) -> CreateSale:
     """A sale of these items."""
-    lines = tuple(Line(*item) for item in sorted(items.items()))
-    return CreateSale(key, "Lámparas", None, end_ms, hold_ms, 2 * hold_ms, 4, lines)
+    new = tuple(NewItem(*item) for item in sorted(items.items()))
+    return CreateSale(key, "Lámparas", None, end_ms, hold_ms, 2 * hold_ms, 4, new)
 
 
 def reserve(name: str, buyer: str = "ann", lamps: int = 1, hold_ms: int | None = None) -> Reserve:

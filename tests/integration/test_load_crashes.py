@@ -14,7 +14,7 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.sale import CreateSale, NewItem
 from inventory_service.domain.shard_load import SalePart
 from inventory_service.domain.shards import BegunTakeover, RedisUnavailable
 from tests.contract.shards import CLOCK_KEY
@@ -32,7 +32,7 @@ async def sold(url: str, dsn: str) -> LoadedShard:
     shard = await LoadedShard.opened(url, dsn)
     for number in range(SALES):
         key = SaleKey("default", f"sale-{number}")
-        await shard.create_sale(CreateSale(key, "Lamps", None, None, 600_000, 600_000, 0, (Line("lamp", 20),)))
+        await shard.create_sale(CreateSale(key, "Lamps", None, None, 600_000, 600_000, 0, (NewItem("lamp", 20),)))
         holds = [Reserve(key, f"r-{one}", f"b-{one}", (Line("lamp", 1),), None) for one in range(9)]
         await shard.stock.reserve_many(0, holds)
         await shard.stock.move_many(0, [Move(key, f"r-{one}", MoveKind.CONFIRM) for one in range(3)])

@@ -22,7 +22,7 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure, Granted
-from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.sale import CreateSale, NewItem
 from inventory_service.domain.shards import RedisUnavailable
 from tests.lossy_proxy import LossyProxy
 from tests.sales import make_sale
@@ -30,7 +30,7 @@ from tests.servers import StartValkey
 from tests.waiting import eventually
 
 SALE = SaleKey("default", "lamp-sale")
-LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),))
+LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (NewItem("lamp", 10),))
 RESERVE = Reserve(SALE, "r-1", "b-1", (Line("lamp", 1),), None)
 BUSY_S = 40.0
 

@@ -20,7 +20,7 @@ from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.restore import AUTOMATIC
 from inventory_service.domain.results import Failure, Granted
-from inventory_service.domain.sale import CreateSale, SaleRead
+from inventory_service.domain.sale import CreateSale, NewItem, SaleRead
 from inventory_service.domain.shards import BegunTakeover, LedgerRow, LedgerUnavailable
 from inventory_service.service.ledger_observer import LedgerObserver
 from tests.fences import fenced
@@ -32,7 +32,7 @@ from tests.switching_proxy import SwitchingProxy
 from tests.waiting import eventually
 
 SALE = SaleKey("default", "lamp-sale")
-ONE_LAMP = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 1),))
+ONE_LAMP = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (NewItem("lamp", 1),))
 NOT_SERVING = Failure(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
 
 

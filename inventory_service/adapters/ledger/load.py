@@ -26,6 +26,7 @@ from inventory_service.domain.shard_load import (
     record_from_hold,
 )
 from inventory_service.domain.shards import CommitId, Fenced, LedgerRow
+from inventory_service.domain.units import name_of_limited
 
 STATEMENT_TIMEOUT_S = 600.0
 ROWS_PER_PAGE = 5000
@@ -120,6 +121,15 @@ class PostgresLoadSnapshot:
     async def buyers(self, sales: Sequence[SaleKey]) -> AsyncGenerator[Sequence[tuple[SaleKey, LoadedBuyer]], None]:
         async for rows in self._pages(self._sql.loaded_buyers, ROWS_PER_PAGE, *_columns(sales)):
             yield [(SaleKey(tenant, sale_id), LoadedBuyer(*units)) for tenant, sale_id, *units in rows]
+
+    async def buyers_of_items(
+        self, sales: Sequence[SaleKey]
+    ) -> AsyncGenerator[Sequence[tuple[SaleKey, LoadedBuyer]], None]:
+        async for rows in self._pages(self._sql.loaded_buyers_of_items, ROWS_PER_PAGE, *_columns(sales)):
+            yield [
+                (SaleKey(tenant, sale_id), LoadedBuyer(name_of_limited(buyer, sku), *units))
+                for tenant, sale_id, buyer, sku, *units in rows
+            ]
 
     async def adjustments(
         self, sales: Sequence[SaleKey]

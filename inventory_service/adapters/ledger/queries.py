@@ -53,6 +53,7 @@ class Queries:
     loaded_holds: str
     loaded_refusals: str
     loaded_buyers: str
+    loaded_buyers_of_items: str
     loaded_adjustments: str
     server_settings: str
     server_state: str

@@ -59,7 +59,7 @@ select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_l
        (extract(epoch from s.create_time) * 1000)::bigint as create_ms,
        (extract(epoch from s.update_time) * 1000)::bigint as update_ms,
        s.etag_epoch, s.etag_seq, s.etag_index, s.shard, w.epoch, w.seq,
-       (select json_agg(json_build_array(sku, total, available, held, sold) order by sku collate "C") from item i
+       (select json_agg(json_build_array(sku, total, available, held, sold, buyer_limit) order by sku collate "C") from item i
          where (i.tenant, i.sale_id) = (s.tenant, s.sale_id)) as items
   from sale s join shard_watermark w on w.shard = s.shard
  where s.tenant = $1 and s.sale_id = $2
@@ -289,7 +289,8 @@ select s.tenant, s.sale_id, (extract(epoch from start_time) * 1000)::bigint as s
 
 -- name: loaded_items
 -- The stock of the items of some sales, as Redis has it: refused orders hold or own their units there.
-select tenant, sale_id, sku, available, (held + refused_held)::bigint as held, (sold + refused - refused_held)::bigint as sold
+select tenant, sale_id, sku, available, (held + refused_held)::bigint as held,
+       (sold + refused - refused_held)::bigint as sold, buyer_limit
   from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join item i using (tenant, sale_id)
   cross join lateral (
        select coalesce(sum((line ->> 'quantity')::bigint), 0) as refused_held
@@ -344,6 +345,25 @@ select tenant, sale_id, buyer_id, sum(held)::bigint as held, sum(sold)::bigint a
                                 from jsonb_array_elements(d.outstanding) as line) units
          where d.state = 'OPEN') each
  group by 1, 2, 3 having sum(held) + sum(sold) > 0
+
+-- name: loaded_buyers_of_items
+-- The units of limited items of every buyer who has some in one of these sales.
+select tenant, sale_id, buyer_id, sku, sum(held)::bigint as held, sum(sold)::bigint as sold
+  from (select r.tenant, r.sale_id, r.buyer_id, l.sku, case when r.state = 'HELD' then l.quantity else 0 end as held,
+               case when r.state = 'CONFIRMED' then l.confirmed_quantity - l.returned_quantity else 0 end as sold
+          from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join reservation r using (tenant, sale_id)
+          join reservation_line l using (tenant, sale_id, reservation_id)
+         where r.ledger_state = 'RECORDED' and r.state in ('HELD', 'CONFIRMED')
+        union all
+        select d.tenant, d.sale_id, d.buyer_id, line ->> 'sku',
+               case when reservation_state = 'HELD' then (line ->> 'quantity')::bigint else 0 end,
+               case when reservation_state = 'CONFIRMED' then (line ->> 'quantity')::bigint else 0 end
+          from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join dead_letter d using (tenant, sale_id)
+          cross join lateral jsonb_array_elements(d.outstanding) as line
+         where d.state = 'OPEN') each
+  join item using (tenant, sale_id, sku)
+ where buyer_limit > 0
+ group by 1, 2, 3, 4 having sum(held) + sum(sold) > 0
 
 -- name: loaded_adjustments
 -- The adjustments of some sales, of each in their order.

@@ -38,7 +38,7 @@ def adjust_stock_result(head: CallHead, request: AdjustStock, result: Values) ->
     match result:
         case [(b"ADJUSTED" | b"REPLAYED") as name, adjustment, item]:
             made = _adjustment_from(head, request, adjustment)
-            return Adjusted(made, Item(request.sku, sum(item), *item), replayed=name == b"REPLAYED")
+            return Adjusted(made, Item(request.sku, sum(item[:3]), *item), replayed=name == b"REPLAYED")
         case [b"CALL_AGAIN"]:
             return CALL_AGAIN
     return _failure(request, result)

@@ -44,6 +44,12 @@ def sale_keys(shard: int, sale: SaleKey) -> SaleKeys:
     return SaleKeys(f"{tag}:sale:{name}", f"{tag}:reservations:{name}", f"{tag}:expiry:{name}", f"{tag}:buyers:{name}")
 
 
+def attempts_keys(shard: int, sale: SaleKey) -> tuple[str, str]:
+    """Two hashes of a sale, for even and odd minutes: buyer -> moments at which it was judged."""
+    tag, name = f"holdfast:{{{shard}}}", str(sale)
+    return f"{tag}:attempts-even:{name}", f"{tag}:attempts-odd:{name}"
+
+
 def sale_from_member(member: bytes) -> SaleKey:
     """Parse a member of `due`."""
     tenant, _, sale_id = member.decode().partition("/")

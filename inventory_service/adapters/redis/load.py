@@ -97,8 +97,8 @@ def _add_sale(arguments: list[Argument], part: SalePart) -> None:
     due_ms = part.release_ms or min((record.expire_ms for record in holds), default=0)
     arguments.append(due_ms if holds else "")
     fields: list[Argument] = ["settings", bytes_from_settings(part.settings)] if part.settings else []
-    for sku, available, held, sold in part.items:
-        fields += (f"item:{sku}", f"{available} {held} {sold}")
+    for sku, available, held, sold, limit in part.items:
+        fields += (f"item:{sku}", f"{available} {held} {sold}{f' {limit}' if limit else ''}")
     records = [value for record in part.records for value in (record.reservation_id, bytes_from_record(record))]
     ends = [value for record in holds for value in (record.expire_ms, record.reservation_id)]
     buyers = [value for buyer, held, sold in part.buyers for value in (buyer, f"{held} {sold}")]

@@ -6,9 +6,11 @@ from holdfast.inventory.v1.commit_pb2 import Claim
 from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND, ERROR_REASON_SALE_WITHOUT_HOLDS
 from holdfast.inventory.v1.reservation_pb2 import (
     LEDGER_STATE_PENDING,
+    REJECTION_REASON_ATTEMPT_LIMIT,
     REJECTION_REASON_BUYER_BLOCKED,
     REJECTION_REASON_BUYER_LIMIT,
     REJECTION_REASON_INSUFFICIENT_STOCK,
+    REJECTION_REASON_ITEM_LIMIT,
     REJECTION_REASON_RESERVATION_ENDED,
     REJECTION_REASON_SALE_ENDED,
     REJECTION_REASON_SALE_NOT_STARTED,
@@ -18,7 +20,7 @@ from holdfast.inventory.v1.reservation_pb2 import (
 
 from inventory_service.adapters.redis.call import CallHead, Values
 from inventory_service.adapters.redis.connections import Argument
-from inventory_service.adapters.redis.keys import blocked_key, sale_keys, shard_keys
+from inventory_service.adapters.redis.keys import attempts_keys, blocked_key, sale_keys, shard_keys
 from inventory_service.adapters.redis.reads import reservation_from_values
 from inventory_service.domain.call_again import CALL_AGAIN, CallAgain
 from inventory_service.domain.change_hold import ChangeHold
@@ -44,7 +46,7 @@ def reserve_keys(shard: int, sales: Iterable[SaleKey]) -> list[str]:
     """The keys of a call."""
     keys: list[str] = [*shard_keys(shard), blocked_key(shard)]
     for sale in sales:
-        keys += sale_keys(shard, sale)
+        keys += (*sale_keys(shard, sale), *attempts_keys(shard, sale))
     return keys
 
 
@@ -133,6 +135,9 @@ def _rejection(reason: int) -> Callable[[CallHead, Asked, Values], Rejected]:
         as_of, retry_after_ms = head.position(seq), None if retry_ms < 0 else retry_ms
         if reason == REJECTION_REASON_BUYER_LIMIT:
             return Rejected(reason, as_of, head.now_ms, (), rest[0], retry_after_ms)
+        if reason == REJECTION_REASON_ITEM_LIMIT:
+            remaining, sku = rest
+            return Rejected(reason, as_of, head.now_ms, (), remaining, retry_after_ms, limited_sku=sku.decode())
         short = [Shortage(rest[at].decode(), *rest[at + 1 : at + 4]) for at in range(0, len(rest), 4)]
         return Rejected(reason, as_of, head.now_ms, tuple(short), 0, retry_after_ms)
 
@@ -149,8 +154,10 @@ _REFUSALS: dict[bytes, Callable[[CallHead, Asked, Values], Rejected | Failure | 
     b"SALE_NOT_STARTED": _rejection(REJECTION_REASON_SALE_NOT_STARTED),
     b"SALE_PAUSED": _rejection(REJECTION_REASON_SALE_PAUSED),
     b"BUYER_BLOCKED": _rejection(REJECTION_REASON_BUYER_BLOCKED),
+    b"ATTEMPT_LIMIT": _rejection(REJECTION_REASON_ATTEMPT_LIMIT),
     b"SOLD_OUT": _rejection(REJECTION_REASON_SOLD_OUT),
     b"INSUFFICIENT_STOCK": _rejection(REJECTION_REASON_INSUFFICIENT_STOCK),
+    b"ITEM_LIMIT": _rejection(REJECTION_REASON_ITEM_LIMIT),
     b"BUYER_LIMIT": _rejection(REJECTION_REASON_BUYER_LIMIT),
 }
 _OTHER_RESULTS: dict[bytes, Callable[[CallHead, Reserve, Values], ReserveResult | CallAgain]] = {

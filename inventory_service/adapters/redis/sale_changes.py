@@ -28,8 +28,9 @@ def _updated(request: UpdateSale) -> list[Argument]:
     arguments: list[Argument] = []
     for name, value in request.settings.items():
         arguments += (_STORED_NAMES.get(name, name), "" if value is None else value)
-    for sku, total in request.items:
-        arguments += (sku, total, SaleChanged(added=[ProtoItem(sku=sku, total=total)]).SerializeToString())
+    for sku, total, limit in request.items:
+        added = ProtoItem(sku=sku, total=total, buyer_limit=limit)
+        arguments += (sku, total, limit, SaleChanged(added=[added]).SerializeToString())
     return arguments
 
 

@@ -54,8 +54,8 @@ def create_sale_arguments(request: CreateSale) -> list[Argument]:
     if request.start_time_ms is not None:
         settings["start_ms"] = request.start_time_ms
     arguments: list[Argument] = [request.generation, _sale_made(request, fingerprint), len(settings)]
-    for pair in (*settings.items(), *request.items):
-        arguments += pair
+    for values in (*settings.items(), *request.items):
+        arguments += values
     return arguments
 
 
@@ -66,7 +66,7 @@ def _sale_made(request: CreateSale, fingerprint: str) -> bytes:
         title=request.title,
         buyer_limit=request.buyer_limit,
         attempts_per_minute=request.attempts_per_minute,
-        items=[ProtoItem(sku=sku, total=total) for sku, total in request.items],
+        items=[ProtoItem(sku=sku, total=total, buyer_limit=limit) for sku, total, limit in request.items],
     )
     sale.hold_ttl.FromMilliseconds(request.hold_ttl_ms)
     sale.max_hold_ttl.FromMilliseconds(request.max_hold_ttl_ms)
@@ -99,7 +99,7 @@ def sale_from_values(head: CallHead, key: SaleKey, result: Values) -> SaleRead:
         sale=key,
         settings=settings,
         state=sale_state(settings, head.now_ms),
-        items=tuple(sorted(_item(*stock[at : at + 4]) for at in range(0, len(stock), 4))),
+        items=tuple(sorted(_item(*stock[at : at + 5]) for at in range(0, len(stock), 5))),
         etag=etag_of(stored.epoch, stored.seq, stored.index),
         create_time_ms=stored.create_ms,
         update_time_ms=stored.update_ms,
@@ -124,5 +124,5 @@ def _settings_from(stored: StoredSettings) -> Settings:
     )
 
 
-def _item(sku: bytes, available: int, held: int, sold: int) -> Item:
-    return Item(sku.decode(), available + held + sold, available, held, sold)
+def _item(sku: bytes, available: int, held: int, sold: int, limit: int) -> Item:
+    return Item(sku.decode(), available + held + sold, available, held, sold, limit)

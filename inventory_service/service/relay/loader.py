@@ -122,8 +122,10 @@ class ShardLoader:
                 await parts.write_records(page)
                 loaded += len(page)
                 self._progress(LoadProgress(parts.shard, "holds", loaded, holds))
-            async for buyers in ahead(snapshot.buyers(keys)):
-                await parts.write_buyers(buyers)
+            limited = [key for key in keys if any(item.buyer_limit for item in items[key])]
+            for pages in (snapshot.buyers(keys), *([snapshot.buyers_of_items(limited)] if limited else [])):
+                async for buyers in ahead(pages):
+                    await parts.write_buyers(buyers)
             async for adjustments in ahead(snapshot.adjustments(keys)):
                 await parts.write_adjustments(adjustments)
             self._progress(LoadProgress(parts.shard, "sales", first + len(some), len(sales)))

@@ -6,11 +6,11 @@ from inventory_service.domain.fingerprints import sale_fingerprint, terms_of
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve, fingerprint_of
-from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.sale import CreateSale, NewItem
 
 SALE = SaleKey("default", "lamp-sale")
 RESERVE = Reserve(SALE, "r-1", "b-1", (Line("lamp", 2), Line("shade", 1)), None)
-LAMPS = CreateSale(SALE, "Lamps", None, None, 1000, 1000, 0, (Line("lamp", 1),))
+LAMPS = CreateSale(SALE, "Lamps", None, None, 1000, 1000, 0, (NewItem("lamp", 1),))
 
 
 def test_a_fingerprint_has_buyer_ttl_and_lines() -> None:
@@ -41,7 +41,7 @@ def test_sale_fingerprints_differ_by_every_setting_that_was_asked_for() -> None:
         sale_fingerprint(LAMPS._replace(start_time_ms=0)),
         sale_fingerprint(LAMPS._replace(end_time_ms=0)),
         sale_fingerprint(LAMPS._replace(title='Lamps", null')),
-        sale_fingerprint(LAMPS._replace(items=(Line("lamp", 1), Line("shade", 0)))),
+        sale_fingerprint(LAMPS._replace(items=(NewItem("lamp", 1), NewItem("shade", 0)))),
         sale_fingerprint(LAMPS._replace(attempts_per_minute=1)),
         sale_fingerprint(LAMPS._replace(return_window_ms=1)),
     }

@@ -13,6 +13,7 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line as DomainLine
 from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.sale import NewItem
 from inventory_service.rpc.calls.buyers import buyer_to_block, buyer_to_unblock
 from inventory_service.rpc.calls.moves import (
     change_from_proto,
@@ -196,7 +197,7 @@ def test_unset_settings_of_a_sale_get_their_defaults() -> None:
         600_000,
         600_000,
     )
-    assert (made.title, made.buyer_limit, made.items) == ("", 0, (DomainLine("lamp", 5),))
+    assert (made.title, made.buyer_limit, made.items) == ("", 0, (NewItem("lamp", 5),))
 
 
 def test_a_hold_ttl_of_zero_makes_a_sale_without_holds() -> None:
@@ -212,7 +213,7 @@ def test_output_only_fields_of_a_sale_are_ignored() -> None:
 
     made = create_sale_from_proto(create(items=items, state=2, etag="x", create_time=seconds(-9)), TENANT)
 
-    assert made.items == (DomainLine("a", 10**12), DomainLine("b", 1))
+    assert made.items == (NewItem("a", 10**12), NewItem("b", 1))
 
 
 @pytest.mark.parametrize(

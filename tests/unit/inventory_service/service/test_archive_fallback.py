@@ -15,7 +15,7 @@ from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import CONFIRMED, HELD, RELEASED, RETURNED, Line, Reservation, Units
 from inventory_service.domain.reserve import Reserve, ReserveResult, fingerprint_of
 from inventory_service.domain.results import Failure, Granted, Rejected, sale_not_found
-from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, Settings
+from inventory_service.domain.sale import CreateSale, Item, NewItem, Sale, SaleRead, Settings
 from inventory_service.domain.shard_state import StoredAdjustment
 from inventory_service.domain.shards import LedgerUnavailable
 from inventory_service.rpc.middleware import MIN_TIME_S
@@ -25,7 +25,7 @@ from inventory_service.service.bulkhead import Bulkhead
 from tests.sales import make_sale
 
 SALE = SaleKey("default", "lamp-sale")
-LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),))
+LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (NewItem("lamp", 10),))
 RESERVE = Reserve(SALE, "r-1", "b-1", (Line("lamp", 1),), None)
 SPEND = Move(SALE, "r-1", MoveKind.SPEND)
 GONE = sale_not_found(SALE)

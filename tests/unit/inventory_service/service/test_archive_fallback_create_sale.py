@@ -9,9 +9,8 @@ from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
 from inventory_service.domain.events import SaleMade
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.reservation import Line
 from inventory_service.domain.results import Failure
-from inventory_service.domain.sale import CreateSale, SaleRead
+from inventory_service.domain.sale import CreateSale, NewItem, SaleRead
 from inventory_service.domain.sales import sale_id_reused
 from inventory_service.domain.shards import LedgerUnavailable
 from inventory_service.service.archive_fallback import MAX_ROUNDS, ArchiveFallback
@@ -21,7 +20,7 @@ from tests.sales import make_sale
 SALE, OTHER = SaleKey("default", "lamp-sale"), SaleKey("default", "sofa-sale")
 NOW_MS = 1000
 # Its window is over, so the sale may be archived as soon as the ledger has settled it.
-REQUEST = CreateSale(SALE, "Lamps", 0, NOW_MS - 1, 0, 0, 0, (Line("lamp", 10),))
+REQUEST = CreateSale(SALE, "Lamps", 0, NOW_MS - 1, 0, 0, 0, (NewItem("lamp", 10),))
 REUSED = sale_id_reused(SALE)
 
 Action = Callable[[], Awaitable[None]]

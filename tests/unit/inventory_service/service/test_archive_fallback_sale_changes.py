@@ -9,7 +9,6 @@ from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
 from inventory_service.domain.fingerprints import adjustment_body
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reservation import Line
 from inventory_service.domain.results import Failure, sale_not_found, wrong_sale_state
 from inventory_service.domain.sale import (
     ActOnSale,
@@ -18,6 +17,7 @@ from inventory_service.domain.sale import (
     AdjustStock,
     CreateSale,
     Item,
+    NewItem,
     Sale,
     SaleAction,
     SaleRead,
@@ -34,7 +34,7 @@ from tests.sales import make_sale
 
 NOW_MS = 1000
 SALE = SaleKey("default", "lamp-sale")
-LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (Line("lamp", 10),))
+LAMPS = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (NewItem("lamp", 10),))
 ITEM = Item("lamp", 12, 10, 0, 2)
 ADJUST = AdjustStock(SALE, "a-1", "lamp", delta=2, new_total=None, expected_total=10, reason="found", reference="n-1")
 MADE = Adjustment(SALE, "a-1", "lamp", 2, 12, "found", "n-1", "ops", 5, Position(0, 1, 7, 0))

@@ -215,16 +215,16 @@ async def test_equal_ids_are_judged_in_the_order_of_their_arrival(fixture: Batch
 
 
 async def test_a_change_of_a_hold_goes_alone_and_in_the_order_of_its_id(fixture: BatcherFixture) -> None:
-    """Its script takes one; what waits of other ids goes ahead, and what comes after it of its own id stays after it."""
+    """Its script takes one; what waits of other ids goes ahead, and what comes of its own id stays after it."""
     await fixture.make_busy()
     held, other = ChangeHold(SALE, "a", (Line("sku", 1),)), ChangeHold(SALE, "b", (Line("sku", 1),))
 
     fixture.batcher.reserve(reserve("a"))
     fixture.batcher.change_hold(held)
     fixture.batcher.move(Move(SALE, "a", MoveKind.CONFIRM))
-    fixture.batcher.change_hold(other)
     fixture.batcher.reserve(reserve("c"))
     await settle()
+    fixture.batcher.change_hold(other)
     while fixture.store.open is not None:
         await fixture.store.answer()
         await fixture.clock.pass_ms(4)

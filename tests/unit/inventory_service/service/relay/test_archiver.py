@@ -12,7 +12,7 @@ from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
-from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.sale import CreateSale, NewItem
 from inventory_service.service.relay.archiver import MAX_STEPS, Archiver
 from tests.sales import make_sale
 
@@ -43,7 +43,7 @@ class CountingStock(InMemoryStock):
         return await super().archive(sale, retention_ms)
 
     async def open_sale(self, sale: SaleKey, end_time_ms: int | None = None) -> None:
-        items = (Line("lamp", 100),)
+        items = (NewItem("lamp", 100),)
         await make_sale(self, CreateSale(sale, "", None, end_time_ms, DAY_MS, DAY_MS, 0, items))
 
     async def hold(self, sale: SaleKey, name: str) -> None:

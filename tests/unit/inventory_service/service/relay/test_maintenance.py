@@ -12,7 +12,7 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.ports import HoldCounts
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.sale import CreateSale
+from inventory_service.domain.sale import CreateSale, NewItem
 from inventory_service.service.relay.maintenance import COUNT_INTERVAL_S, SWEEP_INTERVAL_S, ShardMaintenance
 from tests.sales import make_sale
 
@@ -42,7 +42,7 @@ class MaintenanceFixture:
 
     async def hold(self, count: int, sale: SaleKey = SALE) -> None:
         """Make a sale with holds of a minute."""
-        items = (Line("lamp", count),)
+        items = (NewItem("lamp", count),)
         await make_sale(self.stock, CreateSale(sale, "", None, None, MINUTE_MS, MINUTE_MS, 0, items))
         for number in range(count):
             await self.stock.reserve(Reserve(sale, f"r-{number}", "b-1", (Line("lamp", 1),), None))
