@@ -6,6 +6,7 @@ import pytest
 from holdfast.inventory.v1.reservation_pb2 import REJECTION_REASON_RESERVATION_ENDED
 
 from inventory_service.adapters.ledger import load as ledger_pages
+from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import EXPIRED, HELD, Line
@@ -18,6 +19,7 @@ from inventory_service.service.relay import loader
 from tests.integration.loaded_shard import RETENTION_MS, LoadedShard
 
 SALE = SaleKey("default", "lamp-sale")
+PARTS = SaleKey("default", "parts")
 HOLD_MS = 60_000
 Story = Callable[[LoadedShard], Awaitable[None]]
 
@@ -122,8 +124,42 @@ async def over_but_held(shard: LoadedShard) -> None:
     await shard.tick(HOLD_MS + 10 * RETENTION_MS)
 
 
+async def parts_of_orders(shard: LoadedShard, buyer: str = "ann") -> None:
+    """A hold that was changed, one that lives longer, one that was sold in part, and two of which units came back."""
+    two, one = (Line("lamp", 2), Line("shade", 1)), (Line("lamp", 1),)
+    await shard.create_sale(sale(PARTS, lamp=50, shade=50)._replace(buyer_limit=0))
+    for name in ("changed", "extended", "part", "back", "all-back"):
+        assert isinstance(await shard.stock.reserve(Reserve(PARTS, name, buyer, two, None)), Granted)
+    assert isinstance(await shard.stock.change_hold(ChangeHold(PARTS, "changed", (Line("shade", 3),))), Granted)
+    for request in (
+        Move(PARTS, "extended", MoveKind.EXTEND, hold_ttl_ms=2 * HOLD_MS),
+        Move(PARTS, "part", MoveKind.CONFIRM, lines=one),
+        Move(PARTS, "back", MoveKind.CONFIRM),
+        Move(PARTS, "back", MoveKind.RETURN, "broken", lines=one),
+        Move(PARTS, "all-back", MoveKind.CONFIRM, lines=one),
+        Move(PARTS, "all-back", MoveKind.RETURN, "broken", discards=True),
+    ):
+        assert isinstance(await shard.stock.move(request), Granted)
+
+
+async def refused_parts(shard: LoadedShard) -> None:
+    """The same of a buyer whom the ledger refuses, before it has any of it."""
+    await shard.block("bob", blocked=True)
+    await parts_of_orders(shard, buyer="bob")
+
+
+async def refused_parts_given_back(shard: LoadedShard) -> None:
+    """Their units come back: what was held, and what was sold and had not come back."""
+    await refused_parts(shard)
+    await shard.drain()
+    await shard.compensate()
+
+
 STORIES = (
     every_state,
+    parts_of_orders,
+    refused_parts,
+    refused_parts_given_back,
     refused_orders,
     a_reused_id,
     a_reused_id_given_back,
