@@ -9,7 +9,7 @@ local ID_REUSED = 2 -- a CompensationReason
 -- sku=quantity ..", with " #reference" at its end only where one was given: a repeat has the same one, a reuse of the id
 -- another; that of a spent id is ''. CLAIM has the bytes of the Claim, which every event repeats. UNITS is the text
 -- "sku=quantity:sold:came_back ..", and not there (15 fields are packed then) where state and fingerprint imply the units.
--- A record may also have `terms` and `units`: its fingerprint and its units, parsed.
+-- A record may also have `terms` and `units`, its fingerprint and its units, parsed, and `usual`, those of a state.
 local STATE, REVISION, CREATE_MS, UPDATE_MS, EXPIRE_MS, CREATED_EPOCH, CREATED_SEQ, CREATED_INDEX, EPOCH, SEQ, INDEX,
   REASON, FINGERPRINT, NOTE, CLAIM, UNITS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
 
@@ -68,7 +68,9 @@ end
 -- The units that state and fingerprint imply: where nothing was sold, the very lines of the fingerprint.
 local function usual_units(record, state)
   local lines = terms_of(record).lines
-  return (state == CONFIRMED or state == RETURNED) and units_in(lines, state) or lines
+  if state ~= CONFIRMED and state ~= RETURNED then return lines end
+  if record.usual_of ~= state then record.usual_of, record.usual = state, units_in(lines, state) end
+  return record.usual
 end
 
 local function units_from_text(text)
