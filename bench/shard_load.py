@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,14 +35,17 @@ SKU = "lamp"
 SALE = """
 insert into sale (tenant, sale_id, title, start_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit, create_time,
                   update_time, shard, etag_epoch, etag_seq, etag_index, body, attempts_per_minute, return_window_ms)
-values ($1, $2, 'Lamps', now(), $3, $3, 0, now(), now(), $4, 1, 1, 0, '', 0, 0)"""
+values ($1, $2, 'Lamps', now(), $3, $3, 0, now(), now(), $4, $5, 1, 0, '', 0, 0)"""
 ITEM = """
 insert into item (tenant, sale_id, sku, total, available, held, sold, buyer_limit)
 values ($1, $2, $3, $4, 0, $4, 0, 0)"""
 ROW = """
 insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq,
                              time_ms)
-values ($1, $2, 1, $3, $4, 1, $3, 1, $3, $5)"""
+values ($1, $2, $6, $3, $4, $6, $3, $6, $3, $5)
+on conflict (shard) do update
+  set seq = excluded.seq, hash = excluded.hash, settled_seq = excluded.seq, facts_seq = excluded.seq,
+      time_ms = excluded.time_ms"""
 RESERVATION = (
     *(
         "tenant",
@@ -65,12 +68,14 @@ LINE = (
 )
 
 
-async def fill_shard(db: "asyncpg.Connection[asyncpg.Record]", number: int, shards: int, holds: int) -> str:
+async def fill_shard(
+    db: "asyncpg.Connection[asyncpg.Record]", number: int, shards: int, holds: int, epoch: int = 1
+) -> str:
     """Fill the ledger with one sale, its holds, each of another buyer, and the commits that made them."""
-    sale_id = next(name for name in names() if zlib.crc32(f"{TENANT}/{name}".encode()) % shards == number)
-    shard = FakeShard(number, time_ms=int(time.time() * 1000))
+    sale_id = sale_of_shard(number, shards)
+    shard = FakeShard(number, epoch, time_ms=int(time.time() * 1000))
     shard.open_sale(sale_id, **{SKU: holds})
-    await db.execute(SALE, TENANT, sale_id, HOLD_MS, number)
+    await db.execute(SALE, TENANT, sale_id, HOLD_MS, number, epoch)
     await db.execute(ITEM, TENANT, sale_id, SKU, holds)
     for first in range(0, holds, HOLDS_PER_COMMIT):
         made = make_holds(shard, sale_id, range(first, min(first + HOLDS_PER_COMMIT, holds)))
@@ -80,7 +85,7 @@ async def fill_shard(db: "asyncpg.Connection[asyncpg.Record]", number: int, shar
         await db.copy_records_to_table("reservation_line", columns=LINE, records=lines)
     commits = [(number, made.epoch, made.seq, made.hash, made.payload) for made in shard.commits]
     await db.copy_records_to_table("journal", columns=JOURNAL, records=commits)
-    await db.execute(ROW, number, shards, shard.seq, shard.hash, shard.time_ms)
+    await db.execute(ROW, number, shards, shard.seq, shard.hash, shard.time_ms, epoch)
     return sale_id
 
 
@@ -102,9 +107,10 @@ def reservation_row(shard: FakeShard, made: KnownReservation, at: int) -> tuple[
     return *named, "HELD", 1, when, when, end, shard.shard, *position, *position, "RECORDED", None, "", 0, ""
 
 
-def names() -> Iterator[str]:
-    """Names of sales."""
-    return (f"sale-{number}" for number in range(1_000_000))
+def sale_of_shard(number: int, shards: int) -> str:
+    """The name of a sale that lies in this shard."""
+    names = (f"sale-{at}" for at in range(1_000_000))
+    return next(name for name in names if zlib.crc32(f"{TENANT}/{name}".encode()) % shards == number)
 
 
 def main() -> int:
@@ -150,14 +156,20 @@ async def measure(folder: Path, holds: int, shards: int) -> int:
 class Used(NamedTuple):
     """What a load took: seconds, and of each process seconds of CPU and the most resident memory in bytes."""
 
+    started: float  # by the monotonic clock
     seconds: float
     cpu_s: dict[str, float]
     memory: dict[str, int]
 
+    @property
+    def time(self) -> tuple[float, float]:
+        """When it began and ended, by the monotonic clock."""
+        return self.started, self.started + self.seconds
 
-async def watch(redis: Redis, shards: int, processes: dict[str, int]) -> Used:
-    """From the first shard that is void until all serve."""
-    started, before, deadline = 0.0, {}, time.monotonic() + DEADLINE_S
+
+async def watch(redis: Redis, shards: int, processes: Mapping[str, int]) -> Used:
+    """From the first shard that is void until all of these, from 0, serve."""
+    started, before, deadline = 0.0, dict[str, tuple[float, int]](), time.monotonic() + DEADLINE_S
     memory = dict.fromkeys(processes, 0)
     while time.monotonic() < deadline:
         metas = [await redis.hgetall(f"holdfast:{{{number}}}:meta") for number in range(shards)]
@@ -165,9 +177,9 @@ async def watch(redis: Redis, shards: int, processes: dict[str, int]) -> Used:
         memory = {name: max(most, taken[name][1]) for name, most in memory.items()}
         if not started and any(meta.get("hash") == "void" for meta in metas):
             started, before = time.monotonic(), taken
-        if all(meta.get("owner") and "takeover_token" not in meta for meta in metas):
+        if started and all(meta.get("owner") and not {"takeover_token", "frozen"} & meta.keys() for meta in metas):
             cpu_s = {name: taken[name][0] - before[name][0] for name in processes}
-            return Used(time.monotonic() - started, cpu_s, memory)
+            return Used(started, time.monotonic() - started, cpu_s, memory)
         await asyncio.sleep(SAMPLE_S)
     raise TimeoutError(f"not loaded within {DEADLINE_S} s")
 

@@ -26,5 +26,5 @@ if not shard.frozen then
 elseif token ~= '' then
   redis.call('HSET', KEYS[1], 'frozen', reason_after(shard.frozen))
 end
-if token ~= '' then redis.call('HDEL', KEYS[1], 'takeover_token') end
+if token ~= '' then redis.call('HDEL', KEYS[1], 'takeover_token', 'renewals') end
 return {'FROZEN'}

@@ -3,8 +3,8 @@
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
 ARGV   1 observed  2 latest (both unused)
 Reply  {identity, clock, time, commits in the outbox, {shards, epoch, seq, hash, trim seq, owner, token, frozen, parts,
-       base epoch, base seq, blocked version}}: the clock of Redis and the time of the last commit, in ms; what `meta` does
-       not have is nil
+       base epoch, base seq, renewals, blocked version}}: the clock of Redis and the time of the last commit, in ms; what
+       `meta` does not have is nil
 Keeps  everything as it is: reads only.
 Uses   clock shard ]]
 
@@ -12,5 +12,5 @@ local shard = read_meta()
 local other_format = format_error(shard)
 if other_format then return other_format end
 local meta = redis.call('HMGET', KEYS[1], 'shards', 'epoch', 'seq', 'hash', 'trim_seq', 'owner', 'takeover_token', 'frozen',
-  'parts', 'base_epoch', 'base_seq', 'blocked_version')
+  'parts', 'base_epoch', 'base_seq', 'renewals', 'blocked_version')
 return {read_identity(), wall_time_ms(), shard.time, redis.call('XLEN', KEYS[2]), meta}

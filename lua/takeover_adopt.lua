@@ -20,5 +20,5 @@ redis.call('UNLINK', KEYS[4])
 redis.call('HSET', KEYS[1], 'shards', ARGV[7], 'epoch', ARGV[3], 'seq', 0, 'hash', hash, 'trim_seq', 0, 'trim_hash', hash,
   'settled_epoch', ARGV[8], 'settled_seq', ARGV[9], 'base_epoch', ARGV[10], 'base_seq', ARGV[11], 'owner', identity,
   'format', FORMAT)
-redis.call('HDEL', KEYS[1], 'takeover_token', 'frozen', 'blocked', 'blocked_version', 'blocked_replacement')
+redis.call('HDEL', KEYS[1], 'takeover_token', 'frozen', 'renewals', 'blocked', 'blocked_version', 'blocked_replacement')
 return {'ADOPTED'}

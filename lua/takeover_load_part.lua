@@ -7,8 +7,8 @@ ARGV   1 observed  2 latest (both unused)  3 token of the take-over  4 identity 
        5 number of the part  then per sale: since or from when the part's holds are due in ms, '' without holds, and five
        lists, each behind the number of its values: fields of the sale with their values, ids with records, ends of
        holds with ids, buyers with units, ids with adjustments
-Reply  {WRITTEN}   {DONE}: this part was written before   {GAP}: the part before it was not
-       {GONE}: another take-over, another Redis, or not void
+Reply  {WRITTEN}   {DONE}: this part was written before
+       {GONE}: another take-over, another Redis, not void, or without the part before, as when its memory was set back
 Keeps  A part that comes twice is written once, and none is left out. No key of a sale is read before the last part.
 Uses   clock shard record sale ]]
 
@@ -19,9 +19,9 @@ local other_format = format_error(shard)
 if other_format then return other_format end
 shard.sales = {}
 if shard.takeover_token ~= ARGV[3] or read_identity() ~= ARGV[4] or shard.hash ~= 'void' then return {'GONE'} end
-local number, written = tonumber(ARGV[5]), tonumber(redis.call('HGET', KEYS[1], 'parts'))
+local number, written = tonumber(ARGV[5]), tonumber(redis.call('HGET', KEYS[1], 'parts') or 0)
 if number <= written then return {'DONE'} end
-if number > written + 1 then return {'GAP'} end
+if number > written + 1 then return {'GONE'} end
 
 -- Writes the list at `at` of ARGV and returns where the next one begins.
 local function write_list(at, command, key)

@@ -11,6 +11,7 @@ from inventory_service.domain.shard_load import (
     LoadedItem,
     LoadedRecord,
     LoadedSale,
+    LoadSize,
     SalePart,
 )
 from inventory_service.domain.shards import BegunTakeover, Fenced
@@ -26,18 +27,10 @@ class LoadSnapshot(Protocol):
         """The time of the last commit, by the shard's clock; 0 if there is none."""
         ...
 
-    async def count_holds(self) -> int:
-        """Count the shard's holds that the ledger recorded."""
-        ...
-
-    async def count_commits(self, cutoff_ms: int) -> int:
-        """Count the commits that `final_records` reads."""
-        ...
-
-    def final_records(self, cutoff_ms: int) -> AsyncGenerator[tuple[int, Sequence[RecordOfSale]], None]:
+    def final_records(self, cutoff_ms: int) -> AsyncGenerator[Sequence[RecordOfSale], None]:
         """Reservations that are final, of commits made after `cutoff_ms` or above what is settled, in their order.
 
-        A reservation comes again with each later change. With each page, how many commits it was read from.
+        A reservation comes again with each later change.
         """
         ...
 
@@ -77,6 +70,10 @@ class LoadSource(Protocol):
         """One read-only transaction; `LedgerMoved` unless the shard's row is as the fence left it."""
         ...
 
+    async def size(self, shard: int, retention_ms: int) -> LoadSize:
+        """How much a load brings that keeps for so long what has ended, about; the shard need not be fenced."""
+        ...
+
     async def check(self, fenced: Fenced) -> None:
         """`LedgerMoved` unless the shard's row is still as the fence left it."""
         ...
@@ -96,6 +93,14 @@ class Memory(Protocol):
 
 class LoadTarget(Protocol):
     """Redis, to load into. Each method fails without effect once the take-over, or the Redis, is not the same."""
+
+    async def renew(self, takeover: BegunTakeover) -> bool:
+        """Tell other processes that the take-over goes on."""
+        ...
+
+    async def size(self, takeover: BegunTakeover) -> LoadSize | None:
+        """How much the shard has."""
+        ...
 
     async def begin_load(self, takeover: BegunTakeover, time_ms: int) -> int | None:
         """Give up what the shard has; the shard's time in ms, not before `time_ms`; None if the take-over is gone."""

@@ -15,6 +15,9 @@ from inventory_service.domain.reservation import HELD, Reservation, Units
 from inventory_service.domain.shards import CommitId
 from inventory_service.domain.units import usual_units
 
+# In Redis, with the place of a hold among the ends of holds, and the allocator's share.
+BYTES_PER_RESERVATION, BYTES_PER_BUYER = 400, 112
+
 
 class LoadedSale(NamedTuple):
     """A sale's settings; `end_ms` is -1 for a sale without end. The fields are those that Redis stores."""
@@ -110,6 +113,23 @@ class SalePart(NamedTuple):
     def size(self) -> int:
         """How many values are written, about."""
         return len(self.items) + len(self.buyers) + len(self.records) + len(self.adjustments)
+
+
+class LoadSize(NamedTuple):
+    """How many reservations and buyers of a shard Redis has, or is to have."""
+
+    reservations: int
+    buyers: int
+
+    @property
+    def values(self) -> int:
+        """Of both together."""
+        return self.reservations + self.buyers
+
+    @property
+    def bytes(self) -> int:
+        """What they take in Redis, about."""
+        return self.reservations * BYTES_PER_RESERVATION + self.buyers * BYTES_PER_BUYER
 
 
 class HoldRow(NamedTuple):

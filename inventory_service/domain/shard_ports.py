@@ -51,8 +51,8 @@ class Shards(Protocol):
         """Stop a shard; False at another epoch, or if `token` is not its take-over's, so late calls are harmless."""
         ...
 
-    async def begin_takeover(self, shard: int, token: str, epoch: int, ledger_frozen: bool) -> BegunTakeover | str:
-        """Stop serving for a take-over; or the reason not to: NEWER_EPOCH, or SERVING unless the ledger is frozen."""
+    async def begin_takeover(self, shard: int, token: str, epoch: int, also_serving: bool) -> BegunTakeover | str:
+        """Stop serving for a take-over; or the reason not to: NEWER_EPOCH, or SERVING unless `also_serving`."""
         ...
 
     async def adopt(self, takeover: BegunTakeover, fenced: Fenced) -> bool:

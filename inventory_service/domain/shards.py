@@ -157,6 +157,7 @@ class ShardStatus(NamedTuple):
     outbox_length: int  # commits
     ahead_ms: int = 0  # by which the time of its last commit is ahead of Redis' clock
     parts: int = 0  # of a load that began and has not ended: how many are written
+    renewals: int = 0  # of the take-over, by a process that loads
     base: CommitId | None = None  # on which the epoch builds, 0-0: on none; None while blank
     blocked_version: int | None = None  # of the list that its copy of blocked buyers is equal to; None: they may differ
 

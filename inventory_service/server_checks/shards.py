@@ -1,9 +1,11 @@
-"""Checks the shards: their number, which is that of HOLDFAST_SHARDS, and whether commits were lost of late."""
+"""Checks the shards: their number, which is that of HOLDFAST_SHARDS, those that are frozen, and losses of late."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from inventory_service.domain.shards import RESIZING
 from inventory_service.server_checks.results import CheckResult, Level, ok_or_fail
+
+OPEN = "run `holdfast init`, or `holdfast restore` if they were open before"
 
 
 def judge_shards(server: str, found: Collection[int], expected: int) -> CheckResult:
@@ -12,13 +14,23 @@ def judge_shards(server: str, found: Collection[int], expected: int) -> CheckRes
     shown = ", ".join(map(str, opened)) or "none"
     if not opened:
         closed = "no shard is open: nothing can be sold yet"
-        return CheckResult(server, "shards", shown, Level.NOTE, closed, "run `holdfast init`")
+        return CheckResult(server, "shards", shown, Level.NOTE, closed, OPEN)
     off = "" if opened == [expected] else f"HOLDFAST_SHARDS is {expected}, and processes refuse to run"
     if 0 in found and not off:
         some = "some shards are not open: they serve no call"
-        return CheckResult(server, "shards", shown, Level.NOTE, some, "run `holdfast init`")
+        return CheckResult(server, "shards", shown, Level.NOTE, some, OPEN)
     change = f"set HOLDFAST_SHARDS={opened[0]}; {RESIZING}"
     return ok_or_fail(server, "shards", shown, off, "every sale has its place", change)
+
+
+def judge_frozen(reasons: Mapping[int, str]) -> CheckResult:
+    """`reasons`: those of the frozen shards."""
+    words = (f"shard {shard}: {reason.partition(':')[0]}" for shard, reason in sorted(reasons.items()))
+    setting, shown = "frozen shards", ", ".join(words) or "none"
+    if not reasons:
+        return CheckResult("Redis", setting, shown, Level.OK, "every shard may serve")
+    told = "they serve no call until their cause is gone; nothing is sold twice or lost meanwhile"
+    return CheckResult("Redis", setting, shown, Level.NOTE, told, "`holdfast restore --dry-run` says what opens each")
 
 
 def judge_losses(server: str, lost: Sequence[int]) -> CheckResult:

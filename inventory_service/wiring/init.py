@@ -14,7 +14,7 @@ from holdfast_runtime.signals import run_unless_signalled
 from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.service import init
@@ -38,11 +38,12 @@ async def open_shards(
     beside_old_records: Annotated[bool, typer.Option("--beside-old-records", help=BESIDE_OLD_RECORDS)] = False,
 ) -> int:
     """Open the shards of an empty Redis and ledger."""
-    connections = RedisConnections(settings.redis_url)
+    renewal = Renewal()
+    connections = RedisConnections(settings.redis_url, renewal=renewal)
     pool = LedgerPool(settings.postgres_dsn)
     shards, ledger = RedisShards(connections), LedgerShards(pool)
     offsets = KafkaCommitOffsets(kafka_config(settings))
-    shard_takeover = takeover(settings, shards, RedisOutbox(connections), pool, offsets, lambda _: None)
+    shard_takeover = takeover(settings, shards, RedisOutbox(connections), pool, offsets, lambda _: None, renewal)
     async with closing(offsets):
         with shard_counts_checked():
             write = print if as_json else None

@@ -84,9 +84,10 @@ def relay_dependencies(
     """The dependencies of a relay; no connection is made yet."""
     url, heads, rows = settings.redis_url, ObservedHeads(), LedgerShards(ledger)
     shards = RedisShards(RedisConnections(url, renewal=renewal), heads)
-    # each shard's reader blocks one
+    # The reader of each shard blocks a connection.
     outbox = RedisOutbox(RedisConnections(url, size=2 * settings.shards, renewal=renewal))
     scripts = RedisScripts(RedisConnections(url, renewal=renewal), heads, max_clock_ahead_s=settings.max_clock_ahead_s)
+    progress = ProgressWriter(_log_load, time.monotonic, LOG_S)
     return relay.Dependencies(
         outbox=outbox,
         shards=shards,
@@ -97,8 +98,8 @@ def relay_dependencies(
         stock=RedisStock(scripts, settings.shards, settings.outbox_limit),
         blocked=LedgerBuyers(ledger),
         copies=RedisBlockedCopies(scripts),
-        takeover=takeover(settings, shards, outbox, ledger, offsets, ProgressWriter(_log_load, time.monotonic, LOG_S)),
-        audit=audit_dependencies(settings, settings.record_retention_s, lambda _: None, lambda _: None),
+        takeover=takeover(settings, shards, outbox, ledger, offsets, progress, renewal),
+        audit=audit_dependencies(settings, settings.record_retention_s, lambda _: None, lambda _: None, renewal),
         gauges=gauges,
         log=log,
         monotonic=time.monotonic,

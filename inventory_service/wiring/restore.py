@@ -18,7 +18,7 @@ from holdfast_runtime.signals import run_unless_signalled
 from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.restore import ON_REQUEST
@@ -78,16 +78,18 @@ async def _restore_if_reached(settings: Settings, offsets: KafkaCommitOffsets, o
 
 async def _restore(settings: Settings, offsets: KafkaCommitOffsets, options: restore.Options) -> int:
     await check_all_shard_counts(settings)
-    connections, ledger = RedisConnections(settings.redis_url), LedgerPool(settings.postgres_dsn)
+    renewal, ledger = Renewal(), LedgerPool(settings.postgres_dsn)
+    connections = RedisConnections(settings.redis_url, renewal=renewal)
     shards = RedisShards(connections)
     progress = ProgressWriter(lambda line: print(line, file=sys.stderr), time.monotonic, PROGRESS_S)
     dependencies = restore.Dependencies(
         shards,
         LedgerShards(ledger),
         offsets,
-        takeover(settings, shards, RedisOutbox(connections), ledger, offsets, progress),
-        audit_dependencies(settings, settings.record_retention_s, lambda _: None, lambda _: None),
+        takeover(settings, shards, RedisOutbox(connections), ledger, offsets, progress, renewal),
+        audit_dependencies(settings, settings.record_retention_s, lambda _: None, lambda _: None, renewal),
         write=print,
+        monotonic=time.monotonic,
     )
     return await restore.run(dependencies, options)
 
@@ -111,8 +113,8 @@ COMMAND = Command(
     run=restore_shards,
     kind=Settings,
     more=(
-        "Persisters and relays must run. Exit code 0: every shard serves, 1: a loss must be accepted, or an audit"
-        " differs, 2 or 3: unknown."
+        "Persisters and relays must run. Exit code 0: every shard serves, 1: a loss must be accepted, or the audit of a"
+        " shard that was opened differs or came to no end, 2 or 3: unknown."
     ),
     verifies=True,
 )

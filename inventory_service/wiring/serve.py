@@ -16,7 +16,7 @@ from holdfast_runtime.signals import first_to_end, signals
 from inventory_service import metrics
 from inventory_service.adapters.ledger.archive import LedgerArchive
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
-from inventory_service.adapters.ledger.pool import POOL_SIZE, LedgerPool
+from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
 from inventory_service.adapters.redis.connections import RedisConnections, Renewal
@@ -43,6 +43,12 @@ from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
 
 GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no reference cycles, so frequent collections are wasted
+# A server's connections to the ledger: what is asked for one purpose leaves the others theirs.
+FOR_ARCHIVE = 3  # what has left Redis
+FOR_LISTS = 2
+FOR_AUDITS = 1
+FOR_OPERATORS = 2  # what they change
+LEDGER_CONNECTIONS = FOR_ARCHIVE + FOR_LISTS + FOR_AUDITS + FOR_OPERATORS
 log = structlog.get_logger()
 
 
@@ -54,7 +60,7 @@ async def serve(settings: Settings) -> int:
     instruments = serve_instruments(
         settings, [redis_dependency(settings)]
     )  # the ledger is not required: reservations need Redis alone
-    ledger = LedgerPool(settings.postgres_dsn)
+    ledger = LedgerPool(settings.postgres_dsn, LEDGER_CONNECTIONS)
     lost_commits = lost_commits_watch(settings, instruments, ledger)
     heads = ObservedHeads(lost_commits.epoch_changed)
     server, received = build_server(settings, instruments, ledger, heads), signals()
@@ -94,9 +100,10 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
         stock_metrics.observe_call,
         Limits(queue=settings.queue_limit),
     )
-    bulkhead = Bulkhead(at_once=POOL_SIZE - 1)  # one connection is reserved for operators' calls
     archive = LedgerArchive(ledger)
-    stock = ArchiveFallback(batcher, archive, archive, bulkhead, now_ms=lambda: time.time_ns() // 1_000_000)
+    stock = ArchiveFallback(
+        batcher, archive, archive, Bulkhead(FOR_ARCHIVE), now_ms=lambda: time.time_ns() // 1_000_000
+    )
     buyers = BlockedBuyers(LedgerBuyers(ledger), RedisBlockedCopies(scripts), settings.shards)
     call_metrics = metrics.CallMetrics(registry)
     middleware = Middleware(call_metrics)

@@ -21,7 +21,7 @@ from inventory_service.server_checks.postgres import judge_postgres
 from inventory_service.server_checks.redis import judge_redis
 from inventory_service.server_checks.results import CheckResult
 from inventory_service.server_checks.run import Check
-from inventory_service.server_checks.shards import judge_losses, judge_shards
+from inventory_service.server_checks.shards import judge_frozen, judge_losses, judge_shards
 from inventory_service.settings import Settings
 
 # A lost record of commits, orders or sales may be lost data: facts are never re-sent, commits only while they are in
@@ -82,6 +82,7 @@ async def check_redis(settings: Settings) -> Sequence[CheckResult]:
             statuses = [await shards.status(shard) for shard in range(settings.shards)]
             found.append(judge_shard_time(max(status.ahead_ms for status in statuses)))
             found.append(judge_shards("Redis", {status.shards for status in statuses}, settings.shards))
+            found.append(judge_frozen({one.shard: one.frozen_reason for one in statuses if one.frozen_reason}))
     finally:
         await connections.close()
     return found

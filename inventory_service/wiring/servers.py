@@ -16,7 +16,7 @@ from inventory_service.adapters.ledger.orphans import LedgerOrphans
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
-from inventory_service.adapters.redis.connections import RedisConnections, check_url
+from inventory_service.adapters.redis.connections import RedisConnections, Renewal, check_url
 from inventory_service.adapters.redis.load import RedisLoadTarget
 from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.outbox import RedisOutbox
@@ -27,7 +27,9 @@ from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.shards import ShardCountMismatch
 from inventory_service.service import audit
-from inventory_service.service.relay.loader import LOADS_AT_ONCE, LoadProgress, ShardLoader
+from inventory_service.service.relay.load_progress import LoadProgress
+from inventory_service.service.relay.load_slots import LOADS_AT_ONCE
+from inventory_service.service.relay.loader import LoaderPorts, ShardLoader
 from inventory_service.service.relay.takeover import ShardTakeover
 from inventory_service.service.shard_counts import check_shard_counts
 from inventory_service.settings import Settings
@@ -74,27 +76,33 @@ def takeover(
     ledger: LedgerPool,
     offsets: KafkaCommitOffsets,
     progress: Callable[[LoadProgress], None],
+    renewal: Renewal,
 ) -> ShardTakeover:
     """The take-over of shards, with its adapters; `progress` is told how far a load is."""
-    connections, sources = RedisConnections(settings.redis_url), LedgerPool(settings.postgres_dsn, LOADS_AT_ONCE)
-    target = RedisLoadTarget(connections, RedisScripts(connections, ObservedHeads()))
-    loader = ShardLoader(
-        PostgresLoadSource(sources),
-        target,
+    connections = RedisConnections(settings.redis_url, renewal=renewal)
+    ports = LoaderPorts(
+        PostgresLoadSource(LedgerPool(settings.postgres_dsn, LOADS_AT_ONCE)),
+        RedisLoadTarget(RedisScripts(connections, ObservedHeads())),
         shards,
         RedisMemory(connections),
         settings.record_retention_s * 1000,
         progress,
     )
+    loader = ShardLoader(ports)
     rows, orphans = LedgerShards(ledger), LedgerOrphans(ledger)
     return ShardTakeover(settings.shards, shards, outbox, rows, offsets, loader, orphans, lambda: uuid.uuid4().hex)
 
 
 def audit_dependencies(
-    settings: Settings, retention_s: int, progress: Callable[[str], None], write: Callable[[str], None]
+    settings: Settings,
+    retention_s: int,
+    progress: Callable[[str], None],
+    write: Callable[[str], None],
+    renewal: Renewal | None = None,
 ) -> audit.Dependencies:
     """The dependencies of an audit, with connections of its own."""
-    connections, ledger = RedisConnections(settings.redis_url), LedgerPool(settings.postgres_dsn)
+    connections = RedisConnections(settings.redis_url, renewal=renewal)
+    ledger = LedgerPool(settings.postgres_dsn)
     return audit.Dependencies(
         RedisShards(connections),
         LedgerShards(ledger),

@@ -1,8 +1,9 @@
 """Each test runs on every implementation of the stock; afterwards balances and commits must agree."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from redis import Redis
 
 from inventory_service.adapters.redis import connections as redis_connections
 from tests.contract.balances import assert_balances_add_up
@@ -15,6 +16,20 @@ OUTBOX_LIMIT = 100
 def long_connection_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine a connection takes long, which must not fail a test."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 20.0)
+
+
+@pytest.fixture(scope="session")
+def client(shared_valkey: str) -> Iterator[Redis]:
+    """A connection of the suite's own."""
+    with Redis.from_url(shared_valkey) as client:
+        yield client
+
+
+@pytest.fixture
+def valkey(shared_valkey: str, client: Redis) -> str:
+    """An empty Valkey. It keeps the scripts that tests before have loaded, which saves a fifth of the time."""
+    client.flushall()
+    return shared_valkey
 
 
 @pytest.fixture

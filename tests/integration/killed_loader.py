@@ -17,6 +17,7 @@ class KilledTarget:
     def __init__(self, shard: LoadedShard, steps: int) -> None:
         self._target = shard.target
         self._steps = steps
+        self.renew, self.size = shard.target.renew, shard.target.size
 
     async def begin_load(self, takeover: BegunTakeover, time_ms: int) -> int | None:
         self._step()
@@ -44,7 +45,7 @@ async def load(url: str, dsn: str, steps: int) -> None:
     """Begin a take-over, fence it, and load."""
     shard = LoadedShard(url, dsn)
     begun, fenced = await shard.begin_takeover(f"killed-{steps}")
-    assert await shard.loader(target=KilledTarget(shard, steps)).load(begun, fenced)
+    assert await shard.load_in(begun, fenced, KilledTarget(shard, steps))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from inventory_service.domain.load_ports import LoadTarget
 from inventory_service.domain.moves import Compensate
 from inventory_service.domain.sale import CreateSale
 from inventory_service.domain.shards import LOADED, BegunTakeover, Commit, CommitId, Fenced, LedgerProgress, LedgerRow
-from inventory_service.service.relay.loader import LoadProgress, ShardLoader
+from inventory_service.service.relay.load_progress import LoadProgress
+from inventory_service.service.relay.loader import LoaderPorts, ShardLoader
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.domain.chain import KafkaRecord
 from tests.contract.shards import RedisShard, load_script_on_test_clock
@@ -66,7 +67,7 @@ class LoadedShard(RedisShard):
         self.writer = ledger_in(self.database)
         self.progress: list[LoadProgress] = []
         self.target_scripts = RedisScripts(self.connections, ObservedHeads(), load_script_on_test_clock)
-        self.target = RedisLoadTarget(self.connections, self.target_scripts)
+        self.target = RedisLoadTarget(self.target_scripts)
         self.source = PostgresLoadSource(self.pool)
         self.left: set[SaleKey] = set()
         self._loads = 0
@@ -156,7 +157,7 @@ class LoadedShard(RedisShard):
         self._loads += 1
         token = token or f"load-{self._loads}"
         row = await self.row()
-        begun = await self.shards.begin_takeover(0, token, row.epoch, ledger_frozen=False)
+        begun = await self.shards.begin_takeover(0, token, row.epoch, also_serving=False)
         assert isinstance(begun, BegunTakeover), begun
         fenced = await self.ledger.fence(row, begun.epoch, LOADED)
         assert fenced is not None
@@ -174,12 +175,17 @@ class LoadedShard(RedisShard):
         """Lose what Redis has, and load it."""
         await self.lose(blank)
         begun, fenced = await self.begin_takeover()
-        assert await self.loader().load(begun, fenced)
+        assert await self.load_in(begun, fenced)
         assert (await self.shards.status(0)).serving
 
-    def loader(self, target: LoadTarget | None = None) -> ShardLoader:
+    async def load_in(self, takeover: BegunTakeover, fenced: Fenced, target: LoadTarget | None = None) -> bool:
+        """Load in a take-over that has begun; whether the shard serves."""
         memory, writes = RedisMemory(self.connections), target or self.target
-        return ShardLoader(self.source, writes, self.shards, memory, RETENTION_MS, self.progress.append)
+        ports = LoaderPorts(self.source, writes, self.shards, memory, RETENTION_MS, self.progress.append)
+        async with ShardLoader(ports).load_of(takeover, fenced.row) as load:
+            assert load is not None
+            await load.check_room()
+            return await load.run(fenced)
 
     async def stored(self) -> dict[str, dict[bytes, Any]]:
         """Every key of the shard with every field, unpacked, in no order; of its state, what a new epoch keeps."""

@@ -87,13 +87,17 @@ class PersisterDouble:
             consumer.seek(partition, offset)
 
     async def _read(self, db: asyncpg.Connection, producer: AIOKafkaProducer, record: ConsumerRecord) -> None:
+        """In one transaction, so that a test that ends the double finds a record read as a whole, or not at all."""
         self.records += 1
-        was_frozen = await db.fetchval(UNREAD, record.partition) is None
-        await self._apply(db, producer, record)
-        if not was_frozen:
-            await db.execute(READ, record.partition, record.offset, record.value)
+        async with db.transaction():
+            was_frozen = await db.fetchval(UNREAD, record.partition) is None
+            missing = await self._apply(db, record)
+            if not was_frozen:
+                await db.execute(READ, record.partition, record.offset, record.value)
+        await self._report(db, producer, record.partition, resend=missing and self.requests_resend)
 
-    async def _apply(self, db: asyncpg.Connection, producer: AIOKafkaProducer, record: ConsumerRecord) -> None:
+    async def _apply(self, db: asyncpg.Connection, record: ConsumerRecord) -> bool:
+        """Apply a record's commits; whether the last of them is beyond a gap."""
         shard, commits = commits_from_record(record.value)
         missing = False
         await db.execute(SEEN, shard, *commits[-1].commit_id)
@@ -105,11 +109,11 @@ class PersisterDouble:
                 self.alter.discard(commit.seq)
                 commit = commit._replace(payload=commit.payload + b"\x12\x00")
             missing = not await self._take(db, shard, commit)
-        await self._report(db, producer, shard, resend=missing and self.requests_resend)
+        return missing
 
     async def _take(self, db: asyncpg.Connection, shard: int, commit: Commit) -> bool:
         """Apply one commit; False if there is a gap before it."""
-        row = await db.fetchrow("select * from shard_watermark where shard = $1", shard)
+        row = await db.fetchrow("select * from shard_watermark where shard = $1 for update", shard)
         if row is None or row["frozen_reason"] or (commit.epoch, commit.seq) <= (row["epoch"], row["seq"]):
             return True
         if commit.epoch == row["epoch"] and commit.seq > row["seq"] + 1:
@@ -120,10 +124,9 @@ class PersisterDouble:
             reason = "CHAIN_BROKEN: a commit does not follow"
             await db.execute("update shard_watermark set frozen_reason = $2 where shard = $1", shard, reason)
             return True
-        async with db.transaction():
-            await db.execute(JOURNAL, shard, commit.epoch, commit.seq, commit.hash, commit.payload)
-            await db.execute(ENTER, shard, commit.epoch, row["epoch"], row["seq"], row["hash"])
-            await db.execute(MOVE, shard, *commit.commit_id, commit.hash)
+        await db.execute(JOURNAL, shard, commit.epoch, commit.seq, commit.hash, commit.payload)
+        await db.execute(ENTER, shard, commit.epoch, row["epoch"], row["seq"], row["hash"])
+        await db.execute(MOVE, shard, *commit.commit_id, commit.hash)
         return True
 
     async def _report_regularly(self, producer: AIOKafkaProducer) -> None:

@@ -2,29 +2,21 @@
 
 import asyncio
 import itertools
-import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, SaleMade
 from holdfast.inventory.v1.sale_pb2 import Sale
-from holdfast_embedded.valkey import Valkey
-from prometheus_client import CollectorRegistry
 
-from holdfast_runtime.kafka import COMMITS
-from holdfast_runtime.retry import Outage, Outages, Retrier
+from holdfast_runtime.retry import Retrier
 from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.progress import KafkaProgress
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
-from inventory_service.adapters.ledger.load import PostgresLoadSnapshot, PostgresLoadSource
 from inventory_service.adapters.ledger.orphans import LedgerOrphans
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
@@ -38,31 +30,22 @@ from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.scripts import RedisScripts, clock_ms, with_library
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
-from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.heads import ObservedHeads
-from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.ports import ExpireStep, HoldCounts
-from inventory_service.domain.shard_load import LoadedSale
 from inventory_service.domain.shards import (
-    BegunTakeover,
-    Commit,
     CommitId,
-    Fenced,
-    LedgerRow,
-    RedisUnavailable,
     ServerUnavailable,
     ShardStatus,
 )
 from inventory_service.service import audit, init
 from inventory_service.service.relay import relay
-from inventory_service.service.relay.catch_up import CatchUp
-from inventory_service.service.relay.loader import LoadProgress, ShardLoader
+from inventory_service.service.relay.load_progress import LoadProgress
+from inventory_service.service.relay.loader import LoaderPorts, ShardLoader
 from inventory_service.service.relay.takeover import ShardTakeover
 from tests.integration.persister_double import PersisterDouble
-from tests.records import commits_from_record
+from tests.integration.relay_doubles import Gauges, NoStock, RecordedOutages, SlowLoadSource
+from tests.integration.running import running
 from tests.servers import connected
 from tests.shared_kafka import Kafka
-from tests.waiting import eventually
 
 SHARDS = 2
 COMMIT = """#!lua
@@ -76,73 +59,14 @@ return {shard.epoch, shard.seq}
 """
 
 
-class NoStock:
-    """A stock without holds: the relay's maintenance is tested elsewhere."""
-
-    async def expire(self, shard: int) -> ExpireStep:
-        return ExpireStep(0, more_is_due=False)
-
-    async def list_sales(self, shard: int) -> list[SaleKey]:
-        return []
-
-    async def count_holds(self, shard: int) -> HoldCounts:
-        return HoldCounts(0, 0)
-
-
-class RecordedOutages(Outages):
-    """Records the servers that were unavailable, one name an attempt."""
-
-    def __init__(self) -> None:
-        super().__init__(CollectorRegistry())
-        self.servers: list[str] = []
-
-    def begin(self, outage: Outage, server: str, why: str) -> None:
-        self.servers.append(server)
-        super().begin(outage, server, why)
-
-
-@dataclass
-class Gauges:
-    """Records the last backlog of each shard, and how often one was set."""
-
-    shown: dict[int, Backlog] = field(default_factory=dict)
-    times: int = 0
-
-    def show(self, shard: int, backlog: Backlog) -> None:
-        self.shown[shard] = backlog
-        self.times += 1
-
-    def show_holds(self, shard: int, holds: HoldCounts) -> None:
-        pass
-
-
-class SlowLoadSource(PostgresLoadSource):
-    """Reads sales only once a test lets it."""
-
-    def __init__(self, ledger: LedgerPool, may_read: asyncio.Event) -> None:
-        super().__init__(ledger)
-        self._may_read = may_read
-
-    @asynccontextmanager
-    async def snapshot(self, fenced: Fenced) -> AsyncIterator[PostgresLoadSnapshot]:
-        async with super().snapshot(fenced) as snapshot:
-            read = snapshot.sales
-
-            async def sales(cutoff_ms: int, also: Sequence[SaleKey]) -> Sequence[LoadedSale]:
-                await self._may_read.wait()
-                return await read(cutoff_ms, also)
-
-            snapshot.sales = sales  # type: ignore[method-assign]
-            yield snapshot
-
-
 class ShardProcesses:
     """Adapters to the three servers, and the processes as tasks."""
 
     def __init__(self, redis_url: str, dsn: str, kafka: Kafka) -> None:
         self.redis_url = redis_url
         self.dsn = dsn
-        self.may_read = asyncio.Event()  # the ledger, to load from it
+        self.may_count, self.may_read = asyncio.Event(), asyncio.Event()  # what is in the ledger, to load from it
+        self.may_count.set()
         self.may_read.set()
         self.kafka = kafka
         self.gauges = Gauges()
@@ -178,18 +102,13 @@ class ShardProcesses:
 
     def loader(self) -> ShardLoader:
         """A loader that keeps what has ended for a day."""
-        return ShardLoader(
-            SlowLoadSource(self.postgres, self.may_read),
-            self.load_target(),
-            self.shards,
-            RedisMemory(self.connections),
-            86_400_000,
-            self.progress.append,
-        )
+        memory, source = RedisMemory(self.connections), SlowLoadSource(self.postgres, self.may_count, self.may_read)
+        ports = LoaderPorts(source, self.load_target(), self.shards, memory, 86_400_000, self.progress.append)
+        return ShardLoader(ports)
 
     def load_target(self) -> RedisLoadTarget:
         """What a loader writes to."""
-        return RedisLoadTarget(self.connections, self.scripts)
+        return RedisLoadTarget(self.scripts)
 
     def audit(self) -> audit.Dependencies:
         """An audit of these servers."""
@@ -197,8 +116,13 @@ class ShardProcesses:
         return audit.Dependencies(self.shards, self.ledger, sales, ledger, 86_400_000, print, print)
 
     async def open(self) -> None:
-        assert await init_code(self) == 0
+        assert await self.init_code() == 0
         self.epoch = (await self.shards.status(0)).epoch
+
+    async def init_code(self, shards: int = SHARDS, beside_old_records: bool = False) -> int:
+        """The exit code of `holdfast init`."""
+        parts = self.shards, self.ledger, self.commit_offsets, self.takeover(), structlog.get_logger()
+        return await init.run(shards, *parts, beside_old_records=beside_old_records)
 
     async def commit(self, shard: int = 0, count: int = 1) -> CommitId:
         """Make commits, one sale each, as a script of the service would."""
@@ -276,89 +200,3 @@ class ShardProcesses:
         await self.commit_offsets.close()
         await self.postgres.close()
         await self.connections.close()
-
-
-@asynccontextmanager
-async def running(run: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """A process as a task: it must still run at the end, when it is cancelled."""
-    async with AsyncExitStack() as stack:
-        task = asyncio.ensure_future(run())
-        stack.callback(task.cancel)
-        yield
-        assert not task.done(), task.exception()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def serves_anew(processes: ShardProcesses) -> bool:
-    """The shard was taken over."""
-    status = await processes.status()
-    return status.serving and status.epoch > processes.epoch
-
-
-async def journal_of(processes: ShardProcesses) -> list[tuple[int, int]]:
-    """The commits that the ledger holds."""
-    async with connected(processes.dsn) as db:
-        return [tuple(row) for row in await db.fetch("select epoch, seq from journal where shard = 0 order by 1, 2")]
-
-
-async def sent_to_kafka(processes: ShardProcesses) -> list[Commit]:
-    """Every commit of shard 0 that Kafka holds."""
-    kafka = processes.kafka
-    consumer, partition = AIOKafkaConsumer(bootstrap_servers=kafka.address), TopicPartition(kafka.named(COMMITS), 0)
-    await consumer.start()
-    consumer.assign([partition])
-    await consumer.seek_to_beginning(partition)
-    commits: list[Commit] = []
-    end = (await processes.commit_offsets.offsets(0)).end
-    while await consumer.position(partition) < end:
-        commits += commits_from_record((await consumer.getone()).value)[1]
-    await consumer.stop()
-    return commits
-
-
-async def init_code(processes: ShardProcesses, shards: int = SHARDS, beside_old_records: bool = False) -> int:
-    parts = processes.shards, processes.ledger, processes.commit_offsets, processes.takeover(), structlog.get_logger()
-    return await init.run(shards, *parts, beside_old_records=beside_old_records)
-
-
-async def first_steps(takeover: ShardTakeover, count: int) -> tuple[LedgerRow, BegunTakeover]:
-    """The first steps of a take-over of shard 0, as before a crash."""
-    row = await takeover.read_row(0)
-    begun = BegunTakeover(0, "", "", 0, 0, "")
-    if count >= 2:
-        answer = await takeover.begin(0, row)
-        assert isinstance(answer, BegunTakeover)
-        begun = answer
-    if count >= 3:
-        caught_up, read = await takeover.catch_up(begun)
-        assert caught_up is CatchUp.DONE
-        row = read or row
-    if count >= 4:
-        assert await takeover.fence(begun, row)
-    return row, begun
-
-
-async def crash(processes: ShardProcesses, server: Valkey) -> None:
-    """Kill and restart Redis; returns when a connection to the new process answers."""
-    server.kill()
-    server.start()
-    await eventually(lambda: answers(processes))
-
-
-async def restart_from_copy(processes: ShardProcesses, server: Valkey, copy: Path) -> None:
-    """Restart Redis from an older copy of its files."""
-    server.kill()
-    shutil.rmtree(server.data_dir)
-    shutil.copytree(copy, server.data_dir)
-    server.start()
-    await eventually(lambda: answers(processes))
-
-
-async def answers(processes: ShardProcesses) -> bool:
-    """Redis answers on every connection that was left idle."""
-    try:
-        await asyncio.gather(*(processes.status() for _ in range(8)))
-    except RedisUnavailable:
-        return False
-    return True

@@ -20,7 +20,8 @@ from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Granted, ReservationRead
 from inventory_service.domain.sale import CreateSale, Item, NewItem, SaleRead
 from inventory_service.service import compensator
-from tests.integration.shard_processes import SHARDS, ShardProcesses, running
+from tests.integration.running import running
+from tests.integration.shard_processes import SHARDS, ShardProcesses
 from tests.sales import make_sale
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually

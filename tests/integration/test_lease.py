@@ -14,7 +14,9 @@ from inventory_service.domain.shard_ports import CommitTopic
 from inventory_service.domain.shards import Commit, CommitId, KafkaUnavailable
 from inventory_service.service.relay import lease
 from inventory_service.service.relay.lease import RENEW_INTERVAL_S, priority_of
-from tests.integration.shard_processes import SHARDS, Gauges, ShardProcesses, journal_of, sent_to_kafka, serves_anew
+from tests.integration.relay_doubles import Gauges
+from tests.integration.shard_processes import SHARDS, ShardProcesses
+from tests.integration.shard_steps import journal_of, sent_to_kafka, serves_anew
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
@@ -76,7 +78,7 @@ async def test_a_lease_request_leaves_a_blank_shard_blank(valkey: str, database:
 
 async def test_a_shard_that_does_not_serve_can_be_leased(processes: ShardProcesses) -> None:
     """A take-over waits until the outbox of the shard has been sent."""
-    await processes.shards.begin_takeover(0, "token", processes.epoch, ledger_frozen=True)
+    await processes.shards.begin_takeover(0, "token", processes.epoch, also_serving=True)
     await processes.shards.freeze(0, processes.epoch, "HASH_DIFFERS: a test")
 
     assert await processes.shards.lease(0, "ada", HIGH, LEASE_MS)

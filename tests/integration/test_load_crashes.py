@@ -63,7 +63,7 @@ async def test_a_loader_that_is_killed_is_followed_by_another(shard: LoadedShard
     assert not await serves(shard)
 
     begun, fenced = await shard.begin_takeover("next")
-    assert await shard.loader().load(begun, fenced)
+    assert await shard.load_in(begun, fenced)
 
     assert await shard.stored() == before
     assert await serves(shard)
@@ -75,11 +75,11 @@ async def test_of_two_loaders_the_later_one_loads(shard: LoadedShard) -> None:
     await shard.lose(blank=True)
     first, first_fence = await shard.begin_takeover("first")
     held_back = HeldBackTarget(shard, parts=2)
-    loading = asyncio.ensure_future(shard.loader(target=held_back).load(first, first_fence))
+    loading = asyncio.ensure_future(shard.load_in(first, first_fence, held_back))
     await held_back.reached.wait()
 
     second, second_fence = await shard.begin_takeover("second")
-    assert await shard.loader().load(second, second_fence)
+    assert await shard.load_in(second, second_fence)
     held_back.go_on.set()
 
     assert not await loading
@@ -93,7 +93,7 @@ async def test_a_ledger_that_is_set_back_during_a_load_is_noticed(shard: LoadedS
     row = await shard.row()
     begun, fenced = await shard.begin_takeover("first")
     held_back = HeldBackTarget(shard, parts=2)
-    loading = asyncio.ensure_future(shard.loader(target=held_back).load(begun, fenced))
+    loading = asyncio.ensure_future(shard.load_in(begun, fenced, held_back))
     await held_back.reached.wait()
     async with connected(shard.dsn) as db:
         await db.execute("update shard_watermark set epoch = $1, seq = $2", *row.commit_id)
@@ -111,7 +111,7 @@ async def test_a_redis_that_restarts_during_a_load_is_loaded_anew(start_valkey: 
     await shard.lose(blank=True)
     begun, fenced = await shard.begin_takeover("first")
     held_back = HeldBackTarget(shard, parts=3)
-    loading = asyncio.ensure_future(shard.loader(target=held_back).load(begun, fenced))
+    loading = asyncio.ensure_future(shard.load_in(begun, fenced, held_back))
     await held_back.reached.wait()
     await restart(server, shard)
     held_back.go_on.set()
@@ -119,7 +119,7 @@ async def test_a_redis_that_restarts_during_a_load_is_loaded_anew(start_valkey: 
     assert not await loading_ended_well(loading)
     assert (await shard.shards.status(0)).void
     begun, fenced = await shard.begin_takeover("next")
-    assert await shard.loader().load(begun, fenced)
+    assert await shard.load_in(begun, fenced)
 
     assert await shard.stored() == before
     await shard.close()
@@ -151,7 +151,7 @@ class HeldBackTarget(RedisLoadTarget):
     """Stops before a part until it is let go on."""
 
     def __init__(self, shard: LoadedShard, parts: int) -> None:
-        super().__init__(shard.connections, shard.target_scripts)
+        super().__init__(shard.target_scripts)
         self._parts = parts
         self.reached, self.go_on = asyncio.Event(), asyncio.Event()
 

@@ -16,7 +16,8 @@ from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.results import Failure
 from inventory_service.service.lost_commits import LostCommitsWatch
-from tests.integration.shard_processes import SHARDS, ShardProcesses, crash, restart_from_copy
+from tests.integration.shard_processes import SHARDS, ShardProcesses
+from tests.integration.shard_steps import crash, restart_from_copy
 from tests.servers import StartValkey
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually

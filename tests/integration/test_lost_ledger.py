@@ -9,8 +9,9 @@ from holdfast_embedded.valkey import Valkey
 
 from inventory_service.domain.shards import LedgerRow
 from inventory_service.service.relay.takeover import Ending
-from tests.integration.shard_processes import ShardProcesses, answers, crash, restart_from_copy
-from tests.integration.test_restore import Restored, insert_sales
+from tests.integration.restored import Restored, insert_sales
+from tests.integration.shard_processes import ShardProcesses
+from tests.integration.shard_steps import answers, crash, restart_from_copy
 from tests.servers import StartValkey, connected, flush
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually

@@ -18,13 +18,17 @@ from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.restore import AUTOMATIC
+from inventory_service.domain.restore import AUTOMATIC, ON_REQUEST
 from inventory_service.domain.results import Failure, Granted
 from inventory_service.domain.sale import CreateSale, NewItem, SaleRead
 from inventory_service.domain.shards import BegunTakeover, LedgerRow, LedgerUnavailable
 from inventory_service.service.ledger_observer import LedgerObserver
+from inventory_service.service.relay.takeover import Ending, ShardTakeover
+from inventory_service.settings import Settings
+from inventory_service.wiring.servers import takeover
 from tests.fences import fenced
-from tests.integration.shard_processes import ShardProcesses, journal_of, serves_anew
+from tests.integration.shard_processes import SHARDS, ShardProcesses
+from tests.integration.shard_steps import journal_of, serves_anew
 from tests.sales import make_sale
 from tests.servers import StartValkey
 from tests.shared_kafka import Kafka
@@ -33,6 +37,7 @@ from tests.waiting import eventually
 
 SALE = SaleKey("default", "lamp-sale")
 ONE_LAMP = CreateSale(SALE, "Lamps", None, None, 60_000, 60_000, 0, (NewItem("lamp", 1),))
+BY_FORCE = ON_REQUEST._replace(force=True)
 NOT_SERVING = Failure(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
 
 
@@ -43,7 +48,7 @@ def reserve(reservation_id: str) -> Reserve:
 
 async def take_over(shards: RedisShards, epoch: int) -> None:
     """Let shard 0 serve under this epoch."""
-    begun = await shards.begin_takeover(0, "token", epoch - 1, ledger_frozen=False)
+    begun = await shards.begin_takeover(0, "token", epoch - 1, also_serving=False)
     assert isinstance(begun, BegunTakeover)
     assert await shards.adopt(begun, fenced(begun, epoch))
 
@@ -242,6 +247,41 @@ async def test_the_relay_publishes_from_the_redis_that_has_the_address_now(
             await processes.commit()
             await eventually(processes.is_drained)
         await processes.close()
+
+
+async def test_a_relay_loads_the_redis_that_has_the_address_now(
+    start_valkey: StartValkey, database: str, kafka: Kafka
+) -> None:
+    """It loaded the one before, which is still up: a load there would find its take-over gone, again and again."""
+    old, new = start_valkey(), start_valkey()
+    proxy = SwitchingProxy(old.address)
+    async with proxy.listening() as url:
+        processes = ShardProcesses(url, database, kafka)
+        await processes.open()
+        relay = relay_takeover(processes)
+        async with processes.persister.running():
+            assert (await relay.attempt(0, BY_FORCE)).ending is Ending.LOADED
+
+            proxy.redis_url = new.address
+            async with Redis.from_url(new.address) as redis:
+                await eventually(lambda: has_identity_of(processes, redis))
+                assert (await relay.attempt(0, BY_FORCE)).ending is Ending.LOADED
+                assert await redis.hexists("holdfast:{0}:meta", "owner")
+        await processes.close()
+
+
+def relay_takeover(processes: ShardProcesses) -> ShardTakeover:
+    """A take-over with the connections that a process has."""
+    settings = Settings(redis_url=processes.redis_url, postgres_dsn=processes.dsn, shards=SHARDS)
+    renewal = processes.connections.renewal
+    parts = processes.shards, processes.outbox, processes.postgres, processes.commit_offsets
+    return takeover(settings, *parts, lambda progress: None, renewal)
+
+
+async def has_identity_of(processes: ShardProcesses, redis: Redis) -> bool:
+    """The process asks the Redis that has the address now."""
+    processes.connections.renewal.demand()
+    return bool((await processes.status()).identity == (await redis.info("replication"))["master_replid"])
 
 
 async def test_the_ledger_tells_a_server_that_its_redis_is_an_older_one(start_valkey: StartValkey) -> None:

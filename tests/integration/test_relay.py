@@ -8,7 +8,8 @@ from inventory_service.domain.shards import CommitId, LedgerProgress
 from inventory_service.service.relay import shard_monitor
 from order_persister.adapters.ledger.migrator import migrate
 from tests.integration.persister_double import publish_progress
-from tests.integration.shard_processes import SHARDS, ShardProcesses, journal_of, sent_to_kafka, serves_anew
+from tests.integration.shard_processes import SHARDS, ShardProcesses
+from tests.integration.shard_steps import journal_of, sent_to_kafka, serves_anew
 from tests.servers import StartPostgres, StartValkey, connected
 from tests.shared_kafka import Kafka
 from tests.waiting import eventually

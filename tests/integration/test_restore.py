@@ -1,18 +1,17 @@
 """`holdfast restore`: what it opens, what it asks for, what it says, and how it ends."""
 
-import itertools
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from inventory_service.domain.events import sales_made
-from inventory_service.domain.restore import ON_REQUEST, Permission
+from inventory_service.domain.restore import ON_REQUEST
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus
 from inventory_service.service import restore
-from tests.integration.shard_processes import SHARDS, ShardProcesses
-from tests.integration.test_takeover_loads import change_meta, fork, set_back
+from tests.integration.altered_redis import change_meta, fork, set_back
+from tests.integration.restored import Restored, insert_sales
+from tests.integration.shard_processes import ShardProcesses
 from tests.servers import flush
 from tests.waiting import eventually
 
@@ -28,47 +27,6 @@ async def drained(processes: ShardProcesses) -> AsyncIterator[ShardProcesses]:
     await insert_sales(processes)
     async with processes.persister.running():
         yield processes
-
-
-async def insert_sales(processes: ShardProcesses) -> None:
-    """Write the sales that the journal names, as a persister does, so that an audit finds no difference."""
-    async with processes.connected() as db:
-        payloads = [row["payload"] for row in await db.fetch("select payload from journal")]
-        for sale in itertools.chain.from_iterable(map(sales_made, payloads)):
-            await db.execute(
-                """insert into sale (tenant, sale_id, title, start_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,
-                create_time, update_time, shard, etag_epoch, etag_seq, etag_index, body, attempts_per_minute,
-                return_window_ms) values ($1, $2, '', now(), 1, 1, 0, now(), now(), 0, 1, 1, 0, '', 0, 0)""",
-                *sale,
-            )
-
-
-class Restored(list[str]):
-    """The exit code of a restore, and what it wrote."""
-
-    def __init__(self, processes: ShardProcesses) -> None:
-        self._processes = processes
-        self.code = -1
-
-    async def run(
-        self, permission: Permission = ON_REQUEST, dry_run: bool = False, only: int | None = None, as_json: bool = False
-    ) -> "Restored":
-        self.clear()
-        processes = self._processes
-        dependencies = restore.Dependencies(
-            processes.shards,
-            processes.ledger,
-            processes.commit_offsets,
-            processes.takeover(),
-            processes.audit(),
-            self.append,
-        )
-        self.code = await restore.run(dependencies, restore.Options(SHARDS, only, permission, dry_run, as_json))
-        return self
-
-    @property
-    def lines(self) -> list[str]:
-        return self[0].splitlines()
 
 
 async def test_it_loads_a_blank_redis_and_opens_what_the_ledger_has_nothing_of(drained: ShardProcesses) -> None:
@@ -179,7 +137,7 @@ async def test_a_load_that_differs_ends_with_one(drained: ShardProcesses) -> Non
     restored = await Restored(drained).run(only=0)
 
     assert restored.code == 1
-    assert restored.lines[0].startswith("shard 0 was loaded from the ledger and differs from it: ")
+    assert restored.lines[0].startswith("shard 0 serves, and differs from the ledger: ")
 
 
 def is_sent(processes: ShardProcesses, commits: int) -> bool:

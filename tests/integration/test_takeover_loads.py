@@ -1,17 +1,18 @@
 """A take-over that finds Redis and the ledger different: what it loads by itself, and what it leaves to an operator."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
-from holdfast.inventory.v1.commit_pb2 import Claim, CommitBody, Event, ReservationChange
-from holdfast.inventory.v1.reservation_pb2 import RESERVATION_STATE_HELD
 
-from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.restore import AUTOMATIC, NOTHING, ON_REQUEST, Permission
-from inventory_service.domain.shards import LOADED, BegunTakeover, CommitId, hash_of
+from inventory_service.domain.shards import LOADED, BegunTakeover
 from inventory_service.service.relay import loader
 from inventory_service.service.relay.takeover import ACCEPTED_LOSS, Ending
-from tests.integration.shard_processes import ShardProcesses, first_steps
+from tests.integration.altered_redis import change_meta, fork, set_back
+from tests.integration.shard_processes import ShardProcesses
+from tests.integration.shard_steps import first_steps
 from tests.servers import connected, flush
 from tests.waiting import eventually
 
@@ -27,35 +28,6 @@ async def drained(processes: ShardProcesses) -> AsyncIterator[ShardProcesses]:
         await eventually(processes.is_drained)
     async with processes.persister.running():
         yield processes
-
-
-async def set_back(processes: ShardProcesses, seq: int) -> None:
-    """Make Redis forget the commits above one, as a copy of that moment would; it is not the same Redis any more."""
-    async with connected(processes.dsn) as db:
-        hash = await db.fetchval("select hash from journal where shard = 0 and seq = $1", seq)
-    await change_meta(processes, "seq", seq, "hash", hash, "trim_seq", seq, "trim_hash", hash, "owner", "of-the-copy")
-
-
-async def change_meta(processes: ShardProcesses, *fields: str | int) -> None:
-    async with processes.connections.acquire() as connection:
-        await connection.execute("HSET", shard_keys(0).meta, *fields)
-
-
-async def fork(processes: ShardProcesses) -> CommitId:
-    """Make Redis forget the last commit and make another one: a hold of r-1 that the ledger can never take."""
-    await set_back(processes, 3)
-    status = await processes.status()
-    claim = Claim(tenant="default", sale_id="sale-1", reservation_id="r-1", buyer_id="ann")
-    claim.lines.add(sku="lamp", quantity=2)
-    change = ReservationChange(claim=claim, state=RESERVATION_STATE_HELD, revision=1)
-    payload = CommitBody(time_ms=1, events=[Event(reservation=change)]).SerializeToString()
-    head = CommitId(status.epoch, 4)
-    hash = hash_of(status.hash, payload)
-    async with processes.connections.acquire() as connection:
-        await connection.execute("DEL", shard_keys(0).outbox)
-        await connection.execute("XADD", shard_keys(0).outbox, str(head), "p", payload, "h", hash)
-    await change_meta(processes, "seq", 4, "hash", hash)
-    return head
 
 
 async def how_begun(processes: ShardProcesses) -> tuple[str, bool, str | None]:
@@ -152,6 +124,57 @@ async def test_an_equal_shard_is_loaded_only_by_force(drained: ShardProcesses) -
     assert (attempt.ending, status.serving, status.hash) == (Ending.LOADED, True, before.hash)
 
 
+@pytest.mark.parametrize("blank", [True, False], ids=["blank", "behind"])
+async def test_a_redis_without_room_for_what_the_ledger_has_stays_as_it_is(
+    drained: ShardProcesses, blank: bool
+) -> None:
+    """Nothing is begun, neither in Redis nor an epoch of the ledger, until an operator raises its `maxmemory`."""
+    await insert_hold(drained)
+    if blank:
+        await flush_redis(drained)
+    else:
+        await set_back(drained, 2)
+    before = await drained.ledger.row(0)
+    async with limited_memory(drained):
+        attempt = await drained.takeover().attempt(0, ON_REQUEST)
+
+    assert attempt.ending is Ending.NEEDS_RESTORE
+    assert await is_frozen(drained, "and 1 reservations and 1 buyers need about 0.0 MiB more: raise its maxmemory")
+    assert not await is_loading(drained)
+    assert await drained.ledger.row(0) == before
+    assert (await drained.takeover().attempt(0, ON_REQUEST)).ending is Ending.LOADED
+
+
+async def insert_hold(processes: ShardProcesses) -> None:
+    """A sale with one hold in the ledger."""
+    async with processes.connected() as db:
+        await db.execute(
+            """insert into sale (tenant, sale_id, title, start_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,
+               create_time, update_time, shard, etag_epoch, etag_seq, etag_index, body, attempts_per_minute,
+               return_window_ms) values ('default', 's', '', now(), 1, 1, 0, now(), now(), 0, 1, 1, 0, '', 0, 0)"""
+        )
+        await db.execute(
+            """insert into reservation (tenant, sale_id, reservation_id, buyer_id, state, revision, create_time,
+               update_time, expire_time, shard, created_epoch, created_seq, created_index, epoch, seq, index,
+               ledger_state, note, asked_hold_ms, reference)
+               values ('default', 's', 'r-1', 'ann', 'HELD', 1, now(), now(), now(), 0, 1, 1, 0, 1, 1, 0,
+                       'RECORDED', '', 0, '')"""
+        )
+        await db.execute("insert into reservation_line values ('default', 's', 'r-1', 'lamp', 1, 0, 0, 1)")
+
+
+@asynccontextmanager
+async def limited_memory(processes: ShardProcesses) -> AsyncIterator[None]:
+    """Redis uses more than its `maxmemory` inside the block; no key is evicted for it."""
+    async with processes.connections.acquire() as connection:
+        await connection.execute("CONFIG", "SET", "maxmemory", 1)
+    try:
+        yield
+    finally:
+        async with processes.connections.acquire() as connection:
+            await connection.execute("CONFIG", "SET", "maxmemory", 0)
+
+
 async def test_what_was_begun_is_finished_by_any_relay(drained: ShardProcesses) -> None:
     """Whoever loaded it died: what Redis had is given up already, so nobody need be asked."""
     await set_back(drained, 2)
@@ -167,19 +190,23 @@ async def test_what_was_begun_is_finished_by_any_relay(drained: ShardProcesses) 
         await eventually(drained.serves)
 
 
-async def test_a_load_that_goes_on_is_left_alone(drained: ShardProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The patience with another process' take-over begins anew with each part, also while the ledger is being read."""
+@pytest.mark.parametrize("slow", ["may_count", "may_read"], ids=["before it begins", "before its first part"])
+async def test_a_load_that_goes_on_is_left_alone(
+    drained: ShardProcesses, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    """The ledger is slow. The patience with another process' take-over begins anew with each renewal."""
     monkeypatch.setattr(loader, "RENEW_S", 0.05)
     await set_back(drained, 2)
-    drained.may_read.clear()
+    ledger: asyncio.Event = getattr(drained, slow)
+    ledger.clear()
 
     async with drained.relaying(permission=BEHIND, takeover_timeout_s=1.0):
-        await eventually(lambda: is_loading(drained))
+        await eventually(lambda: is_renewed(drained, 1))
         token = (await drained.status()).takeover_token
         async with drained.relaying(permission=BEHIND, takeover_timeout_s=1.0):
-            await eventually(lambda: has_written(drained, 40))
+            await eventually(lambda: is_renewed(drained, 40))
             assert (await drained.status()).takeover_token == token
-            drained.may_read.set()
+            ledger.set()
             await eventually(drained.serves)
 
 
@@ -188,9 +215,9 @@ async def is_loading(processes: ShardProcesses) -> bool:
     return (await processes.status()).void
 
 
-async def has_written(processes: ShardProcesses, parts: int) -> bool:
-    """So many parts are written."""
-    return (await processes.status()).parts >= parts
+async def is_renewed(processes: ShardProcesses, times: int) -> bool:
+    """The take-over was renewed so often."""
+    return (await processes.status()).renewals >= times
 
 
 async def is_frozen(processes: ShardProcesses, words: str) -> bool:

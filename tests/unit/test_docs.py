@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ JOURNEY = (ROOT / "docs" / "journey.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 METRICS = OPERATIONS.partition("## Health and metrics")[2].partition("\n## ")[0]
+
+
+@cache
+def source(folder: str, end: str = "py") -> str:
+    """All files of a kind below a folder, one behind the other."""
+    return "\n".join(path.read_text() for path in (ROOT / folder).glob(f"**/*.{end}"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -154,8 +161,11 @@ def test_the_metrics_table_lists_every_metric() -> None:
     """Alarms are set up from the table and not from the code."""
     table = {name.removesuffix("_total") for name in re.findall(r"`(holdfast_\w+)`", METRICS)}
 
-    sources = [path.read_text() for package in PACKAGES for path in (ROOT / package).glob("**/*.py")]
-    made = {name.removesuffix("_total") for text in sources for name in re.findall(r'"(holdfast_[a-z_]+)"', text)}
+    made = {
+        name.removesuffix("_total")
+        for package in PACKAGES
+        for name in re.findall(r'"(holdfast_[a-z_]+)"', source(package))
+    }
 
     assert table == made
 
@@ -166,7 +176,7 @@ def test_log_events_that_are_named_are_logged() -> None:
     named = re.findall(r"((?:`[a-z_]+`(?: and )?)+) in its log|log has (`[a-z_]+`)|logged as (`[a-z_]+`)", pages)
     events = {event for groups in named for event in re.findall(r"\w+", " ".join(groups).replace(" and ", " "))}
 
-    sources = " ".join(path.read_text() for package in PACKAGES for path in (ROOT / package).glob("**/*.py"))
+    sources = " ".join(map(source, PACKAGES))
 
     assert {"admission_stopped", "server_unavailable", "server_check_fail"} <= events
     assert not [event for event in events if f'"{event}"' not in sources]
@@ -192,7 +202,7 @@ def test_the_glossary_has_the_words_of_the_code() -> None:
         ("protos", "proto"),
         ("order_persister", "sql"),
     ]
-    sources = " ".join(path.read_text().lower() for home, end in homes for path in (ROOT / home).glob(f"**/*.{end}"))
+    sources = " ".join(source(*home).lower() for home in homes)
 
     assert {"order", "refused", "archived"} <= set(words)
     assert not [word for word in words if not re.search(rf"\b{word}s?\b", sources)]
@@ -203,8 +213,7 @@ def test_the_table_of_frozen_shards_has_every_reason() -> None:
     section = OPERATIONS.partition("## A shard that does not serve")[2].partition("\n## ")[0]
     table = re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)
 
-    sources = [path.read_text() for home, end in FREEZERS for path in (ROOT / home).glob(f"**/*.{end}")]
-    words = {word for text in sources for word in re.findall(r"[\"'][{]?([A-Z]+(?:_[A-Z]+)*)[}]?: ", text)}
+    words = {word for home in FREEZERS for word in re.findall(r"[\"'][{]?([A-Z]+(?:_[A-Z]+)*)[}]?: ", source(*home))}
 
     assert set(table) == {word for word in words if not word.startswith("HOLDFAST_")}
     assert len(table) == len(set(table))

@@ -84,13 +84,15 @@ class Connections:
         """Close these connections from whichever loop; those of a process before a fork are left alone."""
         if self.process != os.getpid():
             return
-        if self.loop is asyncio.get_running_loop():
-            await self._close()
-        elif self.loop.is_running():
-            closing = asyncio.run_coroutine_threadsafe(self._close(), self.loop)
-            # A loop that stops meanwhile cancels this, or leaves it: its calls have ended then.
-            await asyncio.wait([asyncio.wrap_future(closing)], timeout=OTHER_LOOP_S)
-        self.drop()
+        try:
+            if self.loop is asyncio.get_running_loop():
+                await self._close()
+            elif self.loop.is_running():
+                closing = asyncio.run_coroutine_threadsafe(self._close(), self.loop)
+                # A loop that stops meanwhile cancels this, or leaves it: its calls have ended then.
+                await asyncio.wait([asyncio.wrap_future(closing)], timeout=OTHER_LOOP_S)
+        finally:
+            self.drop()
 
     async def _close(self) -> None:
         """End the calls that are under way, wait until they have ended, and close the channels."""
@@ -136,8 +138,7 @@ class Pool:
         self.is_closed = True
         everywhere = list(self._by_loop.values())
         self._by_loop.clear()
-        for connections in everywhere:
-            await connections.end()
+        await asyncio.gather(*(connections.end() for connections in everywhere))
 
 
 def _drop(by_loop: dict[asyncio.AbstractEventLoop, Connections]) -> None:

@@ -46,8 +46,9 @@ class HoldfastError(Exception):
     def __str__(self) -> str:
         about = f"{named(self.ids)}: " if named(self.ids) else ""
         fields = "".join(f" {field}: {wrong}." for field, wrong in self.violations.items())
+        facts = "".join(f", {name} {value}" for name, value in self.metadata.items() if name not in self.ids)
         unknown = ", outcome unknown" if self.outcome_unknown else ""
-        return f"{about}{self.message}{fields} [{self.tag}{unknown}]"
+        return f"{about}{self.message}{fields} [{self.tag}{facts}{unknown}]"
 
     @property
     def tag(self) -> str:

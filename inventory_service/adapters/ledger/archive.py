@@ -19,6 +19,7 @@ from inventory_service.domain.shard_state import StoredAdjustment
 from inventory_service.domain.shards import CommitId
 
 _STATE = "RESERVATION_STATE_"
+QUESTION_S = 5.0  # each reads a few rows by their keys, for a caller that waits
 _ENDED_WITHOUT_COMPENSATION = ("RELEASED", "EXPIRED", "RETURNED")
 
 
@@ -26,7 +27,7 @@ class LedgerArchive:
     """Reads only; `LedgerUnavailable` if the ledger does not answer."""
 
     def __init__(self, ledger: LedgerPool) -> None:
-        self._ledger = ledger
+        self._ledger = ledger.within(QUESTION_S)
         self._sql = ledger_queries()
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ArchivedReservation:

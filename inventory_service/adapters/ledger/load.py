@@ -21,6 +21,7 @@ from inventory_service.domain.shard_load import (
     LoadedBuyer,
     LoadedItem,
     LoadedSale,
+    LoadSize,
     final_records,
     record_at,
     record_from_hold,
@@ -44,17 +45,29 @@ class PostgresLoadSource:
     @asynccontextmanager
     async def snapshot(self, fenced: Fenced) -> AsyncIterator["PostgresLoadSnapshot"]:
         """One read-only transaction; `LedgerMoved` unless the shard's row is as the fence left it."""
-        async with (
-            self._ledger.connection() as db,
-            db.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            await db.execute(self._sql.plan_for_load)
+        async with self._reading() as db:
             yield PostgresLoadSnapshot(db, self._sql, fenced.row, await self._checked_time(db, fenced.row))
+
+    async def size(self, shard: int, retention_ms: int) -> LoadSize:
+        """How much a load brings, about; the shard need not be fenced."""
+        async with self._reading() as db:
+            row = await db.fetchrow(self._sql.load_size, shard, retention_ms, timeout=STATEMENT_TIMEOUT_S)
+        assert row is not None, "sums of no rows are a row"
+        return LoadSize(row["reservations"], row["buyers"])
 
     async def check(self, fenced: Fenced) -> None:
         """`LedgerMoved` unless the shard's row is still as the fence left it."""
         async with self._ledger.connection() as db:
             await self._checked_time(db, fenced.row)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Connection]:
+        async with (
+            self._ledger.connection() as db,
+            db.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            await db.execute(self._sql.plan_for_load)
+            yield db
 
     async def _checked_time(self, db: Connection, expected: LedgerRow) -> int:
         row = await db.fetchrow(self._sql.load_base, expected.shard)
@@ -73,23 +86,14 @@ class PostgresLoadSnapshot:
         self._settled = CommitId(row.settled_epoch, row.settled_seq)
         self.time_ms = time_ms
 
-    async def count_holds(self) -> int:
-        return int(await self._db.fetchval(self._sql.count_shard_holds, self._shard, timeout=STATEMENT_TIMEOUT_S))
-
-    async def count_commits(self, cutoff_ms: int) -> int:
-        after = await self._last_to_leave_out(cutoff_ms)
-        count = await self._db.fetchval(self._sql.count_journal_after, self._shard, *after, timeout=STATEMENT_TIMEOUT_S)
-        return int(count)
-
-    async def final_records(self, cutoff_ms: int) -> AsyncGenerator[tuple[int, Sequence[RecordOfSale]], None]:
-        """Each page: the number of its commits, and the records that were final after one of them."""
+    async def final_records(self, cutoff_ms: int) -> AsyncGenerator[Sequence[RecordOfSale], None]:
         after = await self._last_to_leave_out(cutoff_ms)
         while rows := await self._db.fetch(self._sql.journal_after, self._shard, *after, COMMITS_PER_PAGE):
             found: list[RecordOfSale] = []
             for row in rows:
                 after = CommitId(row["epoch"], row["seq"])
                 found.extend(final_records(row["payload"], after))
-            yield len(rows), found
+            yield found
 
     async def sales(self, cutoff_ms: int, also: Sequence[SaleKey]) -> Sequence[LoadedSale]:
         rows = await self._db.fetch(

@@ -46,8 +46,7 @@ class Queries:
     load_base: str
     journal_epochs: str
     commit_head: str
-    count_journal_after: str
-    count_shard_holds: str
+    load_size: str
     loaded_sales: str
     loaded_items: str
     loaded_holds: str

@@ -256,13 +256,14 @@ select epoch, (select max(seq) from journal j where j.shard = $1 and j.epoch = e
 -- The first bytes of a commit, which have its time.
 select substr(payload, 1, 9) from journal where shard = $1 and epoch = $2 and seq = $3
 
--- name: count_journal_after
--- How many commits there are above one position.
-select count(*) from journal where shard = $1 and (epoch, seq) > ($2::bigint, $3::bigint)
-
--- name: count_shard_holds
--- The holds of a shard, and the few that were refused at their confirm.
-select count(*) from sale s join reservation r using (tenant, sale_id) where s.shard = $1 and r.state = 'HELD'
+-- name: load_size
+-- How many reservations, and buyers with units, Redis has of a shard, about: holds, and what changed within `$2` ms.
+select coalesce(sum(kept), 0)::bigint as reservations, count(*) filter (where owned > 0) as buyers
+  from (select count(*) filter (where state = 'HELD' or r.update_time > now() - $2 * interval '1 ms') as kept,
+               count(*) filter (where state in ('HELD', 'CONFIRMED')) as owned
+          from sale s join reservation r using (tenant, sale_id)
+         where s.shard = $1 and s.left_time is null
+         group by tenant, sale_id, buyer_id) each
 
 -- name: loaded_sales
 -- The sales that Redis has, or would have: not over at `$2` (ms since 1970), changed above what is settled, with holds,

@@ -57,10 +57,8 @@ class RedisConnection:
                 packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub allows one argument only
                 await self._connection.send_packed_command([packed])
                 return await self._connection.read_response()
-        except (
-            BusyLoadingError,
-            AuthenticationError,
-        ) as error:  # error replies, which redis-py raises as lost connections
+        # These two are error replies, which redis-py raises as lost connections.
+        except (BusyLoadingError, AuthenticationError) as error:
             raise RedisUnavailable(f"{error.status_code}: {error}") from error
         except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
             raise OutcomeUnknown(str(error) or "no reply in time") from error
@@ -182,9 +180,8 @@ class RedisConnections:
             except ResponseError:
                 await self._put_back(connection)
                 raise
-            except (
-                BaseException
-            ):  # a cancellation too: its reply may still come, and would be read as that of the next command
+            # After a cancellation too the reply may still come, and would be read as that of the next command.
+            except BaseException:
                 await connection.close()
                 raise
             await self._put_back(connection)

@@ -4,15 +4,14 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from inventory_service.adapters.redis.connections import Argument, RedisConnections
+from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown
 from inventory_service.adapters.redis.keys import adjustments_key, sale_keys, shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing
 from inventory_service.domain.reservation import HELD
-from inventory_service.domain.shard_load import LoadedAdjustment, LoadedRecord, LoadedSale, SalePart
+from inventory_service.domain.shard_load import LoadedAdjustment, LoadedRecord, LoadedSale, LoadSize, SalePart
 from inventory_service.domain.shards import BegunTakeover, Fenced, RedisUnavailable
 
-SCAN_COUNT = 1000
-KEYS_PER_CALL = 100
+SENDS = 3  # of a script whose reply is lost
 # MessagePack, which the scripts read with cmsgpack: 0xcf is before an integer of 8 bytes, 0xd3 before one with a sign,
 # 0xce before one of 4 bytes, 0xda before the 2 bytes of a text's length; a number below 128 is one byte. A script
 # writes shorter forms of the same numbers. All numbers of a record are packed at once, for there may be millions.
@@ -24,11 +23,30 @@ _U64, _U32, _I64, _STR = 0xCF, 0xCE, 0xD3, 0xDA
 
 
 class RedisLoadTarget:
-    """Every script here does nothing unless the take-over, and the Redis in which it began, are the same."""
+    """Every script here does nothing unless the take-over, and the Redis in which it began, are the same.
 
-    def __init__(self, connections: RedisConnections, scripts: RedisScripts) -> None:
-        self._connections = connections
+    Each may come twice: what it does is done already then, or is refused. So one whose reply is lost is sent again.
+    """
+
+    def __init__(self, scripts: RedisScripts) -> None:
         self._scripts = scripts
+
+    async def renew(self, takeover: BegunTakeover) -> bool:
+        """Tell other processes that the take-over goes on; False if it is gone."""
+        (result,) = await self._run("takeover_renew", takeover)
+        return bool(result == b"RENEWED")
+
+    async def size(self, takeover: BegunTakeover) -> LoadSize | None:
+        """How much the shard has; None if the take-over is gone."""
+        size, cursor = LoadSize(0, 0), b"0"
+        while True:
+            result, *counted = await self._run("takeover_load_size", takeover, cursor)
+            if result != b"COUNTED":
+                return None
+            cursor, reservations, buyers = counted
+            size = LoadSize(size.reservations + reservations, size.buyers + buyers)
+            if cursor == b"0":
+                return size
 
     async def begin_load(self, takeover: BegunTakeover, time_ms: int) -> int | None:
         """Give up what the shard has; the shard's time in ms, not before `time_ms`; None if the take-over is gone."""
@@ -37,18 +55,17 @@ class RedisLoadTarget:
 
     async def clear(self, takeover: BegunTakeover) -> bool:
         """Drop every key of the shard but its state; False if the take-over is gone."""
-        cursor, keep = b"0", frozenset(key.encode() for key in shard_keys(takeover.shard))
+        cursor = b"0"
         while True:
-            cursor, found = await self._scan(takeover.shard, cursor)
-            keys = [key for key in found if key not in keep]
-            for first in range(0, len(keys), KEYS_PER_CALL):
-                if not await self._drop(takeover, keys[first : first + KEYS_PER_CALL]):
-                    return False
+            result, *cursors = await self._run("takeover_load_clear", takeover, cursor)
+            if result != b"CLEARED":
+                return False
+            (cursor,) = cursors
             if cursor == b"0":
                 return True
 
     async def write_part(self, takeover: BegunTakeover, number: int, sales: Sequence[SalePart]) -> bool:
-        """Write part `number`, from 1; False if the take-over is gone."""
+        """Write part `number`, from 1; False if the take-over, or the part before, is gone."""
         keys: list[str] = []
         arguments: list[Argument] = [number]
         for sale in sales:
@@ -56,39 +73,29 @@ class RedisLoadTarget:
             _add_sale(arguments, sale)
         keys += [adjustments_key(takeover.shard, sale.sale) for sale in sales]
         (result,) = await self._run("takeover_load_part", takeover, *arguments, keys=keys)
-        assert result != b"GAP", f"part {number} of a load came before the one before it"
-        return bool(result != b"GONE")
+        return result in (b"WRITTEN", b"DONE")
 
     async def finish_load(self, takeover: BegunTakeover, fenced: Fenced, time_ms: int, parts: int) -> bool:
-        """Serve in the epoch of the fence; False if the take-over is gone."""
+        """Serve in the epoch of the fence; False if the take-over, or a part, is gone."""
         row, base = fenced
         state = (row.epoch, row.hash, time_ms, row.settled_epoch, row.settled_seq, row.shards, *base)
         (result,) = await self._run("takeover_load_finish", takeover, parts, *state)
-        assert result != b"GAP", f"a load of {parts} parts was finished before all were written"
         return bool(result == b"LOADED")
-
-    async def _drop(self, takeover: BegunTakeover, keys: Sequence[bytes]) -> bool:
-        names = [key.decode() for key in keys]
-        (result,) = await self._run("takeover_load_clear", takeover, keys=names)
-        return bool(result == b"CLEARED")
 
     async def _run(
         self, script: str, takeover: BegunTakeover, *arguments: Argument, keys: Sequence[str] = ()
     ) -> Sequence[Any]:
         own = (takeover.token, takeover.identity)
         all_keys = (*shard_keys(takeover.shard), *keys)
-        try:
-            return await self._scripts.run(script, takeover.shard, all_keys, (*own, *arguments))
-        except ShardNotServing as error:
-            raise RedisUnavailable(str(error)) from error
-
-    async def _scan(self, shard: int, cursor: bytes) -> tuple[bytes, Sequence[bytes]]:
-        async with self._connections.acquire() as connection:
-            reply: Any = await connection.execute(
-                "SCAN", cursor, "MATCH", f"holdfast:{{{shard}}}:*", "COUNT", SCAN_COUNT
-            )
-        next_cursor, keys = reply
-        return next_cursor, keys
+        for sends_left in reversed(range(SENDS)):
+            try:
+                return await self._scripts.run(script, takeover.shard, all_keys, (*own, *arguments))
+            except ShardNotServing as error:
+                raise RedisUnavailable(str(error)) from error
+            except OutcomeUnknown:
+                if not sends_left:
+                    raise
+        raise AssertionError("the last send returns or raises")
 
 
 def _add_sale(arguments: list[Argument], part: SalePart) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 from redis.exceptions import ResponseError
 
@@ -34,9 +35,15 @@ class RedisOutbox:
         return commit_from_entry(entries[0]) if entries else None
 
     async def time_after(self, shard: int, commit_id: CommitId) -> int | None:
-        """The time of the first commit after `commit_id`, in ms by the shard's clock; None if there is none."""
+        """The time of the first commit after `commit_id`, in ms by the shard's clock; None if nothing tells it.
+
+        One that does not decode is the persister's to refuse, and must not end the relay of all other shards.
+        """
         entries = await self._execute("XRANGE", shard_keys(shard).outbox, f"({commit_id}", "+", "COUNT", 1)
-        return CommitBody.FromString(commit_from_entry(entries[0]).payload).time_ms if entries else None
+        try:
+            return CommitBody.FromString(commit_from_entry(entries[0]).payload).time_ms if entries else None
+        except DecodeError:
+            return None
 
     async def _execute(self, *command: Argument, timeout_s: float = REPLY_TIMEOUT_S) -> Any:
         async with self._connections.acquire() as connection:

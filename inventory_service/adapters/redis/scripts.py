@@ -120,11 +120,12 @@ class RedisScripts:
         """Run a script and return its reply.
 
         Raises ShardNotServing and RedisUnavailable (the script wrote nothing), and its subclass OutcomeUnknown (it may
-        have). After each of the first two, another Redis may have the address, so connections are made anew.
+        have). After each of the first two, and the reply that a take-over is gone, another Redis may have the address,
+        so connections are made anew.
         """
         observed = self.heads.get(shard)
         try:
-            return await self._run(name, keys, observed, arguments)
+            reply = await self._run(name, keys, observed, arguments)
         except ShardNotServing as error:
             if error.code != LEDGER_BEHIND:
                 is_other_redis = error.code in _OTHER_REDIS
@@ -137,6 +138,9 @@ class RedisScripts:
         except RedisUnavailable:
             self._connections.renewal.demand()
             raise
+        if reply[0] == b"GONE":
+            self._connections.renewal.demand()
+        return reply
 
     async def _run(
         self, name: str, keys: Sequence[str], observed: CommitId, arguments: Sequence[Argument]

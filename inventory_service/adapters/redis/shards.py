@@ -56,8 +56,8 @@ class RedisShards:
         result = await self._run("freeze", shard, epoch, reason, token)
         return bool(result[0] == b"FROZEN")
 
-    async def begin_takeover(self, shard: int, token: str, epoch: int, ledger_frozen: bool) -> BegunTakeover | str:
-        result, *begun = await self._run("takeover_begin", shard, epoch, token, int(ledger_frozen))
+    async def begin_takeover(self, shard: int, token: str, epoch: int, also_serving: bool) -> BegunTakeover | str:
+        result, *begun = await self._run("takeover_begin", shard, epoch, token, int(also_serving))
         if result != b"BEGUN":
             return str(result.decode())
         own_epoch, seq, head, identity = begun
@@ -85,7 +85,8 @@ def _status(
     shard: int, identity: bytes, clock_ms: int, time_ms: int, outbox_length: int, meta: Sequence[bytes | None]
 ) -> ShardStatus:
     values = [(value or b"").decode() for value in meta]
-    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen, parts, base_epoch, base_seq, blocked = values
+    shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen, parts, base_epoch, base_seq, *others = values
+    renewals, blocked = others
     return ShardStatus(
         shard=shard,
         identity=identity.decode(),
@@ -100,6 +101,7 @@ def _status(
         outbox_length=outbox_length,
         ahead_ms=max(time_ms - clock_ms, 0),
         parts=int(parts or 0),
+        renewals=int(renewals or 0),
         base=CommitId(int(base_epoch), int(base_seq)) if base_epoch else None,
         blocked_version=int(blocked) if blocked else None,
     )

@@ -33,8 +33,9 @@ from inventory_service.service.audit import audit_shard
 from inventory_service.service.relay.blocked_buyers import BlockedBuyersCopier
 from inventory_service.service.relay.lease import ShardLease
 from inventory_service.service.relay.maintenance import ShardMaintenance
-from inventory_service.service.relay.shard_monitor import ShardMonitor
+from inventory_service.service.relay.shard_monitor import MonitorPorts, ShardMonitor
 from inventory_service.service.relay.takeover import ShardTakeover
+from inventory_service.service.relay.turn import TAKEOVER_TIMEOUT_S, ShardTurn
 
 WAIT_FOR_COMMITS_MS = 500
 WAIT_FOR_ROOM_S = 1.0
@@ -74,7 +75,7 @@ class Options(NamedTuple):
     expiry: bool = True
     retention_ms: int = 86_400_000  # for which a record is kept after it is final
     stall_timeout_s: float = 3.0  # without progress, before the relay rewinds by itself
-    takeover_timeout_s: float = 5.0  # without a change, before another process' take-over counts as abandoned
+    takeover_timeout_s: float = TAKEOVER_TIMEOUT_S
     permission: Permission = NOTHING  # what a take-over may load from the ledger
 
 
@@ -113,18 +114,16 @@ class ShardRelay:
         self._dependencies = dependencies
         self.log = dependencies.log.bind(shard=shard)
         self._was_loaded = asyncio.Event()
-        self._monitor = ShardMonitor(
-            shard,
-            options.shard_count,
+        ports = MonitorPorts(
             dependencies.shards,
             dependencies.ledger,
             dependencies.offsets,
             dependencies.takeover,
-            self.log,
             dependencies.monotonic,
-            options.takeover_timeout_s,
-            options.permission,
-            self._was_loaded.set,
+        )
+        turn = ShardTurn(shard, ports.shards, ports.takeover, ports.monotonic, options.takeover_timeout_s)
+        self._monitor = ShardMonitor(
+            shard, options.shard_count, ports, turn, options.permission, self.log, self._was_loaded.set
         )
         self._lease = ShardLease(shard, options.name, dependencies.shards, dependencies.monotonic, self.log)
         self._window = SendWindow(options.window_bytes, options.stall_timeout_s)
@@ -274,9 +273,9 @@ class ShardRelay:
 
     async def _export_backlog(self, status: ShardStatus) -> None:
         sends = self._lease.is_held
-        cursor = (
-            max(self._window.cursor, status.trimmed) if self._window_epoch else status.trimmed
-        )  # where it starts anew
+        cursor = status.trimmed  # where it starts anew
+        if self._window_epoch:
+            cursor = max(self._window.cursor, status.trimmed)
         backlog = Backlog(
             serving=status.serving,
             sends=sends,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
@@ -10,12 +11,23 @@ from inventory_service.domain.restore import Comparison, Permission, remedy
 from inventory_service.domain.shard_ports import CommitOffsets, LedgerRows, Shards
 from inventory_service.domain.shards import NEEDS_RESTORE, CommitId, ShardStatus, check_shard_count
 from inventory_service.service.relay.takeover import Ending, ShardTakeover
+from inventory_service.service.relay.turn import ShardTurn
 
 CHECK_INTERVAL_S = 0.5
 WAITING_CHECK_INTERVAL_S = 1.0  # of a shard that does not serve and waits for its next attempt
 COMPARE_INTERVAL_S = 10.0  # between two reads of the ledger's row of a shard that serves
 FIRST_RETRY_S, MAX_RETRY_S = 0.2, 10.0
 MAX_AHEAD_MS = 1000  # by which a shard's time may be ahead of Redis' clock without a warning
+
+
+class MonitorPorts(NamedTuple):
+    """What monitors depend on."""
+
+    shards: Shards
+    ledger: LedgerRows
+    offsets: CommitOffsets
+    takeover: ShardTakeover
+    monotonic: Callable[[], float]
 
 
 class ShardMonitor:
@@ -25,32 +37,23 @@ class ShardMonitor:
         self,
         shard: int,
         shard_count: int,
-        shards: Shards,
-        ledger: LedgerRows,
-        offsets: CommitOffsets,
-        takeover: ShardTakeover,
-        log: FilteringBoundLogger,
-        monotonic: Callable[[], float],
-        takeover_timeout_s: float,
+        ports: MonitorPorts,
+        turn: ShardTurn,
         permission: Permission,
+        log: FilteringBoundLogger,
         loaded: Callable[[], None],
     ) -> None:
         self._shard = shard
         self._shard_count = shard_count
-        self._shards = shards
-        self._ledger = ledger
-        self._offsets = offsets
-        self._takeover = takeover
-        self._log = log
-        self._monotonic = monotonic
-        self._takeover_timeout_s = takeover_timeout_s
+        self._shards, self._ledger, self._offsets, self._takeover, self._monotonic = ports
+        self._turn = turn
         self._permission = permission  # what a take-over may load
+        self._log = log
         self._loaded = loaded  # called once the shard was loaded
-        self._foreign_takeover = (("", 0), 0.0)  # token and parts that are loaded, and when both were first seen
         self._retry = Backoff(FIRST_RETRY_S, MAX_RETRY_S)
         self._logged_state = ""
         self._was_ahead = False
-        self._next_comparison = monotonic()
+        self._next_comparison = self._monotonic()
         self._deleted: tuple[int, CommitId] | None = None  # what Kafka deleted unread, and Redis' head by then
 
     async def check(self) -> None:
@@ -97,9 +100,9 @@ class ShardMonitor:
     async def _recover(self, status: ShardStatus) -> bool:
         if status.blank and not (status.void or await self._may_load_blank(status)):
             return False
-        if self._is_taken_over_elsewhere(status):
+        attempt = await self._turn.attempt(status, self._permission)
+        if attempt is None:
             return False
-        attempt = await self._takeover.attempt(self._shard, self._permission)
         self._log.info("takeover", ending=attempt.ending.value, epoch=attempt.epoch, detail=attempt.detail)
         if attempt.ending is Ending.NEWER_EPOCH:
             await self.freeze_if_ledger_went_back()
@@ -134,18 +137,12 @@ class ShardMonitor:
                 return
 
     async def _positions(self) -> tuple[object, ...]:
-        """Where Redis and the ledger stand. An attempt, which may freeze and thaw the shard, changes none of it."""
-        status, row = await self._shards.status(self._shard), await self._ledger.row(self._shard)
-        return status.epoch, status.seq, status.hash, status.serving, row and (row.commit_id, row.hash)
+        """Where Redis and the ledger stand. No attempt that ends without success changes it twice.
 
-    def _is_taken_over_elsewhere(self, status: ShardStatus) -> bool:
-        """Leave a recent take-over of another process alone, so that two do not interrupt each other for ever."""
-        if not status.takeover_token or self._takeover.started(self._shard, status.takeover_token):
-            return False
-        progress = status.takeover_token, status.parts
-        if progress != self._foreign_takeover[0]:
-            self._foreign_takeover = progress, self._monotonic()
-        return self._monotonic() - self._foreign_takeover[1] < self._takeover_timeout_s
+        It may freeze and thaw the shard and begin an epoch in the ledger, so those do not count; the hash stays.
+        """
+        status, row = await self._shards.status(self._shard), await self._ledger.row(self._shard)
+        return status.epoch, status.seq, status.hash, status.serving, row and row.hash
 
     def _log_state(self, status: ShardStatus) -> None:
         """Log the shard's state, and whether its time is ahead of Redis' clock, when it has changed."""
@@ -160,10 +157,12 @@ class ShardMonitor:
 
 
 def _state(status: ShardStatus) -> str:
+    if status.void and status.takeover_token:
+        return "being loaded from the ledger"
     if status.frozen_reason:
         return f"frozen: {status.frozen_reason}"
     if status.void:
-        return "being loaded from the ledger"
+        return "void: a load from the ledger was cut off"
     if status.blank:
         return "blank: opened by `holdfast init` if it is new, else by `holdfast restore`"
     if status.takeover_token:

@@ -7,6 +7,7 @@ the Redis in which this one began.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ from inventory_service.service.relay.catch_up import CatchUp, CaughtUp, LedgerCa
 from inventory_service.service.relay.loader import CannotLoad, ShardLoader
 
 ACCEPTED_LOSS = "dropped: its loss was accepted"
+AFTER_REPAIR = "once the cause is repaired the shard opens by itself"
 
 
 class Ending(StrEnum):
@@ -40,6 +42,7 @@ class Ending(StrEnum):
     SERVING = "SERVING"  # another process was faster
     NEWER_EPOCH = "NEWER_EPOCH"  # Redis is of a newer epoch than the row that was read
     OVERTAKEN = "OVERTAKEN"  # another take-over began or fenced, or Redis restarted
+    LOADER_BUSY = "LOADER_BUSY"  # this process loads as many shards as it may at the same time
     LEDGER_REFUSES = "LEDGER_REFUSES"  # thawed once, the ledger still does not take the commit that follows in Redis
     NEEDS_RESTORE = "NEEDS_RESTORE"  # Redis and the ledger differ, or the ledger is known to lack what Redis lacks too
 
@@ -63,10 +66,6 @@ class Findings(NamedTuple):
     @property
     def known_lost(self) -> bool:
         return bool(self.objections)
-
-
-class _LoaderBusy(Exception):
-    """This process loads as many shards as it may at the same time."""
 
 
 class ShardTakeover:
@@ -94,24 +93,7 @@ class ShardTakeover:
         self._tokens: dict[int, str] = {}
 
     async def attempt(self, shard: int, permission: Permission = NOTHING) -> Attempt:
-        """One attempt; while this process loads as many shards as it may, another process may take this one over."""
-        while True:
-            try:
-                return await self._attempt(shard, permission)
-            except _LoaderBusy:
-                await self._loader.until_free()
-
-    async def freeze_if_ledger_went_back(self, shard: int) -> None:
-        """Freeze the shard if its row, read after the trim point was, stands below it: then Postgres was set back."""
-        status = await self._shards.status(shard)
-        row = await self._ledger.row(shard)
-        if status.blank or (row is not None and row.commit_id >= status.trimmed):
-            return
-        stands = f"at commit {row.commit_id}" if row else "nowhere"
-        reason = f"{LEDGER_WENT_BACK}: the ledger stands {stands}, and had reported commit {status.trimmed}"
-        await self._shards.freeze(shard, status.epoch, reason)
-
-    async def _attempt(self, shard: int, permission: Permission) -> Attempt:
+        """One attempt."""
         before = await self.read_row(shard)
         takeover = await self.begin(shard, before, permission.force)
         if isinstance(takeover, str):
@@ -126,6 +108,20 @@ class ShardTakeover:
         if found.comparison is Comparison.EQUAL and not permission.force:
             return await self._adopt(takeover, found, permission)
         return await self._load(takeover, found, permission)
+
+    def loader_slot(self, shard: int) -> AbstractAsyncContextManager[None]:
+        """Wait until the shard may be loaded; an attempt inside the block is not told that the loader is busy."""
+        return self._loader.slots.wait(shard)
+
+    async def freeze_if_ledger_went_back(self, shard: int) -> None:
+        """Freeze the shard if its row, read after the trim point was, stands below it: then Postgres was set back."""
+        status = await self._shards.status(shard)
+        row = await self._ledger.row(shard)
+        if status.blank or (row is not None and row.commit_id >= status.trimmed):
+            return
+        stands = f"at commit {row.commit_id}" if row else "nowhere"
+        reason = f"{LEDGER_WENT_BACK}: the ledger stands {stands}, and had reported commit {status.trimmed}"
+        await self._shards.freeze(shard, status.epoch, reason)
 
     def started(self, shard: int, token: str) -> bool:
         """Whether this is the token of this process' latest attempt, which may have ended half-way."""
@@ -202,20 +198,18 @@ class ShardTakeover:
 
     async def _load(self, takeover: BegunTakeover, found: Findings, permission: Permission) -> Attempt:
         """Step 5 where Redis and the ledger differ: what Redis alone has is listed first, then it is loaded."""
-        if not self._loader.is_free:
-            raise _LoaderBusy
-        loss, orphans = await self._accept_loss(takeover, found, permission)
-        fenced = await self.fence(takeover, found.row, LOADED, loss)
-        if fenced is None:
-            return Attempt(Ending.OVERTAKEN)
-        try:
-            if not await self._loader.load(takeover, fenced):
+        async with self._loader.load_of(takeover, found.row) as load:
+            if load is None:
+                return Attempt(Ending.LOADER_BUSY)
+            try:
+                await load.check_room()
+            except CannotLoad as error:
+                return await self._freeze(takeover, Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {error}")
+            loss, orphans = await self._accept_loss(takeover, found, permission)
+            fenced = await self.fence(takeover, found.row, LOADED, loss)
+            if fenced is None or not await load.run(fenced):
                 return Attempt(Ending.OVERTAKEN)
-        except CannotLoad as error:
-            reason = f"{NEEDS_RESTORE}: {error}"
-            await self._shards.freeze(takeover.shard, takeover.epoch, reason, takeover.token)
-            return Attempt(Ending.NEEDS_RESTORE, detail=reason)
-        return Attempt(Ending.LOADED, fenced.row.epoch, orphans=orphans)
+            return Attempt(Ending.LOADED, fenced.row.epoch, orphans=orphans)
 
     async def _accept_loss(
         self, takeover: BegunTakeover, found: Findings, permission: Permission
@@ -242,9 +236,12 @@ class ShardTakeover:
         """Freeze the shard for what keeps it from serving."""
         row, why = found.row, "; ".join(found.objections) or _stands(takeover, found.row)
         what_to_do = remedy(row.shard, found.comparison, found.known_lost and row.epoch > 0)
-        ending, reason = Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {why}; {what_to_do}"
         if found.comparison is Comparison.BEYOND and row.frozen_reason and await self._could_follow(takeover, row):
-            ending, reason = Ending.LEDGER_REFUSES, row.frozen_reason
+            attempt = await self._freeze(takeover, Ending.LEDGER_REFUSES, row.frozen_reason)
+            return attempt._replace(detail=f"{attempt.detail}; {AFTER_REPAIR}, else {what_to_do}")
+        return await self._freeze(takeover, Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {why}; {what_to_do}")
+
+    async def _freeze(self, takeover: BegunTakeover, ending: Ending, reason: str) -> Attempt:
         await self._shards.freeze(takeover.shard, takeover.epoch, reason, takeover.token)
         return Attempt(ending, detail=reason)
 

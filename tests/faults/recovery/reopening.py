@@ -40,6 +40,10 @@ class Log:
         """Whether a line names this command of `holdfast`, from this line on."""
         return any(re.search(rf"\bholdfast {re.escape(command)}\b", line) for line in self.lines[since:])
 
+    def shows_more(self, since: int) -> bool:
+        """Whether a line says that Kafka has shown the ledger more than it has, from this line on."""
+        return any("Kafka has shown the ledger commit" in line for line in self.lines[since:])
+
     def announced(self) -> list[Announced]:
         """The commits that processes have logged as acknowledged and lost."""
         found = (_ACKNOWLEDGED_AND_LOST.search(line) for line in self.lines)
@@ -58,8 +62,16 @@ def _commit(name: str) -> tuple[int, int]:
     return int(epoch), int(seq)
 
 
-async def reopen(stack: FaultStack, log: Log, since: int, opening: Opening, sales: Iterable[str]) -> None:
-    """Do what has to be done, and no more; AssertionError if it is not enough, or if less would have been."""
+async def reopen(
+    stack: FaultStack, log: Log, since: int, opening: Opening, sales: Iterable[str], may_show_more: bool
+) -> Opening:
+    """Do what has to be done, and no more; AssertionError if it is not enough, or if less would have been.
+
+    Returns what it was: where the stores are older than a batch that the relay was sending when Kafka went, and sends
+    to the Kafka that comes back, that batch shows that commits are lost.
+    """
+    if may_show_more and opening is not Opening.ACCEPT_LOSS and await is_shown_more(stack, log, since, opening, sales):
+        opening = Opening.ACCEPT_LOSS
     if opening is not Opening.BY_ITSELF:
         command, *options = opening.value.split()
         await eventually(lambda: log.names(command, since), NAMES_COMMAND_S)
@@ -68,6 +80,24 @@ async def reopen(stack: FaultStack, log: Log, since: int, opening: Opening, sale
             assert await unserved(stack, sales), "shards serve although nobody has accepted the loss"
         await _run(stack, 0, command, *options)
     await serve_again(stack, sales)
+    return opening
+
+
+async def is_shown_more(stack: FaultStack, log: Log, since: int, opening: Opening, sales: Iterable[str]) -> bool:
+    """Wait until the shards serve, or a process says what has to be done."""
+
+    async def is_decided() -> bool:
+        """Every shard serves, or a command is named."""
+        if log.shows_more(since):
+            return True
+        if opening is Opening.RESTORE:
+            return log.names("restore", since)
+        why_not = await unserved(stack, sales)
+        assert not why_not, why_not
+        return True
+
+    await eventually(is_decided, SERVES_S)
+    return log.shows_more(since)
 
 
 async def serve_again(stack: FaultStack, sales: Iterable[str]) -> None:

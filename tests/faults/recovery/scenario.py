@@ -20,7 +20,18 @@ from tests.faults.independent_checker import SILENTLY, Told, find_violations
 from tests.faults.recovery.load import Answer, Load
 from tests.faults.recovery.reopening import Log, Opening, reopen
 from tests.faults.recovery.stored import InLedger, InRedis, read_heads, read_ledger, read_redis
-from tests.faults.recovery.stores import Copies, Fate, Fates, Held, held_now, migrate, strike, strike_site, take_copies
+from tests.faults.recovery.stores import (
+    REPLACED,
+    Copies,
+    Fate,
+    Fates,
+    Held,
+    held_now,
+    migrate,
+    strike,
+    strike_site,
+    take_copies,
+)
 from tests.ledger_rows import refuse_orders_of
 from tests.servers import connected
 from tests.waiting import eventually
@@ -95,7 +106,7 @@ async def run_scenario(stack: LentStack, fates: Fates, opening: Opening, folder:
         at_the_fault = len(load.answers)
         if fates.postgres is Fate.BLANK:
             await migrate(stack)
-        await reopen(stack, stack.log, line, opening, load.sales)
+        opening = await reopen(stack, stack.log, line, opening, load.sales, may_show_more(fates))
         reopened = len(load.answers)
         if opening not in LOSES:
             await more_answers(load)
@@ -107,6 +118,11 @@ async def run_scenario(stack: LentStack, fates: Fates, opening: Opening, folder:
         blocked=BLOCKED,
     )
     return await violations_after_selling_out(stack, load, told)
+
+
+def may_show_more(fates: Fates) -> bool:
+    """Whether all stores are replaced, so that none has what the relay was sending."""
+    return all(fate in REPLACED for fate in fates) and Fate.SET_BACK in (fates.redis, fates.postgres)
 
 
 async def open_sales(stack: LentStack) -> Load:

@@ -1,6 +1,7 @@
 """Every script in lua/ opens with a header: its job, its keys, arguments and reply, and what it keeps."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,20 +43,23 @@ def test_a_header_has_keys_arguments_reply_invariants_and_parts(script: Path) ->
     assert re.findall(rf"^({'|'.join(WORDS)})\b", header["rest"], re.MULTILINE) == WORDS
 
 
+@cache
 def code_of(path: Path) -> str:
     """A file of Lua without comments and strings."""
     return re.sub(r"--\[\[.*?\]\]|--[^\n]*|'[^'\n]*'", "", path.read_text(), flags=re.DOTALL)
 
 
-def names_of(part: Path) -> set[str]:
+@cache
+def names_of(part: Path) -> frozenset[str]:
     """The names that a part defines for the files behind it."""
-    return {name for names in DEFINED.findall(code_of(part)) for name in re.split(r",\s*", names)}
+    return frozenset(name for names in DEFINED.findall(code_of(part)) for name in re.split(r",\s*", names))
 
 
-def needs(path: Path) -> set[str]:
+@cache
+def needs(path: Path) -> frozenset[str]:
     """The parts of which a file uses a name that it does not define itself."""
     words = set(re.findall(r"(?<![.\w])[A-Za-z_]\w*", code_of(path))) - names_of(path)
-    return {part.stem for part in PARTS if part != path and words & names_of(part)}
+    return frozenset(part.stem for part in PARTS if part != path and words & names_of(part))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

@@ -268,6 +268,7 @@ async def test_a_command_that_is_interrupted_before_the_call_has_done_nothing(fa
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connected.set()
         await reader.read()
+        writer.close()
 
     server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     async with server:

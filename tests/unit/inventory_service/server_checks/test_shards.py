@@ -1,9 +1,9 @@
-"""The check of the number of shards for which a server was initialized."""
+"""The checks of the number of shards for which a server was initialized, and of those that are frozen."""
 
 import pytest
 
 from inventory_service.server_checks.results import Level
-from inventory_service.server_checks.shards import judge_shards
+from inventory_service.server_checks.shards import judge_frozen, judge_shards
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,12 @@ def test_a_number_that_never_changes_is_explained() -> None:
 
     assert "HOLDFAST_SHARDS=8" in found.change
     assert "second installation" in found.change
+
+
+def test_a_frozen_shard_is_noted_with_the_word_of_its_reason() -> None:
+    """It breaks no promise, and somebody may have to say what opens it."""
+    found = judge_frozen({3: "HASH_DIFFERS: a; NEEDS_RESTORE: b", 1: "WENT_BACK: c"})
+
+    assert (found.level, found.value) == (Level.NOTE, "shard 1: WENT_BACK, shard 3: HASH_DIFFERS")
+    assert "`holdfast restore --dry-run`" in found.change
+    assert judge_frozen({}).level is Level.OK
