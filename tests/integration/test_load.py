@@ -134,7 +134,8 @@ async def over_but_held(shard: LoadedShard) -> None:
 async def parts_of_orders(shard: LoadedShard, buyer: str = "ann") -> None:
     """A hold that was changed, one that lives longer, one that was sold in part, and two of which units came back."""
     two, one = (Line("lamp", 2), Line("shade", 1)), (Line("lamp", 1),)
-    await shard.create_sale(sale(PARTS, lamp=50, shade=50)._replace(buyer_limit=0))
+    items = (NewItem("lamp", 50, buyer_limit=20), NewItem("shade", 50))
+    await shard.create_sale(sale(PARTS)._replace(buyer_limit=0, items=items))
     for name in ("changed", "extended", "part", "back", "all-back"):
         assert isinstance(await shard.stock.reserve(Reserve(PARTS, name, buyer, two, None)), Granted)
     assert isinstance(await shard.stock.change_hold(ChangeHold(PARTS, "changed", (Line("shade", 3),))), Granted)

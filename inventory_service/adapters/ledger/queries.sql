@@ -349,7 +349,7 @@ select tenant, sale_id, buyer_id, sum(held)::bigint as held, sum(sold)::bigint a
 
 -- name: loaded_buyers_of_items
 -- The units of limited items of every buyer who has some in one of these sales.
-select tenant, sale_id, buyer_id, sku, sum(held)::bigint as held, sum(sold)::bigint as sold
+select tenant, sale_id, buyer_id, sku, sum(each.held)::bigint as held, sum(each.sold)::bigint as sold
   from (select r.tenant, r.sale_id, r.buyer_id, l.sku, case when r.state = 'HELD' then l.quantity else 0 end as held,
                case when r.state = 'CONFIRMED' then l.confirmed_quantity - l.returned_quantity else 0 end as sold
           from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join reservation r using (tenant, sale_id)
@@ -364,7 +364,7 @@ select tenant, sale_id, buyer_id, sku, sum(held)::bigint as held, sum(sold)::big
          where d.state = 'OPEN') each
   join item using (tenant, sale_id, sku)
  where buyer_limit > 0
- group by 1, 2, 3, 4 having sum(held) + sum(sold) > 0
+ group by 1, 2, 3, 4 having sum(each.held) + sum(each.sold) > 0
 
 -- name: loaded_adjustments
 -- The adjustments of some sales, of each in their order.
