@@ -140,7 +140,9 @@ class RelayMetrics:
         self._unsent = gauge("holdfast_relay_lag_commits", "Commits that Kafka has not confirmed.")
         self._unsent_s = gauge("holdfast_relay_lag_seconds", "Age of the oldest commit that Kafka has not confirmed.")
         self._holds = gauge("holdfast_holds_open", "Holds that are open.")
-        self._overdue = gauge("holdfast_holds_overdue", "Holds that are overdue and not expired yet.")
+        self._overdue = gauge(
+            "holdfast_holds_overdue", "Holds that are overdue or released, and whose units are not back yet."
+        )
         self._drift = gauge("holdfast_audit_drift_items", "Items whose units differ between Redis and the ledger.")
         self._compared = gauge(
             "holdfast_audit_last_run_timestamp_seconds",

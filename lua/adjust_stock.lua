@@ -15,7 +15,7 @@ Reply  {now, epoch, seq, settled epoch, settled seq, result}, the first that app
        ADJUSTED, adjustment, item       the adjustment as it was made, the item as it stands
        an adjustment: {body, change, total after, reason, actor, ms, epoch, seq, index}   an item: {available, held, sold, limit}
 Keeps  available + held + sold = total for every item, and none of them is ever below zero.
-Uses   clock shard record sale settings event move commit ]]
+Uses   clock shard record sale settings event sale_event move commit ]]
 
 local MAX_TOTAL = 1e12
 local id, body, reason, actor = ARGV[3], ARGV[4], ARGV[5], ARGV[6]

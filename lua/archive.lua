@@ -4,13 +4,13 @@
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers, adjustments (hashes)
 ARGV   1 observed  2 latest  3 ms for which a record is kept after it is final, and a sale at least after it is over
-       4 cursor, 0 to begin a walk
+       4 cursor, 0 to begin a walk  5 bytes of the SaleLeft
 Reply  {now, epoch, seq, settled epoch, settled seq, {cursor, how many records, 1 or 0, ms}}; 1: the sale has left too
        A walk is over when the cursor is 0 again; ms: no record that was scanned can leave sooner.
 Keeps  what is HELD, above what is settled (a compensation may still come) or young. No unit moves: while the sale is here,
        what was sold is still sold and still counts for its buyer. Each sale that leaves raises `sales_left` of meta, by
        which create_sale.lua detects that one has left since the ledger was asked.
-Uses   clock shard record sale settings ]]
+Uses   clock shard record sale settings event sale_event commit ]]
 
 local SCAN_COUNT = 100 -- about how many entries one call scans
 
@@ -21,7 +21,7 @@ local keep_ms, adjustments_key = tonumber(ARGV[3]), KEYS[8]
 local wait_ms = keep_ms -- a record that is not final yet leaves no sooner
 
 local function is_settled(epoch, seq)
-  return epoch < shard.settled_epoch or epoch == shard.settled_epoch and seq <= shard.settled_seq
+  return not is_before(shard.settled_epoch, shard.settled_seq, epoch, seq)
 end
 
 -- Whether what ended at `end_ms` and is kept for `ms` may leave, if all changes of it are settled.
@@ -75,6 +75,8 @@ local function drop_sale(sale)
   local ended_ms = settings and over_ms(settings)
   if not ended_ms or redis.call('EXISTS', sale.reservations_key) == 1 then return 0 end
   if not may_leave(ended_ms, math.max(keep_ms, settings.return_window_ms), sale_is_settled(settings)) then return 0 end
+  add_event(shard, sale_left_event(ARGV[5]))
+  commit(shard)
   redis.call('HINCRBY', KEYS[1], 'sales_left', 1)
   redis.call('UNLINK', sale.key, sale.reservations_key, sale.expiry_key, sale.buyers_key, adjustments_key)
   redis.call('ZREM', KEYS[3], sale.name)

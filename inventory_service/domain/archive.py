@@ -10,6 +10,7 @@ from holdfast.inventory.v1.reservation_pb2 import REJECTION_REASON_RESERVATION_E
 from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 
 from inventory_service.domain.adjustments import adjustment_id_reused
+from inventory_service.domain.events import SaleLeft
 from inventory_service.domain.fingerprints import adjustment_body
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Move, Step, is_unknown, judge_move, move_stored
@@ -54,6 +55,7 @@ def archive(transaction: Transaction, key: SaleKey, retention_ms: int) -> Archiv
         transaction.shard.archived = max(transaction.shard.archived, (left.epoch, left.seq))
     sale_leaves = not sale.reservations and leaving.sale_may_leave(sale)
     if sale_leaves:
+        transaction.add_event(SaleLeft(key))
         del transaction.shard.sales[key]
         transaction.shard.sales_left += 1  # so that a caller that asked the ledger before does not make it again
     return ArchiveStep(cursor=0, dropped=len(gone), sale_left=sale_leaves, wait_ms=leaving.wait_ms)

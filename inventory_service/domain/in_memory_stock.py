@@ -137,7 +137,10 @@ class InMemoryStock:
 
     async def archive(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> ArchiveStep | Failure:
         """Drop what is final, settled and older than `retention_ms`; here a walk has one step."""
-        return archive(self._begin(self._number(sale)), sale, retention_ms)
+        transaction = self._begin(self._number(sale))
+        step = archive(transaction, sale, retention_ms)
+        transaction.commit()
+        return step
 
     # ---------------------------------------------------------------------------------------- BlockedCopies
 

@@ -34,8 +34,8 @@ class LoadSnapshot(Protocol):
         """
         ...
 
-    async def sales(self, cutoff_ms: int, also: Sequence[SaleKey]) -> Sequence[LoadedSale]:
-        """The sales that Redis has: not over before `cutoff_ms`, with holds, not settled yet, or one of `also`."""
+    async def sales(self) -> Sequence[LoadedSale]:
+        """The sales that Redis has: all but those that have left it."""
         ...
 
     async def items(self, sales: Sequence[SaleKey]) -> Sequence[tuple[SaleKey, LoadedItem]]:

@@ -1,4 +1,4 @@
-"""Determines the tenant of a call; every key, row and label that needs one takes it from here."""
+"""Determines the tenant and the actor of a call; every key, row and label that needs one takes it from here."""
 
 from typing import Any
 
@@ -10,3 +10,8 @@ DEFAULT_TENANT = "default"
 def tenant_of(_context: ServicerContext[Any, Any]) -> str:
     """The one tenant there is while authentication is off."""
     return DEFAULT_TENANT
+
+
+def actor_of(_context: ServicerContext[Any, Any]) -> str:
+    """Who makes the call: nobody is known while authentication is off."""
+    return ""

@@ -8,7 +8,7 @@ from holdfast.inventory.v1 import reservation_pb2, sale_pb2
 from inventory_service.domain.keys import Position
 from inventory_service.domain.reservation import Reservation
 from inventory_service.domain.results import Granted, Rejected
-from inventory_service.domain.sale import Sale
+from inventory_service.domain.sale import Adjustment, Item, Sale
 
 
 def reserve_response(result: Granted | Rejected) -> calls.ReserveResponse:
@@ -80,16 +80,27 @@ def sale_to_proto(sale: Sale) -> sale_pb2.Sale:
         close_time=timestamp(settings.close_time_ms) if settings.close_time_ms else None,
         return_window=duration(settings.return_window_ms) if settings.return_window_ms else None,
     )
-    for item in sale.items:
-        message.items.add(
-            sku=item.sku,
-            total=item.total,
-            available=item.available,
-            held=item.held,
-            sold=item.sold,
-            buyer_limit=item.buyer_limit,
-        )
+    message.items.extend([item_to_proto(item) for item in sale.items])
     return message
+
+
+def item_to_proto(item: Item) -> sale_pb2.Item:
+    return sale_pb2.Item(**item._asdict())
+
+
+def adjustment_to_proto(adjustment: Adjustment) -> sale_pb2.Adjustment:
+    return sale_pb2.Adjustment(
+        adjustment_id=adjustment.adjustment_id,
+        sale_id=adjustment.sale.sale_id,
+        sku=adjustment.sku,
+        delta=adjustment.delta,
+        total_after=adjustment.total_after,
+        reason=adjustment.reason,
+        reference=adjustment.reference,
+        actor=adjustment.actor,
+        create_time=timestamp(adjustment.create_time_ms),
+        position=position_to_proto(adjustment.position),
+    )
 
 
 def position_to_proto(position: Position) -> reservation_pb2.Position:

@@ -4,10 +4,12 @@ from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdmi
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceServicer
 
 from inventory_service.domain.ports import Stock
+from inventory_service.rpc.calls.adjustments import AdjustmentCalls
 from inventory_service.rpc.calls.buyers import BuyerCalls
 from inventory_service.rpc.calls.moves import MoveCalls
 from inventory_service.rpc.calls.reads import ReadCalls
 from inventory_service.rpc.calls.reserve import CountOutcome, ReserveCalls
+from inventory_service.rpc.calls.sale_states import SaleStateCalls
 from inventory_service.rpc.calls.sales import SaleCalls
 from inventory_service.service.blocked_buyers import BlockedBuyers
 
@@ -19,7 +21,7 @@ class Servicer(ReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  #
         super().__init__(stock, count)
 
 
-class AdminServicer(SaleCalls, BuyerCalls, InventoryAdminServiceServicer):
+class AdminServicer(SaleCalls, SaleStateCalls, AdjustmentCalls, BuyerCalls, InventoryAdminServiceServicer):
     """InventoryAdminService, for operators."""
 
     def __init__(self, stock: Stock, buyers: BlockedBuyers) -> None:

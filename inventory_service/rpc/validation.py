@@ -40,11 +40,6 @@ def reject_unknown_fields(request: Message) -> None:
         raise CallFailed(Failure(reasons.ERROR_REASON_UNKNOWN_FIELD))
 
 
-def fail_unimplemented(field: str) -> None:
-    """Fail with UNIMPLEMENTED for a field that is known and not supported yet."""
-    raise CallFailed(Failure(reasons.ERROR_REASON_NOT_BUILT, {"field": field}))
-
-
 class Validator:
     """Collects the violations of one request; `raise_if_invalid` fails the call if there is any."""
 

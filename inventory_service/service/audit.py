@@ -35,7 +35,6 @@ class Dependencies(NamedTuple):
     rows: LedgerRows
     redis: RedisSnapshots
     ledger: LedgerSnapshots
-    retention_ms: int  # for which Redis keeps reservations and sales that have ended
     progress: Callable[[str], None]  # gets lines for a person
     write: Callable[[str], None]  # gets the result
 
@@ -168,7 +167,7 @@ async def _compare_sale(
         if (page.head, page.hash) != (snapshot.commit_id, snapshot.hash):
             raise _SnapshotMoved
         if cursor == 0:
-            await _compare_items(sale, page, snapshot, dependencies.retention_ms, found)
+            await _compare_items(sale, page, snapshot, found)
         fresh = [kept for kept in page.reservations if kept.reservation_id not in seen]
         seen.update(kept.reservation_id for kept in fresh)
         held += await _compare_reservations(sale, fresh, snapshot, found)
@@ -180,12 +179,9 @@ async def _compare_sale(
     found.differences += hold_differences(sale, held, await snapshot.holds(sale))
 
 
-async def _compare_items(
-    sale: SaleKey, page: SalePage, snapshot: LedgerSnapshot, retention_ms: int, found: AuditResult
-) -> None:
+async def _compare_items(sale: SaleKey, page: SalePage, snapshot: LedgerSnapshot, found: AuditResult) -> None:
     items = await snapshot.items(sale)
-    # By the clock by which Redis archives: what is missing in Redis before that time was lost.
-    if not page.items and await snapshot.is_archivable(sale, page.now_ms - retention_ms):
+    if not page.items and await snapshot.has_left(sale):
         found.differences += leftover_differences(sale, items)
     else:
         found.differences += item_differences(sale, page.items, items)

@@ -15,26 +15,16 @@ from inventory_service.service import audit
 from inventory_service.settings import Settings
 from inventory_service.wiring.servers import REDIS, audit_dependencies, redis_dependency
 
-RETENTION_S = 86_400  # the default of the relays' HOLDFAST_RECORD_RETENTION_S
-
 
 async def run_audit(
     settings: Settings,
     sale: Annotated[str | None, typer.Argument(metavar="SALE", help="Compare this sale alone (default: all).")] = None,
     tenant: Annotated[str, typer.Option(metavar="TENANT", help="The tenant of SALE.")] = DEFAULT_TENANT,
     deadline: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Seconds to wait for the ledger.")] = 60.0,
-    retention: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            metavar="SECONDS",
-            help="The relays' HOLDFAST_RECORD_RETENTION_S. A sale that Redis lacks earlier is a difference.",
-        ),
-    ] = RETENTION_S,
     as_json: Annotated[bool, JsonOption()] = False,
 ) -> int:
     """Compare Redis with the ledger, of all sales or of one; the result is written to standard output."""
-    dependencies = audit_dependencies(settings, retention, lambda line: print(line, file=sys.stderr), print)
+    dependencies = audit_dependencies(settings, lambda line: print(line, file=sys.stderr), print)
     only = SaleKey(tenant, sale) if sale is not None else None
     return await run_unless_signalled(audit.run(dependencies, settings.shards, only, deadline, as_json))
 

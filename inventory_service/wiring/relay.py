@@ -99,7 +99,7 @@ def relay_dependencies(
         blocked=LedgerBuyers(ledger),
         copies=RedisBlockedCopies(scripts),
         takeover=takeover(settings, shards, outbox, ledger, offsets, progress, renewal),
-        audit=audit_dependencies(settings, settings.record_retention_s, lambda _: None, lambda _: None, renewal),
+        audit=audit_dependencies(settings, lambda _: None, lambda _: None, renewal),
         gauges=gauges,
         log=log,
         monotonic=time.monotonic,

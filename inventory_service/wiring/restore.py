@@ -87,7 +87,7 @@ async def _restore(settings: Settings, offsets: KafkaCommitOffsets, options: res
         LedgerShards(ledger),
         offsets,
         takeover(settings, shards, RedisOutbox(connections), ledger, offsets, progress, renewal),
-        audit_dependencies(settings, settings.record_retention_s, lambda _: None, lambda _: None, renewal),
+        audit_dependencies(settings, lambda _: None, lambda _: None, renewal),
         write=print,
         monotonic=time.monotonic,
     )

@@ -95,7 +95,6 @@ def takeover(
 
 def audit_dependencies(
     settings: Settings,
-    retention_s: int,
     progress: Callable[[str], None],
     write: Callable[[str], None],
     renewal: Renewal | None = None,
@@ -108,7 +107,6 @@ def audit_dependencies(
         LedgerShards(ledger),
         RedisSaleReader(connections),
         PostgresSnapshots(ledger),
-        retention_s * 1000,
         progress,
         write,
     )

@@ -84,18 +84,16 @@ class AuditFixture:
         step = await RedisStock(scripts, SHARDS, outbox_limit=10_000).archive(sale, 0)
         assert isinstance(step, ArchiveStep), step
         assert step.sale_left
+        await self.apply_outbox()
         return sale
 
-    async def audit(
-        self, deadline_s: float = 60, only: SaleKey | None = None, shard_count: int = SHARDS, retention_ms: int = 0
-    ) -> int:
+    async def audit(self, deadline_s: float = 60, only: SaleKey | None = None, shard_count: int = SHARDS) -> int:
         self.output.clear()
         dependencies = audit.Dependencies(
             self.processes.shards,
             self.processes.ledger,
             RedisSaleReader(self.processes.connections),
             PostgresSnapshots(self.processes.postgres),
-            retention_ms,
             progress=lambda line: None,
             write=self.output.append,
         )

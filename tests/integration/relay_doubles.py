@@ -74,9 +74,9 @@ class SlowLoadSource(PostgresLoadSource):
         async with super().snapshot(fenced) as snapshot:
             read = snapshot.sales
 
-            async def sales(cutoff_ms: int, also: Sequence[SaleKey]) -> Sequence[LoadedSale]:
+            async def sales() -> Sequence[LoadedSale]:
                 await self._may_read.wait()
-                return await read(cutoff_ms, also)
+                return await read()
 
             snapshot.sales = sales  # type: ignore[method-assign]
             yield snapshot

@@ -113,7 +113,7 @@ class ShardProcesses:
     def audit(self) -> audit.Dependencies:
         """An audit of these servers."""
         sales, ledger = RedisSaleReader(self.connections), PostgresSnapshots(self.postgres)
-        return audit.Dependencies(self.shards, self.ledger, sales, ledger, 86_400_000, print, print)
+        return audit.Dependencies(self.shards, self.ledger, sales, ledger, print, print)
 
     async def open(self) -> None:
         assert await self.init_code() == 0

@@ -16,8 +16,17 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import EXPIRED, HELD, Line
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.results import Granted, Rejected, ReservationRead
-from inventory_service.domain.sale import CreateSale, NewItem, SaleRead
+from inventory_service.domain.results import Failure, Granted, Rejected, ReservationRead
+from inventory_service.domain.sale import (
+    ActOnSale,
+    AdjustStock,
+    CreateSale,
+    NewItem,
+    SaleAction,
+    SaleRead,
+    SaleRequest,
+    UpdateSale,
+)
 from inventory_service.domain.shard_load import LoadSize, SalePart
 from inventory_service.domain.shards import LOADED, BegunTakeover, Fenced
 from inventory_service.service.relay import loader
@@ -163,7 +172,56 @@ async def refused_parts_given_back(shard: LoadedShard) -> None:
     await shard.compensate()
 
 
+async def change(shard: LoadedShard, request: SaleRequest) -> None:
+    answer = await shard.stock.change_sale(request)
+    assert not isinstance(answer, Failure), answer
+
+
+async def changed_sales(shard: LoadedShard) -> None:
+    """Every setting changed, items added, paused; another one closed; none of it is as it was made."""
+    other = SaleKey("default", "other")
+    await shard.create_sale(sale(other, lamp=3))
+    settings: dict[str, str | int | None] = {
+        "title": "Größer",
+        "end_time_ms": shard.now_ms + 10**9,
+        "hold_ttl_ms": 7000,
+        "max_hold_ttl_ms": 8000,
+        "buyer_limit": 5,
+        "attempts_per_minute": 6,
+        "return_window_ms": 9000,
+    }
+    await shard.tick(5)
+    await change(shard, UpdateSale(SALE, settings, (NewItem("vase", 4),), actor="ops"))
+    await change(shard, ActOnSale(SALE, SaleAction.PAUSE, reason="why"))
+    await change(shard, ActOnSale(other, SaleAction.CLOSE))
+
+
+async def adjusted_stock(shard: LoadedShard) -> None:
+    """Up, down, and not at all; asked for in both ways."""
+    adjust = AdjustStock(SALE, "a-1", "lamp", 5, None, 10, "found", "note 7", "ops")
+    await change(shard, adjust)
+    await hold(shard, "held")
+    await shard.tick(5)
+    await change(
+        shard, adjust._replace(adjustment_id="a-2", delta=None, new_total=2, expected_total=None, reference="")
+    )
+    await change(shard, adjust._replace(adjustment_id="a-3", delta=None, new_total=2, expected_total=2, actor=""))
+
+
+async def released_holds(shard: LoadedShard) -> None:
+    """The close has taken a hundred of them back, and the sweep none yet; one order was refused."""
+    await change(shard, UpdateSale(SALE, {"buyer_limit": 0}))
+    await change(shard, AdjustStock(SALE, "more", "lamp", 200, None))
+    await shard.block("bob", blocked=True)
+    for number in range(105):
+        await hold(shard, f"r-{number:03}", buyer="bob" if number == 104 else "ann")
+    await change(shard, ActOnSale(SALE, SaleAction.CLOSE_AND_RELEASE, reason="Ausverkauf"))
+
+
 STORIES = (
+    changed_sales,
+    adjusted_stock,
+    released_holds,
     every_state,
     parts_of_orders,
     refused_parts,
@@ -184,6 +242,7 @@ async def test_every_field_is_as_it_was(shard: LoadedShard, story: Story) -> Non
     await story(shard)
     await shard.drain()
     await shard.archive_all()
+    await shard.drain()
     before = await shard.stored()
 
     await shard.load(blank=True)
@@ -293,7 +352,7 @@ async def test_a_part_that_comes_twice_is_written_once(shard: LoadedShard) -> No
     begun, fenced = await shard.begin_takeover()
     async with shard.source.snapshot(fenced) as snapshot:
         await shard.target.begin_load(begun, snapshot.time_ms)
-        [settings] = await snapshot.sales(0, [])
+        [settings] = await snapshot.sales()
         part = SalePart(SALE, settings=settings, items=[item for _, item in await snapshot.items([SALE])])
 
         assert await shard.target.write_part(begun, 1, [part])
@@ -328,7 +387,7 @@ async def test_nothing_that_is_loaded_is_cleared(shard: LoadedShard) -> None:
     begun, fenced = await shard.begin_takeover()
     async with shard.source.snapshot(fenced) as snapshot:
         await shard.target.begin_load(begun, snapshot.time_ms)
-        [settings] = await snapshot.sales(0, [])
+        [settings] = await snapshot.sales()
         assert await shard.target.clear(begun)
         await shard.target.write_part(begun, 1, [SalePart(SALE, settings=settings)])
         written = await shard.stored()

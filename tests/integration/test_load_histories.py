@@ -12,9 +12,9 @@ from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.sale import CreateSale
-from tests.contract.test_histories import SALES, changes, creates, moves, reserves, sales
-from tests.integration.loaded_shard import RETENTION_MS, LoadedShard
+from inventory_service.domain.sale import CreateSale, SaleRequest
+from tests.contract.test_histories import SALES, acts, adjustments, changes, creates, moves, reserves, sales, updates
+from tests.integration.loaded_shard import LoadedShard
 
 buyers = st.sampled_from(["b-1", "b-2"])
 
@@ -34,6 +34,10 @@ class Histories(RuleBasedStateMachine):
     @rule(request=creates)
     def create_sale(self, request: CreateSale) -> None:
         self.runner.run(self.shard.create_sale(request))
+
+    @rule(request=st.one_of(acts, updates, adjustments))
+    def change_sale(self, request: SaleRequest) -> None:
+        self.runner.run(self.shard.stock.change_sale(request))
 
     @rule(requests=st.lists(reserves, min_size=1, max_size=4))
     def reserve(self, requests: Sequence[Reserve]) -> None:
@@ -73,13 +77,14 @@ class Histories(RuleBasedStateMachine):
 
     @rule(sale=sales)
     def archive(self, sale: SaleKey) -> None:
-        self.runner.run(self.shard.stock.archive(sale, RETENTION_MS))
+        self.runner.run(self.shard.archive(sale))
 
     @rule(blank=st.booleans())
     def lose_redis(self, blank: bool) -> None:
         """All is as it was, field by field, but for what begins anew with an epoch."""
         self.runner.run(self.shard.drain())
         self.runner.run(self.shard.archive_all())
+        self.runner.run(self.shard.drain())
         before = self.runner.run(self.shard.stored())
 
         self.runner.run(self.shard.load(blank))

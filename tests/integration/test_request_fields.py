@@ -20,6 +20,7 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStu
 from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
+from inventory_service.rpc.calls.sales import UPDATABLE
 from tests.inventory_server import Caller, error_of
 
 STUBS = {"InventoryService": InventoryServiceStub, "InventoryAdminService": InventoryAdminServiceStub}
@@ -52,8 +53,23 @@ BUILT: dict[str, Message] = {
     "GetReservation": calls.GetReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
     "GetSale": calls.GetSaleRequest(sale_id="lamp-sale"),
     "CreateSale": admin.CreateSaleRequest(sale=Sale(sale_id="new-sale", items=[Item(sku="lamp", total=1)])),
+    "UpdateSale": admin.UpdateSaleRequest(
+        sale=Sale(sale_id="lamp-sale", items=[Item(sku="lamp", total=1)]), update_mask={"paths": UPDATABLE}
+    ),
+    "PauseSale": admin.PauseSaleRequest(sale_id="lamp-sale"),
+    "ResumeSale": admin.ResumeSaleRequest(sale_id="lamp-sale"),
+    "CloseSale": admin.CloseSaleRequest(sale_id="lamp-sale"),
+    "AdjustStock": admin.AdjustStockRequest(
+        sale_id="lamp-sale", sku="lamp", adjustment_id="a-1", delta=1, reason="found"
+    ),
     "BlockBuyer": admin.BlockBuyerRequest(buyer_id="bob", reason="fraud"),
     "UnblockBuyer": admin.UnblockBuyerRequest(buyer_id="bob"),
+}
+SETTINGS = {
+    "sale",
+    *(f"sale.{name}" for name in ("sale_id", "title", "start_time", "end_time", "hold_ttl", "max_hold_ttl")),
+    *("sale.buyer_limit", "sale.attempts_per_minute", "sale.return_window"),
+    *("sale.items", "sale.items[0].sku", "sale.items[0].total", "sale.items[0].buyer_limit"),
 }
 MOVE = ("sale_id", "reservation_id", "expected_revision")
 LINES = ("lines", "lines[0].sku", "lines[0].quantity")
@@ -74,10 +90,13 @@ USED = {
     "ReturnReservation": {*MOVE, "reason", "discard", *LINES},
     "GetReservation": {"sale_id", "reservation_id"},
     "GetSale": {"sale_id"},
-    "CreateSale": {
-        "sale",
-        *(f"sale.{name}" for name in ("sale_id", "title", "start_time", "end_time", "hold_ttl", "max_hold_ttl")),
-        *("sale.buyer_limit", "sale.items", "sale.items[0].sku", "sale.items[0].total"),
+    "CreateSale": SETTINGS,
+    "UpdateSale": {*SETTINGS, "sale.etag", "update_mask", "update_mask.paths"},
+    "PauseSale": {"sale_id", "etag", "reason"},
+    "ResumeSale": {"sale_id", "etag", "reason"},
+    "CloseSale": {"sale_id", "etag", "reason", "release_holds"},
+    "AdjustStock": {
+        *("sale_id", "sku", "adjustment_id", "delta", "new_total", "expected_total", "reason", "reference"),
     },
     "BlockBuyer": {"buyer_id", "reason"},
     "UnblockBuyer": {"buyer_id"},

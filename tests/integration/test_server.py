@@ -8,7 +8,8 @@ import grpc
 import pytest
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
-from holdfast.inventory.v1.sale_pb2 import Item
+from holdfast.inventory.v1.reservation_pb2 import RESERVATION_STATE_RELEASED as RELEASED
+from holdfast.inventory.v1.sale_pb2 import Item, SaleState
 from redis.asyncio import Redis
 
 from inventory_service.adapters.redis.keys import shard_keys
@@ -114,6 +115,59 @@ async def test_a_sale_made_twice_is_one_sale(caller: Caller) -> None:
 
     assert (first.replayed, second.replayed) == (False, True)
     assert second.sale == first.sale
+
+
+async def test_a_sale_is_paused_changed_and_closed(caller: Caller) -> None:
+    """Each change names the etag that its caller has read; an older one is ABORTED, and a closed sale stays closed."""
+    await caller.create_sale(units=3)
+    name: Any = {"sale_id": "lamp-sale"}
+    await caller.reserve("r-1")
+
+    paused = (await caller.admin.PauseSale(admin.PauseSaleRequest(**name, reason="check"))).sale
+    other: Any = {"title": "Other", "etag": paused.etag, "return_window": {"seconds": 90_000}}
+    update = admin.UpdateSaleRequest(sale={**name, **other}, update_mask={"paths": ["title", "return_window"]})
+    updated = await caller.admin.UpdateSale(update)
+    repeated = await caller.admin.UpdateSale(update)
+    late = await error_of(caller.admin.ResumeSale(admin.ResumeSaleRequest(**name, etag=paused.etag)))
+    closed = await caller.admin.CloseSale(admin.CloseSaleRequest(**name, release_holds=True, reason="over"))
+    resumed = await error_of(caller.admin.ResumeSale(admin.ResumeSaleRequest(**name)))
+    released = await caller.stock.GetReservation(calls.GetReservationRequest(**name, reservation_id="r-1"))
+
+    assert (paused.state, paused.paused) == (SaleState.SALE_STATE_PAUSED, True)
+    assert (updated.sale.title, updated.sale.return_window.seconds) == ("Other", 90_000)
+    assert (updated.replayed, repeated.replayed, repeated.sale.etag) == (False, True, updated.sale.etag)
+    assert (late.code, late.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+    assert (closed.sale.state, closed.sale.HasField("close_time")) == (SaleState.SALE_STATE_CLOSED, True)
+    assert (resumed.code, resumed.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WRONG_SALE_STATE")
+    assert resumed.metadata == {"sale_id": "lamp-sale", "state": "SALE_STATE_CLOSED"}
+    assert (released.reservation.state, released.reservation.note) == (RELEASED, "over")
+
+
+async def test_stock_is_adjusted_once_for_each_id(caller: Caller) -> None:
+    """A repeat hears the adjustment as it was made, beside the item as it stands; what is held stays."""
+    await caller.create_sale(units=3)
+    await caller.reserve("r-1")
+    request = admin.AdjustStockRequest(
+        sale_id="lamp-sale", sku="lamp", adjustment_id="a-1", delta=2, expected_total=3, reason="found"
+    )
+
+    first, again = await caller.admin.AdjustStock(request), await caller.admin.AdjustStock(request)
+    low = await error_of(caller.admin.AdjustStock(_other(request, adjustment_id="a-2", new_total=0)))
+    other = await error_of(caller.admin.AdjustStock(_other(request, new_total=9)))
+
+    assert (first.replayed, again.replayed, again.adjustment) == (False, True, first.adjustment)
+    assert (first.adjustment.delta, first.adjustment.total_after, first.item.available) == (2, 5, 4)
+    assert (low.code, low.reason) == (grpc.StatusCode.ABORTED, "TOTAL_MISMATCH")
+    assert low.metadata == {"sale_id": "lamp-sale", "sku": "lamp", "total": "5"}
+    assert (other.code, other.reason) == (grpc.StatusCode.ALREADY_EXISTS, "ADJUSTMENT_ID_REUSED")
+
+
+def _other(request: admin.AdjustStockRequest, **fields: Any) -> admin.AdjustStockRequest:
+    other = admin.AdjustStockRequest()
+    other.CopyFrom(request)
+    for name, value in fields.items():
+        setattr(other, name, value)
+    return other
 
 
 async def test_unknown_ids_are_not_found(caller: Caller) -> None:

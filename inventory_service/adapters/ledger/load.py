@@ -95,15 +95,8 @@ class PostgresLoadSnapshot:
                 found.extend(final_records(row["payload"], after))
             yield found
 
-    async def sales(self, cutoff_ms: int, also: Sequence[SaleKey]) -> Sequence[LoadedSale]:
-        rows = await self._db.fetch(
-            self._sql.loaded_sales,
-            self._shard,
-            cutoff_ms,
-            *self._settled,
-            *_columns(also),
-            timeout=STATEMENT_TIMEOUT_S,
-        )
+    async def sales(self) -> Sequence[LoadedSale]:
+        rows = await self._db.fetch(self._sql.loaded_sales, self._shard, timeout=STATEMENT_TIMEOUT_S)
         return [LoadedSale(SaleKey(tenant, sale_id), *settings) for tenant, sale_id, *settings in rows]
 
     async def items(self, sales: Sequence[SaleKey]) -> Sequence[tuple[SaleKey, LoadedItem]]:

@@ -34,7 +34,7 @@ class Queries:
     skip_deleted: str
     clear_frozen_reason: str
     sales_of_shard: str
-    sale_is_archivable: str
+    sale_has_left: str
     avoid_nested_loops: str
     item_sums: str
     item_balances: str

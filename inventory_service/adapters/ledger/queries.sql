@@ -166,13 +166,9 @@ returning epoch
 -- The sales of a shard.
 select tenant, sale_id from sale where shard = $1 order by tenant, sale_id
 
--- name: sale_is_archivable
--- Whether a sale ended, and each of its reservations changed last, at `$3` (ms since 1970) or before.
-with cutoff as (select to_timestamp($3::float8 / 1000) as time)
-select end_time <= cutoff.time
-   and not exists (select from reservation r where r.tenant = $1 and r.sale_id = $2 and r.update_time > cutoff.time)
-   and not exists (select from dead_letter d where d.tenant = $1 and d.sale_id = $2 and d.latest_time > cutoff.time)
-  from sale cross join cutoff where sale.tenant = $1 and sale.sale_id = $2
+-- name: sale_has_left
+-- Whether a sale has left Redis.
+select left_time is not null from sale where tenant = $1 and sale_id = $2
 
 -- name: avoid_nested_loops
 -- Keeps the planner from nested loops until the transaction ends: for tables not analysed yet it would scan all lines
@@ -266,8 +262,7 @@ select coalesce(sum(kept), 0)::bigint as reservations, count(*) filter (where ow
          group by tenant, sale_id, buyer_id) each
 
 -- name: loaded_sales
--- The sales that Redis has, or would have: not over at `$2` (ms since 1970), changed above what is settled, with holds,
--- with refused orders that have units, or named.
+-- The sales that Redis has: all but those that have left it.
 select s.tenant, s.sale_id, (extract(epoch from start_time) * 1000)::bigint as start_ms,
        coalesce((extract(epoch from end_time) * 1000)::bigint, -1) as end_ms, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,
        attempts_per_minute, return_window_ms, paused::integer as paused,
@@ -276,17 +271,7 @@ select s.tenant, s.sale_id, (extract(epoch from start_time) * 1000)::bigint as s
        (extract(epoch from create_time) * 1000)::bigint as create_ms,
        (extract(epoch from update_time) * 1000)::bigint as update_ms, title, body,
        coalesce(release_reason, '') as release_reason
-  from sale s
- where shard = $1
-   and (left_time is null
-        and (end_time is null or end_time > to_timestamp($2::float8 / 1000)
-             or (etag_epoch, etag_seq) > ($3::bigint, $4::bigint)
-             or exists (select from reservation r
-                         where (r.tenant, r.sale_id) = (s.tenant, s.sale_id) and r.state = 'HELD')
-             or exists (select from dead_letter d
-                         where (d.tenant, d.sale_id) = (s.tenant, s.sale_id) and d.state = 'OPEN'))
-        or (s.tenant, s.sale_id) in (select * from unnest($5::text[], $6::text[])))
- order by 1, 2
+  from sale s where shard = $1 and left_time is null order by 1, 2
 
 -- name: loaded_items
 -- The stock of the items of some sales, as Redis has it: refused orders hold or own their units there.

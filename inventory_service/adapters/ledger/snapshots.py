@@ -49,9 +49,9 @@ class PostgresSnapshot:
     async def sales(self) -> Sequence[SaleKey]:
         return [SaleKey(*row) for row in await self._db.fetch(self._sql.sales_of_shard, self._shard)]
 
-    async def is_archivable(self, sale: SaleKey, cutoff_ms: int) -> bool:
-        """Whether the sale ended, and each of its reservations changed last, at `cutoff_ms` or before."""
-        return bool(await self._db.fetchval(self._sql.sale_is_archivable, *sale, cutoff_ms))
+    async def has_left(self, sale: SaleKey) -> bool:
+        """Whether the sale has left Redis."""
+        return bool(await self._db.fetchval(self._sql.sale_has_left, *sale))
 
     async def items(self, sale: SaleKey) -> Sequence[ItemInLedger]:
         await self._db.execute(self._sql.avoid_nested_loops)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from holdfast.inventory.v1.commit_pb2 import SaleLeft
 from holdfast.inventory.v1.error_reason_pb2 import (
     ERROR_REASON_LEDGER_BEHIND,
     ERROR_REASON_OUTCOME_UNKNOWN,
@@ -162,7 +163,8 @@ class RedisStock:
     async def archive(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> ArchiveStep | Failure:
         """Scan a part of a sale: drop reservations that are final, settled and older than `retention_ms`."""
         key = adjustments_key(self._shard_of(sale), sale)
-        reply = await self._run_on("archive", sale, (retention_ms, cursor), more_keys=[key])
+        left = SaleLeft(tenant=sale.tenant, sale_id=sale.sale_id).SerializeToString()
+        reply = await self._run_on("archive", sale, (retention_ms, cursor, left), more_keys=[key])
         if isinstance(reply, Failure):
             return reply
         next_cursor, dropped, sale_left, wait_ms = reply[1]

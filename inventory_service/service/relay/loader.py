@@ -126,8 +126,8 @@ class ShardLoad:
 
     async def _write_all(self, snapshot: LoadSnapshot, cutoff_ms: int) -> None:
         """Final records first, in the order of their commits: an id that was reused then belongs to the later order."""
-        seen = await self._write_final(snapshot, cutoff_ms)
-        sales = await snapshot.sales(cutoff_ms, sorted(seen))
+        sales = await snapshot.sales()
+        await self._write_final(snapshot, cutoff_ms, frozenset(sale.sale for sale in sales))
         for first in range(0, len(sales), SALES_AT_ONCE):
             some = sales[first : first + SALES_AT_ONCE]
             keys = [sale.sale for sale in some]
@@ -149,14 +149,11 @@ class ShardLoad:
             self._tell(len(refused))
         self._ports.progress(LoadProgress(self._takeover.shard, self._loaded, self._loaded))
 
-    async def _write_final(self, snapshot: LoadSnapshot, cutoff_ms: int) -> set[SaleKey]:
-        """Returns the sales that the records are of."""
-        seen: set[SaleKey] = set()
+    async def _write_final(self, snapshot: LoadSnapshot, cutoff_ms: int, sales: frozenset[SaleKey]) -> None:
+        """Only those of `sales`: a sale that has left took its records along, however long they are kept now."""
         async for records in ahead(snapshot.final_records(cutoff_ms)):
-            await self._parts.write_records(records)
-            seen.update(sale for sale, _ in records)
+            await self._parts.write_records([record for record in records if record[0] in sales])
             self._tell(len(records))
-        return seen
 
     def _tell(self, values: int) -> None:
         """That so many more are loaded; there may be some more in all than were counted."""

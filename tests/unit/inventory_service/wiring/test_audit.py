@@ -1,4 +1,4 @@
-"""The options of `holdfast audit`: which sale it compares, and the retention."""
+"""The options of `holdfast audit`: which sale it compares."""
 
 from typing import Any
 
@@ -13,10 +13,9 @@ class FakeAudit:
     """Takes the audit's place and keeps its arguments."""
 
     only: SaleKey | None = None
-    retention_ms = 0
 
-    async def run(self, parts: audit.Dependencies, shards: int, only: SaleKey | None, *_: Any) -> int:
-        self.only, self.retention_ms = only, parts.retention_ms
+    async def run(self, _parts: audit.Dependencies, _shards: int, only: SaleKey | None, *_: Any) -> int:
+        self.only = only
         return 0
 
 
@@ -36,9 +35,11 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeAudit:
 
 
 def test_all_sales_are_compared_if_none_is_named(fake: FakeAudit) -> None:
-    """The default retention is the relays' default."""
-    assert main(["audit"]) == 0
-    assert (fake.only, fake.retention_ms) == (None, 86_400_000)
+    """A tenant alone names none."""
+    fake.only = SaleKey("default", "never-asked")
+
+    assert main(["audit", "--tenant", "acme"]) == 0
+    assert fake.only is None
 
 
 def test_a_sale_is_named_without_an_option(fake: FakeAudit) -> None:
@@ -51,11 +52,3 @@ def test_a_sale_of_another_tenant_is_named_with_it(fake: FakeAudit) -> None:
     """Two tenants may have sales of one name."""
     assert main(["audit", "lamp-sale", "--tenant", "acme"]) == 0
     assert fake.only == SaleKey("acme", "lamp-sale")
-
-
-def test_the_retention_is_an_option(fake: FakeAudit, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The relays' setting has no effect on the audit."""
-    monkeypatch.setenv("HOLDFAST_RECORD_RETENTION_S", "7")
-
-    assert main(["audit", "--retention", "3"]) == 0
-    assert fake.retention_ms == 3000

@@ -41,7 +41,7 @@ class FakeLedger:
     async def size(self, shard: int, retention_ms: int) -> LoadSize:
         return LoadSize(2 * PAGE, 2 * PAGE)
 
-    async def sales(self, cutoff_ms: int, also: Sequence[SaleKey]) -> Sequence[LoadedSale]:
+    async def sales(self) -> Sequence[LoadedSale]:
         return [LoadedSale(SALE, *(0 for _ in LoadedSale._fields[1:]))]  # type: ignore[arg-type]
 
     async def items(self, sales: Sequence[SaleKey]) -> Sequence[Any]:
