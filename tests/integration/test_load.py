@@ -398,15 +398,15 @@ async def test_nothing_that_is_loaded_is_cleared(shard: LoadedShard) -> None:
 
 
 async def test_what_a_load_brings_and_takes_is_counted(shard: LoadedShard) -> None:
-    """Redis has the same before and after, and the ledger tells it beforehand."""
+    """Redis has the same before and after, and the ledger tells it beforehand; of buyers, how many they are at most."""
     await every_state(shard)
     await hold(shard, "of-bob", buyer="bob")
     await shard.drain()
     begun, _ = await taken_over(shard)
 
     assert await shard.target.size(begun) == LoadSize(reservations=6, buyers=2)
-    assert await shard.source.size(0, FOR_EVER_MS) == LoadSize(reservations=6, buyers=2)
-    assert await shard.source.size(0, -FOR_EVER_MS) == LoadSize(reservations=3, buyers=2)
+    assert await shard.source.size(0, FOR_EVER_MS) == LoadSize(reservations=6, buyers=4)
+    assert await shard.source.size(0, -FOR_EVER_MS) == LoadSize(reservations=3, buyers=4)
 
 
 async def taken_over(shard: LoadedShard) -> tuple[BegunTakeover, Fenced]:

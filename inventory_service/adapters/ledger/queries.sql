@@ -253,13 +253,14 @@ select epoch, (select max(seq) from journal j where j.shard = $1 and j.epoch = e
 select substr(payload, 1, 9) from journal where shard = $1 and epoch = $2 and seq = $3
 
 -- name: load_size
--- How many reservations, and buyers with units, Redis has of a shard, about: holds, and what changed within `$2` ms.
-select coalesce(sum(kept), 0)::bigint as reservations, count(*) filter (where owned > 0) as buyers
-  from (select count(*) filter (where state = 'HELD' or r.update_time > now() - $2 * interval '1 ms') as kept,
-               count(*) filter (where state in ('HELD', 'CONFIRMED')) as owned
-          from sale s join reservation r using (tenant, sale_id)
-         where s.shard = $1 and s.left_time is null
-         group by tenant, sale_id, buyer_id) each
+-- How many reservations Redis has of a shard, which are holds and what changed within `$2` ms, and how many buyers with
+-- units at most: to count a buyer of several reservations once would take three times as long.
+select coalesce(sum(kept), 0)::bigint as reservations, coalesce(sum(owning), 0)::bigint as buyers
+  from sale s cross join lateral (
+       select count(*) filter (where state = 'HELD' or r.update_time > now() - $2 * interval '1 ms') as kept,
+              count(*) filter (where state in ('HELD', 'CONFIRMED')) as owning
+         from reservation r where (r.tenant, r.sale_id) = (s.tenant, s.sale_id)) each
+ where s.shard = $1 and s.left_time is null
 
 -- name: loaded_sales
 -- The sales that Redis has: all but those that have left it.
