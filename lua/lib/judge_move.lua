@@ -114,6 +114,6 @@ local function judge_move(shard, sale, record, request)
   if refused then return refused end
   if rule.sets_note then record[NOTE] = request.note end
   if expire_ms ~= record[EXPIRE_MS] then extend(sale, request.id, record, expire_ms) end
-  move(shard, sale, request.id, record, state, units, request.discards)
+  move(shard, sale, request.id, record, state, units, request.kind == 'RETURN' and request.discards)
   return 'MOVED'
 end

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -63,41 +64,24 @@ reserves = st.builds(
     reference=st.sampled_from(["", "", "", "cart-7"]),
 )
 revisions = st.sampled_from([None, None, None, 1, 2])
+# `builds` would draw what is left out.
+move_of = partial(
+    st.builds,
+    Move,
+    sale=sales,
+    reservation_id=names,
+    note=st.sampled_from(["", "why"]),
+    expected_revision=revisions,
+    lines=st.just(()),
+    hold_ttl_ms=st.just(0),
+    discards=st.just(False),
+)
+some_lines = lines_of(st.integers(1, 3), at_least=0)
 moves = st.one_of(
-    st.builds(
-        Move,
-        sale=sales,
-        reservation_id=names,
-        kind=st.sampled_from([MoveKind.CONFIRM, MoveKind.RELEASE, MoveKind.SPEND]),
-        note=st.sampled_from(["", "why"]),
-        expected_revision=revisions,
-    ),
-    st.builds(
-        Move,
-        sale=sales,
-        reservation_id=names,
-        kind=st.just(MoveKind.CONFIRM),
-        expected_revision=revisions,
-        lines=lines_of(st.integers(1, 3), at_least=1),
-    ),
-    st.builds(
-        Move,
-        sale=sales,
-        reservation_id=names,
-        kind=st.just(MoveKind.RETURN),
-        note=st.just("broken"),
-        expected_revision=revisions,
-        lines=lines_of(st.integers(1, 3), at_least=0),
-        discards=st.booleans(),
-    ),
-    st.builds(
-        Move,
-        sale=sales,
-        reservation_id=names,
-        kind=st.just(MoveKind.EXTEND),
-        expected_revision=revisions,
-        hold_ttl_ms=st.sampled_from([1000, 2500, 9000]),
-    ),
+    move_of(kind=st.sampled_from([MoveKind.CONFIRM, MoveKind.RELEASE, MoveKind.SPEND])),
+    move_of(kind=st.just(MoveKind.CONFIRM), lines=some_lines),
+    move_of(kind=st.just(MoveKind.RETURN), lines=some_lines, discards=st.booleans()),
+    move_of(kind=st.just(MoveKind.EXTEND), hold_ttl_ms=st.sampled_from([1000, 2500, 9000])),
 )
 block_changes = st.builds(
     BlockChange,
