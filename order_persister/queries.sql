@@ -205,8 +205,23 @@ update reservation r set ledger_state = 'REFUSED', compensation_reason = new.rea
    and r.shard = $1 and r.created_epoch = new.created_epoch and r.created_seq = new.created_seq
    and r.created_index = new.created_index
 
--- name: write_lines
--- Writes lines of reservations; what was asked for stays.
+-- name: insert_lines
+-- Inserts the lines of new reservations.
+insert into reservation_line (tenant, sale_id, reservation_id, sku, quantity, confirmed_quantity, returned_quantity,
+                              asked_quantity)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
+                     $8::bigint[])
+
+-- name: update_lines
+-- Updates lines that are there since their reservation was made.
+update reservation_line l
+   set quantity = new.quantity, confirmed_quantity = new.confirmed_quantity, returned_quantity = new.returned_quantity
+  from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+    as new (tenant, sale_id, reservation_id, sku, quantity, confirmed_quantity, returned_quantity, asked_quantity)
+ where l.tenant = new.tenant and l.sale_id = new.sale_id and l.reservation_id = new.reservation_id and l.sku = new.sku
+
+-- name: write_added_lines
+-- Inserts or updates lines that changes of holds have added.
 insert into reservation_line (tenant, sale_id, reservation_id, sku, quantity, confirmed_quantity, returned_quantity,
                               asked_quantity)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],

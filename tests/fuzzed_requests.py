@@ -11,7 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-IDS = {"sale_id": 6, "reservation_id": 40, "buyer_id": 12, "sku": 4}  # so many of a name; of any other, five
+IDS = {"sale_id": 6, "reservation_id": 60, "buyer_id": 12, "sku": 3}  # so many of a name; of any other, five
 USUAL = ("_id", "sku", "quantity", "total", "lines", "items", "sale", "reason", "change")  # these fields are mostly set
 UNKNOWN = (b"\xf8\x07\x01", b"\xfa\x07\x02ab", b"\xfd\x07abcd", b"\xf9\x07abcdefgh")  # field 127, of each wire type
 PLACEHOLDER = "\x7f\x7f\x7f"
@@ -116,7 +116,8 @@ class FuzzedRequests:
             message.seconds, message.nanos = self._random.choice((1, 60, 600, 1_600_000_000, 4_000_000_000)), 0
             return
         for field in message.DESCRIPTOR.fields:
-            if self._random.random() < (0.97 if field.name.endswith(USUAL) else 0.15):
+            is_usual = field.name.endswith(USUAL) and field.cpp_type != FieldDescriptor.CPPTYPE_BOOL
+            if self._random.random() < (0.995 if is_usual else 0.15):
                 self._set(message, field)
 
     def _set(self, parent: Any, field: FieldDescriptor) -> None:

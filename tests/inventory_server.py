@@ -154,6 +154,22 @@ async def _read_until_listening(stream: asyncio.StreamReader) -> str:
     return output
 
 
+async def first_answer_to(stream: Any, request: Any) -> Any:
+    """Send one message in a new stream, and wait for the first answer.
+
+    If the stream ends before its first message was written, Python's client has lost the status: it is asked again.
+    """
+    while True:
+        call = stream(iter([request]))
+        try:
+            answer = await call.read()
+            call.cancel()
+            return answer
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.INTERNAL:
+                raise
+
+
 class CallError(NamedTuple):
     """An error of Holdfast's gRPC API, with its details unpacked."""
 

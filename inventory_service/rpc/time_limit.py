@@ -16,6 +16,7 @@ class TimeLimit:
 
     def __init__(self, limit_s: float | None) -> None:
         self._limit_s = limit_s
+        self._loop = asyncio.get_running_loop()
         self._began: dict[Call, float] = {}  # by `perf_counter`
         self._timer_is_set = False  # which calls `_cancel_overdue`
 
@@ -23,7 +24,7 @@ class TimeLimit:
         """Add the task that runs this, unless the caller gave it so much time itself."""
         if left_s is not None or self._limit_s is None:
             return None
-        call = asyncio.current_task()
+        call = asyncio.current_task(self._loop)
         assert call is not None, "gRPC runs each call in a task"
         self._began[call] = began
         if not self._timer_is_set:
@@ -36,7 +37,7 @@ class TimeLimit:
 
     def _set_timer(self, after_s: float) -> None:
         self._timer_is_set = True
-        asyncio.get_running_loop().call_later(after_s, self._cancel_overdue)
+        self._loop.call_later(after_s, self._cancel_overdue)
 
     def _cancel_overdue(self) -> None:
         self._timer_is_set = False

@@ -93,8 +93,14 @@ class LedgerTransaction(Protocol):
     async def update_reservations(self, rows: Sequence[ReservationRow]) -> int:
         """Update reservations without their lines, found by id and creation position; how many were found."""
 
-    async def write_lines(self, rows: Sequence[LineRow]) -> None:
-        """Insert or update lines of reservations; what was asked for stays as it was first inserted."""
+    async def insert_lines(self, rows: Sequence[LineRow]) -> None:
+        """Insert the lines of new reservations."""
+
+    async def update_lines(self, rows: Sequence[LineRow]) -> None:
+        """Update lines that are there since their reservation was made."""
+
+    async def write_added_lines(self, rows: Sequence[LineRow]) -> None:
+        """Insert or update lines that changes of holds have added."""
 
     async def mark_refused_confirms(self, rows: Sequence[RefusedConfirm]) -> None:
         """Mark reservations as refused, their states as they were."""

@@ -99,8 +99,7 @@ def final_rows(orders: Iterable[Order], refusals: Refusals, are_written: bool = 
 
 def rows_by_step(order: Order) -> list[ReservationRow]:
     """The row of an order after each step, refused or not, each with all its lines."""
-    numbers = range(len(order.steps))
-    return [_row(order, number, None)._replace(lines=_lines(order, number, is_complete=True)) for number in numbers]
+    return [_row(order, number, None, has_all_lines=True) for number in range(len(order.steps))]
 
 
 def _add_refused_at_confirm(rows: Rows, target: list[ReservationRow], order: Order, refusal: Refusal) -> None:
@@ -117,8 +116,11 @@ def _has_ended(order: Order) -> bool:
     return order.steps[-1].change.state not in LIVE
 
 
-def _row(order: Order, number: int, refusal: Refusal | None) -> ReservationRow:
-    """The row after one step. A compensated order was refused, if not by this ledger then by one set back since."""
+def _row(order: Order, number: int, refusal: Refusal | None, has_all_lines: bool = False) -> ReservationRow:
+    """The row after one step. A compensated order was refused, if not by this ledger then by one set back since.
+
+    Of a refused order the ledger may have lines of any earlier step, so all are written.
+    """
     step = order.steps[number]
     change = step.change
     return ReservationRow(
@@ -140,7 +142,7 @@ def _row(order: Order, number: int, refusal: Refusal | None) -> ReservationRow:
         storable(change.note),
         order.asked_hold_ms,
         order.reference,
-        _lines(order, number, is_complete=refusal is not None),
+        _lines(order, number, has_all_lines or refusal is not None),
     )
 
 

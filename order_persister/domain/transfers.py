@@ -42,7 +42,7 @@ def entries_from_orders(orders: Iterable[Order], refusals: Refusals) -> Iterator
     for order in orders:
         refusal = refusals.get(order.created)
         for number, step in enumerate(order.steps):
-            held, sold = _accounts(refusal, number)
+            held, sold = (HELD, SOLD) if refusal is None else _accounts(refusal, number)
             back_to = EXTERNAL if step.change.discarded else AVAILABLE
             line = 0
             for sku, more_held, more_sold in moved_units(step.change, step.is_usual, order.claim):
@@ -64,9 +64,9 @@ def deltas_from(entries: Iterable[Entry]) -> dict[tuple[str, str, str], dict[str
     return deltas
 
 
-def _accounts(refusal: Refusal | None, number: int) -> tuple[str, str]:
-    """Where an order's units lie at this step while they are held, and while they are sold."""
-    if refusal is None or number < refusal.step:
+def _accounts(refusal: Refusal, number: int) -> tuple[str, str]:
+    """Where a refused order's units lie at this step while they are held, and while they are sold."""
+    if number < refusal.step:
         return HELD, SOLD
     return (REFUSED if refusal.at_creation else HELD), REFUSED
 

@@ -140,14 +140,16 @@ class Booking:
     async def _insert(self, rows: Sequence[ReservationRow]) -> set[Created]:
         """Insert the reservations whose id is free, with their lines; which they were."""
         inserted = await self._transaction.insert_reservations(rows)
-        await self._transaction.write_lines([line for row in rows if row.created in inserted for line in row.lines])
+        await self._transaction.insert_lines([line for row in rows if row.created in inserted for line in row.lines])
         return inserted
 
     async def _update(self, rows: Sequence[ReservationRow]) -> None:
         found = await self._transaction.update_reservations(rows)
         if found != len(rows):
             raise BrokenInvariant("GIVE_BACK_REFUSED: the ledger does not hold a reservation that has changed")
-        await self._transaction.write_lines([line for row in rows for line in row.lines])
+        lines = [line for row in rows for line in row.lines]
+        await self._transaction.update_lines([line for line in lines if line.asked_quantity])
+        await self._transaction.write_added_lines([line for line in lines if not line.asked_quantity])
 
     async def _add_to_items(self, deltas: Mapping[tuple[str, str, str], Mapping[str, int]]) -> None:
         """Balances are applied whole: no single order is refused for one that would be negative."""

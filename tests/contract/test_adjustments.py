@@ -118,7 +118,10 @@ async def test_the_first_reason_that_applies_is_the_answer(shard: ShardUnderTest
 
     reused = await refused(shard, adjust("used", sku="none", delta=1))
     no_item = await refused(shard, adjust(sku="none", delta=-99, expected_total=1))
-    mismatch = await refused(shard, adjust(delta=MAX_TOTAL, expected_total=1))
+    mismatches = [
+        await refused(shard, adjust(delta=MAX_TOTAL, expected_total=1)),
+        await refused(shard, adjust(new_total=0, expected_total=1)),
+    ]
     too_many = await refused(shard, adjust(delta=MAX_TOTAL - 10))
     in_use = await refused(shard, adjust(new_total=2))
 
@@ -126,7 +129,7 @@ async def test_the_first_reason_that_applies_is_the_answer(shard: ShardUnderTest
     assert reused.reason == ErrorReason.ERROR_REASON_ADJUSTMENT_ID_REUSED
     expected = {"sale_id": SALE.sale_id, "sku": "none"}
     assert no_item == Failure(ErrorReason.ERROR_REASON_ITEM_NOT_FOUND, expected)
-    assert mismatch == Failure(ErrorReason.ERROR_REASON_TOTAL_MISMATCH, {"sku": "lamp", "total": "11"})
+    assert mismatches == [Failure(ErrorReason.ERROR_REASON_TOTAL_MISMATCH, {"sku": "lamp", "total": "11"})] * 2
     assert too_many == Failure(ErrorReason.ERROR_REASON_FIELD_OUT_OF_BOUNDS, {"field": "delta"})
     expected = {"sku": "lamp", "held": "3", "sold": "0"}
     assert in_use == Failure(ErrorReason.ERROR_REASON_STOCK_IN_USE, expected)

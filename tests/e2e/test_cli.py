@@ -33,20 +33,25 @@ def fields(done: subprocess.CompletedProcess[str]) -> Any:
 
 
 def test_a_sale_is_sold_out_and_recorded(shell: dict[str, str]) -> None:
-    """Create, reserve, confirm, show, get and audit: each by its output and exit code."""
-    assert holdfast(shell, "sale", "create", "cli-lamps", "--item", "lamp=2", "--hold", "5m").returncode == 0
-    reserve = ["reserve", "cli-lamps", "--line", "lamp=2", "--buyer"]
+    """Create, reserve, extend, confirm, return, show, get and audit: each by its output and exit code."""
+    assert holdfast(shell, "sale", "create", "cli-lamps", "--item", "lamp=3", "--max-hold", "1h").returncode == 0
+    reserve = ["reserve", "cli-lamps", "--line", "lamp=3", "--buyer"]
+    claim = ["cli-lamps", "cli-1"]
     held = fields(holdfast(shell, *reserve, "ada", "--id", "cli-1", "--json"))
     sold_out = holdfast(shell, *reserve, "bob")
-    confirmed = holdfast(shell, "confirm", "cli-lamps", "cli-1")
-    too_late = holdfast(shell, "release", "cli-lamps", "cli-1")
+    extended = holdfast(shell, "reservation", "extend", *claim, "--by", "20m")
+    confirmed = holdfast(shell, "confirm", *claim, "--line", "lamp=2")
+    too_late = holdfast(shell, "release", *claim)
+    returned = holdfast(shell, "reservation", "return", *claim, "--line", "lamp=1", "--reason", "broken", "--discard")
     shown = holdfast(shell, "sale", "show", "cli-lamps")
 
     assert held["reservation"]["state"] == "RESERVATION_STATE_HELD"
     assert (sold_out.returncode, "sold out" in sold_out.stdout) == (1, True)
-    assert (confirmed.returncode, "confirmed  cli-1" in confirmed.stdout) == (0, True)
+    assert (extended.returncode, "held  cli-1" in extended.stdout) == (0, True)
+    assert (confirmed.returncode, "3 lamp, 2 sold" in confirmed.stdout) == (0, True)
     assert (too_late.returncode, "WRONG_RESERVATION_STATE" in too_late.stderr) == (1, True)
-    assert shown.stdout.splitlines()[-1].split() == ["lamp", "0", "0", "2", "2"]
+    assert (returned.returncode, "3 lamp, 2 sold, 1 back" in returned.stdout) == (0, True)
+    assert shown.stdout.splitlines()[-1].split() == ["lamp", "1", "0", "1", "2"]
     wait_until_recorded(shell, "cli-lamps", "cli-1")
     assert holdfast(shell, "audit").returncode == 0
 

@@ -6,7 +6,7 @@ Redis must be what its events add up to, and what callers were told must stand i
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody, ReservationChange
 
 from tests.faults.applied_once import broken_chain
 from tests.faults.recovery.load import Answer
-from tests.faults.recovery.stored import STATES, Commit, InLedger, InRedis, Item, Key, Reservation
+from tests.faults.recovery.stored import STATES, Commit, InLedger, InRedis, Item, Key, Reservation, unusual
 
 Place = tuple[int, int, int, int]  # shard, epoch, seq, index
 CommitPlace = tuple[int, int, int]
@@ -84,6 +84,11 @@ def books_of(journal: Iterable[Commit]) -> Books:
             if event.HasField("sale_made"):
                 for item in event.sale_made.sale.items:
                     books.totals[event.sale_made.sale.sale_id, item.sku] = item.total
+            elif event.HasField("sale_changed"):
+                for item in event.sale_changed.added:
+                    books.totals[event.sale_changed.sale_id, item.sku] = item.total
+            elif event.HasField("stock_adjusted"):
+                books.totals[event.stock_adjusted.sale_id, event.stock_adjusted.sku] += event.stock_adjusted.change
             elif event.HasField("reservation"):
                 _book(books, (commit.shard, commit.epoch, commit.seq, index), event.reservation)
     return books
@@ -93,7 +98,13 @@ def _book(books: Books, place: Place, change: ReservationChange) -> None:
     key, state = (change.claim.sale_id, change.claim.reservation_id), STATES[change.state]
     books.events[place] = (key, state, change.revision)
     units = tuple(sorted((line.sku, line.quantity) for line in change.claim.lines))
-    books.reservations[key] = Reservation(state, change.revision, change.claim.buyer_id, units, *place[1:])
+    accounts = tuple(sorted((unit.sku, unit.claimed, unit.sold, unit.came_back) for unit in change.after))
+    before = books.reservations.get(key)
+    made = Reservation(state, change.revision, change.claim.buyer_id, units, *place[1:])
+    books.reservations[key] = after = replace(made, unusual=unusual(state, units, accounts) if accounts else ())
+    if change.discarded and before is not None:
+        for (sku, had), (_, has) in zip(before.sold, after.sold or [(sku, 0) for sku, _ in before.sold], strict=True):
+            books.totals[key[0], sku] -= had - has
 
 
 def chain_violations(journal: Iterable[Commit]) -> Iterator[str]:
@@ -115,9 +126,9 @@ def usage_of(reservations: Mapping[Key, Reservation]) -> Usage:
     """The units that live and confirmed reservations take: each unit is in one reservation at most."""
     usage = Usage(Counter(), Counter())
     for (sale_id, _), reservation in reservations.items():
-        account = {"HELD": usage.held, "CONFIRMED": usage.sold}.get(reservation.state)
-        for sku, quantity in reservation.units if account is not None else ():
-            account[sale_id, sku] += quantity  # type: ignore[index]
+        for account, units in ((usage.held, reservation.held), (usage.sold, reservation.sold)):
+            for sku, quantity in units:
+                account[sale_id, sku] += quantity
     return usage
 
 
@@ -142,8 +153,8 @@ def buyer_violations(redis: InRedis, books: Books) -> Iterator[str]:
     units: dict[Key, list[int]] = defaultdict(lambda: [0, 0])
     for (sale_id, _), reservation in books.reservations.items():
         if reservation.state in ("HELD", "CONFIRMED"):
-            account = 0 if reservation.state == "HELD" else 1
-            units[sale_id, reservation.buyer_id][account] += sum(quantity for _, quantity in reservation.units)
+            for account, taken in enumerate((reservation.held, reservation.sold)):
+                units[sale_id, reservation.buyer_id][account] += sum(quantity for _, quantity in taken)
     expected = {key: (held, sold) for key, (held, sold) in units.items()}
     for key in sorted(expected.keys() | redis.buyers.keys()):
         if expected.get(key) != redis.buyers.get(key):

@@ -18,6 +18,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message_factory import GetMessageClass
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast.inventory.v1.reservation_pb2 import Line
 from structlog.testing import capture_logs
 
 from inventory_service.adapters.kafka.runs import runs_from_commits
@@ -31,7 +32,7 @@ from tests.error_reasons import Documented, documented
 from tests.faults.independent_checker import Told, find_violations
 from tests.faults.recovery.stored import InLedger, read_ledger, read_redis
 from tests.fuzzed_requests import IDS, FuzzedRequests
-from tests.inventory_server import SHARDS, Caller, call_error
+from tests.inventory_server import SHARDS, Caller, call_error, first_answer_to
 from tests.ledger_consistency import inconsistencies
 from tests.servers import connected
 
@@ -45,6 +46,8 @@ METHODS: Sequence[MethodDescriptor] = [
     for service in file.services_by_name.values()
     for method in service.methods
 ]
+# Without reservations there is nothing to move, and a sale that is closed sells none.
+WEIGHTS = [{"Reserve": 8.0, "CloseSale": 0.1}.get(method.name, 1.0) for method in METHODS]
 HAS_A_DEADLINE = "cut by its caller's deadline"
 DOCUMENTED = documented()
 
@@ -61,7 +64,8 @@ async def test_random_requests_are_answered_as_documented_and_the_books_agree(
 ) -> None:
     """Whatever is sent, no call ends without a reason, nothing is logged as a bug, and no unit is lost or made."""
     print(f"HOLDFAST_TEST_SEED={SEED}")
-    for number in range(IDS["sale_id"] // 2):  # the others may be made by a request
+    await sell_a_part(caller)
+    for number in range(IDS["sale_id"] - 2):  # the others may be made by a request
         await caller.create_sale(
             f"sale_id-{number}", items=[{"sku": f"sku-{n}", "total": 500} for n in range(IDS["sku"])]
         )
@@ -72,15 +76,27 @@ async def test_random_requests_are_answered_as_documented_and_the_books_agree(
     assert [line for line in logged if line["log_level"] in ("error", "critical")] == []
     assert [record.getMessage() for record in caplog.records] == []
     reasons = Counter(outcome.reason for outcome in outcomes)
-    assert reasons.keys() >= {"OK", "NOT_BUILT", "UNREADABLE", "UNKNOWN_FIELD", "FIELD_OUT_OF_BOUNDS"}, reasons
+    assert reasons.keys() >= {"OK", "UNREADABLE", "UNKNOWN_FIELD", "FIELD_OUT_OF_BOUNDS"}, reasons
     assert {outcome.method for outcome in outcomes} == {method.name for method in METHODS}
     assert await book(valkey, database) == []
+
+
+async def sell_a_part(caller: Caller) -> None:
+    """A reservation of three units, of which two are sold and one comes back: random requests seldom get so far."""
+    await caller.create_sale()
+    await caller.reserve("r-1", quantity=3)
+    name: Any = {"sale_id": "lamp-sale", "reservation_id": "r-1"}
+    part: Any = {"lines": [Line(sku="lamp", quantity=2)]}
+    await caller.stock.ConfirmReservation(calls.ConfirmReservationRequest(**name, partial=part))
+    await caller.stock.ReturnReservation(
+        calls.ReturnReservationRequest(**name, reason="broken", lines=[Line(sku="lamp", quantity=1)], discard=True)
+    )
 
 
 async def send_all(caller: Caller, count: int) -> list[Outcome]:
     """Send so many requests, some at a time; the seed decides on them, and not on the order in which they arrive."""
     requests, which, outcomes = FuzzedRequests(SEED), Random(SEED), list[Outcome]()
-    waiting = ((method, requests.next(method)) for method in which.choices(METHODS, k=count))
+    waiting = ((method, requests.next(method)) for method in which.choices(METHODS, WEIGHTS, k=count))
 
     async def send_one_by_one() -> None:
         for method, sent in waiting:
@@ -97,8 +113,6 @@ async def outcome(caller: Caller, method: MethodDescriptor, sent: bytes) -> Outc
         GetMessageClass(method.output_type).FromString(answer)
         return Outcome(method.name, "OK")
     except grpc.aio.AioRpcError as error:
-        if method.client_streaming and error.code() is grpc.StatusCode.INTERNAL:
-            return await outcome(caller, method, sent)  # Python's client: the stream had ended before its first message
         if is_read(method) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not error.trailing_metadata():
             return Outcome(method.name, HAS_A_DEADLINE)
         found = call_error(error)
@@ -114,9 +128,12 @@ async def first_answer(channel: Any, method: MethodDescriptor, sent: bytes) -> b
     if not (method.client_streaming or method.server_streaming):
         answer: bytes = await channel.unary_unary(path)(sent, timeout=timeout)
         return answer
-    call = channel.stream_stream(path)(iter([sent])) if method.client_streaming else channel.unary_stream(path)(sent)
-    first = await call.read()
-    call.cancel()
+    if method.client_streaming:
+        first = await first_answer_to(channel.stream_stream(path), sent)
+    else:
+        call = channel.unary_stream(path)(sent)
+        first = await call.read()
+        call.cancel()
     return b"" if first is grpc.aio.EOF else first
 
 
@@ -136,7 +153,7 @@ async def book(redis_url: str, dsn: str) -> list[str]:
             await ledgers.ledger_in(database).apply([KafkaRecord(shard, at, run.value) for at, run in enumerate(runs)])
         await database.close()
         in_ledger: InLedger = await read_ledger(db)
-        assert sum(row.state in ("HELD", "CONFIRMED", "RELEASED") for row in in_ledger.reservations.values()) > 50
+        assert sum(row.state in ("HELD", "CONFIRMED", "RELEASED") for row in in_ledger.reservations.values()) > 30
         nothing = Told([], (), (), may_lose=False, blocked="")
         return [
             *find_violations(await read_redis(redis_url, SHARDS), in_ledger, nothing, []),

@@ -51,7 +51,7 @@ async def shard(shared_valkey: str, database: str) -> AsyncIterator[LoadedShard]
 
 def sale(key: SaleKey = SALE, end_ms: int | None = None, hold_ms: int = HOLD_MS, **items: int) -> CreateSale:
     """A sale of these items."""
-    new = tuple(NewItem(*item) for item in sorted(items.items()))
+    new = tuple(NewItem(sku, total, buyer_limit=500) for sku, total in sorted(items.items()))
     return CreateSale(key, "Lámparas", None, end_ms, hold_ms, 2 * hold_ms, 4, new)
 
 
@@ -398,13 +398,16 @@ async def test_nothing_that_is_loaded_is_cleared(shard: LoadedShard) -> None:
 
 
 async def test_what_a_load_brings_and_takes_is_counted(shard: LoadedShard) -> None:
-    """Redis has the same before and after, and the ledger tells it beforehand; of buyers, how many they are at most."""
+    """Redis has the same before and after, and the ledger tells it beforehand; of buyers, how many they are at most.
+
+    Redis has two for each here, one of the lamps, which are limited.
+    """
     await every_state(shard)
     await hold(shard, "of-bob", buyer="bob")
     await shard.drain()
     begun, _ = await taken_over(shard)
 
-    assert await shard.target.size(begun) == LoadSize(reservations=6, buyers=2)
+    assert await shard.target.size(begun) == LoadSize(reservations=6, buyers=4)
     assert await shard.source.size(0, FOR_EVER_MS) == LoadSize(reservations=6, buyers=4)
     assert await shard.source.size(0, -FOR_EVER_MS) == LoadSize(reservations=3, buyers=4)
 

@@ -21,7 +21,7 @@ from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
 from inventory_service.rpc.calls.sales import UPDATABLE
-from tests.inventory_server import Caller, error_of
+from tests.inventory_server import Caller, error_of, first_answer_to
 
 STUBS = {"InventoryService": InventoryServiceStub, "InventoryAdminService": InventoryAdminServiceStub}
 METHODS: list[MethodDescriptor] = [
@@ -161,7 +161,7 @@ async def _first_answer(caller: Caller, method: MethodDescriptor, request: Messa
     """Call a method of any kind, and wait for its first answer."""
     call = getattr(STUBS[method.containing_service.name](caller.channel), method.name)
     if method.client_streaming:
-        return await call(iter([request])).read()
+        return await first_answer_to(call, request)
     return await (call(request).read() if method.server_streaming else call(request))
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from google.protobuf.json_format import MessageToDict
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.sale_pb2 import Item
 from redis.asyncio import Redis
@@ -29,7 +30,11 @@ SALES = {
     "lamps": ["bought", "left", "twice", "poison", "refused", "held", "overdue", "open", "open-bought", "late-bought"],
     "chairs": ["bought", "late-held", "late-left"],
     "late": ["bought"],
+    "closed": ["released"],
 }
+ADJUSTMENT = admin.AdjustStockRequest(
+    sale_id="chairs", sku="chair", adjustment_id="a-1", new_total=6, expected_total=5, reason="found"
+)
 
 
 async def record(home: Path) -> dict[str, str]:
@@ -57,7 +62,7 @@ async def recorded_stack(home: Path, **settings: str) -> AsyncIterator[StackFixt
 
 async def make_archived_records(fixture: StackFixture) -> None:
     """Archived records: sold, released, an id that was used twice, and an order without a row in the ledger."""
-    chairs = [Item(sku="chair", total=6)]
+    chairs = [Item(sku="chair", total=5)]
     await fixture.caller.create_sale("lamps", 20, hold_ttl=DAY)
     await fixture.caller.create_sale("chairs", 5, items=chairs, hold_ttl=DAY, buyer_limit=3)
     await fixture.reserve("lamps", "bought", {"lamp": 2})
@@ -75,7 +80,11 @@ async def make_archived_records(fixture: StackFixture) -> None:
 
 
 async def make_records_in_redis(fixture: StackFixture) -> None:
-    """A sale, a compensated order, holds, and an overdue hold, all still in Redis."""
+    """Sales, one of them closed, a compensated order, holds, an overdue one, and an adjustment, all still in Redis."""
+    await fixture.caller.admin.AdjustStock(ADJUSTMENT)
+    await fixture.caller.create_sale("closed", 3, hold_ttl=DAY)
+    await fixture.reserve("closed", "released")
+    await fixture.caller.admin.CloseSale(admin.CloseSaleRequest(sale_id="closed", release_holds=True, reason="over"))
     await fixture.refuse_orders_of("mallory")
     await fixture.reserve("lamps", "refused", buyer_id="mallory")
     await fixture.settled("lamps")

@@ -17,7 +17,7 @@ from tests.inventory_server import calling
 from tests.ledger_rows import DeadLetter
 from tests.stack_fixture import StackFixture, Stock
 from tests.stacks import running_stack
-from tests.upgrade.record import SHARDS, record
+from tests.upgrade.record import ADJUSTMENT, SHARDS, record
 
 pytestmark = pytest.mark.timeout(400)  # the first test also records, and starts its stacks
 
@@ -91,6 +91,15 @@ async def test_an_order_with_only_a_dead_letter_is_still_found(fixture: StackFix
     assert (found.state, found.ledger_state) == (states.RESERVATION_STATE_COMPENSATED, states.LEDGER_STATE_REFUSED)
     assert found.compensation_reason == states.COMPENSATION_REASON_CONSTRAINT_VIOLATED
     assert found.update_time.ToMilliseconds() >= found.create_time.ToMilliseconds() > 0
+
+
+async def test_what_operators_did_stands(upgraded: Upgraded, fixture: StackFixture) -> None:
+    """A repeated adjustment hears what it did, and a closed sale is as it was."""
+    repeated = await fixture.caller.admin.AdjustStock(ADJUSTMENT)
+    closed = MessageToDict(await fixture.sale("closed"))
+
+    assert (repeated.replayed, repeated.adjustment.delta, repeated.item.total) == (True, 1, 6)
+    assert closed == upgraded.answers["closed"]["sale"]
 
 
 async def test_the_sale_continues(upgraded: Upgraded, fixture: StackFixture) -> None:

@@ -44,7 +44,7 @@ class SimulatedBuyer:
                 number += 1
                 await self._pause(*PURCHASE_PAUSE_S)
         except HoldfastError as error:
-            self.results.unexpected.append(f"{self.buyer_id} got no response: {error.reason} {error}")
+            self.results.unexpected.append(f"{self.buyer_id} got no response: {error}")
 
     async def _buy(self, number: int) -> bool:
         """Reserve 1 to 3 units and finish the hold; False if the sale is sold out for good."""

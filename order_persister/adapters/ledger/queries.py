@@ -34,7 +34,9 @@ class Queries:
     insert_reservations: str
     update_reservations: str
     mark_refused_confirms: str
-    write_lines: str
+    insert_lines: str
+    update_lines: str
+    write_added_lines: str
     insert_entries: str
     blocked_buyers: str
     open_dead_letters: str

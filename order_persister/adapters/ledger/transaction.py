@@ -135,9 +135,17 @@ class PostgresTransaction:
         *values, _asked_hold_ms, _reference, _lines = columns(rows)  # what was asked for stays
         return await self._db.execute(self._sql.update_reservations, self._shard, *values)
 
-    async def write_lines(self, rows: Sequence[LineRow]) -> None:
+    async def insert_lines(self, rows: Sequence[LineRow]) -> None:
         if rows:
-            await self._db.execute(self._sql.write_lines, *columns(rows))
+            await self._db.execute(self._sql.insert_lines, *columns(rows))
+
+    async def update_lines(self, rows: Sequence[LineRow]) -> None:
+        if rows:
+            await self._db.execute(self._sql.update_lines, *columns(rows))
+
+    async def write_added_lines(self, rows: Sequence[LineRow]) -> None:
+        if rows:
+            await self._db.execute(self._sql.write_added_lines, *columns(rows))
 
     async def mark_refused_confirms(self, rows: Sequence[RefusedConfirm]) -> None:
         await self._write(self._sql.mark_refused_confirms, rows)

@@ -11,10 +11,11 @@ from tests.faults.recovery import msgpack
 
 STATES = ("NEW", "HELD", "CONFIRMED", "RELEASED", "EXPIRED", "COMPENSATED", "RETURNED")
 # Where the fields of a stored reservation stand.
-STATE, REVISION, EXPIRE_MS, EPOCH, SEQ, INDEX, FINGERPRINT = 0, 1, 4, 8, 9, 10, 12
+STATE, REVISION, EXPIRE_MS, EPOCH, SEQ, INDEX, FINGERPRINT, UNITS = 0, 1, 4, 8, 9, 10, 12, 15
 
 Key = tuple[str, str]  # a sale's id, and the id of a reservation, a SKU or a buyer
 Units = tuple[tuple[str, int], ...]  # SKU and quantity, sorted
+Accounts = tuple[tuple[str, int, int, int], ...]  # SKU, claimed, of these sold, of these come back; sorted
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,34 @@ class Reservation:
     state: str
     revision: int
     buyer_id: str
-    units: Units  # as claimed
+    units: Units  # as asked
     epoch: int
     seq: int
     index: int
+    unusual: Accounts = ()  # where state and units do not imply them
+
+    @property
+    def held(self) -> Units:
+        """What it keeps from others for a while."""
+        accounts = self.unusual or usual(self.state, self.units)
+        return tuple((sku, claimed) for sku, claimed, _, _ in accounts) if self.state == "HELD" else ()
+
+    @property
+    def sold(self) -> Units:
+        """What its buyer has."""
+        accounts = self.unusual or usual(self.state, self.units)
+        return tuple((sku, sold - back) for sku, _, sold, back in accounts) if self.state == "CONFIRMED" else ()
+
+
+def usual(state: str, units: Units) -> Accounts:
+    """What most reservations have: all that was asked is sold while they are confirmed, and back once returned."""
+    is_sold, is_back = state in ("CONFIRMED", "RETURNED"), state == "RETURNED"
+    return tuple((sku, quantity, quantity * is_sold, quantity * is_back) for sku, quantity in units)
+
+
+def unusual(state: str, units: Units, accounts: Accounts) -> Accounts:
+    """The accounts, or none where they are the usual ones."""
+    return () if accounts == usual(state, units) else accounts
 
 
 class Head(NamedTuple):
@@ -130,7 +155,7 @@ async def _read_key(redis: Redis, key: bytes, kind: str, sale_id: str, found: In
         place = (sale_id, name.decode())
         if kind == "reservations":
             found.reservations[place] = _reservation(value)
-        elif kind == "buyers":
+        elif kind == "buyers" and b"/" not in name:  # else of one item that has a limit of its own
             held, sold = map(int, value.split()[:2])
             found.buyers[place] = (held, sold)
         elif name.startswith(b"item:"):
@@ -145,17 +170,26 @@ def _head(meta: Mapping[bytes, bytes]) -> Head:
 def _reservation(packed: bytes) -> Reservation:
     fields = msgpack.unpack(packed)
     numbers = {at: int(fields[at] or 0) for at in (STATE, REVISION, EPOCH, SEQ, INDEX)}
-    fingerprint = fields[FINGERPRINT]
+    fingerprint, accounts = fields[FINGERPRINT], fields[UNITS] if len(fields) > UNITS else b""
     assert isinstance(fingerprint, bytes)
+    assert isinstance(accounts, bytes)
     buyer, _, *lines = fingerprint.decode().split(" ") if fingerprint else ("", "")
     units = sorted((line.partition("=")[0], int(line.partition("=")[2])) for line in lines if "=" in line)
     place = (numbers[EPOCH], numbers[SEQ], numbers[INDEX])
-    return Reservation(STATES[numbers[STATE]], numbers[REVISION], buyer, tuple(units), *place)
+    found = tuple(sorted(map(_account, accounts.decode().split())))
+    return Reservation(STATES[numbers[STATE]], numbers[REVISION], buyer, tuple(units), *place, unusual=found)
+
+
+def _account(text: str) -> tuple[str, int, int, int]:
+    sku, _, numbers = text.partition("=")
+    claimed, sold, back = map(int, numbers.split(":"))
+    return sku, claimed, sold, back
 
 
 _ROWS = """
 select r.sale_id, r.reservation_id, r.state, r.revision, r.buyer_id, r.epoch, r.seq, r.index,
-       array_agg(l.sku order by l.sku) as skus, array_agg(l.quantity order by l.sku) as quantities
+       array_agg((l.sku, l.quantity, l.confirmed_quantity, l.returned_quantity, l.asked_quantity) order by l.sku)
+           filter (where l.sku is not null) as lines
   from reservation r left join reservation_line l using (tenant, sale_id, reservation_id)
  group by r.tenant, r.sale_id, r.reservation_id"""
 
@@ -186,8 +220,10 @@ async def journal_of(db: "asyncpg.Connection[asyncpg.Record]") -> set[tuple[int,
 
 
 def _row(row: asyncpg.Record) -> tuple[Key, Reservation]:
-    units = tuple(pair for pair in zip(row["skus"], row["quantities"], strict=True) if pair[0])  # none of a spent id
+    lines = row["lines"] or ()  # none of an id that was spent
+    units = tuple((sku, asked) for sku, *_, asked in lines if asked)
+    accounts = tuple((sku, claimed, sold, back) for sku, claimed, sold, back, _ in lines if claimed)
     place = (row["epoch"], row["seq"], row["index"])
     return (row["sale_id"], row["reservation_id"]), Reservation(
-        row["state"], row["revision"], row["buyer_id"], units, *place
+        row["state"], row["revision"], row["buyer_id"], units, *place, unusual(row["state"], units, accounts)
     )

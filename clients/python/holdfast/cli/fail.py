@@ -13,7 +13,7 @@ EXIT_CODES = "\n".join(
         "Exit codes:",
         f"  {DONE}  done",
         f"  {NO}  the answer is no: sold out, over a limit, not found, in the wrong state",
-        f"  {UNASKED}  not asked: bad usage, or no server could answer",
+        f"  {UNASKED}  not asked: bad usage, not confirmed, or no server could answer",
         f"  {UNKNOWN}  unknown whether it was done: repeat with the same ids",
     ]
 )

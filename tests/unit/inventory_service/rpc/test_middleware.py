@@ -1,7 +1,7 @@
 """The checks that every call passes before it is judged, in their order, and how a call ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -19,11 +19,14 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import (
 )
 from holdfast.inventory.v1.reservation_pb2 import Line
 
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
 from inventory_service.rpc import methods
 from inventory_service.rpc.methods import CLAIM, METHODS, MOVE, SLOTS, STREAMS
 from inventory_service.rpc.middleware import Middleware, Observe
 from inventory_service.rpc.status import CallFailed
+from inventory_service.service.batcher import Batcher
 from tests.waiting import eventually
 
 UNREADABLE = b"\xff"
@@ -268,3 +271,47 @@ async def test_an_unknown_field_fails_a_change_at_any_depth(where: str) -> None:
 async def test_a_read_ignores_unknown_fields() -> None:
     """It changes nothing, so it cannot do less than was asked for."""
     assert await Calls().outcome("GetSale", done, UNKNOWN) == "done"
+
+
+class HeldBackStock:
+    """A stock that answers a call once the test lets it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answers = asyncio.Event()
+
+    async def reserve_many(self, _shard: int, requests: Sequence[Reserve]) -> Sequence[Reserve]:
+        self.asked += [request.reservation_id for request in requests]
+        await self.answers.wait()
+        return requests
+
+
+async def test_what_waits_in_the_queue_when_its_deadline_passes_is_not_sent() -> None:
+    """gRPC cancels the call, and so its request; one that was sent goes on, for others may share its script call."""
+    served, stock = Calls(), HeldBackStock()
+    batcher = Batcher(stock, lambda sale: 0, lambda *_: None)  # type: ignore[arg-type]  # it is asked for many alone
+
+    async def reserve(request: calls.ReserveRequest, context: Any) -> calls.ReserveResponse:
+        await batcher.reserve(Reserve(SaleKey("default", "s"), request.reservation_id, "b", (), None))
+        return calls.ReserveResponse()
+
+    handler: Any = grpc.unary_unary_rpc_method_handler(reserve, calls.ReserveRequest.FromString)
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([served.middleware.wrap("a.Service", {"Reserve": handler})])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call: Any = channel.unary_unary("/a.Service/Reserve", calls.ReserveRequest.SerializeToString)
+        sent = call(calls.ReserveRequest(reservation_id="sent"))
+        await eventually(lambda: stock.asked == ["sent"])
+        timeout_s = 0.02
+        while "CANCELLED" not in served.meter.codes:  # on a busy machine it may not have come so far as to wait
+            timeout_s *= 2
+            with pytest.raises(grpc.aio.AioRpcError, match="Deadline Exceeded"):
+                await call(calls.ReserveRequest(reservation_id="dropped"), timeout=timeout_s)
+            await eventually(lambda: served.middleware.slots.in_use == 1)
+        stock.answers.set()
+        await sent
+    await server.stop(None)
+
+    assert (stock.asked, served.meter.codes[-1]) == (["sent"], "OK")
