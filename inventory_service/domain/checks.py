@@ -27,7 +27,7 @@ from holdfast.inventory.v1.sale_pb2 import (
 from inventory_service.domain.attempts import MINUTE_MS, is_attempt
 from inventory_service.domain.call_again import CALL_AGAIN, CallAgain
 from inventory_service.domain.keys import BuyerKey, SaleKey
-from inventory_service.domain.reservation import Line
+from inventory_service.domain.reservation import Line, Reservation
 from inventory_service.domain.results import Failure, Rejected, Shortage
 from inventory_service.domain.sale import sale_state
 from inventory_service.domain.shard_state import StoredSale, Transaction
@@ -41,6 +41,15 @@ class Wanted(NamedTuple):
     buyer_id: str
     lines: tuple[Line, ...]
     units: int  # of all lines; of a change of a hold, less those that it gives back
+    own: Reservation | None = None  # the hold that is to be changed: what it has does not come back for it
+
+    def kept(self, sku: str) -> int:
+        """What its own hold has of an item."""
+        return sum(units.claimed for units in self.own.lines if units.sku == sku) if self.own else 0
+
+    def kept_units(self) -> int:
+        """What its own hold has of all items."""
+        return sum(units.claimed for units in self.own.lines) if self.own else 0
 
 
 def wanted_by(sale: SaleKey, buyer_id: str, lines: tuple[Line, ...]) -> Wanted:
@@ -85,8 +94,8 @@ def judge_attempts(transaction: Transaction, sale: StoredSale, wanted: Wanted) -
     times = sale.attempts.last_minute(wanted.buyer_id, now_ms) if most else []
     if len(times) < most or not most:
         return None
-    judged_ms, end_ms = times[-most] + MINUTE_MS, sale.settings.end_time_ms
-    retry_after_ms = None if end_ms is not None and judged_ms >= end_ms else judged_ms - now_ms
+    judged_ms = times[-most] + MINUTE_MS
+    retry_after_ms = None if _is_over_by(sale, wanted, judged_ms) else judged_ms - now_ms
     return Rejected(REJECTION_REASON_ATTEMPT_LIMIT, transaction.as_of(), now_ms, retry_after_ms=retry_after_ms)
 
 
@@ -137,8 +146,8 @@ def _shortage(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rej
     short = _short(sale, wanted)
     gone = any(line.available == 0 for line in short)
     reason = REJECTION_REASON_SOLD_OUT if gone else REJECTION_REASON_INSUFFICIENT_STOCK
-    may_change = all(line.available + line.held >= line.requested for line in short)
-    retry = _until_next_expiry(transaction, sale) if may_change else None
+    may_change = all(line.available + line.held - wanted.kept(line.sku) >= line.requested for line in short)
+    retry = _until_next_expiry(transaction, sale, wanted) if may_change else None
     return Rejected(reason, transaction.as_of(), transaction.now_ms, shortages=short, retry_after_ms=retry)
 
 
@@ -163,41 +172,48 @@ def _room(sale: StoredSale, line: Line) -> int:
 
 def _item_limit(transaction: Transaction, sale: StoredSale, wanted: Wanted, sku: str) -> Rejected:
     units = sale.units_of(name_of_limited(wanted.buyer_id, sku))
-    may_change = all(_has(sale, wanted, line)["sold"] <= _room(sale, line) for line in _limited(sale, wanted))
+    may_change = all(
+        _has(sale, wanted, line)["sold"] + wanted.kept(line.sku) <= _room(sale, line) for line in _limited(sale, wanted)
+    )
     return Rejected(
         REJECTION_REASON_ITEM_LIMIT,
         transaction.as_of(),
         transaction.now_ms,
         buyer_remaining=max(0, sale.item_limits[sku] - sum(units.values())),
-        retry_after_ms=_until_next_expiry(transaction, sale) if may_change else None,
+        retry_after_ms=_until_next_expiry(transaction, sale, wanted) if may_change else None,
         limited_sku=sku,
     )
 
 
 def _is_over_limit(sale: StoredSale, wanted: Wanted) -> bool:
     limit = sale.settings.buyer_limit
-    return limit != 0 and sum(sale.units_of(wanted.buyer_id).values()) + wanted.units > limit
+    return 0 < limit < sum(sale.units_of(wanted.buyer_id).values()) + wanted.units and wanted.units > 0
 
 
 def _limit(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rejected:
     units = sale.units_of(wanted.buyer_id)
-    may_change = units["sold"] + wanted.units <= sale.settings.buyer_limit
+    may_change = units["sold"] + wanted.kept_units() + wanted.units <= sale.settings.buyer_limit
     return Rejected(
         REJECTION_REASON_BUYER_LIMIT,
         transaction.as_of(),
         transaction.now_ms,
         buyer_remaining=max(0, sale.settings.buyer_limit - sum(units.values())),
-        retry_after_ms=_until_next_expiry(transaction, sale) if may_change else None,
+        retry_after_ms=_until_next_expiry(transaction, sale, wanted) if may_change else None,
     )
 
 
-def _until_next_expiry(transaction: Transaction, sale: StoredSale) -> int | None:
+def _until_next_expiry(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> int | None:
     """How long until the sale's next hold can end: no answer that waits for units changes earlier.
 
-    None: there is none, or the sale is over by then.
+    None: there is none, or the sale or the hold that is to be changed is over by then.
     """
     next_ms = min((hold.expire_time_ms for hold in sale.live_holds(transaction.now_ms)), default=None)
-    end_ms = sale.settings.end_time_ms
-    if next_ms is None or (end_ms is not None and next_ms >= end_ms):
+    if next_ms is None or _is_over_by(sale, wanted, next_ms):
         return None
     return next_ms - transaction.now_ms
+
+
+def _is_over_by(sale: StoredSale, wanted: Wanted, moment_ms: int) -> bool:
+    """Whether the sale, or the hold that is to be changed, is over by then."""
+    ends_ms = (sale.settings.end_time_ms, wanted.own.expire_time_ms if wanted.own else None)
+    return any(end_ms is not None and moment_ms >= end_ms for end_ms in ends_ms)

@@ -7,6 +7,7 @@ from inventory_service.domain.archive import ArchiveStep, ReturnArchived, archiv
 from inventory_service.domain.backpressure import Backpressure
 from inventory_service.domain.blocked_buyers import BlockChange
 from inventory_service.domain.call_again import CallAgain, until_judged
+from inventory_service.domain.change_hold import ChangeHold, ChangeResult, change_hold
 from inventory_service.domain.events import CommitBody
 from inventory_service.domain.keys import BuyerKey, SaleKey, shard_of
 from inventory_service.domain.moves import Compensate, Move, compensate, is_unknown, move
@@ -36,6 +37,19 @@ class InMemoryStock:
     async def move(self, request: Move) -> Granted | Failure:
         """Judge one move."""
         return (await self.move_many(self._number(request.sale), [request]))[0]
+
+    async def change_hold(self, request: ChangeHold) -> ChangeResult:
+        """Set what a hold holds."""
+        shard = self._number(request.sale)
+
+        async def judge_one(some: Sequence[ChangeHold]) -> Sequence[ChangeResult | CallAgain]:
+            transaction = self._begin(shard)
+            result = change_hold(transaction, request, self._is_full(shard))
+            transaction.commit()
+            return [result]
+
+        results: list[ChangeResult] = await until_judged([request], judge_one)
+        return results[0]
 
     async def return_archived(self, request: ReturnArchived) -> Granted | Failure:
         """Take back sold units of a reservation that has left."""

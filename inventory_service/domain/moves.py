@@ -122,7 +122,8 @@ def move_stored(
         return Granted(reservation, replayed=True, read_time_ms=transaction.now_ms)
     note = request.note if MOVES[request.kind].sets_note else reservation.note
     stored = stored._replace(reservation=stored.reservation._replace(expire_time_ms=step.expire_time_ms))
-    moved = transaction.move(sale, stored, step.state, step.lines, note, discarded=request.discards)
+    discarded = request.kind == MoveKind.RETURN and request.discards
+    moved = transaction.move(sale, stored, step.state, step.lines, note, discarded=discarded)
     return Granted(moved, replayed=False, read_time_ms=transaction.now_ms)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from inventory_service.domain.archive import ArchivedReservation, ArchivedSale, ArchiveStep, ReturnArchived
 from inventory_service.domain.blocked_buyers import BlockChange
+from inventory_service.domain.change_hold import ChangeHold, ChangeResult
 from inventory_service.domain.keys import BuyerKey, SaleKey
 from inventory_service.domain.moves import Compensate, Move
 from inventory_service.domain.reserve import Reserve, ReserveResult
@@ -17,11 +18,13 @@ from inventory_service.domain.shard_state import StoredAdjustment
 
 
 class Stock(Protocol):
-    """The stock as one caller sees it. `reserve` and `move` may answer with a Future, cheaper than a coroutine."""
+    """The stock as one caller sees it. The first three may answer with a Future, cheaper than a coroutine."""
 
     def reserve(self, request: Reserve) -> Awaitable[ReserveResult]: ...
 
     def move(self, request: Move) -> Awaitable[Granted | Failure]: ...
+
+    def change_hold(self, request: ChangeHold) -> Awaitable[ChangeResult]: ...
 
     async def change_sale(self, request: SaleRequest) -> SaleResult | Failure:
         """Make or change a sale, or read how one stands that this request changed before.

@@ -17,12 +17,20 @@ from inventory_service.domain.archive import (
     move_archived,
     reserve_archived,
 )
+from inventory_service.domain.change_hold import ChangeHold, ChangeResult
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind, Step
 from inventory_service.domain.ports import ReservationArchive, SaleArchive, StoredStock
 from inventory_service.domain.reservation import HELD
 from inventory_service.domain.reserve import Reserve, ReserveResult
-from inventory_service.domain.results import Failure, Granted, ReservationRead, reservation_not_found, wrong_sale_state
+from inventory_service.domain.results import (
+    Failure,
+    Granted,
+    ReservationRead,
+    reservation_not_found,
+    wrong_sale_state,
+    wrong_state,
+)
 from inventory_service.domain.sale import (
     ActOnSale,
     AdjustStock,
@@ -154,6 +162,19 @@ class ArchiveFallback:
         if not isinstance(archived, ArchivedSale):
             return archived
         return SaleRead(archived.sale, archived.as_of, self._now_ms())
+
+    async def change_hold(self, request: ChangeHold) -> ChangeResult:
+        """Judge a change of a hold; what has left is none, and what the ledger has as held has not left."""
+        result = await self._stock.change_hold(request)
+        if not isinstance(result, Failure) or result.reason not in _UNKNOWN:
+            return result
+        known = await self._find_archived(request.sale, request.reservation_id, result)
+        if isinstance(known, Failure):
+            return known
+        assert known.reservation is not None, "unknown is a failure"
+        if known.reservation.state != HELD:
+            return wrong_state(known.reservation)
+        return _not_unknown(await self._stock.change_hold(request))
 
     async def _move_if_known(self, request: Move) -> Granted | Failure:
         """Judge a move that makes nothing; what the ledger has as held has not left, so Redis is asked once more.

@@ -13,6 +13,7 @@ import structlog
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.archive import ReturnArchived
+from inventory_service.domain.change_hold import ChangeHold, ChangeResult
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move
 from inventory_service.domain.ports import ShardStock
@@ -20,7 +21,7 @@ from inventory_service.domain.reserve import Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead
 from inventory_service.domain.sale import SaleRead, SaleRequest, SaleResult
 
-Request = Reserve | Move
+Request = Reserve | Move | ChangeHold
 T = TypeVar("T")
 _OVERLOADED: Final = Failure(reasons.ERROR_REASON_OVERLOADED)
 TICK_S = 0.0005  # an event loop's clock may round to whole milliseconds
@@ -41,7 +42,7 @@ class Limits(NamedTuple):
 
 
 class CallObserver(Protocol):
-    """Records each call: its kind (reserve or move), how many requests it carried and how long it took."""
+    """Records each call: its kind (reserve, move or change), how many requests it carried and how long it took."""
 
     def __call__(self, kind: str, requests: int, seconds: float) -> None: ...
 
@@ -77,6 +78,9 @@ class Batcher:
         return self._queue(request.sale).ask(request)
 
     def move(self, request: Move) -> "asyncio.Future[Granted | Failure]":
+        return self._queue(request.sale).ask(request)
+
+    def change_hold(self, request: ChangeHold) -> "asyncio.Future[ChangeResult]":
         return self._queue(request.sale).ask(request)
 
     async def change_sale(self, request: SaleRequest) -> SaleResult | Failure:
@@ -209,6 +213,8 @@ class _ShardQueue:
         began = perf_counter()
         if type(requests[0]) is Reserve:
             kind, answers = "reserve", await self._stock.reserve_many(self._shard, requests)
+        elif type(requests[0]) is ChangeHold:
+            kind, answers = "change", [await self._stock.change_hold(requests[0])]
         else:
             kind, answers = "move", await self._stock.move_many(self._shard, requests)
         self._observe(kind, len(requests), perf_counter() - began)
@@ -217,7 +223,10 @@ class _ShardQueue:
 
 
 class _BatchBuilder:
-    """Which of the waiting requests go together: the first one's kind, and none before an earlier one about its id."""
+    """Which of the waiting requests go together: the first one's kind, and none before an earlier one about its id.
+
+    A change of a hold goes alone.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -240,9 +249,9 @@ class _BatchBuilder:
             self.passed.append(waiting)
             return False
         self.batch.append(waiting)
-        return len(self.batch) < self._limits.requests
+        return len(self.batch) < self._limits.requests and type(request) is not ChangeHold
 
     def _must_wait(self, request: Request) -> bool:
-        if self.batch and (type(request) is Reserve) is not (type(self.batch[0].request) is Reserve):
+        if self.batch and type(request) is not type(self.batch[0].request):
             return True
         return bool(self._passed_ids) and (request.sale, request.reservation_id) in self._passed_ids

@@ -1,4 +1,4 @@
--- attempts.lua: how often each buyer was judged within the last 60 seconds, in a sale that limits it. Uses shard.
+-- attempts.lua: how often each buyer was judged within the last 60 seconds, in a sale that limits it. Uses shard record.
 -- Behind the four keys of the sale there are two more, hashes for even and odd minutes of the shard's clock:
 --   attempts  buyer -> when, 2 bytes each, in ms within the minute; `@` -> which minute. One of another minute is empty.
 -- They are in no commit: a restart may lose them.
@@ -48,7 +48,7 @@ local function judge_attempts(shard, sale, wanted)
   local times = sale.attempts.times[wanted.buyer]
   if #times < most then return nil end
   local judged_ms, end_ms = times[#times - most + 1] + MINUTE_MS, sale.settings.end_ms
-  local is_over = end_ms >= 0 and judged_ms >= end_ms
+  local is_over = end_ms >= 0 and judged_ms >= end_ms or wanted.own and judged_ms >= wanted.own[EXPIRE_MS]
   return {'ATTEMPT_LIMIT', seen_seq(shard), is_over and -1 or judged_ms - shard.now}
 end
 

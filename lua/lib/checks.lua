@@ -1,8 +1,8 @@
--- checks.lua: what new units for a buyer must pass, whether a Reserve asks for them or a change of a hold. Uses shard sale
--- move.
--- `wanted` is what is asked for beyond what is held already: a buyer, lines and the sum of their units. A sale has the
--- lists `call_buyers` and `call_lines`, buyer and lines of each request of the call. Each check returns nil or a result, in
--- the form of reserve.lua.
+-- checks.lua: what new units for a buyer must pass, whether a Reserve asks for them or a change of a hold. Uses shard
+-- record sale move.
+-- `wanted` is what is asked for beyond what is held already: a buyer, lines, the sum of their units and, for a change,
+-- `own`, the record of its hold; the sum is then less what the change gives back. A sale has the lists `call_buyers` and
+-- `call_lines`, buyer and lines of each request of the call. Each check returns nil or a result, in the form of reserve.lua.
 
 local function judge_backpressure(is_full)
   if is_full then return {'LEDGER_BEHIND'} end
@@ -40,8 +40,8 @@ local function judge_block(shard, sale, wanted)
 end
 
 -- How long until the sale's next hold can end: no answer that waits for units changes earlier. -1: there is none, or the
--- sale is over by then.
-local function until_next_expiry(shard, sale)
+-- sale, or the hold that is to be changed, is over by then.
+local function until_next_expiry(shard, sale, wanted)
   local first = redis.call('ZRANGEBYSCORE', sale.expiry_key, string.format('(%.0f', shard.now), '+inf',
     'WITHSCORES', 'LIMIT', 0, 1)
   local earliest = tonumber(first[2])
@@ -50,6 +50,7 @@ local function until_next_expiry(shard, sale)
   end
   local end_ms = sale.settings.end_ms
   if not earliest or end_ms >= 0 and earliest >= end_ms then return -1 end
+  if wanted.own and earliest >= wanted.own[EXPIRE_MS] then return -1 end
   return earliest - shard.now
 end
 
@@ -60,17 +61,26 @@ local function is_short(sale, wanted)
   return false
 end
 
+-- What the hold that is to be changed has of an item, or of all: it does not come back for it.
+local function kept_units(wanted, sku)
+  local kept = 0
+  for _, line in ipairs(wanted.own and units_of(wanted.own) or {}) do
+    if not sku or line.sku == sku then kept = kept + line.quantity end
+  end
+  return kept
+end
+
 local function shortage(shard, sale, wanted)
   local reason, may_change, short = 'INSUFFICIENT_STOCK', true, {}
   for _, line in ipairs(wanted.lines) do
     local item = sale.items[line.sku]
     if item.available < line.quantity then
       if item.available == 0 then reason = 'SOLD_OUT' end
-      may_change = may_change and item.available + item.held >= line.quantity
+      may_change = may_change and item.available + item.held - kept_units(wanted, line.sku) >= line.quantity
       for _, value in ipairs({line.sku, line.quantity, item.available, item.held}) do short[#short + 1] = value end
     end
   end
-  return {reason, seen_seq(shard), may_change and until_next_expiry(shard, sale) or -1, unpack(short)}
+  return {reason, seen_seq(shard), may_change and until_next_expiry(shard, sale, wanted) or -1, unpack(short)}
 end
 
 local function judge_stock(shard, sale, wanted)
@@ -93,7 +103,7 @@ local function sold_leaves_room(sale, wanted)
   for _, line in ipairs(wanted.lines) do
     local limit = sale.items[line.sku].limit
     local buyer = limit and sale.buyers[name_of_limited(wanted.buyer, line.sku)]
-    if limit and buyer.sold + line.quantity > limit then return false end
+    if limit and buyer.sold + kept_units(wanted, line.sku) + line.quantity > limit then return false end
   end
   return true
 end
@@ -109,13 +119,13 @@ local function judge_item_limits(shard, sale, wanted)
   local line = line_over_limit(sale, wanted)
   if not line then return nil end
   local buyer, limit = sale.buyers[name_of_limited(wanted.buyer, line.sku)], sale.items[line.sku].limit
-  local retry = sold_leaves_room(sale, wanted) and until_next_expiry(shard, sale) or -1
+  local retry = sold_leaves_room(sale, wanted) and until_next_expiry(shard, sale, wanted) or -1
   return {'ITEM_LIMIT', seen_seq(shard), retry, math.max(0, limit - buyer.held - buyer.sold), line.sku}
 end
 
 local function is_over_limit(sale, wanted)
   local buyer = sale.buyers[wanted.buyer]
-  return buyer.held + buyer.sold + wanted.units > sale.settings.buyer_limit
+  return wanted.units > 0 and buyer.held + buyer.sold + wanted.units > sale.settings.buyer_limit
 end
 
 local function judge_limit(shard, sale, wanted)
@@ -124,6 +134,6 @@ local function judge_limit(shard, sale, wanted)
   if not is_over_limit(sale, wanted) then return nil end
   local buyer = sale.buyers[wanted.buyer]
   local remaining = math.max(0, sale.settings.buyer_limit - buyer.held - buyer.sold)
-  local may_change = buyer.sold + wanted.units <= sale.settings.buyer_limit
-  return {'BUYER_LIMIT', seen_seq(shard), may_change and until_next_expiry(shard, sale) or -1, remaining}
+  local may_change = buyer.sold + kept_units(wanted) + wanted.units <= sale.settings.buyer_limit
+  return {'BUYER_LIMIT', seen_seq(shard), may_change and until_next_expiry(shard, sale, wanted) or -1, remaining}
 end

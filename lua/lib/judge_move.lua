@@ -87,11 +87,12 @@ local function judge_repeated_confirm(record, request)
   return 'REPLAYED'
 end
 
--- The units after a move, or nil and a result.
-local function units_after(units, request, outcome)
+-- The units after a move, or nil and a result. The first line is by far the most frequent case.
+local function units_after(record, request, outcome)
+  if not (request.lines or record[UNITS]) then return usual_units(record, outcome) end
   local of_kind = UNITS_AFTER[request.kind]
-  if of_kind then return of_kind(units, request) end
-  return units_in(units, outcome)
+  if of_kind then return of_kind(units_of(record), request) end
+  return units_in(units_of(record), outcome)
 end
 
 -- Judges a move of a record that is there, or that a SPEND makes, and carries it out: the result. `judge_move` in moves.py
@@ -103,7 +104,7 @@ local function judge_move(shard, sale, record, request)
   if outcome == 'REPLAYED' then
     return request.kind == 'CONFIRM' and judge_repeated_confirm(record, request) or 'REPLAYED'
   end
-  local units, refused = units_after(before, request, outcome)
+  local units, refused = units_after(record, request, outcome)
   local state, expire_ms = state_after(units or before, outcome), end_after(sale, record, request)
   local stands_so = units and state == record[STATE] and expire_ms == record[EXPIRE_MS] and are_equal(units, before)
   if stands_so then return 'REPLAYED' end
@@ -113,6 +114,6 @@ local function judge_move(shard, sale, record, request)
   if refused then return refused end
   if rule.sets_note then record[NOTE] = request.note end
   if expire_ms ~= record[EXPIRE_MS] then extend(sale, request.id, record, expire_ms) end
-  move(shard, sale, request.id, record, state, units, request.discards)
+  move(shard, sale, request.id, record, state, units, request.kind == 'RETURN' and request.discards)
   return 'MOVED'
 end

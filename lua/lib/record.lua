@@ -9,7 +9,7 @@ local ID_REUSED = 2 -- a CompensationReason
 -- sku=quantity ..", with " #reference" at its end only where one was given: a repeat has the same one, a reuse of the id
 -- another; that of a spent id is ''. CLAIM has the bytes of the Claim, which every event repeats. UNITS is the text
 -- "sku=quantity:sold:came_back ..", and not there (15 fields are packed then) where state and fingerprint imply the units.
--- A record may also have `terms` and `units`: its fingerprint and its units, parsed.
+-- A record may also have `terms` and `units`, its fingerprint and its units, parsed, and `usual`, those of a state.
 local STATE, REVISION, CREATE_MS, UPDATE_MS, EXPIRE_MS, CREATED_EPOCH, CREATED_SEQ, CREATED_INDEX, EPOCH, SEQ, INDEX,
   REASON, FINGERPRINT, NOTE, CLAIM, UNITS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
 
@@ -27,8 +27,18 @@ local function new_record(shard, fingerprint, terms, claim, expire_ms)
   return {NEW, 0, now, now, expire_ms, epoch, seq, index, epoch, seq, index, 0, fingerprint, '', claim, terms = terms}
 end
 
--- The buyer, the asked life of the hold ('-': the sale's) and the lines of a fingerprint, as units that are claimed and
--- not sold; a reference has no '='.
+-- The lines "sku=quantity .." of a text as units that are claimed and not sold, and their sum.
+local function parse_lines(text)
+  local lines, units = {}, 0
+  for sku, quantity in string.gmatch(text, '(%S+)=(%d+)') do
+    local line = {sku = sku, quantity = tonumber(quantity), sold = 0, came_back = 0}
+    lines[#lines + 1] = line
+    units = units + line.quantity
+  end
+  return lines, units
+end
+
+-- The buyer, the asked life of the hold ('-': the sale's) and the lines of a fingerprint; a reference has no '='.
 local function parse_terms(fingerprint)
   local buyer, ttl, sku, quantity = string.match(fingerprint, '^([^ ]+) ([^ ]+) ([^ =]+)=(%d+)$')
   if buyer then -- the usual case, one line and no reference: the loop below costs more than all else done with the terms
@@ -36,12 +46,7 @@ local function parse_terms(fingerprint)
     return {buyer = buyer, ttl = ttl, lines = {{sku = sku, quantity = units, sold = 0, came_back = 0}}, units = units}
   end
   buyer, ttl = string.match(fingerprint, '^(%S+) (%S+)')
-  local lines, units = {}, 0
-  for next_sku, next_quantity in string.gmatch(fingerprint, '(%S+)=(%d+)') do
-    local line = {sku = next_sku, quantity = tonumber(next_quantity), sold = 0, came_back = 0}
-    lines[#lines + 1] = line
-    units = units + line.quantity
-  end
+  local lines, units = parse_lines(fingerprint)
   return {buyer = buyer, ttl = ttl, lines = lines, units = units}
 end
 
@@ -63,7 +68,9 @@ end
 -- The units that state and fingerprint imply: where nothing was sold, the very lines of the fingerprint.
 local function usual_units(record, state)
   local lines = terms_of(record).lines
-  return (state == CONFIRMED or state == RETURNED) and units_in(lines, state) or lines
+  if state ~= CONFIRMED and state ~= RETURNED then return lines end
+  if record.usual_of ~= state then record.usual_of, record.usual = state, units_in(lines, state) end
+  return record.usual
 end
 
 local function units_from_text(text)

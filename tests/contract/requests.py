@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from inventory_service.domain.blocked_buyers import BlockChange
+from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import Line
@@ -63,6 +64,11 @@ def give_back(
 ) -> Move:
     """A return of these lines, or else of everything."""
     return Move(sale, reservation_id, MoveKind.RETURN, "broken", revision, lines_of(lines), discards=discards)
+
+
+def change(reservation_id: str, sale: SaleKey = SALE, revision: int | None = None, **lines: int) -> ChangeHold:
+    """What a hold is to hold."""
+    return ChangeHold(sale, reservation_id, lines_of(lines), revision)
 
 
 def lines_of(lines: Mapping[str, int]) -> tuple[Line, ...]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from inventory_service.domain.blocked_buyers import BlockChange
+from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import HELD, Line
@@ -62,34 +64,24 @@ reserves = st.builds(
     reference=st.sampled_from(["", "", "", "cart-7"]),
 )
 revisions = st.sampled_from([None, None, None, 1, 2])
-whole_moves = st.builds(
+# `builds` would draw what is left out.
+move_of = partial(
+    st.builds,
     Move,
     sale=sales,
     reservation_id=names,
-    kind=st.sampled_from([MoveKind.CONFIRM, MoveKind.RELEASE, MoveKind.SPEND]),
     note=st.sampled_from(["", "why"]),
     expected_revision=revisions,
+    lines=st.just(()),
+    hold_ttl_ms=st.just(0),
+    discards=st.just(False),
 )
+some_lines = lines_of(st.integers(1, 3), at_least=0)
 moves = st.one_of(
-    whole_moves,
-    st.builds(
-        Move,
-        sale=sales,
-        reservation_id=names,
-        kind=st.sampled_from([MoveKind.CONFIRM, MoveKind.RETURN, MoveKind.RETURN]),
-        note=st.just("why"),
-        expected_revision=revisions,
-        lines=lines_of(st.integers(1, 3), at_least=0),
-        discards=st.booleans(),
-    ),
-    st.builds(
-        Move,
-        sale=sales,
-        reservation_id=names,
-        kind=st.just(MoveKind.EXTEND),
-        expected_revision=revisions,
-        hold_ttl_ms=st.sampled_from([1000, 2500, 9000]),
-    ),
+    move_of(kind=st.sampled_from([MoveKind.CONFIRM, MoveKind.RELEASE, MoveKind.SPEND])),
+    move_of(kind=st.just(MoveKind.CONFIRM), lines=some_lines),
+    move_of(kind=st.just(MoveKind.RETURN), lines=some_lines, discards=st.booleans()),
+    move_of(kind=st.just(MoveKind.EXTEND), hold_ttl_ms=st.sampled_from([1000, 2500, 9000])),
 )
 block_changes = st.builds(
     BlockChange,
@@ -154,6 +146,15 @@ adjustments = st.builds(
 )
 
 
+changes = st.builds(
+    ChangeHold,
+    sale=sales,
+    reservation_id=names,
+    lines=lines_of(st.integers(1, 4), at_least=1),
+    expected_revision=revisions,
+)
+
+
 class Histories(RuleBasedStateMachine):
     """Does the same to the stock in memory and to the scripts, on one shard, which is opened anew for every history."""
 
@@ -202,6 +203,10 @@ class Histories(RuleBasedStateMachine):
     @rule(requests=st.lists(moves, min_size=1, max_size=4))
     def move(self, requests: Sequence[Move]) -> None:
         self.call_both(lambda stock: stock.move_many(0, requests))
+
+    @rule(request=changes)
+    def change_hold(self, request: ChangeHold) -> None:
+        self.call_both(lambda stock: stock.change_hold(request))
 
     @rule(sale=sales, name=names, data=st.data())
     def compensate(self, sale: SaleKey, name: str, data: st.DataObject) -> None:

@@ -11,11 +11,13 @@ from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.keys import sale_keys
 from inventory_service.adapters.redis.snapshots import PAGE_SIZE, RedisSaleReader
+from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import SaleKey, shard_of
+from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reconciliation import SalePage
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.results import Failure
+from inventory_service.domain.results import Failure, Granted
 from inventory_service.domain.sale import CreateSale, NewItem
 from inventory_service.service import audit
 from inventory_service.service.relay.drift import DriftWatch
@@ -59,11 +61,20 @@ async def test_redis_and_ledger_without_differences(fixture: AuditFixture) -> No
 
 
 async def test_open_refused_orders_are_no_difference(fixture: AuditFixture) -> None:
-    """Their units are refused in the ledger and held or sold in Redis until they come back."""
+    """Their units are refused in the ledger and held or sold in Redis until they come back; so are parts of them."""
     await LedgerBuyers(fixture.processes.postgres).block_buyer("default", "buyer-3", "a test")
+    shade = (Line("shade", 1),)
+    for refused, recorded in (("r-17", "r-2"), ("r-3", "r-6")):
+        kind = MoveKind.RETURN if refused == "r-3" else MoveKind.CONFIRM
+        for name in (refused, recorded):
+            moved = await fixture.stock.move(Move(SALE, name, kind, "why", lines=shade))
+            assert isinstance(moved, Granted)
+    discarded = Move(SALE, "r-24", MoveKind.RETURN, "broken", lines=shade, discards=True)
+    assert isinstance(await fixture.stock.move(discarded), Granted)
+    assert isinstance(await fixture.stock.change_hold(ChangeHold(SALE, "r-5", (Line("shade", 3),))), Granted)
     await fixture.apply_outbox()
 
-    assert await fixture.audit() == 0
+    assert await fixture.audit() == 0, fixture.differences
 
 
 class SellsWhileRead(RedisSaleReader):
@@ -205,6 +216,11 @@ async def test_a_sale_of_many_reservations_is_read_in_parts(fixture: AuditFixtur
         ("update reservation set state = 'RELEASED' where reservation_id = 'r-2'", "reservation r-2"),
         ("update reservation set revision = 9 where reservation_id = 'r-3'", "revision 9"),
         ("update reservation_line set quantity = 3 where reservation_id = 'r-2' and sku = 'lamp'", "3 lamp"),
+        (
+            "update reservation_line set confirmed_quantity = 1 where reservation_id = 'r-3' and sku = 'shade'",
+            "(1 sold",
+        ),
+        ("update reservation_line set returned_quantity = 1 where reservation_id = 'r-3'", "1 came back"),
         ("delete from reservation where reservation_id = 'r-5'", "not in the ledger"),
         ("delete from ledger_entry where seq = 2", "add up to"),
         ("delete from journal where seq = 9", "comes where"),

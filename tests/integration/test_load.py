@@ -11,6 +11,7 @@ from inventory_service.adapters.redis.connections import Argument, OutcomeUnknow
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.load import RedisLoadTarget
 from inventory_service.adapters.redis.scripts import RedisScripts
+from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import EXPIRED, HELD, Line
@@ -33,6 +34,7 @@ from tests.contract.shards import load_script_on_test_clock
 from tests.integration.loaded_shard import RETENTION_MS, LoadedShard
 
 SALE = SaleKey("default", "lamp-sale")
+PARTS = SaleKey("default", "parts")
 HOLD_MS = 60_000
 FOR_EVER_MS = 10**13  # the test's clock is not the ledger's
 Story = Callable[[LoadedShard], Awaitable[None]]
@@ -138,6 +140,38 @@ async def over_but_held(shard: LoadedShard) -> None:
     await shard.tick(HOLD_MS + 10 * RETENTION_MS)
 
 
+async def parts_of_orders(shard: LoadedShard, buyer: str = "ann") -> None:
+    """A hold that was changed, one that lives longer, one that was sold in part, and two of which units came back."""
+    two, one = (Line("lamp", 2), Line("shade", 1)), (Line("lamp", 1),)
+    items = (NewItem("lamp", 50, buyer_limit=20), NewItem("shade", 50))
+    await shard.create_sale(sale(PARTS)._replace(buyer_limit=0, items=items))
+    for name in ("changed", "extended", "part", "back", "all-back"):
+        assert isinstance(await shard.stock.reserve(Reserve(PARTS, name, buyer, two, None)), Granted)
+    assert isinstance(await shard.stock.change_hold(ChangeHold(PARTS, "changed", (Line("shade", 3),))), Granted)
+    for request in (
+        Move(PARTS, "extended", MoveKind.EXTEND, hold_ttl_ms=2 * HOLD_MS),
+        Move(PARTS, "part", MoveKind.CONFIRM, lines=one),
+        Move(PARTS, "back", MoveKind.CONFIRM),
+        Move(PARTS, "back", MoveKind.RETURN, "broken", lines=one),
+        Move(PARTS, "all-back", MoveKind.CONFIRM, lines=one),
+        Move(PARTS, "all-back", MoveKind.RETURN, "broken", discards=True),
+    ):
+        assert isinstance(await shard.stock.move(request), Granted)
+
+
+async def refused_parts(shard: LoadedShard) -> None:
+    """The same of a buyer whom the ledger refuses, before it has any of it."""
+    await shard.block("bob", blocked=True)
+    await parts_of_orders(shard, buyer="bob")
+
+
+async def refused_parts_given_back(shard: LoadedShard) -> None:
+    """Their units come back: what was held, and what was sold and had not come back."""
+    await refused_parts(shard)
+    await shard.drain()
+    await shard.compensate()
+
+
 async def change(shard: LoadedShard, request: SaleRequest) -> None:
     answer = await shard.stock.change_sale(request)
     assert not isinstance(answer, Failure), answer
@@ -189,6 +223,9 @@ STORIES = (
     adjusted_stock,
     released_holds,
     every_state,
+    parts_of_orders,
+    refused_parts,
+    refused_parts_given_back,
     refused_orders,
     a_reused_id,
     a_reused_id_given_back,

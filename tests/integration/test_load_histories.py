@@ -8,11 +8,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.sale import CreateSale, SaleRequest
-from tests.contract.test_histories import SALES, acts, adjustments, creates, reserves, sales, updates, whole_moves
+from tests.contract.test_histories import SALES, acts, adjustments, changes, creates, moves, reserves, sales, updates
 from tests.integration.loaded_shard import LoadedShard
 
 buyers = st.sampled_from(["b-1", "b-2"])
@@ -42,9 +43,16 @@ class Histories(RuleBasedStateMachine):
     def reserve(self, requests: Sequence[Reserve]) -> None:
         self.runner.run(self.shard.stock.reserve_many(0, requests))
 
-    @rule(requests=st.lists(whole_moves, min_size=1, max_size=4))
+    @rule(requests=st.lists(moves, min_size=1, max_size=4))
     def move(self, requests: Sequence[Move]) -> None:
         self.runner.run(self.shard.stock.move_many(0, requests))
+
+    @rule(request=changes)
+    def change_hold(self, request: ChangeHold) -> None:
+        async def ask() -> None:
+            await self.shard.stock.change_hold(request)
+
+        self.runner.run(ask())
 
     @rule(buyer=buyers, blocked=st.booleans())
     def block(self, buyer: str, blocked: bool) -> None:

@@ -44,6 +44,9 @@ BUILT: dict[str, Message] = {
     "ExtendReservation": calls.ExtendReservationRequest(
         sale_id="lamp-sale", reservation_id="r-1", hold_ttl=Duration(seconds=60)
     ),
+    "ChangeReservation": calls.ChangeReservationRequest(
+        sale_id="lamp-sale", reservation_id="r-1", lines=[Line(sku="lamp", quantity=1)]
+    ),
     "ReturnReservation": calls.ReturnReservationRequest(
         sale_id="lamp-sale", reservation_id="r-1", reason="broken", lines=[Line(sku="lamp", quantity=1)]
     ),
@@ -83,6 +86,7 @@ USED = {
     "ConfirmReservation": {*MOVE, "partial", *(f"partial.{name}" for name in LINES)},
     "ReleaseReservation": {*MOVE, "reason", "spend_id"},
     "ExtendReservation": {*MOVE, "hold_ttl"},
+    "ChangeReservation": {*MOVE, *LINES},
     "ReturnReservation": {*MOVE, "reason", "discard", *LINES},
     "GetReservation": {"sale_id", "reservation_id"},
     "GetSale": {"sale_id"},

@@ -11,6 +11,7 @@ from inventory_service.adapters.redis.connections import Argument
 from inventory_service.adapters.redis.load import bytes_from_record
 from inventory_service.adapters.redis.reads import reservation_from_values
 from inventory_service.domain.archive import ReturnArchived
+from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.fingerprints import spelled
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import (
@@ -59,7 +60,7 @@ def _spent_claim(request: Move) -> bytes:
     return Claim(tenant=tenant, sale_id=sale_id, reservation_id=reservation_id).SerializeToString()
 
 
-def move_result(head: CallHead, request: Move, result: Values) -> Granted | Failure:
+def move_result(head: CallHead, request: Move | ChangeHold, result: Values) -> Granted | Failure:
     """Parse one result."""
     name, *values = result
     if name == b"NO_SALE":
@@ -76,6 +77,7 @@ def move_result(head: CallHead, request: Move, result: Values) -> Granted | Fail
     return failure
 
 
+MOVE_RESULTS: Final = frozenset({b"NO_SALE", b"NO_RECORD", b"MOVED", b"REPLAYED", b"WRONG_STATE", b"REVISION_MISMATCH"})
 _REFUSALS: Final[Mapping[bytes, Callable[[Reservation, tuple[Line, ...]], Failure | None]]] = {
     b"WRONG_STATE": lambda found, lines: wrong_state(found),
     b"REVISION_MISMATCH": lambda found, lines: revision_mismatch(found),

@@ -23,6 +23,7 @@ from inventory_service.adapters.redis.connections import Argument
 from inventory_service.adapters.redis.keys import attempts_keys, blocked_key, sale_keys, shard_keys
 from inventory_service.adapters.redis.reads import reservation_from_values
 from inventory_service.domain.call_again import CALL_AGAIN, CallAgain
+from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.fingerprints import reserve_fingerprint
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import CONFIRMED, HELD, Reservation
@@ -37,6 +38,8 @@ from inventory_service.domain.results import (
     sale_not_found,
 )
 from inventory_service.domain.units import usual_units
+
+Asked = Reserve | ChangeHold  # what is refused with the same results
 
 
 def reserve_keys(shard: int, sales: Iterable[SaleKey]) -> list[str]:
@@ -81,6 +84,11 @@ def reserve_result(head: CallHead, request: Reserve, result: Values) -> ReserveR
     return _OTHER_RESULTS[result[0]](head, request, result)
 
 
+def refusal_from_values(head: CallHead, request: Asked, result: Values) -> Rejected | Failure | CallAgain:
+    """Parse why there are no units."""
+    return _REFUSALS[result[0]](head, request, result)
+
+
 def _held(head: CallHead, request: Reserve, result: Values) -> Granted:
     _, index, expire_ms = result
     sale, reservation_id, buyer_id, lines, _, reference = request
@@ -121,8 +129,8 @@ def _ended(head: CallHead, request: Reserve, result: Values) -> Rejected:
     return Rejected(REJECTION_REASON_RESERVATION_ENDED, as_of, head.now_ms, ended=ended, replayed=not spent)
 
 
-def _rejection(reason: int) -> Callable[[CallHead, Reserve, Values], Rejected]:
-    def rejected(head: CallHead, _: Reserve, result: Values) -> Rejected:
+def _rejection(reason: int) -> Callable[[CallHead, Asked, Values], Rejected]:
+    def rejected(head: CallHead, _: Asked, result: Values) -> Rejected:
         _, seq, retry_ms, *rest = result
         as_of, retry_after_ms = head.position(seq), None if retry_ms < 0 else retry_ms
         if reason == REJECTION_REASON_BUYER_LIMIT:
@@ -136,11 +144,8 @@ def _rejection(reason: int) -> Callable[[CallHead, Reserve, Values], Rejected]:
     return rejected
 
 
-_OTHER_RESULTS: dict[bytes, Callable[[CallHead, Reserve, Values], ReserveResult | CallAgain]] = {
+_REFUSALS: dict[bytes, Callable[[CallHead, Asked, Values], Rejected | Failure | CallAgain]] = {
     b"CALL_AGAIN": lambda head, request, result: CALL_AGAIN,
-    b"REPLAYED": _replayed,
-    b"ENDED": _ended,
-    b"ID_REUSED": lambda head, request, result: reservation_id_reused(request.sale, request.reservation_id),
     b"NO_SALE": lambda head, request, result: sale_not_found(request.sale),
     b"NO_ITEM": lambda head, request, result: item_not_found(request.sale, result[1].decode()),
     b"WITHOUT_HOLDS": lambda head, request, result: Failure(ERROR_REASON_SALE_WITHOUT_HOLDS),
@@ -154,4 +159,10 @@ _OTHER_RESULTS: dict[bytes, Callable[[CallHead, Reserve, Values], ReserveResult 
     b"INSUFFICIENT_STOCK": _rejection(REJECTION_REASON_INSUFFICIENT_STOCK),
     b"ITEM_LIMIT": _rejection(REJECTION_REASON_ITEM_LIMIT),
     b"BUYER_LIMIT": _rejection(REJECTION_REASON_BUYER_LIMIT),
+}
+_OTHER_RESULTS: dict[bytes, Callable[[CallHead, Reserve, Values], ReserveResult | CallAgain]] = {
+    b"REPLAYED": _replayed,
+    b"ENDED": _ended,
+    b"ID_REUSED": lambda head, request, result: reservation_id_reused(request.sale, request.reservation_id),
+    **_REFUSALS,
 }

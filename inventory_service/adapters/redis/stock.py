@@ -12,6 +12,7 @@ from holdfast.inventory.v1.error_reason_pb2 import (
 
 from inventory_service.adapters.redis.adjustments import adjust_stock_arguments, adjust_stock_result
 from inventory_service.adapters.redis.call import Reply, keys_of, number_sales, split_reply
+from inventory_service.adapters.redis.change_hold import change_hold_arguments, change_hold_result
 from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown
 from inventory_service.adapters.redis.keys import adjustments_key, sale_from_member, shard_keys
 from inventory_service.adapters.redis.moves import (
@@ -28,6 +29,7 @@ from inventory_service.adapters.redis.scripts import LEDGER_BEHIND, RedisScripts
 from inventory_service.domain.archive import ArchiveStep, ReturnArchived
 from inventory_service.domain.backpressure import Backpressure
 from inventory_service.domain.call_again import CallAgain, until_judged
+from inventory_service.domain.change_hold import ChangeHold, ChangeResult
 from inventory_service.domain.keys import SaleKey, shard_of
 from inventory_service.domain.moves import Compensate, Move
 from inventory_service.domain.ports import ExpireStep, HoldCounts
@@ -103,6 +105,18 @@ class RedisStock:
             return [reply] * len(requests)
         head, results = reply
         return [move_result(head, *pair) for pair in zip(requests, results, strict=True)]
+
+    async def change_hold(self, request: ChangeHold) -> ChangeResult:
+        """Set what a hold holds."""
+        shard = self._shard_of(request.sale)
+
+        async def judge_one(some: Sequence[ChangeHold]) -> Sequence[ChangeResult | CallAgain]:
+            arguments = change_hold_arguments(request, self.backpressure.max_commits_ahead)
+            reply = await self._run("change_hold", shard, reserve_keys(shard, [request.sale]), arguments)
+            return [reply if isinstance(reply, Failure) else change_hold_result(reply[0], request, reply[1])]
+
+        results: list[ChangeResult] = await until_judged([request], judge_one)
+        return results[0]
 
     async def return_archived(self, request: ReturnArchived) -> Granted | Failure:
         """Take back sold units of a reservation that has left."""

@@ -1,22 +1,24 @@
-"""Calls that move a reservation on: confirm, release, extend and return."""
+"""Calls that move a reservation on: confirm, release, extend, change and return."""
 
 from typing import TypeAlias
 
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
+from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
-from inventory_service.domain.results import Granted
+from inventory_service.domain.results import Failure, Granted, Rejected
 from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context, StockCalls
-from inventory_service.rpc.messages import reservation_to_proto, timestamp
-from inventory_service.rpc.status import value_or_fail
+from inventory_service.rpc.messages import rejection_to_proto, reservation_to_proto, timestamp
+from inventory_service.rpc.status import failed, value_or_fail
 from inventory_service.rpc.validation import MAX_TEXT, Validator
 
 MoveRequest: TypeAlias = (
     calls.ConfirmReservationRequest
     | calls.ReleaseReservationRequest
     | calls.ExtendReservationRequest
+    | calls.ChangeReservationRequest
     | calls.ReturnReservationRequest
 )
 
@@ -56,6 +58,21 @@ class MoveCalls(StockCalls):
             replayed=moved.replayed,
             read_time=timestamp(moved.read_time_ms),
         )
+
+    async def ChangeReservation(
+        self, request: calls.ChangeReservationRequest, context: Context
+    ) -> calls.ChangeReservationResponse:
+        """Set what a hold holds, or say why it stays as it is."""
+        command = change_from_proto(request, tenant_of(context))
+        result = await self._stock.change_hold(command)
+        if isinstance(result, Failure):
+            raise failed(result, command.sale, command.reservation_id)
+        response = calls.ChangeReservationResponse(replayed=result.replayed, read_time=timestamp(result.read_time_ms))
+        if isinstance(result, Rejected):
+            response.rejection.CopyFrom(rejection_to_proto(result))
+        else:
+            response.reservation.CopyFrom(reservation_to_proto(result.reservation))
+        return response
 
     async def ReturnReservation(
         self, request: calls.ReturnReservationRequest, context: Context
@@ -97,6 +114,14 @@ def extend_from_proto(request: calls.ExtendReservationRequest, tenant: str) -> M
     return _move(request, tenant, MoveKind.EXTEND)._replace(hold_ttl_ms=hold_ttl_ms)
 
 
+def change_from_proto(request: calls.ChangeReservationRequest, tenant: str) -> ChangeHold:
+    """What a hold is to hold."""
+    fields = _checked(request)
+    lines = fields.lines("lines", request.lines)
+    fields.raise_if_invalid()
+    return ChangeHold(SaleKey(tenant, request.sale_id), request.reservation_id, lines, _revision(request))
+
+
 def return_from_proto(request: calls.ReturnReservationRequest, tenant: str) -> Move:
     """Sold units to take back; without lines, all of them."""
     fields = _checked(request)
@@ -116,5 +141,8 @@ def _checked(request: MoveRequest) -> Validator:
 
 
 def _move(request: MoveRequest, tenant: str, kind: MoveKind) -> Move:
-    revision = request.expected_revision if request.HasField("expected_revision") else None
-    return Move(SaleKey(tenant, request.sale_id), request.reservation_id, kind, expected_revision=revision)
+    return Move(SaleKey(tenant, request.sale_id), request.reservation_id, kind, expected_revision=_revision(request))
+
+
+def _revision(request: MoveRequest) -> int | None:
+    return request.expected_revision if request.HasField("expected_revision") else None

@@ -9,7 +9,7 @@ import pytest
 from inventory_service.adapters.redis.reads import RecordReply
 from inventory_service.adapters.redis.sales import StoredSettings
 from inventory_service.adapters.redis.scripts import read_lua
-from inventory_service.domain import adjustments, reservation, reserve, sale_changes
+from inventory_service.domain import adjustments, change_hold, reservation, reserve, sale_changes
 from inventory_service.domain.moves import MOVES, REPLAYED, MoveKind
 from inventory_service.domain.sale import SaleAction
 from inventory_service.domain.shard_load import LoadedRecord, LoadedSale
@@ -68,10 +68,11 @@ def _state(name: str) -> int:
     ("script", "rule"),
     [
         ("reserve", reserve.judge),
+        ("change_hold", change_hold.judge_rises),
         ("change_sale", sale_changes.change_sale),
         ("adjust_stock", adjustments.adjust_stock),
     ],
-    ids=["reserve", "change_sale", "adjust_stock"],
+    ids=["reserve", "change_hold", "change_sale", "adjust_stock"],
 )
 def test_a_request_passes_the_same_checks_in_the_same_order(script: str, rule: Callable[..., object]) -> None:
     """The order of precedence decides which reason a caller gets."""

@@ -16,6 +16,7 @@ from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.sale import NewItem
 from inventory_service.rpc.calls.buyers import buyer_to_block, buyer_to_unblock
 from inventory_service.rpc.calls.moves import (
+    change_from_proto,
     confirm_from_proto,
     extend_from_proto,
     release_from_proto,
@@ -252,6 +253,7 @@ def test_output_only_fields_of_a_sale_are_ignored() -> None:
             calls.ExtendReservationRequest(reservation_id="r", hold_ttl=seconds(-1), expected_revision=0),
             ["sale_id", "expected_revision", "hold_ttl"],
         ),
+        (change_from_proto, calls.ChangeReservationRequest(sale_id="s", reservation_id="r"), ["lines"]),
         (return_from_proto, calls.ReturnReservationRequest(sale_id="s", reservation_id="r"), ["reason"]),
         (
             return_from_proto,

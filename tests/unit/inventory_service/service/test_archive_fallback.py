@@ -8,6 +8,7 @@ from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 
 from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
+from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Move, MoveKind
@@ -250,6 +251,21 @@ async def test_spending_an_unknown_id_of_an_archived_sale_is_not_found(archive: 
     assert isinstance(unknown, Failure)
     assert isinstance(bought, Failure)
     assert [reason_of(unknown), reason_of(bought)] == ["RESERVATION_NOT_FOUND", "WRONG_RESERVATION_STATE"]
+
+
+async def test_what_has_left_is_no_hold_that_could_be_changed(archive: ArchiveFallback, ledger: FakeArchive) -> None:
+    """The caller hears how it stands; one that the ledger has as held has not left."""
+    change = ChangeHold(SALE, "bought", (Line("lamp", 1),))
+    sold = await archive.change_hold(change)
+    ledger.reservations["bought"] = BOUGHT._replace(state=HELD)
+    held = await archive.change_hold(change)
+    unknown = await archive.change_hold(change._replace(reservation_id="unknown"))
+
+    assert isinstance(sold, Failure)
+    assert (reason_of(sold), sold.reservation) == ("WRONG_RESERVATION_STATE", BOUGHT)
+    assert held == Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING)
+    assert isinstance(unknown, Failure)
+    assert reason_of(unknown) == "RESERVATION_NOT_FOUND"
 
 
 async def test_nothing_comes_back_to_an_archived_sale(archive: ArchiveFallback, ledger: FakeArchive) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
+from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line
@@ -59,6 +60,9 @@ class ManualStock:
 
     async def move_many(self, shard: int, requests: Sequence[Any]) -> Any:
         return await self._call("move", requests)
+
+    async def change_hold(self, request: Any) -> Any:
+        return (await self._call("change", [request]))[0]
 
     async def find_sale(self, sale: SaleKey) -> Any:
         await self._call("read", [])
@@ -208,6 +212,24 @@ async def test_equal_ids_are_judged_in_the_order_of_their_arrival(fixture: Batch
             break
 
     assert fixture.store.calls == [("reserve", ["a", "b"]), ("move", ["a"]), ("reserve", ["a"])]
+
+
+async def test_a_change_of_a_hold_goes_alone_and_in_the_order_of_its_id(fixture: BatcherFixture) -> None:
+    """Its script takes one; what waits of other ids goes ahead, and what comes of its own id stays after it."""
+    await fixture.make_busy()
+    held, other = ChangeHold(SALE, "a", (Line("sku", 1),)), ChangeHold(SALE, "b", (Line("sku", 1),))
+
+    fixture.batcher.reserve(reserve("a"))
+    fixture.batcher.change_hold(held)
+    fixture.batcher.move(Move(SALE, "a", MoveKind.CONFIRM))
+    fixture.batcher.reserve(reserve("c"))
+    await settle()
+    fixture.batcher.change_hold(other)
+    while fixture.store.open is not None:
+        await fixture.store.answer()
+        await fixture.clock.pass_ms(4)
+
+    assert fixture.store.calls == [("reserve", ["a", "c"]), ("change", ["a"]), ("move", ["a"]), ("change", ["b"])]
 
 
 async def test_a_call_is_bounded_by_lines_too(fixture: BatcherFixture) -> None:
