@@ -1,4 +1,4 @@
-"""Compares Redis with the ledger at one commit of each shard, and the ledger's balances with its own entries."""
+"""Compares Redis with the ledger, each sale at one commit, and the ledger's balances with its own entries."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ class CannotCompare(Exception):
 
 
 class _SnapshotMoved(Exception):
-    """The shard got new commits while it was read."""
+    """The shard got new commits while a sale was read."""
 
 
 async def run(
@@ -109,19 +109,19 @@ async def audit_shard(dependencies: Dependencies, shard: int, deadline_s: float)
 async def _compare_when_equal(
     dependencies: Dependencies, shard: int, only: SaleKey | None, result: AuditResult
 ) -> None:
-    """Wait until the ledger has caught up, then compare; again if it got commits. The caller sets the deadline."""
+    """Wait until the ledger has caught up, then compare; if it got commits, the rest. The caller sets the deadline."""
     delay, written = Backoff(first_s=0.05, longest_s=1.0), ""
+    compared: set[SaleKey] = set()
     while True:
         status = await dependencies.shards.status(shard)
         async with dependencies.ledger.snapshot(shard) as snapshot:
             _check_comparable(status, snapshot)
             if (snapshot.commit_id, snapshot.hash) == (status.head, status.hash):
                 try:
-                    found = await _compare(dependencies, shard, only, snapshot)
+                    await _compare(dependencies, shard, only, snapshot, compared, result)
                 except _SnapshotMoved:
                     pass
                 else:
-                    result.add(found)
                     return
             elif status.frozen_reason:
                 result.differences.append(Difference(f"shard {shard}", f"is frozen: {status.frozen_reason}"))
@@ -143,23 +143,27 @@ def _check_comparable(status: ShardStatus, snapshot: LedgerSnapshot) -> None:
 
 
 async def _compare(
-    dependencies: Dependencies, shard: int, only: SaleKey | None, snapshot: LedgerSnapshot
-) -> AuditResult:
-    found = AuditResult(shards=1)
+    dependencies: Dependencies,
+    shard: int,
+    only: SaleKey | None,
+    snapshot: LedgerSnapshot,
+    compared: set[SaleKey],
+    result: AuditResult,
+) -> None:
+    """Compare the sales that are not `compared` yet, then the ledger's journal with itself."""
     in_ledger = await snapshot.sales()
     sales = {*in_ledger, *await dependencies.redis.sales(shard)}
     if only is not None and only not in sales:
         raise CannotCompare(f"there is no sale {only}, neither in Redis nor in the ledger")
-    for sale in sorted(sales) if only is None else [only]:
-        await _compare_sale(dependencies, shard, sale, snapshot, found)
-        found.sales += 1
-    await _check_journal(shard, snapshot, in_ledger, found)
-    return found
+    for sale in sorted(sales - compared) if only is None else [only]:
+        result.add(await _compare_sale(dependencies, shard, sale, snapshot))
+        compared.add(sale)
+    result.shards += 1
+    await _check_journal(shard, snapshot, in_ledger, result)
 
 
-async def _compare_sale(
-    dependencies: Dependencies, shard: int, sale: SaleKey, snapshot: LedgerSnapshot, found: AuditResult
-) -> None:
+async def _compare_sale(dependencies: Dependencies, shard: int, sale: SaleKey, snapshot: LedgerSnapshot) -> AuditResult:
+    found = AuditResult(sales=1)
     seen: set[str] = set()
     held, cursor = 0, 0
     while True:
@@ -177,6 +181,7 @@ async def _compare_sale(
             break
     found.reservations += len(seen)
     found.differences += hold_differences(sale, held, await snapshot.holds(sale))
+    return found
 
 
 async def _compare_items(sale: SaleKey, page: SalePage, snapshot: LedgerSnapshot, found: AuditResult) -> None:

@@ -10,14 +10,16 @@ from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.keys import sale_keys
-from inventory_service.adapters.redis.snapshots import RedisSaleReader
+from inventory_service.adapters.redis.snapshots import PAGE_SIZE, RedisSaleReader
 from inventory_service.domain.change_hold import ChangeHold
-from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.keys import SaleKey, shard_of
 from inventory_service.domain.moves import Move, MoveKind
+from inventory_service.domain.reconciliation import SalePage
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure, Granted
 from inventory_service.domain.sale import CreateSale, NewItem
+from inventory_service.service import audit
 from inventory_service.service.relay.drift import DriftWatch
 from tests.integration.audit_fixture import SALE, SHARD, AuditFixture
 from tests.integration.shard_processes import SHARDS, ShardProcesses
@@ -73,6 +75,38 @@ async def test_open_refused_orders_are_no_difference(fixture: AuditFixture) -> N
     await fixture.apply_outbox()
 
     assert await fixture.audit() == 0, fixture.differences
+
+
+class SellsWhileRead(RedisSaleReader):
+    """Sells in a shard after each sale that was read, and has the ledger take it, so that the next one has moved."""
+
+    def __init__(self, fixture: AuditFixture) -> None:
+        super().__init__(fixture.processes.connections)
+        self._fixture = fixture
+        self._sold = 60
+
+    async def page(self, shard: int, sale: SaleKey, cursor: int, size: int = PAGE_SIZE) -> SalePage:
+        page = await super().page(shard, sale, cursor, size)
+        self._sold += 1
+        await self._fixture.sell(self._sold, self._sold)
+        await self._fixture.apply_outbox()
+        return page
+
+
+async def test_a_shard_is_compared_although_it_sells(fixture: AuditFixture) -> None:
+    """Each sale is read at one commit; a shard with many sales is seldom quiet for as long as all of them take."""
+    names = (SaleKey("default", f"rug-{number}") for number in range(100))
+    for sale in [name for name in names if shard_of(name, SHARDS) == SHARD][:3]:
+        await make_sale(fixture.stock, CreateSale(sale, "", None, None, 0, 0, 0, (NewItem("rug", 5),)))
+    await fixture.apply_outbox()
+    processes = fixture.processes
+    ledger, reader = PostgresSnapshots(processes.postgres), SellsWhileRead(fixture)
+    dependencies = audit.Dependencies(processes.shards, processes.ledger, reader, ledger, print, print)
+
+    found = await audit.audit_shard(dependencies, SHARD, deadline_s=20)
+
+    assert isinstance(found, audit.AuditResult), found
+    assert (found.sales, found.differences) == (4, [])
 
 
 class RecordedDrift:
