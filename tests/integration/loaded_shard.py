@@ -188,9 +188,12 @@ class LoadedShard(RedisShard):
             return await load.run(fenced)
 
     async def stored(self) -> dict[str, dict[bytes, Any]]:
-        """Every key of the shard with every field, unpacked, in no order; of its state, what a new epoch keeps."""
+        """Every key of the shard with every field, unpacked, in no order; of its state, what a new epoch keeps.
+
+        The attempts of buyers are not in the ledger: a restart of Redis may forget them.
+        """
         found: Any = await self.ask("EVAL", STORED, 0)
-        stored = {key.decode(): _fields(values) for key, values in found}
+        stored = {key.decode(): _fields(values) for key, values in found if b":attempts-" not in key}
         stored.pop(shard_keys(0).outbox, None)
         meta = stored[shard_keys(0).meta]
         stored[shard_keys(0).meta] = {field: meta.get(field) for field in META}
