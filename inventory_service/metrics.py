@@ -14,6 +14,7 @@ from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.ports import HoldCounts
 from inventory_service.domain.results import Granted, Rejected
 from inventory_service.server_checks.results import CheckResult, Level
+from inventory_service.service.batcher import CALL_KINDS
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -85,8 +86,8 @@ class StockMetrics:
         self._granted = outcomes.labels("granted").inc
         self._replayed = outcomes.labels("replayed").inc
         self._rejected = {reason: outcomes.labels(_outcome(reason)).inc for reason in RejectionReason.values()}
-        self._sizes = {kind: sizes.labels(kind).observe for kind in ("reserve", "move")}
-        self._seconds = {kind: seconds.labels(kind).observe for kind in ("reserve", "move")}
+        self._sizes = {kind: sizes.labels(kind).observe for kind in CALL_KINDS}
+        self._seconds = {kind: seconds.labels(kind).observe for kind in CALL_KINDS}
 
     def count_outcome(self, result: Granted | Rejected) -> None:
         if result.replayed:

@@ -122,8 +122,18 @@ class StackFixture:
         await call_until_answered(self.caller.admin.BlockBuyer, request)
 
     async def refuse_orders_of(self, buyer_id: str) -> None:
-        """Let the ledger refuse a buyer's orders, which the shards grant, because they do not know of the block."""
+        """Let the ledger refuse a buyer's orders, which the shards grant, because they do not know of the block.
+
+        They know the version of the list by then, so they do not read it any more.
+        """
+        await eventually(self._blocked_buyers_are_copied)
         await refuse_orders_of(self.running.addresses.postgres_dsn, buyer_id)
+
+    async def _blocked_buyers_are_copied(self) -> bool:
+        """Every shard has a copy of the list of blocked buyers."""
+        async with self.redis() as redis:
+            keys = (f"holdfast:{{{shard}}}:meta" for shard in range(self.running.shards))
+            return all([await redis.hexists(key, "blocked_version") for key in keys])
 
     # What the servers hold
 

@@ -24,6 +24,7 @@ from inventory_service.domain.sale import SaleRead, SaleRequest, SaleResult
 Request = Reserve | Move | ChangeHold
 T = TypeVar("T")
 _OVERLOADED: Final = Failure(reasons.ERROR_REASON_OVERLOADED)
+CALL_KINDS = ("reserve", "move", "change")  # what one call carries
 TICK_S = 0.0005  # an event loop's clock may round to whole milliseconds
 log = structlog.get_logger()
 

@@ -56,15 +56,18 @@ def test_a_sale_is_sold_out_and_recorded(shell: dict[str, str]) -> None:
     assert holdfast(shell, "audit").returncode == 0
 
 
-def test_a_blocked_buyers_hold_is_compensated(shell: dict[str, str]) -> None:
-    """After `buyer block`, `get` shows the reservation as compensated, and the reason."""
+def test_a_blocked_buyer_gets_nothing(shell: dict[str, str]) -> None:
+    """After `buyer block` a Reserve is rejected, which is an answer, and after `buyer unblock` it is granted."""
     holdfast(shell, "sale", "create", "cli-blocked", "--item", "lamp=1")
+    reserve = ("reserve", "cli-blocked", "--line", "lamp=1", "--buyer", "cli-bot", "--id", "cli-2", "--json")
+
     assert holdfast(shell, "buyer", "block", "cli-bot", "--reason", "bot", "--yes").returncode == 0
-    holdfast(shell, "reserve", "cli-blocked", "--line", "lamp=1", "--buyer", "cli-bot", "--id", "cli-2")
+    rejected = holdfast(shell, *reserve)
+    assert holdfast(shell, "buyer", "unblock", "cli-bot").returncode == 0
+    granted = fields(holdfast(shell, *reserve))
 
-    compensated = wait_until(shell, "cli-blocked", "cli-2", "state", "RESERVATION_STATE_COMPENSATED")
-
-    assert compensated["compensation_reason"] == "COMPENSATION_REASON_BUYER_BLOCKED"
+    assert json.loads(rejected.stdout)["rejection"]["reason"] == "REJECTION_REASON_BUYER_BLOCKED"
+    assert granted["reservation"]["state"] == "RESERVATION_STATE_HELD"
 
 
 def test_an_unknown_id_exits_with_1(shell: dict[str, str]) -> None:

@@ -93,6 +93,7 @@ class Failovers:
 
     async def violations(self) -> list[str]:
         """Every broken promise; what one node alone had when it was demoted may be lost."""
+        await self.load.end()
         told = {answer.commit for answer in self.load.answers}
         kept = self.kept | (told - self.at_risk)
         return await violations_after_selling_out(

@@ -19,6 +19,7 @@ from holdfast.inventory.v1.reservation_pb2 import Reservation, ReservationState
 CONFIRMS, RELEASES = 0.55, 0.15  # shares of the holds; the others are left open, and some of them expire
 PACE_S = (0.05, 0.2)  # between a buyer's steps
 AFTER_REJECTION_S = 0.3
+MAX_QUANTITY = 1000  # of a line
 CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
 
 
@@ -58,20 +59,27 @@ class Load:
         self.sales = sales  # id -> SKUs
         self._buyers = list(buyers)
         self._seed = seed
+        self._is_over = False
+        self._tasks: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Buyers call inside the block. At its end calls without an answer are given up."""
-        buyers = [asyncio.create_task(self._buy_repeatedly(buyer)) for buyer in self._buyers]
+        self._tasks = [asyncio.create_task(self._buy_repeatedly(buyer)) for buyer in self._buyers]
         try:
             yield
         finally:
-            for buyer in buyers:
-                buyer.cancel()
-            ended = await asyncio.gather(*buyers, return_exceptions=True)
+            for task in self._tasks:
+                task.cancel()
+            ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         for error in ended:
             if isinstance(error, Exception):
                 raise error
+
+    async def end(self) -> None:
+        """Let each buyer end the purchase at which it is, and buy no more."""
+        self._is_over = True
+        await asyncio.gather(*self._tasks)
 
     def count(self, shard: int) -> int:
         """How many answers came about reservations of a shard."""
@@ -84,8 +92,8 @@ class Load:
         except SaleNotFound:  # all is lost
             return
         for item in sale.items:
-            if item.available > 0:
-                await self._buy_all(sale_id, item.sku, item.available)
+            for bought in range(0, item.available, MAX_QUANTITY):
+                await self._buy_all(sale_id, item.sku, min(item.available - bought, MAX_QUANTITY))
 
     async def _buy_all(self, sale_id: str, sku: str, units: int) -> None:
         reservation_id = f"rest-{uuid.uuid4().hex[:12]}"
@@ -96,7 +104,7 @@ class Load:
 
     async def _buy_repeatedly(self, buyer: str) -> None:
         rng = random.Random(f"{self._seed} {buyer}")
-        while True:
+        while not self._is_over:
             await asyncio.sleep(rng.uniform(*PACE_S))
             try:
                 await self._buy(buyer, rng)

@@ -37,7 +37,7 @@ from tests.servers import connected
 from tests.waiting import eventually
 
 SHARDS = 2
-SKUS, UNITS = ("lamp", "rug"), 400
+SKUS, UNITS = ("lamp", "rug"), 4000  # never sold out by the load, however long a slow machine takes
 HOLD_TTLS = (timedelta(seconds=2), timedelta(minutes=5))  # of the first and the second shard's sale
 BLOCKED = "blocked"
 BUYERS = (BLOCKED, "ann", "bob", "cid", "dora", "eve")
