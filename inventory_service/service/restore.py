@@ -22,7 +22,7 @@ from inventory_service.service.relay.turn import ShardTurn
 
 WATCH_S = 1.0
 STALL_S = 120.0  # without any progress, of the ledger or of a load, before a shard is given up
-AUDIT_S = 120.0  # from when the shard serves
+AUDIT_S = 20.0  # from when the shard serves: one whose sales get calls all the time is not audited
 ERRORS = 8  # in a row, with growing delays, before a server counts as away
 RUN_AGAIN = "and run `holdfast restore` again"
 NOTHING_KNOWN = "neither store has anything of it, nor Kafka all of it: run `holdfast init`"
@@ -42,7 +42,7 @@ class State(StrEnum):
     UNKNOWN = "could not be opened"
 
 
-SUCCESSES = frozenset({State.SERVES, State.ADOPTED, State.LOADED, State.WOULD_ADOPT, State.WOULD_LOAD})
+SUCCESSES = frozenset(State) - {State.DIFFERS, State.NEEDS_CONSENT, State.UNKNOWN}
 
 
 @dataclass

@@ -97,10 +97,8 @@ async def test_a_load_that_goes_on_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("by_relay", [False, True], ids=["by itself", "by a relay"])
-async def test_a_shard_that_was_opened_and_not_audited_is_no_success(
-    audits: list[AuditResult | str], by_relay: bool
-) -> None:
-    """Nobody has compared it with the ledger, and the exit code says so."""
+async def test_a_shard_that_was_opened_and_not_audited_says_so(audits: list[AuditResult | str], by_relay: bool) -> None:
+    """It serves, which is what the exit code tells; the line tells that nothing has compared it with the ledger."""
     audits[:] = ["it gets calls"]
     installation = Installation(shards=1, load_s=0.3)
     relaying = None
@@ -110,7 +108,7 @@ async def test_a_shard_that_was_opened_and_not_audited_is_no_success(
 
     code = await installation.restore()
 
-    assert code == 1
+    assert code == 0
     assert installation.lines == [
         "shard 0 serves, and was not compared with the ledger: it gets calls: run `holdfast audit` once it gets fewer"
         " calls"
