@@ -111,7 +111,7 @@ async def test_the_commands_that_it_names_correct_the_settings(broken: KafkaClus
     advice = re.findall(r"--entity-name (\S+) --add-config ([a-z.]+)=([^\s\"]+)", "\n".join(output))
 
     assert code == 1
-    assert len(advice) == len(TOPICS) + 2 * len(SETTINGS_OF_RECORD_TOPICS) + 1
+    assert len(advice) == len(TOPICS) + len((COMMITS, FACTS, SALES)) * len(SETTINGS_OF_RECORD_TOPICS) + 1
     for topic, setting, value in advice:
         broken.admin.set_topic(topic, {setting: value})
     await eventually(lambda: _no_topic_setting_fails(broken))

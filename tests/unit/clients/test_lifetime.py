@@ -191,7 +191,7 @@ def interrupt_once(fake: FakeInventory, thread: int) -> None:
 
 
 # A child ends by `sys.exit`, which frees all that it has. The script runs in a process of its own, because the process
-# of the tests serves with gRPC while it would fork.
+# of the tests serves with gRPC while it would fork; how gRPC's threads end with that process is not what is tested.
 FORKS = """
 import asyncio, os, sys
 from holdfast.blocking import BlockingClient
@@ -225,6 +225,8 @@ in_a_child(used=ask, used_blocking=ask_blocking, new=ask_new, close=close, free=
 ask(), ask_blocking()
 close()
 in_a_child(closed=ask, closed_blocking=ask_blocking, new_after_close=ask_new)
+sys.stdout.flush()
+os._exit(0)
 """
 
 
