@@ -118,7 +118,7 @@ class Fenced(NamedTuple):
 
 
 class AcceptedLoss(NamedTuple):
-    """Commits are known to be lost, and somebody has the shard opened without them."""
+    """An operator has a shard opened although commits are known to be lost."""
 
     accepted_by: str
     read_from: int  # the offset from which its partition is read again: what the ledger does not take becomes orphans

@@ -13,5 +13,5 @@ def tenant_of(_context: ServicerContext[Any, Any]) -> str:
 
 
 def actor_of(_context: ServicerContext[Any, Any]) -> str:
-    """Who makes the call: nobody is known while authentication is off."""
+    """The subject of the caller's token; empty while authentication is off."""
     return ""

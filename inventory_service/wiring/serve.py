@@ -43,7 +43,7 @@ from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
 
 GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no reference cycles, so frequent collections are wasted
-# A server's connections to the ledger: what is asked for one purpose leaves the others theirs.
+# A server's connections to the ledger, by purpose: the questions of one purpose never take those of another.
 FOR_ARCHIVE = 3  # what has left Redis
 FOR_LISTS = 2
 FOR_AUDITS = 1

@@ -242,7 +242,7 @@ def accounts(available: int, held: int = 0, sold: int = 0) -> Accounts:
 
 
 async def test_a_partial_confirm_sells_what_it_names_and_gives_back_the_rest(shard: ShardUnderTest) -> None:
-    """In one step, so that the rest goes to nobody before the part is sold. A line that was not sold stays."""
+    """In one step, so that no other buyer gets the rest before the part is sold. A line that was not sold stays."""
     await bring_to(shard, "PARTLY-SOLD")
 
     lines = (Units("lamp", 2, 1, 0), Units("shade", 1, 0, 0))

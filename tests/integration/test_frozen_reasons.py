@@ -28,7 +28,7 @@ async def shard(valkey: str, database: str, kafka: Kafka) -> AsyncIterator[Selli
 
 
 async def redis_forgot(shard: SellingShard) -> None:
-    """Nobody who is at work knows that it had more, and it is the same Redis."""
+    """No running process knows that it had more, and it is the same Redis."""
     await set_back(shard.processes, 2, owner=(await shard.processes.status()).identity)
 
 

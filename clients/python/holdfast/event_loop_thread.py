@@ -57,7 +57,7 @@ class EventLoopThread:
             return future.result()
         except CancelledError:  # of the loop, which ended before the answer
             raise Closed from None
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the call must not go on behind the caller's back
             future.cancel()
             raise
 

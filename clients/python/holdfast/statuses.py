@@ -70,7 +70,7 @@ BY_CODE: Mapping[grpc.StatusCode, type[errors.HoldfastError]] = {
 }
 
 # The codes with which gRPC itself, or a proxy, says that the call was not begun. After any other code without a reason
-# nobody knows whether it was done. RESOURCE_EXHAUSTED means that a message is too large, which no repeat changes.
+# the outcome is unknown. RESOURCE_EXHAUSTED means that a message is too large, which no repeat changes.
 NOT_BEGUN: Mapping[grpc.StatusCode, type[errors.HoldfastError]] = {
     grpc.StatusCode.UNIMPLEMENTED: errors.NotBuilt,
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.HoldfastError,

@@ -180,8 +180,7 @@ class RedisConnections:
             except ResponseError:
                 await self._put_back(connection)
                 raise
-            # After a cancellation too the reply may still come, and would be read as that of the next command.
-            except BaseException:
+            except BaseException:  # a cancellation too: its reply would be read as that of the next command
                 await connection.close()
                 raise
             await self._put_back(connection)

@@ -37,4 +37,4 @@ async def _stop(task: "asyncio.Future[Any]") -> None:
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled():
-        task.exception()  # asyncio logs one that nobody looks at
+        task.exception()  # asyncio logs an exception that is never retrieved
