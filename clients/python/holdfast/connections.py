@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 OTHER_LOOP_S = 5.0  # for the loop of another thread to close its connections
 
-# In a forked process gRPC's threads are missing: a call waits for ever, and a channel that is freed ends the process
-# by a signal. So the channels of the parent are kept there for ever, and no call is made while there are any.
+# A process that was forked from one that has used gRPC lacks gRPC's threads: a call waits for ever, and a channel that
+# is freed ends the process by a signal. So the channels of the parent are kept there for ever, and no call is made.
 _open: "set[Connections]" = set()
+_connected: set[int] = set()  # processes that have connected, each carried over its forks
 
 
 def check_not_forked() -> None:
-    """Raises `Closed` in a process that was forked while its parent had connections."""
-    if _open and next(iter(_open)).process != os.getpid():
+    """Raises `Closed` in a process that was forked after its parent had connected."""
+    if _connected - {os.getpid()}:
         raise Closed(
-            message="This process was forked while a client of its parent was open, and gRPC works in no such process:"
-            " close every client before the fork, or start processes by another method than fork."
+            message="This process was forked after a client of its parent had connected, and gRPC works in no such"
+            " process: fork before the first call, or start processes by another method than fork."
         )
 
 
@@ -51,6 +52,7 @@ class Connections:
         self._calls: set[asyncio.Timeout] = set()
         self._idle = asyncio.Event()
         _open.add(self)
+        _connected.add(self.process)
 
     def in_turn(self) -> Iterator[Stubs]:
         """The stubs for the attempts of one call, without end: each attempt goes to the next server."""
