@@ -97,8 +97,7 @@ def _ask(options: Options, call: Call[Response], reads: bool, ids: dict[str, str
     except (OSError, ValueError) as error:  # of an address, a switch or a certificate
         if progress.is_sent:
             raise
-        is_file = isinstance(error, OSError) and error.filename
-        fail(f"{error.filename}: {error.strerror}" if is_file else str(error))
+        fail(f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error))
     except KeyboardInterrupt:
         if reads or not progress.is_sent:
             fail(f"{named(ids)}: interrupted; nothing was done", UNASKED, "CANCELLED")
