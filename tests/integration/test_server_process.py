@@ -295,7 +295,10 @@ async def test_no_process_starts_on_a_ledger_of_another_number_of_shards(databas
 
 async def test_no_relay_starts_on_topics_of_another_number_of_partitions(start_broker: StartBroker) -> None:
     """A shard beyond the last partition could send nothing, and one too few would mix the shards."""
-    stores = {"HOLDFAST_REDIS_URL": "redis://127.0.0.1:1/0", "HOLDFAST_KAFKA_BROKERS": start_broker(3).address}
+    stores = {
+        "HOLDFAST_REDIS_URL": "redis://127.0.0.1:1/0",
+        "HOLDFAST_KAFKA_BROKERS": start_broker(partitions=3).address,
+    }
     code, output = await run_process("relay", **stores)
 
     assert code == 2
