@@ -156,7 +156,7 @@ def test_a_malformed_address_is_one_line(address: str, capfd: pytest.CaptureFixt
     done = invoke([*RESERVE, "--address", address])
 
     [line] = done.stderr.splitlines()
-    assert "HOLDFAST_ADDRESS: must be host:port" in line
+    assert "the address must be host:port" in line
     assert done.exit_code == 2
     assert capfd.readouterr().err == ""
 
