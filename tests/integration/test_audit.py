@@ -279,8 +279,7 @@ async def test_a_hold_that_redis_takes_back_at_another_time_is_reported(
 
     assert await fixture.audit() == 1
 
-    [difference] = fixture.differences
-    assert f"reservation {command[-1]}: is (" in difference
+    assert f"sale {SALE} reservation {command[-1]}: is (" in fixture.differences[-1]
 
 
 async def test_a_sale_that_is_due_after_its_first_hold_ends_is_reported(fixture: AuditFixture) -> None:
