@@ -17,7 +17,7 @@ class BlockChange(NamedTuple):
     buyer: BuyerKey
     is_blocked: bool  # from now on
     before: int  # version of the list before the change
-    version: int  # after it
+    version: int  # after it; of a call that found the list so already, a version that the list had before it looked
 
     @property
     def replayed(self) -> bool:

@@ -104,7 +104,8 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     stock = ArchiveFallback(
         batcher, archive, archive, Bulkhead(FOR_ARCHIVE), now_ms=lambda: time.time_ns() // 1_000_000
     )
-    buyers = BlockedBuyers(LedgerBuyers(ledger), RedisBlockedCopies(scripts), settings.shards)
+    for_operators = Bulkhead(FOR_OPERATORS)
+    buyers = BlockedBuyers(LedgerBuyers(ledger), for_operators, RedisBlockedCopies(scripts), settings.shards)
     call_metrics = metrics.CallMetrics(registry)
     middleware = Middleware(call_metrics)
     call_metrics.show_slots(lambda: middleware.slots.in_use)

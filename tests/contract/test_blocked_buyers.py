@@ -191,10 +191,11 @@ async def test_no_blocked_buyer_costs_no_command(scripts: RedisShard) -> None:
 @NOT_SERVED
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_copy_has_every_change_up_to_its_version(each_shard: ShardUnderTest, seed: int) -> None:
-    """Whatever is lost, doubled or late, and whenever it is replaced; a replacement makes a copy equal to the list."""
+    """Whatever is lost, doubled, late or a repeat, and whenever it is replaced, which makes it equal to the list."""
     rng = random.Random(seed)
     lists, changes = _history(rng)
-    waiting = [change for change in changes if rng.random() < 0.8 for _ in range(rng.choice([1, 1, 2]))]
+    sent = [*changes, *_repeats(rng, lists)]
+    waiting = [change for change in sent if rng.random() < 0.8 for _ in range(rng.choice([1, 1, 2]))]
     waiting.sort(key=lambda change: change.version + rng.choice([0, 0, 0, rng.uniform(0, 4)]))
 
     for change in waiting:
@@ -221,3 +222,15 @@ def _history(rng: random.Random) -> tuple[list[set[str]], list[BlockChange]]:
         (buyer,) = before ^ after
         changes.append(block(buyer, version) if buyer in after else unblock(buyer, version))
     return lists, changes
+
+
+def _repeats(rng: random.Random, lists: list[set[str]]) -> list[BlockChange]:
+    """Changes that were none: each found its buyer so in a list that may be later than the version that it has."""
+    repeats = []
+    for version in range(len(lists)):
+        buyer, found = (
+            rng.choice(["ann", "bob", "cid", "dora"]),
+            lists[min(version + rng.randint(0, 2), len(lists) - 1)],
+        )
+        repeats.append(block(buyer, version, version) if buyer in found else unblock(buyer, version, version))
+    return repeats
