@@ -1,11 +1,13 @@
 """Blocks of many buyers at once: how many of the ledger's connections they take."""
 
 import asyncio
+from typing import cast
 
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.blocked_buyers import BlockChange
 from inventory_service.domain.keys import BuyerKey
+from inventory_service.domain.ports import BlockedCopies, BlockedList
 from inventory_service.domain.results import Failure
 from inventory_service.domain.shards import LedgerOutcomeUnknown
 from inventory_service.service.blocked_buyers import BlockedBuyers
@@ -36,26 +38,12 @@ class SlowList:
     async def unblock_buyer(self, tenant: str, buyer_id: str) -> BlockChange:
         return (await self.block_buyer(tenant, buyer_id, ""))._replace(is_blocked=False)
 
-    async def blocked_version(self) -> int:
-        return 0
-
-    async def blocked_page(self, after: BuyerKey | None) -> list[BuyerKey]:
-        return []
-
     async def change(self, shard: int, change: BlockChange) -> bool:
-        return True
-
-    async def begin(self, shard: int, version: int) -> None: ...
-
-    async def add(self, shard: int, version: int, buyers: object) -> bool:
-        return True
-
-    async def drop_others(self, shard: int, version: int) -> bool:
         return True
 
 
 def blocked_buyers(listed: SlowList) -> BlockedBuyers:
-    return BlockedBuyers(listed, Bulkhead(AT_ONCE), listed, shards=1)
+    return BlockedBuyers(cast(BlockedList, listed), Bulkhead(AT_ONCE), cast(BlockedCopies, listed), shards=1)
 
 
 async def test_blocks_of_many_buyers_leave_connections_to_other_calls() -> None:
