@@ -23,6 +23,7 @@ from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import HELD, ID_REUSED, Line
 from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Failure, Granted
 from inventory_service.domain.sale import (
     ActOnSale,
     AdjustStock,
@@ -165,6 +166,11 @@ changes = st.builds(
 )
 
 
+def return_to(request: ReturnArchived, stock: WholeStock) -> Awaitable[Granted | Failure]:
+    """Ask a stock for a return."""
+    return stock.return_archived(request)
+
+
 class Histories(RuleBasedStateMachine):
     """Does the same to the stock in memory and to the scripts, on one shard, which is opened anew for every history."""
 
@@ -271,7 +277,7 @@ class Histories(RuleBasedStateMachine):
         for (of_sale, name), stored in self.left.items():
             asked = Move(of_sale, name, MoveKind.RETURN, "broken", lines=lines)
             request = ReturnArchived(asked, head, watermark, stored.reservation, stored.fingerprint)
-            self.call_both(lambda stock, request=request: stock.return_archived(request))
+            self.call_both(partial(return_to, request))
 
     def stored_in(self, sale: SaleKey) -> dict[str, StoredReservation]:
         """The reservations of a sale, by id."""
