@@ -43,11 +43,11 @@ class KafkaCommitOffsets:
             return 0
 
     async def _record_at(self, shard: int, offset: int) -> bytes:
-        consumer, partition = await self._started(), self._partition(shard)
         async with self._reading:
+            consumer = await self._started()
             try:
                 with kafka_errors():
-                    return await _record_of(consumer, partition, offset)
+                    return await _record_of(consumer, self._partition(shard), offset)
             except KafkaUnavailable:
                 await self.close()  # if it has stopped fetching, it never returns a record
                 raise
