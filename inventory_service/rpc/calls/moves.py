@@ -1,15 +1,15 @@
 """Calls that move a reservation on: confirm, release, extend, change and return."""
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
 from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
-from inventory_service.domain.results import Failure, Granted, Rejected
+from inventory_service.domain.results import Failure, Rejected
 from inventory_service.rpc.auth import tenant_of
-from inventory_service.rpc.calls.call import Context, StockCalls
+from inventory_service.rpc.calls.call import ClaimCalls, Context
 from inventory_service.rpc.messages import rejection_to_proto, reservation_to_proto, timestamp
 from inventory_service.rpc.status import failed, value_or_fail
 from inventory_service.rpc.validation import MAX_TEXT, Validator
@@ -22,42 +22,38 @@ MoveRequest: TypeAlias = (
     | calls.ReturnReservationRequest
 )
 
+MoveResponse = TypeVar(
+    "MoveResponse",
+    calls.ConfirmReservationResponse,
+    calls.ReleaseReservationResponse,
+    calls.ExtendReservationResponse,
+    calls.ReturnReservationResponse,
+)
 
-class MoveCalls(StockCalls):
+
+class MoveCalls(ClaimCalls):
     """A move each, which the stock answers; repeats too."""
 
     async def ConfirmReservation(
         self, request: calls.ConfirmReservationRequest, context: Context
     ) -> calls.ConfirmReservationResponse:
         """Sell the units that are held, or some of them."""
-        moved = await self._move(confirm_from_proto(request, tenant_of(context)))
-        return calls.ConfirmReservationResponse(
-            reservation=reservation_to_proto(moved.reservation),
-            replayed=moved.replayed,
-            read_time=timestamp(moved.read_time_ms),
-        )
+        command = confirm_from_proto(request, tenant_of(context))
+        return await self._move(command, calls.ConfirmReservationResponse)
 
     async def ReleaseReservation(
         self, request: calls.ReleaseReservationRequest, context: Context
     ) -> calls.ReleaseReservationResponse:
         """Give back the units that are held, or spend the id."""
-        moved = await self._move(release_from_proto(request, tenant_of(context)))
-        return calls.ReleaseReservationResponse(
-            reservation=reservation_to_proto(moved.reservation),
-            replayed=moved.replayed,
-            read_time=timestamp(moved.read_time_ms),
-        )
+        command = release_from_proto(request, tenant_of(context))
+        return await self._move(command, calls.ReleaseReservationResponse)
 
     async def ExtendReservation(
         self, request: calls.ExtendReservationRequest, context: Context
     ) -> calls.ExtendReservationResponse:
         """Let a hold live longer."""
-        moved = await self._move(extend_from_proto(request, tenant_of(context)))
-        return calls.ExtendReservationResponse(
-            reservation=reservation_to_proto(moved.reservation),
-            replayed=moved.replayed,
-            read_time=timestamp(moved.read_time_ms),
-        )
+        command = extend_from_proto(request, tenant_of(context))
+        return await self._move(command, calls.ExtendReservationResponse)
 
     async def ChangeReservation(
         self, request: calls.ChangeReservationRequest, context: Context
@@ -67,6 +63,7 @@ class MoveCalls(StockCalls):
         result = await self._stock.change_hold(command)
         if isinstance(result, Failure):
             raise failed(result, command.sale, command.reservation_id)
+        self._outcomes.count_change(result)
         response = calls.ChangeReservationResponse(replayed=result.replayed, read_time=timestamp(result.read_time_ms))
         if isinstance(result, Rejected):
             response.rejection.CopyFrom(rejection_to_proto(result))
@@ -78,15 +75,16 @@ class MoveCalls(StockCalls):
         self, request: calls.ReturnReservationRequest, context: Context
     ) -> calls.ReturnReservationResponse:
         """Take sold units back, all or some of them."""
-        moved = await self._move(return_from_proto(request, tenant_of(context)))
-        return calls.ReturnReservationResponse(
+        command = return_from_proto(request, tenant_of(context))
+        return await self._move(command, calls.ReturnReservationResponse)
+
+    async def _move(self, command: Move, response: type[MoveResponse]) -> MoveResponse:
+        moved = value_or_fail(await self._stock.move(command), command.sale, command.reservation_id)
+        return response(
             reservation=reservation_to_proto(moved.reservation),
             replayed=moved.replayed,
             read_time=timestamp(moved.read_time_ms),
         )
-
-    async def _move(self, command: Move) -> Granted:
-        return value_or_fail(await self._stock.move(command), command.sale, command.reservation_id)
 
 
 def confirm_from_proto(request: calls.ConfirmReservationRequest, tenant: str) -> Move:

@@ -98,6 +98,21 @@ def test_a_closed_blocking_client_says_so(fake: FakeInventory) -> None:
             client.get_sale("lamps")
 
 
+def test_a_loop_that_cannot_be_made_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that may open no more files would otherwise wait for ever, with all its threads."""
+
+    def fail() -> None:
+        raise OSError(24, "Too many open files")
+
+    with BlockingClient("127.0.0.1:1") as client:
+        with monkeypatch.context() as patched:
+            patched.setattr("asyncio.events.new_event_loop", fail)
+            with pytest.raises(OSError, match="Too many open files"):
+                client.get_sale("lamps")
+
+        assert not client.reach(within_s=0.01), "it works once a loop can be made"
+
+
 async def test_close_ends_a_call_that_is_out(fake: FakeInventory, hanging: threading.Event) -> None:
     """It has ended when `close` returns, and its error says that it may have been done."""
     fake.will_answer("Reserve", hanging)
@@ -215,13 +230,17 @@ def in_a_child(end=sys.exit, **calls):
         print("ended with", status)
 
 address = sys.argv[1]
-client, blocking = Client(address), BlockingClient(address)
+client, blocking, begun = Client(address), BlockingClient(address), BlockingClient(address)
+try:
+    begun.extend("lamps", "r-1")  # lacks an argument: a loop runs then that has not connected
+except TypeError:
+    pass
 ask, ask_blocking = lambda: asyncio.run(client.get_sale("lamps")), lambda: blocking.get_sale("lamps")
 ask_new = lambda: asyncio.run(Client(address).get_sale("lamps"))
 close = lambda: (asyncio.run(client.close()), blocking.close())
 free = lambda: globals().update(client=None, blocking=None, ask=None, ask_blocking=None, close=None)
 
-in_a_child(os._exit, unused=ask, unused_blocking=ask_blocking)
+in_a_child(os._exit, unused=ask, unused_blocking=ask_blocking, begun=lambda: begun.get_sale("lamps"))
 ask(), ask_blocking()
 in_a_child(used=ask, used_blocking=ask_blocking, new=ask_new, close=close, free=free)
 ask(), ask_blocking()
@@ -234,7 +253,7 @@ os._exit(0)
 
 def test_a_client_in_a_forked_process_works_or_says_at_once_that_it_cannot(fake: FakeInventory) -> None:
     """gRPC's threads are missing there: a call would hang, and a channel that is freed would end the process."""
-    fake.will_answer("GetSale", *[GetSaleResponse()] * 6)
+    fake.will_answer("GetSale", *[GetSaleResponse()] * 7)
 
     script = subprocess.run(
         [sys.executable, "-c", FORKS, fake.address], capture_output=True, text=True, timeout=LONG_S, check=True
@@ -243,6 +262,7 @@ def test_a_client_in_a_forked_process_works_or_says_at_once_that_it_cannot(fake:
     assert script.stdout.splitlines() == [
         "unused works",
         "unused_blocking works",
+        "begun works",
         "used Closed False",
         "used_blocking Closed False",
         "new Closed False",
