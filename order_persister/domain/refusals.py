@@ -10,14 +10,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, TypeVar
 
-from holdfast.inventory.v1.reservation_pb2 import CompensationReason
-
 from order_persister.domain.fold import Created, Order, Refusal, first_confirm
 from order_persister.domain.units import LIVE
 
-BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
-REUSED = CompensationReason.COMPENSATION_REASON_ID_REUSED
-VIOLATED = CompensationReason.COMPENSATION_REASON_CONSTRAINT_VIOLATED
+BLOCKED = "BUYER_BLOCKED"
+REUSED = "ID_REUSED"
+VIOLATED = "CONSTRAINT_VIOLATED"
 
 MAX_DETAIL_LENGTH = 256  # the detail becomes the note of the reservation, which is no longer
 
