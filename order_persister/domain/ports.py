@@ -140,7 +140,7 @@ class UnpublishedRecords(Protocol):
     async def record_published(self, shard: int, facts: NextFacts) -> bool:
         """Store that these are on Kafka; False if the mark was moved, or the ledger was set back, meanwhile."""
 
-    async def due_compensations(self, shard: int) -> Sequence[Compensation]:
+    async def due_compensations(self, shard: int, only_new: bool) -> Sequence[Compensation]:
         """Some compensations that are due; each is due again later until the ledger has the end of its order."""
 
     async def open_compensations(self, shards: Iterable[int]) -> Mapping[int, "OpenCompensations"]:

@@ -61,9 +61,9 @@ class Unpublished:
         """Store that these are on Kafka; False if the mark was moved, or the ledger was set back, meanwhile."""
         return await self._retrier.retry("Postgres", partial(self._record_published, shard, facts))
 
-    async def due_compensations(self, shard: int) -> list[Compensation]:
+    async def due_compensations(self, shard: int, only_new: bool) -> list[Compensation]:
         """Some compensations that are due; each is due again later until the ledger has the end of its order."""
-        return await self._retrier.retry("Postgres", partial(self._due_compensations, shard))
+        return await self._retrier.retry("Postgres", partial(self._due_compensations, shard, only_new))
 
     async def open_compensations(self, shards: Iterable[int]) -> dict[int, OpenCompensations]:
         """The refused orders of each shard that still have units; a shard without any is left out."""
@@ -115,9 +115,9 @@ class Unpublished:
         async with self._database.transaction() as db:
             return bool(await db.execute(self._sql.raise_facts_position, shard, *facts.mark, *facts.last))
 
-    async def _due_compensations(self, shard: int) -> list[Compensation]:
+    async def _due_compensations(self, shard: int, only_new: bool) -> list[Compensation]:
         async with self._database.transaction() as db:
-            due = await db.fetch(self._sql.due_compensations, shard, MAX_COMPENSATIONS)
+            due = await db.fetch(self._sql.due_compensations, shard, only_new, MAX_COMPENSATIONS)
         for row in due:
             if row["sent_count"] == STALLED_SENDS:
                 order = {"sale": f"{row['tenant']}/{row['sale_id']}", "reservation": row["reservation_id"]}
