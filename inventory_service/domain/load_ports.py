@@ -64,7 +64,7 @@ class LoadSnapshot(Protocol):
 
 
 class LoadSource(Protocol):
-    """The ledger, to load from. `LedgerUnavailable` if it does not answer."""
+    """The ledger, to load from. `LedgerUnavailable` if it does not answer, `CannotLoad` if a later version wrote it."""
 
     def snapshot(self, fenced: Fenced) -> AbstractAsyncContextManager[LoadSnapshot]:
         """One read-only transaction; `LedgerMoved` unless the shard's row is as the fence left it."""

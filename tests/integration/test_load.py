@@ -27,11 +27,12 @@ from inventory_service.domain.sale import (
     SaleRequest,
     UpdateSale,
 )
-from inventory_service.domain.shard_load import LoadSize, SalePart
+from inventory_service.domain.shard_load import CannotLoad, LoadSize, SalePart
 from inventory_service.domain.shards import LOADED, BegunTakeover, Fenced
 from inventory_service.service.relay import loader
 from tests.contract.shards import load_script_on_test_clock
 from tests.integration.loaded_shard import RETENTION_MS, LoadedShard
+from tests.servers import connected
 
 SALE = SaleKey("default", "lamp-sale")
 PARTS = SaleKey("default", "parts")
@@ -312,6 +313,19 @@ async def test_the_time_of_a_loaded_shard_never_goes_back(shard: LoadedShard) ->
     read = await shard.stock.find_sale(SALE)
     assert isinstance(read, SaleRead)
     assert read.read_time_ms == made_ms
+
+
+async def test_a_ledger_of_a_later_version_is_not_loaded(shard: LoadedShard) -> None:
+    """This one would serve the shard without what it does not know, and move other units than the ledger."""
+    await hold(shard, "r-1")
+    await shard.drain()
+    async with connected(shard.dsn) as db:
+        await db.execute("insert into migration (number, name) values (9999, 'of a later version')")
+        with pytest.raises(CannotLoad, match="tables are of version 9999, and this Holdfast knows 1: load the shard"):
+            await shard.load(blank=True)
+        await db.execute("delete from migration where number = 9999")
+
+    assert not (await shard.shards.status(0)).serving
 
 
 class LosesReplies(RedisScripts):

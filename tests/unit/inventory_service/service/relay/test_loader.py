@@ -2,10 +2,10 @@
 
 import pytest
 
-from inventory_service.domain.shard_load import LoadSize
+from inventory_service.domain.shard_load import CannotLoad, LoadSize
 from inventory_service.service.relay import loader
 from inventory_service.service.relay.load_progress import LoadProgress, ProgressWriter
-from inventory_service.service.relay.loader import PART_SIZE, PART_SIZE_OF_IDLE_REDIS, CannotLoad
+from inventory_service.service.relay.loader import PART_SIZE, PART_SIZE_OF_IDLE_REDIS
 from tests.unit.inventory_service.service.relay.fake_load import (
     BLANK,
     FENCED,
