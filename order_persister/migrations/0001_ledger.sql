@@ -45,7 +45,7 @@ create table orphan (
     sale_id        text        not null,
     reservation_id text        not null,      -- empty: a change of a sale
     buyer_id       text        not null,
-    lines          jsonb       not null,      -- as in dead_letter
+    lines          jsonb       not null,      -- what the reservation had after it; of an ended one its claim
     state          text        not null,      -- a ReservationState without its prefix, or the kind of event
     why            text        not null,      -- for operators
     create_time    timestamptz not null default now(),

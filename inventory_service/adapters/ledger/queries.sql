@@ -178,12 +178,14 @@ select set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true
 
 -- name: item_sums
 -- The items of a sale, beside what entries, reservation lines and open dead letters add up to.
-with entries as (
-  select sku, account, sum(quantity)::bigint as balance from (
-    select sku, to_account as account, quantity from ledger_entry where tenant = $1 and sale_id = $2
-    union all
-    select sku, from_account, -quantity from ledger_entry where tenant = $1 and sale_id = $2) moved
-  group by sku, account),
+with moved as (
+  select sku, from_account, to_account, sum(quantity) as quantity
+    from ledger_entry where tenant = $1 and sale_id = $2 group by 1, 2, 3),
+entries as (
+  select sku, account, sum(quantity)::bigint as balance
+    from (select sku, to_account as account, quantity from moved
+          union all select sku, from_account, -quantity from moved) each
+  group by 1, 2),
 lines as (
   select sku, coalesce(sum(quantity) filter (where state = 'HELD'), 0)::bigint as held,
          coalesce(sum(confirmed_quantity - returned_quantity) filter (where state = 'CONFIRMED'), 0)::bigint as sold
