@@ -74,6 +74,10 @@ class LoadSource(Protocol):
         """How much a load brings that keeps for so long what has ended, about; the shard need not be fenced."""
         ...
 
+    async def count_buyers(self, shard: int) -> int:
+        """How many buyers with units a load brings: `size` has as many at most."""
+        ...
+
     async def check(self, fenced: Fenced) -> None:
         """`LedgerMoved` unless the shard's row is still as the fence left it."""
         ...

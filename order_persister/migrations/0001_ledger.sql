@@ -89,6 +89,7 @@ create table sale (
     primary key (tenant, sale_id)
 );
 create index sale_by_time on sale (tenant, create_time desc);
+create index sale_by_shard on sale (shard);
 
 -- A change of a sale's settings, by its position; the journal has the settings after it.
 create table sale_change (

@@ -424,6 +424,7 @@ async def test_what_a_load_brings_and_takes_is_counted(shard: LoadedShard) -> No
     assert await shard.target.size(begun) == LoadSize(reservations=6, buyers=4)
     assert await shard.source.size(0, FOR_EVER_MS) == LoadSize(reservations=6, buyers=4)
     assert await shard.source.size(0, -FOR_EVER_MS) == LoadSize(reservations=3, buyers=4)
+    assert await shard.source.count_buyers(0) == 2
 
 
 async def taken_over(shard: LoadedShard) -> tuple[BegunTakeover, Fenced]:

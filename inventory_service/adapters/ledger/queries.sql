@@ -58,7 +58,7 @@ select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_l
        coalesce((extract(epoch from s.release_time) * 1000)::bigint, 0) as release_ms,
        (extract(epoch from s.create_time) * 1000)::bigint as create_ms,
        (extract(epoch from s.update_time) * 1000)::bigint as update_ms,
-       s.etag_epoch, s.etag_seq, s.etag_index, s.shard, w.epoch, w.seq,
+       s.etag_epoch, s.etag_seq, s.etag_index, s.shard, w.epoch, w.seq, s.left_time is not null as has_left,
        (select json_agg(json_build_array(sku, total, available, held, sold, buyer_limit) order by sku collate "C") from item i
          where (i.tenant, i.sale_id) = (s.tenant, s.sale_id)) as items
   from sale s join shard_watermark w on w.shard = s.shard
@@ -264,6 +264,13 @@ select coalesce(sum(kept), 0)::bigint as reservations, coalesce(sum(owning), 0):
          from reservation r where (r.tenant, r.sale_id) = (s.tenant, s.sale_id)) each
  where s.shard = $1 and s.left_time is null
 
+-- name: count_buyers
+-- How many buyers with units Redis has of a shard, each once a sale.
+select count(*) from (
+  select distinct r.tenant, r.sale_id, r.buyer_id
+    from sale s join reservation r using (tenant, sale_id)
+   where s.shard = $1 and s.left_time is null and r.state in ('HELD', 'CONFIRMED')) each
+
 -- name: loaded_sales
 -- The sales that Redis has: all but those that have left it.
 select s.tenant, s.sale_id, (extract(epoch from start_time) * 1000)::bigint as start_ms,
@@ -278,14 +285,16 @@ select s.tenant, s.sale_id, (extract(epoch from start_time) * 1000)::bigint as s
 
 -- name: loaded_items
 -- The stock of the items of some sales, as Redis has it: refused orders hold or own their units there.
-select tenant, sale_id, sku, available, (held + refused_held)::bigint as held,
-       (sold + refused - refused_held)::bigint as sold, buyer_limit
-  from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join item i using (tenant, sale_id)
-  cross join lateral (
-       select coalesce(sum((line ->> 'quantity')::bigint), 0) as refused_held
-         from dead_letter d cross join lateral jsonb_array_elements(d.outstanding) as line
-        where (d.tenant, d.sale_id) = (i.tenant, i.sale_id) and d.state = 'OPEN' and d.reservation_state = 'HELD'
-          and line ->> 'sku' = i.sku) refused_held
+select tenant, sale_id, sku, sum(available)::bigint as available, sum(held)::bigint as held, sum(sold)::bigint as sold,
+       max(buyer_limit) as buyer_limit
+  from (select tenant, sale_id, sku, available, held, sold + refused as sold, buyer_limit
+          from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join item using (tenant, sale_id)
+        union all
+        select tenant, sale_id, line ->> 'sku', 0, (line ->> 'quantity')::bigint, -(line ->> 'quantity')::bigint, 0
+          from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join dead_letter d using (tenant, sale_id)
+          cross join lateral jsonb_array_elements(d.outstanding) as line
+         where d.state = 'OPEN' and d.reservation_state = 'HELD') each
+ group by 1, 2, 3
 
 -- name: loaded_holds
 -- The holds of some sales that the ledger recorded, each with its lines as the scripts spell them, and with its units

@@ -88,6 +88,8 @@ class ShardLoad:
         if room is None:
             return
         before = await self._ports.target.size(self._takeover) or LoadSize(0, 0)
+        if self._size.bytes - before.bytes > room:  # by a bound of the buyers
+            self._size = self._size._replace(buyers=await self._ports.source.count_buyers(self._takeover.shard))
         needed = self._size.bytes - before.bytes
         if needed > room:
             has = f"Redis may take {room / MIB:,.1f} MiB more"

@@ -46,6 +46,7 @@ class FakeArchive:
         self.end_ms: int | None = None
         self.hold_ttl_ms = 60_000
         self.has_sale = True
+        self.has_left = True
         self.adjustments: dict[str, StoredAdjustment] = {}
         self.is_away = False
         self.asked: list[str] = []
@@ -67,7 +68,7 @@ class FakeArchive:
         items = (Item("lamp", 10, 8, 0, 2), Item("shade", 3, 3, 0, 0))
         settings = Settings("Lamps", 0, self.end_ms, self.hold_ttl_ms, 90_000, 0)
         archived = Sale(SALE, settings, SALE_STATE_ARCHIVED, items, "1-1-0", 0, 0)
-        return ArchivedSale(archived, AS_OF)
+        return ArchivedSale(archived, AS_OF, self.has_left)
 
     async def find_adjustment(self, sale: SaleKey, adjustment_id: str) -> StoredAdjustment | None:
         self._ask("adjustment")
@@ -305,6 +306,17 @@ async def test_an_archived_sale_is_read_once_and_then_cached(archive: ArchiveFal
     await archive.find_sale(SALE)
 
     assert ledger.asked == ["reservation"] * 3
+
+
+async def test_a_sale_that_the_ledger_does_not_know_to_have_left_is_read_again(
+    archive: ArchiveFallback, ledger: FakeArchive
+) -> None:
+    """If Redis is lost then, a load brings the sale back, and it may change and leave once more."""
+    ledger.has_left = False
+    await archive.find_sale(SALE)
+    await archive.find_sale(SALE)
+
+    assert ledger.asked.count("sale") == 2
 
 
 async def test_concurrent_calls_read_an_archived_sale_once(archive: ArchiveFallback, ledger: FakeArchive) -> None:
