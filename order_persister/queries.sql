@@ -294,7 +294,7 @@ update dead_letter d
 -- name: insert_compensations
 -- Queues a compensation for each refused order, due before every repeat; it is done already if the order has ended.
 insert into compensation (shard, created_epoch, created_seq, created_index, compensation_id, next_send_time, done)
-select $1, epoch, seq, index, format('%s-%s-%s-%s', $1::integer, epoch, seq, index), '-infinity', done
+select $1, epoch, seq, index, format('%s-%s-%s-%s', $1::integer, epoch, seq, index), '-infinity'::timestamptz, done
   from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::boolean[]) as new (epoch, seq, index, done)
 
 -- name: mark_compensations_done
@@ -308,7 +308,7 @@ update compensation c set done = true
 -- 4 s, at most a minute.
 with due as (
     select shard, created_epoch, created_seq, created_index from compensation
-     where shard = $1 and not done and next_send_time <= case when $2 then '-infinity' else now() end
+     where shard = $1 and not done and next_send_time <= case when $2 then '-infinity'::timestamptz else now() end
      order by next_send_time limit $3 for update skip locked
 )
 update compensation c

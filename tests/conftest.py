@@ -7,18 +7,13 @@ address and a prefix) are of servers that all tests of a worker share. `start_va
 
 import gc
 from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
-from holdfast_embedded.postgres import Postgres
-from holdfast_embedded.server import KafkaServer
-from holdfast_embedded.valkey import Valkey
 
 from tests.servers import (
-    PARTITIONS,
     StartBroker,
     StartPostgres,
     StartValkey,
@@ -27,6 +22,8 @@ from tests.servers import (
     new_broker,
     new_postgres,
     new_valkey,
+    started,
+    starting,
 )
 from tests.shared_database import SharedDatabase
 from tests.shared_kafka import Kafka, SharedBroker
@@ -61,10 +58,8 @@ def plain_tracebacks() -> None:
 @pytest.fixture(scope="session")
 def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One Valkey for the whole run: its URL."""
-    server = new_valkey(tmp_path_factory.mktemp("valkey"))
-    server.start()
-    yield server.address
-    server.stop()
+    with started(new_valkey(tmp_path_factory.mktemp("valkey"))) as address:
+        yield address
 
 
 @pytest.fixture
@@ -77,10 +72,8 @@ async def valkey(shared_valkey: str) -> str:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One PostgreSQL for the whole run: its DSN, for administration."""
-    server = new_postgres(tmp_path_factory.mktemp("postgres"))
-    server.start()
-    yield server.address
-    server.stop()
+    with started(new_postgres(tmp_path_factory.mktemp("postgres"))) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -125,40 +118,19 @@ def broker(start_broker: StartBroker) -> str:
 @pytest.fixture
 def start_valkey(tmp_path: Path) -> Iterator[StartValkey]:
     """Start Valkeys of this test alone, which it may kill and restart, and whose files it may delete."""
-    with ExitStack() as servers:
-
-        def start() -> Valkey:
-            server = new_valkey(tmp_path / f"valkey-{len(list(tmp_path.iterdir()))}")
-            servers.callback(server.kill)
-            server.start()
-            return server
-
+    with starting(new_valkey, tmp_path, "valkey") as start:
         yield start
 
 
 @pytest.fixture
 def start_postgres(tmp_path: Path) -> Iterator[StartPostgres]:
     """Start PostgreSQLs of this test alone, which it may kill and restart; not migrated."""
-    with ExitStack() as servers:
-
-        def start() -> Postgres:
-            server = new_postgres(tmp_path / f"postgres-{len(list(tmp_path.iterdir()))}")
-            servers.callback(server.kill)
-            server.start()
-            return server
-
+    with starting(new_postgres, tmp_path, "postgres") as start:
         yield start
 
 
 @pytest.fixture
 def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
     """Start brokers of this test alone, which it may kill, wipe and take down."""
-    with ExitStack() as servers:
-
-        def start(partitions: int = PARTITIONS) -> KafkaServer:
-            server = new_broker(tmp_path / f"broker-{len(list(tmp_path.iterdir()))}", partitions)
-            servers.callback(server.kill)
-            server.start()
-            return server
-
+    with starting(new_broker, tmp_path, "broker") as start:
         yield start

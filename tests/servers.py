@@ -7,16 +7,17 @@ Apache Kafka as tests/real installs them.
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from holdfast_embedded.broker import Broker, topics_with
 from holdfast_embedded.postgres import Postgres
-from holdfast_embedded.server import KafkaServer
+from holdfast_embedded.server import KafkaServer, Server
 from holdfast_embedded.server_factories import EMBEDDED_BROKER_SETTINGS, ServerFactories
 from holdfast_embedded.valkey import Valkey
 from redis.asyncio import Redis
@@ -31,6 +32,7 @@ REAL = KIND == "real"
 PARTITIONS = 16
 CONNECT_S = 30.0
 
+AnyServer = TypeVar("AnyServer", bound=Server)
 StartValkey = Callable[[], Valkey]
 StartPostgres = Callable[[], Postgres]
 StartBroker = Callable[..., KafkaServer]
@@ -86,6 +88,28 @@ REAL_BROKER_SETTINGS = {"HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3"}
 FACTORIES = ServerFactories(
     new_valkey, new_postgres, new_broker, REAL_BROKER_SETTINGS if REAL else EMBEDDED_BROKER_SETTINGS
 )
+
+
+@contextmanager
+def started(server: Server) -> Iterator[str]:
+    """A server that runs meanwhile: its address."""
+    server.start()
+    yield server.address
+    server.stop()
+
+
+@contextmanager
+def starting(new: Callable[..., AnyServer], folder: Path, name: str) -> Iterator[Callable[..., AnyServer]]:
+    """A function that starts servers, each on an empty folder of its own; all of them are killed in the end."""
+    with ExitStack() as servers:
+
+        def start(**options: int) -> AnyServer:
+            server = new(folder / f"{name}-{len(list(folder.iterdir()))}", **options)
+            servers.callback(server.kill)
+            server.start()
+            return server
+
+        yield start
 
 
 async def flush(redis_url: str) -> None:

@@ -94,6 +94,12 @@ class ArchivedReservation(NamedTuple):
     watermark: CommitId = CommitId(0, 0)  # of its shard in the ledger
     lost: str = ""  # if there is none: a commit, epoch-seq, that had one and that the ledger never takes
 
+    @property
+    def found(self) -> Reservation:
+        """The reservation, where there must be one."""
+        assert self.reservation is not None, "unknown is a failure"
+        return self.reservation
+
 
 class ArchivedSale(NamedTuple):
     """A sale as the ledger has it once it has left Redis."""

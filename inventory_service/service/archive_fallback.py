@@ -150,8 +150,7 @@ class ArchiveFallback:
         known = await self._find_archived(sale, reservation_id, result)
         if isinstance(known, Failure):
             return known
-        assert known.reservation is not None, "unknown is a failure"
-        return ReservationRead(known.reservation, self._now_ms())
+        return ReservationRead(known.found, self._now_ms())
 
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
         """Read a sale, from the ledger if it has left Redis."""
@@ -171,9 +170,8 @@ class ArchiveFallback:
         known = await self._find_archived(request.sale, request.reservation_id, result)
         if isinstance(known, Failure):
             return known
-        assert known.reservation is not None, "unknown is a failure"
-        if known.reservation.state != HELD:
-            return wrong_state(known.reservation)
+        if known.found.state != HELD:
+            return wrong_state(known.found)
         return _not_unknown(await self._stock.change_hold(request))
 
     async def _move_if_known(self, request: Move) -> Granted | Failure:
@@ -189,15 +187,14 @@ class ArchiveFallback:
             known = await self._find_archived(request.sale, request.reservation_id, result)
             if isinstance(known, Failure):
                 return known
-            assert known.reservation is not None, "unknown is a failure"
-            judged = move_archived(request, known.reservation, self._now_ms())
+            judged = move_archived(request, known.found, self._now_ms())
             if judged is None:
                 return _not_unknown(await self._stock.move(request))
             if not isinstance(judged, Step):
                 return judged
             if result.head is None:  # there is no such sale in Redis
                 return await self._judge_left_sale(request.sale)
-            found = ReturnArchived(request, result.head, known.watermark, known.reservation, known.fingerprint)
+            found = ReturnArchived(request, result.head, known.watermark, known.found, known.fingerprint)
             result = await self._stock.return_archived(found)
         return _INCONSISTENT if isinstance(result, Failure) and result.reason in _UNKNOWN else result
 

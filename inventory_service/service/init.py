@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from holdfast_runtime.retry import Backoff
 from inventory_service.domain.shard_ports import CommitOffsets, LedgerRows, Shards
 from inventory_service.domain.shards import NEEDS_RESTORE, LedgerRow, ServerUnavailable, ShardStatus, other_shard_count
-from inventory_service.service.relay.takeover import Ending, ShardTakeover
+from inventory_service.service.relay.takeover import Attempt, Ending, ShardTakeover
 
 WAIT_NOTICE_S = 5.0  # a shard that takes longer waits for the persister, which is logged
 DEADLINE_S = 120.0
@@ -151,6 +151,11 @@ async def _open(shard: int, takeover: ShardTakeover, log: FilteringBoundLogger) 
         return f"not within {DEADLINE_S:g} s: {PERSISTER_BEHIND}"
     finally:
         notice.cancel()
+    return _report(shard, attempt, log)
+
+
+def _report(shard: int, attempt: Attempt, log: FilteringBoundLogger) -> str:
+    """Log how the take-over of a shard ended; '' or the problem."""
     if attempt.ending is Ending.SERVING:
         log.info("shard_already_open", shard=shard, why="another init was faster")
     elif attempt.ending is Ending.ADOPTED:

@@ -57,9 +57,7 @@ async def serve(settings: Settings) -> int:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     server_checks = checks(settings)
-    instruments = serve_instruments(
-        settings, [redis_dependency(settings)]
-    )  # the ledger is not required: reservations need Redis alone
+    instruments = serve_instruments(settings, [redis_dependency(settings)])  # reservations need no ledger
     ledger = LedgerPool(settings.postgres_dsn, LEDGER_CONNECTIONS)
     lost_commits = lost_commits_watch(settings, instruments, ledger)
     heads = ObservedHeads(lost_commits.epoch_changed)
@@ -68,11 +66,7 @@ async def serve(settings: Settings) -> int:
     check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
         await asyncio.gather(check_all_shard_counts(settings), observer.observe())
-        try:
-            address = await server.start(settings.listen, shared=settings.share_port == "1")
-        except CannotListen as error:
-            raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
-        log.info("listening", address=address, shards=settings.shards)
+        await _listen(server, settings)
         watches = (watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run())
         watching = [asyncio.create_task(watch) for watch in watches]
         try:
@@ -86,6 +80,14 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
+async def _listen(server: Server, settings: Settings) -> None:
+    try:
+        address = await server.start(settings.listen, shared=settings.share_port == "1")
+    except CannotListen as error:
+        raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
+    log.info("listening", address=address, shards=settings.shards)
+
+
 def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPool, heads: ObservedHeads) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
@@ -94,16 +96,7 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     scripts = RedisScripts(connections, heads, max_clock_ahead_s=settings.max_clock_ahead_s)
     store = RedisStock(scripts, settings.shards, settings.outbox_limit)
     stock_metrics = metrics.StockMetrics(registry)
-    batcher = Batcher(
-        store,
-        lambda sale: shard_of(sale, settings.shards),
-        stock_metrics.observe_call,
-        Limits(queue=settings.queue_limit),
-    )
-    archive = LedgerArchive(ledger)
-    stock = ArchiveFallback(
-        batcher, archive, archive, Bulkhead(FOR_ARCHIVE), now_ms=lambda: time.time_ns() // 1_000_000
-    )
+    stock = _served_stock(settings, store, stock_metrics, LedgerArchive(ledger))
     buyers = BlockedBuyers(LedgerBuyers(ledger), RedisBlockedCopies(scripts), settings.shards)
     call_metrics = metrics.CallMetrics(registry)
     middleware = Middleware(call_metrics)
@@ -119,6 +112,15 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,
     )
+
+
+def _served_stock(
+    settings: Settings, store: RedisStock, stock_metrics: metrics.StockMetrics, archive: LedgerArchive
+) -> ArchiveFallback:
+    """The stock as calls see it: the archive around the batcher around Redis."""
+    limits = Limits(queue=settings.queue_limit)
+    batcher = Batcher(store, lambda sale: shard_of(sale, settings.shards), stock_metrics.observe_call, limits)
+    return ArchiveFallback(batcher, archive, archive, Bulkhead(FOR_ARCHIVE), now_ms=lambda: time.time_ns() // 1_000_000)
 
 
 def lost_commits_watch(settings: Settings, instruments: Instruments, ledger: LedgerPool) -> LostCommitsWatch:

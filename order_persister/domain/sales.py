@@ -27,8 +27,8 @@ class ChangedAt(NamedTuple):
     time_ms: int
 
 
-class SaleRow(NamedTuple):
-    """A sale as it was made; the fields are in the order of the statement's columns."""
+class Settings(NamedTuple):
+    """What a new sale and a change of its settings write alike, in the order of the columns of both statements."""
 
     tenant: str
     sale_id: str
@@ -43,27 +43,20 @@ class SaleRow(NamedTuple):
     etag_epoch: int
     etag_seq: int
     etag_index: int
-    create_time_ms: int
+    time_ms: int
+
+
+class SaleRow(NamedTuple):
+    """A sale as it was made."""
+
+    settings: Settings
     body: str
 
 
 class SettingsRow(NamedTuple):
     """A sale's settings after their latest change; the fields are in the order of the statement's columns."""
 
-    tenant: str
-    sale_id: str
-    title: str
-    start_time_ms: int
-    end_time_ms: int | None
-    hold_ttl_ms: int
-    max_hold_ttl_ms: int
-    buyer_limit: int
-    attempts_per_minute: int
-    return_window_ms: int
-    etag_epoch: int
-    etag_seq: int
-    etag_index: int
-    update_time_ms: int
+    settings: Settings
     paused: bool
     close_time_ms: int | None
     release_time_ms: int | None
@@ -179,7 +172,7 @@ def _add_items(rows: SaleRows, at: ChangedAt, sale: SaleId, items: Iterable[Item
 def _sale_row(at: ChangedAt, event: SaleMade) -> SaleRow:
     sale = event.sale
     hold_ttl_ms = sale.hold_ttl.ToMilliseconds()
-    return SaleRow(
+    settings = Settings(
         event.tenant,
         sale.sale_id,
         sale.title,
@@ -191,13 +184,13 @@ def _sale_row(at: ChangedAt, event: SaleMade) -> SaleRow:
         sale.attempts_per_minute,
         sale.return_window.ToMilliseconds(),
         *at,
-        event.body,
     )
+    return SaleRow(settings, event.body)
 
 
 def _settings_row(at: ChangedAt, event: SaleChanged) -> SettingsRow:
     """The reason of the change is that of the release if it released the holds: no change follows such a close."""
-    return SettingsRow(
+    settings = Settings(
         event.tenant,
         event.sale_id,
         event.title,
@@ -209,6 +202,9 @@ def _settings_row(at: ChangedAt, event: SaleChanged) -> SettingsRow:
         event.attempts_per_minute,
         event.return_window_ms,
         *at,
+    )
+    return SettingsRow(
+        settings,
         event.paused,
         event.close_time_ms or None,
         event.release_time_ms or None,

@@ -1,6 +1,6 @@
 """The table of states and moves, cell by cell, on each implementation."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
@@ -10,28 +10,22 @@ from inventory_service.domain.archive import move_archived
 from inventory_service.domain.keys import Position
 from inventory_service.domain.moves import Move, Step
 from inventory_service.domain.ports import ExpireStep
-from inventory_service.domain.reservation import HELD, RETURNED, Units
 from inventory_service.domain.results import Failure, Granted, Rejected, ReservationRead
-from inventory_service.domain.sale import SaleRead
-from inventory_service.domain.units import Accounts
 from tests.contract.requests import (
     MINUTE_MS,
     SALE,
     compensate,
     confirm,
-    create,
     extend,
     give_back,
     release,
     reserve,
     spend,
 )
-from tests.contract.results import granted, reason_of
+from tests.contract.results import reason_of
 from tests.contract.shards import InMemoryShard, ShardUnderTest
-from tests.sales import make_sale
+from tests.contract.states import ID, bring_to
 
-ID = "r-1"
-NOWHERE = Position(0, 1, 999, 0)
 STATES = ("HELD", "CONFIRMED", "RELEASED", "EXPIRED", "COMPENSATED", "RETURNED")
 
 # A cell is the state that the move leads to, or else a result, for which nothing is written. R: the same reservation
@@ -56,33 +50,6 @@ COMPENSATED  END      AE             FP         FP            FP            R   
 def cells() -> list[tuple[str, str, str]]:
     header, *rows = [line.split() for line in TABLE.strip().splitlines()]
     return [(row[0], move, cell) for row in rows for move, cell in zip(header, row[1:], strict=True)]
-
-
-async def bring_to(shard: ShardUnderTest, state: str) -> Position:
-    """Bring the reservation to a state by the moves that lead there; returns its creation position."""
-    await make_sale(shard.stock, create(max_hold_ttl_ms=30 * MINUTE_MS))
-    if state == "none":
-        return NOWHERE
-    if state == "SPENT":
-        await shard.stock.move(spend(ID))
-        return Position(0, 1, 2, 0)
-    held = await granted(shard, reserve(ID, lamp=2, shade=1))
-    if state in ("OVERDUE", "EXPIRED"):
-        await shard.tick(10 * MINUTE_MS)
-    last_moves: dict[str, Sequence[Move]] = {
-        "CONFIRMED": [confirm(ID)],
-        "PARTLY-SOLD": [confirm(ID, lamp=1)],
-        "PARTLY-BACK": [confirm(ID), give_back(ID, lamp=1)],
-        "RETURNED": [confirm(ID), give_back(ID)],
-        "RELEASED": [release(ID)],
-    }
-    for move in last_moves.get(state, ()):
-        assert isinstance(await shard.stock.move(move), Granted)
-    if state == "EXPIRED":
-        await shard.stock.expire(0)
-    if state == "COMPENSATED":
-        await shard.stock.compensate(compensate(ID, held.reservation.created))
-    return held.reservation.created
 
 
 MOVES = {
@@ -224,84 +191,6 @@ async def test_a_wrong_state_failure_has_the_reservation_as_it_stands(shard: Sha
     assert answer.metadata == {"state": "RESERVATION_STATE_EXPIRED"}
     assert answer.reservation is not None
     assert ReservationState.Name(answer.reservation.state) == "RESERVATION_STATE_EXPIRED"
-
-
-async def units_of(shard: ShardUnderTest, lines: tuple[Units, ...]) -> tuple[Accounts, Accounts, dict[str, Accounts]]:
-    """The accounts of lamps, of shades and of the buyers; the reservation must stand with these units."""
-    found, sale = await shard.stock.find_reservation(SALE, ID), await shard.stock.find_sale(SALE)
-    assert isinstance(found, ReservationRead)
-    assert isinstance(sale, SaleRead)
-    assert found.reservation.lines == lines
-    lamps, shades = ({"available": item.available, "held": item.held, "sold": item.sold} for item in sale.sale.items)
-    return lamps, shades, await shard.buyers(SALE)
-
-
-def accounts(available: int, held: int = 0, sold: int = 0) -> Accounts:
-    """The accounts of an item."""
-    return {"available": available, "held": held, "sold": sold}
-
-
-async def test_a_partial_confirm_sells_what_it_names_and_gives_back_the_rest(shard: ShardUnderTest) -> None:
-    """In one step, so that no other buyer gets the rest before the part is sold. A line that was not sold stays."""
-    await bring_to(shard, "PARTLY-SOLD")
-
-    lines = (Units("lamp", 2, 1, 0), Units("shade", 1, 0, 0))
-
-    assert await units_of(shard, lines) == (accounts(9, sold=1), accounts(10), {"b-1": {"held": 0, "sold": 1}})
-
-
-async def test_returns_say_what_has_come_back_in_all(shard: ShardUnderTest) -> None:
-    """What has come back never becomes less, items that are not named stay, and the buyer's limit has room again."""
-    await bring_to(shard, "PARTLY-BACK")
-    some = (Units("lamp", 2, 2, 1), Units("shade", 1, 1, 0))
-    assert await units_of(shard, some) == (accounts(9, sold=1), accounts(9, sold=1), {"b-1": {"held": 0, "sold": 2}})
-
-    more = await shard.stock.move(give_back(ID, shade=1))
-    again = await shard.stock.move(give_back(ID, lamp=1, shade=1))
-    last = await shard.stock.move(give_back(ID, lamp=2))
-
-    assert isinstance(more, Granted)
-    assert again == Granted(more.reservation, replayed=True, read_time_ms=shard.now_ms)
-    assert isinstance(last, Granted)
-    assert (last.reservation.state, last.reservation.note) == (RETURNED, "broken")
-    everything = (Units("lamp", 2, 2, 2), Units("shade", 1, 1, 1))
-    assert await units_of(shard, everything) == (accounts(10), accounts(10), {})
-
-
-async def test_what_is_discarded_leaves_the_sale(shard: ShardUnderTest) -> None:
-    """A damaged unit must not be sold again between the return and a later change of the stock."""
-    await bring_to(shard, "PARTLY-BACK")
-
-    await shard.stock.move(give_back(ID, discards=True))
-
-    everything = (Units("lamp", 2, 2, 2), Units("shade", 1, 1, 1))
-    assert await units_of(shard, everything) == (accounts(9), accounts(9), {})
-
-
-async def test_a_compensation_gives_back_what_has_not_come_back(shard: ShardUnderTest) -> None:
-    """A refused order may have been sold in part and have come back in part: no unit is given back twice."""
-    created = await bring_to(shard, "PARTLY-BACK")
-
-    assert await shard.stock.compensate(compensate(ID, created)) is True
-
-    nothing = (Units("lamp", 2, 0, 0), Units("shade", 1, 0, 0))
-    assert await units_of(shard, nothing) == (accounts(10), accounts(10), {})
-
-
-async def test_an_extended_hold_ends_later(shard: ShardUnderTest) -> None:
-    """The life is counted from the creation, cut to the sale's longest, and by it the hold is taken back."""
-    await bring_to(shard, "HELD")
-    await shard.tick(9 * MINUTE_MS)
-
-    longest = await shard.stock.move(extend(ID, 90 * MINUTE_MS))
-
-    assert isinstance(longest, Granted)
-    assert longest.reservation.expire_time_ms == longest.reservation.create_time_ms + 30 * MINUTE_MS
-    assert (longest.reservation.state, longest.reservation.revision) == (HELD, 2)
-    await shard.tick(20 * MINUTE_MS)
-    assert await shard.stock.expire(0) == ExpireStep(0, more_is_due=False)
-    await shard.tick(MINUTE_MS)
-    assert await shard.stock.expire(0) == ExpireStep(1, more_is_due=False)
 
 
 MISMATCH = "REVISION_MISMATCH"

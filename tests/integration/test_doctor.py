@@ -20,7 +20,7 @@ from inventory_service.settings import Settings
 from inventory_service.wiring import server_checks
 from inventory_service.wiring.servers import redis_dependency
 from tests.inventory_server import open_shards, run_process, running_server_process
-from tests.servers import PARTITIONS, REAL, StartBroker, StartValkey, connected, new_broker
+from tests.servers import PARTITIONS, REAL, StartBroker, StartValkey, connected, new_broker, started
 from tests.waiting import eventually
 
 CLOSED_PORT = "127.0.0.1:1"
@@ -31,10 +31,8 @@ ALL_THERE_S, ONE_IS_MISSING_S = 30.0, 3.0
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One broker for all tests that only read its settings: its bootstrap address."""
-    server = new_broker(tmp_path_factory.mktemp("broker"))
-    server.start()
-    yield server.address
-    server.kill()
+    with started(new_broker(tmp_path_factory.mktemp("broker"))) as address:
+        yield address
 
 
 async def doctor(redis_url: str, dsn: str, brokers: str, strict: bool = False) -> tuple[int, list[str]]:

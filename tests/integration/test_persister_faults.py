@@ -73,10 +73,8 @@ async def test_a_wiped_topic_is_read_from_its_beginning(
 ) -> None:
     """Faust drops records below the offset that it last read; the outbox still has them all."""
     server = start_broker()
-    async with connected(database) as db:
+    async with connected(database) as db, AIOKafkaProducer(bootstrap_servers=server.address) as producer:
         await open_shards(db, range(SHARDS))
-        producer = AIOKafkaProducer(bootstrap_servers=server.address)
-        await producer.start()
         shard = FakeShard(shard=5)
         shard.open_sale(lamp=100)
         for number in range(99):
@@ -94,7 +92,6 @@ async def test_a_wiped_topic_is_read_from_its_beginning(
 
         await eventually(lambda: is_value(db, seq, 101), JOIN_S)
         await eventually(lambda: is_read_to_the_end(server.address), JOIN_S)
-        await producer.stop()
 
 
 async def test_an_empty_topic_that_was_wiped_counts_as_read(
@@ -103,10 +100,8 @@ async def test_an_empty_topic_that_was_wiped_counts_as_read(
     """A take-over waits for the end of the topic: an offset committed for the old one must not block it."""
     server, shard = start_broker(), FakeShard(shard=5)
     shard.open_sale(lamp=1)
-    async with connected(database) as db:
+    async with connected(database) as db, AIOKafkaProducer(bootstrap_servers=server.address) as producer:
         await open_shards(db, range(SHARDS))
-        producer = AIOKafkaProducer(bootstrap_servers=server.address)
-        await producer.start()
         start_persister(server.address, database)
         await producer.send_and_wait(COMMITS, shard.run(0), partition=5)
         await eventually(lambda: acknowledged(server.address, 1), JOIN_S)
@@ -114,7 +109,6 @@ async def test_an_empty_topic_that_was_wiped_counts_as_read(
         server.reset_topics()
 
         await eventually(lambda: acknowledged(server.address, 0), JOIN_S)
-        await producer.stop()
 
 
 async def is_read_to_the_end(brokers: str) -> bool:
@@ -148,10 +142,8 @@ async def test_a_kafka_outage_delays_commits_and_facts_and_loses_none(
     shard.open_sale(lamp=10)
     shard.moves(("r-1", HELD))
     shard.moves(("r-2", HELD))
-    async with connected(database) as db:
+    async with connected(database) as db, AIOKafkaProducer(bootstrap_servers=server.address) as producer:
         await open_shards(db, range(SHARDS))
-        producer = AIOKafkaProducer(bootstrap_servers=server.address)
-        await producer.start()
         persister = start_persister(server.address, database)
         await producer.send_and_wait(COMMITS, shard.run(0, 2), partition=5)
         published_seq = "select facts_seq from shard_watermark where shard = 5"
@@ -164,4 +156,3 @@ async def test_a_kafka_outage_delays_commits_and_facts_and_loses_none(
         await producer.send_and_wait(COMMITS, shard.run(2), partition=5)
 
         await eventually(lambda: is_value(db, published_seq, 3), JOIN_S)
-        await producer.stop()

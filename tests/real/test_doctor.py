@@ -9,6 +9,7 @@ from order_persister.adapters.ledger.migrator import migrate
 from tests.integration.test_doctor import CLOSED_PORT, doctor, line_of, off
 from tests.real.debian_postgres import DebianPostgres
 from tests.real.redis_server import RedisServer
+from tests.servers import started
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
@@ -26,19 +27,15 @@ BROKEN_POSTGRES = {"fsync": "off", "full_page_writes": "off", "synchronous_commi
 @pytest.fixture
 def broken_redis(tmp_path: Path) -> Iterator[str]:
     """Debian's Redis, as for a cache: its URL."""
-    server = RedisServer(tmp_path / "redis", settings=BROKEN_REDIS)
-    server.start()
-    yield server.address
-    server.kill()
+    with started(RedisServer(tmp_path / "redis", settings=BROKEN_REDIS)) as address:
+        yield address
 
 
 @pytest.fixture
 def broken_postgres(tmp_path: Path) -> Iterator[str]:
     """Debian's PostgreSQL, as for a benchmark: its DSN."""
-    server = DebianPostgres(tmp_path / "postgres", settings=BROKEN_POSTGRES)
-    server.start()
-    yield server.address
-    server.kill()
+    with started(DebianPostgres(tmp_path / "postgres", settings=BROKEN_POSTGRES)) as address:
+        yield address
 
 
 async def test_unsafe_settings_are_reported_line_by_line(broken_redis: str, broken_postgres: str) -> None:

@@ -82,7 +82,8 @@ class BlockingClient(EventLoopThread):
     ) -> ReserveResponse:
         """Hold units (`lines`: SKU to quantity) for a buyer, all or none; returns a reservation or a rejection.
 
-        `reference` names what they belong to, such as an order or a cart, and stays with the reservation.
+        `reference` names what they belong to, such as an order or a cart, and stays with the reservation. It is an id:
+        1 to 64 characters of letters, digits and . _ : -
 
         Choose one `reservation_id` for each claim and keep it: a repeat with the same id, after an error or a crash,
         returns what became of the claim and never buys twice.
@@ -132,7 +133,8 @@ class BlockingClient(EventLoopThread):
         """Let a hold live for `hold_ttl` from its creation, or `by` so long from now; it never becomes shorter.
 
         The sale's `max_hold_ttl` cuts it, so read the `expire_time` that is returned. With `by` the reservation is read
-        first. A second call with the same `by` extends again, and one with the same `hold_ttl` does not.
+        first, within the same patience. A second call with the same `by` extends again, and one with the same
+        `hold_ttl` does not.
         """
         return self._wait(
             self._client.extend(sale_id, reservation_id, hold_ttl, by=by, expected_revision=expected_revision)

@@ -13,7 +13,7 @@ from grpc import aio
 
 from holdfast.access import Access, Metadata, Token, with_token
 from holdfast.connections import Pool, Stubs
-from holdfast.errors import Closed, Details, HoldfastError, NoAnswer
+from holdfast.errors import Closed, Details, HoldfastError, NoAnswer, TokenUnavailable
 from holdfast.retry import Attempts, RetryBudget, RetryPolicy
 from holdfast.statuses import error_from_rpc, ids_of
 
@@ -47,10 +47,13 @@ class Caller:
     ) -> Self:
         """The same client for some calls: with another patience, or with metadata that these calls carry.
 
-        It has the same connections, and closing either closes both.
+        It has the same connections, and closing either closes both. `timeout_s` goes before the `overall_s` of `retry`.
+        With another `repeats_per_s` it has a budget for repeats of its own: make it once, and not for each call.
         """
         other = copy.copy(self)
         other._retry = retry or self._retry
+        if other._retry.repeats_per_s != self._retry.repeats_per_s:
+            other._budget = RetryBudget(other._retry.repeats_per_s)
         if timeout_s is not None:
             other._retry = replace(other._retry, overall_s=timeout_s)
         other._metadata = (*self._metadata, *metadata)
@@ -75,19 +78,38 @@ class Caller:
                 with connections.under_way(limit):
                     return await self._until_answered(method, request, attempts, connections.in_turn())
         except TimeoutError:
+            if not limit.expired():
+                raise  # an interceptor's own
             raise self._ended(request, attempts) from None
+
+    async def _read(self, method: Method[Request, Response], request: Request) -> Response:
+        """Send a request that changes nothing, as `_ask` does: nothing is unknown after it."""
+        try:
+            return await self._ask(method, request)
+        except HoldfastError as error:
+            error.outcome_unknown = False
+            raise
 
     async def _until_answered(
         self, method: Method[Request, Response], request: Request, attempts: Attempts, servers: Iterator[Stubs]
     ) -> Response:
         while True:
-            metadata = with_token(self._metadata, self._token)
+            metadata = self._metadata_of(request, attempts)
             call = method(next(servers))(request, timeout=attempts.begin(), metadata=metadata)
             try:
                 return await call
             except aio.AioRpcError as failure:
                 error = error_from_rpc(failure, request)
             await asyncio.sleep(attempts.delay_after(error))
+
+    def _metadata_of(self, request: Message, attempts: Attempts) -> Metadata:
+        try:
+            return with_token(self._metadata, self._token)
+        except Exception as cause:  # of the caller's own function: an attempt before may have done what is asked
+            why = f"There is no token to send: {type(cause).__name__}: {cause}"
+            error = TokenUnavailable(grpc.StatusCode.UNAUTHENTICATED, why, Details(ids=ids_of(request)))
+            error.outcome_unknown = attempts.outcome_unknown
+            raise error from cause
 
     def _ended(self, request: Message, attempts: Attempts) -> HoldfastError:
         """The error of a call that was ended by `close` or, if gRPC kept no deadline, by the clock."""

@@ -183,6 +183,10 @@ class NotAllowed(HoldfastError):
     """The caller may not do this."""
 
 
+class TokenUnavailable(NotAllowed):
+    """The client has no token that it can send: the function or file that gives it failed, as `__cause__` says."""
+
+
 class TokenInvalid(NotAllowed):
     """The call has no token, or an invalid one."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
@@ -41,7 +42,8 @@ class EventLoopThread:
     ) -> Self:
         """The same client for some calls: with another patience, or with metadata that these calls carry.
 
-        It has the same connections, and closing either closes both.
+        It has the same connections, and closing either closes both. `timeout_s` goes before the `overall_s` of `retry`.
+        With another `repeats_per_s` it has a budget for repeats of its own: make it once, and not for each call.
         """
         other = copy.copy(self)
         other._client = self._client.with_options(timeout_s=timeout_s, retry=retry, metadata=metadata)
@@ -63,8 +65,9 @@ class EventLoopThread:
 
 
 class Running(NamedTuple):
-    """A loop that runs until `stop` is set on it."""
+    """A loop that runs until `stop` is set on it, in one process and in none that is forked from it."""
 
+    process: int
     thread: threading.Thread
     loop: asyncio.AbstractEventLoop
     stop: asyncio.Event
@@ -80,16 +83,16 @@ class LoopThread:
         self._is_closed = False
 
     def start(self, coroutine: Coroutine[Any, Any, Response]) -> "Future[Response]":
-        """Start a coroutine on the loop; raises `Closed` if there can be none."""
+        """Start a coroutine on the loop; raises `Closed` if there can be none, or what keeps it from being made."""
         try:
             check_not_forked()
             with self._lock:
-                if self._running is None and not self._is_closed:
+                if not self._is_closed and (self._running is None or self._running.process != os.getpid()):
                     self._running = self._run()
                 if self._running is None or self._is_closed or not self._running.thread.is_alive():
                     raise Closed
                 return asyncio.run_coroutine_threadsafe(coroutine, self._running.loop)
-        except Closed:
+        except Exception:
             coroutine.close()  # it was never begun
             raise
 
@@ -111,6 +114,15 @@ class LoopThread:
                 started.set_result((asyncio.get_running_loop(), stop))
                 await stop.wait()
 
-        thread = threading.Thread(target=lambda: asyncio.run(run()), name="holdfast-client", daemon=True)
+        def run_loop() -> None:
+            try:
+                with asyncio.Runner() as runner:
+                    runner.run(run())
+            except BaseException as error:  # whatever keeps the loop from running, the caller must not wait for it
+                if started.done():
+                    raise
+                started.set_exception(error)
+
+        thread = threading.Thread(target=run_loop, name="holdfast-client", daemon=True)
         thread.start()
-        return Running(thread, *started.result())
+        return Running(os.getpid(), thread, *started.result())

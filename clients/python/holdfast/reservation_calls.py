@@ -1,5 +1,6 @@
-"""The calls of a buyer: reserve, settle what is reserved, and look."""
+"""The calls of a buyer: reserve, confirm, release, change, and look."""
 
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -41,7 +42,8 @@ class ReservationCalls(Caller):
     ) -> ReserveResponse:
         """Hold units (`lines`: SKU to quantity) for a buyer, all or none; returns a reservation or a rejection.
 
-        `reference` names what they belong to, such as an order or a cart, and stays with the reservation.
+        `reference` names what they belong to, such as an order or a cart, and stays with the reservation. It is an id:
+        1 to 64 characters of letters, digits and . _ : -
 
         Choose one `reservation_id` for each claim and keep it: a repeat with the same id, after an error or a crash,
         returns what became of the claim and never buys twice.
@@ -105,17 +107,20 @@ class ReservationCalls(Caller):
         """Let a hold live for `hold_ttl` from its creation, or `by` so long from now; it never becomes shorter.
 
         The sale's `max_hold_ttl` cuts it, so read the `expire_time` that is returned. With `by` the reservation is read
-        first. A second call with the same `by` extends again, and one with the same `hold_ttl` does not.
+        first, within the same patience. A second call with the same `by` extends again, and one with the same
+        `hold_ttl` does not.
         """
         if (hold_ttl is None) == (by is None):
             raise TypeError("extend takes either hold_ttl or by")
+        begun_s = time.monotonic()
         request = ExtendReservationRequest(
             sale_id=sale_id,
             reservation_id=reservation_id,
             hold_ttl=hold_ttl if by is None else await self._age(sale_id, reservation_id) + by,
             expected_revision=expected_revision,
         )
-        return await self._ask(lambda stubs: stubs.buyers.ExtendReservation, request)
+        left_s = self._retry.overall_s - (time.monotonic() - begun_s)
+        return await self.with_options(timeout_s=left_s)._ask(lambda stubs: stubs.buyers.ExtendReservation, request)
 
     async def _age(self, sale_id: str, reservation_id: str) -> timedelta:
         """How long ago a reservation was made, by the shard's clock."""
@@ -164,11 +169,11 @@ class ReservationCalls(Caller):
     async def get_reservation(self, sale_id: str, reservation_id: str) -> GetReservationResponse:
         """Read a reservation."""
         request = GetReservationRequest(sale_id=sale_id, reservation_id=reservation_id)
-        return await self._ask(lambda stubs: stubs.buyers.GetReservation, request)
+        return await self._read(lambda stubs: stubs.buyers.GetReservation, request)
 
     async def get_sale(self, sale_id: str) -> GetSaleResponse:
         """Read a sale and its stock."""
-        return await self._ask(lambda stubs: stubs.buyers.GetSale, GetSaleRequest(sale_id=sale_id))
+        return await self._read(lambda stubs: stubs.buyers.GetSale, GetSaleRequest(sale_id=sale_id))
 
 
 def _lines(lines: Mapping[str, int]) -> list[Line]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from holdfast.errors import HoldfastError
 
+SHORTEST_ATTEMPT_S = 0.02  # a server refuses a call with less than half of it left, which would hide the error before
 BURST_S = 10  # seconds for which a retry budget keeps what is not spent
 
 
@@ -92,7 +93,7 @@ class Attempts:
         self._is_out = False
         self._outcome_unknown = error.outcome_unknown or (self._outcome_unknown and not error.judged)
         delay_s = (error.retry_after_s or 0.0) + self._delay_s * (0.5 + self._jitter() / 2)
-        if not error.repeatable or delay_s >= self._left_s() or not self._budget.take():
+        if not error.repeatable or delay_s + SHORTEST_ATTEMPT_S > self._left_s() or not self._budget.take():
             error.outcome_unknown = self._outcome_unknown
             raise error
         self._delay_s = min(2 * self._delay_s, self._policy.longest_delay_s)

@@ -1,10 +1,11 @@
 """Turns the status of a failed call into its typed error: by its reason or, if that is unknown, by its code."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
@@ -101,9 +102,11 @@ def _class_of(code: grpc.StatusCode, reason: str) -> type[errors.HoldfastError]:
 
 
 def _status_of(trailers: Iterable[tuple[str, str | bytes]] | None) -> Status:
+    """The details of a status; none if it has none that can be read, as a proxy's may have."""
     for key, value in trailers or ():
         if key == STATUS_DETAILS and isinstance(value, bytes):
-            return Status.FromString(value)
+            with suppress(DecodeError):
+                return Status.FromString(value)
     return Status()
 
 
@@ -126,6 +129,7 @@ def _detail(status: Status, kind: type[Detail]) -> Detail | None:
     """The first detail of one kind."""
     for packed in status.details:
         detail = kind()
-        if packed.Unpack(detail):
-            return detail
+        with suppress(DecodeError):
+            if packed.Unpack(detail):
+                return detail
     return None

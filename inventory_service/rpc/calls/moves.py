@@ -1,13 +1,13 @@
 """Calls that move a reservation on: confirm, release, extend, change and return."""
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
 from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
-from inventory_service.domain.results import Failure, Granted, Rejected
+from inventory_service.domain.results import Failure, Rejected
 from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context, StockCalls
 from inventory_service.rpc.messages import rejection_to_proto, reservation_to_proto, timestamp
@@ -22,6 +22,14 @@ MoveRequest: TypeAlias = (
     | calls.ReturnReservationRequest
 )
 
+MoveResponse = TypeVar(
+    "MoveResponse",
+    calls.ConfirmReservationResponse,
+    calls.ReleaseReservationResponse,
+    calls.ExtendReservationResponse,
+    calls.ReturnReservationResponse,
+)
+
 
 class MoveCalls(StockCalls):
     """A move each, which the stock answers; repeats too."""
@@ -30,34 +38,22 @@ class MoveCalls(StockCalls):
         self, request: calls.ConfirmReservationRequest, context: Context
     ) -> calls.ConfirmReservationResponse:
         """Sell the units that are held, or some of them."""
-        moved = await self._move(confirm_from_proto(request, tenant_of(context)))
-        return calls.ConfirmReservationResponse(
-            reservation=reservation_to_proto(moved.reservation),
-            replayed=moved.replayed,
-            read_time=timestamp(moved.read_time_ms),
-        )
+        command = confirm_from_proto(request, tenant_of(context))
+        return await self._move(command, calls.ConfirmReservationResponse)
 
     async def ReleaseReservation(
         self, request: calls.ReleaseReservationRequest, context: Context
     ) -> calls.ReleaseReservationResponse:
         """Give back the units that are held, or spend the id."""
-        moved = await self._move(release_from_proto(request, tenant_of(context)))
-        return calls.ReleaseReservationResponse(
-            reservation=reservation_to_proto(moved.reservation),
-            replayed=moved.replayed,
-            read_time=timestamp(moved.read_time_ms),
-        )
+        command = release_from_proto(request, tenant_of(context))
+        return await self._move(command, calls.ReleaseReservationResponse)
 
     async def ExtendReservation(
         self, request: calls.ExtendReservationRequest, context: Context
     ) -> calls.ExtendReservationResponse:
         """Let a hold live longer."""
-        moved = await self._move(extend_from_proto(request, tenant_of(context)))
-        return calls.ExtendReservationResponse(
-            reservation=reservation_to_proto(moved.reservation),
-            replayed=moved.replayed,
-            read_time=timestamp(moved.read_time_ms),
-        )
+        command = extend_from_proto(request, tenant_of(context))
+        return await self._move(command, calls.ExtendReservationResponse)
 
     async def ChangeReservation(
         self, request: calls.ChangeReservationRequest, context: Context
@@ -78,15 +74,16 @@ class MoveCalls(StockCalls):
         self, request: calls.ReturnReservationRequest, context: Context
     ) -> calls.ReturnReservationResponse:
         """Take sold units back, all or some of them."""
-        moved = await self._move(return_from_proto(request, tenant_of(context)))
-        return calls.ReturnReservationResponse(
+        command = return_from_proto(request, tenant_of(context))
+        return await self._move(command, calls.ReturnReservationResponse)
+
+    async def _move(self, command: Move, response: type[MoveResponse]) -> MoveResponse:
+        moved = value_or_fail(await self._stock.move(command), command.sale, command.reservation_id)
+        return response(
             reservation=reservation_to_proto(moved.reservation),
             replayed=moved.replayed,
             read_time=timestamp(moved.read_time_ms),
         )
-
-    async def _move(self, command: Move) -> Granted:
-        return value_or_fail(await self._stock.move(command), command.sale, command.reservation_id)
 
 
 def confirm_from_proto(request: calls.ConfirmReservationRequest, tenant: str) -> Move:

@@ -102,10 +102,10 @@ class PostgresTransaction:
     # Sales and reservations
 
     async def insert_sales(self, rows: Sequence[SaleRow]) -> None:
-        await self._write(self._sql.insert_sales, rows)
+        await self._write(self._sql.insert_sales, [(*row.settings, *row[1:]) for row in rows])
 
     async def update_settings(self, rows: Sequence[SettingsRow]) -> int:
-        return await self._write(self._sql.update_settings, rows)
+        return await self._write(self._sql.update_settings, [(*row.settings, *row[1:]) for row in rows])
 
     async def insert_sale_changes(self, rows: Sequence[SaleChangeRow]) -> None:
         await self._write(self._sql.insert_sale_changes, rows)

@@ -1,12 +1,15 @@
 """How a client gets to its servers: TLS, tokens, metadata, the environment, and a patience for some calls alone."""
 
+import inspect
 from pathlib import Path
+from typing import get_type_hints
 
 import grpc
 import pytest
 import trustme
-from holdfast import errors
-from holdfast.access import Tls, from_environment
+from google.protobuf.message import Message
+from holdfast import errors, messages
+from holdfast.access import Tls, from_environment, servers_of
 from holdfast.blocking import BlockingClient
 from holdfast.client import Client
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
@@ -31,6 +34,39 @@ async def test_a_token_is_asked_for_with_each_attempt(fake: FakeInventory) -> No
     assert [each["authorization"] for each in fake.metadata] == ["Bearer t-1", "Bearer t-2"]
 
 
+@pytest.mark.parametrize("failure", [FileNotFoundError(2, "No such file", "token"), TimeoutError("no answer")])
+async def test_a_token_that_fails_hides_no_outcome(fake: FakeInventory, failure: Exception) -> None:
+    """The attempt before may have done it; and a TimeoutError of the token is none of the client's patience."""
+    fake.will_answer("Reserve", unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN))
+    tokens = iter(["t-1"])
+
+    def token() -> str:
+        for text in tokens:
+            return text
+        raise failure
+
+    async with Client(fake.address, retry=PATIENT, token=token) as client:
+        with pytest.raises(errors.TokenUnavailable) as second:
+            await client.reserve("lamps", "r-1", "ada", {"lamp": 1})
+        with pytest.raises(errors.TokenUnavailable) as first:
+            await client.reserve("lamps", "r-1", "ada", {"lamp": 1})
+
+    assert (second.value.outcome_unknown, first.value.outcome_unknown) == (True, False)
+    assert second.value.__cause__ is failure
+    assert second.value.ids["reservation_id"] == "r-1"
+
+
+@pytest.mark.parametrize("token", ["a\nb", "é"])
+async def test_a_token_that_no_header_can_carry_is_sent_nowhere(fake: FakeInventory, token: str) -> None:
+    """gRPC's own error would show the header, and be none of `holdfast.errors`."""
+    async with Client(fake.address, token=token) as client:
+        with pytest.raises(errors.TokenUnavailable, match="no header can carry") as raised:
+            await client.get_sale("lamps")
+
+    assert token not in str(raised.value)
+    assert not fake.asked
+
+
 async def test_some_calls_have_a_patience_and_metadata_of_their_own(fake: FakeInventory) -> None:
     """Over the same connections; the client itself stays as it is."""
     fake.will_answer("Reserve", *[ReserveResponse()] * 2)
@@ -41,7 +77,7 @@ async def test_some_calls_have_a_patience_and_metadata_of_their_own(fake: FakeIn
         await client.reserve(*once)
 
     special, usual = fake.metadata
-    assert fake.deadlines_s[0] <= 5 < fake.deadlines_s[1]
+    assert fake.deadlines_s[0] < 6 < fake.deadlines_s[1]
     assert (special["x-cart"], usual.get("x-cart")) == ("7", None)
     assert special["authorization"] == usual["authorization"] == "Bearer t-1"
     assert str(usual["user-agent"]).startswith("shop/3 grpc-python")
@@ -74,6 +110,38 @@ async def test_an_interceptor_sees_each_attempt(fake: FakeInventory) -> None:
         await client.get_sale("lamps")
 
     assert [str(method).rpartition("/")[2].strip("'") for method in seen] == ["GetSale", "GetSale"]
+
+
+async def test_a_timeout_of_an_interceptor_is_its_own(fake: FakeInventory) -> None:
+    """It says nothing about the patience of the client, which has not run out."""
+
+    class Impatient(grpc.aio.UnaryUnaryClientInterceptor):
+        async def intercept_unary_unary(self, continuation, client_call_details, request):  # type: ignore[no-untyped-def]
+            raise TimeoutError("the tracer does not answer")
+
+    async with Client(fake.address, retry=PATIENT, interceptors=[Impatient()]) as client:
+        with pytest.raises(TimeoutError, match="the tracer"):
+            await client.get_sale("lamps")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"cert_file": "full"},
+        {"key_file": "full"},
+        {"cert_file": "full", "key_file": "empty"},
+        {"cert_file": "empty", "key_file": "full"},
+        {"ca_file": "empty"},
+    ],
+    ids=lambda files: " ".join(f"{name}={content}" for name, content in files.items()),
+)
+def test_files_of_which_one_is_missing_or_empty_are_no_credentials(tmp_path: Path, files: dict[str, str]) -> None:
+    """gRPC would end the process, or trust authorities that nobody has named."""
+    for name, content in (("full", "a certificate or a key"), ("empty", "")):
+        (tmp_path / name).write_text(content)
+
+    with pytest.raises(ValueError, match=r"needs both|is empty"):
+        Tls(**{name: tmp_path / file for name, file in files.items()}).credentials()
 
 
 async def test_a_client_with_a_certificate_is_served_by_tls(tmp_path: Path) -> None:
@@ -118,7 +186,32 @@ def test_the_environment_names_server_token_and_certificates(tmp_path: Path) -> 
     assert arguments == {"address": "a:1,b:1", "use_proxy": True, "tls": Tls("ca.pem")}
     assert tokens == ["t-1", "t-2"]
     assert from_environment({}) == {"address": "127.0.0.1:50051", "use_proxy": False, "token": None, "tls": None}
-    assert from_environment({"HOLDFAST_TLS": "1", "HOLDFAST_TOKEN": "t"})["tls"] == Tls()
+    by_tls = from_environment({"HOLDFAST_TLS": "1", "HOLDFAST_TOKEN": "t\n"})
+    assert (by_tls["tls"], by_tls["token"]) == (Tls(), "t")
+
+
+@pytest.mark.parametrize("name", ["HOLDFAST_TLS", "HOLDFAST_USE_PROXY"])
+def test_a_switch_that_is_neither_on_nor_off_is_an_error(name: str) -> None:
+    """Taken for off, it would send the token in plaintext."""
+    with pytest.raises(ValueError, match=f"{name}: must be 1 or 0, and is 'ture'"):
+        from_environment({name: "ture", "HOLDFAST_CA_FILE": "ca.pem"})
+
+
+@pytest.mark.parametrize("address", ["", "here", "a:1,", "a:1,here", "127.0.0.1\udcff:1"])
+def test_an_address_names_host_and_port_of_each_server(address: str) -> None:
+    """gRPC would take what it finds, and half of all attempts would go nowhere."""
+    with pytest.raises(ValueError, match="must be host:port"):
+        Client(address)
+
+    assert servers_of("a:1, b:1 ") == ["a:1", "b:1"]
+
+
+async def test_a_server_has_at_least_one_channel(fake: FakeInventory) -> None:
+    """Also if none was asked for."""
+    fake.will_answer("GetSale", GetSaleResponse())
+
+    async with Client(fake.address, channels=0, retry=PATIENT) as client:
+        assert await client.get_sale("lamps") == GetSaleResponse()
 
 
 async def test_a_client_of_the_environment_calls_the_server_it_names(
@@ -135,6 +228,17 @@ async def test_a_client_of_the_environment_calls_the_server_it_names(
         blocking.get_sale("lamps")
 
     assert [each["authorization"] for each in fake.metadata] == ["Bearer t-1", "Bearer t-2"]
+
+
+def test_the_responses_of_all_calls_are_exported() -> None:
+    """A caller annotates its own functions with them, and names no generated module for that."""
+    calls = [call for _, call in inspect.getmembers(Client, inspect.iscoroutinefunction) if call.__name__[0] != "_"]
+    returned = {get_type_hints(call)["return"] for call in calls}
+
+    responses = {kind.__name__ for kind in returned if issubclass(kind, Message)}
+
+    assert len(responses) == 16
+    assert responses | {"SaleSettings"} <= set(messages.__all__)
 
 
 def test_units_are_held_by_a_reservation_that_stands() -> None:

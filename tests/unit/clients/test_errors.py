@@ -6,10 +6,14 @@ from collections.abc import Callable
 
 import grpc
 import pytest
+from google.protobuf.any_pb2 import Any
+from google.rpc.status_pb2 import Status
+from grpc.aio import AioRpcError, Metadata
 from holdfast import errors
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 from holdfast.inventory.v1.reservation_pb2 import Reservation, ReservationState
-from holdfast.statuses import BY_REASON
+from holdfast.statuses import BY_REASON, error_from_rpc
 
 EXPIRED = Reservation(reservation_id="r-1", state=ReservationState.RESERVATION_STATE_EXPIRED)
 WRONG_STATE = errors.WrongReservationState(
@@ -60,6 +64,27 @@ def test_an_error_without_a_reason_has_its_code_and_whether_the_outcome_is_unkno
     error = errors.NoAnswer(grpc.StatusCode.UNAVAILABLE, "Connection refused.", errors.Details(ids={"buyer_id": "ada"}))
 
     assert str(error) == "buyer ada: Connection refused. [UNAVAILABLE, outcome unknown]"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        b"\xff\xff",
+        Status(
+            details=[Any(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff\xff")]
+        ).SerializeToString(),
+    ],
+    ids=["no-status", "no-detail"],
+)
+def test_details_that_cannot_be_read_are_none(details: bytes) -> None:
+    """A proxy may have made them: the call may have been done, and is repeated, as after any status of another's."""
+    trailers = Metadata(("grpc-status-details-bin", details))
+    failure = AioRpcError(grpc.StatusCode.UNAVAILABLE, Metadata(), trailers, "The sentence of a proxy.")
+
+    error = error_from_rpc(failure, ReserveRequest(sale_id="lamps", reservation_id="r-1"))
+
+    assert isinstance(error, errors.NoAnswer)
+    assert error.outcome_unknown
 
 
 def test_an_error_about_fields_names_them() -> None:

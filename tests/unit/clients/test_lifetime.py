@@ -17,7 +17,7 @@ from holdfast.inventory.v1.inventory_service_pb2 import GetSaleResponse
 from holdfast.retry import Attempts, RetryPolicy
 
 from tests.unit.clients.fake_inventory import ErrorStatus, FakeInventory, unavailable
-from tests.waiting import LONG_S, eventually
+from tests.waiting import LONG_S, POLL_S, eventually
 
 LONG_POLICY = RetryPolicy(overall_s=LONG_S, attempt_s=LONG_S, first_delay_s=0.001)
 PAUSE_S = 20.0  # the server asks for it; shorter than the patience, so that the client waits
@@ -31,6 +31,21 @@ def hanging() -> Iterator[threading.Event]:
     ended = threading.Event()
     yield ended
     ended.set()
+
+
+@pytest.fixture
+def interrupted() -> Iterator[threading.Event]:
+    """Set once SIGINT has been noticed, which raises KeyboardInterrupt then and never again."""
+    noticed = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if not noticed.is_set():
+            noticed.set()
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    yield noticed
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -96,6 +111,21 @@ def test_a_closed_blocking_client_says_so(fake: FakeInventory) -> None:
 
         with pytest.raises(errors.Closed):
             client.get_sale("lamps")
+
+
+def test_a_loop_that_cannot_be_made_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that may open no more files would otherwise wait for ever, with all its threads."""
+
+    def fail() -> None:
+        raise OSError(24, "Too many open files")
+
+    with BlockingClient("127.0.0.1:1") as client:
+        with monkeypatch.context() as patched:
+            patched.setattr("asyncio.events.new_event_loop", fail)
+            with pytest.raises(OSError, match="Too many open files"):
+                client.get_sale("lamps")
+
+        assert not client.reach(within_s=0.01), "it works once a loop can be made"
 
 
 async def test_close_ends_a_call_that_is_out(fake: FakeInventory, hanging: threading.Event) -> None:
@@ -169,10 +199,12 @@ async def test_a_call_that_its_caller_cancels_is_cancelled(fake: FakeInventory, 
         await eventually(lambda: fake.abandoned)
 
 
-def test_ctrl_c_ends_a_blocking_call(fake: FakeInventory, hanging: threading.Event) -> None:
+def test_ctrl_c_ends_a_blocking_call(
+    fake: FakeInventory, hanging: threading.Event, interrupted: threading.Event
+) -> None:
     """The exception interrupts the wait and cancels the call, so that no repeat is made behind the caller's back."""
     fake.will_answer("GetSale", hanging)
-    interrupt = threading.Thread(target=interrupt_once, args=(fake, threading.get_ident()))
+    interrupt = threading.Thread(target=interrupt_call, args=(fake, threading.get_ident(), interrupted))
 
     with BlockingClient(fake.address, retry=LONG_POLICY) as client:
         interrupt.start()
@@ -184,10 +216,11 @@ def test_ctrl_c_ends_a_blocking_call(fake: FakeInventory, hanging: threading.Eve
     assert len(fake.asked) == 1
 
 
-def interrupt_once(fake: FakeInventory, thread: int) -> None:
-    """Send SIGINT once the server has been asked."""
+def interrupt_call(fake: FakeInventory, thread: int, interrupted: threading.Event) -> None:
+    """Send SIGINT once the server has been asked, until it is noticed: one in the moment before a wait wakes nobody."""
     asyncio.run(eventually(lambda: fake.asked))
-    signal.pthread_kill(thread, signal.SIGINT)
+    while not interrupted.wait(POLL_S):
+        signal.pthread_kill(thread, signal.SIGINT)
 
 
 # A child with channels of its parent ends by `sys.exit`, which frees all that it has. What has used gRPC itself ends by
@@ -215,13 +248,17 @@ def in_a_child(end=sys.exit, **calls):
         print("ended with", status)
 
 address = sys.argv[1]
-client, blocking = Client(address), BlockingClient(address)
+client, blocking, begun = Client(address), BlockingClient(address), BlockingClient(address)
+try:
+    begun.extend("lamps", "r-1")  # lacks an argument: a loop runs then that has not connected
+except TypeError:
+    pass
 ask, ask_blocking = lambda: asyncio.run(client.get_sale("lamps")), lambda: blocking.get_sale("lamps")
 ask_new = lambda: asyncio.run(Client(address).get_sale("lamps"))
 close = lambda: (asyncio.run(client.close()), blocking.close())
 free = lambda: globals().update(client=None, blocking=None, ask=None, ask_blocking=None, close=None)
 
-in_a_child(os._exit, unused=ask, unused_blocking=ask_blocking)
+in_a_child(os._exit, unused=ask, unused_blocking=ask_blocking, begun=lambda: begun.get_sale("lamps"))
 ask(), ask_blocking()
 in_a_child(used=ask, used_blocking=ask_blocking, new=ask_new, close=close, free=free)
 ask(), ask_blocking()
@@ -234,7 +271,7 @@ os._exit(0)
 
 def test_a_client_in_a_forked_process_works_or_says_at_once_that_it_cannot(fake: FakeInventory) -> None:
     """gRPC's threads are missing there: a call would hang, and a channel that is freed would end the process."""
-    fake.will_answer("GetSale", *[GetSaleResponse()] * 6)
+    fake.will_answer("GetSale", *[GetSaleResponse()] * 7)
 
     script = subprocess.run(
         [sys.executable, "-c", FORKS, fake.address], capture_output=True, text=True, timeout=LONG_S, check=True
@@ -243,6 +280,7 @@ def test_a_client_in_a_forked_process_works_or_says_at_once_that_it_cannot(fake:
     assert script.stdout.splitlines() == [
         "unused works",
         "unused_blocking works",
+        "begun works",
         "used Closed False",
         "used_blocking Closed False",
         "new Closed False",

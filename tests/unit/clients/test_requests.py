@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -166,6 +167,22 @@ async def test_extend_by_reads_first_and_asks_for_the_whole_life(fake: FakeInven
         await client.extend(*IDS, by=10 * MINUTE)
 
     assert fake.asked[1] == calls.ExtendReservationRequest(**NAMED, hold_ttl=timedelta(minutes=11, seconds=30))
+
+
+async def test_extend_by_reads_and_extends_within_one_patience(
+    fake: FakeInventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller that waits for a minute at most does not wait for two."""
+    clock = SimpleNamespace(monotonic=iter([100.0, 140.0]).__next__)  # it read for 40 seconds
+    monkeypatch.setattr("holdfast.reservation_calls.time", clock)
+    fake.will_answer("GetReservation", calls.GetReservationResponse())
+    fake.will_answer("ExtendReservation", calls.ExtendReservationResponse())
+
+    async with Client(fake.address, retry=RetryPolicy(overall_s=60, ledger_attempt_s=60)) as client:
+        await client.extend(*IDS, by=MINUTE)
+
+    read_s, extend_s = fake.deadlines_s
+    assert extend_s < 21 < read_s
 
 
 async def test_a_rejected_change_is_an_answer(fake: FakeInventory) -> None:

@@ -71,6 +71,16 @@ def test_the_client_gives_up_before_a_delay_that_no_attempt_could_follow() -> No
     assert not raised.value.outcome_unknown
 
 
+def test_the_client_gives_up_before_an_attempt_that_is_too_short() -> None:
+    """A server refuses it, or gRPC ends it, and neither tells that nothing was done, as the error before does."""
+    clock = Clock()
+    call = attempts(clock)
+    clock.now_s += 10 - 1 - 0.01
+
+    with pytest.raises(StoreUnreachable):
+        call.delay_after(error(StoreUnreachable))
+
+
 def test_one_unknown_outcome_makes_the_whole_call_unknown() -> None:
     """A later attempt that did nothing says nothing about an earlier one whose reply was lost."""
     clock = Clock()

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Annotated, NamedTuple, TypeVar
 
@@ -30,7 +31,7 @@ Timeout = Annotated[
         metavar="SECONDS",
         min=0.1,
         callback=finite_seconds,
-        help="How long to repeat a call that gets no answer.",
+        help="How long to repeat a call that gets no answer, once connected.",
         rich_help_panel="Server",
     ),
 ]
@@ -88,16 +89,15 @@ def answer(
 
 
 def _ask(options: Options, call: Call[Response], reads: bool, ids: dict[str, str]) -> Response:
-    if not all(":" in part and part.isprintable() for part in options.address.split(",")):
-        fail(f"HOLDFAST_ADDRESS: must be host:port, or several with commas between them, and is {options.address!r}")
     progress = _Progress()
     try:
         return asyncio.run(_call(options, call, progress))
     except errors.HoldfastError as error:
-        error.outcome_unknown = error.outcome_unknown and not reads
         raise failure_of(error, ids) from None
-    except OSError as error:  # of a token or a certificate
-        fail(f"{error.filename}: {error.strerror}")
+    except (OSError, ValueError) as error:  # of an address, a switch or a certificate
+        if progress.is_sent:
+            raise
+        fail(f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error))
     except KeyboardInterrupt:
         if reads or not progress.is_sent:
             fail(f"{named(ids)}: interrupted; nothing was done", UNASKED, "CANCELLED")
@@ -112,7 +112,9 @@ class _Progress:
 
 
 async def _call(options: Options, call: Call[Response], progress: _Progress) -> Response:
-    policy = RetryPolicy(overall_s=options.timeout_s, attempt_s=options.timeout_s)
+    usual, timeout_s = RetryPolicy(), options.timeout_s
+    # An attempt that gets no answer leaves time for another, and for another server.
+    policy = replace(usual, overall_s=timeout_s, ledger_attempt_s=min(usual.ledger_attempt_s, timeout_s / 2))
     server = {"address": options.address, "use_proxy": options.use_proxy}
     async with Client.from_env(**server, channels=1, retry=policy) as client:
         if not await client.reach(within_s=min(options.timeout_s, CONNECT_S)):

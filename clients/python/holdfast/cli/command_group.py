@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from holdfast.cli.fail import UNASKED, CommandFailed, fail
+from holdfast.cli.fail import UNASKED, UNKNOWN, CommandFailed, fail
 from holdfast.cli.processes import PROCESSES
 from holdfast.cli.terminal import messages, printable
 
@@ -26,6 +26,8 @@ class CommandGroup(TyperGroup):
             exit_code = _report(failure, as_json="--json" in words)
         except typer.TyperException as error:
             exit_code = _report(_usage_failure(error), as_json="--json" in words) if error.format_message() else UNASKED
+        except Exception as error:  # noqa: BLE001  the exit code 1 of Python would read as an answer
+            exit_code = _report(_unforeseen(error), as_json="--json" in words)
         sys.exit(exit_code)
 
 
@@ -46,6 +48,12 @@ def _usage_failure(error: typer.TyperException) -> CommandFailed:
     hint = f"; see `{context.command_path} --help`" if context else ""
     message = " ".join(error.format_message().split()).rstrip(".")
     return CommandFailed(message + hint, UNASKED, code="INVALID_ARGUMENT")
+
+
+def _unforeseen(error: Exception) -> CommandFailed:
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    message = f"it is unknown whether this was done, because of an error of the command itself ({what})"
+    return CommandFailed(message, UNKNOWN, code="UNKNOWN")
 
 
 def _report(failure: CommandFailed, as_json: bool) -> int:

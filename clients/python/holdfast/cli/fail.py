@@ -89,6 +89,8 @@ def _sentence(error: errors.HoldfastError, ids: Mapping[str, str]) -> str:
     """The sentence of the error's reason; otherwise the server's own, with what the call was about before it."""
     if error.violations:
         return f"{named(ids)}: " + "; ".join(f"{field}: {why}" for field, why in error.violations.items())
+    if "lost" in error.metadata:
+        return f"{named(ids)}: was made, and is lost with commit {error.metadata['lost']}"
     if template := SENTENCES.get(error.reason.removeprefix("ERROR_REASON_")):
         state = error.metadata.get("state", "").rpartition("_STATE_")[2].lower()
         values = {"about": named(ids), "field": "this call", **ids, **error.metadata, "state": state}

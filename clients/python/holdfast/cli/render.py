@@ -39,6 +39,7 @@ from holdfast.inventory.v1.sale_pb2 import Sale, SaleState
 Moved = ConfirmReservationResponse | ReleaseReservationResponse | ExtendReservationResponse | ReturnReservationResponse
 ChangedSale = CreateSaleResponse | UpdateSaleResponse | PauseSaleResponse | ResumeSaleResponse | CloseSaleResponse
 LIMITS = (RejectionReason.REJECTION_REASON_BUYER_LIMIT, RejectionReason.REJECTION_REASON_ITEM_LIMIT)
+SOLD = (ReservationState.RESERVATION_STATE_CONFIRMED, ReservationState.RESERVATION_STATE_RETURNED)
 STATE_STYLES = {
     ReservationState.RESERVATION_STATE_HELD: "bold yellow",
     ReservationState.RESERVATION_STATE_CONFIRMED: "bold green",
@@ -66,15 +67,15 @@ def show_reservation(reservation: Reservation, read_time: Timestamp, *, replayed
         f"  sale {reservation.sale_id}{buyer}",
     )
     for line in reservation.lines:
-        show(f"  {line.quantity} {line.sku}{_settled(line)}")
+        show(f"  {line.quantity} {line.sku}{_sold_and_returned(line, reservation.state)}")
     for remark in _remarks(reservation, read_time, replayed):
         show(f"  {remark}", "dim")
 
 
-def _settled(line: ReservationLine) -> str:
+def _sold_and_returned(line: ReservationLine, state: int) -> str:
     """What was sold of a line, if that is not all, and what has come back of it."""
     parts = []
-    if line.confirmed_quantity not in (0, line.quantity):
+    if state in SOLD and line.confirmed_quantity != line.quantity:
         parts.append(f", {line.confirmed_quantity} sold")
     if line.returned_quantity:
         parts.append(f", {line.returned_quantity} back")

@@ -36,7 +36,9 @@ By = Annotated[
     timedelta | None,
     typer.Option(parser=duration, metavar="DURATION", help="How long from now, as 10m; if not given, --hold is."),
 ]
-Reference = Annotated[str, typer.Option(help="What this is for, such as an order or a cart; none if not given.")]
+Reference = Annotated[
+    str, typer.Option(help="The id of what this is for, such as an order or a cart; none if not given.")
+]
 Reason = Annotated[str, typer.Option(help="Why, for the record; none if not given.")]
 ReturnReason = Annotated[str, typer.Option(help="Why, for the record.")]
 SpendId = Annotated[bool, typer.Option("--spend-id", help="End the id even if no reservation has it.")]

@@ -27,7 +27,7 @@ def setting(meaning: str, otherwise: str, **kind: Any) -> Any:
 UNCHANGED = "unchanged"
 UNITS: dict[str, Any] = {"metavar": "SKU=UNITS"}
 NUMBER: dict[str, Any] = {"metavar": "NUMBER", "callback": whole_number}
-SMALL_NUMBER: dict[str, Any] = {"metavar": "NUMBER", "max": 2**31 - 1}  # what a field of 32 bits holds
+SMALL_NUMBER: dict[str, Any] = {"metavar": "NUMBER", "min": 0, "max": 2**31 - 1}  # what a field of 32 bits holds
 MOMENT: dict[str, Any] = {"metavar": "MOMENT", "parser": moment}
 DURATION: dict[str, Any] = {"metavar": "DURATION", "parser": duration}
 ITEMS, TITLE = "An item and its stock; repeat for more", "A title for people"

@@ -5,11 +5,12 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TextIO
 
 import pytest
 import typer
 from holdfast.cli import ask
-from holdfast.cli.__main__ import app
+from holdfast.cli.__main__ import app, main
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, Reservation, ReservationLine, ReservationState
 from holdfast.inventory.v1.sale_pb2 import Item, Sale, SaleState
 from typer.testing import CliRunner, Result
@@ -38,25 +39,12 @@ SALE = Sale(
 RESERVE = ("reserve", "lamps", "--buyer", "ada", "--line", "lamp=2", "--id", "r-1")
 TOO_LONG_S = 60.0  # a server that asks for such a pause gets no repeat
 
-THEN = "then"
-
-# As the script `holdfast` does, but for the time that a busy machine may take to connect, and with several commands in
-# one process, which takes a third of a second to start: `THEN` stands between them, and the exit code is the highest.
+# As the script `holdfast` does, but for the time that a busy machine may take to connect.
 SCRIPT = f"""
-import sys
-from itertools import groupby
 from holdfast.cli import ask
 from holdfast.cli.__main__ import main
 ask.CONNECT_S = {LONG_S}
-codes = []
-for is_separator, words in groupby(sys.argv[1:], "{THEN}".__eq__):
-    if not is_separator:
-        sys.argv[1:] = words
-        try:
-            main()
-        except SystemExit as ended:
-            codes.append(ended.code or 0)
-sys.exit(max(codes))
+main()
 """
 
 
@@ -77,6 +65,21 @@ def invoke(words: Sequence[str], environment: Mapping[str, str] | None = None, t
         return CliRunner().invoke(app, words, env=environment, input=typed)
 
 
+def run_with(fake: FakeInventory, *words: str, stdout: TextIO | None, stderr: TextIO) -> int:
+    """Run one command inside this process as the script does, on these outputs; its exit code."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ask, "CONNECT_S", LONG_S)
+        patched.setenv("HOLDFAST_ADDRESS", fake.address)
+        patched.setattr(sys, "argv", ["holdfast", *words])
+        patched.setattr(sys, "stdout", stdout)
+        patched.setattr(sys, "stderr", stderr)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        for output in filter(None, (sys.stdout, sys.stderr)):
+            output.flush()  # as Python does at its end
+    return int(ended.value.code or 0)
+
+
 def start(
     fake: FakeInventory,
     *words: str,
@@ -84,7 +87,7 @@ def start(
     stderr: int = subprocess.PIPE,
     **environment: str,
 ) -> "subprocess.Popen[bytes]":
-    """Start one command, or several with `THEN` between them, as a process."""
+    """Start one command as a process, which takes a third of a second."""
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *words],
         env={**os.environ, "PYTHONUNBUFFERED": "", "HOLDFAST_ADDRESS": fake.address, **environment},

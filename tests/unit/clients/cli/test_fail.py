@@ -8,6 +8,7 @@ import threading
 import grpc
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.inventory_service_pb2 import ConfirmReservationResponse, ReserveResponse
 
 from tests.unit.clients.cli.command import RESERVE, TOO_LONG_S, invoke, run, start
 from tests.unit.clients.fake_inventory import ErrorStatus, FakeInventory, bad_fields, error_status, unavailable
@@ -28,6 +29,7 @@ R1, SAYS = "reservation r-1 of sale lamps", "The sentence of the server."
         pytest.param((*CREATE, f"lamp={'9' * 5000}"), id="more-digits-than-python-reads"),
         pytest.param((*CREATE, "lamp=1", "--limit", str(10**20)), id="limit-beyond-64-bits"),
         pytest.param((*CREATE, "lamp=1", "--attempts", str(2**31)), id="attempts-beyond-32-bits"),
+        pytest.param((*CREATE, "lamp=1", "--attempts", str(-(2**31) - 1)), id="attempts-below-32-bits"),
         pytest.param((*CREATE, "lamp=1", "--hold", f"{10**15}d"), id="duration-beyond-the-calendar"),
         pytest.param((*CREATE, "lamp=1", "--hold", f"{'9' * 400}s"), id="duration-beyond-a-float"),
         pytest.param((*CREATE, "lamp=1", "--start", f"+{10**9 - 1}d"), id="moment-beyond-the-calendar"),
@@ -54,18 +56,61 @@ def test_an_address_of_the_environment_that_is_not_utf_8_is_one_line() -> None:
     """A variable may hold any byte too."""
     failed = invoke(SHOW, {"HOLDFAST_ADDRESS": "127.0.0.1\udcff:1"})
 
-    assert "HOLDFAST_ADDRESS: must be host:port" in failed.stderr
+    assert "the address must be host:port" in failed.stderr
     assert failed.exit_code == 2
 
 
-@pytest.mark.parametrize("variable", ["HOLDFAST_TOKEN_FILE", "HOLDFAST_CA_FILE"])
-def test_a_file_that_cannot_be_read_is_named(fake: FakeInventory, variable: str) -> None:
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("HOLDFAST_CA_FILE", "/nowhere/file", "/nowhere/file: No such file or directory"),
+        ("HOLDFAST_CA_FILE", "/dev/null", "/dev/null: the file is empty"),
+        ("HOLDFAST_CLIENT_CERT_FILE", "/dev/null", "a client certificate needs both cert_file and key_file"),
+        ("HOLDFAST_TLS", "ture", "HOLDFAST_TLS: must be 1 or 0, and is 'ture'"),
+        (
+            "HOLDFAST_TOKEN_FILE",
+            "/nowhere/file",
+            "sale lamps: There is no token to send: FileNotFoundError: [Errno 2] No such file or directory:"
+            " '/nowhere/file' [UNAUTHENTICATED]",
+        ),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named(fake: FakeInventory, variable: str, value: str, line: str) -> None:
     """Nothing is sent without the token, or without TLS."""
-    failed = invoke(SHOW, {"HOLDFAST_ADDRESS": fake.address, variable: "/nowhere/file"})
+    failed = invoke(SHOW, {"HOLDFAST_ADDRESS": fake.address, variable: value})
 
-    assert failed.stderr == "holdfast: /nowhere/file: No such file or directory\n"
+    assert failed.stderr == f"holdfast: {line}\n"
     assert failed.exit_code == 2
     assert not fake.asked
+
+
+def test_an_unforeseen_error_is_unknown_with_exit_code_3(fake: FakeInventory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's own exit code 1 means that the answer is no; and the call may have been done."""
+
+    def fail(response: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("holdfast.cli.ask.print_json", fail)
+    fake.will_answer("ConfirmReservation", ConfirmReservationResponse())
+
+    failed = run(fake, *CONFIRM, "--json")
+
+    assert "it is unknown whether this was done" in json.loads(failed.stdout)["error"]["message"]
+    assert "KeyError: 'a bug'" in failed.stderr
+    assert failed.exit_code == 3
+
+
+def test_an_attempt_leaves_time_for_a_repeat(fake: FakeInventory) -> None:
+    """Of several servers one may be halted: the others are asked within the time that was given."""
+    fake.will_answer("Reserve", ErrorStatus(C.UNAVAILABLE), ReserveResponse())
+    fake.will_answer("ConfirmReservation", ConfirmReservationResponse())
+
+    run(fake, *RESERVE, "--timeout", "8")
+    run(fake, *CONFIRM, "--timeout", "8")
+
+    *reserve_s, confirm_s = fake.deadlines_s
+    assert len(reserve_s) == 2
+    assert max(reserve_s) < 3 < confirm_s < 5
 
 
 @pytest.mark.parametrize(
@@ -90,6 +135,13 @@ def test_a_file_that_cannot_be_read_is_named(fake: FakeInventory, variable: str)
             "GetReservation",
             error_status(C.NOT_FOUND, ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND),
             "reservation r-1 of sale lamps: does not exist [RESERVATION_NOT_FOUND]",
+            1,
+        ),
+        (
+            ("get", "lamps", "r-1"),
+            "GetReservation",
+            error_status(C.NOT_FOUND, ErrorReason.ERROR_REASON_RESERVATION_NOT_FOUND, lost="2-77 of shard 3"),
+            f"{R1}: was made, and is lost with commit 2-77 of shard 3 [RESERVATION_NOT_FOUND]",
             1,
         ),
         (

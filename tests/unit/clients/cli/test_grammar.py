@@ -27,7 +27,10 @@ IDS = ("lamps", "r-1")
 NAMED: dict[str, Any] = {"sale_id": "lamps", "reservation_id": "r-1"}
 TWO_LAMPS = [Line(sku="lamp", quantity=2)]
 RETURNED = Reservation(
-    lines=[ReservationLine(sku="lamp", quantity=3, confirmed_quantity=2, returned_quantity=1)],
+    lines=[
+        ReservationLine(sku="lamp", quantity=3, confirmed_quantity=2, returned_quantity=1),
+        ReservationLine(sku="shade", quantity=1),
+    ],
     state=ReservationState.RESERVATION_STATE_CONFIRMED,
 )
 ADJUSTED = admin.AdjustStockResponse(
@@ -46,7 +49,7 @@ REMOVE = ("--by", "-5", "--reason", "lost")
                 **NAMED, partial=calls.PartialConfirm(lines=TWO_LAMPS), expected_revision=1
             ),
             calls.ConfirmReservationResponse(reservation=RETURNED),
-            "  3 lamp, 2 sold, 1 back",
+            "  3 lamp, 2 sold, 1 back\n  1 shade, 0 sold\n",
         ),
         (
             ("reservation", "confirm", *IDS),

@@ -1,9 +1,10 @@
 """The output of the `holdfast` command with limited encodings, closed pipes, full disks and control characters."""
 
+import io
 import json
 import os
-import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import pytest
@@ -14,7 +15,7 @@ from holdfast.cli.terminal import printable
 from holdfast.inventory.v1.inventory_service_pb2 import GetReservationResponse, GetSaleResponse, ReserveResponse
 from holdfast.inventory.v1.reservation_pb2 import Reservation, ReservationLine
 
-from tests.unit.clients.cli.command import HELD, NOON, RESERVE, SALE, SCRIPT, THEN, run, start
+from tests.unit.clients.cli.command import HELD, NOON, RESERVE, SALE, run, run_with, start
 from tests.unit.clients.fake_inventory import FakeInventory
 from tests.unit.clients.zone import local_zone
 from tests.waiting import LONG_S
@@ -37,71 +38,105 @@ def sale(title: str) -> GetSaleResponse:
     return GetSaleResponse(sale=changed(SALE, title=title))
 
 
+def written(encoding: str = "utf-8") -> io.TextIOWrapper:
+    """An output that keeps what is written to it."""
+    return io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+
+
+def text_of(output: io.TextIOWrapper) -> str:
+    assert isinstance(output.buffer, io.BytesIO)
+    return output.buffer.getvalue().decode(output.encoding)
+
+
+@contextmanager
+def broken(file: str | int, *, is_buffered: bool = True) -> Iterator[io.TextIOWrapper]:
+    """An output that takes nothing, made as Python makes its own: without a buffer each write fails, else the flush."""
+    raw = io.FileIO(file, "w")
+    output = io.TextIOWrapper(io.BufferedWriter(raw) if is_buffered else raw, write_through=not is_buffered)
+    yield output
+    with suppress(OSError):
+        output.close()
+
+
+def closed_pipe() -> int:
+    """The end to write to, of a pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
 def test_what_the_encoding_lacks_is_printed_as_an_escape(fake: FakeInventory) -> None:
     """The call was made, so its exit code is 0 whatever the terminal can show, and JSON stays JSON."""
     fake.will_answer("GetSale", sale(TITLE), sale(TITLE))
+    text, as_json, stderr = written("latin-1"), written("latin-1"), written()
 
-    command = start(fake, *SHOW, THEN, *SHOW, "--json", PYTHONIOENCODING="latin-1")
-    stdout, stderr = command.communicate(timeout=LONG_S)
+    codes = [
+        run_with(fake, *SHOW, stdout=text, stderr=stderr),
+        run_with(fake, *SHOW, "--json", stdout=as_json, stderr=stderr),
+    ]
 
-    text, brace, rest = stdout.decode("latin-1").partition("{")
-    assert (command.returncode, stderr) == (0, b"")
-    assert r"Glühlampen \u96fb\u706f \U0001f4a1" in text
-    assert json.loads(brace + rest)["sale"]["title"] == TITLE
+    assert (codes, text_of(stderr)) == ([0, 0], "")
+    assert r"Glühlampen \u96fb\u706f \U0001f4a1" in text_of(text)
+    assert json.loads(text_of(as_json))["sale"]["title"] == TITLE
 
 
 def test_a_reader_that_closes_the_pipe_changes_no_exit_code(fake: FakeInventory) -> None:
-    """`holdfast ... | head -1` under `set -o pipefail` is no failure of the call, and says nothing.
+    """`holdfast ... | head -1` under `set -o pipefail` is no failure of the call, and says nothing at its end."""
+    fake.will_answer("GetSale", sale(TITLE))
+    writing = closed_pipe()
 
-    Without a buffer the write fails, and with one the flush at the end.
-    """
-    fake.will_answer("GetSale", sale(TITLE), sale(TITLE))
-    reading, writing = os.pipe()
-    os.close(reading)
-
-    commands = [
-        start(fake, *SHOW, "--json", THEN, "sale", "--help", stdout=writing, PYTHONUNBUFFERED=unbuffered)
-        for unbuffered in ("", "1")
-    ]
+    command = start(fake, *SHOW, "--json", stdout=writing)
     os.close(writing)
+    _, stderr = command.communicate(timeout=LONG_S)
 
-    for command in commands:
-        _, stderr = command.communicate(timeout=LONG_S)
-        assert (command.returncode, stderr) == (0, b"")
+    assert (command.returncode, stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("is_buffered", [True, False])
+@pytest.mark.parametrize("words", [(*SHOW, "--json"), ("sale", "--help")], ids=" ".join)
+def test_no_write_to_a_closed_pipe_is_reported(fake: FakeInventory, words: tuple[str, ...], is_buffered: bool) -> None:
+    """Nor of help, which is written without a call."""
+    fake.will_answer("GetSale", sale(TITLE))
+    stderr = written()
+
+    with broken(closed_pipe(), is_buffered=is_buffered) as pipe:
+        code = run_with(fake, *words, stdout=pipe, stderr=stderr)
+
+    assert (code, text_of(stderr)) == (0, "")
 
 
 def test_a_full_disk_is_named_and_changes_no_exit_code(fake: FakeInventory) -> None:
     """A script must not take a reservation that was made for one that was rejected."""
     fake.will_answer("GetReservation", GetReservationResponse(reservation=HELD, read_time=NOON))
+    stderr = written()
 
-    with open("/dev/full", "wb") as full:
-        command = start(fake, *GET, stdout=full.fileno())
-        _, stderr = command.communicate(timeout=LONG_S)
+    with broken("/dev/full") as full:
+        code = run_with(fake, *GET, stdout=full, stderr=stderr)
 
-    assert stderr.decode() == "holdfast: the output could not be written: No space left on device\n"
-    assert command.returncode == 0
+    assert text_of(stderr) == "holdfast: the output could not be written: No space left on device\n"
+    assert code == 0
 
 
 def test_a_message_that_cannot_be_written_stops_no_call(fake: FakeInventory) -> None:
     """The id that is made up goes to standard error before the call."""
     fake.will_answer("Reserve", ReserveResponse(reservation=HELD, read_time=NOON))
+    stdout = written()
 
-    with open("/dev/full", "wb") as full:
-        command = start(fake, *RESERVE[:-2], stderr=full.fileno())
-        stdout, _ = command.communicate(timeout=LONG_S)
+    with broken("/dev/full") as full:
+        code = run_with(fake, *RESERVE[:-2], stdout=stdout, stderr=full)
 
-    assert b"held  r-1" in stdout
-    assert command.returncode == 0
+    assert "held  r-1" in text_of(stdout)
+    assert code == 0
 
 
 def test_a_closed_output_changes_no_exit_code(fake: FakeInventory) -> None:
-    """A command may be started without standard output at all."""
+    """A command may be started without standard output at all, and then Python has none."""
     fake.will_answer("GetSale", sale(TITLE))
+    stderr = written()
 
-    command = [sys.executable, "-c", SCRIPT, *SHOW, "--address", fake.address]
-    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, timeout=LONG_S)
+    code = run_with(fake, *SHOW, stdout=None, stderr=stderr)
 
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (code, text_of(stderr)) == (0, "")
 
 
 def test_control_characters_of_titles_and_notes_are_escaped(fake: FakeInventory) -> None:

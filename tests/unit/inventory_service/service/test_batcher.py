@@ -1,130 +1,25 @@
 """The batcher: when it sends a call, with which requests, and which answer each request gets."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.change_hold import ChangeHold
-from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line
-from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
 from inventory_service.rpc.methods import TIME_LIMIT_S
-from inventory_service.service.batcher import Batcher, Limits
+from inventory_service.service.batcher import Limits
+from tests.unit.inventory_service.service.manual_stock import (
+    SALE,
+    BatcherFixture,
+    name_of,
+    reserve,
+    settle,
+)
 
-SALE = SaleKey("default", "lamp-sale")
 OVERLOADED = Failure(reasons.ERROR_REASON_OVERLOADED)
-LIMITS = Limits(requests=8, lines=10, full_at=4, interval_s=0.004, idle_below=2, queue=12)
-
-
-def reserve(name: str, lines: int = 1) -> Reserve:
-    return Reserve(SALE, name, "buyer", tuple(Line(f"sku-{n}", 1) for n in range(lines)), None)
-
-
-class ManualClock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.timers: list[tuple[float, Callable[[], None]]] = []
-
-    def time(self) -> float:
-        return self.now
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> None:
-        self.timers.append((when, callback))
-
-    async def pass_ms(self, milliseconds: float) -> None:
-        self.now += milliseconds / 1000
-        due = [timer for timer in self.timers if timer[0] <= self.now + 1e-9]
-        self.timers = [timer for timer in self.timers if timer not in due]
-        for _, callback in due:
-            callback()
-        await settle()
-
-
-class ManualStock:
-    """A stock whose calls end when the test says so; a request is answered with itself."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, list[str]]] = []
-        self.open: asyncio.Future[Any] | None = None
-        self.answered: list[str] = []  # reads that came to their end
-
-    async def reserve_many(self, shard: int, requests: Sequence[Any]) -> Any:
-        return await self._call("reserve", requests)
-
-    async def move_many(self, shard: int, requests: Sequence[Any]) -> Any:
-        return await self._call("move", requests)
-
-    async def change_hold(self, request: Any) -> Any:
-        return (await self._call("change", [request]))[0]
-
-    async def find_sale(self, sale: SaleKey) -> Any:
-        await self._call("read", [])
-        self.answered.append(sale.sale_id)
-
-    async def _call(self, kind: str, requests: Sequence[Any]) -> Any:
-        assert self.open is None, "two calls of a shard at once"
-        self.calls.append((kind, [request.reservation_id for request in requests]))
-        self.open = asyncio.get_running_loop().create_future()
-        try:
-            await self.open
-        finally:
-            self.open = None
-        return list(requests)
-
-    async def answer(self) -> None:
-        assert self.open is not None, "no call is under way"
-        self.open.set_result(None)
-        await settle()
-
-    async def fail(self, error: Exception) -> None:
-        assert self.open is not None
-        self.open.set_exception(error)
-        await settle()
-
-
-def name_of(answer: Any) -> str:
-    """The request that a ManualStock has answered with itself."""
-    return str(answer.reservation_id)
-
-
-async def settle() -> None:
-    """Return when nothing is ready to run any more; the test's clock and store decide what happens next."""
-    loop: Any = asyncio.get_running_loop()
-    await asyncio.sleep(0)
-    while loop._ready:  # noqa: ASYNC110 - no event tells that the loop is idle
-        await asyncio.sleep(0)
-
-
-class BatcherFixture:
-    def __init__(self, limits: Limits = LIMITS) -> None:
-        self.clock = ManualClock()
-        self.store = ManualStock()
-        self.observed: list[tuple[str, int]] = []
-        self.batcher = Batcher(
-            self.store,  # type: ignore[arg-type]  # it is asked for many at a time only
-            shard_of=lambda sale: 0,
-            observe=lambda kind, requests, seconds: self.observed.append((kind, requests)),
-            limits=limits,
-            clock=self.clock,
-        )
-
-    async def make_busy(self) -> None:
-        """End a call of three requests now, so that requests of the next 4 ms wait for the interval."""
-        waiting = [self.batcher.reserve(reserve(f"warm-{n}")) for n in range(4)]
-        await settle()
-        await self.store.answer()
-        await self.clock.pass_ms(4)
-        await self.store.answer()
-        assert all(answer.done() for answer in waiting)
-        self.store.calls.clear()
-        self.observed.clear()
 
 
 @pytest.fixture

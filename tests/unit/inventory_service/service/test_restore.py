@@ -86,7 +86,7 @@ async def test_many_shards_are_loaded_one_after_the_other(monkeypatch: pytest.Mo
 
 async def test_a_load_that_goes_on_is_waited_for() -> None:
     """A relay is at it: begun anew it would only end later."""
-    installation = Installation(shards=1, load_s=0.3)
+    installation = Installation(shards=1, load_s=0.09)
     installation.found[0] = CLOSED._replace(takeover_token="of a relay")
     by_relay = asyncio.ensure_future(installation.load(0))
 
@@ -100,7 +100,7 @@ async def test_a_load_that_goes_on_is_waited_for() -> None:
 async def test_a_shard_that_was_opened_and_not_audited_says_so(audits: list[AuditResult | str], by_relay: bool) -> None:
     """It serves, which is what the exit code tells; the line tells that nothing has compared it with the ledger."""
     audits[:] = ["it gets calls"]
-    installation = Installation(shards=1, load_s=0.3)
+    installation = Installation(shards=1, load_s=0.09)
     relaying = None
     if by_relay:
         installation.found[0] = CLOSED._replace(takeover_token="of a relay")

@@ -1,10 +1,8 @@
 """The take-over: no shard serves before it was compared with the ledger, whatever crashes, restarts or comes twice."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
 from holdfast_embedded.valkey import Valkey
 
 from inventory_service.adapters.redis.keys import shard_keys
@@ -20,23 +18,8 @@ from tests.integration.shard_steps import (
     journal_of,
     serves_anew,
 )
-from tests.servers import StartValkey, connected
-from tests.shared_kafka import Kafka
+from tests.servers import connected
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def server(start_valkey: StartValkey) -> Valkey:
-    """A Valkey to kill and restart, also on other files."""
-    return start_valkey()
-
-
-@pytest.fixture
-async def processes(server: Valkey, database: str, kafka: Kafka) -> AsyncIterator[ShardProcesses]:
-    processes = ShardProcesses(server.address, database, kafka)
-    await processes.open()
-    yield processes
-    await processes.close()
 
 
 async def test_a_restarted_redis_serves_again_under_the_next_epoch(processes: ShardProcesses, server: Valkey) -> None:

@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,23 +11,8 @@ from inventory_service.domain.shards import ADOPTED, CommitId, Offsets
 from inventory_service.service.relay import shard_monitor
 from tests.integration.shard_processes import SHARDS, ShardProcesses
 from tests.integration.shard_steps import crash, frozen, is_sent, journal_of, restart_from_copy, serves_anew
-from tests.servers import StartValkey, connected
-from tests.shared_kafka import Kafka
+from tests.servers import connected
 from tests.waiting import LONG_S, eventually
-
-
-@pytest.fixture
-def server(start_valkey: StartValkey) -> Valkey:
-    """A Valkey to kill and restart, also on other files."""
-    return start_valkey()
-
-
-@pytest.fixture
-async def processes(server: Valkey, database: str, kafka: Kafka) -> AsyncIterator[ShardProcesses]:
-    processes = ShardProcesses(server.address, database, kafka)
-    await processes.open()
-    yield processes
-    await processes.close()
 
 
 @pytest.mark.parametrize("behind", [False, True], ids=["the ledger has it all", "Kafka alone has it"])

@@ -1,10 +1,8 @@
 """PostgreSQL comes back empty: no relay opens a shard beside it, and `holdfast restore` rebuilds it from Kafka."""
 
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from holdfast_embedded.valkey import Valkey
 
 from inventory_service.domain.shards import LedgerRow
@@ -12,25 +10,10 @@ from inventory_service.service.relay.takeover import Ending
 from tests.integration.restored import Restored, insert_sales
 from tests.integration.shard_processes import ShardProcesses
 from tests.integration.shard_steps import answers, crash, restart_from_copy
-from tests.servers import StartValkey, connected, flush
-from tests.shared_kafka import Kafka
+from tests.servers import connected, flush
 from tests.waiting import eventually
 
 EMPTY = "truncate shard_watermark, shard_epoch, journal"
-
-
-@pytest.fixture
-def server(start_valkey: StartValkey) -> Valkey:
-    """A Valkey to kill and restart, also on other files."""
-    return start_valkey()
-
-
-@pytest.fixture
-async def processes(server: Valkey, database: str, kafka: Kafka) -> AsyncIterator[ShardProcesses]:
-    processes = ShardProcesses(server.address, database, kafka)
-    await processes.open()
-    yield processes
-    await processes.close()
 
 
 async def sell_and_lose_the_ledger(processes: ShardProcesses, server: Valkey, copy: Path) -> LedgerRow:

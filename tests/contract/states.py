@@ -1,0 +1,50 @@
+"""Brings a reservation to a state, or to one of those in which a part was sold or has come back."""
+
+from collections.abc import Sequence
+
+from inventory_service.domain.keys import Position
+from inventory_service.domain.moves import Move
+from inventory_service.domain.results import Granted
+from tests.contract.requests import (
+    MINUTE_MS,
+    compensate,
+    confirm,
+    create,
+    give_back,
+    release,
+    reserve,
+    spend,
+)
+from tests.contract.results import granted
+from tests.contract.shards import ShardUnderTest
+from tests.sales import make_sale
+
+ID = "r-1"
+NOWHERE = Position(0, 1, 999, 0)
+
+
+async def bring_to(shard: ShardUnderTest, state: str) -> Position:
+    """Bring the reservation to a state by the moves that lead there; returns its creation position."""
+    await make_sale(shard.stock, create(max_hold_ttl_ms=30 * MINUTE_MS))
+    if state == "none":
+        return NOWHERE
+    if state == "SPENT":
+        await shard.stock.move(spend(ID))
+        return Position(0, 1, 2, 0)
+    held = await granted(shard, reserve(ID, lamp=2, shade=1))
+    if state in ("OVERDUE", "EXPIRED"):
+        await shard.tick(10 * MINUTE_MS)
+    last_moves: dict[str, Sequence[Move]] = {
+        "CONFIRMED": [confirm(ID)],
+        "PARTLY-SOLD": [confirm(ID, lamp=1)],
+        "PARTLY-BACK": [confirm(ID), give_back(ID, lamp=1)],
+        "RETURNED": [confirm(ID), give_back(ID)],
+        "RELEASED": [release(ID)],
+    }
+    for move in last_moves.get(state, ()):
+        assert isinstance(await shard.stock.move(move), Granted)
+    if state == "EXPIRED":
+        await shard.stock.expire(0)
+    if state == "COMPENSATED":
+        await shard.stock.compensate(compensate(ID, held.reservation.created))
+    return held.reservation.created
