@@ -65,10 +65,11 @@ class CallMetrics(Collector):
 
 
 class StockMetrics:
-    """Results of Reserve, the batcher's script calls, and Redis' memory."""
+    """Results of Reserve and ChangeReservation, script calls, and Redis' memory."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        outcomes = Counter("holdfast_reserve_outcomes", "Reserve requests, by outcome.", ["outcome"], registry=registry)
+        self._count_reserve = _outcomes("holdfast_reserve_outcomes", "Reserve requests, by outcome.", registry)
+        self._count_change = _outcomes("holdfast_change_outcomes", "ChangeReservation requests, by outcome.", registry)
         sizes = Histogram(
             "holdfast_batch_size", "Requests in a script call.", ["kind"], buckets=BATCH, registry=registry
         )
@@ -83,23 +84,34 @@ class StockMetrics:
             "holdfast_redis_memory_used_ratio", "Share of Redis' maxmemory in use; 0: no maxmemory.", registry=registry
         )
         self.show_memory: Callable[[float], None] = memory.set
-        self._granted = outcomes.labels("granted").inc
-        self._replayed = outcomes.labels("replayed").inc
-        self._rejected = {reason: outcomes.labels(_outcome(reason)).inc for reason in RejectionReason.values()}
         self._sizes = {kind: sizes.labels(kind).observe for kind in CALL_KINDS}
         self._seconds = {kind: seconds.labels(kind).observe for kind in CALL_KINDS}
 
-    def count_outcome(self, result: Granted | Rejected) -> None:
-        if result.replayed:
-            self._replayed()
-        elif isinstance(result, Granted):
-            self._granted()
-        else:
-            self._rejected[result.reason]()
+    def count_reserve(self, result: Granted | Rejected) -> None:
+        self._count_reserve(result)
+
+    def count_change(self, result: Granted | Rejected) -> None:
+        self._count_change(result)
 
     def observe_call(self, kind: str, requests: int, seconds: float) -> None:
         self._sizes[kind](requests)
         self._seconds[kind](seconds)
+
+
+def _outcomes(name: str, meaning: str, registry: CollectorRegistry) -> Callable[[Granted | Rejected], None]:
+    outcomes = Counter(name, meaning, ["outcome"], registry=registry)
+    granted, replayed = outcomes.labels("granted").inc, outcomes.labels("replayed").inc
+    rejected = {reason: outcomes.labels(_outcome(reason)).inc for reason in RejectionReason.values()}
+
+    def count(result: Granted | Rejected) -> None:
+        if result.replayed:
+            replayed()
+        elif isinstance(result, Granted):
+            granted()
+        else:
+            rejected[result.reason]()
+
+    return count
 
 
 def _outcome(reason: int) -> str:

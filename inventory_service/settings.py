@@ -24,7 +24,7 @@ class Settings(SharedSettings):
     record_retention_s: int = Field(
         86_400,
         ge=0,
-        description="seconds for which Redis keeps a reservation after its last change, and a sale after its end",
+        description="seconds for which Redis keeps a reservation after its last change, and a sale once it is over",
     )
     outbox_limit: int = Field(
         1_000_000,

@@ -4,7 +4,8 @@ KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        4 blocked (hash): tenant/buyer -> a version of the list in which the buyer is
 ARGV   1 observed  2 latest (unused)  3 step  4 version of the list
        BLOCK, UNBLOCK   5 version before that change, the same if nothing was changed  6 tenant/buyer
-       BEGIN            the copy is replaced by the list of this version; another replacement that is under way ends
+       BEGIN            5 version of the copy before that of the list was read, or 0: the copy is replaced by the list of
+                        this version; another replacement that is under way ends
        ADD              from 5 on: tenant/buyer, of that list, at most 1000
        DROP             5 cursor, 0 to begin: drops what ADD did not name, and with the last step the copy is complete
 Reply  {DONE, next cursor of DROP, '' of every other step}
@@ -37,9 +38,10 @@ local function change(name)
   return 'DONE'
 end
 
--- A copy that is newer than the list is of a ledger that was set back.
-local function begin()
-  if (replacement or complete or 0) > version then redis.call('UNLINK', KEYS[4]) end
+-- A copy that was newer than the list before the list was asked is of a ledger that was set back. One that is newer only
+-- now has changes that were made since; whom it blocks stays blocked meanwhile.
+local function begin(seen)
+  if math.max(replacement or 0, seen) > version then redis.call('UNLINK', KEYS[4]) end
   redis.call('HDEL', KEYS[1], 'blocked_version')
   redis.call('HSET', KEYS[1], 'blocked_replacement', version)
   return 'DONE'
@@ -71,7 +73,7 @@ end
 
 local function take_step()
   if step == 'BLOCK' or step == 'UNBLOCK' then return change(ARGV[6]) end
-  if step == 'BEGIN' then return begin() end
+  if step == 'BEGIN' then return begin(tonumber(ARGV[5])) end
   if replacement ~= version then return 'GONE' end
   if step == 'ADD' then return add() end
   return drop(ARGV[5])

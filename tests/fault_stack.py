@@ -147,6 +147,11 @@ class FaultStack:
         assert row is not None
         return Watermark(*row)
 
+    async def is_drained(self, shard: int) -> bool:
+        """The ledger holds every commit of a shard, and Redis has trimmed them."""
+        meta, mark = await self.meta(shard), await self.watermark(shard)
+        return (meta["hash"], await self.outbox_length(shard)) == (mark.hash, 0)
+
 
 def client_without_retries(stack: Stack) -> Client:
     """A client that calls once and raises the error that it gets."""

@@ -17,7 +17,7 @@ class BlockChange(NamedTuple):
     buyer: BuyerKey
     is_blocked: bool  # from now on
     before: int  # version of the list before the change
-    version: int  # after it
+    version: int  # after it; of a call that found the list so already, a version that the list had before it looked
 
     @property
     def replayed(self) -> bool:
@@ -46,9 +46,13 @@ class BlockedCopy:
             self.version = change.version
         return True
 
-    def begin(self, version: int) -> None:
-        """Begin to replace the copy by the list of this version; any other replacement ends."""
-        if (self.replacement or self.version or 0) > version:  # the ledger was set back
+    def begin(self, version: int, seen: int | None) -> None:
+        """Begin to replace the copy by the list of this version; any other replacement ends.
+
+        A copy that was newer before the list was asked, when its version was `seen`, is of a ledger that was set back.
+        One that is newer only now has changes that were made since; whom it blocks stays blocked meanwhile.
+        """
+        if max(self.replacement or 0, seen or 0) > version:
             self.buyers.clear()
         self.version, self.replacement = None, version
 

@@ -148,9 +148,9 @@ class InMemoryStock:
         """Make one change of the list of blocked buyers."""
         return self._shards[shard].blocked.change(change)
 
-    async def begin(self, shard: int, version: int) -> None:
+    async def begin(self, shard: int, version: int, seen: int | None) -> None:
         """Begin to replace a shard's copy of that list."""
-        self._shards[shard].blocked.begin(version)
+        self._shards[shard].blocked.begin(version, seen)
 
     async def add(self, shard: int, version: int, buyers: Sequence[BuyerKey]) -> bool:
         """Add buyers of that list."""

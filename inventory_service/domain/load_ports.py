@@ -10,9 +10,9 @@ from inventory_service.domain.shard_load import (
     LoadedBuyer,
     LoadedItem,
     LoadedRecord,
-    LoadedSale,
     LoadSize,
     SalePart,
+    StoredSettings,
 )
 from inventory_service.domain.shards import BegunTakeover, Fenced
 
@@ -34,8 +34,8 @@ class LoadSnapshot(Protocol):
         """
         ...
 
-    async def sales(self) -> Sequence[LoadedSale]:
-        """The sales that Redis has: all but those that have left it."""
+    async def sales(self) -> Sequence[tuple[SaleKey, StoredSettings]]:
+        """The settings of the sales that Redis has: all but those that have left it."""
         ...
 
     async def items(self, sales: Sequence[SaleKey]) -> Sequence[tuple[SaleKey, LoadedItem]]:

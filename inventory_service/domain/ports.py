@@ -106,8 +106,11 @@ class BlockedCopies(Protocol):
         """Make one change; False: the copy has it, or what replaced it, so it is not made again."""
         ...
 
-    async def begin(self, shard: int, version: int) -> None:
-        """Begin to replace the copy by the list of this version; any other replacement ends."""
+    async def begin(self, shard: int, version: int, seen: int | None) -> None:
+        """Begin to replace the copy by the list of this version; any other replacement ends.
+
+        `seen` is what the copy was equal to before the list's version was read: above that, the ledger was set back.
+        """
         ...
 
     async def add(self, shard: int, version: int, buyers: Sequence[BuyerKey]) -> bool:

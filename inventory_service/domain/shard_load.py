@@ -23,12 +23,11 @@ class CannotLoad(Exception):
     """The shard cannot be loaded as the ledger has it; the message says why, and what to do."""
 
 
-class LoadedSale(NamedTuple):
-    """A sale's settings; `end_ms` is -1 for a sale without end. The fields are those that Redis stores."""
+class StoredSettings(NamedTuple):
+    """A sale's stored settings, in the order in which lua/lib/settings.lua stores and returns them."""
 
-    sale: SaleKey
     start_ms: int
-    end_ms: int
+    end_ms: int  # -1: none
     hold_ttl_ms: int
     max_hold_ttl_ms: int
     buyer_limit: int
@@ -106,7 +105,7 @@ class SalePart(NamedTuple):
     """A part of a sale's state, in any order with its other parts."""
 
     sale: SaleKey
-    settings: LoadedSale | None = None
+    settings: StoredSettings | None = None
     items: Sequence[LoadedItem] = ()
     buyers: Sequence[LoadedBuyer] = ()
     records: Sequence[LoadedRecord] = ()

@@ -136,7 +136,9 @@ class Transaction:
         return CommitId(self.shard.epoch, self.shard.seq)
 
     def effective(self, sale: StoredSale, reservation: Reservation) -> Reservation:
-        """A reservation of a sale as it stands at this call's moment."""
+        """A reservation of a sale as it stands at this call's moment, whether or not its hold was taken back yet."""
+        if reservation.state == HELD and sale.state_of(reservation, self.now_ms) == RELEASED:
+            reservation = reservation._replace(note=sale.settings.release_reason)
         return effective(reservation, sale.state_of(reservation, self.now_ms), self.shard.settled)
 
     def add_event(self, event: Event) -> None:

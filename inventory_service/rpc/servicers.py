@@ -6,9 +6,10 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceSer
 from inventory_service.domain.ports import Stock
 from inventory_service.rpc.calls.adjustments import AdjustmentCalls
 from inventory_service.rpc.calls.buyers import BuyerCalls
+from inventory_service.rpc.calls.call import CountsOutcomes
 from inventory_service.rpc.calls.moves import MoveCalls
 from inventory_service.rpc.calls.reads import ReadCalls
-from inventory_service.rpc.calls.reserve import CountOutcome, ReserveCalls
+from inventory_service.rpc.calls.reserve import ReserveCalls
 from inventory_service.rpc.calls.sale_states import SaleStateCalls
 from inventory_service.rpc.calls.sales import SaleCalls
 from inventory_service.service.blocked_buyers import BlockedBuyers
@@ -17,8 +18,8 @@ from inventory_service.service.blocked_buyers import BlockedBuyers
 class Servicer(ReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  # type: ignore[misc]  # Reserve answers bytes
     """InventoryService, for the buyers' services."""
 
-    def __init__(self, stock: Stock, count: CountOutcome) -> None:
-        super().__init__(stock, count)
+    def __init__(self, stock: Stock, outcomes: CountsOutcomes) -> None:
+        super().__init__(stock, outcomes)
 
 
 class AdminServicer(SaleCalls, SaleStateCalls, AdjustmentCalls, BuyerCalls, InventoryAdminServiceServicer):

@@ -5,7 +5,7 @@ The batcher sends each request once and never repeats it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -19,12 +19,26 @@ from inventory_service.domain.moves import Move
 from inventory_service.domain.ports import ShardStock
 from inventory_service.domain.reserve import Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead
-from inventory_service.domain.sale import SaleRead, SaleRequest, SaleResult
+from inventory_service.domain.sale import (
+    ActOnSale,
+    AdjustStock,
+    CreateSale,
+    SaleRead,
+    SaleRequest,
+    SaleResult,
+    UpdateSale,
+)
 
 Request = Reserve | Move | ChangeHold
 T = TypeVar("T")
 _OVERLOADED: Final = Failure(reasons.ERROR_REASON_OVERLOADED)
-CALL_KINDS = ("reserve", "move", "change")  # what one call carries
+SALE_CALLS: Final[dict[type, str]] = {
+    CreateSale: "create_sale",
+    ActOnSale: "change_sale",
+    UpdateSale: "change_sale",
+    AdjustStock: "adjust_stock",
+}
+CALL_KINDS = ("reserve", "move", "change_hold", "create_sale", "change_sale", "adjust_stock", "return_archived", "read")
 TICK_S = 0.0005  # an event loop's clock may round to whole milliseconds
 log = structlog.get_logger()
 
@@ -43,7 +57,7 @@ class Limits(NamedTuple):
 
 
 class CallObserver(Protocol):
-    """Records each call: its kind (reserve, move or change), how many requests it carried and how long it took."""
+    """Records each call: its kind, one of CALL_KINDS, how many requests it carried and how long it took."""
 
     def __call__(self, kind: str, requests: int, seconds: float) -> None: ...
 
@@ -73,7 +87,6 @@ class Batcher:
         self._limits = limits or Limits()
         self._clock = clock
         self._queues: dict[int, _ShardQueue] = {}
-        self._single_calls: set[asyncio.Task[Any]] = set()  # which nothing else may refer to
 
     def reserve(self, request: Reserve) -> "asyncio.Future[ReserveResult]":
         return self._queue(request.sale).ask(request)
@@ -85,23 +98,23 @@ class Batcher:
         return self._queue(request.sale).ask(request)
 
     async def change_sale(self, request: SaleRequest) -> SaleResult | Failure:
-        return await self._uncut(self._stock.change_sale(request))
+        return await self._observed(SALE_CALLS[type(request)], self._stock.change_sale(request))
 
     async def return_archived(self, request: ReturnArchived) -> Granted | Failure:
-        return await self._uncut(self._stock.return_archived(request))
+        return await self._observed("return_archived", self._stock.return_archived(request))
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure:
-        return await self._uncut(self._stock.find_reservation(sale, reservation_id))
+        return await self._observed("read", self._stock.find_reservation(sale, reservation_id))
 
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
-        return await self._uncut(self._stock.find_sale(sale))
+        return await self._observed("read", self._stock.find_sale(sale))
 
-    def _uncut(self, call: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
-        """A call that goes on when its caller leaves. If it were cut, its connection would have to be made anew."""
-        task = asyncio.create_task(call)
-        self._single_calls.add(task)
-        task.add_done_callback(self._single_calls.discard)
-        return asyncio.shield(task)
+    async def _observed(self, kind: str, call: Awaitable[T]) -> T:
+        """A call of one request, which ends with its caller: what was not sent by then is not sent."""
+        began = perf_counter()
+        answer = await call
+        self._observe(kind, 1, perf_counter() - began)
+        return answer
 
     def _queue(self, sale: SaleKey) -> "_ShardQueue":
         shard = self._shard_of(sale)
@@ -215,7 +228,7 @@ class _ShardQueue:
         if type(requests[0]) is Reserve:
             kind, answers = "reserve", await self._stock.reserve_many(self._shard, requests)
         elif type(requests[0]) is ChangeHold:
-            kind, answers = "change", [await self._stock.change_hold(requests[0])]
+            kind, answers = "change_hold", [await self._stock.change_hold(requests[0])]
         else:
             kind, answers = "move", await self._stock.move_many(self._shard, requests)
         self._observe(kind, len(requests), perf_counter() - began)

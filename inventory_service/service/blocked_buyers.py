@@ -8,7 +8,7 @@ from inventory_service.domain.blocked_buyers import BlockChange
 from inventory_service.domain.ports import BlockedCopies, BlockedList
 from inventory_service.domain.results import Failure
 from inventory_service.domain.shards import RedisUnavailable
-from inventory_service.service.bulkhead import from_ledger
+from inventory_service.service.bulkhead import Bulkhead
 
 COPY_S = 2.0  # for all copies; the relays bring every copy up to date within seconds
 
@@ -16,20 +16,26 @@ TimeLeft = Callable[[], float | None]  # seconds until the caller's deadline; No
 
 
 class BlockedBuyers:
-    """The list in the ledger and its copies. A repeat changes the copies again, for it may have been made to."""
+    """The list in the ledger and its copies. A repeat changes the copies again, for it may have been made to.
 
-    def __init__(self, ledger: BlockedList, copies: BlockedCopies, shards: int) -> None:
+    Changes of the list wait for each other in the ledger; the bulkhead keeps them from taking all connections to it.
+    """
+
+    def __init__(self, ledger: BlockedList, bulkhead: Bulkhead, copies: BlockedCopies, shards: int) -> None:
         self._ledger = ledger
+        self._bulkhead = bulkhead
         self._copies = copies
         self._shards = shards
 
     async def block(self, tenant: str, buyer_id: str, reason: str, time_left: TimeLeft) -> BlockChange | Failure:
         """Reject and refuse what this buyer asks for from now on."""
-        return await self._copied(await from_ledger(self._ledger.block_buyer(tenant, buyer_id, reason)), time_left)
+        change = await self._bulkhead.ask(lambda: self._ledger.block_buyer(tenant, buyer_id, reason))
+        return await self._copied(change, time_left)
 
     async def unblock(self, tenant: str, buyer_id: str, time_left: TimeLeft) -> BlockChange | Failure:
         """Take a block back."""
-        return await self._copied(await from_ledger(self._ledger.unblock_buyer(tenant, buyer_id)), time_left)
+        change = await self._bulkhead.ask(lambda: self._ledger.unblock_buyer(tenant, buyer_id))
+        return await self._copied(change, time_left)
 
     async def _copied(self, change: BlockChange | Failure, time_left: TimeLeft) -> BlockChange | Failure:
         if not isinstance(change, Failure):

@@ -26,13 +26,19 @@ class Bulkhead:
         self._waiting = 0
 
     async def ask(self, query: Callable[[], Awaitable[T]]) -> T | Failure:
-        """The query's result; LEDGER_UNREACHABLE if the ledger does not answer or the query's turn does not come."""
+        """The query's result; LEDGER_UNREACHABLE if the ledger does not answer or the query's turn does not come,
+        OUTCOME_UNKNOWN if the ledger did not say whether it made a change.
+        """
         if self._free.locked() and self._waiting >= self._max_waiting:
             return _OVERLOADED
         if not await self._wait():
             return _UNREACHABLE
         try:
-            return await from_ledger(query())
+            return await query()
+        except LedgerOutcomeUnknown:
+            return _OUTCOME_UNKNOWN
+        except LedgerUnavailable:
+            return _UNREACHABLE
         finally:
             self._free.release()
 
@@ -45,15 +51,3 @@ class Bulkhead:
             return False
         finally:
             self._waiting -= 1
-
-
-async def from_ledger(query: Awaitable[T]) -> T | Failure:
-    """The query's result; LEDGER_UNREACHABLE if the ledger does not answer, OUTCOME_UNKNOWN if it did not say whether
-    it made a change.
-    """
-    try:
-        return await query
-    except LedgerOutcomeUnknown:
-        return _OUTCOME_UNKNOWN
-    except LedgerUnavailable:
-        return _UNREACHABLE

@@ -55,7 +55,7 @@ def _line(orphan: Orphan) -> str:
 
 COMMAND = Command(
     name="orphans",
-    purpose="list what callers may have heard of and what the ledger never takes",
+    purpose="list the changes that callers may have been answered with and that the ledger never takes",
     dependencies=(postgres_dependency,),
     settings=(*POSTGRES, "start_wait_s", *LOGGING),
     run=list_orphans,

@@ -92,12 +92,17 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
     renewal = Renewal()
-    connections = RedisConnections(settings.redis_url, size=2 * settings.shards, renewal=renewal)
-    scripts = RedisScripts(connections, heads, max_clock_ahead_s=settings.max_clock_ahead_s)
-    store = RedisStock(scripts, settings.shards, settings.outbox_limit)
+
+    def own_scripts() -> RedisScripts:
+        connections = RedisConnections(settings.redis_url, size=settings.shards, renewal=renewal)
+        return RedisScripts(connections, heads, max_clock_ahead_s=settings.max_clock_ahead_s)
+
+    scripts = own_scripts()
+    store = RedisStock(scripts, settings.shards, settings.outbox_limit, batched=own_scripts())
     stock_metrics = metrics.StockMetrics(registry)
     stock = _served_stock(settings, store, stock_metrics, LedgerArchive(ledger))
-    buyers = BlockedBuyers(LedgerBuyers(ledger), RedisBlockedCopies(scripts), settings.shards)
+    copies = RedisBlockedCopies(scripts)
+    buyers = BlockedBuyers(LedgerBuyers(ledger), Bulkhead(FOR_OPERATORS), copies, settings.shards)
     call_metrics = metrics.CallMetrics(registry)
     middleware = Middleware(call_metrics)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
@@ -106,7 +111,7 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
         RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory
     )
     return Server(
-        Servicer(stock, stock_metrics.count_outcome),  # type: ignore[abstract]  # the middleware answers the rest
+        Servicer(stock, stock_metrics),  # type: ignore[abstract]  # the middleware answers the rest
         AdminServicer(stock, buyers),  # type: ignore[abstract]
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),

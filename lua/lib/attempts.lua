@@ -18,26 +18,24 @@ local function read_minute(sale, minute, buyers)
   return found, is_of_minute
 end
 
--- Adds when a buyer was judged in a minute, of the last 60 seconds.
-local function add_times(shard, times, minute, bytes)
-  for at = 1, #bytes, 2 do
-    local time_ms = minute * MINUTE_MS + struct.unpack('>H', bytes, at)
-    if time_ms > shard.now - MINUTE_MS then times[#times + 1] = time_ms end
-  end
-end
-
 -- Reads the attempts of the buyers of the call.
 local function load_attempts(shard, sale)
   local minute = math.floor(shard.now / MINUTE_MS)
-  local before = read_minute(sale, minute - 1, sale.call_buyers)
-  local attempts = {minute = minute, times = {}, added = {}}
+  local attempts = {minute = minute, added = {}, before = read_minute(sale, minute - 1, sale.call_buyers)}
   attempts.bytes, attempts.is_begun = read_minute(sale, minute, sale.call_buyers)
-  for buyer, bytes in pairs(attempts.bytes) do
-    attempts.times[buyer] = {}
-    add_times(shard, attempts.times[buyer], minute - 1, before[buyer])
-    add_times(shard, attempts.times[buyer], minute, bytes)
-  end
   sale.attempts = attempts
+end
+
+-- When the attempt was made that is `ago` attempts ago, 1 for the latest one; nil without so many in the last 60 seconds.
+-- Later ones are behind earlier ones, so one of them is looked at, however many there are.
+local function time_of_attempt(shard, attempts, buyer, ago)
+  local bytes, minute = attempts.bytes[buyer], attempts.minute
+  local in_this_minute = #bytes / 2
+  if ago > in_this_minute then bytes, minute, ago = attempts.before[buyer], minute - 1, ago - in_this_minute end
+  local at = #bytes - 2 * ago + 1
+  if at < 1 then return nil end
+  local time_ms = minute * MINUTE_MS + struct.unpack('>H', bytes, at)
+  return time_ms > shard.now - MINUTE_MS and time_ms or nil
 end
 
 -- When the attempt that is as many attempts ago as the sale allows was made, the next one is judged 60 seconds after it.
@@ -45,9 +43,9 @@ local function judge_attempts(shard, sale, wanted)
   local most = sale.settings.attempts_per_minute
   if most == 0 then return nil end
   if not sale.attempts then load_attempts(shard, sale) end
-  local times = sale.attempts.times[wanted.buyer]
-  if #times < most then return nil end
-  local judged_ms, end_ms = times[#times - most + 1] + MINUTE_MS, sale.settings.end_ms
+  local time_ms = time_of_attempt(shard, sale.attempts, wanted.buyer, most)
+  if not time_ms then return nil end
+  local judged_ms, end_ms = time_ms + MINUTE_MS, sale.settings.end_ms
   local is_over = end_ms >= 0 and judged_ms >= end_ms or wanted.own and judged_ms >= wanted.own[EXPIRE_MS]
   return {'ATTEMPT_LIMIT', seen_seq(shard), is_over and -1 or judged_ms - shard.now}
 end
@@ -55,8 +53,6 @@ end
 local function count_attempt(shard, sale, buyer, result)
   local attempts = sale.attempts
   if not attempts or not string.find(COUNTED, ' ' .. result[1] .. ' ', 1, true) then return end
-  local times = attempts.times[buyer]
-  times[#times + 1] = shard.now
   attempts.bytes[buyer] = attempts.bytes[buyer] .. struct.pack('>H', shard.now % MINUTE_MS)
   attempts.added[buyer] = true
 end

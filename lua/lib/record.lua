@@ -132,9 +132,12 @@ local function is_unknown(record)
   return record[REASON] == ID_REUSED
 end
 
--- A reservation as replies carry it: its fields up to NOTE, but the state as every call sees it, and UNITS or ''.
+-- A reservation as replies carry it: its fields up to NOTE, but state and note as they will be once its hold was taken back
+-- if it has ended, and UNITS or ''.
 local function record_reply(shard, sale, result, record)
-  local reply = {result, effective(shard, sale, record), unpack(record, REVISION, NOTE)}
+  local state = effective(shard, sale, record)
+  local reply = {result, state, unpack(record, REVISION, NOTE)}
+  if state == RELEASED and record[STATE] == HELD then reply[#reply] = sale.settings.release_reason end
   reply[#reply + 1] = record[UNITS] or ''
   return reply
 end

@@ -1,9 +1,9 @@
 -- settings.lua: the settings of a sale, packed in the field `settings` of its hash. Uses sale.
 
--- They are packed and replied in this order; StoredSettings of sales.py has the same. `end_ms` is -1 for a sale without
--- end, `close_ms` 0 for one that is not closed, `release_ms` 0 unless the close released its holds; `epoch`, `seq` and
--- `index` are the position of the last change of a setting; a repeated CreateSale has the same `fingerprint`, a reuse of
--- the id another.
+-- They are packed and replied in this order; StoredSettings of shard_load.py has the same. `end_ms` is -1 for a sale
+-- without end, `close_ms` 0 for one that is not closed, `release_ms` 0 unless the close released its holds; `epoch`,
+-- `seq` and `index` are the position of the last change of a setting; a repeated CreateSale has the same `fingerprint`,
+-- a reuse of the id another.
 local function settings_from_bytes(bytes)
   local settings = {}
   settings.start_ms, settings.end_ms, settings.hold_ttl_ms, settings.max_hold_ttl_ms, settings.buyer_limit,

@@ -86,9 +86,9 @@ def block(buyer: str, version: int, before: int | None = None) -> BlockChange:
     return BlockChange(BuyerKey("default", buyer), True, version - 1 if before is None else before, version)
 
 
-def unblock(buyer: str, version: int) -> BlockChange:
-    """A block was taken back."""
-    return BlockChange(BuyerKey("default", buyer), False, version - 1, version)
+def unblock(buyer: str, version: int, before: int | None = None) -> BlockChange:
+    """A block was taken back; where `before` is `version` there was none."""
+    return block(buyer, version, before)._replace(is_blocked=False)
 
 
 def compensate(reservation_id: str, created: Position, sale: SaleKey = SALE) -> Compensate:

@@ -18,7 +18,8 @@ OTHER_TENANT = SaleKey("acme", "lamp-sale")
 
 async def replace_copy(shard: ShardUnderTest, version: int, *buyers: str) -> None:
     """Replace the copy by a list, as a relay does."""
-    await shard.copies.begin(0, version)
+    seen, _ = await shard.blocked()
+    await shard.copies.begin(0, version, seen)
     if buyers:
         assert await shard.copies.add(0, version, [BuyerKey("default", buyer) for buyer in buyers])
     assert await shard.copies.drop_others(0, version)
@@ -136,7 +137,7 @@ async def test_a_replacement_drops_as_well_as_adds(each_shard: ShardUnderTest) -
     """But not who is blocked while it is under way: that is of a later list."""
     await replace_copy(each_shard, 2, "ann", "bob")
 
-    await each_shard.copies.begin(0, 4)
+    await each_shard.copies.begin(0, 4, None)
     assert (await each_shard.blocked())[0] is None
     await each_shard.copies.change(0, block("dora", 5))
     await each_shard.copies.add(0, 4, [BuyerKey("default", "bob"), BuyerKey("default", "cid")])
@@ -148,8 +149,8 @@ async def test_a_replacement_drops_as_well_as_adds(each_shard: ShardUnderTest) -
 @NOT_SERVED
 async def test_a_replacement_ends_the_one_before_it(each_shard: ShardUnderTest) -> None:
     """Two relays may replace a copy at once; only the one that began last completes it."""
-    await each_shard.copies.begin(0, 4)
-    await each_shard.copies.begin(0, 5)
+    await each_shard.copies.begin(0, 4, None)
+    await each_shard.copies.begin(0, 5, None)
 
     assert not await each_shard.copies.add(0, 4, [BuyerKey("default", "ann")])
     assert not await each_shard.copies.drop_others(0, 4)
@@ -168,11 +169,24 @@ async def test_a_list_that_was_set_back_replaces_a_newer_copy(each_shard: ShardU
     assert await each_shard.blocked() == (4, {"default/ann"})
 
 
+@NOT_SERVED
+async def test_changes_before_a_replacement_unblock_nobody(each_shard: ShardUnderTest) -> None:
+    """A relay reads the version of the copy and then of the list, and blocks may reach the copy before it begins."""
+    await replace_copy(each_shard, 6, "ann")
+    seen, _ = await each_shard.blocked()
+    for change in (block("bob", 7), block("cid", 8)):
+        await each_shard.copies.change(0, change)
+
+    await each_shard.copies.begin(0, 7, seen)
+
+    assert await each_shard.blocked() == (None, {"default/ann", "default/bob", "default/cid"})
+
+
 async def test_a_large_copy_is_replaced_in_steps(scripts: RedisShard) -> None:
     """No step blocks Redis for long; the last one completes the copy."""
     old, new = ([BuyerKey("default", f"{word}-{number}") for number in range(2500)] for word in ("old", "new"))
     for version, buyers in ((1, old), (2, new)):
-        await scripts.copies.begin(0, version)
+        await scripts.copies.begin(0, version, version - 1)
         for first in range(0, len(buyers), 1000):
             assert await scripts.copies.add(0, version, buyers[first : first + 1000])
         assert await scripts.copies.drop_others(0, version)
@@ -191,10 +205,11 @@ async def test_no_blocked_buyer_costs_no_command(scripts: RedisShard) -> None:
 @NOT_SERVED
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_copy_has_every_change_up_to_its_version(each_shard: ShardUnderTest, seed: int) -> None:
-    """Whatever is lost, doubled or late, and whenever it is replaced; a replacement makes a copy equal to the list."""
+    """Whatever is lost, doubled, late or a repeat, and whenever it is replaced, which makes it equal to the list."""
     rng = random.Random(seed)
     lists, changes = _history(rng)
-    waiting = [change for change in changes if rng.random() < 0.8 for _ in range(rng.choice([1, 1, 2]))]
+    sent = [*changes, *_repeats(rng, lists)]
+    waiting = [change for change in sent if rng.random() < 0.8 for _ in range(rng.choice([1, 1, 2]))]
     waiting.sort(key=lambda change: change.version + rng.choice([0, 0, 0, rng.uniform(0, 4)]))
 
     for change in waiting:
@@ -221,3 +236,15 @@ def _history(rng: random.Random) -> tuple[list[set[str]], list[BlockChange]]:
         (buyer,) = before ^ after
         changes.append(block(buyer, version) if buyer in after else unblock(buyer, version))
     return lists, changes
+
+
+def _repeats(rng: random.Random, lists: list[set[str]]) -> list[BlockChange]:
+    """Changes that were none: each found its buyer so in a list that may be later than the version that it has."""
+    repeats = []
+    for version in range(len(lists)):
+        buyer, found = (
+            rng.choice(["ann", "bob", "cid", "dora"]),
+            lists[min(version + rng.randint(0, 2), len(lists) - 1)],
+        )
+        repeats.append(block(buyer, version, version) if buyer in found else unblock(buyer, version, version))
+    return repeats

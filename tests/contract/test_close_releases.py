@@ -7,7 +7,7 @@ from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 
 from inventory_service.domain.events import ReservationChange, SaleChanged
 from inventory_service.domain.ports import ExpireStep, HoldCounts
-from inventory_service.domain.reservation import CONFIRMED, EXPIRED, HELD, RELEASED
+from inventory_service.domain.reservation import CONFIRMED, EXPIRED, HELD, RELEASED, Reservation
 from inventory_service.domain.results import Failure, Granted, Rejected, ReservationRead
 from inventory_service.domain.sale import Item, SaleAction, SaleRead
 from tests.contract.requests import MINUTE_MS, SALE, act, compensate, confirm, create, release, reserve, spend
@@ -25,11 +25,16 @@ async def sale_with_holds(shard: ShardUnderTest, count: int) -> list[Granted]:
     return [answer for answer in answers if isinstance(answer, Granted)]
 
 
-async def state_of(shard: ShardUnderTest, reservation_id: str) -> int:
-    """The state that a read tells."""
+async def seen(shard: ShardUnderTest, reservation_id: str) -> Reservation:
+    """A reservation as a read tells it."""
     found = await shard.stock.find_reservation(SALE, reservation_id)
     assert isinstance(found, ReservationRead)
-    return found.reservation.state
+    return found.reservation
+
+
+async def state_of(shard: ShardUnderTest, reservation_id: str) -> int:
+    """The state that a read tells."""
+    return (await seen(shard, reservation_id)).state
 
 
 async def lamps(shard: ShardUnderTest) -> Item:
@@ -76,7 +81,8 @@ async def test_from_the_close_on_no_hold_stands(shard: ShardUnderTest) -> None:
     new = await shard.stock.reserve(reserve("r-new"))
     compensated = await shard.stock.compensate(compensate(last, held[-1].reservation.created))
 
-    assert await state_of(shard, last) == RELEASED
+    told = await seen(shard, last)
+    assert (told.state, told.note) == (RELEASED, "Ausverkauf beendet")
     assert isinstance(confirmed, Failure)
     assert confirmed.reason == ErrorReason.ERROR_REASON_WRONG_RESERVATION_STATE
     assert confirmed.metadata == {"state": "RESERVATION_STATE_RELEASED"}
@@ -88,7 +94,7 @@ async def test_from_the_close_on_no_hold_stands(shard: ShardUnderTest) -> None:
     assert isinstance(new, Rejected)
     assert repeated.reason == RejectionReason.REJECTION_REASON_RESERVATION_ENDED
     assert repeated.ended is not None
-    assert repeated.ended.state == RELEASED
+    assert {released.reservation, spent.reservation, repeated.ended} == {told}
     assert new.reason == RejectionReason.REJECTION_REASON_SALE_ENDED
     assert compensated is False
     assert await shard.contents() == kept

@@ -23,7 +23,7 @@ async def test_a_flushed_redis_serves_no_call_until_it_is_restored(stack: FaultS
     sale_id = await stack.open_sale(UNITS)
     acknowledged = await stack.sell(sale_id, EARLY)
     await stack.client.reserve(sale_id, "held", "ann", {SKU: 1})
-    await eventually(lambda: is_drained(stack, sale_id))
+    await eventually(lambda: stack.is_drained(shard_of(sale_id)))
 
     async with stack.redis() as redis:
         await redis.flushall()
@@ -47,7 +47,7 @@ async def test_redis_from_an_older_copy_waits_for_commits_in_kafka(stack: FaultS
     sale_id = await stack.open_sale(UNITS)
     shard = shard_of(sale_id)
     acknowledged = await stack.sell(sale_id, EARLY)
-    await eventually(lambda: is_drained(stack, sale_id))
+    await eventually(lambda: stack.is_drained(shard))
     copy = copy_files(stack, tmp_path / "older")
     await stack.take_down("persist")
     acknowledged |= await stack.sell(sale_id, LATE, first=EARLY)
@@ -78,13 +78,6 @@ async def restart_on(stack: FaultStack, to: Path) -> None:
 
 def append_only_files(stack: FaultStack) -> Path:
     return stack.running.server("valkey").data_dir / "appendonlydir"
-
-
-async def is_drained(stack: FaultStack, sale_id: str) -> bool:
-    """The ledger holds every commit of the sale's shard."""
-    shard = shard_of(sale_id)
-    meta, mark = await stack.meta(shard), await stack.watermark(shard)
-    return (meta["hash"], await stack.outbox_length(shard)) == (mark.hash, 0)
 
 
 async def is_in_kafka(stack: FaultStack, shard: int) -> bool:

@@ -23,13 +23,13 @@ async def test_a_ledger_restored_from_before_a_take_over_catches_up_from_kafka(
     sale_id = await stack.open_sale(UNITS)
     shard = shard_of(sale_id)
     acknowledged = await stack.sell(sale_id, EARLY)
-    await eventually(lambda: is_drained(stack, shard))
+    await eventually(lambda: stack.is_drained(shard))
     copy = await copy_files(stack, tmp_path)
     before = await stack.watermark(shard)
     await stack.crash("valkey")
     await eventually(lambda: is_taken_over(stack, shard, before.epoch), CATCHES_UP_S)
     acknowledged |= await stack.sell(sale_id, LATE, first=EARLY)
-    await eventually(lambda: is_drained(stack, shard))
+    await eventually(lambda: stack.is_drained(shard))
     newest = await stack.watermark(shard)
 
     await restore(stack, copy)
@@ -72,12 +72,6 @@ async def restore(stack: FaultStack, copy: Path) -> None:
 
 def cluster(stack: FaultStack) -> Path:
     return stack.running.server("postgres").data_dir / "cluster"
-
-
-async def is_drained(stack: FaultStack, shard: int) -> bool:
-    """The ledger holds every commit of the shard, and Redis has trimmed them."""
-    meta, mark = await stack.meta(shard), await stack.watermark(shard)
-    return (meta["hash"], await stack.outbox_length(shard)) == (mark.hash, 0)
 
 
 async def has_caught_up(stack: FaultStack, shard: int, newest: str) -> bool:

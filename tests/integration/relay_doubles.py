@@ -13,7 +13,7 @@ from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.ports import ExpireStep, HoldCounts
-from inventory_service.domain.shard_load import LoadedSale, LoadSize
+from inventory_service.domain.shard_load import LoadSize, StoredSettings
 from inventory_service.domain.shards import Fenced
 
 
@@ -74,7 +74,7 @@ class SlowLoadSource(PostgresLoadSource):
         async with super().snapshot(fenced) as snapshot:
             read = snapshot.sales
 
-            async def sales() -> Sequence[LoadedSale]:
+            async def sales() -> Sequence[tuple[SaleKey, StoredSettings]]:
                 await self._may_read.wait()
                 return await read()
 

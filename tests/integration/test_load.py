@@ -175,7 +175,7 @@ async def test_a_part_that_comes_twice_is_written_once(shard: LoadedShard) -> No
     """The reply to the first may have been lost."""
     await shard.drain()
     async with begun_load(shard) as (begun, fenced, snapshot):
-        [settings] = await snapshot.sales()
+        [(_, settings)] = await snapshot.sales()
         part = SalePart(SALE, settings=settings, items=[item for _, item in await snapshot.items([SALE])])
 
         assert await shard.target.write_part(begun, 1, [part])
@@ -203,7 +203,7 @@ async def test_nothing_that_is_loaded_is_cleared(shard: LoadedShard) -> None:
     """A call to clear the shard that comes late, after a part, finds a load that goes on."""
     await shard.drain()
     async with begun_load(shard) as (begun, _, snapshot):
-        [settings] = await snapshot.sales()
+        [(_, settings)] = await snapshot.sales()
         assert await shard.target.clear(begun)
         await shard.target.write_part(begun, 1, [SalePart(SALE, settings=settings)])
         written = await shard.stored()

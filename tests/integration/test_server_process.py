@@ -12,6 +12,8 @@ import grpc
 import pytest
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast.inventory.v1.reservation_pb2 import Line
 from redis.asyncio import Redis
 
 from inventory_service.adapters.ledger.archive import QUESTION_S
@@ -138,10 +140,13 @@ async def test_the_metrics_page_counts_calls_batches_outcomes_and_lost_commits(
     server: ServerProcess, valkey: str
 ) -> None:
     """By method and code, and by outcome; the last ones once a take-over has not found what a caller was told of."""
+    two = [Line(sku="lamp", quantity=2)]
+    change = calls.ChangeReservationRequest(sale_id="lamp-sale", reservation_id="r-1", lines=two)
     async with calling(server.address) as caller, Redis.from_url(valkey) as redis:
         await caller.create_sale(units=1)
         await caller.reserve("r-1")
         await caller.reserve("r-2")
+        await caller.stock.ChangeReservation(change)
         page = await page_of(server)
         await redis.hset(META, mapping={"epoch": 2, "seq": 0, "base_epoch": 1, "base_seq": 1})
         await caller.reserve("r-3")
@@ -150,7 +155,9 @@ async def test_the_metrics_page_counts_calls_batches_outcomes_and_lost_commits(
     assert f'holdfast_rpc_calls_total{{code="OK",method="Reserve",{service}}} 2.0' in page
     assert 'holdfast_reserve_outcomes_total{outcome="granted"} 1.0' in page
     assert 'holdfast_reserve_outcomes_total{outcome="sold_out"} 1.0' in page
-    assert 'holdfast_batch_size_count{kind="reserve"}' in page
+    assert 'holdfast_change_outcomes_total{outcome="sold_out"} 1.0' in page
+    for kind in ("reserve", "change_hold", "create_sale"):
+        assert f'holdfast_script_duration_seconds_count{{kind="{kind}"}}' in page
     assert f"{LOST} 0.0" in page
     await eventually(lambda: is_on_page(server, f"{LOST} 1.0"))
 

@@ -37,7 +37,7 @@ class Tls:
     """The files with which a connection is encrypted, in PEM; each is read anew whenever channels are made."""
 
     ca_file: str | Path | None = None  # those who may sign a server's certificate; gRPC's own list if not given
-    cert_file: str | Path | None = None  # the caller's certificate, where servers ask for one
+    cert_file: str | Path | None = None  # the caller's certificate, where a server or the proxy before it asks for one
     key_file: str | Path | None = None  # and its key
 
     def credentials(self) -> grpc.ChannelCredentials:

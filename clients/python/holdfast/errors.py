@@ -44,7 +44,7 @@ class HoldfastError(Exception):
         self.ids = details.ids
 
     def __str__(self) -> str:
-        about = f"{named(self.ids)}: " if named(self.ids) else ""
+        about = f"{describe(self.ids)}: " if describe(self.ids) else ""
         fields = "".join(f" {field}: {wrong}." for field, wrong in self.violations.items())
         facts = "".join(f", {name} {value}" for name, value in self.metadata.items() if name not in self.ids)
         unknown = ", outcome unknown" if self.outcome_unknown else ""
@@ -56,7 +56,7 @@ class HoldfastError(Exception):
         return self.reason.removeprefix("ERROR_REASON_") or self.code.name
 
 
-def named(ids: Mapping[str, str]) -> str:
+def describe(ids: Mapping[str, str]) -> str:
     """What a call is about: `reservation r-1 of sale lamps`, `item lamp of sale lamps`, `buyer ada`."""
     kinds = {"adjustment_id": "adjustment", "reservation_id": "reservation", "sku": "item", "sale_id": "sale"}
     parts = [f"{kind} {ids[field]}" for field, kind in kinds.items() if ids.get(field)]

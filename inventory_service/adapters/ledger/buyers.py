@@ -41,11 +41,14 @@ class LedgerBuyers:
         sent = False
         try:
             async with self._ledger.connection() as db, db.transaction():
+                # Read first: a version that is read after the statement may be that of a change which it did not find.
+                version = before = int(await db.fetchval(self._sql.blocked_version))
                 sent = True
-                changed = (await db.execute(statement, *buyer, *reason)).endswith(" 1")
-                version = await db.fetchval(self._sql.raise_blocked_version if changed else self._sql.blocked_version)
+                if (await db.execute(statement, *buyer, *reason)).endswith(" 1"):
+                    version = int(await db.fetchval(self._sql.raise_blocked_version))
+                    before = version - 1
         except LedgerUnavailable as error:
             if not sent:
                 raise
             raise LedgerOutcomeUnknown(str(error)) from error
-        return BlockChange(buyer, is_blocked, version - changed, version)
+        return BlockChange(buyer, is_blocked, before, version)

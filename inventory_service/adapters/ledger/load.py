@@ -21,8 +21,8 @@ from inventory_service.domain.shard_load import (
     LoadedAdjustment,
     LoadedBuyer,
     LoadedItem,
-    LoadedSale,
     LoadSize,
+    StoredSettings,
     final_records,
     record_at,
     record_from_hold,
@@ -110,9 +110,9 @@ class PostgresLoadSnapshot:
                 found.extend(final_records(row["payload"], after))
             yield found
 
-    async def sales(self) -> Sequence[LoadedSale]:
+    async def sales(self) -> Sequence[tuple[SaleKey, StoredSettings]]:
         rows = await self._db.fetch(self._sql.loaded_sales, self._shard, timeout=STATEMENT_TIMEOUT_S)
-        return [LoadedSale(SaleKey(tenant, sale_id), *settings) for tenant, sale_id, *settings in rows]
+        return [(SaleKey(tenant, sale_id), StoredSettings(*settings)) for tenant, sale_id, *settings in rows]
 
     async def items(self, sales: Sequence[SaleKey]) -> Sequence[tuple[SaleKey, LoadedItem]]:
         rows = await self._db.fetch(self._sql.loaded_items, *_columns(sales), timeout=STATEMENT_TIMEOUT_S)

@@ -20,8 +20,8 @@ class RedisBlockedCopies:
         step = "BLOCK" if change.is_blocked else "UNBLOCK"
         return (await self._run(shard, step, change.version, change.before, str(change.buyer)))[0] == b"DONE"
 
-    async def begin(self, shard: int, version: int) -> None:
-        await self._run(shard, "BEGIN", version)
+    async def begin(self, shard: int, version: int, seen: int | None) -> None:
+        await self._run(shard, "BEGIN", version, seen or 0)
 
     async def add(self, shard: int, version: int, buyers: Sequence[BuyerKey]) -> bool:
         return (await self._run(shard, "ADD", version, *map(str, buyers)))[0] == b"DONE"

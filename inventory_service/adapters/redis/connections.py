@@ -2,15 +2,15 @@
 
 redis-py's client repeats a command that got no reply, up to ten times, and its pool reuses a connection even if the
 reply to its last command is still to come. A script that changes stock must not run twice, so this package uses
-redis-py's connections alone, and a connection is closed unless its last reply was read to the end. A reply by which the
-Redis at the other end is not the one that a shard was opened for closes it too: another one may have the address now.
+redis-py's connections alone, and a connection is used again only once its last reply was read to the end. A reply by
+which the Redis at the other end is not the one that a shard was opened for closes it: another one may have the address.
 """
 
 import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +46,7 @@ class RedisConnection:
     def __init__(self, connection: AbstractConnection, begun: float) -> None:
         self._connection = connection
         self.begun = begun
+        self._late_until: float | None = None  # a reply that nobody waits for is due; by the monotonic clock
 
     async def execute(self, *command: Argument, timeout_s: float = REPLY_TIMEOUT_S) -> object:
         """Send one command and return its reply; OutcomeUnknown if none came, ResponseError if it was an error."""
@@ -56,19 +57,39 @@ class RedisConnection:
                 # redis-py's own packing takes a quarter of the time of a call with many requests.
                 packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub allows one argument only
                 await self._connection.send_packed_command([packed])
-                return await self._connection.read_response()
+                return await self._connection.read_response(disconnect_on_error=False)
         # These two are error replies, which redis-py raises as lost connections.
         except (BusyLoadingError, AuthenticationError) as error:
             raise RedisUnavailable(f"{error.status_code}: {error}") from error
         except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
+            await self.close()
             raise OutcomeUnknown(str(error) or "no reply in time") from error
+        except asyncio.CancelledError:
+            self._late_until = time.monotonic() + REPLY_TIMEOUT_S
+            raise
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the caller of its last command left before the reply was read."""
+        return self._late_until is not None
 
     async def is_usable(self) -> bool:
-        """Whether the connection is open and has nothing to read, as it must be between two calls."""
+        """Whether the connection is open and has nothing to read, as it must be between two calls.
+
+        A late reply is waited for and dropped.
+        """
         try:
+            if self._late_until is not None:
+                await self._drop_reply(self._late_until - time.monotonic())
+                self._late_until = None
             return self._connection.is_connected and not await self._connection.can_read()
-        except RedisError:
+        except (RedisError, TimeoutError):
             return False
+
+    async def _drop_reply(self, timeout_s: float) -> None:
+        with suppress(ResponseError):
+            async with asyncio.timeout(timeout_s):
+                await self._connection.read_response(disconnect_on_error=False)
 
     async def close(self) -> None:
         """Close it, without waiting for Redis."""
@@ -159,7 +180,11 @@ class Renewal:
 
 
 class RedisConnections:
-    """A pool of at most `size` connections; callers that wait for one get it in the order in which they asked."""
+    """A pool of at most `size` connections; callers that wait for one get it in the order in which they asked.
+
+    A caller may be cancelled at any moment: a command that was not sent by then is not sent. The reply to one that was
+    sent is dropped by the next caller: a slow Redis must not be connected to anew for each caller that leaves.
+    """
 
     def __init__(
         self, url: str, size: int = 16, renewal: Renewal | None = None, *, may_be_replica: bool = False
@@ -172,15 +197,15 @@ class RedisConnections:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[RedisConnection]:
-        """A connection for one block; it is reused only if the block ended well or with an error that Redis replied."""
+        """A connection for one block; it is reused if the block ended well, with an error reply, or by cancellation."""
         async with self._free:
             connection = await self._usable()
             try:
                 yield connection
-            except ResponseError:
+            except (ResponseError, asyncio.CancelledError):
                 await self._put_back(connection)
                 raise
-            except BaseException:  # a cancellation too: its reply would be read as that of the next command
+            except BaseException:  # whatever it is, a reply may be due that the next command would get
                 await connection.close()
                 raise
             await self._put_back(connection)
@@ -193,11 +218,23 @@ class RedisConnections:
 
     async def _usable(self) -> RedisConnection:
         while self._idle:
-            connection = self._idle.pop()
-            if self.renewal.covers(connection) and await connection.is_usable():
+            connection = self._next_idle()
+            try:
+                is_usable = self.renewal.covers(connection) and await connection.is_usable()
+            except asyncio.CancelledError:
+                self._idle.append(connection)
+                raise
+            if is_usable:
                 return connection
             await connection.close()
         return await connect(self._url, may_be_replica=self._may_be_replica)
+
+    def _next_idle(self) -> RedisConnection:
+        """The last one without a late reply; if all of them have one, the one that has waited for the longest."""
+        for at in reversed(range(len(self._idle))):
+            if not self._idle[at].is_late:
+                return self._idle.pop(at)
+        return self._idle.pop(0)
 
     async def close(self) -> None:
         """Close the idle connections; the others end with the process."""

@@ -8,7 +8,7 @@ from inventory_service.adapters.redis.connections import Argument, OutcomeUnknow
 from inventory_service.adapters.redis.keys import adjustments_key, sale_keys, shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing
 from inventory_service.domain.reservation import HELD
-from inventory_service.domain.shard_load import LoadedAdjustment, LoadedRecord, LoadedSale, LoadSize, SalePart
+from inventory_service.domain.shard_load import LoadedAdjustment, LoadedRecord, LoadSize, SalePart, StoredSettings
 from inventory_service.domain.shards import BegunTakeover, Fenced, RedisUnavailable
 
 SENDS = 3  # of a script whose reply is lost
@@ -138,9 +138,9 @@ def bytes_from_adjustment(adjustment: LoadedAdjustment) -> bytes:
     return b"".join(values)
 
 
-def bytes_from_settings(sale: LoadedSale) -> bytes:
+def bytes_from_settings(settings: StoredSettings) -> bytes:
     """The settings as `settings_from_bytes` in lua/lib/settings.lua reads them."""
-    _, *numbers, title, fingerprint, release_reason = sale
+    *numbers, title, fingerprint, release_reason = settings
     tagged = [value for number in numbers for value in (_I64, number)]
     return _SETTINGS.pack(*tagged) + b"".join(_packed(text.encode()) for text in (title, fingerprint, release_reason))
 

@@ -1,7 +1,5 @@
 """Builds the arguments of create_sale.lua, and parses sales as the scripts return them."""
 
-from typing import NamedTuple
-
 from holdfast.inventory.v1.commit_pb2 import SaleMade
 from holdfast.inventory.v1.sale_pb2 import Item as ProtoItem
 from holdfast.inventory.v1.sale_pb2 import Sale as ProtoSale
@@ -13,29 +11,7 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.results import Failure, field_out_of_bounds
 from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, SaleUnknown, Settings, etag_of, sale_state
 from inventory_service.domain.sales import sale_id_reused
-
-
-class StoredSettings(NamedTuple):
-    """A sale's stored settings, in the order in which lua/lib/settings.lua stores and returns them."""
-
-    start_ms: int
-    end_ms: int  # -1: none
-    hold_ttl_ms: int
-    max_hold_ttl_ms: int
-    buyer_limit: int
-    attempts_per_minute: int
-    return_window_ms: int
-    paused: int
-    close_ms: int  # 0: not closed
-    release_ms: int  # 0: its holds were not released
-    epoch: int  # with seq and index: the position of the latest change of the settings
-    seq: int
-    index: int  # type: ignore[assignment]  # hides tuple.index, which is not used here
-    create_ms: int
-    update_ms: int
-    title: bytes
-    fingerprint: bytes
-    release_reason: bytes
+from inventory_service.domain.shard_load import StoredSettings
 
 
 def create_sale_arguments(request: CreateSale) -> list[Argument]:
@@ -92,8 +68,8 @@ def create_sale_result(head: CallHead, sale: SaleKey, result: Values) -> SaleRea
 
 def sale_from_values(head: CallHead, key: SaleKey, result: Values) -> SaleRead:
     """Parse a sale as `sale_reply` in lua/lib/sale.lua returns it."""
-    name, *values, stock = result
-    stored = StoredSettings._make(values)
+    name, *numbers, title, fingerprint, release_reason, stock = result
+    stored = StoredSettings._make([*numbers, title.decode(), fingerprint.decode(), release_reason.decode()])
     settings = _settings_from(stored)
     sale = Sale(
         sale=key,
@@ -109,7 +85,7 @@ def sale_from_values(head: CallHead, key: SaleKey, result: Values) -> SaleRead:
 
 def _settings_from(stored: StoredSettings) -> Settings:
     return Settings(
-        title=stored.title.decode(),
+        title=stored.title,
         start_time_ms=stored.start_ms,
         end_time_ms=None if stored.end_ms < 0 else stored.end_ms,
         hold_ttl_ms=stored.hold_ttl_ms,
@@ -120,7 +96,7 @@ def _settings_from(stored: StoredSettings) -> Settings:
         paused=bool(stored.paused),
         close_time_ms=stored.close_ms,
         release_time_ms=stored.release_ms,
-        release_reason=stored.release_reason.decode(),
+        release_reason=stored.release_reason,
     )
 
 

@@ -39,6 +39,7 @@ from inventory_service.domain.sale import Adjusted, AdjustStock, CreateSale, Sal
 from inventory_service.domain.shard_state import SALES_PER_CALL
 from inventory_service.domain.shards import CommitId, RedisUnavailable
 
+BATCHED = frozenset({"reserve", "move", "change_hold"})  # scripts that a batcher calls, one at a time for each shard
 MAX_SALES = 1_000_000  # of one shard; more than any has
 _METADATA = {"FROZEN": "frozen_reason", "CLOCK_AHEAD": "clock", "TIME_AHEAD": "clock"}
 
@@ -46,8 +47,12 @@ _METADATA = {"FROZEN": "frozen_reason", "CLOCK_AHEAD": "clock", "TIME_AHEAD": "c
 class RedisStock:
     """Every method returns a Failure if Redis is unavailable or the shard does not serve; none raises for that."""
 
-    def __init__(self, scripts: RedisScripts, shards: int, outbox_limit: int) -> None:
+    def __init__(
+        self, scripts: RedisScripts, shards: int, outbox_limit: int, batched: RedisScripts | None = None
+    ) -> None:
+        """With `batched` the calls of a batcher have connections of their own, and never wait for all the others."""
         self._scripts = scripts
+        self._batched = batched or scripts
         self._shards = shards
         self.backpressure = Backpressure(outbox_limit)
 
@@ -202,9 +207,10 @@ class RedisStock:
     async def _run(
         self, script: str, shard: int, keys: Sequence[str], arguments: Sequence[Argument], reads: bool = False
     ) -> Reply | Failure:
+        scripts = self._batched if script in BATCHED else self._scripts
         try:
-            reply = split_reply(shard, await self._scripts.run(script, shard, keys, arguments))
-            self._scripts.heads.observe(shard, CommitId(reply[0].epoch, reply[0].seq))
+            reply = split_reply(shard, await scripts.run(script, shard, keys, arguments))
+            scripts.heads.observe(shard, CommitId(reply[0].epoch, reply[0].seq))
             return reply
         except ShardNotServing as error:
             return failure_from_shard(error)

@@ -1,12 +1,21 @@
 """What all calls on the stock have in common."""
 
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from grpc.aio import ServicerContext
 
 from inventory_service.domain.ports import Stock
+from inventory_service.domain.results import Granted, Rejected
 
 Context: TypeAlias = "ServicerContext[Any, Any]"
+
+
+class CountsOutcomes(Protocol):
+    """Counts answers, which say by themselves whether there are units, where a status says it of other calls."""
+
+    def count_reserve(self, result: Granted | Rejected) -> None: ...
+
+    def count_change(self, result: Granted | Rejected) -> None: ...
 
 
 class StockCalls:
@@ -14,3 +23,11 @@ class StockCalls:
 
     def __init__(self, stock: Stock) -> None:
         self._stock = stock
+
+
+class ClaimCalls(StockCalls):
+    """Calls that claim units, and are granted or rejected."""
+
+    def __init__(self, stock: Stock, outcomes: CountsOutcomes) -> None:
+        super().__init__(stock)
+        self._outcomes = outcomes

@@ -9,7 +9,7 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.results import Failure, Rejected
 from inventory_service.rpc.auth import tenant_of
-from inventory_service.rpc.calls.call import Context, StockCalls
+from inventory_service.rpc.calls.call import ClaimCalls, Context
 from inventory_service.rpc.messages import rejection_to_proto, reservation_to_proto, timestamp
 from inventory_service.rpc.status import failed, value_or_fail
 from inventory_service.rpc.validation import MAX_TEXT, Validator
@@ -31,7 +31,7 @@ MoveResponse = TypeVar(
 )
 
 
-class MoveCalls(StockCalls):
+class MoveCalls(ClaimCalls):
     """A move each, which the stock answers; repeats too."""
 
     async def ConfirmReservation(
@@ -63,6 +63,7 @@ class MoveCalls(StockCalls):
         result = await self._stock.change_hold(command)
         if isinstance(result, Failure):
             raise failed(result, command.sale, command.reservation_id)
+        self._outcomes.count_change(result)
         response = calls.ChangeReservationResponse(replayed=result.replayed, read_time=timestamp(result.read_time_ms))
         if isinstance(result, Rejected):
             response.rejection.CopyFrom(rejection_to_proto(result))

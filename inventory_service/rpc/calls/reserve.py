@@ -1,29 +1,20 @@
 """Reserve: from its request to units, or to the reason why there are none."""
 
-from collections.abc import Callable
-
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.ports import Stock
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.results import Failure, Granted, Rejected
+from inventory_service.domain.results import Failure
 from inventory_service.rpc.auth import tenant_of
-from inventory_service.rpc.calls.call import Context, StockCalls
+from inventory_service.rpc.calls.call import ClaimCalls, Context
 from inventory_service.rpc.response_bytes import response_bytes
 from inventory_service.rpc.status import failed
 from inventory_service.rpc.validation import MAX_QUANTITY, MIN_QUANTITY, Validator, is_id
 
-CountOutcome = Callable[[Granted | Rejected], None]
 
-
-class ReserveCalls(StockCalls):
+class ReserveCalls(ClaimCalls):
     """Reserve; the stock answers repeats."""
-
-    def __init__(self, stock: Stock, count: CountOutcome) -> None:
-        super().__init__(stock)
-        self._count = count
 
     async def Reserve(self, request: calls.ReserveRequest, context: Context) -> bytes:
         """Answer one reservation, serialized already."""
@@ -31,7 +22,7 @@ class ReserveCalls(StockCalls):
         result = await self._stock.reserve(command)
         if isinstance(result, Failure):
             raise failed(result, command.sale, command.reservation_id)
-        self._count(result)
+        self._outcomes.count_reserve(result)
         return response_bytes(request, result)
 
 

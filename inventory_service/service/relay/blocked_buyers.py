@@ -57,14 +57,16 @@ class BlockedBuyersCopier:
 
     async def copy_if_old(self) -> None:
         """Replace the copy by the list unless it has every change of the list, or the shard does not serve."""
-        status = await self._shards.status(self._shard)
+        status = await self._shards.status(
+            self._shard
+        )  # before the list: a copy that is newer shows that it was set back
         version = await self._ledger.blocked_version()
         if status.serving and status.blocked_version != version:
-            await self._replace(version)
+            await self._replace(version, status.blocked_version)
 
-    async def _replace(self, version: int) -> None:
+    async def _replace(self, version: int, seen: int | None) -> None:
         """The pages may have later changes too; the list has a later version then, and the copy is replaced again."""
-        await self._copies.begin(self._shard, version)
+        await self._copies.begin(self._shard, version, seen)
         buyers, after = 0, None
         while page := await self._ledger.blocked_page(after):
             if not await self._copies.add(self._shard, version, page):

@@ -129,13 +129,13 @@ class ShardLoad:
     async def _write_all(self, snapshot: LoadSnapshot, cutoff_ms: int) -> None:
         """Final records first, in the order of their commits: an id that was reused then belongs to the later order."""
         sales = await snapshot.sales()
-        await self._write_final(snapshot, cutoff_ms, frozenset(sale.sale for sale in sales))
+        await self._write_final(snapshot, cutoff_ms, frozenset(key for key, _ in sales))
         for first in range(0, len(sales), SALES_AT_ONCE):
             some = sales[first : first + SALES_AT_ONCE]
-            keys = [sale.sale for sale in some]
-            self._parts.released |= {sale.sale: sale.release_ms for sale in some if sale.release_ms}
+            keys = [key for key, _ in some]
+            self._parts.released |= {key: settings.release_ms for key, settings in some if settings.release_ms}
             items = values_by_sale(await snapshot.items(keys))
-            await self._parts.write_sales([SalePart(sale.sale, settings=sale, items=items[sale.sale]) for sale in some])
+            await self._parts.write_sales([SalePart(key, settings, items[key]) for key, settings in some])
             async for page in ahead(snapshot.holds(keys)):
                 await self._parts.write_records(page)
                 self._tell(len(page))

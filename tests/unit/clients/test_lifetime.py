@@ -17,7 +17,7 @@ from holdfast.inventory.v1.inventory_service_pb2 import GetSaleResponse
 from holdfast.retry import Attempts, RetryPolicy
 
 from tests.unit.clients.fake_inventory import ErrorStatus, FakeInventory, unavailable
-from tests.waiting import LONG_S, POLL_S, eventually
+from tests.waiting import LONG_S, eventually
 
 LONG_POLICY = RetryPolicy(overall_s=LONG_S, attempt_s=LONG_S, first_delay_s=0.001)
 PAUSE_S = 20.0  # the server asks for it; shorter than the patience, so that the client waits
@@ -31,21 +31,6 @@ def hanging() -> Iterator[threading.Event]:
     ended = threading.Event()
     yield ended
     ended.set()
-
-
-@pytest.fixture
-def interrupted() -> Iterator[threading.Event]:
-    """Set once SIGINT has been noticed, which raises KeyboardInterrupt then and never again."""
-    noticed = threading.Event()
-
-    def interrupt(*_: object) -> None:
-        if not noticed.is_set():
-            noticed.set()
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    yield noticed
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -199,12 +184,10 @@ async def test_a_call_that_its_caller_cancels_is_cancelled(fake: FakeInventory, 
         await eventually(lambda: fake.abandoned)
 
 
-def test_ctrl_c_ends_a_blocking_call(
-    fake: FakeInventory, hanging: threading.Event, interrupted: threading.Event
-) -> None:
+def test_ctrl_c_ends_a_blocking_call(fake: FakeInventory, hanging: threading.Event) -> None:
     """The exception interrupts the wait and cancels the call, so that no repeat is made behind the caller's back."""
     fake.will_answer("GetSale", hanging)
-    interrupt = threading.Thread(target=interrupt_call, args=(fake, threading.get_ident(), interrupted))
+    interrupt = threading.Thread(target=interrupt_once, args=(fake, threading.get_ident()))
 
     with BlockingClient(fake.address, retry=LONG_POLICY) as client:
         interrupt.start()
@@ -216,11 +199,10 @@ def test_ctrl_c_ends_a_blocking_call(
     assert len(fake.asked) == 1
 
 
-def interrupt_call(fake: FakeInventory, thread: int, interrupted: threading.Event) -> None:
-    """Send SIGINT once the server has been asked, until it is noticed: one in the moment before a wait wakes nobody."""
+def interrupt_once(fake: FakeInventory, thread: int) -> None:
+    """Send SIGINT once the server has been asked."""
     asyncio.run(eventually(lambda: fake.asked))
-    while not interrupted.wait(POLL_S):
-        signal.pthread_kill(thread, signal.SIGINT)
+    signal.pthread_kill(thread, signal.SIGINT)
 
 
 # A child with channels of its parent ends by `sys.exit`, which frees all that it has. What has used gRPC itself ends by

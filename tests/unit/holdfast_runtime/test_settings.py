@@ -9,10 +9,11 @@ from holdfast_runtime.kafka import kafka_config
 from holdfast_runtime.postgres import postgres_dependency
 from holdfast_runtime.process import Command
 from holdfast_runtime.settings import BadSettings, SharedSettings, list_settings, read_settings
-from inventory_service.__main__ import main
 from inventory_service.settings import Settings
+from inventory_service.wiring import relay, serve
 from inventory_service.wiring.servers import redis_dependency
 from order_persister.__main__ import main as persister_main
+from order_persister.wiring import PERSIST
 
 BAD_DSNS = [
     "postgresql://localhost:abc/x",
@@ -97,7 +98,7 @@ def test_a_bad_setting_ends_the_process_with_one_line(
     """The line has the variable and the reason, without a traceback."""
     monkeypatch.setenv(variable, value)
 
-    code = main(["serve"])
+    code = process.run_command(serve.COMMAND, {})
 
     stderr = capsys.readouterr().err
     assert code == 2
@@ -133,7 +134,7 @@ def test_kafka_settings_that_contradict_each_other_end_a_process(
     """A password that is never sent, or a certificate that is never checked, is a mistake that no error would show."""
     for name, value in environment.items():
         monkeypatch.setenv(f"HOLDFAST_KAFKA_{name}", value)
-    code = main(["relay"]) if service == "inventory" else persister_main(["persist"])
+    code = process.run_command(relay.COMMAND if service == "inventory" else PERSIST, {})
 
     line = capsys.readouterr().err
     assert (code, line.count("\n")) == (2, 1)

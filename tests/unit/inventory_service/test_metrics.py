@@ -1,7 +1,10 @@
 """The metrics of a server take whatever it shows."""
 
+from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 from prometheus_client import CollectorRegistry
 
+from inventory_service.domain.keys import Position
+from inventory_service.domain.results import Rejected
 from inventory_service.metrics import StockMetrics
 from inventory_service.service.batcher import CALL_KINDS
 
@@ -16,3 +19,26 @@ def test_every_kind_of_script_call_is_measured() -> None:
 
     counted = [registry.get_sample_value("holdfast_batch_size_count", {"kind": kind}) for kind in CALL_KINDS]
     assert counted == [1.0] * len(CALL_KINDS)
+
+
+def test_reserves_and_changes_are_counted_by_outcome() -> None:
+    """Apart from each other, and a rejection by its reason: its status is OK."""
+    registry = CollectorRegistry()
+    metrics = StockMetrics(registry)
+    blocked = Rejected(RejectionReason.REJECTION_REASON_BUYER_BLOCKED, Position(0, 1, 1, 0), 0)
+
+    metrics.count_change(blocked)
+    metrics.count_change(blocked._replace(replayed=True))
+    metrics.count_reserve(blocked)
+
+    counted = {
+        (name, outcome): registry.get_sample_value(f"holdfast_{name}_outcomes_total", {"outcome": outcome})
+        for name in ("reserve", "change")
+        for outcome in ("buyer_blocked", "replayed")
+    }
+    assert counted == {
+        ("reserve", "buyer_blocked"): 1.0,
+        ("reserve", "replayed"): 0.0,
+        ("change", "buyer_blocked"): 1.0,
+        ("change", "replayed"): 1.0,
+    }

@@ -11,13 +11,16 @@ import typer
 from google.protobuf.message import Message
 
 from holdfast import errors
-from holdfast.cli.fail import UNASKED, UNKNOWN, fail, failure_of
+from holdfast.access import from_environment
+from holdfast.cli.fail import NOT_DONE, UNKNOWN, fail, failure_of
 from holdfast.cli.json_output import print_json
 from holdfast.cli.parsing import finite_seconds
 from holdfast.client import Client
-from holdfast.errors import named
+from holdfast.errors import describe
 from holdfast.retry import RetryPolicy
 
+START_ONE = "start one with `holdfast up`, or set HOLDFAST_ADDRESS"
+NO_TLS = "`holdfast serve` itself speaks no TLS, so a proxy before it must, with a certificate that is trusted"
 CONNECT_S = 2.0  # a server that runs accepts within milliseconds; this is for one that is just starting
 
 Json = Annotated[bool, typer.Option("--json", help="Print the response, or the failure, as JSON.")]
@@ -76,7 +79,7 @@ def calls_server(command: Command) -> Command:
     return run
 
 
-def answer(
+def call_and_print(
     options: Options, call: Call[Response], show: Callable[[Response], None], *, reads: bool = False, **ids: str
 ) -> Response:
     """Make one call and print its response; otherwise fail with a sentence that names `ids`, what it is about.
@@ -100,9 +103,9 @@ def _ask(options: Options, call: Call[Response], reads: bool, ids: dict[str, str
         fail(f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error))
     except KeyboardInterrupt:
         if reads or not progress.is_sent:
-            fail(f"{named(ids)}: interrupted; nothing was done", UNASKED, "CANCELLED")
+            fail(f"{describe(ids)}: interrupted; nothing was done", NOT_DONE, "CANCELLED")
         unknown = "interrupted while the call was out; it is unknown whether this was done: repeat it with the same ids"
-        fail(f"{named(ids)}: {unknown}", UNKNOWN, "CANCELLED")
+        fail(f"{describe(ids)}: {unknown}", UNKNOWN, "CANCELLED")
 
 
 class _Progress:
@@ -115,10 +118,10 @@ async def _call(options: Options, call: Call[Response], progress: _Progress) -> 
     usual, timeout_s = RetryPolicy(), options.timeout_s
     # An attempt that gets no answer leaves time for another, and for another server.
     policy = replace(usual, overall_s=timeout_s, ledger_attempt_s=min(usual.ledger_attempt_s, timeout_s / 2))
-    server = {"address": options.address, "use_proxy": options.use_proxy}
-    async with Client.from_env(**server, channels=1, retry=policy) as client:
+    server = {**from_environment(), "address": options.address, "use_proxy": options.use_proxy}
+    async with Client(**server, channels=1, retry=policy) as client:
         if not await client.reach(within_s=min(options.timeout_s, CONNECT_S)):
-            hint = "start one with `holdfast up`, or set HOLDFAST_ADDRESS"
-            fail(f"no server answers at {options.address}: {hint}", UNASKED, "UNAVAILABLE")
+            where = f"by TLS at {options.address}: {NO_TLS}" if server["tls"] else f"at {options.address}: {START_ONE}"
+            fail(f"no server answers {where}", NOT_DONE, "UNAVAILABLE")
         progress.is_sent = True
         return await call(client)

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.agreement import Yes, agree
-from holdfast.cli.ask import Options, answer, calls_server
+from holdfast.cli.ask import Options, call_and_print, calls_server
+from holdfast.cli.ask_first import Yes, ask_first
 from holdfast.cli.render import show
 from holdfast.inventory.v1.inventory_admin_service_pb2 import BlockBuyerResponse, UnblockBuyerResponse
 
@@ -25,8 +25,8 @@ def block(options: Options, buyer_id: BuyerId, reason: Reason, yes: Yes = False)
         if response.replayed:
             show("  a repeat: the buyer was blocked before, and the first reason stays", "dim")
 
-    agree(f"Block buyer {buyer_id}, and let the orders that are under way be refused for good?", yes)
-    answer(options, lambda client: client.block_buyer(buyer_id, reason), blocked, buyer_id=buyer_id)
+    ask_first(f"Block buyer {buyer_id}, and let the orders that are under way be refused for good?", yes)
+    call_and_print(options, lambda client: client.block_buyer(buyer_id, reason), blocked, buyer_id=buyer_id)
 
 
 @app.command()
@@ -39,4 +39,4 @@ def unblock(options: Options, buyer_id: BuyerId) -> None:
         if response.replayed:
             show("  a repeat: the buyer was not blocked before either", "dim")
 
-    answer(options, lambda client: client.unblock_buyer(buyer_id), unblocked, buyer_id=buyer_id)
+    call_and_print(options, lambda client: client.unblock_buyer(buyer_id), unblocked, buyer_id=buyer_id)

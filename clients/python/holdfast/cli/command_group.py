@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from holdfast.cli.fail import UNASKED, UNKNOWN, CommandFailed, fail
+from holdfast.cli.fail import NOT_DONE, UNKNOWN, CommandFailed, fail
 from holdfast.cli.processes import PROCESSES
 from holdfast.cli.terminal import messages, printable
 
@@ -25,7 +25,9 @@ class CommandGroup(TyperGroup):
         except CommandFailed as failure:
             exit_code = _report(failure, as_json="--json" in words)
         except typer.TyperException as error:
-            exit_code = _report(_usage_failure(error), as_json="--json" in words) if error.format_message() else UNASKED
+            exit_code = (
+                _report(_usage_failure(error), as_json="--json" in words) if error.format_message() else NOT_DONE
+            )
         except Exception as error:  # noqa: BLE001  the exit code 1 of Python would read as an answer
             exit_code = _report(_unforeseen(error), as_json="--json" in words)
         sys.exit(exit_code)
@@ -47,7 +49,7 @@ def _usage_failure(error: typer.TyperException) -> CommandFailed:
     context = getattr(error, "ctx", None)
     hint = f"; see `{context.command_path} --help`" if context else ""
     message = " ".join(error.format_message().split()).rstrip(".")
-    return CommandFailed(message + hint, UNASKED, code="INVALID_ARGUMENT")
+    return CommandFailed(message + hint, NOT_DONE, code="INVALID_ARGUMENT")
 
 
 def _unforeseen(error: Exception) -> CommandFailed:

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from holdfast import errors
-from holdfast.errors import named
+from holdfast.errors import describe
 
-DONE, NO, UNASKED, UNKNOWN = 0, 1, 2, 3
+DONE, NO, NOT_DONE, UNKNOWN = 0, 1, 2, 3
 EXIT_CODES = "\n".join(
     [
         "Exit codes:",
         f"  {DONE}  done",
-        f"  {NO}  the answer is no: sold out, over a limit, not found, in the wrong state",
-        f"  {UNASKED}  not asked: bad usage, not confirmed, or no server could answer",
+        f"  {NO}  the answer is no: sold out, over a limit, not found, in the wrong state, an id used before",
+        f"  {NOT_DONE}  not done: bad usage, not confirmed, not allowed, or no server could answer",
         f"  {UNKNOWN}  unknown whether it was done: repeat with the same ids",
     ]
 )
@@ -25,10 +25,12 @@ SENTENCES = {
     "ITEM_NOT_FOUND": "sale {sale_id}: has no item {sku}",
     "RESERVATION_NOT_FOUND": f"{RESERVATION}: does not exist",
     "RESERVATION_ID_REUSED": (
-        f"{RESERVATION}: the id was used before with another buyer, other lines or another hold; choose a new id for a"
-        " new claim"
+        f"{RESERVATION}: the id was used before with another buyer, other lines, another hold or another reference;"
+        " choose a new id for a new claim"
     ),
-    "SALE_ID_REUSED": "sale {sale_id}: the id was used before with other settings; choose a new id",
+    "SALE_ID_REUSED": (
+        "sale {sale_id}: the id was used before with other settings, or by an archived sale; choose a new id"
+    ),
     "ADJUSTMENT_ID_REUSED": "{about}: the id was used before for another change; choose a new id",
     "WRONG_RESERVATION_STATE": f"{RESERVATION}: is {{state}}, which does not allow this",
     "CONFIRMED_OTHERWISE": f"{RESERVATION}: was confirmed before with {{sold}} {{sku}}, not {{asked}}",
@@ -67,7 +69,7 @@ class CommandFailed(Exception):
         return {"error": {"code": self.code, "reason": self.reason, "message": self.message, "metadata": self.metadata}}
 
 
-def fail(message: str, exit_code: int = UNASKED, code: str = "INVALID_ARGUMENT") -> NoReturn:
+def fail(message: str, exit_code: int = NOT_DONE, code: str = "INVALID_ARGUMENT") -> NoReturn:
     """End the command for a reason that no server gave."""
     raise CommandFailed(message, exit_code, code=code)
 
@@ -76,9 +78,11 @@ def failure_of(error: errors.HoldfastError, ids: Mapping[str, str]) -> CommandFa
     """What a failed call means to a shell; `ids` names what it was about."""
     if error.outcome_unknown:
         exit_code = UNKNOWN
-        sentence = f"{named(ids)}: it is unknown whether this was done; repeat it with the same ids ({error.message})"
+        sentence = (
+            f"{describe(ids)}: it is unknown whether this was done; repeat it with the same ids ({error.message})"
+        )
     else:
-        exit_code = NO if error.judged else UNASKED
+        exit_code = NO if error.judged else NOT_DONE
         sentence = _sentence(error, ids)
     failure = CommandFailed(sentence, exit_code, code=error.code.name, reason=error.reason, metadata=error.metadata)
     failure.tag = error.tag
@@ -88,14 +92,14 @@ def failure_of(error: errors.HoldfastError, ids: Mapping[str, str]) -> CommandFa
 def _sentence(error: errors.HoldfastError, ids: Mapping[str, str]) -> str:
     """The sentence of the error's reason; otherwise the server's own, with what the call was about before it."""
     if error.violations:
-        return f"{named(ids)}: " + "; ".join(f"{field}: {why}" for field, why in error.violations.items())
+        return f"{describe(ids)}: " + "; ".join(f"{field}: {why}" for field, why in error.violations.items())
     if "lost" in error.metadata:
-        return f"{named(ids)}: was made, and is lost with commit {error.metadata['lost']}"
+        return f"{describe(ids)}: was made, and is lost with commit {error.metadata['lost']}"
     if template := SENTENCES.get(error.reason.removeprefix("ERROR_REASON_")):
         state = error.metadata.get("state", "").rpartition("_STATE_")[2].lower()
-        values = {"about": named(ids), "field": "this call", **ids, **error.metadata, "state": state}
+        values = {"about": describe(ids), "field": "this call", **ids, **error.metadata, "state": state}
         return template.format_map(defaultdict(lambda: "(not named)", values))
     if isinstance(error, errors.TryLater):
         frozen = f"; frozen: {error.metadata['frozen_reason']}" if "frozen_reason" in error.metadata else ""
-        return f"{named(ids)}: the server cannot answer now, and nothing was done: {error.message}{frozen}"
-    return f"{named(ids)}: {error.message}"
+        return f"{describe(ids)}: the server cannot answer now, and nothing was done: {error.message}{frozen}"
+    return f"{describe(ids)}: {error.message}"

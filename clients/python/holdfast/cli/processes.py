@@ -49,7 +49,9 @@ PROCESSES = {
         "Open shards that do not open by themselves, from the ledger where Redis is lost.",
     ),
     "orphans": Process(
-        "inventory_service", "server", "List what callers may have heard of and what the ledger never takes."
+        "inventory_service",
+        "server",
+        "List the changes that callers may have been answered with and that the ledger never takes.",
     ),
 }
 

@@ -101,7 +101,7 @@ def _remarks(reservation: Reservation, read_time: Timestamp, replayed: bool) -> 
 
 
 def show_moved(response: Moved | GetReservationResponse) -> None:
-    """A reservation that was settled or read."""
+    """A reservation that was read, or whose state was asked to change."""
     replayed = not isinstance(response, GetReservationResponse) and response.replayed
     show_reservation(response.reservation, response.read_time, replayed=replayed)
 
@@ -118,7 +118,7 @@ def show_rejection(rejection: Rejection, read_time: Timestamp) -> None:
     """Why no units were held, and whether a repeat may succeed."""
     show(word(RejectionReason, rejection.reason), "bold red")
     for short in rejection.shortages:
-        show(f"  {short.sku}: {short.requested} asked, {short.available} left, {short.held} held by others")
+        show(f"  {short.sku}: {short.requested} asked, {short.available} left, {short.held} held")
     if rejection.reason in LIMITS:
         of_item = f" of {rejection.limited_sku}" if rejection.limited_sku else ""
         show(f"  the buyer may still take {rejection.buyer_remaining}{of_item}")
@@ -137,6 +137,8 @@ def show_sale(sale: Sale, *, replayed: bool = False) -> None:
     """A sale's settings, and its stock as a table."""
     show_head(word(SaleState, sale.state), "bold", sale.sale_id, f"  {sale.title}" if sale.title else "")
     show(f"  from {local(sale.start_time)} {_until(sale)}; {_holds(sale)}; {_limits(sale)}", "dim")
+    if sale.HasField("return_window"):
+        show(f"  sold units come back until {spelled(sale.return_window.ToTimedelta())} after its end or close", "dim")
     if sale.paused and sale.state != SaleState.SALE_STATE_PAUSED:
         show("  paused: it sells only after it is resumed", "dim")
     if sale.etag:
@@ -166,12 +168,15 @@ def _stock(sale: Sale) -> Table:
 
 
 def _until(sale: Sale) -> str:
-    return f"to {local(sale.end_time)}" if sale.HasField("end_time") else "until closed"
+    end = f"to {local(sale.end_time)}" if sale.HasField("end_time") else "until closed"
+    return f"{end} (closed {local(sale.close_time)})" if sale.HasField("close_time") else end
 
 
 def _holds(sale: Sale) -> str:
-    hold_ttl = sale.hold_ttl.ToTimedelta()
-    return f"holds last {spelled(hold_ttl)}" if hold_ttl else "no holds: every reserve is a purchase"
+    hold_ttl, longest = sale.hold_ttl.ToTimedelta(), sale.max_hold_ttl.ToTimedelta()
+    if not hold_ttl:
+        return "no holds: every reserve is a purchase"
+    return f"holds last {spelled(hold_ttl)}" + (f", at most {spelled(longest)}" if longest > hold_ttl else "")
 
 
 def _limits(sale: Sale) -> str:

@@ -1,4 +1,4 @@
-"""The commands on reservations: reserve, settle what is reserved, and look."""
+"""The commands on reservations: reserve, confirm, release, change, and look."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import typer
 
-from holdfast.cli.ask import Options, ReservationId, SaleId, answer, calls_server
+from holdfast.cli.ask import Options, ReservationId, SaleId, call_and_print, calls_server
 from holdfast.cli.fail import NO
 from holdfast.cli.parsing import duration, units, whole_number
 from holdfast.cli.render import show_moved, show_outcome
@@ -14,7 +14,7 @@ from holdfast.cli.terminal import messages
 from holdfast.client import Client
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveResponse
 
-app = typer.Typer(help="Settle reservations, change them, and look.", no_args_is_help=True)
+app = typer.Typer(help="Confirm, release and change reservations, and show them.", no_args_is_help=True)
 
 Lines = Annotated[list[str], typer.Option("--line", metavar="SKU=QTY", help="Units of an item; repeat for more.")]
 SomeLines = Annotated[
@@ -29,7 +29,10 @@ Hold = Annotated[
 Life = Annotated[
     timedelta | None,
     typer.Option(
-        "--hold", parser=duration, metavar="DURATION", help="The whole life since it was made; if not given, --by is."
+        "--hold",
+        parser=duration,
+        metavar="DURATION",
+        help="How long in all, as 30m, counted from when it was made; if not given, --by is.",
     ),
 ]
 By = Annotated[
@@ -45,7 +48,7 @@ SpendId = Annotated[bool, typer.Option("--spend-id", help="End the id even if no
 Discard = Annotated[bool, typer.Option("--discard", help="Take what comes back out of the sale, as if it were broken.")]
 Revision = Annotated[
     int | None,
-    typer.Option(callback=whole_number, help="Only if this is the reservation's revision; whichever, if not given."),
+    typer.Option(callback=whole_number, help="Only if this is the reservation's revision; any if not given."),
 ]
 
 
@@ -68,7 +71,7 @@ def reserve(
             messages.print(f"reservation id {reservation_id} (repeat with --id {reservation_id})", style="dim")
         return await client.reserve(sale_id, reservation_id, buyer, lines, hold_ttl=hold, reference=reference)
 
-    response = answer(options, call, show_outcome, sale_id=sale_id, reservation_id=reservation_id)
+    response = call_and_print(options, call, show_outcome, sale_id=sale_id, reservation_id=reservation_id)
     if not response.HasField("reservation"):
         raise typer.Exit(NO)
 
@@ -77,7 +80,7 @@ def reserve(
 @calls_server
 def get(options: Options, sale_id: SaleId, reservation_id: ReservationId) -> None:
     """Show a reservation as it stands."""
-    answer(
+    call_and_print(
         options,
         lambda client: client.get_reservation(sale_id, reservation_id),
         show_moved,
@@ -98,7 +101,7 @@ def confirm(
 ) -> None:
     """Sell what is held, or some of it, and give the rest back."""
     lines = units(line) if line else None
-    answer(
+    call_and_print(
         options,
         lambda client: client.confirm(sale_id, reservation_id, lines=lines, expected_revision=revision),
         show_moved,
@@ -118,7 +121,7 @@ def release(
     revision: Revision = None,
 ) -> None:
     """Give back what is held."""
-    answer(
+    call_and_print(
         options,
         lambda client: client.release(
             sale_id, reservation_id, reason=reason, spend_id=spend_id, expected_revision=revision
@@ -142,7 +145,7 @@ def extend(
     """Let a hold live longer, up to the longest that the sale allows."""
     if (hold is None) == (by is None):
         raise typer.BadParameter("give either --hold or --by")
-    answer(
+    call_and_print(
         options,
         lambda client: client.extend(sale_id, reservation_id, hold, by=by, expected_revision=revision),
         show_moved,
@@ -158,7 +161,7 @@ def change(
 ) -> None:
     """Hold these lines instead, all or none; an item that is not named is given back."""
     lines = units(line)
-    response = answer(
+    response = call_and_print(
         options,
         lambda client: client.change(sale_id, reservation_id, lines, expected_revision=revision),
         show_outcome,
@@ -182,7 +185,7 @@ def return_(
 ) -> None:
     """Take sold units back; --line says how many have come back in all, earlier returns included."""
     lines = units(line) if line else None
-    answer(
+    call_and_print(
         options,
         lambda client: client.return_(
             sale_id, reservation_id, reason, lines=lines, discard=discard, expected_revision=revision

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import typer
 
-from holdfast.cli.agreement import Yes, agree
-from holdfast.cli.ask import Options, SaleId, answer, calls_server
+from holdfast.cli.ask import Options, SaleId, call_and_print, calls_server
+from holdfast.cli.ask_first import Yes, ask_first
 from holdfast.cli.parsing import Moment, duration, moment, units, whole_number
 from holdfast.cli.render import show_changed_sale, show_sale
 from holdfast.cli.terminal import messages
@@ -63,8 +63,8 @@ NewLimit = Annotated[int | None, setting(LIMIT, UNCHANGED, **NUMBER)]
 NewAttempts = Annotated[int | None, setting(ATTEMPTS, UNCHANGED, **SMALL_NUMBER)]
 NewWindow = Annotated[timedelta | None, setting(WINDOW, UNCHANGED, **DURATION)]
 
-Etag = Annotated[str, typer.Option(help="Only if this is the sale's etag; whichever it is, if not given.")]
-Reason = Annotated[str, typer.Option(help="Why, for the books; none if not given.")]
+Etag = Annotated[str, typer.Option(help="Only if this is the sale's etag; any if not given.")]
+Reason = Annotated[str, typer.Option(help="Why, for the record; none if not given.")]
 
 
 class Unset(StrEnum):
@@ -120,14 +120,14 @@ def create(
         _print_moments(start, end)
         return await client.create_sale(sale_id, items, item_limits=limits, **settings)
 
-    answer(options, call, show_changed_sale, sale_id=sale_id)
+    call_and_print(options, call, show_changed_sale, sale_id=sale_id)
 
 
 @app.command()
 @calls_server
 def show(options: Options, sale_id: SaleId) -> None:
     """Show a sale and its stock."""
-    answer(
+    call_and_print(
         options,
         lambda client: client.get_sale(sale_id),
         lambda response: show_sale(response.sale),
@@ -169,14 +169,14 @@ def update(
         _print_moments(start, end)
         return await client.update_sale(sale_id, items=items, item_limits=limits, etag=etag, **settings)
 
-    answer(options, call, show_changed_sale, sale_id=sale_id)
+    call_and_print(options, call, show_changed_sale, sale_id=sale_id)
 
 
 @app.command()
 @calls_server
 def pause(options: Options, sale_id: SaleId, reason: Reason = "", etag: Etag = "") -> None:
     """Stop selling until `sale resume`; holds go on."""
-    answer(
+    call_and_print(
         options, lambda client: client.pause_sale(sale_id, reason=reason, etag=etag), show_changed_sale, sale_id=sale_id
     )
 
@@ -185,7 +185,7 @@ def pause(options: Options, sale_id: SaleId, reason: Reason = "", etag: Etag = "
 @calls_server
 def resume(options: Options, sale_id: SaleId, reason: Reason = "", etag: Etag = "") -> None:
     """Sell again after `sale pause`."""
-    answer(
+    call_and_print(
         options,
         lambda client: client.resume_sale(sale_id, reason=reason, etag=etag),
         show_changed_sale,
@@ -203,9 +203,9 @@ def close(
     etag: Etag = "",
     yes: Yes = False,
 ) -> None:
-    """Stop selling for good; what is held can still be settled."""
-    agree(f"Close sale {sale_id} for good{', and release all its holds' if release_holds else ''}?", yes)
-    answer(
+    """Stop selling for good; what is held can still be confirmed or released."""
+    ask_first(f"Close sale {sale_id} for good{', and release all its holds' if release_holds else ''}?", yes)
+    call_and_print(
         options,
         lambda client: client.close_sale(sale_id, release_holds=release_holds, reason=reason, etag=etag),
         show_changed_sale,

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import typer
 
-from holdfast.cli.ask import Options, SaleId, answer, calls_server
+from holdfast.cli.ask import Options, SaleId, call_and_print, calls_server
 from holdfast.cli.parsing import whole_number
 from holdfast.cli.render import show_adjustment
 from holdfast.cli.terminal import messages
@@ -15,7 +15,7 @@ from holdfast.inventory.v1.inventory_admin_service_pb2 import AdjustStockRespons
 app = typer.Typer(help="Change the stock of a sale.", no_args_is_help=True)
 
 Sku = Annotated[str, typer.Argument(help="The item.")]
-Reason = Annotated[str, typer.Option(help="Why, for the books.")]
+Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 By = Annotated[
     int | None,
     typer.Option(callback=whole_number, help="Units to add or, below 0, to take away; if not given, --to is."),
@@ -23,7 +23,7 @@ By = Annotated[
 To = Annotated[int | None, typer.Option(callback=whole_number, help="Units on sale afterwards; if not given, --by is.")]
 Expect = Annotated[
     int | None,
-    typer.Option(callback=whole_number, help="Only if so many are on sale now; however many are, if not given."),
+    typer.Option(callback=whole_number, help="Only if so many are on sale now; any number if not given."),
 ]
 NewId = Annotated[str, typer.Option("--id", help="Makes repeats safe; made up and printed if not given.")]
 Reference = Annotated[str, typer.Option(help="A document elsewhere, such as a delivery note; none if not given.")]
@@ -55,4 +55,4 @@ def adjust(
             sale_id, sku, adjustment_id, reason, delta=by, new_total=to, expected_total=expect, reference=reference
         )
 
-    answer(options, call, show_adjustment, sale_id=sale_id, sku=sku, adjustment_id=adjustment_id)
+    call_and_print(options, call, show_adjustment, sale_id=sale_id, sku=sku, adjustment_id=adjustment_id)

@@ -67,7 +67,7 @@ def test_sold_out_is_exit_code_1_and_says_what_is_short(fake: FakeInventory) -> 
 
     assert done.exit_code == 1
     assert "sold out" in done.stdout
-    assert "lamp: 2 asked, 0 left, 5 held by others" in done.stdout
+    assert "lamp: 2 asked, 0 left, 5 held\n" in done.stdout
 
 
 def test_a_rejection_as_json_is_exit_code_1_too(fake: FakeInventory) -> None:

@@ -84,6 +84,13 @@ def test_a_variable_that_cannot_be_used_is_named(fake: FakeInventory, variable: 
     assert not fake.asked
 
 
+def test_a_server_that_is_asked_by_tls_for_nothing_is_named() -> None:
+    """The advice to start a server would hide that TLS is what is wrong."""
+    failed = invoke((*SHOW, "--address", "127.0.0.1:1", "--timeout", "0.1"), {"HOLDFAST_TLS": "1"})
+
+    assert "no server answers by TLS at 127.0.0.1:1: `holdfast serve` itself speaks no TLS" in failed.stderr
+
+
 def test_an_unforeseen_error_is_unknown_with_exit_code_3(fake: FakeInventory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python's own exit code 1 means that the answer is no; and the call may have been done."""
 
@@ -159,7 +166,8 @@ def test_an_attempt_leaves_time_for_a_repeat(fake: FakeInventory) -> None:
             (*CREATE, "lamp=1"),
             "CreateSale",
             error_status(C.ALREADY_EXISTS, ErrorReason.ERROR_REASON_SALE_ID_REUSED, sale_id="lamps"),
-            "sale lamps: the id was used before with other settings; choose a new id [SALE_ID_REUSED]",
+            "sale lamps: the id was used before with other settings, or by an archived sale; choose a new id"
+            " [SALE_ID_REUSED]",
             1,
         ),
         (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from holdfast.cli import agreement
+from holdfast.cli import ask_first
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import (
@@ -97,8 +97,15 @@ REMOVE = ("--by", "-5", "--reason", "lost")
                 sale=Sale(sale_id="lamps", return_window=timedelta(days=14)),
                 update_mask=FieldMask(paths=["title", "buyer_limit", "return_window", "end_time"]),
             ),
-            admin.UpdateSaleResponse(sale=SALE),
-            "open  lamps",
+            admin.UpdateSaleResponse(
+                sale=Sale(
+                    hold_ttl=timedelta(minutes=10),
+                    max_hold_ttl=timedelta(hours=1),
+                    return_window=timedelta(days=14),
+                    close_time=NOON,
+                )
+            ),
+            "); holds last 10 min, at most 1 h; no limit a buyer\n  sold units come back until 14 d after its end",
         ),
         (
             ("sale", "update", "lamps", "--item", "bulb=5", "--etag", "e-1"),
@@ -242,7 +249,7 @@ def test_what_cannot_be_taken_back_is_asked_on_a_terminal(
     fake: FakeInventory, monkeypatch: pytest.MonkeyPatch, typed: str, exit_code: int
 ) -> None:
     """The question is on standard error, so that JSON stays JSON; no answer is a no."""
-    monkeypatch.setattr(agreement, "is_terminal", lambda: True)
+    monkeypatch.setattr(ask_first, "is_terminal", lambda: True)
     fake.will_answer("CloseSale", admin.CloseSaleResponse(sale=SALE))
 
     done = run(fake, "sale", "close", "lamps", "--release-holds", typed=typed)

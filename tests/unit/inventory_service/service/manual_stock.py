@@ -45,7 +45,6 @@ class ManualStock:
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[str]]] = []
         self.open: asyncio.Future[Any] | None = None
-        self.answered: list[str] = []  # reads that came to their end
 
     async def reserve_many(self, shard: int, requests: Sequence[Any]) -> Any:
         return await self._call("reserve", requests)
@@ -57,8 +56,16 @@ class ManualStock:
         return (await self._call("change", [request]))[0]
 
     async def find_sale(self, sale: SaleKey) -> Any:
-        await self._call("read", [])
-        self.answered.append(sale.sale_id)
+        return await self._call("read", [])
+
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Any:
+        return await self._call("read", [])
+
+    async def change_sale(self, request: Any) -> Any:
+        return await self._call("change_sale", [])
+
+    async def return_archived(self, request: Any) -> Any:
+        return await self._call("return_archived", [])
 
     async def _call(self, kind: str, requests: Sequence[Any]) -> Any:
         assert self.open is None, "two calls of a shard at once"

@@ -8,7 +8,7 @@ from typing import Any
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.load_ports import RecordOfSale
 from inventory_service.domain.reservation import HELD
-from inventory_service.domain.shard_load import LoadedBuyer, LoadedRecord, LoadedSale, LoadSize, SalePart
+from inventory_service.domain.shard_load import LoadedBuyer, LoadedRecord, LoadSize, SalePart, StoredSettings
 from inventory_service.domain.shards import BegunTakeover, CommitId, Fenced, LedgerRow, RedisUnavailable, ShardStatus
 from inventory_service.service.relay.load_progress import LoadProgress
 from inventory_service.service.relay.loader import LoaderPorts, ShardLoader
@@ -45,8 +45,8 @@ class FakeLedger:
     async def count_buyers(self, shard: int) -> int:
         return self._buyers
 
-    async def sales(self) -> Sequence[LoadedSale]:
-        return [LoadedSale(SALE, *(0 for _ in LoadedSale._fields[1:]))]  # type: ignore[arg-type]
+    async def sales(self) -> Sequence[tuple[SaleKey, StoredSettings]]:
+        return [(SALE, StoredSettings(*(0 for _ in StoredSettings._fields)))]  # type: ignore[arg-type]
 
     async def items(self, sales: Sequence[SaleKey]) -> Sequence[Any]:
         return []
