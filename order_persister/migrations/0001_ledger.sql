@@ -263,10 +263,11 @@ create table blocked_buyer (
     primary key (tenant, buyer_id)
 );
 
--- The number of changes of blocked_buyer, by which shards learn that their copies are old. One row, or none: no change.
+-- The version of blocked_buyer, by which shards learn that their copies are old. One row, or none: no change.
 create table blocked_version (
-    is_only boolean primary key default true check (is_only),
-    version bigint not null
+    is_only  boolean primary key default true check (is_only),
+    version  bigint not null,   -- the time of the latest change in ms since 1970, or more: it always rises
+    previous bigint not null    -- before that change
 );
 
 -- Tokens that are valid no longer: one by its `jti`, or all that a subject got before a moment.

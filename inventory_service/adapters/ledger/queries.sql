@@ -10,12 +10,15 @@ on conflict (tenant, buyer_id) do nothing
 delete from blocked_buyer where (tenant, buyer_id) = ($1, $2)
 
 -- name: raise_blocked_version
--- Counts a change of blocked_buyer in the change's own transaction; its row is locked, so versions commit in their order.
-insert into blocked_version (version) values (1)
-on conflict (is_only) do update set version = blocked_version.version + 1 returning version
+-- Raises the version of blocked_buyer in a change's own transaction; its row is locked, so versions commit in their
+-- order. It has the time in it, because copies may have what the ledger had before it was set back.
+insert into blocked_version (version, previous) values ((extract(epoch from clock_timestamp()) * 1000)::bigint, 0)
+on conflict (is_only) do update set previous = blocked_version.version,
+                                    version = greatest(blocked_version.version + 1, excluded.version)
+returning version, previous
 
 -- name: blocked_version
--- The number of changes of blocked_buyer.
+-- The version of blocked_buyer; 0 before its first change.
 select coalesce(max(version), 0) from blocked_version
 
 -- name: blocked_page
