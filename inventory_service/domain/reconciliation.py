@@ -24,6 +24,8 @@ class ReservationSnapshot(NamedTuple):
     reservation_id: str
     state: int
     revision: int
+    expire_time_ms: int  # of its hold; 0: it never was one
+    due_ms: int  # when it is taken back: the same while it is HELD, else 0
     created: Position
     lines: tuple[Units, ...]  # sorted by SKU
 
@@ -31,7 +33,7 @@ class ReservationSnapshot(NamedTuple):
 class SalePage(NamedTuple):
     """A page of a sale in Redis, with the head of the shard at that moment."""
 
-    now_ms: int  # by the shard's clock
+    is_late: bool  # whether the sale is due only after its first hold ends
     head: CommitId
     hash: str
     cursor: int  # of the next page; 0: this was the last
@@ -157,10 +159,17 @@ def hold_differences(sale: SaleKey, redis: int, ledger: int) -> Iterable[Differe
         yield Difference(f"sale {sale}", f"{redis} reservations are held in Redis, {ledger} in the ledger")
 
 
+def due_differences(sale: SaleKey, page: SalePage) -> Iterable[Difference]:
+    """A sale must be due when its first hold ends, for nothing else takes back the holds of a sale without calls."""
+    if page.is_late:
+        yield Difference(f"sale {sale}", "is due later than its first hold ends")
+
+
 def _describe(reservation: ReservationSnapshot) -> str:
     lines = ", ".join(f"{line.claimed} {line.sku}{_sold(line)}" for line in reservation.lines)
     _, epoch, seq, index = reservation.created
-    state = f"state {reservation.state}, revision {reservation.revision}"
+    ends = f"hold ends at {reservation.expire_time_ms}, due at {reservation.due_ms}"
+    state = f"state {reservation.state}, revision {reservation.revision}, {ends}"
     return f"({state}, created at {epoch}-{seq}[{index}], {lines or 'no lines'})"
 
 

@@ -14,6 +14,7 @@ from inventory_service.domain.reconciliation import (
     JournalReader,
     ReservationSnapshot,
     SalePage,
+    due_differences,
     hold_differences,
     item_differences,
     leftover_differences,
@@ -172,6 +173,7 @@ async def _compare_sale(dependencies: Dependencies, shard: int, sale: SaleKey, s
             raise _SnapshotMoved
         if cursor == 0:
             await _compare_items(sale, page, snapshot, found)
+            found.differences += due_differences(sale, page)
         fresh = [kept for kept in page.reservations if kept.reservation_id not in seen]
         seen.update(kept.reservation_id for kept in fresh)
         held += await _compare_reservations(sale, fresh, snapshot, found)

@@ -9,7 +9,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND
 
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
-from inventory_service.adapters.redis.keys import sale_keys
+from inventory_service.adapters.redis.keys import sale_keys, shard_keys
 from inventory_service.adapters.redis.snapshots import PAGE_SIZE, RedisSaleReader
 from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import SaleKey, shard_of
@@ -221,6 +221,7 @@ async def test_a_sale_of_many_reservations_is_read_in_parts(fixture: AuditFixtur
             "(1 sold",
         ),
         ("update reservation_line set returned_quantity = 1 where reservation_id = 'r-3'", "1 came back"),
+        ("update reservation set expire_time = expire_time + interval '1 s' where reservation_id = 'r-2'", "r-2"),
         ("delete from reservation where reservation_id = 'r-5'", "not in the ledger"),
         ("delete from ledger_entry where seq = 2", "add up to"),
         ("delete from journal where seq = 9", "comes where"),
@@ -264,6 +265,32 @@ async def test_a_record_that_redis_lost_is_reported(fixture: AuditFixture) -> No
     assert await fixture.audit() == 1
 
     assert "are held in Redis" in json.dumps(fixture.result["differences"])
+
+
+@pytest.mark.parametrize("command", [("ZREM", "r-2"), ("ZINCRBY", 1, "r-2"), ("ZADD", 1, "r-3")])
+async def test_a_hold_that_redis_takes_back_at_another_time_is_reported(
+    fixture: AuditFixture, command: tuple[str | int, ...]
+) -> None:
+    """It would keep its units for ever, or lose them too early; and what is no hold any more has no end to come."""
+    await fixture.apply_outbox()
+    name, *arguments = command
+    async with fixture.processes.connections.acquire() as connection:
+        await connection.execute(name, sale_keys(SHARD, SALE).expiry, *arguments)
+
+    assert await fixture.audit() == 1
+
+    assert f"sale {SALE} reservation {command[-1]}: is (" in fixture.differences[-1]
+
+
+async def test_a_sale_that_is_due_after_its_first_hold_ends_is_reported(fixture: AuditFixture) -> None:
+    """Nothing would take back its holds, unless it gets calls."""
+    await fixture.apply_outbox()
+    async with fixture.processes.connections.acquire() as connection:
+        await connection.execute("ZADD", shard_keys(SHARD).due, "+inf", f"{SALE.tenant}/{SALE.sale_id}")
+
+    assert await fixture.audit() == 1
+
+    assert fixture.differences == [f"sale {SALE}: is due later than its first hold ends"]
 
 
 async def test_the_audit_waits_for_a_ledger_behind_until_its_deadline(fixture: AuditFixture) -> None:

@@ -216,7 +216,8 @@ select tenant, sale_id, sku, available, held, sold, refused
 
 -- name: reservations
 -- Reservations of a sale, by their ids.
-select reservation_id, state, revision, shard, created_epoch, created_seq, created_index,
+select reservation_id, state, revision, coalesce((extract(epoch from expire_time) * 1000)::bigint, 0) as expire_ms,
+       shard, created_epoch, created_seq, created_index,
        (select json_agg(json_build_array(sku, quantity, confirmed_quantity, returned_quantity)) from reservation_line l
          where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)
            and l.quantity > 0) as lines

@@ -94,6 +94,8 @@ def _reservation(row: Mapping[str, Any]) -> ReservationSnapshot:
         row["reservation_id"],
         ReservationState.Value(f"RESERVATION_STATE_{row['state']}"),
         row["revision"],
+        row["expire_ms"],
+        row["expire_ms"] if row["state"] == "HELD" else 0,
         _created(row),
         tuple(sorted(Units(*line) for line in json.loads(row["lines"] or "[]"))),
     )

@@ -36,11 +36,11 @@ class RedisSaleReader:
     async def page(self, shard: int, sale: SaleKey, cursor: int, size: int = PAGE_SIZE) -> SalePage:
         """One page of a sale; cursor 0 begins. A reservation may be in two pages, as HSCAN may return it twice."""
         keys = (*shard_keys(shard), *sale_keys(shard, sale))
-        _, now_ms, epoch, seq, head, next_cursor, items, reservations = await self._scripts.run(
+        _, is_late, epoch, seq, head, next_cursor, items, reservations = await self._scripts.run(
             "audit", shard, keys, (cursor, size)
         )
         return SalePage(
-            now_ms,
+            bool(is_late),
             CommitId(epoch, seq),
             head.decode(),
             int(next_cursor),
@@ -49,10 +49,9 @@ class RedisSaleReader:
         )
 
 
-def _reservation(
-    shard: int, reservation_id: bytes, state: int, revision: int, epoch: int, seq: int, index: int, lines: Sequence[Any]
-) -> ReservationSnapshot:
+def _reservation(shard: int, reservation_id: bytes, *fields: Any) -> ReservationSnapshot:
+    state, revision, expire_time_ms, due_ms, epoch, seq, index, lines = fields
     each = (lines[at : at + 4] for at in range(0, len(lines), 4))
     sorted_lines = tuple(sorted(Units(sku.decode(), *counts) for sku, *counts in each))
     created = Position(shard, epoch, seq, index)
-    return ReservationSnapshot(reservation_id.decode(), state, revision, created, sorted_lines)
+    return ReservationSnapshot(reservation_id.decode(), state, revision, expire_time_ms, due_ms, created, sorted_lines)
