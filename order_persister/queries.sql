@@ -325,6 +325,8 @@ select shard, count(*) as open, count(*) filter (where sent_count >= $2) as stal
   from compensation where shard = any ($1::integer[]) and not done group by shard
 
 -- name: raise_facts_position
--- Stores the position up to which facts are on Kafka; it never falls.
-update shard_watermark set facts_epoch = $2, facts_seq = $3
- where shard = $1 and (facts_epoch, facts_seq) < ($2::bigint, $3::bigint)
+-- Raises the position up to which facts are on Kafka from one position to another, no higher than the watermark: the
+-- ledger may have been set back since these were read.
+update shard_watermark set facts_epoch = $4, facts_seq = $5
+ where shard = $1 and (facts_epoch, facts_seq) = ($2::bigint, $3::bigint)
+   and (epoch, seq) >= ($4::bigint, $5::bigint)

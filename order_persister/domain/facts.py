@@ -41,12 +41,12 @@ class Fact(NamedTuple):
 
 
 class NextFacts(NamedTuple):
-    """Facts about orders and about sales, each in order, and the position of the last commit that they cover."""
+    """Facts about orders and about sales, each in order, of the commits above `mark` up to `last` (epoch, seq)."""
 
     orders: list[Fact]
     sales: list[Fact]
-    epoch: int
-    seq: int
+    mark: tuple[int, int]
+    last: tuple[int, int]
 
 
 def changes_in(commits: Iterable[JournalCommit]) -> Iterator[tuple[JournalCommit, int, ReservationChange]]:

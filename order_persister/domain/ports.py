@@ -131,11 +131,11 @@ class UnpublishedRecords(Protocol):
     async def shard_rows(self, shards: Iterable[int]) -> Mapping[int, ShardRow]:
         """The rows of those of these shards that have one."""
 
-    async def facts_after(self, shard: int, published: tuple[int, int], watermark: tuple[int, int]) -> NextFacts | None:
-        """The next facts above the published position, at most up to the watermark; None if there are none."""
+    async def next_facts(self, shard: int) -> NextFacts | None:
+        """The next facts above the shard's facts mark, which may be none; None if the mark is at the watermark."""
 
-    async def record_published(self, shard: int, epoch: int, seq: int) -> None:
-        """Store that all facts up to this commit are on Kafka."""
+    async def record_published(self, shard: int, facts: NextFacts) -> bool:
+        """Store that these are on Kafka; False if the mark was moved, or the ledger was set back, meanwhile."""
 
     async def due_compensations(self, shard: int) -> Sequence[Compensation]:
         """Some compensations that are due; each is due again later until the ledger has the end of its order."""

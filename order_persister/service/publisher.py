@@ -50,7 +50,7 @@ class Publisher:
         """After a batch: progress first, because the relay waits for it, then compensations and facts."""
         outcomes = list(outcomes)
         await asyncio.gather(*(self._publish_progress(*outcome) for outcome in outcomes))
-        await asyncio.gather(*(self._publish_rest(outcome.shard, outcome.row) for outcome in outcomes))
+        await asyncio.gather(*(self._publish_rest(outcome.shard) for outcome in outcomes))
 
     async def publish_due(self, shards: Iterable[int]) -> None:
         """Each second, for the shards that are assigned: what is due, with or without a batch."""
@@ -62,7 +62,7 @@ class Publisher:
                 await self._publish_progress(shard, row)
         for shard, row in rows.items():
             if shard in open_compensations or row.facts_position != row.position:
-                await self._publish_rest(shard, row)
+                await self._publish_rest(shard)
 
     def _is_progress_due(self, shard: int, row: ShardRow) -> bool:
         published, at = self._last_progress.get(shard, (None, 0.0))
@@ -82,10 +82,10 @@ class Publisher:
         await self._send([Message(PROGRESS, shard, str(shard).encode(), progress.SerializeToString())])
         self._last_progress[shard] = _reported(row), time.monotonic()
 
-    async def _publish_rest(self, shard: int, row: ShardRow) -> None:
+    async def _publish_rest(self, shard: int) -> None:
         async with self._locks[shard]:
             await self._publish_compensations(shard)
-            await self._publish_facts(shard, row.position)
+            await self._publish_facts(shard)
 
     async def _publish_compensations(self, shard: int) -> None:
         while shard not in self._replayed and (due := await self._unpublished.due_compensations(shard)):
@@ -93,18 +93,13 @@ class Publisher:
             await self._send([Message(COMPENSATIONS, shard, key, one.SerializeToString()) for one in due])
             self._metrics.compensations.inc(len(due))
 
-    async def _publish_facts(self, shard: int, watermark: tuple[int, int]) -> None:
-        """All facts from the published position, read again under the lock, to the watermark."""
-        rows = await self._unpublished.shard_rows([shard])
-        published = rows[shard].facts_position
-        while published < watermark:
-            found = await self._unpublished.facts_after(shard, published, watermark)
-            if found:
-                await self._send_facts(ORDERS, shard, found.orders)
-                await self._send_facts(SALES, shard, found.sales)
-            # With no commits in between, the watermark is the start of an epoch that a take-over has opened.
-            published = (found.epoch, found.seq) if found else watermark
-            await self._unpublished.record_published(shard, *published)
+    async def _publish_facts(self, shard: int) -> None:
+        """All facts above the shard's mark; none further if the ledger was set back meanwhile, for it applies anew."""
+        while (found := await self._unpublished.next_facts(shard)) is not None:
+            await self._send_facts(ORDERS, shard, found.orders)
+            await self._send_facts(SALES, shard, found.sales)
+            if not await self._unpublished.record_published(shard, found):
+                return
 
     async def _send_facts(self, topic: str, shard: int, facts: Iterable[Fact]) -> None:
         """Returns once Kafka has confirmed all of them."""

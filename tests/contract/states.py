@@ -5,16 +5,7 @@ from collections.abc import Sequence
 from inventory_service.domain.keys import Position
 from inventory_service.domain.moves import Move
 from inventory_service.domain.results import Granted
-from tests.contract.requests import (
-    MINUTE_MS,
-    compensate,
-    confirm,
-    create,
-    give_back,
-    release,
-    reserve,
-    spend,
-)
+from tests.contract.requests import MINUTE_MS, compensate, confirm, create, give_back, release, reserve, spend
 from tests.contract.results import granted
 from tests.contract.shards import ShardUnderTest
 from tests.sales import make_sale

@@ -5,13 +5,7 @@ from inventory_service.domain.reservation import HELD, RETURNED, Units
 from inventory_service.domain.results import Granted, ReservationRead
 from inventory_service.domain.sale import SaleRead
 from inventory_service.domain.units import Accounts
-from tests.contract.requests import (
-    MINUTE_MS,
-    SALE,
-    compensate,
-    extend,
-    give_back,
-)
+from tests.contract.requests import MINUTE_MS, SALE, compensate, extend, give_back
 from tests.contract.shards import ShardUnderTest
 from tests.contract.states import ID, bring_to
 

@@ -11,17 +11,7 @@ from inventory_service.domain.keys import Position
 from inventory_service.domain.moves import Move, Step
 from inventory_service.domain.ports import ExpireStep
 from inventory_service.domain.results import Failure, Granted, Rejected, ReservationRead
-from tests.contract.requests import (
-    MINUTE_MS,
-    SALE,
-    compensate,
-    confirm,
-    extend,
-    give_back,
-    release,
-    reserve,
-    spend,
-)
+from tests.contract.requests import MINUTE_MS, SALE, compensate, confirm, extend, give_back, release, reserve, spend
 from tests.contract.results import reason_of
 from tests.contract.shards import InMemoryShard, ShardUnderTest
 from tests.contract.states import ID, bring_to

@@ -7,13 +7,7 @@ from typing import Any
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from tests.inventory_server import (
-    Caller,
-    ServerProcess,
-    calling,
-    open_shards,
-    running_server_process,
-)
+from tests.inventory_server import Caller, ServerProcess, calling, open_shards, running_server_process
 from tests.waiting import eventually
 
 CallsHealth: Any = HealthStub  # their types are those of a channel that is not asyncio's

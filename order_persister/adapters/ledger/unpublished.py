@@ -49,13 +49,13 @@ class Unpublished:
         """The number of shards that the ledger was made for; empty before `holdfast init`."""
         return await self._retrier.retry("Postgres", self._shard_counts)
 
-    async def facts_after(self, shard: int, published: tuple[int, int], watermark: tuple[int, int]) -> NextFacts | None:
-        """The next facts above the published position, at most up to the watermark; None if there are none."""
-        return await self._retrier.retry("Postgres", partial(self._facts_after, shard, published, watermark))
+    async def next_facts(self, shard: int) -> NextFacts | None:
+        """The next facts above the shard's facts mark, which may be none; None if the mark is at the watermark."""
+        return await self._retrier.retry("Postgres", partial(self._next_facts, shard))
 
-    async def record_published(self, shard: int, epoch: int, seq: int) -> None:
-        """Store that all facts up to this commit are on Kafka."""
-        await self._retrier.retry("Postgres", partial(self._record_published, shard, epoch, seq))
+    async def record_published(self, shard: int, facts: NextFacts) -> bool:
+        """Store that these are on Kafka; False if the mark was moved, or the ledger was set back, meanwhile."""
+        return await self._retrier.retry("Postgres", partial(self._record_published, shard, facts))
 
     async def due_compensations(self, shard: int) -> list[Compensation]:
         """Some compensations that are due; each is due again later until the ledger has the end of its order."""
@@ -67,7 +67,10 @@ class Unpublished:
 
     async def _shard_rows(self, shards: Sequence[int]) -> dict[int, ShardRow]:
         async with self._database.transaction() as db:
-            return {shard: ShardRow(*row) for shard, *row in await db.fetch(self._sql.shard_rows, shards)}
+            return await self._rows(db, shards)
+
+    async def _rows(self, db: Transaction, shards: Sequence[int]) -> dict[int, ShardRow]:
+        return {shard: ShardRow(*row) for shard, *row in await db.fetch(self._sql.shard_rows, shards)}
 
     async def _check_migrated(self) -> None:
         async with self._database.transaction() as db:
@@ -80,23 +83,25 @@ class Unpublished:
         async with self._database.transaction() as db:
             return {row["shards"] for row in await db.fetch(self._sql.shard_counts)}
 
-    async def _facts_after(
-        self, shard: int, published: tuple[int, int], watermark: tuple[int, int]
-    ) -> NextFacts | None:
+    async def _next_facts(self, shard: int) -> NextFacts | None:
+        """Read mark, watermark and journal in one transaction: a fail-over or a restore ends it, so they agree."""
         async with self._database.transaction() as db:
-            found = await db.fetch(self._sql.journal_after, shard, *published, *watermark, MAX_COMMITS)
-            if not found:
+            row = (await self._rows(db, [shard])).get(shard)
+            if row is None or row.facts_position >= row.position:
                 return None
+            mark, watermark = row.facts_position, row.position
+            found = await db.fetch(self._sql.journal_after, shard, *mark, *watermark, MAX_COMMITS)
             commits = [
                 JournalCommit(epoch, seq, events_of(CommitBody.FromString(payload))) for epoch, seq, payload in found
             ]
             refused = await self._refused(db, shard, created_in(commits))
         orders, sales = list(order_facts(shard, commits, refused)), list(sale_facts(shard, commits))
-        return NextFacts(orders, sales, commits[-1].epoch, commits[-1].seq)
+        # With no commits in between, the watermark is the start of an epoch that a take-over has opened.
+        return NextFacts(orders, sales, mark, commits[-1][:2] if commits else watermark)
 
-    async def _record_published(self, shard: int, epoch: int, seq: int) -> None:
+    async def _record_published(self, shard: int, facts: NextFacts) -> bool:
         async with self._database.transaction() as db:
-            await db.execute(self._sql.raise_facts_position, shard, epoch, seq)
+            return bool(await db.execute(self._sql.raise_facts_position, shard, *facts.mark, *facts.last))
 
     async def _due_compensations(self, shard: int) -> list[Compensation]:
         async with self._database.transaction() as db:

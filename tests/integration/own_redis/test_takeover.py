@@ -11,13 +11,7 @@ from inventory_service.service.relay.catch_up import CatchUp
 from inventory_service.service.relay.takeover import Ending
 from tests.fences import fenced
 from tests.integration.shard_processes import SHARDS, ShardProcesses
-from tests.integration.shard_steps import (
-    crash,
-    first_steps,
-    is_in_kafka,
-    journal_of,
-    serves_anew,
-)
+from tests.integration.shard_steps import crash, first_steps, is_in_kafka, journal_of, serves_anew
 from tests.servers import connected
 from tests.waiting import eventually
 

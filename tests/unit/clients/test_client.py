@@ -1,8 +1,5 @@
 """The client against a server that gives the replies that the test has set."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -23,14 +20,7 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
 from holdfast.inventory.v1.reservation_pb2 import Line, Rejection, RejectionReason, Reservation, ReservationState
 from holdfast.retry import RetryPolicy
 
-from tests.unit.clients.fake_inventory import (
-    ErrorStatus,
-    FakeInventory,
-    bad_fields,
-    error_status,
-    running_fake,
-    unavailable,
-)
+from tests.unit.clients.fake_inventory import ErrorStatus, FakeInventory, bad_fields, error_status, unavailable
 from tests.unit.clients.zone import local_zone
 from tests.waiting import LONG_S
 
@@ -153,27 +143,6 @@ async def test_giving_up_says_that_it_may_have_been_done(fake: FakeInventory) ->
     assert raised.value.outcome_unknown
 
 
-async def test_a_refused_connection_is_no_answer() -> None:
-    """It has an error class of its own, as every other failure."""
-    async with Client("127.0.0.1:1", channels=1, retry=NO_REPEAT_POLICY) as client:
-        assert not await client.reach(within_s=0.1)
-        with pytest.raises(errors.NoAnswer):
-            await client.get_sale("lamps")
-
-
-async def test_several_servers_are_called_in_turn(fake: FakeInventory) -> None:
-    """Each takes its part of the calls."""
-    with running_fake() as other:
-        fake.will_answer("GetSale", *[GetSaleResponse()] * 2)
-        other.will_answer("GetSale", *[GetSaleResponse()] * 2)
-
-        async with Client(f"{fake.address},{other.address}", channels=2, retry=LONG_POLICY) as client:
-            for _ in range(4):
-                await client.get_sale("lamps")
-
-        assert (len(fake.asked), len(other.asked)) == (2, 2)
-
-
 async def test_all_calls_of_a_client_share_its_budget_for_repeats(fake: FakeInventory) -> None:
     """Ten calls have one repeat between them, and the other calls their error at once."""
     away = unavailable(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
@@ -217,19 +186,6 @@ async def test_after_a_call_that_only_reads_nothing_is_unknown(fake: FakeInvento
             assert not raised.value.outcome_unknown
 
 
-async def test_each_of_more_servers_than_channels_is_called(fake: FakeInventory) -> None:
-    """A server without a channel would never be asked, not even while all others are down."""
-    with running_fake() as other:
-        fake.will_answer("GetSale", GetSaleResponse())
-        other.will_answer("GetSale", GetSaleResponse())
-
-        async with Client(f"{fake.address},{other.address}", channels=1, retry=LONG_POLICY) as client:
-            for _ in range(2):
-                await client.get_sale("lamps")
-
-        assert (len(fake.asked), len(other.asked)) == (1, 1)
-
-
 async def test_an_attempt_lasts_longer_where_the_ledger_may_be_asked(fake: FakeInventory) -> None:
     """A server gives the ledger more time than Redis; Reserve, which rarely needs it, is soon sent to another."""
     policy = RetryPolicy(overall_s=90, attempt_s=30, ledger_attempt_s=60)
@@ -242,15 +198,6 @@ async def test_an_attempt_lasts_longer_where_the_ledger_may_be_asked(fake: FakeI
 
     reserve_s, read_s = fake.deadlines_s
     assert 0 < reserve_s < 31 < read_s < 61  # gRPC rounds a deadline up
-
-
-async def test_a_server_that_is_down_costs_one_attempt(fake: FakeInventory) -> None:
-    """The repeat goes to the next with the same ids, so nothing is done twice if the first had done it."""
-    fake.will_answer("Reserve", HELD)
-
-    async with Client(f"127.0.0.1:1,{fake.address}", channels=2, retry=LONG_POLICY) as client:
-        assert await client.reach(within_s=LONG_POLICY.attempt_s)
-        assert await client.reserve("lamps", "r-1", "ada", {"lamp": 2}) == HELD
 
 
 async def test_a_wrong_state_carries_the_reservation(fake: FakeInventory) -> None:
@@ -299,44 +246,6 @@ def test_the_blocking_client_is_made_from_the_asyncio_client() -> None:
     made = generate_blocking.blocking_source([source.read_text() for source in generate_blocking.SOURCES])
 
     assert generate_blocking.TARGET.read_text() == made
-
-
-@asynccontextmanager
-async def proxy(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator["asyncio.Queue[bytes]"]:
-    """An HTTP proxy that the environment names: the first line of every request that it gets."""
-    lines: asyncio.Queue[bytes] = asyncio.Queue()
-
-    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lines.put_nowait(await reader.readline())
-        writer.close()
-
-    for variable in ("no_proxy", "no_grpc_proxy", "grpc_proxy", "https_proxy"):
-        monkeypatch.delenv(variable, raising=False)
-    server = await asyncio.start_server(note, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
-        yield lines
-
-
-async def test_a_proxy_of_the_environment_is_not_used(fake: FakeInventory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy for web pages does not know the service, and gRPC would send it even the calls to loopback."""
-    fake.will_answer("GetSale", GetSaleResponse())
-
-    async with proxy(monkeypatch) as lines, Client(fake.address, channels=1, retry=NO_REPEAT_POLICY) as client:
-        assert await client.get_sale("lamps") == GetSaleResponse()
-
-        assert lines.empty()
-
-
-async def test_a_proxy_is_used_if_asked_for(fake: FakeInventory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where servers can be reached through the proxy alone."""
-    async with proxy(monkeypatch) as lines, Client(fake.address, channels=1, use_proxy=True) as client:
-        connecting = asyncio.ensure_future(client.reach(within_s=LONG_S))
-
-        async with asyncio.timeout(LONG_S):
-            assert (await lines.get()).startswith(f"CONNECT {fake.address} ".encode())
-        connecting.cancel()
 
 
 async def test_a_time_without_a_zone_is_local_time(fake: FakeInventory) -> None:

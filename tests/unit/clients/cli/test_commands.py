@@ -10,17 +10,8 @@ import grpc
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.inventory_admin_service_pb2 import CreateSaleResponse
-from holdfast.inventory.v1.inventory_service_pb2 import (
-    GetReservationResponse,
-    GetSaleResponse,
-    ReserveResponse,
-)
-from holdfast.inventory.v1.reservation_pb2 import (
-    Rejection,
-    RejectionReason,
-    Reservation,
-    Shortage,
-)
+from holdfast.inventory.v1.inventory_service_pb2 import GetReservationResponse, GetSaleResponse, ReserveResponse
+from holdfast.inventory.v1.reservation_pb2 import Rejection, RejectionReason, Reservation, Shortage
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
 from tests.unit.clients.cli.command import HELD, NOON, RESERVE, SALE, TOO_LONG_S, invoke, run

@@ -17,11 +17,7 @@ from inventory_service.rpc import methods
 from inventory_service.rpc.methods import CLAIM, METHODS, MOVE, SLOTS, STREAMS
 from inventory_service.rpc.status import CallFailed
 from inventory_service.service.batcher import Batcher
-from tests.unit.inventory_service.rpc.wrapped_calls import (
-    EVERY_HANDLER,
-    Behaviour,
-    Calls,
-)
+from tests.unit.inventory_service.rpc.wrapped_calls import EVERY_HANDLER, Behaviour, Calls
 from tests.waiting import eventually
 
 UNREADABLE = b"\xff"

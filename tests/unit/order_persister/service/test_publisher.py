@@ -22,17 +22,19 @@ class FakeLedger:
     """A ledger of one shard, by default with all published but progress."""
 
     row = ROW
-    facts = NextFacts([], [], 1, 5)
+    facts = NextFacts([], [], (1, 4), (1, 5))
 
     async def shard_rows(self, shards: Iterable[int]) -> Mapping[int, ShardRow]:
         return dict.fromkeys(shards, self.row)
 
-    async def facts_after(self, shard: int, published: tuple[int, int], watermark: tuple[int, int]) -> NextFacts:
-        assert (published, watermark) == ((1, 4), (1, 5))
-        return self.facts
+    async def next_facts(self, shard: int) -> NextFacts | None:
+        return self.facts if self.row.facts_position < self.row.position else None
 
-    async def record_published(self, shard: int, epoch: int, seq: int) -> None:
-        self.row = self.row._replace(facts_epoch=epoch, facts_seq=seq)
+    async def record_published(self, shard: int, facts: NextFacts) -> bool:
+        is_mark = self.row.facts_position == facts.mark
+        if is_mark:
+            self.row = self.row._replace(facts_epoch=facts.last[0], facts_seq=facts.last[1])
+        return is_mark
 
     async def due_compensations(self, shard: int) -> Sequence[Compensation]:
         return []
@@ -46,7 +48,7 @@ async def test_the_facts_mark_rises_once_both_topics_have_confirmed(unconfirmed:
     """What one of them lacks is sent again, to both: facts carry their position."""
     ledger, sent, down = FakeLedger(), list[tuple[str, bytes]](), [unconfirmed]
     ledger.row = ROW._replace(facts_seq=4)
-    ledger.facts = NextFacts([Fact(b"order", b"1")], [Fact(b"sale", b"2")], 1, 5)
+    ledger.facts = ledger.facts._replace(orders=[Fact(b"order", b"1")], sales=[Fact(b"sale", b"2")])
 
     async def send(messages: Sequence[Message]) -> None:
         if messages[0].topic in down:
@@ -64,6 +66,21 @@ async def test_the_facts_mark_rises_once_both_topics_have_confirmed(unconfirmed:
 
     assert sorted(sent) == [(ORDERS, b"1"), (SALES, b"2")]
     assert ledger.row.facts_seq == 5
+
+
+async def test_facts_are_sent_once_a_call_while_the_mark_does_not_rise() -> None:
+    """The ledger was set back between the reading and the sending; what it has now is read at the next call."""
+    ledger, sent = FakeLedger(), list[str]()
+    ledger.row = ROW._replace(facts_seq=2)
+    ledger.facts = ledger.facts._replace(orders=[Fact(b"order", b"1")])
+
+    async def send(messages: Sequence[Message]) -> None:
+        sent.extend(one.topic for one in messages)
+
+    await Publisher(cast(UnpublishedRecords, ledger), send, PublishMetrics(CollectorRegistry())).publish_due([0])
+
+    assert sent == [PROGRESS, ORDERS]
+    assert ledger.row.facts_seq == 2
 
 
 async def test_progress_is_published_once_a_change_and_else_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
