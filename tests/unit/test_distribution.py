@@ -9,7 +9,8 @@ from tests.xdist_groups import ON_A_STACK
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "tests" / "e2e").glob("test_*.py"))
-FIXTURES = {"archiving": "archiving", "stack": "usual", "shell": "usual", "usual_stack": "usual"}
+USUAL = "e2e usual"
+FIXTURES = {"archiving": "e2e archiving", "stack": USUAL, "shell": USUAL, "usual_stack": USUAL}
 TEST = re.compile(r"^(?:async )?def test_\w+\((.*?)\) -> None:", re.DOTALL | re.MULTILINE)
 
 

@@ -29,11 +29,11 @@ def run_by(environments: Iterable[str]) -> set[str]:
 
 
 def test_every_suite_is_run() -> None:
-    """`make test` runs all but packaging and suites of real servers, `make test-real` all but unit and packaging."""
+    """`make test` leaves out packaging, upgrades and suites of real servers, `make test-real` unit and packaging."""
     needs_real = set(tox_ini()["real"]["alone"].split())
     whole = run_by(re.split(r",\s*", tox_ini()["tox"]["env_list"]))
 
-    assert suites() - whole == needs_real | {"tests/packaging"}
+    assert suites() - whole == needs_real | {"tests/packaging", "tests/upgrade"}
     assert "tests/packaging" in run_by(["packaging"])
     assert needs_real <= run_by(["real"])
     assert suites() - run_by(["real"]) == {"tests/unit", "tests/packaging"}
