@@ -29,7 +29,10 @@ def run_by(environments: Iterable[str]) -> set[str]:
 
 
 def test_every_suite_is_run() -> None:
-    """`make test` leaves out packaging, upgrades and suites of real servers, `make test-real` unit and packaging."""
+    """`make test` runs what needs no real servers, `make test-real` all but unit; packaging is run by itself.
+
+    Upgrades are one of the suites that only `make test-real` runs: a stack is recorded and another started for them.
+    """
     needs_real = set(tox_ini()["real"]["alone"].split())
     whole = run_by(re.split(r",\s*", tox_ini()["tox"]["env_list"]))
 
