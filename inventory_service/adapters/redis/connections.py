@@ -183,7 +183,8 @@ class RedisConnections:
     """A pool of at most `size` connections; callers that wait for one get it in the order in which they asked.
 
     A caller may be cancelled at any moment: a command that was not sent by then is not sent. The reply to one that was
-    sent is dropped by the next caller: a slow Redis must not be connected to anew for each caller that leaves.
+    sent is dropped by the next caller, who also goes on to wait for a connection that was being made: a slow Redis must
+    not be connected to anew for each caller that leaves.
     """
 
     def __init__(
@@ -194,6 +195,7 @@ class RedisConnections:
         self.renewal = renewal or Renewal()
         self._free = asyncio.Semaphore(size)
         self._idle: list[RedisConnection] = []
+        self._left: list[asyncio.Task[RedisConnection]] = []  # which connect, and whose callers left
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[RedisConnection]:
@@ -227,7 +229,26 @@ class RedisConnections:
             if is_usable:
                 return connection
             await connection.close()
-        return await connect(self._url, may_be_replica=self._may_be_replica)
+        return await self._connect()
+
+    async def _connect(self) -> RedisConnection:
+        if self._left:
+            connecting = self._left.pop()
+        else:
+            connecting = asyncio.create_task(connect(self._url, may_be_replica=self._may_be_replica))
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            self._left.append(connecting)
+            connecting.add_done_callback(self._keep)
+            raise
+
+    def _keep(self, connecting: "asyncio.Task[RedisConnection]") -> None:
+        """Keep a connection that was made after its caller left, unless another one waited for it."""
+        if connecting in self._left:
+            self._left.remove(connecting)
+            if not connecting.cancelled() and not connecting.exception():
+                self._idle.append(connecting.result())
 
     def _next_idle(self) -> RedisConnection:
         """The last one without a late reply; if all of them have one, the one that has waited for the longest."""
@@ -237,6 +258,8 @@ class RedisConnections:
         return self._idle.pop(0)
 
     async def close(self) -> None:
-        """Close the idle connections; the others end with the process."""
+        """Close the idle connections, and make no more; the others end with the process."""
+        for connecting in self._left:
+            connecting.cancel()
         while self._idle:
             await self._idle.pop().close()

@@ -23,6 +23,8 @@ class SlowRedis:
 
     def __init__(self) -> None:
         self.answers = asyncio.Event()
+        self.greets = asyncio.Event()
+        self.greets.set()
         self.connections = 0
         self.asked: list[str] = []
         self.url = ""
@@ -38,6 +40,7 @@ class SlowRedis:
         self.connections += 1
         while asked := await reader.read(65536):
             if b"INFO" in asked:
+                await self.greets.wait()
                 writer.write(b"$11\r\nrole:master\r\n")
                 continue
             self.asked.append(asked.split()[-1].decode())
@@ -72,6 +75,45 @@ async def test_what_was_not_sent_when_its_caller_left_is_never_sent() -> None:
         await connections.close()
     assert all(call.cancelled() for call in (sent, *waiting))
     assert (redis.asked, redis.connections) == (["sent", "later"], 1)
+
+
+async def test_callers_without_patience_make_one_connection_together() -> None:
+    """Else a Redis that is slower than any of them is patient would never be connected to, however often they ask."""
+    async with SlowRedis().listening() as redis:
+        redis.greets.clear()
+        redis.answers.set()
+        connections = RedisConnections(redis.url, size=1)
+        for _ in range(3):
+            leaving = asyncio.ensure_future(echo(connections, "left"))
+            await eventually(lambda: redis.connections == 1)
+            leaving.cancel()
+            await asyncio.wait([leaving])
+
+        patient = asyncio.ensure_future(echo(connections, "patient"))
+        await asyncio.sleep(0)
+        redis.greets.set()
+
+        assert await patient == b"patient"
+        assert (redis.asked, redis.connections) == (["patient"], 1)
+        await connections.close()
+
+
+async def test_a_connection_is_kept_that_was_made_after_its_caller_had_left() -> None:
+    """The next caller finds it ready."""
+    async with SlowRedis().listening() as redis:
+        redis.greets.clear()
+        redis.answers.set()
+        connections = RedisConnections(redis.url, size=1)
+        leaving = asyncio.ensure_future(echo(connections, "left"))
+        await eventually(lambda: redis.connections == 1)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        redis.greets.set()
+        await eventually(lambda: not connections._left)
+
+        assert await echo(connections, "later") == b"later"
+        assert (redis.asked, redis.connections) == (["later"], 1)
+        await connections.close()
 
 
 async def test_a_connection_whose_late_reply_never_comes_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
