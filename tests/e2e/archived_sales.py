@@ -8,14 +8,15 @@ from functools import partial
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from grpc.aio import AioRpcError
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1 import reservation_pb2 as states
-from holdfast.inventory.v1.reservation_pb2 import Reservation
 
+from tests.inventory_server import CallError, call_error
 from tests.stack_fixture import ONE_LAMP, StackFixture
 from tests.waiting import eventually
 
-HELD, COMPENSATED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_COMPENSATED
+HELD = states.RESERVATION_STATE_HELD
 ARCHIVES_S = 60.0
 LONG_AGO = Timestamp(seconds=1)
 BOUGHT: dict[str, Any] = {  # the hold is cut to the sale's longest
@@ -27,11 +28,11 @@ SELLS_S = (4, 12, 36)  # short enough to wait for, and longer where a machine ne
 
 async def reserve_refused(
     stack: StackFixture, sale: str, reservation_id: str, lines: Mapping[str, int] = ONE_LAMP, buyer_id: str = "ann"
-) -> tuple[calls.ReserveResponse, Reservation]:
-    """Reserve what the ledger will refuse; return the response, and the reservation once it is compensated.
+) -> tuple[calls.ReserveResponse, calls.ReserveResponse | CallError]:
+    """Reserve what the ledger will refuse; return the response, and what a repeat hears once that is compensated.
 
-    A read returns the id's first owner, so the call is repeated, which tells how its own reservation ended. The relay
-    archives that some seconds later, so it is halted from before the compensation until then.
+    The relay archives it some seconds later, and a repeat would be granted again then. So the relay is halted from
+    before the compensation until the repeat.
     """
     async with AsyncExitStack() as relay_halted:
         async with stack.halted("compensate"):
@@ -39,8 +40,8 @@ async def reserve_refused(
             await eventually(partial(is_refused, stack, sale, reservation_id))
             await relay_halted.enter_async_context(stack.halted("relay"))
         again = partial(stack.reserve, sale, reservation_id, lines, buyer_id)
-        reservation = await eventually(lambda: compensated(again))
-    return answer, reservation
+        repeated = await eventually(lambda: answer_unless_held(again))
+    return answer, repeated
 
 
 async def is_refused(stack: StackFixture, sale: str, reservation_id: str) -> bool:
@@ -49,10 +50,16 @@ async def is_refused(stack: StackFixture, sale: str, reservation_id: str) -> boo
     return any((letter.reservation_id, letter.state) == (reservation_id, "OPEN") for letter in letters)
 
 
-async def compensated(again: Callable[[], Awaitable[calls.ReserveResponse]]) -> Reservation | None:
-    """What the repeat of a Reserve calls ended, once its units are back in Redis."""
-    ended = (await again()).rejection.ended
-    return ended if ended.state == COMPENSATED else None
+async def answer_unless_held(
+    again: Callable[[], Awaitable[calls.ReserveResponse]],
+) -> calls.ReserveResponse | CallError | None:
+    """The rejection or the error of a repeated Reserve; None while its hold stands."""
+    try:
+        answer = await again()
+    except AioRpcError as error:
+        failed = call_error(error)
+        return None if failed.retries else failed
+    return None if answer.HasField("reservation") else answer
 
 
 async def archived_sale(stack: StackFixture) -> str:
