@@ -96,6 +96,16 @@ async def _send_or_time_out(client: AIOKafkaClient, *args: Any, **options: Any) 
         raise RequestTimedOutError from error
 
 
+def raise_fetch_error(consumer: Any) -> None:
+    """Raise the error that has ended a consumer's fetching, if any: it would wait for records for ever.
+
+    aiokafka logs it, and raises it in no method of the consumer.
+    """
+    fetching = consumer._fetcher.error_future
+    if fetching.done() and not fetching.cancelled():
+        fetching.result()
+
+
 async def stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     """Stop a client within a few seconds, whether or not brokers answer.
 

@@ -77,6 +77,14 @@ local function judge_etag(sale)
   if etag ~= '' and etag ~= present then return {'ETAG_MISMATCH'} end
 end
 
+local function count_items(sale)
+  local items = 0
+  for _, field in ipairs(redis.call('HKEYS', sale.key)) do
+    if string.sub(field, 1, 5) == 'item:' then items = items + 1 end
+  end
+  return items
+end
+
 -- The settings must go together after the change; the field that is named is one that the request sets.
 local function judge_fields(sale, change)
   local named, after = change.named, setmetatable(change.settings, {__index = sale.settings})
@@ -86,8 +94,7 @@ local function judge_fields(sale, change)
   if after.hold_ttl_ms > after.max_hold_ttl_ms then
     return {'OUT_OF_BOUNDS', named.max_hold_ttl_ms and 'max_hold_ttl' or 'hold_ttl'}
   end
-  local items = redis.call('HLEN', sale.key) - 1 -- all fields but the settings
-  if items + #change.items > MAX_ITEMS then return {'OUT_OF_BOUNDS', 'items'} end
+  if #change.items > 0 and count_items(sale) + #change.items > MAX_ITEMS then return {'OUT_OF_BOUNDS', 'items'} end
 end
 
 local function add_items(sale, places)

@@ -6,11 +6,17 @@ from xdist.scheduler import LoadScopeScheduling
 
 _ENVIRONMENT = re.compile(r"\[(3\.\d+)\]$")  # the Python by which tests/packaging repeats a test
 ON_A_STACK = {
-    f"tests/e2e/test_{name}.py": stack
-    for stack, names in {
-        "usual": ("audit", "cli", "compensations", "metrics", "readme", "refused_orders", "reservation_lifecycle"),
-        "archiving": ("archive", "backpressure", "overdue"),
-    }.items()
+    f"tests/{folder}/test_{name}.py": f"{folder} {stack}"
+    for folder, stack, names in (
+        ("faults", "cut", ("crashes", "outages")),
+        ("faults", "set back", ("lost_or_altered_commits", "lost_redis", "lost_reply", "older_ledger")),
+        (
+            "e2e",
+            "usual",
+            ("audit", "cli", "compensations", "metrics", "readme", "refused_orders", "reservation_lifecycle"),
+        ),
+        ("e2e", "archiving", ("archive", "backpressure", "overdue")),
+    )
     for name in names
 }
 

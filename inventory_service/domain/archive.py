@@ -121,7 +121,7 @@ def reserve_archived(
     A known reservation is final, or the sale would not have left.
     """
     if known.reservation is not None:
-        return _judge_repeat(request, archived, known.reservation, known.fingerprint, now_ms)
+        return judge_repeat(request, archived.as_of, known.reservation, known.fingerprint, now_ms)
     skus = {item.sku for item in archived.sale.items}
     for sku, _ in request.lines:
         if sku not in skus:
@@ -131,15 +131,14 @@ def reserve_archived(
     return Rejected(REJECTION_REASON_SALE_ENDED, archived.as_of, now_ms)
 
 
-def _judge_repeat(
-    request: Reserve, archived: ArchivedSale, known: Reservation, fingerprint: str, now_ms: int
-) -> ReserveResult:
+def judge_repeat(request: Reserve, as_of: Position, known: Reservation, fingerprint: str, now_ms: int) -> ReserveResult:
+    """Judge a Reserve of an id whose reservation has left, by what the ledger knows of it."""
     spent = not fingerprint
     if not spent and fingerprint != fingerprint_of(request):
         return reservation_id_reused(request.sale, request.reservation_id)
     if known.state == CONFIRMED:
         return Granted(known, replayed=True, read_time_ms=now_ms)
-    return Rejected(REJECTION_REASON_RESERVATION_ENDED, archived.as_of, now_ms, ended=known, replayed=not spent)
+    return Rejected(REJECTION_REASON_RESERVATION_ENDED, as_of, now_ms, ended=known, replayed=not spent)
 
 
 def adjust_archived(request: AdjustStock, archived: ArchivedSale, known: StoredAdjustment | None) -> Adjusted | Failure:

@@ -36,11 +36,14 @@ class Attempts:
 
     minutes: list[_Minute] = field(default_factory=lambda: [_Minute(0), _Minute(1)])
 
-    def last_minute(self, buyer_id: str, now_ms: int) -> list[int]:
-        """When a buyer was judged within the last 60 seconds, in ms, in their order."""
+    def time_of(self, buyer_id: str, ago: int, now_ms: int) -> int | None:
+        """When the attempt was made that is `ago` attempts ago, 1 for the latest one, in ms.
+
+        None without so many in the last 60 seconds.
+        """
         minute = now_ms // MINUTE_MS
         times = self._of(minute - 1).get(buyer_id, []) + self._of(minute).get(buyer_id, [])
-        return [time_ms for time_ms in times if time_ms > now_ms - MINUTE_MS]
+        return times[-ago] if len(times) >= ago and times[-ago] > now_ms - MINUTE_MS else None
 
     def add(self, buyer_id: str, now_ms: int) -> None:
         """Count an attempt."""

@@ -91,10 +91,10 @@ def judge_block(transaction: Transaction, wanted: Wanted) -> Rejected | None:
 def judge_attempts(transaction: Transaction, sale: StoredSale, wanted: Wanted) -> Rejected | None:
     """The buyer must not have been judged as often within the last 60 seconds as the sale allows."""
     most, now_ms = sale.settings.attempts_per_minute, transaction.now_ms
-    times = sale.attempts.last_minute(wanted.buyer_id, now_ms) if most else []
-    if len(times) < most or not most:
+    time_ms = sale.attempts.time_of(wanted.buyer_id, most, now_ms) if most else None
+    if time_ms is None:
         return None
-    judged_ms = times[-most] + MINUTE_MS
+    judged_ms = time_ms + MINUTE_MS
     retry_after_ms = None if _is_over_by(sale, wanted, judged_ms) else judged_ms - now_ms
     return Rejected(REJECTION_REASON_ATTEMPT_LIMIT, transaction.as_of(), now_ms, retry_after_ms=retry_after_ms)
 

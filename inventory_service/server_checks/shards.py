@@ -1,4 +1,4 @@
-"""Checks the shards: their number, which is that of HOLDFAST_SHARDS, those that are frozen, and losses of late."""
+"""Checks the shards: their number, those that are frozen, losses of late, and what the ledger could not apply."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -40,4 +40,15 @@ def judge_losses(server: str, lost: Sequence[int]) -> CheckResult:
         return CheckResult(server, setting, shown, Level.OK, "no shard was opened without commits known to be lost")
     told = "a shard was opened within a day although commits were lost that callers may know of"
     change = "see `holdfast orphans` for the reservations that are known, and make them good"
+    return CheckResult(server, setting, shown, Level.NOTE, told, change)
+
+
+def judge_quarantined(server: str, kept: Mapping[int, int]) -> CheckResult:
+    """`kept`: by shard, how many records and commits are quarantined."""
+    setting = "quarantined records"
+    shown = ", ".join(f"shard {shard}: {count}" for shard, count in sorted(kept.items())) or "none"
+    if not kept:
+        return CheckResult(server, setting, shown, Level.OK, "the ledger could apply all that it was sent")
+    told = "the ledger could not apply these records and commits, and keeps their bytes"
+    change = "see `why` in the table quarantined_record; delete the rows once they are explained"
     return CheckResult(server, setting, shown, Level.NOTE, told, change)

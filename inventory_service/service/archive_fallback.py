@@ -14,18 +14,20 @@ from inventory_service.domain.archive import (
     ArchivedSale,
     ReturnArchived,
     adjust_archived,
+    judge_repeat,
     move_archived,
     reserve_archived,
 )
 from inventory_service.domain.change_hold import ChangeHold, ChangeResult
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.moves import Move, MoveKind, Step
+from inventory_service.domain.moves import Move, MoveKind, Step, is_unknown
 from inventory_service.domain.ports import ReservationArchive, SaleArchive, StoredStock
 from inventory_service.domain.reservation import HELD
 from inventory_service.domain.reserve import Reserve, ReserveResult
 from inventory_service.domain.results import (
     Failure,
     Granted,
+    Rejected,
     ReservationRead,
     reservation_not_found,
     wrong_sale_state,
@@ -75,8 +77,10 @@ class ArchiveFallback:
         self._now_ms = now_ms  # of this server: a sale in the archive has no shard whose clock could be asked
 
     async def reserve(self, request: Reserve) -> ReserveResult:
-        """Judge a Reserve, by the ledger if its sale has left Redis."""
+        """Judge a Reserve, by the ledger if its sale or the first reservation of its id has left Redis."""
         result = await self._stock.reserve(request)
+        if isinstance(result, Rejected) and result.ended is not None and is_unknown(result.ended):
+            return await self._judge_first(request, result)
         if not (isinstance(result, Failure) and result.reason == _SALE_NOT_FOUND):
             return result
         archived: ReserveResult | ArchivedSale
@@ -89,6 +93,15 @@ class ArchiveFallback:
         if known.reservation is not None and known.reservation.state == HELD:
             return _INCONSISTENT
         return reserve_archived(request, archived, known, self._now_ms())
+
+    async def _judge_first(self, request: Reserve, refused: Rejected) -> ReserveResult:
+        """Judge a Reserve of a reservation that had left; the repeat before was granted and then refused for that."""
+        known = await self._ask_for_reservation(request.sale, request.reservation_id)
+        if isinstance(known, Failure) or known.reservation is None:
+            return known if isinstance(known, Failure) else refused
+        if known.reservation.state == HELD:
+            return _INCONSISTENT
+        return judge_repeat(request, refused.as_of, known.reservation, known.fingerprint, self._now_ms())
 
     async def move(self, request: Move) -> Granted | Failure:
         """Judge a move, by the ledger if Redis does not know the reservation; an id is spent if neither does."""
@@ -143,14 +156,16 @@ class ArchiveFallback:
         return known if isinstance(known, Failure) else adjust_archived(request, archived, known)
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure:
-        """Read a reservation, from the ledger if Redis does not know it."""
+        """Read a reservation, from the ledger if Redis does not know it; what that has as held has not left."""
         result = await self._stock.find_reservation(sale, reservation_id)
         if not isinstance(result, Failure):
             return result
         known = await self._find_archived(sale, reservation_id, result)
         if isinstance(known, Failure):
             return known
-        return ReservationRead(known.found, self._now_ms())
+        if known.found.state != HELD:
+            return ReservationRead(known.found, self._now_ms())
+        return _not_unknown(await self._stock.find_reservation(sale, reservation_id))
 
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
         """Read a sale, from the ledger if it has left Redis."""

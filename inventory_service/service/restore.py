@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from holdfast_runtime.retry import Backoff
-from inventory_service.domain.restore import Comparison, Permission, remedy
+from inventory_service.domain.restore import Comparison, Permission
 from inventory_service.domain.shard_ports import CommitOffsets, LedgerRows, Shards
 from inventory_service.domain.shards import ServerUnavailable
 from inventory_service.service import audit
@@ -193,8 +193,8 @@ class _ShardRestore:
         if found.objections:
             why = "; ".join(found.objections)
         if not self._permission.allows(found.comparison, found.known_lost):
-            what_to_do = remedy(self._shard, found.comparison, found.known_lost)
-            return self._result(State.NEEDS_CONSENT, f"{why}; {what_to_do}")
+            why = found.row.frozen_reason if found.ledger_refuses else why
+            return self._result(State.NEEDS_CONSENT, f"{why}; {found.remedy}")
         adopts = found.comparison is Comparison.EQUAL and not self._permission.force
         return self._result(State.WOULD_ADOPT if adopts else State.WOULD_LOAD, why)
 

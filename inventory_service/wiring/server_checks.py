@@ -21,7 +21,7 @@ from inventory_service.server_checks.postgres import judge_postgres
 from inventory_service.server_checks.redis import judge_redis
 from inventory_service.server_checks.results import CheckResult
 from inventory_service.server_checks.run import Check
-from inventory_service.server_checks.shards import judge_frozen, judge_losses, judge_shards
+from inventory_service.server_checks.shards import judge_frozen, judge_losses, judge_quarantined, judge_shards
 from inventory_service.settings import Settings
 
 # A lost record of commits, orders or sales may be lost data: facts are never re-sent, commits only while they are in
@@ -107,6 +107,7 @@ async def _check_postgres(settings: Settings, ledger: LedgerPool) -> Sequence[Ch
             numbers = {row.shards for row in (await shards.rows()).values()}
             found.append(judge_shards("Postgres", numbers, settings.shards))
             found.append(judge_losses("Postgres", await shards.recent_losses()))
+            found.append(judge_quarantined("Postgres", await shards.quarantined()))
     finally:
         await ledger.close()
     return found

@@ -12,7 +12,7 @@ local function sale_reply(result, sale)
       local item = item_from_text(fields[at + 1])
       local values = {sku, item.available, item.held, item.sold, item.limit or 0}
       for _, value in ipairs(values) do items[#items + 1] = value end
-    else
+    elseif fields[at] == 'settings' then
       reply = {result, cmsgpack.unpack(fields[at + 1])}
     end
   end

@@ -242,7 +242,8 @@ async def _quarantine_unreadable(transaction: LedgerTransaction, plan: ApplyPlan
         return []
     new = await _quarantine(transaction, [quarantined_commit(commit, "the commit does not decode")])
     if not new and plan.unreadable_is_chained:
-        plan.frozen_reason = f"UNREADABLE: commit {commit.seq} does not decode although its hash follows"
+        undecodable = f"commit {commit.seq} does not decode although its hash follows, so Redis wrote it like that"
+        plan.frozen_reason = f"UNREADABLE: {undecodable}; start the newest persister"
         plan.contradiction = commit
     return new
 

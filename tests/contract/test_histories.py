@@ -8,14 +8,22 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
+from inventory_service.domain.archive import ReturnArchived
 from inventory_service.domain.blocked_buyers import BlockChange
 from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
-from inventory_service.domain.reservation import HELD, Line
+from inventory_service.domain.reservation import HELD, ID_REUSED, Line
 from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Failure, Granted
 from inventory_service.domain.sale import (
     ActOnSale,
     AdjustStock,
@@ -25,6 +33,8 @@ from inventory_service.domain.sale import (
     SaleRead,
     UpdateSale,
 )
+from inventory_service.domain.shard_state import StoredReservation
+from inventory_service.domain.shards import CommitId
 from tests.contract.balances import assert_balances_add_up, balances_of
 from tests.contract.shards import FIRST_MOMENT_MS, InMemoryShard, RedisShard, WholeStock
 from tests.sales import make_sale
@@ -128,6 +138,7 @@ updates = st.builds(
             "max_hold_ttl_ms": st.sampled_from([None, 2000, 4000]),
             "buyer_limit": st.sampled_from([0, 0, 4]),
             "return_window_ms": st.sampled_from([0, 4000]),
+            "attempts_per_minute": st.sampled_from([0, 3]),
         },
     ),
     items=new_items(at_least=0),
@@ -155,6 +166,11 @@ changes = st.builds(
 )
 
 
+def return_to(request: ReturnArchived, stock: WholeStock) -> Awaitable[Granted | Failure]:
+    """Ask a stock for a return."""
+    return stock.return_archived(request)
+
+
 class Histories(RuleBasedStateMachine):
     """Does the same to the stock in memory and to the scripts, on one shard, which is opened anew for every history."""
 
@@ -163,6 +179,8 @@ class Histories(RuleBasedStateMachine):
 
     @initialize(request=creates)
     def open_shard(self, request: CreateSale) -> None:
+        self.left: dict[tuple[SaleKey, str], StoredReservation] = {}  # reservations that were archived
+        self.gone: set[SaleKey] = set()  # sales that were archived
         self.memory = InMemoryShard(OUTBOX_LIMIT)
         self.scripts = RedisShard(self.url, OUTBOX_LIMIT)
         self.runner.run(self.scripts.ask("FLUSHALL"))
@@ -186,6 +204,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(request=creates)
     def create_sale(self, request: CreateSale) -> None:
+        if request.sale in self.gone:  # a server asks the ledger, and makes no sale again
+            return
         self.call_both(lambda stock: make_sale(stock, request))
 
     @rule(request=st.one_of(acts, updates))
@@ -213,7 +233,8 @@ class Histories(RuleBasedStateMachine):
         book = self.memory.memory.state().sales.get(sale)
         record = book.reservations.get(name) if book else None
         created = data.draw(st.one_of(positions, st.just(record.reservation.created)) if record else positions)
-        self.call_both(lambda stock: stock.compensate(Compensate(sale, name, created, reason=1, detail="blocked")))
+        reason = data.draw(st.sampled_from([1, ID_REUSED]))
+        self.call_both(lambda stock: stock.compensate(Compensate(sale, name, created, reason, detail="refused")))
 
     @rule(change=block_changes)
     def change_block(self, change: BlockChange) -> None:
@@ -238,7 +259,30 @@ class Histories(RuleBasedStateMachine):
 
     @rule(sale=sales, retention_ms=st.sampled_from([0, 2000]))
     def archive(self, sale: SaleKey, retention_ms: int) -> None:
+        before, all_sales = self.stored_in(sale), set(self.memory.memory.state().sales)
         self.call_both(lambda stock: stock.archive(sale, retention_ms))
+        self.gone |= all_sales - set(self.memory.memory.state().sales)
+        for name in before.keys() - self.stored_in(sale).keys():
+            self.left[sale, name] = before[name]
+
+    @rule(sale=sales, lines=some_lines, behind=st.sampled_from([0, 0, 1]), unsettled=st.sampled_from([0, 0, 1]))
+    def return_what_has_left(self, sale: SaleKey, lines: tuple[Line, ...], behind: int, unsettled: int) -> None:
+        """What is held is sold, and leaves; then it comes back, by a server that looked at that moment or before."""
+        sold = [Move(sale, name, MoveKind.CONFIRM) for name in sorted(self.stored_in(sale))]
+        self.call_both(lambda stock: stock.move_many(0, sold))
+        self.settle_up_to(0)
+        self.archive(sale, 0)
+        seq = len(self.memory.memory.commits())
+        head, watermark = CommitId(1, max(0, seq - behind)), CommitId(1, max(0, seq - unsettled))
+        for (of_sale, name), stored in self.left.items():
+            asked = Move(of_sale, name, MoveKind.RETURN, "broken", lines=lines)
+            request = ReturnArchived(asked, head, watermark, stored.reservation, stored.fingerprint)
+            self.call_both(partial(return_to, request))
+
+    def stored_in(self, sale: SaleKey) -> dict[str, StoredReservation]:
+        """The reservations of a sale, by id."""
+        book = self.memory.memory.state().sales.get(sale)
+        return dict(book.reservations) if book else {}
 
     def read_everything(self) -> None:
         """Every id, also those that were never given or are archived, and how many holds there are."""

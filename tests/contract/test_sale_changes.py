@@ -7,7 +7,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 
 from inventory_service.domain.events import SaleChanged
-from inventory_service.domain.results import Failure, Granted, Rejected
+from inventory_service.domain.results import Failure, Granted, Rejected, field_out_of_bounds
 from inventory_service.domain.sale import ActOnSale, SaleRead, SaleRequest, UpdateSale
 from tests.contract.requests import SALE, act, create, reserve, update
 from tests.contract.sale_states import (
@@ -32,7 +32,7 @@ from tests.contract.sale_states import (
     state_of,
     wrong_state,
 )
-from tests.contract.shards import ShardUnderTest
+from tests.contract.shards import RedisShard, ShardUnderTest
 from tests.sales import make_sale
 
 NOT_THE_ETAG = "1-9-9"
@@ -179,3 +179,17 @@ async def test_an_act_is_told_with_its_reason_and_actor(shard: ShardUnderTest) -
 
     (event,) = (await shard.commits())[-1].events
     assert event == SaleChanged(SALE, answer.sale.settings, (), "Prüfung", "ops")
+
+
+async def test_only_items_of_a_sale_count_as_items(scripts: RedisShard) -> None:
+    """Its hash may have other fields, of a version to come: the thousandth item fits, and reads go on."""
+    await make_sale(scripts.stock, create(items={f"lamp-{number}": 1 for number in range(999)}))
+    for number in range(20):  # in no order, so some of them are before the settings and others behind
+        await scripts.ask("HSET", scripts.keys(SALE).sale, f"later-{number}", "a field of a later version")
+
+    last = await scripts.stock.change_sale(update(items={"vase": 1}))
+    above = await scripts.stock.change_sale(update(items={"sofa": 1}))
+
+    assert isinstance(last, SaleRead)
+    assert len(last.sale.items) == 1000
+    assert above == field_out_of_bounds("items")

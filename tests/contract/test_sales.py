@@ -1,14 +1,17 @@
 """Making and reading sales, on each implementation."""
 
+import re
+
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.sale_pb2 import SaleState
 
+from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.results import Failure
 from inventory_service.domain.sale import CreateSale, Item, Sale, SaleRead, SaleUnknown, Settings
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, reserve
-from tests.contract.shards import FIRST_MOMENT_MS, NOT_SERVED, ShardUnderTest
+from tests.contract.shards import FIRST_MOMENT_MS, NOT_SERVED, RedisShard, ShardUnderTest
 from tests.sales import make_sale
 
 
@@ -188,6 +191,21 @@ async def test_similar_ids_are_different_sales(shard: ShardUnderTest) -> None:
     named = await shard.stock.list_sales(0)
     assert not isinstance(named, Failure)
     assert sorted(named) == sorted(keys)
+
+
+async def test_many_sales_are_named_in_steps(scripts: RedisShard) -> None:
+    """No step blocks Redis for long, and each sale is named once."""
+    names = [f"default/sale-{number}" for number in range(3000)]
+    await scripts.ask("ZADD", shard_keys(0).due, *(word for name in names for word in ("+inf", name)))
+    await scripts.ask("CONFIG", "RESETSTAT")
+
+    named = await scripts.stock.list_sales(0)
+
+    assert not isinstance(named, Failure)
+    assert sorted(map(str, named)) == sorted(names)
+    called = re.search(r"cmdstat_evalsha:calls=(\d+)", (await scripts.ask("INFO", "commandstats")).decode())
+    assert called is not None
+    assert int(called[1]) >= 3
 
 
 async def test_unknown_sales_and_reservations_are_not_found(shard: ShardUnderTest) -> None:

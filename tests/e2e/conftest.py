@@ -13,7 +13,7 @@ from tests.stack_fixture import StackFixture
 from tests.stacks import running_stack
 
 RETENTION_S = "3"  # of the archiving stack; its audit is given it too
-OUTBOX_LIMIT = 800  # commits
+OUTBOX_LIMIT = 400  # commits
 MEMORY_SHARE = 0.8
 
 

@@ -15,7 +15,8 @@ from tests.stack_fixture import StackFixture, Stock
 from tests.waiting import eventually
 
 HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIRMED
-GROWTH_BYTES = 600_000  # until that share is used: far more than its own buffers come and go
+GROWTH_BYTES = 600_000  # of the outbox: far more than Redis' own buffers come and go
+OVER = 1.05  # of the share is used then
 AT_ONCE = 100
 MANY = 1_000_000  # units, so that stock is never the reason
 DRAINS_S = 60.0
@@ -55,11 +56,10 @@ async def test_reserve_fails_while_redis_is_short_of_memory(archiving: StackFixt
     known = await archiving.reserve(sale, "known")  # as it stands once the ledger has it
 
     async with archiving.redis() as redis:
-        used = (await redis.info("memory"))["used_memory"]
-        await redis.config_set("maxmemory", int((used + GROWTH_BYTES) / MEMORY_SHARE))
         try:
             async with archiving.without("persist"):
-                await fill(archiving, sale, redis)
+                limit = int(await grow(archiving, sale, redis) / MEMORY_SHARE / OVER)
+                await redis.config_set("maxmemory", limit)
                 rejected = await next_rejection(archiving, sale)
                 share = await archiving.metric("serve", "holdfast_redis_memory_used_ratio")
                 in_use = (await redis.info("memory"))["used_memory"]
@@ -71,9 +71,9 @@ async def test_reserve_fails_while_redis_is_short_of_memory(archiving: StackFixt
             await redis.config_set("maxmemory", 0)
 
     assert code_and_reason(rejected) == (StatusCode.UNAVAILABLE, "LEDGER_BEHIND", True)
-    assert 0.9 * MEMORY_SHARE <= share < 1  # once calls are refused, Redis frees their buffers
+    assert MEMORY_SHARE <= share < 1
     assert commits < OUTBOX_LIMIT, "the outbox was full as well"
-    assert in_use < (used + GROWTH_BYTES) / MEMORY_SHARE, "Redis itself would have refused as well"
+    assert in_use < limit, "Redis itself would have refused as well"
     assert (repeated.replayed, repeated.reservation) == (True, known.reservation)
     assert confirmed.reservation.state == CONFIRMED
 
@@ -90,22 +90,23 @@ async def sell_until_rejected(stack: StackFixture, sale: str) -> int:
     raise AssertionError
 
 
-async def fill(stack: StackFixture, sale: str, redis: Redis) -> None:
-    """Reserve and release with long ids until Redis uses its share; the server's next probe finds that."""
+async def grow(stack: StackFixture, sale: str, redis: Redis) -> int:
+    """Reserve and release with long ids until Redis uses much more memory than before; return how much in all."""
+    used = before = await counted_memory(redis)
     for first in count(step=AT_ONCE):
-        if await used_ratio(redis) >= MEMORY_SHARE:
-            return
+        if used >= before + GROWTH_BYTES:
+            return used
         names = [f"{'long' * 10}-{number}" for number in range(first, first + AT_ONCE)]
-        held = await asyncio.gather(*(stack.reserve(sale, name) for name in names), return_exceptions=True)
-        if any(isinstance(result, AioRpcError) for result in held):
-            return
+        await asyncio.gather(*(stack.reserve(sale, name) for name in names))
         await asyncio.gather(*(stack.release(sale, name) for name in names))
+        used = await counted_memory(redis)
+    raise AssertionError
 
 
-async def used_ratio(redis: Redis) -> float:
-    """The share of `maxmemory` in use, counted as Redis counts it before it rejects a write."""
+async def counted_memory(redis: Redis) -> int:
+    """The bytes in use as Redis counts them before it rejects a write."""
     memory = await redis.info("memory")
-    return float((memory["used_memory"] - memory["mem_not_counted_for_evict"]) / memory["maxmemory"])
+    return int(memory["used_memory"] - memory["mem_not_counted_for_evict"])
 
 
 async def next_rejection(stack: StackFixture, sale: str) -> CallError:

@@ -1,4 +1,4 @@
-"""A whole stack for the tests of a file; each injects faults and leaves every process running."""
+"""A whole stack for all tests of a worker that use one; each injects faults and leaves every process running."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -25,16 +25,16 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.write_line(line)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One stack for the tests of a file."""
+    """One stack for the tests of a worker."""
     with running_stack(tmp_path_factory.mktemp("stack"), HOLDFAST_SHARDS=str(SHARDS)) as stack:
         yield stack
 
 
 @pytest.fixture
 async def stack(shared_stack: Stack) -> AsyncIterator[FaultStack]:
-    """The file's stack, and a client of this test."""
+    """The worker's stack, and a client of this test."""
     async with client_of(shared_stack) as client:
         yield FaultStack(shared_stack, client)
 

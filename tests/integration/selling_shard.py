@@ -15,7 +15,7 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.restore import AUTOMATIC
+from inventory_service.domain.restore import AUTOMATIC, Permission
 from inventory_service.domain.results import Granted
 from inventory_service.domain.sale import CreateSale, NewItem
 from inventory_service.domain.shards import Commit, CommitId, hash_of
@@ -70,13 +70,13 @@ class SellingShard:
         await self.processes.close()
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
-        """A relay, which has just started and loads what is behind, and a persister."""
+    async def at_work(self, permission: Permission = AUTOMATIC["behind"]) -> AsyncIterator[None]:
+        """A relay, which has just started and loads what it may, and a persister."""
         own = self.processes
         anew = ShardProcesses(own.redis_url, own.dsn, own.kafka)
         anew.commit_offsets.offsets = own.commit_offsets.offsets  # type: ignore[method-assign]  # a test may alter them
         with capture_logs() as self._logs:
-            async with self.persister.running(), anew.relaying(permission=AUTOMATIC["behind"]):
+            async with self.persister.running(), anew.relaying(permission=permission):
                 yield
         await anew.close()
 
@@ -93,10 +93,10 @@ class SellingShard:
         async with self.processes.connected() as db:
             return int(await db.fetchval("select count(*) from orphan"))
 
-    async def hold(self, *names: str) -> None:
-        """Hold a lamp for each of these reservations."""
+    async def hold(self, *names: str, lamps: int = 1) -> None:
+        """Hold a lamp, or several, for each of these reservations."""
         for name in names:
-            held = await self.stock.reserve(Reserve(SALE, name, f"buyer-of-{name}", (Line("lamp", 1),), None))
+            held = await self.stock.reserve(Reserve(SALE, name, f"buyer-of-{name}", (Line("lamp", lamps),), None))
             assert isinstance(held, Granted), held
 
     async def release(self, name: str) -> None:
@@ -119,7 +119,16 @@ class SellingShard:
     async def append(self, payload: bytes) -> None:
         """Append a commit of any bytes to the outbox, chained as the scripts do."""
         status = await self.processes.status()
-        head, hash = CommitId(status.epoch, status.seq + 1), hash_of(status.hash, payload)
+        await self._write_head(CommitId(status.epoch, status.seq + 1), status.hash, payload)
+
+    async def rewrite_head(self, payload: bytes) -> None:
+        """Give the outbox's only commit other bytes, chained as the scripts do."""
+        [commit] = await self.outbox()
+        await self.redis("DEL", shard_keys(0).outbox)
+        await self._write_head(commit.commit_id, (await self.last_in_ledger()).hash, payload)
+
+    async def _write_head(self, head: CommitId, before: str, payload: bytes) -> None:
+        hash = hash_of(before, payload)
         await self.redis("XADD", shard_keys(0).outbox, str(head), "p", payload, "h", hash)
         await self.redis("HSET", shard_keys(0).meta, "seq", head.seq, "hash", hash)
 

@@ -221,13 +221,19 @@ async def test_a_ledger_without_tables_fails_the_check(valkey: str, empty_databa
     assert "holdfast migrate" in line_of(output, "Postgres", "schema version")
 
 
-async def test_commits_given_up_of_late_are_a_note(valkey: str, database: str, kafka: str) -> None:
-    """Callers may have been told of them; a day is time to make them good."""
+async def test_commits_given_up_of_late_and_quarantined_records_are_notes(
+    valkey: str, database: str, kafka: str
+) -> None:
+    """Callers may have been told of the first; a day is time to make them good. The others somebody has to explain."""
     async with connected(database) as db:
         await db.execute(
             """insert into shard_epoch (shard, epoch, base_epoch, base_seq, base_hash, how, known_lost, create_time)
                select shard, 2, 1, 5, '', 'ADOPTED', shard > 0, now() - make_interval(hours => 20 * shard)
                  from generate_series(0, 2) as shard"""
+        )
+        await db.execute(
+            """insert into quarantined_record (shard, record_offset, why, payload)
+               values (3, 0, 'a test', 'one'), (1, 0, 'a test', 'one'), (1, 1, 'a test', 'two')"""
         )
 
     code, output = await doctor(valkey, database, kafka)
@@ -235,6 +241,8 @@ async def test_commits_given_up_of_late_are_a_note(valkey: str, database: str, k
     assert code == 0
     assert line_of(output, "Postgres", "commits given up").startswith("note ")
     assert "shard 1:" in line_of(output, "Postgres", "commits given up")
+    assert line_of(output, "Postgres", "quarantined records").startswith("note ")
+    assert "quarantined records = shard 1: 2, shard 3: 1:" in line_of(output, "Postgres", "quarantined records")
 
 
 async def test_another_number_of_shards_fails_the_check_of_each_server(

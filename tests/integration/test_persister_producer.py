@@ -1,4 +1,4 @@
-"""The persister's Kafka producer with a broker that is down at first, or never answers."""
+"""The persister's Kafka producer with a broker that is down at first or never answers, and after a bug."""
 
 import asyncio
 import gc
@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.produce import ProduceRequest
 from prometheus_client import CollectorRegistry
 
 from holdfast_runtime.kafka import ORDERS, KafkaConfig
@@ -16,6 +18,7 @@ from order_persister.adapters.kafka.producer import Sender
 from order_persister.domain.ports import Message
 from tests.ledgers import waits
 from tests.servers import StartBroker
+from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 MESSAGE = Message(ORDERS, 5, b"key", b"value")
@@ -53,6 +56,26 @@ async def test_the_first_send_waits_for_kafka(start_broker: StartBroker) -> None
     await consumer.stop()
     await sender.close()
     assert (record.partition, record.value) == (MESSAGE.shard, MESSAGE.value)
+
+
+async def test_a_producer_whose_task_has_ended_is_replaced(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that aiokafka does not expect ends it, and then it fails every batch, although Kafka answers."""
+    sender = Sender(kafka.config, Retrier(Outages(CollectorRegistry())))
+    send, failed = AIOKafkaClient.send, asyncio.Event()
+
+    async def fail_once(client: AIOKafkaClient, node: int, request: object, **options: Any) -> object:
+        if isinstance(request, ProduceRequest) and not failed.is_set():
+            failed.set()
+            raise LookupError("a bug")
+        return await send(client, node, request, **options)
+
+    monkeypatch.setattr(AIOKafkaClient, "send", fail_once)
+
+    with no_unclosed_producer():
+        await asyncio.wait_for(sender.send([MESSAGE]), ARRIVES_S)
+        await sender.close()
+
+    assert failed.is_set()
 
 
 async def test_a_first_send_that_is_cancelled_leaves_nothing_behind() -> None:

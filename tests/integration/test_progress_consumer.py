@@ -3,12 +3,15 @@
 import asyncio
 from contextlib import aclosing
 
+import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.consumer.fetcher import Fetcher
 from holdfast.inventory.v1 import events_pb2
 
 from holdfast_runtime.kafka import PROGRESS
+from inventory_service.adapters.kafka import clients
 from inventory_service.adapters.kafka.progress import KafkaProgress
-from inventory_service.domain.shards import LedgerProgress
+from inventory_service.domain.shards import KafkaUnavailable, LedgerProgress
 from tests.shared_kafka import Kafka
 
 SHARDS = 2
@@ -41,6 +44,20 @@ async def test_an_unreadable_report_does_not_stop_the_next(kafka: Kafka) -> None
         LedgerProgress(1, 1, 7, "a" * 40, 1, 6, resend=False, frozen_reason=""),
         LedgerProgress(1, 1, 8, "\ufffd" * 40, 0, 0, resend=False, frozen_reason=""),
     }
+
+
+async def test_a_consumer_that_has_stopped_fetching_is_replaced(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that aiokafka does not expect ends its fetching; it would wait for the next record for ever."""
+
+    async def fail(*_: object) -> bool:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(clients, "LIVENESS_CHECK_S", 0.1)
+    monkeypatch.setattr(Fetcher, "_proc_fetch_request", fail)
+
+    async with asyncio.timeout(ARRIVES_S):
+        with pytest.raises(KafkaUnavailable, match="Unexpected error during data retrieval"):
+            await anext(KafkaProgress(kafka.config, SHARDS).reports(lambda: None))
 
 
 async def send_again_and_again(producer: AIOKafkaProducer, kafka: Kafka, values: tuple[bytes | None, ...]) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from holdfast_runtime.kafka import adapt_aiokafka, stop
+from holdfast_runtime.kafka import adapt_aiokafka, raise_fetch_error, stop
 from inventory_service.domain.shards import KafkaUnavailable
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -38,14 +38,15 @@ async def start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
 
 
 async def next_record(consumer: AIOKafkaConsumer, connected: Callable[[], None]) -> ConsumerRecord:
-    """Wait for the next record; `KafkaUnavailable` if no broker answers, an error that a consumer itself never raises.
+    """Wait for the next record; `KafkaUnavailable` if no broker answers or the consumer has stopped fetching.
 
-    `connected` is called whenever Kafka has answered, with a record or without.
+    A consumer itself raises neither. `connected` is called whenever Kafka has answered, with a record or without.
     """
     fetch = asyncio.ensure_future(consumer.getone())
     try:
         with kafka_errors():
             while not (await asyncio.wait({fetch}, timeout=LIVENESS_CHECK_S))[0]:
+                raise_fetch_error(consumer)
                 async with asyncio.timeout(2 * REQUEST_TIMEOUT_MS / 1000):  # one broker of several may hang
                     await consumer.topics()
                 connected()

@@ -10,7 +10,7 @@ from holdfast.inventory.v1.events_pb2 import CommitRun
 
 from holdfast_runtime.kafka import COMMITS, KafkaConfig, stop
 from inventory_service.adapters.kafka.clients import REQUEST_TIMEOUT_MS, kafka_errors, start
-from inventory_service.domain.shards import Offsets
+from inventory_service.domain.shards import KafkaUnavailable, Offsets
 
 
 class KafkaCommitOffsets:
@@ -43,21 +43,19 @@ class KafkaCommitOffsets:
             return 0
 
     async def _record_at(self, shard: int, offset: int) -> bytes:
-        consumer, partition = await self._started(), self._partition(shard)
         async with self._reading:
-            with kafka_errors():
-                try:
-                    consumer.assign([partition])
-                    consumer.seek(partition, offset)
-                    async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
-                        record = await consumer.getone(partition)
-                finally:
-                    consumer.unsubscribe()
-        return record.value or b""
+            consumer = await self._started()
+            try:
+                with kafka_errors():
+                    return await _record_of(consumer, self._partition(shard), offset)
+            except KafkaUnavailable:
+                await self.close()  # if it has stopped fetching, it never returns a record
+                raise
 
     async def close(self) -> None:
-        if self._consumer is not None:
-            await stop(self._consumer)
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await stop(consumer)
 
     def _partition(self, shard: int) -> TopicPartition:
         return TopicPartition(self._config.named(COMMITS), shard)
@@ -69,3 +67,14 @@ class KafkaCommitOffsets:
                 await start(consumer)
                 self._consumer = consumer
             return self._consumer
+
+
+async def _record_of(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> bytes:
+    try:
+        consumer.assign([partition])
+        consumer.seek(partition, offset)
+        async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+            record = await consumer.getone(partition)
+    finally:
+        consumer.unsubscribe()
+    return record.value or b""

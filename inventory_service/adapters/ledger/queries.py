@@ -31,6 +31,7 @@ class Queries:
     orphans: str
     epoch_bases: str
     recent_losses: str
+    quarantined: str
     skip_deleted: str
     clear_frozen_reason: str
     sales_of_shard: str

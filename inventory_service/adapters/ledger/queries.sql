@@ -151,6 +151,10 @@ select epoch, base_epoch, base_seq from shard_epoch where shard = $1
 -- The shards in which an epoch was begun within a day although commits were known to be lost.
 select distinct shard from shard_epoch where known_lost and create_time > now() - interval '1 day' order by shard
 
+-- name: quarantined
+-- How many records and commits are kept of each shard that could not be applied.
+select shard, count(*) as kept from quarantined_record group by shard
+
 -- name: skip_deleted
 -- Counts records below an offset as read, which Kafka has deleted; no result if the shard has read on since.
 update shard_watermark set read_offset = $3, read_digest = '' where shard = $1 and read_offset = $2 and $2 < $3

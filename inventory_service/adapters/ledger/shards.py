@@ -37,6 +37,11 @@ class LedgerShards:
         async with self._ledger.connection() as db:
             return [row["shard"] for row in await db.fetch(self._sql.recent_losses)]
 
+    async def quarantined(self) -> Mapping[int, int]:
+        """How many records and commits are kept, by shard, that could not be applied."""
+        async with self._ledger.connection() as db:
+            return {row["shard"]: row["kept"] for row in await db.fetch(self._sql.quarantined)}
+
     async def open(self, shard: int, shards: int, read_offset: int, above: int) -> Fenced | None:
         """Insert a shard's row in its first epoch."""
         async with self._ledger.connection() as db, db.transaction():

@@ -40,7 +40,6 @@ from inventory_service.domain.shard_state import SALES_PER_CALL
 from inventory_service.domain.shards import CommitId, RedisUnavailable
 
 BATCHED = frozenset({"reserve", "move", "change_hold"})  # scripts that a batcher calls, one at a time for each shard
-MAX_SALES = 1_000_000  # of one shard; more than any has
 _METADATA = {"FROZEN": "frozen_reason", "CLOCK_AHEAD": "clock", "TIME_AHEAD": "clock"}
 
 
@@ -132,9 +131,12 @@ class RedisStock:
 
     async def expire(self, shard: int) -> ExpireStep | Failure:
         """Expire overdue holds, at most 100, of 16 sales. A shard without any is only read."""
-        due = await self._list("DUE", shard, SALES_PER_CALL)
-        if isinstance(due, Failure) or not due:
-            return due if isinstance(due, Failure) else ExpireStep(0, more_is_due=False)
+        listed = await self._run("list_sales", shard, shard_keys(shard), ("DUE", SALES_PER_CALL), reads=True)
+        if isinstance(listed, Failure):
+            return listed
+        due = [sale_from_member(name) for name in listed[1][1]]
+        if not due:
+            return ExpireStep(0, more_is_due=False)
         reply = await self._run("expire", shard, keys_of(shard, sorted(due)), [len(due)])
         if isinstance(reply, Failure):
             return reply
@@ -143,7 +145,7 @@ class RedisStock:
 
     async def count_holds(self, shard: int) -> HoldCounts | Failure:
         """Count a shard's holds, some sales a call, so that no call blocks Redis for long."""
-        sales = await self._list("HOLDING", shard, MAX_SALES)
+        sales = await self._walk("HOLDING", shard)
         if isinstance(sales, Failure):
             return sales
         open_holds, overdue_holds = 0, 0
@@ -163,7 +165,7 @@ class RedisStock:
 
     async def list_sales(self, shard: int) -> Sequence[SaleKey] | Failure:
         """List every sale of a shard."""
-        return await self._list("ALL", shard, MAX_SALES)
+        return await self._walk("ALL", shard)
 
     async def archive(self, sale: SaleKey, retention_ms: int, cursor: int = 0) -> ArchiveStep | Failure:
         """Scan a part of a sale: drop reservations that are final, settled and older than `retention_ms`."""
@@ -189,9 +191,18 @@ class RedisStock:
     def _shard_of(self, sale: SaleKey) -> int:
         return shard_of(sale, self._shards)
 
-    async def _list(self, which: str, shard: int, at_most: int) -> Sequence[SaleKey] | Failure:
-        reply = await self._run("list_sales", shard, shard_keys(shard), (which, at_most), reads=True)
-        return reply if isinstance(reply, Failure) else [sale_from_member(name) for name in reply[1]]
+    async def _walk(self, which: str, shard: int) -> Sequence[SaleKey] | Failure:
+        """Name sales, some thousand a call, so that no call blocks Redis for long."""
+        sales: dict[SaleKey, None] = {}
+        cursor = b"0"
+        while True:
+            reply = await self._run("list_sales", shard, shard_keys(shard), (which, cursor), reads=True)
+            if isinstance(reply, Failure):
+                return reply
+            cursor, names = reply[1]
+            sales |= dict.fromkeys(map(sale_from_member, names))
+            if cursor == b"0":
+                return list(sales)
 
     async def _run_on(
         self,

@@ -62,10 +62,17 @@ class Findings(NamedTuple):
     row: LedgerRow
     comparison: Comparison
     objections: tuple[str, ...]  # what tells that commits are lost, a sentence each
+    ledger_refuses: bool  # the outbox has the commit that the ledger takes next, and its row is frozen
 
     @property
     def known_lost(self) -> bool:
         return bool(self.objections)
+
+    @property
+    def remedy(self) -> str:
+        """What opens the shard, for an operator."""
+        command = remedy(self.row.shard, self.comparison, self.known_lost and self.row.epoch > 0)
+        return f"{AFTER_REPAIR}, else {command}" if self.ledger_refuses else command
 
 
 class ShardTakeover:
@@ -144,7 +151,9 @@ class ShardTakeover:
     async def examine(self, takeover: BegunTakeover, row: LedgerRow, caught_up: CatchUp) -> Findings:
         """What keeps Redis from serving as it is, and what tells that commits are lost."""
         comparison = await self.compare(takeover.shard, CommitId(takeover.epoch, takeover.seq), takeover.hash, row)
-        return Findings(row, comparison, tuple(_objections(takeover, comparison, row, caught_up)))
+        is_frozen = comparison is Comparison.BEYOND and bool(row.frozen_reason)
+        refuses = is_frozen and await self._could_follow(takeover, row)
+        return Findings(row, comparison, tuple(_objections(takeover, comparison, row, caught_up)), refuses)
 
     async def preview(self, status: ShardStatus) -> Findings | None:
         """What an attempt would find, as far as the ledger has read; None if the ledger has no row of the shard."""
@@ -234,12 +243,11 @@ class ShardTakeover:
 
     async def _refuse(self, takeover: BegunTakeover, found: Findings) -> Attempt:
         """Freeze the shard for what keeps it from serving."""
-        row, why = found.row, "; ".join(found.objections) or _stands(takeover, found.row)
-        what_to_do = remedy(row.shard, found.comparison, found.known_lost and row.epoch > 0)
-        if found.comparison is Comparison.BEYOND and row.frozen_reason and await self._could_follow(takeover, row):
-            attempt = await self._freeze(takeover, Ending.LEDGER_REFUSES, row.frozen_reason)
-            return attempt._replace(detail=f"{attempt.detail}; {AFTER_REPAIR}, else {what_to_do}")
-        return await self._freeze(takeover, Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {why}; {what_to_do}")
+        if found.ledger_refuses:
+            attempt = await self._freeze(takeover, Ending.LEDGER_REFUSES, found.row.frozen_reason)
+            return attempt._replace(detail=f"{attempt.detail}; {found.remedy}")
+        why = "; ".join(found.objections) or _stands(takeover, found.row)
+        return await self._freeze(takeover, Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {why}; {found.remedy}")
 
     async def _freeze(self, takeover: BegunTakeover, ending: Ending, reason: str) -> Attempt:
         await self._shards.freeze(takeover.shard, takeover.epoch, reason, takeover.token)

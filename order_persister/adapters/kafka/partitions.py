@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from holdfast_runtime.connection_errors import TransientError
 from holdfast_runtime.kafka import KafkaConfig, stop
 from order_persister.adapters.kafka.producer import REQUEST_TIMEOUT_MS, kafka_errors
 from order_persister.domain.chain import KafkaRecord
@@ -47,8 +48,9 @@ class Partitions:
 
     async def close(self) -> None:
         """Close what is kept open."""
-        if self._kept is not None:
-            await stop(self._kept)
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await stop(kept)
 
     async def records_from(self, shard: int, offset: int) -> AsyncGenerator[Sequence[KafkaRecord], None]:
         """Every record from an offset on that is not deleted, in order; ends where the partition ends by then."""
@@ -63,11 +65,15 @@ class Partitions:
     async def _kept_consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
         """A consumer that stays connected, for one caller at a time, and not for long."""
         async with self._lock:
-            with kafka_errors():
-                async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
-                    if self._kept is None:
-                        self._kept = await self._started()
-                    yield self._kept
+            try:
+                with kafka_errors():
+                    async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
+                        if self._kept is None:
+                            self._kept = await self._started()
+                        yield self._kept
+            except TransientError:
+                await self.close()  # if it has stopped fetching, it never returns a record
+                raise
 
     async def _started(self) -> AIOKafkaConsumer:
         consumer = self._new_consumer()

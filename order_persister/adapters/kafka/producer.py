@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
@@ -10,7 +11,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from holdfast_runtime.connection_errors import TransientError
-from holdfast_runtime.kafka import KafkaConfig
+from holdfast_runtime.kafka import KafkaConfig, stop
 from holdfast_runtime.retry import Retrier
 from order_persister.domain.ports import Message
 from order_persister.service.publisher import BATCH_BYTES
@@ -45,9 +46,14 @@ class Sender:
     async def _attempt(self, messages: Sequence[Message]) -> None:
         with kafka_errors():
             producer = await self._ready_producer()
-            topic, shard = self._config.named(messages[0].topic), messages[0].shard
-            confirmed = await producer.send_batch(_batch(producer, messages), topic, partition=shard)
-            await confirmed
+        topic, shard = self._config.named(messages[0].topic), messages[0].shard
+        try:
+            with kafka_errors():
+                confirmed = await producer.send_batch(_batch(producer, messages), topic, partition=shard)
+                await confirmed
+        except TransientError:
+            await self._discard_if_ended(producer)
+            raise
 
     async def _ready_producer(self) -> AIOKafkaProducer:
         async with self._connecting:
@@ -65,6 +71,15 @@ class Sender:
                     raise
                 self._producer = producer
         return self._producer
+
+    async def _discard_if_ended(self, producer: AIOKafkaProducer) -> None:
+        """Have the next attempt create a producer if this one's task has ended, on an error that aiokafka does not
+        expect: it would fail every batch from then on.
+        """
+        sender: Any = producer._sender
+        if sender.sender_task.done() and self._producer is producer:
+            self._producer = None
+            await stop(producer)
 
 
 async def partitions_of(topic: str, config: KafkaConfig) -> int:

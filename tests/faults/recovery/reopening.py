@@ -9,11 +9,11 @@ from holdfast.errors import HoldfastError, SaleNotFound, TryLater
 
 from tests.fault_stack import FaultStack, client_without_retries
 from tests.faults.independent_checker import Announced
-from tests.stacks import CommandResult
 from tests.waiting import eventually
 
 SERVES_S = 60.0
 NAMES_COMMAND_S = 40.0
+SHOWN_MORE = "Kafka has shown the ledger commit"
 
 
 class Opening(StrEnum):
@@ -42,7 +42,7 @@ class Log:
 
     def shows_more(self, since: int) -> bool:
         """Whether a line says that Kafka has shown the ledger more than it has, from this line on."""
-        return any("Kafka has shown the ledger commit" in line for line in self.lines[since:])
+        return any(SHOWN_MORE in line for line in self.lines[since:])
 
     def announced(self) -> list[Announced]:
         """The commits that processes have logged as acknowledged and lost."""
@@ -67,31 +67,41 @@ async def reopen(
 ) -> Opening:
     """Do what has to be done, and no more; AssertionError if it is not enough, or if less would have been.
 
-    Returns what it was: where the stores are older than a batch that the relay was sending when Kafka went, and sends
-    to the Kafka that comes back, that batch shows that commits are lost.
+    Returns what it was. The ledger may know of commits that no store has any more: from a record that it had read and
+    not applied, or from a batch that the relay was sending when Kafka went, and sends to the Kafka that comes back.
     """
-    if may_show_more and opening is not Opening.ACCEPT_LOSS and await is_shown_more(stack, log, since, opening, sales):
+    if opening is Opening.BY_ITSELF and may_show_more and await is_shown_more(stack, log, since, sales):
         opening = Opening.ACCEPT_LOSS
     if opening is not Opening.BY_ITSELF:
-        command, *options = opening.value.split()
+        command = opening.value.split()[0]
         await eventually(lambda: log.names(command, since), NAMES_COMMAND_S)
-        if opening is Opening.ACCEPT_LOSS:
-            await _run(stack, 1, command)
-            assert await unserved(stack, sales), "shards serve although nobody has accepted the loss"
-        await _run(stack, 0, command, *options)
+        opening = await _run_named(stack, opening, sales, may_show_more)
     await serve_again(stack, sales)
     return opening
 
 
-async def is_shown_more(stack: FaultStack, log: Log, since: int, opening: Opening, sales: Iterable[str]) -> bool:
-    """Wait until the shards serve, or a process says what has to be done."""
+async def _run_named(stack: FaultStack, opening: Opening, sales: Iterable[str], may_show_more: bool) -> Opening:
+    """Run the command, and with --accept-loss if it says that there is a loss; AssertionError if it may not say so."""
+    command, *options = opening.value.split()
+    result = await stack.run(command)
+    if opening is Opening.RESTORE and may_show_more and SHOWN_MORE in result.stdout:
+        opening, options = Opening.ACCEPT_LOSS, ["--accept-loss"]
+    expected = 1 if opening is Opening.ACCEPT_LOSS else 0
+    assert result.code == expected, f"`holdfast {command}` ended with {result.code}, not {expected}: {result}"
+    if opening is Opening.ACCEPT_LOSS:
+        assert await unserved(stack, sales), "shards serve although nobody has accepted the loss"
+        accepted = await stack.run(command, *options)
+        assert accepted.code == 0, f"`holdfast {opening}` ended with {accepted.code}: {accepted}"
+    return opening
+
+
+async def is_shown_more(stack: FaultStack, log: Log, since: int, sales: Iterable[str]) -> bool:
+    """Wait until the shards serve, or a process says that the ledger was shown more than it has."""
 
     async def is_decided() -> bool:
-        """Every shard serves, or a command is named."""
+        """Every shard serves, or a loss is known."""
         if log.shows_more(since):
             return True
-        if opening is Opening.RESTORE:
-            return log.names("restore", since)
         why_not = await unserved(stack, sales)
         assert not why_not, why_not
         return True
@@ -133,9 +143,3 @@ async def unserved(stack: FaultStack, sales: Iterable[str]) -> dict[str, str]:
 def describe(error: HoldfastError) -> str:
     """The reason of an error and, of a frozen shard, why it is frozen."""
     return f"{error.reason} {error.metadata.get('frozen_reason', '')}".strip()
-
-
-async def _run(stack: FaultStack, code: int, *arguments: str) -> CommandResult:
-    result = await stack.run(*arguments)
-    assert result.code == code, f"`holdfast {' '.join(arguments)}` ended with {result.code}, not {code}: {result}"
-    return result

@@ -10,7 +10,7 @@ from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Move
 from inventory_service.domain.reservation import CONFIRMED, Line, Reservation, Units
 from inventory_service.domain.reserve import Reserve, ReserveResult, fingerprint_of
-from inventory_service.domain.results import Failure, Granted
+from inventory_service.domain.results import Failure, Granted, ReservationRead
 from inventory_service.domain.sale import CreateSale, Item, NewItem, Sale, SaleRead, Settings
 from inventory_service.domain.shard_state import StoredAdjustment
 from inventory_service.domain.shards import LedgerUnavailable
@@ -86,14 +86,17 @@ class FailsOnce(InMemoryStock):
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
         return self._failure() or await super().find_sale(sale)
 
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure:
+        return self._failure() or await super().find_reservation(sale, reservation_id)
+
     def _failure(self) -> Failure | None:
         self.asked += 1
         return self._failures.pop() if self._failures else None
 
 
-async def failing_once(failure: Failure) -> tuple[FailsOnce, ArchiveFallback]:
+async def failing_once(failure: Failure, ledger: FakeArchive | None = None) -> tuple[FailsOnce, ArchiveFallback]:
     """A stock that has the sale and fails once, and the fallback in front of it."""
     stock = FailsOnce(failure)
     await make_sale(stock, LAMPS)
-    ledger = FakeArchive()
+    ledger = ledger or FakeArchive()
     return stock, ArchiveFallback(stock, ledger, ledger, Bulkhead(1), lambda: NOW_MS)

@@ -9,15 +9,23 @@ from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 
 from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.in_memory_stock import InMemoryStock
-from inventory_service.domain.moves import Move, MoveKind
-from inventory_service.domain.reservation import HELD, RELEASED, RETURNED, Line, Units
+from inventory_service.domain.moves import Compensate, Move, MoveKind
+from inventory_service.domain.reservation import HELD, ID_REUSED, RELEASED, RETURNED, Line, Units
 from inventory_service.domain.reserve import Reserve, ReserveResult
-from inventory_service.domain.results import Failure, Granted, Rejected, sale_not_found
+from inventory_service.domain.results import (
+    Failure,
+    Granted,
+    Rejected,
+    ReservationRead,
+    reservation_not_found,
+    sale_not_found,
+)
 from inventory_service.domain.sale import SaleRead
 from inventory_service.rpc.middleware import MIN_TIME_S
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Limits
 from inventory_service.service.bulkhead import Bulkhead
+from tests.sales import make_sale
 from tests.unit.inventory_service.service.fake_archive import (
     AS_OF,
     BOUGHT,
@@ -63,6 +71,39 @@ async def test_a_sale_made_between_the_queries_is_read_from_redis_again() -> Non
 
     assert isinstance(reserved, Granted)
     assert isinstance(read, SaleRead)
+
+
+async def test_a_hold_made_between_the_queries_is_read_from_redis_again(ledger: FakeArchive) -> None:
+    """By the time at which the ledger answers it may be over, which Redis alone tells."""
+    ledger.reservations["r-1"], ledger.made_by["r-1"] = BOUGHT._replace(state=HELD), RESERVE
+    stock, fallback = await failing_once(reservation_not_found(SALE, "r-1"), ledger)
+    await InMemoryStock.reserve(stock, RESERVE)
+    await InMemoryStock.move(stock, SPEND)
+
+    read = await fallback.find_reservation(SALE, "r-1")
+
+    assert isinstance(read, ReservationRead)
+    assert read.reservation.state == RELEASED
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_repeat_hears_its_first_reservation_that_had_left(ledger: FakeArchive, is_known: bool) -> None:
+    """Redis knew it no more and granted the repeat before, which the ledger then refused."""
+    stock = InMemoryStock(lambda: NOW_MS)
+    await make_sale(stock, LAMPS)
+    granted = await stock.reserve(BUY)
+    assert isinstance(granted, Granted)
+    await stock.compensate(Compensate(SALE, "bought", granted.reservation.created, ID_REUSED, "used before"))
+    if not is_known:
+        ledger.reservations.clear()
+    fallback = ArchiveFallback(stock, ledger, ledger, Bulkhead(1), lambda: NOW_MS)
+
+    repeated = await fallback.reserve(BUY)
+
+    if is_known:
+        assert repeated == Granted(BOUGHT, replayed=True, read_time_ms=NOW_MS)
+    else:
+        assert reason_of(repeated) == "RESERVATION_ENDED"
 
 
 async def test_an_id_of_a_sale_made_between_the_queries_is_spent() -> None:
