@@ -292,9 +292,9 @@ update dead_letter d
    and d.created_index = new.created_index and d.state = 'OPEN'
 
 -- name: insert_compensations
--- Queues a compensation for each refused order, due now; it is done already if the order has ended.
+-- Queues a compensation for each refused order, due before every repeat; it is done already if the order has ended.
 insert into compensation (shard, created_epoch, created_seq, created_index, compensation_id, next_send_time, done)
-select $1, epoch, seq, index, format('%s-%s-%s-%s', $1::integer, epoch, seq, index), now(), done
+select $1, epoch, seq, index, format('%s-%s-%s-%s', $1::integer, epoch, seq, index), '-infinity'::timestamptz, done
   from unnest($2::bigint[], $3::bigint[], $4::integer[], $5::boolean[]) as new (epoch, seq, index, done)
 
 -- name: mark_compensations_done
@@ -304,11 +304,12 @@ update compensation c set done = true
  where c.shard = $1 and c.created_epoch = ended.epoch and c.created_seq = ended.seq and c.created_index = ended.index
 
 -- name: due_compensations
--- Returns some compensations that are due and postpones their next sending: by 1 s, 2 s, 4 s, at most a minute.
+-- Returns some compensations that are due, or of these only new ones, and postpones their next sending: by 1 s, 2 s,
+-- 4 s, at most a minute.
 with due as (
     select shard, created_epoch, created_seq, created_index from compensation
-     where shard = $1 and not done and next_send_time <= now()
-     order by next_send_time limit $2 for update skip locked
+     where shard = $1 and not done and next_send_time <= case when $2 then '-infinity'::timestamptz else now() end
+     order by next_send_time limit $3 for update skip locked
 )
 update compensation c
    set sent_count = c.sent_count + 1,

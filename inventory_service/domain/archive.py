@@ -106,6 +106,7 @@ class ArchivedSale(NamedTuple):
 
     sale: Sale
     as_of: Position  # how far the ledger was in its shard; index 0
+    has_left: bool = True  # the ledger knows that too, so that no load brings the sale back to Redis
 
     def is_over(self, now_ms: int) -> bool:
         """Tell whether it may have left Redis at all."""

@@ -1,7 +1,7 @@
 """A shard's copy of the ledger's list of blocked buyers. The reference for lua/set_blocked.lua.
 
-Each change of the list raises its version by one. Changes reach a copy one by one, and may be lost, doubled or late; a
-copy whose version is not the list's is then replaced by the list.
+Each change of the list raises its version, to one that the list never had. Changes reach a copy one by one, and may be
+lost, doubled or late; a copy whose version is not the list's is then replaced by the list.
 """
 
 from collections.abc import Sequence

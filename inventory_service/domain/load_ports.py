@@ -64,7 +64,7 @@ class LoadSnapshot(Protocol):
 
 
 class LoadSource(Protocol):
-    """The ledger, to load from. `LedgerUnavailable` if it does not answer."""
+    """The ledger, to load from. `LedgerUnavailable` if it does not answer, `CannotLoad` if a later version wrote it."""
 
     def snapshot(self, fenced: Fenced) -> AbstractAsyncContextManager[LoadSnapshot]:
         """One read-only transaction; `LedgerMoved` unless the shard's row is as the fence left it."""
@@ -72,6 +72,10 @@ class LoadSource(Protocol):
 
     async def size(self, shard: int, retention_ms: int) -> LoadSize:
         """How much a load brings that keeps for so long what has ended, about; the shard need not be fenced."""
+        ...
+
+    async def count_buyers(self, shard: int) -> int:
+        """How many buyers with units a load brings: `size` has as many at most."""
         ...
 
     async def check(self, fenced: Fenced) -> None:

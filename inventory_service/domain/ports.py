@@ -91,7 +91,7 @@ class BlockedList(Protocol):
         ...
 
     async def blocked_version(self) -> int:
-        """The number of changes that the list has had."""
+        """The version of the list, which each change raises; 0 before the first."""
         ...
 
     async def blocked_page(self, after: BuyerKey | None) -> Sequence[BuyerKey]:

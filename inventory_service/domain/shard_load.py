@@ -19,6 +19,10 @@ from inventory_service.domain.units import usual_units
 BYTES_PER_RESERVATION, BYTES_PER_BUYER = 400, 112
 
 
+class CannotLoad(Exception):
+    """The shard cannot be loaded as the ledger has it; the message says why, and what to do."""
+
+
 class StoredSettings(NamedTuple):
     """A sale's stored settings, in the order in which lua/lib/settings.lua stores and returns them."""
 
@@ -174,16 +178,19 @@ def record_from_hold(row: HoldRow) -> LoadedRecord:
 
 
 def final_records(payload: bytes, commit: CommitId) -> Iterator[tuple[SaleKey, LoadedRecord]]:
-    """The reservations that a commit made or moved to another state than HELD, as they were after it."""
-    body = CommitBody.FromString(payload)
+    """The reservations that a commit made or moved to another state than HELD, as they were after it.
+
+    `CannotLoad` if a later version wrote what this one does not know.
+    """
+    body = _known_body(payload, commit)
     for index, event in enumerate(body.events):
         if event.HasField("reservation") and event.reservation.state != HELD:
             yield record_from_change(event.reservation, commit, index, body.time_ms)
 
 
 def record_at(payload: bytes, commit: CommitId, index: int) -> tuple[SaleKey, LoadedRecord]:
-    """The reservation that the event at `index` of a commit changed, as it was after it."""
-    body = CommitBody.FromString(payload)
+    """The reservation that the event at `index` of a commit changed, as it was after it; or `CannotLoad`."""
+    body = _known_body(payload, commit)
     return record_from_change(body.events[index].reservation, commit, index, body.time_ms)
 
 
@@ -252,6 +259,16 @@ def record_of(reservation: Reservation, fingerprint: str) -> LoadedRecord:
 def text_from_units(lines: Iterable[Units]) -> str:
     """As `text_from_units` in lua/lib/record.lua."""
     return " ".join([f"{sku}={claimed}:{sold}:{came_back}" for sku, claimed, sold, came_back in lines])
+
+
+def _known_body(payload: bytes, commit: CommitId) -> CommitBody:
+    """A record without a field that its change has would be another one, and this version would serve it."""
+    body = CommitBody.FromString(payload)
+    size = body.ByteSize()
+    body.DiscardUnknownFields()
+    if body.ByteSize() != size:
+        raise CannotLoad(f"a newer Holdfast wrote commit {commit}: load the shard with that one")
+    return body
 
 
 def _fingerprint_of(claim: Claim) -> str:

@@ -236,13 +236,17 @@ class ArchiveFallback:
         return _INCONSISTENT if archived is None else archived
 
     async def _find_archived_sale(self, sale: SaleKey) -> ArchivedSale | Failure | None:
-        """An archived sale, which never changes again; read after Redis was asked. None: it cannot have left Redis."""
+        """An archived sale, read after Redis was asked; None: it cannot have left Redis.
+
+        It never changes again once the ledger knows that it has left.
+        """
         archived = await self._bulkhead.ask(lambda: self._read_sale(sale))
         if archived is None or isinstance(archived, Failure):
             return archived
         if not archived.is_over(self._now_ms()):
             return None
-        self._cache.put(sale, archived)
+        if archived.has_left:
+            self._cache.put(sale, archived)
         return archived
 
     async def _read_sale(self, sale: SaleKey) -> ArchivedSale | None:

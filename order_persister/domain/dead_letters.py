@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from order_persister.domain.fold import EARLIER_RUN, REASON_NAMES, Order, Refusals
+from order_persister.domain.fold import EARLIER_RUN, Order, Refusals
 from order_persister.domain.units import (
     COMPENSATED,
     CONFIRMED,
@@ -65,7 +65,7 @@ def dead_letters_from(orders: Iterable[Order], refusals: Refusals) -> list[DeadL
         refused = order.steps[refusal.step]
         dead_letters.append(
             DeadLetter(
-                *order.created, *order.key, order.buyer_id, REASON_NAMES[refusal.reason], refusal.detail,
+                *order.created, *order.key, order.buyer_id, refusal.reason, refusal.detail,
                 refused.epoch, refused.seq, refused.index, refused.change.create_time_ms, _update_from(order),
                 needs_compensation=refused.change.state in LIVE,
             )

@@ -15,7 +15,8 @@ from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 from order_persister.domain.chain import AcceptedCommit
 from order_persister.domain.units import CONFIRMED, HELD, NEW, Quantity, is_usual
 
-REASON_NAMES = {number: name.removeprefix("COMPENSATION_REASON_") for name, number in CompensationReason.items()}
+REASONS = {name.removeprefix("COMPENSATION_REASON_"): number for name, number in CompensationReason.items()}
+REASON_NAMES = {number: name for name, number in REASONS.items()}
 
 EARLIER_RUN = -1  # the `step` of a refusal that an earlier run decided
 
@@ -72,7 +73,7 @@ class Refusal(NamedTuple):
     """The ledger never accepts an order from the step at this index on (`EARLIER_RUN`: since an earlier run)."""
 
     step: int
-    reason: int  # a CompensationReason
+    reason: str  # a CompensationReason without its prefix; of an earlier run perhaps one of a later version
     detail: str
     at_creation: bool
 

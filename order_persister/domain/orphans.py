@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
-from holdfast.inventory.v1.commit_pb2 import CommitBody, Event
+from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, ReservationChange
 
 from order_persister.domain.chain import ReceivedCommit
-from order_persister.domain.units import STATE_NAMES
+from order_persister.domain.units import LIVE, STATE_NAMES, Quantity, is_usual, owned_units, units_after
 
 EPOCH_IS_OVER = "orphaned: its epoch is over"
 
@@ -26,7 +26,7 @@ class Orphan(NamedTuple):
     sale_id: str
     reservation_id: str
     buyer_id: str
-    lines: list[tuple[str, int]]
+    lines: list[Quantity]  # what the reservation holds or owns after the change; once it has ended, what it claimed
     state: str
     why: str
 
@@ -44,13 +44,19 @@ def orphans_from(commits: Iterable[ReceivedCommit]) -> Iterator[Orphan]:
                 yield Orphan(commit.epoch, commit.seq, index, commit.hash, *described, EPOCH_IS_OVER)
 
 
-def _described(kind: str, event: Event) -> tuple[str, str, str, str, list[tuple[str, int]], str]:
+def _described(kind: str, event: Event) -> tuple[str, str, str, str, list[Quantity], str]:
     """The columns from the tenant to the state: of an event on a sale, which has no lines, that is its kind."""
     if kind != "reservation":
         about = getattr(event, kind)
         sale_id = about.sale.sale_id if kind == "sale_made" else about.sale_id
         return about.tenant, sale_id, "", "", [], kind.upper()
     change, claim = event.reservation, event.reservation.claim
-    lines = [(line.sku, line.quantity) for line in claim.lines]
     state = STATE_NAMES.get(change.state, str(change.state))
-    return claim.tenant, claim.sale_id, claim.reservation_id, claim.buyer_id, lines, state
+    return claim.tenant, claim.sale_id, claim.reservation_id, claim.buyer_id, _lines(change), state
+
+
+def _lines(change: ReservationChange) -> list[Quantity]:
+    units = units_after(change, is_usual(change), [(line.sku, line.quantity) for line in change.claim.lines])
+    return (
+        owned_units(change.state, units) if change.state in LIVE else [(sku, claimed) for sku, claimed, _, _ in units]
+    )

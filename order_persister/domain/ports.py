@@ -132,12 +132,15 @@ class UnpublishedRecords(Protocol):
         """The rows of those of these shards that have one."""
 
     async def next_facts(self, shard: int) -> NextFacts | None:
-        """The next facts above the shard's facts mark, which may be none; None if the mark is at the watermark."""
+        """The next facts above the shard's facts mark, which may be none.
+
+        None if the mark is at the watermark, or if this version does not know all of the next commit.
+        """
 
     async def record_published(self, shard: int, facts: NextFacts) -> bool:
         """Store that these are on Kafka; False if the mark was moved, or the ledger was set back, meanwhile."""
 
-    async def due_compensations(self, shard: int) -> Sequence[Compensation]:
+    async def due_compensations(self, shard: int, only_new: bool) -> Sequence[Compensation]:
         """Some compensations that are due; each is due again later until the ledger has the end of its order."""
 
     async def open_compensations(self, shards: Iterable[int]) -> Mapping[int, "OpenCompensations"]:

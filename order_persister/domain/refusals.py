@@ -10,15 +10,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, TypeVar
 
-from holdfast.inventory.v1.reservation_pb2 import CompensationReason
-
 from order_persister.domain.fold import Created, Order, Refusal, first_confirm
 from order_persister.domain.units import LIVE
 
-BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
-REUSED = CompensationReason.COMPENSATION_REASON_ID_REUSED
-VIOLATED = CompensationReason.COMPENSATION_REASON_CONSTRAINT_VIOLATED
+BLOCKED = "BUYER_BLOCKED"
+REUSED = "ID_REUSED"
+VIOLATED = "CONSTRAINT_VIOLATED"
 
+NOT_NULL_VIOLATED = "23502"
 MAX_DETAIL_LENGTH = 256  # the detail becomes the note of the reservation, which is no longer
 
 Row = TypeVar("Row")
@@ -37,8 +36,12 @@ class PermanentError(Exception):
 
 
 def classify(sqlstate: str | None) -> ErrorKind:
-    """Only bad data (22) and violated constraints (23) are permanent. An unknown SQLSTATE is an outage, no refusal."""
-    return ErrorKind.PERMANENT if (sqlstate or "")[:2] in ("22", "23") else ErrorKind.TRANSIENT
+    """Only bad data (22) and violated constraints (23) are permanent. An unknown SQLSTATE is an outage, no refusal.
+
+    So is a missing value, which no caller can cause: the tables have a column that this version does not know.
+    """
+    is_bad = (sqlstate or "")[:2] in ("22", "23") and sqlstate != NOT_NULL_VIOLATED
+    return ErrorKind.PERMANENT if is_bad else ErrorKind.TRANSIENT
 
 
 class Block(NamedTuple):

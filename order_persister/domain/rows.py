@@ -109,7 +109,7 @@ def _add_refused_at_confirm(rows: Rows, target: list[ReservationRow], order: Ord
     elif refusal.step > 0:
         target.append(_row(order, refusal.step - 1, refusal))
     elif refusal.step == 0:
-        rows.refused_confirms.append(RefusedConfirm(*order.key, *order.created, REASON_NAMES[refusal.reason]))
+        rows.refused_confirms.append(RefusedConfirm(*order.key, *order.created, refusal.reason))
 
 
 def _has_ended(order: Order) -> bool:
@@ -138,7 +138,7 @@ def _row(order: Order, number: int, refusal: Refusal | None, has_all_lines: bool
         step.seq,
         step.index,
         RECORDED if refusal is None and change.state != COMPENSATED else REFUSED,
-        _reason_name(change.compensation_reason if refusal is None else refusal.reason),
+        _reason_name(change.compensation_reason) if refusal is None else refusal.reason,
         storable(change.note),
         order.asked_hold_ms,
         order.reference,

@@ -45,7 +45,7 @@ create table orphan (
     sale_id        text        not null,
     reservation_id text        not null,      -- empty: a change of a sale
     buyer_id       text        not null,
-    lines          jsonb       not null,      -- as in dead_letter
+    lines          jsonb       not null,      -- what the reservation had after it; of an ended one its claim
     state          text        not null,      -- a ReservationState without its prefix, or the kind of event
     why            text        not null,      -- for operators
     create_time    timestamptz not null default now(),
@@ -89,6 +89,7 @@ create table sale (
     primary key (tenant, sale_id)
 );
 create index sale_by_time on sale (tenant, create_time desc);
+create index sale_by_shard on sale (shard);
 
 -- A change of a sale's settings, by its position; the journal has the settings after it.
 create table sale_change (
@@ -262,10 +263,11 @@ create table blocked_buyer (
     primary key (tenant, buyer_id)
 );
 
--- The number of changes of blocked_buyer, by which shards learn that their copies are old. One row, or none: no change.
+-- The version of blocked_buyer, by which shards learn that their copies are old. One row, or none: no change.
 create table blocked_version (
-    is_only boolean primary key default true check (is_only),
-    version bigint not null
+    is_only  boolean primary key default true check (is_only),
+    version  bigint not null,   -- the time of the latest change in ms since 1970, or more: it always rises
+    previous bigint not null    -- before that change
 );
 
 -- Tokens that are valid no longer: one by its `jti`, or all that a subject got before a moment.

@@ -47,10 +47,10 @@ class Publisher:
             self._replayed.discard(shard)
 
     async def publish(self, outcomes: Iterable[Outcome]) -> None:
-        """After a batch: progress first, because the relay waits for it, then compensations and facts."""
+        """After a batch: progress first, because the relay waits for it, then new compensations and facts."""
         outcomes = list(outcomes)
         await asyncio.gather(*(self._publish_progress(*outcome) for outcome in outcomes))
-        await asyncio.gather(*(self._publish_rest(outcome.shard) for outcome in outcomes))
+        await asyncio.gather(*(self._publish_rest(outcome.shard, only_new=True) for outcome in outcomes))
 
     async def publish_due(self, shards: Iterable[int]) -> None:
         """Each second, for the shards that are assigned: what is due, with or without a batch."""
@@ -62,7 +62,7 @@ class Publisher:
                 await self._publish_progress(shard, row)
         for shard, row in rows.items():
             if shard in open_compensations or row.facts_position != row.position:
-                await self._publish_rest(shard)
+                await self._publish_rest(shard, only_new=False)
 
     def _is_progress_due(self, shard: int, row: ShardRow) -> bool:
         published, at = self._last_progress.get(shard, (None, 0.0))
@@ -82,13 +82,14 @@ class Publisher:
         await self._send([Message(PROGRESS, shard, str(shard).encode(), progress.SerializeToString())])
         self._last_progress[shard] = _reported(row), time.monotonic()
 
-    async def _publish_rest(self, shard: int) -> None:
+    async def _publish_rest(self, shard: int, only_new: bool) -> None:
         async with self._locks[shard]:
-            await self._publish_compensations(shard)
+            await self._publish_compensations(shard, only_new)
             await self._publish_facts(shard)
 
-    async def _publish_compensations(self, shard: int) -> None:
-        while shard not in self._replayed and (due := await self._unpublished.due_compensations(shard)):
+    async def _publish_compensations(self, shard: int, only_new: bool) -> None:
+        """Not all that are due: while many are open, there are always more, and no commit is applied meanwhile."""
+        if shard not in self._replayed and (due := await self._unpublished.due_compensations(shard, only_new)):
             key = str(shard).encode()
             await self._send([Message(COMPENSATIONS, shard, key, one.SerializeToString()) for one in due])
             self._metrics.compensations.inc(len(due))

@@ -103,11 +103,12 @@ async def test_a_refused_order_gives_its_units_back_once(fixture: CompensatorFix
     """The ledger repeats a compensation until its order has ended; the second one finds nothing to give back."""
     created = await fixture.hold("r-1")
 
-    for _ in range(3):
-        await fixture.order("r-1", created)
-    await eventually(lambda: fixture.outcomes.total() >= 3)  # Kafka may deliver one twice, as after a rebalance
+    await fixture.order("r-1", created)
+    await eventually(lambda: fixture.outcomes["given_back"])
+    await fixture.order("r-1", created)
+    await eventually(lambda: fixture.outcomes["nothing_to_give"])
 
-    assert fixture.outcomes == {"given_back": 1, "nothing_to_give": fixture.outcomes.total() - 1}
+    assert fixture.outcomes["given_back"] == 1
     assert await fixture.state("r-1") == "RESERVATION_STATE_COMPENSATED"
     assert await fixture.item() == Item("lamp", 10, 10, 0, 0)
 

@@ -19,12 +19,13 @@ from inventory_service.domain.reservation import EXPIRED, HELD, Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Granted, Rejected, ReservationRead
 from inventory_service.domain.sale import SaleRead
-from inventory_service.domain.shard_load import LoadSize, SalePart
+from inventory_service.domain.shard_load import CannotLoad, LoadSize, SalePart
 from inventory_service.domain.shards import LOADED, BegunTakeover, Fenced
 from inventory_service.service.relay import loader
 from tests.contract.shards import load_script_on_test_clock
 from tests.integration.load_stories import HOLD_MS, SALE, STORIES, Story, every_state, hold, move, reserve, sale
 from tests.integration.loaded_shard import LoadedShard
+from tests.servers import connected
 
 FOR_EVER_MS = 10**13  # the test's clock is not the ledger's
 
@@ -114,6 +115,19 @@ async def test_the_time_of_a_loaded_shard_never_goes_back(shard: LoadedShard) ->
     read = await shard.stock.find_sale(SALE)
     assert isinstance(read, SaleRead)
     assert read.read_time_ms == made_ms
+
+
+async def test_a_ledger_of_a_later_version_is_not_loaded(shard: LoadedShard) -> None:
+    """This one would serve the shard without what it does not know, and move other units than the ledger."""
+    await hold(shard, "r-1")
+    await shard.drain()
+    async with connected(shard.dsn) as db:
+        await db.execute("insert into migration (number, name) values (9999, 'of a later version')")
+        with pytest.raises(CannotLoad, match="tables are of version 9999, and this Holdfast knows 1: load the shard"):
+            await shard.load(blank=True)
+        await db.execute("delete from migration where number = 9999")
+
+    assert not (await shard.shards.status(0)).serving
 
 
 class LosesReplies(RedisScripts):
@@ -213,6 +227,7 @@ async def test_what_a_load_brings_and_takes_is_counted(shard: LoadedShard) -> No
     assert await shard.target.size(begun) == LoadSize(reservations=6, buyers=4)
     assert await shard.source.size(0, FOR_EVER_MS) == LoadSize(reservations=6, buyers=4)
     assert await shard.source.size(0, -FOR_EVER_MS) == LoadSize(reservations=3, buyers=4)
+    assert await shard.source.count_buyers(0) == 2
 
 
 async def test_a_ledger_that_moved_loads_nothing(shard: LoadedShard) -> None:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from bench.commits import HELD, RELEASED
-from holdfast_runtime.kafka import COMPENSATIONS, SALES
+from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, SALES
 from holdfast_runtime.retry import Outages, Retrier
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.adapters.ledger.queries import ledger_queries
@@ -22,6 +22,7 @@ from tests.ledgers import block_buyer
 MAKE_DUE = "update compensation set next_send_time = now()"
 # To before the shard's second commit, which made a sale.
 LOSE_COMMIT = ("delete from sale where sale_id = 'lost'", "delete from journal where seq = 2")
+UNKNOWN_FIELD = b"\xfa\x7f\x00"  # an empty field of number 2047
 
 
 @dataclass
@@ -78,10 +79,13 @@ async def test_a_compensation_that_was_sent_often_is_logged_once_and_counted_unt
     """Redis may never have had the reservation, or no longer; nothing but a person can end such an order."""
     await block_buyer(one_shard.db, "bob")
     one_shard.shard.moves(("r-1", HELD), buyer="bob")
-    await one_shard.apply_new()
+    outcome = await one_shard.apply_new()
 
+    for _ in range(2):
+        await published.publisher.publish([outcome])  # which sends nothing again
+        await one_shard.db.execute(MAKE_DUE)
     with capture_logs() as logged:
-        for _ in range(12):
+        for _ in range(11):
             await one_shard.db.execute(MAKE_DUE)
             await published.publisher.publish_due([0])
     await published.publisher.publish_due([0])
@@ -96,3 +100,39 @@ async def test_a_compensation_that_was_sent_often_is_logged_once_and_counted_unt
     await published.publisher.publish_due([0])
 
     assert published.stalled() == 0
+
+
+async def test_facts_of_what_a_later_version_has_applied_wait_for_it(
+    one_shard: OneShardLedger, published: Published
+) -> None:
+    """Facts without what this version does not know would be sent once, and never again as they are."""
+    await one_shard.apply_new()
+    change = one_shard.shard.open_sale("second")
+    await one_shard.apply_new()
+    await one_shard.db.execute("update journal set payload = $1 where seq = 2", change.payload + UNKNOWN_FIELD)
+
+    with capture_logs() as logged:
+        for _ in range(2):
+            await published.publisher.publish_due([0])
+
+    assert [message.key for message in published.to(SALES)] == [b"default/lamp-sale"]
+    assert await one_shard.db.fetchval("select facts_seq from shard_watermark") == 1
+    assert [event["after"] for event in logged if event["event"] == "facts_unknown"] == ["1-1"]
+
+
+async def test_an_order_that_a_later_version_refused_is_left_to_it_and_stops_nothing(
+    one_shard: OneShardLedger, published: Published
+) -> None:
+    """Its reason is not sent; the end of the order is booked, and the reason kept."""
+    await block_buyer(one_shard.db, "bob")
+    one_shard.shard.moves(("r-1", HELD), buyer="bob")
+    await one_shard.apply_new()
+    await one_shard.db.execute("update dead_letter set reason = 'OF_A_LATER_VERSION'")
+
+    await published.publisher.publish_due([0])
+    one_shard.shard.moves(("r-1", RELEASED))
+    await one_shard.apply_new()
+
+    assert published.to(COMPENSATIONS) == published.to(ORDERS) == []
+    assert await one_shard.reservation("r-1") == ("RELEASED", "REFUSED", "OF_A_LATER_VERSION")
+    assert await one_shard.dead_letters() == [("r-1", "OF_A_LATER_VERSION", "SETTLED", "RELEASED")]

@@ -1,6 +1,9 @@
-"""Consumes compensations; a duplicate is harmless, because the compensate script gives units back once."""
+"""Consumes compensations; a duplicate is harmless, because the compensate script gives units back once.
 
-from collections.abc import AsyncGenerator, Callable
+The ledger repeats each until it has the end of its order, so after an outage most records are repeats.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -9,7 +12,7 @@ from google.protobuf.message import DecodeError
 from holdfast.inventory.v1 import events_pb2
 
 from holdfast_runtime.kafka import COMPENSATIONS, COMPENSATOR_GROUP, KafkaConfig, stop
-from inventory_service.adapters.kafka.clients import REQUEST_TIMEOUT_MS, next_record, start
+from inventory_service.adapters.kafka.clients import REQUEST_TIMEOUT_MS, kafka_errors, next_record, start
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Compensate
 
@@ -18,15 +21,18 @@ METADATA_MAX_AGE_MS = (
 )
 
 
+MAX_RECORDS = 500  # whose offsets are committed at once
+
+
 class KafkaCompensations:
-    """Compensations, each for one compensator of the consumer group; its offset is committed after it is handled."""
+    """Compensations, each for one compensator of the consumer group; offsets are committed after they are handled."""
 
     def __init__(self, config: KafkaConfig, session_timeout_s: float = 10) -> None:
         self._config = config
         self._session_timeout_s = session_timeout_s
 
     async def compensations(self, connected: Callable[[], None]) -> AsyncGenerator[Compensate | None, None]:
-        """Never ends. A request for the next one commits the offset of the last; an unreadable one is None."""
+        """Never ends. An unreadable one is None; equal records that have arrived together are one."""
         consumer = AIOKafkaConsumer(
             self._config.named(COMPENSATIONS),
             **self._config.options(),
@@ -41,9 +47,10 @@ class KafkaCompensations:
         await start(consumer)
         try:
             while True:
-                record = await next_record(consumer, connected)
-                yield compensation_from_record(record.value or b"")
-                await _commit_offset(consumer, record)
+                records = [await next_record(consumer, connected), *await _fetched(consumer)]
+                for value in dict.fromkeys(record.value or b"" for record in records):
+                    yield compensation_from_record(value)
+                await _commit_offsets(consumer, records)
         finally:
             await stop(consumer)
 
@@ -61,7 +68,14 @@ def compensation_from_record(value: bytes) -> Compensate | None:
     return Compensate(sale, message.reservation_id, created, int(message.reason), message.detail)
 
 
-async def _commit_offset(consumer: AIOKafkaConsumer, record: ConsumerRecord) -> None:
-    """A failure is harmless: the compensation is delivered again, and the script gives units back once."""
+async def _fetched(consumer: AIOKafkaConsumer) -> list[ConsumerRecord]:
+    """The records that have been fetched already."""
+    with kafka_errors():
+        found = await consumer.getmany(max_records=MAX_RECORDS)
+    return [record for records in found.values() for record in records]
+
+
+async def _commit_offsets(consumer: AIOKafkaConsumer, records: Iterable[ConsumerRecord]) -> None:
+    """A failure is harmless: the compensations are delivered again, and the script gives units back once."""
     with suppress(KafkaError):
-        await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
+        await consumer.commit({TopicPartition(one.topic, one.partition): one.offset + 1 for one in records})

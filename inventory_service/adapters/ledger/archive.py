@@ -117,7 +117,7 @@ def sale_from_row(row: Any) -> ArchivedSale:
         create_time_ms=row["create_ms"],
         update_time_ms=row["update_ms"],
     )
-    return ArchivedSale(sale, Position(row["shard"], row["epoch"], row["seq"], 0))
+    return ArchivedSale(sale, Position(row["shard"], row["epoch"], row["seq"], 0), row["has_left"])
 
 
 def adjustment_from_row(row: Any) -> StoredAdjustment:

@@ -13,7 +13,7 @@ PAGE = 1000
 
 
 class LedgerBuyers:
-    """The list; a change of it raises its version by one in the same transaction."""
+    """The list; a change of it raises its version in the same transaction."""
 
     def __init__(self, ledger: LedgerPool) -> None:
         self._ledger = ledger.within(TIMEOUT_S)
@@ -45,8 +45,9 @@ class LedgerBuyers:
                 version = before = int(await db.fetchval(self._sql.blocked_version))
                 sent = True
                 if (await db.execute(statement, *buyer, *reason)).endswith(" 1"):
-                    version = int(await db.fetchval(self._sql.raise_blocked_version))
-                    before = version - 1
+                    raised = await db.fetchrow(self._sql.raise_blocked_version)
+                    assert raised is not None, "an insert or update of one row returns it"
+                    version, before = raised
         except LedgerUnavailable as error:
             if not sent:
                 raise

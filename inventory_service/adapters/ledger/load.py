@@ -16,6 +16,7 @@ from inventory_service.adapters.ledger.queries import Queries, ledger_queries
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.load_ports import LedgerMoved, RecordOfSale
 from inventory_service.domain.shard_load import (
+    CannotLoad,
     HoldRow,
     LoadedAdjustment,
     LoadedBuyer,
@@ -28,6 +29,7 @@ from inventory_service.domain.shard_load import (
 )
 from inventory_service.domain.shards import CommitId, Fenced, LedgerRow
 from inventory_service.domain.units import name_of_limited
+from inventory_service.server_checks.postgres import SCHEMA
 
 STATEMENT_TIMEOUT_S = 600.0
 ROWS_PER_PAGE = 5000
@@ -55,6 +57,11 @@ class PostgresLoadSource:
         assert row is not None, "sums of no rows are a row"
         return LoadSize(row["reservations"], row["buyers"])
 
+    async def count_buyers(self, shard: int) -> int:
+        """How many buyers with units a load brings; to count them takes three times as long as `size`."""
+        async with self._reading() as db:
+            return int(await db.fetchval(self._sql.count_buyers, shard, timeout=STATEMENT_TIMEOUT_S))
+
     async def check(self, fenced: Fenced) -> None:
         """`LedgerMoved` unless the shard's row is still as the fence left it."""
         async with self._ledger.connection() as db:
@@ -67,7 +74,15 @@ class PostgresLoadSource:
             db.transaction(isolation="repeatable_read", readonly=True),
         ):
             await db.execute(self._sql.plan_for_load)
+            await self._check_version(db)
             yield db
+
+    async def _check_version(self, db: Connection) -> None:
+        """`CannotLoad` if the tables may have more than this version knows: it would serve the shard without that."""
+        version = await db.fetchval(self._sql.latest_migration)
+        if version > SCHEMA:
+            knows = f"the ledger's tables are of version {version}, and this Holdfast knows {SCHEMA}"
+            raise CannotLoad(f"{knows}: load the shard with the newer one")
 
     async def _checked_time(self, db: Connection, expected: LedgerRow) -> int:
         row = await db.fetchrow(self._sql.load_base, expected.shard)

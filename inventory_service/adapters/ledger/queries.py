@@ -48,6 +48,7 @@ class Queries:
     journal_epochs: str
     commit_head: str
     load_size: str
+    count_buyers: str
     loaded_sales: str
     loaded_items: str
     loaded_holds: str

@@ -10,12 +10,15 @@ on conflict (tenant, buyer_id) do nothing
 delete from blocked_buyer where (tenant, buyer_id) = ($1, $2)
 
 -- name: raise_blocked_version
--- Counts a change of blocked_buyer in the change's own transaction; its row is locked, so versions commit in their order.
-insert into blocked_version (version) values (1)
-on conflict (is_only) do update set version = blocked_version.version + 1 returning version
+-- Raises the version of blocked_buyer in a change's own transaction; its row is locked, so versions commit in their
+-- order. It has the time in it, because copies may have what the ledger had before it was set back.
+insert into blocked_version (version, previous) values ((extract(epoch from clock_timestamp()) * 1000)::bigint, 0)
+on conflict (is_only) do update set previous = blocked_version.version,
+                                    version = greatest(blocked_version.version + 1, excluded.version)
+returning version, previous
 
 -- name: blocked_version
--- The number of changes of blocked_buyer.
+-- The version of blocked_buyer; 0 before its first change.
 select coalesce(max(version), 0) from blocked_version
 
 -- name: blocked_page
@@ -58,7 +61,7 @@ select s.tenant, s.sale_id, s.title, s.hold_ttl_ms, s.max_hold_ttl_ms, s.buyer_l
        coalesce((extract(epoch from s.release_time) * 1000)::bigint, 0) as release_ms,
        (extract(epoch from s.create_time) * 1000)::bigint as create_ms,
        (extract(epoch from s.update_time) * 1000)::bigint as update_ms,
-       s.etag_epoch, s.etag_seq, s.etag_index, s.shard, w.epoch, w.seq,
+       s.etag_epoch, s.etag_seq, s.etag_index, s.shard, w.epoch, w.seq, s.left_time is not null as has_left,
        (select json_agg(json_build_array(sku, total, available, held, sold, buyer_limit) order by sku collate "C") from item i
          where (i.tenant, i.sale_id) = (s.tenant, s.sale_id)) as items
   from sale s join shard_watermark w on w.shard = s.shard
@@ -182,12 +185,14 @@ select set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true
 
 -- name: item_sums
 -- The items of a sale, beside what entries, reservation lines and open dead letters add up to.
-with entries as (
-  select sku, account, sum(quantity)::bigint as balance from (
-    select sku, to_account as account, quantity from ledger_entry where tenant = $1 and sale_id = $2
-    union all
-    select sku, from_account, -quantity from ledger_entry where tenant = $1 and sale_id = $2) moved
-  group by sku, account),
+with moved as (
+  select sku, from_account, to_account, sum(quantity) as quantity
+    from ledger_entry where tenant = $1 and sale_id = $2 group by 1, 2, 3),
+entries as (
+  select sku, account, sum(quantity)::bigint as balance
+    from (select sku, to_account as account, quantity from moved
+          union all select sku, from_account, -quantity from moved) each
+  group by 1, 2),
 lines as (
   select sku, coalesce(sum(quantity) filter (where state = 'HELD'), 0)::bigint as held,
          coalesce(sum(confirmed_quantity - returned_quantity) filter (where state = 'CONFIRMED'), 0)::bigint as sold
@@ -266,6 +271,13 @@ select coalesce(sum(kept), 0)::bigint as reservations, coalesce(sum(owning), 0):
          from reservation r where (r.tenant, r.sale_id) = (s.tenant, s.sale_id)) each
  where s.shard = $1 and s.left_time is null
 
+-- name: count_buyers
+-- How many buyers with units Redis has of a shard, each once a sale.
+select count(*) from (
+  select distinct r.tenant, r.sale_id, r.buyer_id
+    from sale s join reservation r using (tenant, sale_id)
+   where s.shard = $1 and s.left_time is null and r.state in ('HELD', 'CONFIRMED')) each
+
 -- name: loaded_sales
 -- The sales that Redis has: all but those that have left it.
 select s.tenant, s.sale_id, (extract(epoch from start_time) * 1000)::bigint as start_ms,
@@ -280,14 +292,16 @@ select s.tenant, s.sale_id, (extract(epoch from start_time) * 1000)::bigint as s
 
 -- name: loaded_items
 -- The stock of the items of some sales, as Redis has it: refused orders hold or own their units there.
-select tenant, sale_id, sku, available, (held + refused_held)::bigint as held,
-       (sold + refused - refused_held)::bigint as sold, buyer_limit
-  from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join item i using (tenant, sale_id)
-  cross join lateral (
-       select coalesce(sum((line ->> 'quantity')::bigint), 0) as refused_held
-         from dead_letter d cross join lateral jsonb_array_elements(d.outstanding) as line
-        where (d.tenant, d.sale_id) = (i.tenant, i.sale_id) and d.state = 'OPEN' and d.reservation_state = 'HELD'
-          and line ->> 'sku' = i.sku) refused_held
+select tenant, sale_id, sku, sum(available)::bigint as available, sum(held)::bigint as held, sum(sold)::bigint as sold,
+       max(buyer_limit) as buyer_limit
+  from (select tenant, sale_id, sku, available, held, sold + refused as sold, buyer_limit
+          from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join item using (tenant, sale_id)
+        union all
+        select tenant, sale_id, line ->> 'sku', 0, (line ->> 'quantity')::bigint, -(line ->> 'quantity')::bigint, 0
+          from unnest($1::text[], $2::text[]) as wanted (tenant, sale_id) join dead_letter d using (tenant, sale_id)
+          cross join lateral jsonb_array_elements(d.outstanding) as line
+         where d.state = 'OPEN' and d.reservation_state = 'HELD') each
+ group by 1, 2, 3
 
 -- name: loaded_holds
 -- The holds of some sales that the ledger recorded, each with its lines as the scripts spell them, and with its units

@@ -15,6 +15,7 @@ from inventory_service.domain.reservation import Units
 from inventory_service.domain.shards import Commit, CommitId
 
 COMMITS_PER_FETCH = 500
+SUMS_TIMEOUT_S = 600.0  # of every entry and line of a sale, of which there may be tens of millions
 
 
 class PostgresSnapshots:
@@ -55,7 +56,7 @@ class PostgresSnapshot:
 
     async def items(self, sale: SaleKey) -> Sequence[ItemInLedger]:
         await self._db.execute(self._sql.avoid_nested_loops)
-        rows = await self._db.fetch(self._sql.item_sums, *sale)
+        rows = await self._db.fetch(self._sql.item_sums, *sale, timeout=SUMS_TIMEOUT_S)
         return [ItemInLedger(**{**row, "entries": json.loads(row["entries"] or "{}")}) for row in rows]
 
     async def balances(self, sales: Sequence[SaleKey]) -> Mapping[SaleKey, Sequence[Balances]]:
@@ -77,7 +78,7 @@ class PostgresSnapshot:
 
     async def holds(self, sale: SaleKey) -> int:
         """Counts holds that the ledger recorded."""
-        return int(await self._db.fetchval(self._sql.count_holds, *sale))
+        return int(await self._db.fetchval(self._sql.count_holds, *sale, timeout=SUMS_TIMEOUT_S))
 
     async def commits(self) -> AsyncIterator[Commit]:
         """The shard's journal, in order."""

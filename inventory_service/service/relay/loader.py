@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.load_ports import LedgerMoved, LoadSnapshot, LoadSource, LoadTarget, Memory
-from inventory_service.domain.shard_load import LoadSize, SalePart
+from inventory_service.domain.shard_load import CannotLoad, LoadSize, SalePart
 from inventory_service.domain.shard_ports import Shards
 from inventory_service.domain.shards import BegunTakeover, Fenced, LedgerRow, RedisUnavailable
 from inventory_service.service.relay.load_parts import LoadParts, TakeoverGone, values_by_sale
@@ -25,10 +25,6 @@ SALES_AT_ONCE = 200
 # take less time in all.
 PART_SIZE, PART_SIZE_OF_IDLE_REDIS = 512, 3000
 MIB = 1 << 20
-
-
-class CannotLoad(Exception):
-    """Redis has too little memory for what the ledger holds; nothing was begun. The message says how much."""
 
 
 class LoaderPorts(NamedTuple):
@@ -82,15 +78,18 @@ class ShardLoad:
             await asyncio.sleep(RENEW_S)
 
     async def check_room(self) -> None:
-        """`CannotLoad` if Redis has too little memory: the scripts of a load write also above its `maxmemory`.
+        """`CannotLoad` if a later version wrote the ledger, or if Redis has too little memory.
 
-        What the shard has now is dropped first, so its place counts as free.
+        The scripts of a load write also above its `maxmemory`. What the shard has now is dropped first, so its place
+        counts as free.
         """
         self._size = await self._ports.source.size(self._takeover.shard, self._ports.retention_ms)
         room = await self._ports.memory.room()
         if room is None:
             return
         before = await self._ports.target.size(self._takeover) or LoadSize(0, 0)
+        if self._size.bytes - before.bytes > room:  # by a bound of the buyers
+            self._size = self._size._replace(buyers=await self._ports.source.count_buyers(self._takeover.shard))
         needed = self._size.bytes - before.bytes
         if needed > room:
             has = f"Redis may take {room / MIB:,.1f} MiB more"
@@ -98,7 +97,10 @@ class ShardLoad:
             raise CannotLoad(f"{has}, and {brings} need about {needed / MIB:,.1f} MiB more: raise its maxmemory")
 
     async def run(self, fenced: Fenced) -> bool:
-        """Load the shard, which is fenced, and let it serve; False if its take-over, its Redis or its fence is gone."""
+        """Load the shard, which is fenced, and let it serve; False if its take-over, its Redis or its fence is gone.
+
+        `CannotLoad` if a later version wrote what the ledger holds.
+        """
         try:
             return await self._run(fenced)
         except (LedgerMoved, TakeoverGone):

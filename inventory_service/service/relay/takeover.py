@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from inventory_service.domain.restore import NOTHING, Comparison, Permission, remedy
+from inventory_service.domain.shard_load import CannotLoad
 from inventory_service.domain.shard_ports import CommitOffsets, LedgerRows, Orphans, Outbox, Shards
 from inventory_service.domain.shards import (
     ADOPTED,
@@ -28,7 +29,7 @@ from inventory_service.domain.shards import (
     ShardStatus,
 )
 from inventory_service.service.relay.catch_up import CatchUp, CaughtUp, LedgerCatchUp, next_in_outbox
-from inventory_service.service.relay.loader import CannotLoad, ShardLoader
+from inventory_service.service.relay.loader import ShardLoad, ShardLoader
 
 ACCEPTED_LOSS = "dropped: its loss was accepted"
 AFTER_REPAIR = "once the cause is repaired the shard opens by itself"
@@ -212,13 +213,18 @@ class ShardTakeover:
                 return Attempt(Ending.LOADER_BUSY)
             try:
                 await load.check_room()
+                return await self._run_load(load, takeover, found, permission)
             except CannotLoad as error:
                 return await self._freeze(takeover, Ending.NEEDS_RESTORE, f"{NEEDS_RESTORE}: {error}")
-            loss, orphans = await self._accept_loss(takeover, found, permission)
-            fenced = await self.fence(takeover, found.row, LOADED, loss)
-            if fenced is None or not await load.run(fenced):
-                return Attempt(Ending.OVERTAKEN)
-            return Attempt(Ending.LOADED, fenced.row.epoch, orphans=orphans)
+
+    async def _run_load(
+        self, load: ShardLoad, takeover: BegunTakeover, found: Findings, permission: Permission
+    ) -> Attempt:
+        loss, orphans = await self._accept_loss(takeover, found, permission)
+        fenced = await self.fence(takeover, found.row, LOADED, loss)
+        if fenced is None or not await load.run(fenced):
+            return Attempt(Ending.OVERTAKEN)
+        return Attempt(Ending.LOADED, fenced.row.epoch, orphans=orphans)
 
     async def _accept_loss(
         self, takeover: BegunTakeover, found: Findings, permission: Permission

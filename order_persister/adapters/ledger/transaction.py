@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from holdfast.inventory.v1.reservation_pb2 import CompensationReason
-
 from holdfast_runtime.postgres import Row
 from order_persister.adapters.ledger.postgres import Database, Transaction
 from order_persister.adapters.ledger.queries import Queries
@@ -192,9 +190,8 @@ def _created(row: Row) -> Created:
 
 
 def _earlier_refusal(row: Row) -> Refusal:
-    reason = CompensationReason.Value(f"COMPENSATION_REASON_{row['reason']}")
     at_creation = _created(row) == (row["epoch"], row["seq"], row["index"])
-    return Refusal(EARLIER_RUN, reason, row["detail"], at_creation)
+    return Refusal(EARLIER_RUN, row["reason"], row["detail"], at_creation)
 
 
 def _update_row(update: DeadLetterUpdate) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from functools import partial
 import structlog
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 from holdfast.inventory.v1.events_pb2 import Compensation
-from holdfast.inventory.v1.reservation_pb2 import CompensationReason, Position
+from holdfast.inventory.v1.reservation_pb2 import Position
 
 from holdfast_runtime.connection_errors import TransientError
 from holdfast_runtime.postgres import Row
@@ -15,9 +15,9 @@ from order_persister.adapters.ledger.migrator import migrations
 from order_persister.adapters.ledger.postgres import Database, Transaction
 from order_persister.adapters.ledger.queries import Queries
 from order_persister.adapters.ledger.transaction import columns
-from order_persister.domain.events import events_of
+from order_persister.domain.events import known_events
 from order_persister.domain.facts import JournalCommit, NextFacts, RefusedAt, created_in, order_facts
-from order_persister.domain.fold import Created
+from order_persister.domain.fold import REASONS, Created
 from order_persister.domain.ports import OpenCompensations
 from order_persister.domain.sale_facts import sale_facts
 from order_persister.domain.shards import ShardRow
@@ -36,6 +36,7 @@ class Unpublished:
         self._database = database
         self._sql = queries
         self._retrier = retrier
+        self._waits_at: dict[int, tuple[int, int]] = {}  # the facts mark, by shard
 
     async def shard_rows(self, shards: Iterable[int]) -> dict[int, ShardRow]:
         """The rows of those of these shards that have one."""
@@ -50,16 +51,19 @@ class Unpublished:
         return await self._retrier.retry("Postgres", self._shard_counts)
 
     async def next_facts(self, shard: int) -> NextFacts | None:
-        """The next facts above the shard's facts mark, which may be none; None if the mark is at the watermark."""
+        """The next facts above the shard's facts mark, which may be none.
+
+        None if the mark is at the watermark, or if this version does not know all of the next commit.
+        """
         return await self._retrier.retry("Postgres", partial(self._next_facts, shard))
 
     async def record_published(self, shard: int, facts: NextFacts) -> bool:
         """Store that these are on Kafka; False if the mark was moved, or the ledger was set back, meanwhile."""
         return await self._retrier.retry("Postgres", partial(self._record_published, shard, facts))
 
-    async def due_compensations(self, shard: int) -> list[Compensation]:
+    async def due_compensations(self, shard: int, only_new: bool) -> list[Compensation]:
         """Some compensations that are due; each is due again later until the ledger has the end of its order."""
-        return await self._retrier.retry("Postgres", partial(self._due_compensations, shard))
+        return await self._retrier.retry("Postgres", partial(self._due_compensations, shard, only_new))
 
     async def open_compensations(self, shards: Iterable[int]) -> dict[int, OpenCompensations]:
         """The refused orders of each shard that still have units; a shard without any is left out."""
@@ -91,26 +95,34 @@ class Unpublished:
                 return None
             mark, watermark = row.facts_position, row.position
             found = await db.fetch(self._sql.journal_after, shard, *mark, *watermark, MAX_COMMITS)
-            commits = [
-                JournalCommit(epoch, seq, events_of(CommitBody.FromString(payload))) for epoch, seq, payload in found
-            ]
+            commits = _known_commits(found)
             refused = await self._refused(db, shard, created_in(commits))
+        if (found and not commits) or not all(one.reason for one in refused.values()):
+            self._tell_unknown(shard, mark)
+            return None
         orders, sales = list(order_facts(shard, commits, refused)), list(sale_facts(shard, commits))
         # With no commits in between, the watermark is the start of an epoch that a take-over has opened.
         return NextFacts(orders, sales, mark, commits[-1][:2] if commits else watermark)
+
+    def _tell_unknown(self, shard: int, mark: tuple[int, int]) -> None:
+        """Log once that the facts above a mark wait for a later version of the persister."""
+        if self._waits_at.get(shard) != mark:
+            self._waits_at[shard] = mark
+            why = "a later version wrote what comes next, and publishes it: upgrade the persister"
+            log.error("facts_unknown", shard=shard, after="{}-{}".format(*mark), why=why)
 
     async def _record_published(self, shard: int, facts: NextFacts) -> bool:
         async with self._database.transaction() as db:
             return bool(await db.execute(self._sql.raise_facts_position, shard, *facts.mark, *facts.last))
 
-    async def _due_compensations(self, shard: int) -> list[Compensation]:
+    async def _due_compensations(self, shard: int, only_new: bool) -> list[Compensation]:
         async with self._database.transaction() as db:
-            due = await db.fetch(self._sql.due_compensations, shard, MAX_COMPENSATIONS)
+            due = await db.fetch(self._sql.due_compensations, shard, only_new, MAX_COMPENSATIONS)
         for row in due:
             if row["sent_count"] == STALLED_SENDS:
                 order = {"sale": f"{row['tenant']}/{row['sale_id']}", "reservation": row["reservation_id"]}
                 log.warning("compensation_stalled", shard=shard, sent=STALLED_SENDS, **order)
-        return [_compensation(shard, row) for row in due]
+        return [_compensation(shard, row) for row in due if row["reason"] in REASONS]  # a later version sends the rest
 
     async def _open_compensations(self, shards: Sequence[int]) -> dict[int, OpenCompensations]:
         async with self._database.transaction() as db:
@@ -118,14 +130,25 @@ class Unpublished:
         return {shard: OpenCompensations(*counts) for shard, *counts in found}
 
     async def _refused(self, db: Transaction, shard: int, orders: Iterable[Created]) -> dict[Created, RefusedAt]:
-        """Those of these orders that were refused, each with the position of the refused change and the reason."""
+        """Those of these orders that were refused: where and why; 0 stands for a reason of a later version."""
         wanted = sorted(orders)
         if not wanted:
             return {}
         return {
-            Created(*created): RefusedAt(epoch, seq, index, CompensationReason.Value(f"COMPENSATION_REASON_{reason}"))
+            Created(*created): RefusedAt(epoch, seq, index, REASONS.get(reason, 0))
             for *created, epoch, seq, index, reason in await db.fetch(self._sql.dead_letters, shard, *columns(wanted))
         }
+
+
+def _known_commits(found: Iterable[Row]) -> list[JournalCommit]:
+    """The commits before the first one that this version does not know whole."""
+    commits = []
+    for epoch, seq, payload in found:
+        events = known_events(CommitBody.FromString(payload))
+        if events is None:
+            break
+        commits.append(JournalCommit(epoch, seq, events))
+    return commits
 
 
 def _compensation(shard: int, row: Row) -> Compensation:

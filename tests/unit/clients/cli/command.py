@@ -1,5 +1,6 @@
 """Runs the `holdfast` command against the fake server: inside this process, or as a process with pipes of its own."""
 
+import io
 import os
 import subprocess
 import sys
@@ -78,6 +79,16 @@ def run_with(fake: FakeInventory, *words: str, stdout: TextIO | None, stderr: Te
         for output in filter(None, (sys.stdout, sys.stderr)):
             output.flush()  # as Python does at its end
     return int(ended.value.code or 0)
+
+
+def written(encoding: str = "utf-8") -> io.TextIOWrapper:
+    """An output that keeps what is written to it."""
+    return io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+
+
+def text_of(output: io.TextIOWrapper) -> str:
+    assert isinstance(output.buffer, io.BytesIO)
+    return output.buffer.getvalue().decode(output.encoding)
 
 
 def start(

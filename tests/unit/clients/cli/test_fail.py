@@ -3,16 +3,19 @@
 import asyncio
 import json
 import signal
+import socket
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import grpc
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.inventory_service_pb2 import ConfirmReservationResponse, ReserveResponse
 
-from tests.unit.clients.cli.command import RESERVE, TOO_LONG_S, invoke, run, start
+from tests.unit.clients.cli.command import RESERVE, TOO_LONG_S, invoke, run, run_with, text_of, written
 from tests.unit.clients.fake_inventory import ErrorStatus, FakeInventory, bad_fields, error_status, unavailable
-from tests.waiting import LONG_S, eventually
+from tests.waiting import eventually
 
 CREATE = ("sale", "create", "lamps", "--item")
 CONFIRM, RELEASE, SHOW = ("confirm", "lamps", "r-1"), ("release", "lamps", "r-1"), ("sale", "show", "lamps")
@@ -231,46 +234,50 @@ def test_a_failure_before_the_call_as_json_is_one_object_too(words: tuple[str, .
     assert failed.exit_code == 2
 
 
-async def test_a_call_that_is_interrupted_is_unknown_with_exit_code_3(fake: FakeInventory) -> None:
+def test_a_call_that_is_interrupted_is_unknown_with_exit_code_3(fake: FakeInventory) -> None:
     """The server may have done it, so the line gives the ids to repeat it with."""
     hangs = threading.Event()
     fake.will_answer("Reserve", hangs)
-    command = start(fake, *RESERVE, "--json")
+    stdout, stderr = written(), written()
 
-    try:
-        await eventually(lambda: fake.asked)
-        command.send_signal(signal.SIGINT)
-        stdout, stderr = await asyncio.to_thread(command.communicate, timeout=LONG_S)
-    finally:
-        hangs.set()
-        command.kill()
+    with interrupting_once(lambda: asyncio.run(eventually(lambda: fake.asked))):
+        code = run_with(fake, *RESERVE, "--json", stdout=stdout, stderr=stderr)
+    hangs.set()
 
-    [line] = stderr.decode().splitlines()
+    [line] = text_of(stderr).splitlines()
     assert "reservation r-1 of sale lamps: " in line
     assert "unknown whether this was done: repeat it with the same ids" in line
-    assert json.loads(stdout)["error"]["code"] == "CANCELLED"
-    assert command.returncode == 3
+    assert json.loads(text_of(stdout))["error"]["code"] == "CANCELLED"
+    assert code == 3
 
 
-async def test_a_command_that_is_interrupted_before_the_call_has_done_nothing(fake: FakeInventory) -> None:
+def test_a_command_that_is_interrupted_before_the_call_has_done_nothing(fake: FakeInventory) -> None:
     """While it connects no call is out: exit code 2."""
-    connected = asyncio.Event()
+    stderr = written()
 
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connected.set()
-        await reader.read()
-        writer.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with interrupting_once(silent.accept):
+            code = run_with(fake, *RESERVE, "--address", address, stdout=written(), stderr=stderr)
 
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        command = start(fake, *RESERVE, HOLDFAST_ADDRESS=f"127.0.0.1:{port}")
-        await connected.wait()
-        command.send_signal(signal.SIGINT)
-        _, stderr = await asyncio.to_thread(command.communicate, timeout=LONG_S)
+    assert "interrupted; nothing was done" in text_of(stderr)
+    assert code == 2
 
-    assert b"interrupted; nothing was done" in stderr
-    assert command.returncode == 2
+
+@contextmanager
+def interrupting_once(wait: Callable[[], object]) -> Iterator[None]:
+    """Send SIGINT to this thread once `wait` has returned in another one."""
+    waited: list[object] = []  # keeps what was accepted open
+    thread = threading.get_ident()
+
+    def interrupt() -> None:
+        waited.append(wait())
+        signal.pthread_kill(thread, signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    yield
+    interrupting.join()
 
 
 def test_a_sale_id_is_made_up_and_printed_before_the_call(fake: FakeInventory) -> None:

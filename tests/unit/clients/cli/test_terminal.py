@@ -15,7 +15,7 @@ from holdfast.cli.terminal import printable
 from holdfast.inventory.v1.inventory_service_pb2 import GetReservationResponse, GetSaleResponse, ReserveResponse
 from holdfast.inventory.v1.reservation_pb2 import Reservation, ReservationLine
 
-from tests.unit.clients.cli.command import HELD, NOON, RESERVE, SALE, run, run_with, start
+from tests.unit.clients.cli.command import HELD, NOON, RESERVE, SALE, run, run_with, start, text_of, written
 from tests.unit.clients.fake_inventory import FakeInventory
 from tests.unit.clients.zone import local_zone
 from tests.waiting import LONG_S
@@ -36,16 +36,6 @@ def changed(message: M, **fields: object) -> M:
 
 def sale(title: str) -> GetSaleResponse:
     return GetSaleResponse(sale=changed(SALE, title=title))
-
-
-def written(encoding: str = "utf-8") -> io.TextIOWrapper:
-    """An output that keeps what is written to it."""
-    return io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-
-
-def text_of(output: io.TextIOWrapper) -> str:
-    assert isinstance(output.buffer, io.BytesIO)
-    return output.buffer.getvalue().decode(output.encoding)
 
 
 @contextmanager

@@ -37,6 +37,7 @@ class FakeArchive:
         self.end_ms: int | None = None
         self.hold_ttl_ms = 60_000
         self.has_sale = True
+        self.has_left = True
         self.adjustments: dict[str, StoredAdjustment] = {}
         self.is_away = False
         self.asked: list[str] = []
@@ -58,7 +59,7 @@ class FakeArchive:
         items = (Item("lamp", 10, 8, 0, 2), Item("shade", 3, 3, 0, 0))
         settings = Settings("Lamps", 0, self.end_ms, self.hold_ttl_ms, 90_000, 0)
         archived = Sale(SALE, settings, SALE_STATE_ARCHIVED, items, "1-1-0", 0, 0)
-        return ArchivedSale(archived, AS_OF)
+        return ArchivedSale(archived, AS_OF, self.has_left)
 
     async def find_adjustment(self, sale: SaleKey, adjustment_id: str) -> StoredAdjustment | None:
         self._ask("adjustment")

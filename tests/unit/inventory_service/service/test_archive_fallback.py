@@ -274,6 +274,17 @@ async def test_an_archived_sale_is_read_once_and_then_cached(archive: ArchiveFal
     assert ledger.asked == ["reservation"] * 3
 
 
+async def test_a_sale_that_the_ledger_does_not_know_to_have_left_is_read_again(
+    archive: ArchiveFallback, ledger: FakeArchive
+) -> None:
+    """If Redis is lost then, a load brings the sale back, and it may change and leave once more."""
+    ledger.has_left = False
+    await archive.find_sale(SALE)
+    await archive.find_sale(SALE)
+
+    assert ledger.asked.count("sale") == 2
+
+
 async def test_concurrent_calls_read_an_archived_sale_once(archive: ArchiveFallback, ledger: FakeArchive) -> None:
     """The others find it in the cache when their turn comes."""
     requests = [BUY._replace(reservation_id=f"late-{number}") for number in range(20)]

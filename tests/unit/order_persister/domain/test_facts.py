@@ -3,9 +3,8 @@
 import pytest
 from holdfast.inventory.v1.events_pb2 import ReservationFact
 
-from bench.commits import COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETURNED, FakeShard
+from bench.commits import BUYER_BLOCKED, COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETURNED, FakeShard
 from order_persister.domain.facts import RefusedAt, order_facts
-from order_persister.domain.refusals import BLOCKED
 from tests.unit.order_persister.domain.runs import CREATED, journal
 
 Moved = dict[str, tuple[int, int, int]]  # by SKU: held, sold, total
@@ -31,10 +30,10 @@ def test_facts_are_refused_from_the_refused_change_on() -> None:
     for state in (HELD, CONFIRMED, COMPENSATED):
         shard.moves(("r-1", state))
 
-    facts = facts_of(shard, RefusedAt(1, 2, 0, BLOCKED))
+    facts = facts_of(shard, RefusedAt(1, 2, 0, BUYER_BLOCKED))
 
     assert [fact.reservation.ledger_state for fact in facts] == [2, 3, 3]
-    assert [fact.reservation.compensation_reason for fact in facts] == [0, BLOCKED, BLOCKED]
+    assert [fact.reservation.compensation_reason for fact in facts] == [0, BUYER_BLOCKED, BUYER_BLOCKED]
     assert [(fact.position.seq, fact.previous_state) for fact in facts] == [(1, 0), (2, HELD), (3, CONFIRMED)]
     assert [fact.reservation.lines[0].confirmed_quantity for fact in facts] == [0, 1, 0]
 
@@ -46,10 +45,10 @@ def test_a_refused_order_that_ends_before_its_compensation_is_recorded_again(end
     for state in (HELD, end):
         shard.moves(("r-1", state))
 
-    facts = facts_of(shard, RefusedAt(1, 1, 0, BLOCKED))
+    facts = facts_of(shard, RefusedAt(1, 1, 0, BUYER_BLOCKED))
 
     assert [fact.reservation.ledger_state for fact in facts] == [3, 2]
-    assert [fact.reservation.compensation_reason for fact in facts] == [BLOCKED, BLOCKED]
+    assert [fact.reservation.compensation_reason for fact in facts] == [BUYER_BLOCKED, BUYER_BLOCKED]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def test_a_fact_has_the_units_that_its_change_moved(states: list[int], expected:
     for state in states:
         shard.moves(("r-1", state), lamp=1, shade=3)
 
-    facts = facts_of(shard, RefusedAt(1, 2, 0, BLOCKED))
+    facts = facts_of(shard, RefusedAt(1, 2, 0, BUYER_BLOCKED))
 
     assert [moved(fact) for fact in facts] == [
         {"lamp": (held, sold, 0), "shade": (3 * held, 3 * sold, 0)} for held, sold in expected

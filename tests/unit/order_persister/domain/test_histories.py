@@ -11,7 +11,7 @@ from bench.commits import SALE, TENANT
 from order_persister.domain.chain import AcceptedCommit
 from order_persister.domain.dead_letters import DeadLetter, dead_letter_updates_from, dead_letters_from
 from order_persister.domain.facts import order_facts
-from order_persister.domain.fold import EARLIER_RUN, REASON_NAMES, Created, Order, Refusal, first_confirm, orders_from
+from order_persister.domain.fold import EARLIER_RUN, Created, Order, Refusal, first_confirm, orders_from
 from order_persister.domain.refusals import VIOLATED, Block, refusal_for_reused_id, refusals_before_writing
 from order_persister.domain.rows import ReservationRow, final_rows
 from order_persister.domain.sale_facts import sale_facts
@@ -21,7 +21,6 @@ from tests.sale_histories import REFUSED_BUYER, SaleHistory, is_poison
 from tests.unit.order_persister.domain.runs import accepted, journal
 
 Key = tuple[str, str, str]
-_REASONS = {name: number for number, name in REASON_NAMES.items()}
 
 
 @dataclass
@@ -95,7 +94,7 @@ class InMemoryLedger:
 
     def _refusals(self, orders: dict[Created, Order]) -> dict[Created, Refusal]:
         earlier = {
-            created: Refusal(EARLIER_RUN, _REASONS[one.reason], one.detail, one[9:12] == created)
+            created: Refusal(EARLIER_RUN, one.reason, one.detail, one[9:12] == created)
             for created, one in self.dead_letters.items()
             if one.latest.is_open
         }

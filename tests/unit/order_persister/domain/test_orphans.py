@@ -3,7 +3,9 @@
 import pytest
 from holdfast.inventory.v1.commit_pb2 import CommitBody, Event
 
-from bench.commits import CONFIRMED, HELD, FakeShard
+from bench.commits import CONFIRMED, HELD, RETURNED, FakeShard
+from inventory_service.domain import orphans as relay
+from inventory_service.domain.shards import Commit
 from order_persister.domain.chain import ReceivedCommit
 from order_persister.domain.orphans import EPOCH_IS_OVER, Orphan, orphans_from
 
@@ -26,6 +28,26 @@ def test_every_change_is_listed() -> None:
     assert orphans[1] == Orphan(1, held.seq, 0, held.hash, *who, "HELD", EPOCH_IS_OVER)
     assert orphans[3] == Orphan(1, confirmed.seq, 0, confirmed.hash, *who, "CONFIRMED", EPOCH_IS_OVER)
     assert len(orphans) == 4
+
+
+def test_both_services_list_what_callers_were_told() -> None:
+    """Whoever comes first stays: the persister, which has a commit from Kafka, or the relay, from Redis."""
+    shard = FakeShard()
+    shard.moves(("r-1", HELD), lamp=2)
+    shard.move("r-1", HELD, shade=(3, 0, 0))
+    shard.move("r-1", CONFIRMED, shade=(3, 2, 0))
+    shard.move("r-1", CONFIRMED, shade=(3, 2, 1))
+    shard.move("r-1", RETURNED, shade=(3, 2, 2))
+    shard.commit(Event())  # of a kind that neither knows
+    received = [ReceivedCommit(0, made.epoch, made.seq, made.payload, made.hash) for made in shard.commits]
+    of_redis = [orphan for made in shard.commits for orphan in relay.orphans_from(0, Commit(**vars(made)), "")]
+
+    lines = [dict(orphan.lines) for orphan in orphans_from(received)]
+
+    assert lines == [{"lamp": 2}, {"shade": 3}, {"shade": 2}, {"shade": 1}, {"shade": 3}]
+    assert [(dict(orphan.lines), orphan.state) for orphan in of_redis] == [
+        (dict(orphan.lines), orphan.state) for orphan in orphans_from(received)
+    ]
 
 
 @pytest.mark.parametrize("payload", [b"\xff", CommitBody(events=[Event()]).SerializeToString()])

@@ -22,7 +22,7 @@ from order_persister.domain.refusals import (
 from tests.unit.order_persister.domain.runs import accepted
 
 
-@pytest.mark.parametrize("sqlstate", ["22001", "22003", "22021", "23502", "23505", "23514"])
+@pytest.mark.parametrize("sqlstate", ["22001", "22003", "22021", "23503", "23505", "23514"])
 def test_bad_data_and_violated_constraints_are_permanent(sqlstate: str) -> None:
     """A retry would fail in the same way."""
     assert classify(sqlstate) is ErrorKind.PERMANENT
@@ -32,7 +32,7 @@ def test_bad_data_and_violated_constraints_are_permanent(sqlstate: str) -> None:
     "sqlstate",
     [
         *("08000", "08006", "40001", "40P01", "53100", "53300", "55P03", "57014", "57P01", "57P03", "58030"),
-        *("25006", "28P01", "3D000", "42P01", "XX000", None),
+        *("25006", "28P01", "3D000", "42P01", "23502", "XX000", None),
     ],
 )
 def test_every_other_sqlstate_is_transient(sqlstate: str | None) -> None:

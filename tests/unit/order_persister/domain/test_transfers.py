@@ -1,14 +1,13 @@
 """What moves between the accounts of an item when an order is made, changed, refused and ended."""
 
 import pytest
-from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 
 from bench.commits import COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETURNED, SALE, TENANT, FakeShard
 from order_persister.domain.fold import EARLIER_RUN, Refusal
+from order_persister.domain.refusals import BLOCKED
 from order_persister.domain.transfers import deltas_from, entries_from_orders
 from tests.unit.order_persister.domain.runs import all_refused, orders_of
 
-BLOCKED = CompensationReason.COMPENSATION_REASON_BUYER_BLOCKED
 AT_CREATION = Refusal(0, BLOCKED, "blocked", at_creation=True)
 AT_CONFIRM = Refusal(1, BLOCKED, "blocked", at_creation=False)
 EARLIER = Refusal(EARLIER_RUN, BLOCKED, "blocked", at_creation=False)
@@ -96,7 +95,7 @@ def test_of_an_order_refused_at_its_creation_a_partial_confirm_moves_the_rest_al
         (None, "sold"),
         (AT_CREATION, "refused"),
         (AT_CONFIRM, "refused"),
-        (Refusal(EARLIER_RUN, 1, "", False), "refused"),
+        (Refusal(EARLIER_RUN, BLOCKED, "", False), "refused"),
     ],
 )
 def test_a_return_moves_what_comes_back_with_it(refusal: Refusal | None, owned: str) -> None:

@@ -1,5 +1,6 @@
 """When a persister publishes a shard's progress without a batch."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
@@ -7,12 +8,13 @@ import pytest
 from holdfast.inventory.v1.events_pb2 import Compensation, LedgerProgress
 from prometheus_client import CollectorRegistry
 
-from holdfast_runtime.kafka import ORDERS, PROGRESS, SALES
+from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS, SALES
 from order_persister.domain.facts import Fact, NextFacts
 from order_persister.domain.ports import Message, UnpublishedRecords
-from order_persister.domain.shards import ShardRow
+from order_persister.domain.shards import Outcome, ShardRow
 from order_persister.metrics import PublishMetrics
 from order_persister.service.publisher import IDLE_INTERVAL_S, Publisher
+from tests.waiting import LONG_S
 
 ROW = ShardRow(1, 5, "hash", 1, 5, facts_epoch=1, facts_seq=5, frozen_reason="", read_offset=7, read_digest=b"",
                seen_epoch=0, seen_seq=0)  # fmt: skip
@@ -23,6 +25,10 @@ class FakeLedger:
 
     row = ROW
     facts = NextFacts([], [], (1, 4), (1, 5))
+    due: Sequence[Compensation] = ()
+
+    def __init__(self) -> None:
+        self.asked_for_new: list[bool] = []
 
     async def shard_rows(self, shards: Iterable[int]) -> Mapping[int, ShardRow]:
         return dict.fromkeys(shards, self.row)
@@ -36,11 +42,12 @@ class FakeLedger:
             self.row = self.row._replace(facts_epoch=facts.last[0], facts_seq=facts.last[1])
         return is_mark
 
-    async def due_compensations(self, shard: int) -> Sequence[Compensation]:
-        return []
+    async def due_compensations(self, shard: int, only_new: bool) -> Sequence[Compensation]:
+        self.asked_for_new.append(only_new)
+        return self.due
 
     async def open_compensations(self, shards: Iterable[int]) -> Mapping[int, tuple[int, int]]:
-        return {}
+        return {shard: (len(self.due), 0) for shard in shards if self.due}
 
 
 @pytest.mark.parametrize("unconfirmed", [ORDERS, SALES])
@@ -81,6 +88,23 @@ async def test_facts_are_sent_once_a_call_while_the_mark_does_not_rise() -> None
 
     assert sent == [PROGRESS, ORDERS]
     assert ledger.row.facts_seq == 2
+
+
+async def test_a_batch_sends_new_compensations_and_each_second_sends_some_that_are_due() -> None:
+    """While there are very many, some are always due, and no commit would be applied while all of them are sent."""
+    ledger, sent = FakeLedger(), list[str]()
+    ledger.due = [Compensation()]
+
+    async def send(messages: Sequence[Message]) -> None:
+        await asyncio.sleep(0)
+        sent.extend(one.topic for one in messages if one.topic != PROGRESS)
+
+    publishes = Publisher(cast(UnpublishedRecords, ledger), send, PublishMetrics(CollectorRegistry()))
+    await asyncio.wait_for(publishes.publish([Outcome(0, ROW)]), LONG_S)
+    await asyncio.wait_for(publishes.publish_due([0]), LONG_S)
+
+    assert ledger.asked_for_new == [True, False]
+    assert sent == [COMPENSATIONS, COMPENSATIONS]
 
 
 async def test_progress_is_published_once_a_change_and_else_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,8 +28,9 @@ class FakeLedger:
 
     time_ms = 1
 
-    def __init__(self, between: Callable[[], Awaitable[None]] = nothing_happens) -> None:
+    def __init__(self, between: Callable[[], Awaitable[None]] = nothing_happens, buyers: int = 2 * PAGE) -> None:
         self._between = between
+        self._buyers = buyers
 
     @asynccontextmanager
     async def snapshot(self, fenced: Fenced) -> AsyncIterator["FakeLedger"]:
@@ -40,6 +41,9 @@ class FakeLedger:
 
     async def size(self, shard: int, retention_ms: int) -> LoadSize:
         return LoadSize(2 * PAGE, 2 * PAGE)
+
+    async def count_buyers(self, shard: int) -> int:
+        return self._buyers
 
     async def sales(self) -> Sequence[tuple[SaleKey, StoredSettings]]:
         return [(SALE, StoredSettings(*(0 for _ in StoredSettings._fields)))]  # type: ignore[arg-type]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from inventory_service.domain.shard_load import LoadSize
+from inventory_service.domain.shard_load import CannotLoad, LoadSize
 from inventory_service.service.relay import loader
 from inventory_service.service.relay.load_progress import LoadProgress, ProgressWriter
-from inventory_service.service.relay.loader import PART_SIZE, PART_SIZE_OF_IDLE_REDIS, CannotLoad
+from inventory_service.service.relay.loader import PART_SIZE, PART_SIZE_OF_IDLE_REDIS
 from tests.unit.inventory_service.service.relay.fake_load import (
     BLANK,
     FENCED,
@@ -28,8 +28,8 @@ async def is_loaded(ledger: FakeLedger, redis: FakeRedis, told: list[LoadProgres
         return await load.run(FENCED)
 
 
-async def check_room(redis: FakeRedis) -> None:
-    async with loader_of(FakeLedger(), redis).load_of(BLANK, FENCED.row) as load:
+async def check_room(redis: FakeRedis, buyers: int = SIZE.buyers) -> None:
+    async with loader_of(FakeLedger(buyers=buyers), redis).load_of(BLANK, FENCED.row) as load:
         assert load is not None
         await load.check_room()
 
@@ -110,6 +110,11 @@ async def test_a_redis_without_room_is_not_loaded(before: LoadSize | None) -> No
     told = r"may take 4\.9 MiB more, and 10,000 reservations and 10,000 buyers need about 4\.9 MiB more: raise its"
     with pytest.raises(CannotLoad, match=told):
         await check_room(FakeRedis(room=too_little, before=before))
+
+
+async def test_buyers_are_counted_before_a_load_is_refused() -> None:
+    """One who bought a thousand times takes room once; the bound that is read first counts each time."""
+    await check_room(FakeRedis(room=LoadSize(SIZE.reservations, 10).bytes), buyers=10)
 
 
 async def test_the_end_of_a_load_is_told_from_its_beginning() -> None:
