@@ -79,7 +79,7 @@ local function drop_sale(sale)
   commit(shard)
   redis.call('HINCRBY', KEYS[1], 'sales_left', 1)
   redis.call('UNLINK', sale.key, sale.reservations_key, sale.expiry_key, sale.buyers_key, adjustments_key)
-  redis.call('ZREM', KEYS[3], sale.name)
+  redis.call('ZREM', KEYS[3], name_of(sale))
   return 1
 end
 

@@ -68,7 +68,7 @@ local function change(sale)
   if are_equal(after, units_of(record)) then return record_reply(shard, sale, 'REPLAYED', record) end
   if revision and revision ~= record[REVISION] then return record_reply(shard, sale, 'REVISION_MISMATCH', record) end
   local wanted = rises(record)
-  sale.call_buyers, sale.call_lines = {wanted.buyer}, {after}
+  sale.requests = {{buyer = wanted.buyer, lines = after}}
   local refused = judge(sale, wanted)
   count_attempt(shard, sale, wanted.buyer, refused or {'HELD'})
   if refused then return refused end

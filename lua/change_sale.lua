@@ -13,7 +13,7 @@ Reply  {now, epoch, seq, settled epoch, settled seq, result}, the first that app
        CHANGED, sale        as it stands; of the holds that a close releases 100 are taken back, the sweep has the rest
 Keeps  available + held + sold = total for every item. A close releases all holds in one moment: each that stands then is
        RELEASED for every later call, swept or not, and none comes to be after it.
-Uses   clock shard record sale settings sale_reply event sale_event move commit ]]
+Uses   clock shard record sale settings make_sale sale_reply event sale_event move commit ]]
 
 local FIRST_SETTING = 8
 local FIRST_ITEM = FIRST_SETTING + 2 * ARGV[7]
@@ -128,6 +128,6 @@ local function judge(sale, change)
 end
 
 local sale = open_sale(shard, 1)
-load_settings(sale, {})
+load_all_settings(sale)
 if not sale.settings then return reply_of(shard, {'NO_SALE'}) end
 return reply_of(shard, judge(sale, change_of(sale)))

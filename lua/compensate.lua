@@ -13,7 +13,6 @@ if not_serving then return not_serving end
 
 local id = ARGV[3]
 local sale = open_sale(shard, 1)
-load_settings(sale, {})
 load_records(sale, {id})
 load_accounts(sale, {id})
 

@@ -12,7 +12,7 @@ Reply  {now, epoch, seq, settled epoch, settled seq, result}
        ENDS_TOO_EARLY         at or before its start: nothing is made
 Keeps  available + held + sold = total for every item: all is available. No sale is made twice: one that leaves changes
        the generation, so a sale that the ledger lacked in this generation was not made and archived meanwhile either.
-Uses   clock shard record sale settings sale_reply event commit ]]
+Uses   clock shard record sale settings make_sale sale_reply event commit ]]
 
 local FIRST_SETTING = 6
 local FIRST_ITEM = FIRST_SETTING + 2 * ARGV[5]
@@ -48,12 +48,12 @@ local function make(sale, settings)
   add_event(shard, sale_made_event(settings))
   commit(shard)
   redis.call('HSET', sale.key, 'settings', bytes_from_settings(settings))
-  redis.call('ZADD', KEYS[3], '+inf', sale.name)
+  redis.call('ZADD', KEYS[3], '+inf', name_of(sale))
   return sale_reply('MADE', sale)
 end
 
 local settings, sale = settings_from_arguments(), open_sale(shard, 1)
-load_settings(sale, {})
+load_all_settings(sale)
 if sale.settings then
   local is_repeat = sale.settings.fingerprint == settings.fingerprint
   return reply_of(shard, is_repeat and sale_reply('REPLAYED', sale) or {'ID_REUSED'})

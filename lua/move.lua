@@ -3,9 +3,10 @@
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 observed  2 latest
-       then per request  number of the sale, id, CONFIRM | RELEASE | SPEND | EXTEND | RETURN, note, revision that must be
-       found ('': any), lines "sku=quantity .." ('': all), asked life of the hold in ms ('' but for EXTEND), 1 if what
-       comes back leaves the sale (else ''), bytes of a Claim (of SPEND, else '')
+       then per request  number of the sale, id, CONFIRM | RELEASE | SPEND | EXTEND | RETURN, note, details, bytes of a
+       Claim (of SPEND, else ''). The details are '' where there are none, or "revision ttl discards lines": the revision
+       that must be found ('-': any), the asked life of the hold in ms ('-' but for EXTEND), 1 if what comes back leaves
+       the sale (else 0), and "sku=quantity .." ('': all)
 Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a request; only MOVED writes:
        NO_SALE                there is none
        NO_RECORD, epoch, seq  nor is there one for a SPEND to make; with the shard's last commit before this call
@@ -17,19 +18,25 @@ Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a requ
 Keeps  available + held + sold = total for every item, but for what a RETURN discards; what is given back is given back once.
 Uses   clock shard record sale settings event move judge_move commit ]]
 
-local FIRST, WIDTH = 3, 9 -- where requests begin in ARGV, and how many values each has
+local FIRST, WIDTH = 3, 6 -- where requests begin in ARGV, and how many values each has
 
 local shard, not_serving = open_shard()
 if not_serving then return not_serving end
 
+local function add_details(request, details)
+  local revision, ttl, discards, lines = string.match(details, '^(%S+) (%S+) (%S+) (.*)$')
+  request.revision, request.ttl_ms, request.discards = tonumber(revision), tonumber(ttl), discards == '1'
+  request.lines = lines_from_text(lines)
+end
+
 local function read_requests()
   local requests = {}
   for at = FIRST, #ARGV, WIDTH do
-    requests[#requests + 1] = {
-      number = tonumber(ARGV[at]), id = ARGV[at + 1], kind = ARGV[at + 2], note = ARGV[at + 3],
-      revision = tonumber(ARGV[at + 4]), lines = lines_from_text(ARGV[at + 5]), ttl_ms = tonumber(ARGV[at + 6]),
-      discards = ARGV[at + 7] == '1', claim = ARGV[at + 8],
+    local request = {
+      number = tonumber(ARGV[at]), id = ARGV[at + 1], kind = ARGV[at + 2], note = ARGV[at + 3], claim = ARGV[at + 5],
     }
+    if ARGV[at + 4] ~= '' then add_details(request, ARGV[at + 4]) end
+    requests[#requests + 1] = request
   end
   assert(#requests <= 128, 'more than one call may carry')
   return requests
@@ -37,10 +44,11 @@ end
 
 local function open_sales(requests)
   local ids = {}
-  for _, request in ipairs(requests) do
+  for at = 1, #requests do
+    local request = requests[at]
     local number = request.number
     if not shard.sales[number] then
-      load_settings(open_sale(shard, number), {})
+      open_sale(shard, number)
       ids[number] = {}
     end
     table.insert(ids[number], request.id)
@@ -54,7 +62,7 @@ end
 local function judge(sale, request)
   if not sale.settings then return {'NO_SALE'} end
   local record, spends = sale.records[request.id], request.kind == 'SPEND'
-  if not record and spends then record = new_record(shard, '', parse_terms(''), request.claim, 0) end
+  if not record and spends then record = new_record(shard, '', {lines = {}}, request.claim, 0) end
   if not record or is_unknown(record) and not spends then return {'NO_RECORD', shard.epoch, shard.seq} end
   return record_reply(shard, sale, judge_move(shard, sale, record, request), record)
 end

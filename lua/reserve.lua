@@ -29,12 +29,12 @@ local is_full = shard.seq - shard.trim_seq >= tonumber(ARGV[3]) -- requests that
 local function read_requests()
   local requests, lines = {}, 0
   for at = FIRST, #ARGV, WIDTH do
-    local request = {
+    local buyer, ttl, asked, units = parse_terms(ARGV[at + 2])
+    requests[#requests + 1] = {
       number = tonumber(ARGV[at]), id = ARGV[at + 1], fingerprint = ARGV[at + 2], claim = ARGV[at + 3],
-      terms = parse_terms(ARGV[at + 2]),
+      buyer = buyer, ttl = ttl, lines = asked, units = units,
     }
-    requests[#requests + 1] = request
-    lines = lines + #request.terms.lines
+    lines = lines + #asked
   end
   assert(#requests <= 128 and lines <= 512, 'more than one call may carry')
   return requests
@@ -44,14 +44,15 @@ end
 local function open_sales(requests)
   local ids, skus = {}, {}
   for _, request in ipairs(requests) do
-    local sale = shard.sales[request.number]
+    local number, lines = request.number, request.lines
+    local sale = shard.sales[number]
     if not sale then
-      sale = open_sale(shard, request.number, FIRST_SALE + SALE_KEYS * (request.number - 1))
-      sale.call_buyers, sale.call_lines, ids[request.number], skus[request.number] = {}, {}, {}, {}
+      sale = open_sale(shard, number, FIRST_SALE + SALE_KEYS * (number - 1))
+      sale.requests, ids[number], skus[number] = {}, {}, {}
     end
-    local at, sale_ids, sale_skus = #sale.call_buyers + 1, ids[request.number], skus[request.number]
-    sale.call_buyers[at], sale.call_lines[at], sale_ids[at] = request.terms.buyer, request.terms.lines, request.id
-    for _, line in ipairs(request.terms.lines) do sale_skus[#sale_skus + 1] = line.sku end
+    local next_at, sale_skus = #sale.requests + 1, skus[number]
+    sale.requests[next_at], ids[number][next_at] = request, request.id
+    for at = 1, #lines do sale_skus[#sale_skus + 1] = lines[at].sku end
   end
   for number, sale in ipairs(shard.sales) do
     load_records(sale, ids[number])
@@ -72,19 +73,19 @@ local function judge_repeat(sale, request)
 end
 
 local function judge_names(sale, request)
-  for _, line in ipairs(request.terms.lines) do
-    if not sale.items[line.sku] then return {'NO_ITEM', line.sku} end
+  local lines = request.lines
+  for at = 1, #lines do
+    if not sale.items[lines[at].sku] then return {'NO_ITEM', lines[at].sku} end
   end
-  if request.terms.ttl ~= '-' and sale.settings.hold_ttl_ms == 0 then return {'WITHOUT_HOLDS'} end
+  if request.ttl ~= '-' and sale.settings.hold_ttl_ms == 0 then return {'WITHOUT_HOLDS'} end
 end
 
 local function grant(sale, request)
   local settings = sale.settings
-  local ttl_ms = math.min(tonumber(request.terms.ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
+  local ttl_ms = math.min(tonumber(request.ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
   local buys = settings.hold_ttl_ms == 0
-  local record = new_record(shard, request.fingerprint, request.terms, request.claim, buys and 0 or shard.now + ttl_ms)
-  local state = buys and CONFIRMED or HELD
-  move(shard, sale, request.id, record, state, usual_units(record, state))
+  local record = new_record(shard, request.fingerprint, request, request.claim, buys and 0 or shard.now + ttl_ms)
+  move(shard, sale, request.id, record, buys and CONFIRMED or HELD)
   return {'HELD', record[INDEX], record[EXPIRE_MS]}
 end
 
@@ -94,11 +95,11 @@ local function judge(sale, request)
     or judge_names(sale, request)
     or judge_backpressure(is_full)
     or judge_window(shard, sale)
-    or judge_block(shard, sale, request.terms)
-    or judge_attempts(shard, sale, request.terms)
-    or judge_stock(shard, sale, request.terms)
-    or judge_item_limits(shard, sale, request.terms)
-    or judge_limit(shard, sale, request.terms)
+    or judge_block(shard, sale, request)
+    or judge_attempts(shard, sale, request)
+    or judge_stock(shard, sale, request)
+    or judge_item_limits(shard, sale, request)
+    or judge_limit(shard, sale, request)
     or grant(sale, request)
 end
 
@@ -107,7 +108,7 @@ local function reserve(sale, request)
   if sale.overdue_cleared == false then return {'CALL_AGAIN'} end
   if not sale.settings then return {'NO_SALE'} end
   local result = judge(sale, request)
-  count_attempt(shard, sale, request.terms.buyer, result)
+  count_attempt(shard, sale, request.buyer, result)
   return result
 end
 

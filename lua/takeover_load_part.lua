@@ -36,8 +36,8 @@ end
 local at, sales = 6, (#KEYS - 3) / 5
 for sale_number = 1, sales do
   local sale, earliest = open_sale(shard, sale_number), ARGV[at]
-  redis.call('ZADD', KEYS[3], 'NX', '+inf', sale.name)
-  if earliest ~= '' then redis.call('ZADD', KEYS[3], 'LT', earliest, sale.name) end
+  redis.call('ZADD', KEYS[3], 'NX', '+inf', name_of(sale))
+  if earliest ~= '' then redis.call('ZADD', KEYS[3], 'LT', earliest, name_of(sale)) end
   at = write_list(at + 1, 'HSET', sale.key)
   at = write_list(at, 'HSET', sale.reservations_key)
   at = write_list(at, 'ZADD', sale.expiry_key)

@@ -7,12 +7,16 @@ local MINUTE_MS = 60000
 local COUNTED = ' HELD SOLD_OUT INSUFFICIENT_STOCK ITEM_LIMIT BUYER_LIMIT ' -- results that are an attempt
 
 local function attempts_key(sale, minute)
-  return KEYS[sale.first_key + 4 + minute % 2]
+  for at = 1, #KEYS do
+    if KEYS[at] == sale.key then return KEYS[at + 4 + minute % 2] end
+  end
 end
 
--- The bytes of each of these buyers in a minute, '' without any, and whether the hash is of that minute.
-local function read_minute(sale, minute, buyers)
-  local values, found = redis.call('HMGET', attempts_key(sale, minute), '@', unpack(buyers)), {}
+-- The bytes of each buyer of the call in a minute, '' without any, and whether the hash is of that minute.
+local function read_minute(sale, minute)
+  local buyers, found = {}, {}
+  for at, request in ipairs(sale.requests) do buyers[at] = request.buyer end
+  local values = redis.call('HMGET', attempts_key(sale, minute), '@', unpack(buyers))
   local is_of_minute = tonumber(values[1]) == minute
   for at, buyer in ipairs(buyers) do found[buyer] = is_of_minute and values[at + 1] or '' end
   return found, is_of_minute
@@ -21,8 +25,8 @@ end
 -- Reads the attempts of the buyers of the call.
 local function load_attempts(shard, sale)
   local minute = math.floor(shard.now / MINUTE_MS)
-  local attempts = {minute = minute, added = {}, before = read_minute(sale, minute - 1, sale.call_buyers)}
-  attempts.bytes, attempts.is_begun = read_minute(sale, minute, sale.call_buyers)
+  local attempts = {minute = minute, added = {}, before = read_minute(sale, minute - 1)}
+  attempts.bytes, attempts.is_begun = read_minute(sale, minute)
   sale.attempts = attempts
 end
 

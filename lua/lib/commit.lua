@@ -1,14 +1,14 @@
 -- commit.lua: writes what a call changed, the outbox entry first. Uses record sale.
 -- A script judges in tables and calls `commit` last: nothing is refused after the first write.
 
--- %.0f, because Lua by itself writes 10^14 as 1e+14.
+-- %d, because Lua by itself writes 10^14 as 1e+14.
 local function text_from_item(item)
-  local text = string.format('%.0f %.0f %.0f', item.available, item.held, item.sold)
-  return item.limit and string.format('%s %.0f', text, item.limit) or text
+  local text = string.format('%d %d %d', item.available, item.held, item.sold)
+  return item.limit and string.format('%s %d', text, item.limit) or text
 end
 
 local function text_from_buyer(buyer)
-  return (buyer.held > 0 or buyer.sold > 0) and string.format('%.0f %.0f', buyer.held, buyer.sold)
+  return (buyer.held > 0 or buyer.sold > 0) and string.format('%d %d', buyer.held, buyer.sold)
 end
 
 -- Calls a command on these values, as many of them at once as `unpack` can take.
@@ -22,11 +22,11 @@ end
 local function write_fields(key, prefix, names, known, encode)
   local set, drop, count = {}, {}, 0
   for name in pairs(names) do
-    local value = encode(known[name])
+    local field_name, value = prefix and prefix .. name or name, encode(known[name])
     if value then
-      set[count + 1], set[count + 2], count = prefix .. name, value, count + 2
+      set[count + 1], set[count + 2], count = field_name, value, count + 2
     else
-      drop[#drop + 1] = prefix .. name
+      drop[#drop + 1] = field_name
     end
   end
   call_in_chunks('HSET', key, set)
@@ -48,20 +48,20 @@ local function write_expiry(sale)
   end
   if count > 0 then redis.call('ZADD', sale.expiry_key, unpack(add)) end
   if #drop == 0 and not sale.has_extended then
-    redis.call('ZADD', KEYS[3], 'LT', earliest, sale.name)
+    redis.call('ZADD', KEYS[3], 'LT', earliest, name_of(sale))
     return
   end
   if #drop > 0 then redis.call('ZREM', sale.expiry_key, unpack(drop)) end
   local first = redis.call('ZRANGE', sale.expiry_key, 0, 0, 'WITHSCORES')
   local due_ms = first[2] or '+inf'
   if first[2] and sale.settings.release_ms > 0 then due_ms = sale.settings.release_ms end
-  redis.call('ZADD', KEYS[3], due_ms, sale.name)
+  redis.call('ZADD', KEYS[3], due_ms, name_of(sale))
 end
 
 local function write_sale(sale)
   write_fields(sale.key, 'item:', sale.changed_items, sale.items, text_from_item)
-  write_fields(sale.reservations_key, '', sale.changed_records, sale.records, bytes_from_record)
-  write_fields(sale.buyers_key, '', sale.changed_buyers, sale.buyers, text_from_buyer)
+  write_fields(sale.reservations_key, nil, sale.changed_records, sale.records, bytes_from_record)
+  write_fields(sale.buyers_key, nil, sale.changed_buyers, sale.buyers, text_from_buyer)
   write_expiry(sale)
 end
 

@@ -15,26 +15,28 @@ end
 local function book(sale, name, units, state, sign, discarded)
   local account, buyer = state == HELD and 'held' or state == CONFIRMED and 'sold', sale.buyers[name]
   if not account then return end
-  for _, line in ipairs(units) do
+  for at = 1, #units do
+    local line = units[at]
     local item, count = sale.items[line.sku], sign * (state == HELD and line.quantity or line.sold - line.came_back)
-    item[account], buyer[account] = item[account] + count, buyer[account] + count
-    if not discarded then item.available = item.available - count end
-    assert(item[account] >= 0 and item.available >= 0 and buyer[account] >= 0, 'an account below zero')
+    local of_item, of_buyer, available = item[account] + count, buyer[account] + count, item.available
+    if not discarded then available = available - count end
+    assert(of_item >= 0 and of_buyer >= 0 and available >= 0, 'an account below zero')
+    item[account], buyer[account], item.available = of_item, of_buyer, available
     sale.changed_items[line.sku] = true
     if item.limit then book_limited(sale, name_of_limited(name, line.sku), account, count) end
   end
 end
 
--- Moves a reservation on (or makes it, from NEW) to `state` and the units `after`: the one place where units change
--- account and an event is added. Its items and buyer must have been read.
+-- Moves a reservation on (or makes it, from NEW) to `state` and the units `after`, by default the usual ones: the one place
+-- where units change account and an event is added. Its items and buyer must have been read.
 local function move(shard, sale, id, record, state, after, discarded)
   local previous, before, was_unusual, buyer = record[STATE], units_of(record), record[UNITS], terms_of(record).buyer
-  if buyer and (state ~= previous or after ~= before) then -- a spent id has no buyer, and an extend moves no unit
-    book(sale, buyer, before, previous, -1, discarded)
-    book(sale, buyer, after, state, 1, discarded)
+  set_units(record, state, after)
+  if buyer and (state ~= previous or record.units ~= before) then -- a spent id has no buyer, and an extend moves no unit
+    if previous ~= NEW then book(sale, buyer, before, previous, -1, discarded) end
+    book(sale, buyer, record.units, state, 1, discarded)
     sale.changed_buyers[buyer] = true
   end
-  set_units(record, state, after)
   record[REVISION], record[UPDATE_MS] = record[REVISION] + 1, shard.now
   record[EPOCH], record[SEQ], record[INDEX] = shard.epoch, shard.seq + 1, #shard.events
   add_event(shard, change_event(record, previous, (was_unusual or record[UNITS]) and before, discarded))

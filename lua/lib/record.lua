@@ -9,22 +9,24 @@ local ID_REUSED = 2 -- a CompensationReason
 -- sku=quantity ..", with " #reference" at its end only where one was given: a repeat has the same one, a reuse of the id
 -- another; that of a spent id is ''. CLAIM has the bytes of the Claim, which every event repeats. UNITS is the text
 -- "sku=quantity:sold:came_back ..", and not there (15 fields are packed then) where state and fingerprint imply the units.
--- A record may also have `terms` and `units`, its fingerprint and its units, parsed, and `usual`, those of a state.
+-- A record also has `terms` and `units`, its fingerprint and its units, once they are parsed, and `usual`, the units of the
+-- state `usual_of`. They are false before: a table costs less with room for them than when it grows.
 local STATE, REVISION, CREATE_MS, UPDATE_MS, EXPIRE_MS, CREATED_EPOCH, CREATED_SEQ, CREATED_INDEX, EPOCH, SEQ, INDEX,
   REASON, FINGERPRINT, NOTE, CLAIM, UNITS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
 
 local function record_from_bytes(bytes)
-  return {cmsgpack.unpack(bytes)}
+  return {terms = false, units = false, usual = false, usual_of = false, cmsgpack.unpack(bytes)}
 end
 
 local function bytes_from_record(record)
   return cmsgpack.pack(unpack(record, 1, record[UNITS] and UNITS or CLAIM))
 end
 
--- A reservation that the next event will make: the fields in their order.
+-- A reservation that the next event will make: the fields in their order. `terms` has its buyer and lines.
 local function new_record(shard, fingerprint, terms, claim, expire_ms)
   local now, epoch, seq, index = shard.now, shard.epoch, shard.seq + 1, #shard.events
-  return {NEW, 0, now, now, expire_ms, epoch, seq, index, epoch, seq, index, 0, fingerprint, '', claim, terms = terms}
+  return {NEW, 0, now, now, expire_ms, epoch, seq, index, epoch, seq, index, 0, fingerprint, '', claim, terms = terms,
+    units = terms.lines, usual = false, usual_of = false}
 end
 
 -- The lines "sku=quantity .." of a text as units that are claimed and not sold, and their sum.
@@ -38,27 +40,31 @@ local function parse_lines(text)
   return lines, units
 end
 
--- The buyer, the asked life of the hold ('-': the sale's) and the lines of a fingerprint; a reference has no '='.
+-- The buyer, the asked life of the hold ('-': the sale's), the lines of a fingerprint and the sum of their units; a
+-- reference has no '='.
 local function parse_terms(fingerprint)
   local buyer, ttl, sku, quantity = string.match(fingerprint, '^([^ ]+) ([^ ]+) ([^ =]+)=(%d+)$')
   if buyer then -- the usual case, one line and no reference: the loop below costs more than all else done with the terms
     local units = tonumber(quantity)
-    return {buyer = buyer, ttl = ttl, lines = {{sku = sku, quantity = units, sold = 0, came_back = 0}}, units = units}
+    return buyer, ttl, {{sku = sku, quantity = units, sold = 0, came_back = 0}}, units
   end
   buyer, ttl = string.match(fingerprint, '^(%S+) (%S+)')
-  local lines, units = parse_lines(fingerprint)
-  return {buyer = buyer, ttl = ttl, lines = lines, units = units}
+  return buyer, ttl, parse_lines(fingerprint)
 end
 
 local function terms_of(record)
-  if not record.terms then record.terms = parse_terms(record[FINGERPRINT]) end
+  if not record.terms then
+    local buyer, _, lines = parse_terms(record[FINGERPRINT])
+    record.terms = {buyer = buyer, lines = lines}
+  end
   return record.terms
 end
 
 -- Units once their whole quantity has gone to `state`.
 local function units_in(units, state)
   local moved, is_sold, is_back = {}, state == CONFIRMED or state == RETURNED, state == RETURNED
-  for at, line in ipairs(units) do
+  for at = 1, #units do
+    local line = units[at]
     moved[at] = {sku = line.sku, quantity = line.quantity, sold = is_sold and line.quantity or 0,
       came_back = is_back and line.quantity or 0}
   end
@@ -111,10 +117,12 @@ local function are_equal(units, others)
   return true
 end
 
--- Sets state and units of a record; UNITS is set only where they are not the usual ones.
+-- Sets state and units of a record, by default the usual ones; UNITS is set only where they are others.
 local function set_units(record, state, units)
-  record[STATE], record.units = state, units
-  record[UNITS] = not are_equal(units, usual_units(record, state)) and text_from_units(units) or nil
+  local usual, text = usual_units(record, state), nil
+  if units and units ~= usual and not are_equal(units, usual) then text = text_from_units(units) end
+  record[STATE], record.units = state, units or usual
+  if text ~= record[UNITS] then record[UNITS] = text end -- setting what is not there to nil would make the table grow
 end
 
 -- The state that every call sees: a hold whose end has come is EXPIRED, and one that stood when its sale was closed with
@@ -133,11 +141,10 @@ local function is_unknown(record)
 end
 
 -- A reservation as replies carry it: its fields up to NOTE, but state and note as they will be once its hold was taken back
--- if it has ended, and UNITS or ''.
+-- if it has ended, and UNITS or '' in the place of the Claim.
 local function record_reply(shard, sale, result, record)
-  local state = effective(shard, sale, record)
-  local reply = {result, state, unpack(record, REVISION, NOTE)}
-  if state == RELEASED and record[STATE] == HELD then reply[#reply] = sale.settings.release_reason end
-  reply[#reply + 1] = record[UNITS] or ''
+  local state, reply = effective(shard, sale, record), {result, unpack(record, STATE, CLAIM)}
+  if state == RELEASED and record[STATE] == HELD then reply[1 + NOTE] = sale.settings.release_reason end
+  reply[1 + STATE], reply[1 + CLAIM] = state, record[UNITS] or ''
   return reply
 end

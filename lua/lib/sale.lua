@@ -13,13 +13,6 @@ local function item_from_text(text)
   return {available = tonumber(available), held = tonumber(held), sold = tonumber(sold), limit = tonumber(limit)}
 end
 
--- Makes an item of which nothing is held or sold; `limit` is 0 for none.
-local function add_item(sale, sku, total, limit)
-  local is_limited = tonumber(limit) > 0
-  sale.items[sku] = {available = tonumber(total), held = 0, sold = 0, limit = is_limited and tonumber(limit) or nil}
-  sale.changed_items[sku] = true
-end
-
 local function buyer_from_text(text)
   local held, sold = string.match(text, '^(%d+) (%d+)$')
   return {held = tonumber(held), sold = tonumber(sold)}
@@ -29,8 +22,7 @@ end
 local function open_sale(shard, number, first)
   first = first or 4 * number
   local sale = {
-    first_key = first, key = KEYS[first], reservations_key = KEYS[first + 1], expiry_key = KEYS[first + 2], buyers_key = KEYS[first + 3],
-    name = string.match(KEYS[first], '}:sale:(.*)$'),
+    key = KEYS[first], reservations_key = KEYS[first + 1], expiry_key = KEYS[first + 2], buyers_key = KEYS[first + 3],
     items = {}, records = {}, buyers = {}, -- what was read, false for what is not there
     changed_items = {}, changed_records = {}, changed_buyers = {}, changed_expiry = {},
   }
@@ -38,21 +30,27 @@ local function open_sale(shard, number, first)
   return sale
 end
 
+-- The sale as `due` has it: "tenant/id".
+local function name_of(sale)
+  return string.match(sale.key, '}:sale:(.*)$')
+end
+
 local MAX_NAMES = 1000 -- of fields in one command: `unpack` fails from 8,000 values
 
--- Reads the fields of a hash that are not in `known` yet; what is not there becomes false.
+-- Reads the fields of a hash that are not in `known` yet, under a prefix or nil; what is not there becomes false.
 local function load_fields(key, prefix, names, known, decode)
   local missing, fields, count = {}, {}, 0
-  for _, name in ipairs(names) do
+  for at = 1, #names do
+    local name = names[at]
     if known[name] == nil then
       known[name], count = false, count + 1
-      missing[count], fields[count] = name, prefix .. name
+      missing[count], fields[count] = name, prefix and prefix .. name or name
     end
   end
   for first = 1, count, MAX_NAMES do
     local values = redis.call('HMGET', key, unpack(fields, first, math.min(first + MAX_NAMES - 1, count)))
-    for at, value in ipairs(values) do
-      if value then known[missing[first + at - 1]] = decode(value) end
+    for at = 1, #values do
+      if values[at] then known[missing[first + at - 1]] = decode(values[at]) end
     end
   end
 end
@@ -62,7 +60,7 @@ local function load_items(sale, skus)
 end
 
 local function load_records(sale, ids)
-  load_fields(sale.reservations_key, '', ids, sale.records, record_from_bytes)
+  load_fields(sale.reservations_key, nil, ids, sale.records, record_from_bytes)
 end
 
 -- The name under which a buyer's units of a limited item are kept.
@@ -70,33 +68,18 @@ local function name_of_limited(buyer, sku)
   return buyer .. '/' .. sku
 end
 
--- Reads the units of buyers, each with a list of lines: also those of the limited items in it. These must have been read.
-local function load_buyers(sale, buyers, lines_of_buyers)
-  local names = {}
-  for at, buyer in ipairs(buyers) do
-    names[#names + 1] = buyer
-    for _, line in ipairs(lines_of_buyers[at]) do
-      local item = sale.items[line.sku]
-      if item and item.limit then names[#names + 1] = name_of_limited(buyer, line.sku) end
-    end
-  end
-  load_fields(sale.buyers_key, '', names, sale.buyers, buyer_from_text)
-  for _, name in ipairs(names) do
-    sale.buyers[name] = sale.buyers[name] or {held = 0, sold = 0}
+-- Adds the names of the accounts of a buyer that these lines touch. Their items must have been read.
+local function add_account_names(sale, names, buyer, lines)
+  names[#names + 1] = buyer
+  for at = 1, #lines do
+    local item = sale.items[lines[at].sku]
+    if item and item.limit then names[#names + 1] = name_of_limited(buyer, lines[at].sku) end
   end
 end
 
--- Reads what a move of these reservations will touch.
-local function load_accounts(sale, ids)
-  local skus, buyers, lines_of_buyers = {}, {}, {}
-  for _, id in ipairs(ids) do
-    local record = sale.records[id]
-    if record and record[FINGERPRINT] ~= '' then
-      local units = units_of(record)
-      buyers[#buyers + 1], lines_of_buyers[#buyers + 1] = terms_of(record).buyer, units
-      for _, line in ipairs(units) do skus[#skus + 1] = line.sku end
-    end
+local function load_buyers(sale, names)
+  load_fields(sale.buyers_key, nil, names, sale.buyers, buyer_from_text)
+  for at = 1, #names do
+    sale.buyers[names[at]] = sale.buyers[names[at]] or {held = 0, sold = 0}
   end
-  load_items(sale, skus)
-  load_buyers(sale, buyers, lines_of_buyers)
 end

@@ -139,7 +139,7 @@ def bytes_from_adjustment(adjustment: LoadedAdjustment) -> bytes:
 
 
 def bytes_from_settings(settings: StoredSettings) -> bytes:
-    """The settings as `settings_from_bytes` in lua/lib/settings.lua reads them."""
+    """The settings as `bytes_from_settings` in lua/lib/make_sale.lua packs them."""
     *numbers, title, fingerprint, release_reason = settings
     tagged = [value for number in numbers for value in (_I64, number)]
     return _SETTINGS.pack(*tagged) + b"".join(_packed(text.encode()) for text in (title, fingerprint, release_reason))

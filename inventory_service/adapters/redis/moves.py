@@ -39,11 +39,18 @@ def move_arguments(requests: Sequence[Move], numbers: Mapping[SaleKey, int]) -> 
     """The arguments of a call; `numbers` are those of its sales."""
     arguments: list[Argument] = []
     for request in requests:
-        sale, reservation_id, kind, note, revision, lines, hold_ttl_ms, discards = request
-        arguments += (numbers[sale], reservation_id, kind.value, note, "" if revision is None else revision)
-        arguments += (spelled(lines), hold_ttl_ms or "", "1" if discards else "")
-        arguments.append(_spent_claim(request) if kind == MoveKind.SPEND else b"")
+        sale, reservation_id, kind, note, *_ = request
+        claim = _spent_claim(request) if kind == MoveKind.SPEND else b""
+        arguments += (numbers[sale], reservation_id, kind.value, note, _details(request), claim)
     return arguments
+
+
+def _details(request: Move) -> str:
+    """What is not asked for by most moves, in one argument, for each costs Redis time."""
+    _, _, _, _, revision, lines, hold_ttl_ms, discards = request
+    if revision is None and not (lines or hold_ttl_ms or discards):
+        return ""
+    return f"{'-' if revision is None else revision} {hold_ttl_ms or '-'} {int(discards)} {spelled(lines)}"
 
 
 def return_archived_arguments(request: ReturnArchived) -> list[Argument]:

@@ -37,6 +37,8 @@ _AHEAD = {
     "TIME_AHEAD": "the shard's last commit is dated {:.1f} s ahead of this process' clock",
 }
 USES = re.compile(r"^Uses +(.+?) *\]\]", re.MULTILINE)
+_NUMBERS = re.compile(r"^local ([A-Z_]+(?:,\s+[A-Z_]+)*) = (\d+(?:, \d+)*)(?= *(?:--|$))", re.MULTILINE)
+_NAME = re.compile(r"--\[\[.*?\]\]|--[^\n]*|'[^'\n]*'|(?<![.\w])[A-Z_]+\b", re.DOTALL)  # or a comment or a string
 
 
 class Script(NamedTuple):
@@ -70,7 +72,22 @@ def with_library(text: str) -> str:
     """Insert the files of lua/lib that a script's header names after its first line, the `#!lua` one."""
     first, _, rest = text.partition("\n")
     assert first.startswith("#!lua"), f"a script does not begin with #!lua: {first}"
-    return "\n".join([first, *(read_lua(f"lib/{file}") for file in used_library(text)), rest])
+    return with_numbers("\n".join([first, *(read_lua(f"lib/{file}") for file in used_library(text)), rest]))
+
+
+def with_numbers(text: str) -> str:
+    """Put numbers in the place of the constants that are defined as such at the beginning of a line.
+
+    To Lua they are variables: each call would make them anew, and every function would look for those that it uses.
+    """
+    numbers: dict[str, str] = {}
+
+    def note(definition: re.Match[str]) -> str:
+        numbers.update(zip(definition[1].replace(",", " ").split(), definition[2].split(", "), strict=True))
+        return "\n" * definition[0].count("\n")  # an error still names its line
+
+    without_definitions = _NUMBERS.sub(note, text)
+    return _NAME.sub(lambda name: numbers.get(name[0], name[0]), without_definitions)
 
 
 def used_library(text: str) -> list[str]:

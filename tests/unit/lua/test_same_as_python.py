@@ -36,12 +36,14 @@ def test_a_record_has_the_same_fields_in_lua_and_python() -> None:
 
 def test_the_settings_of_a_sale_have_the_same_fields_in_lua_and_python() -> None:
     """They are packed, unpacked, replied and read in this order."""
-    text = read_lua("lib/settings")
+    text, name = read_lua("lib/make_sale"), r"settings\.(\w+)"
+    for_judging = re.findall(r"\w+", found(r"  local ([\w, \n]*) = cmsgpack.unpack", read_lua("lib/settings")))
 
-    unpacked = re.findall(r"settings\.(\w+)", found(r"settings = \{\}\n(.*?) = cmsgpack.unpack", text))
-    packed = re.findall(r"settings\.(\w+)", found(r"cmsgpack.pack\((.*?)\)", text))
+    unpacked = re.findall(name, found(r"return end\n(.*?) = cmsgpack.unpack", text))
+    packed = re.findall(name, found(r"cmsgpack.pack\((.*?)\)", text))
 
     assert tuple(unpacked) == tuple(packed) == StoredSettings._fields
+    assert all(read in ("_", stored) for read, stored in zip(for_judging, packed, strict=True))
 
 
 def test_the_table_of_moves_is_the_same_in_lua_and_python() -> None:
