@@ -39,8 +39,9 @@ async def reserve_refused(
             answer = await stack.reserve(sale, reservation_id, lines, buyer_id)
             await eventually(partial(is_refused, stack, sale, reservation_id))
             await relay_halted.enter_async_context(stack.halted("relay"))
-        again = partial(stack.reserve, sale, reservation_id, lines, buyer_id)
-        repeated = await eventually(lambda: answer_unless_held(again))
+        repeated: calls.ReserveResponse | CallError = await eventually(
+            lambda: answer_unless_held(partial(stack.reserve, sale, reservation_id, lines, buyer_id))
+        )
     return answer, repeated
 
 
