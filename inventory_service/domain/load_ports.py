@@ -75,7 +75,7 @@ class LoadSource(Protocol):
         ...
 
     async def count_buyers(self, shard: int) -> int:
-        """How many buyers with units a load brings: `size` has as many at most."""
+        """How many buyers with units a load brings; those of `size` are an upper bound."""
         ...
 
     async def check(self, fenced: Fenced) -> None:

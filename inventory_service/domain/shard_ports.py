@@ -103,7 +103,7 @@ class CompensationTopic(Protocol):
     """The compensations of refused orders."""
 
     def compensations(self, connected: Callable[[], None]) -> AsyncGenerator[Compensate | None, None]:
-        """One at a time, None for an unreadable one; a request for another one acknowledges those before it, or some.
+        """One at a time, None for an unreadable one; each is acknowledged by the request for a later one.
 
         `connected` is called whenever Kafka has answered, with a compensation or without.
         """

@@ -26,8 +26,10 @@ class Bulkhead:
         self._waiting = 0
 
     async def ask(self, query: Callable[[], Awaitable[T]]) -> T | Failure:
-        """The query's result; LEDGER_UNREACHABLE if the ledger does not answer or the query's turn does not come,
-        OUTCOME_UNKNOWN if the ledger did not say whether it made a change.
+        """The query's result, or a failure.
+
+        LEDGER_UNREACHABLE if the ledger does not answer or the query's turn does not come, OUTCOME_UNKNOWN if the
+        ledger did not say whether it made a change.
         """
         if self._free.locked() and self._waiting >= self._max_waiting:
             return _OVERLOADED

@@ -42,7 +42,7 @@ async def run(dependencies: Dependencies) -> None:
 
 
 async def follow(dependencies: Dependencies, outage: Outage) -> None:
-    """Handle compensations until Kafka is unavailable; asking for another acknowledges those before it."""
+    """Handle compensations until Kafka is unavailable; each is acknowledged by the request for a later one."""
     async with aclosing(dependencies.compensations.compensations(partial(outage.recovered, "Kafka"))) as compensations:
         async for compensation in compensations:
             outcome = await handle(dependencies, compensation)

@@ -92,8 +92,8 @@ class LoopThread:
                 if self._running is None or self._is_closed or not self._running.thread.is_alive():
                     raise Closed
                 return asyncio.run_coroutine_threadsafe(coroutine, self._running.loop)
-        except Exception:
-            coroutine.close()  # it was never begun
+        except Exception:  # whatever it is, the coroutine was never begun, and Python would warn of that
+            coroutine.close()
             raise
 
     def close(self) -> None:

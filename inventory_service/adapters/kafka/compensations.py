@@ -16,11 +16,8 @@ from inventory_service.adapters.kafka.clients import REQUEST_TIMEOUT_MS, kafka_e
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Compensate
 
-METADATA_MAX_AGE_MS = (
-    5_000  # a group's member sees a recreated topic only in fresh metadata; aiokafka's default is 5 min
-)
-
-
+# A group's member sees a topic that was made anew only in fresh metadata; aiokafka's default is 5 min.
+METADATA_MAX_AGE_MS = 5_000
 MAX_RECORDS = 500  # whose offsets are committed at once
 
 

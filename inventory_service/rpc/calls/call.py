@@ -11,7 +11,7 @@ Context: TypeAlias = "ServicerContext[Any, Any]"
 
 
 class CountsOutcomes(Protocol):
-    """Counts answers, which say by themselves whether there are units, where a status says it of other calls."""
+    """Counts what requests for units were answered with: granted or rejected, the call's status is OK."""
 
     def count_reserve(self, result: Granted | Rejected) -> None: ...
 

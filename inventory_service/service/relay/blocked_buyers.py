@@ -57,9 +57,8 @@ class BlockedBuyersCopier:
 
     async def copy_if_old(self) -> None:
         """Replace the copy by the list unless it has every change of the list, or the shard does not serve."""
-        status = await self._shards.status(
-            self._shard
-        )  # before the list: a copy that is newer shows that it was set back
+        # The copy is asked before the list: one that is newer shows that the list was set back.
+        status = await self._shards.status(self._shard)
         version = await self._ledger.blocked_version()
         if status.serving and status.blocked_version != version:
             await self._replace(version, status.blocked_version)
