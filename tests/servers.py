@@ -94,8 +94,10 @@ FACTORIES = ServerFactories(
 def started(server: Server) -> Iterator[str]:
     """A server that runs meanwhile: its address."""
     server.start()
-    yield server.address
-    server.stop()
+    try:
+        yield server.address
+    finally:
+        server.stop()
 
 
 @contextmanager
