@@ -35,7 +35,7 @@ MOVES = {CONFIRM: MoveKind.CONFIRM, RELEASE: MoveKind.RELEASE}
 SIZES = {ACCEPTED: (1, 10, 34), SOLD_OUT: (1, 10, 34), CONFIRM: (1, 10), RELEASE: (1, 10)}
 CALLS = {1: 400, 10: 120, 34: 60}
 UNCOUNTED = 20  # calls beforehand
-Item: Any = getattr(sales, "NewItem", Line)  # in commits before items had limits
+Item: Any = getattr(sales, "NewItem", Line)  # a Line in commits from before items had limits
 
 
 class CountedValkey(Valkey):
@@ -100,7 +100,7 @@ async def count_calls(valkey: CountedValkey, stock: RedisStock, kind: str, size:
 
 async def count_all() -> dict[str, int]:
     """What each kind of call takes."""
-    connections.CONNECT_S = connections.REPLY_TIMEOUT_S = 60.0
+    connections.CONNECT_S = 60.0
     with tempfile.TemporaryDirectory() as folder:
         valkey = CountedValkey(Path(folder))
         valkey.start(deadline_s=120.0)
