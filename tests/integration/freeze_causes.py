@@ -12,7 +12,7 @@ async def redis_forgot(shard: SellingShard) -> None:
 
 
 async def redis_forgot_what_a_process_observed(shard: SellingShard) -> None:
-    """Whoever asks it next stops it."""
+    """The next process that asks it stops it."""
     await redis_forgot(shard)
     assert (await shard.processes.status()).frozen_reason
 

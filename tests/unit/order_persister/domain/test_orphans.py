@@ -31,7 +31,7 @@ def test_every_change_is_listed() -> None:
 
 
 def test_both_services_list_what_callers_were_told() -> None:
-    """Whoever comes first stays: the persister, which has a commit from Kafka, or the relay, from Redis."""
+    """The row that comes first stays: the persister's, which has a commit from Kafka, or the relay's, from Redis."""
     shard = FakeShard()
     shard.moves(("r-1", HELD), lamp=2)
     shard.move("r-1", HELD, shade=(3, 0, 0))
