@@ -56,15 +56,22 @@ async def run_command(
     stack: Stack, *arguments: str, module: str = "inventory_service", **changed: str
 ) -> CommandResult:
     """Run one of a service's programs with the stack's settings: `audit`, `init`."""
-    process = await asyncio.create_subprocess_exec(
+    process = await start_command(stack, *arguments, module=module, **changed)
+    stdout, stderr = await asyncio.wait_for(process.communicate(), PROGRAM_S)
+    assert process.returncode is not None
+    return CommandResult(process.returncode, stdout.decode(), stderr.decode())
+
+
+async def start_command(
+    stack: Stack, *arguments: str, module: str = "inventory_service", **changed: str
+) -> asyncio.subprocess.Process:
+    """Start one of a service's programs with the stack's settings."""
+    return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments),
         env={**shell_environment(stack), **changed},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    stdout, stderr = await asyncio.wait_for(process.communicate(), PROGRAM_S)
-    assert process.returncode is not None
-    return CommandResult(process.returncode, stdout.decode(), stderr.decode())
 
 
 def shard_of(sale_id: str, shards: int) -> int:
