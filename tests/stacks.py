@@ -56,10 +56,7 @@ async def run_command(
     stack: Stack, *arguments: str, module: str = "inventory_service", **changed: str
 ) -> CommandResult:
     """Run one of a service's programs with the stack's settings: `audit`, `init`."""
-    process = await start_command(stack, *arguments, module=module, **changed)
-    stdout, stderr = await asyncio.wait_for(process.communicate(), PROGRAM_S)
-    assert process.returncode is not None
-    return CommandResult(process.returncode, stdout.decode(), stderr.decode())
+    return await ended(await start_command(stack, *arguments, module=module, **changed))
 
 
 async def start_command(
@@ -72,6 +69,13 @@ async def start_command(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def ended(process: asyncio.subprocess.Process) -> CommandResult:
+    """How a program ends that was started."""
+    stdout, stderr = await asyncio.wait_for(process.communicate(), PROGRAM_S)
+    assert process.returncode is not None
+    return CommandResult(process.returncode, stdout.decode(), stderr.decode())
 
 
 def shard_of(sale_id: str, shards: int) -> int:

@@ -1,15 +1,16 @@
-"""Kills the processes that load a blank Redis from the ledger, each when a part of every shard is loaded.
+"""Restores a blank Redis after the processes that load it were killed, each when a part of every shard was loaded.
 
 A load stops before a table that is locked here, so it is known how far it is when its process is killed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+import re
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from tests.fault_stack import FaultStack
-from tests.faults.recovery.reopening import unserved
+from tests.faults.recovery.reopening import Log, serve_again, unserved
 from tests.faults.recovery.stores import held_now
 from tests.servers import connected
 from tests.stacks import start_command
@@ -19,6 +20,7 @@ STOPS_S = 60.0
 ENDS_S = 10.0
 # Two tables that a load reads late, in this order: what is final is loaded before ITEMS, all else before ADJUSTMENTS.
 ITEMS, ADJUSTMENTS = "item", "adjustment"
+_RELAY_CHECKS = re.compile(r"^relay: .*\bshard_state\b")
 _WAITING = "select count(*) from pg_locks where relation = to_regclass($1) and not granted"
 
 
@@ -29,10 +31,11 @@ class Loading(NamedTuple):
     parts: int  # that are loaded
 
 
-async def kill_loads(stack: FaultStack, sales: Collection[str]) -> None:
-    """Kill `holdfast restore` while it loads the shards, and then the relay, which begins that anew by itself.
+async def restore_through_kills(stack: FaultStack, log: Log, sales: Collection[str]) -> asyncio.subprocess.Process:
+    """Kill `holdfast restore` while it loads the shards, then the relay, which begins that anew; then restore them.
 
-    No sale is served meanwhile. The persister writes ITEMS too, and has nothing to write while these are locked.
+    Returns when the shards serve; that `holdfast restore` compares them with the ledger yet, between the calls to them.
+    No sale is served before. The persister writes ITEMS too, and has nothing to write while these are locked.
     """
     async with locked(stack, ADJUSTMENTS):
         with stack.halted("relay"):
@@ -44,8 +47,29 @@ async def kill_loads(stack: FaultStack, sales: Collection[str]) -> None:
         for before, after in zip(of_restore, of_relay, strict=True):
             assert after.token != before.token, "the relay goes on with a load that it did not begin"
             assert after.parts > before.parts
-        await stack.kill("relay")
+        restore = await start_again_beside_new_relay(stack, log, of_relay)
         await serves_none(stack, sales)
+    await serve_again(stack, sales)
+    return restore
+
+
+async def start_again_beside_new_relay(
+    stack: FaultStack, log: Log, of_relay: Sequence[Loading]
+) -> asyncio.subprocess.Process:
+    """Kill the relay, and start `holdfast restore`, which begins to load; the new relay is halted until it has."""
+    line = len(log.lines)
+    await stack.kill("relay")
+    restore = await start_command(stack.running, "restore")
+    await eventually(lambda: any(_RELAY_CHECKS.search(one) for one in log.lines[line:]), STOPS_S)
+    with stack.halted("relay"):
+        await eventually(lambda: are_taken_over(stack, of_relay), STOPS_S)
+    return restore
+
+
+async def are_taken_over(stack: FaultStack, before: Sequence[Loading]) -> bool:
+    """Another take-over of each shard has begun."""
+    tokens = [(await stack.meta(shard))["takeover_token"] for shard in range(stack.running.shards)]
+    return all(token != one.token for token, one in zip(tokens, before, strict=True))
 
 
 async def kill_restore(stack: FaultStack) -> list[Loading]:

@@ -17,7 +17,7 @@ from holdfast_embedded.stack import Stack
 from tests import stacks
 from tests.fault_stack import FaultStack
 from tests.faults.independent_checker import SILENTLY, Told, find_violations
-from tests.faults.recovery.killed_loads import kill_loads
+from tests.faults.recovery.killed_loads import restore_through_kills
 from tests.faults.recovery.load import Answer, Load
 from tests.faults.recovery.reopening import NAMES_COMMAND_S, Log, Opening, reopen
 from tests.faults.recovery.stored import InLedger, InRedis, read_heads, read_ledger, read_redis
@@ -114,11 +114,15 @@ async def run_scenario(
             await migrate(stack)
         if kills:
             await eventually(lambda: stack.log.names(opening, line), NAMES_COMMAND_S)
-            await kill_loads(stack, load.sales)
-        opening = await reopen(stack, stack.log, line, opening, load.sales, may_show_more(fates))
+            restore = await restore_through_kills(stack, stack.log, load.sales)
+        else:
+            opening = await reopen(stack, stack.log, line, opening, load.sales, may_show_more(fates))
         reopened = len(load.answers)
         if opening not in LOSES:
             await more_answers(load)
+    if kills:
+        result = await stacks.ended(restore)
+        assert result.code == 0, f"`holdfast restore` ended with {result.code}: {result}"
     told = Told(
         load.answers[:reopened],
         set() if site else before.held.in_ledger,  # what no store and no process knows cannot be told
