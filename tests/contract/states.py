@@ -1,22 +1,25 @@
-"""Brings a reservation to a state, or to one of those in which a part was sold or has come back."""
+"""Brings a reservation to a state, or to one of those that a read tells as another state."""
 
 from collections.abc import Sequence
 
 from inventory_service.domain.keys import Position
 from inventory_service.domain.moves import Move
 from inventory_service.domain.results import Granted
-from tests.contract.requests import MINUTE_MS, compensate, confirm, create, give_back, release, reserve, spend
+from inventory_service.domain.sale import SaleAction
+from tests.contract.requests import MINUTE_MS, act, compensate, confirm, create, give_back, release, reserve, spend
 from tests.contract.results import granted
 from tests.contract.shards import ShardUnderTest
 from tests.sales import make_sale
 
 ID = "r-1"
 NOWHERE = Position(0, 1, 999, 0)
+MANY = 100  # holds, all that a close takes back; the sweep has the rest
 
 
 async def bring_to(shard: ShardUnderTest, state: str) -> Position:
     """Bring the reservation to a state by the moves that lead there; returns its creation position."""
-    await make_sale(shard.stock, create(max_hold_ttl_ms=30 * MINUTE_MS))
+    lamps = 10 + (MANY if state == "CLOSED" else 0)
+    await make_sale(shard.stock, create(max_hold_ttl_ms=30 * MINUTE_MS, items={"lamp": lamps, "shade": 10}))
     if state == "none":
         return NOWHERE
     if state == "SPENT":
@@ -34,6 +37,9 @@ async def bring_to(shard: ShardUnderTest, state: str) -> Position:
     }
     for move in last_moves.get(state, ()):
         assert isinstance(await shard.stock.move(move), Granted)
+    if state == "CLOSED":
+        await shard.stock.reserve_many(0, [reserve(f"a-{number:03}") for number in range(MANY)])
+        await shard.stock.change_sale(act(SaleAction.CLOSE_AND_RELEASE))
     if state == "EXPIRED":
         await shard.stock.expire(0)
     if state == "COMPENSATED":
