@@ -7,7 +7,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason, ReservationState
 
 from inventory_service.domain.archive import move_archived
-from inventory_service.domain.keys import Position
+from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.moves import Move, Step
 from inventory_service.domain.ports import ExpireStep
 from inventory_service.domain.results import Failure, Granted, Rejected, ReservationRead
@@ -75,22 +75,22 @@ CHANGES = {
 }
 
 
-async def make(shard: ShardUnderTest, move: str, created: Position) -> object:
+async def make(shard: ShardUnderTest, move: str, created: Position, sale: SaleKey = SALE) -> object:
     if move in MOVES:
-        return await shard.stock.move(MOVES[move])
+        return await shard.stock.move(MOVES[move]._replace(sale=sale))
     if move in CHANGES:
-        return await shard.stock.change_hold(CHANGES[move])
+        return await shard.stock.change_hold(CHANGES[move]._replace(sale=sale))
     others: dict[str, Callable[[], Awaitable[object]]] = {
-        "reserve": lambda: shard.stock.reserve(reserve(ID, lamp=2, shade=1)),
-        "reserve-other": lambda: shard.stock.reserve(reserve(ID, lamp=1)),
+        "reserve": lambda: shard.stock.reserve(reserve(ID, sale=sale, lamp=2, shade=1)),
+        "reserve-other": lambda: shard.stock.reserve(reserve(ID, sale=sale, lamp=1)),
         "expire": lambda: shard.stock.expire(0),
-        "compensate": lambda: shard.stock.compensate(compensate(ID, created)),
+        "compensate": lambda: shard.stock.compensate(compensate(ID, created, sale)),
     }
     return await others[move]()
 
 
-async def state_of(shard: ShardUnderTest) -> str:
-    found = await shard.stock.find_reservation(SALE, ID)
+async def state_of(shard: ShardUnderTest, sale: SaleKey = SALE) -> str:
+    found = await shard.stock.find_reservation(sale, ID)
     return ReservationState.Name(found.reservation.state)[18:] if isinstance(found, ReservationRead) else "none"
 
 
