@@ -17,8 +17,9 @@ from tests.waiting import eventually
 HELD, CONFIRMED = states.RESERVATION_STATE_HELD, states.RESERVATION_STATE_CONFIRMED
 GROWTH_BYTES = 600_000  # of the outbox: far more than Redis' own buffers come and go
 OVER = 1.05  # of the share is used then
-AT_ONCE = 100
+AT_ONCE = 50
 MANY = 1_000_000  # units, so that stock is never the reason
+LARGE = {f"{'long' * 10}-{number}": 1 for number in range(20)}  # lines of an order whose commit takes some KiB
 DRAINS_S = 60.0
 
 
@@ -50,7 +51,7 @@ async def test_reserve_fails_while_the_outbox_is_full(archiving: StackFixture) -
 
 async def test_reserve_fails_while_redis_is_short_of_memory(archiving: StackFixture) -> None:
     """The outbox grows while no persister runs; Reserve fails before Redis does, until the outbox is drained."""
-    sale = await archiving.open_sale(MANY)
+    sale = await archiving.open_sale(dict.fromkeys(("lamp", *LARGE), MANY))
     await archiving.reserve(sale, "known")
     await archiving.settled(sale)
     known = await archiving.reserve(sale, "known")  # as it stands once the ledger has it
@@ -91,13 +92,13 @@ async def sell_until_rejected(stack: StackFixture, sale: str) -> int:
 
 
 async def grow(stack: StackFixture, sale: str, redis: Redis) -> int:
-    """Reserve and release with long ids until Redis uses much more memory than before; return how much in all."""
+    """Reserve and release large orders until Redis uses much more memory than before; return how much in all."""
     used = before = await counted_memory(redis)
     for first in count(step=AT_ONCE):
         if used >= before + GROWTH_BYTES:
             return used
-        names = [f"{'long' * 10}-{number}" for number in range(first, first + AT_ONCE)]
-        await asyncio.gather(*(stack.reserve(sale, name) for name in names))
+        names = [f"large-{number}" for number in range(first, first + AT_ONCE)]
+        await asyncio.gather(*(stack.reserve(sale, name, LARGE) for name in names))
         await asyncio.gather(*(stack.release(sale, name) for name in names))
         used = await counted_memory(redis)
     raise AssertionError
