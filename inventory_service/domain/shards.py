@@ -30,7 +30,7 @@ class ServerUnavailable(Exception):
 
     def told(self, then: str = "") -> str:
         """What is wrong, for a person. `then` is what to do after the remedy, such as to run a command again."""
-        remedy = f"; {self.remedy} {then}" if then else ""
+        remedy = f"; {self.remedy}, {then}" if then else ""
         return f"{self.server} does not answer: {self}{remedy}"
 
 
