@@ -305,11 +305,13 @@ update compensation c set done = true
 
 -- name: due_compensations
 -- Returns some compensations that are due, or of these only new ones, and postpones their next sending: by 1 s, 2 s,
--- 4 s, at most a minute.
+-- 4 s, at most a minute. Those with a reason other than `$4` are left as they are to the later version that knows it.
 with due as (
-    select shard, created_epoch, created_seq, created_index from compensation
-     where shard = $1 and not done and next_send_time <= case when $2 then '-infinity'::timestamptz else now() end
-     order by next_send_time limit $3 for update skip locked
+    select shard, c.created_epoch, c.created_seq, c.created_index
+      from compensation c join dead_letter d using (shard, created_epoch, created_seq, created_index)
+     where shard = $1 and not c.done and d.reason = any ($4::text[])
+       and c.next_send_time <= case when $2 then '-infinity'::timestamptz else now() end
+     order by c.next_send_time limit $3 for update of c skip locked
 )
 update compensation c
    set sent_count = c.sent_count + 1,

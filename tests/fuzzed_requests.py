@@ -12,8 +12,21 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 IDS = {"sale_id": 6, "reservation_id": 60, "buyer_id": 12, "sku": 3}  # so many of a name; of any other, five
-USUAL = ("_id", "sku", "quantity", "total", "lines", "items", "sale", "reason", "change")  # these fields are mostly set
+USUAL = (
+    "_id",
+    "sku",
+    "quantity",
+    "total",
+    "lines",
+    "items",
+    "sale",
+    "reason",
+    "change",
+    "mask",
+    "paths",
+)  # these fields are mostly set
 UNKNOWN = (b"\xf8\x07\x01", b"\xfa\x07\x02ab", b"\xfd\x07abcd", b"\xf9\x07abcdefgh")  # field 127, of each wire type
+UPDATABLE = ("title", "buyer_limit", "items")  # for the paths of a mask
 PLACEHOLDER = "\x7f\x7f\x7f"
 INVALID_UTF8 = (b"\xed\xa0\x80", b"\xff\xfe\xfd", b"\xc3\x28\x80")  # a surrogate, and what is no character
 TEXTS = ("", " ", "/", "x" * 65, "a\0b", "}:sale:", "default/x", "ñ", "🛒" * 300, "%s{0}", "x" * 70_000)
@@ -140,6 +153,8 @@ class FuzzedRequests:
         if field.enum_type is not None:
             return self._random.choice(field.enum_type.values).number
         if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+            if field.name == "paths":
+                return self._random.choice(UPDATABLE)
             text = f"{field.name}-{self._random.randrange(IDS.get(field.name, 5))}"
             return text if field.type == FieldDescriptor.TYPE_STRING else text.encode()
         if field.cpp_type in LIMITS:

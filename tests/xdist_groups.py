@@ -15,7 +15,7 @@ ON_A_STACK = {
             "usual",
             ("audit", "cli", "compensations", "metrics", "readme", "refused_orders", "reservation_lifecycle"),
         ),
-        ("e2e", "archiving", ("archive", "backpressure", "overdue")),
+        ("e2e", "archiving", ("archive", "backpressure", "overdue", "returns_and_changes")),
     )
     for name in names
 }

@@ -82,8 +82,8 @@ class SaleArchive(Protocol):
 class BlockedList(Protocol):
     """The ledger's list of buyers whose orders it refuses. `LedgerUnavailable` if it does not answer."""
 
-    async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> BlockChange:
-        """Refuse this buyer's orders from now on. Of one who is blocked already the first reason stays."""
+    async def block_buyer(self, tenant: str, buyer_id: str, reason: str, actor: str) -> BlockChange:
+        """Refuse this buyer's orders from now on. Of one who is blocked already the first reason and actor stay."""
         ...
 
     async def unblock_buyer(self, tenant: str, buyer_id: str) -> BlockChange:

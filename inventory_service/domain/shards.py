@@ -26,12 +26,30 @@ class ServerUnavailable(Exception):
     """A server did not answer, or answered that it cannot now. It is transient: loops retry, and no process ends."""
 
     server = "a server"
+    remedy = "start it"
+
+    def told(self, then: str = "") -> str:
+        """What is wrong, for a person. `then` is what to do after the remedy, such as to run a command again."""
+        remedy = f"; {self.remedy}, {then}" if then else ""
+        return f"{self.server} does not answer: {self}{remedy}"
 
 
 class RedisUnavailable(ServerUnavailable):
     """Redis."""
 
     server = "Redis"
+
+
+class OtherFormat(RedisUnavailable):
+    """Redis answers, and keeps a shard in a format that this version could misread."""
+
+    remedy = "run the newer version"
+
+    def __init__(self, shard: int, found: str, known: str) -> None:
+        super().__init__(f"shard {shard} is kept in format {found} and this Holdfast knows {known}: {self.remedy}")
+
+    def told(self, then: str = "") -> str:
+        return str(self)
 
 
 class KafkaUnavailable(ServerUnavailable):

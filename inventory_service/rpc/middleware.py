@@ -6,6 +6,7 @@ Methods are wrapped once, when they are registered, and not call by call as gRPC
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from math import inf
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
@@ -15,6 +16,7 @@ from grpc.aio import ServicerContext
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.results import Failure
+from inventory_service.domain.time_left import caller_leaves
 from inventory_service.rpc.methods import METHODS, MethodClass
 from inventory_service.rpc.status import CallFailed, status_of
 from inventory_service.rpc.time_limit import TimeLimit
@@ -110,6 +112,7 @@ class Middleware:
         async def wrapped(request: Any, context: ServicerContext[Any, Any]) -> Any:
             slots.in_use += 1
             began, left_s = perf_counter(), context.time_remaining()
+            caller_leaves.set(inf if left_s is None else began + left_s)
             code, ended, limited = "CANCELLED", None, limit.begin(began, left_s)
             try:
                 admit(request, left_s)

@@ -27,9 +27,11 @@ class BlockedBuyers:
         self._copies = copies
         self._shards = shards
 
-    async def block(self, tenant: str, buyer_id: str, reason: str, time_left: TimeLeft) -> BlockChange | Failure:
+    async def block(
+        self, tenant: str, buyer_id: str, reason: str, actor: str, time_left: TimeLeft
+    ) -> BlockChange | Failure:
         """Reject and refuse what this buyer asks for from now on."""
-        change = await self._bulkhead.ask(lambda: self._ledger.block_buyer(tenant, buyer_id, reason))
+        change = await self._bulkhead.ask(lambda: self._ledger.block_buyer(tenant, buyer_id, reason, actor))
         return await self._copied(change, time_left)
 
     async def unblock(self, tenant: str, buyer_id: str, time_left: TimeLeft) -> BlockChange | Failure:

@@ -56,8 +56,8 @@ async def run(
             result.objections += await _old_records(statuses, rows, offsets)
         await _open_all(result, statuses, takeover, log)
     except ServerUnavailable as error:
-        result.error = f"{error.server} does not answer: {error}"
-        remedy = "start it, and run `holdfast init` again"
+        result.error = error.told()
+        remedy = f"{error.remedy}, and run `holdfast init` again"
         log.error("server_unavailable", server=error.server, why=str(error), remedy=remedy)
     if write is not None:
         write(json.dumps({"open": not _exit_code(result), **asdict(result)}))

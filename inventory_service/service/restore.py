@@ -136,8 +136,7 @@ class _ShardRestore:
             except ServerUnavailable as error:
                 errors += 1
                 if errors == ERRORS:
-                    away = f"{error.server} does not answer: {error}; start it, {RUN_AGAIN}"
-                    return self._result(State.UNKNOWN, away)
+                    return self._result(State.UNKNOWN, error.told(RUN_AGAIN))
             else:
                 if result is not None:
                     return result

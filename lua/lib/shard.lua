@@ -28,9 +28,10 @@ local function read_meta()
 end
 
 -- The reply of every script for a shard whose data it could misread, or nil: a shard that is not blank says its format.
+-- The detail is that format, 0 if it says none, and the one of this version.
 local function format_error(meta)
   if meta.format == FORMAT or not (meta.format or meta.epoch) then return nil end
-  return {'SHARD', 'FORMAT', string.format('%.0f', meta.format or 0)}
+  return {'SHARD', 'FORMAT', string.format('%.0f %.0f', meta.format or 0, FORMAT)}
 end
 
 -- Whether a commit was made before another one of its shard.

@@ -260,6 +260,7 @@ create table blocked_buyer (
     buyer_id    text        not null,
     reason      text        not null,
     create_time timestamptz not null default now(),
+    actor       text        not null default '',   -- empty: authentication was off
     primary key (tenant, buyer_id)
 );
 

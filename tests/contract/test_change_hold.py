@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 
 import pytest
-from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
 from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.reservation import HELD, Units
-from inventory_service.domain.results import Failure, Granted, Rejected, Shortage
+from inventory_service.domain.results import Granted, Rejected, Shortage
 from inventory_service.domain.sale import ActOnSale, SaleAction, SaleRead
 from tests.contract.requests import (
     MINUTE_MS,
@@ -16,10 +15,8 @@ from tests.contract.requests import (
     confirm,
     create,
     extend,
-    give_back,
     release,
     reserve,
-    spend,
 )
 from tests.contract.results import granted, reason_of
 from tests.contract.shards import ShardUnderTest
@@ -80,39 +77,6 @@ async def test_a_changed_hold_goes_on_with_what_it_holds_now(shard: ShardUnderTe
     assert isinstance(back, Granted)
     assert back.reservation.lines == (Units("lamp", 2, 0, 0), Units("shade", 1, 0, 0))
     assert await accounts(shard) == {"lamp": (9, 0, 1), "shade": (9, 0, 1)}
-
-
-STATES = {
-    "none": [],
-    "CONFIRMED": [confirm(ID)],
-    "CONF*": [confirm(ID), give_back(ID, lamp=1)],
-    "RETURNED": [confirm(ID), give_back(ID)],
-    "RELEASED": [release(ID)],
-    "SPENT": [spend(ID)],
-}
-
-
-@pytest.mark.parametrize("state", [*STATES, "EXPIRED", "OVERDUE"])
-async def test_only_a_hold_can_be_changed(shard: ShardUnderTest, state: str) -> None:
-    """Not even to what it claimed; the failure has the reservation as it stands."""
-    await make_sale(shard.stock, create())
-    if state not in ("none", "SPENT"):
-        await granted(shard, reserve(ID))
-    for move in STATES.get(state, []):
-        assert reason_of(await shard.stock.move(move)) == "GRANTED"
-    if state in ("EXPIRED", "OVERDUE"):
-        await shard.tick(10 * MINUTE_MS)
-    if state == "EXPIRED":
-        await shard.stock.expire(0)
-    kept = await shard.contents()
-
-    answer = await shard.stock.change_hold(change(ID, lamp=1))
-
-    assert isinstance(answer, Failure)
-    assert reason_of(answer) == ("RESERVATION_NOT_FOUND" if state == "none" else "WRONG_RESERVATION_STATE")
-    if answer.reservation is not None:
-        assert answer.metadata == {"state": ReservationState.Name(answer.reservation.state)}
-    assert await shard.contents() == kept
 
 
 @pytest.mark.parametrize(

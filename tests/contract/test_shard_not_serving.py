@@ -87,7 +87,7 @@ async def test_no_script_runs_on_data_of_another_format(
     kept = await scripts.contents()
 
     calls = RedisScripts(scripts.connections, ObservedHeads(), load_script_on_test_clock)
-    with pytest.raises(ShardNotServing, match=f"^FORMAT {found}$"):
+    with pytest.raises(ShardNotServing, match=f"^FORMAT {found} 1$"):
         await calls.run(script, 0, keys_of(0, [SALE]), ["0"] * 12)
 
     assert await scripts.contents() == kept

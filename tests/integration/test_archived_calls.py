@@ -1,7 +1,10 @@
 """Calls about ids that Redis does not have: the server reads the ledger before it answers."""
 
+from typing import Any
+
 import grpc
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast.inventory.v1.reservation_pb2 import Line
 
 from tests.inventory_server import (
     Caller,
@@ -47,17 +50,21 @@ async def test_a_lost_reservation_is_not_found_and_names_its_commit(caller: Call
             """insert into orphan (shard, epoch, seq, index, hash, tenant, sale_id, reservation_id, buyer_id, lines,
             state, why) values (0, 7, 3, 0, '', 'default', 'lamp-sale', 'r-1', 'ann', '[]', 'HELD', 'a test')"""
         )
-    get = calls.GetReservationRequest(sale_id="lamp-sale", reservation_id="r-1")
-    confirm = calls.ConfirmReservationRequest(sale_id="lamp-sale", reservation_id="r-1")
-    release = calls.ReleaseReservationRequest(sale_id="lamp-sale", reservation_id="r-1")
+    name: Any = {"sale_id": "lamp-sale", "reservation_id": "r-1"}
+    lines, stock = [Line(sku="lamp", quantity=1)], caller.stock
+    asked: dict[str, Any] = {
+        "get": stock.GetReservation(calls.GetReservationRequest(**name)),
+        "confirm": stock.ConfirmReservation(calls.ConfirmReservationRequest(**name)),
+        "release": stock.ReleaseReservation(calls.ReleaseReservationRequest(**name)),
+        "extend": stock.ExtendReservation(calls.ExtendReservationRequest(**name, hold_ttl={"seconds": 60})),
+        "change": stock.ChangeReservation(calls.ChangeReservationRequest(**name, lines=lines)),
+        "return": stock.ReturnReservation(calls.ReturnReservationRequest(**name, reason="broken", lines=lines)),
+    }
 
-    errors = [
-        await error_of(caller.stock.GetReservation(get)),
-        await error_of(caller.stock.ConfirmReservation(confirm)),
-        await error_of(caller.stock.ReleaseReservation(release)),
-    ]
+    errors = {call: await error_of(answer) for call, answer in asked.items()}
 
-    assert {(error.reason, error.metadata.get("lost")) for error in errors} == {("RESERVATION_NOT_FOUND", "7-3")}
+    told = {call: (error.reason, error.metadata.get("lost")) for call, error in errors.items()}
+    assert told == dict.fromkeys(asked, ("RESERVATION_NOT_FOUND", "7-3"))
 
 
 async def test_a_sale_only_in_the_ledger_is_not_reported_as_not_found(caller: Caller, database: str) -> None:

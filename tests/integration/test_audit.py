@@ -62,7 +62,7 @@ async def test_redis_and_ledger_without_differences(fixture: AuditFixture) -> No
 
 async def test_open_refused_orders_are_no_difference(fixture: AuditFixture) -> None:
     """Their units are refused in the ledger and held or sold in Redis until they come back; so are parts of them."""
-    await LedgerBuyers(fixture.processes.postgres).block_buyer("default", "buyer-3", "a test")
+    await LedgerBuyers(fixture.processes.postgres).block_buyer("default", "buyer-3", "a test", actor="")
     shade = (Line("shade", 1),)
     for refused, recorded in (("r-17", "r-2"), ("r-3", "r-6")):
         kind = MoveKind.RETURN if refused == "r-3" else MoveKind.CONFIRM

@@ -83,9 +83,8 @@ async def test_both_calls_are_harmless_twice(caller: Caller, database: str) -> N
 
     assert (blocked, rejection.reason) == ([False, True], BLOCKED)
     async with connected(database) as ledger:
-        assert [tuple(row) for row in await ledger.fetch("select tenant, buyer_id, reason from blocked_buyer")] == [
-            ("default", "bob", "stolen card")
-        ]
+        rows = await ledger.fetch("select tenant, buyer_id, reason, actor from blocked_buyer")
+        assert [tuple(row) for row in rows] == [("default", "bob", "stolen card", "")]
         assert await ledger.fetchval("select previous from blocked_version") == 0
         version = await ledger.fetchval("select version from blocked_version")
         assert [await unblock(caller, "bob"), await unblock(caller, "bob")] == [False, True]
@@ -124,8 +123,8 @@ async def test_a_relay_corrects_a_copy_that_differs(processes: ShardProcesses, m
 
     async with processes.relaying():
         await eventually(lambda: is_copied(0))
-        await ledger.block_buyer("default", "ann", "a test")
-        await ledger.block_buyer("default", "bob", "a test")
+        await ledger.block_buyer("default", "ann", "a test", actor="")
+        await ledger.block_buyer("default", "bob", "a test", actor="")
         await eventually(lambda: is_copied(2))
         await ledger.unblock_buyer("default", "ann")
         await eventually(lambda: is_copied(1))
@@ -135,12 +134,12 @@ async def test_a_list_that_was_set_back_never_has_a_version_again(database: str)
     """The copies that have the list of before would else pass for its equal, and nobody would correct them."""
     pool = LedgerPool(database)
     ledger = LedgerBuyers(pool)
-    lost = [await ledger.block_buyer("default", name, "a test") for name in ("ann", "bob")]
+    lost = [await ledger.block_buyer("default", name, "a test", actor="") for name in ("ann", "bob")]
     async with connected(database) as db:
         await db.execute("delete from blocked_buyer")
         await db.execute("delete from blocked_version")
 
-    anew = [await ledger.block_buyer("default", name, "a test") for name in ("cid", "dan")]
+    anew = [await ledger.block_buyer("default", name, "a test", actor="") for name in ("cid", "dan")]
 
     assert {change.version for change in lost}.isdisjoint(change.version for change in anew)
     assert [change.before for change in anew] == [0, anew[0].version]
@@ -152,7 +151,7 @@ async def test_a_copy_is_restored_as_soon_as_its_shard_serves_anew(
 ) -> None:
     """A new epoch begins with an empty copy, because the ledger may have been set back."""
     monkeypatch.setattr(blocked_buyers, "COMPARE_INTERVAL_S", 3600.0)
-    await LedgerBuyers(processes.postgres).block_buyer("default", "ann", "a test")
+    await LedgerBuyers(processes.postgres).block_buyer("default", "ann", "a test", actor="")
 
     async def is_copied() -> bool:
         """The shard has the list."""

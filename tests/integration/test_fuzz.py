@@ -32,6 +32,7 @@ from tests.error_reasons import Documented, documented
 from tests.faults.independent_checker import Told, find_violations
 from tests.faults.recovery.stored import InLedger, read_ledger, read_redis
 from tests.fuzzed_requests import IDS, FuzzedRequests
+from tests.integration.test_request_fields import BUILT
 from tests.inventory_server import SHARDS, Caller, call_error, first_answer_to
 from tests.ledger_consistency import inconsistencies
 from tests.servers import connected
@@ -46,6 +47,15 @@ METHODS: Sequence[MethodDescriptor] = [
     for service in file.services_by_name.values()
     for method in service.methods
 ]
+# Of these hardly one random request is sound and meets what it needs, so each is made once by hand before.
+SELDOM = {
+    "ConfirmReservation",
+    "ExtendReservation",
+    "ChangeReservation",
+    "ReturnReservation",
+    "CreateSale",
+    "AdjustStock",
+}
 # Without reservations there is nothing to move, and a sale that is closed sells none.
 WEIGHTS = [{"Reserve": 8.0, "CloseSale": 0.1}.get(method.name, 1.0) for method in METHODS]
 HAS_A_DEADLINE = "cut by its caller's deadline"
@@ -64,7 +74,7 @@ async def test_random_requests_are_answered_as_documented_and_the_books_agree(
 ) -> None:
     """Whatever is sent, no call ends without a reason, nothing is logged as a bug, and no unit is lost or made."""
     print(f"HOLDFAST_TEST_SEED={SEED}")
-    await sell_a_part(caller)
+    await use_each_that_random_requests_seldom_do(caller)
     for number in range(IDS["sale_id"] - 2):  # the others may be made by a request
         await caller.create_sale(
             f"sale_id-{number}", items=[{"sku": f"sku-{n}", "total": 500} for n in range(IDS["sku"])]
@@ -78,14 +88,20 @@ async def test_random_requests_are_answered_as_documented_and_the_books_agree(
     reasons = Counter(outcome.reason for outcome in outcomes)
     assert reasons.keys() >= {"OK", "UNREADABLE", "UNKNOWN_FIELD", "FIELD_OUT_OF_BOUNDS"}, reasons
     assert {outcome.method for outcome in outcomes} == {method.name for method in METHODS}
+    assert {outcome.method for outcome in outcomes if outcome.reason == "OK"} | SELDOM == BUILT.keys()
     assert await book(valkey, database) == []
 
 
-async def sell_a_part(caller: Caller) -> None:
-    """A reservation of three units, of which two are sold and one comes back: random requests seldom get so far."""
+async def use_each_that_random_requests_seldom_do(caller: Caller) -> None:
+    """A reservation becomes one of three units, of which two are sold and one comes back."""
     await caller.create_sale()
-    await caller.reserve("r-1", quantity=3)
+    await caller.admin.AdjustStock(
+        admin.AdjustStockRequest(sale_id="lamp-sale", sku="lamp", adjustment_id="a-1", delta=1, reason="found")
+    )
+    await caller.reserve("r-1", quantity=2)
     name: Any = {"sale_id": "lamp-sale", "reservation_id": "r-1"}
+    await caller.stock.ExtendReservation(calls.ExtendReservationRequest(**name, hold_ttl={"seconds": 60}))
+    await caller.stock.ChangeReservation(calls.ChangeReservationRequest(**name, lines=[Line(sku="lamp", quantity=3)]))
     part: Any = {"lines": [Line(sku="lamp", quantity=2)]}
     await caller.stock.ConfirmReservation(calls.ConfirmReservationRequest(**name, partial=part))
     await caller.stock.ReturnReservation(

@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from holdfast.inventory.v1.events_pb2 import Compensation
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from bench.commits import HELD, RELEASED
 from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, SALES
 from holdfast_runtime.retry import Outages, Retrier
+from order_persister.adapters.ledger import unpublished
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.adapters.ledger.unpublished import Unpublished
@@ -121,18 +123,24 @@ async def test_facts_of_what_a_later_version_has_applied_wait_for_it(
 
 
 async def test_an_order_that_a_later_version_refused_is_left_to_it_and_stops_nothing(
-    one_shard: OneShardLedger, published: Published
+    one_shard: OneShardLedger, published: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its reason is not sent; the end of the order is booked, and the reason kept."""
+    """It is not sent, nor counted as such, and the next one is; its end is booked, and its reason kept."""
     await block_buyer(one_shard.db, "bob")
     one_shard.shard.moves(("r-1", HELD), buyer="bob")
     await one_shard.apply_new()
     await one_shard.db.execute("update dead_letter set reason = 'OF_A_LATER_VERSION'")
+    one_shard.shard.moves(("r-2", HELD), buyer="bob")
+    await one_shard.apply_new()
+    monkeypatch.setattr(unpublished, "MAX_COMPENSATIONS", 1)
 
     await published.publisher.publish_due([0])
+    sent = await one_shard.db.fetch("select sent_count from compensation order by created_seq")
     one_shard.shard.moves(("r-1", RELEASED))
     await one_shard.apply_new()
 
-    assert published.to(COMPENSATIONS) == published.to(ORDERS) == []
+    assert [Compensation.FromString(message.value).reservation_id for message in published.to(COMPENSATIONS)] == ["r-2"]
+    assert [row["sent_count"] for row in sent] == [0, 1]
+    assert published.to(ORDERS) == []
     assert await one_shard.reservation("r-1") == ("RELEASED", "REFUSED", "OF_A_LATER_VERSION")
-    assert await one_shard.dead_letters() == [("r-1", "OF_A_LATER_VERSION", "SETTLED", "RELEASED")]
+    assert (await one_shard.dead_letters())[0] == ("r-1", "OF_A_LATER_VERSION", "SETTLED", "RELEASED")

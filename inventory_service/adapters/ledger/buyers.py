@@ -19,9 +19,9 @@ class LedgerBuyers:
         self._ledger = ledger.within(TIMEOUT_S)
         self._sql = ledger_queries()
 
-    async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> BlockChange:
-        """Insert a row; one that is there stays, with its reason."""
-        return await self._change(BuyerKey(tenant, buyer_id), True, self._sql.block_buyer, reason)
+    async def block_buyer(self, tenant: str, buyer_id: str, reason: str, actor: str) -> BlockChange:
+        """Insert a row; one that is there stays, with its reason and its actor."""
+        return await self._change(BuyerKey(tenant, buyer_id), True, self._sql.block_buyer, reason, actor)
 
     async def unblock_buyer(self, tenant: str, buyer_id: str) -> BlockChange:
         """Delete the row, if there is one."""
@@ -36,7 +36,7 @@ class LedgerBuyers:
             rows = await db.fetch(self._sql.blocked_page, *(after or BuyerKey("", "")), PAGE)
         return [BuyerKey(*row) for row in rows]
 
-    async def _change(self, buyer: BuyerKey, is_blocked: bool, statement: str, *reason: str) -> BlockChange:
+    async def _change(self, buyer: BuyerKey, is_blocked: bool, statement: str, *values: str) -> BlockChange:
         """`LedgerOutcomeUnknown` if the ledger stops answering once the statement was sent. Harmless twice."""
         sent = False
         try:
@@ -44,7 +44,7 @@ class LedgerBuyers:
                 # Read first: a version that is read after the statement may be that of a change which it did not find.
                 version = before = int(await db.fetchval(self._sql.blocked_version))
                 sent = True
-                if (await db.execute(statement, *buyer, *reason)).endswith(" 1"):
+                if (await db.execute(statement, *buyer, *values)).endswith(" 1"):
                     raised = await db.fetchrow(self._sql.raise_blocked_version)
                     assert raised is not None, "an insert or update of one row returns it"
                     version, before = raised

@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import copy
+from math import inf
+from time import perf_counter
 
 import asyncpg
 
 from holdfast_runtime.postgres import Connection, LazyPool
 from inventory_service.domain.shards import LedgerUnavailable
+from inventory_service.domain.time_left import question_ends
 
 QUERY_TIMEOUT_S = 15.0
 POOL_SIZE = 4
@@ -23,7 +26,7 @@ class LedgerPool:
 
     def __init__(self, dsn: str, pool_size: int = POOL_SIZE, *, writable: bool = True) -> None:
         self._pool = LazyPool(dsn, pool_size, QUERY_TIMEOUT_S, writable=writable)
-        self._limit_s: float | None = None
+        self._limit_s = inf
 
     def within(self, seconds: float) -> "LedgerPool":
         """The same pool; a block that takes longer fails as an outage does, and what it had sent may have been done."""
@@ -33,9 +36,10 @@ class LedgerPool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection for one block; `LedgerUnavailable` for every outage."""
+        """A connection for one block, no longer than the call may ask; `LedgerUnavailable` for every outage."""
+        limit_s = min(self._limit_s, question_ends.get() - perf_counter())
         try:
-            async with asyncio.timeout(self._limit_s), self._pool.acquire() as db:
+            async with asyncio.timeout(limit_s if limit_s < inf else None), self._pool.acquire() as db:
                 yield db
         except (OSError, TimeoutError, *_ASYNCPG_ERRORS) as error:
             classified = classify_error(error)

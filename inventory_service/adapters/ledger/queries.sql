@@ -1,8 +1,8 @@
 -- Every statement that the inventory service makes on the ledger.
 
 -- name: block_buyer
--- Adds a blocked buyer; an earlier row, with its reason, stays.
-insert into blocked_buyer (tenant, buyer_id, reason) values ($1, $2, $3)
+-- Adds a blocked buyer; an earlier row, with its reason and its actor, stays.
+insert into blocked_buyer (tenant, buyer_id, reason, actor) values ($1, $2, $3, $4)
 on conflict (tenant, buyer_id) do nothing
 
 -- name: unblock_buyer

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from inventory_service.adapters.redis.connections import Argument
 from inventory_service.adapters.redis.keys import blocked_key, shard_keys
-from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing
+from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, unavailable
 from inventory_service.domain.blocked_buyers import BlockChange
 from inventory_service.domain.keys import BuyerKey
-from inventory_service.domain.shards import RedisUnavailable
 
 
 class RedisBlockedCopies:
@@ -39,5 +38,5 @@ class RedisBlockedCopies:
         try:
             result, cursor = await self._scripts.run("set_blocked", shard, keys, (step, *arguments))
         except ShardNotServing as error:
-            raise RedisUnavailable(str(error)) from error
+            raise unavailable(shard, error) from error
         return result, cursor

@@ -6,10 +6,10 @@ from typing import Any
 
 from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown
 from inventory_service.adapters.redis.keys import adjustments_key, sale_keys, shard_keys
-from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing
+from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, unavailable
 from inventory_service.domain.reservation import HELD
 from inventory_service.domain.shard_load import LoadedAdjustment, LoadedRecord, LoadSize, SalePart, StoredSettings
-from inventory_service.domain.shards import BegunTakeover, Fenced, RedisUnavailable
+from inventory_service.domain.shards import BegunTakeover, Fenced
 
 SENDS = 3  # of a script whose reply is lost
 # MessagePack, which the scripts read with cmsgpack: 0xcf is before an integer of 8 bytes, 0xd3 before one with a sign,
@@ -91,7 +91,7 @@ class RedisLoadTarget:
             try:
                 return await self._scripts.run(script, takeover.shard, all_keys, (*own, *arguments))
             except ShardNotServing as error:
-                raise RedisUnavailable(str(error)) from error
+                raise unavailable(takeover.shard, error) from error
             except OutcomeUnknown:
                 if not sends_left:
                     raise

@@ -21,7 +21,7 @@ from inventory_service.adapters.redis.connections import (
 )
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.heads import ObservedHeads
-from inventory_service.domain.shards import WENT_BACK, CommitId, RedisUnavailable
+from inventory_service.domain.shards import WENT_BACK, CommitId, OtherFormat, RedisUnavailable
 
 # First words of error replies after which a script did not run: not now, not for this user, not on this node.
 NOT_RUN = frozenset(
@@ -56,6 +56,11 @@ class ShardNotServing(Exception):
         super().__init__(f"{code} {detail}".strip())
         self.code = code
         self.detail = detail
+
+
+def unavailable(shard: int, error: ShardNotServing) -> RedisUnavailable:
+    """The same for those who wait until a shard serves, or give up and say why it does not."""
+    return OtherFormat(shard, *error.detail.split()) if error.code == "FORMAT" else RedisUnavailable(str(error))
 
 
 class ScriptFailed(Exception):

@@ -10,14 +10,13 @@ from inventory_service.adapters.redis.connections import (
     RedisConnections,
 )
 from inventory_service.adapters.redis.keys import blocked_key, shard_keys
-from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, went_back
+from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, unavailable, went_back
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.shards import (
     BegunTakeover,
     CommitId,
     Fenced,
     LedgerProgress,
-    RedisUnavailable,
     ShardStatus,
     Trimmed,
 )
@@ -78,7 +77,7 @@ class RedisShards:
         try:
             return await self._scripts.run(script, shard, [*shard_keys(shard), *keys], arguments)
         except ShardNotServing as error:
-            raise RedisUnavailable(str(error)) from error
+            raise unavailable(shard, error) from error
 
 
 def _status(

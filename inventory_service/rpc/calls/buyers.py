@@ -4,7 +4,7 @@ from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 
 from inventory_service.domain.blocked_buyers import BlockChange
 from inventory_service.domain.results import Failure
-from inventory_service.rpc.auth import tenant_of
+from inventory_service.rpc.auth import actor_of, tenant_of
 from inventory_service.rpc.calls.call import Context
 from inventory_service.rpc.status import CallFailed
 from inventory_service.rpc.validation import MAX_TEXT, Validator
@@ -18,9 +18,10 @@ class BuyerCalls:
         self._buyers = buyers
 
     async def BlockBuyer(self, request: admin.BlockBuyerRequest, context: Context) -> admin.BlockBuyerResponse:
-        """Reject what this buyer asks for, and refuse what is under way. The first reason stays."""
+        """Reject what this buyer asks for, and refuse what is under way. The first reason and actor stay."""
         buyer_id, reason = buyer_to_block(request)
-        change = await self._buyers.block(tenant_of(context), buyer_id, reason, context.time_remaining)
+        tenant, actor = tenant_of(context), actor_of(context)
+        change = await self._buyers.block(tenant, buyer_id, reason, actor, context.time_remaining)
         return admin.BlockBuyerResponse(replayed=_changed(change).replayed)
 
     async def UnblockBuyer(self, request: admin.UnblockBuyerRequest, context: Context) -> admin.UnblockBuyerResponse:

@@ -62,7 +62,10 @@ class Unpublished:
         return await self._retrier.retry("Postgres", partial(self._record_published, shard, facts))
 
     async def due_compensations(self, shard: int, only_new: bool) -> list[Compensation]:
-        """Some compensations that are due; each is due again later until the ledger has the end of its order."""
+        """Some compensations that are due; each is due again later until the ledger has the end of its order.
+
+        Not those whose reason only a later version knows, which sends them.
+        """
         return await self._retrier.retry("Postgres", partial(self._due_compensations, shard, only_new))
 
     async def open_compensations(self, shards: Iterable[int]) -> dict[int, OpenCompensations]:
@@ -117,12 +120,12 @@ class Unpublished:
 
     async def _due_compensations(self, shard: int, only_new: bool) -> list[Compensation]:
         async with self._database.transaction() as db:
-            due = await db.fetch(self._sql.due_compensations, shard, only_new, MAX_COMPENSATIONS)
+            due = await db.fetch(self._sql.due_compensations, shard, only_new, MAX_COMPENSATIONS, list(REASONS))
         for row in due:
             if row["sent_count"] == STALLED_SENDS:
                 order = {"sale": f"{row['tenant']}/{row['sale_id']}", "reservation": row["reservation_id"]}
                 log.warning("compensation_stalled", shard=shard, sent=STALLED_SENDS, **order)
-        return [_compensation(shard, row) for row in due if row["reason"] in REASONS]  # a later version sends the rest
+        return [_compensation(shard, row) for row in due]
 
     async def _open_compensations(self, shards: Sequence[int]) -> dict[int, OpenCompensations]:
         async with self._database.transaction() as db:

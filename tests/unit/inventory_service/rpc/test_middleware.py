@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
+from math import inf
+from time import perf_counter
 from typing import Any
 
 import grpc
@@ -13,6 +15,7 @@ from holdfast.inventory.v1.reservation_pb2 import Line
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
+from inventory_service.domain.time_left import caller_leaves
 from inventory_service.rpc import methods
 from inventory_service.rpc.methods import CLAIM, METHODS, MOVE, SLOTS, STREAMS
 from inventory_service.rpc.status import CallFailed
@@ -57,6 +60,20 @@ async def test_the_first_check_that_fails_decides() -> None:
     slots.in_use += 1
     await served.middleware.drain(within_s=0.0)
     assert await outcome(not_built) == "SERVER_DRAINING"
+
+
+async def test_a_call_knows_until_when_its_caller_waits() -> None:
+    """So that it asks the ledger no longer than that; one without a deadline after it has none."""
+    served, left = Calls(), list[float]()
+
+    async def look(_request: Any, _context: Any) -> str:
+        left.append(caller_leaves.get() - perf_counter())
+        return "done"
+
+    assert [await served.outcome("GetSale", look, b"", remaining_s) for remaining_s in (9.0, None)] == ["done", "done"]
+
+    assert 0.0 < left[0] <= 9.0
+    assert left[1] == inf
 
 
 @pytest.mark.parametrize("method", EVERY_HANDLER)

@@ -1,15 +1,20 @@
 """Blocks of many buyers at once: how many of the ledger's connections they take."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import cast
 
+import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
+from holdfast.inventory.v1.inventory_admin_service_pb2 import BlockBuyerRequest
 
 from inventory_service.domain.blocked_buyers import BlockChange
 from inventory_service.domain.keys import BuyerKey
 from inventory_service.domain.ports import BlockedCopies, BlockedList
 from inventory_service.domain.results import Failure
 from inventory_service.domain.shards import LedgerOutcomeUnknown
+from inventory_service.rpc.calls import buyers as calls
+from inventory_service.rpc.calls.call import Context
 from inventory_service.service.blocked_buyers import BlockedBuyers
 from inventory_service.service.bulkhead import Bulkhead
 from tests.waiting import eventually
@@ -25,8 +30,10 @@ class SlowList:
         self.under_way = 0
         self.most = 0
         self.fails = False
+        self.blocked_by = list[str]()
 
-    async def block_buyer(self, tenant: str, buyer_id: str, reason: str) -> BlockChange:
+    async def block_buyer(self, tenant: str, buyer_id: str, reason: str, actor: str) -> BlockChange:
+        self.blocked_by.append(actor)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         await self.answers.wait()
@@ -36,7 +43,7 @@ class SlowList:
         return BlockChange(BuyerKey(tenant, buyer_id), True, 0, 1)
 
     async def unblock_buyer(self, tenant: str, buyer_id: str) -> BlockChange:
-        return (await self.block_buyer(tenant, buyer_id, ""))._replace(is_blocked=False)
+        return (await self.block_buyer(tenant, buyer_id, "", ""))._replace(is_blocked=False)
 
     async def change(self, shard: int, change: BlockChange) -> bool:
         return True
@@ -50,7 +57,7 @@ async def test_blocks_of_many_buyers_leave_connections_to_other_calls() -> None:
     """They wait for each other in the ledger, and calls about archived reservations need its connections meanwhile."""
     listed = SlowList()
     buyers = blocked_buyers(listed)
-    calls = [asyncio.ensure_future(buyers.block("default", f"bot-{n}", "a bot", lambda: None)) for n in range(20)]
+    calls = [asyncio.ensure_future(buyers.block("default", f"bot-{n}", "a bot", "", lambda: None)) for n in range(20)]
     calls.append(asyncio.ensure_future(buyers.unblock("default", "ann", lambda: None)))
     await eventually(lambda: listed.under_way == AT_ONCE)
 
@@ -66,6 +73,19 @@ async def test_a_block_that_the_ledger_does_not_answer_may_have_been_made() -> N
     listed.fails = True
     listed.answers.set()
 
-    answer = await blocked_buyers(listed).block("default", "bob", "a bot", lambda: None)
+    answer = await blocked_buyers(listed).block("default", "bob", "a bot", "", lambda: None)
 
     assert answer == Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN)
+
+
+async def test_a_block_keeps_who_made_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller of BlockBuyer, as it stands with adjustments and changes of sales."""
+    monkeypatch.setattr(calls, "actor_of", lambda _context: "ops")
+    listed = SlowList()
+    listed.answers.set()
+    context = cast(Context, SimpleNamespace(time_remaining=lambda: None))
+
+    request = BlockBuyerRequest(buyer_id="bob", reason="a bot")
+    await calls.BuyerCalls(blocked_buyers(listed)).BlockBuyer(request, context)
+
+    assert listed.blocked_by == ["ops"]

@@ -1,10 +1,16 @@
 """The bulkhead: however many callers there are, few queries of the ledger run at once and few wait."""
 
 import asyncio
+from time import perf_counter
 from typing import TypeVar
 
+import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
+from inventory_service.adapters.ledger.archive import LedgerArchive
+from inventory_service.adapters.ledger.pool import LedgerPool
+from inventory_service.domain import time_left
+from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.results import Failure
 from inventory_service.domain.shards import LedgerUnavailable
 from inventory_service.service.bulkhead import Bulkhead
@@ -61,7 +67,7 @@ async def test_a_full_queue_fails_the_next_query_with_overloaded() -> None:
 
 async def test_a_query_whose_turn_does_not_come_fails_with_ledger_unreachable() -> None:
     """A ledger that hangs must not block callers for ever."""
-    ledger, bulkhead = SlowLedger(), Bulkhead(1, WAITING, wait_s=0.01)
+    ledger, bulkhead = SlowLedger(), Bulkhead(1, WAITING, limit_s=0.01)
     first = asyncio.ensure_future(bulkhead.ask(ledger.answer))
     await eventually(lambda: ledger.asked == 1)
 
@@ -88,3 +94,27 @@ async def test_a_query_that_fails_or_is_cancelled_frees_its_place() -> None:
 
     assert failures == [UNREACHABLE] * 3
     assert await bulkhead.ask(ledger.answer) == "here"
+
+
+async def test_a_caller_hears_of_a_silent_ledger_before_it_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second call spends its time on the wait for the first; neither caller is left with an unknown outcome."""
+    monkeypatch.setattr(time_left, "MARGIN_S", 10.0)  # so half of what is left
+    kept = list[asyncio.StreamWriter]()
+    silent = await asyncio.start_server(lambda _reader, writer: kept.append(writer), "127.0.0.1", 0)
+    host, port = silent.sockets[0].getsockname()
+    pool, bulkhead = LedgerPool(f"postgresql://{host}:{port}/silent"), Bulkhead(1)
+    archive, began = LedgerArchive(pool), perf_counter()
+    time_left.caller_leaves.set(began + 2.0)
+
+    async def ask() -> tuple[bool | Failure, float]:
+        answer = await bulkhead.ask(lambda: archive.sale_exists(SaleKey("default", "lamp-sale")))
+        return answer, perf_counter() - began
+
+    answers = await asyncio.gather(ask(), ask())
+
+    assert [answer for answer, _ in answers] == [UNREACHABLE] * 2
+    assert all(0.9 < took_s < 2.0 for _, took_s in answers), answers
+    await pool.close()
+    for writer in kept:
+        writer.close()
+    silent.close()
