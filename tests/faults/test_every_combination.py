@@ -105,6 +105,7 @@ async def test_nothing_is_lost_when_every_process_starts_anew_beside_an_older_le
         assert await run_scenario(stack, fates, opening, tmp_path, site=True) == []
 
 
+@pytest.mark.every_combination
 async def test_a_load_killed_half_way_serves_no_call_and_is_begun_anew(stacks: StackLender, tmp_path: Path) -> None:
     """Promises 1, 2, 7 and 8: `holdfast restore` is killed while it loads, then the relay is. Buyers go on."""
     async with stacks.lent() as stack:

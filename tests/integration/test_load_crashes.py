@@ -23,9 +23,7 @@ from tests.servers import StartValkey, connected
 from tests.waiting import eventually
 
 SALES = 3
-# Of these steps: begin, clear, four parts (what is final, settings, holds, buyers), finish. Whole processes, which are
-# killed after the first part and before the finish, are in tests/faults.
-KILLED_AFTER = (0, 1, 2, 4, 5)
+STEPS = 7  # begin, clear, four parts (what is final, settings, holds, buyers), finish
 Stored = dict[str, dict[bytes, Any]]
 
 
@@ -54,7 +52,7 @@ async def serves(shard: LoadedShard) -> bool:
     return (await shard.shards.status(0)).serving
 
 
-@pytest.mark.parametrize("steps", KILLED_AFTER)
+@pytest.mark.parametrize("steps", range(STEPS))
 async def test_a_loader_that_is_killed_is_followed_by_another(shard: LoadedShard, steps: int) -> None:
     """It leaves a token, a fence, and a shard that is as it was or void: never one that serves."""
     before = await shard.stored()
