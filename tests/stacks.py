@@ -56,12 +56,23 @@ async def run_command(
     stack: Stack, *arguments: str, module: str = "inventory_service", **changed: str
 ) -> CommandResult:
     """Run one of a service's programs with the stack's settings: `audit`, `init`."""
-    process = await asyncio.create_subprocess_exec(
+    return await ended(await start_command(stack, *arguments, module=module, **changed))
+
+
+async def start_command(
+    stack: Stack, *arguments: str, module: str = "inventory_service", **changed: str
+) -> asyncio.subprocess.Process:
+    """Start one of a service's programs with the stack's settings."""
+    return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments),
         env={**shell_environment(stack), **changed},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def ended(process: asyncio.subprocess.Process) -> CommandResult:
+    """How a program ends that was started."""
     stdout, stderr = await asyncio.wait_for(process.communicate(), PROGRAM_S)
     assert process.returncode is not None
     return CommandResult(process.returncode, stdout.decode(), stderr.decode())

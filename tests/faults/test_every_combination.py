@@ -59,6 +59,7 @@ SELECTION = {
 }
 # The same, and every process starts anew: the ledger alone tells then how far it had read what Kafka has.
 SITE_SELECTION = {("set-back", "set-back", "untouched")}
+LOST_REDIS = Fates(Fate.BLANK, Fate.UNTOUCHED, Fate.UNTOUCHED)
 
 
 def combinations(selection: Collection[tuple[str, str, str]]) -> Iterator[Any]:
@@ -102,3 +103,10 @@ async def test_nothing_is_lost_when_every_process_starts_anew_beside_an_older_le
     """Promises 1, 2, 7 and 8: a whole site comes back, and no process remembers how far anything was."""
     async with stacks.lent() as stack:
         assert await run_scenario(stack, fates, opening, tmp_path, site=True) == []
+
+
+@pytest.mark.every_combination
+async def test_a_load_killed_half_way_serves_no_call_and_is_begun_anew(stacks: StackLender, tmp_path: Path) -> None:
+    """Promises 1, 2, 7 and 8: `holdfast restore` is killed while it loads, then the relay is. Buyers go on."""
+    async with stacks.lent() as stack:
+        assert await run_scenario(stack, LOST_REDIS, Opening.RESTORE, tmp_path, kills=True) == []

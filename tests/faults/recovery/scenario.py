@@ -17,8 +17,9 @@ from holdfast_embedded.stack import Stack
 from tests import stacks
 from tests.fault_stack import FaultStack
 from tests.faults.independent_checker import SILENTLY, Told, find_violations
+from tests.faults.recovery.killed_loads import restore_through_kills
 from tests.faults.recovery.load import Answer, Load
-from tests.faults.recovery.reopening import Log, Opening, reopen
+from tests.faults.recovery.reopening import NAMES_COMMAND_S, Log, Opening, reopen
 from tests.faults.recovery.stored import InLedger, InRedis, read_heads, read_ledger, read_redis
 from tests.faults.recovery.stores import (
     REPLACED,
@@ -96,8 +97,13 @@ class Before(NamedTuple):
     held: Held
 
 
-async def run_scenario(stack: LentStack, fates: Fates, opening: Opening, folder: Path, site: bool = False) -> list[str]:
-    """Every broken promise in a sentence. With `site` every process of Holdfast starts anew too."""
+async def run_scenario(
+    stack: LentStack, fates: Fates, opening: Opening, folder: Path, site: bool = False, kills: bool = False
+) -> list[str]:
+    """Every broken promise in a sentence.
+
+    With `site` every process of Holdfast starts anew too; with `kills` two loads are killed before the one that ends.
+    """
     load = await open_sales(stack)
     async with load.running():
         before = await sell_and_copy(stack, load, folder)
@@ -106,10 +112,17 @@ async def run_scenario(stack: LentStack, fates: Fates, opening: Opening, folder:
         at_the_fault = len(load.answers)
         if fates.postgres is Fate.BLANK:
             await migrate(stack)
-        opening = await reopen(stack, stack.log, line, opening, load.sales, may_show_more(fates))
+        if kills:
+            await eventually(lambda: stack.log.names(opening, line), NAMES_COMMAND_S)
+            restore = await restore_through_kills(stack, stack.log, load.sales)
+        else:
+            opening = await reopen(stack, stack.log, line, opening, load.sales, may_show_more(fates))
         reopened = len(load.answers)
         if opening not in LOSES:
             await more_answers(load)
+    if kills:
+        result = await stacks.ended(restore)
+        assert result.code == 0, f"`holdfast restore` ended with {result.code}: {result}"
     told = Told(
         load.answers[:reopened],
         set() if site else before.held.in_ledger,  # what no store and no process knows cannot be told
