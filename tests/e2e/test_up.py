@@ -146,7 +146,7 @@ def test_up_prints_the_addresses_of_its_servers(second_start: SecondStart) -> No
     assert audit.stdout.startswith("Redis and the ledger agree: 16 shards, 1 sale")
 
 
-@pytest.mark.skipif(not REAL, reason="runs where the servers are real")
+@pytest.mark.skipif(not REAL, reason="`make test-real` runs it, with Redis, PostgreSQL and Apache Kafka")
 def test_real_servers_take_the_places_of_the_embedded_ones(
     tmp_path: Path, start_valkey: StartValkey, start_postgres: StartPostgres, start_broker: StartBroker
 ) -> None:

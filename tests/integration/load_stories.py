@@ -87,7 +87,7 @@ async def release_and_archive(shard: LoadedShard, name: str) -> None:
 
 
 async def overdue_holds(shard: LoadedShard) -> None:
-    """Their end has come, and nobody has taken them back yet."""
+    """Their end has come, and the relay has not expired them yet."""
     await hold(shard, "overdue")
     await shard.tick(HOLD_MS + 1)
 
@@ -109,7 +109,7 @@ async def old_and_not_settled(shard: LoadedShard) -> None:
 
 
 async def over_but_held(shard: LoadedShard) -> None:
-    """A sale that ended long ago has a hold that nobody has taken back."""
+    """A sale that ended long ago has a hold that the relay has not expired."""
     key = SaleKey("default", "over")
     await shard.create_sale(sale(key, end_ms=shard.now_ms + 1, lamp=1))
     assert isinstance(await shard.stock.reserve(Reserve(key, "late", "ann", (Line("lamp", 1),), None)), Granted)

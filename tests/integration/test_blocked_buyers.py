@@ -131,7 +131,7 @@ async def test_a_relay_corrects_a_copy_that_differs(processes: ShardProcesses, m
 
 
 async def test_a_list_that_was_set_back_never_has_a_version_again(database: str) -> None:
-    """The copies that have the list of before would else pass for its equal, and nobody would correct them."""
+    """The copies that have the list of before would else pass for its equal, and the relay would not correct them."""
     pool = LedgerPool(database)
     ledger = LedgerBuyers(pool)
     lost = [await ledger.block_buyer("default", name, "a test", actor="") for name in ("ann", "bob")]

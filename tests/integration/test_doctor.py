@@ -224,7 +224,7 @@ async def test_a_ledger_without_tables_fails_the_check(valkey: str, empty_databa
 async def test_commits_given_up_of_late_and_quarantined_records_are_notes(
     valkey: str, database: str, kafka: str
 ) -> None:
-    """Callers may have been told of the first; a day is time to make them good. The others somebody has to explain."""
+    """Callers may have been told of the first, and have a day to be helped. An operator has to explain the others."""
     async with connected(database) as db:
         await db.execute(
             """insert into shard_epoch (shard, epoch, base_epoch, base_seq, base_hash, how, known_lost, create_time)

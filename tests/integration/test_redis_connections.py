@@ -283,7 +283,11 @@ async def test_a_closed_connection_never_connects_anew(valkey: str, by: str) -> 
 async def test_connecting_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts and never replies must not block its caller for ever."""
     monkeypatch.setattr(redis_connections, "CONNECT_S", 0.1)
-    silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(10), "127.0.0.1", 0)
+
+    async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     async with silent:
         with pytest.raises(RedisUnavailable):
             await connect(f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}/0")

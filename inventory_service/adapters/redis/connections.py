@@ -46,7 +46,7 @@ class RedisConnection:
     def __init__(self, connection: AbstractConnection, begun: float) -> None:
         self._connection = connection
         self.begun = begun
-        self._late_until: float | None = None  # a reply that nobody waits for is due; by the monotonic clock
+        self._late_until: float | None = None  # until then the reply to a command that was given up may come; monotonic
 
     async def execute(self, *command: Argument, timeout_s: float = REPLY_TIMEOUT_S) -> object:
         """Send one command and return its reply; OutcomeUnknown if none came, ResponseError if it was an error."""

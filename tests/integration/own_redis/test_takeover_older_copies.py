@@ -15,15 +15,20 @@ from tests.servers import connected
 from tests.waiting import LONG_S, eventually
 
 
+async def copy_of_three_commits(processes: ShardProcesses, server: Valkey, folder: Path) -> None:
+    """Make three commits, and copy the files of Redis once the ledger has them."""
+    async with processes.at_work():
+        await processes.commit(count=3)
+        await eventually(processes.is_drained)
+    shutil.copytree(server.data_dir, folder)
+
+
 @pytest.mark.parametrize("behind", [False, True], ids=["the ledger has it all", "Kafka alone has it"])
 async def test_redis_files_of_an_older_epoch_never_serve(
     processes: ShardProcesses, server: Valkey, tmp_path: Path, behind: bool
 ) -> None:
     """It would sell units again that later commits sold; those may still be in Kafka when it comes back."""
-    async with processes.at_work():
-        await processes.commit(count=3)
-        await eventually(processes.is_drained)
-    shutil.copytree(server.data_dir, tmp_path / "copy")
+    await copy_of_three_commits(processes, server, tmp_path / "copy")
     await crash(processes, server)
     async with processes.at_work():
         await eventually(processes.serves)
@@ -74,10 +79,7 @@ async def test_a_ledger_that_was_shown_more_than_it_could_take_opens_no_older_re
     processes: ShardProcesses, server: Valkey, tmp_path: Path, how: str
 ) -> None:
     """Both end at the same commit, and Kafka has shown the ledger that more were acknowledged."""
-    async with processes.at_work():
-        await processes.commit(count=3)
-        await eventually(processes.is_drained)
-    shutil.copytree(server.data_dir, tmp_path / "copy")
+    await copy_of_three_commits(processes, server, tmp_path / "copy")
     if how == "frozen":
         processes.persister.refuse = {4}
     else:
@@ -105,10 +107,7 @@ async def test_a_ledger_that_was_frozen_reads_on_before_redis_is_compared_with_i
     processes: ShardProcesses, server: Valkey, tmp_path: Path
 ) -> None:
     """Kafka alone has what the ledger did not take, and the cause may have been repaired since."""
-    async with processes.at_work():
-        await processes.commit(count=3)
-        await eventually(processes.is_drained)
-    shutil.copytree(server.data_dir, tmp_path / "copy")
+    await copy_of_three_commits(processes, server, tmp_path / "copy")
     async with connected(processes.dsn) as db:
         await db.execute("update shard_watermark set frozen_reason = 'LEDGER_BROKEN: a test' where shard = 0")
     async with processes.relaying():
@@ -125,7 +124,7 @@ async def test_a_ledger_that_was_frozen_reads_on_before_redis_is_compared_with_i
 async def test_records_that_kafka_deleted_unread_open_no_older_redis(
     processes: ShardProcesses, server: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing tells what they were, so nobody knows whether Redis and the ledger lack the same."""
+    """What they were is in no store, so Redis and the ledger may both lack them."""
     delete_unread(processes, monkeypatch)
     await crash(processes, server)
 

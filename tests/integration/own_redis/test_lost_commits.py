@@ -1,7 +1,6 @@
 """A server counts the commits that its callers were told of and that a take-over did not find."""
 
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,6 @@ from inventory_service.domain.results import Failure
 from inventory_service.service.lost_commits import LostCommitsWatch
 from tests.integration.shard_processes import SHARDS, ShardProcesses
 from tests.integration.shard_steps import crash, restart_from_copy
-from tests.servers import StartValkey
-from tests.shared_kafka import Kafka
 from tests.waiting import eventually
 
 
@@ -45,42 +42,28 @@ class CountingServer:
         return not isinstance(await self._stock.list_sales(0), Failure)
 
 
-@pytest.fixture
-def redis(start_valkey: StartValkey) -> Valkey:
-    """A Valkey to set back."""
-    return start_valkey()
-
-
-@pytest.fixture
-async def processes(redis: Valkey, database: str, kafka: Kafka) -> AsyncIterator[ShardProcesses]:
-    processes = ShardProcesses(redis.address, database, kafka)
-    await processes.open()
-    yield processes
-    await processes.close()
-
-
 @pytest.mark.parametrize("skipped", [0, 2], ids=["the next epoch", "two epochs were skipped"])
 async def test_what_an_older_copy_of_redis_lacks_is_counted_once(
-    processes: ShardProcesses, redis: Valkey, tmp_path: Path, skipped: int
+    processes: ShardProcesses, server: Valkey, tmp_path: Path, skipped: int
 ) -> None:
     """The ledger has the copy's head, and the commits after it were in Redis alone: the take-over adopts the copy."""
-    server = CountingServer(processes)
+    counting = CountingServer(processes)
     async with processes.at_work():
         await processes.commit(count=3)
         await eventually(processes.is_drained)
-    shutil.copytree(redis.data_dir, tmp_path / "copy")
+    shutil.copytree(server.data_dir, tmp_path / "copy")
     await processes.commit(count=2)
-    assert await server.call() == []
-    await restart_from_copy(processes, redis, tmp_path / "copy")
+    assert await counting.call() == []
+    await restart_from_copy(processes, server, tmp_path / "copy")
     async with processes.at_work():
         for _ in range(skipped):
             await eventually(processes.serves)
             await processes.commit(count=4)
-            await crash(processes, redis)
+            await crash(processes, server)
 
         with capture_logs() as logged:
-            assert await server.call() == [(0, 2)]
-            assert await server.call() == [(0, 2)]
+            assert await counting.call() == [(0, 2)]
+            assert await counting.call() == [(0, 2)]
 
     first, last = f"{processes.epoch}-4", f"{processes.epoch}-5"
     [event] = [event for event in logged if event["event"] == "acknowledged_and_lost"]
