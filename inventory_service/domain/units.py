@@ -6,23 +6,22 @@ The reference for lua/lib/record.lua and lua/lib/move.lua.
 from collections.abc import Iterable
 from typing import Final
 
-from inventory_service.domain.reservation import CONFIRMED, HELD, RETURNED, Line, Units
+from inventory_service.domain.reservation import CONFIRMED, HELD, RETURNED, Units
 
 Accounts = dict[str, int]  # units by account; an item's are available, held and sold, a buyer's are held and sold
 
 _SOLD: Final = (CONFIRMED, RETURNED)  # the states in which units count as sold, until they have come back
 
 
-def usual_units(claimed: Iterable[Line], state: int) -> tuple[Units, ...]:
+def usual_units(claimed: Iterable[tuple[str, int]], state: int) -> tuple[Units, ...]:
     """The units that state and claim imply: all of the claim sold, or come back, or none."""
-    return units_in((Units(sku, quantity, 0, 0) for sku, quantity in claimed), state)
+    sold, came_back = state in _SOLD, state == RETURNED
+    return tuple([Units(sku, n, n if sold else 0, n if came_back else 0) for sku, n in claimed])
 
 
 def units_in(units: Iterable[Units], state: int) -> tuple[Units, ...]:
     """Units once all that is claimed of them has gone to `state`."""
-    return tuple(
-        [Units(sku, claimed, claimed * (state in _SOLD), claimed * (state == RETURNED)) for sku, claimed, _, _ in units]
-    )
+    return usual_units([(sku, claimed) for sku, claimed, _, _ in units], state)
 
 
 def held_and_sold(units: Units, state: int) -> tuple[int, int]:

@@ -6,7 +6,6 @@ Methods are wrapped once, when they are registered, and not call by call as gRPC
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from math import inf
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
@@ -112,7 +111,8 @@ class Middleware:
         async def wrapped(request: Any, context: ServicerContext[Any, Any]) -> Any:
             slots.in_use += 1
             began, left_s = perf_counter(), context.time_remaining()
-            caller_leaves.set(inf if left_s is None else began + left_s)
+            if left_s is not None:
+                caller_leaves.set(began + left_s)
             code, ended, limited = "CANCELLED", None, limit.begin(began, left_s)
             try:
                 admit(request, left_s)
