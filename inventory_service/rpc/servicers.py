@@ -1,10 +1,13 @@
 """The two gRPC services, put together from their calls; the middleware answers UNIMPLEMENTED for those not built."""
 
+import asyncio
+
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceServicer
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceServicer
 
 from inventory_service.domain.ports import Stock
 from inventory_service.rpc.calls.adjustments import AdjustmentCalls
+from inventory_service.rpc.calls.audit import AuditCalls
 from inventory_service.rpc.calls.buyers import BuyerCalls
 from inventory_service.rpc.calls.call import CountsOutcomes
 from inventory_service.rpc.calls.moves import MoveCalls
@@ -13,6 +16,7 @@ from inventory_service.rpc.calls.reserve import ReserveCalls
 from inventory_service.rpc.calls.sale_states import SaleStateCalls
 from inventory_service.rpc.calls.sales import SaleCalls
 from inventory_service.service.blocked_buyers import BlockedBuyers
+from inventory_service.service.sale_audit import SaleAudits
 
 
 class Servicer(ReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  # type: ignore[misc]  # Reserve answers bytes
@@ -22,9 +26,10 @@ class Servicer(ReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  #
         super().__init__(stock, outcomes)
 
 
-class AdminServicer(SaleCalls, SaleStateCalls, AdjustmentCalls, BuyerCalls, InventoryAdminServiceServicer):
+class AdminServicer(SaleCalls, SaleStateCalls, AdjustmentCalls, BuyerCalls, AuditCalls, InventoryAdminServiceServicer):
     """InventoryAdminService, for operators."""
 
-    def __init__(self, stock: Stock, buyers: BlockedBuyers) -> None:
+    def __init__(self, stock: Stock, buyers: BlockedBuyers, audits: SaleAudits, draining: asyncio.Event) -> None:
         SaleCalls.__init__(self, stock)
         BuyerCalls.__init__(self, buyers)
+        AuditCalls.__init__(self, audits, draining)
