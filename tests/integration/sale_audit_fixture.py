@@ -37,7 +37,7 @@ class SaleAuditFixture(AuditFixture):
         """A sale with sixty reservations, some of which were refused; the ledger has it all."""
         await self.processes.open()
         items = (NewItem("lamp", 1000, buyer_limit=500), NewItem("shade", 5000))
-        await make_sale(self.stock, CreateSale(SALE, "Lamps", None, None, HOLD_MS, HOLD_MS, 0, items))
+        await make_sale(self.stock, CreateSale(SALE, "Lamps", None, None, HOLD_MS, 2 * HOLD_MS, 0, items))
         await self.sell(1, 60)
         await self.apply_outbox()
 
