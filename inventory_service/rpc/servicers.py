@@ -7,12 +7,14 @@ from inventory_service.domain.ports import Stock
 from inventory_service.rpc.calls.adjustments import AdjustmentCalls
 from inventory_service.rpc.calls.buyers import BuyerCalls
 from inventory_service.rpc.calls.call import CountsOutcomes
+from inventory_service.rpc.calls.dead_letters import DeadLetterCalls
 from inventory_service.rpc.calls.moves import MoveCalls
 from inventory_service.rpc.calls.reads import ReadCalls
 from inventory_service.rpc.calls.reserve import ReserveCalls
 from inventory_service.rpc.calls.sale_states import SaleStateCalls
 from inventory_service.rpc.calls.sales import SaleCalls
 from inventory_service.service.blocked_buyers import BlockedBuyers
+from inventory_service.service.replay import DeadLetterReplay
 
 
 class Servicer(ReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  # type: ignore[misc]  # Reserve answers bytes
@@ -22,9 +24,12 @@ class Servicer(ReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  #
         super().__init__(stock, outcomes)
 
 
-class AdminServicer(SaleCalls, SaleStateCalls, AdjustmentCalls, BuyerCalls, InventoryAdminServiceServicer):
+class AdminServicer(
+    SaleCalls, SaleStateCalls, AdjustmentCalls, BuyerCalls, DeadLetterCalls, InventoryAdminServiceServicer
+):
     """InventoryAdminService, for operators."""
 
-    def __init__(self, stock: Stock, buyers: BlockedBuyers) -> None:
+    def __init__(self, stock: Stock, buyers: BlockedBuyers, replays: DeadLetterReplay) -> None:
         SaleCalls.__init__(self, stock)
         BuyerCalls.__init__(self, buyers)
+        DeadLetterCalls.__init__(self, replays)
