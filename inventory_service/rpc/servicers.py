@@ -8,6 +8,7 @@ from inventory_service.rpc.calls.adjustments import AdjustmentCalls
 from inventory_service.rpc.calls.batch_reserve import BatchReserveCalls
 from inventory_service.rpc.calls.buyers import BuyerCalls
 from inventory_service.rpc.calls.call import CountsOutcomes
+from inventory_service.rpc.calls.dead_letters import DeadLetterCalls
 from inventory_service.rpc.calls.moves import MoveCalls
 from inventory_service.rpc.calls.reads import ReadCalls
 from inventory_service.rpc.calls.reserve import ReserveCalls
@@ -18,6 +19,7 @@ from inventory_service.rpc.calls.stream_reserve import StreamReserveCalls
 from inventory_service.rpc.slots import Slots, StreamSlots
 from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.service.blocked_buyers import BlockedBuyers
+from inventory_service.service.replay import DeadLetterReplay
 
 
 class Servicer(ReserveCalls, BatchReserveCalls, StreamReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  # type: ignore[misc]  # Reserve answers bytes
@@ -30,9 +32,12 @@ class Servicer(ReserveCalls, BatchReserveCalls, StreamReserveCalls, MoveCalls, R
         StreamReserveCalls.__init__(self, items, StreamSlots(slots), life)
 
 
-class AdminServicer(SaleCalls, SaleStateCalls, AdjustmentCalls, BuyerCalls, InventoryAdminServiceServicer):
+class AdminServicer(
+    SaleCalls, SaleStateCalls, AdjustmentCalls, BuyerCalls, DeadLetterCalls, InventoryAdminServiceServicer
+):
     """InventoryAdminService, for operators."""
 
-    def __init__(self, stock: Stock, buyers: BlockedBuyers) -> None:
+    def __init__(self, stock: Stock, buyers: BlockedBuyers, replays: DeadLetterReplay) -> None:
         SaleCalls.__init__(self, stock)
         BuyerCalls.__init__(self, buyers)
+        DeadLetterCalls.__init__(self, replays)

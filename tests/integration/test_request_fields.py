@@ -66,6 +66,7 @@ BUILT: dict[str, Message] = {
     "AdjustStock": admin.AdjustStockRequest(
         sale_id="lamp-sale", sku="lamp", adjustment_id="a-1", delta=1, reason="found"
     ),
+    "ReplayDeadLetter": admin.ReplayDeadLetterRequest(dead_letter_id="0-1-1-0", reservation_id="r-2"),
     "BlockBuyer": admin.BlockBuyerRequest(buyer_id="bob", reason="fraud"),
     "UnblockBuyer": admin.UnblockBuyerRequest(buyer_id="bob"),
 }
@@ -98,6 +99,7 @@ USED = {
     "AdjustStock": {
         *("sale_id", "sku", "adjustment_id", "delta", "new_total", "expected_total", "reason", "reference"),
     },
+    "ReplayDeadLetter": {"dead_letter_id", "reservation_id"},
     "BlockBuyer": {"buyer_id", "reason"},
     "UnblockBuyer": {"buyer_id"},
 }
