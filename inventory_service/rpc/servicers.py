@@ -11,6 +11,7 @@ from inventory_service.rpc.calls.audit import AuditCalls
 from inventory_service.rpc.calls.batch_reserve import BatchReserveCalls
 from inventory_service.rpc.calls.buyers import BuyerCalls
 from inventory_service.rpc.calls.call import CountsOutcomes
+from inventory_service.rpc.calls.dead_letters import DeadLetterCalls
 from inventory_service.rpc.calls.moves import MoveCalls
 from inventory_service.rpc.calls.reads import ReadCalls
 from inventory_service.rpc.calls.reserve import ReserveCalls
@@ -21,6 +22,7 @@ from inventory_service.rpc.calls.stream_reserve import StreamReserveCalls
 from inventory_service.rpc.slots import Slots, StreamSlots
 from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.service.blocked_buyers import BlockedBuyers
+from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.sale_audit import SaleAudits
 
 
@@ -34,10 +36,26 @@ class Servicer(ReserveCalls, BatchReserveCalls, StreamReserveCalls, MoveCalls, R
         StreamReserveCalls.__init__(self, items, StreamSlots(slots), life)
 
 
-class AdminServicer(SaleCalls, SaleStateCalls, AdjustmentCalls, BuyerCalls, AuditCalls, InventoryAdminServiceServicer):
+class AdminServicer(
+    SaleCalls,
+    SaleStateCalls,
+    AdjustmentCalls,
+    BuyerCalls,
+    DeadLetterCalls,
+    AuditCalls,
+    InventoryAdminServiceServicer,
+):
     """InventoryAdminService, for operators."""
 
-    def __init__(self, stock: Stock, buyers: BlockedBuyers, audits: SaleAudits, draining: asyncio.Event) -> None:
+    def __init__(
+        self,
+        stock: Stock,
+        buyers: BlockedBuyers,
+        replays: DeadLetterReplay,
+        audits: SaleAudits,
+        draining: asyncio.Event,
+    ) -> None:
         SaleCalls.__init__(self, stock)
         BuyerCalls.__init__(self, buyers)
+        DeadLetterCalls.__init__(self, replays)
         AuditCalls.__init__(self, audits, draining)

@@ -67,6 +67,7 @@ BUILT: dict[str, Message] = {
         sale_id="lamp-sale", sku="lamp", adjustment_id="a-1", delta=1, reason="found"
     ),
     "AuditSale": admin.AuditSaleRequest(sale_id="lamp-sale"),
+    "ReplayDeadLetter": admin.ReplayDeadLetterRequest(dead_letter_id="0-1-1-0", reservation_id="r-2"),
     "BlockBuyer": admin.BlockBuyerRequest(buyer_id="bob", reason="fraud"),
     "UnblockBuyer": admin.UnblockBuyerRequest(buyer_id="bob"),
 }
@@ -100,6 +101,7 @@ USED = {
         *("sale_id", "sku", "adjustment_id", "delta", "new_total", "expected_total", "reason", "reference"),
     },
     "AuditSale": {"sale_id"},
+    "ReplayDeadLetter": {"dead_letter_id", "reservation_id"},
     "BlockBuyer": {"buyer_id", "reason"},
     "UnblockBuyer": {"buyer_id"},
 }
