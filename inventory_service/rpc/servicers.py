@@ -1,10 +1,13 @@
 """The two gRPC services, put together from their calls; the middleware answers UNIMPLEMENTED for those not built."""
 
+import asyncio
+
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceServicer
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceServicer
 
 from inventory_service.domain.ports import Stock
 from inventory_service.rpc.calls.adjustments import AdjustmentCalls
+from inventory_service.rpc.calls.audit import AuditCalls
 from inventory_service.rpc.calls.batch_reserve import BatchReserveCalls
 from inventory_service.rpc.calls.buyers import BuyerCalls
 from inventory_service.rpc.calls.call import CountsOutcomes
@@ -20,6 +23,7 @@ from inventory_service.rpc.slots import Slots, StreamSlots
 from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.service.blocked_buyers import BlockedBuyers
 from inventory_service.service.replay import DeadLetterReplay
+from inventory_service.service.sale_audit import SaleAudits
 
 
 class Servicer(ReserveCalls, BatchReserveCalls, StreamReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  # type: ignore[misc]  # Reserve answers bytes
@@ -33,11 +37,25 @@ class Servicer(ReserveCalls, BatchReserveCalls, StreamReserveCalls, MoveCalls, R
 
 
 class AdminServicer(
-    SaleCalls, SaleStateCalls, AdjustmentCalls, BuyerCalls, DeadLetterCalls, InventoryAdminServiceServicer
+    SaleCalls,
+    SaleStateCalls,
+    AdjustmentCalls,
+    BuyerCalls,
+    DeadLetterCalls,
+    AuditCalls,
+    InventoryAdminServiceServicer,
 ):
     """InventoryAdminService, for operators."""
 
-    def __init__(self, stock: Stock, buyers: BlockedBuyers, replays: DeadLetterReplay) -> None:
+    def __init__(
+        self,
+        stock: Stock,
+        buyers: BlockedBuyers,
+        replays: DeadLetterReplay,
+        audits: SaleAudits,
+        draining: asyncio.Event,
+    ) -> None:
         SaleCalls.__init__(self, stock)
         BuyerCalls.__init__(self, buyers)
         DeadLetterCalls.__init__(self, replays)
+        AuditCalls.__init__(self, audits, draining)

@@ -18,12 +18,14 @@ from inventory_service.adapters.ledger.archive import LedgerArchive
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.dead_letters import LedgerDeadLetters
 from inventory_service.adapters.ledger.pool import LedgerPool
+from inventory_service.adapters.ledger.sale_snapshots import PostgresSaleSnapshots
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
 from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
+from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
@@ -41,6 +43,7 @@ from inventory_service.service.ledger_observer import LedgerObserver
 from inventory_service.service.lost_commits import LostCommitsWatch
 from inventory_service.service.memory_watch import MemoryWatch
 from inventory_service.service.replay import DeadLetterReplay
+from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.settings import Settings
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
@@ -109,6 +112,8 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     copies, operators = RedisBlockedCopies(scripts), Bulkhead(FOR_OPERATORS)
     buyers = BlockedBuyers(LedgerBuyers(ledger), operators, copies, settings.shards)
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
+    audited = RedisSaleReader(RedisConnections(settings.redis_url, size=1, renewal=renewal))
+    sale_audits = SaleAudits(audited, PostgresSaleSnapshots(ledger), settings.shards)
     call_metrics = metrics.CallMetrics(registry)
     middleware = Middleware(call_metrics)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
@@ -119,7 +124,7 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     )
     return Server(
         Servicer(stock, stock_metrics, middleware.slots, life),  # type: ignore[abstract]  # the middleware answers the rest
-        AdminServicer(stock, buyers, replays),  # type: ignore[abstract]
+        AdminServicer(stock, buyers, replays, sale_audits, middleware.draining),  # type: ignore[abstract]
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,
