@@ -224,7 +224,7 @@ create table dead_letter (
     create_time       timestamptz not null default now(),
     state             text        not null,   -- a DeadLetterState without its prefix
     reservation_state text        not null,   -- the reservation's latest: HELD or CONFIRMED, then the state that ended it
-    replayed_as       text,
+    replayed_as       text,                   -- the new reservation's id; null unless REPLAYED; servers write it
     reservation_create_time timestamptz not null,
     reservation_expire_time timestamptz,      -- null: never held
     latest_revision   integer     not null,   -- the reservation's, after its latest change
@@ -238,6 +238,7 @@ create table dead_letter (
 );
 create index dead_letter_by_reservation on dead_letter (tenant, sale_id, reservation_id);
 create index dead_letter_by_time on dead_letter (tenant, create_time desc);
+create unique index dead_letter_by_replay on dead_letter (tenant, sale_id, replayed_as) where replayed_as is not null;
 create index dead_letter_open on dead_letter (shard, epoch, seq) where state = 'OPEN';
 
 -- A request to give a refused order's units back; sent again until its dead letter is settled.

@@ -47,6 +47,27 @@ select reason, detail, d.shard, latest_epoch, latest_seq, latest_index, j.payloa
  where tenant = $1 and sale_id = $2 and reservation_id = $3
  order by created_epoch desc, created_seq desc, created_index desc limit 1
 
+-- name: dead_letter
+-- A dead letter of a tenant by where its order was made, and the commit with the latest change of that order.
+select d.*, s.left_time is not null as sale_has_left, j.payload as latest_commit
+  from dead_letter d join journal j on (j.shard, j.epoch, j.seq) = (d.shard, d.latest_epoch, d.latest_seq)
+  left join sale s on (s.tenant, s.sale_id) = (d.tenant, d.sale_id)
+ where (d.shard, d.created_epoch, d.created_seq, d.created_index) = ($1, $2, $3, $4) and d.tenant = $5
+
+-- name: begin_replay
+-- Turns a settled dead letter into one that is replayed under an id that no order of its sale has or had.
+update dead_letter d set state = 'REPLAYED', replayed_as = $5
+ where (shard, created_epoch, created_seq, created_index) = ($1, $2, $3, $4) and state = 'SETTLED'
+   and not exists(select from reservation r where (r.tenant, r.sale_id, r.reservation_id) = (d.tenant, d.sale_id, $5))
+   and not exists(select from dead_letter o where (o.tenant, o.sale_id, o.reservation_id) = (d.tenant, d.sale_id, $5))
+returning *
+
+-- name: undo_replay
+-- Settles a dead letter again if this is the id under which it is replayed.
+update dead_letter set state = 'SETTLED', replayed_as = null
+ where (shard, created_epoch, created_seq, created_index) = ($1, $2, $3, $4) and state = 'REPLAYED' and replayed_as = $5
+returning *
+
 -- name: sale_exists
 -- Whether the ledger has a sale.
 select exists(select from sale where tenant = $1 and sale_id = $2)
