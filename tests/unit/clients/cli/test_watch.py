@@ -17,7 +17,7 @@ from holdfast.inventory.v1.reservation_pb2 import LedgerState, Reservation, Rese
 from holdfast.inventory.v1.sale_pb2 import Item, Sale, SaleState
 
 from tests.unit.clients.cli.command import HELD, NOON, run, start
-from tests.unit.clients.fake_inventory import FakeInventory, error_status, unavailable
+from tests.unit.clients.fake_inventory import FakeInventory, Step, error_status, unavailable
 from tests.waiting import LONG_S, eventually
 
 WATCH_SALE, WATCH_RESERVATION = ("sale", "watch", "lamps"), ("reservation", "watch", "lamps", "r-1")
@@ -85,7 +85,9 @@ def test_a_reservation_makes_a_line_for_each_change(fake: FakeInventory) -> None
     confirmed.MergeFrom(recorded)
     confirmed.revision, confirmed.state = 2, ReservationState.RESERVATION_STATE_CONFIRMED
     confirmed.lines[0].confirmed_quantity = 1
-    told = [WatchReservationResponse(reservation=one, read_time=NOON) for one in (HELD, recorded, recorded, confirmed)]
+    told: list[Step] = [
+        WatchReservationResponse(reservation=one, read_time=NOON) for one in (HELD, recorded, recorded, confirmed)
+    ]
     fake.will_answer("WatchReservation", told)
 
     done = run(fake, *WATCH_RESERVATION)
@@ -149,7 +151,7 @@ def test_a_watch_ends_when_its_reader_has_gone(fake: FakeInventory) -> None:
 def test_a_watch_that_no_server_takes_up_again_fails(fake: FakeInventory, words: tuple[str, ...]) -> None:
     """After the time that --timeout gives, as any call."""
     method = "WatchSale" if "sale" in words else "WatchReservation"
-    fake.will_answer(method, *[[unavailable(ErrorReason.ERROR_REASON_STORE_UNREACHABLE, 60.0)]] * 9)
+    fake.will_answer(method, *[unavailable(ErrorReason.ERROR_REASON_STORE_UNREACHABLE, 60.0)] * 9)
 
     failed = run(fake, *words, "--timeout", "0.2")
 
