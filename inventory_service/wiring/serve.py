@@ -16,12 +16,13 @@ from holdfast_runtime.signals import first_to_end, signals
 from inventory_service import metrics
 from inventory_service.adapters.ledger.archive import LedgerArchive
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
+from inventory_service.adapters.ledger.lists import PostgresLists
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
 from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.memory import RedisMemory
-from inventory_service.adapters.redis.scripts import RedisScripts
+from inventory_service.adapters.redis.scripts import RedisScripts, clock_ms
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.heads import ObservedHeads
@@ -36,8 +37,10 @@ from inventory_service.service.batcher import Batcher, Limits
 from inventory_service.service.blocked_buyers import BlockedBuyers
 from inventory_service.service.bulkhead import Bulkhead
 from inventory_service.service.ledger_observer import LedgerObserver
+from inventory_service.service.lists import Lists
 from inventory_service.service.lost_commits import LostCommitsWatch
 from inventory_service.service.memory_watch import MemoryWatch
+from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.settings import Settings
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
@@ -103,6 +106,8 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     stock = _served_stock(settings, store, stock_metrics, LedgerArchive(ledger))
     copies = RedisBlockedCopies(scripts)
     buyers = BlockedBuyers(LedgerBuyers(ledger), Bulkhead(FOR_OPERATORS), copies, settings.shards)
+    moments = ShardMoments(RedisShards(RedisConnections(settings.redis_url, size=2, renewal=renewal)), settings.shards)
+    lists = Lists(PostgresLists(ledger), moments, Bulkhead(FOR_LISTS), settings.shards, clock_ms)
     call_metrics = metrics.CallMetrics(registry)
     middleware = Middleware(call_metrics)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
@@ -111,8 +116,8 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
         RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory
     )
     return Server(
-        Servicer(stock, stock_metrics),  # type: ignore[abstract]  # the middleware answers the rest
-        AdminServicer(stock, buyers),  # type: ignore[abstract]
+        Servicer(stock, stock_metrics, lists),  # type: ignore[abstract]  # the middleware answers the rest
+        AdminServicer(stock, buyers, lists),  # type: ignore[abstract]
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,

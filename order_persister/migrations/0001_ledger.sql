@@ -169,7 +169,7 @@ create table reservation (
     reference           text        not null,   -- the caller's; empty: none was given
     primary key (tenant, sale_id, reservation_id)
 );
-create index reservation_by_sale on reservation (tenant, sale_id, create_time desc, reservation_id collate "C" desc);
+create index reservation_by_sale on reservation (tenant, sale_id, create_time desc);
 create index reservation_by_buyer on reservation (tenant, buyer_id, create_time desc);
 create index reservation_by_reference on reservation (tenant, reference, create_time desc) where reference <> '';
 create index reservation_held on reservation (tenant, sale_id, expire_time) where state = 'HELD';
