@@ -41,7 +41,7 @@ class InvalidPageToken(ValueError):
 
 def page_token(selection: Selection, key: Key) -> str:
     """The token of the page that begins behind `key`."""
-    raw = _VERSION + _digest(selection) + "/".join(map(str, key)).encode()
+    raw = _VERSION + _digest(selection, key) + "/".join(map(str, key)).encode()
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
@@ -71,7 +71,8 @@ def _parsed(selection: Selection, token: str) -> Key:
     return key
 
 
-def _digest(selection: Selection) -> bytes:
+def _digest(selection: Selection, key: Key) -> bytes:
+    """Also over the key, so that a token that was cut off or mistyped leads nowhere instead of elsewhere."""
     name, _ = _LISTS[type(selection)]
-    text = json.dumps([name, *selection], separators=(",", ":"))
+    text = json.dumps([name, *selection, key], separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
