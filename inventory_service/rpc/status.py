@@ -100,7 +100,9 @@ _TABLE: Mapping[int, Row] = {
         _C.FAILED_PRECONDITION, "The sale is in a state from which this cannot be done."
     ),
     reasons.ERROR_REASON_STOCK_IN_USE: Row(_C.FAILED_PRECONDITION, "The total would fall below what is held and sold."),
-    reasons.ERROR_REASON_WRONG_DEAD_LETTER_STATE: Row(_C.FAILED_PRECONDITION, "The dead letter is not settled."),
+    reasons.ERROR_REASON_WRONG_DEAD_LETTER_STATE: Row(
+        _C.FAILED_PRECONDITION, "The dead letter is not settled, or its order was ended by its caller."
+    ),
     reasons.ERROR_REASON_ETAG_MISMATCH: Row(_C.ABORTED, "The sale has changed since it was read; read it again."),
     reasons.ERROR_REASON_TOTAL_MISMATCH: Row(_C.ABORTED, "The total is another than the one expected."),
     reasons.ERROR_REASON_REVISION_MISMATCH: Row(
@@ -151,12 +153,18 @@ class AbortArguments(NamedTuple):
 
 def status_of(failed: CallFailed) -> AbortArguments:
     """The rich status: a code, a sentence, and the details in the trailer that client libraries read."""
+    status = status_message(failed)
+    return AbortArguments(failed.code, status.message, (("grpc-status-details-bin", status.SerializeToString()),))
+
+
+def status_message(failed: CallFailed) -> status_pb2.Status:
+    """The same as a message, for one of many requests."""
     row = _TABLE[failed.failure.reason]
     sentence = _CLOCK.format(**failed.failure.metadata) if "clock" in failed.failure.metadata else row.sentence
     status = status_pb2.Status(code=row.code.value[0], message=sentence)
     for detail in _details(failed, row):
         status.details.add().Pack(detail)
-    return AbortArguments(row.code, sentence, (("grpc-status-details-bin", status.SerializeToString()),))
+    return status
 
 
 def _details(failed: CallFailed, row: Row) -> list[Message]:

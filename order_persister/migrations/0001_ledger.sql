@@ -225,7 +225,7 @@ create table dead_letter (
     create_time       timestamptz not null default date_trunc('milliseconds', now()),
     state             text        not null,   -- a DeadLetterState without its prefix
     reservation_state text        not null,   -- the reservation's latest: HELD or CONFIRMED, then the state that ended it
-    replayed_as       text,
+    replayed_as       text,                   -- the new reservation's id; null unless REPLAYED; servers write it
     reservation_create_time timestamptz not null,
     reservation_expire_time timestamptz,      -- null: never held
     latest_revision   integer     not null,   -- the reservation's, after its latest change
@@ -242,6 +242,7 @@ create index dead_letter_by_time on dead_letter
     (tenant, create_time desc, shard desc, created_epoch desc, created_seq desc, created_index desc);
 create index dead_letter_by_sale on dead_letter
     (tenant, sale_id, create_time desc, shard desc, created_epoch desc, created_seq desc, created_index desc);
+create unique index dead_letter_by_replay on dead_letter (tenant, sale_id, replayed_as) where replayed_as is not null;
 create index dead_letter_open on dead_letter (shard, epoch, seq) where state = 'OPEN';
 
 -- A request to give a refused order's units back; sent again until its dead letter is settled.
