@@ -17,6 +17,7 @@ from inventory_service import metrics
 from inventory_service.adapters.ledger.archive import LedgerArchive
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.dead_letters import LedgerDeadLetters
+from inventory_service.adapters.ledger.lists import PostgresLists
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.sale_snapshots import PostgresSaleSnapshots
 from inventory_service.adapters.ledger.shards import LedgerShards
@@ -40,10 +41,12 @@ from inventory_service.service.batcher import Batcher, Limits
 from inventory_service.service.blocked_buyers import BlockedBuyers
 from inventory_service.service.bulkhead import Bulkhead
 from inventory_service.service.ledger_observer import LedgerObserver
+from inventory_service.service.lists import Lists
 from inventory_service.service.lost_commits import LostCommitsWatch
 from inventory_service.service.memory_watch import MemoryWatch
 from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.sale_audit import SaleAudits
+from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.settings import Settings
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
@@ -114,6 +117,8 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
     audited = RedisSaleReader(RedisConnections(settings.redis_url, size=1, renewal=renewal))
     sale_audits = SaleAudits(audited, PostgresSaleSnapshots(ledger), settings.shards)
+    moments = ShardMoments(RedisShards(RedisConnections(settings.redis_url, size=2, renewal=renewal)), settings.shards)
+    lists = Lists(PostgresLists(ledger), moments, Bulkhead(FOR_LISTS), settings.shards, now_ms)
     call_metrics = metrics.CallMetrics(registry)
     middleware = Middleware(call_metrics)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
@@ -123,8 +128,9 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
         RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory
     )
     return Server(
-        Servicer(stock, stock_metrics, middleware.slots, life),  # type: ignore[abstract]  # the middleware answers the rest
-        AdminServicer(stock, buyers, replays, sale_audits, middleware.draining),  # type: ignore[abstract]
+        # What is abstract in these two, the middleware answers.
+        Servicer(stock, stock_metrics, middleware.slots, life, lists),  # type: ignore[abstract]
+        AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists),  # type: ignore[abstract]
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,
