@@ -39,7 +39,8 @@ class CallMetrics(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._tallies: dict[tuple[str, str], _Tally] = {}
-        self._slots = Gauge("holdfast_slots_in_use", "Calls under way, of at most 4096.", registry=registry)
+        meaning = "Calls, requests of batches and messages on streams under way, of at most 4096."
+        self._slots = Gauge("holdfast_slots_in_use", meaning, registry=registry)
         registry.register(self)
 
     def show_slots(self, in_use: Callable[[], int]) -> None:

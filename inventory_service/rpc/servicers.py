@@ -5,21 +5,29 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceSer
 
 from inventory_service.domain.ports import Stock
 from inventory_service.rpc.calls.adjustments import AdjustmentCalls
+from inventory_service.rpc.calls.batch_reserve import BatchReserveCalls
 from inventory_service.rpc.calls.buyers import BuyerCalls
 from inventory_service.rpc.calls.call import CountsOutcomes
 from inventory_service.rpc.calls.moves import MoveCalls
 from inventory_service.rpc.calls.reads import ReadCalls
 from inventory_service.rpc.calls.reserve import ReserveCalls
+from inventory_service.rpc.calls.reserve_items import ReserveItems
 from inventory_service.rpc.calls.sale_states import SaleStateCalls
 from inventory_service.rpc.calls.sales import SaleCalls
+from inventory_service.rpc.calls.stream_reserve import StreamReserveCalls
+from inventory_service.rpc.slots import Slots, StreamSlots
+from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.service.blocked_buyers import BlockedBuyers
 
 
-class Servicer(ReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  # type: ignore[misc]  # Reserve answers bytes
+class Servicer(ReserveCalls, BatchReserveCalls, StreamReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  # type: ignore[misc]  # Reserve answers bytes
     """InventoryService, for the buyers' services."""
 
-    def __init__(self, stock: Stock, outcomes: CountsOutcomes) -> None:
-        super().__init__(stock, outcomes)
+    def __init__(self, stock: Stock, outcomes: CountsOutcomes, slots: Slots, life: StreamLife) -> None:
+        ReserveCalls.__init__(self, stock, outcomes)
+        items = ReserveItems(stock, outcomes)
+        BatchReserveCalls.__init__(self, items, slots)
+        StreamReserveCalls.__init__(self, items, StreamSlots(slots), life)
 
 
 class AdminServicer(SaleCalls, SaleStateCalls, AdjustmentCalls, BuyerCalls, InventoryAdminServiceServicer):

@@ -156,12 +156,18 @@ class AbortArguments(NamedTuple):
 
 def status_of(failed: CallFailed) -> AbortArguments:
     """The rich status: a code, a sentence, and the details in the trailer that client libraries read."""
+    status = status_message(failed)
+    return AbortArguments(failed.code, status.message, (("grpc-status-details-bin", status.SerializeToString()),))
+
+
+def status_message(failed: CallFailed) -> status_pb2.Status:
+    """The same as a message, for one of many requests."""
     row = _TABLE[failed.failure.reason]
     sentence = _CLOCK.format(**failed.failure.metadata) if "clock" in failed.failure.metadata else row.sentence
     status = status_pb2.Status(code=row.code.value[0], message=sentence)
     for detail in _details(failed):
         status.details.add().Pack(detail)
-    return AbortArguments(row.code, sentence, (("grpc-status-details-bin", status.SerializeToString()),))
+    return status
 
 
 def _details(failed: CallFailed) -> list[Message]:

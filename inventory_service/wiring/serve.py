@@ -30,6 +30,7 @@ from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
+from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.server_checks.run import watch_checks
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher, Limits
@@ -106,12 +107,13 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     call_metrics = metrics.CallMetrics(registry)
     middleware = Middleware(call_metrics)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
+    life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     probing = RedisConnections(settings.redis_url, size=1, renewal=renewal)
     memory = MemoryWatch(
         RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory
     )
     return Server(
-        Servicer(stock, stock_metrics),  # type: ignore[abstract]  # the middleware answers the rest
+        Servicer(stock, stock_metrics, middleware.slots, life),  # type: ignore[abstract]  # the middleware answers the rest
         AdminServicer(stock, buyers),  # type: ignore[abstract]
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),

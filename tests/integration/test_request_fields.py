@@ -13,6 +13,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from google.rpc import status_pb2
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceStub
@@ -21,7 +22,7 @@ from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
 from inventory_service.rpc.calls.sales import UPDATABLE
-from tests.inventory_server import Caller, error_of, first_answer_to
+from tests.inventory_server import Caller, CallError, call_error, error_of, first_answer_to, status_error
 
 STUBS = {"InventoryService": InventoryServiceStub, "InventoryAdminService": InventoryAdminServiceStub}
 METHODS: list[MethodDescriptor] = [
@@ -32,11 +33,14 @@ METHODS: list[MethodDescriptor] = [
 ]
 UNKNOWN = b"\xf8\x07\x01"  # field 127, a number
 LEAVES = ("google.protobuf.Duration", "google.protobuf.Timestamp")
+RESERVE = calls.ReserveRequest(
+    sale_id="lamp-sale", reservation_id="r-1", buyer_id="ada", lines=[Line(sku="lamp", quantity=1)]
+)
 # A valid request of each call that is built; every other call is UNIMPLEMENTED.
 BUILT: dict[str, Message] = {
-    "Reserve": calls.ReserveRequest(
-        sale_id="lamp-sale", reservation_id="r-1", buyer_id="ada", lines=[Line(sku="lamp", quantity=1)]
-    ),
+    "Reserve": RESERVE,
+    "BatchReserve": calls.BatchReserveRequest(requests=[RESERVE]),
+    "StreamReserve": calls.StreamReserveRequest(request=RESERVE),
     "ConfirmReservation": calls.ConfirmReservationRequest(
         sale_id="lamp-sale", reservation_id="r-1", partial={"lines": [Line(sku="lamp", quantity=1)]}
     ),
@@ -73,16 +77,12 @@ SETTINGS = {
 }
 MOVE = ("sale_id", "reservation_id", "expected_revision")
 LINES = ("lines", "lines[0].sku", "lines[0].quantity")
+CLAIM = ("sale_id", "reservation_id", "buyer_id", "hold_ttl", "reference", *LINES)
 # The fields that these calls use; every other one is UNIMPLEMENTED where it is set.
 USED = {
-    "Reserve": {
-        "sale_id",
-        "reservation_id",
-        "buyer_id",
-        "hold_ttl",
-        "reference",
-        *LINES,
-    },
+    "Reserve": {*CLAIM},
+    "BatchReserve": {"requests", *(f"requests[0].{name}" for name in CLAIM)},
+    "StreamReserve": {"correlation_id", "request", *(f"request.{name}" for name in CLAIM)},
     "ConfirmReservation": {*MOVE, "partial", *(f"partial.{name}" for name in LINES)},
     "ReleaseReservation": {*MOVE, "reason", "spend_id"},
     "ExtendReservation": {*MOVE, "hold_ttl"},
@@ -131,7 +131,10 @@ async def test_a_field_that_is_set_is_used_or_unimplemented(caller: Caller, meth
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method.name in BUILT], ids=lambda m: m.name)
 async def test_an_unknown_field_fails_a_change_and_not_a_read(caller: Caller, method: MethodDescriptor) -> None:
-    """At any depth: a change must not lose a field's meaning, and a read cannot do less than it was asked for."""
+    """At any depth: a change must not lose a field's meaning, and a read cannot do less than it was asked for.
+
+    Of many requests, it fails the one that has it.
+    """
     await caller.create_sale()
     await caller.reserve("r-1")
     is_read = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
@@ -140,8 +143,27 @@ async def test_an_unknown_field_fails_a_change_and_not_a_read(caller: Caller, me
         if is_read:
             await _first_answer(caller, method, request)
         else:
-            error = await error_of(_first_answer(caller, method, request))
+            error = await _error(caller, method, request)
             assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_FIELD")
+
+
+async def _error(caller: Caller, method: MethodDescriptor, request: Message) -> CallError:
+    """The error of a call, or of the one request in it."""
+    try:
+        answer = await _first_answer(caller, method, request)
+    except grpc.aio.AioRpcError as error:
+        return call_error(error)
+    (status,) = statuses_in(answer)
+    return status_error(status)
+
+
+def statuses_in(answer: Any) -> list[status_pb2.Status]:
+    """Those of the requests of a call that could not be judged."""
+    if isinstance(answer, calls.StreamReserveResponse):
+        results = [answer.result]
+    else:
+        results = list(answer.results) if isinstance(answer, calls.BatchReserveResponse) else []
+    return [result.status for result in results if result.HasField("status")]
 
 
 async def _is_answered_for(caller: Caller, method: MethodDescriptor, field: str, request: Message) -> bool:
