@@ -1,6 +1,7 @@
 """What watches tell: a sale or a reservation as it was read last, and at which poll each part of it changed.
 
-A poll has a number, which rises. A watch keeps the number of the poll whose news it was sent, and is sent what is newer.
+A poll has a number, which rises. A watch keeps the number of the poll whose news it was sent, and is sent what came
+after it.
 """
 
 from typing import Final, NamedTuple
@@ -36,7 +37,7 @@ class SaleView:
         self._read: SaleRead | None = None
         self._lag_ms: int | None = None
         self._items_changed: dict[str, int] = {}  # SKU -> poll
-        self._replaced = NEVER  # the poll at which items were missing that there had been, or were told for the first time
+        self._replaced = NEVER  # the poll at which it was read first, or lacked an item that it had had
 
     @property
     def is_over(self) -> bool:

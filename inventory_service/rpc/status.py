@@ -31,9 +31,7 @@ class Violation(NamedTuple):
 class CallFailed(Exception):
     """Ends a call that could not be judged; the middleware turns it into a status."""
 
-    def __init__(
-        self, failure: Failure, violations: Sequence[Violation] = (), retry_ms: int | None = None
-    ) -> None:
+    def __init__(self, failure: Failure, violations: Sequence[Violation] = (), retry_ms: int | None = None) -> None:
         """`retry_ms` takes the place of the reason's own, if that has one."""
         super().__init__(ErrorReason.Name(failure.reason))
         self.failure = failure

@@ -27,6 +27,7 @@ from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
+from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
@@ -39,6 +40,7 @@ from inventory_service.service.bulkhead import Bulkhead
 from inventory_service.service.ledger_observer import LedgerObserver
 from inventory_service.service.lost_commits import LostCommitsWatch
 from inventory_service.service.memory_watch import MemoryWatch
+from inventory_service.service.watches.watches import Watches
 from inventory_service.settings import Settings
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
@@ -108,12 +110,13 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     middleware = Middleware(call_metrics)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
+    watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
     probing = RedisConnections(settings.redis_url, size=1, renewal=renewal)
     memory = MemoryWatch(
         RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory
     )
     return Server(
-        Servicer(stock, stock_metrics, middleware.slots, life),  # type: ignore[abstract]  # the middleware answers the rest
+        Servicer(stock, stock_metrics, middleware.slots, life, watches),  # type: ignore[abstract]  # the middleware answers the rest
         AdminServicer(stock, buyers),  # type: ignore[abstract]
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
@@ -128,6 +131,21 @@ def _served_stock(
     limits = Limits(queue=settings.queue_limit)
     batcher = Batcher(store, lambda sale: shard_of(sale, settings.shards), stock_metrics.observe_call, limits)
     return ArchiveFallback(batcher, archive, archive, Bulkhead(FOR_ARCHIVE), now_ms=lambda: time.time_ns() // 1_000_000)
+
+
+def _watches(
+    settings: Settings, scripts: RedisScripts, stock: ArchiveFallback, watch_metrics: metrics.WatchMetrics
+) -> Watches:
+    """The watches, which read Redis by connections of their own."""
+    watches = Watches(
+        RedisStock(scripts, settings.shards, settings.outbox_limit),
+        stock,
+        lambda sale: shard_of(sale, settings.shards),
+        WatchMessages(),
+        watch_metrics.count_messages,
+    )
+    watch_metrics.show_open(lambda: watches.open)
+    return watches
 
 
 def lost_commits_watch(settings: Settings, instruments: Instruments, ledger: LedgerPool) -> LostCommitsWatch:

@@ -56,6 +56,8 @@ BUILT: dict[str, Message] = {
     ),
     "GetReservation": calls.GetReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
     "GetSale": calls.GetSaleRequest(sale_id="lamp-sale"),
+    "WatchReservation": calls.WatchReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
+    "WatchSale": calls.WatchSaleRequest(sale_id="lamp-sale"),
     "CreateSale": admin.CreateSaleRequest(sale=Sale(sale_id="new-sale", items=[Item(sku="lamp", total=1)])),
     "UpdateSale": admin.UpdateSaleRequest(
         sale=Sale(sale_id="lamp-sale", items=[Item(sku="lamp", total=1)]), update_mask={"paths": UPDATABLE}
@@ -90,6 +92,8 @@ USED = {
     "ReturnReservation": {*MOVE, "reason", "discard", *LINES},
     "GetReservation": {"sale_id", "reservation_id"},
     "GetSale": {"sale_id"},
+    "WatchReservation": {"sale_id", "reservation_id"},
+    "WatchSale": {"sale_id"},
     "CreateSale": SETTINGS,
     "UpdateSale": {*SETTINGS, "sale.etag", "update_mask", "update_mask.paths"},
     "PauseSale": {"sale_id", "etag", "reason"},

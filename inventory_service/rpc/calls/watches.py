@@ -57,11 +57,11 @@ class WatchCalls:
         """Break off at the end of the stream's life, also in the middle of a message that its caller does not read."""
         task = asyncio.current_task()
         assert task is not None, "gRPC runs each call in a task"
-        is_over = False
+        is_over = is_left = False
 
         def end(life: "asyncio.Task[None]") -> None:
             nonlocal is_over
-            if not life.cancelled():
+            if not (is_left or life.cancelled()):
                 is_over = True
                 task.cancel()
 
@@ -74,7 +74,7 @@ class WatchCalls:
                 raise
             raise CallFailed(Failure(reasons.ERROR_REASON_SERVER_DRAINING)) from None
         finally:
-            life.remove_done_callback(end)
+            is_left = True
             life.cancel()
 
 

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from itertools import count
 
 from inventory_service.service.watches.budget import Budget
 from inventory_service.service.watches.watched import Watch
@@ -26,12 +25,9 @@ class Sender:
 
     def send(self) -> None:
         """Send as much as the budgets allow now. What is sent is made of the news up to this moment."""
-        sent = 0
-        for sent in count():
-            while self._ready and self._ready[0].is_closed:
-                self._ready.popleft()
-            if not (self._ready and self._messages.is_left() and self._bytes.is_left()):
-                break
-            self._bytes.take(self._ready.popleft().send())
-            self._messages.take(1)
-        self._count(sent)
+        while self._ready and self._messages.is_left() and self._bytes.is_left():
+            watch = self._ready.popleft()
+            if not watch.is_closed:
+                self._bytes.take(watch.send())
+                self._messages.take(1)
+                self._count(1)

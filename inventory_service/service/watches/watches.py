@@ -1,7 +1,8 @@
 """All watches of a server: who watches what, and the loop that polls their shards and sends their news."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, Protocol
@@ -39,12 +40,14 @@ class Watches:
         shard_of: Callable[[SaleKey], int],
         encoder: Encoder,
         count_messages: Callable[[int], None],
-        clock: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.open = 0  # watches
         self._shard_of = shard_of
         self._encoder = encoder
         self._clock = clock
+        self._sleep = sleep
         self._sender = Sender(clock, count_messages)
         self._sources = Sources(stock, archive, Budget(READS_PER_S, clock), clock)
         self._shards: dict[int, ShardWatches] = {}
@@ -111,7 +114,7 @@ class Watches:
                     self._polls[shard] = asyncio.create_task(self._poll(shard))
             self._sender.send()
             due = max(due + POLL_S, self._clock())
-            await asyncio.sleep(due - self._clock())
+            await self._sleep(due - self._clock())
         self._loop = None
 
     async def _poll(self, shard: ShardWatches) -> None:
