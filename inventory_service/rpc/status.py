@@ -103,7 +103,9 @@ _TABLE: Mapping[int, Row] = {
         _C.FAILED_PRECONDITION, "The sale is in a state from which this cannot be done."
     ),
     reasons.ERROR_REASON_STOCK_IN_USE: Row(_C.FAILED_PRECONDITION, "The total would fall below what is held and sold."),
-    reasons.ERROR_REASON_WRONG_DEAD_LETTER_STATE: Row(_C.FAILED_PRECONDITION, "The dead letter is not settled."),
+    reasons.ERROR_REASON_WRONG_DEAD_LETTER_STATE: Row(
+        _C.FAILED_PRECONDITION, "The dead letter is not settled, or its order was ended by its caller."
+    ),
     reasons.ERROR_REASON_ETAG_MISMATCH: Row(_C.ABORTED, "The sale has changed since it was read; read it again."),
     reasons.ERROR_REASON_TOTAL_MISMATCH: Row(_C.ABORTED, "The total is another than the one expected."),
     reasons.ERROR_REASON_REVISION_MISMATCH: Row(

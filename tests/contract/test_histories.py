@@ -23,7 +23,7 @@ from inventory_service.domain.events import Event, ReservationChange, SaleLeft, 
 from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import HELD, ID_REUSED, Line
-from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.reserve import Replay, Reserve
 from inventory_service.domain.results import Failure, Granted
 from inventory_service.domain.sale import (
     ActOnSale,
@@ -75,7 +75,8 @@ reserves = st.builds(
     hold_ttl_ms=st.sampled_from([None, None, None, 1000, 5000]),
     reference=st.sampled_from(["", "", "", "cart-7"]),
 )
-revisions = st.sampled_from([None, None, None, 1, 2])
+replays = st.builds(Replay, claim=reserves.map(lambda claim: claim._replace(hold_ttl_ms=None)), sells=st.booleans())
+revisions = st.sampled_from([None, None, None, None, 0, 1, 2])
 # `builds` would draw what is left out.
 move_of = partial(
     st.builds,
@@ -228,6 +229,10 @@ class Histories(RuleBasedStateMachine):
     @rule(requests=st.lists(reserves, min_size=1, max_size=4))
     def reserve(self, requests: Sequence[Reserve]) -> None:
         self.call_both(lambda stock: stock.reserve_many(0, requests))
+
+    @rule(request=replays)
+    def replay(self, request: Replay) -> None:
+        self.call_both(lambda stock: stock.replay(request))
 
     @rule(requests=st.lists(moves, min_size=1, max_size=4))
     def move(self, requests: Sequence[Move]) -> None:

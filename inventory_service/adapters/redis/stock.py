@@ -22,7 +22,7 @@ from inventory_service.adapters.redis.moves import (
     return_archived_arguments,
 )
 from inventory_service.adapters.redis.reads import reservation_result, sale_result
-from inventory_service.adapters.redis.reserve import reserve_arguments, reserve_keys, reserve_result
+from inventory_service.adapters.redis.reserve import replay_arguments, reserve_arguments, reserve_keys, reserve_result
 from inventory_service.adapters.redis.sale_changes import change_sale_arguments, change_sale_result
 from inventory_service.adapters.redis.sales import create_sale_arguments, create_sale_result
 from inventory_service.adapters.redis.scripts import LEDGER_BEHIND, RedisScripts, ShardNotServing
@@ -34,7 +34,7 @@ from inventory_service.domain.change_hold import ChangeHold, ChangeResult
 from inventory_service.domain.keys import SaleKey, shard_of
 from inventory_service.domain.moves import Compensate, Move
 from inventory_service.domain.ports import ExpireStep, HoldCounts
-from inventory_service.domain.reserve import Reserve, ReserveResult
+from inventory_service.domain.reserve import Replay, Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead
 from inventory_service.domain.sale import Adjusted, AdjustStock, CreateSale, SaleRead, SaleRequest, SaleResult
 from inventory_service.domain.shard_state import SALES_PER_CALL
@@ -121,6 +121,18 @@ class RedisStock:
             return [reply if isinstance(reply, Failure) else change_hold_result(reply[0], request, reply[1])]
 
         results: list[ChangeResult] = await until_judged([request], judge_one)
+        return results[0]
+
+    async def replay(self, request: Replay) -> ReserveResult:
+        """Reserve anew what a refused order had; no batcher calls this."""
+        claim, shard = request.claim, self._shard_of(request.claim.sale)
+
+        async def judge_one(some: Sequence[Replay]) -> Sequence[ReserveResult | CallAgain]:
+            arguments = replay_arguments(request, self.backpressure.max_commits_ahead)
+            reply = await self._run("reserve", shard, reserve_keys(shard, [claim.sale]), arguments, is_batched=False)
+            return [reply if isinstance(reply, Failure) else reserve_result(reply[0], claim, reply[1][0])]
+
+        results: list[ReserveResult] = await until_judged([request], judge_one)
         return results[0]
 
     async def return_archived(self, request: ReturnArchived) -> Granted | Failure:
@@ -236,9 +248,15 @@ class RedisStock:
         return await self._run(script, shard, [*keys_of(shard, [sale]), *more_keys], arguments, reads)
 
     async def _run(
-        self, script: str, shard: int, keys: Sequence[str], arguments: Sequence[Argument], reads: bool = False
+        self,
+        script: str,
+        shard: int,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        reads: bool = False,
+        is_batched: bool = True,
     ) -> Reply | Failure:
-        scripts = self._batched if script in BATCHED else self._scripts
+        scripts = self._batched if is_batched and script in BATCHED else self._scripts
         try:
             reply = split_reply(shard, await scripts.run(script, shard, keys, arguments))
             scripts.heads.observe(shard, CommitId(reply[0].epoch, reply[0].seq))
