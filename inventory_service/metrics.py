@@ -39,7 +39,8 @@ class CallMetrics(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._tallies: dict[tuple[str, str], _Tally] = {}
-        self._slots = Gauge("holdfast_slots_in_use", "Calls under way, of at most 4096.", registry=registry)
+        meaning = "Calls, requests of batches and messages on streams under way, of at most 4096."
+        self._slots = Gauge("holdfast_slots_in_use", meaning, registry=registry)
         registry.register(self)
 
     def show_slots(self, in_use: Callable[[], int]) -> None:
@@ -96,6 +97,19 @@ class StockMetrics:
     def observe_call(self, kind: str, requests: int, seconds: float) -> None:
         self._sizes[kind](requests)
         self._seconds[kind](seconds)
+
+
+class WatchMetrics:
+    """Watches of sales and reservations."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._open = Gauge("holdfast_watches_open", "Watches open, of at most 10000.", registry=registry)
+        sent = Counter("holdfast_watch_messages", "Messages and ends sent to watches.", registry=registry)
+        self.count_messages: Callable[[float], None] = sent.inc
+
+    def show_open(self, count: Callable[[], int]) -> None:
+        """Have each scrape ask how many watches are open."""
+        self._open.set_function(count)
 
 
 def _outcomes(name: str, meaning: str, registry: CollectorRegistry) -> Callable[[Granted | Rejected], None]:

@@ -37,6 +37,7 @@ Kind = TypeVar("Kind", bound=Message)
 SHARDS = 2
 START_S = 45.0
 STOP_S = 30.0
+CODES = {code.value[0]: code for code in grpc.StatusCode}
 UNREACHABLE_DSN = "postgresql://127.0.0.1:1/nowhere"
 
 
@@ -196,13 +197,20 @@ def call_error(error: grpc.aio.AioRpcError) -> CallError:
     assert "grpc-status-details-bin" in trailers, f"not a status of Holdfast: {error}"
     raw = trailers["grpc-status-details-bin"]
     assert isinstance(raw, bytes)
-    details = status_pb2.Status.FromString(raw).details
+    found = status_error(status_pb2.Status.FromString(raw))
+    assert found.code is error.code()
+    return found
+
+
+def status_error(status: status_pb2.Status) -> CallError:
+    """The same of a status that is the result of one of many requests."""
+    details = status.details
     info = _detail(details, error_details_pb2.ErrorInfo)
     assert info is not None, "a status of Holdfast has an ErrorInfo"
     assert info.domain == "holdfast.inventory"
     bad = _detail(details, error_details_pb2.BadRequest) or error_details_pb2.BadRequest()
     return CallError(
-        code=error.code(),
+        code=CODES[status.code],
         reason=info.reason.removeprefix("ERROR_REASON_"),
         metadata=dict(info.metadata),
         fields=[violation.field for violation in bad.field_violations],

@@ -2,11 +2,14 @@
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1 import reservation_pb2, sale_pb2
 
+from inventory_service.domain.dead_letters import DeadLetter, dead_letter_id
 from inventory_service.domain.keys import Position
-from inventory_service.domain.reservation import Reservation
+from inventory_service.domain.lists import BlockedBuyer
+from inventory_service.domain.reservation import Line, Reservation
 from inventory_service.domain.results import Granted, Rejected
 from inventory_service.domain.sale import Adjustment, Item, Sale
 
@@ -101,6 +104,38 @@ def adjustment_to_proto(adjustment: Adjustment) -> sale_pb2.Adjustment:
         create_time=timestamp(adjustment.create_time_ms),
         position=position_to_proto(adjustment.position),
     )
+
+
+def dead_letter_to_proto(letter: DeadLetter) -> admin.DeadLetter:
+    return admin.DeadLetter(
+        dead_letter_id=dead_letter_id(letter.created),
+        sale_id=letter.sale.sale_id,
+        reservation_id=letter.reservation_id,
+        buyer_id=letter.buyer_id,
+        lines=[line_to_proto(line) for line in letter.lines],
+        reason=letter.reason,  # type: ignore[arg-type]
+        detail=letter.detail,
+        position=position_to_proto(letter.position),
+        create_time=timestamp(letter.create_time_ms),
+        state=letter.state,  # type: ignore[arg-type]
+        replayed_as=letter.replayed_as,
+        created=position_to_proto(letter.created),
+        reservation_state=letter.reservation_state,  # type: ignore[arg-type]
+        sold=[line_to_proto(line) for line in letter.sold],
+    )
+
+
+def blocked_buyer_to_proto(buyer: BlockedBuyer) -> admin.BlockedBuyer:
+    return admin.BlockedBuyer(
+        buyer_id=buyer.buyer_id,
+        reason=buyer.reason,
+        create_time=timestamp(buyer.create_time_ms),
+        actor=buyer.actor,
+    )
+
+
+def line_to_proto(line: Line) -> reservation_pb2.Line:
+    return reservation_pb2.Line(sku=line.sku, quantity=line.quantity)
 
 
 def position_to_proto(position: Position) -> reservation_pb2.Position:

@@ -17,6 +17,7 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from inventory_service.domain.results import Failure
 from inventory_service.domain.time_left import caller_leaves
 from inventory_service.rpc.methods import METHODS, MethodClass
+from inventory_service.rpc.slots import Slots
 from inventory_service.rpc.status import CallFailed, status_of
 from inventory_service.rpc.time_limit import TimeLimit
 from inventory_service.rpc.validation import reject_unknown_fields
@@ -35,20 +36,11 @@ class CallMeter(Protocol):
     def observer(self, service: str, method: str) -> Observe: ...
 
 
-class Slots:
-    """How many are in use. The middleware takes one for each call; what judges many items takes one for each item."""
-
-    __slots__ = ("in_use",)
-
-    def __init__(self) -> None:
-        self.in_use = 0
-
-
 class _Unparsable:
     """Stands for bytes that do not parse, so that the caller gets INVALID_ARGUMENT in place of gRPC's UNKNOWN."""
 
 
-_UNPARSABLE = _Unparsable()
+UNPARSABLE = _Unparsable()
 _MAKE_HANDLER: Mapping[tuple[bool, bool], Callable[..., Handler]] = {  # by what is a stream: request, response
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
@@ -65,6 +57,7 @@ class Middleware:
         self.slots = Slots()
         self.streams = Slots()
         self.draining = asyncio.Event()  # a stream that is open ends itself once it is set
+        self.drain_is_late = asyncio.Event()  # a drain has taken too long: what is open has to end
         self._is_draining = False  # the same, for each call
         self._open = False
         self._idle = asyncio.Event()
@@ -88,6 +81,7 @@ class Middleware:
             async with asyncio.timeout(within_s):
                 await self._idle.wait()
         except TimeoutError:
+            self.drain_is_late.set()
             return False
         return True
 
@@ -155,7 +149,7 @@ class Middleware:
                 raise _failed(reasons.ERROR_REASON_DEADLINE_TOO_SHORT)
             if not self._open:
                 raise _failed(reasons.ERROR_REASON_SHARD_NOT_SERVING)
-            if request is _UNPARSABLE:
+            if request is UNPARSABLE:
                 raise _failed(reasons.ERROR_REASON_UNREADABLE)
             if is_whole_change:
                 reject_unknown_fields(request)
@@ -189,7 +183,7 @@ def _safe_deserializer(deserialize: Callable[[bytes], Any] | None) -> Callable[[
         try:
             return deserialize(raw)
         except Exception:  # noqa: BLE001  (protobuf's runtimes raise different things for the same bytes)
-            return _UNPARSABLE
+            return UNPARSABLE
 
     return safe
 

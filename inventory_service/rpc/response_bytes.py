@@ -45,7 +45,7 @@ def _is_plain_hold(request: calls.ReserveRequest, result: Granted) -> bool:
 def _hold(request: calls.ReserveRequest, result: Granted) -> bytes:
     held = result.reservation
     reservation = request.SerializeToString() + _tail(held)
-    return b"".join((_RESERVATION_TAG, _varint(len(reservation)), reservation, _read_time(result.read_time_ms)))
+    return b"".join((_RESERVATION_TAG, varint(len(reservation)), reservation, _read_time(result.read_time_ms)))
 
 
 def _tail(held: Reservation) -> bytes:
@@ -55,7 +55,12 @@ def _tail(held: Reservation) -> bytes:
     return b"".join((moments, _POSITION_TAG, _LENGTH[len(position)], position))
 
 
-def _varint(value: int) -> bytes:
+def bytes_field(tag: bytes, content: bytes) -> bytes:
+    """A message within a message."""
+    return b"".join((tag, varint(len(content)), content))
+
+
+def varint(value: int) -> bytes:
     """Protobuf's encoding of a number that is not negative."""
     groups = bytearray()
     while value > 0x7F:
@@ -65,8 +70,8 @@ def _varint(value: int) -> bytes:
     return bytes(groups)
 
 
-_LENGTH = tuple(_varint(length) for length in range(128))
-_INDEX = (b"", *(_INDEX_TAG + _varint(index) for index in range(1, _MAX_EVENTS)))
+_LENGTH = tuple(varint(length) for length in range(128))
+_INDEX = (b"", *(_INDEX_TAG + varint(index) for index in range(1, _MAX_EVENTS)))
 
 
 @lru_cache(maxsize=_CACHED)

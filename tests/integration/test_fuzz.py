@@ -32,8 +32,8 @@ from tests.error_reasons import Documented, documented
 from tests.faults.independent_checker import Told, find_violations
 from tests.faults.recovery.stored import InLedger, read_ledger, read_redis
 from tests.fuzzed_requests import IDS, FuzzedRequests
-from tests.integration.test_request_fields import BUILT
-from tests.inventory_server import SHARDS, Caller, call_error, first_answer_to
+from tests.integration.test_request_fields import BUILT, statuses_in
+from tests.inventory_server import SHARDS, Caller, CallError, call_error, first_answer_to, status_error
 from tests.ledger_consistency import inconsistencies
 from tests.servers import connected
 
@@ -47,8 +47,10 @@ METHODS: Sequence[MethodDescriptor] = [
     for service in file.services_by_name.values()
     for method in service.methods
 ]
-# Of these hardly one random request is sound and meets what it needs, so each is made once by hand before.
+# Of these hardly one random request is sound and meets what it needs, so each is made once by hand before; but an audit
+# needs a ledger that has all shards.
 SELDOM = {
+    "AuditSale",
     "ConfirmReservation",
     "ExtendReservation",
     "ChangeReservation",
@@ -56,6 +58,7 @@ SELDOM = {
     "CreateSale",
     "AdjustStock",
 }
+WITH_A_DEAD_LETTER = {"ReplayDeadLetter"}  # it succeeds in test_replay.py, where an order was refused before
 # Without reservations there is nothing to move, and a sale that is closed sells none.
 WEIGHTS = [{"Reserve": 8.0, "CloseSale": 0.1}.get(method.name, 1.0) for method in METHODS]
 HAS_A_DEADLINE = "cut by its caller's deadline"
@@ -88,7 +91,9 @@ async def test_random_requests_are_answered_as_documented_and_the_books_agree(
     reasons = Counter(outcome.reason for outcome in outcomes)
     assert reasons.keys() >= {"OK", "UNREADABLE", "UNKNOWN_FIELD", "FIELD_OUT_OF_BOUNDS"}, reasons
     assert {outcome.method for outcome in outcomes} == {method.name for method in METHODS}
-    assert {outcome.method for outcome in outcomes if outcome.reason == "OK"} | SELDOM == BUILT.keys()
+    assert {
+        outcome.method for outcome in outcomes if outcome.reason == "OK"
+    } | SELDOM | WITH_A_DEAD_LETTER == BUILT.keys()
     assert await book(valkey, database) == []
 
 
@@ -125,16 +130,22 @@ async def send_all(caller: Caller, count: int) -> list[Outcome]:
 async def outcome(caller: Caller, method: MethodDescriptor, sent: bytes) -> Outcome:
     """How one request ends; an AssertionError that names it unless the protos say so."""
     try:
-        answer = await first_answer(caller.channel, method, sent)
-        GetMessageClass(method.output_type).FromString(answer)
-        return Outcome(method.name, "OK")
+        answer = GetMessageClass(method.output_type).FromString(await first_answer(caller.channel, method, sent))
     except grpc.aio.AioRpcError as error:
         if is_read(method) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not error.trailing_metadata():
             return Outcome(method.name, HAS_A_DEADLINE)
         found = call_error(error)
-    assert found.reason != "OUTCOME_UNKNOWN", f"{method.name} {sent!r:.500}"  # every server answers
+        assert_documented(found, method, sent)
+        return Outcome(method.name, found.reason)
+    for status in statuses_in(answer):
+        assert_documented(status_error(status), method, sent)
+    return Outcome(method.name, "OK")
+
+
+def assert_documented(found: CallError, method: MethodDescriptor, sent: bytes) -> None:
+    """Its reason has this code, and is not that the outcome is unknown: every server answers."""
+    assert found.reason != "OUTCOME_UNKNOWN", f"{method.name} {sent!r:.500}"
     assert DOCUMENTED[found.reason] == Documented(found.code, found.retries), f"{method.name} {sent!r:.500}: {found}"
-    return Outcome(method.name, found.reason)
 
 
 async def first_answer(channel: Any, method: MethodDescriptor, sent: bytes) -> bytes:

@@ -13,6 +13,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from google.rpc import status_pb2
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceStub
@@ -21,7 +22,7 @@ from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
 from inventory_service.rpc.calls.sales import UPDATABLE
-from tests.inventory_server import Caller, error_of, first_answer_to
+from tests.inventory_server import Caller, CallError, call_error, error_of, first_answer_to, status_error
 
 STUBS = {"InventoryService": InventoryServiceStub, "InventoryAdminService": InventoryAdminServiceStub}
 METHODS: list[MethodDescriptor] = [
@@ -30,13 +31,17 @@ METHODS: list[MethodDescriptor] = [
     for service in file.services_by_name.values()
     for method in service.methods
 ]
+WAIT_S = 4.0  # a list may wait for half of it until the ledger has a commit, which it never gets here
 UNKNOWN = b"\xf8\x07\x01"  # field 127, a number
 LEAVES = ("google.protobuf.Duration", "google.protobuf.Timestamp")
+RESERVE = calls.ReserveRequest(
+    sale_id="lamp-sale", reservation_id="r-1", buyer_id="ada", lines=[Line(sku="lamp", quantity=1)]
+)
 # A valid request of each call that is built; every other call is UNIMPLEMENTED.
 BUILT: dict[str, Message] = {
-    "Reserve": calls.ReserveRequest(
-        sale_id="lamp-sale", reservation_id="r-1", buyer_id="ada", lines=[Line(sku="lamp", quantity=1)]
-    ),
+    "Reserve": RESERVE,
+    "BatchReserve": calls.BatchReserveRequest(requests=[RESERVE]),
+    "StreamReserve": calls.StreamReserveRequest(request=RESERVE),
     "ConfirmReservation": calls.ConfirmReservationRequest(
         sale_id="lamp-sale", reservation_id="r-1", partial={"lines": [Line(sku="lamp", quantity=1)]}
     ),
@@ -52,18 +57,27 @@ BUILT: dict[str, Message] = {
     ),
     "GetReservation": calls.GetReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
     "GetSale": calls.GetSaleRequest(sale_id="lamp-sale"),
+    "WatchReservation": calls.WatchReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
+    "WatchSale": calls.WatchSaleRequest(sale_id="lamp-sale"),
+    "ListReservations": calls.ListReservationsRequest(sale_id="lamp-sale", states=["RESERVATION_STATE_HELD"]),
     "CreateSale": admin.CreateSaleRequest(sale=Sale(sale_id="new-sale", items=[Item(sku="lamp", total=1)])),
     "UpdateSale": admin.UpdateSaleRequest(
         sale=Sale(sale_id="lamp-sale", items=[Item(sku="lamp", total=1)]), update_mask={"paths": UPDATABLE}
     ),
+    "ListSales": admin.ListSalesRequest(states=["SALE_STATE_OPEN"]),
     "PauseSale": admin.PauseSaleRequest(sale_id="lamp-sale"),
     "ResumeSale": admin.ResumeSaleRequest(sale_id="lamp-sale"),
     "CloseSale": admin.CloseSaleRequest(sale_id="lamp-sale"),
     "AdjustStock": admin.AdjustStockRequest(
         sale_id="lamp-sale", sku="lamp", adjustment_id="a-1", delta=1, reason="found"
     ),
+    "ListAdjustments": admin.ListAdjustmentsRequest(sale_id="lamp-sale"),
+    "ListDeadLetters": admin.ListDeadLettersRequest(states=["DEAD_LETTER_STATE_OPEN"]),
+    "AuditSale": admin.AuditSaleRequest(sale_id="lamp-sale"),
+    "ReplayDeadLetter": admin.ReplayDeadLetterRequest(dead_letter_id="0-1-1-0", reservation_id="r-2"),
     "BlockBuyer": admin.BlockBuyerRequest(buyer_id="bob", reason="fraud"),
     "UnblockBuyer": admin.UnblockBuyerRequest(buyer_id="bob"),
+    "ListBlockedBuyers": admin.ListBlockedBuyersRequest(),
 }
 SETTINGS = {
     "sale",
@@ -73,16 +87,13 @@ SETTINGS = {
 }
 MOVE = ("sale_id", "reservation_id", "expected_revision")
 LINES = ("lines", "lines[0].sku", "lines[0].quantity")
+PAGE = ("page_size", "page_token")
+CLAIM = ("sale_id", "reservation_id", "buyer_id", "hold_ttl", "reference", *LINES)
 # The fields that these calls use; every other one is UNIMPLEMENTED where it is set.
 USED = {
-    "Reserve": {
-        "sale_id",
-        "reservation_id",
-        "buyer_id",
-        "hold_ttl",
-        "reference",
-        *LINES,
-    },
+    "Reserve": {*CLAIM},
+    "BatchReserve": {"requests", *(f"requests[0].{name}" for name in CLAIM)},
+    "StreamReserve": {"correlation_id", "request", *(f"request.{name}" for name in CLAIM)},
     "ConfirmReservation": {*MOVE, "partial", *(f"partial.{name}" for name in LINES)},
     "ReleaseReservation": {*MOVE, "reason", "spend_id"},
     "ExtendReservation": {*MOVE, "hold_ttl"},
@@ -90,16 +101,25 @@ USED = {
     "ReturnReservation": {*MOVE, "reason", "discard", *LINES},
     "GetReservation": {"sale_id", "reservation_id"},
     "GetSale": {"sale_id"},
+    "WatchReservation": {"sale_id", "reservation_id"},
+    "WatchSale": {"sale_id"},
+    "ListReservations": {"buyer_id", "sale_id", "states", "reference", "at_least", *PAGE},
     "CreateSale": SETTINGS,
     "UpdateSale": {*SETTINGS, "sale.etag", "update_mask", "update_mask.paths"},
+    "ListSales": {"states", *PAGE},
     "PauseSale": {"sale_id", "etag", "reason"},
     "ResumeSale": {"sale_id", "etag", "reason"},
     "CloseSale": {"sale_id", "etag", "reason", "release_holds"},
     "AdjustStock": {
         *("sale_id", "sku", "adjustment_id", "delta", "new_total", "expected_total", "reason", "reference"),
     },
+    "ListAdjustments": {"sale_id", "sku", *PAGE},
+    "ListDeadLetters": {"sale_id", "states", *PAGE},
+    "AuditSale": {"sale_id"},
+    "ReplayDeadLetter": {"dead_letter_id", "reservation_id"},
     "BlockBuyer": {"buyer_id", "reason"},
     "UnblockBuyer": {"buyer_id"},
+    "ListBlockedBuyers": {*PAGE},
 }
 # The fields whose comment says "Output only".
 IGNORED = {
@@ -131,17 +151,41 @@ async def test_a_field_that_is_set_is_used_or_unimplemented(caller: Caller, meth
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method.name in BUILT], ids=lambda m: m.name)
 async def test_an_unknown_field_fails_a_change_and_not_a_read(caller: Caller, method: MethodDescriptor) -> None:
-    """At any depth: a change must not lose a field's meaning, and a read cannot do less than it was asked for."""
+    """At any depth: a change must not lose a field's meaning, and a read cannot do less than it was asked for.
+
+    Of many requests, it fails the one that has it.
+    """
     await caller.create_sale()
     await caller.reserve("r-1")
     is_read = method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
 
     for request in _requests_with_an_unknown_field(BUILT[method.name]):
-        if is_read:
+        if method.name == "AuditSale":  # which this ledger, without shards, cannot answer
+            assert (await error_of(_first_answer(caller, method, request))).reason == "SHARD_NOT_SERVING"
+        elif is_read:
             await _first_answer(caller, method, request)
         else:
-            error = await error_of(_first_answer(caller, method, request))
+            error = await _error(caller, method, request)
             assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_FIELD")
+
+
+async def _error(caller: Caller, method: MethodDescriptor, request: Message) -> CallError:
+    """The error of a call, or of the one request in it."""
+    try:
+        answer = await _first_answer(caller, method, request)
+    except grpc.aio.AioRpcError as error:
+        return call_error(error)
+    (status,) = statuses_in(answer)
+    return status_error(status)
+
+
+def statuses_in(answer: Any) -> list[status_pb2.Status]:
+    """Those of the requests of a call that could not be judged."""
+    if isinstance(answer, calls.StreamReserveResponse):
+        results = [answer.result]
+    else:
+        results = list(answer.results) if isinstance(answer, calls.BatchReserveResponse) else []
+    return [result.status for result in results if result.HasField("status")]
 
 
 async def _is_answered_for(caller: Caller, method: MethodDescriptor, field: str, request: Message) -> bool:
@@ -162,7 +206,9 @@ async def _first_answer(caller: Caller, method: MethodDescriptor, request: Messa
     call = getattr(STUBS[method.containing_service.name](caller.channel), method.name)
     if method.client_streaming:
         return await first_answer_to(call, request)
-    return await (call(request).read() if method.server_streaming else call(request))
+    if method.server_streaming:
+        return await call(request).read()
+    return await call(request, timeout=WAIT_S if "at_least" in method.input_type.fields_by_name else None)
 
 
 def _requests_with_each_field(request: Message) -> Iterator[tuple[str, Message]]:

@@ -45,13 +45,15 @@ class FakeContext:
     def __init__(self, remaining_s: float | None) -> None:
         self._remaining_s = remaining_s
         self.reason = ""
+        self.status = status_pb2.Status()  # that it was aborted with
 
     def time_remaining(self) -> float | None:
         return self._remaining_s
 
     async def abort(self, code: grpc.StatusCode, sentence: str, trailers: tuple[tuple[str, bytes], ...]) -> None:
         info = error_details_pb2.ErrorInfo()
-        assert status_pb2.Status.FromString(trailers[0][1]).details[0].Unpack(info)
+        self.status = status_pb2.Status.FromString(trailers[0][1])
+        assert self.status.details[0].Unpack(info)
         self.reason = info.reason.removeprefix("ERROR_REASON_")
         raise Aborted
 
