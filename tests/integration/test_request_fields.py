@@ -57,6 +57,8 @@ BUILT: dict[str, Message] = {
     ),
     "GetReservation": calls.GetReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
     "GetSale": calls.GetSaleRequest(sale_id="lamp-sale"),
+    "WatchReservation": calls.WatchReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
+    "WatchSale": calls.WatchSaleRequest(sale_id="lamp-sale"),
     "ListReservations": calls.ListReservationsRequest(sale_id="lamp-sale", states=["RESERVATION_STATE_HELD"]),
     "CreateSale": admin.CreateSaleRequest(sale=Sale(sale_id="new-sale", items=[Item(sku="lamp", total=1)])),
     "UpdateSale": admin.UpdateSaleRequest(
@@ -99,6 +101,8 @@ USED = {
     "ReturnReservation": {*MOVE, "reason", "discard", *LINES},
     "GetReservation": {"sale_id", "reservation_id"},
     "GetSale": {"sale_id"},
+    "WatchReservation": {"sale_id", "reservation_id"},
+    "WatchSale": {"sale_id"},
     "ListReservations": {"buyer_id", "sale_id", "states", "reference", "at_least", *PAGE},
     "CreateSale": SETTINGS,
     "UpdateSale": {*SETTINGS, "sale.etag", "update_mask", "update_mask.paths"},

@@ -31,6 +31,8 @@ class Stream(AsyncIterator[Answer]):
     over it is left, or by `aclose`, which `async with` calls. If the stream has a name, it does not end with the loop.
     """
 
+    changes_something = False  # whether what has not been answered may have been done
+
     def __init__(self, pool: Pool, ids: Mapping[str, str]) -> None:
         self._pool = pool
         self._ids = ids
@@ -91,9 +93,11 @@ class Stream(AsyncIterator[Answer]):
         except TimeoutError:
             if self._has_ended:
                 raise StopAsyncIteration from None
-            if self._pool.is_closed:
-                raise Closed(message="The client was closed.", details=Details(ids=self._ids)) from None
-            raise  # an interceptor's own
+            if not self._pool.is_closed:
+                raise  # an interceptor's own
+            closed = Closed(message="The client was closed.", details=Details(ids=self._ids))
+            closed.outcome_unknown = self.changes_something
+            raise closed from None
         finally:
             self._waiting = None
 

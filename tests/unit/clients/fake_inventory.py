@@ -84,8 +84,9 @@ class FakeInventory(grpc.GenericRpcHandler):
         read, write = GetMessageClass(method.input_type).FromString, lambda response: response.SerializeToString()
 
         def answer(request: Message, context: grpc.ServicerContext) -> Message:
-            [message] = self._steps(method.name, request, context)
-            return message
+            for message in self._steps(method.name, request, context):
+                return message
+            context.abort(grpc.StatusCode.CANCELLED, "The test has ended.")
 
         def stream(request: typing.Any, context: grpc.ServicerContext) -> Iterator[Message]:
             return self._steps(method.name, request, context)

@@ -76,7 +76,8 @@ class Served(Calls):
         middleware = self.middleware
         life = StreamLife(middleware.draining, shortest_s, longest_s, drain_is_late=middleware.drain_is_late)
         lists: Any = None  # which no Reserve reads
-        self.servicer = Servicer(stock, self.outcomes, middleware.slots, life, lists)  # type: ignore[abstract]  # see serve.py
+        watches: Any = None  # nor has any
+        self.servicer = Servicer(stock, self.outcomes, middleware.slots, life, lists, watches)
 
     def call(self, method: str, sent: Any, context: Any) -> Awaitable[Any]:
         """One call, as gRPC makes it."""
