@@ -77,7 +77,7 @@ async def test_a_stream_ends_at_its_age(
 ) -> None:
     """Before gRPC cuts it without a reason; the next stream on the same connection begins anew."""
     await caller.create_sale(units=MANY)
-    monkeypatch.setattr(serve, "StreamLife", partial(StreamLife, shortest_s=0.3, longest_s=0.5))
+    monkeypatch.setattr(serve, "StreamLife", partial(StreamLife, shortest_s=0.7, longest_s=0.7))
     async with running_server(valkey, database) as address, calling(address) as aged:
         streams = [ReserveStream(aged, "first")]
         for stream in streams:
