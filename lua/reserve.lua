@@ -1,9 +1,10 @@
 #!lua
---[[ reserve.lua: judge up to 128 reservations of one shard, in order, and make one commit of it.
+--[[ reserve.lua: judge up to 128 reservations of one shard, in order, or the replay of a dead letter; make one commit of it.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 blocked (hash)
        then per sale  sale, reservations (hashes), expiry (zset), buyers, attempts of even and of odd minutes (hashes)
 ARGV   1 observed  2 latest  3 commits that the outbox may hold; 0: nothing new, for Redis is short of memory
        then per request  number of the sale, id, fingerprint (lib/record.lua has its form), bytes of the Claim
+       then for a replay  HOLD | SELL  what becomes of the units; it is the only request, and has no ttl
 Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a request, the first that applies; only HELD
        and the holds taken back on the way write; and attempts, where the sale limits them. `seen` is the seq of the last commit that the answer has seen.
        CALL_AGAIN         more holds of the sale are overdue than one call takes back; its later requests say so too
@@ -11,6 +12,7 @@ Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a requ
        ID_REUSED          this id, another fingerprint       NO_SALE / NO_ITEM, sku
        WITHOUT_HOLDS      a ttl asked of a sale without      LEDGER_BEHIND  no room: nothing is taken back or granted
        SALE_ENDED / SALE_NOT_STARTED / SALE_PAUSED / BUYER_BLOCKED, seen, retry
+       SALE_CLOSED        of a replay that would hold: the holds of the sale were released
        ATTEMPT_LIMIT, seen, retry
        SOLD_OUT / INSUFFICIENT_STOCK, seen, retry, then per short line  sku, asked, available, held
        ITEM_LIMIT, seen, retry, units of the item that the buyer may still take, sku
@@ -24,11 +26,12 @@ local FIRST_SALE, SALE_KEYS = 5, 6 -- where the keys of sales begin in KEYS, and
 
 local shard, not_serving = open_shard()
 if not_serving then return not_serving end
+local replay = #ARGV % WIDTH == 0 and ARGV[#ARGV] -- HOLD or SELL; a replay is judged without window and attempts
 local is_full = shard.seq - shard.trim_seq >= tonumber(ARGV[3]) -- requests that need no commit are still answered
 
 local function read_requests()
   local requests, lines = {}, 0
-  for at = FIRST, #ARGV, WIDTH do
+  for at = FIRST, #ARGV - 1, WIDTH do
     local buyer, ttl, asked, units = parse_terms(ARGV[at + 2])
     requests[#requests + 1] = {
       number = tonumber(ARGV[at]), id = ARGV[at + 1], fingerprint = ARGV[at + 2], claim = ARGV[at + 3],
@@ -80,10 +83,17 @@ local function judge_names(sale, request)
   if request.ttl ~= '-' and sale.settings.hold_ttl_ms == 0 then return {'WITHOUT_HOLDS'} end
 end
 
+local function sells_at_once(sale)
+  return sale.settings.hold_ttl_ms == 0 or replay == 'SELL'
+end
+
+local function judge_released(sale)
+  if sale.settings.release_ms > 0 and not sells_at_once(sale) then return {'SALE_CLOSED'} end
+end
+
 local function grant(sale, request)
-  local settings = sale.settings
+  local settings, buys = sale.settings, sells_at_once(sale)
   local ttl_ms = math.min(tonumber(request.ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
-  local buys = settings.hold_ttl_ms == 0
   local record = new_record(shard, request.fingerprint, request, request.claim, buys and 0 or shard.now + ttl_ms)
   move(shard, sale, request.id, record, buys and CONFIRMED or HELD)
   return {'HELD', record[INDEX], record[EXPIRE_MS]}
@@ -103,10 +113,23 @@ local function judge(sale, request)
     or grant(sale, request)
 end
 
+local function judge_replay(sale, request)
+  return judge_repeat(sale, request)
+    or judge_names(sale, request)
+    or judge_backpressure(is_full)
+    or judge_released(sale)
+    or judge_block(shard, sale, request)
+    or judge_stock(shard, sale, request)
+    or judge_item_limits(shard, sale, request)
+    or judge_limit(shard, sale, request)
+    or grant(sale, request)
+end
+
 local function reserve(sale, request)
   -- Once a request got CALL_AGAIN, the later ones of its sale must not overtake it.
   if sale.overdue_cleared == false then return {'CALL_AGAIN'} end
   if not sale.settings then return {'NO_SALE'} end
+  if replay then return judge_replay(sale, request) end
   local result = judge(sale, request)
   count_attempt(shard, sale, request.buyer, result)
   return result

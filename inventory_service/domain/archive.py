@@ -133,11 +133,11 @@ def reserve_archived(
 
 
 def judge_repeat(request: Reserve, as_of: Position, known: Reservation, fingerprint: str, now_ms: int) -> ReserveResult:
-    """Judge a Reserve of an id whose reservation has left, by what the ledger knows of it."""
+    """Judge a Reserve of an id whose reservation the ledger knows; `known` is as it stands."""
     spent = not fingerprint
     if not spent and fingerprint != fingerprint_of(request):
         return reservation_id_reused(request.sale, request.reservation_id)
-    if known.state == CONFIRMED:
+    if known.state in (HELD, CONFIRMED):
         return Granted(known, replayed=True, read_time_ms=now_ms)
     return Rejected(REJECTION_REASON_RESERVATION_ENDED, as_of, now_ms, ended=known, replayed=not spent)
 

@@ -12,7 +12,7 @@ from inventory_service.domain.events import CommitBody
 from inventory_service.domain.keys import BuyerKey, SaleKey, shard_of
 from inventory_service.domain.moves import Compensate, Move, compensate, is_unknown, move
 from inventory_service.domain.ports import ExpireStep, HoldCounts
-from inventory_service.domain.reserve import Reserve, ReserveResult, reserve
+from inventory_service.domain.reserve import Replay, Reserve, ReserveResult, replay, reserve
 from inventory_service.domain.results import Failure, Granted, ReservationRead, reservation_not_found, sale_not_found
 from inventory_service.domain.sale import AdjustStock, CreateSale, SaleRead, SaleRequest, SaleResult
 from inventory_service.domain.sale_changes import change_sale
@@ -58,6 +58,19 @@ class InMemoryStock:
         transaction.commit()
         return result
 
+    async def replay(self, request: Replay) -> ReserveResult:
+        """Reserve anew what a refused order had."""
+        shard = self._number(request.claim.sale)
+
+        async def judge_one(some: Sequence[Replay]) -> Sequence[ReserveResult | CallAgain]:
+            transaction = self._begin(shard)
+            result = replay(transaction, request, self._is_full(shard))
+            transaction.commit()
+            return [result]
+
+        results: list[ReserveResult] = await until_judged([request], judge_one)
+        return results[0]
+
     async def change_sale(self, request: SaleRequest) -> SaleResult | Failure:
         """Make a sale that the ledger does not know, change one, or read how it stands."""
 
@@ -79,7 +92,8 @@ class InMemoryStock:
         stored = stored_sale.reservations.get(reservation_id)
         if stored is None or is_unknown(stored.reservation):
             return reservation_not_found(sale, reservation_id)
-        return ReservationRead(transaction.effective(stored_sale, stored.reservation), transaction.now_ms)
+        found = transaction.effective(stored_sale, stored.reservation)
+        return ReservationRead(found, transaction.now_ms, is_overdue=found.state != stored.reservation.state)
 
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
         """Read a sale."""

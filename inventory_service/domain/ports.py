@@ -9,9 +9,10 @@ from typing import NamedTuple, Protocol
 from inventory_service.domain.archive import ArchivedReservation, ArchivedSale, ArchiveStep, ReturnArchived
 from inventory_service.domain.blocked_buyers import BlockChange
 from inventory_service.domain.change_hold import ChangeHold, ChangeResult
-from inventory_service.domain.keys import BuyerKey, SaleKey
+from inventory_service.domain.dead_letters import DeadLetter, DeadLetterRead
+from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move
-from inventory_service.domain.reserve import Reserve, ReserveResult
+from inventory_service.domain.reserve import Replay, Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead
 from inventory_service.domain.sale import SaleRead, SaleRequest, SaleResult
 from inventory_service.domain.shard_state import StoredAdjustment
@@ -41,6 +42,10 @@ class Stock(Protocol):
 
 class StoredStock(Stock, Protocol):
     """A stock as its store has it, from which reservations leave."""
+
+    async def replay(self, request: Replay) -> ReserveResult:
+        """Reserve anew what a refused order had; as a Reserve, but for the sale's window and its attempts."""
+        ...
 
     async def return_archived(self, request: ReturnArchived) -> Granted | Failure:
         """Take back sold units of a reservation that has left; RESERVATION_NOT_FOUND: ask the ledger again first."""
@@ -76,6 +81,28 @@ class SaleArchive(Protocol):
 
     async def find_adjustment(self, sale: SaleKey, adjustment_id: str) -> StoredAdjustment | None:
         """An adjustment of such a sale; None only if the ledger was asked and has none."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """The ledger's dead letters, by where their orders were made. `LedgerUnavailable` if it does not answer.
+
+    A change that was sent and not answered is `LedgerOutcomeUnknown`.
+    """
+
+    async def find(self, tenant: str, created: Position) -> DeadLetterRead | None:
+        """A dead letter of a tenant."""
+        ...
+
+    async def begin_replay(self, created: Position, reservation_id: str) -> DeadLetter | None:
+        """Turn a SETTLED one into one that is REPLAYED under this id; None: it is not SETTLED, or the id is taken.
+
+        An id is taken by any order of the sale that the ledger knows, and by the replay of any other dead letter.
+        """
+        ...
+
+    async def undo_replay(self, created: Position, reservation_id: str) -> DeadLetter | None:
+        """Turn one that is REPLAYED under this id into a SETTLED one; None: it is not."""
         ...
 
 

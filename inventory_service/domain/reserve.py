@@ -1,9 +1,10 @@
-"""Reserve: the request and the rule. The reference for lua/reserve.lua; the same tests run on both."""
+"""Reserve, and the replay of a dead letter: requests, rule. The reference for lua/reserve.lua; one suite for both."""
 
 from typing import NamedTuple
 
 from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_SALE_WITHOUT_HOLDS
 from holdfast.inventory.v1.reservation_pb2 import LEDGER_STATE_PENDING, REJECTION_REASON_RESERVATION_ENDED
+from holdfast.inventory.v1.sale_pb2 import SALE_STATE_CLOSED
 
 from inventory_service.domain.call_again import CALL_AGAIN, CallAgain
 from inventory_service.domain.checks import (
@@ -27,6 +28,7 @@ from inventory_service.domain.results import (
     item_not_found,
     reservation_id_reused,
     sale_not_found,
+    wrong_sale_state,
 )
 from inventory_service.domain.shard_state import StoredReservation, StoredSale, Transaction
 from inventory_service.domain.units import usual_units
@@ -41,6 +43,13 @@ class Reserve(NamedTuple):
     lines: tuple[Line, ...]  # sorted by SKU, equal SKUs summed
     hold_ttl_ms: int | None  # as asked; None: the sale's
     reference: str = ""  # the caller's name for what this belongs to; '': none
+
+
+class Replay(NamedTuple):
+    """Reserve anew what a refused order had, whether or not the sale is open and however often its buyer has asked."""
+
+    claim: Reserve  # under a new id; without a `hold_ttl_ms`
+    sells: bool  # the units had been sold, and are sold at once
 
 
 ReserveResult = Granted | Rejected | Failure
@@ -79,6 +88,33 @@ def judge(transaction: Transaction, sale: StoredSale, request: Reserve, is_full:
     )
 
 
+def replay(transaction: Transaction, request: Replay, is_full: bool = False) -> ReserveResult | CallAgain:
+    """Judge the replay of a dead letter and carry it out; it is no attempt of the buyer. `is_full`: as of `reserve`."""
+    sale = transaction.shard.sales.get(request.claim.sale)
+    if sale is None:
+        return sale_not_found(request.claim.sale)
+    return judge_replay(transaction, sale, request, is_full)
+
+
+def judge_replay(
+    transaction: Transaction, sale: StoredSale, request: Replay, is_full: bool
+) -> ReserveResult | CallAgain:
+    """The checks in their order: the first that returns a result decides. reserve.lua has a function of this name."""
+    claim, sells = request.claim, request.sells or sale.settings.hold_ttl_ms == 0
+    wanted = wanted_by(claim.sale, claim.buyer_id, claim.lines)
+    return (
+        judge_repeat(transaction, sale, claim)
+        or judge_names(sale, claim)
+        or judge_backpressure(is_full)
+        or judge_released(sale, sells)
+        or judge_block(transaction, wanted)
+        or judge_stock(transaction, sale, wanted)
+        or judge_item_limits(transaction, sale, wanted)
+        or judge_limit(transaction, sale, wanted)
+        or grant(transaction, sale, claim, sells)
+    )
+
+
 def judge_repeat(transaction: Transaction, sale: StoredSale, request: Reserve) -> ReserveResult | None:
     """A request whose id is known gets its reservation as it stands, in whatever state."""
     stored = sale.reservations.get(request.reservation_id)
@@ -104,11 +140,16 @@ def judge_names(sale: StoredSale, request: Reserve) -> Failure | None:
     return None
 
 
-def grant(transaction: Transaction, sale: StoredSale, request: Reserve) -> Granted:
-    """Hold the units, or sell them in a sale without holds."""
+def judge_released(sale: StoredSale, sells: bool) -> Failure | None:
+    """Nothing can be held in a sale whose holds were released."""
+    return wrong_sale_state(SALE_STATE_CLOSED) if sale.settings.release_time_ms and not sells else None
+
+
+def grant(transaction: Transaction, sale: StoredSale, request: Reserve, sells: bool = False) -> Granted:
+    """Hold the units, or sell them: in a sale without holds, and where `sells`."""
     settings = sale.settings
     asked_ms = settings.hold_ttl_ms if request.hold_ttl_ms is None else request.hold_ttl_ms
-    buys = settings.hold_ttl_ms == 0
+    buys = sells or settings.hold_ttl_ms == 0
     expire_ms = 0 if buys else transaction.now_ms + min(asked_ms, settings.max_hold_ttl_ms)
     made = new_reservation(
         transaction, request.sale, request.reservation_id, request.buyer_id, request.lines, expire_ms, request.reference

@@ -17,7 +17,7 @@ from inventory_service.domain.change_hold import ChangeHold, ChangeResult
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move
 from inventory_service.domain.ports import ShardStock
-from inventory_service.domain.reserve import Reserve, ReserveResult
+from inventory_service.domain.reserve import Replay, Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead
 from inventory_service.domain.sale import (
     ActOnSale,
@@ -38,7 +38,10 @@ SALE_CALLS: Final[dict[type, str]] = {
     UpdateSale: "change_sale",
     AdjustStock: "adjust_stock",
 }
-CALL_KINDS = ("reserve", "move", "change_hold", "create_sale", "change_sale", "adjust_stock", "return_archived", "read")
+CALL_KINDS = (
+    *("reserve", "move", "change_hold", "create_sale", "change_sale", "adjust_stock"),
+    *("return_archived", "replay", "read"),
+)
 TICK_S = 0.0005  # an event loop's clock may round to whole milliseconds
 log = structlog.get_logger()
 
@@ -99,6 +102,9 @@ class Batcher:
 
     async def change_sale(self, request: SaleRequest) -> SaleResult | Failure:
         return await self._observed(SALE_CALLS[type(request)], self._stock.change_sale(request))
+
+    async def replay(self, request: Replay) -> ReserveResult:
+        return await self._observed("replay", self._stock.replay(request))
 
     async def return_archived(self, request: ReturnArchived) -> Granted | Failure:
         return await self._observed("return_archived", self._stock.return_archived(request))

@@ -7,7 +7,7 @@ from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import Line
-from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.reserve import Replay, Reserve
 from inventory_service.domain.sale import ActOnSale, AdjustStock, CreateSale, NewItem, SaleAction, UpdateSale
 
 SALE = SaleKey("default", "lamp-sale")
@@ -42,6 +42,18 @@ def reserve(
 ) -> Reserve:
     """A Reserve of one lamp, unless lines are given."""
     return Reserve(sale, reservation_id, buyer, lines_of(lines or {"lamp": 1}), ttl_ms, reference)
+
+
+def replay(
+    reservation_id: str,
+    buyer: str = "b-1",
+    sale: SaleKey = SALE,
+    sells: bool = False,
+    reference: str = "",
+    **lines: int,
+) -> Replay:
+    """A replay of a dead letter of one lamp, unless lines are given."""
+    return Replay(reserve(reservation_id, buyer, sale, None, reference, **lines), sells)
 
 
 def confirm(reservation_id: str, sale: SaleKey = SALE, revision: int | None = None, **lines: int) -> Move:

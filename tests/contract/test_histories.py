@@ -19,10 +19,11 @@ from hypothesis.stateful import (
 from inventory_service.domain.archive import ReturnArchived
 from inventory_service.domain.blocked_buyers import BlockChange
 from inventory_service.domain.change_hold import ChangeHold
+from inventory_service.domain.events import Event, ReservationChange, SaleLeft, SaleMade, StockAdjusted
 from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import HELD, ID_REUSED, Line
-from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.reserve import Replay, Reserve
 from inventory_service.domain.results import Failure, Granted
 from inventory_service.domain.sale import (
     ActOnSale,
@@ -35,6 +36,7 @@ from inventory_service.domain.sale import (
 )
 from inventory_service.domain.shard_state import StoredReservation
 from inventory_service.domain.shards import CommitId
+from inventory_service.domain.versions import ShardVersions
 from tests.contract.balances import assert_balances_add_up, balances_of
 from tests.contract.shards import FIRST_MOMENT_MS, InMemoryShard, RedisShard, WholeStock
 from tests.sales import make_sale
@@ -73,7 +75,8 @@ reserves = st.builds(
     hold_ttl_ms=st.sampled_from([None, None, None, 1000, 5000]),
     reference=st.sampled_from(["", "", "", "cart-7"]),
 )
-revisions = st.sampled_from([None, None, None, 1, 2])
+replays = st.builds(Replay, claim=reserves.map(lambda claim: claim._replace(hold_ttl_ms=None)), sells=st.booleans())
+revisions = st.sampled_from([None, None, None, None, 0, 1, 2])
 # `builds` would draw what is left out.
 move_of = partial(
     st.builds,
@@ -171,6 +174,13 @@ def return_to(request: ReturnArchived, stock: WholeStock) -> Awaitable[Granted |
     return stock.return_archived(request)
 
 
+def sale_of(event: Event) -> SaleKey:
+    """The sale that an event is about."""
+    if isinstance(event, ReservationChange):
+        return event.reservation.sale
+    return event.request.sale if isinstance(event, SaleMade | StockAdjusted) else event.sale
+
+
 class Histories(RuleBasedStateMachine):
     """Does the same to the stock in memory and to the scripts, on one shard, which is opened anew for every history."""
 
@@ -219,6 +229,10 @@ class Histories(RuleBasedStateMachine):
     @rule(requests=st.lists(reserves, min_size=1, max_size=4))
     def reserve(self, requests: Sequence[Reserve]) -> None:
         self.call_both(lambda stock: stock.reserve_many(0, requests))
+
+    @rule(request=replays)
+    def replay(self, request: Replay) -> None:
+        self.call_both(lambda stock: stock.replay(request))
 
     @rule(requests=st.lists(moves, min_size=1, max_size=4))
     def move(self, requests: Sequence[Move]) -> None:
@@ -298,6 +312,17 @@ class Histories(RuleBasedStateMachine):
             for item in found.sale.items if isinstance(found, SaleRead) else ():
                 assert min(item.available, item.held, item.sold) >= 0
                 assert item.available + item.held + item.sold == item.total == booked[sale, item.sku]["total"]
+
+    @invariant()
+    def versions_are_the_last_commits(self) -> None:
+        """A watch reads a sale only after its version has moved, so each commit about a sale must move it."""
+        last: dict[SaleKey, CommitId | None] = dict.fromkeys(SALES)
+        for commit in self.memory.memory.commits():
+            for event in commit.events:
+                last[sale_of(event)] = None if isinstance(event, SaleLeft) else CommitId(1, commit.seq)
+        found = self.runner.run(self.scripts.watched.read_versions(0, SALES))
+        assert isinstance(found, ShardVersions)
+        assert (found.head.seq, found.sales) == (len(self.memory.memory.commits()), [last[sale] for sale in SALES])
 
     def teardown(self) -> None:
         if not hasattr(self, "scripts"):

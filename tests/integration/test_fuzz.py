@@ -47,8 +47,10 @@ METHODS: Sequence[MethodDescriptor] = [
     for service in file.services_by_name.values()
     for method in service.methods
 ]
-# Of these hardly one random request is sound and meets what it needs, so each is made once by hand before.
+# Of these hardly one random request is sound and meets what it needs, so each is made once by hand before; but an audit
+# needs a ledger that has all shards.
 SELDOM = {
+    "AuditSale",
     "ConfirmReservation",
     "ExtendReservation",
     "ChangeReservation",
@@ -56,6 +58,7 @@ SELDOM = {
     "CreateSale",
     "AdjustStock",
 }
+WITH_A_DEAD_LETTER = {"ReplayDeadLetter"}  # it succeeds in test_replay.py, where an order was refused before
 # Without reservations there is nothing to move, and a sale that is closed sells none.
 WEIGHTS = [{"Reserve": 8.0, "CloseSale": 0.1}.get(method.name, 1.0) for method in METHODS]
 HAS_A_DEADLINE = "cut by its caller's deadline"
@@ -88,7 +91,9 @@ async def test_random_requests_are_answered_as_documented_and_the_books_agree(
     reasons = Counter(outcome.reason for outcome in outcomes)
     assert reasons.keys() >= {"OK", "UNREADABLE", "UNKNOWN_FIELD", "FIELD_OUT_OF_BOUNDS"}, reasons
     assert {outcome.method for outcome in outcomes} == {method.name for method in METHODS}
-    assert {outcome.method for outcome in outcomes if outcome.reason == "OK"} | SELDOM == BUILT.keys()
+    assert {
+        outcome.method for outcome in outcomes if outcome.reason == "OK"
+    } | SELDOM | WITH_A_DEAD_LETTER == BUILT.keys()
     assert await book(valkey, database) == []
 
 

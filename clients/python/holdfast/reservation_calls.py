@@ -1,10 +1,16 @@
 """The calls of a buyer: reserve, confirm, release, change, and look."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 
+import grpc
+
 from holdfast.caller import Caller
+from holdfast.coalescing import Coalescer, Coalescing
+from holdfast.connections import Connections
+from holdfast.errors import Details, NoAnswer
 from holdfast.inventory.v1.inventory_service_pb2 import (
     ChangeReservationRequest,
     ChangeReservationResponse,
@@ -24,11 +30,15 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
     ReturnReservationRequest,
     ReturnReservationResponse,
 )
-from holdfast.inventory.v1.reservation_pb2 import Line
+from holdfast.requests import lines_of, reserve_request
+from holdfast.retry import Attempts
+from holdfast.statuses import ids_of
 
 
 class ReservationCalls(Caller):
     """Each method is one call. `lines` are SKU to units; an `expected_revision` that is not found is `Outdated`."""
+
+    _coalescing: Coalescing | None = None
 
     async def reserve(
         self,
@@ -48,16 +58,37 @@ class ReservationCalls(Caller):
         Choose one `reservation_id` for each claim and keep it: a repeat with the same id, after an error or a crash,
         returns what became of the claim and never buys twice.
         """
-        request = ReserveRequest(
-            sale_id=sale_id,
-            reservation_id=reservation_id,
-            buyer_id=buyer_id,
-            lines=_lines(lines),
-            hold_ttl=hold_ttl,
-            reference=reference,
-        )
+        request = reserve_request(sale_id, reservation_id, buyer_id, lines, hold_ttl=hold_ttl, reference=reference)
+        if self._coalescing:
+            return await self._reserve_with_others(request, self._coalescing)
         # It asks Redis, and the ledger only about a sale that has left Redis: another server is asked the sooner.
         return await self._ask(lambda stubs: stubs.buyers.Reserve, request, attempt_s=self._retry.attempt_s)
+
+    async def _reserve_with_others(self, request: ReserveRequest, coalescing: Coalescing) -> ReserveResponse:
+        connections = self._pool.connections()
+        attempts = Attempts(self._retry, self._budget)
+        answering = self._in_a_batch(request, attempts, connections, coalescing.of(connections))
+        return await self._within_patience(answering, connections, attempts, request)
+
+    async def _in_a_batch(
+        self, request: ReserveRequest, attempts: Attempts, connections: Connections, coalescer: Coalescer
+    ) -> ReserveResponse:
+        """Send the request with others or, where that does not answer it, alone."""
+        answer, turn = None, None
+        timeout_s = attempts.begin()
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                answer, turn = await coalescer.ask(request, timeout_s, connections, self._metadata, self._metadata_of)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            answer = NoAnswer(grpc.StatusCode.DEADLINE_EXCEEDED, "No answer came.", Details(ids=ids_of(request)))
+        if isinstance(answer, ReserveResponse):
+            return answer
+        if answer:
+            await asyncio.sleep(attempts.delay_after(answer))
+        servers = connections.in_turn(turn)
+        return await self._until_answered(lambda stubs: stubs.buyers.Reserve, request, attempts, servers)
 
     async def confirm(
         self,
@@ -71,7 +102,7 @@ class ReservationCalls(Caller):
         request = ConfirmReservationRequest(
             sale_id=sale_id,
             reservation_id=reservation_id,
-            partial=None if lines is None else PartialConfirm(lines=_lines(lines)),
+            partial=None if lines is None else PartialConfirm(lines=lines_of(lines)),
             expected_revision=expected_revision,
         )
         return await self._ask(lambda stubs: stubs.buyers.ConfirmReservation, request)
@@ -135,7 +166,7 @@ class ReservationCalls(Caller):
         SKUs that are not named are given back.
         """
         request = ChangeReservationRequest(
-            sale_id=sale_id, reservation_id=reservation_id, lines=_lines(lines), expected_revision=expected_revision
+            sale_id=sale_id, reservation_id=reservation_id, lines=lines_of(lines), expected_revision=expected_revision
         )
         return await self._ask(lambda stubs: stubs.buyers.ChangeReservation, request)
 
@@ -160,7 +191,7 @@ class ReservationCalls(Caller):
             sale_id=sale_id,
             reservation_id=reservation_id,
             reason=reason,
-            lines=_lines(lines or {}),
+            lines=lines_of(lines or {}),
             discard=discard,
             expected_revision=expected_revision,
         )
@@ -174,7 +205,3 @@ class ReservationCalls(Caller):
     async def get_sale(self, sale_id: str) -> GetSaleResponse:
         """Read a sale and its stock."""
         return await self._read(lambda stubs: stubs.buyers.GetSale, GetSaleRequest(sale_id=sale_id))
-
-
-def _lines(lines: Mapping[str, int]) -> list[Line]:
-    return [Line(sku=sku, quantity=quantity) for sku, quantity in lines.items()]

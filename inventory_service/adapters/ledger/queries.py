@@ -17,6 +17,9 @@ class Queries:
     blocked_page: str
     archived_reservation: str
     latest_dead_letter: str
+    dead_letter: str
+    begin_replay: str
+    undo_replay: str
     sale_exists: str
     archived_sale: str
     adjustment: str

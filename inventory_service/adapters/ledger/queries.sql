@@ -47,6 +47,27 @@ select reason, detail, d.shard, latest_epoch, latest_seq, latest_index, j.payloa
  where tenant = $1 and sale_id = $2 and reservation_id = $3
  order by created_epoch desc, created_seq desc, created_index desc limit 1
 
+-- name: dead_letter
+-- A dead letter of a tenant by where its order was made, and the commit with the latest change of that order.
+select d.*, s.left_time is not null as sale_has_left, j.payload as latest_commit
+  from dead_letter d join journal j on (j.shard, j.epoch, j.seq) = (d.shard, d.latest_epoch, d.latest_seq)
+  left join sale s on (s.tenant, s.sale_id) = (d.tenant, d.sale_id)
+ where (d.shard, d.created_epoch, d.created_seq, d.created_index) = ($1, $2, $3, $4) and d.tenant = $5
+
+-- name: begin_replay
+-- Turns a settled dead letter into one that is replayed under an id that no order of its sale has or had.
+update dead_letter d set state = 'REPLAYED', replayed_as = $5
+ where (shard, created_epoch, created_seq, created_index) = ($1, $2, $3, $4) and state = 'SETTLED'
+   and not exists(select from reservation r where (r.tenant, r.sale_id, r.reservation_id) = (d.tenant, d.sale_id, $5))
+   and not exists(select from dead_letter o where (o.tenant, o.sale_id, o.reservation_id) = (d.tenant, d.sale_id, $5))
+returning *
+
+-- name: undo_replay
+-- Settles a dead letter again if this is the id under which it is replayed.
+update dead_letter set state = 'SETTLED', replayed_as = null
+ where (shard, created_epoch, created_seq, created_index) = ($1, $2, $3, $4) and state = 'REPLAYED' and replayed_as = $5
+returning *
+
 -- name: sale_exists
 -- Whether the ledger has a sale.
 select exists(select from sale where tenant = $1 and sale_id = $2)
@@ -216,16 +237,26 @@ select tenant, sale_id, sku, available, held, sold, refused
 
 -- name: reservations
 -- Reservations of a sale, by their ids.
-select reservation_id, state, revision, coalesce((extract(epoch from expire_time) * 1000)::bigint, 0) as expire_ms,
-       shard, created_epoch, created_seq, created_index,
+select reservation_id, buyer_id, state, revision,
+       coalesce((extract(epoch from expire_time) * 1000)::bigint, 0) as expire_ms,
+       shard, created_epoch, created_seq, created_index, epoch, seq, index,
        (select json_agg(json_build_array(sku, quantity, confirmed_quantity, returned_quantity)) from reservation_line l
          where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)
            and l.quantity > 0) as lines
   from reservation r where tenant = $1 and sale_id = $2 and reservation_id = any($3)
 
 -- name: dead_letters
--- All dead letters of some reservation ids of a sale.
-select reservation_id, shard, created_epoch, created_seq, created_index, state, reason, reservation_state
+-- All dead letters of some reservation ids of a sale, each with the reservation after its latest change.
+select reservation_id, buyer_id, reservation_state as state, latest_revision as revision,
+       coalesce((extract(epoch from reservation_expire_time) * 1000)::bigint, 0) as expire_ms,
+       shard, created_epoch, created_seq, created_index, latest_epoch as epoch, latest_seq as seq, latest_index as index,
+       (select json_agg(json_build_array(
+                 line ->> 'sku', (line ->> 'quantity')::bigint,
+                 case when reservation_state = 'CONFIRMED' then coalesce(
+                   (select (owned ->> 'quantity')::bigint from jsonb_array_elements(outstanding) as owned
+                     where owned ->> 'sku' = line ->> 'sku'), 0) else 0 end, 0))
+          from jsonb_array_elements(lines) as line) as lines,
+       epoch as refused_epoch, seq as refused_seq, state = 'OPEN' as is_open, reason
   from dead_letter where tenant = $1 and sale_id = $2 and reservation_id = any($3)
 
 -- name: count_holds

@@ -17,6 +17,7 @@ from holdfast.inventory.v1.reservation_pb2 import (
     REJECTION_REASON_SALE_PAUSED,
     REJECTION_REASON_SOLD_OUT,
 )
+from holdfast.inventory.v1.sale_pb2 import SALE_STATE_CLOSED
 
 from inventory_service.adapters.redis.call import CallHead, Values
 from inventory_service.adapters.redis.connections import Argument
@@ -27,7 +28,7 @@ from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.fingerprints import reserve_fingerprint
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import CONFIRMED, HELD, Reservation
-from inventory_service.domain.reserve import Reserve, ReserveResult
+from inventory_service.domain.reserve import Replay, Reserve, ReserveResult
 from inventory_service.domain.results import (
     Failure,
     Granted,
@@ -36,6 +37,7 @@ from inventory_service.domain.results import (
     item_not_found,
     reservation_id_reused,
     sale_not_found,
+    wrong_sale_state,
 )
 from inventory_service.domain.units import usual_units
 
@@ -60,6 +62,12 @@ def reserve_arguments(
         fingerprint = reserve_fingerprint(buyer_id, hold_ttl_ms, lines, reference)
         arguments += (numbers[sale], reservation_id, fingerprint, _claim(request))
     return arguments
+
+
+def replay_arguments(request: Replay, max_commits_ahead: int) -> list[Argument]:
+    """The arguments of a call with one replay of a dead letter; its mode is what tells it from a Reserve."""
+    arguments = reserve_arguments([request.claim], {request.claim.sale: 1}, max_commits_ahead)
+    return [*arguments, "SELL" if request.sells else "HOLD"]
 
 
 def _claim(request: Reserve) -> bytes:
@@ -164,5 +172,6 @@ _OTHER_RESULTS: dict[bytes, Callable[[CallHead, Reserve, Values], ReserveResult 
     b"REPLAYED": _replayed,
     b"ENDED": _ended,
     b"ID_REUSED": lambda head, request, result: reservation_id_reused(request.sale, request.reservation_id),
+    b"SALE_CLOSED": lambda head, request, result: wrong_sale_state(SALE_STATE_CLOSED),
     **_REFUSALS,
 }

@@ -66,18 +66,21 @@ def _state(name: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("script", "rule"),
+    ("script", "function", "rule"),
     [
-        ("reserve", reserve.judge),
-        ("change_hold", change_hold.judge_rises),
-        ("change_sale", sale_changes.change_sale),
-        ("adjust_stock", adjustments.adjust_stock),
+        ("reserve", "judge", reserve.judge),
+        ("reserve", "judge_replay", reserve.judge_replay),
+        ("change_hold", "judge", change_hold.judge_rises),
+        ("change_sale", "judge", sale_changes.change_sale),
+        ("adjust_stock", "judge", adjustments.adjust_stock),
     ],
-    ids=["reserve", "change_hold", "change_sale", "adjust_stock"],
+    ids=["reserve", "replay", "change_hold", "change_sale", "adjust_stock"],
 )
-def test_a_request_passes_the_same_checks_in_the_same_order(script: str, rule: Callable[..., object]) -> None:
+def test_a_request_passes_the_same_checks_in_the_same_order(
+    script: str, function: str, rule: Callable[..., object]
+) -> None:
     """The order of precedence decides which reason a caller gets."""
-    lua = found(r"^local function judge\([^)]*\)\n(.*?)^end", read_lua(script))
+    lua = found(rf"^local function {function}\([^)]*\)\n(.*?)^end", read_lua(script))
 
     assert re.findall(r"(\w+)\(", lua) == re.findall(r"(\w+)\(", inspect.getsource(rule).split("return (")[1])
 
