@@ -106,6 +106,10 @@ def run_until_as_shown(command: str, shown: str) -> dict[str, str]:
         done = subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_S, check=False)
         learned: dict[str, str] = {}
         wanted, found = parts(shown), parts(f"{done.stdout}\n{done.stderr}")
+        if "Code: DeadlineExceeded" in shown:  # it is the client's own, and which words it finds is chance
+            wanted, found = (
+                [part for part in each if not str(part).startswith("Message: ")] for each in (wanted, found)
+            )
         if "/StreamReserve" in command:  # it answers in any order
             wanted, found = sorted(wanted, key=str), sorted(found, key=str)
         if is_alike(wanted, found, learned, may_be_more):
@@ -167,12 +171,17 @@ def snake_case(name: str) -> str:
 
 
 def run_holdfast(command: str) -> None:
-    """Run a command inside this process; its exit code is that of the page. Again where no server could judge it."""
+    """Run a command inside this process; its exit code is that of the page. Again where no server could judge it.
+
+    What the page says holds only "once" something has happened, which may be so, or not yet.
+    """
     line, _, typed = command.partition("\n")
-    [code] = re.findall(r"# exit code (\d)", line) or ["0"]
+    codes = re.findall(r"# exit code (\d)", line) or ["0"]
+    if "once" in line:
+        codes.append("0")
     words = shlex.split(line.partition(" <<")[0], comments=True)
     for _ in range(TIMES):
         done = CliRunner().invoke(app, words[1:], input=typed.removesuffix("\nEOF"))
         if done.exit_code not in (NOT_SENT, UNKNOWN):
             break
-    assert str(done.exit_code) == code, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert str(done.exit_code) in codes, f"{command}\n{done.stdout}\n{done.stderr}"
