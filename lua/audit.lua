@@ -1,13 +1,17 @@
 #!lua flags=no-writes
---[[ audit.lua: read a page of a sale as it is stored, with its shard's last commit, by which the caller detects changes
-     between two pages.
+--[[ audit.lua: read a page of a sale, or some of its reservations, as they are stored, with the shard's last commit, by
+     which the caller detects changes between two calls.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 sale  5 reservations (hashes)  6 expiry (zset)  7 buyers (hash)
 ARGV   1 observed  2 latest (both unused)  3 cursor of HSCAN, 0 to begin  4 reservations wanted, about
-Reply  {PAGE, is late, epoch, seq, hash, next cursor, items, reservations}; items only with cursor 0
+       5 .. ids of reservations, if only these are to be read, and no items and settings
+Reply  {PAGE, is late, epoch, seq, hash, next cursor, items, reservations, settings, frozen, archived}
        is late: 1 if the sale is due neither by now nor when its first hold ends, so that holds end late or never, else 0
-       an item: {sku, available, held, sold}
-       a reservation: {id, state, revision, end of its hold, when that is due or 0, created epoch, seq, index, units}
-       its units: sku, quantity, sold, came back and so on; an overdue hold is HELD here, as in the ledger, until it is taken back
+       items, settings: only with cursor 0; the settings as they are packed, none if there is no such sale
+       an item: {sku, available, held, sold, limit of one buyer or 0}
+       a reservation: {id, state, revision, end of its hold, when that is due or 0, created epoch, seq, index,
+       epoch, seq, index of its latest change, buyer, units}; its units: sku, quantity, sold, came back and so on
+       an overdue hold is HELD here, as in the ledger, until it is taken back
+       frozen: why the shard is, else ''; archived: "epoch-seq", no record that changed after it has been archived
 Keeps  Writes nothing, and reads a shard that does not serve, too.
 Uses   clock shard record sale ]]
 
@@ -18,7 +22,7 @@ local function item_replies()
     local sku = string.match(fields[at], '^item:(.*)$')
     if sku then
       local item = item_from_text(fields[at + 1])
-      items[#items + 1] = {sku, item.available, item.held, item.sold}
+      items[#items + 1] = {sku, item.available, item.held, item.sold, item.limit or 0}
     end
   end
   return items
@@ -31,7 +35,27 @@ local function reservation_reply(id, record)
   end
   local due = tonumber(redis.call('ZSCORE', KEYS[6], id) or 0)
   return {id, record[STATE], record[REVISION], record[EXPIRE_MS], due,
-    record[CREATED_EPOCH], record[CREATED_SEQ], record[CREATED_INDEX], lines}
+    record[CREATED_EPOCH], record[CREATED_SEQ], record[CREATED_INDEX], record[EPOCH], record[SEQ], record[INDEX],
+    terms_of(record).buyer or '', lines}
+end
+
+-- Entries of the hash of reservations, id and bytes in turn, and the next cursor.
+local function read_entries()
+  if not ARGV[5] then
+    local found = redis.call('HSCAN', KEYS[5], ARGV[3], 'COUNT', ARGV[4])
+    return found[2], found[1]
+  end
+  local ids, entries = {unpack(ARGV, 5)}, {}
+  local values = redis.call('HMGET', KEYS[5], unpack(ids))
+  for at = 1, #values do
+    if values[at] then entries[#entries + 1], entries[#entries + 2] = ids[at], values[at] end
+  end
+  return entries, '0'
+end
+
+local function settings_reply()
+  local bytes = redis.call('HGET', KEYS[4], 'settings')
+  return bytes and {cmsgpack.unpack(bytes)} or {}
 end
 
 -- Holds are looked for in a sale when `due` says so.
@@ -44,10 +68,11 @@ end
 local shard = read_meta()
 local other_format = format_error(shard)
 if other_format then return other_format end
-local found = redis.call('HSCAN', KEYS[5], ARGV[3], 'COUNT', ARGV[4])
+local entries, cursor = read_entries()
 local reservations = {}
-for at = 1, #found[2], 2 do
-  reservations[#reservations + 1] = reservation_reply(found[2][at], record_from_bytes(found[2][at + 1]))
+for at = 1, #entries, 2 do
+  reservations[#reservations + 1] = reservation_reply(entries[at], record_from_bytes(entries[at + 1]))
 end
-local items = ARGV[3] == '0' and item_replies() or {}
-return {'PAGE', is_late(shard) and 1 or 0, shard.epoch or 0, shard.seq, shard.hash, found[1], items, reservations}
+local is_first = ARGV[3] == '0' and not ARGV[5]
+return {'PAGE', is_late(shard) and 1 or 0, shard.epoch or 0, shard.seq, shard.hash, cursor, is_first and item_replies() or {},
+  reservations, is_first and settings_reply() or {}, shard.frozen or '', redis.call('HGET', KEYS[1], 'archived') or '0-0'}

@@ -1,19 +1,24 @@
 """Makes `holdfast/blocking.py` from the classes of the asyncio client, so that both clients have the same calls."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeGuard
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
 PACKAGE = Path(__file__).resolve().parent / "holdfast"
-SOURCES = [PACKAGE / name for name in ("client.py", "reservation_calls.py", "sale_calls.py")]
+CALLS = ("reservation", "bulk", "watch", "list", "sale", "audit")
+SOURCES = [PACKAGE / "client.py", *(PACKAGE / f"{name}_calls.py" for name in CALLS)]
 TARGET = PACKAGE / "blocking.py"
 
 HEAD = '''"""The client for callers without an event loop; made from `Client` by generate_blocking.py, not by hand."""
 
 {imports}
+from holdfast.blocking_iterators import BlockingPages, BlockingStream
 from holdfast.client import Client
 from holdfast.sale_calls import SaleSettings
 from holdfast.event_loop_thread import EventLoopThread
@@ -34,9 +39,15 @@ class BlockingClient(EventLoopThread):
 
 METHOD = '''    def {name}({parameters}) -> {returns}:
         """{docstring}"""
-        return self._wait(self._client.{name}({arguments}))
+        return self.{runner}(self._client.{name}({arguments}))
 
 '''
+
+# What a call returns that gives one answer after the other, what `BlockingClient` returns instead, and its method that
+# makes it.
+ITERATORS = {"Pages": ("BlockingPages", "_pages"), "Stream": ("BlockingStream", "_stream")}
+# Requests that come one after the other are taken in a thread of their own, for they may keep it waiting.
+ASYNC_REQUESTS = re.compile(r"AsyncIterable\[(\w+)\] \| (Iterable\[\1\])")
 
 
 def blocking_source(client_sources: Sequence[str]) -> str:
@@ -54,26 +65,47 @@ def is_client(node: ast.stmt) -> TypeGuard[ast.ClassDef]:
     return isinstance(node, ast.ClassDef) and (node.name == "Client" or node.name.endswith("Calls"))
 
 
-def is_call(node: ast.stmt) -> bool:
-    """Whether a statement of a class is a public coroutine that `BlockingClient` has too."""
-    return isinstance(node, ast.AsyncFunctionDef) and not node.name.startswith("_")
+def is_call(node: ast.stmt) -> TypeGuard[Function]:
+    """Whether a statement of a class is a public call that `BlockingClient` has too."""
+    if not isinstance(node, Function) or node.name.startswith("_"):
+        return False
+    return isinstance(node, ast.AsyncFunctionDef) or iterator_of(node) in ITERATORS
 
 
-def method_source(node: ast.AST) -> str:
-    """One method that waits for the coroutine of the same name."""
-    assert isinstance(node, ast.AsyncFunctionDef)
+def iterator_of(node: Function) -> str:
+    """The name of the class of iterators that a function returns, if it returns one."""
+    match node.returns:
+        case ast.Subscript(value=ast.Name(id=name)):
+            return name
+    return ""
+
+
+def method_source(node: Function) -> str:
+    """One method that waits for the coroutine of the same name, or iterates over its answers."""
     assert node.returns is not None, f"{node.name} does not say what it returns"
     docstring = (ast.get_docstring(node) or "").replace("\n", "\n        ").replace("\n        \n", "\n\n")
     docstring += "\n        " if "\n" in docstring else ""
-    return METHOD.format(name=node.name, returns=ast.unparse(node.returns), docstring=docstring, **call_of(node.args))
+    returns, runner = ast.unparse(node.returns), "_wait"
+    if isinstance(node, ast.FunctionDef):
+        name = iterator_of(node)
+        blocking, runner = ITERATORS[name]
+        returns = returns.replace(name, blocking, 1)
+    return METHOD.format(name=node.name, returns=returns, runner=runner, docstring=docstring, **call_of(node.args))
 
 
 def call_of(parameters: ast.arguments) -> dict[str, str]:
     """The parameters as they are declared, and the arguments that pass each of them on."""
-    positional = [parameter.arg for parameter in parameters.args if parameter.arg != "self"]
-    by_name = [f"{parameter.arg}={parameter.arg}" for parameter in parameters.kwonlyargs]
+    positional = [argument_of(parameter) for parameter in parameters.args if parameter.arg != "self"]
+    by_name = [f"{parameter.arg}={argument_of(parameter)}" for parameter in parameters.kwonlyargs]
     rest = [f"**{parameters.kwarg.arg}"] if parameters.kwarg else []
-    return {"parameters": ast.unparse(parameters), "arguments": ", ".join(positional + by_name + rest)}
+    declared = ASYNC_REQUESTS.sub(r"\2", ast.unparse(parameters))
+    return {"parameters": declared, "arguments": ", ".join(positional + by_name + rest)}
+
+
+def argument_of(parameter: ast.arg) -> str:
+    """A parameter as it is passed on."""
+    is_fed = parameter.annotation and ASYNC_REQUESTS.fullmatch(ast.unparse(parameter.annotation))
+    return f"fed({parameter.arg})" if is_fed else parameter.arg
 
 
 def tidy(source: str) -> str:

@@ -1,4 +1,4 @@
-"""The ports through which an audit reads Redis and the ledger; each raises the `ServerUnavailable` of its server."""
+"""The ports through which the audits read Redis and the ledger; each raises the `ServerUnavailable` of its server."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -6,7 +6,8 @@ from typing import Protocol
 
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reconciliation import Balances, DeadLetter, ItemInLedger, ReservationSnapshot, SalePage
-from inventory_service.domain.shards import Commit, CommitId
+from inventory_service.domain.sale_reconciliation import ItemAtCommit, OddLines, OrdersOfId, SaleRow, TakenUnits
+from inventory_service.domain.shards import Commit, CommitId, LedgerRow
 
 
 class RedisSnapshots(Protocol):
@@ -15,6 +16,14 @@ class RedisSnapshots(Protocol):
     async def sales(self, shard: int) -> Sequence[SaleKey]: ...
 
     async def page(self, shard: int, sale: SaleKey, cursor: int, size: int = ...) -> SalePage: ...
+
+
+class RedisReservations(RedisSnapshots, Protocol):
+    """Reads also single reservations of a sale."""
+
+    async def reservations(self, shard: int, sale: SaleKey, ids: Sequence[str]) -> SalePage: ...
+
+    async def absent(self, shard: int, sale: SaleKey, ids: Sequence[str]) -> Sequence[str]: ...
 
 
 class LedgerSnapshot(Protocol):
@@ -44,3 +53,33 @@ class LedgerSnapshots(Protocol):
     """Opens snapshots of the ledger."""
 
     def snapshot(self, shard: int) -> AbstractAsyncContextManager[LedgerSnapshot]: ...
+
+
+class SaleSnapshot(Protocol):
+    """One sale in the ledger at one moment, and the row of its shard."""
+
+    row: LedgerRow
+
+    async def has_commit(self, commit: CommitId, hash: str) -> bool: ...
+
+    async def sale(self) -> SaleRow | None: ...
+
+    async def items_at(self, commit: CommitId) -> Sequence[ItemAtCommit]: ...
+
+    async def refused_units(self, commit: CommitId) -> Mapping[str, TakenUnits] | None: ...
+
+    async def orders(self, ids: Sequence[str]) -> Mapping[str, OrdersOfId]: ...
+
+    async def expected(self, made_by: CommitId, archived: CommitId, after: str, limit: int) -> Sequence[str]: ...
+
+    async def item_sums(self) -> Sequence[ItemInLedger]: ...
+
+    async def odd_lines(self, limit: int) -> Sequence[OddLines]: ...
+
+    async def count_reservations(self) -> int: ...
+
+
+class SaleSnapshots(Protocol):
+    """Opens snapshots of one sale in the ledger; None: the ledger has no row of the shard."""
+
+    def snapshot(self, shard: int, sale: SaleKey) -> AbstractAsyncContextManager[SaleSnapshot | None]: ...

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 from inventory_service.domain.events import sales_made
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reservation import Units
+from inventory_service.domain.shard_load import StoredSettings
 from inventory_service.domain.shards import Commit, CommitId, hash_of
 
 
@@ -16,6 +17,7 @@ class ItemInRedis(NamedTuple):
     available: int
     held: int
     sold: int
+    buyer_limit: int = 0  # 0: none
 
 
 class ReservationSnapshot(NamedTuple):
@@ -27,11 +29,13 @@ class ReservationSnapshot(NamedTuple):
     expire_time_ms: int  # of its hold; 0: it never was one
     due_ms: int  # when it is taken back: the same while it is HELD, else 0
     created: Position
+    position: Position  # of its latest change
+    buyer_id: str  # '': the id was spent
     lines: tuple[Units, ...]  # sorted by SKU
 
 
 class SalePage(NamedTuple):
-    """A page of a sale in Redis, with the head of the shard at that moment."""
+    """A page of a sale in Redis, or some of its reservations, with the head of the shard at that moment."""
 
     is_late: bool  # whether the sale is due only after its first hold ends
     head: CommitId
@@ -39,16 +43,18 @@ class SalePage(NamedTuple):
     cursor: int  # of the next page; 0: this was the last
     items: tuple[ItemInRedis, ...]  # in the first page only
     reservations: tuple[ReservationSnapshot, ...]
+    settings: StoredSettings | None  # in the first page only; None: Redis has no such sale
+    frozen_reason: str  # '': the shard is not frozen
+    archived: CommitId  # no reservation that changed after it has been archived
 
 
 class DeadLetter(NamedTuple):
-    """A dead letter of the reservation that was created at `created`."""
+    """A dead letter, and the reservation after its latest change."""
 
-    reservation_id: str
-    created: Position
+    order: ReservationSnapshot  # of its units only those claimed, and as sold those that it owns
+    refused_at: CommitId  # the refused change
     is_open: bool
     is_id_reused: bool
-    reservation_state: int
 
 
 class Balances(NamedTuple):
@@ -140,14 +146,14 @@ def reservation_differences(
     dead_letters: Sequence[DeadLetter],
 ) -> Iterable[Difference]:
     """Reservations must be equal, except those with an open dead letter or one for a reused id."""
-    by_position = {dead_letter.created: dead_letter for dead_letter in dead_letters}
+    by_position = {dead_letter.order.created: dead_letter for dead_letter in dead_letters}
     for kept in redis:
         dead_letter, recorded = by_position.get(kept.created), ledger.get(kept.reservation_id)
         if dead_letter is not None and (dead_letter.is_open or dead_letter.is_id_reused):
             continue
         where = f"sale {sale} reservation {kept.reservation_id}"
         if recorded is None:
-            if dead_letter is None or dead_letter.reservation_state != kept.state:
+            if dead_letter is None or dead_letter.order.state != kept.state:
                 yield Difference(where, f"is {_describe(kept)} in Redis and not in the ledger")
         elif recorded != kept:
             yield Difference(where, f"is {_describe(kept)} in Redis, {_describe(recorded)} in the ledger")
@@ -167,10 +173,15 @@ def due_differences(sale: SaleKey, page: SalePage) -> Iterable[Difference]:
 
 def _describe(reservation: ReservationSnapshot) -> str:
     lines = ", ".join(f"{line.claimed} {line.sku}{_sold(line)}" for line in reservation.lines)
-    _, epoch, seq, index = reservation.created
+    created, changed = _place(reservation.created), _place(reservation.position)
     ends = f"hold ends at {reservation.expire_time_ms}, due at {reservation.due_ms}"
     state = f"state {reservation.state}, revision {reservation.revision}, {ends}"
-    return f"({state}, created at {epoch}-{seq}[{index}], {lines or 'no lines'})"
+    of = f"of {reservation.buyer_id}, " if reservation.buyer_id else ""
+    return f"({of}{state}, created at {created}, changed at {changed}, {lines or 'no lines'})"
+
+
+def _place(position: Position) -> str:
+    return f"{position.epoch}-{position.seq}[{position.index}]"
 
 
 def _sold(line: Units) -> str:

@@ -200,7 +200,7 @@ async def _compare_reservations(
     ids = [reservation.reservation_id for reservation in kept]
     recorded, dead_letters = await snapshot.reservations(sale, ids), await snapshot.dead_letters(sale, ids)
     found.differences += reservation_differences(sale, kept, recorded, dead_letters)
-    refused = {dead_letter.created for dead_letter in dead_letters}
+    refused = {dead_letter.order.created for dead_letter in dead_letters}
     return sum(reservation.state == HELD and reservation.created not in refused for reservation in kept)
 
 

@@ -7,14 +7,25 @@ from typing import Any, Self, Unpack
 from grpc import aio
 
 from holdfast.access import Tls, Token, from_environment
+from holdfast.blocking_iterators import BlockingPages, BlockingStream
 from holdfast.client import Client
+from holdfast.errors import HoldfastError
 from holdfast.event_loop_thread import EventLoopThread
 from holdfast.inventory.v1.inventory_admin_service_pb2 import (
     AdjustStockResponse,
+    AuditSaleResponse,
     BlockBuyerResponse,
+    BlockedBuyer,
     CloseSaleResponse,
     CreateSaleResponse,
+    DeadLetter,
+    DeadLetterState,
+    ListAdjustmentsResponse,
+    ListBlockedBuyersResponse,
+    ListDeadLettersResponse,
+    ListSalesResponse,
     PauseSaleResponse,
+    ReplayDeadLetterResponse,
     ResumeSaleResponse,
     UnblockBuyerResponse,
     UpdateSaleResponse,
@@ -25,10 +36,16 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
     ExtendReservationResponse,
     GetReservationResponse,
     GetSaleResponse,
+    ListReservationsResponse,
     ReleaseReservationResponse,
+    ReserveRequest,
     ReserveResponse,
     ReturnReservationResponse,
+    WatchReservationResponse,
+    WatchSaleResponse,
 )
+from holdfast.inventory.v1.reservation_pb2 import Position, Reservation, ReservationState
+from holdfast.inventory.v1.sale_pb2 import Adjustment, Sale, SaleState
 from holdfast.retry import RetryPolicy
 from holdfast.sale_calls import SaleSettings
 
@@ -178,6 +195,78 @@ class BlockingClient(EventLoopThread):
         """Read a sale and its stock."""
         return self._wait(self._client.get_sale(sale_id))
 
+    def batch_reserve(self, requests: Sequence[ReserveRequest]) -> list[ReserveResponse | HoldfastError]:
+        """What `reserve` would answer to each request, in their order; what it would raise stands in its place.
+
+        A request that could not be judged is repeated with the others of its kind, as far as the patience goes. More
+        than 500 are sent in several calls, one after the other, each with the patience of one.
+        """
+        return self._wait(self._client.batch_reserve(requests))
+
+    def watch_sale(self, sale_id: str) -> BlockingStream[WatchSaleResponse]:
+        """A sale, now and as it changes, until it is closed and nothing in it is held.
+
+        A `snapshot` has all items, the messages after it those that have changed. All numbers are absolute.
+        """
+        return self._stream(self._client.watch_sale(sale_id))
+
+    def watch_reservation(self, sale_id: str, reservation_id: str) -> BlockingStream[WatchReservationResponse]:
+        """A reservation, now and after each change, until the ledger has it and it is not held."""
+        return self._stream(self._client.watch_reservation(sale_id, reservation_id))
+
+    def list_reservations(
+        self,
+        *,
+        buyer_id: str = "",
+        sale_id: str = "",
+        reference: str = "",
+        states: Sequence[ReservationState] = (),
+        at_least: Position | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> BlockingPages[Reservation, ListReservationsResponse]:
+        """Reservations of a buyer, of a sale, or with a reference; at least one of the three is given.
+
+        With `at_least`, such as the `position` of a reservation, a page waits until the ledger holds that change.
+        """
+        return self._pages(
+            self._client.list_reservations(
+                buyer_id=buyer_id,
+                sale_id=sale_id,
+                reference=reference,
+                states=states,
+                at_least=at_least,
+                page_size=page_size,
+                page_token=page_token,
+            )
+        )
+
+    def list_sales(
+        self, *, states: Sequence[SaleState] = (), page_size: int = 0, page_token: str = ""
+    ) -> BlockingPages[Sale, ListSalesResponse]:
+        """Sales, without their items, which `get_sale` has."""
+        return self._pages(self._client.list_sales(states=states, page_size=page_size, page_token=page_token))
+
+    def list_adjustments(
+        self, sale_id: str, *, sku: str = "", page_size: int = 0, page_token: str = ""
+    ) -> BlockingPages[Adjustment, ListAdjustmentsResponse]:
+        """Changes of the stock of a sale, or of one of its items."""
+        return self._pages(self._client.list_adjustments(sale_id, sku=sku, page_size=page_size, page_token=page_token))
+
+    def list_dead_letters(
+        self, *, sale_id: str = "", states: Sequence[DeadLetterState] = (), page_size: int = 0, page_token: str = ""
+    ) -> BlockingPages[DeadLetter, ListDeadLettersResponse]:
+        """Orders that the ledger refused for good."""
+        return self._pages(
+            self._client.list_dead_letters(sale_id=sale_id, states=states, page_size=page_size, page_token=page_token)
+        )
+
+    def list_blocked_buyers(
+        self, *, page_size: int = 0, page_token: str = ""
+    ) -> BlockingPages[BlockedBuyer, ListBlockedBuyersResponse]:
+        """Buyers who are blocked; its pages have no `complete_time`."""
+        return self._pages(self._client.list_blocked_buyers(page_size=page_size, page_token=page_token))
+
     def create_sale(
         self,
         sale_id: str,
@@ -263,3 +352,18 @@ class BlockingClient(EventLoopThread):
     def unblock_buyer(self, buyer_id: str) -> UnblockBuyerResponse:
         """Take a block back; orders that were refused meanwhile stay refused."""
         return self._wait(self._client.unblock_buyer(buyer_id))
+
+    def audit_sale(self, sale_id: str) -> AuditSaleResponse:
+        """Compare Redis with the ledger while both go on working; what differs comes back, and raises nothing.
+
+        It waits for `RetryPolicy.audit_s`, as long as a server may take.
+        """
+        return self._wait(self._client.audit_sale(sale_id))
+
+    def replay_dead_letter(self, dead_letter_id: str, reservation_id: str) -> ReplayDeadLetterResponse:
+        """Reserve anew, as `reservation_id`, what a refused order had; the outcome is as of `reserve`.
+
+        Choose a new `reservation_id` and keep it: the same id finishes what an error interrupted, and is spent by a
+        rejection.
+        """
+        return self._wait(self._client.replay_dead_letter(dead_letter_id, reservation_id))

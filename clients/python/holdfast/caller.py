@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
@@ -12,16 +12,14 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from holdfast.access import Access, Metadata, Token, with_token
-from holdfast.connections import Pool, Stubs
+from holdfast.connections import Connections, Pool, Stubs
 from holdfast.errors import Closed, Details, HoldfastError, NoAnswer, TokenUnavailable
-from holdfast.retry import Attempts, RetryBudget, RetryPolicy
+from holdfast.retry import GRACE_S, Attempts, RetryBudget, RetryPolicy
 from holdfast.statuses import error_from_rpc, ids_of
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response")
 Method = Callable[[Stubs], aio.UnaryUnaryMultiCallable[Request, Response]]
-
-GRACE_S = 1.0  # for gRPC to end the last attempt at its deadline
 
 
 class Caller:
@@ -47,7 +45,8 @@ class Caller:
     ) -> Self:
         """The same client for some calls: with another patience, or with metadata that these calls carry.
 
-        It has the same connections, and closing either closes both. `timeout_s` goes before the `overall_s` of `retry`.
+        It has the same connections, and closing either closes both. `timeout_s` goes before the `overall_s` and the
+        `audit_s` of `retry`.
         With another `repeats_per_s` it has a budget for repeats of its own: make it once, and not for each call.
         """
         other = copy.copy(self)
@@ -55,7 +54,7 @@ class Caller:
         if other._retry.repeats_per_s != self._retry.repeats_per_s:
             other._budget = RetryBudget(other._retry.repeats_per_s)
         if timeout_s is not None:
-            other._retry = replace(other._retry, overall_s=timeout_s)
+            other._retry = replace(other._retry, overall_s=timeout_s, audit_s=timeout_s)
         other._metadata = (*self._metadata, *metadata)
         return other
 
@@ -71,21 +70,29 @@ class Caller:
         An attempt lasts `attempt_s`, or by default as long as a server needs that has to ask the ledger.
         """
         connections = self._pool.connections()
-        attempt_s = attempt_s or max(self._retry.attempt_s, self._retry.ledger_attempt_s)
-        attempts = Attempts(self._retry, self._budget, attempt_s=attempt_s)
+        attempts = Attempts(self._retry, self._budget, attempt_s=attempt_s or self._ledger_attempt_s)
+        answering = self._until_answered(method, request, attempts, connections.in_turn())
+        return await self._within_patience(answering, connections, attempts, request)
+
+    async def _within_patience(
+        self, work: Awaitable[Response], connections: Connections, attempts: Attempts, request: Message
+    ) -> Response:
+        """Wait for what makes these attempts, until the patience is spent or the client is closed."""
         try:
             async with asyncio.timeout(self._retry.overall_s + GRACE_S) as limit:
                 with connections.under_way(limit):
-                    return await self._until_answered(method, request, attempts, connections.in_turn())
+                    return await work
         except TimeoutError:
             if not limit.expired():
                 raise  # an interceptor's own
             raise self._ended(request, attempts) from None
 
-    async def _read(self, method: Method[Request, Response], request: Request) -> Response:
+    async def _read(
+        self, method: Method[Request, Response], request: Request, *, attempt_s: float | None = None
+    ) -> Response:
         """Send a request that changes nothing, as `_ask` does: nothing is unknown after it."""
         try:
-            return await self._ask(method, request)
+            return await self._ask(method, request, attempt_s=attempt_s)
         except HoldfastError as error:
             error.outcome_unknown = False
             raise
@@ -94,7 +101,7 @@ class Caller:
         self, method: Method[Request, Response], request: Request, attempts: Attempts, servers: Iterator[Stubs]
     ) -> Response:
         while True:
-            metadata = self._metadata_of(request, attempts)
+            metadata = self._metadata_of(request, attempts.outcome_unknown)
             call = method(next(servers))(request, timeout=attempts.begin(), metadata=metadata)
             try:
                 return await call
@@ -102,13 +109,17 @@ class Caller:
                 error = error_from_rpc(failure, request)
             await asyncio.sleep(attempts.delay_after(error))
 
-    def _metadata_of(self, request: Message, attempts: Attempts) -> Metadata:
+    @property
+    def _ledger_attempt_s(self) -> float:
+        return max(self._retry.attempt_s, self._retry.ledger_attempt_s)
+
+    def _metadata_of(self, request: Message, outcome_unknown: bool) -> Metadata:
         try:
             return with_token(self._metadata, self._token)
         except Exception as cause:  # of the caller's own function: an attempt before may have done what is asked
             why = f"There is no token to send: {type(cause).__name__}: {cause}"
             error = TokenUnavailable(grpc.StatusCode.UNAUTHENTICATED, why, Details(ids=ids_of(request)))
-            error.outcome_unknown = attempts.outcome_unknown
+            error.outcome_unknown = outcome_unknown
             raise error from cause
 
     def _ended(self, request: Message, attempts: Attempts) -> HoldfastError:

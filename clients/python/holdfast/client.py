@@ -11,12 +11,16 @@ from typing import Any, Self
 from grpc import aio
 
 from holdfast.access import Access, Tls, Token, from_environment
+from holdfast.audit_calls import AuditCalls
+from holdfast.bulk_calls import BulkCalls
+from holdfast.list_calls import ListCalls
 from holdfast.reservation_calls import ReservationCalls
 from holdfast.retry import RetryPolicy
 from holdfast.sale_calls import SaleCalls
+from holdfast.watch_calls import WatchCalls
 
 
-class Client(ReservationCalls, SaleCalls):
+class Client(ReservationCalls, BulkCalls, WatchCalls, ListCalls, SaleCalls, AuditCalls):
     """Calls one server over several connections, which open when they are first used, or several servers.
 
     `address` is host:port; several have commas between them and share the connections, of which each server has at

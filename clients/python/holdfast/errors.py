@@ -58,7 +58,13 @@ class HoldfastError(Exception):
 
 def describe(ids: Mapping[str, str]) -> str:
     """What a call is about: `reservation r-1 of sale lamps`, `item lamp of sale lamps`, `buyer ada`."""
-    kinds = {"adjustment_id": "adjustment", "reservation_id": "reservation", "sku": "item", "sale_id": "sale"}
+    kinds = {
+        "adjustment_id": "adjustment",
+        "reservation_id": "reservation",
+        "sku": "item",
+        "sale_id": "sale",
+        "dead_letter_id": "dead letter",
+    }
     parts = [f"{kind} {ids[field]}" for field, kind in kinds.items() if ids.get(field)]
     return " of ".join(parts) or (f"buyer {ids['buyer_id']}" if ids.get("buyer_id") else "")
 

@@ -10,12 +10,16 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from holdfast.access import Metadata
+from holdfast.blocking_iterators import BlockingPages, BlockingStream
 from holdfast.client import Client
 from holdfast.connections import check_not_forked
 from holdfast.errors import Closed
+from holdfast.pages import Element, Page, Pages
 from holdfast.retry import RetryPolicy
+from holdfast.streams import Stream
 
 Response = TypeVar("Response")
+Answer = TypeVar("Answer")
 
 
 class EventLoopThread:
@@ -42,12 +46,21 @@ class EventLoopThread:
     ) -> Self:
         """The same client for some calls: with another patience, or with metadata that these calls carry.
 
-        It has the same connections, and closing either closes both. `timeout_s` goes before the `overall_s` of `retry`.
+        It has the same connections, and closing either closes both. `timeout_s` goes before the `overall_s` and the
+        `audit_s` of `retry`.
         With another `repeats_per_s` it has a budget for repeats of its own: make it once, and not for each call.
         """
         other = copy.copy(self)
         other._client = self._client.with_options(timeout_s=timeout_s, retry=retry, metadata=metadata)
         return other
+
+    def _pages(self, pages: Pages[Element, Page]) -> BlockingPages[Element, Page]:
+        """A list whose pages are read on the loop."""
+        return BlockingPages(pages, self._wait)
+
+    def _stream(self, stream: Stream[Answer]) -> BlockingStream[Answer]:
+        """The answers of a stream that runs on the loop."""
+        return BlockingStream(stream, self._wait)
 
     def _wait(self, answer: Coroutine[Any, Any, Response]) -> Response:
         """The result of a coroutine that runs on the loop; the retry policy says how long that may take.

@@ -3,10 +3,20 @@
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.inventory_admin_service_pb2 import (
     AdjustStockResponse,
+    AuditDifference,
+    AuditSaleResponse,
     BlockBuyerResponse,
+    BlockedBuyer,
     CloseSaleResponse,
     CreateSaleResponse,
+    DeadLetter,
+    DeadLetterState,
+    ListAdjustmentsResponse,
+    ListBlockedBuyersResponse,
+    ListDeadLettersResponse,
+    ListSalesResponse,
     PauseSaleResponse,
+    ReplayDeadLetterResponse,
     ResumeSaleResponse,
     UnblockBuyerResponse,
     UpdateSaleResponse,
@@ -17,9 +27,13 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
     ExtendReservationResponse,
     GetReservationResponse,
     GetSaleResponse,
+    ListReservationsResponse,
     ReleaseReservationResponse,
+    ReserveRequest,
     ReserveResponse,
     ReturnReservationResponse,
+    WatchReservationResponse,
+    WatchSaleResponse,
 )
 from holdfast.inventory.v1.reservation_pb2 import (
     CompensationReason,
@@ -34,17 +48,23 @@ from holdfast.inventory.v1.reservation_pb2 import (
     Shortage,
 )
 from holdfast.inventory.v1.sale_pb2 import Adjustment, Item, Sale, SaleState
+from holdfast.requests import reserve_request
 from holdfast.sale_calls import SaleSettings
 
 __all__ = [
     "AdjustStockResponse",
     "Adjustment",
+    "AuditDifference",
+    "AuditSaleResponse",
     "BlockBuyerResponse",
+    "BlockedBuyer",
     "ChangeReservationResponse",
     "CloseSaleResponse",
     "CompensationReason",
     "ConfirmReservationResponse",
     "CreateSaleResponse",
+    "DeadLetter",
+    "DeadLetterState",
     "ErrorReason",
     "ExtendReservationResponse",
     "GetReservationResponse",
@@ -52,14 +72,21 @@ __all__ = [
     "Item",
     "LedgerState",
     "Line",
+    "ListAdjustmentsResponse",
+    "ListBlockedBuyersResponse",
+    "ListDeadLettersResponse",
+    "ListReservationsResponse",
+    "ListSalesResponse",
     "PauseSaleResponse",
     "Position",
     "Rejection",
     "RejectionReason",
     "ReleaseReservationResponse",
+    "ReplayDeadLetterResponse",
     "Reservation",
     "ReservationLine",
     "ReservationState",
+    "ReserveRequest",
     "ReserveResponse",
     "ResumeSaleResponse",
     "ReturnReservationResponse",
@@ -69,7 +96,10 @@ __all__ = [
     "Shortage",
     "UnblockBuyerResponse",
     "UpdateSaleResponse",
+    "WatchReservationResponse",
+    "WatchSaleResponse",
     "held",
+    "reserve_request",
 ]
 
 _CLAIMS = (ReservationState.RESERVATION_STATE_HELD, ReservationState.RESERVATION_STATE_CONFIRMED)

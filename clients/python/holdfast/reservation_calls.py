@@ -19,12 +19,11 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
     PartialConfirm,
     ReleaseReservationRequest,
     ReleaseReservationResponse,
-    ReserveRequest,
     ReserveResponse,
     ReturnReservationRequest,
     ReturnReservationResponse,
 )
-from holdfast.inventory.v1.reservation_pb2 import Line
+from holdfast.requests import lines_of, reserve_request
 
 
 class ReservationCalls(Caller):
@@ -48,14 +47,7 @@ class ReservationCalls(Caller):
         Choose one `reservation_id` for each claim and keep it: a repeat with the same id, after an error or a crash,
         returns what became of the claim and never buys twice.
         """
-        request = ReserveRequest(
-            sale_id=sale_id,
-            reservation_id=reservation_id,
-            buyer_id=buyer_id,
-            lines=_lines(lines),
-            hold_ttl=hold_ttl,
-            reference=reference,
-        )
+        request = reserve_request(sale_id, reservation_id, buyer_id, lines, hold_ttl=hold_ttl, reference=reference)
         # It asks Redis, and the ledger only about a sale that has left Redis: another server is asked the sooner.
         return await self._ask(lambda stubs: stubs.buyers.Reserve, request, attempt_s=self._retry.attempt_s)
 
@@ -71,7 +63,7 @@ class ReservationCalls(Caller):
         request = ConfirmReservationRequest(
             sale_id=sale_id,
             reservation_id=reservation_id,
-            partial=None if lines is None else PartialConfirm(lines=_lines(lines)),
+            partial=None if lines is None else PartialConfirm(lines=lines_of(lines)),
             expected_revision=expected_revision,
         )
         return await self._ask(lambda stubs: stubs.buyers.ConfirmReservation, request)
@@ -135,7 +127,7 @@ class ReservationCalls(Caller):
         SKUs that are not named are given back.
         """
         request = ChangeReservationRequest(
-            sale_id=sale_id, reservation_id=reservation_id, lines=_lines(lines), expected_revision=expected_revision
+            sale_id=sale_id, reservation_id=reservation_id, lines=lines_of(lines), expected_revision=expected_revision
         )
         return await self._ask(lambda stubs: stubs.buyers.ChangeReservation, request)
 
@@ -160,7 +152,7 @@ class ReservationCalls(Caller):
             sale_id=sale_id,
             reservation_id=reservation_id,
             reason=reason,
-            lines=_lines(lines or {}),
+            lines=lines_of(lines or {}),
             discard=discard,
             expected_revision=expected_revision,
         )
@@ -174,7 +166,3 @@ class ReservationCalls(Caller):
     async def get_sale(self, sale_id: str) -> GetSaleResponse:
         """Read a sale and its stock."""
         return await self._read(lambda stubs: stubs.buyers.GetSale, GetSaleRequest(sale_id=sale_id))
-
-
-def _lines(lines: Mapping[str, int]) -> list[Line]:
-    return [Line(sku=sku, quantity=quantity) for sku, quantity in lines.items()]

@@ -78,19 +78,29 @@ NOT_BEGUN: Mapping[grpc.StatusCode, type[errors.HoldfastError]] = {
     grpc.StatusCode.UNAUTHENTICATED: errors.NotAllowed,
     grpc.StatusCode.PERMISSION_DENIED: errors.NotAllowed,
 }
-IDS = ("sale_id", "reservation_id", "buyer_id", "sku", "adjustment_id")
+IDS = ("sale_id", "reservation_id", "buyer_id", "sku", "adjustment_id", "dead_letter_id")
+CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def error_from_rpc(failure: grpc.aio.AioRpcError, request: Message) -> errors.HoldfastError:
     """The typed error of a failed call."""
-    details = _details_of(_status_of(failure.trailing_metadata()), ids_of(request))
-    return _class_of(failure.code(), details.reason)(failure.code(), failure.details() or "", details)
+    return _error(failure.code(), failure.details() or "", _status_of(failure.trailing_metadata()), request)
+
+
+def error_from_status(status: Status, request: Message) -> errors.HoldfastError:
+    """The typed error of one of many requests of a call, which failed with this status."""
+    return _error(CODES.get(status.code, grpc.StatusCode.UNKNOWN), status.message, status, request)
 
 
 def ids_of(request: Message) -> Mapping[str, str]:
     """The ids that a request names, by field."""
     named: Message = getattr(request, "sale", request)  # a request about the settings of a sale has them in this field
     return {field: value for field in IDS if (value := getattr(named, field, ""))}
+
+
+def _error(code: grpc.StatusCode, message: str, status: Status, request: Message) -> errors.HoldfastError:
+    details = _details_of(status, ids_of(request))
+    return _class_of(code, details.reason)(code, message, details)
 
 
 def _class_of(code: grpc.StatusCode, reason: str) -> type[errors.HoldfastError]:

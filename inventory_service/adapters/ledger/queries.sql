@@ -237,16 +237,26 @@ select tenant, sale_id, sku, available, held, sold, refused
 
 -- name: reservations
 -- Reservations of a sale, by their ids.
-select reservation_id, state, revision, coalesce((extract(epoch from expire_time) * 1000)::bigint, 0) as expire_ms,
-       shard, created_epoch, created_seq, created_index,
+select reservation_id, buyer_id, state, revision,
+       coalesce((extract(epoch from expire_time) * 1000)::bigint, 0) as expire_ms,
+       shard, created_epoch, created_seq, created_index, epoch, seq, index,
        (select json_agg(json_build_array(sku, quantity, confirmed_quantity, returned_quantity)) from reservation_line l
          where (l.tenant, l.sale_id, l.reservation_id) = (r.tenant, r.sale_id, r.reservation_id)
            and l.quantity > 0) as lines
   from reservation r where tenant = $1 and sale_id = $2 and reservation_id = any($3)
 
 -- name: dead_letters
--- All dead letters of some reservation ids of a sale.
-select reservation_id, shard, created_epoch, created_seq, created_index, state, reason, reservation_state
+-- All dead letters of some reservation ids of a sale, each with the reservation after its latest change.
+select reservation_id, buyer_id, reservation_state as state, latest_revision as revision,
+       coalesce((extract(epoch from reservation_expire_time) * 1000)::bigint, 0) as expire_ms,
+       shard, created_epoch, created_seq, created_index, latest_epoch as epoch, latest_seq as seq, latest_index as index,
+       (select json_agg(json_build_array(
+                 line ->> 'sku', (line ->> 'quantity')::bigint,
+                 case when reservation_state = 'CONFIRMED' then coalesce(
+                   (select (owned ->> 'quantity')::bigint from jsonb_array_elements(outstanding) as owned
+                     where owned ->> 'sku' = line ->> 'sku'), 0) else 0 end, 0))
+          from jsonb_array_elements(lines) as line) as lines,
+       epoch as refused_epoch, seq as refused_seq, state = 'OPEN' as is_open, reason
   from dead_letter where tenant = $1 and sale_id = $2 and reservation_id = any($3)
 
 -- name: count_holds

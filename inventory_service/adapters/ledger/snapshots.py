@@ -7,15 +7,24 @@ from typing import Any
 
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
+from holdfast_runtime.postgres import Connection
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import Queries, ledger_queries
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reconciliation import Balances, DeadLetter, ItemInLedger, ReservationSnapshot
 from inventory_service.domain.reservation import Units
-from inventory_service.domain.shards import Commit, CommitId
+from inventory_service.domain.shards import Commit, CommitId, LedgerRow
 
 COMMITS_PER_FETCH = 500
 SUMS_TIMEOUT_S = 600.0  # of every entry and line of a sale, of which there may be tens of millions
+
+
+@asynccontextmanager
+async def reading(ledger: LedgerPool, shard: int) -> AsyncIterator[tuple[Connection, LedgerRow | None]]:
+    """One read-only transaction, in which every statement sees the ledger at the same moment, and the shard's row."""
+    async with ledger.connection() as db, db.transaction(isolation="repeatable_read", readonly=True):
+        row = await db.fetchrow(ledger_queries().shard_row, shard)
+        yield db, LedgerRow(**row) if row else None
 
 
 class PostgresSnapshots:
@@ -28,13 +37,8 @@ class PostgresSnapshots:
     @asynccontextmanager
     async def snapshot(self, shard: int) -> AsyncIterator["PostgresSnapshot"]:
         """One read-only transaction, in which every statement sees the ledger at the same moment."""
-        async with (
-            self._ledger.connection() as db,
-            db.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            row = await db.fetchrow(self._sql.shard_row, shard)
-            commit_id, hash = (CommitId(row["epoch"], row["seq"]), row["hash"]) if row else (None, "")
-            yield PostgresSnapshot(db, self._sql, shard, commit_id, hash)
+        async with reading(self._ledger, shard) as (db, row):
+            yield PostgresSnapshot(db, self._sql, shard, row.commit_id if row else None, row.hash if row else "")
 
 
 class PostgresSnapshot:
@@ -96,20 +100,17 @@ def _reservation(row: Mapping[str, Any]) -> ReservationSnapshot:
         row["revision"],
         row["expire_ms"],
         row["expire_ms"] if row["state"] == "HELD" else 0,
-        _created(row),
+        Position(row["shard"], row["created_epoch"], row["created_seq"], row["created_index"]),
+        Position(row["shard"], row["epoch"], row["seq"], row["index"]),
+        row["buyer_id"],
         tuple(sorted(Units(*line) for line in json.loads(row["lines"] or "[]"))),
     )
 
 
 def _dead_letter(row: Mapping[str, Any]) -> DeadLetter:
     return DeadLetter(
-        row["reservation_id"],
-        _created(row),
-        is_open=row["state"] == "OPEN",
+        _reservation(row),
+        CommitId(row["refused_epoch"], row["refused_seq"]),
+        is_open=row["is_open"],
         is_id_reused=row["reason"] == "ID_REUSED",
-        reservation_state=ReservationState.Value(f"RESERVATION_STATE_{row['reservation_state']}"),
     )
-
-
-def _created(row: Mapping[str, Any]) -> Position:
-    return Position(row["shard"], row["created_epoch"], row["created_seq"], row["created_index"])

@@ -3,7 +3,7 @@
 import threading
 import typing
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -33,6 +33,10 @@ class ErrorStatus(NamedTuple):
     details: tuple[Message, ...] = ()
 
 
+Step = Message | ErrorStatus | threading.Event
+Reply = Step | list[Step] | Callable[[typing.Any], Step | Iterator[Step]]
+
+
 def error_status(code: grpc.StatusCode, reason: int, *details: Message, **metadata: str) -> ErrorStatus:
     """A status as the service sends it."""
     info = ErrorInfo(reason=ErrorReason.Name(reason), domain="holdfast.inventory", metadata=metadata)
@@ -58,37 +62,59 @@ class FakeInventory(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.address = ""
+        self.stop: Callable[[], object] = lambda: None  # end the server, and all its calls
         self.asked: list[typing.Any] = []
         self.deadlines_s: list[float] = []  # of the calls, as they came
         self.metadata: list[dict[str, str | bytes]] = []  # the same
+        self.ended: list[typing.Any] = []  # requests whose call has ended, on whichever side
         self.abandoned: list[typing.Any] = []  # requests whose caller has gone before the reply
-        self._replies: defaultdict[str, deque[Message | ErrorStatus | threading.Event]] = defaultdict(deque)
+        self._replies: defaultdict[str, deque[typing.Any]] = defaultdict(deque)
 
-    def will_answer(self, method: str, *replies: Message | ErrorStatus | threading.Event) -> None:
-        """Set replies; an event makes a call hang until it is set; a call after the last reply gets UNIMPLEMENTED."""
+    def will_answer(self, method: str, *replies: Reply) -> None:
+        """Set replies; a call after the last one gets UNIMPLEMENTED.
+
+        An event makes a call hang until it is set. A list is what a stream sends, an event in it waits before the next
+        one. A function makes the reply from the request, or from the requests of a stream as they come.
+        """
         self._replies[method].extend(replies)
 
     def service(self, call: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Message, Message]":
         """The handler of one call, whichever method it names."""
         method = METHODS[call.method]
+        read, write = GetMessageClass(method.input_type).FromString, lambda response: response.SerializeToString()
 
         def answer(request: Message, context: grpc.ServicerContext) -> Message:
-            self.deadlines_s.append(context.time_remaining())
-            self.metadata.append(dict(context.invocation_metadata()))
-            self.asked.append(request)
-            waiting = self._replies[method.name]
-            reply = waiting.popleft() if waiting else ErrorStatus(grpc.StatusCode.UNIMPLEMENTED)
-            if isinstance(reply, threading.Event):
-                context.add_callback(lambda: self.abandoned.append(request))
-                reply.wait()
-                reply = ErrorStatus(grpc.StatusCode.CANCELLED)
-            if isinstance(reply, Message):
-                return reply
-            context.set_trailing_metadata(_trailers(reply))
-            context.abort(reply.code, "The sentence of the server.")
+            [message] = self._steps(method.name, request, context)
+            return message
 
-        read = GetMessageClass(method.input_type).FromString
-        return grpc.unary_unary_rpc_method_handler(answer, read, lambda response: response.SerializeToString())
+        def stream(request: typing.Any, context: grpc.ServicerContext) -> Iterator[Message]:
+            return self._steps(method.name, request, context)
+
+        if method.client_streaming:
+            return grpc.stream_stream_rpc_method_handler(stream, read, write)
+        if method.server_streaming:
+            return grpc.unary_stream_rpc_method_handler(stream, read, write)
+        return grpc.unary_unary_rpc_method_handler(answer, read, write)
+
+    def _steps(self, method: str, request: typing.Any, context: grpc.ServicerContext) -> Iterator[Message]:
+        """What the reply to one call says to do, one after the other."""
+        self.deadlines_s.append(context.time_remaining() or 0.0)
+        self.metadata.append(dict(context.invocation_metadata()))
+        self.asked.append(request)
+        context.add_callback(lambda: self.ended.append(request))
+        waiting = self._replies[method]
+        reply = waiting.popleft() if waiting else ErrorStatus(grpc.StatusCode.UNIMPLEMENTED)
+        if callable(reply):
+            reply = reply(request)
+        for step in reply if isinstance(reply, list | Iterator) else [reply]:
+            if isinstance(step, threading.Event):
+                context.add_callback(lambda: self.abandoned.append(request))
+                step.wait()
+            elif isinstance(step, Message):
+                yield step
+            else:
+                context.set_trailing_metadata(_trailers(step))
+                context.abort(step.code, "The sentence of the server.")
 
 
 def _trailers(reply: ErrorStatus) -> tuple[tuple[str, bytes], ...]:
@@ -104,10 +130,11 @@ def _trailers(reply: ErrorStatus) -> tuple[tuple[str, bytes], ...]:
 def running_fake(credentials: grpc.ServerCredentials | None = None) -> Iterator[FakeInventory]:
     """A fake that listens on loopback, in threads of this process; with credentials by TLS."""
     fake = FakeInventory()
-    server = grpc.server(ThreadPoolExecutor(4), handlers=[fake])
+    server = grpc.server(ThreadPoolExecutor(8), handlers=[fake])
     anywhere = "127.0.0.1:0"
     port = server.add_secure_port(anywhere, credentials) if credentials else server.add_insecure_port(anywhere)
     fake.address = f"127.0.0.1:{port}"
+    fake.stop = lambda: server.stop(grace=None).wait()
     server.start()
     yield fake
-    server.stop(grace=None).wait()
+    fake.stop()

@@ -137,6 +137,12 @@ SENT: list[tuple[str, Callable[[Client], Awaitable[Any]], Message]] = [
             sale_id="lamps", sku="lamp", adjustment_id="a-1", new_total=0, expected_total=0, reason="none"
         ),
     ),
+    ("audit", lambda client: client.audit_sale("lamps"), admin.AuditSaleRequest(sale_id="lamps")),
+    (
+        "replay",
+        lambda client: client.replay_dead_letter("d-1", "r-1"),
+        admin.ReplayDeadLetterRequest(dead_letter_id="d-1", reservation_id="r-1"),
+    ),
     ("unblock", lambda client: client.unblock_buyer("ada"), admin.UnblockBuyerRequest(buyer_id="ada")),
 ]
 
@@ -183,6 +189,19 @@ async def test_extend_by_reads_and_extends_within_one_patience(
 
     read_s, extend_s = fake.deadlines_s
     assert extend_s < 21 < read_s
+
+
+async def test_an_audit_may_take_as_long_as_servers_let_it(fake: FakeInventory) -> None:
+    """Its patience is its own, unless the caller says how long it waits."""
+    fake.will_answer("AuditSale", *[admin.AuditSaleResponse()] * 2)
+
+    async with Client(fake.address, retry=RetryPolicy(overall_s=30, ledger_attempt_s=20)) as client:
+        await client.audit_sale("lamps")
+        await client.with_options(timeout_s=60).audit_sale("lamps")
+
+    usual_s, chosen_s = fake.deadlines_s
+    assert 280 < usual_s < 291
+    assert 50 < chosen_s < 61
 
 
 async def test_a_rejected_change_is_an_answer(fake: FakeInventory) -> None:

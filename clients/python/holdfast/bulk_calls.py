@@ -1,0 +1,86 @@
+"""Many requests at once: in batches, or as they come."""
+
+import asyncio
+import copy
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
+
+from grpc import aio
+
+from holdfast.caller import Caller
+from holdfast.connections import Stubs
+from holdfast.errors import HoldfastError, NoAnswer, TokenUnavailable
+from holdfast.inventory.v1.inventory_service_pb2 import (
+    BatchReserveRequest,
+    ReserveRequest,
+    ReserveResponse,
+    ReserveResult,
+)
+from holdfast.reserve_items import ReserveItem
+from holdfast.retry import Attempts
+from holdfast.statuses import error_from_rpc
+
+MAX_BATCH = 500  # requests that a server takes in one call
+
+
+class BulkCalls(Caller):
+    """`holdfast.messages.reserve_request` makes the requests. Every request has an answer: a response or an error."""
+
+    async def batch_reserve(self, requests: Sequence[ReserveRequest]) -> list[ReserveResponse | HoldfastError]:
+        """What `reserve` would answer to each request, in their order; what it would raise stands in its place.
+
+        A request that could not be judged is repeated with the others of its kind, as far as the patience goes. More
+        than 500 are sent in several calls, one after the other, each with the patience of one.
+        """
+        items = [ReserveItem(request) for request in requests]
+        for first in range(0, len(items), MAX_BATCH):
+            await self._judge(items[first : first + MAX_BATCH])
+        return [item.answer for item in items]
+
+    async def _judge(self, items: list[ReserveItem]) -> None:
+        connections = self._pool.connections()
+        attempts = Attempts(self._retry, self._budget, attempt_s=self._ledger_attempt_s)
+        judging = self._until_judged(items, attempts, connections.in_turn())
+        try:
+            await self._within_patience(judging, connections, attempts, BatchReserveRequest())
+        except NoAnswer as late:  # gRPC kept no deadline
+            for item in items:
+                if item.may_be_repeated:
+                    item.fail(item.error(NoAnswer, late.code, late.message))
+
+    async def _until_judged(self, items: list[ReserveItem], attempts: Attempts, servers: Iterator[Stubs]) -> None:
+        """Send these requests, and again those that could not be judged."""
+        while items:
+            await self._send_batch(items, attempts, next(servers))
+            items = [item for item in items if item.may_be_repeated]
+            if not items:
+                return
+            try:
+                delay_s = attempts.delay_after(_error_of(items))
+            except HoldfastError:  # the patience or the budget is spent
+                return
+            await asyncio.sleep(delay_s)
+
+    async def _send_batch(self, items: list[ReserveItem], attempts: Attempts, server: Stubs) -> None:
+        request = BatchReserveRequest(requests=[item.request for item in items])
+        try:
+            metadata = self._metadata_of(request, outcome_unknown=False)
+            response = await server.buyers.BatchReserve(request, timeout=attempts.begin(), metadata=metadata)
+        except TokenUnavailable as error:
+            for item in items:
+                item.fail(item.error(TokenUnavailable, error.code, error.message))
+        except aio.AioRpcError as failure:
+            for item in items:
+                item.fail(error_from_rpc(failure, item.request))
+        else:
+            no_result = ReserveResult()
+            for item, result in zip(items, chain(response.results, repeat(no_result)), strict=False):
+                item.take(result)
+
+
+def _error_of(items: list[ReserveItem]) -> HoldfastError:
+    """One error for all that are repeated together: the one that asks for the longest pause."""
+    errors = [item.failed for item in items if item.failed]
+    longest = copy.copy(max(errors, key=lambda error: error.retry_after_s or 0.0))
+    longest.outcome_unknown = any(error.outcome_unknown for error in errors)
+    return longest

@@ -1,0 +1,49 @@
+"""One of the many requests of a BatchReserve or StreamReserve, and what it has come to."""
+
+import grpc
+
+from holdfast.errors import Details, HoldfastError
+from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest, ReserveResponse, ReserveResult
+from holdfast.retry import Outcome
+from holdfast.statuses import error_from_status, ids_of
+
+ReserveAnswer = ReserveResponse | HoldfastError
+
+
+class ReserveItem:
+    """A request with its latest answer, which is an error while it may be repeated."""
+
+    def __init__(self, request: ReserveRequest) -> None:
+        self.request = request
+        self.outcome = Outcome()
+        self.answer: ReserveAnswer = self.error(HoldfastError, grpc.StatusCode.UNKNOWN, "It was not asked.")
+
+    @property
+    def failed(self) -> HoldfastError | None:
+        """The error of its latest attempt, if that failed."""
+        return self.answer if isinstance(self.answer, HoldfastError) else None
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether its latest attempt failed in a way that a repeat may mend."""
+        return isinstance(self.answer, HoldfastError) and self.answer.repeatable
+
+    def take(self, result: ReserveResult) -> None:
+        """Take the answer of a server."""
+        if result.HasField("response"):
+            self.answer = result.response
+        elif result.HasField("status"):
+            self.fail(error_from_status(result.status, self.request))
+        else:
+            unknown = self.error(HoldfastError, grpc.StatusCode.UNKNOWN, "The answer is none that this client knows.")
+            unknown.outcome_unknown = True
+            self.fail(unknown)
+
+    def fail(self, error: HoldfastError) -> None:
+        """Take the error of an attempt, which is told whether an attempt before it may have done what is asked."""
+        self.outcome.add(error)
+        self.answer = error
+
+    def error(self, kind: type[HoldfastError], code: grpc.StatusCode, message: str) -> HoldfastError:
+        """An error that this client makes, about this request."""
+        return kind(code, message, Details(ids=ids_of(self.request)))

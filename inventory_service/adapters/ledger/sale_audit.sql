@@ -1,0 +1,74 @@
+-- The statements of AuditSale beside those of queries.sql.
+
+-- name: sale_row
+-- A sale's settings as Redis stores them, and whether it has left Redis.
+select (extract(epoch from start_time) * 1000)::bigint as start_ms,
+       coalesce((extract(epoch from end_time) * 1000)::bigint, -1) as end_ms, hold_ttl_ms, max_hold_ttl_ms, buyer_limit,
+       attempts_per_minute, return_window_ms, paused::integer as paused,
+       coalesce((extract(epoch from close_time) * 1000)::bigint, 0) as close_ms,
+       coalesce((extract(epoch from release_time) * 1000)::bigint, 0) as release_ms, etag_epoch as epoch, etag_seq as seq,
+       etag_index as index, (extract(epoch from create_time) * 1000)::bigint as create_ms,
+       (extract(epoch from update_time) * 1000)::bigint as update_ms, title, body as fingerprint,
+       coalesce(release_reason, '') as release_reason, left_time is not null as has_left
+  from sale where tenant = $1 and sale_id = $2
+
+-- name: items_at
+-- The items of a sale as they were after the commit `$4`-`$5` of its shard: their balances less the entries above it.
+with later as (
+  select * from ledger_entry where shard = $3 and (epoch, seq) > ($4, $5) and tenant = $1 and sale_id = $2),
+moved as (
+  select sku, account, sum(quantity)::bigint as quantity
+    from (select sku, to_account as account, quantity from later
+          union all select sku, from_account, -quantity from later) each
+   group by 1, 2)
+select sku, buyer_limit,
+       total + coalesce(sum(quantity) filter (where account = 'external'), 0)::bigint as total,
+       available - coalesce(sum(quantity) filter (where account = 'available'), 0)::bigint as available,
+       held - coalesce(sum(quantity) filter (where account = 'held'), 0)::bigint as held,
+       sold - coalesce(sum(quantity) filter (where account = 'sold'), 0)::bigint as sold,
+       refused - coalesce(sum(quantity) filter (where account = 'refused'), 0)::bigint as refused
+  from item left join moved using (sku) where tenant = $1 and sale_id = $2
+ group by tenant, sale_id, sku
+
+-- name: refused_units
+-- What the orders of a sale hold or own that the ledger has refused by the commit `$3`-`$4`; those whose units it no longer
+-- knows as of that commit, because they have changed since, have `is_later`.
+select line ->> 'sku' as sku, reservation_state = 'HELD' as is_held, (line ->> 'quantity')::bigint as quantity,
+       (latest_epoch, latest_seq) > ($3, $4) as is_later
+  from dead_letter left join lateral jsonb_array_elements(outstanding) as line on true
+ where tenant = $1 and sale_id = $2 and (epoch, seq) <= ($3, $4)
+   and (state = 'OPEN' or (latest_epoch, latest_seq) > ($3, $4))
+
+-- name: expected
+-- The next ids of a sale above one, in order, of reservations made by the commit `$4`-`$5` that Redis must have unless they
+-- have ended since: holds, orders whose refusal is open, and what has changed after the commit `$6`-`$7`.
+select reservation_id
+  from (select reservation_id from reservation
+         where tenant = $1 and sale_id = $2 and reservation_id > $3 and (created_epoch, created_seq) <= ($4, $5)
+           and (state = 'HELD' or (epoch, seq) > ($6, $7))
+        union
+        select reservation_id from dead_letter
+         where tenant = $1 and sale_id = $2 and reservation_id > $3 and (created_epoch, created_seq) <= ($4, $5)
+           and (state = 'OPEN' or (latest_epoch, latest_seq) > ($6, $7))) each
+ order by 1 limit $8
+
+-- name: odd_lines
+-- The reservations of a sale that has left Redis whose lines cannot be those of their state, some of them.
+select reservation_id, state,
+       string_agg(format('%s %s claimed, %s sold, %s came back', sku, quantity, confirmed_quantity, returned_quantity), '; '
+                  order by sku collate "C") as lines
+  from reservation join reservation_line using (tenant, sale_id, reservation_id)
+ where tenant = $1 and sale_id = $2
+ group by reservation_id, state
+having not case state
+         when 'CONFIRMED' then bool_and(0 <= returned_quantity and returned_quantity <= confirmed_quantity
+                                        and confirmed_quantity <= quantity) and sum(confirmed_quantity - returned_quantity) > 0
+         when 'RETURNED' then bool_and(returned_quantity = confirmed_quantity and confirmed_quantity <= quantity)
+                              and sum(confirmed_quantity) > 0
+         when 'HELD' then false
+         else bool_and(confirmed_quantity = 0 and returned_quantity = 0) end
+ order by reservation_id limit $3
+
+-- name: count_reservations
+-- How many reservations the ledger has of a sale.
+select count(*) from reservation where tenant = $1 and sale_id = $2

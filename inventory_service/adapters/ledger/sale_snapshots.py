@@ -1,0 +1,119 @@
+"""Reads one sale and its shard in the ledger, as of one moment, for AuditSale."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from holdfast_runtime.queries import load_queries
+from inventory_service.adapters.ledger.pool import LedgerPool
+from inventory_service.adapters.ledger.queries import ledger_queries
+from inventory_service.adapters.ledger.snapshots import SUMS_TIMEOUT_S, PostgresSnapshot, reading
+from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.reconciliation import ItemInLedger
+from inventory_service.domain.sale_reconciliation import (
+    ItemAtCommit,
+    OddLines,
+    OrdersOfId,
+    SaleRow,
+    TakenUnits,
+    orders_by_id,
+)
+from inventory_service.domain.shard_load import StoredSettings
+from inventory_service.domain.shards import CommitId, LedgerRow
+
+
+@dataclass(frozen=True, slots=True)
+class SaleAuditQueries:
+    """One field a statement of sale_audit.sql, in the order of the file, which describes each."""
+
+    sale_row: str
+    items_at: str
+    refused_units: str
+    expected: str
+    odd_lines: str
+    count_reservations: str
+
+
+@cache
+def sale_audit_queries() -> SaleAuditQueries:
+    """Every statement of the file, which is read once."""
+    return load_queries("inventory_service.adapters.ledger", SaleAuditQueries, "sale_audit.sql")
+
+
+class PostgresSaleSnapshots:
+    """Opens snapshots of the ledger."""
+
+    def __init__(self, ledger: LedgerPool) -> None:
+        self._ledger = ledger
+
+    @asynccontextmanager
+    async def snapshot(self, shard: int, sale: SaleKey) -> AsyncIterator["PostgresSaleSnapshot | None"]:
+        """One read-only transaction, in which every statement sees the ledger at the same moment.
+
+        None: the ledger has no row of the shard.
+        """
+        async with reading(self._ledger, shard) as (db, row):
+            yield PostgresSaleSnapshot(db, row, sale) if row is not None else None
+
+
+class PostgresSaleSnapshot:
+    """A sale, and the row of its shard."""
+
+    def __init__(self, db: Any, row: LedgerRow, sale: SaleKey) -> None:
+        self._db = db
+        self._sql = sale_audit_queries()
+        self._sale = sale
+        self.row = row
+        self._shard = PostgresSnapshot(db, ledger_queries(), row.shard, row.commit_id, row.hash)
+
+    async def has_commit(self, commit: CommitId, hash: str) -> bool:
+        """Whether the ledger has applied this commit; of seq 0, whether an epoch began so."""
+        found = await self._db.fetchval(ledger_queries().has_commit, self.row.shard, *commit, hash)
+        return bool(found)
+
+    async def sale(self) -> SaleRow | None:
+        """The sale's settings; None if the ledger has no such sale."""
+        row = await self._db.fetchrow(self._sql.sale_row, *self._sale)
+        return SaleRow(StoredSettings._make(row[:-1]), row["has_left"]) if row is not None else None
+
+    async def items_at(self, commit: CommitId) -> Sequence[ItemAtCommit]:
+        """The items, with their balances after a commit that the ledger has applied."""
+        rows = await self._db.fetch(self._sql.items_at, *self._sale, self.row.shard, *commit)
+        return [ItemAtCommit(**row) for row in rows]
+
+    async def refused_units(self, commit: CommitId) -> Mapping[str, TakenUnits] | None:
+        """What refused orders held and owned after a commit, by SKU; None if some of them have changed since."""
+        found: dict[str, TakenUnits] = defaultdict(TakenUnits)
+        for row in await self._db.fetch(self._sql.refused_units, *self._sale, *commit):
+            if row["is_later"]:
+                return None
+            if row["sku"] is not None:
+                found[row["sku"]] = found[row["sku"]].plus(row["is_held"], row["quantity"])
+        return found
+
+    async def orders(self, ids: Sequence[str]) -> Mapping[str, OrdersOfId]:
+        """Reservations and dead letters of these ids; an id of which there is nothing is left out."""
+        reservations = await self._shard.reservations(self._sale, ids)
+        dead_letters = await self._shard.dead_letters(self._sale, ids)
+        return orders_by_id(reservations, dead_letters)
+
+    async def expected(self, made_by: CommitId, archived: CommitId, after: str, limit: int) -> Sequence[str]:
+        """The next ids above `after` of reservations that Redis must have unless they have ended since."""
+        rows = await self._db.fetch(self._sql.expected, *self._sale, after, *made_by, *archived, limit)
+        return [row["reservation_id"] for row in rows]
+
+    async def item_sums(self) -> Sequence[ItemInLedger]:
+        """The items, beside what all their entries, lines and open dead letters add up to."""
+        return await self._shard.items(self._sale)
+
+    async def odd_lines(self, limit: int) -> Sequence[OddLines]:
+        """Reservations whose lines cannot be those of their state, at most `limit`."""
+        rows = await self._db.fetch(self._sql.odd_lines, *self._sale, limit, timeout=SUMS_TIMEOUT_S)
+        return [OddLines(*row) for row in rows]
+
+    async def count_reservations(self) -> int:
+        """How many reservations the ledger has of the sale."""
+        return int(await self._db.fetchval(self._sql.count_reservations, *self._sale, timeout=SUMS_TIMEOUT_S))
