@@ -102,20 +102,25 @@ class FakeInventory(grpc.GenericRpcHandler):
         self.deadlines_s.append(context.time_remaining() or 0.0)
         self.metadata.append(dict(context.invocation_metadata()))
         self.asked.append(request)
-        context.add_callback(lambda: self.ended.append(request))
+        _when_ended(context, lambda: self.ended.append(request))
         waiting = self._replies[method]
         reply = waiting.popleft() if waiting else ErrorStatus(grpc.StatusCode.UNIMPLEMENTED)
         if callable(reply):
             reply = reply(request)
         for step in reply if isinstance(reply, list | Iterator) else [reply]:
             if isinstance(step, threading.Event):
-                context.add_callback(lambda: self.abandoned.append(request))
+                _when_ended(context, lambda: self.abandoned.append(request))
                 step.wait()
             elif isinstance(step, Message):
                 yield step
             else:
                 context.set_trailing_metadata(_trailers(step))
                 context.abort(step.code, "The sentence of the server.")
+
+
+def _when_ended(context: grpc.ServicerContext, callback: Callable[[], None]) -> None:
+    if not context.add_callback(callback):  # the call has ended already
+        callback()
 
 
 def _trailers(reply: ErrorStatus) -> tuple[tuple[str, bytes], ...]:
