@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
 from holdfast.retry import Attempts, RetryPolicy
 
 from tests.unit.clients.fake_inventory import ErrorStatus, FakeInventory, unavailable
+from tests.unit.clients.interrupts import interrupt_once
 from tests.waiting import LONG_S, eventually
 
 LONG_POLICY = RetryPolicy(overall_s=LONG_S, attempt_s=LONG_S, first_delay_s=0.001)
@@ -203,12 +203,6 @@ def test_ctrl_c_ends_a_blocking_call(fake: FakeInventory, hanging: threading.Eve
         asyncio.run(eventually(lambda: fake.abandoned))
 
     assert len(fake.asked) == 1
-
-
-def interrupt_once(fake: FakeInventory, thread: int) -> None:
-    """Send SIGINT once the server has been asked."""
-    asyncio.run(eventually(lambda: fake.asked))
-    signal.pthread_kill(thread, signal.SIGINT)
 
 
 # A child with channels of its parent ends by `sys.exit`, which frees all that it has. What has used gRPC itself ends by
