@@ -187,7 +187,7 @@ async def test_a_call_that_its_caller_cancels_is_cancelled(fake: FakeInventory, 
 
         with pytest.raises(asyncio.CancelledError):
             await call
-        await eventually(lambda: fake.abandoned)
+        await eventually(lambda: fake.ended)
 
 
 def test_ctrl_c_ends_a_blocking_call(fake: FakeInventory, hanging: threading.Event) -> None:
@@ -200,7 +200,7 @@ def test_ctrl_c_ends_a_blocking_call(fake: FakeInventory, hanging: threading.Eve
         with pytest.raises(KeyboardInterrupt):
             client.get_sale("lamps")
         interrupt.join()
-        asyncio.run(eventually(lambda: fake.abandoned))
+        asyncio.run(eventually(lambda: fake.ended))
 
     assert len(fake.asked) == 1
 

@@ -158,7 +158,7 @@ async def test_a_server_that_falls_silent_is_left(
         messages = [message async for message in client.watch_sale("lamps")]
 
         assert messages == [*before, SECOND]
-        await eventually(lambda: len(fake.abandoned) == 1)
+        await eventually(lambda: len(fake.ended) == 2)
 
 
 async def test_a_slow_reader_misses_no_message(fake: FakeInventory) -> None:
