@@ -99,6 +99,19 @@ class StockMetrics:
         self._seconds[kind](seconds)
 
 
+class WatchMetrics:
+    """Watches of sales and reservations."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._open = Gauge("holdfast_watches_open", "Watches open, of at most 10000.", registry=registry)
+        sent = Counter("holdfast_watch_messages", "Messages and ends sent to watches.", registry=registry)
+        self.count_messages: Callable[[float], None] = sent.inc
+
+    def show_open(self, count: Callable[[], int]) -> None:
+        """Have each scrape ask how many watches are open."""
+        self._open.set_function(count)
+
+
 def _outcomes(name: str, meaning: str, registry: CollectorRegistry) -> Callable[[Granted | Rejected], None]:
     outcomes = Counter(name, meaning, ["outcome"], registry=registry)
     granted, replayed = outcomes.labels("granted").inc, outcomes.labels("replayed").inc

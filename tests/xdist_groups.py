@@ -17,6 +17,7 @@ ON_A_STACK = {
                 "audit",
                 "cli",
                 "compensations",
+                "cookbook",
                 "metrics",
                 "readme",
                 "refused_orders",

@@ -92,7 +92,8 @@ class InMemoryStock:
         stored = stored_sale.reservations.get(reservation_id)
         if stored is None or is_unknown(stored.reservation):
             return reservation_not_found(sale, reservation_id)
-        return ReservationRead(transaction.effective(stored_sale, stored.reservation), transaction.now_ms)
+        found = transaction.effective(stored_sale, stored.reservation)
+        return ReservationRead(found, transaction.now_ms, is_overdue=found.state != stored.reservation.state)
 
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
         """Read a sale."""

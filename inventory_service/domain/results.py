@@ -65,6 +65,7 @@ class ReservationRead(NamedTuple):
 
     reservation: Reservation
     read_time_ms: int
+    is_overdue: bool = False  # its hold has ended or was released, and was not taken back yet
 
 
 def sale_not_found(sale: SaleKey) -> Failure:

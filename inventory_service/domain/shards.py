@@ -174,6 +174,7 @@ class ShardStatus(NamedTuple):
     frozen_reason: str  # '': not frozen
     outbox_length: int  # commits
     ahead_ms: int = 0  # by which the time of its last commit is ahead of Redis' clock
+    now_ms: int = 0  # by the shard's clock: that of Redis, never before its last commit
     parts: int = 0  # of a load that began and has not ended: how many are written
     renewals: int = 0  # of the take-over, by a process that loads
     base: CommitId | None = None  # on which the epoch builds, 0-0: on none; None while blank

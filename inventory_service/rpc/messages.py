@@ -8,6 +8,7 @@ from holdfast.inventory.v1 import reservation_pb2, sale_pb2
 
 from inventory_service.domain.dead_letters import DeadLetter, dead_letter_id
 from inventory_service.domain.keys import Position
+from inventory_service.domain.lists import BlockedBuyer
 from inventory_service.domain.reservation import Line, Reservation
 from inventory_service.domain.results import Granted, Rejected
 from inventory_service.domain.sale import Adjustment, Item, Sale
@@ -121,6 +122,15 @@ def dead_letter_to_proto(letter: DeadLetter) -> admin.DeadLetter:
         created=position_to_proto(letter.created),
         reservation_state=letter.reservation_state,  # type: ignore[arg-type]
         sold=[line_to_proto(line) for line in letter.sold],
+    )
+
+
+def blocked_buyer_to_proto(buyer: BlockedBuyer) -> admin.BlockedBuyer:
+    return admin.BlockedBuyer(
+        buyer_id=buyer.buyer_id,
+        reason=buyer.reason,
+        create_time=timestamp(buyer.create_time_ms),
+        actor=buyer.actor,
     )
 
 

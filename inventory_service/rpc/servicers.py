@@ -12,6 +12,7 @@ from inventory_service.rpc.calls.batch_reserve import BatchReserveCalls
 from inventory_service.rpc.calls.buyers import BuyerCalls
 from inventory_service.rpc.calls.call import CountsOutcomes
 from inventory_service.rpc.calls.dead_letters import DeadLetterCalls
+from inventory_service.rpc.calls.lists import OperatorListCalls, ReservationListCalls
 from inventory_service.rpc.calls.moves import MoveCalls
 from inventory_service.rpc.calls.reads import ReadCalls
 from inventory_service.rpc.calls.reserve import ReserveCalls
@@ -19,21 +20,37 @@ from inventory_service.rpc.calls.reserve_items import ReserveItems
 from inventory_service.rpc.calls.sale_states import SaleStateCalls
 from inventory_service.rpc.calls.sales import SaleCalls
 from inventory_service.rpc.calls.stream_reserve import StreamReserveCalls
+from inventory_service.rpc.calls.watches import WatchCalls
 from inventory_service.rpc.slots import Slots, StreamSlots
 from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.service.blocked_buyers import BlockedBuyers
+from inventory_service.service.lists import Lists
 from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.sale_audit import SaleAudits
+from inventory_service.service.watches.watches import Watches
 
 
-class Servicer(ReserveCalls, BatchReserveCalls, StreamReserveCalls, MoveCalls, ReadCalls, InventoryServiceServicer):  # type: ignore[misc]  # Reserve answers bytes
+class Servicer(  # type: ignore[misc]  # Reserve and watches answer bytes
+    ReserveCalls,
+    BatchReserveCalls,
+    StreamReserveCalls,
+    MoveCalls,
+    ReadCalls,
+    ReservationListCalls,
+    WatchCalls,
+    InventoryServiceServicer,
+):
     """InventoryService, for the buyers' services."""
 
-    def __init__(self, stock: Stock, outcomes: CountsOutcomes, slots: Slots, life: StreamLife) -> None:
+    def __init__(
+        self, stock: Stock, outcomes: CountsOutcomes, slots: Slots, life: StreamLife, lists: Lists, watches: Watches
+    ) -> None:
         ReserveCalls.__init__(self, stock, outcomes)
         items = ReserveItems(stock, outcomes)
         BatchReserveCalls.__init__(self, items, slots)
         StreamReserveCalls.__init__(self, items, StreamSlots(slots), life)
+        ReservationListCalls.__init__(self, lists)
+        WatchCalls.__init__(self, watches, life)
 
 
 class AdminServicer(
@@ -43,6 +60,7 @@ class AdminServicer(
     BuyerCalls,
     DeadLetterCalls,
     AuditCalls,
+    OperatorListCalls,
     InventoryAdminServiceServicer,
 ):
     """InventoryAdminService, for operators."""
@@ -54,8 +72,10 @@ class AdminServicer(
         replays: DeadLetterReplay,
         audits: SaleAudits,
         draining: asyncio.Event,
+        lists: Lists,
     ) -> None:
         SaleCalls.__init__(self, stock)
         BuyerCalls.__init__(self, buyers)
         DeadLetterCalls.__init__(self, replays)
         AuditCalls.__init__(self, audits, draining)
+        OperatorListCalls.__init__(self, lists)

@@ -31,10 +31,13 @@ class Violation(NamedTuple):
 class CallFailed(Exception):
     """Ends a call that could not be judged; the middleware turns it into a status."""
 
-    def __init__(self, failure: Failure, violations: Sequence[Violation] = ()) -> None:
+    def __init__(self, failure: Failure, violations: Sequence[Violation] = (), retry_ms: int | None = None) -> None:
+        """`retry_ms` takes the place of the reason's own, if that has one."""
         super().__init__(ErrorReason.Name(failure.reason))
         self.failure = failure
         self.violations = violations
+        own_ms = row_of(failure.reason).retry_ms
+        self.retry_ms = own_ms if own_ms is None or retry_ms is None else retry_ms
 
     @property
     def code(self) -> grpc.StatusCode:
@@ -162,19 +165,19 @@ def status_message(failed: CallFailed) -> status_pb2.Status:
     row = _TABLE[failed.failure.reason]
     sentence = _CLOCK.format(**failed.failure.metadata) if "clock" in failed.failure.metadata else row.sentence
     status = status_pb2.Status(code=row.code.value[0], message=sentence)
-    for detail in _details(failed, row):
+    for detail in _details(failed):
         status.details.add().Pack(detail)
     return status
 
 
-def _details(failed: CallFailed, row: Row) -> list[Message]:
+def _details(failed: CallFailed) -> list[Message]:
     failure, violations = failed.failure, failed.violations
     details: list[Message] = [_error_info(failure, len(violations))]
     if violations:
         details.append(_bad_request(violations))
-    if row.retry_ms is not None:
+    if failed.retry_ms is not None:
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromMilliseconds(row.retry_ms)
+        retry.retry_delay.FromMilliseconds(failed.retry_ms)
         details.append(retry)
     if failure.reservation is not None:
         details.append(reservation_to_proto(failure.reservation))

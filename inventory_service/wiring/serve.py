@@ -17,6 +17,7 @@ from inventory_service import metrics
 from inventory_service.adapters.ledger.archive import LedgerArchive
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.dead_letters import LedgerDeadLetters
+from inventory_service.adapters.ledger.lists import PostgresLists
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.sale_snapshots import PostgresSaleSnapshots
 from inventory_service.adapters.ledger.shards import LedgerShards
@@ -30,6 +31,7 @@ from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
+from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
@@ -40,10 +42,13 @@ from inventory_service.service.batcher import Batcher, Limits
 from inventory_service.service.blocked_buyers import BlockedBuyers
 from inventory_service.service.bulkhead import Bulkhead
 from inventory_service.service.ledger_observer import LedgerObserver
+from inventory_service.service.lists import Lists
 from inventory_service.service.lost_commits import LostCommitsWatch
 from inventory_service.service.memory_watch import MemoryWatch
 from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.sale_audit import SaleAudits
+from inventory_service.service.shard_moments import ShardMoments
+from inventory_service.service.watches.watches import Watches
 from inventory_service.settings import Settings
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
@@ -114,17 +119,20 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
     audited = RedisSaleReader(RedisConnections(settings.redis_url, size=1, renewal=renewal))
     sale_audits = SaleAudits(audited, PostgresSaleSnapshots(ledger), settings.shards)
+    moments = ShardMoments(RedisShards(RedisConnections(settings.redis_url, size=2, renewal=renewal)), settings.shards)
+    lists = Lists(PostgresLists(ledger), moments, Bulkhead(FOR_LISTS), settings.shards, now_ms)
     call_metrics = metrics.CallMetrics(registry)
     middleware = Middleware(call_metrics)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
+    watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
     probing = RedisConnections(settings.redis_url, size=1, renewal=renewal)
     memory = MemoryWatch(
         RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory
     )
     return Server(
-        Servicer(stock, stock_metrics, middleware.slots, life),  # type: ignore[abstract]  # the middleware answers the rest
-        AdminServicer(stock, buyers, replays, sale_audits, middleware.draining),  # type: ignore[abstract]
+        Servicer(stock, stock_metrics, middleware.slots, life, lists, watches),
+        AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists),  # type: ignore[abstract]  # the middleware answers the rest
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,
@@ -134,6 +142,21 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
 def now_ms() -> int:
     """This server's clock."""
     return time.time_ns() // 1_000_000
+
+
+def _watches(
+    settings: Settings, scripts: RedisScripts, stock: ArchiveFallback, watch_metrics: metrics.WatchMetrics
+) -> Watches:
+    """The watches, which read Redis by connections of their own."""
+    watches = Watches(
+        RedisStock(scripts, settings.shards, settings.outbox_limit),
+        stock,
+        lambda sale: shard_of(sale, settings.shards),
+        WatchMessages(),
+        watch_metrics.count_messages,
+    )
+    watch_metrics.show_open(lambda: watches.open)
+    return watches
 
 
 def lost_commits_watch(settings: Settings, instruments: Instruments, ledger: LedgerPool) -> LostCommitsWatch:

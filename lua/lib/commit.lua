@@ -18,9 +18,9 @@ local function call_in_chunks(command, key, values)
   end
 end
 
--- Writes the named entries of a hash, and drops those that `encode` answers false for.
-local function write_fields(key, prefix, names, known, encode)
-  local set, drop, count = {}, {}, 0
+-- Writes the named entries of a hash behind those in `set`, and drops those that `encode` answers false for.
+local function write_fields(key, prefix, names, known, encode, set)
+  local drop, count = {}, #set
   for name in pairs(names) do
     local field_name, value = prefix and prefix .. name or name, encode(known[name])
     if value then
@@ -58,10 +58,14 @@ local function write_expiry(sale)
   redis.call('ZADD', KEYS[3], due_ms, name_of(sale))
 end
 
-local function write_sale(sale)
-  write_fields(sale.key, 'item:', sale.changed_items, sale.items, text_from_item)
-  write_fields(sale.reservations_key, nil, sale.changed_records, sale.records, bytes_from_record)
-  write_fields(sale.buyers_key, nil, sale.changed_buyers, sale.buyers, text_from_buyer)
+-- Writes what changed of a sale, and in `at` the commit that did: by it a watch sees whether to read the sale again.
+local function write_sale(sale, commit_id)
+  local settings = sale.changed_settings
+  if not settings and next(sale.changed_records) == nil and next(sale.changed_items) == nil then return end
+  local first = settings and {'at', commit_id, 'settings', settings} or {'at', commit_id}
+  write_fields(sale.key, 'item:', sale.changed_items, sale.items, text_from_item, first)
+  write_fields(sale.reservations_key, nil, sale.changed_records, sale.records, bytes_from_record, {})
+  write_fields(sale.buyers_key, nil, sale.changed_buyers, sale.buyers, text_from_buyer, {})
   write_expiry(sale)
 end
 
@@ -71,7 +75,8 @@ local function commit(shard)
   local payload = struct.pack('<BI8', 0x09, shard.now) .. table.concat(shard.events)
   local hash = redis.sha1hex(shard.hash .. payload)
   shard.seq = shard.seq + 1
-  redis.call('XADD', KEYS[2], string.format('%.0f-%.0f', shard.epoch, shard.seq), 'p', payload, 'h', hash)
+  local commit_id = string.format('%.0f-%.0f', shard.epoch, shard.seq)
+  redis.call('XADD', KEYS[2], commit_id, 'p', payload, 'h', hash)
   redis.call('HSET', KEYS[1], 'seq', shard.seq, 'hash', hash, 'time', shard.now)
-  for _, sale in ipairs(shard.sales) do write_sale(sale) end
+  for _, sale in ipairs(shard.sales) do write_sale(sale, commit_id) end
 end

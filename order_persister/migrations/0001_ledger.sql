@@ -88,7 +88,7 @@ create table sale (
     body                text        not null,                  -- fingerprint of its CreateSale; a repeat has the same
     primary key (tenant, sale_id)
 );
-create index sale_by_time on sale (tenant, create_time desc);
+create index sale_by_time on sale (tenant, create_time desc, sale_id collate "C" desc);
 create index sale_by_shard on sale (shard);
 
 -- A change of a sale's settings, by its position; the journal has the settings after it.
@@ -143,7 +143,7 @@ create table adjustment (
     primary key (tenant, sale_id, adjustment_id),
     constraint adjustment_asks_one check ((asked_delta is null) <> (asked_total is null))
 );
-create index adjustment_by_time on adjustment (tenant, sale_id, create_time desc);
+create index adjustment_by_time on adjustment (tenant, sale_id, create_time desc, epoch desc, seq desc, index desc);
 
 create table reservation (
     tenant              text        not null,
@@ -169,6 +169,7 @@ create table reservation (
     reference           text        not null,   -- the caller's; empty: none was given
     primary key (tenant, sale_id, reservation_id)
 );
+create index reservation_by_sale on reservation (tenant, sale_id, create_time desc);
 create index reservation_by_buyer on reservation (tenant, buyer_id, create_time desc);
 create index reservation_by_reference on reservation (tenant, reference, create_time desc) where reference <> '';
 create index reservation_held on reservation (tenant, sale_id, expire_time) where state = 'HELD';
@@ -221,7 +222,7 @@ create table dead_letter (
     epoch             bigint      not null,   -- with shard: where the refused change stands
     seq               bigint      not null,
     index             integer     not null,
-    create_time       timestamptz not null default now(),
+    create_time       timestamptz not null default date_trunc('milliseconds', now()),
     state             text        not null,   -- a DeadLetterState without its prefix
     reservation_state text        not null,   -- the reservation's latest: HELD or CONFIRMED, then the state that ended it
     replayed_as       text,                   -- the new reservation's id; null unless REPLAYED; servers write it
@@ -237,7 +238,10 @@ create table dead_letter (
     primary key (shard, created_epoch, created_seq, created_index)
 );
 create index dead_letter_by_reservation on dead_letter (tenant, sale_id, reservation_id);
-create index dead_letter_by_time on dead_letter (tenant, create_time desc);
+create index dead_letter_by_time on dead_letter
+    (tenant, create_time desc, shard desc, created_epoch desc, created_seq desc, created_index desc);
+create index dead_letter_by_sale on dead_letter
+    (tenant, sale_id, create_time desc, shard desc, created_epoch desc, created_seq desc, created_index desc);
 create unique index dead_letter_by_replay on dead_letter (tenant, sale_id, replayed_as) where replayed_as is not null;
 create index dead_letter_open on dead_letter (shard, epoch, seq) where state = 'OPEN';
 
@@ -260,10 +264,11 @@ create table blocked_buyer (
     tenant      text        not null,
     buyer_id    text        not null,
     reason      text        not null,
-    create_time timestamptz not null default now(),
+    create_time timestamptz not null default date_trunc('milliseconds', now()),
     actor       text        not null default '',   -- empty: authentication was off
     primary key (tenant, buyer_id)
 );
+create index blocked_buyer_by_time on blocked_buyer (tenant, create_time desc, buyer_id collate "C" desc);
 
 -- The version of blocked_buyer, by which shards learn that their copies are old. One row, or none: no change.
 create table blocked_version (

@@ -129,7 +129,8 @@ class RedisShard:
         self.heads = ObservedHeads()
         self.connections = RedisConnections(url, size=2)
         scripts = RedisScripts(self.connections, self.heads, load_script_on_test_clock, lambda: self.latest_ms)
-        self.stock: WholeStock = RedisStock(scripts, shards=1, outbox_limit=outbox_limit)
+        self.watched = RedisStock(scripts, shards=1, outbox_limit=outbox_limit)
+        self.stock: WholeStock = self.watched
         self.copies: BlockedCopies = RedisBlockedCopies(scripts)
 
     async def ask(self, *command: str | bytes | int) -> Any:

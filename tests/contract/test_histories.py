@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from inventory_service.domain.archive import ReturnArchived
 from inventory_service.domain.blocked_buyers import BlockChange
 from inventory_service.domain.change_hold import ChangeHold
+from inventory_service.domain.events import Event, ReservationChange, SaleLeft, SaleMade, StockAdjusted
 from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import HELD, ID_REUSED, Line
@@ -35,6 +36,7 @@ from inventory_service.domain.sale import (
 )
 from inventory_service.domain.shard_state import StoredReservation
 from inventory_service.domain.shards import CommitId
+from inventory_service.domain.versions import ShardVersions
 from tests.contract.balances import assert_balances_add_up, balances_of
 from tests.contract.shards import FIRST_MOMENT_MS, InMemoryShard, RedisShard, WholeStock
 from tests.sales import make_sale
@@ -172,6 +174,13 @@ def return_to(request: ReturnArchived, stock: WholeStock) -> Awaitable[Granted |
     return stock.return_archived(request)
 
 
+def sale_of(event: Event) -> SaleKey:
+    """The sale that an event is about."""
+    if isinstance(event, ReservationChange):
+        return event.reservation.sale
+    return event.request.sale if isinstance(event, SaleMade | StockAdjusted) else event.sale
+
+
 class Histories(RuleBasedStateMachine):
     """Does the same to the stock in memory and to the scripts, on one shard, which is opened anew for every history."""
 
@@ -303,6 +312,17 @@ class Histories(RuleBasedStateMachine):
             for item in found.sale.items if isinstance(found, SaleRead) else ():
                 assert min(item.available, item.held, item.sold) >= 0
                 assert item.available + item.held + item.sold == item.total == booked[sale, item.sku]["total"]
+
+    @invariant()
+    def versions_are_the_last_commits(self) -> None:
+        """A watch reads a sale only after its version has moved, so each commit about a sale must move it."""
+        last: dict[SaleKey, CommitId | None] = dict.fromkeys(SALES)
+        for commit in self.memory.memory.commits():
+            for event in commit.events:
+                last[sale_of(event)] = None if isinstance(event, SaleLeft) else CommitId(1, commit.seq)
+        found = self.runner.run(self.scripts.watched.read_versions(0, SALES))
+        assert isinstance(found, ShardVersions)
+        assert (found.head.seq, found.sales) == (len(self.memory.memory.commits()), [last[sale] for sale in SALES])
 
     def teardown(self) -> None:
         if not hasattr(self, "scripts"):

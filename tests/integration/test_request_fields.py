@@ -31,6 +31,7 @@ METHODS: list[MethodDescriptor] = [
     for service in file.services_by_name.values()
     for method in service.methods
 ]
+WAIT_S = 4.0  # a list may wait for half of it until the ledger has a commit, which it never gets here
 UNKNOWN = b"\xf8\x07\x01"  # field 127, a number
 LEAVES = ("google.protobuf.Duration", "google.protobuf.Timestamp")
 RESERVE = calls.ReserveRequest(
@@ -56,20 +57,27 @@ BUILT: dict[str, Message] = {
     ),
     "GetReservation": calls.GetReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
     "GetSale": calls.GetSaleRequest(sale_id="lamp-sale"),
+    "WatchReservation": calls.WatchReservationRequest(sale_id="lamp-sale", reservation_id="r-1"),
+    "WatchSale": calls.WatchSaleRequest(sale_id="lamp-sale"),
+    "ListReservations": calls.ListReservationsRequest(sale_id="lamp-sale", states=["RESERVATION_STATE_HELD"]),
     "CreateSale": admin.CreateSaleRequest(sale=Sale(sale_id="new-sale", items=[Item(sku="lamp", total=1)])),
     "UpdateSale": admin.UpdateSaleRequest(
         sale=Sale(sale_id="lamp-sale", items=[Item(sku="lamp", total=1)]), update_mask={"paths": UPDATABLE}
     ),
+    "ListSales": admin.ListSalesRequest(states=["SALE_STATE_OPEN"]),
     "PauseSale": admin.PauseSaleRequest(sale_id="lamp-sale"),
     "ResumeSale": admin.ResumeSaleRequest(sale_id="lamp-sale"),
     "CloseSale": admin.CloseSaleRequest(sale_id="lamp-sale"),
     "AdjustStock": admin.AdjustStockRequest(
         sale_id="lamp-sale", sku="lamp", adjustment_id="a-1", delta=1, reason="found"
     ),
+    "ListAdjustments": admin.ListAdjustmentsRequest(sale_id="lamp-sale"),
+    "ListDeadLetters": admin.ListDeadLettersRequest(states=["DEAD_LETTER_STATE_OPEN"]),
     "AuditSale": admin.AuditSaleRequest(sale_id="lamp-sale"),
     "ReplayDeadLetter": admin.ReplayDeadLetterRequest(dead_letter_id="0-1-1-0", reservation_id="r-2"),
     "BlockBuyer": admin.BlockBuyerRequest(buyer_id="bob", reason="fraud"),
     "UnblockBuyer": admin.UnblockBuyerRequest(buyer_id="bob"),
+    "ListBlockedBuyers": admin.ListBlockedBuyersRequest(),
 }
 SETTINGS = {
     "sale",
@@ -79,6 +87,7 @@ SETTINGS = {
 }
 MOVE = ("sale_id", "reservation_id", "expected_revision")
 LINES = ("lines", "lines[0].sku", "lines[0].quantity")
+PAGE = ("page_size", "page_token")
 CLAIM = ("sale_id", "reservation_id", "buyer_id", "hold_ttl", "reference", *LINES)
 # The fields that these calls use; every other one is UNIMPLEMENTED where it is set.
 USED = {
@@ -92,18 +101,25 @@ USED = {
     "ReturnReservation": {*MOVE, "reason", "discard", *LINES},
     "GetReservation": {"sale_id", "reservation_id"},
     "GetSale": {"sale_id"},
+    "WatchReservation": {"sale_id", "reservation_id"},
+    "WatchSale": {"sale_id"},
+    "ListReservations": {"buyer_id", "sale_id", "states", "reference", "at_least", *PAGE},
     "CreateSale": SETTINGS,
     "UpdateSale": {*SETTINGS, "sale.etag", "update_mask", "update_mask.paths"},
+    "ListSales": {"states", *PAGE},
     "PauseSale": {"sale_id", "etag", "reason"},
     "ResumeSale": {"sale_id", "etag", "reason"},
     "CloseSale": {"sale_id", "etag", "reason", "release_holds"},
     "AdjustStock": {
         *("sale_id", "sku", "adjustment_id", "delta", "new_total", "expected_total", "reason", "reference"),
     },
+    "ListAdjustments": {"sale_id", "sku", *PAGE},
+    "ListDeadLetters": {"sale_id", "states", *PAGE},
     "AuditSale": {"sale_id"},
     "ReplayDeadLetter": {"dead_letter_id", "reservation_id"},
     "BlockBuyer": {"buyer_id", "reason"},
     "UnblockBuyer": {"buyer_id"},
+    "ListBlockedBuyers": {*PAGE},
 }
 # The fields whose comment says "Output only".
 IGNORED = {
@@ -190,7 +206,9 @@ async def _first_answer(caller: Caller, method: MethodDescriptor, request: Messa
     call = getattr(STUBS[method.containing_service.name](caller.channel), method.name)
     if method.client_streaming:
         return await first_answer_to(call, request)
-    return await (call(request).read() if method.server_streaming else call(request))
+    if method.server_streaming:
+        return await call(request).read()
+    return await call(request, timeout=WAIT_S if "at_least" in method.input_type.fields_by_name else None)
 
 
 def _requests_with_each_field(request: Message) -> Iterator[tuple[str, Message]]:

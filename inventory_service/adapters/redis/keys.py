@@ -16,7 +16,7 @@ class ShardKeys(NamedTuple):
 class SaleKeys(NamedTuple):
     """The keys of a sale; four KEYS for each sale of a call, in this order."""
 
-    sale: str  # hash: settings and the stock of each item
+    sale: str  # hash: settings, the stock of each item, and the last commit about the sale
     reservations: str  # hash: id -> packed record
     expiry: str  # zset: id of a hold -> its end
     buyers: str  # hash: buyer -> units held and sold

@@ -67,7 +67,8 @@ def reservation_result(head: CallHead, sale: SaleKey, reservation_id: str, resul
         return sale_not_found(sale)
     if result[0] == b"NO_RECORD":
         return reservation_not_found(sale, reservation_id)
-    return ReservationRead(reservation_from_values(head, sale, reservation_id, result[1:]), head.now_ms)
+    found = reservation_from_values(head, sale, reservation_id, result[1:])
+    return ReservationRead(found, head.now_ms, is_overdue=result[0] == b"OVERDUE")
 
 
 def sale_result(head: CallHead, sale: SaleKey, result: Values) -> SaleRead | Failure:

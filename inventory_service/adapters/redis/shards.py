@@ -99,6 +99,7 @@ def _status(
         frozen_reason=frozen,
         outbox_length=outbox_length,
         ahead_ms=max(time_ms - clock_ms, 0),
+        now_ms=max(time_ms, clock_ms),
         parts=int(parts or 0),
         renewals=int(renewals or 0),
         base=CommitId(int(base_epoch), int(base_seq)) if base_epoch else None,

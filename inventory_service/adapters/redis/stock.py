@@ -14,7 +14,7 @@ from inventory_service.adapters.redis.adjustments import adjust_stock_arguments,
 from inventory_service.adapters.redis.call import Reply, keys_of, number_sales, split_reply
 from inventory_service.adapters.redis.change_hold import change_hold_arguments, change_hold_result
 from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown
-from inventory_service.adapters.redis.keys import adjustments_key, sale_from_member, shard_keys
+from inventory_service.adapters.redis.keys import adjustments_key, sale_from_member, sale_keys, shard_keys
 from inventory_service.adapters.redis.moves import (
     compensate_arguments,
     move_arguments,
@@ -26,6 +26,7 @@ from inventory_service.adapters.redis.reserve import replay_arguments, reserve_a
 from inventory_service.adapters.redis.sale_changes import change_sale_arguments, change_sale_result
 from inventory_service.adapters.redis.sales import create_sale_arguments, create_sale_result
 from inventory_service.adapters.redis.scripts import LEDGER_BEHIND, RedisScripts, ShardNotServing
+from inventory_service.adapters.redis.versions import shard_versions
 from inventory_service.domain.archive import ArchiveStep, ReturnArchived
 from inventory_service.domain.backpressure import Backpressure
 from inventory_service.domain.call_again import CallAgain, until_judged
@@ -38,6 +39,7 @@ from inventory_service.domain.results import Failure, Granted, ReservationRead
 from inventory_service.domain.sale import Adjusted, AdjustStock, CreateSale, SaleRead, SaleRequest, SaleResult
 from inventory_service.domain.shard_state import SALES_PER_CALL
 from inventory_service.domain.shards import CommitId, RedisUnavailable
+from inventory_service.domain.versions import ShardVersions
 
 BATCHED = frozenset({"reserve", "move", "change_hold"})  # scripts that a batcher calls, one at a time for each shard
 _METADATA = {"FROZEN": "frozen_reason", "CLOCK_AHEAD": "clock", "TIME_AHEAD": "clock"}
@@ -77,8 +79,7 @@ class RedisStock:
 
     async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure:
         """Read one reservation."""
-        reply = await self._run_on("read", sale, [reservation_id], reads=True)
-        return reply if isinstance(reply, Failure) else reservation_result(reply[0], sale, reservation_id, reply[1])
+        return (await self.find_reservations(sale, [reservation_id]))[0]
 
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
         """Read a sale."""
@@ -138,6 +139,25 @@ class RedisStock:
         """Take back sold units of a reservation that has left."""
         reply = await self._run_on("return_archived", request.move.sale, return_archived_arguments(request))
         return reply if isinstance(reply, Failure) else move_result(reply[0], request.move, reply[1])
+
+    # ------------------------------------------------------------------------------------------ WatchedStock
+
+    async def find_reservations(
+        self, sale: SaleKey, reservation_ids: Sequence[str]
+    ) -> Sequence[ReservationRead | Failure]:
+        """Read at most 128 reservations of a sale."""
+        reply = await self._run_on("read", sale, reservation_ids, reads=True)
+        if isinstance(reply, Failure):
+            return [reply] * len(reservation_ids)
+        head, results = reply
+        each = zip(reservation_ids, results, strict=True)
+        return [reservation_result(head, sale, reservation_id, result) for reservation_id, result in each]
+
+    async def read_versions(self, shard: int, sales: Sequence[SaleKey]) -> ShardVersions | Failure:
+        """Read how far a shard is, and when at most 128 sales of it changed last."""
+        keys = [*shard_keys(shard), *(sale_keys(shard, sale).sale for sale in sales)]
+        reply = await self._run("read_versions", shard, keys, [], reads=True)
+        return reply if isinstance(reply, Failure) else shard_versions(*reply)
 
     # -------------------------------------------------------------------------------------- StockMaintenance
 

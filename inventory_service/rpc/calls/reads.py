@@ -34,16 +34,18 @@ class ReadCalls(StockCalls):
         )
 
 
-def reservation_named(request: calls.GetReservationRequest, tenant: str) -> tuple[SaleKey, str]:
-    """The reservation to read."""
+def reservation_named(
+    request: calls.GetReservationRequest | calls.WatchReservationRequest, tenant: str
+) -> tuple[SaleKey, str]:
+    """The reservation to read or to watch."""
     fields = Validator()
     fields.ids(request, "sale_id", "reservation_id")
     fields.raise_if_invalid()
     return SaleKey(tenant, request.sale_id), request.reservation_id
 
 
-def sale_named(request: calls.GetSaleRequest, tenant: str) -> SaleKey:
-    """The sale to read."""
+def sale_named(request: calls.GetSaleRequest | calls.WatchSaleRequest, tenant: str) -> SaleKey:
+    """The sale to read or to watch."""
     fields = Validator()
     fields.ids(request, "sale_id")
     fields.raise_if_invalid()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli import buyers, reservations, sales, stock
+from holdfast.cli import buyers, dead_letters, reservations, reserve, sales, stock
 from holdfast.cli.command_group import CommandGroup
 from holdfast.cli.fail import EXIT_CODES
 from holdfast.cli.processes import add_processes
@@ -28,10 +28,17 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 ASK = "Ask a server"
-for name, group in (("sale", sales), ("stock", stock), ("reservation", reservations), ("buyer", buyers)):
+GROUPS = {
+    "sale": sales,
+    "stock": stock,
+    "reservation": reservations,
+    "buyer": buyers,
+    "dead-letter": dead_letters,
+}
+for name, group in GROUPS.items():
     app.add_typer(group.app, name=name, rich_help_panel=ASK)
 # The last three are short for those of `reservation`.
-for command in (reservations.reserve, reservations.confirm, reservations.release, reservations.get):
+for command in (reserve.reserve, reservations.confirm, reservations.release, reservations.get):
     app.command(rich_help_panel=ASK)(command)
 add_processes(app)
 

@@ -1,22 +1,21 @@
-"""One call to a server: the options that all such commands share, and what becomes of the call."""
+"""Calls to a server: the options that all such commands share, and what becomes of the calls."""
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import wraps
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, NoReturn, TypeVar
 
 import typer
 from google.protobuf.message import Message
 
 from holdfast import errors
 from holdfast.access import from_environment
-from holdfast.cli.fail import NOT_DONE, UNKNOWN, fail, failure_of
+from holdfast.cli.fail import NOT_DONE, UNKNOWN, about, fail, failure_of
 from holdfast.cli.json_output import print_json
 from holdfast.cli.parsing import finite_seconds
 from holdfast.client import Client
-from holdfast.errors import describe
 from holdfast.retry import RetryPolicy
 
 START_ONE = "start one with `holdfast up`, or set HOLDFAST_ADDRESS"
@@ -50,9 +49,11 @@ UseProxy = Annotated[
 SaleId = Annotated[str, typer.Argument(help="The sale's id.")]
 ReservationId = Annotated[str, typer.Argument(help="The reservation's id, which was chosen when it was made.")]
 
+Result = TypeVar("Result")
 Response = TypeVar("Response", bound=Message)
-Call = Callable[[Client], Awaitable[Response]]
+Call = Callable[[Client], Awaitable[Result]]
 Command = Callable[..., None]
+Interrupted = Callable[[bool], NoReturn]  # ends the command on Ctrl-C; is told whether a call was sent
 
 
 class Options(NamedTuple):
@@ -65,17 +66,21 @@ class Options(NamedTuple):
 
 
 def calls_server(command: Command) -> Command:
-    """Give a command, in place of its parameter `options`, the options that all calls share."""
+    """Give a command, in place of each parameter that is a group of options such as `Options`, those options."""
+    parameters = inspect.signature(command).parameters.values()
+    groups = {one.name: one.annotation for one in parameters if hasattr(one.annotation, "_fields")}
 
     @wraps(command)
     def run(**given: object) -> None:
-        command(Options(**{name: given.pop(name) for name in Options._fields}), **given)  # type: ignore[arg-type]
+        for name, group in groups.items():
+            given[name] = group(**{field: given.pop(field) for field in group._fields})
+        command(**given)
 
-    own = [one for one in inspect.signature(command).parameters.values() if one.name != "options"]
-    shared = inspect.signature(Options).parameters.values()
-    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    own = [one for one in parameters if one.name not in groups]
+    shared = [one for group in groups.values() for one in inspect.signature(group).parameters.values()]
+    every = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
+    run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in every}
     return run
 
 
@@ -86,12 +91,13 @@ def call_and_print(
 
     After a call that only `reads` nothing is unknown.
     """
-    response = _ask(options, call, reads, ids)
+    response = ask(options, call, ids, reads_interrupted(ids) if reads else change_interrupted(ids))
     print_json(response) if options.json else show(response)
     return response
 
 
-def _ask(options: Options, call: Call[Response], reads: bool, ids: dict[str, str]) -> Response:
+def ask(options: Options, call: Call[Result], ids: Mapping[str, str], interrupted: Interrupted) -> Result:
+    """Connect and run a coroutine that makes calls; otherwise fail with a sentence that names `ids`."""
     progress = _Progress()
     try:
         return asyncio.run(_call(options, call, progress))
@@ -102,10 +108,24 @@ def _ask(options: Options, call: Call[Response], reads: bool, ids: dict[str, str
             raise
         fail(f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error))
     except KeyboardInterrupt:
-        if reads or not progress.is_sent:
-            fail(f"{describe(ids)}: interrupted; nothing was done", NOT_DONE, "CANCELLED")
-        unknown = "interrupted while the call was out; it is unknown whether this was done: repeat it with the same ids"
-        fail(f"{describe(ids)}: {unknown}", UNKNOWN, "CANCELLED")
+        interrupted(progress.is_sent)
+
+
+def reads_interrupted(ids: Mapping[str, str]) -> Interrupted:
+    """How a call that changes nothing ends on Ctrl-C."""
+    return lambda is_sent: fail(about(ids, "interrupted; nothing was done"), NOT_DONE, "CANCELLED")
+
+
+def change_interrupted(ids: Mapping[str, str]) -> Interrupted:
+    """How a call that changes something ends on Ctrl-C: once it was sent it may have been done."""
+    unknown = "interrupted while the call was out; it is unknown whether this was done: repeat it with the same ids"
+
+    def end(is_sent: bool) -> NoReturn:
+        if is_sent:
+            fail(about(ids, unknown), UNKNOWN, "CANCELLED")
+        reads_interrupted(ids)(is_sent)
+
+    return end
 
 
 class _Progress:
@@ -114,7 +134,7 @@ class _Progress:
     is_sent = False
 
 
-async def _call(options: Options, call: Call[Response], progress: _Progress) -> Response:
+async def _call(options: Options, call: Call[Result], progress: _Progress) -> Result:
     usual, timeout_s = RetryPolicy(), options.timeout_s
     # An attempt that gets no answer leaves time for another, and for another server.
     policy = replace(usual, overall_s=timeout_s, ledger_attempt_s=min(usual.ledger_attempt_s, timeout_s / 2))

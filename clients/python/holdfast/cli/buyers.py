@@ -1,4 +1,4 @@
-"""The commands on buyers: block and unblock them."""
+"""The commands on buyers: block and unblock them, and list who is blocked."""
 
 from typing import Annotated
 
@@ -6,10 +6,12 @@ import typer
 
 from holdfast.cli.ask import Options, call_and_print, calls_server
 from holdfast.cli.ask_first import Yes, ask_first
+from holdfast.cli.columns import BLOCKED_BUYERS
+from holdfast.cli.lists import Paging, print_list
 from holdfast.cli.render import show
 from holdfast.inventory.v1.inventory_admin_service_pb2 import BlockBuyerResponse, UnblockBuyerResponse
 
-app = typer.Typer(help="Block buyers, and take blocks back.", no_args_is_help=True)
+app = typer.Typer(help="Block buyers, take blocks back, and list them.", no_args_is_help=True)
 
 BuyerId = Annotated[str, typer.Argument(help="The buyer's id.")]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
@@ -40,3 +42,10 @@ def unblock(options: Options, buyer_id: BuyerId) -> None:
             show("  a repeat: the buyer was not blocked before either", "dim")
 
     call_and_print(options, lambda client: client.unblock_buyer(buyer_id), unblocked, buyer_id=buyer_id)
+
+
+@app.command("list")
+@calls_server
+def list_(paging: Paging, options: Options) -> None:
+    """List the buyers who are blocked, newest first."""
+    print_list(options, paging, lambda client, **page: client.list_blocked_buyers(**page), BLOCKED_BUYERS)

@@ -23,13 +23,11 @@ class CommandGroup(TyperGroup):
             _check_text(words)
             exit_code = super().main(words, *rest, **options) or 0
         except CommandFailed as failure:
-            exit_code = _report(failure, as_json="--json" in words)
+            exit_code = _report(failure, words)
         except typer.TyperException as error:
-            exit_code = (
-                _report(_usage_failure(error), as_json="--json" in words) if error.format_message() else NOT_DONE
-            )
+            exit_code = _report(_usage_failure(error), words) if error.format_message() else NOT_DONE
         except Exception as error:  # noqa: BLE001  the exit code 1 of Python would read as an answer
-            exit_code = _report(_unforeseen(error), as_json="--json" in words)
+            exit_code = _report(_unforeseen(error), words)
         sys.exit(exit_code)
 
 
@@ -58,8 +56,10 @@ def _unforeseen(error: Exception) -> CommandFailed:
     return CommandFailed(message, UNKNOWN, code="UNKNOWN")
 
 
-def _report(failure: CommandFailed, as_json: bool) -> int:
-    if as_json:
+def _report(failure: CommandFailed, words: Sequence[str]) -> int:
+    if "--jsonl" in words or ("--json" in words and failure.is_in_lines):
+        print(json.dumps(failure.as_dict()))
+    elif "--json" in words:
         print(json.dumps(failure.as_dict(), indent=2))
     messages.print(printable(failure.line()))
     return failure.exit_code

@@ -8,6 +8,7 @@ from holdfast import errors
 from holdfast.errors import describe
 
 DONE, NO, NOT_DONE, UNKNOWN = 0, 1, 2, 3
+INTERRUPTED = 130  # as a shell has it for a program that Ctrl-C ended
 EXIT_CODES = "\n".join(
     [
         "Exit codes:",
@@ -15,6 +16,7 @@ EXIT_CODES = "\n".join(
         f"  {NO}  the answer is no: sold out, over a limit, not found, in the wrong state, an id used before",
         f"  {NOT_DONE}  not done: bad usage, not confirmed, not allowed, or no server could answer",
         f"  {UNKNOWN}  unknown whether it was done: repeat with the same ids",
+        f"  {INTERRUPTED}  Ctrl-C, where there was nothing to be unknown: it ended a watch, or came before a call",
     ]
 )
 
@@ -42,6 +44,10 @@ SENTENCES = {
     "STOCK_IN_USE": "item {sku} of sale {sale_id}: {held} are held and {sold} sold, and so many must remain",
     "ETAG_MISMATCH": "sale {sale_id}: has changed since its etag was read",
     "TOTAL_MISMATCH": "item {sku} of sale {sale_id}: {total} are on sale, and another total was expected",
+    "DEAD_LETTER_NOT_FOUND": "dead letter {dead_letter_id}: does not exist",
+    "WRONG_DEAD_LETTER_STATE": (
+        "dead letter {dead_letter_id}: is {state}{as}, and its order is {reservation_state}, which allows no replay"
+    ),
     "NOT_BUILT": "{about}: this server does not support {field} yet",
 }
 
@@ -58,6 +64,7 @@ class CommandFailed(Exception):
         self.code = code
         self.reason = reason
         self.metadata = dict(metadata or {})
+        self.is_in_lines = False  # the output has an object a line, so this is one of them
         self.tag = ""  # the name to search the API's documentation for, if a server failed the call
 
     def line(self) -> str:
@@ -74,13 +81,18 @@ def fail(message: str, exit_code: int = NOT_DONE, code: str = "INVALID_ARGUMENT"
     raise CommandFailed(message, exit_code, code=code)
 
 
+def about(ids: Mapping[str, str], sentence: str) -> str:
+    """The sentence, with what it is about before it, if `ids` names anything."""
+    named = describe(ids)
+    return f"{named}: {sentence}" if named else sentence
+
+
 def failure_of(error: errors.HoldfastError, ids: Mapping[str, str]) -> CommandFailed:
     """What a failed call means to a shell; `ids` names what it was about."""
     if error.outcome_unknown:
         exit_code = UNKNOWN
-        sentence = (
-            f"{describe(ids)}: it is unknown whether this was done; repeat it with the same ids ({error.message})"
-        )
+        unknown = f"it is unknown whether this was done; repeat it with the same ids ({error.message})"
+        sentence = about(ids, unknown)
     else:
         exit_code = NO if error.judged else NOT_DONE
         sentence = _sentence(error, ids)
@@ -92,14 +104,27 @@ def failure_of(error: errors.HoldfastError, ids: Mapping[str, str]) -> CommandFa
 def _sentence(error: errors.HoldfastError, ids: Mapping[str, str]) -> str:
     """The sentence of the error's reason; otherwise the server's own, with what the call was about before it."""
     if error.violations:
-        return f"{describe(ids)}: " + "; ".join(f"{field}: {why}" for field, why in error.violations.items())
+        return about(ids, "; ".join(f"{field}: {why}" for field, why in error.violations.items()))
     if "lost" in error.metadata:
-        return f"{describe(ids)}: was made, and is lost with commit {error.metadata['lost']}"
+        return about(ids, f"was made, and is lost with commit {error.metadata['lost']}")
     if template := SENTENCES.get(error.reason.removeprefix("ERROR_REASON_")):
-        state = error.metadata.get("state", "").rpartition("_STATE_")[2].lower()
-        values = {"about": describe(ids), "field": "this call", **ids, **error.metadata, "state": state}
-        return template.format_map(defaultdict(lambda: "(not named)", values))
+        states = {field: _short(state) for field, state in error.metadata.items() if field.endswith("state")}
+        replayed_as = error.metadata.get("replayed_as")
+        values = {
+            "about": describe(ids),
+            "field": "this call",
+            "as": f" as {replayed_as}" if replayed_as else "",
+            **ids,
+            **error.metadata,
+            **states,
+        }
+        return template.format_map(defaultdict(lambda: "(not named)", values)).removeprefix(": ")
     if isinstance(error, errors.TryLater):
         frozen = f"; frozen: {error.metadata['frozen_reason']}" if "frozen_reason" in error.metadata else ""
-        return f"{describe(ids)}: the server cannot answer now, and nothing was done: {error.message}{frozen}"
-    return f"{describe(ids)}: {error.message}"
+        return about(ids, f"the server cannot answer now, and nothing was done: {error.message}{frozen}")
+    return about(ids, error.message)
+
+
+def _short(state: str) -> str:
+    """`RESERVATION_STATE_HELD` as `held`."""
+    return state.rpartition("_STATE_")[2].lower()

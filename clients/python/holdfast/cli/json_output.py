@@ -15,6 +15,11 @@ def print_json(message: Message) -> None:
     print(json.dumps(as_dict(message), indent=2))
 
 
+def print_json_line(message: Message) -> None:
+    """Print one message on a line of its own, at once: the reader may be waiting for it."""
+    print(json.dumps(as_dict(message)), flush=True)
+
+
 def as_dict(message: Message) -> dict[str, Any]:
     """The proto's own JSON form, but for 64-bit integers, which it would quote; Holdfast's stay far below 2^53."""
     fields = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)

@@ -2,10 +2,12 @@
 
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import typer
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 SECONDS_OF = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -57,6 +59,24 @@ def units(pairs: list[str]) -> dict[str, int]:
             raise typer.BadParameter(f"{pair!r} is more than {MOST} units")
         found[sku] = int(count)
     return found
+
+
+def state_names(enum: EnumTypeWrapper) -> dict[str, int]:
+    """The states of a kind by the names that people type: `held` is `RESERVATION_STATE_HELD`."""
+    prefix = enum.keys()[0].removesuffix("UNSPECIFIED")
+    return {name.removeprefix(prefix).lower(): number for name, number in enum.items() if number}
+
+
+def state_parser(enum: EnumTypeWrapper) -> Callable[[str], int]:
+    """What reads such a name."""
+    names = state_names(enum)
+
+    def state(text: str) -> int:
+        if text.lower() not in names:
+            raise typer.BadParameter(f"{text!r} is no state; it is one of {', '.join(names)}")
+        return names[text.lower()]
+
+    return state
 
 
 def whole_number(value: int | None) -> int | None:

@@ -67,14 +67,19 @@ def show_reservation(reservation: Reservation, read_time: Timestamp, *, replayed
         f"  sale {reservation.sale_id}{buyer}",
     )
     for line in reservation.lines:
-        show(f"  {line.quantity} {line.sku}{_sold_and_returned(line, reservation.state)}")
+        show(f"  {_line_text(line, reservation.state)}")
     for remark in _remarks(reservation, read_time, replayed):
         show(f"  {remark}", "dim")
 
 
-def _sold_and_returned(line: ReservationLine, state: int) -> str:
-    """What was sold of a line, if that is not all, and what has come back of it."""
-    parts = []
+def lines_text(reservation: Reservation) -> str:
+    """All lines of a reservation in one."""
+    return "; ".join(_line_text(line, reservation.state) for line in reservation.lines)
+
+
+def _line_text(line: ReservationLine, state: int) -> str:
+    """A line with what was sold of it, if that is not all, and what has come back."""
+    parts = [f"{line.quantity} {line.sku}"]
     if state in SOLD and line.confirmed_quantity != line.quantity:
         parts.append(f", {line.confirmed_quantity} sold")
     if line.returned_quantity:

@@ -1,30 +1,26 @@
-"""The commands on reservations: reserve, confirm, release, change, and look."""
+"""The commands on reservations: look at them, list and watch them, confirm, release and change them."""
 
 from datetime import timedelta
-from typing import Annotated
-from uuid import uuid4
+from typing import Annotated, Any
 
 import typer
 
 from holdfast.cli.ask import Options, ReservationId, SaleId, call_and_print, calls_server
+from holdfast.cli.changes import ReservationChanges
+from holdfast.cli.columns import RESERVATIONS, without
 from holdfast.cli.fail import NO
+from holdfast.cli.lists import Paging, print_list, states_option
 from holdfast.cli.parsing import duration, units, whole_number
 from holdfast.cli.render import show_moved, show_outcome
-from holdfast.cli.terminal import messages
-from holdfast.client import Client
-from holdfast.inventory.v1.inventory_service_pb2 import ReserveResponse
+from holdfast.cli.watch import watch_and_print
+from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
-app = typer.Typer(help="Confirm, release and change reservations, and show them.", no_args_is_help=True)
+app = typer.Typer(help="Show, list and watch reservations; confirm, release and change them.", no_args_is_help=True)
 
 Lines = Annotated[list[str], typer.Option("--line", metavar="SKU=QTY", help="Units of an item; repeat for more.")]
 SomeLines = Annotated[
     list[str] | None,
     typer.Option("--line", metavar="SKU=QTY", help="Units of an item; repeat for more. All if not given."),
-]
-NewId = Annotated[str, typer.Option("--id", help="Makes repeats safe; made up and printed if not given.")]
-Hold = Annotated[
-    timedelta | None,
-    typer.Option(parser=duration, metavar="DURATION", help="For how long, as 90s or 10m; the sale's if not given."),
 ]
 Life = Annotated[
     timedelta | None,
@@ -39,9 +35,10 @@ By = Annotated[
     timedelta | None,
     typer.Option(parser=duration, metavar="DURATION", help="How long from now, as 10m; if not given, --hold is."),
 ]
-Reference = Annotated[
-    str, typer.Option(help="The id of what this is for, such as an order or a cart; none if not given.")
-]
+Buyer = Annotated[str, typer.Option(help="Of this buyer; of any if not given.")]
+Sale = Annotated[str, typer.Option(help="Of this sale; of any if not given.")]
+AnyReference = Annotated[str, typer.Option("--reference", help="With this reference; with any if not given.")]
+States = Annotated[list[Any] | None, states_option(ReservationState)]
 Reason = Annotated[str, typer.Option(help="Why, for the record; none if not given.")]
 ReturnReason = Annotated[str, typer.Option(help="Why, for the record.")]
 SpendId = Annotated[bool, typer.Option("--spend-id", help="End the id even if no reservation has it.")]
@@ -50,30 +47,6 @@ Revision = Annotated[
     int | None,
     typer.Option(callback=whole_number, help="Only if this is the reservation's revision; any if not given."),
 ]
-
-
-@calls_server
-def reserve(
-    options: Options,
-    sale_id: SaleId,
-    line: Lines,
-    buyer: Annotated[str, typer.Option(help="Who buys.")],
-    reservation_id: NewId = "",
-    hold: Hold = None,
-    reference: Reference = "",
-) -> None:
-    """Hold units for a buyer, all lines or none."""
-    lines, is_made_up = units(line), not reservation_id
-    reservation_id = reservation_id or f"r-{uuid4().hex[:12]}"
-
-    async def call(client: Client) -> ReserveResponse:
-        if is_made_up:  # before the call, so that an interrupted one can be repeated
-            messages.print(f"reservation id {reservation_id} (repeat with --id {reservation_id})", style="dim")
-        return await client.reserve(sale_id, reservation_id, buyer, lines, hold_ttl=hold, reference=reference)
-
-    response = call_and_print(options, call, show_outcome, sale_id=sale_id, reservation_id=reservation_id)
-    if not response.HasField("reservation"):
-        raise typer.Exit(NO)
 
 
 @app.command()
@@ -85,6 +58,45 @@ def get(options: Options, sale_id: SaleId, reservation_id: ReservationId) -> Non
         lambda client: client.get_reservation(sale_id, reservation_id),
         show_moved,
         reads=True,
+        sale_id=sale_id,
+        reservation_id=reservation_id,
+    )
+
+
+@app.command("list")
+@calls_server
+def list_(
+    paging: Paging,
+    options: Options,
+    buyer: Buyer = "",
+    sale: Sale = "",
+    reference: AnyReference = "",
+    state: States = None,
+) -> None:
+    """List reservations of a buyer, of a sale, or with a reference, newest first."""
+    if not (buyer or sale or reference):
+        raise typer.BadParameter("give --buyer, --sale or --reference")
+    print_list(
+        options,
+        paging,
+        lambda client, **page: client.list_reservations(
+            buyer_id=buyer, sale_id=sale, reference=reference, states=state or (), **page
+        ),
+        without(RESERVATIONS, *(head for head, chosen in (("buyer", buyer), ("sale", sale)) if chosen)),
+        buyer_id=buyer,
+        sale_id=sale,
+    )
+
+
+@app.command()
+@calls_server
+def watch(options: Options, sale_id: SaleId, reservation_id: ReservationId) -> None:
+    """Print a line for each change of a reservation, or a JSON object a line; Ctrl-C ends it."""
+    watch_and_print(
+        options,
+        lambda client: client.watch_reservation(sale_id, reservation_id),
+        ReservationChanges().lines,
+        ended="it is not held any more, and the ledger has its last change: there is no more to watch",
         sale_id=sale_id,
         reservation_id=reservation_id,
     )

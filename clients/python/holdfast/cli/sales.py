@@ -1,7 +1,5 @@
-"""The commands on sales: make, show and change them, and stop them for a while or for good."""
+"""The commands on sales: make, list, show, watch, audit and change them, and stop them for a while or for good."""
 
-from datetime import timedelta
-from enum import StrEnum
 from typing import Annotated, Any, cast
 from uuid import uuid4
 
@@ -9,87 +7,53 @@ import typer
 
 from holdfast.cli.ask import Options, SaleId, call_and_print, calls_server
 from holdfast.cli.ask_first import Yes, ask_first
-from holdfast.cli.parsing import Moment, duration, moment, units, whole_number
-from holdfast.cli.render import show_changed_sale, show_sale
+from holdfast.cli.changes import SaleChanges
+from holdfast.cli.columns import DIFFERENCES, SALES
+from holdfast.cli.fail import NO
+from holdfast.cli.lists import Paging, print_list, states_option
+from holdfast.cli.parsing import units
+from holdfast.cli.render import show, show_changed_sale, show_head, show_sale
+from holdfast.cli.sale_settings import (
+    FIELDS,
+    Attempts,
+    End,
+    Hold,
+    ItemLimits,
+    Items,
+    Limit,
+    MaxHold,
+    NewAttempts,
+    NewEnd,
+    NewHold,
+    NewId,
+    NewItemLimits,
+    NewItems,
+    NewLimit,
+    NewMaxHold,
+    NewStart,
+    NewTitle,
+    NewWindow,
+    Start,
+    Title,
+    Unsets,
+    Window,
+    given_settings,
+    item_limits,
+    print_moments,
+)
+from holdfast.cli.table import Table
 from holdfast.cli.terminal import messages
+from holdfast.cli.watch import watch_and_print
 from holdfast.client import Client
-from holdfast.inventory.v1.inventory_admin_service_pb2 import CreateSaleResponse, UpdateSaleResponse
+from holdfast.inventory.v1.inventory_admin_service_pb2 import AuditSaleResponse, CreateSaleResponse, UpdateSaleResponse
+from holdfast.inventory.v1.sale_pb2 import SaleState
 from holdfast.sale_calls import SaleSettings
 
-app = typer.Typer(help="Make, show and change sales.", no_args_is_help=True)
+app = typer.Typer(help="Make, list, show, watch, audit and change sales.", no_args_is_help=True)
 
-
-def setting(meaning: str, otherwise: str, **kind: Any) -> Any:
-    """The option of one setting; its help says what holds if it is not given."""
-    return typer.Option(help=f"{meaning}; {otherwise} if not given.", **kind)
-
-
-UNCHANGED = "unchanged"
-UNITS: dict[str, Any] = {"metavar": "SKU=UNITS"}
-NUMBER: dict[str, Any] = {"metavar": "NUMBER", "callback": whole_number}
-SMALL_NUMBER: dict[str, Any] = {"metavar": "NUMBER", "min": 0, "max": 2**31 - 1}  # what a field of 32 bits holds
-MOMENT: dict[str, Any] = {"metavar": "MOMENT", "parser": moment}
-DURATION: dict[str, Any] = {"metavar": "DURATION", "parser": duration}
-ITEMS, TITLE = "An item and its stock; repeat for more", "A title for people"
-ITEM_LIMITS = "Units of an item that a buyer may hold and own; repeat for more"
-START = "The first moment of selling, as 2026-11-27T10:00 or +10m"
-END = "The first moment after it, as 2026-11-27T12:00 or +2h"
-HOLD = "How long a hold lasts, as 90s or 10m; 0: no holds"
-MAX_HOLD = "The longest hold a buyer may ask for"
-LIMIT = "Units a buyer may hold and own; 0: no limit"
-ATTEMPTS = "Attempts of a buyer a minute; 0: no limit"
-WINDOW = "How long after the end sold units can come back, as 14d"
-
-NewId = Annotated[str, typer.Argument(help="The sale's id; made up and printed if not given.", show_default=False)]
-Items = Annotated[list[str], typer.Option(help=f"{ITEMS}.", **UNITS)]
-ItemLimits = Annotated[list[str] | None, setting(ITEM_LIMITS, "no limit", **UNITS)]
-Title = Annotated[str | None, setting(TITLE, "none")]
-Start = Annotated[Moment | None, setting(START, "now", **MOMENT)]
-End = Annotated[Moment | None, setting(END, "open-ended", **MOMENT)]
-Hold = Annotated[timedelta | None, setting(HOLD, "10m", **DURATION)]
-MaxHold = Annotated[timedelta | None, setting(MAX_HOLD, "as --hold", **DURATION)]
-Limit = Annotated[int | None, setting(LIMIT, "no limit", **NUMBER)]
-Attempts = Annotated[int | None, setting(ATTEMPTS, "no limit", **SMALL_NUMBER)]
-Window = Annotated[timedelta | None, setting(WINDOW, "as long as the server keeps records", **DURATION)]
-
-NewItems = Annotated[list[str] | None, setting("An item to add, and its stock; repeat for more", "none", **UNITS)]
-NewItemLimits = Annotated[list[str] | None, setting("The same limit of an item that is added", "no limit", **UNITS)]
-NewTitle = Annotated[str | None, setting(TITLE, UNCHANGED)]
-NewStart = Annotated[Moment | None, setting(START, UNCHANGED, **MOMENT)]
-NewEnd = Annotated[Moment | None, setting(END, UNCHANGED, **MOMENT)]
-NewHold = Annotated[timedelta | None, setting(HOLD, UNCHANGED, **DURATION)]
-NewMaxHold = Annotated[timedelta | None, setting(MAX_HOLD, UNCHANGED, **DURATION)]
-NewLimit = Annotated[int | None, setting(LIMIT, UNCHANGED, **NUMBER)]
-NewAttempts = Annotated[int | None, setting(ATTEMPTS, UNCHANGED, **SMALL_NUMBER)]
-NewWindow = Annotated[timedelta | None, setting(WINDOW, UNCHANGED, **DURATION)]
-
+States = Annotated[list[Any] | None, states_option(SaleState)]
 Etag = Annotated[str, typer.Option(help="Only if this is the sale's etag; any if not given.")]
 Reason = Annotated[str, typer.Option(help="Why, for the record; none if not given.")]
-
-
-class Unset(StrEnum):
-    """A setting that can be taken away, by the name of its option."""
-
-    TITLE = "title"
-    START = "start"
-    END = "end"
-    HOLD = "hold"
-    MAX_HOLD = "max-hold"
-    RETURN_WINDOW = "return-window"
-
-
-FIELDS = {
-    Unset.TITLE: "title",
-    Unset.START: "start_time",
-    Unset.END: "end_time",
-    Unset.HOLD: "hold_ttl",
-    Unset.MAX_HOLD: "max_hold_ttl",
-    Unset.RETURN_WINDOW: "return_window",
-}
-Unsets = Annotated[
-    list[Unset] | None,
-    typer.Option("--unset", help="A setting to take away, so that it is as if never given; none if not given."),
-]
 
 
 @app.command()
@@ -110,22 +74,29 @@ def create(
 ) -> None:
     """Make a sale."""
     items, is_made_up = units(item), not sale_id
-    limits = _limits(items, item_limit)
+    limits = item_limits(items, item_limit)
     sale_id = sale_id or f"sale-{uuid4().hex[:12]}"
-    settings = _settings(title, start, end, hold, max_hold, limit, attempts, return_window)
+    settings = given_settings(title, start, end, hold, max_hold, limit, attempts, return_window)
 
     async def call(client: Client) -> CreateSaleResponse:
         if is_made_up:  # before the call, so that an interrupted one can be repeated
             messages.print(f"sale id {sale_id}", style="dim")
-        _print_moments(start, end)
+        print_moments(start, end)
         return await client.create_sale(sale_id, items, item_limits=limits, **settings)
 
     call_and_print(options, call, show_changed_sale, sale_id=sale_id)
 
 
-@app.command()
+@app.command("list")
 @calls_server
-def show(options: Options, sale_id: SaleId) -> None:
+def list_(paging: Paging, options: Options, state: States = None) -> None:
+    """List sales, newest first; `sale show` has their stock."""
+    print_list(options, paging, lambda client, **page: client.list_sales(states=state or (), **page), SALES)
+
+
+@app.command("show")
+@calls_server
+def show_(options: Options, sale_id: SaleId) -> None:
     """Show a sale and its stock."""
     call_and_print(
         options,
@@ -134,6 +105,34 @@ def show(options: Options, sale_id: SaleId) -> None:
         reads=True,
         sale_id=sale_id,
     )
+
+
+@app.command()
+@calls_server
+def watch(options: Options, sale_id: SaleId) -> None:
+    """Print a line for each change of a sale and its stock, or a JSON object a line; Ctrl-C ends it."""
+    watch_and_print(
+        options,
+        lambda client: client.watch_sale(sale_id),
+        SaleChanges().lines,
+        ended="the sale is closed and nothing in it is held, or it is archived: there is no more to watch",
+        sale_id=sale_id,
+    )
+
+
+@app.command()
+@calls_server
+def audit(options: Options, sale_id: SaleId) -> None:
+    """Compare what Redis has of a sale with the ledger, which may take minutes; exit code 1 if anything differs."""
+    response = call_and_print(
+        options,
+        lambda client: client.audit_sale(sale_id),
+        lambda response: _show_audit(sale_id, response),
+        reads=True,
+        sale_id=sale_id,
+    )
+    if not response.consistent:
+        raise typer.Exit(NO)
 
 
 @app.command()
@@ -156,8 +155,8 @@ def update(
 ) -> None:
     """Change settings of a sale, and add items; the stock of those that are there is changed by `stock adjust`."""
     items = units(item or [])
-    limits = _limits(items, item_limit)
-    settings = _settings(title, start, end, hold, max_hold, limit, attempts, return_window)
+    limits = item_limits(items, item_limit)
+    settings = given_settings(title, start, end, hold, max_hold, limit, attempts, return_window)
     for name in unset or []:
         if FIELDS[name] in settings:
             raise typer.BadParameter(f"--{name} is given, and --unset {name} too")
@@ -166,7 +165,7 @@ def update(
         raise typer.BadParameter("nothing is to be changed")
 
     async def call(client: Client) -> UpdateSaleResponse:
-        _print_moments(start, end)
+        print_moments(start, end)
         return await client.update_sale(sale_id, items=items, item_limits=limits, etag=etag, **settings)
 
     call_and_print(options, call, show_changed_sale, sale_id=sale_id)
@@ -213,41 +212,13 @@ def close(
     )
 
 
-def _limits(items: dict[str, int], limits: list[str] | None) -> dict[str, int]:
-    """The limits of items that are made with them."""
-    found = units(limits or [])
-    if unknown := set(found) - set(items):
-        raise typer.BadParameter(f"--item-limit names {', '.join(sorted(unknown))}, and no --item does")
-    return found
-
-
-def _settings(
-    title: str | None,
-    start: Moment | None,
-    end: Moment | None,
-    hold: timedelta | None,
-    max_hold: timedelta | None,
-    limit: int | None,
-    attempts: int | None,
-    return_window: timedelta | None,
-) -> SaleSettings:
-    """Those that are given."""
-    settings = {
-        "title": title,
-        "start_time": start and start.time,
-        "end_time": end and end.time,
-        "hold_ttl": hold,
-        "max_hold_ttl": max_hold,
-        "buyer_limit": limit,
-        "attempts_per_minute": attempts,
-        "return_window": return_window,
-    }
-    return cast(SaleSettings, {field: value for field, value in settings.items() if value is not None})
-
-
-def _print_moments(start: Moment | None, end: Moment | None) -> None:
-    """What `+10m` has come to: a repeat with it would name another moment."""
-    moments = {"--start": start, "--end": end}
-    words = [f"{name} {moment.time.isoformat()}" for name, moment in moments.items() if moment and moment.is_relative]
-    if words:
-        messages.print(f"repeat with {' '.join(words)}", style="dim")
+def _show_audit(sale_id: str, response: AuditSaleResponse) -> None:
+    """How much was compared, and what differs."""
+    word_of_it = ("consistent", "bold green") if response.consistent else ("inconsistent", "bold red")
+    compared = f"{response.items_compared:,} items and {response.reservations_compared:,} reservations compared"
+    as_of = response.as_of
+    show_head(*word_of_it, f"sale {sale_id}", f"  {compared}")
+    show(f"  as of commit {as_of.epoch}-{as_of.seq} of shard {as_of.shard}", "dim")
+    Table(DIFFERENCES).print_rows(response.differences)
+    if response.truncated:
+        show("  and more", "dim")

@@ -1,4 +1,4 @@
-"""The command on the stock of a sale: change how many units of an item are on sale."""
+"""The commands on the stock of a sale: change how many units of an item are on sale, and list such changes."""
 
 from typing import Annotated
 from uuid import uuid4
@@ -6,15 +6,18 @@ from uuid import uuid4
 import typer
 
 from holdfast.cli.ask import Options, SaleId, call_and_print, calls_server
+from holdfast.cli.columns import ADJUSTMENTS, without
+from holdfast.cli.lists import Paging, print_list
 from holdfast.cli.parsing import whole_number
 from holdfast.cli.render import show_adjustment
 from holdfast.cli.terminal import messages
 from holdfast.client import Client
 from holdfast.inventory.v1.inventory_admin_service_pb2 import AdjustStockResponse
 
-app = typer.Typer(help="Change the stock of a sale.", no_args_is_help=True)
+app = typer.Typer(help="Change the stock of a sale, and list what was changed.", no_args_is_help=True)
 
 Sku = Annotated[str, typer.Argument(help="The item.")]
+AnySku = Annotated[str, typer.Argument(help="The item; any if not given.", show_default=False)]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 By = Annotated[
     int | None,
@@ -56,3 +59,17 @@ def adjust(
         )
 
     call_and_print(options, call, show_adjustment, sale_id=sale_id, sku=sku, adjustment_id=adjustment_id)
+
+
+@app.command()
+@calls_server
+def log(paging: Paging, options: Options, sale_id: SaleId, sku: AnySku = "") -> None:
+    """List changes of stock, newest first."""
+    print_list(
+        options,
+        paging,
+        lambda client, **page: client.list_adjustments(sale_id, sku=sku, **page),
+        without(ADJUSTMENTS, *(["item"] if sku else [])),
+        sale_id=sale_id,
+        sku=sku,
+    )

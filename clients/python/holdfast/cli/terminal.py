@@ -34,7 +34,7 @@ class LenientOutput:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._failed = False
+        self.has_failed = False
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
@@ -54,9 +54,14 @@ class LenientOutput:
 
     def _report(self, error: OSError) -> None:
         """Once, on standard error; a reader that closed the pipe, as `head` does, has what it wanted."""
-        is_first, self._failed = not self._failed, True
+        is_first, self.has_failed = not self.has_failed, True
         if is_first and error.errno != errno.EPIPE:
             messages.print(f"holdfast: the output could not be written: {error.strerror}")
+
+
+def is_output_lost() -> bool:
+    """Whether standard output takes nothing more, as when `head` has read enough: more would be written for nothing."""
+    return getattr(sys.stdout, "has_failed", False)
 
 
 def make_output_lenient() -> None:

@@ -2,9 +2,12 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
@@ -105,3 +108,19 @@ def start(
         stdout=stdout,
         stderr=stderr,
     )
+
+
+@contextmanager
+def interrupting_once(wait: Callable[[], object]) -> Iterator[None]:
+    """Send SIGINT to this thread once `wait` has returned in another one."""
+    waited: list[object] = []  # keeps what was accepted open
+    thread = threading.get_ident()
+
+    def interrupt() -> None:
+        waited.append(wait())
+        signal.pthread_kill(thread, signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    yield
+    interrupting.join()

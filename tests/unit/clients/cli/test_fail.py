@@ -2,18 +2,24 @@
 
 import asyncio
 import json
-import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import grpc
 import pytest
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.inventory_service_pb2 import ConfirmReservationResponse, ReserveResponse
 
-from tests.unit.clients.cli.command import RESERVE, TOO_LONG_S, invoke, run, run_with, text_of, written
+from tests.unit.clients.cli.command import (
+    RESERVE,
+    TOO_LONG_S,
+    interrupting_once,
+    invoke,
+    run,
+    run_with,
+    text_of,
+    written,
+)
 from tests.unit.clients.fake_inventory import ErrorStatus, FakeInventory, bad_fields, error_status, unavailable
 from tests.waiting import eventually
 
@@ -21,6 +27,7 @@ CREATE = ("sale", "create", "lamps", "--item")
 CONFIRM, RELEASE, SHOW = ("confirm", "lamps", "r-1"), ("release", "lamps", "r-1"), ("sale", "show", "lamps")
 BLOCK = ("buyer", "block", "ada", "--reason", "a bot", "--yes")
 ADJUST = ("stock", "adjust", "lamps", "lamp", "--by", "-5", "--reason", "lost", "--id", "a-1")
+REPLAY = ("dead-letter", "replay", "3-1-7-2", "--id", "r-9", "--yes")
 C = grpc.StatusCode
 R1, SAYS = "reservation r-1 of sale lamps", "The sentence of the server."
 
@@ -145,6 +152,41 @@ def test_an_attempt_leaves_time_for_a_repeat(fake: FakeInventory) -> None:
             1,
         ),
         (
+            REPLAY,
+            "ReplayDeadLetter",
+            error_status(
+                C.FAILED_PRECONDITION,
+                ErrorReason.ERROR_REASON_WRONG_DEAD_LETTER_STATE,
+                dead_letter_id="3-1-7-2",
+                state="DEAD_LETTER_STATE_REPLAYED",
+                reservation_state="RESERVATION_STATE_COMPENSATED",
+                replayed_as="r-2",
+            ),
+            "dead letter 3-1-7-2: is replayed as r-2, and its order is compensated, which allows no replay"
+            " [WRONG_DEAD_LETTER_STATE]",
+            1,
+        ),
+        (
+            REPLAY,
+            "ReplayDeadLetter",
+            error_status(
+                C.FAILED_PRECONDITION,
+                ErrorReason.ERROR_REASON_WRONG_DEAD_LETTER_STATE,
+                state="DEAD_LETTER_STATE_SETTLED",
+                reservation_state="RESERVATION_STATE_RELEASED",
+            ),
+            "dead letter 3-1-7-2: is settled, and its order is released, which allows no replay"
+            " [WRONG_DEAD_LETTER_STATE]",
+            1,
+        ),
+        (
+            REPLAY,
+            "ReplayDeadLetter",
+            error_status(C.NOT_FOUND, ErrorReason.ERROR_REASON_DEAD_LETTER_NOT_FOUND),
+            "dead letter 3-1-7-2: does not exist [DEAD_LETTER_NOT_FOUND]",
+            1,
+        ),
+        (
             ("sale", "pause", "lamps"),
             "PauseSale",
             error_status(C.UNIMPLEMENTED, ErrorReason.ERROR_REASON_NOT_BUILT),
@@ -262,22 +304,6 @@ def test_a_command_that_is_interrupted_before_the_call_has_done_nothing(fake: Fa
 
     assert "interrupted; nothing was done" in text_of(stderr)
     assert code == 2
-
-
-@contextmanager
-def interrupting_once(wait: Callable[[], object]) -> Iterator[None]:
-    """Send SIGINT to this thread once `wait` has returned in another one."""
-    waited: list[object] = []  # keeps what was accepted open
-    thread = threading.get_ident()
-
-    def interrupt() -> None:
-        waited.append(wait())
-        signal.pthread_kill(thread, signal.SIGINT)
-
-    interrupting = threading.Thread(target=interrupt)
-    interrupting.start()
-    yield
-    interrupting.join()
 
 
 def test_a_sale_id_is_made_up_and_printed_before_the_call(fake: FakeInventory) -> None:

@@ -12,6 +12,7 @@ from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import (
     Line,
+    Position,
     Rejection,
     RejectionReason,
     Reservation,
@@ -161,6 +162,30 @@ REMOVE = ("--by", "-5", "--reason", "lost")
             "the first reason stays",
         ),
         (
+            ("sale", "audit", "lamps"),
+            admin.AuditSaleRequest(sale_id="lamps"),
+            admin.AuditSaleResponse(
+                consistent=True,
+                items_compared=1,
+                reservations_compared=1200,
+                as_of=Position(shard=3, epoch=1, seq=57),
+            ),
+            "consistent  sale lamps  1 items and 1,200 reservations compared\n  as of commit 1-57 of shard 3\n",
+        ),
+        (
+            ("dead-letter", "replay", "3-1-7-2", "--id", "r-9", "--yes"),
+            admin.ReplayDeadLetterRequest(dead_letter_id="3-1-7-2", reservation_id="r-9"),
+            admin.ReplayDeadLetterResponse(
+                outcome=calls.ReserveResponse(reservation=HELD, read_time=NOON),
+                dead_letter=admin.DeadLetter(
+                    dead_letter_id="3-1-7-2",
+                    state=admin.DeadLetterState.DEAD_LETTER_STATE_REPLAYED,
+                    replayed_as="r-9",
+                ),
+            ),
+            "  dead letter 3-1-7-2: replayed as r-9\n",
+        ),
+        (
             ("buyer", "unblock", "ada"),
             admin.UnblockBuyerRequest(buyer_id="ada"),
             admin.UnblockBuyerResponse(),
@@ -204,6 +229,32 @@ def test_a_change_that_is_rejected_is_exit_code_1(fake: FakeInventory) -> None:
     assert "the buyer may still take 1 of lamp" in done.stdout
 
 
+def test_an_audit_that_finds_differences_is_exit_code_1(fake: FakeInventory) -> None:
+    """As that of `holdfast audit`; each difference is a row, and that there are more is said."""
+    found = [admin.AuditDifference(subject="item lamp held", redis_value="2", ledger_value="3")]
+    fake.will_answer("AuditSale", admin.AuditSaleResponse(differences=found, truncated=True))
+
+    done = run(fake, "sale", "audit", "lamps")
+
+    assert done.exit_code == 1
+    first, _, head, row, more = (line.split() for line in done.stdout.splitlines())
+    assert first[0] == "inconsistent"
+    assert (head, row, more) == (["what", "Redis", "ledger"], ["item", "lamp", "held", "2", "3"], ["and", "more"])
+
+
+def test_a_replay_that_is_rejected_is_exit_code_1(fake: FakeInventory) -> None:
+    """And names the id that was made up, which is spent by that."""
+    outcome = calls.ReserveResponse(rejection=Rejection(reason=RejectionReason.REJECTION_REASON_SOLD_OUT))
+    letter = admin.DeadLetter(dead_letter_id="3-1-7-2", state=admin.DeadLetterState.DEAD_LETTER_STATE_SETTLED)
+    fake.will_answer("ReplayDeadLetter", admin.ReplayDeadLetterResponse(outcome=outcome, dead_letter=letter))
+
+    done = run(fake, "dead-letter", "replay", "3-1-7-2", "--yes")
+
+    assert done.exit_code == 1
+    assert done.stdout == "sold out\n  dead letter 3-1-7-2: settled\n"
+    assert f"--id {fake.asked[0].reservation_id}" in done.stderr
+
+
 def test_an_adjustment_id_is_made_up_and_printed_before_the_call(fake: FakeInventory) -> None:
     """As a reservation's, for the same reason."""
     fake.will_answer("AdjustStock", ADJUSTED)
@@ -229,13 +280,14 @@ def test_an_adjustment_id_is_made_up_and_printed_before_the_call(fake: FakeInven
         ("buyer", "block", "ada", "--yes"),
         ("sale", "close", "lamps"),
         ("buyer", "block", "ada", "--reason", "a bot"),
+        ("dead-letter", "replay", "3-1-7-2"),
     ],
     ids=" ".join,
 )
 def test_a_command_that_is_incomplete_or_not_confirmed_sends_nothing(
     fake: FakeInventory, words: tuple[str, ...]
 ) -> None:
-    """One line and exit code 2. Without a terminal nobody can be asked, so the last two need --yes."""
+    """One line and exit code 2. Without a terminal nobody can be asked, so the last three need --yes."""
     failed = run(fake, *words)
 
     [line] = failed.stderr.splitlines()
