@@ -29,6 +29,7 @@ from inventory_service.domain.shards import CommitId
 MAX_DIFFERENCES = 1000
 STEP = 500  # reservations, or buyers, that one call to Redis reads
 PAGES_AT_ONCE = 8  # which are compared after one wait for the ledger
+BUYER_ROUNDS = 5  # in which a buyer is read again whose orders have changed meanwhile
 
 Page = TypeVar("Page", SalePage, BuyersPage)
 
@@ -174,10 +175,7 @@ class SaleComparison:
             async with self._ledger_with(pages[-1]) as snapshot:
                 for page in pages:
                     again += await self._judge_buyers(page, list(page.units), snapshot)
-            while len(again) >= STEP:
-                again = await self._read_buyers_again(again)
-        while again:
-            again = await self._read_buyers_again(again)
+        await self._read_buyers_again(again)
 
     async def _look_for_missing_buyers(self, first: SalePage) -> None:
         """Look in Redis for the buyers who hold or own what was reserved before the first page."""
@@ -188,15 +186,18 @@ class SaleComparison:
                     raise CannotCompare(not_serving())
                 after, names = await snapshot.owners(first.head, after, STEP)
             absent = list(await self._redis.absent_buyers(self._shard, self._sale, names)) if names else []
-            while absent:
-                absent = await self._read_buyers_again(absent)
+            await self._read_buyers_again(absent)
 
-    async def _read_buyers_again(self, names: list[str]) -> list[str]:
-        """Compare some of these as they are now; those that are left to be read."""
-        some = names[:STEP]
-        page = self._checked(await self._redis.some_buyers(self._shard, self._sale, some))
-        async with self._ledger_with(page) as snapshot:
-            return names[STEP:] + await self._judge_buyers(page, some, snapshot)
+    async def _read_buyers_again(self, names: Sequence[str]) -> None:
+        """Compare these as they are now; one whose orders change all the time is left out in the end."""
+        for _ in range(BUYER_ROUNDS):
+            changed: list[str] = []
+            for first in range(0, len(names), STEP):
+                some = names[first : first + STEP]
+                page = self._checked(await self._redis.some_buyers(self._shard, self._sale, some))
+                async with self._ledger_with(page) as snapshot:
+                    changed += await self._judge_buyers(page, some, snapshot)
+            names = changed
 
     async def _judge_buyers(self, page: BuyersPage, names: Sequence[str], snapshot: SaleSnapshot) -> list[str]:
         """Compare what buyers hold and own; those that have to be read again."""

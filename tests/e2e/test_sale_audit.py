@@ -19,7 +19,7 @@ from tests.stack_fixture import StackFixture
 from tests.waiting import eventually
 
 SKUS = ("lamp", "shade", "bulb")
-BUYERS = [f"buyer-{number}" for number in range(12)]
+BUYERS = [f"buyer-{number}" for number in range(300)]
 REFUSED = "refused"  # by the ledger alone
 AUDITS = 3
 PACE_S = 0.05  # between two calls of a caller, so that the ledger keeps up on a busy machine
@@ -56,7 +56,7 @@ class Storm:
     async def _call_again_and_again(self) -> None:
         while True:
             moves = (self._confirm, self._release, self._extend, self._change, self._give_back)
-            call = self._random.choices([self._reserve, self._operate, *moves], [8, 0.4, 4, 1, 1, 3, 3])[0]
+            call = self._random.choices([self._reserve, self._operate, *moves], [8, 0.1, 4, 1, 1, 3, 3])[0]
             try:
                 await call()
                 self.heard["OK"] += 1
@@ -69,7 +69,7 @@ class Storm:
         return [Line(sku=sku, quantity=self._random.randint(1, 3)) for sku in sorted(skus)]
 
     def _reserve(self) -> Awaitable[Any]:
-        name, buyer = f"r-{next(self._numbers)}", self._random.choice([*BUYERS, REFUSED])
+        name, buyer = f"r-{next(self._numbers)}", self._random.choice([*BUYERS, *[REFUSED] * 10])
         self._names.append(name)
         ttl: Any = {"seconds": self._random.choice((1, 600))}
         request: Any = {"sale_id": self._sale, "reservation_id": name, "buyer_id": buyer, "lines": self._lines()}
