@@ -19,6 +19,7 @@ HEAD = '''"""The client for callers without an event loop; made from `Client` by
 
 {imports}
 from holdfast.blocking_iterators import BlockingPages, BlockingStream
+from holdfast.feeding import Fed
 from holdfast.client import Client
 from holdfast.sale_calls import SaleSettings
 from holdfast.event_loop_thread import EventLoopThread
@@ -105,7 +106,7 @@ def call_of(parameters: ast.arguments) -> dict[str, str]:
 def argument_of(parameter: ast.arg) -> str:
     """A parameter as it is passed on."""
     is_fed = parameter.annotation and ASYNC_REQUESTS.fullmatch(ast.unparse(parameter.annotation))
-    return f"fed({parameter.arg})" if is_fed else parameter.arg
+    return f"Fed({parameter.arg})" if is_fed else parameter.arg
 
 
 def tidy(source: str) -> str:

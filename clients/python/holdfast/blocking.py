@@ -1,6 +1,6 @@
 """The client for callers without an event loop; made from `Client` by generate_blocking.py, not by hand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Self, Unpack
 
@@ -11,6 +11,7 @@ from holdfast.blocking_iterators import BlockingPages, BlockingStream
 from holdfast.client import Client
 from holdfast.errors import HoldfastError
 from holdfast.event_loop_thread import EventLoopThread
+from holdfast.feeding import Fed
 from holdfast.inventory.v1.inventory_admin_service_pb2 import (
     AdjustStockResponse,
     AuditSaleResponse,
@@ -64,6 +65,7 @@ class BlockingClient(EventLoopThread):
         token: Token | None = None,
         user_agent: str = "",
         interceptors: Sequence[aio.ClientInterceptor] = (),
+        coalesce: bool = False,
     ) -> None:
         super().__init__(
             Client(
@@ -75,6 +77,7 @@ class BlockingClient(EventLoopThread):
                 token=token,
                 user_agent=user_agent,
                 interceptors=interceptors,
+                coalesce=coalesce,
             )
         )
 
@@ -202,6 +205,17 @@ class BlockingClient(EventLoopThread):
         than 500 are sent in several calls, one after the other, each with the patience of one.
         """
         return self._wait(self._client.batch_reserve(requests))
+
+    def stream_reserve(
+        self, requests: Iterable[ReserveRequest]
+    ) -> BlockingStream[tuple[ReserveRequest, ReserveResponse | HoldfastError]]:
+        """What `reserve` would answer to each request, as the answers come, each with its request.
+
+        Requests are taken while fewer than 256 are without an answer that the caller has taken. What a server that
+        stops has not answered goes on at another one, and what could not be judged is repeated. An error stands in
+        the place of an answer; only a client that is closed, and `requests` themselves, end the iteration by one.
+        """
+        return self._stream(self._client.stream_reserve(Fed(requests)))
 
     def watch_sale(self, sale_id: str) -> BlockingStream[WatchSaleResponse]:
         """A sale, now and as it changes, until it is closed and nothing in it is held.

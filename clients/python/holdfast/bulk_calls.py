@@ -2,23 +2,21 @@
 
 import asyncio
 import copy
-from collections.abc import Iterator, Sequence
-from itertools import chain, repeat
+from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
 
-from grpc import aio
-
+from holdfast.batches import judge_batch
 from holdfast.caller import Caller
 from holdfast.connections import Stubs
-from holdfast.errors import HoldfastError, NoAnswer, TokenUnavailable
+from holdfast.errors import HoldfastError, NoAnswer
 from holdfast.inventory.v1.inventory_service_pb2 import (
     BatchReserveRequest,
     ReserveRequest,
     ReserveResponse,
-    ReserveResult,
 )
 from holdfast.reserve_items import ReserveItem
+from holdfast.reserve_streams import ReserveStream, Sending
 from holdfast.retry import Attempts
-from holdfast.statuses import error_from_rpc
+from holdfast.streams import Stream
 
 MAX_BATCH = 500  # requests that a server takes in one call
 
@@ -37,6 +35,18 @@ class BulkCalls(Caller):
             await self._judge(items[first : first + MAX_BATCH])
         return [item.answer for item in items]
 
+    def stream_reserve(
+        self, requests: AsyncIterable[ReserveRequest] | Iterable[ReserveRequest]
+    ) -> Stream[tuple[ReserveRequest, ReserveResponse | HoldfastError]]:
+        """What `reserve` would answer to each request, as the answers come, each with its request.
+
+        Requests are taken while fewer than 256 are without an answer that the caller has taken. What a server that
+        stops has not answered goes on at another one, and what could not be judged is repeated. An error stands in
+        the place of an answer; only a client that is closed, and `requests` themselves, end the iteration by one.
+        """
+        sending = Sending(self._pool, self._retry, self._budget, self._metadata_of)
+        return ReserveStream(requests, sending)
+
     async def _judge(self, items: list[ReserveItem]) -> None:
         connections = self._pool.connections()
         attempts = Attempts(self._retry, self._budget, attempt_s=self._ledger_attempt_s)
@@ -51,7 +61,7 @@ class BulkCalls(Caller):
     async def _until_judged(self, items: list[ReserveItem], attempts: Attempts, servers: Iterator[Stubs]) -> None:
         """Send these requests, and again those that could not be judged."""
         while items:
-            await self._send_batch(items, attempts, next(servers))
+            await judge_batch(items, next(servers), attempts.begin(), self._metadata_of)
             items = [item for item in items if item.may_be_repeated]
             if not items:
                 return
@@ -60,22 +70,6 @@ class BulkCalls(Caller):
             except HoldfastError:  # the patience or the budget is spent
                 return
             await asyncio.sleep(delay_s)
-
-    async def _send_batch(self, items: list[ReserveItem], attempts: Attempts, server: Stubs) -> None:
-        request = BatchReserveRequest(requests=[item.request for item in items])
-        try:
-            metadata = self._metadata_of(request, outcome_unknown=False)
-            response = await server.buyers.BatchReserve(request, timeout=attempts.begin(), metadata=metadata)
-        except TokenUnavailable as error:
-            for item in items:
-                item.fail(item.error(TokenUnavailable, error.code, error.message))
-        except aio.AioRpcError as failure:
-            for item in items:
-                item.fail(error_from_rpc(failure, item.request))
-        else:
-            no_result = ReserveResult()
-            for item, result in zip(items, chain(response.results, repeat(no_result)), strict=False):
-                item.take(result)
 
 
 def _error_of(items: list[ReserveItem]) -> HoldfastError:

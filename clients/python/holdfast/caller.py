@@ -113,7 +113,7 @@ class Caller:
     def _ledger_attempt_s(self) -> float:
         return max(self._retry.attempt_s, self._retry.ledger_attempt_s)
 
-    def _metadata_of(self, request: Message, outcome_unknown: bool) -> Metadata:
+    def _metadata_of(self, request: Message, outcome_unknown: bool = False) -> Metadata:
         try:
             return with_token(self._metadata, self._token)
         except Exception as cause:  # of the caller's own function: an attempt before may have done what is asked

@@ -13,6 +13,7 @@ from grpc import aio
 from holdfast.access import Access, Tls, Token, from_environment
 from holdfast.audit_calls import AuditCalls
 from holdfast.bulk_calls import BulkCalls
+from holdfast.coalescing import Coalescing
 from holdfast.list_calls import ListCalls
 from holdfast.reservation_calls import ReservationCalls
 from holdfast.retry import RetryPolicy
@@ -27,7 +28,8 @@ class Client(ReservationCalls, BulkCalls, WatchCalls, ListCalls, SaleCalls, Audi
     least one. Calls go over the connections in turn and so do repeats, so a server that is down costs a call one
     attempt. With `use_proxy` the connections go through the proxy that the environment names (`http_proxy`,
     `https_proxy`, `no_proxy`), and with `tls` they are encrypted. `token` is sent with each attempt; one that is a
-    function is called for it, on the event loop.
+    function is called for it, on the event loop. With `coalesce`, calls of `reserve` that are made at the same time are
+    sent together, up to a hundred in one BatchReserve.
 
     A client may be made anywhere, outside an event loop too, and used by one event loop after another. It is not
     carried over a fork once it has connected: there its calls raise `Closed`.
@@ -44,8 +46,10 @@ class Client(ReservationCalls, BulkCalls, WatchCalls, ListCalls, SaleCalls, Audi
         token: Token | None = None,
         user_agent: str = "",
         interceptors: Sequence[aio.ClientInterceptor] = (),
+        coalesce: bool = False,
     ) -> None:
         super().__init__(Access(address, channels, use_proxy, tls, user_agent, interceptors), retry, token)
+        self._coalescing = Coalescing() if coalesce else None
 
     @classmethod
     def from_env(cls, **arguments: Any) -> Self:

@@ -54,12 +54,17 @@ class Connections:
         _open.add(self)
         _connected.add(self.process)
 
-    def in_turn(self) -> Iterator[Stubs]:
+    def next_turn(self) -> int:
+        """Whose turn it is: the number of a channel."""
+        self._turn = (self._turn + 1) % len(self._stubs)
+        return self._turn
+
+    def in_turn(self, first: int | None = None) -> Iterator[Stubs]:
         """The stubs for the attempts of one call, without end: each attempt goes to the next server."""
-        turn = self._turn = (self._turn + 1) % len(self._stubs)
+        turn = self.next_turn() if first is None else first
         while True:
-            yield self._stubs[turn]
-            turn = (turn + 1) % len(self._stubs)
+            yield self._stubs[turn % len(self._stubs)]
+            turn += 1
 
     @contextmanager
     def under_way(self, limit: asyncio.Timeout) -> Iterator[None]:

@@ -1,10 +1,16 @@
 """The calls of a buyer: reserve, confirm, release, change, and look."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 
+import grpc
+
 from holdfast.caller import Caller
+from holdfast.coalescing import Coalescer, Coalescing
+from holdfast.connections import Connections
+from holdfast.errors import Details, NoAnswer
 from holdfast.inventory.v1.inventory_service_pb2 import (
     ChangeReservationRequest,
     ChangeReservationResponse,
@@ -19,15 +25,20 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
     PartialConfirm,
     ReleaseReservationRequest,
     ReleaseReservationResponse,
+    ReserveRequest,
     ReserveResponse,
     ReturnReservationRequest,
     ReturnReservationResponse,
 )
 from holdfast.requests import lines_of, reserve_request
+from holdfast.retry import Attempts
+from holdfast.statuses import ids_of
 
 
 class ReservationCalls(Caller):
     """Each method is one call. `lines` are SKU to units; an `expected_revision` that is not found is `Outdated`."""
+
+    _coalescing: Coalescing | None = None
 
     async def reserve(
         self,
@@ -48,8 +59,36 @@ class ReservationCalls(Caller):
         returns what became of the claim and never buys twice.
         """
         request = reserve_request(sale_id, reservation_id, buyer_id, lines, hold_ttl=hold_ttl, reference=reference)
+        if self._coalescing:
+            return await self._reserve_with_others(request, self._coalescing)
         # It asks Redis, and the ledger only about a sale that has left Redis: another server is asked the sooner.
         return await self._ask(lambda stubs: stubs.buyers.Reserve, request, attempt_s=self._retry.attempt_s)
+
+    async def _reserve_with_others(self, request: ReserveRequest, coalescing: Coalescing) -> ReserveResponse:
+        connections = self._pool.connections()
+        attempts = Attempts(self._retry, self._budget)
+        answering = self._in_a_batch(request, attempts, connections, coalescing.of(connections))
+        return await self._within_patience(answering, connections, attempts, request)
+
+    async def _in_a_batch(
+        self, request: ReserveRequest, attempts: Attempts, connections: Connections, coalescer: Coalescer
+    ) -> ReserveResponse:
+        """Send the request with others or, where that does not answer it, alone."""
+        answer, turn = None, None
+        timeout_s = attempts.begin()
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                answer, turn = await coalescer.ask(request, timeout_s, connections, self._metadata, self._metadata_of)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            answer = NoAnswer(grpc.StatusCode.DEADLINE_EXCEEDED, "No answer came.", Details(ids=ids_of(request)))
+        if isinstance(answer, ReserveResponse):
+            return answer
+        if answer:
+            await asyncio.sleep(attempts.delay_after(answer))
+        servers = connections.in_turn(turn)
+        return await self._until_answered(lambda stubs: stubs.buyers.Reserve, request, attempts, servers)
 
     async def confirm(
         self,

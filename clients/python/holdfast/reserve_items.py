@@ -4,7 +4,7 @@ import grpc
 
 from holdfast.errors import Details, HoldfastError
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest, ReserveResponse, ReserveResult
-from holdfast.retry import Outcome
+from holdfast.retry import Attempts, Outcome
 from holdfast.statuses import error_from_status, ids_of
 
 ReserveAnswer = ReserveResponse | HoldfastError
@@ -16,6 +16,8 @@ class ReserveItem:
     def __init__(self, request: ReserveRequest) -> None:
         self.request = request
         self.outcome = Outcome()
+        self.attempts: Attempts | None = None  # from its first failure on, where it is repeated by itself
+        self.was_sent = False
         self.answer: ReserveAnswer = self.error(HoldfastError, grpc.StatusCode.UNKNOWN, "It was not asked.")
 
     @property
@@ -27,6 +29,11 @@ class ReserveItem:
     def may_be_repeated(self) -> bool:
         """Whether its latest attempt failed in a way that a repeat may mend."""
         return isinstance(self.answer, HoldfastError) and self.answer.repeatable
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the patience for it is spent."""
+        return self.attempts is not None and self.attempts.are_over
 
     def take(self, result: ReserveResult) -> None:
         """Take the answer of a server."""

@@ -97,6 +97,11 @@ class Attempts:
         """Whether an attempt may have done it: one that is out, or one that ended so and was followed by no answer."""
         return self._is_out or self._outcome.is_unknown
 
+    @property
+    def are_over(self) -> bool:
+        """Whether the patience is spent."""
+        return self._left_s() <= 0
+
     def begin(self) -> float:
         """The deadline of the attempt that begins now, in seconds."""
         self._is_out = True

@@ -13,9 +13,6 @@ from holdfast.errors import Closed, Details
 
 Answer = TypeVar("Answer", covariant=True)
 
-# The calls of a process before a fork: to free them in the process that was forked would end it.
-_kept_over_forks: list[object] = []
-
 
 class Cancellable(Protocol):
     """A call of gRPC, or a task."""
@@ -31,6 +28,8 @@ class Stream(AsyncIterator[Answer]):
     over it is left, or by `aclose`, which `async with` calls. If the stream has a name, it does not end with the loop.
     """
 
+    changes_something = False  # whether what has not been answered may have been done
+
     def __init__(self, pool: Pool, ids: Mapping[str, str]) -> None:
         self._pool = pool
         self._ids = ids
@@ -41,11 +40,7 @@ class Stream(AsyncIterator[Answer]):
         self._has_ended = False
 
     def __del__(self) -> None:
-        if self._running is not None:
-            if self._process == os.getpid():
-                self.cancel_soon()
-            else:
-                _kept_over_forks.append(self._running)
+        self.cancel_soon()
 
     async def __aenter__(self) -> Self:
         return self
@@ -77,8 +72,8 @@ class Stream(AsyncIterator[Answer]):
             self._running = None
 
     def cancel_soon(self) -> None:
-        """End the call from whichever thread."""
-        if self._loop is not None and self._running is not None:
+        """End the call from whichever thread; that of a process before a fork is left alone."""
+        if self._loop is not None and self._running is not None and self._process == os.getpid():
             with suppress(RuntimeError):  # a loop that is closed has ended its calls
                 self._loop.call_soon_threadsafe(self._running.cancel)
 
@@ -91,9 +86,11 @@ class Stream(AsyncIterator[Answer]):
         except TimeoutError:
             if self._has_ended:
                 raise StopAsyncIteration from None
-            if self._pool.is_closed:
-                raise Closed(message="The client was closed.", details=Details(ids=self._ids)) from None
-            raise  # an interceptor's own
+            if not self._pool.is_closed:
+                raise  # an interceptor's own
+            closed = Closed(message="The client was closed.", details=Details(ids=self._ids))
+            closed.outcome_unknown = self.changes_something
+            raise closed from None
         finally:
             self._waiting = None
 

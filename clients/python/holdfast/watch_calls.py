@@ -1,8 +1,5 @@
 """The watches: a sale or a reservation, now and whenever it changes."""
 
-from google.protobuf.message import Message
-
-from holdfast.access import Metadata
 from holdfast.caller import Caller
 from holdfast.inventory.v1.inventory_service_pb2 import (
     WatchReservationRequest,
@@ -31,7 +28,7 @@ class WatchCalls(Caller):
         """
         request = WatchSaleRequest(sale_id=sale_id)
         return Watch(
-            lambda stubs: stubs.buyers.WatchSale, request, self._watch_metadata, self._pool, self._retry, SALE_QUIET_S
+            lambda stubs: stubs.buyers.WatchSale, request, self._metadata_of, self._pool, self._retry, SALE_QUIET_S
         )
 
     def watch_reservation(self, sale_id: str, reservation_id: str) -> Stream[WatchReservationResponse]:
@@ -40,11 +37,8 @@ class WatchCalls(Caller):
         return Watch(
             lambda stubs: stubs.buyers.WatchReservation,
             request,
-            self._watch_metadata,
+            self._metadata_of,
             self._pool,
             self._retry,
             RESERVATION_QUIET_S,
         )
-
-    def _watch_metadata(self, request: Message) -> Metadata:
-        return self._metadata_of(request, outcome_unknown=False)

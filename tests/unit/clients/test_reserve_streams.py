@@ -1,0 +1,438 @@
+"""StreamReserve: every request has its answer once, whatever becomes of streams and servers."""
+
+import asyncio
+import itertools
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+from holdfast import errors
+from holdfast.blocking import BlockingClient
+from holdfast.client import Client
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.inventory_service_pb2 import (
+    ReserveRequest,
+    ReserveResult,
+    StreamReserveRequest,
+    StreamReserveResponse,
+)
+from holdfast.reserve_items import ReserveAnswer
+from holdfast.retry import RetryPolicy
+from holdfast.statuses import error_from_rpc
+
+from tests.unit.clients.fake_inventory import ErrorStatus, FakeInventory, Step, error_status, running_fake, unavailable
+from tests.unit.clients.results import answer, failed, held, requests
+from tests.waiting import LONG_S, eventually
+
+PATIENT = RetryPolicy(overall_s=LONG_S, attempt_s=LONG_S, ledger_attempt_s=LONG_S, first_delay_s=0.001)
+IMPATIENT = RetryPolicy(overall_s=20, attempt_s=20, first_delay_s=60)  # leaves no time for a repeat
+DRAINING = unavailable(ErrorReason.ERROR_REASON_SERVER_DRAINING)
+LOST = ErrorStatus(grpc.StatusCode.UNAVAILABLE)
+AWAY = failed(grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
+UNKNOWN = failed(grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN)
+REUSED = failed(grpc.StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_RESERVATION_ID_REUSED)
+
+Script = Callable[[Iterator[StreamReserveRequest]], Iterator[Step]]
+Pair = tuple[ReserveRequest, ReserveAnswer]
+
+
+def replied(message: StreamReserveRequest, result: ReserveResult | None = None) -> StreamReserveResponse:
+    """The answer to one message; without a result its units are held."""
+    return StreamReserveResponse(correlation_id=message.correlation_id, result=result or held(message.request))
+
+
+def hold_all(messages: Iterator[StreamReserveRequest]) -> Iterator[Step]:
+    """A stream that holds everything, until its caller has no more."""
+    return (replied(message) for message in messages)
+
+
+class Recorded:
+    """A stream that holds `answered` requests of those that it reads, then ends by a status; keeps what it read."""
+
+    def __init__(self, read: int, answered: int, end: Step) -> None:
+        self.ids: list[str] = []
+        self._read, self._answered, self._end = read, answered, end
+
+    def __call__(self, messages: Iterator[StreamReserveRequest]) -> Iterator[Step]:
+        for count, message in enumerate(itertools.islice(messages, self._read)):
+            self.ids.append(message.request.reservation_id)
+            if count < self._answered:
+                yield replied(message)
+        yield self._end
+
+
+async def all_answers(fake: FakeInventory, asked: Any, policy: RetryPolicy = PATIENT) -> dict[str, ReserveAnswer]:
+    """What the client answers, by id."""
+    async with Client(fake.address, retry=policy) as client:
+        pairs = [pair async for pair in client.stream_reserve(asked)]
+    assert len({request.reservation_id for request, _ in pairs}) == len(pairs)
+    return {request.reservation_id: reply for request, reply in pairs}
+
+
+async def arriving(asked: list[ReserveRequest]) -> AsyncIterator[ReserveRequest]:
+    for request in asked:
+        await asyncio.sleep(0)
+        yield request
+
+
+@pytest.fixture
+def hanging() -> Iterator[threading.Event]:
+    """A step of the fake that comes once the test has ended."""
+    ended = threading.Event()
+    yield ended
+    ended.set()
+
+
+@pytest.mark.parametrize("source", [list, iter, arriving], ids=["list", "iterator", "async"])
+async def test_each_request_has_its_answer(fake: FakeInventory, source: Callable[[Any], Any]) -> None:
+    """In the order in which they come; the loop ends when all are answered."""
+    asked = requests("r-1", "r-2", "r-3")
+
+    def backwards(messages: Iterator[StreamReserveRequest]) -> Iterator[Step]:
+        first, second, third = itertools.islice(messages, 3)
+        yield from (replied(third), replied(second, REUSED), replied(first))
+        assert next(messages, None) is None, "the caller has half-closed"
+
+    fake.will_answer("StreamReserve", backwards)
+
+    async with Client(fake.address, retry=PATIENT) as client:
+        third, second, first = [pair async for pair in client.stream_reserve(source(asked))]
+
+    assert (first, third) == ((asked[0], answer("r-1")), (asked[2], answer("r-3")))
+    assert second[0] == asked[1]
+    assert isinstance(second[1], errors.ReservationIdReused)
+    assert second[1].ids["reservation_id"] == "r-2"
+
+
+async def test_nothing_to_ask_is_asked_nowhere() -> None:
+    """A stream is begun with the first request."""
+    async with Client("127.0.0.1:1") as client:
+        assert [pair async for pair in client.stream_reserve([])] == []
+
+
+async def test_what_a_draining_server_has_not_answered_goes_on_at_another(fake: FakeInventory) -> None:
+    """It was not judged, and nothing else is sent again."""
+    draining = Recorded(read=4, answered=2, end=DRAINING)
+    other = Recorded(read=3, answered=3, end=DRAINING)
+    fake.will_answer("StreamReserve", draining, other)
+
+    answers = await all_answers(fake, requests("r-1", "r-2", "r-3", "r-4", "r-5"))
+
+    assert answers == {name: answer(name) for name in ("r-1", "r-2", "r-3", "r-4", "r-5")}
+    assert draining.ids == ["r-1", "r-2", "r-3", "r-4"]
+    assert other.ids == ["r-3", "r-4", "r-5"]
+
+
+async def test_the_reason_of_a_server_is_seen_while_requests_are_written(
+    fake: FakeInventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gRPC puts a status of its own in its place: what was not judged would be unknown, and a bad token repeated."""
+    seen = set()
+
+    def spied(failure: grpc.aio.AioRpcError, request: ReserveRequest) -> errors.HoldfastError:
+        seen.add(failure.code())
+        return error_from_rpc(failure, request)
+
+    monkeypatch.setattr("holdfast.reserve_streams.error_from_rpc", spied)
+    fake.will_answer("StreamReserve", *[Recorded(read=60, answered=50, end=DRAINING) for _ in range(20)], hold_all)
+    names = [f"r-{number}" for number in range(1500)]
+
+    answers = await all_answers(fake, requests(*names))
+
+    assert answers == {name: answer(name) for name in names}
+    assert seen == {grpc.StatusCode.UNAVAILABLE}
+
+
+@pytest.mark.parametrize("end", [LOST, ErrorStatus(grpc.StatusCode.INTERNAL)], ids=["lost", "internal"])
+async def test_what_a_stream_that_broke_has_not_answered_is_repeated(fake: FakeInventory, end: ErrorStatus) -> None:
+    """With the same ids, which tell a server that has done it before; a thousand need no budget for that."""
+    broken = Recorded(read=200, answered=0, end=end)
+    fake.will_answer("StreamReserve", broken, broken, broken, hold_all)
+    names = [f"r-{number}" for number in range(200)]
+
+    answers = await all_answers(fake, requests(*names))
+
+    assert answers == {name: answer(name) for name in names}
+    assert broken.ids == names * 3
+
+
+async def test_a_stream_that_ends_early_without_an_error_is_repeated(fake: FakeInventory) -> None:
+    """A proxy may end it so; the requests are open all the same."""
+    fake.will_answer("StreamReserve", [], hold_all)
+
+    assert await all_answers(fake, requests("r-1")) == {"r-1": answer("r-1")}
+
+
+async def test_a_server_that_stops_loses_no_request() -> None:
+    """Its connections are reset while it holds requests."""
+    with running_fake() as other:
+        other.will_answer("StreamReserve", hold_all)
+        with running_fake() as stopping:
+            stopping.will_answer("StreamReserve", hang)
+            async with Client(f"{other.address},{stopping.address}", channels=2, retry=PATIENT) as client:
+                reading = asyncio.ensure_future(collect(client.stream_reserve(requests("r-1", "r-2"))))
+                await eventually(lambda: stopping.asked)
+                await asyncio.to_thread(stopping.stop)
+
+                assert await reading == {"r-1": answer("r-1"), "r-2": answer("r-2")}
+
+
+def hang(messages: Iterator[StreamReserveRequest]) -> Iterator[Step]:
+    """A stream that reads, and answers nothing."""
+    for _ in messages:
+        pass
+    return iter(())
+
+
+async def collect(stream: AsyncIterator[Pair]) -> dict[str, ReserveAnswer]:
+    return {request.reservation_id: reply async for request, reply in stream}
+
+
+async def test_a_server_that_falls_silent_is_left(
+    fake: FakeInventory, hanging: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that hangs keeps its connections. An idle stream is no silence."""
+    monkeypatch.setattr("holdfast.reserve_streams.GRACE_S", 0.0)
+    policy = RetryPolicy(overall_s=LONG_S, attempt_s=0.1, ledger_attempt_s=0.1, first_delay_s=0.001)
+
+    def silent(messages: Iterator[StreamReserveRequest]) -> Iterator[Step]:
+        yield replied(next(messages))
+        next(messages)
+        yield hanging
+
+    async def rarely() -> AsyncIterator[ReserveRequest]:
+        first, second = requests("r-1", "r-2")
+        yield first
+        await asyncio.sleep(0.3)
+        assert len(fake.asked) == 1
+        yield second
+
+    fake.will_answer("StreamReserve", silent, hold_all)
+
+    assert await all_answers(fake, rarely(), policy) == {"r-1": answer("r-1"), "r-2": answer("r-2")}
+
+
+async def test_what_could_not_be_judged_is_asked_again_on_the_stream(fake: FakeInventory) -> None:
+    """The others go on meanwhile."""
+
+    def judged_late(messages: Iterator[StreamReserveRequest]) -> Iterator[Step]:
+        first, second = itertools.islice(messages, 2)
+        yield replied(first, AWAY)
+        yield replied(second)
+        again = next(messages)
+        assert again.request == first.request
+        yield replied(again)
+        assert next(messages, None) is None
+
+    fake.will_answer("StreamReserve", judged_late)
+
+    answers = await all_answers(fake, requests("r-1", "r-2"))
+
+    assert answers == {"r-1": answer("r-1"), "r-2": answer("r-2")}
+    assert len(fake.asked) == 1
+
+
+async def test_an_error_stands_in_the_place_of_an_answer(fake: FakeInventory) -> None:
+    """It says whether its own request may have been done; the stream goes on after it."""
+
+    def judge(messages: Iterator[StreamReserveRequest]) -> Iterator[Step]:
+        for message, result in zip(messages, (AWAY, UNKNOWN, None), strict=False):
+            yield replied(message, result)
+
+    fake.will_answer("StreamReserve", judge)
+
+    answers = await all_answers(fake, requests("r-1", "r-2", "r-3"), IMPATIENT)
+
+    away, unknown = answers["r-1"], answers["r-2"]
+    assert isinstance(away, errors.ShardNotServing)
+    assert not away.outcome_unknown
+    assert isinstance(unknown, errors.OutcomeUnknown)
+    assert unknown.outcome_unknown
+    assert answers["r-3"] == answer("r-3")
+
+
+async def test_a_stream_that_is_given_up_fails_what_was_taken(fake: FakeInventory) -> None:
+    """What was sent may have been done, unless the server was draining; what was not sent was not done."""
+    fake.will_answer(
+        "StreamReserve", Recorded(read=1, answered=0, end=LOST), Recorded(read=1, answered=0, end=DRAINING)
+    )
+
+    [lost] = (await all_answers(fake, requests("r-1"), IMPATIENT)).values()
+    [drained] = (await all_answers(fake, requests("r-1"), IMPATIENT)).values()
+
+    assert isinstance(lost, errors.NoAnswer)
+    assert lost.outcome_unknown
+    assert isinstance(drained, errors.ServerDraining)
+    assert not drained.outcome_unknown
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (error_status(grpc.StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_SCOPE_MISSING), errors.ScopeMissing),
+        (ErrorStatus(grpc.StatusCode.UNIMPLEMENTED), errors.NotBuilt),
+    ],
+)
+async def test_an_error_of_the_stream_is_one_of_each_request(
+    fake: FakeInventory, status: ErrorStatus, kind: type[errors.HoldfastError]
+) -> None:
+    """As many single calls would each have got it."""
+    fake.will_answer("StreamReserve", *[status] * 3)
+
+    answers = await all_answers(fake, requests("r-1", "r-2", "r-3"))
+
+    assert sorted(answers) == ["r-1", "r-2", "r-3"]
+    for reply in answers.values():
+        assert isinstance(reply, kind)
+        assert not reply.outcome_unknown
+
+
+async def test_a_token_that_fails_fails_each_request() -> None:
+    """Nothing was sent."""
+
+    def no_token() -> str:
+        raise OSError("no file")
+
+    async with Client("127.0.0.1:1", retry=PATIENT, token=no_token) as client:
+        answers = await collect(client.stream_reserve(requests("r-1", "r-2")))
+
+    for reply in answers.values():
+        assert isinstance(reply, errors.TokenUnavailable)
+        assert not reply.outcome_unknown
+
+
+async def test_a_slow_reader_holds_back_the_requests(fake: FakeInventory) -> None:
+    """No more than 256 are taken whose answers it has not taken, so that memory is bounded on both sides."""
+    fake.will_answer("StreamReserve", hold_all)
+    taken = []
+
+    def endless() -> Iterator[ReserveRequest]:
+        for number in itertools.count(1):
+            taken.append(number)
+            yield from requests(f"r-{number}")
+
+    async with Client(fake.address, retry=PATIENT) as client:
+        async with client.stream_reserve(endless()) as stream:
+            await anext(stream)
+            await eventually(lambda: len(taken) == 257)
+            await asyncio.sleep(0.1)
+            assert len(taken) == 257
+            await anext(stream)
+            await eventually(lambda: len(taken) == 258)
+        await eventually(lambda: fake.ended)
+
+
+async def test_the_exception_of_the_requests_comes_after_the_answers(fake: FakeInventory) -> None:
+    """What was asked before it has an answer, which the caller must not lose."""
+
+    async def failing() -> AsyncIterator[ReserveRequest]:
+        for request in requests("r-1", "r-2"):
+            yield request
+        raise OSError("the file ends here")
+
+    fake.will_answer("StreamReserve", hold_all)
+    async with Client(fake.address, retry=PATIENT) as client:
+        stream = client.stream_reserve(failing())
+        assert {(await anext(stream))[0].reservation_id for _ in range(2)} == {"r-1", "r-2"}
+        with pytest.raises(OSError, match="ends here"):
+            await anext(stream)
+        with pytest.raises(TypeError, match="reserve_request"):
+            await anext(client.stream_reserve(["r-1"]))  # type: ignore[list-item]  # what it is about
+
+
+async def test_leaving_the_loop_ends_the_stream(fake: FakeInventory) -> None:
+    """And so does a cancellation."""
+    fake.will_answer("StreamReserve", hold_all, hold_all)
+
+    async def endless() -> AsyncIterator[ReserveRequest]:
+        for number in itertools.count(1):
+            yield requests(f"r-{number}")[0]
+            await asyncio.sleep(0)
+
+    async with Client(fake.address, retry=PATIENT) as client:
+        async for _ in client.stream_reserve(endless()):
+            break
+        await eventually(lambda: len(fake.ended) == 1)
+
+        reading = asyncio.ensure_future(collect(client.stream_reserve(endless())))
+        await eventually(lambda: len(fake.asked) == 2)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await eventually(lambda: len(fake.ended) == 2)
+
+
+async def test_close_ends_streams(fake: FakeInventory, hanging: threading.Event) -> None:
+    """What is unanswered may have been done."""
+    fake.will_answer("StreamReserve", [hanging])
+    client = Client(fake.address, retry=PATIENT)
+    reading = asyncio.ensure_future(collect(client.stream_reserve(requests("r-1"))))
+    await eventually(lambda: fake.asked)
+
+    await client.close()
+
+    error = reading.exception()
+    assert isinstance(error, errors.Closed)
+    assert error.outcome_unknown
+    await eventually(lambda: fake.ended)
+
+
+def test_a_stream_of_the_blocking_client(fake: FakeInventory) -> None:
+    """Its requests may keep a thread waiting, and neither other calls nor the answers."""
+    fake.will_answer("StreamReserve", hold_all)
+    seen = threading.Event()
+
+    def waiting() -> Iterator[ReserveRequest]:
+        first, second = requests("r-1", "r-2")
+        yield first
+        assert seen.wait(LONG_S), "the first answer comes before the second request"
+        yield second
+
+    with BlockingClient(fake.address, retry=PATIENT) as client:
+        answers = []
+        for _, reply in client.stream_reserve(waiting()):
+            answers.append(reply)
+            seen.set()
+
+    assert answers == [answer("r-1"), answer("r-2")]
+
+
+def test_a_stream_of_the_blocking_client_is_left(fake: FakeInventory) -> None:
+    """By leaving the loop, by `close` and by Ctrl-C; the thread that takes the requests ends too."""
+    fake.will_answer("StreamReserve", *[hold_all] * 3)
+
+    def endless() -> Iterator[ReserveRequest]:
+        for number in itertools.count(1):
+            yield from requests(f"r-{number}")
+
+    main = threading.get_ident()
+    interrupt = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT))
+    with BlockingClient(fake.address, retry=PATIENT) as client:
+        for _ in client.stream_reserve(endless()):
+            break
+        with client.stream_reserve(endless()) as stream:
+            next(stream)
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes in the midst of an endless loop
+            interrupt.start()
+            for _ in client.stream_reserve(endless()):
+                pass
+        asyncio.run(eventually(lambda: len(fake.ended) == 3))
+        asyncio.run(eventually(lambda: "holdfast-requests" not in {each.name for each in threading.enumerate()}))
+
+
+def test_the_exception_of_the_requests_reaches_a_blocking_caller(fake: FakeInventory) -> None:
+    """From the thread that took them."""
+    fake.will_answer("StreamReserve", hold_all)
+
+    def failing() -> Iterator[ReserveRequest]:
+        yield from requests("r-1")
+        raise OSError("the file ends here")
+
+    with BlockingClient(fake.address, retry=PATIENT) as client:
+        stream = client.stream_reserve(failing())
+        next(stream)
+        with pytest.raises(OSError, match="ends here"):
+            next(stream)
