@@ -89,11 +89,11 @@ class ReserveSender:
         servers = self._connections.in_turn()
         while await self._window.wait_for_unsent():
             error_of = await self._stream(next(servers))
-            if error_of and (self._unanswered or self._window.has_unsent):
+            if self._unanswered or self._window.has_unsent:
                 await self._pause_after(error_of)
 
-    async def _stream(self, server: Stubs) -> ErrorOf | None:
-        """Send and receive until the stream ends; returns the error of what it left open, if it broke."""
+    async def _stream(self, server: Stubs) -> ErrorOf:
+        """Send and receive until the stream ends; returns the error of what it has left open."""
         try:
             call = server.buyers.StreamReserve(metadata=self._metadata_of(StreamReserveRequest()))
         except TokenUnavailable as error:
