@@ -131,10 +131,15 @@ class SaleWatches:
             if watched.has_new or watched.view.is_stale(self._shard, self._version):
                 if self._sources.may_ask_archive(watched):
                     self._stale[reservation_id] = watched
+                else:
+                    self.look_again()
                 if watched.has_new:
                     self.look_again()
-            else:
-                self._first_end_ms = min(self._first_end_ms, watched.view.ends_ms or inf)
+                continue
+            ends_ms = watched.view.ends_ms
+            if ends_ms is not None and ends_ms < self._first_end_ms:
+                self._first_end_ms = ends_ms
+            if watched.is_failing:
                 watched.was_read(self._poll)
 
     async def _read_sale(self, watched: Watched[SaleView]) -> int:

@@ -2,13 +2,14 @@
 
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
-from holdfast.inventory.v1.reservation_pb2 import ReservationState
-from holdfast.inventory.v1.sale_pb2 import SaleState
+from holdfast.inventory.v1.reservation_pb2 import LEDGER_STATE_RECORDED, ReservationState
+from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED, SaleState
 
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.sale import SaleAction
+from inventory_service.domain.results import ReservationRead
+from inventory_service.domain.sale import SaleAction, SaleRead
 from tests.contract.requests import SALE, act, adjust, confirm, create, release, reserve
-from tests.unit.inventory_service.service.watches.polled_stock import UNREACHABLE, Polled
+from tests.unit.inventory_service.service.watches.polled_stock import LEDGER_UNREACHABLE, UNREACHABLE, Polled
 
 POLLS_A_SECOND = 10
 
@@ -176,6 +177,35 @@ async def test_five_seconds_without_the_store_end_the_watch(polled: Polled) -> N
 
     assert [stream.failure for stream in streams] == [UNREACHABLE] * 2
     assert [len(stream.sent) for stream in streams] == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["", "r-1"], ids=["sale", "reservation"])
+async def test_the_ledger_is_asked_each_second_about_what_redis_does_not_know(polled: Polled, name: str) -> None:
+    """While it is away nothing is NOT_FOUND: a watch waits for it as it waits for Redis, and is told what it knows."""
+    await polled.make_sale()
+    await polled.stock.memory.reserve(reserve("r-1"))
+    await polled.stock.memory.move(confirm("r-1"))
+    known = await (polled.stock.memory.find_reservation(SALE, name) if name else polled.stock.memory.find_sale(SALE))
+    assert isinstance(known, SaleRead | ReservationRead)
+    del polled.stock.memory.state().sales[SALE]
+    polled.archive.is_away = True
+    first = polled.reservation(name) if name else polled.sale()
+    await polled.polls(45)
+    assert (first.failure, polled.archive.questions) == (None, 5)
+    await polled.polls(20)
+    second = polled.reservation(name) if name else polled.sale()
+    await polled.polls(5)
+    polled.archive.is_away, polled.archive.known = False, _archived(known)
+    await polled.polls(30)
+
+    assert (first.failure, len(first.sent)) == (LEDGER_UNREACHABLE, 0)
+    assert (second.failure, len(second.sent), second.is_over) == (None, 1, True)
+
+
+def _archived(known: SaleRead | ReservationRead) -> SaleRead | ReservationRead:
+    if isinstance(known, SaleRead):
+        return known._replace(sale=known.sale._replace(state=SALE_STATE_ARCHIVED))
+    return known._replace(reservation=known.reservation._replace(ledger_state=LEDGER_STATE_RECORDED))
 
 
 async def test_a_store_that_is_back_in_time_ends_no_watch(polled: Polled) -> None:
