@@ -33,6 +33,8 @@ class PolledStock:
         self.now_s = 1_000_000.0
         self.memory = InMemoryStock(lambda: round(self.now_s * 1000))
         self.is_away = False
+        self.replies = asyncio.Event()  # while it is set, a sale that was read is answered at once
+        self.replies.set()
         self.reads: Counter[str] = Counter()  # by the sale or the reservation, `calls` and `polls`
 
     async def read_versions(self, shard: int, sales: Sequence[SaleKey]) -> ShardVersions | Failure:
@@ -52,7 +54,9 @@ class PolledStock:
 
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
         self.reads[sale.sale_id] += 1
-        return UNREACHABLE if self.is_away else await self.memory.find_sale(sale)
+        found = UNREACHABLE if self.is_away else await self.memory.find_sale(sale)
+        await self.replies.wait()
+        return found
 
     async def find_reservations(self, sale: SaleKey, ids: Sequence[str]) -> Sequence[ReservationRead | Failure]:
         self.reads["calls"] += 1
@@ -128,6 +132,11 @@ class Polled:
         self.watches = Watches(
             self.stock, archive, lambda sale: 0, WatchMessages(), self._count, lambda: self.stock.now_s, self._sleep
         )
+
+    @property
+    def is_polling(self) -> bool:
+        """Whether a loop waits for the next poll: without one a poll that was due is still to come."""
+        return self._ticks.empty()
 
     def _count(self, messages: float) -> None:
         self.messages += round(messages)

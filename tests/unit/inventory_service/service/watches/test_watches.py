@@ -64,13 +64,15 @@ async def test_all_watches_of_a_sale_share_one_read(polled: Polled) -> None:
 async def test_a_new_watch_is_told_what_was_done_before_it_began(polled: Polled) -> None:
     """Its snapshot comes from a poll that began after it, however old the server's view of the sale is."""
     await polled.make_sale()
+    polled.stock.replies.clear()
     first = polled.sale()
     await polled.polls(2)
     await polled.stock.memory.reserve(reserve("r-1"))
     second = polled.sale()
-    await polled.polls(2)
+    polled.stock.replies.set()
+    await polled.polls(3)
 
-    assert len(first.sent) == 2
+    assert [message.sale.items[0].held for message in first.sent] == [0, 1]
     assert [message.sale.items[0].held for message in second.sent] == [1]
 
 
@@ -322,7 +324,7 @@ async def test_an_idle_server_polls_nothing(polled: Polled) -> None:
     await polled.polls(2)
     polls = polled.stock.reads["polls"]
     await polled.polls(5)
-    assert polled.stock.reads["polls"] == polls
+    assert (polled.stock.reads["polls"], polled.is_polling) == (polls, False)
 
     again = polled.sale()
     await polled.polls(2)
