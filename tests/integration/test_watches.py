@@ -16,9 +16,10 @@ from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED, SALE_STATE_CLOSE
 from bench.unread_watch import open_unread_watch
 from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.wiring import serve
+from tests import ledgers
 from tests.integration.server_health import is_on_page, page_of, serving
 from tests.integration.test_archived_calls import insert_into_ledger
-from tests.inventory_server import Caller, calling, error_of, open_shards, running_server
+from tests.inventory_server import SHARDS, Caller, calling, error_of, open_shards, running_server
 from tests.servers import StartValkey, connected
 from tests.waiting import eventually
 
@@ -111,6 +112,7 @@ async def test_what_is_not_there_is_not_found_and_what_is_archived_is_told_once(
     errors = [await error_of(watch_sale(caller).read()), await error_of(watch_reservation(caller, "r-9").read())]
     await insert_into_ledger(database, "CONFIRMED")
     async with connected(database) as ledger:
+        await ledgers.open_shards(ledger, [0], of=SHARDS)
         await ledger.execute("update sale set close_time = now(), end_time = now(), left_time = now()")
     sale, reservation = watch_sale(caller), watch_reservation(caller, "r-1")
     told, ended = await sale.read(), await reservation.read()
