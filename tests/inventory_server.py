@@ -61,20 +61,20 @@ def reserve_request(name: str, quantity: int = 1, sale_id: str = "lamp-sale") ->
     return calls.ReserveRequest(sale_id=sale_id, reservation_id=name, buyer_id=f"buyer-{name}", lines=[line])
 
 
-async def open_shards(redis_url: str, shards: int = SHARDS, epoch: int = 1) -> None:
+async def open_shards(redis_url: str, shards: int = SHARDS, epoch: int = 1, *, also_serving: bool = False) -> None:
     """Open blank shards as `init` would, or those of a restarted Redis as a take-over would, were there a ledger."""
     connections = RedisConnections(redis_url)
     store = RedisShards(connections)
     for shard in range(shards):
-        takeover = await store.begin_takeover(shard, "test", epoch - 1, False)
+        takeover = await store.begin_takeover(shard, "test", epoch - 1, also_serving)
         assert not isinstance(takeover, str), takeover
         assert await store.adopt(takeover, fenced(takeover, epoch, shards))
     await connections.close()
 
 
 @asynccontextmanager
-async def calling(address: str) -> AsyncIterator[Caller]:
-    async with grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+async def calling(address: str, *options: tuple[str, int]) -> AsyncIterator[Caller]:
+    async with grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1), *options]) as channel:
         yield Caller(channel, InventoryServiceStub(channel), InventoryAdminServiceStub(channel))
 
 

@@ -13,7 +13,16 @@ ON_A_STACK = {
         (
             "e2e",
             "usual",
-            ("audit", "cli", "compensations", "metrics", "readme", "refused_orders", "reservation_lifecycle"),
+            (
+                "audit",
+                "cli",
+                "compensations",
+                "cookbook",
+                "metrics",
+                "readme",
+                "refused_orders",
+                "reservation_lifecycle",
+            ),
         ),
         ("e2e", "archiving", ("archive", "backpressure", "overdue", "returns_and_changes")),
     )

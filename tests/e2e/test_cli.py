@@ -1,9 +1,13 @@
 """The `holdfast` command as a shell runs it, against a whole stack: one reservation's life."""
 
+import asyncio
 import json
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from tests.e2e.conftest import Running
 from tests.e2e.shell import run
 from tests.stacks import shell_environment
+from tests.waiting import eventually
 
 HOLDFAST = (sys.executable, "-m", "holdfast.cli")
 RECORDS_S = 60.0
@@ -68,6 +73,34 @@ def test_a_blocked_buyer_gets_nothing(shell: dict[str, str]) -> None:
 
     assert json.loads(rejected.stdout)["rejection"]["reason"] == "REJECTION_REASON_BUYER_BLOCKED"
     assert granted["reservation"]["state"] == "RESERVATION_STATE_HELD"
+
+
+def test_a_file_is_reserved_once_and_what_it_held_is_listed_watched_and_audited(
+    shell: dict[str, str], tmp_path: Path
+) -> None:
+    """Sixty requests for fifty lamps, run twice: the second run hears the first one's answers, and holds no more."""
+    orders, listed = tmp_path / "orders.csv", ("reservation", "list", "--sale", "cli-many", "--all", "--jsonl")
+    rows = "".join(f"r-{number},buyer-{number},lamp=1\n" for number in range(60))
+    orders.write_text(f"reservation_id,buyer_id,lines\n{rows}")
+    assert holdfast(shell, "sale", "create", "cli-many", "--item", "lamp=50").returncode == 0
+
+    runs = [holdfast(shell, "reserve", "cli-many", "--file", str(orders)) for _ in range(2)]
+
+    assert [done.returncode for done in runs] == [1, 1], runs
+    assert [done.stderr for done in runs] == ["60 requests: 50 held, 10 sold out\n"] * 2
+    assert [done.stdout.count("(a repeat)") for done in runs] == [0, 50]
+    asyncio.run(eventually(lambda: len(holdfast(shell, *listed).stdout.splitlines()) == 50, RECORDS_S))
+    with subprocess.Popen(
+        [*HOLDFAST, "sale", "watch", "cli-many", "--json"], env=shell, stdout=PIPE, text=True
+    ) as watch:
+        assert watch.stdout is not None
+        messages = map(json.loads, watch.stdout)
+        assert next(messages)["snapshot"]
+        holdfast(shell, "release", "cli-many", "r-0")
+        assert next(item for message in messages for item in message["sale"]["items"] if item["held"] == 49)
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(RECORDS_S) == 130
+    assert holdfast(shell, "sale", "audit", "cli-many").stdout.startswith("consistent  sale cli-many  1 items and ")
 
 
 def test_an_unknown_id_exits_with_1(shell: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import reservation_pb2 as states
 
 from tests.ledger_rows import Balance, DeadLetter, Row
@@ -137,6 +138,31 @@ async def test_an_order_that_is_refused_at_its_confirm(stack: StackFixture) -> N
         "1 lamp refused > available",
     ]
     assert await is_all_there(stack, sale)
+
+
+async def test_a_refused_purchase_is_sold_anew(stack: StackFixture) -> None:
+    """An operator replays its dead letter once the ledger takes it: booked like any order, and the audit agrees."""
+    sale = await stack.open_sale()
+    async with stack.ledger.forbidding(NO_SALE_OF_POISON):
+        made = (await stack.reserve(sale, "poison", {"lamp": 2}, reference="cart-7")).reservation.position
+        await stack.confirm(sale, "poison")
+        await stack.settled(sale)
+
+    letter = f"{made.shard}-{made.epoch}-{made.seq}-{made.index}"
+    request = admin.ReplayDeadLetterRequest(dead_letter_id=letter, reservation_id="again")
+    answer = await stack.caller.admin.ReplayDeadLetter(request)
+    await stack.settled(sale)
+
+    assert (answer.outcome.reservation.state, answer.outcome.reservation.reference) == (CONFIRMED, "cart-7")
+    assert (answer.dead_letter.state, answer.dead_letter.replayed_as) == (admin.DEAD_LETTER_STATE_REPLAYED, "again")
+    assert await stack.ledger.dead_letters(sale) == [DeadLetter("poison", VIOLATED, "REPLAYED", "COMPENSATED", True)]
+    assert await stack.ledger.row(sale, "again") == Row("ann", "CONFIRMED", "RECORDED", "", "2 lamp")
+    assert await stack.ledger.moves(sale, "again") == ["2 lamp available > sold"]
+    fact = (await stack.facts(sale))[-1]
+    assert (fact.previous_state, fact.reservation.state) == (states.RESERVATION_STATE_UNSPECIFIED, CONFIRMED)
+    assert await stack.stock(sale) == Stock(available=8, held=0, sold=2)
+    audit = await stack.run("audit", sale, "--json")
+    assert audit.code == 0, audit.stdout
 
 
 async def test_a_blocked_buyers_order_is_compensated(stack: StackFixture) -> None:
