@@ -100,4 +100,4 @@ async def test_watches_that_a_lost_store_ends_come_back_at_different_moments() -
 def _retry_ms(context: FakeContext) -> int:
     retry = error_details_pb2.RetryInfo()
     assert any(detail.Unpack(retry) for detail in context.status.details)
-    return retry.retry_delay.ToMilliseconds()
+    return int(retry.retry_delay.ToMilliseconds())
