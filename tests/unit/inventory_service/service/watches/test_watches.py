@@ -2,21 +2,16 @@
 
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
-from holdfast.inventory.v1.reservation_pb2 import LEDGER_STATE_RECORDED, ReservationState
+from holdfast.inventory.v1.reservation_pb2 import LEDGER_STATE_RECORDED
 from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED, SaleState
 
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.results import ReservationRead
 from inventory_service.domain.sale import SaleAction, SaleRead
-from tests.contract.requests import SALE, act, adjust, confirm, create, release, reserve
+from tests.contract.requests import SALE, act, adjust, confirm, create, reserve
 from tests.unit.inventory_service.service.watches.polled_stock import LEDGER_UNREACHABLE, UNREACHABLE, Polled
 
 POLLS_A_SECOND = 10
-
-
-@pytest.fixture
-def polled() -> Polled:
-    return Polled()
 
 
 async def test_the_first_message_is_the_whole_and_the_next_what_has_changed(polled: Polled) -> None:
@@ -241,60 +236,6 @@ async def test_a_take_over_does_not_interrupt_a_watch(polled: Polled) -> None:
 
     assert polled.stock.reads["lamp-sale"] >= 3
     assert [[item.available for item in message.sale.items] for message in stream.sent] == [[10, 10], [9]]
-
-
-async def test_a_reservation_is_told_until_its_end_is_recorded(polled: Polled) -> None:
-    """Changes of state, revision and of what the ledger says; then the watch ends well."""
-    await polled.make_sale()
-    await polled.stock.memory.reserve(reserve("r-1"))
-    stream = polled.reservation("r-1")
-    await polled.polls(2)
-    polled.stock.memory.settle_up_to(0, 1, 2)
-    await polled.polls(2)
-    await polled.stock.memory.move(release("r-1"))
-    await polled.polls(2)
-    assert not stream.is_over
-    polled.stock.memory.settle_up_to(0, 1, 3)
-    await polled.polls(2)
-
-    told = [(each.reservation.state, each.reservation.revision, each.reservation.ledger_state) for each in stream.sent]
-    assert told == [(1, 1, 1), (1, 1, 2), (3, 2, 1), (3, 2, 2)]
-    assert stream.is_over
-
-
-async def test_an_overdue_hold_is_told_as_expired_and_again_once_it_is_taken_back(polled: Polled) -> None:
-    """Nothing is written at its end, and its watch does not end before the expiry is recorded."""
-    await polled.make_sale(create(hold_ttl_ms=1000))
-    await polled.stock.memory.reserve(reserve("r-1"))
-    polled.stock.memory.settle_up_to(0, 1, 2)
-    stream = polled.reservation("r-1")
-    await polled.polls(30)
-    assert (len(stream.sent), stream.is_over) == (2, False)
-    await polled.stock.memory.expire(0)
-    polled.stock.memory.settle_up_to(0, 1, 3)
-    await polled.polls(2)
-
-    told = [(ReservationState.Name(each.reservation.state), each.reservation.revision) for each in stream.sent]
-    assert told == [
-        ("RESERVATION_STATE_HELD", 1),
-        ("RESERVATION_STATE_EXPIRED", 1),
-        ("RESERVATION_STATE_EXPIRED", 2),
-    ]
-    assert stream.is_over
-
-
-async def test_reservations_are_read_128_a_call_and_only_after_a_change(polled: Polled) -> None:
-    """A call for each would cost Redis most of its time."""
-    await polled.make_sale(create(items={"lamp": 1000}))
-    for number in range(200):
-        await polled.stock.memory.reserve(reserve(f"r-{number}"))
-    streams = [polled.reservation(f"r-{number}") for number in range(200)]
-    await polled.polls(4)
-    calls_at_first = polled.stock.reads["calls"]
-    await polled.polls(20)
-
-    assert (calls_at_first, polled.stock.reads["calls"]) == (2, 2)
-    assert {len(stream.sent) for stream in streams} == {1}
 
 
 async def test_reads_have_a_budget_and_each_sale_its_turn(polled: Polled) -> None:
