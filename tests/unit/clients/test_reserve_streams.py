@@ -408,19 +408,17 @@ def test_a_stream_of_the_blocking_client_is_left(fake: FakeInventory) -> None:
         for number in itertools.count(1):
             yield from requests(f"r-{number}")
 
-    def interrupted(stream: Iterator[Pair]) -> None:
-        threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
-        with pytest.raises(KeyboardInterrupt):
-            for _ in stream:
-                pass
-
     main = threading.get_ident()
+    interrupt = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT))
     with BlockingClient(fake.address, retry=PATIENT) as client:
         for _ in client.stream_reserve(endless()):
             break
         with client.stream_reserve(endless()) as stream:
             next(stream)
-        interrupted(client.stream_reserve(endless()))
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes in the midst of an endless loop
+            interrupt.start()
+            for _ in client.stream_reserve(endless()):
+                pass
         asyncio.run(eventually(lambda: len(fake.ended) == 3))
         asyncio.run(eventually(lambda: "holdfast-requests" not in {each.name for each in threading.enumerate()}))
 

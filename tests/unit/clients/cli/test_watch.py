@@ -126,7 +126,7 @@ def test_ctrl_c_ends_a_watch_and_its_call(fake: FakeInventory) -> None:
 
     assert first["snapshot"]
     assert (watching.returncode, rest, stderr) == (130, b"", b"")
-    asyncio.run(eventually(lambda: fake.abandoned))
+    asyncio.run(eventually(lambda: fake.ended))
     hangs.set()
 
 
