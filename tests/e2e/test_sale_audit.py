@@ -134,7 +134,7 @@ async def audited(stack: StackFixture, sale: str) -> admin.AuditSaleResponse:
 
 
 async def test_a_sale_is_consistent_while_it_gets_every_kind_of_change(stack: StackFixture) -> None:
-    """Orders that the ledger refuses, records that leave Redis and a close that releases all holds included."""
+    """Orders that the ledger refuses, and a close that releases all holds, included."""
     limited = [Item(sku=sku, total=3000, buyer_limit=2000) for sku in SKUS]
     sale = "stormy-sale"
     settings: Any = {"hold_ttl": {"seconds": 600}, "max_hold_ttl": {"seconds": 1200}}
