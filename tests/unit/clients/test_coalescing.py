@@ -234,6 +234,7 @@ async def test_a_call_that_is_cancelled_cancels_no_other(fake: FakeInventory, ha
         await asyncio.sleep(0)
         calls[0].cancel()
         assert [await call for call in calls[1:]] == [[answer("r-2")], [answer("r-3")]]
+        assert shapes(fake) == [2]
 
         calls = [asyncio.ensure_future(reserve(client, name)) for name in ("r-4", "r-5")]
         await eventually(lambda: len(fake.asked) == 2)
