@@ -83,16 +83,9 @@ local function judge_names(sale, request)
   if request.ttl ~= '-' and sale.settings.hold_ttl_ms == 0 then return {'WITHOUT_HOLDS'} end
 end
 
-local function sells_at_once(sale)
-  return sale.settings.hold_ttl_ms == 0 or replay == 'SELL'
-end
-
-local function judge_released(sale)
-  if sale.settings.release_ms > 0 and not sells_at_once(sale) then return {'SALE_CLOSED'} end
-end
-
 local function grant(sale, request)
-  local settings, buys = sale.settings, sells_at_once(sale)
+  local settings = sale.settings
+  local buys = settings.hold_ttl_ms == 0 or request.sells
   local ttl_ms = math.min(tonumber(request.ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
   local record = new_record(shard, request.fingerprint, request, request.claim, buys and 0 or shard.now + ttl_ms)
   move(shard, sale, request.id, record, buys and CONFIRMED or HELD)
@@ -113,23 +106,10 @@ local function judge(sale, request)
     or grant(sale, request)
 end
 
-local function judge_replay(sale, request)
-  return judge_repeat(sale, request)
-    or judge_names(sale, request)
-    or judge_backpressure(is_full)
-    or judge_released(sale)
-    or judge_block(shard, sale, request)
-    or judge_stock(shard, sale, request)
-    or judge_item_limits(shard, sale, request)
-    or judge_limit(shard, sale, request)
-    or grant(sale, request)
-end
-
 local function reserve(sale, request)
   -- Once a request got CALL_AGAIN, the later ones of its sale must not overtake it.
   if sale.overdue_cleared == false then return {'CALL_AGAIN'} end
   if not sale.settings then return {'NO_SALE'} end
-  if replay then return judge_replay(sale, request) end
   local result = judge(sale, request)
   count_attempt(shard, sale, request.buyer, result)
   return result
@@ -138,8 +118,31 @@ end
 local requests = read_requests()
 open_sales(requests)
 local results = {}
-for at, request in ipairs(requests) do
-  results[at] = reserve(shard.sales[request.number], request)
+if replay then -- what it alone needs is made here, for a function costs each call that makes it
+  local function judge_released(sale, request)
+    local holds = sale.settings.hold_ttl_ms > 0 and not request.sells
+    if holds and sale.settings.release_ms > 0 then return {'SALE_CLOSED'} end
+  end
+
+  local function judge_replay(sale, request)
+    return judge_repeat(sale, request)
+      or judge_names(sale, request)
+      or judge_backpressure(is_full)
+      or judge_released(sale, request)
+      or judge_block(shard, sale, request)
+      or judge_stock(shard, sale, request)
+      or judge_item_limits(shard, sale, request)
+      or judge_limit(shard, sale, request)
+      or grant(sale, request)
+  end
+
+  local sale, request = shard.sales[1], requests[1]
+  request.sells = replay == 'SELL'
+  results[1] = sale.settings and judge_replay(sale, request) or {'NO_SALE'}
+else
+  for at, request in ipairs(requests) do
+    results[at] = reserve(shard.sales[request.number], request)
+  end
 end
 commit(shard)
 write_attempts(shard)

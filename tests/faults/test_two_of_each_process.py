@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 from holdfast.client import Client
+from holdfast.errors import HoldfastError
+from holdfast.messages import ReserveRequest, WatchSaleResponse, held, reserve_request
 from holdfast_embedded.ports import free_port
 from holdfast_embedded.program import ProgramSpecs
 from holdfast_embedded.readiness import is_answering
 from holdfast_embedded.stack import Stack
 
-from tests.crowd import CRASH_RETRY, Crowd
+from tests.crowd import CRASH_RETRY, SKU, Crowd
 from tests.fault_stack import BRIEF, SERVES_S, SHARDS, FaultStack, shard_of
 from tests.faults.applied_once import not_applied_once
 from tests.promise_checks import audit_violations, find_violations_of_sale
@@ -134,3 +136,49 @@ async def test_each_of_two_is_restarted_in_turn(stack: DoubledStack) -> None:
         await stack.makes_progress()
 
     assert await stack.violations() == []
+
+
+async def test_streams_and_watches_go_on_while_servers_are_restarted_and_killed(stack: DoubledStack) -> None:
+    """Every request has one answer, and that is a hold; and a watch shows all of them in the end."""
+    sale_id = await stack.open_sale(PLENTY)
+    asked: list[str] = []
+    answered: list[str] = []
+    ends = asyncio.Event()
+
+    async def requests() -> AsyncIterator[ReserveRequest]:
+        while not ends.is_set():
+            asked.append(f"r-{len(asked)}")
+            yield reserve_request(sale_id, asked[-1], f"buyer-{asked[-1]}", {SKU: 1})
+            await asyncio.sleep(0.002)
+
+    async def reserve() -> None:
+        async for request, answer in stack.client.stream_reserve(requests()):
+            assert not isinstance(answer, HoldfastError), answer
+            assert held(answer)
+            answered.append(request.reservation_id)
+
+    async def goes_on() -> None:
+        wanted = len(answered) + 300  # more than are under way at a time
+        await eventually(lambda: len(answered) > wanted or reserving.done(), PROGRESS_S)
+
+    reserving = asyncio.create_task(reserve())
+    async with stack.client.watch_sale(sale_id) as watch:
+        watching = asyncio.create_task(until_all_are_held(watch, asked, ends))
+        for fault in (stack.restart, stack.kill):
+            for server in ("serve", "serve-2"):
+                await goes_on()
+                await fault(server)
+        await goes_on()
+        ends.set()
+        async with asyncio.timeout(PROGRESS_S):
+            await reserving
+            await watching
+
+    assert sorted(answered) == sorted(asked)
+
+
+async def until_all_are_held(watch: AsyncIterator[WatchSaleResponse], asked: list[str], ends: asyncio.Event) -> None:
+    """Read a watch until it shows as many holds as were asked for, once no more are asked for."""
+    async for change in watch:
+        if ends.is_set() and [item.held for item in change.sale.items] == [len(asked)]:
+            return

@@ -12,7 +12,7 @@ from grpc import aio
 
 from holdfast.access import Metadata
 from holdfast.connections import Connections, Pool, Stubs
-from holdfast.errors import Closed, HoldfastError, NoAnswer, ServerDraining, TokenUnavailable
+from holdfast.errors import Closed, HoldfastError, NoAnswer, TokenUnavailable
 from holdfast.first_status import FirstStatus
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest, StreamReserveRequest, StreamReserveResponse
 from holdfast.reserve_items import ReserveAnswer, ReserveItem
@@ -89,11 +89,11 @@ class ReserveSender:
         servers = self._connections.in_turn()
         while await self._window.wait_for_unsent():
             error_of = await self._stream(next(servers))
-            if error_of and (self._unanswered or self._window.has_unsent):
+            if self._unanswered or self._window.has_unsent:
                 await self._pause_after(error_of)
 
-    async def _stream(self, server: Stubs) -> ErrorOf | None:
-        """Send and receive until the stream ends; returns the error of what it left open, if it broke."""
+    async def _stream(self, server: Stubs) -> ErrorOf:
+        """Send and receive until the stream ends; returns the error of what it has left open."""
         try:
             call = server.buyers.StreamReserve(metadata=self._metadata_of(StreamReserveRequest()))
         except TokenUnavailable as error:
@@ -155,10 +155,9 @@ class ReserveSender:
         items = list(self._unanswered.values())
         self._unanswered.clear()
         error = error_of(ReserveItem(ReserveRequest()))
-        if not isinstance(error, ServerDraining):  # what such a server has not answered it has not judged
-            for item in items:
-                item.fail(error_of(item))
-                item.attempts = item.attempts or Attempts(self._retry, self._budget)
+        for item in items:
+            item.fail(error_of(item))
+            item.attempts = item.attempts or Attempts(self._retry, self._budget)
         self._attempts = self._attempts or Attempts(self._retry, None)
         try:
             delay_s = self._attempts.delay_after(error)

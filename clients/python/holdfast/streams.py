@@ -13,9 +13,6 @@ from holdfast.errors import Closed, Details
 
 Answer = TypeVar("Answer", covariant=True)
 
-# The calls of a process before a fork: to free them in the process that was forked would end it.
-_kept_over_forks: list[object] = []
-
 
 class Cancellable(Protocol):
     """A call of gRPC, or a task."""
@@ -43,11 +40,7 @@ class Stream(AsyncIterator[Answer]):
         self._has_ended = False
 
     def __del__(self) -> None:
-        if self._running is not None:
-            if self._process == os.getpid():
-                self.cancel_soon()
-            else:
-                _kept_over_forks.append(self._running)
+        self.cancel_soon()
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,8 +72,8 @@ class Stream(AsyncIterator[Answer]):
             self._running = None
 
     def cancel_soon(self) -> None:
-        """End the call from whichever thread."""
-        if self._loop is not None and self._running is not None:
+        """End the call from whichever thread; that of a process before a fork is left alone."""
+        if self._loop is not None and self._running is not None and self._process == os.getpid():
             with suppress(RuntimeError):  # a loop that is closed has ended its calls
                 self._loop.call_soon_threadsafe(self._running.cancel)
 

@@ -67,7 +67,6 @@ class FakeInventory(grpc.GenericRpcHandler):
         self.deadlines_s: list[float] = []  # of the calls, as they came
         self.metadata: list[dict[str, str | bytes]] = []  # the same
         self.ended: list[typing.Any] = []  # requests whose call has ended, on whichever side
-        self.abandoned: list[typing.Any] = []  # requests whose caller has gone before the reply
         self._replies: defaultdict[str, deque[typing.Any]] = defaultdict(deque)
 
     def will_answer(self, method: str, *replies: Reply) -> None:
@@ -102,14 +101,14 @@ class FakeInventory(grpc.GenericRpcHandler):
         self.deadlines_s.append(context.time_remaining() or 0.0)
         self.metadata.append(dict(context.invocation_metadata()))
         self.asked.append(request)
-        context.add_callback(lambda: self.ended.append(request))
+        if not context.add_callback(lambda: self.ended.append(request)):
+            self.ended.append(request)
         waiting = self._replies[method]
         reply = waiting.popleft() if waiting else ErrorStatus(grpc.StatusCode.UNIMPLEMENTED)
         if callable(reply):
             reply = reply(request)
         for step in reply if isinstance(reply, list | Iterator) else [reply]:
             if isinstance(step, threading.Event):
-                context.add_callback(lambda: self.abandoned.append(request))
                 step.wait()
             elif isinstance(step, Message):
                 yield step

@@ -234,14 +234,15 @@ async def test_a_call_that_is_cancelled_cancels_no_other(fake: FakeInventory, ha
         await asyncio.sleep(0)
         calls[0].cancel()
         assert [await call for call in calls[1:]] == [[answer("r-2")], [answer("r-3")]]
+        assert shapes(fake) == [2]
 
         calls = [asyncio.ensure_future(reserve(client, name)) for name in ("r-4", "r-5")]
         await eventually(lambda: len(fake.asked) == 2)
         calls[0].cancel()
         await asyncio.sleep(0.05)
-        assert not fake.abandoned
+        assert len(fake.ended) == 1
         calls[1].cancel()
-        await eventually(lambda: fake.abandoned)
+        await eventually(lambda: len(fake.ended) == 2)
 
 
 async def test_close_ends_calls_that_are_gathered(fake: FakeInventory, hanging: threading.Event) -> None:

@@ -1,10 +1,10 @@
 """Watches of the client: they go on at another server, and they end when their caller wants them to."""
 
 import asyncio
-import signal
 import threading
-import time
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 
 import grpc
 import pytest
@@ -20,15 +20,17 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
 )
 from holdfast.inventory.v1.reservation_pb2 import Reservation
 from holdfast.inventory.v1.sale_pb2 import Sale
-from holdfast.retry import RetryPolicy
+from holdfast.retry import Attempts, RetryPolicy
 
 from tests.unit.clients.fake_inventory import ErrorStatus, FakeInventory, error_status, running_fake, unavailable
+from tests.unit.clients.interrupts import interrupt_once
 from tests.waiting import LONG_S, eventually
 
 PATIENT = RetryPolicy(overall_s=LONG_S, attempt_s=LONG_S, ledger_attempt_s=LONG_S, first_delay_s=0.001)
 FIRST, SECOND, THIRD = (WatchSaleResponse(sale=Sale(etag=f"e-{number}")) for number in (1, 2, 3))
 DRAINING = unavailable(ErrorReason.ERROR_REASON_SERVER_DRAINING)
 LOST = ErrorStatus(grpc.StatusCode.UNAVAILABLE)
+INTERNAL = ErrorStatus(grpc.StatusCode.INTERNAL)
 AWAY = unavailable(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
 
 
@@ -62,7 +64,7 @@ async def test_a_reservation_is_watched(fake: FakeInventory) -> None:
     assert fake.asked == [WatchReservationRequest(sale_id="lamps", reservation_id="r-1")]
 
 
-@pytest.mark.parametrize("end", [DRAINING, LOST, AWAY, ErrorStatus(grpc.StatusCode.INTERNAL)], ids=str)
+@pytest.mark.parametrize("end", [DRAINING, LOST, AWAY, INTERNAL], ids=["draining", "lost", "away", "internal"])
 async def test_a_watch_that_breaks_goes_on(fake: FakeInventory, end: ErrorStatus) -> None:
     """Whether it breaks before or after a message: the next server tells how the sale stands."""
     fake.will_answer("WatchSale", [FIRST, end], end, [SECOND])
@@ -89,17 +91,16 @@ async def test_a_watch_goes_on_at_another_server(fake: FakeInventory) -> None:
     assert (first, rest) == (FIRST, [SECOND])
 
 
-async def test_the_patience_begins_anew_with_each_message(fake: FakeInventory) -> None:
-    """A watch lives for hours, and breaks now and then."""
+async def test_the_patience_begins_anew_with_each_message(fake: FakeInventory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch lives for hours, and breaks now and then: here each six seconds, with a patience of ten."""
+    messages: list[WatchSaleResponse] = []
+    monkeypatch.setattr("holdfast.watches.Attempts", partial(Attempts, clock=lambda: 6.0 * len(messages)))
     for _ in range(5):
         fake.will_answer("WatchSale", [FIRST, LOST])
     fake.will_answer("WatchSale", [])
-    policy = RetryPolicy(overall_s=0.5, first_delay_s=0.15, longest_delay_s=0.15, ledger_attempt_s=LONG_S)
 
-    async with Client(fake.address, retry=policy) as client:
-        messages = []
+    async with Client(fake.address, retry=replace(PATIENT, overall_s=10)) as client:
         async for message in client.watch_sale("lamps"):
-            await asyncio.sleep(0.15)
             messages.append(message)
 
     assert messages == [FIRST] * 5
@@ -157,7 +158,7 @@ async def test_a_server_that_falls_silent_is_left(
         messages = [message async for message in client.watch_sale("lamps")]
 
         assert messages == [*before, SECOND]
-        await eventually(lambda: len(fake.abandoned) == 1)
+        await eventually(lambda: len(fake.ended) == 2)
 
 
 async def test_a_slow_reader_misses_no_message(fake: FakeInventory) -> None:
@@ -307,18 +308,16 @@ def test_a_blocking_client_that_closes_ends_its_watches(fake: FakeInventory, han
 
 
 def test_ctrl_c_ends_a_blocking_watch(fake: FakeInventory, hanging: threading.Event) -> None:
-    """The exception comes at once, and the call has ended."""
-    fake.will_answer("WatchSale", [FIRST, hanging])
-    thread = threading.get_ident()
+    """The exception interrupts the wait, the call has ended, and so has the iteration."""
+    fake.will_answer("WatchSale", [hanging])
+    interrupt = threading.Thread(target=interrupt_once, args=(fake, threading.get_ident()))
 
     with BlockingClient(fake.address, retry=PATIENT) as client:
         watch = client.watch_sale("lamps")
-        next(watch)
-        begun_s = time.monotonic()
-        threading.Timer(0.1, lambda: signal.pthread_kill(thread, signal.SIGINT)).start()
+        interrupt.start()
         with pytest.raises(KeyboardInterrupt):
             next(watch)
+        interrupt.join()
 
-        assert time.monotonic() - begun_s < LONG_S / 2
         asyncio.run(eventually(lambda: fake.ended))
         assert list(watch) == []

@@ -80,7 +80,7 @@ def test_a_request_passes_the_same_checks_in_the_same_order(
     script: str, function: str, rule: Callable[..., object]
 ) -> None:
     """The order of precedence decides which reason a caller gets."""
-    lua = found(rf"^local function {function}\([^)]*\)\n(.*?)^end", read_lua(script))
+    lua = found(rf"^ *local function {function}\([^)]*\)\n(.*?)^ *end", read_lua(script))
 
     assert re.findall(r"(\w+)\(", lua) == re.findall(r"(\w+)\(", inspect.getsource(rule).split("return (")[1])
 

@@ -127,7 +127,7 @@ def test_ctrl_c_ends_a_watch_and_its_call(fake: FakeInventory, stays: threading.
 
     assert first["snapshot"]
     assert (watch.returncode, rest, stderr) == (130, b"", b"")
-    asyncio.run(eventually(lambda: fake.abandoned))
+    asyncio.run(eventually(lambda: fake.ended))
 
 
 def test_a_watch_ends_when_its_reader_has_gone(fake: FakeInventory, stays: threading.Event) -> None:
