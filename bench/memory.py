@@ -1,8 +1,9 @@
 """How much memory each process takes while a whole stack sells 200,000 reservations, and whether any takes too much.
 
 Everything runs on the embedded servers. Half of the holds are confirmed, a quarter is given back, the rest expires. The
-persister is away for a quarter of the run, so that a backlog builds up and is drained. The run ends with the audit;
-exit code 1 if Redis and the ledger differ, or a process of Holdfast took more than --limit.
+persister is away for a quarter of the run, so that a backlog builds up and is drained. The run ends with AuditSale of
+the first sale, which is timed, and with the audit; exit code 1 if Redis and the ledger differ, or a process of Holdfast
+took more than --limit.
 """
 
 import argparse
@@ -15,9 +16,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import grpc
 import psutil
 from holdfast.client import Client
 from holdfast.errors import WrongReservationState
+from holdfast.inventory.v1.inventory_admin_service_pb2 import AuditSaleRequest
+from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceStub
 from holdfast.retry import RetryPolicy
 from holdfast_embedded.stack import Stack
 
@@ -77,6 +81,11 @@ class Sellers:
         self._sales = [f"sale-{number}" for number in range(sales)]
         self._at_once = at_once
 
+    @property
+    def first(self) -> str:
+        """The id of the first sale."""
+        return self._sales[0]
+
     async def open(self, units: int) -> None:
         """Make the sales."""
         for sale in self._sales:
@@ -120,14 +129,29 @@ async def run(stack: Stack, arguments: argparse.Namespace) -> int:
         await sellers.sell(orders // 2, orders)
         sold_s = time.monotonic() - started
         await asyncio.sleep(HOLD_TTL.total_seconds())  # so that the last holds are overdue
+        sale_audit = await audited_sale(stack, sellers.first)
         code, audit = await audited(stack)
     print(f"{orders:,} reservations of {arguments.sales} sales in {sold_s:.0f} s")
+    print(sale_audit)
     print(audit)
     print(table(memory))
     over = [name for name in PROCESSES if memory.most[name] > arguments.limit * MIB]
     for name in over:
         print(f"TOO MUCH: {name} took more than {arguments.limit} MiB")
     return 1 if over or code else 0
+
+
+async def audited_sale(stack: Stack, sale_id: str) -> str:
+    """Compare one sale by AuditSale, twice, because the first one waits for the ledger: how long that took."""
+    times = []
+    async with grpc.aio.insecure_channel(stack.addresses.listen) as channel:
+        for _ in range(2):
+            began = time.monotonic()
+            audit = await InventoryAdminServiceStub(channel).AuditSale(AuditSaleRequest(sale_id=sale_id))
+            times.append(time.monotonic() - began)
+    assert audit.consistent, audit.differences
+    waiting_s, audit_s = times
+    return f"AuditSale: {audit.reservations_compared:,} reservations in {audit_s:.1f} s (at first {waiting_s:.1f} s)"
 
 
 async def audited(stack: Stack) -> tuple[int, str]:

@@ -22,6 +22,7 @@ ON_A_STACK = {
                 "readme",
                 "refused_orders",
                 "reservation_lifecycle",
+                "sale_audit",
             ),
         ),
         ("e2e", "archiving", ("archive", "backpressure", "overdue", "returns_and_changes")),

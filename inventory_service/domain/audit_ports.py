@@ -4,9 +4,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from inventory_service.domain.buyer_reconciliation import BuyersPage, LedgerBuyer
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reconciliation import Balances, DeadLetter, ItemInLedger, ReservationSnapshot, SalePage
-from inventory_service.domain.sale_reconciliation import ItemAtCommit, OddLines, OrdersOfId, SaleRow, TakenUnits
+from inventory_service.domain.sale_reconciliation import (
+    ItemAtCommit,
+    OddLines,
+    OrdersOfId,
+    SaleRow,
+    TakenUnits,
+)
 from inventory_service.domain.shards import Commit, CommitId, LedgerRow
 
 
@@ -19,11 +26,17 @@ class RedisSnapshots(Protocol):
 
 
 class RedisReservations(RedisSnapshots, Protocol):
-    """Reads also single reservations of a sale."""
+    """Reads also single reservations of a sale, and its buyers, whose names are those of `BuyersPage`."""
 
     async def reservations(self, shard: int, sale: SaleKey, ids: Sequence[str]) -> SalePage: ...
 
     async def absent(self, shard: int, sale: SaleKey, ids: Sequence[str]) -> Sequence[str]: ...
+
+    async def buyers(self, shard: int, sale: SaleKey, cursor: int, size: int) -> BuyersPage: ...
+
+    async def some_buyers(self, shard: int, sale: SaleKey, names: Sequence[str]) -> BuyersPage: ...
+
+    async def absent_buyers(self, shard: int, sale: SaleKey, names: Sequence[str]) -> Sequence[str]: ...
 
 
 class LedgerSnapshot(Protocol):
@@ -71,6 +84,10 @@ class SaleSnapshot(Protocol):
     async def orders(self, ids: Sequence[str]) -> Mapping[str, OrdersOfId]: ...
 
     async def expected(self, made_by: CommitId, archived: CommitId, after: str, limit: int) -> Sequence[str]: ...
+
+    async def buyers(self, buyer_ids: Sequence[str], after: CommitId) -> Mapping[str, LedgerBuyer]: ...
+
+    async def owners(self, made_by: CommitId, after: str, limit: int) -> tuple[str | None, Sequence[str]]: ...
 
     async def item_sums(self) -> Sequence[ItemInLedger]: ...
 

@@ -69,13 +69,13 @@ class ItemAtCommit(NamedTuple):
 
 
 class TakenUnits(NamedTuple):
-    """Units of an item that refused orders hold and own."""
+    """Units that some orders hold and own."""
 
     held: int = 0
     sold: int = 0
 
-    def plus(self, is_held: bool, quantity: int) -> "TakenUnits":
-        return TakenUnits(self.held + quantity * is_held, self.sold + quantity * (not is_held))
+    def __add__(self, other: "TakenUnits") -> "TakenUnits":  # type: ignore[override]  # not as tuples do
+        return TakenUnits(self.held + other.held, self.sold + other.sold)
 
 
 class LedgerOrder(NamedTuple):
@@ -112,7 +112,7 @@ class SaleAudit(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What differs in some reservations, how many Redis has of those compared, and which must be read again."""
+    """What differs in some reservations or buyers, how many Redis has of those compared, and which to read again."""
 
     differences: list[AuditDifference]
     compared: int

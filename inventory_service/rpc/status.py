@@ -123,7 +123,7 @@ _TABLE: Mapping[int, Row] = {
         _C.UNAVAILABLE, "The sale's shard must be compared with the ledger before it serves. Nothing was done.", 500
     ),
     reasons.ERROR_REASON_LEDGER_BEHIND: Row(
-        _C.UNAVAILABLE, "No new reservation now: the ledger is behind, or Redis is full. Nothing was done.", 5000
+        _C.UNAVAILABLE, "The ledger is behind, or Redis is full: not now. Nothing was done.", 5000
     ),
     reasons.ERROR_REASON_LEDGER_UNREACHABLE: Row(
         _C.UNAVAILABLE, "Only the ledger could answer, and it cannot be reached.", 1000

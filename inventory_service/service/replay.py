@@ -30,11 +30,7 @@ from inventory_service.domain.results import Failure, Granted, Rejected, reserva
 from inventory_service.service.bulkhead import Bulkhead
 
 # The replay cannot be granted now, nor later under this id; after any other failure the same id may be granted.
-_CANNOT_BE_MADE: Final = (
-    reasons.ERROR_REASON_WRONG_SALE_STATE,
-    reasons.ERROR_REASON_ITEM_NOT_FOUND,
-    reasons.ERROR_REASON_SALE_WITHOUT_HOLDS,
-)
+_CANNOT_BE_MADE: Final = (reasons.ERROR_REASON_WRONG_SALE_STATE, reasons.ERROR_REASON_ITEM_NOT_FOUND)
 _INCONSISTENT: Final = Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING)
 _NEVER_USED: Final = 0  # a revision that no reservation has: a spend that expects it ends none
 MAX_ROUNDS = 5  # of a rejection and then units under the id after all, which a repeat at the same time has got

@@ -1,5 +1,7 @@
-"""Server processes whose health is known."""
+"""Server processes whose health is known, and their metrics."""
 
+import asyncio
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -31,3 +33,13 @@ async def health(caller: Caller, service: str = "") -> int:
 
 async def is_serving(caller: Caller) -> bool:
     return await health(caller) == SERVING
+
+
+async def page_of(server: ServerProcess) -> str:
+    """Its metrics."""
+    return await asyncio.to_thread(lambda: urllib.request.urlopen(server.metrics_url, timeout=5).read().decode())
+
+
+async def is_on_page(server: ServerProcess, line: str) -> bool:
+    """The metrics page has this line."""
+    return line in await page_of(server)

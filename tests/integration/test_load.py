@@ -9,7 +9,7 @@ from holdfast.inventory.v1.reservation_pb2 import REJECTION_REASON_RESERVATION_E
 
 from inventory_service.adapters.ledger import load as ledger_pages
 from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown
-from inventory_service.adapters.redis.keys import shard_keys
+from inventory_service.adapters.redis.keys import sale_keys, shard_keys
 from inventory_service.adapters.redis.load import RedisLoadTarget
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.domain.keys import SaleKey
@@ -23,8 +23,9 @@ from inventory_service.domain.shard_load import CannotLoad, LoadSize, SalePart
 from inventory_service.domain.shards import LOADED, BegunTakeover, Fenced
 from inventory_service.service.relay import loader
 from tests.contract.shards import load_script_on_test_clock
+from tests.integration.audit_amid_changes import differences
 from tests.integration.load_stories import HOLD_MS, SALE, STORIES, Story, every_state, hold, move, reserve, sale
-from tests.integration.loaded_shard import LoadedShard
+from tests.integration.loaded_shard import RETENTION_MS, LoadedShard
 from tests.servers import connected
 
 FOR_EVER_MS = 10**13  # the test's clock is not the ledger's
@@ -51,6 +52,27 @@ async def test_every_field_is_as_it_was(shard: LoadedShard, story: Story) -> Non
     await shard.load(blank=True)
 
     assert await shard.stored() == before
+    assert await differences(shard, SALE) == ()
+
+
+async def test_what_was_too_old_to_be_loaded_is_missed_by_no_audit(shard: LoadedShard) -> None:
+    """It is final, and had left Redis or was about to; only a record that is younger must be there."""
+    await hold(shard, "old")
+    await move(shard, "old", MoveKind.CONFIRM)
+    await shard.drain()
+    await shard.tick(RETENTION_MS + 1)
+    await shard.load(blank=True)
+    await hold(shard, "young")
+    await move(shard, "young", MoveKind.CONFIRM)
+    await shard.drain()
+    loaded = await shard.ask("HKEYS", sale_keys(0, SALE).reservations)
+
+    found = await differences(shard, SALE)
+    await shard.ask("HDEL", sale_keys(0, SALE).reservations, "young")
+    lost = await differences(shard, SALE)
+
+    assert (loaded, found) == ([b"young"], ())
+    assert [each.subject for each in lost] == ["reservation young"]
 
 
 async def test_a_load_in_many_parts_is_whole(shard: LoadedShard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,7 @@
-"""What a script writes can be read back from the ledger: random histories, and then every field of every key."""
+"""What a script writes can be read back from the ledger: random histories, and then every field of every key.
+
+An audit of a sale finds no difference meanwhile.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +16,9 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.sale import CreateSale, SaleRequest
+from inventory_service.domain.sale_reconciliation import AuditDifference
 from tests.contract.test_histories import SALES, acts, adjustments, changes, creates, moves, reserves, sales, updates
+from tests.integration.audit_amid_changes import Step, differences
 from tests.integration.loaded_shard import LoadedShard
 
 buyers = st.sampled_from(["b-1", "b-2"])
@@ -79,6 +84,38 @@ class Histories(RuleBasedStateMachine):
     def archive(self, sale: SaleKey) -> None:
         self.runner.run(self.shard.archive(sale))
 
+    @rule(
+        sale=sales,
+        reserved=st.lists(reserves, max_size=4),
+        moved=st.lists(moves, max_size=4),
+        changed=st.lists(changes, max_size=2),
+        operated=st.lists(st.one_of(acts, updates, adjustments), max_size=2),
+    )
+    def audit(
+        self,
+        sale: SaleKey,
+        reserved: Sequence[Reserve],
+        moved: Sequence[Move],
+        changed: Sequence[ChangeHold],
+        operated: Sequence[SaleRequest],
+    ) -> None:
+        """Nothing differs, though all this happens between its readings; parts of it are refused and compensated."""
+        stock = self.shard.stock
+
+        async def operate() -> None:
+            for change in changed:
+                await stock.change_hold(change)
+            for request in operated:
+                await stock.change_sale(request)
+
+        async def audited() -> Sequence[AuditDifference]:
+            await self.shard.drain()
+            steps: list[Step] = [lambda: stock.reserve_many(0, reserved), operate, lambda: stock.move_many(0, moved)]
+            later: list[Step] = [self.shard.compensate, lambda: stock.expire(0), self.shard.archive_all]
+            return await differences(self.shard, sale, *steps, *later)
+
+        assert self.runner.run(audited()) == ()
+
     @rule(blank=st.booleans())
     def lose_redis(self, blank: bool) -> None:
         """All is as it was, field by field, but for what begins anew with an epoch.
@@ -94,6 +131,8 @@ class Histories(RuleBasedStateMachine):
         self.runner.run(self.shard.load(blank))
 
         assert self.runner.run(self.shard.stored()) == before
+        for sale in SALES:
+            assert self.runner.run(differences(self.shard, sale)) == ()
 
     def teardown(self) -> None:
         if not hasattr(self, "shard"):

@@ -82,11 +82,11 @@ async def test_a_sale_without_differences_is_consistent(fixture: SaleAuditFixtur
 
 
 async def test_every_change_of_the_ledger_is_found(fixture: SaleAuditFixture) -> None:
-    """With the thing that differs as its subject, and both values."""
+    """With the thing that differs as its subject, and both values; what the buyer has then differs too."""
     epoch = (await fixture.processes.status(SHARD)).epoch
     for table, change, change_back, where, expected in IN_THE_LEDGER:
         await fixture.sql(f"update {table} set {change} where {where}")
-        found = {subject: values for subject, *values in await fixture.found()}
+        found = {subject: values for subject, *values in await fixture.found() if not subject.startswith("buyer ")}
         await fixture.sql(f"update {table} set {change_back} where {where}")
 
         assert found.keys() == expected.keys(), change
@@ -104,6 +104,7 @@ async def test_every_change_of_redis_is_found(fixture: SaleAuditFixture) -> None
     settings = await fixture.redis("HGET", KEYS.sale, "settings")
     lamp = await fixture.redis("HGET", KEYS.sale, "item:lamp")
     assert all(isinstance(value, bytes) for value in (record, sold, due, settings, lamp))
+    buyer = await fixture.redis("HGET", KEYS.buyers, "buyer-2")
     due_zset, sale = shard_keys(SHARD).due, str(SALE)
     changes = [
         (("HSET", KEYS.sale, "item:lamp", "961 20 20 500"), ("HSET", KEYS.sale, "item:lamp", lamp),
@@ -117,6 +118,17 @@ async def test_every_change_of_redis_is_found(fixture: SaleAuditFixture) -> None
         (("ZREM", KEYS.expiry, "r-2"), ("ZADD", KEYS.expiry, due, "r-2"), ["reservation r-2 due time"]),
         (("ZADD", KEYS.expiry, 1, "r-3"), ("ZREM", KEYS.expiry, "r-3"), ["sale due", "reservation r-3 due time"]),
         (("ZADD", due_zset, "+inf", sale), ("ZADD", due_zset, due, sale), ["sale due"]),
+        (("HSET", KEYS.buyers, "buyer-2", "99 0"), ("HSET", KEYS.buyers, "buyer-2", buyer),
+         ["buyer buyer-2 held", "buyer buyer-2 sold"]),
+        (("HDEL", KEYS.buyers, "buyer-2"), ("HSET", KEYS.buyers, "buyer-2", buyer),
+         ["buyer buyer-2 held", "buyer buyer-2 sold"]),
+        (("HSET", KEYS.buyers, "buyer-2/lamp", "3 7"), ("HSET", KEYS.buyers, "buyer-2/lamp", "3 3"),
+         ["buyer buyer-2 item lamp sold"]),
+        (("HDEL", KEYS.buyers, "buyer-2/lamp"), ("HSET", KEYS.buyers, "buyer-2/lamp", "3 3"),
+         ["buyer buyer-2 item lamp held", "buyer buyer-2 item lamp sold"]),
+        (("HSET", KEYS.buyers, "buyer-2/shade", "6 6"), ("HDEL", KEYS.buyers, "buyer-2/shade"),
+         ["buyer buyer-2 item shade held", "buyer buyer-2 item shade sold"]),
+        (("HSET", KEYS.buyers, "nobody", "0 1"), ("HDEL", KEYS.buyers, "nobody"), ["buyer nobody sold"]),
         (("HDEL", KEYS.sale, "settings"), ("HSET", KEYS.sale, "settings", settings), ["sale"]),
     ]  # fmt: skip
     for change, change_back, expected in changes:
@@ -145,7 +157,7 @@ async def test_a_refused_order_is_judged_by_its_dead_letter(fixture: SaleAuditFi
     assert await fixture.found() == []
     await fixture.sql("update dead_letter set latest_revision = 7 where reservation_id = 'r-80'")
     await fixture.sql("update dead_letter set reservation_state = 'HELD' where reservation_id = 'r-59'")
-    altered = [subject for subject, *_ in await fixture.found()]
+    altered = {subject for subject, *_ in await fixture.found()}
     await fixture.sql("update dead_letter set latest_revision = 2 where reservation_id = 'r-80'")
     await fixture.sql("update dead_letter set reservation_state = 'CONFIRMED' where reservation_id = 'r-59'")
 
@@ -155,11 +167,12 @@ async def test_a_refused_order_is_judged_by_its_dead_letter(fixture: SaleAuditFi
     await fixture.apply_outbox()
     assert await fixture.found() == []
 
-    assert sorted(altered) == [
-        *("item lamp held", "item lamp sold", "item shade held", "item shade sold"),
+    assert altered == {
+        *(f"item {sku} {account}" for sku in ("lamp", "shade") for account in ("held", "sold")),
         *(f"reservation r-59 {what}" for what in ("due time", "item lamp", "item shade", "state")),
-        "reservation r-80 revision",
-    ]
+        *("reservation r-80 revision", "buyer buyer-3 held", "buyer buyer-3 sold"),
+        *("buyer buyer-3 item lamp held", "buyer buyer-3 item lamp sold"),
+    }
 
 
 async def test_what_has_left_redis_is_no_difference(fixture: SaleAuditFixture) -> None:

@@ -1,9 +1,7 @@
 """The server as a process: health, reflection, metrics and shutdown."""
 
-import asyncio
 import signal
 import time
-import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,7 +16,7 @@ from redis.asyncio import Redis
 
 from inventory_service.adapters.ledger.archive import QUESTION_S
 from inventory_service.domain.keys import SaleKey, shard_of
-from tests.integration.server_health import NOT_SERVING, SERVING, health, is_serving, serving
+from tests.integration.server_health import NOT_SERVING, SERVING, health, is_on_page, is_serving, page_of, serving
 from tests.inventory_server import (
     SHARDS,
     UNREACHABLE_DSN,
@@ -122,11 +120,6 @@ async def is_not_serving(caller: Caller) -> bool:
     return await health(caller) == NOT_SERVING
 
 
-async def page_of(server: ServerProcess) -> str:
-    """Its metrics."""
-    return await asyncio.to_thread(lambda: urllib.request.urlopen(server.metrics_url, timeout=5).read().decode())
-
-
 async def test_reflection_names_the_services(server: ServerProcess) -> None:
     """With them grpcurl needs no protos."""
     async with calling(server.address) as caller:
@@ -160,11 +153,6 @@ async def test_the_metrics_page_counts_calls_batches_outcomes_and_lost_commits(
         assert f'holdfast_script_duration_seconds_count{{kind="{kind}"}}' in page
     assert f"{LOST} 0.0" in page
     await eventually(lambda: is_on_page(server, f"{LOST} 1.0"))
-
-
-async def is_on_page(server: ServerProcess, line: str) -> bool:
-    """The metrics page has this line."""
-    return line in await page_of(server)
 
 
 async def test_calls_in_flight_are_finished_and_new_ones_rejected(valkey: str, database: str) -> None:

@@ -11,6 +11,7 @@ from holdfast_runtime.queries import load_queries
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import ledger_queries
 from inventory_service.adapters.ledger.snapshots import SUMS_TIMEOUT_S, PostgresSnapshot, reading
+from inventory_service.domain.buyer_reconciliation import LedgerBuyer
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reconciliation import ItemInLedger
 from inventory_service.domain.sale_reconciliation import (
@@ -23,6 +24,7 @@ from inventory_service.domain.sale_reconciliation import (
 )
 from inventory_service.domain.shard_load import StoredSettings
 from inventory_service.domain.shards import CommitId, LedgerRow
+from inventory_service.domain.units import name_of_limited
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,9 @@ class SaleAuditQueries:
     items_at: str
     refused_units: str
     expected: str
+    buyers: str
+    owners: str
+    limited_items: str
     odd_lines: str
     count_reservations: str
 
@@ -91,7 +96,7 @@ class PostgresSaleSnapshot:
             if row["is_later"]:
                 return None
             if row["sku"] is not None:
-                found[row["sku"]] = found[row["sku"]].plus(row["is_held"], row["quantity"])
+                found[row["sku"]] += TakenUnits(row["held"], row["sold"])
         return found
 
     async def orders(self, ids: Sequence[str]) -> Mapping[str, OrdersOfId]:
@@ -104,6 +109,30 @@ class PostgresSaleSnapshot:
         """The next ids above `after` of reservations that Redis must have unless they have ended since."""
         rows = await self._db.fetch(self._sql.expected, *self._sale, after, *made_by, *archived, limit)
         return [row["reservation_id"] for row in rows]
+
+    async def buyers(self, buyer_ids: Sequence[str], after: CommitId) -> Mapping[str, LedgerBuyer]:
+        """What these buyers have, and whether an order of theirs has changed after a commit."""
+        found: dict[str, LedgerBuyer] = {}
+        for row in await self._db.fetch(self._sql.buyers, *self._sale, buyer_ids, *after):
+            buyer = found.setdefault(row["buyer_id"], LedgerBuyer({}, set(), has_changed=False))
+            buyer.by_sku[row["sku"]] = TakenUnits(row["held"], row["sold"])
+            if row["is_limited"]:
+                buyer.limited.add(row["sku"])
+            if row["has_changed"]:
+                found[row["buyer_id"]] = buyer._replace(has_changed=True)
+        return found
+
+    async def owners(self, made_by: CommitId, after: str, limit: int) -> tuple[str | None, Sequence[str]]:
+        """The last id of the next reservations that hold or own something, and the names in Redis of their buyers.
+
+        None: no more follow.
+        """
+        rows = await self._db.fetch(self._sql.owners, *self._sale, after, *made_by, limit)
+        limited = {row["sku"] for row in await self._db.fetch(self._sql.limited_items, *self._sale)}
+        names = {row["buyer_id"] for row in rows}
+        for row in rows:
+            names.update(name_of_limited(row["buyer_id"], sku) for sku in limited.intersection(row["skus"] or ()))
+        return rows[-1]["reservation_id"] if len(rows) >= limit else None, sorted(names)
 
     async def item_sums(self) -> Sequence[ItemInLedger]:
         """The items, beside what all their entries, lines and open dead letters add up to."""

@@ -8,10 +8,12 @@ from redis.exceptions import ResponseError
 from inventory_service.adapters.redis.connections import Argument, RedisConnections
 from inventory_service.adapters.redis.keys import sale_from_member, sale_keys, shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, unavailable
+from inventory_service.domain.buyer_reconciliation import BuyersPage
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reconciliation import ItemInRedis, ReservationSnapshot, SalePage
 from inventory_service.domain.reservation import Units
+from inventory_service.domain.sale_reconciliation import TakenUnits
 from inventory_service.domain.shard_load import StoredSettings
 from inventory_service.domain.shards import CommitId, RedisUnavailable
 
@@ -44,32 +46,38 @@ class RedisSaleReader:
 
     async def absent(self, shard: int, sale: SaleKey, ids: Sequence[str]) -> Sequence[str]:
         """Those of these reservations that are not there."""
-        key = sale_keys(shard, sale).reservations
+        return await self._absent(sale_keys(shard, sale).reservations, ids)
+
+    async def buyers(self, shard: int, sale: SaleKey, cursor: int, size: int = PAGE_SIZE) -> BuyersPage:
+        """One page of the buyers of a sale; cursor 0 begins. HSCAN may return one twice."""
+        return await self._read_buyers(shard, sale, (cursor, size))
+
+    async def some_buyers(self, shard: int, sale: SaleKey, names: Sequence[str]) -> BuyersPage:
+        """Those of these that are there, at most `PAGE_SIZE`."""
+        return await self._read_buyers(shard, sale, (0, len(names), *names))
+
+    async def absent_buyers(self, shard: int, sale: SaleKey, names: Sequence[str]) -> Sequence[str]:
+        """Those of these that are not there."""
+        return await self._absent(sale_keys(shard, sale).buyers, names)
+
+    async def _absent(self, key: str, names: Sequence[str]) -> Sequence[str]:
         async with self._connections.acquire() as connection:
             try:
-                records: Any = await connection.execute("HMGET", key, *ids)
+                values: Any = await connection.execute("HMGET", key, *names)
             except ResponseError as error:
                 raise RedisUnavailable(str(error)) from error
-        return [id for id, record in zip(ids, records, strict=True) if record is None]
+        return [name for name, value in zip(names, values, strict=True) if value is None]
+
+    async def _read_buyers(self, shard: int, sale: SaleKey, arguments: Sequence[Argument]) -> BuyersPage:
+        _, epoch, seq, head, cursor, frozen, flat = await self._run("audit_buyers", shard, sale, arguments)
+        each = (flat[at : at + 3] for at in range(0, len(flat), 3))
+        units = {name.decode(): TakenUnits(held, sold) for name, held, sold in each}
+        return BuyersPage(CommitId(epoch, seq), head.decode(), int(cursor), frozen.decode(), units)
 
     async def _read(self, shard: int, sale: SaleKey, arguments: Sequence[Argument]) -> SalePage:
-        keys = (*shard_keys(shard), *sale_keys(shard, sale))
-        try:
-            (
-                _,
-                is_late,
-                epoch,
-                seq,
-                head,
-                cursor,
-                items,
-                reservations,
-                settings,
-                frozen,
-                archived,
-            ) = await self._scripts.run("audit", shard, keys, arguments)
-        except ShardNotServing as error:
-            raise unavailable(shard, error) from error
+        _, is_late, epoch, seq, head, cursor, items, reservations, settings, frozen, archived = await self._run(
+            "audit", shard, sale, arguments
+        )
         return SalePage(
             bool(is_late),
             CommitId(epoch, seq),
@@ -81,6 +89,12 @@ class RedisSaleReader:
             frozen.decode(),
             CommitId(*map(int, archived.decode().split("-"))),
         )
+
+    async def _run(self, script: str, shard: int, sale: SaleKey, arguments: Sequence[Argument]) -> Sequence[Any]:
+        try:
+            return await self._scripts.run(script, shard, (*shard_keys(shard), *sale_keys(shard, sale)), arguments)
+        except ShardNotServing as error:
+            raise unavailable(shard, error) from error
 
 
 def _reservation(shard: int, reservation_id: bytes, *fields: Any) -> ReservationSnapshot:

@@ -41,10 +41,15 @@ class ReserveItems:
         return result
 
 
-def checked(request: calls.ReserveRequest, tenant: str) -> Reserve | CallFailed:
-    """The units to hold, or what Reserve would have failed with before it asked the stock."""
+def checked(
+    request: calls.ReserveRequest, tenant: str, within: calls.StreamReserveRequest | None = None
+) -> Reserve | CallFailed:
+    """The units to hold, or what Reserve would have failed with before it asked the stock.
+
+    A field that is unknown in the message that the request is `within` is as one in the request.
+    """
     try:
-        reject_unknown_fields(request)
+        reject_unknown_fields(request if within is None else within)
         return reserve_from_proto(request, tenant)
     except CallFailed as error:
         return error

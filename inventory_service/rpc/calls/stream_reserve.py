@@ -9,6 +9,7 @@ import grpc
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
+from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
 from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context
@@ -18,7 +19,6 @@ from inventory_service.rpc.response_bytes import bytes_field, varint
 from inventory_service.rpc.slots import StreamSlots
 from inventory_service.rpc.status import CallFailed
 from inventory_service.rpc.stream_life import StreamLife
-from inventory_service.rpc.validation import reject_unknown_fields
 
 WINDOW = 256  # messages of a stream that are read and not yet written
 AGAIN_S = 0.05  # until a message is asked again that a queue was too full for
@@ -122,24 +122,22 @@ class _ReserveStream:
 
         A queue that is full is waited for, as a slot is: a stream never hears OVERLOADED.
         """
-        outcome = await self._judge(message)
-        while isinstance(outcome, CallFailed) and outcome.failure.reason == reasons.ERROR_REASON_OVERLOADED:
-            if self._is_over:
-                return None
-            await asyncio.sleep(AGAIN_S)
-            outcome = await self._judge(message)
+        command = checked(message.request, self._tenant, within=message)
+        outcome = command if isinstance(command, CallFailed) else await self._judge(command)
+        if outcome is None:
+            return None
         number = message.correlation_id
         head = _CORRELATION_TAG + varint(number & _64_BITS) if number else b""
         return head + bytes_field(_RESULT_TAG, result_bytes(message.request, outcome))
 
-    async def _judge(self, message: calls.StreamReserveRequest) -> Outcome:
-        """A field that is unknown beside the request fails this message, as one in it does; the others go on."""
-        try:
-            reject_unknown_fields(message)
-        except CallFailed as failed:
-            return failed
-        command = checked(message.request, self._tenant)
-        return command if isinstance(command, CallFailed) else await self._items.judge(command)
+    async def _judge(self, command: Reserve) -> Outcome | None:
+        while True:
+            outcome = await self._items.judge(command)
+            if not (isinstance(outcome, CallFailed) and outcome.failure.reason == reasons.ERROR_REASON_OVERLOADED):
+                return outcome
+            if self._is_over:
+                return None
+            await asyncio.sleep(AGAIN_S)
 
     async def _write_answers(self) -> None:
         """Until all that was read is answered."""

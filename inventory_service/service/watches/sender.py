@@ -25,9 +25,12 @@ class Sender:
 
     def send(self) -> None:
         """Send as much as the budgets allow now. What is sent is made of the news up to this moment."""
+        sent = 0
         while self._ready and self._messages.is_left() and self._bytes.is_left():
             watch = self._ready.popleft()
             if not watch.is_closed:
                 self._bytes.take(watch.send())
                 self._messages.take(1)
-                self._count(1)
+                sent += 1
+        if sent:
+            self._count(sent)

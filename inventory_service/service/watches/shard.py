@@ -22,6 +22,7 @@ from inventory_service.service.watches.watched import Watched
 
 ASK_ARCHIVE_S = 1.0  # between two questions to the ledger about the same sale or reservation
 _ABSENT: Final = (reasons.ERROR_REASON_SALE_NOT_FOUND, reasons.ERROR_REASON_RESERVATION_NOT_FOUND)
+_UNKNOWN: Final = Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN)
 log = structlog.get_logger()
 
 
@@ -44,16 +45,19 @@ class Sources:
         """Ask in the background about something that Redis does not know."""
 
         async def ask() -> None:
-            began, watched.is_asking_archive = self.clock(), True
+            began = self.clock()
             try:
                 answer = await question
-            finally:
-                watched.is_asking_archive, watched.archive_asked = False, self.clock()
+            except Exception:  # any bug: the question is asked again, and in a while the watches end
+                log.exception("poll_failed", question="archive")
+                answer = _UNKNOWN
+            watched.is_asking_archive, watched.archive_asked = False, self.clock()
             if isinstance(answer, Failure):
                 watched.failed(answer, began)
             else:
                 then(answer)
 
+        watched.is_asking_archive = True
         task = asyncio.create_task(ask())
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
@@ -131,10 +135,15 @@ class SaleWatches:
             if watched.has_new or watched.view.is_stale(self._shard, self._version):
                 if self._sources.may_ask_archive(watched):
                     self._stale[reservation_id] = watched
+                else:
+                    self.look_again()
                 if watched.has_new:
                     self.look_again()
-            else:
-                self._first_end_ms = min(self._first_end_ms, watched.view.ends_ms or inf)
+                continue
+            ends_ms = watched.view.ends_ms
+            if ends_ms is not None and ends_ms < self._first_end_ms:
+                self._first_end_ms = ends_ms
+            if watched.is_failing:
                 watched.was_read(self._poll)
 
     async def _read_sale(self, watched: Watched[SaleView]) -> int:
@@ -201,7 +210,7 @@ class ShardWatches:
                     self._stale[sale] = None
         except Exception:  # any bug: its watches end in a while, and the next poll runs
             log.exception("poll_failed", shard=self._number)
-            self._fail(list(self.sales.values()), Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN), began)
+            self._fail(list(self.sales.values()), _UNKNOWN, began)
 
     async def _poll(self, began: float) -> None:
         sales = list(self.sales.values())

@@ -97,6 +97,11 @@ class Watched(Generic[V]):
         self._silent_since: float | None = None
 
     @property
+    def is_failing(self) -> bool:
+        """Whether it could not be read when that was last tried."""
+        return self._silent_since is not None
+
+    @property
     def has_new(self) -> bool:
         """Whether a stream waits for its first message."""
         return bool(self._new)

@@ -135,19 +135,19 @@ UNKNOWN = ReserveResult(status=Status(code=grpc.StatusCode.INTERNAL.value[0]))
 @pytest.mark.parametrize(
     ("second", "line", "summary", "exit_code"),
     [
-        (SOLD_OUT, "sold out   r-2  sale bulbs, buyer bob", "1 held, 1 sold out", 1),
-        (NOT_FOUND, "failed     sale bulbs: does not exist [SALE_NOT_FOUND]", "1 held, 1 failed", 1),
+        (SOLD_OUT, "sold out   r-2  sale bulbs, buyer bob", "2 held, 1 sold out", 1),
+        (NOT_FOUND, "failed     sale bulbs: does not exist [SALE_NOT_FOUND]", "2 held, 1 failed", 1),
         (
             BAD,
             "failed     reservation r-2 of sale bulbs: The sentence of the server. [SCOPE_MISSING]",
-            "1 held, 1 failed",
+            "2 held, 1 failed",
             2,
         ),
         (
             UNKNOWN,
             "unknown    reservation r-2 of sale bulbs: it is unknown whether this was done; repeat it with the same ids"
             " () [INTERNAL]",
-            "1 held, 1 unknown",
+            "2 held, 1 unknown",
             3,
         ),
     ],
@@ -163,10 +163,10 @@ def test_the_exit_code_is_that_of_the_worst_result(
 
     fake.will_answer("BatchReserve", *[answer] * 9)
 
-    done = run(fake, "reserve", "lamps", "--file", file(CSV), "--timeout", "0.3")
+    done = run(fake, "reserve", "lamps", "--file", file(f"{CSV},r-3,cleo,lamp=1,,\n"), "--timeout", "0.3")
 
     assert done.stdout.splitlines()[1] == line
-    assert done.stderr == f"2 requests: {summary}\n"
+    assert done.stderr == f"3 requests: {summary}\n"
     assert done.exit_code == exit_code
 
 
@@ -234,7 +234,7 @@ def test_an_interrupted_file_says_how_far_it_came(fake: FakeInventory, file: Cal
     fake.will_answer("BatchReserve", grant, hangs)
 
     stdout, stderr = written(), written()
-    words = ("reserve", "lamps", "--file", file(orders(201)), "--jsonl")
+    words = ("reserve", "lamps", "--file", file(orders(201)), "--json")
     with interrupting_once(lambda: asyncio.run(eventually(lambda: len(fake.asked) == 2))):
         code = run_with(fake, *words, stdout=stdout, stderr=stderr)
     hangs.set()

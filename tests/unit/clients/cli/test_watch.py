@@ -5,6 +5,8 @@ import json
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -113,38 +115,56 @@ def test_a_watch_as_json_has_every_message_on_a_line_and_the_failure_too(fake: F
     assert failed.exit_code == 1
 
 
-def test_ctrl_c_ends_a_watch_and_its_call(fake: FakeInventory) -> None:
+def test_ctrl_c_ends_a_watch_and_its_call(fake: FakeInventory, stays: threading.Event) -> None:
     """With nothing but what it has printed, at once although it is a pipe, and the exit code of a shell."""
-    hangs = threading.Event()
-    fake.will_answer("WatchSale", [message(lamps(1, 0), snapshot=True), hangs])
+    fake.will_answer("WatchSale", [message(lamps(1, 0), snapshot=True), stays])
 
-    watching = start(fake, *WATCH_SALE, "--json")
-    assert watching.stdout is not None
-    first = json.loads(watching.stdout.readline())
-    watching.send_signal(signal.SIGINT)
-    rest, stderr = watching.communicate(timeout=LONG_S)
+    with watching(fake, "--json") as watch:
+        assert watch.stdout is not None
+        first = json.loads(watch.stdout.readline())
+        watch.send_signal(signal.SIGINT)
+        rest, stderr = watch.communicate(timeout=LONG_S)
 
     assert first["snapshot"]
-    assert (watching.returncode, rest, stderr) == (130, b"", b"")
+    assert (watch.returncode, rest, stderr) == (130, b"", b"")
     asyncio.run(eventually(lambda: fake.ended))
-    hangs.set()
 
 
-def test_a_watch_ends_when_its_reader_has_gone(fake: FakeInventory) -> None:
+def test_a_watch_ends_when_its_reader_has_gone(fake: FakeInventory, stays: threading.Event) -> None:
     """`holdfast sale watch ... | head -1` would otherwise stay until the sale is over."""
-    hangs = threading.Event()
+    goes_on = threading.Event()
     changes = [message(lamps(count, 0)) for count in range(1, 100)]
-    fake.will_answer("WatchSale", [message(lamps(100, 0), snapshot=True), hangs, *changes, threading.Event()])
+    fake.will_answer("WatchSale", [message(lamps(100, 0), snapshot=True), goes_on, *changes, stays])
 
-    watching = start(fake, *WATCH_SALE, stderr=subprocess.PIPE)
-    assert watching.stdout is not None
-    watching.stdout.readline()
-    watching.stdout.close()
-    hangs.set()
+    with watching(fake) as watch:
+        assert watch.stdout is not None
+        watch.stdout.readline()
+        watch.stdout.close()
+        goes_on.set()
+        code = watch.wait(LONG_S)
 
-    assert watching.wait(LONG_S) == 0
-    assert watching.stderr is not None
-    assert watching.stderr.read() == b""
+    assert code == 0
+    assert watch.stderr is not None
+    assert watch.stderr.read() == b""
+
+
+@pytest.fixture
+def stays() -> Iterator[threading.Event]:
+    """Keeps a stream open until the test has ended, whatever its end."""
+    end = threading.Event()
+    yield end
+    end.set()
+
+
+@contextmanager
+def watching(fake: FakeInventory, *words: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """A process that watches the sale."""
+    process = start(fake, *WATCH_SALE, *words)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("words", [WATCH_SALE, WATCH_RESERVATION], ids=" ".join)

@@ -12,6 +12,7 @@ from inventory_service.domain.reserve import ReserveResult
 from inventory_service.domain.results import Failure
 from tests.unit.inventory_service.rpc.reserve_requests import Served, request
 from tests.unit.inventory_service.rpc.wrapped_calls import Aborted, FakeContext
+from tests.waiting import LONG_S
 
 OVERLOADED = Failure(reasons.ERROR_REASON_OVERLOADED)
 PEER_IS_GONE = grpc.aio.InternalError("as gRPC raises when a write fails")
@@ -34,7 +35,8 @@ class Stream(FakeContext):
     async def _call(self) -> str:
         """The reason of its status, or OK."""
         try:
-            await self._served.call("StreamReserve", self._messages(), self)
+            async with asyncio.timeout(LONG_S):
+                await self._served.call("StreamReserve", self._messages(), self)
         except Aborted:
             return self.reason
         return "OK"

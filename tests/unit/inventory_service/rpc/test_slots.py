@@ -4,7 +4,7 @@ import asyncio
 
 from inventory_service.rpc.methods import CLAIM, SLOTS
 from inventory_service.rpc.slots import STREAM_SLOTS, Slots, StreamSlots
-from tests.waiting import eventually
+from tests.waiting import LONG_S, eventually
 
 
 def test_slots_are_taken_all_or_none() -> None:
@@ -54,9 +54,12 @@ async def test_a_stream_waits_while_calls_use_the_slots_that_a_claim_may_use() -
     assert not waiting.done()
 
     slots.in_use -= 1
+    late = asyncio.create_task(of_streams.take())  # before the other one has looked
 
-    await asyncio.wait_for(waiting, 30.0)
-    assert slots.in_use == CLAIM.slots
+    await asyncio.wait_for(waiting, LONG_S)
+    assert (slots.in_use, late.done()) == (CLAIM.slots, False)
+    slots.in_use -= 1
+    await asyncio.wait_for(late, LONG_S)
 
 
 async def test_one_that_no_longer_waits_is_passed_over_and_keeps_no_slot() -> None:
@@ -71,7 +74,7 @@ async def test_one_that_no_longer_waits_is_passed_over_and_keeps_no_slot() -> No
     await asyncio.wait([gone])
     of_streams.give_back()
     just_gone.cancel()
-    await last
+    await asyncio.wait_for(last, LONG_S)
 
     assert (just_gone.cancelled(), slots.in_use) == (True, 1)
     of_streams.give_back()

@@ -5,7 +5,6 @@ from typing import Any
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
-from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import (
     InventoryAdminServiceServicer,
     add_InventoryAdminServiceServicer_to_server,
@@ -82,7 +81,7 @@ class Calls:
     ) -> str:
         """Why a call was aborted, or what its behaviour returned."""
         make = grpc.unary_stream_rpc_method_handler if method == "WatchSale" else grpc.unary_unary_rpc_method_handler
-        handler: Any = make(behaviour, getattr(calls, f"{method}Request").FromString)
+        handler: Any = make(behaviour, EVERY_HANDLER[method].request_deserializer)
         return await self.outcome_of(method, handler, sent, remaining_s)
 
     async def outcome_of(self, method: str, handler: Any, sent: bytes, remaining_s: float | None) -> str:

@@ -113,6 +113,22 @@ async def test_calls_at_the_same_time_share_what_they_ask_of_a_shard(lists: List
     assert len(shards.asked) == 1
 
 
+async def test_where_a_shard_stands_is_remembered_for_a_moment(
+    shards: FakeShards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many lists one after the other cost a shard no more than four questions a second."""
+    moments = ShardMoments(shards, SHARDS)  # type: ignore[arg-type]
+    for _ in range(5):
+        await moments.read([1])
+    assert shards.asked == [1]
+
+    monkeypatch.setattr(shard_moments, "REMEMBERED_S", 0.0)
+    at_once = ShardMoments(shards, SHARDS)  # type: ignore[arg-type]
+    for _ in range(5):
+        await at_once.read([1])
+    assert shards.asked == [1] * 6
+
+
 @pytest.mark.parametrize("trouble", ["away", "stuck"])
 async def test_a_shard_that_does_not_answer_is_judged_by_the_ledger(
     lists: Lists, shards: FakeShards, ledger: FakeLedger, trouble: str, monkeypatch: pytest.MonkeyPatch

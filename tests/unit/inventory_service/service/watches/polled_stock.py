@@ -33,8 +33,9 @@ class PolledStock:
         self.now_s = 1_000_000.0
         self.memory = InMemoryStock(lambda: round(self.now_s * 1000))
         self.is_away = False
+        self.replies = asyncio.Event()  # while it is set, a sale that was read is answered at once
+        self.replies.set()
         self.reads: Counter[str] = Counter()  # by the sale or the reservation, `calls` and `polls`
-        self.archive: Any = self  # answers for what is not in memory
 
     async def read_versions(self, shard: int, sales: Sequence[SaleKey]) -> ShardVersions | Failure:
         self.reads["polls"] += 1
@@ -53,15 +54,34 @@ class PolledStock:
 
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
         self.reads[sale.sale_id] += 1
-        return UNREACHABLE if self.is_away else await self.memory.find_sale(sale)
+        found = UNREACHABLE if self.is_away else await self.memory.find_sale(sale)
+        await self.replies.wait()
+        return found
 
     async def find_reservations(self, sale: SaleKey, ids: Sequence[str]) -> Sequence[ReservationRead | Failure]:
         self.reads["calls"] += 1
         self.reads.update(ids)
         return [UNREACHABLE if self.is_away else await self.memory.find_reservation(sale, each) for each in ids]
 
-    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> ReservationRead | Failure:
-        return await self.memory.find_reservation(sale, reservation_id)
+
+class Archive:
+    """Answers for what the stock does not know, as the stock does, unless the ledger is away or knows better."""
+
+    def __init__(self, stock: PolledStock) -> None:
+        self._stock = stock
+        self.is_away = False
+        self.questions = 0
+        self.known: ReservationRead | SaleRead | None = None
+
+    async def find_sale(self, sale: SaleKey) -> Any:
+        return self._answer(await self._stock.memory.find_sale(sale))
+
+    async def find_reservation(self, sale: SaleKey, reservation_id: str) -> Any:
+        return self._answer(await self._stock.memory.find_reservation(sale, reservation_id))
+
+    def _answer(self, of_stock: Any) -> Any:
+        self.questions += 1
+        return LEDGER_UNREACHABLE if self.is_away else self.known or of_stock
 
 
 def sales_of(commit: CommitBody) -> set[SaleKey]:
@@ -107,10 +127,16 @@ class Polled:
         self.stock = PolledStock()
         self.messages = 0
         self._ticks: asyncio.Queue[None] = asyncio.Queue()
-        archive: Any = self.stock
+        self.archive = Archive(self.stock)
+        archive: Any = self.archive
         self.watches = Watches(
             self.stock, archive, lambda sale: 0, WatchMessages(), self._count, lambda: self.stock.now_s, self._sleep
         )
+
+    @property
+    def is_polling(self) -> bool:
+        """Whether a loop waits for the next poll: without one a poll that was due is still to come."""
+        return self._ticks.empty()
 
     def _count(self, messages: float) -> None:
         self.messages += round(messages)

@@ -2,20 +2,16 @@
 
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
-from holdfast.inventory.v1.reservation_pb2 import ReservationState
-from holdfast.inventory.v1.sale_pb2 import SaleState
+from holdfast.inventory.v1.reservation_pb2 import LEDGER_STATE_RECORDED
+from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED, SaleState
 
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.sale import SaleAction
-from tests.contract.requests import SALE, act, adjust, confirm, create, release, reserve
-from tests.unit.inventory_service.service.watches.polled_stock import UNREACHABLE, Polled
+from inventory_service.domain.results import ReservationRead
+from inventory_service.domain.sale import SaleAction, SaleRead
+from tests.contract.requests import SALE, act, adjust, confirm, create, reserve
+from tests.unit.inventory_service.service.watches.polled_stock import LEDGER_UNREACHABLE, UNREACHABLE, Polled
 
 POLLS_A_SECOND = 10
-
-
-@pytest.fixture
-def polled() -> Polled:
-    return Polled()
 
 
 async def test_the_first_message_is_the_whole_and_the_next_what_has_changed(polled: Polled) -> None:
@@ -63,13 +59,15 @@ async def test_all_watches_of_a_sale_share_one_read(polled: Polled) -> None:
 async def test_a_new_watch_is_told_what_was_done_before_it_began(polled: Polled) -> None:
     """Its snapshot comes from a poll that began after it, however old the server's view of the sale is."""
     await polled.make_sale()
+    polled.stock.replies.clear()
     first = polled.sale()
     await polled.polls(2)
     await polled.stock.memory.reserve(reserve("r-1"))
     second = polled.sale()
-    await polled.polls(2)
+    polled.stock.replies.set()
+    await polled.polls(3)
 
-    assert len(first.sent) == 2
+    assert [message.sale.items[0].held for message in first.sent] == [0, 1]
     assert [message.sale.items[0].held for message in second.sent] == [1]
 
 
@@ -178,6 +176,35 @@ async def test_five_seconds_without_the_store_end_the_watch(polled: Polled) -> N
     assert [len(stream.sent) for stream in streams] == [1, 1]
 
 
+@pytest.mark.parametrize("name", ["", "r-1"], ids=["sale", "reservation"])
+async def test_the_ledger_is_asked_each_second_about_what_redis_does_not_know(polled: Polled, name: str) -> None:
+    """While it is away nothing is NOT_FOUND: a watch waits for it as it waits for Redis, and is told what it knows."""
+    await polled.make_sale()
+    await polled.stock.memory.reserve(reserve("r-1"))
+    await polled.stock.memory.move(confirm("r-1"))
+    known = await (polled.stock.memory.find_reservation(SALE, name) if name else polled.stock.memory.find_sale(SALE))
+    assert isinstance(known, SaleRead | ReservationRead)
+    del polled.stock.memory.state().sales[SALE]
+    polled.archive.is_away = True
+    first = polled.reservation(name) if name else polled.sale()
+    await polled.polls(45)
+    assert (first.failure, polled.archive.questions) == (None, 5)
+    await polled.polls(20)
+    second = polled.reservation(name) if name else polled.sale()
+    await polled.polls(5)
+    polled.archive.is_away, polled.archive.known = False, _archived(known)
+    await polled.polls(30)
+
+    assert (first.failure, len(first.sent)) == (LEDGER_UNREACHABLE, 0)
+    assert (second.failure, len(second.sent), second.is_over) == (None, 1, True)
+
+
+def _archived(known: SaleRead | ReservationRead) -> SaleRead | ReservationRead:
+    if isinstance(known, SaleRead):
+        return known._replace(sale=known.sale._replace(state=SALE_STATE_ARCHIVED))
+    return known._replace(reservation=known.reservation._replace(ledger_state=LEDGER_STATE_RECORDED))
+
+
 async def test_a_store_that_is_back_in_time_ends_no_watch(polled: Polled) -> None:
     """Each is told what changed meanwhile, and a later outage has five seconds of its own."""
     await polled.make_sale()
@@ -211,60 +238,6 @@ async def test_a_take_over_does_not_interrupt_a_watch(polled: Polled) -> None:
     assert [[item.available for item in message.sale.items] for message in stream.sent] == [[10, 10], [9]]
 
 
-async def test_a_reservation_is_told_until_its_end_is_recorded(polled: Polled) -> None:
-    """Changes of state, revision and of what the ledger says; then the watch ends well."""
-    await polled.make_sale()
-    await polled.stock.memory.reserve(reserve("r-1"))
-    stream = polled.reservation("r-1")
-    await polled.polls(2)
-    polled.stock.memory.settle_up_to(0, 1, 2)
-    await polled.polls(2)
-    await polled.stock.memory.move(release("r-1"))
-    await polled.polls(2)
-    assert not stream.is_over
-    polled.stock.memory.settle_up_to(0, 1, 3)
-    await polled.polls(2)
-
-    told = [(each.reservation.state, each.reservation.revision, each.reservation.ledger_state) for each in stream.sent]
-    assert told == [(1, 1, 1), (1, 1, 2), (3, 2, 1), (3, 2, 2)]
-    assert stream.is_over
-
-
-async def test_an_overdue_hold_is_told_as_expired_and_again_once_it_is_taken_back(polled: Polled) -> None:
-    """Nothing is written at its end, and its watch does not end before the expiry is recorded."""
-    await polled.make_sale(create(hold_ttl_ms=1000))
-    await polled.stock.memory.reserve(reserve("r-1"))
-    polled.stock.memory.settle_up_to(0, 1, 2)
-    stream = polled.reservation("r-1")
-    await polled.polls(30)
-    assert (len(stream.sent), stream.is_over) == (2, False)
-    await polled.stock.memory.expire(0)
-    polled.stock.memory.settle_up_to(0, 1, 3)
-    await polled.polls(2)
-
-    told = [(ReservationState.Name(each.reservation.state), each.reservation.revision) for each in stream.sent]
-    assert told == [
-        ("RESERVATION_STATE_HELD", 1),
-        ("RESERVATION_STATE_EXPIRED", 1),
-        ("RESERVATION_STATE_EXPIRED", 2),
-    ]
-    assert stream.is_over
-
-
-async def test_reservations_are_read_128_a_call_and_only_after_a_change(polled: Polled) -> None:
-    """A call for each would cost Redis most of its time."""
-    await polled.make_sale(create(items={"lamp": 1000}))
-    for number in range(200):
-        await polled.stock.memory.reserve(reserve(f"r-{number}"))
-    streams = [polled.reservation(f"r-{number}") for number in range(200)]
-    await polled.polls(4)
-    calls_at_first = polled.stock.reads["calls"]
-    await polled.polls(20)
-
-    assert (calls_at_first, polled.stock.reads["calls"]) == (2, 2)
-    assert {len(stream.sent) for stream in streams} == {1}
-
-
 async def test_reads_have_a_budget_and_each_sale_its_turn(polled: Polled) -> None:
     """Twenty thousand items a second: 40 sales of 1000 items that all change are read twice in four seconds."""
     keys = [SaleKey("default", f"sale-{number}") for number in range(40)]
@@ -292,7 +265,7 @@ async def test_an_idle_server_polls_nothing(polled: Polled) -> None:
     await polled.polls(2)
     polls = polled.stock.reads["polls"]
     await polled.polls(5)
-    assert polled.stock.reads["polls"] == polls
+    assert (polled.stock.reads["polls"], polled.is_polling) == (polls, False)
 
     again = polled.sale()
     await polled.polls(2)

@@ -1,0 +1,35 @@
+#!lua flags=no-writes
+--[[ audit_buyers.lua: read the units of some buyers of a sale as they are stored, with the shard's last commit.
+KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 sale  5 reservations (hashes)  6 expiry (zset)  7 buyers (hash)
+ARGV   1 observed  2 latest (both unused)  3 cursor of HSCAN, 0 to begin  4 buyers wanted, about
+       5 .. names, if only these are to be read
+Reply  {BUYERS, epoch, seq, hash, next cursor, frozen, names and units}; the last: a name, units held, units sold and so on
+       frozen: why the shard is, else ''
+Keeps  Writes nothing, and reads a shard that does not serve, too.
+Uses   clock shard record sale ]]
+
+local shard = read_meta()
+local other_format = format_error(shard)
+if other_format then return other_format end
+
+-- Names and texts in turn, and the next cursor.
+local function read_entries()
+  if not ARGV[5] then
+    local found = redis.call('HSCAN', KEYS[7], ARGV[3], 'COUNT', ARGV[4])
+    return found[2], found[1]
+  end
+  local names, entries = {unpack(ARGV, 5)}, {}
+  local texts = redis.call('HMGET', KEYS[7], unpack(names))
+  for at = 1, #texts do
+    if texts[at] then entries[#entries + 1], entries[#entries + 2] = names[at], texts[at] end
+  end
+  return entries, '0'
+end
+
+local entries, cursor = read_entries()
+local units = {}
+for at = 1, #entries, 2 do
+  local buyer = buyer_from_text(entries[at + 1])
+  units[#units + 1], units[#units + 2], units[#units + 3] = entries[at], buyer.held, buyer.sold
+end
+return {'BUYERS', shard.epoch or 0, shard.seq, shard.hash, cursor, shard.frozen or '', units}

@@ -1,0 +1,60 @@
+"""Watches of reservations on a stock in memory: what they are sent and when they end."""
+
+from holdfast.inventory.v1.reservation_pb2 import ReservationState
+
+from tests.contract.requests import create, release, reserve
+from tests.unit.inventory_service.service.watches.polled_stock import Polled
+
+
+async def test_a_reservation_is_told_until_its_end_is_recorded(polled: Polled) -> None:
+    """Changes of state, revision and of what the ledger says; then the watch ends well."""
+    await polled.make_sale()
+    await polled.stock.memory.reserve(reserve("r-1"))
+    stream = polled.reservation("r-1")
+    await polled.polls(2)
+    polled.stock.memory.settle_up_to(0, 1, 2)
+    await polled.polls(2)
+    await polled.stock.memory.move(release("r-1"))
+    await polled.polls(2)
+    assert not stream.is_over
+    polled.stock.memory.settle_up_to(0, 1, 3)
+    await polled.polls(2)
+
+    told = [(each.reservation.state, each.reservation.revision, each.reservation.ledger_state) for each in stream.sent]
+    assert told == [(1, 1, 1), (1, 1, 2), (3, 2, 1), (3, 2, 2)]
+    assert stream.is_over
+
+
+async def test_an_overdue_hold_is_told_as_expired_and_again_once_it_is_taken_back(polled: Polled) -> None:
+    """Nothing is written at its end, and its watch does not end before the expiry is recorded."""
+    await polled.make_sale(create(hold_ttl_ms=1000))
+    await polled.stock.memory.reserve(reserve("r-1"))
+    polled.stock.memory.settle_up_to(0, 1, 2)
+    stream = polled.reservation("r-1")
+    await polled.polls(30)
+    assert (len(stream.sent), stream.is_over) == (2, False)
+    await polled.stock.memory.expire(0)
+    polled.stock.memory.settle_up_to(0, 1, 3)
+    await polled.polls(2)
+
+    told = [(ReservationState.Name(each.reservation.state), each.reservation.revision) for each in stream.sent]
+    assert told == [
+        ("RESERVATION_STATE_HELD", 1),
+        ("RESERVATION_STATE_EXPIRED", 1),
+        ("RESERVATION_STATE_EXPIRED", 2),
+    ]
+    assert stream.is_over
+
+
+async def test_reservations_are_read_128_a_call_and_only_after_a_change(polled: Polled) -> None:
+    """A call for each would cost Redis most of its time."""
+    await polled.make_sale(create(items={"lamp": 1000}))
+    for number in range(200):
+        await polled.stock.memory.reserve(reserve(f"r-{number}"))
+    streams = [polled.reservation(f"r-{number}") for number in range(200)]
+    await polled.polls(4)
+    calls_at_first = polled.stock.reads["calls"]
+    await polled.polls(20)
+
+    assert (calls_at_first, polled.stock.reads["calls"]) == (2, 2)
+    assert {len(stream.sent) for stream in streams} == {1}
