@@ -147,7 +147,7 @@ async def test_a_letter_that_is_not_settled_or_whose_caller_ended_it_is_not_repl
 
 
 async def test_an_order_that_ran_out_is_replayed() -> None:
-    """Nobody ended it."""
+    """Its hold expired; its caller did not end it."""
     shop = await Shop.opened(LETTER._replace(reservation_state=EXPIRED))
 
     assert told(await shop.replay()) == ("GRANTED", REPLAYED, "r-2")
