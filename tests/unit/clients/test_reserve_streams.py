@@ -11,6 +11,7 @@ import grpc
 import pytest
 from holdfast import errors
 from holdfast.blocking import BlockingClient
+from holdfast.bulk.pending import ReserveAnswer
 from holdfast.client import Client
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.inventory_service_pb2 import (
@@ -19,7 +20,6 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
     StreamReserveRequest,
     StreamReserveResponse,
 )
-from holdfast.reserve_items import ReserveAnswer
 from holdfast.retry import RetryPolicy
 from holdfast.statuses import error_from_rpc
 
@@ -136,7 +136,7 @@ async def test_the_reason_of_a_server_is_seen_while_requests_are_written(
         seen.add(failure.code())
         return error_from_rpc(failure, request)
 
-    monkeypatch.setattr("holdfast.reserve_streams.error_from_rpc", spied)
+    monkeypatch.setattr("holdfast.bulk.streams.error_from_rpc", spied)
     fake.will_answer("StreamReserve", *[Recorded(read=60, answered=50, end=DRAINING) for _ in range(20)], hold_all)
     names = [f"r-{number}" for number in range(1500)]
 
@@ -195,7 +195,7 @@ async def test_a_server_that_falls_silent_is_left(
     fake: FakeInventory, hanging: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that hangs keeps its connections. An idle stream is no silence."""
-    monkeypatch.setattr("holdfast.reserve_streams.GRACE_S", 0.0)
+    monkeypatch.setattr("holdfast.bulk.streams.GRACE_S", 0.0)
     policy = RetryPolicy(overall_s=LONG_S, attempt_s=0.1, ledger_attempt_s=0.1, first_delay_s=0.001)
 
     def silent(messages: Iterator[StreamReserveRequest]) -> Iterator[Step]:

@@ -150,7 +150,7 @@ async def test_a_server_that_falls_silent_is_left(
 ) -> None:
     """A process that hangs keeps its connections, and its watches would show an old stock for ever."""
     monkeypatch.setattr("holdfast.watches.GRACE_S", 0.0)
-    monkeypatch.setattr("holdfast.watch_calls.SALE_QUIET_S", 0.05)
+    monkeypatch.setattr("holdfast.calls.watches.SALE_QUIET_S", 0.05)
     fake.will_answer("WatchSale", [*before, hanging], [SECOND])
     policy = RetryPolicy(overall_s=LONG_S, ledger_attempt_s=LONG_S if before else 0.05, first_delay_s=0.001)
 

@@ -9,6 +9,7 @@ import typer
 from rich.control import Control
 from rich.segment import ControlType
 
+from holdfast.bulk.pending import ReserveAnswer
 from holdfast.cli.ask import Options, ask, reads_interrupted
 from holdfast.cli.fail import DONE, NO, UNKNOWN, CommandFailed, fail, failure_of
 from holdfast.cli.json_output import as_dict
@@ -18,7 +19,6 @@ from holdfast.cli.terminal import messages
 from holdfast.client import Client
 from holdfast.errors import HoldfastError, NotAllowed, NotBuilt, TryLater
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason, ReservationState
-from holdfast.reserve_items import ReserveAnswer
 from holdfast.statuses import ids_of
 
 BATCH = 200

@@ -6,9 +6,9 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from holdfast.calls.sales import SaleSettings
 from holdfast.cli.parsing import Moment, duration, moment, units, whole_number
 from holdfast.cli.terminal import messages
-from holdfast.sale_calls import SaleSettings
 
 
 def setting(meaning: str, otherwise: str, **kind: Any) -> Any:

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import typer
 
+from holdfast.calls.sales import SaleSettings
 from holdfast.cli.ask import Options, SaleId, call_and_print, calls_server
 from holdfast.cli.ask_first import Yes, ask_first
 from holdfast.cli.changes import SaleChanges
@@ -47,7 +48,6 @@ from holdfast.cli.watch import watch_and_print
 from holdfast.client import Client
 from holdfast.inventory.v1.inventory_admin_service_pb2 import AuditSaleResponse, CreateSaleResponse, UpdateSaleResponse
 from holdfast.inventory.v1.sale_pb2 import SaleState
-from holdfast.sale_calls import SaleSettings
 
 app = typer.Typer(help="Make, list, show, watch, audit and change sales.", no_args_is_help=True)
 
