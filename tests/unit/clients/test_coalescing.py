@@ -3,7 +3,6 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -29,14 +28,6 @@ PATIENT = RetryPolicy(overall_s=LONG_S, attempt_s=LONG_S, first_delay_s=0.001)
 LOST = ErrorStatus(grpc.StatusCode.UNAVAILABLE)
 AWAY = failed(grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
 REUSED = failed(grpc.StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_RESERVATION_ID_REUSED)
-
-
-@pytest.fixture
-def hanging() -> Iterator[threading.Event]:
-    """A reply of the fake that comes once the test has ended."""
-    ended = threading.Event()
-    yield ended
-    ended.set()
 
 
 def hold_one(request: ReserveRequest) -> ReserveResponse:

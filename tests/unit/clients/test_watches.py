@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -32,14 +31,6 @@ DRAINING = unavailable(ErrorReason.ERROR_REASON_SERVER_DRAINING)
 LOST = ErrorStatus(grpc.StatusCode.UNAVAILABLE)
 INTERNAL = ErrorStatus(grpc.StatusCode.INTERNAL)
 AWAY = unavailable(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
-
-
-@pytest.fixture
-def hanging() -> Iterator[threading.Event]:
-    """A step of the fake that comes once the test has ended."""
-    ended = threading.Event()
-    yield ended
-    ended.set()
 
 
 async def test_a_watch_ends_where_the_server_ends_it(fake: FakeInventory) -> None:

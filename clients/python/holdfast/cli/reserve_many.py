@@ -35,7 +35,7 @@ def reserve_many(options: Options, requests: Sequence[NumberedRequest], *, as_js
             answers = await client.batch_reserve([request for _, request in batch])
             results.add(batch, answers)
             if all(isinstance(answer, OF_THE_SERVER) for answer in answers):
-                return  # those that follow would only wait to hear the same
+                return  # the next batch would only wait for the same error
 
     def interrupted(is_sent: bool) -> NoReturn:
         if not is_sent:
