@@ -25,7 +25,9 @@ SaleOrFile = Annotated[
 ]
 Lines = Annotated[
     list[str] | None,
-    typer.Option("--line", metavar="SKU=QTY", help="Units of an item; repeat for more; --file names them if not given."),
+    typer.Option(
+        "--line", metavar="SKU=QTY", help="Units of an item; repeat for more; --file names them if not given."
+    ),
 ]
 Buyer = Annotated[str, typer.Option(help="Who buys; --file names each if not given.")]
 NewReservationId = Annotated[str, typer.Option("--id", help="Makes repeats safe; made up and printed if not given.")]
