@@ -120,7 +120,7 @@ class _ReserveStream:
     async def _answer(self, message: calls.StreamReserveRequest) -> bytes | None:
         """The serialized answer; None if the message was not judged while the stream lived.
 
-        A queue that is full is waited for, as a slot is: a stream never hears OVERLOADED.
+        A queue that is full is waited for, as a slot is: no message of a stream fails with OVERLOADED.
         """
         command = checked(message.request, self._tenant, within=message)
         outcome = command if isinstance(command, CallFailed) else await self._outcome_of(command)
