@@ -11,17 +11,17 @@ from typing import TypeGuard
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 PACKAGE = Path(__file__).resolve().parent / "holdfast"
-CALLS = ("reservation", "bulk", "watch", "list", "sale", "audit")
-SOURCES = [PACKAGE / "client.py", *(PACKAGE / f"{name}_calls.py" for name in CALLS)]
+CALLS = ("reservations", "bulk", "watches", "lists", "sales", "audit")
+SOURCES = [PACKAGE / "client.py", *(PACKAGE / "calls" / f"{name}.py" for name in CALLS)]
 TARGET = PACKAGE / "blocking.py"
 
 HEAD = '''"""The client for callers without an event loop; made from `Client` by generate_blocking.py, not by hand."""
 
 {imports}
 from holdfast.blocking_iterators import BlockingPages, BlockingStream
-from holdfast.feeding import Fed
+from holdfast.bulk.threaded_requests import ThreadedRequests
 from holdfast.client import Client
-from holdfast.sale_calls import SaleSettings
+from holdfast.calls.sales import SaleSettings
 from holdfast.event_loop_thread import EventLoopThread
 
 
@@ -106,7 +106,7 @@ def call_of(parameters: ast.arguments) -> dict[str, str]:
 def argument_of(parameter: ast.arg) -> str:
     """A parameter as it is passed on."""
     is_fed = parameter.annotation and ASYNC_REQUESTS.fullmatch(ast.unparse(parameter.annotation))
-    return f"Fed({parameter.arg})" if is_fed else parameter.arg
+    return f"ThreadedRequests({parameter.arg})" if is_fed else parameter.arg
 
 
 def tidy(source: str) -> str:

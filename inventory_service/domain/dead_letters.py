@@ -36,7 +36,7 @@ class DeadLetter(NamedTuple):
     lines: tuple[Line, ...]  # what it claimed, at the refused change or after it; sorted by SKU; empty for a spent id
     reason: int  # a CompensationReason
     detail: str  # what the ledger said
-    position: Position  # where the refused change stands
+    position: Position  # of the refused change
     create_time_ms: int  # when it was refused
     state: int  # a DeadLetterState
     replayed_as: str  # the new reservation, once it is REPLAYED; else ''
@@ -73,7 +73,7 @@ def is_replayed_as(letter: DeadLetter, reservation_id: str) -> bool:
 
 
 def judge_dead_letter(found: DeadLetterRead) -> Failure | None:
-    """Whether a replay may begin: what its caller ended himself is not reserved anew."""
+    """What keeps a replay from beginning: an order that its caller ended is not reserved anew. None: it may begin."""
     letter = found.letter
     ended_by_caller = letter.reservation_state in (RELEASED, RETURNED)
     if letter.state != DEAD_LETTER_STATE_SETTLED or not letter.lines or ended_by_caller:

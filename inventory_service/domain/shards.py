@@ -28,7 +28,7 @@ class ServerUnavailable(Exception):
     server = "a server"
     remedy = "start it"
 
-    def told(self, then: str = "") -> str:
+    def describe(self, then: str = "") -> str:
         """What is wrong, for a person. `then` is what to do after the remedy, such as to run a command again."""
         remedy = f"; {self.remedy}, {then}" if then else ""
         return f"{self.server} does not answer: {self}{remedy}"
@@ -48,7 +48,7 @@ class OtherFormat(RedisUnavailable):
     def __init__(self, shard: int, found: str, known: str) -> None:
         super().__init__(f"shard {shard} is kept in format {found} and this Holdfast knows {known}: {self.remedy}")
 
-    def told(self, then: str = "") -> str:
+    def describe(self, then: str = "") -> str:
         return str(self)
 
 

@@ -1,4 +1,4 @@
-"""What watches tell: a sale or a reservation as it was read last, and at which poll each part of it changed.
+"""What watches are sent: a sale or a reservation as it was read last, and at which poll each part of it changed.
 
 A poll has a number, which rises. A watch keeps the number of the poll whose news it was sent, and is sent what came
 after it.
@@ -30,7 +30,7 @@ class SaleUpdate(NamedTuple):
 
 
 class SaleView:
-    """A sale as watches tell it. `changed` is the poll at which it changed last."""
+    """A sale as watches are sent it. `changed` is the poll at which it changed last."""
 
     def __init__(self) -> None:
         self.changed = NEVER
@@ -83,7 +83,7 @@ class SaleView:
 
     def since(self, sent: int) -> SaleUpdate:
         """What is newer than what was sent at that poll; everything, if it is the first message or the last."""
-        assert self._read is not None, "a sale is told once it was read"
+        assert self._read is not None, "a sale is sent once it was read"
         sale, as_of, read_time_ms, _ = self._read
         is_snapshot = sent < self._replaced or self.is_over
         if not is_snapshot:
@@ -97,7 +97,7 @@ class SaleView:
 
 
 class ReservationView:
-    """A reservation as watches tell it. `changed` is the poll at which it changed last."""
+    """A reservation as watches are sent it. `changed` is the poll at which it changed last."""
 
     def __init__(self) -> None:
         self.changed = NEVER
@@ -132,17 +132,17 @@ class ReservationView:
 
     def update(self, poll: int, read: ReservationRead, shard: ShardVersions, version: CommitId | None) -> None:
         """It was read, after the shard and its sale's version were."""
-        if self._read is None or _told(self._read) != _told(read):
+        if self._read is None or _state_of(self._read) != _state_of(read):
             self.changed = poll
         self._read, self._version, self._epoch = read, version, shard.head.epoch
 
     def latest(self) -> ReservationRead:
         """As it was read last."""
-        assert self._read is not None, "a reservation is told once it was read"
+        assert self._read is not None, "a reservation is sent once it was read"
         return self._read
 
 
-def _told(read: ReservationRead) -> tuple[int, int, int]:
-    """What a message is sent for when it has changed."""
+def _state_of(read: ReservationRead) -> tuple[int, int, int]:
+    """What a message is sent for when it has changed: revision, state and the ledger's state."""
     found = read.reservation
     return found.revision, found.state, found.ledger_state

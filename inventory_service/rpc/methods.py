@@ -15,7 +15,7 @@ class MethodClass(NamedTuple):
     slots: int  # that may be in use, its own included; beyond, a call is OVERLOADED
     changes: bool  # something: an unknown field fails the call, and a call that is cut may have been carried out
     time_limit_s: float | None = TIME_LIMIT_S  # None: a stream, which ends by itself
-    has_items: bool = False  # each of which is checked for unknown fields by itself
+    has_requests: bool = False  # each of which is checked for unknown fields by itself
 
 
 # Under load what is begun is finished: a new claim fails before a move of a reservation, and that before an operator.
@@ -28,8 +28,8 @@ WATCH = MethodClass(STREAMS, changes=False, time_limit_s=None)
 
 METHODS: Mapping[str, MethodClass] = {
     "Reserve": CLAIM,
-    "BatchReserve": CLAIM._replace(has_items=True),
-    "StreamReserve": MethodClass(STREAMS, changes=True, time_limit_s=None, has_items=True),
+    "BatchReserve": CLAIM._replace(has_requests=True),
+    "StreamReserve": MethodClass(STREAMS, changes=True, time_limit_s=None, has_requests=True),
     "ConfirmReservation": MOVE,
     "ReleaseReservation": MOVE,
     "ExtendReservation": MOVE,

@@ -135,7 +135,7 @@ class Middleware:
     def _admission(self, method: MethodClass, *, is_built: bool) -> Callable[[Any, float | None], None]:
         """The checks of every call of a method; the call itself then checks its fields' bounds."""
         slots = self._slots_of(method)
-        is_whole_change = method.changes and not method.has_items
+        is_whole_change = method.changes and not method.has_requests
 
         def admit(request: Any, left_s: float | None) -> None:
             """Each check in its order: the first that fails decides."""

@@ -16,7 +16,7 @@ from inventory_service.rpc.calls.lists import OperatorListCalls, ReservationList
 from inventory_service.rpc.calls.moves import MoveCalls
 from inventory_service.rpc.calls.reads import ReadCalls
 from inventory_service.rpc.calls.reserve import ReserveCalls
-from inventory_service.rpc.calls.reserve_items import ReserveItems
+from inventory_service.rpc.calls.reserve_results import ReserveJudge
 from inventory_service.rpc.calls.sale_states import SaleStateCalls
 from inventory_service.rpc.calls.sales import SaleCalls
 from inventory_service.rpc.calls.stream_reserve import StreamReserveCalls
@@ -46,9 +46,9 @@ class Servicer(  # type: ignore[misc]  # Reserve and watches answer bytes
         self, stock: Stock, outcomes: CountsOutcomes, slots: Slots, life: StreamLife, lists: Lists, watches: Watches
     ) -> None:
         ReserveCalls.__init__(self, stock, outcomes)
-        items = ReserveItems(stock, outcomes)
-        BatchReserveCalls.__init__(self, items, slots)
-        StreamReserveCalls.__init__(self, items, StreamSlots(slots), life)
+        judge = ReserveJudge(stock, outcomes)
+        BatchReserveCalls.__init__(self, judge, slots)
+        StreamReserveCalls.__init__(self, judge, StreamSlots(slots), life)
         ReservationListCalls.__init__(self, lists)
         WatchCalls.__init__(self, watches, life)
 

@@ -79,7 +79,7 @@ async def run(
                 await _compare_when_equal(dependencies, shard, only, result)
             deadline.reschedule(None)
     except ServerUnavailable as error:
-        return _write_failure(dependencies, error.told("and run the audit again"), as_json)
+        return _write_failure(dependencies, error.describe("and run the audit again"), as_json)
     except (CannotCompare, ShardCountMismatch) as error:
         return _write_failure(dependencies, str(error), as_json)
     except TimeoutError:
@@ -97,7 +97,7 @@ async def audit_shard(dependencies: Dependencies, shard: int, deadline_s: float)
         async with asyncio.timeout(deadline_s):
             await _compare_when_equal(dependencies, shard, None, result)
     except ServerUnavailable as error:
-        return error.told()
+        return error.describe()
     except CannotCompare as error:
         return str(error)
     except TimeoutError:

@@ -56,7 +56,7 @@ async def run(
             result.objections += await _old_records(statuses, rows, offsets)
         await _open_all(result, statuses, takeover, log)
     except ServerUnavailable as error:
-        result.error = error.told()
+        result.error = error.describe()
         remedy = f"{error.remedy}, and run `holdfast init` again"
         log.error("server_unavailable", server=error.server, why=str(error), remedy=remedy)
     if write is not None:

@@ -31,7 +31,7 @@ from inventory_service.domain.sale import Adjustment, Sale
 from inventory_service.domain.shards import CommitId
 from inventory_service.domain.time_left import caller_leaves
 from inventory_service.service.bulkhead import Bulkhead
-from inventory_service.service.remembered import Remembered
+from inventory_service.service.cached_read import CachedRead
 from inventory_service.service.shard_moments import ShardMoments
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Lists:
         self._bulkhead = bulkhead
         self.shards = shards
         self._now_ms = now_ms  # of this server, where a shard's clock cannot be asked
-        self._watermarks = Remembered(lambda: bulkhead.ask(ledger.watermarks), POLL_S)
+        self._watermarks = CachedRead(lambda: bulkhead.ask(ledger.watermarks), POLL_S)
 
     async def reservations(
         self, selection: ReservationSelection, page: PageRequest, at_least: Position | None = None

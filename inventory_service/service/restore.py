@@ -136,7 +136,7 @@ class _ShardRestore:
             except ServerUnavailable as error:
                 errors += 1
                 if errors == ERRORS:
-                    return self._result(State.UNKNOWN, error.told(RUN_AGAIN))
+                    return self._result(State.UNKNOWN, error.describe(RUN_AGAIN))
             else:
                 if result is not None:
                     return result

@@ -9,9 +9,9 @@ from inventory_service.domain.lists import ShardMoment
 from inventory_service.domain.shard_ports import Shards
 from inventory_service.domain.shards import RedisUnavailable
 from inventory_service.domain.time_left import caller_leaves
-from inventory_service.service.remembered import Remembered
+from inventory_service.service.cached_read import CachedRead
 
-REMEMBERED_S = 0.25
+MAX_AGE_S = 0.25
 TIMEOUT_S = 1.0  # a shard that takes longer counts as unavailable
 
 
@@ -20,7 +20,7 @@ class ShardMoments:
 
     def __init__(self, shards: Shards, count: int) -> None:
         self._shards = shards
-        self._moments = [Remembered(partial(self._read, shard), REMEMBERED_S) for shard in range(count)]
+        self._moments = [CachedRead(partial(self._read, shard), MAX_AGE_S) for shard in range(count)]
 
     async def read(self, shards: Sequence[int]) -> Mapping[int, ShardMoment | None]:
         """Where each of these stood, before this returns; None: it did not answer, in a quarter of the time left."""

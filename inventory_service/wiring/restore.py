@@ -71,7 +71,7 @@ async def _restore_if_reached(settings: Settings, offsets: KafkaCommitOffsets, o
     try:
         return await _restore(settings, offsets, options)
     except ServerUnavailable as error:  # at the very start; later ones are the result's
-        why = error.told(restore.RUN_AGAIN)
+        why = error.describe(restore.RUN_AGAIN)
         print(json.dumps({"serving": False, "shards": [], "error": why}) if options.as_json else why)
         return 2
 

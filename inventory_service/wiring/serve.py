@@ -117,10 +117,7 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     copies, operators = RedisBlockedCopies(scripts), Bulkhead(FOR_OPERATORS)
     buyers = BlockedBuyers(LedgerBuyers(ledger), operators, copies, settings.shards)
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
-    audited = RedisSaleReader(RedisConnections(settings.redis_url, size=1, renewal=renewal))
-    sale_audits = SaleAudits(audited, PostgresSaleSnapshots(ledger), settings.shards)
-    moments = ShardMoments(RedisShards(RedisConnections(settings.redis_url, size=2, renewal=renewal)), settings.shards)
-    lists = Lists(PostgresLists(ledger), moments, Bulkhead(FOR_LISTS), settings.shards, now_ms)
+    sale_audits, lists = _sale_audits(settings, ledger, renewal), _lists(settings, ledger, renewal)
     call_metrics = metrics.CallMetrics(registry)
     middleware = Middleware(call_metrics)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
@@ -142,6 +139,19 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
 def now_ms() -> int:
     """This server's clock."""
     return time.time_ns() // 1_000_000
+
+
+def _sale_audits(settings: Settings, ledger: LedgerPool, renewal: Renewal) -> SaleAudits:
+    """The audits of sales, which read Redis by a connection of their own."""
+    redis = RedisSaleReader(RedisConnections(settings.redis_url, size=1, renewal=renewal))
+    return SaleAudits(redis, PostgresSaleSnapshots(ledger), settings.shards)
+
+
+def _lists(settings: Settings, ledger: LedgerPool, renewal: Renewal) -> Lists:
+    """The lists, which ask shards by connections of their own."""
+    shards = RedisShards(RedisConnections(settings.redis_url, size=2, renewal=renewal))
+    moments = ShardMoments(shards, settings.shards)
+    return Lists(PostgresLists(ledger), moments, Bulkhead(FOR_LISTS), settings.shards, now_ms)
 
 
 def _watches(

@@ -68,7 +68,7 @@ async def test_a_batch_over_several_shards_has_every_result_although_one_is_froz
 async def test_equal_ids_never_hold_twice_in_batches_on_streams_and_on_servers_at_once(
     caller: Caller, other_caller: Caller
 ) -> None:
-    """Each of the fifty is held once, and whoever asks hears of that one."""
+    """Each of the fifty is held once, and every request for it is answered with that one."""
     await caller.create_sale(units=1000)
     names = [f"r-{number}" for number in range(50)]
     streams = [ReserveStream(each) for each in (caller, caller, other_caller, other_caller)]

@@ -1,4 +1,4 @@
-"""ReplayDeadLetter on real servers: a refused order lives again once, whoever races and whichever server is killed."""
+"""ReplayDeadLetter on real servers: an order is reserved anew once, however callers race and servers are killed."""
 
 import asyncio
 import signal

@@ -37,8 +37,8 @@ def watch_reservation(caller: Caller, reservation_id: str) -> Any:
     return caller.stock.WatchReservation(calls.WatchReservationRequest(**SALE, reservation_id=reservation_id))
 
 
-class ToldSale:
-    """A sale as its watch has told it."""
+class WatchedSale:
+    """A sale as the messages of its watch make it."""
 
     def __init__(self, watch: Any) -> None:
         self._watch = watch
@@ -81,7 +81,7 @@ async def test_a_watch_tells_what_reads_tell_and_ends_with_its_sale(caller: Call
     """After any history the messages put together are the sale as GetSale has it; a close is told with everything."""
     chance = random.Random(7)
     await caller.create_sale(items=[Item(sku=sku, total=5) for sku in SKUS])
-    told = ToldSale(watch_sale(caller))
+    told = WatchedSale(watch_sale(caller))
     for number in range(200):
         await act_at_random(caller, chance, number)
     await caller.stock.ReleaseReservation(

@@ -8,10 +8,11 @@ from grpc import aio
 
 from holdfast.access import Tls, Token, from_environment
 from holdfast.blocking_iterators import BlockingPages, BlockingStream
+from holdfast.bulk.threaded_requests import ThreadedRequests
+from holdfast.calls.sales import SaleSettings
 from holdfast.client import Client
 from holdfast.errors import HoldfastError
 from holdfast.event_loop_thread import EventLoopThread
-from holdfast.feeding import Fed
 from holdfast.inventory.v1.inventory_admin_service_pb2 import (
     AdjustStockResponse,
     AuditSaleResponse,
@@ -48,7 +49,6 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
 from holdfast.inventory.v1.reservation_pb2 import Position, Reservation, ReservationState
 from holdfast.inventory.v1.sale_pb2 import Adjustment, Sale, SaleState
 from holdfast.retry import RetryPolicy
-from holdfast.sale_calls import SaleSettings
 
 
 class BlockingClient(EventLoopThread):
@@ -215,7 +215,7 @@ class BlockingClient(EventLoopThread):
         stops has not answered goes on at another one, and what could not be judged is repeated. An error stands in
         the place of an answer; only a client that is closed, and `requests` themselves, end the iteration by one.
         """
-        return self._stream(self._client.stream_reserve(Fed(requests)))
+        return self._stream(self._client.stream_reserve(ThreadedRequests(requests)))
 
     def watch_sale(self, sale_id: str) -> BlockingStream[WatchSaleResponse]:
         """A sale, now and as it changes, until it is closed and nothing in it is held.

@@ -11,14 +11,14 @@ from typing import Any, Self
 from grpc import aio
 
 from holdfast.access import Access, Tls, Token, from_environment
-from holdfast.audit_calls import AuditCalls
-from holdfast.bulk_calls import BulkCalls
-from holdfast.coalescing import Coalescing
-from holdfast.list_calls import ListCalls
-from holdfast.reservation_calls import ReservationCalls
+from holdfast.bulk.coalescing import Coalescing
+from holdfast.calls.audit import AuditCalls
+from holdfast.calls.bulk import BulkCalls
+from holdfast.calls.lists import ListCalls
+from holdfast.calls.reservations import ReservationCalls
+from holdfast.calls.sales import SaleCalls
+from holdfast.calls.watches import WatchCalls
 from holdfast.retry import RetryPolicy
-from holdfast.sale_calls import SaleCalls
-from holdfast.watch_calls import WatchCalls
 
 
 class Client(ReservationCalls, BulkCalls, WatchCalls, ListCalls, SaleCalls, AuditCalls):

@@ -47,8 +47,8 @@ class EventLoopThread:
         """The same client for some calls: with another patience, or with metadata that these calls carry.
 
         It has the same connections, and closing either closes both. `timeout_s` goes before the `overall_s` and the
-        `audit_s` of `retry`.
-        With another `repeats_per_s` it has a budget for repeats of its own: make it once, and not for each call.
+        `audit_s` of `retry`. With another `repeats_per_s` it has a budget for repeats of its own: make it once, and not
+        for each call.
         """
         other = copy.copy(self)
         other._client = self._client.with_options(timeout_s=timeout_s, retry=retry, metadata=metadata)

@@ -1,5 +1,6 @@
 """The messages and enums that the client returns and takes, in one place, and what a response means in one word."""
 
+from holdfast.calls.sales import SaleSettings
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.inventory_admin_service_pb2 import (
     AdjustStockResponse,
@@ -49,7 +50,6 @@ from holdfast.inventory.v1.reservation_pb2 import (
 )
 from holdfast.inventory.v1.sale_pb2 import Adjustment, Item, Sale, SaleState
 from holdfast.requests import reserve_request
-from holdfast.sale_calls import SaleSettings
 
 __all__ = [
     "AdjustStockResponse",

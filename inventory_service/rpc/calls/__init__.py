@@ -1,1 +1,1 @@
-"""The calls, a file for each purpose: each parses its request, calls the stock once, and writes its response."""
+"""The calls, a file for each purpose: each parses its request, asks the stock or a service, and writes its response."""

@@ -12,7 +12,7 @@ from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
 from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context
-from inventory_service.rpc.calls.reserve_items import Outcome, ReserveItems, checked, result_bytes
+from inventory_service.rpc.calls.reserve_results import Outcome, ReserveJudge, checked, result_bytes
 from inventory_service.rpc.methods import CLAIM
 from inventory_service.rpc.response_bytes import bytes_field
 from inventory_service.rpc.slots import Slots
@@ -27,8 +27,8 @@ _RESULT_TAG = b"\x0a"  # BatchReserveResponse.results
 class BatchReserveCalls:
     """BatchReserve; the stock answers repeats."""
 
-    def __init__(self, items: ReserveItems, slots: Slots) -> None:
-        self._items = items
+    def __init__(self, judge: ReserveJudge, slots: Slots) -> None:
+        self._judge = judge
         self._slots = slots
 
     async def BatchReserve(self, request: calls.BatchReserveRequest, context: Context) -> bytes:
@@ -52,17 +52,17 @@ class BatchReserveCalls:
             commands.append(command)
             first.setdefault(command, request)
             await turn.end_if_long()
-        outcomes = await self._judge(list(first))
+        outcomes = await self._judge_all(list(first))
         results: dict[Reserve | CallFailed, bytes] = {}
         for (command, request), outcome in zip(first.items(), outcomes, strict=True):
             results[command] = bytes_field(_RESULT_TAG, result_bytes(request, outcome))
             await turn.end_if_long()
         return b"".join([results[command] for command in commands])
 
-    async def _judge(self, commands: Sequence[Reserve | CallFailed]) -> Sequence[Outcome]:
+    async def _judge_all(self, commands: Sequence[Reserve | CallFailed]) -> Sequence[Outcome]:
         """Ask for all at once, in their order, so that those of one id are judged in it."""
         asked = [command for command in commands if isinstance(command, Reserve)]
-        judged = iter(await asyncio.gather(*map(self._items.judge, asked)))
+        judged = iter(await asyncio.gather(*map(self._judge.judge, asked)))
         return [command if isinstance(command, CallFailed) else next(judged) for command in commands]
 
 

@@ -13,7 +13,7 @@ from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
 from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context
-from inventory_service.rpc.calls.reserve_items import Outcome, ReserveItems, checked, result_bytes
+from inventory_service.rpc.calls.reserve_results import Outcome, ReserveJudge, checked, result_bytes
 from inventory_service.rpc.middleware import UNPARSABLE
 from inventory_service.rpc.response_bytes import bytes_field, varint
 from inventory_service.rpc.slots import StreamSlots
@@ -32,14 +32,14 @@ Judging: TypeAlias = "asyncio.Task[bytes | None]"
 class StreamReserveCalls:
     """StreamReserve; the stock answers repeats."""
 
-    def __init__(self, items: ReserveItems, slots: StreamSlots, life: StreamLife) -> None:
-        self._items = items
+    def __init__(self, judge: ReserveJudge, slots: StreamSlots, life: StreamLife) -> None:
+        self._judge = judge
         self._stream_slots = slots
         self._life = life
 
     async def StreamReserve(self, requests: AsyncIterator[Any], context: Context) -> None:
         """Answer each message until the caller has half-closed or the stream must end."""
-        stream = _ReserveStream(self._items, self._stream_slots, tenant_of(context), context.write)
+        stream = _ReserveStream(self._judge, self._stream_slots, tenant_of(context), context.write)
         await stream.serve(requests, self._life)
 
 
@@ -47,9 +47,9 @@ class _ReserveStream:
     """One stream: a reader, a task for each message that is being judged, and a writer."""
 
     def __init__(
-        self, items: ReserveItems, slots: StreamSlots, tenant: str, write: Callable[[bytes], Awaitable[None]]
+        self, judge: ReserveJudge, slots: StreamSlots, tenant: str, write: Callable[[bytes], Awaitable[None]]
     ) -> None:
-        self._items = items
+        self._judge = judge
         self._slots = slots
         self._tenant = tenant
         self._write = write
@@ -120,19 +120,19 @@ class _ReserveStream:
     async def _answer(self, message: calls.StreamReserveRequest) -> bytes | None:
         """The serialized answer; None if the message was not judged while the stream lived.
 
-        A queue that is full is waited for, as a slot is: a stream never hears OVERLOADED.
+        A queue that is full is waited for, as a slot is: no message of a stream fails with OVERLOADED.
         """
         command = checked(message.request, self._tenant, within=message)
-        outcome = command if isinstance(command, CallFailed) else await self._judge(command)
+        outcome = command if isinstance(command, CallFailed) else await self._outcome_of(command)
         if outcome is None:
             return None
         number = message.correlation_id
         head = _CORRELATION_TAG + varint(number & _64_BITS) if number else b""
         return head + bytes_field(_RESULT_TAG, result_bytes(message.request, outcome))
 
-    async def _judge(self, command: Reserve) -> Outcome | None:
+    async def _outcome_of(self, command: Reserve) -> Outcome | None:
         while True:
-            outcome = await self._items.judge(command)
+            outcome = await self._judge.judge(command)
             if not (isinstance(outcome, CallFailed) and outcome.failure.reason == reasons.ERROR_REASON_OVERLOADED):
                 return outcome
             if self._is_over:

@@ -1,70 +1,24 @@
 """Polls one shard for all watches of its sales: what changed is read, as far as the budget of reads allows."""
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from itertools import islice
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.ports import Stock
 from inventory_service.domain.results import Failure, ReservationRead
 from inventory_service.domain.sale import SaleRead
 from inventory_service.domain.shards import CommitId
-from inventory_service.domain.versions import READ_AT_ONCE, ShardVersions, WatchedStock
+from inventory_service.domain.versions import READ_AT_ONCE, ShardVersions
 from inventory_service.domain.watches import ReservationView, SaleView
-from inventory_service.service.watches.budget import Budget
-from inventory_service.service.watches.watched import Watched
+from inventory_service.service.watches.sources import Sources
+from inventory_service.service.watches.watched import Watched, is_absent
 
-ASK_ARCHIVE_S = 1.0  # between two questions to the ledger about the same sale or reservation
-_ABSENT: Final = (reasons.ERROR_REASON_SALE_NOT_FOUND, reasons.ERROR_REASON_RESERVATION_NOT_FOUND)
 _UNKNOWN: Final = Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN)
 log = structlog.get_logger()
-
-
-class Sources:
-    """What a shard's watches are read from, and the tasks of questions to the ledger, which may take seconds."""
-
-    def __init__(self, stock: WatchedStock, archive: Stock, reads: Budget, clock: Callable[[], float]) -> None:
-        self.stock = stock
-        self.archive = archive  # answers also what has left Redis
-        self.reads = reads  # of items and of reservations
-        self.clock = clock
-        self._asking: set[asyncio.Task[None]] = set()
-
-    def ask_archive(
-        self,
-        watched: Watched[Any],
-        question: Awaitable[SaleRead | ReservationRead | Failure],
-        then: Callable[[Any], None],
-    ) -> None:
-        """Ask in the background about something that Redis does not know."""
-
-        async def ask() -> None:
-            began = self.clock()
-            try:
-                answer = await question
-            except Exception:  # any bug: the question is asked again, and in a while the watches end
-                log.exception("poll_failed", question="archive")
-                answer = _UNKNOWN
-            watched.is_asking_archive, watched.archive_asked = False, self.clock()
-            if isinstance(answer, Failure):
-                watched.failed(answer, began)
-            else:
-                then(answer)
-
-        watched.is_asking_archive = True
-        task = asyncio.create_task(ask())
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
-
-    def may_ask_archive(self, watched: Watched[Any]) -> bool:
-        """Whether the last question about it is answered, and was not a moment ago."""
-        return not watched.is_asking_archive and self.clock() - watched.archive_asked >= ASK_ARCHIVE_S
 
 
 class SaleWatches:
@@ -151,16 +105,16 @@ class SaleWatches:
         self._sale_is_stale = False
         found = await self._sources.stock.find_sale(self.key)
 
-        def told(read: SaleRead) -> None:
+        def apply(read: SaleRead) -> None:
             watched.view.update(poll, read, shard)
             watched.was_read(poll)
 
         if not isinstance(found, Failure):
-            told(found)
-        elif found.reason not in _ABSENT:
+            apply(found)
+        elif not is_absent(found):
             watched.failed(found, began)
         elif self._sources.may_ask_archive(watched):
-            self._sources.ask_archive(watched, self._sources.archive.find_sale(self.key), told)
+            self._sources.ask_archive(watched, self._sources.archive.find_sale(self.key), apply)
         return max(1, watched.view.items)
 
     async def _read_reservations(self) -> int:
@@ -169,21 +123,21 @@ class SaleWatches:
         self._stale = dict(islice(self._stale.items(), READ_AT_ONCE, None))
         results = await self._sources.stock.find_reservations(self.key, list(some))
 
-        def told(watched: Watched[ReservationView], read: ReservationRead) -> None:
+        def apply(watched: Watched[ReservationView], read: ReservationRead) -> None:
             watched.view.update(poll, read, shard, version)
             watched.was_read(poll)
             self._first_end_ms = min(self._first_end_ms, watched.view.ends_ms or inf)
 
         for (reservation_id, watched), found in zip(some.items(), results, strict=True):
             if not isinstance(found, Failure):
-                told(watched, found)
+                apply(watched, found)
                 continue
             self.look_again()
-            if found.reason not in _ABSENT:
+            if not is_absent(found):
                 watched.failed(found, began)
             elif self._sources.may_ask_archive(watched):
                 question = self._sources.archive.find_reservation(self.key, reservation_id)
-                self._sources.ask_archive(watched, question, lambda read, of=watched: told(of, read))  # type: ignore[misc]
+                self._sources.ask_archive(watched, question, lambda read, of=watched: apply(of, read))  # type: ignore[misc]
         return len(some)
 
 

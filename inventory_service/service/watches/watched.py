@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class View(Protocol):
-    """What is told of something; `changed` is the poll at which that changed last."""
+    """What watches are sent of something; `changed` is the poll at which that changed last."""
 
     changed: int
 
@@ -146,7 +146,7 @@ class Watched(Generic[V]):
         """It could not be read by a call that began then: its watches end if it is absent, or after a while."""
         if self._silent_since is None:
             self._silent_since = began
-        if failure.reason not in _ABSENT and self._clock() - self._silent_since < SILENCE_S:
+        if not is_absent(failure) and self._clock() - self._silent_since < SILENCE_S:
             return
         self._failure = failure
         for watch in self._new:
@@ -160,3 +160,8 @@ class Watched(Generic[V]):
             if next(iter(self._idle.values())) > until:
                 return
             self._offer(self._idle.popitem(last=False)[0])
+
+
+def is_absent(failure: Failure) -> bool:
+    """Whether there is no such sale or reservation."""
+    return failure.reason in _ABSENT

@@ -14,11 +14,12 @@ from inventory_service.domain.versions import WatchedStock
 from inventory_service.domain.watches import ReservationView, SaleUpdate, SaleView
 from inventory_service.service.watches.budget import Budget
 from inventory_service.service.watches.sender import Sender
-from inventory_service.service.watches.shard import SaleWatches, ShardWatches, Sources
+from inventory_service.service.watches.shard import SaleWatches, ShardWatches
+from inventory_service.service.watches.sources import Sources
 from inventory_service.service.watches.watched import V, Watch, Watched
 
 POLL_S = 0.1
-HEARTBEAT_S = 14.0  # a sale is told at least each 15 seconds
+HEARTBEAT_S = 14.0  # a watch of a sale is sent a message at least every 15 seconds
 READS_PER_S = 20_000  # items of sales, and reservations: a sale of 1,000 items takes Redis 2 to 3.5 ms
 
 

@@ -1,5 +1,6 @@
 """The fake server for tests of the client and of the command."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -12,3 +13,11 @@ def fake() -> Iterator[FakeInventory]:
     """A server that gives the replies that the test has set."""
     with running_fake() as inventory:
         yield inventory
+
+
+@pytest.fixture
+def hanging() -> Iterator[threading.Event]:
+    """A step of the fake that comes once the test has ended."""
+    ended = threading.Event()
+    yield ended
+    ended.set()

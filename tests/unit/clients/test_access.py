@@ -136,7 +136,7 @@ async def test_a_timeout_of_an_interceptor_is_its_own(fake: FakeInventory) -> No
     ids=lambda files: " ".join(f"{name}={content}" for name, content in files.items()),
 )
 def test_files_of_which_one_is_missing_or_empty_are_no_credentials(tmp_path: Path, files: dict[str, str]) -> None:
-    """gRPC would end the process, or trust authorities that nobody has named."""
+    """gRPC would end the process, or trust authorities that were not named."""
     for name, content in (("full", "a certificate or a key"), ("empty", "")):
         (tmp_path / name).write_text(content)
 

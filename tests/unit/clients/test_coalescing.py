@@ -3,7 +3,6 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -29,14 +28,6 @@ PATIENT = RetryPolicy(overall_s=LONG_S, attempt_s=LONG_S, first_delay_s=0.001)
 LOST = ErrorStatus(grpc.StatusCode.UNAVAILABLE)
 AWAY = failed(grpc.StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
 REUSED = failed(grpc.StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_RESERVATION_ID_REUSED)
-
-
-@pytest.fixture
-def hanging() -> Iterator[threading.Event]:
-    """A reply of the fake that comes once the test has ended."""
-    ended = threading.Event()
-    yield ended
-    ended.set()
 
 
 def hold_one(request: ReserveRequest) -> ReserveResponse:
@@ -80,7 +71,7 @@ async def test_a_call_that_is_alone_is_a_reserve_and_does_not_wait(
     fake: FakeInventory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is gained by a batch of one, nor lost by it."""
-    monkeypatch.setattr("holdfast.coalescing.GATHER_S", LONG_S)
+    monkeypatch.setattr("holdfast.bulk.coalescing.GATHER_S", LONG_S)
     fake.will_answer("Reserve", hold_one, hold_one)
 
     async with Client(fake.address, retry=PATIENT, coalesce=True) as client:
@@ -94,7 +85,7 @@ async def test_calls_wait_for_others_while_a_batch_is_out(
     fake: FakeInventory, hanging: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For a moment: those that come one after the other are sent together."""
-    monkeypatch.setattr("holdfast.coalescing.GATHER_S", 0.05)
+    monkeypatch.setattr("holdfast.bulk.coalescing.GATHER_S", 0.05)
     fake.will_answer("BatchReserve", hanging, held_all)
 
     async with Client(fake.address, retry=PATIENT, coalesce=True) as client:
@@ -273,7 +264,7 @@ async def test_a_client_does_not_coalesce_unless_it_is_asked_to(fake: FakeInvent
 
 def test_threads_of_a_blocking_client_share_a_batch(fake: FakeInventory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their calls meet on its loop; which of them do is chance."""
-    monkeypatch.setattr("holdfast.coalescing.GATHER_S", 0.05)
+    monkeypatch.setattr("holdfast.bulk.coalescing.GATHER_S", 0.05)
     fake.will_answer("Reserve", *[hold_one] * 40)
     fake.will_answer("BatchReserve", *[held_all] * 40)
 

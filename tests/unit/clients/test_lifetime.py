@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -29,14 +28,6 @@ LONG_POLICY = RetryPolicy(overall_s=LONG_S, attempt_s=LONG_S, first_delay_s=0.00
 PAUSE_S = 20.0  # the server asks for it; shorter than the patience, so that the client waits
 NOTHING_DONE = unavailable(ErrorReason.ERROR_REASON_STORE_UNREACHABLE, PAUSE_S)
 UNKNOWN = unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN, PAUSE_S)
-
-
-@pytest.fixture
-def hanging() -> Iterator[threading.Event]:
-    """A reply of the fake that comes once the test has ended."""
-    ended = threading.Event()
-    yield ended
-    ended.set()
 
 
 @pytest.fixture
@@ -93,7 +84,7 @@ async def test_a_closed_client_says_so(fake: FakeInventory) -> None:
 
 
 def test_a_closed_blocking_client_says_so(fake: FakeInventory) -> None:
-    """It neither waits for a loop that has ended, nor starts one that nobody would end."""
+    """It neither waits for a loop that has ended, nor starts one that would never end."""
     used, unused = BlockingClient(fake.address), BlockingClient(fake.address)
     used.reach(within_s=LONG_S)
     for client in (used, unused):
@@ -177,7 +168,7 @@ def test_close_wakes_a_thread_that_waits_between_attempts(fake: FakeInventory, p
 
 
 async def test_a_call_that_its_caller_cancels_is_cancelled(fake: FakeInventory, hanging: threading.Event) -> None:
-    """It raises what Python raises, and its server is told that nobody waits."""
+    """It raises what Python raises, and its server is told so."""
     fake.will_answer("GetSale", hanging)
     async with Client(fake.address, retry=LONG_POLICY) as client:
         call = asyncio.ensure_future(client.get_sale("lamps"))

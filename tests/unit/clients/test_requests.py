@@ -180,7 +180,7 @@ async def test_extend_by_reads_and_extends_within_one_patience(
 ) -> None:
     """A caller that waits for a minute at most does not wait for two."""
     clock = SimpleNamespace(monotonic=iter([100.0, 140.0]).__next__)  # it read for 40 seconds
-    monkeypatch.setattr("holdfast.reservation_calls.time", clock)
+    monkeypatch.setattr("holdfast.calls.reservations.time", clock)
     fake.will_answer("GetReservation", calls.GetReservationResponse())
     fake.will_answer("ExtendReservation", calls.ExtendReservationResponse())
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -32,14 +31,6 @@ DRAINING = unavailable(ErrorReason.ERROR_REASON_SERVER_DRAINING)
 LOST = ErrorStatus(grpc.StatusCode.UNAVAILABLE)
 INTERNAL = ErrorStatus(grpc.StatusCode.INTERNAL)
 AWAY = unavailable(ErrorReason.ERROR_REASON_SHARD_NOT_SERVING)
-
-
-@pytest.fixture
-def hanging() -> Iterator[threading.Event]:
-    """A step of the fake that comes once the test has ended."""
-    ended = threading.Event()
-    yield ended
-    ended.set()
 
 
 async def test_a_watch_ends_where_the_server_ends_it(fake: FakeInventory) -> None:
@@ -150,7 +141,7 @@ async def test_a_server_that_falls_silent_is_left(
 ) -> None:
     """A process that hangs keeps its connections, and its watches would show an old stock for ever."""
     monkeypatch.setattr("holdfast.watches.GRACE_S", 0.0)
-    monkeypatch.setattr("holdfast.watch_calls.SALE_QUIET_S", 0.05)
+    monkeypatch.setattr("holdfast.calls.watches.SALE_QUIET_S", 0.05)
     fake.will_answer("WatchSale", [*before, hanging], [SECOND])
     policy = RetryPolicy(overall_s=LONG_S, ledger_attempt_s=LONG_S if before else 0.05, first_delay_s=0.001)
 

@@ -8,7 +8,7 @@ from holdfast.inventory.v1.inventory_service_pb2 import WatchReservationResponse
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 from holdfast.inventory.v1.sale_pb2 import Item, SaleState
 
-LAG_TOLD = timedelta(seconds=1)  # a ledger that is less behind is as usual
+LAG_SHOWN = timedelta(seconds=1)  # a ledger that is less behind is as usual
 
 
 class SaleChanges:
@@ -25,7 +25,7 @@ class SaleChanges:
     def lines(self, message: WatchSaleResponse) -> Iterator[str]:
         """The lines of one message."""
         sale, lag = message.sale, message.ledger_lag.ToTimedelta()
-        behind = f"  (the ledger is {spelled(lag)} behind)" if lag >= LAG_TOLD else ""
+        behind = f"  (the ledger is {spelled(lag)} behind)" if lag >= LAG_SHOWN else ""
         for text in (*self._of_the_sale(message), *self._of_items(message)):
             yield f"{local(message.read_time)}  {text}{behind}"
         self._state, self._etag = sale.state, sale.etag

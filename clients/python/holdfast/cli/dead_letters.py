@@ -1,7 +1,6 @@
 """The commands on dead letters, the orders that the ledger refused for good: list and replay them."""
 
 from typing import Annotated, Any
-from uuid import uuid4
 
 import typer
 
@@ -10,8 +9,8 @@ from holdfast.cli.ask_first import Yes, ask_first
 from holdfast.cli.columns import DEAD_LETTERS
 from holdfast.cli.fail import NO
 from holdfast.cli.lists import Paging, print_list, states_option
+from holdfast.cli.new_ids import NewId
 from holdfast.cli.render import show, show_outcome, word
-from holdfast.cli.terminal import messages
 from holdfast.client import Client
 from holdfast.inventory.v1.inventory_admin_service_pb2 import DeadLetterState, ReplayDeadLetterResponse
 
@@ -20,7 +19,7 @@ app = typer.Typer(help="List the orders that the ledger refused for good, and re
 Sale = Annotated[str, typer.Option(help="Of this sale; of any if not given.")]
 States = Annotated[list[Any] | None, states_option(DeadLetterState)]
 DeadLetterId = Annotated[str, typer.Argument(help="The dead letter's id, which `dead-letter list` shows.")]
-NewId = Annotated[str, typer.Option("--id", help="The id of the new reservation; made up and printed if not given.")]
+ReplayId = Annotated[str, typer.Option("--id", help="The id of the new reservation; made up and printed if not given.")]
 
 
 @app.command("list")
@@ -38,20 +37,16 @@ def list_(paging: Paging, options: Options, sale: Sale = "", state: States = Non
 
 @app.command()
 @calls_server
-def replay(options: Options, dead_letter_id: DeadLetterId, reservation_id: NewId = "", yes: Yes = False) -> None:
+def replay(options: Options, dead_letter_id: DeadLetterId, reservation_id: ReplayId = "", yes: Yes = False) -> None:
     """Reserve anew, under a new id, what a refused order had; what had been sold is sold at once."""
-    is_made_up = not reservation_id
-    reservation_id = reservation_id or f"r-{uuid4().hex[:12]}"
-    ask_first(f"Reserve anew what dead letter {dead_letter_id} had, as reservation {reservation_id}?", yes)
+    new = NewId(reservation_id, "r")
+    ask_first(f"Reserve anew what dead letter {dead_letter_id} had, as reservation {new.id}?", yes)
 
     async def call(client: Client) -> ReplayDeadLetterResponse:
-        if is_made_up:  # before the call, so that an interrupted one can be repeated
-            messages.print(f"reservation id {reservation_id} (repeat with --id {reservation_id})", style="dim")
-        return await client.replay_dead_letter(dead_letter_id, reservation_id)
+        new.print("reservation")
+        return await client.replay_dead_letter(dead_letter_id, new.id)
 
-    response = call_and_print(
-        options, call, _show_replayed, dead_letter_id=dead_letter_id, reservation_id=reservation_id
-    )
+    response = call_and_print(options, call, _show_replayed, dead_letter_id=dead_letter_id, reservation_id=new.id)
     if not response.outcome.HasField("reservation"):
         raise typer.Exit(NO)
 

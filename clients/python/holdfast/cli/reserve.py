@@ -2,17 +2,16 @@
 
 from datetime import timedelta
 from typing import Annotated
-from uuid import uuid4
 
 import typer
 
 from holdfast.cli.ask import Options, call_and_print, calls_server
 from holdfast.cli.fail import NO
+from holdfast.cli.new_ids import NewId
 from holdfast.cli.parsing import duration, units
 from holdfast.cli.render import show_outcome
 from holdfast.cli.request_files import read_requests
 from holdfast.cli.reserve_many import reserve_many
-from holdfast.cli.terminal import messages
 from holdfast.client import Client
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveResponse
 
@@ -26,10 +25,12 @@ SaleOrFile = Annotated[
 ]
 Lines = Annotated[
     list[str] | None,
-    typer.Option("--line", metavar="SKU=QTY", help="Units of an item; repeat for more; if not given, --file is."),
+    typer.Option(
+        "--line", metavar="SKU=QTY", help="Units of an item; repeat for more; --file names them if not given."
+    ),
 ]
-Buyer = Annotated[str, typer.Option(help="Who buys; if not given, --file is.")]
-NewId = Annotated[str, typer.Option("--id", help="Makes repeats safe; made up and printed if not given.")]
+Buyer = Annotated[str, typer.Option(help="Who buys; --file names each if not given.")]
+NewReservationId = Annotated[str, typer.Option("--id", help="Makes repeats safe; made up and printed if not given.")]
 Hold = Annotated[
     timedelta | None,
     typer.Option(parser=duration, metavar="DURATION", help="For how long, as 90s or 10m; the sale's if not given."),
@@ -49,7 +50,7 @@ def reserve(
     sale_id: SaleOrFile = "",
     line: Lines = None,
     buyer: Buyer = "",
-    reservation_id: NewId = "",
+    reservation_id: NewReservationId = "",
     hold: Hold = None,
     reference: Reference = "",
     file: File = "",
@@ -76,14 +77,12 @@ def _reserve_one(
     hold: timedelta | None,
     reference: str,
 ) -> None:
-    is_made_up = not reservation_id
-    reservation_id = reservation_id or f"r-{uuid4().hex[:12]}"
+    new = NewId(reservation_id, "r")
 
     async def call(client: Client) -> ReserveResponse:
-        if is_made_up:  # before the call, so that an interrupted one can be repeated
-            messages.print(f"reservation id {reservation_id} (repeat with --id {reservation_id})", style="dim")
-        return await client.reserve(sale_id, reservation_id, buyer, lines, hold_ttl=hold, reference=reference)
+        new.print("reservation")
+        return await client.reserve(sale_id, new.id, buyer, lines, hold_ttl=hold, reference=reference)
 
-    response = call_and_print(options, call, show_outcome, sale_id=sale_id, reservation_id=reservation_id)
+    response = call_and_print(options, call, show_outcome, sale_id=sale_id, reservation_id=new.id)
     if not response.HasField("reservation"):
         raise typer.Exit(NO)

@@ -9,6 +9,7 @@ import typer
 from rich.control import Control
 from rich.segment import ControlType
 
+from holdfast.bulk.pending import ReserveAnswer
 from holdfast.cli.ask import Options, ask, reads_interrupted
 from holdfast.cli.fail import DONE, NO, UNKNOWN, CommandFailed, fail, failure_of
 from holdfast.cli.json_output import as_dict
@@ -18,7 +19,6 @@ from holdfast.cli.terminal import messages
 from holdfast.client import Client
 from holdfast.errors import HoldfastError, NotAllowed, NotBuilt, TryLater
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason, ReservationState
-from holdfast.reserve_items import ReserveAnswer
 from holdfast.statuses import ids_of
 
 BATCH = 200
@@ -35,7 +35,7 @@ def reserve_many(options: Options, requests: Sequence[NumberedRequest], *, as_js
             answers = await client.batch_reserve([request for _, request in batch])
             results.add(batch, answers)
             if all(isinstance(answer, OF_THE_SERVER) for answer in answers):
-                return  # those that follow would only wait to hear the same
+                return  # the next batch would only wait for the same error
 
     def interrupted(is_sent: bool) -> NoReturn:
         if not is_sent:

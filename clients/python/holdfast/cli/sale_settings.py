@@ -6,9 +6,9 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from holdfast.calls.sales import SaleSettings
 from holdfast.cli.parsing import Moment, duration, moment, units, whole_number
 from holdfast.cli.terminal import messages
-from holdfast.sale_calls import SaleSettings
 
 
 def setting(meaning: str, otherwise: str, **kind: Any) -> Any:
@@ -32,7 +32,7 @@ LIMIT = "Units a buyer may hold and own; 0: no limit"
 ATTEMPTS = "Attempts of a buyer a minute; 0: no limit"
 WINDOW = "How long after the end sold units can come back, as 14d"
 
-NewId = Annotated[str, typer.Argument(help="The sale's id; made up and printed if not given.", show_default=False)]
+NewSaleId = Annotated[str, typer.Argument(help="The sale's id; made up and printed if not given.", show_default=False)]
 Items = Annotated[list[str], typer.Option(help=f"{ITEMS}.", **UNITS)]
 ItemLimits = Annotated[list[str] | None, setting(ITEM_LIMITS, "no limit", **UNITS)]
 Title = Annotated[str | None, setting(TITLE, "none")]

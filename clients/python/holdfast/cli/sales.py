@@ -1,16 +1,17 @@
 """The commands on sales: make, list, show, watch, audit and change them, and stop them for a while or for good."""
 
 from typing import Annotated, Any, cast
-from uuid import uuid4
 
 import typer
 
+from holdfast.calls.sales import SaleSettings
 from holdfast.cli.ask import Options, SaleId, call_and_print, calls_server
 from holdfast.cli.ask_first import Yes, ask_first
 from holdfast.cli.changes import SaleChanges
 from holdfast.cli.columns import DIFFERENCES, SALES
 from holdfast.cli.fail import NO
 from holdfast.cli.lists import Paging, print_list, states_option
+from holdfast.cli.new_ids import NewId
 from holdfast.cli.parsing import units
 from holdfast.cli.render import show, show_changed_sale, show_head, show_sale
 from holdfast.cli.sale_settings import (
@@ -25,11 +26,11 @@ from holdfast.cli.sale_settings import (
     NewAttempts,
     NewEnd,
     NewHold,
-    NewId,
     NewItemLimits,
     NewItems,
     NewLimit,
     NewMaxHold,
+    NewSaleId,
     NewStart,
     NewTitle,
     NewWindow,
@@ -42,12 +43,10 @@ from holdfast.cli.sale_settings import (
     print_moments,
 )
 from holdfast.cli.table import Table
-from holdfast.cli.terminal import messages
 from holdfast.cli.watch import watch_and_print
 from holdfast.client import Client
 from holdfast.inventory.v1.inventory_admin_service_pb2 import AuditSaleResponse, CreateSaleResponse, UpdateSaleResponse
 from holdfast.inventory.v1.sale_pb2 import SaleState
-from holdfast.sale_calls import SaleSettings
 
 app = typer.Typer(help="Make, list, show, watch, audit and change sales.", no_args_is_help=True)
 
@@ -61,7 +60,7 @@ Reason = Annotated[str, typer.Option(help="Why, for the record; none if not give
 def create(
     options: Options,
     item: Items,
-    sale_id: NewId = "",
+    sale_id: NewSaleId = "",
     item_limit: ItemLimits = None,
     title: Title = None,
     start: Start = None,
@@ -73,18 +72,16 @@ def create(
     return_window: Window = None,
 ) -> None:
     """Make a sale."""
-    items, is_made_up = units(item), not sale_id
+    items, new = units(item), NewId(sale_id, "sale")
     limits = item_limits(items, item_limit)
-    sale_id = sale_id or f"sale-{uuid4().hex[:12]}"
     settings = given_settings(title, start, end, hold, max_hold, limit, attempts, return_window)
 
     async def call(client: Client) -> CreateSaleResponse:
-        if is_made_up:  # before the call, so that an interrupted one can be repeated
-            messages.print(f"sale id {sale_id}", style="dim")
+        new.print("sale", repeat_with="")
         print_moments(start, end)
-        return await client.create_sale(sale_id, items, item_limits=limits, **settings)
+        return await client.create_sale(new.id, items, item_limits=limits, **settings)
 
-    call_and_print(options, call, show_changed_sale, sale_id=sale_id)
+    call_and_print(options, call, show_changed_sale, sale_id=new.id)
 
 
 @app.command("list")

@@ -1,16 +1,15 @@
 """The commands on the stock of a sale: change how many units of an item are on sale, and list such changes."""
 
 from typing import Annotated
-from uuid import uuid4
 
 import typer
 
 from holdfast.cli.ask import Options, SaleId, call_and_print, calls_server
 from holdfast.cli.columns import ADJUSTMENTS, without
 from holdfast.cli.lists import Paging, print_list
+from holdfast.cli.new_ids import NewId
 from holdfast.cli.parsing import whole_number
 from holdfast.cli.render import show_adjustment
-from holdfast.cli.terminal import messages
 from holdfast.client import Client
 from holdfast.inventory.v1.inventory_admin_service_pb2 import AdjustStockResponse
 
@@ -28,7 +27,7 @@ Expect = Annotated[
     int | None,
     typer.Option(callback=whole_number, help="Only if so many are on sale now; any number if not given."),
 ]
-NewId = Annotated[str, typer.Option("--id", help="Makes repeats safe; made up and printed if not given.")]
+AdjustmentId = Annotated[str, typer.Option("--id", help="Makes repeats safe; made up and printed if not given.")]
 Reference = Annotated[str, typer.Option(help="A document elsewhere, such as a delivery note; none if not given.")]
 
 
@@ -42,23 +41,21 @@ def adjust(
     by: By = None,
     to: To = None,
     expect: Expect = None,
-    adjustment_id: NewId = "",
+    adjustment_id: AdjustmentId = "",
     reference: Reference = "",
 ) -> None:
     """Change how many units of an item are on sale, never to fewer than are held and sold."""
     if (by is None) == (to is None):
         raise typer.BadParameter("give either --by or --to")
-    is_made_up = not adjustment_id
-    adjustment_id = adjustment_id or f"a-{uuid4().hex[:12]}"
+    new = NewId(adjustment_id, "a")
 
     async def call(client: Client) -> AdjustStockResponse:
-        if is_made_up:  # before the call, so that an interrupted one can be repeated
-            messages.print(f"adjustment id {adjustment_id} (repeat with --id {adjustment_id})", style="dim")
+        new.print("adjustment")
         return await client.adjust_stock(
-            sale_id, sku, adjustment_id, reason, delta=by, new_total=to, expected_total=expect, reference=reference
+            sale_id, sku, new.id, reason, delta=by, new_total=to, expected_total=expect, reference=reference
         )
 
-    call_and_print(options, call, show_adjustment, sale_id=sale_id, sku=sku, adjustment_id=adjustment_id)
+    call_and_print(options, call, show_adjustment, sale_id=sale_id, sku=sku, adjustment_id=new.id)
 
 
 @app.command()

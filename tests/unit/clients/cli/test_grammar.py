@@ -287,7 +287,7 @@ def test_an_adjustment_id_is_made_up_and_printed_before_the_call(fake: FakeInven
 def test_a_command_that_is_incomplete_or_not_confirmed_sends_nothing(
     fake: FakeInventory, words: tuple[str, ...]
 ) -> None:
-    """One line and exit code 2. Without a terminal nobody can be asked, so the last three need --yes."""
+    """One line and exit code 2. The last three ask on a terminal, and without one they need --yes."""
     failed = run(fake, *words)
 
     [line] = failed.stderr.splitlines()

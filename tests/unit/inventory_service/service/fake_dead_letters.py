@@ -19,7 +19,8 @@ from inventory_service.domain.shard_state import StoredAdjustment
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.bulkhead import Bulkhead
 from inventory_service.service.replay import DeadLetterReplay, Replayed
-from tests.contract.requests import SALE, create
+from tests.contract.requests import SALE, create, reserve
+from tests.contract.results import reason_of
 from tests.sales import make_sale
 
 NOW_MS = 1_800_000_000_000
@@ -99,8 +100,8 @@ class FakeLedger:
             if change is None:
                 return ArchivedReservation(True, None)
             found = change.reservation
-            spells = reserve_fingerprint(found.buyer_id, None, change.asked, found.reference)
-            return ArchivedReservation(True, found, spells if found.buyer_id else "")
+            fingerprint = reserve_fingerprint(found.buyer_id, None, change.asked, found.reference)
+            return ArchivedReservation(True, found, fingerprint if found.buyer_id else "")
 
         return await self._steps.take("known", known)  # type: ignore[no-any-return]
 
@@ -185,3 +186,15 @@ class Shop:
         self.ledger.record()
         state = self.stock.state()
         self.stock.settle_up_to(0, state.epoch, state.seq)
+
+
+def summary(result: Replayed | Failure) -> tuple[str, int | None, str]:
+    """A result: its reason, and state and new id of the letter."""
+    if isinstance(result, Failure):
+        return reason_of(result), None, ""
+    return reason_of(result.outcome), result.letter.state, result.letter.replayed_as
+
+
+async def sold_out(shop: Shop) -> None:
+    """Another buyer takes all lamps."""
+    await shop.stock.reserve(reserve("other", buyer="b-9", lamp=10))

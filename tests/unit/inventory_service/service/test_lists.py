@@ -113,16 +113,14 @@ async def test_calls_at_the_same_time_share_what_they_ask_of_a_shard(lists: List
     assert len(shards.asked) == 1
 
 
-async def test_where_a_shard_stands_is_remembered_for_a_moment(
-    shards: FakeShards, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_where_a_shard_stands_is_cached_for_a_moment(shards: FakeShards, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many lists one after the other cost a shard no more than four questions a second."""
     moments = ShardMoments(shards, SHARDS)  # type: ignore[arg-type]
     for _ in range(5):
         await moments.read([1])
     assert shards.asked == [1]
 
-    monkeypatch.setattr(shard_moments, "REMEMBERED_S", 0.0)
+    monkeypatch.setattr(shard_moments, "MAX_AGE_S", 0.0)
     at_once = ShardMoments(shards, SHARDS)  # type: ignore[arg-type]
     for _ in range(5):
         await at_once.read([1])

@@ -4,7 +4,9 @@ import asyncio
 import copy
 from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
 
-from holdfast.batches import judge_batch
+from holdfast.bulk.batches import judge_batch
+from holdfast.bulk.pending import PendingReserve
+from holdfast.bulk.streams import ReserveStream, Sending
 from holdfast.caller import Caller
 from holdfast.connections import Stubs
 from holdfast.errors import HoldfastError, NoAnswer
@@ -13,8 +15,6 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
     ReserveRequest,
     ReserveResponse,
 )
-from holdfast.reserve_items import ReserveItem
-from holdfast.reserve_streams import ReserveStream, Sending
 from holdfast.retry import Attempts
 from holdfast.streams import Stream
 
@@ -30,7 +30,7 @@ class BulkCalls(Caller):
         A request that could not be judged is repeated with the others of its kind, as far as the patience goes. More
         than 500 are sent in several calls, one after the other, each with the patience of one.
         """
-        items = [ReserveItem(request) for request in requests]
+        items = [PendingReserve(request) for request in requests]
         for first in range(0, len(items), MAX_BATCH):
             await self._judge(items[first : first + MAX_BATCH])
         return [item.answer for item in items]
@@ -47,7 +47,7 @@ class BulkCalls(Caller):
         sending = Sending(self._pool, self._retry, self._budget, self._metadata_of)
         return ReserveStream(requests, sending)
 
-    async def _judge(self, items: list[ReserveItem]) -> None:
+    async def _judge(self, items: list[PendingReserve]) -> None:
         connections = self._pool.connections()
         attempts = Attempts(self._retry, self._budget, attempt_s=self._ledger_attempt_s)
         judging = self._until_judged(items, attempts, connections.in_turn())
@@ -58,7 +58,7 @@ class BulkCalls(Caller):
                 if item.may_be_repeated:
                     item.fail(item.error(NoAnswer, late.code, late.message))
 
-    async def _until_judged(self, items: list[ReserveItem], attempts: Attempts, servers: Iterator[Stubs]) -> None:
+    async def _until_judged(self, items: list[PendingReserve], attempts: Attempts, servers: Iterator[Stubs]) -> None:
         """Send these requests, and again those that could not be judged."""
         while items:
             await judge_batch(items, next(servers), attempts.begin(), self._metadata_of)
@@ -72,7 +72,7 @@ class BulkCalls(Caller):
             await asyncio.sleep(delay_s)
 
 
-def _error_of(items: list[ReserveItem]) -> HoldfastError:
+def _error_of(items: list[PendingReserve]) -> HoldfastError:
     """One error for all that are repeated together: the one that asks for the longest pause."""
     errors = [item.failed for item in items if item.failed]
     longest = copy.copy(max(errors, key=lambda error: error.retry_after_s or 0.0))

@@ -9,18 +9,18 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Remembered(Generic[T]):
-    """The result of a read that began at most `for_s` seconds ago, or has not ended. The read may not raise."""
+class CachedRead(Generic[T]):
+    """The result of a read that began at most `max_age_s` seconds ago, or has not ended. The read may not raise."""
 
-    def __init__(self, read: Callable[[], Awaitable[T]], for_s: float) -> None:
+    def __init__(self, read: Callable[[], Awaitable[T]], max_age_s: float) -> None:
         self._read = read
-        self._for_s = for_s
+        self._max_age_s = max_age_s
         self._began = 0.0
         self._reading: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
         """A caller that leaves cancels nothing, and one's deadline is not that of the others."""
-        if self._reading is None or (self._reading.done() and perf_counter() - self._began >= self._for_s):
+        if self._reading is None or (self._reading.done() and perf_counter() - self._began >= self._max_age_s):
             self._began = perf_counter()
             self._reading = asyncio.create_task(self._run(), context=Context())
         return await asyncio.shield(self._reading)

@@ -4,9 +4,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 
-from holdfast.feeding import Fed
+from holdfast.bulk.pending import PendingReserve
+from holdfast.bulk.threaded_requests import ThreadedRequests
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
-from holdfast.reserve_items import ReserveItem
 
 SIZE = 256  # requests that were taken and whose answers the caller has not taken
 
@@ -19,8 +19,8 @@ class ReserveWindow:
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
         self._room = asyncio.Semaphore(SIZE)
-        self._unsent: deque[ReserveItem] = deque()
-        self._answered: deque[ReserveItem] = deque()
+        self._unsent: deque[PendingReserve] = deque()
+        self._answered: deque[PendingReserve] = deque()
         self._open = 0  # taken and not answered
         self._has_all = False  # the caller's requests have ended
         self._error: BaseException | None = None  # with which they ended, or the sending
@@ -36,7 +36,7 @@ class ReserveWindow:
                 request = await anext(requests)
                 if not isinstance(request, ReserveRequest):
                     raise TypeError(f"stream_reserve takes requests of reserve_request, and not {type(request)}")
-                self._unsent.append(ReserveItem(request))
+                self._unsent.append(PendingReserve(request))
                 self._open += 1
                 self._to_send.set()
         except StopAsyncIteration:
@@ -44,7 +44,7 @@ class ReserveWindow:
         except Exception as error:  # noqa: BLE001 - of the caller's iterable: the caller gets it after the answers
             self._error = error
         finally:
-            if isinstance(self._requests, Fed):
+            if isinstance(self._requests, ThreadedRequests):
                 self._requests.close()
         self._has_all = True
         self._to_send.set()
@@ -68,22 +68,22 @@ class ReserveWindow:
             await self._to_send.wait()
         return True
 
-    def take_unsent(self) -> ReserveItem:
+    def take_unsent(self) -> PendingReserve:
         """The request that is to be sent next; there must be one."""
         return self._unsent.popleft()
 
-    def take_all_unsent(self) -> list[ReserveItem]:
+    def take_all_unsent(self) -> list[PendingReserve]:
         """All that are to be sent."""
         items = list(self._unsent)
         self._unsent.clear()
         return items
 
-    def send_again(self, items: Iterable[ReserveItem]) -> None:
+    def send_again(self, items: Iterable[PendingReserve]) -> None:
         """Send these before those that were never sent."""
         self._unsent.extendleft(reversed([*items]))
         self._to_send.set()
 
-    def put_answered(self, item: ReserveItem) -> None:
+    def put_answered(self, item: PendingReserve) -> None:
         """Give an answer that is final to the caller."""
         self._answered.append(item)
         self._open -= 1
@@ -97,7 +97,7 @@ class ReserveWindow:
         self._is_over = True
         self._to_return.set()
 
-    async def answered(self) -> ReserveItem:
+    async def answered(self) -> PendingReserve:
         """Wait for the next answer; StopAsyncIteration if there is none, or the exception of the caller's iterable."""
         while not self._answered:
             if self._is_over:

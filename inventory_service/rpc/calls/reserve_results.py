@@ -1,4 +1,4 @@
-"""Judges one of many requests as Reserve does, except that a failure is a result and not the end of a call."""
+"""Judges one of many requests as Reserve does, and makes its ReserveResult: a failure does not end the call."""
 
 from typing import TypeAlias
 
@@ -21,8 +21,8 @@ _STATUS_TAG = b"\x12"  # ReserveResult.status
 log = structlog.get_logger()
 
 
-class ReserveItems:
-    """Judges requests one by one; each is counted as a Reserve is."""
+class ReserveJudge:
+    """Judges the requests of batches and streams one by one; each is counted as a Reserve is."""
 
     def __init__(self, stock: Stock, outcomes: CountsOutcomes) -> None:
         self._stock = stock

@@ -8,17 +8,17 @@ from typing import TypeVar
 
 Request = TypeVar("Request")
 
-AHEAD = 64  # requests that are taken before they can be sent; each costs a change of threads otherwise
+MOST_AHEAD = 64  # requests that are taken before they can be sent; each costs a change of threads otherwise
 
 
-class Fed(AsyncIterator[Request]):
+class ThreadedRequests(AsyncIterator[Request]):
     """Iterates over what a thread takes from an ordinary iterable, which other threads do not touch."""
 
     def __init__(self, requests: Iterable[Request]) -> None:
         self._requests = requests
         self._taken: deque[Request] = deque()
         self._arrived = asyncio.Event()
-        self._room = threading.Semaphore(AHEAD)
+        self._room = threading.Semaphore(MOST_AHEAD)
         self._error: BaseException | None = None
         self._is_over = False
         self._is_closed = False

@@ -7,15 +7,15 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from holdfast.access import Metadata
+from holdfast.bulk.pending import PendingReserve
 from holdfast.connections import Stubs
 from holdfast.errors import HoldfastError, TokenUnavailable
 from holdfast.inventory.v1.inventory_service_pb2 import BatchReserveRequest, ReserveResult
-from holdfast.reserve_items import ReserveItem
 from holdfast.statuses import error_from_rpc
 
 
 async def judge_batch(
-    items: Sequence[ReserveItem], server: Stubs, timeout_s: float, metadata_of: Callable[[Message], Metadata]
+    items: Sequence[PendingReserve], server: Stubs, timeout_s: float, metadata_of: Callable[[Message], Metadata]
 ) -> HoldfastError | None:
     """Send these requests in one call; returns the error of the call if it failed as a whole, which each item has."""
     request = BatchReserveRequest(requests=[item.request for item in items])

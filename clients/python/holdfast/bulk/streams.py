@@ -11,18 +11,18 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from holdfast.access import Metadata
+from holdfast.bulk.first_status import FirstStatus
+from holdfast.bulk.pending import PendingReserve, ReserveAnswer
+from holdfast.bulk.window import Requests, ReserveWindow
 from holdfast.connections import Connections, Pool, Stubs
 from holdfast.errors import Closed, HoldfastError, NoAnswer, TokenUnavailable
-from holdfast.first_status import FirstStatus
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest, StreamReserveRequest, StreamReserveResponse
-from holdfast.reserve_items import ReserveAnswer, ReserveItem
-from holdfast.reserve_window import Requests, ReserveWindow
 from holdfast.retry import GRACE_S, Attempts, RetryBudget, RetryPolicy
 from holdfast.statuses import error_from_rpc
 from holdfast.streams import Stream
 
 Call = aio.StreamStreamCall[StreamReserveRequest, StreamReserveResponse]
-ErrorOf = Callable[[ReserveItem], HoldfastError]
+ErrorOf = Callable[[PendingReserve], HoldfastError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class ReserveSender:
         self._metadata_of = sending.metadata_of
         self._connections = connections
         self._sent = 0
-        self._unanswered: dict[int, ReserveItem] = {}  # on the present stream, by number
+        self._unanswered: dict[int, PendingReserve] = {}  # on the present stream, by number
         self._attempts: Attempts | None = None  # at a stream, since the last answer
         self._silence = asyncio.timeout(None)  # of the present stream
         self._silence_s = max(self._retry.attempt_s, self._retry.ledger_attempt_s) + GRACE_S
@@ -140,7 +140,7 @@ class ReserveSender:
         else:
             self._window.put_answered(item)
 
-    def _repeat_later(self, item: ReserveItem) -> None:
+    def _repeat_later(self, item: PendingReserve) -> None:
         assert item.failed is not None
         item.attempts = item.attempts or Attempts(self._retry, self._budget)
         try:
@@ -154,7 +154,7 @@ class ReserveSender:
         """Wait before the next stream, which begins with what the last one left open; or give all of it up."""
         items = list(self._unanswered.values())
         self._unanswered.clear()
-        error = error_of(ReserveItem(ReserveRequest()))
+        error = error_of(PendingReserve(ReserveRequest()))
         for item in items:
             item.fail(error_of(item))
             item.attempts = item.attempts or Attempts(self._retry, self._budget)
@@ -169,7 +169,7 @@ class ReserveSender:
             self._window.send_again([item for item in items if not item.is_given_up])
             await asyncio.sleep(delay_s)
 
-    def _give_up(self, items: list[ReserveItem], error_of: ErrorOf) -> None:
+    def _give_up(self, items: list[PendingReserve], error_of: ErrorOf) -> None:
         for item in items:
             error = error_of(item)
             error.outcome_unknown = error.outcome_unknown and item.was_sent
@@ -183,11 +183,11 @@ class ReserveSender:
             self._silence.reschedule(self._connections.loop.time() + self._silence_s if is_awaited else None)
 
 
-def _rpc_error(failure: aio.AioRpcError, item: ReserveItem) -> HoldfastError:
+def _rpc_error(failure: aio.AioRpcError, item: PendingReserve) -> HoldfastError:
     """The error of the stream, about one request."""
     return error_from_rpc(failure, item.request)
 
 
-def _own_error(error: HoldfastError, item: ReserveItem) -> HoldfastError:
+def _own_error(error: HoldfastError, item: PendingReserve) -> HoldfastError:
     """An error that this client makes, about one request."""
     return item.error(type(error), error.code, error.message)

@@ -10,7 +10,7 @@ from holdfast.statuses import error_from_status, ids_of
 ReserveAnswer = ReserveResponse | HoldfastError
 
 
-class ReserveItem:
+class PendingReserve:
     """A request with its latest answer, which is an error while it may be repeated."""
 
     def __init__(self, request: ReserveRequest) -> None:

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from google.protobuf.message import Message
 
 from holdfast.access import Metadata
-from holdfast.batches import judge_batch
+from holdfast.bulk.batches import judge_batch
+from holdfast.bulk.pending import PendingReserve, ReserveAnswer
 from holdfast.connections import Connections
 from holdfast.errors import NotBuilt
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest, ReserveResponse
-from holdfast.reserve_items import ReserveAnswer, ReserveItem
 
 MAX_CALLS = 100  # of one batch
 GATHER_S = 0.002  # for which a call waits for others while a batch is out
@@ -96,7 +96,7 @@ class Coalescer:
 
     async def _judge(self, batch: Batch, connections: Connections, metadata_of: Callable[[Message], Metadata]) -> None:
         turn = connections.next_turn()
-        items = [ReserveItem(request) for request, _, _ in batch.calls]
+        items = [PendingReserve(request) for request, _, _ in batch.calls]
         longest_s = max(timeout_s for _, timeout_s, _ in batch.calls)
         self._out += 1
         try:

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import grpc
 
+from holdfast.bulk.coalescing import Coalescer, Coalescing
 from holdfast.caller import Caller
-from holdfast.coalescing import Coalescer, Coalescing
 from holdfast.connections import Connections
 from holdfast.errors import Details, NoAnswer
 from holdfast.inventory.v1.inventory_service_pb2 import (

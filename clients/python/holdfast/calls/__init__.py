@@ -1,0 +1,1 @@
+"""The calls of the client, a file for each purpose; `Client` puts them together."""
