@@ -6,13 +6,14 @@ No state depends on a session (no prepared statement outlives its transaction), 
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from inspect import signature
 from typing import Any, TypeAlias
 
 import asyncpg
 from asyncpg import connect_utils
+from asyncpg.transaction import Transaction
 
 from holdfast_runtime.connection_errors import (
     PROBE_TIMEOUT_S,
@@ -28,6 +29,7 @@ from holdfast_runtime.start_check import Dependency, address_of
 
 CONNECT_S = 5.0
 CLOSE_S = 1.0
+GIVE_UP_S = 0.1  # for ending what was given up, before the connection is closed: a silent server would not end it
 PEER_TIMEOUT_S = 9
 PEER_OPTIONS = {
     socket.TCP_KEEPIDLE: PEER_TIMEOUT_S // 3,
@@ -40,6 +42,9 @@ PERMANENT_SQLSTATES = ("28", "3D000", "22", "42")
 # The server takes no writes (25006: a transaction is read-only), or it is going down or still starting (57P0x).
 FAILED_OVER_SQLSTATES = ("25006", "57P0")
 _NO_TLS = "rejected SSL upgrade"  # asyncpg's only sign that a server has no TLS, which the DSN requires
+
+# InternalClientError: asyncpg used an idle connection once more that Postgres had closed.
+ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 Row: TypeAlias = asyncpg.Record
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -132,17 +137,26 @@ class LazyPool:
         self._connecting = asyncio.Lock()
 
     @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[Connection]:
-        """A connection for one block; raises asyncpg's errors."""
+    async def acquire(self, wait_s: float = CONNECT_S + 1) -> AsyncIterator[Connection]:
+        """A connection, within `wait_s`, for one block; raises asyncpg's errors.
+
+        A block that is cancelled or times out ends within `GIVE_UP_S`, whether or not the server answers.
+        """
         pool = await self.ready()
-        async with pool.acquire(timeout=CONNECT_S + 1) as connection:
-            try:
-                yield connection
-            except Exception as error:
-                if any(map(_has_failed_over, causes(error))):
-                    connection.terminate()
-                    await pool.expire_connections()  # which closes each when it is next asked for
-                raise
+        connection = await pool.acquire(timeout=wait_s)
+        try:
+            yield connection
+        except (TimeoutError, asyncio.CancelledError):
+            with suppress(TimeoutError, OSError, *ASYNCPG_ERRORS):  # the connection is closed then
+                await pool.release(connection, timeout=GIVE_UP_S)
+            raise
+        except Exception as error:
+            if any(map(_has_failed_over, causes(error))):
+                connection.terminate()
+                await pool.expire_connections()  # which closes each when it is next asked for
+            raise
+        finally:
+            await pool.release(connection)  # nothing if it is released already
 
     async def ready(self) -> "asyncpg.Pool[asyncpg.Record]":
         """The pool itself."""
@@ -164,6 +178,32 @@ class LazyPool:
         """Close every connection at once; open transactions are rolled back."""
         if self._pool is not None:
             self._pool.terminate()
+
+
+@asynccontextmanager
+async def transaction(connection: Connection, *, limit_s: float | None = None, **options: Any) -> AsyncIterator[None]:
+    """A transaction for one block, with asyncpg's `options`; its begin and its commit take at most `limit_s`.
+
+    A block that fails ends within `GIVE_UP_S`: a server that is silent would not answer to a rollback either.
+    """
+    begun = connection.transaction(**options)
+    try:
+        async with asyncio.timeout(limit_s):
+            await begun.start()
+        yield
+        async with asyncio.timeout(limit_s):
+            await begun.commit()
+    except BaseException:
+        await _roll_back(connection, begun)
+        raise
+
+
+async def _roll_back(connection: Connection, begun: Transaction) -> None:
+    try:
+        async with asyncio.timeout(GIVE_UP_S):
+            await begun.rollback()
+    except (TimeoutError, OSError, *ASYNCPG_ERRORS):  # so the server rolls it back when the connection ends
+        connection.terminate()
 
 
 async def _connect_to(dsn: str, writable: bool, **options: Any) -> Session:

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from inventory_service.domain.buyer_reconciliation import BuyersPage, LedgerBuyer
-from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reconciliation import Balances, DeadLetter, ItemInLedger, ReservationSnapshot, SalePage
 from inventory_service.domain.sale_reconciliation import (
     ItemAtCommit,
@@ -14,6 +14,7 @@ from inventory_service.domain.sale_reconciliation import (
     SaleRow,
     TakenUnits,
 )
+from inventory_service.domain.shard_load import StoredSettings
 from inventory_service.domain.shards import Commit, CommitId, LedgerRow
 
 
@@ -77,6 +78,8 @@ class SaleSnapshot(Protocol):
 
     async def sale(self) -> SaleRow | None: ...
 
+    async def settings_at(self, place: Position, row: SaleRow) -> StoredSettings | None: ...
+
     async def items_at(self, commit: CommitId) -> Sequence[ItemAtCommit]: ...
 
     async def refused_units(self, commit: CommitId) -> Mapping[str, TakenUnits] | None: ...
@@ -91,7 +94,7 @@ class SaleSnapshot(Protocol):
 
     async def item_sums(self) -> Sequence[ItemInLedger]: ...
 
-    async def odd_lines(self, limit: int) -> Sequence[OddLines]: ...
+    async def odd_lines(self, limit: int, has_left: bool) -> Sequence[OddLines]: ...
 
     async def count_reservations(self) -> int: ...
 

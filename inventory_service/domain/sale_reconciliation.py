@@ -236,28 +236,32 @@ def _field_differences(subject: str, record: ReservationSnapshot, recorded: Ledg
             yield AuditDifference(f"{subject} item {sku}", _units(in_redis.get(sku)), _units(in_ledger.get(sku)))
 
 
-def balance_differences(items: Sequence[ItemInLedger]) -> Iterator[AuditDifference]:
-    """Of a sale that has left Redis: balances against entries, reservations and dead letters; nothing is held."""
+def balance_differences(items: Sequence[ItemInLedger], has_left: bool) -> Iterator[AuditDifference]:
+    """The ledger against itself: balances against entries, reservations and dead letters.
+
+    In a sale that has left Redis nothing is held or refused.
+    """
+    left = {"a sale that has left Redis": 0} if has_left else {}
     for item in items:
-        booked, has_left = {**item.entries, "total": -item.entries.get("external", 0)}, "a sale that has left Redis"
+        booked = {**item.entries, "total": -item.entries.get("external", 0)}
         sources: dict[str, tuple[int, dict[str, int]]] = {
             "total": (item.total, {}),
             "available": (item.available, {}),
-            "held": (item.held, {"reservations": item.lines_held, has_left: 0}),
+            "held": (item.held, {"reservations": item.lines_held, **left}),
             "sold": (item.sold, {"reservations": item.lines_sold}),
-            "refused": (item.refused, {"dead letters": item.lines_refused, has_left: 0}),
+            "refused": (item.refused, {"dead letters": item.lines_refused, **left}),
         }
         for account, (balance, more) in sources.items():
             sums = {"entries": booked.get(account, 0), **more}
             others = [f"{added} by {source}" for source, added in sums.items() if added != balance]
             if others:
-                yield AuditDifference(f"item {item.sku} {account}", str(balance), ", ".join(others))
+                yield AuditDifference(f"ledger item {item.sku} {account}", str(balance), ", ".join(others))
 
 
 def line_differences(odd: Iterable[OddLines]) -> Iterator[AuditDifference]:
-    """Of a sale that has left Redis: lines against states."""
+    """The ledger against itself: lines against states."""
     for each in odd:
-        yield AuditDifference(f"reservation {each.reservation_id} lines", each.state, each.lines)
+        yield AuditDifference(f"ledger reservation {each.reservation_id} lines", each.state, each.lines)
 
 
 def _etag(settings: StoredSettings) -> str:

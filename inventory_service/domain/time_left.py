@@ -8,9 +8,16 @@ from math import inf
 from time import perf_counter
 
 MARGIN_S = 0.2  # for the answer's way back to the caller
+SHORT_S = 1.0  # so near its end a call ends by itself
 
 caller_leaves: ContextVar[float] = ContextVar("caller_leaves", default=inf)
 question_ends: ContextVar[float] = ContextVar("question_ends", default=inf)
+
+
+def one_limit_s(longest_s: float) -> float:
+    """What one of many questions of a call may take, so that its failure comes before the end of the whole call."""
+    left_s = caller_leaves.get() - perf_counter() - 2 * MARGIN_S
+    return min(longest_s, left_s) if left_s > SHORT_S else longest_s
 
 
 def question_limit_s(longest_s: float) -> float:

@@ -11,7 +11,7 @@ from holdfast_runtime.retry import Backoff
 from inventory_service.domain.audit_ports import RedisReservations, SaleSnapshot, SaleSnapshots
 from inventory_service.domain.buyer_reconciliation import BuyersPage, judge_buyers
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reconciliation import SalePage
+from inventory_service.domain.reconciliation import ItemInLedger, SalePage
 from inventory_service.domain.results import Failure, sale_not_found
 from inventory_service.domain.sale_reconciliation import (
     AuditDifference,
@@ -24,6 +24,7 @@ from inventory_service.domain.sale_reconciliation import (
     sale_differences,
     stock_differences,
 )
+from inventory_service.domain.shard_load import StoredSettings
 from inventory_service.domain.shards import CommitId
 
 MAX_DIFFERENCES = 1000
@@ -69,7 +70,7 @@ class SaleComparison:
     async def _compare_sale(self) -> SalePage | None:
         """Compare settings and stock; the first page as of which they are compared, None if the sale has left Redis.
 
-        Where the ledger has newer settings, or that the sale has left, both are read again.
+        Where the ledger has a newer sale, or that the sale has left, both are read again: Redis then has it too.
         """
         left_by: CommitId | None = None  # a commit by which the ledger had it that the sale has left Redis
         while True:
@@ -78,7 +79,7 @@ class SaleComparison:
                 await self._fail_if_unknown()
             async with self._ledger_with(page) as snapshot:
                 row = await snapshot.sale()
-                if row is not None and etag_commit(row.settings) > page.head:
+                if row is not None and page.settings is None and self._has_changed(page, row, snapshot):
                     continue
                 if row is not None and row.has_left and page.settings is None:
                     return None
@@ -96,19 +97,38 @@ class SaleComparison:
 
     async def _compare_settings_and_stock(self, page: SalePage, row: SaleRow | None, snapshot: SaleSnapshot) -> None:
         items = await snapshot.items_at(page.head)
+        if row is not None and page.settings is not None and self._has_changed(page, row, snapshot):
+            row = await self._row_as_of(page.settings, row, snapshot)
+            known = {item.sku for item in page.items}
+            items = [item for item in items if item.total or item.sku in known]  # the others were added later
         self._add(sale_differences(page.settings, row))
         if page.is_late:
             self._add([AuditDifference("sale due", "after its first hold ends", "when its first hold ends")])
         self._add(stock_differences(page.items, items, await snapshot.refused_units(page.head)))
         self._items = len({item.sku for item in page.items} | {item.sku for item in items})
+        await self._compare_ledger_with_itself(snapshot, has_left=False)
+
+    def _has_changed(self, page: SalePage, row: SaleRow, snapshot: SaleSnapshot) -> bool:
+        """Whether the ledger has settings that are newer than what was read; an etag above its watermark is no such."""
+        return page.head < etag_commit(row.settings) <= snapshot.row.commit_id
+
+    async def _row_as_of(self, redis: StoredSettings, row: SaleRow, snapshot: SaleSnapshot) -> SaleRow:
+        """The row as it was with Redis' etag; the row itself if the ledger never had that etag."""
+        place = Position(self._shard, redis.epoch, redis.seq, redis.index)
+        return row._replace(settings=await snapshot.settings_at(place, row) or row.settings)
+
+    async def _compare_ledger_with_itself(self, snapshot: SaleSnapshot, has_left: bool) -> Sequence[ItemInLedger]:
+        """At the moment of the snapshot, whatever is under way elsewhere; what was compared."""
+        items = await snapshot.item_sums()
+        self._add(balance_differences(items, has_left))
+        self._add(line_differences(await snapshot.odd_lines(MAX_DIFFERENCES + 1, has_left)))
+        return items
 
     async def _compare_archived(self) -> SaleAudit:
         """Compare the ledger with itself."""
         async with self._ledger.snapshot(self._shard, self._sale) as snapshot:
             assert snapshot is not None, "the shard had a row"
-            items = await snapshot.item_sums()
-            self._add(balance_differences(items))
-            self._add(line_differences(await snapshot.odd_lines(MAX_DIFFERENCES + 1)))
+            items = await self._compare_ledger_with_itself(snapshot, has_left=True)
             self._items, self._reservations = len(items), await snapshot.count_reservations()
             return self._result(snapshot.row.commit_id)
 

@@ -1,6 +1,7 @@
 """A sale with reservations in every state, and its audit as the server makes it."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from time import perf_counter
 
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
@@ -18,6 +19,7 @@ from inventory_service.domain.sale_reconciliation import SaleAudit
 from inventory_service.domain.shards import LedgerProgress
 from inventory_service.domain.time_left import caller_leaves
 from inventory_service.service.sale_audit import SaleAudits
+from tests.halting_proxy import HaltingProxy
 from tests.integration.audit_fixture import SALE, SHARD, AuditFixture
 from tests.integration.shard_processes import SHARDS, ShardProcesses
 from tests.sales import make_sale
@@ -31,7 +33,8 @@ class SaleAuditFixture(AuditFixture):
     def __init__(self, processes: ShardProcesses) -> None:
         super().__init__(processes)
         self.pool = LedgerPool(processes.dsn, pool_size=1)
-        self.audits = SaleAudits(RedisSaleReader(processes.connections), PostgresSaleSnapshots(self.pool), SHARDS)
+        self.snapshots = PostgresSaleSnapshots(self.pool)
+        self.audits = SaleAudits(RedisSaleReader(processes.connections), self.snapshots, SHARDS)
 
     async def open(self) -> None:
         """A sale with sixty reservations, some of which were refused; the ledger has it all."""
@@ -90,13 +93,24 @@ class SaleAuditFixture(AuditFixture):
         async with self.processes.connections.acquire() as connection:
             return await connection.execute(*command)
 
-    async def audit_failure_within(self, seconds: float) -> Failure:
+    async def audit_failure_within(self, seconds: float, audits: SaleAudits | None = None) -> Failure:
         """The failure of an audit whose caller waits so long."""
         leaves = caller_leaves.set(perf_counter() + seconds)
         try:
-            return await self.audit_failure()
+            failure = await (audits or self.audits).audit(SALE)
         finally:
             caller_leaves.reset(leaves)
+        assert isinstance(failure, Failure), failure
+        return failure
+
+    @asynccontextmanager
+    async def through_proxy(self) -> AsyncIterator[tuple[SaleAudits, HaltingProxy]]:
+        """The same audit, with a proxy before the ledger."""
+        proxy = HaltingProxy(self.processes.dsn)
+        async with proxy.listening() as dsn:
+            pool = LedgerPool(dsn, pool_size=1)
+            yield SaleAudits(RedisSaleReader(self.processes.connections), PostgresSaleSnapshots(pool), SHARDS), proxy
+            await pool.close()
 
     async def settle(self) -> None:
         """Report to Redis what the ledger has."""

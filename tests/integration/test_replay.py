@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
+from time import perf_counter
 
 import grpc
 import pytest
@@ -15,8 +16,9 @@ from redis.asyncio import Redis
 
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.results import Granted, ReservationRead
+from tests.halting_proxy import HaltingProxy
 from tests.integration.refused_orders import SALE, RefusedOrders, refused_orders, replay
-from tests.inventory_server import ServerProcess, call_error, calling, error_of, running_server_process
+from tests.inventory_server import ServerProcess, call_error, calling, error_of, running_server, running_server_process
 from tests.waiting import eventually
 
 HELD, CONFIRMED = ReservationState.RESERVATION_STATE_HELD, ReservationState.RESERVATION_STATE_CONFIRMED
@@ -75,15 +77,18 @@ async def test_failures_name_the_letter_and_what_has_become_of_it(orders: Refuse
     [letter, other] = await letters_of(orders, 2)
     await replay(orders.caller, letter, "r-2")
 
-    missing = [await error_of(replay(orders.caller, name, "r-3")) for name in ("", f"{letter}0", "seven", "ü" * 9000)]
+    missing = [await error_of(replay(orders.caller, name, "r-3")) for name in (f"{letter}0", "seven", "ü" * 9000)]
     bad = await error_of(replay(orders.caller, "seven", "no id"))
+    unset = [await error_of(replay(orders.caller, "", name)) for name in ("r-3", "")]
     taken = await error_of(replay(orders.caller, letter, "r-3"))
     await orders.db.execute("delete from reservation where reservation_id = 'refused-01'")  # as of one it cannot record
     reused = [await error_of(replay(orders.caller, other, name)) for name in ("r-2", "refused-00", "refused-01")]
 
     assert {(error.code, error.reason) for error in missing} == {(grpc.StatusCode.NOT_FOUND, "DEAD_LETTER_NOT_FOUND")}
-    assert [error.metadata["dead_letter_id"] for error in missing[:3]] == ["", f"{letter}0", "seven"]
+    assert [error.metadata["dead_letter_id"] for error in missing[:2]] == [f"{letter}0", "seven"]
     assert (bad.reason, bad.fields) == ("FIELD_OUT_OF_BOUNDS", ["reservation_id"])
+    assert [error.reason for error in unset] == ["FIELD_OUT_OF_BOUNDS"] * 2
+    assert [error.fields for error in unset] == [["dead_letter_id"], ["dead_letter_id", "reservation_id"]]
     assert (taken.code, taken.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "WRONG_DEAD_LETTER_STATE")
     assert taken.metadata == {
         "dead_letter_id": letter,
@@ -96,6 +101,22 @@ async def test_failures_name_the_letter_and_what_has_become_of_it(orders: Refuse
         (grpc.StatusCode.ALREADY_EXISTS, "RESERVATION_ID_REUSED")
     }
     assert (await orders.letters())[other] == ("SETTLED", "")
+
+
+async def test_a_ledger_that_falls_silent_is_told_while_the_caller_waits(orders: RefusedOrders) -> None:
+    """By the first question that it does not answer: of two calls, one has a connection and one is connecting."""
+    proxy = HaltingProxy(orders.dsn)
+    async with proxy.listening() as dsn, running_server(orders.url, dsn) as address, calling(address) as caller:
+        known = await error_of(replay(caller, "0-1-1-0", "r-2"))
+        proxy.halt()
+        began = perf_counter()
+        silent = await asyncio.gather(*(error_of(replay(caller, "0-1-1-0", "r-2", timeout=15)) for _ in range(2)))
+        took_s = perf_counter() - began
+
+    assert known.reason == "DEAD_LETTER_NOT_FOUND"
+    assert [error.reason for error in silent] == ["LEDGER_UNREACHABLE"] * 2
+    assert all(error.retries for error in silent)
+    assert took_s < 6
 
 
 async def test_one_reservation_comes_of_each_letter_however_its_callers_race(orders: RefusedOrders) -> None:

@@ -2,22 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from time import perf_counter
 
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
+from inventory_service.adapters.ledger.sale_snapshots import PostgresSaleSnapshot
 from inventory_service.adapters.redis.keys import sale_keys, shard_keys
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.results import Granted
+from inventory_service.domain.results import Failure, Granted
+from inventory_service.domain.sale import NewItem, UpdateSale
+from inventory_service.domain.sale_reconciliation import SaleAudit
 from tests.integration.audit_fixture import SALE, SHARD
 from tests.integration.sale_audit_fixture import HOLD_MS, SaleAuditFixture
 from tests.integration.shard_processes import ShardProcesses
 from tests.shared_kafka import Kafka
 
 KEYS = sale_keys(SHARD, SALE)
+ELSEWHERE = ("buyer ", "ledger ")  # subjects that have tests of their own
 
 # What is changed in the ledger, how it is changed back, and what the audit tells: Redis' value, then the ledger's.
 IN_THE_LEDGER: list[tuple[str, str, str, str, dict[str, tuple[str, str] | None]]] = [
@@ -86,7 +93,7 @@ async def test_every_change_of_the_ledger_is_found(fixture: SaleAuditFixture) ->
     epoch = (await fixture.processes.status(SHARD)).epoch
     for table, change, change_back, where, expected in IN_THE_LEDGER:
         await fixture.sql(f"update {table} set {change} where {where}")
-        found = {subject: values for subject, *values in await fixture.found() if not subject.startswith("buyer ")}
+        found = {subject: values for subject, *values in await fixture.found() if not subject.startswith(ELSEWHERE)}
         await fixture.sql(f"update {table} set {change_back} where {where}")
 
         assert found.keys() == expected.keys(), change
@@ -94,6 +101,90 @@ async def test_every_change_of_the_ledger_is_found(fixture: SaleAuditFixture) ->
             told = [value.format(epoch=epoch) for value in values or found[subject]]
             assert found[subject] == told, change
     assert await fixture.found() == []
+
+
+async def test_a_live_sale_is_compared_within_the_ledger(fixture: SaleAuditFixture) -> None:
+    """Balances against entries, reservations and dead letters, and lines against states, while the sale goes on."""
+    hold = "reservation_id = 'r-2' and sku = 'shade'"
+    changes = [
+        (("ledger_entry", "quantity", hold), [
+            ("ledger item shade available", "4920", "4919 by entries"),
+            ("ledger item shade held", "40", "41 by entries"),
+        ]),
+        (("reservation_line", "quantity", hold), [("ledger item shade held", "40", "41 by reservations")]),
+        (("reservation_line", "returned_quantity", hold), [
+            ("ledger reservation r-2 lines", "HELD",
+             "lamp 1 claimed, 0 sold, 0 came back; shade 2 claimed, 0 sold, 1 came back"),
+        ]),
+        (("item", "total = total + 1, available", "sku = 'shade'"), [
+            ("ledger item shade total", "5001", "5000 by entries"),
+            ("ledger item shade available", "4921", "4920 by entries"),
+        ]),
+    ]  # fmt: skip
+    for (table, column, where), expected in changes:
+        await fixture.sql(f"update {table} set {column} = {column.rpartition(' ')[2]} + 1 where {where}")
+        found = [each for each in await fixture.found() if each[0].startswith("ledger ")]
+        change_back = column.replace("+", "-")
+        await fixture.sql(f"update {table} set {change_back} = {column.rpartition(' ')[2]} - 1 where {where}")
+
+        assert found == expected
+    assert await fixture.found() == []
+
+
+async def test_an_etag_above_the_watermark_is_a_difference(fixture: SaleAuditFixture) -> None:
+    """What the ledger has not applied cannot have changed the sale, so to read both again would never end."""
+    head = (await fixture.processes.status(SHARD)).head
+    await fixture.sql("update sale set etag_seq = etag_seq + 1000")
+
+    async with asyncio.timeout(10):
+        found = await fixture.found()
+
+    assert found == [("sale etag", f"{head.epoch}-1-0", f"{head.epoch}-1001-0")]
+
+
+async def test_settings_that_change_all_the_time_are_compared_as_they_were(
+    fixture: SaleAuditFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reading of the ledger has newer settings, and an item more, than what was read in Redis before."""
+    snapshot, numbers = fixture.snapshots.snapshot, count()
+
+    @asynccontextmanager
+    async def later(shard: int, sale: SaleKey) -> AsyncIterator[PostgresSaleSnapshot | None]:
+        number = next(numbers)
+        added = (NewItem(f"new-{number}", 3),)
+        await fixture.stock.change_sale(
+            UpdateSale(SALE, {"title": f"Lamps {number}", "buyer_limit": number + 100}, added)
+        )
+        await fixture.apply_outbox()
+        async with snapshot(shard, sale) as now:
+            yield now
+
+    monkeypatch.setattr(fixture.snapshots, "snapshot", later)
+    async with asyncio.timeout(20):
+        as_created = await fixture.audit_sale()
+        changed = await fixture.audit_sale()
+        await fixture.redis("HSET", KEYS.sale, "item:new-0", "4 0 0")
+        lost = await fixture.found()
+
+    assert (as_created.differences, changed.differences) == ((), ())
+    assert [subject for subject, *_ in lost] == ["item new-0 total", "item new-0 available"]
+
+
+async def test_a_ledger_that_falls_silent_is_told_while_the_caller_waits(fixture: SaleAuditFixture) -> None:
+    """Between two questions as while one connects, and before the caller's deadline if that comes first."""
+
+    async def told(deadline_s: float, is_connected: bool) -> tuple[Failure, float]:
+        async with fixture.through_proxy() as (audits, proxy):
+            if is_connected:
+                assert isinstance(await audits.audit(SALE), SaleAudit)
+            proxy.halt()
+            began = perf_counter()
+            return await fixture.audit_failure_within(deadline_s, audits), perf_counter() - began
+
+    failures = await asyncio.gather(*(told(deadline_s, known) for deadline_s in (60.0, 3.0) for known in (True, False)))
+
+    assert [failure.reason for failure, _ in failures] == [reasons.ERROR_REASON_LEDGER_UNREACHABLE] * 4
+    assert all(took_s < limit_s for (_, took_s), limit_s in zip(failures, (6.0, 6.0, 3.0, 3.0), strict=True)), failures
 
 
 async def test_every_change_of_redis_is_found(fixture: SaleAuditFixture) -> None:
@@ -207,14 +298,18 @@ async def test_an_archived_sale_is_compared_within_the_ledger(fixture: SaleAudit
     assert (equal.differences, equal.items, equal.reservations) == ((), 1, 1)
     assert equal.as_of[:3] == (SHARD, *(await fixture.processes.status(SHARD)).head)
     assert balances == [
-        ("item lamp available", "4", "3 by entries"),
-        ("item lamp sold", "1", "2 by entries, 2 by reservations"),
+        ("ledger item lamp available", "4", "3 by entries"),
+        ("ledger item lamp sold", "1", "2 by entries, 2 by reservations"),
     ]
     assert lines == [
-        ("item lamp sold", "2", "0 by reservations"),
-        ("reservation r-1 lines", "RELEASED", "lamp 2 claimed, 2 sold, 0 came back"),
+        ("ledger item lamp sold", "2", "0 by reservations"),
+        ("ledger reservation r-1 lines", "RELEASED", "lamp 2 claimed, 2 sold, 0 came back"),
     ]
-    assert [subject for subject, *_ in held] == ["item lamp held", "item lamp sold", "reservation r-1 lines"]
+    assert [subject for subject, *_ in held] == [
+        "ledger item lamp held",
+        "ledger item lamp sold",
+        "ledger reservation r-1 lines",
+    ]
 
 
 async def test_an_audit_waits_for_the_ledger_and_ends_with_the_callers_deadline(fixture: SaleAuditFixture) -> None:

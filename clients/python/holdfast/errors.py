@@ -164,7 +164,7 @@ class StockInUse(WrongState):
 
 
 class WrongDeadLetterState(WrongState):
-    """The dead letter is not settled."""
+    """The dead letter is not settled, or its caller ended the order."""
 
 
 class Outdated(HoldfastError):

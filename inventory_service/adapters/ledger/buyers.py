@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from holdfast_runtime.postgres import transaction
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import ledger_queries
 from inventory_service.domain.blocked_buyers import BlockChange
@@ -40,7 +41,7 @@ class LedgerBuyers:
         """`LedgerOutcomeUnknown` if the ledger stops answering once the statement was sent. Harmless twice."""
         sent = False
         try:
-            async with self._ledger.connection() as db, db.transaction():
+            async with self._ledger.connection() as db, transaction(db):
                 # Read first: a version that is read after the statement may be that of a change which it did not find.
                 version = before = int(await db.fetchval(self._sql.blocked_version))
                 sent = True

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from holdfast.inventory.v1.inventory_admin_service_pb2 import DeadLetterState
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
-from holdfast_runtime.postgres import Connection, Row
+from holdfast_runtime.postgres import Connection, Row, transaction
 from holdfast_runtime.queries import load_queries
 from inventory_service.adapters.ledger.archive import (
     QUESTION_S,
@@ -149,7 +149,7 @@ class PostgresLists:
         """A connection whose statements all see one moment, and the shards' watermarks at that moment."""
         async with (
             self._ledger.connection() as db,
-            db.transaction(isolation="repeatable_read", readonly=True),
+            transaction(db, isolation="repeatable_read", readonly=True),
         ):
             await db.execute(self._sql.plan_for_lists)
             yield db, _watermarks(await db.fetch(self._sql.watermarks, shards)) if shards else {}

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from holdfast_runtime.postgres import Connection
+from holdfast_runtime.postgres import Connection, transaction
 from inventory_service.adapters.ledger.archive import adjustment_from_row
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import Queries, ledger_queries
@@ -71,7 +71,7 @@ class PostgresLoadSource:
     async def _reading(self) -> AsyncIterator[Connection]:
         async with (
             self._ledger.connection() as db,
-            db.transaction(isolation="repeatable_read", readonly=True),
+            transaction(db, isolation="repeatable_read", readonly=True),
         ):
             await db.execute(self._sql.plan_for_load)
             await self._check_version(db)

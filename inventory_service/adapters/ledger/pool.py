@@ -7,9 +7,7 @@ from copy import copy
 from math import inf
 from time import perf_counter
 
-import asyncpg
-
-from holdfast_runtime.postgres import Connection, LazyPool
+from holdfast_runtime.postgres import ASYNCPG_ERRORS, CONNECT_S, Connection, LazyPool
 from inventory_service.domain.shards import LedgerUnavailable
 from inventory_service.domain.time_left import question_ends
 
@@ -17,8 +15,6 @@ QUERY_TIMEOUT_S = 15.0
 POOL_SIZE = 4
 PERMANENT_SQLSTATES = ("22", "23")  # bad data and violated constraints, which a retry meets again
 _MISSING_SCHEMA = ("3D000", "42P01", "42703")  # the database, a table or a column does not exist
-# InternalClientError: asyncpg used an idle connection once more that Postgres had closed.
-_ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class LedgerPool:
@@ -35,13 +31,16 @@ class LedgerPool:
         return limited
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """A connection for one block, no longer than the call may ask; `LedgerUnavailable` for every outage."""
+    async def connection(self, wait_s: float = CONNECT_S + 1) -> AsyncIterator[Connection]:
+        """A connection, within `wait_s`, for one block, no longer than the call may ask.
+
+        `LedgerUnavailable` for every outage.
+        """
         limit_s = min(self._limit_s, question_ends.get() - perf_counter())
         try:
-            async with asyncio.timeout(limit_s if limit_s < inf else None), self._pool.acquire() as db:
+            async with asyncio.timeout(limit_s if limit_s < inf else None), self._pool.acquire(wait_s) as db:
                 yield db
-        except (OSError, TimeoutError, *_ASYNCPG_ERRORS) as error:
+        except (OSError, TimeoutError, *ASYNCPG_ERRORS) as error:
             classified = classify_error(error)
             if classified is error:
                 raise

@@ -12,6 +12,10 @@ select (extract(epoch from start_time) * 1000)::bigint as start_ms,
        coalesce(release_reason, '') as release_reason, left_time is not null as has_left
   from sale where tenant = $1 and sale_id = $2
 
+-- name: commit_payload
+-- One commit of a shard.
+select payload from journal where shard = $1 and epoch = $2 and seq = $3
+
 -- name: items_at
 -- The items of a sale as they were after the commit `$4`-`$5` of its shard: their balances less the entries above it.
 with later as (
@@ -99,7 +103,8 @@ order by 1 fetch first ($6) rows with ties
 select sku from item where tenant = $1 and sale_id = $2 and buyer_limit > 0
 
 -- name: odd_lines
--- The reservations of a sale that has left Redis whose lines cannot be those of their state, some of them.
+-- The reservations of a sale whose lines cannot be those of their state, some of them; `$4`: the sale has left Redis, so that
+-- nothing can be held.
 select reservation_id, state,
        string_agg(format('%s %s claimed, %s sold, %s came back', sku, quantity, confirmed_quantity, returned_quantity), '; '
                   order by sku collate "C") as lines
@@ -111,7 +116,7 @@ having not case state
                                         and confirmed_quantity <= quantity) and sum(confirmed_quantity - returned_quantity) > 0
          when 'RETURNED' then bool_and(returned_quantity = confirmed_quantity and confirmed_quantity <= quantity)
                               and sum(confirmed_quantity) > 0
-         when 'HELD' then false
+         when 'HELD' then not $4 and bool_and(confirmed_quantity = 0 and returned_quantity = 0) and sum(quantity) > 0
          else bool_and(confirmed_quantity = 0 and returned_quantity = 0) end
  order by reservation_id limit $3
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from holdfast_runtime.postgres import Connection, Row, transaction
 from holdfast_runtime.queries import load_queries
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import ledger_queries
-from inventory_service.adapters.ledger.snapshots import SUMS_TIMEOUT_S, PostgresSnapshot, reading
+from inventory_service.adapters.ledger.snapshots import SUMS_TIMEOUT_S, PostgresSnapshot
 from inventory_service.domain.buyer_reconciliation import LedgerBuyer
-from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.past_settings import settings_from_commit
 from inventory_service.domain.reconciliation import ItemInLedger
 from inventory_service.domain.sale_reconciliation import (
     ItemAtCommit,
@@ -24,7 +26,11 @@ from inventory_service.domain.sale_reconciliation import (
 )
 from inventory_service.domain.shard_load import StoredSettings
 from inventory_service.domain.shards import CommitId, LedgerRow
+from inventory_service.domain.time_left import one_limit_s
 from inventory_service.domain.units import name_of_limited
+
+QUESTION_S = 5.0  # for a question about some reservations or buyers, or about one moment of a sale
+SUMS_S = 60.0  # for a sum over all entries, lines or reservations of a sale: those of a million take one to two seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class SaleAuditQueries:
     """One field a statement of sale_audit.sql, in the order of the file, which describes each."""
 
     sale_row: str
+    commit_payload: str
     items_at: str
     refused_units: str
     expected: str
@@ -60,14 +67,44 @@ class PostgresSaleSnapshots:
 
         None: the ledger has no row of the shard.
         """
-        async with reading(self._ledger, shard) as (db, row):
-            yield PostgresSaleSnapshot(db, row, sale) if row is not None else None
+        limit_s = one_limit_s(QUESTION_S)
+        async with (
+            self._ledger.connection(limit_s) as db,
+            transaction(db, limit_s=limit_s, isolation="repeatable_read", readonly=True),
+        ):
+            questions = LimitedQuestions(db)
+            row = await questions.fetchrow(ledger_queries().shard_row, shard)
+            yield PostgresSaleSnapshot(questions, LedgerRow(**row), sale) if row is not None else None
+
+
+class LimitedQuestions:
+    """Asks a connection; each question has a limit of its own, so that a ledger that is silent is told."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    async def execute(self, sql: str) -> str:
+        return await self._db.execute(sql, timeout=one_limit_s(QUESTION_S))
+
+    async def fetch(self, sql: str, *values: object, timeout: float | None = None) -> Sequence[Row]:  # noqa: ASYNC109  # asyncpg's name
+        return await self._db.fetch(sql, *values, timeout=_limit_s(timeout))
+
+    async def fetchrow(self, sql: str, *values: object) -> Row | None:
+        return await self._db.fetchrow(sql, *values, timeout=one_limit_s(QUESTION_S))
+
+    async def fetchval(self, sql: str, *values: object, timeout: float | None = None) -> Any:  # noqa: ASYNC109  # asyncpg's name
+        return await self._db.fetchval(sql, *values, timeout=_limit_s(timeout))
+
+
+def _limit_s(wanted_s: float | None) -> float:
+    """Sums over a whole sale are slow because there is much to add up, however well the ledger answers."""
+    return one_limit_s(QUESTION_S) if wanted_s is None else min(wanted_s, SUMS_S)
 
 
 class PostgresSaleSnapshot:
     """A sale, and the row of its shard."""
 
-    def __init__(self, db: Any, row: LedgerRow, sale: SaleKey) -> None:
+    def __init__(self, db: LimitedQuestions, row: LedgerRow, sale: SaleKey) -> None:
         self._db = db
         self._sql = sale_audit_queries()
         self._sale = sale
@@ -83,6 +120,11 @@ class PostgresSaleSnapshot:
         """The sale's settings; None if the ledger has no such sale."""
         row = await self._db.fetchrow(self._sql.sale_row, *self._sale)
         return SaleRow(StoredSettings._make(row[:-1]), row["has_left"]) if row is not None else None
+
+    async def settings_at(self, place: Position, row: SaleRow) -> StoredSettings | None:
+        """The settings of the sale `row` as the change at `place` left them; None: the ledger has no such change."""
+        payload = await self._db.fetchval(self._sql.commit_payload, self.row.shard, place.epoch, place.seq)
+        return settings_from_commit(payload, self._sale, place, row.settings) if payload is not None else None
 
     async def items_at(self, commit: CommitId) -> Sequence[ItemAtCommit]:
         """The items, with their balances after a commit that the ledger has applied."""
@@ -138,9 +180,9 @@ class PostgresSaleSnapshot:
         """The items, beside what all their entries, lines and open dead letters add up to."""
         return await self._shard.items(self._sale)
 
-    async def odd_lines(self, limit: int) -> Sequence[OddLines]:
-        """Reservations whose lines cannot be those of their state, at most `limit`."""
-        rows = await self._db.fetch(self._sql.odd_lines, *self._sale, limit, timeout=SUMS_TIMEOUT_S)
+    async def odd_lines(self, limit: int, has_left: bool) -> Sequence[OddLines]:
+        """Reservations whose lines cannot be those of their state, at most `limit`; a sale that has left holds none."""
+        rows = await self._db.fetch(self._sql.odd_lines, *self._sale, limit, has_left, timeout=SUMS_TIMEOUT_S)
         return [OddLines(*row) for row in rows]
 
     async def count_reservations(self) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from holdfast_runtime.postgres import Connection, Row
+from holdfast_runtime.postgres import Connection, Row, transaction
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import ledger_queries
 from inventory_service.domain.shards import AcceptedLoss, CommitId, Fenced, LedgerRow
@@ -44,7 +44,7 @@ class LedgerShards:
 
     async def open(self, shard: int, shards: int, read_offset: int, above: int) -> Fenced | None:
         """Insert a shard's row in its first epoch."""
-        async with self._ledger.connection() as db, db.transaction():
+        async with self._ledger.connection() as db, transaction(db):
             opened = await db.fetchrow(self._sql.insert_shard, shard, shards, read_offset, above)
             return await self._noted(db, opened, CommitId(0, 0), "OPENED", None) if opened else None
 
@@ -54,7 +54,7 @@ class LedgerShards:
         A fence whose reply was lost is harmless: a repeat reads the row anew and gets an epoch above.
         """
         expected = (row.shard, row.shards, *row.commit_id, row.hash, row.read_offset)
-        async with self._ledger.connection() as db, db.transaction():
+        async with self._ledger.connection() as db, transaction(db):
             fenced = await db.fetchrow(self._sql.begin_epoch, *expected, above, loss.read_from if loss else None)
             return await self._noted(db, fenced, row.commit_id, how, loss) if fenced else None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
-from holdfast_runtime.postgres import Connection
+from holdfast_runtime.postgres import Connection, transaction
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import Queries, ledger_queries
 from inventory_service.domain.keys import Position, SaleKey
@@ -22,7 +22,7 @@ SUMS_TIMEOUT_S = 600.0  # of every entry and line of a sale, of which there may 
 @asynccontextmanager
 async def reading(ledger: LedgerPool, shard: int) -> AsyncIterator[tuple[Connection, LedgerRow | None]]:
     """One read-only transaction, in which every statement sees the ledger at the same moment, and the shard's row."""
-    async with ledger.connection() as db, db.transaction(isolation="repeatable_read", readonly=True):
+    async with ledger.connection() as db, transaction(db, isolation="repeatable_read", readonly=True):
         row = await db.fetchrow(ledger_queries().shard_row, shard)
         yield db, LedgerRow(**row) if row else None
 

@@ -36,6 +36,8 @@ class DeadLetterCalls:
 def replay_from_proto(request: admin.ReplayDeadLetterRequest) -> tuple[Position, str]:
     """Where the refused order was made, and the id of the new reservation. What is no dead letter's id is not found."""
     fields = Validator()
+    if not request.dead_letter_id:
+        fields.add_violation("dead_letter_id", "must be set")
     fields.ids(request, "reservation_id")
     fields.raise_if_invalid()
     created = created_from(request.dead_letter_id)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from inventory_service.domain.buyer_reconciliation import BuyersPage, LedgerBuyer
-from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.keys import Position, SaleKey
 from inventory_service.domain.reconciliation import SalePage
 from inventory_service.domain.sale_reconciliation import SaleRow, TakenUnits
 from inventory_service.domain.shard_load import StoredSettings
@@ -21,14 +21,16 @@ SETTINGS = StoredSettings(1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 4, 0, 1, 1, "Lamps",
 class Redis:
     """A sale without items, whose head rises with each reading."""
 
-    def __init__(self, heads: Sequence[int], buyers: int = 0) -> None:
+    def __init__(self, heads: Sequence[int], buyers: int = 0, made_at: int = 0) -> None:
         self._heads = list(heads)
+        self._made_at = made_at
         self._units = {f"buyer-{number}": TakenUnits(1, 0) for number in range(buyers)}
         self.read: list[str] = []
 
     async def page(self, shard: int, sale: SaleKey, cursor: int, size: int) -> SalePage:
         head = CommitId(1, self._next("page"))
-        return SalePage(False, head, "h", 0, (), (), SETTINGS, "", CommitId(0, 0))
+        settings = SETTINGS if head.seq >= self._made_at else None
+        return SalePage(False, head, "h", 0, (), (), settings, "", CommitId(0, 0))
 
     async def buyers(self, shard: int, sale: SaleKey, cursor: int, size: int) -> BuyersPage:
         return BuyersPage(CommitId(1, self._next("buyers")), "h", 0, "", self._units)
@@ -42,10 +44,10 @@ class Redis:
 
 
 class Ledger:
-    """Has every commit, and the etags of its sale one after the other; the orders of each buyer have just changed."""
+    """Has every commit, and its sale with one etag; the orders of each buyer have just changed."""
 
-    def __init__(self, etags: Sequence[int] = (4,), at: int = 1000, frozen_reason: str = "") -> None:
-        self._etags = list(etags)
+    def __init__(self, etag: int = 4, at: int = 1000, frozen_reason: str = "") -> None:
+        self._etag = etag
         self.row = LedgerRow(0, 1, 1, at, "h", 1, at, frozen_reason)
 
     @asynccontextmanager
@@ -56,14 +58,22 @@ class Ledger:
         return True
 
     async def sale(self) -> SaleRow:
-        seq = self._etags.pop(0) if len(self._etags) > 1 else self._etags[0]
-        return SaleRow(SETTINGS._replace(seq=seq), has_left=False)
+        return SaleRow(SETTINGS._replace(seq=self._etag, title="Sofas" if self._etag > 4 else "Lamps"), has_left=False)
+
+    async def settings_at(self, place: Position, row: SaleRow) -> StoredSettings | None:
+        return SETTINGS if place == Position(0, 1, 4, 0) else None
 
     async def items_at(self, commit: CommitId) -> list[Any]:
         return []
 
     async def refused_units(self, commit: CommitId) -> dict[str, Any]:
         return {}
+
+    async def item_sums(self) -> list[Any]:
+        return []
+
+    async def odd_lines(self, limit: int, has_left: bool) -> list[Any]:
+        return []
 
     async def orders(self, ids: Sequence[str]) -> dict[str, Any]:
         return {}
@@ -82,13 +92,29 @@ def comparison(redis: Any, ledger: Any) -> SaleComparison:
     return SaleComparison(redis, ledger, SALE, 0)
 
 
-async def test_settings_that_are_newer_in_the_ledger_are_read_again() -> None:
-    """Both sides, so that they are of one commit."""
-    redis = Redis(heads=[10, 20, 30])
+async def test_settings_that_are_newer_in_the_ledger_are_compared_as_they_were() -> None:
+    """So an audit ends, however often they change."""
+    redis = Redis(heads=[10])
 
-    audit = await comparison(redis, Ledger(etags=[15, 4])).run()
+    audit = await comparison(redis, Ledger(etag=15)).run()
 
-    assert (redis.read, audit.as_of.seq, audit.differences) == (["page", "page", "buyers"], 20, ())
+    assert (redis.read, audit.as_of.seq, audit.differences) == (["page", "buyers"], 10, ())
+
+
+async def test_an_etag_above_the_watermark_is_a_difference() -> None:
+    """It cannot be a change that is under way."""
+    audit = await comparison(Redis(heads=[10]), Ledger(etag=1001)).run()
+
+    assert audit.differences == (("sale etag", "1-4-0", "1-1001-0"), ("sale title", "Lamps", "Sofas"))
+
+
+async def test_a_sale_that_was_made_since_is_read_again() -> None:
+    """Redis had it before the ledger."""
+    redis = Redis(heads=[10, 20], made_at=15)
+
+    audit = await comparison(redis, Ledger(etag=15)).run()
+
+    assert (redis.read, audit.as_of.seq) == (["page", "page", "buyers"], 20)
 
 
 async def test_a_buyer_whose_orders_change_all_the_time_ends_no_audit() -> None:

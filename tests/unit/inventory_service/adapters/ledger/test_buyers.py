@@ -25,9 +25,14 @@ class BusyLedger:
     async def connection(self) -> AsyncIterator["BusyLedger"]:
         yield self
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
-        yield
+    def transaction(self) -> "BusyLedger":
+        return self
+
+    async def start(self) -> None:
+        pass
+
+    async def commit(self) -> None:
+        pass
 
     async def execute(self, statement: str, *arguments: str) -> str:
         self._version += 1
