@@ -1,7 +1,6 @@
 """Polls one shard for all watches of its sales: what changed is read, as far as the budget of reads allows."""
 
 from collections import OrderedDict
-from itertools import islice
 from math import inf
 from typing import Final
 
@@ -30,7 +29,8 @@ class SaleWatches:
         self.reservations: dict[str, Watched[ReservationView]] = {}
         self._sources = sources
         self._sale_is_stale = False
-        self._stale: dict[str, Watched[ReservationView]] = {}
+        self._stale: OrderedDict[str, Watched[ReservationView]] = OrderedDict()  # wait to be read, in this order
+        self._had_turn = False  # the sale: next are reservations, also if the sale has changed again by then
         self._seen: tuple[object, ...] | None = None  # while it is the same, no reservation need be looked at ..
         self._first_end_ms: float = inf  # .. before this moment
 
@@ -77,10 +77,11 @@ class SaleWatches:
         self.look_again()
 
     async def read_some(self) -> int:
-        """Read the sale, or some reservations, of what is stale; return how many items or reservations that were."""
-        if self._sale_is_stale and self.sale is not None:
+        """Read the sale or, in turn with it, some reservations; return how many items or reservations that were."""
+        if self._sale_is_stale and self.sale is not None and not (self._had_turn and self._stale):
+            self._had_turn = True
             return await self._read_sale(self.sale)
-        self._sale_is_stale = False
+        self._had_turn = False
         return await self._read_reservations() if self._stale else 0
 
     def _find_stale(self) -> None:
@@ -119,8 +120,7 @@ class SaleWatches:
 
     async def _read_reservations(self) -> int:
         poll, shard, version, began = self._poll, self._shard, self._version, self._sources.clock()
-        some = dict(islice(self._stale.items(), READ_AT_ONCE))
-        self._stale = dict(islice(self._stale.items(), READ_AT_ONCE, None))
+        some = dict(self._stale.popitem(last=False) for _ in range(min(len(self._stale), READ_AT_ONCE)))
         results = await self._sources.stock.find_reservations(self.key, list(some))
 
         def apply(watched: Watched[ReservationView], read: ReservationRead) -> None:

@@ -4,7 +4,9 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import replace
+from typing import Any
 
 import grpc
 import pytest
@@ -103,18 +105,47 @@ async def test_calls_wait_for_others_while_a_batch_is_out(
 
 
 async def test_calls_with_other_metadata_are_another_batch(fake: FakeInventory) -> None:
-    """A batch has one token and one set of metadata."""
-    tokens = iter(["t-1", "t-2"])
-    fake.will_answer("BatchReserve", held_all, held_all)
+    """A batch has one set of metadata, and one token: a token is of one tenant, and so is what is held under it."""
+    token: ContextVar[str] = ContextVar("token")
+    fake.will_answer("BatchReserve", held_all, held_all, held_all)
 
-    async with Client(fake.address, retry=PATIENT, coalesce=True, token=lambda: next(tokens)) as client:
+    async def reserve_as(bearer: str, client: Client, *names: str) -> None:
+        token.set(bearer)
+        assert await reserve(client, *names) == [answer(name) for name in names]
+
+    async with Client(fake.address, retry=PATIENT, coalesce=True, token=token.get) as client:
         tagged = client.with_options(metadata=[("x-cart", "7")])
-        await asyncio.gather(reserve(client, "r-1", "r-2"), reserve(tagged, "r-3", "r-4"))
+        await asyncio.gather(
+            reserve_as("acme", client, "r-1", "r-2"),
+            reserve_as("zorg", client, "r-3", "r-4"),
+            reserve_as("acme", tagged, "r-5", "r-6"),
+        )
 
-    assert sorted((each["authorization"], each.get("x-cart")) for each in fake.metadata) == [
-        ("Bearer t-1", None),
-        ("Bearer t-2", "7"),
+    sent = [
+        (each["authorization"], each.get("x-cart"), [request.reservation_id for request in asked.requests])
+        for each, asked in zip(fake.metadata, fake.asked, strict=True)
     ]
+    assert sorted(sent, key=str) == [
+        ("Bearer acme", "7", ["r-5", "r-6"]),
+        ("Bearer acme", None, ["r-1", "r-2"]),
+        ("Bearer zorg", None, ["r-3", "r-4"]),
+    ]
+
+
+async def test_an_exception_of_an_interceptor_is_raised_at_once(fake: FakeInventory) -> None:
+    """By each call, as it is without a batch, and not only once the patience for an answer is spent."""
+
+    class Refusing(grpc.aio.UnaryUnaryClientInterceptor):
+        async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+            raise LookupError("no route")
+
+    async with Client(fake.address, retry=PATIENT, coalesce=True, interceptors=[Refusing()]) as client:
+        began = time.monotonic()
+        raised = await reserve(client, "r-1", "r-2")
+
+    assert [type(error) for error in raised] == [LookupError, LookupError]
+    assert time.monotonic() - began < LONG_S / 2
+    assert fake.asked == []
 
 
 async def test_each_call_raises_its_own_error(fake: FakeInventory) -> None:

@@ -2,12 +2,9 @@
 
 import asyncio
 import weakref
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
-
-from google.protobuf.message import Message
 
 from holdfast.access import Metadata
 from holdfast.bulk.batches import judge_batch
@@ -45,7 +42,7 @@ class Batch:
 
 
 class Coalescer:
-    """Gathers the calls of one event loop that carry the same metadata, and so one token.
+    """Gathers the calls of one event loop that carry the same metadata, of which the token is a part.
 
     A call is sent at the end of the turn of the loop in which it was made, alone if it was the only one. While batches
     are out, calls wait for others for up to 2 ms.
@@ -62,7 +59,6 @@ class Coalescer:
         timeout_s: float,
         connections: Connections,
         metadata: Metadata,
-        metadata_of: Callable[[Message], Metadata],
     ) -> Gathered:
         """What a batch answers to a call."""
         loop = connections.loop
@@ -71,36 +67,39 @@ class Coalescer:
         batch = self._gathering.get(metadata)
         if batch is None:
             batch = self._gathering[metadata] = Batch()
-            send = partial(self._send, metadata, connections, metadata_of)
+            send = partial(self._send, metadata, connections)
             batch.timer = loop.call_later(GATHER_S, send) if self._out else loop.call_soon(send)
         answer: asyncio.Future[Gathered] = loop.create_future()
         batch.calls.append((request, timeout_s, answer))
         batch.waiting += 1
         if len(batch.calls) == MAX_CALLS:
-            self._send(metadata, connections, metadata_of)
+            self._send(metadata, connections)
         try:
             return await answer
         finally:
             batch.leave()
 
-    def _send(self, metadata: Metadata, connections: Connections, metadata_of: Callable[[Message], Metadata]) -> None:
+    def _send(self, metadata: Metadata, connections: Connections) -> None:
         """Send what was gathered, less the calls whose callers have gone."""
         batch = self._gathering.pop(metadata)
         if batch.timer:
             batch.timer.cancel()
         batch.calls = [call for call in batch.calls if not call[2].done()]
         if len(batch.calls) > 1:
-            batch.sending = connections.loop.create_task(self._judge(batch, connections, metadata_of))
+            batch.sending = connections.loop.create_task(self._judge(batch, metadata, connections))
         else:
             _answer(batch, [Gathered()] * len(batch.calls))
 
-    async def _judge(self, batch: Batch, connections: Connections, metadata_of: Callable[[Message], Metadata]) -> None:
+    async def _judge(self, batch: Batch, metadata: Metadata, connections: Connections) -> None:
         turn = connections.next_turn()
         items = [PendingReserve(request) for request, _, _ in batch.calls]
         longest_s = max(timeout_s for _, timeout_s, _ in batch.calls)
         self._out += 1
         try:
-            error = await judge_batch(items, next(connections.in_turn(turn)), longest_s, metadata_of)
+            error = await judge_batch(items, next(connections.in_turn(turn)), longest_s, lambda _: metadata)
+        except Exception:  # noqa: BLE001 - of an interceptor: each call is sent alone, and raises its own
+            _answer(batch, [Gathered()] * len(items))
+            return
         finally:
             self._out -= 1
         if isinstance(error, NotBuilt):

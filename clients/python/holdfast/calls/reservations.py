@@ -75,10 +75,11 @@ class ReservationCalls(Caller):
     ) -> ReserveResponse:
         """Send the request with others or, where that does not answer it, alone."""
         answer, turn = None, None
+        metadata = self._metadata_of(request)
         timeout_s = attempts.begin()
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                answer, turn = await coalescer.ask(request, timeout_s, connections, self._metadata, self._metadata_of)
+                answer, turn = await coalescer.ask(request, timeout_s, connections, metadata)
         except TimeoutError:
             if not limit.expired():
                 raise

@@ -2,7 +2,8 @@
 
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
-from tests.contract.requests import create, release, reserve
+from inventory_service.domain.keys import SaleKey
+from tests.contract.requests import adjust, create, release, reserve
 from tests.unit.inventory_service.service.watches.polled_stock import Polled
 
 
@@ -58,3 +59,25 @@ async def test_reservations_are_read_128_a_call_and_only_after_a_change(polled: 
 
     assert (calls_at_first, polled.stock.reads["calls"]) == (2, 2)
     assert {len(stream.sent) for stream in streams} == {1}
+
+
+async def test_a_sale_that_changes_all_the_time_leaves_turns_to_its_reservations(polled: Polled) -> None:
+    """Also where the budget has each sale read once in a while only: by its next turn it has changed again."""
+    keys = [SaleKey("default", f"sale-{number}") for number in range(4)]
+    items = {"lamp": 9} | {f"sku-{number}": 9 for number in range(999)}
+    for key in keys:
+        await polled.make_sale(create(sale=key, items=items))
+        await polled.stock.memory.reserve(reserve("r-1", sale=key))
+    sales, reservations = [polled.sale(key) for key in keys], [polled.reservation("r-1", key) for key in keys]
+    await polled.polls(30)
+    for round_number in range(30):
+        for key in keys:
+            await polled.stock.memory.change_sale(adjust(f"a-{round_number}", sku="sku-1", sale=key))
+        if round_number == 10:
+            for key in keys:
+                await polled.stock.memory.move(release("r-1", sale=key))
+            reservations += [polled.reservation("r-1", key) for key in keys]
+        await polled.polls()
+
+    assert [stream.sent[-1].reservation.revision for stream in reservations if stream.sent] == [2] * 8
+    assert min(len(stream.sent) for stream in sales) > 10

@@ -1,0 +1,83 @@
+"""Streams on connections that gRPC gives up for their age: each ends with a reason, and a client's goes on."""
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
+
+import grpc
+import pytest
+from holdfast.client import Client
+from holdfast.errors import HoldfastError
+from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
+
+from inventory_service.rpc import server
+from inventory_service.rpc.stream_life import StreamLife
+from inventory_service.wiring import serve
+from tests.integration.reserve_streams import ReserveStream, busy
+from tests.integration.test_watches import watch_reservation, watch_sale
+from tests.inventory_server import Caller, calling, error_of, reserve_request, running_server
+
+AGE_MS = 300
+LIFE_S = 1.2  # of a stream, which its connection's age is over long before
+MANY = 10**6
+
+
+@pytest.fixture
+def short_ages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ages of connections and of streams in proportion to each other as they are, but short."""
+    ages = {"grpc.max_connection_age_ms": AGE_MS, "grpc.max_connection_age_grace_ms": 10_000}
+    monkeypatch.setattr(server, "OPTIONS", [(name, ages.get(name, value)) for name, value in server.OPTIONS])
+    monkeypatch.setattr(serve, "StreamLife", partial(StreamLife, shortest_s=LIFE_S, longest_s=LIFE_S))
+
+
+@pytest.mark.usefixtures("short_ages")
+async def test_streams_outlive_the_age_of_their_connection_and_end_with_a_reason(
+    caller: Caller, valkey: str, database: str
+) -> None:
+    """Also those that begin late on it: gRPC would cut them without one, and their callers would know nothing."""
+    await caller.create_sale(units=MANY)
+    await caller.reserve("first")
+    async with running_server(valkey, database) as address, calling(address) as aged:
+        watches = [watch_sale(aged), watch_reservation(aged, "first")]
+        stream = ReserveStream(aged)
+        for watch in watches:
+            await watch.read()
+        async with busy(stream):
+            assert await stream.ended() == "SERVER_DRAINING"
+        errors = [await error_of(_until_the_end(watch)) for watch in watches]
+
+    assert {(error.code, error.reason) for error in errors} == {(grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")}
+    assert len(stream.granted()) == len(stream.answers) > 0
+
+
+@pytest.mark.usefixtures("short_ages")
+async def test_a_client_notices_neither_age(caller: Caller, valkey: str, database: str) -> None:
+    """Its watch is begun again, and its stream of requests has each answer once, over several connections."""
+    await caller.create_sale(units=MANY)
+    answered: list[str] = []
+    async with running_server(valkey, database) as address, Client(address, channels=2) as client:
+        snapshots, held = 0, 0
+        async with client.watch_sale("lamp-sale") as watch:
+            requests = client.stream_reserve(_requests(lambda: snapshots < 3))
+            async for request, answer in requests:
+                assert not isinstance(answer, HoldfastError), answer
+                answered.append(request.reservation_id)
+                if len(answered) % 50 == 0 and snapshots < 3:
+                    message = await anext(watch)
+                    snapshots += message.snapshot
+            while held < len(answered):
+                held = (await anext(watch)).sale.items[0].held
+
+    assert held == len(answered) == len(set(answered))
+
+
+async def _requests(go_on: Callable[[], bool]) -> AsyncIterator[ReserveRequest]:
+    number = 0
+    while go_on():
+        yield reserve_request(f"r-{number}")
+        number += 1
+
+
+async def _until_the_end(watch: Any) -> None:
+    while await watch.read() is not grpc.aio.EOF:
+        pass
