@@ -5,17 +5,15 @@ from typing import Any
 import pytest
 
 from inventory_service.domain.keys import Position
-from inventory_service.domain.reconciliation import DeadLetter, ItemInLedger, ItemInRedis, ReservationSnapshot
+from inventory_service.domain.ledger_reconciliation import OddLines, balance_differences, line_differences
+from inventory_service.domain.reconciliation import ItemInLedger, ItemInRedis, RefusedOrder, ReservationSnapshot
 from inventory_service.domain.reservation import COMPENSATED, CONFIRMED, HELD, RELEASED, Units
 from inventory_service.domain.sale_reconciliation import ItemAtCommit as AtCommit
 from inventory_service.domain.sale_reconciliation import (
     Judged,
-    OddLines,
     SaleRow,
     TakenUnits,
-    balance_differences,
     judge_reservations,
-    line_differences,
     orders_by_id,
     sale_differences,
     stock_differences,
@@ -36,16 +34,16 @@ SETTINGS = StoredSettings(
 )
 
 
-def letter(order: ReservationSnapshot, is_open: bool = True) -> DeadLetter:
+def letter(order: ReservationSnapshot, is_open: bool = True) -> RefusedOrder:
     """The dead letter of an order: of units it knows those claimed, and those owned as sold."""
     owned = tuple(Units(each.sku, each.claimed, each.sold - each.came_back, 0) for each in order.lines)
-    return DeadLetter(order._replace(lines=owned), CommitId(*order.position[1:3]), is_open, is_id_reused=False)
+    return RefusedOrder(order._replace(lines=owned), CommitId(*order.position[1:3]), is_open, is_id_reused=False)
 
 
 def judge(
     redis: ReservationSnapshot | None,
     row: ReservationSnapshot | None,
-    *letters: DeadLetter,
+    *letters: RefusedOrder,
     archived: CommitId = NOTHING_LEFT,
 ) -> Judged:
     in_redis = {"r-1": redis} if redis else {}
