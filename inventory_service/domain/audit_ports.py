@@ -6,10 +6,10 @@ from typing import Protocol
 
 from inventory_service.domain.buyer_reconciliation import BuyersPage, LedgerBuyer
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reconciliation import Balances, DeadLetter, ItemInLedger, ReservationSnapshot, SalePage
+from inventory_service.domain.ledger_reconciliation import OddLines
+from inventory_service.domain.reconciliation import Balances, ItemInLedger, RefusedOrder, ReservationSnapshot, SalePage
 from inventory_service.domain.sale_reconciliation import (
     ItemAtCommit,
-    OddLines,
     OrdersOfId,
     SaleRow,
     TakenUnits,
@@ -56,7 +56,7 @@ class LedgerSnapshot(Protocol):
 
     async def reservations(self, sale: SaleKey, ids: Sequence[str]) -> Mapping[str, ReservationSnapshot]: ...
 
-    async def dead_letters(self, sale: SaleKey, ids: Sequence[str]) -> Sequence[DeadLetter]: ...
+    async def dead_letters(self, sale: SaleKey, ids: Sequence[str]) -> Sequence[RefusedOrder]: ...
 
     async def holds(self, sale: SaleKey) -> int: ...
 

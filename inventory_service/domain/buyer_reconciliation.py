@@ -36,13 +36,13 @@ def judge_buyers(names: Iterable[str], redis: Mapping[str, TakenUnits], ledger: 
     judged, compared = Judged([], 0, []), 0
     for name in names:
         buyer_id, _, sku = name.partition("/")
-        buyer, ours = ledger.get(buyer_id, LedgerBuyer({}, set(), has_changed=False)), redis.get(name, TakenUnits())
+        buyer, stored = ledger.get(buyer_id, LedgerBuyer({}, set(), has_changed=False)), redis.get(name, TakenUnits())
         if buyer.has_changed:
             judged.again.append(name)
             continue
         compared += name in redis
-        subject, theirs = f"buyer {buyer_id} item {sku}" if sku else f"buyer {buyer_id}", buyer.units_of(sku)
-        for account, redis_value, ledger_value in zip(TakenUnits._fields, ours, theirs, strict=True):
+        subject, recorded = f"buyer {buyer_id} item {sku}" if sku else f"buyer {buyer_id}", buyer.units_of(sku)
+        for account, redis_value, ledger_value in zip(TakenUnits._fields, stored, recorded, strict=True):
             if redis_value != ledger_value:
                 judged.differences.append(AuditDifference(f"{subject} {account}", str(redis_value), str(ledger_value)))
     return judged._replace(compared=compared)

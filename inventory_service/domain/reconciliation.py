@@ -48,8 +48,8 @@ class SalePage(NamedTuple):
     archived: CommitId  # no reservation that changed after it has been archived
 
 
-class DeadLetter(NamedTuple):
-    """A dead letter, and the reservation after its latest change."""
+class RefusedOrder(NamedTuple):
+    """An order that the ledger refused, as its dead letter has it after its latest change."""
 
     order: ReservationSnapshot  # of its units only those claimed, and as sold those that it owns
     refused_at: CommitId  # the refused change
@@ -143,7 +143,7 @@ def reservation_differences(
     sale: SaleKey,
     redis: Sequence[ReservationSnapshot],
     ledger: Mapping[str, ReservationSnapshot],
-    dead_letters: Sequence[DeadLetter],
+    dead_letters: Sequence[RefusedOrder],
 ) -> Iterable[Difference]:
     """Reservations must be equal, except those with an open dead letter or one for a reused id."""
     by_position = {dead_letter.order.created: dead_letter for dead_letter in dead_letters}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
 from inventory_service.domain.keys import Position
-from inventory_service.domain.reconciliation import DeadLetter, ItemInLedger, ItemInRedis, ReservationSnapshot
+from inventory_service.domain.reconciliation import ItemInRedis, RefusedOrder, ReservationSnapshot
 from inventory_service.domain.reservation import HELD, Units
 from inventory_service.domain.sale import etag_of
 from inventory_service.domain.shard_load import StoredSettings
@@ -42,7 +42,7 @@ _VALUES = {
 
 
 class AuditDifference(NamedTuple):
-    """Something that is told differently."""
+    """A subject of which the two sides differ."""
 
     subject: str
     redis: str  # for the ledger against itself, what its balance or row says
@@ -93,14 +93,6 @@ class LedgerOrder(NamedTuple):
 OrdersOfId = Mapping[Position, LedgerOrder]  # by where each was made, for an id may be used again
 
 
-class OddLines(NamedTuple):
-    """A reservation whose lines cannot be those of its state."""
-
-    reservation_id: str
-    state: str
-    lines: str
-
-
 class SaleAudit(NamedTuple):
     """What the comparison of a sale found."""
 
@@ -144,30 +136,30 @@ def stock_differences(
     """
     in_redis, in_ledger = {item.sku: item for item in redis}, {item.sku: item for item in ledger}
     for sku in sorted(in_redis.keys() | in_ledger.keys()):
-        ours, theirs = in_redis.get(sku), in_ledger.get(sku)
-        if ours is None or theirs is None:
-            yield AuditDifference(f"item {sku}", MISSING if ours is None else "present", _presence(theirs))
+        stored, recorded = in_redis.get(sku), in_ledger.get(sku)
+        if stored is None or recorded is None:
+            yield AuditDifference(f"item {sku}", MISSING if stored is None else "present", _presence(recorded))
             continue
         taken = None if refused is None else refused.get(sku, TakenUnits())
-        for name, redis_value, ledger_value in _accounts(ours, theirs, taken):
+        for name, redis_value, ledger_value in _accounts(stored, recorded, taken):
             if redis_value != ledger_value:
                 yield AuditDifference(f"item {sku} {name}", str(redis_value), str(ledger_value))
 
 
-def _accounts(ours: ItemInRedis, theirs: ItemAtCommit, taken: TakenUnits | None) -> Iterator[tuple[str, int, int]]:
-    yield "buyer_limit", ours.buyer_limit, theirs.buyer_limit
-    yield "total", ours.available + ours.held + ours.sold, theirs.total
-    yield "available", ours.available, theirs.available
+def _accounts(stored: ItemInRedis, recorded: ItemAtCommit, taken: TakenUnits | None) -> Iterator[tuple[str, int, int]]:
+    yield "buyer_limit", stored.buyer_limit, recorded.buyer_limit
+    yield "total", stored.available + stored.held + stored.sold, recorded.total
+    yield "available", stored.available, recorded.available
     if taken is None:
-        yield "held and sold", ours.held + ours.sold, theirs.held + theirs.sold + theirs.refused
+        yield "held and sold", stored.held + stored.sold, recorded.held + recorded.sold + recorded.refused
         return
-    yield "held", ours.held, theirs.held + taken.held
-    yield "sold", ours.sold, theirs.sold + taken.sold
-    yield "refused", taken.held + taken.sold, theirs.refused
+    yield "held", stored.held, recorded.held + taken.held
+    yield "sold", stored.sold, recorded.sold + taken.sold
+    yield "refused", taken.held + taken.sold, recorded.refused
 
 
 def orders_by_id(
-    reservations: Mapping[str, ReservationSnapshot], dead_letters: Iterable[DeadLetter]
+    reservations: Mapping[str, ReservationSnapshot], dead_letters: Iterable[RefusedOrder]
 ) -> Mapping[str, OrdersOfId]:
     """What the ledger has of each id, from its row and its dead letters.
 
@@ -234,34 +226,6 @@ def _field_differences(subject: str, record: ReservationSnapshot, recorded: Ledg
     for sku in sorted(in_redis.keys() | in_ledger.keys()):
         if in_redis.get(sku) != in_ledger.get(sku):
             yield AuditDifference(f"{subject} item {sku}", _units(in_redis.get(sku)), _units(in_ledger.get(sku)))
-
-
-def balance_differences(items: Sequence[ItemInLedger], has_left: bool) -> Iterator[AuditDifference]:
-    """The ledger against itself: balances against entries, reservations and dead letters.
-
-    In a sale that has left Redis nothing is held or refused.
-    """
-    left = {"a sale that has left Redis": 0} if has_left else {}
-    for item in items:
-        booked = {**item.entries, "total": -item.entries.get("external", 0)}
-        sources: dict[str, tuple[int, dict[str, int]]] = {
-            "total": (item.total, {}),
-            "available": (item.available, {}),
-            "held": (item.held, {"reservations": item.lines_held, **left}),
-            "sold": (item.sold, {"reservations": item.lines_sold}),
-            "refused": (item.refused, {"dead letters": item.lines_refused, **left}),
-        }
-        for account, (balance, more) in sources.items():
-            sums = {"entries": booked.get(account, 0), **more}
-            others = [f"{added} by {source}" for source, added in sums.items() if added != balance]
-            if others:
-                yield AuditDifference(f"ledger item {item.sku} {account}", str(balance), ", ".join(others))
-
-
-def line_differences(odd: Iterable[OddLines]) -> Iterator[AuditDifference]:
-    """The ledger against itself: lines against states."""
-    for each in odd:
-        yield AuditDifference(f"ledger reservation {each.reservation_id} lines", each.state, each.lines)
 
 
 def _etag(settings: StoredSettings) -> str:

@@ -11,16 +11,15 @@ from holdfast_runtime.retry import Backoff
 from inventory_service.domain.audit_ports import RedisReservations, SaleSnapshot, SaleSnapshots
 from inventory_service.domain.buyer_reconciliation import BuyersPage, judge_buyers
 from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.ledger_reconciliation import balance_differences, line_differences
 from inventory_service.domain.reconciliation import ItemInLedger, SalePage
 from inventory_service.domain.results import Failure, sale_not_found
 from inventory_service.domain.sale_reconciliation import (
     AuditDifference,
     SaleAudit,
     SaleRow,
-    balance_differences,
     etag_commit,
     judge_reservations,
-    line_differences,
     sale_differences,
     stock_differences,
 )

@@ -14,11 +14,11 @@ from inventory_service.adapters.ledger.queries import ledger_queries
 from inventory_service.adapters.ledger.snapshots import SUMS_TIMEOUT_S, PostgresSnapshot
 from inventory_service.domain.buyer_reconciliation import LedgerBuyer
 from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.ledger_reconciliation import OddLines
 from inventory_service.domain.past_settings import settings_from_commit
 from inventory_service.domain.reconciliation import ItemInLedger
 from inventory_service.domain.sale_reconciliation import (
     ItemAtCommit,
-    OddLines,
     OrdersOfId,
     SaleRow,
     TakenUnits,
@@ -153,7 +153,7 @@ class PostgresSaleSnapshot:
         return [row["reservation_id"] for row in rows]
 
     async def buyers(self, buyer_ids: Sequence[str], after: CommitId) -> Mapping[str, LedgerBuyer]:
-        """What these buyers have, and whether an order of theirs has changed after a commit."""
+        """What these buyers have, and whether one of their orders has changed after a commit."""
         found: dict[str, LedgerBuyer] = {}
         for row in await self._db.fetch(self._sql.buyers, *self._sale, buyer_ids, *after):
             buyer = found.setdefault(row["buyer_id"], LedgerBuyer({}, set(), has_changed=False))

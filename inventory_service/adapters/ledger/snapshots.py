@@ -11,7 +11,7 @@ from holdfast_runtime.postgres import Connection, transaction
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.queries import Queries, ledger_queries
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.reconciliation import Balances, DeadLetter, ItemInLedger, ReservationSnapshot
+from inventory_service.domain.reconciliation import Balances, ItemInLedger, RefusedOrder, ReservationSnapshot
 from inventory_service.domain.reservation import Units
 from inventory_service.domain.shards import Commit, CommitId, LedgerRow
 
@@ -77,8 +77,8 @@ class PostgresSnapshot:
         rows = await self._db.fetch(self._sql.reservations, *sale, ids)
         return {row["reservation_id"]: _reservation(row) for row in rows}
 
-    async def dead_letters(self, sale: SaleKey, ids: Sequence[str]) -> Sequence[DeadLetter]:
-        return [_dead_letter(row) for row in await self._db.fetch(self._sql.dead_letters, *sale, ids)]
+    async def dead_letters(self, sale: SaleKey, ids: Sequence[str]) -> Sequence[RefusedOrder]:
+        return [_refused_order(row) for row in await self._db.fetch(self._sql.dead_letters, *sale, ids)]
 
     async def holds(self, sale: SaleKey) -> int:
         """Counts holds that the ledger recorded."""
@@ -107,8 +107,8 @@ def _reservation(row: Mapping[str, Any]) -> ReservationSnapshot:
     )
 
 
-def _dead_letter(row: Mapping[str, Any]) -> DeadLetter:
-    return DeadLetter(
+def _refused_order(row: Mapping[str, Any]) -> RefusedOrder:
+    return RefusedOrder(
         _reservation(row),
         CommitId(row["refused_epoch"], row["refused_seq"]),
         is_open=row["is_open"],

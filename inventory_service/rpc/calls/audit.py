@@ -10,9 +10,9 @@ from inventory_service.domain.results import Failure
 from inventory_service.domain.sale_reconciliation import SaleAudit
 from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context
+from inventory_service.rpc.calls.reads import sale_named
 from inventory_service.rpc.messages import position_to_proto
 from inventory_service.rpc.status import value_or_fail
-from inventory_service.rpc.validation import Validator
 from inventory_service.service.sale_audit import SaleAudits
 
 
@@ -25,7 +25,7 @@ class AuditCalls:
 
     async def AuditSale(self, request: admin.AuditSaleRequest, context: Context) -> admin.AuditSaleResponse:
         """Compare a sale in Redis with the ledger. It may take minutes, so a drain ends it and does not wait."""
-        sale = sale_to_audit(request, tenant_of(context))
+        sale = sale_named(request, tenant_of(context))
         return response_from_audit(value_or_fail(await self._until_draining(sale), sale))
 
     async def _until_draining(self, sale: SaleKey) -> SaleAudit | Failure:
@@ -37,14 +37,6 @@ class AuditCalls:
         finally:
             audit.cancel()
             draining.cancel()
-
-
-def sale_to_audit(request: admin.AuditSaleRequest, tenant: str) -> SaleKey:
-    """The sale."""
-    fields = Validator()
-    fields.ids(request, "sale_id")
-    fields.raise_if_invalid()
-    return SaleKey(tenant, request.sale_id)
 
 
 def response_from_audit(audit: SaleAudit) -> admin.AuditSaleResponse:

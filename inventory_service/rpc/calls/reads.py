@@ -1,5 +1,6 @@
 """Calls that read a reservation or a sale."""
 
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
 from inventory_service.domain.keys import SaleKey
@@ -44,8 +45,8 @@ def reservation_named(
     return SaleKey(tenant, request.sale_id), request.reservation_id
 
 
-def sale_named(request: calls.GetSaleRequest | calls.WatchSaleRequest, tenant: str) -> SaleKey:
-    """The sale to read or to watch."""
+def sale_named(request: calls.GetSaleRequest | calls.WatchSaleRequest | admin.AuditSaleRequest, tenant: str) -> SaleKey:
+    """The sale to read, to watch or to audit."""
     fields = Validator()
     fields.ids(request, "sale_id")
     fields.raise_if_invalid()
