@@ -87,6 +87,7 @@ class DeadLetterReplay:
             taken = await self._judge_taken(found, reservation_id)
             if taken is not None:
                 return taken
+        assert isinstance(found, DeadLetterRead), "a round that has not found the letter is the last"
         return reservation_id_reused(found.letter.sale, reservation_id)
 
     async def _judge_taken(self, found: DeadLetterRead, reservation_id: str) -> Replayed | Failure | None:
