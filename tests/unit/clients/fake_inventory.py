@@ -18,6 +18,7 @@ from google.rpc.status_pb2 import Status
 from holdfast.inventory.v1 import inventory_admin_service_pb2, inventory_service_pb2
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 
+LOOK_S = 0.02  # between two looks whether a call that hangs has ended
 METHODS = {
     f"/{service.full_name}/{method.name}": method
     for file in (inventory_service_pb2.DESCRIPTOR, inventory_admin_service_pb2.DESCRIPTOR)
@@ -109,7 +110,8 @@ class FakeInventory(grpc.GenericRpcHandler):
             reply = reply(request)
         for step in reply if isinstance(reply, list | Iterator) else [reply]:
             if isinstance(step, threading.Event):
-                step.wait()
+                while context.is_active() and not step.wait(LOOK_S):  # a thread that waits on keeps Python from its end
+                    pass
             elif isinstance(step, Message):
                 yield step
             else:
