@@ -3,7 +3,7 @@
 from holdfast.inventory.v1.reservation_pb2 import ReservationState
 
 from inventory_service.domain.keys import SaleKey
-from tests.contract.requests import adjust, create, release, reserve
+from tests.contract.requests import MINUTE_MS, adjust, create, extend, release, reserve
 from tests.unit.inventory_service.service.watches.polled_stock import Polled
 
 
@@ -44,6 +44,28 @@ async def test_an_overdue_hold_is_told_as_expired_and_again_once_it_is_taken_bac
         ("RESERVATION_STATE_EXPIRED", 1),
         ("RESERVATION_STATE_EXPIRED", 2),
     ]
+    assert stream.is_over
+
+
+async def test_a_caller_that_does_not_read_is_then_told_how_the_reservation_stands(polled: Polled) -> None:
+    """What came between is not kept for it, and the end of the watch is not lost."""
+    await polled.make_sale(create(max_hold_ttl_ms=60 * MINUTE_MS))
+    await polled.stock.memory.reserve(reserve("r-1"))
+    stream = polled.reservation("r-1")
+    stream.reads.clear()
+    await polled.polls(2)
+    for number in range(1, 6):
+        await polled.stock.memory.move(extend("r-1", (10 + number) * MINUTE_MS))
+        await polled.polls(2)
+    await polled.stock.memory.move(release("r-1"))
+    polled.stock.memory.settle_up_to(0, 1, 100)
+    await polled.polls(2)
+    assert len(stream.sent) == 1
+    stream.reads.set()
+    await polled.polls(2)
+
+    told = [(each.reservation.state, each.reservation.revision) for each in stream.sent]
+    assert told == [(1, 1), (3, 7)]
     assert stream.is_over
 
 
