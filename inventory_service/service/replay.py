@@ -33,7 +33,7 @@ from inventory_service.service.bulkhead import Bulkhead
 _CANNOT_BE_MADE: Final = (reasons.ERROR_REASON_WRONG_SALE_STATE, reasons.ERROR_REASON_ITEM_NOT_FOUND)
 _INCONSISTENT: Final = Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING)
 _NEVER_USED: Final = 0  # a revision that no reservation has: a spend that expects it ends none
-MAX_ROUNDS = 5  # of a rejection and then units under the id after all, which a repeat at the same time has got
+MAX_ROUNDS = 5  # of a step that a call at the same time got ahead of
 
 T = TypeVar("T")
 
@@ -70,35 +70,35 @@ class DeadLetterReplay:
 
         After an UNAVAILABLE failure it may be REPLAYED under this id, which then finishes it.
         """
-        found = await self._find(tenant, created)
-        if isinstance(found, Failure):
-            return found
-        if not is_replayed_as(found.letter, reservation_id):
+        for _ in range(MAX_ROUNDS):
+            found = await self._find(tenant, created)
+            if isinstance(found, Failure):
+                return found
+            if is_replayed_as(found.letter, reservation_id):
+                return await self._finish(found, reservation_id)
             failure = judge_dead_letter(found)
             if failure is not None:
                 return failure
             begun = await self._ask(lambda: self._letters.begin_replay(created, reservation_id))
             if isinstance(begun, Failure):
                 return begun
-            if begun is None:
-                return await self._not_begun(tenant, created, reservation_id)
-            found = found._replace(letter=begun)
-        return await self._finish(found, reservation_id)
+            if begun is not None:
+                return await self._finish(found._replace(letter=begun), reservation_id)
+            taken = await self._judge_taken(found, reservation_id)
+            if taken is not None:
+                return taken
+        assert isinstance(found, DeadLetterRead), "a round that has not found the letter is the last"
+        return reservation_id_reused(found.letter.sale, reservation_id)
 
-    async def _not_begun(self, tenant: str, created: Position, reservation_id: str) -> Replayed | Failure:
-        """Another call has begun a replay since the letter was read, or the id is taken."""
-        found = await self._find(tenant, created)
-        if isinstance(found, Failure):
-            return found
-        if is_replayed_as(found.letter, reservation_id):
-            return await self._finish(found, reservation_id)
-        failure = judge_dead_letter(found)
-        if failure is not None:
-            return failure
+    async def _judge_taken(self, found: DeadLetterRead, reservation_id: str) -> Replayed | Failure | None:
+        """The result if an order of the sale has or had the id; None: another call began or ended a replay just now.
+
+        While another letter is replayed under the id, and the ledger does not know its reservation yet, it is None too.
+        """
         known = await self._known(found.letter.sale, reservation_id)
-        if isinstance(known, Failure):
-            return known
-        if known.reservation is None or known.fingerprint:
+        if isinstance(known, Failure) or known.reservation is None:
+            return known if isinstance(known, Failure) else None
+        if known.fingerprint:
             return reservation_id_reused(found.letter.sale, reservation_id)
         spent, as_of = known.reservation, known.reservation.position._replace(index=0)
         ended = Rejected(REJECTION_REASON_RESERVATION_ENDED, as_of, self._now_ms(), ended=spent)

@@ -15,6 +15,7 @@ from inventory_service.domain.shards import LedgerOutcomeUnknown, LedgerUnavaila
 from tests.contract.requests import SALE, release
 from tests.contract.results import reason_of
 from tests.unit.inventory_service.service.fake_dead_letters import (
+    CREATED,
     LETTER,
     REPLAYED,
     SETTLED,
@@ -72,6 +73,25 @@ async def test_units_that_a_repeat_got_meanwhile_are_left_alone(ends: bool, hear
 
     assert summary(await shop.replay()) == (heard, REPLAYED, "r-2")
     assert await shop.live() == ([] if ends else ["r-2"])
+
+
+async def test_an_id_is_free_while_another_replay_of_the_letter_is_rejected() -> None:
+    """The letter is replayed under that one's id when this call would begin, and settled again afterwards."""
+    shop = await Shop.opened()
+
+    async def replayed_for_a_moment(name: str, step: Step) -> Any:
+        if name != "begin" or shop.steps.taken.count("begin") > 1:
+            return await step()
+        shop.ledger.letters[CREATED] = LETTER._replace(state=REPLAYED, replayed_as="r-9")
+        begun = await step()
+        shop.ledger.letters[CREATED] = LETTER
+        return begun
+
+    shop.steps.around = replayed_for_a_moment
+
+    result = await shop.replay()
+
+    assert summary(result) == ("GRANTED", REPLAYED, "r-2")
 
 
 LEDGER_STEPS, REDIS_STEPS = ("find", "begin", "known", "undo"), ("replay", "move")
