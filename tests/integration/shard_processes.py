@@ -149,7 +149,8 @@ class ShardProcesses:
         return connected(self.dsn)
 
     async def status(self, shard: int = 0) -> ShardStatus:
-        return await self.shards.status(shard)
+        """Where a shard stands, without the moment of asking: equal statuses say that nothing has changed."""
+        return (await self.shards.status(shard))._replace(now_ms=0)
 
     async def serves(self, shard: int = 0) -> bool:
         """The shard serves."""
