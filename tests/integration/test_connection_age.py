@@ -17,24 +17,24 @@ from tests.integration.reserve_streams import ReserveStream, busy
 from tests.integration.test_watches import watch_reservation, watch_sale
 from tests.inventory_server import Caller, calling, error_of, reserve_request, running_server
 
-AGE_MS = 300
-LIFE_S = 1.2  # of a stream, which its connection's age is over long before
 MANY = 10**6
 
 
-@pytest.fixture
-def short_ages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ages of connections and of streams in proportion to each other as they are, but short."""
-    ages = {"grpc.max_connection_age_ms": AGE_MS, "grpc.max_connection_age_grace_ms": 10_000}
+def shorten(monkeypatch: pytest.MonkeyPatch, *, age_ms: int, life_s: float) -> None:
+    """The ages of connections and of streams in proportion to each other as they are, but short.
+
+    The age of a connection must be longer than streams take to begin, and be over long before the life of a stream is.
+    """
+    ages = {"grpc.max_connection_age_ms": age_ms, "grpc.max_connection_age_grace_ms": 10_000}
     monkeypatch.setattr(server, "OPTIONS", [(name, ages.get(name, value)) for name, value in server.OPTIONS])
-    monkeypatch.setattr(serve, "StreamLife", partial(StreamLife, shortest_s=LIFE_S, longest_s=LIFE_S))
+    monkeypatch.setattr(serve, "StreamLife", partial(StreamLife, shortest_s=life_s, longest_s=life_s))
 
 
-@pytest.mark.usefixtures("short_ages")
 async def test_streams_outlive_the_age_of_their_connection_and_end_with_a_reason(
-    caller: Caller, valkey: str, database: str
+    caller: Caller, valkey: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also those that begin late on it: gRPC would cut them without one, and their callers would know nothing."""
+    shorten(monkeypatch, age_ms=2000, life_s=3.0)
     await caller.create_sale(units=MANY)
     await caller.reserve("first")
     async with running_server(valkey, database) as address, calling(address) as aged:
@@ -50,9 +50,11 @@ async def test_streams_outlive_the_age_of_their_connection_and_end_with_a_reason
     assert len(stream.granted()) == len(stream.answers) > 0
 
 
-@pytest.mark.usefixtures("short_ages")
-async def test_a_client_notices_neither_age(caller: Caller, valkey: str, database: str) -> None:
+async def test_a_client_notices_neither_age(
+    caller: Caller, valkey: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its watch is begun again, and its stream of requests has each answer once, over several connections."""
+    shorten(monkeypatch, age_ms=300, life_s=1.2)
     await caller.create_sale(units=MANY)
     answered: list[str] = []
     async with running_server(valkey, database) as address, Client(address, channels=2) as client:

@@ -234,7 +234,8 @@ async def test_no_list_scans_a_table(db: Session, pool: LedgerPool, monkeypatch:
         assert "Seq Scan" not in {node["Node Type"] for node in nodes}, index
         if not index.startswith("reservation"):  # whose lines are sorted, and those of one moment
             assert not [node for node in nodes if "Sort" in node["Node Type"]], index
-        assert max(node["Actual Rows"] * node["Actual Loops"] for node in nodes) <= most, index
+        most_read = max(node["Actual Rows"] * node["Actual Loops"] for node in nodes)
+        assert most_read <= most + 1, index  # a window function may read one row ahead
 
 
 FILL = (
