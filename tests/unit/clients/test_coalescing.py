@@ -87,7 +87,7 @@ async def test_calls_wait_for_others_while_a_batch_is_out(
     fake: FakeInventory, hanging: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For a moment: those that come one after the other are sent together."""
-    monkeypatch.setattr("holdfast.bulk.coalescing.GATHER_S", 0.05)
+    monkeypatch.setattr("holdfast.bulk.coalescing.GATHER_S", 0.5)
     fake.will_answer("BatchReserve", hanging, held_all)
 
     async with Client(fake.address, retry=PATIENT, coalesce=True) as client:
