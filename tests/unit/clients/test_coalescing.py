@@ -230,7 +230,7 @@ async def test_the_longest_deadline_is_that_of_the_batch_and_each_call_leaves_at
     fake.will_answer("BatchReserve", hanging)
 
     async with Client(fake.address, retry=replace(PATIENT, overall_s=20, attempt_s=20), coalesce=True) as client:
-        hurried = client.with_options(retry=replace(PATIENT, overall_s=20, attempt_s=0.1, first_delay_s=60))
+        hurried = client.with_options(retry=replace(PATIENT, overall_s=20, attempt_s=1.5, first_delay_s=60))
         others = asyncio.ensure_future(reserve(client, "r-1", "r-2"))
         begun_s = time.monotonic()
         [late] = await reserve(hurried, "r-3")

@@ -169,7 +169,7 @@ async def test_a_server_that_falls_silent_is_left(
 ) -> None:
     """A process that hangs keeps its connections. An idle stream is no silence."""
     monkeypatch.setattr("holdfast.bulk.streams.GRACE_S", 0.0)
-    policy = RetryPolicy(overall_s=LONG_S, attempt_s=0.4, ledger_attempt_s=0.4, first_delay_s=0.001)
+    policy = RetryPolicy(overall_s=LONG_S, attempt_s=1.5, ledger_attempt_s=1.5, first_delay_s=0.001)
 
     def silent(messages: Iterator[StreamReserveRequest]) -> Iterator[Step]:
         yield replied(next(messages))
@@ -179,7 +179,7 @@ async def test_a_server_that_falls_silent_is_left(
     async def rarely() -> AsyncIterator[ReserveRequest]:
         first, second = requests("r-1", "r-2")
         yield first
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(2.0)
         yield second
 
     read: list[str] = []
