@@ -193,7 +193,7 @@ async def transaction(connection: Connection, *, limit_s: float | None = None, *
         yield
         async with asyncio.timeout(limit_s):
             await begun.commit()
-    except BaseException:
+    except BaseException:  # a cancellation too: the connection goes back to the pool, and no transaction with it
         await _roll_back(connection, begun)
         raise
 

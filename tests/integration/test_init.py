@@ -54,7 +54,7 @@ async def test_init_says_which_server_does_not_answer(start_valkey: StartValkey,
 async def test_init_opens_nothing_beside_the_records_of_an_earlier_ledger(
     processes: ShardProcesses, valkey: str
 ) -> None:
-    """Their orders would become this ledger's. With --beside-old-records it draws an epoch above theirs."""
+    """The orders of old records would become this ledger's. --beside-old-records draws an epoch above that of each."""
     async with processes.at_work():
         await processes.commit()
         await eventually(processes.is_drained)

@@ -29,7 +29,7 @@ select d.reservation_id from compensation c join dead_letter d using (shard, cre
 
 
 class History:
-    """Orders of a few buyers, who are blocked and unblocked, up to a ledger that owes nobody a compensation."""
+    """Orders of a few buyers, who are blocked and unblocked, up to a ledger with no open compensation."""
 
     def __init__(self, ledger: OneShardLedger, seed: int) -> None:
         self.ledger = ledger

@@ -176,7 +176,7 @@ async def limited_memory(processes: ShardProcesses) -> AsyncIterator[None]:
 
 
 async def test_what_was_begun_is_finished_by_any_relay(drained: ShardProcesses) -> None:
-    """Whoever loaded it died: what Redis had is given up already, so nobody need be asked."""
+    """The relay that loaded it died: what Redis had is given up already, so no operator is asked."""
     await set_back(drained, 2)
     row, begun = await first_steps(drained.takeover(), 2)
     assert isinstance(begun, BegunTakeover)

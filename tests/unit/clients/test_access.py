@@ -145,7 +145,7 @@ def test_files_of_which_one_is_missing_or_empty_are_no_credentials(tmp_path: Pat
 
 
 async def test_a_client_with_a_certificate_is_served_by_tls(tmp_path: Path) -> None:
-    """The files are read when the client connects; without them the server is not believed."""
+    """The files are read when the client connects; without them its certificate is rejected."""
     authority = trustme.CA()
     server, caller = authority.issue_cert("127.0.0.1"), authority.issue_cert("shop")
     ca_pem, server_pem = authority.cert_pem.bytes(), b"".join(blob.bytes() for blob in server.cert_chain_pems)

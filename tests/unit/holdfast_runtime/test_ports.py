@@ -61,7 +61,7 @@ def test_connections_that_have_ended_do_not_keep_the_address(port: int) -> None:
 
 
 def test_the_process_that_listens_is_named(port: int) -> None:
-    """Its number and command, so that somebody may stop it."""
+    """Its number and command, by which an operator can stop it."""
     assert who_listens(port) == ""
     with listener(port):
         assert f"process {os.getpid()} (" in who_listens(port)

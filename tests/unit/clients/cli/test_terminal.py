@@ -49,7 +49,7 @@ def broken(file: str | int, *, is_buffered: bool = True) -> Iterator[io.TextIOWr
 
 
 def closed_pipe() -> int:
-    """The end to write to, of a pipe that nobody reads."""
+    """The end to write to, of a pipe without a reader."""
     reading, writing = os.pipe()
     os.close(reading)
     return writing

@@ -16,7 +16,7 @@ def test_a_server_initialized_for_another_number_of_shards_is_off(found: set[int
 
 
 def test_a_number_that_never_changes_is_explained() -> None:
-    """Somebody who wants another one reads what to do instead."""
+    """The result says what to do to have another one."""
     found = judge_shards("Redis", {8}, 4)
 
     assert "HOLDFAST_SHARDS=8" in found.change
