@@ -1,17 +1,24 @@
-"""One table: for every method of both services, how many slots may be in use before it and what a call of it may do."""
+"""One table: for every method of both services, who may call it, the slots that it leaves free, and what it may do."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from inventory_service.domain.caller import ADMIN, AUDIT, READ, RESERVE
 
 SLOTS = 4096  # calls that a process has under way at a time, over all of its server objects
 STREAMS = 10_000  # streams that it has open at a time
 TIME_LIMIT_S = 30.0  # for a call whose caller sets no deadline
 AUDIT_TIME_LIMIT_S = 290.0  # gRPC cuts a call that outlasts its connection's age and grace
+READERS = frozenset({READ, RESERVE, ADMIN})  # of the scopes of a method a caller needs one
+BUYERS = frozenset({RESERVE})  # those who act for buyers: an operator's scope does not include theirs
+AUDITORS = frozenset({AUDIT, ADMIN})
+OPERATORS = frozenset({ADMIN})
 
 
 class MethodClass(NamedTuple):
     """What the methods of one class have in common."""
 
+    scopes: frozenset[str]
     slots: int  # that may be in use, its own included; beyond, a call is OVERLOADED
     changes: bool  # something: an unknown field fails the call, and a call that is cut may have been carried out
     time_limit_s: float | None = TIME_LIMIT_S  # None: a stream, which ends by itself
@@ -19,26 +26,26 @@ class MethodClass(NamedTuple):
 
 
 # Under load what is begun is finished: a new claim fails before a move of a reservation, and that before an operator.
-CLAIM = MethodClass(SLOTS * 85 // 100, changes=True)
-READ = MethodClass(SLOTS * 85 // 100, changes=False)
-MOVE = MethodClass(SLOTS * 95 // 100, changes=True)
-OPERATOR_READ = MethodClass(SLOTS, changes=False)
-OPERATOR = MethodClass(SLOTS, changes=True)
-WATCH = MethodClass(STREAMS, changes=False, time_limit_s=None)
+CLAIM = MethodClass(BUYERS, SLOTS * 85 // 100, changes=True)
+LOOKUP = MethodClass(READERS, SLOTS * 85 // 100, changes=False)
+MOVE = MethodClass(BUYERS, SLOTS * 95 // 100, changes=True)
+OPERATOR_READ = MethodClass(AUDITORS, SLOTS, changes=False)
+OPERATOR = MethodClass(OPERATORS, SLOTS, changes=True)
+WATCH = MethodClass(READERS, STREAMS, changes=False, time_limit_s=None)
 
 METHODS: Mapping[str, MethodClass] = {
     "Reserve": CLAIM,
     "BatchReserve": CLAIM._replace(has_requests=True),
-    "StreamReserve": MethodClass(STREAMS, changes=True, time_limit_s=None, has_requests=True),
+    "StreamReserve": MethodClass(BUYERS, STREAMS, changes=True, time_limit_s=None, has_requests=True),
     "ConfirmReservation": MOVE,
     "ReleaseReservation": MOVE,
     "ExtendReservation": MOVE,
     "ChangeReservation": MOVE,
     "ReturnReservation": MOVE,
-    "GetReservation": READ,
-    "ListReservations": READ,
+    "GetReservation": LOOKUP,
+    "ListReservations": LOOKUP,
     "WatchReservation": WATCH,
-    "GetSale": READ,
+    "GetSale": LOOKUP,
     "WatchSale": WATCH,
     "CreateSale": OPERATOR,
     "UpdateSale": OPERATOR,

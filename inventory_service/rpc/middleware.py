@@ -14,8 +14,10 @@ import structlog
 from grpc.aio import ServicerContext
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
+from inventory_service.domain.caller import Caller
 from inventory_service.domain.results import Failure
 from inventory_service.domain.time_left import caller_leaves
+from inventory_service.rpc.auth import Authenticate, current_caller
 from inventory_service.rpc.methods import METHODS, MethodClass
 from inventory_service.rpc.slots import Slots
 from inventory_service.rpc.status import CallFailed, status_of
@@ -26,6 +28,7 @@ MIN_TIME_S = 0.010  # a request for a busy shard may wait 8 ms in the batcher be
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behaviour = Callable[[Any, ServicerContext[Any, Any]], Awaitable[Any]]
+Admit = Callable[[Any, ServicerContext[Any, Any], float | None], None]  # request, context, seconds left
 Observe = Callable[[str, float], None]  # status code by name, seconds
 log = structlog.get_logger()
 
@@ -52,8 +55,10 @@ _MAKE_HANDLER: Mapping[tuple[bool, bool], Callable[..., Handler]] = {  # by what
 class Middleware:
     """Wraps the methods of all services of one process; its calls and its streams have slots of their own."""
 
-    def __init__(self, meter: CallMeter) -> None:
+    def __init__(self, meter: CallMeter, authenticate: Authenticate | None = None) -> None:
+        """Without `authenticate` every caller may call every method, as the default tenant."""
         self._meter = meter
+        self._authenticate = authenticate
         self.slots = Slots()
         self.streams = Slots()
         self.draining = asyncio.Event()  # a stream that is open ends itself once it is set
@@ -109,7 +114,7 @@ class Middleware:
                 caller_leaves.set(began + left_s)
             code, ended, limited = "CANCELLED", None, limit.begin(began, left_s)
             try:
-                admit(request, left_s)
+                admit(request, context, left_s)
                 response = await behaviour(request, context)
                 code = "OK"
                 return response
@@ -132,15 +137,17 @@ class Middleware:
 
         return wrapped
 
-    def _admission(self, method: MethodClass, *, is_built: bool) -> Callable[[Any, float | None], None]:
+    def _admission(self, method: MethodClass, *, is_built: bool) -> Admit:
         """The checks of every call of a method; the call itself then checks its fields' bounds."""
-        slots = self._slots_of(method)
+        slots, authenticate = self._slots_of(method), self._authenticate
         is_whole_change = method.changes and not method.has_requests
 
-        def admit(request: Any, left_s: float | None) -> None:
+        def admit(request: Any, context: ServicerContext[Any, Any], left_s: float | None) -> None:
             """Each check in its order: the first that fails decides."""
             if self._is_draining:
                 raise _failed(reasons.ERROR_REASON_SERVER_DRAINING)
+            if authenticate is not None:
+                _check_scope(authenticate(context), method)
             if slots.in_use > method.slots:
                 raise _failed(reasons.ERROR_REASON_OVERLOADED)
             if not is_built:
@@ -163,6 +170,13 @@ class Middleware:
         slots.in_use -= 1
         if self._is_draining and not self.in_flight:
             self._idle.set()
+
+
+def _check_scope(caller: Caller, method: MethodClass) -> None:
+    """Let the call be its caller's, if that may make it."""
+    if method.scopes.isdisjoint(caller.scopes):
+        raise _failed(reasons.ERROR_REASON_SCOPE_MISSING)
+    current_caller.set(caller)
 
 
 def _failed(reason: int) -> CallFailed:

@@ -9,8 +9,8 @@ from holdfast_runtime.postgres import postgres_dependency
 from holdfast_runtime.process import Command, JsonOption
 from holdfast_runtime.settings import LOGGING, POSTGRES
 from holdfast_runtime.signals import run_unless_signalled
+from inventory_service.domain.caller import DEFAULT_TENANT
 from inventory_service.domain.keys import SaleKey
-from inventory_service.rpc.auth import DEFAULT_TENANT
 from inventory_service.service import audit
 from inventory_service.settings import Settings
 from inventory_service.wiring.servers import REDIS, audit_dependencies, redis_dependency

@@ -1,0 +1,21 @@
+"""Who makes a call, as a token or a client certificate says it."""
+
+from typing import NamedTuple
+
+DEFAULT_TENANT = "default"
+READ, RESERVE, AUDIT, ADMIN = "inventory.read", "inventory.reserve", "inventory.audit", "inventory.admin"
+ALL_SCOPES = frozenset({READ, RESERVE, AUDIT, ADMIN})
+
+
+class Caller(NamedTuple):
+    """One caller; moments are in seconds since 1970."""
+
+    tenant: str
+    subject: str  # who acts, in the books; empty while authentication is off
+    scopes: frozenset[str]
+    jti: str = ""  # of its token; empty: it has none
+    issued_at: float = 0.0
+    expires_at: float = float("inf")
+
+
+ANYONE = Caller(DEFAULT_TENANT, "", ALL_SCOPES)  # while authentication is off
