@@ -49,9 +49,10 @@ from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.watches.watches import Watches
-from inventory_service.settings import Settings
+from inventory_service.settings import TLS_FILES, Settings
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
+from inventory_service.wiring.tls import PLAINTEXT, Tls, tls_of
 
 GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no reference cycles, so frequent collections are wasted
 # A server's connections to the ledger, by purpose: the questions of one purpose never take those of another.
@@ -72,13 +73,14 @@ async def serve(settings: Settings) -> int:
     ledger = LedgerPool(settings.postgres_dsn, LEDGER_CONNECTIONS)
     lost_commits = lost_commits_watch(settings, instruments, ledger)
     heads = ObservedHeads(lost_commits.epoch_changed)
-    server, received = build_server(settings, instruments, ledger, heads), signals()
+    tls = tls_of(settings, instruments.registry)
+    server, received = build_server(settings, instruments, ledger, heads, tls), signals()
     observer = LedgerObserver(LedgerShards(ledger), heads)
     check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
         await asyncio.gather(check_all_shard_counts(settings), observer.observe())
         await _listen(server, settings)
-        watches = (watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run())
+        watches = (watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run(), *tls.watches())
         watching = [asyncio.create_task(watch) for watch in watches]
         try:
             await first_to_end(server.watch_store(), received.get())
@@ -99,7 +101,9 @@ async def _listen(server: Server, settings: Settings) -> None:
     log.info("listening", address=address, shards=settings.shards)
 
 
-def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPool, heads: ObservedHeads) -> Server:
+def build_server(
+    settings: Settings, instruments: Instruments, ledger: LedgerPool, heads: ObservedHeads, tls: Tls = PLAINTEXT
+) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
     renewal = Renewal()
@@ -133,6 +137,7 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,
+        tls.certificate,
     )
 
 
@@ -213,7 +218,7 @@ COMMAND = Command(
     dependencies=(redis_dependency, postgres_dependency),
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
-        *("listeners", "metrics_listen"),
+        *("listeners", *TLS_FILES, "metrics_listen"),
         *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
         *("start_wait_s", *LOGGING),
     ),
