@@ -116,8 +116,8 @@ class SharedSettings(BaseSettings):
     )
 
     def contradictions(self) -> Iterator[str]:
-        """Each variable that is of no use, or that is missing, beside the others."""
-        return _kafka_contradictions(self)
+        """A line for each setting that another one requires and that is not set, or that is set and would be unused."""
+        yield from _kafka_contradictions(self)
 
 
 LOGGING = ("log_level", "log_format")
