@@ -11,11 +11,11 @@ from inventory_service.domain.caller import Caller
 from inventory_service.domain.identities import AmbiguousCertificate, Identities, caller_of_names
 from inventory_service.domain.results import Failure
 from inventory_service.domain.server_certificate import ServerCertificate
+from inventory_service.rpc.auth import Identify
 from inventory_service.rpc.status import CallFailed
 
+AMBIGUOUS = {"problem": "ambiguous_certificate"}
 SAN = "x509_subject_alternative_name"  # gRPC's name of it; the key of the identity is another without such names
-
-CertificateCaller = Callable[[ServicerContext[Any, Any]], Caller | None]
 
 
 def server_credentials(current: Callable[[], ServerCertificate]) -> grpc.ServerCredentials:
@@ -40,7 +40,7 @@ def server_credentials(current: Callable[[], ServerCertificate]) -> grpc.ServerC
     )
 
 
-def certificate_caller(identities: Callable[[], Identities]) -> CertificateCaller:
+def certificate_caller(identities: Callable[[], Identities]) -> Identify:
     """A function from a call to its certificate's caller: None if the table that `identities` returns has none.
 
     It raises CallFailed, TOKEN_INVALID, if the certificate stands for different callers.
@@ -53,7 +53,7 @@ def certificate_caller(identities: Callable[[], Identities]) -> CertificateCalle
         try:
             return caller_of_names(context.peer_identities() or (), identities())
         except AmbiguousCertificate:
-            raise CallFailed(Failure(reasons.ERROR_REASON_TOKEN_INVALID)) from None
+            raise CallFailed(Failure(reasons.ERROR_REASON_TOKEN_INVALID, AMBIGUOUS)) from None
 
     return caller
 

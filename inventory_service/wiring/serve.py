@@ -30,7 +30,9 @@ from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
+from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
+from inventory_service.rpc.auth import Authenticator
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
@@ -79,7 +81,7 @@ async def serve(settings: Settings) -> int:
     check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
         await asyncio.gather(check_all_shard_counts(settings), observer.observe())
-        await _listen(server, settings)
+        await _listen(server, settings, tls)
         watches = (watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run(), *tls.watches())
         watching = [asyncio.create_task(watch) for watch in watches]
         try:
@@ -93,12 +95,12 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
-async def _listen(server: Server, settings: Settings) -> None:
+async def _listen(server: Server, settings: Settings, tls: Tls) -> None:
     try:
         address = await server.start(settings.listen, shared=settings.share_port == "1")
     except CannotListen as error:
         raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
-    log.info("listening", address=address, shards=settings.shards)
+    log.info("listening", address=address, shards=settings.shards, tls=tls.mode)
 
 
 def build_server(
@@ -123,7 +125,7 @@ def build_server(
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
     sale_audits, lists = _sale_audits(settings, ledger, renewal), _lists(settings, ledger, renewal)
     call_metrics = metrics.CallMetrics(registry)
-    middleware = Middleware(call_metrics)
+    middleware = Middleware(call_metrics, _authenticator(tls))
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
@@ -139,6 +141,11 @@ def build_server(
         settings.listeners,
         tls.certificate,
     )
+
+
+def _authenticator(tls: Tls) -> Authenticator | None:
+    """Who may call; None without identities: then every caller may."""
+    return Authenticator(None, Revocations(), tls.caller) if tls.caller else None
 
 
 def now_ms() -> int:

@@ -12,7 +12,8 @@ from inventory_service.adapters.tls_files import read_certificate, read_identiti
 from inventory_service.domain.identities import Identities
 from inventory_service.domain.server_certificate import ServerCertificate
 from inventory_service.metrics import FileMetrics
-from inventory_service.rpc.tls import CertificateCaller, certificate_caller
+from inventory_service.rpc.auth import Identify
+from inventory_service.rpc.tls import certificate_caller
 from inventory_service.settings import Settings
 
 
@@ -24,13 +25,20 @@ class Tls:
     identities: ReloadedFiles[Identities] | None = None
 
     @property
+    def mode(self) -> str:
+        """How calls come, for the log: `off`, `server`, or `mutual` where callers have certificates."""
+        if self.certificates is None:
+            return "off"
+        return "server" if self.certificates.current.client_ca is None else "mutual"
+
+    @property
     def certificate(self) -> Callable[[], ServerCertificate] | None:
         """Returns the one that is in use; None without TLS."""
         files = self.certificates
         return None if files is None else lambda: files.current
 
     @property
-    def caller(self) -> CertificateCaller | None:
+    def caller(self) -> Identify | None:
         """Tells the caller of a call by its certificate; None without identities."""
         files = self.identities
         return None if files is None else certificate_caller(lambda: files.current)
