@@ -4,10 +4,10 @@ try:
     from holdfast.testing.failures import FailureOrder
     from holdfast.testing.server import InventoryServer
 except ModuleNotFoundError as missing:
-    if (missing.name or "").partition(".")[0] == "holdfast":
+    package = (missing.name or "").partition(".")[0]
+    if package == "holdfast":
         raise
-    raise ImportError(
-        f"holdfast.testing needs {missing.name}: install Holdfast with its extra [testing]", name=missing.name
-    ) from missing
+    sentence = f"holdfast.testing needs {package}: install Holdfast with its extra [testing]"
+    raise ImportError(sentence, name=package) from missing
 
 __all__ = ["FailureOrder", "InventoryServer"]

@@ -209,7 +209,7 @@ def _run_thread(build_parts: Callable[[], Parts], started: "Future[Any]") -> Non
         started.set_result((address, parts, asyncio.get_running_loop(), stop))
         await stop.wait()
         await parts.middleware.drain(DRAIN_S)
-        await parts.server.stop(0)
+        await parts.server.stop(DRAIN_S)
 
     try:
         with asyncio.Runner() as runner:
