@@ -69,7 +69,7 @@ def run(*command: str, **settings: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.parametrize("language", WRITTEN)
 def test_the_commands_of_the_page_write_stubs(language: str, made: Path) -> None:
-    """They run as the page shows them, on any protoc."""
+    """A reader can take them as they are."""
     assert [name for name in WRITTEN[language] if not (made / language / name).exists()] == []
 
 
