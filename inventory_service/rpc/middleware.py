@@ -4,7 +4,6 @@ Methods are wrapped once, when they are registered, and not call by call as gRPC
 """
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
@@ -21,6 +20,7 @@ from inventory_service.rpc.auth import Authenticate, current_caller
 from inventory_service.rpc.methods import METHODS, MethodClass
 from inventory_service.rpc.slots import Slots
 from inventory_service.rpc.status import CallFailed, status_of
+from inventory_service.rpc.stream_tokens import StreamTokens
 from inventory_service.rpc.time_limit import TimeLimit
 from inventory_service.rpc.validation import reject_unknown_fields
 
@@ -55,10 +55,13 @@ _MAKE_HANDLER: Mapping[tuple[bool, bool], Callable[..., Handler]] = {  # by what
 class Middleware:
     """Wraps the methods of all services of one process; its calls and its streams have slots of their own."""
 
-    def __init__(self, meter: CallMeter, authenticate: Authenticate | None = None) -> None:
+    def __init__(
+        self, meter: CallMeter, authenticate: Authenticate | None = None, stream_tokens: StreamTokens | None = None
+    ) -> None:
         """Without `authenticate` every caller may call every method, as the default tenant."""
         self._meter = meter
         self._authenticate = authenticate
+        self._stream_tokens = stream_tokens
         self.slots = Slots()
         self.streams = Slots()
         self.draining = asyncio.Event()  # a stream that is open ends itself once it is set
@@ -104,7 +107,9 @@ class Middleware:
         )
 
     def _wrapped(self, behaviour: Any, method: MethodClass, observe: Observe) -> Behaviour:
-        admit = self._admission(method, is_built=inspect.iscoroutinefunction(behaviour))
+        admit = self._admission(method)
+        if self._stream_tokens and method.time_limit_s is None:
+            behaviour = self._stream_tokens.checked(behaviour)
         slots, limit = self._slots_of(method), TimeLimit(method.time_limit_s)
 
         async def wrapped(request: Any, context: ServicerContext[Any, Any]) -> Any:
@@ -137,7 +142,7 @@ class Middleware:
 
         return wrapped
 
-    def _admission(self, method: MethodClass, *, is_built: bool) -> Admit:
+    def _admission(self, method: MethodClass) -> Admit:
         """The checks of every call of a method; the call itself then checks its fields' bounds."""
         slots, authenticate = self._slots_of(method), self._authenticate
         is_whole_change = method.changes and not method.has_requests
@@ -150,8 +155,6 @@ class Middleware:
                 _check_scope(authenticate(context), method)
             if slots.in_use > method.slots:
                 raise _failed(reasons.ERROR_REASON_OVERLOADED)
-            if not is_built:
-                raise _failed(reasons.ERROR_REASON_NOT_BUILT)
             if left_s is not None and left_s < MIN_TIME_S:
                 raise _failed(reasons.ERROR_REASON_DEADLINE_TOO_SHORT)
             if not self._open:

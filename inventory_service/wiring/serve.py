@@ -19,17 +19,20 @@ from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.dead_letters import LedgerDeadLetters
 from inventory_service.adapters.ledger.lists import PostgresLists
 from inventory_service.adapters.ledger.pool import LedgerPool
+from inventory_service.adapters.ledger.revocations import LedgerRevocations
 from inventory_service.adapters.ledger.sale_snapshots import PostgresSaleSnapshots
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
 from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.memory import RedisMemory
+from inventory_service.adapters.redis.revocations import RedisRevocations
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
+from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
@@ -46,6 +49,7 @@ from inventory_service.service.lists import Lists
 from inventory_service.service.lost_commits import LostCommitsWatch
 from inventory_service.service.memory_watch import MemoryWatch
 from inventory_service.service.replay import DeadLetterReplay
+from inventory_service.service.revocations import LEDGER_S, TokenRevocations
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.watches.watches import Watches
@@ -59,7 +63,8 @@ FOR_ARCHIVE = 3  # what has left Redis
 FOR_LISTS = 2
 FOR_AUDITS = 1
 FOR_OPERATORS = 2  # what they change
-LEDGER_CONNECTIONS = FOR_ARCHIVE + FOR_LISTS + FOR_AUDITS + FOR_OPERATORS
+FOR_REVOCATIONS = 1
+LEDGER_CONNECTIONS = FOR_ARCHIVE + FOR_LISTS + FOR_AUDITS + FOR_OPERATORS + FOR_REVOCATIONS
 log = structlog.get_logger()
 
 
@@ -72,13 +77,15 @@ async def serve(settings: Settings) -> int:
     ledger = LedgerPool(settings.postgres_dsn, LEDGER_CONNECTIONS)
     lost_commits = lost_commits_watch(settings, instruments, ledger)
     heads = ObservedHeads(lost_commits.epoch_changed)
-    server, received = build_server(settings, instruments, ledger, heads), signals()
+    revocations = token_revocations(settings, instruments, ledger)
+    server, received = build_server(settings, instruments, ledger, heads, revocations), signals()
     observer = LedgerObserver(LedgerShards(ledger), heads)
     check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
-        await asyncio.gather(check_all_shard_counts(settings), observer.observe())
+        await asyncio.gather(check_all_shard_counts(settings), observer.observe(), revocations.start())
         await _listen(server, settings)
-        watches = (watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run())
+        checking = watch_checks(server_checks, log, check_gauges)
+        watches = (checking, observer.run(), lost_commits.run(), revocations.run())
         watching = [asyncio.create_task(watch) for watch in watches]
         try:
             await first_to_end(server.watch_store(), received.get())
@@ -99,7 +106,13 @@ async def _listen(server: Server, settings: Settings) -> None:
     log.info("listening", address=address, shards=settings.shards)
 
 
-def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPool, heads: ObservedHeads) -> Server:
+def build_server(
+    settings: Settings,
+    instruments: Instruments,
+    ledger: LedgerPool,
+    heads: ObservedHeads,
+    revocations: TokenRevocations,
+) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
     renewal = Renewal()
@@ -129,7 +142,7 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     )
     return Server(
         Servicer(stock, stock_metrics, middleware.slots, life, lists, watches),
-        AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists),  # type: ignore[abstract]  # the middleware answers the rest
+        AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists, revocations),
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,
@@ -139,6 +152,16 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
 def now_ms() -> int:
     """This server's clock."""
     return time.time_ns() // 1_000_000
+
+
+def token_revocations(settings: Settings, instruments: Instruments, ledger: LedgerPool) -> TokenRevocations:
+    """The revocations of tokens, which use Redis by connections of their own."""
+    revocation_metrics = metrics.RevocationMetrics(instruments.registry)
+    stream = RedisRevocations(RedisConnections(settings.redis_url, size=2))
+    bulkhead = Bulkhead(FOR_REVOCATIONS, limit_s=LEDGER_S)
+    known = Revocations()
+    revocation_metrics.show_known(lambda: len(known))
+    return TokenRevocations(known, LedgerRevocations(ledger), stream, bulkhead, revocation_metrics, now_ms)
 
 
 def _sale_audits(settings: Settings, ledger: LedgerPool, renewal: Renewal) -> SaleAudits:
