@@ -15,7 +15,7 @@ class Caller(NamedTuple):
     scopes: frozenset[str]
     jti: str = ""  # of its token; empty: it has none
     issued_at: float = 0.0
-    expires_at: float = float("inf")
+    expires_at: float = float("inf")  # of its token, the leeway included: from this moment on it is not believed
 
 
 ANYONE = Caller(DEFAULT_TENANT, "", ALL_SCOPES)  # while authentication is off

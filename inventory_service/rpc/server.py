@@ -20,6 +20,7 @@ from inventory_service.rpc.middleware import Handler, Middleware
 from inventory_service.rpc.servicers import AdminServicer, Servicer
 
 LARGEST_MESSAGE = 4 * 1024 * 1024
+LARGEST_METADATA = 16 * 1024  # a token may have 8 KiB; by default gRPC refuses some of the calls with that much
 CONNECTION_AGE_MS = 300_000  # so that callers find new servers
 CONNECTION_GRACE_MS = (
     300_000  # for what is under way then; gRPC cuts what takes longer, which no call and no stream does
@@ -36,6 +37,7 @@ SERVICES = (
 )
 OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_metadata_size", LARGEST_METADATA),
     ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
     ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
     ("grpc.so_reuseport", 1),

@@ -15,8 +15,10 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from inventory_service.domain.caller import Caller
 from inventory_service.domain.results import Failure
 from inventory_service.domain.revocations import Revocations
+from inventory_service.domain.tokens import Problem, TokenRejected
 from inventory_service.rpc.auth import current_caller
 from inventory_service.rpc.status import CallFailed
+from inventory_service.rpc.token_cache import token_failure
 
 INTERVAL_S = 0.5  # a server hears of a revocation within 0.25 s, and each stream ends within a second of it
 
@@ -33,7 +35,7 @@ class StreamTokens:
         self._leeway_s = leeway_s
         self._clock = clock
         self._open: dict[Stream, Caller] = {}
-        self._ended: dict[Stream, int] = {}  # by this, and the reason
+        self._ended: dict[Stream, Failure] = {}  # by this
         self._generation = revocations.generation  # of the last look
         self._timer_is_set = False  # which calls `_look`
 
@@ -52,7 +54,7 @@ class StreamTokens:
                 # The behaviour has ended what it began, so nothing is written after the status.
                 if stream not in self._ended or stream.uncancel() > 0:
                     raise
-                raise CallFailed(Failure(self._ended[stream])) from None
+                raise CallFailed(self._ended[stream]) from None
             finally:
                 self._open.pop(stream, None)
                 self._ended.pop(stream, None)
@@ -67,17 +69,17 @@ class StreamTokens:
     def _look(self) -> None:
         """End what has to; a caller that was not revoked before is asked about only once more tokens are."""
         self._timer_is_set = False
-        valid_s, may_be_revoked = self._clock() - self._leeway_s, self._generation != self._revocations.generation
+        now_s, may_be_revoked = self._clock(), self._generation != self._revocations.generation
         self._generation = self._revocations.generation
         for stream, caller in list(self._open.items()):
             if may_be_revoked and self._revocations.revoked(caller):
-                self._end(stream, reasons.ERROR_REASON_TOKEN_REVOKED)
-            elif caller.expires_at <= valid_s:
-                self._end(stream, reasons.ERROR_REASON_TOKEN_INVALID)
+                self._end(stream, Failure(reasons.ERROR_REASON_TOKEN_REVOKED))
+            elif now_s >= caller.expires_at:
+                self._end(stream, token_failure(TokenRejected(Problem.EXPIRED)))
         if self._open:
             self._set_timer()
 
-    def _end(self, stream: Stream, reason: int) -> None:
+    def _end(self, stream: Stream, failure: Failure) -> None:
         del self._open[stream]
-        self._ended[stream] = reason
+        self._ended[stream] = failure
         stream.cancel()
