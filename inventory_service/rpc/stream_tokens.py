@@ -29,10 +29,8 @@ Stream: TypeAlias = "asyncio.Task[Any]"
 class StreamTokens:
     """The streams of a process that callers with tokens have open."""
 
-    def __init__(self, revocations: Revocations, leeway_s: float = 0.0, clock: Callable[[], float] = time.time) -> None:
-        """A token ends `leeway_s` after its `exp` here, as it does for calls."""
+    def __init__(self, revocations: Revocations, clock: Callable[[], float] = time.time) -> None:
         self._revocations = revocations
-        self._leeway_s = leeway_s
         self._clock = clock
         self._open: dict[Stream, Caller] = {}
         self._ended: dict[Stream, Failure] = {}  # by this
