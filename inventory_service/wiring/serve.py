@@ -34,11 +34,13 @@ from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
 from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
+from inventory_service.rpc.auth import Authenticator
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
 from inventory_service.rpc.stream_life import StreamLife
+from inventory_service.rpc.stream_tokens import StreamTokens
 from inventory_service.server_checks.run import watch_checks
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher, Limits
@@ -53,9 +55,10 @@ from inventory_service.service.revocations import LEDGER_S, TokenRevocations
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.watches.watches import Watches
-from inventory_service.settings import Settings
+from inventory_service.settings import TLS_FILES, Settings
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
+from inventory_service.wiring.tls import PLAINTEXT, Tls, tls_of
 
 GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no reference cycles, so frequent collections are wasted
 # A server's connections to the ledger, by purpose: the questions of one purpose never take those of another.
@@ -77,15 +80,15 @@ async def serve(settings: Settings) -> int:
     ledger = LedgerPool(settings.postgres_dsn, LEDGER_CONNECTIONS)
     lost_commits = lost_commits_watch(settings, instruments, ledger)
     heads = ObservedHeads(lost_commits.epoch_changed)
-    revocations = token_revocations(settings, instruments, ledger)
-    server, received = build_server(settings, instruments, ledger, heads, revocations), signals()
+    tls, revocations = tls_of(settings, instruments.registry), token_revocations(settings, instruments, ledger)
+    server, received = build_server(settings, instruments, ledger, heads, revocations, tls), signals()
     observer = LedgerObserver(LedgerShards(ledger), heads)
     check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
         await asyncio.gather(check_all_shard_counts(settings), observer.observe(), revocations.start())
-        await _listen(server, settings)
+        await _listen(server, settings, tls)
         checking = watch_checks(server_checks, log, check_gauges)
-        watches = (checking, observer.run(), lost_commits.run(), revocations.run())
+        watches = (checking, observer.run(), lost_commits.run(), revocations.run(), *tls.watches())
         watching = [asyncio.create_task(watch) for watch in watches]
         try:
             await first_to_end(server.watch_store(), received.get())
@@ -98,12 +101,12 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
-async def _listen(server: Server, settings: Settings) -> None:
+async def _listen(server: Server, settings: Settings, tls: Tls) -> None:
     try:
         address = await server.start(settings.listen, shared=settings.share_port == "1")
     except CannotListen as error:
         raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
-    log.info("listening", address=address, shards=settings.shards)
+    log.info("listening", address=address, shards=settings.shards, tls=tls.mode)
 
 
 def build_server(
@@ -112,6 +115,7 @@ def build_server(
     ledger: LedgerPool,
     heads: ObservedHeads,
     revocations: TokenRevocations,
+    tls: Tls = PLAINTEXT,
 ) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
@@ -132,7 +136,8 @@ def build_server(
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
     sale_audits, lists = _sale_audits(settings, ledger, renewal), _lists(settings, ledger, renewal)
     call_metrics = metrics.CallMetrics(registry)
-    middleware = Middleware(call_metrics)
+    authenticate = _authenticator(tls, revocations.known)
+    middleware = Middleware(call_metrics, authenticate, StreamTokens(revocations.known) if authenticate else None)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
@@ -146,7 +151,13 @@ def build_server(
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,
+        tls.certificate,
     )
+
+
+def _authenticator(tls: Tls, revocations: Revocations) -> Authenticator | None:
+    """Who may call; None without identities: then every caller may."""
+    return Authenticator(None, revocations, tls.caller) if tls.caller else None
 
 
 def now_ms() -> int:
@@ -236,7 +247,7 @@ COMMAND = Command(
     dependencies=(redis_dependency, postgres_dependency),
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
-        *("listeners", "metrics_listen"),
+        *("listeners", *TLS_FILES, "metrics_listen"),
         *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
         *("start_wait_s", *LOGGING),
     ),
