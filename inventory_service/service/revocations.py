@@ -59,7 +59,7 @@ class TokenRevocations:
         self._stream = stream
         self._bulkhead = bulkhead
         self._reads = reads
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self._has_read_table = False  # at the last attempt
 
     async def revoke(self, revocation: Revocation, time_left: TimeLeft) -> Revoked | Failure:
@@ -111,7 +111,7 @@ class TokenRevocations:
         """Learn what is in the table, add what it lacks, and drop what is over; nothing while the ledger is away."""
         known = self.known.all()  # before the table is read: what is added meanwhile may be missing there
         found = await self._bulkhead.ask(self._table.all)
-        self.known.drop_expired(self._now_ms())
+        self.known.drop_expired(self.now_ms())
         self._has_read_table = not isinstance(found, Failure)
         if isinstance(found, Failure):
             return
@@ -133,5 +133,5 @@ class TokenRevocations:
         self.known.add(self._alive(found))
 
     def _alive(self, revocations: Sequence[Revocation]) -> list[Revocation]:
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         return [revocation for revocation in revocations if revocation.expires_ms > now_ms]
