@@ -146,7 +146,7 @@ async def test_a_server_that_falls_silent_is_left(
     """
     monkeypatch.setattr("holdfast.watches.GRACE_S", 0.0)
     monkeypatch.setattr("holdfast.calls.watches.SALE_QUIET_S", 0.05)
-    fake.will_answer("WatchSale", [*before, hanging], *([SECOND] for _ in range(100)))
+    fake.will_answer("WatchSale", [*before, hanging], *(lambda _: SECOND for _ in range(100)))
     policy = RetryPolicy(overall_s=LONG_S, ledger_attempt_s=LONG_S if before else 0.05, first_delay_s=0.001)
 
     async with Client(fake.address, retry=policy) as client:
