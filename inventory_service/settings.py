@@ -1,5 +1,6 @@
 """The settings of the inventory service."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
@@ -62,3 +63,43 @@ class Settings(SharedSettings):
     drain_s: float = Field(
         10, ge=0, le=3600, description="seconds for which a stopping server waits for calls in flight"
     )
+    auth_secret_file: str = Field(
+        "", description="the secret that tokens are signed with by HS256, a file of at least 32 bytes; empty: none"
+    )
+    auth_jwks_file: str = Field(
+        "",
+        description="the public keys that tokens are signed with by RS256, ES256 or EdDSA, a JWKS file; empty: none",
+    )
+    auth_issuer: str = Field("", description="what `iss` must be in each token; empty: anything")
+    auth_audience: str = Field("", description="what `aud` must be, or have among others; empty: anything")
+    auth_tenant_claim: str = Field("tenant", min_length=1, description="the claim of a token that names its tenant")
+    auth_leeway_s: float = Field(
+        5, ge=0, le=300, description="seconds by which the clock of who makes tokens may differ from this one"
+    )
+    auth_allow_default_tenant: Literal["true", "false"] = Field(
+        "false",
+        description="true: a token may name the tenant `default`, which is that of callers without tokens; false: not",
+    )
+    insecure: Literal["true", "false"] = Field(
+        "false",
+        description="true: listen beyond loopback though neither tokens nor client certificates say who calls; false:"
+        " only on loopback",
+    )
+
+    @property
+    def has_token_keys(self) -> bool:
+        """Whether each call needs a token."""
+        return bool(self.auth_secret_file or self.auth_jwks_file)
+
+    def contradictions(self) -> Iterator[str]:
+        """Settings that are set and would be unused."""
+        yield from super().contradictions()
+        if not self.has_token_keys:
+            needed = "has no use without HOLDFAST_AUTH_SECRET_FILE or HOLDFAST_AUTH_JWKS_FILE"
+            yield from (f"HOLDFAST_{name.upper()}: {needed}" for name in TOKEN_RULES if name in self.model_fields_set)
+        elif self.insecure == "true":
+            yield "HOLDFAST_INSECURE: has no use where token keys are set: each call needs a token then"
+
+
+TOKEN_RULES = ("auth_issuer", "auth_audience", "auth_tenant_claim", "auth_leeway_s", "auth_allow_default_tenant")
+TOKENS = ("auth_secret_file", "auth_jwks_file", *TOKEN_RULES)

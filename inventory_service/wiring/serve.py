@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import time
+from typing import Annotated
 
 import structlog
+import typer
 from prometheus_client import CollectorRegistry
 
 from holdfast_runtime.instruments import Instruments, serve_instruments
@@ -30,7 +32,9 @@ from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
+from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
+from inventory_service.rpc.auth import Authenticate
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
@@ -49,7 +53,8 @@ from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.watches.watches import Watches
-from inventory_service.settings import Settings
+from inventory_service.settings import TOKENS, Settings
+from inventory_service.wiring.authentication import authenticator, check_authentication, token_keys
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
 
@@ -63,8 +68,17 @@ LEDGER_CONNECTIONS = FOR_ARCHIVE + FOR_LISTS + FOR_AUDITS + FOR_OPERATORS
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings) -> int:
-    """Serve calls until a signal; a second signal ends the drain."""
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        help="Listen beyond loopback though neither tokens nor client certificates say who calls.",
+    ),
+]
+
+
+async def serve(settings: Settings, insecure: InsecureOption = False) -> int:
+    """Serve calls until a signal; a second signal ends the drain. `insecure` is for `check_authentication`."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     server_checks = checks(settings)
@@ -72,13 +86,21 @@ async def serve(settings: Settings) -> int:
     ledger = LedgerPool(settings.postgres_dsn, LEDGER_CONNECTIONS)
     lost_commits = lost_commits_watch(settings, instruments, ledger)
     heads = ObservedHeads(lost_commits.epoch_changed)
-    server, received = build_server(settings, instruments, ledger, heads), signals()
+    token_metrics = metrics.TokenMetrics(instruments.registry)
+    keys, revocations = token_keys(settings, token_metrics), Revocations()
+    authenticate = authenticator(settings, keys, revocations, token_metrics)
+    server, received = build_server(settings, instruments, ledger, heads, authenticate), signals()
     observer = LedgerObserver(LedgerShards(ledger), heads)
     check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
         await asyncio.gather(check_all_shard_counts(settings), observer.observe())
         await _listen(server, settings)
-        watches = (watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run())
+        watches = (
+            watch_checks(server_checks, log, check_gauges),
+            observer.run(),
+            lost_commits.run(),
+            keys.watch(),
+        )
         watching = [asyncio.create_task(watch) for watch in watches]
         try:
             await first_to_end(server.watch_store(), received.get())
@@ -99,7 +121,13 @@ async def _listen(server: Server, settings: Settings) -> None:
     log.info("listening", address=address, shards=settings.shards)
 
 
-def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPool, heads: ObservedHeads) -> Server:
+def build_server(
+    settings: Settings,
+    instruments: Instruments,
+    ledger: LedgerPool,
+    heads: ObservedHeads,
+    authenticate: Authenticate | None = None,
+) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
     renewal = Renewal()
@@ -119,7 +147,7 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
     sale_audits, lists = _sale_audits(settings, ledger, renewal), _lists(settings, ledger, renewal)
     call_metrics = metrics.CallMetrics(registry)
-    middleware = Middleware(call_metrics)
+    middleware = Middleware(call_metrics, authenticate)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
@@ -215,8 +243,9 @@ COMMAND = Command(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
         *("listeners", "metrics_listen"),
         *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
-        *("start_wait_s", *LOGGING),
+        *("start_wait_s", *TOKENS, "insecure", *LOGGING),
     ),
     run=serve,
+    check=check_authentication,
     kind=Settings,
 )
