@@ -40,8 +40,6 @@ class Command(Generic[AnySettings]):
     kind: type[AnySettings]
     more: str = ""  # of `--help`, after the purpose
     verifies: bool = False  # exit code 1 says that a check failed
-    # Of the settings and the options, before any server is asked: raises `BadSettings`.
-    check: Callable[..., None] | None = None
 
 
 def build_app(commands: Sequence[Command[Any]], service: str, silent: Sequence[str] = ()) -> typer.Typer:
@@ -79,8 +77,6 @@ def run_command(command: Command[Any], options: dict[str, Any], silent: Sequence
     """Read the settings, probe the servers, run: the exit code."""
     try:
         settings = read_settings(command.kind)
-        if command.check:
-            command.check(settings, **options)
         dependencies = [make(settings) for make in command.dependencies]
         configure_logging(command.name, settings.log_level, settings.log_format, silent)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

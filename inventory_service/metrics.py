@@ -67,7 +67,7 @@ class CallMetrics(Collector):
 
 
 class TokenMetrics:
-    """Calls refused for their token, by what is wrong with it, and key files that cannot be used."""
+    """Calls refused for their token, by what is wrong with it."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._refused = Counter(
@@ -75,12 +75,6 @@ class TokenMetrics:
         )
         for problem in (*Problem, "revoked"):
             self._refused.labels(problem)
-        failures = Counter(
-            "holdfast_token_key_file_failures",
-            "Looks, one a second, at a key file that cannot be used; the keys of before stay in use.",
-            registry=registry,
-        )
-        self.count_key_file_failure: Callable[[], None] = failures.inc
 
     def count_refused(self, problem: str) -> None:
         """Count one call."""
@@ -119,6 +113,32 @@ class StockMetrics:
     def observe_call(self, kind: str, requests: int, seconds: float) -> None:
         self._sizes[kind](requests)
         self._seconds[kind](seconds)
+
+
+class FileMetrics:
+    """Files that are read again when they change, and the certificates in them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._ok = Gauge(
+            "holdfast_files_ok",
+            "1: what the files say is in use; 0: they cannot be used, and what they said before is.",
+            ["files"],
+            registry=registry,
+        )
+        self._expiry = Gauge(
+            "holdfast_certificate_expiry_seconds",
+            "Moment at which the first certificate of the file expires, in seconds since 1970.",
+            ["certificate"],
+            registry=registry,
+        )
+
+    def show_ok(self, files: str, ok: bool) -> None:
+        """Set whether files can be used."""
+        self._ok.labels(files).set(ok)
+
+    def show_expiry(self, certificate: str, moment: Callable[[], float]) -> None:
+        """Have each scrape ask when a certificate expires, in seconds since 1970."""
+        self._expiry.labels(certificate).set_function(moment)
 
 
 class WatchMetrics:

@@ -1,8 +1,10 @@
 """Who makes a call, as a token or a client certificate says it."""
 
+import re
 from typing import NamedTuple
 
 DEFAULT_TENANT = "default"
+TENANT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 READ, RESERVE, AUDIT, ADMIN = "inventory.read", "inventory.reserve", "inventory.audit", "inventory.admin"
 ALL_SCOPES = frozenset({READ, RESERVE, AUDIT, ADMIN})
 

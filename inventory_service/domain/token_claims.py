@@ -1,16 +1,14 @@
 """The rule of what a token whose signature is good must say, and who calls by it."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from inventory_service.domain.caller import ALL_SCOPES, DEFAULT_TENANT, Caller
+from inventory_service.domain.caller import ALL_SCOPES, DEFAULT_TENANT, TENANT, Caller
 from inventory_service.domain.tokens import Problem, TenantRejected, TokenRejected
 
 MAX_LIFETIME_S = 86_400
 MAX_ID_LENGTH = 255  # of `sub` and `jti`, as RevokeTokens takes them
 LATEST_S = 2**53  # beyond, a float is no longer exact
-_TENANT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 Claims = Mapping[str, Any]
 
@@ -21,11 +19,6 @@ class TokenRules(NamedTuple):
     tenant_claim: str = "tenant"
     leeway_s: float = 5.0
     allows_default_tenant: bool = False
-
-
-def is_tenant(name: str) -> bool:
-    """Whether a name is one that a tenant may have."""
-    return _TENANT.fullmatch(name) is not None
 
 
 def caller_from_claims(claims: Claims, rules: TokenRules, now_s: float) -> Caller:
@@ -94,7 +87,7 @@ def _tenant(claims: Claims, rules: TokenRules) -> str:
     tenant = claims.get(name)
     if tenant is None:
         raise TenantRejected(Problem.MISSING_CLAIM, name)
-    if not isinstance(tenant, str) or not is_tenant(tenant):
+    if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
         raise TenantRejected(Problem.BAD_CLAIM, name)
     if tenant == DEFAULT_TENANT and not rules.allows_default_tenant:
         raise TenantRejected(Problem.DEFAULT_TENANT, name)

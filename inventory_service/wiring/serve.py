@@ -30,11 +30,10 @@ from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.adapters.tokens.key_files import KeyFiles
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
-from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
-from inventory_service.rpc.auth import Authenticate
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
@@ -53,10 +52,11 @@ from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.watches.watches import Watches
-from inventory_service.settings import TOKENS, Settings
-from inventory_service.wiring.authentication import authenticator, check_authentication, token_keys
+from inventory_service.settings import TLS_FILES, TOKENS, Settings
+from inventory_service.wiring.authentication import authenticator, check_may_listen, token_keys
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
+from inventory_service.wiring.tls import PLAINTEXT, Tls, tls_of
 
 GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no reference cycles, so frequent collections are wasted
 # A server's connections to the ledger, by purpose: the questions of one purpose never take those of another.
@@ -78,7 +78,8 @@ InsecureOption = Annotated[
 
 
 async def serve(settings: Settings, insecure: InsecureOption = False) -> int:
-    """Serve calls until a signal; a second signal ends the drain. `insecure` is for `check_authentication`."""
+    """Serve calls until a signal; a second signal ends the drain. `insecure` is as HOLDFAST_INSECURE."""
+    check_may_listen(settings, insecure=insecure)
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     server_checks = checks(settings)
@@ -86,21 +87,17 @@ async def serve(settings: Settings, insecure: InsecureOption = False) -> int:
     ledger = LedgerPool(settings.postgres_dsn, LEDGER_CONNECTIONS)
     lost_commits = lost_commits_watch(settings, instruments, ledger)
     heads = ObservedHeads(lost_commits.epoch_changed)
-    token_metrics = metrics.TokenMetrics(instruments.registry)
-    keys, revocations = token_keys(settings, token_metrics), Revocations()
-    authenticate = authenticator(settings, keys, revocations, token_metrics)
-    server, received = build_server(settings, instruments, ledger, heads, authenticate), signals()
+    file_metrics = metrics.FileMetrics(instruments.registry)
+    tls, keys = tls_of(settings, file_metrics), token_keys(settings, file_metrics.show_ok)
+    server, received = build_server(settings, instruments, ledger, heads, tls, keys), signals()
     observer = LedgerObserver(LedgerShards(ledger), heads)
     check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
         await asyncio.gather(check_all_shard_counts(settings), observer.observe())
-        await _listen(server, settings)
-        watches = (
-            watch_checks(server_checks, log, check_gauges),
-            observer.run(),
-            lost_commits.run(),
-            keys.watch(),
-        )
+        await _listen(server, settings, tls)
+        watches = [watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run(), *tls.watches()]
+        if keys:
+            watches.append(keys.run())
         watching = [asyncio.create_task(watch) for watch in watches]
         try:
             await first_to_end(server.watch_store(), received.get())
@@ -113,12 +110,12 @@ async def serve(settings: Settings, insecure: InsecureOption = False) -> int:
     return 0
 
 
-async def _listen(server: Server, settings: Settings) -> None:
+async def _listen(server: Server, settings: Settings, tls: Tls) -> None:
     try:
         address = await server.start(settings.listen, shared=settings.share_port == "1")
     except CannotListen as error:
         raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
-    log.info("listening", address=address, shards=settings.shards)
+    log.info("listening", address=address, shards=settings.shards, tls=tls.mode)
 
 
 def build_server(
@@ -126,7 +123,8 @@ def build_server(
     instruments: Instruments,
     ledger: LedgerPool,
     heads: ObservedHeads,
-    authenticate: Authenticate | None = None,
+    tls: Tls = PLAINTEXT,
+    keys: KeyFiles | None = None,
 ) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
@@ -147,7 +145,7 @@ def build_server(
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
     sale_audits, lists = _sale_audits(settings, ledger, renewal), _lists(settings, ledger, renewal)
     call_metrics = metrics.CallMetrics(registry)
-    middleware = Middleware(call_metrics, authenticate)
+    middleware = Middleware(call_metrics, authenticator(settings, tls.caller, keys, registry))
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
@@ -161,6 +159,7 @@ def build_server(
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,
+        tls.certificate,
     )
 
 
@@ -241,11 +240,10 @@ COMMAND = Command(
     dependencies=(redis_dependency, postgres_dependency),
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
-        *("listeners", "metrics_listen"),
+        *("listeners", *TLS_FILES, "metrics_listen"),
         *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
-        *("start_wait_s", *TOKENS, "insecure", *LOGGING),
+        *(*TOKENS, "insecure", "start_wait_s", *LOGGING),
     ),
     run=serve,
-    check=check_authentication,
     kind=Settings,
 )

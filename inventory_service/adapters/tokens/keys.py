@@ -1,7 +1,7 @@
 """Reads keys: a secret, or the public keys of a JWKS file, each bound to the one algorithm that it is for."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jwt import PyJWK
@@ -25,20 +25,19 @@ class TokenKey(NamedTuple):
     algorithm: str
     key: Any  # bytes, or a public key of cryptography
 
+    def __repr__(self) -> str:
+        """What a log may say of it: a secret is never shown."""
+        return f"{self.kid} ({self.algorithm})" if self.kid else self.algorithm
 
-class KeySet(NamedTuple):
-    """The keys of one file."""
+
+class PublicKeys(NamedTuple):
+    """The keys of a JWKS."""
 
     keys: Sequence[TokenKey]
-    ignored: Sequence[str]  # a line for each key that is of another kind
-
-    @property
-    def names(self) -> Sequence[str]:
-        """What a log may say of the keys."""
-        return [f"{key.kid} ({key.algorithm})" if key.kid else key.algorithm for key in self.keys]
+    ignored: Sequence[str]  # a line for each that is for something else
 
 
-def secret_key(raw: bytes) -> KeySet:
+def secret_key(raw: bytes) -> TokenKey:
     """The secret in a file; a newline at its end does not count. BadKeys if it is too short, or no secret."""
     secret = raw.removesuffix(b"\n").removesuffix(b"\r")
     if len(secret) < MIN_SECRET_BYTES:
@@ -47,11 +46,11 @@ def secret_key(raw: bytes) -> KeySet:
         HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
     except PyJWTError:
         raise BadKeys("is a key or a certificate, and no secret") from None
-    return KeySet([TokenKey("", HS256, secret)], [])
+    return TokenKey("", HS256, secret)
 
 
-def public_keys(raw: bytes) -> KeySet:
-    """The keys of a JWKS; BadKeys if it is none, holds a private key, or has no key for signatures."""
+def public_keys(raw: bytes) -> PublicKeys:
+    """The keys of a JWKS; BadKeys if it is none, holds a private key, or has no key that verifies tokens."""
     keys, ignored = list[TokenKey](), list[str]()
     for number, jwk in enumerate(_listed(raw), 1):
         name = f"key {jwk['kid']!r}" if isinstance(jwk.get("kid"), str) else f"key number {number}"
@@ -61,8 +60,10 @@ def public_keys(raw: bytes) -> KeySet:
             ignored.append(f"{name} {why}")
         else:
             keys.append(_key(jwk, name))
-    _check_kids(keys, ignored)
-    return KeySet(keys, ignored)
+    if not keys:
+        raise BadKeys("; ".join(["has no key that verifies tokens", *ignored]))
+    _check_kids([key.kid for key in keys])
+    return PublicKeys(keys, ignored)
 
 
 def _listed(raw: bytes) -> Sequence[Mapping[str, Any]]:
@@ -71,7 +72,7 @@ def _listed(raw: bytes) -> Sequence[Mapping[str, Any]]:
     except (ValueError, RecursionError):
         raise BadKeys("is not JSON") from None
     except (KeyError, TypeError):
-        raise BadKeys("is no JWKS, which is an object with `keys`") from None
+        raise BadKeys("is no JWKS: it has no `keys`") from None
     if not isinstance(listed, list) or not all(isinstance(jwk, dict) for jwk in listed):
         raise BadKeys("is no JWKS: `keys` is no list of objects")
     return listed
@@ -85,7 +86,7 @@ def _is_for_something_else(jwk: Mapping[str, Any]) -> str:
     if not isinstance(operations, list) or "verify" not in operations:
         return "is not for verifying"
     if jwk.get("kty") == "oct":
-        return "is a secret, which a file of its own may hold (HOLDFAST_AUTH_SECRET_FILE)"
+        return "is a secret, which only a file of its own may hold (HOLDFAST_AUTH_SECRET_FILE)"
     algorithm = _algorithm_of(jwk)
     if algorithm is None:
         return f"is of a kind that is not used here: kty {jwk.get('kty')!r}, crv {jwk.get('crv')!r}"
@@ -107,20 +108,14 @@ def _key(jwk: Mapping[str, Any], name: str) -> TokenKey:
     try:
         key = PyJWK(dict(jwk), algorithm).key
     except (PyJWTError, KeyError, TypeError, ValueError) as error:
-        raise BadKeys(f"{name} cannot be read: {error or type(error).__name__}") from None
+        raise BadKeys(f"{name} cannot be read: {error}") from None
     if algorithm == "RS256" and key.key_size < MIN_RSA_BITS:
         raise BadKeys(f"{name} has {key.key_size} bits, and an RSA key needs at least {MIN_RSA_BITS}")
     return TokenKey(kid, algorithm, key)
 
 
-def _check_kids(keys: Sequence[TokenKey], ignored: Sequence[str]) -> None:
-    if not keys:
-        raise BadKeys("; ".join(["has no key that verifies tokens", *ignored]))
-    kids = [key.kid for key in keys]
+def _check_kids(kids: Sequence[str]) -> None:
     if len(kids) > 1 and "" in kids:
         raise BadKeys("has several keys, and one without a `kid`")
     if twice := next((kid for kid in kids if kids.count(kid) > 1), None):
         raise BadKeys(f"has two keys with the `kid` {twice!r}")
-
-
-Parse = Callable[[bytes], KeySet]

@@ -16,7 +16,7 @@ from jwt.exceptions import (
     PyJWTError,
 )
 
-from inventory_service.adapters.tokens.key_files import TokenKeys
+from inventory_service.adapters.tokens.key_files import KeyFiles
 from inventory_service.domain.caller import Caller
 from inventory_service.domain.token_claims import TokenRules, caller_from_claims
 from inventory_service.domain.tokens import Problem, TokenRejected
@@ -27,7 +27,7 @@ class JwtVerifier:
 
     def __init__(
         self,
-        keys: TokenKeys,
+        keys: KeyFiles,
         rules: TokenRules,
         *,
         issuer: str = "",
