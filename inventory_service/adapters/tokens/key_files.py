@@ -8,7 +8,15 @@ from typing import NamedTuple, TypeVar
 import structlog
 
 from inventory_service.adapters.reloaded_files import ReloadedFiles, SettingsFile
-from inventory_service.adapters.tokens.keys import HS256, BadKeys, PublicKeys, TokenKey, public_keys, secret_key
+from inventory_service.adapters.tokens.keys import (
+    HS256,
+    PUBLIC_ALGORITHMS,
+    BadKeys,
+    PublicKeys,
+    TokenKey,
+    public_keys,
+    secret_key,
+)
 from inventory_service.domain.tokens import Problem, TokenRejected
 
 LOOK_AGAIN_S = 1.0  # between two looks at the files for the sake of a `kid` that is unknown
@@ -55,7 +63,7 @@ class KeyFiles:
         keys = self._files.current
         if algorithm == HS256 and keys.secret:
             return keys.secret
-        if algorithm == HS256 or not keys.public:
+        if algorithm not in PUBLIC_ALGORITHMS.values() or not keys.public:
             raise TokenRejected(Problem.WRONG_ALGORITHM)
         key = self._find_public(kid)
         if key.algorithm != algorithm:
@@ -84,6 +92,7 @@ class KeyFiles:
     def _read(self) -> _Keys:
         secret = _parsed(self._secret_file, secret_key) if self._secret_file else None
         public = _parsed(self._jwks_file, public_keys) if self._jwks_file else PublicKeys((), ())
+        log.info("token_keys", keys=[str(key) for key in (secret, *public.keys) if key])
         if public.ignored:
             log.info("token_keys_ignored", keys=public.ignored)
         return _Keys(next(self._numbers), secret, public.keys)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWK
 from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import PyJWTError
@@ -25,8 +26,7 @@ class TokenKey(NamedTuple):
     algorithm: str
     key: Any  # bytes, or a public key of cryptography
 
-    def __repr__(self) -> str:
-        """What a log may say of it: a secret is never shown."""
+    def __repr__(self) -> str:  # a log shows no secret
         return f"{self.kid} ({self.algorithm})" if self.kid else self.algorithm
 
 
@@ -42,6 +42,8 @@ def secret_key(raw: bytes) -> TokenKey:
     secret = raw.removesuffix(b"\n").removesuffix(b"\r")
     if len(secret) < MIN_SECRET_BYTES:
         raise BadKeys(f"has {len(secret)} bytes, and a secret needs at least {MIN_SECRET_BYTES}")
+    if secret.lstrip().startswith(b"{"):
+        raise BadKeys("is a JWKS, and no secret")
     try:
         HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
     except PyJWTError:
@@ -107,7 +109,7 @@ def _key(jwk: Mapping[str, Any], name: str) -> TokenKey:
     assert algorithm is not None
     try:
         key = PyJWK(dict(jwk), algorithm).key
-    except (PyJWTError, KeyError, TypeError, ValueError) as error:
+    except (PyJWTError, UnsupportedAlgorithm, KeyError, TypeError, ValueError) as error:
         raise BadKeys(f"{name} cannot be read: {error}") from None
     if algorithm == "RS256" and key.key_size < MIN_RSA_BITS:
         raise BadKeys(f"{name} has {key.key_size} bits, and an RSA key needs at least {MIN_RSA_BITS}")
