@@ -41,6 +41,8 @@ class CallMetrics(Collector):
         self._tallies: dict[tuple[str, str], _Tally] = {}
         meaning = "Calls, requests of batches and messages on streams under way, of at most 4096."
         self._slots = Gauge("holdfast_slots_in_use", meaning, registry=registry)
+        throttled = Counter("holdfast_throttled_calls", "Calls that failed with THROTTLED.", registry=registry)
+        self.count_throttled: Callable[[], None] = throttled.inc
         registry.register(self)
 
     def show_slots(self, in_use: Callable[[], int]) -> None:

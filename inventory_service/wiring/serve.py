@@ -33,6 +33,7 @@ from inventory_service.domain.keys import shard_of
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
+from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
 from inventory_service.rpc.stream_life import StreamLife
@@ -45,6 +46,7 @@ from inventory_service.service.ledger_observer import LedgerObserver
 from inventory_service.service.lists import Lists
 from inventory_service.service.lost_commits import LostCommitsWatch
 from inventory_service.service.memory_watch import MemoryWatch
+from inventory_service.service.rate_limit import RateLimit
 from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
@@ -119,7 +121,8 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
     sale_audits, lists = _sale_audits(settings, ledger, renewal), _lists(settings, ledger, renewal)
     call_metrics = metrics.CallMetrics(registry)
-    middleware = Middleware(call_metrics)
+    rate = caller_rate(settings, call_metrics)
+    middleware = Middleware(call_metrics, rate=rate)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
@@ -128,12 +131,20 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
         RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory
     )
     return Server(
-        Servicer(stock, stock_metrics, middleware.slots, life, lists, watches),
+        Servicer(stock, stock_metrics, middleware.slots, life, lists, watches, rate),
         AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists),  # type: ignore[abstract]  # the middleware answers the rest
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,
     )
+
+
+def caller_rate(settings: Settings, call_metrics: metrics.CallMetrics) -> CallerRate | None:
+    """The rate of each caller; None: there is no limit."""
+    if not settings.rate_per_s:
+        return None
+    limit = RateLimit(settings.rate_per_s, settings.rate_burst or max(1.0, settings.rate_per_s))
+    return CallerRate(limit, call_metrics.count_throttled)
 
 
 def now_ms() -> int:
@@ -214,6 +225,7 @@ COMMAND = Command(
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
         *("listeners", "metrics_listen"),
+        *("rate_per_s", "rate_burst"),
         *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
         *("start_wait_s", *LOGGING),
     ),
