@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from inventory_service.domain.backlog import Backlog
+from inventory_service.domain.circuit_breaker import CircuitBreaker
 from inventory_service.domain.ports import HoldCounts
 from inventory_service.domain.results import Granted, Rejected
 from inventory_service.server_checks.results import CheckResult, Level
@@ -132,6 +133,24 @@ def _outcomes(name: str, meaning: str, registry: CollectorRegistry) -> Callable[
 
 def _outcome(reason: int) -> str:
     return RejectionReason.Name(RejectionReason.ValueType(reason)).removeprefix("REJECTION_REASON_").lower()
+
+
+class BreakerMetrics:
+    """The circuit breaker before Redis."""
+
+    def __init__(self, registry: CollectorRegistry, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
+        self._open = Gauge(
+            "holdfast_redis_breaker_open", "1: the circuit breaker before Redis is open; 0: closed.", registry=registry
+        )
+        self._openings = Counter(
+            "holdfast_redis_breaker_openings", "Times that the circuit breaker opened.", registry=registry
+        )
+
+    def changed(self) -> None:
+        """It has opened or closed."""
+        self._open.set(self._breaker.is_open)
+        self._openings.inc(self._breaker.is_open)
 
 
 class LostCommitMetrics:

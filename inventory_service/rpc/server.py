@@ -65,10 +65,18 @@ class Server:
     """Several gRPC server objects on one port and one loop: each of them accepts one call at a time."""
 
     def __init__(
-        self, servicer: Servicer, admin: AdminServicer, middleware: Middleware, probe: HealthProbe, listeners: int
+        self,
+        servicer: Servicer,
+        admin: AdminServicer,
+        middleware: Middleware,
+        probe: HealthProbe,
+        store_changed: asyncio.Event,
+        listeners: int,
     ) -> None:
+        """Whatever knows that the store is lost or back sets `store_changed`, so that it is probed at once."""
         self._middleware = middleware
         self._probe = probe
+        self._store_changed = store_changed
         self._health = health.aio.HealthServicer()
         handlers = _handlers(servicer, admin, middleware, self._health)
         self._servers = [grpc.aio.server(options=OPTIONS) for _ in range(listeners)]
@@ -91,7 +99,10 @@ class Server:
     async def watch_store(self) -> None:
         """Keep the health service in step with Redis; ends by cancellation or with a ShardCountMismatch."""
         while True:
-            await asyncio.sleep(PROBE_INTERVAL_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_INTERVAL_S):
+                    await self._store_changed.wait()
+            self._store_changed.clear()
             await self._apply_health()
 
     async def drain(self, within_s: float) -> None:

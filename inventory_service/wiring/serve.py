@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import time
+from collections.abc import Callable
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -22,7 +23,8 @@ from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.sale_snapshots import PostgresSaleSnapshots
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
-from inventory_service.adapters.redis.connections import RedisConnections, Renewal
+from inventory_service.adapters.redis.breaker import NoBreaker
+from inventory_service.adapters.redis.connections import NO_BREAKER, RedisConnections, Renewal
 from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
@@ -52,6 +54,7 @@ from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.watches.watches import Watches
 from inventory_service.settings import Settings
+from inventory_service.wiring.breaker import store_breaker
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
 
@@ -62,6 +65,7 @@ FOR_LISTS = 2
 FOR_AUDITS = 1
 FOR_OPERATORS = 2  # what they change
 LEDGER_CONNECTIONS = FOR_ARCHIVE + FOR_LISTS + FOR_AUDITS + FOR_OPERATORS
+Connections = Callable[[int], RedisConnections]  # a pool of so many
 log = structlog.get_logger()
 
 
@@ -104,29 +108,32 @@ async def _listen(server: Server, settings: Settings) -> None:
 def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPool, heads: ObservedHeads) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
-    renewal = Renewal()
+    breaker = store_breaker(settings.redis_url, registry)
+    connections = connections_to_redis(settings, breaker.redis)
 
     def own_scripts() -> RedisScripts:
-        connections = RedisConnections(settings.redis_url, size=settings.shards, renewal=renewal)
-        return RedisScripts(connections, heads, max_clock_ahead_s=settings.max_clock_ahead_s)
+        return RedisScripts(connections(settings.shards), heads, max_clock_ahead_s=settings.max_clock_ahead_s)
 
     scripts = own_scripts()
     store = RedisStock(scripts, settings.shards, settings.outbox_limit, batched=own_scripts())
     stock_metrics = metrics.StockMetrics(registry)
     limits, archive = Limits(queue=settings.queue_limit), LedgerArchive(ledger)
-    batcher = Batcher(store, lambda sale: shard_of(sale, settings.shards), stock_metrics.observe_call, limits)
+    batcher = Batcher(
+        *(store, lambda sale: shard_of(sale, settings.shards), stock_metrics.observe_call, limits),
+        breaker=breaker.breaker,
+    )
     stock = ArchiveFallback(batcher, archive, archive, Bulkhead(FOR_ARCHIVE), now_ms)
     copies, operators = RedisBlockedCopies(scripts), Bulkhead(FOR_OPERATORS)
     buyers = BlockedBuyers(LedgerBuyers(ledger), operators, copies, settings.shards)
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
-    sale_audits, lists = _sale_audits(settings, ledger, renewal), _lists(settings, ledger, renewal)
+    sale_audits, lists = _sale_audits(settings, ledger, connections), _lists(settings, ledger, connections)
     call_metrics = metrics.CallMetrics(registry)
     rate = caller_rate(settings, call_metrics)
     middleware = Middleware(call_metrics, rate=rate)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
-    probing = RedisConnections(settings.redis_url, size=1, renewal=renewal)
+    probing = connections(1)
     memory = MemoryWatch(
         RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory
     )
@@ -134,7 +141,8 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
         Servicer(stock, stock_metrics, middleware.slots, life, lists, watches, rate),
         AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists),  # type: ignore[abstract]  # the middleware answers the rest
         middleware,
-        store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
+        store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log), breaker.redis),
+        breaker.changed,
         settings.listeners,
     )
 
@@ -147,20 +155,26 @@ def caller_rate(settings: Settings, call_metrics: metrics.CallMetrics) -> Caller
     return CallerRate(limit, call_metrics.count_throttled)
 
 
+def connections_to_redis(settings: Settings, breaker: NoBreaker) -> Connections:
+    """Makes the pools of one server, by their size: all have one circuit breaker and are renewed together."""
+    renewal = Renewal()
+    return lambda size: RedisConnections(settings.redis_url, size, renewal, breaker=breaker)
+
+
 def now_ms() -> int:
     """This server's clock."""
     return time.time_ns() // 1_000_000
 
 
-def _sale_audits(settings: Settings, ledger: LedgerPool, renewal: Renewal) -> SaleAudits:
+def _sale_audits(settings: Settings, ledger: LedgerPool, connections: Connections) -> SaleAudits:
     """The audits of sales, which read Redis by a connection of their own."""
-    redis = RedisSaleReader(RedisConnections(settings.redis_url, size=1, renewal=renewal))
+    redis = RedisSaleReader(connections(1))
     return SaleAudits(redis, PostgresSaleSnapshots(ledger), settings.shards)
 
 
-def _lists(settings: Settings, ledger: LedgerPool, renewal: Renewal) -> Lists:
+def _lists(settings: Settings, ledger: LedgerPool, connections: Connections) -> Lists:
     """The lists, which ask shards by connections of their own."""
-    shards = RedisShards(RedisConnections(settings.redis_url, size=2, renewal=renewal))
+    shards = RedisShards(connections(2))
     moments = ShardMoments(shards, settings.shards)
     return Lists(PostgresLists(ledger), moments, Bulkhead(FOR_LISTS), settings.shards, now_ms)
 
@@ -187,15 +201,21 @@ def lost_commits_watch(settings: Settings, instruments: Instruments, ledger: Led
     return LostCommitsWatch(shards, LedgerShards(ledger), counter.count, log)
 
 
-def store_probe(shards: RedisShards, count: int, memory: MemoryWatch, outage: Outage) -> HealthProbe:
-    """Probes Redis; the probe raises ShardCountMismatch if Redis was initialized for another number of shards."""
+def store_probe(
+    shards: RedisShards, count: int, memory: MemoryWatch, outage: Outage, breaker: NoBreaker = NO_BREAKER
+) -> HealthProbe:
+    """Probes Redis while its circuit breaker is closed.
+
+    The probe raises ShardCountMismatch if Redis was initialized for another number of shards.
+    """
     is_initialized = False
 
     async def probe() -> StoreHealth:
         nonlocal is_initialized
         try:
-            found = await _until_one_is_owned(shards, count)
-            await memory.check()
+            async with breaker.while_closed():
+                found = await _until_one_is_owned(shards, count)
+                await memory.check()
         except RedisUnavailable as error:
             outage.failed(error.server, str(error))
             return StoreHealth(is_ready=False, is_initialized=is_initialized)

@@ -45,7 +45,7 @@ def retry_ms(status: status_pb2.Status) -> int:
     for detail in status.details:
         retry = error_details_pb2.RetryInfo()
         if detail.Unpack(retry):
-            return retry.retry_delay.ToMilliseconds()
+            return int(retry.retry_delay.ToMilliseconds())
     raise AssertionError(f"no RetryInfo: {status}")
 
 
