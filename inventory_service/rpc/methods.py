@@ -25,6 +25,11 @@ class MethodClass(NamedTuple):
     has_requests: bool = False  # each of which is checked for unknown fields by itself
     is_charged: bool = True  # a token of its caller's rate; False: each message on it is charged instead
 
+    @property
+    def weakest_scope(self) -> str:
+        """The one that allows least beside these methods."""
+        return next(scope for scope in (READ, RESERVE, AUDIT, ADMIN) if scope in self.scopes)
+
 
 # Under load what is begun is finished: a new claim fails before a move of a reservation, and that before an operator.
 CLAIM = MethodClass(BUYERS, SLOTS * 85 // 100, changes=True)
