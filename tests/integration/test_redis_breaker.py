@@ -12,7 +12,7 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast_embedded.valkey import Valkey
 
 from tests.integration.server_health import NOT_SERVING, health, is_on_page, is_serving, serving
-from tests.inventory_server import UNREACHABLE_DSN, Caller, ServerProcess, call_error, calling, open_shards
+from tests.inventory_server import Caller, ServerProcess, call_error, calling, open_shards
 from tests.servers import StartValkey
 from tests.waiting import eventually
 
@@ -55,15 +55,16 @@ class Outage:
 
 
 @pytest.fixture
-async def outage(start_valkey: StartValkey) -> AsyncIterator[Outage]:
+async def outage(start_valkey: StartValkey, database: str) -> AsyncIterator[Outage]:
     valkey = start_valkey()
-    async with serving(valkey.address, UNREACHABLE_DSN) as server, calling(server.address) as caller:
+    async with serving(valkey.address, database) as server, calling(server.address) as caller:
         await caller.create_sale(units=UNITS)
         yield Outage(valkey, server, caller)
 
 
 async def test_while_redis_is_halted_calls_fail_at_once_and_what_was_sent_gets_its_reply(outage: Outage) -> None:
     """New calls hear STORE_UNREACHABLE within 50 ms; when Redis goes on a probe finds it, and claims are answered."""
+    assert await outage.claim("before") == "HELD"
     halted = time.monotonic()
     claims = await outage.halt()
     opened_s = time.monotonic() - halted
@@ -81,7 +82,7 @@ async def test_while_redis_is_halted_calls_fail_at_once_and_what_was_sent_gets_i
         assert "OUTCOME_UNKNOWN" not in heard
         assert "HELD" in heard
     assert await outage.claim("after") == "HELD"
-    assert await held_after_repeats(outage, ["after", *(f"out-{number}" for number in range(4))]) == 5
+    assert await held_after_repeats(outage, ["before", "after", *(f"out-{number}" for number in range(4))]) == 6
     await eventually(lambda: is_serving(outage.caller))
 
 
