@@ -74,18 +74,18 @@ class Server:
         admin: AdminServicer,
         middleware: Middleware,
         probe: HealthProbe,
-        store_changed: asyncio.Event,
         listeners: int,
         certificate: Callable[[], ServerCertificate] | None = None,
+        store_changed: asyncio.Event | None = None,
     ) -> None:
-        """Whatever knows that the store is lost or back sets `store_changed`, so that it is probed at once.
+        """`certificate` returns the one that new connections get; without it calls are in plaintext.
 
-        `certificate` returns the one that new connections get; without it calls are in plaintext.
+        Whatever knows that the store is lost or back sets `store_changed`, so that it is probed at once.
         """
         self._middleware = middleware
         self._certificate = certificate
         self._probe = probe
-        self._store_changed = store_changed
+        self._store_changed = store_changed or asyncio.Event()
         self._health = health.aio.HealthServicer()
         handlers = _handlers(servicer, admin, middleware, self._health)
         self._servers = [grpc.aio.server(options=OPTIONS) for _ in range(listeners)]

@@ -148,9 +148,9 @@ def build_server(
         AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists),  # type: ignore[abstract]  # the middleware answers the rest
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log), breaker.redis),
-        breaker.changed,
         settings.listeners,
         tls.certificate,
+        breaker.changed,
     )
 
 
