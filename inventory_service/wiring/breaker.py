@@ -1,6 +1,7 @@
 """Builds the circuit breaker between a server and its Redis, with its log, its metrics and its word to the probe."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import NamedTuple
@@ -9,10 +10,12 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from inventory_service.adapters.redis.breaker import RedisBreaker
+from inventory_service.adapters.redis.connections import RedisConnections, Renewal
 from inventory_service.adapters.redis.probe import probe_serving
 from inventory_service.domain.circuit_breaker import CircuitBreaker
 from inventory_service.metrics import BreakerMetrics
 
+MakePool = Callable[[int], RedisConnections]  # of so many
 log = structlog.get_logger()
 
 
@@ -20,7 +23,8 @@ class StoreBreaker(NamedTuple):
     """The breaker as the parts of a server see it."""
 
     breaker: CircuitBreaker  # whether it is open
-    redis: RedisBreaker  # for pools of connections
+    redis: RedisBreaker
+    pools: MakePool  # of connections, which have this breaker and are renewed together
     changed: asyncio.Event  # it has opened or closed, and the store is to be probed for the health service
 
 
@@ -28,9 +32,9 @@ def store_breaker(redis_url: str, registry: CollectorRegistry) -> StoreBreaker:
     """The breaker of one Redis."""
     breaker = CircuitBreaker()
     redis = RedisBreaker(breaker, partial(probe_serving, redis_url))
-    changed = asyncio.Event()
+    renewal, changed = Renewal(), asyncio.Event()
     breaker.on_change += [_Log(breaker).changed, BreakerMetrics(registry, breaker).changed, changed.set]
-    return StoreBreaker(breaker, redis, changed)
+    return StoreBreaker(breaker, redis, lambda size: RedisConnections(redis_url, size, renewal, breaker=redis), changed)
 
 
 class _Log:

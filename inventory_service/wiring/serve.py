@@ -3,9 +3,10 @@
 import asyncio
 import gc
 import time
-from collections.abc import Callable
+from typing import Annotated
 
 import structlog
+import typer
 from prometheus_client import CollectorRegistry
 
 from holdfast_runtime.instruments import Instruments, serve_instruments
@@ -24,20 +25,18 @@ from inventory_service.adapters.ledger.sale_snapshots import PostgresSaleSnapsho
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
 from inventory_service.adapters.redis.breaker import NoBreaker
-from inventory_service.adapters.redis.connections import NO_BREAKER, RedisConnections, Renewal
+from inventory_service.adapters.redis.connections import NO_BREAKER, RedisConnections
 from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.adapters.tokens.key_files import KeyFiles
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
-from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
-from inventory_service.rpc.auth import Authenticator
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
-from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
 from inventory_service.rpc.stream_life import StreamLife
@@ -50,13 +49,14 @@ from inventory_service.service.ledger_observer import LedgerObserver
 from inventory_service.service.lists import Lists
 from inventory_service.service.lost_commits import LostCommitsWatch
 from inventory_service.service.memory_watch import MemoryWatch
-from inventory_service.service.rate_limit import RateLimit
 from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.watches.watches import Watches
-from inventory_service.settings import TLS_FILES, Settings
-from inventory_service.wiring.breaker import store_breaker
+from inventory_service.settings import TLS_FILES, TOKENS, Settings
+from inventory_service.wiring.authentication import authenticator, check_may_listen, token_keys
+from inventory_service.wiring.breaker import MakePool, store_breaker
+from inventory_service.wiring.rate import caller_rate
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
 from inventory_service.wiring.tls import PLAINTEXT, Tls, tls_of
@@ -68,12 +68,21 @@ FOR_LISTS = 2
 FOR_AUDITS = 1
 FOR_OPERATORS = 2  # what they change
 LEDGER_CONNECTIONS = FOR_ARCHIVE + FOR_LISTS + FOR_AUDITS + FOR_OPERATORS
-Connections = Callable[[int], RedisConnections]  # a pool of so many
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings) -> int:
-    """Serve calls until a signal; a second signal ends the drain."""
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        help="Listen beyond loopback though neither tokens nor client certificates say who calls.",
+    ),
+]
+
+
+async def serve(settings: Settings, insecure: InsecureOption = False) -> int:
+    """Serve calls until a signal; a second signal ends the drain. `insecure` is as HOLDFAST_INSECURE."""
+    check_may_listen(settings, insecure=insecure)
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     server_checks = checks(settings)
@@ -81,14 +90,17 @@ async def serve(settings: Settings) -> int:
     ledger = LedgerPool(settings.postgres_dsn, LEDGER_CONNECTIONS)
     lost_commits = lost_commits_watch(settings, instruments, ledger)
     heads = ObservedHeads(lost_commits.epoch_changed)
-    tls = tls_of(settings, instruments.registry)
-    server, received = build_server(settings, instruments, ledger, heads, tls), signals()
+    file_metrics = metrics.FileMetrics(instruments.registry)
+    tls, keys = tls_of(settings, file_metrics), token_keys(settings, file_metrics.show_ok)
+    server, received = build_server(settings, instruments, ledger, heads, tls, keys), signals()
     observer = LedgerObserver(LedgerShards(ledger), heads)
     check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
         await asyncio.gather(check_all_shard_counts(settings), observer.observe())
         await _listen(server, settings, tls)
-        watches = (watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run(), *tls.watches())
+        watches = [watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run(), *tls.watches()]
+        if keys:
+            watches.append(keys.run())
         watching = [asyncio.create_task(watch) for watch in watches]
         try:
             await first_to_end(server.watch_store(), received.get())
@@ -110,12 +122,17 @@ async def _listen(server: Server, settings: Settings, tls: Tls) -> None:
 
 
 def build_server(
-    settings: Settings, instruments: Instruments, ledger: LedgerPool, heads: ObservedHeads, tls: Tls = PLAINTEXT
+    settings: Settings,
+    instruments: Instruments,
+    ledger: LedgerPool,
+    heads: ObservedHeads,
+    tls: Tls = PLAINTEXT,
+    keys: KeyFiles | None = None,
 ) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
     breaker = store_breaker(settings.redis_url, registry)
-    connections = connections_to_redis(settings, breaker.redis)
+    connections = breaker.pools
 
     def own_scripts() -> RedisScripts:
         return RedisScripts(connections(settings.shards), heads, max_clock_ahead_s=settings.max_clock_ahead_s)
@@ -135,7 +152,7 @@ def build_server(
     sale_audits, lists = _sale_audits(settings, ledger, connections), _lists(settings, ledger, connections)
     call_metrics = metrics.CallMetrics(registry)
     rate = caller_rate(settings, call_metrics)
-    middleware = Middleware(call_metrics, _authenticator(tls), rate)
+    middleware = Middleware(call_metrics, authenticator(settings, tls.caller, keys, registry), rate)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
@@ -154,37 +171,18 @@ def build_server(
     )
 
 
-def caller_rate(settings: Settings, call_metrics: metrics.CallMetrics) -> CallerRate | None:
-    """The rate of each caller; None: there is no limit."""
-    if not settings.rate_per_s:
-        return None
-    limit = RateLimit(settings.rate_per_s, settings.rate_burst or max(1.0, settings.rate_per_s))
-    return CallerRate(limit, call_metrics.count_throttled)
-
-
-def connections_to_redis(settings: Settings, breaker: NoBreaker) -> Connections:
-    """Makes the pools of one server, by their size: all have one circuit breaker and are renewed together."""
-    renewal = Renewal()
-    return lambda size: RedisConnections(settings.redis_url, size, renewal, breaker=breaker)
-
-
-def _authenticator(tls: Tls) -> Authenticator | None:
-    """Who may call; None without identities: then every caller may."""
-    return Authenticator(None, Revocations(), tls.caller) if tls.caller else None
-
-
 def now_ms() -> int:
     """This server's clock."""
     return time.time_ns() // 1_000_000
 
 
-def _sale_audits(settings: Settings, ledger: LedgerPool, connections: Connections) -> SaleAudits:
+def _sale_audits(settings: Settings, ledger: LedgerPool, connections: MakePool) -> SaleAudits:
     """The audits of sales, which read Redis by a connection of their own."""
     redis = RedisSaleReader(connections(1))
     return SaleAudits(redis, PostgresSaleSnapshots(ledger), settings.shards)
 
 
-def _lists(settings: Settings, ledger: LedgerPool, connections: Connections) -> Lists:
+def _lists(settings: Settings, ledger: LedgerPool, connections: MakePool) -> Lists:
     """The lists, which ask shards by connections of their own."""
     shards = RedisShards(connections(2))
     moments = ShardMoments(shards, settings.shards)
@@ -258,7 +256,7 @@ COMMAND = Command(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
         *("listeners", *TLS_FILES, "metrics_listen", "rate_per_s", "rate_burst"),
         *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
-        *("start_wait_s", *LOGGING),
+        *(*TOKENS, "insecure", "start_wait_s", *LOGGING),
     ),
     run=serve,
     kind=Settings,
