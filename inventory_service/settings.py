@@ -34,6 +34,12 @@ class Settings(SharedSettings):
     queue_limit: int = Field(
         4096, ge=1, description="requests that may wait for one shard; further ones fail with OVERLOADED"
     )
+    rate_per_s: float = Field(
+        0, ge=0, le=1_000_000, description="calls a second that each caller may make in the long run; 0: no limit"
+    )
+    rate_burst: int = Field(
+        0, ge=0, description="calls that a caller may make at once if it made none for long; 0: those of one second"
+    )
     record_retention_s: int = Field(
         86_400,
         ge=0,

@@ -24,7 +24,8 @@ from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.sale_snapshots import PostgresSaleSnapshots
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
-from inventory_service.adapters.redis.connections import RedisConnections, Renewal
+from inventory_service.adapters.redis.breaker import NoBreaker
+from inventory_service.adapters.redis.connections import NO_BREAKER, RedisConnections
 from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
@@ -54,6 +55,8 @@ from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.watches.watches import Watches
 from inventory_service.settings import TLS_FILES, TOKENS, Settings
 from inventory_service.wiring.authentication import authenticator, check_may_listen, token_keys
+from inventory_service.wiring.breaker import MakePool, store_breaker
+from inventory_service.wiring.rate import caller_rate
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
 from inventory_service.wiring.tls import PLAINTEXT, Tls, tls_of
@@ -128,38 +131,43 @@ def build_server(
 ) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
-    renewal = Renewal()
+    breaker = store_breaker(settings.redis_url, registry)
+    connections = breaker.pools
 
     def own_scripts() -> RedisScripts:
-        connections = RedisConnections(settings.redis_url, size=settings.shards, renewal=renewal)
-        return RedisScripts(connections, heads, max_clock_ahead_s=settings.max_clock_ahead_s)
+        return RedisScripts(connections(settings.shards), heads, max_clock_ahead_s=settings.max_clock_ahead_s)
 
     scripts = own_scripts()
     store = RedisStock(scripts, settings.shards, settings.outbox_limit, batched=own_scripts())
     stock_metrics = metrics.StockMetrics(registry)
     limits, archive = Limits(queue=settings.queue_limit), LedgerArchive(ledger)
-    batcher = Batcher(store, lambda sale: shard_of(sale, settings.shards), stock_metrics.observe_call, limits)
+    batcher = Batcher(
+        *(store, lambda sale: shard_of(sale, settings.shards), stock_metrics.observe_call, limits),
+        breaker=breaker.breaker,
+    )
     stock = ArchiveFallback(batcher, archive, archive, Bulkhead(FOR_ARCHIVE), now_ms)
     copies, operators = RedisBlockedCopies(scripts), Bulkhead(FOR_OPERATORS)
     buyers = BlockedBuyers(LedgerBuyers(ledger), operators, copies, settings.shards)
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
-    sale_audits, lists = _sale_audits(settings, ledger, renewal), _lists(settings, ledger, renewal)
+    sale_audits, lists = _sale_audits(settings, ledger, connections), _lists(settings, ledger, connections)
     call_metrics = metrics.CallMetrics(registry)
-    middleware = Middleware(call_metrics, authenticator(settings, tls.caller, keys, registry))
+    rate = caller_rate(settings, call_metrics)
+    middleware = Middleware(call_metrics, authenticator(settings, tls.caller, keys, registry), rate)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
-    probing = RedisConnections(settings.redis_url, size=1, renewal=renewal)
+    probing = connections(1)
     memory = MemoryWatch(
         RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory
     )
     return Server(
-        Servicer(stock, stock_metrics, middleware.slots, life, lists, watches),
+        Servicer(stock, stock_metrics, middleware.slots, life, lists, watches, rate),
         AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists),  # type: ignore[abstract]  # the middleware answers the rest
         middleware,
-        store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
+        store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log), breaker.redis),
         settings.listeners,
         tls.certificate,
+        breaker.changed,
     )
 
 
@@ -168,15 +176,15 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _sale_audits(settings: Settings, ledger: LedgerPool, renewal: Renewal) -> SaleAudits:
+def _sale_audits(settings: Settings, ledger: LedgerPool, connections: MakePool) -> SaleAudits:
     """The audits of sales, which read Redis by a connection of their own."""
-    redis = RedisSaleReader(RedisConnections(settings.redis_url, size=1, renewal=renewal))
+    redis = RedisSaleReader(connections(1))
     return SaleAudits(redis, PostgresSaleSnapshots(ledger), settings.shards)
 
 
-def _lists(settings: Settings, ledger: LedgerPool, renewal: Renewal) -> Lists:
+def _lists(settings: Settings, ledger: LedgerPool, connections: MakePool) -> Lists:
     """The lists, which ask shards by connections of their own."""
-    shards = RedisShards(RedisConnections(settings.redis_url, size=2, renewal=renewal))
+    shards = RedisShards(connections(2))
     moments = ShardMoments(shards, settings.shards)
     return Lists(PostgresLists(ledger), moments, Bulkhead(FOR_LISTS), settings.shards, now_ms)
 
@@ -203,15 +211,21 @@ def lost_commits_watch(settings: Settings, instruments: Instruments, ledger: Led
     return LostCommitsWatch(shards, LedgerShards(ledger), counter.count, log)
 
 
-def store_probe(shards: RedisShards, count: int, memory: MemoryWatch, outage: Outage) -> HealthProbe:
-    """Probes Redis; the probe raises ShardCountMismatch if Redis was initialized for another number of shards."""
+def store_probe(
+    shards: RedisShards, count: int, memory: MemoryWatch, outage: Outage, breaker: NoBreaker = NO_BREAKER
+) -> HealthProbe:
+    """Probes Redis while its circuit breaker is closed.
+
+    The probe raises ShardCountMismatch if Redis was initialized for another number of shards.
+    """
     is_initialized = False
 
     async def probe() -> StoreHealth:
         nonlocal is_initialized
         try:
-            found = await _until_one_is_owned(shards, count)
-            await memory.check()
+            async with breaker.while_closed():
+                found = await _until_one_is_owned(shards, count)
+                await memory.check()
         except RedisUnavailable as error:
             outage.failed(error.server, str(error))
             return StoreHealth(is_ready=False, is_initialized=is_initialized)
@@ -240,7 +254,7 @@ COMMAND = Command(
     dependencies=(redis_dependency, postgres_dependency),
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
-        *("listeners", *TLS_FILES, "metrics_listen"),
+        *("listeners", *TLS_FILES, "metrics_listen", "rate_per_s", "rate_burst"),
         *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
         *(*TOKENS, "insecure", "start_wait_s", *LOGGING),
     ),
