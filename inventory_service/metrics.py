@@ -13,6 +13,7 @@ from prometheus_client.utils import floatToGoString
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.ports import HoldCounts
 from inventory_service.domain.results import Granted, Rejected
+from inventory_service.domain.tokens import Problem
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.service.batcher import CALL_KINDS
 
@@ -63,6 +64,21 @@ class CallMetrics(Collector):
             bounds = [*map(floatToGoString, LATENCY_S), "+Inf"]
             durations.add_metric(names, list(zip(bounds, accumulate(tally.by_latency), strict=True)), tally.seconds)
         return calls, durations
+
+
+class TokenMetrics:
+    """Calls refused for their token, by what is wrong with it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._refused = Counter(
+            "holdfast_tokens_refused", "Calls refused for their token, by problem.", ["problem"], registry=registry
+        )
+        for problem in (*Problem, "revoked"):
+            self._refused.labels(problem)
+
+    def count_refused(self, problem: str) -> None:
+        """Count one call."""
+        self._refused.labels(problem).inc()
 
 
 class StockMetrics:

@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import time
+from typing import Annotated
 
 import structlog
+import typer
 from prometheus_client import CollectorRegistry
 
 from holdfast_runtime.instruments import Instruments, serve_instruments
@@ -28,11 +30,10 @@ from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.adapters.tokens.key_files import KeyFiles
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
-from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
-from inventory_service.rpc.auth import Authenticator
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
@@ -51,7 +52,8 @@ from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.watches.watches import Watches
-from inventory_service.settings import TLS_FILES, Settings
+from inventory_service.settings import TLS_FILES, TOKENS, Settings
+from inventory_service.wiring.authentication import authenticator, check_may_listen, token_keys
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
 from inventory_service.wiring.tls import PLAINTEXT, Tls, tls_of
@@ -66,8 +68,18 @@ LEDGER_CONNECTIONS = FOR_ARCHIVE + FOR_LISTS + FOR_AUDITS + FOR_OPERATORS
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings) -> int:
-    """Serve calls until a signal; a second signal ends the drain."""
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        help="Listen beyond loopback though neither tokens nor client certificates say who calls.",
+    ),
+]
+
+
+async def serve(settings: Settings, insecure: InsecureOption = False) -> int:
+    """Serve calls until a signal; a second signal ends the drain. `insecure` is as HOLDFAST_INSECURE."""
+    check_may_listen(settings, insecure=insecure)
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     server_checks = checks(settings)
@@ -75,14 +87,17 @@ async def serve(settings: Settings) -> int:
     ledger = LedgerPool(settings.postgres_dsn, LEDGER_CONNECTIONS)
     lost_commits = lost_commits_watch(settings, instruments, ledger)
     heads = ObservedHeads(lost_commits.epoch_changed)
-    tls = tls_of(settings, instruments.registry)
-    server, received = build_server(settings, instruments, ledger, heads, tls), signals()
+    file_metrics = metrics.FileMetrics(instruments.registry)
+    tls, keys = tls_of(settings, file_metrics), token_keys(settings, file_metrics.show_ok)
+    server, received = build_server(settings, instruments, ledger, heads, tls, keys), signals()
     observer = LedgerObserver(LedgerShards(ledger), heads)
     check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
         await asyncio.gather(check_all_shard_counts(settings), observer.observe())
         await _listen(server, settings, tls)
-        watches = (watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run(), *tls.watches())
+        watches = [watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run(), *tls.watches()]
+        if keys:
+            watches.append(keys.run())
         watching = [asyncio.create_task(watch) for watch in watches]
         try:
             await first_to_end(server.watch_store(), received.get())
@@ -104,7 +119,12 @@ async def _listen(server: Server, settings: Settings, tls: Tls) -> None:
 
 
 def build_server(
-    settings: Settings, instruments: Instruments, ledger: LedgerPool, heads: ObservedHeads, tls: Tls = PLAINTEXT
+    settings: Settings,
+    instruments: Instruments,
+    ledger: LedgerPool,
+    heads: ObservedHeads,
+    tls: Tls = PLAINTEXT,
+    keys: KeyFiles | None = None,
 ) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
@@ -125,7 +145,7 @@ def build_server(
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
     sale_audits, lists = _sale_audits(settings, ledger, renewal), _lists(settings, ledger, renewal)
     call_metrics = metrics.CallMetrics(registry)
-    middleware = Middleware(call_metrics, _authenticator(tls))
+    middleware = Middleware(call_metrics, authenticator(settings, tls.caller, keys, registry))
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
@@ -141,11 +161,6 @@ def build_server(
         settings.listeners,
         tls.certificate,
     )
-
-
-def _authenticator(tls: Tls) -> Authenticator | None:
-    """Who may call; None without identities: then every caller may."""
-    return Authenticator(None, Revocations(), tls.caller) if tls.caller else None
 
 
 def now_ms() -> int:
@@ -227,7 +242,7 @@ COMMAND = Command(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
         *("listeners", *TLS_FILES, "metrics_listen"),
         *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
-        *("start_wait_s", *LOGGING),
+        *(*TOKENS, "insecure", "start_wait_s", *LOGGING),
     ),
     run=serve,
     kind=Settings,
