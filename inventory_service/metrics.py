@@ -99,6 +99,32 @@ class StockMetrics:
         self._seconds[kind](seconds)
 
 
+class FileMetrics:
+    """Files that are read again when they change, and the certificates in them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._ok = Gauge(
+            "holdfast_files_ok",
+            "1: what the files say is in use; 0: they cannot be used, and what they said before is.",
+            ["files"],
+            registry=registry,
+        )
+        self._expiry = Gauge(
+            "holdfast_certificate_expiry_seconds",
+            "Moment at which the first certificate of the file expires, in seconds since 1970.",
+            ["certificate"],
+            registry=registry,
+        )
+
+    def show_ok(self, files: str, ok: bool) -> None:
+        """Set whether files can be used."""
+        self._ok.labels(files).set(ok)
+
+    def show_expiry(self, certificate: str, moment: Callable[[], float]) -> None:
+        """Have each scrape ask when a certificate expires, in seconds since 1970."""
+        self._expiry.labels(certificate).set_function(moment)
+
+
 class WatchMetrics:
     """Watches of sales and reservations."""
 

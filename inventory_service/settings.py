@@ -1,10 +1,11 @@
 """The settings of the inventory service."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
-from holdfast_runtime.settings import Address, RedisUrl, SharedSettings
+from holdfast_runtime.settings import PREFIX, Address, OptionalFile, RedisUrl, SharedSettings
 
 
 class Settings(SharedSettings):
@@ -18,6 +19,18 @@ class Settings(SharedSettings):
         "0", description="1: other servers of the same installation may listen on that address too; 0: it must be free"
     )
     listeners: int = Field(8, ge=1, le=64, description="gRPC server objects on that address")
+    tls_cert_file: OptionalFile = Field(
+        "", description="the server's certificate and its chain, a PEM file; empty: calls are in plaintext"
+    )
+    tls_key_file: OptionalFile = Field("", description="the key of that certificate, a PEM file")
+    tls_client_ca_file: OptionalFile = Field(
+        "",
+        description="the authorities of callers' certificates, a PEM file; without such a certificate no connection is"
+        " made; empty: none is asked for",
+    )
+    tls_identities_file: OptionalFile = Field(
+        "", description="the tenant and scopes of each caller by a name in its certificate, a TOML file"
+    )
     queue_limit: int = Field(
         4096, ge=1, description="requests that may wait for one shard; further ones fail with OVERLOADED"
     )
@@ -62,3 +75,20 @@ class Settings(SharedSettings):
     drain_s: float = Field(
         10, ge=0, le=3600, description="seconds for which a stopping server waits for calls in flight"
     )
+
+    def contradictions(self) -> Iterator[str]:
+        """Those of both services, and files of TLS that need another one."""
+        yield from super().contradictions()
+        for name, needed in TLS_NEEDS:
+            if getattr(self, name) and not getattr(self, needed):
+                yield f"{PREFIX}{name.upper()}: has no use without {PREFIX}{needed.upper()}"
+
+
+TLS_FILES = ("tls_cert_file", "tls_key_file", "tls_client_ca_file", "tls_identities_file")
+TLS_NEEDS = (
+    ("tls_cert_file", "tls_key_file"),
+    ("tls_key_file", "tls_cert_file"),
+    ("tls_client_ca_file", "tls_cert_file"),
+    ("tls_client_ca_file", "tls_identities_file"),  # a certificate that stands for no caller opens nothing
+    ("tls_identities_file", "tls_client_ca_file"),
+)

@@ -24,6 +24,11 @@ class MethodClass(NamedTuple):
     time_limit_s: float | None = TIME_LIMIT_S  # None: a stream, which ends by itself
     has_requests: bool = False  # each of which is checked for unknown fields by itself
 
+    @property
+    def weakest_scope(self) -> str:
+        """The one that allows least beside these methods."""
+        return next(scope for scope in (READ, RESERVE, AUDIT, ADMIN) if scope in self.scopes)
+
 
 # Under load what is begun is finished: a new claim fails before a move of a reservation, and that before an operator.
 CLAIM = MethodClass(BUYERS, SLOTS * 85 // 100, changes=True)

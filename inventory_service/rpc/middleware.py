@@ -175,7 +175,7 @@ class Middleware:
 def _check_scope(caller: Caller, method: MethodClass) -> None:
     """Let the call be its caller's, if that may make it."""
     if method.scopes.isdisjoint(caller.scopes):
-        raise _failed(reasons.ERROR_REASON_SCOPE_MISSING)
+        raise CallFailed(Failure(reasons.ERROR_REASON_SCOPE_MISSING, {"scope": method.weakest_scope}))
     current_caller.set(caller)
 
 

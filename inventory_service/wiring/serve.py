@@ -30,7 +30,9 @@ from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
+from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
+from inventory_service.rpc.auth import Authenticator
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
@@ -49,9 +51,10 @@ from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.watches.watches import Watches
-from inventory_service.settings import Settings
+from inventory_service.settings import TLS_FILES, Settings
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
+from inventory_service.wiring.tls import PLAINTEXT, Tls, tls_of
 
 GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no reference cycles, so frequent collections are wasted
 # A server's connections to the ledger, by purpose: the questions of one purpose never take those of another.
@@ -72,13 +75,14 @@ async def serve(settings: Settings) -> int:
     ledger = LedgerPool(settings.postgres_dsn, LEDGER_CONNECTIONS)
     lost_commits = lost_commits_watch(settings, instruments, ledger)
     heads = ObservedHeads(lost_commits.epoch_changed)
-    server, received = build_server(settings, instruments, ledger, heads), signals()
+    tls = tls_of(settings, instruments.registry)
+    server, received = build_server(settings, instruments, ledger, heads, tls), signals()
     observer = LedgerObserver(LedgerShards(ledger), heads)
     check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
         await asyncio.gather(check_all_shard_counts(settings), observer.observe())
-        await _listen(server, settings)
-        watches = (watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run())
+        await _listen(server, settings, tls)
+        watches = (watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run(), *tls.watches())
         watching = [asyncio.create_task(watch) for watch in watches]
         try:
             await first_to_end(server.watch_store(), received.get())
@@ -91,15 +95,17 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
-async def _listen(server: Server, settings: Settings) -> None:
+async def _listen(server: Server, settings: Settings, tls: Tls) -> None:
     try:
         address = await server.start(settings.listen, shared=settings.share_port == "1")
     except CannotListen as error:
         raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
-    log.info("listening", address=address, shards=settings.shards)
+    log.info("listening", address=address, shards=settings.shards, tls=tls.mode)
 
 
-def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPool, heads: ObservedHeads) -> Server:
+def build_server(
+    settings: Settings, instruments: Instruments, ledger: LedgerPool, heads: ObservedHeads, tls: Tls = PLAINTEXT
+) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
     renewal = Renewal()
@@ -119,7 +125,7 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
     sale_audits, lists = _sale_audits(settings, ledger, renewal), _lists(settings, ledger, renewal)
     call_metrics = metrics.CallMetrics(registry)
-    middleware = Middleware(call_metrics)
+    middleware = Middleware(call_metrics, _authenticator(tls))
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
@@ -133,7 +139,13 @@ def build_server(settings: Settings, instruments: Instruments, ledger: LedgerPoo
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
         settings.listeners,
+        tls.certificate,
     )
+
+
+def _authenticator(tls: Tls) -> Authenticator | None:
+    """Who may call; None without identities: then every caller may."""
+    return Authenticator(None, Revocations(), tls.caller) if tls.caller else None
 
 
 def now_ms() -> int:
@@ -213,7 +225,7 @@ COMMAND = Command(
     dependencies=(redis_dependency, postgres_dependency),
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
-        *("listeners", "metrics_listen"),
+        *("listeners", *TLS_FILES, "metrics_listen"),
         *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
         *("start_wait_s", *LOGGING),
     ),

@@ -1,0 +1,66 @@
+"""The TypeScript client: its stubs are those of the protos, and a shop can do all it needs with them."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.node_packages import NoNode, install_packages
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN_S = 150.0
+
+pytestmark = pytest.mark.timeout(600)  # the packages are downloaded, and a stack is started
+
+
+class Copy(NamedTuple):
+    """A copy of the client with its packages, and the environment of its commands."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    def run(self, *command: str, cwd: Path | None = None, **settings: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of it to the end, whatever its exit code."""
+        return subprocess.run(
+            command,
+            cwd=cwd or self.folder,
+            env={**self.environment, **settings},
+            capture_output=True,
+            text=True,
+            timeout=RUN_S,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """The client in a folder of its own, or the reason why it cannot be tried."""
+    folder = tmp_path_factory.mktemp("typescript") / "client"
+    try:
+        return Copy(folder, install_packages(folder))
+    except NoNode as reason:
+        pytest.skip(str(reason))
+
+
+def test_the_committed_stubs_are_those_of_the_protos(client: Copy) -> None:
+    """ts-proto, at the version of the lock file, writes them again byte by byte."""
+    script = str(ROOT / "clients" / "typescript" / "generate_stubs.py")
+
+    done = client.run(sys.executable, script, "check", cwd=ROOT)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_shop_can_do_all_it_needs(client: Copy, address: str) -> None:
+    """The tests of the client itself, on a stack as `holdfast up` runs it."""
+    done = client.run("npm", "test", HOLDFAST_ADDRESS=address)
+
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr
+    counts = dict(re.findall(r"^# (pass|fail|skipped) (\d+)$", done.stdout, re.MULTILINE))
+    assert int(counts.pop("pass")) >= 25
+    assert counts == {"fail": "0", "skipped": "0"}
