@@ -1,4 +1,4 @@
-"""Determines who makes a call, by token or certificate; every key, row and label takes tenant and actor from here."""
+"""Determines who makes a call, by token or certificate: its tenant, for every key and row, and its actor."""
 
 import time
 from collections.abc import Callable
