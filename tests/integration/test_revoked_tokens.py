@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
-import jwt
 import pytest
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
@@ -23,9 +22,9 @@ from tests.inventory_server import (
     reserve_request,
     running_server_process,
 )
+from tests.tokens import SECRET, claims, secret_token
 from tests.waiting import LONG_S, eventually
 
-SECRET = "a secret of at least thirty-two bytes"
 SALE = "lamp-sale"
 ALL = "inventory.read inventory.reserve inventory.admin"
 REVOKED = (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REVOKED")
@@ -35,8 +34,9 @@ WITHIN_S = 1.0
 def token(jti: str, subject: str = "ann", tenant: str = "acme", lives_s: float = 3600) -> list[tuple[str, str]]:
     """The metadata of a call with a token that was made a minute ago."""
     now_s = int(time.time())
-    claims = {"iat": now_s - 60, "exp": now_s + lives_s, "sub": subject, "tenant": tenant, "jti": jti, "scope": ALL}
-    return [("authorization", f"Bearer {jwt.encode(claims, SECRET, 'HS256')}")]
+    moments = {"iat": now_s - 60, "exp": now_s + lives_s}
+    made = secret_token(claims(**moments, sub=subject, tenant=tenant, jti=jti, scope=ALL))
+    return [("authorization", f"Bearer {made}")]
 
 
 EVE = token("t-eve", "eve")
@@ -59,7 +59,7 @@ class Servers(NamedTuple):
 async def servers(valkey: str, database: str, tmp_path: Path) -> AsyncIterator[Servers]:
     await open_shards(valkey)
     secret = tmp_path / "secret"
-    secret.write_text(SECRET)
+    secret.write_bytes(SECRET)
     secret.chmod(0o600)
     settings = {"HOLDFAST_AUTH_SECRET_FILE": str(secret), "HOLDFAST_AUTH_LEEWAY_S": "0"}
     async with AsyncExitStack() as stack:

@@ -37,7 +37,7 @@ class Served(Calls):
         self.revocations = Revocations()
         self.caller = ANN  # of the next call
         self.streams = StreamTokens(self.revocations, lambda: self.now_s)
-        self.middleware = Middleware(self.meter, lambda _context: self.caller, self.streams)
+        self.middleware = Middleware(self.meter, lambda _context: self.caller, stream_tokens=self.streams)
         self.middleware.open()
         self.written: list[str] = []
 
