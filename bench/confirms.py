@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
+from typing import Any
 
 import grpc
 from holdfast.inventory.v1.inventory_service_pb2 import (
@@ -66,7 +67,7 @@ async def confirm(address: str, per_s: float, seconds: float) -> tuple[list[floa
     failed: list[str] = []
     names = [f"confirm-{uuid.uuid4()}" for _ in range(int(per_s * seconds))]
     async with grpc.aio.insecure_channel(address) as channel:
-        stub = InventoryServiceStub(channel)
+        stub: Any = InventoryServiceStub(channel)  # Any: its types are those of a channel that is not asyncio's
         await _hold(stub, names)
         print(READY.decode(), flush=True)
         await asyncio.to_thread(sys.stdin.read)
@@ -87,13 +88,13 @@ async def confirm(address: str, per_s: float, seconds: float) -> tuple[list[floa
     return latencies_ms, failed
 
 
-async def _hold(stub: InventoryServiceStub, names: Sequence[str]) -> None:
+async def _hold(stub: Any, names: Sequence[str]) -> None:
     for first in range(0, len(names), BATCH):
         requests = [
             ReserveRequest(sale_id=ACCEPTED, reservation_id=name, buyer_id=name, lines=[Line(sku=SKU, quantity=1)])
             for name in names[first : first + BATCH]
         ]
-        answer: Any = await stub.BatchReserve(BatchReserveRequest(requests=requests))  # type: ignore[misc]  # asyncio
+        answer = await stub.BatchReserve(BatchReserveRequest(requests=requests))
         if not all(result.response.HasField("reservation") for result in answer.results):
             raise ProgramFailed(f"a hold was not made: {answer}")
 
