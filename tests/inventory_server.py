@@ -25,7 +25,9 @@ from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.heads import ObservedHeads
+from inventory_service.metrics import FileMetrics
 from inventory_service.settings import Settings
+from inventory_service.wiring.authentication import token_keys
 from inventory_service.wiring.serve import build_server
 from inventory_service.wiring.tls import tls_of
 from tests.fences import fenced
@@ -89,11 +91,12 @@ async def calling(
 
 @asynccontextmanager
 async def running_server(redis_url: str, dsn: str, **changed: Any) -> AsyncIterator[str]:
-    """A server in this process: its address."""
+    """A server in this process: its address. It asks for tokens and certificates if the settings name files."""
     settings = Settings(redis_url=redis_url, postgres_dsn=dsn, shards=SHARDS, listeners=2, **changed)
     registry = CollectorRegistry()
-    instruments, tls = Instruments(registry, Outages(registry)), tls_of(settings, registry)
-    server = build_server(settings, instruments, LedgerPool(dsn), ObservedHeads(), tls)
+    instruments, files = Instruments(registry, Outages(registry)), FileMetrics(registry)
+    tls, keys = tls_of(settings, files), token_keys(settings, files.show_ok)
+    server = build_server(settings, instruments, LedgerPool(dsn), ObservedHeads(), tls, keys)
     watching = [asyncio.create_task(watch) for watch in tls.watches()]
     yield await server.start("127.0.0.1:0")
     await server.stop()

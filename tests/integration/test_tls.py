@@ -9,18 +9,23 @@ import warnings
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from holdfast.access import Tls, from_environment
 from holdfast.client import Client
 from holdfast.errors import ScopeMissing
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
 from inventory_service.adapters import reloaded_files
+from inventory_service.domain.caller import ALL_SCOPES
 from tests.grpcurl import NoGrpcurl, find_grpcurl
 from tests.inventory_server import START_S, UNREACHABLE_DSN, Caller, calling, error_of, open_shards, running_server
 from tests.tls_folder import BUYER, OPERATOR, OTHER, READER, SCOPES, TlsFolder
+from tests.tokens import SECRET, claims, secret_token, write
 from tests.waiting import eventually
 
 
@@ -77,6 +82,34 @@ async def test_a_certificate_that_stands_for_no_caller_opens_nothing(address: st
         async with calling(address, credentials=credentials) as caller:
             error = await error_of(caller.stock.GetSale(get_sale()))
             assert (error.code, error.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+
+
+async def test_with_a_token_too_the_token_decides_within_the_certificates_tenant(
+    valkey: str, database: str, folder: TlsFolder
+) -> None:
+    """Also for a certificate that the table does not have: it has opened the connection."""
+    await open_shards(valkey)
+    secret = write(folder.certificate.with_name("secret"), SECRET)
+    said: dict[str, Any] = {"scope": " ".join(ALL_SCOPES), "sub": "ann"}
+    shop, elsewhere = (secret_token(claims(tenant=tenant, **said)) for tenant in ("shop", "elsewhere"))
+    async with running_server(valkey, database, **folder.settings(), auth_secret_file=str(secret)) as address:
+        async with calling(address, credentials=folder.caller(READER)) as reader:
+            assert (await error_of(reader.reserve("r-1"))).reason == "SCOPE_MISSING"
+            await create_sale(reader, shop)
+            other_tenant = await error_of(create_sale(reader, elsewhere))
+            bad_token = await error_of(create_sale(reader, f"{shop}x"))
+        async with calling(address, credentials=folder.caller("else.example")) as unknown:
+            assert (await error_of(unknown.stock.GetSale(get_sale()))).metadata["problem"] == "no_token"
+            await create_sale(unknown, elsewhere)
+
+    assert (other_tenant.reason, other_tenant.metadata["problem"]) == ("SCOPE_MISSING", "other_tenant")
+    assert bad_token.reason == "TOKEN_INVALID"
+
+
+async def create_sale(caller: Caller, token: str) -> None:
+    """Make the sale with a token."""
+    sale = Sale(sale_id="lamp-sale", items=[Item(sku="lamp", total=1)])
+    await caller.admin.CreateSale(admin.CreateSaleRequest(sale=sale), metadata=[("authorization", f"Bearer {token}")])
 
 
 async def test_what_does_not_speak_tls_or_has_no_certificate_is_refused(address: str, folder: TlsFolder) -> None:
