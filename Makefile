@@ -53,6 +53,10 @@ format: $(VENV)/ready ## Format the code
 protos: $(VENV)/ready ## Generate the Python stubs from protos/
 	@$(BIN)/python protos/compile.py stubs
 
+.PHONY: typescript-stubs
+typescript-stubs: $(VENV)/ready ## Generate the TypeScript stubs from protos/ (Node.js)
+	@cd clients/typescript && npm ci && npm run stubs
+
 .PHONY: setup
 setup: $(VENV)/ready ## Create .venv from requirements.lock
 
@@ -70,6 +74,7 @@ lock: ## Update requirements.lock and constraints.txt to the newest versions
 .PHONY: clean
 clean: ## Remove what the other targets made
 	@rm -rf $(VENV) $(VENV)-lock .real .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf clients/typescript/node_modules clients/typescript/dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Every package at its locked version and hash. After a change of the lock .venv is created from nothing.

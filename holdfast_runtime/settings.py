@@ -115,6 +115,10 @@ class SharedSettings(BaseSettings):
         "console", description="the format of the log: console (text) or json"
     )
 
+    def contradictions(self) -> Iterator[str]:
+        """A line for each setting that another one requires and that is not set, or that is set and would be unused."""
+        yield from _kafka_contradictions(self)
+
 
 LOGGING = ("log_level", "log_format")
 POSTGRES = ("postgres_dsn",)
@@ -141,7 +145,7 @@ def read_settings(kind: type[AnySettings]) -> AnySettings:
     except ValidationError as error:
         problems = (f"{PREFIX}{str(e['loc'][0]).upper()}: {_reason(e['msg'])}" for e in error.errors())
         raise BadSettings("; ".join(problems)) from None
-    if contradictions := list(_contradictions(settings)):
+    if contradictions := list(settings.contradictions()):
         raise BadSettings("; ".join(contradictions))
     return settings
 
@@ -152,7 +156,7 @@ def list_settings(kind: type[SharedSettings]) -> Iterator[Setting]:
         yield Setting(name, PREFIX + name.upper(), str(field.default), field.description or "")
 
 
-def _contradictions(settings: SharedSettings) -> Iterator[str]:
+def _kafka_contradictions(settings: SharedSettings) -> Iterator[str]:
     """Kafka settings that the security protocol requires and that are not set, or that are set and would be unused."""
     security = settings.kafka_security
     users, files = ("kafka_username", "kafka_password"), ("kafka_ca_file", "kafka_cert_file", "kafka_key_file")

@@ -11,8 +11,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from inventory_service.domain.backlog import Backlog
+from inventory_service.domain.circuit_breaker import CircuitBreaker
 from inventory_service.domain.ports import HoldCounts
 from inventory_service.domain.results import Granted, Rejected
+from inventory_service.domain.tokens import Problem
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.service.batcher import CALL_KINDS
 
@@ -41,6 +43,8 @@ class CallMetrics(Collector):
         self._tallies: dict[tuple[str, str], _Tally] = {}
         meaning = "Calls, requests of batches and messages on streams under way, of at most 4096."
         self._slots = Gauge("holdfast_slots_in_use", meaning, registry=registry)
+        throttled = Counter("holdfast_throttled_calls", "Calls that failed with THROTTLED.", registry=registry)
+        self.count_throttled: Callable[[], None] = throttled.inc
         registry.register(self)
 
     def show_slots(self, in_use: Callable[[], int]) -> None:
@@ -63,6 +67,21 @@ class CallMetrics(Collector):
             bounds = [*map(floatToGoString, LATENCY_S), "+Inf"]
             durations.add_metric(names, list(zip(bounds, accumulate(tally.by_latency), strict=True)), tally.seconds)
         return calls, durations
+
+
+class TokenMetrics:
+    """Calls refused for their token, by what is wrong with it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._refused = Counter(
+            "holdfast_tokens_refused", "Calls refused for their token, by problem.", ["problem"], registry=registry
+        )
+        for problem in (*Problem, "revoked"):
+            self._refused.labels(problem)
+
+    def count_refused(self, problem: str) -> None:
+        """Count one call."""
+        self._refused.labels(problem).inc()
 
 
 class StockMetrics:
@@ -99,6 +118,32 @@ class StockMetrics:
         self._seconds[kind](seconds)
 
 
+class FileMetrics:
+    """Files that are read again when they change, and the certificates in them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._ok = Gauge(
+            "holdfast_files_ok",
+            "1: what the files say is in use; 0: they cannot be used, and what they said before is.",
+            ["files"],
+            registry=registry,
+        )
+        self._expiry = Gauge(
+            "holdfast_certificate_expiry_seconds",
+            "Moment at which the first certificate of the file expires, in seconds since 1970.",
+            ["certificate"],
+            registry=registry,
+        )
+
+    def show_ok(self, files: str, ok: bool) -> None:
+        """Set whether files can be used."""
+        self._ok.labels(files).set(ok)
+
+    def show_expiry(self, certificate: str, moment: Callable[[], float]) -> None:
+        """Have each scrape ask when a certificate expires, in seconds since 1970."""
+        self._expiry.labels(certificate).set_function(moment)
+
+
 class WatchMetrics:
     """Watches of sales and reservations."""
 
@@ -130,6 +175,24 @@ def _outcomes(name: str, meaning: str, registry: CollectorRegistry) -> Callable[
 
 def _outcome(reason: int) -> str:
     return RejectionReason.Name(RejectionReason.ValueType(reason)).removeprefix("REJECTION_REASON_").lower()
+
+
+class BreakerMetrics:
+    """The circuit breaker before Redis."""
+
+    def __init__(self, registry: CollectorRegistry, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
+        self._open = Gauge(
+            "holdfast_redis_breaker_open", "1: the circuit breaker before Redis is open; 0: closed.", registry=registry
+        )
+        self._openings = Counter(
+            "holdfast_redis_breaker_openings", "Times that the circuit breaker opened.", registry=registry
+        )
+
+    def changed(self) -> None:
+        """It has opened or closed."""
+        self._open.set(self._breaker.is_open)
+        self._openings.inc(self._breaker.is_open)
 
 
 class LostCommitMetrics:

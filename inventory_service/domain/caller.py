@@ -1,8 +1,10 @@
 """Who makes a call, as a token or a client certificate says it."""
 
+import re
 from typing import NamedTuple
 
 DEFAULT_TENANT = "default"
+TENANT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 READ, RESERVE, AUDIT, ADMIN = "inventory.read", "inventory.reserve", "inventory.audit", "inventory.admin"
 ALL_SCOPES = frozenset({READ, RESERVE, AUDIT, ADMIN})
 
@@ -15,7 +17,7 @@ class Caller(NamedTuple):
     scopes: frozenset[str]
     jti: str = ""  # of its token; empty: it has none
     issued_at: float = 0.0
-    expires_at: float = float("inf")
+    expires_at: float = float("inf")  # of its token, the leeway included: from this moment on it is not believed
 
 
 ANYONE = Caller(DEFAULT_TENANT, "", ALL_SCOPES)  # while authentication is off

@@ -111,6 +111,7 @@ class ShardState:
     archived: tuple[int, int] = (0, 0)  # epoch and seq of the highest change of a reservation that has left
     sales: dict[SaleKey, StoredSale] = field(default_factory=dict)
     commits: list[CommitBody] = field(default_factory=list)
+    committed: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)  # called after each of them
 
 
 class Transaction:
@@ -203,6 +204,7 @@ class Transaction:
             self.shard.seq += 1
             self.shard.time_ms = self.now_ms
             self.shard.commits.append(CommitBody(self.shard.seq, self.now_ms, tuple(self._events)))
+            self.shard.committed()
 
 
 def _transfer(sale: StoredSale, before: Reservation, after: Reservation, discarded: bool) -> None:

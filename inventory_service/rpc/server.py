@@ -16,10 +16,13 @@ from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import add_Inventory
 from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServiceServicer_to_server
 
 from holdfast_runtime.ports import exclusive, who_listens
+from inventory_service.domain.server_certificate import ServerCertificate
 from inventory_service.rpc.middleware import Handler, Middleware
 from inventory_service.rpc.servicers import AdminServicer, Servicer
+from inventory_service.rpc.tls import server_credentials
 
 LARGEST_MESSAGE = 4 * 1024 * 1024
+LARGEST_METADATA = 16 * 1024  # a token may have 8 KiB; by default gRPC refuses some of the calls with that much
 CONNECTION_AGE_MS = 300_000  # so that callers find new servers
 CONNECTION_GRACE_MS = (
     300_000  # for what is under way then; gRPC cuts what takes longer, which no call and no stream does
@@ -36,6 +39,7 @@ SERVICES = (
 )
 OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_metadata_size", LARGEST_METADATA),
     ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
     ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
     ("grpc.so_reuseport", 1),
@@ -65,10 +69,23 @@ class Server:
     """Several gRPC server objects on one port and one loop: each of them accepts one call at a time."""
 
     def __init__(
-        self, servicer: Servicer, admin: AdminServicer, middleware: Middleware, probe: HealthProbe, listeners: int
+        self,
+        servicer: Servicer,
+        admin: AdminServicer,
+        middleware: Middleware,
+        probe: HealthProbe,
+        listeners: int,
+        certificate: Callable[[], ServerCertificate] | None = None,
+        store_changed: asyncio.Event | None = None,
     ) -> None:
+        """`certificate` returns the one that new connections get; without it calls are in plaintext.
+
+        Whatever knows that the store is lost or back sets `store_changed`, so that it is probed at once.
+        """
         self._middleware = middleware
+        self._certificate = certificate
         self._probe = probe
+        self._store_changed = store_changed or asyncio.Event()
         self._health = health.aio.HealthServicer()
         handlers = _handlers(servicer, admin, middleware, self._health)
         self._servers = [grpc.aio.server(options=OPTIONS) for _ in range(listeners)]
@@ -80,7 +97,7 @@ class Server:
 
         With `shared` it may be taken by other servers, which then get a part of the connections each.
         """
-        port = _bind_all(self._servers, listen, shared)
+        port = _bind_all(self._servers, listen, shared, self._certificate)
         host, _, _ = listen.rpartition(":")
         await self._health.set(LIVENESS, _SERVING)
         await self._apply_health()
@@ -91,7 +108,10 @@ class Server:
     async def watch_store(self) -> None:
         """Keep the health service in step with Redis; ends by cancellation or with a ShardCountMismatch."""
         while True:
-            await asyncio.sleep(PROBE_INTERVAL_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_INTERVAL_S):
+                    await self._store_changed.wait()
+            self._store_changed.clear()
             await self._apply_health()
 
     async def drain(self, within_s: float) -> None:
@@ -155,19 +175,27 @@ def _handlers(
     ]
 
 
-def _bind_all(servers: Sequence[AioServer], listen: str, shared: bool) -> str:
+def _bind_all(
+    servers: Sequence[AioServer], listen: str, shared: bool, certificate: Callable[[], ServerCertificate] | None
+) -> str:
     """Bind every server to the address; return the port."""
     host, _, port = listen.rpartition(":")
     try:
         with nullcontext() if shared or port == "0" else exclusive(host.strip("[]"), int(port)):
             for server in servers:
-                port = str(server.add_insecure_port(f"{host}:{port}"))
+                port = str(_bind(server, f"{host}:{port}", certificate))
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         raise CannotListen(_taken(int(port)) if taken else error.strerror or str(error)) from error
     except RuntimeError as error:  # all that gRPC says
         raise CannotListen("is it in use?") from error
     return port
+
+
+def _bind(server: AioServer, address: str, certificate: Callable[[], ServerCertificate] | None) -> int:
+    if certificate is None:
+        return server.add_insecure_port(address)
+    return server.add_secure_port(address, server_credentials(certificate))
 
 
 def _taken(port: int) -> str:

@@ -21,6 +21,7 @@ from inventory_service.rpc.calls.sale_states import SaleStateCalls
 from inventory_service.rpc.calls.sales import SaleCalls
 from inventory_service.rpc.calls.stream_reserve import StreamReserveCalls
 from inventory_service.rpc.calls.watches import WatchCalls
+from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.slots import Slots, StreamSlots
 from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.service.blocked_buyers import BlockedBuyers
@@ -43,12 +44,20 @@ class Servicer(  # type: ignore[misc]  # Reserve and watches answer bytes
     """InventoryService, for the buyers' services."""
 
     def __init__(
-        self, stock: Stock, outcomes: CountsOutcomes, slots: Slots, life: StreamLife, lists: Lists, watches: Watches
+        self,
+        stock: Stock,
+        outcomes: CountsOutcomes,
+        slots: Slots,
+        life: StreamLife,
+        lists: Lists,
+        watches: Watches,
+        rate: CallerRate | None = None,
     ) -> None:
+        """Without `rate` every caller may call at will."""
         ReserveCalls.__init__(self, stock, outcomes)
         judge = ReserveJudge(stock, outcomes)
-        BatchReserveCalls.__init__(self, judge, slots)
-        StreamReserveCalls.__init__(self, judge, StreamSlots(slots), life)
+        BatchReserveCalls.__init__(self, judge, slots, rate)
+        StreamReserveCalls.__init__(self, judge, StreamSlots(slots), life, rate)
         ReservationListCalls.__init__(self, lists)
         WatchCalls.__init__(self, watches, life)
 

@@ -35,6 +35,14 @@ def server(plain: Environment, wheel: Path) -> Environment:
 
 
 @pytest.fixture(scope="session")
+def testing(plain: Environment, wheel: Path) -> Environment:
+    """`pip install 'holdfast[testing]'`."""
+    environment = create_beside(plain, "testing")
+    install(plain, f"{wheel}[testing]", into=environment)
+    return environment
+
+
+@pytest.fixture(scope="session")
 def embedded(plain: Environment, wheel: Path) -> Environment:
     """`pip install 'holdfast[embedded]'`."""
     environment = create_beside(plain, "embedded")

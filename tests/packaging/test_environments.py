@@ -24,6 +24,14 @@ with BlockingClient("{address}") as shop:
     print(shop.get_reservation("lamps", "r-1").reservation.buyer_id)
 """
 
+DOUBLE = """
+from holdfast.blocking import BlockingClient
+from holdfast.testing import InventoryServer
+with InventoryServer() as server, BlockingClient(server.address) as shop:
+    shop.create_sale("lamps", {"lamp": 1})
+    print(shop.reserve("lamps", "r-1", "ada", {"lamp": 1}).reservation.buyer_id)
+"""
+
 
 def test_the_plain_install_has_only_the_client(plain: Environment) -> None:
     """A caller of the service installs neither the clients of its servers nor a web framework."""
@@ -54,6 +62,16 @@ def test_a_missing_extra_is_named(plain: Environment) -> None:
 
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "with its extra [server]" in refused.stderr
+
+
+@pytest.mark.parametrize("plain", [THIS_PYTHON], indirect=True)
+def test_the_server_for_tests_needs_its_extra_alone(testing: Environment, plain: Environment) -> None:
+    """It serves without the clients of Redis, PostgreSQL and Kafka; where the extra is missing, the error names it."""
+    served, refused = (each.run("python", "-c", DOUBLE) for each in (testing, plain))
+
+    assert served.stdout == "ada\n", served.stderr
+    assert "install Holdfast with its extra [testing]" in refused.stderr
+    assert not {"redis", "asyncpg", "aiokafka", "faust-streaming"} & testing.packages().keys()
 
 
 def test_every_version_is_pinned(embedded: Environment) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from holdfast_embedded.server import Server
 
-from tests.secured.certificates import Authority
+from tests.certificates import Authority
 from tests.secured.servers import (
     PASSWORD,
     SHARDS,

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from holdfast_embedded.ports import LOOPBACK, free_port
 
+from tests.certificates import Authority
 from tests.real.apache_kafka import ApacheKafka, Listener
 from tests.real.debian_postgres import DebianPostgres
 from tests.real.redis_server import RedisServer
-from tests.secured.certificates import Authority
 from tests.servers import connected
 
 USER, PASSWORD = "ann", "s3cret-p/ss"

@@ -1,6 +1,7 @@
 """Settings are read from the environment, or rejected in one line that names the variable."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -142,16 +143,42 @@ def test_kafka_settings_that_contradict_each_other_end_a_process(
     assert "secret" not in line
 
 
+@pytest.mark.parametrize(
+    ("expected", "names"),
+    [
+        ("TLS_CERT_FILE: has no use without HOLDFAST_TLS_KEY_FILE", ["CERT"]),
+        ("TLS_KEY_FILE: has no use without HOLDFAST_TLS_CERT_FILE", ["KEY"]),
+        ("TLS_CLIENT_CA_FILE: has no use without HOLDFAST_TLS_CERT_FILE", ["CLIENT_CA", "IDENTITIES"]),
+        ("TLS_CLIENT_CA_FILE: has no use without HOLDFAST_TLS_IDENTITIES_FILE", ["CERT", "KEY", "CLIENT_CA"]),
+        ("TLS_IDENTITIES_FILE: has no use without HOLDFAST_TLS_CLIENT_CA_FILE", ["CERT", "KEY", "IDENTITIES"]),
+        ("TLS_CERT_FILE: /nowhere holds no certificate in PEM", ["CERT", "KEY"]),
+    ],
+)
+def test_files_of_tls_that_need_others_end_a_server(
+    expected: str, names: Sequence[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server that asks for no certificate, where its operator has set the authorities, would let everyone in."""
+    for name in names:
+        monkeypatch.setenv(f"HOLDFAST_TLS_{name}_FILE", __file__)
+    monkeypatch.setattr(process, "wait_for_all", lambda *_: asyncio.sleep(0))
+
+    code = process.run_command(serve.COMMAND, {})
+
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert code == 2
+    assert line == f"HOLDFAST_{expected}".replace("/nowhere", __file__)
+
+
 def test_no_password_is_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings may be logged."""
     monkeypatch.setenv("HOLDFAST_KAFKA_SECURITY", "SASL_SSL")
     monkeypatch.setenv("HOLDFAST_KAFKA_USERNAME", "ann")
-    monkeypatch.setenv("HOLDFAST_KAFKA_PASSWORD", "secret")
+    monkeypatch.setenv("HOLDFAST_KAFKA_PASSWORD", "hush-hush")
 
     settings = read_settings(Settings)
 
-    assert kafka_config(settings).options()["sasl_plain_password"] == "secret"
-    assert "secret" not in repr(settings) + repr(kafka_config(settings))
+    assert kafka_config(settings).options()["sasl_plain_password"] == "hush-hush"
+    assert "hush-hush" not in repr(settings) + repr(kafka_config(settings))
 
 
 @pytest.mark.parametrize("dsn", BAD_DSNS)

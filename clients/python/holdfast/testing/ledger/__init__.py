@@ -1,0 +1,1 @@
+"""The ledger in memory: it books every commit of the stock, and answers for lists, dead letters and audits."""

@@ -1,0 +1,1 @@
+"""The stock in memory as watches, lists and audits read it."""

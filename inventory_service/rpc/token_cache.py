@@ -1,0 +1,93 @@
+"""Remembers the tokens that were verified, by header: their signatures cost more than all else that a call costs."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from holdfast.inventory.v1 import error_reason_pb2 as reasons
+
+from inventory_service.domain.caller import Caller
+from inventory_service.domain.results import Failure
+from inventory_service.domain.revocations import Revocations
+from inventory_service.domain.tokens import Problem, TenantRejected, TokenRejected, Verifier
+from inventory_service.rpc.status import CallFailed
+from inventory_service.service.lru_cache import LruCache
+
+VERIFIED = 10_000  # tokens that are remembered
+FAILED = 1_000
+FAILURE_S = 1.0  # for which a token that was rejected is not looked at again
+BEARER = "bearer "
+MAX_HEADER = 8192
+
+
+class _Verified:
+    """A token that was verified by the keys of one generation, and was not revoked in another generation."""
+
+    __slots__ = ("caller", "keys", "revocations")
+
+    def __init__(self, caller: Caller, keys: int) -> None:
+        self.caller = caller
+        self.keys = keys
+        self.revocations = -1  # not looked at yet
+
+
+class _Failed(NamedTuple):
+    failure: Failure
+    until_s: float
+    keys: int
+
+
+class TokenCache:
+    """Verifies tokens, each once for as long as it lives, is not revoked and the keys stay."""
+
+    def __init__(self, verifier: Verifier, revocations: Revocations, clock: Callable[[], float]) -> None:
+        self._verifier = verifier
+        self._revocations = revocations
+        self._clock = clock
+        self._verified: LruCache[str, _Verified] = LruCache(VERIFIED)
+        self._failed: LruCache[str, _Failed] = LruCache(FAILED)
+
+    def caller_of(self, header: str) -> Caller:
+        """Whom the token in a header names; CallFailed if it names none, is over or was revoked."""
+        known = self._verified.get(header)
+        if known is None or known.keys != self._verifier.generation:
+            known = self._verify(header)
+        caller = known.caller
+        if self._clock() >= caller.expires_at:
+            raise CallFailed(token_failure(TokenRejected(Problem.EXPIRED)))
+        if known.revocations != self._revocations.generation:
+            if self._revocations.revoked(caller):
+                raise CallFailed(Failure(reasons.ERROR_REASON_TOKEN_REVOKED))
+            known.revocations = self._revocations.generation
+        return caller
+
+    def _verify(self, header: str) -> _Verified:
+        now_s, failed = self._clock(), self._failed.get(header)
+        if failed and now_s < failed.until_s and failed.keys == self._verifier.generation:
+            raise CallFailed(failed.failure)
+        try:
+            caller = self._verifier.verify(_token_in(header))
+        except TokenRejected as rejected:
+            failure = token_failure(rejected)
+            if len(header) <= MAX_HEADER:
+                self._failed.put(header, _Failed(failure, now_s + FAILURE_S, self._verifier.generation))
+            raise CallFailed(failure) from None
+        verified = _Verified(caller, self._verifier.generation)
+        self._verified.put(header, verified)
+        return verified
+
+
+def token_failure(rejected: TokenRejected) -> Failure:
+    """What ends a call whose token is not believed, or names no tenant that may be used."""
+    is_believed = isinstance(rejected, TenantRejected)
+    reason = reasons.ERROR_REASON_SCOPE_MISSING if is_believed else reasons.ERROR_REASON_TOKEN_INVALID
+    about = {"claim": rejected.claim} if rejected.claim else {}
+    return Failure(reason, {"problem": rejected.problem.value, **about})
+
+
+def _token_in(header: str) -> str:
+    """The token of `authorization: Bearer TOKEN`; the word may be in any case."""
+    if len(header) > MAX_HEADER:
+        raise TokenRejected(Problem.TOO_LONG)
+    if header[: len(BEARER)].lower() != BEARER:
+        raise TokenRejected(Problem.NOT_BEARER)
+    return header[len(BEARER) :].strip(" ")
