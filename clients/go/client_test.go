@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	inventoryv1 "holdfast/inventory/v1"
 )
@@ -396,5 +398,19 @@ func TestOptionsOfGRPCReachEveryAttempt(t *testing.T) {
 
 	if _, err := fake.client(t, WithDialOptions(interceptor)).Reserve(context.Background(), lamp("r-1")); err != nil || seen != 2 {
 		t.Error(err, seen)
+	}
+}
+
+func TestEveryCallOfTheAPIHasAMethod(t *testing.T) {
+	client := reflect.TypeFor[*Client]()
+	for _, file := range []protoreflect.FileDescriptor{inventoryv1.File_holdfast_inventory_v1_inventory_service_proto, inventoryv1.File_holdfast_inventory_v1_inventory_admin_service_proto} {
+		for number := range file.Services().Get(0).Methods().Len() {
+			name := string(file.Services().Get(0).Methods().Get(number).Name())
+			_, found := client.MethodByName(name)
+			_, foundShort := client.MethodByName(strings.TrimSuffix(name, "Reservation")) // Confirm, Release and so on
+			if !found && !foundShort {
+				t.Errorf("%s has none", name)
+			}
+		}
 	}
 }

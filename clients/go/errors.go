@@ -197,13 +197,13 @@ func ownError(code codes.Code, kind error, message string, request proto.Message
 	return &Error{Code: code, Message: message, IDs: idsOf(request), kind: kind, cause: cause}
 }
 
-// endedBy notes what ended a call that could have been repeated: the context, or gRPC at the attempt's deadline.
+// endedBy notes what ended a call that could have been repeated: the context, or a deadline.
 func (e *Error) endedBy(ctx context.Context) *Error {
 	switch {
 	case e.cause != nil || !e.repeatable():
 	case ctx.Err() != nil:
 		e.cause = ctx.Err()
-	case e.kind == ErrNoAnswer && e.Code == codes.DeadlineExceeded:
+	case e.Code == codes.DeadlineExceeded:
 		e.cause = context.DeadlineExceeded
 	}
 	return e

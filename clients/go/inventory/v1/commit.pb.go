@@ -1140,8 +1140,8 @@ const file_holdfast_inventory_v1_commit_proto_rawDesc = "" +
 	"\x0f_expected_total\";\n" +
 	"\bSaleLeft\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x17\n" +
-	"\asale_id\x18\x02 \x01(\tR\x06saleIdBT\n" +
-	"\x15holdfast.inventory.v1P\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
+	"\asale_id\x18\x02 \x01(\tR\x06saleIdBa\n" +
+	"\x15holdfast.inventory.v1B\vCommitProtoP\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
 
 var (
 	file_holdfast_inventory_v1_commit_proto_rawDescOnce sync.Once

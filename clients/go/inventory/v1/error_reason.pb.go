@@ -267,8 +267,8 @@ const file_holdfast_inventory_v1_error_reason_proto_rawDesc = "" +
 	"\x1cERROR_REASON_SERVER_DRAINING\x10\x1f\x12#\n" +
 	"\x1fERROR_REASON_DEADLINE_TOO_SHORT\x10 \x12\x1f\n" +
 	"\x1bERROR_REASON_MORE_THAN_SOLD\x10!\x12\"\n" +
-	"\x1eERROR_REASON_REVISION_MISMATCH\x10\"BT\n" +
-	"\x15holdfast.inventory.v1P\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
+	"\x1eERROR_REASON_REVISION_MISMATCH\x10\"Bf\n" +
+	"\x15holdfast.inventory.v1B\x10ErrorReasonProtoP\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
 
 var (
 	file_holdfast_inventory_v1_error_reason_proto_rawDescOnce sync.Once

@@ -866,8 +866,8 @@ const file_holdfast_inventory_v1_events_proto_rawDesc = "" +
 	"\x0ereservation_id\x18\x04 \x01(\tR\rreservationId\x129\n" +
 	"\acreated\x18\x05 \x01(\v2\x1f.holdfast.inventory.v1.PositionR\acreated\x12A\n" +
 	"\x06reason\x18\x06 \x01(\x0e2).holdfast.inventory.v1.CompensationReasonR\x06reason\x12\x16\n" +
-	"\x06detail\x18\a \x01(\tR\x06detailBT\n" +
-	"\x15holdfast.inventory.v1P\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
+	"\x06detail\x18\a \x01(\tR\x06detailBa\n" +
+	"\x15holdfast.inventory.v1B\vEventsProtoP\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
 
 var (
 	file_holdfast_inventory_v1_events_proto_rawDescOnce sync.Once

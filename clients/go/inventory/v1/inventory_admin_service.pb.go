@@ -2521,8 +2521,8 @@ const file_holdfast_inventory_v1_inventory_admin_service_proto_rawDesc = "" +
 	"BlockBuyer\x12(.holdfast.inventory.v1.BlockBuyerRequest\x1a).holdfast.inventory.v1.BlockBuyerResponse\x12g\n" +
 	"\fUnblockBuyer\x12*.holdfast.inventory.v1.UnblockBuyerRequest\x1a+.holdfast.inventory.v1.UnblockBuyerResponse\x12{\n" +
 	"\x11ListBlockedBuyers\x12/.holdfast.inventory.v1.ListBlockedBuyersRequest\x1a0.holdfast.inventory.v1.ListBlockedBuyersResponse\"\x03\x90\x02\x01\x12g\n" +
-	"\fRevokeTokens\x12*.holdfast.inventory.v1.RevokeTokensRequest\x1a+.holdfast.inventory.v1.RevokeTokensResponseBT\n" +
-	"\x15holdfast.inventory.v1P\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
+	"\fRevokeTokens\x12*.holdfast.inventory.v1.RevokeTokensRequest\x1a+.holdfast.inventory.v1.RevokeTokensResponseBp\n" +
+	"\x15holdfast.inventory.v1B\x1aInventoryAdminServiceProtoP\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
 
 var (
 	file_holdfast_inventory_v1_inventory_admin_service_proto_rawDescOnce sync.Once

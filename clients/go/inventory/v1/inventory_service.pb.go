@@ -2117,8 +2117,8 @@ const file_holdfast_inventory_v1_inventory_service_proto_rawDesc = "" +
 	"\x10ListReservations\x12..holdfast.inventory.v1.ListReservationsRequest\x1a/.holdfast.inventory.v1.ListReservationsResponse\"\x03\x90\x02\x01\x12z\n" +
 	"\x10WatchReservation\x12..holdfast.inventory.v1.WatchReservationRequest\x1a/.holdfast.inventory.v1.WatchReservationResponse\"\x03\x90\x02\x010\x01\x12]\n" +
 	"\aGetSale\x12%.holdfast.inventory.v1.GetSaleRequest\x1a&.holdfast.inventory.v1.GetSaleResponse\"\x03\x90\x02\x01\x12e\n" +
-	"\tWatchSale\x12'.holdfast.inventory.v1.WatchSaleRequest\x1a(.holdfast.inventory.v1.WatchSaleResponse\"\x03\x90\x02\x010\x01BT\n" +
-	"\x15holdfast.inventory.v1P\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
+	"\tWatchSale\x12'.holdfast.inventory.v1.WatchSaleRequest\x1a(.holdfast.inventory.v1.WatchSaleResponse\"\x03\x90\x02\x010\x01Bk\n" +
+	"\x15holdfast.inventory.v1B\x15InventoryServiceProtoP\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
 
 var (
 	file_holdfast_inventory_v1_inventory_service_proto_rawDescOnce sync.Once

@@ -931,8 +931,8 @@ const file_holdfast_inventory_v1_reservation_proto_rawDesc = "" +
 	"\"REJECTION_REASON_RESERVATION_ENDED\x10\b\x12\"\n" +
 	"\x1eREJECTION_REASON_BUYER_BLOCKED\x10\t\x12\x1f\n" +
 	"\x1bREJECTION_REASON_ITEM_LIMIT\x10\n" +
-	"BT\n" +
-	"\x15holdfast.inventory.v1P\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
+	"Bf\n" +
+	"\x15holdfast.inventory.v1B\x10ReservationProtoP\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
 
 var (
 	file_holdfast_inventory_v1_reservation_proto_rawDescOnce sync.Once

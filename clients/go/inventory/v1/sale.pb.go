@@ -564,8 +564,8 @@ const file_holdfast_inventory_v1_sale_proto_rawDesc = "" +
 	"\x11SALE_STATE_PAUSED\x10\x03\x12\x14\n" +
 	"\x10SALE_STATE_ENDED\x10\x04\x12\x15\n" +
 	"\x11SALE_STATE_CLOSED\x10\x05\x12\x17\n" +
-	"\x13SALE_STATE_ARCHIVED\x10\x06BT\n" +
-	"\x15holdfast.inventory.v1P\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
+	"\x13SALE_STATE_ARCHIVED\x10\x06B_\n" +
+	"\x15holdfast.inventory.v1B\tSaleProtoP\x01Z!holdfast/inventory/v1;inventoryv1\xaa\x02\x15Holdfast.Inventory.V1b\x06proto3"
 
 var (
 	file_holdfast_inventory_v1_sale_proto_rawDescOnce sync.Once
