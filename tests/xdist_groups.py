@@ -22,6 +22,7 @@ ON_A_STACK = {
                 "readme",
                 "refused_orders",
                 "reservation_lifecycle",
+                "sale_apply",
                 "sale_audit",
             ),
         ),
