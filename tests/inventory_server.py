@@ -28,7 +28,7 @@ from inventory_service.domain.heads import ObservedHeads
 from inventory_service.metrics import FileMetrics
 from inventory_service.settings import Settings
 from inventory_service.wiring.authentication import token_keys
-from inventory_service.wiring.serve import build_server
+from inventory_service.wiring.serve import build_server, token_revocations
 from inventory_service.wiring.tls import tls_of
 from tests.fences import fenced
 
@@ -96,7 +96,9 @@ async def running_server(redis_url: str, dsn: str, **changed: Any) -> AsyncItera
     registry = CollectorRegistry()
     instruments, files = Instruments(registry, Outages(registry)), FileMetrics(registry)
     tls, keys = tls_of(settings, files), token_keys(settings, files.show_ok)
-    server = build_server(settings, instruments, LedgerPool(dsn), ObservedHeads(), tls, keys)
+    ledger = LedgerPool(dsn)
+    revocations = token_revocations(settings, instruments, ledger)
+    server = build_server(settings, instruments, ledger, ObservedHeads(), revocations, tls, keys)
     watching = [asyncio.create_task(watch) for watch in tls.watches()]
     yield await server.start("127.0.0.1:0")
     await server.stop()
