@@ -64,6 +64,11 @@ def caller_of_names(names: Iterable[bytes], identities: Identities) -> Caller | 
     return found
 
 
+def is_listed(caller: Caller, identities: Identities) -> bool:
+    """Whether the table still has the caller that it had, with the same tenant and scopes."""
+    return identities.get(caller.subject.encode()) == caller
+
+
 def _problems(entry: dict[str, Any]) -> Iterator[str]:
     """What is wrong with one entry."""
     if unknown := entry.keys() - KEYS:

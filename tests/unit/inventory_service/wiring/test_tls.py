@@ -8,11 +8,12 @@ from cryptography.x509 import load_pem_x509_certificates
 from prometheus_client import CollectorRegistry
 
 from holdfast_runtime.settings import BadSettings
+from inventory_service.domain.caller import ALL_SCOPES, READ, Caller
 from inventory_service.metrics import FileMetrics
 from inventory_service.settings import Settings
 from inventory_service.wiring.tls import PLAINTEXT, tls_of
 from tests.certificates import HOST
-from tests.tls_folder import TlsFolder
+from tests.tls_folder import BUYER, READER, TlsFolder
 
 
 @pytest.fixture
@@ -72,6 +73,23 @@ def test_callers_are_asked_for_certificates_if_authorities_are_set(folder: TlsFo
     modes = [tls_of(each, FileMetrics(CollectorRegistry())).mode for each in settings]
 
     assert modes == ["server", "mutual"]
+
+
+def test_a_caller_is_withdrawn_once_the_table_has_it_no_longer(folder: TlsFolder) -> None:
+    """Or with other scopes; a caller with a token is no concern of the table."""
+    tls = tls_of(Settings(**folder.settings()), FileMetrics(CollectorRegistry()))
+    assert tls.identities is not None
+    reader = Caller("shop", READER, frozenset({READ}))
+    with_token = reader._replace(subject="ann", expires_at=2e9)
+
+    assert not tls.is_withdrawn(reader)
+    assert tls.is_withdrawn(reader._replace(scopes=ALL_SCOPES))
+    folder.write_identities([BUYER])
+    tls.identities.check()
+
+    assert tls.is_withdrawn(reader)
+    assert not tls.is_withdrawn(with_token)
+    assert not PLAINTEXT.is_withdrawn(reader)
 
 
 @pytest.mark.parametrize(
