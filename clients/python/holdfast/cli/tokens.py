@@ -1,4 +1,4 @@
-"""The commands on tokens: make keys, and the tokens that they sign."""
+"""The commands on tokens: make keys and the tokens that they sign, and revoke tokens."""
 
 import json
 import re
@@ -14,12 +14,15 @@ import typer
 from holdfast.cli import token_keys
 from holdfast.cli.parsing import duration
 from holdfast.cli.render import show
+from holdfast.cli.revoke import revoke
 from holdfast.cli.terminal import messages, printable
 from holdfast.cli.token_keys import Algorithm, SigningKey
 
 app = typer.Typer(
-    help="Make keys and tokens, for tests and for the first steps without an identity provider.", no_args_is_help=True
+    help="Revoke tokens; make keys and tokens, for tests and for the first steps without an identity provider.",
+    no_args_is_help=True,
 )
+app.command()(revoke)
 
 LONGEST = timedelta(hours=24)  # the server takes no token that is valid for longer
 LONGEST_SUBJECT = 255
