@@ -11,7 +11,7 @@ from holdfast_runtime.settings import PREFIX, Address, OptionalFile, RedisUrl, S
 class Settings(SharedSettings):
     """The settings of all processes of the inventory service; each field is one HOLDFAST_ variable."""
 
-    redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", description="Redis, a URL")
+    redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False, description="Redis, a URL")
     listen: Address = Field(
         "127.0.0.1:50051", description="the address for gRPC calls, host:port; port 0: a free one, see the log"
     )
