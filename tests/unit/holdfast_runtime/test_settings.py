@@ -195,7 +195,10 @@ def test_kafka_settings_that_contradict_each_other_end_a_process(
         ("TLS_CERT_FILE: has no use without HOLDFAST_TLS_KEY_FILE", ["CERT"]),
         ("TLS_KEY_FILE: has no use without HOLDFAST_TLS_CERT_FILE", ["KEY"]),
         ("TLS_CLIENT_CA_FILE: has no use without HOLDFAST_TLS_CERT_FILE", ["CLIENT_CA", "IDENTITIES"]),
-        ("TLS_CLIENT_CA_FILE: has no use without HOLDFAST_TLS_IDENTITIES_FILE", ["CERT", "KEY", "CLIENT_CA"]),
+        (
+            "TLS_CLIENT_CA_FILE: lets in no caller without HOLDFAST_TLS_IDENTITIES_FILE or token keys",
+            ["CERT", "KEY", "CLIENT_CA"],
+        ),
         ("TLS_IDENTITIES_FILE: has no use without HOLDFAST_TLS_CLIENT_CA_FILE", ["CERT", "KEY", "IDENTITIES"]),
         ("TLS_CERT_FILE: /nowhere holds no certificate in PEM", ["CERT", "KEY"]),
     ],
