@@ -34,7 +34,8 @@ class Settings(SharedSettings):
     queue_limit: int = Field(
         4096,
         ge=1,
-        description="requests for units that may wait for one shard, and as many moves; further ones fail with OVERLOADED",
+        description="requests for units that may wait for one shard, and as many moves; further ones fail with"
+        " OVERLOADED",
     )
     rate_per_s: float = Field(
         0, ge=0, le=1_000_000, description="calls a second that each caller may make in the long run; 0: no limit"
