@@ -26,6 +26,7 @@ from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.settings import Settings
+from inventory_service.wiring.authentication import token_keys
 from inventory_service.wiring.serve import build_server
 from tests.fences import fenced
 
@@ -80,11 +81,12 @@ async def calling(address: str, *options: tuple[str, int]) -> AsyncIterator[Call
 
 @asynccontextmanager
 async def running_server(redis_url: str, dsn: str, **changed: Any) -> AsyncIterator[str]:
-    """A server in this process: its address."""
+    """A server in this process: its address. It asks for tokens if the settings name keys."""
     settings = Settings(redis_url=redis_url, postgres_dsn=dsn, shards=SHARDS, listeners=2, **changed)
     registry = CollectorRegistry()
     instruments = Instruments(registry, Outages(registry))
-    server = build_server(settings, instruments, LedgerPool(dsn), ObservedHeads())
+    keys = token_keys(settings, lambda _name, _ok: None)
+    server = build_server(settings, instruments, LedgerPool(dsn), ObservedHeads(), keys=keys)
     yield await server.start("127.0.0.1:0")
     await server.stop()
 
