@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
+from time import monotonic
 
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -155,6 +156,36 @@ class WatchMetrics:
     def show_open(self, count: Callable[[], int]) -> None:
         """Have each scrape ask how many watches are open."""
         self._open.set_function(count)
+
+
+class RevocationMetrics:
+    """Revoked tokens that this server refuses, and how old its knowledge of them is."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        meaning = "Revocations that this server knows: a token, or the tokens of a subject before a moment."
+        self._known = Gauge("holdfast_revocations", meaning, registry=registry)
+        self._age = Gauge(
+            "holdfast_revocations_age_seconds",
+            "Time since the revocations were last read from a store; until the first time, since the start.",
+            ["store"],
+            registry=registry,
+        )
+        self.read_table = self._reads_of("ledger")
+        self.read_stream = self._reads_of("redis")
+
+    def show_known(self, count: Callable[[], int]) -> None:
+        """Have each scrape ask how many there are."""
+        self._known.set_function(count)
+
+    def _reads_of(self, store: str) -> Callable[[], None]:
+        """What notes a read of this store."""
+        read_at = [monotonic()]
+        self._age.labels(store).set_function(lambda: monotonic() - read_at[0])
+
+        def note() -> None:
+            read_at[0] = monotonic()
+
+        return note
 
 
 def _outcomes(name: str, meaning: str, registry: CollectorRegistry) -> Callable[[Granted | Rejected], None]:

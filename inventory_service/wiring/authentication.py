@@ -39,13 +39,17 @@ def token_keys(settings: Settings, show_ok: Callable[[str, bool], None]) -> KeyF
 
 
 def authenticator(
-    settings: Settings, certificates: Identify | None, keys: KeyFiles | None, registry: CollectorRegistry
+    settings: Settings,
+    certificates: Identify | None,
+    keys: KeyFiles | None,
+    revocations: Revocations,
+    registry: CollectorRegistry,
 ) -> Authenticator | None:
     """Finds out who calls; None if every caller may make every call."""
     if certificates is None and keys is None:
         return None
     count_refused = TokenMetrics(registry).count_refused
-    return Authenticator(_verifier(settings, keys), Revocations(), certificates, count_refused=count_refused)
+    return Authenticator(_verifier(settings, keys), revocations, certificates, count_refused=count_refused)
 
 
 def is_loopback(listen: str) -> bool:

@@ -21,12 +21,14 @@ from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.dead_letters import LedgerDeadLetters
 from inventory_service.adapters.ledger.lists import PostgresLists
 from inventory_service.adapters.ledger.pool import LedgerPool
+from inventory_service.adapters.ledger.revocations import LedgerRevocations
 from inventory_service.adapters.ledger.sale_snapshots import PostgresSaleSnapshots
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
 from inventory_service.adapters.redis.breaker import NoBreaker
 from inventory_service.adapters.redis.connections import NO_BREAKER, RedisConnections
 from inventory_service.adapters.redis.memory import RedisMemory
+from inventory_service.adapters.redis.revocations import RedisRevocations
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
@@ -34,12 +36,14 @@ from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.adapters.tokens.key_files import KeyFiles
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
+from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
 from inventory_service.rpc.stream_life import StreamLife
+from inventory_service.rpc.stream_tokens import StreamTokens
 from inventory_service.server_checks.run import watch_checks
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher, Limits
@@ -50,6 +54,7 @@ from inventory_service.service.lists import Lists
 from inventory_service.service.lost_commits import LostCommitsWatch
 from inventory_service.service.memory_watch import MemoryWatch
 from inventory_service.service.replay import DeadLetterReplay
+from inventory_service.service.revocations import LEDGER_S, TokenRevocations
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.watches.watches import Watches
@@ -67,7 +72,8 @@ FOR_ARCHIVE = 3  # what has left Redis
 FOR_LISTS = 2
 FOR_AUDITS = 1
 FOR_OPERATORS = 2  # what they change
-LEDGER_CONNECTIONS = FOR_ARCHIVE + FOR_LISTS + FOR_AUDITS + FOR_OPERATORS
+FOR_REVOCATIONS = 1
+LEDGER_CONNECTIONS = FOR_ARCHIVE + FOR_LISTS + FOR_AUDITS + FOR_OPERATORS + FOR_REVOCATIONS
 log = structlog.get_logger()
 
 
@@ -92,13 +98,15 @@ async def serve(settings: Settings, insecure: InsecureOption = False) -> int:
     heads = ObservedHeads(lost_commits.epoch_changed)
     file_metrics = metrics.FileMetrics(instruments.registry)
     tls, keys = tls_of(settings, file_metrics), token_keys(settings, file_metrics.show_ok)
-    server, received = build_server(settings, instruments, ledger, heads, tls, keys), signals()
+    revocations = token_revocations(settings, instruments, ledger)
+    server, received = build_server(settings, instruments, ledger, heads, revocations, tls, keys), signals()
     observer = LedgerObserver(LedgerShards(ledger), heads)
     check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
-        await asyncio.gather(check_all_shard_counts(settings), observer.observe())
+        await asyncio.gather(check_all_shard_counts(settings), observer.observe(), revocations.start())
         await _listen(server, settings, tls)
-        watches = [watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run(), *tls.watches()]
+        watches = [watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run()]
+        watches += [revocations.run(), *tls.watches()]
         if keys:
             watches.append(keys.run())
         watching = [asyncio.create_task(watch) for watch in watches]
@@ -126,6 +134,7 @@ def build_server(
     instruments: Instruments,
     ledger: LedgerPool,
     heads: ObservedHeads,
+    revocations: TokenRevocations,
     tls: Tls = PLAINTEXT,
     keys: KeyFiles | None = None,
 ) -> Server:
@@ -152,7 +161,9 @@ def build_server(
     sale_audits, lists = _sale_audits(settings, ledger, connections), _lists(settings, ledger, connections)
     call_metrics = metrics.CallMetrics(registry)
     rate = caller_rate(settings, call_metrics)
-    middleware = Middleware(call_metrics, authenticator(settings, tls.caller, keys, registry), rate)
+    authenticate = authenticator(settings, tls.caller, keys, revocations.known, registry)
+    stream_tokens = StreamTokens(revocations.known) if authenticate else None
+    middleware = Middleware(call_metrics, authenticate, rate, stream_tokens)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
@@ -162,7 +173,7 @@ def build_server(
     )
     return Server(
         Servicer(stock, stock_metrics, middleware.slots, life, lists, watches, rate),
-        AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists),  # type: ignore[abstract]  # the middleware answers the rest
+        AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists, revocations),
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log), breaker.redis),
         settings.listeners,
@@ -174,6 +185,16 @@ def build_server(
 def now_ms() -> int:
     """This server's clock."""
     return time.time_ns() // 1_000_000
+
+
+def token_revocations(settings: Settings, instruments: Instruments, ledger: LedgerPool) -> TokenRevocations:
+    """The revocations of tokens, which use Redis by connections of their own."""
+    revocation_metrics = metrics.RevocationMetrics(instruments.registry)
+    stream = RedisRevocations(RedisConnections(settings.redis_url, size=2))
+    bulkhead = Bulkhead(FOR_REVOCATIONS, limit_s=LEDGER_S)
+    known = Revocations()
+    revocation_metrics.show_known(lambda: len(known))
+    return TokenRevocations(known, LedgerRevocations(ledger), stream, bulkhead, revocation_metrics, now_ms)
 
 
 def _sale_audits(settings: Settings, ledger: LedgerPool, connections: MakePool) -> SaleAudits:

@@ -173,7 +173,7 @@ class RedisScripts:
         async with self._connections.acquire() as connection:
             sent_ms = self._now_ms()
             head = (str(observed), sent_ms + self._max_ahead_ms)
-            reply = await _evaluate(connection, script, (len(keys), *keys, *head, *arguments))
+            reply = await evaluate(connection, script, (len(keys), *keys, *head, *arguments))
         if reply[0] == b"SHARD":
             raise _not_serving(reply[1].decode(), reply[2].decode(), sent_ms)
         return reply
@@ -201,7 +201,8 @@ def _not_serving(code: str, detail: str, sent_ms: int) -> ShardNotServing:
     return ShardNotServing(code, _AHEAD[code].format(ahead_s) if code in _AHEAD else detail)
 
 
-async def _evaluate(connection: RedisConnection, script: Script, command: Sequence[Argument]) -> list[Any]:
+async def evaluate(connection: RedisConnection, script: Script, command: Sequence[Argument]) -> list[Any]:
+    """Run a script with the number of its keys, these, and its arguments; raises as `RedisScripts.run` does."""
     try:
         try:
             reply = await connection.execute("EVALSHA", script.sha, *command)

@@ -88,9 +88,9 @@ async def test_every_call_costs_a_token(rate: SlowRate, method: str) -> None:
     """Reads, calls of operators and watches too."""
     served = Calls(rate=rate)
 
-    heard = [await served.outcome_of(method, EVERY_HANDLER[method], b"", None) for _ in range(BURST + 1)]
+    heard = [await served.outcome_of(method, EVERY_HANDLER[method], b"", 0.001) for _ in range(BURST + 1)]
 
-    assert heard == ["NOT_BUILT"] * BURST + ["THROTTLED"]
+    assert heard == ["DEADLINE_TOO_SHORT"] * BURST + ["THROTTLED"]
 
 
 async def test_a_batch_costs_as_much_as_it_has_requests(rate: SlowRate) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from inventory_service.domain.caller import Caller
+from inventory_service.domain.revocations import Revocation
 from inventory_service.domain.tokens import Problem, TokenRejected
 from inventory_service.rpc import token_cache
 from tests.unit.inventory_service.rpc.authenticated import ANN, NOW_S, Authenticated
@@ -38,11 +39,11 @@ def test_a_token_that_is_remembered_can_be_revoked() -> None:
     served.call("Bearer ann")
     served.call("Bearer bob")
 
-    served.revocations.revoke_token("acme", "t-1")
+    served.revocations.add([Revocation("acme", "t-1", None, "stolen", "eve", 0)])
 
     assert [served.failure("Bearer ann") for _ in range(2)] == ["TOKEN_REVOKED"] * 2
     assert served.call("Bearer bob").subject == "bob"
-    served.revocations.revoke_subject("acme", "bob", NOW_S)
+    served.revocations.add([Revocation("acme", "bob", int(NOW_S), "left", "eve", 0)])
     assert served.failure("Bearer bob") == "TOKEN_REVOKED"
     assert served.verifier.asked == ["ann", "bob"]
 
@@ -50,7 +51,7 @@ def test_a_token_that_is_remembered_can_be_revoked() -> None:
 def test_a_token_that_was_revoked_before_it_came_is_refused() -> None:
     """The server may have been started since."""
     served = Authenticated(ann=ANN)
-    served.revocations.revoke_token("acme", "t-1")
+    served.revocations.add([Revocation("acme", "t-1", None, "stolen", "eve", 0)])
 
     assert served.failure("Bearer ann") == "TOKEN_REVOKED"
 

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from holdfast_runtime.settings import BadSettings, read_settings
 from inventory_service.domain.caller import ALL_SCOPES, Caller
+from inventory_service.domain.revocations import Revocations
 from inventory_service.settings import Settings
 from inventory_service.wiring.authentication import authenticator, check_may_listen, is_loopback, token_keys
 from tests.tokens import SECRET, claims, secret_token, write
@@ -106,7 +107,7 @@ def test_the_settings_say_what_a_token_must_say(tmp_path: Path) -> None:
     said = claims(iss="https://a.example", aud="holdfast", shop="default", tenant=None, scope=" ".join(ALL_SCOPES))
     token, registry = secret_token({**said, "iat": said["iat"] - 1000, "exp": said["iat"] - 200}), CollectorRegistry()
 
-    authenticate = authenticator(settings, None, token_keys(settings, ignore), registry)
+    authenticate = authenticator(settings, None, token_keys(settings, ignore), Revocations(), registry)
 
     assert authenticate is not None
     assert authenticate(context_with(f"Bearer {token}"))[:3] == ("default", "ann", ALL_SCOPES)
@@ -131,7 +132,7 @@ def test_without_keys_and_certificates_every_caller_may_call() -> None:
     caller = Caller("acme", "till-4", ALL_SCOPES)
     settings = Settings()
 
-    assert authenticator(settings, None, token_keys(settings, ignore), CollectorRegistry()) is None
-    by_certificate = authenticator(settings, lambda _: caller, None, CollectorRegistry())
+    assert authenticator(settings, None, token_keys(settings, ignore), Revocations(), CollectorRegistry()) is None
+    by_certificate = authenticator(settings, lambda _: caller, None, Revocations(), CollectorRegistry())
     assert by_certificate is not None
     assert by_certificate(context_with()) == caller
