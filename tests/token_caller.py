@@ -30,16 +30,22 @@ class TokenCaller:
     async def answer(self, name: str, **fields: Any) -> Any:
         """The answer to a call with these fields; of a stream, its first message."""
         method = METHODS[name]
-        stub, request = self._stub(method), GetMessageClass(method.input_type)(**fields)
         if method.client_streaming:
-            return await first_answer_to(partial(stub, metadata=self._metadata, timeout=TIMEOUT_S), request)
-        call = stub(request, metadata=self._metadata, timeout=TIMEOUT_S)
+            stub = partial(self._stub(method), metadata=self._metadata, timeout=TIMEOUT_S)
+            return await first_answer_to(stub, GetMessageClass(method.input_type)(**fields))
+        call = self.begin(name, **fields)
         if not method.server_streaming:
             return await call
         try:
             return await call.read()
         finally:
             call.cancel()
+
+    def begin(self, name: str, **fields: Any) -> Any:
+        """The call itself, which is not waited for."""
+        method = METHODS[name]
+        request = GetMessageClass(method.input_type)(**fields)
+        return self._stub(method)(request, metadata=self._metadata, timeout=TIMEOUT_S)
 
     async def error(self, name: str, **fields: Any) -> CallError:
         """The error of such a call; AssertionError if it succeeds."""
