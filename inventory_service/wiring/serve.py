@@ -162,7 +162,7 @@ def build_server(
     call_metrics = metrics.CallMetrics(registry)
     rate = caller_rate(settings, call_metrics)
     authenticate = authenticator(settings, tls.caller, keys, revocations.known, registry)
-    stream_tokens = StreamTokens(revocations.known) if authenticate else None
+    stream_tokens = StreamTokens(revocations.known, is_withdrawn=tls.is_withdrawn) if authenticate else None
     middleware = Middleware(call_metrics, authenticate, rate, stream_tokens)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)

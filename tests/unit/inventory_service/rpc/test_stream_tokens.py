@@ -36,7 +36,8 @@ class Served(Calls):
         self.now_s = NOW_S
         self.revocations = Revocations()
         self.caller = ANN  # of the next call
-        self.streams = StreamTokens(self.revocations, lambda: self.now_s)
+        self.withdrawn: list[Caller] = []
+        self.streams = StreamTokens(self.revocations, lambda: self.now_s, lambda caller: caller in self.withdrawn)
         self.middleware = Middleware(self.meter, lambda _context: self.caller, stream_tokens=self.streams)
         self.middleware.open()
         self.written: list[str] = []
@@ -90,6 +91,19 @@ async def test_a_stream_whose_token_has_ended_is_told_that() -> None:
     served.now_s = ANN.expires_at
 
     assert await stream == "TOKEN_INVALID"
+
+
+async def test_a_stream_ends_once_its_certificate_stands_for_its_caller_no_longer() -> None:
+    """As the next call would: so a caller is shut out at once."""
+    served = Served()
+    streams = [served.watch(), served.watch(BOB)]
+    await open_streams(served, 2)
+
+    served.withdrawn.append(ANN)
+
+    assert await streams[0] == "TOKEN_INVALID"
+    assert not streams[1].done()
+    streams[1].cancel()
 
 
 async def test_a_stream_of_a_certificate_goes_on() -> None:
