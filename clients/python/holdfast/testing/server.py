@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from holdfast.testing.clock import Clock
 from holdfast.testing.construction import Parts, build
 from holdfast.testing.failures import FailureOrder, Failures, status_for
-from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.keys import BuyerKey, SaleKey
 
 TENANT = "default"  # of every caller: the server asks for no token
 DRAIN_S = 1.0  # for calls under way when the test ends
@@ -144,6 +144,13 @@ class InventoryServer:
         """
         sale = SaleKey(TENANT, sale_id)
         self._do(lambda running: running.ledger.refusals.name(sale, reservation_id, detail))
+
+    def refuse_buyer(self, buyer_id: str, reason: str = "blocked by a test") -> None:
+        """Have the ledger refuse what this buyer reserves or confirms from now on, although the stock grants it.
+
+        So it is for seconds where a block has not reached the stock; UnblockBuyer ends it.
+        """
+        self._do(lambda running: running.ledger.block(BuyerKey(TENANT, buyer_id), reason))
 
     def hold_ledger_back(self) -> None:
         """Let the ledger record nothing for now: reads say PENDING, lists lack it, and no order is refused."""

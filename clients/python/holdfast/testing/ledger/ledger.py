@@ -7,8 +7,8 @@ from holdfast.testing.ledger.booking import Booking
 from holdfast.testing.ledger.refusals import Refusals
 from holdfast.testing.ledger.tables import Tables
 from inventory_service.domain.in_memory_stock import InMemoryStock
-from inventory_service.domain.keys import Position
-from inventory_service.domain.lists import Watermark
+from inventory_service.domain.keys import BuyerKey, Position
+from inventory_service.domain.lists import BlockedBuyer, Watermark
 from inventory_service.domain.moves import Compensate, compensate
 from inventory_service.domain.shard_state import ShardState, Transaction
 from inventory_service.domain.shards import CommitId
@@ -31,6 +31,10 @@ class Ledger:
     def hold_back(self) -> None:
         """Book nothing for now."""
         self._is_held_back = True
+
+    def block(self, buyer: BuyerKey, reason: str) -> None:
+        """Block a buyer in the ledger alone: the version of the list stays, so that the stock does not learn of it."""
+        self.tables.blocked.setdefault(buyer, BlockedBuyer(buyer.buyer_id, reason, self._now_ms(), actor=""))
 
     def catch_up(self) -> None:
         """Book what was committed meanwhile, and from now on at once."""
