@@ -53,6 +53,10 @@ format: $(VENV)/ready ## Format the code
 protos: $(VENV)/ready ## Generate the Python stubs from protos/
 	@$(BIN)/python protos/compile.py stubs
 
+.PHONY: go-stubs
+go-stubs: $(VENV)/ready ## Generate the Go stubs from protos/ (Go)
+	@$(BIN)/python clients/go/generate_stubs.py stubs
+
 .PHONY: typescript-stubs
 typescript-stubs: $(VENV)/ready ## Generate the TypeScript stubs from protos/ (Node.js)
 	@cd clients/typescript && npm ci && npm run stubs

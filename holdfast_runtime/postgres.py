@@ -146,17 +146,21 @@ class LazyPool:
         connection = await pool.acquire(timeout=wait_s)
         try:
             yield connection
-        except (TimeoutError, asyncio.CancelledError):
-            with suppress(TimeoutError, OSError, *ASYNCPG_ERRORS):  # the connection is closed then
-                await pool.release(connection, timeout=GIVE_UP_S)
+        except BaseException as error:  # a cancellation too, which must not become an error of the release
+            await self._release_after(error, pool, connection)
             raise
-        except Exception as error:
-            if any(map(_has_failed_over, causes(error))):
-                connection.terminate()
-                await pool.expire_connections()  # which closes each when it is next asked for
-            raise
-        finally:
-            await pool.release(connection)  # nothing if it is released already
+        await pool.release(connection)
+
+    async def _release_after(
+        self, error: BaseException, pool: "asyncpg.Pool[asyncpg.Record]", connection: Connection
+    ) -> None:
+        """Release the connection of a block that failed; one that cannot be used again is closed. Raises no error."""
+        if any(map(_has_failed_over, causes(error))):
+            connection.terminate()
+            await pool.expire_connections()  # which closes each when it is next asked for
+        gave_up = isinstance(error, TimeoutError | asyncio.CancelledError)
+        with suppress(TimeoutError, OSError, *ASYNCPG_ERRORS):
+            await pool.release(connection, timeout=GIVE_UP_S if gave_up else None)
 
     async def ready(self) -> "asyncpg.Pool[asyncpg.Record]":
         """The pool itself."""

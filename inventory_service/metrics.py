@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
+from time import monotonic
 
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -11,8 +12,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from inventory_service.domain.backlog import Backlog
+from inventory_service.domain.circuit_breaker import CircuitBreaker
 from inventory_service.domain.ports import HoldCounts
 from inventory_service.domain.results import Granted, Rejected
+from inventory_service.domain.tokens import Problem
 from inventory_service.server_checks.results import CheckResult, Level
 from inventory_service.service.batcher import CALL_KINDS
 
@@ -41,6 +44,8 @@ class CallMetrics(Collector):
         self._tallies: dict[tuple[str, str], _Tally] = {}
         meaning = "Calls, requests of batches and messages on streams under way, of at most 4096."
         self._slots = Gauge("holdfast_slots_in_use", meaning, registry=registry)
+        throttled = Counter("holdfast_throttled_calls", "Calls that failed with THROTTLED.", registry=registry)
+        self.count_throttled: Callable[[], None] = throttled.inc
         registry.register(self)
 
     def show_slots(self, in_use: Callable[[], int]) -> None:
@@ -63,6 +68,21 @@ class CallMetrics(Collector):
             bounds = [*map(floatToGoString, LATENCY_S), "+Inf"]
             durations.add_metric(names, list(zip(bounds, accumulate(tally.by_latency), strict=True)), tally.seconds)
         return calls, durations
+
+
+class TokenMetrics:
+    """Calls refused for their token, by what is wrong with it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._refused = Counter(
+            "holdfast_tokens_refused", "Calls refused for their token, by problem.", ["problem"], registry=registry
+        )
+        for problem in (*Problem, "revoked"):
+            self._refused.labels(problem)
+
+    def count_refused(self, problem: str) -> None:
+        """Count one call."""
+        self._refused.labels(problem).inc()
 
 
 class StockMetrics:
@@ -138,6 +158,36 @@ class WatchMetrics:
         self._open.set_function(count)
 
 
+class RevocationMetrics:
+    """Revoked tokens that this server refuses, and how old its knowledge of them is."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        meaning = "Revocations that this server knows: a token, or the tokens of a subject before a moment."
+        self._known = Gauge("holdfast_revocations", meaning, registry=registry)
+        self._age = Gauge(
+            "holdfast_revocations_age_seconds",
+            "Time since the revocations were last read from a store; until the first time, since the start.",
+            ["store"],
+            registry=registry,
+        )
+        self.read_table = self._reads_of("ledger")
+        self.read_stream = self._reads_of("redis")
+
+    def show_known(self, count: Callable[[], int]) -> None:
+        """Have each scrape ask how many there are."""
+        self._known.set_function(count)
+
+    def _reads_of(self, store: str) -> Callable[[], None]:
+        """What notes a read of this store."""
+        read_at = [monotonic()]
+        self._age.labels(store).set_function(lambda: monotonic() - read_at[0])
+
+        def note() -> None:
+            read_at[0] = monotonic()
+
+        return note
+
+
 def _outcomes(name: str, meaning: str, registry: CollectorRegistry) -> Callable[[Granted | Rejected], None]:
     outcomes = Counter(name, meaning, ["outcome"], registry=registry)
     granted, replayed = outcomes.labels("granted").inc, outcomes.labels("replayed").inc
@@ -156,6 +206,24 @@ def _outcomes(name: str, meaning: str, registry: CollectorRegistry) -> Callable[
 
 def _outcome(reason: int) -> str:
     return RejectionReason.Name(RejectionReason.ValueType(reason)).removeprefix("REJECTION_REASON_").lower()
+
+
+class BreakerMetrics:
+    """The circuit breaker before Redis."""
+
+    def __init__(self, registry: CollectorRegistry, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
+        self._open = Gauge(
+            "holdfast_redis_breaker_open", "1: the circuit breaker before Redis is open; 0: closed.", registry=registry
+        )
+        self._openings = Counter(
+            "holdfast_redis_breaker_openings", "Times that the circuit breaker opened.", registry=registry
+        )
+
+    def changed(self) -> None:
+        """It has opened or closed."""
+        self._open.set(self._breaker.is_open)
+        self._openings.inc(self._breaker.is_open)
 
 
 class LostCommitMetrics:

@@ -34,6 +34,12 @@ class Settings(SharedSettings):
     queue_limit: int = Field(
         4096, ge=1, description="requests that may wait for one shard; further ones fail with OVERLOADED"
     )
+    rate_per_s: float = Field(
+        0, ge=0, le=1_000_000, description="calls a second that each caller may make in the long run; 0: no limit"
+    )
+    rate_burst: int = Field(
+        0, ge=0, description="calls that a caller may make at once if it made none for long; 0: those of one second"
+    )
     record_retention_s: int = Field(
         86_400,
         ge=0,
@@ -76,12 +82,51 @@ class Settings(SharedSettings):
         10, ge=0, le=3600, description="seconds for which a stopping server waits for calls in flight"
     )
 
+    auth_secret_file: str = Field(
+        "", description="the secret that tokens are signed with by HS256, a file of at least 32 bytes; empty: none"
+    )
+    auth_jwks_file: str = Field(
+        "",
+        description="the public keys of tokens that are signed by RS256, ES256 or EdDSA, a JWKS file; empty: none",
+    )
+    auth_issuer: str = Field("", description="what a token's `iss` must be; empty: anything")
+    auth_audience: str = Field("", description="what a token's `aud` must be, or have among others; empty: anything")
+    auth_tenant_claim: str = Field("tenant", min_length=1, description="the claim of a token that names its tenant")
+    auth_leeway_s: float = Field(
+        5, ge=0, le=300, description="seconds by which the clocks of those who make tokens may differ from this one"
+    )
+    auth_allow_default_tenant: Literal["true", "false"] = Field(
+        "false",
+        description="true: a token may name the tenant `default`, which is that of calls without authentication;"
+        " false: it may not",
+    )
+    insecure: Literal["true", "false"] = Field(
+        "false",
+        description="true: listen beyond loopback though neither tokens nor client certificates say who calls; false:"
+        " end instead",
+    )
+
+    @property
+    def has_token_keys(self) -> bool:
+        """Whether tokens say who calls."""
+        return bool(self.auth_secret_file or self.auth_jwks_file)
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether each call must say who makes it, by a token or by the certificate of its connection."""
+        return self.has_token_keys or bool(self.tls_client_ca_file)
+
     def contradictions(self) -> Iterator[str]:
-        """Those of both services, and files of TLS that need another one."""
+        """Those of both services, files of TLS that need another one, and what has no use with or without tokens."""
         yield from super().contradictions()
         for name, needed in TLS_NEEDS:
             if getattr(self, name) and not getattr(self, needed):
                 yield f"{PREFIX}{name.upper()}: has no use without {PREFIX}{needed.upper()}"
+        for name in TOKEN_RULES if not self.has_token_keys else ():
+            if name in self.model_fields_set and getattr(self, name) != Settings.model_fields[name].default:
+                yield f"{PREFIX}{name.upper()}: has no use without HOLDFAST_AUTH_SECRET_FILE or HOLDFAST_AUTH_JWKS_FILE"
+        if self.insecure == "true" and self.authenticates:
+            yield "HOLDFAST_INSECURE: has no use where tokens or client certificates say who calls"
 
 
 TLS_FILES = ("tls_cert_file", "tls_key_file", "tls_client_ca_file", "tls_identities_file")
@@ -92,3 +137,5 @@ TLS_NEEDS = (
     ("tls_client_ca_file", "tls_identities_file"),  # a certificate that stands for no caller opens nothing
     ("tls_identities_file", "tls_client_ca_file"),
 )
+TOKEN_RULES = ("auth_issuer", "auth_audience", "auth_tenant_claim", "auth_leeway_s", "auth_allow_default_tenant")
+TOKENS = ("auth_secret_file", "auth_jwks_file", *TOKEN_RULES)

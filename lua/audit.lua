@@ -13,7 +13,7 @@ Reply  {PAGE, is late, epoch, seq, hash, next cursor, items, reservations, setti
        an overdue hold is HELD here, as in the ledger, until it is taken back
        frozen: why the shard is, else ''; archived: "epoch-seq", no record that changed after it has been archived
 Keeps  Writes nothing, and reads a shard that does not serve, too.
-Uses   clock shard record sale ]]
+Uses   clock shard record sale entries ]]
 
 local function item_replies()
   local items = {}
@@ -39,20 +39,6 @@ local function reservation_reply(id, record)
     terms_of(record).buyer or '', lines}
 end
 
--- Entries of the hash of reservations, id and bytes in turn, and the next cursor.
-local function read_entries()
-  if not ARGV[5] then
-    local found = redis.call('HSCAN', KEYS[5], ARGV[3], 'COUNT', ARGV[4])
-    return found[2], found[1]
-  end
-  local ids, entries = {unpack(ARGV, 5)}, {}
-  local values = redis.call('HMGET', KEYS[5], unpack(ids))
-  for at = 1, #values do
-    if values[at] then entries[#entries + 1], entries[#entries + 2] = ids[at], values[at] end
-  end
-  return entries, '0'
-end
-
 local function settings_reply()
   local bytes = redis.call('HGET', KEYS[4], 'settings')
   return bytes and {cmsgpack.unpack(bytes)} or {}
@@ -68,7 +54,7 @@ end
 local shard = read_meta()
 local other_format = format_error(shard)
 if other_format then return other_format end
-local entries, cursor = read_entries()
+local entries, cursor = read_entries(KEYS[5], ARGV[3], ARGV[4], {unpack(ARGV, 5)})
 local reservations = {}
 for at = 1, #entries, 2 do
   reservations[#reservations + 1] = reservation_reply(entries[at], record_from_bytes(entries[at + 1]))

@@ -6,27 +6,13 @@ ARGV   1 observed  2 latest (both unused)  3 cursor of HSCAN, 0 to begin  4 buye
 Reply  {BUYERS, epoch, seq, hash, next cursor, frozen, names and units}; the last: a name, units held, units sold and so on
        frozen: why the shard is, else ''
 Keeps  Writes nothing, and reads a shard that does not serve, too.
-Uses   clock shard record sale ]]
+Uses   clock shard record sale entries ]]
 
 local shard = read_meta()
 local other_format = format_error(shard)
 if other_format then return other_format end
 
--- Names and texts in turn, and the next cursor.
-local function read_entries()
-  if not ARGV[5] then
-    local found = redis.call('HSCAN', KEYS[7], ARGV[3], 'COUNT', ARGV[4])
-    return found[2], found[1]
-  end
-  local names, entries = {unpack(ARGV, 5)}, {}
-  local texts = redis.call('HMGET', KEYS[7], unpack(names))
-  for at = 1, #texts do
-    if texts[at] then entries[#entries + 1], entries[#entries + 2] = names[at], texts[at] end
-  end
-  return entries, '0'
-end
-
-local entries, cursor = read_entries()
+local entries, cursor = read_entries(KEYS[7], ARGV[3], ARGV[4], {unpack(ARGV, 5)})
 local units = {}
 for at = 1, #entries, 2 do
   local buyer = buyer_from_text(entries[at + 1])

@@ -26,7 +26,7 @@ from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.settings import Settings
-from inventory_service.wiring.serve import build_server
+from inventory_service.wiring.serve import build_server, token_revocations
 from tests.fences import fenced
 
 if TYPE_CHECKING:  # they are in the stubs' types alone
@@ -84,7 +84,9 @@ async def running_server(redis_url: str, dsn: str, **changed: Any) -> AsyncItera
     settings = Settings(redis_url=redis_url, postgres_dsn=dsn, shards=SHARDS, listeners=2, **changed)
     registry = CollectorRegistry()
     instruments = Instruments(registry, Outages(registry))
-    server = build_server(settings, instruments, LedgerPool(dsn), ObservedHeads())
+    ledger = LedgerPool(dsn)
+    revocations = token_revocations(settings, instruments, ledger)
+    server = build_server(settings, instruments, ledger, ObservedHeads(), revocations)
     yield await server.start("127.0.0.1:0")
     await server.stop()
 

@@ -22,10 +22,11 @@ ON_A_STACK = {
                 "readme",
                 "refused_orders",
                 "reservation_lifecycle",
+                "sale_apply",
                 "sale_audit",
             ),
         ),
-        ("clients", "stack", ("typescript",)),
+        ("clients", "stack", ("go", "typescript")),
         ("e2e", "archiving", ("archive", "backpressure", "overdue", "returns_and_changes")),
     )
     for name in names

@@ -11,7 +11,7 @@ from typing import TypeGuard
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 PACKAGE = Path(__file__).resolve().parent / "holdfast"
-CALLS = ("reservations", "bulk", "watches", "lists", "sales", "audit")
+CALLS = ("reservations", "bulk", "watches", "lists", "sales", "audit", "tokens")
 SOURCES = [PACKAGE / "client.py", *(PACKAGE / "calls" / f"{name}.py" for name in CALLS)]
 TARGET = PACKAGE / "blocking.py"
 

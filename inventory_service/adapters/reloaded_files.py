@@ -5,6 +5,7 @@ What cannot be used changes nothing: what was read before holds until the files 
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
@@ -53,6 +54,7 @@ class ReloadedFiles(Generic[Contents]):
         self._read = read
         self._show_ok = show_ok
         self._problem = ""
+        self._checking = threading.Lock()  # a slow check must not put older contents in the place of newer ones
         self._stamps = self._look()
         self.current = read()
         show_ok(name, True)
@@ -65,6 +67,18 @@ class ReloadedFiles(Generic[Contents]):
 
     def check(self) -> None:
         """Read the files if one of them has changed since, or while they cannot be used."""
+        with self._checking:
+            self._check()
+
+    def check_at_once(self) -> None:
+        """The same, unless another check is under way."""
+        if self._checking.acquire(blocking=False):
+            try:
+                self._check()
+            finally:
+                self._checking.release()
+
+    def _check(self) -> None:
         stamps = self._look()  # before they are read: what changes meanwhile is read again
         if stamps == self._stamps and not self._problem:
             return

@@ -1,29 +1,79 @@
-"""The tokens that were revoked, by tenant: single ones by `jti`, or all that a subject got before a moment."""
+"""Which tokens are revoked: one by its `jti`, or all that a subject got before a moment, within their tenant."""
+
+from collections.abc import Iterable
+from math import floor, inf
+from typing import NamedTuple
 
 from inventory_service.domain.caller import Caller
 
+LONGEST_TOKEN_S = 86_400
+LONGEST_LEEWAY_S = 300  # by which a server takes a token that is issued later, or has ended earlier
+# A token that was issued when it was revoked is invalid everywhere after this.
+KEPT_S = LONGEST_LEEWAY_S + LONGEST_TOKEN_S + LONGEST_LEEWAY_S
+
+
+class Revocation(NamedTuple):
+    """What one RevokeTokens made invalid."""
+
+    tenant: str
+    name: str  # the `jti` of a token, or the `sub` of a subject's
+    issued_before_s: int | None  # of a subject's tokens, in whole seconds since 1970; None: it is a `jti`
+    reason: str
+    actor: str  # empty: authentication was off
+    create_ms: int  # since 1970
+
+    @property
+    def expires_ms(self) -> int:
+        """When no token that it names can be valid any more, in ms since 1970."""
+        return self.create_ms + KEPT_S * 1000
+
 
 class Revocations:
-    """What a server knows of them; `generation` rises with every new entry: who was judged before is judged anew."""
+    """All revocations that a process knows. `generation` rises whenever a token may have become invalid."""
 
     def __init__(self) -> None:
         self.generation = 0
-        self._jtis: set[tuple[str, str]] = set()  # by tenant
-        self._issued_before_s: dict[tuple[str, str], float] = {}  # by tenant and subject
+        self._tokens: dict[tuple[str, str], Revocation] = {}  # by tenant and `jti`
+        self._subjects: dict[tuple[str, str], Revocation] = {}  # by tenant and `sub`: that of the latest moment
 
-    def revoke_token(self, tenant: str, jti: str) -> None:
-        """The one token of this `jti`."""
-        self._jtis.add((tenant, jti))
-        self.generation += 1
-
-    def revoke_subject(self, tenant: str, subject: str, issued_before_s: float) -> None:
-        """All tokens of a subject that were issued before a moment, in seconds since 1970."""
-        known_s = self._issued_before_s.get((tenant, subject), 0.0)
-        self._issued_before_s[tenant, subject] = max(known_s, issued_before_s)
-        self.generation += 1
+    def __len__(self) -> int:
+        return len(self._tokens) + len(self._subjects)
 
     def revoked(self, caller: Caller) -> bool:
-        """Whether the caller's token is among them."""
-        if caller.jti and (caller.tenant, caller.jti) in self._jtis:
+        """Whether the caller's token is revoked; a caller by its certificate has none."""
+        if caller.expires_at == inf:
+            return False
+        if (caller.tenant, caller.jti) in self._tokens:
             return True
-        return caller.issued_at < self._issued_before_s.get((caller.tenant, caller.subject), 0.0)
+        subject = self._subjects.get((caller.tenant, caller.subject))
+        return subject is not None and floor(caller.issued_at) < _before_s(subject)
+
+    def covers(self, revocation: Revocation) -> bool:
+        """Whether all tokens that it names are revoked already."""
+        key = (revocation.tenant, revocation.name)
+        if revocation.issued_before_s is None:
+            return key in self._tokens
+        return key in self._subjects and _before_s(self._subjects[key]) >= revocation.issued_before_s
+
+    def add(self, revocations: Iterable[Revocation]) -> None:
+        """Add those that make more tokens invalid."""
+        for revocation in revocations:
+            if not self.covers(revocation):
+                of_kind = self._tokens if revocation.issued_before_s is None else self._subjects
+                of_kind[revocation.tenant, revocation.name] = revocation
+                self.generation += 1
+
+    def drop_expired(self, now_ms: int) -> None:
+        """Drop those that name no token which can still be valid."""
+        for of_kind in (self._tokens, self._subjects):
+            for key in [key for key, revocation in of_kind.items() if revocation.expires_ms <= now_ms]:
+                del of_kind[key]
+
+    def all(self) -> list[Revocation]:
+        """Every one of them."""
+        return [*self._tokens.values(), *self._subjects.values()]
+
+
+def _before_s(subject: Revocation) -> int:
+    assert subject.issued_before_s is not None, "a subject's revocation has a moment"
+    return subject.issued_before_s

@@ -12,18 +12,20 @@ class Problem(StrEnum):
     NO_TOKEN = "no_token"
     TWO_TOKENS = "two_tokens"  # more than one header
     NOT_BEARER = "not_bearer"  # the header is of another kind
-    TOO_LONG = "too_long"  # above 8 KiB
+    TOO_LONG = "too_long"  # the header is above 8 KiB
     UNREADABLE = "unreadable"  # it is no JWT
-    WRONG_ALGORITHM = "wrong_algorithm"  # that no key, or not this one, is for
-    CRITICAL_HEADER = "critical_header"  # `crit`: it asks for something that this server does not do
+    BAD_HEADER = "bad_header"  # it has `crit`, or a `kid` that is no text
+    WRONG_ALGORITHM = "wrong_algorithm"  # no key, or not the one that it names, is for its `alg`
     NO_KID = "no_kid"  # and there are several keys
     UNKNOWN_KEY = "unknown_key"
     BAD_SIGNATURE = "bad_signature"
     MISSING_CLAIM = "missing_claim"
-    BAD_CLAIM = "bad_claim"  # its type or value is out of bounds, or another than the settings want
-    TOO_LONG_VALID = "too_long_valid"  # for more than 24 hours
+    BAD_CLAIM = "bad_claim"  # its type or value is out of bounds, or another than this server wants
+    VALID_TOO_LONG = "valid_too_long"  # more than 24 hours
     NOT_YET_VALID = "not_yet_valid"
     EXPIRED = "expired"
+    DEFAULT_TENANT = "default_tenant"  # it names the tenant of callers without tokens
+    OTHER_TENANT = "other_tenant"  # than the client certificate
 
 
 class TokenRejected(Exception):
@@ -36,7 +38,7 @@ class TokenRejected(Exception):
 
 
 class TenantRejected(TokenRejected):
-    """The token is believed, and the tenant that it names may not be used, or it names none: PERMISSION_DENIED."""
+    """The token is believed, and names no tenant, or one that may not be used: PERMISSION_DENIED."""
 
 
 class Verifier(Protocol):

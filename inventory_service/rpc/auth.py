@@ -1,4 +1,4 @@
-"""Determines who makes a call, by token or certificate; every key, row and label takes its tenant and actor from here."""
+"""Determines who makes a call, by token or certificate: its tenant, for every key and row, and its actor."""
 
 import time
 from collections.abc import Callable
@@ -6,12 +6,10 @@ from contextvars import ContextVar
 from typing import Any
 
 from grpc.aio import ServicerContext
-from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.caller import ANYONE, Caller
-from inventory_service.domain.results import Failure
 from inventory_service.domain.revocations import Revocations
-from inventory_service.domain.tokens import Problem, TokenRejected, Verifier
+from inventory_service.domain.tokens import Problem, TenantRejected, TokenRejected, Verifier
 from inventory_service.rpc.status import CallFailed
 from inventory_service.rpc.token_cache import TokenCache, token_failure
 
@@ -42,19 +40,28 @@ class Authenticator:
         revocations: Revocations,
         certificates: Identify | None = None,
         clock: Callable[[], float] = time.time,
+        count_refused: Callable[[str], None] = lambda _problem: None,
     ) -> None:
         """Without a verifier tokens are not looked at, and certificates alone count."""
         self._tokens = TokenCache(verifier, revocations, clock) if verifier else None
         self._certificates = certificates
+        self._count_refused = count_refused
 
     def __call__(self, context: ServicerContext[Any, Any]) -> Caller:
         """The caller; CallFailed with TOKEN_INVALID, TOKEN_REVOKED or SCOPE_MISSING."""
+        try:
+            return self._caller(context)
+        except CallFailed as failed:
+            self._count_refused(failed.failure.metadata.get("problem", "revoked"))
+            raise
+
+    def _caller(self, context: ServicerContext[Any, Any]) -> Caller:
         certified = self._certificates(context) if self._certificates else None
         header = _authorization(context) if self._tokens else None
         if self._tokens and header is not None:
             caller = self._tokens.caller_of(header)
             if certified and certified.tenant != caller.tenant:
-                raise CallFailed(Failure(reasons.ERROR_REASON_SCOPE_MISSING, {"problem": "other_tenant"}))
+                raise CallFailed(token_failure(TenantRejected(Problem.OTHER_TENANT)))
             return caller
         if certified:
             return certified

@@ -23,6 +23,7 @@ class MethodClass(NamedTuple):
     changes: bool  # something: an unknown field fails the call, and a call that is cut may have been carried out
     time_limit_s: float | None = TIME_LIMIT_S  # None: a stream, which ends by itself
     has_requests: bool = False  # each of which is checked for unknown fields by itself
+    is_charged: bool = True  # a token of its caller's rate; False: each message on it is charged instead
 
     @property
     def weakest_scope(self) -> str:
@@ -41,7 +42,7 @@ WATCH = MethodClass(READERS, STREAMS, changes=False, time_limit_s=None)
 METHODS: Mapping[str, MethodClass] = {
     "Reserve": CLAIM,
     "BatchReserve": CLAIM._replace(has_requests=True),
-    "StreamReserve": MethodClass(BUYERS, STREAMS, changes=True, time_limit_s=None, has_requests=True),
+    "StreamReserve": MethodClass(BUYERS, STREAMS, changes=True, time_limit_s=None, has_requests=True, is_charged=False),
     "ConfirmReservation": MOVE,
     "ReleaseReservation": MOVE,
     "ExtendReservation": MOVE,

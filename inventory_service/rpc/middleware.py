@@ -4,7 +4,6 @@ Methods are wrapped once, when they are registered, and not call by call as gRPC
 """
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
@@ -19,8 +18,10 @@ from inventory_service.domain.results import Failure
 from inventory_service.domain.time_left import caller_leaves
 from inventory_service.rpc.auth import Authenticate, current_caller
 from inventory_service.rpc.methods import METHODS, MethodClass
+from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.slots import Slots
 from inventory_service.rpc.status import CallFailed, status_of
+from inventory_service.rpc.stream_tokens import StreamTokens
 from inventory_service.rpc.time_limit import TimeLimit
 from inventory_service.rpc.validation import reject_unknown_fields
 
@@ -55,10 +56,18 @@ _MAKE_HANDLER: Mapping[tuple[bool, bool], Callable[..., Handler]] = {  # by what
 class Middleware:
     """Wraps the methods of all services of one process; its calls and its streams have slots of their own."""
 
-    def __init__(self, meter: CallMeter, authenticate: Authenticate | None = None) -> None:
-        """Without `authenticate` every caller may call every method, as the default tenant."""
+    def __init__(
+        self,
+        meter: CallMeter,
+        authenticate: Authenticate | None = None,
+        rate: CallerRate | None = None,
+        stream_tokens: StreamTokens | None = None,
+    ) -> None:
+        """Without `authenticate` every caller may call every method, as the default tenant; without `rate`, at will."""
         self._meter = meter
         self._authenticate = authenticate
+        self._rate = rate
+        self._stream_tokens = stream_tokens
         self.slots = Slots()
         self.streams = Slots()
         self.draining = asyncio.Event()  # a stream that is open ends itself once it is set
@@ -104,7 +113,9 @@ class Middleware:
         )
 
     def _wrapped(self, behaviour: Any, method: MethodClass, observe: Observe) -> Behaviour:
-        admit = self._admission(method, is_built=inspect.iscoroutinefunction(behaviour))
+        admit = self._admission(method)
+        if self._stream_tokens and method.time_limit_s is None:
+            behaviour = self._stream_tokens.checked(behaviour)
         slots, limit = self._slots_of(method), TimeLimit(method.time_limit_s)
 
         async def wrapped(request: Any, context: ServicerContext[Any, Any]) -> Any:
@@ -137,21 +148,18 @@ class Middleware:
 
         return wrapped
 
-    def _admission(self, method: MethodClass, *, is_built: bool) -> Admit:
+    def _admission(self, method: MethodClass) -> Admit:
         """The checks of every call of a method; the call itself then checks its fields' bounds."""
-        slots, authenticate = self._slots_of(method), self._authenticate
+        slots, check_caller = self._slots_of(method), self._caller_check(method)
         is_whole_change = method.changes and not method.has_requests
 
         def admit(request: Any, context: ServicerContext[Any, Any], left_s: float | None) -> None:
             """Each check in its order: the first that fails decides."""
             if self._is_draining:
                 raise _failed(reasons.ERROR_REASON_SERVER_DRAINING)
-            if authenticate is not None:
-                _check_scope(authenticate(context), method)
+            check_caller(context)
             if slots.in_use > method.slots:
                 raise _failed(reasons.ERROR_REASON_OVERLOADED)
-            if not is_built:
-                raise _failed(reasons.ERROR_REASON_NOT_BUILT)
             if left_s is not None and left_s < MIN_TIME_S:
                 raise _failed(reasons.ERROR_REASON_DEADLINE_TOO_SHORT)
             if not self._open:
@@ -162,6 +170,18 @@ class Middleware:
                 reject_unknown_fields(request)
 
         return admit
+
+    def _caller_check(self, method: MethodClass) -> Callable[[ServicerContext[Any, Any]], None]:
+        """The checks of who calls a method, and how often."""
+        authenticate, rate = self._authenticate, self._rate if method.is_charged else None
+
+        def check(context: ServicerContext[Any, Any]) -> None:
+            if authenticate is not None:
+                _check_scope(authenticate(context), method)
+            if rate is not None:
+                rate.charge(context)
+
+        return check
 
     def _slots_of(self, method: MethodClass) -> Slots:
         return self.streams if method.time_limit_s is None else self.slots

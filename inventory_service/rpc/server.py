@@ -76,11 +76,16 @@ class Server:
         probe: HealthProbe,
         listeners: int,
         certificate: Callable[[], ServerCertificate] | None = None,
+        store_changed: asyncio.Event | None = None,
     ) -> None:
-        """`certificate` returns the one that new connections get; without it calls are in plaintext."""
+        """`certificate` returns the one that new connections get; without it calls are in plaintext.
+
+        Whatever knows that the store is lost or back sets `store_changed`, so that it is probed at once.
+        """
         self._middleware = middleware
         self._certificate = certificate
         self._probe = probe
+        self._store_changed = store_changed or asyncio.Event()
         self._health = health.aio.HealthServicer()
         handlers = _handlers(servicer, admin, middleware, self._health)
         self._servers = [grpc.aio.server(options=OPTIONS) for _ in range(listeners)]
@@ -103,7 +108,10 @@ class Server:
     async def watch_store(self) -> None:
         """Keep the health service in step with Redis; ends by cancellation or with a ShardCountMismatch."""
         while True:
-            await asyncio.sleep(PROBE_INTERVAL_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_INTERVAL_S):
+                    await self._store_changed.wait()
+            self._store_changed.clear()
             await self._apply_health()
 
     async def drain(self, within_s: float) -> None:

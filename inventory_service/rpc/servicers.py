@@ -1,4 +1,4 @@
-"""The two gRPC services, put together from their calls; the middleware answers UNIMPLEMENTED for those not built."""
+"""The two gRPC services, put together from their calls."""
 
 import asyncio
 
@@ -20,12 +20,15 @@ from inventory_service.rpc.calls.reserve_results import ReserveJudge
 from inventory_service.rpc.calls.sale_states import SaleStateCalls
 from inventory_service.rpc.calls.sales import SaleCalls
 from inventory_service.rpc.calls.stream_reserve import StreamReserveCalls
+from inventory_service.rpc.calls.tokens import TokenCalls
 from inventory_service.rpc.calls.watches import WatchCalls
+from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.slots import Slots, StreamSlots
 from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.service.blocked_buyers import BlockedBuyers
 from inventory_service.service.lists import Lists
 from inventory_service.service.replay import DeadLetterReplay
+from inventory_service.service.revocations import TokenRevocations
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.watches.watches import Watches
 
@@ -43,12 +46,20 @@ class Servicer(  # type: ignore[misc]  # Reserve and watches answer bytes
     """InventoryService, for the buyers' services."""
 
     def __init__(
-        self, stock: Stock, outcomes: CountsOutcomes, slots: Slots, life: StreamLife, lists: Lists, watches: Watches
+        self,
+        stock: Stock,
+        outcomes: CountsOutcomes,
+        slots: Slots,
+        life: StreamLife,
+        lists: Lists,
+        watches: Watches,
+        rate: CallerRate | None = None,
     ) -> None:
+        """Without `rate` every caller may call at will."""
         ReserveCalls.__init__(self, stock, outcomes)
         judge = ReserveJudge(stock, outcomes)
-        BatchReserveCalls.__init__(self, judge, slots)
-        StreamReserveCalls.__init__(self, judge, StreamSlots(slots), life)
+        BatchReserveCalls.__init__(self, judge, slots, rate)
+        StreamReserveCalls.__init__(self, judge, StreamSlots(slots), life, rate)
         ReservationListCalls.__init__(self, lists)
         WatchCalls.__init__(self, watches, life)
 
@@ -61,6 +72,7 @@ class AdminServicer(
     DeadLetterCalls,
     AuditCalls,
     OperatorListCalls,
+    TokenCalls,
     InventoryAdminServiceServicer,
 ):
     """InventoryAdminService, for operators."""
@@ -73,9 +85,11 @@ class AdminServicer(
         audits: SaleAudits,
         draining: asyncio.Event,
         lists: Lists,
+        revocations: TokenRevocations,
     ) -> None:
         SaleCalls.__init__(self, stock)
         BuyerCalls.__init__(self, buyers)
         DeadLetterCalls.__init__(self, replays)
         AuditCalls.__init__(self, audits, draining)
         OperatorListCalls.__init__(self, lists)
+        TokenCalls.__init__(self, revocations)

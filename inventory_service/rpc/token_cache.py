@@ -78,10 +78,10 @@ class TokenCache:
 
 def token_failure(rejected: TokenRejected) -> Failure:
     """What ends a call whose token is not believed, or names no tenant that may be used."""
+    is_believed = isinstance(rejected, TenantRejected)
+    reason = reasons.ERROR_REASON_SCOPE_MISSING if is_believed else reasons.ERROR_REASON_TOKEN_INVALID
     about = {"claim": rejected.claim} if rejected.claim else {}
-    if isinstance(rejected, TenantRejected):
-        return Failure(reasons.ERROR_REASON_SCOPE_MISSING, about)
-    return Failure(reasons.ERROR_REASON_TOKEN_INVALID, {"problem": rejected.problem.value, **about})
+    return Failure(reason, {"problem": rejected.problem.value, **about})
 
 
 def _token_in(header: str) -> str:

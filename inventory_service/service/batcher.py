@@ -14,6 +14,7 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.archive import ReturnArchived
 from inventory_service.domain.change_hold import ChangeHold, ChangeResult
+from inventory_service.domain.circuit_breaker import CircuitBreaker
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move
 from inventory_service.domain.ports import ShardStock
@@ -32,6 +33,7 @@ from inventory_service.domain.sale import (
 Request = Reserve | Move | ChangeHold
 T = TypeVar("T")
 _OVERLOADED: Final = Failure(reasons.ERROR_REASON_OVERLOADED)
+_UNREACHABLE: Final = Failure(reasons.ERROR_REASON_STORE_UNREACHABLE)
 SALE_CALLS: Final[dict[type, str]] = {
     CreateSale: "create_sale",
     ActOnSale: "change_sale",
@@ -83,12 +85,16 @@ class Batcher:
         observe: CallObserver,
         limits: Limits | None = None,
         clock: Clock | None = None,
+        breaker: CircuitBreaker | None = None,
     ) -> None:
+        """While `breaker` is open nothing waits: what does when it opens, and what comes then, fails at once."""
         self._stock = stock
         self._shard_of = shard_of
         self._observe = observe
         self._limits = limits or Limits()
         self._clock = clock
+        self._breaker = breaker or CircuitBreaker()
+        self._breaker.on_change.append(self._fail_waiting)
         self._queues: dict[int, _ShardQueue] = {}
 
     def reserve(self, request: Reserve) -> "asyncio.Future[ReserveResult]":
@@ -126,9 +132,14 @@ class Batcher:
         shard = self._shard_of(sale)
         queue = self._queues.get(shard)
         if queue is None:
-            queue = _ShardQueue(shard, self._stock, self._observe, self._limits, self._clock)
+            queue = _ShardQueue(shard, self._stock, self._observe, self._limits, self._clock, self._breaker)
             self._queues[shard] = queue
         return queue
+
+    def _fail_waiting(self) -> None:
+        if self._breaker.is_open:
+            for queue in self._queues.values():
+                queue.fail_waiting()
 
 
 class _Waiting(NamedTuple):
@@ -141,12 +152,19 @@ class _ShardQueue:
     """The queue of one shard and its one call in flight."""
 
     def __init__(
-        self, shard: int, stock: ShardStock, observe: CallObserver, limits: Limits, clock: Clock | None
+        self,
+        shard: int,
+        stock: ShardStock,
+        observe: CallObserver,
+        limits: Limits,
+        clock: Clock | None,
+        breaker: CircuitBreaker,
     ) -> None:
         self._shard = shard
         self._stock = stock
         self._observe = observe
         self._limits = limits
+        self._breaker = breaker
         self._loop = asyncio.get_running_loop()
         self._clock = clock or self._loop
         self._queue: deque[_Waiting] = deque()
@@ -158,8 +176,8 @@ class _ShardQueue:
 
     def ask(self, request: Request) -> "asyncio.Future[Any]":
         answer: asyncio.Future[Any] = self._loop.create_future()
-        if len(self._queue) >= self._limits.queue:
-            answer.set_result(_OVERLOADED)
+        if self._breaker.is_open or len(self._queue) >= self._limits.queue:
+            answer.set_result(_UNREACHABLE if self._breaker.is_open else _OVERLOADED)
             return answer
         self._queue.append(_Waiting(request, answer, self._clock.time()))
         if self._call is None:
@@ -167,6 +185,13 @@ class _ShardQueue:
         if not self._wait_timer_is_set:
             self._set_wait_timer()
         return answer
+
+    def fail_waiting(self) -> None:
+        """Redis does not answer: what was not sent fails at once, and what was sent waits for its reply."""
+        while self._queue:
+            answer = self._queue.popleft().answer
+            if not answer.done():
+                answer.set_result(_UNREACHABLE)
 
     def _set_wait_timer(self) -> None:
         """Wake when the first of the queue, which is the oldest, will have waited for too long."""

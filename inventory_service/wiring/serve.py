@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import time
+from typing import Annotated
 
 import structlog
+import typer
 from prometheus_client import CollectorRegistry
 
 from holdfast_runtime.instruments import Instruments, serve_instruments
@@ -19,25 +21,29 @@ from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.dead_letters import LedgerDeadLetters
 from inventory_service.adapters.ledger.lists import PostgresLists
 from inventory_service.adapters.ledger.pool import LedgerPool
+from inventory_service.adapters.ledger.revocations import LedgerRevocations
 from inventory_service.adapters.ledger.sale_snapshots import PostgresSaleSnapshots
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
-from inventory_service.adapters.redis.connections import RedisConnections, Renewal
+from inventory_service.adapters.redis.breaker import NoBreaker
+from inventory_service.adapters.redis.connections import NO_BREAKER, RedisConnections
 from inventory_service.adapters.redis.memory import RedisMemory
+from inventory_service.adapters.redis.revocations import RedisRevocations
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
 from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.adapters.tokens.key_files import KeyFiles
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
 from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
-from inventory_service.rpc.auth import Authenticator
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
 from inventory_service.rpc.stream_life import StreamLife
+from inventory_service.rpc.stream_tokens import StreamTokens
 from inventory_service.server_checks.run import watch_checks
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher, Limits
@@ -48,10 +54,14 @@ from inventory_service.service.lists import Lists
 from inventory_service.service.lost_commits import LostCommitsWatch
 from inventory_service.service.memory_watch import MemoryWatch
 from inventory_service.service.replay import DeadLetterReplay
+from inventory_service.service.revocations import LEDGER_S, TokenRevocations
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.watches.watches import Watches
-from inventory_service.settings import TLS_FILES, Settings
+from inventory_service.settings import TLS_FILES, TOKENS, Settings
+from inventory_service.wiring.authentication import authenticator, check_may_listen, token_keys
+from inventory_service.wiring.breaker import MakePool, store_breaker
+from inventory_service.wiring.rate import caller_rate
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
 from inventory_service.wiring.tls import PLAINTEXT, Tls, tls_of
@@ -62,12 +72,23 @@ FOR_ARCHIVE = 3  # what has left Redis
 FOR_LISTS = 2
 FOR_AUDITS = 1
 FOR_OPERATORS = 2  # what they change
-LEDGER_CONNECTIONS = FOR_ARCHIVE + FOR_LISTS + FOR_AUDITS + FOR_OPERATORS
+FOR_REVOCATIONS = 1
+LEDGER_CONNECTIONS = FOR_ARCHIVE + FOR_LISTS + FOR_AUDITS + FOR_OPERATORS + FOR_REVOCATIONS
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings) -> int:
-    """Serve calls until a signal; a second signal ends the drain."""
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        help="Listen beyond loopback though neither tokens nor client certificates say who calls.",
+    ),
+]
+
+
+async def serve(settings: Settings, insecure: InsecureOption = False) -> int:
+    """Serve calls until a signal; a second signal ends the drain. `insecure` is as HOLDFAST_INSECURE."""
+    check_may_listen(settings, insecure=insecure)
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     server_checks = checks(settings)
@@ -75,14 +96,19 @@ async def serve(settings: Settings) -> int:
     ledger = LedgerPool(settings.postgres_dsn, LEDGER_CONNECTIONS)
     lost_commits = lost_commits_watch(settings, instruments, ledger)
     heads = ObservedHeads(lost_commits.epoch_changed)
-    tls = tls_of(settings, instruments.registry)
-    server, received = build_server(settings, instruments, ledger, heads, tls), signals()
+    file_metrics = metrics.FileMetrics(instruments.registry)
+    tls, keys = tls_of(settings, file_metrics), token_keys(settings, file_metrics.show_ok)
+    revocations = token_revocations(settings, instruments, ledger)
+    server, received = build_server(settings, instruments, ledger, heads, revocations, tls, keys), signals()
     observer = LedgerObserver(LedgerShards(ledger), heads)
     check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
-        await asyncio.gather(check_all_shard_counts(settings), observer.observe())
+        await asyncio.gather(check_all_shard_counts(settings), observer.observe(), revocations.start())
         await _listen(server, settings, tls)
-        watches = (watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run(), *tls.watches())
+        watches = [watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run()]
+        watches += [revocations.run(), *tls.watches()]
+        if keys:
+            watches.append(keys.run())
         watching = [asyncio.create_task(watch) for watch in watches]
         try:
             await first_to_end(server.watch_store(), received.get())
@@ -104,48 +130,56 @@ async def _listen(server: Server, settings: Settings, tls: Tls) -> None:
 
 
 def build_server(
-    settings: Settings, instruments: Instruments, ledger: LedgerPool, heads: ObservedHeads, tls: Tls = PLAINTEXT
+    settings: Settings,
+    instruments: Instruments,
+    ledger: LedgerPool,
+    heads: ObservedHeads,
+    revocations: TokenRevocations,
+    tls: Tls = PLAINTEXT,
+    keys: KeyFiles | None = None,
 ) -> Server:
     """The server and everything that it calls; no connection is made yet."""
     registry: CollectorRegistry = instruments.registry
-    renewal = Renewal()
+    breaker = store_breaker(settings.redis_url, registry)
+    connections = breaker.pools
 
     def own_scripts() -> RedisScripts:
-        connections = RedisConnections(settings.redis_url, size=settings.shards, renewal=renewal)
-        return RedisScripts(connections, heads, max_clock_ahead_s=settings.max_clock_ahead_s)
+        return RedisScripts(connections(settings.shards), heads, max_clock_ahead_s=settings.max_clock_ahead_s)
 
     scripts = own_scripts()
     store = RedisStock(scripts, settings.shards, settings.outbox_limit, batched=own_scripts())
     stock_metrics = metrics.StockMetrics(registry)
     limits, archive = Limits(queue=settings.queue_limit), LedgerArchive(ledger)
-    batcher = Batcher(store, lambda sale: shard_of(sale, settings.shards), stock_metrics.observe_call, limits)
+    batcher = Batcher(
+        *(store, lambda sale: shard_of(sale, settings.shards), stock_metrics.observe_call, limits),
+        breaker=breaker.breaker,
+    )
     stock = ArchiveFallback(batcher, archive, archive, Bulkhead(FOR_ARCHIVE), now_ms)
     copies, operators = RedisBlockedCopies(scripts), Bulkhead(FOR_OPERATORS)
     buyers = BlockedBuyers(LedgerBuyers(ledger), operators, copies, settings.shards)
     replays = DeadLetterReplay(LedgerDeadLetters(ledger), archive, stock, batcher, operators, now_ms)
-    sale_audits, lists = _sale_audits(settings, ledger, renewal), _lists(settings, ledger, renewal)
+    sale_audits, lists = _sale_audits(settings, ledger, connections), _lists(settings, ledger, connections)
     call_metrics = metrics.CallMetrics(registry)
-    middleware = Middleware(call_metrics, _authenticator(tls))
+    rate = caller_rate(settings, call_metrics)
+    authenticate = authenticator(settings, tls.caller, keys, revocations.known, registry)
+    stream_tokens = StreamTokens(revocations.known) if authenticate else None
+    middleware = Middleware(call_metrics, authenticate, rate, stream_tokens)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
-    probing = RedisConnections(settings.redis_url, size=1, renewal=renewal)
+    probing = connections(1)
     memory = MemoryWatch(
         RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory
     )
     return Server(
-        Servicer(stock, stock_metrics, middleware.slots, life, lists, watches),
-        AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists),  # type: ignore[abstract]  # the middleware answers the rest
+        Servicer(stock, stock_metrics, middleware.slots, life, lists, watches, rate),
+        AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists, revocations),
         middleware,
-        store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log)),
+        store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log), breaker.redis),
         settings.listeners,
         tls.certificate,
+        breaker.changed,
     )
-
-
-def _authenticator(tls: Tls) -> Authenticator | None:
-    """Who may call; None without identities: then every caller may."""
-    return Authenticator(None, Revocations(), tls.caller) if tls.caller else None
 
 
 def now_ms() -> int:
@@ -153,15 +187,25 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _sale_audits(settings: Settings, ledger: LedgerPool, renewal: Renewal) -> SaleAudits:
+def token_revocations(settings: Settings, instruments: Instruments, ledger: LedgerPool) -> TokenRevocations:
+    """The revocations of tokens, which use Redis by connections of their own."""
+    revocation_metrics = metrics.RevocationMetrics(instruments.registry)
+    stream = RedisRevocations(RedisConnections(settings.redis_url, size=2))
+    bulkhead = Bulkhead(FOR_REVOCATIONS, limit_s=LEDGER_S)
+    known = Revocations()
+    revocation_metrics.show_known(lambda: len(known))
+    return TokenRevocations(known, LedgerRevocations(ledger), stream, bulkhead, revocation_metrics, now_ms)
+
+
+def _sale_audits(settings: Settings, ledger: LedgerPool, connections: MakePool) -> SaleAudits:
     """The audits of sales, which read Redis by a connection of their own."""
-    redis = RedisSaleReader(RedisConnections(settings.redis_url, size=1, renewal=renewal))
+    redis = RedisSaleReader(connections(1))
     return SaleAudits(redis, PostgresSaleSnapshots(ledger), settings.shards)
 
 
-def _lists(settings: Settings, ledger: LedgerPool, renewal: Renewal) -> Lists:
+def _lists(settings: Settings, ledger: LedgerPool, connections: MakePool) -> Lists:
     """The lists, which ask shards by connections of their own."""
-    shards = RedisShards(RedisConnections(settings.redis_url, size=2, renewal=renewal))
+    shards = RedisShards(connections(2))
     moments = ShardMoments(shards, settings.shards)
     return Lists(PostgresLists(ledger), moments, Bulkhead(FOR_LISTS), settings.shards, now_ms)
 
@@ -188,15 +232,21 @@ def lost_commits_watch(settings: Settings, instruments: Instruments, ledger: Led
     return LostCommitsWatch(shards, LedgerShards(ledger), counter.count, log)
 
 
-def store_probe(shards: RedisShards, count: int, memory: MemoryWatch, outage: Outage) -> HealthProbe:
-    """Probes Redis; the probe raises ShardCountMismatch if Redis was initialized for another number of shards."""
+def store_probe(
+    shards: RedisShards, count: int, memory: MemoryWatch, outage: Outage, breaker: NoBreaker = NO_BREAKER
+) -> HealthProbe:
+    """Probes Redis while its circuit breaker is closed.
+
+    The probe raises ShardCountMismatch if Redis was initialized for another number of shards.
+    """
     is_initialized = False
 
     async def probe() -> StoreHealth:
         nonlocal is_initialized
         try:
-            found = await _until_one_is_owned(shards, count)
-            await memory.check()
+            async with breaker.while_closed():
+                found = await _until_one_is_owned(shards, count)
+                await memory.check()
         except RedisUnavailable as error:
             outage.failed(error.server, str(error))
             return StoreHealth(is_ready=False, is_initialized=is_initialized)
@@ -225,9 +275,9 @@ COMMAND = Command(
     dependencies=(redis_dependency, postgres_dependency),
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
-        *("listeners", *TLS_FILES, "metrics_listen"),
+        *("listeners", *TLS_FILES, "metrics_listen", "rate_per_s", "rate_burst"),
         *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
-        *("start_wait_s", *LOGGING),
+        *(*TOKENS, "insecure", "start_wait_s", *LOGGING),
     ),
     run=serve,
     kind=Settings,

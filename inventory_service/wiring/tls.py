@@ -4,8 +4,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from holdfast_runtime.settings import PREFIX, BadSettings
 from inventory_service.adapters.reloaded_files import ReloadedFiles, SettingsFile, UnusableFile
 from inventory_service.adapters.tls_files import read_certificate, read_identities
@@ -51,11 +49,10 @@ class Tls:
 PLAINTEXT = Tls()
 
 
-def tls_of(settings: Settings, registry: CollectorRegistry) -> Tls:
+def tls_of(settings: Settings, metrics: FileMetrics) -> Tls:
     """Read the files that are set; BadSettings if one cannot be used."""
     if not settings.tls_cert_file:
         return PLAINTEXT
-    metrics = FileMetrics(registry)
     try:
         certificates = _certificates(settings, metrics)
         return Tls(certificates, _identities(settings, metrics))

@@ -1,5 +1,6 @@
 """The TypeScript client: its stubs are those of the protos, and a shop can do all it needs with them."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from holdfast.blocking import BlockingClient
 
-from tests.node_packages import NoNode, install_packages
+from tests.node_packages import NoNode, install_packages, npm_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_S = 150.0
@@ -50,9 +52,37 @@ def test_the_committed_stubs_are_those_of_the_protos(client: Copy) -> None:
     """ts-proto, at the version of the lock file, writes them again byte by byte."""
     script = str(ROOT / "clients" / "typescript" / "generate_stubs.py")
 
-    done = client.run(sys.executable, script, "check", cwd=ROOT)
+    succeed(client.run(sys.executable, script, "check", cwd=ROOT))
 
-    assert done.returncode == 0, done.stderr
+
+def test_the_example_of_the_readme_reserves(client: Copy, address: str, tmp_path: Path) -> None:
+    """In a project of its own, which has the client as a package, and type checks."""
+    [example] = re.findall(r"^```ts\n(.*?)^```", (client.folder / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "example.mts").write_text(example.replace("127.0.0.1:50051", address))
+    with BlockingClient(address) as shop:
+        shop.create_sale("lamps", {"lamp": 1})
+
+    succeed(client.run("npm", "run", "build"))
+    succeed(client.run("npm", "pack", "--pack-destination", str(tmp_path)))
+    [package] = tmp_path.glob("*.tgz")
+    settings = {"npm_config_cache": str(npm_cache()), "npm_config_prefer_offline": "true"}
+    packages = [str(package), *versions_of(client, "@grpc/grpc-js", "@types/node")]
+    succeed(client.run("npm", "install", "--ignore-scripts", *packages, cwd=tmp_path, **settings))
+    succeed(client.run("tsc", "--strict", "--module", "nodenext", "--target", "es2022", "example.mts", cwd=tmp_path))
+    done = client.run("node", "example.mjs", cwd=tmp_path)
+
+    assert done.stdout.startswith("held until"), done.stdout + done.stderr
+
+
+def succeed(done: "subprocess.CompletedProcess[str]") -> None:
+    """Fail with what a command said if it failed."""
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def versions_of(client: Copy, *names: str) -> list[str]:
+    """The packages at the versions that the client is tried with, as npm takes them."""
+    versions = json.loads((client.folder / "package.json").read_text())["devDependencies"]
+    return [f"{name}@{versions[name]}" for name in names]
 
 
 def test_a_shop_can_do_all_it_needs(client: Copy, address: str) -> None:
@@ -61,6 +91,6 @@ def test_a_shop_can_do_all_it_needs(client: Copy, address: str) -> None:
 
     print(done.stdout)
     assert done.returncode == 0, done.stderr
-    counts = dict(re.findall(r"^# (pass|fail|skipped) (\d+)$", done.stdout, re.MULTILINE))
+    counts = dict(re.findall(r"^\S (pass|fail|skipped) (\d+)$", done.stdout, re.MULTILINE))
     assert int(counts.pop("pass")) >= 25
     assert counts == {"fail": "0", "skipped": "0"}

@@ -39,7 +39,8 @@ CALLS: dict[str, Callable[[WholeStock], Awaitable[object]]] = {
 }
 
 FILES = (files("inventory_service") / "lua").iterdir()
-ALL_SCRIPTS = sorted(file.name.removesuffix(".lua") for file in FILES if file.is_file())
+OF_NO_SHARD = {"add_revocation"}  # which has no format: a reader skips what it cannot read
+OF_SHARDS = sorted({file.name.removesuffix(".lua") for file in FILES if file.is_file()} - OF_NO_SHARD)
 
 STATES = {
     "owned by another process": ["HSET", META, "owner", "the-one-before-the-restart"],
@@ -77,7 +78,7 @@ async def test_a_shard_that_does_not_serve_answers_and_changes_nothing(
 
 
 @pytest.mark.parametrize(("change", "found"), [(["HSET", META, "format", 2], 2), (["HDEL", META, "format"], 0)])
-@pytest.mark.parametrize("script", ALL_SCRIPTS)
+@pytest.mark.parametrize("script", OF_SHARDS)
 async def test_no_script_runs_on_data_of_another_format(
     scripts: RedisShard, script: str, change: list[str], found: int
 ) -> None:

@@ -87,7 +87,7 @@ def test_every_recipe_does_what_the_page_shows(
         if recipe.is_grpcurl:
             learned |= run_until_as_shown(command, recipe.shown)
         elif "until Ctrl-C" not in command:
-            run_holdfast(command)
+            run_holdfast(command, recipe.shown)
 
 
 def as_learned(command: str, learned: Mapping[str, str]) -> str:
@@ -170,8 +170,10 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])([A-Z])", r"_\1", name).lower()
 
 
-def run_holdfast(command: str) -> None:
-    """Run a command inside this process; its exit code is that of the page. Again where no server could judge it.
+def run_holdfast(command: str, shown: str) -> None:
+    """Run a command inside this process; its exit code is that of the page, and its output has the lines that it shows.
+
+    Again where no server could judge it.
 
     What the page says holds only "once" something has happened, which may be so, or not yet.
     """
@@ -185,3 +187,5 @@ def run_holdfast(command: str) -> None:
         if done.exit_code not in (NOT_SENT, UNKNOWN):
             break
     assert str(done.exit_code) in codes, f"{command}\n{done.stdout}\n{done.stderr}"
+    for text in shown.splitlines():
+        assert text in f"{done.stdout}\n{done.stderr}", f"{command}\n{done.stdout}\n{done.stderr}"

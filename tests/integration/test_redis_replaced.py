@@ -21,7 +21,7 @@ from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.restore import AUTOMATIC, ON_REQUEST
 from inventory_service.domain.results import Failure, Granted
 from inventory_service.domain.sale import CreateSale, NewItem, SaleRead
-from inventory_service.domain.shards import BegunTakeover, LedgerRow, LedgerUnavailable
+from inventory_service.domain.shards import BegunTakeover, CommitId, LedgerRow, LedgerUnavailable
 from inventory_service.service.ledger_observer import LedgerObserver
 from inventory_service.service.relay.takeover import Ending, ShardTakeover
 from inventory_service.settings import Settings
@@ -70,6 +70,11 @@ async def follow(replica: Redis, master: str) -> None:
 async def has_epoch(redis: Redis, epoch: int) -> bool:
     """The take-over arrived in this Redis."""
     return bool(await redis.hget("holdfast:{0}:meta", "epoch") == str(epoch).encode())
+
+
+async def has_commit(redis: Redis, commit: CommitId) -> bool:
+    """The commit arrived in this Redis, as its latest."""
+    return list(await redis.hmget("holdfast:{0}:meta", "epoch", "seq")) == [b"%d" % part for part in commit]
 
 
 def stock_at(url: str, heads: ObservedHeads | None = None) -> RedisStock:
@@ -236,8 +241,9 @@ async def test_the_relay_publishes_from_the_redis_that_has_the_address_now(
         await follow(two, old.address)
         async with processes.at_work():
             await eventually(processes.serves)
-            await processes.commit()
+            commit = await processes.commit()
             await eventually(processes.is_drained)
+            await eventually(lambda: has_commit(two, commit))
 
             await two.replicaof("NO", "ONE")
             proxy.redis_url = new.address

@@ -9,7 +9,10 @@ from tests.xdist_groups import ON_A_STACK
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "tests" / "e2e").glob("test_*.py"))
-FIXTURES = {"archiving": "e2e archiving", "stack": "e2e usual", "shell": "e2e usual", "usual_stack": "e2e usual"}
+FIXTURES = {
+    "archiving": "e2e archiving",
+    **dict.fromkeys(("apply", "shell", "stack", "usual_stack"), "e2e usual"),
+}
 TEST = re.compile(r"^(?:async )?def test_\w+\((.*?)\) -> None:", re.DOTALL | re.MULTILINE)
 
 

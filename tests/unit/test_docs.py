@@ -18,7 +18,7 @@ from inventory_service.settings import Settings
 from order_persister.domain import shards as persister_shards
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("clients/*.md"), *ROOT.glob("clients/*/*.md")]
 PACKAGES = ["inventory_service", "order_persister", "holdfast_runtime"]
 FREEZERS = [*((package, "py") for package in PACKAGES), ("lua", "lua")]
 README = (ROOT / "README.md").read_text()

@@ -1,7 +1,7 @@
 """The client for callers without an event loop; made from `Client` by generate_blocking.py, not by hand."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self, Unpack
 
 from grpc import aio
@@ -29,6 +29,7 @@ from holdfast.inventory.v1.inventory_admin_service_pb2 import (
     PauseSaleResponse,
     ReplayDeadLetterResponse,
     ResumeSaleResponse,
+    RevokeTokensResponse,
     UnblockBuyerResponse,
     UpdateSaleResponse,
 )
@@ -381,3 +382,13 @@ class BlockingClient(EventLoopThread):
         rejection.
         """
         return self._wait(self._client.replay_dead_letter(dead_letter_id, reservation_id))
+
+    def revoke_tokens(
+        self, reason: str, *, jti: str | None = None, subject: str | None = None, issued_before: datetime | None = None
+    ) -> RevokeTokensResponse:
+        """Make the token with this `jti` invalid, or all tokens of a `subject`; calls and streams end within a second.
+
+        `issued_before`: those of the subject that were issued before this moment, now if not given; a time without a
+        zone is local. Safe to repeat; `recorded` is False while the ledger is away, and the servers record it later.
+        """
+        return self._wait(self._client.revoke_tokens(reason, jti=jti, subject=subject, issued_before=issued_before))

@@ -17,11 +17,12 @@ from holdfast.calls.bulk import BulkCalls
 from holdfast.calls.lists import ListCalls
 from holdfast.calls.reservations import ReservationCalls
 from holdfast.calls.sales import SaleCalls
+from holdfast.calls.tokens import TokenCalls
 from holdfast.calls.watches import WatchCalls
 from holdfast.retry import RetryPolicy
 
 
-class Client(ReservationCalls, BulkCalls, WatchCalls, ListCalls, SaleCalls, AuditCalls):
+class Client(ReservationCalls, BulkCalls, WatchCalls, ListCalls, SaleCalls, AuditCalls, TokenCalls):
     """Calls one server over several connections, which open when they are first used, or several servers.
 
     `address` is host:port; several have commas between them and share the connections, of which each server has at

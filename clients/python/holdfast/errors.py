@@ -64,6 +64,8 @@ def describe(ids: Mapping[str, str]) -> str:
         "sku": "item",
         "sale_id": "sale",
         "dead_letter_id": "dead letter",
+        "jti": "token",
+        "subject": "tokens of",
     }
     parts = [f"{kind} {ids[field]}" for field, kind in kinds.items() if ids.get(field)]
     return " of ".join(parts) or (f"buyer {ids['buyer_id']}" if ids.get("buyer_id") else "")

@@ -19,6 +19,7 @@ from holdfast.inventory.v1.inventory_admin_service_pb2 import (
     PauseSaleResponse,
     ReplayDeadLetterResponse,
     ResumeSaleResponse,
+    RevokeTokensResponse,
     UnblockBuyerResponse,
     UpdateSaleResponse,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "ReserveResponse",
     "ResumeSaleResponse",
     "ReturnReservationResponse",
+    "RevokeTokensResponse",
     "Sale",
     "SaleSettings",
     "SaleState",

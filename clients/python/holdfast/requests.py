@@ -1,7 +1,7 @@
-"""Requests that more than one call of the client sends."""
+"""Requests, and parts of requests, that more than one call of the client sends."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 from holdfast.inventory.v1.reservation_pb2 import Line
@@ -30,3 +30,8 @@ def reserve_request(
 def lines_of(lines: Mapping[str, int]) -> list[Line]:
     """The lines of a request from SKU to units."""
     return [Line(sku=sku, quantity=quantity) for sku, quantity in lines.items()]
+
+
+def with_zone(time: datetime | None) -> datetime | None:
+    """A time without a zone as local time, which is what Python takes it for; protobuf would take it for UTC."""
+    return time.astimezone() if time is not None and time.tzinfo is None else time

@@ -15,6 +15,9 @@ class Queries:
     raise_blocked_version: str
     blocked_version: str
     blocked_page: str
+    revoke: str
+    drop_revocations: str
+    revocations_page: str
     archived_reservation: str
     latest_dead_letter: str
     dead_letter: str

@@ -25,6 +25,27 @@ select coalesce(max(version), 0) from blocked_version
 -- Blocked buyers behind one, in the order of the primary key.
 select tenant, buyer_id from blocked_buyer where (tenant, buyer_id) > ($1, $2) order by tenant, buyer_id limit $3
 
+-- name: revoke
+-- Adds a revocation, or makes a subject's one of a later moment. Any other row stays, with its reason and its actor,
+-- unless it is over.
+insert into revoked_token (tenant, kind, name, issued_before, reason, actor, create_time, expire_time)
+values ($1, case when $3::bigint is null then 'JTI' else 'SUBJECT' end, $2, to_timestamp($3::bigint), $4, $5,
+        to_timestamp($6::bigint / 1000.0), to_timestamp($7::bigint / 1000.0))
+on conflict (tenant, kind, name) do update
+   set (issued_before, reason, actor, create_time, expire_time)
+     = (excluded.issued_before, excluded.reason, excluded.actor, excluded.create_time, excluded.expire_time)
+ where revoked_token.issued_before < excluded.issued_before or revoked_token.expire_time <= now()
+
+-- name: drop_revocations
+-- Drops the revocations that are over.
+delete from revoked_token where expire_time <= now()
+
+-- name: revocations_page
+-- Revocations behind one, in the order of the primary key.
+select tenant, kind, name, extract(epoch from issued_before)::bigint as issued_before_s, reason, actor,
+       (extract(epoch from create_time) * 1000)::bigint as create_ms, expire_time <= now() as is_over
+  from revoked_token where (tenant, kind, name) > ($1, $2, $3) order by tenant, kind, name limit $4
+
 -- name: archived_reservation
 -- Exactly one row for any id, so that one round trip answers the usual case; the reservation's columns may be null.
 select exists(select from sale where (tenant, sale_id) = ($1, $2)) as has_sale,

@@ -22,12 +22,17 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from inventory_service.adapters.redis.breaker import BreakerOpen, NoBreaker
 from inventory_service.domain.shards import RedisUnavailable
 
 CONNECT_S = 2.0
 RENEWAL_INTERVAL_S = 0.5  # so that not each call of a shard that does not serve connects anew
 SLOW_RENEWAL_INTERVAL_S = 10.0  # where the shard was opened for this very Redis, or that is not known
+# First words of error replies by which Redis serves nothing at the moment, a probe neither.
+NOT_NOW = frozenset({"BUSY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "MISCONF"})
 REPLY_TIMEOUT_S = 5.0  # a script call takes milliseconds: a Redis that needs longer is stuck, and the caller repeats
+
+NO_BREAKER = NoBreaker()
 
 Argument = str | bytes | int
 
@@ -43,28 +48,41 @@ class RedisIsReplica(RedisUnavailable):
 class RedisConnection:
     """One connection. `begun` is the moment, by the monotonic clock, at which connecting began."""
 
-    def __init__(self, connection: AbstractConnection, begun: float) -> None:
+    def __init__(self, connection: AbstractConnection, begun: float, breaker: NoBreaker) -> None:
         self._connection = connection
         self.begun = begun
+        self._breaker = breaker
         self._late_until: float | None = None  # until then the reply to a command that was given up may come; monotonic
 
     async def execute(self, *command: Argument, timeout_s: float = REPLY_TIMEOUT_S) -> object:
         """Send one command and return its reply; OutcomeUnknown if none came, ResponseError if it was an error."""
         if not self._connection.is_connected:  # redis-py would connect anew, to whichever Redis has the address now
             raise RedisUnavailable("the connection is closed")
+        sent = self._breaker.sent()
         try:
             async with asyncio.timeout(timeout_s):
                 # redis-py's own packing takes a quarter of the time of a call with many requests.
                 packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub allows one argument only
                 await self._connection.send_packed_command([packed])
-                return await self._connection.read_response(disconnect_on_error=False)
+                reply = await self._connection.read_response(disconnect_on_error=False)
+            self._breaker.answered(sent)
+            return reply
         # These two are error replies, which redis-py raises as lost connections.
         except (BusyLoadingError, AuthenticationError) as error:
+            self._breaker.failed(sent, str(error))
             raise RedisUnavailable(f"{error.status_code}: {error}") from error
+        except ResponseError as error:
+            if code_of(error) in NOT_NOW:
+                self._breaker.failed(sent, str(error))
+            else:
+                self._breaker.answered(sent)
+            raise
         except (RedisConnectionError, RedisTimeoutError, TimeoutError) as error:
+            self._breaker.failed(sent, str(error) or "no reply in time")
             await self.close()
             raise OutcomeUnknown(str(error) or "no reply in time") from error
         except asyncio.CancelledError:
+            self._breaker.left(sent)
             self._late_until = time.monotonic() + REPLY_TIMEOUT_S
             raise
 
@@ -96,26 +114,40 @@ class RedisConnection:
         await self._connection.disconnect(nowait=True)
 
 
-async def connect(url: str, *, may_be_replica: bool = False) -> RedisConnection:
+def code_of(error: ResponseError) -> str:
+    """The first word of an error reply."""
+    return str(error.status_code or str(error).partition(" ")[0])
+
+
+async def connect(url: str, *, may_be_replica: bool = False, breaker: NoBreaker = NO_BREAKER) -> RedisConnection:
     """Connect and wait for a first reply; RedisUnavailable if either fails. So no call is sent to a stuck Redis.
 
     RedisIsReplica unless it may be one.
     """
     connection, begun = _unconnected(url), time.monotonic()
+    sent = breaker.sent()
     try:
-        async with asyncio.timeout(CONNECT_S):
-            await connection.connect()  # type: ignore[no-untyped-call]
-            await connection.send_command("INFO", "replication")  # the scripts need the right to run it, too
-            primary = _primary_in(await connection.read_response())
-        if primary and not may_be_replica:
-            raise RedisIsReplica(f"it is a replica of {primary} and takes no writes")
-    except (RedisError, OSError, TimeoutError) as error:
+        return RedisConnection(await _greeted(connection, may_be_replica), begun, breaker)
+    except (RedisError, OSError, TimeoutError, RedisIsReplica) as error:
+        why = str(error) or "no connection in time"
+        breaker.failed(sent, why)
         await connection.disconnect(nowait=True)
-        raise RedisUnavailable(str(error) or "no connection in time") from error
+        raise error if isinstance(error, RedisIsReplica) else RedisUnavailable(why) from error
     except BaseException:  # a cancellation too: nothing else refers to this socket
         await connection.disconnect(nowait=True)
         raise
-    return RedisConnection(connection, begun)
+    finally:
+        breaker.left(sent)  # a greeting says little: one that still loads its data greets too
+
+
+async def _greeted(connection: AbstractConnection, may_be_replica: bool) -> AbstractConnection:
+    async with asyncio.timeout(CONNECT_S):
+        await connection.connect()  # type: ignore[no-untyped-call]
+        await connection.send_command("INFO", "replication")  # the scripts need the right to run it, too
+        primary = _primary_in(await connection.read_response())
+    if primary and not may_be_replica:
+        raise RedisIsReplica(f"it is a replica of {primary} and takes no writes")
+    return connection
 
 
 def _primary_in(info: bytes) -> str:
@@ -188,10 +220,17 @@ class RedisConnections:
     """
 
     def __init__(
-        self, url: str, size: int = 16, renewal: Renewal | None = None, *, may_be_replica: bool = False
+        self,
+        url: str,
+        size: int = 16,
+        renewal: Renewal | None = None,
+        *,
+        may_be_replica: bool = False,
+        breaker: NoBreaker = NO_BREAKER,
     ) -> None:
         self._url = url
         self._may_be_replica = may_be_replica
+        self._breaker = breaker
         self.renewal = renewal or Renewal()
         self._free = asyncio.Semaphore(size)
         self._idle: list[RedisConnection] = []
@@ -200,17 +239,32 @@ class RedisConnections:
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[RedisConnection]:
         """A connection for one block; it is reused if the block ended well, with an error reply, or by cancellation."""
-        async with self._free:
-            connection = await self._usable()
-            try:
-                yield connection
-            except (ResponseError, asyncio.CancelledError):
-                await self._put_back(connection)
-                raise
-            except BaseException:  # whatever it is, a reply may be due that the next command would get
-                await connection.close()
-                raise
+        connection = await self._take()
+        try:
+            yield connection
+        except (ResponseError, asyncio.CancelledError):
             await self._put_back(connection)
+            raise
+        except BaseException:  # whatever it is, a reply may be due that the next command would get
+            await connection.close()
+            raise
+        else:
+            await self._put_back(connection)
+        finally:
+            self._free.release()
+
+    async def _take(self) -> RedisConnection:
+        self._breaker.check()
+        if not self._free.locked():
+            await self._free.acquire()
+        else:
+            async with self._breaker.while_closed():
+                await self._free.acquire()
+        try:
+            return await self._usable()
+        except BaseException:  # a cancellation too: the next one waits
+            self._free.release()
+            raise
 
     async def _put_back(self, connection: RedisConnection) -> None:
         if self.renewal.covers(connection):
@@ -222,8 +276,8 @@ class RedisConnections:
         while self._idle:
             connection = self._next_idle()
             try:
-                is_usable = self.renewal.covers(connection) and await connection.is_usable()
-            except asyncio.CancelledError:
+                is_usable = self.renewal.covers(connection) and await self._is_usable(connection)
+            except (asyncio.CancelledError, BreakerOpen):
                 self._idle.append(connection)
                 raise
             if is_usable:
@@ -231,17 +285,24 @@ class RedisConnections:
             await connection.close()
         return await self._connect()
 
+    async def _is_usable(self, connection: RedisConnection) -> bool:
+        if not connection.is_late:
+            return await connection.is_usable()
+        async with self._breaker.while_closed():
+            return await connection.is_usable()
+
     async def _connect(self) -> RedisConnection:
-        if self._left:
-            connecting = self._left.pop()
-        else:
-            connecting = asyncio.create_task(connect(self._url, may_be_replica=self._may_be_replica))
+        connecting = self._left.pop() if self._left else asyncio.create_task(self._connect_once())
         try:
-            return await asyncio.shield(connecting)
-        except asyncio.CancelledError:
+            async with self._breaker.while_closed():
+                return await asyncio.shield(connecting)
+        except (asyncio.CancelledError, BreakerOpen):
             self._left.append(connecting)
             connecting.add_done_callback(self._keep)
             raise
+
+    async def _connect_once(self) -> RedisConnection:
+        return await connect(self._url, may_be_replica=self._may_be_replica, breaker=self._breaker)
 
     def _keep(self, connecting: "asyncio.Task[RedisConnection]") -> None:
         """Keep a connection that was made after its caller left, unless another one waited for it."""

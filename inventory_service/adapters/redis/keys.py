@@ -1,8 +1,10 @@
-"""Builds every Redis key: each has its shard's hash tag, so that the keys of a call are in one slot of a Cluster."""
+"""Builds every Redis key: the hash tag is that of a shard, so that the keys of a call are in one slot of a Cluster."""
 
 from typing import NamedTuple
 
 from inventory_service.domain.keys import SaleKey
+
+REVOCATIONS_KEY = "holdfast:{auth}:revocations"  # stream: of the whole installation, under a hash tag of its own
 
 
 class ShardKeys(NamedTuple):

@@ -1,4 +1,4 @@
-"""Probes whether Redis accepts a connection with the settings given."""
+"""Probes whether Redis accepts a connection with the settings given, and whether it serves."""
 
 from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -12,6 +12,7 @@ from holdfast_runtime.connection_errors import (
     describe,
 )
 from inventory_service.adapters.redis.connections import RedisIsReplica, connect
+from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.shards import RedisUnavailable
 
 
@@ -26,6 +27,18 @@ async def probe_redis(url: str, *, may_be_replica: bool = False) -> None:
             return
         raise _classified(error, url) from error
     await connection.close()
+
+
+async def probe_serving(url: str) -> None:
+    """Return if Redis answers PING and reads the state of a shard; RedisUnavailable if not. It waits for 2 + 5 s."""
+    connection = await connect(url)
+    try:
+        for command in (("PING",), ("HGET", shard_keys(0).meta, "epoch")):
+            await connection.execute(*command)
+    except ResponseError as error:
+        raise RedisUnavailable(str(error)) from error
+    finally:
+        await connection.close()
 
 
 def _classified(error: RedisUnavailable, url: str) -> Exception:

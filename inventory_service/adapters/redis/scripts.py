@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
+from inventory_service.adapters.redis.breaker import BreakerOpen
 from inventory_service.adapters.redis.connections import (
     RENEWAL_INTERVAL_S,
     SLOW_RENEWAL_INTERVAL_S,
@@ -18,6 +19,7 @@ from inventory_service.adapters.redis.connections import (
     OutcomeUnknown,
     RedisConnection,
     RedisConnections,
+    code_of,
 )
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.heads import ObservedHeads
@@ -143,7 +145,7 @@ class RedisScripts:
 
         Raises ShardNotServing and RedisUnavailable (the script wrote nothing), and its subclass OutcomeUnknown (it may
         have). After each of the first two, and the reply that a take-over is gone, another Redis may have the address,
-        so connections are made anew.
+        so connections are made anew; but not after BreakerOpen, for Redis was not asked.
         """
         observed = self.heads.get(shard)
         try:
@@ -155,7 +157,7 @@ class RedisScripts:
             if error.code == WENT_BACK:
                 await self._freeze(shard, observed, error.detail)
             raise
-        except OutcomeUnknown:
+        except (OutcomeUnknown, BreakerOpen):
             raise
         except RedisUnavailable:
             self._connections.renewal.demand()
@@ -171,7 +173,7 @@ class RedisScripts:
         async with self._connections.acquire() as connection:
             sent_ms = self._now_ms()
             head = (str(observed), sent_ms + self._max_ahead_ms)
-            reply = await _evaluate(connection, script, (len(keys), *keys, *head, *arguments))
+            reply = await evaluate(connection, script, (len(keys), *keys, *head, *arguments))
         if reply[0] == b"SHARD":
             raise _not_serving(reply[1].decode(), reply[2].decode(), sent_ms)
         return reply
@@ -199,7 +201,8 @@ def _not_serving(code: str, detail: str, sent_ms: int) -> ShardNotServing:
     return ShardNotServing(code, _AHEAD[code].format(ahead_s) if code in _AHEAD else detail)
 
 
-async def _evaluate(connection: RedisConnection, script: Script, command: Sequence[Argument]) -> list[Any]:
+async def evaluate(connection: RedisConnection, script: Script, command: Sequence[Argument]) -> list[Any]:
+    """Run a script with the number of its keys, these, and its arguments; raises as `RedisScripts.run` does."""
     try:
         try:
             reply = await connection.execute("EVALSHA", script.sha, *command)
@@ -209,7 +212,7 @@ async def _evaluate(connection: RedisConnection, script: Script, command: Sequen
     except OutOfMemoryError as error:
         raise ShardNotServing(LEDGER_BEHIND, str(error)) from error
     except ResponseError as error:
-        code = error.status_code or str(error).partition(" ")[0]
+        code = code_of(error)
         if code in NOT_RUN and script.sha not in str(error):  # the error names the sha if the script had begun
             raise RedisUnavailable(f"{code}: {error}") from error
         raise ScriptFailed(f"{script.name}.lua: {error}") from error

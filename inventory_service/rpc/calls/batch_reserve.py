@@ -14,6 +14,7 @@ from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context
 from inventory_service.rpc.calls.reserve_results import Outcome, ReserveJudge, checked, result_bytes
 from inventory_service.rpc.methods import CLAIM
+from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.response_bytes import bytes_field
 from inventory_service.rpc.slots import Slots
 from inventory_service.rpc.status import CallFailed
@@ -27,13 +28,16 @@ _RESULT_TAG = b"\x0a"  # BatchReserveResponse.results
 class BatchReserveCalls:
     """BatchReserve; the stock answers repeats."""
 
-    def __init__(self, judge: ReserveJudge, slots: Slots) -> None:
+    def __init__(self, judge: ReserveJudge, slots: Slots, rate: CallerRate | None = None) -> None:
         self._judge = judge
         self._slots = slots
+        self._rate = rate
 
     async def BatchReserve(self, request: calls.BatchReserveRequest, context: Context) -> bytes:
         """Answer each request, in their order, serialized already; all of them have a slot, or none is judged."""
         _check_batch(request)
+        if self._rate is not None:
+            self._rate.charge_batch(context, len(request.requests))
         others = len(request.requests) - 1  # the call has a slot itself
         if not self._slots.take(others, CLAIM.slots):
             raise CallFailed(Failure(reasons.ERROR_REASON_OVERLOADED))

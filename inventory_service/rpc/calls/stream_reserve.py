@@ -15,6 +15,7 @@ from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context
 from inventory_service.rpc.calls.reserve_results import Outcome, ReserveJudge, checked, result_bytes
 from inventory_service.rpc.middleware import UNPARSABLE
+from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.response_bytes import bytes_field, varint
 from inventory_service.rpc.slots import StreamSlots
 from inventory_service.rpc.status import CallFailed
@@ -32,14 +33,19 @@ Judging: TypeAlias = "asyncio.Task[bytes | None]"
 class StreamReserveCalls:
     """StreamReserve; the stock answers repeats."""
 
-    def __init__(self, judge: ReserveJudge, slots: StreamSlots, life: StreamLife) -> None:
+    def __init__(
+        self, judge: ReserveJudge, slots: StreamSlots, life: StreamLife, rate: CallerRate | None = None
+    ) -> None:
         self._judge = judge
         self._stream_slots = slots
         self._life = life
+        self._stream_rate = rate
 
     async def StreamReserve(self, requests: AsyncIterator[Any], context: Context) -> None:
         """Answer each message until the caller has half-closed or the stream must end."""
-        stream = _ReserveStream(self._judge, self._stream_slots, tenant_of(context), context.write)
+        rate = self._stream_rate
+        wait_for_token = None if rate is None else lambda: rate.wait(context)
+        stream = _ReserveStream(self._judge, self._stream_slots, tenant_of(context), context.write, wait_for_token)
         await stream.serve(requests, self._life)
 
 
@@ -47,12 +53,18 @@ class _ReserveStream:
     """One stream: a reader, a task for each message that is being judged, and a writer."""
 
     def __init__(
-        self, judge: ReserveJudge, slots: StreamSlots, tenant: str, write: Callable[[bytes], Awaitable[None]]
+        self,
+        judge: ReserveJudge,
+        slots: StreamSlots,
+        tenant: str,
+        write: Callable[[bytes], Awaitable[None]],
+        wait_for_token: Callable[[], Awaitable[None]] | None,
     ) -> None:
         self._judge = judge
         self._slots = slots
         self._tenant = tenant
         self._write = write
+        self._wait_for_token = wait_for_token
         self._window = asyncio.Semaphore(WINDOW)
         self._judging: set[Judging] = set()
         self._judged: deque[Judging] = deque()  # and not yet written
@@ -96,6 +108,8 @@ class _ReserveStream:
             async for message in requests:
                 if message is UNPARSABLE:
                     return False
+                if self._wait_for_token is not None:
+                    await self._wait_for_token()
                 await self._slots.take()
                 self._begin(message)
                 await self._window.acquire()

@@ -143,6 +143,21 @@ SENT: list[tuple[str, Callable[[Client], Awaitable[Any]], Message]] = [
         lambda client: client.replay_dead_letter("d-1", "r-1"),
         admin.ReplayDeadLetterRequest(dead_letter_id="d-1", reservation_id="r-1"),
     ),
+    (
+        "revoke a token",
+        lambda client: client.revoke_tokens("stolen", jti="t-1"),
+        admin.RevokeTokensRequest(jti="t-1", reason="stolen"),
+    ),
+    (
+        "revoke all tokens of a subject",
+        lambda client: client.revoke_tokens("left", subject="ada"),
+        admin.RevokeTokensRequest(subject_tokens=admin.SubjectTokens(subject="ada"), reason="left"),
+    ),
+    (
+        "revoke the older tokens of a subject",
+        lambda client: client.revoke_tokens("left", subject="ada", issued_before=NOON),
+        admin.RevokeTokensRequest(subject_tokens=admin.SubjectTokens(subject="ada", issued_before=NOON), reason="left"),
+    ),
     ("unblock", lambda client: client.unblock_buyer("ada"), admin.UnblockBuyerRequest(buyer_id="ada")),
 ]
 

@@ -173,12 +173,12 @@ def test_no_password_is_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch)
     """Settings may be logged."""
     monkeypatch.setenv("HOLDFAST_KAFKA_SECURITY", "SASL_SSL")
     monkeypatch.setenv("HOLDFAST_KAFKA_USERNAME", "ann")
-    monkeypatch.setenv("HOLDFAST_KAFKA_PASSWORD", "secret")
+    monkeypatch.setenv("HOLDFAST_KAFKA_PASSWORD", "hush-hush")
 
     settings = read_settings(Settings)
 
-    assert kafka_config(settings).options()["sasl_plain_password"] == "secret"
-    assert "secret" not in repr(settings) + repr(kafka_config(settings))
+    assert kafka_config(settings).options()["sasl_plain_password"] == "hush-hush"
+    assert "hush-hush" not in repr(settings) + repr(kafka_config(settings))
 
 
 @pytest.mark.parametrize("dsn", BAD_DSNS)

@@ -26,6 +26,7 @@ from holdfast.inventory.v1.inventory_admin_service_pb2 import (
     UpdateSaleResponse,
 )
 from holdfast.inventory.v1.sale_pb2 import Item, Sale
+from holdfast.requests import with_zone
 
 
 class SaleSettings(TypedDict, total=False):
@@ -144,7 +145,7 @@ def _sale(sale_id: str, settings: SaleSettings, items: list[Item]) -> Sale:
         raise TypeError(f"a sale has no setting {', '.join(sorted(unknown))}")
     values: dict[str, Any] = {**settings}
     for field in ("start_time", "end_time"):
-        values[field] = _with_zone(values.get(field))
+        values[field] = with_zone(values.get(field))
     return Sale(sale_id=sale_id, items=items, **values)
 
 
@@ -153,8 +154,3 @@ def _items(items: Mapping[str, int], limits: Mapping[str, int] | None) -> list[I
     if unknown := set(limits) - set(items):
         raise ValueError(f"item_limits name what items does not: {', '.join(sorted(unknown))}")
     return [Item(sku=sku, total=total, buyer_limit=limits.get(sku, 0)) for sku, total in items.items()]
-
-
-def _with_zone(time: datetime | None) -> datetime | None:
-    """A time without a zone as local time, which is what Python takes it for; protobuf would take it for UTC."""
-    return time.astimezone() if time is not None and time.tzinfo is None else time

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli import buyers, dead_letters, reservations, reserve, sales, stock
+from holdfast.cli import buyers, dead_letters, reservations, reserve, sales, stock, tokens
 from holdfast.cli.command_group import CommandGroup
 from holdfast.cli.fail import EXIT_CODES
 from holdfast.cli.processes import add_processes
@@ -34,6 +34,7 @@ GROUPS = {
     "reservation": reservations,
     "buyer": buyers,
     "dead-letter": dead_letters,
+    "token": tokens,
 }
 for name, group in GROUPS.items():
     app.add_typer(group.app, name=name, rich_help_panel=ASK)

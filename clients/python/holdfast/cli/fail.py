@@ -65,6 +65,7 @@ class CommandFailed(Exception):
         self.reason = reason
         self.metadata = dict(metadata or {})
         self.is_in_lines = False  # the output has an object a line, so this is one of them
+        self.results: Mapping[str, object] = {}  # what was done before, beside the failure in the JSON
         self.tag = ""  # the name to search the API's documentation for, if a server failed the call
 
     def line(self) -> str:
@@ -73,7 +74,8 @@ class CommandFailed(Exception):
 
     def as_dict(self) -> dict[str, object]:
         """The failure as `--json` prints it."""
-        return {"error": {"code": self.code, "reason": self.reason, "message": self.message, "metadata": self.metadata}}
+        error = {"code": self.code, "reason": self.reason, "message": self.message, "metadata": self.metadata}
+        return {"error": error, **self.results}
 
 
 def fail(message: str, exit_code: int = NOT_DONE, code: str = "INVALID_ARGUMENT") -> NoReturn:

@@ -3,20 +3,18 @@
 import csv
 import io
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
 from google.protobuf.json_format import ParseDict, ParseError
 
 from holdfast.cli.fail import fail
+from holdfast.cli.input_files import name_of, text_of
 from holdfast.cli.parsing import duration, units
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 from holdfast.messages import reserve_request
 
-STANDARD_INPUT = "-"
 REQUIRED = ("sale_id", "reservation_id", "buyer_id", "lines")
 COLUMNS = (*REQUIRED, "hold_ttl", "reference")
 
@@ -28,14 +26,9 @@ class NumberedRequest(NamedTuple):
     request: ReserveRequest
 
 
-def name_of(file: str) -> str:
-    """What messages call the file."""
-    return "standard input" if file == STANDARD_INPUT else file
-
-
 def read_requests(file: str, sale_id: str) -> list[NumberedRequest]:
     """All requests of a file; those that name no sale are of `sale_id`. A line that cannot be read ends the command."""
-    text = _text_of(file)
+    text = text_of(file)
     if text.lstrip().startswith("["):
         fail(f"{name_of(file)}: is a JSON array; write an object a line")
     rows, to_request = (_json_rows, _from_json) if text.lstrip().startswith("{") else (_csv_rows, _from_csv)
@@ -47,16 +40,6 @@ def read_requests(file: str, sale_id: str) -> list[NumberedRequest]:
     except csv.Error as error:
         fail(f"{name_of(file)}: the CSV is malformed: {error}")
     return found or fail(f"{name_of(file)}: has no requests")
-
-
-def _text_of(file: str) -> str:
-    try:
-        content = sys.stdin.buffer.read() if file == STANDARD_INPUT else Path(file).read_bytes()
-        return content.decode("utf-8-sig")
-    except OSError as error:
-        fail(f"{name_of(file)}: {error.strerror}")
-    except UnicodeDecodeError as error:
-        fail(f"{name_of(file)}: is not UTF-8 at byte {error.start}")
 
 
 def _request(where: str, row: Any, to_request: Callable[[Any], ReserveRequest], sale_id: str) -> ReserveRequest:

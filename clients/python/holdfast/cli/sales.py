@@ -1,10 +1,11 @@
-"""The commands on sales: make, list, show, watch, audit and change them, and stop them for a while or for good."""
+"""The commands on sales: make, list, show, watch, audit, change and stop them, one by one or by a file."""
 
 from typing import Annotated, Any, cast
 
 import typer
 
 from holdfast.calls.sales import SaleSettings
+from holdfast.cli.apply_sales import USUAL_REASON, apply_sales, check_sales
 from holdfast.cli.ask import Options, SaleId, call_and_print, calls_server
 from holdfast.cli.ask_first import Yes, ask_first
 from holdfast.cli.changes import SaleChanges
@@ -14,6 +15,7 @@ from holdfast.cli.lists import Paging, print_list, states_option
 from holdfast.cli.new_ids import NewId
 from holdfast.cli.parsing import units
 from holdfast.cli.render import show, show_changed_sale, show_head, show_sale
+from holdfast.cli.sale_files import read_sales
 from holdfast.cli.sale_settings import (
     FIELDS,
     Attempts,
@@ -53,6 +55,12 @@ app = typer.Typer(help="Make, list, show, watch, audit and change sales.", no_ar
 States = Annotated[list[Any] | None, states_option(SaleState)]
 Etag = Annotated[str, typer.Option(help="Only if this is the sale's etag; any if not given.")]
 Reason = Annotated[str, typer.Option(help="Why, for the record; none if not given.")]
+SaleFile = Annotated[str, typer.Argument(help="Sales in YAML; - is the standard input.")]
+Check = Annotated[
+    bool, typer.Option("--check", help="Print what differs, and change nothing; exit code 1 if anything.")
+]
+WithStock = Annotated[bool, typer.Option("--stock", help="Also change the totals of items that are there.")]
+ApplyReason = Annotated[str, typer.Option(help="Why, for the record of stock, pauses and closes.")]
 
 
 @app.command()
@@ -166,6 +174,28 @@ def update(
         return await client.update_sale(sale_id, items=items, item_limits=limits, etag=etag, **settings)
 
     call_and_print(options, call, show_changed_sale, sale_id=sale_id)
+
+
+@app.command()
+@calls_server
+def apply(
+    options: Options,
+    file: SaleFile,
+    check: Check = False,
+    stock: WithStock = False,
+    reason: ApplyReason = USUAL_REASON,
+    yes: Yes = False,
+) -> None:
+    """Make sales as a file describes them: create those that are missing, and change what differs in the others.
+
+    Items are added and never taken away, and a sale is closed only where the file says `state: closed`. A second run
+    changes nothing.
+    """
+    wanted = read_sales(file, as_json=options.json)
+    if check:
+        check_sales(options, wanted, with_stock=stock)
+    else:
+        apply_sales(options, wanted, with_stock=stock, reason=reason, yes=yes)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from holdfast.testing.ledger.buyers import InMemoryBuyers
 from holdfast.testing.ledger.ledger import Ledger
 from holdfast.testing.ledger.letters import InMemoryDeadLetters
 from holdfast.testing.ledger.lists import InMemoryLists
+from holdfast.testing.ledger.revocations import InMemoryRevocations, InMemoryRevocationStream, NoReads
 from holdfast.testing.ledger.snapshots import InMemorySnapshots
 from holdfast.testing.passing_time import PassingTime
 from holdfast.testing.stock.audited import InMemoryAudited
@@ -21,6 +22,7 @@ from holdfast.testing.stock.watched import InMemoryWatched
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import SaleKey, shard_of
 from inventory_service.domain.results import Granted, Rejected
+from inventory_service.domain.revocations import Revocations
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.server import Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
@@ -30,6 +32,7 @@ from inventory_service.service.blocked_buyers import BlockedBuyers
 from inventory_service.service.bulkhead import Bulkhead
 from inventory_service.service.lists import Lists
 from inventory_service.service.replay import DeadLetterReplay
+from inventory_service.service.revocations import TokenRevocations
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.watches.watches import Watches
 
@@ -96,7 +99,10 @@ def _admin(
     buyers = BlockedBuyers(InMemoryBuyers(tables, clock.now_ms), bulkhead, stock, shards)
     replays = DeadLetterReplay(letters, archive, served, stock, bulkhead, clock.now_ms)
     audits = SaleAudits(InMemoryAudited(stock), InMemorySnapshots(tables, shards), shards)
-    return AdminServicer(served, buyers, replays, audits, middleware.draining, lists)  # type: ignore[abstract]  # the middleware answers the rest
+    revocations = TokenRevocations(
+        Revocations(), InMemoryRevocations(), InMemoryRevocationStream(), bulkhead, NoReads(), clock.now_ms
+    )
+    return AdminServicer(served, buyers, replays, audits, middleware.draining, lists, revocations)
 
 
 def _watches(stock: InMemoryStock, served: ArchiveFallback, clock: Clock, shards: int) -> Watches:

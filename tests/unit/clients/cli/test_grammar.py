@@ -191,6 +191,20 @@ REMOVE = ("--by", "-5", "--reason", "lost")
             admin.UnblockBuyerResponse(),
             "not blocked  ada",
         ),
+        (
+            ("token", "revoke", "t-1", "--reason", "stolen", "--yes"),
+            admin.RevokeTokensRequest(jti="t-1", reason="stolen"),
+            admin.RevokeTokensResponse(recorded=True, replayed=True),
+            "revoked  token t-1\n  a repeat",
+        ),
+        (
+            ("token", "revoke", "--subject", "ada", "--issued-before", NOON.isoformat(), "--reason", "left", "--yes"),
+            admin.RevokeTokensRequest(
+                subject_tokens=admin.SubjectTokens(subject="ada", issued_before=NOON), reason="left"
+            ),
+            admin.RevokeTokensResponse(),
+            "revoked  tokens of ada\n  not in the ledger yet",
+        ),
     ],
     ids=lambda words: " ".join(words[:2]) if isinstance(words, tuple) else "",
 )
@@ -280,7 +294,12 @@ def test_an_adjustment_id_is_made_up_and_printed_before_the_call(fake: FakeInven
         ("buyer", "block", "ada", "--yes"),
         ("sale", "close", "lamps"),
         ("buyer", "block", "ada", "--reason", "a bot"),
+        ("token", "revoke", "--reason", "stolen", "--yes"),
+        ("token", "revoke", "t-1", "--subject", "ada", "--reason", "stolen", "--yes"),
+        ("token", "revoke", "t-1", "--issued-before", "2026-11-27T10:00", "--reason", "stolen", "--yes"),
+        ("token", "revoke", "t-1", "--yes"),
         ("dead-letter", "replay", "3-1-7-2"),
+        ("token", "revoke", "t-1", "--reason", "stolen"),
     ],
     ids=" ".join,
 )

@@ -12,6 +12,7 @@ from inventory_service.domain.keys import Position
 from inventory_service.domain.reserve import Reserve, ReserveResult
 from inventory_service.domain.results import Granted, Rejected
 from inventory_service.rpc.methods import METHODS
+from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.servicers import Servicer
 from inventory_service.rpc.stream_life import StreamLife
 from tests.unit.inventory_service.rpc.wrapped_calls import Aborted, Calls, FakeContext
@@ -70,14 +71,16 @@ class Outcomes:
 class Served(Calls):
     """The servicer behind the middleware, on a stock."""
 
-    def __init__(self, stock: Any, *, shortest_s: float = 60.0, longest_s: float = 60.0) -> None:
-        super().__init__()
+    def __init__(
+        self, stock: Any, *, shortest_s: float = 60.0, longest_s: float = 60.0, rate: CallerRate | None = None
+    ) -> None:
+        super().__init__(rate=rate)
         self.outcomes = Outcomes()
         middleware = self.middleware
         life = StreamLife(middleware.draining, shortest_s, longest_s, drain_is_late=middleware.drain_is_late)
         lists: Any = None  # which no Reserve reads
         watches: Any = None  # nor has any
-        self.servicer = Servicer(stock, self.outcomes, middleware.slots, life, lists, watches)
+        self.servicer = Servicer(stock, self.outcomes, middleware.slots, life, lists, watches, rate)
 
     def call(self, method: str, sent: Any, context: Any) -> Awaitable[Any]:
         """One call, as gRPC makes it."""

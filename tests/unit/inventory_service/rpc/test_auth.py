@@ -55,7 +55,7 @@ def test_a_claim_that_is_at_fault_is_named() -> None:
     )
 
     assert served.failure("Bearer ann") == "TOKEN_INVALID problem=bad_claim claim=exp"
-    assert served.failure("Bearer bob") == "SCOPE_MISSING claim=shop"
+    assert served.failure("Bearer bob") == "SCOPE_MISSING problem=missing_claim claim=shop"
 
 
 def test_a_certificate_says_who_calls_without_a_token() -> None:

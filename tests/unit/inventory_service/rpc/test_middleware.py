@@ -35,10 +35,6 @@ async def never(request: Any, context: Any) -> None:
     await asyncio.Event().wait()
 
 
-def not_built(request: Any, context: Any) -> Any:
-    """As in the generated code: no coroutine function."""
-
-
 async def test_the_first_check_that_fails_decides() -> None:
     """A request that fails them all hears one reason after the other, as each is mended."""
     served = Calls(is_open=False)
@@ -48,9 +44,8 @@ async def test_the_first_check_that_fails_decides() -> None:
     async def outcome(behaviour: Behaviour = done, sent: bytes = UNREADABLE, remaining_s: float = 0.001) -> str:
         return await served.outcome("Reserve", behaviour, sent, remaining_s)
 
-    assert await outcome(not_built) == "OVERLOADED"
+    assert await outcome() == "OVERLOADED"
     slots.in_use -= 1
-    assert await outcome(not_built) == "NOT_BUILT"
     assert await outcome() == "DEADLINE_TOO_SHORT"
     assert await outcome(remaining_s=1.0) == "SHARD_NOT_SERVING"
     served.middleware.open()
@@ -59,7 +54,7 @@ async def test_the_first_check_that_fails_decides() -> None:
     assert await outcome(sent=b"", remaining_s=1.0) == "done"
     slots.in_use += 1
     await served.middleware.drain(within_s=0.0)
-    assert await outcome(not_built) == "SERVER_DRAINING"
+    assert await outcome() == "SERVER_DRAINING"
 
 
 async def test_a_call_knows_until_when_its_caller_waits() -> None:
@@ -78,8 +73,8 @@ async def test_a_call_knows_until_when_its_caller_waits() -> None:
 
 
 @pytest.mark.parametrize("method", EVERY_HANDLER)
-async def test_every_method_passes_the_checks_before_it_is_not_built(method: str) -> None:
-    """A server that is full or stops sends every caller away, streams and what it has not learnt yet included."""
+async def test_every_method_passes_the_checks(method: str) -> None:
+    """A server that is full or stops sends every caller away, streams included."""
     served, handler = Calls(), EVERY_HANDLER[method]
 
     outcomes = [await served.outcome_of(method, handler, UNREADABLE, 0.001)]
@@ -88,7 +83,7 @@ async def test_every_method_passes_the_checks_before_it_is_not_built(method: str
     await served.middleware.drain(within_s=0.0)
     outcomes.append(await served.outcome_of(method, handler, UNREADABLE, 0.001))
 
-    assert outcomes == ["NOT_BUILT", "OVERLOADED", "SERVER_DRAINING"]
+    assert outcomes == ["DEADLINE_TOO_SHORT", "OVERLOADED", "SERVER_DRAINING"]
 
 
 @pytest.mark.parametrize(("method", "slots"), [("GetSale", CLAIM.slots), ("ConfirmReservation", MOVE.slots)])

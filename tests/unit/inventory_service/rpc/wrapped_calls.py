@@ -15,6 +15,7 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import (
 )
 
 from inventory_service.rpc.middleware import Middleware, Observe
+from inventory_service.rpc.rate import CallerRate
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
@@ -46,6 +47,9 @@ class FakeContext:
         self.reason = ""
         self.status = status_pb2.Status()  # that it was aborted with
 
+    def peer(self) -> str:
+        return "ipv4:192.0.2.1:50000"
+
     def time_remaining(self) -> float | None:
         return self._remaining_s
 
@@ -70,9 +74,9 @@ class Meter:
 class Calls:
     """Calls of methods that one middleware wraps."""
 
-    def __init__(self, *, is_open: bool = True) -> None:
+    def __init__(self, *, is_open: bool = True, rate: CallerRate | None = None) -> None:
         self.meter = Meter()
-        self.middleware = Middleware(self.meter)
+        self.middleware = Middleware(self.meter, rate=rate)
         if is_open:
             self.middleware.open()
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from inventory_service.domain.circuit_breaker import FAILURES, CircuitBreaker
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
@@ -106,13 +107,19 @@ class BatcherFixture:
         self.clock = ManualClock()
         self.store = ManualStock()
         self.observed: list[tuple[str, int]] = []
+        self.breaker = CircuitBreaker()
         self.batcher = Batcher(
             self.store,  # type: ignore[arg-type]  # it is asked for many at a time only
             shard_of=lambda sale: 0,
             observe=lambda kind, requests, seconds: self.observed.append((kind, requests)),
             limits=limits,
             clock=self.clock,
+            breaker=self.breaker,
         )
+
+    def open_breaker(self) -> None:
+        for _ in range(FAILURES):
+            self.breaker.failed(self.breaker.sent(), "refused")
 
     async def make_busy(self) -> None:
         """End a call of three requests now, so that requests of the next 4 ms wait for the interval."""

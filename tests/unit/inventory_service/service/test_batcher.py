@@ -18,6 +18,7 @@ from inventory_service.service.batcher import CALL_KINDS, Limits
 from tests.unit.inventory_service.service.manual_stock import SALE, BatcherFixture, name_of, reserve, settle
 
 OVERLOADED = Failure(reasons.ERROR_REASON_OVERLOADED)
+UNREACHABLE = Failure(reasons.ERROR_REASON_STORE_UNREACHABLE)
 
 
 @pytest.fixture
@@ -220,6 +221,45 @@ async def test_a_request_that_waits_too_long_is_dropped_as_overloaded(fixture: B
     assert second.result() == OVERLOADED
     await fixture.store.answer()
     assert (name_of(sent.result()), fixture.store.calls) == ("sent", [("reserve", ["sent"])])
+
+
+async def test_what_waits_when_the_breaker_opens_fails_at_once_and_what_was_sent_waits_for_its_reply(
+    fixture: BatcherFixture,
+) -> None:
+    """Nothing was done for the ones, and the other may have been done."""
+    sent = fixture.batcher.reserve(reserve("sent"))
+    await settle()
+    waiting: list[asyncio.Future[Any]] = [
+        fixture.batcher.reserve(reserve("r-1")),
+        fixture.batcher.move(Move(SALE, "r-2", MoveKind.CONFIRM)),
+    ]
+    gone = fixture.batcher.reserve(reserve("gone"))
+    gone.cancel()
+
+    fixture.open_breaker()
+    new = fixture.batcher.reserve(reserve("new"))
+
+    assert [answer.result() for answer in (*waiting, new)] == [UNREACHABLE] * 3
+    assert not sent.done()
+    await fixture.clock.pass_ms(4)
+    await fixture.store.answer()
+    assert (name_of(sent.result()), fixture.store.calls) == ("sent", [("reserve", ["sent"])])
+
+
+async def test_requests_are_sent_again_once_the_breaker_has_closed(fixture: BatcherFixture) -> None:
+    """The timers that were set before find an empty queue, or one of new requests."""
+    await fixture.make_busy()
+    fixture.batcher.reserve(reserve("before"))
+    fixture.open_breaker()
+    await fixture.clock.pass_ms(4)
+
+    fixture.breaker.probe_succeeded()
+    answer = fixture.batcher.reserve(reserve("after"))
+    await settle()
+    await fixture.store.answer()
+
+    assert (name_of(answer.result()), fixture.store.calls) == ("after", [("reserve", ["after"])])
+    await fixture.clock.pass_ms(60_000)
 
 
 def test_what_waits_in_the_queue_is_dropped_before_its_call_is_cut() -> None:

@@ -1,0 +1,1 @@
+"""Verifies tokens: the room of PyJWT and cryptography."""

@@ -1,0 +1,74 @@
+"""Builds what finds out who calls, and has a server without it listen on loopback only."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from prometheus_client import CollectorRegistry
+
+from holdfast_runtime.settings import PREFIX, BadSettings
+from inventory_service.adapters.reloaded_files import SettingsFile, UnusableFile
+from inventory_service.adapters.tokens.key_files import KeyFiles
+from inventory_service.adapters.tokens.verifier import JwtVerifier
+from inventory_service.domain.revocations import Revocations
+from inventory_service.domain.token_claims import TokenRules
+from inventory_service.metrics import TokenMetrics
+from inventory_service.rpc.auth import Authenticator, Identify
+from inventory_service.settings import Settings
+
+
+def check_may_listen(settings: Settings, *, insecure: bool = False) -> None:
+    """`BadSettings` if every process that reaches this server could make every call, and it was not told so."""
+    if insecure and settings.authenticates:
+        raise BadSettings("--insecure: has no use where tokens or client certificates say who calls")
+    if not (settings.authenticates or insecure or settings.insecure == "true" or is_loopback(settings.listen)):
+        raise BadSettings(
+            f"HOLDFAST_LISTEN: {settings.listen} is not on loopback, and without authentication everyone who reaches it"
+            " may make every call: set HOLDFAST_AUTH_JWKS_FILE, HOLDFAST_AUTH_SECRET_FILE or"
+            " HOLDFAST_TLS_CLIENT_CA_FILE, or say --insecure (HOLDFAST_INSECURE=true)"
+        )
+
+
+def token_keys(settings: Settings, show_ok: Callable[[str, bool], None]) -> KeyFiles | None:
+    """The keys of the key files, if tokens say who calls; `BadSettings` if a file cannot be used."""
+    if not settings.has_token_keys:
+        return None
+    try:
+        return KeyFiles(_file(settings, "auth_secret_file"), _file(settings, "auth_jwks_file"), show_ok)
+    except UnusableFile as error:
+        raise BadSettings(str(error)) from None
+
+
+def authenticator(
+    settings: Settings,
+    certificates: Identify | None,
+    keys: KeyFiles | None,
+    revocations: Revocations,
+    registry: CollectorRegistry,
+) -> Authenticator | None:
+    """Finds out who calls; None if every caller may make every call."""
+    if certificates is None and keys is None:
+        return None
+    count_refused = TokenMetrics(registry).count_refused
+    return Authenticator(_verifier(settings, keys), revocations, certificates, count_refused=count_refused)
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether this machine alone can reach an address, host:port."""
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # another name
+        return False
+
+
+def _verifier(settings: Settings, keys: KeyFiles | None) -> JwtVerifier | None:
+    if keys is None:
+        return None
+    allows_default = settings.auth_allow_default_tenant == "true"
+    rules = TokenRules(settings.auth_tenant_claim, settings.auth_leeway_s, allows_default)
+    return JwtVerifier(keys, rules, issuer=settings.auth_issuer, audience=settings.auth_audience)
+
+
+def _file(settings: Settings, name: str) -> SettingsFile | None:
+    path = getattr(settings, name)
+    return SettingsFile(PREFIX + name.upper(), path) if path else None

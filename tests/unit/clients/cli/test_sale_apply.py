@@ -1,0 +1,365 @@
+"""`holdfast sale apply`: what it finds to differ, what it sends, in which order, and what it says of a failure."""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from holdfast.cli import ask_first
+from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
+from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
+from holdfast.inventory.v1.inventory_service_pb2 import GetSaleRequest, GetSaleResponse
+from holdfast.inventory.v1.sale_pb2 import Item, Sale, SaleState
+from typer.testing import Result
+
+from tests.unit.clients.cli.command import NOON, TOO_LONG_S, run
+from tests.unit.clients.fake_inventory import FakeInventory, error_status, unavailable
+
+C = grpc.StatusCode
+MISSING = error_status(C.NOT_FOUND, ErrorReason.ERROR_REASON_SALE_NOT_FOUND, sale_id="lamps")
+OPEN, CLOSED, SCHEDULED = SaleState.SALE_STATE_OPEN, SaleState.SALE_STATE_CLOSED, SaleState.SALE_STATE_SCHEDULED
+FOUND = Sale(
+    sale_id="lamps",
+    title="Lamps",
+    start_time=NOON,
+    end_time=NOON + timedelta(hours=2),
+    hold_ttl=timedelta(minutes=10),
+    max_hold_ttl=timedelta(minutes=10),
+    state=OPEN,
+    etag="e-1",
+    items=[
+        Item(sku="lamp", total=100, available=98, held=2, buyer_limit=2),
+        Item(sku="shade", total=20, available=20),
+    ],
+)
+SAME = """\
+title: Lamps
+start_time: 2026-11-27T13:00:00+01:00
+end_time: 2026-11-27T14:00:00Z
+hold_ttl: 600s
+max_hold_ttl: ~
+buyer_limit: 0
+attempts_per_minute: ~
+return_window: 0
+state: open
+"""
+ITEMS = "items: [{sku: lamp, total: 100, buyer_limit: 2}, {sku: shade, total: 20}]\n"
+
+
+def sale(text: str, sale_id: str = "lamps") -> str:
+    """One element of the list of sales."""
+    return f"  - sale_id: {sale_id}\n" + "".join(f"    {line}\n" for line in text.splitlines())
+
+
+def apply(fake: FakeInventory, tmp_path: Path, *sales: str, words: Sequence[str] = ()) -> Result:
+    file = tmp_path / "sales.yaml"
+    file.write_text("sales:\n" + "".join(sales))
+    return run(fake, "sale", "apply", str(file), *words)
+
+
+def changed(**fields: Any) -> Sale:
+    """The sale that was found, with some fields of another value."""
+    other = Sale()
+    other.CopyFrom(FOUND)
+    other.MergeFrom(Sale(**fields))
+    return other
+
+
+def will_find(fake: FakeInventory, *found: Sale) -> None:
+    fake.will_answer("GetSale", *(GetSaleResponse(sale=each) for each in found))
+
+
+def sent(fake: FakeInventory) -> list[Any]:
+    """The calls that change something."""
+    return [request for request in fake.asked if not isinstance(request, GetSaleRequest)]
+
+
+def lines_of(done: Result) -> list[str]:
+    """What was printed, with one blank between words."""
+    return [" ".join(line.split()) for line in done.stdout.splitlines()]
+
+
+def test_a_sale_that_is_missing_is_made_with_all_of_its_settings(fake: FakeInventory, tmp_path: Path) -> None:
+    """In one call; what is null is sent as unset."""
+    fake.will_answer("GetSale", MISSING)
+    fake.will_answer("CreateSale", admin.CreateSaleResponse(sale=FOUND))
+
+    done = apply(fake, tmp_path, sale(SAME + ITEMS))
+
+    assert done.exit_code == 0, done.stderr
+    items = [Item(sku="lamp", total=100, buyer_limit=2), Item(sku="shade", total=20)]
+    made = Sale(
+        sale_id="lamps",
+        title="Lamps",
+        start_time=NOON,
+        end_time=NOON + timedelta(hours=2),
+        hold_ttl=timedelta(minutes=10),
+        return_window=timedelta(0),
+        items=items,
+    )
+    assert sent(fake) == [admin.CreateSaleRequest(sale=made)]
+    assert lines_of(done) == ["created lamps 2 items"]
+    assert done.stderr == "1 sale: 1 created\n"
+
+
+def test_a_sale_that_is_as_described_is_left_alone(fake: FakeInventory, tmp_path: Path) -> None:
+    """However its moments and durations are written; null is what a server makes of a setting that is unset."""
+    will_find(fake, FOUND)
+
+    done = apply(fake, tmp_path, sale(SAME + ITEMS))
+
+    assert done.exit_code == 0
+    assert sent(fake) == []
+    assert lines_of(done) == ["unchanged lamps"]
+
+
+def test_settings_that_differ_are_sent_alone(fake: FakeInventory, tmp_path: Path) -> None:
+    """With the etag of the read; null takes one away, and what the file does not name stays as it is."""
+    will_find(fake, FOUND)
+    fake.will_answer("UpdateSale", admin.UpdateSaleResponse(sale=FOUND))
+
+    done = apply(fake, tmp_path, sale("title: Lamps\nhold_ttl: 1m30s\nend_time: ~\nbuyer_limit: 5000\n" + ITEMS))
+
+    assert done.exit_code == 0, done.stderr
+    wanted = Sale(sale_id="lamps", etag="e-1", hold_ttl=timedelta(seconds=90), buyer_limit=5000)
+    mask = FieldMask(paths=["end_time", "hold_ttl", "buyer_limit"])
+    assert sent(fake) == [admin.UpdateSaleRequest(sale=wanted, update_mask=mask)]
+    assert lines_of(done) == [
+        "changed lamps end_time: 2026-11-27T14:00:00Z -> none",
+        "changed lamps hold_ttl: 10m -> 1m30s",
+        "changed lamps buyer_limit: 0 -> 5,000",
+    ]
+
+
+def test_items_are_added_with_the_settings_and_none_is_taken_away(fake: FakeInventory, tmp_path: Path) -> None:
+    """In one call, so that it is done as a whole or not at all."""
+    will_find(fake, FOUND)
+    fake.will_answer("UpdateSale", admin.UpdateSaleResponse(sale=FOUND))
+
+    done = apply(
+        fake, tmp_path, sale("buyer_limit: 9\nitems: [{sku: lamp, total: 100}, {sku: bulb, total: 5, buyer_limit: 1}]")
+    )
+
+    bulb = Item(sku="bulb", total=5, buyer_limit=1)
+    wanted = Sale(sale_id="lamps", etag="e-1", buyer_limit=9, items=[bulb])
+    assert sent(fake) == [admin.UpdateSaleRequest(sale=wanted, update_mask=FieldMask(paths=["buyer_limit", "items"]))]
+    assert lines_of(done)[1:] == [
+        "added lamps item bulb: 5 units",
+        "left alone lamps item shade: is not in the file",
+    ]
+
+
+def test_totals_are_left_alone_without_stock(fake: FakeInventory, tmp_path: Path) -> None:
+    """They follow deliveries and discarded returns, which no file knows; and that is no difference for --check."""
+    will_find(fake, *[FOUND] * 2)
+    text = sale("items: [{sku: lamp, total: 120}, {sku: shade, total: 20}]")
+
+    done, checked = (apply(fake, tmp_path, text, words=words) for words in ((), ("--check",)))
+
+    assert done.exit_code == checked.exit_code == 0
+    assert sent(fake) == []
+    assert lines_of(done)[1] == "left alone lamps item lamp: has a total of 100, not 120: --stock changes it"
+
+
+def test_totals_are_set_with_stock_where_they_are_as_read(fake: FakeInventory, tmp_path: Path) -> None:
+    """Under an id that is new in each run: one that is made of the totals would repeat an old adjustment."""
+    text = sale("items: [{sku: lamp, total: 120}, {sku: shade, total: 20}]")
+    for _ in range(2):
+        will_find(fake, FOUND)
+        fake.will_answer("AdjustStock", admin.AdjustStockResponse())
+
+    done, _ = (apply(fake, tmp_path, text, words=("--stock", "--reason", "delivery 7")) for _ in range(2))
+
+    first, second = (request for request in fake.asked if isinstance(request, admin.AdjustStockRequest))
+    assert (first.sku, first.new_total, first.expected_total, first.reason) == ("lamp", 120, 100, "delivery 7")
+    assert first.adjustment_id != second.adjustment_id
+    assert lines_of(done) == ["adjusted lamps item lamp: total 100 -> 120"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "kinds"),
+    [
+        ("state: paused\nbuyer_limit: 1\n", {}, ["PauseSale", "UpdateSale"]),
+        ("state: open\nbuyer_limit: 1\n", {"paused": True}, ["UpdateSale", "ResumeSale"]),
+        ("state: closed\nbuyer_limit: 1\n", {"paused": True}, ["UpdateSale", "CloseSale"]),
+        ("buyer_limit: 1\n", {"paused": True}, ["UpdateSale"]),
+        ("state: closed\n", {"state": CLOSED, "paused": True}, []),
+        ("state: closed\n", {"state": SaleState.SALE_STATE_ARCHIVED}, []),
+    ],
+)
+def test_a_sale_pauses_first_and_resumes_or_closes_last(
+    fake: FakeInventory, tmp_path: Path, text: str, found: dict[str, Any], kinds: list[str]
+) -> None:
+    """So it never sells under settings that were not meant; each call names the etag that the one before left."""
+    will_find(fake, changed(**found))
+    for number, kind in enumerate(kinds):
+        response = getattr(admin, f"{kind}Response")
+        fake.will_answer(kind, response(sale=Sale(sale_id="lamps", etag=f"e-{number + 2}")))
+
+    done = apply(fake, tmp_path, sale(text + ITEMS), words=("--yes",))
+
+    assert done.exit_code == 0, done.stderr
+    assert [type(request).__name__ for request in sent(fake)] == [f"{kind}Request" for kind in kinds]
+    etags = [request.sale.etag if hasattr(request, "sale") else request.etag for request in sent(fake)]
+    assert etags == [f"e-{number + 1}" for number in range(len(kinds))]
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("state: closed\n" + ITEMS, "Close sale lamps for good: do it?"),
+        ("items: [{sku: lamp, total: 90}]\n", "Lower item lamp of sale lamps from 100 to 90: do it?"),
+    ],
+)
+def test_what_destroys_is_asked_before_anything_is_sent(
+    fake: FakeInventory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, question: str
+) -> None:
+    """Of all sales at once; without a terminal it needs --yes."""
+    for _ in range(3):
+        will_find(fake, FOUND, FOUND)
+    fake.will_answer("CloseSale", admin.CloseSaleResponse())
+    fake.will_answer("AdjustStock", admin.AdjustStockResponse())
+    fake.will_answer("UpdateSale", *[admin.UpdateSaleResponse()] * 2)
+    both = (sale("title: First\n" + ITEMS, "first"), sale(text))
+
+    refused = apply(fake, tmp_path, *both, words=("--stock",))
+    monkeypatch.setattr(ask_first, "is_terminal", lambda: True)
+    (tmp_path / "sales.yaml").write_text("sales:\n" + "".join(both))
+    declined = run(fake, "sale", "apply", str(tmp_path / "sales.yaml"), "--stock", typed="n\n")
+    assert sent(fake) == []
+    done = run(fake, "sale", "apply", str(tmp_path / "sales.yaml"), "--stock", typed="y\n")
+
+    assert (refused.exit_code, declined.exit_code, done.exit_code) == (2, 2, 0)
+    assert f"{question} If so, add --yes" in refused.stderr
+    assert question in declined.stderr
+    assert len(sent(fake)) == 2
+
+
+def test_a_check_sends_nothing_and_is_exit_code_1_if_anything_differs(fake: FakeInventory, tmp_path: Path) -> None:
+    """It shows what apply would do, and what it could not."""
+    fake.will_answer("GetSale", MISSING, *(GetSaleResponse(sale=each) for each in (FOUND, FOUND)))
+    other_limit = "state: closed\nitems: [{sku: lamp, total: 90, buyer_limit: 5}, {sku: shade, total: 20}]"
+    sales = (sale(ITEMS, "first"), sale(other_limit), sale(ITEMS, "third"))
+
+    done = apply(fake, tmp_path, *sales, words=("--check", "--stock"))
+
+    assert done.exit_code == 1
+    assert sent(fake) == []
+    assert lines_of(done) == [
+        "to create first 2 items",
+        "to adjust lamps item lamp: total 100 -> 90",
+        "to close lamps state: open -> closed",
+        "cannot change lamps item lamp: its buyer_limit is 2, not 5, and is never changed",
+        "unchanged third",
+    ]
+    assert done.stderr == "3 sales: 1 missing, 1 differs, 1 unchanged\n"
+
+
+def test_a_check_that_finds_nothing_is_exit_code_0(fake: FakeInventory, tmp_path: Path) -> None:
+    """For a pipeline that watches over drift; items that the file does not name are no difference."""
+    will_find(fake, FOUND)
+
+    done = apply(fake, tmp_path, sale("items: [{sku: lamp, total: 100}]"), words=("--check", "--json"))
+
+    assert done.exit_code == 0
+    [one] = json.loads(done.stdout)["sales"]
+    assert one == {
+        "sale_id": "lamps",
+        "result": "unchanged",
+        "changes": [],
+        "cannot_change": [],
+        "left_alone": ["item shade: is not in the file"],
+    }
+
+
+def test_a_limit_of_an_item_that_differs_stops_everything(fake: FakeInventory, tmp_path: Path) -> None:
+    """No call changes it, and a run that leaves it so would not have done what the file says."""
+    will_find(fake, FOUND, FOUND)
+
+    done = apply(
+        fake, tmp_path, sale("title: B\n" + ITEMS, "first"), sale("items: [{sku: lamp, total: 100, buyer_limit: 5}]")
+    )
+
+    assert done.exit_code == 1
+    assert sent(fake) == []
+    assert "nothing was done: sale lamps: item lamp: its buyer_limit is 2, not 5" in done.stderr
+
+
+def test_a_failure_in_the_middle_says_what_was_done(fake: FakeInventory, tmp_path: Path) -> None:
+    """What comes after it is not tried; as JSON it stands beside the error."""
+    for _ in range(2):
+        fake.will_answer("GetSale", MISSING, GetSaleResponse(sale=FOUND), MISSING)
+        fake.will_answer("CreateSale", admin.CreateSaleResponse(sale=FOUND))
+        fake.will_answer("AdjustStock", admin.AdjustStockResponse())
+        in_use = {"sku": "shade", "held": "3", "sold": "4"}
+        fake.will_answer(
+            "AdjustStock", error_status(C.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STOCK_IN_USE, **in_use)
+        )
+    text = sale("items: [{sku: lamp, total: 120}, {sku: shade, total: 1}]")
+    sales = (sale(ITEMS, "first"), text, sale(ITEMS, "third"))
+
+    done = apply(fake, tmp_path, *sales, words=("--stock", "--yes"))
+    as_json = apply(fake, tmp_path, *sales, words=("--stock", "--yes", "--json"))
+
+    assert done.exit_code == as_json.exit_code == 1
+    assert [line.split()[0] for line in lines_of(done)] == ["created", "adjusted"]
+    count, failure = done.stderr.splitlines()
+    assert count == "3 sales: 1 created, 1 failed, 1 not tried"
+    assert failure == (
+        "holdfast: item shade of sale lamps: 3 are held and 4 sold, and so many must remain [STOCK_IN_USE]"
+    )
+    whole = json.loads(as_json.stdout)
+    assert whole["error"]["reason"] == "ERROR_REASON_STOCK_IN_USE"
+    assert [one["result"] for one in whole["sales"]] == ["created", "failed", "not tried"]
+    adjusted = {"change": "adjust", "field": "items.lamp.total", "old": 100, "new": 120}
+    assert whole["sales"][1]["changes"] == [adjusted]
+
+
+@pytest.mark.parametrize(
+    ("status", "line", "exit_code"),
+    [
+        (
+            error_status(C.ABORTED, ErrorReason.ERROR_REASON_ETAG_MISMATCH),
+            "sale lamps: has changed since its etag was read; run it again with the same file, which begins by reading"
+            " [ETAG_MISMATCH]",
+            1,
+        ),
+        (
+            error_status(C.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_WRONG_SALE_STATE, state="SALE_STATE_CLOSED"),
+            "sale lamps: is closed, which does not allow this [WRONG_SALE_STATE]",
+            1,
+        ),
+        (
+            unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN, TOO_LONG_S),
+            "sale lamps: it is unknown whether this was done; repeat it with the same ids (The sentence of the server.)"
+            "; run it again with the same file, which begins by reading [OUTCOME_UNKNOWN]",
+            3,
+        ),
+    ],
+)
+def test_a_failed_call_says_whether_to_run_it_again(
+    fake: FakeInventory, tmp_path: Path, status: Any, line: str, exit_code: int
+) -> None:
+    """A new run is harmless; where the state does not allow the change, it would fail again."""
+    will_find(fake, FOUND)
+    fake.will_answer("UpdateSale", status)
+
+    done = apply(fake, tmp_path, sale("title: B\n" + ITEMS))
+
+    assert done.exit_code == exit_code
+    assert done.stderr.splitlines()[-1] == f"holdfast: {line}"
+
+
+def test_a_sale_that_cannot_be_read_ends_it_before_any_change(fake: FakeInventory, tmp_path: Path) -> None:
+    """Only a sale that does not exist is made."""
+    fake.will_answer("GetSale", MISSING, unavailable(ErrorReason.ERROR_REASON_LEDGER_UNREACHABLE, TOO_LONG_S))
+
+    done = apply(fake, tmp_path, sale(ITEMS, "first"), sale(ITEMS))
+
+    assert done.exit_code == 2
+    assert sent(fake) == []
+    assert "sale lamps: the server cannot answer now, and nothing was done" in done.stderr
