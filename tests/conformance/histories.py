@@ -60,6 +60,7 @@ class History:
             *((3, self._release), (2, self._extend), (4, self._change), (4, self._return), (2, self._get)),
             *((2, self._get_sale), (1, self._batch), (1, self._stream), (1, self._create_again), (2, self._update)),
             *((1, self._pause), (2, self._resume), (1, self._close), (2, self._adjust), (1, self._list_blocked)),
+            (1, self._revoke),
             *((1, self._watch_sale), (1, self._watch_reservation)),
         ]
 
@@ -82,7 +83,8 @@ class History:
             yield claim, self._random.choice((self._confirm, self._release, self._extend))(claim)
         for buyer in (REFUSED_BUYER, BLOCKED_BUYER, BLOCKED_BUYER):
             claim = self._new_claim(buyer, self.refused.sale_id)
-            claim.request.lines[:] = [Line(sku="lamp", quantity=self._random.choice((1, 2)))]
+            del claim.request.lines[:]
+            claim.request.lines.add(sku="lamp", quantity=self._random.choice((1, 2)))
             self._refusable.append(claim)
             yield claim, Step("Reserve", _as_it_is(claim.request))
 
@@ -277,13 +279,19 @@ class History:
         return Step("WatchSale", _as_it_is(calls.WatchSaleRequest(sale_id=self._sale_id())))
 
     def _batch(self) -> Step:
-        """Some new ones, a known one, and one that is out of bounds."""
+        """New ones, the first of them again, and with another body, and one that is out of bounds.
+
+        The order of time is then that of the ids, also where one server makes all of them in the same moment.
+        """
         new = []
         for buyer in self._random.sample(BUYERS, 2):
             new.append(self._new_claim(buyer, self._sale_id()))
             self._claims.append(new[-1])
-        requests = [claim.request for claim in (*new, self._known())]
-        requests.append(calls.ReserveRequest(sale_id="-", lines=[Line()]))
+        other = calls.ReserveRequest()
+        other.CopyFrom(new[0].request)
+        other.lines[0].quantity += 1
+        wrong = calls.ReserveRequest(sale_id="-", lines=[Line()])
+        requests = [*(claim.request for claim in new), new[0].request, other, wrong]
         return Step("BatchReserve", _as_it_is(calls.BatchReserveRequest(requests=requests)))
 
     def _stream(self) -> Step:
@@ -297,6 +305,11 @@ class History:
             return Step("UnblockBuyer", _as_it_is(admin.UnblockBuyerRequest(buyer_id=self._prefix + BLOCKED_BUYER)))
         request = admin.BlockBuyerRequest(buyer_id=self._prefix + BLOCKED_BUYER, reason="bot")
         return Step("BlockBuyer", _as_it_is(request))
+
+    def _revoke(self) -> Step:
+        name = f"{self._prefix}{self._random.randrange(2)}"
+        tokens: Any = self._random.choice(({"jti": name}, {"subject_tokens": {"subject": name}}))
+        return Step("RevokeTokens", _as_it_is(admin.RevokeTokensRequest(reason="lost", **tokens)))
 
     def _list_reservations(self) -> Step:
         """By sale, so that one page has what one shard has; each second time the page behind the last one."""

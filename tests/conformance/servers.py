@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
@@ -13,7 +13,7 @@ from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.testing import InventoryServer
 
-from tests.inventory_server import calling
+from tests.inventory_server import Caller, calling
 from tests.stack_fixture import StackFixture
 from tests.stacks import Running
 
@@ -29,7 +29,7 @@ METHODS: dict[str, MethodDescriptor] = {
 class ServerUnderTest(Protocol):
     """A server that is called by its address, and what a test does to it besides calls."""
 
-    channel: Any
+    caller: Caller
 
     async def pass_time(self, time: timedelta) -> None:
         """Let time pass."""
@@ -43,8 +43,8 @@ class ServerUnderTest(Protocol):
 class Double:
     """`holdfast.testing`."""
 
-    def __init__(self, server: InventoryServer, channel: grpc.aio.Channel) -> None:
-        self.channel: Any = channel
+    def __init__(self, server: InventoryServer, caller: Caller) -> None:
+        self.caller = caller
         self._server = server
 
     async def pass_time(self, time: timedelta) -> None:
@@ -58,7 +58,7 @@ class Processes:
     """A stack of processes on real servers."""
 
     def __init__(self, stack: StackFixture) -> None:
-        self.channel: Any = stack.caller.channel
+        self.caller = stack.caller
         self._stack = stack
 
     async def pass_time(self, time: timedelta) -> None:
@@ -72,7 +72,7 @@ class Processes:
 async def running_double(shards: int) -> AsyncIterator[Double]:
     """A server for tests, and a channel to it."""
     async with InventoryServer(shards=shards) as server, calling(server.address) as caller:
-        yield Double(server, caller.channel)
+        yield Double(server, caller)
 
 
 @asynccontextmanager
@@ -84,13 +84,13 @@ async def calling_processes(running: Running) -> AsyncIterator[Processes]:
 
 async def ask(server: ServerUnderTest, method: str, *requests: bytes) -> list[Any]:
     """The answers of a call: one, all of a stream of requests, or the first of a watch; AioRpcError if it fails."""
-    descriptor = METHODS[method]
+    descriptor, channel = METHODS[method], cast("Any", server.caller.channel)
     path, answer = f"/{descriptor.containing_service.full_name}/{method}", GetMessageClass(descriptor.output_type)
     if descriptor.client_streaming:
-        return [answer.FromString(one) async for one in server.channel.stream_stream(path)(iter(requests))]
+        return [answer.FromString(one) async for one in channel.stream_stream(path)(iter(requests))]
     if descriptor.server_streaming:
-        call = server.channel.unary_stream(path)(requests[0])
+        call = channel.unary_stream(path)(requests[0])
         first: Any = await call.read()
         call.cancel()
         return [] if first is grpc.aio.EOF else [answer.FromString(first)]
-    return [answer.FromString(await server.channel.unary_unary(path)(requests[0], timeout=60.0))]
+    return [answer.FromString(await channel.unary_unary(path)(requests[0], timeout=60.0))]

@@ -150,7 +150,7 @@ def _to_sale_state(state: str, sale_id: str, now: datetime) -> list[tuple[str, M
     """The calls that make a sale of this state."""
     times: dict[str, Any] = {
         "SCHEDULED": {"start_time": now + timedelta(days=1)},
-        "ENDED": {"start_time": now - timedelta(days=2), "end_time": now - timedelta(days=1)},
+        "ENDED": {"start_time": now - timedelta(days=2), "end_time": now - timedelta(hours=1)},
     }
     make = admin.CreateSaleRequest(sale=_sale(sale_id, title="lamps", **times.get(state, {})))
     after: dict[str, tuple[str, Message]] = {
