@@ -308,7 +308,8 @@ class History:
 
     def _revoke(self) -> Step:
         name = f"{self._prefix}{self._random.randrange(2)}"
-        tokens: Any = self._random.choice(({"jti": name}, {"subject_tokens": {"subject": name}}))
+        subject = {"subject": name, "issued_before": self._now - timedelta(seconds=self._random.randrange(3))}
+        tokens: Any = self._random.choice(({"jti": name}, {"subject_tokens": subject}))
         return Step("RevokeTokens", _as_it_is(admin.RevokeTokensRequest(reason="lost", **tokens)))
 
     def _list_reservations(self) -> Step:

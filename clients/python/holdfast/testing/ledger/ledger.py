@@ -1,7 +1,6 @@
 """The ledger in memory: takes the commits of the stock as they come, or later, and has the stock give units back."""
 
 from collections.abc import Callable
-from functools import partial
 
 from holdfast.testing.ledger.booking import Booking
 from holdfast.testing.ledger.refusals import Refusals
@@ -25,7 +24,6 @@ class Ledger:
         self._booking = Booking(self.tables, self.refusals, now_ms)
         self._is_held_back = False
         for shard in self._shards:
-            shard.committed = partial(self._committed, shard)
             self.tables.watermarks[shard.number] = Watermark(CommitId(shard.epoch, 0), 0)
 
     def hold_back(self) -> None:
@@ -42,7 +40,8 @@ class Ledger:
         for shard in self._shards:
             self._book(shard)
 
-    def _committed(self, shard: ShardState) -> None:
+    def committed(self, shard: ShardState) -> None:
+        """Must be called after each commit of a shard."""
         if not self._is_held_back:
             self._book(shard)
 
