@@ -19,7 +19,7 @@ from tests.conformance.answers import Answers
 
 BUYERS = ("ann", "bob", "cid")
 REFUSED_BUYER = "rob"  # whose orders the ledger refuses
-BLOCKED_BUYER = "dot"  # who is blocked and unblocked
+BLOCKED_BUYER = "dot"  # who is blocked after the first round
 SKUS = ("lamp", "bulb", "sofa")  # of which no sale has the last
 Build = Callable[[Answers], Message]
 
@@ -109,9 +109,17 @@ class History:
             claim = Claim(self.refused.sale_id, f"again-{self._replays}", calls.ReserveRequest())
             yield claim, self._replay(number, claim.reservation_id)
 
-    def between(self) -> Step:
-        """The buyer is blocked or unblocked, so that in the next round the ledger refuses what was held before."""
-        return self._block()
+    def between(self) -> Iterator[Step]:
+        """The buyer is blocked, so that in the next round the ledger refuses the confirm of what was held before."""
+        for reason in ("bot", "again"):
+            request = admin.BlockBuyerRequest(buyer_id=self._prefix + BLOCKED_BUYER, reason=reason)
+            yield Step("BlockBuyer", _as_it_is(request))
+
+    def end(self) -> Iterator[Step]:
+        """The buyer is unblocked."""
+        for _ in range(2):
+            yield Step("UnblockBuyer", _as_it_is(admin.UnblockBuyerRequest(buyer_id=self._prefix + BLOCKED_BUYER)))
+        yield self._list_blocked()
 
     @property
     def refused_buyer(self) -> str:
@@ -299,12 +307,6 @@ class History:
         return Step("StreamReserve", _as_it_is(calls.StreamReserveRequest(correlation_id=7, request=request)))
 
     # ------------------------------------------------------------------------------------- operators
-
-    def _block(self) -> Step:
-        if self._random.random() < 0.5:
-            return Step("UnblockBuyer", _as_it_is(admin.UnblockBuyerRequest(buyer_id=self._prefix + BLOCKED_BUYER)))
-        request = admin.BlockBuyerRequest(buyer_id=self._prefix + BLOCKED_BUYER, reason="bot")
-        return Step("BlockBuyer", _as_it_is(request))
 
     def _revoke(self) -> Step:
         name = f"{self._prefix}{self._random.randrange(2)}"
