@@ -59,7 +59,7 @@ class History:
             *((10, self._reserve), (3, self._repeat), (4, self._confirm), (3, self._partial_confirm)),
             *((3, self._release), (2, self._extend), (4, self._change), (4, self._return), (2, self._get)),
             *((2, self._get_sale), (1, self._batch), (1, self._stream), (1, self._create_again), (2, self._update)),
-            *((1, self._pause), (2, self._resume), (1, self._close), (2, self._adjust), (1, self._list_blocked)),
+            *((1, self._pause), (4, self._resume), (1, self._close), (2, self._adjust), (1, self._list_blocked)),
             (1, self._revoke),
             *((1, self._watch_sale), (1, self._watch_reservation)),
         ]
@@ -128,9 +128,9 @@ class History:
     # ----------------------------------------------------------------------------------------- sales
 
     def _first_sales(self) -> list[Sale]:
-        items = [Item(sku="lamp", total=25), Item(sku="bulb", total=8, buyer_limit=2)]
+        items = [Item(sku="lamp", total=50), Item(sku="bulb", total=12, buyer_limit=4)]
         return [
-            self._sale("holds", items=items, buyer_limit=6, max_hold_ttl=Duration(seconds=3600)),
+            self._sale("holds", items=items, buyer_limit=14, max_hold_ttl=Duration(seconds=3600)),
             self._sale("buys", items=items, hold_ttl=Duration(seconds=0)),
             self._sale("tries", items=items, attempts_per_minute=4),
             self._sale("later", items=items, start_time=self._now + timedelta(days=1)),
@@ -143,7 +143,7 @@ class History:
     def _sale_id(self) -> str:
         """Mostly of one that is open, seldom of none."""
         ids = [sale.sale_id for sale in self.sales]
-        return self._random.choices([*ids, f"{self._prefix}none"], [12, 4, 3, 1, 1, 0.3])[0]
+        return self._random.choices([*ids, f"{self._prefix}none"], [24, 6, 4, 1, 1, 0.5])[0]
 
     def _create_again(self) -> Step:
         sale = Sale()
@@ -157,7 +157,7 @@ class History:
         sale_id, etag = self._sale_id(), self._random.choice(("", "", "last", "0-0-0"))
         sale, paths = Sale(sale_id=sale_id), self._random.sample(("title", "buyer_limit", "end_time", "items"), 2)
         sale.title = self._random.choice(("one", "two"))
-        sale.buyer_limit = self._random.choice((0, 4, 6))
+        sale.buyer_limit = self._random.choice((0, 9, 14))
         sale.items.append(Item(sku=self._random.choice(("lamp", "desk")), total=5))
         if self._random.random() < 0.5:
             sale.end_time.FromDatetime(self._now + timedelta(days=self._random.choice((1, 2))))
@@ -195,7 +195,7 @@ class History:
     def _adjust(self) -> Step:
         number, sku = self._random.randrange(6), self._random.choice(SKUS)
         change: Any = self._random.choice(({"delta": 3}, {"delta": -2}, {"new_total": 20}, {"new_total": 1}))
-        expected: Any = self._random.choice(({}, {}, {"expected_total": 25}))
+        expected: Any = self._random.choice(({}, {}, {"expected_total": 50}))
         request = admin.AdjustStockRequest(
             sale_id=self._sale_id(), sku=sku, adjustment_id=f"a-{number}", reason="counted", **change, **expected
         )
@@ -227,7 +227,7 @@ class History:
     def _known(self) -> Claim:
         """One of the last claims, so that several steps meet one reservation, or one that was never made."""
         unknown = self._new_claim("ann", self._sale_id())
-        return self._random.choice([*self._claims[-10:], unknown])
+        return self._random.choice([*self._claims[-8:], unknown])
 
     def _repeat(self) -> Step:
         """The same request, or another with the same id."""
