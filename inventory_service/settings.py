@@ -32,7 +32,10 @@ class Settings(SharedSettings):
         "", description="the tenant and scopes of each caller by a name in its certificate, a TOML file"
     )
     queue_limit: int = Field(
-        4096, ge=1, description="requests that may wait for one shard; further ones fail with OVERLOADED"
+        4096,
+        ge=1,
+        description="requests for units that may wait for one shard, and as many moves; further ones fail with"
+        " OVERLOADED",
     )
     rate_per_s: float = Field(
         0, ge=0, le=1_000_000, description="calls a second that each caller may make in the long run; 0: no limit"

@@ -122,6 +122,28 @@ async def test_a_stream_of_a_certificate_goes_on() -> None:
     assert served.meter.codes == ["CANCELLED"]
 
 
+async def test_a_token_is_asked_about_again_once_more_are_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand streams cost little while nothing is revoked."""
+    served, asked = Served(), list[str]()
+    revoked = served.revocations.revoked
+
+    def counted(caller: Caller) -> bool:
+        asked.append(caller.jti)
+        return revoked(caller)
+
+    monkeypatch.setattr(served.revocations, "revoked", counted)
+    stream = served.watch()
+    await open_streams(served, 1)
+
+    served.revocations.add([REVOKED._replace(name="t-9")])
+    await eventually(lambda: asked == ["t-1"])
+    await asyncio.sleep(0.05)
+
+    assert asked == ["t-1"]
+    stream.cancel()
+    await asyncio.gather(stream, return_exceptions=True)
+
+
 async def test_what_a_stream_still_has_to_end_is_ended_before_its_status() -> None:
     """A StreamReserve writes from a task of its own."""
     served, told = Served(), []
