@@ -73,6 +73,7 @@ def _command(load: Load, body: Path, log: Path) -> list[str]:
         *("h2load", "--threads=1", f"--duration={round(load.seconds * 1000)}ms", f"--log-file={log}"),
         *(f"--clients={load.connections}", f"--max-concurrent-streams={load.streams}"),
         *(f"--data={body}", "--header=content-type: application/grpc", "--header=te: trailers"),
+        *([f"--header=authorization: Bearer {load.token}"] if load.token else []),
         f"http://{load.address}/{METHOD}",
     ]
 

@@ -23,6 +23,7 @@ class Load:
     connections: int = 10
     streams: int = 10  # calls in flight on each connection
     smallest_answer: int = 0  # bytes of a response's message; fewer mean that calls failed, and 0 that they may
+    token: str = ""  # that each call is sent with; empty: none
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from inventory_service.domain.caller import Caller
 from inventory_service.domain.results import Failure
 from inventory_service.domain.time_left import caller_leaves
 from inventory_service.rpc.auth import Authenticate, current_caller
-from inventory_service.rpc.methods import METHODS, MethodClass
+from inventory_service.rpc.methods import METHODS, TIME_LIMIT_S, MethodClass
 from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.slots import Slots
 from inventory_service.rpc.status import CallFailed, status_of
@@ -114,7 +114,7 @@ class Middleware:
 
     def _wrapped(self, behaviour: Any, method: MethodClass, observe: Observe) -> Behaviour:
         admit = self._admission(method)
-        if self._stream_tokens and method.time_limit_s is None:
+        if self._stream_tokens and (method.time_limit_s is None or method.time_limit_s > TIME_LIMIT_S):
             behaviour = self._stream_tokens.checked(behaviour)
         slots, limit = self._slots_of(method), TimeLimit(method.time_limit_s)
 
@@ -137,7 +137,7 @@ class Middleware:
                 limited.uncancel()
                 ended = _overdue(method)
             except Exception:  # any bug: the caller still gets a status with ErrorInfo
-                log.exception("unhandled_exception", call=behaviour.__name__)
+                log.exception("unhandled_exception", call=behaviour.__name__, **_who_called())
                 ended = _failed(reasons.ERROR_REASON_OUTCOME_UNKNOWN)
             finally:
                 if limited is not None:
@@ -197,6 +197,12 @@ def _check_scope(caller: Caller, method: MethodClass) -> None:
     if method.scopes.isdisjoint(caller.scopes):
         raise CallFailed(Failure(reasons.ERROR_REASON_SCOPE_MISSING, {"scope": method.weakest_scope}))
     current_caller.set(caller)
+
+
+def _who_called() -> Mapping[str, str]:
+    """The caller, as a log may name it: never by its token."""
+    caller = current_caller.get()
+    return {"subject": caller.subject, "jti": caller.jti} if caller.subject else {}
 
 
 def _failed(reason: int) -> CallFailed:

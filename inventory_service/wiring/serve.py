@@ -60,7 +60,7 @@ from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.shard_queue import Limits
 from inventory_service.service.watches.watches import Watches
 from inventory_service.settings import TLS_FILES, TOKENS, Settings
-from inventory_service.wiring.authentication import authenticator, check_may_listen, token_keys
+from inventory_service.wiring.authentication import authenticator, check_may_listen, is_loopback, token_keys
 from inventory_service.wiring.breaker import MakePool, store_breaker
 from inventory_service.wiring.rate import caller_rate
 from inventory_service.wiring.server_checks import checks
@@ -128,6 +128,8 @@ async def _listen(server: Server, settings: Settings, tls: Tls) -> None:
     except CannotListen as error:
         raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
     log.info("listening", address=address, shards=settings.shards, tls=tls.mode)
+    if settings.has_token_keys and tls is PLAINTEXT and not is_loopback(settings.listen):
+        log.warning("tokens_in_plaintext", address=address, meaning="without TLS others may read them")
 
 
 def build_server(
