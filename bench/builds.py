@@ -48,10 +48,11 @@ class Build:
     address: str
     server_pid: int
     redis_pid: int
+    token: str = ""  # with which it may be called; empty: it asks for none
 
     def units_held(self, sale_id: str) -> int:
         """How many units of a sale are held."""
-        with BlockingClient(self.address, channels=1, retry=PATIENT) as client:
+        with _client(self.address, self.token) as client:
             (item,) = client.get_sale(sale_id).sale.items
             return item.held
 
@@ -78,8 +79,11 @@ class Build:
 
 
 @contextmanager
-def serving(checkout: Path, folder: Path) -> Iterator[Build]:
-    """Start servers and a build's `serve` on them, with a sale of plenty and one that is sold out."""
+def serving(checkout: Path, folder: Path, token: str = "", **settings: str) -> Iterator[Build]:
+    """Start servers and a build's `serve` on them, with a sale of plenty and one that is sold out.
+
+    `settings` are its variables beside the servers' addresses; with `token` it can be called.
+    """
     folder.mkdir()
     with ExitStack() as held:
         valkey, postgres = Valkey(folder / "valkey"), Postgres(folder / "postgres")
@@ -88,17 +92,17 @@ def serving(checkout: Path, folder: Path) -> Iterator[Build]:
             held.callback(server.stop)
             server.start()
         address = f"{LOOPBACK}:{free_port()}"
-        environment = _environment(valkey, postgres, broker, address)
+        environment = {**_environment(valkey, postgres, broker, address), **settings}
         run_to_end(checkout, PROGRAM_S, "order_persister", "migrate", **environment)
         run_to_end(checkout, PROGRAM_S, "inventory_service", "init", **environment)
         serve = held.enter_context(running(checkout, folder / "serve.log", "inventory_service", "serve", **environment))
-        _make_sales(address)
-        yield Build(checkout, folder, environment, address, serve.pid, valkey.pid)
+        _make_sales(address, token)
+        yield Build(checkout, folder, environment, address, serve.pid, valkey.pid, token)
 
 
-def smallest_answer(address: str, sale_id: str) -> int:
+def smallest_answer(address: str, sale_id: str, token: str = "") -> int:
     """Bytes of the response to a Reserve, less what the length of numbers in it may vary by."""
-    with BlockingClient(address, channels=1, retry=PATIENT) as client:
+    with _client(address, token) as client:
         return client.reserve(sale_id, "first", "first-buyer", {SKU: 1}).ByteSize() - NUMBERS_VARY_BY
 
 
@@ -117,8 +121,12 @@ def _environment(valkey: Server, postgres: Server, broker: Server, listen: str) 
     }
 
 
-def _make_sales(address: str) -> None:
-    with BlockingClient(address, channels=1, retry=PATIENT) as client:
+def _client(address: str, token: str) -> BlockingClient:
+    return BlockingClient(address, channels=1, retry=PATIENT, token=token or None)
+
+
+def _make_sales(address: str, token: str) -> None:
+    with _client(address, token) as client:
         for sale_id, units in UNITS.items():
             client.create_sale(sale_id, {SKU: units}, hold_ttl=HOLD_TTL, max_hold_ttl=HOLD_TTL)
         client.reserve(SOLD_OUT, "the-only-one", "buyer", {SKU: 1})

@@ -62,9 +62,10 @@ def read_report(load: Load, output: str, log: str) -> Report:
     if failed or not calls:
         raise LoadFailed(f"{failed} of {len(calls)} calls failed")
     found = _DATA.search(output)
-    if found is None or int(found[1]) < len(calls) * (load.smallest_answer + GRPC_PREFIX):
+    needed = len(calls) * (load.smallest_answer + GRPC_PREFIX) if load.smallest_answer else 0
+    if found is None or int(found[1]) < needed:
         raise LoadFailed(f"some of {len(calls)} calls had no message, so they failed: {found and found[0]}")
-    return Report(len(calls), load.seconds, sorted(int(latency_us) / 1000 for _, _, latency_us in calls))
+    return Report(len(calls), load.seconds, sorted(int(latency_us) / 1000 for _, _, latency_us in calls), int(found[1]))
 
 
 def _command(load: Load, body: Path, log: Path) -> list[str]:
@@ -72,6 +73,7 @@ def _command(load: Load, body: Path, log: Path) -> list[str]:
         *("h2load", "--threads=1", f"--duration={round(load.seconds * 1000)}ms", f"--log-file={log}"),
         *(f"--clients={load.connections}", f"--max-concurrent-streams={load.streams}"),
         *(f"--data={body}", "--header=content-type: application/grpc", "--header=te: trailers"),
+        *([f"--header=authorization: Bearer {load.token}"] if load.token else []),
         f"http://{load.address}/{METHOD}",
     ]
 

@@ -22,16 +22,18 @@ class Load:
     seconds: float
     connections: int = 10
     streams: int = 10  # calls in flight on each connection
-    smallest_answer: int = 0  # bytes of a response's message; fewer mean that calls failed
+    smallest_answer: int = 0  # bytes of a response's message; fewer mean that calls failed, and 0 that they may
+    token: str = ""  # that each call is sent with; empty: none
 
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a load of which every call was answered."""
+    """The result of a load. Every call was answered, and unless its smallest answer is 0, none by a failure."""
 
     calls: int
     seconds: float
     latencies_ms: Sequence[float]  # sorted
+    data_bytes: int = 0  # of all messages with their prefixes; a call that failed has none
 
     @property
     def calls_per_s(self) -> float:

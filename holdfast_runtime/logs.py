@@ -9,13 +9,14 @@ import structlog
 from structlog.typing import Processor
 
 NOISY_LIBRARIES = ("aiokafka", "faust", "mode")
+WITH_PASSWORDS = "aiokafka.conn"  # its debug log has each request as it is sent, that for authentication too
 
 
 def configure_logging(process: str, level: str, form: str, silent: Sequence[str] = ()) -> None:
     """Log structlog's events and the standard library's log records to standard error; `form`: console or json.
 
     Noisy libraries log warnings and errors only. `silent` ones log nothing: they log every failed connection attempt,
-    whose errors the process logs itself.
+    whose errors the process logs itself. At the level debug both log everything, but for requests with passwords.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -35,6 +36,8 @@ def configure_logging(process: str, level: str, form: str, silent: Sequence[str]
     quiet = logging.DEBUG if level == "debug" else max(logging.WARNING, logging.getLogger().level)
     for library in NOISY_LIBRARIES:
         logging.getLogger(library).setLevel(quiet)
+    if level == "debug":
+        logging.getLogger(WITH_PASSWORDS).setLevel(logging.INFO)
     for library in silent if level != "debug" else ():
         logging.getLogger(library).setLevel(logging.CRITICAL)
     structlog.contextvars.bind_contextvars(process=process)

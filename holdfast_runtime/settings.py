@@ -40,7 +40,7 @@ def _checked_kafka_prefix(value: str) -> str:
 def _checked_redis_url(value: str) -> str:
     if not re.fullmatch(r"(redis|rediss|unix)://\S+", value):
         raise ValueError("must be a URL that starts with redis://, rediss:// or unix://")
-    return value
+    return _checked_user(value)
 
 
 def _checked_file(value: str) -> str:
@@ -52,7 +52,21 @@ def _checked_file(value: str) -> str:
 def _checked_dsn(value: str) -> str:
     if not re.match(r"(postgresql|postgres)://", value):
         raise ValueError("must be a URL that starts with postgresql://")
-    return value
+    return _checked_user(value)
+
+
+def _checked_user(url: str) -> str:
+    """The URL, unless a part of the password stands where addresses are: that would be shown, and connected to.
+
+    The address ends at the first `/`, `?` or `#`, though a password may have one.
+    """
+    parts = re.fullmatch(r"\w+://([^/?#]*)([^?#]*)(\??[^#]*)(#?.*)", url, re.DOTALL)
+    assert parts is not None, "the beginning was checked"
+    authority, path, query, fragment = parts.groups()
+    is_cut = "@" in path or ("@" in query and not re.match(r"\?\w+=", query))
+    if fragment or (authority and "@" not in authority and is_cut):
+        raise ValueError("must write / ? # and @ in the user or the password as %2F %3F %23 and %40")
+    return url
 
 
 Address = Annotated[str, AfterValidator(_checked_address)]
@@ -69,7 +83,9 @@ class SharedSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
-    postgres_dsn: Dsn = Field("postgresql://127.0.0.1:5432/holdfast", description="the ledger's PostgreSQL, a URL")
+    postgres_dsn: Dsn = Field(
+        "postgresql://127.0.0.1:5432/holdfast", repr=False, description="the ledger's PostgreSQL, a URL"
+    )
     kafka_brokers: Brokers = Field("127.0.0.1:9092", description="bootstrap brokers, host:port, comma-separated")
     kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="the brokers' security protocol: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"

@@ -11,7 +11,7 @@ from holdfast_runtime.settings import PREFIX, Address, OptionalFile, RedisUrl, S
 class Settings(SharedSettings):
     """The settings of all processes of the inventory service; each field is one HOLDFAST_ variable."""
 
-    redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", description="Redis, a URL")
+    redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False, description="Redis, a URL")
     listen: Address = Field(
         "127.0.0.1:50051", description="the address for gRPC calls, host:port; port 0: a free one, see the log"
     )
@@ -32,7 +32,10 @@ class Settings(SharedSettings):
         "", description="the tenant and scopes of each caller by a name in its certificate, a TOML file"
     )
     queue_limit: int = Field(
-        4096, ge=1, description="requests that may wait for one shard; further ones fail with OVERLOADED"
+        4096,
+        ge=1,
+        description="requests for units that may wait for one shard, and as many moves; further ones fail with"
+        " OVERLOADED",
     )
     rate_per_s: float = Field(
         0, ge=0, le=1_000_000, description="calls a second that each caller may make in the long run; 0: no limit"
@@ -122,6 +125,8 @@ class Settings(SharedSettings):
         for name, needed in TLS_NEEDS:
             if getattr(self, name) and not getattr(self, needed):
                 yield f"{PREFIX}{name.upper()}: has no use without {PREFIX}{needed.upper()}"
+        if self.tls_client_ca_file and not (self.tls_identities_file or self.has_token_keys):
+            yield "HOLDFAST_TLS_CLIENT_CA_FILE: lets in no caller without HOLDFAST_TLS_IDENTITIES_FILE or token keys"
         for name in TOKEN_RULES if not self.has_token_keys else ():
             if name in self.model_fields_set and getattr(self, name) != Settings.model_fields[name].default:
                 yield f"{PREFIX}{name.upper()}: has no use without HOLDFAST_AUTH_SECRET_FILE or HOLDFAST_AUTH_JWKS_FILE"
@@ -134,7 +139,6 @@ TLS_NEEDS = (
     ("tls_cert_file", "tls_key_file"),
     ("tls_key_file", "tls_cert_file"),
     ("tls_client_ca_file", "tls_cert_file"),
-    ("tls_client_ca_file", "tls_identities_file"),  # a certificate that stands for no caller opens nothing
     ("tls_identities_file", "tls_client_ca_file"),
 )
 TOKEN_RULES = ("auth_issuer", "auth_audience", "auth_tenant_claim", "auth_leeway_s", "auth_allow_default_tenant")

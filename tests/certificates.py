@@ -1,6 +1,6 @@
 """A certificate authority for tests, and the files with its certificates for servers and clients."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,16 +32,16 @@ class Authority:
         self.file = folder / "authority.pem"
         self._authority.cert_pem.write_to_path(self.file)
 
-    def issue(self, folder: Path, *names: str, common_name: str | None = None, key: Any = None) -> Files:
+    def issue(self, folder: Path, *names: str, key: Any = None, **options: Any) -> Files:
         """Issue one for HOST, or for other names and URIs; no other user may read the keys, or PostgreSQL refuses them.
 
-        A key is made unless there is one.
+        A key is made unless there is one; the options are trustme's: `common_name`, `not_after`.
         """
         folder.mkdir(parents=True, exist_ok=True)
         if key is not None or any("://" in name for name in names):
             chain, key = self._signed(names, key or ec.generate_private_key(ec.SECP256R1()))
         else:
-            chain, key = self._issued(names if names or common_name else (HOST,), common_name)
+            chain, key = self._issued(names if names or options else (HOST,), options)
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         files = Files(folder / "certificate.pem", folder / "key.pem", folder / "both.pem")
         for file, content in zip(files, (chain, key_pem, key_pem + chain), strict=True):
@@ -49,8 +49,8 @@ class Authority:
             file.write_bytes(content)
         return files
 
-    def _issued(self, names: Sequence[str], common_name: str | None) -> tuple[bytes, Any]:
-        issued = self._authority.issue_cert(*names, common_name=common_name)
+    def _issued(self, names: Sequence[str], options: Mapping[str, Any]) -> tuple[bytes, Any]:
+        issued = self._authority.issue_cert(*names, **options)
         chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
         return chain, load_pem_private_key(issued.private_key_pem.bytes(), None)
 

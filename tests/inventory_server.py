@@ -25,8 +25,11 @@ from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.heads import ObservedHeads
+from inventory_service.metrics import FileMetrics
 from inventory_service.settings import Settings
+from inventory_service.wiring.authentication import token_keys
 from inventory_service.wiring.serve import build_server, token_revocations
+from inventory_service.wiring.tls import tls_of
 from tests.fences import fenced
 
 if TYPE_CHECKING:  # they are in the stubs' types alone
@@ -73,22 +76,34 @@ async def open_shards(redis_url: str, shards: int = SHARDS, epoch: int = 1, *, a
 
 
 @asynccontextmanager
-async def calling(address: str, *options: tuple[str, int]) -> AsyncIterator[Caller]:
-    async with grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1), *options]) as channel:
+async def calling(
+    address: str, *options: tuple[str, int], credentials: grpc.ChannelCredentials | None = None
+) -> AsyncIterator[Caller]:
+    """A client with a connection of its own, in plaintext unless it has credentials."""
+    all_options = [("grpc.use_local_subchannel_pool", 1), *options]
+    if credentials is None:
+        channel = grpc.aio.insecure_channel(address, options=all_options)
+    else:
+        channel = grpc.aio.secure_channel(address, credentials, options=all_options)
+    async with channel:
         yield Caller(channel, InventoryServiceStub(channel), InventoryAdminServiceStub(channel))
 
 
 @asynccontextmanager
 async def running_server(redis_url: str, dsn: str, **changed: Any) -> AsyncIterator[str]:
-    """A server in this process: its address."""
+    """A server in this process: its address. It asks for tokens and certificates if the settings name files."""
     settings = Settings(redis_url=redis_url, postgres_dsn=dsn, shards=SHARDS, listeners=2, **changed)
     registry = CollectorRegistry()
-    instruments = Instruments(registry, Outages(registry))
+    instruments, files = Instruments(registry, Outages(registry)), FileMetrics(registry)
+    tls, keys = tls_of(settings, files), token_keys(settings, files.show_ok)
     ledger = LedgerPool(dsn)
     revocations = token_revocations(settings, instruments, ledger)
-    server = build_server(settings, instruments, ledger, ObservedHeads(), revocations)
+    server = build_server(settings, instruments, ledger, ObservedHeads(), revocations, tls, keys)
+    watching = [asyncio.create_task(watch) for watch in tls.watches()]
     yield await server.start("127.0.0.1:0")
     await server.stop()
+    for task in watching:
+        task.cancel()
 
 
 class ServerProcess(NamedTuple):

@@ -24,10 +24,10 @@ def install_packages(folder: Path) -> dict[str, str]:
     """
     check_node()
     shutil.copytree(TYPESCRIPT, folder, ignore=MADE)
-    command = ["npm", "ci", "--prefer-offline", "--cache", str(npm_cache())]
+    command = ["npm", "ci", "--prefer-offline", "--fetch-retries=1", "--cache", str(npm_cache())]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
-    if done.returncode != 0 and NO_REGISTRY.search(done.stderr):
-        raise NoNode(f"npm reaches no registry: {done.stderr.strip()}")
+    if done.returncode != 0 and (failed := NO_REGISTRY.search(done.stderr)):
+        raise NoNode(f"npm reaches no registry: {failed[0]}")
     assert done.returncode == 0, done.stderr
     return {**os.environ, "PATH": f"{folder / 'node_modules' / '.bin'}{os.pathsep}{os.environ['PATH']}"}
 

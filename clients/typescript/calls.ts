@@ -1,4 +1,4 @@
-/** Makes a unary call as a promise, with a deadline: the generated clients take a callback, and by themselves wait for ever. */
+/** Makes a unary call as a promise, with a deadline: the generated clients take a callback, and wait for ever. */
 
 import { type CallOptions, type Client, type ClientUnaryCall, Metadata, type ServiceError } from "@grpc/grpc-js";
 

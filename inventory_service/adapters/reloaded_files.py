@@ -87,6 +87,8 @@ class ReloadedFiles(Generic[Contents]):
             self.current = self._read()
         except UnusableFile as error:
             self._failed(str(error))
+        except Exception as error:  # noqa: BLE001  (a library's: the changes that follow must still be read)
+            self._failed(f"{type(error).__name__}: {error}")
         else:
             self._problem = ""
             self._show_ok(self._name, True)

@@ -60,10 +60,18 @@ def _certificates(file: SettingsFile, content: bytes) -> list[Certificate]:
 
 def _check_kind(file: SettingsFile, certificate: Certificate) -> None:
     """Reject a key that gRPC takes and with which no gRPC client then connects, such as Ed25519."""
-    key = certificate.public_key()
-    is_rsa = isinstance(key, RSAPublicKey) and key.key_size >= MIN_RSA_BITS
-    if not is_rsa and not (isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, CURVES)):
+    if not _is_taken(certificate):
         raise file.unusable(f"has a key that is neither RSA of {MIN_RSA_BITS} bits or more nor EC of P-256 or P-384")
+
+
+def _is_taken(certificate: Certificate) -> bool:
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):  # of a kind that the library does not know
+        return False
+    if isinstance(key, RSAPublicKey):
+        return key.key_size >= MIN_RSA_BITS
+    return isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, CURVES)
 
 
 def _check_key(file: SettingsFile, content: bytes, certificate: Certificate) -> None:

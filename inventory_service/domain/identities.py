@@ -53,13 +53,20 @@ def caller_of_names(names: Iterable[bytes], identities: Identities) -> Caller | 
 
     Raises AmbiguousCertificate if further ones are of another tenant or have other scopes.
     """
-    found = [caller for name in names if (caller := identities.get(name)) is not None]
-    if not found:
-        return None
-    first, *others = found
-    if any((other.tenant, other.scopes) != (first.tenant, first.scopes) for other in others):
-        raise AmbiguousCertificate(" and ".join(caller.subject for caller in found))
-    return first
+    found: Caller | None = None
+    for name in names:
+        caller = identities.get(name)
+        if caller is None:
+            continue
+        if found is not None and (caller.tenant, caller.scopes) != (found.tenant, found.scopes):
+            raise AmbiguousCertificate(f"{found.subject} and {caller.subject}")
+        found = found or caller
+    return found
+
+
+def is_listed(caller: Caller, identities: Identities) -> bool:
+    """Whether the table still has the caller that it had, with the same tenant and scopes."""
+    return identities.get(caller.subject.encode()) == caller
 
 
 def _problems(entry: dict[str, Any]) -> Iterator[str]:

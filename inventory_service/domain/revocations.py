@@ -1,7 +1,7 @@
 """Which tokens are revoked: one by its `jti`, or all that a subject got before a moment, within their tenant."""
 
 from collections.abc import Iterable
-from math import floor, inf
+from math import inf
 from typing import NamedTuple
 
 from inventory_service.domain.caller import Caller
@@ -46,7 +46,7 @@ class Revocations:
         if (caller.tenant, caller.jti) in self._tokens:
             return True
         subject = self._subjects.get((caller.tenant, caller.subject))
-        return subject is not None and floor(caller.issued_at) < _before_s(subject)
+        return subject is not None and caller.issued_at < _before_s(subject)
 
     def covers(self, revocation: Revocation) -> bool:
         """Whether all tokens that it names are revoked already."""

@@ -7,7 +7,7 @@ from inventory_service.domain.caller import Caller
 
 
 class Problem(StrEnum):
-    """What is wrong with a token, or with how it was sent."""
+    """What is wrong with a token, with how it was sent, or with a client certificate."""
 
     NO_TOKEN = "no_token"
     TWO_TOKENS = "two_tokens"  # more than one header
@@ -26,6 +26,8 @@ class Problem(StrEnum):
     EXPIRED = "expired"
     DEFAULT_TENANT = "default_tenant"  # it names the tenant of callers without tokens
     OTHER_TENANT = "other_tenant"  # than the client certificate
+    UNKNOWN_CERTIFICATE = "unknown_certificate"  # no identity has one of its names, and tokens are not taken
+    AMBIGUOUS_CERTIFICATE = "ambiguous_certificate"  # its names are those of several identities
 
 
 class TokenRejected(Exception):

@@ -45,6 +45,7 @@ class Authenticator:
         """Without a verifier tokens are not looked at, and certificates alone count."""
         self._tokens = TokenCache(verifier, revocations, clock) if verifier else None
         self._certificates = certificates
+        self._missing = Problem.NO_TOKEN if verifier else Problem.UNKNOWN_CERTIFICATE
         self._count_refused = count_refused
 
     def __call__(self, context: ServicerContext[Any, Any]) -> Caller:
@@ -65,7 +66,7 @@ class Authenticator:
             return caller
         if certified:
             return certified
-        raise CallFailed(token_failure(TokenRejected(Problem.NO_TOKEN)))
+        raise CallFailed(token_failure(TokenRejected(self._missing)))
 
 
 def _authorization(context: ServicerContext[Any, Any]) -> str | None:

@@ -137,7 +137,7 @@ class Middleware:
                 limited.uncancel()
                 ended = _overdue(method)
             except Exception:  # any bug: the caller still gets a status with ErrorInfo
-                log.exception("unhandled_exception", call=behaviour.__name__)
+                log.exception("unhandled_exception", call=behaviour.__name__, **_who_called())
                 ended = _failed(reasons.ERROR_REASON_OUTCOME_UNKNOWN)
             finally:
                 if limited is not None:
@@ -197,6 +197,12 @@ def _check_scope(caller: Caller, method: MethodClass) -> None:
     if method.scopes.isdisjoint(caller.scopes):
         raise CallFailed(Failure(reasons.ERROR_REASON_SCOPE_MISSING, {"scope": method.weakest_scope}))
     current_caller.set(caller)
+
+
+def _who_called() -> Mapping[str, str]:
+    """The caller, as a log may name it: never by its token."""
+    caller = current_caller.get()
+    return {"subject": caller.subject, "jti": caller.jti} if caller.subject else {}
 
 
 def _failed(reason: int) -> CallFailed:

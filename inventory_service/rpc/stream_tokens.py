@@ -1,6 +1,6 @@
-"""Ends the streams that are open whose tokens have been revoked or have ended.
+"""Ends the streams that are open whose tokens were revoked or are over, or whose certificates stand for another caller.
 
-A token is checked when a stream begins. One timer then looks at all streams that are open, so it costs calls nothing.
+Each is checked when a stream begins. One timer then looks at all streams that are open, so it costs calls nothing.
 """
 
 import asyncio
@@ -27,11 +27,18 @@ Stream: TypeAlias = "asyncio.Task[Any]"
 
 
 class StreamTokens:
-    """The streams of a process that callers with tokens have open."""
+    """The streams of a process that callers with tokens or certificates have open."""
 
-    def __init__(self, revocations: Revocations, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        revocations: Revocations,
+        clock: Callable[[], float] = time.time,
+        is_withdrawn: Callable[[Caller], bool] = lambda _caller: False,
+    ) -> None:
+        """`is_withdrawn` tells whether a caller's certificate no longer stands for it."""
         self._revocations = revocations
         self._clock = clock
+        self._is_withdrawn = is_withdrawn
         self._open: dict[Stream, Caller] = {}
         self._ended: dict[Stream, Failure] = {}  # by this
         self._generation = revocations.generation  # of the last look
@@ -74,6 +81,8 @@ class StreamTokens:
                 self._end(stream, Failure(reasons.ERROR_REASON_TOKEN_REVOKED))
             elif now_s >= caller.expires_at:
                 self._end(stream, token_failure(TokenRejected(Problem.EXPIRED)))
+            elif self._is_withdrawn(caller):
+                self._end(stream, token_failure(TokenRejected(Problem.UNKNOWN_CERTIFICATE)))
         if self._open:
             self._set_timer()
 

@@ -5,16 +5,15 @@ from typing import Any
 
 import grpc
 from grpc.aio import ServicerContext
-from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.caller import Caller
 from inventory_service.domain.identities import AmbiguousCertificate, Identities, caller_of_names
-from inventory_service.domain.results import Failure
 from inventory_service.domain.server_certificate import ServerCertificate
+from inventory_service.domain.tokens import Problem, TokenRejected
 from inventory_service.rpc.auth import Identify
 from inventory_service.rpc.status import CallFailed
+from inventory_service.rpc.token_cache import token_failure
 
-AMBIGUOUS = {"problem": "ambiguous_certificate"}
 SAN = "x509_subject_alternative_name"  # gRPC's name of it; the key of the identity is another without such names
 
 
@@ -53,7 +52,7 @@ def certificate_caller(identities: Callable[[], Identities]) -> Identify:
         try:
             return caller_of_names(context.peer_identities() or (), identities())
         except AmbiguousCertificate:
-            raise CallFailed(Failure(reasons.ERROR_REASON_TOKEN_INVALID, AMBIGUOUS)) from None
+            raise CallFailed(token_failure(TokenRejected(Problem.AMBIGUOUS_CERTIFICATE))) from None
 
     return caller
 

@@ -46,7 +46,7 @@ from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.rpc.stream_tokens import StreamTokens
 from inventory_service.server_checks.run import watch_checks
 from inventory_service.service.archive_fallback import ArchiveFallback
-from inventory_service.service.batcher import Batcher, Limits
+from inventory_service.service.batcher import Batcher
 from inventory_service.service.blocked_buyers import BlockedBuyers
 from inventory_service.service.bulkhead import Bulkhead
 from inventory_service.service.ledger_observer import LedgerObserver
@@ -57,9 +57,10 @@ from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.revocations import LEDGER_S, TokenRevocations
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
+from inventory_service.service.shard_queue import Limits
 from inventory_service.service.watches.watches import Watches
 from inventory_service.settings import TLS_FILES, TOKENS, Settings
-from inventory_service.wiring.authentication import authenticator, check_may_listen, token_keys
+from inventory_service.wiring.authentication import authenticator, check_may_listen, is_loopback, token_keys
 from inventory_service.wiring.breaker import MakePool, store_breaker
 from inventory_service.wiring.rate import caller_rate
 from inventory_service.wiring.server_checks import checks
@@ -127,6 +128,8 @@ async def _listen(server: Server, settings: Settings, tls: Tls) -> None:
     except CannotListen as error:
         raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
     log.info("listening", address=address, shards=settings.shards, tls=tls.mode)
+    if settings.has_token_keys and tls is PLAINTEXT and not is_loopback(settings.listen):
+        log.warning("tokens_in_plaintext", address=address, meaning="without TLS others may read them")
 
 
 def build_server(
@@ -162,7 +165,7 @@ def build_server(
     call_metrics = metrics.CallMetrics(registry)
     rate = caller_rate(settings, call_metrics)
     authenticate = authenticator(settings, tls.caller, keys, revocations.known, registry)
-    stream_tokens = StreamTokens(revocations.known) if authenticate else None
+    stream_tokens = StreamTokens(revocations.known, is_withdrawn=tls.is_withdrawn) if authenticate else None
     middleware = Middleware(call_metrics, authenticate, rate, stream_tokens)
     call_metrics.show_slots(lambda: middleware.slots.in_use)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)

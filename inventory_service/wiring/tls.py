@@ -7,7 +7,8 @@ from typing import Any
 from holdfast_runtime.settings import PREFIX, BadSettings
 from inventory_service.adapters.reloaded_files import ReloadedFiles, SettingsFile, UnusableFile
 from inventory_service.adapters.tls_files import read_certificate, read_identities
-from inventory_service.domain.identities import Identities
+from inventory_service.domain.caller import Caller
+from inventory_service.domain.identities import Identities, is_listed
 from inventory_service.domain.server_certificate import ServerCertificate
 from inventory_service.metrics import FileMetrics
 from inventory_service.rpc.auth import Identify
@@ -40,6 +41,11 @@ class Tls:
         """Tells the caller of a call by its certificate; None without identities."""
         files = self.identities
         return None if files is None else certificate_caller(lambda: files.current)
+
+    def is_withdrawn(self, caller: Caller) -> bool:
+        """Whether the table no longer has the caller of a certificate, or has it with another tenant or scopes."""
+        has_token = caller.expires_at != float("inf")
+        return not (self.identities is None or has_token) and not is_listed(caller, self.identities.current)
 
     def watches(self) -> Iterator[Coroutine[Any, Any, None]]:
         """What reads the files anew when they change, until it is cancelled."""

@@ -10,6 +10,7 @@ from bench.commits import FakeShard
 from holdfast_runtime import postgres as ledger_connections
 from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS, SALES
 from inventory_service.adapters.redis import connections as redis_connections
+from inventory_service.domain import circuit_breaker
 from inventory_service.service.relay import lease
 from order_persister.adapters.ledger.postgres import Database
 from tests import inventory_server as served
@@ -25,7 +26,8 @@ from tests.shared_kafka import Kafka
 
 @pytest.fixture(autouse=True)
 def long_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connecting may take long on a busy machine, and must not count as a server that does not answer."""
+    """Connecting and replies may take long on a busy machine, and must not count as a server that does not answer."""
+    monkeypatch.setattr(circuit_breaker, "LATE_S", 20.0)
     monkeypatch.setattr(redis_connections, "CONNECT_S", 20.0)
     monkeypatch.setattr(ledger_connections, "CONNECT_S", 20.0)
 

@@ -75,13 +75,17 @@ class RefusedOrders:
         """What this buyer is granted within the block is refused, and its units come back."""
         await block_buyer(self.db, buyer)
         yield
+        await self.settle_refused()
+        await self.db.execute("delete from blocked_buyer where buyer_id = $1", buyer)
+
+    async def settle_refused(self) -> None:
+        """Record what Redis has, give the units of refused orders back, and record that."""
         await self.record()
         for row in await self.db.fetch(OPEN_COMPENSATIONS):
             created = Position(row["shard"], row["created_epoch"], row["created_seq"], row["created_index"])
             request = Compensate(SaleKey(row["tenant"], row["sale_id"]), row["reservation_id"], created, 1, "a test")
             assert await self.stock.compensate(request)
         await self.record()
-        await self.db.execute("delete from blocked_buyer where buyer_id = $1", buyer)
 
     async def record(self) -> None:
         """Apply what Redis has committed since, as relay and persister do."""

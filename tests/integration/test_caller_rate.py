@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -10,6 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
 from tests.inventory_server import Caller, call_error, calling, error_of, reserve_request, running_server
+from tests.tokens import SECRET, claims, secret_token, write
 
 BURST, PER_S = 20, 20
 
@@ -75,3 +77,28 @@ async def test_a_stream_waits_and_every_message_is_answered(limited: Caller) -> 
     assert {answer.correlation_id for answer in answers} == set(range(sent))
     assert all(answer.result.response.HasField("reservation") for answer in answers)
     assert asyncio.get_running_loop().time() - began > (sent - BURST) / PER_S - 0.1
+
+
+async def test_a_noisy_caller_costs_another_nothing(valkey: str, database: str, caller: Caller, tmp_path: Path) -> None:
+    """Each subject has a bucket of its own, though both call from one address and for one tenant."""
+    secret = write(tmp_path / "secret", SECRET)
+    await caller.create_sale(units=1000)
+    limits: dict[str, Any] = {"rate_per_s": 1, "rate_burst": BURST, "auth_secret_file": str(secret)}
+    limits["auth_allow_default_tenant"] = "true"  # that of the sale
+    async with running_server(valkey, database, **limits) as address, calling(address) as client:
+
+        async def reserve(subject: str, name: str) -> str:
+            token = secret_token(claims(sub=subject, tenant="default"))
+            try:
+                await client.stock.Reserve(reserve_request(name), metadata=(("authorization", f"Bearer {token}"),))
+            except grpc.aio.AioRpcError as error:
+                return call_error(error).reason
+            return "OK"
+
+        noisy = [reserve("noisy", f"n-{number}") for number in range(10 * BURST)]
+        quiet = [reserve("quiet", f"q-{number}") for number in range(BURST)]
+        heard = await asyncio.gather(*noisy, *quiet)
+
+    assert heard[len(noisy) :] == ["OK"] * BURST
+    assert set(heard[: len(noisy)]) == {"OK", "THROTTLED"}
+    assert heard.count("THROTTLED") >= len(noisy) - 2 * BURST

@@ -16,8 +16,10 @@ from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.keys import REVOCATIONS_KEY
 from inventory_service.adapters.redis.revocations import RedisRevocations
 from inventory_service.domain.revocations import KEPT_S, Revocation
+from inventory_service.domain.shards import RedisUnavailable
 from inventory_service.wiring.serve import now_ms
 from tests.inventory_server import Caller
+from tests.outage_proxy import OutageProxy
 from tests.servers import connected
 
 
@@ -81,6 +83,27 @@ async def test_a_redis_with_an_older_stream_is_read_from_its_start(connections: 
     await redis.xadd(REVOCATIONS_KEY, fields_of("t-2"), id="5-0")
 
     assert [entry.name for entry in await stream.new()] == ["t-2"]
+
+
+async def test_after_a_failure_all_is_read_again(valkey: str) -> None:
+    """Another Redis may have taken the place of the one that was read, with other entries before the last one."""
+    proxy, entries = OutageProxy(valkey), [of_token("t-1"), of_token("t-2")]
+    async with proxy.listening() as url:
+        connections = RedisConnections(url)
+        stream = RedisRevocations(connections)
+        await stream.add(entries[0])
+        assert list(await stream.new()) == entries[:1]
+
+        proxy.take_away()
+        with pytest.raises(RedisUnavailable):
+            await stream.new()
+        failure = await stream.add(entries[1])
+        assert failure is not None
+        proxy.bring_back()
+        assert await stream.add(entries[1]) is None
+
+        assert list(await stream.new()) == entries
+        await connections.close()
 
 
 def fields_of(jti: str) -> dict[Any, Any]:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from holdfast.client import Client
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
+from redis.asyncio import Redis
 
+from inventory_service.adapters.redis.keys import REVOCATIONS_KEY
 from tests.secured.servers import SecuredRedis
 from tests.stacks import run_command, running_stack
 from tests.waiting import eventually
@@ -32,6 +34,9 @@ async def test_a_sale_on_secured_servers_is_recorded_and_audited(
             await client.reserve(sale, "r-2", f"mallory-{mechanism}", {"lamp": 2})
             await client.block_buyer(f"mallory-{mechanism}", "a test")
             await client.confirm(sale, "r-2")
+            assert (await client.revoke_tokens("a test", jti=mechanism)).recorded
+            async with Redis.from_url(settings["HOLDFAST_REDIS_URL"]) as connection:
+                assert mechanism in str(await connection.xrevrange(REVOCATIONS_KEY, count=1))
 
             async def is_settled() -> bool:
                 """The ledger has recorded the one and refused the other, whose units are back."""

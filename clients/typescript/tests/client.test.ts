@@ -1,10 +1,11 @@
-/** What the stubs, the service config and the reader of errors do, against a server whose answers the tests write down. */
+/** What the stubs, the service config and the reader of errors do with answers that the tests write down. */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { suite, test } from "node:test";
 
 import {
+  Metadata,
   type sendUnaryData,
   type ServerUnaryCall,
   type ServerWritableStream,
@@ -142,6 +143,24 @@ suite("what an error says", () => {
     assert.equal((await failureAfter(lost, overloaded)).outcomeUnknown, true);
     assert.equal((await failureAfter(lost, ended)).outcomeUnknown, false);
   });
+});
+
+test("the metadata of a caller, such as its token, is sent", async () => {
+  let sent: unknown[] = [];
+  const getReservation = (
+    asked: ServerUnaryCall<GetReservationRequest, GetReservationResponse>,
+    callback: sendUnaryData<GetReservationResponse>,
+  ) => {
+    sent = asked.metadata.get("authorization");
+    callback(null, held);
+  };
+  const metadata = new Metadata();
+  metadata.set("authorization", "Bearer a.b.c");
+
+  await withServer({ getReservation }, OPTIONS, async (client) => {
+    await call(client, client.getReservation, REQUEST, 10_000, metadata);
+  });
+  assert.deepEqual(sent, ["Bearer a.b.c"]);
 });
 
 test("an enum value that is newer than the stubs is a number without a name", async () => {

@@ -11,7 +11,12 @@ import { call } from "../calls.js";
 import { type Failure, failureOf, failureOfResult } from "../errors.js";
 import * as admin from "../stubs/holdfast/inventory/v1/inventory_admin_service.js";
 import * as shop from "../stubs/holdfast/inventory/v1/inventory_service.js";
-import { LedgerState, RejectionReason, type Reservation, ReservationState } from "../stubs/holdfast/inventory/v1/reservation.js";
+import {
+  LedgerState,
+  RejectionReason,
+  type Reservation,
+  ReservationState,
+} from "../stubs/holdfast/inventory/v1/reservation.js";
 import { SaleState } from "../stubs/holdfast/inventory/v1/sale.js";
 
 const ADDRESS = process.env["HOLDFAST_ADDRESS"]!;
@@ -343,7 +348,8 @@ suite("lists and watches", { skip: SKIP }, () => {
     const sale = await openSale({ lamp: 5n });
     const reference = `order-${randomUUID()}`;
     const made: Reservation[] = [];
-    for (const number of [1, 2, 3, 4, 5]) made.push(granted(await reserve(sale, `r-${number}`, { lamp: 1n }, reference)));
+    for (const number of [1, 2, 3, 4, 5])
+      made.push(granted(await reserve(sale, `r-${number}`, { lamp: 1n }, reference)));
     const atLeast = made.at(-1)!.position!;
     const pages: string[][] = [];
     let pageToken = "";

@@ -1,4 +1,4 @@
-/** A server of this process whose answers a test writes down, for what a running Holdfast does not do when it is asked to. */
+/** A server of this process whose answers a test writes down, for what a running Holdfast does not do on request. */
 
 import {
   credentials,

@@ -1,5 +1,7 @@
 """The h2load wrapper: the body of a request, and a report that is read whole or not at all."""
 
+from dataclasses import replace
+
 import pytest
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 
@@ -54,3 +56,10 @@ def test_a_report_without_calls_is_void() -> None:
     """A server that hangs answers none, and none of them fails."""
     with pytest.raises(LoadFailed):
         read_report(LOAD, output(0), "")
+
+
+def test_calls_may_fail_where_no_smallest_answer_is_set() -> None:
+    """The bytes of all messages then tell how many did not."""
+    report = read_report(replace(LOAD, smallest_answer=0), output(100), LOG)
+
+    assert (report.calls, report.data_bytes) == (2, 100)

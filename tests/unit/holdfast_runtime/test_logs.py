@@ -38,6 +38,32 @@ def test_an_unhandled_exception_is_logged_with_its_place_and_without_a_password(
     assert "open-sesame" not in run.stderr
 
 
+# aiokafka logs each request so, that of SASL with the password in it.
+REQUEST = """
+import logging
+from holdfast_runtime.logs import configure_logging
+
+for level, silent in (("info", ()), ("info", ("aiokafka",)), ("debug", ()), ("debug", ("aiokafka",))):
+    configure_logging("test", level, "json", silent)
+    logging.getLogger("aiokafka.conn").debug("Request to %s: %s", "a broker", "b'ann open-sesame'")
+    logging.getLogger("aiokafka.conn").warning(f"a warning at {level} {silent}")
+    logging.getLogger("aiokafka").debug(f"a detail at {level} {silent}")
+"""
+
+
+def test_no_level_of_the_log_has_the_requests_of_kafkas_clients() -> None:
+    """The other details are logged at the level debug."""
+    run = subprocess.run([sys.executable, "-c", REQUEST], capture_output=True, text=True, timeout=30, check=True)
+
+    assert "open-sesame" not in run.stderr
+    events = [json.loads(line)["event"] for line in run.stderr.splitlines()]
+    assert events == [
+        "a warning at info ()",
+        *("a warning at debug ()", "a detail at debug ()"),
+        *("a warning at debug ('aiokafka',)", "a detail at debug ('aiokafka',)"),
+    ]
+
+
 def test_a_repeated_sentence_is_logged_once_per_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     """Libraries put values into their sentences, so sentences must not be kept for ever."""
     now = [100.0]

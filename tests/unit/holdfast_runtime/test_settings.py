@@ -55,6 +55,52 @@ def test_an_unexpected_error_of_a_verifying_command_is_exit_code_3(
     assert process.run_command(Command("any", "break", (), (), broken, SharedSettings, verifies=verifies), {}) == code
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://ann:12/s3cret@redis.example:6379/0",
+        "redis://ann:12?s3cret@redis.example:6379/0",
+        "redis://ann:12#s3cret@redis.example:6379/0",
+        "redis://ann:12#s3cret",
+        "postgresql://ann:12/s3cret@postgres.example/holdfast",
+        "postgresql://ann:12?s3cret@postgres.example/holdfast",
+        "postgresql://ann:12#s3cret@postgres.example/holdfast",
+    ],
+)
+def test_a_password_that_ends_the_address_of_a_url_is_rejected(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """`ann` would be a host and `12` its port, in every message; and what follows would be a database."""
+    monkeypatch.setenv("HOLDFAST_REDIS_URL" if url.startswith("redis") else "HOLDFAST_POSTGRES_DSN", url)
+
+    with pytest.raises(BadSettings, match=r"as %2F %3F %23 and %40") as rejected:
+        read_settings(Settings)
+
+    assert "s3cret" not in str(rejected.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://ann:s3%2Fcret@redis.example:6379/0?ssl_ca_certs=/a@b.pem",
+        "redis://redis.example?password=s3c@ret",
+        "unix://ann:s3cret@/run/redis@1.sock",
+        "postgresql://ann:s3cret@one,two/holdfast@1",
+        "postgresql:///holdfast?host=one&user=ann@example.com&password=s3cret",
+    ],
+)
+def test_a_password_is_no_part_of_the_settings_text(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """An @ may stand where it cannot end a user's name; and the text of the settings may get into a log."""
+    monkeypatch.setenv("HOLDFAST_POSTGRES_DSN" if url.startswith("postgres") else "HOLDFAST_REDIS_URL", url)
+    monkeypatch.setenv("HOLDFAST_KAFKA_SECURITY", "SASL_SSL")
+    monkeypatch.setenv("HOLDFAST_KAFKA_USERNAME", "ann")
+    monkeypatch.setenv("HOLDFAST_KAFKA_PASSWORD", "s3cret")
+
+    settings = read_settings(Settings)
+
+    assert url in (settings.redis_url, settings.postgres_dsn)
+    for text in (repr(settings), str(settings), repr(kafka_config(settings))):
+        assert "s3" not in text
+
+
 def test_settings_are_frozen() -> None:
     """A process never changes its settings."""
     with pytest.raises(Exception, match="frozen"):
@@ -149,7 +195,10 @@ def test_kafka_settings_that_contradict_each_other_end_a_process(
         ("TLS_CERT_FILE: has no use without HOLDFAST_TLS_KEY_FILE", ["CERT"]),
         ("TLS_KEY_FILE: has no use without HOLDFAST_TLS_CERT_FILE", ["KEY"]),
         ("TLS_CLIENT_CA_FILE: has no use without HOLDFAST_TLS_CERT_FILE", ["CLIENT_CA", "IDENTITIES"]),
-        ("TLS_CLIENT_CA_FILE: has no use without HOLDFAST_TLS_IDENTITIES_FILE", ["CERT", "KEY", "CLIENT_CA"]),
+        (
+            "TLS_CLIENT_CA_FILE: lets in no caller without HOLDFAST_TLS_IDENTITIES_FILE or token keys",
+            ["CERT", "KEY", "CLIENT_CA"],
+        ),
         ("TLS_IDENTITIES_FILE: has no use without HOLDFAST_TLS_CLIENT_CA_FILE", ["CERT", "KEY", "IDENTITIES"]),
         ("TLS_CERT_FILE: /nowhere holds no certificate in PEM", ["CERT", "KEY"]),
     ],

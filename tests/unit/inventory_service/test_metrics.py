@@ -1,11 +1,13 @@
 """The metrics of a server take whatever it shows."""
 
+import pytest
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 from prometheus_client import CollectorRegistry
 
+from inventory_service import metrics
 from inventory_service.domain.keys import Position
 from inventory_service.domain.results import Rejected
-from inventory_service.metrics import StockMetrics
+from inventory_service.metrics import RevocationMetrics, StockMetrics
 from inventory_service.service.batcher import CALL_KINDS
 
 
@@ -42,3 +44,22 @@ def test_reserves_and_changes_are_counted_by_outcome() -> None:
         ("change", "buyer_blocked"): 1.0,
         ("change", "replayed"): 1.0,
     }
+
+
+def test_the_age_of_revocations_falls_when_a_store_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By store: one that is away shows, beside the other that is read."""
+    now_s = 100.0
+    monkeypatch.setattr(metrics, "monotonic", lambda: now_s)
+    registry = CollectorRegistry()
+    revocations = RevocationMetrics(registry)
+    revocations.show_known(lambda: 3)
+
+    now_s += 5
+    revocations.read_stream()
+    now_s += 1
+
+    ages = [
+        registry.get_sample_value("holdfast_revocations_age_seconds", {"store": store}) for store in ("redis", "ledger")
+    ]
+    assert ages == [1.0, 6.0]
+    assert registry.get_sample_value("holdfast_revocations") == 3.0

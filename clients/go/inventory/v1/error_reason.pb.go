@@ -85,12 +85,13 @@ const (
 	ErrorReason_ERROR_REASON_ETAG_MISMATCH ErrorReason = 19
 	// ABORTED: the item's total is not the expected one; `sku`, `total`.
 	ErrorReason_ERROR_REASON_TOTAL_MISMATCH ErrorReason = 20
-	// UNAUTHENTICATED: no token, or one that is not believed.
+	// UNAUTHENTICATED: no token, or one that is not believed. `problem` says why, such as "no_token" or "expired", and
+	// `claim` names the claim that is at fault, if one is.
 	ErrorReason_ERROR_REASON_TOKEN_INVALID ErrorReason = 21
 	// UNAUTHENTICATED: the token was revoked; running streams end with it too.
 	ErrorReason_ERROR_REASON_TOKEN_REVOKED ErrorReason = 22
-	// PERMISSION_DENIED: the token lacks a scope (`scope`: the weakest that would do) or its tenant (`claim`:
-	// "tenant").
+	// PERMISSION_DENIED: the token lacks a scope (`scope`: the weakest that would do), or its tenant is missing or may not
+	// be used (`problem` says why, and `claim` names the claim that has the tenant).
 	ErrorReason_ERROR_REASON_SCOPE_MISSING ErrorReason = 23
 	// RESOURCE_EXHAUSTED, with RetryInfo: the caller asks too often. Nothing was done.
 	ErrorReason_ERROR_REASON_THROTTLED ErrorReason = 24

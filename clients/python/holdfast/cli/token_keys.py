@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jwt.algorithms import AllowedPrivateKeys
 
 SECRET_BYTES = 32  # fewer are refused for HS256
-RSA_BITS = 3072
+RSA_BITS, LEAST_RSA_BITS = 3072, 2048
 LIBRARIES = ("jwt", "cryptography")
 # What a JWK's thumbprint is made of (RFC 7638), by its type.
 THUMBPRINT_FIELDS = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
@@ -74,22 +74,30 @@ def read_key(file: Path, kid: str) -> SigningKey:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     key = _private_key(file)
-    if isinstance(key, RSAPrivateKey):
+    if isinstance(key, RSAPrivateKey) and key.key_size >= LEAST_RSA_BITS:
         algorithm = Algorithm.RS256
     elif isinstance(key, Ed25519PrivateKey):
         algorithm = Algorithm.EDDSA
     elif isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
         algorithm = Algorithm.ES256
     else:
-        fail(f"{file}: is a key for none of RS256, ES256 (the curve P-256) and EdDSA (Ed25519)")
+        kinds = f"RS256 (at least {LEAST_RSA_BITS} bits), ES256 (the curve P-256) and EdDSA (Ed25519)"
+        fail(f"{file}: is a key for none of {kinds}")
     return SigningKey(key, algorithm, str(_public_jwk(key, algorithm, kid)["kid"]))
 
 
 def read_secret(file: Path, kid: str) -> SigningKey:
-    """The secret of a file."""
-    secret = content_of(file)
+    """The secret of a file; a newline at its end does not count."""
+    from jwt import InvalidKeyError
+    from jwt.algorithms import HMACAlgorithm
+
+    secret = content_of(file).removesuffix(b"\n").removesuffix(b"\r")
     if len(secret) < SECRET_BYTES:
         fail(f"{file}: has {len(secret)} bytes, and HS256 needs at least {SECRET_BYTES}")
+    try:
+        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+    except InvalidKeyError:
+        fail(f"{file}: is a key or a certificate, and no secret")
     return SigningKey(secret, Algorithm.HS256, kid)
 
 
@@ -151,4 +159,6 @@ def _keys_of(jwks_file: Path) -> list[dict[str, Any]]:
         fail(f"{jwks_file}: is no JWKS, an object with a list of `keys`")
     if any(PRIVATE_FIELDS & key.keys() for key in keys):
         fail(f"{jwks_file}: has a private key or a secret, which no JWKS for a server needs")
+    if not all(key.get("kid") for key in keys):
+        fail(f"{jwks_file}: has a key without a `kid`, by which a server tells several keys apart")
     return keys

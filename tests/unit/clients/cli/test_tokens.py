@@ -14,7 +14,11 @@ from holdfast.cli import token_keys
 from holdfast.cli.tokens import Scope
 from typer.testing import Result
 
+from inventory_service.adapters.reloaded_files import SettingsFile
+from inventory_service.adapters.tokens.key_files import KeyFiles
+from inventory_service.adapters.tokens.verifier import JwtVerifier
 from inventory_service.domain.caller import ALL_SCOPES
+from inventory_service.domain.token_claims import TokenRules
 from tests.unit.clients.cli.command import invoke
 
 ISSUE = ("token", "issue", "--subject", "ada", "--tenant", "shop", "--scope", "inventory.read")
@@ -62,6 +66,39 @@ def test_a_token_is_verified_by_the_key_of_the_jwks(tmp_path: Path, algorithm: s
     assert claims == token["claims"]
     assert (claims["sub"], claims["tenant"], claims["scope"]) == ("ada", "shop", "inventory.read inventory.reserve")
     assert claims["exp"] - claims["iat"] == 7200
+
+
+@pytest.mark.parametrize("algorithm", [*ASYMMETRIC, "HS256"])
+def test_the_server_takes_the_token(tmp_path: Path, algorithm: str) -> None:
+    """By the file that the command has made for it, and also while it has a second key."""
+    for name in ("a", "other"):
+        run("token", "key", tmp_path / name, "--algorithm", algorithm)
+    is_secret = algorithm == "HS256"
+    secret, jwks = (SettingsFile("HOLDFAST_ANY", str(tmp_path / name)) for name in ("a", "jwks.json"))
+    keys = KeyFiles(secret, None) if is_secret else KeyFiles(None, jwks)
+    rules = TokenRules(tenant_claim="org")
+    verifier = JwtVerifier(keys, rules, issuer="https://login.example", audience="holdfast")
+    said = ("--issuer", "https://login.example", "--audience", "holdfast", "--tenant-claim", "org", "--for", "24h")
+
+    token = issued("--secret-file" if is_secret else "--key", tmp_path / "a", *said, "--scope", "inventory.admin")
+    caller = verifier.verify(token["token"])
+
+    assert (caller.tenant, caller.subject, caller.jti) == ("shop", "ada", token["claims"]["jti"])
+    assert caller.scopes == {"inventory.read", "inventory.admin"}
+    assert caller.expires_at - caller.issued_at == 86_400 + rules.leeway_s
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_newline_at_the_end_of_a_secret_does_not_count(tmp_path: Path, end: str) -> None:
+    """For an editor that adds one; the server reads it likewise."""
+    file = tmp_path / "secret"
+    file.write_text("s" * 32 + end)
+
+    token = issued("--secret-file", file)
+
+    verifier = JwtVerifier(KeyFiles(SettingsFile("", str(file)), None), TokenRules())
+    assert verifier.verify(token["token"]).subject == "ada"
+    assert jwt.decode(token["token"], b"s" * 32, ["HS256"])["sub"] == "ada"
 
 
 def test_a_token_of_a_secret_is_verified_by_the_file_as_it_is(tmp_path: Path) -> None:
@@ -162,6 +199,7 @@ def test_a_key_id_of_ones_own_is_named_again_with_each_token(tmp_path: Path) -> 
         ("{", "is no JSON"),
         ("[]", "is no JWKS"),
         ('{"keys": [1]}', "is no JWKS"),
+        ('{"keys": [{"kty": "RSA"}]}', "has a key without a `kid`"),
         ('{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', "has a private key or a secret"),
     ],
 )
@@ -233,14 +271,22 @@ def test_a_key_that_cannot_sign_is_named_and_not_shown(tmp_path: Path, kind: str
     assert "marker" not in done.stderr
 
 
-def test_a_short_secret_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("marker\n", "has 6 bytes, and HS256 needs at least 32"),
+        (f"-----BEGIN CERTIFICATE-----\n{'marker' * 9}\n-----END CERTIFICATE-----", "is a key or a certificate"),
+    ],
+)
+def test_what_is_no_secret_is_refused(tmp_path: Path, content: str, why: str) -> None:
     """As the server refuses it."""
-    (tmp_path / "secret").write_text("marker")
+    (tmp_path / "secret").write_text(content)
 
     done = run(*ISSUE, "--secret-file", tmp_path / "secret")
 
     assert done.exit_code == 2
-    assert "has 6 bytes, and HS256 needs at least 32" in done.stderr
+    assert why in done.stderr
+    assert "marker" not in done.stderr
 
 
 @pytest.mark.parametrize("words", [("key", "a.pem"), (*ISSUE[1:], "--key", "a.pem")], ids=["key", "issue"])

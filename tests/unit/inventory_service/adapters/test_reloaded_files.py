@@ -59,11 +59,11 @@ def test_files_that_stay_are_read_once(read: Read) -> None:
 
 def test_a_change_is_read_whichever_file_has_it(read: Read) -> None:
     """Also one that keeps the size and the time of the file's last change, as `cp -p` does."""
-    before = os.stat(read.second)
-
-    read.write("2")
     for path in (read.first, read.second):
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        before = path.stat()
+        while path.stat().st_ctime_ns == before.st_ctime_ns:  # the file system's clock has ticked
+            path.write_text("2")
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     assert read.after_check() == b"2"
     assert read.readings == 2
@@ -80,6 +80,35 @@ def test_what_does_not_belong_together_leaves_what_did(read: Read) -> None:
     assert [event["event"] for event in logged] == ["files_unusable", "files_reloaded"]
     assert logged[0]["why"] == f"HOLDFAST_SECOND: {read.second} is another one"
     assert read.shown == [True, False, False, False, True]
+
+
+def test_a_folder_that_is_exchanged_is_read(tmp_path: Path) -> None:
+    """As Kubernetes changes a secret: the files are links into a folder that is a link itself."""
+    for folder in ("1", "2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").write_text(folder)
+    link, new_link = tmp_path / "data", tmp_path / "new"
+    link.symlink_to(tmp_path / "1")
+    file = SettingsFile("HOLDFAST_FIRST", str(link / "file"))
+    files = ReloadedFiles("secret", [file], file.read, lambda name, ok: None)
+
+    new_link.symlink_to(tmp_path / "2")
+    new_link.replace(link)
+    files.check()
+
+    assert files.current == b"2"
+
+
+def test_an_error_that_was_not_foreseen_ends_no_watch(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a library that meets what it does not know: the next change must still be read."""
+    monkeypatch.setattr(SettingsFile, "read", lambda file: file.path[10**6])
+    replace(read.first, "2")
+    assert read.after_check() == b"1"
+    monkeypatch.undo()
+    replace(read.second, "2")
+
+    assert read.after_check() == b"2"
+    assert read.shown == [True, False, True]
 
 
 def test_a_file_that_is_gone_leaves_what_it_said(read: Read) -> None:

@@ -87,5 +87,5 @@ def test_where_no_keys_are_set_a_token_is_not_looked_at() -> None:
     assert authenticate(context_with("Bearer ann")) == CERTIFIED
     with pytest.raises(CallFailed) as failed:
         Authenticator(None, Revocations(), lambda _: None)(context_with("Bearer ann"))
-    assert failure_text(failed.value) == "TOKEN_INVALID problem=no_token"
+    assert failure_text(failed.value) == "TOKEN_INVALID problem=unknown_certificate"
     assert failed.value.failure.reason == reasons.ERROR_REASON_TOKEN_INVALID

@@ -11,7 +11,9 @@ import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Line
+from structlog.testing import capture_logs
 
+from inventory_service.domain.caller import AUDIT, READ, Caller
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
@@ -122,6 +124,40 @@ async def test_a_call_has_its_slot_until_it_ends_however_it_ends() -> None:
 
     assert (in_use, served.middleware.slots.in_use) == ([2, 2], 0)
     assert served.meter.codes == ["NOT_FOUND", "UNAVAILABLE", "OK", "CANCELLED"]
+
+
+async def test_a_caller_without_the_scope_hears_which_one_would_do() -> None:
+    """The weakest of them; and whoever has it goes on, before slots and everything else are looked at."""
+    callers = iter([caller_with(), caller_with(AUDIT), caller_with(READ), caller_with(READ)])
+    served = Calls(authenticate=lambda _context: next(callers))
+    served.middleware.slots.in_use = SLOTS
+
+    assert [await served.outcome("GetSale", done) for _ in range(2)] == ["SCOPE_MISSING"] * 2
+    assert await served.outcome("GetSale", done) == "OVERLOADED"
+    served.middleware.slots.in_use = 0
+    assert await served.outcome("GetSale", done) == "done"
+    assert [METHODS[name].weakest_scope for name in ("GetSale", "Reserve", "ListSales", "CreateSale")] == [
+        *("inventory.read", "inventory.reserve", "inventory.audit", "inventory.admin")
+    ]
+
+
+async def test_a_log_names_who_called_and_not_the_token() -> None:
+    """By the subject and the token's own name, so that the caller can be asked."""
+
+    async def has_a_bug(request: Any, context: Any) -> None:
+        raise KeyError("a bug")
+
+    with capture_logs() as logged:
+        served = Calls(authenticate=lambda _context: caller_with(READ))
+        assert await served.outcome("GetSale", has_a_bug) == "OUTCOME_UNKNOWN"
+
+    assert [(event["event"], event["subject"], event["jti"]) for event in logged] == [
+        ("unhandled_exception", "ann", "t-1")
+    ]
+
+
+def caller_with(*scopes: str) -> Caller:
+    return Caller("acme", "ann", frozenset(scopes), "t-1")
 
 
 @pytest.mark.parametrize(("method", "reason"), [("Reserve", "OUTCOME_UNKNOWN"), ("GetSale", "DEADLINE_TOO_SHORT")])

@@ -36,7 +36,8 @@ class Served(Calls):
         self.now_s = NOW_S
         self.revocations = Revocations()
         self.caller = ANN  # of the next call
-        self.streams = StreamTokens(self.revocations, lambda: self.now_s)
+        self.withdrawn: list[Caller] = []
+        self.streams = StreamTokens(self.revocations, lambda: self.now_s, lambda caller: caller in self.withdrawn)
         self.middleware = Middleware(self.meter, lambda _context: self.caller, stream_tokens=self.streams)
         self.middleware.open()
         self.written: list[str] = []
@@ -92,6 +93,19 @@ async def test_a_stream_whose_token_has_ended_is_told_that() -> None:
     assert await stream == "TOKEN_INVALID"
 
 
+async def test_a_stream_ends_once_its_certificate_stands_for_its_caller_no_longer() -> None:
+    """As the next call would: so a caller is shut out at once."""
+    served = Served()
+    streams = [served.watch(), served.watch(BOB)]
+    await open_streams(served, 2)
+
+    served.withdrawn.append(ANN)
+
+    assert await streams[0] == "TOKEN_INVALID"
+    assert not streams[1].done()
+    streams[1].cancel()
+
+
 async def test_a_stream_of_a_certificate_goes_on() -> None:
     """It has no token; and the timer ends with the last stream."""
     served = Served()
@@ -106,6 +120,28 @@ async def test_a_stream_of_a_certificate_goes_on() -> None:
     await asyncio.gather(stream, return_exceptions=True)
     await eventually(lambda: not served.streams._timer_is_set)
     assert served.meter.codes == ["CANCELLED"]
+
+
+async def test_a_token_is_asked_about_again_once_more_are_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand streams cost little while nothing is revoked."""
+    served, asked = Served(), list[str]()
+    revoked = served.revocations.revoked
+
+    def counted(caller: Caller) -> bool:
+        asked.append(caller.jti)
+        return revoked(caller)
+
+    monkeypatch.setattr(served.revocations, "revoked", counted)
+    stream = served.watch()
+    await open_streams(served, 1)
+
+    served.revocations.add([REVOKED._replace(name="t-9")])
+    await eventually(lambda: asked == ["t-1"])
+    await asyncio.sleep(0.05)
+
+    assert asked == ["t-1"]
+    stream.cancel()
+    await asyncio.gather(stream, return_exceptions=True)
 
 
 async def test_what_a_stream_still_has_to_end_is_ended_before_its_status() -> None:

@@ -14,6 +14,7 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import (
     add_InventoryServiceServicer_to_server,
 )
 
+from inventory_service.rpc.auth import Authenticate
 from inventory_service.rpc.middleware import Middleware, Observe
 from inventory_service.rpc.rate import CallerRate
 
@@ -74,9 +75,11 @@ class Meter:
 class Calls:
     """Calls of methods that one middleware wraps."""
 
-    def __init__(self, *, is_open: bool = True, rate: CallerRate | None = None) -> None:
+    def __init__(
+        self, *, is_open: bool = True, authenticate: Authenticate | None = None, rate: CallerRate | None = None
+    ) -> None:
         self.meter = Meter()
-        self.middleware = Middleware(self.meter, rate=rate)
+        self.middleware = Middleware(self.meter, authenticate, rate=rate)
         if is_open:
             self.middleware.open()
 

@@ -8,7 +8,8 @@ from inventory_service.domain.circuit_breaker import FAILURES, CircuitBreaker
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
-from inventory_service.service.batcher import Batcher, Limits
+from inventory_service.service.batcher import Batcher
+from inventory_service.service.shard_queue import Limits
 
 SALE = SaleKey("default", "lamp-sale")
 LIMITS = Limits(requests=8, lines=10, full_at=4, interval_s=0.004, idle_below=2, queue=12)
@@ -116,6 +117,18 @@ class BatcherFixture:
             clock=self.clock,
             breaker=self.breaker,
         )
+
+    def waiting(self) -> int:
+        """Requests that wait in the fuller of both lanes."""
+        return max((len(lane.waiting) for lane in self._lanes()), default=0)
+
+    def ids_waiting(self) -> bool:
+        """Whether a lane has ids of requests that wait."""
+        return any(lane.ids for lane in self._lanes())
+
+    def _lanes(self) -> list[Any]:
+        queues = self.batcher._queues.values()
+        return [lane for queue in queues for lane in (queue._claims, queue._moves)]
 
     def open_breaker(self) -> None:
         for _ in range(FAILURES):

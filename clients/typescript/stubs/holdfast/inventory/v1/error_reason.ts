@@ -86,13 +86,16 @@ export enum ErrorReason {
   ERROR_REASON_ETAG_MISMATCH = 19,
   /** ERROR_REASON_TOTAL_MISMATCH - ABORTED: the item's total is not the expected one; `sku`, `total`. */
   ERROR_REASON_TOTAL_MISMATCH = 20,
-  /** ERROR_REASON_TOKEN_INVALID - UNAUTHENTICATED: no token, or one that is not believed. */
+  /**
+   * ERROR_REASON_TOKEN_INVALID - UNAUTHENTICATED: no token, or one that is not believed. `problem` says why, such as "no_token" or "expired", and
+   * `claim` names the claim that is at fault, if one is.
+   */
   ERROR_REASON_TOKEN_INVALID = 21,
   /** ERROR_REASON_TOKEN_REVOKED - UNAUTHENTICATED: the token was revoked; running streams end with it too. */
   ERROR_REASON_TOKEN_REVOKED = 22,
   /**
-   * ERROR_REASON_SCOPE_MISSING - PERMISSION_DENIED: the token lacks a scope (`scope`: the weakest that would do) or its tenant (`claim`:
-   * "tenant").
+   * ERROR_REASON_SCOPE_MISSING - PERMISSION_DENIED: the token lacks a scope (`scope`: the weakest that would do), or its tenant is missing or may not
+   * be used (`problem` says why, and `claim` names the claim that has the tenant).
    */
   ERROR_REASON_SCOPE_MISSING = 23,
   /** ERROR_REASON_THROTTLED - RESOURCE_EXHAUSTED, with RetryInfo: the caller asks too often. Nothing was done. */
