@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from holdfast.testing.clock import Clock
 from holdfast.testing.construction import Parts, build
 from holdfast.testing.failures import FailureOrder, Failures, status_for
-from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.keys import BuyerKey, SaleKey
 
 TENANT = "default"  # of every caller: the server asks for no token
 DRAIN_S = 1.0  # for calls under way when the test ends
@@ -145,6 +145,13 @@ class InventoryServer:
         sale = SaleKey(TENANT, sale_id)
         self._do(lambda running: running.ledger.refusals.name(sale, reservation_id, detail))
 
+    def refuse_buyer(self, buyer_id: str, reason: str = "blocked by a test") -> None:
+        """Have the ledger refuse what this buyer reserves or confirms from now on, although the stock grants it.
+
+        So it is for seconds where a block has not reached the stock; UnblockBuyer ends it.
+        """
+        self._do(lambda running: running.ledger.block(BuyerKey(TENANT, buyer_id), reason))
+
     def hold_ledger_back(self) -> None:
         """Let the ledger record nothing for now: reads say PENDING, lists lack it, and no order is refused."""
         self._do(lambda running: running.ledger.hold_back())
@@ -204,6 +211,7 @@ class _Running:
 
 def _run_thread(build_parts: Callable[[], Parts], started: "Future[Any]") -> None:
     async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(_leave_out_what_is_of_closed_loops)
         parts, stop = build_parts(), asyncio.Event()
         address = await parts.server.start("127.0.0.1:0")
         started.set_result((address, parts, asyncio.get_running_loop(), stop))
@@ -218,3 +226,10 @@ def _run_thread(build_parts: Callable[[], Parts], started: "Future[Any]") -> Non
         if started.done():
             raise
         started.set_exception(error)
+
+
+def _leave_out_what_is_of_closed_loops(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """gRPC hands this loop the last events of clients too, whose loops may have ended: they miss nothing."""
+    is_of_grpc = "PollerCompletionQueue" in repr(context.get("handle"))
+    if not (is_of_grpc and isinstance(context.get("exception"), RuntimeError)):
+        loop.default_exception_handler(context)
