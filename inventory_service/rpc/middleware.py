@@ -17,7 +17,7 @@ from inventory_service.domain.caller import Caller
 from inventory_service.domain.results import Failure
 from inventory_service.domain.time_left import caller_leaves
 from inventory_service.rpc.auth import Authenticate, current_caller
-from inventory_service.rpc.methods import METHODS, MethodClass
+from inventory_service.rpc.methods import METHODS, TIME_LIMIT_S, MethodClass
 from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.slots import Slots
 from inventory_service.rpc.status import CallFailed, status_of
@@ -114,7 +114,7 @@ class Middleware:
 
     def _wrapped(self, behaviour: Any, method: MethodClass, observe: Observe) -> Behaviour:
         admit = self._admission(method)
-        if self._stream_tokens and method.time_limit_s is None:
+        if self._stream_tokens and (method.time_limit_s is None or method.time_limit_s > TIME_LIMIT_S):
             behaviour = self._stream_tokens.checked(behaviour)
         slots, limit = self._slots_of(method), TimeLimit(method.time_limit_s)
 

@@ -45,7 +45,7 @@ class StreamTokens:
         self._timer_is_set = False  # which calls `_look`
 
     def checked(self, behaviour: Behaviour) -> Behaviour:
-        """The behaviour of a method with streams, which fails with TOKEN_REVOKED or TOKEN_INVALID once it has to."""
+        """The behaviour of a method, which then fails with TOKEN_REVOKED or TOKEN_INVALID as soon as it has to."""
 
         @wraps(behaviour)
         async def run(request: Any, context: ServicerContext[Any, Any]) -> Any:

@@ -7,7 +7,7 @@ import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from structlog.testing import capture_logs
 
-from inventory_service.domain.caller import RESERVE, Caller
+from inventory_service.domain.caller import ALL_SCOPES, RESERVE, Caller
 from inventory_service.domain.results import Failure
 from inventory_service.domain.revocations import Revocation, Revocations
 from inventory_service.rpc import stream_tokens
@@ -185,6 +185,25 @@ async def test_a_caller_that_leaves_at_the_same_moment_gets_no_status() -> None:
         await asyncio.gather(stream, return_exceptions=True)
 
     assert (stream.cancelled(), served.meter.codes, logged) == (True, ["CANCELLED"], [])
+
+
+@pytest.mark.parametrize(("method", "told"), [("AuditSale", "TOKEN_REVOKED"), ("GetSale", "done")])
+async def test_a_call_that_may_take_minutes_ends_as_a_stream_does(method: str, told: str) -> None:
+    """Any other is over in half of one, and costs nothing more for it."""
+    served, may_end = Served(), asyncio.Event()
+    served.caller = ANN._replace(scopes=ALL_SCOPES)
+
+    async def call(_request: Any, _context: Any) -> str:
+        await may_end.wait()
+        return "done"
+
+    calling = asyncio.create_task(served.outcome(method, call))
+    await eventually(lambda: served.middleware.slots.in_use == 1)
+    served.revocations.add([REVOKED])
+    await asyncio.sleep(0.05)
+    may_end.set()
+
+    assert await calling == told
 
 
 async def test_a_failure_of_the_stream_itself_stays_what_it_is() -> None:
