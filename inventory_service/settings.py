@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from holdfast_runtime.settings import PREFIX, Address, OptionalFile, RedisUrl, SharedSettings
+from holdfast_runtime.settings import PREFIX, Address, RedisUrl, SharedSettings
 
 
 class Settings(SharedSettings):
@@ -19,16 +19,16 @@ class Settings(SharedSettings):
         "0", description="1: other servers of the same installation may listen on that address too; 0: it must be free"
     )
     listeners: int = Field(8, ge=1, le=64, description="gRPC server objects on that address")
-    tls_cert_file: OptionalFile = Field(
+    tls_cert_file: str = Field(
         "", description="the server's certificate and its chain, a PEM file; empty: calls are in plaintext"
     )
-    tls_key_file: OptionalFile = Field("", description="the key of that certificate, a PEM file")
-    tls_client_ca_file: OptionalFile = Field(
+    tls_key_file: str = Field("", description="the key of that certificate, a PEM file")
+    tls_client_ca_file: str = Field(
         "",
         description="the authorities of callers' certificates, a PEM file; without such a certificate no connection is"
         " made; empty: none is asked for",
     )
-    tls_identities_file: OptionalFile = Field(
+    tls_identities_file: str = Field(
         "", description="the tenant and scopes of each caller by a name in its certificate, a TOML file"
     )
     queue_limit: int = Field(

@@ -115,6 +115,15 @@ def broker(start_broker: StartBroker) -> str:
     return start_broker().address
 
 
+@pytest.fixture(scope="session")
+def usual_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A stack with the default settings, `tests.stacks.Running`, for all tests that leave it as they found it."""
+    from tests.stacks import running  # takes a while, and most tests need none of it
+
+    with running(tmp_path_factory.mktemp("usual")) as started:
+        yield started
+
+
 @pytest.fixture
 def start_valkey(tmp_path: Path) -> Iterator[StartValkey]:
     """Start Valkeys of this test alone, which it may kill and restart, and whose files it may delete."""

@@ -20,6 +20,13 @@ PROGRAM_S = READY_S = 120.0
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
 
 
+class Running(NamedTuple):
+    """A stack that serves, and the output of its processes."""
+
+    stack: Stack
+    log: list[tuple[str, str]]
+
+
 class CommandResult(NamedTuple):
     """A program that was run to its end."""
 
@@ -36,6 +43,19 @@ def running_stack(
     with Stack(folder / "data", {**ENVIRONMENT, **settings}, write_line, "127.0.0.1:0", specs, FACTORIES) as stack:
         stack.wait_ready(READY_S)
         yield stack
+
+
+@contextmanager
+def running(folder: Path, **settings: str) -> Iterator[Running]:
+    """A stack that serves; its processes' output is kept, and pytest shows it if a test fails."""
+    log: list[tuple[str, str]] = []
+
+    def write_line(name: str, line: str) -> None:
+        log.append((name, line))
+        print(name, line)
+
+    with running_stack(folder, write_line, **settings) as stack:
+        yield Running(stack, log)
 
 
 def shell_environment(stack: Stack) -> dict[str, str]:

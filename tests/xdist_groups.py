@@ -31,6 +31,7 @@ ON_A_STACK = {
     )
     for name in names
 }
+ON_A_STACK |= {f"tests/conformance/test_{name}.py": "e2e usual" for name in ("each_server", "histories", "tables")}
 
 
 class SharedFixtureScheduling(LoadScopeScheduling):  # type: ignore[misc]

@@ -221,7 +221,7 @@ func TestAContextThatIsCancelledCancelsTheCall(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, ErrOutcomeUnknown) || status.Code(err) != codes.Canceled {
 		t.Error(err)
 	}
-	<-cancelled
+	within(t, cancelled)
 	if fake.count() != 1 {
 		t.Error(fake.count())
 	}

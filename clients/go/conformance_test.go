@@ -437,6 +437,18 @@ func TestConformanceOperators(t *testing.T) {
 	}
 }
 
+func TestConformanceTokensAreRevoked(t *testing.T) {
+	s := openShop(t)
+	tokens := &inventoryv1.RevokeTokensRequest_Jti{Jti: s.newName("token")}
+	request := &inventoryv1.RevokeTokensRequest{Tokens: tokens, Reason: "stolen"}
+
+	first, again := must(s.RevokeTokens(s.ctx, request))(t), must(s.RevokeTokens(s.ctx, request))(t)
+
+	if first.Replayed || !again.Replayed || !first.Recorded {
+		t.Error(first, again)
+	}
+}
+
 func TestConformanceIntegersKeepTheir64Bits(t *testing.T) {
 	s := openShop(t)
 	sale := s.newSale(lampsAlone(1e12), func(sale *inventoryv1.Sale) { sale.BuyerLimit = 1 << 53 })

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
@@ -83,7 +84,8 @@ func (f *fakeServer) ListSales(_ context.Context, request *inventoryv1.ListSales
 func (f *fakeServer) listen(t *testing.T) grpc.DialOption {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
-	server := grpc.NewServer()
+	pings := keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true} // as a server of Holdfast takes them
+	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(pings))
 	inventoryv1.RegisterInventoryServiceServer(server, f)
 	inventoryv1.RegisterInventoryAdminServiceServer(server, f)
 	go func() { _ = server.Serve(listener) }()
@@ -135,6 +137,17 @@ func failure(code codes.Code, reason string, details ...protoadapt.MessageV1) er
 		panic(err)
 	}
 	return failed.Err()
+}
+
+// within waits for something that a goroutine of the server sends.
+func within[Value any](t *testing.T, channel <-chan Value) (value Value) {
+	t.Helper()
+	select {
+	case value = <-channel:
+	case <-time.After(5 * time.Second):
+		t.Fatal("it did not happen")
+	}
+	return value
 }
 
 func after(pause time.Duration) protoadapt.MessageV1 {

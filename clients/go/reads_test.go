@@ -75,6 +75,22 @@ func TestAWatchOutlastsNoPatience(t *testing.T) {
 	}
 }
 
+func TestThePatienceOfAWatchBeginsAnewWithEachMessage(t *testing.T) {
+	policy := short()
+	fake := &fakeServer{watch: func(attempt int, stream saleStream) error {
+		sendSale(stream, fmt.Sprint(attempt))
+		if attempt == 3 {
+			return nil
+		}
+		time.Sleep(policy.Overall)
+		return status.Error(codes.Unavailable, "cut off")
+	}}
+
+	if seen, err := titles(context.Background(), fake.client(t, WithRetryPolicy(policy))); err != nil || fmt.Sprint(seen) != "[1 2 3]" {
+		t.Error(seen, err)
+	}
+}
+
 func TestAWatchLeavesAServerThatSendsNothing(t *testing.T) {
 	fake := &fakeServer{watch: func(attempt int, stream saleStream) error {
 		if attempt == 1 {
@@ -94,10 +110,11 @@ func TestAWatchLeavesAServerThatSendsNothing(t *testing.T) {
 
 func TestAWatchLeavesAServerThatFallsSilent(t *testing.T) {
 	fake := &fakeServer{watch: func(attempt int, stream saleStream) error {
-		sendSale(stream, fmt.Sprint(attempt))
 		if attempt == 1 {
+			sendSale(stream, "one")
 			<-stream.Context().Done()
 		}
+		sendSale(stream, "of another")
 		return nil
 	}}
 	var seen []string
@@ -107,11 +124,34 @@ func TestAWatchLeavesAServerThatFallsSilent(t *testing.T) {
 			t.Fatal(err)
 		}
 		seen = append(seen, message.Sale.Title)
-		time.Sleep(200 * time.Millisecond) // the time that the caller takes does not count
 	}
 
-	if fmt.Sprint(seen) != "[1 2]" {
+	if fmt.Sprint(seen) != "[one of another]" {
 		t.Error(seen)
+	}
+}
+
+func TestTheCallerOfAWatchMayTakeItsTime(t *testing.T) {
+	fake := &fakeServer{watch: func(_ int, stream saleStream) error {
+		sendSale(stream, "a")
+		sendSale(stream, "b")
+		time.Sleep(450 * time.Millisecond)
+		sendSale(stream, "c")
+		return stream.Context().Err()
+	}}
+	var seen []string
+
+	for message, err := range watch(context.Background(), fake.client(t), stubs.WatchSale, lampSale, 200*time.Millisecond) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen = append(seen, message.Sale.Title); message.Sale.Title == "b" {
+			time.Sleep(500 * time.Millisecond)
+		}
+	}
+
+	if fmt.Sprint(seen) != "[a b c]" || fake.count() != 1 {
+		t.Error(seen, fake.count())
 	}
 }
 
@@ -128,7 +168,7 @@ func TestLeavingTheLoopEndsTheWatch(t *testing.T) {
 		break
 	}
 
-	<-ended
+	within(t, ended)
 }
 
 func TestAContextThatEndsEndsTheWatch(t *testing.T) {

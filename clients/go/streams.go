@@ -138,48 +138,35 @@ func (s *reserveStream) answered(got streamAnswer) {
 	}
 }
 
-// ended pauses before the next stream, which begins with what this one left open; or gives up what was taken so far.
+// ended pauses before the next stream, which begins with what this one left open; or gives that up.
 func (s *reserveStream) ended(failed *Error) {
 	s.current.cancel()
 	s.current = nil
 	s.silence.Stop()
 	numbers := slices.Sorted(maps.Keys(s.unanswered))
-	if len(numbers)+len(s.unsent) == 0 {
+	if len(numbers) == 0 {
 		return
 	}
 	if s.tries == nil {
 		s.tries = newAttempts(s.ctx, s.client.policy, nil, s.client.policy.ledgerAttempt())
 	}
-	stream := *failed
-	delay, again := s.tries.delayAfter(&stream)
-	unsent, unbegun := s.unsent, *failed
-	unbegun.OutcomeUnknown = false
-	s.unsent = nil
-	for _, number := range numbers {
-		item := s.unanswered[number]
-		item.fail(failed)
-		s.triesOf(item)
-		s.sendAgain(item, again)
-	}
-	clear(s.unanswered)
-	for _, item := range unsent {
-		if !again {
-			item.fail(&unbegun)
-		}
-		s.sendAgain(item, again)
-	}
+	ofStream := *failed
+	delay, again := s.tries.delayAfter(&ofStream)
 	if again {
 		s.pause = time.After(delay)
 	} else {
 		s.tries = nil
 	}
-}
-
-func (s *reserveStream) sendAgain(item *pending, again bool) {
-	if again && (item.tries == nil || !item.tries.areOver()) {
-		s.unsent = append(s.unsent, item)
-	} else {
-		s.finish(item)
+	left := s.unanswered
+	s.unanswered = map[int64]*pending{}
+	for _, number := range numbers {
+		item := left[number]
+		item.fail(failed)
+		if again && !s.triesOf(item).areOver() {
+			s.unsent = append(s.unsent, item)
+		} else {
+			s.finish(item)
+		}
 	}
 }
 

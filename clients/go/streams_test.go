@@ -72,32 +72,36 @@ func TestAStreamAnswersEveryRequest(t *testing.T) {
 			t.Error(id, result)
 		}
 	}
-	if err := <-ended; err != nil || len(results) != 1000 || fake.count() != 1 {
+	if err := within(t, ended); err != nil || len(results) != 1000 || fake.count() != 1 {
 		t.Error(err, len(results), fake.count())
 	}
 }
 
 func TestWhatAServerThatStopsHasNotAnsweredGoesOnAtAnother(t *testing.T) {
+	const pause = 100 * time.Millisecond
 	var judged atomic.Int32
-	fake := &fakeServer{stream: func(attempt int, stream serverStream) error {
-		if attempt == 1 {
-			for range 5 {
-				asked, _ := stream.Recv()
-				judged.Add(1)
-				_ = stream.Send(&inventoryv1.StreamReserveResponse{CorrelationId: asked.CorrelationId, Result: heldResult(asked.Request)})
-			}
-			return failure(codes.Unavailable, "SERVER_DRAINING", after(time.Millisecond))
+	judge := func(request *inventoryv1.ReserveRequest) *inventoryv1.ReserveResult {
+		judged.Add(1)
+		return heldResult(request)
+	}
+	fake := &fakeServer{stream: func(_ int, stream serverStream) error {
+		for range 5 {
+			asked, _ := stream.Recv()
+			_ = stream.Send(&inventoryv1.StreamReserveResponse{CorrelationId: asked.CorrelationId, Result: judge(asked.Request)})
 		}
-		return answerAll(stream, func(request *inventoryv1.ReserveRequest) *inventoryv1.ReserveResult {
-			judged.Add(1)
-			return heldResult(request)
-		})
+		return failure(codes.Unavailable, "SERVER_DRAINING", after(pause))
 	}}
+	another := &fakeServer{stream: func(_ int, stream serverStream) error { return answerAll(stream, judge) }}
+	client := fake.client(t)
+	client.stubs = []stubs{another.client(t).stubs[0], client.stubs[0]} // the second is the first to be asked
 
-	results := collect(t, fake.client(t), context.Background(), sendAll(lamps(300)))
+	results := collect(t, client, context.Background(), sendAll(lamps(300)))
 
-	if len(results) != 300 || judged.Load() != 300 || fake.count() != 2 {
-		t.Error(len(results), judged.Load(), fake.count())
+	if len(results) != 300 || judged.Load() != 300 || fake.count() != 1 || another.count() != 1 {
+		t.Error(len(results), judged.Load(), fake.count(), another.count())
+	}
+	if waited := another.times[0].Sub(fake.times[0]); waited < pause {
+		t.Errorf("the other was asked after %v", waited)
 	}
 	for id, result := range results {
 		if result.Err != nil {
@@ -171,6 +175,96 @@ func TestAStreamThatStaysLostIsUnknownForWhatWasSent(t *testing.T) {
 	}
 }
 
+func TestThePatienceIsThatOfEachRequest(t *testing.T) {
+	fake := &fakeServer{stream: func(_ int, stream serverStream) error {
+		for { // answers one, and never the first of all
+			asked, err := stream.Recv()
+			if err != nil {
+				return err
+			}
+			if asked.Request.ReservationId != "r-0" {
+				_ = stream.Send(&inventoryv1.StreamReserveResponse{CorrelationId: asked.CorrelationId, Result: heldResult(asked.Request)})
+				return failure(codes.Unavailable, "SERVER_DRAINING")
+			}
+		}
+	}}
+	requests, ended, begun := make(chan *inventoryv1.ReserveRequest), make(chan bool), time.Now()
+	go func() {
+		defer close(requests)
+		requests <- lamp("r-0")
+		for number := 1; time.Since(begun) < 5*time.Second; number++ {
+			select {
+			case <-ended:
+				return
+			case <-time.After(20 * time.Millisecond):
+				requests <- lamp(fmt.Sprint("r-", number))
+			}
+		}
+	}()
+
+	for request, result := range fake.client(t, WithRetryPolicy(short())).StreamReserve(context.Background(), requests) {
+		if request.ReservationId != "r-0" {
+			if result.Err != nil {
+				t.Error(request.ReservationId, result.Err)
+			}
+			continue
+		}
+		if time.Since(begun) > 4*time.Second || !errors.Is(result.Err, ErrTryLater) {
+			t.Error(result.Err, time.Since(begun))
+		}
+		close(ended)
+	}
+}
+
+func TestThePatienceForAStreamBeginsAnewWithEachAnswer(t *testing.T) {
+	fake := &fakeServer{stream: func(_ int, stream serverStream) error { // answers one, and is cut off at the next
+		asked, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		_ = stream.Send(&inventoryv1.StreamReserveResponse{CorrelationId: asked.CorrelationId, Result: heldResult(asked.Request)})
+		if _, err = stream.Recv(); err == io.EOF {
+			return nil
+		}
+		return failure(codes.Unavailable, "SERVER_DRAINING")
+	}}
+	policy := short()
+	requests := make(chan *inventoryv1.ReserveRequest)
+	go func() {
+		defer close(requests)
+		for number, begun := 0, time.Now(); time.Since(begun) < 3*policy.Overall; number += 2 {
+			requests <- lamp(fmt.Sprint("r-", number))
+			requests <- lamp(fmt.Sprint("r-", number+1))
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+
+	for id, result := range collect(t, fake.client(t, WithRetryPolicy(policy)), context.Background(), requests) {
+		if result.Err != nil {
+			t.Error(id, result.Err)
+		}
+	}
+}
+
+func TestTheLoopMayBeLeftWhenMuchIsGivenUp(t *testing.T) {
+	fake := &fakeServer{stream: func(_ int, stream serverStream) error {
+		for range 5 {
+			_, _ = stream.Recv()
+		}
+		return failure(codes.Unauthenticated, "TOKEN_REVOKED")
+	}}
+	results := 0
+
+	for range fake.client(t).StreamReserve(context.Background(), sendAll(lamps(5))) {
+		results++
+		break
+	}
+
+	if results != 1 {
+		t.Error(results)
+	}
+}
+
 func TestAServerThatAnswersNothingIsLeft(t *testing.T) {
 	fake := &fakeServer{stream: func(attempt int, stream serverStream) error {
 		return answerAll(stream, func(request *inventoryv1.ReserveRequest) *inventoryv1.ReserveResult {
@@ -224,26 +318,30 @@ func TestNoMoreIsTakenThanTheWindowHas(t *testing.T) {
 		<-stop
 		return answerAll(stream, heldResult)
 	}}
-	requests := make(chan *inventoryv1.ReserveRequest)
-	taken := 0
+	requests, takenAtFirst := make(chan *inventoryv1.ReserveRequest), make(chan int, 1)
 	go func() {
 		defer close(requests)
+		taken := 0
+		full := time.AfterFunc(500*time.Millisecond, func() { close(stop) })
 		for _, request := range lamps(window + 50) {
+			requests <- request
 			select {
-			case requests <- request:
+			case <-stop:
+				full = nil
+			default:
 				taken++
-			case <-time.After(500 * time.Millisecond): // the window is full
-				if taken != window {
-					t.Errorf("%d were taken", taken)
-				}
-				close(stop)
-				requests <- request
 			}
 		}
+		if full != nil {
+			full.Stop()
+		}
+		takenAtFirst <- taken
 	}()
 
-	if results := collect(t, fake.client(t), context.Background(), requests); len(results) != window+50 {
-		t.Error(len(results))
+	results := collect(t, fake.client(t), context.Background(), requests)
+
+	if taken := within(t, takenAtFirst); len(results) != window+50 || taken != window {
+		t.Errorf("%d results, and %d were taken before the first", len(results), taken)
 	}
 }
 
@@ -263,7 +361,7 @@ func TestLeavingTheLoopEndsTheStream(t *testing.T) {
 		break
 	}
 
-	if err := <-ended; err == nil {
+	if err := within(t, ended); err == nil {
 		t.Error("the stream was closed in order, and not cancelled")
 	}
 }

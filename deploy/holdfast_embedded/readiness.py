@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 from typing import Any, cast
 
 from redis import Redis
@@ -10,6 +11,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 DEADLINE_S = 5.0
+SILENCE_S = 1.0  # after which a server is taken for one with TLS, which waits for its client to speak
 # The one key that is repeated here, for the stack shares no code with the services: the state of a shard.
 META = "holdfast:{{{shard}}}:meta"
 
@@ -47,24 +49,40 @@ def find_unserved(redis_url: str, shards: int) -> dict[int, str]:
 
 def is_listening(address: str) -> bool:
     """Return whether host:port accepts a connection."""
-    host, _, port = address.rpartition(":")
-    with contextlib.suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=DEADLINE_S):
+    with contextlib.suppress(OSError), connect(address):
         return True
     return False
 
 
 def is_answering(address: str) -> bool:
-    """Return whether a gRPC server accepts connections at host:port: it speaks first.
+    """Return whether a gRPC server accepts connections at host:port: it speaks first, or by TLS once it is greeted.
 
     A server that starts listens a moment before, to have the address for itself, and closes connections made by then.
     """
-    host, _, port = address.rpartition(":")
-    with (
-        contextlib.suppress(OSError),
-        socket.create_connection((host.strip("[]"), int(port)), timeout=DEADLINE_S) as connection,
-    ):
-        return connection.recv(1) != b""
+    try:
+        with connect(address) as connection:
+            connection.settimeout(SILENCE_S)
+            return connection.recv(1) != b""
+    except TimeoutError:
+        return accepts_tls(address)
+    except OSError:
+        return False
+
+
+def accepts_tls(address: str) -> bool:
+    """Return whether a TLS handshake succeeds, whatever the certificate: it is this machine's own server."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    with contextlib.suppress(OSError), connect(address) as connection, context.wrap_socket(connection):
+        return True
     return False
+
+
+def connect(address: str) -> socket.socket:
+    """Return a connection to host:port."""
+    host, _, port = address.rpartition(":")
+    return socket.create_connection((host.strip("[]"), int(port)), timeout=DEADLINE_S)
 
 
 def redis_client(url: str) -> Redis:

@@ -1,34 +1,19 @@
-"""The two stacks of these tests, as `holdfast up` runs them, each for all tests that leave it as they found it."""
+"""The two stacks of these tests, as `holdfast up` runs them, each for all tests that leave it as they found it.
+
+`usual_stack` is one of tests/conftest.py, which tests of other folders share.
+"""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from holdfast_embedded.stack import Stack
 
 from tests.inventory_server import calling
 from tests.stack_fixture import StackFixture
-from tests.stacks import running_stack
+from tests.stacks import Running, running
 
 RETENTION_S = "3"  # of the archiving stack; its audit is given it too
 OUTBOX_LIMIT = 400  # commits
 MEMORY_SHARE = 0.8
-
-
-class Running(NamedTuple):
-    """A stack that serves, and the output of its processes."""
-
-    stack: Stack
-    log: list[tuple[str, str]]
-
-
-@pytest.fixture(scope="session")
-def usual_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A stack with the default settings."""
-    with running(tmp_path_factory.mktemp("usual")) as started:
-        yield started
 
 
 @pytest.fixture(scope="session")
@@ -57,16 +42,3 @@ async def archiving(archiving_stack: Running) -> AsyncIterator[StackFixture]:
     """The archiving stack, and a gRPC channel of this test."""
     async with calling(archiving_stack.stack.addresses.listen) as caller:
         yield StackFixture(archiving_stack.stack, caller, archiving_stack.log)
-
-
-@contextmanager
-def running(folder: Path, **settings: str) -> Iterator[Running]:
-    """A stack that serves; its processes' output is kept, and pytest shows it if a test fails."""
-    log: list[tuple[str, str]] = []
-
-    def write_line(name: str, line: str) -> None:
-        log.append((name, line))
-        print(name, line)
-
-    with running_stack(folder, write_line, **settings) as stack:
-        yield Running(stack, log)

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Running
 from tests.e2e.shell import run
-from tests.stacks import shell_environment
+from tests.stacks import Running, shell_environment
 from tests.waiting import eventually
 
 HOLDFAST = (sys.executable, "-m", "holdfast.cli")

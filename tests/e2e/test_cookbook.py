@@ -16,9 +16,9 @@ from holdfast.cli.__main__ import app
 from holdfast_embedded.stack import DEFAULT_LISTEN
 from typer.testing import CliRunner
 
-from tests.e2e.conftest import Running
 from tests.e2e.shell import NOT_SENT, TIMES, UNKNOWN
 from tests.grpcurl import NoGrpcurl, find_grpcurl
+from tests.stacks import Running
 from tests.waiting import LONG_S, POLL_S
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cookbook.md"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from holdfast_embedded.stack import DEFAULT_LISTEN
 
-from tests.e2e.conftest import Running
+from tests.stacks import Running
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_S = 60.0

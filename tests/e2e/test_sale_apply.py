@@ -9,8 +9,8 @@ from holdfast.cli import ask
 from holdfast.cli.__main__ import app
 from typer.testing import CliRunner, Result
 
-from tests.e2e.conftest import Running
 from tests.e2e.shell import NOT_SENT, TIMES, UNKNOWN
+from tests.stacks import Running
 from tests.waiting import LONG_S
 
 FIRST = """\

@@ -4,8 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
+import structlog
+
 from inventory_service.domain.circuit_breaker import LATE_S, TICK_S, CircuitBreaker
 from inventory_service.domain.shards import RedisUnavailable
+
+log = structlog.get_logger()
 
 
 class BreakerOpen(RedisUnavailable):
@@ -113,6 +117,9 @@ class RedisBreaker(NoBreaker):
                 async with asyncio.timeout(LATE_S):
                     await self._probe()
             except (RedisUnavailable, TimeoutError):
+                self._breaker.probe_failed()
+            except Exception:  # any bug: the breaker would stay open for ever
+                log.exception("probe_failed")
                 self._breaker.probe_failed()
             else:
                 self._breaker.probe_succeeded()

@@ -82,9 +82,10 @@ class RedisConnection:
             await self.close()
             raise OutcomeUnknown(str(error) or "no reply in time") from error
         except asyncio.CancelledError:
-            self._breaker.left(sent)
             self._late_until = time.monotonic() + REPLY_TIMEOUT_S
             raise
+        finally:
+            self._breaker.left(sent)
 
     @property
     def is_late(self) -> bool:

@@ -1,6 +1,6 @@
 """Probes whether Redis accepts a connection with the settings given, and whether it serves."""
 
-from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from holdfast_runtime.connection_errors import (
@@ -35,7 +35,7 @@ async def probe_serving(url: str) -> None:
     try:
         for command in (("PING",), ("HGET", shard_keys(0).meta, "epoch")):
             await connection.execute(*command)
-    except ResponseError as error:
+    except RedisError as error:
         raise RedisUnavailable(str(error)) from error
     finally:
         await connection.close()

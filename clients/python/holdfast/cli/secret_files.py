@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
 
 from holdfast.cli.fail import fail
 
@@ -23,12 +22,6 @@ def content_of(file: Path) -> bytes:
     return content
 
 
-def check_is_free(file: Path, *, force: bool) -> None:
-    """End the command if the file is there, unless it may be replaced."""
-    if not force and os.path.lexists(file):
-        _refuse(file)
-
-
 def write_secret(file: Path, content: bytes, *, force: bool) -> None:
     """Write a file with the mode 0600, which it has from its first moment on."""
     with _failures(file):
@@ -37,7 +30,7 @@ def write_secret(file: Path, content: bytes, *, force: bool) -> None:
         try:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
         except FileExistsError:
-            _refuse(file)
+            fail(f"{file}: exists, and what it has would be lost; choose another name, or add --force")
         with open(descriptor, "wb") as opened:
             opened.write(content)
 
@@ -62,10 +55,6 @@ def _replace(file: Path, content: bytes, mode: int) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
-
-
-def _refuse(file: Path) -> NoReturn:
-    fail(f"{file}: exists, and what it has would be lost; choose another name, or add --force")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdfast.cli.fail import fail
-from holdfast.cli.secret_files import check_is_free, content_of, replace_file, write_secret
+from holdfast.cli.secret_files import content_of, replace_file, write_secret
 
 if TYPE_CHECKING:
     from jwt.algorithms import AllowedPrivateKeys
@@ -57,7 +57,6 @@ def make_key(file: Path, jwks_file: Path, algorithm: Algorithm, kid: str, *, for
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     keys = _keys_of(jwks_file)
-    check_is_free(file, force=force)
     key = _new_key(algorithm)
     public = _public_jwk(key, algorithm, kid)
     if any(public["kid"] == other.get("kid") for other in keys):

@@ -1,7 +1,9 @@
 """Builds the server for tests from the server's own parts: the one file that calls their constructors."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple
 
 from holdfast.testing.clock import Clock
@@ -23,6 +25,7 @@ from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import SaleKey, shard_of
 from inventory_service.domain.results import Granted, Rejected
 from inventory_service.domain.revocations import Revocations
+from inventory_service.domain.shard_state import ShardState
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.server import Server, StoreHealth
 from inventory_service.rpc.servicers import AdminServicer, Servicer
@@ -51,6 +54,9 @@ class NoMetrics:
     def count_change(self, result: Granted | Rejected) -> None:
         """Not counted."""
 
+    def count_messages(self, messages: int) -> None:
+        """Not counted."""
+
 
 class Parts(NamedTuple):
     """What the test has its hands on."""
@@ -61,57 +67,64 @@ class Parts(NamedTuple):
     time: PassingTime
 
 
+class _Stores(NamedTuple):
+    """What is kept, and the clock that both go by."""
+
+    stock: InMemoryStock
+    ledger: Ledger
+    clock: Clock
+    shards: int
+
+    @property
+    def archive(self) -> LedgerArchive:
+        return LedgerArchive(self.ledger.tables, self.shards)
+
+
 def build(clock: Clock, failures: Failures, received: Received, shards: int, retention: timedelta) -> Parts:
     """A server with an empty stock and an empty ledger; must be called on the loop on which it is to run."""
     stock = InMemoryStock(clock.now_ms, shards)
-    ledger = Ledger(stock, shards, clock.now_ms)
-    archive = LedgerArchive(ledger.tables, shards)
-    served = ArchiveFallback(stock, archive, archive, Bulkhead(QUESTIONS), clock.now_ms)
-    middleware = FailingMiddleware(failures, received, NoMetrics())
+    stores = _Stores(stock, Ledger(stock, shards, clock.now_ms), clock, shards)
+    time = PassingTime(stock, clock, shards, retention)
+    for number in range(shards):
+        stock.state(number).committed = partial(_committed, stores.ledger, time, stock.state(number))
+    served = ArchiveFallback(stock, stores.archive, stores.archive, Bulkhead(QUESTIONS), clock.now_ms)
+    middleware, lists = FailingMiddleware(failures, received, NoMetrics()), _lists(stores)
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
-    lists = Lists(
-        InMemoryLists(ledger.tables, shards),
-        InMemoryMoments(stock, clock.now_ms),
-        Bulkhead(QUESTIONS),
-        shards,
-        clock.now_ms,
-    )
-    servicer = Servicer(served, NoMetrics(), middleware.slots, life, lists, _watches(stock, served, clock, shards))
-    return Parts(
-        Server(servicer, _admin(served, stock, ledger, clock, shards, middleware, lists), middleware, _health, 1),
-        middleware,
-        ledger,
-        PassingTime(stock, ledger, clock, shards, retention),
-    )
+    servicer = Servicer(served, NoMetrics(), middleware.slots, life, lists, _watches(stores, served))
+    admin = _admin(stores, served, middleware.draining, lists)
+    return Parts(Server(servicer, admin, middleware, _health, listeners=1), middleware, stores.ledger, time)
 
 
-def _admin(
-    served: ArchiveFallback,
-    stock: InMemoryStock,
-    ledger: Ledger,
-    clock: Clock,
-    shards: int,
-    middleware: FailingMiddleware,
-    lists: Lists,
-) -> AdminServicer:
-    tables, bulkhead = ledger.tables, Bulkhead(QUESTIONS)
-    archive, letters = LedgerArchive(tables, shards), InMemoryDeadLetters(tables)
-    buyers = BlockedBuyers(InMemoryBuyers(tables, clock.now_ms), bulkhead, stock, shards)
-    replays = DeadLetterReplay(letters, archive, served, stock, bulkhead, clock.now_ms)
-    audits = SaleAudits(InMemoryAudited(stock), InMemorySnapshots(tables, shards), shards)
+def _committed(ledger: Ledger, time: PassingTime, shard: ShardState) -> None:
+    """A commit of a shard: first what looks at that commit, then what may make others."""
+    time.committed(shard)
+    ledger.committed(shard)
+
+
+def _lists(stores: _Stores) -> Lists:
+    lists, now_ms = InMemoryLists(stores.ledger.tables, stores.shards), stores.clock.now_ms
+    return Lists(lists, InMemoryMoments(stores.stock, now_ms), Bulkhead(QUESTIONS), stores.shards, now_ms)
+
+
+def _admin(stores: _Stores, served: ArchiveFallback, draining: asyncio.Event, lists: Lists) -> AdminServicer:
+    (stock, ledger, clock, shards), bulkhead = stores, Bulkhead(QUESTIONS)
+    buyers = BlockedBuyers(InMemoryBuyers(ledger.tables, clock.now_ms), bulkhead, stock, shards)
+    letters = InMemoryDeadLetters(ledger.tables)
+    replays = DeadLetterReplay(letters, stores.archive, served, stock, bulkhead, clock.now_ms)
+    audits = SaleAudits(InMemoryAudited(stock), InMemorySnapshots(ledger.tables, shards), shards)
     revocations = TokenRevocations(
         Revocations(), InMemoryRevocations(), InMemoryRevocationStream(), bulkhead, NoReads(), clock.now_ms
     )
-    return AdminServicer(served, buyers, replays, audits, middleware.draining, lists, revocations)
+    return AdminServicer(served, buyers, replays, audits, draining, lists, revocations)
 
 
-def _watches(stock: InMemoryStock, served: ArchiveFallback, clock: Clock, shards: int) -> Watches:
+def _watches(stores: _Stores, served: ArchiveFallback) -> Watches:
     def shard(sale: SaleKey) -> int:
-        return shard_of(sale, shards)
+        return shard_of(sale, stores.shards)
 
-    watched = InMemoryWatched(stock, clock.now_ms)
-    count_messages: Callable[[int], None] = lambda messages: None  # noqa: E731
-    return Watches(watched, served, shard, WatchMessages(), count_messages, clock.running_s, poll_often)
+    watched = InMemoryWatched(stores.stock, stores.clock.now_ms)
+    count_messages = NoMetrics().count_messages
+    return Watches(watched, served, shard, WatchMessages(), count_messages, stores.clock.running_s, poll_often)
 
 
 async def _health() -> StoreHealth:

@@ -1,10 +1,11 @@
-"""What happens by itself as time passes: holds run out, and what is over leaves the stock."""
+"""What happens by itself: holds run out or are released, and what is over leaves the stock."""
 
+import asyncio
 from datetime import timedelta
 
 from holdfast.testing.clock import Clock
-from holdfast.testing.ledger.ledger import Ledger
 from inventory_service.domain.archive import archive
+from inventory_service.domain.events import SaleChanged
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.reservation import HELD
 from inventory_service.domain.shard_state import ShardState, Transaction
@@ -15,7 +16,7 @@ _MS = timedelta(milliseconds=1)
 class PassingTime:
     """Does what the relay of a real server does every second."""
 
-    def __init__(self, stock: InMemoryStock, ledger: Ledger, clock: Clock, shards: int, retention: timedelta) -> None:
+    def __init__(self, stock: InMemoryStock, clock: Clock, shards: int, retention: timedelta) -> None:
         self._shards = [stock.state(number) for number in range(shards)]
         self._clock = clock
         self._retention_ms = retention // _MS
@@ -28,6 +29,12 @@ class PassingTime:
             self.take_back()
         self._clock.move_to(target)
         self._archive()
+
+    def committed(self, shard: ShardState) -> None:
+        """Must be called after each commit of a shard: a close releases more holds than one call takes back."""
+        changes = (event for event in shard.commits[-1].events if isinstance(event, SaleChanged))
+        if any(change.settings.release_time_ms for change in changes):
+            asyncio.get_running_loop().call_soon(self.take_back)
 
     def take_back(self) -> None:
         """Take back every hold that is overdue or was released."""

@@ -2,7 +2,7 @@
 
 import pytest
 from holdfast.blocking import BlockingClient
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, WrongDeadLetterState
 from holdfast.messages import DeadLetterState, LedgerState, ReservationState, held
 from holdfast.testing import InventoryServer
 
@@ -73,6 +73,25 @@ def test_a_ledger_that_is_held_back_has_nothing_of_what_happens(server: Inventor
     assert message.ledger_lag.seconds == 5
     assert shop.get_reservation("lamps", "r-2").reservation.ledger_state == RECORDED
     assert [each.reservation_id for each in shop.list_reservations(sale_id="lamps")] == ["r-2", "r-1"]
+
+
+def test_an_order_that_its_caller_ended_first_needs_no_compensation(
+    server: InventoryServer, shop: BlockingClient
+) -> None:
+    """Its end is recorded, and what its caller gave back is not reserved anew."""
+    server.refuse("lamps", "r-1")
+    with server.ledger_held_back():
+        shop.reserve("lamps", "r-1", "ann", {"lamp": 1})
+        shop.release("lamps", "r-1")
+
+    [letter] = shop.list_dead_letters(states=[DeadLetterState.DEAD_LETTER_STATE_SETTLED])
+    [listed] = shop.list_reservations(sale_id="lamps")
+
+    assert letter.reservation_state == listed.state == ReservationState.RESERVATION_STATE_RELEASED
+    assert listed.ledger_state == RECORDED
+    assert shop.audit_sale("lamps").consistent
+    with pytest.raises(WrongDeadLetterState):
+        shop.replay_dead_letter(letter.dead_letter_id, "r-2")
 
 
 def test_the_order_of_a_blocked_buyer_is_refused_when_it_is_confirmed(

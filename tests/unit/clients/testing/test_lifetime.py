@@ -1,14 +1,20 @@
 """How a server for tests begins and ends, and what it needs."""
 
+import asyncio
 import importlib
 import sys
 
+import grpc
 import pytest
 from holdfast.blocking import BlockingClient
 from holdfast.client import Client
-from holdfast.errors import NoAnswer
-from holdfast.retry import RetryPolicy
+from holdfast.inventory.v1.inventory_admin_service_pb2 import CreateSaleRequest
+from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceStub
+from holdfast.inventory.v1.inventory_service_pb2 import GetSaleRequest, WatchSaleRequest
+from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from holdfast.testing import InventoryServer
+
+ITEMS = [{"sku": "lamp", "total": 1}]
 
 
 async def test_it_serves_asynchronous_tests_too() -> None:
@@ -31,19 +37,25 @@ def test_two_servers_know_nothing_of_each_other() -> None:
             assert not list(shop.list_sales())
 
 
-def test_what_is_open_ends_with_the_server() -> None:
-    """A watch ends at once, and calls find nobody."""
+async def test_what_is_open_ends_with_the_server() -> None:
+    """A watch ends as it does when a real server stops, and calls find nobody."""
     server = InventoryServer()
     server.start()
-    with BlockingClient(server.address) as shop:
-        shop.create_sale("lamps", {"lamp": 1})
-        quick = shop.with_options(retry=RetryPolicy(repeats_per_s=0.0))
-        watch = quick.watch_sale("lamps")
-        next(watch)
-        server.stop()
-        with pytest.raises(NoAnswer):
-            quick.get_sale("lamps")
-        watch.close()
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        stub = InventoryServiceStub(channel)
+        await InventoryAdminServiceStub(channel).CreateSale(
+            CreateSaleRequest(sale={"sale_id": "lamps", "items": ITEMS})
+        )
+        watch = aiter(stub.WatchSale(WatchSaleRequest(sale_id="lamps")))
+        await anext(watch)
+        await asyncio.to_thread(server.stop)
+
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await anext(watch)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub.GetSale(GetSaleRequest(sale_id="lamps"))
+
+    assert b"SERVER_DRAINING" in dict(ended.value.trailing_metadata() or ())["grpc-status-details-bin"]
     server.stop()
 
 

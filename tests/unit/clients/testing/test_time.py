@@ -1,11 +1,12 @@
 """The clock of a server for tests moves as the test says, and everything that time does follows."""
 
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 import pytest
 from holdfast.blocking import BlockingClient
 from holdfast.errors import HoldfastError
-from holdfast.messages import RejectionReason, ReservationState, SaleState, held
+from holdfast.messages import RejectionReason, ReservationState, SaleState, held, reserve_request
 from holdfast.testing import InventoryServer
 
 EXPIRED = ReservationState.RESERVATION_STATE_EXPIRED
@@ -90,14 +91,30 @@ def test_a_watch_of_a_sale_is_sent_something_every_fifteen_seconds(
     server: InventoryServer, shop: BlockingClient
 ) -> None:
     """Also where nothing changes, so that its caller knows that it lives."""
-    watch = shop.watch_sale("lamps")
+    began, watch = monotonic(), shop.watch_sale("lamps")
     first = next(watch)
     server.advance(seconds=15)
     second = next(watch)
     watch.close()
 
+    assert monotonic() - began < 10
     assert (first.snapshot, second.snapshot, len(second.sale.items)) == (True, False, 0)
     assert second.read_time.ToDatetime(UTC) == server.now
+
+
+def test_a_close_releases_more_holds_than_one_call_takes_back(shop: BlockingClient) -> None:
+    """The rest follows by itself, as the relay of a real server does it, and the ledger has it."""
+    shop.update_sale("lamps", items={"bulb": 300})
+    for result in shop.batch_reserve([reserve_request("lamps", f"r-{n}", "ann", {"bulb": 1}) for n in range(250)]):
+        assert not isinstance(result, HoldfastError)
+
+    shop.close_sale("lamps", release_holds=True)
+    *_, last = shop.watch_sale("lamps")
+
+    assert [item.held for item in last.sale.items] == [0, 0]
+    released = [ReservationState.RESERVATION_STATE_RELEASED]
+    assert len(list(shop.list_reservations(sale_id="lamps", states=released, page_size=1000))) == 250
+    assert shop.audit_sale("lamps").consistent
 
 
 def test_the_clock_does_not_go_back(server: InventoryServer) -> None:

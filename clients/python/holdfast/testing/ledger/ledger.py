@@ -1,14 +1,13 @@
 """The ledger in memory: takes the commits of the stock as they come, or later, and has the stock give units back."""
 
 from collections.abc import Callable
-from functools import partial
 
 from holdfast.testing.ledger.booking import Booking
 from holdfast.testing.ledger.refusals import Refusals
 from holdfast.testing.ledger.tables import Tables
 from inventory_service.domain.in_memory_stock import InMemoryStock
-from inventory_service.domain.keys import Position
-from inventory_service.domain.lists import Watermark
+from inventory_service.domain.keys import BuyerKey, Position
+from inventory_service.domain.lists import BlockedBuyer, Watermark
 from inventory_service.domain.moves import Compensate, compensate
 from inventory_service.domain.shard_state import ShardState, Transaction
 from inventory_service.domain.shards import CommitId
@@ -25,12 +24,15 @@ class Ledger:
         self._booking = Booking(self.tables, self.refusals, now_ms)
         self._is_held_back = False
         for shard in self._shards:
-            shard.committed = partial(self._committed, shard)
             self.tables.watermarks[shard.number] = Watermark(CommitId(shard.epoch, 0), 0)
 
     def hold_back(self) -> None:
         """Book nothing for now."""
         self._is_held_back = True
+
+    def block(self, buyer: BuyerKey, reason: str) -> None:
+        """Block a buyer in the ledger alone: the version of the list stays, so that the stock does not learn of it."""
+        self.tables.blocked.setdefault(buyer, BlockedBuyer(buyer.buyer_id, reason, self._now_ms(), actor=""))
 
     def catch_up(self) -> None:
         """Book what was committed meanwhile, and from now on at once."""
@@ -38,7 +40,8 @@ class Ledger:
         for shard in self._shards:
             self._book(shard)
 
-    def _committed(self, shard: ShardState) -> None:
+    def committed(self, shard: ShardState) -> None:
+        """Must be called after each commit of a shard."""
         if not self._is_held_back:
             self._book(shard)
 

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import InvalidResponse, ResponseError
+from structlog.testing import capture_logs
 
 from inventory_service.adapters.redis import breaker as breakers
 from inventory_service.adapters.redis.breaker import BreakerOpen, RedisBreaker
@@ -24,9 +25,12 @@ class Probed:
     def __init__(self) -> None:
         self.serves = False
         self.probes = 0
+        self.bug: Exception | None = None
 
     async def __call__(self) -> None:
         self.probes += 1
+        if self.bug is not None:
+            raise self.bug
         if not self.serves:
             raise RedisUnavailable("not yet")
 
@@ -113,6 +117,30 @@ async def test_a_probe_closes_it_and_the_next_call_is_sent(
         assert await echo(connections, "served") == b"served"
         assert redis.asked == ["served"]
         await connections.close()
+
+
+async def test_a_bug_in_a_probe_is_logged_and_the_next_probe_follows(
+    state: CircuitBreaker, breaker: RedisBreaker, probe: Probed
+) -> None:
+    """Otherwise the breaker would stay open until the server is restarted."""
+    probe.bug = KeyError("a bug")
+    with capture_logs() as logged:
+        fail(state)
+        await eventually(lambda: logged)
+    probe.bug, probe.serves = None, True
+
+    await eventually(lambda: not state.is_open)
+
+    assert logged[0]["event"] == "probe_failed"
+
+
+async def test_a_reply_that_is_no_reply_is_not_waited_for(state: CircuitBreaker, breaker: RedisBreaker) -> None:
+    """The call has ended, so nothing of it becomes late."""
+    async with redis_replying("what?\r\n") as url:
+        with pytest.raises(InvalidResponse):
+            await echo(RedisConnections(url, size=1, breaker=breaker), "word")
+
+    assert not state.waits
 
 
 async def test_a_loop_that_is_blocked_makes_no_reply_late(
