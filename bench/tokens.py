@@ -2,13 +2,14 @@
 
 Three servers of this checkout stand beside each other and get a second of Reserve calls in turn, the order changing
 from round to round; a ratio is taken within a round. One verifies tokens, two do not: the second of these, `twin`,
-shows how far servers differ that are the same. A token is as long as one with a signature by RS256, and names the
-tenant that the other servers have, so that keys and rows are as long. In the end the audit compares Redis with the
-ledger.
+shows how far servers differ that are the same. The token is signed by ES256, as `holdfast token` signs, and names the
+tenant that the other servers have, so that keys and rows are as long. h2load sends it whole with each call, as most
+gRPC clients do. In the end the audit compares Redis with the ledger.
 """
 
 import argparse
 import itertools
+import json
 import sys
 import tempfile
 import time
@@ -18,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 from bench import h2load
 from bench.builds import ACCEPTED, Build, serving, smallest_answer
@@ -28,9 +31,8 @@ from bench.programs import ProgramFailed
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
 
 TOKENS, PLAIN, TWIN = "tokens", "no tokens", "twin"
-SECRET = b"a secret of a benchmark, for which 32 bytes are enough"
 LIFETIME_S = 86_400
-TOKEN_LENGTH = 700  # of a token with the claims below and a signature by an RSA key of 2048 bits
+KID = "2026-11"
 
 
 @dataclass(frozen=True)
@@ -109,18 +111,19 @@ def parsed() -> argparse.Namespace:
 
 def started(folder: Path, held: ExitStack) -> Mapping[str, Build]:
     """The three servers."""
-    secret = folder / "secret"
-    secret.write_bytes(SECRET)
-    asking = {"HOLDFAST_AUTH_SECRET_FILE": str(secret), "HOLDFAST_AUTH_ALLOW_DEFAULT_TENANT": "true"}
+    key, jwks = ec.generate_private_key(ec.SECP256R1()), folder / "jwks.json"
+    public = {**ECAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": KID}
+    jwks.write_text(json.dumps({"keys": [public]}))
+    asking = {"HOLDFAST_AUTH_JWKS_FILE": str(jwks), "HOLDFAST_AUTH_ALLOW_DEFAULT_TENANT": "true"}
     return {
-        TOKENS: held.enter_context(serving(ROOT, folder / "tokens", token(), **asking)),
+        TOKENS: held.enter_context(serving(ROOT, folder / "tokens", token(key), **asking)),
         PLAIN: held.enter_context(serving(ROOT, folder / "plain")),
         TWIN: held.enter_context(serving(ROOT, folder / "twin")),
     }
 
 
-def token() -> str:
-    """A token that may do everything, as long as usual ones are."""
+def token(key: ec.EllipticCurvePrivateKey) -> str:
+    """A token that may do everything that is needed here."""
     issued_s = int(time.time())
     claims = {
         "sub": "checkout@shop.example",
@@ -132,8 +135,7 @@ def token() -> str:
         "exp": issued_s + LIFETIME_S,
         "jti": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
     }
-    missing = TOKEN_LENGTH - len(jwt.encode({**claims, "more": ""}, SECRET, "HS256"))
-    return jwt.encode({**claims, "more": "x" * (missing * 3 // 4)}, SECRET, "HS256")
+    return jwt.encode(claims, key, "ES256", headers={"kid": KID})
 
 
 def audited(name: str, build: Build, answered: int, deadline_s: float) -> None:

@@ -43,12 +43,19 @@ class TenantRejected(TokenRejected):
     """The token is believed, and names no tenant, or one that may not be used: PERMISSION_DENIED."""
 
 
+class CurrentKeys(Protocol):
+    """The keys that tokens are verified by."""
+
+    @property
+    def current(self) -> object:
+        """Another object once the keys have changed: what was verified before is judged anew."""
+
+
 class Verifier(Protocol):
     """Judges tokens."""
 
     @property
-    def generation(self) -> int:
-        """Rises when the keys change: what was verified before is judged anew."""
+    def keys(self) -> CurrentKeys: ...
 
     def verify(self, token: str) -> Caller:
         """Who a token says that its bearer is; `TokenRejected` if it is not believed."""

@@ -51,22 +51,19 @@ class Authenticator:
     def __call__(self, context: ServicerContext[Any, Any]) -> Caller:
         """The caller; CallFailed with TOKEN_INVALID, TOKEN_REVOKED or SCOPE_MISSING."""
         try:
-            return self._caller(context)
+            certified = self._certificates(context) if self._certificates else None
+            header = _authorization(context) if self._tokens else None
+            if self._tokens is None or header is None:
+                if certified is None:
+                    raise CallFailed(token_failure(TokenRejected(self._missing)))
+                return certified
+            caller = self._tokens.caller_of(header)
+            if certified is not None and certified.tenant != caller.tenant:
+                raise CallFailed(token_failure(TenantRejected(Problem.OTHER_TENANT)))
+            return caller
         except CallFailed as failed:
             self._count_refused(failed.failure.metadata.get("problem", "revoked"))
             raise
-
-    def _caller(self, context: ServicerContext[Any, Any]) -> Caller:
-        certified = self._certificates(context) if self._certificates else None
-        header = _authorization(context) if self._tokens else None
-        if self._tokens and header is not None:
-            caller = self._tokens.caller_of(header)
-            if certified and certified.tenant != caller.tenant:
-                raise CallFailed(token_failure(TenantRejected(Problem.OTHER_TENANT)))
-            return caller
-        if certified:
-            return certified
-        raise CallFailed(token_failure(TokenRejected(self._missing)))
 
 
 def _authorization(context: ServicerContext[Any, Any]) -> str | None:

@@ -1,7 +1,7 @@
 """Remembers the tokens that were verified, by header: their signatures cost more than all else that a call costs."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
@@ -10,7 +10,6 @@ from inventory_service.domain.results import Failure
 from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.tokens import Problem, TenantRejected, TokenRejected, Verifier
 from inventory_service.rpc.status import CallFailed
-from inventory_service.service.lru_cache import LruCache
 
 VERIFIED = 10_000  # tokens that are remembered
 FAILED = 1_000
@@ -19,12 +18,15 @@ BEARER = "bearer "
 MAX_HEADER = 8192
 
 
+Known = TypeVar("Known")
+
+
 class _Verified:
-    """A token that was verified by the keys of one generation, and was not revoked in another generation."""
+    """A token that was verified by some keys, and was not revoked in a generation of revocations."""
 
     __slots__ = ("caller", "keys", "revocations")
 
-    def __init__(self, caller: Caller, keys: int) -> None:
+    def __init__(self, caller: Caller, keys: object) -> None:
         self.caller = caller
         self.keys = keys
         self.revocations = -1  # not looked at yet
@@ -33,23 +35,27 @@ class _Verified:
 class _Failed(NamedTuple):
     failure: Failure
     until_s: float
-    keys: int
+    keys: object
 
 
 class TokenCache:
-    """Verifies tokens, each once for as long as it lives, is not revoked and the keys stay."""
+    """Verifies tokens, each once for as long as it lives, is not revoked and the keys stay.
+
+    Of those that it remembers the oldest leaves first: one in use is then verified again, and no call is dearer for it.
+    """
 
     def __init__(self, verifier: Verifier, revocations: Revocations, clock: Callable[[], float]) -> None:
         self._verifier = verifier
+        self._keys = verifier.keys
         self._revocations = revocations
         self._clock = clock
-        self._verified: LruCache[str, _Verified] = LruCache(VERIFIED)
-        self._failed: LruCache[str, _Failed] = LruCache(FAILED)
+        self._verified: dict[str, _Verified] = {}  # by header
+        self._failed: dict[str, _Failed] = {}
 
     def caller_of(self, header: str) -> Caller:
         """Whom the token in a header names; CallFailed if it names none, is over or was revoked."""
         known = self._verified.get(header)
-        if known is None or known.keys != self._verifier.generation:
+        if known is None or known.keys is not self._keys.current:
             known = self._verify(header)
         caller = known.caller
         if self._clock() >= caller.expires_at:
@@ -61,19 +67,26 @@ class TokenCache:
         return caller
 
     def _verify(self, header: str) -> _Verified:
-        now_s, failed = self._clock(), self._failed.get(header)
-        if failed and now_s < failed.until_s and failed.keys == self._verifier.generation:
+        now_s, keys, failed = self._clock(), self._keys.current, self._failed.get(header)
+        if failed and now_s < failed.until_s and failed.keys is keys:
             raise CallFailed(failed.failure)
         try:
             caller = self._verifier.verify(_token_in(header))
         except TokenRejected as rejected:
             failure = token_failure(rejected)
             if len(header) <= MAX_HEADER:
-                self._failed.put(header, _Failed(failure, now_s + FAILURE_S, self._verifier.generation))
+                _remember(self._failed, FAILED, header, _Failed(failure, now_s + FAILURE_S, keys))
             raise CallFailed(failure) from None
-        verified = _Verified(caller, self._verifier.generation)
-        self._verified.put(header, verified)
+        verified = _Verified(caller, keys)  # those of before: if they changed meanwhile, it is verified again
+        _remember(self._verified, VERIFIED, header, verified)
         return verified
+
+
+def _remember(known: dict[str, Known], most: int, header: str, value: Known) -> None:
+    known.pop(header, None)
+    known[header] = value
+    if len(known) > most:
+        del known[next(iter(known))]
 
 
 def token_failure(rejected: TokenRejected) -> Failure:

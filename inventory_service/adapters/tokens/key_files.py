@@ -1,6 +1,5 @@
 """Keeps the keys of the key files, and finds the one that a token is to be verified by."""
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
@@ -27,7 +26,6 @@ log = structlog.get_logger()
 class _Keys(NamedTuple):
     """What the files hold at one time."""
 
-    generation: int
     secret: TokenKey | None
     public: Sequence[TokenKey]
 
@@ -46,21 +44,14 @@ class KeyFiles:
         self._secret_file = secret_file
         self._jwks_file = jwks_file
         self._clock = clock
-        self._numbers = itertools.count(1)
         self._looked_again_s = float("-inf")
         files = [file for file in (secret_file, jwks_file) if file]
-        self._files = ReloadedFiles("token_keys", files, self._read, show_ok)
-        self.run = self._files.run  # looks at the files each second
-        self.check = self._files.check
-
-    @property
-    def generation(self) -> int:
-        """Rises each time the files are read."""
-        return self._files.current.generation
+        self.files = ReloadedFiles("token_keys", files, self._read, show_ok)
+        self.run = self.files.run  # looks at the files each second
 
     def find(self, algorithm: object, kid: object) -> TokenKey:
         """The key for a token with these values in its header; `TokenRejected` if there is none."""
-        keys = self._files.current
+        keys = self.files.current
         if algorithm == HS256 and keys.secret:
             return keys.secret
         if algorithm not in PUBLIC_ALGORITHMS.values() or not keys.public:
@@ -71,13 +62,13 @@ class KeyFiles:
         return key
 
     def _find_public(self, kid: object) -> TokenKey:
-        if (key := _named(self._files.current.public, kid)) is not None:
+        if (key := _named(self.files.current.public, kid)) is not None:
             return key
         if kid is None:
             raise TokenRejected(Problem.NO_KID)
         if self._may_look_again():  # it may have been added a moment ago
-            self._files.check_at_once()
-            if (key := _named(self._files.current.public, kid)) is not None:
+            self.files.check_at_once()
+            if (key := _named(self.files.current.public, kid)) is not None:
                 return key
         raise TokenRejected(Problem.UNKNOWN_KEY)
 
@@ -95,7 +86,7 @@ class KeyFiles:
         log.info("token_keys", keys=[str(key) for key in (secret, *public.keys) if key])
         if public.ignored:
             log.info("token_keys_ignored", keys=public.ignored)
-        return _Keys(next(self._numbers), secret, public.keys)
+        return _Keys(secret, public.keys)
 
 
 def _named(keys: Sequence[TokenKey], kid: object) -> TokenKey | None:

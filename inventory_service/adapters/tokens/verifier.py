@@ -35,16 +35,12 @@ class JwtVerifier:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """An empty issuer or audience: any will do."""
+        self.keys = keys.files
         self._keys = keys
         self._rules = rules
         self._issuer = issuer or None
         self._audience = audience or None
         self._clock = clock
-
-    @property
-    def generation(self) -> int:
-        """Rises when the keys change."""
-        return self._keys.generation
 
     def verify(self, token: str) -> Caller:
         """Whom a token names; `TokenRejected` if it is not believed."""

@@ -24,12 +24,19 @@ class Context:
         return self._metadata
 
 
+class Keys:
+    """Keys of which there is nothing to know but whether they have changed."""
+
+    def __init__(self) -> None:
+        self.current = object()
+
+
 class FakeVerifier:
     """Believes the tokens that a test has given it, and counts how often it was asked."""
 
     def __init__(self, **tokens: Caller | TokenRejected) -> None:
         self.tokens = tokens
-        self.generation = 0
+        self.keys = Keys()
         self.asked: list[str] = []
 
     def verify(self, token: str) -> Caller:

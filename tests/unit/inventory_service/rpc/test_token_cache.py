@@ -81,7 +81,25 @@ def test_other_keys_have_every_token_verified_again() -> None:
     served.call("Bearer ann")
 
     del served.verifier.tokens["ann"]
-    served.verifier.generation += 1
+    served.verifier.keys.current = object()
+
+    assert served.failure("Bearer ann") == "TOKEN_INVALID problem=bad_signature"
+
+
+def test_a_token_that_was_verified_while_the_keys_changed_is_verified_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread reads the files: it may have been verified by a key that was taken out."""
+    served = Authenticated(ann=ANN)
+    verify = served.verifier.verify
+
+    def verify_meanwhile(token: str) -> Caller:
+        caller = verify(token)
+        served.verifier.keys.current = object()
+        return caller
+
+    with monkeypatch.context() as patched:
+        patched.setattr(served.verifier, "verify", verify_meanwhile)
+        served.call("Bearer ann")
+    del served.verifier.tokens["ann"]
 
     assert served.failure("Bearer ann") == "TOKEN_INVALID problem=bad_signature"
 
@@ -106,13 +124,13 @@ def test_a_failure_ends_with_the_keys() -> None:
     served.failure("Bearer ann")
 
     served.verifier.tokens["ann"] = ANN
-    served.verifier.generation += 1
+    served.verifier.keys.current = object()
 
     assert served.call("Bearer ann") == ANN
 
 
 def test_so_many_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one that was used least recently leaves first; memory stays bounded, whatever callers send."""
+    """The oldest leaves first; memory stays bounded, whatever callers send."""
     assert (token_cache.VERIFIED, token_cache.FAILED) == (10_000, 1_000)
     monkeypatch.setattr(token_cache, "VERIFIED", 2)
     monkeypatch.setattr(token_cache, "FAILED", 2)
@@ -123,7 +141,7 @@ def test_so_many_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("x", "y", "x", "z", "x", "y"):
         served.failure(f"Bearer {name}")
 
-    assert served.verifier.asked == ["a", "b", "c", "b", "x", "y", "z", "y"]
+    assert served.verifier.asked == ["a", "b", "c", "a", "b", "x", "y", "z", "x", "y"]
 
 
 def test_failures_take_no_room_from_tokens_that_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,4 +168,4 @@ def test_what_is_too_long_is_not_remembered() -> None:
         assert served.failure("Bearer " + "a" * 100_000) == "TOKEN_INVALID problem=too_long"
 
     assert served.authenticate._tokens is not None
-    assert not served.authenticate._tokens._failed._values
+    assert not served.authenticate._tokens._failed

@@ -96,21 +96,21 @@ def test_keys_that_are_known_are_never_looked_for(folder: KeyFolder) -> None:
     folder.publish(EC)
 
     assert found(keys, "EdDSA", "ed") == "ed (EdDSA)"
-    keys.check()
+    keys.files.check()
     assert found(keys, "EdDSA", "ed") == "unknown_key"
 
 
-def test_the_generation_moves_with_the_keys_and_not_with_a_look(folder: KeyFolder) -> None:
+def test_the_keys_are_other_ones_once_they_have_changed_and_not_at_each_look(folder: KeyFolder) -> None:
     """What was verified before is judged anew."""
     folder.publish(EC)
     keys = folder.read()
-    before = keys.generation
+    before = keys.files.current
 
-    keys.check()
-    assert keys.generation == before
+    keys.files.check()
+    assert keys.files.current is before
     folder.publish(EC, ED)
-    keys.check()
-    assert keys.generation > before
+    keys.files.check()
+    assert keys.files.current is not before
 
 
 @pytest.mark.parametrize("broken", [b"", b'{"keys": [', b'{"keys": []}'])
@@ -118,14 +118,14 @@ def test_a_file_that_breaks_leaves_the_keys_of_before(folder: KeyFolder, broken:
     """A mistake of whoever changes keys must not lock every caller out."""
     folder.publish(EC)
     keys = folder.read()
-    before = keys.generation
+    before = keys.files.current
 
     write(folder.public, broken)
     assert found(keys, "EdDSA", "ed") == "unknown_key"
-    keys.check()
-    assert (found(keys, "ES256", "ec"), keys.generation) == ("ec (ES256)", before)
+    keys.files.check()
+    assert (found(keys, "ES256", "ec"), keys.files.current) == ("ec (ES256)", before)
     folder.publish(ED)
-    keys.check()
+    keys.files.check()
 
     assert found(keys, "EdDSA", "ed") == "ed (EdDSA)"
     assert folder.shown == [True, False, False, True]
