@@ -30,8 +30,8 @@ CONNECTION_GRACE_MS = (
 # Clients and proxies ping each ten seconds, so that nothing on the way drops an idle connection; by default gRPC ends
 # a connection without calls that is pinged more than once in two hours.
 MIN_PING_INTERVAL_MS = 5_000
-# Calls that arrived and were not accepted yet, of one server object. Above the first number, by default 1,000, gRPC ends
-# some of them as CANCELLED, which leaves their outcome unknown; above the second it ends all. The slots decide before.
+# Calls that arrived and were not accepted yet, of one server object. Above the first number, by default 1,000, gRPC
+# ends some as CANCELLED, which leaves their outcome unknown; above the second it ends all. The slots decide before.
 MOST_PENDING, MOST_PENDING_AT_ALL = 10_000, 20_000
 PROBE_INTERVAL_S = 1.0  # between two probes of Redis
 FLUSH_S = 1.0  # for responses that are being sent when all calls have ended
