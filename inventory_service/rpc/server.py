@@ -30,6 +30,9 @@ CONNECTION_GRACE_MS = (
 # Clients and proxies ping each ten seconds, so that nothing on the way drops an idle connection; by default gRPC ends
 # a connection without calls that is pinged more than once in two hours.
 MIN_PING_INTERVAL_MS = 5_000
+# Calls that arrived and were not accepted yet, of one server object. Above the first number, by default 1,000, gRPC
+# ends some as CANCELLED, which leaves their outcome unknown; above the second it ends all. The slots decide before.
+MOST_PENDING, MOST_PENDING_AT_ALL = 10_000, 20_000
 PROBE_INTERVAL_S = 1.0  # between two probes of Redis
 FLUSH_S = 1.0  # for responses that are being sent when all calls have ended
 LIVENESS = "liveness"  # SERVING as long as the process answers; the other service names follow Redis
@@ -45,6 +48,8 @@ OPTIONS = (
     ("grpc.so_reuseport", 1),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+    ("grpc.server.max_pending_requests", MOST_PENDING),
+    ("grpc.server.max_pending_requests_hard_limit", MOST_PENDING_AT_ALL),
 )
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from typing import Any
 
 import grpc
@@ -263,6 +264,16 @@ async def test_a_full_queue_is_overloaded_and_changes_nothing(caller: Caller, va
     }
     sale = await caller.stock.GetSale(calls.GetSaleRequest(sale_id="lamp-sale"))
     assert sale.sale.items[0].held == len(held) > 0
+
+
+async def test_three_thousand_calls_at_once_are_all_judged(caller: Caller) -> None:
+    """gRPC itself would end hundreds of them as CANCELLED, and leave their callers in doubt."""
+    await caller.create_sale(units=1)
+
+    answers = await asyncio.gather(*(caller.reserve(f"r-{number}") for number in range(3000)))
+
+    outcomes = Counter(answer.WhichOneof("outcome") for answer in answers)
+    assert outcomes == {"reservation": 1, "rejection": 2999}
 
 
 async def test_a_call_past_its_deadline_is_not_begun(caller: Caller) -> None:
