@@ -82,7 +82,9 @@ class History(SaleSteps):
         yield from (self._list_reservations() for _ in range(4))
         yield Step("ListSales", as_it_is(admin.ListSalesRequest(page_size=4)))
         yield from (self._list_adjustments() for _ in range(2))
-        yield from (Step("AuditSale", as_it_is(admin.AuditSaleRequest(sale_id=each.sale_id))) for each in self.sales)
+        yield from (
+            Step("AuditSale", as_it_is(admin.AuditSaleRequest(sale_id=each.sale_id))) for each in self.sales[:2]
+        )
         yield Step("AuditSale", as_it_is(admin.AuditSaleRequest(**sale)))
         yield Step("GetSale", as_it_is(calls.GetSaleRequest(**sale)))
         for claim in self._refusable:

@@ -20,7 +20,7 @@ from tests.fuzzed_requests import IDS, FuzzedRequests
 from tests.inventory_server import call_error
 
 SEED = int(os.environ.get("HOLDFAST_TEST_SEED", "1"))
-REQUESTS = 1500
+REQUESTS = 1000
 
 
 @pytest.mark.timeout(60)
