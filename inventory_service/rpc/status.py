@@ -111,7 +111,9 @@ _TABLE: Mapping[int, Row] = {
     reasons.ERROR_REASON_REVISION_MISMATCH: Row(
         _C.ABORTED, "The reservation has changed since it was read; the details have it as it stands."
     ),
-    reasons.ERROR_REASON_TOKEN_INVALID: Row(_C.UNAUTHENTICATED, "The call has no token, or an invalid one."),
+    reasons.ERROR_REASON_TOKEN_INVALID: Row(
+        _C.UNAUTHENTICATED, "Neither a valid token nor a client certificate says who calls."
+    ),
     reasons.ERROR_REASON_TOKEN_REVOKED: Row(_C.UNAUTHENTICATED, "The token was revoked."),
     reasons.ERROR_REASON_SCOPE_MISSING: Row(_C.PERMISSION_DENIED, "The token lacks a scope or the tenant."),
     reasons.ERROR_REASON_THROTTLED: Row(

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from tests.conformance.both import Both
-from tests.conformance.histories import Claim, History, Step
+from tests.conformance.histories import Claim, History
+from tests.conformance.sale_steps import Step
 from tests.conformance.servers import METHODS, Double, Processes
 
 SEED = int(os.environ.get("HOLDFAST_TEST_SEED", "1"))

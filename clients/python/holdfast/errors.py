@@ -196,7 +196,7 @@ class TokenUnavailable(NotAllowed):
 
 
 class TokenInvalid(NotAllowed):
-    """The call has no token, or an invalid one."""
+    """Neither a valid token nor a client certificate says who calls; `problem` says what is wrong."""
 
 
 class TokenRevoked(NotAllowed):

@@ -52,6 +52,8 @@ def status_for(
     if isinstance(failure, grpc.StatusCode):
         if failure is grpc.StatusCode.OK:
             raise ValueError("OK is no failure")
+        if metadata or retry_after_s is not None:
+            raise ValueError("there is no reason, and so no details, beside a bare code")
         return AbortArguments(failure, "Failed on the order of a test.", ())
     name = failure if failure.startswith(_PREFIX) else _PREFIX + failure
     if name not in ErrorReason.keys() or name == f"{_PREFIX}UNSPECIFIED":  # noqa: SIM118  (it is no mapping)

@@ -154,3 +154,11 @@ def test_an_order_that_cannot_be_carried_out_is_refused(
     """A misspelled name would otherwise make a test pass in which nothing fails."""
     with pytest.raises(ValueError, match=r"there is no|no failure"):
         server.fail_next(method, failure)
+
+
+def test_details_need_a_reason(server: InventoryServer) -> None:
+    """A bare code has none, and a reason that no repeat helps never says when to repeat."""
+    with pytest.raises(ValueError, match="no details"):
+        server.fail_next("Reserve", grpc.StatusCode.UNAVAILABLE, retry_after_s=1.0)
+    with pytest.raises(ValueError, match="never comes"):
+        server.fail_next("Reserve", "SALE_NOT_FOUND", retry_after_s=1.0)
