@@ -85,6 +85,30 @@ async def test_what_waits_for_a_connection_is_cut_and_what_was_sent_is_answered(
     assert redis.asked == ["sent"]
 
 
+async def test_who_waits_for_the_reply_to_a_caller_that_left_is_cut_too(
+    state: CircuitBreaker, breaker: RedisBreaker
+) -> None:
+    """The connection is kept, and the reply is dropped when it comes."""
+    async with SlowRedis().listening() as redis:
+        connections = RedisConnections(redis.url, size=1, breaker=breaker)
+        leaving = asyncio.ensure_future(echo(connections, "left"))
+        await eventually(lambda: redis.asked == ["left"])
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        next_one = asyncio.ensure_future(echo(connections, "next"))
+        await asyncio.sleep(0)
+
+        fail(state)
+        with pytest.raises(BreakerOpen):
+            await next_one
+        redis.answers.set()
+        state.probe_succeeded()
+
+        assert await echo(connections, "later") == b"later"
+        assert (redis.asked, redis.connections) == (["left", "later"], 1)
+        await connections.close()
+
+
 async def test_who_waits_to_connect_is_cut_too(state: CircuitBreaker, breaker: RedisBreaker) -> None:
     """A halted Redis takes connections and does not greet."""
     async with SlowRedis().listening() as redis:
