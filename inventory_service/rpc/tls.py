@@ -12,7 +12,7 @@ from inventory_service.domain.server_certificate import ServerCertificate
 from inventory_service.domain.tokens import Problem, TokenRejected
 from inventory_service.rpc.auth import Identify
 from inventory_service.rpc.status import CallFailed
-from inventory_service.rpc.token_cache import token_failure
+from inventory_service.rpc.token_failures import token_failure
 
 SAN = "x509_subject_alternative_name"  # gRPC's name of it; the key of the identity is another without such names
 
