@@ -25,5 +25,11 @@ class Caller(NamedTuple):
         """Whether a token says who calls; a caller by its certificate, or without authentication, has none."""
         return self.expires_at < inf
 
+    @property
+    def named(self) -> dict[str, str]:
+        """The caller as a log may name it, never by its token; empty while authentication is off."""
+        named = {"tenant": self.tenant, "subject": self.subject, "jti": self.jti}
+        return {field: value for field, value in named.items() if value} if self.subject else {}
+
 
 ANYONE = Caller(DEFAULT_TENANT, "", ALL_SCOPES)  # while authentication is off

@@ -9,8 +9,7 @@ from inventory_service.domain.caller import Caller
 from inventory_service.domain.results import Failure
 from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.tokens import Problem, TokenRejected, Verifier
-from inventory_service.rpc.status import CallFailed
-from inventory_service.rpc.token_failures import token_failure
+from inventory_service.rpc.token_failures import refused, token_failure
 
 VERIFIED = 10_000  # tokens that are remembered
 FAILED = 1_000
@@ -59,24 +58,24 @@ class TokenCache:
             known = self._verify(header)
         caller = known.caller
         if self._clock() >= caller.expires_at:
-            raise CallFailed(token_failure(TokenRejected(Problem.EXPIRED)))
+            raise refused(token_failure(TokenRejected(Problem.EXPIRED)), caller)
         if known.revocations != self._revocations.generation:
             if self._revocations.revoked(caller):
-                raise CallFailed(Failure(reasons.ERROR_REASON_TOKEN_REVOKED))
+                raise refused(Failure(reasons.ERROR_REASON_TOKEN_REVOKED), caller)
             known.revocations = self._revocations.generation
         return caller
 
     def _verify(self, header: str) -> _Verified:
         now_s, keys, failed = self._clock(), self._keys.current, self._failed.get(header)
         if failed and now_s < failed.until_s and failed.keys is keys:
-            raise CallFailed(failed.failure)
+            raise refused(failed.failure)
         try:
             caller = self._verifier.verify(_token_in(header))
         except TokenRejected as rejected:
             failure = token_failure(rejected)
             if len(header) <= MAX_HEADER:
                 _remember(self._failed, FAILED, header, _Failed(failure, now_s + FAILURE_S, keys))
-            raise CallFailed(failure) from None
+            raise refused(failure) from None
         verified = _Verified(caller, keys)  # those of before: if they changed meanwhile, it is verified again
         _remember(self._verified, VERIFIED, header, verified)
         return verified
