@@ -67,7 +67,8 @@ def _run(console: Console, log: deque[str], size: SaleSize) -> list[str]:
     """Run the demo in a temporary folder; return the faults that were found."""
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-", ignore_cleanup_errors=True) as folder:
         data_dir = Path(folder) / "data"
-        stack = Stack(data_dir, demo_environment(os.environ), lambda name, line: log.append(f"{name}: {line}"), "127.0.0.1:0")
+        environment = demo_environment(os.environ)
+        stack = Stack(data_dir, environment, lambda name, line: log.append(f"{name}: {line}"), "127.0.0.1:0")
         try:
             console.print("starting the servers and the service's processes", style="dim")
             stack.start()
