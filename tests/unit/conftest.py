@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +15,11 @@ def signal_handlers() -> Iterator[None]:
     yield
     for number, handler in zip(numbers, handlers, strict=True):
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def logging_of_structlog() -> Iterator[None]:
+    """Such a command sets the level too, below which later tests would see no event."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
