@@ -43,13 +43,13 @@ async def test_the_first_check_that_fails_decides() -> None:
     slots = served.middleware.slots
     slots.in_use = CLAIM.slots
 
-    async def outcome(behaviour: Behaviour = done, sent: bytes = UNREADABLE, remaining_s: float = 0.001) -> str:
+    async def outcome(behaviour: Behaviour = done, sent: bytes = UNREADABLE, remaining_s: float = 0.0099) -> str:
         return await served.outcome("Reserve", behaviour, sent, remaining_s)
 
     assert await outcome() == "OVERLOADED"
     slots.in_use -= 1
     assert await outcome() == "DEADLINE_TOO_SHORT"
-    assert await outcome(remaining_s=1.0) == "SHARD_NOT_SERVING"
+    assert await outcome(remaining_s=0.01) == "SHARD_NOT_SERVING"
     served.middleware.open()
     assert await outcome(remaining_s=1.0) == "UNREADABLE"
     assert await outcome(sent=UNKNOWN, remaining_s=1.0) == "UNKNOWN_FIELD"
