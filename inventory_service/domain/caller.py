@@ -19,5 +19,11 @@ class Caller(NamedTuple):
     issued_at: float = 0.0
     expires_at: float = float("inf")  # of its token, the leeway included: from this moment on it is not believed
 
+    @property
+    def named(self) -> dict[str, str]:
+        """The caller as a log may name it, never by its token; empty while authentication is off."""
+        named = {"tenant": self.tenant, "subject": self.subject, "jti": self.jti}
+        return {field: value for field, value in named.items() if value} if self.subject else {}
+
 
 ANYONE = Caller(DEFAULT_TENANT, "", ALL_SCOPES)  # while authentication is off

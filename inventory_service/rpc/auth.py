@@ -11,7 +11,7 @@ from inventory_service.domain.caller import ANYONE, Caller
 from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.tokens import Problem, TenantRejected, TokenRejected, Verifier
 from inventory_service.rpc.status import CallFailed
-from inventory_service.rpc.token_cache import TokenCache, token_failure
+from inventory_service.rpc.token_cache import TokenCache, refused, token_failure
 
 # The caller of a call, or CallFailed: TOKEN_INVALID, TOKEN_REVOKED or SCOPE_MISSING.
 Authenticate = Callable[[ServicerContext[Any, Any]], Caller]
@@ -55,11 +55,11 @@ class Authenticator:
             header = _authorization(context) if self._tokens else None
             if self._tokens is None or header is None:
                 if certified is None:
-                    raise CallFailed(token_failure(TokenRejected(self._missing)))
+                    raise refused(token_failure(TokenRejected(self._missing)))
                 return certified
             caller = self._tokens.caller_of(header)
             if certified is not None and certified.tenant != caller.tenant:
-                raise CallFailed(token_failure(TenantRejected(Problem.OTHER_TENANT)))
+                raise refused(token_failure(TenantRejected(Problem.OTHER_TENANT)), caller)
             return caller
         except CallFailed as failed:
             self._count_refused(failed.failure.metadata.get("problem", "revoked"))
@@ -72,6 +72,6 @@ def _authorization(context: ServicerContext[Any, Any]) -> str | None:
     for key, value in context.invocation_metadata() or ():
         if key == "authorization":
             if found is not None:
-                raise CallFailed(token_failure(TokenRejected(Problem.TWO_TOKENS)))
+                raise refused(token_failure(TokenRejected(Problem.TWO_TOKENS)))
             found = str(value)
     return found

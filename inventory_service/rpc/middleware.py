@@ -65,7 +65,7 @@ class Middleware:
     ) -> None:
         """Without `authenticate` every caller may call every method, as the default tenant; without `rate`, at will."""
         self._meter = meter
-        self._authenticate = authenticate
+        self.authenticate = authenticate
         self._rate = rate
         self._stream_tokens = stream_tokens
         self.slots = Slots()
@@ -137,7 +137,7 @@ class Middleware:
                 limited.uncancel()
                 ended = _overdue(method)
             except Exception:  # any bug: the caller still gets a status with ErrorInfo
-                log.exception("unhandled_exception", call=behaviour.__name__, **_who_called())
+                log.exception("unhandled_exception", call=behaviour.__name__, **current_caller.get().named)
                 ended = _failed(reasons.ERROR_REASON_OUTCOME_UNKNOWN)
             finally:
                 if limited is not None:
@@ -173,7 +173,7 @@ class Middleware:
 
     def _caller_check(self, method: MethodClass) -> Callable[[ServicerContext[Any, Any]], None]:
         """The checks of who calls a method, and how often."""
-        authenticate, rate = self._authenticate, self._rate if method.is_charged else None
+        authenticate, rate = self.authenticate, self._rate if method.is_charged else None
 
         def check(context: ServicerContext[Any, Any]) -> None:
             if authenticate is not None:
@@ -195,14 +195,9 @@ class Middleware:
 def _check_scope(caller: Caller, method: MethodClass) -> None:
     """Let the call be its caller's, if that may make it."""
     if method.scopes.isdisjoint(caller.scopes):
+        log.debug("caller_refused", problem="scope_missing", scope=method.weakest_scope, **caller.named)
         raise CallFailed(Failure(reasons.ERROR_REASON_SCOPE_MISSING, {"scope": method.weakest_scope}))
     current_caller.set(caller)
-
-
-def _who_called() -> Mapping[str, str]:
-    """The caller, as a log may name it: never by its token."""
-    caller = current_caller.get()
-    return {"subject": caller.subject, "jti": caller.jti} if caller.subject else {}
 
 
 def _failed(reason: int) -> CallFailed:

@@ -10,7 +10,7 @@ import grpc
 import structlog
 from grpc.aio import Server as AioServer
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2_grpc
 from holdfast.inventory.v1 import inventory_admin_service_pb2, inventory_service_pb2
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import add_InventoryAdminServiceServicer_to_server
 from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServiceServicer_to_server
@@ -18,6 +18,8 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServic
 from holdfast_runtime.ports import exclusive, who_listens
 from inventory_service.domain.server_certificate import ServerCertificate
 from inventory_service.rpc.middleware import Handler, Middleware
+from inventory_service.rpc.reflection import SERVICE_NAME as REFLECTION
+from inventory_service.rpc.reflection import ReflectionServicer
 from inventory_service.rpc.servicers import AdminServicer, Servicer
 from inventory_service.rpc.tls import server_credentials
 
@@ -166,8 +168,8 @@ class _Methods:
 def _handlers(
     servicer: Servicer, admin: AdminServicer, middleware: Middleware, health_servicer: health.aio.HealthServicer
 ) -> Sequence[grpc.GenericRpcHandler]:
-    names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection_servicer = reflection.aio.ReflectionServicer(names)
+    names = (*SERVICES, health.SERVICE_NAME, REFLECTION)
+    reflection_servicer = ReflectionServicer(names, middleware.authenticate)
     own: Any = _Methods()  # Any: the generated code's types want a whole server
     standard: Any = _Methods()
     add_InventoryServiceServicer_to_server(servicer, own)

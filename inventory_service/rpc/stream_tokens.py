@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeAlias
 
+import structlog
 from grpc.aio import ServicerContext
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
@@ -22,6 +23,7 @@ from inventory_service.rpc.token_cache import token_failure
 
 INTERVAL_S = 0.5  # a server hears of a revocation within 0.25 s, and each stream ends within a second of it
 
+log = structlog.get_logger()
 Behaviour = Callable[[Any, ServicerContext[Any, Any]], Awaitable[Any]]
 Stream: TypeAlias = "asyncio.Task[Any]"
 
@@ -59,6 +61,7 @@ class StreamTokens:
                 # The behaviour has ended what it began, so nothing is written after the status.
                 if stream not in self._ended or stream.uncancel() > 0:
                     raise
+                _log(self._ended[stream])
                 raise CallFailed(self._ended[stream]) from None
             finally:
                 self._open.pop(stream, None)
@@ -90,3 +93,10 @@ class StreamTokens:
         del self._open[stream]
         self._ended[stream] = failure
         stream.cancel()
+
+
+def _log(failure: Failure) -> None:
+    """Tokens that end are many, and those that are revoked are few."""
+    problem = failure.metadata.get("problem", "revoked")
+    write = log.debug if problem == Problem.EXPIRED else log.info
+    write("stream_ended", problem=problem, **current_caller.get().named)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
+import structlog
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.caller import Caller
@@ -16,7 +17,7 @@ FAILED = 1_000
 FAILURE_S = 1.0  # for which a token that was rejected is not looked at again
 BEARER = "bearer "
 MAX_HEADER = 8192
-
+log = structlog.get_logger()
 
 Known = TypeVar("Known")
 
@@ -59,24 +60,24 @@ class TokenCache:
             known = self._verify(header)
         caller = known.caller
         if self._clock() >= caller.expires_at:
-            raise CallFailed(token_failure(TokenRejected(Problem.EXPIRED)))
+            raise refused(token_failure(TokenRejected(Problem.EXPIRED)), caller)
         if known.revocations != self._revocations.generation:
             if self._revocations.revoked(caller):
-                raise CallFailed(Failure(reasons.ERROR_REASON_TOKEN_REVOKED))
+                raise refused(Failure(reasons.ERROR_REASON_TOKEN_REVOKED), caller)
             known.revocations = self._revocations.generation
         return caller
 
     def _verify(self, header: str) -> _Verified:
         now_s, keys, failed = self._clock(), self._keys.current, self._failed.get(header)
         if failed and now_s < failed.until_s and failed.keys is keys:
-            raise CallFailed(failed.failure)
+            raise refused(failed.failure)
         try:
             caller = self._verifier.verify(_token_in(header))
         except TokenRejected as rejected:
             failure = token_failure(rejected)
             if len(header) <= MAX_HEADER:
                 _remember(self._failed, FAILED, header, _Failed(failure, now_s + FAILURE_S, keys))
-            raise CallFailed(failure) from None
+            raise refused(failure) from None
         verified = _Verified(caller, keys)  # those of before: if they changed meanwhile, it is verified again
         _remember(self._verified, VERIFIED, header, verified)
         return verified
@@ -95,6 +96,13 @@ def token_failure(rejected: TokenRejected) -> Failure:
     reason = reasons.ERROR_REASON_SCOPE_MISSING if is_believed else reasons.ERROR_REASON_TOKEN_INVALID
     about = {"claim": rejected.claim} if rejected.claim else {}
     return Failure(reason, {"problem": rejected.problem.value, **about})
+
+
+def refused(failure: Failure, caller: Caller | None = None) -> CallFailed:
+    """What to raise; the log names the caller only if its token was verified, since anyone can write any other."""
+    problem = failure.metadata.get("problem", "revoked")
+    log.debug("caller_refused", **{"problem": problem, **failure.metadata}, **(caller.named if caller else {}))
+    return CallFailed(failure)
 
 
 def _token_in(header: str) -> str:

@@ -38,6 +38,7 @@ class Dependencies(NamedTuple):
     ledger: LedgerSnapshots
     progress: Callable[[str], None]  # gets lines for a person
     write: Callable[[str], None]  # gets the result
+    page_read: Callable[[str], None] = lambda _line: None  # gets how far a sale is, after each page of it
 
 
 @dataclass
@@ -175,7 +176,7 @@ async def _compare_sale(dependencies: Dependencies, shard: int, sale: SaleKey, s
         fresh = [kept for kept in page.reservations if kept.reservation_id not in seen]
         seen.update(kept.reservation_id for kept in fresh)
         held += await _compare_reservations(sale, fresh, snapshot, found)
-        dependencies.progress(f"shard {shard}: sale {sale}, {_counted(len(seen), 'reservations')}")
+        dependencies.page_read(f"shard {shard}: sale {sale}, {_counted(len(seen), 'reservations')}")
         cursor = page.cursor
         if cursor == 0:
             break

@@ -212,6 +212,8 @@ class _ShardRestore:
         while True:
             with suppress(ServerUnavailable):
                 now = await self._positions()
+                if deadline.expired():
+                    return  # what it limits has yet to end
                 if now != before or self._turn.waits_for_slot:
                     before = now
                     deadline.reschedule(asyncio.get_running_loop().time() + STALL_S)

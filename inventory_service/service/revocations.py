@@ -60,7 +60,7 @@ class TokenRevocations:
         self._bulkhead = bulkhead
         self._reads = reads
         self.now_ms = now_ms
-        self._has_read_table = False  # at the last attempt
+        self.has_read_table = False  # at the last attempt
 
     async def revoke(self, revocation: Revocation, time_left: TimeLeft) -> Revoked | Failure:
         """Make the tokens invalid; a failure only if neither store took it."""
@@ -98,7 +98,7 @@ class TokenRevocations:
 
     async def _read_table_forever(self) -> None:
         while True:
-            await asyncio.sleep(TABLE_INTERVAL_S if self._has_read_table else TABLE_RETRY_S)
+            await asyncio.sleep(TABLE_INTERVAL_S if self.has_read_table else TABLE_RETRY_S)
             await self.read_table()
 
     async def read_stream(self) -> None:
@@ -112,7 +112,7 @@ class TokenRevocations:
         known = self.known.all()  # before the table is read: what is added meanwhile may be missing there
         found = await self._bulkhead.ask(self._table.all)
         self.known.drop_expired(self.now_ms())
-        self._has_read_table = not isinstance(found, Failure)
+        self.has_read_table = not isinstance(found, Failure)
         if isinstance(found, Failure):
             return
         self._learn(found)

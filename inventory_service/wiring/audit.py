@@ -1,6 +1,7 @@
 """Builds `audit`, which compares Redis with the ledger."""
 
 import sys
+import time
 from typing import Annotated
 
 import typer
@@ -12,8 +13,11 @@ from holdfast_runtime.signals import run_unless_signalled
 from inventory_service.domain.caller import DEFAULT_TENANT
 from inventory_service.domain.keys import SaleKey
 from inventory_service.service import audit
+from inventory_service.service.paced_lines import PacedLines
 from inventory_service.settings import Settings
 from inventory_service.wiring.servers import REDIS, audit_dependencies, redis_dependency
+
+PROGRESS_S = 1.0  # between two lines on how many reservations were compared
 
 
 async def run_audit(
@@ -24,7 +28,12 @@ async def run_audit(
     as_json: Annotated[bool, JsonOption()] = False,
 ) -> int:
     """Compare Redis with the ledger, of all sales or of one; the result is written to standard output."""
-    dependencies = audit_dependencies(settings, lambda line: print(line, file=sys.stderr), print)
+
+    def progress(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    dependencies = audit_dependencies(settings, progress, print)
+    dependencies = dependencies._replace(page_read=PacedLines(progress, time.monotonic, PROGRESS_S))
     only = SaleKey(tenant, sale) if sale is not None else None
     return await run_unless_signalled(audit.run(dependencies, settings.shards, only, deadline, as_json))
 

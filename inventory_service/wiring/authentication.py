@@ -52,6 +52,12 @@ def authenticator(
     return Authenticator(_verifier(settings, keys), revocations, certificates, count_refused=count_refused)
 
 
+def who_may_call(*, tokens: bool, certificates: bool) -> str:
+    """For the log, because a setting whose name has a typing error lets everyone in."""
+    asked_for = [kind for kind, counts in (("tokens", tokens), ("certificates", certificates)) if counts]
+    return " or ".join(asked_for) or "everyone"
+
+
 def is_loopback(listen: str) -> bool:
     """Whether this machine alone can reach an address, host:port."""
     host = listen.rpartition(":")[0].strip("[]")

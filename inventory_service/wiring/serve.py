@@ -60,7 +60,13 @@ from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.shard_queue import Limits
 from inventory_service.service.watches.watches import Watches
 from inventory_service.settings import TLS_FILES, TOKENS, Settings
-from inventory_service.wiring.authentication import authenticator, check_may_listen, is_loopback, token_keys
+from inventory_service.wiring.authentication import (
+    authenticator,
+    check_may_listen,
+    is_loopback,
+    token_keys,
+    who_may_call,
+)
 from inventory_service.wiring.breaker import MakePool, store_breaker
 from inventory_service.wiring.rate import caller_rate
 from inventory_service.wiring.server_checks import checks
@@ -105,6 +111,8 @@ async def serve(settings: Settings, insecure: InsecureOption = False) -> int:
     check_gauges = metrics.ServerCheckMetrics(instruments.registry)
     with shard_counts_checked():
         await asyncio.gather(check_all_shard_counts(settings), observer.observe(), revocations.start())
+        if keys:
+            warn_unless_read(revocations)
         await _listen(server, settings, tls)
         watches = [watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run()]
         watches += [revocations.run(), *tls.watches()]
@@ -127,9 +135,16 @@ async def _listen(server: Server, settings: Settings, tls: Tls) -> None:
         address = await server.start(settings.listen, shared=settings.share_port == "1")
     except CannotListen as error:
         raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
-    log.info("listening", address=address, shards=settings.shards, tls=tls.mode)
+    callers = who_may_call(tokens=settings.has_token_keys, certificates=tls.identities is not None)
+    log.info("listening", address=address, shards=settings.shards, tls=tls.mode, callers=callers)
     if settings.has_token_keys and tls is PLAINTEXT and not is_loopback(settings.listen):
         log.warning("tokens_in_plaintext", address=address, meaning="without TLS others may read them")
+
+
+def warn_unless_read(revocations: TokenRevocations) -> None:
+    """A server starts without the ledger; what then was revoked is what Redis has kept of it."""
+    if not revocations.has_read_table:
+        log.warning("revocations_not_read", meaning="a revoked token may be believed until PostgreSQL answers")
 
 
 def build_server(

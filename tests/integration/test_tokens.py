@@ -17,6 +17,7 @@ from tests.inventory_server import (
     UNREACHABLE_DSN,
     Caller,
     ServerProcess,
+    call_error,
     calling,
     run_process,
     running_server_process,
@@ -93,7 +94,7 @@ async def test_each_scope_opens_its_methods_and_no_other(secured: Secured) -> No
 
 
 async def test_a_call_says_why_its_token_is_not_believed(secured: Secured) -> None:
-    """Each method does, and the page counts them; health and reflection ask for no token."""
+    """Each method does, and the page counts them; health asks for no token, and reflection for any."""
     for name in METHODS:
         error = await TokenCaller(secured.caller.channel).error(name)
         assert (error.code, error.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
@@ -122,9 +123,18 @@ async def test_a_call_says_why_its_token_is_not_believed(secured: Secured) -> No
     assert f"{REFUSED % 'expired'} 1.0" in page
     assert good not in page
     assert await health(secured.caller) == SERVING
-    reflection: Any = ServerReflectionStub
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await services(secured.caller.channel)
+    assert call_error(refused.value).metadata == {"problem": "no_token"}
+    without_scope = secured.key.token(claims(scope=None))
+    assert await services(secured.caller.channel, ("authorization", f"Bearer {without_scope}"))
+
+
+async def services(channel: grpc.aio.Channel, *headers: tuple[str, str]) -> Any:
+    """What reflection names."""
+    stub: Any = ServerReflectionStub
     asked = iter([ServerReflectionRequest(list_services="")])
-    assert await reflection(secured.caller.channel).ServerReflectionInfo(asked).read()
+    return (await stub(channel).ServerReflectionInfo(asked, metadata=headers).read()).list_services_response.service
 
 
 async def test_keys_change_under_load_without_a_lost_call(secured: Secured) -> None:

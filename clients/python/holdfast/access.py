@@ -101,7 +101,8 @@ def with_token(metadata: Metadata, token: Token | None) -> Metadata:
 def from_environment(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """What the variables say, as arguments of a client: the address, the proxy, the token and TLS.
 
-    Raises ValueError for a switch that is neither on nor off: a token must not go out in plaintext for a typing error.
+    Raises ValueError for a switch that is neither on nor off, because a token must not go out in plaintext for a typing
+    error, and for two tokens.
     """
     get = environment.get
     files = [get(f"HOLDFAST_{name}_FILE") or None for name in ("CA", "CLIENT_CERT", "CLIENT_KEY")]
@@ -114,6 +115,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> dict[str, A
 
 
 def _token(file: str, text: str) -> Token | None:
+    if file and text:
+        raise ValueError("HOLDFAST_TOKEN and HOLDFAST_TOKEN_FILE are both set: which of the two tokens is meant?")
     if file:
         return lambda: Path(file).read_text().strip()
     return text.strip() or None

@@ -94,7 +94,8 @@ class RedisBreaker(NoBreaker):
         if self._breaker.is_open:
             now = asyncio.get_running_loop().time()
             for limit in self._cuttable:
-                limit.reschedule(now)
+                if not limit.expired():  # by an opening of before: its call has yet to end
+                    limit.reschedule(now)
             self._probing = asyncio.create_task(self._probe_until_closed())
 
     def _set_timer(self) -> None:

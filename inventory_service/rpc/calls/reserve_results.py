@@ -9,6 +9,7 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from inventory_service.domain.ports import Stock
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure, Granted, Rejected
+from inventory_service.rpc.auth import current_caller
 from inventory_service.rpc.calls.call import CountsOutcomes
 from inventory_service.rpc.calls.reserve import reserve_from_proto
 from inventory_service.rpc.response_bytes import bytes_field, response_bytes
@@ -33,7 +34,7 @@ class ReserveJudge:
         try:
             result = await self._stock.reserve(command)
         except Exception:  # any bug: it must not end the other requests
-            log.exception("unhandled_exception", call="Reserve")
+            log.exception("unhandled_exception", call="Reserve", **current_caller.get().named)
             return CallFailed(Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN))
         if isinstance(result, Failure):
             return failed(result, command.sale, command.reservation_id)

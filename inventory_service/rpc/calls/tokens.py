@@ -1,5 +1,6 @@
 """The call on tokens: RevokeTokens."""
 
+import structlog
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 
 from inventory_service.domain.results import Failure
@@ -8,9 +9,10 @@ from inventory_service.rpc.auth import actor_of, tenant_of
 from inventory_service.rpc.calls.call import Context
 from inventory_service.rpc.status import CallFailed
 from inventory_service.rpc.validation import MAX_TEXT, Validator
-from inventory_service.service.revocations import TokenRevocations
+from inventory_service.service.revocations import Revoked, TokenRevocations
 
 MAX_NAME = 255  # characters of a `jti` and of a `sub`
+log = structlog.get_logger()
 
 
 class TokenCalls:
@@ -25,7 +27,17 @@ class TokenCalls:
         revoked = await self._revocations.revoke(revocation, context.time_remaining)
         if isinstance(revoked, Failure):
             raise CallFailed(revoked)
+        _log(revocation, revoked)
         return admin.RevokeTokensResponse(replayed=revoked.replayed, recorded=revoked.recorded)
+
+
+def _log(revocation: Revocation, revoked: Revoked) -> None:
+    """Who revoked what; the books have the reason too, once they have the revocation."""
+    named: dict[str, object] = {"jti": revocation.name}
+    if revocation.issued_before_s is not None:
+        named = {"subject": revocation.name, "issued_before": revocation.issued_before_s}
+    about = {"tenant": revocation.tenant, "actor": revocation.actor, **named, "reason": revocation.reason}
+    log.info("tokens_revoked", **about, **revoked._asdict())
 
 
 def revocation_from_proto(request: admin.RevokeTokensRequest, tenant: str, actor: str, now_ms: int) -> Revocation:

@@ -197,6 +197,12 @@ def test_a_switch_that_is_neither_on_nor_off_is_an_error(name: str) -> None:
         from_environment({name: "ture", "HOLDFAST_CA_FILE": "ca.pem"})
 
 
+def test_two_tokens_are_an_error() -> None:
+    """One that is left in a shell must not hide the other one."""
+    with pytest.raises(ValueError, match="HOLDFAST_TOKEN and HOLDFAST_TOKEN_FILE are both set"):
+        from_environment({"HOLDFAST_TOKEN": "t-1", "HOLDFAST_TOKEN_FILE": "token"})
+
+
 @pytest.mark.parametrize("address", ["", "here", "a:1,", "a:1,here", "127.0.0.1\udcff:1"])
 def test_an_address_names_host_and_port_of_each_server(address: str) -> None:
     """gRPC would take what it finds, and half of all attempts would go nowhere."""

@@ -11,15 +11,14 @@ import typer
 from google.protobuf.message import Message
 
 from holdfast import errors
-from holdfast.access import from_environment
+from holdfast.access import Tls, from_environment
 from holdfast.cli.fail import NOT_DONE, UNKNOWN, about, fail, failure_of
 from holdfast.cli.json_output import print_json
 from holdfast.cli.parsing import finite_seconds
 from holdfast.client import Client
 from holdfast.retry import RetryPolicy
 
-START_ONE = "start one with `holdfast up`, or set HOLDFAST_ADDRESS"
-NO_TLS = "`holdfast serve` itself speaks no TLS, so a proxy before it must, with a certificate that is trusted"
+START_ONE = "start one with `holdfast up`, or set HOLDFAST_ADDRESS, or HOLDFAST_CA_FILE if one there speaks TLS"
 CONNECT_S = 2.0  # a server that runs accepts within milliseconds; this is for one that is just starting
 
 Json = Annotated[bool, typer.Option("--json", help="Print the response, or the failure, as JSON.")]
@@ -141,7 +140,22 @@ async def _call(options: Options, call: Call[Result], progress: _Progress) -> Re
     server = {**from_environment(), "address": options.address, "use_proxy": options.use_proxy}
     async with Client(**server, channels=1, retry=policy) as client:
         if not await client.reach(within_s=min(options.timeout_s, CONNECT_S)):
-            where = f"by TLS at {options.address}: {NO_TLS}" if server["tls"] else f"at {options.address}: {START_ONE}"
-            fail(f"no server answers {where}", NOT_DONE, "UNAVAILABLE")
+            by, advice = ("by TLS ", _check_tls(server["tls"])) if server["tls"] else ("", START_ONE)
+            fail(f"no server answers {by}at {options.address}: {advice}", NOT_DONE, "UNAVAILABLE")
         progress.is_sent = True
         return await call(client)
+
+
+def _check_tls(tls: Tls) -> str:
+    """What to look at when no connection comes about: gRPC does not say what a server refused, nor who."""
+    signed = (
+        f"of an authority in {tls.ca_file}"
+        if tls.ca_file
+        else "of a public authority, since HOLDFAST_CA_FILE is not set"
+    )
+    own = (
+        f"it takes {tls.cert_file}"
+        if tls.cert_file
+        else "it asks for no certificate, since HOLDFAST_CLIENT_CERT_FILE is not set"
+    )
+    return f"check that one runs there with TLS, that its certificate is for this name and {signed}, and that {own}"

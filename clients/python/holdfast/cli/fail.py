@@ -50,6 +50,7 @@ SENTENCES = {
     ),
     "NOT_BUILT": "{about}: this server does not support {field} yet",
 }
+WHY_NOT_ALLOWED = ("problem", "claim", "scope")  # the metadata that says what is wrong with a token
 
 
 class CommandFailed(Exception):
@@ -124,7 +125,8 @@ def _sentence(error: errors.HoldfastError, ids: Mapping[str, str]) -> str:
     if isinstance(error, errors.TryLater):
         frozen = f"; frozen: {error.metadata['frozen_reason']}" if "frozen_reason" in error.metadata else ""
         return about(ids, f"the server cannot answer now, and nothing was done: {error.message}{frozen}")
-    return about(ids, error.message)
+    why = ", ".join(f"{name}: {error.metadata[name]}" for name in WHY_NOT_ALLOWED if name in error.metadata)
+    return about(ids, f"{error.message} ({why})" if why else error.message)
 
 
 def _short(state: str) -> str:

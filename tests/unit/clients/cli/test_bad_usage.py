@@ -1,6 +1,9 @@
 """What the `holdfast` command finds wrong before any call: values, and variables of the environment."""
 
+from pathlib import Path
+
 import pytest
+import trustme
 
 from tests.unit.clients.cli.command import invoke, run
 from tests.unit.clients.fake_inventory import FakeInventory
@@ -77,8 +80,33 @@ def test_a_variable_that_cannot_be_used_is_named(fake: FakeInventory, variable: 
     assert not fake.asked
 
 
+def test_the_files_by_which_a_server_is_asked_for_nothing_are_named(tmp_path: Path) -> None:
+    """Each may be the wrong one, and gRPC does not say which."""
+    paths = dict(zip(("CA", "CLIENT_CERT", "CLIENT_KEY"), authority_and_pair(tmp_path), strict=True))
+    variables = {f"HOLDFAST_{name}_FILE": str(path) for name, path in paths.items()}
+    failed = invoke((*SHOW, "--address", "127.0.0.1:1", "--timeout", "0.1"), variables)
+
+    assert failed.stderr.endswith(
+        f"for this name and of an authority in {paths['CA']}, and that it takes {paths['CLIENT_CERT']}\n"
+    )
+
+
+def authority_and_pair(folder: Path) -> list[Path]:
+    """Files of an authority, and of a certificate that it signed, with the key."""
+    authority = trustme.CA()
+    pair = authority.issue_cert("localhost")
+    files = [folder / name for name in ("ca.pem", "cert.pem", "key.pem")]
+    for file, blob in zip(files, (authority.cert_pem, pair.cert_chain_pems[0], pair.private_key_pem), strict=True):
+        blob.write_to_path(str(file))
+    return files
+
+
 def test_a_server_that_is_asked_by_tls_for_nothing_is_named() -> None:
     """The advice to start a server would hide that TLS is what is wrong."""
     failed = invoke((*SHOW, "--address", "127.0.0.1:1", "--timeout", "0.1"), {"HOLDFAST_TLS": "1"})
 
-    assert "no server answers by TLS at 127.0.0.1:1: `holdfast serve` itself speaks no TLS" in failed.stderr
+    assert failed.stderr == (
+        "holdfast: no server answers by TLS at 127.0.0.1:1: check that one runs there with TLS, that its certificate is"
+        " for this name and of a public authority, since HOLDFAST_CA_FILE is not set, and that it asks for no"
+        " certificate, since HOLDFAST_CLIENT_CERT_FILE is not set\n"
+    )

@@ -138,7 +138,10 @@ def test_no_server_says_what_to_do_next() -> None:
 
     assert done.exit_code == 2
     [line] = done.stderr.splitlines()
-    assert line.endswith("no server answers at 127.0.0.1:1: start one with `holdfast up`, or set HOLDFAST_ADDRESS")
+    assert line.endswith(
+        "no server answers at 127.0.0.1:1: start one with `holdfast up`, or set HOLDFAST_ADDRESS, or HOLDFAST_CA_FILE"
+        " if one there speaks TLS"
+    )
 
 
 @pytest.mark.parametrize("address", ["", "here", "127.0.0.1:1,", "127.0.0.1:1,here"])

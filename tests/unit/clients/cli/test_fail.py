@@ -225,6 +225,20 @@ def test_an_attempt_leaves_time_for_a_repeat(fake: FakeInventory) -> None:
             2,
         ),
         (RELEASE, "ReleaseReservation", ErrorStatus(C.UNAUTHENTICATED), f"{R1}: {SAYS} [UNAUTHENTICATED]", 2),
+        (
+            SHOW,
+            "GetSale",
+            error_status(C.UNAUTHENTICATED, ErrorReason.ERROR_REASON_TOKEN_INVALID, problem="bad_claim", claim="exp"),
+            f"sale lamps: {SAYS} (problem: bad_claim, claim: exp) [TOKEN_INVALID]",
+            2,
+        ),
+        (
+            SHOW,
+            "GetSale",
+            error_status(C.PERMISSION_DENIED, ErrorReason.ERROR_REASON_SCOPE_MISSING, scope="inventory.read"),
+            f"sale lamps: {SAYS} (scope: inventory.read) [SCOPE_MISSING]",
+            2,
+        ),
     ],
 )
 def test_a_failure_names_ids_sku_and_state(

@@ -2,9 +2,10 @@
 
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
+from structlog.testing import capture_logs
 
 from inventory_service.domain.caller import Caller
-from inventory_service.domain.revocations import Revocations
+from inventory_service.domain.revocations import Revocation, Revocations
 from inventory_service.domain.tokens import Problem, TenantRejected, TokenRejected
 from inventory_service.rpc.auth import Authenticator
 from inventory_service.rpc.status import CallFailed
@@ -89,3 +90,28 @@ def test_where_no_keys_are_set_a_token_is_not_looked_at() -> None:
         Authenticator(None, Revocations(), lambda _: None)(context_with("Bearer ann"))
     assert failure_text(failed.value) == "TOKEN_INVALID problem=unknown_certificate"
     assert failed.value.failure.reason == reasons.ERROR_REASON_TOKEN_INVALID
+
+
+def test_the_log_of_what_is_refused_names_whose_token_was_genuine_and_no_other() -> None:
+    """Anyone can write any other name into a token, and no token is logged."""
+    served = Authenticated(ann=ANN)
+    with capture_logs() as logged:
+        served.failure("Bearer bob")
+        served.failure("Bearer bob")
+        served.failure()
+        served.revocations.add([Revocation("acme", "t-1", None, "stolen", "eve", 0)])
+        served.failure("Bearer ann")
+        served.now_s += 60
+        served.failure("Bearer ann")
+
+    who = {"tenant": "acme", "subject": "ann", "jti": "t-1"}
+    assert logged == [
+        {"event": "caller_refused", "log_level": "debug", **about}
+        for about in (
+            {"problem": "bad_signature"},
+            {"problem": "bad_signature"},
+            {"problem": "no_token"},
+            {"problem": "revoked", **who},
+            {"problem": "expired", **who},
+        )
+    ]

@@ -67,9 +67,12 @@ async def test_a_stream_whose_token_is_revoked_ends_and_no_other() -> None:
     streams = [served.watch(), served.watch(BOB)]
     await open_streams(served, 2)
 
-    served.revocations.add([REVOKED])
+    with capture_logs() as logged:
+        served.revocations.add([REVOKED])
 
-    assert await streams[0] == "TOKEN_REVOKED"
+        assert await streams[0] == "TOKEN_REVOKED"
+    named = {"problem": "revoked", "tenant": "acme", "subject": "ann", "jti": "t-1"}
+    assert logged == [{"event": "stream_ended", "log_level": "info", **named}]
     written = len(served.written)
     await eventually(lambda: len(served.written) > written + 10)
     assert set(served.written[written:]) == {"bob"}

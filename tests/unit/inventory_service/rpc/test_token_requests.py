@@ -1,13 +1,18 @@
 """What a RevokeTokens asks for, and which of its fields are out of bounds."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from holdfast.inventory.v1.inventory_admin_service_pb2 import RevokeTokensRequest
+from structlog.testing import capture_logs
 
+from inventory_service.domain.caller import ADMIN, Caller
 from inventory_service.domain.revocations import Revocation
-from inventory_service.rpc.calls.tokens import revocation_from_proto
+from inventory_service.rpc.auth import current_caller
+from inventory_service.rpc.calls.tokens import TokenCalls, revocation_from_proto
 from inventory_service.rpc.status import CallFailed
+from inventory_service.service.revocations import Revoked
+from tests.unit.inventory_service.rpc.wrapped_calls import FakeContext
 
 NOW_S = 1_800_000_000
 NOW_MS = NOW_S * 1000 + 250
@@ -72,3 +77,32 @@ def test_every_bad_field_is_named(fields: dict[str, Any], named: list[str]) -> N
 def test_the_longest_texts_are_taken() -> None:
     """255 characters of a name, 256 of a reason, whatever they take as bytes."""
     assert asked(jti="🛒" * 255, reason="🛒" * 256).name == "🛒" * 255
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"jti": "t-1"}, {"jti": "t-1"}),
+        ({"subject_tokens": {"subject": "ada"}}, {"subject": "ada", "issued_before": NOW_S + 1}),
+    ],
+)
+async def test_the_log_says_who_revoked_what(fields: dict[str, Any], named: dict[str, Any]) -> None:
+    """Once it is done, and whether the ledger has it."""
+    current_caller.set(Caller("acme", "eve", frozenset({ADMIN}), "t-2"))
+    with capture_logs() as logged:
+        await TokenCalls(cast(Any, Revoking())).RevokeTokens(
+            RevokeTokensRequest(reason="left", **fields), cast(Any, FakeContext(None))
+        )
+
+    who = {"tenant": "acme", "actor": "eve", "reason": "left", "replayed": False, "recorded": True}
+    assert logged == [{"event": "tokens_revoked", "log_level": "info", **who, **named}]
+
+
+class Revoking:
+    """Takes every revocation."""
+
+    def now_ms(self) -> int:
+        return NOW_MS
+
+    async def revoke(self, _revocation: Revocation, _time_left: object) -> Revoked:
+        return Revoked(replayed=False, recorded=True)

@@ -74,7 +74,7 @@ def audits(monkeypatch: pytest.MonkeyPatch) -> list[AuditResult | str]:
 
 async def test_many_shards_are_loaded_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last of them waits for longer than a shard may stand still: its own time begins with its turn."""
-    monkeypatch.setattr(restore, "STALL_S", 0.3)
+    monkeypatch.setattr(restore, "STALL_S", 1.0)  # a busy machine may halt this process for a while
     monkeypatch.setattr(restore, "WATCH_S", 0.01)
     installation = Installation(shards=8, load_s=0.15)
 
@@ -131,3 +131,23 @@ async def test_a_slow_audit_gives_no_shard_up(monkeypatch: pytest.MonkeyPatch) -
 
     assert await installation.restore() == 0
     assert installation.lines == ["shard 0 was loaded from the ledger"]
+
+
+async def test_a_shard_that_moves_again_while_it_is_given_up_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its attempt takes a while to end, and its time is over."""
+    monkeypatch.setattr(restore, "STALL_S", 0.05)
+    monkeypatch.setattr(restore, "WATCH_S", 0.001)
+    installation = Installation(shards=1)
+
+    async def attempt(shard: int, permission: Permission) -> Attempt:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await installation.load(0)
+            await asyncio.sleep(0.02)
+        raise AssertionError("it was not given up")
+
+    monkeypatch.setattr(installation, "attempt", attempt)
+
+    assert await installation.restore() == 2
+    assert "nothing has moved for 0.05 s" in installation.lines[0] or "the ledger stands at" in installation.lines[0]

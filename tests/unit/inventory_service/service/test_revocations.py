@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
+from structlog.testing import capture_logs
 
 from inventory_service.domain.results import Failure
 from inventory_service.domain.revocations import KEPT_S, Revocation, Revocations
@@ -12,6 +13,7 @@ from inventory_service.domain.shards import LedgerOutcomeUnknown, LedgerUnavaila
 from inventory_service.service import revocations as service
 from inventory_service.service.bulkhead import Bulkhead
 from inventory_service.service.revocations import Revoked, TokenRevocations
+from inventory_service.wiring.serve import warn_unless_read
 
 NOW_MS = 1_800_000_000_000
 TOKEN = Revocation("acme", "t-1", None, "stolen", "eve", NOW_MS)
@@ -115,6 +117,21 @@ async def test_a_later_moment_of_a_subject_is_no_repeat(server: Server) -> None:
 
     assert await server.revoke(ADA._replace(issued_before_s=1_800_000_001)) == Revoked(replayed=False, recorded=True)
     assert await server.revoke(ADA) == Revoked(replayed=True, recorded=True)
+
+
+async def test_a_server_that_starts_without_the_ledger_warns_of_what_it_may_not_know(
+    server: Server, table: Table
+) -> None:
+    """A token that only the table has is believed meanwhile."""
+    table.away = LedgerUnavailable("away")
+    with capture_logs() as logged:
+        await server.revocations.start()
+        warn_unless_read(server.revocations)
+        table.away = None
+        await server.revocations.start()
+        warn_unless_read(server.revocations)
+
+    assert [(event["event"], event["log_level"]) for event in logged] == [("revocations_not_read", "warning")]
 
 
 @pytest.mark.parametrize("error", [LedgerUnavailable("away"), LedgerOutcomeUnknown("silent")])

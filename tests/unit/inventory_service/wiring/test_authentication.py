@@ -10,7 +10,13 @@ from holdfast_runtime.settings import BadSettings, read_settings
 from inventory_service.domain.caller import ALL_SCOPES, Caller
 from inventory_service.domain.revocations import Revocations
 from inventory_service.settings import Settings
-from inventory_service.wiring.authentication import authenticator, check_may_listen, is_loopback, token_keys
+from inventory_service.wiring.authentication import (
+    authenticator,
+    check_may_listen,
+    is_loopback,
+    token_keys,
+    who_may_call,
+)
 from tests.tokens import SECRET, claims, secret_token, write
 from tests.unit.inventory_service.rpc.authenticated import context_with
 
@@ -136,3 +142,11 @@ def test_without_keys_and_certificates_every_caller_may_call() -> None:
     by_certificate = authenticator(settings, lambda _: caller, None, Revocations(), CollectorRegistry())
     assert by_certificate is not None
     assert by_certificate(context_with()) == caller
+
+
+def test_the_log_says_who_may_call() -> None:
+    """A setting whose name has a typing error is no setting, and the line is where it shows."""
+    assert who_may_call(tokens=False, certificates=False) == "everyone"
+    assert who_may_call(tokens=True, certificates=False) == "tokens"
+    assert who_may_call(tokens=False, certificates=True) == "certificates"
+    assert who_may_call(tokens=True, certificates=True) == "tokens or certificates"

@@ -109,6 +109,31 @@ async def test_who_waits_for_the_reply_to_a_caller_that_left_is_cut_too(
         await connections.close()
 
 
+async def test_a_breaker_that_opens_again_at_once_finds_calls_that_were_cut_and_have_not_ended(
+    state: CircuitBreaker, breaker: RedisBreaker
+) -> None:
+    """They end as those that it cuts once; a busy loop takes its time over that."""
+    is_cut = asyncio.Event()
+
+    async def wait() -> None:
+        async with breaker.while_closed():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                is_cut.set()
+                await asyncio.sleep(0.01)  # while it ends
+
+    waiting = asyncio.ensure_future(wait())
+    await asyncio.sleep(0)
+    fail(state)
+    await is_cut.wait()
+    state.probe_succeeded()
+    fail(state)
+
+    with pytest.raises(BreakerOpen):
+        await waiting
+
+
 async def test_who_waits_to_connect_is_cut_too(state: CircuitBreaker, breaker: RedisBreaker) -> None:
     """A halted Redis takes connections and does not greet."""
     async with SlowRedis().listening() as redis:
