@@ -8,6 +8,7 @@ import sys
 import tempfile
 import uuid
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,7 @@ from holdfast_embedded.stack import Stack, StackFailed
 CHANNELS = 10
 RETRY = RetryPolicy(overall_s=30.0, attempt_s=5.0, repeats_per_s=1000)
 AUDIT_DEADLINE_S = 60.0
+OF_CALLERS = ("HOLDFAST_AUTH_", "HOLDFAST_TLS_")
 MAX_LINES = 40  # of the stack's log, and of the faults, printed after a failure
 EXIT_FAULTS, EXIT_NOT_STARTED, EXIT_INTERRUPTED = 1, 2, 130
 START_ERRORS = (BadDataDir, CannotRunPostgres, ServerFailed, StackFailed)
@@ -61,11 +63,18 @@ def demo(
     _print_verdict(console, log, faults)
 
 
+def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what says who may call: the demo's server is for the demo's own calls, on loopback."""
+    return {name: value for name, value in environment.items() if not name.startswith(OF_CALLERS)}
+
+
 def _run(console: Console, log: deque[str], size: SaleSize) -> list[str]:
     """Run the demo in a temporary folder; return the faults that were found."""
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-", ignore_cleanup_errors=True) as folder:
         data_dir = Path(folder) / "data"
-        stack = Stack(data_dir, os.environ, lambda name, line: log.append(f"{name}: {line}"), "127.0.0.1:0")
+        stack = Stack(
+            data_dir, own_environment(os.environ), lambda name, line: log.append(f"{name}: {line}"), "127.0.0.1:0"
+        )
         try:
             console.print("starting the servers and the service's processes", style="dim")
             stack.start()
@@ -105,7 +114,7 @@ def _audit(console: Console, stack: Stack) -> list[str]:
     """Run `inventory_service audit`, which compares Redis with the ledger, as an operator would."""
     addresses = stack.addresses
     environment = {
-        **os.environ,
+        **own_environment(os.environ),
         "HOLDFAST_SHARDS": str(stack.shards),
         "HOLDFAST_REDIS_URL": addresses.redis_url,
         "HOLDFAST_POSTGRES_DSN": addresses.postgres_dsn,
