@@ -208,6 +208,9 @@ async def _roll_back(connection: Connection, begun: Transaction) -> None:
             await begun.rollback()
     except (TimeoutError, OSError, *ASYNCPG_ERRORS):  # so the server rolls it back when the connection ends
         connection.terminate()
+    except asyncio.CancelledError:  # a limit has cancelled the block, and now its caller leaves too
+        connection.terminate()
+        raise
 
 
 async def _connect_to(dsn: str, writable: bool, **options: Any) -> Session:

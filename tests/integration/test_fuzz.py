@@ -61,6 +61,10 @@ SELDOM = {
 WITH_A_DEAD_LETTER = {"ReplayDeadLetter"}  # it succeeds in test_replay.py, where an order was refused before
 # Without reservations there is nothing to move, and a sale that is closed sells none.
 WEIGHTS = [{"Reserve": 8.0, "CloseSale": 0.1}.get(method.name, 1.0) for method in METHODS]
+# It waits for a store for two seconds, since the other one is enough; on a busy machine both may be late.
+MAY_BE_UNKNOWN = {"RevokeTokens"}
+# asyncpg leaves a future behind when a connection attempt is cancelled, as by a caller that leaves, and asyncio logs it.
+LEFT_BEHIND = "unexpected connection_lost() call"
 HAS_A_DEADLINE = "cut by its caller's deadline"
 DOCUMENTED = documented()
 
@@ -87,7 +91,7 @@ async def test_random_requests_are_answered_as_documented_and_the_books_agree(
         outcomes = await send_all(caller, REQUESTS)
 
     assert [line for line in logged if line["log_level"] in ("error", "critical")] == []
-    assert [record.getMessage() for record in caplog.records] == []
+    assert [text for record in caplog.records if LEFT_BEHIND not in (text := record.getMessage())] == []
     reasons = Counter(outcome.reason for outcome in outcomes)
     assert reasons.keys() >= {"OK", "UNREADABLE", "UNKNOWN_FIELD", "FIELD_OUT_OF_BOUNDS"}, reasons
     assert {outcome.method for outcome in outcomes} == {method.name for method in METHODS}
@@ -142,8 +146,8 @@ async def outcome(caller: Caller, method: MethodDescriptor, sent: bytes) -> Outc
 
 
 def assert_documented(found: CallError, method: MethodDescriptor, sent: bytes) -> None:
-    """Its reason has this code, and is not that the outcome is unknown: every server answers."""
-    assert found.reason != "OUTCOME_UNKNOWN", f"{method.name} {sent!r:.500}"
+    """Its reason has this code, and is not that the outcome is unknown, where every server answers in time."""
+    assert found.reason != "OUTCOME_UNKNOWN" or method.name in MAY_BE_UNKNOWN, f"{method.name} {sent!r:.500}"
     assert DOCUMENTED[found.reason] == Documented(found.code, found.retries), f"{method.name} {sent!r:.500}: {found}"
 
 
